@@ -1,0 +1,1 @@
+"""The only understanding of an order book: apply, compare, hash, rebuild."""

@@ -1,0 +1,117 @@
+"""What can go wrong, as a tree; each class says what its catcher should do.
+
+    AlphapulseError
+    ├── UsageError            exit 2   what was asked for cannot be right; the hint says what could
+    ├── ExchangeError         exit 6   the network or the exchange
+    │   ├── DecodeError                count it, drop the frame, resync its instruments; many in a row: reconnect
+    │   └── Refused                    the exchange said no: a subscription, a symbol, a ban
+    ├── SegmentError          exit 3   nothing to attach to
+    │   ├── NoSegment                  no such file; hint: what `segments` shows
+    │   ├── NotASegment                a file, but not ours: wrong magic, truncated, a link, another's
+    │   └── WrongLayout                ours, of another layout version
+    ├── StorageError          exit 1   no room, no permission: the world's, not the reader's
+    ├── WriterAlive           exit 7   a second writer was stopped at the door
+    └── IntegrityError        exit 4   only `--verify` and friends raise it; in daily life it is a state
+
+A gap, a bad checksum, a lap, silence and a lost connection are daily life: events and counters, not exceptions.
+"""
+
+from enum import Enum, IntEnum, unique
+
+
+@unique
+class ExitCode(IntEnum):
+    """What the process says when it ends; the same numbers for every command."""
+
+    DONE = 0  # done; SIGTERM and a closed pipe too
+    FAILED = 1
+    USAGE = 2  # usage or config
+    NOTHING_TO_ATTACH = 3
+    INTEGRITY = 4
+    TARGET_MISSED = 5
+    EXCHANGE = 6  # exchange or network
+    ALREADY_RUNNING = 7
+    INTERRUPTED = 130
+
+
+@unique
+class Remedy(Enum):
+    """What a session does about an ExchangeError that reaches it."""
+
+    DROP_FRAME = "drop the frame, resync what it was about"
+    RECONNECT = "close the connection, back off, connect again"
+    GIVE_UP = "tell the person: trying again cannot help"
+
+
+class AlphapulseError(Exception):
+    """Anything alphapulse raises on purpose. `str(error)` is one line for a person, `hint` the next thing to try."""
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(AlphapulseError):
+    """What was asked for cannot be right."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ExchangeError(AlphapulseError):
+    """The network or the exchange failed us."""
+
+    exit_code = ExitCode.EXCHANGE
+    remedy = Remedy.RECONNECT
+
+
+class DecodeError(ExchangeError):
+    """A frame that could not be understood in full. `frame` holds its first bytes, hostile: show them only escaped."""
+
+    remedy = Remedy.DROP_FRAME
+    KEPT_BYTES = 200
+
+    def __init__(self, message: str, frame: bytes = b"", hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.frame = bytes(frame[: self.KEPT_BYTES])
+
+
+class Refused(ExchangeError):
+    """The exchange said no."""
+
+    remedy = Remedy.GIVE_UP
+
+
+class SegmentError(AlphapulseError):
+    """There is nothing usable to attach to."""
+
+    exit_code = ExitCode.NOTHING_TO_ATTACH
+
+
+class NoSegment(SegmentError):
+    """No such segment."""
+
+
+class NotASegment(SegmentError):
+    """A file is there, but it is no segment that may be trusted."""
+
+
+class WrongLayout(SegmentError):
+    """A segment of a layout that this version does not read."""
+
+
+class StorageError(AlphapulseError):
+    """The segments' directory cannot hold what is needed: no room, no permission, too many open files."""
+
+
+class WriterAlive(AlphapulseError):
+    """Another process writes this set."""
+
+    exit_code = ExitCode.ALREADY_RUNNING
+
+
+class IntegrityError(AlphapulseError):
+    """A replica, an image or a checksum did not agree."""
+
+    exit_code = ExitCode.INTEGRITY

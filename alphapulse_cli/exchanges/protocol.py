@@ -1,0 +1,142 @@
+"""What an exchange is to us: its facts, a decoder (bytes in, events and requests out) and an encoder (the same backwards).
+
+A decoder has no socket, no clock, no log. Time is handed in; requests leave as values, in the order in which they must be done:
+
+    decoder = kraken.Decoder(instruments, channels={"book", "trades"}, depth=10, mode="")
+    decoder.connected(now_ns)                      # a new connection: forget the old one's state, queue the subscriptions
+    for request in decoder.pending_requests(): …   # Send, FetchSnapshot, …
+    for event in decoder.receive(frame, now_ns): … # each frame, in order
+    decoder.resync(instrument)                     # flow found the book wrong (a checksum): queue what heals it
+
+A frame is understood in full or refused with DecodeError: no level and no trade of a refused frame leaves. A DecodeError
+changes no state but that the decoder may have to queue a resync, which `flow` asks for with `resync`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from alphapulse_cli.market.events import Event, Trade
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.requests import Request
+
+Level = tuple[int, int]  # (ticks, lots)
+Change = tuple[int, int, bool]  # (ticks, lots, is_ask)
+
+BOOK, TRADES = "book", "trades"  # our names of the channels; each exchange's own are in its facts
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """One way of collecting from an exchange: a feed, its addresses and how its books are kept right."""
+
+    name: str
+    websocket_url: str
+    rest_url: str
+    validates: str  # one line for `alphapulse exchanges`: "CRC32 of the top 10 on every message"
+    full_depth: bool
+    depths: Sequence[int] = ()  # what `--depth` may be; () = no choice
+    default_depth: int = 0  # 0 = the full book
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that is fixed about an exchange; the one source for `exchanges`, `doctor`, the docs and the session's limits."""
+
+    name: str  # "kraken": on the command line, in records, in file names
+    title: str  # "Kraken"
+    modes: Sequence[Mode]  # the first is the default
+    instruments_path: str  # REST path of the instrument metadata below `rest_url`
+    instruments_weight: int = 1
+    rest_weight_per_minute: int = 60
+    connects_per_minute: int = 10  # our own bound, inside the exchange's
+    sends_per_second: float = 1.0
+    connection_life_s: float = 0.0  # the exchange closes after this long; 0 = it does not
+    subscribe_batch: int = 100  # symbols in one subscribe message
+    taker_fee: str = ""  # of the lowest tier, a decimal fraction: "0.0026"
+    quirks: Sequence[str] = field(default_factory=tuple)
+
+    def mode(self, name: str = "") -> Mode:
+        """The mode of that name, the default one for "". KeyError if there is none."""
+        if not name:
+            return self.modes[0]
+        return {mode.name: mode for mode in self.modes}[name]
+
+
+class Decoder(Protocol):
+    """Bytes and receive time in, events and requests out."""
+
+    instruments: dict[str, Instrument]  # by the exchange's own name
+
+    def connected(self, now_ns: int) -> None:
+        """A new connection stands: forget the last one's sequence and buffers, queue the subscriptions."""
+
+    def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:
+        """Events of one frame, in order. DecodeError if it is not understood in full."""
+
+    def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:
+        """Events of the answer to a FetchSnapshot. DecodeError if it is not understood in full."""
+
+    def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
+        """The instruments of the answer to a FetchInstruments. DecodeError if it is not understood."""
+
+    def fetch_failed(self, instrument: Instrument, now_ns: int) -> None:
+        """A FetchSnapshot could not be had; queue it again (the session spaces the tries)."""
+
+    def pending_requests(self) -> Sequence[Request]:
+        """What to do now, in order; asking empties the list."""
+
+    def tick(self, now_ns: int) -> None:
+        """Time passed (about once a second): queue pings and whatever waited for its time."""
+
+    def resync(self, instrument: Instrument) -> None:
+        """The book of `instrument` is wrong: queue what brings a fresh Snapshot. One is in flight at a time."""
+
+    def use_instrument(self, instrument: Instrument) -> None:
+        """From now on this (same native name, other grid) is the instrument; frames are decoded on its grid."""
+
+
+class Truth(Protocol):
+    """The market as a simulator knows it: what an encoder reads its frames from. Symbols are canonical."""
+
+    instruments: Mapping[str, Instrument]
+
+    def book(self, symbol: str, depth: int | None = None) -> tuple[Sequence[Level], Sequence[Level]]:
+        """Bids and asks, best first, each level (ticks, lots); the best `depth` of each, all with None."""
+
+    def sequence(self, symbol: str) -> int:
+        """How many level changes the book has seen, ever: grows by `len(changes)` with each `Encoder.update`."""
+
+    def recent_trades(self, symbol: str, count: int) -> Sequence[Trade]:
+        """The last trades, oldest first."""
+
+
+class Encoder(Protocol):
+    """The exchange's side of *one* connection: a client's frames in, the exchange's frames out; no socket, no clock.
+
+    The truth already contains the change when `update` is told of it. What the client did not subscribe to gives no frames.
+    """
+
+    spoil_checksum: bool  # a simulator's mischief: the next checksum sent is wrong, then this is False again
+
+    def connected(self, now_ns: int) -> Sequence[bytes]:
+        """The greeting, if the exchange sends one."""
+
+    def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
+        """Answers to a client's frame: acks, snapshots, the exchange's own error for an unknown symbol or for nonsense."""
+
+    def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
+        """The frames of these (ticks, lots, is_ask) changes."""
+
+    def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
+        """The frames of these trades."""
+
+    def heartbeat(self, now_ns: int) -> Sequence[bytes]:
+        """About once a second."""
+
+
+class RestEncoder(Protocol):
+    """The exchange's REST side: instrument metadata, and book snapshots where it has them."""
+
+    def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
+        """(HTTP status, body) of a GET; 404 with the exchange's own error for what it does not know."""

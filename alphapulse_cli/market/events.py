@@ -1,0 +1,167 @@
+"""What an exchange told us, decoded: the values that flow from a decoder to `flow`.
+
+Prices and sizes are already exact integers on the instrument's grid; times are nanoseconds of the exchange's clock, or None
+where it gave none. An event belongs to who received it: decoders keep no reference to one that they returned.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum, unique
+
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.levels import Levels
+
+
+@unique
+class Side(IntEnum):
+    """The taker's side of a trade; the numbers are the trade record's."""
+
+    BUY = 0  # the taker bought
+    SELL = 1  # the taker sold
+    UNKNOWN = 2
+
+
+@unique
+class GapReason(Enum):
+    """Why an instrument's book can no longer be trusted."""
+
+    SEQUENCE = "sequence"  # an exchange's sequence number skipped
+    CHECKSUM = "checksum"  # our book's checksum is not the exchange's
+    UPDATE_BEFORE_SNAPSHOT = "update before snapshot"
+    UNREADABLE = "unreadable message"
+    DISCONNECTED = "disconnected"
+    STALE_SNAPSHOT = "snapshot older than the stream"
+
+
+@dataclass(slots=True, eq=False)
+class BookEvent:
+    """Levels of one message for one instrument; `levels` lie on the grid of `instrument` as it is in this event."""
+
+    instrument: Instrument
+    levels: Levels
+    exchange_ns: int | None = None
+    checksum: int | None = None  # the exchange's, of the book after this message
+    depth: int | None = None  # cut each side to this many levels after applying (Kraken)
+
+
+class Snapshot(BookEvent):
+    """The whole book: what is not in it is not there."""
+
+    __slots__ = ()
+
+
+class Update(BookEvent):
+    """New sizes of some levels, absolute; size 0 removes."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One trade. `trade_id` is the exchange's text; `history` marks one from a subscription's snapshot of the past."""
+
+    instrument: Instrument
+    trade_id: str
+    price_ticks: int
+    size_lots: int
+    side: Side
+    exchange_ns: int | None
+    history: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GapFound:
+    """These instruments' books are wrong from here on, until a Snapshot. The decoder has already asked for what heals them."""
+
+    instruments: Sequence[Instrument]
+    reason: GapReason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OffGrid:
+    """A number was finer than the instrument's grid; the message was not turned into an event. At least these decimals are needed.
+
+    Who receives it makes the grid finer (`Decoder.use_instrument`) and hands the same frame in again.
+    """
+
+    instrument: Instrument
+    price_decimals: int
+    size_decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentsSeen:
+    """The exchange's instrument metadata, new or changed."""
+
+    instruments: Sequence[Instrument]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The exchange confirmed a channel, for these of its own symbol names (none: the channel has no symbols)."""
+
+    channel: str
+    natives: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRefused:
+    """The exchange refused. `message` is its text: hostile, show it only escaped."""
+
+    channel: str
+    native: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The exchange lives, and has nothing else to say."""
+
+    exchange_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStatus:
+    """The exchange's own state, in its own word ("online", "maintenance"): hostile text."""
+
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClosingSoon:
+    """The exchange announced that it will close this connection."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unrecognised:
+    """A well-formed message of a kind that we do not know: counted and shown, never an error. `kind` is hostile text."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class TradesMissed:
+    """The exchange's trade ids skipped: `count` trades between two that we have were lost upstream."""
+
+    instrument: Instrument
+    count: int = field(default=1)
+
+
+Event = (
+    Snapshot
+    | Update
+    | Trade
+    | GapFound
+    | OffGrid
+    | InstrumentsSeen
+    | Subscribed
+    | SubscriptionRefused
+    | Heartbeat
+    | SystemStatus
+    | ClosingSoon
+    | Unrecognised
+    | TradesMissed
+)

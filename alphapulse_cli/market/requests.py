@@ -1,0 +1,42 @@
+"""What a decoder may ask of the world. It has no socket: the session does these, in order, and hands answers back."""
+
+from dataclasses import dataclass
+
+from alphapulse_cli.market.instrument import Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this text frame."""
+
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FetchSnapshot:
+    """GET `path` below the exchange's REST address and hand the body to `Decoder.receive_snapshot(instrument, …)`.
+
+    `weight` is what the request costs of the exchange's REST budget per minute (`Facts.rest_weight_per_minute`).
+    """
+
+    instrument: Instrument
+    path: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FetchInstruments:
+    """GET the instrument metadata again and hand it to `Decoder.receive_instruments`."""
+
+    path: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Close this connection and open another: only that heals what was lost."""
+
+    reason: str
+
+
+Request = Send | FetchSnapshot | FetchInstruments | Reconnect

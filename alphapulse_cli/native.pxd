@@ -1,0 +1,47 @@
+# What `native.py` says, for the compiler. Buffers become pointers: nothing checks an index, so callers check lengths first.
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memmove
+
+cdef extern from *:
+    """
+    #ifndef ALPHAPULSE_SOURCE_HASH
+    #define ALPHAPULSE_SOURCE_HASH ""
+    #endif
+    """
+    const char *ALPHAPULSE_SOURCE_HASH
+
+
+cdef inline void *_address(object buffer) except NULL:
+    # The export is given back at once: who calls keeps the buffer alive (and unresized) as long as the pointer.
+    cdef Py_buffer view
+    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
+    cdef void *address = view.buf
+    PyBuffer_Release(&view)
+    if address == NULL:
+        raise ValueError("the buffer has no memory")
+    return address
+
+
+cdef inline uint64_t *words(object buffer) except NULL:
+    return <uint64_t *>_address(buffer)
+
+
+cdef inline int64_t *signed(object buffer) except NULL:
+    return <int64_t *>_address(buffer)
+
+
+cdef inline uint8_t *octets(object buffer) except NULL:
+    return <uint8_t *>_address(buffer)
+
+
+cdef inline void move_words(void *target, Py_ssize_t to, const void *source, Py_ssize_t start, Py_ssize_t count) noexcept nogil:
+    memmove(<uint64_t *>target + to, <const uint64_t *>source + start, <size_t>count * 8)
+
+
+cdef inline void move_octets(void *target, Py_ssize_t to, const void *source, Py_ssize_t start, Py_ssize_t count) noexcept nogil:
+    memmove(<uint8_t *>target + to, <const uint8_t *>source + start, <size_t>count)
+
+
+cdef inline str source_hash():
+    return (<bytes>ALPHAPULSE_SOURCE_HASH).decode("ascii")

@@ -1,0 +1,42 @@
+"""The line between the compiled core and its interpreted stand-in: views of raw memory, and which of the two is running.
+
+A hot module is one plain `.py` file. Cython compiles it with the types of the `.pxd` beside it; without a compiler the very
+same source runs interpreted. What the two cannot share is said here once: in C `words(buffer)` is a pointer, interpreted it is
+a `memoryview`; both are indexed, `memory[i]`, alike. Compiled code takes `native.pxd` instead of this file.
+
+The buffer handed in must outlive the view: keep a reference to it beside the view.
+"""
+
+from typing import Any
+
+MASK64 = 0xFFFF_FFFF_FFFF_FFFF
+
+
+def words(buffer: Any) -> Any:
+    """The buffer as unsigned 64-bit words, index 0 first; its size must be a multiple of 8 bytes."""
+    return memoryview(buffer).cast("B").cast("Q")
+
+
+def signed(buffer: Any) -> Any:
+    """The buffer as signed 64-bit words."""
+    return memoryview(buffer).cast("B").cast("q")
+
+
+def octets(buffer: Any) -> Any:
+    """The buffer as single bytes."""
+    return memoryview(buffer).cast("B")
+
+
+def move_words(target: Any, to: int, source: Any, start: int, count: int) -> None:
+    """Copy `count` 64-bit items of `source` from `start` on to `target` at `to`; the two may overlap."""
+    target[to : to + count] = source[start : start + count]
+
+
+def move_octets(target: Any, to: int, source: Any, start: int, count: int) -> None:
+    """Copy `count` bytes of `source` from `start` on to `target` at `to`; the two may overlap."""
+    target[to : to + count] = source[start : start + count]
+
+
+def source_hash() -> str:
+    """The hash of the sources that the calling module was compiled from; "" when it is interpreted."""
+    return ""

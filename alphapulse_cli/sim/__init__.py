@@ -1,0 +1,1 @@
+"""Exchanges that never sleep: simulated markets behind the real protocols on loopback."""

@@ -1,0 +1,131 @@
+"""The delta record: 256 bytes, one cache line of header and three of changes.
+
+`DELTA_FIELDS` is the one place where the layout is said: offsets, the numpy dtype and the reference page derive from it.
+All records of one exchange message share one version; the first carries FIRST, the last LAST: together they are a *group*.
+`change_count` of a group's records is 12 in all but the last. A CHECK or STATUS is a group of one record without changes
+whose payload lies where the changes would (`CHECK_FIELDS`, `STATUS_FIELDS`).
+"""
+
+from enum import IntEnum, unique
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DELTA_BYTES, HEADER_BYTES, CHANGE_BYTES, MAX_CHANGES = 256, 64, 16, 12
+
+CHANGE_FIELDS = [
+    ("price_ticks", "<i8", "price in ticks"),
+    ("size_side", "<u8", "bits 0-61 size in lots (0 = remove the level), bit 62 the level is new, bit 63 ask"),
+]
+DELTA_FIELDS: list[tuple[Any, ...]] = [
+    ("timestamp_ns", "<u8", "when we received the frame, CLOCK_REALTIME; the same in all records of a frame"),
+    ("symbol", "S16", "BTC-USD, NUL-padded ASCII"),
+    ("exchange", "S16", "kraken, NUL-padded ASCII"),
+    ("version", "<u8", "of the book after this group; +1 per group"),
+    ("prev_version", "<u8", "of the book before it: the chain that a reader checks"),
+    ("change_count", "u1", "0..12"),
+    ("flags", "u1", "bits 0-2 kind (0 DELTA, 1 RESET, 2 CHECK, 3 STATUS), bit 3 FIRST, bit 4 LAST, bit 5 RESYNCED"),
+    ("price_decimals", "u1", "0..18; price = ticks / 10^price_decimals"),
+    ("size_decimals", "u1", "0..18; size = lots / 10^size_decimals"),
+    ("feed_delay_us", "<i4", "our receive time minus the exchange's own, saturating; INT32_MIN = the exchange gave none"),
+    ("changes", CHANGE_FIELDS, "the changes", MAX_CHANGES),
+]
+CHECK_FIELDS = [  # at offset 64 of a CHECK
+    ("book_hash", "<u8", "order-independent hash of all levels"),
+    ("bid_levels", "<u4", "levels on the bid side"),
+    ("ask_levels", "<u4", "levels on the ask side"),
+    ("checksum", "u1", "the exchange's checksum: 0 it has none, 1 ok, 2 bad"),
+    ("state", "u1", "the book's state, as in STATUS"),
+]
+STATUS_FIELDS = [  # at offset 64 of a STATUS
+    ("state", "u1", "0 COLD, 1 SYNCING, 2 LIVE, 3 STALE, 4 HALTED"),
+    ("reason", "u1", "why, see BookReason"),
+]
+
+SIZE_MASK = (1 << 62) - 1  # the size's bits in size_side, and the largest size
+LEVEL_IS_NEW = 1 << 62
+IS_ASK = 1 << 63
+
+KIND_MASK = 0b111
+FIRST, LAST, RESYNCED = 1 << 3, 1 << 4, 1 << 5
+NO_FEED_DELAY = -(1 << 31)
+
+
+@unique
+class Kind(IntEnum):
+    """What a group is: bits 0-2 of the flags."""
+
+    DELTA = 0
+    RESET = 1  # the image was replaced: read it
+    CHECK = 2
+    STATUS = 3
+
+
+@unique
+class BookState(IntEnum):
+    """How far a book can be trusted. Only LIVE with a fresh heartbeat and a READY segment may be used to trade."""
+
+    COLD = 0  # nothing was received yet
+    SYNCING = 1  # a gap was found, or the snapshot is awaited
+    LIVE = 2
+    STALE = 3  # nothing heard for longer than the limit
+    HALTED = 4  # it cannot be kept: no room, or the exchange stopped it
+
+
+@unique
+class BookReason(IntEnum):
+    """Why a book is in its state."""
+
+    NONE = 0
+    STARTING = 1
+    SEQUENCE_GAP = 2
+    BAD_CHECKSUM = 3
+    DISCONNECTED = 4
+    SILENT = 5
+    UNREADABLE = 6
+    NO_ROOM = 7
+    REFUSED = 8
+    RETIRED = 9
+
+
+@unique
+class ChecksumState(IntEnum):
+    """What the exchange's checksum said of our book when it was last compared."""
+
+    NONE = 0
+    OK = 1
+    BAD = 2
+
+
+def _plain(fields: list[Any]) -> list[Any]:
+    """The table without its meanings: what numpy takes."""
+    return [(name, _plain(kind) if isinstance(kind, list) else kind, *rest[1:]) for name, kind, *rest in fields]
+
+
+@cache
+def dtype() -> "np.dtype[np.void]":
+    """The record as a numpy structured dtype of 256 bytes."""
+    import numpy as np
+
+    made = np.dtype(_plain(DELTA_FIELDS))
+    assert made.itemsize == DELTA_BYTES
+    return made
+
+
+@cache
+def offsets() -> dict[str, int]:
+    """Field name -> byte offset; those of CHECK and STATUS as "check.…" and "status.…"."""
+    sizes = {"<u8": 8, "<i8": 8, "<u4": 4, "<i4": 4, "u1": 1, "S16": 16}
+    found: dict[str, int] = {}
+    for prefix, start, fields in (
+        ("", 0, DELTA_FIELDS),
+        ("check.", HEADER_BYTES, CHECK_FIELDS),
+        ("status.", HEADER_BYTES, STATUS_FIELDS),
+    ):
+        at = start
+        for name, kind, *_ in fields:
+            found[prefix + name] = at
+            at += MAX_CHANGES * CHANGE_BYTES if isinstance(kind, list) else sizes[kind]
+    return found

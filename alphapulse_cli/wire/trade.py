@@ -1,0 +1,69 @@
+"""The trade record: 128 bytes, one trade. `TRADE_FIELDS` is the one place where its layout is said."""
+
+import struct
+from functools import cache
+from typing import TYPE_CHECKING
+
+from alphapulse_cli.market.events import Trade
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TRADE_BYTES, TRADE_ID_BYTES = 128, 32
+HISTORY, FIRST, LAST = 1 << 0, 1 << 3, 1 << 4
+
+TRADE_FIELDS = [
+    ("timestamp_ns", "<u8", "when we received the frame, CLOCK_REALTIME"),
+    ("symbol", "S16", "BTC-USD, NUL-padded ASCII"),
+    ("exchange", "S16", "kraken, NUL-padded ASCII"),
+    ("price", "<f8", "for the eye; price_ticks is exact"),
+    ("volume", "<f8", "for the eye; size_lots is exact"),
+    ("side", "u1", "0 the taker bought, 1 the taker sold, 2 unknown"),
+    ("trade_id", "S32", "the exchange's, NUL-padded ASCII"),
+    ("reserved", "V7", "zero"),
+    ("price_ticks", "<i8", "price in ticks"),
+    ("size_lots", "<i8", "size in lots"),
+    ("exchange_ns", "<u8", "the exchange's own time; 0 = it gave none"),
+    ("price_decimals", "u1", "0..18"),
+    ("size_decimals", "u1", "0..18"),
+    ("flags", "u1", "bit 0 HISTORY (from a subscription's snapshot), bits 3, 4 FIRST, LAST of a frame"),
+    ("padding", "V5", "zero"),
+]
+RECORD = struct.Struct("<Q16s16sddB32s7xqqQBBB5x")
+assert RECORD.size == TRADE_BYTES
+
+
+@cache
+def dtype() -> "np.dtype[np.void]":
+    """The record as a numpy structured dtype of 128 bytes."""
+    import numpy as np
+
+    made = np.dtype([(name, kind) for name, kind, _ in TRADE_FIELDS])
+    assert made.itemsize == TRADE_BYTES
+    return made
+
+
+def pack(trade: Trade, receive_ns: int, flags: int) -> bytes:
+    """The record of `trade`. ValueError for an id, price or size that does not fit: never cut, the caller counts it."""
+    instrument = trade.instrument
+    trade_id = trade.trade_id.encode("ascii")
+    if len(trade_id) > TRADE_ID_BYTES:
+        raise ValueError(f"trade id of {len(trade_id)} bytes, a record keeps {TRADE_ID_BYTES}")
+    try:
+        return RECORD.pack(
+            receive_ns,
+            instrument.symbol.encode("ascii"),
+            instrument.exchange.encode("ascii"),
+            trade.price_ticks / 10**instrument.price_decimals,
+            trade.size_lots / 10**instrument.size_decimals,
+            trade.side,
+            trade_id,
+            trade.price_ticks,
+            trade.size_lots,
+            trade.exchange_ns or 0,
+            instrument.price_decimals,
+            instrument.size_decimals,
+            flags | (HISTORY if trade.history else 0),
+        )
+    except struct.error as error:
+        raise ValueError(f"trade does not fit its record: {error}") from None
