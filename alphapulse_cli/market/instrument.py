@@ -1,7 +1,7 @@
 """What is traded, where, and on which grid its numbers lie."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alphapulse_cli.errors import UsageError
 
@@ -33,6 +33,20 @@ class Instrument:
     def id(self) -> str:
         """As it is written in logs and in `--symbol`: "kraken:BTC-USD"."""
         return f"{self.exchange}:{self.symbol}"
+
+    def on_grid(self, price_decimals: int, size_decimals: int) -> "Instrument | None":
+        """The same on a grid at least this fine; None if that takes more than 18 decimals."""
+        prices, sizes = max(price_decimals, self.price_decimals), max(size_decimals, self.size_decimals)
+        if prices > MAX_DECIMALS or sizes > MAX_DECIMALS:
+            return None
+        return replace(
+            self,
+            price_decimals=prices,
+            size_decimals=sizes,
+            tick_size_ticks=self.tick_size_ticks * 10 ** (prices - self.price_decimals),
+            lot_size_lots=self.lot_size_lots * 10 ** (sizes - self.size_decimals),
+            min_size_lots=self.min_size_lots * 10 ** (sizes - self.size_decimals),
+        )
 
 
 def check_symbol(symbol: str) -> str:

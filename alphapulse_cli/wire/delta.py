@@ -88,6 +88,7 @@ class BookReason(IntEnum):
     NO_ROOM = 7
     REFUSED = 8
     RETIRED = 9
+    OFF_GRID = 10
 
 
 @unique

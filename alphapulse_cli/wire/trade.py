@@ -1,6 +1,7 @@
 """The trade record: 128 bytes, one trade. `TRADE_FIELDS` is the one place where its layout is said."""
 
 import struct
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -67,3 +68,24 @@ def pack(trade: Trade, receive_ns: int, flags: int) -> bytes:
         )
     except struct.error as error:
         raise ValueError(f"trade does not fit its record: {error}") from None
+
+
+def as_group(records: Sequence[bytes]) -> bytearray:
+    """The records of one frame's trades in one buffer, FIRST on the first, LAST on the last."""
+    group = bytearray().join(records)
+    flags_at = offsets()["flags"]
+    group[flags_at] |= FIRST
+    group[len(group) - TRADE_BYTES + flags_at] |= LAST
+    return group
+
+
+@cache
+def offsets() -> dict[str, int]:
+    """Field name -> byte offset."""
+    sizes = {"<u8": 8, "<i8": 8, "<f8": 8, "u1": 1}
+    found: dict[str, int] = {}
+    at = 0
+    for name, kind, _ in TRADE_FIELDS:
+        found[name] = at
+        at += sizes.get(kind) or int(kind[1:])
+    return found

@@ -1,0 +1,288 @@
+"""One exchange's stream becomes books, groups and trades: (frame, receive time) in, shared memory out. No socket, no clock.
+
+    frame ─► decoder ─► events ─► BookKeeper of the instrument ─► image, ring
+                          └─────► trades ─► ring
+    what the decoder asks of the world, and what a wrong book needs ─► pending_requests() ─► whoever holds the socket
+
+`collect` feeds it from a socket, a replay from a capture, a test from a list: the code is the same.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from alphapulse_cli.errors import DecodeError
+from alphapulse_cli.exchanges.protocol import Decoder, Facts
+from alphapulse_cli.flow.keeper import BookKeeper
+from alphapulse_cli.market.events import (
+    BookEvent,
+    ClosingSoon,
+    Event,
+    GapFound,
+    GapReason,
+    Heartbeat,
+    InstrumentsSeen,
+    OffGrid,
+    Snapshot,
+    Subscribed,
+    SubscriptionRefused,
+    SystemStatus,
+    Trade,
+    TradesMissed,
+    Unrecognised,
+    Update,
+)
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.requests import FetchInstruments, Reconnect, Request
+from alphapulse_cli.shm.counters import CounterBlock
+from alphapulse_cli.shm.ring import RingWriter
+from alphapulse_cli.wire import trade as trade_record
+from alphapulse_cli.wire.delta import BookReason, BookState
+
+UNREADABLE_IN_A_ROW = 5  # then the connection itself is not to be trusted
+REGRIDS_PER_FRAME = 4  # a frame may need finer prices, then finer sizes, of more than one instrument
+METADATA_PAUSE_NS = 60_000_000_000
+
+GAP_REASONS = {
+    GapReason.SEQUENCE: BookReason.SEQUENCE_GAP,
+    GapReason.CHECKSUM: BookReason.BAD_CHECKSUM,
+    GapReason.UPDATE_BEFORE_SNAPSHOT: BookReason.SEQUENCE_GAP,
+    GapReason.UNREADABLE: BookReason.UNREADABLE,
+    GapReason.DISCONNECTED: BookReason.DISCONNECTED,
+    GapReason.STALE_SNAPSHOT: BookReason.SEQUENCE_GAP,
+}
+
+Notice = Callable[[str, str], None]  # (level "info" | "warning", one line): hostile text inside, whoever prints it escapes it
+
+
+class Ingest:
+    """One exchange's decoder, its books by canonical symbol, and the rings they are published in."""
+
+    def __init__(
+        self,
+        facts: Facts,
+        decoder: Decoder,
+        keepers: Sequence[BookKeeper],
+        instruments: Sequence[Instrument],
+        trades: RingWriter,
+        counters: CounterBlock,
+        symbol_counters: Callable[[str], CounterBlock],
+        notice: Notice,
+    ) -> None:
+        self.decoder = decoder
+        self.keepers = {keeper.instrument.native: keeper for keeper in keepers}
+        self.counters = counters
+        self._facts = facts
+        self._trades = trades
+        self._symbol_counters = {instrument.native: symbol_counters(instrument.symbol) for instrument in instruments}
+        self._notice = notice
+        self._requests: list[Request] = []
+        self._unreadable_in_a_row = 0
+        self._metadata_after_ns = 0
+
+    # What the world tells us
+
+    def connected(self, now_ns: int) -> None:
+        """A connection stands; the decoder queues its subscriptions."""
+        self._unreadable_in_a_row = 0
+        self._requests.clear()
+        self.decoder.connected(now_ns)
+
+    def disconnected(self, now_ns: int) -> None:
+        """The connection is gone: no book is right any more, until its next snapshot."""
+        for keeper in self.keepers.values():
+            keeper.set_state(BookState.SYNCING, BookReason.DISCONNECTED, now_ns)
+
+    def silent(self, now_ns: int) -> None:
+        """Nothing was heard for too long: books that were LIVE are STALE."""
+        for keeper in self.keepers.values():
+            if keeper.state is BookState.LIVE:
+                keeper.set_state(BookState.STALE, BookReason.SILENT, now_ns)
+
+    def heard(self, now_ns: int) -> None:
+        """The exchange speaks again, and nothing was lost between: STALE books are LIVE."""
+        for keeper in self.keepers.values():
+            if keeper.state is BookState.STALE:
+                keeper.set_state(BookState.LIVE, BookReason.NONE, now_ns)
+
+    def receive(self, frame: bytes, receive_ns: int) -> None:
+        """One frame from the socket."""
+        self.counters.add("frames")
+        self.counters.add("bytes", len(frame))
+        self._take(lambda: self.decoder.receive(frame, receive_ns), frame, receive_ns)
+
+    def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> None:
+        """The answer to a FetchSnapshot."""
+        self._take(lambda: self.decoder.receive_snapshot(self._current(instrument), body, receive_ns), body, receive_ns)
+
+    def fetch_failed(self, instrument: Instrument, now_ns: int) -> None:
+        """A FetchSnapshot could not be had."""
+        self.counters.add("fetches_failed")
+        self.decoder.fetch_failed(self._current(instrument), now_ns)
+
+    def receive_instruments(self, body: bytes, receive_ns: int) -> None:
+        """The answer to a FetchInstruments."""
+        try:
+            self._on_instruments(InstrumentsSeen(self.decoder.receive_instruments(body)), receive_ns)
+        except DecodeError as error:
+            self.counters.add("decode_errors")
+            self._notice("warning", f"instrument metadata not understood: {error}")
+
+    def tick(self, now_ns: int) -> None:
+        """About every 100 ms."""
+        self.decoder.tick(now_ns)
+        for keeper in self.keepers.values():
+            keeper.tick(now_ns)
+            if keeper.state is BookState.SYNCING and keeper.pacer.due(now_ns):
+                self.decoder.resync(keeper.instrument)
+
+    def pending_requests(self) -> list[Request]:
+        """What is to be done now, in order; asking empties the list."""
+        requests = [*self._requests, *self.decoder.pending_requests()]
+        self._requests.clear()
+        return requests
+
+    # What it means
+
+    def _take(self, decode: Callable[[], Sequence[Event]], frame: bytes, receive_ns: int) -> None:
+        """Decode and act; a number off the grid makes the grid finer and decodes the same bytes again."""
+        try:
+            events = decode()
+            for _ in range(REGRIDS_PER_FRAME):
+                off_grid = next((event for event in events if isinstance(event, OffGrid)), None)
+                if off_grid is None or not self._regrid(off_grid, receive_ns):
+                    break
+                events = decode()
+        except DecodeError as error:
+            self._unreadable(error, receive_ns)
+            return
+        self._unreadable_in_a_row = 0
+        for kind, run in groupby(events, type):
+            self._handle(kind, list(run), receive_ns)
+
+    def _handle(self, kind: type, events: list[Event], receive_ns: int) -> None:
+        """A run of events of one kind."""
+        if kind is Trade:
+            self._on_trades(events, receive_ns)  # type: ignore[arg-type]  # groupby keeps the kinds apart
+            return
+        for event in events:
+            match event:
+                case Update() | Snapshot():
+                    self._on_book(event, receive_ns)
+                case GapFound():
+                    self._on_gap(event, receive_ns)
+                case InstrumentsSeen():
+                    self._on_instruments(event, receive_ns)
+                case Subscribed():
+                    self._notice("info", f"subscribed to {event.channel} {' '.join(event.natives)}")
+                case SubscriptionRefused():
+                    self._on_refusal(event, receive_ns)
+                case TradesMissed():
+                    self._symbol_counters[event.instrument.native].add("trades_missed", event.count)
+                case Unrecognised():
+                    self.counters.add("unrecognised")
+                    self._notice("info", f"unknown kind of message: {event.kind}")
+                case ClosingSoon():
+                    self._requests.append(Reconnect(f"the exchange announced it: {event.reason}"))
+                case SystemStatus():
+                    self._notice("info", f"the exchange says: {event.status}")
+                case OffGrid():
+                    self.counters.add("off_grid")  # its book is HALTED; all others go on
+                case Heartbeat():
+                    self.counters.add("heartbeats")
+
+    def _on_book(self, event: BookEvent, receive_ns: int) -> None:
+        keeper = self.keepers.get(event.instrument.native)
+        if keeper is None:
+            return
+        if not keeper.apply(event, receive_ns):
+            self._notice("warning", f"{keeper.instrument.id}: checksum is not the exchange's, resyncing")
+            self._resync(keeper, receive_ns)
+
+    def _on_gap(self, gap: GapFound, receive_ns: int) -> None:
+        """The decoder has asked for what heals it already."""
+        self.counters.add("gaps")
+        for instrument in gap.instruments:
+            keeper = self.keepers.get(instrument.native)
+            if keeper is not None:
+                keeper.counters.add("gaps")
+                keeper.set_state(BookState.SYNCING, GAP_REASONS[gap.reason], receive_ns)
+        ids = " ".join(instrument.id for instrument in gap.instruments)
+        self._notice("warning", f"gap ({gap.reason.value}) {gap.detail}: resyncing {ids}")
+
+    def _on_trades(self, trades: Sequence[Trade], receive_ns: int) -> None:
+        """The trades of one frame are one group of the trade ring."""
+        records: list[bytes] = []
+        for trade in trades:
+            try:
+                records.append(trade_record.pack(trade, receive_ns, 0))
+            except ValueError:
+                self._symbol_counters[trade.instrument.native].add("trades_refused")
+            else:
+                self._symbol_counters[trade.instrument.native].add("trades")
+        if not records:
+            return
+        group = trade_record.as_group(records)
+        self._trades.publish(group, len(records))
+        self.counters.add("trades", len(records))
+
+    def _on_instruments(self, event: InstrumentsSeen, receive_ns: int) -> None:
+        """Metadata, new or again. A grid only ever becomes finer while a book stands on it."""
+        for seen in event.instruments:
+            keeper = self.keepers.get(seen.native)
+            if keeper is None:
+                continue
+            held = keeper.instrument
+            if seen.price_decimals > held.price_decimals or seen.size_decimals > held.size_decimals:
+                finer = keeper.regrid(seen.price_decimals, seen.size_decimals, receive_ns)
+                if finer is not None:
+                    self.decoder.use_instrument(finer)
+            if not seen.trading and held.trading:
+                self._notice("warning", f"{held.id}: the exchange does not trade it at present")
+
+    def _on_refusal(self, event: SubscriptionRefused, receive_ns: int) -> None:
+        keeper = self.keepers.get(event.native)
+        self.counters.add("refusals")
+        self._notice("warning", f"the exchange refused {event.channel} {event.native}: {event.message}")
+        if keeper is not None:
+            keeper.set_state(BookState.HALTED, BookReason.REFUSED, receive_ns)
+
+    def _regrid(self, event: OffGrid, receive_ns: int) -> bool:
+        """Make the grid finer, and have the metadata read again: the exchange may have changed more than we saw."""
+        keeper = self.keepers.get(event.instrument.native)
+        self.counters.add("off_grid")
+        if receive_ns >= self._metadata_after_ns:
+            self._metadata_after_ns = receive_ns + METADATA_PAUSE_NS
+            self._requests.append(FetchInstruments(self._facts.instruments_path, self._facts.instruments_weight))
+        if keeper is None:  # trades only: no book stands on the grid
+            finer: Instrument | None = event.instrument.on_grid(event.price_decimals, event.size_decimals)
+        else:
+            finer = keeper.regrid(event.price_decimals, event.size_decimals, receive_ns)
+        if finer is None:
+            self._notice("warning", f"{event.instrument.id}: a number too fine for any grid; its book is halted")
+            return False
+        self.decoder.use_instrument(finer)
+        return True
+
+    def _unreadable(self, error: DecodeError, receive_ns: int) -> None:
+        """Nobody knows what was in it: every book of this connection may have missed something."""
+        self.counters.add("decode_errors")
+        self._unreadable_in_a_row += 1
+        self._notice("warning", f"unreadable message: {error}")
+        if self._unreadable_in_a_row >= UNREADABLE_IN_A_ROW:
+            self._unreadable_in_a_row = 0
+            self._requests.append(Reconnect(f"{UNREADABLE_IN_A_ROW} unreadable messages in a row"))
+            return
+        for keeper in self.keepers.values():
+            if keeper.state in (BookState.LIVE, BookState.STALE):
+                keeper.set_state(BookState.SYNCING, BookReason.UNREADABLE, receive_ns)
+                self._resync(keeper, receive_ns)
+
+    def _resync(self, keeper: BookKeeper, now_ns: int) -> None:
+        keeper.pacer.want()
+        if keeper.pacer.due(now_ns):
+            self.decoder.resync(keeper.instrument)
+
+    def _current(self, instrument: Instrument) -> Instrument:
+        """The instrument on the grid it has now, which may be finer than when the request was made."""
+        keeper = self.keepers.get(instrument.native)
+        return keeper.instrument if keeper is not None else instrument
