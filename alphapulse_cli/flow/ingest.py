@@ -108,11 +108,11 @@ class Ingest:
         """One frame from the socket."""
         self.counters.add("frames")
         self.counters.add("bytes", len(frame))
-        self._take(lambda: self.decoder.receive(frame, receive_ns), frame, receive_ns)
+        self._take(lambda: self.decoder.receive(frame, receive_ns), receive_ns)
 
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> None:
         """The answer to a FetchSnapshot."""
-        self._take(lambda: self.decoder.receive_snapshot(self._current(instrument), body, receive_ns), body, receive_ns)
+        self._take(lambda: self.decoder.receive_snapshot(self._current(instrument), body, receive_ns), receive_ns)
 
     def fetch_failed(self, instrument: Instrument, now_ns: int) -> None:
         """A FetchSnapshot could not be had."""
@@ -143,7 +143,7 @@ class Ingest:
 
     # What it means
 
-    def _take(self, decode: Callable[[], Sequence[Event]], frame: bytes, receive_ns: int) -> None:
+    def _take(self, decode: Callable[[], Sequence[Event]], receive_ns: int) -> None:
         """Decode and act; a number off the grid makes the grid finer and decodes the same bytes again."""
         try:
             events = decode()
