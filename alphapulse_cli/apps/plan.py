@@ -1,0 +1,140 @@
+"""What a person asked `collect` for, checked before anything is opened: exchanges, symbols, addresses, set names.
+
+Nothing here touches the network: the list of instruments is handed in.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from alphapulse_cli import exchanges
+from alphapulse_cli.errors import UsageError
+from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Facts, Mode
+from alphapulse_cli.market.instrument import Instrument, near_symbols, split_id
+
+DEFAULT_SYMBOLS = ("BTC-USD", "ETH-USD")
+CHANNELS = (BOOK, TRADES)
+SHOWN_MATCHES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CollectPlan:
+    """One exchange's collection. `depth` 0 is the mode's own default; empty addresses are the exchange's own."""
+
+    exchange: str
+    symbols: Sequence[str] = DEFAULT_SYMBOLS  # canonical, already without "exchange:"
+    channels: Sequence[str] = CHANNELS
+    mode: str = ""
+    depth: int = 0
+    url: str = ""
+    rest_url: str = ""
+    set_name: str = ""  # "" = the exchange's name
+    shm_dir: str | None = None
+    ring_capacity: int = 16_384
+    duration_s: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The set's name."""
+        return self.set_name or self.exchange
+
+
+def symbols_by_exchange(texts: Iterable[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """ "kraken:BTC-USD" for kraken alone, a bare "ETH-USD" for every exchange of `names`. UsageError for one that no `--exchange` takes."""
+    chosen: dict[str, list[str]] = {name: [] for name in names}
+    for text in texts:
+        exchange, symbol = split_id(text)
+        if exchange and exchange not in chosen:
+            raise UsageError(f"{text}: {exchange} is not among the exchanges to collect", f"add --exchange {exchange}")
+        for name in [exchange] if exchange else names:
+            if symbol not in chosen[name]:
+                chosen[name].append(symbol)
+    return chosen
+
+
+def mode_of(facts: Facts, name: str, depth: int) -> tuple[Mode, int]:
+    """The mode and the depth to subscribe to. UsageError for a mode or a depth that the exchange does not have."""
+    try:
+        mode = facts.mode(name)
+    except KeyError:
+        known = ", ".join(mode.name for mode in facts.modes)
+        raise UsageError(f"{facts.name} has no mode {name[:40]!r}", f"its modes are: {known}") from None
+    if not depth:
+        return mode, mode.default_depth
+    if mode.depths and depth not in mode.depths:
+        raise UsageError(f"{facts.name} ({mode.name}) has no depth {depth}", f"its depths are: {', '.join(map(str, mode.depths))}")
+    if not mode.depths:
+        raise UsageError(f"{facts.name} ({mode.name}) has no choice of depth", "leave --depth out")
+    return mode, depth
+
+
+def check_channels(channels: Iterable[str]) -> tuple[str, ...]:
+    """The channels, each once. UsageError for an unknown one."""
+    chosen = tuple(dict.fromkeys(channels))
+    for channel in chosen:
+        if channel not in CHANNELS:
+            raise UsageError(f"unknown channel: {channel[:40]!r}", f"channels are: {', '.join(CHANNELS)}")
+    return chosen or CHANNELS
+
+
+def addresses(mode: Mode, url: str, rest_url: str) -> tuple[str, str]:
+    """(WebSocket, REST) address. With `url` on this machine and no `rest_url`, both are served there, as the simulators do."""
+    websocket = url or mode.websocket_url
+    if rest_url or not url:
+        return websocket, rest_url or mode.rest_url
+    parts = urlsplit(url)
+    if parts.hostname and _is_loopback(parts.hostname):
+        return websocket, f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}"
+    return websocket, mode.rest_url
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def choose(exchange: str, wanted: Sequence[str], listed: Sequence[Instrument]) -> list[Instrument]:
+    """The instruments of the wanted symbols. UsageError naming the unknown ones and what they may have meant."""
+    known = {instrument.symbol: instrument for instrument in listed}
+    missing = [symbol for symbol in wanted if symbol not in known]
+    if missing:
+        near = {symbol: near_symbols(symbol, list(known))[:SHOWN_MATCHES] for symbol in missing}
+        hints = [f"{symbol}: did you mean {', '.join(found)}?" for symbol, found in near.items() if found]
+        hint = "; ".join([*hints, f"alphapulse symbols --exchange {exchange}"])
+        raise UsageError(f"{exchange} does not list {', '.join(missing)}", hint)
+    return [_resolve_alias(known[symbol], known) for symbol in wanted]
+
+
+def _resolve_alias(instrument: Instrument, known: dict[str, Instrument]) -> Instrument:
+    """A symbol that shares another's book is collected as that one: the exchange sends it under that name."""
+    return known.get(instrument.alias_of, instrument) if instrument.alias_of else instrument
+
+
+def plans(
+    names: Sequence[str],
+    symbols: Sequence[str],
+    channels: Sequence[str],
+    modes: dict[str, str],
+    depth: int,
+    **rest: object,
+) -> list[CollectPlan]:
+    """A plan for each exchange, in the order asked for. UsageError for whatever cannot be right before the exchange is asked."""
+    if not names:
+        raise UsageError("no exchange to collect from", f"--exchange NAME; names are: {', '.join(exchanges.names())}")
+    unique = list(dict.fromkeys(names))
+    chosen = symbols_by_exchange(symbols or DEFAULT_SYMBOLS, unique)
+    made: list[CollectPlan] = []
+    for name in unique:
+        facts = exchanges.get(name).facts
+        mode_of(facts, modes.get(name, ""), depth)
+        if not chosen[name]:
+            raise UsageError(f"no symbol for {name}", f"--symbols {name}:BTC-USD")
+        made.append(
+            CollectPlan(name, tuple(chosen[name]), check_channels(channels), modes.get(name, ""), depth, **rest)  # type: ignore[arg-type]
+        )
+    return made
