@@ -7,12 +7,14 @@
 `collect` feeds it from a socket, a replay from a capture, a test from a list: the code is the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 
 from alphapulse_cli.errors import DecodeError
-from alphapulse_cli.exchanges.protocol import Decoder, Facts
+from alphapulse_cli.exchanges import Exchange
+from alphapulse_cli.exchanges.protocol import BOOK, Decoder
 from alphapulse_cli.flow.keeper import BookKeeper
+from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.market.events import (
     BookEvent,
     ClosingSoon,
@@ -33,8 +35,7 @@ from alphapulse_cli.market.events import (
 )
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import FetchInstruments, Reconnect, Request
-from alphapulse_cli.shm.counters import CounterBlock
-from alphapulse_cli.shm.ring import RingWriter
+from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire import trade as trade_record
 from alphapulse_cli.wire.delta import BookReason, BookState
 
@@ -59,21 +60,20 @@ class Ingest:
 
     def __init__(
         self,
-        facts: Facts,
+        exchange: Exchange,
         decoder: Decoder,
-        keepers: Sequence[BookKeeper],
         instruments: Sequence[Instrument],
-        trades: RingWriter,
-        counters: CounterBlock,
-        symbol_counters: Callable[[str], CounterBlock],
+        channels: Collection[str],
+        outlet: Outlet,
         notice: Notice,
     ) -> None:
         self.decoder = decoder
-        self.keepers = {keeper.instrument.native: keeper for keeper in keepers}
-        self.counters = counters
-        self._facts = facts
-        self._trades = trades
-        self._symbol_counters = {instrument.native: symbol_counters(instrument.symbol) for instrument in instruments}
+        self.outlet = outlet
+        books = instruments if BOOK in channels else ()
+        self.keepers = {one.native: BookKeeper(one, outlet, exchange.book_checksum) for one in books}
+        self.counters = outlet.counters.block()
+        self._facts = exchange.facts
+        self._symbol_counters = {one.native: outlet.counters.block(one.symbol) for one in instruments}
         self._notice = notice
         self._requests: list[Request] = []
         self._unreadable_in_a_row = 0
@@ -106,8 +106,9 @@ class Ingest:
 
     def receive(self, frame: bytes, receive_ns: int) -> None:
         """One frame from the socket."""
-        self.counters.add("frames")
-        self.counters.add("bytes", len(frame))
+        self.counters.add(Counter.FRAMES)
+        self.counters.add(Counter.BYTES, len(frame))
+        self.counters.set(Counter.LAST_FRAME_NS, receive_ns)
         self._take(lambda: self.decoder.receive(frame, receive_ns), receive_ns)
 
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> None:
@@ -116,7 +117,7 @@ class Ingest:
 
     def fetch_failed(self, instrument: Instrument, now_ns: int) -> None:
         """A FetchSnapshot could not be had."""
-        self.counters.add("fetches_failed")
+        self.counters.add(Counter.FETCHES_FAILED)
         self.decoder.fetch_failed(self._current(instrument), now_ns)
 
     def receive_instruments(self, body: bytes, receive_ns: int) -> None:
@@ -124,7 +125,7 @@ class Ingest:
         try:
             self._on_instruments(InstrumentsSeen(self.decoder.receive_instruments(body)), receive_ns)
         except DecodeError as error:
-            self.counters.add("decode_errors")
+            self.counters.add(Counter.DECODE_ERRORS)
             self._notice("warning", f"instrument metadata not understood: {error}")
 
     def tick(self, now_ns: int) -> None:
@@ -177,18 +178,18 @@ class Ingest:
                 case SubscriptionRefused():
                     self._on_refusal(event, receive_ns)
                 case TradesMissed():
-                    self._symbol_counters[event.instrument.native].add("trades_missed", event.count)
+                    self._symbol_counters[event.instrument.native].add(Counter.TRADES_MISSED, event.count)
                 case Unrecognised():
-                    self.counters.add("unrecognised")
+                    self.counters.add(Counter.UNRECOGNISED)
                     self._notice("info", f"unknown kind of message: {event.kind}")
                 case ClosingSoon():
                     self._requests.append(Reconnect(f"the exchange announced it: {event.reason}"))
                 case SystemStatus():
                     self._notice("info", f"the exchange says: {event.status}")
                 case OffGrid():
-                    self.counters.add("off_grid")  # its book is HALTED; all others go on
+                    self.counters.add(Counter.OFF_GRID)  # its book is HALTED; all others go on
                 case Heartbeat():
-                    self.counters.add("heartbeats")
+                    pass  # that it came is what it says: the session heard it
 
     def _on_book(self, event: BookEvent, receive_ns: int) -> None:
         keeper = self.keepers.get(event.instrument.native)
@@ -200,11 +201,11 @@ class Ingest:
 
     def _on_gap(self, gap: GapFound, receive_ns: int) -> None:
         """The decoder has asked for what heals it already."""
-        self.counters.add("gaps")
+        self.counters.add(Counter.GAPS)
         for instrument in gap.instruments:
             keeper = self.keepers.get(instrument.native)
             if keeper is not None:
-                keeper.counters.add("gaps")
+                keeper.counters.add(Counter.GAPS)
                 keeper.set_state(BookState.SYNCING, GAP_REASONS[gap.reason], receive_ns)
         ids = " ".join(instrument.id for instrument in gap.instruments)
         self._notice("warning", f"gap ({gap.reason.value}) {gap.detail}: resyncing {ids}")
@@ -216,14 +217,13 @@ class Ingest:
             try:
                 records.append(trade_record.pack(trade, receive_ns, 0))
             except ValueError:
-                self._symbol_counters[trade.instrument.native].add("trades_refused")
+                self._symbol_counters[trade.instrument.native].add(Counter.TRADES_REFUSED)
             else:
-                self._symbol_counters[trade.instrument.native].add("trades")
+                self._symbol_counters[trade.instrument.native].add(Counter.TRADES)
         if not records:
             return
         group = trade_record.as_group(records)
-        self._trades.publish(group, len(records))
-        self.counters.add("trades", len(records))
+        self.outlet.trades.publish(group, len(records))
 
     def _on_instruments(self, event: InstrumentsSeen, receive_ns: int) -> None:
         """Metadata, new or again. A grid only ever becomes finer while a book stands on it."""
@@ -241,7 +241,7 @@ class Ingest:
 
     def _on_refusal(self, event: SubscriptionRefused, receive_ns: int) -> None:
         keeper = self.keepers.get(event.native)
-        self.counters.add("refusals")
+        self.counters.add(Counter.REFUSALS)
         self._notice("warning", f"the exchange refused {event.channel} {event.native}: {event.message}")
         if keeper is not None:
             keeper.set_state(BookState.HALTED, BookReason.REFUSED, receive_ns)
@@ -249,7 +249,7 @@ class Ingest:
     def _regrid(self, event: OffGrid, receive_ns: int) -> bool:
         """Make the grid finer, and have the metadata read again: the exchange may have changed more than we saw."""
         keeper = self.keepers.get(event.instrument.native)
-        self.counters.add("off_grid")
+        self.counters.add(Counter.OFF_GRID)
         if receive_ns >= self._metadata_after_ns:
             self._metadata_after_ns = receive_ns + METADATA_PAUSE_NS
             self._requests.append(FetchInstruments(self._facts.instruments_path, self._facts.instruments_weight))
@@ -265,7 +265,7 @@ class Ingest:
 
     def _unreadable(self, error: DecodeError, receive_ns: int) -> None:
         """Nobody knows what was in it: every book of this connection may have missed something."""
-        self.counters.add("decode_errors")
+        self.counters.add(Counter.DECODE_ERRORS)
         self._unreadable_in_a_row += 1
         self._notice("warning", f"unreadable message: {error}")
         if self._unreadable_in_a_row >= UNREADABLE_IN_A_ROW:

@@ -6,66 +6,45 @@ The image is edited first and the ring published after, so that a reader who not
 finds every later group in the ring. A message becomes one group or none at all: what changes nothing is not told.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.errors import StorageError
+from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.flow.resync import ResyncPacer
 from alphapulse_cli.market.events import BookEvent, Snapshot
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.shm.counters import CounterBlock
-from alphapulse_cli.shm.image import ImageWriter
-from alphapulse_cli.shm.ring import RingWriter
+from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire.batch import Batch, feed_delay
 from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState, ChecksumState, Kind
 
 CHECK_EVERY_GROUPS = 1024
 CHECK_EVERY_NS = 1_000_000_000
 
-BookChecksum = Callable[[Instrument, list[tuple[int, int]], list[tuple[int, int]]], int]
-
-
-class Images(Protocol):
-    """Where a keeper gets its image from; a larger one when its book outgrows it."""
-
-    def open(self, instrument: Instrument, capacity: int) -> ImageWriter:
-        """A new image with room for `capacity` levels a side, ready; the instrument's former one is marked REPLACED. StorageError."""
-
-    def checkpoint_asked(self, image: ImageWriter) -> bool:
-        """Whether a reader asked for a checkpoint of this book that is due now; asking clears the request."""
+BookChecksum = Callable[[Instrument, Sequence[tuple[int, int]], Sequence[tuple[int, int]]], int]
 
 
 class BookKeeper:
     """Keeps one book. `state` and `reason` are what every reader is told; `version` grows by one with each group."""
 
-    def __init__(
-        self,
-        instrument: Instrument,
-        images: Images,
-        ring: RingWriter,
-        counters: CounterBlock,
-        book_checksum: BookChecksum | None,
-        capacity: int,
-    ) -> None:
+    def __init__(self, instrument: Instrument, outlet: Outlet, book_checksum: BookChecksum | None) -> None:
         self.instrument = instrument
-        self.counters = counters
+        self.counters = outlet.counters.block(instrument.symbol)
         self.pacer = ResyncPacer()
         self.state, self.reason = BookState.COLD, BookReason.STARTING
         self.checksum = ChecksumState.NONE
         self.version = 0
-        self.last_update_ns = 0
-        self._images = images
-        self._ring = ring
+        self._outlet = outlet
+        self._ring = outlet.deltas
         self._book_checksum = book_checksum
-        self._capacity = capacity
-        self._image = images.open(instrument, capacity)
+        self._image = outlet.open_image(instrument)
         self._book = Book(instrument.price_decimals, instrument.size_decimals, self._image.bids, self._image.asks)
         self._batch = Batch(instrument.symbol, instrument.exchange, instrument.price_decimals, instrument.size_decimals)
-        self._largest_group = ring.capacity // 4
+        self._largest_group = self._ring.capacity // 4
         self._delay_us = NO_FEED_DELAY
         self._groups_since_check = 0
         self._checked_ns = 0
+        self._edit()
         self._commit(0)
 
     @property
@@ -82,15 +61,15 @@ class BookKeeper:
             return True
         is_snapshot = isinstance(event, Snapshot)
         if not is_snapshot and self.state not in (BookState.LIVE, BookState.STALE):
-            self.counters.add("updates_ignored")
+            self.counters.add(Counter.UPDATES_IGNORED)
             return True
         held = 0 if is_snapshot else max(self._book.bid_count, self._book.ask_count)
         if not self._make_room(held + event.levels.count, receive_ns):
             return True
         if event.levels.kept_out:
-            self.counters.add("levels_kept_out", event.levels.kept_out)
+            self.counters.add(Counter.LEVELS_KEPT_OUT, event.levels.kept_out)
+        self.counters.add(Counter.BOOK_UPDATES)
         self._delay_us = feed_delay(receive_ns, event.exchange_ns)
-        self.last_update_ns = receive_ns
         if is_snapshot:
             self._take_snapshot(event, receive_ns)
         else:
@@ -100,7 +79,7 @@ class BookKeeper:
     def _take_snapshot(self, event: BookEvent, receive_ns: int) -> None:
         """The first one is a RESET; a later one is the difference to what we had, so that readers' chains go on."""
         first, resynced = self.state is BookState.COLD, self.state is BookState.SYNCING
-        self._image.begin()
+        self._edit()
         self._batch.clear()
         if first:
             self._book.load(event.levels)
@@ -120,10 +99,10 @@ class BookKeeper:
         if went_live:
             self._tell_status(receive_ns)
             if resynced:
-                self.counters.add("resyncs")
+                self.counters.add(Counter.RESYNCS)
 
     def _take_update(self, event: BookEvent, receive_ns: int) -> None:
-        self._image.begin()
+        self._edit()
         self._batch.clear()
         self._book.apply(event.levels, self._batch)
         if event.depth is not None:
@@ -140,20 +119,23 @@ class BookKeeper:
         changes = batch.change_count
         records = batch.finish(kind, receive_ns, self.version, previous, self._delay_us, resynced)
         if records > self._largest_group:
-            self.counters.add("oversize_resets")
+            kind = Kind.RESET
             batch.clear()
             records = batch.finish(Kind.RESET, receive_ns, self.version, previous, self._delay_us, resynced)
         self._commit(receive_ns)
         self._ring.publish(batch.records, records)
-        self.counters.add("groups")
-        self.counters.add("deltas", records)
-        self.counters.add("changes", changes)
+        self.counters.add(Counter.GROUPS)
+        self.counters.add(Counter.DELTAS, records)
+        self.counters.add(Counter.CHANGES, changes)
+        if kind is Kind.RESET:
+            self.counters.add(Counter.RESETS)
         self._groups_since_check += 1
         if self._groups_since_check >= CHECK_EVERY_GROUPS:
             self.check(receive_ns)
-        if self._images.checkpoint_asked(self._image):
-            self._image.checkpoint()
-            self.counters.add("checkpoints")
+
+    def _edit(self) -> None:
+        """From here to `_commit` the image may be changed."""
+        self._image.begin()
 
     def _commit(self, receive_ns: int) -> None:
         book = self._book
@@ -178,10 +160,10 @@ class BookKeeper:
         ours = self._book_checksum(self.instrument, self._book.bids(10), self._book.asks(10))
         if ours == event.checksum:
             self.checksum = ChecksumState.OK
-            self.counters.add("checksums_ok")
+            self.counters.add(Counter.CHECKSUMS_OK)
             return True
         self.checksum = ChecksumState.BAD
-        self.counters.add("checksums_bad")
+        self.counters.add(Counter.CHECKSUMS_BAD)
         self.set_state(BookState.SYNCING, BookReason.BAD_CHECKSUM, receive_ns)
         return False
 
@@ -192,54 +174,44 @@ class BookKeeper:
         if (state, reason) == (self.state, self.reason) or self.state is BookState.HALTED:
             return
         self.state, self.reason = state, reason
-        self._image.begin()
+        self._edit()
         self._commit(receive_ns)
         self._tell_status(receive_ns)
 
     def _tell_status(self, receive_ns: int) -> None:
         records = self._batch.status(receive_ns, self.version, self.state, self.reason)
         self._ring.publish(self._batch.records, records)
-        self.counters.set("book_state", self.state)
 
     def tick(self, now_ns: int) -> None:
-        """About every 100 ms: a CHECK each second, and checkpoints that a quiet book was asked for."""
+        """About every 100 ms: a CHECK each second."""
         if self.state is BookState.LIVE and now_ns - self._checked_ns >= CHECK_EVERY_NS:
             self.check(now_ns)
-        if self._images.checkpoint_asked(self._image):
-            self._image.checkpoint()
-            self.counters.add("checkpoints")
 
     def check(self, now_ns: int) -> None:
         """Publish a CHECK: any reader can prove its replica against it."""
         book, self._groups_since_check, self._checked_ns = self._book, 0, now_ns
         records = self._batch.check(now_ns, self.version, book.book_hash, book.bid_count, book.ask_count, self.checksum, self.state)
         self._ring.publish(self._batch.records, records)
-        self.counters.set("bid_levels", book.bid_count)
-        self.counters.set("ask_levels", book.ask_count)
 
     def _make_room(self, levels: int, receive_ns: int) -> bool:
         """Room for so many levels a side, *before* a message is applied, so that none is ever applied in part."""
-        if levels <= self._capacity:
+        if levels <= self._image.capacity:
             return True
-        capacity = self._capacity
-        while capacity < levels:
-            capacity *= 2
         try:
-            image = self._images.open(self.instrument, capacity)
+            self._image = self._outlet.grow_image(self._image, levels)
         except StorageError:
             self.set_state(BookState.HALTED, BookReason.NO_ROOM, receive_ns)
             return False
-        image.begin()
-        self._book.rebind(image.bids, image.asks)
-        self._image, self._capacity = image, capacity
+        self._edit()
+        self._book.rebind(self._image.bids, self._image.asks)
         self._commit(receive_ns)
-        self.counters.add("images_grown")
+        self.counters.add(Counter.IMAGES_GROWN)
         return True
 
     def regrid(self, price_decimals: int, size_decimals: int, receive_ns: int) -> Instrument | None:
         """A finer grid, since a number needs it: the book is rescaled exactly and readers are told RESET. None if it cannot be: HALTED."""
         finer = self.instrument.on_grid(price_decimals, size_decimals)
-        self._image.begin()
+        self._edit()
         if finer is None or not self._book.rescale(finer.price_decimals, finer.size_decimals):
             self._commit(receive_ns)
             self.set_state(BookState.HALTED, BookReason.OFF_GRID, receive_ns)
@@ -251,5 +223,4 @@ class BookKeeper:
             self._commit(receive_ns)
         else:
             self._publish(Kind.RESET, receive_ns, resynced=False)
-        self.counters.add("regrids")
         return self.instrument

@@ -1,0 +1,122 @@
+"""Where ingest's output goes: one set's segments, made afresh by one writer and retired by it.
+
+    lease ─► epoch ─► deltas, trades, counters ─► an image per book, larger ones as books grow
+
+Opening an outlet replaces the set's former segments: readers drain the old rings to their seal and switch. `beat` must be called at
+least every 250 ms by the loop that publishes, or the set counts as dead. Use it in a `with`: leaving it retires the set.
+"""
+
+from collections.abc import Sequence
+from types import TracebackType
+
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.shm import layout
+from alphapulse_cli.shm.counters import Counter, CountersWriter, counters_spec
+from alphapulse_cli.shm.directory import Directory, parse_segment_name
+from alphapulse_cli.shm.image import FIRST_CAPACITY, ImageWriter, book_spec
+from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.lease import Lease
+from alphapulse_cli.shm.ring import RingWriter
+from alphapulse_cli.shm.segment import Segment, SegmentSpec
+from alphapulse_cli.shm.wake import WakePage
+from alphapulse_cli.wire.delta import DELTA_BYTES
+from alphapulse_cli.wire.trade import TRADE_BYTES
+
+CHECKPOINT_PAUSE_NS = 50_000_000  # of one book, however many readers ask
+
+
+class Outlet:
+    """One set, open for writing. WriterAlive if another process writes it, StorageError if there is no room."""
+
+    def __init__(
+        self, directory: Directory, set_name: str, exchange: str, symbols: Sequence[str], ring_capacity: int, monotonic_ns: int
+    ) -> None:
+        self.set_name, self.exchange = set_name, exchange
+        self._directory = directory
+        self._segments: list[Segment] = []
+        self._images: dict[str, ImageWriter] = {}
+        self._symbols = list(symbols)
+        self._checkpointed_ns: dict[int, int] = {}
+        self._lease = Lease.acquire(directory, set_name)
+        try:
+            self.wake = WakePage.open(directory, set_name, create=True)
+            capacity = layout.round_capacity(ring_capacity)
+            self.deltas = RingWriter(self._make(self._ring(Kind.DELTAS, DELTA_BYTES, capacity)), self.wake)
+            self.trades = RingWriter(self._make(self._ring(Kind.TRADES, TRADE_BYTES, capacity)), self.wake)
+            self.counters = CountersWriter(self._make(counters_spec(set_name, exchange, self.epoch, len(symbols))))
+            self._forget_old_books()
+        except BaseException:
+            self.close()
+            raise
+        self.beat(monotonic_ns)
+
+    @property
+    def epoch(self) -> int:
+        """This writer's; larger than any the set had."""
+        return self._lease.epoch
+
+    def _ring(self, kind: Kind, record_bytes: int, capacity: int) -> SegmentSpec:
+        return SegmentSpec(kind, self.set_name, self.exchange, self.epoch, record_bytes, capacity)
+
+    def _make(self, spec: SegmentSpec) -> Segment:
+        segment = Segment.create(self._directory, spec)
+        try:
+            segment.ready()
+        except BaseException:
+            segment.close()
+            raise
+        self._segments.append(segment)
+        return segment
+
+    def _forget_old_books(self) -> None:
+        """Images of the set's former writers whose symbols this one does not collect: nobody will ever replace them."""
+        for name in self._directory.names():
+            parsed = parse_segment_name(name)
+            if parsed is not None and parsed[:2] == (Kind.BOOK, self.set_name) and parsed[2] not in self._symbols:
+                self._directory.unlink(name)
+
+    def open_image(self, instrument: Instrument) -> ImageWriter:
+        """The image of that book, empty. StorageError."""
+        slot = self._symbols.index(instrument.symbol)
+        image = ImageWriter(
+            self._make(book_spec(self.set_name, self.exchange, instrument.symbol, self.epoch, FIRST_CAPACITY, slot))
+        )
+        self._images[instrument.symbol] = image
+        return image
+
+    def grow_image(self, image: ImageWriter, levels: int) -> ImageWriter:
+        """The same book with room for `levels` a side. StorageError, and then nothing changed."""
+        larger = image.grown(levels)
+        self._images[image.segment.spec.symbol] = larger
+        self._segments[self._segments.index(image.segment)] = larger.segment
+        return larger
+
+    def serve_checkpoints(self, now_ns: int) -> None:
+        """Make the checkpoints that readers asked for; one load where none did."""
+        for slot in self.wake.take_checkpoint_requests():
+            if slot >= len(self._symbols) or now_ns - self._checkpointed_ns.get(slot, 0) < CHECKPOINT_PAUSE_NS:
+                continue  # nonsense, or too soon: who needs it asks again
+            image = self._images.get(self._symbols[slot])
+            if image is not None:
+                image.checkpoint()
+                self._checkpointed_ns[slot] = now_ns
+                self.counters.block(self._symbols[slot]).add(Counter.CHECKPOINTS)
+
+    def beat(self, monotonic_ns: int) -> None:
+        """The loop that publishes is alive."""
+        for segment in self._segments:
+            segment.beat(monotonic_ns)
+
+    def close(self) -> None:
+        """Retire the set and let the next writer in. The files stay readable."""
+        for segment in self._segments:
+            segment.retire()
+            segment.close()
+        self._segments.clear()
+        self._lease.release()
+
+    def __enter__(self) -> "Outlet":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
