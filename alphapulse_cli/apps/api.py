@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from alphapulse_cli.book.book import Book as ExactBook
 from alphapulse_cli.edges.idle import Idle, idle_strategy
@@ -42,6 +42,7 @@ class RecordReader:
     kind: Kind
 
     def __init__(self, name: str, *, start: Start = "now", shm_dir: str | None = None) -> None:
+        self._name = name
         self._directory = open_directory(shm_dir)
         self._groups = GroupReader(self._directory, name, self.kind, start)
         self._dtype = delta.dtype() if self.kind is Kind.DELTAS else trade.dtype()
@@ -71,7 +72,7 @@ class RecordReader:
     def wait(self, timeout_s: float, how: str = "wake") -> bool:
         """Wait until there is something to poll; False after `timeout_s` seconds. `how` is spin, yield, sleep or wake."""
         if self._idle is None:
-            self._idle = idle_strategy(how)
+            self._idle = idle_strategy(how, self._directory, self._name)
         return self._idle.wait(self._groups.reader, timeout_s)
 
     def __iter__(self) -> Iterator["np.ndarray[Any, Any]"]:
@@ -87,7 +88,7 @@ class RecordReader:
         """Let go of the directory; what is mapped goes with this object."""
         self._directory.close()
 
-    def __enter__(self) -> "RecordReader":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -195,7 +196,7 @@ class Following:
         self._directory = open_directory(shm_dir)
         self.followers = [SetFollower(self._directory, name, symbols) for name in names]
         self._versions: dict[tuple[str, str], tuple[int, BookState]] = {}
-        self._idle = idle_strategy("wake" if len(names) == 1 else "sleep")
+        self._idle = idle_strategy("wake" if len(names) == 1 else "sleep", self._directory, names[0])
 
     def poll(self) -> list[FollowUpdate]:
         """The books that changed since the last poll: newest state, one update each."""

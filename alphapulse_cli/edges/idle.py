@@ -6,13 +6,16 @@ sleep   polls every 200 us                    almost nothing; up to 0.3 ms late
 wake    sleeps in the kernel until woken      nothing; a kernel wake-up late (5 ms at most if a wake-up is lost)
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
 from typing import Protocol
 
-from alphapulse_cli.errors import UsageError
+from alphapulse_cli.errors import NotASegment, StorageError, UsageError
+from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.shm.ring import RingReader
+from alphapulse_cli.shm.wake import WakePage
 
 SLEEP_S = 200e-6
 
@@ -38,3 +41,39 @@ class Polling:
                 return False
             self._pause()
         return True
+
+
+class Woken:
+    """Sleeps in the kernel on the ring's own word, a few milliseconds at a time."""
+
+    def __init__(self, page: WakePage) -> None:
+        self._page = page
+
+    def wait(self, reader: RingReader, timeout_s: float) -> bool:
+        """Wait for the writer's wake-up call."""
+        until = time.monotonic_ns() + int(timeout_s * 1e9)
+        while not reader.lag:
+            left_ns = until - time.monotonic_ns()
+            if left_ns <= 0 or reader.ended:
+                return False
+            self._page.wait(reader, left_ns)
+        return True
+
+
+WAYS = ("spin", "yield", "sleep", "wake")
+
+
+def idle_strategy(how: str, directory: Directory, set_name: str) -> Idle:
+    """The way of waiting of that name; "wake" is "sleep" where the set's wake page cannot be used. UsageError for another name."""
+    match how:
+        case "spin":
+            return Polling(lambda: None)
+        case "yield":
+            return Polling(os.sched_yield)
+        case "sleep":
+            return Polling(lambda: time.sleep(SLEEP_S))
+        case "wake":
+            with contextlib.suppress(NotASegment, StorageError):
+                return Woken(WakePage.open(directory, set_name))
+            return Polling(lambda: time.sleep(SLEEP_S))
+    raise UsageError(f"unknown way of waiting: {how[:20]!r}", f"ways are: {', '.join(WAYS)}")

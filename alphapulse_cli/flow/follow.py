@@ -18,14 +18,13 @@ and the next one continues it. A copy that keeps being overtaken asks the writer
 
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.errors import SegmentError, StorageError
-from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
 from alphapulse_cli.shm.image import ImageReader
-from alphapulse_cli.shm.layout import ImageCopy, Kind
+from alphapulse_cli.shm.layout import ALIVE, ImageCopy, Kind
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.shm.wake import WakePage
@@ -33,6 +32,8 @@ from alphapulse_cli.wire import delta, trade
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 POLL_RECORDS = 2048
+KEY = slice(delta.offsets()["symbol"], delta.offsets()["version"])  # symbol and exchange: whose record it is
+VERSION_AT = delta.offsets()["version"]
 COPY_TRIES = 3
 FIRST, LAST = delta.FIRST, delta.LAST
 assert (trade.FIRST, trade.LAST) == (FIRST, LAST)
@@ -139,7 +140,7 @@ class SetFollower:
         self._symbols = None if symbols is None else frozenset(symbols)
         self._by_key: dict[bytes, Reconstructor | None] = {}
         self._wake: WakePage | None = None
-        self._images: dict[str, Segment] = {}
+        self._passed: dict[str, int] = {}  # symbol -> version of the last group seen while its book was cold
         self._discover()
         self._join_cold()
 
@@ -152,7 +153,7 @@ class SetFollower:
         """Read, apply, join what is cold. A Reconstructor never shows half a group."""
         polled = self.groups.poll(limit)
         if polled.restarted:
-            self._images.clear()
+            self._passed.clear()
             for book in self.books.values():
                 book.missed()
                 book.make_cold()
@@ -168,10 +169,10 @@ class SetFollower:
     def _apply(self, records: memoryview, count: int) -> None:
         """Each run of records of one symbol goes to its book."""
         start = 0
-        key = bytes(records[8:40])
+        key = bytes(records[KEY])
         for index in range(1, count):
             at = index * delta.DELTA_BYTES
-            following = bytes(records[at + 8 : at + 40])
+            following = bytes(records[at + KEY.start : at + KEY.stop])
             if following != key:
                 self._apply_run(key, records, start, index - start)
                 start, key = index, following
@@ -181,8 +182,12 @@ class SetFollower:
         if key not in self._by_key:
             self._by_key[key] = self._book_of(key)
         book = self._by_key[key]
-        if book is not None:
-            book.apply(records, start, count)
+        if book is None:
+            return
+        book.apply(records, start, count)
+        if book.is_cold:
+            at = (start + count - 1) * delta.DELTA_BYTES + VERSION_AT
+            self._passed[book.symbol] = int.from_bytes(records[at : at + 8], "little")
 
     def _book_of(self, key: bytes) -> Reconstructor | None:
         symbol = key[:16].rstrip(b"\0").decode("ascii", "replace")
@@ -212,7 +217,7 @@ class SetFollower:
         reader = self._image(symbol)
         if reader is None:
             return False
-        image = reader.copy(COPY_TRIES) or self._checkpoint(reader)
+        image = reader.copy(COPY_TRIES) or self._checkpoint(symbol, reader)
         if image is None:
             return False
         book.load(
@@ -234,18 +239,26 @@ class SetFollower:
                 return ImageReader(segment)
         return None
 
-    def _checkpoint(self, reader: ImageReader) -> ImageCopy | None:
-        """The book is edited faster than it can be copied: take the checkpoint that was asked for, or ask for one."""
+    def _checkpoint(self, symbol: str, reader: ImageReader) -> ImageCopy | None:
+        """The book is edited faster than it can be copied: take the checkpoint that was asked for, or ask for one.
+
+        One older than a group that we already passed by would not be continued by any group to come.
+        """
         image = reader.copy_checkpoint()
-        if image is not None:
+        if image is not None and image.version >= self._passed.get(symbol, 0):
             return image
+        if self._wake is None:
+            with suppress(SegmentError, StorageError):
+                self._wake = WakePage.open(self._directory, self.set_name)
+        if self._wake is not None:
+            self._wake.request_checkpoint(reader.segment.spec.request_slot)
         return None
 
     def state(self, symbol: str, monotonic_ns: int) -> tuple[BookState, BookReason]:
         """What may be said of that book now: LIVE only if its writer is alive and says so, and our replica is whole."""
         book = self.books[symbol]
         if not self.groups.segment.is_live(monotonic_ns):
-            return BookState.STALE, BookReason.RETIRED if self.groups.segment.sealed != delta.ALIVE else BookReason.SILENT
+            return BookState.STALE, BookReason.RETIRED if self.groups.segment.sealed != ALIVE else BookReason.SILENT
         if book.is_cold:
             return BookState.SYNCING, BookReason.STARTING
         return book.book_state, book.reason

@@ -92,6 +92,11 @@ class Ingest:
         for keeper in self.keepers.values():
             keeper.set_state(BookState.SYNCING, BookReason.DISCONNECTED, now_ns)
 
+    def retire(self, now_ns: int) -> None:
+        """The collector stops in good order: readers are told so before the segments say it."""
+        for keeper in self.keepers.values():
+            keeper.set_state(BookState.STALE, BookReason.RETIRED, now_ns)
+
     def silent(self, now_ns: int) -> None:
         """Nothing was heard for too long: books that were LIVE are STALE."""
         for keeper in self.keepers.values():

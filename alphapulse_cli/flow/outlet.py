@@ -8,6 +8,7 @@ least every 250 ms by the loop that publishes, or the set counts as dead. Use it
 
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Self
 
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm import layout
@@ -52,7 +53,7 @@ class Outlet:
 
     @property
     def epoch(self) -> int:
-        """This writer's; larger than any the set had."""
+        """The writer's; larger than any the set had."""
         return self._lease.epoch
 
     def _ring(self, kind: Kind, record_bytes: int, capacity: int) -> SegmentSpec:
@@ -115,7 +116,7 @@ class Outlet:
         self._segments.clear()
         self._lease.release()
 
-    def __enter__(self) -> "Outlet":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

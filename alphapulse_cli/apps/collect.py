@@ -1,0 +1,103 @@
+"""Collect one exchange into its set of segments, until told to stop.
+
+    instruments (REST) ─► the symbols asked for ─► Outlet (lease, segments) ─► Ingest ◄─ Session ◄─ the exchange
+
+Everything runs in one event loop and one thread. The heartbeat is beaten by that same loop: if it hangs, readers see a dead writer.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from alphapulse_cli import exchanges
+from alphapulse_cli.apps.plan import CollectPlan, addresses, choose, mode_of
+from alphapulse_cli.edges.fetch import Fetcher
+from alphapulse_cli.edges.session import Backoff, Session
+from alphapulse_cli.errors import DecodeError, ExchangeError, Refused
+from alphapulse_cli.exchanges import Exchange
+from alphapulse_cli.exchanges.protocol import Mode
+from alphapulse_cli.flow.ingest import Ingest, Notice
+from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.directory import open_directory
+
+BEAT_S = 0.1
+METADATA_TRIES = 3
+
+
+async def collect(plan: CollectPlan, notice: Notice, on_ready: Callable[[Outlet, Ingest], None] | None = None) -> None:
+    """Collect until cancelled, or for `plan.duration_s`. What cannot be healed by trying again leaves as its exception."""
+    exchange = exchanges.get(plan.exchange)
+    mode, depth = mode_of(exchange.facts, plan.mode, plan.depth)
+    url, rest_url = addresses(mode, plan.url, plan.rest_url)
+    fetcher = Fetcher(rest_url, exchange.facts.rest_weight_per_minute)
+    listed = await list_instruments(exchange, mode, fetcher, notice)
+    instruments = choose(plan.exchange, plan.symbols, listed)
+    decoder = exchange.decoder(instruments, set(plan.channels), depth, mode.name)
+    symbols = [instrument.symbol for instrument in instruments]
+    with (
+        open_directory(plan.shm_dir, create=True) as directory,
+        Outlet(directory, plan.name, plan.exchange, symbols, plan.ring_capacity, clock.monotonic_ns()) as outlet,
+    ):
+        ingest = Ingest(exchange, decoder, instruments, plan.channels, outlet, notice)
+        session = Session(exchange.facts, url, fetcher, ingest, notice, _after_frame(outlet))
+        if on_ready is not None:
+            on_ready(outlet, ingest)
+        async with _heart(outlet):
+            try:
+                async with asyncio.timeout(plan.duration_s):
+                    await session.run()
+            except TimeoutError:
+                pass
+            finally:
+                ingest.retire(clock.realtime_ns())
+
+
+async def list_instruments(exchange: Exchange, mode: Mode, fetcher: Fetcher, notice: Notice) -> Sequence[Instrument]:
+    """The exchange's instruments; a few tries. ExchangeError if they cannot be had or understood."""
+    backoff = Backoff()
+    path = mode.instruments_path or exchange.facts.instruments_path
+    for attempt in range(1, METADATA_TRIES + 1):
+        try:
+            body = await fetcher.get(path, exchange.facts.instruments_weight)
+            return exchange.parse_instruments(body, mode.name)
+        except (DecodeError, Refused):
+            raise
+        except ExchangeError as error:
+            if attempt == METADATA_TRIES:
+                raise
+            notice("warning", f"no instrument metadata yet: {error}")
+            await asyncio.sleep(backoff.next_s())
+    raise AssertionError("unreachable")
+
+
+def _after_frame(outlet: Outlet) -> Callable[[int], None]:
+    """What is done once a frame's records are published: its latency is counted, asked-for checkpoints are made."""
+    latency, realtime_ns = outlet.counters.publish_latency, clock.realtime_ns
+
+    def after_frame(receive_ns: int) -> None:
+        now_ns = realtime_ns()
+        if receive_ns:
+            latency.record(now_ns - receive_ns)
+        outlet.serve_checkpoints(now_ns)
+
+    return after_frame
+
+
+@contextlib.asynccontextmanager
+async def _heart(outlet: Outlet) -> AsyncIterator[None]:
+    """Beats while the body runs."""
+
+    async def beat() -> None:
+        while True:
+            outlet.beat(clock.monotonic_ns())
+            await asyncio.sleep(BEAT_S)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
