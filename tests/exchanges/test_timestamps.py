@@ -1,0 +1,107 @@
+"""RFC 3339 times: exact to the nanosecond, strict about all else."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alphapulse_cli.exchanges.timestamps import SECOND_NS, rfc3339_ns, rfc3339_text
+
+BASE = "2026-08-12T19:27:47"
+BASE_NS = int(datetime(2026, 8, 12, 19, 27, 47, tzinfo=UTC).timestamp()) * SECOND_NS
+YEAR_1_NS = -62_135_596_800 * SECOND_NS
+YEAR_9999_NS = 253_402_300_799 * SECOND_NS
+
+
+@pytest.mark.parametrize(
+    ("rest", "offset_ns"),
+    [
+        ("Z", 0),
+        (".6Z", 600_000_000),
+        (".532655Z", 532_655_000),
+        (".532655123Z", 532_655_123),
+        (".000000001Z", 1),
+        ("+00:00", 0),
+        ("+02:00", -7200 * SECOND_NS),
+        ("-05:30", 19_800 * SECOND_NS),
+        (".5-00:01", 60_500_000_000),
+    ],
+)
+def test_every_digit_and_offset_counts(rest, offset_ns):
+    assert rfc3339_ns(BASE + rest) == BASE_NS + offset_ns
+
+
+def test_the_epoch_is_zero_and_what_is_before_it_negative():
+    assert rfc3339_ns("1970-01-01T00:00:00Z") == 0
+    assert rfc3339_ns("1969-12-31T23:59:59.999999999Z") == -1
+    assert rfc3339_ns("0001-01-01T00:00:00Z") == YEAR_1_NS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Z",
+        BASE,
+        BASE + ".Z",
+        BASE + ".1234567890Z",
+        BASE + ".1_0Z",
+        BASE + ".+1Z",
+        BASE + ". 1Z",
+        BASE + ".\u0661Z",
+        BASE + ",5Z",
+        BASE + ".5z",
+        BASE + ".5Z\n",
+        BASE + ".5",
+        BASE + "+24:00",
+        BASE + "+2:00",
+        BASE + "+0200",
+        BASE + "Z+00:00",
+        BASE.replace("T", " ") + "Z",
+        BASE.replace("T", "t") + "Z",
+        "2026-02-29T00:00:00Z",
+        "2026-13-01T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "2026-08-12T24:00:00Z",
+        "2026-08-12T23:60:00Z",
+        "2016-12-31T23:59:60Z",
+        "\u0662026-08-12T19:27:47Z",
+        "2026-08-12 19:27:48.05 +0000 UTC m=+1234.56",
+        " " + BASE + "Z",
+    ],
+)
+def test_anything_else_is_refused(text):
+    with pytest.raises(ValueError):
+        rfc3339_ns(text)
+
+
+@pytest.mark.parametrize("value", [None, 7, 1.5, ["2026"], {"a": 1}, b"2026-08-12T19:27:47Z"])
+def test_what_is_no_text_is_refused(value):
+    with pytest.raises((TypeError, ValueError)):
+        rfc3339_ns(value)
+
+
+@given(st.integers(YEAR_1_NS, YEAR_9999_NS), st.integers(0, 9))
+def test_text_and_nanoseconds_are_the_same_time(ns, digits):
+    """Round trip; with fewer digits the text is cut, never rounded up."""
+    assert rfc3339_ns(rfc3339_text(ns)) == ns
+    unit_ns = 10 ** (9 - digits)
+    assert rfc3339_ns(rfc3339_text(ns, digits)) == ns // unit_ns * unit_ns
+
+
+@given(st.datetimes(), st.integers(-1439, 1439))
+def test_it_agrees_with_the_standard_library(moment, offset_minutes):
+    sign, minutes = ("-" if offset_minutes < 0 else "+"), abs(offset_minutes)
+    text = f"{moment.isoformat(timespec='microseconds')}{sign}{minutes // 60:02}:{minutes % 60:02}"
+    since_epoch = moment - datetime(1970, 1, 1) - timedelta(minutes=offset_minutes)  # noqa: DTZ001
+    assert rfc3339_ns(text) == since_epoch // timedelta(microseconds=1) * 1000
+
+
+@given(st.text(max_size=50))
+def test_any_text_is_a_time_or_a_value_error(text):
+    try:
+        rfc3339_ns(text)
+    except ValueError:
+        return
+    assert text.isascii()
