@@ -37,6 +37,7 @@ class Mode:
     full_depth: bool
     depths: Sequence[int] = ()  # what `--depth` may be; () = no choice
     default_depth: int = 0  # 0 = the full book
+    instruments_path: str = ""  # where this mode's REST keeps the metadata; "" = `Facts.instruments_path`
 
 
 @dataclass(frozen=True, slots=True)
