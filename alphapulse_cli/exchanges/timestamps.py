@@ -13,7 +13,9 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 
 SECOND_NS = 1_000_000_000
-FRACTION_NS = tuple(10 ** (9 - digits) for digits in range(10))  # what one unit of a fraction with so many digits is worth
+FRACTION_NS: tuple[int, ...] = tuple(
+    10 ** (9 - digits) for digits in range(10)
+)  # what one unit of a fraction with so many digits is worth
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 SECONDS_REMEMBERED = 64
 

@@ -1,0 +1,291 @@
+"""Coinbase's Advanced Trade feed: channels `level2` (whose data call themselves `l2_data`), `market_trades`, `heartbeats`.
+
+    {"channel":"l2_data","timestamp":…,"sequence_num":7,"events":[{"type":"update","product_id":"BTC-USD","updates":[
+        {"side":"bid","event_time":…,"price_level":"63310.2","new_quantity":"0"}]}]}
+
+Rules of this feed, numbered as the tests number them (S1 to S7 are in feed.py):
+  C1  `sequence_num` counts every frame of a connection, of any channel, by one. The first number of a connection is taken as it
+      comes: what was lost before it lies before every snapshot that we have.
+  C2  Any other step, forwards or back, lost something of nobody knows which product: one GapFound for all instruments and one
+      Reconnect. No book of this connection is believed from there on; trades still are, their ids show what is missing.
+  C3  The expected number of a frame that is refused with DecodeError counts as received, or the next frame would show a gap that
+      is none. An unexpected one does not: the next frame finds the break.
+  C4  A frame answered with OffGrid counts only when it is handed in again. If the next one comes instead, it was given up:
+      it counts then, and the books in it that were on their grids are distrusted, for they missed it too.
+  C5  `error` frames and frames of types unknown have no number and are not counted. An error names no product: it is handed on.
+  C6  A `snapshot` replaces the book. `side` is "bid" or "offer"; sizes are absolute and zero removes, also what was never there;
+      a level that is repeated counts as last said. Prices are compared as numbers: zeros are trimmed.
+  C7  `events` may hold several products, and one product several times: each product's changes of a frame are one event, products
+      in order of first mention. A snapshot begins a new event. `"updates":[]` of an update is no event.
+  C8  Feed delay counts from the engine: an update's time is the newest `event_time` of its levels. A snapshot's, and one of 1970,
+      is the frame's `timestamp`: a snapshot's levels are as old as their orders.
+  C9  A confirmation (`subscriptions`, all that is subscribed to) may come after data and gates nothing.
+  C10 Trades come newest first: they leave in order of their ids. `side` is the maker's: "SELL" means that the taker bought.
+      A `snapshot` of trades is history.
+  C11 A heartbeat's `current_time` is no RFC 3339 and its counter is sometimes text: neither is read.
+  C12 Channels, and products, that we did not ask for are Unrecognised: no errors, but counted in the sequence.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import orjson
+
+from alphapulse_cli.errors import DecodeError
+from alphapulse_cli.exchanges.coinbase.facts import ADVANCED, ADVANCED_CHANNELS
+from alphapulse_cli.exchanges.coinbase.feed import Feed
+from alphapulse_cli.exchanges.coinbase.product import (
+    KIND_CHARACTERS,
+    NOT_UNDERSTOOD,
+    Product,
+    Trust,
+    off_grid,
+    trade_number,
+    trades_of,
+)
+from alphapulse_cli.exchanges.protocol import TRADES
+from alphapulse_cli.exchanges.timestamps import rfc3339_ns
+from alphapulse_cli.market.events import (
+    Event,
+    GapFound,
+    GapReason,
+    Heartbeat,
+    Side,
+    Snapshot,
+    Subscribed,
+    SubscriptionRefused,
+    Trade,
+    Unrecognised,
+    Update,
+)
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.market.requests import Reconnect
+from alphapulse_cli.market.ticks import FinerThanGrid, Malformed
+
+OUR_CHANNELS = {name: ours for ours, name in ADVANCED_CHANNELS.items()}
+TAKER_SIDES = {"SELL": Side.BUY, "BUY": Side.SELL}  # the frame's is the maker's (C10)
+IS_HISTORY = {"snapshot": True, "update": False}
+
+Found = tuple[Callable[[Product, Any], Sequence[Event]], Product, Any]  # what was read, and what believes it
+
+
+class AdvancedFeed(Feed):
+    """Decoder of mode "advanced"."""
+
+    mode_name = ADVANCED
+    channel_names = ADVANCED_CHANNELS
+
+    def __init__(self, instruments: Sequence[Instrument], channels: Collection[str]) -> None:
+        super().__init__(instruments, channels)
+        self._expected: int | None = None  # the next frame's number
+        self._broken = False  # C2: nothing of this connection's books is believed any more
+        self._set_aside: list[Product] | None = None  # C4: products on their grids in the frame answered with OffGrid
+
+    def connected(self, now_ns: int) -> None:
+        """A new connection: a new count, every book waits for its snapshot."""
+        super().connected(now_ns)
+        self._expected, self._broken, self._set_aside = None, False, None
+
+    def receive(self, frame: bytes, _receive_ns: int) -> Sequence[Event]:
+        """Events of one frame, in order. DecodeError if it is not understood in full."""
+        number: Any = None
+        try:
+            message = orjson.loads(frame)
+            number = message.get("sequence_num") if type(message) is dict else None
+            if type(number) is not int:
+                return _unnumbered(message)
+            try:
+                found, said = self._read(message)
+            except FinerThanGrid:
+                return self._off_grid(message)
+        except NOT_UNDERSTOOD as error:
+            if type(number) is int and number == self._expected:
+                self._expected = number + 1  # C3
+            raise DecodeError(f"not a frame of Coinbase's Advanced Trade feed: {error}", frame) from error
+        events: list[Event] = []
+        if number != self._expected or self._set_aside is not None:
+            events += self._on_step(number)
+        self._expected = number + 1
+        for believe, product, read in found:
+            events += believe(product, read)
+        events += said
+        return events
+
+    def resync(self, instrument: Instrument) -> None:
+        """Subscribe anew to its book, unless that, or a new connection, is under way."""
+        if not self._broken:
+            super().resync(instrument)
+
+    # Reading: changes nothing
+
+    def _read(self, message: dict[str, Any]) -> tuple[list[Found], list[Event]]:
+        """What a numbered frame says: of products, and besides."""
+        channel, entries = message["channel"], message.get("events")
+        if channel == "l2_data":
+            return self._read_books(message, _list(entries))
+        if channel == "market_trades":
+            return self._read_trades(_list(entries))
+        if channel == "heartbeats":
+            return [], [Heartbeat(rfc3339_ns(message["timestamp"]))]
+        if channel == "subscriptions":
+            return self._read_confirmation(_list(entries))
+        if not isinstance(channel, str):
+            raise Malformed("a channel that is no text")
+        return [], [Unrecognised(channel[:KIND_CHARACTERS])]
+
+    def _read_books(self, message: dict[str, Any], entries: list[Any]) -> tuple[list[Found], list[Event]]:
+        """C6, C7, C8."""
+        found: list[Found] = []
+        said: list[Event] = []
+        updates: dict[str, list[Update]] = {}  # each product's, while no snapshot came after it
+        for entry in entries:
+            kind, name, rows = entry["type"], entry["product_id"], _list(entry["updates"])
+            product = self._products.get(name)
+            if product is None:
+                said.append(Unrecognised(f"l2_data of {name}"[:KIND_CHARACTERS]))
+            elif kind == "snapshot":
+                exchange_ns = rfc3339_ns(message["timestamp"])
+                found.append(
+                    (self._on_snapshot, product, [Snapshot(i, _levels(i, rows), exchange_ns) for i in product.instruments])
+                )
+                updates.pop(name, None)
+            elif kind != "update":
+                raise Malformed(f"neither snapshot nor update: {str(kind)[:KIND_CHARACTERS]!r}")
+            elif rows:
+                exchange_ns = _newest_ns(rows) or rfc3339_ns(message["timestamp"])
+                events = updates.get(name)
+                if events is None:
+                    events = updates[name] = [Update(i, _levels(i, rows), exchange_ns) for i in product.instruments]
+                    found.append((self._on_update, product, events))
+                else:
+                    _extend(events, rows, exchange_ns)
+        return found, said
+
+    def _read_trades(self, entries: list[Any]) -> tuple[list[Found], list[Event]]:
+        """C10."""
+        numbered: dict[str, list[tuple[int, list[Trade]]]] = {}
+        unknown: dict[str, Event] = {}
+        for entry in entries:
+            history = IS_HISTORY[entry["type"]]
+            for row in _list(entry["trades"]):
+                name, number, side = row["product_id"], trade_number(row["trade_id"]), TAKER_SIDES[row["side"]]
+                product = self._products.get(name)
+                if product is None:
+                    unknown[name] = Unrecognised(f"market_trades of {name}"[:KIND_CHARACTERS])
+                    continue
+                trades = trades_of(product, number, row, side, rfc3339_ns(row["time"]), history=history)
+                numbered.setdefault(name, []).append((number, trades))
+        return [(self._on_trades, self._products[name], rows) for name, rows in numbered.items()], list(unknown.values())
+
+    def _read_confirmation(self, entries: list[Any]) -> tuple[list[Found], list[Event]]:
+        """C9."""
+        found: list[Found] = []
+        said: list[Event] = []
+        for entry in entries:
+            for name, natives in _dict(entry["subscriptions"]).items():
+                if not all(isinstance(native, str) for native in _list(natives)):
+                    raise Malformed("a confirmation of something that is no text")
+                channel = OUR_CHANNELS.get(name, name)
+                products = [self._products[native] for native in natives if native in self._products]
+                found += [(self._on_confirmed, product, channel) for product in products]
+                said.append(Subscribed(channel, () if name == "heartbeats" else tuple(natives)))
+        return found, said
+
+    # Believing
+
+    def _on_step(self, number: int) -> list[Event]:
+        """C1, C2, C4: the number is not the next one, or a frame was set aside before it."""
+        events: list[Event] = []
+        aside, self._set_aside = self._set_aside, None
+        if self._expected is None or self._broken or number == self._expected:
+            return events
+        if aside is not None and number == self._expected + 1:
+            for product in aside:
+                if product.trust is Trust.LIVE:
+                    self._heal(product)
+                    events.append(GapFound(tuple(product.instruments), GapReason.UNREADABLE, product.name))
+            return events
+        detail = f"expected {self._expected}, got {str(number)[:KIND_CHARACTERS]}"
+        self._broken = True
+        self._waiting.clear()
+        self._again.clear()
+        for product in self._products.values():
+            product.trust = Trust.DISTRUSTED
+        self._requests = [Reconnect(f"sequence break: {detail}")]
+        return [GapFound(tuple(self.instruments.values()), GapReason.SEQUENCE, detail)]
+
+    def _on_snapshot(self, product: Product, events: Sequence[Snapshot]) -> Sequence[Event]:
+        return () if self._broken else super()._on_snapshot(product, events)
+
+    def _on_update(self, product: Product, events: Sequence[Update]) -> Sequence[Event]:
+        if product.trust is Trust.LIVE:
+            return events
+        return () if self._broken else super()._on_update(product, events)
+
+    def _on_confirmed(self, product: Product, channel: str) -> Sequence[Event]:
+        """Trades may stay away for long; a book's snapshot may not, whatever is confirmed (S5)."""
+        if channel == TRADES:
+            self._arrived(TRADES, product.name)
+        return ()
+
+    def _off_grid(self, message: dict[str, Any]) -> Sequence[Event]:
+        """What grids the frame needs; nothing else of it is believed until it is handed in again (C4, S7)."""
+        is_book = message["channel"] == "l2_data"
+        numbers: dict[str, tuple[list[Any], list[Any]]] = {}
+        for entry in message["events"]:
+            for row in entry["updates"] if is_book else entry["trades"]:
+                prices, sizes = numbers.setdefault((entry if is_book else row)["product_id"], ([], []))
+                prices.append(row["price_level"] if is_book else row["price"])
+                sizes.append(row["new_quantity"] if is_book else row["size"])
+        needs = [(product, off_grid(product, *numbers[name])) for name, product in self._products.items() if name in numbers]
+        self._set_aside = [product for product, events in needs if is_book and not events]
+        return [event for _, events in needs for event in events]
+
+    # Subscribing
+
+    def _heartbeat_frames(self) -> Sequence[bytes]:
+        return [orjson.dumps({"type": "subscribe", "channel": "heartbeats"})]
+
+    def _subscription(self, verb: str, channel: str, names: list[str]) -> dict[str, Any]:
+        return {"type": verb, "product_ids": names, "channel": channel}
+
+
+def _unnumbered(message: Any) -> Sequence[Event]:
+    """C5."""
+    kind = message["type"]
+    if not isinstance(kind, str) or "channel" in message:
+        raise Malformed("a frame without sequence number")
+    if kind != "error":
+        return [Unrecognised(kind[:KIND_CHARACTERS])]
+    return [SubscriptionRefused("", "", str(message["message"]))]
+
+
+def _list(value: Any) -> list[Any]:
+    if type(value) is not list:
+        raise Malformed("no list where one must be")
+    return value
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise Malformed("no object where one must be")
+    return value
+
+
+def _levels(instrument: Instrument, rows: list[Any]) -> Levels:
+    levels = Levels(instrument.price_decimals, instrument.size_decimals)
+    levels.add_sided_dicts(rows, "side", "bid", "offer", "price_level", "new_quantity")
+    return levels
+
+
+def _newest_ns(rows: list[Any]) -> int:
+    """The newest `event_time`, 0 for one of 1970 (C8). Levels of one batch share theirs: few texts are parsed."""
+    return max(0, *map(rfc3339_ns, {row["event_time"] for row in rows}))
+
+
+def _extend(events: list[Update], rows: list[Any], exchange_ns: int) -> None:
+    """More changes of a product that was in the same frame already (C7)."""
+    for event in events:
+        event.levels.add_sided_dicts(rows, "side", "bid", "offer", "price_level", "new_quantity")
+        event.exchange_ns = max(event.exchange_ns or 0, exchange_ns)

@@ -1,0 +1,19 @@
+"""Coinbase's decoder: one of two, by mode. Rules S1 to S7 are in feed.py, C1 on in advanced.py, X1 on in exchange.py."""
+
+from collections.abc import Collection, Sequence
+
+from alphapulse_cli.exchanges.coinbase.advanced import AdvancedFeed
+from alphapulse_cli.exchanges.coinbase.exchange import ExchangeFeed
+from alphapulse_cli.exchanges.coinbase.facts import ADVANCED, FACTS
+from alphapulse_cli.market.instrument import Instrument
+
+
+def Decoder(  # noqa: N802  # the name that every exchange gives its decoder
+    instruments: Sequence[Instrument],
+    channels: Collection[str],
+    depth: int = 0,  # noqa: ARG001  # both feeds send the full book and nothing else
+    mode: str = "",
+) -> AdvancedFeed | ExchangeFeed:
+    """A decoder for these instruments and our channels {"book", "trades"}; `depth` changes nothing. KeyError for no such mode."""
+    feed = AdvancedFeed if FACTS.mode(mode).name == ADVANCED else ExchangeFeed
+    return feed(instruments, channels)

@@ -1,0 +1,184 @@
+"""Coinbase's older Exchange feed: channels `level2_batch`, `matches`, `heartbeat`, none of which needs keys.
+
+    {"type":"snapshot","product_id":…,"bids":[[price,size]…],"asks":[…]}      {"type":"l2update","changes":[["buy",price,size]…]}
+    {"type":"last_match"|"match","trade_id":7,"side":…}      {"type":"heartbeat","last_trade_id":7}      {"type":"subscriptions"}
+
+Rules of this feed, numbered as the tests number them (S1 to S7 are in feed.py):
+  X1  A `snapshot` replaces the book: rows [price, size] of each side. It may carry no time.
+  X2  `l2update` rows are [buy | sell, price, size]: buy is bid, sell is ask. Sizes are absolute, zero ("0", "0.00000000") removes,
+      also what was never there. Prices are compared as numbers: trailing zeros come and go.
+  X3  There is no sequence number: a lost book frame cannot be seen. Feed delay counts from `time`.
+  X4  `side` of a match is the maker's: "sell" means that the taker bought.
+  X5  `last_match` is history; `heartbeat.last_trade_id` beyond the last trade that we have shows the trades that were lost.
+  X6  The confirmation calls `level2_batch` `level2_50`. An `error` names no product: message and reason are handed on.
+  X7  Types that we did not ask for, and frames of products that we did not ask for, are Unrecognised: no errors.
+
+Frames recorded in 2021 from the then public `level2` have the same shapes and are read the same way.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from alphapulse_cli.errors import DecodeError
+from alphapulse_cli.exchanges.coinbase.facts import EXCHANGE, EXCHANGE_CHANNELS
+from alphapulse_cli.exchanges.coinbase.feed import Feed
+from alphapulse_cli.exchanges.coinbase.product import (
+    KIND_CHARACTERS,
+    NOT_UNDERSTOOD,
+    Product,
+    Trust,
+    off_grid,
+    trade_number,
+    trades_of,
+)
+from alphapulse_cli.exchanges.protocol import BOOK, TRADES
+from alphapulse_cli.exchanges.timestamps import rfc3339_ns
+from alphapulse_cli.market.events import (
+    Event,
+    Heartbeat,
+    Side,
+    Snapshot,
+    Subscribed,
+    SubscriptionRefused,
+    Unrecognised,
+    Update,
+)
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.market.ticks import FinerThanGrid, Malformed
+
+OUR_CHANNELS = {"level2_50": BOOK, "level2_batch": BOOK, "level2": BOOK, "matches": TRADES}
+TAKER_SIDES = {"sell": Side.BUY, "buy": Side.SELL}  # the frame's is the maker's (X4)
+PRODUCT_KINDS = frozenset({"l2update", "match", "last_match", "heartbeat", "snapshot"})
+
+
+class ExchangeFeed(Feed):
+    """Decoder of mode "exchange"."""
+
+    mode_name = EXCHANGE
+    channel_names = EXCHANGE_CHANNELS
+
+    def receive(self, frame: bytes, _receive_ns: int) -> Sequence[Event]:
+        """Events of one frame, in order. DecodeError if it is not understood in full."""
+        try:
+            message = orjson.loads(frame)
+            try:
+                return self._read(message)
+            except FinerThanGrid:
+                return self._off_grid(message)
+        except NOT_UNDERSTOOD as error:
+            raise DecodeError(f"not a frame of Coinbase's Exchange feed: {error}", frame) from error
+
+    def _read(self, message: Any) -> Sequence[Event]:
+        kind = message["type"]
+        if kind not in PRODUCT_KINDS:
+            return self._on_other(kind, message)
+        product = self._products.get(message["product_id"])
+        if product is None:
+            return [Unrecognised(f"{kind} of {message['product_id']}"[:KIND_CHARACTERS])]
+        if kind == "l2update":
+            return self._read_update(product, message)
+        if kind == "snapshot":
+            return self._read_snapshot(product, message)
+        if kind == "heartbeat":
+            return self._read_heartbeat(product, message)
+        return self._read_match(product, message)
+
+    def _read_update(self, product: Product, message: dict[str, Any]) -> Sequence[Event]:
+        """X2."""
+        exchange_ns = _time(message)
+        rows = message["changes"]
+        if type(rows) is not list:
+            raise Malformed("changes that are no list")
+        events = [Update(instrument, _changes(instrument, rows), exchange_ns) for instrument in product.instruments]
+        if not rows:
+            return ()
+        return events if product.trust is Trust.LIVE else self._on_update(product, events)
+
+    def _read_snapshot(self, product: Product, message: dict[str, Any]) -> Sequence[Event]:
+        """X1."""
+        exchange_ns, bids, asks = _time(message), _pairs(message["bids"]), _pairs(message["asks"])
+        events = [Snapshot(instrument, _sides(instrument, bids, asks), exchange_ns) for instrument in product.instruments]
+        return self._on_snapshot(product, events)
+
+    def _read_match(self, product: Product, message: dict[str, Any]) -> Sequence[Event]:
+        """X4, X5."""
+        number, history = trade_number(message["trade_id"]), message["type"] == "last_match"
+        side, exchange_ns = TAKER_SIDES[message["side"]], rfc3339_ns(message["time"])
+        trades = trades_of(product, number, message, side, exchange_ns, history=history)
+        return self._on_trades(product, [(number, trades)])
+
+    def _read_heartbeat(self, product: Product, message: dict[str, Any]) -> Sequence[Event]:
+        """X5: only who takes the trades can miss some."""
+        heartbeat, number = Heartbeat(_time(message)), trade_number(message["last_trade_id"])
+        missed = self._on_last_trade_id(product, number) if TRADES in self.channels else []
+        return [*missed, heartbeat]
+
+    def _on_other(self, kind: Any, message: dict[str, Any]) -> Sequence[Event]:
+        """X6, X7."""
+        if kind == "subscriptions":
+            return self._on_subscriptions(message["channels"])
+        if not isinstance(kind, str):
+            raise Malformed("a type that is no text")
+        if kind == "error":
+            reason = message.get("reason", "")
+            return [SubscriptionRefused("", "", f"{message['message']}: {reason}" if reason else str(message["message"]))]
+        return [Unrecognised(kind[:KIND_CHARACTERS])]
+
+    def _on_subscriptions(self, rows: Any) -> Sequence[Event]:
+        found: list[tuple[str, tuple[str, ...]]] = []
+        if type(rows) is not list:
+            raise Malformed("channels that are no list")
+        for row in rows:
+            name, natives = row["name"], tuple(row["product_ids"] or ())
+            if not isinstance(name, str) or not all(isinstance(native, str) for native in natives):
+                raise Malformed("a confirmation of something that is no text")
+            found.append((OUR_CHANNELS.get(name, name), natives))
+        for channel, natives in found:
+            if channel == TRADES:
+                for native in natives:
+                    self._arrived(TRADES, native)
+        return [Subscribed(channel, natives) for channel, natives in found]
+
+    def _off_grid(self, message: dict[str, Any]) -> Sequence[Event]:
+        """What grid the frame needs; nothing else of it is believed (S7)."""
+        if message["type"] == "l2update":
+            rows = [row[1:3] for row in message["changes"]]
+        elif message["type"] == "snapshot":
+            rows = [*message["bids"], *message["asks"]]
+        else:
+            rows = [[message["price"], message["size"]]]
+        return off_grid(self._products[message["product_id"]], [row[0] for row in rows], [row[1] for row in rows])
+
+    def _heartbeat_frames(self) -> Sequence[bytes]:
+        return [orjson.dumps(self._subscription("subscribe", "heartbeat", list(self._products)))]
+
+    def _subscription(self, verb: str, channel: str, names: list[str]) -> dict[str, Any]:
+        return {"type": verb, "product_ids": names, "channels": [channel]}
+
+
+def _time(message: dict[str, Any]) -> int | None:
+    text = message.get("time")
+    return None if text is None else rfc3339_ns(text)
+
+
+def _changes(instrument: Instrument, rows: Any) -> Levels:
+    levels = Levels(instrument.price_decimals, instrument.size_decimals)
+    levels.add_sided(rows, "buy", "sell")
+    return levels
+
+
+def _sides(instrument: Instrument, bids: Any, asks: Any) -> Levels:
+    levels = Levels(instrument.price_decimals, instrument.size_decimals)
+    levels.add_pairs(bids, is_ask=False)
+    levels.add_pairs(asks, is_ask=True)
+    return levels
+
+
+def _pairs(rows: Any) -> list[list[Any]]:
+    """The rows themselves, if they are lists: of text, the first two characters would pass for a price and a size."""
+    if not isinstance(rows, list) or not all(type(row) is list for row in rows):
+        raise Malformed("a side that is no list of rows")
+    return rows

@@ -1,0 +1,47 @@
+"""What is fixed about Coinbase: two public feeds, their addresses and limits, and what they call things."""
+
+from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Facts, Mode
+
+ADVANCED, EXCHANGE = "advanced", "exchange"
+
+ADVANCED_CHANNELS = {BOOK: "level2", TRADES: "market_trades"}  # what one subscribes to; data of the book come as "l2_data"
+EXCHANGE_CHANNELS = {BOOK: "level2_batch", TRADES: "matches"}
+
+FACTS = Facts(
+    name="coinbase",
+    title="Coinbase",
+    modes=(
+        Mode(
+            name=ADVANCED,
+            websocket_url="wss://advanced-trade-ws.coinbase.com",
+            rest_url="https://api.coinbase.com",
+            validates="sequence number of the connection on every frame; trade ids",
+            full_depth=True,
+        ),
+        Mode(
+            name=EXCHANGE,
+            websocket_url="wss://ws-feed.exchange.coinbase.com",
+            rest_url="https://api.exchange.coinbase.com",
+            validates="nothing: level2_batch has no sequence number; trade ids only",
+            full_depth=True,
+            instruments_path="/products",
+        ),
+    ),
+    instruments_path="/api/v3/brokerage/market/products",
+    rest_weight_per_minute=300,  # about ten requests a second are allowed
+    connects_per_minute=60,  # eight a second are allowed
+    sends_per_second=4.0,  # eight a second are allowed
+    subscribe_batch=100,
+    taker_fee="0.012",
+    quirks=(
+        "advanced: the snapshot is one frame, about 5 MB for BTC-USD: allow WebSocket messages of 16 MiB and more",
+        "advanced: one sequence number counts all frames of a connection; a break makes every book on it suspect: reconnect",
+        "advanced: a subscription is often confirmed after its first data",
+        "both: a trade's side is the maker's; it is turned round to the taker's",
+        "both: without a subscription within 5 s of connecting the server hangs up; heartbeats keep quiet connections open",
+        "both: a level may be removed that was never published",
+        "BTC-USDC and other USDC products are aliases: their frames carry the USD product's name",
+        "exchange: no sequence number and no checksum: a lost book frame cannot be seen",
+        "exchange: level2_batch is confirmed as level2_50; level2, level3 and full need keys",
+    ),
+)

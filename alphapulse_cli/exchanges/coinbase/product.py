@@ -1,0 +1,80 @@
+"""One of Coinbase's books as a decoder knows it, and the pieces of frames that both feeds read alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto, unique
+from typing import Any
+
+from alphapulse_cli.market.events import Event, OffGrid, Side, Trade
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.ticks import MAX_TICKS, Malformed, decimals_of, number_to_ticks
+
+NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, OverflowError)  # what reading a frame of another shape raises
+KIND_CHARACTERS = 40  # of hostile text in an Unrecognised
+
+
+@unique
+class Trust(Enum):
+    """What a product's book is worth."""
+
+    WAITING = auto()  # for its first snapshot on this connection
+    LIVE = auto()
+    DISTRUSTED = auto()  # said so with a GapFound, or told so by a resync; a snapshot heals it
+
+
+@dataclass(slots=True, eq=False)
+class Product:
+    """One of the exchange's books, the instruments that share it, and how far we got with it."""
+
+    name: str
+    instruments: list[Instrument]
+    trust: Trust = Trust.WAITING
+    last_trade_id: int | None = None
+    ids_may_begin_anew: bool = False
+
+
+def trade_number(trade_id: object) -> int:
+    """The number in a trade id, text of digits or a JSON integer; Malformed for anything else."""
+    if isinstance(trade_id, str) and len(trade_id) <= 19 and trade_id.isascii() and trade_id.isdecimal():
+        trade_id = int(trade_id)
+    if type(trade_id) is not int or not 0 <= trade_id <= MAX_TICKS:
+        raise Malformed(f"not a trade id: {str(trade_id)[:40]!r}")
+    return trade_id
+
+
+def trades_of(product: Product, number: int, row: dict[str, Any], side: Side, exchange_ns: int, *, history: bool) -> list[Trade]:
+    """The trade of a row {"price": …, "size": …}, on the grid of each instrument that shares the product."""
+    price, size = row["price"], row["size"]
+    return [
+        Trade(
+            instrument,
+            str(number),
+            _in_range(number_to_ticks(price, instrument.price_decimals)),
+            _in_range(number_to_ticks(size, instrument.size_decimals)),
+            side,
+            exchange_ns,
+            history,
+        )
+        for instrument in product.instruments
+    ]
+
+
+def off_grid(product: Product, prices: Sequence[object], sizes: Sequence[object]) -> list[Event]:
+    """The OffGrid of each instrument whose grid does not hold all these numbers. Malformed if one is no number."""
+    price_decimals = max(map(_decimals, prices), default=0)
+    size_decimals = max(map(_decimals, sizes), default=0)
+    return [
+        OffGrid(instrument, max(price_decimals, instrument.price_decimals), max(size_decimals, instrument.size_decimals))
+        for instrument in product.instruments
+        if price_decimals > instrument.price_decimals or size_decimals > instrument.size_decimals
+    ]
+
+
+def _decimals(number: object) -> int:
+    return decimals_of(number if isinstance(number, str) else repr(number))
+
+
+def _in_range(units: int) -> int:
+    if units > MAX_TICKS:
+        raise Malformed("a trade beyond 64 bits")
+    return units
