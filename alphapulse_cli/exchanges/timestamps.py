@@ -5,7 +5,8 @@
       once a second      0 to 9 digits, each counted
 
 Frames of one second share the first nineteen characters, so what those mean is kept for the last few seconds seen. Refused:
-lower-case letters, a space for the T, more than nine digits, a leap second (no exchange sends one), days that do not exist.
+lower-case letters, a space for the T, more than nine digits, a leap second (no exchange sends one), days that do not exist, and
+what lies after the year 2262, where nanoseconds outgrow 63 bits.
 """
 
 import re
@@ -17,6 +18,7 @@ FRACTION_NS: tuple[int, ...] = tuple(
     10 ** (9 - digits) for digits in range(10)
 )  # what one unit of a fraction with so many digits is worth
 EPOCH_DAY = date(1970, 1, 1).toordinal()
+LAST_SECOND_NS = (1 << 63) - 2 * 86_400 * SECOND_NS  # with room for any offset
 SECONDS_REMEMBERED = 64
 
 _SECOND = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)", re.ASCII)
@@ -48,7 +50,10 @@ def _second_ns(text: str) -> int:
     if hour > 23 or minute > 59 or second > 59:
         raise ValueError(f"no such time of day: {text!r}")
     days = date(year, month, day).toordinal() - EPOCH_DAY
-    return (((days * 24 + hour) * 60 + minute) * 60 + second) * SECOND_NS
+    second_ns = (((days * 24 + hour) * 60 + minute) * 60 + second) * SECOND_NS
+    if second_ns > LAST_SECOND_NS:
+        raise ValueError(f"too late a time for 63 bits of nanoseconds: {text!r}")
+    return second_ns
 
 
 def _rest_ns(text: str) -> int:

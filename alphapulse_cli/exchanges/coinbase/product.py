@@ -52,7 +52,7 @@ def trades_of(product: Product, number: int, row: dict[str, Any], side: Side, ex
             _in_range(number_to_ticks(price, instrument.price_decimals)),
             _in_range(number_to_ticks(size, instrument.size_decimals)),
             side,
-            exchange_ns,
+            _in_range(exchange_ns),
             history,
         )
         for instrument in product.instruments
@@ -74,7 +74,8 @@ def _decimals(number: object) -> int:
     return decimals_of(number if isinstance(number, str) else repr(number))
 
 
-def _in_range(units: int) -> int:
-    if units > MAX_TICKS:
-        raise Malformed("a trade beyond 64 bits")
-    return units
+def _in_range(number: int) -> int:
+    """A number of a trade, if a trade record can hold it."""
+    if not 0 <= number <= MAX_TICKS:
+        raise Malformed("a trade beyond 63 bits")
+    return number
