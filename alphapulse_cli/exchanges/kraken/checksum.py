@@ -1,0 +1,55 @@
+"""Kraken's book checksum: CRC-32 over the digits of the ten best levels a side.
+
+    asks, lowest price first, then bids, highest first; of each level the price rendered with the pair's price precision and the
+    size with its size precision, both without the point and without leading zeros, one after the other; no separators
+
+    price 0.5657 of precision 4, size 1098.39475580 of precision 8   ->   "5657" "109839475580"
+
+In ticks and lots of a grid of exactly that precision these digits are the integers themselves. A book may stand on a finer grid
+than the pair's precision (ours only ever becomes finer); its integers are then divided first, exactly.
+"""
+
+from collections.abc import Iterable, Sequence
+from zlib import crc32
+
+from alphapulse_cli.exchanges.kraken.facts import CHECKSUM_DEPTH
+from alphapulse_cli.exchanges.protocol import Level
+from alphapulse_cli.market.instrument import Instrument
+
+
+def book_checksum(asks: Sequence[Level], bids: Sequence[Level], price_excess: int = 0, size_excess: int = 0) -> int:
+    """Unsigned CRC-32 of a book, best levels first, already cut to the subscribed depth; more than ten levels a side do no harm.
+
+    The excesses are the decimals that the book's grid has beyond the pair's precisions. A level that needs them proves that the
+    precision has grown since we heard of it: then that grid itself is the best guess of the new one.
+    """
+    numbers: list[int] = []
+    for level in asks[:CHECKSUM_DEPTH]:
+        numbers += level
+    for level in bids[:CHECKSUM_DEPTH]:
+        numbers += level
+    if price_excess > 0 or size_excess > 0:
+        numbers[::2] = _coarser(numbers[::2], 10 ** max(price_excess, 0))
+        numbers[1::2] = _coarser(numbers[1::2], 10 ** max(size_excess, 0))
+    return crc32(("%d" * len(numbers) % tuple(numbers)).encode("ascii"))
+
+
+def checksum(
+    instrument: Instrument,
+    bids: Sequence[Level],
+    asks: Sequence[Level],
+    price_precision: int | None = None,
+    size_precision: int | None = None,
+) -> int:
+    """The checksum of a book on the grid of `instrument`; a precision that is not given is the grid's."""
+    price_excess = 0 if price_precision is None else instrument.price_decimals - price_precision
+    size_excess = 0 if size_precision is None else instrument.size_decimals - size_precision
+    return book_checksum(asks, bids, price_excess, size_excess)
+
+
+def _coarser(numbers: Iterable[int], scale: int) -> list[int]:
+    """The numbers divided by `scale` if that is exact for all of them, else as they are."""
+    divided = [divmod(number, scale) for number in numbers]
+    if any(rest for _, rest in divided):
+        return list(numbers)
+    return [quotient for quotient, _ in divided]

@@ -1,0 +1,280 @@
+"""Kraken WebSocket v2: frames of the channels `book`, `trade`, `instrument`, `status` and `heartbeat` become events.
+
+No sockets, no clock, no logging, no book. The rules, numbered as the tests number them:
+
+  K1   A book `snapshot` replaces the book, asked for or not. It may hold fewer levels than the subscribed depth.
+  K2   In an `update` a size is absolute, never a difference; size 0 removes the level.
+  K3   Each message leaves with the subscribed depth: who applies it cuts each side to it afterwards, because Kraken sends no
+       delete for a level that others pushed out of the window.
+  K4   Each message leaves with its checksum, of the book after applying and cutting. There is no other sign of a lost message.
+  K5   An `update` before the first snapshot is a gap, told once; the symbol is then unsubscribed and subscribed.
+  K6   While a symbol heals, its updates belong to the old subscription and are ignored. One healing is in flight at a time; one
+       that brings no snapshot within 10 s is tried again.
+  K7   Prices and sizes are JSON numbers. Where a double does not prove the decimal that it came from, the raw token is parsed.
+       A number finer than the grid leaves as OffGrid and changes nothing.
+  K8   A trade's `side` is the taker's. The trades of a frame leave oldest first; a skipped `trade_id` leaves as TradesMissed. A
+       `snapshot` of trades is history.
+  K9   Acks come one per symbol. An error names no channel; our `req_id` tells it. "Already subscribed" is an ack.
+  K10  The channel `instrument` describes every pair; only ours are looked at, and only news of them leaves.
+  K11  Whatever is not understood leaves as Unrecognised if it is well formed and of an unknown kind; else it is a DecodeError.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
+
+import orjson
+
+from alphapulse_cli.errors import DecodeError, UsageError
+from alphapulse_cli.exchanges.kraken import subscriptions, timestamps
+from alphapulse_cli.exchanges.kraken.checksum import checksum
+from alphapulse_cli.exchanges.kraken.entries import (
+    NOT_UNDERSTOOD,
+    BookKind,
+    Json,
+    raw_entry,
+    read_book,
+    read_trade,
+    rows,
+    text,
+    unknown,
+)
+from alphapulse_cli.exchanges.kraken.facts import FACTS
+from alphapulse_cli.exchanges.kraken.pairs import from_websocket, parse_instruments
+from alphapulse_cli.exchanges.kraken.subscriptions import Channel, Standing
+from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Level
+from alphapulse_cli.market.events import (
+    Event,
+    GapFound,
+    GapReason,
+    Heartbeat,
+    InstrumentsSeen,
+    OffGrid,
+    Snapshot,
+    Subscribed,
+    SubscriptionRefused,
+    SystemStatus,
+    Trade,
+    TradesMissed,
+    Unrecognised,
+    Update,
+)
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.requests import Request, Send
+
+PING_EVERY_NS = 30_000_000_000
+BOOK_EVENTS: dict[str, BookKind] = {"snapshot": Snapshot, "update": Update}
+OUR_CHANNELS = {"book": BOOK, "trade": TRADES}  # Kraken's name -> ours
+
+
+class Decoder:
+    """One connection's messages; `exchanges.protocol.Decoder`. UsageError for a depth that Kraken does not have."""
+
+    def __init__(self, instruments: Iterable[Instrument], channels: Collection[str], depth: int = 10, mode: str = "") -> None:
+        chosen = FACTS.mode(mode)
+        self.depth = depth or chosen.default_depth
+        if self.depth not in chosen.depths:
+            raise UsageError(f"kraken has no book of depth {depth}", f"choose one of {', '.join(map(str, chosen.depths))}")
+        self.instruments = {instrument.native: instrument for instrument in instruments}
+        self._precisions = {each.native: (each.price_decimals, each.size_decimals) for each in self.instruments.values()}
+        self._seen: dict[str, Instrument] = {}  # K10: the metadata that was told last
+        self._book = Channel("book", self.instruments if BOOK in channels else (), {"depth": self.depth, "snapshot": True})
+        self._trades = Channel("trade", self.instruments if TRADES in channels else (), {"snapshot": False})
+        self._requests: list[Request] = []
+        self._now_ns = self._pinged_ns = 0
+        self._pings = 0
+        self._handlers = {
+            "book": self._on_book,
+            "trade": self._on_trades,
+            "instrument": self._on_instruments,
+            "status": self._on_status,
+            "heartbeat": self._on_heartbeat,
+        }
+
+    # What is asked of us
+
+    def connected(self, now_ns: int) -> None:
+        """Queue all subscriptions; books and acks of the last connection are forgotten, trade ids are not."""
+        self._now_ns = self._pinged_ns = now_ns
+        self._requests = [Send(subscriptions.request("subscribe", "instrument", 0, {"channel": "instrument", "snapshot": True}))]
+        self._book.start(now_ns)
+        self._trades.start(now_ns)
+
+    def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - Kraken's frames need no receive time
+        """Events of one frame. DecodeError if it is not understood in full; then nothing has changed."""
+        try:
+            message = orjson.loads(frame)
+        except orjson.JSONDecodeError as error:
+            raise DecodeError(f"not JSON: {error}", frame) from error
+        if not isinstance(message, dict):
+            return [Unrecognised(type(message).__name__)]
+        try:
+            channel = message.get("channel")
+            if channel is None:
+                return self._on_answer(message)
+            handler = self._handlers.get(channel)
+            return [unknown("channel", channel)] if handler is None else handler(message, frame)
+        except NOT_UNDERSTOOD as error:
+            raise DecodeError(f"a frame was not understood: {type(error).__name__} {str(error)[:80]!r}", frame) from error
+
+    def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
+        """Never asked for: Kraken's snapshots come over the WebSocket."""
+        raise DecodeError("kraken has no REST snapshot that could be spliced", body)
+
+    def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
+        """The instruments of an `AssetPairs` answer. DecodeError."""
+        return parse_instruments(body)
+
+    def fetch_failed(self, instrument: Instrument, now_ns: int) -> None:
+        """Never happens: nothing is fetched."""
+
+    def pending_requests(self) -> Sequence[Request]:
+        """What to send now; all symbols that wait leave in one message a channel and hundred."""
+        requests = [*self._requests, *map(Send, self._book.frames()), *map(Send, self._trades.frames())]
+        self._requests = []
+        return requests
+
+    def tick(self, now_ns: int) -> None:
+        """Queue a ping each 30 s, and again whatever was asked for and did not come."""
+        self._now_ns = now_ns
+        if now_ns - self._pinged_ns >= PING_EVERY_NS:
+            self._pinged_ns = now_ns
+            self._pings += 1
+            self._requests.append(Send(subscriptions.request("ping", "ping", self._pings)))
+        for channel in (self._book, self._trades):
+            for native in channel.overdue(now_ns):
+                channel.ask_again(native, now_ns)
+
+    def resync(self, instrument: Instrument) -> None:
+        """Unsubscribe and subscribe one book, unless its snapshot is on its way already (K6)."""
+        subscription = self._book.subscriptions.get(instrument.native)
+        if subscription is not None and subscription.standing is Standing.LIVE:
+            self._book.ask_again(instrument.native, self._now_ns)
+
+    def use_instrument(self, instrument: Instrument) -> None:
+        """Decode on this grid from now on."""
+        self.instruments[instrument.native] = instrument
+
+    def book_checksum(self, instrument: Instrument, bids: Sequence[Level], asks: Sequence[Level]) -> int:
+        """What the checksum of this book must be, best levels first; right also where our grid is finer than the pair's precision."""
+        return checksum(instrument, bids, asks, *self._precisions[instrument.native])
+
+    # Channels
+
+    def _on_book(self, message: Json, frame: bytes) -> list[Event]:
+        kind = BOOK_EVENTS.get(message["type"])
+        if kind is None:
+            return [unknown("book", message["type"])]
+        read: list[Event] = []
+        for index, entry in enumerate(rows(message["data"])):
+            instrument = self._ours(self._book, entry)
+            if instrument is None:
+                read.append(unknown("book of", entry["symbol"]))
+            else:
+                read.append(read_book(kind, instrument, entry, partial(raw_entry, frame, index), self.depth))
+        off_grid: list[Event] = [event for event in read if isinstance(event, OffGrid)]
+        return off_grid or [placed for event in read for placed in self._place(event)]
+
+    def _place(self, event: Event) -> list[Event]:
+        """The event itself; of an update that finds no book the gap that it proves (K5), or nothing (K6)."""
+        if isinstance(event, Snapshot):
+            self._book.arrived(event.instrument.native)
+        if not isinstance(event, Update):
+            return [event]
+        native = event.instrument.native
+        standing = self._book.subscriptions[native].standing
+        if standing is Standing.LIVE:
+            return [event]
+        if standing is Standing.ASKED:
+            self._book.ask_again(native, self._now_ns)
+            return [GapFound([event.instrument], GapReason.UPDATE_BEFORE_SNAPSHOT)]
+        return []
+
+    def _on_trades(self, message: Json, frame: bytes) -> list[Event]:
+        if message["type"] not in BOOK_EVENTS:
+            return [unknown("trade", message["type"])]
+        history = message["type"] == "snapshot"
+        trades: list[Trade] = []
+        others: list[Event] = []
+        for index, entry in enumerate(rows(message["data"])):
+            instrument = self._ours(self._trades, entry)
+            if instrument is None:
+                others.append(unknown("trade of", entry["symbol"]))
+                continue
+            trade = read_trade(instrument, entry, partial(raw_entry, frame, index), history=history)
+            if isinstance(trade, OffGrid):
+                return [trade]
+            trades.append(trade)
+        trades.sort(key=lambda trade: (trade.instrument.native, int(trade.trade_id)))
+        return [*others, *(event for trade in trades for event in self._in_order(trade))]
+
+    def _in_order(self, trade: Trade) -> list[Event]:
+        """K8: the trade, after how many ids were skipped before it; ids that go back begin anew."""
+        self._trades.arrived(trade.instrument.native)
+        subscription = self._trades.subscriptions[trade.instrument.native]
+        last, current = subscription.last_trade_id, int(trade.trade_id)
+        subscription.last_trade_id = current
+        if last is None or current <= last + 1:
+            return [trade]
+        return [TradesMissed(trade.instrument, current - last - 1), trade]
+
+    def _ours(self, channel: Channel, entry: Json) -> Instrument | None:
+        """The instrument that an entry is about, if we asked for it on this channel."""
+        native = entry["symbol"]
+        return self.instruments[native] if native in channel.subscriptions else None
+
+    def _on_instruments(self, message: Json, frame: bytes) -> list[Event]:  # noqa: ARG002
+        read = [from_websocket(pair) for pair in rows(message["data"]["pairs"]) if pair["symbol"] in self.instruments]
+        news = [instrument for instrument in read if instrument and self._seen.get(instrument.native) != instrument]
+        for instrument in news:
+            self._seen[instrument.native] = instrument
+            self._precisions[instrument.native] = (instrument.price_decimals, instrument.size_decimals)
+        return [InstrumentsSeen(news)] if news else []
+
+    def _on_status(self, message: Json, frame: bytes) -> list[Event]:  # noqa: ARG002
+        return [SystemStatus(text(entry["system"])) for entry in rows(message["data"])]
+
+    def _on_heartbeat(self, message: Json, frame: bytes) -> list[Event]:  # noqa: ARG002
+        return [Heartbeat()]
+
+    # Answers to our requests
+
+    def _on_answer(self, message: Json) -> list[Event]:
+        """Acks, refusals and pongs: all that has no channel (K9)."""
+        if "Error" in message:
+            return [SubscriptionRefused("", "", text(message["Error"]))]
+        method = message.get("method")
+        if "error" in message:
+            return self._on_refusal(message)
+        if method == "pong":
+            moment = message.get("time_out")
+            return [Heartbeat(None if moment is None else timestamps.to_ns(moment))]
+        if method == "unsubscribe":
+            return []
+        if method == "subscribe":
+            return self._on_ack(message["result"])
+        return [unknown("method", method)]
+
+    def _on_ack(self, result: Json) -> list[Event]:
+        channel, native = text(result["channel"]), result.get("symbol")
+        warnings: list[Event] = [unknown("warning", warning) for warning in rows(result.get("warnings") or [])]
+        if native is None:
+            return [Subscribed(channel), *warnings]
+        if native not in self.instruments:
+            return [unknown("ack of", native), *warnings]
+        if channel == "trade" and native in self._trades.subscriptions:
+            self._trades.arrived(native)
+        return [Subscribed(OUR_CHANNELS.get(channel, channel), (native,)), *warnings]
+
+    def _on_refusal(self, message: Json) -> list[Event]:
+        reason, native = text(message["error"]), text(message.get("symbol", ""))
+        if message.get("method") == "unsubscribe":
+            return [unknown("unsubscribe", reason)]
+        kind = subscriptions.kind_of_request(message.get("req_id"))
+        channel = OUR_CHANNELS.get(kind, kind)
+        subscribed = {"book": self._book, "trade": self._trades}.get(kind)
+        known = subscribed.subscriptions.get(native) if subscribed is not None else None
+        if known is not None and reason.casefold().startswith("already subscribed"):
+            return [Subscribed(channel, (native,))]
+        if known is not None and reason.startswith("Currency pair not supported"):
+            known.standing = Standing.REFUSED  # asking again cannot help; any other refusal is tried again
+        return [SubscriptionRefused(channel, native, reason)]

@@ -1,0 +1,99 @@
+"""One entry of a `book` or `trade` frame, read in full or refused: the inner half of the decoder, without any state.
+
+Numbers are read from the doubles of the parsed frame where those prove their decimals, else from its raw tokens (rule K7 of
+`decoder`). All that cannot be understood raises one of NOT_UNDERSTOOD; the decoder makes that a DecodeError.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from alphapulse_cli.exchanges.kraken import timestamps
+from alphapulse_cli.market.events import OffGrid, Side, Snapshot, Trade, Unrecognised, Update
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.market.ticks import FinerThanGrid, NeedsRawText, decimals_of, number_to_ticks
+
+NOT_UNDERSTOOD = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
+TEXT_KEPT = 200  # of the exchange's own words, in events
+SIDES = {"buy": Side.BUY, "sell": Side.SELL}
+BookKind = type[Snapshot] | type[Update]
+Json = dict[str, Any]
+
+
+def read_book(
+    kind: BookKind, instrument: Instrument, entry: Json, raw: Callable[[], Json], depth: int
+) -> Snapshot | Update | OffGrid:
+    """The book event of an entry; `raw` gives the same entry with its numbers as text."""
+    crc, moment = entry["checksum"], entry.get("timestamp")
+    if type(crc) is not int or not 0 <= crc < 1 << 32:
+        raise ValueError("a checksum is not 32 bits")
+    exchange_ns = None if moment is None else timestamps.to_ns(moment)
+    try:
+        try:
+            levels = _levels(instrument, entry)
+        except NeedsRawText:
+            levels = _levels(instrument, raw())
+    except FinerThanGrid:
+        exact = raw()
+        return _off_grid(instrument, exact["bids"] + exact["asks"])
+    return kind(instrument, levels, exchange_ns, crc, depth)
+
+
+def read_trade(instrument: Instrument, entry: Json, raw: Callable[[], Json], *, history: bool) -> Trade | OffGrid:
+    """The trade of an entry."""
+    trade_id = entry["trade_id"]
+    if type(trade_id) is not int or trade_id < 0:
+        raise ValueError("a trade id is not a number")
+    side, exchange_ns = SIDES[entry["side"]], timestamps.to_ns(entry["timestamp"])
+    try:
+        try:
+            ticks, lots = _price_and_size(instrument, entry)
+        except NeedsRawText:
+            ticks, lots = _price_and_size(instrument, raw())
+    except FinerThanGrid:
+        return _off_grid(instrument, [raw()])
+    return Trade(instrument, str(trade_id), ticks, lots, side, exchange_ns, history)
+
+
+def raw_entry(frame: bytes, index: int) -> Json:
+    """Entry `index` of the frame once more, its numbers as the text that they were sent as."""
+    entry: Json = json.loads(bytes(frame), parse_float=str, parse_int=str)["data"][index]
+    return entry
+
+
+def rows(value: object) -> list[Any]:
+    """The list itself; ValueError for anything else, so that no text or object is taken for one."""
+    if not isinstance(value, list):
+        raise ValueError("not a list")  # noqa: TRY004 - one kind of error for all that a frame can hold
+    return value
+
+
+def text(value: object) -> str:
+    """The exchange's own words, bounded: hostile text."""
+    if not isinstance(value, str):
+        raise ValueError("not text")  # noqa: TRY004
+    return value[:TEXT_KEPT]
+
+
+def unknown(what: str, value: object) -> Unrecognised:
+    """Something of a kind that we do not know, in the exchange's words."""
+    return Unrecognised(f"{what} {value}"[:TEXT_KEPT])
+
+
+def _levels(instrument: Instrument, entry: Json) -> Levels:
+    levels = Levels(instrument.price_decimals, instrument.size_decimals)
+    levels.add_dicts(rows(entry["bids"]), "price", "qty", False)
+    levels.add_dicts(rows(entry["asks"]), "price", "qty", True)
+    return levels
+
+
+def _price_and_size(instrument: Instrument, entry: Json) -> tuple[int, int]:
+    return number_to_ticks(entry["price"], instrument.price_decimals), number_to_ticks(entry["qty"], instrument.size_decimals)
+
+
+def _off_grid(instrument: Instrument, exact: Sequence[Json]) -> OffGrid:
+    """K7: the decimals that all these rows need, from their raw tokens."""
+    prices = max(decimals_of(str(row["price"])) for row in exact)
+    sizes = max(decimals_of(str(row["qty"])) for row in exact)
+    return OffGrid(instrument, max(prices, instrument.price_decimals), max(sizes, instrument.size_decimals))

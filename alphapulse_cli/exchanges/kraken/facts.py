@@ -1,0 +1,35 @@
+"""Kraken, Spot WebSocket v2: addresses, limits and peculiarities, each said once."""
+
+from alphapulse_cli.exchanges.protocol import Facts, Mode
+
+NAME = "kraken"
+CHECKSUM_DEPTH = 10  # the checksum covers this many levels a side, whatever depth is subscribed
+
+FACTS = Facts(
+    name=NAME,
+    title="Kraken",
+    modes=(
+        Mode(
+            name="v2",
+            websocket_url="wss://ws.kraken.com/v2",
+            rest_url="https://api.kraken.com",
+            validates="CRC32 of the top 10 levels a side, on every message",
+            full_depth=False,
+            depths=(10, 25, 100, 500, 1000),
+            default_depth=10,
+        ),
+    ),
+    instruments_path="/0/public/AssetPairs",
+    rest_weight_per_minute=60,  # about one request a second an address
+    connects_per_minute=10,  # about 150 in ten minutes, then a ban of ten minutes
+    sends_per_second=1.0,  # the number is not published; "Exceeded msg rate" is the answer to too many
+    subscribe_batch=100,
+    taker_fee="0.0040",
+    quirks=(
+        "the client cuts each side to the subscribed depth: no delete is sent for a level pushed out of it",
+        "no sequence numbers: the checksum is the only proof, and at depth 10 it sees everything",
+        "at depth 25 and more a lost message that touches only levels below the tenth shows when they rise",
+        "prices and sizes are JSON numbers",
+        "REST says XBT and XDG where WebSocket v2 says BTC and DOGE",
+    ),
+)

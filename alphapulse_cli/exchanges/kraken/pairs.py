@@ -1,0 +1,92 @@
+"""Kraken's instrument metadata, in its two dialects: REST `AssetPairs` and the WebSocket channel `instrument`.
+
+The grid of a pair is its *precision*, since the checksum is rendered with it; the tick size may be several ticks of that grid.
+REST says XBT and XDG and texts, WebSocket v2 says BTC and DOGE and numbers. What the exchange calls BASE/QUOTE is BASE-QUOTE here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from alphapulse_cli.errors import DecodeError, UsageError
+from alphapulse_cli.exchanges.kraken.facts import NAME
+from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_symbol
+from alphapulse_cli.market.ticks import FinerThanGrid, number_to_ticks
+
+RENAMED = {"XBT": "BTC", "XDG": "DOGE"}  # REST's name of an asset -> WebSocket v2's
+TRADING_STATES = frozenset({"online", "limit_only", "post_only", "reduce_only"})
+
+
+def parse_instruments(body: bytes) -> list[Instrument]:
+    """The instruments of a REST `AssetPairs` answer. DecodeError if it is not one.
+
+    Left out: pairs without a WebSocket name, and those whose symbol or precision our records cannot hold.
+    """
+    try:
+        answer = orjson.loads(body)
+        if answer["error"]:
+            raise DecodeError(f"kraken refused its instruments: {str(answer['error'])[:100]!r}", body)
+        found = [_from_rest(pair) for pair in answer["result"].values()]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DecodeError(f"not an AssetPairs answer: {type(error).__name__}", body) from error
+    return [instrument for instrument in found if instrument is not None]
+
+
+def from_websocket(pair: Mapping[str, Any]) -> Instrument | None:
+    """The instrument of one pair of the `instrument` channel; None if our records cannot hold it. KeyError, TypeError, ValueError."""
+    return _instrument(
+        pair["symbol"],
+        (pair["price_precision"], pair["qty_precision"]),
+        (pair["price_increment"], pair["qty_increment"], pair["qty_min"]),
+        pair["status"],
+    )
+
+
+def _from_rest(pair: Mapping[str, Any]) -> Instrument | None:
+    if "wsname" not in pair:  # dark pools have none
+        return None
+    native = "/".join(RENAMED.get(asset, asset) for asset in pair["wsname"].split("/"))
+    return _instrument(
+        native,
+        (pair["pair_decimals"], pair["lot_decimals"]),
+        (pair.get("tick_size"), None, pair.get("ordermin")),  # answers of 2021 have neither tick size nor status
+        pair.get("status", "online"),
+    )
+
+
+def _instrument(
+    native: str, precisions: tuple[int, int], increments: tuple[object, object, object], status: str
+) -> Instrument | None:
+    """None for what a record cannot hold: a name too long, a precision beyond 18 decimals."""
+    for precision in precisions:
+        if type(precision) is not int or precision < 0:
+            raise ValueError("a precision is not a number of decimals")
+    if max(precisions) > MAX_DECIMALS:
+        return None
+    try:
+        symbol = check_symbol(native.replace("/", "-"))
+    except UsageError:
+        return None
+    tick, lot, least = increments
+    return Instrument(
+        exchange=NAME,
+        symbol=symbol,
+        native=native,
+        price_decimals=precisions[0],
+        size_decimals=precisions[1],
+        tick_size_ticks=_units(tick, precisions[0]) or 1,
+        lot_size_lots=_units(lot, precisions[1]) or 1,
+        min_size_lots=_units(least, precisions[1]),
+        trading=status in TRADING_STATES,
+    )
+
+
+def _units(increment: object, decimals: int) -> int:
+    """An increment in units of the grid; 0 where there is none, or a finer one than the precision allows to use."""
+    if increment is None:
+        return 0
+    try:
+        return number_to_ticks(repr(increment) if isinstance(increment, float) else increment, decimals)
+    except FinerThanGrid:
+        return 0

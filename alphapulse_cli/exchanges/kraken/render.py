@@ -1,0 +1,84 @@
+"""Market data in Kraken's own notation: what the encoder writes inside its frames and its REST answers.
+
+JSON numbers carry all decimals of the grid, trailing zeros included, which no JSON library would write: so this is text.
+"""
+
+from collections.abc import Sequence
+
+import orjson
+
+from alphapulse_cli.exchanges.kraken.entries import Json
+from alphapulse_cli.exchanges.kraken.pairs import RENAMED
+from alphapulse_cli.exchanges.kraken.timestamps import to_text as time_text
+from alphapulse_cli.exchanges.protocol import Level
+from alphapulse_cli.market.events import Side, Trade
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.ticks import to_text
+
+REST_NAMES = {ours: theirs for theirs, ours in RENAMED.items()}
+
+
+def quoted(text: str) -> str:
+    """A JSON string."""
+    return orjson.dumps(text).decode()
+
+
+def levels_json(instrument: Instrument, levels: Sequence[Level]) -> str:
+    """The inside of a list of book levels."""
+    prices, sizes = instrument.price_decimals, instrument.size_decimals
+    return ",".join([f'{{"price":{to_text(ticks, prices)},"qty":{to_text(lots, sizes)}}}' for ticks, lots in levels])
+
+
+def trade_json(trade: Trade, now_ns: int) -> str:
+    """One entry of a trade frame; a trade without the exchange's time happened now."""
+    instrument, side = trade.instrument, "sell" if trade.side is Side.SELL else "buy"
+    moment = time_text(now_ns if trade.exchange_ns is None else trade.exchange_ns)
+    return (
+        f'{{"symbol":{quoted(instrument.native)},"side":"{side}","price":{to_text(trade.price_ticks, instrument.price_decimals)},'
+        f'"qty":{to_text(trade.size_lots, instrument.size_decimals)},"ord_type":"market","trade_id":{int(trade.trade_id)},'
+        f'"timestamp":"{moment}"}}'
+    )
+
+
+def asset_json(name: str) -> str:
+    """One asset of the `instrument` channel."""
+    return f'{{"id":{quoted(name)},"status":"enabled","precision":10,"precision_display":5,"borrowable":false}}'
+
+
+def pair_json(instrument: Instrument) -> str:
+    """One pair of the `instrument` channel."""
+    prices, sizes = instrument.price_decimals, instrument.size_decimals
+    base, _, quote = instrument.native.partition("/")
+    status = "online" if instrument.trading else "cancel_only"
+    return (
+        f'{{"symbol":{quoted(instrument.native)},"base":{quoted(base)},"quote":{quoted(quote)},"status":"{status}",'
+        f'"price_precision":{prices},"price_increment":{to_text(instrument.tick_size_ticks, prices)},"qty_precision":{sizes},'
+        f'"qty_increment":{to_text(instrument.lot_size_lots, sizes)},"qty_min":{to_text(instrument.min_size_lots, sizes)},'
+        f'"cost_precision":5,"cost_min":"0.5","marginable":false,"has_index":true}}'
+    )
+
+
+def rest_name(native: str) -> str:
+    """REST's name of a pair: XBT/USD for BTC/USD."""
+    return "/".join(REST_NAMES.get(asset, asset) for asset in native.split("/"))
+
+
+def asset_pair(name: str, instrument: Instrument) -> Json:
+    """One pair of `AssetPairs`; `name` is REST's."""
+    base, _, quote = name.partition("/")
+    return {
+        "altname": name.replace("/", ""),
+        "wsname": name,
+        "aclass_base": "currency",
+        "base": base,
+        "aclass_quote": "currency",
+        "quote": quote,
+        "lot": "unit",
+        "pair_decimals": instrument.price_decimals,
+        "lot_decimals": instrument.size_decimals,
+        "lot_multiplier": 1,
+        "ordermin": to_text(instrument.min_size_lots, instrument.size_decimals),
+        "costmin": "0.5",
+        "tick_size": to_text(instrument.tick_size_ticks, instrument.price_decimals),
+        "status": "online" if instrument.trading else "cancel_only",
+    }
