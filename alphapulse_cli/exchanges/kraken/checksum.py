@@ -5,11 +5,11 @@
 
     price 0.5657 of precision 4, size 1098.39475580 of precision 8   ->   "5657" "109839475580"
 
-In ticks and lots of a grid of exactly that precision these digits are the integers themselves. A book may stand on a finer grid
-than the pair's precision (ours only ever becomes finer); its integers are then divided first, exactly.
+In ticks and lots of a grid of exactly that precision these digits are the integers themselves. A book may stand on another grid
+than the pair's precision (ours only ever becomes finer); its integers are then brought to the precision first, exactly.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from zlib import crc32
 
 from alphapulse_cli.exchanges.kraken.facts import CHECKSUM_DEPTH
@@ -20,17 +20,17 @@ from alphapulse_cli.market.instrument import Instrument
 def book_checksum(asks: Sequence[Level], bids: Sequence[Level], price_excess: int = 0, size_excess: int = 0) -> int:
     """Unsigned CRC-32 of a book, best levels first, already cut to the subscribed depth; more than ten levels a side do no harm.
 
-    The excesses are the decimals that the book's grid has beyond the pair's precisions. A level that needs them proves that the
-    precision has grown since we heard of it: then that grid itself is the best guess of the new one.
+    The excesses are the decimals that the book's grid has beyond the pair's precisions (negative: too few, they are zeros). A level
+    that needs them proves that the precision has grown since we heard of it: then that grid itself is the best guess of the new one.
     """
     numbers: list[int] = []
     for level in asks[:CHECKSUM_DEPTH]:
         numbers += level
     for level in bids[:CHECKSUM_DEPTH]:
         numbers += level
-    if price_excess > 0 or size_excess > 0:
-        numbers[::2] = _coarser(numbers[::2], 10 ** max(price_excess, 0))
-        numbers[1::2] = _coarser(numbers[1::2], 10 ** max(size_excess, 0))
+    if price_excess or size_excess:
+        numbers[::2] = _rendered(numbers[::2], price_excess)
+        numbers[1::2] = _rendered(numbers[1::2], size_excess)
     return crc32(("%d" * len(numbers) % tuple(numbers)).encode("ascii"))
 
 
@@ -47,9 +47,9 @@ def checksum(
     return book_checksum(asks, bids, price_excess, size_excess)
 
 
-def _coarser(numbers: Iterable[int], scale: int) -> list[int]:
-    """The numbers divided by `scale` if that is exact for all of them, else as they are."""
-    divided = [divmod(number, scale) for number in numbers]
-    if any(rest for _, rest in divided):
-        return list(numbers)
-    return [quotient for quotient, _ in divided]
+def _rendered(numbers: list[int], excess: int) -> list[int]:
+    """The numbers with `excess` decimals fewer if that is exact for all of them, else as they are; with more if it is negative."""
+    if excess <= 0:
+        return [number * 10**-excess for number in numbers]
+    divided = [divmod(number, 10**excess) for number in numbers]
+    return numbers if any(rest for _, rest in divided) else [quotient for quotient, _ in divided]

@@ -96,8 +96,7 @@ class Decoder:
         """Queue all subscriptions; books and acks of the last connection are forgotten, trade ids are not."""
         self._now_ns = self._pinged_ns = now_ns
         self._requests = [Send(subscriptions.request("subscribe", "instrument", 0, {"channel": "instrument", "snapshot": True}))]
-        self._book.start(now_ns)
-        self._trades.start(now_ns)
+        self._trades.start(self._book.start(now_ns))
 
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - Kraken's frames need no receive time
         """Events of one frame. DecodeError if it is not understood in full; then nothing has changed."""

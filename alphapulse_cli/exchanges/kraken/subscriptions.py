@@ -51,13 +51,15 @@ class Channel:
         self._again = False  # whether any of the waiting must be unsubscribed first
         self._requests_made = 0
 
-    def start(self, now_ns: int) -> None:
-        """A new connection: everything is to be asked for; patience begins when its message can have left."""
+    def start(self, now_ns: int) -> int:
+        """A new connection: everything is to be asked for. Patience begins when a message can have left; returns when the last can."""
+        sent_ns = now_ns
         for place, subscription in enumerate(self.subscriptions.values()):
-            subscription.standing = Standing.ASKED
-            subscription.asked_ns = now_ns + place // FACTS.subscribe_batch * SEND_SPACING_NS
+            sent_ns = now_ns + (1 + place // FACTS.subscribe_batch) * SEND_SPACING_NS
+            subscription.standing, subscription.asked_ns = Standing.ASKED, sent_ns
         self._waiting = dict.fromkeys(self.subscriptions)
         self._again = False
+        return sent_ns
 
     def ask_again(self, native: str, now_ns: int) -> None:
         """Unsubscribe and subscribe one symbol; a subscription that was never live is treated alike, for its ack may be lost."""

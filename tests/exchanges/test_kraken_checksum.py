@@ -1,0 +1,141 @@
+"""Kraken's book checksum: the worked examples of its documentation, real frames, and grids finer than the pair's precision."""
+
+import json
+
+import pytest
+from recorded import recorded_answers, recorded_frames
+
+from alphapulse_cli.exchanges.kraken import book_checksum, checksum, parse_instruments
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.ticks import to_ticks
+
+BTC_USD = Instrument("kraken", "BTC-USD", "BTC/USD", 1, 8)
+
+
+def levels(text, price_decimals=1, size_decimals=8):
+    """Levels of "price*size, price*size"."""
+    pairs = (pair.strip().split("*") for pair in text.split(","))
+    return [(to_ticks(price, price_decimals), to_ticks(size, size_decimals)) for price, size in pairs]
+
+
+class TestWorkedExamples:
+    """Frames that are known to be right."""
+
+    def test_the_documentations_own_book(self):
+        """docs.kraken.com, guide "book checksum v2"."""
+        asks = levels(
+            "45285.2*0.00100000, 45286.4*1.54571953, 45286.6*1.54571109, 45289.6*1.54560911, 45290.2*0.15890660, 45291.8*1.54553491,"
+            "45294.7*0.04454749, 45296.1*0.35380000, 45297.5*0.09945542, 45299.5*0.18772827"
+        )
+        bids = levels(
+            "45283.5*0.10000000, 45283.4*1.54582015, 45282.1*0.10000000, 45281.0*0.10000000, 45280.3*1.54592586, 45279.0*0.07990000,"
+            "45277.6*0.03310103, 45277.5*0.30000000, 45277.3*1.54602737, 45276.6*0.15445238"
+        )
+        assert book_checksum(asks, bids) == 3310070434
+
+    def test_a_snapshot_and_four_updates(self):
+        """BTC/USD at depth 10 as ccxt recorded it (ts/src/test/static/ws/kraken.json); step 4 is right only if 85608 was cut."""
+        bids = levels(
+            "85600.4*0.20401971, 85599.6*0.04385864, 85599.5*0.17523456, 85597.8*0.00005, 85597.7*2.92063885, 85596.3*0.000051,"
+            "85595.8*0.00596174, 85595.2*0.58888844, 85593.6*2.92077632, 85592*0.000051"
+        )
+        asks = dict(
+            levels(
+                "85600.5*0.90679198, 85601.6*0.21608516, 85601.7*2.92050281, 85602.1*0.000233, 85603*0.0077, 85603.7*2.92043523,"
+                "85604.4*0.87632208, 85604.8*0.000051, 85606.2*0.00116814, 85607.7*2.92029921"
+            )
+        )
+        steps = [
+            ("85601.6*0, 85608*0.04358176", 3973935795),
+            ("85600.5*1.12287714", 402752521),
+            ("85600.5*0.90679198", 3973935795),
+            ("85601.6*0.21608516", 817831036),
+        ]
+        assert book_checksum(sorted(asks.items()), bids) == 817831036
+        for changed, expected in steps:
+            asks.update(levels(changed))
+            asks = dict(sorted((ticks, lots) for ticks, lots in asks.items() if lots)[:10])
+            assert book_checksum(sorted(asks.items()), bids) == expected
+
+    def test_a_snapshot_and_an_update_that_brings_a_level_from_below(self):
+        """The same file, 2026-08-12."""
+        bids = levels(
+            "63299.4*0.00209987, 63298.7*0.000051, 63298.1*0.05742569, 63298*0.01534518, 63297.8*0.504238, 63297.7*0.78991808,"
+            "63296.7*1.27336513, 63295.8*0.56593064, 63295.7*0.78994295, 63295.5*0.000051"
+        )
+        asks = levels(
+            "63299.5*0.4388201, 63303.3*0.05742569, 63303.4*0.78984756, 63305*0.000051, 63305.4*0.03159716, 63305.5*0.789821,"
+            "63306*0.0789929, 63307*0.31581476, 63307.8*0.06, 63308*0.00650419"
+        )
+        assert book_checksum(asks, bids) == 1490766955
+        bids = [level for level in bids if level[0] != 632967] + levels("63294.6*0.31581476")
+        assert book_checksum(asks, bids) == 1153589921
+
+
+class TestShape:
+    """What goes into the sum."""
+
+    def test_only_ten_levels_a_side_count(self):
+        asks, bids = [(100 + i, 7) for i in range(25)], [(99 - i, 7) for i in range(25)]
+        assert book_checksum(asks, bids) == book_checksum(asks[:10], bids[:10])
+
+    def test_a_thin_book_uses_what_it_has(self):
+        assert book_checksum([(12, 34)], []) == book_checksum([], [(12, 34)])
+        assert book_checksum([], []) == 0
+
+    def test_asks_come_first(self):
+        assert book_checksum([(12, 3)], [(11, 4)]) != book_checksum([(11, 4)], [(12, 3)])
+
+
+class TestFinerGrid:
+    """A book may stand on a finer grid than the pair's precision; the digits are those of the precision all the same."""
+
+    ASKS, BIDS = [(452852, 100000), (452864, 154571953)], [(452835, 10000000)]
+
+    @pytest.mark.parametrize(("prices", "sizes"), [(0, 0), (1, 0), (0, 2), (3, 4)])
+    def test_a_finer_grid_gives_the_same_sum(self, prices, sizes):
+        def finer(side):
+            return [(ticks * 10**prices, lots * 10**sizes) for ticks, lots in side]
+
+        assert book_checksum(finer(self.ASKS), finer(self.BIDS), prices, sizes) == book_checksum(self.ASKS, self.BIDS)
+
+    def test_a_level_that_needs_the_finer_grid_proves_a_new_precision(self):
+        asks = [*self.ASKS, (4528655, 1)]
+        assert book_checksum(asks, self.BIDS, 1, 0) == book_checksum(asks, self.BIDS)
+
+    def test_a_coarser_grid_is_filled_with_zeros(self):
+        finer = [(ticks * 100, lots) for ticks, lots in self.ASKS]
+        assert book_checksum(self.ASKS, [], -2) == book_checksum(finer, [])
+
+    def test_the_hook_takes_the_excess_from_the_instruments_grid(self):
+        finer = BTC_USD.on_grid(3, 8)
+        asks, bids = ([(ticks * 100, lots) for ticks, lots in side] for side in (self.ASKS, self.BIDS))
+        assert checksum(finer, bids, asks, 1, 8) == checksum(BTC_USD, self.BIDS, self.ASKS) == book_checksum(self.ASKS, self.BIDS)
+
+
+def test_every_checksum_of_a_real_recording_is_right():
+    """Kraken v1, 2021-04-17, ten pairs at depth 1000: the same construction, over the decimals that the wire shows; 4,269 of 4,269."""
+    [(_, pairs)] = recorded_answers("KRAKEN.0")
+    grids = {instrument.native: instrument for instrument in parse_instruments(pairs)}
+    books, precisions, right = {}, {}, 0
+    for _, frame in recorded_frames("KRAKEN.ws.50.0"):
+        message = json.loads(frame)
+        if not isinstance(message, list):
+            continue
+        grid = grids[message[-1].replace("XBT", "BTC")]
+        sides, told = books.setdefault(grid.native, ({}, {})), {key: value for part in message[1:-2] for key, value in part.items()}
+        for key, rows in told.items():
+            if key == "c":
+                continue
+            side = sides[key.startswith("a")]
+            for price, size, *_ in rows:
+                ticks, lots = to_ticks(price, grid.price_decimals), to_ticks(size, grid.size_decimals)
+                side.pop(ticks, None)
+                if lots:
+                    side[ticks] = lots
+        bids, asks = sorted(sides[0].items(), reverse=True)[:1000], sorted(sides[1].items())[:1000]
+        books[grid.native] = dict(bids), dict(asks)
+        if "c" in told:
+            assert checksum(grid, bids, asks, *precisions[grid.native]) == int(told["c"]), message[-1]
+            right += 1
+    assert right == 4269
