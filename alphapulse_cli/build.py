@@ -34,7 +34,7 @@ def source_hash(module: str, root: Path) -> str:
 
 
 def core_mode() -> str:
-    """ "compiled" or "interpreted"; RuntimeError for a mixture, or for a compiled module that its sources have left behind."""
+    """Say "compiled" or "interpreted"; RuntimeError for a mixture, or for a compiled module that its sources have left behind."""
     modes: dict[str, str] = {}
     root = Path(__file__).parent.parent
     for name in COMPILED_MODULES:

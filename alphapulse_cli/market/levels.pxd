@@ -1,6 +1,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from alphapulse_cli cimport native
+from alphapulse_cli.market cimport scan
 
 
 cdef class Levels:
@@ -9,10 +10,17 @@ cdef class Levels:
     cdef readonly Py_ssize_t count
     cdef readonly Py_ssize_t kept_out
     cdef Py_ssize_t _capacity
+    cdef int _needed_price
+    cdef int _needed_size
+    cdef str _off_grid
     cdef object _store
     cdef int64_t *_signed
     cdef uint64_t *_words
 
-    cdef void _grow(self, Py_ssize_t capacity) except *
+    cdef object _make_room(self, Py_ssize_t extra)
     cpdef add(self, object ticks, object lots, bint is_ask)
     cpdef add_number(self, object price, object size, bint is_ask)
+    cdef object _add_rows(self, object rows, object side_key, object price_key, object size_key, str bid_word, str ask_word, bint is_ask)
+    cdef object _add_row(self, object row, object side_key, object price_key, object size_key, str bid_word, str ask_word, bint is_ask)
+    cdef object _add_slowly(self, object price, object size, bint is_ask)
+    cdef object _check_grid(self)

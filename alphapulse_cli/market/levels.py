@@ -3,77 +3,107 @@
 Sixteen bytes a level, as in a delta record: ticks as i64, then `lots | is_ask << 63`. A decoder fills one from the rows of a parsed
 message with one call a side, so that no Python object is made per level.
 
-A number that cannot be ticks raises what `market.ticks` raises, and the levels must be thrown away. A level outside i64 ticks or
-62-bit lots is *kept out* and counted in `kept_out`: a book without it is still the truth about all others.
+Rows are hostile. A call takes all of its rows or raises, and after that the levels must be thrown away:
+
+    Malformed       a row of another shape, a side that is neither word, a number that is none
+    NeedsRawText    a JSON float that proves nothing: parse the frame again, numbers as text
+    OffGridRow      finer than the grid; it holds the decimals that all rows of the call need, so one finer grid is enough
+
+A level outside i64 ticks or 62-bit lots is *kept out* and counted in `kept_out`: a book without it is still the truth about all
+others. The number of levels is bounded by the size of the frame that they came in.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self
 
 from alphapulse_cli import native
+from alphapulse_cli.market import scan
 from alphapulse_cli.market import ticks as numbers
 
 SOURCE_HASH = native.source_hash()
 
 IS_ASK = 1 << 63
 LOTS_MASK = (1 << 62) - 1
+LEVEL_BYTES = 16
 FIRST_CAPACITY = 16
 
 
 class Levels:
-    """A growing column of levels on one grid; `count` of them, each (ticks, lots, is_ask)."""
+    """A growing column of levels on one grid; `count` of them, each (ticks, lots, is_ask). Decimals are 0..18, else ValueError."""
+
+    __hash__ = None  # type: ignore[assignment]  # it grows
 
     def __init__(self, price_decimals: int, size_decimals: int) -> None:
+        if not 0 <= price_decimals <= numbers.MAX_DECIMALS or not 0 <= size_decimals <= numbers.MAX_DECIMALS:
+            raise ValueError(f"decimals must be 0..{numbers.MAX_DECIMALS}, not {price_decimals} and {size_decimals}")
         self.price_decimals = price_decimals
         self.size_decimals = size_decimals
         self.count = 0
         self.kept_out = 0
-        self._capacity = 0
-        self._grow(FIRST_CAPACITY)
+        self._off_grid = ""  # why the call under way cannot succeed, and what would let it
+        self._needed_price = price_decimals
+        self._needed_size = size_decimals
+        self._capacity = FIRST_CAPACITY
+        self._store = bytearray(LEVEL_BYTES * FIRST_CAPACITY)
+        self._signed = native.signed(self._store)
+        self._words = native.words(self._store)
 
-    def _grow(self, capacity: int) -> None:
-        store = bytearray(16 * capacity)
-        signed, words = native.signed(store), native.words(store)
-        if self.count:
-            native.move_words(words, 0, self._words, 0, 2 * self.count)
-        self._store, self._signed, self._words, self._capacity = store, signed, words, capacity
+    @classmethod
+    def from_levels(cls, price_decimals: int, size_decimals: int, levels: Iterable[tuple[int, int, bool]]) -> Self:
+        """Levels of (ticks, lots, is_ask); those out of range are counted in `kept_out`."""
+        made = cls(price_decimals, size_decimals)
+        for ticks, lots, is_ask in levels:
+            made.add(ticks, lots, is_ask)
+        return made
+
+    def rescaled(self, price_decimals: int, size_decimals: int) -> "Levels":
+        """The same levels on a finer grid (ValueError for a coarser one); `kept_out` grows by those that no longer fit."""
+        if price_decimals < self.price_decimals or size_decimals < self.size_decimals:
+            raise ValueError("levels can only be rescaled to a finer grid")
+        finer = Levels(price_decimals, size_decimals)
+        price_factor = int(10 ** (price_decimals - self.price_decimals))
+        size_factor = int(10 ** (size_decimals - self.size_decimals))
+        for ticks, lots, is_ask in self:
+            finer.add(ticks * price_factor, lots * size_factor, is_ask)
+        finer.kept_out += self.kept_out
+        return finer
 
     def add(self, ticks: int, lots: int, is_ask: bool) -> None:
         """One level; out of range, it is counted in `kept_out` instead."""
         if not 0 <= ticks <= numbers.MAX_TICKS or not 0 <= lots <= LOTS_MASK:
             self.kept_out += 1
             return
-        if self.count == self._capacity:
-            self._grow(2 * self._capacity)
+        self._make_room(1)
         self._signed[2 * self.count] = ticks
         self._words[2 * self.count + 1] = lots | (IS_ASK if is_ask else 0)
         self.count += 1
 
     def add_number(self, price: object, size: object, is_ask: bool) -> None:
         """One level from decimal text or JSON numbers."""
-        self.add(numbers.number_to_ticks(price, self.price_decimals), numbers.number_to_ticks(size, self.size_decimals), is_ask)
+        self._add_slowly(price, size, is_ask)
+        self._check_grid()
 
     def add_pairs(self, rows: Sequence[Sequence[Any]], is_ask: bool) -> None:
-        """Rows [price, size, …] of one side. NumberError; TypeError or IndexError for rows of another shape."""
-        for row in rows:
-            self.add_number(row[0], row[1], is_ask)
+        """Rows [price, size, …] of one side."""
+        self._add_rows(rows, None, 0, 1, "", "", is_ask)
 
     def add_sided(self, rows: Sequence[Sequence[Any]], bid_word: str, ask_word: str) -> None:
-        """Rows [side, price, size]. Malformed also for any other side."""
-        for row in rows:
-            self.add_number(row[1], row[2], _is_ask(row[0], bid_word, ask_word))
+        """Rows [side, price, size, …]."""
+        self._add_rows(rows, 0, 1, 2, bid_word, ask_word, False)
 
     def add_dicts(self, rows: Sequence[dict[str, Any]], price_key: str, size_key: str, is_ask: bool) -> None:
-        """Rows {price_key: …, size_key: …} of one side. KeyError for a row without them."""
-        for row in rows:
-            self.add_number(row[price_key], row[size_key], is_ask)
+        """Rows {price_key: …, size_key: …} of one side."""
+        self._add_rows(rows, None, price_key, size_key, "", "", is_ask)
 
-    def add_sided_dicts(
+    def add_sided_dicts(  # noqa: PLR0917  # side, price and size read in the order of the rows
         self, rows: Sequence[dict[str, Any]], side_key: str, bid_word: str, ask_word: str, price_key: str, size_key: str
     ) -> None:
-        """Rows {side_key: …, price_key: …, size_key: …}. Malformed also for any other side."""
-        for row in rows:
-            self.add_number(row[price_key], row[size_key], _is_ask(row[side_key], bid_word, ask_word))
+        """Rows {side_key: …, price_key: …, size_key: …}."""
+        self._add_rows(rows, side_key, price_key, size_key, bid_word, ask_word, False)
+
+    def to_bytes(self) -> bytes:
+        """The levels as they lie in memory, 16 bytes each: i64 ticks, u64 `lots | is_ask << 63`."""
+        return bytes(memoryview(self._store)[: LEVEL_BYTES * self.count])
 
     def __len__(self) -> int:
         return self.count
@@ -88,15 +118,79 @@ class Levels:
             return NotImplemented
         if self.price_decimals != other.price_decimals or self.size_decimals != other.size_decimals:
             return False
-        return list(self) == list(other)
+        return self.to_bytes() == other.to_bytes()
 
     def __repr__(self) -> str:
         return f"Levels({self.price_decimals}, {self.size_decimals}, {list(self)!r})"
 
+    def _make_room(self, extra: int) -> None:
+        if self.count + extra <= self._capacity:
+            return
+        capacity = max(2 * self._capacity, self.count + extra)
+        store = bytearray(LEVEL_BYTES * capacity)
+        words = native.words(store)
+        native.move_words(words, 0, self._words, 0, 2 * self.count)
+        self._store, self._capacity = store, capacity
+        self._signed, self._words = native.signed(store), words
+
+    def _add_rows(  # noqa: PLR0917  # keywords would cost more than the call
+        self, rows: Any, side_key: Any, price_key: Any, size_key: Any, bid_word: str, ask_word: str, is_ask: bool
+    ) -> None:
+        # The fast road runs until a row that it does not understand; that one goes the slow road; and so on.
+        if isinstance(rows, tuple):
+            rows = list(rows)
+        if rows.__class__ is not list:
+            raise numbers.Malformed(f"rows must be a list, not {type(rows).__name__}")
+        total = len(rows)
+        self._make_room(total)
+        done = 0
+        while done < total:
+            usual = scan.rows(
+                rows, done, side_key, price_key, size_key, bid_word, ask_word,
+                is_ask, self.price_decimals, self.size_decimals, self._words, self.count,
+            )  # fmt: skip
+            self.count += usual
+            done += usual
+            if done < total:
+                self._add_row(rows[done], side_key, price_key, size_key, bid_word, ask_word, is_ask)
+                done += 1
+        self._check_grid()
+
+    def _add_row(  # noqa: PLR0917
+        self, row: Any, side_key: Any, price_key: Any, size_key: Any, bid_word: str, ask_word: str, is_ask: bool
+    ) -> None:
+        kind = dict if isinstance(price_key, str) else (list, tuple)
+        if not isinstance(row, kind):
+            raise numbers.Malformed(f"a row that is a {type(row).__name__}")
+        try:
+            price, size = row[price_key], row[size_key]
+            if side_key is not None:
+                is_ask = _is_ask(row[side_key], bid_word, ask_word)
+        except (IndexError, KeyError) as error:
+            raise numbers.Malformed(f"a row of {len(row)} without what belongs there") from error
+        self._add_slowly(price, size, is_ask)
+
+    def _add_slowly(self, price: object, size: object, is_ask: bool) -> None:
+        try:
+            ticks, lots = numbers.price_and_size(price, size, self.price_decimals, self.size_decimals)
+        except numbers.OffGridRow as off:
+            self._off_grid = self._off_grid or str(off)
+            self._needed_price = max(self._needed_price, off.price_decimals)
+            self._needed_size = max(self._needed_size, off.size_decimals)
+        else:
+            self.add(ticks, lots, is_ask)
+
+    def _check_grid(self) -> None:
+        if self._off_grid:
+            raise numbers.OffGridRow(
+                self._off_grid,
+                is_size=self._needed_price == self.price_decimals,
+                price_decimals=self._needed_price,
+                size_decimals=self._needed_size,
+            )
+
 
 def _is_ask(word: object, bid_word: str, ask_word: str) -> bool:
-    if word == ask_word:
-        return True
-    if word == bid_word:
-        return False
-    raise numbers.Malformed(f"not a side: {str(word)[:20]!r}")
+    if isinstance(word, str) and word in {bid_word, ask_word}:
+        return word == ask_word
+    raise numbers.Malformed(f"not a side: {word[:20]!r}" if isinstance(word, str) else f"a side that is a {type(word).__name__}")

@@ -2,19 +2,32 @@
 
 A number crosses from text to integers once, here. Text must be a plain decimal of ASCII digits (an exponent is allowed: exchanges
 write 7e-7), at most 40 characters, not negative, exponent at most 30 either way: all checked before any arithmetic.
+A JSON number is taken as it is where its value proves the decimal it came from, else its raw token is asked for.
+
+Whatever is handed in, the answer is ticks or a NumberError, soon:
+
+    NumberError
+    ├── Malformed          no plain non-negative decimal: refuse the frame
+    ├── FinerThanGrid      exact, but finer than the grid: make the grid finer, or count it and show it
+    │   └── OffGridRow     the same for a price and its size, or for a whole message of them
+    └── NeedsRawText       a JSON float that proves nothing: parse the frame again, numbers as text
+
+`market.scan` is the fast road for what is usual; `_exact` below is the slow one, and the one that says what is right.
 """
 
 import re
 from fractions import Fraction
+from math import copysign, isfinite
 
 from alphapulse_cli import native
+from alphapulse_cli.market import scan
 
 SOURCE_HASH = native.source_hash()
 
-MAX_CHARACTERS, MAX_EXPONENT = 40, 30
+MAX_CHARACTERS, MAX_EXPONENT, MAX_DECIMALS = 40, 30, 18
 MAX_TICKS = (1 << 63) - 1
 MAX_LOTS = (1 << 62) - 1
-EXACT_FLOAT = 1 << 51  # below it round(x * 10^d) of a double is trusted, where dividing again gives the double back
+MAX_INTEGER = 10**MAX_CHARACTERS - 1
 NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,2}))?", re.ASCII)
 
 
@@ -29,9 +42,25 @@ class Malformed(NumberError):
 class FinerThanGrid(NumberError):
     """Exact, but finer than 10**-decimals; `needed_decimals` (possibly over 18) would hold it."""
 
+    is_size = False  # whether it was a size, where a price and a size were asked for
+
     def __init__(self, text: str, decimals: int, needed_decimals: int) -> None:
         super().__init__(f"{text[:MAX_CHARACTERS]} is finer than 10**-{decimals}")
         self.needed_decimals = needed_decimals
+
+
+class OffGridRow(FinerThanGrid):
+    """Prices or sizes finer than their grids. `price_decimals` and `size_decimals` (possibly over 18) would hold them all.
+
+    Both are at least the decimals of the grid now, so that an OffGrid event can be made of them as they are.
+    """
+
+    def __init__(self, reason: str, *, is_size: bool, price_decimals: int, size_decimals: int) -> None:
+        ValueError.__init__(self, reason)
+        self.is_size = is_size
+        self.needed_decimals = size_decimals if is_size else price_decimals
+        self.price_decimals = price_decimals
+        self.size_decimals = size_decimals
 
 
 class NeedsRawText(NumberError):
@@ -39,46 +68,63 @@ class NeedsRawText(NumberError):
 
 
 def to_ticks(text: str, decimals: int) -> int:
-    """Exact ticks of decimal text, of any size; Malformed or FinerThanGrid."""
-    match = NUMBER.fullmatch(text) if len(text) <= MAX_CHARACTERS else None
-    if match is None:
-        raise Malformed(f"not a plain decimal: {text[:MAX_CHARACTERS]!r}")
-    whole, fraction, exponent = match[1], (match[2] or "").rstrip("0"), int(match[3] or 0)
-    if abs(exponent) > MAX_EXPONENT:
-        raise Malformed(f"exponent beyond {MAX_EXPONENT}: {text!r}")
-    value = int(whole + fraction)
-    shift = decimals + exponent - len(fraction)
-    if shift >= 0:
-        return value * 10**shift
-    ticks, rest = divmod(value, 10**-shift)
-    if rest:
-        needed = decimals - shift
-        while value % 10 == 0:
-            value //= 10
-            needed -= 1
-        raise FinerThanGrid(text, decimals, needed)
-    return ticks
+    """Exact ticks of decimal text, of any size (over MAX_TICKS too); Malformed or FinerThanGrid."""
+    if not isinstance(text, str):
+        raise Malformed(f"not decimal text: {type(text).__name__}")
+    if 0 <= decimals <= MAX_DECIMALS:
+        ticks = scan.plain(text, decimals)
+        if ticks >= 0:
+            return ticks
+    return _exact(text, decimals)
 
 
 def number_to_ticks(number: object, decimals: int) -> int:
-    """Exact ticks of a JSON number (int or float) or decimal text; NeedsRawText, Malformed or FinerThanGrid."""
+    """Exact ticks of a JSON number (int or float) or decimal text, of any size; NeedsRawText, Malformed or FinerThanGrid."""
+    if 0 <= decimals <= MAX_DECIMALS:
+        ticks = scan.plain(number, decimals)
+        if ticks >= 0:
+            return ticks
     if isinstance(number, str):
-        return to_ticks(number, decimals)
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1e300:
-        raise Malformed(f"not a plain number: {str(number)[:MAX_CHARACTERS]!r}")
-    if isinstance(number, int):
-        return number * 10**decimals
-    scale = 10.0**decimals
-    ticks = round(number * scale)
-    if ticks >= EXACT_FLOAT or ticks / scale != number:
+        return _exact(number, decimals)
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise Malformed(f"not a number: {type(number).__name__}")
+    if isinstance(number, float):
+        if not isfinite(number) or copysign(1, number) < 0:
+            raise Malformed(f"not a plain number: {number!r}")
         raise NeedsRawText(f"{number!r} needs its raw text")
-    return ticks
+    if not 0 <= number <= MAX_INTEGER:
+        raise Malformed("a negative integer, or one of more than 40 digits")
+    return number * int(10**decimals)
+
+
+def price_and_size(price: object, size: object, price_decimals: int, size_decimals: int) -> tuple[int, int]:
+    """Ticks and lots of one level's or trade's numbers; what `number_to_ticks` raises, OffGridRow for FinerThanGrid."""
+    ticks = lots = 0
+    reason, is_size = "", False
+    needed_price, needed_size = price_decimals, size_decimals
+    try:
+        ticks = number_to_ticks(price, price_decimals)
+    except FinerThanGrid as finer:
+        reason, needed_price = f"price {finer}", finer.needed_decimals
+    try:
+        lots = number_to_ticks(size, size_decimals)
+    except FinerThanGrid as finer:
+        reason, is_size, needed_size = reason or f"size {finer}", not reason, finer.needed_decimals
+    if reason:
+        raise OffGridRow(reason, is_size=is_size, price_decimals=needed_price, size_decimals=needed_size)
+    return ticks, lots
 
 
 def to_text(ticks: int, decimals: int) -> str:
     """Decimal text of ticks with exactly `decimals` digits behind the point."""
     sign, digits = ("-" if ticks < 0 else ""), str(abs(ticks)).rjust(decimals + 1, "0")
     return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}" if decimals else sign + digits
+
+
+def trim_text(ticks: int, decimals: int) -> str:
+    """The shortest exact decimal text: "0.5" where `to_text` says "0.50000000"."""
+    text = to_text(ticks, decimals)
+    return text.rstrip("0").rstrip(".") if decimals else text
 
 
 def decimals_of(text: str) -> int:
@@ -93,3 +139,27 @@ def decimals_of(text: str) -> int:
 def as_fraction(ticks: int, decimals: int) -> Fraction:
     """The exact value."""
     return Fraction(ticks, 10**decimals)
+
+
+def _exact(text: str, decimals: int) -> int:
+    match = NUMBER.fullmatch(text) if len(text) <= MAX_CHARACTERS else None
+    if match is None:
+        raise Malformed(f"not a plain decimal: {text[:MAX_CHARACTERS]!r}")
+    whole, fraction, exponent = match[1], (match[2] or "").rstrip("0"), int(match[3] or 0)
+    if abs(exponent) > MAX_EXPONENT:
+        raise Malformed(f"exponent beyond {MAX_EXPONENT}: {text!r}")
+    value = int(whole + fraction)
+    shift = decimals + exponent - len(fraction)
+    if shift >= 0:
+        return value * int(10**shift)
+    ticks, rest = divmod(value, int(10**-shift))
+    if rest:
+        raise FinerThanGrid(text, decimals, _needed(value, decimals - shift))
+    return ticks
+
+
+def _needed(value: int, decimals: int) -> int:
+    while value % 10 == 0:
+        value //= 10
+        decimals -= 1
+    return decimals
