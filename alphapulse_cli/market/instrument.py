@@ -1,6 +1,7 @@
 """What is traded, where, and on which grid its numbers lie."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from alphapulse_cli.errors import UsageError
@@ -8,6 +9,7 @@ from alphapulse_cli.errors import UsageError
 NAME_BYTES = 16  # what a record keeps for a symbol and for an exchange, NUL-padded ASCII
 MAX_DECIMALS = 18
 SYMBOL_PATTERN = re.compile(r"[A-Za-z0-9.]+-[A-Za-z0-9.]+")  # mixed case exists: AAPLx-USD
+OLD_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # Kraken's own, still in people's fingers
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +66,24 @@ def split_id(text: str) -> tuple[str, str]:
     if colon and not re.fullmatch(r"[a-z0-9-]+", exchange):
         raise UsageError(f"not an exchange: {exchange[:40]!r}", "write exchange:BASE-QUOTE, as in kraken:BTC-USD")
     return exchange, check_symbol(symbol)
+
+
+def near_symbols(wanted: str, known: Iterable[str], limit: int = 5) -> list[str]:
+    """Up to `limit` of the `known` canonical symbols that somebody who wrote `wanted` may have meant, likeliest first.
+
+    Those that differ only in case, separator, order or an old name ("btcusd", "BTC/USD", "USD-BTC", "XBT-USD"); if there are
+    none, all quotes of a lone base ("BTC"); then typos ("BTC-UDS"). No more than 40 characters of `wanted` are looked at.
+    """
+    import difflib
+
+    parts = [OLD_NAMES.get(part, part) for part in re.findall("[A-Z0-9.]+", wanted[:40].upper())]
+    key, turned = "".join(parts), "".join(reversed(parts))
+    if key[:3] in OLD_NAMES:  # written in one: XBTUSD
+        key = OLD_NAMES[key[:3]] + key[3:]
+    by_key: dict[str, list[str]] = {}
+    for symbol in sorted(set(known)):
+        by_key.setdefault(symbol.upper().replace("-", ""), []).append(symbol)
+    same = [*by_key.get(key, ()), *by_key.get(turned, ())]
+    of_base = [symbol for symbols in by_key.values() for symbol in symbols if symbol.upper().partition("-")[0] == key]
+    typos = [symbol for close in difflib.get_close_matches(key, by_key, n=limit, cutoff=0.7) for symbol in by_key[close]]
+    return list(dict.fromkeys(same or of_base or typos))[:limit]

@@ -95,7 +95,7 @@ class Levels:
         """Rows {price_key: …, size_key: …} of one side."""
         self._add_rows(rows, None, price_key, size_key, "", "", is_ask)
 
-    def add_sided_dicts(  # noqa: PLR0917  # side, price and size read in the order of the rows
+    def add_sided_dicts(
         self, rows: Sequence[dict[str, Any]], side_key: str, bid_word: str, ask_word: str, price_key: str, size_key: str
     ) -> None:
         """Rows {side_key: …, price_key: …, size_key: …}."""
@@ -133,7 +133,7 @@ class Levels:
         self._store, self._capacity = store, capacity
         self._signed, self._words = native.signed(store), words
 
-    def _add_rows(  # noqa: PLR0917  # keywords would cost more than the call
+    def _add_rows(
         self, rows: Any, side_key: Any, price_key: Any, size_key: Any, bid_word: str, ask_word: str, is_ask: bool
     ) -> None:
         # The fast road runs until a row that it does not understand; that one goes the slow road; and so on.
@@ -156,9 +156,7 @@ class Levels:
                 done += 1
         self._check_grid()
 
-    def _add_row(  # noqa: PLR0917
-        self, row: Any, side_key: Any, price_key: Any, size_key: Any, bid_word: str, ask_word: str, is_ask: bool
-    ) -> None:
+    def _add_row(self, row: Any, side_key: Any, price_key: Any, size_key: Any, bid_word: str, ask_word: str, is_ask: bool) -> None:
         kind = dict if isinstance(price_key, str) else (list, tuple)
         if not isinstance(row, kind):
             raise numbers.Malformed(f"a row that is a {type(row).__name__}")

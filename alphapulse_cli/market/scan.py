@@ -52,7 +52,7 @@ def _json(number: Any, decimals: int) -> int:
     return -1
 
 
-def rows(  # noqa: PLR0917  # the compiled one has no other way
+def rows(
     table: Any,
     start: int,
     side_key: Any,
