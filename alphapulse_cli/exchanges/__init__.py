@@ -1,1 +1,104 @@
-"""All we know about each exchange: facts, a decoder and an encoder each."""
+"""All we know about each exchange: facts, a decoder and an encoder each. This file is the registry.
+
+    exchange = exchanges.get("kraken")             # UsageError for a name that is none, with the nearest ones
+    instruments = exchange.parse_instruments(body, mode)
+    decoder = exchange.decoder(instruments, {BOOK, TRADES}, depth=0, mode=mode)
+
+Importing the registry imports no exchange: each is a place, "module" or "module:attribute", resolved when it is asked for. What
+stands there is an `Exchange`, or a module with FACTS, Decoder, Encoder, RestEncoder, parse_instruments and, where the exchange
+has one, book_checksum. Other people's exchanges are entry points of the group "alphapulse.exchanges"; they cannot take a built-in name.
+"""
+
+import importlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from alphapulse_cli.errors import UsageError
+from alphapulse_cli.exchanges.protocol import Decoder, Encoder, Facts, Level, RestEncoder, Truth
+from alphapulse_cli.market.instrument import Instrument
+
+ENTRY_POINTS = "alphapulse.exchanges"
+BUILT_IN = {
+    "kraken": "alphapulse_cli.exchanges.kraken",
+    "coinbase": "alphapulse_cli.exchanges.coinbase",
+    "binance-us": "alphapulse_cli.exchanges.binance:BINANCE_US",
+    "binance": "alphapulse_cli.exchanges.binance:BINANCE",
+}
+REFUSED = {
+    "ftx": "FTX closed in November 2022: it has no market data to collect",
+    "ftx-us": "FTX US closed in November 2022: it has no market data to collect",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One exchange: its facts and what makes its parts. `mode` is a name out of `facts.modes`, "" the default one."""
+
+    facts: Facts
+    decoder: Callable[[Iterable[Instrument], Collection[str], int, str], Decoder]  # instruments, channels, depth, mode
+    encoder: Callable[[Truth, str], Encoder]  # truth, mode
+    rest_encoder: Callable[[Truth, str], RestEncoder]  # truth, mode
+    parse_instruments: Callable[[bytes, str], Sequence[Instrument]]  # body, mode; DecodeError if it is not understood
+    book_checksum: Callable[[Instrument, Sequence[Level], Sequence[Level]], int] | None = None  # bids and asks, best first
+
+
+def names() -> list[str]:
+    """Every exchange that `get` knows: the built-in ones, then other people's by name."""
+    return [*BUILT_IN, *sorted(_entry_points())]
+
+
+def get(name: str) -> Exchange:
+    """The exchange of that name; UsageError, with the nearest names, if there is none or its plug-in is broken."""
+    if name.lower() in REFUSED:
+        raise UsageError(REFUSED[name.lower()], f"exchanges are: {', '.join(names())}")
+    if name in BUILT_IN:
+        return _exchange(name, _resolve(BUILT_IN[name]))
+    entry_points = _entry_points()
+    if name not in entry_points:
+        raise UsageError(f"unknown exchange: {name[:40]!r}", _nearest(name))
+    try:
+        return _exchange(name, entry_points[name].load())
+    except (ImportError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"the plug-in of exchange {name!r} cannot be used: {error}", f"it is {entry_points[name].value}"
+        ) from error
+
+
+def _entry_points() -> dict[str, Any]:
+    from importlib.metadata import entry_points
+
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in BUILT_IN | REFUSED}
+
+
+def _resolve(place: str) -> object:
+    module, _, attribute = place.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
+def _exchange(name: str, found: object) -> Exchange:
+    exchange = _of_module(found) if isinstance(found, ModuleType) else found
+    if not isinstance(exchange, Exchange) or exchange.facts.name != name:
+        raise TypeError(f"no exchange of the name {name!r} stands there")
+    return exchange
+
+
+def _of_module(module: ModuleType) -> Exchange:
+    return Exchange(
+        facts=module.FACTS,
+        decoder=module.Decoder,
+        encoder=module.Encoder,
+        rest_encoder=module.RestEncoder,
+        parse_instruments=module.parse_instruments,
+        book_checksum=getattr(module, "book_checksum", None),
+    )
+
+
+def _nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    known = names()
+    near = get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"exchanges are: {', '.join(known)}"

@@ -1,0 +1,107 @@
+"""The registry: names to exchanges, lazily; refusals that say what to type instead."""
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from types import ModuleType
+
+import pytest
+
+from alphapulse_cli import exchanges
+from alphapulse_cli.errors import UsageError
+from alphapulse_cli.exchanges import protocol
+
+
+class TestNames:
+    def test_the_built_in_ones_come_in_their_order(self):
+        assert exchanges.names()[:4] == ["kraken", "coinbase", "binance-us", "binance"]
+
+    def test_importing_the_registry_imports_no_exchange(self):
+        script = (
+            "import sys, alphapulse_cli.exchanges as e; e.names();"
+            "print([m for m in sys.modules if m.startswith('alphapulse_cli.exchanges.') and not m.endswith('.protocol')])"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
+        )
+        assert run.stdout.strip() == "[]"
+
+
+class TestGet:
+    @pytest.mark.parametrize("name", list(exchanges.BUILT_IN))
+    def test_each_built_in_exchange_is_complete(self, name):
+        exchange = exchanges.get(name)
+        assert exchange.facts.name == name
+        for mode in exchange.facts.modes:
+            assert mode.websocket_url.startswith("wss://")
+            assert mode.rest_url.startswith("https://")
+            truth = _EmptyTruth()
+            assert exchange.decoder([], {protocol.BOOK, protocol.TRADES}, 0, mode.name).instruments == {}
+            assert exchange.encoder(truth, mode.name).spoil_checksum is False
+            assert exchange.rest_encoder(truth, mode.name).respond("/nowhere", {}, 0)[0] == 404
+        assert len(exchange.facts.name) <= 16
+
+    def test_ftx_is_refused_with_the_reason(self):
+        with pytest.raises(UsageError, match="closed in November 2022") as refusal:
+            exchanges.get("FTX")
+        assert "kraken" in refusal.value.hint
+
+    def test_an_unknown_name_is_told_the_nearest_ones(self):
+        with pytest.raises(UsageError, match="unknown exchange: 'krakn'") as refusal:
+            exchanges.get("krakn")
+        assert refusal.value.hint == "did you mean kraken?"
+
+    def test_a_name_like_no_other_is_told_all(self):
+        with pytest.raises(UsageError) as refusal:
+            exchanges.get("zzzz")
+        assert refusal.value.hint.startswith("exchanges are: kraken, coinbase")
+
+
+class TestOtherPeoplesExchanges:
+    @pytest.fixture
+    def plug_ins(self, monkeypatch):
+        def offer(**modules):
+            points = []
+            for name, value in modules.items():
+                module = ModuleType(f"a_plug_in_{name}")
+                vars(module).update(value)
+                monkeypatch.setitem(sys.modules, module.__name__, module)
+                points.append(EntryPoint(name, module.__name__, exchanges.ENTRY_POINTS))
+            monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points if group == exchanges.ENTRY_POINTS else [])
+
+        return offer
+
+    def test_a_module_with_the_five_names_is_one(self, plug_ins):
+        facts = protocol.Facts("mine", "Mine", (), "/")
+        plug_ins(mine={"FACTS": facts, "Decoder": 1, "Encoder": 2, "RestEncoder": 3, "parse_instruments": 4})
+        assert exchanges.names()[4:] == ["mine"]
+        assert exchanges.get("mine") == exchanges.Exchange(facts, 1, 2, 3, 4)
+
+    def test_one_that_lacks_a_part_is_refused_by_name(self, plug_ins):
+        plug_ins(mine={"FACTS": protocol.Facts("mine", "Mine", (), "/")})
+        with pytest.raises(UsageError, match=r"plug-in of exchange 'mine' cannot be used.*Decoder"):
+            exchanges.get("mine")
+
+    def test_one_that_answers_with_another_name_is_refused(self, plug_ins):
+        facts = protocol.Facts("other", "Other", (), "/")
+        plug_ins(mine={"FACTS": facts, "Decoder": 1, "Encoder": 2, "RestEncoder": 3, "parse_instruments": 4})
+        with pytest.raises(UsageError, match="'mine' cannot be used"):
+            exchanges.get("mine")
+
+    def test_none_takes_a_built_in_name(self, plug_ins):
+        plug_ins(kraken={})
+        assert exchanges.names() == list(exchanges.BUILT_IN)
+
+
+class _EmptyTruth:
+    def __init__(self):
+        self.instruments = {}
+
+    def book(self, symbol, depth=None):
+        raise KeyError(symbol)
+
+    def sequence(self, symbol):
+        raise KeyError(symbol)
+
+    def recent_trades(self, symbol, count):
+        raise KeyError(symbol)
