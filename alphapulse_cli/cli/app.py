@@ -1,0 +1,119 @@
+"""The entry point: run the command, and say how it ended in the same way for all of them.
+
+    AlphapulseError        error: … and hint: … on stderr, the error's own exit code (errors.ExitCode)
+    a wrong command line   the same, with the near matches, 2
+    KeyboardInterrupt      the terminal as it was, 130
+    SIGTERM                0, after everything that was open has been closed
+    a closed pipe          quietly 0: whoever read has seen enough
+    OSError                the world's mistake: one line, 1
+    anything else          ours: one line, 1, and how to see the traceback
+
+Nothing heavy is imported before the streams and signals are in order.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from alphapulse_cli.edges import process
+from alphapulse_cli.errors import AlphapulseError, ExitCode
+
+COMPLETION = f"_{process.PROGRAM}_COMPLETE".upper()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `alphapulse` with the arguments (the process's own if None) and give the exit code."""
+    process.standard_streams()
+    try:
+        with process.signals():
+            code = _ended(list(sys.argv[1:] if arguments is None else arguments))
+            return code if process.flush_standard_output() else ExitCode.DONE
+    except OSError as problem:  # the output could not be stored
+        return _world(problem)
+    except KeyboardInterrupt:  # a second Ctrl-C, while we were ending
+        return ExitCode.INTERRUPTED
+
+
+def _ended(arguments: list[str]) -> int:
+    """Run the command; every way to end becomes an exit code and its lines on stderr."""
+    try:
+        with process.borrowed_terminal():
+            return _run(arguments)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else ExitCode.DONE
+    except AlphapulseError as problem:
+        from alphapulse_cli.cli import talk
+
+        talk.error(problem, problem.hint)
+        if talk.explains():
+            talk.trace(problem)
+        return problem.exit_code
+    except BrokenPipeError:
+        process.discard(sys.stdout)
+        return ExitCode.DONE
+    except OSError as problem:
+        return _world(problem)
+    except Exception as problem:  # noqa: BLE001 - the last door: a person sees one line
+        return _ours(problem)
+
+
+def _run(arguments: list[str]) -> int:
+    import typer
+
+    from alphapulse_cli.cli import root, talk
+
+    talk.reset()
+    command = root.command()
+    if COMPLETION in os.environ:
+        command.main(arguments, prog_name=process.PROGRAM, complete_var=COMPLETION)
+    try:
+        with command.make_context(process.PROGRAM, arguments) as context:
+            talk.start_log()
+            command.invoke(context)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except typer.Abort:
+        return ExitCode.FAILED
+    except typer.TyperException as problem:
+        talk.error(*_usage(problem))
+        return problem.exit_code
+    return ExitCode.DONE
+
+
+def _usage(problem: Exception) -> tuple[str, str]:
+    """Typer's message in our style, and what to do about it."""
+    near = getattr(problem, "possibilities", None)
+    text = str(getattr(problem, "message", problem) if near is not None else problem.format_message())  # type: ignore[attr-defined]
+    text = text[:1].lower() + text[1:].rstrip(".")
+    context = getattr(problem, "ctx", None)
+    path = context.command_path if context is not None else process.PROGRAM
+    return text, f"did you mean {' or '.join(near)}?" if near else f"{path} --help"
+
+
+def _world(problem: OSError) -> int:
+    from alphapulse_cli.cli import talk
+
+    reason = problem.strerror or str(problem) or type(problem).__name__
+    talk.error(f"{reason}: {problem.filename}" if problem.filename else reason)
+    if talk.explains():
+        talk.trace(problem)
+    return ExitCode.FAILED
+
+
+def _ours(problem: Exception) -> int:
+    from alphapulse_cli.cli import talk
+
+    if talk.explains():
+        talk.trace(problem)
+        talk.error(
+            f"internal error: {type(problem).__name__}: {problem}",
+            "this is a mistake in alphapulse; please report it with the lines above",
+        )
+    else:
+        talk.error(
+            f"internal error: {type(problem).__name__}: {problem}",
+            "this is a mistake in alphapulse; -v shows the traceback to report",
+        )
+    return ExitCode.FAILED

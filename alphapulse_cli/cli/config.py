@@ -1,0 +1,53 @@
+"""`alphapulse config`: show, path, init."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from alphapulse_cli.cli import options, render, talk
+from alphapulse_cli.errors import StorageError, UsageError
+
+app = options.command_app(help="The configuration: flag > ALPHAPULSE_* > ./alphapulse.toml > user config > default.")
+
+
+@app.command()
+def show(as_json: options.Json = False) -> None:
+    """Each value and where it comes from: an environment variable, a file, or the default."""
+    columns = (render.Column("key"), render.Column("value"), render.Column("origin"))
+    render.emit_rows(_rows(), columns, as_json)
+
+
+def _rows() -> Iterator[dict[str, Any]]:
+    for value in options.settings():
+        yield {"key": value.key, "value": value.value, "origin": value.origin}
+
+
+@app.command()
+def path() -> None:
+    """The files that are read, the stronger first, and whether each is there."""
+    from alphapulse_cli.edges import config
+
+    for file in (Path.cwd() / config.PROJECT_FILE, config.user_file()):
+        print(talk.safe(file), "" if file.is_file() else "(not there)", sep="  " if not file.is_file() else "")
+
+
+@app.command()
+def init(
+    here: Annotated[bool, typer.Option("--here", help="Write ./alphapulse.toml instead of the user's file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a file with every key, each commented out and explained."""
+    from alphapulse_cli.edges import config
+
+    file = Path.cwd() / config.PROJECT_FILE if here else config.user_file()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("w" if force else "x", encoding="utf-8") as out:
+            out.write(config.template())
+    except FileExistsError:
+        raise UsageError(f"{file} is there already", "--force replaces it") from None
+    except OSError as problem:
+        raise StorageError(f"{file}: cannot be written: {problem.strerror}") from None
+    talk.note(f"wrote {file}")

@@ -1,0 +1,169 @@
+"""Options said once, so that `--symbol` means the same everywhere; and what every command begins with.
+
+    app = options.command_app()
+
+    @app.command()
+    def trades(symbols: options.Symbols = None, as_json: options.Json = False, duration: options.Duration = None) -> None: …
+        settings = options.settings()                          # flags lie above it: settings.choose("shm_dir", shm_dir)
+
+Options that may be given in the configuration default to None: not given. Lists may be repeated or written with commas.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from alphapulse_cli.cli import talk
+from alphapulse_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from alphapulse_cli.edges.config import Settings
+
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+LONGEST_S = 366 * 86_400.0
+
+
+class Group(TyperGroup):
+    """A group of commands whose unknown names end in our error, with the near matches."""
+
+    def command_names(self) -> list[str]:
+        """What may be typed after the group's name."""
+        return list(self.commands)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command of that name. UsageError if there is none; nothing is said while a shell completes."""
+        name = args[0]
+        if name in self.command_names() or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        if ctx.resilient_parsing:
+            return None, None, args[1:]
+        near = difflib.get_close_matches(name.lower(), self.command_names(), n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"{ctx.command_path} --help lists the commands"
+        raise UsageError(f"no such command: {name[:40]!r}", hint)
+
+
+def command_app(**settings: Any) -> typer.Typer:
+    """The `app` of a command's module: plain help, no tracebacks of typer's own, no completion options of its own."""
+    return typer.Typer(
+        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=CONTEXT, **settings
+    )
+
+
+def settings() -> "Settings":
+    """The configuration below the flags, read once a process; its `log_level` and `color` hold from now on. UsageError as `config.load`."""
+    loaded = _load()
+    talk.use_colour(loaded.get("color"))
+    talk.start_log(loaded.get("log_level"))
+    return loaded
+
+
+@cache
+def _load() -> "Settings":
+    from alphapulse_cli.edges import config
+
+    return config.load()
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of "10", "10s", "500ms", "2m", "1h", "1h30m". UsageError for anything else, zero or longer than a year."""
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|)", text, re.ASCII) if len(text) <= 20 else []
+    seconds = sum(float(number) * SECONDS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or not 0 < seconds <= LONGEST_S:
+        raise UsageError(f"not a duration: {text[:40]!r}", "write 10s, 2m, 1h, 500ms or 1h30m; a bare number is seconds")
+    return seconds
+
+
+def split_lists(values: Iterable[str]) -> list[str]:
+    """["a", "b", "c"] of ["a,b", "c"], in order, each once."""
+    return list(dict.fromkeys(part.strip() for value in values for part in value.split(",") if part.strip()))
+
+
+def _exchanges(values: list[str] | None) -> list[str] | None:
+    return split_lists(values) if values else None
+
+
+def _symbols(values: list[str] | None) -> list[str] | None:
+    """The symbols, each BTC-USD or kraken:BTC-USD; UsageError for one that is neither."""
+    from alphapulse_cli.market.instrument import split_id
+
+    found = split_lists(values) if values else None
+    for symbol in found or ():
+        split_id(symbol)
+    return found
+
+
+def complete_exchange(incomplete: str) -> list[str]:
+    """Names of exchanges that begin so."""
+    from alphapulse_cli import exchanges
+
+    return [name for name in exchanges.names() if name.startswith(incomplete)]
+
+
+def complete_symbol(incomplete: str) -> list[str]:
+    """Configured symbols that begin so, in any case; a `kraken:` before them stays."""
+    exchange, colon, begun = incomplete.rpartition(":")
+    try:
+        known = [symbol.rpartition(":")[2] for symbol in settings().get("symbols")]
+    except UsageError:
+        return []
+    return [exchange + colon + symbol for symbol in dict.fromkeys(known) if symbol.startswith(begun.upper())]
+
+
+Exchanges = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exchange",
+        "-e",
+        metavar="NAME",
+        callback=_exchanges,
+        autocompletion=complete_exchange,
+        show_default=False,
+        help="Only this exchange; may be repeated.",
+    ),
+]
+Symbols = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--symbol",
+        "--symbols",
+        "-s",
+        metavar="SYMBOL",
+        callback=_symbols,
+        autocompletion=complete_symbol,
+        show_default=False,
+        help="Only this symbol, as BTC-USD or kraken:BTC-USD; may be repeated or a list with commas.",
+    ),
+]
+ShmDir = Annotated[
+    str | None,
+    typer.Option(
+        "--shm-dir",
+        metavar="DIR",
+        show_default=False,
+        help="Directory of the segments, instead of the configured or the usual one.",
+    ),
+]
+Duration = Annotated[
+    float | None,
+    typer.Option(
+        "--duration",
+        metavar="TIME",
+        parser=parse_duration,
+        show_default=False,
+        help="Stop after this long: 10s, 2m, 1h; a bare number is seconds.",
+    ),
+]
+Count = Annotated[int | None, typer.Option("--count", "-n", min=1, metavar="N", show_default=False, help="Stop after this many.")]
+Json = Annotated[
+    bool, typer.Option("--json", show_default=False, help="One JSON object per line; the default when stdout is not a terminal.")
+]
+Wait = Annotated[
+    str | None,
+    typer.Option("--wait", metavar="HOW", show_default=False, help="How to wait for records: spin, yield, sleep or wake."),
+]

@@ -1,0 +1,146 @@
+r"""Data on stdout: tables for a person at a terminal, one JSON object per line for a pipe or with --json.
+
+    rows (mappings of plain values) ─► emit_rows ─┬─► a terminal, a finite list: a table
+                                                  └─► a pipe, or --json: NDJSON, flushed when the source pauses
+
+Decimals are strings in JSON. Hostile text is escaped on both ways: through `safe` in tables, as \uXXXX in JSON, where it stays
+what it was for the program that parses it. A closed pipe is BrokenPipeError, which `main` ends quietly.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from typing import IO, TYPE_CHECKING, Any
+
+from alphapulse_cli.cli.talk import is_terminal, safe, wants_colour
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table; JSON has the row's keys as they are."""
+
+    name: str  # the row's key
+    title: str = ""  # "" = the key with spaces
+    right: bool = False  # numbers are
+
+
+def wants_json(flag: bool) -> bool:
+    """Whether rows leave as JSON: --json, or nobody looks."""
+    return flag or not is_terminal(sys.stdout)
+
+
+def emit_rows(rows: Iterable[Row | None], columns: Sequence[Column], as_json: bool = False) -> None:
+    """Print the rows. A table waits for the last row: an endless source is printed with `emit_json`, or line by line.
+
+    A None among the rows says that nothing more is at hand for now: what was written is flushed.
+    """
+    if wants_json(as_json):
+        emit_json(rows)
+    else:
+        emit_table((row for row in rows if row is not None), columns)
+
+
+def emit_json(rows: Iterable[Row | None]) -> None:
+    """One JSON object per line; flushed at each None, after each row on a terminal, and at the end."""
+    out, eager = _binary(sys.stdout), is_terminal(sys.stdout)
+    for row in rows:
+        if row is not None:
+            out.write(json_line(row))
+        if row is None or eager:
+            out.flush()
+    out.flush()
+
+
+def emit_table(rows: Iterable[Row], columns: Sequence[Column]) -> None:
+    """A table of a finite list of rows, with their count where there is none."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.title or column.name.replace("_", " "), justify="right" if column.right else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(cell(row.get(column.name)) for column in columns))
+    console(sys.stdout).print(table)
+
+
+def cell(value: Any) -> "Text":
+    """A value for people: "-" for none, yes and no, lists with commas; always safe to print."""
+    from rich.text import Text
+
+    return Text(words(value))
+
+
+def words(value: Any) -> str:
+    """The text of `cell`, for lines that are no table."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(words(part) for part in value) if value else "-"
+    return safe(value)
+
+
+def json_line(row: Row) -> bytes:
+    r"""The row as one line of JSON, newline included; unprintable characters as \uXXXX, decimals as strings."""
+    import orjson
+
+    try:
+        line = orjson.dumps(row, default=_plain)
+    except TypeError:  # a lone surrogate, a number beyond 64 bits: the slow way knows both
+        line = json.dumps(row, default=_plain, separators=(",", ":")).encode()
+    if line.isascii() and b"\x7f" not in line:  # orjson escapes what is below space
+        return line + b"\n"
+    text = line.decode()
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else _json_escape(character) for character in text)
+    return text.encode() + b"\n"
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, Enum):
+        return value.name
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def console(stream: IO[str]) -> "Console":
+    """A rich console that follows our colour policy and takes no markup, no emoji names and no highlighting from data."""
+    from rich.console import Console
+
+    coloured, terminal = wants_colour(stream), is_terminal(stream)
+    return Console(
+        file=stream,
+        force_terminal=terminal,
+        color_system=("auto" if terminal else "standard") if coloured else None,
+        no_color=not coloured,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        width=None if terminal else 200,  # nobody looks: wrapping would only break lines
+    )
+
+
+def _binary(stream: IO[str]) -> IO[bytes]:
+    """The bytes under a text stream, after the text before them."""
+    stream.flush()
+    return stream.buffer  # type: ignore[attr-defined, no-any-return]

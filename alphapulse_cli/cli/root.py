@@ -1,0 +1,126 @@
+"""The `alphapulse` command itself: a group that imports a command only when it is invoked.
+
+    arguments ─► Root.resolve_command ─► import cli/<name>.py ─► its `app` as a command, with -v and -q added ─► run
+
+Listing, help and completion of names read the table of `cli/commands.py`. Help is plain text: it imports no rich, reads the same in
+a pipe, and the reference pages are made of it.
+"""
+
+import importlib
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from alphapulse_cli import __version__
+from alphapulse_cli.cli import commands, options, talk
+from alphapulse_cli.edges.process import PROGRAM
+
+
+class Root(options.Group):
+    """The group of all commands; what it hands out before one is invoked is a name and a line of help."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands of the table whose modules exist, but for aliases."""
+        return [name for name, entry in commands.available().items() if not entry.alias_of]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
+        """A stand-in for lists: name and help, nothing imported."""
+        entry = commands.available().get(cmd_name)
+        return TyperCommand(cmd_name, help=entry.help, rich_markup_mode=None) if entry is not None else None
+
+    def command_names(self) -> list[str]:
+        """What may be typed, aliases included."""
+        return list(commands.available())
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command itself, imported now. UsageError with the near matches for a name that is none."""
+        name, stand_in, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name is not None and stand_in is not None else None, rest
+
+
+def load(name: str) -> Any:
+    """The command of that name, imported, with -v and -q."""
+    command = typer.main.get_command(importlib.import_module(commands.available()[name].module).app)
+    _add_talk_options(command)
+    return command
+
+
+def _add_talk_options(command: Any) -> None:
+    """-v and -q mean the same before and after a command's name, at every level."""
+    command.params.extend(_talk_options())
+    for child in getattr(command, "commands", {}).values():
+        _add_talk_options(child)
+
+
+def _talk_options() -> list[Any]:
+    """Fresh -v and -q parameters; made of the same declaration as the root's own."""
+    carrier = options.command_app()
+    carrier.command()(_talk)
+    return list(typer.main.get_command(carrier).params)
+
+
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        show_default=False,
+        expose_value=False,
+        callback=talk.louder,
+        help="Say more on stderr; -vv says all.",
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", show_default=False, expose_value=False, callback=talk.quieter, help="Say nothing on stderr but errors."
+    ),
+]
+
+
+def _talk(verbose: Verbose = 0, quiet: Quiet = False) -> None:
+    """Carries the two options."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, expose_value=False, callback=_print_version, show_default=False, help="Print the version."
+        ),
+    ] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Exact crypto order books and trades in lock-free shared memory.
+
+    One process collects an exchange; any number of others read its books in about a microsecond. `alphapulse demo` shows it
+    without a network.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def command() -> Any:
+    """The root command, ready to make a context of."""
+    app = typer.Typer(
+        name=PROGRAM,
+        cls=Root,
+        callback=_root,
+        invoke_without_command=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        epilog="Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 nothing to attach to, 4 integrity failure, 5 target missed, "
+        "6 exchange or network, 7 already running, 130 interrupted.",
+        context_settings=options.CONTEXT,
+    )
+    return typer.main.get_command(app)

@@ -1,0 +1,149 @@
+"""What is said on stderr: errors with their hints, notes, and the log. Data never comes here, and this never goes to stdout.
+
+Whatever an exchange, a file or a user wrote is shown through `safe`: one line, no control characters, no direction overrides.
+"""
+
+import logging
+import os
+import sys
+import traceback
+from typing import IO, Any
+
+LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
+
+_chosen: int | None = None  # by -v or -q, for this process
+_colour = "auto"  # the configured `color`
+
+
+def safe(text: object) -> str:
+    r"""The text in one line that no terminal obeys: every unprintable character (ESC, CR, bidi overrides, …) as \x1b, \u202e.
+
+    Bytes are taken as UTF-8, what is not as \xff. Rich's markup needs no escape: our consoles have markup switched off.
+    """
+    line = text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else str(text)
+    if line.isprintable():
+        return line
+    return "".join(character if character.isprintable() else escaped(character) for character in line)
+
+
+def escaped(character: str) -> str:
+    r"""The character as \n, \x1b, \u202e or \U000e0001."""
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def wants_colour(stream: IO[Any] | None) -> bool:
+    """Whether to colour what goes to `stream`: `color` if configured, NO_COLOR, FORCE_COLOR, TERM=dumb, then: is it a terminal."""
+    if _colour != "auto":
+        return _colour == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return os.environ.get("TERM") != "dumb" and is_terminal(stream)
+
+
+def use_colour(choice: str) -> None:
+    """Take the configured choice: auto, always or never."""
+    global _colour  # noqa: PLW0603 - one process, one terminal
+    _colour = choice
+
+
+def is_terminal(stream: IO[Any] | None) -> bool:
+    """Whether the stream is a terminal; a closed one is not."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def error(message: object, hint: object = "") -> None:
+    """`error: …` and, if there is one, `hint: …`."""
+    _say("error", "31", message)
+    if hint:
+        _say("hint", "36", hint)
+
+
+def warning(message: object) -> None:
+    """`warning: …`, unless -q."""
+    if _chosen != logging.ERROR:
+        _say("warning", "33", message)
+
+
+def note(message: object) -> None:
+    """A line for a person, unless -q."""
+    if _chosen != logging.ERROR:
+        _write(safe(message))
+
+
+def _say(word: str, colour: str, message: object) -> None:
+    head = f"\x1b[1;{colour}m{word}:\x1b[0m" if wants_colour(sys.stderr) else f"{word}:"
+    _write(f"{head} {safe(message)}")
+
+
+def _write(line: str) -> None:
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):  # nobody listens: that is no reason to fail
+        return
+
+
+def explains() -> bool:
+    """Whether -v was given: then an unexpected error comes with its traceback."""
+    return _chosen is not None and _chosen < logging.WARNING
+
+
+def trace(problem: BaseException) -> None:
+    """The traceback, each line safe."""
+    for block in traceback.format_exception(problem):
+        for line in block.splitlines():
+            _write(safe(line))
+
+
+class OneLine(logging.Formatter):
+    """A record is one line, whatever its message holds; a traceback only with -vv."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time LEVEL logger: message."""
+        text = f"{self.formatTime(record, '%H:%M:%S')}.{int(record.msecs):03d} {record.levelname.lower()} {record.name}: {record.getMessage()}"
+        if record.exc_info and record.exc_info[1] is not None:
+            reason = record.exc_info[1]
+            text += f": {type(reason).__name__}: {reason}"
+            if _chosen == logging.DEBUG:
+                text += " | " + " | ".join(line.strip() for line in traceback.format_exception(reason))
+        return safe(text)
+
+
+def start_log(level: str = "warning") -> None:
+    """Send the log to stderr from `level` on; -v and -q have been heard before and win."""
+    root = logging.getLogger()
+    if not any(isinstance(handler.formatter, OneLine) for handler in root.handlers):
+        handler = logging.StreamHandler()
+        handler.setFormatter(OneLine())
+        root.addHandler(handler)
+    root.setLevel(_chosen if _chosen is not None else LEVELS[level])
+
+
+def louder(count: int) -> int:
+    """The callback of -v; once info, twice debug."""
+    if count:
+        _choose(logging.DEBUG if count > 1 else logging.INFO)
+    return count
+
+
+def quieter(wanted: bool) -> bool:
+    """The callback of -q."""
+    if wanted:
+        _choose(logging.ERROR)
+    return wanted
+
+
+def _choose(level: int) -> None:
+    global _chosen  # noqa: PLW0603 - one process, one stderr
+    _chosen = level
+    start_log()
+
+
+def reset() -> None:
+    """Forget -v, -q and the configured colour: `main` begins afresh, as it does in tests again and again."""
+    global _chosen, _colour
+    _chosen, _colour = None, "auto"

@@ -1,0 +1,143 @@
+"""What a configured value may be: each kind takes the text of an environment variable or the value of a TOML file.
+
+Both ways end in the same Python value, or in a ValueError that says what was wrong with it in one line.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alphapulse_cli.errors import UsageError
+from alphapulse_cli.market.instrument import split_id
+
+LARGEST_COUNT = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of value: how people call it, and how it is made of text or of TOML."""
+
+    described: str  # "a whole number"
+    of_text: Callable[[str], Any]
+    of_toml: Callable[[Any], Any]
+    choices: tuple[str, ...] = ()
+
+
+def described(value: Any) -> str:
+    """What a TOML value is, in words, with the value itself."""
+    names = {bool: "the boolean", int: "the number", float: "the number", str: "the text", list: "the list", dict: "the section"}
+    return f"{names.get(type(value), 'the value')} {str(value)[:40]!r}"
+
+
+def _only(wanted: type, words: str, then: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A check that a TOML value is of one type; a boolean is no number here."""
+
+    def check(value: Any) -> Any:
+        if type(value) is not wanted:
+            raise ValueError(f"expected {words}, got {described(value)}")
+        return then(value)
+
+    return check
+
+
+def _of_string(words: str, then: Callable[[str], Any], choices: tuple[str, ...] = ()) -> Kind:
+    return Kind(words, then, _only(str, words, then), choices)
+
+
+def _of_choices(*choices: str) -> Kind:
+    words = "one of " + ", ".join(choices)
+
+    def check(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"expected {words}, got {text[:40]!r}")
+        return text
+
+    return _of_string(words, check, choices)
+
+
+def _of_list(words: str, item: Callable[[str], str]) -> Kind:
+    """A list of strings in TOML, comma-separated in the environment."""
+
+    def of_text(text: str) -> tuple[str, ...]:
+        return tuple(item(part.strip()) for part in text.split(",") if part.strip())
+
+    def of_toml(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise ValueError(f"expected {words}, got {described(value)}")
+        return tuple(item(part) for part in value)
+
+    return Kind(words, of_text, of_toml)
+
+
+def count(text: str) -> int:
+    """A whole number from 0 up. ValueError for anything else; "1_0" and " 1", which `int` takes, are refused."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < LARGEST_COUNT):
+        raise ValueError(f"expected a whole number from 0 up, got {text[:40]!r}")
+    return int(text)
+
+
+def power_of_two(text: str) -> int:
+    """A power of two from 64 up."""
+    number = count(text)
+    if number < 64 or number & (number - 1):
+        raise ValueError(f"expected a power of two from 64 up, got {number}")
+    return number
+
+
+def fee(text: str) -> str:
+    """A decimal fraction below 1, as text (money is never a float); "" = none given."""
+    if text and not re.fullmatch(r"-?0(\.[0-9]{1,12})?", text):
+        raise ValueError(f"expected a decimal fraction such as 0.0026, got {text[:40]!r}")
+    return text
+
+
+def exchange_name(text: str) -> str:
+    """The name of an exchange, checked against the registry by whoever collects."""
+    if not re.fullmatch(r"[a-z0-9-]{1,16}", text):
+        raise ValueError(f"expected an exchange's name, got {text[:40]!r}")
+    return text
+
+
+def symbol(text: str) -> str:
+    """BTC-USD or kraken:BTC-USD."""
+    try:
+        split_id(text)
+    except UsageError as error:
+        raise ValueError(f"{error}; {error.hint}") from None
+    return text
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text and not re.fullmatch(rf"({'|'.join(schemes)})://[^\s/\x00-\x1f]+\S*", text):
+            raise ValueError(f"expected an address beginning with {' or '.join(f'{s}://' for s in schemes)}, got {text[:80]!r}")
+        return text
+
+    return check
+
+
+def _channel(text: str) -> str:
+    if text not in ("book", "trades"):
+        raise ValueError(f"expected book or trades, got {text[:40]!r}")
+    return text
+
+
+def _path(text: str) -> str:
+    return str(Path(text).expanduser()) if text else ""
+
+
+TEXT = _of_string("text", str)
+PATH = _of_string("a path", _path)
+COUNT = Kind("a whole number", count, _only(int, "a whole number", lambda value: count(str(value))))
+POWER_OF_TWO = Kind("a power of two", power_of_two, _only(int, "a power of two", lambda value: power_of_two(str(value))))
+NAMES = _of_list("a list of names", exchange_name)
+SYMBOLS = _of_list("a list of symbols", symbol)
+CHANNELS = _of_list("a list of channels", _channel)
+WAIT = _of_choices("spin", "yield", "sleep", "wake")
+LOG_LEVEL = _of_choices("error", "warning", "info", "debug")
+COLOR = _of_choices("auto", "always", "never")
+FEE = _of_string('a decimal fraction in quotes, as in "0.0026"', fee)
+WEBSOCKET_URL = _of_string("a ws:// or wss:// address", _url("ws", "wss"))
+REST_URL = _of_string("a http:// or https:// address", _url("http", "https"))

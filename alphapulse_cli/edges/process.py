@@ -1,0 +1,106 @@
+"""One process among others: signals, the terminal it borrows, and a standard output that may be a closed pipe.
+
+`standard_streams` makes stdout and stderr safe to write to, `signals` says what ends the process, `borrowed_terminal` gives the
+terminal back as it was, `flush_standard_output` finds out whether anybody read to the end. None of them prints.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import IO
+
+PROGRAM = "alphapulse"
+SHOW_CURSOR = b"\x1b[?25h\x1b[0m"  # cursor visible, colours off: what an interrupted live view may have left behind
+
+
+def standard_streams() -> None:
+    """Stdout and stderr exist (a closed one goes to /dev/null) and take any text: what an encoding lacks is escaped."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - it lives as long as the process
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _end_quietly(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+@contextlib.contextmanager
+def signals() -> Iterator[None]:
+    """SIGTERM unwinds the stack and ends with 0; SIGINT is Python's KeyboardInterrupt. Both as before afterwards."""
+    try:
+        before = signal.signal(signal.SIGTERM, _end_quietly)
+    except ValueError:  # not the main thread: whoever started us owns the signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def borrowed_terminal() -> Iterator[None]:
+    """The terminal's modes are put back as they were; the cursor is shown again if we leave by an interrupt."""
+    import termios
+
+    descriptor, modes = _terminal_of(sys.stdin), None
+    if descriptor is not None:
+        with contextlib.suppress(termios.error):
+            modes = termios.tcgetattr(descriptor)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        screen = _terminal_of(sys.stdout)
+        if screen is not None:
+            with contextlib.suppress(OSError):
+                os.write(screen, SHOW_CURSOR)
+        raise
+    finally:
+        if modes is not None and descriptor is not None:
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(descriptor, termios.TCSANOW, modes)
+
+
+def _terminal_of(stream: IO[str] | None) -> int | None:
+    """The stream's descriptor if it is a terminal, else None."""
+    try:
+        if stream is not None and stream.isatty():
+            return stream.fileno()
+    except (OSError, ValueError):  # closed, or not backed by a file
+        pass
+    return None
+
+
+def flush_standard_output() -> bool:
+    """Flush stdout and stderr. False if the reader of stdout has gone; then nothing more is tried, at exit neither.
+
+    OSError if what was written could not be stored (a full disk).
+    """
+    heard = True
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            discard(stream)
+            heard = heard and stream is not sys.stdout
+        except OSError:
+            discard(stream)  # the interpreter would try again at exit, and complain
+            if stream is sys.stdout:
+                raise
+        except ValueError:  # closed by a command; nothing is left to write
+            continue
+    return heard
+
+
+def discard(stream: IO[str]) -> None:
+    """From now on what goes to `stream` goes nowhere; the interpreter's own flush at exit finds no closed pipe."""
+    with contextlib.suppress(OSError, ValueError):
+        target = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(target, stream.fileno())
+        os.close(target)
