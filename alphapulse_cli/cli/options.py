@@ -51,7 +51,7 @@ class Group(TyperGroup):
 def command_app(**settings: Any) -> typer.Typer:
     """The `app` of a command's module: plain help, no tracebacks of typer's own, no completion options of its own."""
     return typer.Typer(
-        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=CONTEXT, **settings
+        cls=Group, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=CONTEXT, **settings
     )
 
 
