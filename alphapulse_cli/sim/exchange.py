@@ -1,0 +1,276 @@
+"""A simulated exchange: the real protocol, over a real WebSocket and REST server on one loopback port, from a market that we know.
+
+    async with SimulatedExchange("kraken", seed=7) as exchange:         # moves by itself, `rate` steps a second and symbol
+        ... exchange.websocket_url, exchange.rest_url ...
+
+    async with SimulatedExchange("kraken", rate=0) as exchange:         # moves when told, on a clock of its own
+        await exchange.advance(100)
+
+    ws://host:port/… ─► process_request ─┬─ Upgrade ─► Connection (encoder, queue, mischief) ◄─ every step of the market
+    http://host:port/… ──────────────────┴─ GET ─────► RestEncoder
+
+All happens in one event loop's thread: a snapshot and the updates that follow it always fit. It serves numbers on loopback for tests,
+demos and people's own bots; it is no public server: no TLS, no rate limits, no login.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Protocol, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from alphapulse_cli import exchanges
+from alphapulse_cli.errors import UsageError
+from alphapulse_cli.exchanges.protocol import Encoder, Facts, RestEncoder, Truth
+from alphapulse_cli.sim.connection import Connection
+from alphapulse_cli.sim.hidden import seed_of
+from alphapulse_cli.sim.market_maker import Market
+from alphapulse_cli.sim.mischief import DEFAULT_STALL_S, FLOOD_STEPS, Injection, Mischief, Scenario, check_kind
+
+DEFAULT_RATE = 20.0  # steps a second and symbol
+UNTHROTTLED = math.inf  # as fast as the clients read
+VIRTUAL_START_NS = 1_790_000_000 * 10**9  # where the clock of an exchange without a timer begins: September 2026
+STEP_NS = 50_000_000  # of that clock, a step
+SECOND_NS = 1_000_000_000
+QUEUE_BYTES = 64 << 20  # a client's; several full-depth snapshots fit
+ROOM_BYTES = 1 << 20  # an unthrottled market waits while more than this waits for a client
+STEPS_AT_ONCE = 64  # between two looks at the sockets; what a late timer may not make up for is left out
+CLOSE_TIMEOUT_S = 1.0
+KEPT_INJECTIONS = 10_000
+LOGGER = logging.getLogger("alphapulse.sim")
+
+
+class Speaker(Protocol):
+    """What a simulator needs of an exchange: the registry's `Exchange` is one."""
+
+    @property
+    def facts(self) -> Facts:
+        """Modes, addresses, limits."""
+
+    @property
+    def encoder(self) -> Callable[[Truth, str], Encoder]:
+        """Makes the encoder of one connection of a truth, in a mode."""
+
+    @property
+    def rest_encoder(self) -> Callable[[Truth, str], RestEncoder]:
+        """Makes the REST side of a truth, in a mode."""
+
+
+class SimulatedExchange:
+    """One exchange on one port. `truth` is its market; `injections` what mischief did, and `dropped` who was too slow."""
+
+    def __init__(
+        self,
+        name: str,
+        market: Market | None = None,
+        *,
+        seed: int = 1,
+        symbols: Sequence[str] = (),
+        host: str = "127.0.0.1",
+        port: int = 0,
+        rate: float = DEFAULT_RATE,
+        burst: int = 1,
+        mode: str = "",
+        mischief: Sequence[Scenario] = (),
+        queue_bytes: int = QUEUE_BYTES,
+        clock: Callable[[], int] | None = None,
+        speaker: Speaker | None = None,
+    ) -> None:
+        """`rate` in steps a second and symbol, in groups of `burst`; 0: only `advance` moves it. UsageError for unknown names."""
+        self._speaker: Speaker = speaker or exchanges.get(name)
+        try:
+            facts = self._speaker.facts.mode(mode)
+        except KeyError:
+            known = ", ".join(each.name for each in self._speaker.facts.modes)
+            raise UsageError(f"{name} has no mode {mode[:40]!r}", f"its modes are: {known}") from None
+        if not rate >= 0 or burst < 1:
+            raise UsageError(f"neither a rate nor a burst: {rate:g}, {burst}", "a rate is 0 or more, a burst 1 or more")
+        self.name, self.mode, self.host, self.port = name, facts.name, host, port
+        self.rate, self.burst = rate, burst
+        self._clock = clock or (time.time_ns if rate else None)
+        self.now_ns = self._clock() if self._clock else VIRTUAL_START_NS
+        self.truth = market or Market(name, seed, symbols, start_ns=self.now_ns)
+        self._rest = self._speaker.rest_encoder(self.truth, self.mode)
+        self._websocket_path, self._rest_path = urlsplit(facts.websocket_url).path, urlsplit(facts.rest_url).path.rstrip("/")
+        self._seed, self._mischief, self._queue_bytes = seed, mischief, queue_bytes
+        self.connections: list[Connection] = []
+        self.connection_count = 0  # ever
+        self.step_count = 0
+        self.injections: deque[Injection] = deque(maxlen=KEPT_INJECTIONS)
+        self.injection_counts: Counter[str] = Counter()
+        self.dropped: deque[str] = deque(maxlen=KEPT_INJECTIONS)
+        self._next_heartbeat_ns = self.now_ns + SECOND_NS
+        self._turn = 0
+        self._server: Server | None = None
+        self._runner: asyncio.Task[None] | None = None
+        self._someone_came = asyncio.Event()
+
+    @property
+    def websocket_url(self) -> str:
+        """Where clients connect: this host and port, with the path that the real exchange has."""
+        return f"ws://{self.host}:{self.port}{self._websocket_path}"
+
+    @property
+    def rest_url(self) -> str:
+        """What REST paths are below, with the prefix that the real exchange has."""
+        return f"http://{self.host}:{self.port}{self._rest_path}"
+
+    async def __aenter__(self) -> Self:
+        """Open the port, start the timer. UsageError if the port cannot be had."""
+        try:
+            self._server = await serve(
+                self._serve_websocket,
+                self.host,
+                self.port,
+                process_request=self._serve_request,
+                compression=None,
+                close_timeout=CLOSE_TIMEOUT_S,
+                logger=LOGGER,
+            )
+        except OSError as error:
+            raise UsageError(
+                f"{self.name}: no server on {self.host}:{self.port}: {error.strerror or error}", "port 0 takes any free one"
+            ) from error
+        self.port = next(iter(self._server.sockets)).getsockname()[1]
+        if self.rate:
+            self._runner = asyncio.create_task(self._run_unthrottled() if self.rate == UNTHROTTLED else self._run_timed())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop the timer, close every connection with code 1001, free the port."""
+        assert self._server is not None
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.wait([self._runner])
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def run_forever(self) -> None:
+        """Wait until cancelled; raises what ended the timer, should something have."""
+        if self._runner is None:
+            await asyncio.Event().wait()
+        else:
+            await asyncio.shield(self._runner)
+
+    async def advance(self, steps: int = 1, symbol: str = "") -> None:
+        """Let `steps` moments of every symbol (or of one) happen now, and hand their frames to the sockets."""
+        for i in range(steps):
+            self._pass_time(STEP_NS)
+            for each in [symbol] if symbol else self.truth.symbols:
+                self._step(each)
+            if i % STEPS_AT_ONCE == STEPS_AT_ONCE - 1 or i == steps - 1:
+                await asyncio.sleep(0)
+
+    def inject(self, kind: str, symbol: str = "", seconds: float = DEFAULT_STALL_S) -> None:
+        """Let this mischief strike the next update (of `symbol`, or of any) on every present connection. UsageError for no kind."""
+        check_kind(kind)
+        for connection in self.connections:
+            connection.mischief.arm(kind, symbol, seconds)
+
+    def _pass_time(self, step_ns: int) -> None:
+        """Look at the clock, or move our own; heartbeats and ends of silences fall due."""
+        self.now_ns = self._clock() if self._clock else self.now_ns + step_ns
+        for connection in self.connections:
+            connection.tick(self.now_ns)
+        if self.now_ns >= self._next_heartbeat_ns:
+            self._next_heartbeat_ns = self.now_ns + SECOND_NS
+            for connection in self.connections:
+                connection.heartbeat(self.now_ns)
+
+    def _step(self, symbol: str, *, may_flood: bool = True) -> None:
+        step = self.truth.step(symbol, self.now_ns)
+        self.step_count += 1
+        instrument = self.truth.instruments[symbol]
+        wants_flood = [connection.take(step, instrument, self.now_ns) for connection in self.connections]
+        if may_flood and any(wants_flood):
+            for _ in range(FLOOD_STEPS):
+                self._step(symbol, may_flood=False)
+
+    def _step_next(self, count: int) -> None:
+        """The next `count` steps, symbols by turns."""
+        self._pass_time(0)
+        symbols = self.truth.symbols
+        for _ in range(count):
+            self._step(symbols[self._turn % len(symbols)])
+            self._turn += 1
+
+    async def _run_timed(self) -> None:
+        """Steps as they fall due; a loop that comes late makes up for a little, and leaves out the rest."""
+        per_second = self.rate * len(self.truth.symbols)
+        due, last = 0.0, time.monotonic()
+        while True:
+            await asyncio.sleep(min(0.25, max(0.002, (self.burst - due) / per_second)))
+            now = time.monotonic()
+            due, last = min(due + (now - last) * per_second, float(max(STEPS_AT_ONCE, self.burst))), now
+            steps = int(due) // self.burst * self.burst
+            due -= steps
+            self._step_next(steps)
+
+    async def _run_unthrottled(self) -> None:
+        """Steps as fast as the clients read them; none while nobody is there."""
+        while True:
+            while not self.connections:
+                self._someone_came.clear()
+                await self._someone_came.wait()
+            self._step_next(STEPS_AT_ONCE)
+            await asyncio.sleep(0)
+            while any(connection.queued_bytes > ROOM_BYTES and not connection.dropped for connection in self.connections):
+                await asyncio.sleep(0.0005)
+                self._pass_time(0)
+
+    async def _serve_websocket(self, websocket: ServerConnection) -> None:
+        """One client, from its coming to its going."""
+        self.connection_count += 1
+        number = self.connection_count
+        mischief = Mischief(self._mischief, seed_of(self._seed, self.name, "mischief", str(number)))
+        connection = Connection(
+            number,
+            websocket,
+            self._speaker.encoder(self.truth, self.mode),
+            mischief,
+            queue_bytes=self._queue_bytes,
+            report=self._report,
+        )
+        self.connections.append(connection)
+        self._someone_came.set()
+        sender = asyncio.create_task(connection.send_all())
+        try:
+            connection.connected(self._now())
+            while True:
+                message = await websocket.recv()
+                connection.receive(message.encode() if isinstance(message, str) else bytes(message), self._now())
+        except ConnectionClosed:
+            pass
+        finally:
+            self.connections.remove(connection)
+            sender.cancel()
+            await asyncio.wait([sender])
+            await connection.closed()
+            if connection.dropped:
+                self.dropped.append(connection.dropped)
+
+    def _now(self) -> int:
+        return self._clock() if self._clock else self.now_ns
+
+    def _report(self, injection: Injection) -> None:
+        self.injections.append(injection)
+        self.injection_counts[injection.kind] += 1
+
+    def _serve_request(self, _: ServerConnection, request: Request) -> Response | None:
+        """None for a WebSocket handshake; the answer to any other GET."""
+        if "upgrade" in request.headers:
+            return None
+        parts = urlsplit(request.path)
+        path = parts.path.removeprefix(self._rest_path) if parts.path.startswith(self._rest_path + "/") else parts.path
+        status, body = self._rest.respond(path, dict(parse_qsl(parts.query, keep_blank_values=True)), self._now())
+        headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
+        return Response(status, HTTPStatus(status).phrase, headers, body)

@@ -1,0 +1,58 @@
+"""One side of a true book: a dict of sizes and the sorted prices beside it, as plain as it can be.
+
+    keys, ascending:   … │ 3rd best │ 2nd best │ best ]        a bid's key is its ticks, an ask's is -ticks
+
+The best stands last, so that a change near the top moves few pointers whichever side it is. Tests compare books with this one: it
+shares no code with `alphapulse_cli.book`.
+"""
+
+from bisect import bisect_left
+
+from alphapulse_cli.exchanges.protocol import Level
+
+
+class Ladder:
+    """Levels of one side; ticks to lots, never a zero size."""
+
+    def __init__(self, is_ask: bool) -> None:
+        self.is_ask = is_ask
+        self.sizes: dict[int, int] = {}
+        self._sign = -1 if is_ask else 1
+        self._keys: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def fill(self, sizes: dict[int, int]) -> None:
+        """Take these levels, and no others, in place of all there were."""
+        self.sizes = dict(sizes)
+        self._keys = sorted(self._sign * ticks for ticks in sizes)
+
+    def put(self, ticks: int, lots: int) -> int:
+        """Set a level's size, 0 removes it; returns the size it had."""
+        before = self.sizes.get(ticks, 0)
+        key = self._sign * ticks
+        if lots:
+            if not before:
+                self._keys.insert(bisect_left(self._keys, key), key)
+            self.sizes[ticks] = lots
+        elif before:
+            del self.sizes[ticks]
+            del self._keys[bisect_left(self._keys, key)]
+        return before
+
+    def best(self) -> int:
+        """Ticks of the best level; IndexError where there is none."""
+        return self._sign * self._keys[-1]
+
+    def at(self, rank: int) -> int:
+        """Ticks of the level with so many better ones before it; IndexError beyond the last."""
+        return self._sign * self._keys[-1 - rank]
+
+    def levels(self, depth: int | None = None) -> list[Level]:
+        """The best `depth` levels, best first; all with None."""
+        if depth is not None and depth <= 0:
+            return []
+        keys = self._keys if depth is None else self._keys[-depth:]
+        sign, sizes = self._sign, self.sizes
+        return [(sign * key, sizes[sign * key]) for key in reversed(keys)]

@@ -1,0 +1,81 @@
+"""What each simulated exchange lists, on which grid, and how deep its books are: one table.
+
+Grids and native names are those of the real exchanges' fact sheets, so that a decoder meets the numbers that it will meet outside.
+A listing's `levels_per_side` counts both sides alike; only full-depth books carry stub orders at absurd prices.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from alphapulse_cli.errors import UsageError
+from alphapulse_cli.market.instrument import Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One instrument as the simulated exchange keeps it."""
+
+    instrument: Instrument
+    levels_per_side: int
+    has_stubs: bool = False
+
+
+# symbol, native, price decimals, size decimals, levels per side
+Row = tuple[str, str, int, int, int]
+
+LISTED: dict[str, Sequence[Row]] = {
+    "kraken": (
+        ("BTC-USD", "BTC/USD", 1, 8, 2500),
+        ("ETH-USD", "ETH/USD", 2, 8, 2500),
+        ("SOL-USD", "SOL/USD", 2, 8, 2000),
+        ("XRP-USD", "XRP/USD", 5, 8, 2000),
+        ("DOGE-USD", "DOGE/USD", 7, 8, 2000),
+        ("ETH-BTC", "ETH/BTC", 5, 8, 800),
+    ),
+    "coinbase": (
+        ("BTC-USD", "BTC-USD", 2, 8, 22900),
+        ("ETH-USD", "ETH-USD", 2, 8, 12000),
+        ("SOL-USD", "SOL-USD", 2, 8, 4000),
+        ("XRP-USD", "XRP-USD", 4, 6, 4000),
+        ("DOGE-USD", "DOGE-USD", 5, 1, 3000),
+        ("ETH-BTC", "ETH-BTC", 5, 8, 800),
+    ),
+    "binance-us": (
+        ("BTC-USD", "BTCUSD", 2, 5, 4000),
+        ("ETH-USD", "ETHUSD", 2, 4, 4000),
+        ("SOL-USD", "SOLUSD", 2, 3, 3000),
+        ("XRP-USD", "XRPUSD", 4, 0, 3000),
+        ("DOGE-USD", "DOGEUSD", 5, 0, 3000),
+        ("ETH-BTC", "ETHBTC", 5, 4, 800),
+        ("BTC-USDT", "BTCUSDT", 2, 5, 4000),
+        ("ETH-USDT", "ETHUSDT", 2, 4, 4000),
+    ),
+    "binance": (
+        ("BTC-USDT", "BTCUSDT", 2, 5, 5000),
+        ("ETH-USDT", "ETHUSDT", 2, 4, 5000),
+        ("SOL-USDT", "SOLUSDT", 2, 3, 4000),
+        ("XRP-USDT", "XRPUSDT", 4, 1, 4000),
+        ("DOGE-USDT", "DOGEUSDT", 5, 0, 3000),
+        ("ETH-BTC", "ETHBTC", 5, 4, 800),
+    ),
+}
+FULL_DEPTH = frozenset({"coinbase"})
+
+
+def listings(exchange: str, symbols: Sequence[str] = ()) -> list[Listing]:
+    """What `exchange` lists of these canonical symbols, in their order; all it lists for (). UsageError with near matches."""
+    if exchange not in LISTED:
+        raise UsageError(f"no simulator speaks for {exchange[:40]!r}", f"simulated are: {', '.join(LISTED)}")
+    rows = {row[0]: row for row in LISTED[exchange]}
+    for symbol in symbols:
+        if symbol not in rows:
+            near = get_close_matches(symbol.upper(), rows, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"it lists {', '.join(rows)}"
+            raise UsageError(f"the simulated {exchange} does not list {symbol[:40]!r}", hint)
+    return [_listing(exchange, rows[symbol]) for symbol in dict.fromkeys(symbols or rows)]
+
+
+def _listing(exchange: str, row: Row) -> Listing:
+    symbol, native, price_decimals, size_decimals, levels_per_side = row
+    return Listing(Instrument(exchange, symbol, native, price_decimals, size_decimals), levels_per_side, exchange in FULL_DEPTH)

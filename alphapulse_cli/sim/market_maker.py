@@ -1,0 +1,244 @@
+"""A seed becomes the history of one exchange's market: exact books and trades, plausible, the same every time.
+
+    hidden mid (shared) ─► step ─┬─ takers: what the mid has run over is bought or sold away, best first      ─► trades
+                                 ├─ makers: a fresh quote where the best one stands too far from the mid      ─┐
+                                 └─ everyone else: new, resized and pulled orders, mostly near the top        ─┴► changes
+
+A step is what the exchange would send as one message for one symbol: its changes are net, at most one a price, none without effect.
+Rules, as the tests number them:
+  M1  A book is never crossed and never locked, and neither side is ever empty.
+  M2  A trade takes from the best level of the side that its taker hits; that level's new size is among the same step's changes.
+  M3  Trade ids grow by one for each symbol.
+  M4  `sequence(symbol)` grows by the number of changes of each step.
+  M5  A side keeps the level count that it began with, a step's trading aside, and never grows beyond a twentieth more.
+  M6  The same seed, symbols and sequence of (symbol, time) steps give the same history.
+
+Time is handed in. Nothing here is asked of `alphapulse_cli.book`: this is the truth that books are compared with.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, exp, floor
+from random import Random
+
+from alphapulse_cli.exchanges.protocol import Change, Level
+from alphapulse_cli.market.events import Side, Trade
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.sim.hidden import HiddenMid, seed_of
+from alphapulse_cli.sim.ladder import Ladder
+from alphapulse_cli.sim.listings import Listing, listings
+
+TRADES_KEPT = 1000  # of each symbol, for those who ask for the past
+MAX_SWEPT = 12  # levels that one step's taker goes through
+CHANGES_A_STEP = 6  # drawn, before they are netted
+HALF_SPREAD = 0.6e-4  # of the price: how near makers quote to the mid
+STEEPNESS = 5.0  # gaps between levels grow by exp of this from the top to the far end
+SIZE_TAIL = 1.3  # the power law of sizes: the smaller, the heavier
+TYPICAL_WORTH_USD = 900.0  # of a level
+STUB_ASK_TICKS = (10**11, 10**12 + 7, 10**13)
+STUB_BID_TICKS = (1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What happened to one symbol at once."""
+
+    symbol: str
+    changes: Sequence[Change]
+    trades: Sequence[Trade]
+
+
+class Market:
+    """One exchange's market: `exchanges.protocol.Truth`, and `step`, which makes it move."""
+
+    def __init__(
+        self, exchange: str, seed: int = 1, symbols: Sequence[str] = (), *, levels_per_side: int = 0, start_ns: int = 0
+    ) -> None:
+        """Books as they stand at `start_ns`; every listed symbol for (), the listings' own depth for 0. UsageError for unknown names."""
+        self.exchange = exchange
+        self._books = {
+            listing.instrument.symbol: _Book(seed, listing, levels_per_side or listing.levels_per_side, start_ns)
+            for listing in listings(exchange, symbols)
+        }
+        self.instruments: Mapping[str, Instrument] = {symbol: book.instrument for symbol, book in self._books.items()}
+
+    @property
+    def symbols(self) -> list[str]:
+        """What is traded here, canonical."""
+        return list(self._books)
+
+    def step(self, symbol: str, now_ns: int) -> Step:
+        """Let a moment's orders of `symbol` happen. KeyError for what is not traded here."""
+        return self._books[symbol].step(now_ns)
+
+    def book(self, symbol: str, depth: int | None = None) -> tuple[Sequence[Level], Sequence[Level]]:
+        """Bids and asks, best first."""
+        book = self._books[symbol]
+        return book.bids.levels(depth), book.asks.levels(depth)
+
+    def level_counts(self, symbol: str) -> tuple[int, int]:
+        """How many bids, how many asks."""
+        book = self._books[symbol]
+        return len(book.bids), len(book.asks)
+
+    def sequence(self, symbol: str) -> int:
+        """How many level changes there were, ever."""
+        return self._books[symbol].sequence
+
+    def recent_trades(self, symbol: str, count: int) -> Sequence[Trade]:
+        """The last `count` trades of the thousand that are kept, oldest first."""
+        trades = self._books[symbol].trades
+        return list(trades)[-count:] if count > 0 else []
+
+
+class _Book:
+    """One symbol: both ladders and everybody who trades on them."""
+
+    def __init__(self, seed: int, listing: Listing, levels_per_side: int, start_ns: int) -> None:
+        self.instrument = listing.instrument
+        self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
+        self._random = Random(seed_of(seed, self.instrument.id, "orders"))  # noqa: S311 - a market, not a secret
+        self._hidden = HiddenMid(seed, self.instrument.exchange, self.instrument.symbol)
+        self._unit = float(10**self.instrument.price_decimals)
+        mid = self._mid_ticks(start_ns)
+        self._half_spread = max(0.5, mid * HALF_SPREAD)
+        self._typical_lots = max(1.0, TYPICAL_WORTH_USD / self._worth_usd(start_ns) * 10**self.instrument.size_decimals)
+        self.bids, self.asks = Ladder(is_ask=False), Ladder(is_ask=True)
+        for ladder, reach in ((self.bids, 0.97 * mid), (self.asks, 4.0 * mid)):
+            ladder.fill(self._first_levels(ladder.is_ask, mid, reach, levels_per_side, listing.has_stubs))
+        self._near_gap = max(1.0, 4.0 * mid / levels_per_side / exp(STEEPNESS) * STEEPNESS * 4)
+        self._targets = (len(self.bids), len(self.asks))
+        self._last_trade_id = self._random.randrange(10**6, 10**8)
+        # a book has a past: an exchange's sequence is never small
+        self.sequence = self._random.randrange(10**6, 10**9)
+        self._touched: dict[tuple[int, bool], int] = {}
+        self._made: list[Trade] = []
+
+    def _mid_ticks(self, now_ns: int) -> float:
+        return self._hidden.at(now_ns) * self._unit
+
+    def _worth_usd(self, now_ns: int) -> float:
+        """What one unit of the base is worth, roughly."""
+        base, _, _ = self.instrument.symbol.partition("-")
+        return HiddenMid(0, "", f"{base}-USD").shared(now_ns)
+
+    def _first_levels(self, is_ask: bool, mid: float, reach: float, count: int, has_stubs: bool) -> dict[int, int]:
+        """Gaps grow with the distance; the sum of all of them is about `reach`."""
+        sizes: dict[int, int] = {}
+        expovariate = self._random.expovariate
+        first_gap = reach / count * STEEPNESS / (exp(STEEPNESS) - 1.0)
+        ticks = self._quote(is_ask, mid)
+        stubs = STUB_ASK_TICKS if is_ask else STUB_BID_TICKS
+        for i in range(count - len(stubs) * has_stubs):
+            if ticks < 1:
+                break
+            sizes[ticks] = self._size()
+            gap = 1 + int(expovariate(1.0) * first_gap * exp(STEEPNESS * i / count))
+            ticks += gap if is_ask else -gap
+        if has_stubs:
+            sizes.update((ticks, self._size()) for ticks in stubs)
+        return sizes
+
+    def _quote(self, is_ask: bool, mid: float) -> int:
+        """Where a maker puts the best level: the spread's half from the mid, a bid at least one tick below an ask."""
+        return floor(mid + self._half_spread) + 1 if is_ask else ceil(mid - self._half_spread) - 1
+
+    def _size(self) -> int:
+        """Lots by a power law; a round number now and then, as people like them."""
+        lots = self._typical_lots * 0.2 * self._random.paretovariate(SIZE_TAIL)
+        bound = self._typical_lots * 1000
+        return max(1, int(min(lots, bound)))
+
+    def step(self, now_ns: int) -> Step:
+        """Takers, makers, everyone else; then the net of it."""
+        mid = self._mid_ticks(now_ns)
+        self._touched, self._made = {}, []
+        self._sweep(mid, now_ns)
+        if self._random.random() < 0.15:
+            self._take(self.asks if self._random.random() < 0.5 else self.bids, now_ns)
+        for ladder in (self.bids, self.asks):
+            self._quote_near(ladder, mid)
+        for _ in range(self._random.randint(1, CHANGES_A_STEP)):
+            self._anyone(self.bids if self._random.random() < 0.5 else self.asks, mid)
+        changes = [
+            (ticks, size, is_ask)
+            for (ticks, is_ask), before in self._touched.items()
+            if (size := (self.asks if is_ask else self.bids).sizes.get(ticks, 0)) != before
+        ]
+        self.sequence += len(changes)
+        self.trades.extend(self._made)
+        return Step(self.instrument.symbol, changes, self._made)
+
+    def _put(self, ladder: Ladder, ticks: int, lots: int) -> None:
+        before = ladder.put(ticks, lots)
+        self._touched.setdefault((ticks, ladder.is_ask), before)
+
+    def _other(self, ladder: Ladder) -> Ladder:
+        return self.bids if ladder.is_ask else self.asks
+
+    def _sweep(self, mid: float, now_ns: int) -> None:
+        """The mid ran over some levels: takers have them, best first."""
+        for _ in range(MAX_SWEPT):
+            if self.asks.best() <= mid and len(self.asks) > 1:
+                self._trade(self.asks, self.asks.sizes[self.asks.best()], now_ns)
+            elif self.bids.best() >= mid and len(self.bids) > 1:
+                self._trade(self.bids, self.bids.sizes[self.bids.best()], now_ns)
+            else:
+                return
+
+    def _take(self, ladder: Ladder, now_ns: int) -> None:
+        """Somebody takes a part of the best level."""
+        best_lots = ladder.sizes[ladder.best()]
+        self._trade(ladder, max(1, min(self._size() // 4, best_lots - 1)) if best_lots > 1 else 1, now_ns)
+
+    def _trade(self, ladder: Ladder, lots: int, now_ns: int) -> None:
+        """M2: `lots` of the best level change hands. The last level of a side is refilled rather than lost (M1)."""
+        ticks = ladder.best()
+        self._last_trade_id += 1
+        side = Side.BUY if ladder.is_ask else Side.SELL
+        self._made.append(Trade(self.instrument, str(self._last_trade_id), ticks, lots, side, now_ns))
+        left = ladder.sizes[ticks] - lots
+        self._put(ladder, ticks, left or (0 if len(ladder) > 1 else self._size()))
+
+    def _clear_of_the_other_side(self, ladder: Ladder, ticks: int) -> int:
+        """M1: at least one tick away from the other side's best, and a price at all."""
+        other_best = self._other(ladder).best()
+        return max(ticks, other_best + 1) if ladder.is_ask else max(1, min(ticks, other_best - 1))
+
+    def _quote_near(self, ladder: Ladder, mid: float) -> None:
+        """A maker steps in where the best level has been left behind by the mid."""
+        quote = self._clear_of_the_other_side(ladder, self._quote(ladder.is_ask, mid))
+        behind = ladder.best() - quote if ladder.is_ask else quote - ladder.best()
+        if behind > self._half_spread and self._may_add(ladder):
+            self._put(ladder, quote, self._size())
+
+    def _may_add(self, ladder: Ladder) -> bool:
+        """M5's upper bound."""
+        target = self._targets[ladder.is_ask]
+        return len(ladder) < target + max(4, target // 20)
+
+    def _anyone(self, ladder: Ladder, mid: float) -> None:
+        """One new, pulled or resized order; a side below its level count gets new ones only."""
+        surplus = len(ladder) - self._targets[ladder.is_ask]
+        choice = self._random.random()
+        if surplus < 0 or (choice < 0.33 and self._may_add(ladder)):
+            self._add(ladder, mid)
+        elif surplus > 0 and choice < 0.72:
+            self._put(ladder, ladder.at(self._rank(ladder)), 0)
+        else:
+            self._put(ladder, ladder.at(self._rank(ladder)), self._size())
+
+    def _add(self, ladder: Ladder, mid: float) -> None:
+        draw = self._random
+        spread_out = 40.0 if draw.random() < (0.4 if len(ladder) < self._targets[ladder.is_ask] else 0.12) else 1.0
+        distance = int(draw.expovariate(1.0) * self._near_gap * spread_out)
+        quote = self._quote(ladder.is_ask, mid)
+        ticks = self._clear_of_the_other_side(ladder, quote + distance if ladder.is_ask else quote - distance)
+        self._put(ladder, ticks, self._size())
+
+    def _rank(self, ladder: Ladder) -> int:
+        """Mostly among the best few levels, one time in thirty anywhere."""
+        if self._random.random() < 1 / 30:
+            return self._random.randrange(len(ladder))
+        return min(int(self._random.expovariate(1 / 6)), len(ladder) - 1)

@@ -1,0 +1,159 @@
+"""What goes wrong on purpose: named, seeded, counted, so that a test knows what its client must have noticed.
+
+    "gap,checksum:0.01,stall:0.001:6"      kind[:probability per book update[:seconds, of a stall]]
+
+    market step ─► encoder ─► frames of one update ─► Mischief.mangle ─► frames as this connection will see them
+                                                          └► Injection(at_ns, kind, connection, symbol), for the log
+
+Mischief acts on the book updates of one connection. Snapshots, acknowledgements and heartbeats pass untouched, and the truth never
+changes: what a client has wrong after an injection is what it must find and heal. What each kind does:
+
+  gap         the frame is not sent
+  duplicate   the frame is sent twice
+  reorder     the frame is sent after the next update of its symbol
+  checksum    the frame's checksum is wrong; nothing on protocols without one
+  offgrid     a price in the frame is two decimals finer than the grid, by a hundredth of a tick
+  garbage     an unparseable frame goes before it
+  unknown     a well-formed frame of a type that nobody knows goes before it
+  flood       the market makes a burst of steps at once, all sent
+  stall       nothing at all is sent for some seconds, then everything that waited
+  disconnect  the connection is torn down without a word
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from random import Random
+
+from alphapulse_cli.errors import UsageError
+from alphapulse_cli.exchanges.protocol import Change
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.ticks import NumberError, to_text, to_ticks
+
+KINDS = ("gap", "duplicate", "reorder", "checksum", "offgrid", "garbage", "unknown", "flood", "stall", "disconnect")
+DEFAULT_PROBABILITY = 0.01
+DEFAULT_STALL_S, MAX_STALL_S = 6.0, 3600.0
+FLOOD_STEPS = 500
+GARBAGE_FRAME = b'{"garbage": [1, 2'
+UNKNOWN_FRAME = b'{"type":"mystery","channel":"mystery","stream":"mystery","e":"mystery","data":{"e":"mystery","E":1}}'
+NUMBER_TOKEN = re.compile(rb'(?:(?<=")|(?<=[\[,: ]))([0-9]+(?:\.[0-9]+)?)(?=["\],} ])')  # between quotes, or a bare JSON number
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One kind of mischief and how often it strikes."""
+
+    kind: str
+    probability: float = DEFAULT_PROBABILITY
+    seconds: float = DEFAULT_STALL_S
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """What was done, when, to which connection (numbered from 1) and in which symbol's update."""
+
+    at_ns: int
+    kind: str
+    connection: int
+    symbol: str
+
+
+def parse_mischief(text: str) -> list[Scenario]:
+    """The scenarios of "gap,checksum:0.01"; none of "". UsageError, with the nearest kinds, for what cannot be."""
+    return [_parse_scenario(word.strip()) for word in text.split(",") if word.strip()]
+
+
+def check_kind(kind: str) -> str:
+    """The kind itself, or UsageError with the nearest ones."""
+    if kind not in KINDS:
+        near = get_close_matches(kind, KINDS, n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"kinds are: {', '.join(KINDS)}"
+        raise UsageError(f"unknown mischief: {kind[:40]!r}", hint)
+    return kind
+
+
+def _parse_scenario(word: str) -> Scenario:
+    kind, *numbers = word.split(":")
+    check_kind(kind)
+    if len(numbers) > (2 if kind == "stall" else 1):
+        raise UsageError(f"too much in {word[:40]!r}", "write kind:probability, and for a stall kind:probability:seconds")
+    probability = _parse_number(word, numbers[0], 1.0) if numbers else DEFAULT_PROBABILITY
+    seconds = _parse_number(word, numbers[1], MAX_STALL_S) if len(numbers) > 1 else DEFAULT_STALL_S
+    return Scenario(kind, probability, seconds)
+
+
+def _parse_number(word: str, text: str, bound: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0.0 <= number <= bound:
+        raise UsageError(
+            f"not a number of 0 to {bound:g} in {word[:40]!r}: {text[:20]!r}", "write it as in gap:0.01 or stall:0.001:6"
+        )
+    return number
+
+
+class Mischief:
+    """The mischief of one connection: draws what strikes next, and does what can be done to frames alone."""
+
+    def __init__(self, scenarios: Sequence[Scenario], seed: int) -> None:
+        self._scenarios = scenarios
+        self._random = Random(seed)  # noqa: S311 - mischief, not a secret
+        self._armed: list[tuple[str, str, float]] = []
+        self._held_back: dict[str, list[bytes]] = {}
+
+    def arm(self, kind: str, symbol: str = "", seconds: float = DEFAULT_STALL_S) -> None:
+        """Let `kind` strike the next update (of `symbol`, or of any), whatever the dice say."""
+        self._armed.append((check_kind(kind), symbol, seconds))
+
+    def draw(self, symbol: str) -> Scenario | None:
+        """What strikes this update, if anything: what was armed first, else by its probability; one kind at most."""
+        for i, (kind, wanted, seconds) in enumerate(self._armed):
+            if wanted in ("", symbol):
+                del self._armed[i]
+                return Scenario(kind, 1.0, seconds)
+        for scenario in self._scenarios:
+            if self._random.random() < scenario.probability:
+                return scenario
+        return None
+
+    def mangle(
+        self, kind: str, frames: Sequence[bytes], symbol: str, changes: Sequence[Change], instrument: Instrument
+    ) -> list[bytes]:
+        """The frames of one update as they will be sent; "" and kinds that are not about frames leave them alone."""
+        before = self._held_back.pop(symbol, []) if frames else []
+        if kind == "gap":
+            mangled = list(frames[:-1])
+        elif kind == "duplicate":
+            mangled = [*frames, *frames[-1:]]
+        elif kind == "reorder":
+            self._held_back[symbol] = list(frames)
+            mangled = []
+        elif kind == "offgrid":
+            mangled = _off_grid(frames, changes, instrument)
+        elif kind == "garbage":
+            mangled = [GARBAGE_FRAME, *frames]
+        elif kind == "unknown":
+            mangled = [UNKNOWN_FRAME, *frames]
+        else:
+            mangled = list(frames)
+        return mangled + before
+
+
+def _off_grid(frames: Sequence[bytes], changes: Sequence[Change], instrument: Instrument) -> list[bytes]:
+    """The first price of a changed level that is found in the frames, made a hundredth of a tick larger."""
+    wanted = {ticks for ticks, _, _ in changes}
+    mangled = list(frames)
+    for i, frame in enumerate(frames):
+        for match in NUMBER_TOKEN.finditer(frame):
+            try:
+                ticks = to_ticks(match[1].decode(), instrument.price_decimals)
+            except NumberError:
+                continue
+            if ticks in wanted:
+                finer = to_text(100 * ticks + 1, instrument.price_decimals + 2).encode()
+                mangled[i] = frame[: match.start(1)] + finer + frame[match.end(1) :]
+                return mangled
+    return mangled

@@ -1,0 +1,73 @@
+"""Several simulated exchanges in one process and one event loop, sharing the hidden prices: what `alphapulse sim` and `demo` run.
+
+run_blocking([SimSpec("kraken"), SimSpec("coinbase", port=9001)], seed=7, on_ready=lambda exchanges: ...)
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from alphapulse_cli.sim.exchange import DEFAULT_RATE, SimulatedExchange
+from alphapulse_cli.sim.mischief import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class SimSpec:
+    """One exchange to simulate; the defaults are those of `SimulatedExchange`, () of symbols means all that it lists."""
+
+    exchange: str
+    symbols: Sequence[str] = ()
+    port: int = 0
+    host: str = "127.0.0.1"
+    rate: float = DEFAULT_RATE
+    burst: int = 1
+    mode: str = ""
+    mischief: Sequence[Scenario] = ()
+
+
+OnReady = Callable[[Sequence[SimulatedExchange]], None]
+
+
+async def run(
+    simulations: Sequence[SimSpec], *, seed: int = 1, duration: float | None = None, on_ready: OnReady = lambda _: None
+) -> Sequence[SimulatedExchange]:
+    """Serve until cancelled or for `duration` seconds; `on_ready` gets the exchanges once all have their ports. UsageError as theirs.
+
+    Returns the exchanges, stopped: their counts are still to be read.
+    """
+    simulated = [
+        SimulatedExchange(
+            spec.exchange,
+            seed=seed,
+            symbols=spec.symbols,
+            host=spec.host,
+            port=spec.port,
+            rate=spec.rate,
+            burst=spec.burst,
+            mode=spec.mode,
+            mischief=spec.mischief,
+        )
+        for spec in simulations
+    ]
+    async with AsyncExitStack() as stack:
+        for exchange in simulated:
+            await stack.enter_async_context(exchange)
+        on_ready(simulated)
+        waiting = [asyncio.create_task(exchange.run_forever()) for exchange in simulated]
+        try:
+            done, _ = await asyncio.wait(waiting, timeout=duration, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting)
+    return simulated
+
+
+def run_blocking(
+    simulations: Sequence[SimSpec], *, seed: int = 1, duration: float | None = None, on_ready: OnReady = lambda _: None
+) -> Sequence[SimulatedExchange]:
+    """`run` in an event loop of its own; KeyboardInterrupt ends it in good order and goes on upwards."""
+    return asyncio.run(run(simulations, seed=seed, duration=duration, on_ready=on_ready))
