@@ -19,6 +19,7 @@ from alphapulse_cli.exchanges.protocol import Facts
 from alphapulse_cli.flow.ingest import Ingest, Notice
 from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Request, Send
 from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.counters import Counter
 
 TICK_S = 0.1
 PING_AFTER_S, STALE_AFTER_S, DEAD_AFTER_S = 2.0, 3.0, 5.0
@@ -86,7 +87,7 @@ class Session:
             except AlphapulseError as error:
                 why = str(error)
             self._ingest.disconnected(clock.realtime_ns())
-            self._ingest.counters.add("reconnects")
+            self._ingest.counters.add(Counter.RECONNECTS)
             if clock.monotonic_ns() - opened_ns > STEADY_AFTER_S * 1e9:
                 self._backoff.reset()
             # Never more connections a minute than the exchange allows, however the backoff falls.

@@ -7,7 +7,7 @@ The loop to imitate:
 
     follower = SetFollower(directory, "kraken")
     while True:
-        polled = follower.poll()                     # nothing new: polled.count == 0, wait in the way you like
+        polled = follower.poll()                     # nothing new: polled.record_count == 0, wait in the way you like
         for symbol, book in follower.books.items():  # each a Reconstructor: .book, .version, .is_cold
             …
 
@@ -42,10 +42,10 @@ Start = Literal["now", "oldest"] | int
 
 
 class Polled(NamedTuple):
-    """What one poll brought: `count` whole-group records; `missed` were overwritten before they could be read."""
+    """What one poll brought: `record_count` whole-group records; `missed` were overwritten before they could be read."""
 
     records: memoryview  # valid until the next poll
-    count: int
+    record_count: int
     first: int  # sequence of the first record
     missed: int
     restarted: bool  # a new writer's ring: sequences begin again
@@ -136,6 +136,7 @@ class SetFollower:
         self.books: dict[str, Reconstructor] = {}
         self.groups = GroupReader(directory, set_name, Kind.DELTAS, start)
         self.joins = 0
+        self._checks_ok = self._checks_bad = 0
         self._directory = directory
         self._symbols = None if symbols is None else frozenset(symbols)
         self._by_key: dict[bytes, Reconstructor | None] = {}
@@ -153,18 +154,35 @@ class SetFollower:
         """Read, apply, join what is cold. A Reconstructor never shows half a group."""
         polled = self.groups.poll(limit)
         if polled.restarted:
-            self._passed.clear()
-            for book in self.books.values():
-                book.missed()
-                book.make_cold()
-            self._discover()
+            self._start_over()
         if polled.missed:
             for book in self.books.values():
                 book.missed()
-        if polled.count:
-            self._apply(polled.records, polled.count)
+        if polled.record_count:
+            self._apply(polled.records, polled.record_count)
         self._join_cold()
         return polled
+
+    def _start_over(self) -> None:
+        """A new writer: its books begin again at version 1, from new images."""
+        for book in self.books.values():
+            self._checks_ok += book.checks_ok
+            self._checks_bad += book.checks_bad
+        self.books.clear()
+        self._by_key.clear()
+        self._passed.clear()
+        self._wake = None
+        self._discover()
+
+    @property
+    def checks_ok(self) -> int:
+        """CHECKs that proved a replica, over all books and restarts."""
+        return self._checks_ok + sum(book.checks_ok for book in self.books.values())
+
+    @property
+    def checks_bad(self) -> int:
+        """CHECKs that a replica failed; it was joined again from its image."""
+        return self._checks_bad + sum(book.checks_bad for book in self.books.values())
 
     def _apply(self, records: memoryview, count: int) -> None:
         """Each run of records of one symbol goes to its book."""
@@ -220,17 +238,10 @@ class SetFollower:
         image = reader.copy(COPY_TRIES) or self._checkpoint(symbol, reader)
         if image is None:
             return False
-        book.load(
-            image.version,
-            image.price_decimals,
-            image.size_decimals,
-            image.state,
-            image.reason,
-            image.timestamp_ns,
-            image.bids,
-            image.asks,
+        grid = image.price_decimals, image.size_decimals
+        return book.load(
+            image.version, *grid, image.state, image.reason, image.timestamp_ns, image.bids, image.asks, image.book_hash
         )
-        return True
 
     def _image(self, symbol: str) -> ImageReader | None:
         with suppress(SegmentError, StorageError):
@@ -261,4 +272,4 @@ class SetFollower:
             return BookState.STALE, BookReason.RETIRED if self.groups.segment.sealed != ALIVE else BookReason.SILENT
         if book.is_cold:
             return BookState.SYNCING, BookReason.STARTING
-        return book.book_state, book.reason
+        return BookState(book.book_state), BookReason(book.reason)
