@@ -238,9 +238,16 @@ class SetFollower:
         image = reader.copy(COPY_TRIES) or self._checkpoint(symbol, reader)
         if image is None:
             return False
-        grid = image.price_decimals, image.size_decimals
         return book.load(
-            image.version, *grid, image.state, image.reason, image.timestamp_ns, image.bids, image.asks, image.book_hash
+            image.version,
+            image.price_decimals,
+            image.size_decimals,
+            image.state,
+            image.bids,
+            image.asks,
+            book_hash=image.book_hash,
+            reason=image.reason,
+            timestamp_ns=image.timestamp_ns,
         )
 
     def _image(self, symbol: str) -> ImageReader | None:

@@ -1,0 +1,255 @@
+"""A book: two sorted sides of exact integers, what messages do to it, and the delta group that each of them makes.
+
+    book.load(levels)            # a first snapshot: reset, O(n); nobody is told (readers get a RESET and read the image)
+    book.apply(levels, batch)    # an update: absolute sizes, 0 removes; the changes go to the batch
+    book.cut(depth, batch)       # Kraken: levels beyond the subscribed depth leave, told as removals in the same group
+    book.replace(levels, batch)  # a snapshot on a live book: the exact difference old -> new goes to the batch
+
+The changes of a group are told *in the message's order*, each against the book just before it, so a level that is repeated in one
+message is told as often as it changed and the last one wins, here as at a reader. What changes nothing (the same size again, the
+removal of a level that is not there) is not told.
+
+Nothing is done half: room for a whole message is made before its first level is applied. In memory of its own the book grows; in
+memory handed in (the shared book image) it raises NoRoom and is unchanged, and its owner calls `rebind` with larger memory.
+
+`book_hash` is the sum mod 2^64, over all levels, of splitmix64(splitmix64(2 * ticks + is_ask) + lots): whatever order led to a
+book, equal books have equal hashes. `HASH_VECTORS` are for those who write another reader.
+"""
+
+from typing import Any
+
+from alphapulse_cli import native
+from alphapulse_cli.book.side import NoRoom, Side
+from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.wire import delta
+from alphapulse_cli.wire.batch import Batch
+
+__all__ = ["HASH_VECTORS", "Book", "NoRoom"]
+
+SOURCE_HASH = native.source_hash()
+
+ASK_BIT, NEW_BIT, LOTS_BITS, BITS64 = delta.IS_ASK, delta.LEVEL_IS_NEW, delta.SIZE_MASK, (1 << 64) - 1
+FINEST = 18  # decimals
+
+HASH_VECTORS: list[tuple[list[tuple[int, int, bool]], int]] = [  # levels (ticks, lots, is_ask) -> book hash
+    ([], 0),
+]
+
+
+def arranged(levels: Levels) -> Levels:
+    """The same book sorted best first a side, the last of a repeated level only, none without size. For the odd message, not the hot path."""
+    sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    for ticks, lots, is_ask in levels:
+        sides[is_ask][ticks] = lots
+    result = Levels(levels.price_decimals, levels.size_decimals)
+    for is_ask in (False, True):
+        for ticks in sorted(sides[is_ask], reverse=not is_ask):
+            if sides[is_ask][ticks]:
+                result.add(ticks, sides[is_ask][ticks], is_ask)
+    return result
+
+
+class Book:
+    """One instrument's book; prices in ticks of 10**-price_decimals, sizes in lots of 10**-size_decimals."""
+
+    def __init__(self, price_decimals: int, size_decimals: int, bids_memory: Any = None, asks_memory: Any = None) -> None:
+        self.price_decimals = price_decimals
+        self.size_decimals = size_decimals
+        self._bids = Side(False, bids_memory)
+        self._asks = Side(True, asks_memory)
+
+    def apply(self, levels: Levels, batch: Batch | None) -> int:
+        """New sizes of some levels, in order; how many changes were told. NoRoom, or ValueError for another grid: nothing changed."""
+        self._check_grid(levels)
+        count = levels.count
+        if count > self.room():
+            self._make_room(levels)
+        if batch is not None:
+            batch.reserve(count)
+        signed, words = levels._signed, levels._words
+        changes = 0
+        for i in range(count):
+            word = words[2 * i + 1]
+            ticks = signed[2 * i]
+            lots = word & LOTS_BITS
+            old = self._asks.set(ticks, lots) if word >= ASK_BIT else self._bids.set(ticks, lots)
+            if old == lots:
+                continue
+            changes += 1
+            if batch is not None:
+                batch.append(ticks, word if old else word | NEW_BIT)
+        return changes
+
+    def set(self, ticks: int, size_side: int) -> int:
+        """One change as a record holds it; the level's old size in lots. Room must have been made with `reserve`."""
+        lots = size_side & LOTS_BITS
+        return self._asks.set(ticks, lots) if size_side >= ASK_BIT else self._bids.set(ticks, lots)
+
+    def reserve(self, count: int) -> None:
+        """Make room for `count` more levels on either side; NoRoom if the memory is not ours to grow."""
+        self._bids.reserve(self._bids.count + count)
+        self._asks.reserve(self._asks.count + count)
+
+    def cut(self, depth: int, batch: Batch | None) -> int:
+        """Drop each side's worst levels beyond `depth`, told to the batch as removals; how many."""
+        return self._bids.cut(depth, batch) + self._asks.cut(depth, batch)
+
+    def load(self, levels: Levels) -> None:
+        """Become `levels`, on their grid, telling nobody; O(n) where each side comes sorted, either way. NoRoom: nothing changed."""
+        if not (self._bids.survey(levels) and self._asks.survey(levels)):
+            levels = arranged(levels)
+            self._bids.survey(levels)
+            self._asks.survey(levels)
+        self._make_room_for_incoming()
+        self.price_decimals = levels.price_decimals
+        self.size_decimals = levels.size_decimals
+        self._bids.take(levels, False)
+        self._asks.take(levels, False)
+
+    def replace(self, levels: Levels, batch: Batch) -> int:
+        """Become `levels`, telling the batch exactly the difference; how many changes. NoRoom, or ValueError for another grid."""
+        self._check_grid(levels)
+        told_before = batch.change_count
+        changes = self._difference(levels, batch)
+        if changes < 0:
+            batch.take_back(told_before)
+            levels = arranged(levels)
+            changes = self._difference(levels, batch)
+        try:
+            self._make_room_for_incoming()
+        except NoRoom:
+            batch.take_back(told_before)
+            raise
+        if changes:
+            self._bids.take(levels, True)
+            self._asks.take(levels, True)
+        return changes
+
+    def load_sides(self, bids: Any, asks: Any) -> None:
+        """Become the two sides as an image keeps them. ValueError if they are none, NoRoom: nothing changed."""
+        self._bids.check_bytes(bids)
+        self._asks.check_bytes(asks)
+        self._bids.reserve(len(bids) // 16)
+        self._asks.reserve(len(asks) // 16)
+        self._bids.take_bytes(bids)
+        self._asks.take_bytes(asks)
+
+    def clear(self) -> None:
+        """Become empty."""
+        self.load_sides(b"", b"")
+
+    def room(self) -> int:
+        """How many more levels the fuller side takes as it is; a book in memory of its own then grows."""
+        return min(self._bids.capacity - self._bids.count, self._asks.capacity - self._asks.count)
+
+    def rebind(self, bids_memory: Any, asks_memory: Any) -> None:
+        """Move into other memory, None for memory of our own. NoRoom if either is too small: nothing changed."""
+        for side, memory in ((self._bids, bids_memory), (self._asks, asks_memory)):
+            if memory is not None and len(memory) < 16 * side.count:
+                raise NoRoom(side.count, len(memory) // 16)
+        self._bids.rebind(bids_memory)
+        self._asks.rebind(asks_memory)
+
+    def rescale(self, price_decimals: int, size_decimals: int) -> bool:
+        """Move to a finer grid, exactly; False and unchanged if it is a coarser one or a level would no longer fit."""
+        price_step = price_decimals - self.price_decimals
+        size_step = size_decimals - self.size_decimals
+        if price_step < 0 or size_step < 0 or price_decimals > FINEST or size_decimals > FINEST:
+            return False
+        price_factor, size_factor = 10**price_step, 10**size_step
+        if not (self._bids.fits(price_factor, size_factor) and self._asks.fits(price_factor, size_factor)):
+            return False
+        self._bids.scale(price_factor, size_factor)
+        self._asks.scale(price_factor, size_factor)
+        self.price_decimals = price_decimals
+        self.size_decimals = size_decimals
+        return True
+
+    @property
+    def bid_count(self) -> int:
+        """Levels on the bid side."""
+        return self._bids.count
+
+    @property
+    def ask_count(self) -> int:
+        """Levels on the ask side."""
+        return self._asks.count
+
+    @property
+    def book_hash(self) -> int:
+        """The order-independent hash of all levels, u64."""
+        return (self._bids.level_hash + self._asks.level_hash) & BITS64
+
+    def size_at(self, ticks: int, is_ask: bool) -> int:
+        """Lots at that price, 0 for none."""
+        return self._asks.size_at(ticks) if is_ask else self._bids.size_at(ticks)
+
+    def best_bid(self) -> tuple[int, int] | None:
+        """(ticks, lots) of the highest bid."""
+        found = self._bids.best_first(1)
+        return found[0] if found else None
+
+    def best_ask(self) -> tuple[int, int] | None:
+        """(ticks, lots) of the lowest ask."""
+        found = self._asks.best_first(1)
+        return found[0] if found else None
+
+    def bids(self, count: int | None = None) -> list[tuple[int, int]]:
+        """The best `count` bids, all for None, best first, as (ticks, lots)."""
+        return self._bids.best_first(self._bids.count if count is None else count)
+
+    def asks(self, count: int | None = None) -> list[tuple[int, int]]:
+        """The best `count` asks, all for None, best first, as (ticks, lots)."""
+        return self._asks.best_first(self._asks.count if count is None else count)
+
+    @property
+    def is_crossed(self) -> bool:
+        """Best bid above best ask."""
+        return self._has_both() and self._bids.best_ticks() > self._asks.best_ticks()
+
+    @property
+    def is_locked(self) -> bool:
+        """Best bid equal to best ask."""
+        return self._has_both() and self._bids.best_ticks() == self._asks.best_ticks()
+
+    @property
+    def is_empty(self) -> bool:
+        """No level on either side."""
+        return self._bids.count == 0 and self._asks.count == 0
+
+    def _has_both(self) -> bool:
+        return self._bids.count > 0 and self._asks.count > 0
+
+    def _check_grid(self, levels: Levels) -> None:
+        if levels.price_decimals != self.price_decimals or levels.size_decimals != self.size_decimals:
+            raise ValueError(
+                f"levels on the grid {levels.price_decimals}, {levels.size_decimals}"
+                f" for a book on {self.price_decimals}, {self.size_decimals}"
+            )
+
+    def _make_room(self, levels: Levels) -> None:
+        """Room for all of `levels` that have a size, as if each were new; NoRoom."""
+        words = levels._words
+        bids = asks = 0
+        for i in range(levels.count):
+            word = words[2 * i + 1]
+            if word & LOTS_BITS == 0:
+                continue
+            if word >= ASK_BIT:
+                asks += 1
+            else:
+                bids += 1
+        self._bids.reserve(self._bids.count + bids)
+        self._asks.reserve(self._asks.count + asks)
+
+    def _difference(self, levels: Levels, batch: Batch) -> int:
+        """Tell both sides' differences; how many changes, -1 for levels that must be arranged first."""
+        bid_changes = self._bids.difference(levels, batch)
+        if bid_changes < 0:
+            return -1
+        ask_changes = self._asks.difference(levels, batch)
+        return -1 if ask_changes < 0 else bid_changes + ask_changes
+
+    def _make_room_for_incoming(self) -> None:
+        self._bids.reserve(self._bids.incoming)
+        self._asks.reserve(self._asks.incoming)

@@ -1,0 +1,246 @@
+"""A reader's replica of one book: an image to start from, then delta records, group by group, proved by CHECKs.
+
+    COLD ── load(image) ──► warm ── groups whose prev_version is ours, applied whole ──► warm
+      ▲                       │
+      └── chain broken · RESET · failed CHECK · group without FIRST · lapped ◄┘        `why` says which
+
+Records are those of a ring: of many books, a group perhaps cut anywhere between two calls of `apply`. Those of other books are
+passed over by comparing 32 bytes. Of our own, a group is held (copied) until its LAST record is there, so `book` never shows the
+half of one. Groups up to our version are skipped, which is all that joining takes: note the ring's position, copy the image, load
+it, apply from the noted position on. A held part survives `load`: the image may have been copied in the middle of a read.
+
+A cold replica keeps the last book that it had, for those who want to look at it, and must not be traded on. `load` warms it.
+"""
+
+from enum import IntEnum, unique
+from typing import Any
+
+from alphapulse_cli import native
+from alphapulse_cli.book.book import Book
+from alphapulse_cli.wire import delta
+from alphapulse_cli.wire.batch import name_bytes
+
+SOURCE_HASH = native.source_hash()
+
+RECORD_BYTES, RECORD_WORDS, HEADER_WORDS, MOST_CHANGES = 256, 32, 8, 12
+FIRST_FLAG, LAST_FLAG, KIND_BITS = delta.FIRST, delta.LAST, delta.KIND_MASK
+DELTA_KIND, RESET_KIND, CHECK_KIND = int(delta.Kind.DELTA), int(delta.Kind.RESET), int(delta.Kind.CHECK)
+STATUS_KIND = int(delta.Kind.STATUS)
+SIGN_BIT = 1 << 63
+MOST_HELD = 65_536  # records of one group: four times the largest that a default ring carries
+NO_DELAY = delta.NO_FEED_DELAY
+
+
+@unique
+class Why(IntEnum):
+    """Why a replica is cold."""
+
+    NOTHING = 0  # it is not
+    COLD = 1  # no image was loaded yet
+    CHAIN_BROKEN = 2  # a group does not continue our version, or names another grid
+    RESET = 3  # the writer replaced its image
+    CHECK_FAILED = 4  # the replica is not the writer's book
+    GROUP_WITHOUT_FIRST = 5  # the rest of a group whose beginning we never saw
+    LAPPED = 6  # records were overwritten before we read them, ours among them
+
+
+NOTHING, COLD, CHAIN_BROKEN, RESET = int(Why.NOTHING), int(Why.COLD), int(Why.CHAIN_BROKEN), int(Why.RESET)
+CHECK_FAILED, GROUP_WITHOUT_FIRST, LAPPED = int(Why.CHECK_FAILED), int(Why.GROUP_WITHOUT_FIRST), int(Why.LAPPED)
+
+
+class Reconstructor:
+    """One instrument's replica: `book` at `version`, as of `timestamp_ns`; `is_cold` and `why`; CHECKs passed and failed."""
+
+    def __init__(self, exchange: str, symbol: str) -> None:
+        self.exchange = exchange
+        self.symbol = symbol
+        self.book = Book(0, 0)
+        self.version = 0
+        self.timestamp_ns = 0  # of the last group taken
+        self.feed_delay_us = NO_DELAY
+        self.book_state = int(delta.BookState.COLD)  # as the writer last said
+        self.reason = int(delta.BookReason.NONE)
+        self.exchange_checksum = int(delta.ChecksumState.NONE)  # as the last CHECK said
+        self.checks_ok = 0
+        self.checks_bad = 0
+        self._why = COLD
+        self._after_hole = False
+        packed = name_bytes(symbol) + name_bytes(exchange)
+        names = native.words(packed)
+        self._symbol_0, self._symbol_1 = names[0], names[1]
+        self._exchange_0, self._exchange_1 = names[2], names[3]
+        self._held = bytearray(4 * RECORD_BYTES)
+        self._held_words: Any = native.words(self._held)
+        self._held_capacity = 4
+        self._held_count = 0
+
+    @property
+    def why(self) -> Why:
+        """Why the replica is cold; NOTHING if it is not."""
+        return Why(self._why)
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether `book` is not to be relied on: read the image and `load` it."""
+        return self._why != NOTHING
+
+    def load(
+        self,
+        version: int,
+        price_decimals: int,
+        size_decimals: int,
+        state: int,
+        bids: Any,
+        asks: Any,
+        book_hash: int | None = None,
+        reason: int = 0,
+        timestamp_ns: int = 0,
+    ) -> bool:
+        """Become an image's copy, sides as it keeps them; False and cold if `book_hash` is given and is not theirs.
+
+        ValueError for sides that are none (out of order, sizes out of range): nothing changed.
+        """
+        book = Book(price_decimals, size_decimals)
+        book.load_sides(bids, asks)
+        self.book = book
+        self.version = version
+        self.book_state = state
+        self.reason = reason
+        self.timestamp_ns = timestamp_ns
+        self._after_hole = False
+        self._why = NOTHING if book_hash is None or book_hash == book.book_hash else CHECK_FAILED
+        return self._why == NOTHING
+
+    def missed(self) -> None:
+        """Records were lost between the last `apply` and the next: a held part is dropped, and the chain decides about the rest."""
+        if self._held_count and self._held_words[5] > self.version:
+            self._chill(LAPPED)
+        self._held_count = 0
+        self._after_hole = True
+
+    def apply(self, records: Any, start: int, count: int) -> int:
+        """Take `count` records from record `start` on; how many groups of ours were taken (skipped ones and cold times do not count).
+
+        ValueError for records that are not there.
+        """
+        if start < 0 or count < 0 or (start + count) * RECORD_BYTES > memoryview(records).nbytes:
+            raise ValueError(f"no {count} records from {start} on")
+        if count == 0:
+            return 0
+        words = native.words(records)
+        taken = 0
+        for at in range(RECORD_WORDS * start, RECORD_WORDS * (start + count), RECORD_WORDS):
+            if (
+                words[at + 1] == self._symbol_0
+                and words[at + 2] == self._symbol_1
+                and words[at + 3] == self._exchange_0
+                and words[at + 4] == self._exchange_1
+            ):
+                taken += self._take_record(words, at)
+        return taken
+
+    def _take_record(self, words: Any, at: int) -> int:
+        """One record of ours; 1 if it completed a group that was taken."""
+        flags = words[at + 7] >> 8 & 0xFF
+        if flags & FIRST_FLAG:
+            self._held_count = 0  # a group without its LAST before it: the chain will tell
+            if flags & LAST_FLAG:
+                return self._take_group(words, at, 1)
+        elif self._held_count == 0 or words[at + 5] != self._held_words[5]:
+            self._held_count = 0
+            if self._why == NOTHING and words[at + 5] > self.version:
+                self._chill(LAPPED if self._after_hole else GROUP_WITHOUT_FIRST)
+            return 0
+        self._hold(words, at)
+        if not flags & LAST_FLAG:
+            return 0
+        held = self._held_count
+        self._held_count = 0
+        return self._take_group(self._held_words, 0, held)
+
+    def _take_group(self, words: Any, at: int, count: int) -> int:
+        """A whole group, `count` records from word `at` on; 1 if it was taken, 0 if skipped."""
+        kind = words[at + 7] >> 8 & KIND_BITS
+        version = words[at + 5]
+        if kind in (STATUS_KIND, CHECK_KIND):
+            return self._take_word(words, at, kind, version)
+        if self._why != NOTHING or version <= self.version:
+            return 0
+        if words[at + 6] != self.version or kind > RESET_KIND:
+            return self._chill(LAPPED if self._after_hole else CHAIN_BROKEN)
+        if kind == RESET_KIND:
+            return self._chill(RESET) + 1
+        if not self._continues(words, at, count):
+            return self._chill(CHAIN_BROKEN)
+        self._apply_changes(words, at, count)
+        self.version = version
+        self._after_hole = False
+        self._note(words, at)
+        return 1
+
+    def _continues(self, words: Any, at: int, count: int) -> bool:
+        """Whether every record of the group is on our grid and says a possible number of changes."""
+        price_decimals, size_decimals = self.book.price_decimals, self.book.size_decimals
+        for record in range(at, at + RECORD_WORDS * count, RECORD_WORDS):
+            word = words[record + 7]
+            if word & 0xFF > MOST_CHANGES or word >> 16 & 0xFF != price_decimals or word >> 24 & 0xFF != size_decimals:
+                return False
+        return True
+
+    def _apply_changes(self, words: Any, at: int, count: int) -> None:
+        """The changes of a whole group, in order, to the book."""
+        book = self.book
+        book.reserve(MOST_CHANGES * count)
+        for record in range(at, at + RECORD_WORDS * count, RECORD_WORDS):
+            changes = words[record + 7] & 0xFF
+            for place in range(record + HEADER_WORDS, record + HEADER_WORDS + 2 * changes, 2):
+                book.set((words[place] ^ SIGN_BIT) - SIGN_BIT, words[place + 1])  # the word as a signed one
+
+    def _take_word(self, words: Any, at: int, kind: int, version: int) -> int:
+        """A CHECK or STATUS: what the writer says of its book at `version`."""
+        is_cold = self._why != NOTHING
+        if not is_cold and version > self.version:
+            return self._chill(LAPPED if self._after_hole else CHAIN_BROKEN)
+        if version < self.version or (is_cold and kind == CHECK_KIND):
+            return 0
+        payload = words[at + 8]
+        if kind == STATUS_KIND:
+            self.book_state = payload & 0xFF
+            self.reason = payload >> 8 & 0xFF
+        else:
+            self._check(words, at)
+        self._note(words, at)
+        return 1
+
+    def _check(self, words: Any, at: int) -> None:
+        book, counts, states = self.book, words[at + 9], words[at + 10]
+        self.exchange_checksum = states & 0xFF
+        self.book_state = states >> 8 & 0xFF
+        bid_count, ask_count = counts & 0xFFFF_FFFF, counts >> 32
+        if words[at + 8] == book.book_hash and bid_count == book.bid_count and ask_count == book.ask_count:
+            self.checks_ok += 1
+        else:
+            self.checks_bad += 1
+            self._chill(CHECK_FAILED)
+
+    def _note(self, words: Any, at: int) -> None:
+        delay = words[at + 7] >> 32
+        self.timestamp_ns = words[at]
+        self.feed_delay_us = delay - (1 << 32) if delay >= 1 << 31 else delay
+
+    def _hold(self, words: Any, at: int) -> None:
+        """Copy one record to the held part; a group beyond all bounds is dropped, and the chain will tell."""
+        if self._held_count == MOST_HELD:
+            self._held_count = 0
+        if self._held_count == self._held_capacity:
+            held = bytearray(self._held) + bytes(len(self._held))
+            self._held, self._held_words = held, native.words(held)
+            self._held_capacity *= 2
+        native.move_words(self._held_words, self._held_count * RECORD_WORDS, words, at, RECORD_WORDS)
+        self._held_count += 1
+
+    def _chill(self, why: int) -> int:
+        """From here on the replica is cold."""
+        if self._why == NOTHING:
+            self._why = why
+        return 0

@@ -1,0 +1,115 @@
+"""Read-only questions to a book, answered exactly: best prices, mid, spread, depth, imbalance, and what an order would cost.
+
+Everything is integers in ticks and lots, or a Fraction where a division is due; nothing is rounded, and nothing is a float. A
+question that a one-sided or empty book cannot answer gives None. Notionals and costs are in ticks * lots: divide by
+10**(price_decimals + size_decimals) for the quote currency.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+from alphapulse_cli.book.book import Book
+
+BASIS_POINTS = 10_000
+WALK_STEP = 32  # levels read at first; doubled as the walk goes deeper
+
+
+class Bbo(NamedTuple):
+    """The best bid and ask, with their sizes."""
+
+    bid_ticks: int
+    bid_lots: int
+    ask_ticks: int
+    ask_lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What a taker's order would meet: `filled_lots` for `cost` (ticks * lots), the last of them at `worst_ticks` (None: nothing filled)."""
+
+    filled_lots: int
+    cost: int
+    worst_ticks: int | None
+    level_count: int
+
+    @property
+    def average_ticks(self) -> Fraction | None:
+        """The average price in ticks."""
+        return Fraction(self.cost, self.filled_lots) if self.filled_lots else None
+
+
+def bbo(book: Book) -> Bbo | None:
+    """The best bid and ask."""
+    bid, ask = book.best_bid(), book.best_ask()
+    return None if bid is None or ask is None else Bbo(*bid, *ask)
+
+
+def mid_doubled(book: Book) -> int | None:
+    """Twice the mid price in ticks: best bid + best ask, always whole."""
+    best = bbo(book)
+    return None if best is None else best.bid_ticks + best.ask_ticks
+
+
+def mid(book: Book) -> Fraction | None:
+    """The mid price in units of the quote currency."""
+    doubled = mid_doubled(book)
+    return None if doubled is None else Fraction(doubled, 2 * 10**book.price_decimals)
+
+
+def spread_ticks(book: Book) -> int | None:
+    """Best ask minus best bid; 0 in a locked book, negative in a crossed one."""
+    best = bbo(book)
+    return None if best is None else best.ask_ticks - best.bid_ticks
+
+
+def spread_bps(book: Book) -> Fraction | None:
+    """The spread in basis points of the mid; None for a mid of 0 too."""
+    best = bbo(book)
+    if best is None or best.bid_ticks + best.ask_ticks == 0:
+        return None
+    return Fraction(2 * BASIS_POINTS * (best.ask_ticks - best.bid_ticks), best.bid_ticks + best.ask_ticks)
+
+
+def depth_lots(book: Book, count: int) -> tuple[int, int]:
+    """Lots in the best `count` levels: (bids, asks)."""
+    return sum(lots for _, lots in book.bids(count)), sum(lots for _, lots in book.asks(count))
+
+
+def imbalance(book: Book, count: int) -> Fraction | None:
+    """(bid lots - ask lots) / (bid lots + ask lots) of the best `count` levels: from -1, only asks, to 1; None for an empty book."""
+    bids, asks = depth_lots(book, count)
+    return Fraction(bids - asks, bids + asks) if bids + asks else None
+
+
+def depth_walk(book: Book, is_ask: bool, size_lots: int | None = None, notional: int | None = None) -> Walk:
+    """Take `size_lots`, or as many whole lots as `notional` (ticks * lots) buys, from the asks (a buyer) or the bids; both bound if given.
+
+    ValueError if neither is given or one is negative. A book too thin fills less: compare `filled_lots`.
+    """
+    if (size_lots is None and notional is None) or (size_lots or 0) < 0 or (notional or 0) < 0:
+        raise ValueError("a walk needs a size or a notional, not negative")
+    filled = cost = visited = 0
+    worst = None
+    for ticks, lots in _levels(book, is_ask):
+        wanted = lots if size_lots is None else min(lots, size_lots - filled)
+        if notional is not None and ticks > 0:
+            wanted = min(wanted, (notional - cost) // ticks)
+        if wanted > 0:
+            filled, cost, worst, visited = filled + wanted, cost + wanted * ticks, ticks, visited + 1
+        if wanted < lots:
+            break
+    return Walk(filled, cost, worst, visited)
+
+
+def _levels(book: Book, is_ask: bool) -> Iterator[tuple[int, int]]:
+    """A side's levels best first, read in growing slices: a walk of three levels does not list forty thousand."""
+    side = book.asks if is_ask else book.bids
+    seen, count = 0, WALK_STEP
+    while True:
+        found = side(count)
+        yield from found[seen:]
+        if len(found) < count:
+            return
+        seen, count = count, 2 * count
