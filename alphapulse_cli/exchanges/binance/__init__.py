@@ -1,0 +1,26 @@
+"""Binance.US and Binance: one decoder and one encoder, two profiles. `exchanges.get` finds `BINANCE_US` and `BINANCE` here."""
+
+from functools import partial
+
+from alphapulse_cli.exchanges import Exchange
+from alphapulse_cli.exchanges.binance.decoder import Decoder
+from alphapulse_cli.exchanges.binance.encoder import Encoder
+from alphapulse_cli.exchanges.binance.facts import FACTS
+from alphapulse_cli.exchanges.binance.instruments import parse_instruments
+from alphapulse_cli.exchanges.binance.rest import RestEncoder
+
+
+def _profile(name: str) -> Exchange:
+    return Exchange(
+        facts=FACTS[name],
+        decoder=partial(Decoder, exchange=name),
+        encoder=partial(Encoder, exchange=name),
+        rest_encoder=partial(RestEncoder, exchange=name),
+        parse_instruments=partial(parse_instruments, exchange=name),
+    )
+
+
+BINANCE_US = _profile("binance-us")
+BINANCE = _profile("binance")
+
+__all__ = ["BINANCE", "BINANCE_US", "Decoder", "Encoder", "RestEncoder", "parse_instruments"]

@@ -1,0 +1,94 @@
+"""What is fixed about Binance.US and Binance: one protocol family, two operators with their own hosts, ping rules and weights.
+
+The server pings (Binance every 20 s, Binance.US every 3 minutes) and the WebSocket library answers; pongs count as messages, so
+`sends_per_second` leaves room below the exchange's 5. A stream of an unknown symbol is acknowledged and never fed: symbols must be
+checked against the instrument metadata first.
+
+A URL given in place of a mode's is used as it stands. Behind /stream frames come wrapped with their stream's name; behind /ws they
+come bare, which the decoder reads as well, but for the pictures of mode depth20 with more than one symbol: those do not name theirs.
+"""
+
+from alphapulse_cli.exchanges.protocol import Facts, Mode
+
+DIFF, DEPTH20 = "diff", "depth20"
+DIFF_STREAM, PICTURE_STREAM, TRADE_STREAM = "depth@100ms", "depth20@100ms", "trade"
+PICTURE_DEPTH = 20
+
+EXCHANGE_INFO, DEPTH_PATH = "/api/v3/exchangeInfo", "/api/v3/depth"
+MAX_STREAMS = 1024  # of one connection
+SNAPSHOT_LIMITS = (100, 500, 1000, 5000)
+SNAPSHOT_WEIGHTS = {"binance-us": (1, 5, 10, 50), "binance": (5, 25, 50, 250)}
+
+
+def snapshot_limit(depth: int | None) -> int:
+    """The smallest limit of a REST snapshot that holds `depth` levels a side; the largest for 0 or None."""
+    return next((limit for limit in SNAPSHOT_LIMITS if depth and depth <= limit), SNAPSHOT_LIMITS[-1])
+
+
+def snapshot_weight(exchange: str, limit: int) -> int:
+    """What a snapshot of that limit costs of the REST budget."""
+    return SNAPSHOT_WEIGHTS[exchange][SNAPSHOT_LIMITS.index(limit)]
+
+
+def _modes(websocket_url: str, rest_url: str) -> tuple[Mode, ...]:
+    return (
+        Mode(
+            name=DIFF,
+            websocket_url=websocket_url,
+            rest_url=rest_url,
+            validates="update ids U..u of every message, spliced onto a REST snapshot",
+            full_depth=True,
+            depths=SNAPSHOT_LIMITS,
+        ),
+        Mode(
+            name=DEPTH20,
+            websocket_url=websocket_url,
+            rest_url=rest_url,
+            validates="nothing: each message is the whole top 20",
+            full_depth=False,
+            default_depth=PICTURE_DEPTH,
+        ),
+    )
+
+
+_QUIRKS = (
+    "a depth chosen bounds the first snapshot: levels beyond it are unknown until they change",
+    "removals of levels that are not in the book are frequent and mean nothing",
+    "m = the buyer was the maker: the taker sold",
+    "a stream of an unknown symbol is acknowledged and stays silent",
+)
+
+BINANCE_US = Facts(
+    name="binance-us",
+    title="Binance.US",
+    modes=_modes("wss://stream.binance.us:9443/stream", "https://api.binance.us"),
+    instruments_path=EXCHANGE_INFO,
+    instruments_weight=10,
+    rest_weight_per_minute=1200,
+    connects_per_minute=30,
+    sends_per_second=2.0,
+    connection_life_s=24 * 3600.0,
+    subscribe_batch=100,
+    quirks=(*_QUIRKS, "the server pings every 3 minutes"),
+)
+
+BINANCE = Facts(
+    name="binance",
+    title="Binance",
+    modes=_modes("wss://stream.binance.com:9443/stream", "https://api.binance.com"),
+    instruments_path=EXCHANGE_INFO,
+    instruments_weight=20,
+    rest_weight_per_minute=6000,
+    connects_per_minute=30,
+    sends_per_second=2.0,
+    connection_life_s=24 * 3600.0,
+    subscribe_batch=100,
+    taker_fee="0.001",
+    quirks=(
+        *_QUIRKS,
+        "the server pings every 20 s and announces a shutdown",
+        "refuses US addresses; wss://data-stream.binance.vision/stream and https://data-api.binance.vision carry the same data",
+    ),
+)
+
+FACTS = {facts.name: facts for facts in (BINANCE_US, BINANCE)}

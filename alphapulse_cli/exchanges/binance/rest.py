@@ -1,0 +1,100 @@
+"""Binance's REST side, from a simulator's truth: `exchangeInfo` and `depth`. `lastUpdateId` is the truth's sequence now."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from alphapulse_cli.exchanges.binance import facts as binance
+from alphapulse_cli.exchanges.protocol import Level, Truth
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.ticks import to_text
+
+WIRE_DECIMALS = 8
+NS_PER_MS = 1_000_000
+UNKNOWN_PATH, BAD_PARAMETER, MISSING_PARAMETER, INVALID_SYMBOL = -1000, -1100, -1102, -1121
+DEFAULT_LIMIT = 100
+
+
+class RestEncoder:
+    """`exchanges.protocol.RestEncoder`: exchangeInfo and depth."""
+
+    def __init__(self, truth: Truth, mode: str = "", exchange: str = "binance-us") -> None:
+        binance.FACTS[exchange].mode(mode)
+        self._truth = truth
+        self._symbols = {instrument.native: symbol for symbol, instrument in truth.instruments.items()}
+
+    def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
+        """(status, body); the exchange's error with 400 for a bad parameter, 404 for a path that is none."""
+        if path == binance.EXCHANGE_INFO:
+            return self._exchange_info(query, now_ns)
+        if path == binance.DEPTH_PATH:
+            return self._depth(query)
+        return _refusal(404, UNKNOWN_PATH, "Path not found.")
+
+    def _exchange_info(self, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
+        natives: Any = list(self._symbols)
+        if "symbol" in query:
+            natives = [query["symbol"]]
+        elif "symbols" in query:
+            try:
+                natives = orjson.loads(query["symbols"])
+            except orjson.JSONDecodeError:
+                natives = None
+            if not isinstance(natives, list) or not all(isinstance(native, str) for native in natives):
+                return _refusal(400, BAD_PARAMETER, "Illegal characters found in parameter 'symbols'.")
+        if not all(native in self._symbols for native in natives):
+            return _refusal(400, INVALID_SYMBOL, "Invalid symbol.")
+        symbols = [_symbol_info(self._truth.instruments[self._symbols[native]]) for native in natives]
+        return 200, orjson.dumps({"timezone": "UTC", "serverTime": now_ns // NS_PER_MS, "symbols": symbols})
+
+    def _depth(self, query: Mapping[str, str]) -> tuple[int, bytes]:
+        if not query.get("symbol"):
+            return _refusal(400, MISSING_PARAMETER, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
+        limit = query.get("limit", str(DEFAULT_LIMIT))
+        if not re.fullmatch(r"0*[1-9][0-9]{0,8}", limit, re.ASCII):
+            return _refusal(400, BAD_PARAMETER, "Illegal characters found in parameter 'limit'.")
+        if query["symbol"] not in self._symbols:
+            return _refusal(400, INVALID_SYMBOL, "Invalid symbol.")
+        depth = min(int(limit), binance.SNAPSHOT_LIMITS[-1])
+        return 200, orjson.dumps(picture(self._truth, self._symbols[query["symbol"]], depth))
+
+
+def wire_text(value: int, decimals: int) -> str:
+    """Decimal text as Binance writes it: eight decimals, more where the grid is finer."""
+    return to_text(value * 10 ** max(WIRE_DECIMALS - decimals, 0), max(WIRE_DECIMALS, decimals))
+
+
+def wire_rows(instrument: Instrument, levels: Sequence[Level]) -> list[list[str]]:
+    """[price, quantity] texts of (ticks, lots)."""
+    prices, sizes = instrument.price_decimals, instrument.size_decimals
+    return [[wire_text(ticks, prices), wire_text(lots, sizes)] for ticks, lots in levels]
+
+
+def picture(truth: Truth, symbol: str, depth: int) -> dict[str, Any]:
+    """The best `depth` levels a side: a REST snapshot, and the data of a partial depth frame."""
+    instrument, (bids, asks) = truth.instruments[symbol], truth.book(symbol, depth)
+    return {"lastUpdateId": truth.sequence(symbol), "bids": wire_rows(instrument, bids), "asks": wire_rows(instrument, asks)}
+
+
+def _symbol_info(instrument: Instrument) -> dict[str, Any]:
+    base, _, quote = instrument.symbol.partition("-")
+    return {
+        "symbol": instrument.native,
+        "status": "TRADING" if instrument.trading else "BREAK",
+        "baseAsset": base,
+        "quoteAsset": quote,
+        "filters": [
+            {"filterType": "PRICE_FILTER", "tickSize": wire_text(instrument.tick_size_ticks, instrument.price_decimals)},
+            {
+                "filterType": "LOT_SIZE",
+                "minQty": wire_text(instrument.min_size_lots, instrument.size_decimals),
+                "stepSize": wire_text(instrument.lot_size_lots, instrument.size_decimals),
+            },
+        ],
+    }
+
+
+def _refusal(status: int, code: int, message: str) -> tuple[int, bytes]:
+    return status, orjson.dumps({"code": code, "msg": message})
