@@ -65,8 +65,9 @@ def _run(arguments: list[str]) -> int:
     from alphapulse_cli.cli import root, talk
 
     talk.reset()
-    command = root.command()
-    if COMPLETION in os.environ:
+    completing = COMPLETION in os.environ
+    command = root.command(completion=completing or not arguments or arguments[0].startswith("-"))
+    if completing:
         command.main(arguments, prog_name=process.PROGRAM, complete_var=COMPLETION)
     try:
         with command.make_context(process.PROGRAM, arguments) as context:

@@ -9,8 +9,6 @@
 Options that may be given in the configuration default to None: not given. Lists may be repeated or written with commas.
 """
 
-import difflib
-import re
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,6 +41,8 @@ class Group(TyperGroup):
             return super().resolve_command(ctx, args)
         if ctx.resilient_parsing:
             return None, None, args[1:]
+        import difflib
+
         near = difflib.get_close_matches(name.lower(), self.command_names(), n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"{ctx.command_path} --help lists the commands"
         raise UsageError(f"no such command: {name[:40]!r}", hint)
@@ -72,6 +72,8 @@ def _load() -> "Settings":
 
 def parse_duration(text: str) -> float:
     """Seconds of "10", "10s", "500ms", "2m", "1h", "1h30m". UsageError for anything else, zero or longer than a year."""
+    import re
+
     parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|)", text, re.ASCII) if len(text) <= 20 else []
     seconds = sum(float(number) * SECONDS[unit] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != text or not 0 < seconds <= LONGEST_S:

@@ -3,15 +3,14 @@
 Whatever an exchange, a file or a user wrote is shown through `safe`: one line, no control characters, no direction overrides.
 """
 
-import logging
 import os
 import sys
-import traceback
 from typing import IO, Any
 
-LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
+DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40  # as in `logging`, which is not imported for `--help`
+LEVELS = {"error": ERROR, "warning": WARNING, "info": INFO, "debug": DEBUG}
 
-_chosen: int | None = None  # by -v or -q, for this process
+_chosen = 0  # INFO by -v or ERROR by -q, for this process; 0: neither
 _colour = "auto"  # the configured `color`
 
 
@@ -65,13 +64,13 @@ def error(message: object, hint: object = "") -> None:
 
 def warning(message: object) -> None:
     """`warning: …`, unless -q."""
-    if _chosen != logging.ERROR:
+    if _chosen != ERROR:
         _say("warning", "33", message)
 
 
 def note(message: object) -> None:
     """A line for a person, unless -q."""
-    if _chosen != logging.ERROR:
+    if _chosen != ERROR:
         _write(safe(message))
 
 
@@ -89,51 +88,36 @@ def _write(line: str) -> None:
 
 def explains() -> bool:
     """Whether -v was given: then an unexpected error comes with its traceback."""
-    return _chosen is not None and _chosen < logging.WARNING
+    return _chosen == INFO
 
 
 def trace(problem: BaseException) -> None:
     """The traceback, each line safe."""
+    import traceback
+
     for block in traceback.format_exception(problem):
         for line in block.splitlines():
             _write(safe(line))
 
 
-class OneLine(logging.Formatter):
-    """A record is one line, whatever its message holds; a traceback only with -vv."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Time LEVEL logger: message."""
-        text = f"{self.formatTime(record, '%H:%M:%S')}.{int(record.msecs):03d} {record.levelname.lower()} {record.name}: {record.getMessage()}"
-        if record.exc_info and record.exc_info[1] is not None:
-            reason = record.exc_info[1]
-            text += f": {type(reason).__name__}: {reason}"
-            if _chosen == logging.DEBUG:
-                text += " | " + " | ".join(line.strip() for line in traceback.format_exception(reason))
-        return safe(text)
-
-
 def start_log(level: str = "warning") -> None:
-    """Send the log to stderr from `level` on; -v and -q have been heard before and win."""
-    root = logging.getLogger()
-    if not any(isinstance(handler.formatter, OneLine) for handler in root.handlers):
-        handler = logging.StreamHandler()
-        handler.setFormatter(OneLine())
-        root.addHandler(handler)
-    root.setLevel(_chosen if _chosen is not None else LEVELS[level])
+    """Send the log to stderr from `level` on; -q is stronger, -v makes it at least info."""
+    from alphapulse_cli.cli import log
+
+    log.start(min(_chosen, LEVELS[level]) if _chosen == INFO else _chosen or LEVELS[level])
 
 
-def louder(count: int) -> int:
-    """The callback of -v; once info, twice debug."""
-    if count:
-        _choose(logging.DEBUG if count > 1 else logging.INFO)
-    return count
+def louder(wanted: bool) -> bool:
+    """The callback of -v."""
+    if wanted:
+        _choose(INFO)
+    return wanted
 
 
 def quieter(wanted: bool) -> bool:
     """The callback of -q."""
     if wanted:
-        _choose(logging.ERROR)
+        _choose(ERROR)
     return wanted
 
 
@@ -146,4 +130,4 @@ def _choose(level: int) -> None:
 def reset() -> None:
     """Forget -v, -q and the configured colour: `main` begins afresh, as it does in tests again and again."""
     global _chosen, _colour
-    _chosen, _colour = None, "auto"
+    _chosen, _colour = 0, "auto"

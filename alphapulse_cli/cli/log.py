@@ -1,0 +1,31 @@
+"""The log on stderr: one line a record, nothing in it that a terminal obeys, whatever a library put there."""
+
+import logging
+import traceback
+
+from alphapulse_cli.cli.talk import safe
+
+
+class OneLine(logging.Formatter):
+    """A record is one line, whatever its message holds; with its traceback only where debug is logged."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time, level, logger, message; the reason at the end."""
+        moment = f"{self.formatTime(record, '%H:%M:%S')}.{int(record.msecs):03d}"
+        text = f"{moment} {record.levelname.lower()} {record.name}: {record.getMessage()}"
+        reason = record.exc_info[1] if record.exc_info else None
+        if reason is not None:
+            text += f": {type(reason).__name__}: {reason}"
+            if logging.getLogger().isEnabledFor(logging.DEBUG):
+                text += " | " + " | ".join(line.strip() for line in traceback.format_exception(reason))
+        return safe(text)
+
+
+def start(level: int) -> None:
+    """Send everything from `level` on to stderr; calling it again only changes the level."""
+    root = logging.getLogger()
+    if not any(isinstance(handler.formatter, OneLine) for handler in root.handlers):
+        handler = logging.StreamHandler()
+        handler.setFormatter(OneLine())
+        root.addHandler(handler)
+    root.setLevel(level)

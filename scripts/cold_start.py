@@ -1,0 +1,103 @@
+"""Start-up hygiene: light commands import nothing heavy. Fails on what is imported, prints (and never judges) how long it takes.
+
+Run by the Python that has alphapulse installed. `--modules-only` leaves the timings out. Each command's help is loaded in a process
+of its own, and what `sys.modules` holds at its end is compared with the list of heavy packages. The times are medians of a few runs
+beside a two-command typer app on the same machine, in the same minute: only their ratio means anything.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+HEAVY = (
+    "websockets",
+    "numpy",
+    "pandas",
+    "textual",
+    "pydantic",
+    "asyncio",
+    "ssl",
+    "rich",
+    "hypothesis",
+    "multiprocessing",
+    "http",
+    "sqlite3",
+)
+RUNS = 5
+
+PROBE = """
+import json, os, sys
+from alphapulse_cli.cli.app import main
+out, sys.stdout = sys.stdout, open(os.devnull, "w")
+code = main(json.loads(sys.argv[1]))
+print(json.dumps({"code": int(code), "modules": sorted({name.partition(".")[0] for name in sys.modules})}), file=out)
+"""
+BASELINE = """
+import typer
+app = typer.Typer(rich_markup_mode=None)
+@app.command()
+def one() -> None: "The first."
+@app.command()
+def two() -> None: "The second."
+app()
+"""
+
+
+def light_commands() -> list[list[str]]:
+    """The help of everything, and what a prompt or a script asks often."""
+    from alphapulse_cli.cli import commands, root
+
+    lines = [["--version"], ["--help"], ["config", "path"]]
+    for name in commands.available():
+        lines.append([name, "--help"])
+        lines += [[name, child, "--help"] for child in getattr(root.load(name), "commands", {})]
+    return lines
+
+
+def clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("ALPHAPULSE_", "COV_", "PYTHON"))}
+
+
+def heavy_modules(arguments: list[str]) -> tuple[int, list[str]]:
+    """The command's exit code, and which heavy packages it imported."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", PROBE, json.dumps(arguments)],
+        capture_output=True,
+        check=True,
+        text=True,
+        env=clean_environment(),
+    )
+    answer = json.loads(done.stdout)
+    return answer["code"], sorted(set(HEAVY) & set(answer["modules"]))
+
+
+def median_ms(command: list[str]) -> float:
+    times = []
+    for _ in range(RUNS):
+        begun = time.perf_counter()
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True, env=clean_environment())
+        times.append((time.perf_counter() - begun) * 1_000)
+    return statistics.median(times)
+
+
+def main() -> int:
+    failed = False
+    for arguments in light_commands():
+        code, heavy = heavy_modules(arguments)
+        if code or heavy:
+            failed = True
+            print(f"alphapulse {' '.join(arguments)}: exit code {code}, imports {', '.join(heavy) or 'nothing heavy'}")
+    if "--modules-only" not in sys.argv:
+        base = median_ms([sys.executable, "-P", "-c", BASELINE, "--help"])
+        print(f"{base:6.0f} ms  a two-command typer app --help")
+        for arguments in (["--version"], ["--help"], ["config", "--help"]):
+            spent = median_ms([sys.executable, "-P", "-m", "alphapulse_cli", *arguments])
+            print(f"{spent:6.0f} ms  alphapulse {' '.join(arguments)}  ({spent / base:.2f} x)")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
