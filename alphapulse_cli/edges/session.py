@@ -34,12 +34,12 @@ Opener = Callable[[str, OnFrame], Awaitable[Link]]
 class Backoff:
     """Full jitter: a random time up to a bound that doubles."""
 
-    random: random.Random = field(default_factory=random.SystemRandom)
+    dice: random.Random = field(default_factory=random.SystemRandom)
     bound_s: float = FIRST_BACKOFF_S
 
     def next_s(self) -> float:
         """How long to wait before the next try."""
-        pause = self.random.uniform(self.bound_s / 2, self.bound_s)
+        pause = self.dice.uniform(self.bound_s / 2, self.bound_s)
         self.bound_s = min(2 * self.bound_s, LONGEST_BACKOFF_S)
         return pause
 
