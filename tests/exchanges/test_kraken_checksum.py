@@ -129,6 +129,7 @@ def test_every_checksum_of_a_real_recording_is_right():
                 continue
             side = sides[key.startswith("a")]
             for price, size, *_ in rows:
+                precisions[grid.native] = len(price.partition(".")[2]), len(size.partition(".")[2])
                 ticks, lots = to_ticks(price, grid.price_decimals), to_ticks(size, grid.size_decimals)
                 side.pop(ticks, None)
                 if lots:
