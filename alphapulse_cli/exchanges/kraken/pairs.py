@@ -18,7 +18,7 @@ RENAMED = {"XBT": "BTC", "XDG": "DOGE"}  # REST's name of an asset -> WebSocket 
 TRADING_STATES = frozenset({"online", "limit_only", "post_only", "reduce_only"})
 
 
-def parse_instruments(body: bytes) -> list[Instrument]:
+def parse_instruments(body: bytes, mode: str = "") -> list[Instrument]:  # noqa: ARG001  # one mode only
     """The instruments of a REST `AssetPairs` answer. DecodeError if it is not one.
 
     Left out: pairs without a WebSocket name, and those whose symbol or precision our records cannot hold.

@@ -12,7 +12,7 @@ from alphapulse_cli.exchanges.protocol import Truth
 class RestEncoder:
     """Kraken's REST side; `exchanges.protocol.RestEncoder`."""
 
-    def __init__(self, truth: Truth) -> None:
+    def __init__(self, truth: Truth, mode: str = "") -> None:  # noqa: ARG002  # one mode only
         self._pairs = {
             name.replace("/", ""): (name, each) for each in truth.instruments.values() for name in [rest_name(each.native)]
         }
