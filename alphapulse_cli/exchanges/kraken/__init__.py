@@ -1,10 +1,10 @@
 """Kraken, Spot WebSocket v2: facts, decoder, encoder and the book checksum. Docs: `facts.FACTS`, rules K1… in `decoder`."""
 
-from alphapulse_cli.exchanges.kraken.checksum import book_checksum, checksum
+from alphapulse_cli.exchanges.kraken.checksum import checksum as book_checksum
 from alphapulse_cli.exchanges.kraken.decoder import Decoder
 from alphapulse_cli.exchanges.kraken.encoder import Encoder
 from alphapulse_cli.exchanges.kraken.facts import FACTS
 from alphapulse_cli.exchanges.kraken.pairs import parse_instruments
 from alphapulse_cli.exchanges.kraken.rest import RestEncoder
 
-__all__ = ["FACTS", "Decoder", "Encoder", "RestEncoder", "book_checksum", "checksum", "parse_instruments"]
+__all__ = ["FACTS", "Decoder", "Encoder", "RestEncoder", "book_checksum", "parse_instruments"]
