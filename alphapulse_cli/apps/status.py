@@ -1,0 +1,173 @@
+"""How sets and their books are doing, read from the segments alone: what `collect` and `demo` show, from any process.
+
+    counters ─► rates between two samples        image tops ─► best prices, state        header ─► alive or not
+
+Nothing here slows a collector: it is one more reader. A set that is gone, was replaced or is not there yet is a row that says so.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from alphapulse_cli.errors import SegmentError, StorageError
+from alphapulse_cli.market.ticks import to_text
+from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.counters import CountersReader
+from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
+from alphapulse_cli.shm.image import ImageReader
+from alphapulse_cli.shm.layout import ImageCopy, Kind
+from alphapulse_cli.shm.segment import Liveness, Segment
+from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState
+
+RATES = ("frames", "bytes", "deltas", "trades", "groups")
+
+
+@dataclass(slots=True)
+class BookStatus:
+    """One book now. Prices and sizes are exact decimal text, "" where a side is empty; rates are per second since the last sample."""
+
+    exchange: str
+    symbol: str
+    state: BookState
+    reason: BookReason
+    bid: str = ""
+    bid_size: str = ""
+    ask: str = ""
+    ask_size: str = ""
+    spread_bps: float | None = None
+    bid_count: int = 0
+    ask_count: int = 0
+    version: int = 0
+    checksum: ChecksumState = ChecksumState.NONE
+    age_ms: float | None = None  # since the last frame that changed or confirmed it
+    deltas_per_s: float = 0.0
+    trades_per_s: float = 0.0
+    feed_delay_us: int | None = None
+    gaps: int = 0
+    resyncs: int = 0
+
+
+@dataclass(slots=True)
+class SetStatus:
+    """One set now."""
+
+    name: str
+    exchange: str
+    liveness: Liveness | None  # None: there is no such set (yet)
+    pid: int = 0
+    epoch: int = 0
+    frames_per_s: float = 0.0
+    bytes_per_s: float = 0.0
+    deltas_per_s: float = 0.0
+    trades_per_s: float = 0.0
+    totals: dict[str, int] = field(default_factory=dict)
+    publish_latency: dict[str, int | None] = field(default_factory=dict)  # ns, since the collector began
+    books: list[BookStatus] = field(default_factory=list)
+
+
+class StatusSource:
+    """Samples the sets of these names, or all there are."""
+
+    def __init__(self, directory: Directory, names: Sequence[str] | None = None) -> None:
+        self._directory = directory
+        self._names = names
+        self._segments: dict[str, Segment] = {}
+        self._before: dict[str, tuple[int, dict[str, dict[str, int]]]] = {}
+
+    def sample(self) -> list[SetStatus]:
+        """All sets, in the order of the names."""
+        return [self._set(name) for name in (self._names if self._names is not None else self._found())]
+
+    def _found(self) -> list[str]:
+        parsed = (parse_segment_name(name) for name in self._directory.names())
+        return sorted({one[1] for one in parsed if one is not None})
+
+    def _attach(self, name: str) -> Segment | None:
+        """The segment of that name that is there now."""
+        held = self._segments.get(name)
+        if held is not None and held.liveness(clock.monotonic_ns()) is Liveness.LIVE:
+            return held
+        with suppress(SegmentError, StorageError):
+            self._segments[name] = Segment.attach(self._directory, name)
+            return self._segments[name]
+        self._segments.pop(name, None)
+        return None
+
+    def _set(self, name: str) -> SetStatus:
+        counters = self._attach(segment_name(Kind.COUNTERS, name))
+        if counters is None:
+            return SetStatus(name, name, None)
+        now, reader = clock.monotonic_ns(), CountersReader(counters)
+        blocks, totals = reader.blocks(), reader.total()
+        rates = self._rates(name, now, blocks)
+        own = rates.get("", {})
+        status = SetStatus(
+            name,
+            counters.spec.exchange,
+            counters.liveness(now),
+            counters.writer.pid,
+            counters.epoch,
+            own.get("frames", 0.0),
+            own.get("bytes", 0.0),
+            sum(rate.get("deltas", 0.0) for rate in rates.values()),
+            sum(rate.get("trades", 0.0) for rate in rates.values()),
+            totals,
+            reader.histograms()["publish_latency_ns"].summary(),
+        )
+        for symbol in sorted(blocks):
+            if symbol:
+                book = self._book(name, counters.spec.exchange, symbol, now)
+                rate = rates.get(symbol, {})
+                book.deltas_per_s, book.trades_per_s = rate.get("deltas", 0.0), rate.get("trades", 0.0)
+                book.gaps, book.resyncs = blocks[symbol]["gaps"], blocks[symbol]["resyncs"]
+                book.feed_delay_us = blocks[symbol]["feed_delay_us"] or None
+                status.books.append(book)
+        return status
+
+    def _rates(self, name: str, now: int, blocks: dict[str, dict[str, int]]) -> dict[str, dict[str, float]]:
+        """Per second since the last sample; nothing at the first one, or after a restart."""
+        before_ns, before = self._before.get(name, (0, {}))
+        self._before[name] = (now, blocks)
+        if not before or now == before_ns:
+            return {}
+        seconds = (now - before_ns) / 1e9
+        return {
+            symbol: {key: max(block[key] - before.get(symbol, block)[key], 0) / seconds for key in RATES}
+            for symbol, block in blocks.items()
+        }
+
+    def _book(self, name: str, exchange: str, symbol: str, now: int) -> BookStatus:
+        segment = self._attach(segment_name(Kind.BOOK, name, symbol))
+        if segment is None:
+            return BookStatus(exchange, symbol, BookState.COLD, BookReason.STARTING)
+        image = ImageReader(segment).top(1)
+        if image is None:
+            return BookStatus(exchange, symbol, BookState.STALE, BookReason.SILENT)
+        return book_status(exchange, symbol, image, live=segment.is_live(now))
+
+
+def book_status(exchange: str, symbol: str, image: ImageCopy, *, live: bool) -> BookStatus:
+    """What an image's top says; a book whose writer is not there is never LIVE."""
+    state, reason = BookState(image.state), BookReason(image.reason)
+    if not live and state is BookState.LIVE:
+        state, reason = BookState.STALE, BookReason.SILENT
+    status = BookStatus(exchange, symbol, state, reason)
+    status.bid_count, status.ask_count, status.version = image.bid_count, image.ask_count, image.version
+    status.checksum = ChecksumState(image.checksum_state)
+    if image.timestamp_ns:
+        status.age_ms = (clock.realtime_ns() - image.timestamp_ns) / 1e6
+    bid, ask = _level(image.bids), _level(image.asks)
+    if bid is not None:
+        status.bid, status.bid_size = to_text(bid[0], image.price_decimals), to_text(bid[1], image.size_decimals)
+    if ask is not None:
+        status.ask, status.ask_size = to_text(ask[0], image.price_decimals), to_text(ask[1], image.size_decimals)
+    if bid is not None and ask is not None and bid[0] + ask[0]:
+        status.spread_bps = 20_000 * (ask[0] - bid[0]) / (ask[0] + bid[0])
+    return status
+
+
+def _level(side: bytes) -> tuple[int, int] | None:
+    """The best level, which lies last."""
+    if not side:
+        return None
+    return int.from_bytes(side[-16:-8], "little", signed=True), int.from_bytes(side[-8:], "little")

@@ -1,0 +1,92 @@
+"""Long-running commands in an event loop: a board or lines beside the work, a clean end for every signal.
+
+SIGINT leaves as KeyboardInterrupt (130), SIGTERM ends the work and is a success (0): both only after the work has cleaned up.
+"""
+
+import asyncio
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from alphapulse_cli.apps.status import SetStatus
+from alphapulse_cli.cli import board, render, talk
+from alphapulse_cli.errors import ExitCode
+
+REFRESH_S, LINES_EVERY_S = 0.25, 5.0
+KEPT_NOTICES = 50
+
+
+class Notices:
+    """What is told beside the data: kept for the board, or said on stderr at once where there is no board."""
+
+    def __init__(self, *, on_board: bool) -> None:
+        self.lines: deque[str] = deque(maxlen=KEPT_NOTICES)
+        self._on_board = on_board
+
+    def say(self, name: str, level: str, message: str) -> None:
+        """One line of `name`'s; "info" only with -v."""
+        if level == "info" and not talk.explains():
+            return
+        line = f"{name}: {message}" if name else message
+        if self._on_board:
+            self.lines.append(f"{datetime.now():%H:%M:%S} {line}")
+        elif level == "warning":
+            talk.warning(line)
+        else:
+            talk.note(line)
+
+
+def run(work: Coroutine[Any, Any, ExitCode | None]) -> ExitCode:
+    """Run to the end. SIGTERM cancels the work and gives DONE; KeyboardInterrupt leaves after the work has cleaned up."""
+
+    async def until_told() -> ExitCode:
+        task = asyncio.ensure_future(work)
+        told = False
+
+        def stop() -> None:
+            nonlocal told
+            told = True
+            task.cancel()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+        try:
+            return await task or ExitCode.DONE
+        except asyncio.CancelledError:
+            if told:
+                return ExitCode.DONE
+            raise
+
+    return asyncio.run(until_told())
+
+
+async def show(sample: Callable[[], list[SetStatus]], notices: Notices, title: str, *, as_json: bool) -> None:
+    """The board on a terminal, lines elsewhere, until cancelled. A closed stdout ends it with BrokenPipeError."""
+    if render.wants_json(as_json):
+        while True:
+            await asyncio.sleep(LINES_EVERY_S if not as_json else 1.0)
+            board.print_lines(sample(), as_json=as_json)
+    from rich.live import Live
+
+    with Live(console=render.console(sys.stdout), auto_refresh=False, transient=False, vertical_overflow="crop") as live:
+        while True:
+            live.update(board.board(sample(), notices.lines, title), refresh=True)
+            await asyncio.sleep(REFRESH_S)
+
+
+async def beside(work: Coroutine[Any, Any, ExitCode | None], display: Coroutine[Any, Any, None]) -> ExitCode | None:
+    """Run the work with its display; the end of either ends both."""
+    working, showing = asyncio.create_task(work), asyncio.create_task(display)
+    try:
+        await asyncio.wait({working, showing}, return_when=asyncio.FIRST_COMPLETED)
+        if showing.done():
+            showing.result()
+        return await working if working.done() else None
+    finally:
+        for task in (working, showing):
+            task.cancel()
+            with suppress(asyncio.CancelledError, BrokenPipeError):
+                await task
