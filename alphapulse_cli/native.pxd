@@ -1,5 +1,7 @@
 # What `native.py` says, for the compiler. Buffers become pointers: nothing checks an index, so callers check lengths first.
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memmove
 
@@ -29,6 +31,25 @@ cdef inline uint64_t *words(object buffer) except NULL:
 
 cdef inline int64_t *signed(object buffer) except NULL:
     return <int64_t *>_address(buffer)
+
+
+cdef inline uint64_t *new_words(Py_ssize_t count) except NULL:
+    cdef uint64_t *memory = <uint64_t *>PyMem_Calloc(<size_t>count, 8)
+    if memory == NULL:
+        raise MemoryError
+    return memory
+
+
+cdef inline void free_words(uint64_t *memory) noexcept:
+    PyMem_Free(memory)
+
+
+cdef inline int64_t *as_signed(uint64_t *memory) noexcept nogil:
+    return <int64_t *>memory
+
+
+cdef inline bytes to_bytes(const uint64_t *memory, Py_ssize_t count):
+    return PyBytes_FromStringAndSize(<const char *>memory, count * 8)
 
 
 cdef inline uint8_t *octets(object buffer) except NULL:

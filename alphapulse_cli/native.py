@@ -22,6 +22,25 @@ def signed(buffer: Any) -> Any:
     return memoryview(buffer).cast("B").cast("q")
 
 
+def new_words(count: int) -> Any:
+    """`count` unsigned 64-bit words of zeros that belong to the caller, who must `free_words` them. MemoryError."""
+    return memoryview(bytearray(8 * count)).cast("Q")
+
+
+def free_words(memory: Any) -> None:
+    """Give back what `new_words` gave; nothing may look at it afterwards."""
+
+
+def as_signed(memory: Any) -> Any:
+    """The same unsigned words, seen as signed ones."""
+    return memory.cast("B").cast("q")
+
+
+def to_bytes(memory: Any, count: int) -> bytes:
+    """A copy of the first `count` unsigned words."""
+    return bytes(memory[:count])
+
+
 def octets(buffer: Any) -> Any:
     """The buffer as single bytes."""
     return memoryview(buffer).cast("B")

@@ -1,3 +1,4 @@
+# Compiled users read `_words` and `_signed` (the same memory: level i at 2i and 2i + 1) up to `count`; adding may move them.
 from libc.stdint cimport int64_t, uint64_t
 
 from alphapulse_cli cimport native
@@ -10,12 +11,11 @@ cdef class Levels:
     cdef readonly Py_ssize_t count
     cdef readonly Py_ssize_t kept_out
     cdef Py_ssize_t _capacity
-    cdef int _needed_price
-    cdef int _needed_size
-    cdef str _off_grid
-    cdef object _store
     cdef int64_t *_signed
     cdef uint64_t *_words
+    cdef str _off_grid
+    cdef int _needed_price
+    cdef int _needed_size
 
     cdef object _make_room(self, Py_ssize_t extra)
     cpdef add(self, object ticks, object lots, bint is_ask)

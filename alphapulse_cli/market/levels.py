@@ -24,7 +24,6 @@ SOURCE_HASH = native.source_hash()
 
 IS_ASK = 1 << 63
 LOTS_MASK = (1 << 62) - 1
-LEVEL_BYTES = 16
 FIRST_CAPACITY = 16
 
 
@@ -34,19 +33,20 @@ class Levels:
     __hash__ = None  # type: ignore[assignment]  # it grows
 
     def __init__(self, price_decimals: int, size_decimals: int) -> None:
-        if not 0 <= price_decimals <= numbers.MAX_DECIMALS or not 0 <= size_decimals <= numbers.MAX_DECIMALS:
-            raise ValueError(f"decimals must be 0..{numbers.MAX_DECIMALS}, not {price_decimals} and {size_decimals}")
         self.price_decimals = price_decimals
         self.size_decimals = size_decimals
+        if not 0 <= self.price_decimals <= 18 or not 0 <= self.size_decimals <= 18:  # what a record can say
+            raise ValueError(f"decimals must be 0..18, not {price_decimals} and {size_decimals}")
         self.count = 0
         self.kept_out = 0
-        self._off_grid = ""  # why the call under way cannot succeed, and what would let it
-        self._needed_price = price_decimals
-        self._needed_size = size_decimals
+        self._off_grid = ""  # why the call under way cannot succeed; `_needed_price` and `_needed_size` say what would let it
         self._capacity = FIRST_CAPACITY
-        self._store = bytearray(LEVEL_BYTES * FIRST_CAPACITY)
-        self._signed = native.signed(self._store)
-        self._words = native.words(self._store)
+        self._words = native.new_words(2 * FIRST_CAPACITY)
+        self._signed = native.as_signed(self._words)
+
+    def __dealloc__(self) -> None:
+        # Compiled only: interpreted, memory frees itself and nobody calls this.
+        native.free_words(self._words)
 
     @classmethod
     def from_levels(cls, price_decimals: int, size_decimals: int, levels: Iterable[tuple[int, int, bool]]) -> Self:
@@ -103,7 +103,7 @@ class Levels:
 
     def to_bytes(self) -> bytes:
         """The levels as they lie in memory, 16 bytes each: i64 ticks, u64 `lots | is_ask << 63`."""
-        return bytes(memoryview(self._store)[: LEVEL_BYTES * self.count])
+        return native.to_bytes(self._words, 2 * self.count)
 
     def __len__(self) -> int:
         return self.count
@@ -127,11 +127,10 @@ class Levels:
         if self.count + extra <= self._capacity:
             return
         capacity = max(2 * self._capacity, self.count + extra)
-        store = bytearray(LEVEL_BYTES * capacity)
-        words = native.words(store)
+        words = native.new_words(2 * capacity)
         native.move_words(words, 0, self._words, 0, 2 * self.count)
-        self._store, self._capacity = store, capacity
-        self._signed, self._words = native.signed(store), words
+        native.free_words(self._words)
+        self._words, self._signed, self._capacity = words, native.as_signed(words), capacity
 
     def _add_rows(
         self, rows: Any, side_key: Any, price_key: Any, size_key: Any, bid_word: str, ask_word: str, is_ask: bool
@@ -172,7 +171,8 @@ class Levels:
         try:
             ticks, lots = numbers.price_and_size(price, size, self.price_decimals, self.size_decimals)
         except numbers.OffGridRow as off:
-            self._off_grid = self._off_grid or str(off)
+            if not self._off_grid:
+                self._off_grid, self._needed_price, self._needed_size = str(off), self.price_decimals, self.size_decimals
             self._needed_price = max(self._needed_price, off.price_decimals)
             self._needed_size = max(self._needed_size, off.size_decimals)
         else:

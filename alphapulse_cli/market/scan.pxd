@@ -109,6 +109,8 @@ cdef inline Py_ssize_t rows(
     cdef Py_ssize_t index, side_at = -1, price_at = -1, size_at = -1, last_at = -1, end = _list_size(whole)
     cdef int64_t ticks, lots
     cdef uint64_t flag = <uint64_t>is_ask << 63
+    if not _is_text(bid) or not _is_text(ask):
+        raise TypeError("the words of the sides must be text")
     if not dicts:
         side_at, price_at, size_at = side_key if sided else 0, price_key, size_key
         last_at = max(side_at, price_at, size_at)

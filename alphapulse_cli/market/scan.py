@@ -86,9 +86,12 @@ def rows(
         if ticks < 0 or not 0 <= lots <= MAX_LOTS:
             return index - start
         if side_key is not None:
-            if side.__class__ is not str or side not in (bid_word, ask_word):
+            if side == ask_word:
+                flag = IS_ASK
+            elif side == bid_word:
+                flag = 0
+            else:
                 return index - start
-            flag = IS_ASK if side == ask_word else 0
         words[at] = ticks
         words[at + 1] = lots | flag
         at += 2
