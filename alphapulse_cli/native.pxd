@@ -56,6 +56,17 @@ cdef inline uint8_t *octets(object buffer) except NULL:
     return <uint8_t *>_address(buffer)
 
 
+cdef inline uint8_t *octets_of(object buffer, Py_ssize_t least) except NULL:
+    cdef Py_buffer view
+    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
+    cdef uint8_t *address = <uint8_t *>view.buf
+    cdef Py_ssize_t size = view.len
+    PyBuffer_Release(&view)
+    if address == NULL or size < least:
+        raise ValueError("the buffer is too small")
+    return address
+
+
 cdef inline void move_words(void *target, Py_ssize_t to, const void *source, Py_ssize_t start, Py_ssize_t count) noexcept nogil:
     memmove(<uint64_t *>target + to, <const uint64_t *>source + start, <size_t>count * 8)
 

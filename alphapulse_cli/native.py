@@ -46,6 +46,14 @@ def octets(buffer: Any) -> Any:
     return memoryview(buffer).cast("B")
 
 
+def octets_of(buffer: Any, least: int) -> Any:
+    """The buffer as single bytes; ValueError where it has fewer than `least` of them."""
+    view = memoryview(buffer).cast("B")
+    if len(view) < least:
+        raise ValueError("the buffer is too small")
+    return view
+
+
 def move_words(target: Any, to: int, source: Any, start: int, count: int) -> None:
     """Copy `count` 64-bit items of `source` from `start` on to `target` at `to`; the two may overlap."""
     target[to : to + count] = source[start : start + count]

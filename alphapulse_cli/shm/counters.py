@@ -1,0 +1,181 @@
+"""What a collector counts, said once: the screen's columns, the metrics and the reference page come from `Counter`.
+
+A counters file is a segment of kind COUNTERS: `capacity` blocks, then the histograms. Block 0 is the exchange's, each other one a symbol's:
+
+      0  name, 16 octets, NUL-padded: "" for the exchange, "BTC-USD"; written before `used`
+     16  used, u64: 1 once the block is somebody's
+     64  the counters, u64 each, in the order of `Counter`; signed ones in two's complement
+
+One process adds, anyone reads; each word is whole, but two words may be a moment apart. The symbols' blocks and the exchange's
+are separate: what happened to a symbol is not added to the exchange by itself, `CountersReader.total` sums.
+"""
+
+from enum import IntEnum, unique
+from typing import Any, Self
+
+from alphapulse_cli import native
+from alphapulse_cli.errors import StorageError
+from alphapulse_cli.shm import layout, memory
+from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Distribution, Histogram
+from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.segment import Segment, SegmentSpec
+
+BLOCK_BYTES, BLOCK_HEAD_WORDS = 512, 8
+USED_WORD = 2
+
+
+@unique
+class Counter(IntEnum):
+    """Counters by their place in a block; new ones go at the end. `unit` "ns" and "us" are last values, all others only grow."""
+
+    unit: str
+    meaning: str
+
+    def __new__(cls, unit: str, meaning: str) -> Self:
+        """Numbered in the order of the table."""
+        made = int.__new__(cls, len(cls.__members__))
+        made._value_ = len(cls.__members__)
+        made.unit = unit
+        made.meaning = meaning
+        return made
+
+    FRAMES = "frames", "received from the exchange"
+    BYTES = "bytes", "of those frames"
+    BOOK_UPDATES = "updates", "snapshots and updates of books, as the exchange sent them"
+    GROUPS = "groups", "published for books: one version each"
+    DELTAS = "records", "published into the delta ring"
+    CHANGES = "changes", "of levels, in those records"
+    TRADES = "trades", "published into the trade ring"
+    GAPS = "gaps", "in the exchange's sequence: messages missed upstream"
+    RESYNCS = "resyncs", "of a book with the exchange, begun"
+    CHECKSUMS_OK = "checks", "of the exchange's that agreed with our book"
+    CHECKSUMS_BAD = "checks", "of the exchange's that did not"
+    DECODE_ERRORS = "frames", "that could not be understood and were dropped"
+    UNRECOGNISED = "frames", "of a type that we do not know"
+    LEVELS_KEPT_OUT = "levels", "outside i64 ticks or 62-bit lots: not in the book"
+    TRADES_REFUSED = "trades", "that do not fit a record, such as an over-long id"
+    TRADES_MISSED = "trades", "missed upstream, by the exchange's own count"
+    OFF_GRID = "numbers", "finer than the instrument's decimals"
+    CROSSED = "updates", "after which the best bid was at or above the best ask"
+    RECONNECTS = "connections", "made after the first"
+    IMAGES_GROWN = "images", "moved to a larger file"
+    RESETS = "groups", "published as RESET: first snapshots, new decimals, groups too big for the ring"
+    CHECKPOINTS = "checkpoints", "of images made for readers"
+    LAST_FRAME_NS = "ns", "CLOCK_REALTIME of the last frame"
+    FEED_DELAY_US = "us", "of the last message that carried the exchange's time; signed"
+
+    @property
+    def label(self) -> str:
+        """As it is called in JSON and metrics: book_updates."""
+        return self.name.lower()
+
+
+SIGNED = frozenset({Counter.FEED_DELAY_US})
+LAST_VALUES = frozenset({Counter.LAST_FRAME_NS, Counter.FEED_DELAY_US})  # not sums
+HISTOGRAMS = (
+    ("publish_latency_ns", "from receiving a frame to having published its records"),
+    ("feed_delay_ns", "our receive time minus the exchange's own"),
+)
+
+
+def counters_spec(set_name: str, exchange: str, epoch: int, symbol_count: int) -> SegmentSpec:
+    """The segment of a set's counters, with a block for the exchange and each symbol."""
+    return SegmentSpec(Kind.COUNTERS, set_name, exchange, epoch, BLOCK_BYTES, layout.round_capacity(symbol_count + 1))
+
+
+class CountersWriter:
+    """The one writer of a counters file. `publish_latency` and `feed_delay` are its histograms, in ns."""
+
+    def __init__(self, segment: Segment) -> None:
+        assert segment.writable
+        self.segment = segment
+        self.publish_latency, self.feed_delay = _histograms(segment)
+        self._blocks: dict[str, CounterBlock] = {}
+        self.block("")
+
+    def block(self, symbol: str = "") -> "CounterBlock":
+        """The counters of a symbol, "" for the exchange's own; the same object each time. StorageError beyond the capacity."""
+        found = self._blocks.get(symbol)
+        if found is not None:
+            return found
+        spec = self.segment.spec
+        if len(self._blocks) == spec.capacity:
+            raise StorageError(f"{spec.name} has room for {spec.capacity} counter blocks only")
+        start = layout.HEADER_BYTES + len(self._blocks) * spec.record_bytes
+        octets = symbol.encode("ascii")
+        assert len(octets) <= layout.NAME_BYTES
+        self.segment.memory[start : start + len(octets)] = octets
+        made = self._blocks[symbol] = CounterBlock(self.segment, start)
+        return made
+
+
+class CounterBlock:
+    """The counters of one symbol or exchange, for their one writer."""
+
+    __slots__ = ("_words",)
+
+    def __init__(self, segment: Segment, start: int) -> None:
+        words = native.words(segment.memory)
+        memory.store_release(words, start // 8 + USED_WORD, 1)
+        self._words = words[start // 8 + BLOCK_HEAD_WORDS : (start + BLOCK_BYTES) // 8]
+
+    def add(self, counter: int, count: int = 1) -> None:
+        """That many more."""
+        self._words[counter] += count
+
+    def set(self, counter: int, value: int) -> None:
+        """The last value of a counter that is no sum; may be negative."""
+        self._words[counter] = value & native.MASK64
+
+    def get(self, counter: int) -> int:
+        """What it is now."""
+        return _value(counter, self._words[counter])
+
+
+class CountersReader:
+    """Anyone's view of a counters file."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self._words = native.words(segment.memory)
+        self._publish_latency, self._feed_delay = _histograms(segment)
+
+    def blocks(self) -> dict[str, dict[str, int]]:
+        """Symbol ("" for the exchange) -> counter's label -> value."""
+        spec = self.segment.spec
+        found: dict[str, dict[str, int]] = {}
+        held = min(len(Counter), spec.record_bytes // 8 - BLOCK_HEAD_WORDS)  # a writer of another minor layout may know fewer
+        for i in range(spec.capacity):
+            start = layout.HEADER_BYTES + i * spec.record_bytes
+            if memory.load_acquire(self._words, start // 8 + USED_WORD) != 1:
+                break
+            name = bytes(self.segment.memory[start : start + layout.NAME_BYTES]).rstrip(b"\0").decode("ascii", "backslashreplace")
+            first = start // 8 + BLOCK_HEAD_WORDS
+            found[name] = {c.label: _value(c, memory.load_relaxed(self._words, first + c)) for c in Counter if c < held}
+        return found
+
+    def total(self) -> dict[str, int]:
+        """Counter's label -> its sum over the exchange and all symbols; of last values the exchange's own."""
+        blocks = self.blocks()
+        own = blocks.get("", {})
+        return {
+            c.label: own.get(c.label, 0) if c in LAST_VALUES else sum(block.get(c.label, 0) for block in blocks.values())
+            for c in Counter
+        }
+
+    def histograms(self) -> dict[str, Distribution]:
+        """Name, as in HISTOGRAMS -> what it holds now."""
+        read = (self._publish_latency.read(), self._feed_delay.read())
+        return {name: held for (name, _), held in zip(HISTOGRAMS, read, strict=True)}
+
+
+def _histograms(segment: Segment) -> tuple[Histogram, Histogram]:
+    spec = segment.spec
+    start = layout.HEADER_BYTES + spec.capacity * spec.record_bytes
+    view: Any = memoryview(segment.memory)
+    middle = start + HISTOGRAM_BYTES
+    return Histogram(view[start:middle]), Histogram(view[middle : middle + HISTOGRAM_BYTES])
+
+
+def _value(counter: int, word: int) -> int:
+    return word - (1 << 64) if counter in SIGNED and word >> 63 else word

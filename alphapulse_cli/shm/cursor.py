@@ -1,0 +1,162 @@
+"""Where each reader is: one small file a reader, `readers/<pid>-<n>`, so that others can show its lag.
+
+Only the reader itself writes it, two words at a time, and removes it at its end. One that died leaves it behind; boot id, pid and start
+time say that it is dead, and `sweep` removes it. Nothing here is needed to read a ring: a reader without a cursor is merely unseen.
+"""
+
+import mmap
+import os
+import re
+import weakref
+from contextlib import suppress
+from itertools import count as counting
+from typing import Any, NamedTuple
+
+from alphapulse_cli import native
+from alphapulse_cli.errors import NoSegment, SegmentError
+from alphapulse_cli.shm import clock, memory
+from alphapulse_cli.shm.directory import READERS, Directory, parse_segment_name, storage_error
+from alphapulse_cli.shm.identity import Identity, my_identity, process_is_alive
+from alphapulse_cli.shm.segment import allocate
+
+CURSOR_BYTES = 512
+CURSOR_MAGIC = int.from_bytes(b"alphacur", "little")
+NAME_PATTERN = re.compile(r"[0-9]{1,10}-[0-9]{1,10}")
+# offset, bytes: text and identity first, then the two words that move, on cache lines of their own
+CURSOR_FIELDS = {
+    "magic": (0, 8),
+    "pid": (8, 8),
+    "start_time": (16, 8),
+    "pid_namespace": (24, 8),
+    "boot_id": (32, 16),
+    "epoch": (48, 8),
+    "opened_ns": (56, 8),
+    "segment": (64, 64),
+    "label": (128, 32),
+    "position": (256, 8),
+    "missed": (264, 8),
+}
+_WORD = {name: offset // 8 for name, (offset, size) in CURSOR_FIELDS.items() if size == 8}
+_POSITION, _MISSED = _WORD["position"], _WORD["missed"]
+_OPENED = counting()
+
+
+class CursorInfo(NamedTuple):
+    """A reader, as its cursor file tells it."""
+
+    name: str
+    who: Identity
+    segment: str
+    epoch: int
+    label: str  # the command: "tail deltas"
+    opened_ns: int  # CLOCK_REALTIME
+    position: int
+    missed: int
+    alive: bool
+
+
+class Cursor:
+    """This reader's own cursor file. Close it, or use it in a `with`; it also goes when the process ends in good order."""
+
+    def __init__(self, directory: Directory, segment_name: str, epoch: int, label: str) -> None:
+        """Make the file. StorageError: go on without one."""
+        who = my_identity()
+        readers = directory.subdirectory(READERS, create=True)
+        name = f"{who.pid}-{next(_OPENED)}"
+        self._memory = _made(readers, name)
+        self._words = native.words(self._memory)
+        numbers = zip(("pid", "start_time", "pid_namespace"), who[1:], strict=True)
+        for field, value in (*numbers, ("epoch", epoch), ("opened_ns", clock.realtime_ns())):
+            self._words[_WORD[field]] = value
+        texts = {"boot_id": who.boot_id, "segment": segment_name.encode("ascii"), "label": label.encode("ascii", "replace")}
+        for field, octets in texts.items():
+            start, size = CURSOR_FIELDS[field]
+            self._memory[start : start + min(size, len(octets))] = octets[:size]
+        memory.store_release(self._words, 0, CURSOR_MAGIC)
+        self.close = weakref.finalize(self, _remove, readers, name)
+
+    def update(self, position: int, missed: int) -> None:
+        """Where the reader is now, and how many records it missed since it attached."""
+        self._words[_POSITION] = position
+        self._words[_MISSED] = missed
+
+    def __enter__(self) -> "Cursor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def list_cursors(directory: Directory) -> list[CursorInfo]:
+    """All readers that left a cursor, the dead ones too (`alive` tells)."""
+    with suppress(NoSegment), directory.subdirectory(READERS, create=False) as readers:
+        return [info for name in readers.names() if (info := _read(readers, name)) is not None]
+    return []
+
+
+def sweep_cursors(directory: Directory) -> list[str]:
+    """Remove the cursors of the dead; their names."""
+    with suppress(NoSegment), directory.subdirectory(READERS, create=False) as readers:
+        dead = [info.name for name in readers.names() if (info := _read(readers, name)) is not None and not info.alive]
+        for name in dead:
+            readers.unlink(name)
+        return dead
+    return []
+
+
+def _made(readers: Directory, name: str) -> mmap.mmap:
+    try:
+        readers.unlink(name)  # a dead process of the same pid
+        fd = readers.open_file(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            allocate(fd, CURSOR_BYTES)
+            return mmap.mmap(fd, CURSOR_BYTES)
+        except BaseException:
+            readers.unlink(name)
+            raise
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise storage_error(error, f"create {readers.path / name}") from None
+
+
+def _remove(readers: Directory, name: str) -> None:
+    with suppress(OSError), readers:
+        if name.startswith(f"{os.getpid()}-"):  # not in a forked child, which inherits what is to be done at exit
+            readers.unlink(name)
+
+
+def _read(readers: Directory, name: str) -> CursorInfo | None:
+    """What a cursor file says; None for a file that is none, or not finished."""
+    if not NAME_PATTERN.fullmatch(name):
+        return None
+    try:
+        fd = readers.open_file(name)
+    except (OSError, SegmentError):
+        return None
+    try:
+        octets = os.pread(fd, CURSOR_BYTES, 0)
+    finally:
+        os.close(fd)
+    words: Any = native.words(octets) if len(octets) == CURSOR_BYTES else [0]
+    segment = _text(octets, "segment")
+    if words[0] != CURSOR_MAGIC or parse_segment_name(segment) is None:
+        return None
+    start, size = CURSOR_FIELDS["boot_id"]
+    who = Identity(octets[start : start + size], *(words[_WORD[field]] for field in ("pid", "start_time", "pid_namespace")))
+    return CursorInfo(
+        name,
+        who,
+        segment,
+        words[_WORD["epoch"]],
+        _text(octets, "label"),
+        words[_WORD["opened_ns"]],
+        words[_POSITION],
+        words[_MISSED],
+        process_is_alive(who),
+    )
+
+
+def _text(octets: bytes, field: str) -> str:
+    start, size = CURSOR_FIELDS[field]
+    return octets[start : start + size].rstrip(b"\0").decode("ascii", "backslashreplace")

@@ -1,0 +1,188 @@
+"""The directory of the segments: found, made, checked once on the open descriptor, and then never left.
+
+Every file is opened relative to that descriptor and never through a link, so that nobody can slip another directory or file under
+us between the check and the use. The directory is 0700 and ours, the files 0600 and ours; whatever is not is refused. Names
+are matched against the patterns below before they reach the system: nothing hostile becomes a path.
+"""
+
+import errno
+import os
+import re
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from alphapulse_cli.errors import AlphapulseError, NoSegment, NotASegment, StorageError, UsageError
+from alphapulse_cli.shm.layout import NAME_BYTES, SET_NAME_BYTES, Kind
+
+SET_PATTERN = re.compile(r"[a-z0-9-]+")
+SYMBOL_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]*-[A-Za-z0-9.]+")
+_NAME_PATTERN = re.compile(
+    r"(?P<set>[a-z0-9-]{1,32})_(?:(?P<plain>orderbook_deltas|trades|counters)|book_(?P<symbol>[A-Za-z0-9][A-Za-z0-9.-]{0,15}))"
+)
+_SUFFIX = {Kind.DELTAS: "orderbook_deltas", Kind.TRADES: "trades", Kind.COUNTERS: "counters"}
+_KIND = {suffix: kind for kind, suffix in _SUFFIX.items()}
+_OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # O_NONBLOCK: a FIFO in a file's place must not hang us
+READERS = "readers"
+
+_HINTS = {
+    errno.ENOSPC: "free room there (alphapulse segments --sweep), or name another directory: --shm-dir DIR",
+    errno.EDQUOT: "the quota is used up; name another directory: --shm-dir DIR",
+    errno.EFBIG: "the file size limit is too low: ulimit -f unlimited",
+    errno.EMFILE: "too many open files: ulimit -n 65536",
+    errno.ENFILE: "the whole system has too many open files",
+    errno.EACCES: "name a directory of your own: --shm-dir DIR",
+    errno.EPERM: "name a directory of your own: --shm-dir DIR",
+    errno.EROFS: "name a directory that can be written: --shm-dir DIR",
+    errno.ENOENT: "make it first, or name another: --shm-dir DIR",
+}
+
+
+def storage_error(error: OSError, what: str) -> StorageError:
+    """The OSError as one line with a hint; `what` says what was tried, "create kraken_trades (2097152 bytes) in /dev/shm/…"."""
+    return StorageError(f"cannot {what}: {error.strerror or error}", _HINTS.get(error.errno or 0, ""))
+
+
+def check_set_name(name: str) -> str:
+    """The name of a set itself, or UsageError."""
+    if not SET_PATTERN.fullmatch(name) or len(name) > SET_NAME_BYTES:
+        raise UsageError(
+            f"not a name for a set of segments: {name[:40]!r}", f"use a-z, 0-9 and -, at most {SET_NAME_BYTES} of them"
+        )
+    return name
+
+
+def segment_name(kind: Kind, set_name: str, symbol: str = "") -> str:
+    """The file name: kraken_orderbook_deltas, kraken_book_BTC-USD. UsageError for names that may not reach a path."""
+    check_set_name(set_name)
+    if kind is not Kind.BOOK:
+        return f"{set_name}_{_SUFFIX[kind]}"
+    if not SYMBOL_PATTERN.fullmatch(symbol) or len(symbol) > NAME_BYTES:
+        raise UsageError(f"not a symbol: {symbol[:40]!r}", "write BASE-QUOTE, as in BTC-USD")
+    return f"{set_name}_book_{symbol}"
+
+
+def parse_segment_name(name: str) -> tuple[Kind, str, str] | None:
+    """(kind, set name, symbol) of a segment's file name; None for any other name."""
+    match = _NAME_PATTERN.fullmatch(name)
+    if match is None:
+        return None
+    return _KIND.get(match["plain"], Kind.BOOK), match["set"], match["symbol"] or ""
+
+
+def directory_path(override: str | Path | None = None) -> Path:
+    """Where the segments are: `--shm-dir`, else ALPHAPULSE_SHM_DIR, else /dev/shm/alphapulse-<uid>, else a folder in tmp."""
+    chosen = override or os.environ.get("ALPHAPULSE_SHM_DIR")
+    if chosen:
+        return Path(chosen)
+    if sys.platform != "darwin" and Path("/dev/shm").is_dir():  # noqa: S108 the place that shared memory has on Linux
+        return Path(f"/dev/shm/alphapulse-{os.geteuid()}")  # noqa: S108
+    import tempfile
+
+    return Path(tempfile.gettempdir()) / f"alphapulse_shm-{os.geteuid()}"
+
+
+class Directory:
+    """An open, checked directory; all access to files goes through it. Close it, or use it in a `with`."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self.fd = fd
+
+    def open_file(self, name: str, flags: int = os.O_RDONLY) -> int:
+        """A descriptor of a regular file of ours, mode 0600 when created. OSError, or NotASegment for anything but our own file."""
+        try:
+            fd = os.open(name, flags | _OPEN, 0o600, dir_fd=self.fd)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):
+                raise NotASegment(f"{self.path / name} is a link or no regular file") from None
+            raise
+        try:
+            if flags & os.O_CREAT and flags & os.O_EXCL:
+                os.fchmod(fd, 0o600)  # whatever the umask took away
+            self._check_file(name, os.fstat(fd))
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _check_file(self, name: str, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            raise NotASegment(f"{self.path / name} is no regular file")
+        if found.st_uid != os.geteuid():
+            raise NotASegment(f"{self.path / name} belongs to uid {found.st_uid}, not to us")
+        if found.st_mode & 0o077:
+            raise NotASegment(
+                f"{self.path / name} is open to others (mode {found.st_mode & 0o7777:o})", f"chmod 600 {self.path / name}"
+            )
+
+    def names(self) -> list[str]:
+        """What is in it, sorted."""
+        return sorted(os.listdir(self.fd))
+
+    def unlink(self, name: str) -> None:
+        """Remove a file; one that is gone already is fine."""
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self.fd)
+
+    def rename(self, old: str, new: str) -> None:
+        """Move a file to its new name, replacing what is there."""
+        os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+
+    def subdirectory(self, name: str, *, create: bool) -> "Directory":
+        """A checked directory inside this one."""
+        return Directory(self.path / name, _open_checked(self.path / name, name, self.fd, create=create))
+
+    def close(self) -> None:
+        """Give the descriptor back; what is mapped stays mapped."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> "Directory":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def open_directory(override: str | Path | None = None, *, create: bool = False) -> Directory:
+    """The directory of the segments. NoSegment where there is none (and `create` is false), StorageError where it may not be trusted."""
+    path = directory_path(override)
+    return Directory(path, _open_checked(path, str(path), None, create=create))
+
+
+def _open_checked(path: Path, name: str, within: int | None, *, create: bool) -> int:
+    try:
+        if create:
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=within)
+        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
+    except OSError as error:
+        raise _directory_error(error, path, create=create) from None
+    try:
+        _check_directory(path, os.fstat(fd))
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _directory_error(error: OSError, path: Path, *, create: bool) -> AlphapulseError:
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        return StorageError(f"{path} is a link or no directory", "name a directory of your own: --shm-dir DIR")
+    if error.errno == errno.ENOENT and not create:
+        return NoSegment(f"no segments: {path} does not exist", "start a collector first: alphapulse collect --exchange kraken")
+    return storage_error(error, f"use {path}")
+
+
+def _check_directory(path: Path, found: os.stat_result) -> None:
+    """Ours and closed to others."""
+    if found.st_uid != os.geteuid():
+        raise StorageError(f"{path} belongs to uid {found.st_uid}, not to us", "name a directory of your own: --shm-dir DIR")
+    if found.st_mode & 0o077:
+        raise StorageError(f"{path} is open to others (mode {found.st_mode & 0o7777:o})", f"chmod 700 {path}")

@@ -1,0 +1,25 @@
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from alphapulse_cli cimport native
+from alphapulse_cli.shm cimport memory
+
+cdef Py_ssize_t HEAD_WORDS
+cdef Py_ssize_t BUCKET_COUNT
+cdef int64_t LARGEST
+
+
+cdef class Histogram:
+    cdef object _buffer
+    cdef uint8_t *_octets
+    cdef uint64_t *_words
+
+    @cython.locals(words="uint64_t *", at=Py_ssize_t)
+    cpdef record(self, int64_t value)
+
+    @cython.locals(words="uint64_t *", i=Py_ssize_t)
+    cpdef read(self)
+
+
+@cython.locals(shift=Py_ssize_t, rest=int64_t)
+cpdef Py_ssize_t bucket_of(int64_t value)

@@ -1,0 +1,173 @@
+"""The segment drawn: one header page, then the data. Every offset of every shared byte is said here and derived elsewhere.
+
+        0 ┌─ identity: magic (written last: it means ready), layout, sizes, kind, epoch, names, writer ── never changes ─┐
+      256 │ claimed        256 published · 384 … each word alone on its own pair of cache lines (128 bytes), so that     │
+      384 │ published      readers polling one of them do not slow the writer of another                                 │
+      512 │ state          BUILDING, READY, RETIRED, REPLACED                                                            │
+      640 │ sealed         where the ring ends; 2^64-1 while it has no end                                               │
+      768 │ heartbeat_ns   CLOCK_MONOTONIC, beaten at least every 250 ms                                                 │
+     1024 │ image          (kind BOOK) the live book's words, under the seqlock `seq`                                    │
+     1280 │ checkpoint     (kind BOOK) the same words of its checkpoint, under a seqlock of their own                    │
+     4096 └─ data ───────────────────────────────────────────────────────────────────────────────────────────────────────┘
+
+    DELTAS, TRADES   capacity records of record_bytes; record n lies in slot n mod capacity
+    BOOK             capacity levels of 16 bytes, four times: live bids, live asks, checkpoint bids, checkpoint asks
+    COUNTERS         capacity blocks of record_bytes, then the histograms (`shm/counters.py`)
+
+Integers are of the machine's own byte order (`byte_order` tells), texts NUL-padded ASCII. Fields of a newer *minor* layout may
+lie in what is unused here, and readers ignore them; a newer *major* layout is refused.
+"""
+
+from enum import IntEnum, unique
+from typing import NamedTuple
+
+LAYOUT_MAJOR, LAYOUT_MINOR = 1, 0
+
+MAGIC = int.from_bytes(b"alphapls", "little")
+BYTE_ORDER = 0x0102_0304_0506_0708
+HEADER_BYTES = 4096
+CACHE_LINES_BYTES = 128  # a pair: processors fetch lines two at a time
+ALIVE = 0xFFFF_FFFF_FFFF_FFFF  # `sealed` of a ring that has no end yet
+LEVEL_BYTES = 16
+NAME_BYTES, SET_NAME_BYTES, ID_BYTES = 16, 32, 16
+MAX_RECORD_BYTES, MAX_CAPACITY = 1 << 16, 1 << 32
+HEARTBEAT_LIMIT_NS = 2_000_000_000  # older: the writer is not there
+NO_SLOT = 0xFFFF_FFFF_FFFF_FFFF  # `request_slot` of a book without one
+
+
+@unique
+class Kind(IntEnum):
+    """What a segment holds. The bytes of its records are another floor's business."""
+
+    DELTAS = 1
+    TRADES = 2
+    BOOK = 3
+    COUNTERS = 4
+
+
+@unique
+class State(IntEnum):
+    """What the writer says of its segment; only `Segment.liveness` says whether to believe it."""
+
+    BUILDING = 0
+    READY = 1
+    RETIRED = 2  # closed in good order; readable until the next start or sweep
+    REPLACED = 3  # a successor has, or is about to have, its name
+
+
+class Field(NamedTuple):
+    """One field of a table: where it is, of which type (a key of TYPE_BYTES), what it means."""
+
+    name: str
+    offset: int
+    type: str
+    meaning: str
+
+
+TYPE_BYTES = {"u64": 8, "id16": 16, "text16": 16, "text32": 32}
+
+
+def _table(start: int, *rows: tuple[str, str, str], stride: int = 0) -> tuple[Field, ...]:
+    """Fields one after another from `start`; with a stride, each at a multiple of it."""
+    made = []
+    offset = start
+    for name, kind, meaning in rows:
+        made.append(Field(name, offset, kind, meaning))
+        offset += stride or TYPE_BYTES[kind]
+    return tuple(made)
+
+
+IDENTITY_FIELDS = _table(
+    0,
+    ("magic", "u64", '"alphapls"; written last: it means ready'),
+    ("byte_order", "u64", "0x0102030405060708 as the writer's machine stores it"),
+    ("layout_major", "u64", "readers refuse any other"),
+    ("layout_minor", "u64", "readers ignore what they do not know"),
+    ("header_bytes", "u64", "4096: where the data begins"),
+    ("record_bytes", "u64", "of one record, level or block; a multiple of 8"),
+    ("capacity", "u64", "records, levels a side or blocks; a power of two"),
+    ("file_bytes", "u64", "size of the whole file"),
+    ("kind", "u64", "1 DELTAS, 2 TRADES, 3 BOOK, 4 COUNTERS"),
+    ("epoch", "u64", "of the set; each writer's is larger than all before it"),
+    ("writer_pid", "u64", "as the writer's own pid namespace numbers it"),
+    ("writer_start", "u64", "field 22 of /proc/<pid>/stat: tells a recycled pid"),
+    ("pid_namespace", "u64", "inode of /proc/self/ns/pid; 0 where there is none"),
+    ("created_ns", "u64", "CLOCK_REALTIME"),
+    ("request_slot", "u64", "BOOK: its slot in the wake page; 2^64-1 = none"),
+    ("boot_id", "id16", "of the boot that CLOCK_MONOTONIC and the pid belong to"),
+    ("exchange", "text16", "kraken"),
+    ("symbol", "text16", "BOOK: BTC-USD; else empty"),
+    ("set_name", "text32", "the exchange, or what `--as` said"),
+)
+SHARED_FIELDS = _table(
+    256,
+    ("claimed", "u64", "records that are written or being written"),
+    ("published", "u64", "records that may be read"),
+    ("state", "u64", "0 BUILDING, 1 READY, 2 RETIRED, 3 REPLACED"),
+    ("sealed", "u64", "nothing at or past this sequence is valid; 2^64-1 while alive"),
+    ("heartbeat_ns", "u64", "CLOCK_MONOTONIC; older than 2 s: the writer is not there"),
+    stride=CACHE_LINES_BYTES,
+)
+_IMAGE_ROWS = (
+    ("seq", "u64", "odd while the writer edits; the same even number before and after a copy proves it"),
+    ("version", "u64", "of the book"),
+    ("ring_position", "u64", "sequence after the last record that this book contains"),
+    ("timestamp_ns", "u64", "receive time of the last frame in it, CLOCK_REALTIME"),
+    ("bid_count", "u64", "levels on the bid side"),
+    ("ask_count", "u64", "levels on the ask side"),
+    ("book_hash", "u64", "order-independent hash of all levels"),
+    ("state", "u64", "of the book, as the writer's records number it"),
+    ("reason", "u64", "why it is in that state"),
+    ("checksum_state", "u64", "what the exchange's checksum last said"),
+    ("price_decimals", "u64", "price = ticks / 10^price_decimals"),
+    ("size_decimals", "u64", "size = lots / 10^size_decimals"),
+)
+IMAGE_FIELDS = _table(1024, *_IMAGE_ROWS)
+CHECKPOINT_FIELDS = _table(1280, *_IMAGE_ROWS)
+
+HEADER = {field.name: field for field in (*IDENTITY_FIELDS, *SHARED_FIELDS)}
+WORD = {name: field.offset // 8 for name, field in HEADER.items() if field.type == "u64"}  # index of a header word
+
+CLAIMED, PUBLISHED, STATE = WORD["claimed"], WORD["published"], WORD["state"]
+SEALED, HEARTBEAT = WORD["sealed"], WORD["heartbeat_ns"]
+IMAGE_WORD, CHECKPOINT_WORD = IMAGE_FIELDS[0].offset // 8, CHECKPOINT_FIELDS[0].offset // 8
+IMAGE_WORD_COUNT = len(_IMAGE_ROWS)
+
+
+class ImageCopy(NamedTuple):
+    """A consistent copy of an image: its words in the order of IMAGE_FIELDS, and levels of 16 bytes each, the best price last."""
+
+    seq: int
+    version: int
+    ring_position: int
+    timestamp_ns: int
+    bid_count: int  # of the whole image, however many levels were copied
+    ask_count: int
+    book_hash: int
+    state: int
+    reason: int
+    checksum_state: int
+    price_decimals: int
+    size_decimals: int
+    bids: bytes
+    asks: bytes
+
+
+def file_bytes(kind: Kind, record_bytes: int, capacity: int) -> int:
+    """Size of a whole segment file."""
+    copies = 4 if kind is Kind.BOOK else 1
+    return HEADER_BYTES + copies * capacity * record_bytes + tail_bytes(kind)
+
+
+HISTOGRAM_COUNT = 2  # in a counters file, see shm/counters.py
+HISTOGRAM_WORDS = 8 + 1152  # see shm/histogram.py
+
+
+def tail_bytes(kind: Kind) -> int:
+    """What lies behind the records: the histograms of a counters file."""
+    return HISTOGRAM_COUNT * HISTOGRAM_WORDS * 8 if kind is Kind.COUNTERS else 0
+
+
+def round_capacity(count: int) -> int:
+    """The smallest power of two that is not below `count`."""
+    return 1 << max(count - 1, 0).bit_length()

@@ -1,0 +1,140 @@
+"""One writer per set: the lock file, who holds it, and the epoch that grows with every writer.
+
+`<set>.lock` is locked with flock for as long as its holder lives: the kernel frees it at once when a process dies, however it dies.
+The file is never unlinked (two processes could then lock two files of one name), and its holder never forks (a child would
+inherit the lock): children are spawned. Its text names the holder, for people and for the next in line:
+
+    <pid> <start time> <boot id, hex> <pid namespace> <epoch>
+
+The epoch is larger than any that the set ever had: than the file's last, than those of the set's segments, and not below
+the seconds since 1970, so that it grows even where somebody removed the whole directory.
+"""
+
+import fcntl
+import os
+from typing import NamedTuple
+
+from alphapulse_cli.errors import NotASegment, SegmentError, StorageError, WriterAlive
+from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.directory import Directory, check_set_name, parse_segment_name, storage_error
+from alphapulse_cli.shm.identity import Identity, my_identity, process_is_alive
+from alphapulse_cli.shm.segment import Segment
+
+MAX_TEXT_BYTES = 256
+MAX_EPOCH = (1 << 62) - 1  # beyond it a number was not written by us
+
+
+class Holder(NamedTuple):
+    """What a lock file says: who holds, or last held, the set, and in which epoch."""
+
+    who: Identity
+    epoch: int
+
+
+class Lease:
+    """The right to write one set. `epoch` is this writer's own. Release it, or use it in a `with`."""
+
+    def __init__(self, set_name: str, fd: int, epoch: int) -> None:
+        self.set_name = set_name
+        self.epoch = epoch
+        self._fd = fd
+
+    @classmethod
+    def acquire(cls, directory: Directory, set_name: str) -> "Lease":
+        """Take the set's lock and the next epoch. WriterAlive where another process holds it, StorageError."""
+        fd = open_lock(directory, set_name, create=True)
+        try:
+            if not try_lock(fd):
+                raise WriterAlive(_refusal(set_name, read_holder(fd)), "collect under another name beside it: --as NAME")
+            last = read_holder(fd)
+            epoch = _next_epoch(directory, set_name, last.epoch if last else 0)
+            _write_holder(fd, Holder(my_identity(), epoch))
+        except BaseException:
+            os.close(fd)
+            raise
+        return cls(set_name, fd, epoch)
+
+    def release(self) -> None:
+        """Let the next writer in."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> "Lease":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def open_lock(directory: Directory, set_name: str, *, create: bool) -> int:
+    """A descriptor of the set's lock file. StorageError; FileNotFoundError where there is none and `create` is false."""
+    name = f"{check_set_name(set_name)}.lock"
+    try:
+        return directory.open_file(name, os.O_RDWR | (os.O_CREAT if create else 0))
+    except NotASegment as error:
+        raise StorageError(f"the lock of {set_name} cannot be used: {error}", error.hint) from None
+    except FileNotFoundError:
+        if not create:
+            raise
+        raise StorageError(f"the directory {directory.path} was removed") from None
+    except OSError as error:
+        raise storage_error(error, f"open {directory.path / name}") from None
+
+
+def try_lock(fd: int) -> bool:
+    """Take the lock unless somebody has it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def holder_of(directory: Directory, set_name: str) -> Holder | None:
+    """Who the lock file names, living or dead; None where it names nobody."""
+    try:
+        fd = open_lock(directory, set_name, create=False)
+    except (FileNotFoundError, StorageError):
+        return None
+    try:
+        return read_holder(fd)
+    finally:
+        os.close(fd)
+
+
+def read_holder(fd: int) -> Holder | None:
+    """What the open lock file says; None for nothing or nonsense."""
+    fields = os.pread(fd, MAX_TEXT_BYTES, 0).split()
+    try:
+        pid, start, boot, namespace, epoch = fields
+        found = Holder(Identity(bytes.fromhex(boot.decode("ascii")), int(pid), int(start), int(namespace)), int(epoch))
+    except ValueError:
+        return None
+    return found if 0 <= found.epoch < MAX_EPOCH else None
+
+
+def _write_holder(fd: int, holder: Holder) -> None:
+    who = holder.who
+    text = f"{who.pid} {who.start_time} {who.boot_id.hex()} {who.pid_namespace} {holder.epoch}\n".encode("ascii")
+    try:
+        os.pwrite(fd, text.ljust(MAX_TEXT_BYTES), 0)  # one length for all: an old, longer text leaves no tail behind
+    except OSError as error:
+        raise storage_error(error, "write the lock file") from None
+
+
+def _refusal(set_name: str, holder: Holder | None) -> str:
+    if holder is None or not process_is_alive(holder.who):
+        return f"{set_name} is already being collected by another process"  # it has the lock and is about to say its name
+    return f"{set_name} is already being collected by pid {holder.who.pid}"
+
+
+def _next_epoch(directory: Directory, set_name: str, last: int) -> int:
+    for name in directory.names():
+        parsed = parse_segment_name(name)
+        if parsed and parsed[1] == set_name:
+            try:
+                last = max(last, min(Segment.attach(directory, name).epoch, MAX_EPOCH - 1))
+            except (SegmentError, StorageError):
+                continue
+    return max(last + 1, clock.realtime_ns() // 1_000_000_000)

@@ -1,0 +1,195 @@
+"""The ring: one process writes records, any number of processes read them, and no reader can slow or break the writer.
+
+**The writer's promise.** To publish k records after n, the writer
+
+    1. stores claimed = n + k               "from now on slots of n .. n+k may be half written"
+    2. release fence                        no byte of the records may be seen before 1
+    3. copies the records                   record s lies in slot s mod capacity
+    4. store-releases published = n + k     whoever sees it sees the records
+
+**The reader's side**, whole; a reader in any language can be written from it:
+
+    position = published                            # "now"; or max(0, claimed - capacity) for "oldest"
+    forever:
+        end = min(load-acquire published, sealed)   # sealed is 2^64-1 while the ring has no end
+        if end <= position:                         # nothing new: over when position >= sealed, else wait
+            …
+        if position < end - capacity:               # lapped: those records are gone
+            missed += end - capacity - position;  position = end - capacity
+        copy records position .. min(end, position + limit) out of the ring
+        acquire fence
+        first_safe = load claimed - capacity        # *after* the copy: what the writer overwrote meanwhile
+        if first_safe > position:                   # the copies of records below first_safe may be torn: drop them
+            missed += …;  return only those from first_safe on
+        position = after the last one copied
+
+So for every reader got + missed == published - start, and no torn record is ever returned. A lap is not an error: the reader is
+told how many it missed and reads the book image. Two word stores per *publish*, however many records it brings: a 2,000-level
+snapshot costs the same handshake as one level.
+
+A reader trusts nothing it reads here: slots are masked, counts bounded by `limit` and the capacity, whatever a damaged header says.
+What the records mean, and where groups begin, is not known here: `poll` may cut a group.
+"""
+
+from typing import Any, Literal
+
+from alphapulse_cli import native
+from alphapulse_cli.shm import layout, memory
+from alphapulse_cli.shm.segment import Segment
+
+SOURCE_HASH = native.source_hash()
+
+_EMPTY = memoryview(b"")
+_NO_REQUEST = bytes(8)
+
+
+class RingWriter:
+    """The one writer of a ring. `wake` is the set's wake page, asked after each publish whether somebody sleeps (one load)."""
+
+    def __init__(self, segment: Segment, wake: Any = None) -> None:
+        assert segment.writable
+        spec = segment.spec
+        self.segment = segment
+        self.record_bytes = spec.record_bytes
+        self.capacity = spec.capacity
+        self._memory = segment.memory
+        self._words = native.words(segment.memory)
+        self._octets = native.octets(segment.memory)
+        self._claimed, self._published_at, self._data = layout.CLAIMED, layout.PUBLISHED, layout.HEADER_BYTES
+        self._wake = wake
+        self._requests = bytearray(_NO_REQUEST) if wake is None else wake.memory
+        self._request_words = native.words(self._requests)
+        self._request = 0 if wake is None else wake.request_word(spec.kind)
+        self._published = segment.published
+
+    @property
+    def published(self) -> int:
+        """Sequence of the next record."""
+        return self._published
+
+    def publish(self, records: Any, count: int) -> int:
+        """Publish the first `count` records of the buffer at once; the sequence of the first. ValueError beyond the capacity."""
+        if count < 1 or count > self.capacity:
+            raise ValueError(f"{count} records cannot be published at once: 1..{self.capacity} can")
+        size = self.record_bytes
+        source = native.octets_of(records, count * size)
+        first = self._published
+        after = first + count
+        memory.store_relaxed(self._words, self._claimed, after)
+        memory.release_fence()
+        slot = first & (self.capacity - 1)
+        head = self.capacity - slot
+        if head >= count:
+            native.move_octets(self._octets, self._data + slot * size, source, 0, count * size)
+        else:
+            native.move_octets(self._octets, self._data + slot * size, source, 0, head * size)
+            native.move_octets(self._octets, self._data, source, head * size, (count - head) * size)
+        memory.store_release(self._words, self._published_at, after)
+        self._published = after
+        if memory.load_relaxed(self._request_words, self._request) != 0:
+            self._wake.wake(self)
+        return first
+
+
+class RingReader:
+    """One reader's place in a ring. `start`: "now" (the next record), "oldest" (all that is still there), or a sequence."""
+
+    def __init__(self, segment: Segment, start: Literal["now", "oldest"] | int = "now") -> None:
+        spec = segment.spec
+        self.segment = segment
+        self.record_bytes = spec.record_bytes
+        self.capacity = spec.capacity
+        self.missed = 0
+        self._memory = segment.memory
+        self._words = native.words(segment.memory)
+        self._octets = native.octets(segment.memory)
+        self._claimed, self._published_at, self._data = layout.CLAIMED, layout.PUBLISHED, layout.HEADER_BYTES
+        self._sealed_at = layout.SEALED
+        self._room = 0
+        if start == "now":
+            first = segment.published
+        elif start == "oldest":
+            first = min(max(segment.claimed - spec.capacity, 0), segment.published)
+        else:
+            first = start
+        if not 0 <= first <= native.MASK64:
+            raise ValueError(f"no sequence: {first}")
+        self._position = first
+
+    @property
+    def position(self) -> int:
+        """Sequence of the next record that `poll` may return."""
+        return self._position
+
+    def published(self) -> int:
+        """Records published so far, the sealed end at most; cheap, for waiting."""
+        end = memory.load_acquire(self._words, self._published_at)
+        sealed = memory.load_acquire(self._words, self._sealed_at)
+        return sealed if sealed < end else end
+
+    @property
+    def lag(self) -> int:
+        """Records published and not yet read."""
+        end = self.published()
+        return end - self._position if end > self._position else 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the ring has an end and all before it was read; then attach again for the successor."""
+        sealed = memory.load_acquire(self._words, self._sealed_at)
+        return sealed != native.MASK64 and self._position >= sealed
+
+    def seek(self, sequence: int) -> None:
+        """Go on from that record; ValueError for no sequence."""
+        if not 0 <= sequence <= native.MASK64:
+            raise ValueError(f"no sequence: {sequence}")
+        self._position = sequence
+
+    def poll(self, limit: int) -> Any:
+        """(records, first sequence, missed): at most `limit` records, as a memoryview that is valid until the next poll.
+
+        `missed` counts the records lost before `first`; with none to return the view is empty. ValueError for a limit below 1.
+        """
+        if limit < 1:
+            raise ValueError(f"a limit of {limit} records")
+        end = self.published()
+        position = self._position
+        if end <= position:
+            return _EMPTY, position, 0
+        missed = 0
+        if end - position > self.capacity:
+            missed = end - self.capacity - position
+            position = end - self.capacity
+        count = end - position
+        if count > limit:
+            count = limit
+        self._copy(position, count)
+        memory.acquire_fence()
+        claimed = memory.load_relaxed(self._words, self._claimed)
+        lost = 0
+        if claimed > self.capacity and claimed - self.capacity > position:
+            lost = claimed - self.capacity - position
+            if lost > count:
+                lost = count
+        self._position = position + count
+        self.missed += missed + lost
+        if lost == count:
+            return _EMPTY, self._position, missed + lost
+        size = self.record_bytes
+        return self._view[lost * size : count * size], position + lost, missed + lost
+
+    def _copy(self, position: int, count: int) -> None:
+        """Records from `position` on, at most the capacity of them, into our own memory."""
+        size = self.record_bytes
+        if count > self._room:
+            self._scratch = bytearray(count * size)  # a new one: the old may still be looked at
+            self._view = memoryview(self._scratch)
+            self._target = native.octets(self._scratch)
+            self._room = count
+        slot = position & (self.capacity - 1)
+        head = self.capacity - slot
+        if head >= count:
+            native.move_octets(self._target, 0, self._octets, self._data + slot * size, count * size)
+        else:
+            native.move_octets(self._target, 0, self._octets, self._data + slot * size, head * size)
+            native.move_octets(self._target, head * size, self._octets, self._data, (count - head) * size)

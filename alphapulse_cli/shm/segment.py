@@ -1,0 +1,360 @@
+"""A segment: one file, one header page, mapped by one writer and any number of readers. What lies in it is not known here.
+
+    writer   Segment.create(directory, spec)   a temporary name, all room allocated, mapped, header written, no magic yet
+             … fill it …
+             ready()                           magic, predecessor sealed and marked, rename, state READY
+             beat(monotonic_ns)                at least every 250 ms, for as long as it publishes
+             retire()                          sealed where it ends, state RETIRED; the file stays readable
+    reader   Segment.attach(directory, name)   mapped read-only, every header field checked against the file
+             liveness(monotonic_ns)            LIVE only while READY, beaten less than 2 s ago and of this boot
+
+A restart, like a book that outgrows its file, makes a new file of the same name: a mapped file is never resized, since that would
+kill its readers. They see REPLACED on the old one and attach again. A file that its own owner cuts short under us is the one
+thing that is not defended against (SIGBUS).
+
+The mapping lives as long as anything holds `memory`: `close` only lets go of it, so that no reader is left with a dangling view.
+"""
+
+import mmap
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import Enum, unique
+from itertools import count as counting
+from typing import Any
+
+from alphapulse_cli import native
+from alphapulse_cli.errors import NoSegment, NotASegment, SegmentError, StorageError, WrongLayout
+from alphapulse_cli.shm import clock, layout, memory
+from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name, storage_error
+from alphapulse_cli.shm.identity import Identity, boot_id, my_identity
+from alphapulse_cli.shm.layout import Kind, State
+
+_CREATED = counting()
+_MAP_OPTIONS: Mapping[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}  # else mmap keeps a descriptor open
+
+
+@unique
+class Liveness(Enum):
+    """What a segment really is, whatever its writer last said."""
+
+    LIVE = "live"
+    BUILDING = "building"
+    SILENT = "silent"  # READY, but without a heartbeat: the writer was killed or hangs
+    RETIRED = "retired"
+    REPLACED = "replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSpec:
+    """What a segment is to be; `capacity` is a power of two (`layout.round_capacity`), `symbol` a book's only."""
+
+    kind: Kind
+    set_name: str
+    exchange: str
+    epoch: int
+    record_bytes: int
+    capacity: int
+    symbol: str = ""
+    request_slot: int = layout.NO_SLOT
+
+    @property
+    def name(self) -> str:
+        """The file name."""
+        return segment_name(self.kind, self.set_name, self.symbol)
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the whole file."""
+        return layout.file_bytes(self.kind, self.record_bytes, self.capacity)
+
+
+class Segment:
+    """One mapped segment. `memory` is the whole file, header page first; `spec` and `writer` say what it is and whose."""
+
+    def __init__(self, directory: Directory, spec: SegmentSpec, writer: Identity, mapped: mmap.mmap, *, writable: bool) -> None:
+        self.name = spec.name
+        self.path = directory.path / self.name
+        self.spec = spec
+        self.writer = writer
+        self.writable = writable
+        self.memory = mapped
+        self._words = native.words(mapped)
+        self._directory: Directory | None = directory
+        self._temporary = ""
+
+    @classmethod
+    def create(cls, directory: Directory, spec: SegmentSpec) -> "Segment":
+        """A new file under a temporary name, all its room allocated. StorageError, and then no file is left."""
+        require_ordered_core()
+        _check_shape(spec)
+        who = my_identity()
+        temporary = f".new-{who.pid}-{who.start_time}-{next(_CREATED)}"
+        try:
+            fd = directory.open_file(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            try:
+                allocate(fd, spec.file_bytes)
+                mapped = mmap.mmap(fd, spec.file_bytes, **_MAP_OPTIONS)
+            except BaseException:
+                directory.unlink(temporary)
+                raise
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise storage_error(error, f"create {directory.path / spec.name} ({spec.file_bytes} bytes)") from None
+        made = cls(directory, spec, who, mapped, writable=True)
+        made._temporary = temporary
+        made._write_header()
+        return made
+
+    @classmethod
+    def attach(cls, directory: Directory, name: str, *, writable: bool = False) -> "Segment":
+        """Map an existing segment. NoSegment, NotASegment, WrongLayout; StorageError where the system gives no descriptor or memory."""
+        require_ordered_core()
+        if parse_segment_name(name) is None:
+            raise NotASegment(f"not a segment's name: {name[:80]!r}", "see what is there: alphapulse segments")
+        path = directory.path / name
+        try:
+            fd = directory.open_file(name, os.O_RDWR if writable else os.O_RDONLY)
+        except FileNotFoundError:
+            raise NoSegment(f"no segment {path}", "see what is there: alphapulse segments") from None
+        except OSError as error:
+            raise storage_error(error, f"open {path}") from None
+        try:
+            size = os.fstat(fd).st_size
+            if size < layout.HEADER_BYTES or size % 8:
+                raise NotASegment(f"{path} is no segment, or truncated: {size} bytes")
+            access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+            mapped = mmap.mmap(fd, size, access=access, **_MAP_OPTIONS)
+        except OSError as error:
+            raise storage_error(error, f"map {path}") from None
+        except (ValueError, OverflowError):
+            raise NotASegment(f"{path} is no segment: {size} bytes cannot be mapped") from None
+        finally:
+            os.close(fd)
+        spec, writer = parse_header(mapped, name, str(path))
+        return cls(directory, spec, writer, mapped, writable=writable)
+
+    def _write_header(self) -> None:
+        """Everything but the magic."""
+        spec, who = self.spec, self.writer
+        numbers = {
+            "byte_order": layout.BYTE_ORDER,
+            "layout_major": layout.LAYOUT_MAJOR,
+            "layout_minor": layout.LAYOUT_MINOR,
+            "header_bytes": layout.HEADER_BYTES,
+            "record_bytes": spec.record_bytes,
+            "capacity": spec.capacity,
+            "file_bytes": spec.file_bytes,
+            "kind": spec.kind,
+            "epoch": spec.epoch,
+            "writer_pid": who.pid,
+            "writer_start": who.start_time,
+            "pid_namespace": who.pid_namespace,
+            "created_ns": clock.realtime_ns(),
+            "request_slot": spec.request_slot,
+            "state": State.BUILDING,
+            "sealed": layout.ALIVE,
+            "heartbeat_ns": clock.monotonic_ns(),
+        }
+        for name, value in numbers.items():
+            self._words[layout.WORD[name]] = value
+        texts = {"boot_id": who.boot_id}
+        texts |= {name: getattr(spec, name).encode("ascii") for name in ("exchange", "symbol", "set_name")}
+        for name, octets in texts.items():
+            start = layout.HEADER[name].offset
+            self.memory[start : start + len(octets)] = octets
+
+    def ready(self) -> None:
+        """Give it its name, in place of a predecessor's. StorageError. A ring ends before its successor appears, a book after."""
+        assert self.writable
+        assert self._temporary
+        directory = self._open_directory()
+        old = _predecessor(directory, self.name)
+        if old is not None and self.spec.kind is not Kind.BOOK:
+            old.mark_replaced()
+        memory.store_release(self._words, layout.WORD["magic"], layout.MAGIC)
+        try:
+            directory.rename(self._temporary, self.name)
+        except OSError as error:
+            raise storage_error(error, f"name {self.path}") from None
+        self._temporary = ""
+        self.beat(clock.monotonic_ns())
+        memory.store_release(self._words, layout.STATE, State.READY)
+        if old is not None:
+            old.mark_replaced()
+
+    def beat(self, monotonic_ns: int) -> None:
+        """The writer lives and publishes."""
+        memory.store_relaxed(self._words, layout.HEARTBEAT, monotonic_ns)
+
+    def seal(self, sequence: int) -> None:
+        """Nothing at or past `sequence` will ever be valid; the first seal stands."""
+        if self.sealed == layout.ALIVE:
+            memory.store_release(self._words, layout.SEALED, sequence)
+
+    def retire(self) -> None:
+        """The end in good order: sealed at what is published, RETIRED. The file stays readable."""
+        self.seal(self.published)
+        if self.state is State.READY:
+            memory.store_release(self._words, layout.STATE, State.RETIRED)
+
+    def mark_replaced(self) -> None:
+        """Somebody else has the name now, or is about to."""
+        self.seal(self.published)
+        memory.store_release(self._words, layout.STATE, State.REPLACED)
+
+    @property
+    def claimed(self) -> int:
+        """Records that are written or being written."""
+        return memory.load_acquire(self._words, layout.CLAIMED)
+
+    @property
+    def published(self) -> int:
+        """Records that may be read."""
+        return memory.load_acquire(self._words, layout.PUBLISHED)
+
+    @property
+    def sealed(self) -> int:
+        """Where the ring ends; layout.ALIVE while it has no end."""
+        return memory.load_acquire(self._words, layout.SEALED)
+
+    @property
+    def heartbeat_ns(self) -> int:
+        """CLOCK_MONOTONIC of the writer's last sign of life."""
+        return memory.load_acquire(self._words, layout.HEARTBEAT)
+
+    @property
+    def state(self) -> State:
+        """What the writer said last; nonsense counts as BUILDING."""
+        word = memory.load_acquire(self._words, layout.STATE)
+        return State(word) if word <= State.REPLACED else State.BUILDING
+
+    @property
+    def epoch(self) -> int:
+        """Of the writer."""
+        return self.spec.epoch
+
+    def liveness(self, monotonic_ns: int) -> Liveness:
+        """What it really is, seen at that moment. Everything that shows or trades on a book must ask this."""
+        state = self.state
+        if state is not State.READY:
+            return Liveness[state.name]
+        # Both clocks are read a moment apart and on other processors: a heartbeat may lie a little ahead of us.
+        fresh = abs(monotonic_ns - self.heartbeat_ns) < layout.HEARTBEAT_LIMIT_NS
+        return Liveness.LIVE if fresh and self.writer.boot_id == boot_id() else Liveness.SILENT
+
+    def is_live(self, monotonic_ns: int) -> bool:
+        """Whether its writer is there."""
+        return self.liveness(monotonic_ns) is Liveness.LIVE
+
+    def grown(self, capacity: int) -> "Segment":
+        """A new segment like this one with room for more, not yet `ready`. StorageError; this one is untouched."""
+        return Segment.create(self._open_directory(), replace(self.spec, capacity=layout.round_capacity(capacity)))
+
+    def _open_directory(self) -> Directory:
+        assert self._directory is not None, f"{self.name} is closed"
+        return self._directory
+
+    def close(self) -> None:
+        """Let go of it; the memory goes when no ring or image holds it. One that never was `ready` leaves no file behind."""
+        if self._temporary and self._directory is not None:
+            self._directory.unlink(self._temporary)
+            self._temporary = ""
+        self._directory = None
+
+    def __enter__(self) -> "Segment":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def require_ordered_core() -> None:
+    """StorageError where this build cannot keep the order between processes that everything here stands on."""
+    from alphapulse_cli.shm import ring
+
+    if not ring.SOURCE_HASH and not memory.fences_are_sound():
+        raise StorageError(
+            "interpreted, alphapulse shares memory on x86-64 only: this processor needs the compiled core",
+            "install a C compiler, then: ALPHAPULSE_BUILD=require pip install --force-reinstall alphapulse",
+        )
+
+
+def allocate(fd: int, size: int) -> None:
+    """Real room for all of it, now: a file that is only promised room (ftruncate) kills its user at the first touch. OSError."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, 0, size)
+    else:  # macOS
+        write_zeros(fd, size)
+
+
+def write_zeros(fd: int, size: int) -> None:
+    """What stands in for posix_fallocate. OSError."""
+    zeros = bytes(min(size, 1 << 20))
+    written = 0
+    while written < size:
+        written += os.pwrite(fd, zeros[: size - written], written)
+
+
+def _predecessor(directory: Directory, name: str) -> Segment | None:
+    """What has the name now, mapped writable; None for nothing, or for what is no segment and may simply go."""
+    with suppress(SegmentError, StorageError):
+        return Segment.attach(directory, name, writable=True)
+    return None
+
+
+def _check_shape(spec: SegmentSpec) -> None:
+    assert spec.capacity & (spec.capacity - 1) == 0
+    assert 0 < spec.capacity <= layout.MAX_CAPACITY
+    assert spec.record_bytes % 8 == 0
+    assert 0 < spec.record_bytes <= layout.MAX_RECORD_BYTES
+    assert len(spec.exchange.encode("ascii")) <= layout.NAME_BYTES
+
+
+def parse_header(mapped: Any, name: str, path: str) -> tuple[SegmentSpec, Identity]:
+    """The header page of a mapped file, every field checked; NotASegment or WrongLayout for anything else, whatever the bytes."""
+    words = native.words(mapped)
+    number = {field: memory.load_acquire(words, index) for field, index in layout.WORD.items()}
+    if number["magic"] != layout.MAGIC:
+        raise NotASegment(f"{path} is no segment, or not finished: its magic is wrong")
+    if number["byte_order"] != layout.BYTE_ORDER:
+        raise WrongLayout(f"{path} was written on a machine of another byte order")
+    if number["layout_major"] != layout.LAYOUT_MAJOR:
+        ours, theirs = layout.LAYOUT_MAJOR, number["layout_major"]
+        raise WrongLayout(f"{path} has layout {theirs}, this version reads {ours}", "use the same alphapulse as its collector")
+    if number["file_bytes"] != len(mapped):
+        raise NotASegment(f"{path} is truncated: {len(mapped)} bytes of {number['file_bytes']}")
+    parsed = parse_segment_name(name)
+    assert parsed is not None
+    kind, set_name, symbol = parsed
+    if number["kind"] != kind or _text(mapped, "set_name") != set_name or _text(mapped, "symbol") != symbol:
+        raise NotASegment(f"{path} is another segment under this name")
+    record_bytes, capacity = number["record_bytes"], number["capacity"]
+    sane = (
+        number["header_bytes"] == layout.HEADER_BYTES
+        and 0 < record_bytes <= layout.MAX_RECORD_BYTES
+        and record_bytes % 8 == 0
+        and 0 < capacity <= layout.MAX_CAPACITY
+        and capacity & (capacity - 1) == 0
+        and layout.file_bytes(kind, record_bytes, capacity) == len(mapped)
+        and number["state"] <= State.REPLACED
+        and (kind is not Kind.BOOK or record_bytes == layout.LEVEL_BYTES)
+    )
+    exchange = _text(mapped, "exchange")
+    if not sane or not exchange:
+        raise NotASegment(f"{path} is damaged: its header contradicts itself")
+    start = layout.HEADER["boot_id"].offset
+    boot = bytes(mapped[start : start + layout.ID_BYTES])
+    writer = Identity(boot, number["writer_pid"], number["writer_start"], number["pid_namespace"])
+    return SegmentSpec(kind, set_name, exchange, number["epoch"], record_bytes, capacity, symbol, number["request_slot"]), writer
+
+
+def _text(mapped: Any, name: str) -> str | None:
+    """A NUL-padded text of the header; None unless it is plain printable ASCII."""
+    field = layout.HEADER[name]
+    octets = bytes(mapped[field.offset : field.offset + layout.TYPE_BYTES[field.type]]).rstrip(b"\0")
+    text = octets.decode("latin-1")
+    return text if text.isascii() and (text.isprintable() or not text) else None

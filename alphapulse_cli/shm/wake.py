@@ -1,0 +1,160 @@
+"""The wake page: one page of requests from readers to the writer. Everybody maps it writable, so nothing in it is trusted.
+
+        0 deltas          a reader of the delta ring sleeps: wake it after the next publish
+      128 trades          the same for the trade ring
+      256 checkpoints     some octet below is set
+      384 … 4095          one octet a book, at 384 + its request_slot: make a checkpoint of it
+
+A request is any value but 0; the writer stores 0 and obeys. No count exists that could leak, and a lost request costs little: a sleeper
+wakes by itself after 5 ms, and a checkpoint is asked for again. Sleeping is FUTEX_WAIT on the low half of the ring's `published`
+in the reader's read-only mapping; where there is no futex (macOS) it is a nap of 1 ms.
+"""
+
+import errno
+import mmap
+import os
+import platform
+import sys
+from functools import cache
+from typing import Any
+
+from alphapulse_cli import native
+from alphapulse_cli.errors import NotASegment
+from alphapulse_cli.shm import clock, layout, memory
+from alphapulse_cli.shm.directory import Directory, check_set_name, storage_error
+from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.ring import RingReader, RingWriter
+from alphapulse_cli.shm.segment import allocate
+
+WAKE_BYTES = 4096
+CHECKPOINTS_WORD, FIRST_SLOT = 32, 384
+SLOT_COUNT = WAKE_BYTES - FIRST_SLOT  # books that can have a slot; later ones make do with copying the live image
+MAX_WAIT_NS = 5_000_000
+NAP_NS = 1_000_000
+
+_REQUEST_WORDS = {Kind.DELTAS: 0, Kind.TRADES: 16}
+_FUTEX_CALLS = {"x86_64": 202, "amd64": 202, "aarch64": 98, "arm64": 98}  # the number of futex(2)
+_FUTEX_WAIT, _FUTEX_WAKE = 0, 1  # not the PRIVATE forms: the word is shared between processes
+
+
+class WakePage:
+    """A set's wake page, mapped. Writer and readers use the same class."""
+
+    def __init__(self, mapped: mmap.mmap) -> None:
+        self.memory = mapped
+        self._words = native.words(mapped)
+
+    @classmethod
+    def open(cls, directory: Directory, set_name: str, *, create: bool = False) -> "WakePage":
+        """Map `<set>.wake`. NotASegment for a file of another size or owner, StorageError; a reader that gets one goes without."""
+        name = f"{check_set_name(set_name)}.wake"
+        path = directory.path / name
+        try:
+            fd = directory.open_file(name, os.O_RDWR | (os.O_CREAT if create else 0))
+            try:
+                size = os.fstat(fd).st_size
+                if create and size == 0:
+                    allocate(fd, WAKE_BYTES)
+                elif size != WAKE_BYTES:
+                    raise NotASegment(f"{path} is no wake page: {size} bytes", f"rm {path}")
+                return cls(mmap.mmap(fd, WAKE_BYTES))
+            finally:
+                os.close(fd)
+        except FileNotFoundError:
+            raise NotASegment(f"no wake page {path}") from None
+        except OSError as error:
+            raise storage_error(error, f"open {path}") from None
+
+    @staticmethod
+    def request_word(kind: Kind) -> int:
+        """Index of the word that asks to be woken by that ring."""
+        return _REQUEST_WORDS[kind]
+
+    def wait(self, reader: RingReader, limit_ns: int = MAX_WAIT_NS) -> bool:
+        """Sleep until something was published past the reader's position, 5 ms at most. Whether something was."""
+        self._words[_REQUEST_WORDS[reader.segment.spec.kind]] = 1
+        memory.full_fence()
+        position = reader.position
+        if reader.published() > position or reader.ended:
+            return reader.published() > position
+        limit_ns = min(limit_ns, MAX_WAIT_NS)
+        if not futex_wait(reader.segment.memory, reader.segment.published, limit_ns):
+            clock.pause(min(limit_ns, NAP_NS))
+        return reader.published() > position
+
+    def wake(self, writer: RingWriter) -> None:
+        """The writer's part, after a publish that found a request: clear it and wake all who sleep on that ring."""
+        self._words[_REQUEST_WORDS[writer.segment.spec.kind]] = 0
+        futex_wake(writer.segment.memory)
+
+    def request_checkpoint(self, slot: int) -> bool:
+        """A reader asks for a checkpoint of the book with that slot; False for a book that has none."""
+        if not 0 <= slot < SLOT_COUNT:
+            return False
+        self.memory[FIRST_SLOT + slot] = 1
+        memory.release_fence()
+        self._words[CHECKPOINTS_WORD] = 1
+        return True
+
+    def take_checkpoint_requests(self) -> list[int]:
+        """The slots of the books that somebody wants a checkpoint of, their requests cleared; one load where nobody does."""
+        if self._words[CHECKPOINTS_WORD] == 0:
+            return []
+        self._words[CHECKPOINTS_WORD] = 0
+        memory.full_fence()
+        octets = self.memory[FIRST_SLOT:]
+        slots = [slot for slot, octet in enumerate(octets) if octet]
+        for slot in slots:
+            self.memory[FIRST_SLOT + slot] = 0
+        return slots
+
+
+def futex_wait(mapped: Any, published: int, limit_ns: int) -> bool:
+    """Sleep while the low half of `published` is still that, at most `limit_ns`; False at once where the system has no futex."""
+    futex = _futex()
+    if futex is None:
+        return False
+    import ctypes
+
+    limit = (ctypes.c_long * 2)(limit_ns // 1_000_000_000, limit_ns % 1_000_000_000)
+    address = _address(mapped) + _LOW_HALF
+    call, number = futex
+    failed = call(number, ctypes.c_void_p(address), _FUTEX_WAIT, ctypes.c_uint32(published & 0xFFFF_FFFF), limit, None, 0)
+    return not failed or ctypes.get_errno() in (errno.EAGAIN, errno.ETIMEDOUT, errno.EINTR)
+
+
+def futex_wake(mapped: Any) -> None:
+    """Wake all who sleep on `published`."""
+    futex = _futex()
+    if futex is None:
+        return
+    import ctypes
+
+    call, number = futex
+    call(number, ctypes.c_void_p(_address(mapped) + _LOW_HALF), _FUTEX_WAKE, ctypes.c_uint32(0x7FFF_FFFF), None, None, 0)
+
+
+_LOW_HALF = layout.HEADER["published"].offset + (0 if sys.byteorder == "little" else 4)
+
+
+@cache
+def _futex() -> Any:
+    """(syscall, its number for futex), or None."""
+    number = _FUTEX_CALLS.get(platform.machine().lower())
+    if sys.platform != "linux" or number is None or sys.maxsize < 1 << 32:
+        return None
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True).syscall, ctypes.c_long(number)
+
+
+def _address(mapped: Any) -> int:
+    """Where the mapping lies; ctypes' own `from_buffer` refuses read-only ones."""
+    import ctypes
+
+    view = (ctypes.c_void_p * 32)()  # room for a Py_buffer, whose first member is the address
+    ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(mapped), view, 0)
+    address = view[0]
+    ctypes.pythonapi.PyBuffer_Release(view)
+    assert address is not None
+    return int(address)
