@@ -61,6 +61,9 @@ class Counter(IntEnum):
     IMAGES_GROWN = "images", "moved to a larger file"
     RESETS = "groups", "published as RESET: first snapshots, new decimals, groups too big for the ring"
     CHECKPOINTS = "checkpoints", "of images made for readers"
+    UPDATES_IGNORED = "updates", "of books that were waiting for their snapshot"
+    REFUSALS = "refusals", "of subscriptions, by the exchange"
+    FETCHES_FAILED = "requests", "for snapshots or metadata that failed"
     LAST_FRAME_NS = "ns", "CLOCK_REALTIME of the last frame"
     FEED_DELAY_US = "us", "of the last message that carried the exchange's time; signed"
 

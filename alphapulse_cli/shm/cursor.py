@@ -10,7 +10,7 @@ import re
 import weakref
 from contextlib import suppress
 from itertools import count as counting
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from alphapulse_cli import native
 from alphapulse_cli.errors import NoSegment, SegmentError
@@ -56,7 +56,7 @@ class CursorInfo(NamedTuple):
 
 
 class Cursor:
-    """This reader's own cursor file. Close it, or use it in a `with`; it also goes when the process ends in good order."""
+    """A reader's own cursor file. Close it, or use it in a `with`; it also goes when the process ends in good order."""
 
     def __init__(self, directory: Directory, segment_name: str, epoch: int, label: str) -> None:
         """Make the file. StorageError: go on without one."""
@@ -80,7 +80,7 @@ class Cursor:
         self._words[_POSITION] = position
         self._words[_MISSED] = missed
 
-    def __enter__(self) -> "Cursor":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

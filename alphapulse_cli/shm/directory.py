@@ -12,6 +12,7 @@ import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from alphapulse_cli.errors import AlphapulseError, NoSegment, NotASegment, StorageError, UsageError
 from alphapulse_cli.shm.layout import NAME_BYTES, SET_NAME_BYTES, Kind
@@ -119,7 +120,7 @@ class Directory:
 
     def names(self) -> list[str]:
         """What is in it, sorted."""
-        return sorted(os.listdir(self.fd))
+        return sorted(os.listdir(self.fd))  # noqa: PTH208 a descriptor, not a path
 
     def unlink(self, name: str) -> None:
         """Remove a file; one that is gone already is fine."""
@@ -140,7 +141,7 @@ class Directory:
             os.close(self.fd)
             self.fd = -1
 
-    def __enter__(self) -> "Directory":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -36,8 +36,7 @@ class Histogram:
         if value < 0:
             memory.store_relaxed(words, 3, words[3] + 1)
             return
-        if value > LARGEST:
-            value = LARGEST
+        value = min(value, LARGEST)
         at = HEAD_WORDS + bucket_of(value)
         memory.store_relaxed(words, at, words[at] + 1)
         memory.store_relaxed(words, 0, words[0] + 1)

@@ -23,7 +23,7 @@ class Identity(NamedTuple):
 
 
 def my_identity() -> Identity:
-    """This process."""
+    """Of the calling process."""
     pid = os.getpid()
     return Identity(boot_id(), pid, start_time(pid) or 0, pid_namespace())
 

@@ -15,8 +15,6 @@ A writer killed in the middle of an edit leaves seq odd for ever: `writer_died_e
 A book that outgrows its file moves to a larger one (`ImageWriter.grown`). Counts are bounded by the capacity whatever the words say.
 """
 
-from typing import Any
-
 from alphapulse_cli import native
 from alphapulse_cli.shm import layout, memory
 from alphapulse_cli.shm.layout import ImageCopy, Kind
@@ -112,7 +110,7 @@ class ImageWriter:
         """
         segment = self.segment.grown(levels)
         made = ImageWriter(segment)
-        made._take_over(self)  # noqa: SLF001 one of us
+        made._take_over(self)
         try:
             segment.ready()
         except BaseException:

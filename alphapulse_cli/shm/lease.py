@@ -12,7 +12,7 @@ the seconds since 1970, so that it grows even where somebody removed the whole d
 
 import fcntl
 import os
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from alphapulse_cli.errors import NotASegment, SegmentError, StorageError, WriterAlive
 from alphapulse_cli.shm import clock
@@ -45,7 +45,7 @@ class Lease:
         fd = open_lock(directory, set_name, create=True)
         try:
             if not try_lock(fd):
-                raise WriterAlive(_refusal(set_name, read_holder(fd)), "collect under another name beside it: --as NAME")
+                raise _refusal(set_name, read_holder(fd))  # noqa: TRY301 the descriptor goes with it
             last = read_holder(fd)
             epoch = _next_epoch(directory, set_name, last.epoch if last else 0)
             _write_holder(fd, Holder(my_identity(), epoch))
@@ -60,7 +60,7 @@ class Lease:
             os.close(self._fd)
             self._fd = -1
 
-    def __enter__(self) -> "Lease":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -123,10 +123,10 @@ def _write_holder(fd: int, holder: Holder) -> None:
         raise storage_error(error, "write the lock file") from None
 
 
-def _refusal(set_name: str, holder: Holder | None) -> str:
-    if holder is None or not process_is_alive(holder.who):
-        return f"{set_name} is already being collected by another process"  # it has the lock and is about to say its name
-    return f"{set_name} is already being collected by pid {holder.who.pid}"
+def _refusal(set_name: str, holder: Holder | None) -> WriterAlive:
+    # One that has just taken the lock may not have said its name yet.
+    who = f"pid {holder.who.pid}" if holder is not None and process_is_alive(holder.who) else "another process"
+    return WriterAlive(f"{set_name} is already being collected by {who}", "collect under another name beside it: --as NAME")
 
 
 def _next_epoch(directory: Directory, set_name: str, last: int) -> int:

@@ -125,7 +125,7 @@ class RingReader:
         """Records published so far, the sealed end at most; cheap, for waiting."""
         end = memory.load_acquire(self._words, self._published_at)
         sealed = memory.load_acquire(self._words, self._sealed_at)
-        return sealed if sealed < end else end
+        return min(end, sealed)
 
     @property
     def lag(self) -> int:
@@ -160,17 +160,13 @@ class RingReader:
         if end - position > self.capacity:
             missed = end - self.capacity - position
             position = end - self.capacity
-        count = end - position
-        if count > limit:
-            count = limit
+        count = min(end - position, limit)
         self._copy(position, count)
         memory.acquire_fence()
         claimed = memory.load_relaxed(self._words, self._claimed)
         lost = 0
         if claimed > self.capacity and claimed - self.capacity > position:
-            lost = claimed - self.capacity - position
-            if lost > count:
-                lost = count
+            lost = min(claimed - self.capacity - position, count)
         self._position = position + count
         self.missed += missed + lost
         if lost == count:

@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum, unique
 from itertools import count as counting
-from typing import Any
+from typing import Any, Self
 
 from alphapulse_cli import native
 from alphapulse_cli.errors import NoSegment, NotASegment, SegmentError, StorageError, WrongLayout
@@ -265,7 +265,7 @@ class Segment:
             self._temporary = ""
         self._directory = None
 
-    def __enter__(self) -> "Segment":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
