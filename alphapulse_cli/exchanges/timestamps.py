@@ -18,7 +18,7 @@ FRACTION_NS: tuple[int, ...] = tuple(
     10 ** (9 - digits) for digits in range(10)
 )  # what one unit of a fraction with so many digits is worth
 EPOCH_DAY = date(1970, 1, 1).toordinal()
-LAST_SECOND_NS = (1 << 63) - 2 * 86_400 * SECOND_NS  # with room for any offset
+LAST_SECOND_NS = ((1 << 63) // SECOND_NS - 2 * 86_400) * SECOND_NS  # with room for any offset
 SECONDS_REMEMBERED = 64
 
 _SECOND = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)", re.ASCII)

@@ -80,7 +80,7 @@ class AdvancedFeed(Feed):
         super().__init__(instruments, channels)
         self._expected: int | None = None  # the next frame's number
         self._broken = False  # C2: nothing of this connection's books is believed any more
-        self._set_aside: list[Product] | None = None  # C4: products on their grids in the frame answered with OffGrid
+        self._set_aside: list[Product] | None = None  # C4: products on their grids in the expected frame, if that was OffGrid
 
     def connected(self, now_ns: int) -> None:
         """A new connection: a new count, every book waits for its snapshot."""
@@ -98,7 +98,7 @@ class AdvancedFeed(Feed):
             try:
                 found, said = self._read(message)
             except FinerThanGrid:
-                return self._off_grid(message)
+                return self._off_grid(message, number)
         except NOT_UNDERSTOOD as error:
             if type(number) is int and number == self._expected:
                 self._expected = number + 1  # C3
@@ -229,7 +229,7 @@ class AdvancedFeed(Feed):
             self._arrived(TRADES, product.name)
         return ()
 
-    def _off_grid(self, message: dict[str, Any]) -> Sequence[Event]:
+    def _off_grid(self, message: dict[str, Any], number: int) -> Sequence[Event]:
         """What grids the frame needs; nothing else of it is believed until it is handed in again (C4, S7)."""
         is_book = message["channel"] == "l2_data"
         numbers: dict[str, tuple[list[Any], list[Any]]] = {}
@@ -239,7 +239,8 @@ class AdvancedFeed(Feed):
                 prices.append(row["price_level"] if is_book else row["price"])
                 sizes.append(row["new_quantity"] if is_book else row["size"])
         needs = [(product, off_grid(product, *numbers[name])) for name, product in self._products.items() if name in numbers]
-        self._set_aside = [product for product, events in needs if is_book and not events]
+        if number == self._expected:
+            self._set_aside = [product for product, events in needs if is_book and not events]
         return [event for _, events in needs for event in events]
 
     # Subscribing

@@ -129,7 +129,9 @@ class Feed:
 
     def _ask_again(self, channel: str, name: str) -> None:
         self._waiting[channel, name] = 0
-        self._again.setdefault(channel, []).append(name)
+        names = self._again.setdefault(channel, [])
+        if name not in names:
+            names.append(name)
 
     def _arrived(self, channel: str, name: str) -> None:
         if self._waiting.pop((channel, name), None) is not None:
