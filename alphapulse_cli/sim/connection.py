@@ -20,6 +20,7 @@ from alphapulse_cli.sim.market_maker import Step
 from alphapulse_cli.sim.mischief import Injection, Mischief, Scenario
 
 TOO_SLOW = 1008  # RFC 6455: policy violation
+TOLD_WITHIN_S = 1.0  # how long a dropped client has to read why
 ABOUT_FRAMES = frozenset({"gap", "duplicate", "reorder", "offgrid", "garbage", "unknown"})
 
 
@@ -44,6 +45,7 @@ class Connection:
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._silent_until_ns = 0
+        self._sender = asyncio.create_task(self._send_all())
         self._closing: asyncio.Task[None] | None = None
 
     def connected(self, now_ns: int) -> None:
@@ -71,12 +73,13 @@ class Connection:
         spoiled = kind == "checksum" and not self.encoder.spoil_checksum
         self.encoder.spoil_checksum = False
         mangled = self.mischief.mangle(kind, frames, step.symbol, step.changes, instrument)
+        changed = mangled != list(frames)
         self._push(mangled)
-        if scenario and frames and (spoiled or (mangled != list(frames) if kind in ABOUT_FRAMES else kind != "checksum")):
-            return self._strike(scenario, step.symbol, now_ns)
-        if scenario and scenario.probability >= 1.0 and not frames:
-            self.mischief.arm(kind, step.symbol, scenario.seconds)
-        return False
+        if scenario is None or not frames or (kind == "offgrid" and not changed):
+            return False  # nothing that it could strike: what is armed waits for the next update
+        self.mischief.spend(scenario)
+        struck = spoiled if kind == "checksum" else changed or kind not in ABOUT_FRAMES
+        return struck and self._strike(scenario, step.symbol, now_ns)
 
     def _strike(self, scenario: Scenario, symbol: str, now_ns: int) -> bool:
         """Log what struck, and do what is not about frames. True for a flood."""
@@ -109,12 +112,21 @@ class Connection:
         self.dropped = reason
         self._queue.clear()
         self.queued_bytes = 0
-        self._closing = asyncio.create_task(self._websocket.close(TOO_SLOW, reason))
+        self._sender.cancel()  # it waits for a full socket, and closing would wait for it
+        self._closing = asyncio.create_task(self._tell(reason))
 
-    async def send_all(self) -> None:
+    async def _tell(self, reason: str) -> None:
+        """The close frame stands behind all that the socket already holds: who does not read it in time is cut off."""
+        try:
+            async with asyncio.timeout(TOLD_WITHIN_S):
+                await self._websocket.close(TOO_SLOW, reason)
+        except TimeoutError:
+            self._websocket.transport.abort()
+
+    async def _send_all(self) -> None:
         """Send what is queued, for as long as the connection stands."""
         try:
-            while not self.dropped:
+            while True:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._queue and not self._silent_until_ns:
@@ -126,6 +138,6 @@ class Connection:
             return
 
     async def closed(self) -> None:
-        """Wait until a drop that was begun is done."""
-        if self._closing is not None:
-            await asyncio.wait([self._closing])
+        """The connection is gone: end what was at work for it."""
+        self._sender.cancel()
+        await asyncio.wait([task for task in (self._sender, self._closing) if task is not None])

@@ -242,7 +242,6 @@ class SimulatedExchange:
         )
         self.connections.append(connection)
         self._someone_came.set()
-        sender = asyncio.create_task(connection.send_all())
         try:
             connection.connected(self._now())
             while True:
@@ -252,11 +251,9 @@ class SimulatedExchange:
             pass
         finally:
             self.connections.remove(connection)
-            sender.cancel()
-            await asyncio.wait([sender])
-            await connection.closed()
             if connection.dropped:
                 self.dropped.append(connection.dropped)
+            await connection.closed()
 
     def _now(self) -> int:
         return self._clock() if self._clock else self.now_ns

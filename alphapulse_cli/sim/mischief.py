@@ -35,6 +35,7 @@ KINDS = ("gap", "duplicate", "reorder", "checksum", "offgrid", "garbage", "unkno
 DEFAULT_PROBABILITY = 0.01
 DEFAULT_STALL_S, MAX_STALL_S = 6.0, 3600.0
 FLOOD_STEPS = 500
+MAX_ARMED = 1000
 GARBAGE_FRAME = b'{"garbage": [1, 2'
 UNKNOWN_FRAME = b'{"type":"mystery","channel":"mystery","stream":"mystery","e":"mystery","data":{"e":"mystery","E":1}}'
 NUMBER_TOKEN = re.compile(rb'(?:(?<=")|(?<=[\[,: ]))([0-9]+(?:\.[0-9]+)?)(?=["\],} ])')  # between quotes, or a bare JSON number
@@ -101,23 +102,28 @@ class Mischief:
     def __init__(self, scenarios: Sequence[Scenario], seed: int) -> None:
         self._scenarios = scenarios
         self._random = Random(seed)  # noqa: S311 - mischief, not a secret
-        self._armed: list[tuple[str, str, float]] = []
+        self._armed: list[tuple[Scenario, str]] = []
         self._held_back: dict[str, list[bytes]] = {}
 
     def arm(self, kind: str, symbol: str = "", seconds: float = DEFAULT_STALL_S) -> None:
         """Let `kind` strike the next update (of `symbol`, or of any), whatever the dice say."""
-        self._armed.append((check_kind(kind), symbol, seconds))
+        if len(self._armed) == MAX_ARMED:
+            raise UsageError(f"{MAX_ARMED} kinds of mischief are waiting already", "let the market move")
+        self._armed.append((Scenario(check_kind(kind), 1.0, seconds), symbol))
 
     def draw(self, symbol: str) -> Scenario | None:
-        """What strikes this update, if anything: what was armed first, else by its probability; one kind at most."""
-        for i, (kind, wanted, seconds) in enumerate(self._armed):
+        """What strikes this update, if anything: what is armed first, else by its probability; one kind at most."""
+        for scenario, wanted in self._armed:
             if wanted in ("", symbol):
-                del self._armed[i]
-                return Scenario(kind, 1.0, seconds)
+                return scenario
         for scenario in self._scenarios:
             if self._random.random() < scenario.probability:
                 return scenario
         return None
+
+    def spend(self, drawn: Scenario) -> None:
+        """It had its update: what was armed is so no more."""
+        self._armed = [(scenario, symbol) for scenario, symbol in self._armed if scenario is not drawn]
 
     def mangle(
         self, kind: str, frames: Sequence[bytes], symbol: str, changes: Sequence[Change], instrument: Instrument
