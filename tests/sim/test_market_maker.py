@@ -8,6 +8,7 @@ from sim_parts import DictBook
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.events import Side
 from alphapulse_cli.market.levels import LOTS_MASK
+from alphapulse_cli.sim import market_maker
 from alphapulse_cli.sim.hidden import HiddenMid
 from alphapulse_cli.sim.ladder import Ladder
 from alphapulse_cli.sim.listings import LISTED, listings
@@ -40,6 +41,18 @@ class TestM1NeverCrossed:
             bids, asks = market.book(symbol)
             assert bids[0][0] < asks[0][0]
             assert all(ticks > 0 and 0 < lots <= LOTS_MASK for ticks, lots in [*bids, *asks])
+
+    @pytest.mark.parametrize("guarded", [True, False])
+    def test_dense_books_too_and_a_broken_market_is_found(self, monkeypatch, guarded):
+        """A thousand levels are more than takers clear in a step. The mutant's makers do not look at the other side: it crosses."""
+        if not guarded:
+            monkeypatch.setattr(market_maker._Book, "_clear_of_the_other_side", lambda _, __, ticks: ticks)
+        market = Market("kraken", 1, ["BTC-USD"], levels_per_side=1000, start_ns=START_NS)
+        crossed = False
+        for _ in steps_of(market, "BTC-USD", [10**12] * 200):
+            bids, asks = market.book("BTC-USD", 1)
+            crossed |= bids[0][0] >= asks[0][0]
+        assert crossed is not guarded
 
 
 class TestM2TradesTakeFromTheBest:

@@ -1,0 +1,250 @@
+"""Each exchange's own protocol over a real loopback socket, read by a raw client that shares no code with alphapulse's decoders."""
+
+import json
+
+import pytest
+from sim_clients import CLIENTS, RawClient
+from sim_parts import client_of, get, play, within
+from websockets.exceptions import ConnectionClosedError
+
+from alphapulse_cli.sim.exchange import VIRTUAL_START_NS, SimulatedExchange
+from alphapulse_cli.sim.listings import LISTED
+from alphapulse_cli.sim.market_maker import Market
+
+EVERY_PROTOCOL = pytest.mark.parametrize(("name", "mode"), CLIENTS, ids=lambda word: word or "default")
+
+
+def first_symbol(name):
+    """Its first listing: BTC against a dollar of some kind."""
+    return LISTED[name][0][0]
+
+
+def exchange_of(name, mode="", symbols=(), levels=80, **options):
+    """A simulated exchange with small books that moves when it is told to."""
+    market = Market(name, 8, symbols, levels_per_side=levels, start_ns=VIRTUAL_START_NS)
+    return SimulatedExchange(name, market, mode=mode, **{"rate": 0, **options})
+
+
+async def with_client(name, mode, check, symbol="", **options):
+    """Subscribe a raw client to one symbol and hand exchange and client to the check."""
+    async with exchange_of(name, mode, **options) as exchange, client_of(exchange) as websocket:
+        client: RawClient = CLIENTS[name, mode](websocket, exchange, symbol or first_symbol(name))
+        await client.subscribe()
+        await check(exchange, client)
+
+
+class TestBooksAreExact:
+    """Snapshot and updates rebuild the truth, and whatever the protocol proves itself by is right on every frame."""
+
+    @EVERY_PROTOCOL
+    def test_after_every_few_steps(self, name, mode):
+        """Checksums, sequences, prices on the grid; trades as they were, by the taker's side, ids without a hole."""
+
+        async def check(exchange, client):
+            start = exchange.truth.recent_trades(client.symbol, 10**6)
+            for _ in range(60):
+                await exchange.advance(4)
+                await client.read_until_exact()
+            assert client.wrong == []
+            known = exchange.truth.recent_trades(client.symbol, 10**6)[len(start) :]
+            told = [(trade.trade_id, trade.price_ticks, trade.size_lots, trade.side.name.lower()) for trade in known]
+            assert len(told) > 20
+            assert client.trades[-len(told) :] == told
+
+        play(with_client(name, mode, check))
+
+    @pytest.mark.parametrize(("name", "symbol"), [(name, row[0]) for name, rows in LISTED.items() for row in rows])
+    def test_of_every_listed_symbol(self, name, symbol):
+        """Every grid there is."""
+
+        async def check(exchange, client):
+            for _ in range(5):
+                await exchange.advance(4, symbol)
+                await client.read_until_exact()
+            assert client.wrong == []
+
+        play(with_client(name, "", check, symbol, levels=30))
+
+    def test_coinbase_sends_45000_levels_in_one_frame(self):
+        """Stub orders of 10^13 ticks included."""
+
+        async def check(exchange, client):
+            await exchange.advance(5)
+            await client.read_until_exact()
+            assert len(client.book.bids) + len(client.book.asks) > 45_000
+            assert max(client.book.asks) == 10**13
+            assert client.wrong == []
+
+        play(with_client("coinbase", "", check, symbols=["BTC-USD"], levels=0))
+
+    @pytest.mark.parametrize("name", LISTED)
+    def test_on_a_timer_as_well(self, name):
+        """By the real clock, at a rate; stopped to compare."""
+
+        async def check(exchange, client):
+            while exchange.step_count < 300:
+                await client.read()
+            exchange._runner.cancel()
+            await client.read_until_exact()
+            assert client.wrong == []
+
+        play(with_client(name, "", check, rate=100))
+
+
+class TestRefusals:
+    """Each exchange's own answer to what it does not know."""
+
+    def test_kraken_names_the_unknown_pair(self):
+        """And goes on."""
+
+        async def check(exchange, client):
+            params = {"channel": "book", "symbol": ["FOO/BAR"]}
+            await client.websocket.send(json.dumps({"method": "subscribe", "params": params, "req_id": 7}))
+            while not any(frame.get("req_id") == 7 for frame in client.frames):
+                await client.read()
+            assert client.frames[-1]["success"] is False
+            assert "FOO/BAR" in client.frames[-1]["error"]
+            await exchange.advance(4)
+            await client.read_until_exact()
+
+        play(with_client("kraken", "", check))
+
+    @pytest.mark.parametrize("mode", ["", "exchange"])
+    def test_coinbase_sends_an_error(self, mode):
+        """Of type `error`, without a sequence number."""
+
+        async def check(exchange, client):
+            words = {"channels": ["level2_batch"]} if mode else {"channel": "level2"}
+            await client.websocket.send(json.dumps({"type": "subscribe", "product_ids": ["FOO-BAR"], **words}))
+            errors = []
+            client.take = errors.append
+            while not errors or errors[-1].get("type") != "error":
+                await client.read()
+            assert "sequence_num" not in errors[-1]
+
+        play(with_client("coinbase", mode, check))
+
+    def test_binance_acknowledges_and_stays_silent(self):
+        """As the real one; REST says so instead."""
+
+        async def check(exchange, client):
+            await client.websocket.send('{"method":"SUBSCRIBE","params":["foobar@depth@100ms"],"id":9}')
+            while not any(frame.get("id") == 9 for frame in client.frames):
+                await client.read()
+            assert client.frames[-1] == {"result": None, "id": 9}
+            status, body = await get(exchange, "/api/v3/depth?symbol=FOOBAR")
+            assert (status, body["code"]) == (400, -1121)
+
+        play(with_client("binance-us", "", check))
+
+
+class TestMetadata:
+    """REST at `rest_url` + the path of the facts, as a collector asks for it."""
+
+    @EVERY_PROTOCOL
+    def test_every_instrument_is_read_back(self, name, mode):
+        """Name for name, grid for grid, by the exchange's own parser; an unknown path is its own 404."""
+        from alphapulse_cli import exchanges
+
+        async def scene():
+            import orjson
+
+            exchange_parts = exchanges.get(name)
+            facts = exchange_parts.facts
+            path = getattr(facts.mode(mode), "instruments_path", "") or facts.instruments_path
+            async with exchange_of(name, mode) as exchange:
+                status, body = await get(exchange, path)
+                assert status == 200
+                seen = exchange_parts.parse_instruments(orjson.dumps(body), exchange.mode)
+                grids = {(each.symbol, each.price_decimals, each.size_decimals) for each in seen}
+                assert grids == {
+                    (each.symbol, each.price_decimals, each.size_decimals) for each in exchange.truth.instruments.values()
+                }
+                status, _ = await get(exchange, "/no/such/path")
+                assert status == 404
+
+        play(scene())
+
+
+class TestMischiefInEachProtocol:
+    """What an injection does is what the protocol's own means of proof find."""
+
+    PROVEN = (
+        ("kraken", "gap", "checksum"),
+        ("kraken", "checksum", "checksum"),
+        ("kraken", "reorder", "checksum"),
+        ("coinbase", "gap", "sequence"),
+        ("coinbase", "duplicate", "sequence"),
+        ("coinbase", "reorder", "sequence"),
+        ("binance-us", "gap", "sequence"),
+        ("binance-us", "reorder", "sequence"),
+        ("kraken", "garbage", "garbage"),
+        ("coinbase", "garbage", "garbage"),
+        ("binance-us", "garbage", "garbage"),
+        ("kraken", "unknown", "unknown"),
+        ("coinbase", "unknown", "unknown"),
+        ("binance-us", "unknown", "unknown"),
+        ("kraken", "offgrid", "off grid"),
+        ("coinbase", "offgrid", "off grid"),
+        ("binance-us", "offgrid", "off grid"),
+    )
+
+    @pytest.mark.parametrize(("name", "kind", "wrong"), PROVEN)
+    def test_it_is_found(self, name, kind, wrong):
+        """Once armed, once logged, and found by the client."""
+
+        async def check(exchange, client):
+            await exchange.advance(4)
+            await client.read_until_exact()
+            exchange.inject(kind, client.symbol)
+            for _ in range(40):
+                await exchange.advance(1, client.symbol)
+            while wrong not in client.wrong:
+                await client.read()
+            assert [each.kind for each in exchange.injections] == [kind]
+
+        play(with_client(name, "", check))
+
+    @pytest.mark.parametrize("name", ["coinbase", "binance-us"])
+    def test_a_checksum_cannot_be_spoiled_where_there_is_none(self, name):
+        """Nothing happens, and nothing is logged."""
+
+        async def check(exchange, client):
+            exchange.inject("checksum")
+            await exchange.advance(20)
+            await client.read_until_exact()
+            assert client.wrong == []
+            assert not exchange.injections
+
+        play(with_client(name, "", check))
+
+    @pytest.mark.parametrize("name", ["kraken", "coinbase", "binance-us"])
+    @pytest.mark.parametrize("kind", ["flood", "stall"])
+    def test_what_is_only_trying_leaves_books_exact(self, name, kind):
+        """A flood is legal, a stall is only late."""
+
+        async def check(exchange, client):
+            exchange.inject(kind, seconds=1.0)
+            await exchange.advance(40)
+            await client.read_until_exact()
+            assert client.wrong == []
+            assert exchange.injection_counts == {kind: 1}
+
+        play(with_client(name, "", check))
+
+    def test_a_disconnect_is_sudden(self):
+        """No close frame."""
+
+        async def check(exchange, client):
+            exchange.inject("disconnect")
+            await exchange.advance(40)
+            with pytest.raises(ConnectionClosedError) as closed:
+                await within(_read_on(client))
+            assert closed.value.rcvd is None
+
+        play(with_client("kraken", "", check))
+
+
+async def _read_on(client):
+    while True:
+        await client.read()
