@@ -50,7 +50,7 @@ def light_commands() -> list[list[str]]:
     """The help of everything, and what a prompt or a script asks often."""
     from alphapulse_cli.cli import commands, root
 
-    lines = [["--version"], ["--help"], ["config", "path"]]
+    lines = [["--version"], ["--help"]]
     for name in commands.available():
         lines.append([name, "--help"])
         lines += [[name, child, "--help"] for child in getattr(root.load(name), "commands", {})]
@@ -58,7 +58,7 @@ def light_commands() -> list[list[str]]:
 
 
 def clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("ALPHAPULSE_", "COV_", "PYTHON"))}
+    return {name: value for name, value in os.environ.items() if not name.startswith(("ALPHAPULSE_", "COV_"))}
 
 
 def heavy_modules(arguments: list[str]) -> tuple[int, list[str]]:

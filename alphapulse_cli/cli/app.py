@@ -24,12 +24,13 @@ COMPLETION = f"_{process.PROGRAM}_COMPLETE".upper()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `alphapulse` with the arguments (the process's own if None) and give the exit code."""
     process.standard_streams()
+    code: int = ExitCode.INTERRUPTED
     try:
         with process.signals():
             code = _ended(list(sys.argv[1:] if arguments is None else arguments))
             return code if process.flush_standard_output() else ExitCode.DONE
-    except OSError as problem:  # the output could not be stored
-        return _world(problem)
+    except OSError as problem:  # the output could not be stored; a failure that was told already is told once
+        return code or _world(problem)
     except KeyboardInterrupt:  # a second Ctrl-C, while we were ending
         return ExitCode.INTERRUPTED
 

@@ -30,6 +30,13 @@ LONGEST_S = 366 * 86_400.0
 class Group(TyperGroup):
     """A group of commands whose unknown names end in our error, with the near matches."""
 
+    def get_help_option(self, ctx: Any) -> Any:
+        """Its value when it is not given is False: None would be parsed through pydantic, 80 ms before any command began."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
+
     def command_names(self) -> list[str]:
         """What may be typed after the group's name."""
         return list(self.commands)

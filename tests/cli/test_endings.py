@@ -1,0 +1,212 @@
+"""How a command ends: exit codes, signals, closed pipes, no terminal; with real processes."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import endless_command
+
+SCRIPT = str(Path(endless_command.__file__))
+
+
+@pytest.fixture
+def endless(alphapulse):
+    """The runner, with `alphapulse endless` in place of the console script's `alphapulse`."""
+
+    class Endless(type(alphapulse)):
+        command = property(lambda self: [sys.executable, "-P", SCRIPT])
+
+    runner = Endless(alphapulse.directory, alphapulse.shm_dir)
+    yield runner
+    runner.close()
+
+
+def shell(endless, line):
+    """The line run by a shell in which $A is the command, with the pipe's own exit codes at the end of stdout."""
+    env = endless.environment(A=" ".join(endless.command))
+    return subprocess.run(
+        ["bash", "-c", f'{line}; echo "${{PIPESTATUS[*]}}"'],
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=endless.directory,
+        timeout=30,
+    )
+
+
+class TestExitCodes:
+    def test_done(self, alphapulse):
+        done = alphapulse("--version")
+        assert (done.code, done.stderr) == (0, "")
+        assert done.stdout.startswith("alphapulse ")
+
+    def test_python_dash_m_is_the_same(self, alphapulse):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "alphapulse_cli", "--version"],
+            capture_output=True,
+            text=True,
+            env=alphapulse.environment(),
+        )
+        assert (done.returncode, done.stdout) == (0, alphapulse("--version").stdout)
+
+    @pytest.mark.parametrize("line", [["nonsense"], ["config", "nonsense"], ["version", "--nonsense"], ["config", "show", "extra"]])
+    def test_a_wrong_command_line_is_2(self, alphapulse, line):
+        done = alphapulse(*line)
+        assert (done.code, done.stdout) == (2, "")
+        assert [part.split(":")[0] for part in done.stderr.splitlines()] == ["error", "hint"]
+
+    def test_a_wrong_configuration_is_2_and_names_the_file(self, alphapulse):
+        (alphapulse.directory / "alphapulse.toml").write_text("shm_dirr = '/x'")
+        done = alphapulse("config", "show")
+        assert done.code == 2
+        assert "alphapulse.toml: unknown key 'shm_dirr'" in done.stderr
+        assert "hint: did you mean 'shm_dir'?" in done.stderr
+
+    def test_an_error_has_its_own_code_and_its_hint(self, endless):
+        done = endless("endless", "fail", "integrity")
+        assert done.code == 4
+        assert done.stderr == "error: replica of BTC\\x1b[2J-USD differs\\nfrom its writer\nhint: alphapulse segments\n"
+
+    def test_the_worlds_mistake_is_1_without_a_traceback(self, endless):
+        done = endless("endless", "fail", "world")
+        assert done.code == 1
+        assert done.stderr == "error: No such file or directory: /nowhere/at\\x1ball\n"
+
+    def test_our_mistake_is_1_and_says_how_to_see_the_traceback(self, endless):
+        done = endless("endless", "fail", "ours")
+        assert done.code == 1
+        assert done.stderr.splitlines()[0] == "error: internal error: ZeroDivisionError: division\\nby\\x1b[2Jzero"
+        assert "-v" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_with_v_our_mistake_shows_the_traceback(self, endless):
+        for line in (["-v", "endless", "fail", "ours"], ["endless", "fail", "ours", "-v"]):
+            done = endless(*line)
+            assert done.code == 1
+            assert "Traceback" in done.stderr
+            assert "\x1b" not in done.stderr
+
+    def test_a_command_may_choose_its_code(self, endless):
+        assert endless("endless", "fail", "exit").code == 5
+
+
+class TestClosedPipes:
+    def test_head_ends_an_endless_command_quietly(self, endless):
+        done = shell(endless, "$A endless rows | head -n 2")
+        assert done.stdout.splitlines() == ['{"number":0,"symbol":"BTC-USD"}', '{"number":1,"symbol":"BTC-USD"}', "0 0"]
+        assert done.stderr == ""
+
+    def test_output_that_fits_the_buffer_of_a_closed_pipe_ends_quietly(self, endless):
+        """The last write happens when the interpreter flushes: that one must be quiet, too."""
+        done = shell(endless, "$A endless rows --count 1 | true")
+        assert (done.stdout, done.stderr) == ("0 0\n", "")
+
+    def test_help_into_a_closed_pipe_ends_quietly(self, endless):
+        done = shell(endless, "$A --help | true")
+        assert (done.stdout, done.stderr) == ("0 0\n", "")
+
+    @pytest.mark.parametrize("line", ["$A --help >&-", "$A endless rows --count 1 >&-", "$A endless nonsense 2>&-"])
+    def test_a_stream_that_was_never_open_is_no_mistake_of_ours(self, endless, line):
+        done = shell(endless, line)
+        assert "Traceback" not in done.stderr
+        assert done.stdout.strip() in {"0", "2"}
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")
+    @pytest.mark.parametrize("line", ["$A --help >/dev/full", "$A endless rows >/dev/full"])
+    def test_a_full_disk_is_one_line_and_1(self, endless, line):
+        done = shell(endless, line)
+        assert done.stderr == "error: No space left on device\n"
+        assert done.stdout == "1\n"
+
+
+class TestSignals:
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+    def test_what_was_open_is_closed_and_the_code_is_ours(self, endless, number, code):
+        process = endless.start("endless", "wait")
+        assert process.stdout.readline() == b"waiting\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, out, err) == (code, b"closed\n", b"")
+
+    def test_an_endless_stream_is_interrupted_with_whole_lines(self, endless):
+        process = endless.start("endless", "rows")
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, err) == (130, b"")
+        assert first.endswith(b"}\n")
+        assert out.endswith(b"}\n")
+
+
+class TestTerminals:
+    def test_ctrl_c_at_a_terminal_gives_it_back(self, endless):
+        """The cursor is shown again and the modes are as before, though the command had a terminal's stdin and stdout."""
+        outer, inner = pty.openpty()
+        process = subprocess.Popen(
+            [*endless.command, "endless", "wait"],
+            stdin=inner,
+            stdout=inner,
+            stderr=inner,
+            env=endless.environment(),
+            start_new_session=True,
+        )
+        endless.started.append(process)
+        os.close(inner)
+        seen = b""
+        while b"waiting" not in seen:
+            seen += os.read(outer, 1024)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        while b"\x1b[?25h" not in seen:
+            seen += os.read(outer, 1024)
+        os.close(outer)
+        assert b"closed" in seen
+        assert b"Traceback" not in seen
+
+    def test_a_pipe_gets_json_and_a_terminal_a_table(self, alphapulse):
+        assert alphapulse("config", "show").stdout.startswith('{"key":"shm_dir"')
+        on_terminal = at_terminal(alphapulse, "config", "show")
+        assert "shm_dir" in on_terminal
+        assert "{" not in on_terminal.replace("\x1b[", "")
+
+    def test_no_color_and_dumb_terminals_get_no_escapes(self, alphapulse):
+        assert "\x1b" in at_terminal(alphapulse, "config", "show")
+        for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {"ALPHAPULSE_COLOR": "never"}):
+            assert "\x1b" not in at_terminal(alphapulse, "config", "show", **environment), environment
+
+    def test_errors_are_coloured_only_where_wanted(self, alphapulse):
+        assert "\x1b" not in alphapulse("nonsense").stderr
+        assert "\x1b[1;31merror:\x1b[0m" in alphapulse("nonsense", FORCE_COLOR="1").stderr
+
+
+def at_terminal(runner, *arguments, **environment):
+    """What the command printed on a pseudo-terminal."""
+    outer, inner = pty.openpty()
+    process = subprocess.Popen(
+        [*runner.command, *arguments],
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        env=runner.environment(**environment),
+        cwd=runner.directory,
+        start_new_session=True,
+    )
+    runner.started.append(process)
+    os.close(inner)
+    seen = b""
+    while True:
+        try:
+            part = os.read(outer, 65_536)
+        except OSError:  # Linux says EIO when the other side has closed
+            break
+        if not part:
+            break
+        seen += part
+    os.close(outer)
+    process.wait(20)
+    return seen.decode()
