@@ -102,6 +102,7 @@ class Runner:
             cwd=self.directory,
             env=self.environment(**env),
             start_new_session=True,
+            bufsize=0,  # what a test read a line of, `communicate` must not lose the rest of
         )
         self.started.append(process)
         return process

@@ -168,7 +168,8 @@ class TestExchanges:
             assert [row["mode"] for row in rows if row["exchange"] == name] == [
                 mode.name for mode in exchanges.get(name).facts.modes
             ]
-            assert [row["default"] for row in rows if row["exchange"] == name][0]
+        defaults = [row["exchange"] for row in rows if row["default"]]
+        assert defaults == exchanges.names(), "each exchange has one default"
 
 
 class TestConfig:

@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import endless_command
+import pytest
 
 SCRIPT = str(Path(endless_command.__file__))
 
@@ -116,7 +115,7 @@ class TestClosedPipes:
         assert "Traceback" not in done.stderr
         assert done.stdout.strip() in {"0", "2"}
 
-    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
     @pytest.mark.parametrize("line", ["$A --help >/dev/full", "$A endless rows >/dev/full"])
     def test_a_full_disk_is_one_line_and_1(self, endless, line):
         done = shell(endless, line)

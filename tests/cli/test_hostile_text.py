@@ -78,10 +78,8 @@ class TestStderr:
         assert all(line.isprintable() for line in lines)
 
     def test_a_log_record_is_one_line_with_its_reason(self):
-        try:
-            raise ValueError(HOSTILE)
-        except ValueError:
-            record = logging.LogRecord("edges.session", logging.WARNING, "f", 1, "refused %r", (HOSTILE,), sys.exc_info())
+        reason = ValueError(HOSTILE)
+        record = logging.LogRecord("edges.session", logging.WARNING, "f", 1, "refused %s", (HOSTILE,), (ValueError, reason, None))
         line = log.OneLine().format(record)
         assert line.isprintable()
         assert "warning edges.session: refused" in line

@@ -181,7 +181,7 @@ class TestHostileRows:
         try:
             call(Levels(2, 8), rows)
         except NumberError as error:
-            assert "\n" not in str(error)  # noqa: PT017  # both ways out are right
+            assert "\n" not in str(error)  # both ways out are right
 
     @given(
         rows=st.lists(
