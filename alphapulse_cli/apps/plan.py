@@ -4,7 +4,7 @@ Nothing here touches the network: the list of instruments is handed in.
 """
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -41,7 +41,7 @@ class CollectPlan:
 
 
 def symbols_by_exchange(texts: Iterable[str], names: Sequence[str]) -> dict[str, list[str]]:
-    """ "kraken:BTC-USD" for kraken alone, a bare "ETH-USD" for every exchange of `names`. UsageError for one that no `--exchange` takes."""
+    """Of each exchange its symbols: "kraken:BTC-USD" is for kraken alone, a bare "ETH-USD" for every exchange of `names`. UsageError for one that no `--exchange` takes."""
     chosen: dict[str, list[str]] = {name: [] for name in names}
     for text in texts:
         exchange, symbol = split_id(text)
@@ -119,9 +119,15 @@ def plans(
     names: Sequence[str],
     symbols: Sequence[str],
     channels: Sequence[str],
-    modes: dict[str, str],
-    depth: int,
-    **rest: object,
+    modes: Mapping[str, str],
+    depths: Mapping[str, int],
+    *,
+    urls: Mapping[str, str],
+    rest_urls: Mapping[str, str],
+    set_name: str = "",
+    shm_dir: str | None = None,
+    ring_capacity: int = 16_384,
+    duration_s: float | None = None,
 ) -> list[CollectPlan]:
     """A plan for each exchange, in the order asked for. UsageError for whatever cannot be right before the exchange is asked."""
     if not names:
@@ -130,11 +136,23 @@ def plans(
     chosen = symbols_by_exchange(symbols or DEFAULT_SYMBOLS, unique)
     made: list[CollectPlan] = []
     for name in unique:
-        facts = exchanges.get(name).facts
-        mode_of(facts, modes.get(name, ""), depth)
+        mode = modes.get(name, "")
+        mode_of(exchanges.get(name).facts, mode, depths.get(name, 0))
         if not chosen[name]:
             raise UsageError(f"no symbol for {name}", f"--symbols {name}:BTC-USD")
         made.append(
-            CollectPlan(name, tuple(chosen[name]), check_channels(channels), modes.get(name, ""), depth, **rest)  # type: ignore[arg-type]
+            CollectPlan(
+                name,
+                tuple(chosen[name]),
+                check_channels(channels),
+                mode,
+                depths.get(name, 0),
+                urls.get(name, ""),
+                rest_urls.get(name, ""),
+                set_name,
+                shm_dir,
+                ring_capacity,
+                duration_s,
+            )
         )
     return made

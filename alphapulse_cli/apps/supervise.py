@@ -61,27 +61,32 @@ async def _keep(child: Child, said: Said) -> ExitCode:
 
 
 async def _run_once(child: Child, said: Said) -> int:
-    process = await asyncio.create_subprocess_exec(
+    process = await spawn(child.arguments, stdout=asyncio.subprocess.DEVNULL)
+    try:
+        await relay(process, child.name, said)
+        return await process.wait()
+    finally:
+        await stop(process)
+
+
+async def spawn(arguments: Sequence[str], stdout: int) -> asyncio.subprocess.Process:
+    """`alphapulse` with these arguments, as a process of its own that knows when we are gone."""
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",  # the installed package, whatever lies in the current folder
         "-m",
         "alphapulse_cli",
-        *child.arguments,
+        *arguments,
         stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=stdout,
         stderr=asyncio.subprocess.PIPE,
         limit=LINE_BYTES,
         start_new_session=True,  # Ctrl-C reaches us alone; we stop the children ourselves
     )
-    try:
-        await _relay(process, child.name, said)
-        return await process.wait()
-    finally:
-        if process.returncode is None:
-            await _stop(process)
 
 
-async def _relay(process: asyncio.subprocess.Process, name: str, said: Said) -> None:
+async def relay(process: asyncio.subprocess.Process, name: str, said: Said) -> None:
+    """What it says on stderr, line by line, until it ends."""
     assert process.stderr is not None
     while True:
         try:
@@ -93,7 +98,10 @@ async def _relay(process: asyncio.subprocess.Process, name: str, said: Said) -> 
         said(name, line.decode("utf-8", "replace").rstrip("\n"))
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
+async def stop(process: asyncio.subprocess.Process) -> None:
+    """SIGTERM, and SIGKILL for one that does not end within ten seconds."""
+    if process.returncode is not None:
+        return
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
     try:

@@ -29,10 +29,10 @@ SHOWN_NOTICES = 6
 
 def board(sets: Sequence[SetStatus], notices: Sequence[str], title: str) -> "Group":
     """Everything in one picture: a table of books, a line a set, the last notices."""
-    from rich.console import Group
+    from rich.console import Group, RenderableType
     from rich.text import Text
 
-    lines = [Text(title, style="bold"), Text(""), _books(sets), Text("")]
+    lines: list[RenderableType] = [Text(title, style="bold"), Text(""), _books(sets), Text("")]
     lines += [_set_line(one) for one in sets]
     if notices:
         lines.append(Text(""))

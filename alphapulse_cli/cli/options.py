@@ -176,3 +176,6 @@ Wait = Annotated[
     str | None,
     typer.Option("--wait", metavar="HOW", show_default=False, help="How to wait for records: spin, yield, sleep or wake."),
 ]
+Supervised = Annotated[
+    bool, typer.Option("--supervised", hidden=True, help="End when standard input does: for processes we start.")
+]

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from alphapulse_cli.apps.status import SetStatus
+from alphapulse_cli.apps.supervise import until_parent_is_gone
 from alphapulse_cli.cli import board, render, talk
 from alphapulse_cli.errors import ExitCode
 
@@ -33,32 +34,42 @@ class Notices:
             return
         line = f"{name}: {message}" if name else message
         if self._on_board:
-            self.lines.append(f"{datetime.now():%H:%M:%S} {line}")
+            self.lines.append(f"{datetime.now().astimezone():%H:%M:%S} {line}")
         elif level == "warning":
             talk.warning(line)
         else:
             talk.note(line)
 
 
-def run(work: Coroutine[Any, Any, ExitCode | None]) -> ExitCode:
-    """Run to the end. SIGTERM cancels the work and gives DONE; KeyboardInterrupt leaves after the work has cleaned up."""
+def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False) -> ExitCode:
+    """Run to the end. SIGTERM cancels the work and gives DONE; KeyboardInterrupt leaves after the work has cleaned up.
+
+    `supervised`: so does the end of standard input, which only our parent holds.
+    """
 
     async def until_told() -> ExitCode:
         task = asyncio.ensure_future(work)
         told = False
 
-        def stop() -> None:
+        def stop(*_: object) -> None:
             nonlocal told
             told = True
             task.cancel()
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+        parent = asyncio.create_task(until_parent_is_gone()) if supervised else None
+        if parent is not None:
+            parent.add_done_callback(stop)
         try:
             return await task or ExitCode.DONE
         except asyncio.CancelledError:
             if told:
                 return ExitCode.DONE
             raise
+        finally:
+            if parent is not None:
+                parent.remove_done_callback(stop)
+                parent.cancel()
 
     return asyncio.run(until_told())
 

@@ -70,7 +70,9 @@ class Ingest:
         self.decoder = decoder
         self.outlet = outlet
         books = instruments if BOOK in channels else ()
-        self.keepers = {one.native: BookKeeper(one, outlet, exchange.book_checksum) for one in books}
+        # A decoder that hears of precisions as they change knows its checksum better than the exchange in general.
+        checksum = getattr(decoder, "book_checksum", exchange.book_checksum)
+        self.keepers = {one.native: BookKeeper(one, outlet, checksum) for one in books}
         self.counters = outlet.counters.block()
         self._facts = exchange.facts
         self._symbol_counters = {one.native: outlet.counters.block(one.symbol) for one in instruments}

@@ -1,0 +1,80 @@
+"""The demo: simulated exchanges and a collector for each, every one its own process; the caller only looks.
+
+    sim (one process, one hidden price) ══ loopback WebSocket + REST ══► collect, n times ══ shared memory ══► whoever reads
+
+The sets have the exchanges' own names, so that every command works on them as it does on real ones; a real collector of the same
+name that already runs is refused by the lease, never disturbed.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from alphapulse_cli.apps.supervise import Child, Said, relay, spawn, stop, supervise
+from alphapulse_cli.errors import AlphapulseError, ExitCode
+
+EXCHANGES = ("kraken", "coinbase", "binance-us")
+SYMBOLS = ("BTC-USD", "ETH-USD", "SOL-USD")
+READY_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """What the demo runs."""
+
+    exchanges: Sequence[str] = EXCHANGES
+    symbols: Sequence[str] = SYMBOLS
+    rate: float = 20.0
+    seed: int = 1
+    mischief: str = ""
+    shm_dir: str = ""
+
+
+async def demo(plan: DemoPlan, said: Said) -> ExitCode:
+    """Run it until cancelled. AlphapulseError if the simulators do not come up; else what the collectors ended with."""
+    simulator = await _start_simulator(plan)
+    try:
+        addresses = await asyncio.wait_for(_addresses(simulator, len(plan.exchanges)), READY_TIMEOUT_S)
+        talk = asyncio.create_task(relay(simulator, "sim", said))
+        try:
+            return await supervise([_collector(plan, name, *where) for name, where in addresses.items()], said)
+        finally:
+            talk.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await talk
+    except TimeoutError:
+        raise AlphapulseError(f"the simulators did not start within {READY_TIMEOUT_S:.0f} s") from None
+    finally:
+        await stop(simulator)
+
+
+async def _start_simulator(plan: DemoPlan) -> asyncio.subprocess.Process:
+    options = ["--rate", f"{plan.rate:g}", "--seed", str(plan.seed), "--symbols", ",".join(plan.symbols), "--json", "--supervised"]
+    if plan.mischief:
+        options += ["--mischief", plan.mischief]
+    return await spawn(["sim", *plan.exchanges, *options], stdout=asyncio.subprocess.PIPE)
+
+
+async def _addresses(simulator: asyncio.subprocess.Process, count: int) -> dict[str, tuple[str, str]]:
+    """Exchange -> (WebSocket, REST) address, as the simulator prints them once it serves."""
+    assert simulator.stdout is not None
+    assert simulator.stderr is not None
+    found: dict[str, tuple[str, str]] = {}
+    while len(found) < count:
+        line = await simulator.stdout.readline()
+        if not line:
+            words = (await simulator.stderr.read()).decode("utf-8", "replace").strip()
+            raise AlphapulseError(f"the simulators ended: {words or 'no reason given'}")
+        row = orjson.loads(line)
+        found[row["exchange"]] = (row["websocket_url"], row["rest_url"])
+    return found
+
+
+def _collector(plan: DemoPlan, name: str, websocket_url: str, rest_url: str) -> Child:
+    arguments = ["collect", "--exchange", name, "--symbols", ",".join(plan.symbols), "--url", websocket_url, "--rest-url", rest_url]
+    if plan.shm_dir:
+        arguments += ["--shm-dir", plan.shm_dir]
+    return Child(name, [*arguments, "--supervised"])

@@ -1,0 +1,99 @@
+"""`alphapulse collect`: exchanges into shared memory."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from alphapulse_cli.cli import options
+from alphapulse_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from alphapulse_cli.edges.config import Settings
+
+app = options.command_app()
+
+
+@app.command()
+def collect(
+    names: options.Exchanges = None,
+    symbols: options.Symbols = None,
+    channels: Annotated[
+        list[str] | None, typer.Option("--channels", metavar="NAMES", show_default=False, help="book, trades; both if not given.")
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(min=1, metavar="N", show_default=False, help="Levels a side, where the exchange offers a choice.")
+    ] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODE",
+            show_default=False,
+            help="The feed, as `alphapulse exchanges` lists them; coinbase=exchange for one of several.",
+        ),
+    ] = None,
+    set_name: Annotated[
+        str,
+        typer.Option("--as", metavar="NAME", show_default=False, help="Name of the set of segments, instead of the exchange's."),
+    ] = "",
+    url: Annotated[
+        str,
+        typer.Option(metavar="URL", show_default=False, help="WebSocket address instead of the exchange's: a simulator, a proxy."),
+    ] = "",
+    rest_url: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            show_default=False,
+            help="REST address; with a --url on this machine the same host and port if not given.",
+        ),
+    ] = "",
+    shm_dir: options.ShmDir = None,
+    duration: options.Duration = None,
+    as_json: options.Json = False,
+    supervised: options.Supervised = False,
+) -> None:
+    """Collect books and trades of exchanges into shared memory, until Ctrl-C, SIGTERM or --duration.
+
+    Several --exchange are one supervised process each, restarted if it dies. A symbol may name its exchange (kraken:BTC-USD); a bare one is
+    collected wherever it is asked for. Gaps, bad checksums and lost connections heal by themselves and are counted and shown.
+
+    Example: alphapulse collect --exchange kraken --exchange coinbase --symbols BTC-USD,ETH-USD
+    """
+    from alphapulse_cli.apps.plan import plans
+    from alphapulse_cli.cli import collecting
+    from alphapulse_cli.shm.directory import check_set_name
+
+    settings = options.settings()
+    chosen = list(settings.choose("exchanges", names))
+    if (url or rest_url or set_name) and len(dict.fromkeys(chosen)) > 1:
+        raise UsageError(
+            "--url, --rest-url and --as go with one exchange",
+            "set exchange.NAME.url in the configuration, or run one command for each",
+        )
+    made = plans(
+        chosen,
+        settings.choose("symbols", symbols),
+        options.split_lists(settings.choose("channels", channels)),
+        _modes(mode, chosen, settings),
+        {name: depth or settings.get("depth", name) or settings.get("depth") for name in chosen},
+        set_name=check_set_name(set_name) if set_name else "",
+        urls={name: url or settings.get("url", name) for name in chosen},
+        rest_urls={name: rest_url or settings.get("rest_url", name) for name in chosen},
+        shm_dir=str(settings.choose("shm_dir", shm_dir) or "") or None,
+        ring_capacity=settings.get("ring_records"),
+        duration_s=duration,
+    )
+    raise typer.Exit(collecting.run(made, as_json=as_json, supervised=supervised))
+
+
+def _modes(texts: list[str] | None, names: list[str], settings: "Settings") -> dict[str, str]:
+    """Exchange -> mode, of "coinbase=exchange" or of a bare one where there is one exchange; else what is configured."""
+    modes: dict[str, str] = {name: settings.get("mode", name) for name in names}
+    for text in options.split_lists(texts or ()):
+        name, equals, mode = text.rpartition("=")
+        if not equals and len(modes) > 1:
+            raise UsageError(f"--mode {mode[:40]!r}: of which exchange?", "write --mode coinbase=exchange")
+        if equals and name not in modes:
+            raise UsageError(f"--mode {text[:40]!r}: {name[:40]!r} is not among the exchanges to collect")
+        modes[name or names[0]] = mode
+    return modes

@@ -1,0 +1,56 @@
+"""What `collect` runs: one exchange in this process, or one supervised process for each of several, with the board beside it."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from alphapulse_cli.apps.collect import collect
+from alphapulse_cli.apps.plan import CollectPlan
+from alphapulse_cli.apps.status import StatusSource
+from alphapulse_cli.apps.supervise import Child, supervise
+from alphapulse_cli.cli import render, running
+from alphapulse_cli.errors import ExitCode
+from alphapulse_cli.shm.directory import open_directory
+
+
+def run(plans: Sequence[CollectPlan], *, as_json: bool, supervised: bool) -> ExitCode:
+    """Collect until told to stop. A supervised child says nothing but its notices: its parent looks at the segments."""
+    on_board = not supervised and not render.wants_json(as_json) and sys.stdout.isatty()
+    notices = running.Notices(on_board=on_board)
+    work = _one(plans[0], notices, supervised=supervised) if len(plans) == 1 else _several(plans, notices)
+    if supervised:
+        return running.run(work, supervised=True)
+
+    async def with_board() -> ExitCode | None:
+        with open_directory(plans[0].shm_dir, create=True) as directory:
+            status = StatusSource(directory, [plan.name for plan in plans])
+            title = f"alphapulse collect: {', '.join(plan.name for plan in plans)}; Ctrl-C ends it"
+            return await running.beside(work, running.show(status.sample, notices, title, as_json=as_json))
+
+    return running.run(with_board())
+
+
+async def _one(plan: CollectPlan, notices: running.Notices, *, supervised: bool) -> ExitCode:
+    name = "" if supervised else plan.name  # a parent puts the name before every line
+    await collect(plan, lambda level, message: notices.say(name, level, message))
+    return ExitCode.DONE
+
+
+async def _several(plans: Sequence[CollectPlan], notices: running.Notices) -> ExitCode:
+    children = [Child(plan.name, arguments(plan)) for plan in plans]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(plans[0].duration_s):
+            return await supervise(children, lambda name, line: notices.say(name, "said", line))
+    return ExitCode.DONE
+
+
+def arguments(plan: CollectPlan) -> list[str]:
+    """The command line of a plan's own process. Addresses and the like it takes from the same configuration; flags are said again."""
+    words = ["collect", "--exchange", plan.exchange, "--symbols", ",".join(plan.symbols), "--channels", ",".join(plan.channels)]
+    for flag, value in (("--mode", plan.mode), ("--url", plan.url), ("--rest-url", plan.rest_url), ("--shm-dir", plan.shm_dir)):
+        if value:
+            words += [flag, value]
+    if plan.depth:
+        words += ["--depth", str(plan.depth)]
+    return [*words, "--supervised"]

@@ -1,0 +1,71 @@
+"""`alphapulse sim`: simulated exchanges behind the real protocols, on loopback."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from alphapulse_cli.cli import options, render
+from alphapulse_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from alphapulse_cli.sim.exchange import SimulatedExchange
+
+app = options.command_app()
+
+
+@app.command()
+def sim(
+    names: Annotated[
+        list[str], typer.Argument(metavar="EXCHANGE...", help="Which to simulate.", autocompletion=options.complete_exchange)
+    ],
+    symbols: options.Symbols = None,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Of the first; the next ones follow. 0: any that is free.")] = 0,
+    rate: Annotated[float, typer.Option(min=0.0, help="Book updates a second and symbol; 0: as fast as it goes.")] = 50.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same market.")] = 1,
+    mode: Annotated[str, typer.Option(metavar="MODE", help="The feed, as `alphapulse exchanges` lists them.")] = "",
+    mischief: Annotated[
+        str,
+        typer.Option(
+            metavar="KINDS",
+            help="What goes wrong, each with a probability per update: gap, checksum:0.01, stall, reorder, flood, disconnect, duplicate, garbage, unknown, offgrid.",
+        ),
+    ] = "",
+    duration: options.Duration = None,
+    as_json: options.Json = False,
+    supervised: options.Supervised = False,
+) -> None:
+    """Simulated exchanges that speak the real protocols over WebSocket and REST, on this machine only.
+
+    Prints each one's addresses; point `alphapulse collect --url` (or your own bot) at them. Prices are correlated between the exchanges
+    of one command, so that spreads cross now and then.
+
+    Example: alphapulse sim kraken coinbase --seed 7 --mischief gap:0.001
+    """
+    from alphapulse_cli import exchanges
+    from alphapulse_cli.cli import running
+    from alphapulse_cli.errors import ExitCode
+    from alphapulse_cli.sim.exchange import UNTHROTTLED
+    from alphapulse_cli.sim.mischief import parse_mischief
+    from alphapulse_cli.sim.serve import SimSpec, run
+
+    if mode and len(names) > 1:
+        raise UsageError("--mode goes with one exchange", "start one `alphapulse sim` for each")
+    for name in names:
+        exchanges.get(name)
+    scenarios = parse_mischief(mischief) if mischief else []
+    specs = [
+        SimSpec(name, tuple(symbols or ()), port + place if port else 0, rate=rate or UNTHROTTLED, mode=mode, mischief=scenarios)
+        for place, name in enumerate(dict.fromkeys(names))
+    ]
+
+    def ready(simulated: Sequence["SimulatedExchange"]) -> None:
+        columns = [render.Column("exchange"), render.Column("websocket_url", "WebSocket"), render.Column("rest_url", "REST")]
+        rows = [{"exchange": one.name, "websocket_url": one.websocket_url, "rest_url": one.rest_url} for one in simulated]
+        render.emit_rows([*rows, None], columns, as_json)
+
+    async def serve() -> ExitCode:
+        await run(specs, seed=seed, duration=duration, on_ready=ready)
+        return ExitCode.DONE
+
+    raise typer.Exit(running.run(serve(), supervised=supervised))
