@@ -5,7 +5,7 @@ It applies what the product's decoder tells it, and it is what the decoder and t
 
 from collections.abc import Iterable
 
-from alphapulse_cli.exchanges.kraken import Decoder, Encoder, checksum
+from alphapulse_cli.exchanges.kraken import Decoder, Encoder, book_checksum
 from alphapulse_cli.market.events import Event, Snapshot, Update
 from alphapulse_cli.market.requests import Send
 
@@ -30,7 +30,7 @@ class DictBook:
                 side[ticks] = lots
         if self._cuts:
             self.bids, self.asks = dict(self.best_bids(event.depth)), dict(self.best_asks(event.depth))
-        self.right = checksum(event.instrument, self.best_bids(10), self.best_asks(10)) == event.checksum
+        self.right = book_checksum(event.instrument, self.best_bids(10), self.best_asks(10)) == event.checksum
         return self.right
 
     def best_bids(self, depth):

@@ -5,7 +5,8 @@ import json
 import pytest
 from recorded import recorded_answers, recorded_frames
 
-from alphapulse_cli.exchanges.kraken import book_checksum, checksum, parse_instruments
+from alphapulse_cli.exchanges.kraken import book_checksum, parse_instruments
+from alphapulse_cli.exchanges.kraken.checksum import levels_checksum
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.ticks import to_ticks
 
@@ -31,7 +32,7 @@ class TestWorkedExamples:
             "45283.5*0.10000000, 45283.4*1.54582015, 45282.1*0.10000000, 45281.0*0.10000000, 45280.3*1.54592586, 45279.0*0.07990000,"
             "45277.6*0.03310103, 45277.5*0.30000000, 45277.3*1.54602737, 45276.6*0.15445238"
         )
-        assert book_checksum(asks, bids) == 3310070434
+        assert levels_checksum(asks, bids) == 3310070434
 
     def test_a_snapshot_and_four_updates(self):
         """BTC/USD at depth 10 as ccxt recorded it (ts/src/test/static/ws/kraken.json); step 4 is right only if 85608 was cut."""
@@ -51,11 +52,11 @@ class TestWorkedExamples:
             ("85600.5*0.90679198", 3973935795),
             ("85601.6*0.21608516", 817831036),
         ]
-        assert book_checksum(sorted(asks.items()), bids) == 817831036
+        assert levels_checksum(sorted(asks.items()), bids) == 817831036
         for changed, expected in steps:
             asks.update(levels(changed))
             asks = dict(sorted((ticks, lots) for ticks, lots in asks.items() if lots)[:10])
-            assert book_checksum(sorted(asks.items()), bids) == expected
+            assert levels_checksum(sorted(asks.items()), bids) == expected
 
     def test_a_snapshot_and_an_update_that_brings_a_level_from_below(self):
         """The same file, 2026-08-12."""
@@ -67,9 +68,9 @@ class TestWorkedExamples:
             "63299.5*0.4388201, 63303.3*0.05742569, 63303.4*0.78984756, 63305*0.000051, 63305.4*0.03159716, 63305.5*0.789821,"
             "63306*0.0789929, 63307*0.31581476, 63307.8*0.06, 63308*0.00650419"
         )
-        assert book_checksum(asks, bids) == 1490766955
+        assert levels_checksum(asks, bids) == 1490766955
         bids = [level for level in bids if level[0] != 632967] + levels("63294.6*0.31581476")
-        assert book_checksum(asks, bids) == 1153589921
+        assert levels_checksum(asks, bids) == 1153589921
 
 
 class TestShape:
@@ -77,14 +78,14 @@ class TestShape:
 
     def test_only_ten_levels_a_side_count(self):
         asks, bids = [(100 + i, 7) for i in range(25)], [(99 - i, 7) for i in range(25)]
-        assert book_checksum(asks, bids) == book_checksum(asks[:10], bids[:10])
+        assert levels_checksum(asks, bids) == levels_checksum(asks[:10], bids[:10])
 
     def test_a_thin_book_uses_what_it_has(self):
-        assert book_checksum([(12, 34)], []) == book_checksum([], [(12, 34)])
-        assert book_checksum([], []) == 0
+        assert levels_checksum([(12, 34)], []) == levels_checksum([], [(12, 34)])
+        assert levels_checksum([], []) == 0
 
     def test_asks_come_first(self):
-        assert book_checksum([(12, 3)], [(11, 4)]) != book_checksum([(11, 4)], [(12, 3)])
+        assert levels_checksum([(12, 3)], [(11, 4)]) != levels_checksum([(11, 4)], [(12, 3)])
 
 
 class TestFinerGrid:
@@ -97,20 +98,24 @@ class TestFinerGrid:
         def finer(side):
             return [(ticks * 10**prices, lots * 10**sizes) for ticks, lots in side]
 
-        assert book_checksum(finer(self.ASKS), finer(self.BIDS), prices, sizes) == book_checksum(self.ASKS, self.BIDS)
+        assert levels_checksum(finer(self.ASKS), finer(self.BIDS), prices, sizes) == levels_checksum(self.ASKS, self.BIDS)
 
     def test_a_level_that_needs_the_finer_grid_proves_a_new_precision(self):
         asks = [*self.ASKS, (4528655, 1)]
-        assert book_checksum(asks, self.BIDS, 1, 0) == book_checksum(asks, self.BIDS)
+        assert levels_checksum(asks, self.BIDS, 1, 0) == levels_checksum(asks, self.BIDS)
 
     def test_a_coarser_grid_is_filled_with_zeros(self):
         finer = [(ticks * 100, lots) for ticks, lots in self.ASKS]
-        assert book_checksum(self.ASKS, [], -2) == book_checksum(finer, [])
+        assert levels_checksum(self.ASKS, [], -2) == levels_checksum(finer, [])
 
     def test_the_hook_takes_the_excess_from_the_instruments_grid(self):
         finer = BTC_USD.on_grid(3, 8)
         asks, bids = ([(ticks * 100, lots) for ticks, lots in side] for side in (self.ASKS, self.BIDS))
-        assert checksum(finer, bids, asks, 1, 8) == checksum(BTC_USD, self.BIDS, self.ASKS) == book_checksum(self.ASKS, self.BIDS)
+        assert (
+            book_checksum(finer, bids, asks, 1, 8)
+            == book_checksum(BTC_USD, self.BIDS, self.ASKS)
+            == levels_checksum(self.ASKS, self.BIDS)
+        )
 
 
 def test_every_checksum_of_a_real_recording_is_right():
@@ -137,6 +142,6 @@ def test_every_checksum_of_a_real_recording_is_right():
         bids, asks = sorted(sides[0].items(), reverse=True)[:1000], sorted(sides[1].items())[:1000]
         books[grid.native] = dict(bids), dict(asks)
         if "c" in told:
-            assert checksum(grid, bids, asks, *precisions[grid.native]) == int(told["c"]), message[-1]
+            assert book_checksum(grid, bids, asks, *precisions[grid.native]) == int(told["c"]), message[-1]
             right += 1
     assert right == 4269

@@ -1,6 +1,6 @@
 """Kraken, Spot WebSocket v2: facts, decoder, encoder and the book checksum. Docs: `facts.FACTS`, rules K1… in `decoder`."""
 
-from alphapulse_cli.exchanges.kraken.checksum import checksum as book_checksum
+from alphapulse_cli.exchanges.kraken.checksum import book_checksum
 from alphapulse_cli.exchanges.kraken.decoder import Decoder
 from alphapulse_cli.exchanges.kraken.encoder import Encoder
 from alphapulse_cli.exchanges.kraken.facts import FACTS

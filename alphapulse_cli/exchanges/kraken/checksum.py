@@ -17,7 +17,7 @@ from alphapulse_cli.exchanges.protocol import Level
 from alphapulse_cli.market.instrument import Instrument
 
 
-def book_checksum(asks: Sequence[Level], bids: Sequence[Level], price_excess: int = 0, size_excess: int = 0) -> int:
+def levels_checksum(asks: Sequence[Level], bids: Sequence[Level], price_excess: int = 0, size_excess: int = 0) -> int:
     """Unsigned CRC-32 of a book, best levels first, already cut to the subscribed depth; more than ten levels a side do no harm.
 
     The excesses are the decimals that the book's grid has beyond the pair's precisions (negative: too few, they are zeros). A level
@@ -34,7 +34,7 @@ def book_checksum(asks: Sequence[Level], bids: Sequence[Level], price_excess: in
     return crc32(("%d" * len(numbers) % tuple(numbers)).encode("ascii"))
 
 
-def checksum(
+def book_checksum(
     instrument: Instrument,
     bids: Sequence[Level],
     asks: Sequence[Level],
@@ -44,7 +44,7 @@ def checksum(
     """The checksum of a book on the grid of `instrument`; a precision that is not given is the grid's."""
     price_excess = 0 if price_precision is None else instrument.price_decimals - price_precision
     size_excess = 0 if size_precision is None else instrument.size_decimals - size_precision
-    return book_checksum(asks, bids, price_excess, size_excess)
+    return levels_checksum(asks, bids, price_excess, size_excess)
 
 
 def _rendered(numbers: list[int], excess: int) -> list[int]:

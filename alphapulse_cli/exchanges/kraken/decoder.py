@@ -25,8 +25,8 @@ from functools import partial
 import orjson
 
 from alphapulse_cli.errors import DecodeError, UsageError
-from alphapulse_cli.exchanges.kraken import subscriptions, timestamps
-from alphapulse_cli.exchanges.kraken.checksum import checksum
+from alphapulse_cli.exchanges.kraken import subscriptions
+from alphapulse_cli.exchanges.kraken.checksum import book_checksum
 from alphapulse_cli.exchanges.kraken.entries import (
     NOT_UNDERSTOOD,
     BookKind,
@@ -36,6 +36,7 @@ from alphapulse_cli.exchanges.kraken.entries import (
     read_trade,
     rows,
     text,
+    time_ns,
     unknown,
 )
 from alphapulse_cli.exchanges.kraken.facts import FACTS
@@ -155,7 +156,7 @@ class Decoder:
 
     def book_checksum(self, instrument: Instrument, bids: Sequence[Level], asks: Sequence[Level]) -> int:
         """What the checksum of this book must be, best levels first; right also where our grid is finer than the pair's precision."""
-        return checksum(instrument, bids, asks, *self._precisions[instrument.native])
+        return book_checksum(instrument, bids, asks, *self._precisions[instrument.native])
 
     # Channels
 
@@ -246,7 +247,7 @@ class Decoder:
             return self._on_refusal(message)
         if method == "pong":
             moment = message.get("time_out")
-            return [Heartbeat(None if moment is None else timestamps.to_ns(moment))]
+            return [Heartbeat(None if moment is None else time_ns(moment))]
         if method == "unsubscribe":
             return []
         if method == "subscribe":

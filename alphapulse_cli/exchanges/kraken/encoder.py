@@ -13,11 +13,10 @@ from collections.abc import Sequence
 
 import orjson
 
-from alphapulse_cli.exchanges.kraken.checksum import book_checksum
+from alphapulse_cli.exchanges.kraken.checksum import levels_checksum
 from alphapulse_cli.exchanges.kraken.entries import Json, rows
 from alphapulse_cli.exchanges.kraken.facts import FACTS
-from alphapulse_cli.exchanges.kraken.render import asset_json, levels_json, pair_json, quoted, trade_json
-from alphapulse_cli.exchanges.kraken.timestamps import to_text as time_text
+from alphapulse_cli.exchanges.kraken.render import asset_json, levels_json, pair_json, quoted, time_text, trade_json
 from alphapulse_cli.exchanges.protocol import Change, Level, Truth
 from alphapulse_cli.market.events import Trade
 
@@ -161,7 +160,7 @@ class Encoder:
     def _book_frame(self, kind: str, symbol: str, bids: Sequence[Level], asks: Sequence[Level], now_ns: int) -> bytes:
         self._spoke = True
         window, instrument = self._windows[symbol], self._truth.instruments[symbol]
-        crc = book_checksum(window.asks, window.bids)
+        crc = levels_checksum(window.asks, window.bids)
         if self.spoil_checksum:
             crc, self.spoil_checksum = crc ^ 1, False
         return (

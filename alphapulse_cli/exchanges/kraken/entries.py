@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from alphapulse_cli.exchanges.kraken import timestamps
+from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.market.events import OffGrid, Side, Snapshot, Trade, Unrecognised, Update
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.levels import Levels
@@ -28,7 +28,7 @@ def read_book(
     crc, moment = entry["checksum"], entry.get("timestamp")
     if type(crc) is not int or not 0 <= crc < 1 << 32:
         raise ValueError("a checksum is not 32 bits")
-    exchange_ns = None if moment is None else timestamps.to_ns(moment)
+    exchange_ns = None if moment is None else time_ns(moment)
     try:
         try:
             levels = _levels(instrument, entry)
@@ -45,7 +45,7 @@ def read_trade(instrument: Instrument, entry: Json, raw: Callable[[], Json], *, 
     trade_id = entry["trade_id"]
     if type(trade_id) is not int or trade_id < 0:
         raise ValueError("a trade id is not a number")
-    side, exchange_ns = SIDES[entry["side"]], timestamps.to_ns(entry["timestamp"])
+    side, exchange_ns = SIDES[entry["side"]], time_ns(entry["timestamp"])
     try:
         try:
             ticks, lots = _price_and_size(instrument, entry)
@@ -74,6 +74,14 @@ def text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("not text")  # noqa: TRY004
     return value[:TEXT_KEPT]
+
+
+def time_ns(value: str) -> int:
+    """Nanoseconds since 1970 of the exchange's time. What was before 1970 fits no record."""
+    ns = rfc3339_ns(value)
+    if ns < 0:
+        raise ValueError("a time before 1970")
+    return ns
 
 
 def unknown(what: str, value: object) -> Unrecognised:

@@ -9,13 +9,18 @@ import orjson
 
 from alphapulse_cli.exchanges.kraken.entries import Json
 from alphapulse_cli.exchanges.kraken.pairs import RENAMED
-from alphapulse_cli.exchanges.kraken.timestamps import to_text as time_text
 from alphapulse_cli.exchanges.protocol import Level
+from alphapulse_cli.exchanges.timestamps import rfc3339_text
 from alphapulse_cli.market.events import Side, Trade
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.ticks import to_text
 
 REST_NAMES = {ours: theirs for theirs, ours in RENAMED.items()}
+
+
+def time_text(ns: int) -> str:
+    """A time as Kraken writes it: microseconds, what is finer cut off."""
+    return rfc3339_text(ns, 6)
 
 
 def quoted(text: str) -> str:
