@@ -108,7 +108,7 @@ class KrakenClient(RawClient):
             self.book = DictBook(dict(bids), dict(asks))
             if zlib.crc32("".join(f"{ticks}{lots}" for ticks, lots in [*asks, *bids]).encode()) != data["checksum"]:
                 self.wrong.append("checksum")
-        elif message.get("channel") == "mystery":
+        elif message.get("method") == "mystery":
             self.wrong.append("unknown")
 
 

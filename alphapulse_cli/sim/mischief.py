@@ -37,7 +37,7 @@ DEFAULT_STALL_S, MAX_STALL_S = 6.0, 3600.0
 FLOOD_STEPS = 500
 MAX_ARMED = 1000
 GARBAGE_FRAME = b'{"garbage": [1, 2'
-UNKNOWN_FRAME = b'{"type":"mystery","channel":"mystery","stream":"mystery","e":"mystery","data":{"e":"mystery","E":1}}'
+UNKNOWN_FRAME = b'{"type":"mystery","method":"mystery","stream":"mystery","e":"mystery","data":{"e":"mystery","E":1}}'
 NUMBER_TOKEN = re.compile(rb'(?:(?<=")|(?<=[\[,: ]))([0-9]+(?:\.[0-9]+)?)(?=["\],} ])')  # between quotes, or a bare JSON number
 
 

@@ -154,14 +154,14 @@ class TestPace:
     """A set rate, bursts, as fast as can be, or not at all."""
 
     def test_a_set_rate_is_kept_within_reason(self):
-        """200 steps a second of each of two symbols: between a half and one and a half of it on a busy machine's clock."""
+        """200 steps a second of each of two symbols: never faster, and not much slower even on a busy machine."""
 
         async def scene():
             async with small_exchange(rate=200) as exchange:
                 loop = asyncio.get_running_loop()
                 start = loop.time()
                 await until(lambda: exchange.step_count >= 400)
-                assert 0.6 < loop.time() - start < 5
+                assert 0.8 < loop.time() - start < 15
 
         play(scene())
 

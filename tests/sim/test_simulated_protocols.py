@@ -2,14 +2,19 @@
 
 import json
 
+import orjson
 import pytest
 from sim_clients import CLIENTS, RawClient
 from sim_parts import client_of, get, play, within
 from websockets.exceptions import ConnectionClosedError
 
+from alphapulse_cli import exchanges
+from alphapulse_cli.errors import DecodeError
+from alphapulse_cli.market.events import Unrecognised
 from alphapulse_cli.sim.exchange import VIRTUAL_START_NS, SimulatedExchange
-from alphapulse_cli.sim.listings import LISTED
+from alphapulse_cli.sim.listings import LISTED, listings
 from alphapulse_cli.sim.market_maker import Market
+from alphapulse_cli.sim.mischief import GARBAGE_FRAME, UNKNOWN_FRAME
 
 EVERY_PROTOCOL = pytest.mark.parametrize(("name", "mode"), CLIENTS, ids=lambda word: word or "default")
 
@@ -144,14 +149,11 @@ class TestMetadata:
     @EVERY_PROTOCOL
     def test_every_instrument_is_read_back(self, name, mode):
         """Name for name, grid for grid, by the exchange's own parser; an unknown path is its own 404."""
-        from alphapulse_cli import exchanges
 
         async def scene():
-            import orjson
-
             exchange_parts = exchanges.get(name)
             facts = exchange_parts.facts
-            path = getattr(facts.mode(mode), "instruments_path", "") or facts.instruments_path
+            path = facts.mode(mode).instruments_path or facts.instruments_path
             async with exchange_of(name, mode) as exchange:
                 status, body = await get(exchange, path)
                 assert status == 200
@@ -204,6 +206,16 @@ class TestMischiefInEachProtocol:
             assert [each.kind for each in exchange.injections] == [kind]
 
         play(with_client(name, "", check))
+
+    @EVERY_PROTOCOL
+    def test_the_added_frames_are_what_the_decoders_take_them_for(self, name, mode):
+        """One unknown frame and one garbage for all: a kind that nobody knows is no error, half a JSON text is."""
+        parts = exchanges.get(name)
+        decoder = parts.decoder([row.instrument for row in listings(name)], {"book", "trades"}, 0, mode)
+        decoder.connected(VIRTUAL_START_NS)
+        assert [type(event) for event in decoder.receive(UNKNOWN_FRAME, VIRTUAL_START_NS)] == [Unrecognised]
+        with pytest.raises(DecodeError):
+            decoder.receive(GARBAGE_FRAME, VIRTUAL_START_NS)
 
     @pytest.mark.parametrize("name", ["coinbase", "binance-us"])
     def test_a_checksum_cannot_be_spoiled_where_there_is_none(self, name):
