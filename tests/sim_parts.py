@@ -12,6 +12,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from alphapulse_cli.exchanges import Exchange
 from alphapulse_cli.exchanges.protocol import Facts, Mode
 
 LIMIT_S = 20.0
@@ -24,6 +25,10 @@ FACTS = Facts(
     ],
     instruments_path="/instruments",
 )
+
+
+def _none(*_: Any) -> Any:
+    raise NotImplementedError("the simulated side needs neither decoder nor parser")
 
 
 class SmallEncoder:
@@ -79,15 +84,7 @@ class SmallRest:
         return 404, b'{"error":"not here"}'
 
 
-class SmallSpeaker:
-    """What the registry would give for the small protocol."""
-
-    facts = FACTS
-    encoder = SmallEncoder
-    rest_encoder = SmallRest
-
-
-SMALL = SmallSpeaker()
+SMALL = Exchange(FACTS, _none, SmallEncoder, SmallRest, _none)  # what the registry would give for the small protocol
 
 
 def _frame(message: Any) -> bytes:

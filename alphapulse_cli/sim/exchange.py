@@ -20,7 +20,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Protocol, Self
+from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -30,11 +30,11 @@ from websockets.http11 import Request, Response
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.exchanges.protocol import Encoder, Facts, RestEncoder, Truth
 from alphapulse_cli.sim.connection import Connection
 from alphapulse_cli.sim.hidden import seed_of
 from alphapulse_cli.sim.market_maker import Market
 from alphapulse_cli.sim.mischief import DEFAULT_STALL_S, FLOOD_STEPS, Injection, Mischief, Scenario, check_kind
+from alphapulse_cli.sim.pace import keep_pace
 
 DEFAULT_RATE = 20.0  # steps a second and symbol
 UNTHROTTLED = math.inf  # as fast as the clients read
@@ -43,26 +43,12 @@ STEP_NS = 50_000_000  # of that clock, a step
 SECOND_NS = 1_000_000_000
 QUEUE_BYTES = 64 << 20  # a client's; several full-depth snapshots fit
 ROOM_BYTES = 1 << 20  # an unthrottled market waits while more than this waits for a client
-STEPS_AT_ONCE = 64  # between two looks at the sockets; what a late timer may not make up for is left out
+STEPS_AT_ONCE = 64  # between two looks at the sockets
 CLOSE_TIMEOUT_S = 1.0
 KEPT_INJECTIONS = 10_000
 LOGGER = logging.getLogger("alphapulse.sim")
-
-
-class Speaker(Protocol):
-    """What a simulator needs of an exchange: the registry's `Exchange` is one."""
-
-    @property
-    def facts(self) -> Facts:
-        """Modes, addresses, limits."""
-
-    @property
-    def encoder(self) -> Callable[[Truth, str], Encoder]:
-        """Makes the encoder of one connection of a truth, in a mode."""
-
-    @property
-    def rest_encoder(self) -> Callable[[Truth, str], RestEncoder]:
-        """Makes the REST side of a truth, in a mode."""
+# whoever opens the port and says nothing is the world's mistake, not worth a traceback
+LOGGER.addFilter(lambda record: record.msg != "opening handshake failed")
 
 
 class SimulatedExchange:
@@ -83,10 +69,13 @@ class SimulatedExchange:
         mischief: Sequence[Scenario] = (),
         queue_bytes: int = QUEUE_BYTES,
         clock: Callable[[], int] | None = None,
-        speaker: Speaker | None = None,
+        speaker: exchanges.Exchange | None = None,
     ) -> None:
-        """`rate` in steps a second and symbol, in groups of `burst`; 0: only `advance` moves it. UsageError for unknown names."""
-        self._speaker: Speaker = speaker or exchanges.get(name)
+        """`rate` in steps a second and symbol, in groups of `burst`; 0: only `advance` moves it. UsageError for unknown names.
+
+        `clock` gives nanoseconds since 1970: the real one with a rate, one of our own without. `speaker` stands in for the registry's.
+        """
+        self._speaker = speaker or exchanges.get(name)
         try:
             facts = self._speaker.facts.mode(mode)
         except KeyError:
@@ -142,7 +131,10 @@ class SimulatedExchange:
             ) from error
         self.port = next(iter(self._server.sockets)).getsockname()[1]
         if self.rate:
-            self._runner = asyncio.create_task(self._run_unthrottled() if self.rate == UNTHROTTLED else self._run_timed())
+            per_second = self.rate * len(self.truth.symbols)
+            unthrottled = self.rate == UNTHROTTLED
+            runner = self._run_unthrottled() if unthrottled else keep_pace(self._step_next, per_second, self.burst)
+            self._runner = asyncio.create_task(runner)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -202,18 +194,6 @@ class SimulatedExchange:
         for _ in range(count):
             self._step(symbols[self._turn % len(symbols)])
             self._turn += 1
-
-    async def _run_timed(self) -> None:
-        """Steps as they fall due; a loop that comes late makes up for a little, and leaves out the rest."""
-        per_second = self.rate * len(self.truth.symbols)
-        due, last = 0.0, time.monotonic()
-        while True:
-            await asyncio.sleep(min(0.25, max(0.002, (self.burst - due) / per_second)))
-            now = time.monotonic()
-            due, last = min(due + (now - last) * per_second, float(max(STEPS_AT_ONCE, self.burst))), now
-            steps = int(due) // self.burst * self.burst
-            due -= steps
-            self._step_next(steps)
 
     async def _run_unthrottled(self) -> None:
         """Steps as fast as the clients read them; none while nobody is there."""

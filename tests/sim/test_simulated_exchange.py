@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from sim_parts import FACTS, SMALL, SmallClient, client_of, get, play, read_to_the_end, until
+from sim_parts import FACTS, SMALL, SmallClient, client_of, get, play, read_to_the_end, until, within
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
 from alphapulse_cli.errors import UsageError
@@ -397,6 +397,24 @@ class TestItsLife:
                         pass
 
         play(scene())
+
+    def test_who_opens_the_port_and_says_nothing_leaves_no_trace(self, caplog):
+        """Nor does one that speaks no HTTP; the exchange goes on."""
+
+        async def scene():
+            async with small_exchange() as exchange:
+                for words in (b"", b"no HTTP at all\r\n\r\n"):
+                    reader, writer = await asyncio.open_connection(exchange.host, exchange.port)
+                    writer.write(words)
+                    writer.write_eof()
+                    await within(reader.read())
+                    writer.close()
+                    await writer.wait_closed()
+                async with client_of(exchange) as websocket:
+                    await SmallClient(websocket).subscribe("BTC/USD")
+
+        play(scene())
+        assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
 
     def test_stopping_tells_the_clients(self):
         """Close code 1001, going away."""
