@@ -80,6 +80,6 @@ def client_message(frame: bytes) -> tuple[bool, dict[str, Any]]:
     if not isinstance(message, dict):
         raise NotAcceptedError("Malformed JSON")
     verb = message.get("type")
-    if verb not in {"subscribe", "unsubscribe"}:
+    if verb not in ("subscribe", "unsubscribe"):  # hostile: it need not be hashable
         raise NotAcceptedError("Type has to be either subscribe or unsubscribe")
     return verb == "subscribe", message
