@@ -350,6 +350,12 @@ class TestC4OffGrid:
         assert event.instrument is BTC
         assert [each["product_ids"] for each in sent(decoder)] == [["ETH-USD"], ["ETH-USD"]]
 
+    def test_given_up_it_hides_no_break_behind_it(self):
+        decoder, number = live()
+        decoder.receive(update(number, "BTC-USD", row("bid", "1.001", "1")), 0)
+        (gap,) = decoder.receive(update(number + 2), 0)
+        assert gap.reason is GapReason.SEQUENCE
+
     def test_off_grid_and_malformed_is_malformed(self):
         decoder, number = live()
         with pytest.raises(DecodeError):

@@ -112,6 +112,11 @@ class TestX4X5Matches:
         assert decoder.receive(x_heartbeat(9), 0) == [Heartbeat(TIME_NS)]
         assert [type(each) for each in decoder.receive(x_match(10), 0)] == [Trade]
 
+    def test_a_heartbeat_behind_the_trades_turns_nothing_back(self, decoder):
+        decoder.receive(x_match(7), 0)
+        assert decoder.receive(x_heartbeat(5), 0) == [Heartbeat(TIME_NS)]
+        assert [type(each) for each in decoder.receive(x_match(8), 0)] == [Trade]
+
     def test_who_takes_no_trades_misses_none(self):
         decoder = started(mode="exchange", channels=("book",))
         decoder.receive(x_heartbeat(7), 0)

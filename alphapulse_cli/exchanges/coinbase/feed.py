@@ -154,7 +154,6 @@ class Feed:
         if product.trust is Trust.LIVE:
             return events
         if product.trust is Trust.WAITING:
-            self._waiting.pop((BOOK, product.name), None)
             self._heal(product)
             return [GapFound(tuple(product.instruments), GapReason.UPDATE_BEFORE_SNAPSHOT, product.name)]
         if (BOOK, product.name) not in self._waiting:
