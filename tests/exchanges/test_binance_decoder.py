@@ -1,0 +1,257 @@
+"""The Binance decoder beyond the splice: subscriptions, trades, pictures, grids, and everything else that a frame may be."""
+
+import pytest
+from binance_support import BTC, ETH, SECOND, diff, fetches, kinds, live, sent, snapshot, started, trade
+from exchange_truth import instrument
+
+from alphapulse_cli.errors import DecodeError, UsageError
+from alphapulse_cli.exchanges import get
+from alphapulse_cli.exchanges.binance import Decoder
+from alphapulse_cli.exchanges.protocol import BOOK, TRADES
+from alphapulse_cli.market.events import (
+    ClosingSoon,
+    OffGrid,
+    Side,
+    Snapshot,
+    Subscribed,
+    SubscriptionRefused,
+    Trade,
+    TradesMissed,
+    Unrecognised,
+    Update,
+)
+from alphapulse_cli.market.requests import Reconnect
+
+
+class TestSubscribing:
+    def test_one_message_carries_many_streams(self):
+        decoder = Decoder([BTC, ETH], {BOOK, TRADES})
+        decoder.connected(0)
+        assert sent(decoder) == [
+            {
+                "method": "SUBSCRIBE",
+                "params": ["btcusdt@depth@100ms", "btcusdt@trade", "ethusdt@depth@100ms", "ethusdt@trade"],
+                "id": 1,
+            }
+        ]
+        assert decoder.pending_requests() == ()
+
+    def test_it_is_cut_into_batches_of_the_facts(self):
+        many = [instrument("binance-us", f"A{number}-USDT", f"A{number}USDT") for number in range(250)]
+        decoder = Decoder(many, {TRADES}, mode="depth20")
+        decoder.connected(0)
+        assert [(len(message["params"]), message["id"]) for message in sent(decoder)] == [(100, 1), (100, 2), (50, 3)]
+
+    def test_more_streams_than_a_connection_carries_are_refused(self):
+        many = [instrument("binance-us", f"A{number}-USDT", f"A{number}USDT") for number in range(513)]
+        with pytest.raises(UsageError, match="1026 streams; a connection carries 1024"):
+            Decoder(many, {BOOK, TRADES})
+
+    def test_a_confirmation_names_channels_and_symbols(self):
+        decoder = started(BTC, ETH)
+        assert decoder.receive(b'{"result":null,"id":1}', 0) == [
+            Subscribed("depth@100ms", ["BTCUSDT", "ETHUSDT"]),
+            Subscribed("trade", ["BTCUSDT", "ETHUSDT"]),
+        ]
+
+    @pytest.mark.parametrize(
+        "frame",
+        [b'{"code":2,"msg":"Invalid request: no","id":1}', b'{"error":{"code":2,"msg":"Invalid request: no"},"id":1}'],
+        ids=["flat", "nested"],
+    )
+    def test_both_shapes_of_refusal(self, frame):
+        assert started().receive(frame, 0) == [
+            SubscriptionRefused("depth@100ms", "BTCUSDT", "Invalid request: no"),
+            SubscriptionRefused("trade", "BTCUSDT", "Invalid request: no"),
+        ]
+
+    def test_a_refusal_without_our_id_is_told_without_names(self):
+        assert started().receive(b'{"code":3,"msg":"Invalid JSON"}', 0) == [SubscriptionRefused("", "", "Invalid JSON")]
+
+    def test_neither_confirmed_nor_fed_asks_for_another_connection_once(self):
+        decoder = started()
+        decoder.tick(10 * SECOND - 1)
+        assert decoder.pending_requests() == ()
+        decoder.tick(10 * SECOND)
+        decoder.tick(11 * SECOND)
+        assert kinds(decoder.pending_requests()) == [Reconnect]
+
+    def test_fed_is_as_good_as_confirmed(self):
+        decoder = started()
+        decoder.receive(trade(1), 0)
+        decoder.tick(60 * SECOND)
+        assert decoder.pending_requests() == ()
+
+    def test_trades_alone_fetch_no_books(self):
+        decoder = started(channels=[TRADES])
+        decoder.receive(b'{"result":null,"id":1}', 0)
+        decoder.resync(BTC)
+        decoder.tick(60 * SECOND)
+        assert decoder.pending_requests() == ()
+        assert decoder.receive(diff(1, 1), 0) == (Unrecognised("depthUpdate"),)
+
+    def test_a_depth_that_is_none_is_refused(self):
+        for depth, mode in ((5001, ""), (21, "depth20"), (10, "depth20")):
+            with pytest.raises(UsageError, match="no book of depth"):
+                started(depth=depth, mode=mode)
+
+
+class TestTrades:
+    @pytest.mark.parametrize(("maker", "side"), [(True, Side.SELL), (False, Side.BUY)])
+    def test_m_says_that_the_buyer_was_the_maker(self, maker, side):
+        assert started().receive(trade(12345, "57000.01000000", "0.00100000", maker=maker), 0) == (
+            Trade(BTC, "12345", 5700001, 10, side, 1_633_998_275_019_000_000),
+        )
+
+    def test_ids_that_skip_tell_how_many_are_missing(self):
+        decoder = started()
+        decoder.receive(trade(10), 0)
+        assert decoder.receive(trade(11), 0)[0].trade_id == "11"
+        missed, trade_event = decoder.receive(trade(15), 0)
+        assert missed == TradesMissed(BTC, 3)
+        assert trade_event.trade_id == "15"
+
+    def test_one_that_was_here_is_not_told_twice(self):
+        decoder = started()
+        decoder.receive(trade(10), 0)
+        assert decoder.receive(trade(10), 0) == ()
+
+    def test_the_order_ids_of_binance_us_change_nothing(self):
+        frame = trade(1).replace(b'"m":', b'"b":88,"a":50,"m":')
+        assert kinds(started().receive(frame, 0)) == [Trade]
+
+
+class TestPictures:
+    """Mode depth20."""
+
+    PICTURE = b'{"stream":"btcusdt@depth20@100ms","data":{"lastUpdateId":160,"bids":[["0.24","10"]],"asks":[["0.26","100"]]}}'
+
+    def test_each_is_a_whole_book(self):
+        [picture] = started(mode="depth20").receive(self.PICTURE, 0)
+        assert isinstance(picture, Snapshot)
+        assert (picture.depth, picture.exchange_ns) == (20, None)
+        assert list(picture.levels) == [(24, 100000, False), (26, 1000000, True)]
+
+    def test_the_same_again_is_none_until_a_resync(self):
+        decoder = started(mode="depth20")
+        decoder.receive(self.PICTURE, 0)
+        assert decoder.receive(self.PICTURE, 0) == ()
+        assert decoder.receive(self.PICTURE.replace(b"160", b"159"), 0) == ()
+        decoder.resync(BTC)
+        assert kinds(decoder.receive(self.PICTURE, 0)) == [Snapshot]
+        assert fetches(decoder) == []
+
+    def test_a_bare_one_is_that_of_the_only_symbol(self):
+        bare = self.PICTURE.partition(b'"data":')[2][:-1]
+        assert kinds(started(mode="depth20").receive(bare, 0)) == [Snapshot]
+        assert kinds(started(BTC, ETH, mode="depth20").receive(bare, 0)) == [Unrecognised]
+
+    def test_the_other_modes_messages_are_not_taken(self):
+        assert started().receive(self.PICTURE, 0) == (Unrecognised("depth20@100ms"),)
+        assert started(mode="depth20").receive(diff(1, 1), 0) == (Unrecognised("depthUpdate"),)
+
+
+class TestOtherMessages:
+    @pytest.mark.parametrize(
+        ("frame", "kind"),
+        [
+            (b'{"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","s":"BTCUSDT","a":1}}', "aggTrade"),
+            (b'{"stream":"btcusdt@kline_1m","data":{"e":"kline","s":"BTCUSDT","k":{}}}', "kline"),
+            (b'{"stream":"btcusdt@bookTicker","data":{"u":1,"s":"BTCUSDT","b":"1","B":"1","a":"2","A":"1"}}', "bookTicker"),
+            (b'{"stream":"!miniTicker@arr","data":[]}', "arr"),
+            (b'{"result":["btcusdt@trade"],"id":3}', "result"),
+            (diff(1, 1, native="LTCUSDT"), "depthUpdate"),
+        ],
+    )
+    def test_unknown_kinds_are_counted_not_fatal(self, frame, kind):
+        assert list(started().receive(frame, 0)) == [Unrecognised(kind)]
+
+    @pytest.mark.parametrize(
+        "frame",
+        [b'{"e":"serverShutdown","E":1770123456789}', b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}'],
+    )
+    def test_an_announced_shutdown(self, frame):
+        assert started().receive(frame, 0) == (ClosingSoon("serverShutdown"),)
+
+    def test_a_bare_frame_is_read_as_a_wrapped_one(self):
+        decoder = live(10)
+        bare = diff(11, 11, asks=[["5", "1"]]).partition(b'"data":')[2][:-1]
+        assert kinds(decoder.receive(bare, 0)) == [Update]
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            b"",
+            b"nonsense",
+            b"[]",
+            b"1",
+            b'"text"',
+            diff(12, 11),
+            diff(-1, 11),
+            diff(11, 11, bids=[["1"]]),
+            diff(11, 11, bids=[["-1", "1"]]),
+            diff(11, 11, bids=[["1e31", "1"]]),
+            diff(11, 11, bids=[["NaN", "1"]]),
+            diff(11, 11, bids=[["0.001", "x"]]),
+            diff(11, 11, bids=[7]),
+            diff(11, 11, ms=None),
+            diff(11, 11, ms=1 << 62),
+            diff(11, 11).replace(b'"b":[]', b'"b":{}'),
+            diff(11, 11).replace(b'"u":11', b'"u":"11"'),
+            trade(1, price="one"),
+            trade(1, maker=1),
+            trade(-1),
+            trade(1).replace(b'"q"', b'"x"'),
+        ],
+    )
+    def test_a_malformed_frame_is_refused_and_changes_nothing(self, frame):
+        decoder = live(10)
+        decoder.pending_requests()
+        with pytest.raises(DecodeError) as refusal:
+            decoder.receive(frame, 0)
+        assert refusal.value.frame == frame[:200]
+        assert decoder.pending_requests() == ()
+        assert kinds(decoder.receive(trade(1), 0)) == [Trade]
+        assert kinds(decoder.receive(diff(11, 11), 0)) == [Update]
+
+
+class TestNumbersFinerThanTheGrid:
+    def test_an_update_says_what_it_needs_and_can_be_handed_in_again(self):
+        decoder = live(10)
+        frame = diff(11, 11, bids=[["1.2345", "1"], ["2", "0.00000500"]], asks=[["3.123", "1"]])
+        assert decoder.receive(frame, 0) == (OffGrid(BTC, 4, 6),)
+        finer = BTC.on_grid(4, 6)
+        decoder.use_instrument(finer)
+        [update] = decoder.receive(frame, 0)
+        assert (update.instrument, next(iter(update.levels))) == (finer, (12345, 1000000, False))
+
+    def test_so_can_a_snapshot_and_the_buffer_follows_to_the_new_grid(self):
+        decoder = started()
+        decoder.receive(diff(1, 1, bids=[["1", "1"]]), 0)
+        body = snapshot(0, [["0.001", "1"]])
+        assert decoder.receive_snapshot(BTC, body, 0) == (OffGrid(BTC, 3, 4),)
+        finer = BTC.on_grid(3, 4)
+        decoder.use_instrument(finer)
+        whole, update = decoder.receive_snapshot(finer, body, 0)
+        assert list(whole.levels) == [(1, 10000, False)]
+        assert list(update.levels) == [(1000, 10000, False)]
+        assert update.instrument == finer
+
+    def test_so_can_a_buffered_event_and_a_trade(self):
+        decoder = started()
+        frame = diff(1, 1, bids=[["0.001", "1"]])
+        assert decoder.receive(frame, 0) == (OffGrid(BTC, 3, 4),)
+        assert decoder.receive(trade(1, "0.0001", "0.00001"), 0) == (OffGrid(BTC, 4, 5),)
+        assert fetches(decoder) == []
+        decoder.use_instrument(BTC.on_grid(4, 5))
+        assert decoder.receive(frame, 0) == ()
+        assert kinds(decoder.receive(trade(1, "0.0001", "0.00001"), 0)) == [Trade]
+        assert len(fetches(decoder)) == 1
+
+
+def test_the_two_profiles_differ_where_the_operators_do():
+    ours, theirs = get("binance-us").facts, get("binance").facts
+    assert ours.mode().websocket_url == "wss://stream.binance.us:9443/stream"
+    assert theirs.mode("depth20").websocket_url == "wss://stream.binance.com:9443/stream"
+    assert (ours.instruments_weight, theirs.instruments_weight) == (10, 20)
+    assert (ours.connection_life_s, theirs.connection_life_s) == (86400, 86400)

@@ -1,0 +1,82 @@
+"""Binance.US as recorded on 2021-10-12: four symbols, 336 diffs, snapshots of the same minute. Skipped where the recording is absent."""
+
+from collections import Counter
+from decimal import Decimal
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+import pytest
+from binance_support import DictBook
+from recorded import recorded_answers, recorded_frames
+
+from alphapulse_cli.exchanges.binance import Decoder, parse_instruments
+from alphapulse_cli.exchanges.protocol import BOOK, TRADES
+from alphapulse_cli.market.events import Snapshot, Unrecognised, Update
+from alphapulse_cli.market.requests import FetchSnapshot
+from alphapulse_cli.market.ticks import to_text
+
+NATIVES = ("COMPUSDT", "CRVUSDT", "OMGBUSD", "ZRXUSDT")
+
+
+@pytest.fixture(scope="module")
+def instruments():
+    [(_, body)] = recorded_answers("BINANCE_US.0")
+    return {each.native: each for each in parse_instruments(body)}
+
+
+@pytest.fixture(scope="module")
+def snapshots():
+    return {parse_qs(urlsplit(url).query)["symbol"][0]: body for url, body in recorded_answers("BINANCE_US.http.0.0")}
+
+
+def decimal_books(snapshots):
+    """The independent model: snapshots and newer events as Decimals in dicts, in the few lines that the exchange's docs describe."""
+    books, last = {}, {}
+    for native, body in snapshots.items():
+        whole = orjson.loads(body)
+        books[native] = tuple({Decimal(price): Decimal(size) for price, size in whole[side]} for side in ("bids", "asks"))
+        last[native] = whole["lastUpdateId"]
+    for _, frame in recorded_frames("BINANCE_US.ws.1.0"):
+        event = orjson.loads(frame)["data"]
+        if event.get("e") == "depthUpdate" and event["u"] > last[event["s"]]:
+            for side, rows in zip(books[event["s"]], (event["b"], event["a"]), strict=True):
+                side.update((Decimal(price), Decimal(size)) for price, size in rows)
+    return {native: tuple({p: q for p, q in side.items() if q} for side in sides) for native, sides in books.items()}
+
+
+@pytest.mark.parametrize("answered_after", [0, 3, 10, 25])
+def test_the_splice_holds_whenever_the_snapshot_comes(instruments, snapshots, answered_after):
+    """Each symbol's snapshot is handed in once so many more of its events are buffered."""
+    decoder = Decoder([instruments[native] for native in NATIVES], {BOOK, TRADES})
+    decoder.connected(0)
+    books, events, waiting = {native: DictBook() for native in NATIVES}, Counter(), {}
+    for receive_ns, frame in recorded_frames("BINANCE_US.ws.1.0"):
+        data = orjson.loads(frame)["data"]
+        found = list(decoder.receive(frame, receive_ns))
+        waiting |= {
+            request.instrument: answered_after for request in decoder.pending_requests() if isinstance(request, FetchSnapshot)
+        }
+        for instrument in [each for each in waiting if each.native == data["s"] and data.get("e") == "depthUpdate"]:
+            waiting[instrument] -= 1
+            if waiting[instrument] < 0:
+                del waiting[instrument]
+                found += decoder.receive_snapshot(instrument, snapshots[instrument.native], receive_ns)
+        events.update([*(["depthUpdate"] if data.get("e") == "depthUpdate" else []), *(type(event) for event in found)])
+        for event in found:
+            if isinstance(event, Snapshot | Update):
+                books[event.instrument.native].apply([event])
+    assert events["depthUpdate"] == 336
+    assert set(events) == {"depthUpdate", Snapshot, Update, Unrecognised}  # and no GapFound
+    assert events[Snapshot] == 4
+    model = decimal_books(snapshots)
+    for native, book in books.items():
+        instrument = instruments[native]
+        sides = tuple(
+            {
+                Decimal(to_text(ticks, instrument.price_decimals)): Decimal(to_text(lots, instrument.size_decimals))
+                for ticks, lots in side.items()
+            }
+            for side in book.sides
+        )
+        assert sides == model[native]
+        assert max(sides[0]) < min(sides[1])

@@ -1,0 +1,215 @@
+"""Rules B1 to B7 of `binance/splice.py`, as the decoder keeps them. Numbers: the sheet's COMPUSDT, Binance.US, 2021-10-12."""
+
+import pytest
+from binance_support import BTC, SECOND, DictBook, diff, fetches, kinds, live, snapshot, started
+
+from alphapulse_cli.errors import DecodeError
+from alphapulse_cli.exchanges.binance import splice
+from alphapulse_cli.exchanges.binance.decoder import QUIET_NS
+from alphapulse_cli.exchanges.sequence import GAP, NEXT, OLD
+from alphapulse_cli.market.events import GapFound, GapReason, Snapshot, Subscribed, Update
+
+L = 113129219
+
+
+class TestB1EventsAreBufferedUntilASnapshot:
+    def test_nothing_leaves_before_it(self):
+        decoder = started()
+        assert decoder.receive(diff(L, L, asks=[["297.32000000", "19.0871"]]), 0) == ()
+        assert decoder.receive(diff(L + 1, L + 1), 0) == ()
+
+    def test_the_first_event_asks_for_the_snapshot(self):
+        decoder = started()
+        assert fetches(decoder) == []
+        decoder.receive(diff(L, L), 0)
+        [fetch] = fetches(decoder)
+        assert (fetch.instrument, fetch.path) == (BTC, "/api/v3/depth?symbol=BTCUSDT&limit=5000")
+
+    def test_a_quiet_symbol_asks_after_its_confirmation_and_a_while(self):
+        decoder = started()
+        decoder.tick(4 * SECOND)
+        assert fetches(decoder) == []  # not confirmed: a snapshot would claim a book that nothing keeps
+        assert kinds(decoder.receive(b'{"result":null,"id":1}', 5 * SECOND)) == [Subscribed, Subscribed]
+        decoder.tick(5 * SECOND + QUIET_NS - 1)
+        assert fetches(decoder) == []
+        decoder.tick(5 * SECOND + QUIET_NS)
+        assert len(fetches(decoder)) == 1
+        assert kinds(decoder.receive_snapshot(BTC, snapshot(L), 7 * SECOND)) == [Snapshot]
+
+    def test_a_break_in_the_buffer_restarts_the_run(self):
+        decoder = started()
+        for first, final in ((5, 6), (9, 9)):
+            decoder.receive(diff(first, final), 0)
+        assert kinds(decoder.receive_snapshot(BTC, snapshot(6), 0)) == [GapFound]  # 7 and 8 are lost to us
+        assert kinds(decoder.receive_snapshot(BTC, snapshot(8), 0)) == [Snapshot, Update]
+
+    def test_at_the_bound_the_oldest_goes_and_b3_knows(self, monkeypatch):
+        monkeypatch.setattr(splice, "MAX_EVENTS", 3)
+        decoder = started()
+        for number in range(1, 8):
+            decoder.receive(diff(number, number), 0)
+        assert kinds(decoder.receive_snapshot(BTC, snapshot(3), 0)) == [GapFound]
+        assert kinds(decoder.receive_snapshot(BTC, snapshot(4), 0)) == [Snapshot, *[Update] * 3]
+
+    def test_the_bound_counts_bytes_too(self, monkeypatch):
+        monkeypatch.setattr(splice, "MAX_BYTES", 10)
+        one = splice.Splice()
+        for number in range(1, 5):
+            one.take(number, number, b"123456")
+        assert one.buffered_count == 1
+        assert not one.reaches(2)
+        assert one.reaches(3)
+
+
+class TestB2OneSnapshotIsInFlight:
+    def test_more_events_ask_for_no_more(self):
+        decoder = started()
+        for number in range(1, 50):
+            decoder.receive(diff(number, number), 0)
+            decoder.resync(BTC)
+            decoder.tick(number * SECOND)
+        assert len(fetches(decoder)) == 1
+
+    @pytest.mark.parametrize(
+        ("exchange", "depth", "limit", "weight"),
+        [("binance-us", 0, 5000, 50), ("binance-us", 1000, 1000, 10), ("binance", 0, 5000, 250), ("binance", 20, 100, 5)],
+    )
+    def test_it_is_as_deep_as_wanted_and_says_what_it_costs(self, exchange, depth, limit, weight):
+        decoder = started(depth=depth, exchange=exchange)
+        decoder.receive(diff(1, 1), 0)
+        [fetch] = fetches(decoder)
+        assert fetch.path.endswith(f"&limit={limit}")
+        assert fetch.weight == weight
+
+    def test_a_failed_fetch_is_asked_again_at_once_then_ever_more_rarely(self):
+        decoder = started()
+        decoder.receive(diff(1, 1), 0)
+        fetches(decoder)
+        decoder.fetch_failed(BTC, 0)
+        assert len(fetches(decoder)) == 1
+        now, pauses = 0, []
+        for _ in range(8):
+            decoder.fetch_failed(BTC, now)
+            decoder.receive(diff(1, 1), now)
+            asked = now
+            while not fetches(decoder):
+                now += SECOND
+                decoder.tick(now)
+            pauses.append((now - asked) // SECOND)
+        assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+
+    def test_an_unreadable_answer_is_refused_and_asked_again(self):
+        decoder = started()
+        decoder.receive(diff(1, 1), 0)
+        fetches(decoder)
+        for body in (b'{"code":-1121,"msg":"Invalid symbol."}', b"<html>"):
+            with pytest.raises(DecodeError):
+                decoder.receive_snapshot(BTC, body, 0)
+            decoder.tick(SECOND)
+            assert len(fetches(decoder)) == 1
+        assert kinds(decoder.receive_snapshot(BTC, snapshot(0), 0)) == [Snapshot, Update]
+
+    def test_an_answer_that_nobody_waits_for_is_ignored(self):
+        decoder = live(10)
+        assert decoder.receive_snapshot(BTC, snapshot(500), 0) == ()
+        assert kinds(decoder.receive(diff(11, 11), 0)) == [Update]
+
+
+class TestB3ASnapshotOlderThanTheStreamIsFetchedAgain:
+    @pytest.mark.parametrize(("last", "fits"), [(L - 2, False), (L - 1, True), (L, True), (L + 5, True)])
+    def test_it_must_reach_the_first_event(self, last, fits):
+        decoder = started()
+        decoder.receive(diff(L, L), 0)
+        fetches(decoder)
+        events = decoder.receive_snapshot(BTC, snapshot(last), 0)
+        if fits:
+            assert kinds(events)[0] is Snapshot
+        else:
+            assert kinds(events) == [GapFound]
+            assert events[0].reason is GapReason.STALE_SNAPSHOT
+        assert len(fetches(decoder)) == (0 if fits else 1)
+
+    def test_after_a_resync_it_must_reach_what_was_applied_already(self):
+        decoder = live(10)
+        decoder.resync(BTC)
+        assert len(fetches(decoder)) == 1
+        assert kinds(decoder.receive_snapshot(BTC, snapshot(9), 0)) == [GapFound]
+        assert kinds(decoder.receive_snapshot(BTC, snapshot(10), 0)) == [Snapshot]
+
+
+class TestB4EventsInTheSnapshotAreDropped:
+    def test_the_sheets_numbers(self):
+        decoder = started()
+        decoder.receive(diff(L, L, asks=[["297.32", "19.0871"]]), 0)
+        decoder.receive(diff(L + 1, L + 1, asks=[["297.23", "1.4"]], ms=1_633_998_275_094), 0)
+        events = decoder.receive_snapshot(BTC, snapshot(L, [["296.58000000", "1.40000000"]], [["297.32", "5"]]), 0)
+        assert kinds(events) == [Snapshot, Update]
+        assert list(events[0].levels) == [(29658, 14000, False), (29732, 50000, True)]
+        assert list(events[1].levels) == [(29723, 14000, True)]
+        assert (events[0].exchange_ns, events[1].exchange_ns) == (None, 1_633_998_275_094_000_000)
+
+
+class TestB5TheFirstEventKeptMaySpanTheSnapshot:
+    def test_one_that_does_is_applied_whole(self):
+        decoder = started()
+        decoder.receive(diff(5, 9), 0)
+        assert kinds(decoder.receive_snapshot(BTC, snapshot(7), 0)) == [Snapshot, Update]
+        assert kinds(decoder.receive(diff(10, 10), 0)) == [Update]
+
+    def test_where_none_is_kept_the_first_to_come_may_too(self):
+        decoder = started()
+        decoder.receive(diff(5, 9), 0)
+        assert kinds(decoder.receive_snapshot(BTC, snapshot(12), 0)) == [Snapshot]
+        assert decoder.receive(diff(10, 11), 0) == ()
+        assert kinds(decoder.receive(diff(12, 14), 0)) == [Update]
+        assert kinds(decoder.receive(diff(14, 15), 0)) == [GapFound]  # the second must follow exactly
+
+    def test_one_that_begins_too_late_is_a_gap(self):
+        decoder = started()
+        decoder.receive(diff(5, 9), 0)
+        decoder.receive_snapshot(BTC, snapshot(12), 0)
+        assert kinds(decoder.receive(diff(14, 14), 0)) == [GapFound]
+
+
+class TestB6TheBookIsTheSnapshotThenTheEvents:
+    def test_in_order_and_absolute(self):
+        decoder, book = started(), DictBook()
+        for number, size in ((1, "1"), (2, "2"), (3, "3")):
+            decoder.receive(diff(number, number, bids=[["10", size]]), 0)
+        book.apply(decoder.receive_snapshot(BTC, snapshot(1, [["10", "9"], ["9", "1"]]), 0))
+        assert book.sides[0] == {1000: 30000, 900: 10000}
+
+    def test_removing_what_is_not_there_leaves_as_it_came(self):
+        [update] = live(10).receive(diff(11, 11, asks=[["5", "0.00000000"]]), 0)
+        assert list(update.levels) == [(500, 0, True)]
+
+
+class TestB7EveryEventFollowsTheLast:
+    def test_a_known_one_is_ignored(self):
+        decoder = live(10)
+        assert decoder.receive(diff(10, 10), 0) == ()
+        assert decoder.receive(diff(3, 4), 0) == ()
+        assert kinds(decoder.receive(diff(11, 12), 0)) == [Update]
+
+    def test_a_gap_is_told_and_healed_with_the_stream_open(self):
+        decoder = live(10)
+        [gap] = decoder.receive(diff(12, 12, bids=[["1", "1"]]), 0)
+        assert (gap.instruments, gap.reason, gap.detail) == ((BTC,), GapReason.SEQUENCE, "10 is followed by 12..12")
+        assert len(fetches(decoder)) == 1
+        assert decoder.receive(diff(13, 13), 0) == ()
+        assert kinds(decoder.receive_snapshot(BTC, snapshot(11), 0)) == [Snapshot, Update, Update]
+
+    def test_each_verdict_of_a_live_book(self):
+        one = splice.Splice()
+        one.take(1, 1, b"")
+        one.adopt(1)
+        assert [one.take(*ids, b"") for ids in ((2, 3), (2, 3), (3, 4))] == [NEXT, OLD, GAP]
+        assert not one.live
+
+    def test_a_new_connection_forgets_everything(self):
+        decoder = live(10)
+        decoder.connected(0)
+        decoder.pending_requests()
+        assert decoder.receive(diff(3, 3), 0) == ()
+        assert len(fetches(decoder)) == 1
+        assert kinds(decoder.receive_snapshot(BTC, snapshot(3), 0)) == [Snapshot]
