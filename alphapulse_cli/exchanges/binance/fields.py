@@ -39,8 +39,10 @@ def levels_of(instrument: Instrument, bids: Any, asks: Any) -> Levels:
         raise TypeError("levels are not an array")
     levels = Levels(instrument.price_decimals, instrument.size_decimals)
     try:
-        levels.add_pairs(bids, False)
-        levels.add_pairs(asks, True)
+        if bids:  # most messages have one side only
+            levels.add_pairs(bids, False)
+        if asks:
+            levels.add_pairs(asks, True)
     except FinerThanGrid:
         raise OffGridFound(off_grid(instrument, [*bids, *asks])) from None
     return levels

@@ -53,6 +53,9 @@ class Splice:
         """One event of the stream. Live: NEXT, apply it; OLD, ignore it; GAP, the book is wrong and a snapshot is needed. Else buffered."""
         if not self.live:
             return self._keep(first, final, frame)
+        if first == self.last + 1:  # what `splices` and `follows` both call NEXT: nearly every event
+            self.last, self._first_after_snapshot = final, False
+            return NEXT
         verdict = (splices if self._first_after_snapshot else follows)(self.last, first, final)  # B5, then B7
         if verdict is NEXT:
             self.last, self._first_after_snapshot = final, False
