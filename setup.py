@@ -83,8 +83,7 @@ class AllOrNone(build_ext):
         for extension in self.extensions:
             for path in (self.get_ext_fullpath(extension.name), Path(self.build_lib) / self.get_ext_filename(extension.name)):
                 Path(path).unlink(missing_ok=True)
-        self.extensions = []
-        self.distribution.ext_modules = []
+        self.extensions = []  # the distribution keeps its own list: the wheel's name and layout were chosen by it already
 
 
 def extensions():
