@@ -160,3 +160,11 @@ class TestTheTable:
         for text in ("1_0", " 1", "+1", "1.0", "", "\u0661", "9" * 30):
             with pytest.raises(ValueError):
                 kinds.count(text)
+
+    def test_what_is_said_twice_is_the_same(self):
+        """The ways of waiting and the channels belong to other floors; the table only names them."""
+        from alphapulse_cli.edges import idle
+        from alphapulse_cli.exchanges import protocol
+
+        assert kinds.WAIT.choices == idle.WAYS
+        assert kinds.CHANNELS.of_text(f"{protocol.BOOK},{protocol.TRADES}") == (protocol.BOOK, protocol.TRADES)
