@@ -4,14 +4,15 @@
 """
 
 import json
-import os
 import resource
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 from alphapulse_cli.errors import AlphapulseError
 from alphapulse_cli.shm import clock, image, layout
+from alphapulse_cli.shm.cursor import Cursor
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.shm.lease import Lease
@@ -67,7 +68,8 @@ def child(function, *arguments):
 
 
 def tell(value):
-    print(json.dumps(value), flush=True)
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
 
 
 def ring_spec(capacity=16, record_bytes=64, set_name="kraken", epoch=1, kind=Kind.DELTAS):
@@ -113,7 +115,7 @@ def create_under_limit(path, limit, amount):
     directory = open_directory(path)
     number = getattr(resource, limit)
     if limit == "RLIMIT_NOFILE":
-        amount = len(os.listdir("/proc/self/fd")) - 1  # none left to open
+        amount = len(list(Path("/proc/self/fd").iterdir())) - 1  # none left to open
     resource.setrlimit(number, (amount, resource.getrlimit(number)[1]))
     try:
         Segment.create(directory, ring_spec(capacity=1024, record_bytes=256)).ready()
@@ -145,3 +147,11 @@ def sleep_until_published(path):
     while not page.wait(reader) and clock.monotonic_ns() - started < 20_000_000_000:
         naps += 1
     tell([reader.lag, naps])
+
+
+def hold_a_cursor(path):
+    directory = open_directory(path)
+    cursor = Cursor(directory, "kraken_orderbook_deltas", 1, "theirs")
+    cursor.update(1, 0)
+    tell("ready")
+    sys.stdin.readline()

@@ -118,8 +118,12 @@ class TestNames:
             "kraken_book_",
             "kraken_book_../x",
             "kraken_book_-x",
-        ]
-        + ["kraken_book_ABCDEFGHIJKLM-NOPQR", "a" * 33 + "_trades", "kraken_trades\n", "kraken_book_BTC-USD\0", ".new-1-2-3"],
+            "kraken_book_ABCDEFGHIJKLM-NOPQR",
+            "a" * 33 + "_trades",
+            "kraken_trades\n",
+            "kraken_book_BTC-USD\0",
+            ".new-1-2-3",
+        ],
     )
     def test_other_names_are_none(self, name):
         assert parse_segment_name(name) is None

@@ -8,6 +8,7 @@ from shm_processes import child, payload
 
 from alphapulse_cli.errors import StorageError, WriterAlive
 from alphapulse_cli.shm import clock, layout
+from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.identity import my_identity
 from alphapulse_cli.shm.image import ImageReader, book_spec
 from alphapulse_cli.shm.layout import State
@@ -74,9 +75,8 @@ class TestEpochsGrow:
             first = lease.epoch
         shutil.rmtree(directory.path)
         directory.path.mkdir(0o700)
-        monkeypatch.setattr(clock, "realtime_ns", lambda now=clock.realtime_ns(): now + 1_000_000_000)
-        from alphapulse_cli.shm.directory import open_directory
-
+        later = clock.realtime_ns() + 1_000_000_000
+        monkeypatch.setattr(clock, "realtime_ns", lambda: later)
         with open_directory(directory.path) as again, Lease.acquire(again, "kraken") as lease:
             assert lease.epoch > first
 

@@ -1,0 +1,75 @@
+"""Cursors: who reads what, and how far behind."""
+
+import time
+
+import pytest
+from shm_processes import child
+
+from alphapulse_cli.errors import StorageError
+from alphapulse_cli.shm import cursor
+from alphapulse_cli.shm.cursor import CURSOR_BYTES, CURSOR_FIELDS, Cursor, list_cursors, sweep_cursors
+from alphapulse_cli.shm.identity import my_identity
+
+RING = "kraken_orderbook_deltas"
+
+
+class TestCursors:
+    def test_a_reader_is_seen_while_it_reads_and_not_after(self, directory):
+        assert list_cursors(directory) == []
+        with Cursor(directory, RING, 7, "tail deltas") as mine:
+            mine.update(1234, 5)
+            (found,) = list_cursors(directory)
+        assert (found.who, found.segment, found.epoch, found.label) == (my_identity(), RING, 7, "tail deltas")
+        assert (found.position, found.missed, found.alive) == (1234, 5, True)
+        assert abs(found.opened_ns - time.time_ns()) < 60_000_000_000
+        assert list_cursors(directory) == []
+
+    def test_one_process_may_have_several(self, directory):
+        with Cursor(directory, RING, 1, "a"), Cursor(directory, RING, 1, "b"):
+            assert {found.label for found in list_cursors(directory)} == {"a", "b"}
+
+    def test_it_goes_with_its_reader_even_if_nobody_closed_it(self, directory):
+        made = Cursor(directory, RING, 1, "tail")
+        del made
+        assert list((directory.path / "readers").iterdir()) == []
+
+    def test_a_killed_readers_cursor_is_dead_and_swept(self, directory):
+        with child("shm_processes:hold_a_cursor", directory.path) as reader, Cursor(directory, RING, 1, "mine"):
+            reader.line()
+            assert [found.alive for found in list_cursors(directory)] == [True, True]
+            assert sweep_cursors(directory) == []
+            reader.kill()
+            assert {found.label: found.alive for found in list_cursors(directory)} == {"mine": True, "theirs": False}
+            assert len(sweep_cursors(directory)) == 1
+            assert [found.label for found in list_cursors(directory)] == ["mine"]
+
+    def test_long_and_foreign_labels_are_cut_and_replaced(self, directory):
+        with Cursor(directory, RING, 1, "ü" + "x" * 100):
+            assert list_cursors(directory)[0].label == "?" + "x" * 31
+
+    @pytest.mark.parametrize("rubbish", [b"", b"x" * CURSOR_BYTES, b"x" * 9])
+    def test_what_is_no_cursor_is_left_alone(self, directory, rubbish):
+        with Cursor(directory, RING, 1, "tail"):
+            pass
+        (directory.path / "readers" / "1-1").write_bytes(rubbish)
+        (directory.path / "readers" / "1-1").chmod(0o600)
+        (directory.path / "readers" / "notes.txt").touch(0o600)
+        assert list_cursors(directory) == []
+        assert sweep_cursors(directory) == []
+        assert len(list((directory.path / "readers").iterdir())) == 2
+
+    def test_without_room_there_is_an_error_and_no_file(self, directory, monkeypatch):
+        def full(fd, size):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(cursor, "allocate", full)
+        with pytest.raises(StorageError, match="No space left"):
+            Cursor(directory, RING, 1, "tail")
+        assert list((directory.path / "readers").iterdir()) == []
+
+    def test_fields_do_not_overlap(self):
+        end = 0
+        for offset, size in CURSOR_FIELDS.values():
+            assert offset >= end
+            end = offset + size
+        assert end <= CURSOR_BYTES

@@ -1,0 +1,112 @@
+"""The wake page: sleeping readers, requests for checkpoints, and that nothing in it is trusted."""
+
+import pytest
+from shm_processes import child, payload, ring_spec
+
+from alphapulse_cli import native
+from alphapulse_cli.errors import NotASegment
+from alphapulse_cli.shm import clock, layout, wake
+from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.ring import RingReader, RingWriter
+from alphapulse_cli.shm.segment import Segment
+from alphapulse_cli.shm.wake import SLOT_COUNT, WAKE_BYTES, WakePage
+
+
+@pytest.fixture
+def page(directory):
+    return WakePage.open(directory, "kraken", create=True)
+
+
+@pytest.fixture
+def segment(directory):
+    made = Segment.create(directory, ring_spec())
+    made.ready()
+    return made
+
+
+class TestThePage:
+    def test_readers_do_not_make_it(self, directory):
+        with pytest.raises(NotASegment, match="no wake page"):
+            WakePage.open(directory, "kraken")
+
+    def test_the_next_writer_finds_the_same_page(self, directory, page):
+        page.request_checkpoint(5)
+        assert WakePage.open(directory, "kraken", create=True).take_checkpoint_requests() == [5]
+
+    def test_one_of_another_size_is_refused(self, directory, page):
+        with (directory.path / "kraken.wake").open("ab") as file:
+            file.write(b"x")
+        with pytest.raises(NotASegment, match="4097 bytes"):
+            WakePage.open(directory, "kraken", create=True)
+
+
+class TestCheckpointRequests:
+    def test_they_are_taken_once(self, page):
+        assert page.take_checkpoint_requests() == []
+        assert page.request_checkpoint(0)
+        assert page.request_checkpoint(SLOT_COUNT - 1)
+        assert page.take_checkpoint_requests() == [0, SLOT_COUNT - 1]
+        assert page.take_checkpoint_requests() == []
+
+    @pytest.mark.parametrize("slot", [layout.NO_SLOT, SLOT_COUNT, -1])
+    def test_a_book_without_a_slot_has_none(self, page, slot):
+        assert not page.request_checkpoint(slot)
+
+    def test_a_page_full_of_rubbish_costs_one_bounded_pass(self, page):
+        page.memory[:] = b"\xff" * WAKE_BYTES
+        assert page.take_checkpoint_requests() == list(range(SLOT_COUNT))
+        assert page.take_checkpoint_requests() == []
+
+
+class TestWaiting:
+    def test_what_is_there_already_is_not_waited_for(self, page, segment):
+        RingWriter(segment).publish(payload(0), 1)
+        assert page.wait(RingReader(segment, 0))
+
+    def test_a_sleep_ends_by_itself(self, page, segment):
+        """No writer is needed for it: a lost wake-up costs 5 ms."""
+        started = clock.monotonic_ns()
+        assert not page.wait(RingReader(segment, 0), 10_000_000_000)
+        assert 1_000_000 < clock.monotonic_ns() - started < 2_000_000_000
+
+    def test_the_end_of_a_ring_is_not_slept_on(self, page, segment):
+        segment.seal(0)
+        assert not page.wait(RingReader(segment, 0))
+
+    def test_without_a_futex_it_naps(self, page, segment, monkeypatch):
+        monkeypatch.setattr(wake, "_futex", lambda: None)
+        started = clock.monotonic_ns()
+        assert not page.wait(RingReader(segment, 0))
+        assert clock.monotonic_ns() - started > 500_000
+        wake.futex_wake(segment.memory)
+
+    def test_the_request_is_set_before_published_is_read_again(self, page, segment):
+        """Else a publish between the two would go unnoticed."""
+        page.wait(RingReader(segment, 0), 1)
+        assert native.words(page.memory)[page.request_word(Kind.DELTAS)] == 1
+
+    @pytest.mark.skipif(wake._futex() is None, reason="this system has no futex")
+    def test_a_publish_wakes_a_sleeper_in_another_process(self, page, segment, directory, monkeypatch):
+        """With sleeps of 20 s instead of 5 ms, only a wake-up can end one in time."""
+        monkeypatch.setattr(wake, "MAX_WAIT_NS", 20_000_000_000)
+        reader = RingReader(segment, 0)
+        with child("shm_processes:publish_when_told", directory.path) as writer:
+            writer.line()
+            started = clock.monotonic_ns()
+            for sequence in range(20):
+                reader.seek(sequence)
+                native.words(page.memory)[0] = 0
+                writer.say()
+                assert page.wait(reader, 20_000_000_000)
+            assert clock.monotonic_ns() - started < 15_000_000_000
+
+    def test_a_sleeper_sees_what_is_published_while_it_sleeps(self, page, segment, directory):
+        with child("shm_processes:sleep_until_published", directory.path) as sleeper:
+            sleeper.line()
+            writer = RingWriter(segment, page)
+            word = native.words(page.memory)
+            started = clock.monotonic_ns()
+            while word[0] == 0 and clock.monotonic_ns() - started < 10_000_000_000:
+                clock.pause(100_000)
+            writer.publish(payload(0), 1)
+            assert sleeper.line()[0] == 1
