@@ -33,6 +33,12 @@ FINEST = 18  # decimals
 
 HASH_VECTORS: list[tuple[list[tuple[int, int, bool]], int]] = [  # levels (ticks, lots, is_ask) -> book hash
     ([], 0),
+    ([(0, 1, False)], 0x2A98F501AF37E97F),
+    ([(0, 1, True)], 0x86D6FD953217AE03),
+    ([(12170601, 150000000, False)], 0x38A7BA320036C499),
+    ([(12170601, 150000000, False), (12170602, 25000000, True)], 0x707670E9AC648D2B),
+    ([(10**13, 2**62 - 1, True)], 0xD7646E7DF84D73F7),
+    ([(2**63 - 1, 1, False), (1, 2**62 - 1, True)], 0xFB5325ED473A9B8A),
 ]
 
 

@@ -200,7 +200,8 @@ class Side:
                 old = pairs[at + 1]
                 at += step
                 left -= 1
-            self._tell(batch, ticks, old, lots)
+            if old != lots:
+                self._tell(batch, ticks, old, lots)
         for _ in range(left):
             self._tell(batch, pairs[at], pairs[at + 1], 0)
             at += step
