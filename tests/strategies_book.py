@@ -57,7 +57,9 @@ class Model:
             if not lots:
                 del self.lots[is_ask, ticks]
         if message.depth is not None:
-            kept = [(False, ticks) for ticks, _ in self.bids()[: message.depth]] + [(True, t) for t, _ in self.asks()[: message.depth]]
+            kept = [(False, ticks) for ticks, _ in self.bids()[: message.depth]] + [
+                (True, t) for t, _ in self.asks()[: message.depth]
+            ]
             self.lots = {key: self.lots[key] for key in kept}
 
     def bids(self):
@@ -151,7 +153,9 @@ class Writer:
         if not self.batch.change_count:
             return
         self.version += 1
-        self.publish(self.batch, self.batch.finish(Kind.DELTA, 1000 + self.version, self.version, self.version - 1, self.version, False))
+        self.publish(
+            self.batch, self.batch.finish(Kind.DELTA, 1000 + self.version, self.version, self.version - 1, self.version, False)
+        )
         self.pictures.append(self.picture())
         self.other.clear()
         self.other.append(1, 1)

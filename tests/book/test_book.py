@@ -190,9 +190,7 @@ class TestRescale:
         book = Book(2, 8)
         book.load(to_levels(rows))
         bids, asks, hashed = book.bids(), book.asks(), book.book_hash
-        fits = all(
-            ticks * 10**price_step < 1 << 63 and lots * 10**size_step <= SIZE_MASK for ticks, lots in bids + asks
-        )
+        fits = all(ticks * 10**price_step < 1 << 63 and lots * 10**size_step <= SIZE_MASK for ticks, lots in bids + asks)
         assert book.rescale(2 + price_step, 8 + size_step) == fits
         if fits:
             bids, asks = ([(t * 10**price_step, q * 10**size_step) for t, q in side] for side in (bids, asks))

@@ -58,7 +58,9 @@ class TestTrade:
         """Every field, by name."""
         import numpy as np
 
-        packed = trade.pack(Trade(self.INSTRUMENT, "42", 1217060, 150000000, Side.SELL, 77, history=True), 99, trade.FIRST | trade.LAST)
+        packed = trade.pack(
+            Trade(self.INSTRUMENT, "42", 1217060, 150000000, Side.SELL, 77, history=True), 99, trade.FIRST | trade.LAST
+        )
         row = np.frombuffer(packed, trade.dtype())[0]
         assert (row["timestamp_ns"], row["symbol"], row["exchange"], row["trade_id"]) == (99, b"BTC-USD", b"kraken", b"42")
         assert (row["price"], row["volume"], row["side"]) == (121706.0, 1.5, 1)
