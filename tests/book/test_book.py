@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from strategies_book import Message as Said
 from strategies_book import (
     Model,
     book_hash,
@@ -14,7 +15,6 @@ from strategies_book import (
     to_levels,
 )
 from strategies_book import assert_same as same
-from strategies_book import Message as Said
 
 from alphapulse_cli.book.book import HASH_VECTORS, Book, NoRoom
 from alphapulse_cli.book.side import splitmix64

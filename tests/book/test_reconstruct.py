@@ -42,9 +42,9 @@ def follow(replica, writer, start, sizes):
         position, turn = position + count, turn + 1
 
 
-def check_river(history, sizes, joined, writer_type=Writer, replica_type=new_replica):
+def check_river(history, sizes, joined):
     """reconstruct(deltas(history)) == apply(history), for a reader that joined at any version, whatever the reads."""
-    writer = writer_type()
+    writer = Writer()
     for message in history:
         writer.take(message)
         assert_same(writer.book, writer.model)
@@ -52,7 +52,7 @@ def check_river(history, sizes, joined, writer_type=Writer, replica_type=new_rep
     assert not any(row["changes"][row["change_count"] :].tobytes().strip(b"\0") for row in records if not row["flags"] & 7)
     picture = writer.pictures[joined % len(writer.pictures)]
     for start in {0, picture.position}:
-        replica = replica_type()
+        replica = new_replica()
         assert picture.load_into(replica)
         for _ in follow(replica, writer, start, sizes):
             assert not replica.is_cold
@@ -62,7 +62,7 @@ def check_river(history, sizes, joined, writer_type=Writer, replica_type=new_rep
         assert replica.checks_ok == writer.version - picture.version + (picture.version > 0 and start <= picture.position)
 
 
-def check_holes(history, sizes, hole_start, hole_size, replica_type=new_replica):
+def check_holes(history, sizes, hole_start, hole_size):
     """With records missing, what is shown is still a whole version of the writer's; behind, the replica says that it is cold."""
     writer = Writer()
     for message in history:
@@ -72,7 +72,7 @@ def check_holes(history, sizes, hole_start, hole_size, replica_type=new_replica)
         return
     hole_start %= total
     hole_end = min(total, hole_start + hole_size)
-    replica = replica_type()
+    replica = new_replica()
     assert writer.pictures[0].load_into(replica)
     whole, writer.stream = writer.stream, writer.stream[: 256 * hole_start]
     for _ in follow(replica, writer, 0, sizes):
@@ -321,12 +321,12 @@ quick = settings(
 
 def prove_river():
     """The first property, without shrinking."""
-    given(histories, cut_sizes, st.integers(0, 12))(quick(lambda history, sizes, joined: check_river(history, sizes, joined)))()
+    quick(given(histories, cut_sizes, st.integers(0, 12))(check_river))()
 
 
 def prove_holes():
     """The second one."""
-    given(histories, cut_sizes, st.integers(0, 100), st.integers(1, 12))(quick(lambda h, s, at, n: check_holes(h, s, at, n)))()
+    quick(given(histories, cut_sizes, st.integers(0, 100), st.integers(1, 12))(check_holes))()
 
 
 def cut_without_telling(monkeypatch):
