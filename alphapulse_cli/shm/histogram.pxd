@@ -4,9 +4,8 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from alphapulse_cli cimport native
 from alphapulse_cli.shm cimport memory
 
-cdef Py_ssize_t HEAD_WORDS
-cdef Py_ssize_t BUCKET_COUNT
-cdef int64_t LARGEST
+cdef Py_ssize_t _HEAD
+cdef int64_t _LARGEST
 
 
 cdef class Histogram:

@@ -19,6 +19,7 @@ SOURCE_HASH = native.source_hash()
 HEAD_WORDS, BUCKET_COUNT = 8, 1152
 HISTOGRAM_BYTES = (HEAD_WORDS + BUCKET_COUNT) * 8
 LARGEST = (1 << 40) - 1
+_HEAD, _LARGEST = HEAD_WORDS, LARGEST  # the same as C numbers, where it is compiled
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 
 
@@ -36,8 +37,8 @@ class Histogram:
         if value < 0:
             memory.store_relaxed(words, 3, words[3] + 1)
             return
-        value = min(value, LARGEST)
-        at = HEAD_WORDS + bucket_of(value)
+        value = min(value, _LARGEST)
+        at = _HEAD + bucket_of(value)
         memory.store_relaxed(words, at, words[at] + 1)
         memory.store_relaxed(words, 0, words[0] + 1)
         memory.store_relaxed(words, 1, (words[1] + value) & native.MASK64)

@@ -48,7 +48,17 @@ cdef class RingReader:
 
     cpdef seek(self, object sequence)
 
-    @cython.locals(end=uint64_t, position=uint64_t, missed=uint64_t, lost=uint64_t, claimed=uint64_t, count=Py_ssize_t, size=Py_ssize_t, capacity=uint64_t)
+    @cython.locals(
+        end=uint64_t,
+        position=uint64_t,
+        capacity=uint64_t,
+        wanted=uint64_t,
+        missed=uint64_t,
+        count=uint64_t,
+        claimed=uint64_t,
+        lost=uint64_t,
+        size=Py_ssize_t,
+    )
     cpdef poll(self, Py_ssize_t limit)
 
     @cython.locals(size=Py_ssize_t, slot=Py_ssize_t, head=Py_ssize_t)

@@ -153,20 +153,20 @@ class RingReader:
         if limit < 1:
             raise ValueError(f"a limit of {limit} records")
         end = self.published()
-        position = self._position
+        position, capacity, wanted = self._position, self.capacity, limit
         if end <= position:
             return _EMPTY, position, 0
         missed = 0
-        if end - position > self.capacity:
-            missed = end - self.capacity - position
-            position = end - self.capacity
-        count = min(end - position, limit)
+        if end - position > capacity:
+            missed = end - capacity - position
+            position = end - capacity
+        count = min(end - position, wanted)
         self._copy(position, count)
         memory.acquire_fence()
         claimed = memory.load_relaxed(self._words, self._claimed)
         lost = 0
-        if claimed > self.capacity and claimed - self.capacity > position:
-            lost = min(claimed - self.capacity - position, count)
+        if claimed > capacity and claimed - capacity > position:
+            lost = min(claimed - capacity - position, count)
         self._position = position + count
         self.missed += missed + lost
         if lost == count:
