@@ -20,6 +20,7 @@ cdef class Book:
     cpdef Py_ssize_t apply(self, Levels levels, Batch batch) except -1
     @cython.locals(lots=int64_t)
     cpdef int64_t set(self, int64_t ticks, uint64_t size_side) noexcept
+    cdef bint merge(self, const uint64_t *words, Py_ssize_t at, Py_ssize_t changes) except -1
     cpdef reserve(self, Py_ssize_t count)
     cpdef Py_ssize_t cut(self, Py_ssize_t depth, Batch batch) except -1
     cpdef load(self, Levels levels)

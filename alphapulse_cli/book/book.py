@@ -91,6 +91,10 @@ class Book:
         lots = size_side & LOTS_BITS
         return self._asks.set(ticks, lots) if size_side >= ASK_BIT else self._bids.set(ticks, lots)
 
+    def merge(self, words: Any, at: int, changes: int) -> bool:
+        """A large group's changes as they lie in its records from word `at` on; False if they must be `set` one by one, all of them."""
+        return self._bids.merge(words, at, changes) and self._asks.merge(words, at, changes)
+
     def reserve(self, count: int) -> None:
         """Make room for `count` more levels on either side; NoRoom if the memory is not ours to grow."""
         self._bids.reserve(self._bids.count + count)

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 from alphapulse_cli cimport native
 from alphapulse_cli.book.book cimport Book
 
-cdef Py_ssize_t RECORD_BYTES, RECORD_WORDS, HEADER_WORDS, MOST_HELD
+cdef Py_ssize_t RECORD_BYTES, RECORD_WORDS, HEADER_WORDS, LARGE_GROUP, MOST_HELD
 cdef uint64_t FIRST_FLAG, LAST_FLAG, KIND_BITS, RESET_KIND, CHECK_KIND, STATUS_KIND, SIGN_BIT, MOST_CHANGES
 cdef int64_t NO_DELAY
 cdef int NOTHING, COLD, CHAIN_BROKEN, RESET, CHECK_FAILED, GROUP_WITHOUT_FIRST, LAPPED
@@ -41,10 +41,12 @@ cdef class Reconstructor:
     cdef int _take_record(self, const uint64_t *words, Py_ssize_t at) except -1
     @cython.locals(kind=uint64_t, version=uint64_t)
     cdef int _take_group(self, const uint64_t *words, Py_ssize_t at, Py_ssize_t count) except -1
-    @cython.locals(word=uint64_t, record=Py_ssize_t, price_decimals=uint64_t, size_decimals=uint64_t)
+    @cython.locals(word=uint64_t, changes=uint64_t, is_last=bint, record=Py_ssize_t, price_decimals=uint64_t, size_decimals=uint64_t)
     cdef bint _continues(self, const uint64_t *words, Py_ssize_t at, Py_ssize_t count) except -1
-    @cython.locals(book=Book, record=Py_ssize_t, changes=Py_ssize_t, place=Py_ssize_t)
+    @cython.locals(last=Py_ssize_t, total=Py_ssize_t)
     cdef int _apply_changes(self, const uint64_t *words, Py_ssize_t at, Py_ssize_t count) except -1
+    @cython.locals(book=Book, record=Py_ssize_t, changes=Py_ssize_t, place=Py_ssize_t)
+    cdef int _set_changes(self, const uint64_t *words, Py_ssize_t at, Py_ssize_t count) except -1
     @cython.locals(is_cold=bint, payload=uint64_t)
     cdef int _take_word(self, const uint64_t *words, Py_ssize_t at, uint64_t kind, uint64_t version) except -1
     @cython.locals(book=Book, counts=uint64_t, states=uint64_t, bid_count=uint64_t, ask_count=uint64_t)

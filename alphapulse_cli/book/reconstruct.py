@@ -27,6 +27,7 @@ FIRST_FLAG, LAST_FLAG, KIND_BITS = delta.FIRST, delta.LAST, delta.KIND_MASK
 DELTA_KIND, RESET_KIND, CHECK_KIND = int(delta.Kind.DELTA), int(delta.Kind.RESET), int(delta.Kind.CHECK)
 STATUS_KIND = int(delta.Kind.STATUS)
 SIGN_BIT = 1 << 63
+LARGE_GROUP = 32  # records from which a group is merged in one walk
 MOST_HELD = 65_536  # records of one group: four times the largest that a default ring carries
 NO_DELAY = delta.NO_FEED_DELAY
 
@@ -179,16 +180,27 @@ class Reconstructor:
         return 1
 
     def _continues(self, words: Any, at: int, count: int) -> bool:
-        """Whether every record of the group is on our grid and says a possible number of changes."""
+        """Whether every record of the group is on our grid and holds 12 changes, the last one at most 12."""
         price_decimals, size_decimals = self.book.price_decimals, self.book.size_decimals
         for record in range(at, at + RECORD_WORDS * count, RECORD_WORDS):
             word = words[record + 7]
-            if word & 0xFF > MOST_CHANGES or word >> 16 & 0xFF != price_decimals or word >> 24 & 0xFF != size_decimals:
+            changes = word & 0xFF
+            is_last = record == at + RECORD_WORDS * (count - 1)
+            if changes > MOST_CHANGES or (changes < MOST_CHANGES and not is_last):
+                return False
+            if word >> 16 & 0xFF != price_decimals or word >> 24 & 0xFF != size_decimals:
                 return False
         return True
 
     def _apply_changes(self, words: Any, at: int, count: int) -> None:
         """The changes of a whole group, in order, to the book."""
+        last = at + RECORD_WORDS * (count - 1)
+        total = MOST_CHANGES * (count - 1) + (words[last + 7] & 0xFF)
+        if count < LARGE_GROUP or not self.book.merge(words, at, total):
+            self._set_changes(words, at, count)
+
+    def _set_changes(self, words: Any, at: int, count: int) -> None:
+        """One by one, in the order in which they were told."""
         book = self.book
         book.reserve(MOST_CHANGES * count)
         for record in range(at, at + RECORD_WORDS * count, RECORD_WORDS):

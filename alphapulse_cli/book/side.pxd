@@ -5,8 +5,8 @@ from alphapulse_cli cimport native
 from alphapulse_cli.market.levels cimport Levels
 from alphapulse_cli.wire.batch cimport Batch
 
-cdef Py_ssize_t LEVEL_BYTES, FIRST_CAPACITY
-cdef uint64_t ASK_BIT, NEW_BIT, LOTS_BITS, BITS64, GAMMA, MIX_1, MIX_2
+cdef Py_ssize_t LEVEL_BYTES, FIRST_CAPACITY, RECORD_WORDS, HEADER_WORDS, MOST_CHANGES
+cdef uint64_t ASK_BIT, NEW_BIT, LOTS_BITS, BITS64, SIGN_BIT, GAMMA, MIX_1, MIX_2
 cdef int64_t MOST_LOTS, MOST_TICKS
 
 cpdef uint64_t splitmix64(uint64_t value) noexcept
@@ -35,6 +35,15 @@ cdef class Side:
     cpdef int64_t set(self, int64_t ticks, int64_t lots) noexcept
     @cython.locals(rank=int64_t, flip=int64_t, high=Py_ssize_t, low=Py_ssize_t, step=Py_ssize_t, middle=Py_ssize_t)
     cpdef Py_ssize_t find(self, int64_t ticks) noexcept
+    @cython.locals(
+        i=Py_ssize_t, place=Py_ssize_t, mine=Py_ssize_t, flip=int64_t, rank=int64_t, last=int64_t, rises=bint, falls=bint
+    )
+    cdef bint merge(self, const uint64_t *words, Py_ssize_t at, Py_ssize_t changes) except -1
+    @cython.locals(
+        i=Py_ssize_t, step=Py_ssize_t, place=Py_ssize_t, read=Py_ssize_t, end=Py_ssize_t, write=Py_ssize_t, flip=int64_t,
+        ticks=int64_t, lots=int64_t, old=int64_t
+    )
+    cdef int _merge_sorted(self, const uint64_t *words, Py_ssize_t at, Py_ssize_t changes, Py_ssize_t mine, bint falls) except -1
     @cython.locals(dropped=Py_ssize_t, at=Py_ssize_t)
     cpdef Py_ssize_t cut(self, Py_ssize_t depth, Batch batch) except -1
     @cython.locals(i=Py_ssize_t, word=uint64_t, flip=int64_t, rank=int64_t, last=int64_t, incoming=Py_ssize_t)

@@ -26,6 +26,8 @@ FIRST_CAPACITY = 64  # levels
 ASK_BIT, NEW_BIT, LOTS_BITS = delta.IS_ASK, delta.LEVEL_IS_NEW, delta.SIZE_MASK
 MOST_LOTS, MOST_TICKS = delta.SIZE_MASK, (1 << 63) - 1
 BITS64 = (1 << 64) - 1
+SIGN_BIT = 1 << 63
+RECORD_WORDS, HEADER_WORDS, MOST_CHANGES = delta.DELTA_BYTES // 8, delta.HEADER_BYTES // 8, delta.MAX_CHANGES
 GAMMA, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
@@ -121,6 +123,61 @@ class Side:
             else:
                 high = middle
         return high
+
+    def merge(self, words: Any, at: int, changes: int) -> bool:
+        """Take a large group's changes, its records from word `at` on, in one walk: O(levels + changes), where `set` moves levels for each.
+
+        False, and nothing changed, unless this side's changes come in order of price, as those of a difference do.
+        """
+        flip = self._flip
+        rises = falls = False
+        last = mine = 0
+        for i in range(changes):
+            place = at + RECORD_WORDS * (i // MOST_CHANGES) + HEADER_WORDS + 2 * (i % MOST_CHANGES)
+            if (words[place + 1] >= ASK_BIT) != self.is_ask:
+                continue
+            rank = ((words[place] ^ SIGN_BIT) - SIGN_BIT) ^ flip
+            if mine:
+                if rank == last:
+                    return False
+                rises = rises or rank > last
+                falls = falls or rank < last
+            last = rank
+            mine += 1
+        if rises and falls:
+            return False
+        if mine:
+            self._merge_sorted(words, at, changes, mine, falls)
+        return True
+
+    def _merge_sorted(self, words: Any, at: int, changes: int, mine: int, falls: bool) -> None:
+        """The walk: our levels step back by `mine` places, so that what is written never overtakes what is still to be read."""
+        self.reserve(self.count + mine)
+        pairs, flip = self._pairs, self._flip
+        native.move_words(pairs, 2 * mine, pairs, 0, 2 * self.count)
+        read, end, write = 2 * mine, 2 * (mine + self.count), 0
+        for step in range(changes):
+            i = changes - 1 - step if falls else step
+            place = at + RECORD_WORDS * (i // MOST_CHANGES) + HEADER_WORDS + 2 * (i % MOST_CHANGES)
+            if (words[place + 1] >= ASK_BIT) != self.is_ask:
+                continue
+            ticks = (words[place] ^ SIGN_BIT) - SIGN_BIT
+            lots = words[place + 1] & LOTS_BITS
+            while read < end and (pairs[read] ^ flip) < (ticks ^ flip):
+                pairs[write], pairs[write + 1] = pairs[read], pairs[read + 1]
+                write += 2
+                read += 2
+            old = 0
+            if read < end and pairs[read] == ticks:
+                old = pairs[read + 1]
+                read += 2
+            if lots:
+                pairs[write], pairs[write + 1] = ticks, lots
+                write += 2
+            if old != lots:
+                self.level_hash = (self.level_hash + self._hash_change(ticks, old, lots)) & BITS64
+        native.move_words(pairs, write, pairs, read, end - read)
+        self.count = (write + end - read) // 2
 
     def cut(self, depth: int, batch: Batch | None) -> int:
         """Drop the worst levels beyond `depth`, told to the batch as removals, worst first; how many."""

@@ -3,6 +3,8 @@
 The mutants at the end are broken on purpose: each must make the very property fail that the real code passes.
 """
 
+from random import Random
+
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -134,6 +136,26 @@ class TestTheRiver:
             assert replica.book.is_empty == (replica.version == 0)
         assert_shown(replica, writer.pictures)
         assert replica.checks_ok == 1
+
+    @pytest.mark.parametrize("in_order", [True, False])
+    @pytest.mark.parametrize("seed", range(6))
+    def test_large_groups_are_merged_or_set_with_one_result(self, seed, in_order):
+        """A difference comes in order of price and is merged in one walk; a long update in any order is not."""
+        random = Random(seed)
+        writer = Writer()
+        for is_snapshot in (True, True, False, True):
+            rows = [
+                (random.choice((random.randrange(2_000), 10**13)), random.randrange(5), side)
+                for side in (False, True)
+                for _ in range(900)
+            ]
+            writer.take(Message(is_snapshot, sorted(rows) if in_order else rows, random.choice((None, 200))))
+        assert max(row["version"] for row in records_of(writer)) == 4
+        replica = new_replica()
+        writer.pictures[0].load_into(replica)
+        for _ in follow(replica, writer, 0, [50, 3]):
+            assert_shown(replica, writer.pictures)
+        assert (replica.version, replica.checks_ok) == (4, 4)
 
     def test_every_group_is_one_version_more(self):
         """The ancestor's versions came from the wall clock: no reader could see a gap."""
