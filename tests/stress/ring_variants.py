@@ -18,8 +18,9 @@ WRITER_MUTANTS = ("no claim store", "publish before payload", "claim after paylo
 READER_MUTANTS = ("no re-check", "claim read before the copy")
 
 
-def rest():
-    clock.pause(REST_NS)
+def rest(times=1):
+    if times:
+        clock.pause(times * REST_NS)
 
 
 class VariantWriter:
@@ -41,6 +42,7 @@ class VariantWriter:
             rest()
         for i in range(count):
             self.copy(records[i * RECORD_BYTES : (i + 1) * RECORD_BYTES], (self.published + i) % self.capacity)
+        rest(2)
         if self.mutant == "claim after payload":
             self.words[layout.CLAIMED] = after
         self.words[layout.PUBLISHED] = after
@@ -55,13 +57,14 @@ class VariantWriter:
 
 
 class VariantReader:
-    """`RingReader.poll` in plain steps, resting before and in the middle of the copy; `mutant` names the step that is wrong."""
+    """`RingReader.poll` in plain steps, every other time resting before and in the middle of the copy; `mutant` names the step that is wrong."""
 
     def __init__(self, segment, mutant):
         self.words = native.words(segment.memory)
         self.memory = segment.memory
         self.capacity = segment.spec.capacity
         self.position = 0
+        self.slow = False
         self.mutant = mutant
 
     def published(self):
@@ -73,7 +76,8 @@ class VariantReader:
         first = self.position + missed
         count = min(end - first, limit)
         claimed = self.words[layout.CLAIMED]
-        rest()
+        self.slow = not self.slow
+        rest(10 * self.slow)  # long enough for a group or two
         copied = b"".join(self.copy((first + i) % self.capacity) for i in range(count))
         if self.mutant != "claim read before the copy":
             claimed = self.words[layout.CLAIMED]
@@ -87,7 +91,7 @@ class VariantReader:
         start = layout.HEADER_BYTES + slot * RECORD_BYTES
         half = bytes(self.memory[start : start + 32])
         if slot % 4 == 0:
-            rest()
+            rest(self.slow)
         return half + bytes(self.memory[start + 32 : start + 64])
 
 
