@@ -79,7 +79,11 @@ def check_channels(channels: Iterable[str]) -> tuple[str, ...]:
 
 
 def addresses(mode: Mode, url: str, rest_url: str) -> tuple[str, str]:
-    """(WebSocket, REST) address. With `url` on this machine and no `rest_url`, both are served there, as the simulators do."""
+    """(WebSocket, REST) address. UsageError for what is none. With `url` on this machine and no `rest_url`, both are served there, as the simulators do."""
+    if url and not url.startswith(("ws://", "wss://")):
+        raise UsageError(f"not a WebSocket address: {url[:200]!r}", "write ws://host:port/path or wss://…")
+    if rest_url and not rest_url.startswith(("http://", "https://")):
+        raise UsageError(f"not a REST address: {rest_url[:200]!r}", "write http://host:port or https://…")
     websocket = url or mode.websocket_url
     if rest_url or not url:
         return websocket, rest_url or mode.rest_url

@@ -5,6 +5,7 @@
 Nothing here slows a collector: it is one more reader. A set that is gone, was replaced or is not there yet is a row that says so.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,12 +20,13 @@ from alphapulse_cli.shm.layout import ImageCopy, Kind
 from alphapulse_cli.shm.segment import Liveness, Segment
 from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState
 
+RATE_WINDOW_NS = 2_000_000_000
 RATES = ("frames", "bytes", "deltas", "trades", "groups")
 
 
 @dataclass(slots=True)
 class BookStatus:
-    """One book now. Prices and sizes are exact decimal text, "" where a side is empty; rates are per second since the last sample."""
+    """One book now. Prices and sizes are exact decimal text, "" where a side is empty; rates are per second over the last two seconds."""
 
     exchange: str
     symbol: str
@@ -72,7 +74,7 @@ class StatusSource:
         self._directory = directory
         self._names = names
         self._segments: dict[str, Segment] = {}
-        self._before: dict[str, tuple[int, dict[str, dict[str, int]]]] = {}
+        self._before: dict[str, deque[tuple[int, dict[str, dict[str, int]]]]] = {}
 
     def sample(self) -> list[SetStatus]:
         """All sets, in the order of the names."""
@@ -125,10 +127,13 @@ class StatusSource:
         return status
 
     def _rates(self, name: str, now: int, blocks: dict[str, dict[str, int]]) -> dict[str, dict[str, float]]:
-        """Per second since the last sample; nothing at the first one, or after a restart."""
-        before_ns, before = self._before.get(name, (0, {}))
-        self._before[name] = (now, blocks)
-        if not before or now == before_ns:
+        """Per second over the last two seconds or so; nothing at the first sample, or after a restart."""
+        samples = self._before.setdefault(name, deque())
+        samples.append((now, blocks))
+        while len(samples) > 2 and now - samples[1][0] >= RATE_WINDOW_NS:
+            samples.popleft()
+        before_ns, before = samples[0]
+        if now == before_ns:
             return {}
         seconds = (now - before_ns) / 1e9
         return {

@@ -4,7 +4,8 @@ State words and marks say what the colours say. Text of exchanges is only ever s
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -27,63 +28,99 @@ STYLES = {
 SHOWN_NOTICES = 6
 
 
-def board(sets: Sequence[SetStatus], notices: Sequence[str], title: str) -> "Group":
+@dataclass(frozen=True, slots=True)
+class BoardColumn:
+    """A column of the board, and how dear it is: where the screen is narrow, those of high `rank` go first."""
+
+    title: str
+    rank: int
+    width: int
+    show: Callable[[BookStatus], str] = lambda _: ""
+    right: bool = True
+
+
+def _number(value: float | None, places: int) -> str:
+    return "" if value is None else f"{value:.{places}f}"
+
+
+COLUMNS = (
+    BoardColumn("symbol", 0, 9, right=False),
+    BoardColumn("exchange", 0, 10, right=False),
+    BoardColumn("state", 0, 7, right=False),
+    BoardColumn("bid size", 3, 12, lambda book: book.bid_size),
+    BoardColumn("bid", 0, 10),
+    BoardColumn("ask", 0, 10),
+    BoardColumn("ask size", 3, 12, lambda book: book.ask_size),
+    BoardColumn("bps", 1, 6, lambda book: _number(book.spread_bps, 2)),
+    BoardColumn("levels", 4, 6, lambda book: str(book.bid_count + book.ask_count)),
+    BoardColumn("deltas/s", 2, 8, lambda book: _number(book.deltas_per_s, 0)),
+    BoardColumn("trades/s", 5, 8, lambda book: _number(book.trades_per_s, 0)),
+    BoardColumn("delay ms", 5, 8, lambda book: _number(None if book.feed_delay_us is None else book.feed_delay_us / 1000, 1)),
+    BoardColumn("age ms", 4, 6, lambda book: _number(None if book.age_ms is None else max(book.age_ms, 0.0), 0)),
+    BoardColumn("gaps", 2, 4, lambda book: str(book.gaps)),
+)
+GAP = 2
+
+
+def columns_for(width: int) -> list[BoardColumn]:
+    """Those that fit; the dearest go first, a whole rank at a time."""
+    for rank in range(max(column.rank for column in COLUMNS), -1, -1):
+        kept = [column for column in COLUMNS if column.rank <= rank]
+        if sum(column.width + GAP for column in kept) <= width or rank == 0:
+            return kept
+    raise AssertionError("unreachable")
+
+
+def board(sets: Sequence[SetStatus], notices: Sequence[str], title: str, width: int) -> "Group":
     """Everything in one picture: a table of books, a line a set, the last notices."""
     from rich.console import Group, RenderableType
     from rich.text import Text
 
-    lines: list[RenderableType] = [Text(title, style="bold"), Text(""), _books(sets), Text("")]
-    lines += [_set_line(one) for one in sets]
+    lines: list[RenderableType] = [Text(title, style="bold"), Text(""), _books(sets, columns_for(width)), Text("")]
+    for one in sets:
+        healthy = one.liveness is not None and one.liveness.value == "live"
+        lines.append(Text(set_words(one), style="" if healthy else "red", no_wrap=True, overflow="ellipsis"))
     if notices:
         lines.append(Text(""))
-        lines += [Text(talk.safe(line)[:200], style="dim") for line in list(notices)[-SHOWN_NOTICES:]]
+        shown = list(notices)[-SHOWN_NOTICES:]
+        lines += [Text(talk.safe(line), style="dim", no_wrap=True, overflow="ellipsis") for line in shown]
     return Group(*lines)
 
 
-def _books(sets: Sequence[SetStatus]) -> "Table":
+def _books(sets: Sequence[SetStatus], columns: Sequence[BoardColumn]) -> "Table":
     from rich.table import Table
-    from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = (
-        "symbol",
-        "exchange",
-        "state",
-        "bid size",
-        "bid",
-        "ask",
-        "ask size",
-        "bps",
-        "levels",
-        "deltas/s",
-        "trades/s",
-        "delay ms",
-    )
-    for name in (*columns, "age ms", "gaps"):
-        table.add_column(name, justify="left" if name in ("symbol", "exchange", "state") else "right", no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
     books = sorted((book for one in sets for book in one.books), key=lambda book: (book.symbol, book.exchange))
     best = {symbol: _best([book for book in books if book.symbol == symbol]) for symbol in {book.symbol for book in books}}
     previous = ""
     for book in books:
         best_bid, best_ask = best[book.symbol]
-        table.add_row(
-            Text(talk.safe(book.symbol) if book.symbol != previous else "", style="bold"),
-            talk.safe(book.exchange),
-            _state(book),
-            book.bid_size,
-            Text(f"{'*' if book is best_bid else ' '}{book.bid}", style="bold green" if book is best_bid else "green"),
-            Text(f"{book.ask}{'*' if book is best_ask else ' '}", style="bold red" if book is best_ask else "red"),
-            book.ask_size,
-            "" if book.spread_bps is None else f"{book.spread_bps:.2f}",
-            f"{book.bid_count + book.ask_count}",
-            f"{book.deltas_per_s:.0f}",
-            f"{book.trades_per_s:.0f}",
-            "" if book.feed_delay_us is None else f"{book.feed_delay_us / 1000:.1f}",
-            "" if book.age_ms is None else f"{max(book.age_ms, 0):.0f}",
-            str(book.gaps),
-        )
+        cells = {
+            "symbol": _text(book.symbol if book.symbol != previous else "", "bold"),
+            "exchange": _text(book.exchange, ""),
+            "state": _text(state_words(book), STYLES[book.state]),
+            "bid": _text(f"{'*' if book is best_bid else ''}{book.bid}", "bold green" if book is best_bid else "green"),
+            "ask": _text(f"{book.ask}{'*' if book is best_ask else ' '}", "bold red" if book is best_ask else "red"),
+        }
+        table.add_row(*(cells[column.title] if column.title in cells else _text(column.show(book), "") for column in columns))
         previous = book.symbol
     return table
+
+
+def _text(text: str, style: str) -> "Text":
+    from rich.text import Text
+
+    return Text(talk.safe(text), style=style)
+
+
+def state_words(book: BookStatus) -> str:
+    """The state, and why unless it is LIVE."""
+    if book.state is BookState.LIVE:
+        return book.state.name
+    return f"{book.state.name} {book.reason.name.lower().replace('_', ' ')}"
 
 
 def _best(books: Sequence[BookStatus]) -> tuple[BookStatus | None, BookStatus | None]:
@@ -97,19 +134,6 @@ def _best(books: Sequence[BookStatus]) -> tuple[BookStatus | None, BookStatus | 
         max(bids, key=lambda book: Fraction(book.bid), default=None),
         min(asks, key=lambda book: Fraction(book.ask), default=None),
     )
-
-
-def _state(book: BookStatus) -> "Text":
-    from rich.text import Text
-
-    words = book.state.name if book.state is BookState.LIVE else f"{book.state.name} {book.reason.name.lower().replace('_', ' ')}"
-    return Text(words, style=STYLES[book.state])
-
-
-def _set_line(one: SetStatus) -> "Text":
-    from rich.text import Text
-
-    return Text(set_words(one), style="" if one.liveness is not None and one.liveness.value == "live" else "red")
 
 
 def set_words(one: SetStatus) -> str:

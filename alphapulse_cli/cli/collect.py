@@ -59,12 +59,15 @@ def collect(
 
     Example: alphapulse collect --exchange kraken --exchange coinbase --symbols BTC-USD,ETH-USD
     """
+    from alphapulse_cli import exchanges
     from alphapulse_cli.apps.plan import plans
     from alphapulse_cli.cli import collecting
     from alphapulse_cli.shm.directory import check_set_name
 
     settings = options.settings()
     chosen = list(settings.choose("exchanges", names))
+    for name in chosen:
+        exchanges.get(name)
     if (url or rest_url or set_name) and len(dict.fromkeys(chosen)) > 1:
         raise UsageError(
             "--url, --rest-url and --as go with one exchange",

@@ -84,7 +84,7 @@ async def show(sample: Callable[[], list[SetStatus]], notices: Notices, title: s
 
     with Live(console=render.console(sys.stdout), auto_refresh=False, transient=False, vertical_overflow="crop") as live:
         while True:
-            live.update(board.board(sample(), notices.lines, title), refresh=True)
+            live.update(board.board(sample(), notices.lines, title, live.console.width), refresh=True)
             await asyncio.sleep(REFRESH_S)
 
 
