@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from alphapulse_cli.cli import talk
-from alphapulse_cli.errors import UsageError
+from alphapulse_cli.errors import AlphapulseError, UsageError
 
 if TYPE_CHECKING:
     from alphapulse_cli.edges.config import Settings
@@ -115,13 +115,23 @@ def complete_exchange(incomplete: str) -> list[str]:
 
 
 def complete_symbol(incomplete: str) -> list[str]:
-    """Configured symbols that begin so, in any case; a `kraken:` before them stays."""
+    """Symbols with a book here, then configured ones, that begin so, in any case; a `kraken:` before them stays."""
     exchange, colon, begun = incomplete.rpartition(":")
     try:
-        known = [symbol.rpartition(":")[2] for symbol in settings().get("symbols")]
-    except UsageError:
+        chosen = settings()
+        known = [*_symbols_here(chosen.get("shm_dir")), *(symbol.rpartition(":")[2] for symbol in chosen.get("symbols"))]
+    except (AlphapulseError, OSError):  # a prompt is no place for an error
         return []
-    return [exchange + colon + symbol for symbol in dict.fromkeys(known) if symbol.startswith(begun.upper())]
+    return [exchange + colon + symbol for symbol in dict.fromkeys(known) if symbol.upper().startswith(begun.upper())]
+
+
+def _symbols_here(shm_dir: str) -> list[str]:
+    """The symbols whose book images lie in the segments' directory."""
+    from alphapulse_cli.shm import directory
+
+    folder = directory.directory_path(shm_dir or None)
+    parsed = (directory.parse_segment_name(path.name) for path in folder.iterdir()) if folder.is_dir() else ()
+    return sorted({found[2] for found in parsed if found is not None and found[2]})
 
 
 Exchanges = Annotated[

@@ -105,10 +105,18 @@ class TestCompletion:
         assert self.completed(monkeypatch, capsys, "alphapulse config s") == ["show"]
         assert "--json" in self.completed(monkeypatch, capsys, "alphapulse config show --")
 
-    def test_exchanges_and_symbols(self):
+    def test_exchanges_and_symbols(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("ALPHAPULSE_SHM_DIR", str(tmp_path / "none"))
         assert options.complete_exchange("bin") == ["binance-us", "binance"]
         assert options.complete_symbol("btc") == ["BTC-USD"]
         assert options.complete_symbol("kraken:e") == ["kraken:ETH-USD"]
+
+    def test_symbols_with_a_book_here_come_first(self, tmp_path, monkeypatch):
+        for name in ("kraken_book_SOL-USD", "binance_book_AAPLx-USD", "kraken_trades", "unrelated"):
+            (tmp_path / name).touch()
+        monkeypatch.setenv("ALPHAPULSE_SHM_DIR", str(tmp_path))
+        assert options.complete_symbol("") == ["AAPLx-USD", "SOL-USD", "BTC-USD", "ETH-USD"]
+        assert options.complete_symbol("aaplX") == ["AAPLx-USD"]
 
     def test_a_broken_configuration_is_no_reason_to_talk_while_completing(self, tmp_path):
         (tmp_path / "alphapulse.toml").write_text("what = 1")
