@@ -14,6 +14,7 @@ COMPILED_MODULES = (
     "alphapulse_cli.shm.ring",
     "alphapulse_cli.shm.image",
     "alphapulse_cli.shm.histogram",
+    "alphapulse_cli.shm.block",
     "alphapulse_cli.wire.batch",
     "alphapulse_cli.book.side",
     "alphapulse_cli.book.book",

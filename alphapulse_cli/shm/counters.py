@@ -4,7 +4,7 @@ A counters file is a segment of kind COUNTERS: `capacity` blocks, then the histo
 
       0  name, 16 octets, NUL-padded: "" for the exchange, "BTC-USD"; written before `used`
      16  used, u64: 1 once the block is somebody's
-     64  the counters, u64 each, in the order of `Counter`; signed ones in two's complement
+     64  the counters, i64 each, in the order of `Counter`
 
 One process adds, anyone reads; each word is whole, but two words may be a moment apart. The symbols' blocks and the exchange's
 are separate: what happened to a symbol is not added to the exchange by itself, `CountersReader.total` sums.
@@ -16,12 +16,10 @@ from typing import Any, Self
 from alphapulse_cli import native
 from alphapulse_cli.errors import StorageError
 from alphapulse_cli.shm import layout, memory
+from alphapulse_cli.shm.block import BLOCK_BYTES, BLOCK_HEAD_WORDS, USED_WORD, CounterBlock
 from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Distribution, Histogram
 from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.shm.segment import Segment, SegmentSpec
-
-BLOCK_BYTES, BLOCK_HEAD_WORDS = 512, 8
-USED_WORD = 2
 
 
 @unique
@@ -65,7 +63,7 @@ class Counter(IntEnum):
     REFUSALS = "refusals", "of subscriptions, by the exchange"
     FETCHES_FAILED = "requests", "for snapshots or metadata that failed"
     LAST_FRAME_NS = "ns", "CLOCK_REALTIME of the last frame"
-    FEED_DELAY_US = "us", "of the last message that carried the exchange's time; signed"
+    FEED_DELAY_US = "us", "of the last message that carried the exchange's time; may be negative"
 
     @property
     def label(self) -> str:
@@ -73,7 +71,6 @@ class Counter(IntEnum):
         return self.name.lower()
 
 
-SIGNED = frozenset({Counter.FEED_DELAY_US})
 LAST_VALUES = frozenset({Counter.LAST_FRAME_NS, Counter.FEED_DELAY_US})  # not sums
 HISTOGRAMS = (
     ("publish_latency_ns", "from receiving a frame to having published its records"),
@@ -108,31 +105,8 @@ class CountersWriter:
         octets = symbol.encode("ascii")
         assert len(octets) <= layout.NAME_BYTES
         self.segment.memory[start : start + len(octets)] = octets
-        made = self._blocks[symbol] = CounterBlock(self.segment, start)
+        made = self._blocks[symbol] = CounterBlock(self.segment.memory, start)
         return made
-
-
-class CounterBlock:
-    """The counters of one symbol or exchange, for their one writer."""
-
-    __slots__ = ("_words",)
-
-    def __init__(self, segment: Segment, start: int) -> None:
-        words = native.words(segment.memory)
-        memory.store_release(words, start // 8 + USED_WORD, 1)
-        self._words = words[start // 8 + BLOCK_HEAD_WORDS : (start + BLOCK_BYTES) // 8]
-
-    def add(self, counter: int, count: int = 1) -> None:
-        """That many more."""
-        self._words[counter] += count
-
-    def set(self, counter: int, value: int) -> None:
-        """The last value of a counter that is no sum; may be negative."""
-        self._words[counter] = value & native.MASK64
-
-    def get(self, counter: int) -> int:
-        """What it is now."""
-        return _value(counter, self._words[counter])
 
 
 class CountersReader:
@@ -154,7 +128,7 @@ class CountersReader:
                 break
             name = bytes(self.segment.memory[start : start + layout.NAME_BYTES]).rstrip(b"\0").decode("ascii", "backslashreplace")
             first = start // 8 + BLOCK_HEAD_WORDS
-            found[name] = {c.label: _value(c, memory.load_relaxed(self._words, first + c)) for c in Counter if c < held}
+            found[name] = {c.label: _signed(memory.load_relaxed(self._words, first + c)) for c in Counter if c < held}
         return found
 
     def total(self) -> dict[str, int]:
@@ -180,5 +154,5 @@ def _histograms(segment: Segment) -> tuple[Histogram, Histogram]:
     return Histogram(view[start:middle]), Histogram(view[middle : middle + HISTOGRAM_BYTES])
 
 
-def _value(counter: int, word: int) -> int:
-    return word - (1 << 64) if counter in SIGNED and word >> 63 else word
+def _signed(word: int) -> int:
+    return word - (1 << 64) if word >> 63 else word

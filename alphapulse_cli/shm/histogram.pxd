@@ -13,7 +13,7 @@ cdef class Histogram:
     cdef uint8_t *_octets
     cdef uint64_t *_words
 
-    @cython.locals(words="uint64_t *", at=Py_ssize_t)
+    @cython.locals(words="uint64_t *", at=Py_ssize_t, largest=int64_t)
     cpdef record(self, int64_t value)
 
     @cython.locals(words="uint64_t *", i=Py_ssize_t)

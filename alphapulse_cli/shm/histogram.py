@@ -42,7 +42,8 @@ class Histogram:
         memory.store_relaxed(words, at, words[at] + 1)
         memory.store_relaxed(words, 0, words[0] + 1)
         memory.store_relaxed(words, 1, (words[1] + value) & native.MASK64)
-        if value > words[2]:
+        largest = words[2]
+        if value > largest:
             memory.store_relaxed(words, 2, value)
 
     def read(self) -> "Distribution":

@@ -75,10 +75,11 @@ class WakePage:
         self._words[_REQUEST_WORDS[reader.segment.spec.kind]] = 1
         memory.full_fence()
         position = reader.position
-        if reader.published() > position or reader.ended:
+        seen = reader.segment.published  # looked at once: to sleep on a later value would be to sleep through its wake-up
+        if seen > position or reader.ended:
             return reader.published() > position
         limit_ns = min(limit_ns, MAX_WAIT_NS)
-        if not futex_wait(reader.segment.memory, reader.segment.published, limit_ns):
+        if not futex_wait(reader.segment.memory, seen, limit_ns):
             clock.pause(min(limit_ns, NAP_NS))
         return reader.published() > position
 

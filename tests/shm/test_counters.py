@@ -52,6 +52,13 @@ class TestCounting:
         with pytest.raises(StorageError, match="4 counter blocks only"):
             writer.block("G-H")
 
+    @pytest.mark.parametrize("counter", [-1, 56, 1000])
+    def test_what_is_no_counter_is_refused(self, writer, counter):
+        block = writer.block("")
+        for call in (lambda: block.add(counter), lambda: block.set(counter, 1), lambda: block.get(counter)):
+            with pytest.raises(IndexError):
+                call()
+
     def test_blocks_do_not_touch_their_neighbours(self, writer, reader):
         for symbol in ("A-B", "C-D"):
             for counter in Counter:

@@ -1,0 +1,42 @@
+"""The counters of one symbol or exchange, for their one writer: added to several times a frame, and so among what is compiled."""
+
+from typing import Any
+
+from alphapulse_cli import native
+from alphapulse_cli.shm import memory
+
+SOURCE_HASH = native.source_hash()
+
+BLOCK_BYTES, BLOCK_HEAD_WORDS, USED_WORD = 512, 8, 2
+_ROOM = BLOCK_BYTES // 8 - BLOCK_HEAD_WORDS
+
+
+class CounterBlock:
+    """The block that begins at byte `start` of a mapped counters file; its name is written already."""
+
+    def __init__(self, mapped: Any, start: int) -> None:
+        self._memory = mapped
+        self._words = native.words(mapped)
+        self._signed = native.signed(mapped)
+        self._first = start // 8 + BLOCK_HEAD_WORDS
+        memory.store_release(self._words, start // 8 + USED_WORD, 1)
+
+    def add(self, counter: int, count: int = 1) -> None:
+        """That many more. IndexError for no counter."""
+        if counter < 0 or counter >= _ROOM:
+            raise IndexError(f"no counter {counter}")
+        at = self._first + counter
+        memory.store_relaxed(self._words, at, (self._words[at] + count) & native.MASK64)
+
+    def set(self, counter: int, value: int) -> None:
+        """The last value of a counter that is no sum; may be negative. IndexError for no counter."""
+        if counter < 0 or counter >= _ROOM:
+            raise IndexError(f"no counter {counter}")
+        memory.store_relaxed(self._words, self._first + counter, value & native.MASK64)
+
+    def get(self, counter: int) -> int:
+        """What it is now. IndexError for no counter."""
+        if counter < 0 or counter >= _ROOM:
+            raise IndexError(f"no counter {counter}")
+        value: int = self._signed[self._first + counter]
+        return value
