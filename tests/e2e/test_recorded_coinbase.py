@@ -1,0 +1,118 @@
+"""Coinbase's Exchange feed of 2021-04-17, replayed over a real WebSocket into `collect`, and read by other processes.
+
+Frames and metadata are the recording's; the model is a dict of decimals. Skipped where the recordings are absent.
+"""
+
+import signal
+import time
+from decimal import Decimal
+
+import orjson
+import pytest
+from e2e_support import counters, exact, totals, wait_for
+from recorded import recorded_answers, recorded_frames
+from replay_server import Frame, ReplayServer
+from shm_processes import child
+
+from alphapulse_cli.apps.api import Book
+
+FRAMES, METADATA = "COINBASE.ws.28.0", "COINBASE.0"
+UPDATES, PRODUCTS = 9719, 10
+STUBS = {"BAND-BTC": 8_690_000_000, "CRV-EUR": 8_888_880_040_000, "SKL-USD": 9_999_990_000}  # ticks of their furthest asks
+
+
+def model():
+    """Each product's final book as the frames say it, and nothing else of ours."""
+    books = {}
+    for _, frame in recorded_frames(FRAMES):
+        message = orjson.loads(frame)
+        book = books.setdefault(message.get("product_id"), {})
+        if message["type"] == "snapshot":
+            book.update({("bid", Decimal(price)): Decimal(size) for price, size in message["bids"]})
+            book.update({("ask", Decimal(price)): Decimal(size) for price, size in message["asks"]})
+        for side, price, size in message["changes"] if message["type"] == "l2update" else ():
+            book[{"buy": "bid", "sell": "ask"}[side], Decimal(price)] = Decimal(size)
+    return {product: {place: size for place, size in book.items() if size} for product, book in books.items() if product}
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return model()
+
+
+@pytest.fixture(scope="module")
+def exchange():
+    metadata = {"/products": body for url, body in recorded_answers(METADATA) if url.endswith("/products")}
+    with ReplayServer([Frame(frame) for _, frame in recorded_frames(FRAMES)], metadata) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def collector(exchange, truth, module_alphapulse):
+    """`collect` of all ten products, subscribed, nothing played yet."""
+    line = ["--exchange", "coinbase", "--mode", "exchange", "--symbols", ",".join(sorted(truth)), "--url", exchange.url]
+    process = module_alphapulse.start("collect", *line)
+    wait_for(lambda: exchange.subscribed.is_set() or process.poll() is not None, "a subscription")
+    assert process.poll() is None, process.communicate()
+    return process
+
+
+@pytest.fixture(scope="module")
+def told(exchange, collector, module_alphapulse, record_testsuite_property):
+    """The whole recording collected; what a reader tells that was attached before the first frame. The collector goes on."""
+    shm_dir = module_alphapulse.shm_dir
+    with child("e2e_support:follow_set", shm_dir, "coinbase") as reader:
+        assert reader.line() == "attached"
+        began = time.monotonic()
+        exchange.play()
+        wait_for(lambda: counters(shm_dir, "coinbase")[""]["frames"] == exchange.frame_count, "all frames collected")
+        record_testsuite_property("coinbase_frames_per_second", round(exchange.frame_count / (time.monotonic() - began)))
+        reader.say()
+        yield reader.line()
+
+
+class TestWhatIsCollected:
+    def test_every_message_is_taken_in_and_none_is_amiss(self, told, module_alphapulse):
+        counted = totals(module_alphapulse.shm_dir, "coinbase")
+        assert counted["book_updates"] == UPDATES + PRODUCTS
+        assert counted["trades"] == 107
+        wrong = "gaps", "resyncs", "decode_errors", "levels_kept_out", "trades_refused", "off_grid", "reconnects", "updates_ignored"
+        assert {label: counted[label] for label in wrong} == dict.fromkeys(wrong, 0)
+
+    def test_the_images_hold_the_models_books_level_for_level(self, told, truth, module_alphapulse):
+        assert len(truth) == PRODUCTS
+        for product, levels in truth.items():
+            image = Book("coinbase", product, shm_dir=str(module_alphapulse.shm_dir)).read()
+            assert exact(image.rows()) == levels, product
+            assert image.state.name == "LIVE"
+
+    def test_stub_orders_far_away_are_there(self, told, module_alphapulse):
+        for product, ticks in STUBS.items():
+            image = Book("coinbase", product, shm_dir=str(module_alphapulse.shm_dir)).read()
+            assert int(image.asks[-1, 0]) == ticks
+
+
+class TestAReaderFromTheStart:
+    def test_it_was_given_every_record(self, told):
+        assert told["missed"] == 0
+        assert told["got"] + told["missed"] == told["published"]
+
+    def test_it_was_given_every_group_in_an_unbroken_chain(self, told, module_alphapulse):
+        assert told["kinds"]["DELTA"] + told["kinds"]["RESET"] == totals(module_alphapulse.shm_dir, "coinbase")["groups"]
+        assert told["kinds"]["RESET"] == PRODUCTS
+        assert told["breaks"] == 0
+
+    def test_its_books_are_the_models_level_for_level(self, told, truth):
+        assert {product: exact(rows) for product, rows in told["books"].items()} == truth
+
+    def test_every_check_proved_it(self, told):
+        assert told["checks_bad"] == 0
+
+
+class TestTheEnd:
+    def test_the_collector_ends_well_and_the_books_are_no_longer_live(self, told, collector, module_alphapulse):
+        collector.send_signal(signal.SIGTERM)
+        _, stderr = collector.communicate(timeout=30)
+        assert (collector.returncode, b"Traceback" in stderr) == (0, False)
+        image = Book("coinbase", "YFI-BTC", shm_dir=str(module_alphapulse.shm_dir)).read(1)
+        assert image.state.name == "STALE"

@@ -1,0 +1,120 @@
+"""What the end-to-end tests share: waiting with a limit, looking into a set of segments from outside, and a reader in a process of its own.
+
+with child("e2e_support:follow_set", shm_dir, "kraken") as reader:   # of shm_processes
+    reader.line()                     # "attached"
+    …                                 # whatever happens to the set meanwhile, it follows
+    reader.say()
+    told = reader.line()              # what it counted and the books it holds, once nothing is left to read
+"""
+
+import select
+import sys
+import time
+from contextlib import suppress
+from decimal import Decimal
+
+from shm_processes import tell
+
+from alphapulse_cli.errors import AlphapulseError
+from alphapulse_cli.flow.follow import SetFollower
+from alphapulse_cli.market.ticks import to_text
+from alphapulse_cli.shm.counters import CountersReader
+from alphapulse_cli.shm.directory import open_directory, segment_name
+from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.segment import Segment
+from alphapulse_cli.wire import delta
+
+LIMIT_S = 60.0
+
+
+def wait_for(condition, what, limit_s=LIMIT_S):
+    """What `condition` returns once it is true; the test fails if it is not within the limit. Errors of alphapulse's mean: not yet."""
+    until = time.monotonic() + limit_s
+    while True:
+        with suppress(AlphapulseError):
+            found = condition()
+            if found:
+                return found
+        assert time.monotonic() < until, f"not within {limit_s:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+def counters(shm_dir, set_name):
+    """{symbol, "" for the exchange: {label: value}} of a set."""
+    with open_directory(shm_dir) as directory, Segment.attach(directory, segment_name(Kind.COUNTERS, set_name)) as segment:
+        return CountersReader(segment).blocks()
+
+
+def totals(shm_dir, set_name):
+    """{label: sum over the exchange and its symbols}."""
+    blocks = counters(shm_dir, set_name)
+    return {label: sum(block[label] for block in blocks.values()) for label in blocks[""]}
+
+
+def exact(rows):
+    """{(side, price): size} as decimals, of rows (side, price, size) in text."""
+    return {(side, Decimal(price)): Decimal(size) for side, price, size in rows}
+
+
+class Witness:
+    """Counts what a follower is given, and checks each symbol's chain of versions by itself."""
+
+    def __init__(self):
+        self.record_count = self.breaks = 0
+        self.kinds = {kind.name: 0 for kind in delta.Kind}
+        self._versions = {}
+        self._at = delta.offsets()
+
+    def look(self, polled):
+        self.record_count += polled.record_count
+        for start in range(0, polled.record_count * delta.DELTA_BYTES, delta.DELTA_BYTES):
+            head = bytes(polled.records[start : start + self._at["changes"]])
+            if head[self._at["flags"]] & delta.FIRST:
+                self._look_at_group(head)
+
+    def _look_at_group(self, head):
+        symbol = head[self._at["symbol"] : self._at["exchange"]]
+        version, previous = (
+            int.from_bytes(head[place : place + 8], sys.byteorder) for place in (self._at["version"], self._at["prev_version"])
+        )
+        self.kinds[delta.Kind(head[self._at["flags"]] & delta.KIND_MASK).name] += 1
+        self.breaks += self._versions.get(symbol, previous) != previous
+        self._versions[symbol] = version
+
+
+def follow_set(shm_dir, set_name):
+    """The reader process: attach now, follow until told to end, read what is left, tell."""
+    with open_directory(shm_dir) as directory:
+        follower, witness, told_to_end = SetFollower(directory, set_name), Witness(), False
+        tell("attached")
+        while True:
+            polled = follower.poll()
+            witness.look(polled)
+            if polled.record_count or polled.missed:
+                continue
+            if told_to_end and follower.groups.position == follower.groups.segment.published:
+                break
+            told_to_end = told_to_end or bool(select.select([sys.stdin], [], [], 0)[0])
+            time.sleep(0.001)
+        tell(
+            {
+                "got": witness.record_count,
+                "missed": follower.groups.missed,
+                "published": follower.groups.position,
+                "breaks": witness.breaks,
+                "kinds": witness.kinds,
+                "joins": follower.joins,
+                "checks_ok": follower.checks_ok,
+                "checks_bad": follower.checks_bad,
+                "books": {symbol: rows_of(replica.book) for symbol, replica in follower.books.items()},
+            }
+        )
+
+
+def rows_of(book):
+    """(side, price, size) in exact text, best first."""
+    return [
+        (side, to_text(ticks, book.price_decimals), to_text(lots, book.size_decimals))
+        for side, levels in (("bid", book.bids()), ("ask", book.asks()))
+        for ticks, lots in levels
+    ]
