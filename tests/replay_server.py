@@ -96,7 +96,7 @@ class ReplayServer:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as failure:
+        except Exception as failure:  # noqa: BLE001  # raised again in the thread that waits
             self._failure = failure
         finally:
             self._ready.set()

@@ -42,8 +42,8 @@ def truth():
 
 @pytest.fixture(scope="module")
 def exchange():
-    metadata = {"/products": body for url, body in recorded_answers(METADATA) if url.endswith("/products")}
-    with ReplayServer([Frame(frame) for _, frame in recorded_frames(FRAMES)], metadata) as server:
+    [products] = [body for url, body in recorded_answers(METADATA) if url.endswith("/products")]
+    with ReplayServer([Frame(frame) for _, frame in recorded_frames(FRAMES)], {"/products": products}) as server:
         yield server
 
 
