@@ -7,6 +7,7 @@ with child("e2e_support:follow_set", shm_dir, "kraken") as reader:   # of shm_pr
     told = reader.line()              # what it counted and the books it holds, once nothing is left to read
 """
 
+import json
 import select
 import sys
 import time
@@ -15,6 +16,7 @@ from decimal import Decimal
 
 from shm_processes import tell
 
+from alphapulse_cli.apps.api import Book
 from alphapulse_cli.errors import AlphapulseError
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.market.ticks import to_text
@@ -118,3 +120,43 @@ def rows_of(book):
         for side, levels in (("bid", book.bids()), ("ask", book.asks()))
         for ticks, lots in levels
     ]
+
+
+class Simulators:
+    """`alphapulse sim` of these exchanges as a process; `url(name)`, `rest_url(name)` are where they serve, `environment` sends collectors there."""
+
+    def __init__(self, alphapulse, *names, symbols="BTC-USD,ETH-USD", rate=50, mischief=""):
+        line = [*names, "--symbols", symbols, "--rate", str(rate), "--json", *(["--mischief", mischief] if mischief else [])]
+        self.process = alphapulse.start("sim", *line)
+        rows = [json.loads(self.process.stdout.readline()) for _ in names]
+        self._rows = {row["exchange"]: row for row in rows}
+
+    def url(self, name):
+        return self._rows[name]["websocket_url"]
+
+    @property
+    def environment(self):
+        prefix = {name: f"ALPHAPULSE_{name.upper().replace('-', '_')}" for name in self._rows}
+        urls = {f"{prefix[name]}_URL": row["websocket_url"] for name, row in self._rows.items()}
+        return urls | {f"{prefix[name]}_REST_URL": row["rest_url"] for name, row in self._rows.items()}
+
+
+def book_states(shm_dir, set_name, symbols):
+    """{symbol: state's name} as any reader would call it now."""
+    return {symbol: Book(set_name, symbol, shm_dir=str(shm_dir)).read(1).state.name for symbol in symbols}
+
+
+def wait_until_live(shm_dir, set_name, symbols, after_version=0):
+    """All books LIVE and further than that version."""
+
+    def live():
+        books = [Book(set_name, symbol, shm_dir=str(shm_dir)).read(1) for symbol in symbols]
+        return all(book.state.name == "LIVE" and book.version > after_version for book in books)
+
+    wait_for(live, f"LIVE books of {set_name}")
+
+
+def writer_pid(shm_dir, set_name):
+    """Of the collector that writes the set."""
+    with open_directory(shm_dir) as directory, Segment.attach(directory, segment_name(Kind.DELTAS, set_name)) as segment:
+        return segment.writer.pid
