@@ -3,8 +3,9 @@
 A page is a function of `PAGES`; what it says comes from the table in the code that the program itself uses.
 """
 
+import ast
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,55 @@ def layouts() -> Iterator[str]:
     yield f"## The trade record, {trade.TRADE_BYTES} bytes"
     yield table(("offset", "field", "type", "meaning"), offset_rows(trade.TRADE_FIELDS))
 
+    yield from beside_the_segments()
+    yield from book_hash()
+
+
+def beside_the_segments() -> Iterator[str]:
+    """The files of a set that are no segments."""
+    from alphapulse_cli.shm import cursor, lease, wake
+
+    yield f"## The wake page, `<set>.wake`, {wake.WAKE_BYTES} bytes"
+    yield after_title(wake)
+    yield f"## A reader's cursor, `readers/<pid>-<n>`, {cursor.CURSOR_BYTES} bytes"
+    yield after_title(cursor)
+    yield table(
+        ("offset", "bytes", "field"), ((offset, size, f"`{name}`") for name, (offset, size) in cursor.CURSOR_FIELDS.items())
+    )
+    yield "## The lock, `<set>.lock`"
+    yield after_title(lease)
+
+
+def book_hash() -> Iterator[str]:
+    """The definition, and what another implementation must give."""
+    from alphapulse_cli.book import book
+
+    yield "## The book hash"
+    yield (
+        "The sum, modulo 2^64, over all levels, of `splitmix64(splitmix64(2 * ticks + is_ask) + lots)`: whatever order led to a book, equal"
+        " books have equal hashes. All arithmetic is unsigned and wraps at 64 bits; negative ticks are two's complement."
+    )
+    yield code(
+        "splitmix64(x):  z = x + 0x9e3779b97f4a7c15\n"
+        "                z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9\n"
+        "                z = (z ^ (z >> 27)) * 0x94d049bb133111eb\n"
+        "                z ^ (z >> 31)"
+    )
+    yield "Test vectors; levels are (ticks, lots):"
+    yield table(
+        ("bids", "asks", "hash"),
+        ((side(levels, False), side(levels, True), f"`{expected:016x}`") for levels, expected in book.HASH_VECTORS),
+    )
+
+
+def side(levels: Iterable[tuple[int, int, bool]], is_ask: bool) -> str:
+    return ", ".join(f"({ticks}, {lots})" for ticks, lots, of_ask in levels if of_ask is is_ask) or "-"
+
+
+def after_title(module: Any) -> str:
+    """A module's docstring without its first paragraph, its drawings as they are."""
+    return code((module.__doc__ or "").partition("\n\n")[2])
+
 
 def offset_rows(fields: Iterable[tuple[str, str, str]]) -> Iterator[tuple[object, ...]]:
     """Fields one after another, each with its offset; types as numpy writes them."""
@@ -105,6 +155,7 @@ def offset_rows(fields: Iterable[tuple[str, str, str]]) -> Iterator[tuple[object
 
 def counters() -> Iterator[str]:
     from alphapulse_cli.shm import counters as counted
+    from alphapulse_cli.shm import histogram
 
     yield "# Counters"
     yield code((counted.__doc__ or "").partition("\n\n")[2])
@@ -115,6 +166,8 @@ def counters() -> Iterator[str]:
     yield table(("offset in the block", "counter", "unit", "meaning"), rows)
     yield "Histograms, behind the blocks, in this order:"
     yield table(("histogram", "meaning"), ((f"`{name}`", meaning) for name, meaning in counted.HISTOGRAMS))
+    yield f"## A histogram, {histogram.HISTOGRAM_BYTES} bytes"
+    yield after_title(histogram)
 
 
 def errors() -> Iterator[str]:
@@ -197,6 +250,98 @@ def exchanges() -> Iterator[str]:
     yield "\n".join(f"- `{name}`: {reason}" for name, reason in registry.REFUSED.items())
 
 
+PYTHON = (  # what a program of one's own may use: heading, the source that documents it, names
+    ("The package: `import alphapulse_cli as ap`", "apps/api.py", ("follow", "DeltaReader", "TradeReader", "Book")),
+    ("What `follow` and `Book.read` give", "apps/api.py", ("Following", "FollowUpdate", "BookCopy")),
+    ("A replica: `ap.Reconstructor`", "book/reconstruct.py", ("Reconstructor", "Why")),
+    ("An exact book: `update.book`, `Reconstructor.book`", "book/book.py", ("Book",)),
+    (
+        "Questions to an exact book: `alphapulse_cli.book.views`",
+        "book/views.py",
+        ("bbo", "mid", "spread_ticks", "spread_bps", "depth_lots", "imbalance", "depth_walk", "Bbo", "Walk"),
+    ),
+)
+WRITERS_OWN = frozenset(
+    {"apply", "set", "merge", "reserve", "cut", "load", "replace", "load_sides", "clear", "room", "rebind", "rescale"}
+)
+
+
+def python() -> Iterator[str]:
+    """Of the sources, not of the objects: a compiled core tells no signatures, and the page must be the same."""
+    import alphapulse_cli
+    from alphapulse_cli.wire import delta, trade
+
+    package = Path(alphapulse_cli.__file__).parent
+    yield "# Python"
+    yield code((ast.get_docstring(ast.parse((package / "apps/api.py").read_text())) or "").partition("\n\n")[2])
+    for heading, source, names in PYTHON:
+        yield f"## {heading}"
+        found = {node.name: node for node in ast.parse((package / source).read_text()).body if isinstance(node, DOCUMENTED)}
+        for name in names:
+            yield from documented(found[name], found, WRITERS_OWN if source == "book/book.py" else frozenset())
+    for title, record in (("Delta", delta), ("Trade", trade)):
+        dtype = record.dtype()
+        yield f"## {title} records: `{record.__name__}.dtype()`, {dtype.itemsize} bytes"
+        yield table(("field", "dtype", "shape"), numpy_rows(dtype))
+
+
+DOCUMENTED = (ast.FunctionDef, ast.ClassDef)
+
+
+def documented(node: Any, beside: Mapping[str, Any], left_out: Collection[str]) -> Iterator[str]:
+    """A function, or a class with its public fields, methods and properties, its bases' too."""
+    if isinstance(node, ast.FunctionDef):
+        yield f"### `{node.name}{signature(node)}`"
+        yield ast.get_docstring(node) or ""
+        return
+    bodies = [
+        part
+        for one in (*(beside[b.id] for b in node.bases if isinstance(b, ast.Name) and b.id in beside), node)
+        for part in one.body
+    ]
+    methods = {part.name: part for part in bodies if isinstance(part, ast.FunctionDef)}
+    yield f"### `{node.name}{signature(methods['__init__']) if '__init__' in methods else ''}`"
+    yield ast.get_docstring(node) or ""
+    fields = [f"`{part.target.id}`" for part in bodies if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]
+    values = [
+        f"`{part.targets[0].id}`" for part in bodies if isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Name)
+    ]
+    if fields and "__init__" not in methods:
+        yield "Fields: " + ", ".join(fields) + "."
+    if values and "__init__" not in methods:
+        yield "Values: " + ", ".join(values) + "."
+    rows = [
+        (f"`{name}{'' if is_property(method) else signature(method)}`", " ".join((ast.get_docstring(method) or "").split()))
+        for name, method in methods.items()
+        if not name.startswith("_") and name not in left_out
+    ]
+    if rows:
+        yield table(("member", "what it does"), rows)
+
+
+def is_property(method: ast.FunctionDef) -> bool:
+    return any(isinstance(one, ast.Name) and one.id == "property" for one in method.decorator_list)
+
+
+def signature(function: ast.FunctionDef) -> str:
+    """As it is called: without `self` and without types, which the text says in words."""
+    arguments = function.args
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    for one in every:
+        one.annotation = None
+    if arguments.vararg is not None:
+        arguments.vararg.annotation = None
+    arguments.args = [one for one in arguments.args if one.arg not in ("self", "cls")]
+    return f"({ast.unparse(arguments)})"
+
+
+def numpy_rows(dtype: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    for name, (kind, *_) in dtype.fields.items():
+        yield f"`{prefix}{name}`", kind.base.str if kind.base.fields is None else "a record", str(kind.shape or "")
+        if kind.base.fields is not None:
+            yield from numpy_rows(kind.base, f"{prefix}{name}.")
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "commands.md": commands,
     "configuration.md": configuration,
@@ -204,6 +349,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "errors.md": errors,
     "exchanges.md": exchanges,
     "layouts.md": layouts,
+    "python.md": python,
 }
 
 
