@@ -110,6 +110,11 @@ class WakePage:
         return slots
 
 
+def has_futex() -> bool:
+    """Whether a sleeping reader can be woken here; else it naps."""
+    return _futex() is not None
+
+
 def futex_wait(mapped: Any, published: int, limit_ns: int) -> bool:
     """Sleep while the low half of `published` is still that, at most `limit_ns`; False at once where the system has no futex."""
     futex = _futex()

@@ -1,0 +1,226 @@
+"""What works here and what does not: one finding a question, each with the next thing to do where something is amiss.
+
+Every check is a function of one story; a check that itself fails is a finding, never a crash. Nothing is changed.
+"""
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, unique
+
+from alphapulse_cli import build
+from alphapulse_cli.edges import config
+from alphapulse_cli.errors import AlphapulseError, NoSegment
+from alphapulse_cli.shm import clock, cursor, layout, listing, memory
+from alphapulse_cli.shm.directory import directory_path, open_directory
+from alphapulse_cli.shm.segment import Liveness
+
+SET_BYTES = 8 << 20  # two rings of the default capacity, counters and some books
+DEFAULT_CONTAINER_SHM_BYTES = 64 << 20
+ENOUGH_FILES = 1024
+CLOCK_READS = 200
+COARSE_CLOCK_NS = 1_000_000
+OLDEST_PYTHON = (3, 11)
+EXTRAS = {"pandas": "to_pandas() of the Python readers"}
+
+
+@unique
+class Verdict(Enum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARN = "warn"  # works, but not as well as it could, or something dead lies about
+    FAIL = "fail"  # something will not work
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found; `fix` is a command or an action, "" where nothing is to be done."""
+
+    check: str
+    verdict: Verdict
+    found: str
+    fix: str = ""
+
+
+Check = Callable[[str | None], Iterator[Finding]]
+
+
+def examine(shm_dir: str | None) -> Iterator[Finding]:
+    """All findings, in the order in which a newcomer should read them."""
+    for check in (python, core, clocks, files, directory, room, waiting, sets, readers, settings, extras):
+        try:
+            yield from check(shm_dir)
+        except (AlphapulseError, OSError, RuntimeError) as error:
+            yield Finding(check.__name__, Verdict.FAIL, str(error), getattr(error, "hint", ""))
+
+
+def python(_: str | None) -> Iterator[Finding]:
+    """The interpreter and the machine."""
+    found = f"{platform.python_implementation()} {platform.python_version()} on {platform.machine()}, {platform.system()} {platform.release()}"
+    verdict = Verdict.OK if sys.version_info >= OLDEST_PYTHON else Verdict.FAIL
+    yield Finding("python", verdict, found, "" if verdict is Verdict.OK else "install Python 3.11 or newer")
+    if sys.platform != "linux":
+        yield Finding(
+            "system", Verdict.WARN, "not Linux: files are touched instead of fallocated, waiting polls instead of sleeping in futex"
+        )
+
+
+def core(_: str | None) -> Iterator[Finding]:
+    """Compiled or interpreted, and whether order between processes holds."""
+    mode = build.core_mode()
+    if mode == "compiled":
+        yield Finding("core", Verdict.OK, "compiled, of the sources that are installed")
+    else:
+        fix = "install a C compiler, then: ALPHAPULSE_BUILD=require pip install --force-reinstall --no-deps alphapulse"
+        yield Finding("core", Verdict.WARN, "interpreted: exact, but several times slower", fix)
+    if mode == "compiled" or memory.fences_are_sound():
+        why = "C11 atomics" if mode == "compiled" else f"{platform.machine()} keeps stores and loads in order"
+        yield Finding("memory order", Verdict.OK, why)
+    else:
+        yield Finding(
+            "memory order",
+            Verdict.FAIL,
+            f"interpreted on {platform.machine()}: there are no fences",
+            "install a C compiler and reinstall",
+        )
+
+
+def clocks(_: str | None) -> Iterator[Finding]:
+    """Both clocks move, and finely."""
+    steps = []
+    for _read in range(CLOCK_READS):
+        first = clock.monotonic_ns()
+        while (second := clock.monotonic_ns()) == first:
+            pass
+        steps.append(second - first)
+    finest = min(steps)
+    verdict = Verdict.OK if finest < COARSE_CLOCK_NS else Verdict.WARN
+    year = datetime.fromtimestamp(clock.realtime_ns() / 1e9, UTC).year
+    yield Finding(
+        "clock", verdict, f"monotonic steps of {finest} ns", "" if verdict is Verdict.OK else "latencies will be coarse here"
+    )
+    if not 2024 <= year <= 2100:
+        yield Finding(
+            "date", Verdict.FAIL, f"the clock says the year {year}", "set the clock: feed delays and receive times depend on it"
+        )
+
+
+def files(_: str | None) -> Iterator[Finding]:
+    """Enough open files for many segments."""
+    import resource
+
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = soft == resource.RLIM_INFINITY or soft >= ENOUGH_FILES
+    said = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
+    yield Finding("open files", Verdict.OK if enough else Verdict.WARN, f"at most {said}", "" if enough else "ulimit -n 65536")
+
+
+def directory(shm_dir: str | None) -> Iterator[Finding]:
+    """The segments' directory: there, ours, closed to others, in memory."""
+    path = directory_path(shm_dir)
+    try:
+        with open_directory(shm_dir):
+            yield Finding("segments", Verdict.OK, f"{path}, ours and closed to others")
+    except NoSegment:
+        yield Finding("segments", Verdict.OK, f"{path} is not there yet: the first collector makes it")
+    if sys.platform == "linux" and not str(path.resolve()).startswith("/dev/shm/"):  # noqa: S108
+        yield Finding("segments on", Verdict.WARN, f"{path} may not lie in memory", "use /dev/shm, or a tmpfs: --shm-dir DIR")
+
+
+def room(shm_dir: str | None) -> Iterator[Finding]:
+    """Room for the segments of another set."""
+    path = directory_path(shm_dir)
+    there = path if path.exists() else path.parent
+    found = os.statvfs(there)
+    free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    said = f"{free >> 20} of {total >> 20} MiB free at {there}"
+    if free < SET_BYTES:
+        yield Finding(
+            "room",
+            Verdict.FAIL,
+            said,
+            f"a set takes about {SET_BYTES >> 20} MiB: alphapulse segments --sweep, or a larger /dev/shm",
+        )
+    elif total <= DEFAULT_CONTAINER_SHM_BYTES:
+        yield Finding(
+            "room", Verdict.WARN, f"{said}: a container's default", "enough for a few exchanges; more: docker run --shm-size=1g"
+        )
+    else:
+        yield Finding("room", Verdict.OK, said)
+
+
+def waiting(_: str | None) -> Iterator[Finding]:
+    """Whether a sleeping reader can be woken."""
+    from alphapulse_cli.shm.wake import has_futex
+
+    if has_futex():
+        yield Finding("waiting", Verdict.OK, "futex: a sleeping reader is woken by the next record")
+    else:
+        yield Finding(
+            "waiting", Verdict.WARN, "no futex here: sleeping readers look every millisecond", "--wait spin where latency counts"
+        )
+
+
+def sets(shm_dir: str | None) -> Iterator[Finding]:
+    """Writers: who lives, what is left over, what is damaged."""
+    with suppress(NoSegment), open_directory(shm_dir) as opened:
+        now = clock.monotonic_ns()
+        states: dict[str, set[Liveness]] = {}
+        for found in listing.list_segments(opened):
+            if found.segment is None:
+                yield Finding(
+                    "segment",
+                    Verdict.FAIL,
+                    str(found.problem),
+                    getattr(found.problem, "hint", "") or f"rm {opened.path / found.name}",
+                )
+            else:
+                states.setdefault(found.segment.spec.set_name, set()).add(found.segment.liveness(now))
+        for name, seen in sorted(states.items()):
+            yield _set_finding(name, seen)
+
+
+def _set_finding(name: str, seen: set[Liveness]) -> Finding:
+    if seen == {Liveness.LIVE}:
+        return Finding(f"set {name}", Verdict.OK, "live")
+    if Liveness.SILENT in seen:
+        said = f"silent: its writer was killed or hangs (no heartbeat for {layout.HEARTBEAT_LIMIT_NS / 1e9:.0f} s)"
+        return Finding(f"set {name}", Verdict.WARN, said, "start its collector again, or: alphapulse segments --sweep")
+    words = ", ".join(sorted(one.value for one in seen))
+    return Finding(
+        f"set {name}", Verdict.OK, f"{words}: readable until its collector starts again", "alphapulse segments --sweep removes it"
+    )
+
+
+def readers(shm_dir: str | None) -> Iterator[Finding]:
+    """Readers that died and left their cursors."""
+    with suppress(NoSegment), open_directory(shm_dir) as opened:
+        seen = cursor.list_cursors(opened)
+        dead = sum(not one.alive for one in seen)
+        if dead:
+            yield Finding("readers", Verdict.WARN, f"{dead} dead of {len(seen)}", "alphapulse segments --sweep")
+        elif seen:
+            yield Finding("readers", Verdict.OK, f"{len(seen)} reading")
+
+
+def settings(_: str | None) -> Iterator[Finding]:
+    """The configuration files."""
+    loaded = config.load()
+    origins = sorted({value.origin for value in loaded if value.origin not in ("default", "flag")})
+    yield Finding("configuration", Verdict.OK, ", ".join(origins) if origins else "defaults only")
+
+
+def extras(_: str | None) -> Iterator[Finding]:
+    """What can be installed beside."""
+    from importlib.util import find_spec
+
+    for name, purpose in EXTRAS.items():
+        if find_spec(name) is None:
+            yield Finding(f"extra {name}", Verdict.OK, f"not installed; it is for {purpose}", f"pip install 'alphapulse[{name}]'")
+        else:
+            yield Finding(f"extra {name}", Verdict.OK, "installed")

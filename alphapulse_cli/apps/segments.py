@@ -1,0 +1,115 @@
+"""What is in the segments' directory: each file, who writes it, who reads it and how far behind, sizes and rates.
+
+    list_segments ─► a row a file        list_cursors ─► a row a reader        two looks a moment apart ─► records a second
+
+A damaged or foreign file is a row that says what is wrong with it; nothing here writes, but for `sweep`, which asks the leases first.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from alphapulse_cli.shm import clock, cursor, layout, listing
+from alphapulse_cli.shm.directory import Directory, parse_segment_name
+from alphapulse_cli.shm.image import ImageReader
+from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.segment import Segment
+from alphapulse_cli.wire.delta import BookState
+
+RINGS = (Kind.DELTAS, Kind.TRADES)
+RATE_OVER_S = 0.25
+
+
+@dataclass(slots=True)
+class ReaderRow:
+    """One reader of a ring, as its cursor tells it."""
+
+    pid: int
+    label: str
+    segment: str
+    lag: int | None  # records published and not yet read; None where the ring is another by now
+    missed: int
+    alive: bool
+
+
+@dataclass(slots=True)
+class SegmentRow:
+    """One file. `problem` says why it could not be attached to; then only the name and kind are known."""
+
+    name: str
+    set_name: str
+    kind: str
+    symbol: str = ""
+    problem: str = ""
+    state: str = ""  # live, building, silent, retired, replaced
+    pid: int = 0
+    epoch: int = 0
+    bytes: int = 0
+    capacity: int = 0
+    published: int = 0
+    records_per_s: float | None = None
+    heartbeat_age_s: float | None = None
+    book_state: str = ""
+    levels: int | None = None
+    readers: list[ReaderRow] = field(default_factory=list)
+
+
+def describe(directory: Directory, pause: Callable[[float], None]) -> list[SegmentRow]:
+    """Every segment there is, by name; `pause` waits between the two looks that rates are made of."""
+    found = list(listing.list_segments(directory))
+    before = {one.name: one.segment.published for one in found if one.segment is not None}
+    started = clock.monotonic_ns()
+    if any(one.segment is not None and one.segment.spec.kind in RINGS for one in found):
+        pause(RATE_OVER_S)
+    now = clock.monotonic_ns()
+    seconds = (now - started) / 1e9
+    readers = cursor.list_cursors(directory)
+    rows = []
+    for one in found:
+        row = _row(one, now)
+        if one.segment is not None and one.segment.spec.kind in RINGS:
+            row.records_per_s = (one.segment.published - before[one.name]) / seconds if seconds else None
+            row.readers = [_reader(each, one.segment) for each in readers if each.segment == one.name]
+        rows.append(row)
+    return rows
+
+
+def _row(found: listing.Found, now: int) -> SegmentRow:
+    parsed = parse_segment_name(found.name)
+    assert parsed is not None
+    kind, set_name, symbol = parsed
+    row = SegmentRow(found.name, set_name, kind.name.lower(), symbol)
+    segment = found.segment
+    if segment is None:
+        row.problem = str(found.problem)
+        return row
+    row.state = segment.liveness(now).value
+    row.pid, row.epoch = segment.writer.pid, segment.epoch
+    row.bytes, row.capacity, row.published = segment.spec.file_bytes, segment.spec.capacity, segment.published
+    row.heartbeat_age_s = max(now - segment.heartbeat_ns, 0) / 1e9
+    if kind is Kind.BOOK:
+        _add_book(row, segment, now)
+    return row
+
+
+def _add_book(row: SegmentRow, segment: Segment, now: int) -> None:
+    """A book whose writer is not there is never shown LIVE."""
+    image = ImageReader(segment).peek()
+    if image is None:
+        row.book_state = "half edited"
+        return
+    state = BookState(image.state) if image.state <= max(BookState) else BookState.COLD
+    row.book_state = BookState.STALE.name if state is BookState.LIVE and not segment.is_live(now) else state.name
+    row.levels = image.bid_count + image.ask_count
+
+
+def _reader(info: cursor.CursorInfo, segment: Segment) -> ReaderRow:
+    lag = None
+    if info.epoch == segment.epoch:
+        end = min(segment.published, segment.sealed) if segment.sealed != layout.ALIVE else segment.published
+        lag = max(end - info.position, 0)
+    return ReaderRow(info.who.pid, info.label, info.segment, lag, info.missed, info.alive)
+
+
+def sweep(directory: Directory) -> list[str]:
+    """Remove what no living writer or reader needs; the names removed."""
+    return listing.sweep(directory)

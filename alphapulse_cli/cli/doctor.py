@@ -1,0 +1,32 @@
+"""`alphapulse doctor`: what works here, what does not, and the next command to type."""
+
+import typer
+
+from alphapulse_cli.cli import options, render
+
+app = options.command_app()
+
+COLUMNS = (render.Column("verdict", "is"), render.Column("check"), render.Column("found"), render.Column("fix"))
+
+
+@app.command()
+def doctor(shm_dir: options.ShmDir = None, as_json: options.Json = False) -> None:
+    """What works here, what does not, and the next command to type.
+
+    Looks at the interpreter, the core, the clocks, the segments' directory and who writes and reads there. Changes nothing. Exit code 1
+    if something will not work.
+
+    Example: alphapulse doctor --json | jq 'select(.verdict != "ok")'
+    """
+    from alphapulse_cli.apps.doctor import Verdict, examine
+    from alphapulse_cli.errors import ExitCode, UsageError
+
+    try:
+        configured = options.settings().get("shm_dir")
+    except UsageError:
+        configured = ""  # the configuration's own finding says what is wrong with it
+    findings = list(examine(str(shm_dir or configured or "") or None))
+    rows = [{"verdict": one.verdict.value, "check": one.check, "found": one.found, "fix": one.fix} for one in findings]
+    render.emit_rows(rows, COLUMNS, as_json)
+    if any(one.verdict is Verdict.FAIL for one in findings):
+        raise typer.Exit(ExitCode.FAILED)

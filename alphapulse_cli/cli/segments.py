@@ -1,0 +1,94 @@
+"""`alphapulse segments`: what is in shared memory."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alphapulse_cli.cli import options, render, talk
+from alphapulse_cli.errors import NoSegment
+
+if TYPE_CHECKING:
+    from alphapulse_cli.apps.segments import SegmentRow
+
+app = options.command_app()
+
+COLUMNS = (
+    render.Column("set"),
+    render.Column("holds"),
+    render.Column("state"),
+    render.Column("writer", right=True),
+    render.Column("size", right=True),
+    render.Column("per_s", "records/s", right=True),
+    render.Column("book"),
+    render.Column("levels", right=True),
+    render.Column("readers", "readers (lag)"),
+)
+
+
+@app.command()
+def segments(
+    names: options.Exchanges = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Remove what no living writer or reader needs, and say what.")] = False,
+    shm_dir: options.ShmDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """What is in shared memory: each segment, who writes it, who reads it and how far behind, sizes and rates.
+
+    STATE is what the segment really is: live, silent (its writer was killed or hangs), retired (closed in good order) or replaced.
+
+    Example: alphapulse segments --json | jq 'select(.state != "live")'
+    """
+    import time
+
+    from alphapulse_cli.apps import segments as work
+    from alphapulse_cli.shm.directory import open_directory
+
+    chosen = options.settings().choose("shm_dir", shm_dir)
+    with open_directory(chosen or None) as directory:
+        if sweep:
+            removed = [{"removed": name} for name in work.sweep(directory)]
+            render.emit_rows(removed, [render.Column("removed")], as_json)
+            return
+        rows = [row for row in work.describe(directory, time.sleep) if not names or row.set_name in names]
+        if not rows:
+            raise NoSegment(
+                f"no segments in {directory.path}",
+                "start a collector first: alphapulse collect --exchange kraken, or alphapulse demo",
+            )
+        if render.wants_json(as_json):
+            render.emit_json(map(_json, rows))
+        else:
+            render.emit_table(_table(rows), COLUMNS)
+            for row in rows:
+                if row.problem:
+                    talk.warning(row.problem)
+
+
+def _json(row: "SegmentRow") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"segment": row.name, **{key: value for key, value in asdict(row).items() if key != "name"}}
+
+
+def _table(rows: "list[SegmentRow]") -> Iterator[dict[str, Any]]:
+    for row in rows:
+        yield {
+            "set": row.set_name,
+            "holds": row.symbol or row.kind,
+            "state": row.state if not row.problem else "unusable",
+            "writer": row.pid or None,
+            "size": _size(row.bytes),
+            "per_s": None if row.records_per_s is None else f"{row.records_per_s:.0f}",
+            "book": row.book_state,
+            "levels": row.levels,
+            "readers": [
+                f"{reader.label} {reader.pid} ({'dead' if not reader.alive else '?' if reader.lag is None else reader.lag})"
+                + (f" missed {reader.missed}" if reader.missed else "")
+                for reader in row.readers
+            ],
+        }
+
+
+def _size(octets: int) -> str:
+    return f"{octets / (1 << 20):.1f} MiB" if octets >= 1 << 20 else f"{octets / 1024:.0f} KiB"
