@@ -50,8 +50,8 @@ class TestSubscribing:
     def test_a_confirmation_names_channels_and_symbols(self):
         decoder = started(BTC, ETH)
         assert decoder.receive(b'{"result":null,"id":1}', 0) == [
-            Subscribed("depth@100ms", ["BTCUSDT", "ETHUSDT"]),
-            Subscribed("trade", ["BTCUSDT", "ETHUSDT"]),
+            Subscribed("book", ["BTCUSDT", "ETHUSDT"]),
+            Subscribed("trades", ["BTCUSDT", "ETHUSDT"]),
         ]
 
     @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ class TestSubscribing:
     )
     def test_both_shapes_of_refusal(self, frame):
         assert started().receive(frame, 0) == [
-            SubscriptionRefused("depth@100ms", "BTCUSDT", "Invalid request: no"),
-            SubscriptionRefused("trade", "BTCUSDT", "Invalid request: no"),
+            SubscriptionRefused("book", "BTCUSDT", "Invalid request: no"),
+            SubscriptionRefused("trades", "BTCUSDT", "Invalid request: no"),
         ]
 
     def test_a_refusal_without_our_id_is_told_without_names(self):

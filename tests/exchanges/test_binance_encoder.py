@@ -111,7 +111,7 @@ class TestRoundTrip:
         decoder, encoder = Decoder([BTC], {BOOK}), Encoder(truth)
         decoder.connected(NOW)
         [ack] = encoder.receive(orjson.dumps(sent(decoder)[0]), NOW)
-        assert decoder.receive(ack, NOW) == [Subscribed("depth@100ms", ["BTCUSDT"])]
+        assert decoder.receive(ack, NOW) == [Subscribed("book", ["BTCUSDT"])]
         decoder.tick(NOW + 2 * SECOND)
         [fetch] = decoder.pending_requests()
         assert fetch.path == "/api/v3/depth?symbol=BTCUSDT&limit=5000"

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.exchanges.binance.facts import MAX_STREAMS
+from alphapulse_cli.exchanges.binance.facts import MAX_STREAMS, TRADE_STREAM
+from alphapulse_cli.exchanges.protocol import BOOK, TRADES
 from alphapulse_cli.market.events import Event, Subscribed, SubscriptionRefused, Unrecognised
 
 ANSWER_WITHIN_NS = 10_000_000_000
@@ -19,6 +20,11 @@ ANSWER_WITHIN_NS = 10_000_000_000
 def stream_name(native: str, suffix: str) -> str:
     """The stream's full name: btcusdt@trade of BTCUSDT and trade."""
     return f"{native.lower()}@{suffix}"
+
+
+def _ours(suffix: str) -> str:
+    """Our name of the channel, which is what everybody else reads."""
+    return TRADES if suffix == TRADE_STREAM else BOOK
 
 
 class Subscriptions:
@@ -56,13 +62,13 @@ class Subscriptions:
         natives = self._unanswered.get(number, ()) if number is not None else ()
         if "code" in error or "error" in message:
             text = str(error.get("msg", ""))
-            refused = [SubscriptionRefused(suffix, native, text) for native in natives for suffix in self._suffixes]
+            refused = [SubscriptionRefused(_ours(suffix), native, text) for native in natives for suffix in self._suffixes]
             self._unanswered.pop(number or 0, None)
             return (), refused or [SubscriptionRefused("", "", text)]
         if message.get("result") is not None or not natives:
             return (), [Unrecognised("result")]
         del self._unanswered[number or 0]
-        return natives, [Subscribed(suffix, natives) for suffix in self._suffixes]
+        return natives, [Subscribed(_ours(suffix), natives) for suffix in self._suffixes]
 
     def overdue(self, now_ns: int) -> bool:
         """Whether the exchange left a SUBSCRIBE unanswered for too long."""
