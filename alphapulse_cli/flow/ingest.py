@@ -8,7 +8,6 @@
 """
 
 from collections.abc import Callable, Collection, Sequence
-from itertools import groupby
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges import Exchange
@@ -56,7 +55,10 @@ Notice = Callable[[str, str], None]  # (level "info" | "warning", one line): hos
 
 
 class Ingest:
-    """One exchange's decoder, its books by canonical symbol, and the rings they are published in."""
+    """One exchange's decoder, its books by the exchange's own names, and the rings they are published in.
+
+    StorageError if there is no room for a book's image: then the outlet is to be discarded.
+    """
 
     def __init__(
         self,
@@ -66,20 +68,26 @@ class Ingest:
         channels: Collection[str],
         outlet: Outlet,
         notice: Notice,
+        mode: str = "",
     ) -> None:
         self.decoder = decoder
         self.outlet = outlet
         books = instruments if BOOK in channels else ()
+        outlet.forget_books_but({one.symbol for one in books})
         # A decoder that hears of precisions as they change knows its checksum better than the exchange in general.
         checksum = getattr(decoder, "book_checksum", exchange.book_checksum)
         self.keepers = {one.native: BookKeeper(one, outlet, checksum) for one in books}
         self.counters = outlet.counters.block()
-        self._facts = exchange.facts
+        facts = exchange.facts
+        self._fetch_instruments = FetchInstruments(
+            facts.mode(mode).instruments_path or facts.instruments_path, facts.instruments_weight
+        )
         self._symbol_counters = {one.native: outlet.counters.block(one.symbol) for one in instruments}
         self._notice = notice
         self._requests: list[Request] = []
         self._unreadable_in_a_row = 0
         self._metadata_after_ns = 0
+        self._too_fine: set[str] = set()  # natives of whom that was told
 
     # What the world tells us
 
@@ -92,6 +100,7 @@ class Ingest:
     def disconnected(self, now_ns: int) -> None:
         """The connection is gone: no book is right any more, until its next snapshot."""
         for keeper in self.keepers.values():
+            keeper.pacer.healed()  # the next connection's subscription brings the snapshot
             keeper.set_state(BookState.SYNCING, BookReason.DISCONNECTED, now_ns)
 
     def retire(self, now_ns: int) -> None:
@@ -116,16 +125,29 @@ class Ingest:
         self.counters.add(Counter.FRAMES)
         self.counters.add(Counter.BYTES, len(frame))
         self.counters.set(Counter.LAST_FRAME_NS, receive_ns)
-        self._take(lambda: self.decoder.receive(frame, receive_ns), receive_ns)
+        try:
+            events = self._decode(lambda: self.decoder.receive(frame, receive_ns), receive_ns)
+        except DecodeError as error:
+            self._unreadable(error, receive_ns)
+        else:
+            self._unreadable_in_a_row = 0
+            self._handle(events, receive_ns)
 
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> None:
-        """The answer to a FetchSnapshot."""
-        self._take(lambda: self.decoder.receive_snapshot(self._current(instrument), body, receive_ns), receive_ns)
+        """The answer to a FetchSnapshot. One that is not understood says nothing about the stream: its decoder asks again."""
+        try:
+            events = self._decode(lambda: self.decoder.receive_snapshot(self._current(instrument), body, receive_ns), receive_ns)
+        except DecodeError as error:
+            self.counters.add(Counter.DECODE_ERRORS)
+            self._notice("warning", f"{instrument.id}: unreadable snapshot: {error}")
+        else:
+            self._handle(events, receive_ns)
 
-    def fetch_failed(self, instrument: Instrument, now_ns: int) -> None:
-        """A FetchSnapshot could not be had."""
+    def fetch_failed(self, instrument: Instrument | None, now_ns: int) -> None:
+        """A FetchSnapshot could not be had; None: a FetchInstruments, which is asked for again when it is needed again."""
         self.counters.add(Counter.FETCHES_FAILED)
-        self.decoder.fetch_failed(self._current(instrument), now_ns)
+        if instrument is not None:
+            self.decoder.fetch_failed(self._current(instrument), now_ns)
 
     def receive_instruments(self, body: bytes, receive_ns: int) -> None:
         """The answer to a FetchInstruments."""
@@ -151,31 +173,25 @@ class Ingest:
 
     # What it means
 
-    def _take(self, decode: Callable[[], Sequence[Event]], receive_ns: int) -> None:
-        """Decode and act; a number off the grid makes the grid finer and decodes the same bytes again."""
-        try:
+    def _decode(self, decode: Callable[[], Sequence[Event]], receive_ns: int) -> Sequence[Event]:
+        """Decode; a number off the grid makes the grid finer and decodes the same bytes again. DecodeError."""
+        events = decode()
+        for _ in range(REGRIDS_PER_FRAME):
+            off_grid = next((event for event in events if isinstance(event, OffGrid)), None)
+            if off_grid is None or not self._regrid(off_grid, receive_ns):
+                break
             events = decode()
-            for _ in range(REGRIDS_PER_FRAME):
-                off_grid = next((event for event in events if isinstance(event, OffGrid)), None)
-                if off_grid is None or not self._regrid(off_grid, receive_ns):
-                    break
-                events = decode()
-        except DecodeError as error:
-            self._unreadable(error, receive_ns)
-            return
-        self._unreadable_in_a_row = 0
-        for kind, run in groupby(events, type):
-            self._handle(kind, list(run), receive_ns)
+        return events
 
-    def _handle(self, kind: type, events: list[Event], receive_ns: int) -> None:
-        """A run of events of one kind."""
-        if kind is Trade:
-            self._on_trades(events, receive_ns)  # type: ignore[arg-type]  # groupby keeps the kinds apart
-            return
+    def _handle(self, events: Sequence[Event], receive_ns: int) -> None:
+        """What one frame said, in order; its trades together."""
+        trades: list[Trade] = []
         for event in events:
             match event:
                 case Update() | Snapshot():
                     self._on_book(event, receive_ns)
+                case Trade():
+                    trades.append(event)
                 case GapFound():
                     self._on_gap(event, receive_ns)
                 case InstrumentsSeen():
@@ -194,9 +210,11 @@ class Ingest:
                 case SystemStatus():
                     self._notice("info", f"the exchange says: {event.status}")
                 case OffGrid():
-                    self.counters.add(Counter.OFF_GRID)  # its book is HALTED; all others go on
+                    self._on_off_grid(event, receive_ns)
                 case Heartbeat():
                     pass  # that it came is what it says: the session heard it
+        if trades:
+            self._on_trades(trades, receive_ns)
 
     def _on_book(self, event: BookEvent, receive_ns: int) -> None:
         keeper = self.keepers.get(event.instrument.native)
@@ -208,29 +226,41 @@ class Ingest:
 
     def _on_gap(self, gap: GapFound, receive_ns: int) -> None:
         """The decoder has asked for what heals it already."""
-        self.counters.add(Counter.GAPS)
+        if not gap.instruments:
+            self.counters.add(Counter.GAPS)
         for instrument in gap.instruments:
+            self._symbol_counters[instrument.native].add(Counter.GAPS)
             keeper = self.keepers.get(instrument.native)
             if keeper is not None:
-                keeper.counters.add(Counter.GAPS)
                 keeper.set_state(BookState.SYNCING, GAP_REASONS[gap.reason], receive_ns)
         ids = " ".join(instrument.id for instrument in gap.instruments)
         self._notice("warning", f"gap ({gap.reason.value}) {gap.detail}: resyncing {ids}")
 
     def _on_trades(self, trades: Sequence[Trade], receive_ns: int) -> None:
-        """The trades of one frame are one group of the trade ring."""
+        """The trades of one frame are one group of the trade ring; more than a quarter of it at once are several."""
         records: list[bytes] = []
         for trade in trades:
+            counters = self._symbol_counters[trade.instrument.native]
             try:
                 records.append(trade_record.pack(trade, receive_ns, 0))
             except ValueError:
-                self._symbol_counters[trade.instrument.native].add(Counter.TRADES_REFUSED)
-            else:
-                self._symbol_counters[trade.instrument.native].add(Counter.TRADES)
-        if not records:
-            return
-        group = trade_record.as_group(records)
-        self.outlet.trades.publish(group, len(records))
+                counters.add(Counter.TRADES_REFUSED)
+                continue
+            counters.add(Counter.TRADES)
+            if trade.exchange_ns is not None and not trade.history:
+                self.outlet.count_feed_delay(counters, receive_ns - trade.exchange_ns)
+        ring = self.outlet.trades
+        largest = max(ring.capacity // 4, 1)
+        for start in range(0, len(records), largest):
+            group = records[start : start + largest]
+            ring.publish(trade_record.as_group(group), len(group))
+
+    def _on_off_grid(self, event: OffGrid, receive_ns: int) -> None:
+        """No grid was fine enough, and the message is lost. The book is HALTED, or, if only our patience ended, wrong."""
+        keeper = self.keepers.get(event.instrument.native)
+        if keeper is not None and keeper.state in (BookState.LIVE, BookState.STALE):
+            keeper.set_state(BookState.SYNCING, BookReason.OFF_GRID, receive_ns)
+            self._resync(keeper, receive_ns)
 
     def _on_instruments(self, event: InstrumentsSeen, receive_ns: int) -> None:
         """Metadata, new or again. A grid only ever becomes finer while a book stands on it."""
@@ -250,22 +280,26 @@ class Ingest:
         keeper = self.keepers.get(event.native)
         self.counters.add(Counter.REFUSALS)
         self._notice("warning", f"the exchange refused {event.channel} {event.native}: {event.message}")
-        if keeper is not None:
+        if keeper is not None and event.channel == BOOK:
             keeper.set_state(BookState.HALTED, BookReason.REFUSED, receive_ns)
 
     def _regrid(self, event: OffGrid, receive_ns: int) -> bool:
         """Make the grid finer, and have the metadata read again: the exchange may have changed more than we saw."""
-        keeper = self.keepers.get(event.instrument.native)
-        self.counters.add(Counter.OFF_GRID)
+        native = event.instrument.native
+        keeper = self.keepers.get(native)
+        self._symbol_counters[native].add(Counter.OFF_GRID)
         if receive_ns >= self._metadata_after_ns:
             self._metadata_after_ns = receive_ns + METADATA_PAUSE_NS
-            self._requests.append(FetchInstruments(self._facts.instruments_path, self._facts.instruments_weight))
+            self._requests.append(self._fetch_instruments)
         if keeper is None:  # trades only: no book stands on the grid
             finer: Instrument | None = event.instrument.on_grid(event.price_decimals, event.size_decimals)
         else:
             finer = keeper.regrid(event.price_decimals, event.size_decimals, receive_ns)
         if finer is None:
-            self._notice("warning", f"{event.instrument.id}: a number too fine for any grid; its book is halted")
+            if native not in self._too_fine:
+                self._too_fine.add(native)
+                halted = "; its book is halted" if keeper is not None else ""
+                self._notice("warning", f"{event.instrument.id}: a number too fine for any grid{halted}")
             return False
         self.decoder.use_instrument(finer)
         return True

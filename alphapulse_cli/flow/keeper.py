@@ -45,7 +45,7 @@ class BookKeeper:
         self._groups_since_check = 0
         self._checked_ns = 0
         self._edit()
-        self._commit(0)
+        self._commit(0, 0)
 
     @property
     def book(self) -> Book:
@@ -57,60 +57,61 @@ class BookKeeper:
 
         An Update of a book that is not LIVE is left out: its snapshot is on the way. A book that cannot be given room is HALTED.
         """
-        if self.state is BookState.HALTED:
-            return True
         is_snapshot = isinstance(event, Snapshot)
-        if not is_snapshot and self.state not in (BookState.LIVE, BookState.STALE):
+        if self.state is BookState.HALTED and not (is_snapshot and self.reason is BookReason.REFUSED):
+            return True  # a refusal is over when a snapshot comes after all
+        before = (self.state, self.reason)
+        was_live = self.state is BookState.LIVE or self.state is BookState.STALE
+        if not (is_snapshot or was_live):
             self.counters.add(Counter.UPDATES_IGNORED)
             return True
         held = 0 if is_snapshot else max(self._book.bid_count, self._book.ask_count)
         if not self._make_room(held + event.levels.count, receive_ns):
             return True
-        if event.levels.kept_out:
-            self.counters.add(Counter.LEVELS_KEPT_OUT, event.levels.kept_out)
-        self.counters.add(Counter.BOOK_UPDATES)
-        self._delay_us = feed_delay(receive_ns, event.exchange_ns)
         if is_snapshot:
-            self._take_snapshot(event, receive_ns)
-        else:
-            self._take_update(event, receive_ns)
-        return self._verify(event, receive_ns)
-
-    def _take_snapshot(self, event: BookEvent, receive_ns: int) -> None:
-        """The first one is a RESET; a later one is the difference to what we had, so that readers' chains go on."""
-        first, resynced = self.state is BookState.COLD, self.state is BookState.SYNCING
+            self.pacer.healed()
+        self._count(event, receive_ns, is_snapshot=is_snapshot)
+        is_first = self.version == 0
         self._edit()
-        self._batch.clear()
-        if first:
-            self._book.load(event.levels)
-        else:
-            self._book.replace(event.levels, self._batch)
-        if event.depth is not None:
-            self._book.cut(event.depth, None if first else self._batch)
-        went_live = self.state is not BookState.LIVE
-        self.state, self.reason = BookState.LIVE, BookReason.NONE
-        self.pacer.healed()
-        if first:
+        self._change(event, is_snapshot=is_snapshot, is_first=is_first)
+        # The verdict comes before the commit: the image never calls a book LIVE that the exchange's checksum has refuted.
+        is_right = self._agrees(event)
+        if not is_right:
+            self._become(BookState.SYNCING, BookReason.BAD_CHECKSUM)
+        elif is_snapshot:
+            self._become(BookState.LIVE, BookReason.NONE)
+        if is_first:
             self._publish(Kind.RESET, receive_ns, resynced=False)
         elif self._batch.change_count:
-            self._publish(Kind.DELTA, receive_ns, resynced=resynced)
+            self._publish(Kind.DELTA, receive_ns, resynced=is_snapshot and not was_live)
         else:
-            self._commit(receive_ns)
-        if went_live:
+            self._commit(receive_ns, 0)
+        if (self.state, self.reason) != before:
             self._tell_status(receive_ns)
-            if resynced:
-                self.counters.add(Counter.RESYNCS)
+        return is_right
 
-    def _take_update(self, event: BookEvent, receive_ns: int) -> None:
-        self._edit()
-        self._batch.clear()
-        self._book.apply(event.levels, self._batch)
-        if event.depth is not None:
-            self._book.cut(event.depth, self._batch)
-        if self._batch.change_count:
-            self._publish(Kind.DELTA, receive_ns, resynced=False)
+    def _count(self, event: BookEvent, receive_ns: int, *, is_snapshot: bool) -> None:
+        self.counters.add(Counter.BOOK_UPDATES)
+        if event.levels.kept_out:
+            self.counters.add(Counter.LEVELS_KEPT_OUT, event.levels.kept_out)
+        self._delay_us = feed_delay(receive_ns, event.exchange_ns)
+        if event.exchange_ns is not None and not is_snapshot:  # a snapshot's time may be that of its last change, long ago
+            self._outlet.count_feed_delay(self.counters, receive_ns - event.exchange_ns)
+
+    def _change(self, event: BookEvent, *, is_snapshot: bool, is_first: bool) -> None:
+        """The book after the message, its changes in the batch; a first snapshot is not told as changes."""
+        batch, book = self._batch, self._book
+        batch.clear()
+        if not is_snapshot:
+            book.apply(event.levels, batch)
+        elif is_first:
+            book.load(event.levels)
         else:
-            self._commit(receive_ns)
+            book.replace(event.levels, batch)
+        if event.depth is not None:
+            book.cut(event.depth, None if is_first else batch)
+        if book.is_crossed or book.is_locked:
+            self.counters.add(Counter.CROSSED)
 
     def _publish(self, kind: Kind, receive_ns: int, *, resynced: bool) -> None:
         """Seal the batch as the next group: image first, ring after. A group beyond a quarter of the ring becomes a RESET."""
@@ -122,7 +123,7 @@ class BookKeeper:
             kind = Kind.RESET
             batch.clear()
             records = batch.finish(Kind.RESET, receive_ns, self.version, previous, self._delay_us, resynced)
-        self._commit(receive_ns)
+        self._commit(receive_ns, records)
         self._ring.publish(batch.records, records)
         self.counters.add(Counter.GROUPS)
         self.counters.add(Counter.DELTAS, records)
@@ -137,12 +138,13 @@ class BookKeeper:
         """From here to `_commit` the image may be changed."""
         self._image.begin()
 
-    def _commit(self, receive_ns: int) -> None:
+    def _commit(self, receive_ns: int, records: int) -> None:
+        """The image is whole again; `records` are about to be published that tell what changed in it."""
         book = self._book
         self._image.commit(
             self.version,
             receive_ns,
-            self._ring.published,
+            self._ring.published + records,
             book.bid_count,
             book.ask_count,
             book.book_hash,
@@ -153,19 +155,22 @@ class BookKeeper:
             self.instrument.size_decimals,
         )
 
-    def _verify(self, event: BookEvent, receive_ns: int) -> bool:
+    def _agrees(self, event: BookEvent) -> bool:
         """Compare with the exchange's checksum of the book after this message, where it sent one."""
         if event.checksum is None or self._book_checksum is None:
             return True
-        ours = self._book_checksum(self.instrument, self._book.bids(10), self._book.asks(10))
-        if ours == event.checksum:
+        if self._book_checksum(self.instrument, self._book.bids(10), self._book.asks(10)) == event.checksum:
             self.checksum = ChecksumState.OK
             self.counters.add(Counter.CHECKSUMS_OK)
             return True
         self.checksum = ChecksumState.BAD
         self.counters.add(Counter.CHECKSUMS_BAD)
-        self.set_state(BookState.SYNCING, BookReason.BAD_CHECKSUM, receive_ns)
         return False
+
+    def _become(self, state: BookState, reason: BookReason) -> None:
+        if state is BookState.SYNCING and self.state in (BookState.LIVE, BookState.STALE):
+            self.counters.add(Counter.RESYNCS)
+        self.state, self.reason = state, reason
 
     def set_state(self, state: BookState, reason: BookReason, receive_ns: int) -> None:
         """Tell every reader, in the image at once and in the ring as a STATUS. COLD books stay COLD until their first snapshot."""
@@ -173,9 +178,9 @@ class BookKeeper:
             state = BookState.COLD
         if (state, reason) == (self.state, self.reason) or self.state is BookState.HALTED:
             return
-        self.state, self.reason = state, reason
+        self._become(state, reason)
         self._edit()
-        self._commit(receive_ns)
+        self._commit(receive_ns, 0)
         self._tell_status(receive_ns)
 
     def _tell_status(self, receive_ns: int) -> None:
@@ -184,7 +189,7 @@ class BookKeeper:
 
     def tick(self, now_ns: int) -> None:
         """About every 100 ms: a CHECK each second."""
-        if self.state is BookState.LIVE and now_ns - self._checked_ns >= CHECK_EVERY_NS:
+        if self.state is BookState.LIVE and not 0 <= now_ns - self._checked_ns < CHECK_EVERY_NS:  # below 0: the clock was set back
             self.check(now_ns)
 
     def check(self, now_ns: int) -> None:
@@ -204,23 +209,25 @@ class BookKeeper:
             return False
         self._edit()
         self._book.rebind(self._image.bids, self._image.asks)
-        self._commit(receive_ns)
+        self._commit(receive_ns, 0)
         self.counters.add(Counter.IMAGES_GROWN)
         return True
 
     def regrid(self, price_decimals: int, size_decimals: int, receive_ns: int) -> Instrument | None:
-        """A finer grid, since a number needs it: the book is rescaled exactly and readers are told RESET. None if it cannot be: HALTED."""
+        """A grid at least this fine: the book is rescaled exactly and readers are told RESET. None if it cannot be: HALTED."""
         finer = self.instrument.on_grid(price_decimals, size_decimals)
+        if finer == self.instrument:
+            return finer
         self._edit()
         if finer is None or not self._book.rescale(finer.price_decimals, finer.size_decimals):
-            self._commit(receive_ns)
+            self._commit(receive_ns, 0)
             self.set_state(BookState.HALTED, BookReason.OFF_GRID, receive_ns)
             return None
         self.instrument = finer
         self._batch.set_decimals(finer.price_decimals, finer.size_decimals)
         self._batch.clear()
-        if self.state is BookState.COLD:
-            self._commit(receive_ns)
+        if self.version == 0:
+            self._commit(receive_ns, 0)
         else:
             self._publish(Kind.RESET, receive_ns, resynced=False)
-        return self.instrument
+        return finer

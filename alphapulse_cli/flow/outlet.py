@@ -6,16 +6,19 @@ Opening an outlet replaces the set's former segments: readers drain the old ring
 least every 250 ms by the loop that publishes, or the set counts as dead. Use it in a `with`: leaving it retires the set.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm import layout
+from alphapulse_cli.shm.block import CounterBlock
 from alphapulse_cli.shm.counters import Counter, CountersWriter, counters_spec
 from alphapulse_cli.shm.directory import Directory, parse_segment_name
 from alphapulse_cli.shm.image import FIRST_CAPACITY, ImageWriter, book_spec
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import Kind, State
 from alphapulse_cli.shm.lease import Lease
 from alphapulse_cli.shm.ring import RingWriter
 from alphapulse_cli.shm.segment import Segment, SegmentSpec
@@ -24,6 +27,7 @@ from alphapulse_cli.wire.delta import DELTA_BYTES
 from alphapulse_cli.wire.trade import TRADE_BYTES
 
 CHECKPOINT_PAUSE_NS = 50_000_000  # of one book, however many readers ask
+LONGEST_DELAY_NS = 1 << 60  # an exchange's time may be any nonsense
 
 
 class Outlet:
@@ -42,12 +46,18 @@ class Outlet:
         try:
             self.wake = WakePage.open(directory, set_name, create=True)
             capacity = layout.round_capacity(ring_capacity)
-            self.deltas = RingWriter(self._make(self._ring(Kind.DELTAS, DELTA_BYTES, capacity)), self.wake)
-            self.trades = RingWriter(self._make(self._ring(Kind.TRADES, TRADE_BYTES, capacity)), self.wake)
-            self.counters = CountersWriter(self._make(counters_spec(set_name, exchange, self.epoch, len(symbols))))
-            self._forget_old_books()
+            # Room for all of them first: where there is none, what a former writer left stays as it is.
+            deltas = self._create(self._ring(Kind.DELTAS, DELTA_BYTES, capacity))
+            trades = self._create(self._ring(Kind.TRADES, TRADE_BYTES, capacity))
+            counters = self._create(counters_spec(set_name, exchange, self.epoch, len(symbols)))
+            for segment in (deltas, trades, counters):
+                segment.ready()
+            self.deltas, self.trades = RingWriter(deltas, self.wake), RingWriter(trades, self.wake)
+            self.counters = CountersWriter(counters)
+            self._own = self.counters.block()
+            self.forget_books_but(symbols)
         except BaseException:
-            self.close()
+            self.discard()
             raise
         self.beat(monotonic_ns)
 
@@ -59,30 +69,27 @@ class Outlet:
     def _ring(self, kind: Kind, record_bytes: int, capacity: int) -> SegmentSpec:
         return SegmentSpec(kind, self.set_name, self.exchange, self.epoch, record_bytes, capacity)
 
-    def _make(self, spec: SegmentSpec) -> Segment:
+    def _create(self, spec: SegmentSpec) -> Segment:
         segment = Segment.create(self._directory, spec)
-        try:
-            segment.ready()
-        except BaseException:
-            segment.close()
-            raise
         self._segments.append(segment)
         return segment
 
-    def _forget_old_books(self) -> None:
-        """Images of the set's former writers whose symbols this one does not collect: nobody will ever replace them."""
+    def forget_books_but(self, symbols: Collection[str]) -> None:
+        """Remove the images of former writers that no image of ours will ever replace; who still looks at one is told."""
         for name in self._directory.names():
             parsed = parse_segment_name(name)
-            if parsed is not None and parsed[:2] == (Kind.BOOK, self.set_name) and parsed[2] not in self._symbols:
-                self._directory.unlink(name)
+            if parsed is None or parsed[:2] != (Kind.BOOK, self.set_name) or parsed[2] in symbols:
+                continue
+            with suppress(SegmentError, StorageError):
+                Segment.attach(self._directory, name, writable=True).mark_replaced()
+            self._directory.unlink(name)
 
     def open_image(self, instrument: Instrument) -> ImageWriter:
         """The image of that book, empty. StorageError."""
         slot = self._symbols.index(instrument.symbol)
-        image = ImageWriter(
-            self._make(book_spec(self.set_name, self.exchange, instrument.symbol, self.epoch, FIRST_CAPACITY, slot))
-        )
-        self._images[instrument.symbol] = image
+        segment = self._create(book_spec(self.set_name, self.exchange, instrument.symbol, self.epoch, FIRST_CAPACITY, slot))
+        segment.ready()
+        image = self._images[instrument.symbol] = ImageWriter(segment)
         return image
 
     def grow_image(self, image: ImageWriter, levels: int) -> ImageWriter:
@@ -91,6 +98,14 @@ class Outlet:
         self._images[image.segment.spec.symbol] = larger
         self._segments[self._segments.index(image.segment)] = larger.segment
         return larger
+
+    def count_feed_delay(self, counters: CounterBlock, delay_ns: int) -> None:
+        """How far our receive time lies behind the exchange's, of a message about the symbol of `counters`."""
+        delay_ns = max(-LONGEST_DELAY_NS, min(LONGEST_DELAY_NS, delay_ns))
+        delay_us = delay_ns // 1000
+        counters.set(Counter.FEED_DELAY_US, delay_us)
+        self._own.set(Counter.FEED_DELAY_US, delay_us)
+        self.counters.feed_delay.record(delay_ns)
 
     def serve_checkpoints(self, now_ns: int) -> None:
         """Make the checkpoints that readers asked for; one load where none did."""
@@ -110,11 +125,22 @@ class Outlet:
 
     def close(self) -> None:
         """Retire the set and let the next writer in. The files stay readable."""
+        self._retire()
+        self._lease.release()
+
+    def discard(self) -> None:
+        """Close, and leave none of its segments behind: it could not be made whole."""
+        names = [segment.name for segment in self._segments if segment.state is not State.BUILDING]
+        self._retire()
+        for name in names:  # while the lease is ours: they cannot be anybody else's
+            self._directory.unlink(name)
+        self._lease.release()
+
+    def _retire(self) -> None:
         for segment in self._segments:
             segment.retire()
             segment.close()
         self._segments.clear()
-        self._lease.release()
 
     def __enter__(self) -> Self:
         return self

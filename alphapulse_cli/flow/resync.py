@@ -4,7 +4,7 @@ The states a book walks through, and what moves it (`BookState` of `wire.delta`;
 
     COLD ──snapshot──► LIVE ──gap, bad checksum, lost connection──► SYNCING ──snapshot──► LIVE
                        LIVE ──silence──► STALE ──any frame──► LIVE
-    any ──no room──► HALTED
+    any ──no room, a number too fine, refused──► HALTED ──snapshot, if it was refused──► LIVE
 
 Time is handed in, in nanoseconds of any one clock.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 FIRST_PAUSE_NS = 1_000_000_000
 LONGEST_PAUSE_NS = 60_000_000_000
-CALM_NS = 60_000_000_000  # this long without needing it again, and the next resync is immediate again
+CALM_NS = 60_000_000_000  # this long free to ask without having to, and the pauses begin small again
 
 
 @dataclass(slots=True)
@@ -31,9 +31,9 @@ class ResyncPacer:
 
     def due(self, now_ns: int) -> bool:
         """Whether to ask the exchange now; asking it makes the next one wait."""
-        if not self.wanted or now_ns < self.not_before_ns:
+        if not self.wanted or self.asked_ns <= now_ns < self.not_before_ns:  # a clock that was set back holds nobody up
             return False
-        if now_ns - self.asked_ns > CALM_NS:
+        if now_ns - self.not_before_ns > CALM_NS:
             self.pause_ns = 0
         self.pause_ns = min(max(2 * self.pause_ns, FIRST_PAUSE_NS), LONGEST_PAUSE_NS)
         self.wanted, self.asked_ns, self.not_before_ns = False, now_ns, now_ns + self.pause_ns
