@@ -1,68 +1,144 @@
-"""REST: snapshots and instrument metadata, bounded in size, time and rate. GET only, with the standard library, off the event loop."""
+"""REST: snapshots and instrument metadata, bounded in size, time and rate. GET only, with the standard library, off the event loop.
+
+Each GET runs in a daemon thread of its own: a host that never answers holds up neither the loop nor the end of the process.
+"""
 
 import asyncio
 import contextlib
+import math
+import threading
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.client import HTTPException
+from urllib.parse import urlsplit
 
 from alphapulse_cli import __version__
+from alphapulse_cli.edges.budget import Budget
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 from alphapulse_cli.shm import clock
 
 MAX_BODY_BYTES = 64 << 20
-TIMEOUT_S = 10.0
-LONGEST_RETRY_AFTER_S = 600.0
+TIMEOUT_S = 10.0  # without a byte
+WHOLE_TIMEOUT_S = 60.0  # for all of it, however it trickles
+CHUNK_BYTES = 1 << 18
+BUDGET_SPAN_S = 30.0  # half of a minute's weight in any half minute: so much may go at once
+RETRY_AFTER_S, LONGEST_RETRY_AFTER_S = 60.0, 600.0
 TOO_MANY_REQUESTS, BANNED, FORBIDDEN, LEGAL = 429, 418, 403, 451
+MOST_AT_ONCE = 8  # GETs under way
+
+Get = Callable[[str], bytes]
 
 
 @dataclass(slots=True)
 class Fetcher:
-    """GETs below one REST address, within the exchange's weight per minute."""
+    """GETs below one REST address, within the exchange's weight per minute. UsageError for what is no http:// or https:// address."""
 
     base_url: str
     weight_per_minute: int
-    _ready_ns: int = field(default=0, init=False)
+    timeout_s: float = TIMEOUT_S
+    whole_timeout_s: float = WHOLE_TIMEOUT_S
+    max_body_bytes: int = MAX_BODY_BYTES
+    _budget: Budget = field(init=False)
+    _at_once: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
-        if not self.base_url.startswith(("http://", "https://")):
+        try:
+            parts = urlsplit(self.base_url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0  # a port may raise, too
+        except ValueError:
+            usable = False
+        if not usable:
             raise UsageError(f"not a REST address: {self.base_url[:200]!r}", "write http://host:port or https://…")
+        self._budget = Budget(self.weight_per_minute // 2, BUDGET_SPAN_S)
+        self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def get(self, path: str, weight: int = 1) -> bytes:
         """The body. ExchangeError for anything but a 200; Refused where trying again cannot help."""
-        # Each request pays its share of the minute before the next may start; one that costs a tenth of the budget waits 6 s.
-        now = clock.monotonic_ns()
-        start = max(now, self._ready_ns)
-        self._ready_ns = start + weight * 60_000_000_000 // max(self.weight_per_minute, 1)
-        if start > now:
-            await asyncio.sleep((start - now) / 1e9)
+        pause_s = self._budget.reserve(clock.monotonic_ns(), weight)
+        if pause_s > 0:
+            await asyncio.sleep(pause_s)
         url = self.base_url.rstrip("/") + path
-        try:
-            return await asyncio.to_thread(_get, url)
-        except urllib.error.HTTPError as error:
-            with contextlib.closing(error):
-                return self._refused(url, error)
-        except (OSError, HTTPException, ValueError) as error:
-            raise ExchangeError(f"cannot fetch {url[:200]}: {error}", "is the address right, and the network up?") from None
+        async with self._at_once:
+            try:
+                return await _in_thread(self._get, url)
+            except urllib.error.HTTPError as error:
+                with contextlib.closing(error):
+                    raise self._refusal(url, error) from None
+            except (OSError, HTTPException, ValueError) as error:
+                raise ExchangeError(
+                    f"cannot fetch {url[:200]}: {_reason(error)}", "is the address right, and the network up?"
+                ) from None
 
-    def _refused(self, url: str, error: urllib.error.HTTPError) -> bytes:
+    def _refusal(self, url: str, error: urllib.error.HTTPError) -> ExchangeError:
         message = f"{url[:200]} answers {error.code}"
         if error.code in (TOO_MANY_REQUESTS, BANNED):
-            pause_s = 60.0
-            with contextlib.suppress(ValueError):
-                pause_s = min(float(error.headers.get("Retry-After", "60")), LONGEST_RETRY_AFTER_S)
-            self._ready_ns = max(self._ready_ns, clock.monotonic_ns() + int(pause_s * 1e9))
-            raise ExchangeError(f"{message}: too many requests, waiting {pause_s:.0f} s") from None
+            pause_s = retry_after_s(error.headers.get("Retry-After"))
+            self._budget.pause(clock.monotonic_ns() + int(pause_s * 1e9))
+            return ExchangeError(f"{message}: too many requests, waiting {pause_s:.0f} s")
         if error.code in (FORBIDDEN, LEGAL):
-            raise Refused(f"{message}: the exchange refuses this address", "it may not serve your region") from None
-        raise ExchangeError(message) from None
+            return Refused(f"{message}: the exchange refuses this address", "it may not serve your region")
+        return ExchangeError(message)
+
+    def _get(self, url: str) -> bytes:
+        headers = {"User-Agent": f"alphapulse/{__version__}", "Accept": "application/json"}
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310  # http(s) is checked
+        give_up_at = time.monotonic() + self.whole_timeout_s
+        body = bytearray()
+        with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:  # noqa: S310
+            length = answer.length  # None where the answer does not say
+            while chunk := answer.read1(CHUNK_BYTES):
+                body += chunk
+                if len(body) > self.max_body_bytes:
+                    raise ValueError(f"an answer of more than {self.max_body_bytes} bytes")
+                if time.monotonic() > give_up_at:
+                    raise TimeoutError(f"no whole answer within {self.whole_timeout_s:.0f} s")
+        if length is not None and len(body) < length:
+            raise ValueError(f"an answer cut short after {len(body)} of {length} bytes")
+        return bytes(body)
 
 
-def _get(url: str) -> bytes:
-    request = urllib.request.Request(url, headers={"User-Agent": f"alphapulse/{__version__}", "Accept": "application/json"})  # noqa: S310  # http(s) is checked
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-        body: bytes = answer.read(MAX_BODY_BYTES + 1)
-    if len(body) > MAX_BODY_BYTES:
-        raise ValueError(f"an answer of more than {MAX_BODY_BYTES >> 20} MiB")
-    return body
+def retry_after_s(text: str | None) -> float:
+    """The seconds of a Retry-After header, at most ten minutes; a minute where it says none, or a date."""
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        return RETRY_AFTER_S
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S) if math.isfinite(seconds) else RETRY_AFTER_S
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without Python's brackets; the other side's text may be in it: hostile."""
+    inner = getattr(error, "reason", error)
+    if isinstance(inner, TimeoutError) and not str(inner).startswith("no whole"):
+        return "no answer in time"
+    return str(getattr(inner, "strerror", None) or inner or type(inner).__name__)[:200]
+
+
+async def _in_thread(get: Get, url: str) -> bytes:
+    """`get(url)` in a daemon thread; cancelled, the thread is left to its timeout."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bytes] = loop.create_future()
+
+    def settle(body: bytes | None, error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        elif body is not None:
+            answer.set_result(body)
+
+    def run() -> None:
+        body: bytes | None = None
+        failed: Exception | None = None
+        try:
+            body = get(url)
+        except Exception as error:  # noqa: BLE001 - it is raised where it is awaited
+            failed = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            loop.call_soon_threadsafe(settle, body, failed)
+
+    threading.Thread(target=run, daemon=True, name="alphapulse-fetch").start()
+    return await answer

@@ -2,6 +2,8 @@
 
     OPENING ──connected──► UP ──closed, silent 5 s, Reconnect asked──► PAUSE ──jittered backoff──► OPENING
 
+The pause doubles with each try and is never so short that the exchange's bound of connections a minute would be passed.
+
 Silence is measured, not assumed: 2 s without a frame send a ping, one more second without an answer makes the books STALE, 5 s
 without any sign of life end the connection. Everything here runs in one event loop; frames are handled in the reader's own turn.
 """
@@ -12,40 +14,53 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 
+from alphapulse_cli.edges.budget import Budget
 from alphapulse_cli.edges.fetch import Fetcher
 from alphapulse_cli.edges.transport import Link, OnFrame, open_link
-from alphapulse_cli.errors import AlphapulseError, ExchangeError, Refused, UsageError
+from alphapulse_cli.errors import ExchangeError, Refused
 from alphapulse_cli.exchanges.protocol import Facts
 from alphapulse_cli.flow.ingest import Ingest, Notice
 from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Request, Send
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
 
-TICK_S = 0.1
-PING_AFTER_S, STALE_AFTER_S, DEAD_AFTER_S = 2.0, 3.0, 5.0
-FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 30.0
-STEADY_AFTER_S = 60.0  # a connection that lived this long was a good one: the next backoff starts small again
 LIFE_MARGIN_S = 3600.0  # renew a connection this long before the exchange would end it
+CONNECTS_SPAN_S = 60.0
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 30.0
 
 Opener = Callable[[str, OnFrame], Awaitable[Link]]
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long is too long, in seconds."""
+
+    tick_s: float = 0.1
+    ping_after_s: float = 2.0
+    stale_after_s: float = 3.0
+    dead_after_s: float = 5.0
+    first_backoff_s: float = FIRST_BACKOFF_S
+    longest_backoff_s: float = LONGEST_BACKOFF_S
+    steady_after_s: float = 60.0  # a connection that lived this long was a good one: the next backoff starts small again
+
+
 @dataclass(slots=True)
 class Backoff:
-    """Full jitter: a random time up to a bound that doubles."""
+    """A random time between half a bound and the bound, which doubles: who was thrown out together does not come back together."""
 
+    first_s: float = FIRST_BACKOFF_S
+    longest_s: float = LONGEST_BACKOFF_S
     dice: random.Random = field(default_factory=random.SystemRandom)
-    bound_s: float = FIRST_BACKOFF_S
+    bound_s: float = field(default=0.0, init=False)
 
     def next_s(self) -> float:
         """How long to wait before the next try."""
-        pause = self.dice.uniform(self.bound_s / 2, self.bound_s)
-        self.bound_s = min(2 * self.bound_s, LONGEST_BACKOFF_S)
-        return pause
+        self.bound_s = min(2 * self.bound_s or self.first_s, self.longest_s)
+        return self.dice.uniform(self.bound_s / 2, self.bound_s)
 
     def reset(self) -> None:
         """The connection was good."""
-        self.bound_s = FIRST_BACKOFF_S
+        self.bound_s = 0.0
 
 
 class Session:
@@ -60,6 +75,7 @@ class Session:
         notice: Notice,
         after_frame: Callable[[int], None],
         opener: Opener = open_link,
+        timing: Timing | None = None,
     ) -> None:
         self._facts = facts
         self._url = url
@@ -68,49 +84,60 @@ class Session:
         self._notice = notice
         self._after_frame = after_frame
         self._opener = opener
-        self._backoff = Backoff()
+        self._timing = timing or Timing()
+        self._backoff = Backoff(self._timing.first_backoff_s, self._timing.longest_backoff_s)
+        self._connects = Budget(facts.connects_per_minute, CONNECTS_SPAN_S)
+        self._connected_count = 0
         self._heard_ns = 0
         self._send_after_ns = 0
         self._sends: asyncio.Queue[bytes] = asyncio.Queue()
-        self._fetches: set[asyncio.Task[None]] = set()
-        self._reconnect: asyncio.Future[str] | None = None
-        self._last_connect_ns = 0
+        self._errands: set[asyncio.Task[None]] = set()  # fetches and pings under way
+        self._end: asyncio.Future[str] | None = None  # of this connection: why we want it, or the mistake that an errand ended in
 
     async def run(self) -> None:
-        """Until cancelled. UsageError or Refused if trying again cannot help; nothing else of the network's leaves here."""
+        """Until cancelled. UsageError, or Refused before anything was ever heard: trying again cannot help. Nothing else of the network's."""
         while True:
-            opened_ns = clock.monotonic_ns()
+            pause_s = self._connects.reserve(clock.monotonic_ns())
+            if pause_s > 0:
+                self._notice("info", f"connecting in {pause_s:.1f} s: so many connections a minute are too many")
+                await asyncio.sleep(pause_s)
             try:
                 why = await self._one_connection()
-            except (UsageError, Refused):
-                raise
-            except AlphapulseError as error:
+            except Refused as error:
+                if not self._connected_count:
+                    raise
                 why = str(error)
-            self._ingest.disconnected(clock.realtime_ns())
-            self._ingest.counters.add(Counter.RECONNECTS)
-            if clock.monotonic_ns() - opened_ns > STEADY_AFTER_S * 1e9:
-                self._backoff.reset()
-            # Never more connections a minute than the exchange allows, however the backoff falls.
-            floor_s = 60.0 / self._facts.connects_per_minute if self._backoff.bound_s > 8 * FIRST_BACKOFF_S else 0.0
-            pause_s = max(self._backoff.next_s(), floor_s)
+            except ExchangeError as error:
+                why = str(error)
+            pause_s = self._backoff.next_s()
             self._notice("warning", f"disconnected: {why}; connecting again in {pause_s:.1f} s")
             await asyncio.sleep(pause_s)
 
     async def _one_connection(self) -> str:
         """From connect to end; why it ended."""
         self._sends = asyncio.Queue()
-        self._reconnect = asyncio.get_running_loop().create_future()
-        link = await self._opener(self._url, self._on_frame)
-        self._heard_ns = clock.monotonic_ns()
+        self._end = asyncio.get_running_loop().create_future()
+        try:
+            link = await self._opener(self._url, self._on_frame)
+        except ExchangeError:
+            self._ingest.disconnected(clock.realtime_ns())
+            raise
+        opened_ns = self._heard_ns = clock.monotonic_ns()
+        self._connected_count += 1
+        if self._connected_count > 1:
+            self._ingest.counters.add(Counter.RECONNECTS)
         try:
             self._ingest.connected(clock.realtime_ns())
             self._do_requests()
-            async with _tasks(self._send_queued(link), self._watch(link), link.closed()) as running:
-                done, _ = await asyncio.wait({*running, self._reconnect}, return_when=asyncio.FIRST_COMPLETED)
+            async with _tasks(self._send_queued(link), self._watch(link, opened_ns), link.closed()) as running:
+                done, _ = await asyncio.wait({*running, self._end}, return_when=asyncio.FIRST_COMPLETED)
+                self._ingest.disconnected(clock.realtime_ns())  # before the farewell, which may take a while
                 return str(done.pop().result())
         finally:
-            for fetch in self._fetches:
-                fetch.cancel()
+            if clock.monotonic_ns() - opened_ns > self._timing.steady_after_s * 1e9:
+                self._backoff.reset()
+            for errand in self._errands:
+                errand.cancel()
             await link.close()
 
     def _on_frame(self, frame: bytes, receive_ns: int) -> None:
@@ -132,13 +159,20 @@ class Session:
             case FetchInstruments():
                 self._spawn(self._fetch_instruments(request))
             case Reconnect(reason):
-                if self._reconnect is not None and not self._reconnect.done():
-                    self._reconnect.set_result(reason)
+                if self._end is not None and not self._end.done():
+                    self._end.set_result(reason)
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._fetches.add(task)
-        task.add_done_callback(self._fetches.discard)
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        errand = asyncio.create_task(work)
+        self._errands.add(errand)
+        errand.add_done_callback(self._errand_done)
+
+    def _errand_done(self, errand: asyncio.Task[None]) -> None:
+        """What went wrong in one ends the connection as if it had gone wrong in it: no mistake is silent."""
+        self._errands.discard(errand)
+        error = None if errand.cancelled() else errand.exception()
+        if error is not None and self._end is not None and not self._end.done():
+            self._end.set_exception(error)
 
     async def _fetch_snapshot(self, request: FetchSnapshot) -> None:
         try:
@@ -157,6 +191,7 @@ class Session:
             body = await self._fetcher.get(request.path, request.weight)
         except ExchangeError as error:
             self._notice("warning", f"no instrument metadata: {error}")
+            self._ingest.fetch_failed(None, clock.realtime_ns())
         else:
             self._ingest.receive_instruments(body, clock.realtime_ns())
         self._do_requests()
@@ -172,39 +207,39 @@ class Session:
             self._send_after_ns = clock.monotonic_ns() + gap_ns
             await link.send(frame)
 
-    async def _watch(self, link: Link) -> str:
+    async def _watch(self, link: Link, opened_ns: int) -> str:
         """Ticks, pings, staleness and the connection's planned end."""
-        opened_ns = clock.monotonic_ns()
-        life_s = self._facts.connection_life_s - LIFE_MARGIN_S if self._facts.connection_life_s else float("inf")
+        timing, facts = self._timing, self._facts
+        life_s = max(facts.connection_life_s - LIFE_MARGIN_S, LIFE_MARGIN_S) if facts.connection_life_s else float("inf")
         pinged = stale = False
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(timing.tick_s)
             now = clock.monotonic_ns()
             silent_s = (now - self._heard_ns) / 1e9
             self._ingest.tick(clock.realtime_ns())
             self._after_frame(0)
             self._do_requests()
-            if silent_s < PING_AFTER_S:
+            if silent_s < timing.ping_after_s:
                 if stale:
                     self._ingest.heard(clock.realtime_ns())
                 pinged = stale = False
-            elif silent_s >= DEAD_AFTER_S:
-                return f"nothing heard for {silent_s:.1f} s"
-            elif silent_s >= STALE_AFTER_S and not stale:
-                stale = True
-                self._ingest.silent(clock.realtime_ns())
             elif not pinged:
                 pinged = True
                 self._spawn(self._ping(link))
+            elif silent_s >= timing.dead_after_s:
+                return f"nothing heard for {silent_s:.1f} s"
+            elif silent_s >= timing.stale_after_s and not stale:
+                stale = True
+                self._ingest.silent(clock.realtime_ns())
             if (now - opened_ns) / 1e9 > life_s:
                 return "the exchange ends connections of this age"
 
     async def _ping(self, link: Link) -> None:
-        with contextlib.suppress(ExchangeError, OSError):
-            pong = await link.ping()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.ensure_future(pong), DEAD_AFTER_S)
-                self._heard_ns = clock.monotonic_ns()
+        """The answer is a sign of life like any frame; without one the watchdog knows what to do."""
+        with contextlib.suppress(ExchangeError, TimeoutError):
+            async with asyncio.timeout(self._timing.dead_after_s):
+                await link.ping()
+            self._heard_ns = clock.monotonic_ns()
 
 
 @contextlib.asynccontextmanager

@@ -6,15 +6,15 @@ same five methods.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Callable
 from typing import Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from alphapulse_cli import __version__
-from alphapulse_cli.errors import ExchangeError, UsageError
+from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 from alphapulse_cli.shm import clock
 
 MAX_FRAME_BYTES = 64 << 20  # Coinbase's BTC-USD snapshot is 5 MB in one frame
@@ -22,6 +22,7 @@ OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 FRAMES_PER_TURN = 64
 RECEIVE_BUFFER_FRAMES = 1024  # beyond it the library stops reading and TCP makes the exchange wait
+REFUSING = (403, 451)  # HTTP statuses of a handshake: not from where you are
 
 OnFrame = Callable[[bytes, int], None]
 
@@ -32,8 +33,8 @@ class Link(Protocol):
     async def send(self, frame: bytes) -> None:
         """Send one text frame. ExchangeError if the connection is gone."""
 
-    async def ping(self) -> Awaitable[object]:
-        """Send a protocol ping; what is returned is done when the pong is here."""
+    async def ping(self) -> None:
+        """Send a protocol ping and wait for its pong. ExchangeError if the connection goes before."""
 
     async def closed(self) -> str:
         """Wait until the connection has ended; why, in one line."""
@@ -68,10 +69,11 @@ class WebsocketsLink:
         except ConnectionClosed as closed:
             raise ExchangeError(f"connection lost while sending: {describe_close(closed)}") from None
 
-    async def ping(self) -> Awaitable[object]:
-        """Send a ping."""
+    async def ping(self) -> None:
+        """Ping and wait for the pong."""
         try:
-            return await self._connection.ping()
+            pong = await self._connection.ping()
+            await pong
         except ConnectionClosed as closed:
             raise ExchangeError(f"connection lost: {describe_close(closed)}") from None
 
@@ -81,10 +83,11 @@ class WebsocketsLink:
 
     async def close(self) -> None:
         """Close."""
-        await self._connection.close()
-        self._reader.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._reader
+        try:
+            await self._connection.close()
+        finally:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)  # its failure was told by `closed`
 
 
 def describe_close(closed: ConnectionClosed) -> str:
@@ -96,23 +99,39 @@ def describe_close(closed: ConnectionClosed) -> str:
     return "connection lost"
 
 
-async def open_link(url: str, on_frame: OnFrame) -> Link:
-    """Connect to `url`. UsageError for what is no ws:// or wss:// address, ExchangeError if no connection comes about in 10 s."""
+def _reason(error: Exception) -> str:
+    """What went wrong, without Python's brackets."""
+    if isinstance(error, ConnectionError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
+async def open_link(url: str, on_frame: OnFrame, open_timeout_s: float = OPEN_TIMEOUT_S) -> Link:
+    """Connect. UsageError for what is no ws:// or wss:// address, Refused where we are not let in, ExchangeError for no connection."""
     try:
         connection = await connect(
             url,
             max_size=MAX_FRAME_BYTES,
             max_queue=RECEIVE_BUFFER_FRAMES,
             compression=None,  # costs more CPU than the bytes it saves
-            open_timeout=OPEN_TIMEOUT_S,
+            open_timeout=open_timeout_s,
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=None,  # the session's watchdog pings, far sooner than the library would
             user_agent_header=f"alphapulse/{__version__}",
         )
-    except InvalidURI:
-        raise UsageError(f"not a WebSocket address: {url[:200]!r}", "write ws://host:port/path or wss://…") from None
     except TimeoutError:
-        raise ExchangeError(f"no connection to {url[:200]} within {OPEN_TIMEOUT_S:.0f} s") from None
-    except (OSError, InvalidHandshake) as error:
-        raise ExchangeError(f"cannot connect to {url[:200]}: {error}", "is the address right, and the network up?") from None
+        raise ExchangeError(f"no connection to {url[:200]} within {open_timeout_s:g} s") from None
+    except InvalidStatus as error:
+        status = error.response.status_code
+        if status in REFUSING:
+            raise Refused(
+                f"{url[:200]} answers {status}: the exchange refuses this address", "it may not serve your region"
+            ) from None
+        raise ExchangeError(f"no WebSocket at {url[:200]}: it answers {status}", "is the address right?") from None
+    except (OSError, InvalidHandshake, ConnectionClosed) as error:
+        raise ExchangeError(
+            f"cannot connect to {url[:200]}: {_reason(error)[:200]}", "is the address right, and the network up?"
+        ) from None
+    except (InvalidURI, ValueError):  # ValueError: a port or a host name that cannot be one
+        raise UsageError(f"not a WebSocket address: {url[:200]!r}", "write ws://host:port/path or wss://…") from None
     return WebsocketsLink(connection, on_frame)
