@@ -13,7 +13,7 @@ from alphapulse_cli import exchanges
 from alphapulse_cli.apps.plan import CollectPlan, addresses, choose, mode_of
 from alphapulse_cli.edges.fetch import Fetcher
 from alphapulse_cli.edges.session import Backoff, Session
-from alphapulse_cli.errors import DecodeError, ExchangeError, Refused
+from alphapulse_cli.errors import DecodeError, ExchangeError, Refused, StorageError
 from alphapulse_cli.exchanges import Exchange
 from alphapulse_cli.exchanges.protocol import Mode
 from alphapulse_cli.flow.ingest import Ingest, Notice
@@ -40,16 +40,21 @@ async def collect(plan: CollectPlan, notice: Notice, on_ready: Callable[[Outlet,
         open_directory(plan.shm_dir, create=True) as directory,
         Outlet(directory, plan.name, plan.exchange, symbols, plan.ring_capacity, clock.monotonic_ns()) as outlet,
     ):
-        ingest = Ingest(exchange, decoder, instruments, plan.channels, outlet, notice)
+        try:
+            ingest = Ingest(exchange, decoder, instruments, plan.channels, outlet, notice, mode.name)
+        except StorageError:
+            outlet.discard()
+            raise
         session = Session(exchange.facts, url, fetcher, ingest, notice, _after_frame(outlet))
         if on_ready is not None:
             on_ready(outlet, ingest)
         async with _heart(outlet):
             try:
-                async with asyncio.timeout(plan.duration_s):
+                async with asyncio.timeout(plan.duration_s) as limit:
                     await session.run()
             except TimeoutError:
-                pass
+                if not limit.expired():
+                    raise
             finally:
                 ingest.retire(clock.realtime_ns())
 

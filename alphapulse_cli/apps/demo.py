@@ -7,7 +7,6 @@ name that already runs is refused by the lease, never disturbed.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,16 +36,22 @@ async def demo(plan: DemoPlan, said: Said) -> ExitCode:
     """Run it until cancelled. AlphapulseError if the simulators do not come up; else what the collectors ended with."""
     simulator = await _start_simulator(plan)
     try:
-        addresses = await asyncio.wait_for(_addresses(simulator, len(plan.exchanges)), READY_TIMEOUT_S)
-        talk = asyncio.create_task(relay(simulator, "sim", said))
         try:
-            return await supervise([_collector(plan, name, *where) for name, where in addresses.items()], said)
+            addresses = await asyncio.wait_for(_addresses(simulator, len(plan.exchanges)), READY_TIMEOUT_S)
+        except TimeoutError:
+            raise AlphapulseError(f"the simulators did not start within {READY_TIMEOUT_S:.0f} s") from None
+        collectors = [_collector(plan, name, *where) for name, where in addresses.items()]
+        working = asyncio.create_task(supervise(collectors, said))
+        talking = asyncio.create_task(relay(simulator, "sim", said))  # ends with the simulators
+        try:
+            await asyncio.wait({working, talking}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise AlphapulseError("the simulators ended", "what they said last stands above")
         finally:
-            talk.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await talk
-    except TimeoutError:
-        raise AlphapulseError(f"the simulators did not start within {READY_TIMEOUT_S:.0f} s") from None
+            for task in (working, talking):
+                task.cancel()
+            await asyncio.gather(working, talking, return_exceptions=True)
     finally:
         await stop(simulator)
 

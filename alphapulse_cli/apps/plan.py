@@ -103,7 +103,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def choose(exchange: str, wanted: Sequence[str], listed: Sequence[Instrument]) -> list[Instrument]:
-    """The instruments of the wanted symbols. UsageError naming the unknown ones and what they may have meant."""
+    """The instruments of the wanted symbols, each once. UsageError naming the unknown ones and what they may have meant."""
     known = {instrument.symbol: instrument for instrument in listed}
     missing = [symbol for symbol in wanted if symbol not in known]
     if missing:
@@ -111,7 +111,7 @@ def choose(exchange: str, wanted: Sequence[str], listed: Sequence[Instrument]) -
         hints = [f"{symbol}: did you mean {', '.join(found)}?" for symbol, found in near.items() if found]
         hint = "; ".join([*hints, f"alphapulse symbols --exchange {exchange}"])
         raise UsageError(f"{exchange} does not list {', '.join(missing)}", hint)
-    return [_resolve_alias(known[symbol], known) for symbol in wanted]
+    return list(dict.fromkeys(_resolve_alias(known[symbol], known) for symbol in wanted))
 
 
 def _resolve_alias(instrument: Instrument, known: dict[str, Instrument]) -> Instrument:

@@ -23,6 +23,8 @@ from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState
 RATE_WINDOW_NS = 2_000_000_000
 RATES = ("frames", "bytes", "deltas", "trades", "groups")
 
+Samples = deque[tuple[int, dict[str, dict[str, int]]]]  # (when, counters by symbol)
+
 
 @dataclass(slots=True)
 class BookStatus:
@@ -74,7 +76,7 @@ class StatusSource:
         self._directory = directory
         self._names = names
         self._segments: dict[str, Segment] = {}
-        self._before: dict[str, deque[tuple[int, dict[str, dict[str, int]]]]] = {}
+        self._before: dict[str, tuple[int, Samples]] = {}  # set -> its epoch and what was sampled in it
 
     def sample(self) -> list[SetStatus]:
         """All sets, in the order of the names."""
@@ -101,7 +103,7 @@ class StatusSource:
             return SetStatus(name, name, None)
         now, reader = clock.monotonic_ns(), CountersReader(counters)
         blocks, totals = reader.blocks(), reader.total()
-        rates = self._rates(name, now, blocks)
+        rates = self._rates(name, counters.epoch, now, blocks)
         own = rates.get("", {})
         status = SetStatus(
             name,
@@ -126,9 +128,12 @@ class StatusSource:
                 status.books.append(book)
         return status
 
-    def _rates(self, name: str, now: int, blocks: dict[str, dict[str, int]]) -> dict[str, dict[str, float]]:
+    def _rates(self, name: str, epoch: int, now: int, blocks: dict[str, dict[str, int]]) -> dict[str, dict[str, float]]:
         """Per second over the last two seconds or so; nothing at the first sample, or after a restart."""
-        samples = self._before.setdefault(name, deque())
+        before_epoch, samples = self._before.get(name, (0, None))
+        if samples is None or before_epoch != epoch:  # a new writer counts from zero
+            samples = deque()
+            self._before[name] = (epoch, samples)
         samples.append((now, blocks))
         while len(samples) > 2 and now - samples[1][0] >= RATE_WINDOW_NS:
             samples.popleft()
