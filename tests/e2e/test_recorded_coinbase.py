@@ -3,6 +3,7 @@
 Frames and metadata are the recording's; the model is a dict of decimals. Skipped where the recordings are absent.
 """
 
+import os
 import signal
 import time
 from decimal import Decimal
@@ -40,21 +41,36 @@ def truth():
     return model()
 
 
+def replay():
+    """The recording and the metadata of that day, to be played."""
+    [products] = [body for url, body in recorded_answers(METADATA) if url.endswith("/products")]
+    return ReplayServer([Frame(frame) for _, frame in recorded_frames(FRAMES)], {"/products": products})
+
+
+def collect(alphapulse, exchange, products, **environment):
+    """`collect` of all products, subscribed, nothing played yet."""
+    line = ["--exchange", "coinbase", "--mode", "exchange", "--symbols", ",".join(sorted(products)), "--url", exchange.url]
+    process = alphapulse.start("collect", *line, **environment)
+    wait_for(lambda: exchange.subscribed.is_set() or process.poll() is not None, "a subscription")
+    assert process.poll() is None, process.communicate()
+    return process
+
+
+def play(exchange, shm_dir):
+    """All of it, until the collector has taken it in."""
+    exchange.play()
+    wait_for(lambda: counters(shm_dir, "coinbase")[""]["frames"] == exchange.frame_count, "all frames collected")
+
+
 @pytest.fixture(scope="module")
 def exchange():
-    [products] = [body for url, body in recorded_answers(METADATA) if url.endswith("/products")]
-    with ReplayServer([Frame(frame) for _, frame in recorded_frames(FRAMES)], {"/products": products}) as server:
+    with replay() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def collector(exchange, truth, module_alphapulse):
-    """`collect` of all ten products, subscribed, nothing played yet."""
-    line = ["--exchange", "coinbase", "--mode", "exchange", "--symbols", ",".join(sorted(truth)), "--url", exchange.url]
-    process = module_alphapulse.start("collect", *line)
-    wait_for(lambda: exchange.subscribed.is_set() or process.poll() is not None, "a subscription")
-    assert process.poll() is None, process.communicate()
-    return process
+    return collect(module_alphapulse, exchange, truth)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +80,7 @@ def told(exchange, collector, module_alphapulse, record_testsuite_property):
     with child("e2e_support:follow_set", shm_dir, "coinbase") as reader:
         assert reader.line() == "attached"
         began = time.monotonic()
-        exchange.play()
-        wait_for(lambda: counters(shm_dir, "coinbase")[""]["frames"] == exchange.frame_count, "all frames collected")
+        play(exchange, shm_dir)
         record_testsuite_property("coinbase_frames_per_second", round(exchange.frame_count / (time.monotonic() - began)))
         reader.say()
         yield reader.line()
@@ -107,6 +122,27 @@ class TestAReaderFromTheStart:
 
     def test_every_check_proved_it(self, told):
         assert told["checks_bad"] == 0
+
+
+class TestAReaderThatWasTooSlow:
+    def test_it_is_told_what_it_missed_and_holds_the_models_books_in_the_end(self, truth, alphapulse):
+        """Stopped while a small ring went round many times; nothing of the writer's waits for it."""
+        with replay() as exchange:
+            collect(alphapulse, exchange, truth, ALPHAPULSE_RING_RECORDS="256")
+            told = self._told(exchange, alphapulse.shm_dir)
+        assert told["missed"] > UPDATES - 256
+        assert told["got"] + told["missed"] <= told["published"]  # the rest of a group whose first record is gone is left out
+        assert told["joins"] >= 1
+        assert {product: exact(rows) for product, rows in told["books"].items()} == truth
+
+    def _told(self, exchange, shm_dir):
+        with child("e2e_support:follow_set", shm_dir, "coinbase") as reader:
+            assert reader.line() == "attached"
+            os.kill(reader.pid, signal.SIGSTOP)
+            play(exchange, shm_dir)
+            os.kill(reader.pid, signal.SIGCONT)
+            reader.say()
+            return reader.line()
 
 
 class TestTheEnd:
