@@ -1,0 +1,308 @@
+"""One book: what the image and the ring say after each message. Kraken's decoder brings the messages, since it can go wrong in most ways."""
+
+import pytest
+from flow_parts import SECOND, Desk, Replica, River, assert_one_book, listed
+
+from alphapulse_cli.errors import StorageError
+from alphapulse_cli.flow import keeper as keeper_module
+from alphapulse_cli.market.events import Snapshot, Update
+from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState, Kind
+
+BTC = listed("kraken")
+LIVE, SYNCING, HALTED, STALE, COLD = BookState.LIVE, BookState.SYNCING, BookState.HALTED, BookState.STALE, BookState.COLD
+
+
+def snapshot(*rows, instrument=BTC, **more):
+    levels = Levels.from_levels(instrument.price_decimals, instrument.size_decimals, rows)
+    return Snapshot(instrument, levels, **more)
+
+
+def update(*rows, instrument=BTC, **more):
+    levels = Levels.from_levels(instrument.price_decimals, instrument.size_decimals, rows)
+    return Update(instrument, levels, **more)
+
+
+FIRST_BOOK = ((100, 5, False), (99, 6, False), (101, 7, True))
+
+
+@pytest.fixture
+def desk(directory):
+    return Desk(directory, [BTC])
+
+
+@pytest.fixture
+def keeper(desk):
+    return desk.keeper()
+
+
+@pytest.fixture
+def live(keeper):
+    keeper.apply(snapshot(*FIRST_BOOK), 1)
+    return keeper
+
+
+def kinds(desk):
+    return [group.kind for group in desk.groups()]
+
+
+class TestTheFirstSnapshot:
+    def test_is_a_reset_and_then_live(self, desk, live):
+        reset, status = desk.groups()
+        assert (reset.kind, reset.prev_version, reset.version, reset.changes) == (Kind.RESET, 0, 1, [])
+        assert (status.kind, status.version, status.state, status.reason) == (Kind.STATUS, 1, LIVE, BookReason.NONE)
+        assert desk.count(Counter.RESETS, "BTC-USD") == 1
+
+    def test_may_be_empty(self, desk, keeper):
+        keeper.apply(snapshot(), 1)
+        assert (keeper.state, keeper.version, kinds(desk)) == (LIVE, 1, [Kind.RESET, Kind.STATUS])
+
+    def test_before_it_nothing_is_known_and_updates_are_left_out(self, desk, keeper):
+        assert keeper.apply(update((100, 1, False)), 1)
+        assert (keeper.state, keeper.version, kinds(desk)) == (COLD, 0, [])
+        assert desk.count(Counter.UPDATES_IGNORED, "BTC-USD") == 1
+
+    def test_before_it_a_book_is_cold_whatever_happens(self, keeper):
+        for state in (SYNCING, STALE):
+            keeper.set_state(state, BookReason.DISCONNECTED, 1)
+            assert (keeper.state, keeper.reason) == (COLD, BookReason.DISCONNECTED)
+
+
+class TestGroups:
+    def test_an_update_is_one_group_and_the_version_grows_by_one(self, desk, live):
+        live.apply(update((100, 9, False), (98, 1, False), (101, 0, True)), 2)
+        group = desk.groups()[-1]
+        assert (group.kind, group.prev_version, group.version, group.resynced) == (Kind.DELTA, 1, 2, False)
+        assert group.changes == [(100, 9, False), (98, 1, False), (101, 0, True)]
+
+    def test_what_changes_nothing_is_not_told(self, desk, live):
+        told = len(desk.groups())
+        live.apply(update((100, 5, False), (97, 0, False)), 2)
+        assert (live.version, len(desk.groups())) == (1, told)
+
+    def test_levels_beyond_the_depth_leave_as_removals_of_the_same_group(self, desk, live):
+        live.apply(update((100, 4, False), (102, 1, False), depth=2), 2)
+        assert desk.groups()[-1].changes == [(100, 4, False), (102, 1, False), (99, 0, False)]
+        assert live.book.bids() == [(102, 1), (100, 4)]
+
+    def test_a_snapshot_nobody_asked_for_is_an_ordinary_group_of_its_difference(self, desk, live):
+        live.apply(snapshot((100, 5, False), (98, 1, False), (101, 8, True)), 2)
+        group = desk.groups()[-1]
+        assert (group.kind, group.resynced, group.prev_version, group.version) == (Kind.DELTA, False, 1, 2)
+        assert sorted(group.changes) == [(98, 1, False), (99, 0, False), (101, 8, True)]
+
+    def test_a_snapshot_that_heals_is_flagged(self, desk, live):
+        live.set_state(SYNCING, BookReason.SEQUENCE_GAP, 2)
+        live.apply(update((100, 1, False)), 3)
+        live.apply(snapshot((100, 6, False)), 4)
+        group, status = desk.groups()[-2:]
+        assert (group.kind, group.resynced, sorted(group.changes)) == (
+            Kind.DELTA,
+            True,
+            [(99, 0, False), (100, 6, False), (101, 0, True)],
+        )
+        assert (status.state, live.state) == (LIVE, LIVE)
+        assert desk.count(Counter.RESYNCS, "BTC-USD") == 1
+
+    def test_one_that_heals_without_any_difference_is_a_status_only(self, desk, live):
+        live.set_state(SYNCING, BookReason.SEQUENCE_GAP, 2)
+        live.apply(snapshot(*FIRST_BOOK), 3)
+        assert (desk.groups()[-1].state, live.version) == (LIVE, 1)
+
+    def test_a_group_beyond_a_quarter_of_the_ring_is_a_reset(self, directory):
+        desk = Desk(directory, [BTC], ring=64)
+        keeper = desk.keeper()
+        keeper.apply(snapshot((1, 1, False)), 1)
+        keeper.apply(update(*((ticks, 1, True) for ticks in range(1000, 1192))), 2)  # 192 changes: 16 records, a quarter
+        assert (desk.groups()[-1].kind, desk.groups()[-1].record_count) == (Kind.DELTA, 16)
+        replica = Replica(desk.outlet, "BTC-USD").follow()
+        keeper.apply(update(*((ticks, 2, True) for ticks in range(1000, 1193))), 3)
+        reset = desk.groups()[-1]
+        assert (reset.kind, reset.changes, reset.prev_version, reset.version) == (Kind.RESET, [], 2, 3)
+        assert_one_book(keeper, replica)
+        assert replica.joins == 2
+
+    def test_a_late_joiner_needs_no_record_before_the_images_position(self, desk, live):
+        """The image says which record follows it; its own group is among those before."""
+        live.apply(update((100, 9, False)), 2)
+        image = Replica(desk.outlet, "BTC-USD").image()
+        assert image.ring_position == desk.outlet.deltas.published
+
+    def test_crossed_books_are_counted(self, desk, live):
+        live.apply(update((101, 1, False)), 2)
+        assert live.book.is_locked
+        live.apply(update((102, 1, False)), 3)
+        live.apply(update((102, 0, False), (101, 0, False)), 4)
+        assert desk.count(Counter.CROSSED, "BTC-USD") == 2
+
+
+class TestTheImageComesFirst:
+    def test_whoever_sees_a_group_finds_it_in_the_image(self, desk, live, monkeypatch):
+        """At the moment of each publish the image already is the book after it, whole."""
+        replica, seen = Replica(desk.outlet, "BTC-USD"), []
+        publish = desk.outlet.deltas.publish
+
+        class Watched:
+            capacity = desk.outlet.deltas.capacity
+            published = property(lambda self: desk.outlet.deltas.published)
+
+            def publish(self, records, count):
+                seen.append((replica.image().version, int.from_bytes(bytes(records[40:48]), "little")))
+                return publish(records, count)
+
+        monkeypatch.setattr(live, "_ring", Watched())
+        live.apply(update((100, 1, False)), 2)
+        live.apply(snapshot((90, 1, False)), 3)
+        live.regrid(3, 4, 4)
+        live.set_state(SYNCING, BookReason.SEQUENCE_GAP, 5)
+        assert seen == [(2, 2), (3, 3), (4, 4), (4, 4)]
+
+
+class TestFeedDelay:
+    def test_a_record_says_it_in_microseconds(self, desk, live):
+        live.apply(update((100, 1, False), exchange_ns=5_000), 12_345_678)
+        assert desk.groups()[-1].feed_delay_us == 12_340
+
+    def test_counter_and_histogram_take_it_from_updates(self, desk, live):
+        live.apply(update((100, 1, False), exchange_ns=5_000_000_000), 5_002_000_000)
+        live.apply(update((100, 2, False)), 9)
+        assert desk.count(Counter.FEED_DELAY_US, "BTC-USD") == desk.count(Counter.FEED_DELAY_US) == 2_000
+        delays = desk.outlet.counters.feed_delay.read()
+        assert delays.count == 1
+        assert abs(delays.quantile(0.5) - 2_000_000) < 70_000
+
+    def test_not_from_a_snapshot_whose_time_may_be_long_ago(self, desk, keeper):
+        keeper.apply(snapshot(*FIRST_BOOK, exchange_ns=1), 5_000)
+        assert desk.outlet.counters.feed_delay.read().count == 0
+
+    @pytest.mark.parametrize("exchange_ns", [0, 10**30, -(10**30)])
+    def test_any_nonsense_of_a_time_is_bounded(self, desk, live, exchange_ns):
+        live.apply(update((100, 1, False), exchange_ns=exchange_ns), 5_000_000_000)
+        assert abs(desk.groups()[-1].feed_delay_us) < 1 << 31
+
+
+class TestChecks:
+    def test_each_second(self, desk, live):
+        for now in range(0, 10 * SECOND, SECOND // 10):
+            live.tick(1_000 * SECOND + now)
+        checks = desk.groups("BTC-USD", Kind.CHECK)
+        assert len(checks) == 10
+        book = live.book
+        assert checks[-1].check == (book.book_hash, 2, 1, ChecksumState.NONE, LIVE)
+        assert (checks[-1].version, checks[-1].prev_version) == (1, 1)
+
+    def test_also_when_the_clock_is_set_back(self, desk, live):
+        live.tick(1_000 * SECOND)
+        live.tick(10 * SECOND)
+        assert len(desk.groups("BTC-USD", Kind.CHECK)) == 2
+
+    def test_each_1024_groups(self, desk, live):
+        live.check(5)
+        for lots in range(1, 1_026):
+            live.apply(update((50, lots, False)), 5)
+        assert kinds(desk)[-3:] == [Kind.DELTA, Kind.CHECK, Kind.DELTA]
+        assert len(desk.groups("BTC-USD", Kind.CHECK)) == 2
+
+    def test_not_of_a_book_that_is_not_live(self, desk, live):
+        live.set_state(SYNCING, BookReason.SEQUENCE_GAP, 2)
+        live.tick(1_000 * SECOND)
+        assert desk.groups("BTC-USD", Kind.CHECK) == []
+
+
+class TestTheExchangesChecksum:
+    @pytest.fixture
+    def checked(self, directory):
+        return River(directory, "kraken").connect()
+
+    def test_ok_is_in_the_image_with_the_message_it_was_for(self, checked):
+        image = Replica(checked.outlet, "BTC-USD").image()
+        assert (image.checksum_state, image.state) == (ChecksumState.OK, LIVE)
+        assert checked.count(Counter.CHECKSUMS_OK, "BTC-USD") == 1
+
+    def test_no_image_ever_calls_a_refuted_book_live(self, checked, monkeypatch):
+        """Also not for the moment between the edit and the verdict."""
+        committed = []
+        keeper = checked.keeper()
+        commit = keeper._commit
+
+        def watched(*arguments):
+            commit(*arguments)
+            image = Replica(checked.outlet, "BTC-USD").image()
+            committed.append((image.state, image.checksum_state))
+
+        monkeypatch.setattr(keeper, "_commit", watched)
+        checked.change([(9_000, 1, False)], spoil=True)
+        assert committed
+        assert set(committed) == {(SYNCING, ChecksumState.BAD)}
+
+    def test_a_first_snapshot_with_a_wrong_one_is_a_book_to_be_healed_not_a_cold_one(self, desk, keeper):
+        assert not keeper.apply(snapshot(*FIRST_BOOK, checksum=1), 1)
+        assert (keeper.state, keeper.reason, keeper.version) == (SYNCING, BookReason.BAD_CHECKSUM, 1)
+        assert desk.states() == [(SYNCING, BookReason.BAD_CHECKSUM)]
+        keeper.apply(snapshot(*FIRST_BOOK), 2)
+        assert keeper.state is LIVE
+        assert desk.count(Counter.RESETS, "BTC-USD") == 1
+
+
+class TestRoom:
+    def test_is_made_before_a_message_is_applied(self, desk, live):
+        replica = Replica(desk.outlet, "BTC-USD").follow()
+        old = replica.outlet_image()
+        live.apply(update(*((ticks, 1, True) for ticks in range(1_000, 3_500))), 2)
+        assert old.state.name == "REPLACED"
+        assert live.book.ask_count == 2_501
+        assert desk.count(Counter.IMAGES_GROWN, "BTC-USD") == 1
+        assert_one_book(live, replica)
+
+    def test_without_it_the_book_is_halted_as_it_was_and_stays_so(self, desk, live, monkeypatch):
+        def full(*_):
+            raise StorageError("no room")
+
+        monkeypatch.setattr(desk.outlet, "grow_image", full)
+        before = live.book.book_hash
+        assert live.apply(update(*((ticks, 1, True) for ticks in range(1_000, 3_500))), 2)
+        assert (live.state, live.reason, live.book.book_hash) == (HALTED, BookReason.NO_ROOM, before)
+        told = len(desk.groups())
+        live.apply(update((100, 1, False)), 3)
+        live.apply(snapshot((1, 1, False)), 4)
+        live.set_state(LIVE, BookReason.NONE, 5)
+        assert (live.state, live.book.book_hash, len(desk.groups())) == (HALTED, before, told)
+
+
+class TestGrid:
+    def test_a_finer_one_is_a_reset_of_exactly_the_same_book(self, desk, live):
+        replica = Replica(desk.outlet, "BTC-USD").follow()
+        finer = live.regrid(4, 4, 2)
+        assert (finer.price_decimals, finer.size_decimals) == (4, 4)
+        reset = desk.groups()[-1]
+        assert (reset.kind, reset.decimals, reset.prev_version, reset.version) == (Kind.RESET, (4, 4), 1, 2)
+        assert live.book.bids() == [(10_000, 5), (9_900, 6)]
+        assert_one_book(live, replica)
+
+    def test_the_one_it_has_is_nothing_new(self, desk, live):
+        told = len(desk.groups())
+        assert live.regrid(1, 1, 2) == live.instrument
+        assert len(desk.groups()) == told
+
+    def test_before_the_first_snapshot_nobody_is_told(self, desk, keeper):
+        keeper.regrid(4, 4, 2)
+        assert desk.groups() == []
+        assert Replica(desk.outlet, "BTC-USD").image().price_decimals == 4
+
+    @pytest.mark.parametrize("decimals", [(19, 4), (2, 19), (18, 18)])
+    def test_one_that_cannot_be_halts_the_book(self, keeper, decimals):
+        keeper.apply(snapshot((10**6, 10**8, False)), 1)
+        assert keeper.regrid(*decimals, 2) is None
+        assert (keeper.state, keeper.reason) == (HALTED, BookReason.OFF_GRID)
+        assert keeper.book.bids() == [(10**6, 10**8)]
+
+
+def test_levels_out_of_range_are_kept_out_and_counted(desk, live):
+    live.apply(update((2**63, 1, True), (102, 1, True)), 2)
+    assert desk.count(Counter.LEVELS_KEPT_OUT, "BTC-USD") == 1
+    assert live.book.asks() == [(101, 7), (102, 1)]
+
+
+def test_the_checks_constant_is_the_designs():
+    assert (keeper_module.CHECK_EVERY_GROUPS, keeper_module.CHECK_EVERY_NS) == (1024, SECOND)
