@@ -1,5 +1,6 @@
 """Collectors come and go, readers stay: real processes on a simulated exchange, segments in between."""
 
+import os
 import signal
 
 import pytest
@@ -77,6 +78,22 @@ class TestAReader:
             told = reader.line()
         assert replicas(told) == images(alphapulse)
         assert (told["missed"], told["checks_bad"]) == (0, 0)
+
+    def test_is_told_the_truth_about_a_collector_that_hangs(self, alphapulse, start):
+        """Stopped for longer than the heartbeat's limit: no book is LIVE; going on, they are, and the same replicas are exact."""
+        collector = start()
+        with child("e2e_support:follow_set", alphapulse.shm_dir, "kraken") as reader:
+            assert reader.line() == "attached"
+            os.kill(collector.pid, signal.SIGSTOP)
+            hung = dict.fromkeys(SYMBOLS, "STALE")
+            wait_for(lambda: book_states(alphapulse.shm_dir, "kraken", SYMBOLS) == hung, "books no longer LIVE", limit_s=10)
+            os.kill(collector.pid, signal.SIGCONT)
+            wait_until_live(alphapulse.shm_dir, "kraken", SYMBOLS)
+            ended(collector)
+            reader.say()
+            told = reader.line()
+        assert replicas(told) == images(alphapulse)
+        assert (told["missed"], told["breaks"], told["checks_bad"]) == (0, 0, 0)
 
 
 class TestASecondCollector:
