@@ -13,15 +13,18 @@ The loop to imitate:
 
 *Joining*: the reader's place in the ring is never ahead of an image copied later, so groups up to the image's version are skipped
 and the next one continues it. A copy that keeps being overtaken asks the writer for a checkpoint and tries again at the next poll.
-*Restart*: when the ring has ended and a successor has its name, the follower reads that one from its first record.
+*Laps*: records were overwritten before they were read. A book is not LIVE again before its image was found at the same version and
+state, or was loaded. *Restart*: when the ring has ended and a successor has its name, that one is read from its first record.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
-from alphapulse_cli.book.reconstruct import Reconstructor
+from alphapulse_cli.book.reconstruct import Reconstructor, Why
 from alphapulse_cli.errors import SegmentError, StorageError
+from alphapulse_cli.shm.cursor import Cursor
 from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.layout import ALIVE, ImageCopy, Kind
@@ -35,6 +38,7 @@ POLL_RECORDS = 2048
 KEY = slice(delta.offsets()["symbol"], delta.offsets()["version"])  # symbol and exchange: whose record it is
 VERSION_AT = delta.offsets()["version"]
 COPY_TRIES = 3
+KEPT_KEYS = 8192  # names that records may have before all are looked up again
 FIRST, LAST = delta.FIRST, delta.LAST
 assert (trade.FIRST, trade.LAST) == (FIRST, LAST)
 
@@ -55,38 +59,61 @@ NOTHING = memoryview(b"")
 
 
 class GroupReader:
-    """Whole groups of one ring, across its writers' restarts. NoSegment if there is none yet."""
+    """Whole groups of one ring, across its writers' restarts. NoSegment if there is none yet.
 
-    def __init__(self, directory: Directory, set_name: str, kind: Kind, start: Start = "now") -> None:
+    With a `label` it leaves a cursor, so that `segments` shows it and its lag; where there is no room for one it goes without.
+    """
+
+    def __init__(self, directory: Directory, set_name: str, kind: Kind, start: Start = "now", label: str = "") -> None:
         self.kind = kind
         self.name = segment_name(kind, set_name)
         self.missed = 0
         self._directory = directory
+        self._label = label
         self._flags_at = delta.offsets()["flags"] if kind is Kind.DELTAS else trade.offsets()["flags"]
-        self._held = b""  # a group whose LAST was not read yet
-        self._attach(start)
+        self._doubted = False  # the writer is silent: another may have the name, though nobody could tell the old ring
+        self._attach(Segment.attach(directory, self.name), start)
 
-    def _attach(self, start: Start) -> None:
-        self.segment = Segment.attach(self._directory, self.name)
-        self.reader = RingReader(self.segment, start)
+    def _attach(self, segment: Segment, start: Start) -> None:
+        self.segment = segment
+        self.reader = RingReader(segment, start)
         self._skipping = start != "now"  # a ring's oldest record may stand in the middle of a group
-        self._held = b""
+        self._held = bytearray()  # a group whose LAST was not read yet
+        self._cursor: Cursor | None = None
+        if self._label:
+            with suppress(SegmentError, StorageError):
+                self._cursor = Cursor(self._directory, self.name, segment.epoch, self._label)
+                self._cursor.update(self.reader.position, self.missed)
 
     @property
     def position(self) -> int:
         """Sequence of the next record that is not yet in hand."""
         return self.reader.position
 
+    def is_live(self, monotonic_ns: int) -> bool:
+        """Whether the ring's writer is there; where it is not, the next poll looks whether another has the name."""
+        self._doubted = not self.segment.is_live(monotonic_ns)
+        return not self._doubted
+
     def poll(self, limit: int = POLL_RECORDS) -> Polled:
         """Whole groups only; at a cut the rest is fetched at the next poll."""
         records, first, missed = self.reader.poll(limit)
         restarted = False
-        if not records and not missed and self.reader.ended and self._successor():
+        if not records and not missed and (self._doubted or self.reader.ended) and self._successor():
             restarted = True
+            begun = self.reader.position  # what the new ring has overwritten already
             records, first, missed = self.reader.poll(limit)
-        self.missed += missed
+            missed += begun
+        polled = self._whole(records, first, missed, restarted)
+        self.missed += polled.missed
+        if self._cursor is not None and (polled.missed or records):
+            self._cursor.update(self.reader.position, self.missed)
+        return polled
+
+    def _whole(self, records: memoryview, first: int, missed: int, restarted: bool) -> Polled:
+        """The whole groups among what is held and what was read."""
         if missed:
-            self._held, self._skipping = b"", True
+            self._held, self._skipping = bytearray(), True
         if not records:
             return Polled(NOTHING, 0, first, missed, restarted)
         size = self.reader.record_bytes
@@ -97,14 +124,14 @@ class GroupReader:
             end -= 1
         whole, rest = records[begin * size : end * size], records[end * size :]
         if end <= begin:  # no group ends here
-            self._held += bytes(rest if begin < len(flags) else b"")
-            return Polled(NOTHING, 0, first, missed, restarted)
+            self._held += rest
+            return Polled(NOTHING, 0, first, missed + self._give_up(size), restarted)
+        first += begin
         if self._held:
             first -= len(self._held) // size
-            whole = memoryview(self._held + bytes(whole))
-        else:
-            first += begin
-        self._held = bytes(rest)
+            self._held += whole
+            whole = memoryview(self._held)
+        self._held = bytearray(rest)
         return Polled(whole, len(whole) // size, first, missed, restarted)
 
     def _first_group(self, flags: bytes) -> int:
@@ -115,34 +142,61 @@ class GroupReader:
                 return index
         return len(flags)
 
+    def _give_up(self, size: int) -> int:
+        """A group larger than its ring is none: drop what is held of it and count it as missed."""
+        held = len(self._held) // size
+        if held <= self.reader.capacity:
+            return 0
+        self._held, self._skipping = bytearray(), True
+        return held
+
     def _successor(self) -> bool:
         """Attach to the ring that has the name now, if it is another."""
-        epoch = self.segment.epoch
         with suppress(SegmentError, StorageError):
             found = Segment.attach(self._directory, self.name)
-            if found.epoch > epoch:
-                self.segment = found
-                self.reader = RingReader(found, "oldest")
-                self._skipping, self._held = True, b""
+            if found.epoch > self.segment.epoch:
+                self._doubted = False
+                self._attach(found, "oldest")
                 return True
         return False
 
+    def close(self) -> None:
+        """Remove the cursor."""
+        if self._cursor is not None:
+            self._cursor.close()
+            self._cursor = None
+
 
 class SetFollower:
-    """All books of one set, or those of `symbols`, kept exact in this process. NoSegment if the set is not there."""
+    """All books of one set, or those of `symbols`, kept exact in this process. NoSegment if the set is not there.
 
-    def __init__(self, directory: Directory, set_name: str, symbols: Collection[str] | None = None, start: Start = "now") -> None:
+    `joins` counts images loaded, `breaks` of each symbol why its replica went cold, `damaged` the images that were no book.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        set_name: str,
+        symbols: Collection[str] | None = None,
+        start: Start = "now",
+        label: str = "",
+    ) -> None:
         self.set_name = set_name
         self.books: dict[str, Reconstructor] = {}
-        self.groups = GroupReader(directory, set_name, Kind.DELTAS, start)
+        self.groups = GroupReader(directory, set_name, Kind.DELTAS, start, label)
         self.joins = 0
-        self._checks_ok = self._checks_bad = 0
+        self.breaks: defaultdict[str, Counter[Why]] = defaultdict(Counter)
+        self.damaged: Counter[str] = Counter()
+        self._former_checks: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
         self._directory = directory
         self._symbols = None if symbols is None else frozenset(symbols)
         self._by_key: dict[bytes, Reconstructor | None] = {}
         self._wake: WakePage | None = None
         self._passed: dict[str, int] = {}  # symbol -> version of the last group seen while its book was cold
-        self._discover()
+        self._unproved: set[str] = set()  # symbols whose records may be among the missed ones
+        self._missed_before = 0  # sequence after the last missed record
+        self._refused: dict[str, int] = {}  # symbol -> seq of an image that is no book: the same one is not read again
+        self.discover()
         self._join_cold()
 
     @property
@@ -156,6 +210,9 @@ class SetFollower:
         if polled.restarted:
             self._start_over()
         if polled.missed:
+            self._missed_before = polled.first
+            self.discover()
+            self._unproved.update(self.books)
             for book in self.books.values():
                 book.missed()
         if polled.record_count:
@@ -165,24 +222,32 @@ class SetFollower:
 
     def _start_over(self) -> None:
         """A new writer: its books begin again at version 1, from new images."""
-        for book in self.books.values():
-            self._checks_ok += book.checks_ok
-            self._checks_bad += book.checks_bad
+        for symbol in self.books:
+            self._former_checks[symbol] = self.checks(symbol)
         self.books.clear()
         self._by_key.clear()
         self._passed.clear()
+        self._unproved.clear()
+        self._refused.clear()
+        self._missed_before = 0
         self._wake = None
-        self._discover()
+        self.discover()
+
+    def checks(self, symbol: str) -> tuple[int, int]:
+        """CHECKs that proved that book's replica, and those that it failed, over all restarts."""
+        ok, bad = self._former_checks[symbol]
+        book = self.books.get(symbol)
+        return (ok, bad) if book is None else (ok + book.checks_ok, bad + book.checks_bad)
 
     @property
     def checks_ok(self) -> int:
         """CHECKs that proved a replica, over all books and restarts."""
-        return self._checks_ok + sum(book.checks_ok for book in self.books.values())
+        return sum(self.checks(symbol)[0] for symbol in {*self.books, *self._former_checks})
 
     @property
     def checks_bad(self) -> int:
         """CHECKs that a replica failed; it was joined again from its image."""
-        return self._checks_bad + sum(book.checks_bad for book in self.books.values())
+        return sum(self.checks(symbol)[1] for symbol in {*self.books, *self._former_checks})
 
     def _apply(self, records: memoryview, count: int) -> None:
         """Each run of records of one symbol goes to its book."""
@@ -198,25 +263,29 @@ class SetFollower:
 
     def _apply_run(self, key: bytes, records: memoryview, start: int, count: int) -> None:
         if key not in self._by_key:
+            if len(self._by_key) >= KEPT_KEYS:
+                self._by_key.clear()
             self._by_key[key] = self._book_of(key)
         book = self._by_key[key]
         if book is None:
             return
+        was_cold = book.is_cold
         book.apply(records, start, count)
         if book.is_cold:
+            if not was_cold:
+                self.breaks[book.symbol][book.why] += 1
             at = (start + count - 1) * delta.DELTA_BYTES + VERSION_AT
             self._passed[book.symbol] = int.from_bytes(records[at : at + 8], "little")
 
     def _book_of(self, key: bytes) -> Reconstructor | None:
-        symbol = key[:16].rstrip(b"\0").decode("ascii", "replace")
-        if self._symbols is not None and symbol not in self._symbols:
-            return None
+        """The book of that name. None for one that is not asked for, and for one without an image: no writer of ours wrote that."""
+        symbol = key[:16].rstrip(b"\0").decode("latin-1")
         if symbol not in self.books:
-            self.books[symbol] = Reconstructor(self.exchange, symbol)
-        return self.books[symbol]
+            self.discover()
+        return self.books.get(symbol)
 
-    def _discover(self) -> None:
-        """The books that have an image now."""
+    def discover(self) -> None:
+        """Take in the books that have an image now. Call it now and then: a book without a change yet is known by its image only."""
         for name in self._directory.names():
             parsed = parse_segment_name(name)
             if parsed is None or parsed[0] is not Kind.BOOK or parsed[1] != self.set_name:
@@ -227,28 +296,42 @@ class SetFollower:
 
     def _join_cold(self) -> None:
         for symbol, book in self.books.items():
-            if book.is_cold and self._join(symbol, book):
-                self.joins += 1
+            if book.is_cold or symbol in self._unproved:
+                self._join(symbol, book)
 
-    def _join(self, symbol: str, book: Reconstructor) -> bool:
-        """Load the image; False while there is none of this epoch, or none that could be copied whole."""
+    def _join(self, symbol: str, book: Reconstructor) -> None:
+        """Load the image, unless the replica is at its version; nothing where there is none of this epoch, or it cannot be copied whole."""
         reader = self._image(symbol)
         if reader is None:
-            return False
+            return
+        if not book.is_cold:
+            words = reader.peek()
+            if words is not None and (words.version, words.state, words.reason) == (book.version, book.book_state, book.reason):
+                self._unproved.discard(symbol)
+                return
         image = reader.copy(COPY_TRIES) or self._checkpoint(symbol, reader)
-        if image is None:
-            return False
-        return book.load(
-            image.version,
-            image.price_decimals,
-            image.size_decimals,
-            image.state,
-            image.bids,
-            image.asks,
-            book_hash=image.book_hash,
-            reason=image.reason,
-            timestamp_ns=image.timestamp_ns,
-        )
+        if image is None or self._refused.get(symbol) == image.seq:
+            return
+        try:
+            loaded = book.load(
+                image.version,
+                image.price_decimals,
+                image.size_decimals,
+                image.state,
+                image.bids,
+                image.asks,
+                book_hash=image.book_hash,
+                reason=image.reason,
+                timestamp_ns=image.timestamp_ns,
+            )
+        except ValueError:  # sides that are none
+            loaded = False
+        if loaded:
+            self.joins += 1
+            self._unproved.discard(symbol)
+        else:
+            self.damaged[symbol] += 1
+            self._refused[symbol] = image.seq
 
     def _image(self, symbol: str) -> ImageReader | None:
         with suppress(SegmentError, StorageError):
@@ -260,10 +343,14 @@ class SetFollower:
     def _checkpoint(self, symbol: str, reader: ImageReader) -> ImageCopy | None:
         """The book is edited faster than it can be copied: take the checkpoint that was asked for, or ask for one.
 
-        One older than a group that we already passed by would not be continued by any group to come.
+        One older than a group that we passed by, or than records that we missed, would not be continued by any group to come.
         """
         image = reader.copy_checkpoint()
-        if image is not None and image.version >= self._passed.get(symbol, 0):
+        if (
+            image is not None
+            and image.version >= max(self._passed.get(symbol, 0), self.books[symbol].version)
+            and image.ring_position >= self._missed_before
+        ):
             return image
         if self._wake is None:
             with suppress(SegmentError, StorageError):
@@ -275,8 +362,18 @@ class SetFollower:
     def state(self, symbol: str, monotonic_ns: int) -> tuple[BookState, BookReason]:
         """What may be said of that book now: LIVE only if its writer is alive and says so, and our replica is whole."""
         book = self.books[symbol]
-        if not self.groups.segment.is_live(monotonic_ns):
+        if not self.groups.is_live(monotonic_ns):
             return BookState.STALE, BookReason.RETIRED if self.groups.segment.sealed != ALIVE else BookReason.SILENT
-        if book.is_cold:
+        if book.is_cold or symbol in self._unproved:
             return BookState.SYNCING, BookReason.STARTING
-        return BookState(book.book_state), BookReason(book.reason)
+        return states_of(book.book_state, book.reason)
+
+    def close(self) -> None:
+        """Remove the cursor."""
+        self.groups.close()
+
+
+def states_of(state: int, reason: int) -> tuple[BookState, BookReason]:
+    """The two as a record or an image numbers them; numbers that nobody gave count as COLD, NONE."""
+    known = state in BookState._value2member_map_ and reason in BookReason._value2member_map_
+    return (BookState(state), BookReason(reason)) if known else (BookState.COLD, BookReason.NONE)
