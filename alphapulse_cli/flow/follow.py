@@ -12,7 +12,8 @@ The loop to imitate:
             …
 
 *Joining*: the reader's place in the ring is never ahead of an image copied later, so groups up to the image's version are skipped
-and the next one continues it. A copy that keeps being overtaken asks the writer for a checkpoint and tries again at the next poll.
+and the next one continues it. A copy that keeps being overtaken asks the writer for a checkpoint; until that is there, the book's
+records are kept, so that the checkpoint's continuation is not behind us when it comes.
 *Laps*: records were overwritten before they were read. A book is not LIVE again before its image was found at the same version and
 state, or was loaded. *Restart*: when the ring has ended and a successor has its name, that one is read from its first record.
 """
@@ -38,6 +39,9 @@ POLL_RECORDS = 2048
 KEY = slice(delta.offsets()["symbol"], delta.offsets()["version"])  # symbol and exchange: whose record it is
 VERSION_AT = delta.offsets()["version"]
 COPY_TRIES = 3
+KEPT_BYTES = (
+    32_768 * delta.DELTA_BYTES
+)  # of records that wait for one book's checkpoint; then all are dropped, and another is asked for
 KEPT_KEYS = 8192  # names that records may have before all are looked up again
 FIRST, LAST = delta.FIRST, delta.LAST
 assert (trade.FIRST, trade.LAST) == (FIRST, LAST)
@@ -193,6 +197,7 @@ class SetFollower:
         self._by_key: dict[bytes, Reconstructor | None] = {}
         self._wake: WakePage | None = None
         self._passed: dict[str, int] = {}  # symbol -> version of the last group seen while its book was cold
+        self._waiting: dict[str, bytearray] = {}  # symbol -> records since its checkpoint was asked for
         self._unproved: set[str] = set()  # symbols whose records may be among the missed ones
         self._missed_before = 0  # sequence after the last missed record
         self._refused: dict[str, int] = {}  # symbol -> seq of an image that is no book: the same one is not read again
@@ -213,6 +218,7 @@ class SetFollower:
             self._missed_before = polled.first
             self.discover()
             self._unproved.update(self.books)
+            self._waiting.clear()
             for book in self.books.values():
                 book.missed()
         if polled.record_count:
@@ -227,6 +233,7 @@ class SetFollower:
         self.books.clear()
         self._by_key.clear()
         self._passed.clear()
+        self._waiting.clear()
         self._unproved.clear()
         self._refused.clear()
         self._missed_before = 0
@@ -269,13 +276,27 @@ class SetFollower:
         book = self._by_key[key]
         if book is None:
             return
+        waiting = self._waiting.get(book.symbol)
+        if waiting is None:
+            self._take(book, records, start, count)
+        else:
+            waiting += records[start * delta.DELTA_BYTES : (start + count) * delta.DELTA_BYTES]
+            if len(waiting) > KEPT_BYTES:
+                self._pass_by(book.symbol, waiting, len(waiting) // delta.DELTA_BYTES)
+                waiting.clear()
+
+    def _take(self, book: Reconstructor, records: memoryview | bytearray, start: int, count: int) -> None:
         was_cold = book.is_cold
         book.apply(records, start, count)
         if book.is_cold:
             if not was_cold:
                 self.breaks[book.symbol][book.why] += 1
-            at = (start + count - 1) * delta.DELTA_BYTES + VERSION_AT
-            self._passed[book.symbol] = int.from_bytes(records[at : at + 8], "little")
+            self._pass_by(book.symbol, records, start + count)
+
+    def _pass_by(self, symbol: str, records: memoryview | bytearray, end: int) -> None:
+        """The book will never see the groups of these records: only an image that contains them is of use to it."""
+        at = (end - 1) * delta.DELTA_BYTES + VERSION_AT
+        self._passed[symbol] = int.from_bytes(records[at : at + 8], "little")
 
     def _book_of(self, key: bytes) -> Reconstructor | None:
         """The book of that name. None for one that is not asked for, and for one without an image: no writer of ours wrote that."""
@@ -307,7 +328,7 @@ class SetFollower:
         if not book.is_cold:
             words = reader.peek()
             if words is not None and (words.version, words.state, words.reason) == (book.version, book.book_state, book.reason):
-                self._unproved.discard(symbol)
+                self._resume(symbol, book)
                 return
         image = reader.copy(COPY_TRIES) or self._checkpoint(symbol, reader)
         if image is None or self._refused.get(symbol) == image.seq:
@@ -328,10 +349,17 @@ class SetFollower:
             loaded = False
         if loaded:
             self.joins += 1
-            self._unproved.discard(symbol)
+            self._resume(symbol, book)
         else:
             self.damaged[symbol] += 1
             self._refused[symbol] = image.seq
+
+    def _resume(self, symbol: str, book: Reconstructor) -> None:
+        """The book is what its image was; what came since goes on from there."""
+        self._unproved.discard(symbol)
+        waiting = self._waiting.pop(symbol, None)
+        if waiting:
+            self._take(book, waiting, 0, len(waiting) // delta.DELTA_BYTES)
 
     def _image(self, symbol: str) -> ImageReader | None:
         with suppress(SegmentError, StorageError):
@@ -357,6 +385,7 @@ class SetFollower:
                 self._wake = WakePage.open(self._directory, self.set_name)
         if self._wake is not None:
             self._wake.request_checkpoint(reader.segment.spec.request_slot)
+            self._waiting.setdefault(symbol, bytearray())
         return None
 
     def state(self, symbol: str, monotonic_ns: int) -> tuple[BookState, BookReason]:

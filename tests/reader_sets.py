@@ -1,0 +1,116 @@
+"""Sets of segments that a test writes itself: a collector in small, in this process or as one to be killed.
+
+`Writer` is an outlet with a keeper per symbol, fed with plain (ticks, lots, is_ask) rows: what readers meet is what `collect` writes.
+"""
+
+import random
+import sys
+
+from shm_processes import tell
+
+from alphapulse_cli.flow.keeper import BookKeeper
+from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.market.events import Side, Snapshot, Trade, Update
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.wire import trade as trade_record
+
+PRICE_DECIMALS, SIZE_DECIMALS = 2, 8
+
+
+def instrument(symbol="BTC-USD", exchange="kraken"):
+    return Instrument(exchange, symbol, symbol.replace("-", "/"), PRICE_DECIMALS, SIZE_DECIMALS)
+
+
+def ladder(count, first_lots=1):
+    """`count` levels: bids below 1,000,000 ticks, asks above."""
+    half = count // 2
+    bids = [(1_000_000 - i, first_lots + i, False) for i in range(count - half)]
+    return bids + [(1_000_001 + i, first_lots + i, True) for i in range(half)]
+
+
+class Writer:
+    """One set, written by hand. In a `with`, or `close` it: it retires the set then."""
+
+    def __init__(self, directory, symbols=("BTC-USD",), set_name="kraken", exchange="kraken", capacity=16_384):
+        self.directory = directory
+        self.outlet = Outlet(directory, set_name, exchange, list(symbols), capacity, clock.monotonic_ns())
+        self.keepers = {symbol: BookKeeper(instrument(symbol, exchange), self.outlet, None) for symbol in symbols}
+        self.now_ns = clock.realtime_ns()
+
+    def snapshot(self, rows, symbol="BTC-USD", **said):
+        return self._apply(Snapshot, rows, symbol, said)
+
+    def update(self, rows, symbol="BTC-USD", **said):
+        return self._apply(Update, rows, symbol, said)
+
+    def _apply(self, kind, rows, symbol, said):
+        keeper = self.keepers[symbol]
+        levels = Levels.from_levels(keeper.instrument.price_decimals, keeper.instrument.size_decimals, rows)
+        return keeper.apply(kind(keeper.instrument, levels, **said), self.now_ns)
+
+    def check(self, symbol="BTC-USD"):
+        self.keepers[symbol].check(self.now_ns)
+
+    def trades(self, *rows, symbol="BTC-USD", exchange_ns=None):
+        """(trade id, ticks, lots, side) each, one group."""
+        where = self.keepers[symbol].instrument
+        made = [
+            trade_record.pack(Trade(where, name, ticks, lots, Side(side), exchange_ns), self.now_ns, 0)
+            for name, ticks, lots, side in rows
+        ]
+        self.outlet.trades.publish(trade_record.as_group(made), len(made))
+
+    def book(self, symbol="BTC-USD"):
+        return self.keepers[symbol].book
+
+    def beat(self):
+        self.outlet.beat(clock.monotonic_ns())
+
+    def close(self):
+        self.outlet.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def assert_same_book(replica, book):
+    """The replica is warm, and is that book level for level."""
+    assert not replica.is_cold, replica.why
+    assert replica.book.bids() == book.bids()
+    assert replica.book.asks() == book.asks()
+    assert replica.book.book_hash == book.book_hash
+
+
+def random_rows(dice, count=3):
+    """Rows near the middle of a `ladder`; a third of them removals."""
+    rows = []
+    for _ in range(count):
+        is_ask = dice.random() < 0.5
+        away = dice.randrange(0, 40)
+        rows.append((1_000_001 + away if is_ask else 1_000_000 - away, dice.choice([0, 1, 7]), is_ask))
+    return rows
+
+
+# What runs in children
+
+
+def write_until_told(path, seed, symbols):
+    """Collect for as long as lines come; each line is a number of updates to make. Tells version and hash of the first book."""
+    with Writer(open_directory(path, create=True), symbols) as writer:
+        dice = random.Random(seed)
+        for symbol in symbols:
+            writer.snapshot(ladder(200, seed), symbol)
+        tell([writer.outlet.epoch, writer.keepers[symbols[0]].version, writer.book(symbols[0]).book_hash])
+        for line in sys.stdin:
+            for number in range(int(line)):
+                writer.update(random_rows(dice), symbols[number % len(symbols)])
+            for symbol in symbols:
+                writer.check(symbol)
+            writer.beat()
+            tell([writer.outlet.epoch, writer.keepers[symbols[0]].version, writer.book(symbols[0]).book_hash])
