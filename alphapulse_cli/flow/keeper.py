@@ -138,7 +138,7 @@ class BookKeeper:
         """From here to `_commit` the image may be changed."""
         self._image.begin()
 
-    def _commit(self, receive_ns: int, records: int) -> None:
+    def _commit(self, receive_ns: int, records: int = 0) -> None:
         """The image is whole again; `records` are about to be published that tell what changed in it."""
         book = self._book
         self._image.commit(
