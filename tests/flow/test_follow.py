@@ -13,7 +13,8 @@ from shm_processes import child
 
 from alphapulse_cli.book.reconstruct import Why
 from alphapulse_cli.errors import NoSegment
-from alphapulse_cli.flow.follow import GroupReader, SetFollower, states_of
+from alphapulse_cli.flow.follow import SetFollower, states_of
+from alphapulse_cli.flow.groups import GroupReader
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.cursor import list_cursors
 from alphapulse_cli.shm.directory import open_directory
