@@ -1,220 +1,303 @@
-"""The rings of all sets, followed: groups of deltas, or trades, as rows of plain values.
+"""Follow the rings of all sets there are: every group of deltas, every trade, and every record that was missed.
 
-    GroupReader of each set ─► whole groups ─► a row a group (deltas), a row a trade ─► whoever prints
-    laps and restarts ─► rows too: what was lost is never silent
+    rings of all wanted sets ─► whole groups ─► DeltaGroup | TradeTold | Missed | Restarted, in each set's own order
 
-Rows are dicts ready for JSON: numbers that must stay exact are decimal text.
+Sets that appear while it runs are read from their first record. Between two sets no order is promised but that of arrival. Nothing is
+lost silently: a lap is a `Missed` among the data.
 """
 
 import struct
-from collections.abc import Collection, Iterator
-from contextlib import suppress
-from functools import cache
-from typing import Any
+from collections.abc import Iterator
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
-from alphapulse_cli.apps.reconstruct import symbols_of_sets
-from alphapulse_cli.errors import NoSegment, SegmentError, StorageError, UsageError
-from alphapulse_cli.flow.follow import GroupReader, Start
+from alphapulse_cli.apps.sets import Wanted, find_sets, nothing_wanted
+from alphapulse_cli.edges.idle import Waiting
+from alphapulse_cli.errors import SegmentError, StorageError
+from alphapulse_cli.flow.follow import states_of
+from alphapulse_cli.flow.groups import GroupReader, Start
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.shm import clock
-from alphapulse_cli.shm.cursor import Cursor
-from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
+from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.shm.layout import Kind
-from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire import delta, trade
-from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState
 
-Row = dict[str, Any]
-
-HEADER = struct.Struct("<Q16s16sQQBBBBi")  # a delta record's first 64 bytes, `delta.DELTA_FIELDS`
-CHANGES = [struct.Struct(f"<{'qQ' * count}") for count in range(delta.MAX_CHANGES + 1)]
-CHECK = struct.Struct("<QIIBB")  # `delta.CHECK_FIELDS`
+HEADER = struct.Struct("<Q16s16sQQBBBBi")
+CHANGE = struct.Struct("<qQ")
+CHECK = struct.Struct("<QIIBB")
 assert HEADER.size == delta.HEADER_BYTES
-LOOK_FOR_SETS_NS = 500_000_000
-SIDES = ("buy", "sell", "unknown")
-BOOKS, TRADES = Kind.DELTAS, Kind.TRADES
+assert CHANGE.size == delta.CHANGE_BYTES
+LOTS, NEW, ASK = delta.SIZE_MASK, delta.LEVEL_IS_NEW, delta.IS_ASK
+LOOK_EVERY_NS = 500_000_000
+LONGEST_WAIT_S = 0.25
+KEPT_NAMES = 4096
+TAKERS = ("buy", "sell", "unknown")
+
+text = lru_cache(1 << 16)(to_text)  # prices and sizes come again and again
 
 
-class Tail:
-    """Follows the deltas or trades of these sets (all there are or will be, for ()), of these symbols."""
+class DeltaGroup(NamedTuple):
+    """One group. `changes` are (side, price, size, is new) with exact decimal text; `told` is what a CHECK or STATUS says."""
 
-    def __init__(
-        self, directory: Directory, kind: Kind, names: Collection[str] = (), symbols: Collection[str] = (), start: str = "now"
-    ) -> None:
-        """NoSegment if nothing is there to follow, UsageError for a `start` that is not now, oldest or -10s."""
-        self.kind = kind
-        self._directory = directory
-        self._names, self._symbols = names, symbols_of_sets(symbols)
-        self._start: Start = "now" if start == "now" else "oldest"
-        self._since_ns = 0 if start in ("now", "oldest") else clock.realtime_ns() - _ago_ns(start)
-        self._readers: dict[str, GroupReader] = {}
-        self._cursors: dict[str, Cursor] = {}
-        self._looked_ns = 0
-        self._look()
-        if not self._readers:
-            asked = f" of {' '.join(names)}" if names else ""
-            raise NoSegment(
-                f"nothing to follow{asked} in {directory.path}",
-                "start a collector first: alphapulse demo, or see: alphapulse segments",
-            )
-        self._start = "oldest"  # a set that appears later is read from its beginning
+    set_name: str
+    exchange: str
+    symbol: str
+    kind: delta.Kind
+    version: int
+    prev_version: int
+    timestamp_ns: int
+    feed_delay_us: int | None
+    price_decimals: int
+    size_decimals: int
+    resynced: bool
+    changes: list[tuple[str, str, str, bool]]
+    told: dict[str, Any]
 
-    @property
-    def readers(self) -> dict[str, GroupReader]:
-        """By the set's name; for waiting."""
-        return self._readers
-
-    def poll(self) -> list[Row]:
-        """What is new in all sets, in each one's order; laps and restarts as rows of their own."""
-        now = clock.monotonic_ns()
-        if now - self._looked_ns >= LOOK_FOR_SETS_NS:
-            self._look()
-        rows: list[Row] = []
-        for name, reader in self._readers.items():
-            polled = reader.poll()
-            if polled.restarted:
-                rows.append({"kind": "RESTART", "set": name, "epoch": reader.segment.epoch})
-            if polled.missed:
-                rows.append({"kind": "LAPPED", "set": name, "missed": polled.missed})
-            if polled.record_count:
-                decode = _groups if self.kind is Kind.DELTAS else _trades
-                rows += self._wanted(name, decode(polled.records, polled.record_count))
-            if name in self._cursors:
-                self._cursors[name].update(reader.position, reader.missed)
-        return rows
-
-    def _wanted(self, name: str, rows: Iterator[Row]) -> Iterator[Row]:
-        """Of the symbols asked for, and not before the time asked for."""
-        symbols = self._symbols(name)
-        for row in rows:
-            if (symbols is None or row["symbol"] in symbols) and row["timestamp_ns"] >= self._since_ns:
-                yield row
-
-    def _look(self) -> None:
-        """Sets that are new."""
-        self._looked_ns = clock.monotonic_ns()
-        for file in self._directory.names():
-            parsed = parse_segment_name(file)
-            if parsed is None or parsed[0] is not self.kind or parsed[1] in self._readers or not self._is_wanted(parsed[1]):
-                continue
-            with suppress(SegmentError, StorageError):
-                reader = GroupReader(self._directory, parsed[1], self.kind, self._start)
-                self._readers[parsed[1]] = reader
-                with suppress(SegmentError, StorageError):  # a reader without a cursor is merely unseen
-                    label = "tail deltas" if self.kind is Kind.DELTAS else "tail trades"
-                    self._cursors[parsed[1]] = Cursor(self._directory, reader.name, reader.segment.epoch, label)
-
-    def _is_wanted(self, name: str) -> bool:
-        symbols = self._symbols(name)
-        if symbols is not None and not symbols:
-            return False
-        if not self._names or name in self._names:
-            return True
-        with suppress(SegmentError, StorageError):
-            return Segment.attach(self._directory, segment_name(self.kind, name)).spec.exchange in self._names
-        return False
-
-    def close(self) -> None:
-        """Take the cursors away."""
-        for cursor in self._cursors.values():
-            cursor.close()
-        self._cursors.clear()
-
-
-def _ago_ns(start: str) -> int:
-    """Nanoseconds of "-10s", "-500ms", "-2m"."""
-    units = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-    number = start[1:].rstrip("smh")
-    unit = start[1 + len(number) :]
-    if not start.startswith("-") or unit not in units or not number.isascii() or not number.isdigit() or len(number) > 9:
-        raise UsageError(f"not a place to start from: {start[:40]!r}", "write now, oldest, or how long ago: -10s, -2m")
-    return int(number) * units[unit]
-
-
-def _groups(records: memoryview, count: int) -> Iterator[Row]:
-    """A row a group. Changes are [side, price, size, new or not]; a size of 0 is a removed level."""
-    unpack = HEADER.unpack_from
-    row: Row | None = None
-    for at in range(0, count * delta.DELTA_BYTES, delta.DELTA_BYTES):
-        timestamp, symbol, exchange, version, previous, changes, flags, prices, sizes, delay = unpack(records, at)
-        if row is None or flags & delta.FIRST:
-            kind = flags & delta.KIND_MASK
-            row = {
-                "kind": _kind_name(kind),
-                "timestamp_ns": timestamp,
-                "exchange": _name(exchange),
-                "symbol": _name(symbol),
-                "version": version,
-                "prev_version": previous,
-                "feed_delay_us": None if delay == delta.NO_FEED_DELAY else delay,
-                "price_decimals": prices,
-                "size_decimals": sizes,
-            }
-            if kind == delta.Kind.DELTA:
-                row["resynced"] = bool(flags & delta.RESYNCED)
-                row["changes"] = []
-            elif kind in (delta.Kind.CHECK, delta.Kind.STATUS):
-                row |= _said(kind, records, at + delta.HEADER_BYTES)
-        if changes and "changes" in row:
-            row["changes"] += _changes(records, at + delta.HEADER_BYTES, min(changes, delta.MAX_CHANGES), prices, sizes)
-        if flags & delta.LAST:
-            yield row
-            row = None
-
-
-def _changes(records: memoryview, at: int, count: int, prices: int, sizes: int) -> Iterator[list[Any]]:
-    words = CHANGES[count].unpack_from(records, at)
-    for place in range(0, 2 * count, 2):
-        word = words[place + 1]
-        yield [
-            "ask" if word & delta.IS_ASK else "bid",
-            to_text(words[place], prices),
-            to_text(word & delta.SIZE_MASK, sizes),
-            bool(word & delta.LEVEL_IS_NEW),
-        ]
-
-
-def _said(kind: int, records: memoryview, at: int) -> Row:
-    """What a CHECK or a STATUS says."""
-    if kind == delta.Kind.STATUS:
-        return {"state": _enum(BookState, records[at]), "reason": _enum(BookReason, records[at + 1])}
-    book_hash, bids, asks, checksum, state = CHECK.unpack_from(records, at)
-    return {
-        "book_hash": f"{book_hash:016x}",
-        "bid_levels": bids,
-        "ask_levels": asks,
-        "exchange_checksum": _enum(ChecksumState, checksum),
-        "state": _enum(BookState, state),
-    }
-
-
-def _trades(records: memoryview, count: int) -> Iterator[Row]:
-    """A row a trade."""
-    for fields in trade.RECORD.iter_unpack(records[: count * trade.TRADE_BYTES]):
-        timestamp, symbol, exchange, _price, _volume, side, trade_id, ticks, lots, exchange_ns, prices, sizes, flags = fields
-        yield {
-            "kind": "TRADE",
-            "timestamp_ns": timestamp,
-            "exchange": _name(exchange),
-            "symbol": _name(symbol),
-            "trade_id": _name(trade_id),
-            "side": SIDES[side] if side < len(SIDES) else SIDES[-1],
-            "price": to_text(ticks, prices),
-            "size": to_text(lots, sizes),
-            "exchange_ns": exchange_ns or None,
-            "history": bool(flags & trade.HISTORY),
+    def row(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "set": self.set_name,
+            "exchange": self.exchange,
+            "symbol": self.symbol,
+            "kind": self.kind.name,
+            "version": self.version,
+            "prev_version": self.prev_version,
+            "timestamp_ns": self.timestamp_ns,
+            "feed_delay_us": self.feed_delay_us,
+            "price_decimals": self.price_decimals,
+            "size_decimals": self.size_decimals,
+            "resynced": self.resynced,
+            "changes": [change[:3] for change in self.changes],
+            **self.told,
         }
 
 
-@cache
-def _kind_name(kind: int) -> str:
-    return delta.Kind(kind).name if kind <= max(delta.Kind) else f"KIND{kind}"
+class TradeTold(NamedTuple):
+    """One trade; `side` is what the taker did, price and size are exact decimal text."""
+
+    set_name: str
+    exchange: str
+    symbol: str
+    timestamp_ns: int
+    exchange_ns: int | None
+    trade_id: str
+    side: str
+    price: str
+    size: str
+    price_decimals: int
+    size_decimals: int
+    history: bool
+
+    def row(self) -> dict[str, Any]:
+        """As JSON has it."""
+        told = self._asdict()
+        return {"set": told.pop("set_name"), **told}
 
 
-@cache
-def _enum(kind: Any, value: int) -> str:
-    return str(kind(value).name) if value in set(kind) else str(value)
+class Missed(NamedTuple):
+    """So many records of that set were overwritten before they could be read."""
+
+    set_name: str
+    exchange: str
+    missed: int
+
+    def row(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"set": self.set_name, "exchange": self.exchange, "missed": self.missed}
 
 
-def _name(octets: bytes) -> str:
-    return octets.rstrip(b"\0").decode("ascii", "backslashreplace")
+class Restarted(NamedTuple):
+    """A new collector writes that set: versions begin again."""
+
+    set_name: str
+    exchange: str
+    epoch: int
+
+    def row(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"set": self.set_name, "exchange": self.exchange, "restarted": True, "epoch": self.epoch}
+
+
+Item = DeltaGroup | TradeTold | Missed | Restarted
+
+
+class Tail:
+    """Reads until told to stop. NoSegment if there is nothing that was asked for, UsageError for an unknown way of waiting."""
+
+    def __init__(
+        self, directory: Directory, kind: Kind, wanted: Wanted, start: Start = "now", since_ns: int = 0, how: str = "wake"
+    ) -> None:
+        self._directory = directory
+        self._kind = kind
+        self._wanted = wanted
+        self._since_ns = since_ns
+        self._waiting = Waiting(how, directory)
+        self._readers: dict[str, GroupReader] = {}
+        self._before: set[str] = set()  # sets whose records are still older than what was asked for
+        self._names: dict[tuple[str, bytes], tuple[str, str] | None] = {}
+        self._look(start)
+        if not self._readers:
+            raise nothing_wanted(directory, wanted)
+
+    def _look(self, start: Start) -> None:
+        """Attach to the wanted sets that are not read yet."""
+        self._looked_ns = clock.monotonic_ns()
+        for name in find_sets(self._directory, self._wanted, self._kind):
+            if name not in self._readers:
+                try:
+                    self._readers[name] = GroupReader(
+                        self._directory, name, self._kind, start, f"tail {'deltas' if self._kind is Kind.DELTAS else 'trades'}"
+                    )
+                except (SegmentError, StorageError):  # gone meanwhile, or replaced at this moment: the next look finds it
+                    continue
+                if self._since_ns:
+                    self._before.add(name)
+
+    @property
+    def sets(self) -> list[str]:
+        """The sets that are read."""
+        return sorted(self._readers)
+
+    def poll(self) -> list[Item]:
+        """What is new in all sets."""
+        now = clock.monotonic_ns()
+        if now - self._looked_ns >= LOOK_EVERY_NS:
+            self._look("oldest")
+            for reader in self._readers.values():
+                reader.is_live(now)  # a silent one's successor is looked for
+        made: list[Item] = []
+        for name, reader in self._readers.items():
+            polled = reader.poll()
+            exchange = reader.segment.spec.exchange
+            if polled.restarted:
+                made.append(Restarted(name, exchange, reader.segment.epoch))
+            if polled.missed:
+                made.append(Missed(name, exchange, polled.missed))
+            if polled.record_count:
+                told = self._deltas(name, polled.records) if self._kind is Kind.DELTAS else self._trades(name, polled.records)
+                made += self._after(name, told) if name in self._before else told
+        return made
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until there may be more."""
+        return self._waiting.wait({name: one.reader for name, one in self._readers.items()}, min(timeout_s, LONGEST_WAIT_S))
+
+    def items(self, count: int | None = None, duration_s: float | None = None) -> Iterator[Item | None]:
+        """All that comes, `count` groups or trades or for so long; a None whenever nothing more is at hand for now."""
+        end_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
+        left = count
+        while True:
+            made = self.poll()
+            for item in made:
+                yield item
+                if left is not None and isinstance(item, DeltaGroup | TradeTold):
+                    left -= 1
+                    if left == 0:
+                        return
+            now = clock.monotonic_ns()
+            if end_ns is not None and now >= end_ns:
+                return
+            if made:
+                yield None
+            else:
+                self.wait(LONGEST_WAIT_S if end_ns is None else (end_ns - now) / 1e9)
+
+    def _after(self, name: str, told: Iterator[Item]) -> Iterator[Item]:
+        """Without what is older than what was asked for."""
+        for item in told:
+            if name not in self._before or item.timestamp_ns >= self._since_ns:  # type: ignore[union-attr]  # records have one
+                self._before.discard(name)
+                yield item
+
+    def _name(self, set_name: str, key: bytes) -> tuple[str, str] | None:
+        """(symbol, exchange) of a record's 32 bytes; None for what is not wanted."""
+        known = (set_name, key)
+        if known not in self._names:
+            if len(self._names) >= KEPT_NAMES:
+                self._names.clear()
+            symbol, exchange = (part.rstrip(b"\0").decode("utf-8", "backslashreplace") for part in (key[:16], key[16:]))
+            only = self._wanted.symbols_of(set_name, exchange)
+            self._names[known] = (symbol, exchange) if only is None or symbol in only else None
+        return self._names[known]
+
+    def _deltas(self, set_name: str, records: memoryview) -> Iterator[Item]:
+        changes: list[tuple[str, str, str, bool]] = []
+        for at in range(0, len(records), delta.DELTA_BYTES):
+            head = HEADER.unpack_from(records, at)
+            timestamp_ns, symbol_bytes, exchange_bytes, version, previous, count, flags, prices, sizes, delay = head
+            if flags & delta.FIRST:
+                changes = []
+            names = self._name(set_name, symbol_bytes + exchange_bytes)
+            if names is None:
+                continue
+            begin = at + delta.HEADER_BYTES
+            if count:
+                changes += [
+                    ("ask" if word & ASK else "bid", text(ticks, prices), text(word & LOTS, sizes), bool(word & NEW))
+                    for ticks, word in CHANGE.iter_unpack(records[begin : begin + 16 * min(count, delta.MAX_CHANGES)])
+                ]
+            if flags & delta.LAST:
+                kind = flags & delta.KIND_MASK
+                yield DeltaGroup(
+                    set_name,
+                    names[1],
+                    names[0],
+                    delta.Kind(kind if kind <= delta.Kind.STATUS else delta.Kind.DELTA),
+                    version,
+                    previous,
+                    timestamp_ns,
+                    None if delay == delta.NO_FEED_DELAY else delay,
+                    prices,
+                    sizes,
+                    bool(flags & delta.RESYNCED),
+                    changes,
+                    _told(kind, records, begin) if kind >= delta.Kind.CHECK else {},
+                )
+
+    def _trades(self, set_name: str, records: memoryview) -> Iterator[Item]:
+        for one in trade.RECORD.iter_unpack(records):
+            timestamp_ns, symbol, exchange, _, _, side, trade_id, ticks, lots, exchange_ns, prices, sizes, flags = one
+            names = self._name(set_name, symbol + exchange)
+            if names is None:
+                continue
+            yield TradeTold(
+                set_name,
+                names[1],
+                names[0],
+                timestamp_ns,
+                exchange_ns or None,
+                trade_id.rstrip(b"\0").decode("utf-8", "backslashreplace"),
+                TAKERS[min(side, 2)],
+                text(ticks, prices),
+                text(lots, sizes),
+                prices,
+                sizes,
+                bool(flags & trade.HISTORY),
+            )
+
+    def close(self) -> None:
+        """Remove the cursors."""
+        for reader in self._readers.values():
+            reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _told(kind: int, records: memoryview, begin: int) -> dict[str, Any]:
+    """What a CHECK or a STATUS says beside its header."""
+    if kind == delta.Kind.STATUS:
+        state, reason = states_of(records[begin], records[begin + 1])
+        return {"state": state.name, "reason": reason.name}
+    book_hash, bid_levels, ask_levels, checksum, state_number = CHECK.unpack_from(records, begin)
+    return {
+        "book_hash": f"{book_hash:016x}",
+        "bid_levels": bid_levels,
+        "ask_levels": ask_levels,
+        "checksum": delta.ChecksumState(checksum).name if checksum <= delta.ChecksumState.BAD else "NONE",
+        "state": states_of(state_number, 0)[0].name,
+    }

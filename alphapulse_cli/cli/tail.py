@@ -1,171 +1,189 @@
-"""`alphapulse tail`: the deltas or the trades, as they are published."""
+"""`alphapulse tail deltas|trades`: lines on a terminal, NDJSON for a pipe."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alphapulse_cli.cli import options, render, talk
+from alphapulse_cli.cli import options, talk
+from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from alphapulse_cli.apps.tail import DeltaGroup, Item, TradeTold
+    from alphapulse_cli.flow.groups import Start
 
-
-app = options.command_app(help="Follow the deltas or the trades as they are published.")
+app = options.command_app(help="Follow the deltas or the trades of all sets as they are published.")
 
 From = Annotated[
-    str, typer.Option("--from", metavar="WHERE", help="now, oldest (all that the rings still hold), or how long ago: -10s, -2m.")
+    str,
+    typer.Option(
+        "--from", metavar="WHEN", help="now, oldest (all that the rings still hold), or -10s: what is not older than that."
+    ),
 ]
-MARKS = {(True, False): "+", (False, False): "~", (False, True): "-"}
+COLOURS = {"bid": "32", "ask": "31", "buy": "32", "sell": "31", "time": "2", "mark": "33"}
 
 
 @app.command()
 def deltas(
-    names: options.Exchanges = None,
+    exchanges: options.Exchanges = None,
     symbols: options.Symbols = None,
+    as_json: options.Json = False,
     start: From = "now",
     count: options.Count = None,
     duration: options.Duration = None,
     wait: options.Wait = None,
     shm_dir: options.ShmDir = None,
-    as_json: options.Json = False,
 ) -> None:
-    """Every change of every book, in whole groups: one line a change on a terminal, one JSON object a group elsewhere.
+    """Every change of every book, in whole groups: a line a change on a terminal, a JSON object a group in a pipe.
 
-    + is a new level, ~ another size, - a removed one. CHECK, STATUS and RESET groups are lines of their own; what was overwritten before it
-    could be read is told as LAPPED.
+    In JSON "changes" are [side, price, size]; size 0 removes the level. --count counts groups. Records that were overwritten before they
+    were read are told ("missed"). --exchange may name a set made with `collect --as`.
 
-    Example: alphapulse tail deltas --exchange kraken --symbol BTC-USD --json | jq .changes
+    Example: alphapulse tail deltas --symbol BTC-USD --from -10s --json | head
     """
-    _tail("deltas", _delta_lines, names, symbols, start, count, duration, wait, shm_dir, as_json=as_json)
+    _follow("deltas", exchanges, symbols, as_json, start, count, duration, wait, shm_dir)
 
 
 @app.command()
 def trades(
-    names: options.Exchanges = None,
+    exchanges: options.Exchanges = None,
     symbols: options.Symbols = None,
+    as_json: options.Json = False,
     start: From = "now",
     count: options.Count = None,
     duration: options.Duration = None,
     wait: options.Wait = None,
     shm_dir: options.ShmDir = None,
-    as_json: options.Json = False,
 ) -> None:
-    """Every trade: the taker's side, exact price and size, both clocks.
+    """Every trade: a line on a terminal, a JSON object in a pipe. The side is the taker's.
 
-    Example: alphapulse tail trades --from -1m --json | head
+    Example: alphapulse tail trades --exchange kraken --json | head
     """
-    _tail("trades", _trade_lines, names, symbols, start, count, duration, wait, shm_dir, as_json=as_json)
+    _follow("trades", exchanges, symbols, as_json, start, count, duration, wait, shm_dir)
 
 
-def _tail(
+def _follow(
     what: str,
-    lines: "Callable[[dict[str, Any]], Iterator[tuple[str, str]]]",
-    names: list[str] | None,
+    exchanges: list[str] | None,
     symbols: list[str] | None,
+    as_json: bool,
     start: str,
     count: int | None,
     duration: float | None,
     wait: str | None,
     shm_dir: str | None,
-    *,
-    as_json: bool,
 ) -> None:
-    from alphapulse_cli.apps.tail import BOOKS, TRADES, Tail
+    from alphapulse_cli.apps.sets import Wanted, books_of
+    from alphapulse_cli.apps.tail import Tail
+    from alphapulse_cli.cli import render
     from alphapulse_cli.shm.directory import open_directory
+    from alphapulse_cli.shm.layout import Kind
 
     settings = options.settings()
-    with open_directory(settings.choose("shm_dir", shm_dir) or None) as directory:
-        tail = Tail(directory, BOOKS if what == "deltas" else TRADES, names or (), symbols or (), start)
+    begin, since_ns = _start(start)
+    wanted = Wanted.of(exchanges, symbols)
+    kind = Kind.DELTAS if what == "deltas" else Kind.TRADES
+    with (
+        open_directory(settings.choose("shm_dir", shm_dir) or None) as directory,
+        Tail(directory, kind, wanted, begin, since_ns, settings.choose("wait", wait)) as tail,
+    ):
+        known = {symbol for name in tail.sets for symbol in books_of(directory, name)}
+        for _, symbol in wanted.symbols:
+            if symbol not in known and known:
+                talk.warning(f"no book of {symbol} (yet); there are {', '.join(sorted(known)[:20])}")
+        items = tail.items(count, duration)
+        if render.wants_json(as_json):
+            render.emit_json(None if item is None else item.row() for item in items)
+        else:
+            Lines(talk.wants_colour(sys.stdout)).print(items)
+
+
+def _start(text: str) -> "tuple[Start, int]":
+    """("now" or "oldest", the time before which nothing is wanted). UsageError for anything else."""
+    from alphapulse_cli.shm import clock
+
+    if text in ("now", "oldest"):
+        return ("now" if text == "now" else "oldest"), 0
+    if not text.startswith("-"):
+        raise UsageError(f"not a place to begin: {text[:40]!r}", "write --from now, --from oldest or --from -10s")
+    return "oldest", clock.realtime_ns() - int(options.parse_duration(text[1:]) * 1e9)
+
+
+class Lines:
+    """Aligned lines for people; columns only ever grow wider."""
+
+    def __init__(self, coloured: bool) -> None:
+        self._coloured = coloured
+        self._widths: dict[str, int] = {}
+
+    def print(self, items: "Iterable[Item | None]") -> None:
+        """Print all of them; what was missed goes to stderr."""
+        from alphapulse_cli.apps.tail import DeltaGroup, Missed, TradeTold
+
+        out = sys.stdout
+        for item in items:
+            match item:
+                case None:
+                    out.flush()
+                case DeltaGroup():
+                    out.write(self.group(item))
+                case TradeTold():
+                    out.write(self.trade(item))
+                case Missed():
+                    out.flush()
+                    talk.warning(f"{item.set_name}: {item.missed} records missed, they were overwritten before they could be read")
+                case _:
+                    out.flush()
+                    talk.warning(f"{item.set_name}: a new collector writes (epoch {item.epoch}); versions begin again")
+        out.flush()
+
+    def group(self, group: "DeltaGroup") -> str:
+        """A line a change; a CHECK, STATUS or RESET is a line of its own."""
+        head = self._head(group.timestamp_ns, group.set_name, group.symbol) + self._cell("version", f"v{group.version}") + "  "
+        if group.kind.name != "DELTA":
+            return head + self._paint("mark", self._marked(group)) + "\n"
+        lines = []
+        for side, price, size, is_new in group.changes:
+            what = "removed" if not size.strip("0.") else "new" if is_new else "changed"
+            cells = f"{side}  {self._cell('price', price, right=True)}  {self._cell('size', size, right=True)}  {what}"
+            lines.append(head + self._paint(side, cells) + ("  resynced" if group.resynced else "") + "\n")
+        return "".join(lines)
+
+    @staticmethod
+    def _marked(group: "DeltaGroup") -> str:
+        told = group.told
+        if group.kind.name == "STATUS":
+            return f"STATUS {told['state']}" + (
+                f" ({told['reason'].lower().replace('_', ' ')})" if told["reason"] != "NONE" else ""
+            )
+        if group.kind.name == "CHECK":
+            checksum = f", exchange checksum {told['checksum'].lower()}" if told["checksum"] != "NONE" else ""
+            return (
+                f"CHECK {told['state']}, {told['bid_levels']} bids, {told['ask_levels']} asks, hash {told['book_hash']}{checksum}"
+            )
+        return "RESET the image was replaced: read it"
+
+    def trade(self, trade: "TradeTold") -> str:
+        """One line."""
+        cells = f"{trade.side:<7}  {self._cell('price', trade.price, right=True)}  {self._cell('size', trade.size, right=True)}"
+        tail = talk.safe(trade.trade_id) + ("  history" if trade.history else "")
+        return f"{self._head(trade.timestamp_ns, trade.set_name, trade.symbol)}{self._paint(trade.side, cells)}  {tail}\n"
+
+    def _head(self, timestamp_ns: int, set_name: str, symbol: str) -> str:
+        from datetime import UTC, datetime
+
+        seconds, rest = divmod(timestamp_ns, 1_000_000_000)
         try:
-            rows = _rows(tail, directory, settings.choose("wait", wait), count, duration)
-            if render.wants_json(as_json):
-                render.emit_json(rows)
-            else:
-                _print(rows, lines)
-        finally:
-            tail.close()
+            moment = f"{datetime.fromtimestamp(seconds, UTC).astimezone():%H:%M:%S}.{rest // 1000:06d}"
+        except (OverflowError, ValueError, OSError):  # a damaged record's
+            moment = "--:--:--.------"
+        return f"{self._paint('time', moment)}  {self._cell('name', talk.safe(f'{set_name}:{symbol}'))}  "
 
+    def _cell(self, column: str, text: str, *, right: bool = False) -> str:
+        width = self._widths[column] = max(self._widths.get(column, 0), len(text))
+        return text.rjust(width) if right else text.ljust(width)
 
-def _rows(tail: Any, directory: Any, wait: str, count: int | None, duration: float | None) -> "Iterator[dict[str, Any] | None]":
-    """Rows, and a None where nothing more is at hand; at most `count`, for `duration` seconds."""
-    import time
-
-    from alphapulse_cli.edges.idle import idle_strategy
-
-    until = None if duration is None else time.monotonic() + duration
-    left = sys.maxsize if count is None else count
-    first = next(iter(tail.readers))
-    # One ring can wake us; several are looked at in turn, with a nap between.
-    idle = idle_strategy("sleep" if wait == "wake" and len(tail.readers) > 1 else wait, directory, first)
-    while True:
-        rows = tail.poll()
-        yield from rows[:left]
-        left -= len(rows)
-        if left <= 0:
-            return
-        if not rows:
-            yield None
-            now = time.monotonic()
-            if until is not None and now >= until:
-                return
-            idle.wait(tail.readers[first].reader, 0.05 if len(tail.readers) == 1 else 0.002)
-        elif until is not None and time.monotonic() >= until:
-            return
-
-
-def _print(rows: "Iterator[dict[str, Any] | None]", lines: "Callable[[dict[str, Any]], Iterator[tuple[str, str]]]") -> None:
-    """Aligned lines, coloured where colours are wanted; a lap or a restart on stderr too, so that no pipe hides it."""
-    coloured = talk.wants_colour(sys.stdout)
-    for row in rows:
-        if row is None:
-            sys.stdout.flush()
-            continue
-        if row["kind"] in ("LAPPED", "RESTART"):
-            words = (
-                f"{row['missed']} records were overwritten before they were read"
-                if row["kind"] == "LAPPED"
-                else "a new writer began"
-            )
-            talk.warning(f"{row['set']}: {words}")
-            continue
-        for line, colour in lines(row):
-            safe = talk.safe(line)
-            sys.stdout.write(f"\x1b[{colour}m{safe}\x1b[0m\n" if coloured and colour else f"{safe}\n")
-
-
-def _clock(timestamp_ns: int) -> str:
-    import time
-
-    seconds, rest = divmod(timestamp_ns, 1_000_000_000)
-    return f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{rest // 1000:06d}"
-
-
-def _delta_lines(row: dict[str, Any]) -> "Iterator[tuple[str, str]]":
-    head = f"{_clock(row['timestamp_ns'])}  {row['exchange'] + ':' + row['symbol']:<24} v{row['version']:<9}"
-    match row["kind"]:
-        case "DELTA":
-            for side, price, size, is_new in row["changes"]:
-                removed = not size.strip("0.")
-                mark = MARKS[is_new and not removed, removed]
-                tail = "  resynced" if row["resynced"] else ""
-                yield f"{head} {mark} {side}  {price:>16}  {size if not removed else '':>20}{tail}", "32" if side == "bid" else "31"
-        case "CHECK":
-            levels = f"{row['bid_levels']} + {row['ask_levels']} levels"
-            yield (
-                f"{head} CHECK {row['book_hash']}  {levels}  {row['state']}  exchange's checksum {row['exchange_checksum'].lower()}",
-                "2",
-            )
-        case "STATUS":
-            yield f"{head} STATUS {row['state']} {row['reason'].lower().replace('_', ' ')}", "1;33"
-        case kind:
-            yield f"{head} {kind}: the image was replaced, read it", "1;33"
-
-
-def _trade_lines(row: dict[str, Any]) -> "Iterator[tuple[str, str]]":
-    head = f"{_clock(row['timestamp_ns'])}  {row['exchange'] + ':' + row['symbol']:<24}"
-    note = "  history" if row["history"] else ""
-    yield (
-        f"{head} {row['side']:<7} {row['price']:>16}  {row['size']:>20}  {row['trade_id']}{note}",
-        {"buy": "32", "sell": "31"}.get(row["side"], ""),
-    )
+    def _paint(self, name: str, text: str) -> str:
+        colour = COLOURS.get(name)
+        return f"\x1b[{colour}m{text}\x1b[0m" if self._coloured and colour else text

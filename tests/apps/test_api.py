@@ -224,8 +224,9 @@ class TestFollow:
                 async for update in following:
                     seen.append(update.version)
                     if len(seen) == 2:
-                        return seen
+                        break
                     writer.update([(999_999, 7, False)])
+            return seen
 
         assert asyncio.run(asyncio.wait_for(first_two(), 10)) == [1, 2]
 
