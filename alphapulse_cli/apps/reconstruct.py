@@ -1,39 +1,44 @@
-"""Books rebuilt in this process from images and deltas: shown, watched, or proved.
+"""Books rebuilt in this process from image and deltas: shown once, watched, or proved.
 
-    SetFollower of each set ─► Reconstructor of each book ─► BookView for a person      CHECKs, image, exchange's checksum ─► Proof
+    image ─► replica ◄─ deltas       every second a CHECK of the writer's: same hash, same counts        (checks ok, bad)
+       └──────── level for level at the same version, at the end ────────┘                               (image compared)
+                                     and what the exchange's own checksum last said                       (checksums ok, bad)
 
-A *proof* is three independent things: the replica passed the writer's CHECKs (hash and level counts, at least one), it equals the
-writer's image level for level at one version, and the exchange's own checksum, where there is one, did not last say "bad".
+A book is *proved* when at least one CHECK agreed, its replica equals the image, and nothing spoke against it. It has *failed* when a
+CHECK, the image, the chain of versions or the exchange's checksum disagreed: that is never daily life, whatever was lost on the way.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
 
-from alphapulse_cli.book.reconstruct import Reconstructor
+from alphapulse_cli.apps.sets import Wanted, find_sets, no_such_book, nothing_wanted
+from alphapulse_cli.book.book import Book
+from alphapulse_cli.book.reconstruct import Reconstructor, Why
 from alphapulse_cli.book.views import spread_bps
+from alphapulse_cli.edges.idle import Waiting
 from alphapulse_cli.errors import NoSegment, SegmentError, StorageError
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
-from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
+from alphapulse_cli.shm.directory import Directory, segment_name
 from alphapulse_cli.shm.image import ImageReader
-from alphapulse_cli.shm.layout import ImageCopy, Kind
+from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState
 
-JOIN_TRIES = 200
-IMAGE_TRIES = 2000
-POLL_PAUSE_S = 0.001
-COPY_TRIES = 16
-
-Pause = Callable[[float], None]
+SETTLE_S = 2.0  # for replicas to be whole: a checkpoint, a resync
+WAIT_S, LOOK_EVERY_NS = 0.05, 1_000_000_000
+COMPARE_TRIES = 200
+WRONG = (Why.CHAIN_BROKEN, Why.GROUP_WITHOUT_FIRST, Why.CHECK_FAILED)
 
 
-@dataclass(slots=True)
-class BookView:
-    """One book at one version. Levels are exact (price, size) text, best first; counts are those of the whole book."""
+@dataclass(frozen=True, slots=True)
+class View:
+    """A book as it is now. Levels are (price, size, cumulative size), best first, as exact decimal text."""
 
     set_name: str
     exchange: str
@@ -42,19 +47,166 @@ class BookView:
     reason: BookReason
     version: int
     timestamp_ns: int
-    price_decimals: int
-    size_decimals: int
+    age_ms: float | None  # since the last message that changed or confirmed it
     bid_levels: int
     ask_levels: int
+    spread: str  # "" for a one-sided book
     spread_bps: float | None
-    missed: int
-    bids: list[tuple[str, str]] = field(default_factory=list)
-    asks: list[tuple[str, str]] = field(default_factory=list)
+    bids: list[tuple[str, str, str]]
+    asks: list[tuple[str, str, str]]
+
+    @property
+    def id(self) -> str:
+        """As it is written in logs."""
+        return f"{self.set_name}:{self.symbol}"
+
+    def row(self) -> dict[str, Any]:
+        """As JSON has it: levels are [price, size]."""
+        return {
+            "set": self.set_name,
+            "exchange": self.exchange,
+            "symbol": self.symbol,
+            "state": self.state.name,
+            "reason": self.reason.name,
+            "version": self.version,
+            "timestamp_ns": self.timestamp_ns,
+            "bid_levels": self.bid_levels,
+            "ask_levels": self.ask_levels,
+            "spread": self.spread,
+            "bids": [level[:2] for level in self.bids],
+            "asks": [level[:2] for level in self.asks],
+        }
+
+
+class Books:
+    """Replicas of all wanted books of all wanted sets. NoSegment if there is no such set, or no book of a wanted symbol."""
+
+    def __init__(self, directory: Directory, wanted: Wanted, how: str = "wake", label: str = "reconstruct") -> None:
+        self._directory = directory
+        self._wanted = wanted
+        self._waiting = Waiting(how, directory)
+        sets = find_sets(directory, wanted)
+        if not sets:
+            raise nothing_wanted(directory, wanted)
+        self.followers: list[SetFollower] = []
+        for name, exchange in sets.items():
+            with suppress(SegmentError, StorageError):  # gone meanwhile
+                self.followers.append(SetFollower(directory, name, wanted.symbols_of(name, exchange), label=label))
+        there = {symbol for follower in self.followers for symbol in follower.books}
+        missing = [symbol for _, symbol in wanted.symbols if symbol not in there]
+        if missing or not there:
+            raise no_such_book(directory, sets, missing or ["any symbol"])
+        self._looked_ns = clock.monotonic_ns()
+
+    def poll(self) -> int:
+        """Take in what is new; how many records."""
+        now = clock.monotonic_ns()
+        if now - self._looked_ns >= LOOK_EVERY_NS:
+            self._looked_ns = now
+            for follower in self.followers:
+                follower.discover()
+                follower.groups.is_live(now)
+        return sum(follower.poll().record_count for follower in self.followers)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until there may be more."""
+        return self._waiting.wait({one.set_name: one.groups.reader for one in self.followers}, timeout_s)
+
+    def settle(self, limit_s: float = SETTLE_S) -> None:
+        """Until no replica is behind or cold, or for so long."""
+        end = clock.monotonic_ns() + int(limit_s * 1e9)
+        while self.poll() or any(book.is_cold for one in self.followers for book in one.books.values()):
+            left_ns = end - clock.monotonic_ns()
+            if left_ns <= 0:
+                return
+            self.wait(min(left_ns / 1e9, WAIT_S))
+
+    def all(self) -> Iterator[tuple[SetFollower, str, Reconstructor]]:
+        """Every book there is."""
+        for follower in self.followers:
+            for symbol in sorted(follower.books):
+                yield follower, symbol, follower.books[symbol]
+
+    def views(self, depth: int | None) -> list[View]:
+        """All books now, each side's best `depth` levels."""
+        now = clock.monotonic_ns()
+        return [view_of(follower, symbol, replica, depth, now) for follower, symbol, replica in self.all()]
+
+    def changes(self, depth: int | None, count: int | None = None, duration_s: float | None = None) -> Iterator[View | None]:
+        """Each book at first, and again whenever its version or state has changed; None when nothing more is at hand for now."""
+        end_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
+        seen: dict[str, tuple[object, ...]] = {}
+        left = count
+        while True:
+            self.poll()
+            now = clock.monotonic_ns()
+            fresh = False
+            for follower, symbol, replica in self.all():
+                state = (follower.groups.segment.epoch, replica.version, *follower.state(symbol, now))
+                if seen.get(f"{follower.set_name}:{symbol}") == state:
+                    continue
+                seen[f"{follower.set_name}:{symbol}"] = state
+                fresh = True
+                yield view_of(follower, symbol, replica, depth, now)
+                if left is not None:
+                    left -= 1
+                    if left == 0:
+                        return
+            if end_ns is not None and clock.monotonic_ns() >= end_ns:
+                return
+            if fresh:
+                yield None
+            self.wait(WAIT_S if end_ns is None else min(WAIT_S, max(end_ns - clock.monotonic_ns(), 0) / 1e9))
+
+    def close(self) -> None:
+        """Remove the cursors."""
+        for follower in self.followers:
+            follower.close()
+
+
+def view_of(follower: SetFollower, symbol: str, replica: Reconstructor, depth: int | None, now: int) -> View:
+    """The replica as people and programs are shown it."""
+    state, reason = follower.state(symbol, now)
+    book = replica.book
+    bid, ask, bps = book.best_bid(), book.best_ask(), spread_bps(book)
+    age_ms = (clock.realtime_ns() - replica.timestamp_ns) / 1e6 if replica.timestamp_ns else None
+    return View(
+        follower.set_name,
+        follower.exchange,
+        symbol,
+        state,
+        reason,
+        replica.version,
+        replica.timestamp_ns,
+        age_ms,
+        book.bid_count,
+        book.ask_count,
+        to_text(ask[0] - bid[0], book.price_decimals) if bid and ask else "",
+        None if bps is None else float(bps),
+        _levels(book, book.bids(depth)),
+        _levels(book, book.asks(depth)),
+    )
+
+
+def _levels(book: Book, levels: list[tuple[int, int]]) -> list[tuple[str, str, str]]:
+    total, made = 0, []
+    for ticks, lots in levels:
+        total += lots
+        made.append((to_text(ticks, book.price_decimals), to_text(lots, book.size_decimals), to_text(total, book.size_decimals)))
+    return made
+
+
+class Verdict(Enum):
+    """What became of a book's proof."""
+
+    PROVED = "proved"
+    UNPROVED = "unproved"
+    FAILED = "FAILED"
 
 
 @dataclass(slots=True)
 class Proof:
-    """What could be shown of one book. `verdict` is proved, unproved (nothing wrong, but not all was seen) or FAILED."""
+    """One book's row of `--verify`."""
 
     set_name: str
     exchange: str
@@ -64,166 +216,123 @@ class Proof:
     levels: int
     checks_ok: int
     checks_bad: int
-    image_equal: bool | None  # None: never seen at the replica's own version
-    exchange_checksum: ChecksumState
-    gaps: int
-    missed: int
+    image: str  # "equal", "different", "damaged", or "not compared"
+    checksums_ok: int  # the exchange's, meanwhile
+    checksums_bad: int
+    gaps: int  # upstream, meanwhile
+    laps: int  # records of the set that were overwritten before they were read
+    verdict: Verdict = Verdict.UNPROVED
+    why: str = ""
 
-    @property
-    def verdict(self) -> str:
-        """In one word."""
-        if self.checks_bad or self.image_equal is False or self.exchange_checksum is ChecksumState.BAD:
-            return "FAILED"
-        return "proved" if self.checks_ok and self.image_equal else "unproved"
+    def row(self) -> dict[str, Any]:
+        """As JSON has it."""
+        names = ("set_name", "exchange", "symbol", "version", "levels", "checks_ok", "checks_bad", "image")
+        numbers = ("checksums_ok", "checksums_bad", "gaps", "laps", "why")
+        row = {name.replace("set_name", "set"): getattr(self, name) for name in (*names, *numbers)}
+        return {**row, "state": self.state.name, "verdict": self.verdict.value}
 
 
-class Books:
-    """The books of these sets (or all there are), of these symbols (or all). NoSegment if there is none of them."""
-
-    def __init__(self, directory: Directory, names: Collection[str] = (), symbols: Collection[str] = ()) -> None:
-        self._directory = directory
-        wanted = symbols_of_sets(symbols)
-        self.followers: list[SetFollower] = []
-        for name in set_names(directory, names):
-            chosen = wanted(name)
-            if chosen is None or chosen:
-                self.followers.append(SetFollower(directory, name, chosen))
-        if not any(follower.books for follower in self.followers):
-            asked = " ".join([*names, *symbols])
-            raise NoSegment(
-                f"no book of {asked}" if asked else "no book is collected here", "see what is there: alphapulse segments"
-            )
-
-    def poll(self) -> int:
-        """Read what is new; how many records."""
-        return sum(follower.poll().record_count for follower in self.followers)
-
-    def join(self, pause: Pause) -> None:
-        """Wait, a moment at most, until every book has its first image."""
-        for _ in range(JOIN_TRIES):
-            self.poll()
-            if not any(replica.is_cold for _, replica in self.replicas()):
-                return
-            pause(POLL_PAUSE_S)
-
-    def replicas(self) -> Iterator[tuple[SetFollower, Reconstructor]]:
-        """Each book with the follower that keeps it, by symbol, then set."""
-        pairs = [(follower, replica) for follower in self.followers for replica in follower.books.values()]
-        return iter(sorted(pairs, key=lambda pair: (pair[1].symbol, pair[0].set_name)))
-
-    def views(self, depth: int | None) -> list[BookView]:
-        """All books as they are now, the best `depth` levels a side (None: all)."""
+def verify(
+    directory: Directory, wanted: Wanted, duration_s: float, left_out: Callable[[str], None], how: str = "wake"
+) -> list[Proof]:
+    """Prove every wanted book for so long. NoSegment if there is nothing whose writer is there; sets without one are `left_out`."""
+    books = Books(directory, wanted, how, "reconstruct --verify")
+    try:
         now = clock.monotonic_ns()
-        return [view_of(follower, replica, depth, now) for follower, replica in self.replicas()]
-
-    def proofs(self, pause: Pause) -> list[Proof]:
-        """Compare each replica with its writer's image, and say what all was seen since the beginning."""
-        return [self._proof(follower, symbol, pause) for follower in self.followers for symbol in sorted(follower.books)]
-
-    def _proof(self, follower: SetFollower, symbol: str, pause: Pause) -> Proof:
-        equal = self._image_equal(follower, symbol, pause)
-        replica = follower.books[symbol]
-        state, _ = follower.state(symbol, clock.monotonic_ns())
-        gaps = 0
-        with suppress(SegmentError, StorageError):
-            counters = CountersReader(Segment.attach(self._directory, segment_name(Kind.COUNTERS, follower.set_name)))
-            gaps = counters.blocks().get(symbol, {}).get("gaps", 0)
-        return Proof(
-            follower.set_name,
-            follower.exchange,
-            symbol,
-            state,
-            replica.version,
-            replica.book.bid_count + replica.book.ask_count,
-            replica.checks_ok,
-            replica.checks_bad,
-            equal,
-            ChecksumState(replica.exchange_checksum),
-            gaps,
-            follower.groups.missed,
-        )
-
-    def _image_equal(self, follower: SetFollower, symbol: str, pause: Pause) -> bool | None:
-        """Whether image and replica are the same at one version; None if they never met at one."""
-        try:
-            image_reader = ImageReader(Segment.attach(self._directory, segment_name(Kind.BOOK, follower.set_name, symbol)))
-        except (SegmentError, StorageError):
-            return None
-        for _ in range(IMAGE_TRIES):
-            if not follower.poll().record_count:
-                image = image_reader.copy(COPY_TRIES)
-                replica = follower.books.get(symbol)
-                if image is not None and replica is not None and not replica.is_cold and image.version == replica.version:
-                    return same_levels(replica, image)
-                pause(POLL_PAUSE_S)
-        return None
+        for follower in [one for one in books.followers if not one.groups.is_live(now)]:
+            books.followers.remove(follower)
+            follower.close()
+            left_out(follower.set_name)
+        if not books.followers:
+            raise NoSegment(f"no collector is there to prove anything in {directory.path}", "alphapulse segments")
+        before = {one.set_name: _counted(directory, one.set_name) for one in books.followers}
+        end = now + int(duration_s * 1e9)
+        while clock.monotonic_ns() < end:
+            books.poll()
+            books.wait(min(WAIT_S, max(end - clock.monotonic_ns(), 0) / 1e9))
+        return [_proof(directory, follower, symbol, before[follower.set_name]) for follower, symbol, _ in list(books.all())]
+    finally:
+        books.close()
 
 
-def set_names(directory: Directory, names: Collection[str]) -> list[str]:
-    """The sets that have a delta ring and are asked for, by their own name or their exchange's; all of them for ()."""
-    found = []
-    for file in directory.names():
-        parsed = parse_segment_name(file)
-        if parsed is None or parsed[0] is not Kind.DELTAS:
-            continue
-        name = parsed[1]
-        if not names or name in names:
-            found.append(name)
-            continue
-        with suppress(SegmentError, StorageError):
-            if Segment.attach(directory, file).spec.exchange in names:
-                found.append(name)
-    return sorted(found)
+def _counted(directory: Directory, set_name: str) -> dict[str, dict[str, int]]:
+    with suppress(SegmentError, StorageError):
+        return CountersReader(Segment.attach(directory, segment_name(Kind.COUNTERS, set_name))).blocks()
+    return {}
 
 
-def symbols_of_sets(symbols: Collection[str]) -> Callable[[str], set[str] | None]:
-    """Set name -> its symbols among "BTC-USD" (of every set) and "kraken:BTC-USD" (of that one); None for all, if none is named."""
+def _proof(directory: Directory, follower: SetFollower, symbol: str, before: dict[str, dict[str, int]]) -> Proof:
+    image = _compare(directory, follower, symbol)
+    replica, state = follower.books[symbol], follower.state(symbol, clock.monotonic_ns())[0]
+    counted, old = _counted(directory, follower.set_name).get(symbol, {}), before.get(symbol, {})
 
-    def of(name: str) -> set[str] | None:
-        if not symbols:
-            return None
-        split = (symbol.rpartition(":") for symbol in symbols)
-        return {symbol for set_name, _, symbol in split if not set_name or set_name == name}
+    def since(name: str) -> int:
+        after = counted.get(name, 0)
+        return after - old.get(name, 0) if after >= old.get(name, 0) else after  # a new collector counts from 0
 
-    return of
-
-
-def view_of(follower: SetFollower, replica: Reconstructor, depth: int | None, monotonic_ns: int) -> BookView:
-    """The replica as text."""
-    book = replica.book
-    state, reason = follower.state(replica.symbol, monotonic_ns)
-    prices, sizes = book.price_decimals, book.size_decimals
-    spread = spread_bps(book)
-    return BookView(
+    ok, bad = follower.checks(symbol)
+    proof = Proof(
         follower.set_name,
         follower.exchange,
-        replica.symbol,
+        symbol,
         state,
-        reason,
         replica.version,
-        replica.timestamp_ns,
-        prices,
-        sizes,
-        book.bid_count,
-        book.ask_count,
-        None if spread is None else float(spread),
+        replica.book.bid_count + replica.book.ask_count,
+        ok,
+        bad,
+        image,
+        since("checksums_ok"),
+        since("checksums_bad"),
+        since("gaps"),
         follower.groups.missed,
-        [(to_text(ticks, prices), to_text(lots, sizes)) for ticks, lots in book.bids(depth)],
-        [(to_text(ticks, prices), to_text(lots, sizes)) for ticks, lots in book.asks(depth)],
     )
+    proof.verdict, proof.why = _judged(proof, follower, replica)
+    return proof
 
 
-def same_levels(replica: Reconstructor, image: ImageCopy) -> bool:
-    """Level for level, grid and hash too."""
-    book = replica.book
-    return (
-        (book.price_decimals, book.size_decimals) == (image.price_decimals, image.size_decimals)
-        and book.book_hash == image.book_hash
-        and book.bids() == _best_first(image.bids)
-        and book.asks() == _best_first(image.asks)
-    )
+def _judged(proof: Proof, follower: SetFollower, replica: Reconstructor) -> tuple[Verdict, str]:
+    broken = [why.name.lower().replace("_", " ") for why in WRONG if follower.breaks[proof.symbol][why]]
+    if broken:
+        return Verdict.FAILED, ", ".join(broken)
+    if proof.checks_bad:
+        return Verdict.FAILED, "check failed"
+    if proof.image in ("different", "damaged"):
+        return Verdict.FAILED, f"image {proof.image}"
+    if replica.exchange_checksum == ChecksumState.BAD and proof.state is BookState.LIVE:
+        return Verdict.FAILED, "LIVE, though the exchange's checksum disagrees"
+    if proof.image == "not compared":
+        return Verdict.UNPROVED, "image could not be compared"
+    if not proof.checks_ok:
+        reason = "no CHECK came" if proof.state is BookState.LIVE else f"{proof.state.name}: no CHECK came"
+        return Verdict.UNPROVED, reason
+    return Verdict.PROVED, ""
 
 
-def _best_first(side: bytes) -> list[tuple[int, int]]:
-    words: Sequence[int] = memoryview(side).cast("q")
-    return [(words[at], words[at + 1]) for at in range(len(words) - 2, -1, -2)]
+def _compare(directory: Directory, follower: SetFollower, symbol: str) -> str:
+    """Image and replica, level for level at one version: the image is copied first, then the replica is stepped to its version."""
+    for _ in range(COMPARE_TRIES):
+        if follower.damaged[symbol]:
+            return "damaged"
+        try:
+            reader = ImageReader(Segment.attach(directory, segment_name(Kind.BOOK, follower.set_name, symbol)))
+        except (SegmentError, StorageError):
+            return "not compared"
+        image = reader.copy()
+        while follower.poll(1).record_count or follower.groups.reader.lag:
+            replica = follower.books.get(symbol)
+            if image is not None and replica is not None and replica.version >= image.version:
+                break
+        replica = follower.books.get(symbol)
+        if image is None or replica is None or replica.is_cold or replica.version != image.version:
+            clock.pause(1_000_000)
+            continue
+        if reader.segment.epoch != follower.groups.segment.epoch:
+            continue
+        mine = Book(image.price_decimals, image.size_decimals)
+        try:
+            mine.load_sides(image.bids, image.asks)
+        except ValueError:
+            return "damaged"
+        same = (mine.bids(), mine.asks()) == (replica.book.bids(), replica.book.asks())
+        return "equal" if same and image.book_hash == mine.book_hash else "different"
+    return "not compared"

@@ -1,264 +1,229 @@
-"""`alphapulse reconstruct`: the full book of a symbol, rebuilt exactly in this process; or the proof that every replica is."""
+"""`alphapulse reconstruct`: books rebuilt here, shown, watched or proved."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from decimal import Decimal
-from enum import StrEnum
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alphapulse_cli.cli import options, render, talk
-from alphapulse_cli.errors import UsageError
+from alphapulse_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.table import Table
 
-    from alphapulse_cli.apps.reconstruct import Books, BookView, Proof
+    from alphapulse_cli.apps.reconstruct import Books, View
+    from alphapulse_cli.apps.sets import Wanted
+    from alphapulse_cli.shm.directory import Directory
 
 app = options.command_app()
 
-REFRESH_S, LOOK_S, PROVE_S = 0.25, 0.005, 10.0
-CSV_HEAD = "exchange,symbol,state,version,side,price,size\n"
-PROOF_COLUMNS = (
-    render.Column("set"),
-    render.Column("symbol"),
-    render.Column("state"),
-    render.Column("levels", right=True),
-    render.Column("checks_ok", "checks ok", right=True),
-    render.Column("checks_bad", "bad", right=True),
-    render.Column("image_equal", "equals image"),
-    render.Column("exchange_checksum", "exchange's checksum"),
-    render.Column("gaps", right=True),
-    render.Column("missed", right=True),
+FORMATS = ("table", "json", "csv")
+TABLE_DEPTH, VERIFY_S, REFRESH_S = 10, 10.0, 0.2
+COLUMNS = (
+    *(render.Column(name) for name in ("set", "symbol", "state")),
+    *(render.Column(name, right=True) for name in ("levels", "checks_ok", "checks_bad")),
+    render.Column("image"),
+    *(render.Column(name, right=True) for name in ("checksums_ok", "checksums_bad", "gaps", "laps")),
     render.Column("verdict"),
+    render.Column("why"),
 )
-
-
-class Format(StrEnum):
-    """How books are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
 
 
 @app.command()
 def reconstruct(
     symbols: options.Symbols = None,
-    names: options.Exchanges = None,
+    exchanges: options.Exchanges = None,
     depth: Annotated[
         int | None,
-        typer.Option(
-            "--depth",
-            "-d",
-            min=1,
-            metavar="N",
-            show_default=False,
-            help="The best N levels a side; all if not given (a table: 20).",
-        ),
+        typer.Option(min=1, metavar="N", show_default=False, help="Levels a side; all if not given, 10 in a table."),
     ] = None,
     form: Annotated[
-        Format | None, typer.Option("--format", "-f", show_default=False, help="table on a terminal, json elsewhere.")
-    ] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Go on: in place on a terminal, a JSON object a change elsewhere.")
+        str,
+        typer.Option("--format", metavar="HOW", show_default=False, help="table, json or csv; json if stdout is not a terminal."),
+    ] = "",
+    watch: Annotated[bool, typer.Option("--watch", help="Go on: refresh on a terminal, a JSON object a change in a pipe.")] = False,
+    prove: Annotated[
+        bool, typer.Option("--verify", help="Prove that every replica is the writer's book, and the image, for --duration (10s).")
     ] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Prove every book for --duration (10s), and set the exit code.")] = False,
-    duration: options.Duration = None,
     count: options.Count = None,
-    shm_dir: options.ShmDir = None,
+    duration: options.Duration = None,
     as_json: options.Json = False,
+    wait: options.Wait = None,
+    shm_dir: options.ShmDir = None,
 ) -> None:
-    """The full book of a symbol: rebuilt here, exactly, from the collector's image and every change since.
+    """The full book of a symbol on all exchanges, rebuilt in this process from image and deltas.
 
-    A book that is not LIVE says so. --verify follows all books (or those named), compares each with its writer's CHECKs and image, and ends
-    with 0 only if every one was proved, 4 if one differs or could not be proved.
+    A book that is not LIVE is shown with its state, and said on stderr. --verify exits 0 only when every book was proved by at least one
+    CHECK and equals its image, 4 when anything disagreed, 1 when something could not be proved.
 
-    Example: alphapulse reconstruct --symbol kraken:BTC-USD --depth 10
+    Example: alphapulse reconstruct --symbol BTC-USD --depth 10
     """
-    from alphapulse_cli.apps.reconstruct import Books
+    from alphapulse_cli.apps.sets import Wanted
     from alphapulse_cli.shm.directory import open_directory
 
-    if as_json and form not in (None, Format.JSON):
-        raise UsageError(f"--json and --format {form.value} contradict each other")
-    if verify and (watch or form is Format.CSV):
-        raise UsageError("--verify goes with neither --watch nor csv")
-    where = options.settings().choose("shm_dir", shm_dir)
-    with open_directory(where or None) as directory:
-        books = Books(directory, names or (), symbols or ())
-        wanted = form or (Format.JSON if render.wants_json(as_json) else Format.TABLE)
-        if verify:
-            raise typer.Exit(_verify(books, duration or PROVE_S, as_json=wanted is Format.JSON))
-        if watch:
-            _watch(books, wanted, depth, duration, count)
-        else:
-            _once(books, wanted, depth)
+    form = _format(form, as_json)
+    wanted = Wanted.of(exchanges, symbols)
+    settings = options.settings()
+    how = settings.choose("wait", wait)
+    with open_directory(settings.choose("shm_dir", shm_dir) or None) as directory:
+        if prove:
+            raise typer.Exit(_verify(directory, wanted, duration or VERIFY_S, form, how))
+        from alphapulse_cli.apps.reconstruct import Books
+
+        books = Books(directory, wanted, how)
+        try:
+            _show(books, form, depth, watch, count, duration)
+        finally:
+            books.close()
 
 
-def _once(books: "Books", form: Format, depth: int | None) -> None:
-    import time
-
-    books.join(time.sleep)
-    views = books.views(depth if form is not Format.TABLE else depth or 20)
-    _print(views, form)
-    _say_what_is_not_live(views)
+def _format(form: str, as_json: bool) -> str:
+    if form and form not in FORMATS:
+        raise UsageError(f"unknown format: {form[:20]!r}", f"formats are: {', '.join(FORMATS)}")
+    return "json" if as_json else form or ("json" if render.wants_json(False) else "table")
 
 
-def _print(views: "Sequence[BookView]", form: Format) -> None:
-    if form is Format.JSON:
-        render.emit_json(map(_json, views))
-    elif form is Format.CSV:
-        sys.stdout.write(CSV_HEAD)
-        sys.stdout.writelines(_csv(views))
+def _show(books: "Books", form: str, depth: int | None, watch: bool, count: int | None, duration: float | None) -> None:
+    books.settle()
+    depth = depth or (TABLE_DEPTH if form == "table" else None)
+    if not watch:
+        views = books.views(depth)
+        _print(views, form)
+        _say_states(views)
+    elif form == "table" and talk.is_terminal(sys.stdout):
+        _live(books, depth or TABLE_DEPTH, count, duration)
+    elif form == "csv":
+        _csv_header()
+        for view in books.changes(depth, count, duration):
+            _csv_rows(view)
     else:
-        render.console(sys.stdout).print(_picture(views))
+        render.emit_json(None if view is None else view.row() for view in books.changes(depth, count, duration))
 
 
-def _watch(books: "Books", form: Format, depth: int | None, duration: float | None, count: int | None) -> None:
-    """Until the duration, or `count` changes, are over."""
-    import time
+def _print(views: "list[View]", form: str) -> None:
+    if form == "json":
+        render.emit_json(view.row() for view in views)
+    elif form == "csv":
+        _csv_header()
+        for view in views:
+            _csv_rows(view)
+    else:
+        render.console(sys.stdout).print(picture(views))
 
-    until = None if duration is None else time.monotonic() + duration
-    left = count if count is not None else sys.maxsize
-    books.join(time.sleep)
-    if form is Format.TABLE and talk.is_terminal(sys.stdout):
-        _watch_screen(books, depth, until)
+
+def _say_states(views: "Iterable[View]") -> None:
+    for view in views:
+        if view.state.name != "LIVE":
+            talk.warning(f"{view.id} is not live: {_state_words(view)}")
+
+
+def _state_words(view: "View") -> str:
+    reason = "" if view.reason.name == "NONE" else f" ({view.reason.name.lower().replace('_', ' ')})"
+    return view.state.name + reason
+
+
+def _csv_header() -> None:
+    sys.stdout.write("exchange,symbol,state,version,side,price,size\n")
+
+
+def _csv_rows(view: "View | None") -> None:
+    """A row a level, best first; names are checked on the way in, so that nothing needs quotes."""
+    if view is None:
+        sys.stdout.flush()
         return
-    seen: dict[tuple[str, str], tuple[int, object]] = {}
-    if form is Format.CSV:
-        sys.stdout.write(CSV_HEAD)
-    while left > 0 and (until is None or time.monotonic() < until):
-        news = [view for view in books.views(depth) if seen.get((view.set_name, view.symbol)) != (view.version, view.state)][:left]
-        for view in news:
-            seen[view.set_name, view.symbol] = (view.version, view.state)
-        left -= len(news)
-        if form is Format.CSV:
-            sys.stdout.writelines(_csv(news))
-            sys.stdout.flush()
-        elif form is Format.TABLE:
-            _print(news, form)
-        elif news:
-            render.emit_json([*map(_json, news), None])
-        while left > 0 and not books.poll() and (until is None or time.monotonic() < until):
-            time.sleep(LOOK_S)
+    for side, levels in (("bid", view.bids), ("ask", view.asks)):
+        for price, size, _ in levels:
+            sys.stdout.write(f"{view.exchange},{view.symbol},{view.state.name},{view.version},{side},{price},{size}\n")
 
 
-def _watch_screen(books: "Books", depth: int | None, until: float | None) -> None:
+def _live(books: "Books", depth: int, count: int | None, duration: float | None) -> None:
+    """Refreshed in place, five times a second at most."""
     import time
 
     from rich.live import Live
 
+    end = None if duration is None else time.monotonic() + duration
     with Live(console=render.console(sys.stdout), auto_refresh=False, vertical_overflow="crop") as live:
-        while until is None or time.monotonic() < until:
-            live.update(_picture(books.views(depth or 10)), refresh=True)
-            shown = time.monotonic()
-            while time.monotonic() - shown < REFRESH_S:
+        shown = 0
+        while True:
+            live.update(picture(books.views(depth)), refresh=True)
+            shown += 1
+            now = time.monotonic()
+            if (count is not None and shown >= count) or (end is not None and now >= end):
+                return
+            until = min(now + REFRESH_S, end or now + REFRESH_S)
+            while (left := until - time.monotonic()) > 0:
                 books.poll()
-                time.sleep(LOOK_S)
+                books.wait(left)
 
 
-def _verify(books: "Books", duration: float, *, as_json: bool) -> int:
-    import time
+def picture(views: "list[View]") -> "Group":
+    """All books, one below the other."""
+    from rich.console import Group
 
-    from alphapulse_cli.errors import ExitCode
+    return Group(*(part for view in views for part in _one(view)))
 
-    until = time.monotonic() + duration
-    while time.monotonic() < until:
-        if not books.poll():
-            time.sleep(LOOK_S)
-    proofs = books.proofs(time.sleep)
-    render.emit_rows(map(_proof_row, proofs), PROOF_COLUMNS, as_json)
-    failed = [proof for proof in proofs if proof.verdict != "proved"]
-    if not failed:
-        return ExitCode.DONE
-    which = ", ".join(f"{proof.set_name}:{proof.symbol} {proof.verdict}" for proof in failed)
-    talk.error(
-        f"{len(failed)} of {len(proofs)} books were not proved: {which}",
-        "longer: --duration 30; what is not LIVE: alphapulse segments",
+
+def _one(view: "View") -> "Iterator[Any]":
+    from rich.text import Text
+
+    state = _state_words(view)
+    spread = f"spread {view.spread} ({view.spread_bps:.2f} bps)" if view.spread and view.spread_bps is not None else "one-sided"
+    age = "-" if view.age_ms is None else f"{max(view.age_ms, 0):.0f} ms"
+    yield Text.assemble(
+        (talk.safe(view.id), "bold"),
+        "  ",
+        (state, "green" if state == "LIVE" else "bold red"),
+        f"  v{view.version}  {spread}  {view.bid_levels} bids, {view.ask_levels} asks  age {age}",
     )
-    return ExitCode.INTEGRITY
+    yield _ladder(view)
+    yield Text("")
 
 
-def _proof_row(proof: "Proof") -> dict[str, Any]:
-    return {
-        "set": proof.set_name,
-        "exchange": proof.exchange,
-        "symbol": proof.symbol,
-        "state": proof.state.name,
-        "version": proof.version,
-        "levels": proof.levels,
-        "checks_ok": proof.checks_ok,
-        "checks_bad": proof.checks_bad,
-        "image_equal": proof.image_equal,
-        "exchange_checksum": proof.exchange_checksum.name.lower(),
-        "gaps": proof.gaps,
-        "missed": proof.missed,
-        "verdict": proof.verdict,
-    }
-
-
-def _json(view: "BookView") -> dict[str, Any]:
-    from dataclasses import asdict
-
-    row = {"set": view.set_name, **asdict(view), "state": view.state.name, "reason": view.reason.name}
-    del row["set_name"]
-    if view.spread_bps is not None:
-        row["spread_bps"] = round(view.spread_bps, 4)
-    return row
-
-
-def _csv(views: "Sequence[BookView]") -> Iterator[str]:
-    for view in views:
-        head = f"{view.exchange},{view.symbol},{view.state.name},{view.version}"
-        for side, levels in (("bid", view.bids), ("ask", view.asks)):
-            for price, size in levels:
-                yield f"{head},{side},{price},{size}\n"
-
-
-def _say_what_is_not_live(views: "Sequence[BookView]") -> None:
-    for view in views:
-        if view.state.name != "LIVE":
-            why = view.reason.name.lower().replace("_", " ")
-            talk.warning(f"{view.set_name}:{view.symbol} is {view.state.name} ({why}): do not trade on it")
-
-
-def _picture(views: "Sequence[BookView]") -> "Group":
-    """Each book with a line about it and its sides beside one another, the sizes added up from the best price on."""
-    from rich.console import Group, RenderableType
+def _ladder(view: "View") -> "Table":
+    """Bids and asks side by side, best on top."""
     from rich.table import Table
     from rich.text import Text
 
-    parts: list[RenderableType] = []
-    for view in views:
-        live = view.state.name == "LIVE"
-        words = f"{view.state.name}" if live else f"{view.state.name} ({view.reason.name.lower().replace('_', ' ')})"
-        spread = "" if view.spread_bps is None else f"  spread {view.spread_bps:.2f} bps"
-        line = Text(f"{talk.safe(view.set_name)}:{talk.safe(view.symbol)}  ", style="bold")
-        line.append(words, style="green" if live else "red")
-        line.append(f"  version {view.version}  levels {view.bid_levels} + {view.ask_levels}{spread}", style="")
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in ("sum", "bid size", "bid", "ask", "ask size", "sum"):
-            table.add_column(title, justify="left" if title == "ask" else "right", no_wrap=True)
-        for bid, ask in zip(*_padded(_summed(view.bids), _summed(view.asks)), strict=True):
-            table.add_row(bid[2], bid[1], Text(bid[0], style="green"), Text(ask[0], style="red"), ask[1], ask[2])
-        parts += [line, table, Text("")]
-    return Group(*parts[:-1])
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title, right in (("total", True), ("size", True), ("bid", True), ("ask", False), ("size", True), ("total", True)):
+        table.add_column(title, justify="right" if right else "left", no_wrap=True)
+    for row in range(max(len(view.bids), len(view.asks))):
+        bid = view.bids[row] if row < len(view.bids) else ("", "", "")
+        ask = view.asks[row] if row < len(view.asks) else ("", "", "")
+        table.add_row(
+            Text(bid[2], style="dim"),
+            bid[1],
+            Text(bid[0], style="green"),
+            Text(ask[0], style="red"),
+            ask[1],
+            Text(ask[2], style="dim"),
+        )
+    return table
 
 
-def _summed(levels: "Sequence[tuple[str, str]]") -> list[tuple[str, str, str]]:
-    """(price, size, size of all levels so far), exactly."""
-    total, rows = Decimal(0), []
-    for price, size in levels:
-        total += Decimal(size)
-        rows.append((price, size, format(total, "f")))
-    return rows
+def _verify(directory: "Directory", wanted: "Wanted", duration: float, form: str, how: str) -> ExitCode:
+    from alphapulse_cli.apps.reconstruct import Verdict, verify
 
-
-def _padded(
-    one: list[tuple[str, str, str]], other: list[tuple[str, str, str]]
-) -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
-    """Both as long as the longer one."""
-    length = max(len(one), len(other))
-    empty = ("", "", "")
-    return one + [empty] * (length - len(one)), other + [empty] * (length - len(other))
+    if form == "csv":
+        raise UsageError("--verify has no csv", "--format table or json")
+    proofs = verify(
+        directory, wanted, duration, lambda name: talk.note(f"{name}: its collector is gone, nothing to prove; left out"), how
+    )
+    if form == "json":
+        render.emit_json(proof.row() for proof in proofs)
+    else:
+        render.emit_table((proof.row() for proof in proofs), COLUMNS)
+    failed = [proof for proof in proofs if proof.verdict is Verdict.FAILED]
+    unproved = [proof for proof in proofs if proof.verdict is Verdict.UNPROVED]
+    for proof in failed:
+        talk.error(f"{proof.set_name}:{proof.symbol} FAILED: {proof.why}")
+    if failed:
+        return ExitCode.INTEGRITY
+    if unproved or not proofs:
+        talk.warning(f"{len(unproved)} of {len(proofs)} books could not be proved; a longer --duration may help")
+        return ExitCode.FAILED
+    talk.note(f"all {len(proofs)} books proved, level for level")
+    return ExitCode.DONE
