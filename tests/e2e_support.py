@@ -84,14 +84,17 @@ class Witness:
         self._versions[symbol] = version
 
 
-def follow_set(shm_dir, set_name):
-    """The reader process: attach now, follow until told to end, read what is left, tell."""
+def follow_set(shm_dir, set_name, proofs=0):
+    """The reader process: attach now, say "proved" after so many CHECKs, follow until told to end, read what is left, tell."""
     with open_directory(shm_dir) as directory:
         follower, witness, told_to_end = SetFollower(directory, set_name), Witness(), False
         tell("attached")
         while True:
             polled = follower.poll()
             witness.look(polled)
+            if proofs and follower.checks_ok >= proofs:
+                tell("proved")
+                proofs = 0
             if polled.record_count or polled.missed:
                 continue
             if told_to_end and follower.groups.position == follower.groups.segment.published:

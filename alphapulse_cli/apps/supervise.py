@@ -37,13 +37,12 @@ async def supervise(children: Sequence[Child], said: Said) -> ExitCode:
     """Run all until they end or this is cancelled (then they are stopped cleanly). The first exit code that is not 0, else DONE."""
     tasks = [asyncio.create_task(_keep(child, said)) for child in children]
     try:
-        codes = await asyncio.gather(*tasks)
-    except asyncio.CancelledError:
-        for task in tasks:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:  # once: a second cancel would break off their stopping, and leave children behind
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
-    return next((code for code in codes if code is not ExitCode.DONE), ExitCode.DONE)
+        await asyncio.wait(tasks)
+    return next((code for code in (task.result() for task in tasks) if code is not ExitCode.DONE), ExitCode.DONE)
 
 
 async def _keep(child: Child, said: Said) -> ExitCode:
