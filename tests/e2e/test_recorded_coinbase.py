@@ -124,6 +124,20 @@ class TestAReaderFromTheStart:
         assert told["checks_bad"] == 0
 
 
+class TestReconstructInAnotherProcess:
+    def test_it_prints_the_models_books_level_for_level(self, told, truth, module_alphapulse):
+        """`alphapulse reconstruct --format json`, of all ten products."""
+        done = module_alphapulse("reconstruct", "--exchange", "coinbase", "--format", "json")
+        assert (done.code, done.stderr) == (0, "")
+        rows = {row["symbol"]: row for row in map(orjson.loads, done.stdout.splitlines())}
+        printed = {
+            product: exact([("bid", *level) for level in row["bids"]] + [("ask", *level) for level in row["asks"]])
+            for product, row in rows.items()
+        }
+        assert printed == truth
+        assert {row["state"] for row in rows.values()} == {"LIVE"}
+
+
 class TestAReaderThatWasTooSlow:
     def test_it_is_told_what_it_missed_and_holds_the_models_books_in_the_end(self, truth, alphapulse):
         """Stopped while a small ring went round many times; nothing of the writer's waits for it."""
