@@ -110,11 +110,11 @@ def retry_after_s(text: str | None) -> float:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, without Python's brackets; the other side's text may be in it: hostile."""
+    """What went wrong, in one line without Python's brackets; the other side's text may be in it: hostile."""
     inner = getattr(error, "reason", error)
     if isinstance(inner, TimeoutError) and not str(inner).startswith("no whole"):
         return "no answer in time"
-    return str(getattr(inner, "strerror", None) or inner or type(inner).__name__)[:200]
+    return " ".join(str(getattr(inner, "strerror", None) or inner or type(inner).__name__).split())[:200]
 
 
 async def _in_thread(get: Get, url: str) -> bytes:

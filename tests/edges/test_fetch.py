@@ -1,0 +1,188 @@
+"""REST: bounded in size, time and rate, and one clear error for everything else."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+from sim_parts import play
+
+from alphapulse_cli.edges.budget import Budget
+from alphapulse_cli.edges.fetch import LONGEST_RETRY_AFTER_S, RETRY_AFTER_S, Fetcher, retry_after_s
+from alphapulse_cli.errors import ExchangeError, Refused, UsageError
+
+SECOND = 1_000_000_000
+
+
+@contextlib.contextmanager
+def server(answer, *, drip_s=0.0):
+    """Answers each connection with these bytes, in one piece or one by one; the address of it."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    stopped = threading.Event()
+
+    def serve():
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.recv(4096)
+                for part in [answer] if not drip_s else [answer[i : i + 1] for i in range(len(answer))]:
+                    connection.sendall(part)
+                    if drip_s and stopped.wait(drip_s):
+                        return
+                if not answer:
+                    stopped.wait(20)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        stopped.set()
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join(5)
+
+
+def http(status="200 OK", body=b"{}", *headers):
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def get(url, path="/x", **options):
+    async def scene():
+        return await Fetcher(url, 1200, **options).get(path)
+
+    return play(scene())
+
+
+class TestGet:
+    def test_gives_the_body(self):
+        with server(http(body=b'{"a":1}')) as url:
+            assert get(url) == b'{"a":1}'
+
+    def test_also_one_of_many_chunks(self):
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        with server(chunked) as url:
+            assert get(url) == b"abcde"
+
+    @pytest.mark.parametrize(
+        "base", ["", "ftp://x", "file:///etc/passwd", "http://", "http://x:99999", "http://[::1", "http://x:y"]
+    )
+    def test_an_address_that_cannot_be_is_a_usage_error(self, base):
+        with pytest.raises(UsageError, match="not a REST address"):
+            Fetcher(base, 60)
+
+    def test_nobody_there(self):
+        with pytest.raises(ExchangeError, match=r"cannot fetch http://127.0.0.1:1/x: Connection refused"):
+            get("http://127.0.0.1:1")
+
+    @pytest.mark.parametrize(
+        "answer",
+        [b"\x15\x03\x01\0", b"SSH-2.0\r\n\r\n", b"HTTP/1.1 banana\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"],
+    )
+    def test_garbage(self, answer):
+        with server(answer) as url, pytest.raises(ExchangeError) as failed:
+            get(url)
+        assert "\n" not in str(failed.value)
+
+    @pytest.mark.parametrize(("status", "error"), [(404, ExchangeError), (500, ExchangeError), (403, Refused), (451, Refused)])
+    def test_an_http_error(self, status, error):
+        with server(http(f"{status} No", b"\x1b[2J")) as url, pytest.raises(error, match=f"answers {status}") as failed:
+            get(url)
+        assert type(failed.value) is error
+
+    def test_a_body_beyond_the_bound(self):
+        with server(http(body=b"x" * 1001)) as url:
+            with pytest.raises(ExchangeError, match="more than 1000 bytes"):
+                get(url, max_body_bytes=1000)
+            assert len(get(url, max_body_bytes=1001)) == 1001
+
+    def test_a_server_that_says_nothing(self):
+        with server(b"") as url, pytest.raises(ExchangeError, match="no answer in time"):
+            get(url, timeout_s=0.1)
+
+    def test_a_server_that_drips(self):
+        """Each byte is in time; the whole is not."""
+        with server(http(body=b"x" * 1000), drip_s=0.005) as url, pytest.raises(ExchangeError, match="no whole answer within 0 s"):
+            get(url, timeout_s=5, whole_timeout_s=0.3)
+
+    def test_cancelled_it_holds_nothing_up(self):
+        async def scene(url):
+            task = asyncio.create_task(Fetcher(url, 60).get("/x"))
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        with server(b"") as url:
+            began = time.monotonic()
+            play(scene(url))
+            assert time.monotonic() - began < 5
+
+    @pytest.mark.parametrize("status", [429, 418])
+    def test_too_many_requests_is_obeyed_by_all_that_follow(self, status):
+        async def scene(url):
+            fetcher = Fetcher(url, 1200)
+            with pytest.raises(ExchangeError, match="waiting 30 s"):
+                await fetcher.get("/x")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(fetcher.get("/x"), 0.1)
+
+        with server(http(f"{status} Slow", b"", "Retry-After: 30")) as url:
+            play(scene(url))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (None, RETRY_AFTER_S),
+        ("", RETRY_AFTER_S),
+        ("12", 12.0),
+        ("-5", 0.0),
+        ("1e9", LONGEST_RETRY_AFTER_S),
+        ("nan", RETRY_AFTER_S),
+        ("inf", RETRY_AFTER_S),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", RETRY_AFTER_S),
+    ],
+)
+def test_retry_after(text, seconds):
+    assert retry_after_s(text) == seconds
+
+
+class TestBudget:
+    def test_lets_its_amount_go_at_once_and_the_next_when_the_span_is_over(self):
+        budget = Budget(3, 10.0)
+        assert [budget.reserve(SECOND) for _ in range(7)] == [0, 0, 0, 10, 10, 10, 20]
+
+    def test_the_bound_holds_in_every_span(self):
+        budget, spent, now = Budget(100, 10.0), [], 0
+        for step in range(300):
+            now += (step * 37 % 11) * SECOND // 10
+            cost = 1 + step * 13 % 40
+            spent.append((now + int(budget.reserve(now, cost) * 1e9), cost))
+        for at, _ in spent:
+            assert sum(cost for when, cost in spent if at <= when < at + 10 * SECOND - 1000) <= 100
+
+    def test_what_was_spent_long_ago_counts_no_more(self):
+        budget = Budget(2, 10.0)
+        assert [budget.reserve(0), budget.reserve(0), budget.reserve(10 * SECOND), budget.reserve(10 * SECOND)] == [0, 0, 0, 0]
+
+    def test_one_request_beyond_the_whole_budget_takes_all_of_it(self):
+        budget = Budget(10, 10.0)
+        assert [budget.reserve(0, 50), budget.reserve(0, 1)] == [0, 10]
+
+    def test_a_pause_is_for_all(self):
+        budget = Budget(10, 10.0)
+        budget.pause(5 * SECOND)
+        budget.pause(2 * SECOND)
+        assert [budget.reserve(SECOND), budget.reserve(SECOND), budget.reserve(6 * SECOND)] == [4, 4, 0]
+
+    def test_binances_first_snapshots_go_together(self):
+        """Weight 50 of 1,200 a minute: twelve at once, the rest half a minute later."""
+        budget = Fetcher("http://127.0.0.1", 1200)._budget
+        assert [budget.reserve(0, 50) for _ in range(13)] == [0.0] * 12 + [30.0]

@@ -1,0 +1,395 @@
+"""A connection's life against simulated exchanges over loopback, and against links that do as they are told where a clock matters."""
+
+import asyncio
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from session_parts import PATIENT, QUICK, Rig, links_of
+from sim_parts import play, until
+
+from alphapulse_cli.edges.session import Backoff, Session, Timing
+from alphapulse_cli.edges.transport import open_link
+from alphapulse_cli.errors import ExchangeError, Refused, StorageError, UsageError
+from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Send
+from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.wire.delta import BookReason, BookState
+
+FEEDS = [("kraken", ""), ("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", "diff"), ("binance-us", "depth20")]
+PROVABLE = [feed for feed in FEEDS if feed != ("coinbase", "exchange")]
+HEARTBEAT = b'{"channel":"heartbeat"}'
+
+
+def named(feed):
+    return "-".join(filter(None, feed))
+
+
+class TestAgainstTheSimulators:
+    @pytest.mark.parametrize("feed", FEEDS, ids=named)
+    def test_collects_two_books_exactly(self, directory, feed):
+        async def scene():
+            async with Rig(directory, feed[0], mode=feed[1], symbols=("ETH-BTC", "DOGE-USD")) as rig:
+                await rig.live()
+                await rig.moves_until(lambda: rig.total(Counter.TRADES))
+                await rig.sim.advance(200)
+                await rig.settles()
+                assert rig.warnings == []
+                assert rig.sim.connection_count == 1
+
+        play(scene())
+
+    @pytest.mark.parametrize("feed", PROVABLE, ids=named)
+    @pytest.mark.parametrize("kind", ["gap", "garbage", "reorder", "duplicate", "offgrid", "unknown", "disconnect"])
+    def test_heals(self, directory, feed, kind):
+        async def scene():
+            async with Rig(directory, feed[0], mode=feed[1]) as rig:
+                await rig.live()
+                rig.sim.inject(kind)
+                await rig.moves_until(lambda: rig.sim.injection_counts[kind])
+                await rig.moves_until(lambda: rig.keeper().version > 3)
+                await rig.sim.advance(20)
+                if kind == "offgrid" and rig.name != "kraken":  # a level that never was, and nothing that could prove it
+                    assert rig.total(Counter.OFF_GRID) == 1
+                    await rig.live()
+                    rig.sim.inject("disconnect")
+                    await rig.moves_until(lambda: rig.sim.connection_count == 2)
+                await rig.settles()
+
+        play(scene())
+
+    def test_a_gap_of_a_feed_without_numbers_cannot_be_seen(self, directory):
+        """`level2_batch`: known, said in `alphapulse exchanges`, and why the other mode is the default. A new connection heals it."""
+
+        async def scene():
+            async with Rig(directory, "coinbase", mode="exchange") as rig:
+                await rig.live()
+                rig.sim.inject("gap")
+                await rig.moves_until(lambda: rig.sim.injection_counts["gap"])
+                assert rig.total(Counter.GAPS) == 0
+                rig.sim.inject("disconnect")
+                await rig.moves_until(lambda: rig.sim.connection_count == 2)
+                await rig.settles()
+
+        play(scene())
+
+    def test_a_wrong_checksum_heals_alone_on_the_same_connection(self, directory):
+        async def scene():
+            async with Rig(directory, "kraken", symbols=("ETH-BTC", "DOGE-USD")) as rig:
+                await rig.settles()
+                joins = rig.follower.joins
+                rig.sim.inject("checksum", "ETH-BTC")
+                await rig.moves_until(lambda: rig.count(Counter.CHECKSUMS_BAD, "ETH-BTC"))
+                await rig.settles()
+                assert rig.sim.connection_count == 1
+                assert rig.count(Counter.RESYNCS, "ETH-BTC") == 1
+                assert rig.count(Counter.RESYNCS, "DOGE-USD") == 0
+                assert rig.follower.joins == joins, "none after the resync"
+
+        play(scene())
+
+    def test_a_flood_starves_nobody(self, directory):
+        """While 500 steps come at once, the watchdog's ticks go on and the books stay right."""
+
+        async def scene():
+            async with Rig(directory, "coinbase", timing=replace(PATIENT, tick_s=0.001)) as rig:
+                await rig.live()
+                ticks, frames = [], []
+                tick, receive = rig.ingest.tick, rig.ingest.receive
+                rig.ingest.tick = lambda now: (ticks.append(len(frames)), tick(now))
+                rig.ingest.receive = lambda frame, now: (frames.append(1), receive(frame, now))
+                for count in range(1, 5):
+                    rig.sim.inject("flood")
+                    await rig.moves_until(lambda count=count: rig.sim.injection_counts["flood"] == count)
+                await rig.settles()
+                assert len(frames) > 2000
+                assert max(later - earlier for earlier, later in pairwise([0, *ticks])) <= 1000
+
+        play(scene())
+
+    def test_frames_of_many_megabytes_arrive(self, directory):
+        """BTC-USD of Coinbase: 45,800 levels in one frame."""
+
+        async def scene():
+            async with Rig(directory, "coinbase", symbols=("BTC-USD",)) as rig:
+                await rig.live()
+                assert rig.count(Counter.BYTES) > 3 << 20
+                assert rig.keeper().book.bid_count > 20_000
+                await rig.settles()
+
+        play(scene())
+
+    def test_a_restarted_exchange_is_found_again(self, directory):
+        async def scene():
+            async with Rig(directory, "kraken") as rig:
+                await rig.live()
+                rig.sim._server.close()
+                await rig.sim._server.wait_closed()
+                rig.sim._server = None
+                await until(lambda: len(rig.opened_at) >= 4)
+                assert any("connection refused" in line for line in rig.warnings)
+                assert rig.states() == {"ETH-BTC": BookState.SYNCING}
+                await rig.sim.__aenter__()
+                await rig.settles()
+                assert rig.count(Counter.RECONNECTS) == 1, "connections, not tries"
+
+        play(scene())
+
+    def test_a_snapshot_that_fails_is_asked_for_again(self, directory):
+        async def scene():
+            async with Rig(directory, "binance-us") as rig:
+                get, failures = rig.fetcher.get, []
+
+                async def failing(path, weight=1):
+                    if len(failures) < 2:
+                        failures.append(path)
+                        raise ExchangeError("not now")
+                    return await get(path, weight)
+
+                rig.session._fetcher = type("Failing", (), {"get": staticmethod(failing)})
+                await rig.settles()
+                assert len(failures) == 2
+                assert rig.count(Counter.FETCHES_FAILED) == 2
+
+        play(scene())
+
+
+class TestSilence:
+    def test_ping_then_stale_then_a_new_connection(self, directory):
+        opener, links = links_of()
+
+        async def scene():
+            async with Rig(directory, "kraken", timing=QUICK, opener=opener) as rig:
+                await until(lambda: links)
+                rig.keeper().set_state(BookState.LIVE, BookReason.NONE, 1)
+                rig.keeper().state = BookState.LIVE
+                seen = []
+                rig.ingest.silent = lambda now: seen.append(("silent", links[0].pings))
+                await until(lambda: len(links) == 2)
+                assert seen == [("silent", 1)], "pinged once before, told once"
+                assert links[0].is_closed
+                assert any("nothing heard for 0." in line for line in rig.warnings)
+
+        play(scene())
+
+    def test_an_answered_ping_is_a_sign_of_life(self, directory):
+        opener, links = links_of(answers=True)
+
+        async def scene():
+            async with Rig(directory, "kraken", timing=QUICK, opener=opener) as rig:
+                seen = []
+                rig.ingest.silent = seen.append
+                await until(lambda: links and links[0].pings >= 4)
+                assert (seen, len(links)) == ([], 1)
+
+        play(scene())
+
+    def test_a_word_in_time_makes_stale_books_live_again(self, directory):
+        opener, links = links_of()
+        told = []
+
+        async def scene():
+            timing = replace(QUICK, dead_after_s=30.0)
+            async with Rig(directory, "kraken", timing=timing, opener=opener) as rig:
+                rig.ingest.silent = lambda now: told.append("silent")
+                rig.ingest.heard = lambda now: told.append("heard")
+                await until(lambda: told == ["silent"])
+                links[0].hear(HEARTBEAT)
+                await until(lambda: told == ["silent", "heard"])
+                await until(lambda: told == ["silent", "heard", "silent"])
+
+        play(scene())
+
+    def test_a_stall_of_the_exchange(self, directory):
+        """It sends nothing, but its end of the socket answers pings: the connection stays, and afterwards all is there."""
+
+        async def scene():
+            async with Rig(directory, "kraken", timing=QUICK) as rig:
+                await rig.live()
+                rig.sim.inject("stall", seconds=3600)
+                await rig.moves_until(lambda: rig.sim.injection_counts["stall"])
+                frames = rig.count(Counter.FRAMES)
+                await asyncio.sleep(2 * QUICK.dead_after_s)
+                assert (rig.count(Counter.FRAMES), rig.sim.connection_count) == (frames, 1)
+                for connection in rig.sim.connections:
+                    connection.tick(rig.sim.now_ns + 10**15)
+                await rig.settles()
+
+        play(scene())
+
+
+class TestConnecting:
+    def test_never_more_often_in_a_minute_than_the_facts_allow(self, directory):
+        async def refuse(*_):
+            raise ExchangeError("no")
+
+        async def scene():
+            facts = {"connects_per_minute": 7}
+            timing = replace(QUICK, first_backoff_s=0.001, longest_backoff_s=0.001)
+            async with Rig(directory, "kraken", opener=refuse, facts=facts, timing=timing) as rig:
+                await until(lambda: any("so many connections a minute" in line for _, line in rig.notices))
+                assert len(rig.opened_at) == 7
+                pauses = [line for _, line in rig.notices if "connecting in" in line]
+                assert 50 < float(pauses[0].split()[2]) <= 60
+
+        play(scene())
+
+    def test_backs_off_ever_longer_and_with_jitter(self):
+        backoff = Backoff(0.25, 30.0)
+        pauses = [backoff.next_s() for _ in range(12)]
+        bounds = [min(0.25 * 2**n, 30.0) for n in range(12)]
+        assert all(bound / 2 <= pause <= bound for pause, bound in zip(pauses, bounds, strict=True))
+        assert len(set(pauses)) == 12
+        backoff.reset()
+        assert backoff.next_s() <= 0.25
+
+    def test_a_connection_that_lived_begins_anew(self, directory):
+        opener, links = links_of()
+
+        async def scene():
+            async with Rig(directory, "kraken", opener=opener, timing=replace(PATIENT, steady_after_s=0.0)) as rig:
+                for number in range(5):
+                    await until(lambda number=number: len(links) == number + 1)
+                    await asyncio.sleep(0)
+                    await until(lambda: rig.session._end is not None and links[-1].sent)
+                    links[-1].end("enough")
+                await until(lambda: len(links) == 6)
+                assert rig.session._backoff.bound_s <= QUICK.first_backoff_s
+
+        play(scene())
+
+    def test_an_address_that_cannot_be_right_ends_it(self, directory):
+        async def scene():
+            async with Rig(directory, "kraken", url="http://127.0.0.1/") as rig:
+                with pytest.raises(UsageError):
+                    await asyncio.wait_for(asyncio.shield(rig.task), 20)
+
+        play(scene())
+
+    @pytest.mark.parametrize("before", [0, 1])
+    def test_being_refused_ends_it_unless_we_were_let_in_before(self, directory, before):
+        made, links = links_of()
+        tries = []
+
+        async def opener(url, on_frame):
+            tries.append(url)
+            if len(tries) > before and len(tries) < 5:
+                raise Refused("not from here")
+            return await made(url, on_frame)
+
+        async def scene():
+            async with Rig(directory, "kraken", opener=opener) as rig:
+                if not before:
+                    with pytest.raises(Refused):
+                        await asyncio.wait_for(asyncio.shield(rig.task), 20)
+                    return
+                await until(lambda: links and links[0].sent)
+                links[0].end("bye")
+                await until(lambda: len(links) == 2)
+                assert len(tries) == 5
+
+        play(scene())
+
+    def test_a_planned_end_comes_before_the_exchanges(self, directory):
+        opener, links = links_of(answers=True)
+
+        async def scene():
+            facts = {"connection_life_s": 7200.0}
+            async with Rig(directory, "kraken", opener=opener, facts=facts, timing=QUICK) as rig:
+                await until(lambda: links and links[0].sent)
+                rig.session._heard_ns += 0
+                watch = rig.session._watch(links[0], -(10**13))
+                assert await asyncio.wait_for(watch, 20) == "the exchange ends connections of this age"
+
+        play(scene())
+
+
+class TestSending:
+    def test_is_no_faster_than_the_exchange_allows(self, directory):
+        opener, links = links_of()
+
+        async def scene():
+            async with Rig(directory, "kraken", opener=opener, facts={"sends_per_second": 20.0}) as rig:
+                await until(lambda: links)
+                for number in range(5):
+                    rig.session._do(Send(b"%d" % number))
+                await until(lambda: b"4" in links[0].sent)
+                assert links[0].sent[-5:] == [b"0", b"1", b"2", b"3", b"4"]
+                assert min(later - earlier for earlier, later in pairwise(links[0].sent_at)) >= 45_000_000
+
+        play(scene())
+
+    def test_what_was_not_sent_is_forgotten_with_its_connection(self, directory):
+        opener, links = links_of()
+
+        async def scene():
+            async with Rig(directory, "kraken", opener=opener, facts={"sends_per_second": 0.01}) as rig:
+                await until(lambda: links and links[0].sent)
+                rig.session._do(Send(b"of the first"))
+                rig.session._do(Reconnect("test"))
+                await until(lambda: len(links) == 2)
+                assert rig.session._sends.qsize() <= 3
+                assert any("disconnected: test" in line for line in rig.warnings)
+
+        play(scene())
+
+
+class TestErrands:
+    """What a fetch or a ping ends in is never lost."""
+
+    def test_a_mistake_in_one_is_not_silent(self, directory):
+        opener, links = links_of()
+
+        async def scene():
+            async with Rig(directory, "kraken", opener=opener) as rig:
+                await until(lambda: links)
+
+                async def get(path, weight):
+                    raise ZeroDivisionError
+
+                rig.session._fetcher = type("Broken", (), {"get": staticmethod(get)})
+                rig.session._do(FetchInstruments("/x"))
+                with pytest.raises(ZeroDivisionError):
+                    await asyncio.wait_for(asyncio.shield(rig.task), 20)
+
+        play(scene())
+
+    def test_what_a_frame_does_to_ingest_reaches_whoever_runs_the_session(self, directory):
+        async def scene():
+            async with Rig(directory, "kraken") as rig:
+                await rig.live()
+
+                def full(*_):
+                    raise StorageError("no room at all")
+
+                rig.ingest.receive = full
+                await rig.sim.advance(1)
+                with pytest.raises(StorageError):
+                    await asyncio.wait_for(asyncio.shield(rig.task), 20)
+
+        play(scene())
+
+    def test_they_end_with_their_connection(self, directory):
+        opener, links = links_of()
+
+        async def scene():
+            async with Rig(directory, "binance-us", opener=opener) as rig:
+                await until(lambda: links)
+
+                async def get(path, weight):
+                    await asyncio.Event().wait()
+
+                rig.session._fetcher = type("Slow", (), {"get": staticmethod(get)})
+                rig.session._do(FetchSnapshot(rig.instruments[0], "/x"))
+                await until(lambda: rig.session._errands)
+                links[0].end("bye")
+                await until(lambda: len(links) == 2)
+                assert not rig.session._errands
+
+        play(scene())
+
+
+def test_the_constants_are_the_designs():
+    """2 s without a frame: ping, and STALE unless answered; 5 s: reconnect."""
+    timing = Timing()
+    assert (timing.ping_after_s, timing.stale_after_s, timing.dead_after_s) == (2.0, 3.0, 5.0)
+    assert Session.__init__.__defaults__[0] is open_link

@@ -1,0 +1,240 @@
+"""Every way in which a connection cannot come about, or ends, is one clear error: never a traceback, never a wait without end."""
+
+import asyncio
+import contextlib
+import ssl
+
+import pytest
+from sim_parts import play, until
+from websockets.asyncio.server import serve
+from websockets.utils import accept_key
+
+from alphapulse_cli.edges import transport
+from alphapulse_cli.edges.transport import open_link
+from alphapulse_cli.errors import ExchangeError, Refused, UsageError
+
+
+@contextlib.asynccontextmanager
+async def tcp(handle):
+    """A plain TCP server; the ws:// address of it."""
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    finally:
+        server.close()
+
+
+def says(answer):
+    async def handle(reader, writer):
+        await reader.read(100)
+        writer.write(answer)
+        with contextlib.suppress(OSError):
+            await writer.drain()
+        writer.close()
+
+    return handle
+
+
+async def says_nothing(reader, writer):
+    with contextlib.suppress(OSError):
+        await reader.read()
+    writer.close()
+
+
+@contextlib.asynccontextmanager
+async def websocket(handle, **options):
+    async with serve(handle, "127.0.0.1", 0, compression=None, max_size=None, **options) as server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+
+async def opened(url, frames=None):
+    return await open_link(url, lambda frame, _: (frames if frames is not None else []).append(frame))
+
+
+class TestNoConnection:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "",
+            "kraken",
+            "http://127.0.0.1/",
+            "ws://",
+            "ws://127.0.0.1:99999/",
+            "ws://[::1",
+            "ws://" + "a" * 80 + ".example/",
+            "ws://127.0.0.1:x/",
+        ],
+    )
+    def test_an_address_that_cannot_be_is_a_usage_error(self, url):
+        with pytest.raises(UsageError, match="not a WebSocket address"):
+            play(opened(url))
+
+    def test_nobody_there(self):
+        with pytest.raises(ExchangeError, match=r"cannot connect to ws://127.0.0.1:1/: connection refused"):
+            play(opened("ws://127.0.0.1:1/"))
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            b"",
+            b"\x15\x03\x01\x00\x02\x02\x50",
+            b"SSH-2.0-OpenSSH_9\r\n",
+            b"HTTP/1.1 200 OK\r\n\r\n",
+            b"HTTP/1.1 banana\r\n\r\n",
+            b"\0" * 70_000,
+        ],
+    )
+    def test_garbage_instead_of_a_handshake(self, answer):
+        async def scene():
+            async with tcp(says(answer)) as url:
+                with pytest.raises(ExchangeError) as failed:
+                    await opened(url)
+                assert "\n" not in str(failed.value)
+
+        play(scene())
+
+    @pytest.mark.parametrize(("status", "error"), [(403, Refused), (451, Refused), (404, ExchangeError), (503, ExchangeError)])
+    def test_an_http_error(self, status, error):
+        async def scene():
+            async with tcp(says(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode())) as url:
+                with pytest.raises(error, match=f"answers {status}") as failed:
+                    await opened(url)
+                assert type(failed.value) is error
+
+        play(scene())
+
+    def test_tls_where_there_is_none(self):
+        async def scene():
+            async with tcp(says(b"HTTP/1.1 400 No\r\n\r\n")) as url:
+                with pytest.raises(ExchangeError, match="cannot connect"):
+                    await opened(url.replace("ws:", "wss:"))
+
+        play(scene())
+
+    def test_none_where_there_is_tls(self):
+        async def scene():
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            server = await asyncio.start_server(says(b""), "127.0.0.1", 0, ssl=context)
+            with pytest.raises(ExchangeError, match="cannot connect"):
+                await opened(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+            server.close()
+
+        play(scene())
+
+    def test_a_server_that_accepts_and_says_nothing(self):
+        async def scene():
+            async with tcp(says_nothing) as url:
+                with pytest.raises(ExchangeError, match=r"no connection to .* within 0.2 s"):
+                    await open_link(url, lambda *_: None, open_timeout_s=0.2)
+
+        play(scene())
+
+
+class TestALink:
+    def test_hands_over_text_and_binary_frames_as_they_came(self):
+        async def handle(connection):
+            await connection.send("ü")
+            await connection.send(b"\xff\0")
+            await connection.wait_closed()
+
+        async def scene():
+            frames = []
+            async with websocket(handle) as url:
+                link = await opened(url, frames)
+                await until(lambda: len(frames) == 2)
+                await link.close()
+            assert frames == ["ü".encode(), b"\xff\0"]
+
+        play(scene())
+
+    def test_says_who_ended_it_and_why(self):
+        async def handle(connection):
+            await connection.close(1008, "too \x1b[2J slow")
+
+        async def scene():
+            async with websocket(handle) as url:
+                link = await opened(url)
+                assert await link.closed() == "closed by the exchange, code 1008 too \x1b[2J slow"
+                for doing in (link.send(b"x"), link.ping()):
+                    with pytest.raises(ExchangeError, match="1008"):
+                        await doing
+                await link.close()
+
+        play(scene())
+
+    def test_says_when_it_was_cut(self):
+        async def handle(connection):
+            connection.transport.abort()
+
+        async def scene():
+            async with websocket(handle) as url:
+                link = await opened(url)
+                assert await link.closed() == "connection lost"
+                await link.close()
+
+        play(scene())
+
+    def test_ends_at_a_frame_beyond_its_bound(self, monkeypatch):
+        async def handle(connection):
+            with contextlib.suppress(Exception):
+                await connection.send("x" * 20_001)
+                await connection.wait_closed()
+
+        async def scene():
+            monkeypatch.setattr(transport, "MAX_FRAME_BYTES", 20_000)
+            async with websocket(handle) as url:
+                link = await opened(url)
+                assert "1009" in await link.closed()
+                await link.close()
+
+        play(scene())
+
+    def test_waits_for_the_pong(self):
+        async def scene():
+            async with websocket(lambda connection: connection.wait_closed()) as url:
+                link = await opened(url)
+                await link.ping()
+                await link.close()
+
+        play(scene())
+
+    def test_raises_what_its_owner_raised_about_a_frame(self):
+        async def handle(connection):
+            await connection.send("x")
+            await connection.wait_closed()
+
+        def broken(*_):
+            raise ZeroDivisionError
+
+        async def scene():
+            async with websocket(handle) as url:
+                link = await open_link(url, broken)
+                with pytest.raises(ZeroDivisionError):
+                    await link.closed()
+                await link.close()
+
+        play(scene())
+
+    def test_closes_even_if_the_other_side_will_not(self, monkeypatch):
+        """It shakes hands and never says or hears a word again."""
+        monkeypatch.setattr(transport, "CLOSE_TIMEOUT_S", 0.1)
+
+        async def deaf(reader, writer):
+            head = await reader.readuntil(b"\r\n\r\n")
+            key = next(line.split(b": ")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
+            accept = accept_key(key.decode())
+            writer.write(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                + f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+            )
+            with contextlib.suppress(OSError):
+                await reader.read()
+                writer.close()
+
+        async def scene():
+            async with tcp(deaf) as url:
+                link = await opened(url)
+                await asyncio.wait_for(link.close(), 10)
+                assert await link.closed()
+
+        play(scene())
