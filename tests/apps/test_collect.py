@@ -1,0 +1,232 @@
+"""`alphapulse collect` as real processes against simulated exchanges: exact through mischief, and every way it may end."""
+
+import os
+import resource
+import signal
+import subprocess
+from dataclasses import replace
+
+import pytest
+from app_parts import Sims, live_books, processes_of, sample, wait_until
+
+from alphapulse_cli import exchanges
+from alphapulse_cli.flow.follow import SetFollower
+from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.shm.segment import Liveness
+from alphapulse_cli.wire.delta import BookReason, BookState
+
+NAMES = ("kraken", "coinbase", "binance-us")
+DEPTHS = {"kraken": 10}
+SYMBOLS = ("ETH-BTC", "DOGE-USD")
+MISCHIEF = {
+    "kraken": ("checksum", "garbage", "disconnect"),
+    "coinbase": ("gap", "reorder", "disconnect"),
+    "binance-us": ("gap", "duplicate", "disconnect"),
+}
+
+
+@pytest.fixture
+def sims():
+    made = Sims()
+    yield made
+    made.close()
+
+
+def begin(alphapulse, sims, *arguments, names=("kraken",), **env):
+    chosen = [word for name in names for word in ("--exchange", name)]
+    return alphapulse.start("collect", *chosen, "--symbols", ",".join(SYMBOLS), *arguments, **sims.environment(), **env)
+
+
+def until_live(alphapulse, sims, *names):
+    def all_live():
+        sims.move()
+        return len(live_books(alphapulse.shm_dir, *names)) == 2 * len(names)
+
+    wait_until(all_live, what=f"live books of {names}")
+
+
+def end(process, number):
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out.decode(), err.decode()
+
+
+def sides(book):
+    return book.bids(), book.asks()
+
+
+def truth_of(sims, name, symbol):
+    async def look():
+        bids, asks = sims.served[name].truth.book(symbol, DEPTHS.get(name))
+        return list(bids), list(asks)
+
+    return sims.do(look())
+
+
+class TestSeveralExchanges:
+    def test_are_exact_through_mischief_and_their_processes_are_kept(self, alphapulse, sims):
+        for name in NAMES:
+            sims.start(name)
+        parent = begin(alphapulse, sims, names=NAMES)
+        until_live(alphapulse, sims, *NAMES)
+        with open_directory(alphapulse.shm_dir) as directory:
+            followers = {name: SetFollower(directory, name) for name in NAMES}
+            for name in NAMES:
+                for kind in MISCHIEF[name]:
+                    sims.inject(kind, name)
+                    wait_until(lambda name=name, kind=kind: sims.move() or sims.served[name].injection_counts[kind], what=kind)
+                    sims.move(20)
+            until_live(alphapulse, sims, *NAMES)
+            for name, follower in followers.items():
+                for symbol in SYMBOLS:
+
+                    def exact(name=name, follower=follower, symbol=symbol):
+                        follower.poll()
+                        replica = follower.books.get(symbol)
+                        return replica and not replica.is_cold and sides(replica.book) == truth_of(sims, name, symbol)
+
+                    wait_until(exact, what=f"{name}:{symbol} as in the exchange")
+                assert follower.checks_bad == 0
+        self._a_killed_one_is_started_again(alphapulse, sims)
+        code, _, err = end(parent, signal.SIGINT)
+        assert code == 130
+        assert "Traceback" not in err
+        assert {one.liveness for one in sample(alphapulse.shm_dir)} == {Liveness.RETIRED}
+        wait_until(lambda: not processes_of(alphapulse.shm_dir), what="the children's end")
+
+    def _a_killed_one_is_started_again(self, alphapulse, sims):
+        (before,) = sample(alphapulse.shm_dir, "kraken")
+        os.kill(before.pid, signal.SIGKILL)
+
+        def again():
+            sims.move()
+            (now,) = sample(alphapulse.shm_dir, "kraken")
+            return now.epoch > before.epoch and now.pid != before.pid and len(live_books(alphapulse.shm_dir, "kraken")) == 2
+
+        wait_until(again, what="a new kraken")
+
+    def test_end_when_their_parent_is_killed(self, alphapulse, sims):
+        for name in NAMES[:2]:
+            sims.start(name)
+        parent = begin(alphapulse, sims, names=NAMES[:2])
+        until_live(alphapulse, sims, *NAMES[:2])
+        parent.kill()
+        wait_until(lambda: not processes_of(alphapulse.shm_dir), what="the children's end")
+        assert {one.liveness for one in sample(alphapulse.shm_dir)} == {Liveness.RETIRED}
+
+
+class TestOneExchange:
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+    def test_a_signal_retires_its_segments(self, alphapulse, sims, number, code):
+        sims.start("kraken")
+        process = begin(alphapulse, sims)
+        until_live(alphapulse, sims, "kraken")
+        ended, _, err = end(process, number)
+        assert (ended, "Traceback" in err) == (code, False)
+        (one,) = sample(alphapulse.shm_dir)
+        assert one.liveness is Liveness.RETIRED
+        assert {(book.state, book.reason) for book in one.books} == {(BookState.STALE, BookReason.RETIRED)}
+
+    def test_killed_its_books_are_not_live_and_the_next_one_has_a_new_epoch(self, alphapulse, sims):
+        sims.start("kraken")
+        process = begin(alphapulse, sims)
+        until_live(alphapulse, sims, "kraken")
+        (before,) = sample(alphapulse.shm_dir)
+        with open_directory(alphapulse.shm_dir) as directory:
+            follower = SetFollower(directory, "kraken")
+            process.kill()
+            process.communicate()
+            wait_until(lambda: not live_books(alphapulse.shm_dir), 20, what="no live book")
+            assert sample(alphapulse.shm_dir)[0].liveness is Liveness.SILENT
+            begin(alphapulse, sims)
+            until_live(alphapulse, sims, "kraken")
+            assert sample(alphapulse.shm_dir)[0].epoch > before.epoch
+            wait_until(lambda: follower.poll().restarted, what="the reader follows")
+
+    def test_hung_its_books_are_not_live_either(self, alphapulse, sims):
+        sims.start("kraken")
+        process = begin(alphapulse, sims)
+        until_live(alphapulse, sims, "kraken")
+        process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: not live_books(alphapulse.shm_dir), 20, what="no live book")
+        process.send_signal(signal.SIGCONT)
+        until_live(alphapulse, sims, "kraken")
+
+    def test_a_duration_is_a_good_end(self, alphapulse, sims):
+        sims.start("kraken")
+        process = begin(alphapulse, sims, "--duration", "1", "--json")
+        _, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, b"")
+        assert sample(alphapulse.shm_dir)[0].liveness is Liveness.RETIRED
+
+    def test_a_second_one_is_told_who_is_first(self, alphapulse, sims):
+        sims.start("kraken")
+        first = begin(alphapulse, sims)
+        until_live(alphapulse, sims, "kraken")
+        second = begin(alphapulse, sims)
+        _, err = second.communicate(timeout=60)
+        assert second.returncode == 7
+        assert f"kraken is already being collected by pid {first.pid}" in err.decode()
+        assert "--as NAME" in err.decode()
+        beside = begin(alphapulse, sims, "--as", "mine")
+        until_live(alphapulse, sims, "kraken", "mine")
+        assert beside.poll() is None
+
+
+class TestWhatCannotBe:
+    def test_an_unknown_symbol_is_refused_with_near_ones(self, alphapulse, sims):
+        sims.start("kraken")
+        done = alphapulse("collect", "--exchange", "kraken", "--symbols", "DOGE-UDS", **sims.environment())
+        assert (done.code, done.stdout) == (2, "")
+        assert done.stderr.startswith("error: kraken does not list DOGE-UDS\nhint: DOGE-UDS: did you mean DOGE-USD?")
+        assert not list(alphapulse.shm_dir.glob("kraken_*"))
+
+    def test_an_exchange_that_is_not_there(self, alphapulse):
+        done = alphapulse("collect", "--exchange", "kraken", "--url", "ws://127.0.0.1:1/v2")
+        assert (done.code, done.stdout) == (6, "")
+        lines = done.stderr.splitlines()
+        assert lines[-2:] == [
+            "error: cannot fetch http://127.0.0.1:1/0/public/AssetPairs: Connection refused",
+            "hint: is the address right, and the network up?",
+        ]
+
+    @pytest.mark.parametrize("kilobytes", [1, 100, 5000])
+    def test_a_full_disk_is_one_error_and_no_file(self, alphapulse, sims, kilobytes):
+        """As large as a file may be here: less than a wake page, a ring, a counters file or an image."""
+        sims.start("kraken")
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes << 10, kilobytes << 10))
+
+        words = ["--symbols", "ETH-BTC", "--exchange", "kraken"]
+        env = alphapulse.environment(**sims.environment(), ALPHAPULSE_RING_RECORDS="65536" if kilobytes > 1000 else "16384")
+        process = subprocess.run(
+            [*alphapulse.command, "collect", *words],
+            capture_output=True,
+            text=True,
+            env=env,
+            cwd=alphapulse.directory,
+            timeout=60,
+            preexec_fn=limit,
+        )
+        assert (process.returncode, "File too large" in process.stderr) == (1, True), process.stderr
+        assert [line.partition(":")[0] for line in process.stderr.splitlines()] in (["error"], ["error", "hint"])
+        assert {path.name for path in alphapulse.shm_dir.iterdir()} <= {"kraken.lock", "kraken.wake"}
+
+    def test_an_exchanges_hostile_words_are_shown_escaped(self, alphapulse, sims):
+        real = exchanges.get("kraken")
+
+        def rude(truth, mode):
+            encoder = real.encoder(truth, mode)
+            text = (
+                '{"error":"no \\u001b[2J\\u202e\\nerror: you","method":"subscribe","req_id":6,"success":false,"symbol":"ETH/BTC"}'
+            )
+            encoder.receive = lambda frame, now_ns: [text.encode()] if b'"book"' in frame else []
+            return encoder
+
+        sims.start("kraken", speaker=replace(real, encoder=rude))
+        process = begin(alphapulse, sims)
+        wait_until(lambda: [book for one in sample(alphapulse.shm_dir) for book in one.books if book.reason is BookReason.REFUSED])
+        _, out, err = end(process, signal.SIGTERM)
+        assert "\\x1b[2J\\u202e\\nerror: you" in err
+        assert "\x1b" not in err + out
