@@ -251,7 +251,7 @@ def exchanges() -> Iterator[str]:
 
 
 PYTHON = (  # what a program of one's own may use: heading, the source that documents it, names
-    ("The package: `import alphapulse_cli as ap`", "apps/api.py", ("follow", "DeltaReader", "TradeReader", "Book")),
+    ("The package: `import alphapulse_cli as ap`", "apps/api.py", ("follow", "DeltaReader", "TradeReader", "Book", "to_pandas")),
     ("What `follow` and `Book.read` give", "apps/api.py", ("Following", "FollowUpdate", "BookCopy")),
     ("A replica: `ap.Reconstructor`", "book/reconstruct.py", ("Reconstructor", "Why")),
     ("An exact book: `update.book`, `Reconstructor.book`", "book/book.py", ("Book",)),

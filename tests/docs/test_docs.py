@@ -192,6 +192,13 @@ class TestTheReferenceIsComplete:
         for field in fields:
             assert f"| `{field}` |" in page, field
 
+    def test_every_public_name_of_the_package_is_documented(self):
+        import alphapulse_cli
+
+        page = (DOCS / "reference" / "python.md").read_text()
+        for name in alphapulse_cli.__all__:
+            assert name.startswith("__") or re.search(rf"^### `{name}[(`]", page, re.MULTILINE), name
+
     def test_the_hash_as_it_is_described_gives_the_vectors(self):
         """The page's own words, as a program."""
         rows = re.findall(
