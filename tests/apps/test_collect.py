@@ -45,6 +45,20 @@ def until_live(alphapulse, sims, *names):
     wait_until(all_live, what=f"live books of {names}")
 
 
+def strike(sims, name, kind):
+    """Inject until it struck; what was armed went with its connection if that is being replaced just now."""
+    sim, armed = sims.served[name], []
+
+    def struck():
+        if sim.connections and armed[-1:] != [sim.connection_count]:
+            sims.inject(kind, name)
+            armed.append(sim.connection_count)
+        sims.move()
+        return sim.injection_counts[kind]
+
+    wait_until(struck, what=f"{kind} of {name}")
+
+
 def end(process, number):
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -73,8 +87,7 @@ class TestSeveralExchanges:
             followers = {name: SetFollower(directory, name) for name in NAMES}
             for name in NAMES:
                 for kind in MISCHIEF[name]:
-                    sims.inject(kind, name)
-                    wait_until(lambda name=name, kind=kind: sims.move() or sims.served[name].injection_counts[kind], what=kind)
+                    strike(sims, name, kind)
                     sims.move(20)
             until_live(alphapulse, sims, *NAMES)
             for name, follower in followers.items():

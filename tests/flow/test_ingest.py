@@ -9,6 +9,7 @@ from coinbase_frames import trade as advanced_trade
 from flow_parts import SECOND, Desk, Replica, River, assert_one_book, listed
 
 from alphapulse_cli.errors import StorageError
+from alphapulse_cli.flow import outlet as outlet_module
 from alphapulse_cli.flow.ingest import METADATA_PAUSE_NS, UNREADABLE_IN_A_ROW
 from alphapulse_cli.market.events import GapFound, GapReason, OffGrid, SubscriptionRefused, Trade, TradesMissed
 from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Send
@@ -397,16 +398,23 @@ class TestWhatHappensToTheConnection:
 
 
 class TestNoRoom:
-    def test_for_one_book_halts_that_one(self, kraken, monkeypatch):
-        def full(*_):
-            raise StorageError("no room")
+    def test_for_one_book_halts_that_one(self, directory, monkeypatch):
+        monkeypatch.setattr(outlet_module, "FIRST_CAPACITY", 16)
+        river = River(directory, "kraken", BOTH)
+        grow = river.outlet.grow_image
 
-        monkeypatch.setattr(kraken.outlet, "grow_image", full)
-        monkeypatch.setattr(kraken.keeper()._image, "capacity", 4)
-        kraken.change([(9_030, 1, False)])
-        kraken.change([(9_030, 1, False)], "ETH-USD")
-        assert (kraken.keeper().state, kraken.keeper().reason) == (HALTED, BookReason.NO_ROOM)
-        kraken.assert_true("ETH-USD", depth=10)
+        def full(image, levels):
+            if image.segment.spec.symbol == "BTC-USD":
+                raise StorageError("no room")
+            return grow(image, levels)
+
+        monkeypatch.setattr(river.outlet, "grow_image", full)
+        for symbol in ("BTC-USD", "ETH-USD"):
+            river.truth.change(symbol, DEEP)
+        river.connect()
+        river.change([(9_030, 1, False)], "ETH-USD")
+        assert (river.keeper().state, river.keeper().reason) == (HALTED, BookReason.NO_ROOM)
+        river.assert_true("ETH-USD", depth=10)
 
     def test_at_the_start_is_the_callers_to_handle(self, directory, monkeypatch):
         desk = Desk(directory, [listed("kraken")])
