@@ -44,8 +44,8 @@ def until(condition):
 class Writer:
     """A collector of two books, without an exchange: `expected` is what a reader must print."""
 
-    def __init__(self, shm_dir):
-        self.outlet = Outlet(open_directory(shm_dir), "kraken", "kraken", ["BTC-USD", "DOGE-USD"], CAPACITY, clock.monotonic_ns())
+    def __init__(self, shm_dir, capacity=CAPACITY):
+        self.outlet = Outlet(open_directory(shm_dir), "kraken", "kraken", ["BTC-USD", "DOGE-USD"], capacity, clock.monotonic_ns())
         self.batches = {"BTC-USD": Batch("BTC-USD", "kraken", 2, 8), "DOGE-USD": Batch("DOGE-USD", "kraken", 0, 18)}
         self.versions = dict.fromkeys(self.batches, 0)
         self.expected = []
@@ -125,6 +125,18 @@ def test_every_group_is_printed_once_and_whole(program, shm_dir, tmp_path):
             writer.few()
             until(lambda: len(reading.lines()) == len(writer.expected))
         assert reading.lines() == writer.expected
+
+
+def test_a_late_reader_gets_all_that_is_still_there_and_groups_cut_by_its_reads_are_whole(program, shm_dir, tmp_path):
+    """It copies 1,024 records at a time: groups lie across."""
+    writer = Writer(shm_dir, 8192)
+    with writer.outlet:
+        for _ in range(100):
+            writer.few()
+        assert 4 * 1024 < writer.outlet.deltas.published < 8192
+        with Reading(program, shm_dir, tmp_path) as reading:
+            until(lambda: len(reading.lines()) == len(writer.expected))
+            assert reading.lines() == writer.expected
 
 
 def test_a_lap_is_told_and_no_torn_or_cut_group_is_printed(program, shm_dir, tmp_path):
