@@ -25,6 +25,11 @@ Change = tuple[int, int, bool]  # (ticks, lots, is_ask)
 
 BOOK, TRADES = "book", "trades"  # our names of the channels; each exchange's own are in its facts
 
+# What reading a frame of another shape raises: a decoder makes it a DecodeError. Nesting that the parser still takes can be too
+# deep for whoever shows it (RecursionError).
+NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+TEXT_KEPT = 200  # characters of an exchange's own words in events and errors: hostile, and as long as a frame may be
+
 
 @dataclass(frozen=True, slots=True)
 class Mode:

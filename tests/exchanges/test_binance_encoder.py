@@ -240,9 +240,17 @@ class TestInstruments:
             Decoder([BTC], {TRADES}).receive_instruments(body)
 
     def test_increments_that_are_none_are_refused(self):
-        for tick in ("x", "-1", "1e-20", 5, None):
+        for tick in ("x", "-1", 5, None):
             with pytest.raises(DecodeError):
                 parse_instruments(self.body(tick=tick))
+
+    @pytest.mark.parametrize(
+        "odd", [{"baseAsset": "\u5e01\u5b89"}, {"quoteAsset": "LONGERTHANALL"}, {"baseAsset": ""}, {"symbol": "X" * 33}]
+    )
+    def test_a_symbol_that_records_cannot_name_does_not_take_the_others_along(self, odd):
+        rows = [orjson.loads(self.body(**fields))["symbols"][0] for fields in (odd, {})]
+        assert [found.symbol for found in parse_instruments(orjson.dumps({"symbols": rows}))] == ["ABCDUS-DT"]
+        assert parse_instruments(self.body(tick="1e-20")) == []
 
     def test_a_symbol_that_does_not_trade_says_so(self):
         assert parse_instruments(self.body(status="BREAK"))[0].trading is False

@@ -25,7 +25,7 @@ from alphapulse_cli.exchanges.binance.fields import OffGridFound, data_of, integ
 from alphapulse_cli.exchanges.binance.instruments import parse_instruments
 from alphapulse_cli.exchanges.binance.splice import NOTHING_SEEN, Splice
 from alphapulse_cli.exchanges.binance.subscriptions import Subscriptions, stream_name
-from alphapulse_cli.exchanges.protocol import BOOK, TRADES
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES
 from alphapulse_cli.exchanges.sequence import GAP, NEXT, missed
 from alphapulse_cli.market.events import (
     ClosingSoon,
@@ -45,7 +45,6 @@ from alphapulse_cli.market.ticks import FinerThanGrid, to_ticks
 QUIET_NS = 1_500_000_000
 FIRST_PAUSE_NS, LONGEST_PAUSE_NS = 1_000_000_000, 60_000_000_000
 KIND_CHARACTERS = 40
-NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, IndexError, AttributeError)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from alphapulse_cli.market.events import OffGrid, Update
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.levels import Levels
-from alphapulse_cli.market.ticks import FinerThanGrid, to_ticks
+from alphapulse_cli.market.ticks import MAX_TICKS, FinerThanGrid, to_ticks
 
 NS_PER_MS, MAX_MS = 1_000_000, 9_000_000_000_000  # of the year 2255: ns still fit 63 bits
 
@@ -65,8 +65,8 @@ def _needed(text: str, decimals: int) -> int:
 
 
 def integer(value: Any) -> int:
-    """An id: an integer from 0 on."""
-    if type(value) is not int or value < 0:
+    """An id: an integer of 63 bits, so that what is counted between two of them fits a counter."""
+    if type(value) is not int or not 0 <= value <= MAX_TICKS:
         raise ValueError(f"not an id: {value!r:.40}")
     return value
 

@@ -1,13 +1,19 @@
-"""The body of `exchangeInfo` to instruments. `BTCUSDT` has no separator: base and quote are read, never guessed by splitting."""
+"""The body of `exchangeInfo` to instruments. `BTCUSDT` has no separator: base and quote are read, never guessed by splitting.
+
+Symbols that our records cannot name (too long, or not in ASCII: Binance lists some in Chinese) are left out, as are those whose
+grid is finer than 18 decimals: they must not take all the others with them.
+"""
 
 from typing import Any
 
 import orjson
 
-from alphapulse_cli.errors import DecodeError
-from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument
+from alphapulse_cli.errors import DecodeError, UsageError
+from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD, TEXT_KEPT
+from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_symbol
 from alphapulse_cli.market.ticks import decimals_of, to_ticks
 
+MAX_NATIVE = 32  # characters; the longest there is has half of that
 UNSAID_DECIMALS = 8  # an increment of zero means that the exchange does not enforce one; its numbers have eight decimals
 
 
@@ -15,22 +21,30 @@ def parse_instruments(body: bytes, mode: str = "", exchange: str = "binance-us")
     """Every symbol of the body, trading or not; both modes share them. DecodeError if one of them is not understood."""
     del mode
     try:
-        return [_instrument(exchange, row) for row in orjson.loads(body)["symbols"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DecodeError(f"{exchange}: instrument metadata not understood: {error!r}", body) from error
+        found = [_instrument(exchange, row) for row in orjson.loads(body)["symbols"]]
+    except NOT_UNDERSTOOD as error:
+        raise DecodeError(f"{exchange}: instrument metadata not understood: {error!r:.{TEXT_KEPT}}", body) from error
+    return [instrument for instrument in found if instrument is not None]
 
 
-def _instrument(exchange: str, row: dict[str, Any]) -> Instrument:
+def _instrument(exchange: str, row: dict[str, Any]) -> Instrument | None:
     filters = {each["filterType"]: each for each in row["filters"]}
     tick, lot, smallest = filters["PRICE_FILTER"]["tickSize"], filters["LOT_SIZE"]["stepSize"], filters["LOT_SIZE"]["minQty"]
     price_decimals = _decimals(tick)
     size_decimals = max(_decimals(lot), decimals_of(smallest))
-    if not row["baseAsset"] or not row["quoteAsset"] or max(price_decimals, size_decimals) > MAX_DECIMALS:
-        raise ValueError(f"no instrument: {str(row['symbol'])[:40]!r}")
+    native = row["symbol"]
+    if not isinstance(native, str):
+        raise TypeError("a symbol is text")
+    try:
+        symbol = check_symbol(f"{row['baseAsset'].upper()}-{row['quoteAsset'].upper()}")
+    except UsageError:
+        return None
+    if max(price_decimals, size_decimals) > MAX_DECIMALS or len(native) > MAX_NATIVE:
+        return None
     return Instrument(
         exchange=exchange,
-        symbol=f"{row['baseAsset'].upper()}-{row['quoteAsset'].upper()}",
-        native=str(row["symbol"]),
+        symbol=symbol,
+        native=native,
         price_decimals=price_decimals,
         size_decimals=size_decimals,
         tick_size_ticks=to_ticks(tick, price_decimals) or 1,

@@ -11,7 +11,7 @@ import orjson
 
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges.binance.facts import MAX_STREAMS, TRADE_STREAM
-from alphapulse_cli.exchanges.protocol import BOOK, TRADES
+from alphapulse_cli.exchanges.protocol import BOOK, TEXT_KEPT, TRADES
 from alphapulse_cli.market.events import Event, Subscribed, SubscriptionRefused, Unrecognised
 
 ANSWER_WITHIN_NS = 10_000_000_000
@@ -61,7 +61,7 @@ class Subscriptions:
             raise TypeError("an answer of unknown shape")
         natives = self._unanswered.get(number, ()) if number is not None else ()
         if "code" in error or "error" in message:
-            text = str(error.get("msg", ""))
+            text = str(error.get("msg", ""))[:TEXT_KEPT]
             refused = [SubscriptionRefused(_ours(suffix), native, text) for native in natives for suffix in self._suffixes]
             self._unanswered.pop(number or 0, None)
             return (), refused or [SubscriptionRefused("", "", text)]

@@ -36,14 +36,13 @@ from alphapulse_cli.exchanges.coinbase.facts import ADVANCED, ADVANCED_CHANNELS
 from alphapulse_cli.exchanges.coinbase.feed import Feed
 from alphapulse_cli.exchanges.coinbase.product import (
     KIND_CHARACTERS,
-    NOT_UNDERSTOOD,
     Product,
     Trust,
     off_grid,
     trade_number,
     trades_of,
 )
-from alphapulse_cli.exchanges.protocol import TRADES
+from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD, TEXT_KEPT, TRADES
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.market.events import (
     Event,
@@ -102,7 +101,7 @@ class AdvancedFeed(Feed):
         except NOT_UNDERSTOOD as error:
             if type(number) is int and number == self._expected:
                 self._expected = number + 1  # C3
-            raise DecodeError(f"not a frame of Coinbase's Advanced Trade feed: {error}", frame) from error
+            raise DecodeError(f"not a frame of Coinbase's Advanced Trade feed: {str(error)[:TEXT_KEPT]}", frame) from error
         events: list[Event] = []
         if number != self._expected or self._set_aside is not None:
             events += self._on_step(number)
@@ -186,10 +185,10 @@ class AdvancedFeed(Feed):
             for name, natives in _dict(entry["subscriptions"]).items():
                 if not all(isinstance(native, str) for native in _list(natives)):
                     raise Malformed("a confirmation of something that is no text")
-                channel = OUR_CHANNELS.get(name, name)
+                channel = OUR_CHANNELS.get(name, name[:KIND_CHARACTERS])
                 products = [self._products[native] for native in natives if native in self._products]
                 found += [(self._on_confirmed, product, channel) for product in products]
-                said.append(Subscribed(channel, () if name == "heartbeats" else tuple(natives)))
+                said.append(Subscribed(channel, tuple(product.name for product in products)))
         return found, said
 
     # Believing
@@ -259,7 +258,7 @@ def _unnumbered(message: Any) -> Sequence[Event]:
         raise Malformed("a frame without sequence number")
     if kind != "error":
         return [Unrecognised(kind[:KIND_CHARACTERS])]
-    return [SubscriptionRefused("", "", str(message["message"]))]
+    return [SubscriptionRefused("", "", str(message["message"])[:TEXT_KEPT])]
 
 
 def _list(value: Any) -> list[Any]:

@@ -26,14 +26,13 @@ from alphapulse_cli.exchanges.coinbase.facts import EXCHANGE, EXCHANGE_CHANNELS
 from alphapulse_cli.exchanges.coinbase.feed import Feed
 from alphapulse_cli.exchanges.coinbase.product import (
     KIND_CHARACTERS,
-    NOT_UNDERSTOOD,
     Product,
     Trust,
     off_grid,
     trade_number,
     trades_of,
 )
-from alphapulse_cli.exchanges.protocol import BOOK, TRADES
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.market.events import (
     Event,
@@ -69,7 +68,7 @@ class ExchangeFeed(Feed):
             except FinerThanGrid:
                 return self._off_grid(message)
         except NOT_UNDERSTOOD as error:
-            raise DecodeError(f"not a frame of Coinbase's Exchange feed: {error}", frame) from error
+            raise DecodeError(f"not a frame of Coinbase's Exchange feed: {str(error)[:TEXT_KEPT]}", frame) from error
 
     def _read(self, message: Any) -> Sequence[Event]:
         kind = message["type"]
@@ -128,7 +127,8 @@ class ExchangeFeed(Feed):
             raise Malformed("a type that is no text")
         if kind == "error":
             reason = message.get("reason", "")
-            return [SubscriptionRefused("", "", f"{message['message']}: {reason}" if reason else str(message["message"]))]
+            said = f"{message['message']}: {reason}" if reason else str(message["message"])
+            return [SubscriptionRefused("", "", said[:TEXT_KEPT])]
         return [Unrecognised(kind[:KIND_CHARACTERS])]
 
     def _on_subscriptions(self, rows: Any) -> Sequence[Event]:
@@ -139,7 +139,8 @@ class ExchangeFeed(Feed):
             name, natives = row["name"], tuple(row["product_ids"] or ())
             if not isinstance(name, str) or not all(isinstance(native, str) for native in natives):
                 raise Malformed("a confirmation of something that is no text")
-            found.append((OUR_CHANNELS.get(name, name), natives))
+            ours = tuple(native for native in natives if native in self._products)
+            found.append((OUR_CHANNELS.get(name, name[:KIND_CHARACTERS]), ours))
         for channel, natives in found:
             if channel == TRADES:
                 for native in natives:

@@ -9,7 +9,6 @@ from alphapulse_cli.market.events import Event, OffGrid, Side, Trade
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.ticks import MAX_TICKS, Malformed, decimals_of, number_to_ticks
 
-NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, OverflowError)  # what reading a frame of another shape raises
 KIND_CHARACTERS = 40  # of hostile text in an Unrecognised
 
 

@@ -28,7 +28,6 @@ from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.kraken import subscriptions
 from alphapulse_cli.exchanges.kraken.checksum import book_checksum
 from alphapulse_cli.exchanges.kraken.entries import (
-    NOT_UNDERSTOOD,
     BookKind,
     Json,
     raw_entry,
@@ -42,7 +41,7 @@ from alphapulse_cli.exchanges.kraken.entries import (
 from alphapulse_cli.exchanges.kraken.facts import FACTS
 from alphapulse_cli.exchanges.kraken.pairs import from_websocket, parse_instruments
 from alphapulse_cli.exchanges.kraken.subscriptions import Channel, Standing
-from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Level
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, Level
 from alphapulse_cli.market.events import (
     Event,
     GapFound,

@@ -1,21 +1,20 @@
 """One entry of a `book` or `trade` frame, read in full or refused: the inner half of the decoder, without any state.
 
 Numbers are read from the doubles of the parsed frame where those prove their decimals, else from its raw tokens (rule K7 of
-`decoder`). All that cannot be understood raises one of NOT_UNDERSTOOD; the decoder makes that a DecodeError.
+`decoder`). All that cannot be understood raises one of `protocol.NOT_UNDERSTOOD`; the decoder makes that a DecodeError.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from alphapulse_cli.exchanges.protocol import TEXT_KEPT
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.market.events import OffGrid, Side, Snapshot, Trade, Unrecognised, Update
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.levels import Levels
-from alphapulse_cli.market.ticks import FinerThanGrid, NeedsRawText, decimals_of, number_to_ticks
+from alphapulse_cli.market.ticks import MAX_TICKS, FinerThanGrid, NeedsRawText, decimals_of, number_to_ticks
 
-NOT_UNDERSTOOD = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
-TEXT_KEPT = 200  # of the exchange's own words, in events
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 BookKind = type[Snapshot] | type[Update]
 Json = dict[str, Any]
@@ -43,8 +42,8 @@ def read_book(
 def read_trade(instrument: Instrument, entry: Json, raw: Callable[[], Json], *, history: bool) -> Trade | OffGrid:
     """The trade of an entry."""
     trade_id = entry["trade_id"]
-    if type(trade_id) is not int or trade_id < 0:
-        raise ValueError("a trade id is not a number")
+    if type(trade_id) is not int or not 0 <= trade_id <= MAX_TICKS:  # what is counted between two ids fits a counter
+        raise ValueError("a trade id is not a number of 63 bits")
     side, exchange_ns = SIDES[entry["side"]], time_ns(entry["timestamp"])
     try:
         try:

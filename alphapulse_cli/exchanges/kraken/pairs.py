@@ -11,6 +11,7 @@ import orjson
 
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.kraken.facts import NAME
+from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD
 from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_symbol
 from alphapulse_cli.market.ticks import FinerThanGrid, number_to_ticks
 
@@ -28,7 +29,7 @@ def parse_instruments(body: bytes, mode: str = "") -> list[Instrument]:  # noqa:
         if answer["error"]:
             raise DecodeError(f"kraken refused its instruments: {str(answer['error'])[:100]!r}", body)
         found = [_from_rest(pair) for pair in answer["result"].values()]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except NOT_UNDERSTOOD as error:
         raise DecodeError(f"not an AssetPairs answer: {type(error).__name__}", body) from error
     return [instrument for instrument in found if instrument is not None]
 
