@@ -86,8 +86,11 @@ class Scene:
             assert_one_book(self.river.keeper(symbol), self.replicas[symbol])
 
     def end(self):
-        """All is calm: the books become the truth, on whatever grid they have by now."""
-        self.river.settle()
+        """All is calm: the books become the truth, on whatever grid they have by now.
+
+        The last changes are at the very top, where Kraken's window cannot miss them: what it does not send it cannot prove.
+        """
+        self.river.settle([(10_050, 7, False), (9_950, 7, True)])
         self.check()
         for symbol in SYMBOLS:
             keeper, sides = self.river.keeper(symbol), self.river.truth.book(symbol, self.depth)
