@@ -1,134 +1,115 @@
-"""What is in shared memory: every segment and whether its writer lives, every reader and how far it is behind.
+"""What is in the segments' directory: each file, who writes it, who reads it and how far behind, sizes and rates.
 
-Read from headers, counters' neighbours and cursor files alone: looking costs the writer nothing. Rates are of two looks a moment
-apart. A file that is damaged is a row that says why, never an error.
+    list_segments ─► a row a file        list_cursors ─► a row a reader        two looks a moment apart ─► records a second
+
+A damaged or foreign file is a row that says what is wrong with it; nothing here writes, but for `sweep`, which asks the leases first.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from alphapulse_cli.flow.follow import states_of
-from alphapulse_cli.shm import clock
-from alphapulse_cli.shm.cursor import CursorInfo, list_cursors
-from alphapulse_cli.shm.directory import Directory
+from alphapulse_cli.shm import clock, cursor, layout, listing
+from alphapulse_cli.shm.directory import Directory, parse_segment_name
 from alphapulse_cli.shm.image import ImageReader
-from alphapulse_cli.shm.layout import ALIVE, Kind
-from alphapulse_cli.shm.listing import Found, list_segments, sweep
+from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.shm.segment import Segment
+from alphapulse_cli.wire.delta import BookState
 
-BETWEEN_NS = 200_000_000
 RINGS = (Kind.DELTAS, Kind.TRADES)
+RATE_OVER_S = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentRow:
-    """One file. What a damaged one would say is None; `problem` says what is wrong with it."""
-
-    name: str
-    kind: str = ""
-    set_name: str = ""
-    exchange: str = ""
-    symbol: str = ""
-    bytes: int | None = None
-    capacity: int | None = None
-    epoch: int | None = None
-    pid: int | None = None
-    writer: str = ""  # live, building, silent, retired, replaced
-    heartbeat_ms: float | None = None  # since the writer's last sign of life
-    published: int | None = None  # records, or the version of a book
-    per_s: float | None = None
-    state: str = ""  # of a book
-    levels: int | None = None
-    readers: int = 0
-    problem: str = ""
-
-    def row(self) -> dict[str, Any]:
-        """As JSON has it."""
-        names = [name for name in self.__slots__ if name not in ("name", "set_name")]
-        return {"type": "segment", "segment": self.name, "set": self.set_name} | {name: getattr(self, name) for name in names}
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReaderRow:
-    """One reader. `lag` is in records; None where the ring it reads is not there any more."""
+    """One reader of a ring, as its cursor tells it."""
 
     pid: int
     label: str
     segment: str
-    lag: int | None
+    lag: int | None  # records published and not yet read; None where the ring is another by now
     missed: int
     alive: bool
-    since_s: float
-
-    def row(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {"type": "reader"} | {name: getattr(self, name) for name in self.__slots__}
 
 
-def describe(directory: Directory, between_ns: int = BETWEEN_NS) -> tuple[list[SegmentRow], list[ReaderRow]]:
-    """Everything in the directory; takes as long as the two looks are apart, if there is anything to look at."""
-    found = list(list_segments(directory))
-    first = {one.name: _progress(one.segment) for one in found if one.segment is not None}
-    begun = clock.monotonic_ns()
-    if first:
-        clock.pause(between_ns)
-    seconds = (clock.monotonic_ns() - begun) / 1e9
-    cursors = list_cursors(directory)
-    segments = [_segment_row(one, first.get(one.name, 0), seconds, cursors) for one in found]
-    return segments, [_reader_row(one, found) for one in cursors]
+@dataclass(slots=True)
+class SegmentRow:
+    """One file. `problem` says why it could not be attached to; then only the name and kind are known."""
+
+    name: str
+    set_name: str
+    kind: str
+    symbol: str = ""
+    problem: str = ""
+    state: str = ""  # live, building, silent, retired, replaced
+    pid: int = 0
+    epoch: int = 0
+    bytes: int = 0
+    capacity: int = 0
+    published: int = 0
+    records_per_s: float | None = None
+    heartbeat_age_s: float | None = None
+    book_state: str = ""
+    levels: int | None = None
+    readers: list[ReaderRow] = field(default_factory=list)
 
 
-def sweep_dead(directory: Directory) -> list[str]:
-    """Remove retired and silent sets, unfinished files and dead readers' cursors; their names."""
-    return sweep(directory)
+def describe(directory: Directory, pause: Callable[[float], None]) -> list[SegmentRow]:
+    """Every segment there is, by name; `pause` waits between the two looks that rates are made of."""
+    found = list(listing.list_segments(directory))
+    before = {one.name: one.segment.published for one in found if one.segment is not None}
+    started = clock.monotonic_ns()
+    if any(one.segment is not None and one.segment.spec.kind in RINGS for one in found):
+        pause(RATE_OVER_S)
+    now = clock.monotonic_ns()
+    seconds = (now - started) / 1e9
+    readers = cursor.list_cursors(directory)
+    rows = []
+    for one in found:
+        row = _row(one, now)
+        if one.segment is not None and one.segment.spec.kind in RINGS:
+            row.records_per_s = (one.segment.published - before[one.name]) / seconds if seconds else None
+            row.readers = [_reader(each, one.segment) for each in readers if each.segment == one.name]
+        rows.append(row)
+    return rows
 
 
-def _progress(segment: Segment) -> int:
-    if segment.spec.kind in RINGS:
-        return min(segment.published, segment.sealed)
-    return ImageReader(segment).version() if segment.spec.kind is Kind.BOOK else 0
-
-
-def _segment_row(found: Found, before: int, seconds: float, cursors: list[CursorInfo]) -> SegmentRow:
+def _row(found: listing.Found, now: int) -> SegmentRow:
+    parsed = parse_segment_name(found.name)
+    assert parsed is not None
+    kind, set_name, symbol = parsed
+    row = SegmentRow(found.name, set_name, kind.name.lower(), symbol)
     segment = found.segment
     if segment is None:
-        return SegmentRow(found.name, problem=str(found.problem))
-    spec, now = segment.spec, clock.monotonic_ns()
-    after, moves = _progress(segment), spec.kind is not Kind.COUNTERS
-    state, levels = _book(segment, now) if spec.kind is Kind.BOOK else ("", None)
-    return SegmentRow(
-        found.name,
-        spec.kind.name.lower(),
-        spec.set_name,
-        spec.exchange,
-        spec.symbol,
-        spec.file_bytes,
-        spec.capacity,
-        segment.epoch,
-        segment.writer.pid,
-        segment.liveness(now).value,
-        round((now - segment.heartbeat_ns) / 1e6, 1),
-        after if moves else None,
-        round(max(after - before, 0) / seconds, 1) if moves and seconds else None,
-        state,
-        levels,
-        sum(one.alive and one.segment == found.name for one in cursors),
-    )
+        row.problem = str(found.problem)
+        return row
+    row.state = segment.liveness(now).value
+    row.pid, row.epoch = segment.writer.pid, segment.epoch
+    row.bytes, row.capacity, row.published = segment.spec.file_bytes, segment.spec.capacity, segment.published
+    row.heartbeat_age_s = max(now - segment.heartbeat_ns, 0) / 1e9
+    if kind is Kind.BOOK:
+        _add_book(row, segment, now)
+    return row
 
 
-def _book(segment: Segment, now: int) -> tuple[str, int | None]:
+def _add_book(row: SegmentRow, segment: Segment, now: int) -> None:
+    """A book whose writer is not there is never shown LIVE."""
     image = ImageReader(segment).peek()
     if image is None:
-        return "STALE", None
-    state = states_of(image.state, image.reason)[0].name
-    return ("STALE" if state == "LIVE" and not segment.is_live(now) else state), image.bid_count + image.ask_count
+        row.book_state = "half edited"
+        return
+    state = BookState(image.state) if image.state <= max(BookState) else BookState.COLD
+    row.book_state = BookState.STALE.name if state is BookState.LIVE and not segment.is_live(now) else state.name
+    row.levels = image.bid_count + image.ask_count
 
 
-def _reader_row(cursor: CursorInfo, found: list[Found]) -> ReaderRow:
-    ring = next((one.segment for one in found if one.name == cursor.segment), None)
+def _reader(info: cursor.CursorInfo, segment: Segment) -> ReaderRow:
     lag = None
-    if ring is not None and ring.epoch == cursor.epoch and ring.spec.kind in RINGS:
-        end = ring.published if ring.sealed == ALIVE else min(ring.published, ring.sealed)
-        lag = max(end - cursor.position, 0)
-    since_s = (clock.realtime_ns() - cursor.opened_ns) / 1e9
-    return ReaderRow(cursor.who.pid, cursor.label, cursor.segment, lag, cursor.missed, cursor.alive, round(since_s, 1))
+    if info.epoch == segment.epoch:
+        end = min(segment.published, segment.sealed) if segment.sealed != layout.ALIVE else segment.published
+        lag = max(end - info.position, 0)
+    return ReaderRow(info.who.pid, info.label, info.segment, lag, info.missed, info.alive)
+
+
+def sweep(directory: Directory) -> list[str]:
+    """Remove what no living writer or reader needs; the names removed."""
+    return listing.sweep(directory)

@@ -1,79 +1,94 @@
 """`alphapulse segments`: what is in shared memory."""
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alphapulse_cli.cli import options, render, talk
+from alphapulse_cli.errors import NoSegment
+
+if TYPE_CHECKING:
+    from alphapulse_cli.apps.segments import SegmentRow
 
 app = options.command_app()
 
-SEGMENTS = (
-    render.Column("segment"),
-    render.Column("writer"),
-    render.Column("pid", right=True),
-    render.Column("epoch", right=True),
+COLUMNS = (
+    render.Column("set"),
+    render.Column("holds"),
+    render.Column("state"),
+    render.Column("writer", right=True),
     render.Column("size", right=True),
-    render.Column("heartbeat_ms", "beat ms ago", right=True),
-    render.Column("published", "records or version", right=True),
-    render.Column("per_s", "a second", right=True),
-    render.Column("state", "book"),
+    render.Column("per_s", "records/s", right=True),
+    render.Column("book"),
     render.Column("levels", right=True),
-    render.Column("readers", right=True),
-    render.Column("problem"),
-)
-READERS = (
-    render.Column("pid", "reader", right=True),
-    render.Column("label"),
-    render.Column("segment", "reads"),
-    render.Column("lag", right=True),
-    render.Column("missed", right=True),
-    render.Column("since_s", "seconds", right=True),
-    render.Column("alive"),
+    render.Column("readers", "readers (lag)"),
 )
 
 
 @app.command()
 def segments(
-    sweep: Annotated[bool, typer.Option("--sweep", help="Remove what is dead: retired sets, dead readers' cursors.")] = False,
-    as_json: options.Json = False,
+    names: options.Exchanges = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Remove what no living writer or reader needs, and say what.")] = False,
     shm_dir: options.ShmDir = None,
+    as_json: options.Json = False,
 ) -> None:
-    """Every segment: its size, who writes it and whether that lives, how fast it grows; and every reader with its lag in records.
+    """What is in shared memory: each segment, who writes it, who reads it and how far behind, sizes and rates.
 
-    LIVE is what a heartbeat of the last two seconds says, whatever a dead writer claimed last. --sweep removes what no living process
-    needs and says what that was.
+    STATE is what the segment really is: live, silent (its writer was killed or hangs), retired (closed in good order) or replaced.
 
-    Example: alphapulse segments --sweep
+    Example: alphapulse segments --json | jq 'select(.state != "live")'
     """
-    from alphapulse_cli.apps.segments import describe, sweep_dead
-    from alphapulse_cli.apps.sets import START_ONE
-    from alphapulse_cli.errors import NoSegment
+    import time
+
+    from alphapulse_cli.apps import segments as work
     from alphapulse_cli.shm.directory import open_directory
 
-    settings = options.settings()
-    with open_directory(settings.choose("shm_dir", shm_dir) or None) as directory:
+    chosen = options.settings().choose("shm_dir", shm_dir)
+    with open_directory(chosen or None) as directory:
         if sweep:
-            removed = sweep_dead(directory)
-            render.emit_rows(({"removed": name} for name in removed), (render.Column("removed"),), as_json)
-            talk.note(f"{len(removed)} files removed" if removed else "nothing was dead")
+            removed = [{"removed": name} for name in work.sweep(directory)]
+            render.emit_rows(removed, [render.Column("removed")], as_json)
             return
-        found, readers = describe(directory)
-        if not found and not readers:
-            raise NoSegment(f"nothing is collected in {directory.path}", START_ONE)
+        rows = [row for row in work.describe(directory, time.sleep) if not names or row.set_name in names]
+        if not rows:
+            raise NoSegment(
+                f"no segments in {directory.path}",
+                "start a collector first: alphapulse collect --exchange kraken, or alphapulse demo",
+            )
         if render.wants_json(as_json):
-            render.emit_json([*(one.row() for one in found), *(one.row() for one in readers)])
-            return
-        render.emit_table((_with_size(one.row()) for one in found), [c for c in SEGMENTS if c.name != "problem" or _any(found)])
-        if readers:
-            print()
-            render.emit_table((one.row() for one in readers), READERS)
+            render.emit_json(map(_json, rows))
+        else:
+            render.emit_table(_table(rows), COLUMNS)
+            for row in rows:
+                if row.problem:
+                    talk.warning(row.problem)
 
 
-def _any(found: Any) -> bool:
-    return any(one.problem for one in found)
+def _json(row: "SegmentRow") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"segment": row.name, **{key: value for key, value in asdict(row).items() if key != "name"}}
 
 
-def _with_size(row: dict[str, Any]) -> dict[str, Any]:
-    octets = row["bytes"]
-    return row | {"size": "" if octets is None else f"{octets / (1 << 20):.1f} MiB" if octets >= 1 << 20 else f"{octets >> 10} KiB"}
+def _table(rows: "list[SegmentRow]") -> Iterator[dict[str, Any]]:
+    for row in rows:
+        yield {
+            "set": row.set_name,
+            "holds": row.symbol or row.kind,
+            "state": row.state if not row.problem else "unusable",
+            "writer": row.pid or None,
+            "size": _size(row.bytes),
+            "per_s": None if row.records_per_s is None else f"{row.records_per_s:.0f}",
+            "book": row.book_state,
+            "levels": row.levels,
+            "readers": [
+                f"{reader.label} {reader.pid} ({'dead' if not reader.alive else '?' if reader.lag is None else reader.lag})"
+                + (f" missed {reader.missed}" if reader.missed else "")
+                for reader in row.readers
+            ],
+        }
+
+
+def _size(octets: int) -> str:
+    return f"{octets / (1 << 20):.1f} MiB" if octets >= 1 << 20 else f"{octets / 1024:.0f} KiB"

@@ -1,66 +1,74 @@
-"""`alphapulse symbols`: what an exchange lists."""
+"""`alphapulse symbols`: the markets an exchange lists."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alphapulse_cli.cli import options, render, talk
-from alphapulse_cli.errors import ExitCode, UsageError
+from alphapulse_cli.cli import options, render
+from alphapulse_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from alphapulse_cli.edges.config import Settings
 
 app = options.command_app()
 
 COLUMNS = (
-    render.Column("exchange"),
     render.Column("symbol"),
-    render.Column("native", "its own name"),
+    render.Column("native", "the exchange's name"),
     render.Column("tick_size", right=True),
     render.Column("lot_size", right=True),
     render.Column("min_size", right=True),
     render.Column("trading"),
-    render.Column("alias_of", "shares the book of"),
+    render.Column("alias_of"),
 )
 
 
 @app.command()
 def symbols(
-    pattern: Annotated[str, typer.Argument(metavar="[PATTERN]", help="A part of the name, or a pattern with * and ?.")] = "",
+    pattern: Annotated[
+        str, typer.Argument(metavar="[PATTERN]", help="Part of a symbol, or a pattern with * and ?.", show_default=False)
+    ] = "",
     names: options.Exchanges = None,
     mode: Annotated[
         str, typer.Option(metavar="MODE", show_default=False, help="The feed, as `alphapulse exchanges` lists them.")
     ] = "",
     rest_url: Annotated[
-        str, typer.Option("--rest-url", metavar="URL", show_default=False, help="REST address instead of the exchange's.")
+        str, typer.Option(metavar="URL", show_default=False, help="REST address instead of the exchange's: a simulator, a proxy.")
     ] = "",
     as_json: options.Json = False,
 ) -> None:
-    """The symbols an exchange lists: canonical name, its own name, tick size, lot size, smallest order, whether it trades.
+    """The markets an exchange lists: symbol, its own name for it, tick and lot sizes. Asks the exchange's public REST address.
 
-    Example: alphapulse symbols --exchange kraken "BTC-*"
+    Example: alphapulse symbols --exchange kraken 'BTC-*'
     """
     import asyncio
+    from dataclasses import asdict
 
-    from alphapulse_cli.apps.symbols import Listing, list_symbols
+    from alphapulse_cli.apps.symbols import symbols as list_symbols
+    from alphapulse_cli.cli import running
 
     settings = options.settings()
     chosen = list(settings.choose("exchanges", names))
-    if not chosen:
-        raise UsageError("which exchange?", "alphapulse symbols --exchange kraken; `alphapulse exchanges` lists them")
-    if rest_url and len(chosen) > 1:
-        raise UsageError("--rest-url goes with one exchange", "set exchange.NAME.rest_url in the configuration")
+    if len(chosen) != 1:
+        raise UsageError("symbols asks one exchange", "name it: alphapulse symbols --exchange kraken")
+    name = chosen[0]
+    notices = running.Notices(on_board=False)
+    rows = asyncio.run(
+        list_symbols(
+            name,
+            mode or _configured(settings, "mode", name),
+            _configured(settings, "url", name),
+            rest_url or _configured(settings, "rest_url", name),
+            pattern,
+            lambda level, message: notices.say(name, level, message),
+        )
+    )
+    render.emit_rows(map(asdict, rows), COLUMNS, as_json)
 
-    def notice(level: str, message: str) -> None:
-        if level == "warning":
-            talk.warning(message)
 
-    async def listed() -> list[Listing]:
-        found: list[Listing] = []
-        for name in chosen:
-            url, rest = settings.get("url", name), rest_url or settings.get("rest_url", name)
-            found += await list_symbols(name, pattern, mode or settings.get("mode", name), url, rest, notice)
-        return found
-
-    found = asyncio.run(listed())
-    render.emit_rows((one.row() for one in found), COLUMNS, as_json)
-    if not found:
-        talk.warning(f"no symbol of {', '.join(chosen)} matches {pattern!r}")
-        raise typer.Exit(ExitCode.FAILED)
+def _configured(settings: "Settings", key: str, name: str) -> str:
+    """What the configuration says of an exchange; "" for one that it does not know."""
+    try:
+        return str(settings.get(key, name))
+    except KeyError:
+        return ""
