@@ -1,0 +1,136 @@
+"""The tail: exact text, filters, sets that come and go, and nothing lost silently."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reader_sets import Writer, ladder
+
+from alphapulse_cli.apps import tail as tailing
+from alphapulse_cli.apps.sets import Wanted
+from alphapulse_cli.apps.tail import DeltaGroup, Missed, Restarted, Tail, TradeTold
+from alphapulse_cli.errors import NoSegment, UsageError
+from alphapulse_cli.shm.cursor import list_cursors
+from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.wire import delta, trade
+
+
+@pytest.fixture
+def directory(tmp_path):
+    with open_directory(tmp_path / "segments", create=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def writer(directory):
+    with Writer(directory, ("BTC-USD", "ETH-USD")) as made:
+        made.snapshot(ladder(40))
+        made.snapshot(ladder(40), "ETH-USD")
+        yield made
+
+
+def of(items, kind):
+    return [item for item in items if isinstance(item, kind)]
+
+
+class TestGroups:
+    def test_a_group_is_one_item_however_many_records_it_has(self, directory, writer):
+        with Tail(directory, Kind.DELTAS, Wanted()) as tail:
+            writer.update(ladder(1000, 5))
+            writer.update([(7, 3, False)], "ETH-USD")
+            large, small = tail.poll()
+            assert (large.symbol, len(large.changes)) == ("BTC-USD", 1000)
+            assert (small.symbol, small.changes) == ("ETH-USD", [("bid", "0.07", "0.00000003", True)])
+            assert small.row()["changes"] == [("bid", "0.07", "0.00000003")]
+
+    def test_the_largest_numbers_are_exact(self, directory, writer):
+        with Tail(directory, Kind.DELTAS, Wanted()) as tail:
+            writer.update([((1 << 63) - 1, (1 << 62) - 1, True)])
+            (group,) = tail.poll()
+            assert group.changes == [("ask", "92233720368547758.07", "46116860184.27387903", True)]
+
+    def test_symbols_and_exchanges_are_filtered(self, directory, writer):
+        with (
+            Writer(directory, set_name="second") as second,
+            Tail(directory, Kind.DELTAS, Wanted.of(["kraken"], ["second:BTC-USD", "ETH-USD"])) as tail,
+        ):
+            second.snapshot(ladder(4))
+            writer.update([(7, 3, False)])
+            writer.update([(7, 3, False)], "ETH-USD")
+            assert {(group.set_name, group.symbol) for group in tail.poll()} == {("second", "BTC-USD"), ("kraken", "ETH-USD")}
+
+    def test_trades(self, directory, writer):
+        with Tail(directory, Kind.TRADES, Wanted()) as tail:
+            writer.trades(("a", 1, 2, 2), ("b", 3, 4, 1), exchange_ns=99)
+            one, two = tail.poll()
+            assert (one.side, one.price, one.size, one.exchange_ns) == ("unknown", "0.01", "0.00000002", 99)
+            assert (two.row()["set"], two.row()["trade_id"], two.side) == ("kraken", "b", "sell")
+
+
+class TestNothingIsLostSilently:
+    def test_a_lap_is_an_item(self, directory):
+        with Writer(directory, capacity=64) as writer, Tail(directory, Kind.DELTAS, Wanted()) as tail:
+            for number in range(200):
+                writer.snapshot([(999_000, 1 + number, False)])
+            items = tail.poll()
+            (missed,) = of(items, Missed)
+            assert missed.missed + len(of(items, DeltaGroup)) == writer.outlet.deltas.published
+            assert items.index(missed) == 0
+
+    def test_a_restart_is_an_item_before_the_new_records(self, directory):
+        with Writer(directory):
+            tail = Tail(directory, Kind.DELTAS, Wanted())
+        with Writer(directory) as writer:
+            writer.snapshot(ladder(4))
+            assert [type(item) for item in tail.poll()] == [Restarted, DeltaGroup, DeltaGroup]
+        tail.close()
+
+    def test_a_set_that_appears_is_read_from_its_first_record(self, directory, writer, monkeypatch):
+        monkeypatch.setattr(tailing, "LOOK_EVERY_NS", 0)
+        with Tail(directory, Kind.DELTAS, Wanted()) as tail, Writer(directory, set_name="second") as second:
+            second.snapshot(ladder(4))
+            assert [item.version for item in tail.poll() if item.set_name == "second"] == [1, 1]
+
+
+class TestBeginningAndEnd:
+    def test_since(self, directory, writer):
+        writer.now_ns += 1000
+        writer.update([(7, 3, False)])
+        with Tail(directory, Kind.DELTAS, Wanted(), "oldest", writer.now_ns) as tail:
+            assert [group.version for group in tail.poll()] == [2]
+            writer.now_ns -= 5000
+            writer.update([(7, 4, False)])
+            assert [group.version for group in tail.poll()] == [3], "once begun, nothing is left out"
+
+    def test_count_counts_groups(self, directory, writer):
+        with Tail(directory, Kind.DELTAS, Wanted(), "oldest") as tail:
+            assert len([item for item in tail.items(count=3) if item is not None]) == 3
+
+    def test_duration_ends_it_and_the_cursors_go(self, directory, writer):
+        with Tail(directory, Kind.TRADES, Wanted(), how="sleep") as tail:
+            assert list_cursors(directory)[0].label == "tail trades"
+            assert list(tail.items(duration_s=0.05)) == []
+        assert list_cursors(directory) == []
+
+    def test_what_is_not_there_and_what_cannot_be(self, directory, writer):
+        with pytest.raises(NoSegment, match="coinbase"):
+            Tail(directory, Kind.DELTAS, Wanted.of(["coinbase"], None))
+        with pytest.raises(UsageError):
+            Tail(directory, Kind.DELTAS, Wanted(), how="nap")
+
+
+class TestHostileRecords:
+    @given(octets=st.binary(min_size=256, max_size=256))
+    def test_any_bytes_become_rows(self, octets):
+        """A damaged ring is shown as far as it goes; it raises nothing."""
+        tail = Tail.__new__(Tail)
+        tail._names, tail._wanted = {}, Wanted()
+        assert all(item.row() for item in tail._deltas("kraken", memoryview(octets * 2)))
+        assert len([item.row() for item in tail._trades("kraken", memoryview(octets))]) == 2
+
+    def test_layouts_are_those_of_the_tables(self):
+        at = delta.offsets()
+        assert tailing.HEADER.size == at["changes"]
+        assert trade.RECORD.size == trade.TRADE_BYTES
+        assert tailing.CHECK.size == at["check.state"] + 1 - at["check.book_hash"]
+        assert TradeTold._fields[3] == "timestamp_ns"
