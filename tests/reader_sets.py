@@ -15,6 +15,7 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.wire import trade as trade_record
 
 PRICE_DECIMALS, SIZE_DECIMALS = 2, 8
@@ -95,6 +96,19 @@ def random_rows(dice, count=3):
         away = dice.randrange(0, 40)
         rows.append((1_000_001 + away if is_ask else 1_000_000 - away, dice.choice([0, 1, 7]), is_ask))
     return rows
+
+
+class Overtaken:
+    """An image reader whose copies of the live image are always overtaken by an edit."""
+
+    def __init__(self, segment):
+        self._reader = ImageReader(segment)
+
+    def copy(self, tries=16):
+        return None
+
+    def __getattr__(self, name):
+        return getattr(self._reader, name)
 
 
 # What runs in children

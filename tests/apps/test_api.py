@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from reader_sets import Writer, ladder
+from reader_sets import Overtaken, Writer, ladder
 
 import alphapulse_cli as ap
 from alphapulse_cli.apps.api import Following
@@ -18,7 +18,6 @@ from alphapulse_cli.flow.groups import GroupReader
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.cursor import list_cursors
 from alphapulse_cli.shm.directory import open_directory
-from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.wire import delta, trade
@@ -193,7 +192,7 @@ class TestBook:
             book.read()
 
     def test_one_too_busy_to_copy_gives_a_checkpoint(self, writer, where, monkeypatch):
-        monkeypatch.setattr(ImageReader, "copy", lambda self, tries=16: None)
+        monkeypatch.setattr("alphapulse_cli.apps.api.ImageReader", Overtaken)
         monkeypatch.setattr(clock, "pause", lambda _: writer.outlet.serve_checkpoints(clock.realtime_ns()))
         with ap.Book("kraken", "BTC-USD", shm_dir=where) as book:
             assert len(book.read().bids) == 50

@@ -8,7 +8,7 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reader_sets import Writer, assert_same_book, ladder, random_rows
+from reader_sets import Overtaken, Writer, assert_same_book, ladder, random_rows
 from shm_processes import child
 
 from alphapulse_cli.book.reconstruct import Why
@@ -18,7 +18,6 @@ from alphapulse_cli.flow.groups import GroupReader
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.cursor import list_cursors
 from alphapulse_cli.shm.directory import open_directory
-from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import FIRST, LAST, BookReason, BookState
@@ -280,7 +279,7 @@ class TestCheckpoints:
 
     @pytest.fixture(autouse=True)
     def overtaken(self, monkeypatch):
-        monkeypatch.setattr(ImageReader, "copy", lambda self, tries=16: None)
+        monkeypatch.setattr("alphapulse_cli.flow.follow.ImageReader", Overtaken)
 
     def test_one_is_asked_for_and_taken(self, directory):
         """However many groups come before and after it, between two polls: they are kept, and applied to it."""
