@@ -3,12 +3,12 @@
 Nothing here touches the network: the list of instruments is handed in.
 """
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
+from alphapulse_cli.edges.loopback import is_loopback
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Facts, Mode
 from alphapulse_cli.market.instrument import Instrument, near_symbols, split_id
@@ -88,18 +88,9 @@ def addresses(mode: Mode, url: str, rest_url: str) -> tuple[str, str]:
     if rest_url or not url:
         return websocket, rest_url or mode.rest_url
     parts = urlsplit(url)
-    if parts.hostname and _is_loopback(parts.hostname):
+    if is_loopback(url):
         return websocket, f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}"
     return websocket, mode.rest_url
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def choose(exchange: str, wanted: Sequence[str], listed: Sequence[Instrument]) -> list[Instrument]:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from alphapulse_cli import __version__
 from alphapulse_cli.edges.budget import Budget
+from alphapulse_cli.edges.loopback import is_loopback
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 from alphapulse_cli.shm import clock
 
@@ -87,7 +88,9 @@ class Fetcher:
         request = urllib.request.Request(url, headers=headers)  # noqa: S310  # http(s) is checked
         give_up_at = time.monotonic() + self.whole_timeout_s
         body = bytearray()
-        with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:  # noqa: S310
+        # The environment's proxies are for the world outside: this machine is reached without one.
+        proxies = urllib.request.ProxyHandler({} if is_loopback(url) else None)
+        with urllib.request.build_opener(proxies).open(request, timeout=self.timeout_s) as answer:
             length = answer.length  # None where the answer does not say
             while chunk := answer.read1(CHUNK_BYTES):
                 body += chunk

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from alphapulse_cli import __version__
+from alphapulse_cli.edges.loopback import is_loopback
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 from alphapulse_cli.shm import clock
 
@@ -116,6 +117,7 @@ async def open_link(url: str, on_frame: OnFrame, open_timeout_s: float = OPEN_TI
             compression=None,  # costs more CPU than the bytes it saves
             open_timeout=open_timeout_s,
             close_timeout=CLOSE_TIMEOUT_S,
+            proxy=None if is_loopback(url) else True,  # the environment's, but never for this machine itself
             ping_interval=None,  # the session's watchdog pings, far sooner than the library would
             user_agent_header=f"alphapulse/{__version__}",
         )

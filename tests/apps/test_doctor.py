@@ -1,0 +1,115 @@
+"""Each check of the doctor can fail."""
+
+import os
+import resource
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from reader_sets import Writer
+
+from alphapulse_cli import build
+from alphapulse_cli.apps import doctor
+from alphapulse_cli.apps.doctor import Verdict, examine
+from alphapulse_cli.shm import clock, memory, wake
+from alphapulse_cli.shm.directory import open_directory
+
+
+@pytest.fixture(autouse=True)
+def nobodys_configuration(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def where(tmp_path):
+    open_directory(tmp_path / "segments", create=True).close()
+    return str(tmp_path / "segments")
+
+
+def found(where, check):
+    return next(one for one in examine(where) if one.check == check)
+
+
+def test_nothing_fails_here(where):
+    findings = list(examine(where))
+    assert [one for one in findings if one.verdict is Verdict.FAIL] == []
+    assert len({one.check for one in findings}) >= 9
+
+
+def test_a_core_that_its_sources_left_behind(where, monkeypatch):
+    def stale():
+        raise RuntimeError("compiled from other sources")
+
+    monkeypatch.setattr(build, "core_mode", stale)
+    assert found(where, "core").verdict is Verdict.FAIL
+
+
+def test_an_interpreted_core_is_slower_and_without_fences_it_is_none(where, monkeypatch):
+    monkeypatch.setattr(build, "core_mode", lambda: "interpreted")
+    monkeypatch.setattr(memory, "fences_are_sound", lambda: False)
+    assert found(where, "core").verdict is Verdict.WARN
+    assert found(where, "memory order").verdict is Verdict.FAIL
+    monkeypatch.setattr(build, "core_mode", lambda: "compiled")
+    assert (found(where, "core").verdict, found(where, "memory order").verdict) == (Verdict.OK, Verdict.OK)
+
+
+def test_a_directory_that_is_open_to_others_or_cannot_be_made(where, tmp_path):
+    Path(where).chmod(0o777)
+    assert found(where, "directory").verdict is Verdict.FAIL
+    assert found(str(tmp_path / "none"), "segments").verdict is Verdict.OK
+    assert found(str(tmp_path / "no" / "where"), "segments").verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "verdict"),
+    [(1 << 20, 1 << 30, Verdict.FAIL), (32 << 20, 64 << 20, Verdict.WARN), (1 << 29, 1 << 30, Verdict.OK)],
+)
+def test_room(where, monkeypatch, free, total, verdict):
+    monkeypatch.setattr(doctor.os, "statvfs", lambda _: SimpleNamespace(f_bavail=free, f_frsize=1, f_blocks=total))
+    assert found(where, "room").verdict is verdict
+
+
+def test_sets_that_live_that_ended_and_that_died(where, monkeypatch):
+    with open_directory(where) as directory:
+        with Writer(directory):
+            assert (found(where, "set kraken").verdict, found(where, "set kraken").found) == (Verdict.OK, "live")
+            now = clock.monotonic_ns()
+            monkeypatch.setattr(clock, "monotonic_ns", lambda: now + 3_000_000_000)
+            assert found(where, "set kraken").verdict is Verdict.WARN
+            assert "no heartbeat" in found(where, "set kraken").found
+        monkeypatch.undo()
+    assert found(where, "set kraken").found.startswith("retired")
+
+
+def test_a_damaged_file(where):
+    with open(f"{where}/bad_trades", "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.write("x")
+    assert found(where, "segment").verdict is Verdict.FAIL
+    assert "bad_trades" in found(where, "segment").found
+
+
+def test_few_open_files(where, monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
+    assert found(where, "open files").fix == "ulimit -n 65536"
+
+
+def test_a_clock_that_is_wrong(where, monkeypatch):
+    monkeypatch.setattr(clock, "realtime_ns", lambda: 0)
+    assert found(where, "date").verdict is Verdict.FAIL
+
+
+def test_a_clock_that_stands_still(where, monkeypatch):
+    monkeypatch.setattr(clock, "monotonic_ns", lambda: 5)
+    assert found(where, "clock").verdict is Verdict.FAIL
+
+
+def test_no_futex(where, monkeypatch):
+    monkeypatch.setattr(wake, "has_futex", lambda: False)
+    assert found(where, "waiting").verdict is Verdict.WARN
+
+
+def test_a_misspelt_setting(where):
+    Path("alphapulse.toml").write_text("dept = 10\n")
+    assert found(where, "settings").verdict is Verdict.FAIL
+    assert "dept" in found(where, "settings").found
