@@ -19,7 +19,7 @@ cdef class Book:
     @cython.locals(i=Py_ssize_t, count=Py_ssize_t, changes=Py_ssize_t, word=uint64_t, ticks=int64_t, lots=int64_t, old=int64_t)
     cpdef Py_ssize_t apply(self, Levels levels, Batch batch) except -1
     @cython.locals(lots=int64_t)
-    cpdef int64_t set(self, int64_t ticks, uint64_t size_side) noexcept
+    cpdef int64_t set(self, int64_t ticks, uint64_t size_side) except? -1
     cdef bint merge(self, const uint64_t *words, Py_ssize_t at, Py_ssize_t changes) except -1
     cpdef reserve(self, Py_ssize_t count)
     cpdef Py_ssize_t cut(self, Py_ssize_t depth, Batch batch) except -1

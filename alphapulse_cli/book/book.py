@@ -56,9 +56,11 @@ def arranged(levels: Levels) -> Levels:
 
 
 class Book:
-    """One instrument's book; prices in ticks of 10**-price_decimals, sizes in lots of 10**-size_decimals."""
+    """One instrument's book; prices in ticks of 10**-price_decimals, sizes in lots of 10**-size_decimals, both 0..18 else ValueError."""
 
     def __init__(self, price_decimals: int, size_decimals: int, bids_memory: Any = None, asks_memory: Any = None) -> None:
+        if not 0 <= price_decimals <= FINEST or not 0 <= size_decimals <= FINEST:
+            raise ValueError(f"decimals must be 0..{FINEST}: {price_decimals}, {size_decimals}")
         self.price_decimals = price_decimals
         self.size_decimals = size_decimals
         self._bids = Side(False, bids_memory)
@@ -87,7 +89,7 @@ class Book:
         return changes
 
     def set(self, ticks: int, size_side: int) -> int:
-        """One change as a record holds it; the level's old size in lots. Room must have been made with `reserve`."""
+        """One change as a record holds it; the level's old size in lots. NoRoom if room was not made with `reserve`."""
         lots = size_side & LOTS_BITS
         return self._asks.set(ticks, lots) if size_side >= ASK_BIT else self._bids.set(ticks, lots)
 

@@ -35,7 +35,7 @@ cdef class Reconstructor:
     cdef Py_ssize_t _held_count
 
     cpdef missed(self)
-    @cython.locals(words="const uint64_t *", at=Py_ssize_t, taken=Py_ssize_t)
+    @cython.locals(words="const uint64_t *", at=Py_ssize_t, taken=Py_ssize_t, held=Py_ssize_t)
     cpdef Py_ssize_t apply(self, object records, Py_ssize_t start, Py_ssize_t count) except -1
     @cython.locals(flags=uint64_t, held=Py_ssize_t)
     cdef int _take_record(self, const uint64_t *words, Py_ssize_t at) except -1

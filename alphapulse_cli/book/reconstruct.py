@@ -28,6 +28,7 @@ DELTA_KIND, RESET_KIND, CHECK_KIND = int(delta.Kind.DELTA), int(delta.Kind.RESET
 STATUS_KIND = int(delta.Kind.STATUS)
 SIGN_BIT = 1 << 63
 LARGE_GROUP = 32  # records from which a group is merged in one walk
+MOST_STATE = 0xFF  # what a record's octet can say; what the number means is the reader's business
 MOST_HELD = 65_536  # records of one group: four times the largest that a default ring carries
 NO_DELAY = delta.NO_FEED_DELAY
 
@@ -41,7 +42,7 @@ class Why(IntEnum):
     CHAIN_BROKEN = 2  # a group does not continue our version, or names another grid
     RESET = 3  # the writer replaced its image
     CHECK_FAILED = 4  # the replica is not the writer's book
-    GROUP_WITHOUT_FIRST = 5  # the rest of a group whose beginning we never saw
+    GROUP_WITHOUT_FIRST = 5  # the rest of a group whose beginning we never saw, or one of more than MOST_HELD records
     LAPPED = 6  # records were overwritten before we read them, ours among them
 
 
@@ -99,8 +100,10 @@ class Reconstructor:
     ) -> bool:
         """Become an image's copy, sides as it keeps them; False and cold if `book_hash` is given and is not theirs.
 
-        ValueError for sides that are none (out of order, sizes out of range): nothing changed.
+        ValueError for sides that are none (out of order, sizes out of range), or for words that no image has: nothing changed.
         """
+        if not (0 <= state <= MOST_STATE and 0 <= reason <= MOST_STATE):
+            raise ValueError(f"no state of a book: {state}, reason {reason}")
         book = Book(price_decimals, size_decimals)
         book.load_sides(bids, asks)
         self.book = book
@@ -124,7 +127,8 @@ class Reconstructor:
 
         ValueError for records that are not there.
         """
-        if start < 0 or count < 0 or (start + count) * RECORD_BYTES > memoryview(records).nbytes:
+        held = memoryview(records).nbytes // RECORD_BYTES
+        if start < 0 or count < 0 or count > held or start > held - count:  # no sums: compiled, they could overflow
             raise ValueError(f"no {count} records from {start} on")
         if count == 0:
             return 0
@@ -147,8 +151,8 @@ class Reconstructor:
             self._held_count = 0  # a group without its LAST before it: the chain will tell
             if flags & LAST_FLAG:
                 return self._take_group(words, at, 1)
-        elif self._held_count == 0 or words[at + 5] != self._held_words[5]:
-            self._held_count = 0
+        elif self._held_count in (0, MOST_HELD) or words[at + 5] != self._held_words[5]:
+            self._held_count = 0  # a group without its beginning, or beyond all bounds
             if self._why == NOTHING and words[at + 5] > self.version:
                 self._chill(LAPPED if self._after_hole else GROUP_WITHOUT_FIRST)
             return 0
@@ -241,9 +245,7 @@ class Reconstructor:
         self.feed_delay_us = delay - (1 << 32) if delay >= 1 << 31 else delay
 
     def _hold(self, words: Any, at: int) -> None:
-        """Copy one record to the held part; a group beyond all bounds is dropped, and the chain will tell."""
-        if self._held_count == MOST_HELD:
-            self._held_count = 0
+        """Copy one record to the held part, of which the caller keeps fewer than MOST_HELD."""
         if self._held_count == self._held_capacity:
             held = bytearray(self._held) + bytes(len(self._held))
             self._held, self._held_words = held, native.words(held)

@@ -32,7 +32,7 @@ cdef class Side:
     cpdef rebind(self, object memory)
     cpdef reserve(self, Py_ssize_t count)
     @cython.locals(at=Py_ssize_t, old=int64_t)
-    cpdef int64_t set(self, int64_t ticks, int64_t lots) noexcept
+    cpdef int64_t set(self, int64_t ticks, int64_t lots) except? -1
     @cython.locals(rank=int64_t, flip=int64_t, high=Py_ssize_t, low=Py_ssize_t, step=Py_ssize_t, middle=Py_ssize_t)
     cpdef Py_ssize_t find(self, int64_t ticks) noexcept
     @cython.locals(

@@ -84,7 +84,7 @@ class Side:
         self._is_own = True
 
     def set(self, ticks: int, lots: int) -> int:
-        """The level at `ticks` now has this size, none for 0; its old size, 0 for none. Room must have been reserved."""
+        """The level at `ticks` now has this size, none for 0; its old size, 0 for none. NoRoom if room was not reserved."""
         pairs = self._pairs
         at = self.find(ticks)
         old = 0
@@ -96,6 +96,8 @@ class Side:
                 self.count -= 1
                 native.move_words(pairs, 2 * at, pairs, 2 * at + 2, 2 * (self.count - at))
         elif lots:
+            if self.count == self.capacity:
+                raise NoRoom(self.count + 1, self.capacity)
             native.move_words(pairs, 2 * at + 2, pairs, 2 * at, 2 * (self.count - at))
             pairs[2 * at] = ticks
             pairs[2 * at + 1] = lots

@@ -166,6 +166,15 @@ class TestRoom:
         assert book.apply(to_levels([(100, 0, False), (1, 0, False)]), None) == 1
         assert book.room() == 1
 
+    def test_a_single_change_without_room_is_refused(self):
+        """Compiled, it would be written beyond the memory."""
+        book, memory = self.full()
+        before = bytes(memory[0]), book.book_hash
+        with pytest.raises(NoRoom):
+            book.set(1, 1)
+        assert (bytes(memory[0]), book.book_hash) == before
+        assert book.set(100, 6) == 5
+
     def test_larger_memory_takes_it(self):
         """What the owner of an image does when it hears NoRoom."""
         book, _ = self.full()
@@ -181,6 +190,13 @@ class TestRoom:
         book.apply(to_levels([(100, 0, False)]), None)
         assert book.bids() == [(99, 5), (98, 5), (97, 5)]
         assert bytes(memory[0][:16]) == side_bytes([(97, 5)])
+
+
+@pytest.mark.parametrize("grid", [(-1, 8), (19, 8), (2, 19), (1 << 40, 8)])
+def test_a_book_has_the_decimals_that_a_record_can_say(grid):
+    """Else an image of nonsense would make a book of nonsense."""
+    with pytest.raises(ValueError, match="decimals"):
+        Book(*grid)
 
 
 class TestRescale:

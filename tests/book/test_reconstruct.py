@@ -273,6 +273,25 @@ class TestCold:
             replica.load(9, 2, 8, 0, b"x", b"")
         assert_shown(replica, writer.pictures)
 
+    @pytest.mark.parametrize("wrong", [{"price_decimals": 19}, {"size_decimals": 1 << 40}, {"state": 1 << 40}, {"reason": 256}])
+    def test_an_image_of_words_that_no_image_has_changes_nothing(self, replica, wrong):
+        words = {"version": 9, "price_decimals": 2, "size_decimals": 8, "state": 2, "bids": b"", "asks": b""} | wrong
+        with pytest.raises(ValueError, match=r"decimals|state"):
+            replica.load(**words)
+        assert (replica.version, replica.book.bid_count) == (1, 30 - replica.book.ask_count)
+
+    def test_a_group_beyond_all_bounds_is_never_shown_in_part(self):
+        """What would be left of it, its last record, names the version before it as a whole group does."""
+        replica, batch = new_replica(), Batch(SYMBOL, EXCHANGE, 2, 8)
+        replica.load(0, 2, 8, BookState.LIVE, b"", b"")
+        for ticks in range(25):
+            batch.append(ticks, 1)
+        assert batch.finish(Kind.DELTA, 1, 1, 0) == 3
+        first, middle, last = (bytes(batch.records[at : at + 256]) for at in (0, 256, 512))
+        assert replica.apply(first + 65_535 * middle + last, 0, 65_537) == 0
+        assert replica.why is Why.GROUP_WITHOUT_FIRST
+        assert (replica.version, replica.book.bid_count) == (0, 0)
+
 
 class TestHoles:
     def test_a_hole_in_a_held_group_is_a_lap_at_once(self, writer):
@@ -328,7 +347,7 @@ class TestWords:
 
     def test_records_that_are_not_there(self, replica):
         """Lengths are looked at before memory is."""
-        for start, count in ((0, 3), (-1, 1), (2, 1), (0, -1)):
+        for start, count in ((0, 3), (-1, 1), (2, 1), (0, -1), (1 << 55, 1), (0, 1 << 56), (1 << 62, (1 << 63) - 1)):
             with pytest.raises(ValueError, match="records"):
                 replica.apply(bytes(512), start, count)
         assert replica.apply(b"", 0, 0) == 0
