@@ -1,7 +1,7 @@
 """What is compiled, and proof that what runs is what the sources say.
 
 The compiled core is all of `COMPILED_MODULES` or none of them. Each compiled module holds the hash of the sources it was made
-from as `SOURCE_HASH`; in a tree where those sources lie beside it, `verify_core` compares the two.
+from as `SOURCE_HASH`; in a tree where those sources lie beside it, `core_mode` compares the two.
 """
 
 import hashlib

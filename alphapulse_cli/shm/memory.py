@@ -2,7 +2,7 @@
 
 Compiled code takes C11 atomics from `memory.pxd`. This interpreted stand-in relies on two facts: on x86-64 the processor keeps
 loads in order and stores in order, and an aligned 8-byte item of a `memoryview.cast("Q")` is read and written whole. Neither
-holds elsewhere, so `require_fences` refuses to run interpreted there. (`struct.pack_into` must never touch a shared word: it
+holds elsewhere, so `segment.require_ordered_core` refuses to run interpreted there. (`struct.pack_into` must never touch a shared word: it
 zeroes its target before it writes, and another process sees the zero.)
 
 `memory` below is what `native.words(buffer)` gave; `index` counts 64-bit words.

@@ -168,7 +168,7 @@ class RingReader:
         if claimed > capacity and claimed - capacity > position:
             lost = min(claimed - capacity - position, count)
         self._position = position + count
-        self.missed += missed + lost
+        self.missed = (self.missed + missed + lost) & native.MASK64  # a damaged header may say anything
         if lost == count:
             return _EMPTY, self._position, missed + lost
         size = self.record_bytes

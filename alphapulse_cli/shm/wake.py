@@ -71,14 +71,14 @@ class WakePage:
         return _REQUEST_WORDS[kind]
 
     def wait(self, reader: RingReader, limit_ns: int = MAX_WAIT_NS) -> bool:
-        """Sleep until something was published past the reader's position, 5 ms at most. Whether something was."""
+        """Sleep until something was published past the reader's position, 5 ms at most, not at all for a limit of 0 or less. Whether it was."""
         self._words[_REQUEST_WORDS[reader.segment.spec.kind]] = 1
         memory.full_fence()
         position = reader.position
         seen = reader.segment.published  # looked at once: to sleep on a later value would be to sleep through its wake-up
         if seen > position or reader.ended:
             return reader.published() > position
-        limit_ns = min(limit_ns, MAX_WAIT_NS)
+        limit_ns = max(0, min(limit_ns, MAX_WAIT_NS))
         if not futex_wait(reader.segment.memory, seen, limit_ns):
             clock.pause(min(limit_ns, NAP_NS))
         return reader.published() > position

@@ -1,7 +1,7 @@
 """The ring's rules, one sentence each, in one process. With several processes: tests/stress/test_ring_stress.py."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shm_processes import payload, ring_spec
 
@@ -32,6 +32,9 @@ def records(polled):
     octets = bytes(view)
     assert octets == b"".join(payload(first + i) for i in range(len(octets) // 64)), "a record that is not what was published"
     return first, len(octets) // 64, missed
+
+
+HOSTILE = st.integers(0, (1 << 64) - 1) | st.sampled_from([0, 1, 7, 8, 9, 1 << 63, (1 << 64) - 2, (1 << 64) - 1])
 
 
 class TestPublish:
@@ -115,6 +118,18 @@ class TestPoll:
         native.words(segment.memory)[layout.CLAIMED] = 1000
         reader = RingReader(segment, 0)
         assert records(reader.poll(100)) == (8, 0, 8)
+
+    @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(words=st.lists(st.tuples(st.sampled_from([layout.CLAIMED, layout.PUBLISHED, layout.SEALED]), HOSTILE), max_size=6))
+    def test_a_damaged_header_gives_records_of_the_ring_and_counts_of_64_bits(self, segment, words):
+        """Never more than asked for or than there are, whatever the words say; the same in both modes."""
+        reader, header = RingReader(segment, 0), native.words(segment.memory)
+        for word, value in words:
+            header[word] = value
+            reader.seek(0)
+            view, first, missed = reader.poll(5)
+            assert len(view) in range(0, 6 * segment.spec.record_bytes, segment.spec.record_bytes)
+            assert all(0 <= number < 1 << 64 for number in (first, missed, reader.missed, reader.position, reader.lag))
 
     def test_a_record_is_valid_until_the_next_poll_only_but_never_freed_under_a_view(self, segment):
         writer, reader = RingWriter(segment), RingReader(segment, 0)

@@ -69,6 +69,13 @@ class TestWaiting:
         assert not page.wait(RingReader(segment, 0), 10_000_000_000)
         assert 1_000_000 < clock.monotonic_ns() - started < 2_000_000_000
 
+    @pytest.mark.parametrize("limit_ns", [0, -1])
+    def test_no_time_left_is_no_sleep(self, page, segment, monkeypatch, limit_ns):
+        """A deadline that passed meanwhile is no error, with a futex or without."""
+        assert not page.wait(RingReader(segment, 0), limit_ns)
+        monkeypatch.setattr(wake, "_futex", lambda: None)
+        assert not page.wait(RingReader(segment, 0), limit_ns)
+
     def test_the_end_of_a_ring_is_not_slept_on(self, page, segment):
         segment.seal(0)
         assert not page.wait(RingReader(segment, 0))
