@@ -445,6 +445,17 @@ class TestC8Times:
         decoder, number = live()
         assert decoder.receive(update(number, "BTC-USD", row("bid", "1", "1", "1970-01-01T00:00:00Z")), 0)[0].exchange_ns == SENT_NS
 
+    @pytest.mark.parametrize("unset", ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
+    def test_an_unset_time_is_none(self, unset):
+        """A delay of centuries would be shown, and a trade of the year 1 fits no record."""
+        decoder, number = live()
+        unset_row = row("bid", "1", "1", unset)
+        [of_update] = decoder.receive(frame(number, "l2_data", book("update", "BTC-USD", unset_row), timestamp=unset), 0)
+        [of_snapshot] = decoder.receive(frame(number + 1, "l2_data", book("snapshot", "BTC-USD", unset_row), timestamp=unset), 0)
+        [of_trade] = decoder.receive(trades(number + 2, {**trade(3), "time": unset}), 0)
+        [beat] = decoder.receive(frame(number + 3, "heartbeats", timestamp=unset), 0)
+        assert [each.exchange_ns for each in (of_update, of_snapshot, of_trade, beat)] == [None] * 4
+
     def test_a_snapshot_is_as_old_as_its_frame(self):
         assert started().receive(snapshot(0), 0)[0].exchange_ns == SENT_NS
 
@@ -487,7 +498,7 @@ class TestC10Trades:
 
     @pytest.mark.parametrize(
         "bad",
-        [{"side": "sell"}, {"trade_id": "x"}, {"trade_id": "1" * 20}, {"size": str(10**12)}, {"time": "0001-01-01T00:00:00Z"}],
+        [{"side": "sell"}, {"trade_id": "x"}, {"trade_id": "1" * 20}, {"size": str(10**12)}, {"time": "0000-01-01T00:00:00Z"}],
     )
     def test_what_no_trade_can_be_is_refused(self, bad):
         with pytest.raises(DecodeError):

@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from coinbase_frames import BTC, ETH, TIME_NS, levels, picture, sent, started, x_heartbeat, x_match, x_snapshot, x_update
+from coinbase_frames import BTC, ETH, TIME, TIME_NS, levels, picture, sent, started, x_heartbeat, x_match, x_snapshot, x_update
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.coinbase import Decoder
@@ -91,6 +91,15 @@ class TestX2Updates:
     def test_changes_that_are_none_are_refused(self, decoder, changes):
         with pytest.raises(DecodeError):
             decoder.receive(x_update(changes=changes), 0)
+
+
+class TestX3Times:
+    @pytest.mark.parametrize(
+        ("text", "expected"), [(TIME, TIME_NS), ("1970-01-01T00:00:00Z", None), ("0001-01-01T00:00:00Z", None), (None, None)]
+    )
+    def test_delay_counts_from_time_and_an_unset_one_is_none(self, decoder, text, expected):
+        [event] = decoder.receive(x_update(time=text), 0)
+        assert event.exchange_ns == expected
 
 
 class TestX4X5Matches:

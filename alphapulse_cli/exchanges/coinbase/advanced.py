@@ -18,7 +18,8 @@ Rules of this feed, numbered as the tests number them (S1 to S7 are in feed.py):
   C7  `events` may hold several products, and one product several times: each product's changes of a frame are one event, products
       in order of first mention. A snapshot begins a new event. `"updates":[]` of an update is no event.
   C8  Feed delay counts from the engine: an update's time is the newest `event_time` of its levels. A snapshot's, and one of 1970,
-      is the frame's `timestamp`: a snapshot's levels are as old as their orders.
+      or before, is the frame's `timestamp`: a snapshot's levels are as old as their orders. A `timestamp` or a trade's `time` of
+      1970 or before (servers write an unset one so, or as the year 1) is none.
   C9  A confirmation (`subscriptions`, all that is subscribed to) may come after data and gates nothing.
   C10 Trades come newest first: they leave in order of their ids. `side` is the maker's: "SELL" means that the taker bought.
       A `snapshot` of trades is history.
@@ -39,6 +40,7 @@ from alphapulse_cli.exchanges.coinbase.product import (
     Product,
     Trust,
     off_grid,
+    time_ns,
     trade_number,
     trades_of,
 )
@@ -126,7 +128,7 @@ class AdvancedFeed(Feed):
         if channel == "market_trades":
             return self._read_trades(_list(entries))
         if channel == "heartbeats":
-            return [], [Heartbeat(rfc3339_ns(message["timestamp"]))]
+            return [], [Heartbeat(time_ns(message["timestamp"]))]
         if channel == "subscriptions":
             return self._read_confirmation(_list(entries))
         if not isinstance(channel, str):
@@ -144,7 +146,7 @@ class AdvancedFeed(Feed):
             if product is None:
                 said.append(Unrecognised(f"l2_data of {name}"[:KIND_CHARACTERS]))
             elif kind == "snapshot":
-                exchange_ns = rfc3339_ns(message["timestamp"])
+                exchange_ns = time_ns(message["timestamp"])
                 found.append(
                     (self._on_snapshot, product, [Snapshot(i, _levels(i, rows), exchange_ns) for i in product.instruments])
                 )
@@ -152,7 +154,7 @@ class AdvancedFeed(Feed):
             elif kind != "update":
                 raise Malformed(f"neither snapshot nor update: {str(kind)[:KIND_CHARACTERS]!r}")
             elif rows:
-                exchange_ns = _newest_ns(rows) or rfc3339_ns(message["timestamp"])
+                exchange_ns = _newest_ns(rows) or time_ns(message["timestamp"])
                 events = updates.get(name)
                 if events is None:
                     events = updates[name] = [Update(i, _levels(i, rows), exchange_ns) for i in product.instruments]
@@ -173,7 +175,7 @@ class AdvancedFeed(Feed):
                 if product is None:
                     unknown[name] = Unrecognised(f"market_trades of {name}"[:KIND_CHARACTERS])
                     continue
-                trades = trades_of(product, number, row, side, rfc3339_ns(row["time"]), history=history)
+                trades = trades_of(product, number, row, side, time_ns(row["time"]), history=history)
                 numbered.setdefault(name, []).append((number, trades))
         return [(self._on_trades, self._products[name], rows) for name, rows in numbered.items()], list(unknown.values())
 
@@ -280,12 +282,12 @@ def _levels(instrument: Instrument, rows: list[Any]) -> Levels:
 
 
 def _newest_ns(rows: list[Any]) -> int:
-    """The newest `event_time`, 0 for one of 1970 (C8). Levels of one batch share theirs: few texts are parsed."""
+    """The newest `event_time`, 0 for one of 1970 or before (C8). Levels of one batch share theirs: few texts are parsed."""
     return max(0, *map(rfc3339_ns, {row["event_time"] for row in rows}))
 
 
-def _extend(events: list[Update], rows: list[Any], exchange_ns: int) -> None:
+def _extend(events: list[Update], rows: list[Any], exchange_ns: int | None) -> None:
     """More changes of a product that was in the same frame already (C7)."""
     for event in events:
         event.levels.add_sided_dicts(rows, "side", "bid", "offer", "price_level", "new_quantity")
-        event.exchange_ns = max(event.exchange_ns or 0, exchange_ns)
+        event.exchange_ns = max(event.exchange_ns or 0, exchange_ns or 0) or None

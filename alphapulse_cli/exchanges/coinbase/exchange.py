@@ -7,7 +7,8 @@ Rules of this feed, numbered as the tests number them (S1 to S7 are in feed.py):
   X1  A `snapshot` replaces the book: rows [price, size] of each side. It may carry no time.
   X2  `l2update` rows are [buy | sell, price, size]: buy is bid, sell is ask. Sizes are absolute, zero ("0", "0.00000000") removes,
       also what was never there. Prices are compared as numbers: trailing zeros come and go.
-  X3  There is no sequence number: a lost book frame cannot be seen. Feed delay counts from `time`.
+  X3  There is no sequence number: a lost book frame cannot be seen. Feed delay counts from `time`; one of 1970
+      or before is none.
   X4  `side` of a match is the maker's: "sell" means that the taker bought.
   X5  `last_match` is history; `heartbeat.last_trade_id` beyond the last trade that we have shows the trades that were lost.
   X6  The confirmation calls `level2_batch` `level2_50`. An `error` names no product: message and reason are handed on.
@@ -29,6 +30,7 @@ from alphapulse_cli.exchanges.coinbase.product import (
     Product,
     Trust,
     off_grid,
+    time_ns,
     trade_number,
     trades_of,
 )
@@ -89,6 +91,8 @@ class ExchangeFeed(Feed):
         """X2. Nearly all frames come this way: a loop, and no helpers, because each call would cost as much as a level."""
         text, rows = message.get("time"), message["changes"]
         exchange_ns = None if text is None else rfc3339_ns(text)
+        if exchange_ns is not None and exchange_ns <= 0:  # X3
+            exchange_ns = None
         if type(rows) is not list:
             raise Malformed("changes that are no list")
         events: list[Update] = []
@@ -109,7 +113,7 @@ class ExchangeFeed(Feed):
     def _read_match(self, product: Product, message: dict[str, Any]) -> Sequence[Event]:
         """X4, X5."""
         number, history = trade_number(message["trade_id"]), message["type"] == "last_match"
-        side, exchange_ns = TAKER_SIDES[message["side"]], rfc3339_ns(message["time"])
+        side, exchange_ns = TAKER_SIDES[message["side"]], time_ns(message["time"])
         trades = trades_of(product, number, message, side, exchange_ns, history=history)
         return self._on_trades(product, [(number, trades)])
 
@@ -166,7 +170,7 @@ class ExchangeFeed(Feed):
 
 def _time(message: dict[str, Any]) -> int | None:
     text = message.get("time")
-    return None if text is None else rfc3339_ns(text)
+    return None if text is None else time_ns(text)
 
 
 def _sides(instrument: Instrument, bids: Any, asks: Any) -> Levels:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, auto, unique
 from typing import Any
 
+from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.market.events import Event, OffGrid, Side, Trade
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.ticks import MAX_TICKS, Malformed, decimals_of, number_to_ticks
@@ -41,7 +42,15 @@ def trade_number(trade_id: object) -> int:
     return trade_id
 
 
-def trades_of(product: Product, number: int, row: dict[str, Any], side: Side, exchange_ns: int, *, history: bool) -> list[Trade]:
+def time_ns(text: str) -> int | None:
+    """Nanoseconds since 1970 of a frame's time; None for one of 1970 or before, which is how a time that is not set is written."""
+    ns = rfc3339_ns(text)
+    return ns if ns > 0 else None
+
+
+def trades_of(
+    product: Product, number: int, row: dict[str, Any], side: Side, exchange_ns: int | None, *, history: bool
+) -> list[Trade]:
     """The trade of a row {"price": …, "size": …}, on the grid of each instrument that shares the product."""
     price, size = row["price"], row["size"]
     return [
@@ -51,7 +60,7 @@ def trades_of(product: Product, number: int, row: dict[str, Any], side: Side, ex
             _in_range(number_to_ticks(price, instrument.price_decimals)),
             _in_range(number_to_ticks(size, instrument.size_decimals)),
             side,
-            _in_range(exchange_ns),
+            exchange_ns,
             history,
         )
         for instrument in product.instruments
