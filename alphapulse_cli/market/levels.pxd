@@ -19,7 +19,6 @@ cdef class Levels:
 
     cdef object _make_room(self, Py_ssize_t extra)
     cpdef add(self, object ticks, object lots, bint is_ask)
-    cpdef add_number(self, object price, object size, bint is_ask)
     cdef object _add_rows(self, object rows, object side_key, object price_key, object size_key, str bid_word, str ask_word, bint is_ask)
     cdef object _add_row(self, object row, object side_key, object price_key, object size_key, str bid_word, str ask_word, bint is_ask)
     cdef object _add_slowly(self, object price, object size, bint is_ask)

@@ -78,11 +78,6 @@ class Levels:
         self._words[2 * self.count + 1] = lots | (IS_ASK if is_ask else 0)
         self.count += 1
 
-    def add_number(self, price: object, size: object, is_ask: bool) -> None:
-        """One level from decimal text or JSON numbers."""
-        self._add_slowly(price, size, is_ask)
-        self._check_grid()
-
     def add_pairs(self, rows: Sequence[Sequence[Any]], is_ask: bool) -> None:
         """Rows [price, size, …] of one side."""
         self._add_rows(rows, None, 0, 1, "", "", is_ask)

@@ -16,7 +16,6 @@ Whatever is handed in, the answer is ticks or a NumberError, soon:
 """
 
 import re
-from fractions import Fraction
 from math import copysign, isfinite
 
 from alphapulse_cli import native
@@ -134,11 +133,6 @@ def decimals_of(text: str) -> int:
     except FinerThanGrid as finer:
         return finer.needed_decimals
     return 0
-
-
-def as_fraction(ticks: int, decimals: int) -> Fraction:
-    """The exact value."""
-    return Fraction(ticks, 10**decimals)
 
 
 def _exact(text: str, decimals: int) -> int:

@@ -48,8 +48,8 @@ def pack(trade: Trade, receive_ns: int, flags: int) -> bytes:
     """The record of `trade`. ValueError for an id, price or size that does not fit: never cut, the caller counts it."""
     instrument = trade.instrument
     trade_id = trade.trade_id.encode("ascii")
-    if len(trade_id) > TRADE_ID_BYTES:
-        raise ValueError(f"trade id of {len(trade_id)} bytes, a record keeps {TRADE_ID_BYTES}")
+    if len(trade_id) > TRADE_ID_BYTES or b"\0" in trade_id:  # a NUL would be read as its end
+        raise ValueError(f"trade id of {len(trade_id)} bytes, a record keeps {TRADE_ID_BYTES}, none of them 0")
     try:
         return RECORD.pack(
             receive_ns,

@@ -36,13 +36,7 @@ def add_dicts(levels, rows):
         levels.add_dicts([{"price": row[1], "qty": row[2]}], "price", "qty", row[0])
 
 
-def add_numbers(levels, rows):
-    for is_ask, price, size in rows:
-        levels.add_number(price, size, is_ask)
-
-
 WAYS = {  # every way in, fed with the same (is_ask, price, size)
-    "numbers": add_numbers,
     "pairs": add_pairs,
     "dicts": add_dicts,
     "sided": lambda levels, rows: levels.add_sided(sided(rows), "buy", "sell"),
@@ -114,7 +108,7 @@ class TestRowsBecomeLevels:
     @example(rows=[(False, "0.1", "1"), (True, "0.001", "0.01"), (True, "1", "0.00010")], price=1, size=0)
     def test_exact_kept_out_or_off_grid(self, add, rows, price, size):
         """Against an independent judge: exact levels in range, the others counted, or the grid that all rows need."""
-        if add in (add_numbers, add_pairs, add_dicts):
+        if add in (add_pairs, add_dicts):
             rows = rows[:1]  # these take one row a call, and a call speaks for its own rows
         assert outcome(add, price, size, rows) == judged(price, size, rows)
 

@@ -300,7 +300,7 @@ class TestTicksToText:
         """Text of ticks is the ticks again, trimmed or not."""
         assert to_ticks(to_text(value, decimals), decimals) == value
         assert to_ticks(trim_text(value, decimals), decimals) == value
-        assert ticks.as_fraction(value, decimals) == exact_value(to_text(value, decimals))
+        assert exact_value(to_text(value, decimals)) == Fraction(value, 10**decimals)
 
 
 class TestDecimalsOf:

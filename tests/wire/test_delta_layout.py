@@ -74,6 +74,7 @@ class TestTrade:
         "wrong",
         [
             Trade(INSTRUMENT, "x" * 33, 1, 1, Side.BUY, None),
+            Trade(INSTRUMENT, "x\0", 1, 1, Side.BUY, None),
             Trade(INSTRUMENT, "1", 1 << 63, 1, Side.BUY, None),
             Trade(INSTRUMENT, "1", 1, 1 << 63, Side.BUY, None),
         ],
