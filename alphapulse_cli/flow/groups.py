@@ -9,7 +9,7 @@ has ended and another has its name, that one is read from its first record, and 
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
-from alphapulse_cli.errors import SegmentError, StorageError
+from alphapulse_cli.errors import SegmentError, StorageError, WrongLayout
 from alphapulse_cli.shm.cursor import Cursor
 from alphapulse_cli.shm.directory import Directory, segment_name
 from alphapulse_cli.shm.layout import Kind
@@ -51,7 +51,7 @@ class GroupReader:
         self._label = label
         self._flags_at = delta.offsets()["flags"] if kind is Kind.DELTAS else trade.offsets()["flags"]
         self._doubted = False  # the writer is silent: another may have the name, though nobody could tell the old ring
-        self._attach(Segment.attach(directory, self.name), start)
+        self._attach(self._checked(Segment.attach(directory, self.name)), start)
 
     def _attach(self, segment: Segment, start: Start) -> None:
         self.segment = segment
@@ -63,6 +63,13 @@ class GroupReader:
             with suppress(SegmentError, StorageError):
                 self._cursor = Cursor(self._directory, self.name, segment.epoch, self._label)
                 self._cursor.update(self.reader.position, self.missed)
+
+    def _checked(self, segment: Segment) -> Segment:
+        """The segment, if its records are as long as those we read. WrongLayout."""
+        expected = delta.DELTA_BYTES if self.kind is Kind.DELTAS else trade.TRADE_BYTES
+        if segment.spec.record_bytes != expected:
+            raise WrongLayout(f"{segment.path} has records of {segment.spec.record_bytes} bytes, not {expected}")
+        return segment
 
     @property
     def position(self) -> int:
@@ -132,7 +139,7 @@ class GroupReader:
     def _successor(self) -> bool:
         """Attach to the ring that has the name now, if it is another."""
         with suppress(SegmentError, StorageError):
-            found = Segment.attach(self._directory, self.name)
+            found = self._checked(Segment.attach(self._directory, self.name))
             if found.epoch > self.segment.epoch:
                 self._doubted = False
                 self._attach(found, "oldest")

@@ -300,8 +300,11 @@ def write_zeros(fd: int, size: int) -> None:
 
 
 def _predecessor(directory: Directory, name: str) -> Segment | None:
-    """What has the name now, mapped writable; None for nothing, or for what is no segment and may simply go."""
-    with suppress(SegmentError, StorageError):
+    """What has the name now, mapped writable; None for nothing, or for what is no segment and may simply go.
+
+    StorageError where it is there and cannot be mapped: replaced without a seal, its readers would never learn of us.
+    """
+    with suppress(SegmentError):
         return Segment.attach(directory, name, writable=True)
     return None
 

@@ -12,13 +12,14 @@ from reader_sets import Overtaken, Writer, assert_same_book, ladder, random_rows
 from shm_processes import child
 
 from alphapulse_cli.book.reconstruct import Why
-from alphapulse_cli.errors import NoSegment
+from alphapulse_cli.errors import NoSegment, WrongLayout
 from alphapulse_cli.flow.follow import SetFollower, states_of
 from alphapulse_cli.flow.groups import GroupReader
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.cursor import list_cursors
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.segment import Segment, SegmentSpec
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import FIRST, LAST, BookReason, BookState
 
@@ -470,3 +471,12 @@ class TestCursors:
             assert seen.epoch == writer.outlet.epoch
         reader.close()
         assert list_cursors(directory) == []
+
+
+def test_records_of_another_length_are_refused(directory):
+    """A ring that says so may be a whole segment otherwise; its bytes would be read as what they are not."""
+    spec = SegmentSpec(Kind.DELTAS, "kraken", "kraken", 1, 512, 16)
+    with Segment.create(directory, spec) as segment:
+        segment.ready()
+        with pytest.raises(WrongLayout, match="512 bytes"):
+            GroupReader(directory, "kraken", Kind.DELTAS)

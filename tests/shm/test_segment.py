@@ -336,3 +336,20 @@ def read_hostile_ring(found):
             assert first + got == reader.position
         assert reader.lag >= 0
         assert reader.ended in (True, False)
+
+
+def test_a_predecessor_that_cannot_be_mapped_is_not_replaced_unsealed(directory, monkeypatch):
+    """Its readers would never learn of the new ring."""
+    old = Segment.create(directory, ring_spec())
+    old.ready()
+    new = Segment.create(directory, ring_spec(epoch=2))
+
+    def no_descriptor(*_args, **_options):
+        raise StorageError("too many open files")
+
+    monkeypatch.setattr(Segment, "attach", no_descriptor)
+    with pytest.raises(StorageError):
+        new.ready()
+    monkeypatch.undo()
+    new.close()
+    assert Segment.attach(directory, old.name).epoch == old.epoch
