@@ -91,6 +91,11 @@ def explains() -> bool:
     return _chosen == INFO
 
 
+def is_quiet() -> bool:
+    """Whether -q was given: then nothing is said but errors."""
+    return _chosen == ERROR
+
+
 def trace(problem: BaseException) -> None:
     """The traceback, each line safe."""
     import traceback
