@@ -34,6 +34,7 @@ COMMANDS = (  # in the order in which a newcomer meets them
     Entry("doctor", "What works here, what does not, and the next command to type"),
     Entry("exchanges", "The exchanges, their feeds, and how each book is kept right"),
     Entry("symbols", "The symbols an exchange lists"),
+    Entry("bench", "How fast it is here, each line beside a reference of the same run"),
     Entry("sim", "Simulated exchanges that speak the real protocols"),
     Entry("config", "The configuration: each value and where it comes from"),
     Entry("version", "The version, the core's mode and the platform"),

@@ -1,0 +1,59 @@
+"""Benchmarks that anyone can repeat: one scenario a file, every line beside a reference that was measured in the same run.
+
+    SCENARIOS ─► run(names, …) ─► scenario.measure(ground) ─► Result, Result, … ─► Report ─► table or JSON, compare, targets
+
+A scenario times the product's own code, never a copy of it, and proves where it can that what it timed was right. It works in a directory
+of its own, bounds its time and its memory, and leaves no process behind.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from alphapulse_cli.apps.bench.ground import Ground, private_directory
+from alphapulse_cli.apps.bench.report import Report, new_report
+from alphapulse_cli.errors import UsageError
+
+SCENARIOS = {  # module of this package: what it measures; in the order of the data
+    "decode": "an exchange's frame to exact events, per exchange",
+    "book": "changes, snapshots and differences of a 45,827-level book",
+    "ring": "publishing into the ring and reading out of it, one process",
+    "latency": "one way between two processes, for each way of waiting; sustained rates",
+    "pipeline": "raw JSON bytes to the published group, per exchange",
+    "collect": "the same with the socket: CPU and time a message",
+    "attach": "from nothing to an exact 45,827-level book",
+    "startup": "the commands' start against a bare interpreter and a typer app",
+}
+
+Progress = Callable[[int, int, str], None]  # scenarios done, scenarios in all, what is being measured now
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """These scenarios, each once, all for (). UsageError with the near matches for a name that is none."""
+    for name in names:
+        if name not in SCENARIOS:
+            import difflib
+
+            near = difflib.get_close_matches(name.lower(), SCENARIOS, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"scenarios are: {', '.join(SCENARIOS)}"
+            raise UsageError(f"no such scenario: {name[:40]!r}", hint)
+    return list(dict.fromkeys(names or SCENARIOS))
+
+
+def run(names: Sequence[str], *, quick: bool, capture: Path | None, shm_dir: str | None, progress: Progress) -> Report:
+    """Run the scenarios, one after another. IntegrityError if what was timed was wrong."""
+    report = new_report(quick=quick)
+    with private_directory(shm_dir) as directory:
+        ground = Ground(directory, quick, capture, report.left_out)
+        for done, name in enumerate(names):
+
+            def say(what: str, done: int = done) -> None:
+                progress(done, len(names), what)
+
+            ground.say = say
+            say(name)
+            for result in importlib.import_module(f"alphapulse_cli.apps.bench.{name}").measure(ground):
+                report.results.append(result)
+                say(f"{result.scenario}: {result.case}")
+        progress(len(names), len(names), "")
+    return report

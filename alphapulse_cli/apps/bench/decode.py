@@ -1,0 +1,46 @@
+"""`decode`: an exchange's frame, as bytes, to events with exact integers; each frame once, against orjson.loads of the same frame."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from alphapulse_cli.apps.bench.capture import captured
+from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, Tape, open_decoder, tape
+from alphapulse_cli.apps.bench.ground import Ground
+from alphapulse_cli.apps.bench.measure import frame_by_frame
+from alphapulse_cli.apps.bench.report import Result
+from alphapulse_cli.errors import IntegrityError
+from alphapulse_cli.exchanges.protocol import Decoder
+from alphapulse_cli.market.events import Event, Update
+
+LOADS = "orjson.loads of the same frame"
+
+
+def tapes(ground: Ground, scenario: str) -> Iterator[tuple[str, Tape]]:
+    """Each simulated feed, then what was recorded, if there is a recording; (name of the line, tape)."""
+    for feed in FEEDS:
+        ground.say(f"{scenario}: {feed.case}")
+        yield feed.case, tape(feed, ground.several(1_500, 15_000))
+    yield from captured(ground, scenario, ground.several(1_500, 15_000))
+
+
+def measure(ground: Ground) -> Iterator[Result]:
+    """The lines of this scenario."""
+    import orjson
+
+    for case, made in tapes(ground, "decode"):
+        decoder = open_decoder(made)
+        last: list[Sequence[Event]] = []
+        samples = frame_by_frame(_receive(decoder, last), orjson.loads, made.updates)
+        if not any(isinstance(event, Update) for event in last[-1]):
+            raise IntegrityError(f"decode, {case}: the last frame gave no Update")
+        size = sorted(map(len, made.updates))[len(made.updates) // 2]
+        yield samples.result("decode", case, LOADS, f"Book and ring; frames of {size} bytes in the median, one book update each.")
+
+
+def _receive(decoder: Decoder, last: list[Sequence[Event]]) -> Callable[[bytes], None]:
+    receive = decoder.receive
+    last.append(())
+
+    def work(frame: bytes) -> None:
+        last[-1] = receive(frame, STARTED_NS)
+
+    return work

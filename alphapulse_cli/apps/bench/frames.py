@@ -1,0 +1,152 @@
+"""The frames of a simulated exchange, made without a socket: what a connection would bring, in order, ready to be timed.
+
+    market (seed) ─► encoder ⇄ decoder's own requests ─► opening: greeting, acks, snapshots · updates: one book message each
+
+The frames are those of the real protocol; the market that they tell of is kept, so that a benchmark can prove that what it timed was right.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from alphapulse_cli import exchanges
+from alphapulse_cli.exchanges import Exchange
+from alphapulse_cli.exchanges.protocol import BOOK, Change, Decoder, Encoder, Mode, RestEncoder
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.requests import FetchSnapshot, Request, Send
+from alphapulse_cli.sim.market_maker import Market
+
+SEED = 7
+STARTED_NS = 1_790_000_000 * 10**9
+STEP_NS = 50_000_000
+WARMING_UPDATES = 64  # behind them every decoder is live: its snapshot has met the stream
+
+
+class Feed(NamedTuple):
+    """An exchange's feed, and the name of its lines."""
+
+    case: str
+    exchange: str
+    mode: str
+    symbol: str = "BTC-USD"
+
+
+FEEDS = (
+    Feed("kraken", "kraken", ""),
+    Feed("coinbase", "coinbase", ""),
+    Feed("coinbase, Exchange feed", "coinbase", "exchange"),
+    Feed("binance-us", "binance-us", ""),
+)
+
+
+class Heard(NamedTuple):
+    """Something that came from the exchange: a frame, or with `is_snapshot` the answer to a FetchSnapshot."""
+
+    body: bytes
+    is_snapshot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """What one connection brought. `receiver` makes a fresh decoder of the feed."""
+
+    exchange: Exchange
+    instrument: Instrument
+    depth: int  # of the subscription; 0 is the full book
+    opening: Sequence[Heard]
+    updates: Sequence[bytes]
+    market: Market | None  # as it is after the last update; None for what was recorded outside
+    receiver: Callable[[], Decoder]
+
+
+class Server:
+    """The exchange's side of one connection."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.exchange = exchanges.get(feed.exchange)
+        self.mode: Mode = self.exchange.facts.mode(feed.mode)
+        self.symbol, self.now_ns = feed.symbol, STARTED_NS
+        self.market = Market(feed.exchange, SEED, [feed.symbol], start_ns=STARTED_NS)
+        self.encoder: Encoder = self.exchange.encoder(self.market, self.mode.name)
+        self.rest: RestEncoder = self.exchange.rest_encoder(self.market, self.mode.name)
+
+    def get(self, path: str) -> bytes:
+        """The answer to a REST request."""
+        parts = urlsplit(path)
+        _, body = self.rest.respond(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), self.now_ns)
+        return body
+
+    def instrument(self) -> Instrument:
+        """As its metadata tells it."""
+        listed = self.get(self.mode.instruments_path or self.exchange.facts.instruments_path)
+        found = self.exchange.parse_instruments(listed, self.mode.name)
+        return next(one for one in found if one.symbol == self.symbol)
+
+    def update(self, steps: int = 1) -> Sequence[bytes]:
+        """The frames of the market's next `steps` as one message; none where nothing of it is seen at the subscribed depth."""
+        net: dict[tuple[int, bool], Change] = {}
+        for _ in range(steps):
+            self.now_ns += STEP_NS
+            step = self.market.step(self.symbol, self.now_ns)
+            net.update({(ticks, is_ask): (ticks, lots, is_ask) for ticks, lots, is_ask in step.changes})
+        return self.encoder.update(self.symbol, list(net.values()), self.now_ns) if net else []
+
+
+@cache
+def tape(feed: Feed, count: int) -> Tape:
+    """A connection of that feed with `count` updates behind its opening."""
+    server = Server(feed)
+    instrument, depth = server.instrument(), server.mode.default_depth
+
+    def receiver() -> Decoder:
+        return server.exchange.decoder([instrument], {BOOK}, depth, server.mode.name)
+
+    decoder = receiver()
+    decoder.connected(server.now_ns)
+    opening: list[Heard] = []
+    _hear(server, decoder, server.encoder.connected(server.now_ns), opening)
+    for _ in range(WARMING_UPDATES):
+        _hear(server, decoder, server.update(), opening)
+    updates: list[bytes] = []
+    while len(updates) < count:
+        updates += server.update()
+    return Tape(server.exchange, instrument, depth, opening, updates, server.market, receiver)
+
+
+def _hear(server: Server, decoder: Decoder, frames: Sequence[bytes], opening: list[Heard]) -> None:
+    """The decoder hears these frames and whatever it asks for because of them; all of it is the opening."""
+    waiting = [Heard(frame) for frame in frames]
+    while True:
+        waiting += [heard for request in decoder.pending_requests() for heard in _answers(server, request)]
+        if not waiting:
+            return
+        for heard in waiting:
+            if heard.is_snapshot:
+                decoder.receive_snapshot(server.instrument(), heard.body, server.now_ns)
+            else:
+                decoder.receive(heard.body, server.now_ns)
+        opening += waiting
+        waiting = []
+
+
+def _answers(server: Server, request: Request) -> list[Heard]:
+    if isinstance(request, Send):
+        return [Heard(frame) for frame in server.encoder.receive(request.frame, server.now_ns)]
+    if isinstance(request, FetchSnapshot):
+        return [Heard(server.get(request.path), is_snapshot=True)]
+    return []
+
+
+def open_decoder(made: Tape) -> Decoder:
+    """A decoder that has heard the opening."""
+    decoder = made.receiver()
+    decoder.connected(STARTED_NS)
+    for heard in made.opening:
+        if heard.is_snapshot:
+            decoder.receive_snapshot(made.instrument, heard.body, STARTED_NS)
+        else:
+            decoder.receive(heard.body, STARTED_NS)
+        decoder.pending_requests()
+    return decoder

@@ -1,0 +1,72 @@
+"""`pipeline`: raw JSON bytes to the published group, through `flow.ingest` as `collect` runs it; no socket.
+
+After the last frame the book is compared with the simulated market's own: what was timed was the exact book, not a fast wrong one.
+"""
+
+from collections.abc import Iterator
+
+from alphapulse_cli.apps.bench.decode import LOADS, tapes
+from alphapulse_cli.apps.bench.frames import STARTED_NS, STEP_NS, Tape
+from alphapulse_cli.apps.bench.ground import Ground
+from alphapulse_cli.apps.bench.measure import frame_by_frame
+from alphapulse_cli.apps.bench.report import Result, Samples
+from alphapulse_cli.errors import IntegrityError
+from alphapulse_cli.exchanges.protocol import BOOK
+from alphapulse_cli.flow.ingest import Ingest
+from alphapulse_cli.flow.keeper import BookKeeper
+from alphapulse_cli.wire.delta import DELTA_BYTES, BookState
+
+LEVEL_BYTES = 16
+
+
+def measure(ground: Ground) -> Iterator[Result]:
+    """The lines of this scenario."""
+    import orjson
+
+    for case, made in tapes(ground, "pipeline"):
+        with ground.outlet("bench-pipeline", made.exchange.facts.name, made.instrument.symbol) as outlet:
+            ingest = Ingest(made.exchange, made.receiver(), [made.instrument], {BOOK}, outlet, lambda *_: None)
+            open_ingest(ingest, made)
+            keeper = ingest.keepers[made.instrument.native]
+            before, receive = outlet.deltas.published, ingest.receive
+            samples = frame_by_frame(lambda frame: receive(frame, STARTED_NS), orjson.loads, made.updates)  # noqa: B023 called here
+            _check(case, made, keeper)
+            yield samples.result("pipeline", case, LOADS, "Socket, event loop and trades; image, counters and CHECKs are in it.")
+            if not made.depth and made.market is not None:
+                yield _bandwidth(case, made, keeper, outlet.deltas.published - before)
+
+
+def open_ingest(ingest: Ingest, made: Tape) -> None:
+    """Let it hear the opening, its requests answered by what the tape holds."""
+    ingest.connected(STARTED_NS)
+    for heard in made.opening:
+        if heard.is_snapshot:
+            ingest.receive_snapshot(made.instrument, heard.body, STARTED_NS + STEP_NS)
+        else:
+            ingest.receive(heard.body, STARTED_NS + STEP_NS)
+        ingest.pending_requests()
+
+
+def _check(case: str, made: Tape, keeper: BookKeeper) -> None:
+    """IntegrityError if the book is not live, or not the market's."""
+    if keeper.state is not BookState.LIVE:
+        raise IntegrityError(f"pipeline, {case}: the book is {keeper.state.name}, not LIVE")
+    if made.market is None:
+        return
+    bids, asks = made.market.book(made.instrument.symbol, made.depth or None)
+    if (keeper.book.bids(), keeper.book.asks()) != (list(bids), list(asks)):
+        raise IntegrityError(f"pipeline, {case}: the book is not the market's")
+
+
+def _bandwidth(case: str, made: Tape, keeper: BookKeeper, records: int) -> Result:
+    """Bytes of records an update, against sending the full book at each of them."""
+    book = float((keeper.book.bid_count + keeper.book.ask_count) * LEVEL_BYTES)
+    spent = records * DELTA_BYTES / len(made.updates)
+    samples = Samples([spent], [book], [spent / book], len(made.updates))
+    return samples.result(
+        "pipeline",
+        f"{case}: bandwidth",
+        "the full book's levels, 16 bytes each",
+        "Padding is in it: a record is 256 bytes.",
+        "bytes",
+    )

@@ -1,0 +1,103 @@
+"""The targets of speed, as data: which line of a run each of them reads, and the bound.
+
+A target on a ratio holds anywhere; one on nanoseconds only on a machine of one's own. What this benchmark does not measure is listed
+with the reason, and is neither met nor missed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from alphapulse_cli.apps.bench.report import LeftOut, Result
+
+
+class Outcome(StrEnum):
+    """How a target stands."""
+
+    MET = "met"
+    MISSED = "missed"
+    NOT_MEASURED = "not measured here"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`key` of the line (scenario, case) must be `at_most`; without a scenario, `reason` says why nothing is measured."""
+
+    what: str
+    scenario: str = ""
+    case: str = ""
+    key: str = "ratio"
+    at_most: float = 0.0
+    reason: str = ""
+
+
+PIPELINE = "recorded JSON message to published group"
+TARGETS = (
+    Target(f"{PIPELINE}: at most 2.0 x orjson.loads", "pipeline", "recorded Coinbase", "ratio", 2.0),
+    Target(f"{PIPELINE}: 5 and 12 x faster than cryptofeed", reason="cryptofeed is no part of this environment"),
+    Target("publish one record: at most 2 x a bare compiled method call", "ring", "publish one record", "ratio", 2.0),
+    Target("publish in groups of 16: at most 15 ns a record", "ring", "publish a group of 16, a record", "p50", 15.0),
+    Target("one way to a spinning reader: p50 at most 1 us", "latency", "poll, paced", "p50", 1_000.0),
+    Target("one way to a spinning reader: p99 at most 10 us", "latency", "poll, paced", "p99", 10_000.0),
+    Target("sustained in groups: 5,000,000 records/s", "latency", "sustained in groups of 16, a record", "p50", 200.0),
+    Target("sustained singly: 2,000,000 records/s", "latency", "sustained singly, a record", "p50", 500.0),
+    Target("10 changes near the top, applied and published: at most 1 us", "book", "10 changes near the top", "p50", 1_000.0),
+    Target("difference of two 45,827-level books: at most 100 us", "book", "difference of two books", "p50", 100_000.0),
+    Target("attach and hold an exact 45,827-level book: at most 1 ms", "attach", "hold the exact book", "p50", 1_000_000.0),
+    Target(
+        "collect, socket included: at most the transport's own CPU + 2.2 x orjson.loads",
+        "collect",
+        "CPU a message beyond the transport's",
+        "ratio",
+        2.2,
+    ),
+    Target("collect: 100,000 messages/s over two collectors with the fast transport", reason="there is no fast transport yet"),
+    Target("WebSocket broadcast to 100 clients: p99 below 1 ms", reason="there is no `serve` yet"),
+    Target("REST delta statistics: p99 below 1 ms", reason="there is no `serve` yet"),
+    Target("alphapulse --help: at most 1.2 x a two-command typer app", "startup", "--help", "ratio", 1.2),
+    Target(
+        "deltas against full books: below 1 % of the bytes (Coinbase, BTC-USD)", "pipeline", "coinbase: bandwidth", "ratio", 0.01
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A target and what was measured; None and the reason where nothing was."""
+
+    what: str
+    scenario: str
+    case: str
+    key: str
+    at_most: float
+    value: float | None
+    outcome: Outcome
+    reason: str
+
+
+def judge(results: Sequence[Result], left_out: Sequence[LeftOut], targets: Sequence[Target] = TARGETS) -> list[Verdict]:
+    """Every target, in order."""
+    measured = {one.name: one for one in results}
+    reasons = {(one.scenario, one.case): one.reason for one in left_out}
+    return [_judged(target, measured.get((target.scenario, target.case)), reasons) for target in targets]
+
+
+def _judged(target: Target, found: Result | None, reasons: dict[tuple[str, str], str]) -> Verdict:
+    value = None if found is None else float(getattr(found, target.key))
+    if value is None:
+        outcome = Outcome.NOT_MEASURED
+        reason = target.reason or reasons.get((target.scenario, target.case), f"`bench {target.scenario}` did not run")
+    else:
+        outcome, reason = Outcome.MET if value <= target.at_most else Outcome.MISSED, ""
+    return Verdict(target.what, target.scenario, target.case, target.key, target.at_most, value, outcome, reason)
+
+
+def missed(found: Sequence[Verdict]) -> list[Verdict]:
+    """Those that fail the run."""
+    return [one for one in found if one.outcome is Outcome.MISSED]
+
+
+def rows(found: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """As JSON has them."""
+    return [asdict(one) for one in found]

@@ -1,0 +1,208 @@
+"""`alphapulse bench`: how fast it is here, beside references of the same run; and whether it has become slower."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alphapulse_cli.cli import options, render, talk
+
+if TYPE_CHECKING:
+    from alphapulse_cli.apps.bench.report import Report, Result
+
+app = options.command_app()
+
+
+def complete_scenario(incomplete: str) -> list[str]:
+    """Names of scenarios that begin so."""
+    from alphapulse_cli.apps import bench
+
+    return [name for name in bench.SCENARIOS if name.startswith(incomplete)]
+
+
+@app.command()
+def bench(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SCENARIO]...", show_default=False, help="Which; all without.", autocompletion=complete_scenario),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", show_default=False, help="Fewer samples of the same things: under 20 s.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", show_default=False, help="One JSON object; the default when stdout is not a terminal.")
+    ] = False,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", show_default=False, help="Keep the run as JSON, to compare with later.")
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", show_default=False, help="Compare the ratios with a saved run's; exit 5 if one has grown."),
+    ] = None,
+    fail_over: Annotated[
+        float, typer.Option(metavar="FACTOR", help="What --compare tolerates: the growth of a ratio, beyond both runs' spread.")
+    ] = 1.25,
+    targets: Annotated[
+        bool,
+        typer.Option("--targets", show_default=False, help="Judge the run by the targets of the design; exit 5 if one is missed."),
+    ] = False,
+    capture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", show_default=False, help="Recorded frames for decode and pipeline, instead of ours."),
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", show_default=False, help="The scenarios, and what each measures.")] = False,
+    shm_dir: options.ShmDir = None,
+) -> None:
+    """How fast it is on this machine, each line beside a reference measured in the same run.
+
+    Times are medians and percentiles; only the ratios may be compared between machines or runs. A busy machine shows in the tails: the
+    head of the output tells its load.
+
+    Example: alphapulse bench --quick; alphapulse bench pipeline --save before.json; alphapulse bench pipeline --compare before.json
+    """
+    from alphapulse_cli.apps import bench as benchmarks
+
+    if listing:
+        rows = [{"scenario": name, "measures": what} for name, what in benchmarks.SCENARIOS.items()]
+        render.emit_rows(rows, [render.Column("scenario"), render.Column("measures")], as_json)
+        return
+    from alphapulse_cli.apps.bench import compare as comparing
+    from alphapulse_cli.apps.bench import report as reporting
+    from alphapulse_cli.apps.bench import targets as judging
+    from alphapulse_cli.errors import ExitCode
+
+    comparing.check_factor(fail_over)
+    chosen = benchmarks.chosen(names or [])
+    baseline = reporting.load(compare) if compare is not None else None
+    folder = options.settings().choose("shm_dir", shm_dir) or None
+    with _progress() as progress:
+        report = benchmarks.run(chosen, quick=quick, capture=capture, shm_dir=folder, progress=progress)
+    found: dict[str, Any] = report.to_json()
+    compared = comparing.compare(baseline, report, fail_over, chosen) if baseline is not None else []
+    judged = judging.judge(report.results, report.left_out) if targets else []
+    if baseline is not None:
+        found["comparison"] = comparing.rows(compared)
+    if targets:
+        found["targets"] = judging.rows(judged)
+    if save is not None:
+        reporting.save(save, found)
+    if render.wants_json(as_json):
+        render.emit_json([found])
+    else:
+        _print(report, found)
+    slower, missed = comparing.slower(compared), judging.missed(judged)
+    for line in slower:
+        talk.error(f"{line.scenario}, {line.case}: {line.grown} x the baseline's ratio")
+    for target in missed:
+        talk.error(f"target missed: {target.what}; measured {target.value:g}")
+    if slower or missed:
+        raise typer.Exit(ExitCode.TARGET_MISSED)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on stderr for somebody who looks; nothing else. It draws when it is told something: no thread of it disturbs the measuring."""
+    import sys
+
+    if not talk.is_terminal(sys.stderr) or talk.explains() or talk.is_quiet():
+        yield lambda *_: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    bar = Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=render.console(sys.stderr),
+        auto_refresh=False,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("", total=None)
+
+        def show(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what, refresh=True)
+
+        yield show
+
+
+def _print(report: "Report", found: dict[str, Any]) -> None:
+    """Tables for a person: the head, a table a scenario with what its numbers leave out, comparison, targets."""
+    for key, value in report.head.items():
+        if key != "schema":
+            print(f"{key:<12}{render.words(value)}")
+    for scenario in dict.fromkeys(one.scenario for one in report.results):
+        lines = [one for one in report.results if one.scenario == scenario]
+        print(f"\n{scenario}")
+        render.emit_table((_row(one) for one in lines), COLUMNS)
+        for sentence, cases in _notes(lines).items():
+            print(talk.safe(f"  not in it ({cases}): {sentence}"))
+    for left in report.left_out:
+        print(talk.safe(f"\nnot measured here: {left.scenario}, {left.case}: {left.reason}"))
+    if "comparison" in found:
+        print()
+        render.emit_table(found["comparison"], COMPARED)
+    if "targets" in found:
+        print()
+        render.emit_table(
+            (one | {"measured": one["value"] if one["value"] is not None else one["reason"]} for one in found["targets"]), JUDGED
+        )
+
+
+COLUMNS = [
+    render.Column("case"),
+    *(
+        render.Column(name, title, right=True)
+        for name, title in (("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("p99_9", "p99.9"), ("max", "max"))
+    ),
+    render.Column("count", "samples", right=True),
+    render.Column("batch", "of calls", right=True),
+    render.Column("ratio", right=True),
+    render.Column("spread", "middle half", right=True),
+    render.Column("reference", "of the reference"),
+]
+COMPARED = [
+    render.Column("scenario"),
+    render.Column("case"),
+    *(render.Column(name, right=True) for name in ("then", "now", "grown")),
+    render.Column("verdict"),
+]
+JUDGED = [
+    render.Column("what", "target"),
+    render.Column("key", "read from"),
+    render.Column("measured", right=True),
+    render.Column("outcome"),
+]
+
+
+def _row(one: "Result") -> dict[str, Any]:
+    times = {name: human(getattr(one, name), one.unit) for name in ("p50", "p90", "p99", "p99_9", "max")}
+    return {
+        "case": one.case,
+        **times,
+        "count": one.count,
+        "batch": one.batch,
+        "ratio": f"{one.ratio:g}",
+        "spread": f"{one.ratio_low:g}-{one.ratio_high:g}",
+        "reference": f"{one.reference} ({human(one.reference_p50, one.unit)})",
+    }
+
+
+def human(value: float, unit: str) -> str:
+    """12.3 us, 4 ns, 1.2 ms, 120 bytes."""
+    if unit != "ns":
+        return f"{value:,.0f} {unit}"
+    for size, name in ((1e9, "s"), (1e6, "ms"), (1e3, "us")):
+        if value >= size:
+            return f"{value / size:.3g} {name}"
+    return f"{value:.3g} ns"
+
+
+def _notes(lines: "list[Result]") -> dict[str, str]:
+    """What the numbers leave out, said once for the cases that it is said of."""
+    cases: dict[str, list[str]] = {}
+    for one in lines:
+        cases.setdefault(one.leaves_out, []).append(one.case)
+    return {sentence: "; ".join(named) for sentence, named in cases.items()}
