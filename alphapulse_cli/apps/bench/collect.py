@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from alphapulse_cli.apps.bench.children import Lines, child
+from alphapulse_cli.apps.bench.children import Gone, Lines, child
 from alphapulse_cli.apps.bench.frames import Feed, Server
 from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.report import Result, Samples, quantile
@@ -29,9 +29,9 @@ RECEIVING = "receiving the same frames and nothing else"
 
 def measure(ground: Ground) -> Iterator[Result]:
     """The lines of this scenario."""
-    messages = ground.several(8_000, 60_000)
+    messages = ground.several(5_000, 60_000)
     receiving, collecting, wall, own = Samples(), Samples(), Samples(), Samples()
-    for _ in range(ground.several(1, 4)):
+    for _ in range(ground.several(2, 5)):
         ground.say("collect: receive only")
         bare = _one_run(ground, messages, receive_only=True)
         ground.say("collect: collect")
@@ -87,7 +87,7 @@ def send(parent: Lines, messages: int) -> None:
 
 def _serve(connection: Any, server: Server, messages: int) -> bool:
     """One connection; True if it was the WebSocket."""
-    from websockets.frames import Opcode
+    from websockets.frames import Frame, Opcode
     from websockets.server import ServerProtocol
 
     head = b""
@@ -104,15 +104,22 @@ def _serve(connection: Any, server: Server, messages: int) -> bool:
     protocol.receive_data(head)
     protocol.send_response(protocol.accept(protocol.events_received()[0]))  # type: ignore[arg-type]  # the request
     _push(connection, protocol, server.encoder.connected(server.now_ns))
-    for _ in range(_subscriptions(server)):
-        while not (events := [event for event in protocol.events_received() if getattr(event, "opcode", None) is Opcode.TEXT]):
-            protocol.receive_data(connection.recv(1 << 16))
-        for event in events:
-            _push(connection, protocol, server.encoder.receive(bytes(event.data), server.now_ns))  # type: ignore[union-attr]
+    awaited = _subscriptions(server)
+    while awaited:
+        for event in protocol.events_received():
+            if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                _push(connection, protocol, server.encoder.receive(bytes(event.data), server.now_ns))
+                awaited -= 1
+        if awaited:
+            protocol.receive_data(connection.recv(1 << 16) or _gone())
     _push_all(connection, server, messages)
     while connection.recv(1 << 16):
         pass
     return True
+
+
+def _gone() -> bytes:
+    raise Gone("the receiver went before it had subscribed")
 
 
 def _subscriptions(server: Server) -> int:
@@ -224,6 +231,8 @@ async def _sampled(frames: Any, messages: int) -> dict[str, Any]:
             cpu.append((now[1] - last[1]) / came)
             wall.append((now[2] - last[2]) / came)
         last = now
+    if last[0] < messages or not cpu:
+        raise Gone(f"{last[0]} of {messages} messages came within {IDLE_LIMIT_S:.0f} s")
     return {"cpu": cpu, "wall": wall}
 
 

@@ -54,9 +54,9 @@ def by_turns(
 
 
 def calibrated(timed: Timed, most: int = MOST_CALLS) -> int:
-    """How many calls make a sample worth taking; warms up what is called, too."""
+    """How many calls make a sample worth taking; the first ones are a warm-up and no measure."""
     count = 1
-    while count < most and timed(count) < SAMPLE_NS:
+    while count < most and min(timed(count) for _ in range(3)) < SAMPLE_NS:
         count = min(2 * count, most)
     return count
 
