@@ -39,7 +39,7 @@ def full_book() -> list[Level]:
     for is_ask, count in ((False, LEVEL_COUNT // 2), (True, LEVEL_COUNT - LEVEL_COUNT // 2)):
         ticks = MID_TICKS
         for i in range(count):
-            ticks += (1 + i % 3 + i // 400) * (1 if is_ask else -1)
+            ticks += (2 + i % 3 + i // 400) * (1 if is_ask else -1)
             levels.append((ticks, 1_000_000 + 7919 * i % 900_000, is_ask))
     return levels
 

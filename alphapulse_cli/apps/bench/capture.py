@@ -6,38 +6,53 @@ feed is told by its frames. Feeds whose books begin with a REST snapshot are ref
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.bench.frames import Heard, Tape
 from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.exchanges.protocol import BOOK
+from alphapulse_cli.exchanges.protocol import BOOK, Decoder, Mode
+from alphapulse_cli.market.events import OffGrid
 from alphapulse_cli.market.instrument import Instrument
 
 RECORDED = "ALPHAPULSE_RECORDED"  # a folder; the same variable that the tests know
 COINBASE_FILE = "COINBASE.ws.28.0"
 MOST_BYTES = 256 << 20  # what is read of a capture
+MOST_SYMBOLS = 1_000
 STAMPED = re.compile(rb"[0-9]{9,11}(?:\.[0-9]+)?")
-# what a frame must contain, the feed it is of, its snapshots' and updates' marks, and where the symbol stands
+
+
+class Known(NamedTuple):
+    """A feed that can be replayed from its frames alone, and how its frames are told apart."""
+
+    mark: bytes  # in every update of a book
+    exchange: str
+    mode: str
+    snapshot_mark: bytes
+    symbol: re.Pattern[bytes]
+    one_sequence: bool  # of the connection: then no frame between may be left out
+
+
+PRODUCT = re.compile(rb'"product_id":"([^"]{1,16})"')
 FEEDS = (
-    (b'"channel":"l2_data"', "coinbase", "advanced", b'"snapshot"', b'"update"', re.compile(rb'"product_id":"([^"]{1,32})"')),
-    (
-        b'"type":"l2update"',
-        "coinbase",
-        "exchange",
-        b'"type":"snapshot"',
-        b'"type":"l2update"',
-        re.compile(rb'"product_id":"([^"]{1,32})"'),
+    Known(b'"channel":"l2_data"', "coinbase", "advanced", b'"type":"snapshot"', PRODUCT, one_sequence=True),
+    Known(b'"type":"l2update"', "coinbase", "exchange", b'"type":"snapshot"', PRODUCT, one_sequence=False),
+    Known(
+        b'"channel":"book","type":"update"',
+        "kraken",
+        "",
+        b'"channel":"book","type":"snapshot"',
+        re.compile(rb'"symbol":"([^"]{1,16})"'),
+        one_sequence=False,
     ),
-    (b'"channel":"book"', "kraken", "", b'"type":"snapshot"', b'"type":"update"', re.compile(rb'"symbol":"([^"]{1,32})"')),
 )
-NUMBER = re.compile(rb'[":\[,]([0-9]{1,30})(?:\.([0-9]{1,18}))?[",\]}]')
 
 
 def captured(ground: Ground, scenario: str, most: int) -> Iterator[tuple[str, Tape]]:
-    """The busiest symbol's tape of the recording, under the name of its line; nothing, and the reason told, where there is none."""
+    """The recording's tape, under the name of its line; nothing, and the reason told, where there is none."""
     path = ground.capture or _recording()
     if path is None:
         ground.leave_out(
@@ -56,22 +71,13 @@ def _recording() -> Path | None:
 
 
 def read_tape(path: Path, most: int) -> Tape:
-    """The busiest symbol's snapshot and its first `most` updates. UsageError for a file that holds no feed known here."""
+    """All books of the recording and its first `most` updates. UsageError for a file that holds no feed known here."""
     frames = _frames(path)
-    for mark, name, mode, snapshot_mark, update_mark, symbol_of in FEEDS:
-        if not any(mark in frame for frame in frames):
-            continue
-        by_symbol: dict[bytes, list[bytes]] = {}
-        for frame in frames:
-            found = symbol_of.search(frame)
-            if found:
-                by_symbol.setdefault(found[1], []).append(frame)
-        native, own = max(by_symbol.items(), key=lambda item: sum(update_mark in frame for frame in item[1]))
-        begins = next((i for i, frame in enumerate(own) if snapshot_mark in frame), None)
-        updates = [frame for frame in own[(begins or 0) + 1 :] if update_mark in frame and mark in frame]
-        if begins is None or not updates:
-            break
-        return _tape(name, mode, native.decode("ascii", "replace"), own[begins], updates[:most])
+    for feed in FEEDS:
+        if any(feed.mark in frame for frame in frames):
+            made = _tape(feed, frames, most)
+            if made is not None:
+                return made
     raise UsageError(
         f"{path}: no book of a feed that can be replayed from its frames alone",
         "lines of `<epoch seconds>: <frame>`, of Coinbase (both feeds) or Kraken v2, from a snapshot on",
@@ -88,17 +94,43 @@ def _frames(path: Path) -> list[bytes]:
     return [frame for stamp, _, frame in parts if STAMPED.fullmatch(stamp)]
 
 
-def _tape(name: str, mode: str, native: str, snapshot: bytes, updates: list[bytes]) -> Tape:
-    """The grid is the finest that any number of it needs, as metadata would say."""
-    exchange = exchanges.get(name)
-    decimals = max((len(found[2]) for frame in [snapshot, *updates] for found in NUMBER.finditer(frame) if found[2]), default=0)
-    instrument = Instrument(name, native.replace("/", "-"), native, decimals, decimals)
-    return Tape(
-        exchange,
-        instrument,
-        0,
-        [Heard(snapshot)],
-        updates,
-        None,
-        lambda: exchange.decoder([instrument], {BOOK}, exchange.facts.mode(mode).default_depth, mode),
-    )
+def _tape(feed: Known, frames: Sequence[bytes], most: int) -> Tape | None:
+    """What comes up to the last book's first snapshot is the opening, what updates books after it is timed; None for no book."""
+    first: dict[bytes, int] = {}
+    for at, frame in enumerate(frames):
+        if feed.snapshot_mark in frame and (found := feed.symbol.search(frame)) and len(first) < MOST_SYMBOLS:
+            first.setdefault(found[1], at)
+    begins = max(first.values(), default=0) + 1
+    kept = [frame for frame in frames[begins:] if feed.one_sequence or (feed.mark in frame and feed.snapshot_mark not in frame)]
+    if not first or not kept:
+        return None
+    opening, updates = frames[min(first.values()) * (not feed.one_sequence) : begins], kept[:most]
+    exchange = exchanges.get(feed.exchange)
+    depth = _depth(exchange.facts.mode(feed.mode), frames[begins - 1])
+    natives = [native.decode("ascii", "replace") for native in first]
+    coarse = [Instrument(feed.exchange, native.replace("/", "-"), native, 0, 0) for native in natives]
+    instruments = _on_their_grids(exchange.decoder(coarse, {BOOK}, depth, feed.mode), [*opening, *updates])
+    heard = [Heard(frame) for frame in opening]
+    return Tape(exchange, instruments, depth, heard, updates, None, lambda: exchange.decoder(instruments, {BOOK}, depth, feed.mode))
+
+
+def _depth(mode: Mode, snapshot: bytes) -> int:
+    """The subscription's, told by how much a snapshot holds, where there is a choice."""
+    held = max(snapshot.partition(b'"bids"')[2].partition(b'"asks"')[0].count(b'"price"'), 1)
+    return next((depth for depth in sorted(mode.depths) if depth >= held), mode.default_depth)
+
+
+def _on_their_grids(decoder: Decoder, frames: Sequence[bytes]) -> list[Instrument]:
+    """The instruments on the finest grid that any frame needs: what metadata would have said."""
+    decoder.connected(0)
+    for frame in frames:
+        while True:
+            off_grid = next((event for event in decoder.receive(frame, 0) if isinstance(event, OffGrid)), None)
+            if off_grid is None:
+                break
+            finer = off_grid.instrument.on_grid(off_grid.price_decimals, off_grid.size_decimals)
+            if finer is None or finer == decoder.instruments[finer.native]:
+                break
+            decoder.use_instrument(finer)
+        decoder.pending_requests()
+    return list(decoder.instruments.values())

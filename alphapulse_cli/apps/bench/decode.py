@@ -18,8 +18,8 @@ def tapes(ground: Ground, scenario: str) -> Iterator[tuple[str, Tape]]:
     """Each simulated feed, then what was recorded, if there is a recording; (name of the line, tape)."""
     for feed in FEEDS:
         ground.say(f"{scenario}: {feed.case}")
-        yield feed.case, tape(feed, ground.several(1_500, 15_000))
-    yield from captured(ground, scenario, ground.several(1_500, 15_000))
+        yield feed.case, tape(feed, ground.several(1_000, 15_000))
+    yield from captured(ground, scenario, ground.several(1_000, 15_000))
 
 
 def measure(ground: Ground) -> Iterator[Result]:

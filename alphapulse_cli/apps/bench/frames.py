@@ -53,7 +53,7 @@ class Tape:
     """What one connection brought. `receiver` makes a fresh decoder of the feed."""
 
     exchange: Exchange
-    instrument: Instrument
+    instruments: Sequence[Instrument]
     depth: int  # of the subscription; 0 is the full book
     opening: Sequence[Heard]
     updates: Sequence[bytes]
@@ -112,7 +112,7 @@ def tape(feed: Feed, count: int) -> Tape:
     updates: list[bytes] = []
     while len(updates) < count:
         updates += server.update()
-    return Tape(server.exchange, instrument, depth, opening, updates, server.market, receiver)
+    return Tape(server.exchange, [instrument], depth, opening, updates, server.market, receiver)
 
 
 def _hear(server: Server, decoder: Decoder, frames: Sequence[bytes], opening: list[Heard]) -> None:
@@ -145,7 +145,7 @@ def open_decoder(made: Tape) -> Decoder:
     decoder.connected(STARTED_NS)
     for heard in made.opening:
         if heard.is_snapshot:
-            decoder.receive_snapshot(made.instrument, heard.body, STARTED_NS)
+            decoder.receive_snapshot(made.instruments[0], heard.body, STARTED_NS)
         else:
             decoder.receive(heard.body, STARTED_NS)
         decoder.pending_requests()

@@ -9,7 +9,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,10 +49,10 @@ class Ground:
 
     @contextlib.contextmanager
     def outlet(
-        self, set_name: str, exchange: str = "bench", symbol: str = SYMBOL, capacity: int = RING_CAPACITY
+        self, set_name: str, exchange: str = "bench", symbols: Sequence[str] = (SYMBOL,), capacity: int = RING_CAPACITY
     ) -> Iterator[Outlet]:
         """A set of segments open for writing, its files removed afterwards: the next scenario may need the room."""
-        with Outlet(self.directory, set_name, exchange, [symbol], capacity, clock.monotonic_ns()) as outlet:
+        with Outlet(self.directory, set_name, exchange, symbols, capacity, clock.monotonic_ns()) as outlet:
             yield outlet
         for name in self.directory.names():
             if name.startswith((f"{set_name}_", f"{set_name}.")):

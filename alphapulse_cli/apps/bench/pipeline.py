@@ -24,13 +24,14 @@ def measure(ground: Ground) -> Iterator[Result]:
     import orjson
 
     for case, made in tapes(ground, "pipeline"):
-        with ground.outlet("bench-pipeline", made.exchange.facts.name, made.instrument.symbol) as outlet:
-            ingest = Ingest(made.exchange, made.receiver(), [made.instrument], {BOOK}, outlet, lambda *_: None)
+        symbols = [instrument.symbol for instrument in made.instruments]
+        with ground.outlet("bench-pipeline", made.exchange.facts.name, symbols) as outlet:
+            ingest = Ingest(made.exchange, made.receiver(), made.instruments, {BOOK}, outlet, lambda *_: None)
             open_ingest(ingest, made)
-            keeper = ingest.keepers[made.instrument.native]
             before, receive = outlet.deltas.published, ingest.receive
             samples = frame_by_frame(lambda frame: receive(frame, STARTED_NS), orjson.loads, made.updates)  # noqa: B023 called here
-            _check(case, made, keeper)
+            for keeper in ingest.keepers.values():
+                _check(case, made, keeper)
             yield samples.result("pipeline", case, LOADS, "Socket, event loop and trades; image, counters and CHECKs are in it.")
             if not made.depth and made.market is not None:
                 yield _bandwidth(case, made, keeper, outlet.deltas.published - before)
@@ -41,7 +42,7 @@ def open_ingest(ingest: Ingest, made: Tape) -> None:
     ingest.connected(STARTED_NS)
     for heard in made.opening:
         if heard.is_snapshot:
-            ingest.receive_snapshot(made.instrument, heard.body, STARTED_NS + STEP_NS)
+            ingest.receive_snapshot(made.instruments[0], heard.body, STARTED_NS + STEP_NS)
         else:
             ingest.receive(heard.body, STARTED_NS + STEP_NS)
         ingest.pending_requests()
@@ -53,7 +54,7 @@ def _check(case: str, made: Tape, keeper: BookKeeper) -> None:
         raise IntegrityError(f"pipeline, {case}: the book is {keeper.state.name}, not LIVE")
     if made.market is None:
         return
-    bids, asks = made.market.book(made.instrument.symbol, made.depth or None)
+    bids, asks = made.market.book(keeper.instrument.symbol, made.depth or None)
     if (keeper.book.bids(), keeper.book.asks()) != (list(bids), list(asks)):
         raise IntegrityError(f"pipeline, {case}: the book is not the market's")
 
