@@ -302,8 +302,9 @@ class TestCaptures:
         assert [(one.symbol, one.price_decimals) for one in found.instruments] == [("BTC-USD", made.instruments[0].price_decimals)]
         assert len(found.updates) == 50
         decoder = frames.open_decoder(found)
-        for frame in found.updates:
-            assert any(isinstance(event, Update) for event in decoder.receive(frame, 1))
+        updates = [any(isinstance(event, Update) for event in decoder.receive(frame, 1)) for frame in found.updates]
+        acks = found.updates[0].count(b"subscriptions")  # where the connection has one sequence, none may be left out
+        assert updates.count(False) == min(acks, 1)
 
     @pytest.mark.parametrize(
         "text", [b"", b"nonsense", b"1618677817.1: {}", b'1618677817.1: {"type":"l2update","product_id":"A-B"}']
