@@ -1,9 +1,12 @@
 """The reference pages, made of the code: `scripts/docs.py` writes docs/reference/, `scripts/docs.py --check` fails where one is stale.
 
-A page is a function of `PAGES`; what it says comes from the table in the code that the program itself uses.
+A page is a function of `PAGES`; what it says comes from the table in the code that the program itself uses. `--measure` runs the whole
+benchmark on this machine first, some minutes, and keeps the run as docs/reference/performance.json: the page shows it, nobody types it.
 """
 
 import ast
+import json
+import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +15,8 @@ from typing import Any
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference"
 MADE = "<!-- Made by scripts/docs.py of the code; do not edit. -->"
 HELP_COLUMNS = 100
+MEASURED = "performance.json"
+MEASURE = ("bench", "--targets", "--json", "--save")
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
@@ -342,6 +347,64 @@ def numpy_rows(dtype: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
             yield from numpy_rows(kind.base, f"{prefix}{name}.")
 
 
+def performance() -> Iterator[str]:
+    from alphapulse_cli.apps import bench
+    from alphapulse_cli.apps.bench import compare, report
+    from alphapulse_cli.cli.bench import human
+
+    yield "# Performance"
+    yield (
+        "One run of `alphapulse bench`, on one machine, at one time. Times are medians and percentiles of the samples, smaller is better; a sample"
+        " is what one of the calls that were timed together took. Only ratios may be compared: each is the median of the rounds, with their"
+        " middle half behind it, to a reference that was measured between the samples. Measure yours: `alphapulse bench`."
+    )
+    yield "Another run takes its place with `scripts/docs.py --measure`. Where the time goes: [latency](../explanation/latency.md)."
+    found = json.loads((TARGET / MEASURED).read_text())
+    yield code("\n".join(f"{key:<12}{value}" for key, value in found.items() if not isinstance(value, list)))
+    for scenario, what in bench.SCENARIOS.items():
+        rows = [row for row in found["results"] if row["scenario"] == scenario]
+        if not rows:
+            continue
+        yield f"## {scenario}"
+        yield f"{what[:1].upper()}{what[1:]}. `alphapulse bench {scenario}`"
+        yield table(
+            ("case", "p50", "p90", "p99", "p99.9", "max", "samples", "ratio", "of", "not in the number"),
+            (
+                (
+                    row["case"],
+                    *(human(row[key], row["unit"]) for key in ("p50", "p90", "p99", "p99_9", "max")),
+                    f"{row['count']:,}",
+                    f"{row['ratio']:g} ({row['ratio_low']:g} to {row['ratio_high']:g})",
+                    f"{row['reference']}, {human(row['reference_p50'], row['unit'])}",
+                    row["leaves_out"],
+                )
+                for row in rows
+            ),
+        )
+    yield "## Targets"
+    yield "`alphapulse bench --targets` judges by these, and ends with exit code 5 where one is missed."
+    yield table(
+        ("target", "reads", "measured", "outcome"),
+        (
+            (
+                row["what"],
+                f"{row['scenario']}, {row['case']}: {row['key']}" if row["scenario"] else "-",
+                "-" if row["value"] is None else f"{row['value']:g}",
+                row["outcome"] + (f": {row['reason']}" if row["reason"] else ""),
+            )
+            for row in found["targets"]
+        ),
+    )
+    if found["left_out"]:
+        yield "Not measured: " + "; ".join(f"{row['scenario']}, {row['case']} ({row['reason']})" for row in found["left_out"]) + "."
+    yield "## The JSON"
+    yield "`--json` prints one object, `--save FILE` keeps it, `--compare FILE` reads the ratios of one."
+    yield table(("key", "type", "meaning"), ((f"`{f.name}`", f.type, f.meaning) for f in report.HEAD_FIELDS))
+    yield "Each of `results`:"
+    yield table(("key", "type", "meaning"), ((f"`{f.name}`", f.type, f.meaning) for f in report.RESULT_FIELDS))
+    yield " ".join((compare.__doc__ or "").partition("\n\n")[2].split())
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "commands.md": commands,
     "configuration.md": configuration,
@@ -350,6 +413,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "exchanges.md": exchanges,
     "layouts.md": layouts,
     "python.md": python,
+    "performance.md": performance,
 }
 
 
@@ -364,7 +428,20 @@ def made() -> dict[str, str]:
     return {name: "\n\n".join([MADE, *page()]) + "\n" for name, page in pages.items()}
 
 
+def measure() -> None:
+    """The whole benchmark, here and now. A missed target is news for the page, no reason to keep the old run."""
+    file = TARGET / MEASURED
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "alphapulse_cli", *MEASURE, str(file)], stdout=subprocess.DEVNULL, check=False
+    )
+    if done.returncode not in (0, 5):
+        sys.exit(done.returncode)
+    print(f"wrote docs/reference/{MEASURED}")
+
+
 def main() -> int:
+    if "--measure" in sys.argv:
+        measure()
     pages = made()
     stale = [name for name, text in pages.items() if not (TARGET / name).is_file() or (TARGET / name).read_text() != text]
     left = sorted(path.name for path in TARGET.glob("*.md") if path.name not in pages)

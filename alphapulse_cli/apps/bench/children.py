@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from alphapulse_cli.errors import AlphapulseError
 
-CHILD_LIFE_S = 150
+CHILD_LIFE_S = 300
 ANSWER_S = 60.0
 MOST_LINE_BYTES = 64 << 20
 _RUN = "from alphapulse_cli.apps.bench.children import run; run()"

@@ -2,26 +2,31 @@
 
 A sender process pushes ready-made WebSocket frames of about 1 KB as fast as they are taken; a collector process runs `apps.collect`.
 
-    sender: simulated Coinbase, frames made before ──── loopback TCP ────► collector: websockets ─► ingest ─► segments
+    sender: simulated Coinbase, made and framed before ──── loopback TCP ────► collector: websockets ─► ingest ─► segments
 
 Beside it, in another process each time, the same frames are only received: that is the transport's own share.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from alphapulse_cli.apps.bench.children import Gone, Lines, child
 from alphapulse_cli.apps.bench.frames import Feed, Server
 from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.report import Result, Samples, quantile
+from alphapulse_cli.exchanges.protocol import BOOK, Decoder
+from alphapulse_cli.market.requests import Send
 
 FEED = Feed("coinbase", "coinbase", "")
 STEPS_A_MESSAGE = 2  # of the market: about 1 KB together
 SAMPLE_S = 0.004
 LEAST_FRAMES = 64  # in a sample
 IDLE_LIMIT_S = 30.0
+PREPARED_S = 120.0  # the sender makes the messages in this time, or there is no measure
+FRAMES_A_WRITE = 64
 KEPT_FRAMES = 256
 LOADS = "orjson.loads of the same frame"
 RECEIVING = "receiving the same frames and nothing else"
@@ -29,18 +34,21 @@ RECEIVING = "receiving the same frames and nothing else"
 
 def measure(ground: Ground) -> Iterator[Result]:
     """The lines of this scenario."""
-    messages = ground.several(5_000, 60_000)
+    messages = ground.several(5_000, 30_000)
     receiving, collecting, wall, own = Samples(), Samples(), Samples(), Samples()
-    for _ in range(ground.several(2, 5)):
-        ground.say("collect: receive only")
-        bare = _one_run(ground, messages, receive_only=True)
-        ground.say("collect: collect")
-        full = _one_run(ground, messages, receive_only=False)
-        loads, received = bare["loads_ns"], quantile(sorted(bare["cpu"]), 0.5)
-        _add(receiving, bare["cpu"], loads)
-        _add(collecting, full["cpu"], received)
-        _add(wall, full["wall"], quantile(sorted(bare["wall"]), 0.5))
-        _add(own, [max(spent - received, 1.0) for spent in full["cpu"]], loads)
+    with child("collect:send", messages) as sender:
+        ground.say("collect: making the frames")
+        port = sender.hear(PREPARED_S)["port"]
+        for _ in range(ground.several(2, 6)):
+            ground.say("collect: receive only")
+            bare = _one_run(ground, port, messages, receive_only=True)
+            ground.say("collect: collect")
+            full = _one_run(ground, port, messages, receive_only=False)
+            loads, received = bare["loads_ns"], quantile(sorted(bare["cpu"]), 0.5)
+            _add(receiving, bare["cpu"], loads)
+            _add(collecting, full["cpu"], received)
+            _add(wall, full["wall"], quantile(sorted(bare["wall"]), 0.5))
+            _add(own, [max(spent - received, 1.0) for spent in full["cpu"]], loads)
     each = f"{bare['frame_bytes']}-byte messages; a sample is a few milliseconds of them"
     yield receiving.result("collect", "websockets alone, CPU a message", LOADS, f"All but receiving; {each}.")
     yield collecting.result("collect", "CPU a message", RECEIVING, f"The kernel's work for the sender; {each}.")
@@ -54,12 +62,10 @@ def _add(samples: Samples, spent: list[float], reference: float) -> None:
     samples.ratios += [one / reference for one in spent]
 
 
-def _one_run(ground: Ground, messages: int, *, receive_only: bool) -> dict[str, Any]:
-    """Samples of one sender and one receiver, in nanoseconds a message."""
-    with child("collect:send", messages) as sender:
-        port = sender.hear()["port"]
-        with child("collect:receive", str(ground.directory.path), port, messages, receive_only) as receiver:
-            told: dict[str, Any] = receiver.hear()
+def _one_run(ground: Ground, port: int, messages: int, *, receive_only: bool) -> dict[str, Any]:
+    """Samples of one receiver, in nanoseconds a message."""
+    with child("collect:receive", str(ground.directory.path), port, messages, receive_only) as receiver:
+        told: dict[str, Any] = receiver.hear()
     for name in ground.directory.names():
         if name.startswith("bench-collect"):
             ground.directory.unlink(name)
@@ -69,79 +75,78 @@ def _one_run(ground: Ground, messages: int, *, receive_only: bool) -> dict[str, 
 # The sender's process
 
 
+class Sent(NamedTuple):
+    """What every connection is sent: the greeting, the answer to each of its subscriptions, then the messages, framed."""
+
+    greeting: Sequence[bytes]
+    answers: Sequence[Sequence[bytes]]
+    messages: Sequence[bytes]
+
+
 def send(parent: Lines, messages: int) -> None:
-    """Answer REST and subscriptions as the exchange would, then push the messages; until the receiver has gone."""
+    """Answer REST and subscriptions as the exchange would, then push the messages, connection after connection, until killed."""
     import socket
 
     server = Server(FEED)
+    sent = _prepared(server, messages)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(IDLE_LIMIT_S)
         parent.say({"port": listening.getsockname()[1]})
         while True:
             connection, _ = listening.accept()
-            with connection:
+            with connection, contextlib.suppress(OSError, Gone):  # a receiver that has enough goes
                 connection.settimeout(IDLE_LIMIT_S)
-                if _serve(connection, server, messages):
-                    return
+                _serve(connection, server, sent)
 
 
-def _serve(connection: Any, server: Server, messages: int) -> bool:
-    """One connection; True if it was the WebSocket."""
+def _prepared(server: Server, messages: int) -> Sent:
+    """All is made and framed before the first receiver comes: the sender must not be what is measured."""
+    greeting = [_framed(frame) for frame in server.encoder.connected(server.now_ns)]
+    asked = [request.frame for request in _subscribing(server).pending_requests() if isinstance(request, Send)]
+    answers = [[_framed(frame) for frame in server.encoder.receive(frame, server.now_ns)] for frame in asked]
+    framed: list[bytes] = []
+    while len(framed) < messages:
+        framed += [_framed(frame) for frame in server.update(STEPS_A_MESSAGE)]
+    chunks = [b"".join(framed[at : at + FRAMES_A_WRITE]) for at in range(0, messages, FRAMES_A_WRITE)]
+    return Sent(greeting, answers, chunks)
+
+
+def _subscribing(server: Server) -> Decoder:
+    """A decoder that wants to subscribe."""
+    decoder = server.exchange.decoder([server.instrument()], {BOOK}, server.mode.default_depth, server.mode.name)
+    decoder.connected(server.now_ns)
+    return decoder
+
+
+def _serve(connection: Any, server: Server, sent: Sent) -> None:
+    """One connection: a REST request, or the WebSocket."""
     from websockets.frames import Frame, Opcode
     from websockets.server import ServerProtocol
 
     head = b""
     while b"\r\n\r\n" not in head:
-        piece = connection.recv(1 << 16)
-        if not piece:
-            return False
-        head += piece
+        head += connection.recv(1 << 16) or _gone()
     if b"upgrade: websocket" not in head.lower():
         body = server.get(head.split(b" ", 2)[1].decode("ascii"))
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
-        return False
+        return
     protocol = ServerProtocol()
     protocol.receive_data(head)
     protocol.send_response(protocol.accept(protocol.events_received()[0]))  # type: ignore[arg-type]  # the request
-    _push(connection, protocol, server.encoder.connected(server.now_ns))
-    awaited = _subscriptions(server)
-    while awaited:
+    connection.sendall(b"".join([*protocol.data_to_send(), *sent.greeting]))
+    answers = list(sent.answers)
+    while answers:
+        protocol.receive_data(connection.recv(1 << 16) or _gone())
         for event in protocol.events_received():
-            if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-                _push(connection, protocol, server.encoder.receive(bytes(event.data), server.now_ns))
-                awaited -= 1
-        if awaited:
-            protocol.receive_data(connection.recv(1 << 16) or _gone())
-    _push_all(connection, server, messages)
+            if isinstance(event, Frame) and event.opcode is Opcode.TEXT and answers:
+                connection.sendall(b"".join(answers.pop(0)))
+    for chunk in sent.messages:
+        connection.sendall(chunk)
     while connection.recv(1 << 16):
         pass
-    return True
 
 
 def _gone() -> bytes:
     raise Gone("the receiver went before it had subscribed")
-
-
-def _subscriptions(server: Server) -> int:
-    """How many frames the decoder sends before it hears anything."""
-    decoder = server.exchange.decoder([server.instrument()], {"book"}, server.mode.default_depth, server.mode.name)
-    decoder.connected(server.now_ns)
-    return len(decoder.pending_requests())
-
-
-def _push(connection: Any, protocol: Any, frames: Any) -> None:
-    for frame in frames:
-        protocol.send_text(frame)
-    connection.sendall(b"".join(protocol.data_to_send()))
-
-
-def _push_all(connection: Any, server: Server, messages: int) -> None:
-    """All messages are framed before the first is sent: the sender must not be what is measured."""
-    framed: list[bytes] = []
-    while len(framed) < messages:
-        framed += [_framed(frame) for frame in server.update(STEPS_A_MESSAGE)]
-    for at in range(0, messages, 64):
-        connection.sendall(b"".join(framed[at : min(at + 64, messages)]))
 
 
 def _framed(payload: bytes) -> bytes:
@@ -166,8 +171,7 @@ async def _receive_only(port: int, messages: int) -> dict[str, Any]:
     from alphapulse_cli.edges.transport import open_link
 
     server = Server(FEED)
-    decoder = server.exchange.decoder([server.instrument()], {"book"}, server.mode.default_depth, server.mode.name)
-    decoder.connected(0)
+    decoder = _subscribing(server)
     seen, kept = 0, []
 
     def on_frame(frame: bytes, _: int) -> None:
@@ -178,7 +182,8 @@ async def _receive_only(port: int, messages: int) -> dict[str, Any]:
 
     link = await open_link(_url(server, port), on_frame)
     for request in decoder.pending_requests():
-        await link.send(request.frame)  # type: ignore[union-attr]  # subscriptions are all it has
+        if isinstance(request, Send):
+            await link.send(request.frame)
     samples = await _sampled(lambda: seen, messages)
     await link.close()
     return {**samples, "loads_ns": _loads_ns(kept), "frame_bytes": sorted(map(len, kept))[len(kept) // 2]}
@@ -193,7 +198,7 @@ async def _collect(path: str, port: int, messages: int) -> dict[str, Any]:
     plan = CollectPlan(
         FEED.exchange,
         (FEED.symbol,),
-        ("book",),
+        (BOOK,),
         url=_url(Server(FEED), port),
         rest_url=f"http://127.0.0.1:{port}",
         set_name="bench-collect",
