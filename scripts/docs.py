@@ -15,7 +15,7 @@ from typing import Any
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference"
 MADE = "<!-- Made by scripts/docs.py of the code; do not edit. -->"
 HELP_COLUMNS = 100
-MEASURED = "performance.json"
+MEASURED = TARGET / "performance.json"  # a saved run, kept beside the page that shows it
 MEASURE = ("bench", "--targets", "--json", "--save")
 
 
@@ -359,7 +359,7 @@ def performance() -> Iterator[str]:
         " middle half behind it, to a reference that was measured between the samples. Measure yours: `alphapulse bench`."
     )
     yield "Another run takes its place with `scripts/docs.py --measure`. Where the time goes: [latency](../explanation/latency.md)."
-    found = json.loads((TARGET / MEASURED).read_text())
+    found = json.loads(MEASURED.read_text())
     yield code("\n".join(f"{key:<12}{value}" for key, value in found.items() if not isinstance(value, list)))
     for scenario, what in bench.SCENARIOS.items():
         rows = [row for row in found["results"] if row["scenario"] == scenario]
@@ -430,13 +430,12 @@ def made() -> dict[str, str]:
 
 def measure() -> None:
     """The whole benchmark, here and now. A missed target is news for the page, no reason to keep the old run."""
-    file = TARGET / MEASURED
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "alphapulse_cli", *MEASURE, str(file)], stdout=subprocess.DEVNULL, check=False
+        [sys.executable, "-P", "-m", "alphapulse_cli", *MEASURE, str(MEASURED)], stdout=subprocess.DEVNULL, check=False
     )
     if done.returncode not in (0, 5):
         sys.exit(done.returncode)
-    print(f"wrote docs/reference/{MEASURED}")
+    print(f"wrote docs/reference/{MEASURED.name}")
 
 
 def main() -> int:

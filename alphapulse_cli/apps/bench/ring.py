@@ -37,7 +37,7 @@ def measure(ground: Ground) -> Iterator[Result]:
         yield samples.result(
             "ring",
             "publish a group of 16, a record",
-            f"memcpy of {DELTA_BYTES} bytes",
+            f"memcpy of {GROUP_RECORDS * DELTA_BYTES:,} bytes, a record",
             "Filling the records; a record is 256 bytes.",
         )
         while writer.published < RING_CAPACITY:
