@@ -1,7 +1,7 @@
 """The reference pages, made of the code: `scripts/docs.py` writes docs/reference/, `scripts/docs.py --check` fails where one is stale.
 
 A page is a function of `PAGES`; what it says comes from the table in the code that the program itself uses. `--measure` runs the whole
-benchmark on this machine first, some minutes, and keeps the run as docs/reference/performance.json: the page shows it, nobody types it.
+benchmark on this machine first, two minutes, and keeps the run as docs/reference/performance.json: the page shows it, nobody types it.
 """
 
 import ast
