@@ -146,9 +146,14 @@ def _print(report: "Report", found: dict[str, Any]) -> None:
         render.emit_table(found["comparison"], COMPARED)
     if "targets" in found:
         print()
-        render.emit_table(
-            (one | {"measured": one["value"] if one["value"] is not None else one["reason"]} for one in found["targets"]), JUDGED
-        )
+        render.emit_table((_judged(one) for one in found["targets"]), JUDGED)
+
+
+def _judged(one: dict[str, Any]) -> dict[str, Any]:
+    """A target's row: what was measured, or why nothing was."""
+    if one["value"] is None:
+        return one | {"key": "", "measured": one["reason"]}
+    return one | {"measured": f"{one['value']:g}" if one["key"] == "ratio" else human(one["value"], "ns")}
 
 
 COLUMNS = [
