@@ -14,8 +14,11 @@ from alphapulse_cli.errors import ExitCode
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """The file that the first run saved, for those that compare with it."""
-    return tmp_path_factory.mktemp("runs") / "run.json"
+    """A saved run of one scenario, for those that compare with it."""
+    folder = tmp_path_factory.mktemp("runs")
+    run = bench.run(["ring"], quick=True, capture=None, shm_dir=str(folder), progress=lambda *_: None)
+    report.save(folder / "run.json", run.to_json())
+    return folder / "run.json"
 
 
 def doctored(saved, path, factor):
@@ -27,8 +30,8 @@ def doctored(saved, path, factor):
     return str(path)
 
 
-def test_a_quick_run_is_one_json_object_as_documented(alphapulse, saved, shm_dir):
-    done = alphapulse("bench", "ring", "--quick", "--json", "--save", str(saved))
+def test_a_quick_run_is_one_json_object_as_documented(alphapulse, tmp_path, shm_dir):
+    done = alphapulse("bench", "ring", "--quick", "--json", "--save", "run.json")
     assert (done.code, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert list(found) == [field.name for field in report.HEAD_FIELDS if field.name not in ("comparison", "targets")]
@@ -38,7 +41,7 @@ def test_a_quick_run_is_one_json_object_as_documented(alphapulse, saved, shm_dir
         assert row["p50"] <= row["p90"] <= row["p99"] <= row["p99_9"] <= row["max"]
         assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
         assert row["leaves_out"].endswith(".")
-    assert json.loads(saved.read_text()) == found
+    assert json.loads((tmp_path / "run.json").read_text()) == found
     assert list(shm_dir.iterdir()) == [], "its directory is gone"
 
 
