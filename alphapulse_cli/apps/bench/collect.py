@@ -34,7 +34,7 @@ RECEIVING = "receiving the same frames and nothing else"
 
 def measure(ground: Ground) -> Iterator[Result]:
     """The lines of this scenario."""
-    messages = ground.several(5_000, 30_000)
+    messages = ground.several(4_000, 30_000)
     receiving, collecting, wall, own = Samples(), Samples(), Samples(), Samples()
     with child("collect:send", messages) as sender:
         ground.say("collect: making the frames")

@@ -37,7 +37,7 @@ class Ground:
     @property
     def budget_s(self) -> float:
         """Time for one line."""
-        return 0.2 if self.quick else 2.0
+        return 0.15 if self.quick else 2.0
 
     def several(self, quick: int, full: int) -> int:
         """One number for a quick run, one for a full one."""
