@@ -186,4 +186,7 @@ def _check_directory(path: Path, found: os.stat_result) -> None:
     if found.st_uid != os.geteuid():
         raise StorageError(f"{path} belongs to uid {found.st_uid}, not to us", "name a directory of your own: --shm-dir DIR")
     if found.st_mode & 0o077:
-        raise StorageError(f"{path} is open to others (mode {found.st_mode & 0o7777:o})", f"chmod 700 {path}")
+        raise StorageError(
+            f"{path} is open to others (mode {found.st_mode & 0o7777:o})",
+            f"if it is for alphapulse alone: chmod 700 {path}; else name another: --shm-dir DIR",
+        )
