@@ -27,6 +27,8 @@ _REST = re.compile(r"(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))", re.
 
 def rfc3339_ns(text: str) -> int:
     """Nanoseconds since the epoch (negative before it) of RFC 3339 text; ValueError for all else, TypeError if it is no text."""
+    if not isinstance(text, str):  # a dict takes a slice for a key where slices are hashable (3.12 on)
+        raise TypeError(f"a time must be text, not {type(text).__name__}")
     second_ns = _second_ns(text[:19])
     digits = text[20:-1]
     if len(digits) < 10 and digits.isdecimal() and digits.isascii() and text[19] == "." and text[-1] == "Z":
