@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges import Exchange
@@ -38,6 +39,7 @@ from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire import trade as trade_record
 from alphapulse_cli.wire.delta import BookReason, BookState
 
+FRAMES, BYTES, LAST_FRAME_NS = int(Counter.FRAMES), int(Counter.BYTES), int(Counter.LAST_FRAME_NS)
 UNREADABLE_IN_A_ROW = 5  # then the connection itself is not to be trusted
 REGRIDS_PER_FRAME = 4  # a frame may need finer prices, then finer sizes, of more than one instrument
 METADATA_PAUSE_NS = 60_000_000_000
@@ -122,11 +124,17 @@ class Ingest:
 
     def receive(self, frame: bytes, receive_ns: int) -> None:
         """One frame from the socket."""
-        self.counters.add(Counter.FRAMES)
-        self.counters.add(Counter.BYTES, len(frame))
-        self.counters.set(Counter.LAST_FRAME_NS, receive_ns)
+        add = self.counters.add
+        add(FRAMES)
+        add(BYTES, len(frame))
+        self.counters.set(LAST_FRAME_NS, receive_ns)
         try:
-            events = self._decode(lambda: self.decoder.receive(frame, receive_ns), receive_ns)
+            events = self.decoder.receive(frame, receive_ns)
+            if len(events) == 1 and type(events[0]) is Update:  # nearly every frame
+                self._unreadable_in_a_row = 0
+                self._on_book(events[0], receive_ns)
+                return
+            events = self._on_grid(events, lambda: self.decoder.receive(frame, receive_ns), receive_ns)
         except DecodeError as error:
             self._unreadable(error, receive_ns)
         else:
@@ -136,7 +144,8 @@ class Ingest:
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> None:
         """The answer to a FetchSnapshot. One that is not understood says nothing about the stream: its decoder asks again."""
         try:
-            events = self._decode(lambda: self.decoder.receive_snapshot(self._current(instrument), body, receive_ns), receive_ns)
+            decode = partial(self._decode_snapshot, instrument, body, receive_ns)
+            events = self._on_grid(decode(), decode, receive_ns)
         except DecodeError as error:
             self.counters.add(Counter.DECODE_ERRORS)
             self._notice("warning", f"{instrument.id}: unreadable snapshot: {error}")
@@ -173,9 +182,11 @@ class Ingest:
 
     # What it means
 
-    def _decode(self, decode: Callable[[], Sequence[Event]], receive_ns: int) -> Sequence[Event]:
-        """Decode; a number off the grid makes the grid finer and decodes the same bytes again. DecodeError."""
-        events = decode()
+    def _decode_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:
+        return self.decoder.receive_snapshot(self._current(instrument), body, receive_ns)
+
+    def _on_grid(self, events: Sequence[Event], decode: Callable[[], Sequence[Event]], receive_ns: int) -> Sequence[Event]:
+        """The events; where a number is off the grid it is made finer and the same bytes are decoded again. DecodeError."""
         for _ in range(REGRIDS_PER_FRAME):
             off_grid = next((event for event in events if isinstance(event, OffGrid)), None)
             if off_grid is None or not self._regrid(off_grid, receive_ns):

@@ -18,6 +18,14 @@ from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire.batch import Batch, feed_delay
 from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState, ChecksumState, Kind
 
+# What the hot path names, looked up once: a member of an enum costs an attribute's lookup and, handed to the core, a conversion.
+LIVE, STALE, SYNCING, HALTED = BookState.LIVE, BookState.STALE, BookState.SYNCING, BookState.HALTED
+NO_REASON, REFUSED, BAD_CHECKSUM = BookReason.NONE, BookReason.REFUSED, BookReason.BAD_CHECKSUM
+DELTA, RESET = int(Kind.DELTA), int(Kind.RESET)
+BOOK_UPDATES, CROSSED = int(Counter.BOOK_UPDATES), int(Counter.CROSSED)
+GROUPS, DELTAS, CHANGES, RESETS = int(Counter.GROUPS), int(Counter.DELTAS), int(Counter.CHANGES), int(Counter.RESETS)
+CHECKSUMS_OK = int(Counter.CHECKSUMS_OK)
+
 CHECK_EVERY_GROUPS = 1024
 CHECK_EVERY_NS = 1_000_000_000
 
@@ -33,6 +41,7 @@ class BookKeeper:
         self.pacer = ResyncPacer()
         self.state, self.reason = BookState.COLD, BookReason.STARTING
         self.checksum = ChecksumState.NONE
+        self._said = (int(self.state), int(self.reason), int(self.checksum))  # what the image is told
         self.version = 0
         self._outlet = outlet
         self._ring = outlet.deltas
@@ -58,10 +67,10 @@ class BookKeeper:
         An Update of a book that is not LIVE is left out: its snapshot is on the way. A book that cannot be given room is HALTED.
         """
         is_snapshot = isinstance(event, Snapshot)
-        if self.state is BookState.HALTED and not (is_snapshot and self.reason is BookReason.REFUSED):
+        if self.state is HALTED and not (is_snapshot and self.reason is REFUSED):
             return True  # a refusal is over when a snapshot comes after all
         before = (self.state, self.reason)
-        was_live = self.state is BookState.LIVE or self.state is BookState.STALE
+        was_live = self.state is LIVE or self.state is STALE
         if not (is_snapshot or was_live):
             self.counters.add(Counter.UPDATES_IGNORED)
             return True
@@ -77,13 +86,13 @@ class BookKeeper:
         # The verdict comes before the commit: the image never calls a book LIVE that the exchange's checksum has refuted.
         is_right = self._agrees(event)
         if not is_right:
-            self._become(BookState.SYNCING, BookReason.BAD_CHECKSUM)
+            self._become(SYNCING, BAD_CHECKSUM)
         elif is_snapshot:
-            self._become(BookState.LIVE, BookReason.NONE)
+            self._become(LIVE, NO_REASON)
         if is_first:
-            self._publish(Kind.RESET, receive_ns, resynced=False)
+            self._publish(RESET, receive_ns, resynced=False)
         elif self._batch.change_count:
-            self._publish(Kind.DELTA, receive_ns, resynced=is_snapshot and not was_live)
+            self._publish(DELTA, receive_ns, resynced=is_snapshot and not was_live)
         else:
             self._commit(receive_ns, 0)
         if (self.state, self.reason) != before:
@@ -91,7 +100,7 @@ class BookKeeper:
         return is_right
 
     def _count(self, event: BookEvent, receive_ns: int, *, is_snapshot: bool) -> None:
-        self.counters.add(Counter.BOOK_UPDATES)
+        self.counters.add(BOOK_UPDATES)
         if event.levels.kept_out:
             self.counters.add(Counter.LEVELS_KEPT_OUT, event.levels.kept_out)
         self._delay_us = feed_delay(receive_ns, event.exchange_ns)
@@ -111,25 +120,26 @@ class BookKeeper:
         if event.depth is not None:
             book.cut(event.depth, None if is_first else batch)
         if book.is_crossed or book.is_locked:
-            self.counters.add(Counter.CROSSED)
+            self.counters.add(CROSSED)
 
-    def _publish(self, kind: Kind, receive_ns: int, *, resynced: bool) -> None:
+    def _publish(self, kind: int, receive_ns: int, *, resynced: bool) -> None:
         """Seal the batch as the next group: image first, ring after. A group beyond a quarter of the ring becomes a RESET."""
         batch, previous = self._batch, self.version
         self.version += 1
         changes = batch.change_count
         records = batch.finish(kind, receive_ns, self.version, previous, self._delay_us, resynced)
         if records > self._largest_group:
-            kind = Kind.RESET
+            kind = RESET
             batch.clear()
-            records = batch.finish(Kind.RESET, receive_ns, self.version, previous, self._delay_us, resynced)
+            records = batch.finish(RESET, receive_ns, self.version, previous, self._delay_us, resynced)
         self._commit(receive_ns, records)
         self._ring.publish(batch.records, records)
-        self.counters.add(Counter.GROUPS)
-        self.counters.add(Counter.DELTAS, records)
-        self.counters.add(Counter.CHANGES, changes)
-        if kind is Kind.RESET:
-            self.counters.add(Counter.RESETS)
+        add = self.counters.add
+        add(GROUPS)
+        add(DELTAS, records)
+        add(CHANGES, changes)
+        if kind == RESET:
+            self.counters.add(RESETS)
         self._groups_since_check += 1
         if self._groups_since_check >= CHECK_EVERY_GROUPS:
             self.check(receive_ns)
@@ -148,9 +158,7 @@ class BookKeeper:
             book.bid_count,
             book.ask_count,
             book.book_hash,
-            self.state,
-            self.reason,
-            self.checksum,
+            *self._said,
             self.instrument.price_decimals,
             self.instrument.size_decimals,
         )
@@ -160,23 +168,29 @@ class BookKeeper:
         if event.checksum is None or self._book_checksum is None:
             return True
         if self._book_checksum(self.instrument, self._book.bids(10), self._book.asks(10)) == event.checksum:
-            self.checksum = ChecksumState.OK
-            self.counters.add(Counter.CHECKSUMS_OK)
+            if self.checksum is not ChecksumState.OK:
+                self._note_checksum(ChecksumState.OK)
+            self.counters.add(CHECKSUMS_OK)
             return True
-        self.checksum = ChecksumState.BAD
+        self._note_checksum(ChecksumState.BAD)
         self.counters.add(Counter.CHECKSUMS_BAD)
         return False
 
     def _become(self, state: BookState, reason: BookReason) -> None:
-        if state is BookState.SYNCING and self.state in (BookState.LIVE, BookState.STALE):
+        if state is SYNCING and self.state in (LIVE, STALE):
             self.counters.add(Counter.RESYNCS)
         self.state, self.reason = state, reason
+        self._said = (int(state), int(reason), self._said[2])
+
+    def _note_checksum(self, checksum: ChecksumState) -> None:
+        self.checksum = checksum
+        self._said = (*self._said[:2], int(checksum))
 
     def set_state(self, state: BookState, reason: BookReason, receive_ns: int) -> None:
         """Tell every reader, in the image at once and in the ring as a STATUS. COLD books stay COLD until their first snapshot."""
-        if self.state is BookState.COLD and state in (BookState.SYNCING, BookState.STALE):
+        if self.state is BookState.COLD and state in (SYNCING, STALE):
             state = BookState.COLD
-        if (state, reason) == (self.state, self.reason) or self.state is BookState.HALTED:
+        if (state, reason) == (self.state, self.reason) or self.state is HALTED:
             return
         self._become(state, reason)
         self._edit()
@@ -189,7 +203,7 @@ class BookKeeper:
 
     def tick(self, now_ns: int) -> None:
         """About every 100 ms: a CHECK each second."""
-        if self.state is BookState.LIVE and not 0 <= now_ns - self._checked_ns < CHECK_EVERY_NS:  # below 0: the clock was set back
+        if self.state is LIVE and not 0 <= now_ns - self._checked_ns < CHECK_EVERY_NS:  # below 0: the clock was set back
             self.check(now_ns)
 
     def check(self, now_ns: int) -> None:
@@ -205,7 +219,7 @@ class BookKeeper:
         try:
             self._image = self._outlet.grow_image(self._image, levels)
         except StorageError:
-            self.set_state(BookState.HALTED, BookReason.NO_ROOM, receive_ns)
+            self.set_state(HALTED, BookReason.NO_ROOM, receive_ns)
             return False
         self._edit()
         self._book.rebind(self._image.bids, self._image.asks)
@@ -221,7 +235,7 @@ class BookKeeper:
         self._edit()
         if finer is None or not self._book.rescale(finer.price_decimals, finer.size_decimals):
             self._commit(receive_ns, 0)
-            self.set_state(BookState.HALTED, BookReason.OFF_GRID, receive_ns)
+            self.set_state(HALTED, BookReason.OFF_GRID, receive_ns)
             return None
         self.instrument = finer
         self._batch.set_decimals(finer.price_decimals, finer.size_decimals)
@@ -229,5 +243,5 @@ class BookKeeper:
         if self.version == 0:
             self._commit(receive_ns, 0)
         else:
-            self._publish(Kind.RESET, receive_ns, resynced=False)
+            self._publish(RESET, receive_ns, resynced=False)
         return finer

@@ -26,6 +26,7 @@ from alphapulse_cli.shm.wake import WakePage
 from alphapulse_cli.wire.delta import DELTA_BYTES
 from alphapulse_cli.wire.trade import TRADE_BYTES
 
+FEED_DELAY_US = int(Counter.FEED_DELAY_US)
 CHECKPOINT_PAUSE_NS = 50_000_000  # of one book, however many readers ask
 LONGEST_DELAY_NS = 1 << 60  # an exchange's time may be any nonsense
 
@@ -103,8 +104,8 @@ class Outlet:
         """How far our receive time lies behind the exchange's, of a message about the symbol of `counters`."""
         delay_ns = max(-LONGEST_DELAY_NS, min(LONGEST_DELAY_NS, delay_ns))
         delay_us = delay_ns // 1000
-        counters.set(Counter.FEED_DELAY_US, delay_us)
-        self._own.set(Counter.FEED_DELAY_US, delay_us)
+        counters.set(FEED_DELAY_US, delay_us)
+        self._own.set(FEED_DELAY_US, delay_us)
         self.counters.feed_delay.record(delay_ns)
 
     def serve_checkpoints(self, now_ns: int) -> None:

@@ -245,7 +245,7 @@ class TestANumberOffTheGrid:
     def test_a_decoder_that_is_never_satisfied_ends_in_a_resync_not_in_a_wrong_book(self, kraken):
         keeper = kraken.keeper()
         stubborn = OffGrid(keeper.instrument, 3, 3)
-        kraken.ingest._handle(kraken.ingest._decode(lambda: [stubborn], kraken.now), kraken.now)
+        kraken.ingest._handle(kraken.ingest._on_grid([stubborn], lambda: [stubborn], kraken.now), kraken.now)
         assert keeper.state is SYNCING
         kraken.settle().assert_true  # noqa: B018 - on a finer grid than the truth's
         assert keeper.state is LIVE
