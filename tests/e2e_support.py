@@ -17,7 +17,7 @@ from decimal import Decimal
 from shm_processes import tell
 
 from alphapulse_cli.apps.api import Book
-from alphapulse_cli.errors import AlphapulseError
+from alphapulse_cli.errors import AlphapulseError, NoSegment
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.shm.counters import CountersReader
@@ -146,7 +146,17 @@ class Simulators:
 
 def book_states(shm_dir, set_name, symbols):
     """{symbol: state's name} as any reader would call it now."""
-    return {symbol: Book(set_name, symbol, shm_dir=str(shm_dir)).read(1).state.name for symbol in symbols}
+    return {symbol: state_of(Book(set_name, symbol, shm_dir=str(shm_dir))) for symbol in symbols}
+
+
+def state_of(book):
+    """Of a book. One whose writer was stopped in the middle of an edit cannot be read: it is as little LIVE as a STALE one."""
+    try:
+        return book.read(1).state.name
+    except NoSegment as unreadable:
+        if "half edited" not in str(unreadable):
+            raise
+        return "STALE"
 
 
 def wait_until_live(shm_dir, set_name, symbols, after_version=0):

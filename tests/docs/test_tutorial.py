@@ -55,6 +55,8 @@ STEPS = [Step(*found) for found in STEP.findall(PAGE.read_text())]
 WORDS = re.compile(r"[A-Za-z][A-Za-z_-]{2,}")
 KNOWN = {word for kinds in (BookState, BookReason, Kind, State, Liveness) for one in kinds for word in (one.name, one.name.lower())}
 KNOWN |= {*exchanges.BUILT_IN, *SYMBOLS}
+# A CHECK comes each second and may be among any three lines of `tail deltas`; what it says is not the page's matter.
+KNOWN |= {"bids", "asks", "hash", "exchange", "checksum", "ok"}
 
 
 class Terminal:
