@@ -1,0 +1,91 @@
+"""The proof of the shared memory and of the numbers, as long as you like: campaigns that try to break what alphapulse promises.
+
+    python scripts/stress.py                        all of them, bounded: a minute or two
+    python scripts/stress.py torn --seed 7          one alone, from a seed that was printed
+    python scripts/stress.py death --count 2000     one alone, at another size
+    python scripts/stress.py --full                 all of them at full size: about an hour
+
+    torn      records and image copies read between two processes at full speed and checked to the last byte, and mutants
+    death     writers killed with SIGKILL at random moments, and their successors; a writer that is stopped and comes back
+    hostile   mutated headers, images, cursors and wake pages; files that are no segments; limits of the system
+    numbers   books against a dict, groups against what went in, decimal text against `decimal`
+
+Run by the Python that has alphapulse installed, from a source tree: the parts are those of tests/stress. Each campaign says its seed
+first and what it counted last; exit code 1 if anything failed. It leaves no files and no processes behind.
+"""
+
+import argparse
+import os
+import re
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from importlib import import_module
+from pathlib import Path
+
+SIZES = {"torn": (1_000_000, 1_000_000_000), "death": (200, 10_000), "hostile": (5_000, 100_000), "numbers": (200_000, 10_000_000)}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help=f"of {', '.join(SIZES)}; all if none is named")
+    parser.add_argument("--full", action="store_true", help="at full size")
+    parser.add_argument("--seed", type=int, help="where the dice begin; drawn anew if not given")
+    parser.add_argument("--count", type=int, help="how many, in place of the default size")
+    parser.add_argument("--quiet", action="store_true", help="only what begins and ends a campaign")
+    given = parser.parse_args()
+    unknown = sorted(set(given.campaigns) - set(SIZES))
+    if unknown:
+        parser.error(f"no campaign {unknown[0]}: there are {', '.join(SIZES)}")
+    return given
+
+
+class Places:
+    """Directories for segments, each new, in shared memory where there is any."""
+
+    def __init__(self):
+        shared = Path("/dev/shm")
+        self.root = Path(tempfile.mkdtemp(prefix="alphapulse-stress-", dir=shared if os.access(shared, os.W_OK) else None))
+
+    def __call__(self, name):
+        """A directory of that name, as it may be written in a path."""
+        path = self.root / re.sub(r"[^a-z0-9]+", "-", name.lower())
+        path.mkdir(mode=0o700)
+        return path
+
+
+def run(name, count, seed, *, quiet):
+    """One campaign; whether nothing failed."""
+    campaign = import_module(f"stress.{name}").campaign
+    print(f"{name}: seed {seed}, count {count:,}", flush=True)
+    places, started = Places(), time.monotonic()
+    try:
+        counted, failed = campaign(
+            places, count, seed, (lambda _: None) if quiet else (lambda line: print(f"  {line}", flush=True))
+        )
+    finally:
+        shutil.rmtree(places.root, ignore_errors=True)
+    figures = ", ".join(f"{figure:,} {what}" for what, figure in counted.items())
+    print(f"{name}: {'FAILED' if failed else 'passed'} in {time.monotonic() - started:.0f} s: {figures}", flush=True)
+    for line in failed[:20]:
+        print(f"  {line}", flush=True)
+    return not failed
+
+
+def main():
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+    given = arguments()
+    from alphapulse_cli import build
+
+    print(f"alphapulse: {build.core_mode()} core, Python {sys.version.split()[0]}, {os.cpu_count()} processors", flush=True)
+    seed = secrets.randbits(32) if given.seed is None else given.seed
+    passed = [
+        run(name, given.count or SIZES[name][given.full], seed, quiet=given.quiet) for name in given.campaigns or tuple(SIZES)
+    ]
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
