@@ -259,7 +259,7 @@ class Ingest:
                 continue
             counters.add(Counter.TRADES)
             if trade.exchange_ns is not None and not trade.history:
-                self.outlet.count_feed_delay(counters, receive_ns - trade.exchange_ns)
+                self.outlet.delays.count(counters, receive_ns, trade.exchange_ns)
         ring = self.outlet.trades
         largest = max(ring.capacity // 4, 1)
         for start in range(0, len(records), largest):

@@ -11,19 +11,18 @@ from collections.abc import Callable, Sequence
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.errors import StorageError
 from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.flow.publish import Publisher
 from alphapulse_cli.flow.resync import ResyncPacer
 from alphapulse_cli.market.events import BookEvent, Snapshot
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm.counters import Counter
-from alphapulse_cli.wire.batch import Batch, feed_delay
-from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState, ChecksumState, Kind
+from alphapulse_cli.wire.batch import Batch
+from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState, Kind
 
 # What the hot path names, looked up once: a member of an enum costs an attribute's lookup and, handed to the core, a conversion.
 LIVE, STALE, SYNCING, HALTED = BookState.LIVE, BookState.STALE, BookState.SYNCING, BookState.HALTED
 NO_REASON, REFUSED, BAD_CHECKSUM = BookReason.NONE, BookReason.REFUSED, BookReason.BAD_CHECKSUM
 DELTA, RESET = int(Kind.DELTA), int(Kind.RESET)
-BOOK_UPDATES, CROSSED = int(Counter.BOOK_UPDATES), int(Counter.CROSSED)
-GROUPS, DELTAS, CHANGES, RESETS = int(Counter.GROUPS), int(Counter.DELTAS), int(Counter.CHANGES), int(Counter.RESETS)
 CHECKSUMS_OK = int(Counter.CHECKSUMS_OK)
 
 CHECK_EVERY_GROUPS = 1024
@@ -41,7 +40,6 @@ class BookKeeper:
         self.pacer = ResyncPacer()
         self.state, self.reason = BookState.COLD, BookReason.STARTING
         self.checksum = ChecksumState.NONE
-        self._said = (int(self.state), int(self.reason), int(self.checksum))  # what the image is told
         self.version = 0
         self._outlet = outlet
         self._ring = outlet.deltas
@@ -49,12 +47,12 @@ class BookKeeper:
         self._image = outlet.open_image(instrument)
         self._book = Book(instrument.price_decimals, instrument.size_decimals, self._image.bids, self._image.asks)
         self._batch = Batch(instrument.symbol, instrument.exchange, instrument.price_decimals, instrument.size_decimals)
-        self._largest_group = self._ring.capacity // 4
-        self._delay_us = NO_FEED_DELAY
+        self._publisher = Publisher(self._book, self._batch, self._image, self._ring, self.counters, outlet.delays)
+        self._say()
         self._groups_since_check = 0
         self._checked_ns = 0
         self._edit()
-        self._commit(0, 0)
+        self._commit(0)
 
     @property
     def book(self) -> Book:
@@ -74,72 +72,34 @@ class BookKeeper:
         if not (is_snapshot or was_live):
             self.counters.add(Counter.UPDATES_IGNORED)
             return True
-        held = 0 if is_snapshot else max(self._book.bid_count, self._book.ask_count)
-        if not self._make_room(held + event.levels.count, receive_ns):
+        publisher = self._publisher
+        levels_needed = publisher.room_needed(event.levels, is_snapshot)
+        if levels_needed and not self._make_room(levels_needed, receive_ns):
             return True
         if is_snapshot:
             self.pacer.healed()
-        self._count(event, receive_ns, is_snapshot=is_snapshot)
         is_first = self.version == 0
-        self._edit()
-        self._change(event, is_snapshot=is_snapshot, is_first=is_first)
+        changes = publisher.change(event, receive_ns, is_snapshot, is_first)
         # The verdict comes before the commit: the image never calls a book LIVE that the exchange's checksum has refuted.
-        is_right = self._agrees(event)
+        is_right = event.checksum is None or self._agrees(event)
         if not is_right:
             self._become(SYNCING, BAD_CHECKSUM)
         elif is_snapshot:
             self._become(LIVE, NO_REASON)
         if is_first:
             self._publish(RESET, receive_ns, resynced=False)
-        elif self._batch.change_count:
+        elif changes:
             self._publish(DELTA, receive_ns, resynced=is_snapshot and not was_live)
         else:
-            self._commit(receive_ns, 0)
+            self._commit(receive_ns)
         if (self.state, self.reason) != before:
             self._tell_status(receive_ns)
         return is_right
 
-    def _count(self, event: BookEvent, receive_ns: int, *, is_snapshot: bool) -> None:
-        self.counters.add(BOOK_UPDATES)
-        if event.levels.kept_out:
-            self.counters.add(Counter.LEVELS_KEPT_OUT, event.levels.kept_out)
-        self._delay_us = feed_delay(receive_ns, event.exchange_ns)
-        if event.exchange_ns is not None and not is_snapshot:  # a snapshot's time may be that of its last change, long ago
-            self._outlet.count_feed_delay(self.counters, receive_ns - event.exchange_ns)
-
-    def _change(self, event: BookEvent, *, is_snapshot: bool, is_first: bool) -> None:
-        """The book after the message, its changes in the batch; a first snapshot is not told as changes."""
-        batch, book = self._batch, self._book
-        batch.clear()
-        if not is_snapshot:
-            book.apply(event.levels, batch)
-        elif is_first:
-            book.load(event.levels)
-        else:
-            book.replace(event.levels, batch)
-        if event.depth is not None:
-            book.cut(event.depth, None if is_first else batch)
-        if book.is_crossed or book.is_locked:
-            self.counters.add(CROSSED)
-
     def _publish(self, kind: int, receive_ns: int, *, resynced: bool) -> None:
-        """Seal the batch as the next group: image first, ring after. A group beyond a quarter of the ring becomes a RESET."""
-        batch, previous = self._batch, self.version
+        """The batch leaves as the next group, and now and then a CHECK after it."""
         self.version += 1
-        changes = batch.change_count
-        records = batch.finish(kind, receive_ns, self.version, previous, self._delay_us, resynced)
-        if records > self._largest_group:
-            kind = RESET
-            batch.clear()
-            records = batch.finish(RESET, receive_ns, self.version, previous, self._delay_us, resynced)
-        self._commit(receive_ns, records)
-        self._ring.publish(batch.records, records)
-        add = self.counters.add
-        add(GROUPS)
-        add(DELTAS, records)
-        add(CHANGES, changes)
-        if kind == RESET:
-            self.counters.add(RESETS)
+        self._publisher.publish(kind, receive_ns, self.version, resynced)
         self._groups_since_check += 1
         if self._groups_since_check >= CHECK_EVERY_GROUPS:
             self.check(receive_ns)
@@ -148,24 +108,13 @@ class BookKeeper:
         """From here to `_commit` the image may be changed."""
         self._image.begin()
 
-    def _commit(self, receive_ns: int, records: int = 0) -> None:
-        """The image is whole again; `records` are about to be published that tell what changed in it."""
-        book = self._book
-        self._image.commit(
-            self.version,
-            receive_ns,
-            self._ring.published + records,
-            book.bid_count,
-            book.ask_count,
-            book.book_hash,
-            *self._said,
-            self.instrument.price_decimals,
-            self.instrument.size_decimals,
-        )
+    def _commit(self, receive_ns: int) -> None:
+        """The image is whole again, with nothing to tell of what is in it."""
+        self._publisher.commit(self.version, receive_ns, 0)
 
     def _agrees(self, event: BookEvent) -> bool:
-        """Compare with the exchange's checksum of the book after this message, where it sent one."""
-        if event.checksum is None or self._book_checksum is None:
+        """Compare with the exchange's checksum of the book after this message."""
+        if self._book_checksum is None:
             return True
         if self._book_checksum(self.instrument, self._book.bids(10), self._book.asks(10)) == event.checksum:
             if self.checksum is not ChecksumState.OK:
@@ -180,11 +129,14 @@ class BookKeeper:
         if state is SYNCING and self.state in (LIVE, STALE):
             self.counters.add(Counter.RESYNCS)
         self.state, self.reason = state, reason
-        self._said = (int(state), int(reason), self._said[2])
+        self._say()
 
     def _note_checksum(self, checksum: ChecksumState) -> None:
         self.checksum = checksum
-        self._said = (*self._said[:2], int(checksum))
+        self._say()
+
+    def _say(self) -> None:
+        self._publisher.say(self.state, self.reason, self.checksum)
 
     def set_state(self, state: BookState, reason: BookReason, receive_ns: int) -> None:
         """Tell every reader, in the image at once and in the ring as a STATUS. COLD books stay COLD until their first snapshot."""
@@ -194,7 +146,7 @@ class BookKeeper:
             return
         self._become(state, reason)
         self._edit()
-        self._commit(receive_ns, 0)
+        self._commit(receive_ns)
         self._tell_status(receive_ns)
 
     def _tell_status(self, receive_ns: int) -> None:
@@ -214,8 +166,6 @@ class BookKeeper:
 
     def _make_room(self, levels: int, receive_ns: int) -> bool:
         """Room for so many levels a side, *before* a message is applied, so that none is ever applied in part."""
-        if levels <= self._image.capacity:
-            return True
         try:
             self._image = self._outlet.grow_image(self._image, levels)
         except StorageError:
@@ -223,7 +173,8 @@ class BookKeeper:
             return False
         self._edit()
         self._book.rebind(self._image.bids, self._image.asks)
-        self._commit(receive_ns, 0)
+        self._publisher.use_image(self._image)
+        self._commit(receive_ns)
         self.counters.add(Counter.IMAGES_GROWN)
         return True
 
@@ -234,14 +185,14 @@ class BookKeeper:
             return finer
         self._edit()
         if finer is None or not self._book.rescale(finer.price_decimals, finer.size_decimals):
-            self._commit(receive_ns, 0)
+            self._commit(receive_ns)
             self.set_state(HALTED, BookReason.OFF_GRID, receive_ns)
             return None
         self.instrument = finer
         self._batch.set_decimals(finer.price_decimals, finer.size_decimals)
         self._batch.clear()
         if self.version == 0:
-            self._commit(receive_ns, 0)
+            self._commit(receive_ns)
         else:
             self._publish(RESET, receive_ns, resynced=False)
         return finer

@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from alphapulse_cli.errors import SegmentError, StorageError
+from alphapulse_cli.flow.publish import DelayMeter
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm import layout
-from alphapulse_cli.shm.block import CounterBlock
 from alphapulse_cli.shm.counters import Counter, CountersWriter, counters_spec
 from alphapulse_cli.shm.directory import Directory, parse_segment_name
 from alphapulse_cli.shm.image import FIRST_CAPACITY, ImageWriter, book_spec
@@ -26,9 +26,7 @@ from alphapulse_cli.shm.wake import WakePage
 from alphapulse_cli.wire.delta import DELTA_BYTES
 from alphapulse_cli.wire.trade import TRADE_BYTES
 
-FEED_DELAY_US = int(Counter.FEED_DELAY_US)
 CHECKPOINT_PAUSE_NS = 50_000_000  # of one book, however many readers ask
-LONGEST_DELAY_NS = 1 << 60  # an exchange's time may be any nonsense
 
 
 class Outlet:
@@ -55,7 +53,7 @@ class Outlet:
                 segment.ready()
             self.deltas, self.trades = RingWriter(deltas, self.wake), RingWriter(trades, self.wake)
             self.counters = CountersWriter(counters)
-            self._own = self.counters.block()
+            self.delays = DelayMeter(self.counters.block(), self.counters.feed_delay)
             self.forget_books_but(symbols)
         except BaseException:
             self.discard()
@@ -99,14 +97,6 @@ class Outlet:
         self._images[image.segment.spec.symbol] = larger
         self._segments[self._segments.index(image.segment)] = larger.segment
         return larger
-
-    def count_feed_delay(self, counters: CounterBlock, delay_ns: int) -> None:
-        """How far our receive time lies behind the exchange's, of a message about the symbol of `counters`."""
-        delay_ns = max(-LONGEST_DELAY_NS, min(LONGEST_DELAY_NS, delay_ns))
-        delay_us = delay_ns // 1000
-        counters.set(FEED_DELAY_US, delay_us)
-        self._own.set(FEED_DELAY_US, delay_us)
-        self.counters.feed_delay.record(delay_ns)
 
     def serve_checkpoints(self, now_ns: int) -> None:
         """Make the checkpoints that readers asked for; one load where none did."""

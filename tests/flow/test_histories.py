@@ -5,6 +5,7 @@ What is broken on purpose below is found by the same histories.
 
 import random
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ from flow_parts import Replica, River, assert_one_book, listed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow import keeper as keeper_module
 from alphapulse_cli.flow.keeper import BookKeeper
+from alphapulse_cli.flow.publish import Publisher
 from alphapulse_cli.shm.directory import open_directory
 
 SYMBOLS = ("BTC-USD", "ETH-USD")
@@ -138,10 +139,10 @@ def is_caught(feed=FEEDS[0], seeds=40):
 
 
 class Wrapped:
-    """A book to be broken; the compiled one cannot be subclassed."""
+    """A publisher to be broken; the compiled one cannot be subclassed."""
 
     def __init__(self, *arguments):
-        self.real = Book(*arguments)
+        self.real = Publisher(*arguments)
 
     def __getattr__(self, name):
         return getattr(self.real, name)
@@ -153,19 +154,18 @@ class TestTheHistoriesCatchWhatIsBroken:
 
     def test_levels_beyond_the_depth_that_stay(self, monkeypatch):
         class Uncut(Wrapped):
-            def cut(self, depth, batch):
-                return 0
+            def change(self, event, *arguments):
+                return self.real.change(replace(event, depth=None), *arguments)
 
-        monkeypatch.setattr(keeper_module, "Book", Uncut)
+        monkeypatch.setattr(keeper_module, "Publisher", Uncut)
         assert is_caught()
 
     def test_a_snapshot_that_is_loaded_and_not_told(self, monkeypatch):
         class Silent(Wrapped):
-            def replace(self, levels, batch):
-                self.real.load(levels)
-                return 0
+            def change(self, event, receive_ns, is_snapshot, is_first):
+                return self.real.change(event, receive_ns, is_snapshot, is_snapshot)
 
-        monkeypatch.setattr(keeper_module, "Book", Silent)
+        monkeypatch.setattr(keeper_module, "Publisher", Silent)
         assert is_caught()
 
     def test_a_checksum_that_is_not_compared(self, monkeypatch):
@@ -178,7 +178,7 @@ class TestTheHistoriesCatchWhatIsBroken:
 
         def unbounded(self, *arguments):
             real(self, *arguments)
-            self._largest_group = 1 << 30
+            self._publisher.largest_group = 1 << 30
 
         monkeypatch.setattr(BookKeeper, "__init__", unbounded)
         with tempfile.TemporaryDirectory() as folder, open_directory(Path(folder) / "s", create=True) as directory:

@@ -139,19 +139,14 @@ class TestGroups:
 
 class TestTheImageComesFirst:
     def test_whoever_sees_a_group_finds_it_in_the_image(self, desk, live, monkeypatch):
-        """At the moment of each publish the image already is the book after it, whole."""
-        replica, seen = Replica(desk.outlet, "BTC-USD"), []
-        publish = desk.outlet.deltas.publish
+        """At the moment that a sleeping reader is woken by each publish the image already is the book after it, whole."""
+        replica, wake, seen = Replica(desk.outlet, "BTC-USD"), desk.outlet.wake, []
+        memoryview(wake.memory).cast("B").cast("Q")[wake.request_word(desk.outlet.deltas.segment.spec.kind)] = 1
 
-        class Watched:
-            capacity = desk.outlet.deltas.capacity
-            published = property(lambda self: desk.outlet.deltas.published)
+        def woken(_):
+            seen.append((replica.image().version, desk.groups()[-1].version))
 
-            def publish(self, records, count):
-                seen.append((replica.image().version, int.from_bytes(bytes(records[40:48]), "little")))
-                return publish(records, count)
-
-        monkeypatch.setattr(live, "_ring", Watched())
+        monkeypatch.setattr(wake, "wake", woken)
         live.apply(update((100, 1, False)), 2)
         live.apply(snapshot((90, 1, False)), 3)
         live.regrid(3, 4, 4)
@@ -222,19 +217,39 @@ class TestTheExchangesChecksum:
 
     def test_no_image_ever_calls_a_refuted_book_live(self, checked, monkeypatch):
         """Also not for the moment between the edit and the verdict."""
-        committed = []
-        keeper = checked.keeper()
-        commit = keeper._commit
+        keeper, seen = checked.keeper(), []
+        compared = keeper._book_checksum
+
+        class Watched:
+            """The publisher; after each of its calls the image is looked at, None while it is being edited."""
+
+            def __init__(self, real):
+                self.real = real
+
+            def __getattr__(self, name):
+                def call(*arguments):
+                    done = getattr(self.real, name)(*arguments)
+                    look(name)
+                    return done
+
+                return call
+
+        def look(moment):
+            image = Replica(checked.outlet, "BTC-USD").image()
+            seen.append((moment, image and (image.state, image.checksum_state)))
 
         def watched(*arguments):
-            commit(*arguments)
-            image = Replica(checked.outlet, "BTC-USD").image()
-            committed.append((image.state, image.checksum_state))
+            look("verdict")
+            return compared(*arguments)
 
-        monkeypatch.setattr(keeper, "_commit", watched)
+        monkeypatch.setattr(keeper, "_publisher", Watched(keeper._publisher))
+        monkeypatch.setattr(keeper, "_book_checksum", watched)
         checked.change([(9_000, 1, False)], spoil=True)
-        assert committed
-        assert set(committed) == {(SYNCING, ChecksumState.BAD)}
+        assert ("change", None) in seen
+        assert ("verdict", None) in seen
+        edited = [state for _, state in seen[seen.index(("change", None)) :] if state is not None]
+        assert edited
+        assert set(edited) == {(SYNCING, ChecksumState.BAD)}
 
     def test_a_first_snapshot_with_a_wrong_one_is_a_book_to_be_healed_not_a_cold_one(self, desk, keeper):
         assert not keeper.apply(snapshot(*FIRST_BOOK, checksum=1), 1)

@@ -1,0 +1,138 @@
+"""The part of keeping a book that every message pays for: two calls, `change` and `publish`, and so among what is compiled.
+
+    change(event) ─► image seqlock odd ─► Book.apply, cut ─► the batch holds what changed
+    publish(…)    ─► headers ─► image seqlock even ─► ring ─► counters
+
+Between the two the keeper decides what the book is called from now on (`say`). Whether a message may be applied at all, what state
+a book is in and what is told of it: that is the keeper's.
+"""
+
+from alphapulse_cli import native
+from alphapulse_cli.book.book import Book
+from alphapulse_cli.market.events import BookEvent
+from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.shm.block import CounterBlock
+from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.shm.histogram import Histogram
+from alphapulse_cli.shm.image import ImageWriter
+from alphapulse_cli.shm.ring import RingWriter
+from alphapulse_cli.wire import batch
+from alphapulse_cli.wire.delta import NO_FEED_DELAY, Kind
+
+SOURCE_HASH = native.source_hash()
+
+RESET = int(Kind.RESET)
+BOOK_UPDATES, LEVELS_KEPT_OUT, CROSSED = int(Counter.BOOK_UPDATES), int(Counter.LEVELS_KEPT_OUT), int(Counter.CROSSED)
+GROUPS, DELTAS, CHANGES, RESETS = int(Counter.GROUPS), int(Counter.DELTAS), int(Counter.CHANGES), int(Counter.RESETS)
+FEED_DELAY_US = int(Counter.FEED_DELAY_US)
+LONGEST_DELAY_NS = 1 << 60  # an exchange's time may be any nonsense
+
+
+class DelayMeter:
+    """How far receive times lie behind the exchange's: the last of a symbol, the last of all, and a histogram."""
+
+    def __init__(self, own: CounterBlock, histogram: Histogram) -> None:
+        self._own = own
+        self._histogram = histogram
+
+    def count(self, counters: CounterBlock, receive_ns: int, exchange_ns: int) -> None:
+        """One message about the symbol of `counters`."""
+        delay = receive_ns - exchange_ns
+        delay_ns = max(-LONGEST_DELAY_NS, min(LONGEST_DELAY_NS, delay))
+        delay_us = delay_ns // 1000
+        counters.set(FEED_DELAY_US, delay_us)
+        self._own.set(FEED_DELAY_US, delay_us)
+        self._histogram.record(delay_ns)
+
+
+class Publisher:
+    """One book's way out: `largest_group` is the number of records beyond which a group becomes a RESET."""
+
+    def __init__(
+        self, book: Book, group: batch.Batch, image: ImageWriter, ring: RingWriter, counters: CounterBlock, delays: DelayMeter
+    ) -> None:
+        self.largest_group = ring.capacity // 4
+        self._book = book
+        self._bids, self._asks = self._book._bids, self._book._asks  # noqa: SLF001 the same object for the book's life
+        self._group, self._image, self._ring = group, image, ring
+        self._counters, self._delays = counters, delays
+        self._delay_us = NO_FEED_DELAY
+        self._state = self._reason = self._checksum = 0
+
+    def use_image(self, image: ImageWriter) -> None:
+        """Another image of the same book from now on."""
+        self._image = image
+
+    def say(self, state: int, reason: int, checksum: int) -> None:
+        """What the image calls the book from the next commit on."""
+        self._state, self._reason, self._checksum = state, reason, checksum
+
+    def room_needed(self, levels: Levels, is_snapshot: bool) -> int:
+        """How many levels a side the image must hold before that is applied; 0 where it does."""
+        needed = levels.count
+        if not is_snapshot:
+            needed += max(self._bids.count, self._asks.count)
+        return 0 if needed <= self._image.capacity else needed
+
+    def change(self, event: BookEvent, receive_ns: int, is_snapshot: bool, is_first: bool) -> int:
+        """The book after the message and the image open; how many changes are to be told. A first snapshot is not told as changes."""
+        levels, depth = event.levels, event.depth
+        book, group = self._book, self._group
+        self._count(levels, event.exchange_ns, receive_ns, is_snapshot)
+        self._image.begin()
+        group.clear()
+        if not is_snapshot:
+            book.apply(levels, group)
+        elif is_first:
+            book.load(levels)
+        else:
+            book.replace(levels, group)
+        if depth is not None:
+            book.cut(depth, None if is_first else group)
+        bids, asks = self._bids, self._asks
+        if bids.count and asks.count and bids.best_ticks() >= asks.best_ticks():  # crossed or locked
+            self._counters.add(CROSSED)
+        return group.change_count
+
+    def _count(self, levels: Levels, exchange_ns: int | None, receive_ns: int, is_snapshot: bool) -> None:
+        counters = self._counters
+        counters.add(BOOK_UPDATES)
+        if levels.kept_out:
+            counters.add(LEVELS_KEPT_OUT, levels.kept_out)
+        self._delay_us = batch.feed_delay(receive_ns, exchange_ns)
+        if exchange_ns is not None and not is_snapshot:  # a snapshot's time may be that of its last change, long ago
+            self._delays.count(counters, receive_ns, exchange_ns)
+
+    def publish(self, kind: int, receive_ns: int, version: int, resynced: bool) -> None:
+        """Seal the batch as the group that leads to `version`: image first, ring after. A group too large becomes a RESET."""
+        group, counters = self._group, self._counters
+        changes = group.change_count
+        records = group.finish(kind, receive_ns, version, version - 1, self._delay_us, resynced)
+        if records > self.largest_group:
+            kind = RESET
+            group.clear()
+            records = group.finish(kind, receive_ns, version, version - 1, self._delay_us, resynced)
+        self.commit(version, receive_ns, records)
+        self._ring.publish(group.records, records)
+        counters.add(GROUPS)
+        counters.add(DELTAS, records)
+        counters.add(CHANGES, changes)
+        if kind == RESET:
+            counters.add(RESETS)
+
+    def commit(self, version: int, receive_ns: int, records: int) -> None:
+        """The image is whole again; `records` are about to be published that tell what changed in it."""
+        book, bids, asks = self._book, self._bids, self._asks
+        self._image.commit(
+            version,
+            receive_ns,
+            self._ring._published + records,  # noqa: SLF001 the property costs a call
+            bids.count,
+            asks.count,
+            (bids.level_hash + asks.level_hash) & native.MASK64,
+            self._state,
+            self._reason,
+            self._checksum,
+            book.price_decimals,
+            book.size_decimals,
+        )
