@@ -19,6 +19,7 @@ COMPILED_MODULES = (
     "alphapulse_cli.book.side",
     "alphapulse_cli.book.book",
     "alphapulse_cli.book.reconstruct",
+    "alphapulse_cli.exchanges.timestamps",
     "alphapulse_cli.flow.publish",
 )
 

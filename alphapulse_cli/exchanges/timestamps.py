@@ -4,7 +4,8 @@
     └───────┬─────────┘ └───┬───┘└ Z, or an offset: +02:00
       once a second      0 to 9 digits, each counted
 
-Frames of one second share the first nineteen characters, so what those mean is kept for the last few seconds seen. Refused:
+Compiled, the usual text is read where it lies (`exchanges.moment`). For the rest, and interpreted: frames of one second share the
+first nineteen characters, so what those mean is kept for the last few seconds seen. Refused:
 lower-case letters, a space for the T, more than nine digits, a leap second (no exchange sends one), days that do not exist, and
 what lies after the year 2262, where nanoseconds outgrow 63 bits.
 """
@@ -12,6 +13,11 @@ what lies after the year 2262, where nanoseconds outgrow 63 bits.
 import re
 from datetime import UTC, date, datetime
 from functools import lru_cache
+
+from alphapulse_cli import native
+from alphapulse_cli.exchanges import moment
+
+SOURCE_HASH = native.source_hash()
 
 SECOND_NS = 1_000_000_000
 FRACTION_NS: tuple[int, ...] = tuple(
@@ -29,6 +35,9 @@ def rfc3339_ns(text: str) -> int:
     """Nanoseconds since the epoch (negative before it) of RFC 3339 text; ValueError for all else, TypeError if it is no text."""
     if not isinstance(text, str):  # a dict takes a slice for a key where slices are hashable (3.12 on)
         raise TypeError(f"a time must be text, not {type(text).__name__}")
+    ns = moment.usual_ns(text)
+    if ns >= 0:
+        return ns
     second_ns = _second_ns(text[:19])
     digits = text[20:-1]
     if len(digits) < 10 and digits.isdecimal() and digits.isascii() and text[19] == "." and text[-1] == "Z":

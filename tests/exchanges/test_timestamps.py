@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alphapulse_cli.exchanges import timestamps
 from alphapulse_cli.exchanges.timestamps import LAST_SECOND_NS, SECOND_NS, rfc3339_ns, rfc3339_text
 
 BASE = "2026-08-12T19:27:47"
@@ -99,6 +100,51 @@ def test_it_agrees_with_the_standard_library(moment, offset_minutes):
     text = f"{moment.isoformat(timespec='microseconds')}{sign}{minutes // 60:02}:{minutes % 60:02}"
     since_epoch = moment - datetime(1970, 1, 1) - timedelta(minutes=offset_minutes)  # noqa: DTZ001
     assert rfc3339_ns(text) == since_epoch // timedelta(microseconds=1) * 1000
+
+
+def slowly(text):
+    """The slow road alone: what the quick one, where it is compiled, must agree with on every text."""
+    try:
+        return timestamps._second_ns(text[:19]) + timestamps._rest_ns(text[19:])
+    except ValueError:
+        return None
+
+
+def as_it_is(text):
+    try:
+        return rfc3339_ns(text)
+    except ValueError:
+        return None
+
+
+@given(st.integers(YEAR_1_NS, LAST_NS), st.integers(0, 9), st.data())
+def test_a_time_with_some_characters_changed_is_what_the_slow_road_says(ns, digits, data):
+    text = list(rfc3339_text(ns, digits))
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at] = data.draw(st.sampled_from(["", *"0123456789-+:.TZtz /\n\0", "\u0661", "12", "\U0001d7ce"]))
+    assert as_it_is("".join(text)) == slowly("".join(text))
+
+
+def test_every_day_and_what_is_none_is_what_the_slow_road_says():
+    for year in [1969, 1970, 1972, 1999, 2000, 2026, 2028, 2100, 2104, 2200, 2261, 2262]:
+        for month in range(14):
+            for day in range(33):
+                text = f"{year}-{month:02}-{day:02}T23:59:59.123Z"
+                assert as_it_is(text) == slowly(text), text
+    for clock in ("24:00:00", "23:60:00", "23:59:60", "00:00:00", "99:99:99"):
+        text = f"2026-08-12T{clock}Z"
+        assert as_it_is(text) == slowly(text), text
+
+
+class Text(str):
+    """Text of a kind of its own."""
+
+    __slots__ = ()
+
+
+def test_text_of_a_derived_kind_is_text():
+    assert rfc3339_ns(Text(BASE + ".5Z")) == BASE_NS + 500_000_000
 
 
 @given(st.text(max_size=50))
