@@ -10,6 +10,22 @@ from alphapulse_cli.market.events import Event, Snapshot, Update
 from alphapulse_cli.market.requests import Send
 
 
+class Top:
+    """Two lists of levels, best first, as a checksum looks at a book."""
+
+    def __init__(self, bids, asks):
+        self._bids, self._asks = bids, asks
+
+    def bids(self, count):
+        return self._bids[:count]
+
+    def asks(self, count):
+        return self._asks[:count]
+
+    def top_digits(self, count):
+        return "".join(f"{ticks}{lots}" for ticks, lots in [*self.asks(count), *self.bids(count)]).encode()
+
+
 class DictBook:
     """One book as a client holds it; `right` says whether the last checksum was."""
 
@@ -30,7 +46,7 @@ class DictBook:
                 side[ticks] = lots
         if self._cuts:
             self.bids, self.asks = dict(self.best_bids(event.depth)), dict(self.best_asks(event.depth))
-        self.right = book_checksum(event.instrument, self.best_bids(10), self.best_asks(10)) == event.checksum
+        self.right = book_checksum(event.instrument, Top(self.best_bids(10), self.best_asks(10))) == event.checksum
         return self.right
 
     def best_bids(self, depth):

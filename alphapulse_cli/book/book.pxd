@@ -28,6 +28,7 @@ cdef class Book:
     cpdef Py_ssize_t replace(self, Levels levels, Batch batch) except -1
     cpdef load_sides(self, object bids, object asks)
     cpdef Py_ssize_t room(self) noexcept
+    cpdef bytes top_digits(self, Py_ssize_t count)
     cpdef rebind(self, object bids_memory, object asks_memory)
     cdef bint _has_both(self) noexcept
     cdef bint _check_grid(self, Levels levels) except -1

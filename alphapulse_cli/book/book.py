@@ -214,6 +214,10 @@ class Book:
         """The best `count` asks, all for None, best first, as (ticks, lots)."""
         return self._asks.best_first(self._asks.count if count is None else count)
 
+    def top_digits(self, count: int) -> bytes:
+        """The best `count` asks, then bids, best first, as decimal digits of ticks and lots with nothing between."""
+        return self._asks.best_digits(count) + self._bids.best_digits(count)
+
     @property
     def is_crossed(self) -> bool:
         """Best bid above best ask."""

@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from alphapulse_cli cimport native
+from alphapulse_cli.book cimport digits
 from alphapulse_cli.market.levels cimport Levels
 from alphapulse_cli.wire.batch cimport Batch
 
@@ -69,6 +70,7 @@ cdef class Side:
     cpdef int64_t size_at(self, int64_t ticks) noexcept
     @cython.locals(at=Py_ssize_t, ticks=object, lots=object)
     cpdef list best_first(self, Py_ssize_t count)
+    cpdef bytes best_digits(self, Py_ssize_t count)
     cdef int _tell(self, Batch batch, int64_t ticks, int64_t old, int64_t lots) except -1
     @cython.locals(level=uint64_t, change=uint64_t)
     cdef uint64_t _hash_change(self, int64_t ticks, int64_t old, int64_t lots) noexcept

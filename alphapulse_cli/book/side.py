@@ -14,6 +14,7 @@ A search gallops back from the best level: a change 200 levels deep costs some e
 from typing import Any
 
 from alphapulse_cli import native
+from alphapulse_cli.book import digits
 from alphapulse_cli.errors import AlphapulseError
 from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.wire import delta
@@ -365,6 +366,10 @@ class Side:
             lots = pairs[2 * at + 1]
             found.append((ticks, lots))
         return found
+
+    def best_digits(self, count: int) -> bytes:
+        """The best `count` levels, or as many as there are, as decimal digits of ticks and lots with nothing between."""
+        return digits.of_best(self._pairs, self.count, count)
 
     def _tell(self, batch: Batch, ticks: int, old: int, lots: int) -> None:
         """One change of a difference: to the batch, and to the hash of what comes."""

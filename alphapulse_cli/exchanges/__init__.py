@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.exchanges.protocol import Decoder, Encoder, Facts, Level, RestEncoder, Truth
+from alphapulse_cli.exchanges.protocol import BookTop, Decoder, Encoder, Facts, RestEncoder, Truth
 from alphapulse_cli.market.instrument import Instrument
 
 ENTRY_POINTS = "alphapulse.exchanges"
@@ -41,7 +41,7 @@ class Exchange:
     encoder: Callable[[Truth, str], Encoder]  # truth, mode
     rest_encoder: Callable[[Truth, str], RestEncoder]  # truth, mode
     parse_instruments: Callable[[bytes, str], Sequence[Instrument]]  # body, mode; DecodeError if it is not understood
-    book_checksum: Callable[[Instrument, Sequence[Level], Sequence[Level]], int] | None = None  # bids and asks, best first
+    book_checksum: Callable[[Instrument, BookTop], int] | None = None
 
 
 def names() -> list[str]:

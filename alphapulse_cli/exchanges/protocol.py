@@ -23,6 +23,20 @@ from alphapulse_cli.market.requests import Request
 Level = tuple[int, int]  # (ticks, lots)
 Change = tuple[int, int, bool]  # (ticks, lots, is_ask)
 
+
+class BookTop(Protocol):
+    """What a checksum may look at of a book. Best levels first, at most `count` of them."""
+
+    def bids(self, count: int) -> Sequence[Level]:
+        """The best bids."""
+
+    def asks(self, count: int) -> Sequence[Level]:
+        """The best asks."""
+
+    def top_digits(self, count: int) -> bytes:
+        """The best asks, then the best bids, as decimal digits of ticks and lots with nothing between."""
+
+
 BOOK, TRADES = "book", "trades"  # our names of the channels; each exchange's own are in its facts
 
 # What reading a frame of another shape raises: a decoder makes it a DecodeError. Nesting that the parser still takes can be too

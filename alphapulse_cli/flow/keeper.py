@@ -6,10 +6,11 @@ The image is edited first and the ring published after, so that a reader who not
 finds every later group in the ring. A message becomes one group or none at all: what changes nothing is not told.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.errors import StorageError
+from alphapulse_cli.exchanges.protocol import BookTop
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.flow.publish import Publisher
 from alphapulse_cli.flow.resync import ResyncPacer
@@ -28,7 +29,7 @@ CHECKSUMS_OK = int(Counter.CHECKSUMS_OK)
 CHECK_EVERY_GROUPS = 1024
 CHECK_EVERY_NS = 1_000_000_000
 
-BookChecksum = Callable[[Instrument, Sequence[tuple[int, int]], Sequence[tuple[int, int]]], int]
+BookChecksum = Callable[[Instrument, BookTop], int]
 
 
 class BookKeeper:
@@ -116,7 +117,7 @@ class BookKeeper:
         """Compare with the exchange's checksum of the book after this message."""
         if self._book_checksum is None:
             return True
-        if self._book_checksum(self.instrument, self._book.bids(10), self._book.asks(10)) == event.checksum:
+        if self._book_checksum(self.instrument, self._book) == event.checksum:
             if self.checksum is not ChecksumState.OK:
                 self._note_checksum(ChecksumState.OK)
             self.counters.add(CHECKSUMS_OK)

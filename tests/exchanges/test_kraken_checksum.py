@@ -3,11 +3,16 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kraken_client import Top
 from recorded import recorded_answers, recorded_frames
 
+from alphapulse_cli.book.book import Book
 from alphapulse_cli.exchanges.kraken import book_checksum, parse_instruments
 from alphapulse_cli.exchanges.kraken.checksum import levels_checksum
 from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.market.ticks import to_ticks
 
 BTC_USD = Instrument("kraken", "BTC-USD", "BTC/USD", 1, 8)
@@ -112,10 +117,36 @@ class TestFinerGrid:
         finer = BTC_USD.on_grid(3, 8)
         asks, bids = ([(ticks * 100, lots) for ticks, lots in side] for side in (self.ASKS, self.BIDS))
         assert (
-            book_checksum(finer, bids, asks, 1, 8)
-            == book_checksum(BTC_USD, self.BIDS, self.ASKS)
+            book_checksum(finer, Top(bids, asks), 1, 8)
+            == book_checksum(BTC_USD, Top(self.BIDS, self.ASKS))
             == levels_checksum(self.ASKS, self.BIDS)
         )
+
+
+sides = st.dictionaries(st.integers(-(2**63), 2**63 - 1), st.integers(1, 2**62 - 1), max_size=14)
+
+
+@given(bids=sides, asks=sides, prices=st.integers(0, 2), sizes=st.integers(0, 2))
+def test_of_a_book_it_is_that_of_its_levels(bids, asks, prices, sizes):
+    """Whatever the levels: the digits that the book writes itself are those of its lists of levels."""
+    book = Book(3, 8)
+    book.reserve(14)
+    for side, side_bit in ((bids, 0), (asks, 1 << 63)):
+        for ticks, lots in side.items():
+            book.set(ticks, lots | side_bit)
+    best = Top(sorted(bids.items(), reverse=True), sorted(asks.items()))
+    assert book.top_digits(10) == best.top_digits(10)
+    instrument = BTC_USD.on_grid(3, 8)
+    for precisions in ((), (3 - prices, 8 - sizes)):
+        plain = levels_checksum(best.asks(10), best.bids(10), *([prices, sizes] if precisions else []))
+        assert book_checksum(instrument, book, *precisions) == plain
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 11])
+def test_the_digits_are_of_so_many_levels_a_side_or_as_many_as_there_are(count):
+    book = Book(0, 0)
+    book.load(Levels.from_levels(0, 0, [(9, 1, False), (8, 20, False), (10, 300, True)]))
+    assert book.top_digits(count) == [b"", b"1030091", b"1030091820", b"1030091820", b"1030091820"][min(count, 4)]
 
 
 def test_every_checksum_of_a_real_recording_is_right():
@@ -142,6 +173,6 @@ def test_every_checksum_of_a_real_recording_is_right():
         bids, asks = sorted(sides[0].items(), reverse=True)[:1000], sorted(sides[1].items())[:1000]
         books[grid.native] = dict(bids), dict(asks)
         if "c" in told:
-            assert book_checksum(grid, bids, asks, *precisions[grid.native]) == int(told["c"]), message[-1]
+            assert book_checksum(grid, Top(bids, asks), *precisions[grid.native]) == int(told["c"]), message[-1]
             right += 1
     assert right == 4269

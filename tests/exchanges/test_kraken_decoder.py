@@ -4,6 +4,7 @@ import json
 
 import orjson
 import pytest
+from kraken_client import Top
 
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.kraken import Decoder
@@ -129,7 +130,9 @@ class TestK4TheChecksumLeavesWithTheEvent:
     def test_a_finer_grid_than_the_precision_is_rendered_with_the_precision(self, kraken):
         finer = BTC.on_grid(3, 8)
         kraken.use_instrument(finer)
-        assert kraken.book_checksum(finer, [(1200, 7)], [(1300, 7)]) == Decoder([BTC], ()).book_checksum(BTC, [(12, 7)], [(13, 7)])
+        assert kraken.book_checksum(finer, Top([(1200, 7)], [(1300, 7)])) == Decoder([BTC], ()).book_checksum(
+            BTC, Top([(12, 7)], [(13, 7)])
+        )
 
 
 class TestK5AnUpdateBeforeTheSnapshotIsAGap:
@@ -348,7 +351,7 @@ class TestK10Instruments:
     def test_a_new_precision_renders_the_checksum(self, kraken):
         kraken.receive(self.frame(price_precision=2), 0)
         finer = BTC.on_grid(2, 8)
-        assert kraken.book_checksum(finer, [(1200, 7)], []) == Decoder([finer], ()).book_checksum(finer, [(1200, 7)], [])
+        assert kraken.book_checksum(finer, Top([(1200, 7)], [])) == Decoder([finer], ()).book_checksum(finer, Top([(1200, 7)], []))
 
     def test_an_increment_finer_than_the_precision_is_no_tick_size(self, kraken):
         [event] = kraken.receive(self.frame(price_increment=0.01), 0)

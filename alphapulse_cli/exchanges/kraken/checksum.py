@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from zlib import crc32
 
 from alphapulse_cli.exchanges.kraken.facts import CHECKSUM_DEPTH
-from alphapulse_cli.exchanges.protocol import Level
+from alphapulse_cli.exchanges.protocol import BookTop, Level
 from alphapulse_cli.market.instrument import Instrument
 
 
@@ -35,16 +35,14 @@ def levels_checksum(asks: Sequence[Level], bids: Sequence[Level], price_excess: 
 
 
 def book_checksum(
-    instrument: Instrument,
-    bids: Sequence[Level],
-    asks: Sequence[Level],
-    price_precision: int | None = None,
-    size_precision: int | None = None,
+    instrument: Instrument, book: BookTop, price_precision: int | None = None, size_precision: int | None = None
 ) -> int:
     """The checksum of a book on the grid of `instrument`; a precision that is not given is the grid's."""
     price_excess = 0 if price_precision is None else instrument.price_decimals - price_precision
     size_excess = 0 if size_precision is None else instrument.size_decimals - size_precision
-    return levels_checksum(asks, bids, price_excess, size_excess)
+    if price_excess == 0 == size_excess:  # as a rule, and then the book's own integers are the digits
+        return crc32(book.top_digits(CHECKSUM_DEPTH))
+    return levels_checksum(book.asks(CHECKSUM_DEPTH), book.bids(CHECKSUM_DEPTH), price_excess, size_excess)
 
 
 def _rendered(numbers: list[int], excess: int) -> list[int]:

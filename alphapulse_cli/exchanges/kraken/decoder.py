@@ -41,7 +41,7 @@ from alphapulse_cli.exchanges.kraken.entries import (
 from alphapulse_cli.exchanges.kraken.facts import FACTS
 from alphapulse_cli.exchanges.kraken.pairs import from_websocket, parse_instruments
 from alphapulse_cli.exchanges.kraken.subscriptions import Channel, Standing
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, Level
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop
 from alphapulse_cli.market.events import (
     Event,
     GapFound,
@@ -153,9 +153,9 @@ class Decoder:
         """Decode on this grid from now on."""
         self.instruments[instrument.native] = instrument
 
-    def book_checksum(self, instrument: Instrument, bids: Sequence[Level], asks: Sequence[Level]) -> int:
-        """What the checksum of this book must be, best levels first; right also where our grid is finer than the pair's precision."""
-        return book_checksum(instrument, bids, asks, *self._precisions[instrument.native])
+    def book_checksum(self, instrument: Instrument, book: BookTop) -> int:
+        """What the checksum of this book must be; right also where our grid is finer than the pair's precision."""
+        return book_checksum(instrument, book, *self._precisions[instrument.native])
 
     # Channels
 
