@@ -11,6 +11,7 @@ from pathlib import Path
 COMPILED_MODULES = (
     "alphapulse_cli.market.ticks",
     "alphapulse_cli.market.levels",
+    "alphapulse_cli.market.events",
     "alphapulse_cli.shm.ring",
     "alphapulse_cli.shm.image",
     "alphapulse_cli.shm.histogram",
@@ -21,6 +22,8 @@ COMPILED_MODULES = (
     "alphapulse_cli.book.reconstruct",
     "alphapulse_cli.exchanges.timestamps",
     "alphapulse_cli.flow.publish",
+    "alphapulse_cli.flow.keeper",
+    "alphapulse_cli.flow.ingest",
 )
 
 

@@ -10,8 +10,10 @@ cdef extern from *:
     #ifndef ALPHAPULSE_SOURCE_HASH
     #define ALPHAPULSE_SOURCE_HASH ""
     #endif
+    #define AP_MASK64 UINT64_MAX
     """
     const char *ALPHAPULSE_SOURCE_HASH
+    const uint64_t MASK64 "AP_MASK64"
 
 
 cdef inline void *_address(object buffer) except NULL:

@@ -39,8 +39,8 @@ def rfc3339_ns(text: str) -> int:
     if ns >= 0:
         return ns
     second_ns = _second_ns(text[:19])
-    digits = text[20:-1]
-    if len(digits) < 10 and digits.isdecimal() and digits.isascii() and text[19] == "." and text[-1] == "Z":
+    digits = text[20 : len(text) - 1]
+    if len(digits) < 10 and digits.isdecimal() and digits.isascii() and text.startswith(".", 19) and text.endswith("Z"):
         return second_ns + int(digits) * FRACTION_NS[len(digits)]
     return second_ns + _rest_ns(text[19:])
 

@@ -4,12 +4,14 @@
                           └─────► trades ─► ring
     what the decoder asks of the world, and what a wrong book needs ─► pending_requests() ─► whoever holds the socket
 
-`collect` feeds it from a socket, a replay from a capture, a test from a list: the code is the same.
+`collect` feeds it from a socket, a replay from a capture, a test from a list: the code is the same. Every frame comes through
+`receive`, so this is among what is compiled.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
+from alphapulse_cli import native
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges import Exchange
 from alphapulse_cli.exchanges.protocol import BOOK, Decoder
@@ -38,6 +40,8 @@ from alphapulse_cli.market.requests import FetchInstruments, Reconnect, Request
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire import trade as trade_record
 from alphapulse_cli.wire.delta import BookReason, BookState
+
+SOURCE_HASH = native.source_hash()
 
 FRAMES, BYTES, LAST_FRAME_NS = int(Counter.FRAMES), int(Counter.BYTES), int(Counter.LAST_FRAME_NS)
 UNREADABLE_IN_A_ROW = 5  # then the connection itself is not to be trusted
@@ -124,17 +128,17 @@ class Ingest:
 
     def receive(self, frame: bytes, receive_ns: int) -> None:
         """One frame from the socket."""
-        add = self.counters.add
-        add(FRAMES)
-        add(BYTES, len(frame))
-        self.counters.set(LAST_FRAME_NS, receive_ns)
+        counters = self.counters
+        counters.add(FRAMES)
+        counters.add(BYTES, len(frame))
+        counters.set(LAST_FRAME_NS, receive_ns)
         try:
             events = self.decoder.receive(frame, receive_ns)
             if len(events) == 1 and type(events[0]) is Update:  # nearly every frame
                 self._unreadable_in_a_row = 0
                 self._on_book(events[0], receive_ns)
                 return
-            events = self._on_grid(events, lambda: self.decoder.receive(frame, receive_ns), receive_ns)
+            events = self._on_grid(events, partial(self.decoder.receive, frame, receive_ns), receive_ns)
         except DecodeError as error:
             self._unreadable(error, receive_ns)
         else:

@@ -4,10 +4,14 @@
 
 The image is edited first and the ring published after, so that a reader who noted the ring's position before it copied the image
 finds every later group in the ring. A message becomes one group or none at all: what changes nothing is not told.
+
+Every message comes through here, so this too is compiled. Between `change` and `publish` of `flow.publish` the keeper decides what
+the book is called from now on.
 """
 
 from collections.abc import Callable
 
+from alphapulse_cli import native
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.errors import StorageError
 from alphapulse_cli.exchanges.protocol import BookTop
@@ -19,6 +23,8 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire.batch import Batch
 from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState, Kind
+
+SOURCE_HASH = native.source_hash()
 
 # What the hot path names, looked up once: a member of an enum costs an attribute's lookup and, handed to the core, a conversion.
 LIVE, STALE, SYNCING, HALTED = BookState.LIVE, BookState.STALE, BookState.SYNCING, BookState.HALTED
@@ -68,7 +74,7 @@ class BookKeeper:
         is_snapshot = isinstance(event, Snapshot)
         if self.state is HALTED and not (is_snapshot and self.reason is REFUSED):
             return True  # a refusal is over when a snapshot comes after all
-        before = (self.state, self.reason)
+        state, reason = self.state, self.reason
         was_live = self.state is LIVE or self.state is STALE
         if not (is_snapshot or was_live):
             self.counters.add(Counter.UPDATES_IGNORED)
@@ -88,16 +94,16 @@ class BookKeeper:
         elif is_snapshot:
             self._become(LIVE, NO_REASON)
         if is_first:
-            self._publish(RESET, receive_ns, resynced=False)
+            self._publish(RESET, receive_ns, False)
         elif changes:
-            self._publish(DELTA, receive_ns, resynced=is_snapshot and not was_live)
+            self._publish(DELTA, receive_ns, is_snapshot and not was_live)
         else:
             self._commit(receive_ns)
-        if (self.state, self.reason) != before:
+        if self.state is not state or self.reason is not reason:
             self._tell_status(receive_ns)
         return is_right
 
-    def _publish(self, kind: int, receive_ns: int, *, resynced: bool) -> None:
+    def _publish(self, kind: int, receive_ns: int, resynced: bool) -> None:
         """The batch leaves as the next group, and now and then a CHECK after it."""
         self.version += 1
         self._publisher.publish(kind, receive_ns, self.version, resynced)
@@ -195,5 +201,5 @@ class BookKeeper:
         if self.version == 0:
             self._commit(receive_ns)
         else:
-            self._publish(RESET, receive_ns, resynced=False)
+            self._publish(RESET, receive_ns, False)
         return finer

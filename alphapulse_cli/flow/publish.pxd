@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 from alphapulse_cli cimport native
 from alphapulse_cli.book.book cimport Book
 from alphapulse_cli.book.side cimport Side
+from alphapulse_cli.market.events cimport BookEvent
 from alphapulse_cli.market.levels cimport Levels
 from alphapulse_cli.shm.block cimport CounterBlock
 from alphapulse_cli.shm.histogram cimport Histogram
@@ -12,7 +13,7 @@ from alphapulse_cli.shm.ring cimport RingWriter
 from alphapulse_cli.wire cimport batch
 
 cdef uint64_t RESET
-cdef object LONGEST_DELAY_NS
+cdef int64_t LONGEST_DELAY_NS, LONGEST_DELAY_US, NO_FEED_DELAY, _NO_TIME
 cdef Py_ssize_t BOOK_UPDATES, LEVELS_KEPT_OUT, CROSSED, GROUPS, DELTAS, CHANGES, RESETS, FEED_DELAY_US
 
 
@@ -21,8 +22,8 @@ cdef class DelayMeter:
     cdef CounterBlock _own
     cdef Histogram _histogram
 
-    @cython.locals(delay=object, delay_ns=int64_t, delay_us=int64_t)
-    cpdef count(self, CounterBlock counters, object receive_ns, object exchange_ns)
+    @cython.locals(delay_ns=int64_t, delay_us=int64_t)
+    cpdef count(self, CounterBlock counters, int64_t receive_ns, int64_t exchange_ns)
 
 
 @cython.final
@@ -46,8 +47,9 @@ cdef class Publisher:
     @cython.locals(needed=Py_ssize_t)
     cpdef Py_ssize_t room_needed(self, Levels levels, bint is_snapshot)
     @cython.locals(levels=Levels)
-    cpdef Py_ssize_t change(self, object event, object receive_ns, bint is_snapshot, bint is_first) except -1
-    cdef _count(self, Levels levels, object exchange_ns, object receive_ns, bint is_snapshot)
+    cpdef Py_ssize_t change(self, BookEvent event, int64_t receive_ns, bint is_snapshot, bint is_first) except -1
+    @cython.locals(exchange_ns=int64_t, levels=Levels, counters=CounterBlock)
+    cdef _count(self, BookEvent event, int64_t receive_ns, bint is_snapshot)
     @cython.locals(changes=Py_ssize_t, records=Py_ssize_t)
     cpdef publish(self, uint64_t kind, uint64_t receive_ns, uint64_t version, bint resynced)
     cpdef commit(self, uint64_t version, uint64_t receive_ns, uint64_t records)

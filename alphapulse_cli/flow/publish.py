@@ -9,7 +9,7 @@ a book is in and what is told of it: that is the keeper's.
 
 from alphapulse_cli import native
 from alphapulse_cli.book.book import Book
-from alphapulse_cli.market.events import BookEvent
+from alphapulse_cli.market.events import NO_TIME, BookEvent
 from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.shm.block import CounterBlock
 from alphapulse_cli.shm.counters import Counter
@@ -26,6 +26,8 @@ BOOK_UPDATES, LEVELS_KEPT_OUT, CROSSED = int(Counter.BOOK_UPDATES), int(Counter.
 GROUPS, DELTAS, CHANGES, RESETS = int(Counter.GROUPS), int(Counter.DELTAS), int(Counter.CHANGES), int(Counter.RESETS)
 FEED_DELAY_US = int(Counter.FEED_DELAY_US)
 LONGEST_DELAY_NS = 1 << 60  # an exchange's time may be any nonsense
+LONGEST_DELAY_US = (1 << 31) - 1  # that a record can tell
+_NO_TIME = NO_TIME
 
 
 class DelayMeter:
@@ -37,8 +39,7 @@ class DelayMeter:
 
     def count(self, counters: CounterBlock, receive_ns: int, exchange_ns: int) -> None:
         """One message about the symbol of `counters`."""
-        delay = receive_ns - exchange_ns
-        delay_ns = max(-LONGEST_DELAY_NS, min(LONGEST_DELAY_NS, delay))
+        delay_ns = max(-LONGEST_DELAY_NS, min(LONGEST_DELAY_NS, receive_ns - exchange_ns))
         delay_us = delay_ns // 1000
         counters.set(FEED_DELAY_US, delay_us)
         self._own.set(FEED_DELAY_US, delay_us)
@@ -78,7 +79,7 @@ class Publisher:
         """The book after the message and the image open; how many changes are to be told. A first snapshot is not told as changes."""
         levels, depth = event.levels, event.depth
         book, group = self._book, self._group
-        self._count(levels, event.exchange_ns, receive_ns, is_snapshot)
+        self._count(event, receive_ns, is_snapshot)
         self._image.begin()
         group.clear()
         if not is_snapshot:
@@ -94,13 +95,16 @@ class Publisher:
             self._counters.add(CROSSED)
         return group.change_count
 
-    def _count(self, levels: Levels, exchange_ns: int | None, receive_ns: int, is_snapshot: bool) -> None:
-        counters = self._counters
+    def _count(self, event: BookEvent, receive_ns: int, is_snapshot: bool) -> None:
+        counters, levels, exchange_ns = self._counters, event.levels, event.time_ns
         counters.add(BOOK_UPDATES)
         if levels.kept_out:
             counters.add(LEVELS_KEPT_OUT, levels.kept_out)
-        self._delay_us = batch.feed_delay(receive_ns, exchange_ns)
-        if exchange_ns is not None and not is_snapshot:  # a snapshot's time may be that of its last change, long ago
+        if exchange_ns == _NO_TIME:
+            self._delay_us = NO_FEED_DELAY
+            return
+        self._delay_us = max(-LONGEST_DELAY_US, min(LONGEST_DELAY_US, (receive_ns - exchange_ns) // 1000))
+        if not is_snapshot:  # a snapshot's time may be that of its last change, long ago
             self._delays.count(counters, receive_ns, exchange_ns)
 
     def publish(self, kind: int, receive_ns: int, version: int, resynced: bool) -> None:

@@ -2,14 +2,21 @@
 
 Prices and sizes are already exact integers on the instrument's grid; times are nanoseconds of the exchange's clock, or None
 where it gave none. An event belongs to who received it: decoders keep no reference to one that they returned.
+
+Book events come by the ten thousand a second, so they are among what is compiled, and no dataclasses.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, unique
 
+from alphapulse_cli import native
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.levels import Levels
+
+SOURCE_HASH = native.source_hash()
+
+NO_TIME = -(1 << 63)
 
 
 @unique
@@ -33,27 +40,43 @@ class GapReason(Enum):
     STALE_SNAPSHOT = "snapshot older than the stream"
 
 
-@dataclass(slots=True, eq=False)
 class BookEvent:
-    """Levels of one message for one instrument; `levels` lie on the grid of `instrument` as it is in this event."""
+    """Levels of one message for one instrument; `levels` lie on the grid of `instrument` as it is in this event.
 
-    instrument: Instrument
-    levels: Levels
-    exchange_ns: int | None = None
-    checksum: int | None = None  # the exchange's, of the book after this message
-    depth: int | None = None  # cut each side to this many levels after applying (Kraken)
+    `checksum` is the exchange's, of the book after this message; `depth` the number of levels to which each side is cut after applying
+    (Kraken).
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        levels: Levels,
+        exchange_ns: int | None = None,
+        checksum: int | None = None,
+        depth: int | None = None,
+    ) -> None:
+        self.instrument = instrument
+        self.levels = levels
+        self.time_ns = NO_TIME if exchange_ns is None else exchange_ns  # as the compiled core wants it
+        self.checksum = checksum
+        self.depth = depth
+
+    @property
+    def exchange_ns(self) -> int | None:
+        """The exchange's time; None where it gave none."""
+        return None if self.time_ns == NO_TIME else self.time_ns
+
+    def __repr__(self) -> str:
+        said = f"{self.instrument.id}, {self.levels!r}, {self.exchange_ns}, {self.checksum}, {self.depth}"
+        return f"{type(self).__name__}({said})"
 
 
 class Snapshot(BookEvent):
     """The whole book: what is not in it is not there."""
 
-    __slots__ = ()
-
 
 class Update(BookEvent):
     """New sizes of some levels, absolute; size 0 removes."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

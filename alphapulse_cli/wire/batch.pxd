@@ -7,10 +7,6 @@ cdef Py_ssize_t RECORD_WORDS, HEADER_WORDS, RECORD_CHANGES
 cdef uint64_t FIRST_FLAG, LAST_FLAG, RESYNCED_FLAG, CHECK_KIND, STATUS_KIND
 cdef int64_t NO_DELAY
 
-@cython.locals(delay_us=object)
-cpdef int64_t feed_delay(object receive_ns, object exchange_ns) except? -1
-
-
 @cython.final
 cdef class Batch:
     cdef readonly str symbol

@@ -25,16 +25,7 @@ RECORD_WORDS, HEADER_WORDS, RECORD_CHANGES = 32, 8, 12
 FIRST_FLAG, LAST_FLAG, RESYNCED_FLAG = delta.FIRST, delta.LAST, delta.RESYNCED
 CHECK_KIND, STATUS_KIND = int(delta.Kind.CHECK), int(delta.Kind.STATUS)
 NO_DELAY = delta.NO_FEED_DELAY
-LONGEST_DELAY_US = (1 << 31) - 1
 FIRST_CAPACITY = 4  # records
-
-
-def feed_delay(receive_ns: int, exchange_ns: int | None) -> int:
-    """Microseconds from the exchange's time to ours, rounded down, saturating at ±(2^31 - 1); NO_FEED_DELAY for None."""
-    if exchange_ns is None:
-        return NO_DELAY
-    delay_us = (receive_ns - exchange_ns) // 1000
-    return max(-LONGEST_DELAY_US, min(LONGEST_DELAY_US, delay_us))
 
 
 def name_bytes(name: str) -> bytes:

@@ -106,12 +106,12 @@ class TestWhatIsWrongFails:
         keeper, work = writer.keepers["BTC-USD"], lively(writer)
 
         def dishonest():
-            keeper._edit()
-            keeper._book.set(1_000_500, 1 << 63 | random.randrange(1, 9))
+            keeper._image.begin()
+            keeper.book.set(1_000_500, 1 << 63 | random.randrange(1, 9))
             keeper._commit(writer.now_ns)
             work()
 
-        keeper._book.reserve(8)
+        keeper.book.reserve(8)
         assert "check failed" in self.failed(directory, dishonest)
 
     def test_a_group_that_was_left_out(self, directory, writer):
@@ -153,7 +153,7 @@ class TestWhatIsWrongFails:
             keeper.version += 1
             batch.clear()
             batch.append(999_990, random.randrange(1, 9))
-            keeper._edit()
+            keeper._image.begin()
             keeper._commit(writer.now_ns)
             records = batch.finish(Kind.DELTA, writer.now_ns, keeper.version, keeper.version - 1)
             writer.outlet.deltas.publish(batch.records, records)

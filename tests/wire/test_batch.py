@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphapulse_cli.wire import delta
-from alphapulse_cli.wire.batch import Batch, feed_delay
+from alphapulse_cli.wire.batch import Batch
 from alphapulse_cli.wire.delta import IS_ASK, LEVEL_IS_NEW, BookReason, BookState, ChecksumState, Kind
 
 
@@ -149,16 +149,3 @@ class TestRefusals:
         batch.set_decimals(5, 18)
         row = rows(batch, fill(batch, 1))[0]
         assert (row["price_decimals"], row["size_decimals"]) == (5, 18)
-
-
-class TestFeedDelay:
-    @pytest.mark.parametrize(
-        ("receive_ns", "exchange_ns", "delay_us"),
-        [
-            (5_000, 1_000, 4), (5_999, 5_000, 0), (5_000, 5_001, -1), (5, None, delta.NO_FEED_DELAY), (1 << 63, 0, (1 << 31) - 1),
-            (0, 1 << 63, 1 - (1 << 31)),
-        ],
-    )  # fmt: skip
-    def test_it_saturates_and_may_be_negative(self, receive_ns, exchange_ns, delay_us):
-        """INT32_MIN means that the exchange gave no time, so no delay is ever that."""
-        assert feed_delay(receive_ns, exchange_ns) == delay_us

@@ -47,6 +47,7 @@ from alphapulse_cli.exchanges.coinbase.product import (
 from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD, TEXT_KEPT, TRADES
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.market.events import (
+    NO_TIME,
     Event,
     GapFound,
     GapReason,
@@ -290,4 +291,4 @@ def _extend(events: list[Update], rows: list[Any], exchange_ns: int | None) -> N
     """More changes of a product that was in the same frame already (C7)."""
     for event in events:
         event.levels.add_sided_dicts(rows, "side", "bid", "offer", "price_level", "new_quantity")
-        event.exchange_ns = max(event.exchange_ns or 0, exchange_ns or 0) or None
+        event.time_ns = max(event.time_ns, NO_TIME if exchange_ns is None else exchange_ns)

@@ -1,0 +1,29 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from alphapulse_cli cimport native
+from alphapulse_cli.flow.keeper cimport BookKeeper
+from alphapulse_cli.market.events cimport BookEvent, Snapshot, Update
+from alphapulse_cli.shm.block cimport CounterBlock
+
+cdef Py_ssize_t FRAMES, BYTES, LAST_FRAME_NS
+
+
+@cython.final
+cdef class Ingest:
+    cdef readonly object decoder
+    cdef readonly object outlet
+    cdef readonly dict keepers
+    cdef readonly CounterBlock counters
+    cdef object _fetch_instruments
+    cdef dict _symbol_counters
+    cdef object _notice
+    cdef list _requests
+    cdef Py_ssize_t _unreadable_in_a_row
+    cdef object _metadata_after_ns
+    cdef set _too_fine
+
+    @cython.locals(counters=CounterBlock)
+    cpdef receive(self, object frame, object receive_ns)
+    @cython.locals(keeper=BookKeeper)
+    cdef _on_book(self, BookEvent event, object receive_ns)

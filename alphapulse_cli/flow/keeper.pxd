@@ -1,0 +1,50 @@
+cimport cython
+from libc.stdint cimport uint64_t
+
+from alphapulse_cli cimport native
+from alphapulse_cli.book.book cimport Book
+from alphapulse_cli.flow.publish cimport Publisher
+from alphapulse_cli.market.events cimport BookEvent, Snapshot
+from alphapulse_cli.shm.block cimport CounterBlock
+from alphapulse_cli.shm.image cimport ImageWriter
+from alphapulse_cli.shm.ring cimport RingWriter
+from alphapulse_cli.wire.batch cimport Batch
+
+cdef object LIVE, STALE, SYNCING, HALTED, NO_REASON, REFUSED, BAD_CHECKSUM
+cdef uint64_t DELTA, RESET
+cdef Py_ssize_t CHECKSUMS_OK
+
+
+@cython.final
+cdef class BookKeeper:
+    cdef readonly object instrument
+    cdef readonly CounterBlock counters
+    cdef readonly object pacer
+    cdef readonly object state
+    cdef readonly object reason
+    cdef public object checksum
+    cdef public uint64_t version
+    cdef object _outlet
+    cdef RingWriter _ring
+    cdef object _book_checksum
+    cdef readonly ImageWriter _image
+    cdef Book _book
+    cdef readonly Batch _batch
+    cdef Publisher _publisher
+    cdef Py_ssize_t _groups_since_check
+    cdef object _checked_ns
+
+    @cython.locals(
+        is_snapshot=bint, was_live=bint, is_first=bint, is_right=bint, publisher=Publisher, levels_needed=Py_ssize_t, changes=Py_ssize_t
+    )
+    cpdef bint apply(self, BookEvent event, object receive_ns) except -1
+    cdef _publish(self, uint64_t kind, object receive_ns, bint resynced)
+    cdef _edit(self)
+    cpdef _commit(self, object receive_ns)
+    cdef bint _agrees(self, BookEvent event) except -1
+    cdef _become(self, object state, object reason)
+    cdef _note_checksum(self, object checksum)
+    cdef _say(self)
+    cdef _tell_status(self, object receive_ns)
+    cdef bint _make_room(self, Py_ssize_t levels, object receive_ns) except -1
+    cpdef check(self, object now_ns)

@@ -1,0 +1,24 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from alphapulse_cli cimport native
+from alphapulse_cli.market.levels cimport Levels
+
+
+@cython.freelist(8)
+cdef class BookEvent:
+    cdef readonly object instrument
+    cdef readonly Levels levels
+    cdef public int64_t time_ns
+    cdef readonly object checksum
+    cdef readonly object depth
+
+
+@cython.final
+cdef class Snapshot(BookEvent):
+    pass
+
+
+@cython.final
+cdef class Update(BookEvent):
+    pass
