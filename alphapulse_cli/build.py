@@ -21,6 +21,7 @@ COMPILED_MODULES = (
     "alphapulse_cli.book.book",
     "alphapulse_cli.book.reconstruct",
     "alphapulse_cli.exchanges.timestamps",
+    "alphapulse_cli.exchanges.shape",
     "alphapulse_cli.flow.publish",
     "alphapulse_cli.flow.keeper",
     "alphapulse_cli.flow.ingest",

@@ -2,8 +2,9 @@
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.string cimport memmove
+from libc.string cimport memcmp, memmove
 
 cdef extern from *:
     """
@@ -67,6 +68,14 @@ cdef inline uint8_t *octets_of(object buffer, Py_ssize_t least) except NULL:
     if address == NULL or size < least:
         raise ValueError("the buffer is too small")
     return address
+
+
+cdef inline bint same_octets(const uint8_t *one, Py_ssize_t at, const uint8_t *other, Py_ssize_t start, Py_ssize_t count) noexcept nogil:
+    return memcmp(one + at, other + start, <size_t>count) == 0
+
+
+cdef inline str text(const uint8_t *octets, Py_ssize_t start, Py_ssize_t end):
+    return PyUnicode_DecodeASCII(<const char *>octets + start, end - start, NULL)
 
 
 cdef inline void move_words(void *target, Py_ssize_t to, const void *source, Py_ssize_t start, Py_ssize_t count) noexcept nogil:

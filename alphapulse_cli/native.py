@@ -54,6 +54,16 @@ def octets_of(buffer: Any, least: int) -> Any:
     return view
 
 
+def same_octets(one: Any, at: int, other: Any, start: int, count: int) -> bool:
+    """Whether `count` bytes of the one from `at` on are those of the other from `start` on."""
+    return bool(one[at : at + count] == other[start : start + count])
+
+
+def text(octets: Any, start: int, end: int) -> str:
+    """The ASCII characters of these bytes."""
+    return bytes(octets[start:end]).decode("ascii")
+
+
 def move_words(target: Any, to: int, source: Any, start: int, count: int) -> None:
     """Copy `count` 64-bit items of `source` from `start` on to `target` at `to`; the two may overlap."""
     target[to : to + count] = source[start : start + count]

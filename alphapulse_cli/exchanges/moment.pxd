@@ -27,10 +27,12 @@ cdef inline int _days_of(int year, int month) noexcept nogil:
 
 
 cdef inline int64_t usual_ns(object text):
-    if not _is_ascii(text):
-        return -1
-    cdef const uint8_t *at = _characters(text)
-    cdef int length = <int>min(_length(text), 31), digits = length - 21
+    return usual_at(_characters(text), 0, _length(text)) if _is_ascii(text) else -1
+
+
+cdef inline int64_t usual_at(const uint8_t *octets, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
+    cdef const uint8_t *at = octets + start
+    cdef int length = <int>max(min(end - start, 31), 0), digits = length - 21
     if length < 20 or length > 30 or digits == 0 or at[length - 1] != c"Z":
         return -1
     if at[4] != c"-" or at[7] != c"-" or at[10] != c"T" or at[13] != c":" or at[16] != c":":

@@ -6,6 +6,13 @@ what is wrong. Compiled code takes `moment.pxd` instead. Interpreted there is no
 the last seconds, so this one gives up on everything.
 """
 
+from typing import Any
+
+
+def usual_at(octets: Any, start: int, end: int) -> int:  # noqa: ARG001
+    """The same of the text in these bytes; -1 also where `end` lies before `start`."""
+    return -1
+
 
 def usual_ns(text: str) -> int:  # noqa: ARG001
     """Nanoseconds since the epoch of a usual time; -1 for any other."""

@@ -12,6 +12,7 @@ cdef Py_ssize_t FRAMES, BYTES, LAST_FRAME_NS
 @cython.final
 cdef class Ingest:
     cdef readonly object decoder
+    cdef object _decode
     cdef readonly object outlet
     cdef readonly dict keepers
     cdef readonly CounterBlock counters

@@ -77,6 +77,7 @@ class Ingest:
         mode: str = "",
     ) -> None:
         self.decoder = decoder
+        self._decode = decoder.receive
         self.outlet = outlet
         books = instruments if BOOK in channels else ()
         outlet.forget_books_but({one.symbol for one in books})
@@ -133,12 +134,12 @@ class Ingest:
         counters.add(BYTES, len(frame))
         counters.set(LAST_FRAME_NS, receive_ns)
         try:
-            events = self.decoder.receive(frame, receive_ns)
+            events = self._decode(frame, receive_ns)
             if len(events) == 1 and type(events[0]) is Update:  # nearly every frame
                 self._unreadable_in_a_row = 0
                 self._on_book(events[0], receive_ns)
                 return
-            events = self._on_grid(events, partial(self.decoder.receive, frame, receive_ns), receive_ns)
+            events = self._on_grid(events, partial(self._decode, frame, receive_ns), receive_ns)
         except DecodeError as error:
             self._unreadable(error, receive_ns)
         else:

@@ -12,7 +12,7 @@ from alphapulse_cli.wire.batch cimport Batch
 
 cdef object LIVE, STALE, SYNCING, HALTED, NO_REASON, REFUSED, BAD_CHECKSUM
 cdef uint64_t DELTA, RESET
-cdef Py_ssize_t CHECKSUMS_OK
+cdef Py_ssize_t CHECKSUMS_OK, _CHECK_EVERY
 
 
 @cython.final

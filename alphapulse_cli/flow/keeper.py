@@ -32,7 +32,7 @@ NO_REASON, REFUSED, BAD_CHECKSUM = BookReason.NONE, BookReason.REFUSED, BookReas
 DELTA, RESET = int(Kind.DELTA), int(Kind.RESET)
 CHECKSUMS_OK = int(Counter.CHECKSUMS_OK)
 
-CHECK_EVERY_GROUPS = 1024
+CHECK_EVERY_GROUPS = _CHECK_EVERY = 1024  # and the same as a C number
 CHECK_EVERY_NS = 1_000_000_000
 
 BookChecksum = Callable[[Instrument, BookTop], int]
@@ -108,7 +108,7 @@ class BookKeeper:
         self.version += 1
         self._publisher.publish(kind, receive_ns, self.version, resynced)
         self._groups_since_check += 1
-        if self._groups_since_check >= CHECK_EVERY_GROUPS:
+        if self._groups_since_check >= _CHECK_EVERY:
             self.check(receive_ns)
 
     def _edit(self) -> None:

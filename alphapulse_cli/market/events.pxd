@@ -22,3 +22,7 @@ cdef class Snapshot(BookEvent):
 @cython.final
 cdef class Update(BookEvent):
     pass
+
+
+@cython.locals(made=Update)
+cpdef Update update(object instrument, Levels levels, int64_t time_ns, object checksum, object depth)

@@ -79,6 +79,13 @@ class Update(BookEvent):
     """New sizes of some levels, absolute; size 0 removes."""
 
 
+def update(instrument: Instrument, levels: Levels, time_ns: int, checksum: int | None, depth: int | None) -> Update:
+    """An Update of these, at a time that there is: what `Update(…)` makes, for the compiled core, in a third of its time."""
+    made = Update.__new__(Update)
+    made.instrument, made.levels, made.time_ns, made.checksum, made.depth = instrument, levels, time_ns, checksum, depth
+    return made
+
+
 @dataclass(frozen=True, slots=True)
 class Trade:
     """One trade. `trade_id` is the exchange's text; `history` marks one from a subscription's snapshot of the past."""

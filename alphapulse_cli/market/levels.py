@@ -33,10 +33,13 @@ class Levels:
     __hash__ = None  # type: ignore[assignment]  # it grows
 
     def __init__(self, price_decimals: int, size_decimals: int) -> None:
+        if not 0 <= price_decimals <= 18 or not 0 <= size_decimals <= 18:  # what a record can say
+            raise ValueError(f"decimals must be 0..18, not {price_decimals} and {size_decimals}")
+        self._begin(price_decimals, size_decimals)
+
+    def _begin(self, price_decimals: int, size_decimals: int) -> None:
         self.price_decimals = price_decimals
         self.size_decimals = size_decimals
-        if not 0 <= self.price_decimals <= 18 or not 0 <= self.size_decimals <= 18:  # what a record can say
-            raise ValueError(f"decimals must be 0..18, not {price_decimals} and {size_decimals}")
         self.count = 0
         self.kept_out = 0
         self._off_grid = ""  # why the call under way cannot succeed; `_needed_price` and `_needed_size` say what would let it
@@ -76,6 +79,13 @@ class Levels:
         self._make_room(1)
         self._signed[2 * self.count] = ticks
         self._words[2 * self.count + 1] = lots | (IS_ASK if is_ask else 0)
+        self.count += 1
+
+    def put(self, ticks: int, size_side: int) -> None:
+        """One level, in range: `lots | is_ask << 63`."""
+        self._make_room(1)
+        self._signed[2 * self.count] = ticks
+        self._words[2 * self.count + 1] = size_side
         self.count += 1
 
     def add_pairs(self, rows: Sequence[Sequence[Any]], is_ask: bool) -> None:
@@ -181,6 +191,13 @@ class Levels:
                 price_decimals=self._needed_price,
                 size_decimals=self._needed_size,
             )
+
+
+def empty(price_decimals: int, size_decimals: int) -> Levels:
+    """`Levels(…)` for the compiled core, to which a constructor costs as much as three levels; of decimals that an instrument has."""
+    made = Levels.__new__(Levels)
+    made._begin(price_decimals, size_decimals)  # noqa: SLF001 it is its other constructor
+    return made
 
 
 def _is_ask(word: object, bid_word: str, ask_word: str) -> bool:

@@ -67,12 +67,32 @@ cdef extern from *:
     }
     """
     const uint64_t *_powers "ap_powers"
-    int64_t _plain_text "ap_plain_text"(const uint8_t *text, Py_ssize_t length, int decimals) noexcept
+    int64_t _plain_text "ap_plain_text"(const uint8_t *text, Py_ssize_t length, int decimals) noexcept nogil
     int64_t _plain_float "ap_plain_float"(double number, int decimals) noexcept
     bint _same_text "ap_same_text"(PyObject *one, PyObject *other) noexcept
     bint _is_ascii "PyUnicode_IS_COMPACT_ASCII"(PyObject *text) noexcept
     const uint8_t *_characters "PyUnicode_1BYTE_DATA"(PyObject *text) noexcept
     Py_ssize_t _length "PyUnicode_GET_LENGTH"(PyObject *text) noexcept
+
+
+cdef inline Py_ssize_t number_end(const uint8_t *octets, Py_ssize_t at) noexcept nogil:
+    while <uint8_t>(octets[at] - 48) <= 9 or octets[at] == c".":
+        at += 1
+    return at
+
+
+cdef inline int64_t plain_at(const uint8_t *octets, Py_ssize_t start, Py_ssize_t end, int decimals) noexcept nogil:
+    if end - start > 1 and octets[start] == c"0" and octets[start + 1] != c".":
+        return -1
+    return _plain_text(octets + start, end - start, decimals)
+
+
+cdef inline int64_t integer_at(const uint8_t *octets, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
+    cdef Py_ssize_t at
+    for at in range(start, end):
+        if octets[at] == c".":
+            return -1
+    return plain_at(octets, start, end, 0)
 
 
 cdef inline int64_t _plain(PyObject *number, int decimals) noexcept:

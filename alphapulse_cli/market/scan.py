@@ -52,6 +52,24 @@ def _json(number: Any, decimals: int) -> int:
     return -1
 
 
+def number_end(octets: Any, at: int) -> int:
+    """Where the digits and points end that begin at byte `at`."""
+    while octets[at] in b"0123456789.":
+        at += 1
+    return at
+
+
+def plain_at(octets: Any, start: int, end: int, decimals: int) -> int:
+    """`plain` of the ASCII text in these bytes, if JSON could take it for a number (no zeros in front); else -1."""
+    text = bytes(octets[start:end]).decode("ascii")
+    return -1 if text[:1] == "0" and text[1:2].isdigit() else plain(text, decimals)
+
+
+def integer_at(octets: Any, start: int, end: int) -> int:
+    """The JSON integer in these bytes, 0..MAX_TICKS; -1 for any other number."""
+    return -1 if b"." in bytes(octets[start:end]) else plain_at(octets, start, end, 0)
+
+
 def rows(
     table: Any,
     start: int,

@@ -7,6 +7,7 @@ from alphapulse_cli.shm cimport memory
 cdef Py_ssize_t _ROOM
 
 
+@cython.final
 cdef class CounterBlock:
     cdef object _memory
     cdef uint64_t *_words

@@ -8,6 +8,7 @@ cdef Py_ssize_t _HEAD
 cdef int64_t _LARGEST
 
 
+@cython.final
 cdef class Histogram:
     cdef object _buffer
     cdef uint8_t *_octets

@@ -5,7 +5,7 @@ from alphapulse_cli cimport native
 
 cdef Py_ssize_t RECORD_WORDS, HEADER_WORDS, RECORD_CHANGES
 cdef uint64_t FIRST_FLAG, LAST_FLAG, RESYNCED_FLAG, CHECK_KIND, STATUS_KIND
-cdef int64_t NO_DELAY
+cdef int64_t NO_DELAY, _LOW_HALF
 
 @cython.final
 cdef class Batch:

@@ -26,6 +26,7 @@ FIRST_FLAG, LAST_FLAG, RESYNCED_FLAG = delta.FIRST, delta.LAST, delta.RESYNCED
 CHECK_KIND, STATUS_KIND = int(delta.Kind.CHECK), int(delta.Kind.STATUS)
 NO_DELAY = delta.NO_FEED_DELAY
 FIRST_CAPACITY = 4  # records
+_LOW_HALF = 0xFFFF_FFFF
 
 
 def name_bytes(name: str) -> bytes:
@@ -132,7 +133,7 @@ class Batch:
     ) -> None:
         words = self._words
         at = record * RECORD_WORDS
-        delay = feed_delay_us & 0xFFFFFFFF  # two's complement in the word's upper half
+        delay = feed_delay_us & _LOW_HALF  # two's complement in the word's upper half
         words[at] = timestamp_ns
         words[at + 5] = version
         words[at + 6] = prev_version

@@ -161,7 +161,6 @@ class TestSilence:
             async with Rig(directory, "kraken", timing=QUICK, opener=opener) as rig:
                 await until(lambda: links)
                 rig.keeper().set_state(BookState.LIVE, BookReason.NONE, 1)
-                rig.keeper().state = BookState.LIVE
                 seen = []
                 rig.ingest.silent = lambda now: seen.append(("silent", links[0].pings))
                 await until(lambda: len(links) == 2)

@@ -91,7 +91,7 @@ def fed():
 
 def memory(decoder):
     """All that a decoder remembers."""
-    kept = {name: value for name, value in vars(decoder).items() if name not in ("_handlers", "_book", "_trades")}
+    kept = {name: value for name, value in vars(decoder).items() if name not in ("_handlers", "_shape", "_book", "_trades")}
     return copy.deepcopy((kept, vars(decoder._book), vars(decoder._trades)))
 
 

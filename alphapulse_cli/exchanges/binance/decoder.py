@@ -27,6 +27,7 @@ from alphapulse_cli.exchanges.binance.splice import NOTHING_SEEN, Splice
 from alphapulse_cli.exchanges.binance.subscriptions import Subscriptions, stream_name
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES
 from alphapulse_cli.exchanges.sequence import GAP, NEXT, missed
+from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.market.events import (
     ClosingSoon,
     Event,
@@ -37,12 +38,17 @@ from alphapulse_cli.market.events import (
     Trade,
     TradesMissed,
     Unrecognised,
+    Update,
 )
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import FetchSnapshot, Reconnect, Request, Send
 from alphapulse_cli.market.ticks import FinerThanGrid, to_ticks
 
 QUIET_NS = 1_500_000_000
+USUAL_DIFF = (
+    '{"stream":"<text>","data":{"e":"depthUpdate","E":<millis>,"s":"<name>","U":<first>,"u":<final>,'
+    '"b":[<bids>["<price>","<size>"]</bids>],"a":[<asks>["<price>","<size>"]</asks>]}}'
+)
 FIRST_PAUSE_NS, LONGEST_PAUSE_NS = 1_000_000_000, 60_000_000_000
 KIND_CHARACTERS = 40
 
@@ -97,6 +103,7 @@ class Decoder:
         self._diffs = {} if self._pictures else books
         self._picture_streams = {stream_name(native, book_stream): books[native] for native in books} if self._pictures else {}
         self._trades = self._markets if TRADES in channels else {}
+        self._shape = Shape(USUAL_DIFF)
         self._requests: list[Request] = []
 
     # What the world tells us
@@ -110,12 +117,15 @@ class Decoder:
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:
         """Events of one frame, wrapped with its stream's name or bare. DecodeError if it is not understood in full."""
         try:
+            usual = self._shape.read(frame, self.instruments)
+            if usual is not None and (market := self._diffs.get(usual.instrument.native)) is not None:
+                return self._on_diff(market, usual, self._shape.first, self._shape.final, frame)
             message = loads(frame)
             data = message.get("data", message)
             if type(data) is dict:
                 kind = data.get("e")
                 if kind == "depthUpdate" and (market := self._diffs.get(data["s"])) is not None:
-                    return self._on_diff(market, data, frame)
+                    return self._on_diff(market, update_of(market.instrument, data), data["U"], data["u"], frame)
                 if kind == "trade" and (market := self._trades.get(data["s"])) is not None:
                     return self._on_trade(market, data)
                 if "lastUpdateId" in data and (market := self._picture_market(message)) is not None:
@@ -190,11 +200,11 @@ class Decoder:
 
     # Kinds of message
 
-    def _on_diff(self, market: _Market, data: dict[str, Any], frame: bytes) -> Sequence[Event]:
-        first, final, splice = data["U"], data["u"], market.splice
+    def _on_diff(self, market: _Market, update: Update, first: Any, final: Any, frame: bytes) -> Sequence[Event]:
         if not (type(first) is int and type(final) is int and 0 <= first <= final):
             raise ValueError(f"not a range of ids: {first!r}..{final!r}")
-        update, last, was_live = update_of(market.instrument, data), splice.last, splice.live
+        splice = market.splice
+        last, was_live = splice.last, splice.live
         verdict = splice.take(first, final, frame)
         if was_live and verdict is NEXT:
             return (update,)

@@ -45,6 +45,7 @@ from alphapulse_cli.exchanges.coinbase.product import (
     trades_of,
 )
 from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD, TEXT_KEPT, TRADES
+from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.market.events import (
     NO_TIME,
@@ -67,6 +68,10 @@ from alphapulse_cli.market.ticks import FinerThanGrid, Malformed
 
 OUR_CHANNELS = {name: ours for ours, name in ADVANCED_CHANNELS.items()}
 TAKER_SIDES = {"SELL": Side.BUY, "BUY": Side.SELL}  # the frame's is the maker's (C10)
+USUAL_UPDATE = (
+    '{"channel":"l2_data","timestamp":"<text>","sequence_num":<first>,"events":[{"type":"update","product_id":"<name>",'
+    '"updates":[<rows>{"side":"<side>","event_time":"<time>","price_level":"<price>","new_quantity":"<size>"}</rows>]}]}'
+)
 IS_HISTORY = {"snapshot": True, "update": False}
 
 Found = tuple[Callable[[Product, Any], Sequence[Event]], Product, Any]  # what was read, and what believes it
@@ -80,6 +85,7 @@ class AdvancedFeed(Feed):
 
     def __init__(self, instruments: Sequence[Instrument], channels: Collection[str]) -> None:
         super().__init__(instruments, channels)
+        self._shape = Shape(USUAL_UPDATE, "bid", "offer")
         self._expected: int | None = None  # the next frame's number
         self._broken = False  # C2: nothing of this connection's books is believed any more
         self._set_aside: list[Product] | None = None  # C4: products on their grids in the expected frame, if that was OffGrid
@@ -91,6 +97,10 @@ class AdvancedFeed(Feed):
 
     def receive(self, frame: bytes, _receive_ns: int) -> Sequence[Event]:
         """Events of one frame, in order. DecodeError if it is not understood in full."""
+        usual = self._shape.read(frame, self._live)
+        if usual is not None and self._shape.first == self._expected and self._set_aside is None:
+            self._expected += 1
+            return (usual,)
         number: Any = None
         try:
             message = orjson.loads(frame)
@@ -213,7 +223,7 @@ class AdvancedFeed(Feed):
         self._waiting.clear()
         self._again.clear()
         for product in self._products.values():
-            product.trust = Trust.DISTRUSTED
+            self._trust(product, Trust.DISTRUSTED)
         self._requests = [Reconnect(f"sequence break: {detail}")]
         return [GapFound(tuple(self.instruments.values()), GapReason.SEQUENCE, detail)]
 

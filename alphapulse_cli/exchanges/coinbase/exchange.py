@@ -17,7 +17,7 @@ Rules of this feed, numbered as the tests number them (S1 to S7 are in feed.py):
 Frames recorded in 2021 from the then public `level2` have the same shapes and are read the same way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
@@ -35,6 +35,7 @@ from alphapulse_cli.exchanges.coinbase.product import (
     trades_of,
 )
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES
+from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.market.events import (
     Event,
@@ -52,6 +53,7 @@ from alphapulse_cli.market.ticks import FinerThanGrid, Malformed
 
 OUR_CHANNELS = {"level2_50": BOOK, "level2_batch": BOOK, "level2": BOOK, "matches": TRADES}
 TAKER_SIDES = {"sell": Side.BUY, "buy": Side.SELL}  # the frame's is the maker's (X4)
+USUAL_UPDATE = '{"type":"l2update","product_id":"<name>","changes":[<rows>["<side>","<price>","<size>"]</rows>],"time":"<time>"}'
 PRODUCT_KINDS = frozenset({"l2update", "match", "last_match", "heartbeat", "snapshot"})
 
 
@@ -61,8 +63,15 @@ class ExchangeFeed(Feed):
     mode_name = EXCHANGE
     channel_names = EXCHANGE_CHANNELS
 
+    def __init__(self, instruments: Sequence[Instrument], channels: Collection[str]) -> None:
+        super().__init__(instruments, channels)
+        self._shape = Shape(USUAL_UPDATE, "buy", "sell")
+
     def receive(self, frame: bytes, _receive_ns: int) -> Sequence[Event]:
         """Events of one frame, in order. DecodeError if it is not understood in full."""
+        usual = self._shape.read(frame, self._live)
+        if usual is not None:
+            return (usual,)
         try:
             message = orjson.loads(frame)
             try:
@@ -88,7 +97,7 @@ class ExchangeFeed(Feed):
         return self._read_match(product, message)
 
     def _read_update(self, product: Product, message: dict[str, Any]) -> Sequence[Event]:
-        """X2. Nearly all frames come this way: a loop, and no helpers, because each call would cost as much as a level."""
+        """X2."""
         text, rows = message.get("time"), message["changes"]
         exchange_ns = None if text is None else rfc3339_ns(text)
         if exchange_ns is not None and exchange_ns <= 0:  # X3

@@ -49,6 +49,7 @@ class Feed:
         for instrument in self.instruments.values():
             name = instrument.alias_of or instrument.native
             self._products.setdefault(name, Product(name, [])).instruments.append(instrument)
+        self._live: dict[str, Instrument] = {}  # of the LIVE products that are one instrument's alone: what a Shape may read
         self._requests: list[Request] = []
         self._again: dict[str, list[str]] = {}  # channel -> products to subscribe to anew
         self._waiting: dict[tuple[str, str], int] = {}  # (channel, product) -> deadline; 0 until a tick tells the time
@@ -59,7 +60,7 @@ class Feed:
     def connected(self, now_ns: int) -> None:
         """A new connection: every book waits for its snapshot (S1). Trade ids live on (S6)."""
         for product in self._products.values():
-            product.trust = Trust.WAITING
+            self._trust(product, Trust.WAITING)
             product.ids_may_begin_anew = True
         self._again.clear()
         self._asked_twice.clear()
@@ -100,6 +101,7 @@ class Feed:
         product = self._products[instrument.alias_of or instrument.native]
         product.instruments = [instrument if held.native == instrument.native else held for held in product.instruments]
         self.instruments[instrument.native] = instrument
+        self._trust(product, product.trust)
 
     def receive_snapshot(self, _instrument: Instrument, body: bytes, _receive_ns: int) -> Sequence[Event]:
         """Books come in-band; none is ever asked for by REST."""
@@ -137,15 +139,22 @@ class Feed:
         if self._waiting.pop((channel, name), None) is not None:
             self._asked_twice.discard((channel, name))
 
+    def _trust(self, product: Product, trust: Trust) -> None:
+        product.trust = trust
+        if trust is Trust.LIVE and len(product.instruments) == 1:
+            self._live[product.name] = product.instruments[0]
+        else:
+            self._live.pop(product.name, None)
+
     def _heal(self, product: Product) -> None:
-        product.trust = Trust.DISTRUSTED
+        self._trust(product, Trust.DISTRUSTED)
         self._ask_again(BOOK, product.name)
 
     # Books
 
     def _on_snapshot(self, product: Product, events: Sequence[Snapshot]) -> Sequence[Event]:
         """The whole book, on each instrument's grid."""
-        product.trust = Trust.LIVE
+        self._trust(product, Trust.LIVE)
         self._arrived(BOOK, product.name)
         return events
 

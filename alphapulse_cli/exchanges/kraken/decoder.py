@@ -42,6 +42,7 @@ from alphapulse_cli.exchanges.kraken.facts import FACTS
 from alphapulse_cli.exchanges.kraken.pairs import from_websocket, parse_instruments
 from alphapulse_cli.exchanges.kraken.subscriptions import Channel, Standing
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop
+from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.market.events import (
     Event,
     GapFound,
@@ -62,6 +63,10 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import Request, Send
 
 PING_EVERY_NS = 30_000_000_000
+USUAL_UPDATE = (
+    '{"channel":"book","type":"update","data":[{"symbol":"<name>","bids":[<bids>{"price":<price>,"qty":<size>}</bids>],'
+    '"asks":[<asks>{"price":<price>,"qty":<size>}</asks>],"checksum":<checksum>,"timestamp":"<time>"}]}'
+)
 BOOK_EVENTS: dict[str, BookKind] = {"snapshot": Snapshot, "update": Update}
 OUR_CHANNELS = {"book": BOOK, "trade": TRADES}  # Kraken's name -> ours
 
@@ -79,6 +84,7 @@ class Decoder:
         self._seen: dict[str, Instrument] = {}  # K10: the metadata that was told last
         self._book = Channel("book", self.instruments if BOOK in channels else (), {"depth": self.depth, "snapshot": True})
         self._trades = Channel("trade", self.instruments if TRADES in channels else (), {"snapshot": False})
+        self._shape = Shape(USUAL_UPDATE, depth=self.depth)
         self._requests: list[Request] = []
         self._now_ns = self._pinged_ns = 0
         self._pings = 0
@@ -100,6 +106,9 @@ class Decoder:
 
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - Kraken's frames need no receive time
         """Events of one frame. DecodeError if it is not understood in full; then nothing has changed."""
+        usual = self._shape.read(frame, self.instruments)
+        if usual is not None and self._book.is_live(usual.instrument.native):
+            return (usual,)
         try:
             message = orjson.loads(frame)
         except orjson.JSONDecodeError as error:

@@ -1,0 +1,55 @@
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from alphapulse_cli cimport native
+from alphapulse_cli.exchanges cimport moment
+from alphapulse_cli.market cimport events, scan
+from alphapulse_cli.market.events cimport Update
+from alphapulse_cli.market.levels cimport Levels, empty
+
+cdef uint64_t LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, ROWS, NEXT_ROW, IS_ASK
+cdef Py_ssize_t STEP_WORDS
+cdef int64_t LARGEST_CHECKSUM, LARGEST_MILLIS, NS_PER_MS
+cdef uint8_t QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE
+
+
+@cython.final
+cdef class Shape:
+    cdef readonly int64_t first
+    cdef readonly int64_t final
+    cdef object _depth
+    cdef bytes _literals
+    cdef const uint8_t *_literal
+    cdef Py_ssize_t _bid_at
+    cdef Py_ssize_t _bid_length
+    cdef Py_ssize_t _ask_at
+    cdef Py_ssize_t _ask_length
+    cdef uint64_t *_steps
+    cdef Py_ssize_t _count
+    cdef const uint8_t *_frame
+    cdef Py_ssize_t _at
+    cdef Py_ssize_t _size
+    cdef int64_t _ticks
+    cdef int64_t _lots
+    cdef uint64_t _side
+    cdef int64_t _newest_ns
+    cdef int _price_decimals
+    cdef int _size_decimals
+    cdef object _instrument
+    cdef object _checksum
+    cdef bint _is_compiled
+
+    cpdef Update read(self, object frame, dict instruments)
+    @cython.locals(levels=Levels, step=Py_ssize_t, word=Py_ssize_t, kind=uint64_t, one=uint64_t, other=uint64_t)
+    cdef Update _read(self, bytes frame, dict instruments)
+    cdef bint _is_literal(self, Py_ssize_t start, Py_ssize_t length) noexcept
+    @cython.locals(lots=int64_t, start=Py_ssize_t, ns=int64_t)
+    cdef bint _is_field(self, uint64_t kind) except -1
+    @cython.locals(start=Py_ssize_t, value=int64_t)
+    cdef bint _is_integer(self, uint64_t kind) except -1
+    @cython.locals(start=Py_ssize_t)
+    cdef int64_t _number(self, int decimals) noexcept
+    @cython.locals(at=Py_ssize_t, octet=uint8_t)
+    cdef Py_ssize_t _end_of_text(self) noexcept
+    @cython.locals(start=Py_ssize_t, end=Py_ssize_t)
+    cdef str _text(self)

@@ -1,0 +1,213 @@
+"""The fast road for the frames that nearly all are: an exchange's own bytes become levels with no JSON object between.
+
+A *shape* is one kind of book update, written as an example of it. What changes from frame to frame has a name in it:
+
+    {"type":"l2update","product_id":"<name>","changes":[<rows>["<side>","<price>","<size>"]</rows>],"time":"<time>"}
+
+    <name>              the exchange's name of the instrument, before any price, since its grid decides what they mean
+    <bids> … </bids>    what is repeated, with commas between; <asks> likewise; in <rows> each row has its <side>
+    <price> <size>      a decimal, quoted or not
+    <time> <millis>     RFC 3339 text, or milliseconds since 1970; the newest of a frame counts
+    <first> <final>     integers that the decoder wants to know; <checksum> is the book's, 32 bits
+    <text>              anything without escapes, to which nobody listens
+
+A frame is of the shape byte for byte, or it is not: another order of keys, a space, an escape, a number off the grid, a time not after
+1970, no row at all. Then the answer is None and nothing has happened; the decoder parses the frame as JSON, which knows all the rest.
+So this road may give up on anything, but what it answers is what the slow road would answer.
+
+Interpreted there is no faster road than the JSON library, so there this one gives up on everything.
+"""
+
+import re
+from collections.abc import Mapping
+
+from alphapulse_cli import native
+from alphapulse_cli.exchanges import moment
+from alphapulse_cli.market import events, scan
+from alphapulse_cli.market.events import Update
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.levels import Levels, empty
+
+SOURCE_HASH = native.source_hash()
+
+KINDS = ("literal", "price", "size", "side", "time", "name", "millis", "first", "final", "checksum", "text", "rows", "next row")
+LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, ROWS, NEXT_ROW = range(len(KINDS))
+FIELDS = {KINDS[kind]: kind for kind in range(PRICE, ROWS)}
+ROW_SIDES = {"rows": 0, "bids": 0, "asks": 1 << 63}  # the last is a level's side bit
+IS_ASK = 1 << 63
+STEP_WORDS = 3  # the kind, and two numbers: where a literal's bytes lie and how many; the side of rows and the step that ends them
+LARGEST_CHECKSUM, LARGEST_MILLIS = (1 << 32) - 1, 9_000_000_000_000  # milliseconds of the year 2255: as ns they fit 63 bits
+NS_PER_MS = 1_000_000
+QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE = b'",]\\ \x7f'
+
+
+class Shape:
+    """One kind of frame; ValueError for an example with a name that is none, or with rows that do not end."""
+
+    def __init__(self, example: str, bid_word: str = "", ask_word: str = "", depth: int | None = None) -> None:
+        self.first = self.final = 0  # of the frame read last
+        self._depth = depth
+        pieces = re.split("<(/?[a-z]+)>", example)
+        self._literals = "".join([*pieces[::2], bid_word, ask_word]).encode("ascii")
+        self._literal = native.octets_of(self._literals, 0)
+        self._bid_length, self._ask_length = len(bid_word), len(ask_word)
+        self._ask_at = len(self._literals) - self._ask_length
+        self._bid_at = self._ask_at - self._bid_length
+        self._steps = native.new_words(STEP_WORDS * len(pieces))
+        self._frame = self._literal  # what is being read: `_at` is the next of `_size` bytes
+        self._count = self._at = self._size = 0
+        self._ticks = self._lots = self._side = self._newest_ns = 0
+        self._instrument: Instrument | None = None  # whose grid these are
+        self._price_decimals = self._size_decimals = 0
+        self._is_compiled = bool(SOURCE_HASH)
+        self._checksum: int | None = None
+        self._compile(pieces)
+
+    def __dealloc__(self) -> None:
+        # Compiled only: interpreted, memory frees itself and nobody calls this.
+        native.free_words(self._steps)
+
+    def _compile(self, pieces: list[str]) -> None:
+        """Literals and names, in turn, to steps."""
+        at, opened = 0, ""
+        begin = 0
+        for index, piece in enumerate(pieces):
+            if index % 2 == 0:
+                if piece:
+                    self._add(LITERAL, at, len(piece))
+                at += len(piece)
+            elif piece in FIELDS:
+                self._add(FIELDS[piece], 0, 0)
+            elif piece in ROW_SIDES and not opened:
+                begin, opened = self._add(ROWS, ROW_SIDES[piece], 0), piece
+            elif opened and piece == f"/{opened}":
+                self._steps[STEP_WORDS * begin + 2] = self._add(NEXT_ROW, begin, 0)
+                opened = ""
+            else:
+                raise ValueError(f"an example with <{piece}> where that means nothing")
+        if opened:
+            raise ValueError(f"<{opened}> without an end")
+
+    def _add(self, kind: int, one: int, other: int) -> int:
+        at = STEP_WORDS * self._count
+        self._steps[at], self._steps[at + 1], self._steps[at + 2] = kind, one, other
+        self._count += 1
+        return self._count - 1
+
+    def read(self, frame: bytes, instruments: Mapping[str, Instrument]) -> Update | None:
+        """The Update that the frame is, if it is of this shape and of one of these instruments, by their names; else None."""
+        if not self._is_compiled or type(frame) is not bytes:
+            return None
+        return self._read(frame, instruments)
+
+    def _read(self, frame: bytes, instruments: Mapping[str, Instrument]) -> Update | None:
+        # Behind the last byte of a `bytes` object lies a 0. No step passes it but a literal, which looks at the size.
+        self._frame, self._at, self._size = native.octets_of(frame, 0), 0, len(frame)
+        self._newest_ns, self._checksum = 0, None
+        instrument: Instrument | None = None
+        levels: Levels | None = None
+        step = 0
+        while step < self._count:
+            word = STEP_WORDS * step
+            kind, one, other = self._steps[word], self._steps[word + 1], self._steps[word + 2]
+            step += 1
+            if kind == LITERAL:
+                if not self._is_literal(one, other):
+                    return None
+            elif kind == NAME:
+                instrument = instruments.get(self._text())
+                if instrument is None:
+                    return None
+                if instrument is not self._instrument:
+                    self._instrument = instrument
+                    self._price_decimals, self._size_decimals = instrument.price_decimals, instrument.size_decimals
+                levels = empty(self._price_decimals, self._size_decimals)
+            elif kind < ROWS:
+                if not self._is_field(kind):
+                    return None
+            elif levels is None:  # rows before the name: nobody knows their grid
+                return None
+            elif kind == ROWS:
+                self._side = one
+                if self._frame[self._at] == CLOSE:
+                    step = other + 1
+            else:
+                levels.put(self._ticks, self._lots | self._side)
+                if self._frame[self._at] == COMMA:
+                    self._at += 1
+                    step = one + 1
+        if instrument is None or levels is None or levels.count == 0 or self._at != self._size or self._newest_ns <= 0:
+            return None
+        return events.update(instrument, levels, self._newest_ns, self._checksum, self._depth)
+
+    def _is_literal(self, start: int, length: int) -> bool:
+        """Pass these bytes, if they are next."""
+        if length > self._size - self._at or not native.same_octets(self._frame, self._at, self._literal, start, length):
+            return False
+        self._at += length
+        return True
+
+    def _is_field(self, kind: int) -> bool:
+        """Pass a value, if it is a usual one, and keep what it says."""
+        if kind == PRICE:
+            self._ticks = self._number(self._price_decimals)
+            return self._ticks >= 0
+        if kind == SIZE:
+            lots = self._number(self._size_decimals)
+            self._lots = lots
+            return lots >= 0 and lots >> 62 == 0
+        if kind == SIDE:
+            if self._is_literal(self._bid_at, self._bid_length):
+                self._side = 0
+                return True
+            self._side = IS_ASK
+            return self._is_literal(self._ask_at, self._ask_length)
+        if kind == TIME:
+            start = self._at
+            ns = moment.usual_at(self._frame, start, self._end_of_text())
+            self._newest_ns = max(self._newest_ns, ns)
+            return ns >= 0
+        if kind == TEXT:
+            return self._end_of_text() >= 0
+        return self._is_integer(kind)
+
+    def _is_integer(self, kind: int) -> bool:
+        start = self._at
+        self._at = scan.number_end(self._frame, start)
+        value = scan.integer_at(self._frame, start, self._at)
+        if kind == MILLIS:
+            if not 0 <= value <= LARGEST_MILLIS:
+                return False
+            self._newest_ns = max(self._newest_ns, value * NS_PER_MS)
+        elif kind == CHECKSUM:
+            self._checksum = value
+            return 0 <= value <= LARGEST_CHECKSUM
+        elif kind == FIRST:
+            self.first = value
+        else:
+            self.final = value
+        return value >= 0
+
+    def _number(self, decimals: int) -> int:
+        """Pass a decimal; it in ticks, -1 if it is unusual."""
+        start = self._at
+        self._at = scan.number_end(self._frame, start)
+        return scan.plain_at(self._frame, start, self._at, decimals)
+
+    def _end_of_text(self) -> int:
+        """Pass the characters up to a quote: where it lies, -1 if one of them is unusual."""
+        at = self._at
+        while True:
+            octet = self._frame[at]
+            if octet == QUOTE:
+                self._at = at
+                return at
+            if octet < SPACE or octet == BACKSLASH or octet >= DELETE:  # or the 0 behind the frame
+                return -1
+            at += 1
+
+    def _text(self) -> str:
+        """Pass text up to a quote; "" if there is something unusual in it."""
+        start = self._at
+        end = self._end_of_text()
+        return native.text(self._frame, start, end) if end > start else ""

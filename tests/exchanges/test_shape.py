@@ -1,0 +1,310 @@
+"""The fast road of each feed answers what the JSON road answers, or nothing; and it is the road that is taken.
+
+Two decoders of one feed hear the same frames, one of them without its shape. They must say the same, ask the same and refuse the same,
+whatever is done to the frames.
+"""
+
+import random
+import re
+from functools import cache
+
+import orjson
+import pytest
+from exchange_truth import instrument
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recorded import recorded_frames
+
+from alphapulse_cli import exchanges
+from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, tape
+from alphapulse_cli.errors import DecodeError
+from alphapulse_cli.exchanges import shape as shape_module
+from alphapulse_cli.exchanges.coinbase import exchange as coinbase_exchange
+from alphapulse_cli.exchanges.protocol import BOOK
+from alphapulse_cli.exchanges.shape import Shape
+from alphapulse_cli.market.events import BookEvent, OffGrid, Snapshot, Update
+
+EXAMPLE = '{"s":"<name>","b":[<bids>["<price>","<size>"]</bids>],"a":[<asks>["<price>","<size>"]</asks>],"n":<first>,"t":"<time>"}'
+USUAL = b'{"s":"BTC-USD","b":[["1.5","2"],["1","0"]],"a":[["2.25","3"]],"n":7,"t":"2026-08-12T19:27:47.5Z"}'
+BTC = instrument("coinbase", "BTC-USD", "BTC-USD", 2, 4)
+AT_NS = 1_786_562_867_500_000_000
+compiled = pytest.mark.skipif(
+    not shape_module.SOURCE_HASH, reason="interpreted, shapes read nothing: the JSON library is the faster road"
+)
+
+
+class Blind:
+    """A shape that knows no frame."""
+
+    first = final = 0
+
+    def read(self, *_):
+        return None
+
+
+def plain(event):
+    """An event as a value that can be compared."""
+    if isinstance(event, BookEvent):
+        return (type(event), event.instrument, event.levels, event.levels.kept_out, event.exchange_ns, event.checksum, event.depth)
+    return event
+
+
+def said(decoder, frame):
+    """All that a frame makes of a decoder: events or refusal, and what it asks for."""
+    try:
+        events = [plain(event) for event in decoder.receive(frame, STARTED_NS)]
+    except DecodeError as error:
+        events = str(error)
+    return events, decoder.pending_requests()
+
+
+def opened(made, *, blind):
+    """A decoder that has heard the opening."""
+    decoder = made.receiver()
+    if blind:
+        decoder._shape = Blind()
+    decoder.connected(STARTED_NS)
+    for heard in made.opening:
+        if heard.is_snapshot:
+            decoder.receive_snapshot(made.instruments[0], shortened(heard.body), STARTED_NS)
+        else:
+            decoder.receive(shortened(heard.body), STARTED_NS)
+        decoder.pending_requests()
+    return decoder
+
+
+@cache
+def shortened(body):
+    """The same with no more than ten levels a side: decoders keep no book, and tests have little time."""
+    return orjson.dumps(cut(orjson.loads(body)))
+
+
+def cut(value):
+    if isinstance(value, dict):
+        return {key: cut(each) for key, each in value.items()}
+    return [cut(each) for each in value[:10]] if isinstance(value, list) else value
+
+
+def assert_alike(made, frames):
+    """Both decoders say the same to these frames, one after the other."""
+    fast, slow = opened(made, blind=False), opened(made, blind=True)
+    for frame in frames:
+        assert said(fast, frame) == said(slow, frame), frame
+
+
+def read(frame, *, instruments=None, example=EXAMPLE, **kept):
+    return Shape(example, **kept).read(frame, {"BTC-USD": BTC} if instruments is None else instruments)
+
+
+class TestExamples:
+    @pytest.mark.parametrize(
+        "example", ["<nonsense>", "[<bids>", "<bids><asks></asks></bids>", "</bids>", "<bids></asks>", "<literal>"]
+    )
+    def test_with_a_name_that_means_nothing_there_are_refused(self, example):
+        with pytest.raises(ValueError, match=r"<[/a-z]+>"):
+            Shape(example)
+
+
+@compiled
+class TestReading:
+    def test_an_update_in_full(self):
+        shape = Shape(EXAMPLE, depth=10)
+        update = shape.read(USUAL, {"BTC-USD": BTC})
+        assert type(update) is Update
+        assert list(update.levels) == [(150, 20_000, False), (100, 0, False), (225, 30_000, True)]
+        assert (update.instrument, update.exchange_ns, update.checksum, update.depth) == (BTC, AT_NS, None, 10)
+        assert shape.first == 7
+
+    def test_sides_by_their_words_and_the_newest_time(self):
+        example = '"<name>"[<rows>{"s":"<side>","p":<price>,"q":<size>,"t":"<time>"}</rows>]<checksum>'
+        rows = [
+            b'{"s":"%s","p":%d,"q":0.5,"t":"2026-08-12T19:27:%02dZ"}' % row
+            for row in ((b"bid", 1, 40), (b"offer", 2, 47), (b"bid", 3, 41))
+        ]
+        update = read(b'"BTC-USD"[%s]4294967295' % b",".join(rows), example=example, bid_word="bid", ask_word="offer")
+        assert list(update.levels) == [(100, 5_000, False), (200, 5_000, True), (300, 5_000, False)]
+        assert (update.exchange_ns, update.checksum) == (AT_NS - 500_000_000, 4_294_967_295)
+
+    def test_milliseconds(self):
+        update = read(b'"BTC-USD"[[1,2]]1786562867500', example='"<name>"[<asks>[<price>,<size>]</asks>]<millis>')
+        assert update.exchange_ns == AT_NS
+
+    def test_one_side_may_be_empty_but_not_both(self):
+        assert read(USUAL.replace(b'["2.25","3"]', b"")).levels.count == 2
+        assert read(re.sub(rb"\[\[.*?\]\]", b"[]", USUAL)) is None
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            (b"}", b"} "), (b"}", b""), (b"}", b"}}"), (b'{"s"', b'{ "s"'), (b"BTC-USD", b"ETH-USD"), (b"BTC-USD", b"BTC\\u002dUSD"),
+            (b'"1.5"', b'"1.501"'), (b'"1.5"', b'"-1.5"'), (b'"1.5"', b'"1.5e0"'), (b'"1.5"', b'""'), (b'"1.5"', b'"."'), (b'"1.5"', b'"1."'),
+            (b'"1.5"', b'".5"'), (b'"1.5"', b'"01.5"'), (b'"1.5"', b"1.5"), (b'"1.5"', b'"1.5.5"'), (b'"1.5"', b'"92233720368547758.08"'),
+            (b'"2"]', b'"461168601842738.7904"]'), (b"7", b"7.0"), (b"7", b"07"), (b"7", b"-7"), (b"7", b'"7"'), (b"7", b"9223372036854775808"),
+            (b".5Z", b".5+00:00"), (b".5Z", b".5z"), (b"2026-08", b"2026-13"), (b"2026-08-12T19:27:47.5Z", b"1970-01-01T00:00:00Z"),
+            (b"]],", b"],],"), (b"],[", b"] ,["), (b"],[", b"][" ), (b'"]', b'",1]'),
+        ],
+    )  # fmt: skip
+    def test_what_is_not_usual_is_left_to_the_slow_road(self, old, new):
+        frame = USUAL.replace(old, new, 1)
+        assert frame != USUAL
+        assert read(frame) is None
+
+    def test_every_beginning_of_a_frame_is_not_the_frame(self):
+        assert [size for size in range(len(USUAL)) if read(USUAL[:size]) is not None] == []
+
+    def test_what_is_no_bytes_object_is_left_to_the_slow_road(self):
+        assert read(bytearray(USUAL)) is None
+        assert read(memoryview(USUAL)) is None
+
+    def test_prices_before_the_name_have_no_grid(self):
+        assert read(b'[[1,2]]"BTC-USD"5', example='[<asks>[<price>,<size>]</asks>]"<name>"<millis>') is None
+
+    def test_the_grid_is_that_of_each_frames_instrument(self):
+        shape, finer = Shape(EXAMPLE), instrument("coinbase", "BTC-USD", "BTC-USD", 8, 8)
+        for each, ticks in ((BTC, 150), (finer, 150_000_000), (BTC, 150)):
+            assert next(iter(shape.read(USUAL, {"BTC-USD": each}).levels))[0] == ticks
+
+
+@compiled
+@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.case)
+class TestEachFeed:
+    def test_takes_the_fast_road_with_every_usual_update(self, feed):
+        made = tape(feed, 300)
+        decoder, instruments = made.receiver(), {one.native: one for one in made.instruments}
+        assert all(decoder._shape.read(frame, instruments) is not None for frame in made.updates)
+
+    def test_says_on_it_what_it_says_on_the_slow_one(self, feed):
+        made = tape(feed, 300)
+        assert_alike(made, made.updates)
+
+    def test_also_with_frames_lost_repeated_swapped_and_books_resynced(self, feed):
+        made, dice = tape(feed, 300), random.Random(7)
+        fast, slow = opened(made, blind=False), opened(made, blind=True)
+        for at, frame in enumerate(made.updates):
+            chosen = dice.random()
+            if chosen < 0.02:
+                for decoder in (fast, slow):
+                    decoder.resync(made.instruments[0])
+            frames = (
+                [] if chosen < 0.05 else [frame, frame] if chosen < 0.08 else [made.updates[at - 1]] if chosen < 0.1 else [frame]
+            )
+            for each in frames:
+                assert said(fast, each) == said(slow, each)
+            if chosen > 0.9:  # heal: a new connection, and the opening once more
+                fast, slow = opened(made, blind=False), opened(made, blind=True)
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.data())
+    def test_whatever_is_done_to_its_frames(self, feed, data):
+        made = tape(feed, 300)
+        frames = [mangled(data, made.updates[at]) for at in data.draw(st.lists(st.integers(0, 299), min_size=1, max_size=4))]
+        assert_alike(made, [*made.updates[:2], *frames, *made.updates[2:4]])
+
+
+NASTY = [
+    b"0", b"-0", b"00", b"0.0", b"1e5", b"1E-3", b"-1", b"1.", b".1", b"9" * 18, b"9" * 19, b"9" * 30, b"0.000000001", b"1.10", b"007", b"1_0",
+    b"NaN", b"null", b"true", b'""', b'"x"', b"[]", b"{}", b"[[]]", b",", b":", b'"', b"\\", b"\\u0031", b" ", b"\n", b"\t", b"\0", b"\x7f", b"\x80",
+    b"\xc3\xa9", b"1970-01-01T00:00:00Z", b"0001-01-01T00:00:00Z", b"2262-01-01T00:00:00Z", b"2026-02-29T00:00:00Z", b"buy", b"offer", b"bid",
+]  # fmt: skip
+TOKEN = re.compile(rb"[0-9.]+|[A-Za-z_]+|.", re.DOTALL)
+
+
+def mangled(data, frame):
+    """A frame with a few of its tokens replaced, dropped, doubled or swapped, or with its end cut off."""
+    tokens = TOKEN.findall(frame)
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(tokens) - 1))
+        match data.draw(st.integers(0, 5)):
+            case 0:
+                tokens[at] = data.draw(st.sampled_from(NASTY))
+            case 1:
+                tokens.insert(at, data.draw(st.sampled_from(NASTY)))
+            case 2:
+                tokens[at : at + data.draw(st.integers(1, 8))] = [b""]
+            case 3:
+                tokens[at:at] = tokens[at : at + data.draw(st.integers(1, 12))]
+            case 4:
+                other = data.draw(st.integers(0, len(tokens) - 1))
+                tokens[at], tokens[other] = tokens[other], tokens[at]
+            case _:
+                tokens[at:] = tokens[at : at + data.draw(st.integers(1, 40))]
+    return b"".join(tokens)
+
+
+@compiled
+class TestTheComparisonCatches:
+    """Roads that answer what the slow one would not; else that nothing differs proves nothing."""
+
+    def wrong(self, read_wrongly):
+        made = tape(FEEDS[2], 300)
+        fast, slow = opened(made, blind=False), opened(made, blind=True)
+        real = fast._shape
+
+        class Wrong(Blind):
+            def read(self, frame, instruments):
+                return read_wrongly(real, frame, instruments)
+
+        fast._shape = Wrong()
+        hostile = [frame.replace(b"}", b"} x") for frame in made.updates[:20]]
+        finer = [re.sub(rb'(\["(?:buy|sell)","[0-9.]+)"', rb'\g<1>000000001"', frame) for frame in made.updates[:20]]
+        return any(said(fast, frame) != said(slow, frame) for frame in [*made.updates, *hostile, *finer])
+
+    def test_nothing_as_it_is(self):
+        assert not self.wrong(lambda real, frame, instruments: real.read(frame, instruments))
+
+    @pytest.mark.parametrize(
+        "read_wrongly",
+        [
+            lambda real, frame, instruments: real.read(frame.partition(b" x")[0], instruments),
+            lambda real, frame, instruments: real.read(re.sub(rb"000000001\"", b'"', frame), instruments),
+            lambda real, frame, instruments: real.read(frame.replace(b'"sell"', b'"buy"'), instruments),
+            lambda real, frame, instruments: real.read(re.sub(rb"\.\d+Z", b"Z", frame), instruments),
+            lambda real, frame, instruments: real.read(re.sub(rb"\],\[[^\]]*\]\]", b"]]", frame), instruments),
+        ],
+        ids=["what comes behind the frame", "digits beyond the grid", "the side", "the time's fraction", "the last level"],
+    )
+    def test_a_road_that_leaves_out(self, read_wrongly):
+        assert self.wrong(read_wrongly)
+
+
+@compiled
+class TestRecorded:
+    def test_coinbase_frames_are_read_alike_and_all_on_the_fast_road(self):
+        """Every update of ten books, on the grid that its book needs by then."""
+        self.play("COINBASE.ws.28.0", "coinbase", "exchange", re.compile(rb'"product_id":"([^"]+)"'), b'"l2update"')
+
+    def play(self, name, exchange_name, mode, symbol, mark):
+        frames = [frame for _, frame in recorded_frames(name)]
+        natives = {found[1].decode() for frame in frames if mark in frame and (found := symbol.search(frame))}
+        exchange = exchanges.get(exchange_name)
+        books = [instrument(exchange_name, native, native, 2, 2) for native in sorted(natives)]
+        fast, slow = (exchange.decoder(books, {BOOK}, 0, mode) for _ in range(2))
+        slow._shape = Blind()
+        on_the_fast_road = updates = 0
+        for decoder in (fast, slow):
+            decoder.connected(STARTED_NS)
+        for frame in frames:
+            while True:
+                heard, expected = said(fast, frame), said(slow, frame)
+                assert heard == expected
+                off_grid = [event for event in heard[0] if isinstance(event, OffGrid)]
+                for event in off_grid:
+                    finer = event.instrument.on_grid(event.price_decimals, event.size_decimals)
+                    fast.use_instrument(finer)
+                    slow.use_instrument(finer)
+                if not off_grid:
+                    break
+            updates += mark in frame
+            on_the_fast_road += fast._shape.read(frame, fast.instruments) is not None
+        assert updates > 1_000
+        assert on_the_fast_road == updates
+
+
+def test_a_snapshot_is_no_business_of_a_shape():
+    """Only updates come often enough."""
+    assert coinbase_exchange.USUAL_UPDATE.startswith('{"type":"l2update"')
+    made = tape(FEEDS[2], 10)
+    snapshot = next(heard.body for heard in made.opening if b'"snapshot"' in heard.body)
+    decoder = made.receiver()
+    decoder.connected(STARTED_NS)
+    assert [type(event) for event in decoder.receive(snapshot, STARTED_NS)] == [Snapshot]
