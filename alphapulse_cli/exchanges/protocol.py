@@ -8,7 +8,8 @@ A decoder has no socket, no clock, no log. Time is handed in; requests leave as 
     for event in decoder.receive(frame, now_ns): … # each frame, in order
     decoder.resync(instrument)                     # flow found the book wrong (a checksum): queue what heals it
 
-A frame is understood in full or refused with DecodeError: no level and no trade of a refused frame leaves. A DecodeError
+A decoder may have a `shape` (exchanges.shape) besides: whoever feeds it offers that each frame first, and `receive` what it does not
+take. A frame is understood in full or refused with DecodeError: no level and no trade of a refused frame leaves. A DecodeError
 changes no state but that the decoder may have to queue a resync, which `flow` asks for with `resync`.
 """
 

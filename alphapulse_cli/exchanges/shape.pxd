@@ -9,12 +9,15 @@ from alphapulse_cli.market.levels cimport Levels, empty
 
 cdef uint64_t LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, ROWS, NEXT_ROW, IS_ASK
 cdef Py_ssize_t STEP_WORDS
-cdef int64_t LARGEST_CHECKSUM, LARGEST_MILLIS, NS_PER_MS
+cdef int64_t LARGEST_CHECKSUM, LARGEST_MILLIS, NS_PER_MS, _MOST_NUMBER
 cdef uint8_t QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE
 
 
 @cython.final
 cdef class Shape:
+    cdef public dict instruments
+    cdef public int64_t expected
+    cdef bint _is_counted
     cdef readonly int64_t first
     cdef readonly int64_t final
     cdef object _depth
@@ -39,9 +42,9 @@ cdef class Shape:
     cdef object _checksum
     cdef bint _is_compiled
 
-    cpdef Update read(self, object frame, dict instruments)
+    cpdef Update read(self, object frame)
     @cython.locals(levels=Levels, step=Py_ssize_t, word=Py_ssize_t, kind=uint64_t, one=uint64_t, other=uint64_t)
-    cdef Update _read(self, bytes frame, dict instruments)
+    cdef Update _read(self, bytes frame)
     cdef bint _is_literal(self, Py_ssize_t start, Py_ssize_t length) noexcept
     @cython.locals(lots=int64_t, start=Py_ssize_t, ns=int64_t)
     cdef bint _is_field(self, uint64_t kind) except -1

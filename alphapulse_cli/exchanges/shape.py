@@ -11,15 +11,17 @@ A *shape* is one kind of book update, written as an example of it. What changes 
     <first> <final>     integers that the decoder wants to know; <checksum> is the book's, 32 bits
     <text>              anything without escapes, to which nobody listens
 
+A decoder that has a `shape` lets whoever feeds it ask that first. What stands behind a frame stays the decoder's to say: it puts into
+`instruments` only those whose books are LIVE, and where a feed counts its frames, `expected` is the number that <first> must be.
+
 A frame is of the shape byte for byte, or it is not: another order of keys, a space, an escape, a number off the grid, a time not after
-1970, no row at all. Then the answer is None and nothing has happened; the decoder parses the frame as JSON, which knows all the rest.
+1970, no row at all, not the expected number. Then the answer is None and nothing has happened; the decoder parses the frame as JSON, which knows all the rest.
 So this road may give up on anything, but what it answers is what the slow road would answer.
 
 Interpreted there is no faster road than the JSON library, so there this one gives up on everything.
 """
 
 import re
-from collections.abc import Mapping
 
 from alphapulse_cli import native
 from alphapulse_cli.exchanges import moment
@@ -36,15 +38,26 @@ FIELDS = {KINDS[kind]: kind for kind in range(PRICE, ROWS)}
 ROW_SIDES = {"rows": 0, "bids": 0, "asks": 1 << 63}  # the last is a level's side bit
 IS_ASK = 1 << 63
 STEP_WORDS = 3  # the kind, and two numbers: where a literal's bytes lie and how many; the side of rows and the step that ends them
+UNKNOWN = -1
+MOST_NUMBER = _MOST_NUMBER = 1 << 62  # from here on numbers are no usual ones; and the same as a C number
 LARGEST_CHECKSUM, LARGEST_MILLIS = (1 << 32) - 1, 9_000_000_000_000  # milliseconds of the year 2255: as ns they fit 63 bits
 NS_PER_MS = 1_000_000
 QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE = b'",]\\ \x7f'
 
 
 class Shape:
-    """One kind of frame; ValueError for an example with a name that is none, or with rows that do not end."""
+    """One kind of frame; ValueError for an example with a name that is none, or with rows that do not end.
 
-    def __init__(self, example: str, bid_word: str = "", ask_word: str = "", depth: int | None = None) -> None:
+    `instruments`, by the exchange's names, are those that may be read; `expected`, of a counted feed, is the number of the next frame,
+    UNKNOWN if none is right.
+    """
+
+    def __init__(
+        self, example: str, bid_word: str = "", ask_word: str = "", depth: int | None = None, *, is_counted: bool = False
+    ) -> None:
+        self.instruments: dict[str, Instrument] = {}
+        self.expected = UNKNOWN
+        self._is_counted = is_counted
         self.first = self.final = 0  # of the frame read last
         self._depth = depth
         pieces = re.split("<(/?[a-z]+)>", example)
@@ -94,13 +107,13 @@ class Shape:
         self._count += 1
         return self._count - 1
 
-    def read(self, frame: bytes, instruments: Mapping[str, Instrument]) -> Update | None:
-        """The Update that the frame is, if it is of this shape and of one of these instruments, by their names; else None."""
+    def read(self, frame: bytes) -> Update | None:
+        """The Update that the frame is, if it is of this shape, of one of `instruments` and the expected one; else None."""
         if not self._is_compiled or type(frame) is not bytes:
             return None
-        return self._read(frame, instruments)
+        return self._read(frame)
 
-    def _read(self, frame: bytes, instruments: Mapping[str, Instrument]) -> Update | None:
+    def _read(self, frame: bytes) -> Update | None:
         # Behind the last byte of a `bytes` object lies a 0. No step passes it but a literal, which looks at the size.
         self._frame, self._at, self._size = native.octets_of(frame, 0), 0, len(frame)
         self._newest_ns, self._checksum = 0, None
@@ -115,7 +128,7 @@ class Shape:
                 if not self._is_literal(one, other):
                     return None
             elif kind == NAME:
-                instrument = instruments.get(self._text())
+                instrument = self.instruments.get(self._text())
                 if instrument is None:
                     return None
                 if instrument is not self._instrument:
@@ -138,6 +151,10 @@ class Shape:
                     step = one + 1
         if instrument is None or levels is None or levels.count == 0 or self._at != self._size or self._newest_ns <= 0:
             return None
+        if self._is_counted:
+            if self.first != self.expected:
+                return None
+            self.expected += 1
         return events.update(instrument, levels, self._newest_ns, self._checksum, self._depth)
 
     def _is_literal(self, start: int, length: int) -> bool:
@@ -186,7 +203,7 @@ class Shape:
             self.first = value
         else:
             self.final = value
-        return value >= 0
+        return 0 <= value < _MOST_NUMBER
 
     def _number(self, decimals: int) -> int:
         """Pass a decimal; it in ticks, -1 if it is unusual."""

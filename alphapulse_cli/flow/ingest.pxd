@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from alphapulse_cli cimport native
+from alphapulse_cli.exchanges.shape cimport Shape
 from alphapulse_cli.flow.keeper cimport BookKeeper
 from alphapulse_cli.market.events cimport BookEvent, Snapshot, Update
 from alphapulse_cli.shm.block cimport CounterBlock
@@ -13,6 +14,7 @@ cdef Py_ssize_t FRAMES, BYTES, LAST_FRAME_NS
 cdef class Ingest:
     cdef readonly object decoder
     cdef object _decode
+    cdef Shape _shape
     cdef readonly object outlet
     cdef readonly dict keepers
     cdef readonly CounterBlock counters

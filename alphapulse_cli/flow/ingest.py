@@ -15,6 +15,7 @@ from alphapulse_cli import native
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges import Exchange
 from alphapulse_cli.exchanges.protocol import BOOK, Decoder
+from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.market.events import (
@@ -78,6 +79,7 @@ class Ingest:
     ) -> None:
         self.decoder = decoder
         self._decode = decoder.receive
+        self._shape: Shape | None = getattr(decoder, "shape", None)
         self.outlet = outlet
         books = instruments if BOOK in channels else ()
         outlet.forget_books_but({one.symbol for one in books})
@@ -133,9 +135,15 @@ class Ingest:
         counters.add(FRAMES)
         counters.add(BYTES, len(frame))
         counters.set(LAST_FRAME_NS, receive_ns)
+        if self._shape is not None:
+            usual = self._shape.read(frame)
+            if usual is not None:  # nearly every frame
+                self._unreadable_in_a_row = 0
+                self._on_book(usual, receive_ns)
+                return
         try:
             events = self._decode(frame, receive_ns)
-            if len(events) == 1 and type(events[0]) is Update:  # nearly every frame
+            if len(events) == 1 and type(events[0]) is Update:
                 self._unreadable_in_a_row = 0
                 self._on_book(events[0], receive_ns)
                 return

@@ -6,6 +6,7 @@ from alphapulse_cli.market.levels cimport Levels
 
 
 @cython.freelist(8)
+@cython.no_gc  # nothing that it holds can hold it
 cdef class BookEvent:
     cdef readonly object instrument
     cdef readonly Levels levels
@@ -15,11 +16,13 @@ cdef class BookEvent:
 
 
 @cython.final
+@cython.no_gc
 cdef class Snapshot(BookEvent):
     pass
 
 
 @cython.final
+@cython.no_gc
 cdef class Update(BookEvent):
     pass
 

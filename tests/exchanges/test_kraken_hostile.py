@@ -91,8 +91,8 @@ def fed():
 
 def memory(decoder):
     """All that a decoder remembers."""
-    kept = {name: value for name, value in vars(decoder).items() if name not in ("_handlers", "_shape", "_book", "_trades")}
-    return copy.deepcopy((kept, vars(decoder._book), vars(decoder._trades)))
+    kept = {name: value for name, value in vars(decoder).items() if name not in ("_handlers", "shape", "_book", "_trades")}
+    return copy.deepcopy((kept, decoder.shape.instruments, vars(decoder._book), vars(decoder._trades)))
 
 
 @given(st.binary(max_size=120) | frames_with_some_bytes_replaced() | frames_with_one_part_replaced())

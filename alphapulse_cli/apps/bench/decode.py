@@ -37,10 +37,13 @@ def measure(ground: Ground) -> Iterator[Result]:
 
 
 def _receive(decoder: Decoder, last: list[Sequence[Event]]) -> Callable[[bytes], None]:
+    """As `Ingest.receive` does it: the shape first, where the decoder has one."""
     receive = decoder.receive
+    read = decoder.shape.read if hasattr(decoder, "shape") else lambda _: None
     last.append(())
 
     def work(frame: bytes) -> None:
-        last[-1] = receive(frame, STARTED_NS)
+        usual = read(frame)
+        last[-1] = receive(frame, STARTED_NS) if usual is None else (usual,)
 
     return work

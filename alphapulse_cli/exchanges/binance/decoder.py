@@ -104,6 +104,7 @@ class Decoder:
         self._picture_streams = {stream_name(native, book_stream): books[native] for native in books} if self._pictures else {}
         self._trades = self._markets if TRADES in channels else {}
         self._shape = Shape(USUAL_DIFF)
+        self._shape.instruments = self.instruments
         self._requests: list[Request] = []
 
     # What the world tells us
@@ -117,7 +118,7 @@ class Decoder:
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:
         """Events of one frame, wrapped with its stream's name or bare. DecodeError if it is not understood in full."""
         try:
-            usual = self._shape.read(frame, self.instruments)
+            usual = self._shape.read(frame)
             if usual is not None and (market := self._diffs.get(usual.instrument.native)) is not None:
                 return self._on_diff(market, usual, self._shape.first, self._shape.final, frame)
             message = loads(frame)

@@ -45,7 +45,7 @@ from alphapulse_cli.exchanges.coinbase.product import (
     trades_of,
 )
 from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD, TEXT_KEPT, TRADES
-from alphapulse_cli.exchanges.shape import Shape
+from alphapulse_cli.exchanges.shape import MOST_NUMBER, UNKNOWN
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.market.events import (
     NO_TIME,
@@ -82,25 +82,34 @@ class AdvancedFeed(Feed):
 
     mode_name = ADVANCED
     channel_names = ADVANCED_CHANNELS
+    usual_update = USUAL_UPDATE
+    side_words = ("bid", "offer")
+    is_counted = True
 
     def __init__(self, instruments: Sequence[Instrument], channels: Collection[str]) -> None:
         super().__init__(instruments, channels)
-        self._shape = Shape(USUAL_UPDATE, "bid", "offer")
-        self._expected: int | None = None  # the next frame's number
+        self._awaited: int | None = None
         self._broken = False  # C2: nothing of this connection's books is believed any more
         self._set_aside: list[Product] | None = None  # C4: products on their grids in the expected frame, if that was OffGrid
+
+    @property
+    def _expected(self) -> int | None:
+        """The next frame's number; None before the first. The shape counts, because most frames come by there."""
+        return self._awaited if self.shape.expected == UNKNOWN else self.shape.expected
+
+    def _expect(self, number: int | None, *, usual: bool = True) -> None:
+        """From here on; not `usual`, and the shape leaves it to us."""
+        self._awaited = number
+        self.shape.expected = number if usual and number is not None and 0 <= number < MOST_NUMBER else UNKNOWN
 
     def connected(self, now_ns: int) -> None:
         """A new connection: a new count, every book waits for its snapshot."""
         super().connected(now_ns)
-        self._expected, self._broken, self._set_aside = None, False, None
+        self._broken, self._set_aside = False, None
+        self._expect(None)
 
     def receive(self, frame: bytes, _receive_ns: int) -> Sequence[Event]:
         """Events of one frame, in order. DecodeError if it is not understood in full."""
-        usual = self._shape.read(frame, self._live)
-        if usual is not None and self._shape.first == self._expected and self._set_aside is None:
-            self._expected += 1
-            return (usual,)
         number: Any = None
         try:
             message = orjson.loads(frame)
@@ -113,12 +122,12 @@ class AdvancedFeed(Feed):
                 return self._off_grid(message, number)
         except NOT_UNDERSTOOD as error:
             if type(number) is int and number == self._expected:
-                self._expected = number + 1  # C3
+                self._expect(number + 1, usual=self._set_aside is None)  # C3
             raise DecodeError(f"not a frame of Coinbase's Advanced Trade feed: {str(error)[:TEXT_KEPT]}", frame) from error
         events: list[Event] = []
         if number != self._expected or self._set_aside is not None:
             events += self._on_step(number)
-        self._expected = number + 1
+        self._expect(number + 1)
         for believe, product, read in found:
             events += believe(product, read)
         events += said
@@ -252,6 +261,7 @@ class AdvancedFeed(Feed):
                 sizes.append(row["new_quantity"] if is_book else row["size"])
         needs = [(product, off_grid(product, *numbers[name])) for name, product in self._products.items() if name in numbers]
         if number == self._expected:
+            self._expect(number, usual=False)
             self._set_aside = [product for product, events in needs if is_book and not events]
         return [event for _, events in needs for event in events]
 

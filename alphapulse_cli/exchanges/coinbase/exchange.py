@@ -17,7 +17,7 @@ Rules of this feed, numbered as the tests number them (S1 to S7 are in feed.py):
 Frames recorded in 2021 from the then public `level2` have the same shapes and are read the same way.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -35,7 +35,6 @@ from alphapulse_cli.exchanges.coinbase.product import (
     trades_of,
 )
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES
-from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.market.events import (
     Event,
@@ -62,16 +61,12 @@ class ExchangeFeed(Feed):
 
     mode_name = EXCHANGE
     channel_names = EXCHANGE_CHANNELS
-
-    def __init__(self, instruments: Sequence[Instrument], channels: Collection[str]) -> None:
-        super().__init__(instruments, channels)
-        self._shape = Shape(USUAL_UPDATE, "buy", "sell")
+    usual_update = USUAL_UPDATE
+    side_words = ("buy", "sell")
+    is_counted = False
 
     def receive(self, frame: bytes, _receive_ns: int) -> Sequence[Event]:
         """Events of one frame, in order. DecodeError if it is not understood in full."""
-        usual = self._shape.read(frame, self._live)
-        if usual is not None:
-            return (usual,)
         try:
             message = orjson.loads(frame)
             try:

@@ -29,6 +29,7 @@ from alphapulse_cli.exchanges.coinbase.facts import FACTS
 from alphapulse_cli.exchanges.coinbase.instruments import parse_instruments
 from alphapulse_cli.exchanges.coinbase.product import Product, Trust
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES
+from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.market.events import Event, GapFound, GapReason, Snapshot, Trade, TradesMissed, Update
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import Request, Send
@@ -41,6 +42,9 @@ class Feed:
 
     mode_name: str
     channel_names: Mapping[str, str]  # our names of the channels, and the feed's
+    usual_update: str  # what nearly all frames are, as an example for a Shape
+    side_words: tuple[str, str]  # of bids and asks
+    is_counted: bool  # whether `<first>` of it is a number that grows by one with each frame
 
     def __init__(self, instruments: Sequence[Instrument], channels: Collection[str]) -> None:
         self.instruments = {instrument.native: instrument for instrument in instruments}
@@ -49,7 +53,7 @@ class Feed:
         for instrument in self.instruments.values():
             name = instrument.alias_of or instrument.native
             self._products.setdefault(name, Product(name, [])).instruments.append(instrument)
-        self._live: dict[str, Instrument] = {}  # of the LIVE products that are one instrument's alone: what a Shape may read
+        self.shape = Shape(self.usual_update, *self.side_words, is_counted=self.is_counted)
         self._requests: list[Request] = []
         self._again: dict[str, list[str]] = {}  # channel -> products to subscribe to anew
         self._waiting: dict[tuple[str, str], int] = {}  # (channel, product) -> deadline; 0 until a tick tells the time
@@ -142,9 +146,9 @@ class Feed:
     def _trust(self, product: Product, trust: Trust) -> None:
         product.trust = trust
         if trust is Trust.LIVE and len(product.instruments) == 1:
-            self._live[product.name] = product.instruments[0]
-        else:
-            self._live.pop(product.name, None)
+            self.shape.instruments[product.name] = product.instruments[0]
+        else:  # or an alias shares it: the frame is an event of each
+            self.shape.instruments.pop(product.name, None)
 
     def _heal(self, product: Product) -> None:
         self._trust(product, Trust.DISTRUSTED)

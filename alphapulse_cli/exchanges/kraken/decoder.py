@@ -84,7 +84,7 @@ class Decoder:
         self._seen: dict[str, Instrument] = {}  # K10: the metadata that was told last
         self._book = Channel("book", self.instruments if BOOK in channels else (), {"depth": self.depth, "snapshot": True})
         self._trades = Channel("trade", self.instruments if TRADES in channels else (), {"snapshot": False})
-        self._shape = Shape(USUAL_UPDATE, depth=self.depth)
+        self.shape = Shape(USUAL_UPDATE, depth=self.depth)
         self._requests: list[Request] = []
         self._now_ns = self._pinged_ns = 0
         self._pings = 0
@@ -102,13 +102,11 @@ class Decoder:
         """Queue all subscriptions; books and acks of the last connection are forgotten, trade ids are not."""
         self._now_ns = self._pinged_ns = now_ns
         self._requests = [Send(subscriptions.request("subscribe", "instrument", 0, {"channel": "instrument", "snapshot": True}))]
+        self.shape.instruments.clear()
         self._trades.start(self._book.start(now_ns))
 
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - Kraken's frames need no receive time
         """Events of one frame. DecodeError if it is not understood in full; then nothing has changed."""
-        usual = self._shape.read(frame, self.instruments)
-        if usual is not None and self._book.is_live(usual.instrument.native):
-            return (usual,)
         try:
             message = orjson.loads(frame)
         except orjson.JSONDecodeError as error:
@@ -156,11 +154,13 @@ class Decoder:
         """Unsubscribe and subscribe one book, unless its snapshot is on its way already (K6)."""
         subscription = self._book.subscriptions.get(instrument.native)
         if subscription is not None and subscription.standing is Standing.LIVE:
-            self._book.ask_again(instrument.native, self._now_ns)
+            self._ask_again(instrument.native)
 
     def use_instrument(self, instrument: Instrument) -> None:
         """Decode on this grid from now on."""
         self.instruments[instrument.native] = instrument
+        if instrument.native in self.shape.instruments:
+            self.shape.instruments[instrument.native] = instrument
 
     def book_checksum(self, instrument: Instrument, book: BookTop) -> int:
         """What the checksum of this book must be; right also where our grid is finer than the pair's precision."""
@@ -186,6 +186,7 @@ class Decoder:
         """The event itself; of an update that finds no book the gap that it proves (K5), or nothing (K6)."""
         if isinstance(event, Snapshot):
             self._book.arrived(event.instrument.native)
+            self.shape.instruments[event.instrument.native] = event.instrument
         if not isinstance(event, Update):
             return [event]
         native = event.instrument.native
@@ -193,9 +194,14 @@ class Decoder:
         if standing is Standing.LIVE:
             return [event]
         if standing is Standing.ASKED:
-            self._book.ask_again(native, self._now_ns)
+            self._ask_again(native)
             return [GapFound([event.instrument], GapReason.UPDATE_BEFORE_SNAPSHOT)]
         return []
+
+    def _ask_again(self, native: str) -> None:
+        """Its book is wrong, or was never right."""
+        self.shape.instruments.pop(native, None)
+        self._book.ask_again(native, self._now_ns)
 
     def _on_trades(self, message: Json, frame: bytes) -> list[Event]:
         if message["type"] not in BOOK_EVENTS:
@@ -284,5 +290,6 @@ class Decoder:
         if known is not None and reason.casefold().startswith("already subscribed"):
             return [Subscribed(channel, (native,))]
         if known is not None and reason.startswith("Currency pair not supported"):
+            self.shape.instruments.pop(native, None)
             known.standing = Standing.REFUSED  # asking again cannot help; any other refusal is tried again
         return [SubscriptionRefused(channel, native, reason)]

@@ -31,9 +31,6 @@ class Standing(Enum):
     REFUSED = "refused"
 
 
-LIVE = Standing.LIVE  # looked up once: asked for each message
-
-
 @dataclass(slots=True)
 class Subscription:
     """One symbol of one channel."""
@@ -75,11 +72,6 @@ class Channel:
         """Data that makes the subscription good: nothing needs to be asked any more."""
         self.subscriptions[native].standing = Standing.LIVE
         self._waiting.pop(native, None)
-
-    def is_live(self, native: str) -> bool:
-        """Whether its data are to be believed."""
-        subscription = self.subscriptions.get(native)
-        return subscription is not None and subscription.standing is LIVE
 
     def overdue(self, now_ns: int) -> list[str]:
         """The symbols whose answer has been awaited for too long."""
