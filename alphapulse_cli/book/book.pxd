@@ -2,7 +2,9 @@ cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from alphapulse_cli cimport native
+from alphapulse_cli.book cimport merge
 from alphapulse_cli.book.side cimport Side
+from alphapulse_cli.book.walk cimport Walk
 from alphapulse_cli.market.levels cimport Levels
 from alphapulse_cli.wire.batch cimport Batch
 
@@ -15,6 +17,8 @@ cdef class Book:
     cdef readonly int size_decimals
     cdef Side _bids
     cdef Side _asks
+    cdef Walk _bid_walk
+    cdef Walk _ask_walk
 
     @cython.locals(i=Py_ssize_t, count=Py_ssize_t, changes=Py_ssize_t, word=uint64_t, ticks=int64_t, lots=int64_t, old=int64_t)
     cpdef Py_ssize_t apply(self, Levels levels, Batch batch) except -1
@@ -24,7 +28,7 @@ cdef class Book:
     cpdef reserve(self, Py_ssize_t count)
     cpdef Py_ssize_t cut(self, Py_ssize_t depth, Batch batch) except -1
     cpdef load(self, Levels levels)
-    @cython.locals(changes=Py_ssize_t, told_before=Py_ssize_t)
+    @cython.locals(told_before=Py_ssize_t)
     cpdef Py_ssize_t replace(self, Levels levels, Batch batch) except -1
     cpdef load_sides(self, object bids, object asks)
     cpdef Py_ssize_t room(self) noexcept
@@ -34,6 +38,6 @@ cdef class Book:
     cdef bint _check_grid(self, Levels levels) except -1
     @cython.locals(i=Py_ssize_t, word=uint64_t, bids=Py_ssize_t, asks=Py_ssize_t)
     cdef bint _make_room(self, Levels levels) except -1
-    @cython.locals(bid_changes=Py_ssize_t, ask_changes=Py_ssize_t)
-    cdef Py_ssize_t _difference(self, Levels levels, Batch batch) except -2
+    @cython.locals(i=Py_ssize_t, count=Py_ssize_t, walk=Walk)
+    cdef bint _walk(self, Levels levels, Batch batch) except -1
     cdef bint _make_room_for_incoming(self) except -1

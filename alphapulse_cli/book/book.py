@@ -19,7 +19,9 @@ book, equal books have equal hashes. `HASH_VECTORS` are for those who write anot
 from typing import Any
 
 from alphapulse_cli import native
+from alphapulse_cli.book import merge
 from alphapulse_cli.book.side import NoRoom, Side
+from alphapulse_cli.book.walk import Walk
 from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.batch import Batch
@@ -65,6 +67,7 @@ class Book:
         self.size_decimals = size_decimals
         self._bids = Side(False, bids_memory)
         self._asks = Side(True, asks_memory)
+        self._bid_walk, self._ask_walk = Walk(self._bids), Walk(self._asks)
 
     def apply(self, levels: Levels, batch: Batch | None) -> int:
         """New sizes of some levels, in order; how many changes were told. NoRoom, or ValueError for another grid: nothing changed."""
@@ -95,7 +98,7 @@ class Book:
 
     def merge(self, words: Any, at: int, changes: int) -> bool:
         """A large group's changes as they lie in its records from word `at` on; False if they must be `set` one by one, all of them."""
-        return self._bids.merge(words, at, changes) and self._asks.merge(words, at, changes)
+        return merge.merge(self._bids, words, at, changes) and merge.merge(self._asks, words, at, changes)
 
     def reserve(self, count: int) -> None:
         """Make room for `count` more levels on either side; NoRoom if the memory is not ours to grow."""
@@ -108,34 +111,31 @@ class Book:
 
     def load(self, levels: Levels) -> None:
         """Become `levels`, on their grid, telling nobody; O(n) where each side comes sorted, either way. NoRoom: nothing changed."""
-        if not (self._bids.survey(levels) and self._asks.survey(levels)):
+        if not self._walk(levels, None):
             levels = arranged(levels)
-            self._bids.survey(levels)
-            self._asks.survey(levels)
+            self._walk(levels, None)
         self._make_room_for_incoming()
         self.price_decimals = levels.price_decimals
         self.size_decimals = levels.size_decimals
-        self._bids.take(levels, False)
-        self._asks.take(levels, False)
+        self._bid_walk.take(levels, False)
+        self._ask_walk.take(levels, False)
 
     def replace(self, levels: Levels, batch: Batch) -> int:
         """Become `levels`, telling the batch exactly the difference; how many changes. NoRoom, or ValueError for another grid."""
         self._check_grid(levels)
         told_before = batch.change_count
-        changes = self._difference(levels, batch)
-        if changes < 0:
+        if not self._walk(levels, batch):
             batch.take_back(told_before)
             levels = arranged(levels)
-            changes = self._difference(levels, batch)
+            self._walk(levels, batch)
         try:
             self._make_room_for_incoming()
         except NoRoom:
             batch.take_back(told_before)
             raise
-        if changes:
-            self._bids.take(levels, True)
-            self._asks.take(levels, True)
-        return changes
+        self._bid_walk.take(levels, True)
+        self._ask_walk.take(levels, True)
+        return batch.change_count - told_before
 
     def load_sides(self, bids: Any, asks: Any) -> None:
         """Become the two sides as an image keeps them. ValueError if they are none, NoRoom: nothing changed."""
@@ -258,14 +258,22 @@ class Book:
         self._bids.reserve(self._bids.count + bids)
         self._asks.reserve(self._asks.count + asks)
 
-    def _difference(self, levels: Levels, batch: Batch) -> int:
-        """Tell both sides' differences; how many changes, -1 for levels that must be arranged first."""
-        bid_changes = self._bids.difference(levels, batch)
-        if bid_changes < 0:
-            return -1
-        ask_changes = self._asks.difference(levels, batch)
-        return -1 if ask_changes < 0 else bid_changes + ask_changes
+    def _walk(self, levels: Levels, batch: Batch | None) -> bool:
+        """Walk over a whole book, told to the batch as a difference if there is one; False for levels that must be arranged first."""
+        words, count = levels._words, levels.count
+        self._bid_walk.start()
+        self._ask_walk.start()
+        i = 0
+        while i < count:
+            walk = self._ask_walk if words[2 * i + 1] >= ASK_BIT else self._bid_walk
+            i = walk.survey(levels, i) if batch is None else walk.run(levels, i, batch)
+            if i < 0:
+                return False
+        if batch is not None:
+            self._bid_walk.finish(batch)
+            self._ask_walk.finish(batch)
+        return True
 
     def _make_room_for_incoming(self) -> None:
-        self._bids.reserve(self._bids.incoming)
-        self._asks.reserve(self._asks.incoming)
+        self._bids.reserve(self._bid_walk.incoming)
+        self._asks.reserve(self._ask_walk.incoming)

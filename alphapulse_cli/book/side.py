@@ -14,9 +14,8 @@ A search gallops back from the best level: a change 200 levels deep costs some e
 from typing import Any
 
 from alphapulse_cli import native
-from alphapulse_cli.book import digits
+from alphapulse_cli.book import digits, hashes
 from alphapulse_cli.errors import AlphapulseError
-from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.batch import Batch
 
@@ -24,12 +23,9 @@ SOURCE_HASH = native.source_hash()
 
 LEVEL_BYTES = 16
 FIRST_CAPACITY = 64  # levels
-ASK_BIT, NEW_BIT, LOTS_BITS = delta.IS_ASK, delta.LEVEL_IS_NEW, delta.SIZE_MASK
+ASK_BIT = delta.IS_ASK
 MOST_LOTS, MOST_TICKS = delta.SIZE_MASK, (1 << 63) - 1
 BITS64 = (1 << 64) - 1
-SIGN_BIT = 1 << 63
-RECORD_WORDS, HEADER_WORDS, MOST_CHANGES = delta.DELTA_BYTES // 8, delta.HEADER_BYTES // 8, delta.MAX_CHANGES
-GAMMA, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 class NoRoom(AlphapulseError):
@@ -38,14 +34,6 @@ class NoRoom(AlphapulseError):
     def __init__(self, needed_count: int, capacity: int) -> None:
         super().__init__(f"a side has room for {capacity} levels and may need {needed_count}")
         self.needed_count = needed_count
-
-
-def splitmix64(value: int) -> int:
-    """The splitmix64 generator's output for the state `value`, both u64: an even mixing of all bits."""
-    value = (value + GAMMA) & BITS64
-    value = ((value ^ (value >> 30)) * MIX_1) & BITS64
-    value = ((value ^ (value >> 27)) * MIX_2) & BITS64
-    return value ^ (value >> 31)
 
 
 class Side:
@@ -104,7 +92,7 @@ class Side:
             pairs[2 * at + 1] = lots
             self.count += 1
         if old != lots:
-            self.level_hash = (self.level_hash + self._hash_change(ticks, old, lots)) & BITS64
+            self.level_hash = (self.level_hash + hashes.of_change(ticks, self.is_ask, old, lots)) & BITS64
         return old
 
     def find(self, ticks: int) -> int:
@@ -127,61 +115,6 @@ class Side:
                 high = middle
         return high
 
-    def merge(self, words: Any, at: int, changes: int) -> bool:
-        """Take a large group's changes, its records from word `at` on, in one walk: O(levels + changes), where `set` moves levels for each.
-
-        False, and nothing changed, unless this side's changes come in order of price, as those of a difference do.
-        """
-        flip = self._flip
-        rises = falls = False
-        last = mine = 0
-        for i in range(changes):
-            place = at + RECORD_WORDS * (i // MOST_CHANGES) + HEADER_WORDS + 2 * (i % MOST_CHANGES)
-            if (words[place + 1] >= ASK_BIT) != self.is_ask:
-                continue
-            rank = ((words[place] ^ SIGN_BIT) - SIGN_BIT) ^ flip
-            if mine:
-                if rank == last:
-                    return False
-                rises = rises or rank > last
-                falls = falls or rank < last
-            last = rank
-            mine += 1
-        if rises and falls:
-            return False
-        if mine:
-            self._merge_sorted(words, at, changes, mine, falls)
-        return True
-
-    def _merge_sorted(self, words: Any, at: int, changes: int, mine: int, falls: bool) -> None:
-        """The walk: our levels step back by `mine` places, so that what is written never overtakes what is still to be read."""
-        self.reserve(self.count + mine)
-        pairs, flip = self._pairs, self._flip
-        native.move_words(pairs, 2 * mine, pairs, 0, 2 * self.count)
-        read, end, write = 2 * mine, 2 * (mine + self.count), 0
-        for step in range(changes):
-            i = changes - 1 - step if falls else step
-            place = at + RECORD_WORDS * (i // MOST_CHANGES) + HEADER_WORDS + 2 * (i % MOST_CHANGES)
-            if (words[place + 1] >= ASK_BIT) != self.is_ask:
-                continue
-            ticks = (words[place] ^ SIGN_BIT) - SIGN_BIT
-            lots = words[place + 1] & LOTS_BITS
-            while read < end and (pairs[read] ^ flip) < (ticks ^ flip):
-                pairs[write], pairs[write + 1] = pairs[read], pairs[read + 1]
-                write += 2
-                read += 2
-            old = 0
-            if read < end and pairs[read] == ticks:
-                old = pairs[read + 1]
-                read += 2
-            if lots:
-                pairs[write], pairs[write + 1] = ticks, lots
-                write += 2
-            if old != lots:
-                self.level_hash = (self.level_hash + self._hash_change(ticks, old, lots)) & BITS64
-        native.move_words(pairs, write, pairs, read, end - read)
-        self.count = (write + end - read) // 2
-
     def cut(self, depth: int, batch: Batch | None) -> int:
         """Drop the worst levels beyond `depth`, told to the batch as removals, worst first; how many."""
         dropped = max(0, self.count - depth)
@@ -189,119 +122,13 @@ class Side:
         if batch is not None:
             batch.reserve(dropped)
         for at in range(dropped):
-            self.level_hash = (self.level_hash + self._hash_change(pairs[2 * at], pairs[2 * at + 1], 0)) & BITS64
+            self.level_hash = (self.level_hash + hashes.of_change(pairs[2 * at], self.is_ask, pairs[2 * at + 1], 0)) & BITS64
             if batch is not None:
                 batch.append(pairs[2 * at], ASK_BIT if self.is_ask else 0)
         if dropped:
             self.count -= dropped
             native.move_words(pairs, 0, pairs, 2 * dropped, 2 * self.count)
         return dropped
-
-    def survey(self, levels: Levels) -> bool:
-        """Look at this side's levels among `levels` before `take`: False unless sorted, either way, none repeated or without size."""
-        signed, words = levels._signed, levels._words
-        self._aim(levels)
-        flip = -1 if self._falls else 0
-        incoming = 0
-        last = 0
-        for i in range(self._first, levels.count):
-            word = words[2 * i + 1]
-            if (word >= ASK_BIT) != self.is_ask:
-                continue
-            rank = signed[2 * i] ^ flip
-            if word & LOTS_BITS == 0 or (incoming and rank <= last):
-                return False
-            last = rank
-            incoming += 1
-        self.incoming = incoming
-        return True
-
-    def difference(self, levels: Levels, batch: Batch) -> int:
-        """Tell the batch what would turn this side into `levels`, by one walk over both: how many changes, or -1 as `survey` says False.
-
-        Nothing but the batch changes; `take` may follow.
-        """
-        signed, words, pairs = levels._signed, levels._words, self._pairs
-        self._aim(levels)
-        is_ask = self.is_ask
-        side_bit = ASK_BIT if is_ask else 0
-        flip = -1 if self._falls else 0
-        step = 2 if self._falls == is_ask else -2
-        at = 0 if step > 0 else 2 * self.count - 2
-        left = self.count
-        told_before = batch.change_count
-        self._incoming_hash = self.level_hash
-        last = incoming = 0
-        i, end = 2 * self._first, 2 * levels.count
-        while i < end:
-            if left and pairs[at] == signed[i] and (pairs[at + 1] | side_bit) == words[i + 1]:  # most of a book stays as it was
-                last = pairs[at] ^ flip
-                incoming += 1
-                at += step
-                left -= 1
-                i += 2
-                continue
-            if (words[i + 1] >= ASK_BIT) != is_ask:
-                i += 2
-                continue
-            ticks, lots = signed[i], words[i + 1] & LOTS_BITS
-            i += 2
-            rank = ticks ^ flip
-            if lots == 0 or (incoming and rank <= last):
-                return -1
-            last = rank
-            incoming += 1
-            while left and (pairs[at] ^ flip) < rank:
-                self._tell(batch, pairs[at], pairs[at + 1], 0)
-                at += step
-                left -= 1
-            old = 0
-            if left and pairs[at] == ticks:
-                old = pairs[at + 1]
-                at += step
-                left -= 1
-            if old != lots:
-                self._tell(batch, ticks, old, lots)
-        for _ in range(left):
-            self._tell(batch, pairs[at], pairs[at + 1], 0)
-            at += step
-        self.incoming = incoming
-        return batch.change_count - told_before
-
-    def take(self, levels: Levels, is_walked: bool) -> None:
-        """Become the surveyed `levels`; `is_walked` says that `difference` has already found the hash. Room must be reserved."""
-        signed, words, pairs = levels._signed, levels._words, self._pairs
-        step = 2 if self._falls == self.is_ask else -2
-        at = 0 if step > 0 else 2 * self.incoming - 2
-        left = self.incoming
-        i = 2 * self._first
-        while left:
-            word = words[i + 1]
-            if (word >= ASK_BIT) == self.is_ask:
-                pairs[at] = signed[i]
-                pairs[at + 1] = word & LOTS_BITS
-                at += step
-                left -= 1
-            i += 2
-        self.count = self.incoming
-        if is_walked:
-            self.level_hash = self._incoming_hash
-        else:
-            self._rehash()
-
-    def _aim(self, levels: Levels) -> None:
-        """Find this side's first level among `levels`, and from the second whether prices fall."""
-        signed, words = levels._signed, levels._words
-        self._first = levels.count
-        self._falls = False
-        for i in range(levels.count):
-            if (words[2 * i + 1] >= ASK_BIT) != self.is_ask:
-                continue
-            if self._first == levels.count:
-                self._first = i
-            else:
-                self._falls = signed[2 * i] < signed[2 * self._first]
-                return
 
     def check_bytes(self, data: Any) -> None:
         """ValueError unless `data` are levels in this side's order, each with a size of 1 to 2^62 - 1."""
@@ -322,7 +149,7 @@ class Side:
         self.count = len(data) // LEVEL_BYTES
         if self.count:
             native.move_words(self._pairs, 0, native.signed(data), 0, 2 * self.count)
-        self._rehash()
+        self.level_hash = hashes.of_levels(self._pairs, self.count, self.is_ask)
 
     def fits(self, price_factor: int, size_factor: int) -> bool:
         """Whether every level times these factors stays within i64 ticks and 62-bit lots."""
@@ -342,7 +169,7 @@ class Side:
         for at in range(self.count):
             pairs[2 * at] = pairs[2 * at] * price_factor
             pairs[2 * at + 1] = pairs[2 * at + 1] * size_factor
-        self._rehash()
+        self.level_hash = hashes.of_levels(self._pairs, self.count, self.is_ask)
 
     def best_ticks(self) -> int:
         """The best price; the side must not be empty."""
@@ -370,28 +197,6 @@ class Side:
     def best_digits(self, count: int) -> bytes:
         """The best `count` levels, or as many as there are, as decimal digits of ticks and lots with nothing between."""
         return digits.of_best(self._pairs, self.count, count)
-
-    def _tell(self, batch: Batch, ticks: int, old: int, lots: int) -> None:
-        """One change of a difference: to the batch, and to the hash of what comes."""
-        batch.append(ticks, lots | (0 if old else NEW_BIT) | (ASK_BIT if self.is_ask else 0))
-        self._incoming_hash = (self._incoming_hash + self._hash_change(ticks, old, lots)) & BITS64
-
-    def _hash_change(self, ticks: int, old: int, lots: int) -> int:
-        """What a level's change of size adds to the hash."""
-        level = splitmix64(((ticks & BITS64) * 2 + self.is_ask) & BITS64)
-        change = 0
-        if lots:
-            change = splitmix64((level + lots) & BITS64)
-        if old:
-            change -= splitmix64((level + old) & BITS64)
-        return change & BITS64
-
-    def _rehash(self) -> None:
-        pairs = self._pairs
-        level_hash = 0
-        for at in range(self.count):
-            level_hash += self._hash_change(pairs[2 * at], 0, pairs[2 * at + 1])
-        self.level_hash = level_hash & BITS64
 
 
 def all_below(pairs: Any, count: int, limit: int) -> bool:

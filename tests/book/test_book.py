@@ -17,7 +17,7 @@ from strategies_book import (
 from strategies_book import assert_same as same
 
 from alphapulse_cli.book.book import HASH_VECTORS, Book, NoRoom
-from alphapulse_cli.book.side import splitmix64
+from alphapulse_cli.book.hashes import splitmix64
 from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.wire.batch import Batch
 from alphapulse_cli.wire.delta import IS_ASK, LEVEL_IS_NEW, SIZE_MASK, dtype

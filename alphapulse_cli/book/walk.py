@@ -1,0 +1,148 @@
+"""One side's walk over the levels of a whole book: are they in order, what is the difference, become them.
+
+    levels   │ bids, sorted either way │ asks │ bids │ …         a message usually has one run a side
+               └ run ─► next index ─────┘ run ─► …               `finish` tells what no run has met: it is gone
+    batch ◄── every difference, in the walk's order
+    side  ◄── `take`, once there is room: only then does anything but the batch change
+
+Most of a book stays as it was, and a stretch that does costs little more than the memory it lies in. The worst levels, up to the
+first that anything happened to, stay where they are (`_settled`): `take` writes those above only.
+"""
+
+from alphapulse_cli import native
+from alphapulse_cli.book import hashes, runs
+from alphapulse_cli.book.side import Side
+from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.wire import delta
+from alphapulse_cli.wire.batch import Batch
+
+SOURCE_HASH = native.source_hash()
+
+ASK_BIT, NEW_BIT, LOTS_BITS = delta.IS_ASK, delta.LEVEL_IS_NEW, delta.SIZE_MASK
+BITS64 = (1 << 64) - 1
+
+
+class Walk:
+    """`start`, then `run` or `survey` for each run of this side's levels, `finish` behind `run`s, `take`; `incoming` levels so far."""
+
+    def __init__(self, side: Side) -> None:
+        self._side = side
+        self._side_bit = ASK_BIT if side.is_ask else 0
+        self.start()
+
+    def start(self) -> None:
+        """Nothing is seen yet."""
+        side = self._side
+        self.incoming = self._runs = self._first = 0
+        self._at, self._step, self._flip, self._last = 0, 2, 0, 0
+        self._left = self._settled = side.count
+        self._hash = side.level_hash
+
+    def run(self, levels: Levels, i: int, batch: Batch) -> int:
+        """Tell the differences from level `i`, one of this side, to the end of its run; the next index, -1 as `survey` does."""
+        self._begin_run(levels, i)
+        signed, words, pairs, total = levels._signed, levels._words, self._side._pairs, levels.count
+        flip, step, side_bit = self._flip, self._step, self._side_bit
+        at, left, last, incoming = self._at, self._left, self._last, self.incoming
+        while i < total:
+            ticks, word = signed[2 * i], words[2 * i + 1]
+            if left and pairs[at] == ticks and (pairs[at + 1] | side_bit) == word:
+                most = min(total - i, left)
+                same = 1 + runs.alike(pairs, at + step, step, words, 2 * i + 2, side_bit, most - 1)
+                at += same * step
+                left -= same
+                incoming += same
+                i += same
+                last = pairs[at - step] ^ flip
+                continue
+            if (word ^ side_bit) >= ASK_BIT:
+                break
+            lots, rank = word & LOTS_BITS, ticks ^ flip
+            if lots == 0 or (incoming and rank <= last):
+                return -1
+            last = rank
+            incoming += 1
+            i += 1
+            while left and (pairs[at] ^ flip) < rank:
+                self._tell(batch, at, pairs[at], pairs[at + 1], 0)
+                at += step
+                left -= 1
+            if left == 0 or pairs[at] != ticks:
+                self._tell(batch, at, ticks, 0, lots)
+                continue
+            if pairs[at + 1] != lots:
+                self._tell(batch, at, ticks, pairs[at + 1], lots)
+            at += step
+            left -= 1
+        self._at, self._left, self._last, self.incoming = at, left, last, incoming
+        return i
+
+    def finish(self, batch: Batch) -> None:
+        """Tell that the levels which no run has met are gone."""
+        pairs = self._side._pairs
+        while self._left:
+            self._tell(batch, self._at, pairs[self._at], pairs[self._at + 1], 0)
+            self._at += self._step
+            self._left -= 1
+
+    def survey(self, levels: Levels, i: int) -> int:
+        """Look at the run that begins with `i`; the next index, -1 unless all so far is sorted, none repeated or without size."""
+        self._begin_run(levels, i)
+        signed, words, total = levels._signed, levels._words, levels.count
+        flip, side_bit, last, incoming = self._flip, self._side_bit, self._last, self.incoming
+        while i < total:
+            word = words[2 * i + 1] ^ side_bit
+            if word >= ASK_BIT:
+                break
+            rank = signed[2 * i] ^ flip
+            if word == 0 or (incoming and rank <= last):
+                return -1
+            last = rank
+            incoming += 1
+            i += 1
+        self._last, self.incoming = last, incoming
+        return i
+
+    def take(self, levels: Levels, is_told: bool) -> None:
+        """Become the levels walked over; `is_told` says it was by `run`s, which found the hash. Room must be reserved."""
+        side, pairs, words, step = self._side, self._side._pairs, levels._words, self._step
+        at = 0 if step > 0 else 2 * self.incoming - 2
+        if self._runs < 2:
+            settled = self._settled if is_told else 0
+            skipped = settled if step > 0 else 0
+            runs.take(pairs, at + 2 * skipped, step, words, 2 * (self._first + skipped), self._side_bit, self.incoming - settled)
+        else:
+            i, left = 2 * self._first, self.incoming
+            while left:
+                if (words[i + 1] ^ self._side_bit) < ASK_BIT:
+                    runs.take(pairs, at, step, words, i, self._side_bit, 1)
+                    at += step
+                    left -= 1
+                i += 2
+        side.count = self.incoming
+        side.level_hash = self._hash if is_told else hashes.of_levels(pairs, side.count, side.is_ask)
+
+    def _begin_run(self, levels: Levels, i: int) -> None:
+        """At the first run, find from the side's second level whether prices fall, and so where in the side the walk begins."""
+        self._runs += 1
+        if self.incoming:
+            return
+        signed, words = levels._signed, levels._words
+        falls = False
+        for second in range(i + 1, levels.count):
+            if (words[2 * second + 1] ^ self._side_bit) < ASK_BIT:
+                falls = signed[2 * second] < signed[2 * i]
+                break
+        self._first = i
+        self._flip = -1 if falls else 0
+        self._step = 2 if falls == self._side.is_ask else -2
+        self._at = 0 if self._step > 0 else 2 * self._left - 2
+
+    def _tell(self, batch: Batch, at: int, ticks: int, old: int, lots: int) -> None:
+        """One difference at word `at` of the side: to the batch, to the hash of what comes, and to what is settled."""
+        batch.append(ticks, lots | (0 if old else NEW_BIT) | self._side_bit)
+        self._hash = (self._hash + hashes.of_change(ticks, self._side.is_ask, old, lots)) & BITS64
+        below = at >> 1
+        if old == 0 and self._step < 0:  # it comes in above the level that the walk stands at
+            below += 1
+        self._settled = min(self._settled, below)
