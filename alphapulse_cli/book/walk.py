@@ -40,7 +40,9 @@ class Walk:
 
     def run(self, levels: Levels, i: int, batch: Batch) -> int:
         """Tell the differences from level `i`, one of this side, to the end of its run; the next index, -1 as `survey` does."""
-        self._begin_run(levels, i)
+        self._runs += 1
+        if self.incoming == 0:
+            self._aim(levels, i)
         signed, words, pairs, total = levels._signed, levels._words, self._side._pairs, levels.count
         flip, step, side_bit = self._flip, self._step, self._side_bit
         at, left, last, incoming = self._at, self._left, self._last, self.incoming
@@ -87,7 +89,9 @@ class Walk:
 
     def survey(self, levels: Levels, i: int) -> int:
         """Look at the run that begins with `i`; the next index, -1 unless all so far is sorted, none repeated or without size."""
-        self._begin_run(levels, i)
+        self._runs += 1
+        if self.incoming == 0:
+            self._aim(levels, i)
         signed, words, total = levels._signed, levels._words, levels.count
         flip, side_bit, last, incoming = self._flip, self._side_bit, self._last, self.incoming
         while i < total:
@@ -122,11 +126,8 @@ class Walk:
         side.count = self.incoming
         side.level_hash = self._hash if is_told else hashes.of_levels(pairs, side.count, side.is_ask)
 
-    def _begin_run(self, levels: Levels, i: int) -> None:
-        """At the first run, find from the side's second level whether prices fall, and so where in the side the walk begins."""
-        self._runs += 1
-        if self.incoming:
-            return
+    def _aim(self, levels: Levels, i: int) -> None:
+        """The side's first level is `i`: find from its second whether prices fall, and so at which end of the side the walk begins."""
         signed, words = levels._signed, levels._words
         falls = False
         for second in range(i + 1, levels.count):

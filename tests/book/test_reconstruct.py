@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from strategies_book import EXCHANGE, SYMBOL, Message, Writer, assert_same, histories
 
 from alphapulse_cli.book import book as book_module
+from alphapulse_cli.book import hashes
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.book.reconstruct import Reconstructor, Why
 from alphapulse_cli.book.side import Side
+from alphapulse_cli.book.walk import Walk
 from alphapulse_cli.wire.batch import Batch
 from alphapulse_cli.wire.delta import FIRST, LAST, NO_FEED_DELAY, BookReason, BookState, Kind, dtype
 
@@ -376,13 +378,8 @@ def cut_without_telling(monkeypatch):
 
 
 def hash_without_side(monkeypatch):
-    real = Side._hash_change
-
-    def blind(self, ticks, old, lots):
-        bid = Side(False)
-        return real(bid, ticks, old, lots)
-
-    monkeypatch.setattr(Side, "_hash_change", blind)
+    real = hashes.of_change
+    monkeypatch.setattr(hashes, "of_change", lambda ticks, is_ask, old, lots: real(ticks, False, old, lots))
 
 
 def drop_beyond_twelve(monkeypatch):
@@ -404,8 +401,8 @@ def leave_leftovers(monkeypatch):
 
 
 def forget_removals_in_difference(monkeypatch):
-    real = Side._tell
-    monkeypatch.setattr(Side, "_tell", lambda self, batch, ticks, old, lots: lots and real(self, batch, ticks, old, lots))
+    real = Walk._tell
+    monkeypatch.setattr(Walk, "_tell", lambda self, batch, at, ticks, old, lots: lots and real(self, batch, at, ticks, old, lots))
 
 
 def keep_levels_of_size_zero(monkeypatch):
