@@ -21,6 +21,7 @@ SCENARIOS = {  # module of this package: what it measures; in the order of the d
     "latency": "one way between two processes, for each way of waiting; sustained rates",
     "pipeline": "raw JSON bytes to the published group, per exchange",
     "collect": "the same with the socket: CPU and time a message",
+    "memory": "what a collector of three full-depth books holds resident, before and after an hour's messages",
     "attach": "from nothing to an exact 45,827-level book",
     "startup": "the commands' start against a bare interpreter and a typer app",
 }

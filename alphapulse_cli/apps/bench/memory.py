@@ -1,0 +1,154 @@
+"""`memory`: what a collector of three full-depth books holds resident, and whether that grows with what has passed through it.
+
+    simulated Coinbase, as fast as it is read ──── loopback TCP ────► `alphapulse collect`, a process of its own
+                                                                          ▲ /proc/PID/smaps_rollup, a sample every so many messages
+
+An hour is meant in messages: an hour of the simulator's own pace, 20 a second and book. Warm means that the rings have been written
+round once: their pages are resident from then on. Resident is the kernel's Rss: it counts the segments in shared memory, and
+libraries that other processes share.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from alphapulse_cli.apps.bench.children import Gone, Lines, child
+from alphapulse_cli.apps.bench.ground import RING_CAPACITY, Ground
+from alphapulse_cli.apps.bench.report import Result, Samples
+from alphapulse_cli.errors import AlphapulseError, IntegrityError
+from alphapulse_cli.flow.follow import SetFollower
+from alphapulse_cli.shm.counters import Counter, CountersReader
+from alphapulse_cli.shm.directory import segment_name
+from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.segment import Segment
+
+EXCHANGE, SYMBOLS, SET = "coinbase", ("BTC-USD", "ETH-USD", "XRP-USD"), "bench-memory"
+LEVELS_A_SIDE = 24_000  # asked of the market; cheap coins have no room for as many bids
+LEAST_LEVELS = 45_000  # of a book, on the average of the three
+HOUR_MESSAGES = 3600 * 20 * len(SYMBOLS)
+WARM_MESSAGES = RING_CAPACITY + RING_CAPACITY // 8
+SAMPLES, END_SAMPLES = 40, 8  # over the whole of it; the median of the last ones against that of the first
+LIMIT_S, LOOK_S = 240.0, 0.01
+SEED = 7
+BARE = "a process that imported the same and did nothing"
+LEFT_OUT = "The terminal; the trades' ring where nobody trades; what the kernel keeps for sockets."
+
+
+def measure(ground: Ground) -> Iterator[Result]:
+    """The lines of this scenario."""
+    messages = ground.several(HOUR_MESSAGES // 60, HOUR_MESSAGES)
+    with child("memory:idle") as bare:
+        bare_bytes = float(resident_bytes(bare.hear()["pid"]))
+    with child("memory:simulate") as simulator:
+        addresses = simulator.hear()
+        arguments = ["collect", "--exchange", EXCHANGE, "--symbols", ",".join(SYMBOLS), "--as", SET, "--quiet"]
+        arguments += ["--url", addresses["url"], "--rest-url", addresses["rest_url"], "--shm-dir", str(ground.directory.path)]
+        with child("memory:collect", *arguments) as collector:
+            pid = collector.hear()["pid"]
+            samples = _sampled(ground, pid, messages)
+            peak = float(resident_bytes(pid, "VmHWM", "status"))
+            _check_books(ground)
+    held = f"{messages:,} messages behind {WARM_MESSAGES:,}; an hour at 20 a second and book is {HOUR_MESSAGES:,}"
+    all_of_it = Samples(samples, [bare_bytes], [sample / bare_bytes for sample in samples])
+    yield all_of_it.result("memory", "three 45,000-level books, resident", BARE, LEFT_OUT, "bytes")
+    yield Samples([peak], [bare_bytes], [peak / bare_bytes]).result(
+        "memory", "the same, at its highest", BARE, "Nothing: the snapshots' decoding is in it.", "bytes"
+    )
+    before, after = samples[:END_SAMPLES], samples[-END_SAMPLES:]
+    middle = sorted(before)[END_SAMPLES // 2]
+    flat = Samples(after, before, [one / middle for one in after])
+    yield flat.result("memory", "after an hour's messages", "the same process before them", f"{held}.", "bytes")
+
+
+def resident_bytes(pid: int, field: str = "Rss", table: str = "smaps_rollup") -> int:
+    """A line of that process's table, which has kB. Gone if there is no such process or line."""
+    try:
+        lines = Path(f"/proc/{pid}/{table}").read_text(encoding="ascii").splitlines()
+    except OSError as error:
+        raise Gone(f"cannot see the memory of process {pid}: {error.strerror}") from None
+    for line in lines:
+        name, _, rest = line.partition(":")
+        if name == field:
+            return 1024 * int(rest.split()[0])
+    raise Gone(f"the kernel does not tell {field} of a process")
+
+
+def _sampled(ground: Ground, pid: int, messages: int) -> list[float]:
+    """Resident bytes of the collector, every so many messages from the warm one on."""
+    until = time.monotonic() + LIMIT_S
+    samples: list[float] = []
+    while len(samples) < SAMPLES:
+        due = WARM_MESSAGES + messages * len(samples) // (SAMPLES - 1)
+        while (seen := _frames(ground)) < due:
+            if time.monotonic() > until:
+                raise Gone(f"{seen:,} of {WARM_MESSAGES + messages:,} messages came within {LIMIT_S:.0f} s")
+            time.sleep(LOOK_S)
+        samples.append(float(resident_bytes(pid)))
+        ground.say(f"memory: {seen:,} of {WARM_MESSAGES + messages:,} messages, {samples[-1] / 1e6:.1f} MB")
+    return samples
+
+
+def _frames(ground: Ground) -> int:
+    """How many messages the collector has had; 0 before it is there."""
+    try:
+        segment = Segment.attach(ground.directory, segment_name(Kind.COUNTERS, SET))
+    except AlphapulseError:
+        return 0
+    try:
+        return CountersReader(segment).total()[Counter.FRAMES.label]
+    finally:
+        segment.close()
+
+
+def _check_books(ground: Ground) -> None:
+    """All three are live and as deep as the lines say."""
+    books = SetFollower(ground.directory, SET).books
+    counts = {symbol: one.book.bid_count + one.book.ask_count for symbol, one in books.items() if not one.is_cold}
+    if set(counts) != set(SYMBOLS) or sum(counts.values()) < LEAST_LEVELS * len(SYMBOLS):
+        raise IntegrityError(f"memory: these are no three books of {LEAST_LEVELS} levels: {counts}")
+
+
+# The other processes
+
+
+def idle(parent: Lines) -> None:
+    """Import what a collector does, say so, and wait to be ended."""
+    import orjson  # noqa: F401
+    import websockets.asyncio.client  # noqa: F401
+
+    from alphapulse_cli import exchanges
+    from alphapulse_cli.apps import collect  # noqa: F401
+    from alphapulse_cli.cli import app  # noqa: F401
+    from alphapulse_cli.cli import collect as command  # noqa: F401
+
+    exchanges.get(EXCHANGE)
+    parent.say({"pid": os.getpid()})
+    parent.hear()
+
+
+def simulate(parent: Lines) -> None:
+    """Serve the exchange as fast as it is read, until killed."""
+    asyncio.run(_simulate(parent))
+
+
+async def _simulate(parent: Lines) -> None:
+    from alphapulse_cli.sim.exchange import UNTHROTTLED, SimulatedExchange
+    from alphapulse_cli.sim.market_maker import Market
+
+    market = Market(EXCHANGE, SEED, SYMBOLS, levels_per_side=LEVELS_A_SIDE, start_ns=time.time_ns())
+    async with SimulatedExchange(EXCHANGE, market, rate=UNTHROTTLED) as exchange:
+        parent.say({"url": exchange.websocket_url, "rest_url": exchange.rest_url})
+        await exchange.run_forever()
+
+
+def collect(parent: Lines, *arguments: str) -> None:
+    """The command itself, silent, until killed."""
+    from alphapulse_cli.cli.app import main
+
+    parent.say({"pid": os.getpid()})
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, parent.writing)  # its events are nobody's here, and a full pipe would stop it
+    os.close(silence)
+    main(arguments)
