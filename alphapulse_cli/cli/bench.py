@@ -153,7 +153,7 @@ def _judged(one: dict[str, Any]) -> dict[str, Any]:
     """A target's row: what was measured, or why nothing was."""
     if one["value"] is None:
         return one | {"key": "", "measured": one["reason"]}
-    return one | {"measured": f"{one['value']:g}" if one["key"] == "ratio" else human(one["value"], "ns")}
+    return one | {"measured": f"{one['value']:g}" if one["key"] == "ratio" else human(one["value"], one["unit"])}
 
 
 COLUMNS = [

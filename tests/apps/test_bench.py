@@ -16,7 +16,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphapulse_cli.apps import bench
-from alphapulse_cli.apps.bench import book, capture, children, compare, decode, frames, ground, measure, pipeline, report, targets
+from alphapulse_cli.apps.bench import (
+    book,
+    capture,
+    children,
+    compare,
+    decode,
+    frames,
+    ground,
+    measure,
+    memory,
+    pipeline,
+    report,
+    targets,
+)
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.errors import IntegrityError, UsageError
 from alphapulse_cli.market.events import Update
@@ -225,6 +238,11 @@ class TestTargets:
         nowhere = targets.Target("as fast as another", reason="it is not here")
         assert self.outcome(line(), target=nowhere) == (targets.Outcome.NOT_MEASURED, None, "it is not here")
 
+    def test_a_verdict_has_the_unit_of_what_it_read(self):
+        heavy = dataclasses.replace(line(), unit="bytes")
+        judged = [targets.judge([heavy], [], [dataclasses.replace(self.TARGET, key=key)])[0].unit for key in ("p50", "ratio")]
+        assert judged == ["bytes", ""]
+
     def test_only_missed_ones_fail_a_run(self):
         found = targets.judge([line(9.0)], [], [self.TARGET, targets.Target("else", reason="not here")])
         assert [one.what for one in targets.missed(found)] == ["twice at most"]
@@ -283,6 +301,46 @@ class TestWhatIsTimedIsRight:
         made = frames.tape(KRAKEN, 40)
         with pytest.raises(IntegrityError, match="pipeline, kraken"):
             self.measured(shm_dir, monkeypatch, dataclasses.replace(made, updates=spoil(made.updates)))
+
+
+class TestMemory:
+    """Against processes whose memory we know."""
+
+    def test_it_is_what_the_kernel_says_of_that_process(self):
+        rss, peak = memory.resident_bytes(os.getpid()), memory.resident_bytes(os.getpid(), "VmHWM", "status")
+        assert 0 < rss <= 1.1 * peak
+        assert memory.resident_bytes(os.getpid(), "Anonymous") < rss
+
+    def test_what_is_written_to_is_seen(self):
+        before = memory.resident_bytes(os.getpid(), "Anonymous")
+        held = bytearray(b"x") * (16 << 20)
+        assert memory.resident_bytes(os.getpid(), "Anonymous") - before > len(held) // 2
+
+    def test_what_cannot_be_seen_is_no_zero(self):
+        with pytest.raises(children.Gone, match="process 4194305"):
+            memory.resident_bytes(4194305)
+        with pytest.raises(children.Gone, match="Nonsense"):
+            memory.resident_bytes(os.getpid(), "Nonsense")
+
+    def test_the_books_must_be_as_deep_as_the_lines_say(self, shm_dir, monkeypatch):
+        monkeypatch.setattr(memory, "SYMBOLS", (ground.SYMBOL,))
+        rows = book.full_book()[: memory.LEAST_LEVELS - 1]
+        with ground.private_directory(str(shm_dir)) as directory:
+            here = ground.Ground(directory)
+            with here.outlet(memory.SET) as outlet:
+                book.keeper_of(outlet, rows)
+                with pytest.raises(IntegrityError, match="no three books"):
+                    memory._check_books(here)
+
+    def test_a_small_run_from_end_to_end(self, shm_dir, monkeypatch):
+        """The simulator, the collector's own command, and lines whose order of size is the only possible one."""
+        for name, value in {"LEVELS_A_SIDE": 60, "LEAST_LEVELS": 100, "WARM_MESSAGES": 40, "HOUR_MESSAGES": 6000}.items():
+            monkeypatch.setattr(memory, name, value)
+        with ground.private_directory(str(shm_dir)) as directory:
+            resident, peak, own = memory.measure(ground.Ground(directory, quick=True))
+        assert own.p50 < resident.p50 <= 1.1 * peak.p50
+        assert resident.reference_p50 > 5e6
+        assert (resident.count, own.count, resident.unit) == (memory.SAMPLES, memory.END_SAMPLES, "bytes")
 
 
 class TestCaptures:

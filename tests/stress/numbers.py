@@ -17,6 +17,7 @@ from alphapulse_cli.wire.batch import Batch
 
 MOST_LOTS = (1 << 62) - 1
 HASH_EVERY = 512
+SNAPSHOTS = 0.05  # of the messages
 
 
 def row(dice):
@@ -26,31 +27,59 @@ def row(dice):
     return ticks, lots, dice.random() < 0.5
 
 
+def snapshot(dice, model, rows):
+    """The book after these rows as one message has it: mostly sorted, either way, sides one after the other or mixed."""
+    after = model | {(ticks, is_ask): lots for ticks, lots, is_ask in rows}
+    said = [(ticks, lots, is_ask) for (ticks, is_ask), lots in after.items() if lots]
+    order = dice.random()
+    said.sort(key=lambda one: (one[0] if order < 0.3 else one[2], one[0]), reverse=dice.random() < 0.5)
+    if order > 0.6:
+        said = [one for one in said if not one[2]][::-1] + [one for one in said if one[2]]
+    if order > 0.95:
+        dice.shuffle(said)
+    return said
+
+
+def change(ticks, old, lots, is_ask):
+    """As a record has it."""
+    return ticks, lots | (0 if old else delta.LEVEL_IS_NEW) | (delta.IS_ASK if is_ask else 0)
+
+
 def books(dice, count):
-    """Random updates to a book, its batch and a replica of it, beside a dict; (updates, what failed)."""
+    """Random updates and snapshots to a book, its batch and a replica of it, beside a dict; (updates, what failed)."""
     book, batch, model, failed = Book(2, 8), Batch("BTC-USD", "kraken", 2, 8), {}, []
     replica = Reconstructor("kraken", "BTC-USD")
     replica.load(0, 2, 8, 2, b"", b"")
     done = version = messages = changed = 0
     while done < count:
         rows = [row(dice) for _ in range(dice.choice((1, 1, 3, 12, 13, 40, 600)))]
+        is_snapshot = dice.random() < SNAPSHOTS
         batch.clear()
-        book.apply(to_levels(rows), batch)
-        expected = []
+        if is_snapshot:
+            rows = rows[:40]
+            book.replace(to_levels(snapshot(dice, model, rows)), batch)
+        else:
+            book.apply(to_levels(rows), batch)
+        expected, before = [], dict(model)
         for ticks, lots, is_ask in rows:
             old = model.get((ticks, is_ask), 0)
             if old != lots:
-                expected.append((ticks, lots | (0 if old else delta.LEVEL_IS_NEW) | (delta.IS_ASK if is_ask else 0)))
+                expected.append(change(ticks, old, lots, is_ask))
                 model[ticks, is_ask] = lots
             if not lots:
                 model.pop((ticks, is_ask), None)
+        if is_snapshot:  # what changed there and back is no difference, and whatever order they are told in is right
+            touched = {(ticks, is_ask) for ticks, _, is_ask in rows}
+            net = [(ticks, before.get((ticks, is_ask), 0), model.get((ticks, is_ask), 0), is_ask) for ticks, is_ask in touched]
+            expected = sorted(change(*one) for one in net if one[1] != one[2])
         done, messages = done + len(rows), messages + 1
         changed += len(expected)
         if expected:
             version += 1
             records = batch.finish(delta.Kind.DELTA, version, version, version - 1)
             octets = bytes(batch.records[: 256 * records])
-            if decoded(octets) != expected:
+            found = decoded(octets)
+            if (sorted(found or ()) if is_snapshot else found) != expected:
                 failed.append(f"group {version} is not what was told")
             replica.apply(octets, 0, records)
         if messages % HASH_EVERY == 0 or done >= count:

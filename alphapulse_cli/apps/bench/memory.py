@@ -3,9 +3,10 @@
     simulated Coinbase, as fast as it is read ──── loopback TCP ────► `alphapulse collect`, a process of its own
                                                                           ▲ /proc/PID/smaps_rollup, a sample every so many messages
 
-An hour is meant in messages: an hour of the simulator's own pace, 20 a second and book. Warm means that the rings have been written
-round once: their pages are resident from then on. Resident is the kernel's Rss: it counts the segments in shared memory, and
-libraries that other processes share.
+An hour is meant in messages: an hour of the simulator's own pace, 20 a second and book. Resident is the kernel's Rss: it counts the
+segments in shared memory, and libraries that other processes share. Whether it stays flat is asked of the process's own memory, the
+kernel's Anonymous: segments have a fixed size, but their pages become resident when they are written first, those of a ring for
+trades only after many hours of a quiet market.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ SAMPLES, END_SAMPLES = 40, 8  # over the whole of it; the median of the last one
 LIMIT_S, LOOK_S = 240.0, 0.01
 SEED = 7
 BARE = "a process that imported the same and did nothing"
-LEFT_OUT = "The terminal; the trades' ring where nobody trades; what the kernel keeps for sockets."
+LEFT_OUT = "What the kernel keeps for sockets; pages of segments that nothing was written to yet."
 
 
 def measure(ground: Ground) -> Iterator[Result]:
@@ -41,25 +42,30 @@ def measure(ground: Ground) -> Iterator[Result]:
     messages = ground.several(HOUR_MESSAGES // 60, HOUR_MESSAGES)
     with child("memory:idle") as bare:
         bare_bytes = float(resident_bytes(bare.hear()["pid"]))
-    with child("memory:simulate") as simulator:
+    with child("memory:simulate", LEVELS_A_SIDE) as simulator:
         addresses = simulator.hear()
         arguments = ["collect", "--exchange", EXCHANGE, "--symbols", ",".join(SYMBOLS), "--as", SET, "--quiet"]
         arguments += ["--url", addresses["url"], "--rest-url", addresses["rest_url"], "--shm-dir", str(ground.directory.path)]
         with child("memory:collect", *arguments) as collector:
             pid = collector.hear()["pid"]
-            samples = _sampled(ground, pid, messages)
+            resident, own = _sampled(ground, pid, messages)
             peak = float(resident_bytes(pid, "VmHWM", "status"))
             _check_books(ground)
-    held = f"{messages:,} messages behind {WARM_MESSAGES:,}; an hour at 20 a second and book is {HOUR_MESSAGES:,}"
-    all_of_it = Samples(samples, [bare_bytes], [sample / bare_bytes for sample in samples])
-    yield all_of_it.result("memory", "three 45,000-level books, resident", BARE, LEFT_OUT, "bytes")
+    yield Samples(resident, [bare_bytes], [one / bare_bytes for one in resident]).result(
+        "memory", "three 45,000-level books, resident", BARE, LEFT_OUT, "bytes"
+    )
     yield Samples([peak], [bare_bytes], [peak / bare_bytes]).result(
         "memory", "the same, at its highest", BARE, "Nothing: the snapshots' decoding is in it.", "bytes"
     )
-    before, after = samples[:END_SAMPLES], samples[-END_SAMPLES:]
-    middle = sorted(before)[END_SAMPLES // 2]
-    flat = Samples(after, before, [one / middle for one in after])
-    yield flat.result("memory", "after an hour's messages", "the same process before them", f"{held}.", "bytes")
+    before, after = own[:END_SAMPLES], own[-END_SAMPLES:]
+    begun = sorted(before)[END_SAMPLES // 2]
+    yield Samples(after, before, [one / begun for one in after]).result(
+        "memory",
+        "its own memory after an hour's messages",
+        "the same process before them",
+        f"Segments. {messages:,} messages behind {WARM_MESSAGES:,}; an hour at 20 a second and book is {HOUR_MESSAGES:,}.",
+        "bytes",
+    )
 
 
 def resident_bytes(pid: int, field: str = "Rss", table: str = "smaps_rollup") -> int:
@@ -75,19 +81,21 @@ def resident_bytes(pid: int, field: str = "Rss", table: str = "smaps_rollup") ->
     raise Gone(f"the kernel does not tell {field} of a process")
 
 
-def _sampled(ground: Ground, pid: int, messages: int) -> list[float]:
-    """Resident bytes of the collector, every so many messages from the warm one on."""
+def _sampled(ground: Ground, pid: int, messages: int) -> tuple[list[float], list[float]]:
+    """Resident bytes of the collector, and those of its own memory, every so many messages from the warm one on."""
     until = time.monotonic() + LIMIT_S
-    samples: list[float] = []
-    while len(samples) < SAMPLES:
-        due = WARM_MESSAGES + messages * len(samples) // (SAMPLES - 1)
+    resident: list[float] = []
+    own: list[float] = []
+    for i in range(SAMPLES):
+        due = WARM_MESSAGES + messages * i // (SAMPLES - 1)
         while (seen := _frames(ground)) < due:
             if time.monotonic() > until:
                 raise Gone(f"{seen:,} of {WARM_MESSAGES + messages:,} messages came within {LIMIT_S:.0f} s")
             time.sleep(LOOK_S)
-        samples.append(float(resident_bytes(pid)))
-        ground.say(f"memory: {seen:,} of {WARM_MESSAGES + messages:,} messages, {samples[-1] / 1e6:.1f} MB")
-    return samples
+        resident.append(float(resident_bytes(pid)))
+        own.append(float(resident_bytes(pid, "Anonymous")))
+        ground.say(f"memory: {seen:,} of {WARM_MESSAGES + messages:,} messages, {resident[-1] / 1e6:.1f} MB")
+    return resident, own
 
 
 def _frames(ground: Ground) -> int:
@@ -128,16 +136,16 @@ def idle(parent: Lines) -> None:
     parent.hear()
 
 
-def simulate(parent: Lines) -> None:
+def simulate(parent: Lines, levels_a_side: int) -> None:
     """Serve the exchange as fast as it is read, until killed."""
-    asyncio.run(_simulate(parent))
+    asyncio.run(_simulate(parent, levels_a_side))
 
 
-async def _simulate(parent: Lines) -> None:
+async def _simulate(parent: Lines, levels_a_side: int) -> None:
     from alphapulse_cli.sim.exchange import UNTHROTTLED, SimulatedExchange
     from alphapulse_cli.sim.market_maker import Market
 
-    market = Market(EXCHANGE, SEED, SYMBOLS, levels_per_side=LEVELS_A_SIDE, start_ns=time.time_ns())
+    market = Market(EXCHANGE, SEED, SYMBOLS, levels_per_side=levels_a_side, start_ns=time.time_ns())
     async with SimulatedExchange(EXCHANGE, market, rate=UNTHROTTLED) as exchange:
         parent.say({"url": exchange.websocket_url, "rest_url": exchange.rest_url})
         await exchange.run_forever()
