@@ -31,7 +31,7 @@ LEAST_LEVELS = 45_000  # of a book, on the average of the three
 HOUR_MESSAGES = 3600 * 20 * len(SYMBOLS)
 WARM_MESSAGES = RING_CAPACITY + RING_CAPACITY // 8
 SAMPLES, END_SAMPLES = 40, 8  # over the whole of it; the median of the last ones against that of the first
-LIMIT_S, LOOK_S = 240.0, 0.01
+LIMIT_S, JOIN_S, LOOK_S = 240.0, 10.0, 0.01
 SEED = 7
 BARE = "a process that imported the same and did nothing"
 LEFT_OUT = "What the kernel keeps for sockets; pages of segments that nothing was written to yet."
@@ -111,9 +111,14 @@ def _frames(ground: Ground) -> int:
 
 
 def _check_books(ground: Ground) -> None:
-    """All three are live and as deep as the lines say."""
-    books = SetFollower(ground.directory, SET).books
-    counts = {symbol: one.book.bid_count + one.book.ask_count for symbol, one in books.items() if not one.is_cold}
+    """A reader that joins now gets all three, as deep as the lines say."""
+    follower, until = SetFollower(ground.directory, SET), time.monotonic() + JOIN_S
+    try:
+        while any(one.is_cold for one in follower.books.values()) and time.monotonic() < until:
+            follower.poll()
+        counts = {symbol: one.book.bid_count + one.book.ask_count for symbol, one in follower.books.items() if not one.is_cold}
+    finally:
+        follower.close()
     if set(counts) != set(SYMBOLS) or sum(counts.values()) < LEAST_LEVELS * len(SYMBOLS):
         raise IntegrityError(f"memory: these are no three books of {LEAST_LEVELS} levels: {counts}")
 
