@@ -7,6 +7,8 @@ Bids lie ascending, asks descending, so that changes near the top move few bytes
 serves both: a price's *rank* is `ticks ^ flip`, flip 0 for bids and -1 (all bits) for asks, and ranks ascend on either side.
 A search gallops back from the best level: a change 200 levels deep costs some eight looks, whatever the book holds.
 
+Here are single changes and looks; whole books come in by `walk`, large groups by `merge`, which know these insides.
+
 `level_hash` is this side's part of the book hash, kept up at each change. Memory handed in (a book image) never grows by itself:
 `reserve` raises NoRoom before anything is touched. No Python object is made per level, but for those who ask for lists.
 """
