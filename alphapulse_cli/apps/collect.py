@@ -8,11 +8,13 @@ Everything runs in one event loop and one thread. The heartbeat is beaten by tha
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.plan import CollectPlan, addresses, choose, mode_of
 from alphapulse_cli.edges.fetch import Fetcher
 from alphapulse_cli.edges.session import Backoff, Session
+from alphapulse_cli.edges.transport import open_link
 from alphapulse_cli.errors import DecodeError, ExchangeError, Refused, StorageError
 from alphapulse_cli.exchanges import Exchange
 from alphapulse_cli.exchanges.protocol import Mode
@@ -45,7 +47,8 @@ async def collect(plan: CollectPlan, notice: Notice, on_ready: Callable[[Outlet,
         except StorageError:
             outlet.discard()
             raise
-        session = Session(exchange.facts, url, fetcher, ingest, notice, _after_frame(outlet))
+        opener = partial(open_link, transport=plan.transport)
+        session = Session(exchange.facts, url, fetcher, ingest, notice, _after_frame(outlet), opener)
         if on_ready is not None:
             on_ready(outlet, ingest)
         async with _heart(outlet):

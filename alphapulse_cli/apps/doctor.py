@@ -25,7 +25,7 @@ ENOUGH_FILES = 1024
 CLOCK_READS, LOOKS_AT_A_CLOCK = 50, 1000
 COARSE_CLOCK_NS = 1_000_000
 OLDEST_PYTHON = (3, 11)
-EXTRAS = {"pandas": "to_pandas() of the Python readers"}
+EXTRAS = {"fast": ("picows", "a WebSocket library that takes less CPU"), "pandas": ("pandas", "to_pandas() of the Python readers")}
 
 
 @unique
@@ -52,7 +52,7 @@ Check = Callable[[str | None], Iterator[Finding]]
 
 def examine(shm_dir: str | None) -> Iterator[Finding]:
     """All findings, in the order in which a newcomer should read them."""
-    for check in (python, core, clocks, files, directory, room, waiting, sets, readers, settings, extras):
+    for check in (python, core, clocks, files, directory, room, waiting, transports, sets, readers, settings, extras):
         try:
             yield from check(shm_dir)
         except (AlphapulseError, OSError, RuntimeError) as error:
@@ -177,6 +177,19 @@ def waiting(_: str | None) -> Iterator[Finding]:
         )
 
 
+def transports(_: str | None) -> Iterator[Finding]:
+    """The WebSocket library that `collect` takes if nobody says otherwise."""
+    from alphapulse_cli.edges import transport
+
+    chosen, version = transport.choose(transport.AUTO), transport.picows_version()
+    if version is not None and chosen != transport.PICOWS:
+        yield Finding(
+            "transport", Verdict.WARN, f"{chosen}: picows {version} is too old", "pip install --upgrade 'alphapulse[fast]'"
+        )
+    else:
+        yield Finding("transport", Verdict.OK, f"{chosen} {version}" if chosen == transport.PICOWS else chosen)
+
+
 def sets(shm_dir: str | None) -> Iterator[Finding]:
     """Writers: who lives, what is left over, what is damaged."""
     with suppress(NoSegment), open_directory(shm_dir) as opened:
@@ -230,8 +243,8 @@ def extras(_: str | None) -> Iterator[Finding]:
     """What can be installed beside."""
     from importlib.util import find_spec
 
-    for name, purpose in EXTRAS.items():
-        if find_spec(name) is None:
+    for name, (module, purpose) in EXTRAS.items():
+        if find_spec(module) is None:
             yield Finding(f"extra {name}", Verdict.OK, f"not installed; it is for {purpose}", f"pip install 'alphapulse[{name}]'")
         else:
             yield Finding(f"extra {name}", Verdict.OK, "installed")

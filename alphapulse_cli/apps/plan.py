@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
+from alphapulse_cli.edges import transport as transports
 from alphapulse_cli.edges.loopback import is_loopback
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Facts, Mode
@@ -33,6 +34,7 @@ class CollectPlan:
     shm_dir: str | None = None
     ring_capacity: int = 16_384
     duration_s: float | None = None
+    transport: str = transports.AUTO
 
     @property
     def name(self) -> str:
@@ -123,10 +125,12 @@ def plans(
     shm_dir: str | None = None,
     ring_capacity: int = 16_384,
     duration_s: float | None = None,
+    transport: str = transports.AUTO,
 ) -> list[CollectPlan]:
     """A plan for each exchange, in the order asked for. UsageError for whatever cannot be right before the exchange is asked."""
     if not names:
         raise UsageError("no exchange to collect from", f"--exchange NAME; names are: {', '.join(exchanges.names())}")
+    transports.choose(transport)
     unique = list(dict.fromkeys(names))
     chosen = symbols_by_exchange(symbols or DEFAULT_SYMBOLS, unique)
     made: list[CollectPlan] = []
@@ -148,6 +152,7 @@ def plans(
                 shm_dir,
                 ring_capacity,
                 duration_s,
+                transport,
             )
         )
     return made

@@ -47,6 +47,14 @@ def collect(
             help="REST address; with a --url on this machine the same host and port if not given.",
         ),
     ] = "",
+    transport: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="WebSocket library: websockets, or picows of the extra `fast`; auto takes picows where it is installed.",
+        ),
+    ] = None,
     shm_dir: options.ShmDir = None,
     duration: options.Duration = None,
     as_json: options.Json = False,
@@ -85,6 +93,7 @@ def collect(
         shm_dir=str(settings.choose("shm_dir", shm_dir) or "") or None,
         ring_capacity=settings.get("ring_records"),
         duration_s=duration,
+        transport=settings.choose("transport", transport),
     )
     raise typer.Exit(collecting.run(made, as_json=as_json, supervised=supervised))
 

@@ -48,6 +48,7 @@ async def _several(plans: Sequence[CollectPlan], notices: running.Notices) -> Ex
 def arguments(plan: CollectPlan) -> list[str]:
     """The command line of a plan's own process. Addresses and the like it takes from the same configuration; flags are said again."""
     words = ["collect", "--exchange", plan.exchange, "--symbols", ",".join(plan.symbols), "--channels", ",".join(plan.channels)]
+    words += ["--transport", plan.transport]
     for flag, value in (("--mode", plan.mode), ("--url", plan.url), ("--rest-url", plan.rest_url), ("--shm-dir", plan.shm_dir)):
         if value:
             words += [flag, value]

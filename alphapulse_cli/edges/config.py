@@ -54,6 +54,9 @@ KEYS = (
     Key("channels", kinds.CHANNELS, ("book", "trades"), "what to collect of each symbol"),
     Key("depth", kinds.COUNT, 0, "levels per side to collect; 0: as deep as the exchange's default"),
     Key("ring_records", kinds.POWER_OF_TWO, 16_384, "capacity of each ring in records, a power of two"),
+    Key(
+        "transport", kinds.TRANSPORT, "auto", "the WebSocket library of `collect`; auto: picows where the extra `fast` is installed"
+    ),
     Key("wait", kinds.WAIT, "wake", "how a reader waits for the next record; spin is fastest and costs a core"),
     Key("log_level", kinds.LOG_LEVEL, "warning", "what is said on stderr; -v and -q change it for one command"),
     Key("color", kinds.COLOR, "auto", "colour: auto follows the terminal, NO_COLOR and FORCE_COLOR"),

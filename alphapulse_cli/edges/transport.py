@@ -1,29 +1,33 @@
-"""The small interface to a WebSocket library.
+"""Which WebSocket library holds a connection, and the small interface behind which the session does not care.
 
-A *link* is one connection. It hands every frame to `on_frame(frame, receive_ns)` as soon as the library has it, text frames as the
-bytes they came in; `closed` says why it ended. `websockets` is the library that is always there; another one fits by having the
-same five methods.
+    open_link(url, on_frame, transport="auto") ─► Link       WebsocketsLink: the library that is always there
+                                                             PicowsLink: several times less CPU a frame, in the extra `fast`
+
+A *link* is one connection. It hands every frame to `on_frame(frame, receive_ns)`, text frames as the bytes they came in; `closed` says
+why it ended. `receive_ns` is the earliest that the library lets us see; `on_frame` runs in the event loop, and nothing more is read
+while it works: TCP makes the exchange wait. No link keeps the loop from the heartbeat for more than FRAMES_PER_TURN frames.
+
+`auto` is picows where it is installed. Both links end in the same errors with the same words, which are all made here.
 """
 
-import asyncio
 import os
+import urllib.request
 from collections.abc import Callable
 from typing import Protocol
+from urllib.parse import SplitResult, urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
-
-from alphapulse_cli import __version__
 from alphapulse_cli.edges.loopback import is_loopback
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
-from alphapulse_cli.shm import clock
 
+AUTO, WEBSOCKETS, PICOWS = "auto", "websockets", "picows"
+TRANSPORTS = (AUTO, WEBSOCKETS, PICOWS)
+LEAST_PICOWS = (2, 2)
 MAX_FRAME_BYTES = 64 << 20  # Coinbase's BTC-USD snapshot is 5 MB in one frame
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 FRAMES_PER_TURN = 64
-RECEIVE_BUFFER_FRAMES = 1024  # beyond it the library stops reading and TCP makes the exchange wait
 REFUSING = (403, 451)  # HTTP statuses of a handshake: not from where you are
+PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 OnFrame = Callable[[bytes, int], None]
 
@@ -38,102 +42,126 @@ class Link(Protocol):
         """Send a protocol ping and wait for its pong. ExchangeError if the connection goes before."""
 
     async def closed(self) -> str:
-        """Wait until the connection has ended; why, in one line."""
+        """Wait until the connection has ended; why, in one line. What `on_frame` raised is raised here."""
 
     async def close(self) -> None:
         """Close it, politely, within a second."""
 
 
-class WebsocketsLink:
-    """A link of the `websockets` library."""
-
-    def __init__(self, connection: ClientConnection, on_frame: OnFrame) -> None:
-        self._connection = connection
-        self._reader = asyncio.create_task(self._read(on_frame))
-
-    async def _read(self, on_frame: OnFrame) -> str:
-        realtime_ns, receive = clock.realtime_ns, self._connection.recv
-        try:
-            while True:
-                # A full buffer answers `recv` without ever suspending: give the loop (heartbeat, watchdog, sends) its turn.
-                for _ in range(FRAMES_PER_TURN):
-                    frame = await receive(decode=False)
-                    on_frame(frame, realtime_ns())
-                await asyncio.sleep(0)
-        except ConnectionClosed as closed:
-            return describe_close(closed)
-
-    async def send(self, frame: bytes) -> None:
-        """Send one text frame."""
-        try:
-            await self._connection.send(frame, text=True)
-        except ConnectionClosed as closed:
-            raise ExchangeError(f"connection lost while sending: {describe_close(closed)}") from None
-
-    async def ping(self) -> None:
-        """Ping and wait for the pong."""
-        try:
-            pong = await self._connection.ping()
-            await pong
-        except ConnectionClosed as closed:
-            raise ExchangeError(f"connection lost: {describe_close(closed)}") from None
-
-    async def closed(self) -> str:
-        """Wait for the end. What `on_frame` raised is raised here."""
-        return await asyncio.shield(self._reader)
-
-    async def close(self) -> None:
-        """Close."""
-        try:
-            await self._connection.close()
-        finally:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)  # its failure was told by `closed`
+def choose(transport: str) -> str:
+    """`websockets` or `picows`, of what was asked for. UsageError for picows where it is not, or too old, and for an unknown name."""
+    if transport not in TRANSPORTS:
+        raise UsageError(f"unknown transport: {transport[:40]!r}", f"transports are: {', '.join(TRANSPORTS)}")
+    if transport == WEBSOCKETS:
+        return WEBSOCKETS
+    version = picows_version()
+    if version is not None and _numbers(version) >= LEAST_PICOWS:
+        return PICOWS
+    if transport == AUTO:
+        return WEBSOCKETS
+    least = ".".join(map(str, LEAST_PICOWS))
+    found = "picows is not installed" if version is None else f"picows {version[:20]} is too old, {least} is needed"
+    raise UsageError(f"--transport picows: {found}", "pip install 'alphapulse[fast]', or --transport websockets")
 
 
-def describe_close(closed: ConnectionClosed) -> str:
-    """Who closed and why; the reason is the other side's text: hostile."""
-    if closed.rcvd is not None:
-        return f"closed by the exchange, code {closed.rcvd.code} {closed.rcvd.reason[:80]}".rstrip()
-    if closed.sent is not None:
-        return f"closed by us, code {closed.sent.code}"
-    return "connection lost"
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, without Python's brackets."""
-    if isinstance(error, ConnectionError) and error.errno:
-        return os.strerror(error.errno).lower()
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
-
-
-async def open_link(url: str, on_frame: OnFrame, open_timeout_s: float = OPEN_TIMEOUT_S) -> Link:
-    """Connect. UsageError for what is no ws:// or wss:// address, Refused where we are not let in, ExchangeError for no connection."""
+def picows_version() -> str | None:
+    """Of the picows that can be imported here, None where there is none."""
     try:
-        connection = await connect(
-            url,
-            max_size=MAX_FRAME_BYTES,
-            max_queue=RECEIVE_BUFFER_FRAMES,
-            compression=None,  # costs more CPU than the bytes it saves
-            open_timeout=open_timeout_s,
-            close_timeout=CLOSE_TIMEOUT_S,
-            proxy=None if is_loopback(url) else True,  # the environment's, but never for this machine itself
-            ping_interval=None,  # the session's watchdog pings, far sooner than the library would
-            user_agent_header=f"alphapulse/{__version__}",
+        import picows
+    except ImportError:
+        return None
+    return str(getattr(picows, "__version__", "0"))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """(2, 3) of "2.3.1rc1"."""
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+
+
+async def open_link(url: str, on_frame: OnFrame, transport: str = AUTO, open_timeout_s: float = OPEN_TIMEOUT_S) -> Link:
+    """Connect. UsageError for what is no ws:// or wss:// address, Refused where we are not let in, ExchangeError for no connection."""
+    check_address(url)
+    proxy = proxy_of(url)
+    if choose(transport) == PICOWS:
+        from alphapulse_cli.edges import picows_connect
+
+        return await picows_connect.connect(url, on_frame, open_timeout_s, proxy)
+    from alphapulse_cli.edges import websockets_link
+
+    return await websockets_link.connect(url, on_frame, open_timeout_s, proxy)
+
+
+def check_address(url: str) -> SplitResult:
+    """Its parts. UsageError for what is no ws:// or wss:// address."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("ws", "wss") and not parts.fragment and parts.port != 0  # a port may raise, too
+        usable = usable and bool((parts.hostname or "").encode("idna"))
+    except ValueError:  # a port, or a host name, that cannot be one
+        usable = False
+    if not usable:
+        raise UsageError(f"not a WebSocket address: {url[:200]!r}", "write ws://host:port/path or wss://…")
+    return parts
+
+
+def proxy_of(url: str) -> str | None:
+    """The environment's proxy for this address, as for REST; None for this machine itself. UsageError for what is no proxy's address."""
+    parts = urlsplit(url)
+    if is_loopback(url) or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    proxies = urllib.request.getproxies()
+    for name in ("wss", "socks", "https") if parts.scheme == "wss" else ("ws", "socks", "https", "http"):
+        proxy = proxies.get(name)
+        if proxy:
+            break
+    else:
+        return None
+    if name == "socks" and proxy.startswith("http://"):  # as the system's settings may have it
+        proxy = "socks5h://" + proxy.removeprefix("http://")
+    try:
+        found = urlsplit(proxy)
+        usable = found.scheme in PROXY_SCHEMES and bool(found.hostname) and found.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError(
+            f"not a proxy's address: {name}_proxy={proxy[:200]!r}", "write http://host:port, or name the exchange in no_proxy"
         )
-    except TimeoutError:
-        raise ExchangeError(f"no connection to {url[:200]} within {open_timeout_s:g} s") from None
-    except InvalidStatus as error:
-        status = error.response.status_code
-        if status in REFUSING:
-            raise Refused(
-                f"{url[:200]} answers {status}: the exchange refuses this address", "it may not serve your region"
-            ) from None
-        raise ExchangeError(f"no WebSocket at {url[:200]}: it answers {status}", "is the address right?") from None
-    except (OSError, InvalidHandshake, ConnectionClosed) as error:
-        raise ExchangeError(
-            f"cannot connect to {url[:200]}: {_reason(error)[:200]}", "is the address right, and the network up?"
-        ) from None
-    except (InvalidURI, ValueError):  # ValueError: a port or a host name that cannot be one
-        raise UsageError(f"not a WebSocket address: {url[:200]!r}", "write ws://host:port/path or wss://…") from None
-    return WebsocketsLink(connection, on_frame)
+    return proxy
+
+
+# What goes wrong, in the same words whichever library it goes wrong in; the other side's text is hostile: cut, on one line.
+
+
+def no_answer(url: str, timeout_s: float) -> ExchangeError:
+    """Nothing came of it in time."""
+    return ExchangeError(f"no connection to {url[:200]} within {timeout_s:g} s")
+
+
+def answers(url: str, status: int) -> ExchangeError:
+    """HTTP, and no WebSocket."""
+    if status in REFUSING:
+        return Refused(f"{url[:200]} answers {status}: the exchange refuses this address", "it may not serve your region")
+    return ExchangeError(f"no WebSocket at {url[:200]}: it answers {status}", "is the address right?")
+
+
+def cannot_connect(url: str, error: Exception) -> ExchangeError:
+    """Whatever else there was instead of a connection."""
+    if isinstance(error, ConnectionError) and error.errno:
+        reason = os.strerror(error.errno).lower()
+    else:
+        reason = " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
+    return ExchangeError(f"cannot connect to {url[:200]}: {reason[:200]}", "is the address right, and the network up?")
+
+
+def closed_by_exchange(code: int, reason: str) -> str:
+    """Its farewell."""
+    return f"closed by the exchange, code {code} {reason[:80]}".rstrip()
+
+
+def closed_by_us(code: int) -> str:
+    """Ours, that was not answered."""
+    return f"closed by us, code {code}"
+
+
+CUT = "connection lost"

@@ -26,9 +26,9 @@ def named(feed):
 
 class TestAgainstTheSimulators:
     @pytest.mark.parametrize("feed", FEEDS, ids=named)
-    def test_collects_two_books_exactly(self, directory, feed):
+    def test_collects_two_books_exactly(self, directory, opener, feed):
         async def scene():
-            async with Rig(directory, feed[0], mode=feed[1], symbols=("ETH-BTC", "DOGE-USD")) as rig:
+            async with Rig(directory, feed[0], opener=opener, mode=feed[1], symbols=("ETH-BTC", "DOGE-USD")) as rig:
                 await rig.live()
                 await rig.moves_until(lambda: rig.total(Counter.TRADES))
                 await rig.sim.advance(200)
@@ -40,9 +40,9 @@ class TestAgainstTheSimulators:
 
     @pytest.mark.parametrize("feed", PROVABLE, ids=named)
     @pytest.mark.parametrize("kind", ["gap", "garbage", "reorder", "duplicate", "offgrid", "unknown", "disconnect"])
-    def test_heals(self, directory, feed, kind):
+    def test_heals(self, directory, opener, feed, kind):
         async def scene():
-            async with Rig(directory, feed[0], mode=feed[1]) as rig:
+            async with Rig(directory, feed[0], opener=opener, mode=feed[1]) as rig:
                 await rig.live()
                 rig.sim.inject(kind)
                 await rig.moves_until(lambda: rig.sim.injection_counts[kind])
@@ -57,11 +57,11 @@ class TestAgainstTheSimulators:
 
         play(scene())
 
-    def test_a_gap_of_a_feed_without_numbers_cannot_be_seen(self, directory):
+    def test_a_gap_of_a_feed_without_numbers_cannot_be_seen(self, directory, opener):
         """`level2_batch`: known, said in `alphapulse exchanges`, and why the other mode is the default. A new connection heals it."""
 
         async def scene():
-            async with Rig(directory, "coinbase", mode="exchange") as rig:
+            async with Rig(directory, "coinbase", opener=opener, mode="exchange") as rig:
                 await rig.live()
                 rig.sim.inject("gap")
                 await rig.moves_until(lambda: rig.sim.injection_counts["gap"])
@@ -72,9 +72,9 @@ class TestAgainstTheSimulators:
 
         play(scene())
 
-    def test_a_wrong_checksum_heals_alone_on_the_same_connection(self, directory):
+    def test_a_wrong_checksum_heals_alone_on_the_same_connection(self, directory, opener):
         async def scene():
-            async with Rig(directory, "kraken", symbols=("ETH-BTC", "DOGE-USD")) as rig:
+            async with Rig(directory, "kraken", opener=opener, symbols=("ETH-BTC", "DOGE-USD")) as rig:
                 await rig.settles()
                 joins = rig.follower.joins
                 rig.sim.inject("checksum", "ETH-BTC")
@@ -87,11 +87,11 @@ class TestAgainstTheSimulators:
 
         play(scene())
 
-    def test_a_flood_starves_nobody(self, directory):
+    def test_a_flood_starves_nobody(self, directory, opener):
         """While 500 steps come at once, the watchdog's ticks go on and the books stay right."""
 
         async def scene():
-            async with Rig(directory, "coinbase", timing=replace(PATIENT, tick_s=0.001)) as rig:
+            async with Rig(directory, "coinbase", opener=opener, timing=replace(PATIENT, tick_s=0.001)) as rig:
                 await rig.live()
                 ticks, frames = [], []
                 tick, receive = rig.ingest.tick, rig.ingest.receive
@@ -106,11 +106,11 @@ class TestAgainstTheSimulators:
 
         play(scene())
 
-    def test_frames_of_many_megabytes_arrive(self, directory):
+    def test_frames_of_many_megabytes_arrive(self, directory, opener):
         """BTC-USD of Coinbase: 45,800 levels in one frame."""
 
         async def scene():
-            async with Rig(directory, "coinbase", symbols=("BTC-USD",)) as rig:
+            async with Rig(directory, "coinbase", opener=opener, symbols=("BTC-USD",)) as rig:
                 await rig.live()
                 assert rig.count(Counter.BYTES) > 3 << 20
                 assert rig.keeper().book.bid_count > 20_000
@@ -118,9 +118,9 @@ class TestAgainstTheSimulators:
 
         play(scene())
 
-    def test_a_restarted_exchange_is_found_again(self, directory):
+    def test_a_restarted_exchange_is_found_again(self, directory, opener):
         async def scene():
-            async with Rig(directory, "kraken") as rig:
+            async with Rig(directory, "kraken", opener=opener) as rig:
                 await rig.live()
                 rig.sim._server.close()
                 await rig.sim._server.wait_closed()
@@ -134,9 +134,9 @@ class TestAgainstTheSimulators:
 
         play(scene())
 
-    def test_a_snapshot_that_fails_is_asked_for_again(self, directory):
+    def test_a_snapshot_that_fails_is_asked_for_again(self, directory, opener):
         async def scene():
-            async with Rig(directory, "binance-us") as rig:
+            async with Rig(directory, "binance-us", opener=opener) as rig:
                 get, failures = rig.fetcher.get, []
 
                 async def failing(path, weight=1):
@@ -198,11 +198,11 @@ class TestSilence:
 
         play(scene())
 
-    def test_a_stall_of_the_exchange(self, directory):
+    def test_a_stall_of_the_exchange(self, directory, opener):
         """It sends nothing, but its end of the socket answers pings: the connection stays, and afterwards all is there."""
 
         async def scene():
-            async with Rig(directory, "kraken", timing=QUICK) as rig:
+            async with Rig(directory, "kraken", opener=opener, timing=QUICK) as rig:
                 await rig.live()
                 rig.sim.inject("stall", seconds=3600)
                 await rig.moves_until(lambda: rig.sim.injection_counts["stall"])
@@ -256,9 +256,9 @@ class TestConnecting:
 
         play(scene())
 
-    def test_an_address_that_cannot_be_right_ends_it(self, directory):
+    def test_an_address_that_cannot_be_right_ends_it(self, directory, opener):
         async def scene():
-            async with Rig(directory, "kraken", url="http://127.0.0.1/") as rig:
+            async with Rig(directory, "kraken", opener=opener, url="http://127.0.0.1/") as rig:
                 with pytest.raises(UsageError):
                     await asyncio.wait_for(asyncio.shield(rig.task), 20)
 
@@ -352,9 +352,9 @@ class TestErrands:
 
         play(scene())
 
-    def test_what_a_frame_does_to_ingest_reaches_whoever_runs_the_session(self, directory):
+    def test_what_a_frame_does_to_ingest_reaches_whoever_runs_the_session(self, directory, opener):
         async def scene():
-            async with Rig(directory, "kraken") as rig:
+            async with Rig(directory, "kraken", opener=opener) as rig:
                 await rig.live()
 
                 def full(*_):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ssl
 
 import pytest
@@ -10,7 +11,6 @@ from websockets.asyncio.server import serve
 from websockets.utils import accept_key
 
 from alphapulse_cli.edges import transport
-from alphapulse_cli.edges.transport import open_link
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 
 
@@ -47,8 +47,22 @@ async def websocket(handle, **options):
         yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
 
 
-async def opened(url, frames=None):
-    return await open_link(url, lambda frame, _: (frames if frames is not None else []).append(frame))
+@pytest.fixture
+def opened(opener):
+    """Opens a link whose frames are kept in a list."""
+
+    async def opened(url, frames=None):
+        return await opener(url, lambda frame, _: (frames if frames is not None else []).append(frame))
+
+    return opened
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_printed(capfd):
+    """Whatever the other side does or says, neither library nor asyncio talks about it."""
+    yield
+    gc.collect()  # a future whose error nobody took would say so now
+    assert capfd.readouterr() == ("", "")
 
 
 class TestNoConnection:
@@ -65,11 +79,11 @@ class TestNoConnection:
             "ws://127.0.0.1:x/",
         ],
     )
-    def test_an_address_that_cannot_be_is_a_usage_error(self, url):
+    def test_an_address_that_cannot_be_is_a_usage_error(self, opened, url):
         with pytest.raises(UsageError, match="not a WebSocket address"):
             play(opened(url))
 
-    def test_nobody_there(self):
+    def test_nobody_there(self, opened):
         with pytest.raises(ExchangeError, match=r"cannot connect to ws://127.0.0.1:1/: connection refused"):
             play(opened("ws://127.0.0.1:1/"))
 
@@ -84,7 +98,7 @@ class TestNoConnection:
             b"\0" * 70_000,
         ],
     )
-    def test_garbage_instead_of_a_handshake(self, answer):
+    def test_garbage_instead_of_a_handshake(self, opened, answer):
         async def scene():
             async with tcp(says(answer)) as url:
                 with pytest.raises(ExchangeError) as failed:
@@ -94,7 +108,7 @@ class TestNoConnection:
         play(scene())
 
     @pytest.mark.parametrize(("status", "error"), [(403, Refused), (451, Refused), (404, ExchangeError), (503, ExchangeError)])
-    def test_an_http_error(self, status, error):
+    def test_an_http_error(self, opened, status, error):
         async def scene():
             async with tcp(says(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode())) as url:
                 with pytest.raises(error, match=f"answers {status}") as failed:
@@ -103,7 +117,7 @@ class TestNoConnection:
 
         play(scene())
 
-    def test_tls_where_there_is_none(self):
+    def test_tls_where_there_is_none(self, opened):
         async def scene():
             async with tcp(says(b"HTTP/1.1 400 No\r\n\r\n")) as url:
                 with pytest.raises(ExchangeError, match="cannot connect"):
@@ -111,7 +125,7 @@ class TestNoConnection:
 
         play(scene())
 
-    def test_none_where_there_is_tls(self):
+    def test_none_where_there_is_tls(self, opened):
         async def scene():
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             server = await asyncio.start_server(says(b""), "127.0.0.1", 0, ssl=context)
@@ -121,17 +135,17 @@ class TestNoConnection:
 
         play(scene())
 
-    def test_a_server_that_accepts_and_says_nothing(self):
+    def test_a_server_that_accepts_and_says_nothing(self, opener):
         async def scene():
             async with tcp(says_nothing) as url:
                 with pytest.raises(ExchangeError, match=r"no connection to .* within 0.2 s"):
-                    await open_link(url, lambda *_: None, open_timeout_s=0.2)
+                    await opener(url, lambda *_: None, open_timeout_s=0.2)
 
         play(scene())
 
 
 class TestALink:
-    def test_hands_over_text_and_binary_frames_as_they_came(self):
+    def test_hands_over_text_and_binary_frames_as_they_came(self, opened):
         async def handle(connection):
             await connection.send("ü")
             await connection.send(b"\xff\0")
@@ -147,7 +161,7 @@ class TestALink:
 
         play(scene())
 
-    def test_says_who_ended_it_and_why(self):
+    def test_says_who_ended_it_and_why(self, opened):
         async def handle(connection):
             await connection.close(1008, "too \x1b[2J slow")
 
@@ -162,7 +176,7 @@ class TestALink:
 
         play(scene())
 
-    def test_says_when_it_was_cut(self):
+    def test_says_when_it_was_cut(self, opened):
         async def handle(connection):
             connection.transport.abort()
 
@@ -174,7 +188,7 @@ class TestALink:
 
         play(scene())
 
-    def test_ends_at_a_frame_beyond_its_bound(self, monkeypatch):
+    def test_ends_at_a_frame_beyond_its_bound(self, opened, monkeypatch):
         async def handle(connection):
             with contextlib.suppress(Exception):
                 await connection.send("x" * 20_001)
@@ -189,7 +203,7 @@ class TestALink:
 
         play(scene())
 
-    def test_waits_for_the_pong(self):
+    def test_waits_for_the_pong(self, opened):
         async def scene():
             async with websocket(lambda connection: connection.wait_closed()) as url:
                 link = await opened(url)
@@ -198,7 +212,7 @@ class TestALink:
 
         play(scene())
 
-    def test_raises_what_its_owner_raised_about_a_frame(self):
+    def test_raises_what_its_owner_raised_about_a_frame(self, opener):
         async def handle(connection):
             await connection.send("x")
             await connection.wait_closed()
@@ -208,14 +222,14 @@ class TestALink:
 
         async def scene():
             async with websocket(handle) as url:
-                link = await open_link(url, broken)
+                link = await opener(url, broken)
                 with pytest.raises(ZeroDivisionError):
                     await link.closed()
                 await link.close()
 
         play(scene())
 
-    def test_closes_even_if_the_other_side_will_not(self, monkeypatch):
+    def test_closes_even_if_the_other_side_will_not(self, opened, monkeypatch):
         """It shakes hands and never says or hears a word again."""
         monkeypatch.setattr(transport, "CLOSE_TIMEOUT_S", 0.1)
 

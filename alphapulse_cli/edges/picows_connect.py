@@ -1,0 +1,105 @@
+"""How a link of the `picows` library comes about: address, socket, proxy, TLS, handshake; or the error that says why not.
+
+    addresses of the host ─► a socket of ours ─► picows: proxy, TLS, handshake ─► PicowsLink
+
+picows prints what listeners raise and what the other side sent, which is hostile: its logger is deaf here, nothing of that is lost.
+"""
+
+import asyncio
+import base64
+import contextlib
+import logging
+import re
+import socket
+from urllib.parse import unquote
+
+from picows import WSError, WSHandshakeError, WSParsedURL, ws_connect
+from python_socks import ProxyError
+
+from alphapulse_cli import __version__
+from alphapulse_cli.edges import transport
+from alphapulse_cli.edges.picows_link import PicowsLink
+from alphapulse_cli.edges.transport import OnFrame
+
+STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
+SWITCHING_PROTOCOLS = 101
+DEAF = logging.Logger("alphapulse.picows", logging.CRITICAL + 1)  # noqa: LOG001 - in nobody's tree: no handler ever sees it
+
+
+async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str | None) -> PicowsLink:
+    """As `transport.open_link`."""
+    link, sockets = PicowsLink(on_frame), list[socket.socket]()
+    is_open = False
+    try:
+        async with asyncio.timeout(open_timeout_s):
+            _, listener = await ws_connect(
+                lambda *_: link,
+                url,
+                logger_name=DEAF,
+                websocket_handshake_timeout=None,  # the whole has its time
+                enable_auto_pong=False,  # every frame passes by us: the end of a read is not to be missed
+                max_frame_size=transport.MAX_FRAME_BYTES,
+                extra_headers=_headers(url),
+                proxy=proxy,
+                socket_factory=lambda parsed: _connected_socket(parsed, sockets),
+            )
+        is_open = listener is link  # None where the connection was closed before the answer was whole
+        if not is_open:
+            raise ConnectionError("closed in the middle of the handshake")
+    except TimeoutError:
+        raise transport.no_answer(url, open_timeout_s) from None
+    except WSHandshakeError as error:
+        found = STATUS_LINE.match(error.raw_header or b"")  # picows knows only the statuses that Python names
+        status = int(found[1]) if found else SWITCHING_PROTOCOLS
+        if status != SWITCHING_PROTOCOLS:
+            raise transport.answers(url, status) from None
+        raise transport.cannot_connect(url, error) from None
+    except (OSError, WSError, ProxyError, ValueError) as error:
+        raise transport.cannot_connect(url, error) from None
+    finally:
+        if not is_open:
+            _cut(sockets)
+    link.begin()
+    return link
+
+
+def _headers(url: str) -> dict[str, str]:
+    """User agent, and the name and password of an address that has them."""
+    headers = {"User-Agent": f"alphapulse/{__version__}"}
+    parts = transport.check_address(url)
+    if parts.username is not None:
+        words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(words.encode()).decode("ascii")
+        headers["Host"] = parts.netloc.rpartition("@")[2]
+    return headers
+
+
+async def _connected_socket(where: WSParsedURL, made: list[socket.socket]) -> socket.socket:
+    """One to the first of its addresses that answers; OSError of the last one tried. It is noted in `made`."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
+    for number, (family, kind, protocol, _, address) in enumerate(found, 1):
+        try:
+            one = socket.socket(family, kind, protocol)
+        except OSError:
+            if number == len(found):
+                raise
+            continue
+        try:
+            one.setblocking(False)
+            await loop.sock_connect(one, address)
+        except BaseException as error:
+            one.close()
+            if not isinstance(error, OSError) or number == len(found):
+                raise
+        else:
+            made.append(one)
+            return one
+    raise OSError("it has no address")
+
+
+def _cut(sockets: list[socket.socket]) -> None:
+    """A connection that was given up in the middle of its handshake is left to itself: its socket tells it the end."""
+    for one in sockets:
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,97 @@
+"""A link of the `websockets` library: written in Python, there wherever alphapulse is.
+
+    socket ─► the library's buffer, RECEIVE_BUFFER_FRAMES at most ─► our reader task ─► on_frame
+
+The library hands a frame over when our task takes it out of that buffer: the receive time is taken there.
+"""
+
+import asyncio
+
+from websockets.asyncio import client
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from alphapulse_cli import __version__
+from alphapulse_cli.edges import transport
+from alphapulse_cli.edges.transport import OnFrame
+from alphapulse_cli.errors import ExchangeError, UsageError
+from alphapulse_cli.shm import clock
+
+RECEIVE_BUFFER_FRAMES = 1024  # beyond it the library stops reading and TCP makes the exchange wait
+
+
+class WebsocketsLink:
+    """One connection of it."""
+
+    def __init__(self, connection: client.ClientConnection, on_frame: OnFrame) -> None:
+        self._connection = connection
+        self._reader = asyncio.create_task(self._read(on_frame))
+
+    async def _read(self, on_frame: OnFrame) -> str:
+        realtime_ns, receive = clock.realtime_ns, self._connection.recv
+        try:
+            while True:
+                # A full buffer answers `recv` without ever suspending: give the loop (heartbeat, watchdog, sends) its turn.
+                for _ in range(transport.FRAMES_PER_TURN):
+                    frame = await receive(decode=False)
+                    on_frame(frame, realtime_ns())
+                await asyncio.sleep(0)
+        except ConnectionClosed as closed:
+            return _why(closed)
+
+    async def send(self, frame: bytes) -> None:
+        """Send one text frame."""
+        try:
+            await self._connection.send(frame, text=True)
+        except ConnectionClosed as closed:
+            raise ExchangeError(f"connection lost while sending: {_why(closed)}") from None
+
+    async def ping(self) -> None:
+        """Ping and wait for the pong."""
+        try:
+            pong = await self._connection.ping()
+            await pong
+        except ConnectionClosed as closed:
+            raise ExchangeError(f"connection lost: {_why(closed)}") from None
+
+    async def closed(self) -> str:
+        """Wait for the end."""
+        return await asyncio.shield(self._reader)
+
+    async def close(self) -> None:
+        """Close."""
+        try:
+            await self._connection.close()
+        finally:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)  # its failure was told by `closed`
+
+
+def _why(closed: ConnectionClosed) -> str:
+    if closed.rcvd is not None:
+        return transport.closed_by_exchange(closed.rcvd.code, closed.rcvd.reason)
+    return transport.closed_by_us(closed.sent.code) if closed.sent is not None else transport.CUT
+
+
+async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str | None) -> WebsocketsLink:
+    """As `transport.open_link`."""
+    try:
+        connection = await client.connect(
+            url,
+            max_size=transport.MAX_FRAME_BYTES,
+            max_queue=RECEIVE_BUFFER_FRAMES,
+            compression=None,  # costs more CPU than the bytes it saves
+            open_timeout=open_timeout_s,
+            close_timeout=transport.CLOSE_TIMEOUT_S,
+            proxy=proxy,
+            ping_interval=None,  # the session's watchdog pings, far sooner than the library would
+            user_agent_header=f"alphapulse/{__version__}",
+        )
+    except TimeoutError:
+        raise transport.no_answer(url, open_timeout_s) from None
+    except InvalidStatus as error:
+        raise transport.answers(url, error.response.status_code) from None
+    except ImportError:
+        raise UsageError(f"a SOCKS proxy needs another package: {proxy}", "pip install 'python-socks[asyncio]'") from None
+    except (OSError, InvalidHandshake, ConnectionClosed, ValueError) as error:
+        raise transport.cannot_connect(url, error) from None
+    return WebsocketsLink(connection, on_frame)
