@@ -1,22 +1,26 @@
-"""`collect`: with the socket: what a message costs in CPU, and how many a second go through.
+"""`collect`: with the socket: what a message costs in CPU, and how many a second go through, over each WebSocket library.
 
 A sender process pushes ready-made WebSocket frames of about 1 KB as fast as they are taken; a collector process runs `apps.collect`.
 
-    sender: simulated Coinbase, made and framed before ──── loopback TCP ────► collector: websockets ─► ingest ─► segments
+    sender: simulated Coinbase, made and framed before ──── loopback TCP ────► collector: the library ─► ingest ─► segments
 
-Beside it, in another process each time, the same frames are only received: that is the transport's own share.
+Beside it, in another process each time, the same frames are only received by the same link: that is the transport's own share. With
+two collectors, the sender begins with both at once, and three processes share the machine's cores.
 """
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from alphapulse_cli.apps.bench.children import Gone, Lines, child
+from alphapulse_cli.apps.bench.children import CHILD_LIFE_S, Gone, Lines, child
 from alphapulse_cli.apps.bench.frames import Feed, Server
 from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.report import Result, Samples, quantile
+from alphapulse_cli.edges.transport import PICOWS, WEBSOCKETS, choose
+from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges.protocol import BOOK, Decoder
 from alphapulse_cli.market.requests import Send
 
@@ -30,30 +34,62 @@ FRAMES_A_WRITE = 64
 KEPT_FRAMES = 256
 LOADS = "orjson.loads of the same frame"
 RECEIVING = "receiving the same frames and nothing else"
+TWO = "picows, two collectors, time a message"
 
 
 def measure(ground: Ground) -> Iterator[Result]:
     """The lines of this scenario."""
     messages = ground.several(4_000, 30_000)
-    receiving, collecting, wall, own = Samples(), Samples(), Samples(), Samples()
     with child("collect:send", messages) as sender:
         ground.say("collect: making the frames")
-        port = sender.hear(PREPARED_S)["port"]
-        for _ in range(ground.several(2, 6)):
-            ground.say("collect: receive only")
-            bare = _one_run(ground, port, messages, receive_only=True)
-            ground.say("collect: collect")
-            full = _one_run(ground, port, messages, receive_only=False)
-            loads, received = bare["loads_ns"], quantile(sorted(bare["cpu"]), 0.5)
-            _add(receiving, bare["cpu"], loads)
-            _add(collecting, full["cpu"], received)
-            _add(wall, full["wall"], quantile(sorted(bare["wall"]), 0.5))
-            _add(own, [max(spent - received, 1.0) for spent in full["cpu"]], loads)
+        scene = Scene(ground, sender, sender.hear(PREPARED_S)["port"], messages)
+        yield from _one_collector(scene, WEBSOCKETS)
+        try:
+            choose(PICOWS)
+        except UsageError as absent:
+            for case in ("picows, CPU a message beyond the transport's", TWO):
+                ground.leave_out("collect", case, f"{absent}; {absent.hint}")
+        else:
+            yield from _one_collector(scene, PICOWS)
+            yield _two_collectors(scene, PICOWS)
+
+
+def _one_collector(scene: "Scene", transport: str) -> Iterator[Result]:
+    receiving, collecting, wall, own = Samples(), Samples(), Samples(), Samples()
+    for _ in range(scene.ground.several(2, 6)):
+        scene.ground.say(f"collect: {transport} alone")
+        [bare] = scene.run(transport, 1, receive_only=True)
+        scene.ground.say(f"collect: {transport}")
+        [full] = scene.run(transport, 1, receive_only=False)
+        loads, received = bare["loads_ns"], quantile(sorted(bare["cpu"]), 0.5)
+        _add(receiving, bare["cpu"], loads)
+        _add(collecting, full["cpu"], received)
+        _add(wall, full["wall"], quantile(sorted(bare["wall"]), 0.5))
+        _add(own, [max(spent - received, 1.0) for spent in full["cpu"]], loads)
     each = f"{bare['frame_bytes']}-byte messages; a sample is a few milliseconds of them"
-    yield receiving.result("collect", "websockets alone, CPU a message", LOADS, f"All but receiving; {each}.")
-    yield collecting.result("collect", "CPU a message", RECEIVING, f"The kernel's work for the sender; {each}.")
-    yield own.result("collect", "CPU a message beyond the transport's", LOADS, f"What receiving alone took is taken off; {each}.")
-    yield wall.result("collect", "time a message", RECEIVING, f"Nothing: one collector, sender on another core; {each}.")
+    yield receiving.result("collect", f"{transport} alone, CPU a message", LOADS, f"All but receiving; {each}.")
+    yield collecting.result("collect", f"{transport}, CPU a message", RECEIVING, f"The kernel's work for the sender; {each}.")
+    beyond = f"{transport}, CPU a message beyond the transport's"
+    yield own.result("collect", beyond, LOADS, f"What receiving alone took is taken off; {each}.")
+    yield wall.result(
+        "collect", f"{transport}, time a message", RECEIVING, f"Nothing: one collector, sender on another core; {each}."
+    )
+
+
+def _two_collectors(scene: "Scene", transport: str) -> Result:
+    """Wall time a message from the first push until the slower of the two has all."""
+    both = Samples()
+    for _ in range(scene.ground.several(1, 6)):
+        scene.ground.say(f"collect: two collectors, {transport}")
+        bare, full = (_wall_ns(scene.run(transport, 2, receive_only=only)) for only in (True, False))
+        _add(both, [full], bare)
+    return both.result("collect", TWO, f"{RECEIVING}, by two", "Nothing: the sender's work is in it. A sample is a whole run.")
+
+
+def _wall_ns(told: Sequence[dict[str, Any]]) -> float:
+    """A message, over all receivers."""
+    span = max(one["ended_ns"] for one in told) - min(one["began_ns"] for one in told)
+    return float(span / sum(one["came"] for one in told))
 
 
 def _add(samples: Samples, spent: list[float], reference: float) -> None:
@@ -62,14 +98,28 @@ def _add(samples: Samples, spent: list[float], reference: float) -> None:
     samples.ratios += [one / reference for one in spent]
 
 
-def _one_run(ground: Ground, port: int, messages: int, *, receive_only: bool) -> dict[str, Any]:
-    """Samples of one receiver, in nanoseconds a message."""
-    with child("collect:receive", str(ground.directory.path), port, messages, receive_only) as receiver:
-        told: dict[str, Any] = receiver.hear()
-    for name in ground.directory.names():
-        if name.startswith("bench-collect"):
-            ground.directory.unlink(name)
-    return told
+class Scene(NamedTuple):
+    """The sender, ready, and what it sends to whoever comes."""
+
+    ground: Ground
+    sender: Lines
+    port: int
+    messages: int
+
+    def run(self, transport: str, receivers: int, *, receive_only: bool) -> list[dict[str, Any]]:
+        """What each of these receivers, at the same time, has to tell."""
+        self.sender.say(receivers)
+        self.sender.hear()
+        path = str(self.ground.directory.path)
+        with contextlib.ExitStack() as stack:
+            names = [f"bench-collect-{number}" for number in range(receivers)]
+            asked = [(path, name, self.port, self.messages, transport, receive_only) for name in names]
+            running = [stack.enter_context(child("collect:receive", *one)) for one in asked]
+            told: list[dict[str, Any]] = [one.hear() for one in running]
+        for name in self.ground.directory.names():
+            if name.startswith("bench-collect"):
+                self.ground.directory.unlink(name)
+        return told
 
 
 # The sender's process
@@ -83,19 +133,43 @@ class Sent(NamedTuple):
     messages: Sequence[bytes]
 
 
-def send(parent: Lines, messages: int) -> None:
-    """Answer REST and subscriptions as the exchange would, then push the messages, connection after connection, until killed."""
-    import socket
+class Sender:
+    """Serves whoever connects, until killed: REST and subscriptions as the exchange would, then the messages, to all of a round at once."""
 
-    server = Server(FEED)
-    sent = _prepared(server, messages)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        parent.say({"port": listening.getsockname()[1]})
+    def __init__(self, messages: int) -> None:
+        self.server = Server(FEED)
+        self.sent = _prepared(self.server, messages)
+        self.round = threading.Barrier(1)
+
+    def accept(self, listening: Any) -> None:
+        """Every connection in a thread of its own."""
         while True:
             connection, _ = listening.accept()
-            with connection, contextlib.suppress(OSError, Gone):  # a receiver that has enough goes
-                connection.settimeout(IDLE_LIMIT_S)
-                _serve(connection, server, sent)
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection: Any) -> None:
+        """One connection."""
+        with connection, contextlib.suppress(OSError, Gone, threading.BrokenBarrierError):  # a receiver that has enough goes
+            connection.settimeout(IDLE_LIMIT_S)
+            if _opened(connection, self.server, self.sent):
+                self.round.wait(IDLE_LIMIT_S)
+                for chunk in self.sent.messages:
+                    connection.sendall(chunk)
+                while connection.recv(1 << 16):
+                    pass
+
+
+def send(parent: Lines, messages: int) -> None:
+    """The sender: each line it hears begins a round of so many receivers."""
+    import socket
+
+    sender = Sender(messages)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=sender.accept, args=(listening,), daemon=True).start()
+        parent.say({"port": listening.getsockname()[1]})
+        while True:
+            sender.round = threading.Barrier(parent.hear(CHILD_LIFE_S))
+            parent.say("ready")
 
 
 def _prepared(server: Server, messages: int) -> Sent:
@@ -117,8 +191,8 @@ def _subscribing(server: Server) -> Decoder:
     return decoder
 
 
-def _serve(connection: Any, server: Server, sent: Sent) -> None:
-    """One connection: a REST request, or the WebSocket."""
+def _opened(connection: Any, server: Server, sent: Sent) -> bool:
+    """Whether a WebSocket is open and subscribed; a REST request is answered, and that is all."""
     from websockets.frames import Frame, Opcode
     from websockets.server import ServerProtocol
 
@@ -128,7 +202,7 @@ def _serve(connection: Any, server: Server, sent: Sent) -> None:
     if b"upgrade: websocket" not in head.lower():
         body = server.get(head.split(b" ", 2)[1].decode("ascii"))
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
-        return
+        return False
     protocol = ServerProtocol()
     protocol.receive_data(head)
     protocol.send_response(protocol.accept(protocol.events_received()[0]))  # type: ignore[arg-type]  # the request
@@ -139,10 +213,7 @@ def _serve(connection: Any, server: Server, sent: Sent) -> None:
         for event in protocol.events_received():
             if isinstance(event, Frame) and event.opcode is Opcode.TEXT and answers:
                 connection.sendall(b"".join(answers.pop(0)))
-    for chunk in sent.messages:
-        connection.sendall(chunk)
-    while connection.recv(1 << 16):
-        pass
+    return True
 
 
 def _gone() -> bytes:
@@ -162,12 +233,13 @@ def _framed(payload: bytes) -> bytes:
 # The receiver's process
 
 
-def receive(parent: Lines, path: str, port: int, messages: int, receive_only: bool) -> None:
+def receive(parent: Lines, path: str, name: str, port: int, messages: int, transport: str, receive_only: bool) -> None:
     """Receive or collect all messages; tell the samples."""
-    parent.say(asyncio.run(_receive_only(port, messages) if receive_only else _collect(path, port, messages)))
+    work = _receive_only(port, messages, transport) if receive_only else _collect(path, name, port, messages, transport)
+    parent.say(asyncio.run(work))
 
 
-async def _receive_only(port: int, messages: int) -> dict[str, Any]:
+async def _receive_only(port: int, messages: int, transport: str) -> dict[str, Any]:
     from alphapulse_cli.edges.transport import open_link
 
     server = Server(FEED)
@@ -180,7 +252,7 @@ async def _receive_only(port: int, messages: int) -> dict[str, Any]:
         if KEPT_FRAMES <= seen < 2 * KEPT_FRAMES:
             kept.append(frame)
 
-    link = await open_link(_url(server, port), on_frame)
+    link = await open_link(_url(server, port), on_frame, transport)
     for request in decoder.pending_requests():
         if isinstance(request, Send):
             await link.send(request.frame)
@@ -189,7 +261,7 @@ async def _receive_only(port: int, messages: int) -> dict[str, Any]:
     return {**samples, "loads_ns": _loads_ns(kept), "frame_bytes": sorted(map(len, kept))[len(kept) // 2]}
 
 
-async def _collect(path: str, port: int, messages: int) -> dict[str, Any]:
+async def _collect(path: str, name: str, port: int, messages: int, transport: str) -> dict[str, Any]:
     from alphapulse_cli.apps.collect import collect
     from alphapulse_cli.apps.plan import CollectPlan
     from alphapulse_cli.shm.counters import Counter
@@ -201,8 +273,9 @@ async def _collect(path: str, port: int, messages: int) -> dict[str, Any]:
         (BOOK,),
         url=_url(Server(FEED), port),
         rest_url=f"http://127.0.0.1:{port}",
-        set_name="bench-collect",
+        set_name=name,
         shm_dir=path,
+        transport=transport,
     )
     work = asyncio.create_task(collect(plan, lambda *_: None, lambda _, ingest: begun.set_result(ingest)))
     await asyncio.wait({work, begun}, return_when=asyncio.FIRST_COMPLETED)
@@ -223,22 +296,25 @@ def _url(server: Server, port: int) -> str:
 
 
 async def _sampled(frames: Any, messages: int) -> dict[str, Any]:
-    """CPU and wall time a message, sampled while they come; over when all are here."""
+    """CPU and wall time a message, sampled while they come; over when all are here. When the first and the last of them came."""
     cpu: list[float] = []
     wall: list[float] = []
     until = time.monotonic() + IDLE_LIMIT_S
-    last = (frames(), time.process_time_ns(), time.perf_counter_ns())
+    last = (frames(), time.process_time_ns(), time.monotonic_ns())
+    began = last
     while last[0] < messages and time.monotonic() < until:
         await asyncio.sleep(SAMPLE_S)
-        now = (frames(), time.process_time_ns(), time.perf_counter_ns())
+        now = (frames(), time.process_time_ns(), time.monotonic_ns())
         came = now[0] - last[0]
         if came >= LEAST_FRAMES:
             cpu.append((now[1] - last[1]) / came)
             wall.append((now[2] - last[2]) / came)
+        elif not cpu:
+            began = now
         last = now
     if last[0] < messages or not cpu:
         raise Gone(f"{last[0]} of {messages} messages came within {IDLE_LIMIT_S:.0f} s")
-    return {"cpu": cpu, "wall": wall}
+    return {"cpu": cpu, "wall": wall, "began_ns": began[2], "ended_ns": last[2], "came": last[0] - began[0]}
 
 
 def _loads_ns(frames: list[bytes]) -> float:
