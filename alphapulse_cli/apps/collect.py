@@ -82,13 +82,13 @@ async def list_instruments(exchange: Exchange, mode: Mode, fetcher: Fetcher, not
 
 def _after_frame(outlet: Outlet) -> Callable[[int], None]:
     """What is done once a frame's records are published: its latency is counted, asked-for checkpoints are made."""
-    latency, realtime_ns = outlet.counters.publish_latency, clock.realtime_ns
+    record, serve_checkpoints, realtime_ns = outlet.counters.publish_latency.record, outlet.serve_checkpoints, clock.realtime_ns
 
     def after_frame(receive_ns: int) -> None:
         now_ns = realtime_ns()
         if receive_ns:
-            latency.record(now_ns - receive_ns)
-        outlet.serve_checkpoints(now_ns)
+            record(now_ns - receive_ns)
+        serve_checkpoints(now_ns)
 
     return after_frame
 

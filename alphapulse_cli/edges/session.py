@@ -88,6 +88,7 @@ class Session:
         self._backoff = Backoff(self._timing.first_backoff_s, self._timing.longest_backoff_s)
         self._connects = Budget(facts.connects_per_minute, CONNECTS_SPAN_S)
         self._connected_count = 0
+        self._is_heard = False  # since the watchdog last looked: the clock is its business, not every frame's
         self._heard_ns = 0
         self._send_after_ns = 0
         self._sends: asyncio.Queue[bytes] = asyncio.Queue()
@@ -141,13 +142,18 @@ class Session:
             await link.close()
 
     def _on_frame(self, frame: bytes, receive_ns: int) -> None:
-        self._heard_ns = clock.monotonic_ns()
+        self._is_heard = True
         self._ingest.receive(frame, receive_ns)
         self._after_frame(receive_ns)
-        self._do_requests()
+        requests = self._ingest.pending_requests()
+        if requests:
+            self._do_all(requests)
 
     def _do_requests(self) -> None:
-        for request in self._ingest.pending_requests():
+        self._do_all(self._ingest.pending_requests())
+
+    def _do_all(self, requests: list[Request]) -> None:
+        for request in requests:
             self._do(request)
 
     def _do(self, request: Request) -> None:
@@ -215,6 +221,8 @@ class Session:
         while True:
             await asyncio.sleep(timing.tick_s)
             now = clock.monotonic_ns()
+            if self._is_heard:
+                self._is_heard, self._heard_ns = False, now
             silent_s = (now - self._heard_ns) / 1e9
             self._ingest.tick(clock.realtime_ns())
             self._after_frame(0)

@@ -60,7 +60,10 @@ class WebsocketsLink:
     async def close(self) -> None:
         """Close."""
         try:
-            await self._connection.close()
+            async with asyncio.timeout(2 * transport.CLOSE_TIMEOUT_S):  # the library waits for room to write its farewell, too
+                await self._connection.close()
+        except TimeoutError:
+            self._connection.transport.abort()
         finally:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)  # its failure was told by `closed`

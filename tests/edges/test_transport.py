@@ -6,22 +6,12 @@ import gc
 import ssl
 
 import pytest
+from link_parts import raw, tcp
 from sim_parts import play, until
 from websockets.asyncio.server import serve
-from websockets.utils import accept_key
 
 from alphapulse_cli.edges import transport
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
-
-
-@contextlib.asynccontextmanager
-async def tcp(handle):
-    """A plain TCP server; the ws:// address of it."""
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    try:
-        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    finally:
-        server.close()
 
 
 def says(answer):
@@ -234,19 +224,10 @@ class TestALink:
         monkeypatch.setattr(transport, "CLOSE_TIMEOUT_S", 0.1)
 
         async def deaf(reader, writer):
-            head = await reader.readuntil(b"\r\n\r\n")
-            key = next(line.split(b": ")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
-            accept = accept_key(key.decode())
-            writer.write(
-                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                + f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
-            )
-            with contextlib.suppress(OSError):
-                await reader.read()
-                writer.close()
+            await reader.read()
 
         async def scene():
-            async with tcp(deaf) as url:
+            async with raw(deaf) as url:
                 link = await opened(url)
                 await asyncio.wait_for(link.close(), 10)
                 assert await link.closed()
