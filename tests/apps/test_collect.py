@@ -1,5 +1,6 @@
 """`alphapulse collect` as real processes against simulated exchanges: exact through mischief, and every way it may end."""
 
+import importlib.util
 import os
 import resource
 import signal
@@ -10,12 +11,16 @@ import pytest
 from app_parts import Sims, live_books, processes_of, sample, wait_until
 
 from alphapulse_cli import exchanges
+from alphapulse_cli.apps.plan import CollectPlan
+from alphapulse_cli.cli.collecting import arguments
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 NAMES = ("kraken", "coinbase", "binance-us")
+NO_PICOWS = pytest.mark.skipif(importlib.util.find_spec("picows") is None, reason="picows is not installed (extra `fast`)")
+TOLD = {}  # the environment of every collector
 DEPTHS = {"kraken": 10}
 SYMBOLS = ("ETH-BTC", "DOGE-USD")
 MISCHIEF = {
@@ -32,7 +37,15 @@ def sims():
     made.close()
 
 
+@pytest.fixture(params=["websockets", pytest.param("picows", marks=NO_PICOWS)])
+def transport(request, monkeypatch):
+    """What `begin` tells every collector to use."""
+    monkeypatch.setitem(TOLD, "ALPHAPULSE_TRANSPORT", request.param)
+    return request.param
+
+
 def begin(alphapulse, sims, *arguments, names=("kraken",), **env):
+    env = TOLD | env
     chosen = [word for name in names for word in ("--exchange", name)]
     return alphapulse.start("collect", *chosen, "--symbols", ",".join(SYMBOLS), *arguments, **sims.environment(), **env)
 
@@ -78,7 +91,7 @@ def truth_of(sims, name, symbol):
 
 
 class TestSeveralExchanges:
-    def test_are_exact_through_mischief_and_their_processes_are_kept(self, alphapulse, sims):
+    def test_are_exact_through_mischief_and_their_processes_are_kept(self, alphapulse, sims, transport):
         for name in NAMES:
             sims.start(name)
         parent = begin(alphapulse, sims, names=NAMES)
@@ -130,7 +143,7 @@ class TestSeveralExchanges:
 
 class TestOneExchange:
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-    def test_a_signal_retires_its_segments(self, alphapulse, sims, number, code):
+    def test_a_signal_retires_its_segments(self, alphapulse, sims, transport, number, code):
         sims.start("kraken")
         process = begin(alphapulse, sims)
         until_live(alphapulse, sims, "kraken")
@@ -140,7 +153,7 @@ class TestOneExchange:
         assert one.liveness is Liveness.RETIRED
         assert {(book.state, book.reason) for book in one.books} == {(BookState.STALE, BookReason.RETIRED)}
 
-    def test_killed_its_books_are_not_live_and_the_next_one_has_a_new_epoch(self, alphapulse, sims):
+    def test_killed_its_books_are_not_live_and_the_next_one_has_a_new_epoch(self, alphapulse, sims, transport):
         sims.start("kraken")
         process = begin(alphapulse, sims)
         until_live(alphapulse, sims, "kraken")
@@ -156,7 +169,7 @@ class TestOneExchange:
             assert sample(alphapulse.shm_dir)[0].epoch > before.epoch
             wait_until(lambda: follower.poll().restarted, what="the reader follows")
 
-    def test_hung_its_books_are_not_live_either(self, alphapulse, sims):
+    def test_hung_its_books_are_not_live_either(self, alphapulse, sims, transport):
         sims.start("kraken")
         process = begin(alphapulse, sims)
         until_live(alphapulse, sims, "kraken")
@@ -184,6 +197,28 @@ class TestOneExchange:
         beside = begin(alphapulse, sims, "--as", "mine")
         until_live(alphapulse, sims, "kraken", "mine")
         assert beside.poll() is None
+
+
+class TestTheTransport:
+    def test_that_is_named_must_be_there(self, alphapulse, tmp_path):
+        """A package that cannot be imported is as good as none."""
+        (tmp_path / "picows").mkdir()
+        (tmp_path / "picows" / "__init__.py").write_text("raise ImportError('broken')")
+        path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+        done = alphapulse("collect", "--exchange", "kraken", "--transport", "picows", PYTHONPATH=path)
+        assert (done.code, done.stdout) == (2, "")
+        assert done.stderr.splitlines() == [
+            "error: --transport picows: picows is not installed",
+            "hint: pip install 'alphapulse[fast]', or --transport websockets",
+        ]
+
+    def test_that_nobody_knows_is_refused(self, alphapulse):
+        done = alphapulse("collect", "--exchange", "kraken", "--transport", "curl")
+        assert (done.code, done.stderr.splitlines()[0]) == (2, "error: unknown transport: 'curl'")
+
+    def test_is_said_again_to_the_process_of_each_exchange(self):
+        words = arguments(CollectPlan("kraken", transport="websockets"))
+        assert words[words.index("--transport") + 1] == "websockets"
 
 
 class TestWhatCannotBe:
@@ -226,7 +261,7 @@ class TestWhatCannotBe:
         assert [line.partition(":")[0] for line in process.stderr.splitlines()] in (["error"], ["error", "hint"])
         assert {path.name for path in alphapulse.shm_dir.iterdir()} <= {"kraken.lock", "kraken.wake"}
 
-    def test_an_exchanges_hostile_words_are_shown_escaped(self, alphapulse, sims):
+    def test_an_exchanges_hostile_words_are_shown_escaped(self, alphapulse, sims, transport):
         real = exchanges.get("kraken")
 
         def rude(truth, mode):

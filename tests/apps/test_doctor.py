@@ -11,6 +11,7 @@ from reader_sets import Writer
 from alphapulse_cli import build
 from alphapulse_cli.apps import doctor
 from alphapulse_cli.apps.doctor import Verdict, examine
+from alphapulse_cli.edges import transport
 from alphapulse_cli.shm import clock, memory, wake
 from alphapulse_cli.shm.directory import open_directory
 
@@ -113,3 +114,16 @@ def test_a_misspelt_setting(where):
     Path("alphapulse.toml").write_text("dept = 10\n")
     assert found(where, "settings").verdict is Verdict.FAIL
     assert "dept" in found(where, "settings").found
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict", "said"),
+    [
+        ("2.3.1", Verdict.OK, "picows 2.3.1"),
+        (None, Verdict.OK, "websockets"),
+        ("1.0", Verdict.WARN, "websockets: picows 1.0 is too old"),
+    ],
+)
+def test_the_transport_that_collect_takes(where, monkeypatch, version, verdict, said):
+    monkeypatch.setattr(transport, "picows_version", lambda: version)
+    assert (found(where, "transport").verdict, found(where, "transport").found) == (verdict, said)
