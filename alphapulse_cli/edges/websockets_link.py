@@ -2,7 +2,8 @@
 
     socket ─► the library's buffer, RECEIVE_BUFFER_FRAMES at most ─► our reader task ─► on_frame
 
-The library hands a frame over when our task takes it out of that buffer: the receive time is taken there.
+The receive time is when the newest bytes came out of the kernel before our task took the frame out of that buffer: a lone frame's own, and
+where messages come in bursts perhaps a later read's; never earlier than the frame, never later than its handling.
 """
 
 import asyncio
@@ -19,21 +20,32 @@ from alphapulse_cli.shm import clock
 RECEIVE_BUFFER_FRAMES = 1024  # beyond it the library stops reading and TCP makes the exchange wait
 
 
+class TimedConnection(client.ClientConnection):
+    """The library's connection, which notes when bytes come."""
+
+    read_ns = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came out of the kernel."""
+        self.read_ns = clock.realtime_ns()
+        super().data_received(data)
+
+
 class WebsocketsLink:
     """One connection of it."""
 
-    def __init__(self, connection: client.ClientConnection, on_frame: OnFrame) -> None:
+    def __init__(self, connection: TimedConnection, on_frame: OnFrame) -> None:
         self._connection = connection
         self._reader = asyncio.create_task(self._read(on_frame))
 
     async def _read(self, on_frame: OnFrame) -> str:
-        realtime_ns, receive = clock.realtime_ns, self._connection.recv
+        connection, receive = self._connection, self._connection.recv
         try:
             while True:
                 # A full buffer answers `recv` without ever suspending: give the loop (heartbeat, watchdog, sends) its turn.
                 for _ in range(transport.FRAMES_PER_TURN):
                     frame = await receive(decode=False)
-                    on_frame(frame, realtime_ns())
+                    on_frame(frame, connection.read_ns)
                 await asyncio.sleep(0)
         except ConnectionClosed as closed:
             return _why(closed)
@@ -88,6 +100,7 @@ async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str
             proxy=proxy,
             ping_interval=None,  # the session's watchdog pings, far sooner than the library would
             user_agent_header=f"alphapulse/{__version__}",
+            create_connection=TimedConnection,
         )
     except TimeoutError:
         raise transport.no_answer(url, open_timeout_s) from None
@@ -97,4 +110,5 @@ async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str
         raise UsageError(f"a SOCKS proxy needs another package: {proxy}", "pip install 'python-socks[asyncio]'") from None
     except (OSError, InvalidHandshake, ConnectionClosed, ValueError) as error:
         raise transport.cannot_connect(url, error) from None
+    assert isinstance(connection, TimedConnection)
     return WebsocketsLink(connection, on_frame)
