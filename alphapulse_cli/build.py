@@ -12,6 +12,7 @@ COMPILED_MODULES = (
     "alphapulse_cli.market.ticks",
     "alphapulse_cli.market.levels",
     "alphapulse_cli.market.events",
+    "alphapulse_cli.shm.mapping",
     "alphapulse_cli.shm.ring",
     "alphapulse_cli.shm.image",
     "alphapulse_cli.shm.histogram",

@@ -8,7 +8,8 @@
     ├── SegmentError          exit 3   nothing to attach to
     │   ├── NoSegment                  no such file; hint: what `segments` shows
     │   ├── NotASegment                a file, but not ours: wrong magic, truncated, a link, another's
-    │   └── WrongLayout                ours, of another layout version
+    │   ├── WrongLayout                ours, of another layout version
+    │   └── SegmentGone                its file was cut short while we read it: attach again once a collector made a new one
     ├── StorageError          exit 1   no room, no permission: the world's, not the reader's
     ├── WriterAlive           exit 7   a second writer was stopped at the door
     └── IntegrityError        exit 4   only `--verify` and friends raise it; in daily life it is a state
@@ -99,6 +100,10 @@ class NotASegment(SegmentError):
 
 class WrongLayout(SegmentError):
     """A segment of a layout that this version does not read."""
+
+
+class SegmentGone(SegmentError):
+    """A segment whose file was cut short, or damaged, while it was read: nothing in it may be believed any more."""
 
 
 class StorageError(AlphapulseError):

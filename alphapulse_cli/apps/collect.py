@@ -95,16 +95,27 @@ def _after_frame(outlet: Outlet) -> Callable[[int], None]:
 
 @contextlib.asynccontextmanager
 async def _heart(outlet: Outlet) -> AsyncIterator[None]:
-    """Beats while the body runs."""
+    """Beats while the body runs. StorageError, the body broken off, where a segment's file was cut short."""
+    body, failures = asyncio.current_task(), list[StorageError]()
+    assert body is not None
 
     async def beat() -> None:
-        while True:
-            outlet.beat(clock.monotonic_ns())
-            await asyncio.sleep(BEAT_S)
+        try:
+            while True:
+                outlet.beat(clock.monotonic_ns())
+                await asyncio.sleep(BEAT_S)
+        except StorageError as error:
+            failures.append(error)
+            body.cancel()
 
     task = asyncio.create_task(beat())
     try:
         yield
+    except asyncio.CancelledError:
+        if not failures:
+            raise
+        body.uncancel()
+        raise failures[0] from None
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -40,7 +40,7 @@ class SegmentRow:
     kind: str
     symbol: str = ""
     problem: str = ""
-    state: str = ""  # live, building, silent, retired, replaced
+    state: str = ""  # live, building, silent, retired, replaced, gone
     pid: int = 0
     epoch: int = 0
     bytes: int = 0

@@ -27,7 +27,10 @@ class Idle(Protocol):
     """A way of waiting."""
 
     def wait(self, reader: RingReader, timeout_s: float) -> bool:
-        """Wait until the ring has more than was read; False after the timeout, or once the ring has ended."""
+        """Wait until the ring has more than was read; False after the timeout, or once the ring has ended.
+
+        SegmentGone where its file was found cut short after a wait in vain.
+        """
 
 
 class Polling:
@@ -41,6 +44,7 @@ class Polling:
         until = time.monotonic() + timeout_s
         while not reader.lag:
             if time.monotonic() >= until or reader.ended:
+                reader.segment.require_whole()
                 return False
             self._pause()
         return True
@@ -58,6 +62,7 @@ class Woken:
         while not reader.lag:
             left_ns = until - time.monotonic_ns()
             if left_ns <= 0 or reader.ended:
+                reader.segment.require_whole()
                 return False
             self._page.wait(reader, left_ns)
         return True
@@ -89,6 +94,8 @@ class Waiting:
         until = time.monotonic() + timeout_s
         while not any(reader.lag for reader in going.values()):
             if time.monotonic() >= until:
+                for reader in going.values():
+                    reader.segment.require_whole()
                 return False
             (self._pause if going else _nap)()
         return True

@@ -9,7 +9,7 @@ has ended and another has its name, that one is read from its first record, and 
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
-from alphapulse_cli.errors import SegmentError, StorageError, WrongLayout
+from alphapulse_cli.errors import SegmentError, SegmentGone, StorageError, WrongLayout
 from alphapulse_cli.shm.cursor import Cursor
 from alphapulse_cli.shm.directory import Directory, segment_name
 from alphapulse_cli.shm.layout import Kind
@@ -82,14 +82,20 @@ class GroupReader:
         return not self._doubted
 
     def poll(self, limit: int = POLL_RECORDS) -> Polled:
-        """Whole groups only; at a cut the rest is fetched at the next poll."""
-        records, first, missed = self.reader.poll(limit)
+        """Whole groups only; at a cut the rest is fetched at the next poll. SegmentGone, unless another ring has the name by now."""
+        gone: SegmentGone | None = None
+        try:
+            records, first, missed = self.reader.poll(limit)
+        except SegmentGone as error:
+            gone, records, first, missed = error, NOTHING, self.reader.position, 0
         restarted = False
-        if not records and not missed and (self._doubted or self.reader.ended) and self._successor():
+        if not records and not missed and (gone or self._doubted or self.reader.ended) and self._successor():
             restarted = True
             begun = self.reader.position  # what the new ring has overwritten already
             records, first, missed = self.reader.poll(limit)
             missed += begun
+        elif gone:
+            raise gone
         polled = self._whole(records, first, missed, restarted)
         self.missed += polled.missed
         if self._cursor is not None and (polled.missed or records):

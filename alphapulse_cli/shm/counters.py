@@ -13,12 +13,12 @@ are separate: what happened to a symbol is not added to the exchange by itself, 
 from enum import IntEnum, unique
 from typing import Any, Self
 
-from alphapulse_cli import native
 from alphapulse_cli.errors import StorageError
-from alphapulse_cli.shm import layout, memory
+from alphapulse_cli.shm import layout
 from alphapulse_cli.shm.block import BLOCK_BYTES, BLOCK_HEAD_WORDS, USED_WORD, CounterBlock
 from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Distribution, Histogram
 from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.mapping import Words
 from alphapulse_cli.shm.segment import Segment, SegmentSpec
 
 
@@ -114,21 +114,22 @@ class CountersReader:
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
-        self._words = native.words(segment.memory)
+        self._words = Words(segment.memory)
         self._publish_latency, self._feed_delay = _histograms(segment)
 
     def blocks(self) -> dict[str, dict[str, int]]:
-        """Symbol ("" for the exchange) -> counter's label -> value."""
+        """Symbol ("" for the exchange) -> counter's label -> value. SegmentGone."""
         spec = self.segment.spec
         found: dict[str, dict[str, int]] = {}
         held = min(len(Counter), spec.record_bytes // 8 - BLOCK_HEAD_WORDS)  # a writer of another minor layout may know fewer
         for i in range(spec.capacity):
             start = layout.HEADER_BYTES + i * spec.record_bytes
-            if memory.load_acquire(self._words, start // 8 + USED_WORD) != 1:
+            if self._words.load_acquire(start // 8 + USED_WORD) != 1:
                 break
             name = bytes(self.segment.memory[start : start + layout.NAME_BYTES]).rstrip(b"\0").decode("ascii", "backslashreplace")
             first = start // 8 + BLOCK_HEAD_WORDS
-            found[name] = {c.label: _signed(memory.load_relaxed(self._words, first + c)) for c in Counter if c < held}
+            found[name] = {c.label: _signed(self._words.load_relaxed(first + c)) for c in Counter if c < held}
+        self.segment.require_whole()
         return found
 
     def total(self) -> dict[str, int]:

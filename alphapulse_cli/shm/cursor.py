@@ -4,19 +4,18 @@ Only the reader itself writes it, two words at a time, and removes it at its end
 time say that it is dead, and `sweep` removes it. Nothing here is needed to read a ring: a reader without a cursor is merely unseen.
 """
 
-import mmap
 import os
 import re
 import weakref
 from contextlib import suppress
 from itertools import count as counting
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
-from alphapulse_cli import native
 from alphapulse_cli.errors import NoSegment, SegmentError
-from alphapulse_cli.shm import clock, memory
+from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import READERS, Directory, parse_segment_name, storage_error
 from alphapulse_cli.shm.identity import Identity, my_identity, process_is_alive
+from alphapulse_cli.shm.mapping import Mapping, Words
 from alphapulse_cli.shm.segment import allocate
 
 CURSOR_BYTES = 512
@@ -64,21 +63,21 @@ class Cursor:
         readers = directory.subdirectory(READERS, create=True)
         name = f"{who.pid}-{next(_OPENED)}"
         self._memory = _made(readers, name)
-        self._words = native.words(self._memory)
+        self._words = Words(self._memory)
         numbers = zip(("pid", "start_time", "pid_namespace"), who[1:], strict=True)
         for field, value in (*numbers, ("epoch", epoch), ("opened_ns", clock.realtime_ns())):
-            self._words[_WORD[field]] = value
+            self._words.store_relaxed(_WORD[field], value)
         texts = {"boot_id": who.boot_id, "segment": segment_name.encode("ascii"), "label": label.encode("ascii", "replace")}
         for field, octets in texts.items():
             start, size = CURSOR_FIELDS[field]
             self._memory[start : start + min(size, len(octets))] = octets[:size]
-        memory.store_release(self._words, 0, CURSOR_MAGIC)
+        self._words.store_release(0, CURSOR_MAGIC)
         self.close = weakref.finalize(self, _remove, readers, name)
 
     def update(self, position: int, missed: int) -> None:
         """Where the reader is now, and how many records it missed since it attached."""
-        self._words[_POSITION] = position
-        self._words[_MISSED] = missed
+        self._words.store_relaxed(_POSITION, position)
+        self._words.store_relaxed(_MISSED, missed)
 
     def __enter__(self) -> Self:
         return self
@@ -104,13 +103,13 @@ def sweep_cursors(directory: Directory) -> list[str]:
     return []
 
 
-def _made(readers: Directory, name: str) -> mmap.mmap:
+def _made(readers: Directory, name: str) -> Mapping:
     try:
         readers.unlink(name)  # a dead process of the same pid
         fd = readers.open_file(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             allocate(fd, CURSOR_BYTES)
-            return mmap.mmap(fd, CURSOR_BYTES)
+            return Mapping(fd, CURSOR_BYTES, writable=True)
         except BaseException:
             readers.unlink(name)
             raise
@@ -138,7 +137,7 @@ def _read(readers: Directory, name: str) -> CursorInfo | None:
         octets = os.pread(fd, CURSOR_BYTES, 0)
     finally:
         os.close(fd)
-    words: Any = native.words(octets) if len(octets) == CURSOR_BYTES else [0]
+    words = memoryview(octets).cast("Q") if len(octets) == CURSOR_BYTES else [0]
     segment = _text(octets, "segment")
     if words[0] != CURSOR_MAGIC or parse_segment_name(segment) is None:
         return None

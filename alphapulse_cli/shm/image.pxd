@@ -17,6 +17,8 @@ cdef class ImageWriter:
     cdef Py_ssize_t _data_word
     cdef Py_ssize_t _side_words
     cdef Py_ssize_t _word_count
+    cdef Py_ssize_t _sealed_at
+    cdef Py_ssize_t _state_at
 
     cpdef begin(self)
 
@@ -40,6 +42,8 @@ cdef class ImageWriter:
 
     @cython.locals(words="uint64_t *", live=Py_ssize_t, kept=Py_ssize_t, bids=Py_ssize_t, asks=Py_ssize_t, behind=Py_ssize_t)
     cpdef checkpoint(self)
+
+    cdef _check(self)
 
     @cython.locals(live=Py_ssize_t, i=Py_ssize_t)
     cdef _take_over(self, ImageWriter old)

@@ -49,6 +49,7 @@ class ImageWriter:
         self._live, self._checkpoint = layout.IMAGE_WORD, layout.CHECKPOINT_WORD
         self._data_word, self._side_words = layout.HEADER_BYTES // 8, side // 8
         self._word_count = layout.IMAGE_WORD_COUNT
+        self._sealed_at, self._state_at = layout.SEALED, layout.STATE
 
     def begin(self) -> None:
         """From here to `commit` the arrays may be edited, and readers' copies fail."""
@@ -69,7 +70,10 @@ class ImageWriter:
         price_decimals: int,
         size_decimals: int,
     ) -> None:
-        """The edit is done and this is the book now; `ring_position` is the sequence after the records that will tell it."""
+        """The edit is done and this is the book now; `ring_position` is the sequence after the records that will tell it.
+
+        StorageError where the file was cut short: then this edit is nowhere.
+        """
         words, at = self._words, self._live
         memory.store_relaxed(words, at + 1, version)
         memory.store_relaxed(words, at + 2, ring_position)
@@ -83,16 +87,18 @@ class ImageWriter:
         memory.store_relaxed(words, at + 10, price_decimals)
         memory.store_relaxed(words, at + 11, size_decimals)
         memory.store_release(words, at, (words[at] | 1) + 1)
+        self._check()
 
     def set_status(self, state: int, reason: int) -> None:
-        """Only the state of the book changes."""
+        """Only the state of the book changes. StorageError as of `commit`."""
         self.begin()
         memory.store_relaxed(self._words, self._live + 7, state)
         memory.store_relaxed(self._words, self._live + 8, reason)
         memory.store_release(self._words, self._live, self._words[self._live] + 1)
+        self._check()
 
     def checkpoint(self) -> None:
-        """Copy the book, as last committed, beside itself; costs one copy of its levels."""
+        """Copy the book, as last committed, beside itself; costs one copy of its levels. StorageError as of `commit`."""
         words, live, kept = self._words, self._live, self._checkpoint
         memory.store_relaxed(words, kept, words[kept] | 1)
         memory.release_fence()
@@ -102,6 +108,11 @@ class ImageWriter:
         native.move_words(words, asks + behind, words, asks, 2 * words[live + 5])
         native.move_words(words, kept + 1, words, live + 1, self._word_count - 1)
         memory.store_release(words, kept, words[kept] + 1)
+        self._check()
+
+    def _check(self) -> None:
+        if memory.load_relaxed(self._words, self._sealed_at) == 0 and memory.load_relaxed(self._words, self._state_at) == 0:
+            raise self.segment.lost()  # zeros have taken the file's place (see `Segment.is_gone`)
 
     def grown(self, levels: int) -> "ImageWriter":
         """The same book in a larger file, with room for `levels` a side; the old file is REPLACED. StorageError: nothing changed.
@@ -130,7 +141,7 @@ class ImageWriter:
 
 
 class ImageReader:
-    """Copies of an image, each one whole moment of the book or nothing."""
+    """Copies of an image, each one whole moment of the book or nothing. All raise SegmentGone where the file was cut short under us."""
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
@@ -147,6 +158,7 @@ class ImageReader:
     def copy_checkpoint(self, tries: int = 16) -> ImageCopy | None:
         """The last checkpoint; None where there is none yet, or each try met its renewal."""
         if memory.load_acquire(self._words, layout.CHECKPOINT_WORD) == 0:
+            self.segment.require_whole()
             return None
         return self._copy(layout.CHECKPOINT_WORD, 2 * self._side_bytes, self.capacity, tries)
 
@@ -187,6 +199,8 @@ class ImageReader:
         memory.acquire_fence()
         if memory.load_relaxed(words, at) != before:
             return None
+        if before == 0:  # nothing was committed yet, or zeros have taken the file's place
+            self.segment.require_whole()
         return ImageCopy._make([before, *values, bids, asks])
 
     def _best(self, start: int, count: int, levels: int) -> bytes:

@@ -14,6 +14,8 @@ cdef class RingWriter:
     cdef uint8_t *_octets
     cdef Py_ssize_t _claimed
     cdef Py_ssize_t _published_at
+    cdef Py_ssize_t _sealed_at
+    cdef Py_ssize_t _state_at
     cdef Py_ssize_t _data
     cdef object _wake
     cdef object _requests
@@ -36,6 +38,7 @@ cdef class RingReader:
     cdef Py_ssize_t _claimed
     cdef Py_ssize_t _published_at
     cdef Py_ssize_t _sealed_at
+    cdef Py_ssize_t _state_at
     cdef Py_ssize_t _data
     cdef Py_ssize_t _room
     cdef uint64_t _position
@@ -60,6 +63,9 @@ cdef class RingReader:
         size=Py_ssize_t,
     )
     cpdef poll(self, Py_ssize_t limit)
+
+    @cython.locals(sealed=uint64_t, state=uint64_t)
+    cdef bint _is_zeroed(self) noexcept
 
     @cython.locals(size=Py_ssize_t, slot=Py_ssize_t, head=Py_ssize_t)
     cdef void _copy(self, uint64_t position, Py_ssize_t count) except *

@@ -21,6 +21,8 @@
         first_safe = load claimed - capacity        # *after* the copy: what the writer overwrote meanwhile
         if first_safe > position:                   # the copies of records below first_safe may be torn: drop them
             missed += …;  return only those from first_safe on
+        if claimed < end:                           # cannot be: the file was cut short under us. Nothing of it is believed
+            give up
         position = after the last one copied
 
 So for every reader got + missed == published - start, and no torn record is ever returned. A lap is not an error: the reader is
@@ -56,6 +58,7 @@ class RingWriter:
         self._words = native.words(segment.memory)
         self._octets = native.octets(segment.memory)
         self._claimed, self._published_at, self._data = layout.CLAIMED, layout.PUBLISHED, layout.HEADER_BYTES
+        self._sealed_at, self._state_at = layout.SEALED, layout.STATE
         self._wake = wake
         self._requests = bytearray(_NO_REQUEST) if wake is None else wake.memory
         self._request_words = native.words(self._requests)
@@ -68,7 +71,10 @@ class RingWriter:
         return self._published
 
     def publish(self, records: Any, count: int) -> int:
-        """Publish the first `count` records of the buffer at once; the sequence of the first. ValueError beyond the capacity."""
+        """Publish the first `count` records of the buffer at once; the sequence of the first. ValueError beyond the capacity.
+
+        StorageError where the file was cut short: then these records, and any since it was, are nowhere.
+        """
         if count < 1 or count > self.capacity:
             raise ValueError(f"{count} records cannot be published at once: 1..{self.capacity} can")
         size = self.record_bytes
@@ -86,6 +92,8 @@ class RingWriter:
             native.move_octets(self._octets, self._data, source, head * size, (count - head) * size)
         memory.store_release(self._words, self._published_at, after)
         self._published = after
+        if memory.load_relaxed(self._words, self._sealed_at) == 0 and memory.load_relaxed(self._words, self._state_at) == 0:
+            raise self.segment.lost()  # zeros have taken the file's place (see `Segment.is_gone`)
         if memory.load_relaxed(self._request_words, self._request) != 0:
             self._wake.wake(self)
         return first
@@ -104,7 +112,7 @@ class RingReader:
         self._words = native.words(segment.memory)
         self._octets = native.octets(segment.memory)
         self._claimed, self._published_at, self._data = layout.CLAIMED, layout.PUBLISHED, layout.HEADER_BYTES
-        self._sealed_at = layout.SEALED
+        self._sealed_at, self._state_at = layout.SEALED, layout.STATE
         self._room = 0
         if start == "now":
             first = segment.published
@@ -148,13 +156,16 @@ class RingReader:
     def poll(self, limit: int) -> Any:
         """(records, first sequence, missed): at most `limit` records, as a memoryview that is valid until the next poll.
 
-        `missed` counts the records lost before `first`; with none to return the view is empty. ValueError for a limit below 1.
+        `missed` counts the records lost before `first`; with none to return the view is empty. ValueError for a limit below 1,
+        SegmentGone where the file was cut short under us.
         """
         if limit < 1:
             raise ValueError(f"a limit of {limit} records")
         end = self.published()
         position, capacity, wanted = self._position, self.capacity, limit
         if end <= position:
+            if end == 0 and self._is_zeroed():
+                raise self.segment.gone()
             return _EMPTY, position, 0
         missed = 0
         if end - position > capacity:
@@ -164,6 +175,8 @@ class RingReader:
         self._copy(position, count)
         memory.acquire_fence()
         claimed = memory.load_relaxed(self._words, self._claimed)
+        if claimed < end:
+            raise self.segment.gone()
         lost = 0
         if claimed > capacity and claimed - capacity > position:
             lost = min(claimed - capacity - position, count)
@@ -173,6 +186,12 @@ class RingReader:
             return _EMPTY, self._position, missed + lost
         size = self.record_bytes
         return self._view[lost * size : count * size], position + lost, missed + lost
+
+    def _is_zeroed(self) -> bool:
+        """Whether zeros have taken the file's place (see `Segment.is_gone`)."""
+        sealed = memory.load_acquire(self._words, self._sealed_at)
+        state = memory.load_acquire(self._words, self._state_at)
+        return sealed == 0 and state == 0
 
     def _copy(self, position: int, count: int) -> None:
         """Records from `position` on, at most the capacity of them, into our own memory."""

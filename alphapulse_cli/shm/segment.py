@@ -9,31 +9,28 @@
              liveness(monotonic_ns)            LIVE only while READY, beaten less than 2 s ago and of this boot
 
 A restart, like a book that outgrows its file, makes a new file of the same name: a mapped file is never resized, since that would
-kill its readers. They see REPLACED on the old one and attach again. A file that its own owner cuts short under us is the one
-thing that is not defended against (SIGBUS).
+kill its readers. They see REPLACED on the old one and attach again. A file that is cut short under us all the same (`truncate`, a
+full disk behind a sparse file) turns into zeros: `is_gone` tells, readers get SegmentGone and the writer a StorageError. That takes
+the compiled core; interpreted, the first touch of a missing page is the end of the process.
 
 The mapping lives as long as anything holds `memory`: `close` only lets go of it, so that no reader is left with a dangling view.
 """
 
-import mmap
 import os
-import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum, unique
 from itertools import count as counting
 from typing import Any, Self
 
-from alphapulse_cli import native
-from alphapulse_cli.errors import NoSegment, NotASegment, SegmentError, StorageError, WrongLayout
+from alphapulse_cli.errors import NoSegment, NotASegment, SegmentError, SegmentGone, StorageError, WrongLayout
 from alphapulse_cli.shm import clock, layout, memory
 from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name, storage_error
 from alphapulse_cli.shm.identity import Identity, boot_id, my_identity
 from alphapulse_cli.shm.layout import Kind, State
+from alphapulse_cli.shm.mapping import Mapping, Words
 
 _CREATED = counting()
-_MAP_OPTIONS: Mapping[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}  # else mmap keeps a descriptor open
 
 
 @unique
@@ -45,6 +42,7 @@ class Liveness(Enum):
     SILENT = "silent"  # READY, but without a heartbeat: the writer was killed or hangs
     RETIRED = "retired"
     REPLACED = "replaced"
+    GONE = "gone"  # its file was cut short
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +72,14 @@ class SegmentSpec:
 class Segment:
     """One mapped segment. `memory` is the whole file, header page first; `spec` and `writer` say what it is and whose."""
 
-    def __init__(self, directory: Directory, spec: SegmentSpec, writer: Identity, mapped: mmap.mmap, *, writable: bool) -> None:
+    def __init__(self, directory: Directory, spec: SegmentSpec, writer: Identity, mapped: Mapping, *, writable: bool) -> None:
         self.name = spec.name
         self.path = directory.path / self.name
         self.spec = spec
         self.writer = writer
         self.writable = writable
         self.memory = mapped
-        self._words = native.words(mapped)
+        self._words = Words(mapped)
         self._directory: Directory | None = directory
         self._temporary = ""
 
@@ -96,7 +94,7 @@ class Segment:
             fd = directory.open_file(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             try:
                 allocate(fd, spec.file_bytes)
-                mapped = mmap.mmap(fd, spec.file_bytes, **_MAP_OPTIONS)
+                mapped = Mapping(fd, spec.file_bytes, writable=True)
             except BaseException:
                 directory.unlink(temporary)
                 raise
@@ -126,8 +124,7 @@ class Segment:
             size = os.fstat(fd).st_size
             if size < layout.HEADER_BYTES or size % 8:
                 raise NotASegment(f"{path} is no segment, or truncated: {size} bytes")
-            access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
-            mapped = mmap.mmap(fd, size, access=access, **_MAP_OPTIONS)
+            mapped = Mapping(fd, size, writable=writable)
         except OSError as error:
             raise storage_error(error, f"map {path}") from None
         except (ValueError, OverflowError):
@@ -160,7 +157,7 @@ class Segment:
             "heartbeat_ns": clock.monotonic_ns(),
         }
         for name, value in numbers.items():
-            self._words[layout.WORD[name]] = value
+            self._words.store_relaxed(layout.WORD[name], value)
         texts = {"boot_id": who.boot_id}
         texts |= {name: getattr(spec, name).encode("ascii") for name in ("exchange", "symbol", "set_name")}
         for name, octets in texts.items():
@@ -175,61 +172,63 @@ class Segment:
         old = _predecessor(directory, self.name)
         if old is not None and self.spec.kind is not Kind.BOOK:
             old.mark_replaced()
-        memory.store_release(self._words, layout.WORD["magic"], layout.MAGIC)
+        self._words.store_release(layout.WORD["magic"], layout.MAGIC)
         try:
             directory.rename(self._temporary, self.name)
         except OSError as error:
             raise storage_error(error, f"name {self.path}") from None
         self._temporary = ""
         self.beat(clock.monotonic_ns())
-        memory.store_release(self._words, layout.STATE, State.READY)
+        self._words.store_release(layout.STATE, State.READY)
         if old is not None:
             old.mark_replaced()
 
     def beat(self, monotonic_ns: int) -> None:
-        """The writer lives and publishes."""
-        memory.store_relaxed(self._words, layout.HEARTBEAT, monotonic_ns)
+        """The writer lives and publishes. StorageError where what it writes to is no file any more."""
+        self._words.store_relaxed(layout.HEARTBEAT, monotonic_ns)
+        if self.is_gone:
+            raise self.lost()
 
     def seal(self, sequence: int) -> None:
         """Nothing at or past `sequence` will ever be valid; the first seal stands."""
         if self.sealed == layout.ALIVE:
-            memory.store_release(self._words, layout.SEALED, sequence)
+            self._words.store_release(layout.SEALED, sequence)
 
     def retire(self) -> None:
         """The end in good order: sealed at what is published, RETIRED. The file stays readable."""
         self.seal(self.published)
         if self.state is State.READY:
-            memory.store_release(self._words, layout.STATE, State.RETIRED)
+            self._words.store_release(layout.STATE, State.RETIRED)
 
     def mark_replaced(self) -> None:
         """Somebody else has the name now, or is about to."""
         self.seal(self.published)
-        memory.store_release(self._words, layout.STATE, State.REPLACED)
+        self._words.store_release(layout.STATE, State.REPLACED)
 
     @property
     def claimed(self) -> int:
         """Records that are written or being written."""
-        return memory.load_acquire(self._words, layout.CLAIMED)
+        return self._words.load_acquire(layout.CLAIMED)
 
     @property
     def published(self) -> int:
         """Records that may be read."""
-        return memory.load_acquire(self._words, layout.PUBLISHED)
+        return self._words.load_acquire(layout.PUBLISHED)
 
     @property
     def sealed(self) -> int:
         """Where the ring ends; layout.ALIVE while it has no end."""
-        return memory.load_acquire(self._words, layout.SEALED)
+        return self._words.load_acquire(layout.SEALED)
 
     @property
     def heartbeat_ns(self) -> int:
         """CLOCK_MONOTONIC of the writer's last sign of life."""
-        return memory.load_acquire(self._words, layout.HEARTBEAT)
+        return self._words.load_acquire(layout.HEARTBEAT)
 
     @property
     def state(self) -> State:
         """What the writer said last; nonsense counts as BUILDING."""
-        word = memory.load_acquire(self._words, layout.STATE)
+        word = self._words.load_acquire(layout.STATE)
         return State(word) if word <= State.REPLACED else State.BUILDING
 
     @property
@@ -237,11 +236,35 @@ class Segment:
         """Of the writer."""
         return self.spec.epoch
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether its file was cut short under us. Zeros tell it too: nobody seals at 0 what he is still BUILDING."""
+        zeroed = self.sealed == 0 and self._words.load_acquire(layout.STATE) == 0
+        return zeroed or self.memory.is_cut()
+
+    def gone(self) -> SegmentGone:
+        """What a reader raises who finds it gone, or a header that cannot be."""
+        return SegmentGone(
+            f"{self.path} was cut short, or damaged, while it was read",
+            "start its collector again, then this; nothing else may write there",
+        )
+
+    def lost(self) -> StorageError:
+        """What its writer raises who finds it gone."""
+        return StorageError(
+            f"{self.path} was cut short while it was written", "start the collector again; nothing else may write there"
+        )
+
+    def require_whole(self) -> None:
+        """SegmentGone where it is gone: for a reader that has nothing to do but wait."""
+        if self.is_gone:
+            raise self.gone()
+
     def liveness(self, monotonic_ns: int) -> Liveness:
         """What it really is, seen at that moment. Everything that shows or trades on a book must ask this."""
         state = self.state
         if state is not State.READY:
-            return Liveness[state.name]
+            return Liveness.GONE if self.is_gone else Liveness[state.name]
         # Both clocks are read a moment apart and on other processors: a heartbeat may lie a little ahead of us.
         fresh = abs(monotonic_ns - self.heartbeat_ns) < layout.HEARTBEAT_LIMIT_NS
         return Liveness.LIVE if fresh and self.writer.boot_id == boot_id() else Liveness.SILENT
@@ -319,8 +342,8 @@ def _check_shape(spec: SegmentSpec) -> None:
 
 def parse_header(mapped: Any, name: str, path: str) -> tuple[SegmentSpec, Identity]:
     """The header page of a mapped file, every field checked; NotASegment or WrongLayout for anything else, whatever the bytes."""
-    words = native.words(mapped)
-    number = {field: memory.load_acquire(words, index) for field, index in layout.WORD.items()}
+    words = Words(mapped)
+    number = {field: words.load_acquire(index) for field, index in layout.WORD.items()}
     if number["magic"] != layout.MAGIC:
         raise NotASegment(f"{path} is no segment, or not finished: its magic is wrong")
     if number["byte_order"] != layout.BYTE_ORDER:

@@ -11,18 +11,17 @@ in the reader's read-only mapping; where there is no futex (macOS) it is a nap o
 """
 
 import errno
-import mmap
 import os
 import platform
 import sys
 from functools import cache
 from typing import Any
 
-from alphapulse_cli import native
 from alphapulse_cli.errors import NotASegment
-from alphapulse_cli.shm import clock, layout, memory
+from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import Directory, check_set_name, storage_error
 from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.mapping import Mapping, Words
 from alphapulse_cli.shm.ring import RingReader, RingWriter
 from alphapulse_cli.shm.segment import allocate
 
@@ -40,9 +39,9 @@ _FUTEX_WAIT, _FUTEX_WAKE = 0, 1  # not the PRIVATE forms: the word is shared bet
 class WakePage:
     """A set's wake page, mapped. Writer and readers use the same class."""
 
-    def __init__(self, mapped: mmap.mmap) -> None:
+    def __init__(self, mapped: Mapping) -> None:
         self.memory = mapped
-        self._words = native.words(mapped)
+        self._words = Words(mapped)
 
     @classmethod
     def open(cls, directory: Directory, set_name: str, *, create: bool = False) -> "WakePage":
@@ -57,7 +56,7 @@ class WakePage:
                     allocate(fd, WAKE_BYTES)
                 elif size != WAKE_BYTES:
                     raise NotASegment(f"{path} is no wake page: {size} bytes", f"rm {path}")
-                return cls(mmap.mmap(fd, WAKE_BYTES))
+                return cls(Mapping(fd, WAKE_BYTES, writable=True))
             finally:
                 os.close(fd)
         except FileNotFoundError:
@@ -72,8 +71,8 @@ class WakePage:
 
     def wait(self, reader: RingReader, limit_ns: int = MAX_WAIT_NS) -> bool:
         """Sleep until something was published past the reader's position, 5 ms at most, not at all for a limit of 0 or less. Whether it was."""
-        self._words[_REQUEST_WORDS[reader.segment.spec.kind]] = 1
-        memory.full_fence()
+        self._words.store_relaxed(_REQUEST_WORDS[reader.segment.spec.kind], 1)
+        self._words.full_fence()
         position = reader.position
         seen = reader.segment.published  # looked at once: to sleep on a later value would be to sleep through its wake-up
         if seen > position or reader.ended:
@@ -85,7 +84,7 @@ class WakePage:
 
     def wake(self, writer: RingWriter) -> None:
         """The writer's part, after a publish that found a request: clear it and wake all who sleep on that ring."""
-        self._words[_REQUEST_WORDS[writer.segment.spec.kind]] = 0
+        self._words.store_relaxed(_REQUEST_WORDS[writer.segment.spec.kind], 0)
         futex_wake(writer.segment.memory)
 
     def request_checkpoint(self, slot: int) -> bool:
@@ -93,16 +92,15 @@ class WakePage:
         if not 0 <= slot < SLOT_COUNT:
             return False
         self.memory[FIRST_SLOT + slot] = 1
-        memory.release_fence()
-        self._words[CHECKPOINTS_WORD] = 1
+        self._words.store_release(CHECKPOINTS_WORD, 1)
         return True
 
     def take_checkpoint_requests(self) -> list[int]:
         """The slots of the books that somebody wants a checkpoint of, their requests cleared; one load where nobody does."""
-        if self._words[CHECKPOINTS_WORD] == 0:
+        if self._words.load_relaxed(CHECKPOINTS_WORD) == 0:
             return []
-        self._words[CHECKPOINTS_WORD] = 0
-        memory.full_fence()
+        self._words.store_relaxed(CHECKPOINTS_WORD, 0)
+        self._words.full_fence()
         octets = self.memory[FIRST_SLOT:]
         slots = [slot for slot, octet in enumerate(octets) if octet]
         for slot in slots:

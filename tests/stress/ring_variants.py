@@ -7,6 +7,7 @@ overtaken: a protocol that is wrong is then wrong many times a second, and one t
 from shm_processes import payload, ring_spec
 
 from alphapulse_cli import native
+from alphapulse_cli.errors import SegmentGone
 from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.ring import RingReader, RingWriter
@@ -141,7 +142,10 @@ def read_ring(path, variant, lags):
         lag = lags[polls % len(lags)]
         while segment.sealed == layout.ALIVE and reader.published() - reader.position < max(lag, 1):
             clock.pause(0)
-        records, first, lost = reader.poll(segment.spec.capacity)
+        try:
+            records, first, lost = reader.poll(segment.spec.capacity)
+        except SegmentGone:  # fewer claimed than published: the product's reader itself says that this is no ring
+            return got, missed, torn + 1
         octets = bytes(records)
         held = len(octets) // RECORD_BYTES
         torn += sum(octets[i * RECORD_BYTES : (i + 1) * RECORD_BYTES] != payload(first + i) for i in range(held))

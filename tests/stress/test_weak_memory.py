@@ -117,11 +117,13 @@ class TestTheSourcesAreWhatIsModelled:
         ]
 
     def test_ring_writer(self):
-        """What follows is the wake-up, of which one may be lost."""
+        """What follows: whether the file is still there, and the wake-up, of which one may be lost."""
         assert self.steps("ring.py", "publish") == [
             "store_relaxed self._claimed",
             "release_fence",
             "store_release self._published_at",
+            "load_relaxed self._sealed_at",
+            "load_relaxed self._state_at",
             "load_relaxed self._request",
         ]
 
