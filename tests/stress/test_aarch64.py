@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from alphapulse_cli.build import COMPILED_MODULES
+
 ROOT = Path(__file__).resolve().parents[2]
 GCC, OBJDUMP = "aarch64-linux-gnu-gcc", "aarch64-linux-gnu-objdump"
 FLAGS = ("-O2", "-fno-strict-aliasing", "-march=armv8-a", "-mno-outline-atomics", "-c")
@@ -72,3 +74,26 @@ def test_the_ring_reads_with_load_acquire_and_barrier(listing):
 def test_the_image_is_under_the_same_orders(listing):
     found = ordered(listing("image"), r"image")
     assert {"dmb\tish", "stlr", "ldar", "dmb\tishld"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("method", "instruction"),
+    [("load_acquire", "ldar"), ("store_release", "stlr"), ("full_fence", "dmb\tish")],
+)
+def test_the_words_of_what_is_not_compiled_are_under_the_same_orders(listing, method, instruction):
+    """Segments, cursors, counters and wake pages are plain Python everywhere; their shared words are not."""
+    assert instruction in ordered(listing("mapping"), rf"Words_{method}$|Words_\d+{method}$")
+
+
+def test_a_load_or_store_without_order_has_none(listing):
+    """Else the test above could not fail."""
+    assert not ordered(listing("mapping"), r"Words_(load|store)_relaxed$")
+
+
+def test_nothing_that_is_interpreted_touches_shared_words_by_itself():
+    """It would be a plain load or store of the interpreter's, without order."""
+    for source in sorted((ROOT / "alphapulse_cli" / "shm").glob("*.py")):
+        if f"alphapulse_cli.shm.{source.stem}" in COMPILED_MODULES or source.stem in ("memory", "sigbus"):
+            continue
+        text = source.read_text()
+        assert not re.findall(r"\bmemory\.(?:load|store|acquire|release|full)_\w+|\bnative\.\w+|_words\[", text), source.name
