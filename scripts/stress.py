@@ -7,6 +7,7 @@
 
     torn      records and image copies read between two processes at full speed and checked to the last byte, and mutants
     death     writers killed with SIGKILL at random moments, and their successors; a writer that is stopped and comes back
+    stores    a writer killed before each of its stores, one after the other, at most so many times; and mutants
     hostile   mutated headers, images, cursors and wake pages; files that are no segments; limits of the system
     numbers   books against a dict, groups against what went in, decimal text against `decimal`
 
@@ -25,7 +26,13 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-SIZES = {"torn": (1_000_000, 1_000_000_000), "death": (200, 10_000), "hostile": (5_000, 100_000), "numbers": (200_000, 10_000_000)}
+SIZES = {  # bounded, full
+    "torn": (1_000_000, 1_000_000_000),
+    "death": (200, 10_000),
+    "stores": (200, 1_000_000),
+    "hostile": (5_000, 100_000),
+    "numbers": (200_000, 10_000_000),
+}
 
 
 def arguments():
@@ -47,7 +54,9 @@ class Places:
 
     def __init__(self):
         shared = Path("/dev/shm")
-        self.root = Path(tempfile.mkdtemp(prefix="alphapulse-stress-", dir=shared if os.access(shared, os.W_OK) else None))
+        self.root = Path(
+            tempfile.mkdtemp(prefix=f"alphapulse-stress-{os.getpid()}-", dir=shared if os.access(shared, os.W_OK) else None)
+        )
 
     def __call__(self, name):
         """A directory of that name, as it may be written in a path."""

@@ -23,6 +23,7 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.image import ImageReader
+from alphapulse_cli.shm.layout import State
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire.batch import Batch
@@ -31,6 +32,7 @@ from alphapulse_cli.wire.delta import BookState, Kind
 RING, BOOK = "kraken_orderbook_deltas", "kraken_book_BTC-USD"
 CAPACITY = 1024
 LONGEST_LIFE_S = 0.03
+RESTARTS = 500
 INSTRUMENT = Instrument("kraken", "BTC-USD", "BTC/USD", 2, 8)
 
 
@@ -99,6 +101,7 @@ class Witness:
                 "CHECKs passed",
                 "images proved",
                 "successions",
+                "clean restarts",
             ),
             0,
         )
@@ -149,7 +152,7 @@ def _hash(copy):
 
 
 def campaign(place, count, seed, say):
-    """`count` deaths; then a stopped writer that is replaced and comes back. (what was counted, what failed)."""
+    """`count` deaths, clean restarts a twentieth of that; then a stopped writer that is replaced and comes back. (what was counted, what failed)."""
     dice, witness, told = random.Random(seed), Witness(), memoryview(mmap.mmap(-1, 4096)).cast("Q")
     path = place("death")
     with open_directory(path) as directory:
@@ -170,14 +173,16 @@ def campaign(place, count, seed, say):
                 succeed(path, directory, follower, dice.getrandbits(32), told, witness)
             if death % 1000 == 999:
                 say(f"{death + 1:,} deaths, {len(witness.failed)} failures")
+        for _ in range(min(max(count // 20, 5), RESTARTS)):
+            succeed(path, directory, follower, dice.getrandbits(32), told, witness, "clean restarts")
         if follower.checks_bad:
             witness.failed.append(f"{follower.checks_bad} CHECKs failed")
         come_back(path, directory, told, dice, witness)
     return witness.counted, witness.failed
 
 
-def succeed(path, directory, follower, seed, told, witness):
-    """A clean successor: it starts whatever was left, and the reader's book is its image."""
+def succeed(path, directory, follower, seed, told, witness, kind="successions"):
+    """A clean successor: it starts whatever was left, the reader's book is its image, and it retires."""
     outlet = write(path, seed, told, groups=30)
     drained(follower)
     drained(follower)
@@ -186,8 +191,10 @@ def succeed(path, directory, follower, seed, told, witness):
         witness.failed.append(f"the reader is on epoch {follower.groups.segment.epoch}, not {outlet.epoch}")
     elif book.is_cold or (book.version, book.book.book_hash) != (copy.version, copy.book_hash):
         witness.failed.append(f"the reader's book is version {book.version}, cold {book.is_cold}; the image's {copy.version}")
-    witness.counted["successions"] += 1
     outlet.close()
+    if Segment.attach(directory, RING).state is not State.RETIRED:
+        witness.failed.append("it was closed and is not RETIRED")
+    witness.counted[kind] += 1
     left = [name for name in directory.names() if name.startswith(".new-")]
     if len(left) > 5 * witness.counted["kills"]:
         witness.failed.append(f"{len(left)} files left behind")
