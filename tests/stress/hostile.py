@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 
 from shm_processes import child, payload, ring_spec
+from stress import hostile_world
 
 from alphapulse_cli.errors import AlphapulseError
 from alphapulse_cli.shm import clock, layout
@@ -141,6 +142,7 @@ def campaign(place, count, seed, say):
     with open_directory(place("other cases")) as directory:
         other_cases(directory, judge)
     limits(place, judge)
+    hostile_world.meet(place, judge, say)
     return judge.counted, judge.failed
 
 
