@@ -10,6 +10,7 @@
     stores    a writer killed before each of its stores, one after the other, at most so many times; and mutants
     hostile   mutated headers, images, cursors and wake pages; files that are no segments; limits of the system
     numbers   books against a dict, groups against what went in, decimal text against `decimal`
+    fuzz      decimal text made up to reach every branch of the parser, against `decimal` (guided by coverage where atheris is installed)
 
 Run by the Python that has alphapulse installed, from a source tree: the parts are those of tests/stress. Each campaign says its seed
 first and what it counted last; exit code 1 if anything failed. It leaves no files and no processes behind.
@@ -32,6 +33,7 @@ SIZES = {  # bounded, full
     "stores": (200, 1_000_000),
     "hostile": (5_000, 100_000),
     "numbers": (200_000, 10_000_000),
+    "fuzz": (50_000, 10_000_000),
 }
 
 

@@ -1,10 +1,11 @@
 """Exactness by the million: books against a dict, groups against what went into them, decimal text against `decimal`.
 
-`count` is that of level updates; as many changes go through groups, and a tenth as many texts through the parser. Each of the three judges is
+`count` is that of level updates; as many groups are encoded and decoded, and a tenth as many texts go through the parser. Each of the three judges is
 written a second time, in the plainest way, and shares no code with what it judges.
 """
 
 import random
+import struct
 from decimal import Decimal
 
 from strategies_book import book_hash, to_levels
@@ -18,6 +19,9 @@ from alphapulse_cli.wire.batch import Batch
 MOST_LOTS = (1 << 62) - 1
 HASH_EVERY = 512
 SNAPSHOTS = 0.05  # of the messages
+GROUP_SIZES = (1, 1, 1, 1, 2, 3, 11, 12, 13, 40)
+PRICE_FLOORS = (1, (1 << 63) - 65)  # most near one another, some at the end of what is possible
+HEADER, CHANGE = struct.Struct("<Q16s16sQQBBBBi"), struct.Struct("<qQ")
 
 
 def row(dice):
@@ -147,29 +151,77 @@ def is_plain(made):
     )
 
 
-def parser(dice, count):
-    """Random text through both ways in, against `decimal`; what failed."""
-    failed = []
-    for _ in range(count):
-        made, decimals = text(dice), dice.randint(0, 18)
-        if is_plain(made):
-            sign, digits, exponent = Decimal(made).as_tuple()
-            value = int("".join(map(str, digits)))
-            shift = exponent + decimals
-            expected = value * 10**shift if shift >= 0 else value // 10**-shift
-            if shift < 0 and value % 10**-shift:
-                expected = FinerThanGrid
-            assert not sign
-        else:
-            expected = Malformed
-        for function in (to_ticks, number_to_ticks):
-            try:
-                found = function(made, decimals)
-            except (Malformed, FinerThanGrid) as error:
-                found = type(error)
-            if found != expected:
-                failed.append(f"{function.__name__}({made!r}, {decimals}) is {found}, not {expected}")
+def expected_of(made, decimals):
+    """Its ticks by `decimal`, or the error that it deserves."""
+    if not is_plain(made):
+        return Malformed
+    sign, digits, exponent = Decimal(made).as_tuple()
+    assert not sign
+    value, shift = int("".join(map(str, digits))), exponent + decimals
+    if shift >= 0:
+        return value * 10**shift
+    return FinerThanGrid if value % 10**-shift else value // 10**-shift
+
+
+def judged(made, decimals):
+    """What is wrong with the text's ticks, both ways in."""
+    failed, expected = [], expected_of(made, decimals)
+    for function in (to_ticks, number_to_ticks):
+        try:
+            found = function(made, decimals)
+        except (Malformed, FinerThanGrid) as error:
+            found = type(error)
+        if found != expected:
+            failed.append(f"{function.__name__}({made!r}, {decimals}) is {found}, not {expected}")
     return failed
+
+
+def parser(dice, count):
+    """Random text against `decimal`; what failed."""
+    return [difference for _ in range(count) for difference in judged(text(dice), dice.randint(0, 18))]
+
+
+def groups(dice, count):
+    """`count` random groups of up to 40 changes: each byte as the layout says, and a replica that takes them all is the dict."""
+    failed, model = [], {}
+    batch, replica = Batch("BTC-USD", "kraken", 2, 8), Reconstructor("kraken", "BTC-USD")
+    replica.load(0, 2, 8, 2, b"", b"")
+    for version in range(1, count + 1):
+        changes = {}
+        for _ in range(dice.choice(GROUP_SIZES)):
+            key = (dice.randrange(64) + PRICE_FLOORS[dice.randrange(64) == 0], dice.random() < 0.5)
+            old, lots = model.get(key, 0), dice.choice((0, 1, 5, MOST_LOTS))
+            if key not in changes and lots != old:
+                changes[key] = lots | (0 if old else delta.LEVEL_IS_NEW) | (delta.IS_ASK if key[1] else 0)
+                model[key] = lots
+                if not lots:
+                    del model[key]
+        words = [(ticks, word) for (ticks, _), word in changes.items()]
+        batch.clear()
+        for change in words:
+            batch.append(*change)
+        stamp, delay, resynced = dice.getrandbits(63), dice.randint(-(1 << 31), (1 << 31) - 1), version % 3 == 0
+        records = batch.finish(delta.Kind.DELTA, stamp, version, version - 1, delay, resynced)
+        octets = bytes(batch.records[: 256 * records])
+        if octets != plain_group(words, stamp, version, delay, resynced):
+            failed.append(f"group {version} is not as the layout says")
+        replica.apply(octets, 0, records)
+        if version % (8 * HASH_EVERY) == 0 or version == count:
+            failed += differences(replica.book, replica, model, version)
+    return failed
+
+
+def plain_group(words, stamp, version, delay, resynced):
+    """The records of a group, written from the layout alone."""
+    cut = [words[i : i + 12] for i in range(0, len(words), 12)] or [[]]
+    made = b""
+    for place, part in enumerate(cut):
+        flags = (delta.FIRST if place == 0 else 0) | (delta.LAST if place == len(cut) - 1 else 0)
+        flags |= delta.RESYNCED if resynced else 0
+        names = b"BTC-USD".ljust(16, b"\0"), b"kraken".ljust(16, b"\0")
+        made += HEADER.pack(stamp, *names, version, version - 1, len(part), flags, 2, 8, delay)
+        made += b"".join(CHANGE.pack(*change) for change in part).ljust(192, b"\0")
+    return made
 
 
 def campaign(place, count, seed, say):
@@ -177,8 +229,10 @@ def campaign(place, count, seed, say):
     dice = random.Random(seed)
     updates, changes, failed = books(dice, count)
     say(f"books: {updates:,} updates, {changes:,} changes through groups and replicas, {len(failed)} differences")
+    strange = groups(dice, count)
+    say(f"groups: {count:,} encoded, compared, decoded, {len(strange)} differences")
     texts = max(count // 10, 1000)
     wrong = parser(dice, texts)
     say(f"parser: {texts:,} texts, two ways each, {len(wrong)} differences")
-    counted = {"updates of a book": updates, "changes encoded and decoded": changes, "texts parsed twice": texts}
-    return counted, failed + wrong
+    counted = {"updates of a book": updates, "groups encoded and decoded": count, "texts parsed twice": texts}
+    return counted, failed + strange + wrong

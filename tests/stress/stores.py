@@ -6,12 +6,11 @@ After each death the rings must hold what an undisturbed life writes, byte for b
 a book of that life, or say that it is none; and a successor's books must reach a reader who was there all the time.
 """
 
-import json
 import mmap
 import os
 import signal
-import subprocess
-import sys
+
+from stress.interpreted import Failed, lines, tell
 
 EPOCH, DELTAS, TRADES = range(3)  # what a life tells of itself: its epoch, and the records it was done with
 CAPACITY = 64
@@ -20,21 +19,6 @@ BOOK = "kraken_book_BTC-USD"
 NOW_NS = 1_700_000_000_000_000_000
 MUTANTS = ("published before the records", "an edit that is not marked", "no seal for the former ring")
 CALLS = ("open", "rename", "unlink", "pwrite", "posix_fallocate")
-_RUN = """
-import json, sys
-from importlib.machinery import FileFinder, SourceFileLoader
-from pathlib import Path
-
-def sources_only(path):
-    if "alphapulse_cli" not in Path(path).parts:
-        raise ImportError
-    return FileFinder(path, (SourceFileLoader, [".py"]))
-
-sys.path[:] = json.loads(sys.argv[1])
-sys.path_hooks.insert(0, sources_only)
-from stress import stores
-stores.interpreted(*json.loads(sys.argv[2]))
-"""
 
 
 class Steps:
@@ -309,18 +293,14 @@ def steps_of(path, told, mutant):
     return least
 
 
-def tell(value):
-    print(json.dumps(value), flush=True)
-
-
 def campaign(place, count, seed, say):
     """At most `count` deaths, spread evenly over all steps; each mutant until it is caught. (what was counted, what failed)."""
     paths = [os.fspath(place(f"stores {number}")) for number in range(1 + len(MUTANTS))]
-    command = [sys.executable, "-P", "-c", _RUN, json.dumps(sys.path), json.dumps([paths, count, seed])]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            kind, *rest = json.loads(line)
+    try:
+        for kind, *rest in lines("stress.stores:interpreted", paths, count, seed):
             if kind == "end":
                 return rest
             say(*rest)
-    return {}, [f"the interpreted writer ended with {process.returncode}"]
+    except Failed as error:
+        return {}, [str(error)]
+    return {}, ["it ended without a word"]
