@@ -144,7 +144,8 @@ def live(path, doing, *, guarded):
     """In a child: do that until it fails, or for half a minute; say what came of it."""
     with open_directory(path) as directory:
         work = globals()[doing](directory)
-        next(work)
+        for _ in range(2):  # attached, and once around: nothing is mapped any more from here on (mapping puts the guard back)
+            next(work)
         if not guarded:
             signal.signal(signal.SIGBUS, signal.SIG_DFL)
             Mapping.is_cut = lambda _: False  # nor may it look at the file's size in time
