@@ -3,9 +3,10 @@
     Mapping   an `mmap` that a guard looks after: cut short under us it becomes zeros, not our death (`shm/sigbus.py`)
     Words     its 64-bit words, loaded and stored whole and with the orders of `shm/memory.py`, whoever calls
 
-Interpreted there is no guard: then `is_cut` asks the file itself, for those who look before they touch.
+Interpreted there is no guard: then `is_cut` asks the system, for those who look before they touch.
 """
 
+import errno
 import mmap
 import sys
 from typing import Any, Self
@@ -15,9 +16,10 @@ from alphapulse_cli.shm import memory, sigbus
 
 SOURCE_HASH = native.source_hash()
 
-# From Python 3.13 on a mapping can do without a descriptor of its own. Interpreted we want one: `size` is all there is to ask.
-_KEEPS_DESCRIPTOR = sys.version_info < (3, 13) or not SOURCE_HASH
+# From Python 3.13 on a mapping can do without a descriptor of its own; a set of a thousand books is as many. Linux tells without one.
+_KEEPS_DESCRIPTOR = sys.version_info < (3, 13) or sys.platform != "linux"
 _OPTIONS: dict[str, Any] = {} if _KEEPS_DESCRIPTOR else {"trackfd": False}
+_POPULATE_READ = 22  # madvise: touch it for me, and say so where that would be a fault (Linux 5.14)
 
 
 class Mapping(mmap.mmap):
@@ -33,7 +35,17 @@ class Mapping(mmap.mmap):
 
     def is_cut(self) -> bool:
         """Whether this is no longer the file: it was cut short, and zeros may have taken its place."""
-        return sigbus.is_cut(self._watched) or (_KEEPS_DESCRIPTOR and self.size() < len(self))
+        if sigbus.is_cut(self._watched):
+            return True
+        return self.size() < len(self) if _KEEPS_DESCRIPTOR else self._lacks_its_last_page()
+
+    def _lacks_its_last_page(self) -> bool:
+        """As far as the system can say; an older one cannot."""
+        try:
+            self.madvise(_POPULATE_READ, (len(self) - 1) // mmap.PAGESIZE * mmap.PAGESIZE)
+        except OSError as error:
+            return error.errno == errno.EFAULT
+        return False
 
     def __del__(self) -> None:
         sigbus.forget(self._watched)

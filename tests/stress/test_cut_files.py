@@ -6,6 +6,7 @@ a reader who waits notices before it touches.
 
 import os
 import signal
+import sys
 
 import pytest
 from app_parts import Sims, live_books, wait_until
@@ -105,6 +106,15 @@ class TestWithoutTouching:
         os.truncate(files.path / cut.RING, 4096)
         with pytest.raises(SegmentGone, match=f"{cut.RING} was cut short"):
             waiting.wait({"kraken": reader}, 0.001)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells without a descriptor")
+    def test_with_and_without_a_descriptor_the_answer_is_the_same(self, files):
+        """A mapping of Python 3.13 has none."""
+        ring = Segment.attach(files, cut.RING)
+        assert not ring.memory._lacks_its_last_page()
+        os.truncate(files.path / cut.RING, 4096)
+        assert ring.memory._lacks_its_last_page()
+        assert ring.memory.is_cut()
 
     def test_a_reader_of_several_notices(self, files):
         readers = {name: RingReader(Segment.attach(files, cut.RING)) for name in ("kraken", "coinbase")}
