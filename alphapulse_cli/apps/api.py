@@ -15,7 +15,8 @@ nanoseconds since 1970 where the name ends in `_ns`. Arrays that `poll` returns 
 next `poll` of the same reader. `.copy()` what you keep.
 
 Errors are `alphapulse_cli.errors`: NoSegment where nothing was collected yet, StorageError where the directory may not be used,
-UsageError for names that cannot be right.
+UsageError for names that cannot be right, SegmentGone where a file was cut short under its reader: who tries again gets the next
+collector's.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from alphapulse_cli.book.book import Book as ExactBook
 from alphapulse_cli.edges.idle import Waiting
-from alphapulse_cli.errors import NoSegment, UsageError
+from alphapulse_cli.errors import NoSegment, SegmentGone, UsageError
 from alphapulse_cli.flow.follow import SetFollower, states_of
 from alphapulse_cli.flow.groups import POLL_RECORDS, GroupReader, Start
 from alphapulse_cli.market.ticks import to_text
@@ -202,7 +203,11 @@ class Book:
 
     def _copy(self, depth: int | None) -> ImageCopy:
         """The image, or where it is edited faster than it can be copied, a checkpoint made for us."""
-        first = self._reader.copy_checkpoint(1)
+        try:
+            first = self._reader.copy_checkpoint(1)
+        except SegmentGone:
+            self._attach()
+            first = None
         for attempt in range(COPY_TRIES):
             if self._segment.liveness(clock.monotonic_ns()) not in (Liveness.LIVE, Liveness.BUILDING):
                 self._attach()  # replaced by a larger file, or by a new writer's; or it is still the dead one's

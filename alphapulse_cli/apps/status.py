@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from alphapulse_cli.errors import SegmentError, StorageError
+from alphapulse_cli.errors import SegmentError, SegmentGone, StorageError
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
@@ -102,7 +102,10 @@ class StatusSource:
         if counters is None:
             return SetStatus(name, name, None)
         now, reader = clock.monotonic_ns(), CountersReader(counters)
-        blocks, totals = reader.blocks(), reader.total()
+        try:
+            blocks, totals = reader.blocks(), reader.total()
+        except SegmentGone:  # cut short just now
+            return SetStatus(name, counters.spec.exchange, None)
         rates = self._rates(name, counters.epoch, now, blocks)
         own = rates.get("", {})
         status = SetStatus(

@@ -62,4 +62,6 @@ cdef class ImageReader:
     @cython.locals(words="uint64_t *", before=uint64_t, i=Py_ssize_t)
     cdef _try(self, Py_ssize_t at, Py_ssize_t behind, Py_ssize_t levels)
 
+    cdef _check(self)
+
     cdef bytes _best(self, Py_ssize_t start, Py_ssize_t count, Py_ssize_t levels)

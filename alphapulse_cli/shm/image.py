@@ -158,7 +158,7 @@ class ImageReader:
     def copy_checkpoint(self, tries: int = 16) -> ImageCopy | None:
         """The last checkpoint; None where there is none yet, or each try met its renewal."""
         if memory.load_acquire(self._words, layout.CHECKPOINT_WORD) == 0:
-            self.segment.require_whole()
+            self._check()
             return None
         return self._copy(layout.CHECKPOINT_WORD, 2 * self._side_bytes, self.capacity, tries)
 
@@ -200,8 +200,12 @@ class ImageReader:
         if memory.load_relaxed(words, at) != before:
             return None
         if before == 0:  # nothing was committed yet, or zeros have taken the file's place
-            self.segment.require_whole()
+            self._check()
         return ImageCopy._make([before, *values, bids, asks])
+
+    def _check(self) -> None:
+        if memory.load_acquire(self._words, layout.SEALED) == 0 and memory.load_acquire(self._words, layout.STATE) == 0:
+            raise self.segment.gone()  # see `Segment.is_gone`
 
     def _best(self, start: int, count: int, levels: int) -> bytes:
         first = count - levels if count > levels else 0

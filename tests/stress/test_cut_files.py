@@ -14,8 +14,10 @@ from shm_processes import child
 from stress import cut
 
 from alphapulse_cli import build
+from alphapulse_cli.apps.api import Book
+from alphapulse_cli.apps.status import StatusSource
 from alphapulse_cli.edges.idle import WAYS, Waiting
-from alphapulse_cli.errors import ExitCode, SegmentGone, StorageError
+from alphapulse_cli.errors import ExitCode, SegmentError, SegmentGone, StorageError
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.segment import Liveness, Segment
@@ -190,3 +192,24 @@ class TestCommands:
         wait_until(lambda: sims.move() or process.stdout.readline(), what="a line")
         assert len(live_books(shm_dir)) == 2
         assert (process.poll(), collector.poll()) == (None, None)
+
+
+@compiled
+class TestProgrammes:
+    """As a program meets it: an error, and the next collector's book once there is one."""
+
+    def test_a_book_is_gone_and_comes_back(self, files):
+        book = Book("kraken", "BTC-USD", shm_dir=str(files.path))
+        assert book.read().version == 1
+        os.truncate(files.path / cut.BOOK, 4096)
+        with pytest.raises(SegmentError, match=cut.BOOK):
+            book.read()
+        (files.path / cut.BOOK).unlink()
+        cut.make(files)
+        assert book.read().version == 1
+
+    def test_a_status_of_counters_that_are_gone_is_that_of_no_set(self, files):
+        source = StatusSource(files)
+        assert source.sample()[0].liveness is Liveness.LIVE
+        os.truncate(files.path / cut.COUNTERS, 4096)
+        assert source.sample()[0].liveness is None
