@@ -39,7 +39,7 @@ LEFT_OUT = "What the kernel keeps for sockets; pages of segments that nothing wa
 
 def measure(ground: Ground) -> Iterator[Result]:
     """The lines of this scenario."""
-    messages = ground.several(HOUR_MESSAGES // 60, HOUR_MESSAGES)
+    warm, messages = ground.several(WARM_MESSAGES // 8, WARM_MESSAGES), ground.several(HOUR_MESSAGES // 60, HOUR_MESSAGES)
     with child("memory:idle") as bare:
         bare_bytes = float(resident_bytes(bare.hear()["pid"]))
     with child("memory:simulate", LEVELS_A_SIDE) as simulator:
@@ -48,7 +48,7 @@ def measure(ground: Ground) -> Iterator[Result]:
         arguments += ["--url", addresses["url"], "--rest-url", addresses["rest_url"], "--shm-dir", str(ground.directory.path)]
         with child("memory:collect", *arguments) as collector:
             pid = collector.hear()["pid"]
-            resident, own = _sampled(ground, pid, messages)
+            resident, own = _sampled(ground, pid, warm, messages)
             peak = float(resident_bytes(pid, "VmHWM", "status"))
             _check_books(ground)
     yield Samples(resident, [bare_bytes], [one / bare_bytes for one in resident]).result(
@@ -63,7 +63,7 @@ def measure(ground: Ground) -> Iterator[Result]:
         "memory",
         "its own memory after an hour's messages",
         "the same process before them",
-        f"Segments. {messages:,} messages behind {WARM_MESSAGES:,}; an hour at 20 a second and book is {HOUR_MESSAGES:,}.",
+        f"Segments. {messages:,} messages behind {warm:,}; an hour at 20 a second and book is {HOUR_MESSAGES:,}.",
         "bytes",
     )
 
@@ -81,20 +81,20 @@ def resident_bytes(pid: int, field: str = "Rss", table: str = "smaps_rollup") ->
     raise Gone(f"the kernel does not tell {field} of a process")
 
 
-def _sampled(ground: Ground, pid: int, messages: int) -> tuple[list[float], list[float]]:
+def _sampled(ground: Ground, pid: int, warm: int, messages: int) -> tuple[list[float], list[float]]:
     """Resident bytes of the collector, and those of its own memory, every so many messages from the warm one on."""
     until = time.monotonic() + LIMIT_S
     resident: list[float] = []
     own: list[float] = []
     for i in range(SAMPLES):
-        due = WARM_MESSAGES + messages * i // (SAMPLES - 1)
+        due = warm + messages * i // (SAMPLES - 1)
         while (seen := _frames(ground)) < due:
             if time.monotonic() > until:
-                raise Gone(f"{seen:,} of {WARM_MESSAGES + messages:,} messages came within {LIMIT_S:.0f} s")
+                raise Gone(f"{seen:,} of {warm + messages:,} messages came within {LIMIT_S:.0f} s")
             time.sleep(LOOK_S)
         resident.append(float(resident_bytes(pid)))
         own.append(float(resident_bytes(pid, "Anonymous")))
-        ground.say(f"memory: {seen:,} of {WARM_MESSAGES + messages:,} messages, {resident[-1] / 1e6:.1f} MB")
+        ground.say(f"memory: {seen:,} of {warm + messages:,} messages, {resident[-1] / 1e6:.1f} MB")
     return resident, own
 
 
