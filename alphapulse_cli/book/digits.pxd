@@ -1,28 +1,33 @@
 # What `digits.py` says, for the compiler. The bytes are made for the longest numbers there are, filled, and cut to what was written.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
 
 
 cdef inline char *_written(char *at, int64_t number) noexcept nogil:
     # The decimal digits of `number` from `at` on; behind the last of them.
     cdef uint64_t left = <uint64_t>number
     cdef char digits[20]
-    cdef int count = 0
+    cdef int first = 20
+    cdef unsigned int two
     if number < 0:
         at[0] = b"-"
         at += 1
         left = 0 - left
-    while True:
-        digits[count] = <char>(48 + left % 10)
+    while left >= 100:  # two at a time: a division is the dear part
+        two = <unsigned int>(left % 100)
+        left = left // 100
+        first -= 2
+        digits[first] = <char>(48 + two // 10)
+        digits[first + 1] = <char>(48 + two % 10)
+    if left >= 10:
+        first -= 1
+        digits[first] = <char>(48 + left % 10)
         left = left // 10
-        count += 1
-        if left == 0:
-            break
-    while count:
-        count -= 1
-        at[0] = digits[count]
-        at += 1
-    return at
+    first -= 1
+    digits[first] = <char>(48 + left)
+    memcpy(at, digits + first, <size_t>(20 - first))
+    return at + 20 - first
 
 
 cdef inline bytes of_best(const int64_t *pairs, Py_ssize_t count, Py_ssize_t levels):

@@ -10,7 +10,7 @@ from alphapulse_cli.shm.image cimport ImageWriter
 from alphapulse_cli.shm.ring cimport RingWriter
 from alphapulse_cli.wire.batch cimport Batch
 
-cdef object LIVE, STALE, SYNCING, HALTED, NO_REASON, REFUSED, BAD_CHECKSUM
+cdef object LIVE, STALE, SYNCING, HALTED, NO_REASON, REFUSED, BAD_CHECKSUM, CHECKSUM_OK
 cdef uint64_t DELTA, RESET
 cdef Py_ssize_t CHECKSUMS_OK, _CHECK_EVERY
 

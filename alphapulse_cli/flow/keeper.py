@@ -29,6 +29,7 @@ SOURCE_HASH = native.source_hash()
 # What the hot path names, looked up once: a member of an enum costs an attribute's lookup and, handed to the core, a conversion.
 LIVE, STALE, SYNCING, HALTED = BookState.LIVE, BookState.STALE, BookState.SYNCING, BookState.HALTED
 NO_REASON, REFUSED, BAD_CHECKSUM = BookReason.NONE, BookReason.REFUSED, BookReason.BAD_CHECKSUM
+CHECKSUM_OK = ChecksumState.OK
 DELTA, RESET = int(Kind.DELTA), int(Kind.RESET)
 CHECKSUMS_OK = int(Counter.CHECKSUMS_OK)
 
@@ -124,8 +125,8 @@ class BookKeeper:
         if self._book_checksum is None:
             return True
         if self._book_checksum(self.instrument, self._book) == event.checksum:
-            if self.checksum is not ChecksumState.OK:
-                self._note_checksum(ChecksumState.OK)
+            if self.checksum is not CHECKSUM_OK:
+                self._note_checksum(CHECKSUM_OK)
             self.counters.add(CHECKSUMS_OK)
             return True
         self._note_checksum(ChecksumState.BAD)
