@@ -11,6 +11,7 @@ trades only after many hours of a quiet market.
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 from alphapulse_cli.apps.bench.children import Gone, Lines, child
 from alphapulse_cli.apps.bench.ground import RING_CAPACITY, Ground
 from alphapulse_cli.apps.bench.report import Result, Samples
+from alphapulse_cli.apps.bench.startup import OURS, PYTHON
 from alphapulse_cli.errors import AlphapulseError, IntegrityError
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.shm.counters import Counter, CountersReader
@@ -33,6 +35,15 @@ WARM_MESSAGES = RING_CAPACITY + RING_CAPACITY // 8
 SAMPLES, END_SAMPLES = 40, 8  # over the whole of it; the median of the last ones against that of the first
 LIMIT_S, JOIN_S, LOOK_S = 240.0, 10.0, 0.01
 SEED = 7
+IDLE = f"""
+import json, os, sys
+import orjson, websockets.asyncio.client
+import alphapulse_cli.apps.collect, alphapulse_cli.cli.app, alphapulse_cli.cli.collect
+from alphapulse_cli import exchanges
+exchanges.get({EXCHANGE!r})
+print(json.dumps({{"pid": os.getpid()}}), flush=True)
+sys.stdin.read()
+"""
 BARE = "a process that imported the same and did nothing"
 LEFT_OUT = "What the kernel keeps for sockets; pages of segments that nothing was written to yet."
 
@@ -126,19 +137,9 @@ def _check_books(ground: Ground) -> None:
 # The other processes
 
 
-def idle(parent: Lines) -> None:
-    """Import what a collector does, say so, and wait to be ended."""
-    import orjson  # noqa: F401
-    import websockets.asyncio.client  # noqa: F401
-
-    from alphapulse_cli import exchanges
-    from alphapulse_cli.apps import collect  # noqa: F401
-    from alphapulse_cli.cli import app  # noqa: F401
-    from alphapulse_cli.cli import collect as command  # noqa: F401
-
-    exchanges.get(EXCHANGE)
-    parent.say({"pid": os.getpid()})
-    parent.hear()
+def idle(_parent: Lines) -> None:
+    """Become a process that imports what a collector does, says so, and waits to be ended."""
+    os.execv(sys.executable, [*PYTHON, "-c", IDLE])  # noqa: S606 ourselves
 
 
 def simulate(parent: Lines, levels_a_side: int) -> None:
@@ -157,11 +158,9 @@ async def _simulate(parent: Lines, levels_a_side: int) -> None:
 
 
 def collect(parent: Lines, *arguments: str) -> None:
-    """The command itself, silent, until killed."""
-    from alphapulse_cli.cli.app import main
-
+    """Become the command itself, silent, until killed."""
     parent.say({"pid": os.getpid()})
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, parent.writing)  # its events are nobody's here, and a full pipe would stop it
     os.close(silence)
-    main(arguments)
+    os.execv(sys.executable, [*OURS, *arguments])  # noqa: S606 ourselves
