@@ -13,7 +13,7 @@
     fuzz      decimal text made up to reach every branch of the parser, against `decimal` (guided by coverage where atheris is installed)
 
 Run by the Python that has alphapulse installed, from a source tree: the parts are those of tests/stress. Each campaign says its seed
-first and what it counted last; exit code 1 if anything failed. It leaves no files and no processes behind.
+first and what it counted last; exit code 1 if anything failed. It leaves no files and no processes behind, ended by a signal either.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -88,6 +89,7 @@ def run(name, count, seed, *, quiet):
 def main():
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
     given = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     from alphapulse_cli import build
 
     print(f"alphapulse: {build.core_mode()} core, Python {sys.version.split()[0]}, {os.cpu_count()} processors", flush=True)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,11 @@ import pytest
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "stress.py"
 
 
+def left_by(pid):
+    places = {Path("/dev/shm"), Path(tempfile.gettempdir())}
+    return [left for place in places for left in place.glob(f"alphapulse-stress-{pid}-*")]
+
+
 def stress(*arguments, **env):
     """How it ended; and its directories, named by its pid, are gone."""
     command = [sys.executable, "-P", SCRIPT, *arguments]
@@ -20,8 +26,7 @@ def stress(*arguments, **env):
             out, err = process.communicate(timeout=100)
         finally:
             process.kill()
-    places = {Path("/dev/shm"), Path(tempfile.gettempdir())}
-    assert not [left for place in places for left in place.glob(f"alphapulse-stress-{process.pid}-*")]
+    assert not left_by(process.pid)
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
@@ -55,3 +60,16 @@ def test_an_unknown_campaign_is_named():
     done = stress("life")
     assert done.returncode == 2
     assert "no campaign life" in done.stderr
+
+
+def test_ended_by_a_signal_it_leaves_nothing():
+    command = [sys.executable, "-P", SCRIPT, "torn", "--count", "1000000000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            while "image:" not in process.stdout.readline():
+                pass
+            process.terminate()
+            assert process.wait(30) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
+    assert not left_by(process.pid)
