@@ -6,6 +6,14 @@ from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memmove
 
+cdef extern from "Python.h":
+    bint _is_bytearray "PyByteArray_CheckExact"(object value) noexcept
+    char *_bytearray_start "PyByteArray_AS_STRING"(object value) noexcept
+    Py_ssize_t _bytearray_size "PyByteArray_GET_SIZE"(object value) noexcept
+    bint _is_bytes "PyBytes_CheckExact"(object value) noexcept
+    char *_bytes_start "PyBytes_AS_STRING"(object value) noexcept
+    Py_ssize_t _bytes_size "PyBytes_GET_SIZE"(object value) noexcept
+
 cdef extern from *:
     """
     #ifndef ALPHAPULSE_SOURCE_HASH
@@ -61,10 +69,16 @@ cdef inline uint8_t *octets(object buffer) except NULL:
 
 cdef inline uint8_t *octets_of(object buffer, Py_ssize_t least) except NULL:
     cdef Py_buffer view
-    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
-    cdef uint8_t *address = <uint8_t *>view.buf
-    cdef Py_ssize_t size = view.len
-    PyBuffer_Release(&view)
+    cdef uint8_t *address
+    cdef Py_ssize_t size
+    if _is_bytearray(buffer):  # what a batch is, and
+        address, size = <uint8_t *>_bytearray_start(buffer), _bytearray_size(buffer)
+    elif _is_bytes(buffer):  # what a frame is: to ask for their buffer would cost as much as a publish
+        address, size = <uint8_t *>_bytes_start(buffer), _bytes_size(buffer)
+    else:
+        PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
+        address, size = <uint8_t *>view.buf, view.len
+        PyBuffer_Release(&view)
     if address == NULL or size < least:
         raise ValueError("the buffer is too small")
     return address
