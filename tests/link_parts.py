@@ -24,7 +24,9 @@ async def tcp(handle):
                 await handle(reader, writer)
         finally:
             writer.transport.abort() if writer.is_closing() else writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):  # ended as cancelled, it would be an error to asyncio's streams
+            with contextlib.suppress(
+                OSError, asyncio.CancelledError
+            ):  # ended as cancelled, it would be an error to asyncio's streams
                 await writer.wait_closed()
 
     server = await asyncio.start_server(kept, "127.0.0.1", 0)
