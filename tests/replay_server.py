@@ -24,6 +24,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 LIMIT_S = 60.0  # for anything that is waited for
+LAST_TURNS = 10  # of the loop, after the server: a connection that was only just accepted or closed is let go of in them
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,8 @@ class ReplayServer:
             self.port = next(iter(server.sockets)).getsockname()[1]
             self._ready.set()
             await self._stop.wait()
+        for _ in range(LAST_TURNS):
+            await asyncio.sleep(0)
 
     async def _on_request(self, _: ServerConnection, request: Request) -> Response | None:
         if "upgrade" in request.headers:
