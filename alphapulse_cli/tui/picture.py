@@ -1,0 +1,104 @@
+"""What the live screen shows at one moment, as values: the feed makes them, widgets draw them, nobody changes them.
+
+    Picture ─┬─ sets: SetPicture           a collector: alive or not, counters, latency by stage, how far behind it this reader is
+             ├─ books: BookPicture         a symbol of it: top, state, rates; its Ladder while somebody looks at the symbol
+             ├─ trades                     of all sets, newest first
+             └─ segments                   the files behind it all, a look a second
+
+Prices and sizes are exact: ticks and lots with their decimals, or decimal text. Where they are compared or added across exchanges
+they are Fractions. Floats are for drawing only.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from alphapulse_cli.apps.segments import SegmentRow
+from alphapulse_cli.apps.status import BookStatus, SetStatus
+from alphapulse_cli.apps.tail import TradeTold
+from alphapulse_cli.shm.histogram import Distribution
+
+LADDER_LEVELS = 500  # a side; deeper levels are counted in `BookStatus`, not shown
+MIDS = 24  # of the sparkline, one a second
+HISTORY = 120  # of a stage's percentiles, one a second
+TRADES = 500
+
+Level = tuple[int, int]  # (ticks, lots)
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """The best levels of a book, best first. `moved`: (is_ask, ticks) -> (+1 grown or new, -1 shrunk or gone; monotonic ns of when)."""
+
+    price_decimals: int
+    size_decimals: int
+    bids: Sequence[Level]
+    asks: Sequence[Level]
+    moved: Mapping[tuple[bool, int], tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BookPicture:
+    """One symbol of one set. `bid` and `ask` are the best prices for comparing; None where a side is empty or the book is not LIVE."""
+
+    set_name: str
+    status: BookStatus
+    bid: Fraction | None = None
+    ask: Fraction | None = None
+    mids: Sequence[float] = ()  # oldest first
+    last_trade: TradeTold | None = None
+    ladder: Ladder | None = None  # of a watched symbol, once it is exact here
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(set, symbol): what stays when everything else changes."""
+        return self.set_name, self.status.symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of the way, in ns, over the last minutes. `is_relative`: it spans two clocks, so only its changes mean something."""
+
+    name: str  # "exchange to received", "received to published", "received to seen here"
+    is_relative: bool
+    distribution: Distribution
+    history: Sequence[tuple[int, int]] = ()  # (p50, p99) of each second, oldest first
+
+
+@dataclass(frozen=True, slots=True)
+class SetPicture:
+    """One collector. `lag` is how many records this reader is behind, `missed` how many it lost, `capacity` of the ring."""
+
+    status: SetStatus
+    stages: Sequence[Stage] = ()
+    lag: int = 0
+    missed: int = 0
+    laps: int = 0
+    restarts: int = 0
+    capacity: int = 0
+    published: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Everything at once. `advice` is what to do where there is nothing to show, "" else; `taken_ns` is monotonic."""
+
+    taken_ns: int
+    sets: Sequence[SetPicture] = ()
+    books: Sequence[BookPicture] = ()
+    trades: Sequence[TradeTold] = ()  # newest first
+    segments: Sequence[SegmentRow] = ()
+    advice: str = ""
+
+    def best(self, symbol: str) -> tuple[BookPicture | None, BookPicture | None]:
+        """The books with the highest bid and the lowest ask of a symbol; None where fewer than two LIVE books compete."""
+        books = [book for book in self.books if book.status.symbol == symbol]
+        bids = [book for book in books if book.bid is not None]
+        asks = [book for book in books if book.ask is not None]
+        if len(bids) < 2 or len(asks) < 2:
+            return None, None
+        return max(bids, key=lambda book: book.bid or 0), min(asks, key=lambda book: book.ask or 0)
+
+    def symbols(self) -> list[str]:
+        """Every symbol there is, in order."""
+        return sorted({book.status.symbol for book in self.books})
