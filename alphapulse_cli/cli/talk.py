@@ -7,27 +7,13 @@ import os
 import sys
 from typing import IO, Any
 
+from alphapulse_cli.edges.shown import safe as safe  # noqa: PLC0414 - commands know it as talk.safe
+
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40  # as in `logging`, which is not imported for `--help`
 LEVELS = {"error": ERROR, "warning": WARNING, "info": INFO, "debug": DEBUG}
 
 _chosen = 0  # INFO by -v or ERROR by -q, for this process; 0: neither
 _colour = "auto"  # the configured `color`
-
-
-def safe(text: object) -> str:
-    r"""The text in one line that no terminal obeys: every unprintable character (ESC, CR, bidi overrides, …) as \x1b, \u202e.
-
-    Bytes are taken as UTF-8, what is not as \xff. Rich's markup needs no escape: our consoles have markup switched off.
-    """
-    line = text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else str(text)
-    if line.isprintable():
-        return line
-    return "".join(character if character.isprintable() else escaped(character) for character in line)
-
-
-def escaped(character: str) -> str:
-    r"""The character as \n, \x1b, \u202e or \U000e0001."""
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def wants_colour(stream: IO[Any] | None) -> bool:
