@@ -1,0 +1,127 @@
+"""What every screen of the live screen is: a frame around a body that shows a Picture.
+
+    Heading      the screens by number, this one marked                        one row
+    body         `compose_body`: the screen's own widgets
+    FilterLine   while `/` is open
+    StatusLine   PAUSED, the filter, notices, who is collected                 one row
+    Footer       the keys that work here                                       one row
+
+A screen draws from `show(picture)` and keeps nothing of the world but the last picture; it is called at most 15 times a second, and
+only while the screen is in front. At 80 x 24 a body has 21 rows.
+
+`PulseApp` is all that a screen may ask of its app, with answers that do for a test; the real one is in `tui/app.py`.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar, cast
+
+from textual.app import App, ComposeResult
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer
+
+from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.themes import NAMES, THEMES
+from alphapulse_cli.tui.widgets.frame import FilterLine, Heading, StatusLine
+
+
+class PulseApp(App[None]):
+    """What screens know of their app."""
+
+    CSS_PATH = Path(__file__).parents[1] / "alphapulse.tcss"
+    TABS: ClassVar[tuple[tuple[str, str], ...]] = ()  # (key, title) of each screen
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.picture: Picture | None = None
+        self.is_paused = False
+        self._remembered: dict[str, str] = {}
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = NAMES[0]
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """So that the styles hold with a theme that is not ours."""
+        return dict(THEMES[0].variables)
+
+    def look_at(self, symbol: str) -> None:
+        """Whose ladders are wanted from now on; "" for nobody's. They are in one of the next pictures."""
+
+    def remembered(self, name: str, default: str) -> str:
+        """What was remembered under that name ("books.grouping"), in this run or an earlier one."""
+        return self._remembered.get(name, default)
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep it for this user."""
+        self._remembered[name] = value
+
+    def status(self, width: int) -> str:  # noqa: ARG002 - the real one's lines are cut to it
+        """What the status line says."""
+        return ""
+
+    def go(self, title: str) -> None:
+        """Switch to the screen of that title."""
+
+
+class PulseScreen(Screen[None]):
+    """One of the numbered screens. `TITLE` is its name; `HELP` what `?` says about it, above the keys that work here (plain text)."""
+
+    AUTO_FOCUS = ""  # the keys are the screen's own: nothing needs the focus to work
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._filter = ""
+
+    @property
+    def pulse(self) -> PulseApp:
+        """The app, as screens know it."""
+        return cast(PulseApp, self.app)
+
+    def compose(self) -> ComposeResult:
+        """The frame around the body."""
+        yield Heading()
+        yield from self.compose_body()
+        with Vertical(id="foot"):
+            yield FilterLine()
+            yield StatusLine()
+            yield Footer(compact=True, show_command_palette=False)
+
+    def compose_body(self) -> Iterable[Widget]:
+        """The screen's own widgets."""
+        raise NotImplementedError
+
+    def show(self, picture: Picture) -> None:
+        """Draw that picture, the newest or the one the screen is paused at."""
+        raise NotImplementedError
+
+    def copy_text(self) -> str:
+        """What `y` copies: what is looked at, as plain text, without markup; "" for nothing."""
+        return ""
+
+    @property
+    def filter(self) -> str:
+        """What was typed after `/`, in lower case; "" shows everything."""
+        return self._filter
+
+    @filter.setter  # noqa: A003 - the property, not the builtin
+    def filter(self, text: str) -> None:
+        self._filter = text.strip().lower()
+        self.show_again()
+
+    def matches(self, *texts: str) -> bool:
+        """Whether every word of the filter is somewhere in these texts."""
+        whole = " ".join(texts).lower()
+        return all(word in whole for word in self._filter.split())
+
+    def show_again(self) -> None:
+        """Draw the last picture again: after a key changed what is wanted of it."""
+        if self.pulse.picture is not None:
+            self.show(self.pulse.picture)
+        for line in self.query(StatusLine):
+            line.refresh()
+
+    def on_screen_resume(self) -> None:
+        """In front again: draw what came meanwhile."""
+        self.show_again()

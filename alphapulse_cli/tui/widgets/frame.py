@@ -1,0 +1,98 @@
+"""The frame of every screen: the tabs above, the filter and the status line below."""
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from rich.segment import Segment
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Input
+
+from alphapulse_cli.edges.shown import safe
+
+if TYPE_CHECKING:
+    from textual.events import Click
+
+    from alphapulse_cli.tui.screens.base import PulseApp, PulseScreen
+
+NAME = " alphapulse "
+GAP = " "
+
+
+def tabs(names: tuple[tuple[str, str], ...], width: int) -> list[tuple[str, str]]:
+    """(title, text) of each tab; where they do not all fit, titles lose their ends, all alike, never their number."""
+    for length in range(max((len(title) for _, title in names), default=0), 0, -1):
+        made = [(title, f" {key} {title[:length]} ") for key, title in names]
+        if sum(len(text) for _, text in made) <= width:
+            return made
+    return [(title, f" {key} ") for key, title in names]
+
+
+class Heading(Widget):
+    """The screens by number; a click goes to one."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"heading--name", "heading--tab", "heading--here"}
+
+    def render_line(self, y: int) -> Strip:  # noqa: ARG002 - there is one
+        """The name and the tabs."""
+        style = self.get_component_rich_style
+        segments = [Segment(NAME, style("heading--name")), Segment(GAP, self.rich_style)]
+        here = self.screen.title
+        segments += [Segment(text, style("heading--here" if title == here else "heading--tab")) for title, text in self._tabs()]
+        return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
+
+    def _tabs(self) -> list[tuple[str, str]]:
+        return tabs(cast("PulseApp", self.app).TABS, self.size.width - len(NAME) - len(GAP))
+
+    def on_click(self, event: "Click") -> None:
+        """Go to the screen under the pointer."""
+        at = len(NAME) + len(GAP)
+        for title, text in self._tabs():
+            if at <= event.x < at + len(text):
+                cast("PulseApp", self.app).go(title)
+            at += len(text)
+
+
+class StatusLine(Widget):
+    """One line of what there is to say; the app knows it."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"status--mark"}
+
+    def render_line(self, y: int) -> Strip:  # noqa: ARG002 - there is one
+        """The filter, marked, before what the app says."""
+        screen = cast("PulseScreen", self.screen)
+        filtered = f" filter: {safe(screen.filter)} (/ changes it, esc ends it) " if screen.filter else ""
+        said = cast("PulseApp", self.app).status(max(self.size.width - len(filtered), 0))
+        segments = [Segment(filtered, self.get_component_rich_style("status--mark")), Segment(said, self.rich_style)]
+        return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
+
+
+class FilterLine(Input):
+    """Typed after `/`: every letter filters at once; Enter keeps it, Esc ends it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "End the filter", show=False)]
+
+    def __init__(self) -> None:
+        super().__init__(placeholder="filter: words of a symbol or exchange; enter keeps it, esc ends it", compact=True)
+        self.display = False
+
+    def open(self) -> None:
+        """Show it and take the keys."""
+        self.display = True
+        self.value = cast("PulseScreen", self.screen).filter
+        self.focus()
+
+    def action_leave(self) -> None:
+        """No filter any more."""
+        self.value = ""
+        self._close()
+
+    @on(Input.Changed)
+    def _filter(self, event: Input.Changed) -> None:
+        cast("PulseScreen", self.screen).filter = event.value
+
+    @on(Input.Submitted)
+    def _close(self) -> None:
+        self.display = False
+        self.screen.set_focus(None)
