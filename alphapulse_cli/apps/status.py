@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from alphapulse_cli.errors import SegmentError, SegmentGone, StorageError
+from alphapulse_cli.flow.follow import states_of
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
@@ -161,12 +162,13 @@ class StatusSource:
 
 def book_status(exchange: str, symbol: str, image: ImageCopy, *, live: bool) -> BookStatus:
     """What an image's top says; a book whose writer is not there is never LIVE."""
-    state, reason = BookState(image.state), BookReason(image.reason)
+    state, reason = states_of(image.state, image.reason)
     if not live and state is BookState.LIVE:
         state, reason = BookState.STALE, BookReason.SILENT
     status = BookStatus(exchange, symbol, state, reason)
     status.bid_count, status.ask_count, status.version = image.bid_count, image.ask_count, image.version
-    status.checksum = ChecksumState(image.checksum_state)
+    if image.checksum_state <= max(ChecksumState):
+        status.checksum = ChecksumState(image.checksum_state)
     if image.timestamp_ns:
         status.age_ms = (clock.realtime_ns() - image.timestamp_ns) / 1e6
     bid, ask = _level(image.bids), _level(image.asks)
