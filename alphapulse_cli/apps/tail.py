@@ -7,8 +7,8 @@ lost silently: a lap is a `Missed` among the data.
 """
 
 import struct
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -256,25 +256,7 @@ class Tail:
                 )
 
     def _trades(self, set_name: str, records: memoryview) -> Iterator[Item]:
-        for one in trade.RECORD.iter_unpack(records):
-            timestamp_ns, symbol, exchange, _, _, side, trade_id, ticks, lots, exchange_ns, prices, sizes, flags = one
-            names = self._name(set_name, symbol + exchange)
-            if names is None:
-                continue
-            yield TradeTold(
-                set_name,
-                names[1],
-                names[0],
-                timestamp_ns,
-                exchange_ns or None,
-                trade_id.rstrip(b"\0").decode("utf-8", "backslashreplace"),
-                TAKERS[min(side, 2)],
-                text(ticks, prices),
-                text(lots, sizes),
-                prices,
-                sizes,
-                bool(flags & trade.HISTORY),
-            )
+        return trades_told(records, set_name, partial(self._name, set_name))
 
     def close(self) -> None:
         """Remove the cursors."""
@@ -286,6 +268,29 @@ class Tail:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def trades_told(records: memoryview, set_name: str, name: Callable[[bytes], tuple[str, str] | None]) -> Iterator[TradeTold]:
+    """The trades of these records; `name` gives (symbol, exchange) of a record's 32 bytes, None for what is not wanted."""
+    for one in trade.RECORD.iter_unpack(records):
+        timestamp_ns, symbol, exchange, _, _, side, trade_id, ticks, lots, exchange_ns, prices, sizes, flags = one
+        names = name(symbol + exchange)
+        if names is None:
+            continue
+        yield TradeTold(
+            set_name,
+            names[1],
+            names[0],
+            timestamp_ns,
+            exchange_ns or None,
+            trade_id.rstrip(b"\0").decode("utf-8", "backslashreplace"),
+            TAKERS[min(side, 2)],
+            text(ticks, prices),
+            text(lots, sizes),
+            prices,
+            sizes,
+            bool(flags & trade.HISTORY),
+        )
 
 
 def _told(kind: int, records: memoryview, begin: int) -> dict[str, Any]:
