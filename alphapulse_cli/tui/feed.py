@@ -1,0 +1,216 @@
+"""The feed: one thread that drains every set's rings and makes a Picture of what is there, at most 15 times a second.
+
+    every 10 ms      drain: all rings, in large polls
+    every 0.5 s      look: new sets, silent writers, counters and rates
+    every second     segments and readers, latency of the second, sparklines
+    changed, 15/s    a Picture ─► `show`, called in this thread
+
+It takes no part in anything: what it reads it leaves as it was, but for its cursors. Sets that come, die, restart or lap it are states
+in the Picture, with advice; a directory that is not there yet is looked for. Only a mistake of ours ends it: `failed` is told.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from alphapulse_cli.apps import segments
+from alphapulse_cli.apps.sets import Wanted, find_sets
+from alphapulse_cli.apps.status import SetStatus, StatusSource
+from alphapulse_cli.apps.tail import TradeTold
+from alphapulse_cli.errors import AlphapulseError, SegmentError, StorageError
+from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.directory import Directory, open_directory
+from alphapulse_cli.tui.advice import advice
+from alphapulse_cli.tui.one_set import OneSet, Tally
+from alphapulse_cli.tui.picture import TRADES, BookPicture, Picture, SetPicture
+
+PAUSE_S = 0.01
+PICTURE_EVERY_NS = 1_000_000_000 // 15
+LOOK_EVERY_NS = 500_000_000
+SECOND_NS = 1_000_000_000
+COST_SHARE = 50  # a look that costs much is taken less often: at most a fiftieth of the time goes into each kind
+STOP_WITHIN_S = 5.0
+
+
+class Feed:
+    """Pictures of the sets in the segments' directory (None: the usual one), from `start` to `stop`."""
+
+    def __init__(
+        self,
+        place: str | None,
+        wanted: Wanted,
+        show: Callable[[Picture], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._place, self._wanted = place, wanted
+        self._show, self._failed = show, failed
+        self._thread = threading.Thread(target=self._run, name="alphapulse-feed", daemon=True)
+        self._stopping = threading.Event()
+        self._watched = ""
+        self._changed = True
+        self._next_picture = self._next_look = self._next_second = 0
+        self._directory: Directory | None = None
+        self._source: StatusSource | None = None
+        self._sets: dict[str, OneSet] = {}
+        self._tallies: dict[str, Tally] = {}
+        self._samples: list[SetStatus] = []
+        self._known: dict[str, str] = {}  # every wanted set that was ever there -> its exchange
+        self._segments: Sequence[segments.SegmentRow] = ()
+        self._published: dict[str, tuple[int, int, int]] = {}  # segment -> epoch, published, when
+        self._tape: deque[TradeTold] = deque(maxlen=TRADES)
+        self._advice = ""
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def watch(self, symbol: str) -> None:
+        """Whose ladders are wanted; "" for nobody's. Any thread may say so."""
+        if symbol != self._watched:
+            self._watched = symbol
+            self._changed = True
+
+    def stop(self) -> None:
+        """End, cursors removed; returns once it has, or after 5 s."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(STOP_WITHIN_S)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self.step(clock.monotonic_ns())
+                self._stopping.wait(PAUSE_S)
+        except Exception as error:  # noqa: BLE001 - the app tells it, in its own thread
+            self._failed(error)
+        finally:
+            self._leave()
+
+    def step(self, now_ns: int) -> None:
+        """One turn: drain, look if it is time, show what is new. What the world does wrong is a state, not an exception."""
+        self._changed |= self._drain()
+        if now_ns >= self._next_look:
+            self._look(now_ns)
+            spent = clock.monotonic_ns() - now_ns
+            self._next_look = now_ns + max(LOOK_EVERY_NS, COST_SHARE * spent)
+        if now_ns >= self._next_second:
+            self._second(now_ns)
+            spent = clock.monotonic_ns() - now_ns
+            self._next_second = now_ns + max(SECOND_NS, COST_SHARE * spent)
+        if self._changed and now_ns >= self._next_picture:
+            self._changed = False
+            self._next_picture = now_ns + PICTURE_EVERY_NS
+            self._show(self.picture(now_ns))
+
+    def _drain(self) -> bool:
+        changed = False
+        for one in list(self._sets.values()):
+            try:
+                changed |= one.drain()
+            except (AlphapulseError, OSError):  # cut short under us: attached to again once something whole has its name
+                self._drop(one)
+                changed = True
+        return changed
+
+    def _drop(self, one: OneSet) -> None:
+        del self._sets[one.name]
+        with suppress(AlphapulseError, OSError):
+            one.close()
+
+    def _look(self, now_ns: int) -> None:
+        """What there is now."""
+        self._changed = True
+        try:
+            directory = self._opened()
+            found = find_sets(directory, self._wanted)
+            self._attach(directory, found, now_ns)
+            samples = [one for one in self._sample() if self._wanted.takes_set(one.name, one.exchange)]
+        except (AlphapulseError, OSError) as error:
+            self._leave()
+            self._samples = []
+            self._advice = _told(error)
+            return
+        self._known |= {one.name: one.exchange for one in samples if one.liveness is not None}
+        gone = self._known.keys() - {one.name for one in samples}
+        self._samples = samples + [SetStatus(name, self._known[name], None) for name in sorted(gone)]
+        there = sorted(find_sets(directory, Wanted())) if not self._samples else []
+        self._advice = advice(str(directory.path), self._wanted, there, self._samples)
+
+    def _opened(self) -> Directory:
+        """The directory; another one, if another has its path by now. NoSegment while there is none."""
+        held = self._directory
+        if held is not None:
+            with suppress(OSError):
+                if os.path.samestat(held.path.stat(), os.fstat(held.fd)):
+                    return held
+            self._leave()
+        self._directory = open_directory(self._place)
+        self._source = StatusSource(self._directory)
+        return self._directory
+
+    def _attach(self, directory: Directory, found: dict[str, str], now_ns: int) -> None:
+        for one in self._sets.values():
+            one.look(now_ns)
+        for name in found.keys() - self._sets.keys():
+            with suppress(SegmentError, StorageError):
+                tally = self._tallies.setdefault(name, Tally())
+                self._sets[name] = OneSet(directory, name, found[name], self._wanted, tally, self._tape)
+
+    def _sample(self) -> list[SetStatus]:
+        assert self._source is not None
+        return self._source.sample()
+
+    def _second(self, now_ns: int) -> None:
+        """What is slow to find out and slow to change."""
+        self._changed = True
+        with suppress(AlphapulseError, OSError):
+            for one in self._sets.values():
+                one.read_second()
+            if self._directory is not None:
+                rows = segments.describe(self._directory, lambda _: None)
+                for row in rows:
+                    self._rate(row, now_ns)
+                self._segments = tuple(rows)
+
+    def _rate(self, row: segments.SegmentRow, now_ns: int) -> None:
+        """Over the time since the last look, which is longer than `describe` could wait for here."""
+        if row.records_per_s is None:
+            return
+        epoch, published, when = self._published.get(row.name, (0, 0, 0))
+        row.records_per_s = (row.published - published) * 1e9 / (now_ns - when) if epoch == row.epoch and now_ns > when else None
+        self._published[row.name] = row.epoch, row.published, now_ns
+
+    def picture(self, now_ns: int) -> Picture:
+        """Everything, now."""
+        sets: list[SetPicture] = []
+        books: list[BookPicture] = []
+        for status in self._samples:
+            one = self._sets.get(status.name)
+            if one is None:
+                sets.append(SetPicture(status))
+                books += [BookPicture(status.name, book) for book in status.books if self._wants(status, book.symbol)]
+            else:
+                sets.append(one.picture(status))
+                books += one.books(status.books, self._watched, now_ns)
+        return Picture(now_ns, tuple(sets), tuple(books), tuple(reversed(self._tape)), self._segments, self._advice)
+
+    def _wants(self, status: SetStatus, symbol: str) -> bool:
+        only = self._wanted.symbols_of(status.name, status.exchange)
+        return only is None or symbol in only
+
+    def _leave(self) -> None:
+        """Let go of everything that lies in the directory."""
+        for one in list(self._sets.values()):
+            self._drop(one)
+        if self._directory is not None:
+            self._directory.close()
+        self._directory = self._source = None
+        self._segments = ()
+
+
+def _told(error: Exception) -> str:
+    hint = getattr(error, "hint", "")
+    said = f"{str(error)[:1].upper()}{str(error)[1:]}"
+    return f"{said}. {hint[:1].upper()}{hint[1:]}" if hint else said

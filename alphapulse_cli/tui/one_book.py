@@ -1,0 +1,134 @@
+"""One book as the live screen shows it: what its replica says now, over what was sampled; its ladder while somebody looks at it.
+
+Nothing here runs per record: a book is looked at when a picture is made, and only if its version or state has moved.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+from alphapulse_cli.apps.status import BookStatus
+from alphapulse_cli.apps.tail import TradeTold, text
+from alphapulse_cli.book.reconstruct import Reconstructor
+from alphapulse_cli.shm import clock
+from alphapulse_cli.tui.picture import LADDER_LEVELS, MIDS, BookPicture, Ladder, Level
+from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState
+
+FLASH_NS = 1_200_000_000
+
+Moved = dict[tuple[bool, int], tuple[int, int]]
+
+
+class OneBook:
+    """Makes the pictures of one book of one set; the same object again while nothing changed."""
+
+    def __init__(self, set_name: str) -> None:
+        self._set_name = set_name
+        self.last_trade: TradeTold | None = None
+        self._mids: deque[float] = deque(maxlen=MIDS)
+        self._mid: float | None = None
+        self._made: BookPicture | None = None
+        self._sample: BookStatus | None = None
+        self._key: tuple[object, ...] = ()
+        self._sides: tuple[Sequence[Level], Sequence[Level]] | None = None
+        self._moved: Moved = {}
+
+    def tick(self) -> None:
+        """A second has gone by: the sparkline moves on."""
+        if self._mid is not None:
+            self._mids.append(self._mid)
+            self._key = ()
+
+    def picture(
+        self, sample: BookStatus, replica: Reconstructor | None, state: tuple[BookState, BookReason], watched: bool, now_ns: int
+    ) -> BookPicture:
+        """What it is now. `state` is the replica's, which counts once it is warm; until then the sample is all that is known."""
+        if replica is not None and (replica.is_cold or not replica.version):
+            replica = None
+        version = sample.version if replica is None else replica.version
+        key = (version, state, watched, self.last_trade, replica is None)
+        if self._made is not None and key == self._key and sample is self._sample and not self._fade(now_ns):
+            return self._made
+        self._key, self._sample = key, sample
+        made = BookPicture(self._set_name, sample) if replica is None else self._exact(sample, replica, state)
+        self._mid = None if made.bid is None or made.ask is None else float((made.bid + made.ask) / 2)
+        ladder = self._ladder(replica, now_ns) if replica is not None and watched else None
+        if ladder is None:
+            self._sides, self._moved = None, {}
+        self._made = replace(made, mids=tuple(self._mids), last_trade=self.last_trade, ladder=ladder)
+        return self._made
+
+    def _exact(self, sample: BookStatus, replica: Reconstructor, state: tuple[BookState, BookReason]) -> BookPicture:
+        """The replica's top over the sample's rates and counts."""
+        book = replica.book
+        bid, ask = book.best_bid(), book.best_ask()
+        prices, sizes = book.price_decimals, book.size_decimals
+        spread = None
+        if bid is not None and ask is not None and bid[0] + ask[0]:
+            spread = 20_000 * (ask[0] - bid[0]) / (ask[0] + bid[0])
+        status = replace(
+            sample,
+            state=state[0],
+            reason=state[1],
+            bid="" if bid is None else text(bid[0], prices),
+            bid_size="" if bid is None else text(bid[1], sizes),
+            ask="" if ask is None else text(ask[0], prices),
+            ask_size="" if ask is None else text(ask[1], sizes),
+            spread_bps=spread,
+            bid_count=book.bid_count,
+            ask_count=book.ask_count,
+            version=replica.version,
+            age_ms=(clock.realtime_ns() - replica.timestamp_ns) / 1e6 if replica.timestamp_ns else None,
+            feed_delay_us=sample.feed_delay_us if replica.feed_delay_us == NO_FEED_DELAY else replica.feed_delay_us,
+        )
+        if state[0] is not BookState.LIVE:
+            return BookPicture(self._set_name, status)
+        unit = 10**prices
+        return BookPicture(
+            self._set_name,
+            status,
+            None if bid is None else Fraction(bid[0], unit),
+            None if ask is None else Fraction(ask[0], unit),
+        )
+
+    def _ladder(self, replica: Reconstructor, now_ns: int) -> Ladder:
+        """The best levels, with what moved since the last ladder."""
+        book = replica.book
+        sides = book.bids(LADDER_LEVELS), book.asks(LADDER_LEVELS)
+        if self._sides is not None:
+            moved = dict(self._moved)
+            for is_ask in (False, True):
+                for ticks, way in moves(self._sides[is_ask], sides[is_ask], is_ask=is_ask):
+                    moved[is_ask, ticks] = way, now_ns
+            self._moved = {level: told for level, told in moved.items() if now_ns - told[1] < FLASH_NS}
+        self._sides = sides
+        return Ladder(book.price_decimals, book.size_decimals, *sides, self._moved)
+
+    def _fade(self, now_ns: int) -> bool:
+        """Whether a mark has to go, though nothing else changed."""
+        return any(now_ns - when >= FLASH_NS for _, when in self._moved.values())
+
+
+def moves(before: Sequence[Level], after: Sequence[Level], *, is_ask: bool) -> list[tuple[int, int]]:
+    """(ticks, +1 new or grown, -1 gone or shrunk) of one side's levels.
+
+    Where a ladder was cut at LADDER_LEVELS, levels beyond its end were not seen: what lies there has not moved.
+    """
+    old, new = dict(before), dict(after)
+    made = []
+    for ticks, lots in set(before) ^ set(after):
+        earlier, later = old.get(ticks, 0), new.get(ticks, 0)
+        if (lots == later) if later else (lots == earlier):  # a changed level is in both: told once
+            unseen = (not earlier and _beyond(before, ticks, is_ask)) or (not later and _beyond(after, ticks, is_ask))
+            if not unseen:
+                made.append((ticks, 1 if later > earlier else -1))
+    return made
+
+
+def _beyond(side: Sequence[Level], ticks: int, is_ask: bool) -> bool:
+    """Whether that price lies past the end of a ladder that was cut."""
+    if len(side) < LADDER_LEVELS:
+        return False
+    worst = side[-1][0]
+    return ticks > worst if is_ask else ticks < worst

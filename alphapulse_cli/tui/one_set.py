@@ -1,0 +1,184 @@
+"""One set, followed for the live screen: its books exactly, its trades, how late both are seen here, and how it is doing.
+
+rings ─► drain: in large polls, nothing per record but trades ─► replicas, trades, how late
+counters ─► read_second: a look a second                      ─► stages
+                                  picture: when one is wanted ─► SetPicture, BookPictures
+"""
+
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+
+from alphapulse_cli.apps.sets import Wanted
+from alphapulse_cli.apps.status import BookStatus, SetStatus
+from alphapulse_cli.apps.tail import TradeTold, trades_told
+from alphapulse_cli.errors import SegmentError, StorageError
+from alphapulse_cli.flow.follow import SetFollower
+from alphapulse_cli.flow.groups import POLL_RECORDS, GroupReader, Polled
+from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.counters import CountersReader
+from alphapulse_cli.shm.directory import Directory, segment_name
+from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Histogram
+from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.segment import Segment
+from alphapulse_cli.tui.one_book import OneBook
+from alphapulse_cli.tui.picture import TRADES, BookPicture, SetPicture, Stage
+from alphapulse_cli.tui.stages import StageWatch
+from alphapulse_cli.wire import delta
+from alphapulse_cli.wire.delta import BookReason, BookState
+
+MOST_POLLS = 8  # in a row, before anything else has its turn
+SAMPLES = 16  # of how late records are seen, a poll
+RECORD_WORDS = delta.DELTA_BYTES // 8
+UNKNOWN = BookState.SYNCING, BookReason.STARTING
+
+
+@dataclass(slots=True)
+class Tally:
+    """What stays of a set when it has to be attached to again."""
+
+    epoch: int = 0
+    missed: int = 0
+    laps: int = 0
+    restarts: int = 0
+
+
+class OneSet:
+    """SegmentError or StorageError if it cannot be attached to. Counts into `tally`; its trades go to `tape`, newest last."""
+
+    def __init__(
+        self, directory: Directory, name: str, exchange: str, wanted: Wanted, tally: Tally, tape: deque[TradeTold]
+    ) -> None:
+        self.name, self.exchange, self.tally = name, exchange, tally
+        self._directory, self._tape = directory, tape
+        self._only = wanted.symbols_of(name, exchange)
+        self._follower = SetFollower(directory, name, self._only, "now", "tui deltas")
+        self._trades: GroupReader | None = None
+        self._names: dict[bytes, tuple[str, str] | None] = {}
+        self._books: dict[str, OneBook] = {}
+        self._seen = Histogram(bytearray(HISTOGRAM_BYTES))
+        self._counters: CountersReader | None = None
+        self._watches = (
+            StageWatch("exchange to received", is_relative=True),
+            StageWatch("received to published", is_relative=False),
+            StageWatch("received to seen here", is_relative=False),
+        )
+        self._stages: tuple[Stage, ...] = ()
+        self._behind = 0  # the most records since the last picture
+        self._note_epoch()
+        self.look(clock.monotonic_ns())
+
+    def look(self, now_ns: int) -> None:
+        """A few times a second: a silent writer's successor, new books, trades that were not there yet."""
+        self._follower.groups.is_live(now_ns)
+        self._follower.discover()
+        if self._trades is not None:
+            self._trades.is_live(now_ns)
+            return
+        with suppress(SegmentError, StorageError):
+            published = Segment.attach(self._directory, segment_name(Kind.TRADES, self.name)).published
+            begin = max(published - TRADES, 0)
+            self._trades = GroupReader(self._directory, self.name, Kind.TRADES, begin, "tui trades")
+
+    def drain(self) -> bool:
+        """Take in what was published since; whether there was anything. SegmentGone."""
+        changed = False
+        self._behind = max(self._behind, self._follower.groups.reader.lag)
+        for _ in range(MOST_POLLS):
+            polled = self._follower.poll()
+            changed |= self._note(polled)
+            if polled.record_count < POLL_RECORDS // 2:
+                break
+        if self._trades is not None:
+            polled = self._trades.poll()
+            if polled.record_count:
+                changed = True
+                self._take_trades(polled.records)
+        return changed
+
+    def _note(self, polled: Polled) -> bool:
+        """Count what happened, and sample how late it is seen; whether anything did."""
+        if polled.restarted:
+            self._note_epoch()
+        if polled.missed:
+            self.tally.missed += polled.missed
+            self.tally.laps += 1
+        count = polled.record_count
+        if count:
+            now, step = clock.realtime_ns(), RECORD_WORDS * max(count // SAMPLES, 1)
+            for received_ns in polled.records.cast("Q")[::step].tolist():
+                self._seen.record(now - received_ns)
+        return bool(count or polled.missed or polled.restarted)
+
+    def _note_epoch(self) -> None:
+        epoch = self._follower.groups.segment.epoch
+        if self.tally.epoch and epoch != self.tally.epoch:
+            self.tally.restarts += 1
+        self.tally.epoch = epoch
+        self._counters = None
+
+    def _take_trades(self, records: memoryview) -> None:
+        for trade in trades_told(records, self.name, self._name):
+            self._tape.append(trade)
+            self._book(trade.symbol).last_trade = trade
+
+    def _name(self, key: bytes) -> tuple[str, str] | None:
+        """(symbol, exchange) of a trade record's 32 bytes; None for what is not wanted."""
+        if key not in self._names:
+            if len(self._names) >= 4096:
+                self._names.clear()
+            symbol, exchange = (part.rstrip(b"\0").decode("utf-8", "backslashreplace") for part in (key[:16], key[16:]))
+            self._names[key] = (symbol, exchange) if self._wants(symbol) else None
+        return self._names[key]
+
+    def _wants(self, symbol: str) -> bool:
+        return self._only is None or symbol in self._only
+
+    def _book(self, symbol: str) -> OneBook:
+        found = self._books.get(symbol)
+        if found is None:
+            found = self._books[symbol] = OneBook(self.name)
+        return found
+
+    def read_second(self) -> None:
+        """Once a second: the stages, and the sparklines' next points."""
+        for book in self._books.values():
+            book.tick()
+        if self._counters is None:
+            with suppress(SegmentError, StorageError):
+                self._counters = CountersReader(Segment.attach(self._directory, segment_name(Kind.COUNTERS, self.name)))
+                for watch in self._watches[:2]:
+                    watch.begin_again()
+        readings = [self._seen.read()]
+        if self._counters is not None:
+            held = self._counters.histograms()
+            readings = [held["feed_delay_ns"], held["publish_latency_ns"], *readings]
+        watches = self._watches[-len(readings) :]
+        self._stages = tuple(watch.read(reading) for watch, reading in zip(watches, readings, strict=True))
+
+    def picture(self, status: SetStatus) -> SetPicture:
+        """How the set is doing."""
+        groups, tally = self._follower.groups, self.tally
+        behind, self._behind = self._behind, 0
+        capacity = groups.segment.spec.capacity
+        return SetPicture(
+            status, self._stages, behind, tally.missed, tally.laps, tally.restarts, capacity, groups.reader.published()
+        )
+
+    def books(self, samples: list[BookStatus], watched: str, now_ns: int) -> list[BookPicture]:
+        """Each wanted book now."""
+        replicas = self._follower.books
+        made = []
+        for sample in samples:
+            symbol = sample.symbol
+            if self._wants(symbol):
+                replica = replicas.get(symbol)
+                state = UNKNOWN if replica is None else self._follower.state(symbol, now_ns)
+                made.append(self._book(symbol).picture(sample, replica, state, symbol == watched, now_ns))
+        return made
+
+    def close(self) -> None:
+        """Remove the cursors."""
+        self._follower.close()
+        if self._trades is not None:
+            self._trades.close()
