@@ -59,11 +59,22 @@ class StatusLine(Widget):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"status--mark"}
 
-    def render_line(self, y: int) -> Strip:  # noqa: ARG002 - there is one
-        """The filter, marked, before what the app says."""
+    _said = ("", "")
+
+    def renew(self) -> None:
+        """Draw it again, if there is something else to say."""
+        if self._now() != self._said:
+            self.refresh()
+
+    def _now(self) -> tuple[str, str]:
+        """(the filter, what the app says)."""
         screen = cast("PulseScreen", self.screen)
         filtered = f" filter: {safe(screen.filter)} (/ changes it, esc ends it) " if screen.filter else ""
-        said = cast("PulseApp", self.app).status(max(self.size.width - len(filtered), 0))
+        return filtered, cast("PulseApp", self.app).status(max(self.size.width - len(filtered), 0))
+
+    def render_line(self, y: int) -> Strip:  # noqa: ARG002 - there is one
+        """The filter, marked, before what the app says."""
+        self._said = filtered, said = self._now()
         segments = [Segment(filtered, self.get_component_rich_style("status--mark")), Segment(said, self.rich_style)]
         return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
 

@@ -1,0 +1,291 @@
+"""The live screen itself: it wires the feed to the screens, and holds what they share.
+
+    Feed (its own thread) ─► the newest Picture ─► `show` of the screen in front, at most 15 times a second
+    keys ─► the table of screens · pause · help · theme · filter · copy · screenshot
+
+While paused the feed drains on and the picture stays; the status line says how old it is. A mistake of ours, here or in the feed, ends
+the app with the terminal as it was; `failure` is what went wrong.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from textual import on
+from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+
+from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.errors import ExitCode
+from alphapulse_cli.shm import clock
+from alphapulse_cli.tui import table
+from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.screens.base import PulseApp, PulseScreen
+from alphapulse_cli.tui.screens.help import HelpScreen, key_rows
+from alphapulse_cli.tui.state import State
+from alphapulse_cli.tui.themes import NAMES
+from alphapulse_cli.tui.widgets.frame import FilterLine, StatusLine
+from alphapulse_cli.wire.delta import BookState
+
+STATUS_EVERY_S = 0.5
+NOTICE_S = 8.0
+THEME, SCREEN = "theme", "screen"
+
+
+class FeedLike(Protocol):
+    """What the app needs of a feed."""
+
+    def start(self) -> None:
+        """Begin to hand over pictures."""
+
+    def watch(self, symbol: str) -> None:
+        """Whose ladders are wanted."""
+
+    def stop(self) -> None:
+        """End; no picture comes afterwards."""
+
+
+MakeFeed = Callable[[Callable[[Picture], None], Callable[[BaseException], None]], FeedLike]
+
+
+class Arrived(Message):
+    """There is a newer picture: one of these in the queue is enough."""
+
+    def can_replace(self, message: Message) -> bool:
+        """An older one that was not looked at yet."""
+        return isinstance(message, Arrived)
+
+
+class Failed(Message):
+    """The feed has made a mistake."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+class AlphapulseApp(PulseApp):
+    """`screen` and `theme` win over what was remembered; `notices` are lines that somebody else appends to."""
+
+    TITLE = "alphapulse"
+    TABS = tuple((tab.key, tab.title) for tab in table.TABS)
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[object]]]] = {**table.makers()}  # type: ignore[dict-item]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(tab.key, f"go({tab.title!r})", tab.title, show=False) for tab in table.TABS),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("p", "pause", "Pause"),
+        Binding("t", "next_theme", "Theme"),
+        Binding("y", "copy", "Copy"),
+        Binding("s", "save_svg", "Screenshot"),
+        Binding("q", "quit", "Quit"),
+        Binding("escape", "end_filter", "End the filter", show=False),
+        Binding("ctrl+c", "interrupt", "Interrupt", show=False, priority=True),
+    ]
+
+    def __init__(self, make_feed: MakeFeed, state: State, screen: str = "", theme: str = "", notices: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._state = state
+        self._notices = notices
+        self._told: tuple[str, int] = "", 0  # the last notice, and when it came
+        self._begin = screen
+        self._newest: Picture | None = None
+        self._feed = make_feed(self._take, self._fail)
+        self.theme = next(name for name in (theme, state.get(THEME, ""), NAMES[0]) if name in NAMES)
+
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the app, if it was a mistake."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        """No traceback onto the screen: whoever ran the app says what `failure` is."""
+        self._close_messages_no_wait()
+
+    def on_mount(self) -> None:
+        """Show the first screen, and let the feed begin."""
+        names = [tab.name for tab in table.TABS]
+        wanted = (self._begin, self._state.get(SCREEN, ""), names[0])
+        self.switch_mode(next(name for name in wanted if name in names))
+        self.set_interval(STATUS_EVERY_S, self._renew_status)
+        self._feed.start()
+
+    def on_unmount(self) -> None:
+        """The feed leaves no cursor behind."""
+        self._feed.stop()
+
+    # What the feed calls, in its own thread
+
+    def _take(self, picture: Picture) -> None:
+        self._newest = picture
+        self.post_message(Arrived())
+
+    def _fail(self, error: BaseException) -> None:
+        self.post_message(Failed(error))
+
+    @on(Failed)
+    def _end(self, event: Failed) -> None:
+        raise event.error
+
+    @on(Arrived)
+    def _show(self) -> None:
+        """The newest picture to the screen in front."""
+        if self.is_paused or self._newest is None:
+            return
+        self.picture = self._newest
+        front = self._front()
+        if front is not None and front.is_mounted:
+            front.show(self.picture)
+
+    def _front(self) -> PulseScreen | None:
+        """The numbered screen, whatever lies over it."""
+        found = self.screen_stack[0] if self.screen_stack else None
+        return found if isinstance(found, PulseScreen) else None
+
+    # What screens ask for
+
+    def look_at(self, symbol: str) -> None:
+        """Whose ladders are wanted."""
+        self._feed.watch(symbol)
+
+    def remembered(self, name: str, default: str) -> str:
+        """From this run or an earlier one."""
+        return self._state.get(name, default)
+
+    def remember(self, name: str, value: str) -> None:
+        """For the next run too."""
+        self._state.set(name, value)
+
+    def go(self, title: str) -> None:
+        """Switch to the screen of that title, and remember it."""
+        for tab in table.TABS:
+            if tab.title == title:
+                self.switch_mode(tab.name)
+                self.remember(SCREEN, tab.name)
+
+    # The status line
+
+    def status(self, width: int) -> str:
+        """Paused, a notice that just came, what to do, or how all is going: the first of these that there is."""
+        picture = self.picture
+        if self.is_paused and picture is not None:
+            age_s = (clock.monotonic_ns() - picture.taken_ns) / 1e9
+            return cut(f" PAUSED, {age_s:.0f} s old; the feed goes on (p resumes)", width)
+        notice = self._notice()
+        if notice:
+            return cut(f" {notice}", width)
+        if picture is None:
+            return cut(" looking for segments", width)
+        return cut(f" {safe(picture.advice)}" if picture.advice else f" {summary(picture)}", width)
+
+    def _notice(self) -> str:
+        """The last notice, for a few seconds."""
+        now = clock.monotonic_ns()
+        last = self._notices[-1] if self._notices else ""
+        if last != self._told[0]:
+            self._told = last, now
+        return safe(last) if last and now - self._told[1] < NOTICE_S * 1e9 else ""
+
+    def _renew_status(self) -> None:
+        front = self._front()
+        for line in front.query(StatusLine) if front is not None else ():
+            line.renew()
+
+    # Keys
+
+    def action_go(self, title: str) -> None:
+        """A number was pressed."""
+        self.go(title)
+
+    def action_pause(self) -> None:
+        """Hold the picture, or let it go on."""
+        self.is_paused = not self.is_paused
+        self._show()
+        self._renew_status()
+
+    def action_filter(self) -> None:
+        """Type what the screen is to show only."""
+        front = self._front()
+        if front is not None:
+            front.query_one(FilterLine).open()
+
+    def action_end_filter(self) -> None:
+        """Show everything again."""
+        front = self._front()
+        if front is not None:
+            front.filter = ""
+
+    def action_next_theme(self) -> None:
+        """Dark, light, high contrast, colour-blind safe."""
+        at = NAMES.index(self.theme) if self.theme in NAMES else -1
+        self._use_theme(NAMES[(at + 1) % len(NAMES)])
+
+    def _use_theme(self, name: str) -> None:
+        self.theme = name
+        self.remember(THEME, name)
+        self.notify(f"theme: {name}", timeout=2)
+
+    def action_copy(self) -> None:
+        """What is looked at, to the clipboard of the terminal."""
+        front = self._front()
+        text = front.copy_text() if front is not None else ""
+        if text:
+            self.copy_to_clipboard(text)
+        self.notify(f"copied {len(text.splitlines())} lines" if text else "nothing to copy here", timeout=2)
+
+    def action_save_svg(self) -> None:
+        """What is seen, as a file in the current folder."""
+        name = f"alphapulse-{self.current_mode}-{datetime.now().astimezone():%Y%m%d-%H%M%S}.svg"
+        try:
+            Path(name).write_text(self.export_screenshot(title="alphapulse"), encoding="utf-8")
+        except OSError as problem:
+            self.notify(f"cannot write {name}: {problem.strerror}", severity="error", markup=False)
+        else:
+            self.notify(f"saved {name}", markup=False)
+
+    def action_help(self) -> None:
+        """What the focused part is about, and its keys."""
+        screen = self.screen
+        about = [words for words in (getattr(screen.focused, "HELP", None), screen.HELP) if words]
+        bindings = [
+            (one.binding.key, self.get_key_display(one.binding), one.binding.description)
+            for one in screen.active_bindings.values()
+            if one.enabled
+        ]
+        self.push_screen(HelpScreen(screen.title or "alphapulse", about, key_rows(bindings)))
+
+    def action_interrupt(self) -> None:
+        """Ctrl-C: end as every command does."""
+        self.exit(return_code=ExitCode.INTERRUPTED)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002 - the same on all
+        """What the palette lists: every screen, every theme, every key's action."""
+        for tab in table.TABS:
+            yield SystemCommand(tab.title, f"Show the screen {tab.title} ({tab.key})", lambda title=tab.title: self.go(title))
+        for name in NAMES:
+            yield SystemCommand(f"Theme {name}", f"Use the theme {name}", lambda name=name: self._use_theme(name))
+        yield SystemCommand("Pause", "Hold the picture, or let it go on (p)", self.action_pause)
+        yield SystemCommand("Filter", "Show only what has these words (/)", self.action_filter)
+        yield SystemCommand("Copy", "Copy what is looked at (y)", self.action_copy)
+        yield SystemCommand("Screenshot", "Save what is seen as SVG (s)", lambda: self.set_timer(0.1, self.action_save_svg))
+        yield SystemCommand("Help", "What is shown here, and the keys (?)", self.action_help)
+        yield SystemCommand("Quit", "End the live screen (q)", self.action_quit)
+
+
+def summary(picture: Picture) -> str:
+    """How all is going, in a line."""
+    live = sum(book.status.state is BookState.LIVE for book in picture.books)
+    rate = sum(one.status.deltas_per_s for one in picture.sets)
+    gaps = sum(one.status.totals.get("gaps", 0) for one in picture.sets)
+    missed = sum(one.missed for one in picture.sets)
+    sets = len(picture.sets)
+    said = f"{sets} set{'' if sets == 1 else 's'}, {live}/{len(picture.books)} books live, {rate:,.0f} deltas/s, {gaps} gaps"
+    return f"{said}, {missed:,} records missed here" if missed else said
+
+
+def cut(text: str, width: int) -> str:
+    """The text in so many cells, with an ellipsis where it was longer."""
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"

@@ -1,0 +1,68 @@
+"""What the live screen remembers of its user: theme, screen, symbol, sorting, grouping; names and values, both text.
+
+They lie in $XDG_STATE_HOME/alphapulse/tui.json (~/.local/state without it). A file that is damaged or cannot be written is as none: a
+screen that forgets is no reason to stop.
+"""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+MOST_BYTES = 65_536
+MOST_NAMES, MOST_CHARACTERS = 256, 200
+
+
+def state_path() -> Path:
+    """Where it lies."""
+    base = os.environ.get("XDG_STATE_HOME", "")
+    home = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "state"
+    return home / "alphapulse" / "tui.json"
+
+
+class State:
+    """The memory in one file; None remembers for as long as it lives itself."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._values = {} if path is None else _read(path)
+
+    def get(self, name: str, default: str) -> str:
+        """What was last remembered under that name."""
+        return self._values.get(name, default)
+
+    def set(self, name: str, value: str) -> None:
+        """Remember it, in the file too."""
+        if self._values.get(name) == value or len(value) > MOST_CHARACTERS:
+            return
+        if len(self._values) >= MOST_NAMES and name not in self._values:
+            return
+        self._values[name] = value
+        if self._path is not None:
+            with suppress(OSError):
+                _write(self._path, json.dumps(self._values, indent=1, sort_keys=True) + "\n")
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        with path.open("rb") as file:
+            octets = file.read(MOST_BYTES + 1)
+        found = json.loads(octets) if len(octets) <= MOST_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    pairs = [(name, value) for name, value in found.items() if isinstance(value, str) and len(value) <= MOST_CHARACTERS]
+    return dict(pairs[:MOST_NAMES])
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all, whoever else writes it at the same time."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,335 @@
+"""The app with pictures made by hand: every key of its own, pausing, filter, themes, memory, help, and how it ends."""
+
+import asyncio
+import re
+
+import pytest
+from tui_pictures import HandFeed, book, picture
+
+from alphapulse_cli.tui import app as module
+from alphapulse_cli.tui import table
+from alphapulse_cli.tui.app import AlphapulseApp, cut, summary
+from alphapulse_cli.tui.screens.help import HelpScreen, key_rows
+from alphapulse_cli.tui.state import State
+from alphapulse_cli.tui.themes import NAMES
+from alphapulse_cli.tui.widgets.frame import FilterLine, StatusLine, tabs
+from alphapulse_cli.wire.delta import BookState
+
+SIZE = (100, 30)
+
+
+def at_once(work, size=SIZE, **arguments):
+    """Run `work(app, pilot, feed)` with an app whose feed is our hand."""
+
+    async def run():
+        feed = HandFeed()
+        app = AlphapulseApp(feed.make, arguments.pop("state", State(None)), **arguments)
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            await work(app, pilot, feed)
+        return app, feed
+
+    return asyncio.run(run())
+
+
+async def give(pilot, feed, shown):
+    feed.show(shown)
+    await pilot.pause()
+
+
+class TestScreens:
+    def test_each_number_shows_its_screen_and_the_picture(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(book(), book("coinbase")))
+            for tab in table.TABS:
+                await pilot.press(tab.key)
+                await pilot.pause()
+                assert (app.current_mode, app.screen.title) == (tab.name, tab.title)
+
+        at_once(work)
+
+    def test_a_click_on_a_tab_does_too(self):
+        async def work(app, pilot, feed):
+            for tab in reversed(table.TABS):
+                at = len(" alphapulse  ")
+                for title, text in tabs(AlphapulseApp.TABS, SIZE[0] - at):
+                    if title == tab.title:
+                        await pilot.click(offset=(at + 1, 0))
+                    at += len(text)
+                await pilot.pause()
+                assert app.screen.title == tab.title
+
+        at_once(work)
+
+    @pytest.mark.parametrize("size", [(80, 24), (300, 100), (20, 6), (1, 1)])
+    def test_every_screen_bears_every_size_with_and_without_books(self, size):
+        async def work(app, pilot, feed):
+            for shown in (picture(advice="start one"), picture(book(), book("coinbase", state=BookState.STALE))):
+                await give(pilot, feed, shown)
+                for tab in table.TABS:
+                    await pilot.press(tab.key)
+                    await pilot.pause()
+            await pilot.resize_terminal(*SIZE)
+            await pilot.pause()
+
+        at_once(work, size=size)
+
+    def test_the_one_asked_for_wins_over_the_remembered_one(self, tmp_path):
+        names = [tab.name for tab in table.TABS]
+        state = State(tmp_path / "tui.json")
+
+        async def last(app, pilot, feed):
+            assert app.current_mode == names[0]
+            await pilot.press(table.TABS[-1].key)
+
+        async def again(app, pilot, feed):
+            assert app.current_mode == names[-1]
+
+        async def first(app, pilot, feed):
+            assert app.current_mode == names[0]
+
+        at_once(last, state=state)
+        at_once(again, state=State(tmp_path / "tui.json"))
+        at_once(first, state=State(tmp_path / "tui.json"), screen=names[0])
+
+
+class TestPause:
+    def test_the_picture_stays_until_p_again(self, monkeypatch):
+        async def work(app, pilot, feed):
+            before, after = picture(book(bid="99.00")), picture(book(bid="99.50"))
+            await give(pilot, feed, before)
+            await pilot.press("p")
+            await give(pilot, feed, after)
+            assert app.picture is before
+            assert re.search(r"PAUSED, \d+ s old", app.status(80))
+            await pilot.press("p")
+            assert app.picture is after
+            assert "PAUSED" not in app.status(80)
+
+        at_once(work)
+
+
+class TestFilter:
+    def test_typed_letters_filter_at_once_and_keys_are_letters_meanwhile(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(book()))
+            await pilot.press("slash", "q", "1")
+            await pilot.pause()
+            assert app.screen.filter == "q1"
+            await pilot.press("enter")
+            assert not app.screen.query_one(FilterLine).display
+            assert app.screen.filter == "q1"
+            assert "filter: q1" in app.screen.query_one(StatusLine).render_line(0).text
+            await pilot.press("escape")
+            assert app.screen.filter == ""
+
+        at_once(work)
+
+    def test_escape_ends_it(self):
+        async def work(app, pilot, feed):
+            await pilot.press("slash", "x", "escape")
+            await pilot.pause()
+            assert app.screen.filter == ""
+            assert not app.screen.query_one(FilterLine).display
+
+        at_once(work)
+
+
+class TestThemes:
+    def test_t_goes_round_and_is_remembered(self, tmp_path):
+        path = tmp_path / "tui.json"
+
+        async def work(app, pilot, feed):
+            seen = [app.theme]
+            for _ in NAMES:
+                await pilot.press("t")
+                seen.append(app.theme)
+            assert seen == [*NAMES, NAMES[0]]
+            await pilot.press("t")
+
+        async def again(app, pilot, feed):
+            assert app.theme == NAMES[1]
+
+        at_once(work, state=State(path))
+        at_once(again, state=State(path))
+
+    def test_every_theme_gives_every_colour_that_the_styles_use(self):
+        from alphapulse_cli.tui.themes import THEMES
+
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(book()))
+
+        for theme in THEMES:
+            assert theme.variables.keys() == THEMES[0].variables.keys()
+            at_once(work, theme=theme.name)
+
+
+class TestCopyAndScreenshot:
+    def test_y_copies_what_the_screen_says(self, monkeypatch):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(book()))
+            monkeypatch.setattr(type(app.screen), "copy_text", lambda self: "BTC-USD\t100.00")
+            await pilot.press("y")
+            assert app.clipboard == "BTC-USD\t100.00"
+
+        at_once(work)
+
+    def test_s_saves_an_svg_here(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(book()))
+            await pilot.press("s")
+            await pilot.pause()
+
+        at_once(work)
+        (saved,) = tmp_path.glob("alphapulse-*.svg")
+        assert saved.read_text().startswith("<svg")
+
+    def test_a_folder_that_cannot_be_written_is_a_notice(self, monkeypatch):
+        def refuse(*_, **__):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(module.Path, "write_text", refuse)
+
+        async def work(app, pilot, feed):
+            await pilot.press("s")
+            await pilot.pause()
+            assert any("Permission denied" in notice.message for notice in app._notifications)
+
+        at_once(work)
+
+
+class TestHelp:
+    def test_it_shows_the_keys_of_the_screen_and_goes_away(self):
+        async def work(app, pilot, feed):
+            await pilot.press("question_mark")
+            await pilot.pause()
+            assert isinstance(app.screen, HelpScreen)
+            shown = str(app.screen._table())
+            assert all(meaning in shown for meaning in ("Pause", "Filter", "Theme", *(tab.title for tab in table.TABS)))
+            await give(pilot, feed, picture(book()))
+            await pilot.press("escape")
+            await pilot.pause()
+            assert not isinstance(app.screen, HelpScreen)
+            assert app.picture.books
+
+        at_once(work)
+
+    def test_keys_of_one_meaning_stand_together(self):
+        rows = key_rows([("up", "↑", "Up"), ("k", "k", "Up"), ("tab", "tab", "Focus"), ("x", "x", "")])
+        assert rows == [("↑ k", "Up")]
+
+    def test_the_palette_lists_every_screen_and_theme(self):
+        async def work(app, pilot, feed):
+            titles = [command.title for command in app.get_system_commands(app.screen)]
+            assert titles[: len(table.TABS)] == [tab.title for tab in table.TABS]
+            assert {f"Theme {name}" for name in NAMES} <= set(titles)
+            await pilot.press("ctrl+p")
+            await pilot.pause()
+            await pilot.press(*"theme light", "enter")
+            await pilot.pause()
+            assert app.theme == "light"
+
+        at_once(work)
+
+
+class TestTheStatusLine:
+    def test_before_the_first_picture_then_advice_then_how_it_goes(self):
+        async def work(app, pilot, feed):
+            assert "looking" in app.status(80)
+            await give(pilot, feed, picture(advice="start \x1b[2J one"))
+            assert app.status(80) == " start \\x1b[2J one"
+            await give(pilot, feed, picture(book(), book("coinbase", state=BookState.STALE)))
+            assert app.status(80) == " 2 sets, 1/2 books live, 24 deltas/s, 0 gaps"
+            assert app.status(10) == " 2 sets, …"
+
+        at_once(work)
+
+    def test_a_notice_is_shown_escaped_and_goes_away(self, monkeypatch):
+        notices = []
+
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(book()))
+            notices.append("kraken: \x1b]0;x\a reconnecting")
+            assert app.status(80) == " kraken: \\x1b]0;x\\x07 reconnecting"
+            monkeypatch.setattr(module, "NOTICE_S", 0)
+            assert "reconnecting" not in app.status(80)
+
+        at_once(work, notices=notices)
+
+    def test_what_this_reader_missed_is_said(self):
+        from dataclasses import replace
+
+        shown = picture(book())
+        shown = replace(shown, sets=(replace(shown.sets[0], missed=1200),))
+        assert summary(shown).endswith("1,200 records missed here")
+        assert cut("abc", 3) == "abc"
+
+
+class TestTheEnd:
+    @pytest.mark.parametrize(("key", "code"), [("q", 0), ("ctrl+q", 0), ("ctrl+c", 130)])
+    def test_each_key_that_ends_it_stops_the_feed(self, key, code):
+        async def work(app, pilot, feed):
+            assert feed.started
+            await pilot.press(key)
+
+        app, feed = at_once(work)
+        assert (app.return_code, feed.stopped, app.failure) == (code, True, None)
+
+    def test_ctrl_c_ends_it_while_the_filter_is_open(self):
+        async def work(app, pilot, feed):
+            await pilot.press("slash", "a", "ctrl+c")
+
+        assert at_once(work)[0].return_code == 130
+
+    def test_a_mistake_in_the_feed_ends_it_and_is_known(self):
+        async def work(app, pilot, feed):
+            feed.failed(ZeroDivisionError("ours"))
+            await pilot.pause()
+
+        with pytest.raises(ZeroDivisionError, match="ours"):
+            at_once(work)
+
+    def test_pictures_that_come_faster_than_they_are_drawn_are_skipped(self, monkeypatch):
+        async def work(app, pilot, feed):
+            drawn = []
+            monkeypatch.setattr(type(app.screen), "show", lambda self, shown: drawn.append(shown))
+            made = [picture(book(bid=f"99.{i:02}")) for i in range(50)]
+            for one in made:
+                feed.show(one)
+            await pilot.pause()
+            assert drawn[-1] is made[-1]
+            assert len(drawn) < len(made)
+
+        at_once(work)
+
+
+class TestState:
+    def test_it_is_what_was_written_last_whoever_reads_it(self, tmp_path):
+        path = tmp_path / "deep" / "tui.json"
+        State(path).set("theme", "light")
+        assert State(path).get("theme", "dark") == "light"
+        assert [one.name for one in path.parent.iterdir()] == ["tui.json"]
+
+    @pytest.mark.parametrize("octets", [b"", b"{", b"[1]", b'{"theme": 3}', b"\xff", b"[" * 100_000, b'{"a": "' + b"x" * 70_000])
+    def test_a_damaged_file_is_as_none(self, tmp_path, octets):
+        path = tmp_path / "tui.json"
+        path.write_bytes(octets)
+        state = State(path)
+        assert state.get("theme", "dark") == "dark"
+        state.set("theme", "light")
+        assert State(path).get("theme", "dark") == "light"
+
+    def test_where_it_cannot_be_written_it_is_remembered_for_now(self, tmp_path):
+        (tmp_path / "file").touch()
+        state = State(tmp_path / "file" / "tui.json")
+        state.set("theme", "light")
+        assert state.get("theme", "dark") == "light"
+
+    def test_it_has_bounds(self, tmp_path):
+        state = State(None)
+        for number in range(1_000):
+            state.set(f"name {number}", "x")
+        state.set("name 0", "y" * 1_000)
+        assert (state.get("name 0", ""), state.get("name 999", "none")) == ("x", "none")

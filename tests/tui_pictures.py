@@ -1,0 +1,51 @@
+"""Pictures made by hand, and a feed that hands them over: for tests of the live screen that need no segments."""
+
+from fractions import Fraction
+
+from alphapulse_cli.apps.status import BookStatus, SetStatus
+from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.shm.segment import Liveness
+from alphapulse_cli.tui.picture import BookPicture, Ladder, Picture, SetPicture
+from alphapulse_cli.wire.delta import BookReason, BookState
+
+
+class HandFeed:
+    """A feed without a thread: the test shows what it likes."""
+
+    def __init__(self):
+        self.watched, self.started, self.stopped = "", False, False
+
+    def make(self, show, failed):
+        self.show, self.failed = show, failed
+        return self
+
+    def start(self):
+        self.started = True
+
+    def watch(self, symbol):
+        self.watched = symbol
+
+    def stop(self):
+        self.stopped = True
+
+
+def book(set_name="kraken", symbol="BTC-USD", bid="100.00", ask="100.01", state=BookState.LIVE, **more):
+    """A book with these best prices and three levels a side."""
+    reason = BookReason.NONE if state is BookState.LIVE else BookReason.SILENT
+    status = BookStatus(set_name, symbol, state, reason, bid, "1.5", ask, "2.5", 1.0, 3, 3, 7, deltas_per_s=12.0, age_ms=3.0)
+    live = state is BookState.LIVE
+    bids = [(int(bid.replace(".", "")) - i, 150 + i) for i in range(3)]
+    asks = [(int(ask.replace(".", "")) + i, 250 + i) for i in range(3)]
+    shown = {"ladder": Ladder(2, 2, bids, asks), "mids": (100.0, 100.1, 100.2)} | more
+    return BookPicture(set_name, status, Fraction(bid) if live else None, Fraction(ask) if live else None, **shown)
+
+
+def picture(*books, advice="", **more):
+    """A picture of these books, with a live set for each set's name."""
+    totals = {counter.label: 0 for counter in Counter}
+    names = sorted({one.set_name for one in books})
+    sets = tuple(
+        SetPicture(SetStatus(name, name, Liveness.LIVE, 1, 1, deltas_per_s=12.0, totals=totals), capacity=1024) for name in names
+    )
+    return Picture(clock.monotonic_ns(), sets, books, advice=advice, **more)
