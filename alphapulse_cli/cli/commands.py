@@ -28,6 +28,8 @@ class Entry:
 COMMANDS = (  # in the order in which a newcomer meets them
     Entry("demo", "Simulated exchanges, collectors and a live view in one, without a network"),
     Entry("collect", "Collect books and trades of exchanges into shared memory"),
+    Entry("tui", "The live screen: every book, ladder, latency, trade and ring"),
+    Entry("top", "The live screen", alias_of="tui"),
     Entry("tail", "Follow the deltas or the trades as they are published"),
     Entry("reconstruct", "The full book of a symbol, now; or prove that every replica is exact"),
     Entry("segments", "What is in shared memory: who writes it, who reads it, how far behind"),

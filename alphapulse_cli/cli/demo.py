@@ -19,12 +19,13 @@ def demo(
     ] = "",
     shm_dir: options.ShmDir = None,
     duration: options.Duration = None,
+    plain: Annotated[bool, typer.Option("--plain", show_default=False, help="A plain board instead of the live screen.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Simulated exchanges, a collector for each, and a live view of their books. Nothing leaves this machine.
+    """Simulated exchanges, a collector for each, and the live screen on their books. Nothing leaves this machine.
 
     While it runs, try in a second terminal: alphapulse tail deltas; alphapulse reconstruct --symbol BTC-USD --depth 10;
-    alphapulse segments. Ctrl-C ends it and leaves nothing behind but the retired segments.
+    alphapulse segments. q or Ctrl-C ends it and leaves nothing behind but the retired segments.
     """
     import asyncio
     import sys
@@ -32,26 +33,35 @@ def demo(
     from alphapulse_cli.apps.demo import EXCHANGES, SYMBOLS, DemoPlan
     from alphapulse_cli.apps.demo import demo as run_demo
     from alphapulse_cli.apps.status import StatusSource
-    from alphapulse_cli.cli import render, running
+    from alphapulse_cli.cli import render, running, talk
+    from alphapulse_cli.cli import tui as live
     from alphapulse_cli.errors import ExitCode
-    from alphapulse_cli.shm.directory import open_directory
+    from alphapulse_cli.shm.directory import Directory, open_directory
 
     where = options.settings().choose("shm_dir", shm_dir)
     plan = DemoPlan(EXCHANGES, tuple(symbols or SYMBOLS), rate, seed, mischief, str(where or ""))
-    notices = running.Notices(on_board=not render.wants_json(as_json) and sys.stdout.isatty())
+    board = not render.wants_json(as_json) and sys.stdout.isatty()
+    notices = running.Notices(on_board=board)
+    full = board and not plain and all(talk.is_terminal(stream) for stream in (sys.stdin, sys.stderr))
+
+    ending: list[int] = []
+
+    async def show(directory: Directory) -> None:
+        if full:
+            screen = live.live_screen(where or None, list(plan.exchanges), notices=notices.lines)
+            await screen.run_async()
+            ending.append(live.ended(screen))
+        else:
+            title = "alphapulse demo: simulated exchanges, real protocols; Ctrl-C ends it"
+            await running.show(StatusSource(directory, plan.exchanges).sample, notices, title, as_json=as_json)
 
     async def work() -> ExitCode:
         with open_directory(where or None, create=True) as directory:
-            status = StatusSource(directory, plan.exchanges)
-            title = "alphapulse demo: simulated exchanges, real protocols; Ctrl-C ends it"
             try:
                 async with asyncio.timeout(duration):
-                    code = await running.beside(
-                        run_demo(plan, lambda name, line: notices.say(name, "said", line)),
-                        running.show(status.sample, notices, title, as_json=as_json),
-                    )
+                    code = await running.beside(run_demo(plan, lambda name, line: notices.say(name, "said", line)), show(directory))
             except TimeoutError:
                 return ExitCode.DONE
-            return code or ExitCode.DONE
+            return ExitCode(ending[-1]) if ending else code or ExitCode.DONE
 
     raise typer.Exit(running.run(work()))

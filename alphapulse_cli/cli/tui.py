@@ -1,0 +1,109 @@
+"""`alphapulse tui`, or `top`: the live screen."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alphapulse_cli.cli import options, talk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alphapulse_cli.tui.app import AlphapulseApp
+
+app = options.command_app()
+NAMES = ("overview", "books", "latency", "tape", "arbitrage", "rings")
+THEMES = ("dark", "light", "contrast", "colour-blind")
+
+
+@app.command()
+def tui(
+    exchanges: options.Exchanges = None,
+    symbols: options.Symbols = None,
+    screen: Annotated[
+        str,
+        typer.Option("--screen", metavar="NAME", show_default=False, help=f"Begin with this screen: {', '.join(NAMES)}."),
+    ] = "",
+    theme: Annotated[str, typer.Option("--theme", metavar="NAME", show_default=False, help=f"Colours: {', '.join(THEMES)}.")] = "",
+    shm_dir: options.ShmDir = None,
+) -> None:
+    """The live screen: all books, ladders, latencies, trades and rings, as the collectors publish them.
+
+    It reads segments and starts nothing: collectors may come and go while it is open. Keys: 1 to 6 for the screens, / filters, ? helps,
+    q quits. Screen, theme and sorting are remembered.
+
+    Example: alphapulse tui --symbol BTC-USD --screen books
+    """
+    import asyncio
+
+    require("--screen", screen, NAMES)
+    require("--theme", theme, THEMES)
+    require_terminal()
+    where = options.settings().choose("shm_dir", shm_dir)
+    live = live_screen(str(where or "") or None, exchanges, symbols, screen, theme)
+    asyncio.run(_run(live))
+    raise typer.Exit(ended(live))
+
+
+async def _run(live: "AlphapulseApp") -> None:
+    """Every signal that means "end" gives the terminal back first."""
+    import asyncio
+    import signal
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, live.exit)
+    loop.add_signal_handler(signal.SIGINT, live.action_interrupt)
+    await live.run_async()
+
+
+def require(option: str, value: str, known: "Sequence[str]") -> None:
+    """UsageError for a value that is none of the known ones."""
+    from alphapulse_cli.errors import UsageError
+
+    if value and value not in known:
+        raise UsageError(f"unknown {option}: {value[:40]!r}", f"there are: {', '.join(known)}")
+
+
+def require_terminal() -> None:
+    """UsageError where there is none to draw on or to take keys from."""
+    import os
+    import sys
+
+    from alphapulse_cli.errors import UsageError
+
+    hint = "for a pipe there is: alphapulse tail deltas --json"
+    for name in ("stdin", "stdout", "stderr"):
+        if not talk.is_terminal(getattr(sys, name)):
+            raise UsageError(f"the live screen needs a terminal, and {name} is none", hint)
+    if os.environ.get("TERM") in ("dumb", "unknown"):
+        raise UsageError(f"the live screen cannot be drawn with TERM={os.environ['TERM']}", hint)
+
+
+def live_screen(
+    where: str | None,
+    exchanges: list[str] | None = None,
+    symbols: list[str] | None = None,
+    screen: str = "",
+    theme: str = "",
+    notices: "Sequence[str]" = (),
+) -> "AlphapulseApp":
+    """The app with its feed, ready to run."""
+    from alphapulse_cli.apps.sets import Wanted
+    from alphapulse_cli.tui.app import AlphapulseApp
+    from alphapulse_cli.tui.feed import Feed
+    from alphapulse_cli.tui.state import State, state_path
+
+    wanted = Wanted.of(exchanges, symbols)
+
+    def make_feed(show: Any, failed: Any) -> Feed:
+        return Feed(where, wanted, show, failed)
+
+    return AlphapulseApp(make_feed, State(state_path()), screen, theme, notices)
+
+
+def ended(live: "AlphapulseApp") -> int:
+    """How it ended, as an exit code; a mistake of ours is raised."""
+    if live.failure is not None:
+        raise live.failure
+    return live.return_code or 0
