@@ -1,0 +1,201 @@
+"""A table drawn line by line: what there is room for, a cursor, a header that sorts. Screens give it rows; it keeps no data of its own.
+
+    Column   name, title, width, and a rank: where the width is short the columns of the highest rank go first
+    Row      a key that stays when everything else changes, and its cells: (text, kind); a kind is a component class of the widget
+
+The row under the cursor stays under it by its key, wherever sorting puts it. A table without rows says the sentence it was given.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import Binding, BindingType
+from textual.events import Click, MouseScrollDown, MouseScrollUp
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from alphapulse_cli.edges.shown import safe
+
+GAP = 2
+KINDS = ("bid", "ask", "best", "crossing", "live", "waiting", "dead", "quiet")
+
+
+class Column(NamedTuple):
+    """One column; `rank` 0 always stays."""
+
+    name: str
+    title: str
+    width: int
+    rank: int = 0
+    right: bool = True
+
+
+Cell = tuple[str, str]  # (text, kind): kind "" is plain
+
+
+class Row(NamedTuple):
+    """One row."""
+
+    key: Any
+    cells: Mapping[str, Cell]
+
+
+def fitting(columns: Sequence[Column], width: int) -> list[Column]:
+    """Those that fit; a whole rank goes at a time, never rank 0."""
+    for rank in range(max(column.rank for column in columns), 0, -1):
+        kept = [column for column in columns if column.rank <= rank]
+        if sum(column.width + GAP for column in kept) <= width + GAP:
+            return kept
+    return [column for column in columns if column.rank == 0]
+
+
+def fitted(text: str, width: int, *, right: bool) -> str:
+    """Exactly `width` characters; what is cut ends in an ellipsis, so that no number is ever shown short without a sign."""
+    shown = text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"[:width]
+    return shown.rjust(width) if right else shown.ljust(width)
+
+
+class LineTable(Widget):
+    """`show_rows` gives it all it draws."""
+
+    can_focus = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*(f"table--{kind}" for kind in KINDS), "table--header", "table--cursor", "table--sorted"}
+
+    class Chosen(Message):
+        """Enter, or a click, on a row."""
+
+        def __init__(self, key: Any) -> None:
+            super().__init__()
+            self.key = key
+
+    class HeaderClicked(Message):
+        """A click on a column's title."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:  # noqa: A002 textual's word
+        super().__init__(id=id)
+        self._columns = list(columns)
+        self._rows: list[Row] = []
+        self._nothing = ""
+        self._sorted_by, self._sign = "", ""
+        self._key: Any = None
+        self._top = 0
+
+    def show_rows(self, rows: Sequence[Row], nothing: str, sorted_by: str = "", *, reverse: bool = False) -> None:
+        """Draw these from now on; `nothing` is the sentence where there are none."""
+        self._rows, self._nothing = list(rows), nothing
+        self._sorted_by, self._sign = sorted_by, "▼" if reverse else "▲"
+        self.refresh()
+
+    @property
+    def chosen(self) -> Any:
+        """The key under the cursor; None without rows."""
+        return self._rows[self._at()].key if self._rows else None
+
+    def _at(self) -> int:
+        return next((index for index, row in enumerate(self._rows) if row.key == self._key), 0)
+
+    def move(self, rows: int) -> None:
+        """The cursor so many rows down, or up."""
+        if self._rows:
+            self._key = self._rows[max(0, min(self._at() + rows, len(self._rows) - 1))].key
+            self.refresh()
+
+    def choose(self) -> None:
+        """Enter on the row under the cursor."""
+        if self._rows:
+            self.post_message(self.Chosen(self.chosen))
+
+    def render_line(self, y: int) -> Strip:
+        """Line 0 is the header."""
+        columns, height = fitting(self._columns, self.size.width), self.size.height - 1
+        at = self._at()
+        self._top = max(min(self._top, at, len(self._rows) - height), at - height + 1, 0)
+        if y == 0:
+            segments = self._header(columns)
+        elif not self._rows:
+            segments = [Segment(self._nothing_line(y), self.get_component_rich_style("table--quiet"))]
+        elif self._top + y - 1 < len(self._rows):
+            segments = self._row(self._rows[self._top + y - 1], columns, is_cursor=self._top + y - 1 == at)
+        else:
+            segments = []
+        return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
+
+    def _nothing_line(self, y: int) -> str:
+        width = max(self.size.width - 2, 1)
+        lines: list[str] = [""]
+        for word in self._nothing.split():
+            if len(lines[-1]) + len(word) + 1 > width and lines[-1]:
+                lines.append("")
+            lines[-1] += f" {word}"
+        return lines[y - 2] if 0 <= y - 2 < len(lines) else ""
+
+    def _header(self, columns: Sequence[Column]) -> list[Segment]:
+        plain, marked = self.get_component_rich_style("table--header"), self.get_component_rich_style("table--sorted")
+        segments = []
+        for column in columns:
+            here = column.name == self._sorted_by
+            title = fitted(f"{column.title}{self._sign}" if here else column.title, column.width, right=column.right)
+            segments += [Segment(title, marked if here else plain), Segment(" " * GAP, plain)]
+        return segments
+
+    def _row(self, row: Row, columns: Sequence[Column], *, is_cursor: bool) -> list[Segment]:
+        ground = self.get_component_rich_style("table--cursor") if is_cursor else self.rich_style
+        segments = []
+        for column in columns:
+            text, kind = row.cells.get(column.name, ("", ""))
+            style = self.get_component_rich_style(f"table--{kind}", partial=True) if kind else Style()
+            segments += [Segment(fitted(safe(text), column.width, right=column.right), ground + style), Segment(" " * GAP, ground)]
+        return segments
+
+    def on_click(self, event: Click) -> None:
+        """A title sorts, a row is chosen."""
+        if event.y == 0:
+            at = 0
+            for column in fitting(self._columns, self.size.width):
+                if at <= event.x < at + column.width + GAP:
+                    self.post_message(self.HeaderClicked(column.name))
+                at += column.width + GAP
+        elif self._top + event.y - 1 < len(self._rows):
+            self._key = self._rows[self._top + event.y - 1].key
+            self.refresh()
+            if event.chain == 2:
+                self.choose()
+
+    def on_mouse_scroll_down(self, _: MouseScrollDown) -> None:
+        """The cursor goes along."""
+        self.move(3)
+
+    def on_mouse_scroll_up(self, _: MouseScrollUp) -> None:
+        """The cursor goes along."""
+        self.move(-3)
+
+
+class TableKeys:
+    """Bindings of a screen whose main part is one table; mix in before PulseScreen and define `table`."""
+
+    TABLE_BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("pagedown", "move(20)", "Page down", show=False),
+        Binding("pageup", "move(-20)", "Page up", show=False),
+        Binding("home", "move(-100000)", "First", show=False),
+        Binding("end", "move(100000)", "Last", show=False),
+        Binding("enter", "choose", "Open"),
+    ]
+
+    table: LineTable
+
+    def action_move(self, rows: int) -> None:
+        """The cursor."""
+        self.table.move(rows)
+
+    def action_choose(self) -> None:
+        """What is under it."""
+        self.table.choose()
