@@ -27,7 +27,7 @@ def tui(
     theme: Annotated[str, typer.Option("--theme", metavar="NAME", show_default=False, help=f"Colours: {', '.join(THEMES)}.")] = "",
     shm_dir: options.ShmDir = None,
 ) -> None:
-    """The live screen: all books, ladders, latencies, trades and rings, as the collectors publish them.
+    """The live screen: all books, ladders, latencies, trades and rings, as the collectors publish them (also: alphapulse top).
 
     It reads segments and starts nothing: collectors may come and go while it is open. Keys: 1 to 6 for the screens, / filters, ? helps,
     q quits. Screen, theme and sorting are remembered.
