@@ -34,6 +34,8 @@ from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 KEY = slice(delta.offsets()["symbol"], delta.offsets()["version"])  # symbol and exchange: whose record it is
+KEY_WORDS = range(KEY.start // 8, KEY.stop // 8)
+RECORD_WORDS = delta.DELTA_BYTES // 8
 VERSION_AT = delta.offsets()["version"]
 COPY_TRIES = 3
 KEPT_BYTES = (
@@ -128,18 +130,23 @@ class SetFollower:
         return sum(self.checks(symbol)[1] for symbol in {*self.books, *self._former_checks})
 
     def _apply(self, records: memoryview, count: int) -> None:
-        """Each run of records of one symbol goes to its book."""
-        start = 0
-        key = bytes(records[KEY])
-        for index in range(1, count):
-            at = index * delta.DELTA_BYTES
-            following = bytes(records[at + KEY.start : at + KEY.stop])
-            if following != key:
-                self._apply_run(key, records, start, index - start)
-                start, key = index, following
-        self._apply_run(key, records, start, count - start)
+        """The records of each book go to it together; what order those of two books had is nobody's concern."""
+        names = records.cast("Q")
+        places: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, name in enumerate(zip(*(names[word::RECORD_WORDS].tolist() for word in KEY_WORDS), strict=True)):
+            places[name].append(index)
+        for found in places.values():
+            at = found[0] * delta.DELTA_BYTES
+            key = bytes(records[at + KEY.start : at + KEY.stop])
+            if len(found) == count:
+                self._apply_run(key, records, 0, count)
+            elif found[-1] - found[0] + 1 == len(found):
+                self._apply_run(key, records, found[0], len(found))
+            else:
+                size = delta.DELTA_BYTES
+                self._apply_run(key, bytearray().join([records[size * i : size * i + size] for i in found]), 0, len(found))
 
-    def _apply_run(self, key: bytes, records: memoryview, start: int, count: int) -> None:
+    def _apply_run(self, key: bytes, records: memoryview | bytearray, start: int, count: int) -> None:
         if key not in self._by_key:
             if len(self._by_key) >= KEPT_KEYS:
                 self._by_key.clear()

@@ -1,6 +1,6 @@
 """The feed: one thread that drains every set's rings and makes a Picture of what is there, at most 15 times a second.
 
-    every 10 ms      drain: all rings, in large polls
+    every 20 ms      drain: all rings, in large polls
     every 0.5 s      look: new sets, silent writers, counters and rates
     every second     segments and readers, latency of the second, sparklines
     changed, 15/s    a Picture ─► `show`, called in this thread
@@ -26,7 +26,7 @@ from alphapulse_cli.tui.advice import advice
 from alphapulse_cli.tui.one_set import OneSet, Tally
 from alphapulse_cli.tui.picture import TRADES, BookPicture, Picture, SetPicture
 
-PAUSE_S = 0.01
+PAUSE_S = 0.02
 PICTURE_EVERY_NS = 1_000_000_000 // 15
 LOOK_EVERY_NS = 500_000_000
 SECOND_NS = 1_000_000_000

@@ -16,6 +16,7 @@ from alphapulse_cli.tui.picture import LADDER_LEVELS, MIDS, BookPicture, Ladder,
 from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState
 
 FLASH_NS = 1_200_000_000
+MOVED_LEVELS = 128  # of a side: what moves deeper down is not told
 
 Moved = dict[tuple[bool, int], tuple[int, int]]
 
@@ -113,8 +114,9 @@ class OneBook:
 def moves(before: Sequence[Level], after: Sequence[Level], *, is_ask: bool) -> list[tuple[int, int]]:
     """(ticks, +1 new or grown, -1 gone or shrunk) of one side's levels.
 
-    Where a ladder was cut at LADDER_LEVELS, levels beyond its end were not seen: what lies there has not moved.
+    Only the best MOVED_LEVELS are compared. What such a cut hides was not seen: it has not moved.
     """
+    before, after = before[:MOVED_LEVELS], after[:MOVED_LEVELS]
     old, new = dict(before), dict(after)
     made = []
     for ticks, lots in set(before) ^ set(after):
@@ -127,8 +129,8 @@ def moves(before: Sequence[Level], after: Sequence[Level], *, is_ask: bool) -> l
 
 
 def _beyond(side: Sequence[Level], ticks: int, is_ask: bool) -> bool:
-    """Whether that price lies past the end of a ladder that was cut."""
-    if len(side) < LADDER_LEVELS:
+    """Whether that price lies past the end of a side that was cut."""
+    if len(side) < MOVED_LEVELS:
         return False
     worst = side[-1][0]
     return ticks > worst if is_ask else ticks < worst
