@@ -37,10 +37,11 @@ Cell = tuple[str, str]  # (text, kind): kind "" is plain
 
 
 class Row(NamedTuple):
-    """One row."""
+    """One row; `rest` is a sentence from the first column without a cell to the end of the line."""
 
     key: Any
     cells: Mapping[str, Cell]
+    rest: Cell = ("", "")
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
@@ -147,12 +148,19 @@ class LineTable(Widget):
 
     def _row(self, row: Row, columns: Sequence[Column], *, is_cursor: bool) -> list[Segment]:
         ground = self.get_component_rich_style("table--cursor") if is_cursor else self.rich_style
-        segments = []
+        segments: list[Segment] = []
         for column in columns:
+            if row.rest[0] and column.name not in row.cells:
+                return [*segments, self._rest(row.rest, self.size.width - sum(len(one.text) for one in segments), ground)]
             text, kind = row.cells.get(column.name, ("", ""))
             style = self.get_component_rich_style(f"table--{kind}", partial=True) if kind else Style()
             segments += [Segment(fitted(safe(text), column.width, right=column.right), ground + style), Segment(" " * GAP, ground)]
         return segments
+
+    def _rest(self, rest: Cell, width: int, ground: Style) -> Segment:
+        text, kind = rest
+        style = self.get_component_rich_style(f"table--{kind}", partial=True) if kind else Style()
+        return Segment(fitted(safe(text), width, right=False), ground + style)
 
     def on_click(self, event: Click) -> None:
         """A title sorts, a row is chosen."""
