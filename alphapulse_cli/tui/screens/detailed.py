@@ -1,0 +1,152 @@
+"""A screen that is a table with the details of the row under its cursor: beneath it, or beside it where it is wide enough.
+
+    picture ─► rows ─► sorted ─► table            `o` and a click on a title sort, Enter makes the details large
+                  └─► the cursor's ─► details     all is drawn again only where it has changed
+
+Where there is no room the details are hidden first; Enter brings them in front of the table then too.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.widget import Widget
+
+from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.screens.base import PulseScreen
+from alphapulse_cli.tui.widgets.line_table import Column, LineTable, Row, TableKeys, fitting
+
+FRAME_ROWS = 3  # heading, status line, footer
+LEAST_TABLE = 5
+
+
+class DetailedScreen(TableKeys, PulseScreen):
+    """What is below the line of dots is for the screens to define. `NAME` is what the sorting is remembered under."""
+
+    NAME = ""
+    COLUMNS: ClassVar[Sequence[Column]] = ()
+    SORTS: ClassVar[Sequence[str]] = ()  # names of columns, in the order of `o`; the first is the natural order
+    LARGEST_FIRST: ClassVar[frozenset[str]] = frozenset()
+    LEAST_DETAILS = 8
+    BESIDE_FROM = 10_000  # columns of the terminal
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(binding for binding in TableKeys.TABLE_BINDINGS if binding.key != "enter"),  # type: ignore[union-attr]
+        Binding("o", "sort", "Sort"),
+        Binding("enter", "choose", "Details"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = LineTable(self.COLUMNS, id="table")
+        self._shown: Any = None
+        self._arranged: Any = None
+        self._is_large = False
+
+    # ··· for the screens ···
+
+    def compose_details(self) -> Iterable[Widget]:
+        """The details' widgets."""
+        raise NotImplementedError
+
+    def rows(self, picture: Picture, sorted_by: str, *, reverse: bool) -> list[Row]:
+        """The rows in that order; those that the filter leaves."""
+        raise NotImplementedError
+
+    def show_details(self, picture: Picture, key: Any) -> None:
+        """Those of the row with that key; None for no row."""
+        raise NotImplementedError
+
+    def nothing(self, picture: Picture) -> str:
+        """What the table says without rows."""
+        raise NotImplementedError
+
+    # ··· what they share ···
+
+    def compose_body(self) -> Iterable[Widget]:
+        """The table, then the details."""
+        with Container(id="parts"):
+            yield self.table
+            with Container(id="details"):
+                yield from self.compose_details()
+
+    def show(self, picture: Picture) -> None:
+        """Draw what has changed."""
+        by, reverse = self.sorting
+        rows = self.rows(picture, by, reverse=reverse)
+        shown = rows, self.nothing(picture), by, reverse
+        if shown != self._shown:
+            self._shown = shown
+            self.table.show_rows(*shown[:3], reverse=reverse)
+        self._arrange(len(rows))
+        self.show_details(picture, self.table.chosen)
+
+    def on_resize(self) -> None:
+        """Share the room anew."""
+        self._arrange(len(self._shown[0]) if self._shown else 0)
+
+    def _arrange(self, rows: int) -> None:
+        room = self.size.height - FRAME_ROWS
+        is_beside, is_roomy = self.size.width >= self.BESIDE_FROM, room >= self.LEAST_DETAILS + LEAST_TABLE
+        below = max(room - rows - 1, self.LEAST_DETAILS)
+        arranged = is_beside, is_roomy, below, self._is_large, bool(rows)
+        if arranged == self._arranged or not self.is_mounted:
+            return
+        self._arranged = arranged
+        parts, details = self.query_one("#parts"), self.query_one("#details")
+        parts.set_class(is_beside and not self._is_large, "-beside")
+        self.table.display = not self._is_large
+        details.display = self._is_large or (bool(rows) and (is_beside or is_roomy))
+        details.styles.height = "1fr" if is_beside or self._is_large else below
+
+    @property
+    def sorting(self) -> tuple[str, bool]:
+        """(the column's name, whether the other way round), as remembered."""
+        by, _, way = self.pulse.remembered(f"{self.NAME}.sort", "").partition(":")
+        return (by, way == "down") if by in self.SORTS else (self.SORTS[0], self.SORTS[0] in self.LARGEST_FIRST)
+
+    def sort_by(self, name: str, *, reverse: bool) -> None:
+        """From now on, and in the next run."""
+        self.pulse.remember(f"{self.NAME}.sort", f"{name}:{'down' if reverse else 'up'}")
+        self.show_again()
+
+    def action_sort(self) -> None:
+        """By the next column that is there."""
+        seen = {column.name for column in fitting(self.COLUMNS, self.size.width)}
+        names = [name for name in self.SORTS if name in seen]
+        by = self.sorting[0]
+        following = names[(names.index(by) + 1) % len(names)] if by in names else names[0]
+        self.sort_by(following, reverse=following in self.LARGEST_FIRST)
+
+    def on_line_table_header_clicked(self, event: LineTable.HeaderClicked) -> None:
+        """By that column; the other way round if it is that already."""
+        by, reverse = self.sorting
+        if event.name in self.SORTS:
+            self.sort_by(event.name, reverse=not reverse if event.name == by else event.name in self.LARGEST_FIRST)
+
+    def on_line_table_chosen(self) -> None:
+        """The details in front, or the table back."""
+        self._is_large = not self._is_large
+        self.show_again()
+
+    def action_move(self, rows: int) -> None:
+        """The cursor, and what is told of its row."""
+        super().action_move(rows)
+        self.show_again()
+
+    def on_click(self) -> None:
+        """The pointer may have moved the cursor."""
+        self.show_again()
+
+    on_mouse_scroll_down = on_mouse_scroll_up = on_click
+
+    def copy_text(self) -> str:
+        """The table, every column of it, with tabs between."""
+        if not self._shown:
+            return ""
+        lines = ["\t".join(column.title for column in self.COLUMNS)]
+        for row in self._shown[0]:
+            texts = [row.cells[column.name][0] for column in self.COLUMNS if column.name in row.cells]
+            lines.append("\t".join([*texts, row.rest[0]] if row.rest[0] else texts).rstrip())
+        return "\n".join(lines) if len(lines) > 1 else ""

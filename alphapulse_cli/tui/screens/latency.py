@@ -1,0 +1,192 @@
+"""Latency: how long each step takes, for each set, with the shape of it and what each second was like.
+
+    stages, a reading a second ─► a row each: p50 … max, samples     worked out once a second
+                                        └─► of the cursor's row: histogram and history
+    how far behind this reader is ─► a gauge a set                   with every picture
+
+Figures of a step that spans two machines' clocks are marked ≈: only their changes mean something.
+"""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, NamedTuple
+
+from textual.containers import Container
+from textual.widget import Widget
+
+from alphapulse_cli.shm.histogram import QUANTILES
+from alphapulse_cli.tui.picture import Picture, SetPicture, Stage
+from alphapulse_cli.tui.screens.detailed import DetailedScreen
+from alphapulse_cli.tui.widgets.figures import duration
+from alphapulse_cli.tui.widgets.gauge import gauge_line, is_live, liveness_word
+from alphapulse_cli.tui.widgets.histogram import histogram_lines, shape
+from alphapulse_cli.tui.widgets.history import history_lines
+from alphapulse_cli.tui.widgets.line_table import Cell, Column, Row
+from alphapulse_cli.tui.widgets.lines import Line, Lines
+
+PERCENTILES = tuple(f"p{fraction * 100:g}" for fraction in QUANTILES)
+SHAPE_AXIS, SHAPE_WIDTH, SHAPE_TITLE = (3.0, 10.0), 28, "1µs ·   ·   1ms ·   ·   1s  "
+RELATIVE = "≈"
+TALL = 36  # rows of details from which the plots lie one above the other
+ALL_GAUGES = 18  # rows of details from which every set has its gauge
+
+
+class Figures(NamedTuple):
+    """What a row says of a stage."""
+
+    stage: Stage
+    percentiles: dict[str, int | None]
+    shape: str
+
+
+def figures_of(stage: Stage) -> Figures:
+    """Work them out."""
+    held = stage.distribution
+    found = {name: held.quantile(fraction) for name, fraction in zip(PERCENTILES, QUANTILES, strict=True)}
+    return Figures(stage, found | {"max": held.largest if held.count else None}, shape(held, SHAPE_AXIS, SHAPE_WIDTH))
+
+
+def stage_words(stage: Stage) -> str:
+    """exchange → received ≈."""
+    name = stage.name.replace(" to ", " → ")
+    return f"{name} {RELATIVE}" if stage.is_relative else name
+
+
+def clock_words(stage: Stage) -> str:
+    """What there is to say of the clocks, "" where one clock measured both ends."""
+    below = stage.distribution.below_zero
+    said = "relative: two clocks" if stage.is_relative else ""
+    return ", ".join(part for part in (said, f"{below:,} below zero" if below else "") if part)
+
+
+class LatencyScreen(DetailedScreen):
+    """A row a set and stage."""
+
+    TITLE = "Latency"
+    NAME = "latency"
+    HELP = (
+        "How long each step takes: from the exchange's own time to ours when a message arrived, from there to its records being "
+        "published, and to their being seen here. p99 is the time that 99 of 100 stayed within; all figures are of the last two "
+        "minutes.\n\n"
+        "≈ marks a step between two machines' clocks: a wrong clock moves all its figures by the same amount, so only changes mean "
+        "something, and samples below zero are counted apart.\n\n"
+        "Below are the shape of the step under the cursor, on an axis where each mark is ten times the last, and its p50 and p99 of "
+        "each second. The gauge is how full the ring is of records that this screen has not read yet."
+    )
+    COLUMNS = (
+        Column("set", "set", 10, right=False),
+        Column("stage", "stage", 21, right=False),
+        *(Column(name, name, 7) for name in (*PERCENTILES, "max")),
+        Column("samples", "samples", 9, 1),
+        Column("shape", SHAPE_TITLE, SHAPE_WIDTH, 2, right=False),
+        Column("clocks", "clocks", 36, 3, right=False),
+        Column("state", "collector", 10, 3, right=False),
+    )
+    SORTS = ("set", "stage", *PERCENTILES, "max", "samples")
+    LARGEST_FIRST = frozenset((*PERCENTILES, "max", "samples"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._figures: dict[tuple[str, str], Figures] = {}
+        self._words, self._histogram, self._history = Lines(id="words"), Lines(id="histogram"), Lines(id="history")
+        self._gauges = Lines(id="gauges")
+
+    def compose_details(self) -> Iterable[Widget]:
+        """The words, the two plots, the gauges."""
+        yield self._words
+        with Container(id="plots"):
+            yield self._histogram
+            yield self._history
+        yield self._gauges
+
+    def nothing(self, picture: Picture) -> str:
+        """What the table says without rows."""
+        if self.filter and picture.sets:
+            return "No set or stage has these words: esc ends the filter"
+        return picture.advice or "Nothing is collected yet: alphapulse demo starts simulated exchanges"
+
+    def rows(self, picture: Picture, sorted_by: str, *, reverse: bool) -> list[Row]:
+        """A row a stage; a sentence for a set of which nothing was measured."""
+        self._figures = {
+            (one.status.name, stage.name): self._worked_out((one.status.name, stage.name), stage)
+            for one in picture.sets
+            for stage in one.stages
+        }
+        ranked: list[tuple[Any, Row]] = []
+        for at, one in enumerate(picture.sets):
+            if not one.stages and self.matches(one.status.name):
+                ranked.append(((1, at, 0), _silent_row(one)))
+            for number, stage in enumerate(one.stages):
+                if self.matches(one.status.name, stage.name, stage_words(stage)):
+                    figures = self._figures[one.status.name, stage.name]
+                    place = (0, *_rank(figures, sorted_by, at, number, reverse=reverse))
+                    ranked.append((place, _row(one, figures)))
+        return [row for _, row in sorted(ranked, key=lambda pair: pair[0])]
+
+    def _worked_out(self, key: tuple[str, str], stage: Stage) -> Figures:
+        """A stage is a new one once a second only."""
+        held = self._figures.get(key)
+        return held if held is not None and held.stage is stage else figures_of(stage)
+
+    def show_details(self, picture: Picture, key: Any) -> None:
+        """The plots of that stage, and the gauges."""
+        figures = self._figures.get(key)
+        height = self.query_one("#details").size.height
+        self.query_one("#plots").set_class(height >= TALL, "-tall")
+        mine = [one for one in picture.sets if key is not None and one.status.name == key[0]]
+        gauges = list(picture.sets) if height >= ALL_GAUGES else mine
+        self._gauges.styles.height = max(len(gauges), 1)
+        self._gauges.show(gauges, lambda width, _: [gauge_line(one, width) for one in gauges])
+        if figures is None or not mine:
+            for plot in (self._words, self._histogram, self._history):
+                plot.show(None, lambda _width, _height: ())
+            return
+        stage = figures.stage
+        words = words_line(mine[0], stage)
+        self._words.show(words, lambda _width, _height: [words])
+        self._histogram.show(stage, lambda width, height: histogram_lines(stage.distribution, width, height))
+        self._history.show(stage, lambda width, height: history_lines(stage.history, width, height))
+
+
+def words_line(one: SetPicture, stage: Stage) -> Line:
+    """Which stage it is, of how many samples, and what is to be known of it."""
+    count, clocks = stage.distribution.count, clock_words(stage)
+    return [
+        (f" {one.status.name} {stage.name.replace(' to ', ' → ')}", "title"),
+        (f" {RELATIVE if stage.is_relative else ' !'} {clocks}" if clocks else "", "waiting"),
+        (f"  {count:,} samples in two minutes", "quiet"),
+    ]
+
+
+def _rank(figures: Figures, sorted_by: str, at: int, number: int, *, reverse: bool) -> tuple[int, ...]:
+    """Where the row goes; what has no figure goes last."""
+    sign = -1 if reverse else 1
+    if sorted_by == "set":
+        return sign * at, number
+    if sorted_by == "stage":
+        return sign * number, at
+    value = figures.stage.distribution.count if sorted_by == "samples" else figures.percentiles.get(sorted_by)
+    return (1, at, number) if value is None else (0, sign * value, at, number)
+
+
+def _row(one: SetPicture, figures: Figures) -> Row:
+    stage = figures.stage
+    live = is_live(one)
+    plain = "" if live else "quiet"
+    cells: dict[str, Cell] = {name: (duration(value), plain) for name, value in figures.percentiles.items()}
+    return Row(
+        (one.status.name, stage.name),
+        cells
+        | {
+            "set": (one.status.name if live else f"✕ {one.status.name}", plain and "dead"),
+            "stage": (stage_words(stage), plain or ("waiting" if stage.is_relative else "")),
+            "samples": (f"{stage.distribution.count:,}", "quiet"),
+            "shape": (figures.shape, "quiet"),
+            "clocks": (clock_words(stage), "waiting"),
+            "state": (liveness_word(one), "live" if live else "dead"),
+        },
+    )
+
+
+def _silent_row(one: SetPicture) -> Row:
+    said = "nothing is measured yet" if is_live(one) else f"{liveness_word(one)}: nothing was measured"
+    return Row((one.status.name, ""), {"set": (one.status.name, "dead")}, (said, "waiting" if is_live(one) else "dead"))

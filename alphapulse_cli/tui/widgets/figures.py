@@ -1,0 +1,40 @@
+"""Durations and sizes as short text: three digits and a unit, at most seven characters, so that columns of them stay narrow."""
+
+DURATIONS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
+SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def duration(ns: float | None) -> str:
+    """0 ns, 38.1 µs, 1.20 ms, 1,049 s; "-" for None. Rounded to three digits, in the unit that this leaves."""
+    if ns is None:
+        return "-"
+    for size, unit in DURATIONS:
+        if ns >= size * 0.9995:
+            return f"{_digits(ns / size) if size > 1 else f'{ns:.0f}'} {unit}"
+    return f"{ns:.0f} ns"
+
+
+def _digits(value: float) -> str:
+    """Three of them: 1.20, 38.1, 412; more only before the point."""
+    if value < 9.995:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
+
+
+def size(octets: int) -> str:
+    """512 B, 20.0 KiB, 16.0 MiB."""
+    for unit_octets, unit in SIZES:
+        if octets >= unit_octets:
+            return f"{octets / unit_octets:,.1f} {unit}"
+    return f"{octets} B"
+
+
+def age(seconds: float | None) -> str:
+    """0.4 s, 12 s, 3 min, 5 h; "-" for None."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

@@ -1,0 +1,56 @@
+"""How far this reader is behind a set's writer, as a bar and in words: full is when the writer laps it.
+
+    kraken      ▐█▍                  ▌   5.1 % of the ring: 3,342 of 65,536 records behind, keeps up, 0 missed
+"""
+
+from alphapulse_cli.shm.segment import Liveness
+from alphapulse_cli.tui.picture import SetPicture
+from alphapulse_cli.tui.widgets.lines import Line
+
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+BAR = 20
+HALF, NEARLY_ALL = 0.5, 0.9
+
+
+def bar(part: float, width: int) -> str:
+    """The part (0 … 1) of that many columns; whatever is above 0 is seen."""
+    eighths = 0 if part <= 0 else max(1, min(round(part * width * 8), width * 8))
+    return "".join(EIGHTHS[max(0, min(eighths - at * 8, 8))] for at in range(width))
+
+
+def liveness_word(one: SetPicture) -> str:
+    """live, silent, retired …; gone where there is no such set any more."""
+    return one.status.liveness.value if one.status.liveness is not None else "gone"
+
+
+def is_live(one: SetPicture) -> bool:
+    """Whether its collector is there and publishes."""
+    return one.status.liveness is Liveness.LIVE
+
+
+def pace(part: float) -> tuple[str, str]:
+    """(words, kind) for how much of the ring lies ahead of the reader."""
+    if part >= NEARLY_ALL:
+        return "about to be lapped", "dead"
+    return ("falls behind", "waiting") if part >= HALF else ("keeps up", "live")
+
+
+def gauge_line(one: SetPicture, width: int) -> Line:
+    """The line of one set."""
+    name: tuple[str, str] = (f" {one.status.name:<11} ", "title")
+    if not is_live(one):
+        return [name, (f"{liveness_word(one)}: what is shown of it are the last figures", "dead")]
+    if not one.capacity:
+        return [name, ("not attached to yet", "waiting")]
+    part = one.lag / one.capacity
+    words, kind = pace(part)
+    lost = f"{one.missed:,} missed in {one.laps:,} laps" if one.missed else "0 missed, 0 laps"
+    tail = [
+        (f" {words}", kind),
+        (f", {one.lag:,} of {one.capacity:,} records behind ({part:.1%}), ", "quiet"),
+        (f"{'! ' if one.missed else ''}{lost}", "waiting" if one.missed else "quiet"),
+        (f", {one.restarts:,} restarts" if one.restarts else "", "quiet"),
+    ]
+    room = width - len(name[0]) - 2 - sum(len(text) for text, _ in tail)
+    drawn = [("▐", "quiet"), (bar(part, min(room, BAR)), kind), ("▌", "quiet")] if room >= 6 else []
+    return [name, *drawn, *tail]

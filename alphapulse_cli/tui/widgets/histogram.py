@@ -1,0 +1,125 @@
+"""A distribution drawn: how many samples lie where, on a logarithmic axis of time, with its percentiles marked beneath.
+
+    4,102 ┤      ▃█▅                    samples in the fullest column
+          │    ▁▆███▄▂        ▁
+          └──┴────────┴────────┴──
+             10 µs    100 µs   1 ms
+               ▲p50 ▲p90   ▲p99
+
+A column counts what the histogram's buckets have in it; where a bucket is wider than a column its samples are spread over both.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import ceil, floor, log10
+
+from alphapulse_cli.shm.histogram import LARGEST, QUANTILES, Distribution, bucket_end
+from alphapulse_cli.tui.widgets.figures import duration
+from alphapulse_cli.tui.widgets.lines import Line, bars
+
+GUTTER = 9
+LEAST_NS, MOST_NS = 1, LARGEST + 1
+STEPS = (1, 2, 5, 10)
+
+Axis = tuple[float, float]  # (log10 of its begin, of its end), in ns
+
+
+def axis_of(distribution: Distribution) -> Axis:
+    """From a round figure at or below the least sample to one above the largest."""
+    held = [bucket for bucket, count in enumerate(distribution.counts) if count]
+    if not held:
+        return 3.0, 6.0
+    least, most = max(bucket_end(held[0] - 1) if held[0] else 0, LEAST_NS), max(bucket_end(held[-1]), 2)
+    begin = max(step * 10 ** floor(log10(least)) for step in STEPS if step * 10 ** floor(log10(least)) <= least)
+    end = min(step * 10 ** floor(log10(most)) for step in STEPS if step * 10 ** floor(log10(most)) >= most)
+    return log10(begin), max(log10(end), log10(begin) + 0.3)
+
+
+def column_of(ns: float, axis: Axis, width: int) -> int:
+    """Where on an axis that many columns wide; what is beyond an end is in its last column."""
+    begin, end = axis
+    return max(0, min(int((log10(max(ns, LEAST_NS)) - begin) / (end - begin) * width), width - 1))
+
+
+def columns(distribution: Distribution, axis: Axis, width: int) -> list[float]:
+    """How many samples each column has; their sum is the distribution's count."""
+    begin, end = axis
+    scale = width / (end - begin)
+    held = [0.0] * width
+    for bucket, count in enumerate(distribution.counts):
+        if not count:
+            continue
+        low = max(bucket_end(bucket - 1) + 1, LEAST_NS) if bucket else LEAST_NS
+        first = max(0.0, min((log10(low) - begin) * scale, width - 1e-9))
+        last = max(first, min((log10(bucket_end(bucket) + 1) - begin) * scale, width - 1e-9))
+        if int(first) == int(last):
+            held[int(first)] += count
+            continue
+        edges = [first, *range(int(first) + 1, int(last) + 1), last]
+        for left, right in pairwise(edges):
+            held[int(left)] += count * (right - left) / (last - first)
+    return held
+
+
+def shape(distribution: Distribution, axis: Axis, width: int) -> str:
+    """The whole of it in one line."""
+    held = columns(distribution, axis, width)
+    top = max(held)
+    return bars([one / top for one in held], 1)[0] if top else " " * width
+
+
+def ticks(axis: Axis, width: int) -> list[tuple[int, str]]:
+    """(column, text) of the round figures on the axis that find room, decades first."""
+    begin, end = axis
+    decades = range(floor(begin), ceil(end) + 1)
+    figures = [10**at for at in decades] + [step * 10**at for step in (2, 5) for at in decades]
+    placed: list[tuple[int, str]] = []
+    for figure in figures:
+        text = duration(figure).replace(".00", "").replace(".0", "")
+        at = round((log10(figure) - begin) / (end - begin) * width) if figure else -1
+        free = all(at + len(text) + 1 < left or at > left + len(other) + 1 for left, other in placed)
+        if 0 <= at and at + len(text) <= width and free:
+            placed.append((at, text))
+    return sorted(placed)
+
+
+def marks(distribution: Distribution, axis: Axis, width: int, rows: int) -> list[str]:
+    """The percentiles, each ▲ below its column; one that finds no room in so many rows is left out."""
+    named = [(f"▲p{fraction * 100:g}", distribution.quantile(fraction)) for fraction in QUANTILES]
+    lines = [""] * rows
+    for text, ns in [*named, ("▲max", distribution.largest if distribution.count else None)]:
+        at = 0 if ns is None else column_of(ns, axis, width)
+        free = next((row for row, line in enumerate(lines) if ns is not None and len(line) <= at), None)
+        if free is None:
+            continue
+        if at + len(text) <= width:
+            lines[free] = lines[free].ljust(at) + text
+        elif len(lines[free]) <= at - len(text) + 1:  # at the right end the name goes before
+            lines[free] = lines[free].ljust(at - len(text) + 1) + text[1:] + text[0]
+    return lines
+
+
+def histogram_lines(distribution: Distribution, width: int, height: int) -> Sequence[Line]:
+    """All of it in that much room; nothing where there is none."""
+    across, mark_rows = width - GUTTER, 2 if height >= 7 else 1
+    tall = height - 2 - mark_rows
+    if across < 12 or tall < 1:
+        return []
+    if not distribution.count:
+        return [[("", "")], [(" no samples yet in these two minutes", "quiet")]]
+    axis = axis_of(distribution)
+    held = columns(distribution, axis, across)
+    top = max(held)
+    drawn = bars([one / top for one in held], tall)
+    counts = [f"{top:,.0f} ┤".rjust(GUTTER), *["│".rjust(GUTTER)] * (tall - 1)]
+    placed = ticks(axis, across)
+    ruler, figures = list("─" * across), ""
+    for at, text in placed:
+        ruler[at] = "┴"
+        figures = figures.ljust(at) + text
+    return [
+        *([(count, "quiet"), (line, "bar")] for count, line in zip(counts, drawn, strict=True)),
+        [("└".rjust(GUTTER) + "".join(ruler), "quiet")],
+        [(" " * GUTTER + figures, "quiet")],
+        *([(" " * GUTTER + line, "mark")] for line in marks(distribution, axis, across, mark_rows)),
+    ]

@@ -1,0 +1,67 @@
+"""A part of a screen that is lines of coloured text, made by a function when its size or what it shows has changed.
+
+    show(what, make) ─► make(width, height) ─► Lines: text in kinds ─► Strips
+
+The function makes no more lines than it was given room for, and knows no colours: a kind is a component class of the widget.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from rich.segment import Segment
+from textual.geometry import Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+from alphapulse_cli.edges.shown import safe
+
+KINDS = ("title", "bar", "faint", "mark", "quiet", "live", "waiting", "dead")
+
+Line = Sequence[tuple[str, str]]  # (text, kind), kind "" is plain
+MakeLines = Callable[[int, int], Sequence[Line]]
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+class Lines(Widget):
+    """Nothing, until it is shown something."""
+
+    can_focus = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{kind}" for kind in KINDS}
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 textual's word
+        super().__init__(id=id)
+        self._what: Any = None
+        self._make: MakeLines = lambda _width, _height: ()
+        self._made: Sequence[Line] = ()
+        self._made_for: Size | None = None
+
+    def show(self, what: Any, make: MakeLines) -> None:
+        """Draw what `make` makes; `what` it makes it of: the same as before needs no drawing."""
+        if self._what is not what and self._what != what:
+            self._what, self._make, self._made_for = what, make, None
+            self.refresh()
+
+    def lines(self) -> Sequence[Line]:
+        """What is drawn, made for the size there is now."""
+        if self._made_for != self.size:
+            self._made_for = self.size
+            self._made = self._make(self.size.width, self.size.height)
+        return self._made
+
+    def render_line(self, y: int) -> Strip:
+        """A line of it."""
+        lines = self.lines()
+        line = lines[y] if y < len(lines) else ()
+        return Strip([Segment(safe(text), self._style(kind)) for text, kind in line]).adjust_cell_length(
+            self.size.width, self.rich_style
+        )
+
+    def _style(self, kind: str) -> Any:
+        return self.get_component_rich_style(f"lines--{kind}") if kind else self.rich_style
+
+
+def bars(parts: Sequence[float], height: int) -> list[str]:
+    """Upright bars `height` lines tall, one a part (0 … 1), top line first. Whatever is above 0 is seen."""
+    eighths = [0 if part <= 0 else max(round(part * height * 8), 1) for part in parts]
+    return ["".join(BLOCKS[max(0, min(one - below * 8, 8))] for one in eighths) for below in range(height - 1, -1, -1)]
