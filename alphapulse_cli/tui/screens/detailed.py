@@ -42,7 +42,7 @@ class DetailedScreen(TableKeys, PulseScreen):
         self.table = LineTable(self.COLUMNS, id="table")
         self._shown: Any = None
         self._arranged: Any = None
-        self._is_large = False
+        self.is_large = False
 
     # ··· for the screens ···
 
@@ -90,15 +90,15 @@ class DetailedScreen(TableKeys, PulseScreen):
         room = self.size.height - FRAME_ROWS
         is_beside, is_roomy = self.size.width >= self.BESIDE_FROM, room >= self.LEAST_DETAILS + LEAST_TABLE
         below = max(room - rows - 1, self.LEAST_DETAILS)
-        arranged = is_beside, is_roomy, below, self._is_large, bool(rows)
+        arranged = is_beside, is_roomy, below, self.is_large, bool(rows)
         if arranged == self._arranged or not self.is_mounted:
             return
         self._arranged = arranged
         parts, details = self.query_one("#parts"), self.query_one("#details")
-        parts.set_class(is_beside and not self._is_large, "-beside")
-        self.table.display = not self._is_large
-        details.display = self._is_large or (bool(rows) and (is_beside or is_roomy))
-        details.styles.height = "1fr" if is_beside or self._is_large else below
+        parts.set_class(is_beside and not self.is_large, "-beside")
+        self.table.display = not self.is_large
+        details.display = self.is_large or (bool(rows) and (is_beside or is_roomy))
+        details.styles.height = "1fr" if is_beside or self.is_large else below
 
     @property
     def sorting(self) -> tuple[str, bool]:
@@ -127,7 +127,7 @@ class DetailedScreen(TableKeys, PulseScreen):
 
     def on_line_table_chosen(self) -> None:
         """The details in front, or the table back."""
-        self._is_large = not self._is_large
+        self.is_large = not self.is_large
         self.show_again()
 
     def action_move(self, rows: int) -> None:

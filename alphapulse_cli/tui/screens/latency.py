@@ -8,9 +8,8 @@ Figures of a step that spans two machines' clocks are marked ≈: only their cha
 """
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-from textual.containers import Container
 from textual.widget import Widget
 
 from alphapulse_cli.shm.histogram import QUANTILES
@@ -18,16 +17,14 @@ from alphapulse_cli.tui.picture import Picture, SetPicture, Stage
 from alphapulse_cli.tui.screens.detailed import DetailedScreen
 from alphapulse_cli.tui.widgets.figures import duration
 from alphapulse_cli.tui.widgets.gauge import gauge_line, is_live, liveness_word
-from alphapulse_cli.tui.widgets.histogram import histogram_lines, shape
-from alphapulse_cli.tui.widgets.history import history_lines
+from alphapulse_cli.tui.widgets.histogram import shape
 from alphapulse_cli.tui.widgets.line_table import Cell, Column, Row
-from alphapulse_cli.tui.widgets.lines import Line, Lines
+from alphapulse_cli.tui.widgets.lines import Lines
+from alphapulse_cli.tui.widgets.stages import clock_words, stage_words, stages_lines
 
 PERCENTILES = tuple(f"p{fraction * 100:g}" for fraction in QUANTILES)
 SHAPE_AXIS, SHAPE_WIDTH, SHAPE_TITLE = (3.0, 10.0), 28, "1µs ·   ·   1ms ·   ·   1s  "
-RELATIVE = "≈"
-TALL = 36  # rows of details from which the plots lie one above the other
-ALL_GAUGES = 18  # rows of details from which every set has its gauge
+ALL_GAUGES = 18  # rows that the plots keep where every set has its gauge, not only the cursor's
 
 
 class Figures(NamedTuple):
@@ -43,19 +40,6 @@ def figures_of(stage: Stage) -> Figures:
     held = stage.distribution
     found = {name: held.quantile(fraction) for name, fraction in zip(PERCENTILES, QUANTILES, strict=True)}
     return Figures(stage, found | {"max": held.largest if held.count else None}, shape(held, SHAPE_AXIS, SHAPE_WIDTH))
-
-
-def stage_words(stage: Stage) -> str:
-    """exchange → received ≈."""
-    name = stage.name.replace(" to ", " → ")
-    return f"{name} {RELATIVE}" if stage.is_relative else name
-
-
-def clock_words(stage: Stage) -> str:
-    """What there is to say of the clocks, "" where one clock measured both ends."""
-    below = stage.distribution.below_zero
-    said = "relative: two clocks" if stage.is_relative else ""
-    return ", ".join(part for part in (said, f"{below:,} below zero" if below else "") if part)
 
 
 class LatencyScreen(DetailedScreen):
@@ -87,15 +71,11 @@ class LatencyScreen(DetailedScreen):
     def __init__(self) -> None:
         super().__init__()
         self._figures: dict[tuple[str, str], Figures] = {}
-        self._words, self._histogram, self._history = Lines(id="words"), Lines(id="histogram"), Lines(id="history")
-        self._gauges = Lines(id="gauges")
+        self._plots, self._gauges = Lines(id="plots"), Lines(id="gauges")
 
     def compose_details(self) -> Iterable[Widget]:
-        """The words, the two plots, the gauges."""
-        yield self._words
-        with Container(id="plots"):
-            yield self._histogram
-            yield self._history
+        """The plots of stages, the gauges of sets."""
+        yield self._plots
         yield self._gauges
 
     def nothing(self, picture: Picture) -> str:
@@ -128,33 +108,17 @@ class LatencyScreen(DetailedScreen):
         return held if held is not None and held.stage is stage else figures_of(stage)
 
     def show_details(self, picture: Picture, key: Any) -> None:
-        """The plots of that stage, and the gauges."""
-        figures = self._figures.get(key)
+        """The plots of the stage with that key, and of others where there is room; the gauges."""
         height = self.query_one("#details").size.height
-        self.query_one("#plots").set_class(height >= TALL, "-tall")
         mine = [one for one in picture.sets if key is not None and one.status.name == key[0]]
-        gauges = list(picture.sets) if height >= ALL_GAUGES else mine
-        self._gauges.styles.height = max(len(gauges), 1)
+        gauges = list(picture.sets) if height >= ALL_GAUGES + len(picture.sets) else mine
+        self._gauges.styles.height = len(gauges)
         self._gauges.show(gauges, lambda width, _: [gauge_line(one, width) for one in gauges])
-        if figures is None or not mine:
-            for plot in (self._words, self._histogram, self._history):
-                plot.show(None, lambda _width, _height: ())
-            return
-        stage = figures.stage
-        words = words_line(mine[0], stage)
-        self._words.show(words, lambda _width, _height: [words])
-        self._histogram.show(stage, lambda width, height: histogram_lines(stage.distribution, width, height))
-        self._history.show(stage, lambda width, height: history_lines(stage.history, width, height))
-
-
-def words_line(one: SetPicture, stage: Stage) -> Line:
-    """Which stage it is, of how many samples, and what is to be known of it."""
-    count, clocks = stage.distribution.count, clock_words(stage)
-    return [
-        (f" {one.status.name} {stage.name.replace(' to ', ' → ')}", "title"),
-        (f" {RELATIVE if stage.is_relative else ' !'} {clocks}" if clocks else "", "waiting"),
-        (f"  {count:,} samples in two minutes", "quiet"),
-    ]
+        stages = [(row.key[0], self._figures[row.key].stage) for row in self.table.rows if row.key in self._figures]
+        at = next((at for at, (name, stage) in enumerate(stages) if (name, stage.name) == key), None)
+        if self.is_large and at is not None:
+            stages, at = [stages[at]], 0
+        self._plots.show((stages, at), lambda width, height: stages_lines(stages, at, width, height))
 
 
 def _rank(figures: Figures, sorted_by: str, at: int, number: int, *, reverse: bool) -> tuple[int, ...]:

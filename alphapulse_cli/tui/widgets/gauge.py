@@ -1,6 +1,6 @@
 """How far this reader is behind a set's writer, as a bar and in words: full is when the writer laps it.
 
-    kraken      ▐█▍                  ▌   5.1 % of the ring: 3,342 of 65,536 records behind, keeps up, 0 missed
+kraken      ▐█▍                  ▌   5.1 % of the ring: 3,342 of 65,536 records behind, keeps up, 0 missed
 """
 
 from alphapulse_cli.shm.segment import Liveness

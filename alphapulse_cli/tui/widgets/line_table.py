@@ -63,7 +63,12 @@ class LineTable(Widget):
     """`show_rows` gives it all it draws."""
 
     can_focus = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {*(f"table--{kind}" for kind in KINDS), "table--header", "table--cursor", "table--sorted"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *(f"table--{kind}" for kind in KINDS),
+        "table--header",
+        "table--cursor",
+        "table--sorted",
+    }
 
     class Chosen(Message):
         """Enter, or a click, on a row."""
@@ -93,6 +98,11 @@ class LineTable(Widget):
         self._rows, self._nothing = list(rows), nothing
         self._sorted_by, self._sign = sorted_by, "▼" if reverse else "▲"
         self.refresh()
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """What it draws."""
+        return self._rows
 
     @property
     def chosen(self) -> Any:

@@ -61,6 +61,21 @@ class Lines(Widget):
         return self.get_component_rich_style(f"lines--{kind}") if kind else self.rich_style
 
 
+def side_by_side(parts: Sequence[tuple[Sequence[Line], int]]) -> list[Line]:
+    """Blocks of lines next to each other, each in so many columns."""
+    height = max(len(lines) for lines, _ in parts)
+    return [[run for lines, width in parts for run in in_width(lines[y] if y < len(lines) else (), width)] for y in range(height)]
+
+
+def in_width(line: Line, width: int) -> Line:
+    """The line in exactly so many columns."""
+    made: list[tuple[str, str]] = []
+    for text, kind in line:
+        made.append((text[: max(width, 0)], kind))
+        width -= len(text)
+    return [*made, (" " * max(width, 0), "")]
+
+
 def bars(parts: Sequence[float], height: int) -> list[str]:
     """Upright bars `height` lines tall, one a part (0 … 1), top line first. Whatever is above 0 is seen."""
     eighths = [0 if part <= 0 else max(round(part * height * 8), 1) for part in parts]
