@@ -40,7 +40,7 @@ class DetailedScreen(TableKeys, PulseScreen):
     def __init__(self) -> None:
         super().__init__()
         self.table = LineTable(self.COLUMNS, id="table")
-        self._shown: Any = None
+        self._made_of: Any = None
         self._arranged: Any = None
         self.is_large = False
 
@@ -48,6 +48,10 @@ class DetailedScreen(TableKeys, PulseScreen):
 
     def compose_details(self) -> Iterable[Widget]:
         """The details' widgets."""
+        raise NotImplementedError
+
+    def source(self, picture: Picture) -> Any:
+        """What the rows are made of: while it is equal to the last they are the same rows."""
         raise NotImplementedError
 
     def rows(self, picture: Picture, sorted_by: str, *, reverse: bool) -> list[Row]:
@@ -74,19 +78,19 @@ class DetailedScreen(TableKeys, PulseScreen):
     def show(self, picture: Picture) -> None:
         """Draw what has changed."""
         by, reverse = self.sorting
-        rows = self.rows(picture, by, reverse=reverse)
-        shown = rows, self.nothing(picture), by, reverse
-        if shown != self._shown:
-            self._shown = shown
-            self.table.show_rows(*shown[:3], reverse=reverse)
-        self._arrange(len(rows))
+        made_of = self.source(picture), self.nothing(picture), self.filter, by, reverse
+        if made_of != self._made_of:
+            self._made_of = made_of
+            self.table.show_rows(self.rows(picture, by, reverse=reverse), made_of[1], by, reverse=reverse)
+        self._arrange()
         self.show_details(picture, self.table.chosen)
 
     def on_resize(self) -> None:
         """Share the room anew."""
-        self._arrange(len(self._shown[0]) if self._shown else 0)
+        self._arrange()
 
-    def _arrange(self, rows: int) -> None:
+    def _arrange(self) -> None:
+        rows = len(self.table.rows)
         room = self.size.height - FRAME_ROWS
         is_beside, is_roomy = self.size.width >= self.BESIDE_FROM, room >= self.LEAST_DETAILS + LEAST_TABLE
         below = max(room - rows - 1, self.LEAST_DETAILS)
@@ -143,10 +147,8 @@ class DetailedScreen(TableKeys, PulseScreen):
 
     def copy_text(self) -> str:
         """The table, every column of it, with tabs between."""
-        if not self._shown:
-            return ""
         lines = ["\t".join(column.title for column in self.COLUMNS)]
-        for row in self._shown[0]:
+        for row in self.table.rows:
             texts = [row.cells[column.name][0] for column in self.COLUMNS if column.name in row.cells]
             lines.append("\t".join([*texts, row.rest[0]] if row.rest[0] else texts).rstrip())
         return "\n".join(lines) if len(lines) > 1 else ""

@@ -84,6 +84,10 @@ class LatencyScreen(DetailedScreen):
             return "No set or stage has these words: esc ends the filter"
         return picture.advice or "Nothing is collected yet: alphapulse demo starts simulated exchanges"
 
+    def source(self, picture: Picture) -> Any:
+        """The stages, which are others once a second, and whose they are."""
+        return [(one.status.name, one.status.liveness, one.stages) for one in picture.sets]
+
     def rows(self, picture: Picture, sorted_by: str, *, reverse: bool) -> list[Row]:
         """A row a stage; a sentence for a set of which nothing was measured."""
         self._figures = {

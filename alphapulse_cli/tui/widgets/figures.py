@@ -21,11 +21,16 @@ def _digits(value: float) -> str:
     return f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
 
 
+def count(number: int) -> str:
+    """4,365; 12.3 M from a million on."""
+    return f"{number:,}" if number < 1_000_000 else f"{_digits(number / 1e6)} M"
+
+
 def size(octets: int) -> str:
-    """512 B, 20.0 KiB, 16.0 MiB."""
+    """512 B, 24.1 KiB, 516 KiB, 16.0 MiB."""
     for unit_octets, unit in SIZES:
         if octets >= unit_octets:
-            return f"{octets / unit_octets:,.1f} {unit}"
+            return f"{_digits(octets / unit_octets)} {unit}"
     return f"{octets} B"
 
 

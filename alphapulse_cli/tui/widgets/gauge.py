@@ -5,7 +5,7 @@ kraken      ▐█▍                  ▌   5.1 % of the ring: 3,342 of 65,536 
 
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.picture import SetPicture
-from alphapulse_cli.tui.widgets.lines import Line
+from alphapulse_cli.tui.widgets.lines import Line, in_width
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 BAR = 20
@@ -53,4 +53,4 @@ def gauge_line(one: SetPicture, width: int) -> Line:
     ]
     room = width - len(name[0]) - 2 - sum(len(text) for text, _ in tail)
     drawn = [("▐", "quiet"), (bar(part, min(room, BAR)), kind), ("▌", "quiet")] if room >= 6 else []
-    return [name, *drawn, *tail]
+    return in_width([name, *drawn, *tail], width)

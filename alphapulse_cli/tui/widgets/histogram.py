@@ -78,7 +78,7 @@ def ticks(axis: Axis, width: int) -> list[tuple[int, str]]:
         text = duration(figure).replace(".00", "").replace(".0", "")
         at = round((log10(figure) - begin) / (end - begin) * width) if figure else -1
         free = all(at + len(text) + 1 < left or at > left + len(other) + 1 for left, other in placed)
-        if 0 <= at and at + len(text) <= width and free:
+        if at >= 0 and at + len(text) <= width and free:
             placed.append((at, text))
     return sorted(placed)
 

@@ -84,7 +84,7 @@ class LineTable(Widget):
             super().__init__()
             self.name = name
 
-    def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:  # noqa: A002 textual's word
+    def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._columns = list(columns)
         self._rows: list[Row] = []

@@ -29,7 +29,7 @@ class Lines(Widget):
     can_focus = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{kind}" for kind in KINDS}
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 textual's word
+    def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._what: Any = None
         self._make: MakeLines = lambda _width, _height: ()
@@ -68,12 +68,28 @@ def side_by_side(parts: Sequence[tuple[Sequence[Line], int]]) -> list[Line]:
 
 
 def in_width(line: Line, width: int) -> Line:
-    """The line in exactly so many columns."""
+    """The line in exactly so many columns; what is cut ends in an ellipsis."""
+    if sum(len(text) for text, _ in line) > width:
+        return [*_cut(line, width - 1), ("…", "quiet")] if width > 0 else []
+    return [*line, (" " * (width - sum(len(text) for text, _ in line)), "")]
+
+
+def _cut(line: Line, width: int) -> Line:
     made: list[tuple[str, str]] = []
     for text, kind in line:
         made.append((text[: max(width, 0)], kind))
         width -= len(text)
-    return [*made, (" " * max(width, 0), "")]
+    return made
+
+
+def joined(parts: Sequence[str], width: int) -> str:
+    """As many of the parts as find room, with commas between; at least the first."""
+    said = parts[0]
+    for one in parts[1:]:
+        if len(said) + 2 + len(one) > width:
+            break
+        said += f", {one}"
+    return said
 
 
 def bars(parts: Sequence[float], height: int) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from alphapulse_cli.tui.picture import Stage
 from alphapulse_cli.tui.widgets.histogram import histogram_lines
 from alphapulse_cli.tui.widgets.history import history_lines
-from alphapulse_cli.tui.widgets.lines import Line, side_by_side
+from alphapulse_cli.tui.widgets.lines import Line, in_width, side_by_side
 
 RELATIVE = "≈"
 LEAST_WIDTH, LEAST_HEIGHT = 120, 15  # of a stage, where there are several
@@ -19,7 +19,7 @@ Named = tuple[str, Stage]  # of which set, and the stage
 
 
 def stage_words(stage: Stage) -> str:
-    """exchange → received ≈."""
+    """Exchange → received ≈."""
     name = stage.name.replace(" to ", " → ")
     return f"{name} {RELATIVE}" if stage.is_relative else name
 
@@ -47,7 +47,9 @@ def stage_lines(named: Named, width: int, height: int, *, is_chosen: bool) -> li
     stage, left = named[1], width // 2
     shape = histogram_lines(stage.distribution, left, height - 1)
     seconds = history_lines(stage.history, width - left, height - 1)
-    return [words_line(named, is_chosen=is_chosen), *side_by_side([(shape, left), (seconds, width - left)])][:height]
+    return [in_width(words_line(named, is_chosen=is_chosen), width), *side_by_side([(shape, left), (seconds, width - left)])][
+        :height
+    ]
 
 
 def stages_lines(stages: Sequence[Named], chosen: int | None, width: int, height: int) -> list[Line]:

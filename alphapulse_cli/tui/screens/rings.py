@@ -1,0 +1,173 @@
+"""Rings: every segment there is, who writes it, who reads it and how far behind, and what its set has counted.
+
+segments, a look a second ─► a row each, its readers beneath it
+the set of the cursor's row ─► its counters; the row's own details above them
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from textual.widget import Widget
+
+from alphapulse_cli.apps.segments import ReaderRow, SegmentRow
+from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.screens.detailed import DetailedScreen
+from alphapulse_cli.tui.widgets import figures
+from alphapulse_cli.tui.widgets.counters import detail_lines
+from alphapulse_cli.tui.widgets.line_table import Cell, Column, Row
+from alphapulse_cli.tui.widgets.lines import Lines
+
+STATES = {"live": "live", "building": "waiting", "replaced": "waiting", "retired": "quiet", "silent": "dead", "gone": "dead"}
+ORDER = ("deltas", "trades", "counters", "book")  # of a set's segments
+LIVE_BOOK = "LIVE"
+
+
+def part(row: SegmentRow) -> str:
+    """What the segment is within its set: deltas, trades, counters, or a book's symbol."""
+    return row.symbol or row.kind
+
+
+def contents(row: SegmentRow) -> str:
+    """4,365 records; 8,016 levels; nothing for counters."""
+    if row.levels is not None:
+        return f"{figures.count(row.levels)} levels"
+    return f"{figures.count(row.published)} records" if row.kind in ORDER[:2] else ""
+
+
+def now_cell(row: SegmentRow) -> Cell:
+    """What it does at the moment: records a second, or the book's state."""
+    if row.book_state:
+        return row.book_state, "live" if row.book_state == LIVE_BOOK else "waiting"
+    return ("" if row.records_per_s is None else f"{row.records_per_s:,.0f} /s"), ""
+
+
+def segment_row(row: SegmentRow, *, is_first: bool = True) -> Row:
+    """A row of the table; one that could not be attached to says why. `is_first`: of its set."""
+    cells: dict[str, Cell] = {"set": (row.set_name, "" if is_first else "quiet"), "part": (part(row), "")}
+    if row.problem:
+        return Row((row.name, ()), cells | {"state": ("damaged", "dead")}, (row.problem, "dead"))
+    return Row(
+        (row.name, ()),
+        cells
+        | {
+            "state": (row.state, STATES.get(row.state, "waiting")),
+            "contents": (contents(row), ""),
+            "now": now_cell(row),
+            "size": (figures.size(row.bytes), "quiet"),
+            "beat": (figures.age(row.heartbeat_age_s), "quiet"),
+            "pid": (str(row.pid), "quiet"),
+            "capacity": (figures.count(row.capacity), "quiet"),
+            "epoch": (str(row.epoch), "quiet"),
+            "name": (row.name, "quiet"),
+        },
+    )
+
+
+def reader_row(number: int, reader: ReaderRow) -> Row:
+    """A row beneath its ring's."""
+    behind = "reads a ring that was replaced" if reader.lag is None else f"{reader.lag:,} records behind"
+    state = ("alive", "live") if reader.alive else ("dead", "dead")
+    kind = "waiting" if reader.missed or reader.lag is None else "quiet"
+    said = f"{behind}, {'! ' if reader.missed else ''}{reader.missed:,} missed, pid {reader.pid}"
+    key = reader.segment, (number, reader.pid, reader.label)
+    return Row(key, {"set": ("", ""), "part": (f"└ {reader.label}", "quiet"), "state": state}, (said, kind))
+
+
+class RingsScreen(DetailedScreen):
+    """A row a segment, a row beneath for each of its readers."""
+
+    TITLE = "Rings"
+    NAME = "rings"
+    HELP = (
+        "The files in shared memory: the rings of deltas and trades that a collector writes, its counters, and an image of each book. "
+        "The state is what a file really is: live, silent (its writer was killed or hangs), retired (closed in good order), replaced "
+        "by a newer one, or damaged, with the reason. Beneath a ring are its readers: how many records behind the writer each is, and "
+        "how many were overwritten before it had read them.\n\n"
+        "The details tell all of the row under the cursor, and what its set has counted since its collector began. ! marks counts of "
+        "something that went wrong."
+    )
+    COLUMNS = (
+        Column("set", "set", 10, right=False),
+        Column("part", "segment", 16, right=False),
+        Column("state", "state", 8, right=False),
+        Column("contents", "contents", 16),
+        Column("now", "now", 11),
+        Column("size", "size", 8),
+        Column("beat", "beat", 6, 1),
+        Column("pid", "pid", 8, 1),
+        Column("capacity", "room for", 8, 2),
+        Column("epoch", "epoch", 10, 2),
+        Column("name", "file", 40, 3, right=False),
+    )
+    SORTS = ("set", "part", "state", "contents", "now", "size", "beat", "pid")
+    LARGEST_FIRST = frozenset(("contents", "now", "size", "beat"))
+    BESIDE_FROM = 150
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._details = Lines(id="counters")
+
+    def compose_details(self) -> Iterable[Widget]:
+        """Of the row, and the counters of its set."""
+        yield self._details
+
+    def nothing(self, picture: Picture) -> str:
+        """What the table says without rows."""
+        if self.filter and picture.segments:
+            return "No segment or reader has these words: esc ends the filter"
+        return picture.advice or ("Looking at the segments" if picture.sets else "No segments yet: alphapulse demo starts some")
+
+    def source(self, picture: Picture) -> Any:
+        """The segments, which are others once a second."""
+        return picture.segments
+
+    def rows(self, picture: Picture, sorted_by: str, *, reverse: bool) -> list[Row]:
+        """Segments in order, each with those of its readers that the filter leaves."""
+        made: list[Row] = []
+        before = ""
+        for row in sorted(picture.segments, key=lambda row: _rank(row, sorted_by, reverse=reverse)):
+            of_segment = row.name, row.set_name, row.kind, row.symbol, row.state, row.problem, row.book_state
+            readers = [
+                reader_row(number, reader)
+                for number, reader in enumerate(row.readers)
+                if self.matches(*of_segment, reader.label, str(reader.pid))
+            ]
+            if readers or self.matches(*of_segment):
+                made += [segment_row(row, is_first=row.set_name != before), *readers]
+                before = row.set_name
+        return made
+
+    def show_details(self, picture: Picture, key: Any) -> None:
+        """Those of the row's segment and reader, and the counters of its set."""
+        row = next((one for one in picture.segments if key is not None and one.name == key[0]), None)
+        if row is None:
+            self._details.show(None, lambda _width, _height: ())
+            return
+        one = next((each for each in picture.sets if each.status.name == row.set_name), None)
+        status = one.status if one is not None else None
+        what = row, key, status
+        self._details.show(what, lambda width, height: detail_lines(row, status, width, height))
+
+
+def _rank(row: SegmentRow, sorted_by: str, *, reverse: bool) -> tuple[Any, ...]:
+    """Where the segment goes; damaged ones, which have no figures, last of a column of figures."""
+    natural = row.set_name, ORDER.index(row.kind) if row.kind in ORDER else len(ORDER), row.symbol
+    words = {"part": part(row), "state": row.state or "damaged"}
+    if sorted_by in words:
+        return _turned(words[sorted_by], reverse=reverse), natural
+    values = {
+        "contents": row.published or row.levels,
+        "now": row.records_per_s,
+        "size": row.bytes,
+        "beat": row.heartbeat_age_s,
+        "pid": row.pid,
+    }
+    if sorted_by in values:
+        value = values[sorted_by]
+        return value is None or bool(row.problem), -(value or 0) if reverse else value or 0, natural
+    return _turned(row.set_name, reverse=reverse), natural
+
+
+def _turned(text: str, *, reverse: bool) -> tuple[int, ...]:
+    """Something that sorts as the text does, or the other way round."""
+    return (*((-ord(one) if reverse else ord(one)) for one in text), 1 if reverse else 0)

@@ -1,0 +1,120 @@
+"""What there is to know of one segment and of its set: facts and readers of the one, rates and counters of the other.
+
+    kraken_orderbook_deltas: live, writer 4242, epoch 12, heartbeat 0.1 s ago
+    ▐█▍                  ▌ tui deltas (4242): 12 of 16,384 records behind, 0 missed
+    kraken: 60 deltas/s, 15 trades/s, 75 frames/s, 17.0 KiB/s
+    ! gaps            3     frames      5,449     groups     4,173
+
+Counters of something that went wrong come first, then the others that are not 0. Where there is room each has its meaning beside it.
+"""
+
+from collections.abc import Sequence
+
+from alphapulse_cli.apps.segments import ReaderRow, SegmentRow
+from alphapulse_cli.apps.status import SetStatus
+from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.tui.widgets.figures import age, duration, size
+from alphapulse_cli.tui.widgets.gauge import bar, pace
+from alphapulse_cli.tui.widgets.lines import Line, in_width, joined
+
+TROUBLE = frozenset(
+    (
+        Counter.GAPS,
+        Counter.CHECKSUMS_BAD,
+        Counter.DECODE_ERRORS,
+        Counter.LEVELS_KEPT_OUT,
+        Counter.TRADES_REFUSED,
+        Counter.TRADES_MISSED,
+        Counter.OFF_GRID,
+        Counter.CROSSED,
+        Counter.RECONNECTS,
+        Counter.REFUSALS,
+        Counter.FETCHES_FAILED,
+    )
+)
+COUNTERS = tuple(counter for counter in Counter if counter is not Counter.LAST_FRAME_NS)
+LABEL, VALUE, GAP = 15, 9, 2  # columns of a counter, without its meaning
+WITH_MEANING = 58
+BAR = 10
+
+
+def detail_lines(row: SegmentRow, status: SetStatus | None, width: int, height: int) -> Sequence[Line]:
+    """All of it in that much room: the segment, its readers, the set."""
+    lines = [segment_line(row, width)]
+    lines += [reader_line(reader, row.capacity) for reader in row.readers] if height > len(row.readers) + 4 else []
+    if status is None or not status.totals:
+        lines.append([(f" {row.set_name}: no counters can be read", "waiting")])
+    else:
+        lines.append(rates_line(status, width))
+        lines += counter_lines(status.totals, width, height - len(lines))
+    return [in_width(line, width) for line in lines[:height]]
+
+
+def segment_line(row: SegmentRow, width: int) -> Line:
+    """The file in words, the dearest of them first."""
+    name = f" {row.name} "
+    if row.problem:
+        return [(name, "title"), (f"damaged: {row.problem}", "dead")]
+    facts = [
+        row.state,
+        f"heartbeat {age(row.heartbeat_age_s)} ago",
+        f"writer {row.pid}",
+        f"room for {row.capacity:,}",
+        f"epoch {row.epoch}",
+    ]
+    said = joined(facts, width - len(name))[len(row.state) :]
+    return [(name, "title"), (row.state, "live" if row.state == "live" else "dead"), (said, "quiet")]
+
+
+def reader_line(reader: ReaderRow, capacity: int) -> Line:
+    """How far behind one reader is."""
+    who = f" {reader.label} ({reader.pid}{'' if reader.alive else ', dead'}): "
+    if reader.lag is None or not capacity:
+        return [(f"{who}reads a ring that was replaced", "waiting")]
+    words, kind = pace(reader.lag / capacity)
+    said = f"{words}, {reader.lag:,} of {capacity:,} behind, "
+    missed = (f"{'! ' if reader.missed else ''}{reader.missed:,} missed", "waiting" if reader.missed else "quiet")
+    return [(" ▐", "quiet"), (bar(reader.lag / capacity, BAR), kind), ("▌", "quiet"), (who, ""), (said, "quiet"), missed]
+
+
+def rates_line(status: SetStatus, width: int) -> Line:
+    """What the set does a second."""
+    rates = (
+        f"{status.deltas_per_s:,.0f} deltas/s",
+        f"{status.trades_per_s:,.0f} trades/s",
+        f"{status.frames_per_s:,.0f} frames/s",
+        f"{size(int(status.bytes_per_s))}/s",
+        "and since its collector began:",
+    )
+    name = f" {status.name} "
+    return [(name, "title"), (joined(rates, width - len(name)), "quiet")]
+
+
+def counter_lines(totals: dict[str, int], width: int, height: int) -> list[Line]:
+    """The counters in columns, or with their meanings where all find room so; what finds none is counted."""
+    ranked = sorted(COUNTERS, key=lambda one: (not (one in TROUBLE and totals.get(one.label)), not totals.get(one.label), one))
+    if height >= len(ranked) and width >= WITH_MEANING:
+        return [[*_runs(one, totals), (f"  {meaning(one)}", "quiet")] for one in ranked]
+    across = max(width // (LABEL + VALUE + GAP + 2), 1)
+    room = across * max(height, 0)
+    shown = ranked if len(ranked) <= room else ranked[: max(room - 1, 0)]
+    cells: list[Line] = [_runs(one, totals) for one in shown]
+    if len(shown) < len(ranked) and room:
+        cells.append([(f"  {len(ranked) - len(shown)} more: enter", "quiet")])
+    wide = width // across
+    return [[run for cell in cells[at : at + across] for run in in_width(cell, wide)] for at in range(0, len(cells), across)]
+
+
+def meaning(counter: Counter) -> str:
+    """What it counts; the unit first, where the name does not say it."""
+    return counter.meaning if counter.unit == "us" or counter.label.endswith(counter.unit) else f"{counter.unit} {counter.meaning}"
+
+
+def _runs(counter: Counter, totals: dict[str, int]) -> Line:
+    """One counter: its sign, its name, its value."""
+    value = totals.get(counter.label, 0)
+    shown = f"{'-' * (value < 0)}{duration(abs(value) * 1000)}" if counter.unit == "us" else f"{value:,}"
+    if value and counter in TROUBLE:
+        return [("! ", "waiting"), (counter.label.ljust(LABEL), "waiting"), (shown.rjust(VALUE), "waiting")]
+    kind = "" if value else "quiet"
+    return [("  ", ""), (counter.label.ljust(LABEL), kind), (shown.rjust(VALUE), kind)]
