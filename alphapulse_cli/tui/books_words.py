@@ -1,0 +1,116 @@
+"""What the Books screen says in words: states and what to do next, titles, the line above the ladders; and how the room is shared out."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from alphapulse_cli.apps.status import BookStatus
+from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.market.ticks import trim_text
+from alphapulse_cli.tui.grouping import Rungs
+from alphapulse_cli.tui.ladder_text import Line, Piece
+from alphapulse_cli.wire.delta import BookReason, BookState
+
+KINDS = {BookState.LIVE: "live", BookState.STALE: "dead", BookState.HALTED: "dead"}  # the others wait
+NEXT = {
+    BookReason.NONE: "It is LIVE again by itself.",
+    BookReason.STARTING: "The exchange's first snapshot is awaited; it comes by itself.",
+    BookReason.SEQUENCE_GAP: "A message of the exchange was lost; a new snapshot comes by itself.",
+    BookReason.BAD_CHECKSUM: "The exchange's checksum said otherwise; a new snapshot comes by itself.",
+    BookReason.DISCONNECTED: "The connection to the exchange is lost; the collector makes a new one by itself. Is the network there?",
+    BookReason.SILENT: "Nothing was heard for longer than the limit. Look whether the collector runs: alphapulse segments",
+    BookReason.UNREADABLE: "A message could not be understood; a new snapshot comes by itself.",
+    BookReason.NO_ROOM: "The book has more levels than its segment has room for. See: alphapulse collect --help",
+    BookReason.REFUSED: "The exchange refused it. See what it has: alphapulse symbols --exchange {exchange}",
+    BookReason.RETIRED: "The collector has ended. Start it again: alphapulse collect --exchange {exchange}",
+    BookReason.OFF_GRID: "The exchange sent a price or size finer than it announced. Start the collector again for its new rules.",
+}
+CHART_ROOM, LEAST_CHART = 30, 7  # rows of the body from which on there is a chart unasked, and what one needs
+FOR_PARTS = 5
+
+
+def state_words(status: BookStatus) -> str:
+    """STALE silent; LIVE alone."""
+    if status.state is BookState.LIVE:
+        return status.state.name
+    return f"{status.state.name} {status.reason.name.lower().replace('_', ' ')}"
+
+
+def why(status: BookStatus, *, has_ladder: bool) -> list[str]:
+    """Why there is no ladder, or only an old one, and what to do next."""
+    if status.state is BookState.LIVE:
+        return ["The book is being read.", "It is here as soon as it is exact."]
+    shown = (
+        f"{state_words(status)}: below are its last known levels." if has_ladder else f"{state_words(status)}: no levels are known."
+    )
+    return [shown, NEXT[status.reason].format(exchange=safe(status.exchange))]
+
+
+def title(name: str, status: BookStatus, width: int) -> Line:
+    """The exchange, and at the other end its state."""
+    mark, words = ("●" if status.state is BookState.LIVE else "○"), state_words(status)
+    if len(name) + len(words) + 5 > width:
+        words = status.state.name
+    left = f" {safe(name)} "
+    room = max(width - len(words) - 2, 0)
+    left = left if len(left) <= room else f"{left[: max(room - 1, 0)]}…"
+    return Piece(left.ljust(room), "name"), Piece(f"{mark} {words}", KINDS.get(status.state, "waiting"))
+
+
+def merged_title(names: Sequence[str], marks: str, width: int) -> Line:
+    """That it is all of them together, and which letter is whose, if there is room for that."""
+    legend = "  ".join(f"{mark} {safe(name)}" for mark, name in zip(marks, names, strict=True))
+    name = f" all {len(names)} live "
+    short = legend if len(name) + len(legend) <= width else f"{marks}"
+    return Piece(name.ljust(max(width - len(short), len(name))), "name"), Piece(short, "quiet")
+
+
+def head(parts: Sequence[tuple[str, str]], width: int) -> Line:
+    """The line above the ladders: these (text, kind), the last ones left out where they do not fit."""
+    line: list[Piece] = []
+    for text, kind in parts:
+        if text and sum(len(piece.text) for piece in line) + len(text) + 3 <= width:
+            line.append(Piece(f" {text}  ", kind))
+    return tuple(line)
+
+
+def group_words(step: int, coarse: int) -> str:
+    """How prices are grouped."""
+    return "not grouped" if step == 1 else f"grouped by {trim_text(step, coarse)}"
+
+
+def cursor_words(price: Fraction | None, rungs: Rungs) -> str:
+    """How much all LIVE books have at the cursor's price."""
+    ticks = None if price is None else rungs.rung_at(price)
+    if price is None or ticks is None:
+        return ""
+    found = [
+        (rung, side) for side, rungs_of in (("bid", rungs.bids), ("asked", rungs.asks)) for rung in rungs_of if rung.ticks == ticks
+    ]
+    said = ", ".join(f"{trim_text(rung.lots, rungs.size_decimals)} {side} by {sum(map(bool, rung.parts))}" for rung, side in found)
+    return f"> {trim_text(ticks, rungs.price_decimals)}: {said or 'nothing live'}"
+
+
+class Room(NamedTuple):
+    """How many ladders there are, how wide each and the consolidated one are, how high the chart is; 0 for none."""
+
+    ladders: int
+    each: int
+    merged: int
+    chart: int
+
+
+def share(width: int, height: int, count: int, least: int, merged: str, chart: str) -> Room:
+    """The room shared out: `count` ladders of at least `least` cells; `merged` and `chart` are "on", "off", or "" for when it fits."""
+    most_chart = max(height - 6, 0)
+    if chart == "off" or (not chart and height < CHART_ROOM):
+        chart_rows = 0
+    else:
+        chart_rows = min(max(height // 4, LEAST_CHART), most_chart)
+    with_parts = least + FOR_PARTS
+    if merged == "off" or (not merged and (count < 2 or width < count * least + with_parts)):
+        shown = max(min(count, width // least), 1)
+        return Room(shown, width // shown, 0, chart_rows)
+    shown = min(count, max(width - with_parts, 0) // least)
+    each = (width - FOR_PARTS) // (shown + 1) if shown else 0
+    return Room(shown, each, width - shown * each, chart_rows)

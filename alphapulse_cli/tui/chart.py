@@ -1,0 +1,79 @@
+"""A depth chart in characters: how much there is to buy or sell down to each price, bids left of the mid, asks right.
+
+Drawing only: floats are made here, of exact sums, and nothing goes back. A column is a price, its height the total up to there; the
+edge of the hill is drawn in eighths of a line.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from fractions import Fraction
+
+from alphapulse_cli.market.ticks import trim_text
+from alphapulse_cli.tui.grouping import Rung, Rungs
+from alphapulse_cli.tui.ladder_text import Line, Piece
+
+EIGHTHS = " ▁▂▃▄▅▆▇█"
+
+
+def reach(rungs: Rungs) -> Fraction:
+    """How far from the mid both sides are known, in ticks; 0 without two sides."""
+    if not rungs.bids or not rungs.asks:
+        return Fraction(0)
+    mid = Fraction(rungs.bids[0].ticks + rungs.asks[0].ticks, 2)
+    below, above = mid - rungs.bids[-1].ticks, rungs.asks[-1].ticks - mid
+    near = min(below, above)
+    return near if near > 0 else max(below, above, Fraction(1))
+
+
+def heights(side: Sequence[Rung], distances: Sequence[float], mid: float) -> list[int]:
+    """The total of a side within each distance from the mid, in lots."""
+    steps = [abs(rung.ticks - mid) for rung in side]
+    return [side[at - 1].total if at else 0 for at in (bisect_right(steps, distance) for distance in distances)]
+
+
+def chart_lines(rungs: Rungs, width: int, height: int) -> list[Line]:
+    """The hills, and the prices below them; no lines where one side is missing or there is no room."""
+    half, rows, far = width // 2, height - 2, float(reach(rungs))
+    if not far or rows < 1 or half < 8:
+        return []
+    mid = (rungs.bids[0].ticks + rungs.asks[0].ticks) / 2
+    distances = [far * (column + 1) / half for column in range(half)]
+    bids, asks = (heights(side, distances, mid) for side in (rungs.bids, rungs.asks))
+    most = max(bids[-1], asks[-1], 1)
+    lines = [_title(rungs, bids[-1], asks[-1], width)]
+    for row in range(rows):
+        level = rows - 1 - row
+        left, right = (
+            _hill([total * rows * 8 // most - level * 8 for total in side], kind)
+            for side, kind in ((bids[::-1], "bid"), (asks, "ask"))
+        )
+        lines.append((*left, *right))
+    return [*lines, _axis(mid, far, rungs.price_decimals, half)]
+
+
+def _hill(eighths: Sequence[int], kind: str) -> list[Piece]:
+    """One line of a hill: blank above it, its edge, and what lies below the edge."""
+    made: list[Piece] = []
+    for height in eighths:
+        text, name = (EIGHTHS[max(height, 0)], kind) if height < 8 else (("█", kind) if height < 16 else ("█", f"{kind}-hill"))
+        if made and made[-1].kind == name:
+            made[-1] = made[-1]._replace(text=made[-1].text + text)
+        else:
+            made.append(Piece(text, name))
+    return made
+
+
+def _title(rungs: Rungs, bids: int, asks: int, width: int) -> Line:
+    left, right = f"bids {trim_text(bids, rungs.size_decimals)}", f"asks {trim_text(asks, rungs.size_decimals)}"
+    room = width // 2 * 2 - len(left) - len(right)
+    name = "depth" if room >= 9 else ""
+    return (Piece(left, "bid"), Piece(name.center(max(room, 1)), "head"), Piece(right, "ask"))
+
+
+def _axis(mid: float, far: float, decimals: int, half: int) -> Line:
+    """The prices at both ends and in the middle, to the tick."""
+    ends = [trim_text(round(ticks), decimals) for ticks in (mid - far, mid, mid + far)]
+    line = [" "] * (half * 2)
+    for text, at in zip(ends, (0, half - len(ends[1]) // 2, half * 2 - len(ends[2])), strict=True):
+        line[max(at, 0) : max(at, 0) + len(text)] = text
+    return (Piece("".join(line)[: half * 2], "quiet"),)

@@ -1,0 +1,98 @@
+"""A ladder's levels as the rungs that are drawn: grouped by price, summed from the best on. Integers throughout, so all of it is exact.
+
+    levels (ticks, lots), best first ─► groups of `step` ticks, bids down, asks up ─► rungs with running totals
+
+A group never looks better than what is in it: a bid's price is rounded down, an ask's up. A book may have more levels than its ladder
+holds; the rungs past which that matters are not `whole`: their sums are at least what they say.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import NamedTuple
+
+from alphapulse_cli.tui.picture import Level
+
+STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)  # 1: not grouped
+
+
+class Rung(NamedTuple):
+    """One line of a side. `total` is the sum of lots from the best rung to this one; `parts` the lots of each book in a merged rung."""
+
+    ticks: int
+    lots: int
+    total: int
+    whole: bool = True
+    parts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rungs:
+    """Both sides as they are drawn, best first; what moved: (is_ask, ticks of the rung) -> +1 or -1; whether the book goes on where the
+    last (bid, ask) rung ends, though it is not known here how."""
+
+    price_decimals: int
+    size_decimals: int
+    bids: Sequence[Rung] = ()
+    asks: Sequence[Rung] = ()
+    moved: Mapping[tuple[bool, int], int] = field(default_factory=dict)
+    is_cut: tuple[bool, bool] = (False, False)
+
+    def price(self, rung: Rung) -> Fraction:
+        """For comparing it with another exchange's."""
+        return Fraction(rung.ticks, 10**self.price_decimals)
+
+    def rung_at(self, price: Fraction) -> int | None:
+        """The ticks of that price; None where it is none of this ladder's prices."""
+        ticks = price * 10**self.price_decimals
+        return ticks.numerator if ticks.denominator == 1 else None
+
+    def imbalance(self, count: int) -> Fraction | None:
+        """(bids - asks) / (bids + asks) of the best `count` rungs of each side; None without any."""
+        bids, asks = (sum(rung.lots for rung in side[:count]) for side in (self.bids, self.asks))
+        return Fraction(bids - asks, bids + asks) if bids + asks else None
+
+
+def group_ticks(step: int, decimals: int, coarsest: int) -> int:
+    """How many of a ladder's own ticks a group of `step` ticks of the coarsest exchange is; 1 leaves every ladder as it is."""
+    return 1 if step == 1 else step * 10 ** (decimals - coarsest)
+
+
+def grouped(ticks: int, step: int, *, is_ask: bool) -> int:
+    """The price of the group: down for a bid, up for an ask."""
+    return -(-ticks // step) * step if is_ask else ticks // step * step
+
+
+def rungs_of(levels: Sequence[Level], step: int, limit: int, *, is_ask: bool, is_cut: bool = False) -> list[Rung]:
+    """The best `limit` rungs. `is_cut`: the book goes on where the levels end, so that the last group may lack some of its own."""
+    made: list[Rung] = []
+    if step == 1:
+        total = 0
+        for ticks, lots in levels[:limit]:
+            total += lots
+            made.append(Rung(ticks, lots, total))
+        return made
+    price, sum_lots, total = None, 0, 0
+    for ticks, lots in levels:
+        at = grouped(ticks, step, is_ask=is_ask)
+        if at != price:
+            if price is not None:
+                made.append(Rung(price, sum_lots, total))
+                if len(made) == limit:
+                    return made
+            price, sum_lots = at, 0
+        sum_lots += lots
+        total += lots
+    if price is not None:
+        made.append(Rung(price, sum_lots, total, whole=not is_cut))
+    return made
+
+
+def moves_of(moved: Mapping[tuple[bool, int], tuple[int, int]], step: int) -> dict[tuple[bool, int], int]:
+    """Which rungs moved and which way; of a group, the way of the level that moved last."""
+    latest: dict[tuple[bool, int], tuple[int, int]] = {}
+    for (is_ask, ticks), (way, when) in moved.items():
+        key = is_ask, grouped(ticks, step, is_ask=is_ask)
+        if key not in latest or latest[key][1] <= when:
+            latest[key] = way, when
+    return {key: way for key, (way, _) in latest.items()}

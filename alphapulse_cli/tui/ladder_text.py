@@ -1,0 +1,218 @@
+"""The lines of a ladder as pieces of text with kinds; no widget, no colour. Kinds are component classes of the widget that draws them.
+
+    ▲  50012.30*     0.12        3.4512      title, asks with the worst on top,
+    ─ 50012.25 ─ spread 0.10 ─ bids +12 % ─  the middle,
+    ▼  50012.20      1.5         1.5         bids with the best on top
+
+A price stands in its column as the exchange writes it. Sizes stand by their points, without the zeros behind; where a column is too
+narrow the digits that are left out are an ellipsis. `≥` is before a sum that may lack something (grouping.Rung.whole). `>` is the cursor.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+from alphapulse_cli.market.ticks import to_text, trim_text
+from alphapulse_cli.tui.grouping import Rung, Rungs
+
+LEAST_SIZE, MOST_SIZE = 8, 18
+MARKS = {1: ("▲", "grown"), -1: ("▼", "shrunk")}
+
+
+class Piece(NamedTuple):
+    """Some text of a line. `ground` is the kind of what lies behind it, "" for nothing."""
+
+    text: str
+    kind: str = ""
+    ground: str = ""
+
+
+Line = tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The widths of a line: mark 1, price, star 1, then size, total and parts, each after a gap of 1; 0 where there is no room."""
+
+    width: int
+    price: int
+    size: int
+    total: int
+    parts: int
+
+    @property
+    def begin(self) -> int:
+        """Where the bars begin."""
+        return self.price + 2
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a ladder is looked at: rungs left out at the top, how many follow (0: what fits), the cursor's price, best overall."""
+
+    skip: int = 0
+    count: int = 0
+    cursor: Fraction | None = None
+    best_bid: bool = False
+    best_ask: bool = False
+    is_stale: bool = False
+    initials: str = ""  # of the exchanges in a merged ladder
+
+
+def least_width(rungs: Rungs) -> int:
+    """What a ladder cannot do without."""
+    return price_width(rungs) + 3 + LEAST_SIZE
+
+
+def price_width(rungs: Rungs) -> int:
+    """Of the longest price; the best ones have about as many digits as all others."""
+    ends = [rung.ticks for side in (rungs.bids, rungs.asks) for rung in (*side[:1], *side[-1:])]
+    return max((len(to_text(ticks, rungs.price_decimals)) for ticks in ends), default=5)
+
+
+def columns(rungs: Rungs, width: int, parts: int = 0) -> Columns:
+    """What fits: the total goes before the parts, the size stays."""
+    price = price_width(rungs)
+    room = width - price - 2
+    parts = parts if room >= parts + 1 + LEAST_SIZE + 1 else 0
+    room -= parts + 1 if parts else 0
+    if room < 2 * (LEAST_SIZE + 1):
+        return Columns(width, price, max(min(room - 1, MOST_SIZE), 1), 0, parts)
+    each = min(room // 2 - 1, MOST_SIZE)
+    return Columns(width, price, each, each, parts)
+
+
+def size_cells(values: Sequence[int], decimals: int, width: int) -> list[str]:
+    """The column of these, by their points, each exactly `width` wide; digits left out are an ellipsis."""
+    whole = max((len(str(value // 10**decimals)) for value in values), default=1)
+    shown = max(min(decimals, width - whole - 1), 0)
+    return [_size_cell(value, decimals, shown, width) for value in values]
+
+
+def _size_cell(value: int, decimals: int, shown: int, width: int) -> str:
+    whole, _, fraction = trim_text(value, decimals).partition(".")
+    if len(fraction) > shown:
+        fraction = f"{fraction[: shown - 1]}…" if shown else ""
+        whole = whole if shown else f"{whole}…"
+    text = f"{whole}.{fraction}" if fraction else whole
+    text = text.ljust(len(whole) + 1 + shown) if shown else text
+    return text.rjust(width) if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def fitting(rows: int, look: Look) -> int:
+    """How many rungs a side of so many rows shows."""
+    return min(rows, look.count) if look.count else rows
+
+
+def side_lines(rungs: Rungs, look: Look, wide: Columns, count: int, most: int, *, is_ask: bool) -> list[Line]:
+    """The lines of a side, best first; `most` is the total that a full bar stands for."""
+    shown = (rungs.asks if is_ask else rungs.bids)[look.skip : look.skip + count]
+    sizes = size_cells([rung.lots for rung in shown], rungs.size_decimals, wide.size)
+    totals = size_cells([rung.total for rung in shown], rungs.size_decimals, wide.total) if wide.total else [""] * len(shown)
+    cursor = None if look.cursor is None else rungs.rung_at(look.cursor)
+    best = (look.best_ask if is_ask else look.best_bid) and not look.skip
+    lines = []
+    for at, (rung, size, total) in enumerate(zip(shown, sizes, totals, strict=True)):
+        way = 0 if look.is_stale else rungs.moved.get((is_ask, rung.ticks), 0)
+        sums = Piece(f" {_marked(total, rung)}" if total else "", "quiet"), Piece(_parts(rung, look, wide), "quiet")
+        cells = (Piece(f" {_marked(size, rung)}", "stale" if look.is_stale else "size"), *sums)
+        front = _front(rung, rungs, wide, way, is_cursor=rung.ticks == cursor, is_best=best and at == 0, look=look, is_ask=is_ask)
+        lines.append((*front, *_barred(cells, wide.width - wide.begin, rung.total, most, look, is_ask=is_ask)))
+    return lines
+
+
+def _front(
+    rung: Rung, rungs: Rungs, wide: Columns, way: int, *, is_cursor: bool, is_best: bool, look: Look, is_ask: bool
+) -> tuple[Piece, ...]:
+    """The mark and the price; behind both the flash, or the cursor."""
+    ground = "cursor" if is_cursor else "flash" if way else ""
+    mark, kind = MARKS.get(way, (">", "cursor") if is_cursor else (" ", ""))
+    price = to_text(rung.ticks, rungs.price_decimals).rjust(wide.price)
+    colour = "stale" if look.is_stale else "best" if is_best else "ask" if is_ask else "bid"
+    return Piece(mark, kind, ground), Piece(f"{price}{'*' if is_best else ' '}", colour, ground)
+
+
+def _marked(cell: str, rung: Rung) -> str:
+    """A sum that may lack something says so, in the blank before it if there is one."""
+    if rung.whole:
+        return cell
+    return f"{cell[: len(cell) - len(cell.lstrip()) - 1]}≥{cell.lstrip()}" if cell[:1] == " " else f"≥{cell[:-2]}…"
+
+
+def _parts(rung: Rung, look: Look, wide: Columns) -> str:
+    """The initials of the exchanges in it, each in its place."""
+    if not wide.parts:
+        return ""
+    return " " + "".join(mark if lots else "·" for mark, lots in zip(look.initials, rung.parts, strict=False)).ljust(wide.parts)
+
+
+def _barred(cells: Sequence[Piece], width: int, total: int, most: int, look: Look, *, is_ask: bool) -> list[Piece]:
+    """The cells over a bar as long as the total's share; the rest of the line is blank."""
+    bar = 0 if look.is_stale or not most else min(-(-total * width // most), width)
+    ground = "ask-bar" if is_ask else "bid-bar"
+    used = sum(len(cell.text) for cell in cells)
+    made: list[Piece] = []
+    for cell in (*cells, Piece(" " * max(width - used, 0))):
+        if cell.text:
+            inside, outside = cell.text[:bar], cell.text[bar:]
+            made += [Piece(inside, cell.kind, ground)] if inside else []
+            made += [Piece(outside, cell.kind)] if outside else []
+            bar -= len(inside)
+    return made
+
+
+def middle(rungs: Rungs, count: int, word: str, width: int) -> Line:
+    """The line between the sides: mid, spread, imbalance; `word` instead where the book is not to be trusted."""
+    if word:
+        return (Piece("─ ", "quiet"), Piece(word, "waiting"), Piece(" " + "─" * width, "quiet"))
+    bid, ask = (rungs.price(side[0]) if side else None for side in (rungs.bids, rungs.asks))
+    if bid is None or ask is None:
+        return (Piece("─ ", "quiet"), Piece("no bids" if bid is None else "no asks", "waiting"), Piece(" " + "─" * width, "quiet"))
+    decimals = rungs.price_decimals
+    spread = to_text(int((ask - bid) * 10**decimals), decimals)
+    mid = trim_text(int((ask + bid) * 10 ** (decimals + 1) / 2), decimals + 1)
+    label, kind = ("spread", "quiet") if ask > bid else ("locked", "crossing") if ask == bid else ("crossed", "crossing")
+    words = [Piece(f"{mid}", "mid"), Piece(f"{label} {spread}", kind), Piece(imbalance_words(rungs.imbalance(count)), "quiet")]
+    while sum(len(piece.text) + 3 for piece in words) + 1 > width and len(words) > 1:
+        words.pop(0 if len(words) == 2 else -1)  # the imbalance goes first, then the mid
+    line = [Piece("─ ", "quiet")]
+    for piece in words:
+        line += [piece, Piece(" ─ ", "quiet")]
+    return (*line, Piece("─" * width, "quiet"))
+
+
+def imbalance_words(share: Fraction | None) -> str:
+    """Which side has more, by how much of all there is."""
+    if share is None:
+        return ""
+    percent = round(share * 100)
+    return "even" if not percent else f"{'bids' if percent > 0 else 'asks'} +{abs(percent)}%"
+
+
+def heads(wide: Columns) -> Line:
+    """Over the columns: what they are."""
+    cells = [" " + "price".rjust(wide.price) + " ", " " + "size".rjust(wide.size)]
+    cells += [" " + "total".rjust(wide.total)] if wide.total else []
+    cells += [" " + "from".ljust(wide.parts)[: wide.parts]] if wide.parts else []
+    return (Piece("".join(cells)[: wide.width], "head"),)
+
+
+def cut_line(line: Line, width: int) -> Line:
+    """No longer than that."""
+    made: list[Piece] = []
+    for piece in line:
+        made.append(piece._replace(text=piece.text[:width]))
+        width -= len(made[-1].text)
+    return tuple(piece for piece in made if piece.text)
+
+
+def initials(names: Sequence[str]) -> str:
+    """One letter for each name: its first that no other has yet, else a digit."""
+    taken = ""
+    for name in names:
+        taken += next(
+            (letter for letter in name.lower() if letter.isascii() and letter.isalnum() and letter not in taken),
+            str(len(taken) % 10),
+        )
+    return taken

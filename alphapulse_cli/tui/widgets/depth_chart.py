@@ -1,0 +1,26 @@
+"""The depth chart of all LIVE exchanges together."""
+
+from alphapulse_cli.tui.chart import chart_lines
+from alphapulse_cli.tui.grouping import Rungs
+from alphapulse_cli.tui.ladder_text import Line, Piece
+from alphapulse_cli.tui.widgets.ladder import Painted
+
+
+class DepthChart(Painted):
+    """`show_depth` gives it all it draws."""
+
+    HELP = "The depth chart: how much is bid and asked down to each price, over all LIVE exchanges."
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 textual's word
+        super().__init__(id=id)
+        self._rungs = Rungs(0, 0)
+
+    def show_depth(self, rungs: Rungs) -> None:
+        """Draw these, which are not grouped."""
+        if rungs != self._rungs:
+            self._rungs = rungs
+            self.renew()
+
+    def make_lines(self, width: int, height: int) -> list[Line]:
+        """The hills; a sentence where a side is missing."""
+        return chart_lines(self._rungs, width, height) or [(Piece(" No depth chart without LIVE bids and asks", "quiet"),)]

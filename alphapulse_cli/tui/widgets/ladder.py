@@ -1,0 +1,221 @@
+"""One book as a ladder: its name and state, asks above, the spread in the middle, bids below; drawn line by line.
+
+It is handed rungs, or a sentence where there are none, and draws again only the lines that are others than before.
+
+    kraken                 ● LIVE     line 0
+       price     size     total       line 1
+    asks, the best one last
+    ─ mid ─ spread ─ imbalance ─
+    bids, the best one first
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.events import Click, MouseScrollDown, MouseScrollUp, Resize
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from alphapulse_cli.tui import ladder_text
+from alphapulse_cli.tui.grouping import Rungs
+from alphapulse_cli.tui.ladder_text import Columns, Line, Look, Piece
+
+KINDS = (
+    *(
+        "name",
+        "head",
+        "size",
+        "quiet",
+        "bid",
+        "ask",
+        "bid-hill",
+        "ask-hill",
+        "best",
+        "mid",
+        "grown",
+        "shrunk",
+        "crossing",
+        "live",
+        "waiting",
+        "dead",
+        "stale",
+    ),
+)
+GROUNDS = ("bid-bar", "ask-bar", "flash", "cursor")
+HEADS = 2  # lines above the sides
+GAP = 2  # blank cells to the right
+
+
+class Painted(Widget):
+    """A widget whose lines are pieces; `renew` draws those that changed. Define `make_lines`."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"ladder--{kind}" for kind in (*KINDS, *GROUNDS)}
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 textual's word
+        super().__init__(id=id)
+        self._lines: list[Line] = []
+        self._paints: dict[tuple[str, str], Style] = {}
+
+    def make_lines(self, width: int, height: int) -> list[Line]:
+        """What it shows in so many cells."""
+        raise NotImplementedError
+
+    def renew(self) -> None:
+        """Draw what is not yet as it should be."""
+        width, height = self.size
+        lines = self.make_lines(width, height) if width and height else []
+        before, self._lines = self._lines, lines
+        changed = [y for y, line in enumerate(lines) if y >= len(before) or line != before[y]]
+        if len(lines) != len(before) or len(changed) > len(lines) // 2:
+            self.refresh()
+        elif changed:
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
+
+    def on_resize(self, _: Resize) -> None:
+        """Other room, other lines."""
+        self._lines = []
+        self.renew()
+
+    def notify_style_update(self) -> None:
+        """Another theme."""
+        super().notify_style_update()
+        self._paints.clear()
+
+    def _paint(self, kind: str, ground: str) -> Style:
+        style = self._paints.get((kind, ground))
+        if style is None:
+            style = self.rich_style
+            for name in (ground, kind):
+                if name:
+                    style += self.get_component_rich_style(f"ladder--{name}", partial=True)
+            self._paints[kind, ground] = style
+        return style
+
+    def render_line(self, y: int) -> Strip:
+        """One of the lines."""
+        line = self._lines[y] if y < len(self._lines) else ()
+        made = Strip([Segment(piece.text, self._paint(piece.kind, piece.ground)) for piece in line])
+        return made.adjust_cell_length(self.size.width, self.rich_style)
+
+
+def wrapped(text: str, width: int, kind: str) -> list[Line]:
+    """The words in lines, a cell in from the left."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width - 1:
+            lines.append("")
+        lines[-1] += f" {word}"
+    return [(Piece(line, kind),) for line in lines]
+
+
+class LadderPane(Painted):
+    """`show_rungs` or `show_words` gives it all it draws."""
+
+    HELP = "A ladder: asks above, bids below; a click marks the price in all ladders, the wheel goes deeper into the book."
+
+    class PriceClicked(Message):
+        """A click on a level; None elsewhere."""
+
+        def __init__(self, price: Fraction | None) -> None:
+            super().__init__()
+            self.price = price
+
+    class Scrolled(Message):
+        """So many levels deeper into the book."""
+
+        def __init__(self, rows: int) -> None:
+            super().__init__()
+            self.rows = rows
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 textual's word
+        super().__init__(id=id)
+        self._title: Line = ()
+        self._rungs = Rungs(0, 0)
+        self._look = Look()
+        self._words: Sequence[str] = ()
+        self._state, self._over = "", 10
+        self._shown: tuple[object, ...] = ()
+
+    def show_rungs(self, title: Line, rungs: Rungs, look: Look, over: int, state: str = "", words: Sequence[str] = ()) -> None:
+        """Draw these; `over`: how many levels the imbalance counts. Where it is not LIVE, its state is in the middle, and words above."""
+        shown = title, rungs, look, over, state, words
+        if shown == self._shown and self._lines:
+            return
+        self._shown = shown
+        self._title, self._rungs, self._look, self._over, self._state, self._words = shown
+        self.renew()
+
+    def show_words(self, title: Line, words: Sequence[str]) -> None:
+        """Draw these sentences: there is no ladder."""
+        self.show_rungs(title, Rungs(0, 0), Look(), 0, "", words)
+
+    def rows(self) -> tuple[int, int]:
+        """The lines (for asks, for bids)."""
+        room = max(self.size.height - HEADS - 1 - (self._above() if self._state else 0), 0)
+        return room // 2, room - room // 2
+
+    def _above(self) -> int:
+        return len(self._word_lines(self.size.width - GAP)) if self._words else 0
+
+    def _word_lines(self, width: int) -> list[Line]:
+        return [line for at, words in enumerate(self._words) for line in wrapped(words, width, "" if at else "waiting")]
+
+    def make_lines(self, width: int, height: int) -> list[Line]:
+        """Head, asks, middle, bids."""
+        width = max(width - GAP, 1)
+        head = [ladder_text.cut_line(self._title, width)]
+        if not self._rungs.bids and not self._rungs.asks:
+            return [*head, (), *self._word_lines(width)][:height]
+        if self._state:
+            head += self._word_lines(width)
+        wide, look, rungs = self.columns(width), self._look, self._rungs
+        asks, bids = self.rows()
+        shown = [ladder_text.fitting(rows, look) for rows in (bids, asks)]
+        sides = [side[look.skip : look.skip + count] for side, count in zip((rungs.bids, rungs.asks), shown, strict=True)]
+        most = max((rung.total for side in sides for rung in side[-1:]), default=0)
+        below, above = (
+            ladder_text.side_lines(rungs, look, wide, count, most, is_ask=is_ask)
+            for is_ask, count in zip((False, True), shown, strict=True)
+        )
+        blank: list[Line] = [()] * (asks - len(above))
+        middle = ladder_text.middle(rungs, self._over, self._state, width)
+        return [*head, self.heads(wide), *blank, *above[::-1], ladder_text.cut_line(middle, width), *below][:height]
+
+    def columns(self, width: int) -> Columns:
+        """The columns of this ladder."""
+        return ladder_text.columns(self._rungs, width)
+
+    def heads(self, wide: Columns) -> Line:
+        """Over the columns."""
+        return ladder_text.heads(wide)
+
+    def price_at(self, y: int) -> Fraction | None:
+        """The price of the level in that line."""
+        look, rungs = self._look, self._rungs
+        asks, bids = self.rows()
+        at = y - HEADS - (self._above() if self._state else 0)
+        is_ask = at < asks
+        side = rungs.asks if is_ask else rungs.bids
+        index, count = (asks - 1 - at, asks) if is_ask else (at - asks - 1, bids)
+        if at < 0 or not 0 <= index < ladder_text.fitting(count, look) or look.skip + index >= len(side):
+            return None
+        return rungs.price(side[look.skip + index])
+
+    def on_click(self, event: Click) -> None:
+        """The price under the pointer, for all ladders."""
+        self.post_message(self.PriceClicked(self.price_at(event.y)))
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        """Deeper."""
+        event.stop()
+        self.post_message(self.Scrolled(3))
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        """Back to the best."""
+        event.stop()
+        self.post_message(self.Scrolled(-3))
