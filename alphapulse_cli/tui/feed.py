@@ -31,6 +31,7 @@ PICTURE_EVERY_NS = 1_000_000_000 // 15
 LOOK_EVERY_NS = 500_000_000
 SECOND_NS = 1_000_000_000
 COST_SHARE = 50  # a look that costs much is taken less often: at most a fiftieth of the time goes into each kind
+AT_LEAST_EVERY_NS = 2_000_000_000  # whatever it costs: the first one of all imports, maps and attaches
 STOP_WITHIN_S = 5.0
 
 
@@ -92,13 +93,14 @@ class Feed:
         """One turn: drain, look if it is time, show what is new. What the world does wrong is a state, not an exception."""
         self._changed |= self._drain()
         if now_ns >= self._next_look:
+            known = len(self._sets)
             self._look(now_ns)
-            spent = clock.monotonic_ns() - now_ns
-            self._next_look = now_ns + max(LOOK_EVERY_NS, COST_SHARE * spent)
+            spent = clock.monotonic_ns() - now_ns if len(self._sets) == known else 0  # what attaching took is not taken again
+            self._next_look = now_ns + pause(LOOK_EVERY_NS, spent)
         if now_ns >= self._next_second:
             self._second(now_ns)
             spent = clock.monotonic_ns() - now_ns
-            self._next_second = now_ns + max(SECOND_NS, COST_SHARE * spent)
+            self._next_second = now_ns + pause(SECOND_NS, spent)
         if self._changed and now_ns >= self._next_picture:
             self._changed = False
             self._next_picture = now_ns + PICTURE_EVERY_NS
@@ -208,6 +210,11 @@ class Feed:
             self._directory.close()
         self._directory = self._source = None
         self._segments = ()
+
+
+def pause(every_ns: int, spent_ns: int) -> int:
+    """How long until the next look of a kind, after one that took so long."""
+    return min(max(every_ns, COST_SHARE * spent_ns), AT_LEAST_EVERY_NS)
 
 
 def _told(error: Exception) -> str:

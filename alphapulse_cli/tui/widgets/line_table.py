@@ -3,7 +3,9 @@
     Column   name, title, width, and a rank: where the width is short the columns of the highest rank go first
     Row      a key that stays when everything else changes, and its cells: (text, kind); a kind is a component class of the widget
 
-The row under the cursor stays under it by its key, wherever sorting puts it. A table without rows says the sentence it was given.
+A column is as wide as its widest cell so far, so that nothing jumps; it grows to its limit, and what is longer is cut with an ellipsis. The
+row under the cursor stays under it by its key, wherever sorting puts it; before the cursor was moved it is the first row. A table without
+rows says the sentence it was given.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,17 +22,20 @@ from textual.widget import Widget
 from alphapulse_cli.edges.shown import safe
 
 GAP = 2
-KINDS = ("bid", "ask", "best", "crossing", "live", "waiting", "dead", "quiet")
+KINDS = ("bid", "ask", "best", "crossing", "live", "waiting", "dead", "quiet", "strong")
+TREND = "trend"  # a kind: block characters, low ones as an ask, high ones as a bid, in steps between
+BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class Column(NamedTuple):
-    """One column; `rank` 0 always stays."""
+    """One column, `width` to `limit` wide; `rank` 0 always stays."""
 
     name: str
     title: str
     width: int
     rank: int = 0
     right: bool = True
+    limit: int = 0  # 0: the width
 
 
 Cell = tuple[str, str]  # (text, kind): kind "" is plain
@@ -92,12 +97,35 @@ class LineTable(Widget):
         self._sorted_by, self._sign = "", ""
         self._key: Any = None
         self._top = 0
+        self._fitting: tuple[int, list[Column]] | None = None
+        self._trend: list[Style] = []
+
+    def notify_style_update(self) -> None:
+        """Another theme: other colours between the two of a trend."""
+        super().notify_style_update()
+        self._trend = []
 
     def show_rows(self, rows: Sequence[Row], nothing: str, sorted_by: str = "", *, reverse: bool = False) -> None:
         """Draw these from now on; `nothing` is the sentence where there are none."""
         self._rows, self._nothing = list(rows), nothing
         self._sorted_by, self._sign = sorted_by, "▼" if reverse else "▲"
+        grown = [self._grown(column) for column in self._columns]
+        if grown != self._columns:
+            self._columns, self._fitting = grown, None
         self.refresh()
+
+    def _grown(self, column: Column) -> Column:
+        if column.limit <= column.width:
+            return column
+        widest = max((len(row.cells[column.name][0]) for row in self._rows if column.name in row.cells), default=0)
+        return column._replace(width=min(widest, column.limit)) if widest > column.width else column
+
+    def _shown(self) -> list[Column]:
+        """The columns there is room for."""
+        width = self.size.width
+        if self._fitting is None or self._fitting[0] != width:
+            self._fitting = width, fitting(self._columns, width)
+        return self._fitting[1]
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -115,7 +143,8 @@ class LineTable(Widget):
     def move(self, rows: int) -> None:
         """The cursor so many rows down, or up."""
         if self._rows:
-            self._key = self._rows[max(0, min(self._at() + rows, len(self._rows) - 1))].key
+            at = max(0, min(self._at() + rows, len(self._rows) - 1))
+            self._key = self._rows[at].key if at else None
             self.refresh()
 
     def choose(self) -> None:
@@ -125,7 +154,7 @@ class LineTable(Widget):
 
     def render_line(self, y: int) -> Strip:
         """Line 0 is the header."""
-        columns, height = fitting(self._columns, self.size.width), self.size.height - 1
+        columns, height = self._shown(), max(self.size.height - 1, 1)
         at = self._at()
         self._top = max(min(self._top, at, len(self._rows) - height), at - height + 1, 0)
         if y == 0:
@@ -163,8 +192,13 @@ class LineTable(Widget):
             if row.rest[0] and column.name not in row.cells:
                 return [*segments, self._rest(row.rest, self.size.width - sum(len(one.text) for one in segments), ground)]
             text, kind = row.cells.get(column.name, ("", ""))
-            style = self.get_component_rich_style(f"table--{kind}", partial=True) if kind else Style()
-            segments += [Segment(fitted(safe(text), column.width, right=column.right), ground + style), Segment(" " * GAP, ground)]
+            shown = fitted(safe(text), column.width, right=column.right)
+            if kind == TREND:
+                segments += [Segment(one, ground + style) for one, style in zip(shown, self._trend_styles(shown), strict=True)]
+            else:
+                style = self.get_component_rich_style(f"table--{kind}", partial=True) if kind else Style()
+                segments.append(Segment(shown, ground + style))
+            segments.append(Segment(" " * GAP, ground))
         return segments
 
     def _rest(self, rest: Cell, width: int, ground: Style) -> Segment:
@@ -172,16 +206,27 @@ class LineTable(Widget):
         style = self.get_component_rich_style(f"table--{kind}", partial=True) if kind else Style()
         return Segment(fitted(safe(text), width, right=False), ground + style)
 
+    def _trend_styles(self, blocks: str) -> list[Style]:
+        """Low is as an ask, high as a bid."""
+        if not self._trend:
+            low, high = self.get_component_styles("table--ask").color, self.get_component_styles("table--bid").color
+            steps = len(BLOCKS) - 1
+            self._trend = [Style(color=low.blend(high, step / steps).rich_color) for step in range(steps + 1)]
+        return [self._trend[max(BLOCKS.find(block), 0)] for block in blocks]
+
     def on_click(self, event: Click) -> None:
-        """A title sorts, a row is chosen."""
-        if event.y == 0:
+        """A title sorts, a row is put under the cursor, twice opens it."""
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        if offset.y == 0:
             at = 0
-            for column in fitting(self._columns, self.size.width):
-                if at <= event.x < at + column.width + GAP:
+            for column in self._shown():
+                if at <= offset.x < at + column.width + GAP:
                     self.post_message(self.HeaderClicked(column.name))
                 at += column.width + GAP
-        elif self._top + event.y - 1 < len(self._rows):
-            self._key = self._rows[self._top + event.y - 1].key
+        elif self._top + offset.y - 1 < len(self._rows):
+            self._key = self._rows[self._top + offset.y - 1].key
             self.refresh()
             if event.chain == 2:
                 self.choose()

@@ -1,0 +1,120 @@
+"""A screen that is one table: its items are made of the picture, filtered, sorted and drawn; what all such screens can do is here.
+
+    picture ─► items ─► what the filter leaves ─► sorted ─► a row each ─► LineTable
+
+`o` sorts by the next column that can be sorted by, `r` turns the order around, a click on a title does the one or the other. Both are
+remembered. What has no value is last either way.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.screens.base import PulseScreen
+from alphapulse_cli.tui.widgets.line_table import Column, LineTable, Row, TableKeys
+
+Order = Callable[[Any], Any]  # an item's value to sort by, None for none
+
+
+class ListScreen(TableKeys, PulseScreen):
+    """`NAME` is its name in the memory, `ORDERS` what can be sorted by: column -> value; the first is the order at the beginning.
+
+    Columns of `LARGEST_FIRST` begin with their largest.
+    """
+
+    NAME: ClassVar[str] = ""
+    COLUMNS: ClassVar[Sequence[Column]] = ()
+    ORDERS: ClassVar[Mapping[str, Order]] = {}
+    LARGEST_FIRST: ClassVar[frozenset[str]] = frozenset()
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *TableKeys.TABLE_BINDINGS,
+        Binding("o", "sort", "Sort"),
+        Binding("r", "reverse", "Reverse the order", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = LineTable(self.COLUMNS)
+        self._rows: list[Row] = []
+
+    def compose_body(self) -> Iterable[Widget]:
+        """The table."""
+        yield self.table
+
+    def items(self, picture: Picture) -> Iterable[Any]:
+        """What there is to list of that picture, the filter applied."""
+        raise NotImplementedError
+
+    def row(self, item: Any) -> Row:
+        """An item's row."""
+        raise NotImplementedError
+
+    def nothing(self, picture: Picture) -> str:
+        """The sentence where there are no items."""
+        raise NotImplementedError
+
+    @property
+    def order(self) -> tuple[str, bool]:
+        """(column, whether the largest come first), as remembered."""
+        name, sign, _ = self.pulse.remembered(f"{self.NAME}.order", "").partition("-")
+        if name in self.ORDERS:
+            return name, bool(sign)
+        first = next(iter(self.ORDERS), "")
+        return first, first in self.LARGEST_FIRST
+
+    def show(self, picture: Picture) -> None:
+        """The items, sorted."""
+        by, reverse = self.order
+        found = list(self.items(picture))
+        if by:
+            found = ordered(found, self.ORDERS[by], reverse=reverse)
+        self._rows = [self.row(item) for item in found]
+        sentence = f"Nothing has all of: {self.filter}. Esc shows everything." if self.filter else self.nothing(picture)
+        self.table.show_rows(self._rows, sentence, by, reverse=reverse)
+
+    def copy_text(self) -> str:
+        """The rows with all their columns, aligned, under the titles."""
+        lines = [[column.title for column in self.COLUMNS]]
+        lines += [[row.cells.get(column.name, ("", ""))[0] for column in self.COLUMNS] for row in self._rows]
+        widths = [max(len(line[at]) for line in lines) for at in range(len(self.COLUMNS))]
+        return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+    def open_symbol(self, symbol: str) -> None:
+        """The ladders of that symbol."""
+        if symbol:
+            self.pulse.remember("books.symbol", symbol)
+            self.pulse.go("Books")
+
+    def _sort_by(self, name: str, *, reverse: bool) -> None:
+        self.pulse.remember(f"{self.NAME}.order", f"{name}{'-' if reverse else ''}")
+        self.show_again()
+
+    def action_sort(self) -> None:
+        """By the next column."""
+        names = list(self.ORDERS)
+        if names:
+            name = names[(names.index(self.order[0]) + 1) % len(names)]
+            self._sort_by(name, reverse=name in self.LARGEST_FIRST)
+
+    def action_reverse(self) -> None:
+        """The other way round."""
+        by, reverse = self.order
+        if by:
+            self._sort_by(by, reverse=not reverse)
+
+    @on(LineTable.HeaderClicked)
+    def _title(self, event: LineTable.HeaderClicked) -> None:
+        by, reverse = self.order
+        if event.name in self.ORDERS:
+            self._sort_by(event.name, reverse=not reverse if event.name == by else event.name in self.LARGEST_FIRST)
+
+
+def ordered(items: Sequence[Any], value: Order, *, reverse: bool) -> list[Any]:
+    """By that value; equal ones stay in their order, those without one are last."""
+    having = [item for item in items if value(item) is not None]
+    without = [item for item in items if value(item) is None]
+    return sorted(having, key=value, reverse=reverse) + without

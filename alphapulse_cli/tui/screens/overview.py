@@ -1,0 +1,209 @@
+"""Everything at a glance: a row an exchange and symbol, the best prices over all exchanges marked, crossing ones highlighted."""
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import ClassVar, NamedTuple
+
+from textual import on
+
+from alphapulse_cli.shm.segment import Liveness
+from alphapulse_cli.tui.cells import age, aligned, number, places, trend
+from alphapulse_cli.tui.picture import BookPicture, Picture, SetPicture
+from alphapulse_cli.tui.screens.listing import ListScreen, Order
+from alphapulse_cli.tui.widgets.line_table import TREND, Cell, Column, LineTable, Row
+from alphapulse_cli.wire.delta import BookState
+
+STATES = {
+    BookState.LIVE: ("●", "live"),
+    BookState.SYNCING: ("○", "waiting"),
+    BookState.COLD: ("○", "waiting"),
+    BookState.STALE: ("✗", "dead"),
+    BookState.HALTED: ("✗", "dead"),
+}
+NO_BOOK = {None: "no segments", Liveness.LIVE: "no books yet"}
+
+
+class Item(NamedTuple):
+    """A row to be: a book, or a collector without any (then `book` is None). `best` and `crossing` have "bid", "ask" or both in them."""
+
+    owner: SetPicture | None
+    book: BookPicture | None
+    best: frozenset[str] = frozenset()
+    crossing: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """The set's."""
+        return self.book.set_name if self.book is not None else self.owner.status.name if self.owner is not None else ""
+
+
+class OverviewScreen(ListScreen):
+    """Enter opens the book of the row."""
+
+    TITLE = "Overview"
+    NAME = "overview"
+    HELP = (
+        "A row for every exchange and symbol. * marks the best bid and the best ask over all live exchanges of a symbol; » and « mark prices"
+        " that cross: there a bid is above another exchange's ask, before fees.\n\n"
+        "The trend is the mid price of the last 24 seconds, lowest to highest. Messages are the whole exchange's. Delay is the exchange's clock"
+        " against ours, so only its changes mean something; age is the time since the book's last confirmed frame."
+    )
+    COLUMNS = (
+        Column("symbol", "symbol", 9, right=False, limit=16),
+        Column("exchange", "exchange", 10, right=False, limit=16),
+        Column("state", "state", 9, right=False),
+        Column("bid_size", "bid size", 10, rank=5, limit=16),
+        Column("bid", "bid", 10, limit=16),
+        Column("ask", "ask", 10, limit=16),
+        Column("ask_size", "ask size", 10, rank=5, limit=16),
+        Column("spread", "bps", 6, rank=1, limit=8),
+        Column("trend", "trend, 24 s", 24, rank=3, right=False),
+        Column("last", "last trade", 11, rank=4, limit=17),
+        Column("messages", "messages/s", 10, rank=6),
+        Column("deltas", "deltas/s", 8, rank=2),
+        Column("delay", "delay ms", 8, rank=6, limit=10),
+        Column("gaps", "gaps", 4, rank=2, limit=7),
+        Column("age", "age", 6, rank=1),
+        Column("levels", "levels", 7, rank=7),
+        Column("reason", "why", 16, rank=7, right=False, limit=20),
+    )
+    ORDERS: ClassVar[dict[str, Order]] = {
+        "symbol": lambda item: (item.book.status.symbol if item.book else "~", item.name),
+        "exchange": lambda item: (item.name, item.book.status.symbol if item.book else "~"),
+        "state": lambda item: item.book.status.state if item.book else None,
+        "bid": lambda item: item.book.bid if item.book else None,
+        "ask": lambda item: item.book.ask if item.book else None,
+        "spread": lambda item: item.book.status.spread_bps if item.book else None,
+        "messages": lambda item: item.owner.status.frames_per_s if item.owner else None,
+        "deltas": lambda item: item.book.status.deltas_per_s if item.book else None,
+        "delay": lambda item: item.book.status.feed_delay_us if item.book else None,
+        "gaps": lambda item: item.book.status.gaps if item.book else None,
+        "age": lambda item: item.book.status.age_ms if item.book else None,
+    }
+    LARGEST_FIRST = frozenset({"spread", "messages", "deltas", "delay", "gaps", "age"})
+
+    _places = _size_places = 0
+
+    def items(self, picture: Picture) -> Iterable[Item]:
+        """Books, and collectors that have none."""
+        self._places = places([text for book in picture.books for text in (book.status.bid, book.status.ask)])
+        self._size_places = places([text for book in picture.books for text in (book.status.bid_size, book.status.ask_size)])
+        marks = {symbol: marked([book for book in picture.books if book.status.symbol == symbol]) for symbol in picture.symbols()}
+        owners = {one.status.name: one for one in picture.sets}
+        for book in picture.books:
+            status = book.status
+            if self.matches(status.symbol, status.exchange, book.set_name, status.state.name):
+                best, crossing = marks[status.symbol]
+                yield Item(owners.get(book.set_name), book, best.get(book.key, frozenset()), crossing.get(book.key, frozenset()))
+        having = {book.set_name for book in picture.books}
+        for one in picture.sets:
+            if one.status.name not in having and self.matches(one.status.name, one.status.exchange):
+                yield Item(one, None)
+
+    def row(self, item: Item) -> Row:
+        """Of a book or of a collector."""
+        return book_row(item, self._places, self._size_places) if item.book is not None else set_row(item)
+
+    def nothing(self, picture: Picture) -> str:
+        """Nothing is collected: what to do."""
+        return picture.advice or "There are no books yet: they are shown as they come."
+
+    @on(LineTable.Chosen)
+    def _open(self, event: LineTable.Chosen) -> None:
+        """The ladders of that row's symbol."""
+        self.open_symbol(event.key[1])
+
+
+Marks = dict[tuple[str, str], frozenset[str]]
+
+
+def marked(books: Sequence[BookPicture]) -> tuple[Marks, Marks]:
+    """(best, crossing) of one symbol's books: which of their prices are the best of all, and which cross another exchange's.
+
+    Only LIVE books compete, and one alone is no contest. Books with the same best price are all marked.
+    """
+    bids = [book.bid for book in books if book.bid is not None]
+    asks = [book.ask for book in books if book.ask is not None]
+    best: Marks = {}
+    crossing: Marks = {}
+    for book in books:
+        sides: list[tuple[str, Fraction | None, bool, bool]] = [
+            (
+                "bid",
+                book.bid,
+                len(bids) > 1 and book.bid == max(bids),
+                any(crosses(book.bid, other.ask) for other in books if other is not book),
+            ),
+            (
+                "ask",
+                book.ask,
+                len(asks) > 1 and book.ask == min(asks),
+                any(crosses(other.bid, book.ask) for other in books if other is not book),
+            ),
+        ]
+        best[book.key] = frozenset(side for side, price, is_best, _ in sides if price is not None and is_best)
+        crossing[book.key] = frozenset(side for side, price, _, is_crossing in sides if price is not None and is_crossing)
+    return best, crossing
+
+
+def crosses(bid: Fraction | None, ask: Fraction | None) -> bool:
+    """Whether who buys at the ask could sell at the bid for more."""
+    return bid is not None and ask is not None and bid > ask
+
+
+def book_row(item: Item, places: int, size_places: int) -> Row:
+    """Every cell as text and kind; prices and sizes with room for so many places behind the point."""
+    book = item.book
+    assert book is not None
+    status = book.status
+    sign, kind = STATES[status.state]
+    is_live = status.state is BookState.LIVE
+    trade = book.last_trade
+    cells: dict[str, Cell] = {
+        "symbol": (status.symbol, "strong"),
+        "exchange": (status.exchange if status.exchange == book.set_name else book.set_name, ""),
+        "state": (f"{sign} {status.state.name}", kind),
+        "bid_size": (aligned(status.bid_size, size_places), "" if is_live else "quiet"),
+        "bid": price("bid", aligned(status.bid, places), item, is_live=is_live),
+        "ask": price("ask", aligned(status.ask, places), item, is_live=is_live),
+        "ask_size": (aligned(status.ask_size, size_places), "" if is_live else "quiet"),
+        "spread": number(status.spread_bps, 2),
+        "trend": (trend(book.mids), TREND),
+        "last": ("", "")
+        if trade is None
+        else (f"{trade.price} {'▲' if trade.side == 'buy' else '▼'}", "bid" if trade.side == "buy" else "ask"),
+        "messages": number(None if item.owner is None else item.owner.status.frames_per_s, 0),
+        "deltas": number(status.deltas_per_s, 0),
+        "delay": number(None if status.feed_delay_us is None else status.feed_delay_us / 1000, 1),
+        "gaps": (str(status.gaps), "waiting" if status.gaps else "quiet"),
+        "age": (age(status.age_ms), "" if is_live else "quiet"),
+        "levels": (f"{status.bid_count + status.ask_count:,}", "quiet"),
+        "reason": ("", "") if is_live else (status.reason.name.lower().replace("_", " "), kind),
+    }
+    return Row(book.key, cells)
+
+
+def set_row(item: Item) -> Row:
+    """A collector that has no books (yet)."""
+    assert item.owner is not None
+    status = item.owner.status
+    said = NO_BOOK.get(status.liveness, status.liveness.value if status.liveness else "")
+    kind = "waiting" if status.liveness is Liveness.LIVE else "dead"
+    sign = "○" if status.liveness is Liveness.LIVE else "✗"
+    return Row(
+        (status.name, ""),
+        {"symbol": ("-", "quiet"), "exchange": (status.name, ""), "state": (f"{sign} {said}", kind), "reason": (said, kind)},
+    )
+
+
+def price(side: str, text: str, item: Item, *, is_live: bool) -> Cell:
+    """With its mark, which has its place even where there is none: prices stay aligned."""
+    if not text:
+        return "-", "quiet"
+    kind = side if is_live else "quiet"
+    mark = " "
+    if side in item.best:
+        mark, kind = "*", "best"
+    if side in item.crossing:
+        mark, kind = "»" if side == "bid" else "«", "crossing"
+    return (f"{mark}{text}" if side == "bid" else f"{text}{mark}"), kind

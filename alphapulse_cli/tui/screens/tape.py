@@ -1,0 +1,114 @@
+"""The tape: trades of all exchanges merged, newest first, each as long as it is large."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from alphapulse_cli.apps.tail import TradeTold
+from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.screens.listing import ListScreen
+from alphapulse_cli.tui.widgets.line_table import Column, Row
+
+BAR = 30
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+class Item(NamedTuple):
+    """A trade, what it was worth in its quote currency, and how much of the largest shown of that currency."""
+
+    trade: TradeTold
+    value: Decimal
+    share: float
+
+
+class TapeScreen(ListScreen):
+    """The cursor stays on its trade while others come above it; at the first row it follows the newest."""
+
+    TITLE = "Tape"
+    NAME = "tape"
+    HELP = (
+        "Trades of every exchange as they come, newest first. ▲ the taker bought, ▼ sold. The bar is the trade's value against the largest here in"
+        " the same quote currency. The time is when the exchange says it happened, in UTC; ~ stands before it where only our own time of"
+        " receipt is known, h where the trade came as history with the subscription.\n\n"
+        "The filter takes words (kraken btc buy) and a smallest value: >10000 shows what was worth more than that."
+    )
+    COLUMNS = (
+        Column("time", "time (UTC)", 13),
+        Column("symbol", "symbol", 9, right=False, limit=16),
+        Column("exchange", "exchange", 10, right=False, limit=16),
+        Column("side", "taker", 6, right=False),
+        Column("price", "price", 11, limit=18),
+        Column("size", "size", 11, limit=18),
+        Column("value", "value", 13, rank=2, limit=20),
+        Column("bar", "", BAR, rank=3, right=False),
+        Column("id", "trade", 12, rank=4, right=False, limit=36),
+    )
+
+    def items(self, picture: Picture) -> Iterable[Item]:
+        """What the filter leaves, newest first."""
+        words = self.filter.split()
+        least = max((smallest(word) for word in words if word.startswith(">")), default=Decimal(0))
+        names = [word for word in words if not word.startswith(">")]
+        shown = [(trade, Decimal(trade.price) * Decimal(trade.size)) for trade in picture.trades if has(trade, names)]
+        shown = [one for one in shown if one[1] > least or not least]
+        largest: dict[str, Decimal] = {}
+        for trade, value in shown:
+            largest[quote(trade)] = max(value, largest.get(quote(trade), Decimal(0)))
+        for trade, value in shown:
+            most = largest[quote(trade)]
+            yield Item(trade, value, float(value / most) if most else 0.0)
+
+    def row(self, item: Item) -> Row:
+        """One trade."""
+        trade, kind = item.trade, "bid" if item.trade.side == "buy" else "ask"
+        quiet = "quiet" if trade.history else ""
+        return Row(
+            (trade.set_name, trade.symbol, trade.trade_id, trade.timestamp_ns),
+            {
+                "time": (when(trade), "quiet"),
+                "symbol": (trade.symbol, "strong"),
+                "exchange": (trade.set_name, ""),
+                "side": (f"{'▲' if kind == 'bid' else '▼'} {trade.side}", kind),
+                "price": (trade.price, quiet or kind),
+                "size": (trade.size, quiet),
+                "value": (f"{item.value:,.2f}", quiet),
+                "bar": (bar(item.share, BAR), kind),
+                "id": (trade.trade_id, "quiet"),
+            },
+        )
+
+    def nothing(self, picture: Picture) -> str:
+        """No trades: why, and what to do."""
+        return picture.advice or "No trades yet: they are shown as they come."
+
+
+def smallest(word: str) -> Decimal:
+    """What stands behind the > of a filter; 0 while it is no number (yet)."""
+    text = word[1:].replace(",", "").replace("_", "")
+    return Decimal(text) if text.isascii() and text.replace(".", "", 1).isdigit() else Decimal(0)
+
+
+def has(trade: TradeTold, words: list[str]) -> bool:
+    """Whether every word is somewhere in it."""
+    whole = f"{trade.symbol} {trade.set_name} {trade.exchange} {trade.side}".lower()
+    return all(word in whole for word in words)
+
+
+def quote(trade: TradeTold) -> str:
+    """The currency its value is in."""
+    return trade.symbol.rpartition("-")[2]
+
+
+def when(trade: TradeTold) -> str:
+    """The exchange's time to the millisecond, ours where it gave none."""
+    time_ns = trade.exchange_ns if trade.exchange_ns is not None else trade.timestamp_ns
+    text = f"{datetime.fromtimestamp(time_ns // 1_000_000_000, UTC):%H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}"
+    mark = "h" if trade.history else "~" if trade.exchange_ns is None else ""
+    return f"{mark}{text}"
+
+
+def bar(share: float, width: int) -> str:
+    """So much of the width, to an eighth of a cell; never nothing at all."""
+    eighths = max(1, round(share * width * 8))
+    return EIGHTHS[8] * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
