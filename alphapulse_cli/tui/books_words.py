@@ -100,17 +100,19 @@ class Room(NamedTuple):
     chart: int
 
 
-def share(width: int, height: int, count: int, least: int, merged: str, chart: str) -> Room:
-    """The room shared out: `count` ladders of at least `least` cells; `merged` and `chart` are "on", "off", or "" for when it fits."""
-    most_chart = max(height - 6, 0)
-    if chart == "off" or (not chart and height < CHART_ROOM):
-        chart_rows = 0
-    else:
-        chart_rows = min(max(height // 4, LEAST_CHART), most_chart)
+def share(width: int, height: int, count: int, needs: tuple[int, int, int], merged: str, chart: str) -> Room:
+    """The room shared out to `count` ladders; `merged` and `chart` are "on", "off", or "" for where it fits.
+
+    `needs` is how wide a ladder is at least, with whole sizes, and with whole totals.
+    """
+    least, plain, full = needs
+    has_chart = chart == "on" or (not chart and height >= CHART_ROOM)
+    chart_rows = min(max(height // 4, LEAST_CHART), max(height - 6, 0)) if has_chart else 0
     with_parts = least + FOR_PARTS
     if merged == "off" or (not merged and (count < 2 or width < count * least + with_parts)):
         shown = max(min(count, width // least), 1)
         return Room(shown, width // shown, 0, chart_rows)
     shown = min(count, max(width - with_parts, 0) // least)
-    each = (width - FOR_PARTS) // (shown + 1) if shown else 0
+    even = (width - FOR_PARTS) // (shown + 1)
+    each = plain if plain <= even < full else even  # what makes no total possible is better used for the consolidated one's
     return Room(shown, each, width - shown * each, chart_rows)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from alphapulse_cli.tui.grouping import Rung, Rungs, group_ticks, moves_of, rungs_of
-from alphapulse_cli.tui.picture import BookPicture
+from alphapulse_cli.tui.picture import BookPicture, Level
 
 
 def coarsest(books: Sequence[BookPicture]) -> int:
@@ -29,7 +29,15 @@ def rungs_in(book: BookPicture, step: int, coarse: int, limit: int) -> Rungs:
         more and (len(side) < limit or not side[-1].whole)
         for more, side in ((status.bid_count > len(ladder.bids), bids), (status.ask_count > len(ladder.asks), asks))
     )
-    return Rungs(ladder.price_decimals, ladder.size_decimals, bids, asks, moves_of(ladder.moved, size), (ends[0], ends[1]))
+    return Rungs(
+        ladder.price_decimals,
+        ladder.size_decimals,
+        bids,
+        asks,
+        (_first(ladder.bids), _first(ladder.asks)),
+        moves_of(ladder.moved, size),
+        (ends[0], ends[1]),
+    )
 
 
 def merged(ladders: Sequence[Rungs], limit: int) -> Rungs:
@@ -41,7 +49,16 @@ def merged(ladders: Sequence[Rungs], limit: int) -> Rungs:
         scale = 10 ** (price_decimals - one.price_decimals)
         moved |= {(is_ask, ticks * scale): way for (is_ask, ticks), way in one.moved.items()}
     bids, asks = (_merged_side(ladders, limit, is_ask, price_decimals, size_decimals) for is_ask in (False, True))
-    return Rungs(price_decimals, size_decimals, bids, asks, moved)
+    tops = [
+        [side * 10 ** (price_decimals - one.price_decimals) for one in ladders if (side := one.best[at]) is not None]
+        for at in (0, 1)
+    ]
+    best = max(tops[0], default=None), min(tops[1], default=None)
+    return Rungs(price_decimals, size_decimals, bids, asks, best, moved)
+
+
+def _first(side: Sequence[Level]) -> int | None:
+    return side[0][0] if side else None
 
 
 def _merged_side(ladders: Sequence[Rungs], limit: int, is_ask: bool, price_decimals: int, size_decimals: int) -> list[Rung]:

@@ -28,13 +28,17 @@ class Rung(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rungs:
-    """Both sides as they are drawn, best first; what moved: (is_ask, ticks of the rung) -> +1 or -1; whether the book goes on where the
-    last (bid, ask) rung ends, though it is not known here how."""
+    """Both sides as they are drawn, best first.
+
+    `best` is the (bid, ask) in ticks that grouping hides; `moved` is (is_ask, ticks of the rung) -> +1 or -1; `is_cut` whether the book
+    goes on where the last (bid, ask) rung ends, though it is not known here how.
+    """
 
     price_decimals: int
     size_decimals: int
     bids: Sequence[Rung] = ()
     asks: Sequence[Rung] = ()
+    best: tuple[int | None, int | None] = (None, None)
     moved: Mapping[tuple[bool, int], int] = field(default_factory=dict)
     is_cut: tuple[bool, bool] = (False, False)
 

@@ -8,7 +8,7 @@ A price stands in its column as the exchange writes it. Sizes stand by their poi
 narrow the digits that are left out are an ellipsis. `≥` is before a sum that may lack something (grouping.Rung.whole). `>` is the cursor.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from alphapulse_cli.market.ticks import to_text, trim_text
 from alphapulse_cli.tui.grouping import Rung, Rungs
 
-LEAST_SIZE, MOST_SIZE = 8, 18
+LEAST_SIZE = 8
 MARKS = {1: ("▲", "grown"), -1: ("▼", "shrunk")}
 
 
@@ -60,27 +60,38 @@ class Look:
     initials: str = ""  # of the exchanges in a merged ladder
 
 
-def least_width(rungs: Rungs) -> int:
-    """What a ladder cannot do without."""
-    return price_width(rungs) + 3 + LEAST_SIZE
-
-
 def price_width(rungs: Rungs) -> int:
-    """Of the longest price; the best ones have about as many digits as all others."""
+    """Of the longest price; between the best and the last ones none is longer."""
     ends = [rung.ticks for side in (rungs.bids, rungs.asks) for rung in (*side[:1], *side[-1:])]
     return max((len(to_text(ticks, rungs.price_decimals)) for ticks in ends), default=5)
 
 
+def size_width(lots: Iterable[int], decimals: int, least: int) -> int:
+    """Of the longest size with all its digits, of which `least` before the point."""
+    whole = max(len(str(max(lots, default=0) // 10**decimals)), least)
+    return whole + 1 + decimals if decimals else whole
+
+
+def widths(rungs: Rungs) -> tuple[int, int, int]:
+    """What a ladder cannot do without; with every digit of the sizes; of the totals too."""
+    sides, decimals = (rungs.bids, rungs.asks), rungs.size_decimals
+    begin = price_width(rungs) + 2
+    plain = begin + 1 + size_width((rung.lots for side in sides for rung in side), decimals, 3)
+    return begin + 1 + LEAST_SIZE, plain, plain + 1 + size_width((side[-1].total for side in sides if side), decimals, 4)
+
+
 def columns(rungs: Rungs, width: int, parts: int = 0) -> Columns:
-    """What fits: the total goes before the parts, the size stays."""
+    """What fits: the size stays, then the parts, then the total."""
     price = price_width(rungs)
+    _, plain, full = widths(rungs)
+    size, total = plain - price - 3, full - plain - 1
     room = width - price - 2
     parts = parts if room >= parts + 1 + LEAST_SIZE + 1 else 0
     room -= parts + 1 if parts else 0
-    if room < 2 * (LEAST_SIZE + 1):
-        return Columns(width, price, max(min(room - 1, MOST_SIZE), 1), 0, parts)
-    each = min(room // 2 - 1, MOST_SIZE)
-    return Columns(width, price, each, each, parts)
+    left = room - 1 - size - 1
+    if left < LEAST_SIZE:
+        return Columns(width, price, max(min(room - 1, size), 1), 0, parts)
+    return Columns(width, price, size, min(left, total), parts)
 
 
 def size_cells(values: Sequence[int], decimals: int, width: int) -> list[str]:
@@ -166,20 +177,24 @@ def middle(rungs: Rungs, count: int, word: str, width: int) -> Line:
     """The line between the sides: mid, spread, imbalance; `word` instead where the book is not to be trusted."""
     if word:
         return (Piece("─ ", "quiet"), Piece(word, "waiting"), Piece(" " + "─" * width, "quiet"))
-    bid, ask = (rungs.price(side[0]) if side else None for side in (rungs.bids, rungs.asks))
+    bid, ask = rungs.best
     if bid is None or ask is None:
         return (Piece("─ ", "quiet"), Piece("no bids" if bid is None else "no asks", "waiting"), Piece(" " + "─" * width, "quiet"))
-    decimals = rungs.price_decimals
-    spread = to_text(int((ask - bid) * 10**decimals), decimals)
-    mid = trim_text(int((ask + bid) * 10 ** (decimals + 1) / 2), decimals + 1)
+    spread, mid = to_text(ask - bid, rungs.price_decimals), trim_text((ask + bid) * 5, rungs.price_decimals + 1)
     label, kind = ("spread", "quiet") if ask > bid else ("locked", "crossing") if ask == bid else ("crossed", "crossing")
-    words = [Piece(f"{mid}", "mid"), Piece(f"{label} {spread}", kind), Piece(imbalance_words(rungs.imbalance(count)), "quiet")]
-    while sum(len(piece.text) + 3 for piece in words) + 1 > width and len(words) > 1:
-        words.pop(0 if len(words) == 2 else -1)  # the imbalance goes first, then the mid
-    line = [Piece("─ ", "quiet")]
-    for piece in words:
-        line += [piece, Piece(" ─ ", "quiet")]
-    return (*line, Piece("─" * width, "quiet"))
+    share = rungs.imbalance(count)
+    whole = (Piece(mid, "mid"), Piece(f"{label} {spread}", kind), Piece(imbalance_words(share), "quiet"))
+    short = (whole[0], Piece(f"Δ{spread}", kind), Piece(imbalance_sign(share), "quiet"))
+    for words, between in ((whole, " ─ "), (short, " ─ "), (short, " "), (short[:2], " "), (short[:1], "")):
+        line = [piece for word in words if word.text for piece in (Piece(between, "quiet"), word)][1:]
+        if sum(len(piece.text) for piece in line) + 3 <= width:
+            break
+    return (Piece("─ ", "quiet"), *line, Piece(" " + "─" * width, "quiet"))
+
+
+def imbalance_sign(share: Fraction | None) -> str:
+    """The same in few cells: + where there is more bid."""
+    return "" if share is None else f"{round(share * 100):+}%"
 
 
 def imbalance_words(share: Fraction | None) -> str:

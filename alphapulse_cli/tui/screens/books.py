@@ -22,7 +22,7 @@ from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.tui import books_words as say
 from alphapulse_cli.tui.consolidate import coarsest, merged, rungs_in
 from alphapulse_cli.tui.grouping import STEPS, Rungs
-from alphapulse_cli.tui.ladder_text import Line, Look, initials, least_width
+from alphapulse_cli.tui.ladder_text import Line, Look, initials, widths
 from alphapulse_cli.tui.picture import BookPicture, Ladder, Picture
 from alphapulse_cli.tui.screens.base import PulseScreen
 from alphapulse_cli.tui.widgets.consolidated import ConsolidatedPane
@@ -145,9 +145,10 @@ class BooksScreen(PulseScreen):
         known = [rungs for rungs in ladders.values() if rungs is not None]
         deepest = max((max(len(rungs.bids), len(rungs.asks)) for rungs in known), default=0)
         self._skip = min(self._skip, max(deepest - 1, 0))
-        least = GAP + max((least_width(rungs) for rungs in known), default=20)
+        needs = [widths(rungs) for rungs in known] or [(20, 30, 40)]
+        least, plain, full = (GAP + max(need[at] for need in needs) for at in range(3))
         chosen = (self.pulse.remembered(name, "") for name in (MERGED, CHART))
-        self._room = say.share(body.width, body.height - 1, len(shown), least, *chosen)
+        self._room = say.share(body.width, body.height - 1, len(shown), (least, plain, full), *chosen)
         self._first %= max(len(shown), 1)
         turned = shown[self._first :] + shown[: self._first] if self._room.ladders < len(shown) else shown
         self._beside = [(book, ladders[book.set_name]) for book in turned[: self._room.ladders]]
@@ -189,7 +190,7 @@ class BooksScreen(PulseScreen):
         width = self.size.width if sentences else self._room.each
         for at, pane in enumerate(panes):
             pane.display = at < wanted
-            if at < wanted and pane.styles.width != width:
+            if at < wanted:
                 pane.styles.width = width
         if sentences:
             panes[0].show_words((), sentences)
@@ -242,7 +243,9 @@ class BooksScreen(PulseScreen):
         """The ladders shown, exactly: exchange, side, price, size, total."""
         lines = []
         for book, rungs in self._beside:
-            for side, found in (("ask", rungs.asks), ("bid", rungs.bids)) if rungs is not None else ():
+            if rungs is None:
+                continue
+            for side, found in (("ask", rungs.asks), ("bid", rungs.bids)):
                 for rung in found[self._skip : self._skip + (self._count() or IMBALANCE_LEVELS)]:
                     sizes = (to_text(lots, rungs.size_decimals) for lots in (rung.lots, rung.total))
                     cells = safe(book.set_name), safe(book.status.symbol), side, to_text(rung.ticks, rungs.price_decimals), *sizes

@@ -11,7 +11,7 @@ class DepthChart(Painted):
 
     HELP = "The depth chart: how much is bid and asked down to each price, over all LIVE exchanges."
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 textual's word
+    def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._rungs = Rungs(0, 0)
 

@@ -56,7 +56,7 @@ class Painted(Widget):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"ladder--{kind}" for kind in (*KINDS, *GROUNDS)}
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 textual's word
+    def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._lines: list[Line] = []
         self._paints: dict[tuple[str, str], Style] = {}
@@ -132,7 +132,7 @@ class LadderPane(Painted):
             super().__init__()
             self.rows = rows
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 textual's word
+    def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._title: Line = ()
         self._rungs = Rungs(0, 0)
@@ -156,11 +156,8 @@ class LadderPane(Painted):
 
     def rows(self) -> tuple[int, int]:
         """The lines (for asks, for bids)."""
-        room = max(self.size.height - HEADS - 1 - (self._above() if self._state else 0), 0)
+        room = max(self.size.height - HEADS - 1, 0)
         return room // 2, room - room // 2
-
-    def _above(self) -> int:
-        return len(self._word_lines(self.size.width - GAP)) if self._words else 0
 
     def _word_lines(self, width: int) -> list[Line]:
         return [line for at, words in enumerate(self._words) for line in wrapped(words, width, "" if at else "waiting")]
@@ -171,10 +168,9 @@ class LadderPane(Painted):
         head = [ladder_text.cut_line(self._title, width)]
         if not self._rungs.bids and not self._rungs.asks:
             return [*head, (), *self._word_lines(width)][:height]
-        if self._state:
-            head += self._word_lines(width)
         wide, look, rungs = self.columns(width), self._look, self._rungs
         asks, bids = self.rows()
+        said = self._word_lines(width)[: max(asks - 1, 0)] if self._state else []
         shown = [ladder_text.fitting(rows, look) for rows in (bids, asks)]
         sides = [side[look.skip : look.skip + count] for side, count in zip((rungs.bids, rungs.asks), shown, strict=True)]
         most = max((rung.total for side in sides for rung in side[-1:]), default=0)
@@ -182,9 +178,10 @@ class LadderPane(Painted):
             ladder_text.side_lines(rungs, look, wide, count, most, is_ask=is_ask)
             for is_ask, count in zip((False, True), shown, strict=True)
         )
-        blank: list[Line] = [()] * (asks - len(above))
-        middle = ladder_text.middle(rungs, self._over, self._state, width)
-        return [*head, self.heads(wide), *blank, *above[::-1], ladder_text.cut_line(middle, width), *below][:height]
+        upper: list[Line] = [*[()] * (asks - len(above)), *above[::-1]]
+        upper[: len(said)] = said  # in place of the worst asks: the middle stays beside the others'
+        middle = ladder_text.cut_line(ladder_text.middle(rungs, self._over, self._state, width), width)
+        return [*head, self.heads(wide), *upper, middle, *below][:height]
 
     def columns(self, width: int) -> Columns:
         """The columns of this ladder."""
@@ -198,7 +195,7 @@ class LadderPane(Painted):
         """The price of the level in that line."""
         look, rungs = self._look, self._rungs
         asks, bids = self.rows()
-        at = y - HEADS - (self._above() if self._state else 0)
+        at = y - HEADS
         is_ask = at < asks
         side = rungs.asks if is_ask else rungs.bids
         index, count = (asks - 1 - at, asks) if is_ask else (at - asks - 1, bids)
