@@ -8,15 +8,15 @@ A price stands in its column as the exchange writes it. Sizes stand by their poi
 narrow the digits that are left out are an ellipsis. `≥` is before a sum that may lack something (grouping.Rung.whole). `>` is the cursor.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
 from alphapulse_cli.market.ticks import to_text, trim_text
 from alphapulse_cli.tui.grouping import Rung, Rungs
+from alphapulse_cli.tui.ladder_columns import Columns, size_cells
 
-LEAST_SIZE = 8
 MARKS = {1: ("▲", "grown"), -1: ("▼", "shrunk")}
 
 
@@ -32,22 +32,6 @@ Line = tuple[Piece, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """The widths of a line: mark 1, price, star 1, then size, total and parts, each after a gap of 1; 0 where there is no room."""
-
-    width: int
-    price: int
-    size: int
-    total: int
-    parts: int
-
-    @property
-    def begin(self) -> int:
-        """Where the bars begin."""
-        return self.price + 2
-
-
-@dataclass(frozen=True, slots=True)
 class Look:
     """How a ladder is looked at: rungs left out at the top, how many follow (0: what fits), the cursor's price, best overall."""
 
@@ -58,57 +42,6 @@ class Look:
     best_ask: bool = False
     is_stale: bool = False
     initials: str = ""  # of the exchanges in a merged ladder
-
-
-def price_width(rungs: Rungs) -> int:
-    """Of the longest price; between the best and the last ones none is longer."""
-    ends = [rung.ticks for side in (rungs.bids, rungs.asks) for rung in (*side[:1], *side[-1:])]
-    return max((len(to_text(ticks, rungs.price_decimals)) for ticks in ends), default=5)
-
-
-def size_width(lots: Iterable[int], decimals: int, least: int) -> int:
-    """Of the longest size with all its digits, of which `least` before the point."""
-    whole = max(len(str(max(lots, default=0) // 10**decimals)), least)
-    return whole + 1 + decimals if decimals else whole
-
-
-def widths(rungs: Rungs) -> tuple[int, int, int]:
-    """What a ladder cannot do without; with every digit of the sizes; of the totals too."""
-    sides, decimals = (rungs.bids, rungs.asks), rungs.size_decimals
-    begin = price_width(rungs) + 2
-    plain = begin + 1 + size_width((rung.lots for side in sides for rung in side), decimals, 3)
-    return begin + 1 + LEAST_SIZE, plain, plain + 1 + size_width((side[-1].total for side in sides if side), decimals, 4)
-
-
-def columns(rungs: Rungs, width: int, parts: int = 0) -> Columns:
-    """What fits: the size stays, then the parts, then the total."""
-    price = price_width(rungs)
-    _, plain, full = widths(rungs)
-    size, total = plain - price - 3, full - plain - 1
-    room = width - price - 2
-    parts = parts if room >= parts + 1 + LEAST_SIZE + 1 else 0
-    room -= parts + 1 if parts else 0
-    left = room - 1 - size - 1
-    if left < LEAST_SIZE:
-        return Columns(width, price, max(min(room - 1, size), 1), 0, parts)
-    return Columns(width, price, size, min(left, total), parts)
-
-
-def size_cells(values: Sequence[int], decimals: int, width: int) -> list[str]:
-    """The column of these, by their points, each exactly `width` wide; digits left out are an ellipsis."""
-    whole = max((len(str(value // 10**decimals)) for value in values), default=1)
-    shown = max(min(decimals, width - whole - 1), 0)
-    return [_size_cell(value, decimals, shown, width) for value in values]
-
-
-def _size_cell(value: int, decimals: int, shown: int, width: int) -> str:
-    whole, _, fraction = trim_text(value, decimals).partition(".")
-    if len(fraction) > shown:
-        fraction = f"{fraction[: shown - 1]}…" if shown else ""
-        whole = whole if shown else f"{whole}…"
-    text = f"{whole}.{fraction}" if fraction else whole
-    text = text.ljust(len(whole) + 1 + shown) if shown else text
-    return text.rjust(width) if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def fitting(rows: int, look: Look) -> int:

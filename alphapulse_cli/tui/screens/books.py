@@ -8,11 +8,8 @@ Only LIVE books are in the consolidated ladder and the chart. A book that is not
 """
 
 from collections.abc import Iterable
-from fractions import Fraction
-from typing import ClassVar
 
 from textual import on
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import Resize
 from textual.widget import Widget
@@ -21,20 +18,17 @@ from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.tui import books_words as say
 from alphapulse_cli.tui.consolidate import coarsest, merged, rungs_in
-from alphapulse_cli.tui.grouping import STEPS, Rungs
-from alphapulse_cli.tui.ladder_text import Line, Look, initials, widths
+from alphapulse_cli.tui.grouping import Rungs
+from alphapulse_cli.tui.ladder_columns import widths
+from alphapulse_cli.tui.ladder_text import Line, Look, initials
 from alphapulse_cli.tui.picture import BookPicture, Ladder, Picture
-from alphapulse_cli.tui.screens.base import PulseScreen
+from alphapulse_cli.tui.screens.books_keys import CHART, IMBALANCE_LEVELS, MERGED, BooksKeys
 from alphapulse_cli.tui.widgets.consolidated import ConsolidatedPane
 from alphapulse_cli.tui.widgets.depth_chart import DepthChart
 from alphapulse_cli.tui.widgets.ladder import GAP, LadderPane, Painted
 from alphapulse_cli.wire.delta import BookState
 
-SYMBOL, GROUPING, LEVELS, MERGED, CHART = (f"books.{name}" for name in ("symbol", "grouping", "levels", "consolidated", "chart"))
-LEVEL_COUNTS = (5, 10, 20, 50, 0)  # 0: what fits
-IMBALANCE_LEVELS, CHART_LEVELS = 10, 150
-SYMBOLS = Binding.Group("Symbol", compact=True)
-GROUPS = Binding.Group("Group ", compact=True)  # the footer has no gap behind a group
+CHART_LEVELS = 150
 
 
 class BooksHead(Painted):
@@ -47,44 +41,21 @@ class BooksHead(Painted):
         return [self.line]
 
 
-class BooksScreen(PulseScreen):
+class BooksScreen(BooksKeys):
     """One symbol over all its exchanges."""
 
     TITLE = "Books"
     HELP = (
         "One symbol over all its exchanges: asks above, bids below; the bars are the running total. The consolidated ladder adds the LIVE"
-        " ones. ▲ grown or new, ▼ shrunk; * best of all exchanges; ≥ at least, the book goes on deeper than is shown here."
+        " ones, with a letter for each that has a part. ▲ grown or new, ▼ shrunk; * best of all exchanges; > the price cursor;"
+        " ≥ at least, the book goes on deeper than is known here; Δ spread; +20% more bids, -20% more asks in the best 10 levels,"
+        " or as many as m and n choose. The wheel goes deeper, a click marks a price in all ladders, / chooses exchanges."
     )
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,left_square_bracket", "symbol(-1)", "Previous symbol", group=SYMBOLS),
-        Binding("right,right_square_bracket", "symbol(1)", "Next symbol", group=SYMBOLS),
-        Binding("plus,equals_sign", "group(1)", "Coarser prices", key_display="+", group=GROUPS),
-        Binding("minus,underscore", "group(-1)", "Finer prices", key_display="-", group=GROUPS),
-        Binding("c", "toggle_merged", "All"),
-        Binding("d", "toggle_chart", "Chart"),
-        Binding("e,tab", "rotate(1)", "The exchanges there is no room for", show=False),
-        Binding("E,shift+tab", "rotate(-1)", "Back to those before", show=False),
-        Binding("down,j", "scroll(1)", "Deeper into the book", show=False),
-        Binding("up,k", "scroll(-1)", "Back to the best prices", show=False),
-        Binding("pagedown", "scroll(20)", "A page deeper", show=False),
-        Binding("pageup", "scroll(-20)", "A page back", show=False),
-        Binding("m", "levels(1)", "More levels", show=False),
-        Binding("n", "levels(-1)", "Fewer levels", show=False),
-        Binding("shift+down,J", "cursor(1)", "Price cursor down", show=False),
-        Binding("shift+up,K", "cursor(-1)", "Price cursor up", show=False),
-        Binding("home", "reset", "As it was at first", show=False),
-    ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._known: set[str] = set()  # symbols that were here, or were asked for: they are missed, others never chosen
-        self._looked: str | None = None
-        self._skip = self._first = 0
-        self._cursor: Fraction | None = None
         self._drawn: dict[str, tuple[tuple[Ladder, int, int, int], Rungs]] = {}
         self._beside: list[tuple[BookPicture, Rungs | None]] = []  # what the ladders show
-        self._whole = Rungs(0, 0)
-        self._room = say.Room(0, 0, 0, 0)
 
     def compose_body(self) -> Iterable[Widget]:
         """The line, the ladders, the chart."""
@@ -93,31 +64,6 @@ class BooksScreen(PulseScreen):
             with Horizontal(id="books-ladders"):
                 yield ConsolidatedPane(id="books-merged")
             yield DepthChart(id="books-chart")
-
-    # What is looked at
-
-    def show_symbol(self, symbol: str) -> None:
-        """Look at that symbol from now on."""
-        self._known.add(symbol)
-        self.pulse.remember(SYMBOL, symbol)
-        self._skip, self._cursor = 0, None
-        if self.is_mounted:
-            self.show_again()
-
-    def _symbol(self, symbols: list[str]) -> str:
-        """The remembered one, which may be missing now; the first one where nothing better is known."""
-        wanted = self.pulse.remembered(SYMBOL, "")
-        if wanted in symbols:
-            self._known.add(wanted)
-        return wanted if wanted in self._known or not symbols else symbols[0]
-
-    def _step(self) -> int:
-        text = self.pulse.remembered(GROUPING, "")
-        return int(text) if text in map(str, STEPS) else 1
-
-    def _count(self) -> int:
-        text = self.pulse.remembered(LEVELS, "")
-        return int(text) if text in map(str, LEVEL_COUNTS) else 0
 
     def on_screen_resume(self) -> None:
         """Whoever was in front may have looked at another symbol; what is drawn then is the base's part."""
@@ -251,70 +197,3 @@ class BooksScreen(PulseScreen):
                     cells = safe(book.set_name), safe(book.status.symbol), side, to_text(rung.ticks, rungs.price_decimals), *sizes
                     lines.append("\t".join(cells))
         return "\n".join(lines)
-
-    # Keys and mouse
-
-    def action_symbol(self, by: int) -> None:
-        """The next symbol, or the one before."""
-        symbols = self.pulse.picture.symbols() if self.pulse.picture is not None else []
-        if symbols:
-            now = self._symbol(symbols)
-            self.show_symbol(symbols[(symbols.index(now) + by) % len(symbols)] if now in symbols else symbols[0])
-
-    def action_group(self, by: int) -> None:
-        """Coarser or finer prices; the cursor's may be none of them."""
-        at = STEPS.index(self._step()) + by
-        self._cursor = None
-        self._choose(GROUPING, str(STEPS[max(0, min(at, len(STEPS) - 1))]))
-
-    def action_levels(self, by: int) -> None:
-        """More or fewer levels a side; after the most: what fits."""
-        at = LEVEL_COUNTS.index(self._count()) + by
-        self._choose(LEVELS, str(LEVEL_COUNTS[max(0, min(at, len(LEVEL_COUNTS) - 1))]))
-
-    def _choose(self, name: str, value: str) -> None:
-        self.pulse.remember(name, value)
-        self.show_again()
-
-    def action_toggle_merged(self) -> None:
-        """The consolidated ladder, even where it takes another's place."""
-        self._choose(MERGED, "off" if self._room.merged else "on")
-
-    def action_toggle_chart(self) -> None:
-        """The depth chart, even where it takes the ladders' place."""
-        self._choose(CHART, "off" if self._room.chart else "on")
-
-    def action_rotate(self, by: int) -> None:
-        """The exchanges there was no room for."""
-        self._first += by
-        self.show_again()
-
-    def action_scroll(self, rows: int) -> None:
-        """Deeper into the book, or back."""
-        self._skip = max(self._skip + rows, 0)
-        self.show_again()
-
-    def action_cursor(self, by: int) -> None:
-        """Along the prices of all LIVE books."""
-        whole = self._whole
-        prices = [whole.price(rung) for rung in (*reversed(whole.asks), *whole.bids)]
-        if prices:
-            at = prices.index(self._cursor) + by if self._cursor in prices else len(whole.asks) - (by < 0)
-            self._cursor = prices[max(0, min(at, len(prices) - 1))]
-            self.show_again()
-
-    def action_reset(self) -> None:
-        """Best prices, what fits, not grouped, no cursor."""
-        self._skip, self._first, self._cursor = 0, 0, None
-        for name in (GROUPING, LEVELS, MERGED, CHART):
-            self.pulse.remember(name, "")
-        self.show_again()
-
-    @on(LadderPane.PriceClicked)
-    def _mark(self, event: LadderPane.PriceClicked) -> None:
-        self._cursor = None if event.price == self._cursor else event.price
-        self.show_again()
-
-    @on(LadderPane.Scrolled)
-    def _wheel(self, event: LadderPane.Scrolled) -> None:
-        self.action_scroll(event.rows)

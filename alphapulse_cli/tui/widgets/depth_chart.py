@@ -9,8 +9,6 @@ from alphapulse_cli.tui.widgets.ladder import Painted
 class DepthChart(Painted):
     """`show_depth` gives it all it draws."""
 
-    HELP = "The depth chart: how much is bid and asked down to each price, over all LIVE exchanges."
-
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._rungs = Rungs(0, 0)

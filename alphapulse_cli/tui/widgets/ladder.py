@@ -21,9 +21,10 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from alphapulse_cli.tui import ladder_text
+from alphapulse_cli.tui import ladder_columns, ladder_text
 from alphapulse_cli.tui.grouping import Rungs
-from alphapulse_cli.tui.ladder_text import Columns, Line, Look, Piece
+from alphapulse_cli.tui.ladder_columns import Columns
+from alphapulse_cli.tui.ladder_text import Line, Look, Piece
 
 KINDS = (
     *(
@@ -116,8 +117,6 @@ def wrapped(text: str, width: int, kind: str) -> list[Line]:
 class LadderPane(Painted):
     """`show_rungs` or `show_words` gives it all it draws."""
 
-    HELP = "A ladder: asks above, bids below; a click marks the price in all ladders, the wheel goes deeper into the book."
-
     class PriceClicked(Message):
         """A click on a level; None elsewhere."""
 
@@ -185,7 +184,7 @@ class LadderPane(Painted):
 
     def columns(self, width: int) -> Columns:
         """The columns of this ladder."""
-        return ladder_text.columns(self._rungs, width)
+        return ladder_columns.columns(self._rungs, width)
 
     def heads(self, wide: Columns) -> Line:
         """Over the columns."""
