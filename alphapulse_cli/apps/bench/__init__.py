@@ -24,6 +24,7 @@ SCENARIOS = {  # module of this package: what it measures; in the order of the d
     "memory": "what a collector of three full-depth books holds resident, before and after an hour's messages",
     "attach": "from nothing to an exact 45,827-level book",
     "startup": "the commands' start against a bare interpreter and a typer app",
+    "tui": "the live screen at 20,000 deltas/s over three exchanges: CPU, memory, key to screen",
 }
 
 Progress = Callable[[int, int, str], None]  # scenarios done, scenarios in all, what is being measured now

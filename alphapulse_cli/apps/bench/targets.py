@@ -72,6 +72,11 @@ TARGETS = (
     Target("WebSocket broadcast to 100 clients: p99 below 1 ms", reason="there is no `serve` yet"),
     Target("REST delta statistics: p99 below 1 ms", reason="there is no `serve` yet"),
     Target("alphapulse --help: at most 1.2 x a two-command typer app", "startup", "--help", "ratio", 1.2),
+    Target("live screen, overview: less than 15 % of a core", "tui", "overview, CPU a second", "p50", 150e6),
+    Target("live screen, books: less than 15 % of a core", "tui", "books, CPU a second", "p50", 150e6),
+    Target("live screen, overview: less than 120 MB resident", "tui", "overview, resident", "max", 120e6),
+    Target("live screen, books: less than 120 MB resident", "tui", "books, resident", "max", 120e6),
+    Target("live screen, key to screen: p99 below 50 ms", "tui", "key to screen", "p99", 50e6),
     Target(
         "deltas against full books: below 1 % of the bytes (Coinbase, BTC-USD)", "pipeline", "coinbase: bandwidth", "ratio", 0.01
     ),
