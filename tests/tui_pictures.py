@@ -1,12 +1,15 @@
 """Pictures made by hand, and a feed that hands them over: for tests of the live screen that need no segments."""
 
+import asyncio
 from fractions import Fraction
 
 from alphapulse_cli.apps.status import BookStatus, SetStatus
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.segment import Liveness
+from alphapulse_cli.tui.app import AlphapulseApp
 from alphapulse_cli.tui.picture import BookPicture, Ladder, Picture, SetPicture
+from alphapulse_cli.tui.state import State
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 
@@ -49,3 +52,28 @@ def picture(*books, advice="", **more):
         SetPicture(SetStatus(name, name, Liveness.LIVE, 1, 1, deltas_per_s=12.0, totals=totals), capacity=1024) for name in names
     )
     return Picture(clock.monotonic_ns(), sets, books, advice=advice, **more)
+
+
+def at_once(work, size=(100, 30), **arguments):
+    """Run `work(app, pilot, feed)` with an app whose feed is our hand."""
+
+    async def run():
+        feed = HandFeed()
+        app = AlphapulseApp(feed.make, arguments.pop("state", State(None)), **arguments)
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            await work(app, pilot, feed)
+        return app, feed
+
+    return asyncio.run(run())
+
+
+async def give(pilot, feed, shown):
+    """Hand it over, and wait until it was shown."""
+    feed.show(shown)
+    await pilot.pause()
+
+
+def drawn(app):
+    """The lines on the screen, as text."""
+    return ["".join(segment.text for segment in strip).rstrip() for strip in app.screen._compositor.render_strips()]

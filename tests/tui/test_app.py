@@ -1,10 +1,9 @@
 """The app with pictures made by hand: every key of its own, pausing, filter, themes, memory, help, and how it ends."""
 
-import asyncio
 import re
 
 import pytest
-from tui_pictures import HandFeed, book, picture
+from tui_pictures import at_once, book, give, picture
 
 from alphapulse_cli.tui import app as module
 from alphapulse_cli.tui import table
@@ -16,25 +15,6 @@ from alphapulse_cli.tui.widgets.frame import FilterLine, StatusLine, tabs
 from alphapulse_cli.wire.delta import BookState
 
 SIZE = (100, 30)
-
-
-def at_once(work, size=SIZE, **arguments):
-    """Run `work(app, pilot, feed)` with an app whose feed is our hand."""
-
-    async def run():
-        feed = HandFeed()
-        app = AlphapulseApp(feed.make, arguments.pop("state", State(None)), **arguments)
-        async with app.run_test(size=size) as pilot:
-            await pilot.pause()
-            await work(app, pilot, feed)
-        return app, feed
-
-    return asyncio.run(run())
-
-
-async def give(pilot, feed, shown):
-    feed.show(shown)
-    await pilot.pause()
 
 
 class TestScreens:

@@ -51,7 +51,7 @@ class OverviewScreen(ListScreen):
     COLUMNS = (
         Column("symbol", "symbol", 9, right=False, limit=16),
         Column("exchange", "exchange", 10, right=False, limit=16),
-        Column("state", "state", 9, right=False),
+        Column("state", "state", 9, right=False, limit=14),
         Column("bid_size", "bid size", 10, rank=5, limit=16),
         Column("bid", "bid", 10, limit=16),
         Column("ask", "ask", 10, limit=16),

@@ -1,0 +1,92 @@
+"""The table drawn line by line: which columns fit, what is cut, and columns that grow and never jump back."""
+
+import asyncio
+
+import pytest
+from textual.app import App
+
+from alphapulse_cli.tui.themes import THEMES
+from alphapulse_cli.tui.widgets.line_table import BLOCKS, TREND, Column, LineTable, Row, fitted, fitting
+
+COLUMNS = (Column("a", "aa", 5), Column("b", "bb", 5, rank=1), Column("c", "cc", 5, rank=2), Column("d", "dd", 5, rank=2))
+
+
+class Bare(App):
+    CSS_PATH = None
+
+    def __init__(self, table):
+        super().__init__()
+        self.table = table
+
+    def get_theme_variable_defaults(self):
+        return dict(THEMES[0].variables)
+
+    def compose(self):
+        yield self.table
+
+
+def with_table(columns, work, size=(40, 10)):
+    async def run():
+        table = LineTable(columns)
+        async with Bare(table).run_test(size=size) as pilot:
+            await work(table, pilot)
+
+    asyncio.run(run())
+
+
+def text(table, y):
+    return table.render_line(y).text
+
+
+class TestColumns:
+    @pytest.mark.parametrize(("width", "names"), [(26, "abcd"), (25, "ab"), (12, "ab"), (11, "a"), (1, "a")])
+    def test_a_whole_rank_goes_at_a_time_and_the_last_stays(self, width, names):
+        assert "".join(column.name for column in fitting(COLUMNS, width)) == names
+
+    def test_what_is_cut_says_so(self):
+        assert fitted("123456", 4, right=True) == "123…"
+        assert fitted("12", 4, right=True) == "  12"
+        assert fitted("12", 4, right=False) == "12  "
+        assert fitted("12", 0, right=True) == ""
+
+    def test_they_grow_to_their_limit_and_do_not_jump_back(self):
+        async def work(table, pilot):
+            for value, width in (("1", 3), ("12345", 5), ("1", 5), ("123456789", 7)):
+                table.show_rows([Row(1, {"a": (value, "")})], "")
+                assert text(table, 0).index("x") == width - 1
+            assert text(table, 1).startswith("123456…")
+
+        with_table((Column("a", "x", 3, limit=7),), work)
+
+
+class TestRows:
+    def test_the_top_follows_the_cursor(self):
+        async def work(table, pilot):
+            table.show_rows([Row(number, {"a": (str(number), "")}) for number in range(50)], "")
+            table.move(30)
+            shown = [text(table, y).strip() for y in range(1, 10)]
+            assert shown == [str(number) for number in range(22, 31)]
+            table.move(-100)
+            assert text(table, 1).strip() == "0"
+
+        with_table((Column("a", "a", 3),), work)
+
+    def test_none_are_a_sentence_in_lines_that_fit(self):
+        async def work(table, pilot):
+            table.show_rows([], "nothing is here and that has a reason")
+            assert [text(table, y).strip() for y in range(2, 5)] == ["nothing is here", "and that has a", "reason"]
+            assert table.chosen is None
+            table.move(1)
+            table.choose()
+
+        with_table((Column("a", "a", 3),), work, size=(20, 10))
+
+    def test_a_trend_is_drawn_low_as_an_ask_and_high_as_a_bid(self):
+        async def work(table, pilot):
+            table.show_rows([Row(1, {"a": (BLOCKS, TREND)})], "")
+            colours = [segment.style.color for segment in table.render_line(1) if segment.text in BLOCKS]
+            low, high = (table.get_component_styles(f"table--{side}").color.rich_color for side in ("ask", "bid"))
+            assert (colours[0], colours[-1]) == (low, high)
+            assert len(set(colours)) >= 1
+
+        with_table((Column("a", "a", 8, right=False),), work)

@@ -1,0 +1,262 @@
+"""The overview: a row a book, what is marked, what sorting and filtering do, what Enter opens, and what it says where there is nothing."""
+
+import pytest
+from tui_pictures import at_once, book, drawn, give, picture
+
+from alphapulse_cli.apps.status import SetStatus
+from alphapulse_cli.shm.segment import Liveness
+from alphapulse_cli.tui.cells import age, aligned, places, trend
+from alphapulse_cli.tui.picture import Picture, SetPicture
+from alphapulse_cli.tui.screens.overview import marked
+from alphapulse_cli.wire.delta import BookState
+
+WIDE = (220, 30)
+
+
+def rows(app):
+    """The lines of the table, the header first."""
+    return drawn(app)[1:-2]
+
+
+def names(app):
+    """Symbol and exchange of each row."""
+    return [tuple(line.split()[:2]) for line in rows(app)[1:] if line.strip()]
+
+
+def three():
+    """Two symbols, three exchanges, one not LIVE."""
+    return picture(
+        book("kraken", bid="100.00", ask="100.05"),
+        book("coinbase", bid="100.01", ask="100.04"),
+        book("binance", bid="101.00", ask="102.00", state=BookState.STALE),
+        book("kraken", "ETH-USD", bid="10.00", ask="10.50"),
+    )
+
+
+class TestMarks:
+    def test_the_best_over_all_live_exchanges(self):
+        books = [
+            book("a", bid="100.00", ask="100.05"),
+            book("b", bid="100.01", ask="100.05"),
+            book("c", bid="100.50", state=BookState.STALE),
+        ]
+        best, crossing = marked(books)
+        assert best == {("a", "BTC-USD"): {"ask"}, ("b", "BTC-USD"): {"bid", "ask"}, ("c", "BTC-USD"): set()}
+        assert not any(crossing.values())
+
+    def test_one_alone_is_no_contest(self):
+        best, crossing = marked([book("a"), book("b", state=BookState.SYNCING)])
+        assert not any(best.values())
+        assert not any(crossing.values())
+
+    def test_a_bid_above_anothers_ask_crosses_at_both(self):
+        _, crossing = marked([book("a", bid="100.00", ask="100.01"), book("b", bid="100.02", ask="100.03")])
+        assert crossing == {("a", "BTC-USD"): {"ask"}, ("b", "BTC-USD"): {"bid"}}
+
+    def test_an_equal_price_does_not(self):
+        _, crossing = marked([book("a", bid="100.00", ask="100.01"), book("b", bid="100.01", ask="100.03")])
+        assert not any(crossing.values())
+
+    def test_a_book_does_not_cross_itself(self):
+        _, crossing = marked([book("a", bid="100.05", ask="100.01"), book("b", bid="99.00", ask="101.00")])
+        assert crossing == {("a", "BTC-USD"): set(), ("b", "BTC-USD"): set()}
+
+    def test_are_drawn(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(book("a", bid="100.00", ask="100.01"), book("b", bid="100.02", ask="100.03")))
+            first, second = rows(app)[1:3]
+            assert "100.01«" in first
+            assert "»100.02" in second
+
+        at_once(work)
+
+
+class TestRows:
+    def test_every_value_is_there_where_there_is_room(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            header, first = rows(app)[:2]
+            for title in (
+                "symbol",
+                "exchange",
+                "state",
+                "bid size",
+                "bps",
+                "trend",
+                "last trade",
+                "messages/s",
+                "deltas/s",
+                "delay ms",
+                "gaps",
+                "why",
+            ):
+                assert title in header
+            assert first.split()[:4] == ["BTC-USD", "binance", "✗", "STALE"]
+            assert first.split()[-1] == "silent"
+
+        at_once(work, size=WIDE)
+
+    def test_at_80_columns_the_dearest_are_left(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            header = rows(app)[0]
+            assert [title in header for title in ("bid", "ask", "bps", "age", "trend", "gaps")] == [True] * 4 + [False] * 2
+            assert all(len(line) <= 80 for line in drawn(app))
+
+        at_once(work, size=(80, 24))
+
+    def test_points_stand_under_each_other(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(book("a", bid="100.25"), book("b", bid="9.5", ask="100")))
+            first, second = rows(app)[1:3]
+            assert first.index(".25") == second.index("9.5 ") + 1
+
+        at_once(work, size=WIDE)
+
+    def test_a_collector_without_books_has_a_row_that_says_so(self):
+        async def work(app, pilot, feed):
+            sets = (SetPicture(SetStatus("kraken", "kraken", Liveness.LIVE)), SetPicture(SetStatus("coinbase", "coinbase", None)))
+            await give(pilot, feed, Picture(1, sets))
+            text = "\n".join(rows(app))
+            assert "○ no books yet" in text
+            assert "✗ no segments" in text
+
+        at_once(work)
+
+    def test_hostile_text_is_escaped(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(book("k\x1b[31m", "B\x07TC-USD")))
+            assert "\\x1b[31m" in rows(app)[1]
+            assert "B\\x07TC" in rows(app)[1]
+
+        at_once(work)
+
+    def test_nothing_is_a_sentence(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(advice="Nothing is collected. Start one: alphapulse collect --exchange kraken"))
+            assert "alphapulse collect --exchange kraken" in "\n".join(rows(app))
+
+        at_once(work)
+
+
+class TestKeys:
+    def test_o_sorts_by_the_next_column_and_r_turns_it_around_and_both_are_remembered(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            assert names(app) == [("BTC-USD", "binance"), ("BTC-USD", "coinbase"), ("BTC-USD", "kraken"), ("ETH-USD", "kraken")]
+            await pilot.press("r")
+            await pilot.pause()
+            assert names(app)[0] == ("ETH-USD", "kraken")
+            await pilot.press("o")
+            await pilot.pause()
+            assert [name for _, name in names(app)] == ["binance", "coinbase", "kraken", "kraken"]
+            assert app.remembered("overview.order", "") == "exchange"
+
+        at_once(work)
+
+    def test_what_has_no_value_is_last_either_way(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            app.screen._sort_by("bid", reverse=False)
+            await pilot.pause()
+            assert names(app)[-1] == ("BTC-USD", "binance")
+            await pilot.press("r")
+            await pilot.pause()
+            assert names(app)[0] == ("BTC-USD", "coinbase")
+            assert names(app)[-1] == ("BTC-USD", "binance")
+
+        at_once(work)
+
+    def test_a_click_on_a_title_sorts_by_it_and_another_turns_it_around(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            at = rows(app)[0].index("bps")
+            await pilot.click(offset=(at, 1))
+            await pilot.pause()
+            assert app.screen.order == ("spread", True)
+            await pilot.click(offset=(at, 1))
+            await pilot.pause()
+            assert app.screen.order == ("spread", False)
+
+        at_once(work)
+
+    def test_the_filter_wants_every_word(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            await pilot.press("slash", *"btc kr", "enter")
+            await pilot.pause()
+            assert names(app) == [("BTC-USD", "kraken")]
+            await pilot.press("slash", *"zz", "enter")
+            await pilot.pause()
+            assert "Nothing has all of: zz" in "\n".join(rows(app))
+
+        at_once(work)
+
+    def test_enter_opens_the_books_of_the_row_under_the_cursor(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            await pilot.press("down", "down", "down", "enter")
+            await pilot.pause()
+            assert (app.current_mode, app.remembered("books.symbol", "")) == ("books", "ETH-USD")
+            assert feed.watched == "ETH-USD"
+
+        at_once(work)
+
+    def test_so_does_a_double_click(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            await pilot.click(offset=(5, 5), times=2)
+            await pilot.pause()
+            assert (app.current_mode, feed.watched) == ("books", "ETH-USD")
+
+        at_once(work)
+
+    def test_the_cursor_stays_on_its_row_when_sorting_moves_it(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            await pilot.press("down")
+            assert app.screen.table.chosen == ("coinbase", "BTC-USD")
+            await pilot.press("r")
+            await pilot.pause()
+            assert app.screen.table.chosen == ("coinbase", "BTC-USD")
+
+        at_once(work)
+
+    def test_y_copies_all_columns_of_what_is_listed(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            await pilot.press("y")
+            lines = app.clipboard.splitlines()
+            assert lines[0].split()[:3] == ["symbol", "exchange", "state"]
+            assert lines[2].split()[:2] == ["BTC-USD", "coinbase"]
+            assert len(lines) == 5
+
+        at_once(work)
+
+
+class TestCells:
+    @pytest.mark.parametrize(
+        ("age_ms", "text"),
+        [
+            (None, ""),
+            (-5, "0 ms"),
+            (12.4, "12 ms"),
+            (999.4, "999 ms"),
+            (1500, "1.5 s"),
+            (99_900, "99.9 s"),
+            (600_000, "10 min"),
+            (36_000_000, "10 h"),
+        ],
+    )
+    def test_an_age_has_a_unit_that_fits(self, age_ms, text):
+        assert age(age_ms) == text
+
+    def test_a_trend_goes_from_the_lowest_to_the_highest_block(self):
+        assert trend([1.0, 2.0, 1.5, 3.0]) == "▁▅▃█"
+        assert trend([5.0, 5.0]) == "▄▄"
+        assert trend([]) == ""
+
+    def test_numbers_are_padded_to_the_same_place(self):
+        texts = ["1.25", "100", "0.5", ""]
+        assert [aligned(text, places(texts)) for text in texts] == ["1.25", "100   ", "0.5 ", ""]
+        assert aligned("100", 0) == "100"
