@@ -12,18 +12,18 @@ from alphapulse_cli.tui.ladder_text import Line, Piece
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 KINDS = {BookState.LIVE: "live", BookState.STALE: "dead", BookState.HALTED: "dead"}  # the others wait
-NEXT = {
+NEXT = {  # short: a narrow ladder has eight lines for it
     BookReason.NONE: "It is LIVE again by itself.",
-    BookReason.STARTING: "The exchange's first snapshot is awaited; it comes by itself.",
-    BookReason.SEQUENCE_GAP: "A message of the exchange was lost; a new snapshot comes by itself.",
-    BookReason.BAD_CHECKSUM: "The exchange's checksum said otherwise; a new snapshot comes by itself.",
-    BookReason.DISCONNECTED: "The connection to the exchange is lost; the collector makes a new one by itself. Is the network there?",
-    BookReason.SILENT: "Nothing was heard for longer than the limit. Look whether the collector runs: alphapulse segments",
-    BookReason.UNREADABLE: "A message could not be understood; a new snapshot comes by itself.",
-    BookReason.NO_ROOM: "The book has more levels than its segment has room for. See: alphapulse collect --help",
-    BookReason.REFUSED: "The exchange refused it. See what it has: alphapulse symbols --exchange {exchange}",
-    BookReason.RETIRED: "The collector has ended. Start it again: alphapulse collect --exchange {exchange}",
-    BookReason.OFF_GRID: "The exchange sent a price or size finer than it announced. Start the collector again for its new rules.",
+    BookReason.STARTING: "The first snapshot is awaited; it comes by itself.",
+    BookReason.SEQUENCE_GAP: "A message was lost; a new snapshot comes by itself.",
+    BookReason.BAD_CHECKSUM: "The checksum said otherwise; a new snapshot comes by itself.",
+    BookReason.DISCONNECTED: "The collector connects again by itself. Is the network there?",
+    BookReason.SILENT: "Nothing was heard for too long. Does its collector run? alphapulse segments",
+    BookReason.UNREADABLE: "A message was not understood; a new snapshot comes by itself.",
+    BookReason.NO_ROOM: "It has more levels than its segment has room for. See: alphapulse collect --help",
+    BookReason.REFUSED: "See what the exchange has: alphapulse symbols --exchange {exchange}",
+    BookReason.RETIRED: "Its collector has ended. Start it: alphapulse collect --exchange {exchange}",
+    BookReason.OFF_GRID: "A price or size was finer than announced. Start its collector again.",
 }
 CHART_ROOM, LEAST_CHART = 30, 7  # rows of the body from which on there is a chart unasked, and what one needs
 FOR_PARTS = 5

@@ -55,7 +55,7 @@ def _hill(eighths: Sequence[int], kind: str) -> list[Piece]:
     """One line of a hill: blank above it, its edge, and what lies below the edge."""
     made: list[Piece] = []
     for height in eighths:
-        text, name = (EIGHTHS[max(height, 0)], kind) if height < 8 else (("█", kind) if height < 16 else ("█", f"{kind}-hill"))
+        text, name = (EIGHTHS[max(height, 0)], kind) if height <= 8 else ("█", f"{kind}-hill")
         if made and made[-1].kind == name:
             made[-1] = made[-1]._replace(text=made[-1].text + text)
         else:
@@ -71,8 +71,8 @@ def _title(rungs: Rungs, bids: int, asks: int, width: int) -> Line:
 
 
 def _axis(mid: float, far: float, decimals: int, half: int) -> Line:
-    """The prices at both ends and in the middle, to the tick."""
-    ends = [trim_text(round(ticks), decimals) for ticks in (mid - far, mid, mid + far)]
+    """The mid, and the prices at both ends to the tick."""
+    ends = trim_text(round(mid - far), decimals), trim_text(round(mid * 10), decimals + 1), trim_text(round(mid + far), decimals)
     line = [" "] * (half * 2)
     for text, at in zip(ends, (0, half - len(ends[1]) // 2, half * 2 - len(ends[2])), strict=True):
         line[max(at, 0) : max(at, 0) + len(text)] = text

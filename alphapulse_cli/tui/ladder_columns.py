@@ -54,7 +54,7 @@ def columns(rungs: Rungs, width: int, parts: int = 0) -> Columns:
     parts = parts if room >= parts + 1 + LEAST_SIZE + 1 else 0
     room -= parts + 1 if parts else 0
     left = room - 1 - size - 1
-    if left < LEAST_SIZE:
+    if left < min(LEAST_SIZE, total):
         return Columns(width, price, max(min(room - 1, size), 1), 0, parts)
     return Columns(width, price, size, min(left, total), parts)
 

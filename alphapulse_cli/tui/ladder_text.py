@@ -71,7 +71,7 @@ def _front(
 ) -> tuple[Piece, ...]:
     """The mark and the price; behind both the flash, or the cursor."""
     ground = "cursor" if is_cursor else "flash" if way else ""
-    mark, kind = MARKS.get(way, (">", "cursor") if is_cursor else (" ", ""))
+    mark, kind = (">", "best") if is_cursor else MARKS.get(way, (" ", ""))
     price = to_text(rung.ticks, rungs.price_decimals).rjust(wide.price)
     colour = "stale" if look.is_stale else "best" if is_best else "ask" if is_ask else "bid"
     return Piece(mark, kind, ground), Piece(f"{price}{'*' if is_best else ' '}", colour, ground)

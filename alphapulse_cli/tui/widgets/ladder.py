@@ -169,7 +169,7 @@ class LadderPane(Painted):
             return [*head, (), *self._word_lines(width)][:height]
         wide, look, rungs = self.columns(width), self._look, self._rungs
         asks, bids = self.rows()
-        said = self._word_lines(width)[: max(asks - 1, 0)] if self._state else []
+        said = self._word_lines(width)[:asks] if self._state else []
         shown = [ladder_text.fitting(rows, look) for rows in (bids, asks)]
         sides = [side[look.skip : look.skip + count] for side, count in zip((rungs.bids, rungs.asks), shown, strict=True)]
         most = max((rung.total for side in sides for rung in side[-1:]), default=0)
