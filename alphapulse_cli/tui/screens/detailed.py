@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.widget import Widget
 
+from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.tui.picture import Picture
 from alphapulse_cli.tui.screens.base import PulseScreen
 from alphapulse_cli.tui.widgets.line_table import Column, LineTable, Row, TableKeys, fitting
@@ -43,6 +44,7 @@ class DetailedScreen(TableKeys, PulseScreen):
         self._made_of: Any = None
         self._arranged: Any = None
         self.is_large = False
+        self.details_height = 0
 
     # ··· for the screens ···
 
@@ -87,22 +89,25 @@ class DetailedScreen(TableKeys, PulseScreen):
 
     def on_resize(self) -> None:
         """Share the room anew."""
-        self._arrange()
+        self.show_again()
 
     def _arrange(self) -> None:
+        """What there is room for: `details_height` rows of details, if any."""
         rows = len(self.table.rows)
         room = self.size.height - FRAME_ROWS
         is_beside, is_roomy = self.size.width >= self.BESIDE_FROM, room >= self.LEAST_DETAILS + LEAST_TABLE
         below = max(room - rows - 1, self.LEAST_DETAILS)
-        arranged = is_beside, is_roomy, below, self.is_large, bool(rows)
+        is_large = self.is_large and rows > 0
+        arranged = is_beside, is_roomy, below, is_large, rows > 0
         if arranged == self._arranged or not self.is_mounted:
             return
         self._arranged = arranged
         parts, details = self.query_one("#parts"), self.query_one("#details")
-        parts.set_class(is_beside and not self.is_large, "-beside")
-        self.table.display = not self.is_large
-        details.display = self.is_large or (bool(rows) and (is_beside or is_roomy))
-        details.styles.height = "1fr" if is_beside or self.is_large else below
+        parts.set_class(is_beside and not is_large, "-beside")
+        self.table.display = not is_large
+        details.display = is_large or (rows > 0 and (is_beside or is_roomy))
+        self.details_height = room if is_beside or is_large else below
+        details.styles.height = self.details_height
 
     @property
     def sorting(self) -> tuple[str, bool]:
@@ -150,5 +155,5 @@ class DetailedScreen(TableKeys, PulseScreen):
         lines = ["\t".join(column.title for column in self.COLUMNS)]
         for row in self.table.rows:
             texts = [row.cells[column.name][0] for column in self.COLUMNS if column.name in row.cells]
-            lines.append("\t".join([*texts, row.rest[0]] if row.rest[0] else texts).rstrip())
+            lines.append("\t".join(safe(text) for text in [*texts, row.rest[0]]).rstrip())
         return "\n".join(lines) if len(lines) > 1 else ""

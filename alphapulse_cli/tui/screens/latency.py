@@ -113,9 +113,8 @@ class LatencyScreen(DetailedScreen):
 
     def show_details(self, picture: Picture, key: Any) -> None:
         """The plots of the stage with that key, and of others where there is room; the gauges."""
-        height = self.query_one("#details").size.height
         mine = [one for one in picture.sets if key is not None and one.status.name == key[0]]
-        gauges = list(picture.sets) if height >= ALL_GAUGES + len(picture.sets) else mine
+        gauges = list(picture.sets) if self.details_height >= ALL_GAUGES + len(picture.sets) else mine
         self._gauges.styles.height = len(gauges)
         self._gauges.show(gauges, lambda width, _: [gauge_line(one, width) for one in gauges])
         stages = [(row.key[0], self._figures[row.key].stage) for row in self.table.rows if row.key in self._figures]

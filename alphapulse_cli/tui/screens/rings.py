@@ -65,7 +65,7 @@ def segment_row(row: SegmentRow, *, is_first: bool = True) -> Row:
 
 def reader_row(number: int, reader: ReaderRow) -> Row:
     """A row beneath its ring's."""
-    behind = "reads a ring that was replaced" if reader.lag is None else f"{reader.lag:,} records behind"
+    behind = "reads a ring that was replaced" if reader.lag is None else f"{reader.lag:,} behind"
     state = ("alive", "live") if reader.alive else ("dead", "dead")
     kind = "waiting" if reader.missed or reader.lag is None else "quiet"
     said = f"{behind}, {'! ' if reader.missed else ''}{reader.missed:,} missed, pid {reader.pid}"
@@ -164,7 +164,7 @@ def _rank(row: SegmentRow, sorted_by: str, *, reverse: bool) -> tuple[Any, ...]:
     }
     if sorted_by in values:
         value = values[sorted_by]
-        return value is None or bool(row.problem), -(value or 0) if reverse else value or 0, natural
+        return 2 if row.problem else value is None, -(value or 0) if reverse else value or 0, natural
     return _turned(row.set_name, reverse=reverse), natural
 
 

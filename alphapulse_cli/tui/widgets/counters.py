@@ -1,7 +1,7 @@
 """What there is to know of one segment and of its set: facts and readers of the one, rates and counters of the other.
 
     kraken_orderbook_deltas: live, writer 4242, epoch 12, heartbeat 0.1 s ago
-    ▐█▍                  ▌ tui deltas (4242): 12 of 16,384 records behind, 0 missed
+    ▕█▍       ▏ tui deltas (4242): 12 of 16,384 records behind, 0 missed
     kraken: 60 deltas/s, 15 trades/s, 75 frames/s, 17.0 KiB/s
     ! gaps            3     frames      5,449     groups     4,173
 
@@ -74,7 +74,7 @@ def reader_line(reader: ReaderRow, capacity: int) -> Line:
     words, kind = pace(reader.lag / capacity)
     said = f"{words}, {reader.lag:,} of {capacity:,} behind, "
     missed = (f"{'! ' if reader.missed else ''}{reader.missed:,} missed", "waiting" if reader.missed else "quiet")
-    return [(" ▐", "quiet"), (bar(reader.lag / capacity, BAR), kind), ("▌", "quiet"), (who, ""), (said, "quiet"), missed]
+    return [(" ▕", "quiet"), (bar(reader.lag / capacity, BAR), kind), ("▏", "quiet"), (who, ""), (said, "quiet"), missed]
 
 
 def rates_line(status: SetStatus, width: int) -> Line:

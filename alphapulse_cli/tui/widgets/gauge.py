@@ -1,6 +1,6 @@
 """How far this reader is behind a set's writer, as a bar and in words: full is when the writer laps it.
 
-kraken      ▐█▍                  ▌   5.1 % of the ring: 3,342 of 65,536 records behind, keeps up, 0 missed
+kraken      ▕█▍                  ▏   5.1 % of the ring: 3,342 of 65,536 records behind, keeps up, 0 missed
 """
 
 from alphapulse_cli.shm.segment import Liveness
@@ -52,5 +52,5 @@ def gauge_line(one: SetPicture, width: int) -> Line:
         (f", {one.restarts:,} restarts" if one.restarts else "", "quiet"),
     ]
     room = width - len(name[0]) - 2 - sum(len(text) for text, _ in tail)
-    drawn = [("▐", "quiet"), (bar(part, min(room, BAR)), kind), ("▌", "quiet")] if room >= 6 else []
+    drawn = [("▕", "quiet"), (bar(part, min(room, BAR)), kind), ("▏", "quiet")] if room >= 6 else []
     return in_width([name, *drawn, *tail], width)

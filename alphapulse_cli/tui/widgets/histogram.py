@@ -20,6 +20,7 @@ from alphapulse_cli.tui.widgets.lines import Line, bars
 GUTTER = 9
 LEAST_NS, MOST_NS = 1, LARGEST + 1
 STEPS = (1, 2, 5, 10)
+DEAREST_FIRST = ("p50", "p99", "max", "p90", "p99.9")
 
 Axis = tuple[float, float]  # (log10 of its begin, of its end), in ns
 
@@ -84,19 +85,21 @@ def ticks(axis: Axis, width: int) -> list[tuple[int, str]]:
 
 
 def marks(distribution: Distribution, axis: Axis, width: int, rows: int) -> list[str]:
-    """The percentiles, each ▲ below its column; one that finds no room in so many rows is left out."""
-    named = [(f"▲p{fraction * 100:g}", distribution.quantile(fraction)) for fraction in QUANTILES]
-    lines = [""] * rows
-    for text, ns in [*named, ("▲max", distribution.largest if distribution.count else None)]:
-        at = 0 if ns is None else column_of(ns, axis, width)
-        free = next((row for row, line in enumerate(lines) if ns is not None and len(line) <= at), None)
-        if free is None:
+    """The percentiles, each ▲ below its column with its name on either side; what finds no room in so many rows is left out."""
+    named = {f"p{fraction * 100:g}": distribution.quantile(fraction) for fraction in QUANTILES}
+    named["max"] = distribution.largest if distribution.count else None
+    lines = [" " * width] * rows
+    for name in DEAREST_FIRST:
+        ns = named[name]
+        if ns is None:
             continue
-        if at + len(text) <= width:
-            lines[free] = lines[free].ljust(at) + text
-        elif len(lines[free]) <= at - len(text) + 1:  # at the right end the name goes before
-            lines[free] = lines[free].ljust(at - len(text) + 1) + text[1:] + text[0]
-    return lines
+        at = column_of(ns, axis, width)
+        for row, text, begin in [(row, *side) for row in range(rows) for side in ((f"▲{name}", at), (f"{name}▲", at - len(name)))]:
+            end = begin + len(text)
+            if begin >= 0 and end <= width and not lines[row][begin:end].strip():
+                lines[row] = lines[row][:begin] + text + lines[row][end:]
+                break
+    return [line.rstrip() for line in lines]
 
 
 def histogram_lines(distribution: Distribution, width: int, height: int) -> Sequence[Line]:

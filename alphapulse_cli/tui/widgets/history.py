@@ -24,7 +24,7 @@ Second = tuple[int, int]  # (p50, p99) in ns; (0, 0) where nothing was recorded
 def band(values: Sequence[int | None], name: str, kind: str, height: int, each: int) -> list[Line]:
     """One of the two, `each` columns a second; None is a gap."""
     top = max((value for value in values if value is not None), default=0)
-    drawn = bars([0.0 if value is None or not top else max(value / top, 1e-9) for value in values], height)
+    drawn = bars([0.0 if value is None else max(value / max(top, 1), 1e-9) for value in values], height)
     gutters = [f"{duration(top)} ┤", *["│"] * (height - 1)]
     if height > 1:
         gutters[-1] = f"{name} │"
