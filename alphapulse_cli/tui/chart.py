@@ -7,6 +7,7 @@ edge of the hill is drawn in eighths of a line.
 from bisect import bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import groupby
 
 from alphapulse_cli.market.ticks import trim_text
 from alphapulse_cli.tui.grouping import Rung, Rungs
@@ -53,14 +54,13 @@ def chart_lines(rungs: Rungs, width: int, height: int) -> list[Line]:
 
 def _hill(eighths: Sequence[int], kind: str) -> list[Piece]:
     """One line of a hill: blank above it, its edge, and what lies below the edge."""
-    made: list[Piece] = []
-    for height in eighths:
-        text, name = (EIGHTHS[max(height, 0)], kind) if height <= 8 else ("█", f"{kind}-hill")
-        if made and made[-1].kind == name:
-            made[-1] = made[-1]._replace(text=made[-1].text + text)
-        else:
-            made.append(Piece(text, name))
-    return made
+    runs = groupby(eighths, key=lambda height: height > 8)
+    return [
+        Piece("█" * len(list(run)), f"{kind}-hill")
+        if is_below
+        else Piece("".join([EIGHTHS[max(height, 0)] for height in run]), kind)
+        for is_below, run in runs
+    ]
 
 
 def _title(rungs: Rungs, bids: int, asks: int, width: int) -> Line:

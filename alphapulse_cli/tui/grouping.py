@@ -9,6 +9,7 @@ holds; the rungs past which that matters are not `whole`: their sums are at leas
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import accumulate
 from typing import NamedTuple
 
 from alphapulse_cli.tui.picture import Level
@@ -69,13 +70,11 @@ def grouped(ticks: int, step: int, *, is_ask: bool) -> int:
 
 def rungs_of(levels: Sequence[Level], step: int, limit: int, *, is_ask: bool, is_cut: bool = False) -> list[Rung]:
     """The best `limit` rungs. `is_cut`: the book goes on where the levels end, so that the last group may lack some of its own."""
-    made: list[Rung] = []
     if step == 1:
-        total = 0
-        for ticks, lots in levels[:limit]:
-            total += lots
-            made.append(Rung(ticks, lots, total))
-        return made
+        best = levels[:limit]
+        sums = accumulate(lots for _, lots in best)
+        return [Rung(ticks, lots, total) for (ticks, lots), total in zip(best, sums, strict=True)]
+    made: list[Rung] = []
     price, sum_lots, total = None, 0, 0
     for ticks, lots in levels:
         at = grouped(ticks, step, is_ask=is_ask)

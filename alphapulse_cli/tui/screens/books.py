@@ -29,6 +29,7 @@ from alphapulse_cli.tui.widgets.ladder import GAP, LadderPane, Painted
 from alphapulse_cli.wire.delta import BookState
 
 CHART_LEVELS = 150
+CHART_EVERY_NS = 200_000_000  # a hill is read at leisure, and is dear
 
 
 class BooksHead(Painted):
@@ -56,6 +57,7 @@ class BooksScreen(BooksKeys):
         super().__init__()
         self._drawn: dict[str, tuple[tuple[Ladder, int, int, int], Rungs]] = {}
         self._beside: list[tuple[BookPicture, Rungs | None]] = []  # what the ladders show
+        self._charted: tuple[list[str], int] = [], 0  # whose depth is in the chart, and of when
 
     def compose_body(self) -> Iterable[Widget]:
         """The line, the ladders, the chart."""
@@ -80,7 +82,7 @@ class BooksScreen(BooksKeys):
         symbols = picture.symbols()
         symbol = self._symbol(symbols)
         if symbol != self._looked:
-            self._looked = symbol
+            self._looked, self._charted = symbol, ([], 0)
             self.pulse.look_at(symbol)
         books = sorted((book for book in picture.books if book.status.symbol == symbol), key=lambda book: book.set_name)
         shown = [book for book in books if self.matches(book.set_name, book.status.exchange)]
@@ -99,7 +101,7 @@ class BooksScreen(BooksKeys):
         turned = shown[self._first :] + shown[: self._first] if self._room.ladders < len(shown) else shown
         self._beside = [(book, ladders[book.set_name]) for book in turned[: self._room.ladders]]
         self._draw_ladders(picture, symbol, self._sentences(picture, symbol, symbols, books, shown))
-        self._draw_whole(shown, ladders, limit)
+        self._draw_whole(shown, ladders, limit, picture.taken_ns)
         self._draw_head(symbol, symbols, len(shown), coarse)
 
     def _rungs(self, book: BookPicture, step: int, coarse: int, limit: int) -> Rungs | None:
@@ -153,7 +155,7 @@ class BooksScreen(BooksKeys):
             state = book.status.state.name if stale else ""
             pane.show_rungs(title, rungs, look, over, state, words if stale else ())
 
-    def _draw_whole(self, shown: list[BookPicture], ladders: dict[str, Rungs | None], limit: int) -> None:
+    def _draw_whole(self, shown: list[BookPicture], ladders: dict[str, Rungs | None], limit: int, taken_ns: int) -> None:
         """The consolidated ladder and the chart."""
         room, pane, chart = self._room, self.query_one(ConsolidatedPane), self.query_one(DepthChart)
         live = [book for book in shown if book.status.state is BookState.LIVE and ladders[book.set_name] is not None]
@@ -171,8 +173,9 @@ class BooksScreen(BooksKeys):
                 pane.show_words(title, ["No exchange is LIVE here.", "Only LIVE books are added up; what is amiss stands beside."])
         if chart.display:
             chart.styles.height = room.chart
-            deep = [rungs_in(book, 1, 0, CHART_LEVELS) for book in live]
-            chart.show_depth(merged(deep, CHART_LEVELS))
+            if names != self._charted[0] or abs(taken_ns - self._charted[1]) >= CHART_EVERY_NS:
+                self._charted = names, taken_ns
+                chart.show_depth(merged([rungs_in(book, 1, 0, CHART_LEVELS) for book in live], CHART_LEVELS))
 
     def _draw_head(self, symbol: str, symbols: list[str], count: int, coarse: int) -> None:
         line = self.query_one(BooksHead)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.events import Click, MouseScrollDown, MouseScrollUp, Resize
@@ -100,8 +101,12 @@ class Painted(Widget):
     def render_line(self, y: int) -> Strip:
         """One of the lines."""
         line = self._lines[y] if y < len(self._lines) else ()
-        made = Strip([Segment(piece.text, self._paint(piece.kind, piece.ground)) for piece in line])
-        return made.adjust_cell_length(self.size.width, self.rich_style)
+        segments = [Segment(piece.text, self._paint(piece.kind, piece.ground)) for piece in line]
+        width, blank = self.size.width, self._paint("", "")
+        room = width - sum(cell_len(piece.text) for piece in line)
+        if room < 0:
+            return Strip(segments).adjust_cell_length(width, blank)
+        return Strip([*segments, Segment(" " * room, blank)], width)  # told how wide: measuring again and again is dear
 
 
 def wrapped(text: str, width: int, kind: str) -> list[Line]:
