@@ -436,6 +436,20 @@ class TestDrawing:
 
         at_once(work)
 
+    def test_a_large_terminal_is_drawn_less_often_but_never_left_behind(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            for mid in range(5_000_100, 5_000_600, 100):
+                feed.show(three(ladder=ladder(mid)))
+                await pilot.pause()
+            for _ in range(500):
+                if "50005.00" in text_of(panes(app)[0]):
+                    break
+                await pilot.pause(0.01)
+            assert "50005.00" in text_of(panes(app)[0])
+
+        at_once(work, (300, 100))
+
     def test_a_smaller_terminal_and_a_larger_one(self):
         async def work(app, pilot, feed):
             await give(pilot, feed, three())

@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from textual import on
 from textual.containers import Horizontal, Vertical
 from textual.events import Resize
+from textual.timer import Timer
 from textual.widget import Widget
 
 from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.market.ticks import to_text
+from alphapulse_cli.shm import clock
 from alphapulse_cli.tui import books_words as say
 from alphapulse_cli.tui.consolidate import coarsest, merged, rungs_in
 from alphapulse_cli.tui.grouping import Rungs
@@ -30,6 +32,8 @@ from alphapulse_cli.wire.delta import BookState
 
 CHART_LEVELS = 150
 CHART_EVERY_NS = 200_000_000  # a hill is read at leisure, and is dear
+PICTURES_NS = 66_000_000  # from one to the next
+CELL_NS = 6_000  # of time for each cell of the terminal: the largest ones are drawn a few times a second, so that they stay cheap
 
 
 class BooksHead(Painted):
@@ -57,6 +61,9 @@ class BooksScreen(BooksKeys):
         super().__init__()
         self._drawn: dict[str, tuple[tuple[Ladder, int, int, int], Rungs]] = {}
         self._beside: list[tuple[BookPicture, Rungs | None]] = []  # what the ladders show
+        self._keys: list[tuple[str, str]] = []
+        self._drawn_ns = 0
+        self._later: Timer | None = None
         self._charted: tuple[list[str], int] = [], 0  # whose depth is in the chart, and of when
 
     def compose_body(self) -> Iterable[Widget]:
@@ -77,8 +84,29 @@ class BooksScreen(BooksKeys):
 
     # Drawing
 
+    def show_again(self) -> None:
+        """At once: a key was pressed, or it is time."""
+        self._drawn_ns = 0
+        super().show_again()
+
+    def _is_soon(self, picture: Picture) -> bool:
+        """Whether so large a terminal was drawn just now; then it is drawn again in a while. Other books are never late."""
+        keys, now = [book.key for book in picture.books], clock.monotonic_ns()
+        every = self.size.width * self.size.height * CELL_NS
+        left = self._drawn_ns + every - now
+        if every > PICTURES_NS and left > 0 and keys == self._keys:
+            if self._later is None:
+                self._later = self.set_timer(left / 1e9, self.show_again)
+            return True
+        if self._later is not None:
+            self._later.stop()
+        self._keys, self._drawn_ns, self._later = keys, now, None
+        return False
+
     def show(self, picture: Picture) -> None:
         """Share the room out, then draw each part."""
+        if self._is_soon(picture):
+            return
         symbols = picture.symbols()
         symbol = self._symbol(symbols)
         if symbol != self._looked:
