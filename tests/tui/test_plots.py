@@ -1,5 +1,6 @@
 """What the plots of the latency screen say: the histogram, the seconds, the gauge, and the short figures."""
 
+from itertools import pairwise
 from math import isclose
 
 import pytest
@@ -90,7 +91,7 @@ class TestTheHistogram:
     def test_ticks_are_figures_that_do_not_run_into_each_other(self):
         placed = ticks((3.0, 9.0), 60)
         assert placed[:3] == [(0, "1 µs"), (10, "10 µs"), (20, "100 µs")]
-        for (at, text), (following, _) in zip(placed, placed[1:], strict=False):
+        for (at, text), (following, _) in pairwise(placed):
             assert at + len(text) < following
 
     def test_without_samples_it_says_so_and_without_room_it_is_not_there(self):

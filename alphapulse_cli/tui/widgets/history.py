@@ -47,5 +47,6 @@ def history_lines(history: Sequence[Second], width: int, height: int) -> Sequenc
     shown = [None if second == (0, 0) else second for second in history[-(across // each) :]]
     lines = band([second and second[1] for second in shown], "p99", "faint", height - 1 - tall, each)
     lines += band([second and second[0] for second in shown], "p50", "bar", tall, each)
-    ago = f"{len(shown)} s ago"
-    return [*lines, [(" " * GUTTER + ago + "now".rjust(max(len(shown) * each - len(ago), 4)), "quiet")]]
+    ago, room = f"{len(shown)} s ago", len(shown) * each
+    beneath = ago + "now".rjust(max(room - len(ago), 4))
+    return [*lines, [(" " * GUTTER + (beneath if len(beneath) <= across else ago[:across]), "quiet")]]
