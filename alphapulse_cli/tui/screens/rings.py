@@ -90,14 +90,14 @@ class RingsScreen(DetailedScreen):
         Column("set", "set", 10, right=False),
         Column("part", "segment", 16, right=False),
         Column("state", "state", 8, right=False),
-        Column("contents", "contents", 16),
+        Column("contents", "contents", 15),
         Column("now", "now", 11),
         Column("size", "size", 8),
         Column("beat", "beat", 6, 1),
         Column("pid", "pid", 8, 1),
         Column("capacity", "room for", 8, 2),
-        Column("epoch", "epoch", 10, 2),
-        Column("name", "file", 40, 3, right=False),
+        Column("epoch", "epoch", 10, 3),
+        Column("name", "file", 40, 4, right=False),
     )
     SORTS = ("set", "part", "state", "contents", "now", "size", "beat", "pid")
     LARGEST_FIRST = frozenset(("contents", "now", "size", "beat"))
