@@ -40,10 +40,8 @@ def why(status: BookStatus, *, has_ladder: bool) -> list[str]:
     """Why there is no ladder, or only an old one, and what to do next."""
     if status.state is BookState.LIVE:
         return ["The book is being read.", "It is here as soon as it is exact."]
-    shown = (
-        f"{state_words(status)}: below are its last known levels." if has_ladder else f"{state_words(status)}: no levels are known."
-    )
-    return [shown, NEXT[status.reason].format(exchange=safe(status.exchange))]
+    levels = "levels as last known" if has_ladder else "no levels are known"
+    return [f"{state_words(status)}; {levels}.", NEXT[status.reason].format(exchange=safe(status.exchange))]
 
 
 def title(name: str, status: BookStatus, width: int) -> Line:

@@ -42,7 +42,7 @@ def widths(rungs: Rungs) -> tuple[int, int, int]:
     sides, decimals = (rungs.bids, rungs.asks), rungs.size_decimals
     begin = price_width(rungs) + 2
     plain = begin + 1 + size_width((rung.lots for side in sides for rung in side), decimals, 3)
-    return begin + 1 + LEAST_SIZE, plain, plain + 1 + size_width((side[-1].total for side in sides if side), decimals, 4)
+    return begin + 1 + LEAST_SIZE, plain, plain + 1 + size_width((side[-1].total for side in sides if side), decimals, 5)
 
 
 def columns(rungs: Rungs, width: int, parts: int = 0) -> Columns:
