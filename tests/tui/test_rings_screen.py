@@ -93,7 +93,7 @@ class TestTheTable:
             ]
             assert "45,810 levels        STALE" in line_of(screen, "coinbase", "BTC-USD", "silent")
             assert "12.3 M records" in line_of(screen, "coinbase", "deltas")
-            for title, from_width in (("beat", 120), ("pid", 120), ("room for", 120), ("epoch", 300), ("file", 300)):
+            for title, from_width in (("beat", 120), ("pid", 120), ("room for", 120), ("epoch", 120), ("file", 300)):
                 assert (title in table(screen)[0]) is (size[0] >= from_width)
 
         at_once(work, given=shown(), size=size)

@@ -122,7 +122,7 @@ class DetailedScreen(TableKeys, PulseScreen):
 
     def action_sort(self) -> None:
         """By the next column that is there."""
-        seen = {column.name for column in fitting(self.COLUMNS, self.size.width)}
+        seen = {column.name for column in fitting(self.COLUMNS, self.table.size.width or self.size.width)}
         names = [name for name in self.SORTS if name in seen]
         by = self.sorting[0]
         following = names[(names.index(by) + 1) % len(names)] if by in names else names[0]
