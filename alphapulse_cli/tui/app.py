@@ -27,6 +27,7 @@ from alphapulse_cli.tui.picture import Picture
 from alphapulse_cli.tui.screens.base import PulseApp, PulseScreen
 from alphapulse_cli.tui.screens.help import HelpScreen, key_rows
 from alphapulse_cli.tui.state import State
+from alphapulse_cli.tui.terminal import TerminalDriver
 from alphapulse_cli.tui.themes import NAMES
 from alphapulse_cli.tui.widgets.frame import FilterLine, StatusLine
 from alphapulse_cli.wire.delta import BookState
@@ -88,7 +89,7 @@ class AlphapulseApp(PulseApp):
     ]
 
     def __init__(self, make_feed: MakeFeed, state: State, screen: str = "", theme: str = "", notices: Sequence[str] = ()) -> None:
-        super().__init__()
+        super().__init__(driver_class=TerminalDriver)
         self._state = state
         self._notices = notices
         self._told: tuple[str, int] = "", 0  # the last notice, and when it came
@@ -111,7 +112,7 @@ class AlphapulseApp(PulseApp):
         names = [tab.name for tab in table.TABS]
         wanted = (self._begin, self._state.get(SCREEN, ""), names[0])
         self.switch_mode(next(name for name in wanted if name in names))
-        self.set_interval(STATUS_EVERY_S, self._renew_status)
+        self.set_interval(STATUS_EVERY_S, self._look_around)
         self._feed.start()
 
     def on_unmount(self) -> None:
@@ -194,6 +195,12 @@ class AlphapulseApp(PulseApp):
         if last != self._told[0]:
             self._told = last, now
         return safe(last) if last and now - self._told[1] < NOTICE_S * 1e9 else ""
+
+    def _look_around(self) -> None:
+        """A terminal that has gone away ends the app: nobody sees it any more."""
+        if isinstance(self._driver, TerminalDriver) and self._driver.is_gone:
+            self.exit()
+        self._renew_status()
 
     def _renew_status(self) -> None:
         front = self._front()

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from textual.app import App
 
+from alphapulse_cli.tui.sentence import sentence_lines
 from alphapulse_cli.tui.themes import THEMES
 from alphapulse_cli.tui.widgets.line_table import BLOCKS, TREND, Column, LineTable, Row, fitted, fitting
 
@@ -74,7 +75,7 @@ class TestRows:
     def test_none_are_a_sentence_in_lines_that_fit(self):
         async def work(table, pilot):
             table.show_rows([], "nothing is here and that has a reason")
-            assert [text(table, y).strip() for y in range(2, 5)] == ["nothing is here", "and that has a", "reason"]
+            assert [text(table, y).strip() for y in range(2, 5)] == ["nothing is here and", "that has a reason", ""]
             assert table.chosen is None
             table.move(1)
             table.choose()
@@ -90,3 +91,23 @@ class TestRows:
             assert len(set(colours)) >= 1
 
         with_table((Column("a", "a", 8, right=False),), work)
+
+
+class TestSentences:
+    def test_commands_stand_whole_on_lines_of_their_own(self):
+        text = "Nothing is here yet. Start a collector: alphapulse collect --exchange kraken; or without a network: alphapulse demo"
+        assert sentence_lines(text, 30) == [
+            ("Nothing is here yet. Start a", False),
+            ("collector:", False),
+            ("  alphapulse collect --exchange kraken", True),
+            ("or without a network:", False),
+            ("  alphapulse demo", True),
+        ]
+
+    def test_what_ends_a_sentence_is_no_part_of_a_command(self):
+        lines = sentence_lines("Try: alphapulse collect --exchange coinbase. Then wait", 40)
+        assert lines == [("Try:", False), ("  alphapulse collect --exchange coinbase", True), ("Then wait", False)]
+
+    def test_a_sentence_without_one_is_wrapped(self):
+        assert sentence_lines("one two three", 8) == [("one two", False), ("three", False)]
+        assert sentence_lines("", 8) == []

@@ -85,6 +85,16 @@ class TestHowItEnds:
         assert screen.wait() == code
         assert screen.is_as_before
 
+    def test_a_terminal_that_goes_away_ends_it_and_no_cursor_is_left(self, terminal, shm_dir):
+        """No signal comes: the terminal was not the controlling one."""
+        with writer(shm_dir) as one:
+            one.line()
+            publish(one)
+            screen = terminal("tui")
+            screen.until(lambda text: "BTC-USD" in text, "the book")
+            assert screen.hang_up() == 0
+            assert list((shm_dir / "readers").iterdir()) == []
+
     def test_our_mistake_gives_the_terminal_back_and_is_one_line(self, terminal, alphapulse, tmp_path):
         """The mistake is planted from outside: a module that Python imports at its start breaks the feed's pictures."""
         (tmp_path / "sitecustomize.py").write_text(

@@ -18,6 +18,7 @@ from typing import ClassVar, cast
 
 from textual.app import App, ComposeResult
 from textual.containers import Vertical
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
@@ -33,8 +34,8 @@ class PulseApp(App[None]):
     CSS_PATH = Path(__file__).parents[1] / "alphapulse.tcss"
     TABS: ClassVar[tuple[tuple[str, str], ...]] = ()  # (key, title) of each screen
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, driver_class: type[Driver] | None = None) -> None:
+        super().__init__(driver_class=driver_class)
         self.picture: Picture | None = None
         self.is_paused = False
         self._remembered: dict[str, str] = {}

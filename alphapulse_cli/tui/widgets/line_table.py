@@ -20,6 +20,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.tui.sentence import sentence_lines
 
 GAP = 2
 KINDS = ("bid", "ask", "best", "crossing", "live", "waiting", "dead", "quiet", "strong")
@@ -160,21 +161,21 @@ class LineTable(Widget):
         if y == 0:
             segments = self._header(columns)
         elif not self._rows:
-            segments = [Segment(self._nothing_line(y), self.get_component_rich_style("table--quiet"))]
+            segments = self._nothing_line(y)
         elif self._top + y - 1 < len(self._rows):
             segments = self._row(self._rows[self._top + y - 1], columns, is_cursor=self._top + y - 1 == at)
         else:
             segments = []
         return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
 
-    def _nothing_line(self, y: int) -> str:
-        width = max(self.size.width - 2, 1)
-        lines: list[str] = [""]
-        for word in self._nothing.split():
-            if len(lines[-1]) + len(word) + 1 > width and lines[-1]:
-                lines.append("")
-            lines[-1] += f" {word}"
-        return lines[y - 2] if 0 <= y - 2 < len(lines) else ""
+    def _nothing_line(self, y: int) -> list[Segment]:
+        """The sentence begins on the second line below the header."""
+        lines = sentence_lines(self._nothing, self.size.width - 1)
+        if not 0 <= y - 2 < len(lines):
+            return []
+        text, is_command = lines[y - 2]
+        kind = "table--strong" if is_command else "table--quiet"
+        return [Segment(f" {safe(text)}", self.get_component_rich_style(kind))]
 
     def _header(self, columns: Sequence[Column]) -> list[Segment]:
         plain, marked = self.get_component_rich_style("table--header"), self.get_component_rich_style("table--sorted")
