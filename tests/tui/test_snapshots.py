@@ -1,0 +1,115 @@
+"""What every screen looks like, kept: hand-made pictures at three sizes in two themes, compared cell by cell with tests/tui/snapshots.
+
+A snapshot is the lines of the screen, then how each line is coloured: runs of `columns x style letter`, and what the letters mean.
+When a difference is meant: `ALPHAPULSE_RENEW=1 pytest tests/tui/test_snapshots.py`, then look at what git shows.
+"""
+
+import difflib
+import os
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+import tui_market
+from tui_pictures import at_once, give
+
+from alphapulse_cli.tui import table
+from alphapulse_cli.tui.widgets.frame import StatusLine
+
+FOLDER = Path(__file__).parent / "snapshots"
+RENEW = os.environ.get("ALPHAPULSE_RENEW") == "1"
+SIZES = ((80, 24), (120, 40), (300, 100))
+THEMES = ("dark", "light")
+MOST_BYTES = 60_000
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+
+def snapshot(app):
+    """The screen as text."""
+    letters, lines, colours = {}, [], []
+    for strip in app.screen._compositor.render_strips():
+        cells = [(character, segment.style) for segment in strip for character in segment.text]
+        lines.append("|" + "".join(character for character, _ in cells).rstrip())
+        runs = [(str(style), len(list(run))) for style, run in groupby(cells, key=lambda cell: told(cell[1]))]
+        colours.append(" ".join(f"{length}{letters.setdefault(style, letter(len(letters)))}" for style, length in runs))
+    rows = [f"{'' if count == 1 else f'{count} x '}{row}" for row, count in counted(colours)]
+    return "\n".join([*lines, "", *rows, "", *(f"{name} {style}" for style, name in letters.items()), ""])
+
+
+def told(style):
+    """A style in words: what of it a terminal shows."""
+    if style is None:
+        return "plain"
+    marks = [name for name in ("bold", "dim", "italic", "underline", "reverse", "strike") if getattr(style, name)]
+    front, back = (colour.name if colour is not None else "-" for colour in (style.color, style.bgcolor))
+    return " ".join([*marks, front, "on", back])
+
+
+def letter(number):
+    return LETTERS[number] if number < len(LETTERS) else f"{LETTERS[number % len(LETTERS)]}{number // len(LETTERS)}"
+
+
+def counted(rows):
+    return [(row, len(list(same))) for row, same in groupby(rows)]
+
+
+def taken(name, size, theme, shown=tui_market.MARKET):
+    """That screen with the hand-made market on it, once nothing moves any more."""
+    made = []
+
+    async def work(app, pilot, feed):
+        await pilot.press(next(tab.key for tab in table.TABS if tab.name == name))
+        await give(pilot, feed, shown)
+        await pilot.pause()
+        for line in app.screen.query(StatusLine):
+            line.renew()
+        await pilot.pause()
+        made.append(snapshot(app))
+
+    at_once(work, size=size, theme=theme)
+    return made[0]
+
+
+@pytest.fixture(autouse=True)
+def stopped_clock(monkeypatch):
+    tui_market.stop_the_clock(monkeypatch)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", [tab.name for tab in table.TABS])
+def test_it_looks_as_it_did(name, size, theme):
+    path = FOLDER / f"{name}-{size[0]}x{size[1]}-{theme}.txt"
+    now = taken(name, size, theme)
+    assert len(now.encode()) < MOST_BYTES
+    if RENEW:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(now, encoding="utf-8")
+    assert path.exists(), f"there is no {path.name}; make it: ALPHAPULSE_RENEW=1 pytest {Path(__file__).name}"
+    before = path.read_text(encoding="utf-8")
+    if now != before:
+        changes = difflib.unified_diff(before.splitlines(), now.splitlines(), "kept", "now", n=1, lineterm="")
+        shown = "\n".join(line[:300] for line in list(changes)[:60])
+        pytest.fail(
+            f"{path.name} looks different; if that is meant: ALPHAPULSE_RENEW=1 pytest {Path(__file__).name}\n{shown}",
+            pytrace=False,
+        )
+
+
+def test_a_snapshot_is_the_same_twice():
+    """Whatever else decides what is drawn would show as failures that come and go."""
+    assert taken("books", (120, 40), "dark") == taken("books", (120, 40), "dark")
+
+
+def test_one_cell_or_one_colour_more_is_another_snapshot():
+    def drawn(**more):
+        return taken("overview", (120, 40), "dark", tui_market.changed(**more))
+
+    assert drawn() == taken("overview", (120, 40), "dark")
+    assert drawn() != drawn(bid="100.02")
+    assert drawn() != drawn(state="STALE")
+
+
+def test_nothing_is_kept_of_what_is_not_there_any_more():
+    known = {f"{tab.name}-{width}x{height}-{theme}.txt" for tab in table.TABS for width, height in SIZES for theme in THEMES}
+    assert {path.name for path in FOLDER.iterdir()} == known
