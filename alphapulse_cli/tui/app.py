@@ -15,7 +15,6 @@ from typing import ClassVar, Protocol
 from textual import on
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
 
@@ -119,9 +118,9 @@ class AlphapulseApp(PulseApp):
         """The feed leaves no cursor behind."""
         self._feed.stop()
 
-    def on_resize(self, event: Resize) -> None:
+    def on_resize(self) -> None:
         """Draw it all even where the size is what it was: a terminal that was smaller for a moment has lost what lay outside."""
-        if event.size == self.size and self.screen_stack:
+        if self.screen_stack:
             self.screen.refresh(layout=True)
 
     # What the feed calls, in its own thread
