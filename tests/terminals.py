@@ -116,6 +116,11 @@ class Terminal:
         self.screen.feed(os.read(self._outer, 65_536))
         return True
 
+    @property
+    def waiting(self):
+        """Bytes that the program wrote and nobody read yet."""
+        return struct.unpack("i", fcntl.ioctl(self._outer, termios.FIONREAD, b"\0" * 4))[0]
+
     def until(self, condition, what):
         """Read on until the condition holds of the screen's text."""
         end = time.monotonic() + LIMIT_S
@@ -146,10 +151,16 @@ class Terminal:
         borrowed = {"1049", "1000", "1003", "1006", "1015", "2004", "1004", "2048"}
         return termios.tcgetattr(self._inner) == self.before and not self.screen.modes & borrowed and "25" in self.screen.modes
 
+    def hang_up(self):
+        """The window is closed: nobody has the other end any more."""
+        os.close(self._outer)
+        self._outer = -1
+
     def close(self):
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-        os.close(self._outer)
+        if self._outer >= 0:
+            os.close(self._outer)
         os.close(self._inner)
