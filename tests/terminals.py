@@ -139,12 +139,6 @@ class Terminal:
             pass
         return self.process.returncode
 
-    def hang_up(self):
-        """Go away, as a terminal's window does that is closed; the exit code of who was left."""
-        os.close(self._outer)
-        self._outer = os.open(os.devnull, os.O_RDWR)
-        return self.process.wait(LIMIT_S)
-
     @property
     def is_as_before(self):
         """Whether the terminal is as it was lent: modes, alternate screen, cursor, mouse, paste, focus."""

@@ -92,7 +92,8 @@ class TestHowItEnds:
             publish(one)
             screen = terminal("tui")
             screen.until(lambda text: "BTC-USD" in text, "the book")
-            assert screen.hang_up() == 0
+            screen.hang_up()
+            assert screen.process.wait(60) == 0
             assert list((shm_dir / "readers").iterdir()) == []
 
     def test_our_mistake_gives_the_terminal_back_and_is_one_line(self, terminal, alphapulse, tmp_path):

@@ -9,12 +9,14 @@ rows says the sentence it was given.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, ClassVar, NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -100,20 +102,31 @@ class LineTable(Widget):
         self._top = 0
         self._fitting: tuple[int, list[Column]] | None = None
         self._trend: list[Style] = []
+        self._styles: dict[tuple[str, bool], Style] = {}
+        self._at = 0  # the row under the cursor
+        self._drawn: dict[int, tuple[Row, bool] | None] = {}  # line -> what stands there
 
     def notify_style_update(self) -> None:
-        """Another theme: other colours between the two of a trend."""
+        """Another theme: other colours."""
         super().notify_style_update()
         self._trend = []
+        self._styles.clear()
 
     def show_rows(self, rows: Sequence[Row], nothing: str, sorted_by: str = "", *, reverse: bool = False) -> None:
         """Draw these from now on; `nothing` is the sentence where there are none."""
+        before = self._nothing, self._sorted_by, self._sign, self._columns
         self._rows, self._nothing = list(rows), nothing
         self._sorted_by, self._sign = sorted_by, "▼" if reverse else "▲"
         grown = [self._grown(column) for column in self._columns]
         if grown != self._columns:
             self._columns, self._fitting = grown, None
-        self.refresh()
+        self._find_cursor()
+        if before != (self._nothing, self._sorted_by, self._sign, self._columns) or not self._rows:
+            self.refresh()
+        else:
+            lines = [y for y, drawn in self._drawn.items() if 0 < y < self.size.height and drawn != self._on_line(y)]
+            if lines:
+                self.refresh(*(Region(0, y, self.size.width, 1) for y in lines))
 
     def _grown(self, column: Column) -> Column:
         if column.limit <= column.width:
@@ -136,16 +149,25 @@ class LineTable(Widget):
     @property
     def chosen(self) -> Any:
         """The key under the cursor; None without rows."""
-        return self._rows[self._at()].key if self._rows else None
+        return self._rows[self._at].key if self._rows else None
 
-    def _at(self) -> int:
-        return next((index for index, row in enumerate(self._rows) if row.key == self._key), 0)
+    def _find_cursor(self) -> None:
+        """Which row is under it, and which one is the first that is seen."""
+        self._at = 0 if self._key is None else next((index for index, row in enumerate(self._rows) if row.key == self._key), 0)
+        height = max(self.size.height - 1, 1)
+        self._top = max(min(self._top, self._at, len(self._rows) - height), self._at - height + 1, 0)
+
+    def _on_line(self, y: int) -> tuple[Row, bool] | None:
+        """The row of that line, and whether the cursor is there."""
+        index = self._top + y - 1
+        return (self._rows[index], index == self._at) if index < len(self._rows) else None
 
     def move(self, rows: int) -> None:
         """The cursor so many rows down, or up."""
         if self._rows:
-            at = max(0, min(self._at() + rows, len(self._rows) - 1))
+            at = max(0, min(self._at + rows, len(self._rows) - 1))
             self._key = self._rows[at].key if at else None
+            self._find_cursor()
             self.refresh()
 
     def choose(self) -> None:
@@ -153,20 +175,23 @@ class LineTable(Widget):
         if self._rows:
             self.post_message(self.Chosen(self.chosen))
 
+    def on_resize(self) -> None:
+        """Other rows may be seen."""
+        self._drawn.clear()
+        self._find_cursor()
+
     def render_line(self, y: int) -> Strip:
         """Line 0 is the header."""
-        columns, height = self._shown(), max(self.size.height - 1, 1)
-        at = self._at()
-        self._top = max(min(self._top, at, len(self._rows) - height), at - height + 1, 0)
+        self._drawn[y] = here = self._on_line(y) if y else None
         if y == 0:
-            segments = self._header(columns)
+            segments = self._header(self._shown())
         elif not self._rows:
             segments = self._nothing_line(y)
-        elif self._top + y - 1 < len(self._rows):
-            segments = self._row(self._rows[self._top + y - 1], columns, is_cursor=self._top + y - 1 == at)
+        elif here is not None:
+            segments = self._row(*here, self._shown())
         else:
             segments = []
-        return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
+        return Strip(segments).adjust_cell_length(self.size.width, self._style("", is_cursor=False))
 
     def _nothing_line(self, y: int) -> list[Segment]:
         """The sentence begins on the second line below the header."""
@@ -186,34 +211,39 @@ class LineTable(Widget):
             segments += [Segment(title, marked if here else plain), Segment(" " * GAP, plain)]
         return segments
 
-    def _row(self, row: Row, columns: Sequence[Column], *, is_cursor: bool) -> list[Segment]:
-        ground = self.get_component_rich_style("table--cursor") if is_cursor else self.rich_style
+    def _row(self, row: Row, is_cursor: bool, columns: Sequence[Column]) -> list[Segment]:
+        ground = self._style("", is_cursor=is_cursor)
+        gap = Segment(" " * GAP, ground)
         segments: list[Segment] = []
         for column in columns:
             if row.rest[0] and column.name not in row.cells:
-                return [*segments, self._rest(row.rest, self.size.width - sum(len(one.text) for one in segments), ground)]
+                text, kind = row.rest
+                left = self.size.width - sum(len(one.text) for one in segments)
+                return [*segments, Segment(fitted(safe(text), left, right=False), self._style(kind, is_cursor=is_cursor))]
             text, kind = row.cells.get(column.name, ("", ""))
             shown = fitted(safe(text), column.width, right=column.right)
             if kind == TREND:
-                segments += [Segment(one, ground + style) for one, style in zip(shown, self._trend_styles(shown), strict=True)]
+                segments += [Segment("".join(run), ground + self._trend_style(block)) for block, run in groupby(shown)]
             else:
-                style = self.get_component_rich_style(f"table--{kind}", partial=True) if kind else Style()
-                segments.append(Segment(shown, ground + style))
-            segments.append(Segment(" " * GAP, ground))
+                segments.append(Segment(shown, self._style(kind, is_cursor=is_cursor)))
+            segments.append(gap)
         return segments
 
-    def _rest(self, rest: Cell, width: int, ground: Style) -> Segment:
-        text, kind = rest
-        style = self.get_component_rich_style(f"table--{kind}", partial=True) if kind else Style()
-        return Segment(fitted(safe(text), width, right=False), ground + style)
+    def _style(self, kind: str, *, is_cursor: bool) -> Style:
+        """Of a cell; made once a theme."""
+        key = kind, is_cursor
+        if key not in self._styles:
+            ground = self.get_component_rich_style("table--cursor") if is_cursor else self.rich_style
+            self._styles[key] = ground + self.get_component_rich_style(f"table--{kind}", partial=True) if kind else ground
+        return self._styles[key]
 
-    def _trend_styles(self, blocks: str) -> list[Style]:
+    def _trend_style(self, block: str) -> Style:
         """Low is as an ask, high as a bid."""
         if not self._trend:
             low, high = self.get_component_styles("table--ask").color, self.get_component_styles("table--bid").color
             steps = len(BLOCKS) - 1
             self._trend = [Style(color=low.blend(high, step / steps).rich_color) for step in range(steps + 1)]
-        return [self._trend[max(BLOCKS.find(block), 0)] for block in blocks]
+        return self._trend[max(BLOCKS.find(block), 0)]
 
     def on_click(self, event: Click) -> None:
         """A title sorts, a row is put under the cursor, twice opens it."""
@@ -228,6 +258,7 @@ class LineTable(Widget):
                 at += column.width + GAP
         elif self._top + offset.y - 1 < len(self._rows):
             self._key = self._rows[self._top + offset.y - 1].key
+            self._find_cursor()
             self.refresh()
             if event.chain == 2:
                 self.choose()
