@@ -2,6 +2,6 @@
 
     segments ─► feed (a thread) ─► Picture ─► screens ─► widgets ─► the terminal
 
-The feed drains rings at their pace and keeps only the newest state; at most 15 times a second it hands over a Picture, a value that
+The feed drains rings at their pace and keeps only the newest state; at most 12 times a second it hands over a Picture, a value that
 nobody changes any more. Widgets draw pictures and never touch shared memory.
 """

@@ -1,6 +1,6 @@
 """The live screen itself: it wires the feed to the screens, and holds what they share.
 
-    Feed (its own thread) ─► the newest Picture ─► `show` of the screen in front, at most 15 times a second
+    Feed (its own thread) ─► the newest Picture ─► `show` of the screen in front, at most 12 times a second
     keys ─► the table of screens · pause · help · theme · filter · copy · screenshot
 
 While paused the feed drains on and the picture stays; the status line says how old it is. A mistake of ours, here or in the feed, ends

@@ -1,9 +1,9 @@
-"""The feed: one thread that drains every set's rings and makes a Picture of what is there, at most 15 times a second.
+"""The feed: one thread that drains every set's rings and makes a Picture of what is there, at most 12 times a second.
 
     every 20 ms      drain: all rings, in large polls
     every 0.5 s      look: new sets, silent writers, counters and rates
     every second     segments and readers, latency of the second, sparklines
-    changed, 15/s    a Picture ─► `show`, called in this thread
+    changed, 12/s    a Picture ─► `show`, called in this thread
 
 It takes no part in anything: what it reads it leaves as it was, but for its cursors. Sets that come, die, restart or lap it are states
 in the Picture, with advice; a directory that is not there yet is looked for. Only a mistake of ours ends it: `failed` is told.
@@ -27,7 +27,7 @@ from alphapulse_cli.tui.one_set import OneSet, Tally
 from alphapulse_cli.tui.picture import TRADES, BookPicture, Picture, SetPicture
 
 PAUSE_S = 0.02
-PICTURE_EVERY_NS = 1_000_000_000 // 15
+PICTURE_EVERY_NS = 1_000_000_000 // 12
 LOOK_EVERY_NS = 500_000_000
 SECOND_NS = 1_000_000_000
 COST_SHARE = 50  # a look that costs much is taken less often: at most a fiftieth of the time goes into each kind

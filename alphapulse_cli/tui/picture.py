@@ -18,7 +18,7 @@ from alphapulse_cli.apps.status import BookStatus, SetStatus
 from alphapulse_cli.apps.tail import TradeTold
 from alphapulse_cli.shm.histogram import Distribution
 
-LADDER_LEVELS = 500  # a side; deeper levels are counted in `BookStatus`, not shown
+LADDER_LEVELS = 250  # a side; deeper levels are counted in `BookStatus`, not shown
 MIDS = 24  # of the sparkline, one a second
 HISTORY = 120  # of a stage's percentiles, one a second
 TRADES = 500

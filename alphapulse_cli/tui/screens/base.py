@@ -6,7 +6,7 @@
     StatusLine   PAUSED, the filter, notices, who is collected                 one row
     Footer       the keys that work here                                       one row
 
-A screen draws from `show(picture)` and keeps nothing of the world but the last picture; it is called at most 15 times a second, and
+A screen draws from `show(picture)` and keeps nothing of the world but the last picture; it is called at most 12 times a second, and
 only while the screen is in front. At 80 x 24 a body has 21 rows.
 
 `PulseApp` is all that a screen may ask of its app, with answers that do for a test; the real one is in `tui/app.py`.
