@@ -30,12 +30,12 @@ from alphapulse_cli.wire.delta import BookState
 ROOT = Path(__file__).resolve().parent.parent
 EXCHANGES, SYMBOLS = ("binance-us", "coinbase", "kraken"), ("BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD")
 COLUMNS, ROWS = 120, 36
+FEWER_ROWS = {"overview": 18, "arbitrage": 24, "tape": 24}  # of screens that would be half empty, or that are lists
 LIMIT_S = 120.0
 LOOK_S = 0.05
 MOST_BYTES = 200_000
-PREPARE = {
-    "books": "plus plus plus plus"
-}  # keys that make a screen worth looking at; a memory of its own, so they are always the same
+# Keys that make a screen worth looking at; its memory is its own, so they are always the same.
+PREPARE = {"books": "plus plus plus plus"}
 FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 FONT = 'ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace'
 
@@ -88,6 +88,7 @@ async def _taken(place: str, seconds: float, theme: str) -> dict[str, str]:
         await _until(lambda: _all_live(app.picture))
         await asyncio.sleep(seconds)
         for tab in table.TABS:
+            await pilot.resize_terminal(COLUMNS, FEWER_ROWS.get(tab.name, ROWS))
             await pilot.press(tab.key, *PREPARE.get(tab.name, "").split())
             await _newer(app)
             await _until(lambda: _all_live(app.picture))

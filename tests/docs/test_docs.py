@@ -63,8 +63,16 @@ class TestLinks:
     def test_the_index_names_every_page(self):
         index = DOCS / "README.md"
         linked = {(DOCS / target.partition("#")[0]).resolve() for target in LINK.findall(index.read_text())}
-        missing = {name_of(page) for page in DOCS.rglob("*") if page.is_file() and page != index and page.resolve() not in linked}
-        assert missing == set()
+        pages = {page for page in DOCS.rglob("*") if page.is_file() and page != index and page.parent.name != "images"}
+        assert {name_of(page) for page in pages if page.resolve() not in linked} == set()
+
+    def test_every_picture_is_on_some_page(self):
+        shown = {
+            (page.parent / target).resolve() for page in PAGES for target in LINK.findall(prose(page)) if target.endswith(".svg")
+        }
+        pictures = set((DOCS / "images").iterdir())
+        assert pictures
+        assert pictures == shown
 
     def test_every_decision_is_listed_under_its_own_title(self):
         index = (DOCS / "README.md").read_text()
