@@ -81,7 +81,7 @@ class AlphapulseApp(PulseApp):
         Binding("p", "pause", "Pause"),
         Binding("t", "next_theme", "Theme"),
         Binding("y", "copy", "Copy"),
-        Binding("s", "save_svg", "Screenshot"),
+        Binding("s", "save_svg", "Screenshot", show=False),
         Binding("q", "quit", "Quit"),
         Binding("escape", "end_filter", "End the filter", show=False),
         Binding("ctrl+c", "interrupt", "Interrupt", show=False, priority=True),

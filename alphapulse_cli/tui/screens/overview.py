@@ -197,7 +197,7 @@ def set_row(item: Item) -> Row:
 
 
 def price(side: str, text: str, item: Item, *, is_live: bool) -> Cell:
-    """With its mark, which has its place even where there is none: prices stay aligned."""
+    """With its mark, which has its place even where there is none: points stay under each other."""
     if not text:
         return "-", "quiet"
     kind = side if is_live else "quiet"
@@ -206,4 +206,7 @@ def price(side: str, text: str, item: Item, *, is_live: bool) -> Cell:
         mark, kind = "*", "best"
     if side in item.crossing:
         mark, kind = "»" if side == "bid" else "«", "crossing"
-    return (f"{mark}{text}" if side == "bid" else f"{text}{mark}"), kind
+    if side == "bid":
+        return f"{mark}{text}", kind
+    digits = text.rstrip()
+    return f"{digits}{mark}{text[len(digits) :]}", kind
