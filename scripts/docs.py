@@ -76,6 +76,7 @@ def layouts() -> Iterator[str]:
         ("Header: identity", layout.IDENTITY_FIELDS),
         ("Header: shared words", layout.SHARED_FIELDS),
         ("Book image (kind BOOK)", layout.IMAGE_FIELDS),
+        ("The instrument's rules (kind BOOK)", layout.RULES_FIELDS),
         ("Checkpoint (kind BOOK)", layout.CHECKPOINT_FIELDS),
     ):
         yield f"### {title}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from alphapulse_cli.errors import SegmentError, SegmentGone, StorageError
 from alphapulse_cli.flow.follow import states_of
+from alphapulse_cli.market.instrument import MAX_DECIMALS
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
@@ -50,6 +51,9 @@ class BookStatus:
     feed_delay_us: int | None = None
     gaps: int = 0
     resyncs: int = 0
+    tick_size: str = ""  # the exchange's rules for orders, exact decimal text; "" where they are not known
+    lot_size: str = ""
+    min_size: str = ""  # "" too where there is none
 
 
 @dataclass(slots=True)
@@ -154,10 +158,19 @@ class StatusSource:
         segment = self._attach(segment_name(Kind.BOOK, name, symbol))
         if segment is None:
             return BookStatus(exchange, symbol, BookState.COLD, BookReason.STARTING)
-        image = ImageReader(segment).top(1)
+        reader = ImageReader(segment)
+        image = reader.top(1)
         if image is None:
             return BookStatus(exchange, symbol, BookState.STALE, BookReason.SILENT)
-        return book_status(exchange, symbol, image, live=segment.is_live(now))
+        status = book_status(exchange, symbol, image, live=segment.is_live(now))
+        rules = reader.rules()
+        if (
+            rules is not None and max(rules.price_decimals, rules.size_decimals) <= MAX_DECIMALS
+        ):  # shared memory: anything may stand there
+            status.tick_size = to_text(rules.tick_size_ticks, rules.price_decimals)
+            status.lot_size = to_text(rules.lot_size_lots, rules.size_decimals)
+            status.min_size = to_text(rules.min_size_lots, rules.size_decimals) if rules.min_size_lots else ""
+        return status
 
 
 def book_status(exchange: str, symbol: str, image: ImageCopy, *, live: bool) -> BookStatus:

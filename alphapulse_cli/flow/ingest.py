@@ -297,6 +297,8 @@ class Ingest:
                 finer = keeper.regrid(seen.price_decimals, seen.size_decimals, receive_ns)
                 if finer is not None:
                     self.decoder.use_instrument(finer)
+            if keeper.use_rules(seen, receive_ns):
+                self.decoder.use_instrument(keeper.instrument)
             if not seen.trading and held.trading:
                 self._notice("warning", f"{held.id}: the exchange does not trade it at present")
 

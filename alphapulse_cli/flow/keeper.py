@@ -60,6 +60,7 @@ class BookKeeper:
         self._groups_since_check = 0
         self._checked_ns = 0
         self._edit()
+        self._set_rules()
         self._commit(0)
 
     @property
@@ -197,6 +198,7 @@ class BookKeeper:
             self.set_state(HALTED, BookReason.OFF_GRID, receive_ns)
             return None
         self.instrument = finer
+        self._set_rules()
         self._batch.set_decimals(finer.price_decimals, finer.size_decimals)
         self._batch.clear()
         if self.version == 0:
@@ -204,3 +206,21 @@ class BookKeeper:
         else:
             self._publish(RESET, receive_ns, False)
         return finer
+
+    def use_rules(self, seen: Instrument, receive_ns: int) -> bool:
+        """Take tick, lot and minimum size of newer metadata, whose grid is no finer than ours; whether they are new."""
+        held = self.instrument
+        ours = seen.on_grid(held.price_decimals, held.size_decimals)
+        if ours is None or (ours.price_decimals, ours.size_decimals) != (held.price_decimals, held.size_decimals):
+            return False  # finer than ours could become: the book is halted
+        if ours.rules == held.rules:
+            return False
+        self.instrument = held.with_rules(*ours.rules)
+        self._edit()
+        self._set_rules()
+        self._commit(receive_ns)
+        return True
+
+    def _set_rules(self) -> None:
+        """The image, open for an edit, says what its readers' orders must keep to."""
+        self._image.set_rules(*self.instrument.rules)

@@ -36,6 +36,15 @@ class Instrument:
         """As it is written in logs and in `--symbol`: "kraken:BTC-USD"."""
         return f"{self.exchange}:{self.symbol}"
 
+    @property
+    def rules(self) -> tuple[int, int, int]:
+        """(tick_size_ticks, lot_size_lots, min_size_lots): what an order must keep to."""
+        return self.tick_size_ticks, self.lot_size_lots, self.min_size_lots
+
+    def with_rules(self, tick_size_ticks: int, lot_size_lots: int, min_size_lots: int) -> "Instrument":
+        """The same with other rules, on the same grid."""
+        return replace(self, tick_size_ticks=tick_size_ticks, lot_size_lots=lot_size_lots, min_size_lots=min_size_lots)
+
     def on_grid(self, price_decimals: int, size_decimals: int) -> "Instrument | None":
         """The same on a grid at least this fine; None if that takes more than 18 decimals."""
         prices, sizes = max(price_decimals, self.price_decimals), max(size_decimals, self.size_decimals)

@@ -17,7 +17,7 @@ A book that outgrows its file moves to a larger one (`ImageWriter.grown`). Count
 
 from alphapulse_cli import native
 from alphapulse_cli.shm import layout, memory
-from alphapulse_cli.shm.layout import ImageCopy, Kind
+from alphapulse_cli.shm.layout import ImageCopy, Kind, Rules
 from alphapulse_cli.shm.segment import Liveness, Segment, SegmentSpec
 
 SOURCE_HASH = native.source_hash()
@@ -89,6 +89,12 @@ class ImageWriter:
         memory.store_release(words, at, (words[at] | 1) + 1)
         self._check()
 
+    def set_rules(self, tick_size_ticks: int, lot_size_lots: int, min_size_lots: int) -> None:
+        """What the exchange wants of an order, on the grid of the next commit; between `begin` and that."""
+        rules = (tick_size_ticks, lot_size_lots, min_size_lots)
+        for i in range(layout.RULES_WORD_COUNT):
+            memory.store_relaxed(self._words, layout.RULES_WORD + i, min(rules[i], native.MASK64))
+
     def set_status(self, state: int, reason: int) -> None:
         """Only the state of the book changes. StorageError as of `commit`."""
         self.begin()
@@ -137,6 +143,8 @@ class ImageWriter:
         self.asks[:ask_bytes] = old.asks[:ask_bytes]
         for i in range(1, self._word_count):
             self._words[live + i] = old._words[live + i]  # noqa: SLF001 one of us
+        for i in range(layout.RULES_WORD, layout.RULES_WORD + layout.RULES_WORD_COUNT):
+            self._words[i] = old._words[i]  # noqa: SLF001 one of us
         self._words[live] = 2
 
 
@@ -169,6 +177,20 @@ class ImageReader:
     def top(self, levels: int, tries: int = 64) -> ImageCopy | None:
         """At most the best `levels` of each side, the best last; its counts are still those of the whole book."""
         return self._copy(layout.IMAGE_WORD, 0, levels, tries)
+
+    def rules(self, tries: int = 64) -> Rules | None:
+        """The instrument's rules and the grid they are on, of one moment; None where the writer does not say, or each try met an edit."""
+        at, first = layout.IMAGE_WORD, layout.RULES_WORD
+        for _ in range(tries):
+            before = memory.load_acquire(self._words, at)
+            grid = (memory.load_relaxed(self._words, at + 10), memory.load_relaxed(self._words, at + 11))
+            said = [memory.load_relaxed(self._words, first + i) for i in range(layout.RULES_WORD_COUNT)]
+            memory.acquire_fence()
+            if before & 1 == 0 and memory.load_relaxed(self._words, at) == before:
+                if before == 0:
+                    self._check()
+                return Rules(*grid, *said) if before and said[0] and said[1] else None
+        return None
 
     def version(self) -> int:
         """The version last committed, or being committed now: cheap, to see whether anything changed."""

@@ -7,6 +7,7 @@
       640 │ sealed         where the ring ends; 2^64-1 while it has no end                                               │
       768 │ heartbeat_ns   CLOCK_MONOTONIC, beaten at least every 250 ms                                                 │
      1024 │ image          (kind BOOK) the live book's words, under the seqlock `seq`                                    │
+     1120 │ rules          (kind BOOK) the instrument's tick, lot and minimum size, under the live book's `seq`                │
      1280 │ checkpoint     (kind BOOK) the same words of its checkpoint, under a seqlock of their own                    │
      4096 └─ data ───────────────────────────────────────────────────────────────────────────────────────────────────────┘
 
@@ -21,7 +22,7 @@ lie in what is unused here, and readers ignore them; a newer *major* layout is r
 from enum import IntEnum, unique
 from typing import NamedTuple
 
-LAYOUT_MAJOR, LAYOUT_MINOR = 1, 0
+LAYOUT_MAJOR, LAYOUT_MINOR = 1, 1  # 1.1: the rules
 
 MAGIC = int.from_bytes(b"alphapls", "little")
 BYTE_ORDER = 0x0102_0304_0506_0708
@@ -123,6 +124,12 @@ _IMAGE_ROWS = (
     ("size_decimals", "u64", "size = lots / 10^size_decimals"),
 )
 IMAGE_FIELDS = _table(1024, *_IMAGE_ROWS)
+RULES_FIELDS = _table(
+    1024 + 8 * len(_IMAGE_ROWS),
+    ("tick_size_ticks", "u64", "the exchange's tick size, in our ticks; 0 = the writer does not say (layout 1.0)"),
+    ("lot_size_lots", "u64", "the exchange's lot size, in our lots; 0 = the writer does not say"),
+    ("min_size_lots", "u64", "the smallest order, in our lots; 0 = none is known"),
+)
 CHECKPOINT_FIELDS = _table(1280, *_IMAGE_ROWS)
 
 HEADER = {field.name: field for field in (*IDENTITY_FIELDS, *SHARED_FIELDS)}
@@ -132,6 +139,7 @@ CLAIMED, PUBLISHED, STATE = WORD["claimed"], WORD["published"], WORD["state"]
 SEALED, HEARTBEAT = WORD["sealed"], WORD["heartbeat_ns"]
 IMAGE_WORD, CHECKPOINT_WORD = IMAGE_FIELDS[0].offset // 8, CHECKPOINT_FIELDS[0].offset // 8
 IMAGE_WORD_COUNT = len(_IMAGE_ROWS)
+RULES_WORD, RULES_WORD_COUNT = RULES_FIELDS[0].offset // 8, len(RULES_FIELDS)
 
 
 class ImageCopy(NamedTuple):
@@ -151,6 +159,16 @@ class ImageCopy(NamedTuple):
     size_decimals: int
     bids: bytes
     asks: bytes
+
+
+class Rules(NamedTuple):
+    """On which grid an instrument's orders lie, as its book's writer has it; units of that same grid."""
+
+    price_decimals: int
+    size_decimals: int
+    tick_size_ticks: int
+    lot_size_lots: int
+    min_size_lots: int  # 0 = none is known
 
 
 def file_bytes(kind: Kind, record_bytes: int, capacity: int) -> int:

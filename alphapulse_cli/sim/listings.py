@@ -60,6 +60,19 @@ LISTED: dict[str, Sequence[Row]] = {
         ("ETH-BTC", "ETHBTC", 5, 4, 800),
     ),
 }
+# the smallest order, in lots, where it is more than one; made up, but of the size that the exchanges ask for
+MIN_SIZES: dict[str, dict[str, int]] = {
+    "kraken": {
+        "BTC-USD": 5_000,
+        "ETH-USD": 100_000,
+        "SOL-USD": 2_000_000,
+        "XRP-USD": 200_000_000,
+        "DOGE-USD": 1_500_000_000,
+        "ETH-BTC": 100_000,
+    },
+    "coinbase": {"ETH-USD": 1_000, "XRP-USD": 1_000},
+    "binance-us": {"SOL-USD": 10, "DOGE-USD": 2},
+}
 FULL_DEPTH = frozenset({"coinbase"})
 
 
@@ -78,4 +91,6 @@ def listings(exchange: str, symbols: Sequence[str] = ()) -> list[Listing]:
 
 def _listing(exchange: str, row: Row) -> Listing:
     symbol, native, price_decimals, size_decimals, levels_per_side = row
-    return Listing(Instrument(exchange, symbol, native, price_decimals, size_decimals), levels_per_side, exchange in FULL_DEPTH)
+    smallest = MIN_SIZES.get(exchange, {}).get(symbol, 1)
+    instrument = Instrument(exchange, symbol, native, price_decimals, size_decimals, min_size_lots=smallest)
+    return Listing(instrument, levels_per_side, exchange in FULL_DEPTH)

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from app_parts import Sims, live_books, processes_of, sample, wait_until
@@ -14,6 +15,7 @@ from alphapulse_cli import exchanges
 from alphapulse_cli.apps.plan import CollectPlan
 from alphapulse_cli.cli.collecting import arguments
 from alphapulse_cli.flow.follow import SetFollower
+from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.wire.delta import BookReason, BookState
@@ -197,6 +199,43 @@ class TestOneExchange:
         beside = begin(alphapulse, sims, "--as", "mine")
         until_live(alphapulse, sims, "kraken", "mine")
         assert beside.poll() is None
+
+
+class TestTheRulesOfOrders:
+    def test_any_process_reads_those_of_the_exchanges_metadata(self, alphapulse, sims):
+        """Each decoder fills them from its own exchange's shape of them."""
+        listed = {name: sims.start(name).truth.instruments for name in NAMES}
+        begin(alphapulse, sims, names=NAMES)
+        until_live(alphapulse, sims, *NAMES)
+        said = {
+            (book.exchange, book.symbol): (book.tick_size, book.lot_size, book.min_size) for book in live_books(alphapulse.shm_dir)
+        }
+        assert said == {
+            (name, one.symbol): (
+                to_text(one.tick_size_ticks, one.price_decimals),
+                to_text(one.lot_size_lots, one.size_decimals),
+                to_text(one.min_size_lots, one.size_decimals),
+            )
+            for name, instruments in listed.items()
+            for one in instruments.values()
+        }
+        assert said["kraken", "ETH-BTC"] == ("0.00001", "0.00000001", "0.00100000")
+
+    def test_grow_with_the_grid(self, alphapulse, sims):
+        """A price off the grid makes it finer at once; the rules say the same on the new one."""
+        sims.start("kraken")
+        begin(alphapulse, sims)
+        until_live(alphapulse, sims, "kraken")
+        before = {book.symbol: book for book in live_books(alphapulse.shm_dir)}
+        sims.inject("offgrid", "kraken")
+
+        def finer():
+            sims.move()
+            return [book for book in live_books(alphapulse.shm_dir) if len(book.tick_size) > len(before[book.symbol].tick_size)]
+
+        (book, *_) = wait_until(finer, what="a finer grid")
+        assert Decimal(book.tick_size) == Decimal(before[book.symbol].tick_size)
+        assert (book.lot_size, book.min_size) == (before[book.symbol].lot_size, before[book.symbol].min_size)
 
 
 class TestTheTransport:

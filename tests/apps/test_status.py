@@ -1,5 +1,7 @@
 """How sets are doing, from their segments alone: states that are true, rates that are per second."""
 
+from dataclasses import replace
+
 import pytest
 from flow_parts import Desk, River, listed
 
@@ -48,6 +50,17 @@ class TestABook:
         assert (book.bid, book.bid_size, book.ask, book.ask_size) == ("99.90", "0.0005", "100.10", "7.0000")
         assert (book.bid_count, book.ask_count) == (1, 1)
         assert book.spread_bps == pytest.approx(20.0)
+
+    def test_has_the_rules_of_its_instrument_as_text_on_whatever_grid(self, directory, time):
+        """Those of the exchange's metadata; a finer grid changes the units, not what they say."""
+        desk = Desk(directory, [replace(listed("kraken"), tick_size_ticks=5, lot_size_lots=10, min_size_lots=30)])
+        desk.outlet.beat(time.now)
+        source = StatusSource(directory)
+        _, book = book_of(source)
+        assert (book.tick_size, book.lot_size, book.min_size) == ("0.05", "0.0010", "0.0030")
+        desk.keeper().regrid(3, 5, desk.now)
+        _, book = book_of(source)
+        assert (book.tick_size, book.lot_size, book.min_size) == ("0.050", "0.00100", "0.00300")
 
     def test_without_a_side_shows_none(self, directory, river):
         river.change([(9_990, 0, False)])

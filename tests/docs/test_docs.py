@@ -191,7 +191,10 @@ class TestTheReferenceIsComplete:
 
         page = (DOCS / "reference" / "layouts.md").read_text()
         fields = {
-            "shm/layout": [field.name for field in (*layout.HEADER.values(), *layout.IMAGE_FIELDS, *layout.CHECKPOINT_FIELDS)],
+            "shm/layout": [
+                field.name
+                for field in (*layout.HEADER.values(), *layout.IMAGE_FIELDS, *layout.RULES_FIELDS, *layout.CHECKPOINT_FIELDS)
+            ],
             "wire/delta": [
                 row[0] for row in (*delta.DELTA_FIELDS, *delta.CHANGE_FIELDS, *delta.CHECK_FIELDS, *delta.STATUS_FIELDS)
             ],

@@ -1,5 +1,7 @@
 """One book: what the image and the ring say after each message. Kraken's decoder brings the messages, since it can go wrong in most ways."""
 
+from dataclasses import replace
+
 import pytest
 from flow_parts import SECOND, Desk, Replica, River, assert_one_book, listed
 
@@ -8,6 +10,7 @@ from alphapulse_cli.flow import keeper as keeper_module
 from alphapulse_cli.market.events import Snapshot, Update
 from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState, Kind
 
@@ -330,3 +333,57 @@ def test_levels_out_of_range_are_kept_out_and_counted(desk, live):
 
 def test_the_checks_constant_is_the_designs():
     assert (keeper_module.CHECK_EVERY_GROUPS, keeper_module.CHECK_EVERY_NS) == (1024, SECOND)
+
+
+class TestTheRulesOfOrders:
+    """The image says tick, lot and minimum size on the grid that the book is on now."""
+
+    RULED = replace(BTC, tick_size_ticks=5, lot_size_lots=10, min_size_lots=300)
+
+    @pytest.fixture
+    def ruled(self, directory):
+        return Desk(directory, [self.RULED])
+
+    def rules(self, desk):
+        return ImageReader(desk.keeper()._image.segment).rules()
+
+    def test_are_there_before_the_first_snapshot(self, ruled):
+        assert self.rules(ruled) == (BTC.price_decimals, BTC.size_decimals, 5, 10, 300)
+
+    def test_grow_with_a_finer_grid(self, ruled):
+        ruled.keeper().apply(snapshot(*FIRST_BOOK, instrument=self.RULED), 1)
+        ruled.keeper().regrid(BTC.price_decimals + 1, BTC.size_decimals + 2, 2)
+        assert self.rules(ruled) == (BTC.price_decimals + 1, BTC.size_decimals + 2, 50, 1000, 30_000)
+
+    def test_go_along_to_a_larger_file(self, ruled):
+        keeper = ruled.keeper()
+        keeper.apply(snapshot(*((100 + i, 1, True) for i in range(1500)), instrument=self.RULED), 1)
+        assert ruled.count(Counter.IMAGES_GROWN, "BTC-USD") == 1
+        assert self.rules(ruled) == (BTC.price_decimals, BTC.size_decimals, 5, 10, 300)
+
+    def test_newer_metadata_counts_whatever_the_grid_has_become(self, ruled):
+        keeper = ruled.keeper()
+        keeper.regrid(BTC.price_decimals, BTC.size_decimals + 1, 1)
+        assert keeper.use_rules(replace(self.RULED, min_size_lots=7), 2)
+        assert not keeper.use_rules(replace(self.RULED, min_size_lots=7), 3)
+        assert self.rules(ruled) == (BTC.price_decimals, BTC.size_decimals + 1, 5, 100, 70)
+        assert keeper.instrument.rules == (5, 100, 70)
+
+    def test_of_a_grid_that_we_do_not_have_are_not_taken(self, ruled):
+        assert not ruled.keeper().use_rules(replace(self.RULED, size_decimals=BTC.size_decimals + 1), 2)
+        assert self.rules(ruled).lot_size_lots == 10
+
+    def test_are_none_where_the_writer_does_not_say(self, ruled):
+        """A writer of layout 1.0 leaves zeros there."""
+        image = ruled.keeper()._image
+        image.begin()
+        image.set_rules(0, 0, 0)
+        ruled.keeper()._commit(1)
+        assert self.rules(ruled) is None
+
+    def test_are_none_in_the_middle_of_an_edit(self, ruled):
+        image = ruled.keeper()._image
+        image.begin()
+        assert self.rules(ruled) is None
+        ruled.keeper()._commit(1)
+        assert self.rules(ruled) is not None

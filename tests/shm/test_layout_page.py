@@ -4,7 +4,7 @@ from alphapulse_cli.shm import histogram, layout
 from alphapulse_cli.shm.counters import BLOCK_BYTES, BLOCK_HEAD_WORDS, HISTOGRAMS, Counter
 from alphapulse_cli.shm.layout import Kind
 
-ALL = (*layout.IDENTITY_FIELDS, *layout.SHARED_FIELDS, *layout.IMAGE_FIELDS, *layout.CHECKPOINT_FIELDS)
+ALL = (*layout.IDENTITY_FIELDS, *layout.SHARED_FIELDS, *layout.IMAGE_FIELDS, *layout.RULES_FIELDS, *layout.CHECKPOINT_FIELDS)
 
 
 class TestTheHeaderPage:
@@ -26,6 +26,10 @@ class TestTheHeaderPage:
     def test_an_image_copy_has_the_words_of_the_table_in_their_order(self):
         """ImageCopy is filled by position."""
         assert layout.ImageCopy._fields == (*(field.name for field in layout.IMAGE_FIELDS), "bids", "asks")
+
+    def test_rules_have_the_words_of_the_table_in_their_order(self):
+        """Rules are filled by position, behind the grid that they are on."""
+        assert layout.Rules._fields == ("price_decimals", "size_decimals", *(field.name for field in layout.RULES_FIELDS))
 
     def test_what_other_modules_say_again_is_the_same(self):
         """The size of a counters file depends on histograms and counters."""
