@@ -17,6 +17,9 @@ def demo(
     mischief: Annotated[
         str, typer.Option(metavar="KINDS", help="What goes wrong: gap, checksum:0.01, stall, …; see `alphapulse sim`.")
     ] = "",
+    plant: Annotated[
+        str, typer.Option(metavar="RATE", help="How often a cross-exchange opportunity is planted: 6/min, 10s, off.")
+    ] = "6/min",
     shm_dir: options.ShmDir = None,
     duration: options.Duration = None,
     plain: Annotated[bool, typer.Option("--plain", show_default=False, help="A plain board instead of the live screen.")] = False,
@@ -39,7 +42,7 @@ def demo(
     from alphapulse_cli.shm.directory import Directory, open_directory
 
     where = options.settings().choose("shm_dir", shm_dir)
-    plan = DemoPlan(EXCHANGES, tuple(symbols or SYMBOLS), rate, seed, mischief, str(where or ""))
+    plan = DemoPlan(EXCHANGES, tuple(symbols or SYMBOLS), rate, seed, mischief, str(where or ""), plant)
     board = not render.wants_json(as_json) and sys.stdout.isatty()
     notices = running.Notices(on_board=board)
     full = board and not plain and all(talk.is_terminal(stream) for stream in (sys.stdin, sys.stderr))

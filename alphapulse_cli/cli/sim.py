@@ -31,6 +31,13 @@ def sim(
             help="What goes wrong, each with a probability per update: gap, checksum:0.01, stall, reorder, flood, disconnect, duplicate, garbage, unknown, offgrid.",
         ),
     ] = "",
+    plant: Annotated[
+        str,
+        typer.Option(
+            metavar="RATE",
+            help="Plant cross-exchange opportunities: 6/min or 10s; 6/min:kraken+coinbase where each has its own command. Off without.",
+        ),
+    ] = "",
     duration: options.Duration = None,
     as_json: options.Json = False,
     supervised: options.Supervised = False,
@@ -38,7 +45,8 @@ def sim(
     """Simulated exchanges that speak the real protocols over WebSocket and REST, on this machine only.
 
     Prints each one's addresses; point `alphapulse collect --url` (or your own bot) at them. Prices are correlated between the exchanges
-    of one command, so that spreads cross now and then.
+    of one command, so that spreads cross now and then. What --plant plants, when and at which profit, is a function of the seed:
+    alphapulse_cli.sim.planted lists it.
 
     Example: alphapulse sim kraken coinbase --seed 7 --mischief gap:0.001
     """
@@ -47,6 +55,7 @@ def sim(
     from alphapulse_cli.errors import ExitCode
     from alphapulse_cli.sim.exchange import UNTHROTTLED
     from alphapulse_cli.sim.mischief import parse_mischief
+    from alphapulse_cli.sim.planted import parse_plant
     from alphapulse_cli.sim.serve import SimSpec, run
 
     if mode and len(names) > 1:
@@ -54,6 +63,8 @@ def sim(
     for name in names:
         exchanges.get(name)
     scenarios = parse_mischief(mischief) if mischief else []
+    plan = parse_plant(plant)
+    planted = plan.schedule(seed, names, tuple(symbols or ())) if plan else None
     specs = [
         SimSpec(name, tuple(symbols or ()), port + place if port else 0, rate=rate or UNTHROTTLED, mode=mode, mischief=scenarios)
         for place, name in enumerate(dict.fromkeys(names))
@@ -65,7 +76,7 @@ def sim(
         render.emit_rows([*rows, None], columns, as_json)
 
     async def serve() -> ExitCode:
-        await run(specs, seed=seed, duration=duration, on_ready=ready)
+        await run(specs, seed=seed, duration=duration, on_ready=ready, planted=planted)
         return ExitCode.DONE
 
     raise typer.Exit(running.run(serve(), supervised=supervised))

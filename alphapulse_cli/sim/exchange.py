@@ -35,6 +35,7 @@ from alphapulse_cli.sim.hidden import seed_of
 from alphapulse_cli.sim.market_maker import Market
 from alphapulse_cli.sim.mischief import DEFAULT_STALL_S, FLOOD_STEPS, Injection, Mischief, Scenario, check_kind
 from alphapulse_cli.sim.pace import keep_pace
+from alphapulse_cli.sim.planted import PlantedSchedule
 
 DEFAULT_RATE = 20.0  # steps a second and symbol
 UNTHROTTLED = math.inf  # as fast as the clients read
@@ -70,10 +71,12 @@ class SimulatedExchange:
         queue_bytes: int = QUEUE_BYTES,
         clock: Callable[[], int] | None = None,
         speaker: exchanges.Exchange | None = None,
+        planted: PlantedSchedule | None = None,
     ) -> None:
         """`rate` in steps a second and symbol, in groups of `burst`; 0: only `advance` moves it. UsageError for unknown names.
 
         `clock` gives nanoseconds since 1970: the real one with a rate, one of our own without. `speaker` stands in for the registry's.
+        `planted` goes into the market that is made where none is handed in.
         """
         self._speaker = speaker or exchanges.get(name)
         try:
@@ -87,7 +90,7 @@ class SimulatedExchange:
         self.rate, self.burst = rate, burst
         self._clock = clock or (time.time_ns if rate else None)
         self.now_ns = self._clock() if self._clock else VIRTUAL_START_NS
-        self.truth = market or Market(name, seed, symbols, start_ns=self.now_ns)
+        self.truth = market or Market(name, seed, symbols, start_ns=self.now_ns, planted=planted)
         self._rest = self._speaker.rest_encoder(self.truth, self.mode)
         self._websocket_path, self._rest_path = urlsplit(facts.websocket_url).path, urlsplit(facts.rest_url).path.rstrip("/")
         self._seed, self._mischief, self._queue_bytes = seed, mischief, queue_bytes
@@ -190,6 +193,8 @@ class SimulatedExchange:
     def _step_next(self, count: int) -> None:
         """The next `count` steps, symbols by turns."""
         self._pass_time(0)
+        for symbol in self.truth.due(self.now_ns):
+            self._step(symbol)
         symbols = self.truth.symbols
         for _ in range(count):
             self._step(symbols[self._turn % len(symbols)])

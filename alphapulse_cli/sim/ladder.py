@@ -49,6 +49,11 @@ class Ladder:
         """Ticks of the level with so many better ones before it; IndexError beyond the last."""
         return self._sign * self._keys[-1 - rank]
 
+    def better_than(self, ticks: int) -> list[int]:
+        """Ticks of the levels at that price or a better one for this side's takers, best first."""
+        first = bisect_left(self._keys, self._sign * ticks)
+        return [self._sign * key for key in reversed(self._keys[first:])]
+
     def levels(self, depth: int | None = None) -> list[Level]:
         """The best `depth` levels, best first; all with None."""
         if depth is not None and depth <= 0:

@@ -10,8 +10,10 @@ Rules, as the tests number them:
   M2  A trade takes from the best level of the side that its taker hits; that level's new size is among the same step's changes.
   M3  Trade ids grow by one for each symbol.
   M4  `sequence(symbol)` grows by the number of changes of each step.
-  M5  A side keeps the level count that it began with, a step's trading aside, and never grows beyond a twentieth more.
+  M5  A side keeps the level count that it began with, a step's trading and what is planted aside, and never grows beyond a twentieth more.
   M6  The same seed, symbols and sequence of (symbol, time) steps give the same history.
+  M7  A planted opportunity (`sim.planted`) puts its level at the best place of its side and takes away whatever of either side stands in
+      its way. While it lasts the best levels stay and nobody trades; sizes behind them go on changing. Then all comes back as it was.
 
 Time is handed in. Nothing here is asked of `alphapulse_cli.book`: this is the truth that books are compared with.
 """
@@ -28,6 +30,7 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.sim.hidden import HiddenMid, seed_of
 from alphapulse_cli.sim.ladder import Ladder
 from alphapulse_cli.sim.listings import Listing, listings
+from alphapulse_cli.sim.planted import Leg, Planted, PlantedSchedule
 
 TRADES_KEPT = 1000  # of each symbol, for those who ask for the past
 MAX_SWEPT = 12  # levels that one step's taker goes through
@@ -53,10 +56,18 @@ class Market:
     """One exchange's market: `exchanges.protocol.Truth`, and `step`, which makes it move."""
 
     def __init__(
-        self, exchange: str, seed: int = 1, symbols: Sequence[str] = (), *, levels_per_side: int = 0, start_ns: int = 0
+        self,
+        exchange: str,
+        seed: int = 1,
+        symbols: Sequence[str] = (),
+        *,
+        levels_per_side: int = 0,
+        start_ns: int = 0,
+        planted: PlantedSchedule | None = None,
     ) -> None:
         """Books as they stand at `start_ns`; every listed symbol for (), the listings' own depth for 0. UsageError for unknown names."""
         self.exchange = exchange
+        self._planted = planted
         self._books = {
             listing.instrument.symbol: _Book(seed, listing, levels_per_side or listing.levels_per_side, start_ns)
             for listing in listings(exchange, symbols)
@@ -70,7 +81,17 @@ class Market:
 
     def step(self, symbol: str, now_ns: int) -> Step:
         """Let a moment's orders of `symbol` happen. KeyError for what is not traded here."""
-        return self._books[symbol].step(now_ns)
+        return self._books[symbol].step(now_ns, self._plant_in(symbol, now_ns))
+
+    def due(self, now_ns: int) -> Sequence[str]:
+        """Symbols in which something planted here begins or ends now: a step of each is overdue."""
+        if self._planted is None:
+            return ()
+        return [symbol for symbol, book in self._books.items() if book.leg is not book.leg_of(self._plant_in(symbol, now_ns))]
+
+    def _plant_in(self, symbol: str, now_ns: int) -> Planted | None:
+        plant = self._planted.at(now_ns) if self._planted is not None else None
+        return plant if plant is not None and plant.symbol == symbol else None
 
     def book(self, symbol: str, depth: int | None = None) -> tuple[Sequence[Level], Sequence[Level]]:
         """Bids and asks, best first."""
@@ -114,6 +135,12 @@ class _Book:
         self.sequence = self._random.randrange(10**6, 10**9)
         self._touched: dict[tuple[int, bool], int] = {}
         self._made: list[Trade] = []
+        self.leg: Leg | None = None  # what is planted here
+        self._set_aside: dict[tuple[int, bool], int] = {}  # sizes that its end brings back; 0: what only it brought
+
+    def leg_of(self, plant: Planted | None) -> Leg | None:
+        """What of it is planted here."""
+        return plant.leg(self.instrument.exchange) if plant is not None else None
 
     def _mid_ticks(self, now_ns: int) -> float:
         return self._hidden.at(now_ns) * self._unit
@@ -150,17 +177,18 @@ class _Book:
         bound = self._typical_lots * 1000
         return max(1, int(min(lots, bound)))
 
-    def step(self, now_ns: int) -> Step:
-        """Takers, makers, everyone else; then the net of it."""
-        mid = self._mid_ticks(now_ns)
+    def step(self, now_ns: int, plant: Planted | None = None) -> Step:
+        """What is planted comes and goes; beside it takers, makers, everyone else; then the net of it."""
         self._touched, self._made = {}, []
-        self._sweep(mid, now_ns)
-        if self._random.random() < 0.15:
-            self._take(self.asks if self._random.random() < 0.5 else self.bids, now_ns)
-        for ladder in (self.bids, self.asks):
-            self._quote_near(ladder, mid)
-        for _ in range(self._random.randint(1, CHANGES_A_STEP)):
-            self._anyone(self.bids if self._random.random() < 0.5 else self.asks, mid)
+        leg = self.leg_of(plant)
+        if leg is not self.leg:
+            self._bring_back()
+            if leg is not None:
+                self._plant(leg)
+        if leg is not None:
+            self._resize_behind()
+        else:
+            self._trade_on(self._mid_ticks(plant.begin_ns if plant is not None else now_ns), now_ns)
         changes = [
             (ticks, size, is_ask)
             for (ticks, is_ask), before in self._touched.items()
@@ -169,6 +197,48 @@ class _Book:
         self.sequence += len(changes)
         self.trades.extend(self._made)
         return Step(self.instrument.symbol, changes, self._made)
+
+    def _plant(self, leg: Leg) -> None:
+        """M7: its level best of its side, the way to it clear."""
+        self.leg = leg
+        own, other = (self.asks, self.bids) if leg.is_ask else (self.bids, self.asks)
+        for ladder in (own, other):
+            for ticks in ladder.better_than(leg.ticks):
+                self._set_away(ladder, ticks)
+        self._set_away(own, leg.ticks)
+        self._put(own, leg.ticks, leg.lots)
+        if not len(other):  # M1
+            ticks = leg.ticks + (-1 if leg.is_ask else 1)
+            self._set_away(other, ticks)
+            self._put(other, ticks, self._size())
+
+    def _set_away(self, ladder: Ladder, ticks: int) -> None:
+        self._set_aside.setdefault((ticks, ladder.is_ask), ladder.sizes.get(ticks, 0))
+        self._put(ladder, ticks, 0)
+
+    def _bring_back(self) -> None:
+        """M7: what was set aside for something planted stands where it stood."""
+        for (ticks, is_ask), lots in self._set_aside.items():
+            self._put(self.asks if is_ask else self.bids, ticks, lots)
+        self._set_aside, self.leg = {}, None
+
+    def _resize_behind(self) -> None:
+        """Beside something planted: new sizes of levels that are not the best."""
+        for _ in range(self._random.randint(1, CHANGES_A_STEP)):
+            ladder = self.bids if self._random.random() < 0.5 else self.asks
+            rank = max(1, self._rank(ladder))
+            if rank < len(ladder):
+                self._put(ladder, ladder.at(rank), self._size())
+
+    def _trade_on(self, mid: float, now_ns: int) -> None:
+        """A moment as any other."""
+        self._sweep(mid, now_ns)
+        if self._random.random() < 0.15:
+            self._take(self.asks if self._random.random() < 0.5 else self.bids, now_ns)
+        for ladder in (self.bids, self.asks):
+            self._quote_near(ladder, mid)
+        for _ in range(self._random.randint(1, CHANGES_A_STEP)):
+            self._anyone(self.bids if self._random.random() < 0.5 else self.asks, mid)
 
     def _put(self, ladder: Ladder, ticks: int, lots: int) -> None:
         before = ladder.put(ticks, lots)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from alphapulse_cli.sim.exchange import DEFAULT_RATE, SimulatedExchange
 from alphapulse_cli.sim.mischief import Scenario
+from alphapulse_cli.sim.planted import PlantedSchedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,12 @@ OnReady = Callable[[Sequence[SimulatedExchange]], None]
 
 
 async def run(
-    simulations: Sequence[SimSpec], *, seed: int = 1, duration: float | None = None, on_ready: OnReady = lambda _: None
+    simulations: Sequence[SimSpec],
+    *,
+    seed: int = 1,
+    duration: float | None = None,
+    on_ready: OnReady = lambda _: None,
+    planted: PlantedSchedule | None = None,
 ) -> Sequence[SimulatedExchange]:
     """Serve until cancelled or for `duration` seconds; `on_ready` gets the exchanges once all have their ports. UsageError as theirs.
 
@@ -47,6 +53,7 @@ async def run(
             burst=spec.burst,
             mode=spec.mode,
             mischief=spec.mischief,
+            planted=planted,
         )
         for spec in simulations
     ]
@@ -67,7 +74,12 @@ async def run(
 
 
 def run_blocking(
-    simulations: Sequence[SimSpec], *, seed: int = 1, duration: float | None = None, on_ready: OnReady = lambda _: None
+    simulations: Sequence[SimSpec],
+    *,
+    seed: int = 1,
+    duration: float | None = None,
+    on_ready: OnReady = lambda _: None,
+    planted: PlantedSchedule | None = None,
 ) -> Sequence[SimulatedExchange]:
     """`run` in an event loop of its own; KeyboardInterrupt ends it in good order and goes on upwards."""
-    return asyncio.run(run(simulations, seed=seed, duration=duration, on_ready=on_ready))
+    return asyncio.run(run(simulations, seed=seed, duration=duration, on_ready=on_ready, planted=planted))

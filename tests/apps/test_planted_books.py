@@ -1,0 +1,55 @@
+"""Planted opportunities as collectors' books show them to any reader: the real protocols, with mischief on, on a clock that the test moves."""
+
+from decimal import Decimal
+
+import pytest
+from app_parts import Sims, live_books, wait_until
+
+from alphapulse_cli.sim.exchange import VIRTUAL_START_NS
+from alphapulse_cli.sim.mischief import parse_mischief
+from alphapulse_cli.sim.planted import PlantedSchedule
+
+NAMES = ("binance-us", "kraken")
+SYMBOLS = ("DOGE-USD", "ETH-BTC")
+STEP_S = 0.05
+
+
+@pytest.fixture
+def sims():
+    made = Sims()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("mischief", ["", "gap:0.05,checksum:0.05,reorder:0.05,duplicate:0.05,disconnect:0.005"])
+def test_both_books_show_exactly_what_the_schedule_says(alphapulse, sims, mischief):
+    """Whenever both books are LIVE during its life, their best levels are the planted ones; afterwards they are not."""
+    schedule = PlantedSchedule(5, NAMES, SYMBOLS, every_ns=120 * 10**9)
+    for name in NAMES:
+        sims.start(name, symbols=SYMBOLS, planted=schedule, mischief=parse_mischief(mischief))
+    chosen = [word for name in NAMES for word in ("--exchange", name)]
+    alphapulse.start("collect", *chosen, "--symbols", ",".join(SYMBOLS), **sims.environment())
+    wait_until(lambda: sims.move() or len(live_books(alphapulse.shm_dir)) == 4, what="live books")
+
+    def now_ns():
+        return max(sim.now_ns for sim in sims.served.values())
+
+    def tops(plant):
+        books = {book.exchange: book for book in live_books(alphapulse.shm_dir) if book.symbol == plant.symbol}
+        if len(books) < 2:
+            sims.move()  # one of them is resyncing
+            return None
+        buy, sell = books[plant.buy.instrument.exchange], books[plant.sell.instrument.exchange]
+        return tuple(map(Decimal, (buy.ask, buy.ask_size, sell.bid, sell.bid_size)))
+
+    assert now_ns() >= VIRTUAL_START_NS
+    plant = next(each for each in schedule.planted(now_ns(), now_ns() + 10**12) if each.life_ns > 2 * 10**9)
+    promised = (plant.buy.price, plant.size, plant.sell.price, plant.size)
+    for sim in sims.served.values():
+        sims.do(sim.advance(int((plant.begin_ns - sim.now_ns) / 1e9 / STEP_S)))
+    assert wait_until(lambda: tops(plant)) != promised
+    sims.move(2)
+    wait_until(lambda: tops(plant) == promised, what="what is planted")
+    for sim in sims.served.values():
+        sims.do(sim.advance(max(1, int((plant.end_ns - sim.now_ns) / 1e9 / STEP_S) + 2)))
+    wait_until(lambda: (found := tops(plant)) and not set(found) & {plant.buy.price, plant.sell.price}, what="its end")
