@@ -15,7 +15,7 @@ import time
 LIMIT_S = 60.0
 ESCAPE = re.compile(
     rb"\x1b\[(?P<arguments>[0-9;?<>=!$]*)(?P<final>[@-~])"  # CSI
-    rb"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1bP[^\x1b]*\x1b\\|\x1b[()][A-Z0-9]|\x1b."
+    rb"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1bP[^\x1b]*\x1b\\|\x1b[()][A-Z0-9]|\x1b[^\[\]P()]"  # never the half of one that is cut by the read
 )
 
 
@@ -44,6 +44,10 @@ class Screen:
             if data[at] == 0x1B:
                 found = ESCAPE.match(data, at)
                 if found is None:
+                    again = data.find(b"\x1b", at + 2)
+                    if again >= 0 and data[at + 1 : at + 2] == b"[":  # as a terminal does: another one ends what was not ended
+                        at = again
+                        continue
                     self._pending = data[at:]
                     return
                 if found["final"]:

@@ -15,8 +15,10 @@ from typing import ClassVar, Protocol
 from textual import on
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
+from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
+from textual.timer import Timer
 
 from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.errors import ExitCode
@@ -32,6 +34,7 @@ from alphapulse_cli.tui.widgets.frame import FilterLine, StatusLine
 from alphapulse_cli.wire.delta import BookState
 
 STATUS_EVERY_S = 0.5
+SETTLE_S = 0.1  # after a resize
 NOTICE_S = 8.0
 THEME, SCREEN = "theme", "screen"
 
@@ -94,6 +97,7 @@ class AlphapulseApp(PulseApp):
         self._told: tuple[str, int] = "", 0  # the last notice, and when it came
         self._begin = screen
         self._newest: Picture | None = None
+        self._settling: Timer | None = None
         self._feed = make_feed(self._take, self._fail)
         self.theme = next(name for name in (theme, state.get(THEME, ""), NAMES[0]) if name in NAMES)
 
@@ -122,6 +126,20 @@ class AlphapulseApp(PulseApp):
         """Draw it all even where the size is what it was: a terminal that was smaller for a moment has lost what lay outside."""
         if self.screen_stack:
             self.screen.refresh(layout=True)
+        if self._settling is not None:
+            self._settling.stop()
+        self._settling = self.set_timer(SETTLE_S, self._settle)
+
+    def _settle(self) -> None:
+        """A storm of sizes is over: be as large as the terminal is, and draw once more what the storm may have cut in the middle."""
+        self._be_as_large()
+        if self.screen_stack:
+            self.screen.refresh(layout=True)
+
+    def _be_as_large(self) -> None:
+        """Of resize signals that follow each other closely, Textual may take the last one first."""
+        if isinstance(self._driver, TerminalDriver) and self._driver.terminal_size != self.size:
+            self.post_message(Resize.from_dimensions(self._driver.terminal_size, None))
 
     # What the feed calls, in its own thread
 
@@ -199,6 +217,7 @@ class AlphapulseApp(PulseApp):
         """A terminal that has gone away ends the app: nobody sees it any more."""
         if isinstance(self._driver, TerminalDriver) and self._driver.is_gone:
             self.exit()
+        self._be_as_large()
         self._renew_status()
 
     def _renew_status(self) -> None:

@@ -41,6 +41,11 @@ class TerminalDriver(LinuxDriver):
         self._file = Quiet(self._file)  # type: ignore[assignment]
 
     @property
+    def terminal_size(self) -> tuple[int, int]:
+        """(columns, rows) now, whatever signals have said."""
+        return self._get_terminal_size()
+
+    @property
     def is_gone(self) -> bool:
         """Whether nobody is at the other end any more."""
         return not os.isatty(self.fileno)

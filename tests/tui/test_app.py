@@ -10,6 +10,7 @@ from alphapulse_cli.tui import table
 from alphapulse_cli.tui.app import AlphapulseApp, cut, summary
 from alphapulse_cli.tui.screens.help import HelpScreen, key_rows
 from alphapulse_cli.tui.state import State
+from alphapulse_cli.tui.terminal import TerminalDriver
 from alphapulse_cli.tui.themes import NAMES
 from alphapulse_cli.tui.widgets.frame import FilterLine, StatusLine, tabs
 from alphapulse_cli.wire.delta import BookState
@@ -53,6 +54,24 @@ class TestScreens:
             await pilot.pause()
 
         at_once(work, size=size)
+
+    def test_it_is_as_large_as_the_terminal_whatever_came_last(self):
+        """Of nested signal handlers the last one's size is told first."""
+
+        class Larger(TerminalDriver):
+            def __init__(self):
+                pass
+
+            terminal_size = (90, 20)
+
+        async def work(app, pilot, feed):
+            driver, app._driver = app._driver, Larger()
+            app._be_as_large()
+            app._driver = driver
+            await pilot.pause()
+            assert (app.size, app.screen.size) == ((90, 20), (90, 20))
+
+        at_once(work)
 
     def test_the_one_asked_for_wins_over_the_remembered_one(self, tmp_path):
         names = [tab.name for tab in table.TABS]

@@ -44,10 +44,11 @@ class TestADay:
             first.line()
             publish(first)
             screen.until(lambda text: all(symbol in text for symbol in SYMBOLS) and "LIVE" in text, "live books")
-            for columns, rows in ((80, 24), (20, 5), (300, 100), (1, 1), (120, 40)):
-                screen.resize(columns, rows)
-            publish(first)
-            screen.until(lambda text: "BTC-USD" in text, "the books in the new size")
+            for _ in range(10):
+                for columns, rows in ((80, 24), (20, 5), (300, 100), (1, 1), (120, 40)):
+                    screen.resize(columns, rows)
+                publish(first)
+                screen.until(lambda text: "BTC-USD" in text and "Help" in text.split("\n")[39], "the new size, to its last line")
             first.kill()
             screen.until(lambda text: "STALE" in text and "Start it again" in text, "the death of the writer")
         with writer(shm_dir, 2) as second:
