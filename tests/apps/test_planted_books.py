@@ -42,17 +42,33 @@ def test_both_books_show_exactly_what_the_schedule_says(alphapulse, sims, mischi
         buy, sell = books[plant.buy.instrument.exchange], books[plant.sell.instrument.exchange]
         return tuple(map(Decimal, (buy.ask, buy.ask_size, sell.bid, sell.bid_size)))
 
+    def shown(plant):
+        """Whether it was seen before it was over: a book that is resyncing all the while shows nothing."""
+        promised = (plant.buy.price, plant.size, plant.sell.price, plant.size)
+        for sim in sims.served.values():
+            sims.do(sim.advance(int((plant.begin_ns - sim.now_ns) / 1e9 / STEP_S) - 10))
+        before = wait_until(lambda: tops(plant), what="both books")
+        assert before != promised or now_ns() >= plant.begin_ns
+        while min(sim.now_ns for sim in sims.served.values()) < plant.begin_ns:
+            sims.move()
+
+        def outcome():
+            if tops(plant) == promised:
+                return "seen"
+            if mischief:
+                sims.move()  # what was dropped is missed with the next message
+            return "over" if now_ns() >= plant.end_ns else None
+
+        return wait_until(outcome, what="what is planted") == "seen"
+
     assert now_ns() >= VIRTUAL_START_NS
-    soon_ns = now_ns() + 2 * 10**9
-    plant = next(each for each in schedule.planted(soon_ns, soon_ns + 10**12) if each.life_ns > 2 * 10**9)
-    promised = (plant.buy.price, plant.size, plant.sell.price, plant.size)
-    for sim in sims.served.values():
-        sims.do(sim.advance(int((plant.begin_ns - sim.now_ns) / 1e9 / STEP_S) - 10))
-    seen = wait_until(lambda: tops(plant), what="both books")
-    assert seen != promised or now_ns() >= plant.begin_ns
-    while min(sim.now_ns for sim in sims.served.values()) < plant.begin_ns:
-        sims.move()
-    wait_until(lambda: tops(plant) == promised, what="what is planted")
+    for _ in range(10 if mischief else 1):
+        soon_ns = now_ns() + 2 * 10**9
+        plant = next(each for each in schedule.planted(soon_ns, soon_ns + 10**12) if each.life_ns > 2 * 10**9)
+        if shown(plant):
+            break
+    else:
+        pytest.fail("none of them was seen")
     for sim in sims.served.values():
         sims.do(sim.advance(max(1, int((plant.end_ns - sim.now_ns) / 1e9 / STEP_S) + 2)))
     wait_until(lambda: (found := tops(plant)) and not set(found) & {plant.buy.price, plant.sell.price}, what="its end")
