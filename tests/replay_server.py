@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
@@ -108,12 +108,30 @@ class ReplayServer:
         self._asked = {step.path: self._loop.create_future() for step in self.timeline if isinstance(step, Answer)}
         self._bodies = {path: self._loop.create_future() for path in self._asked}
         self._taken = False
-        options: dict[str, Any] = {"compression": None, "ping_interval": None, "open_timeout": LIMIT_S, "close_timeout": 1}
+        transports: set[asyncio.BaseTransport] = set()
+
+        class Connection(ServerConnection):
+            """One whose transport is known here, however far it came."""
+
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                transports.add(transport)
+                super().connection_made(transport)
+
+        options: dict[str, Any] = {
+            "create_connection": Connection,
+            "compression": None,
+            "ping_interval": None,
+            "open_timeout": LIMIT_S,
+            "close_timeout": 1,
+        }
         async with serve(self._on_client, "127.0.0.1", 0, process_request=self._on_request, **options) as server:
             self.port = next(iter(server.sockets)).getsockname()[1]
             self._ready.set()
             await self._stop.wait()
-        for _ in range(LAST_TURNS):
+        for turn in range(2 * LAST_TURNS):
+            if turn == LAST_TURNS:
+                for transport in transports:
+                    cast(asyncio.WriteTransport, transport).abort()
             await asyncio.sleep(0)
 
     async def _on_request(self, _: ServerConnection, request: Request) -> Response | None:

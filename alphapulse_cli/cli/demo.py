@@ -18,8 +18,8 @@ def demo(
         str, typer.Option(metavar="KINDS", help="What goes wrong: gap, checksum:0.01, stall, …; see `alphapulse sim`.")
     ] = "",
     plant: Annotated[
-        str, typer.Option(metavar="RATE", help="How often a cross-exchange opportunity is planted: 6/min, 10s, off.")
-    ] = "6/min",
+        str, typer.Option(metavar="RATE", help="How often a cross-exchange opportunity is planted: 6/min, 10s. Off without.")
+    ] = "",
     shm_dir: options.ShmDir = None,
     duration: options.Duration = None,
     plain: Annotated[bool, typer.Option("--plain", show_default=False, help="A plain board instead of the live screen.")] = False,
