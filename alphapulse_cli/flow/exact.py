@@ -1,0 +1,101 @@
+"""Money and sizes where they are counted: whole units on a decimal grid, so that sums and products are exact; and taker fees.
+
+    Exact(units, decimals)  is  units / 10**decimals:  "0.0026" is Exact(26, 4)
+
+Prices, sizes and fees are decimals, so costs, fees and profits are too, to the last digit; only a division (an average price, basis
+points) leaves the grid, and is a Fraction. This is the slow side: what is decided at every change of a book is plain integers.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import total_ordering
+
+from alphapulse_cli import exchanges as registry
+from alphapulse_cli.errors import UsageError
+from alphapulse_cli.market import ticks
+
+SHOWN_DIGITS = 12  # behind the point, of what no decimal can say exactly
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True, eq=False)
+class Exact:
+    """`units` / 10**`decimals`; compares by value: 1.0 equals 1."""
+
+    units: int
+    decimals: int = 0
+
+    def on(self, decimals: int) -> int:
+        """The units on a grid at least this fine."""
+        assert decimals >= self.decimals
+        return self.units * int(10 ** (decimals - self.decimals))
+
+    def whole(self, decimals: int) -> int:
+        """The units on any grid, rounded down."""
+        return self.on(decimals) if decimals >= self.decimals else self.units // int(10 ** (self.decimals - decimals))
+
+    def __add__(self, other: "Exact") -> "Exact":
+        decimals = max(self.decimals, other.decimals)
+        return Exact(self.on(decimals) + other.on(decimals), decimals)
+
+    def __sub__(self, other: "Exact") -> "Exact":
+        return self + Exact(-other.units, other.decimals)
+
+    def __mul__(self, other: "Exact") -> "Exact":
+        return Exact(self.units * other.units, self.decimals + other.decimals)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Exact) and (self - other).units == 0
+
+    def __lt__(self, other: "Exact") -> bool:
+        return (self - other).units < 0
+
+    def __hash__(self) -> int:
+        return hash(self.fraction)
+
+    @property
+    def fraction(self) -> Fraction:
+        """The same as a Fraction."""
+        return Fraction(self.units, 10**self.decimals)
+
+    @property
+    def text(self) -> str:
+        """The shortest exact decimal text."""
+        return ticks.trim_text(self.units, self.decimals)
+
+
+ZERO, ONE = Exact(0), Exact(1)
+
+
+def parse(text: str, what: str = "number") -> Exact:
+    """The exact number of plain decimal text, not negative. UsageError, naming `what`, for anything else."""
+    try:
+        decimals = ticks.decimals_of(text)
+        return Exact(ticks.to_ticks(text, decimals), decimals)
+    except ticks.NumberError:
+        raise UsageError(f"not a {what}: {text[:40]!r}", "write a plain decimal such as 0.0026") from None
+
+
+def parse_fee(text: str) -> Exact:
+    """A taker fee, the fraction of the notional that is paid, 0 up to but not 1. UsageError for anything else."""
+    fee = parse(text, "taker fee")
+    if fee >= ONE:
+        raise UsageError(f"not a taker fee: {text[:40]!r}", "write the fraction of the notional: 0.0026 for 0.26 %")
+    return fee
+
+
+def taker_fees(exchanges: Iterable[str], overrides: Mapping[str, str]) -> dict[str, Exact]:
+    """The fee of each exchange: the override, else the lowest tier in its facts. UsageError where neither is known: it is never 0 by silence."""
+    fees = {}
+    for name in exchanges:
+        text = overrides[name] if name in overrides else registry.get(name).facts.taker_fee
+        if not text:
+            raise UsageError(f"{name}'s taker fee is not known", f"say it: {name}=0.0026")
+        fees[name] = parse_fee(text)
+    return fees
+
+
+def rounded(value: Fraction, digits: int = SHOWN_DIGITS) -> str:
+    """Decimal text of the nearest number with that many digits, half to even: for showing, never for deciding."""
+    return ticks.trim_text(round(value * 10**digits), digits)

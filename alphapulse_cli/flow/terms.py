@@ -1,0 +1,113 @@
+"""What an arbitrage of two books is reckoned with: fees, order sizes, rates between quote currencies, caps; all made integers once.
+
+    Leg (grid, fee, rules, rate) of the buyer  ─┐
+    Leg                          of the seller ─┼─► Terms: two weights, two size factors, a step, a minimum, three bounds
+    a size, a notional                         ─┘
+
+A pair's terms are made again when a book's grid becomes finer or the best level of a conversion book moves, never at other changes.
+"""
+
+from dataclasses import dataclass
+from math import lcm
+from typing import NamedTuple
+
+from alphapulse_cli.flow.exact import ONE, Exact
+
+
+class Rules(NamedTuple):
+    """What sizes an order may have: multiples of `lot`, no less than `minimum`, both in 10**-size_decimals; 0 says nothing."""
+
+    lot: int = 1
+    minimum: int = 0
+    size_decimals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What one unit of a leg's quote currency costs or brings in the settlement currency, and how much of it at that price."""
+
+    price: Exact
+    fee: Exact
+    size: Exact
+    source: str  # the market whose best level it is
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One side of a walk: its book's grid, its exchange's fee and rules, its quote currency's rate (None: settled as it is)."""
+
+    price_decimals: int
+    size_decimals: int
+    fee: Exact
+    rules: Rules
+    rate: Rate | None = None
+
+    def weight(self, sign: int) -> Exact:
+        """What a price is multiplied with: 1 with the fee added (sign 1, a buyer) or taken off (-1), in the settlement currency."""
+        weight = ONE + Exact(sign * self.fee.units, self.fee.decimals)
+        if self.rate is not None:
+            weight = weight * self.rate.price * (ONE + Exact(sign * self.rate.fee.units, self.rate.fee.decimals))
+        return weight
+
+    @property
+    def decimals(self) -> int:
+        """The grid on which this side's levels and rules can both be told."""
+        return max(self.size_decimals, self.rules.size_decimals)
+
+
+class Terms:
+    """All that a walk of one pair needs, worked out once: scale factors, weights, step, minimum and caps, all integers.
+
+    `size` bounds the base currency, `notional` what the bought levels cost before fees, in the settlement currency.
+    """
+
+    def __init__(self, buy: Leg, sell: Leg, size: Exact | None = None, notional: Exact | None = None) -> None:
+        self.buy, self.sell = buy, sell
+        decimals = self.size_decimals = max(buy.decimals, sell.decimals)
+        prices = max(buy.price_decimals, sell.price_decimals)
+        buy_weight, sell_weight = buy.weight(1), sell.weight(-1)
+        weights = max(buy_weight.decimals, sell_weight.decimals)
+        self.money_decimals = decimals + prices + weights  # of lots * ticks * weight
+        self.buy_weight = buy_weight.on(weights) * int(10 ** (prices - buy.price_decimals))
+        self.sell_weight = sell_weight.on(weights) * int(10 ** (prices - sell.price_decimals))
+        self.buy_factor = int(10 ** (decimals - buy.size_decimals))
+        self.sell_factor = int(10 ** (decimals - sell.size_decimals))
+        finer = [(leg.rules, int(10 ** (decimals - leg.rules.size_decimals))) for leg in (buy, sell)]
+        self.step = lcm(*(max(1, rules.lot) * factor for rules, factor in finer))
+        self.minimum = self._rounded_up(max(1, *(rules.minimum * factor for rules, factor in finer)))
+        self.most_lots = None if size is None else size.whole(decimals)
+        self.buy_budget = _least_of(self._notional_budget(notional), self._rate_budget(buy, 1))
+        self.sell_budget = self._rate_budget(sell, -1)
+
+    def at_least(self, lots: int) -> int:
+        """The smallest size that an order may have and that is no less: W2."""
+        return max(self._rounded_up(lots), self.minimum)
+
+    def cross(self, ask_ticks: int, bid_ticks: int) -> bool:
+        """Whether buying at the ask and selling at the bid earns anything net of fees: W1."""
+        return bid_ticks * self.sell_weight > ask_ticks * self.buy_weight
+
+    def _rounded_up(self, lots: int) -> int:
+        return -(-lots // self.step) * self.step
+
+    def _notional_budget(self, notional: Exact | None) -> int | None:
+        """The notional in ask ticks * lots, rounded down."""
+        if notional is None:
+            return None
+        rate = ONE if self.buy.rate is None else self.buy.rate.price
+        return _divided(notional, rate, self.buy.price_decimals + self.size_decimals)
+
+    def _rate_budget(self, leg: Leg, sign: int) -> int | None:
+        """What the best level of the leg's conversion book takes, fees of the leg included, in the leg's ticks * lots, rounded down."""
+        if leg.rate is None:
+            return None
+        return _divided(leg.rate.size, ONE + Exact(sign * leg.fee.units, leg.fee.decimals), leg.price_decimals + self.size_decimals)
+
+
+def _divided(amount: Exact, by: Exact, decimals: int) -> int | None:
+    """What `amount` / `by` is on that grid, rounded down; None (no bound) for a divisor of 0."""
+    return None if by.units == 0 else amount.units * int(10 ** (by.decimals + decimals)) // (by.units * int(10**amount.decimals))
+
+
+def _least_of(*bounds: int | None) -> int | None:
+    return min((bound for bound in bounds if bound is not None), default=None)
