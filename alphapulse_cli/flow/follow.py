@@ -75,7 +75,7 @@ class SetFollower:
         self._missed_before = 0  # sequence after the last missed record
         self._refused: dict[str, int] = {}  # symbol -> seq of an image that is no book: the same one is not read again
         self.discover()
-        self._join_cold()
+        self.join()
 
     @property
     def exchange(self) -> str:
@@ -84,6 +84,14 @@ class SetFollower:
 
     def poll(self, limit: int = POLL_RECORDS) -> Polled:
         """Read, apply, join what is cold. A Reconstructor never shows half a group."""
+        polled = self.fetch(limit)
+        if polled.record_count:
+            self._apply(polled.records, polled.record_count)
+        self.join()
+        return polled
+
+    def fetch(self, limit: int = POLL_RECORDS) -> Polled:
+        """Read without applying: the first third of a `poll`, for who wants to look at the books after each group (`flow.merged`)."""
         polled = self.groups.poll(limit)
         if polled.restarted:
             self._start_over()
@@ -94,10 +102,14 @@ class SetFollower:
             self._waiting.clear()
             for book in self.books.values():
                 book.missed()
-        if polled.record_count:
-            self._apply(polled.records, polled.record_count)
-        self._join_cold()
         return polled
+
+    def take(self, polled: Polled, start: int, count: int) -> Reconstructor | None:
+        """Apply so many of the fetched records, one whole group, and give its book; None where it is not followed. Once each, in order."""
+        at = start * delta.DELTA_BYTES
+        key = bytes(polled.records[at + KEY.start : at + KEY.stop])
+        self._apply_run(key, polled.records, start, count)
+        return self._by_key[key]
 
     def _start_over(self) -> None:
         """A new writer: its books begin again at version 1, from new images."""
@@ -193,7 +205,8 @@ class SetFollower:
             if symbol not in self.books and (self._symbols is None or symbol in self._symbols):
                 self.books[symbol] = Reconstructor(self.exchange, symbol)
 
-    def _join_cold(self) -> None:
+    def join(self) -> None:
+        """Join what is cold, or unproved since a lap: the last third of a `poll`."""
         for symbol, book in self.books.items():
             if book.is_cold or symbol in self._unproved:
                 self._join(symbol, book)
@@ -274,6 +287,10 @@ class SetFollower:
         if book.is_cold or symbol in self._unproved:
             return BookState.SYNCING, BookReason.STARTING
         return states_of(book.book_state, book.reason)
+
+    def is_whole(self, symbol: str) -> bool:
+        """Whether that replica is the writer's book at its version: neither cold nor unproved since a lap."""
+        return not self.books[symbol].is_cold and symbol not in self._unproved
 
     def close(self) -> None:
         """Remove the cursor."""

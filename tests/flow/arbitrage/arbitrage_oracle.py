@@ -10,8 +10,8 @@ from math import lcm
 from hypothesis import strategies as st
 
 from alphapulse_cli.book.book import Book
-from alphapulse_cli.flow.exact import parse, parse_fee
-from alphapulse_cli.flow.terms import Leg, Rate, Rules, Terms
+from alphapulse_cli.flow.arbitrage.exact import parse, parse_fee
+from alphapulse_cli.flow.arbitrage.terms import Leg, Rate, Rules, Terms
 from alphapulse_cli.market.levels import Levels
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import lcm
 from typing import NamedTuple
 
-from alphapulse_cli.flow.exact import ONE, Exact
+from alphapulse_cli.flow.arbitrage.exact import ONE, Exact
 
 
 class Rules(NamedTuple):

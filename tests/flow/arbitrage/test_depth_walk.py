@@ -4,13 +4,13 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from flow.arbitrage_oracle import Case, Side, best, cases, outcome
+from flow.arbitrage.arbitrage_oracle import Case, Side, best, cases, outcome
 from hypothesis import Phase, example, given, settings
 
-from alphapulse_cli.flow import depth_walk
-from alphapulse_cli.flow.depth_walk import End, levels, walk
-from alphapulse_cli.flow.exact import Exact
-from alphapulse_cli.flow.terms import Leg, Terms
+from alphapulse_cli.flow.arbitrage import depth_walk
+from alphapulse_cli.flow.arbitrage.depth_walk import End, levels, walk
+from alphapulse_cli.flow.arbitrage.exact import Exact
+from alphapulse_cli.flow.arbitrage.terms import Leg, Terms
 
 ASKS, BIDS = ((100, 5), (101, 5), (103, 9)), ((104, 4), (102, 3), (100, 9))
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.flow.exact import Exact, parse, parse_fee, rounded, taker_fees
+from alphapulse_cli.flow.arbitrage.exact import Exact, parse, parse_fee, rounded, taker_fees
 
 numbers = st.builds(Exact, st.integers(-(10**30), 10**30), st.integers(0, 30))
 
@@ -70,7 +70,7 @@ class TestFeesOfExchanges:
     def test_facts_that_are_silent_are_no_fee_of_0(self, monkeypatch):
         from types import SimpleNamespace
 
-        from alphapulse_cli.flow import exact
+        from alphapulse_cli.flow.arbitrage import exact
 
         monkeypatch.setattr(exact.registry, "get", lambda name: SimpleNamespace(facts=SimpleNamespace(taker_fee="")))
         with pytest.raises(UsageError, match="not known"):

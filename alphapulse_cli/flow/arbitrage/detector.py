@@ -1,0 +1,297 @@
+"""From books that change to opportunities that open, change and close: at every change, never by a timer.
+
+    detector = ArbitrageDetector()
+    kraken = detector.add("kraken", "kraken", "BTC-USD", parse_fee("0.0026"))
+    coinbase = detector.add("coinbase", "coinbase", "BTC-USD", parse_fee("0.006"))
+    events = detector.update(kraken, book, timestamp_ns)          # after each change of that book
+
+Time is what it is told: that of the newest change, or of `advance`. The same books in the same order give the same events, identifiers
+included, live or years later. Rules, as the tests number them:
+  D1  Only candidates that the changed book is part of are looked at, and walked only where their best prices cross net of fees.
+  D2  No opportunity, and the reason counted, while a book of it is not LIVE, older than `max_age_ns`, crossed in itself, or out of step
+      with another by more than `max_skew_us`; or while no live book converts its currency. A count is an occasion: it grows when prices
+      cross and that reason holds them back, once until either ends.
+  D3  Every birth and every death is told at once, changes of one opportunity no more often than `report_every_ns`; the last change held
+      back is told when that time is over.
+  D4  A birth is *seen* if both books were live already when it came about; where a book only just became live, it may have been there before.
+"""
+
+from base64 import b32encode
+from collections import Counter
+from enum import StrEnum, unique
+from hashlib import blake2b
+from typing import NamedTuple
+
+from alphapulse_cli.book.book import Book
+from alphapulse_cli.flow.arbitrage.candidate import Candidate, Finding, Pair, Policy, Why
+from alphapulse_cli.flow.arbitrage.conversion import settlement
+from alphapulse_cli.flow.arbitrage.exact import Exact
+from alphapulse_cli.flow.arbitrage.market import Market, Standing
+from alphapulse_cli.flow.arbitrage.terms import Rules
+from alphapulse_cli.wire.delta import BookReason, BookState
+
+BASIS_POINTS = Exact(10_000)
+ID_BYTES = 5  # eight characters
+
+
+@unique
+class Kind(StrEnum):
+    """What happened to an opportunity."""
+
+    OPENED = "opened"
+    CHANGED = "changed"
+    CLOSED = "closed"
+
+
+class Opportunity:
+    """One, from birth to death. What grows with it is for the detector; an Event holds how it stood at a moment."""
+
+    __slots__ = (
+        "birth",
+        "born_ns",
+        "candidate",
+        "changes",
+        "finding",
+        "id",
+        "is_birth_seen",
+        "last_ns",
+        "note",
+        "peak",
+        "peak_ns",
+        "pending",
+        "reported_ns",
+        "standings",
+    )
+
+    def __init__(self, candidate: Candidate, finding: Finding, now_ns: int, is_birth_seen: bool) -> None:
+        self.candidate = candidate
+        self.standings: tuple[Standing, ...] = tuple(market.standing for market in candidate.markets)  # at birth
+        self.id = identify(candidate, self.standings, now_ns)
+        self.born_ns = self.last_ns = self.peak_ns = self.reported_ns = now_ns
+        self.is_birth_seen = is_birth_seen
+        self.birth = self.peak = self.finding = finding
+        self.note = candidate.note
+        self.changes = 0
+        self.pending = False
+
+
+class Event(NamedTuple):
+    """What was told of an opportunity: its state then. `why` says why it closed; `last_ns` is its last change."""
+
+    kind: Kind
+    at_ns: int
+    opportunity: Opportunity  # id, candidate, birth, standings at birth: what never changes
+    finding: Finding
+    peak: Finding
+    peak_ns: int
+    last_ns: int
+    changes: int
+    note: str
+    why: Why | None = None
+
+
+def identify(candidate: Candidate, standings: tuple[Standing, ...], now_ns: int) -> str:
+    """Eight letters and digits: of the books, their versions and the moment, so that the same birth has the same name everywhere."""
+    said = "|".join([candidate.kind, str(now_ns), *(f"{one.name}:{one.symbol}@{one.version}" for one in standings)])
+    return b32encode(blake2b(said.encode(), digest_size=ID_BYTES).digest()).decode().lower()
+
+
+class ArbitrageDetector:
+    """Looks at every two exchanges of a thing; `open` are the opportunities there are, `refused` counts what was held back, and why."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy()
+        self.markets: dict[tuple[str, str], Market] = {}
+        self.open: dict[Candidate, Opportunity] = {}
+        self.refused: Counter[Why] = Counter()
+        self.looks = 0  # candidates looked at
+        self.now_ns = 0
+        self._pairs: dict[tuple[Market, Market], Pair] = {}
+        self._held_back: dict[Candidate, Why] = {}
+        self._events: list[Event] = []
+
+    def add(
+        self, name: str, exchange: str, symbol: str, fee: Exact, rules: Rules | None = None, *, is_traded: bool = True
+    ) -> Market:
+        """A book to look at from now on, COLD until its first `update`; the same one each time. Not traded: it only converts."""
+        market = self.markets.get((name, symbol))
+        if market is None:
+            market = self.markets[name, symbol] = Market(name, exchange, symbol, fee, rules, is_traded)
+            self._pair_up()
+        return market
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """All that are looked at."""
+        return list(self._pairs.values())
+
+    def not_compared(self) -> list[tuple[str, str]]:
+        """Symbols of one base, collected from different exchanges, whose quote currencies nobody converts: each two once."""
+        found = {
+            (one.symbol, other.symbol)
+            for one in self.markets.values()
+            for other in self.markets.values()
+            if one.base == other.base and one.symbol < other.symbol and one.exchange != other.exchange
+            if one.is_traded and other.is_traded and (one, other) not in self._pairs
+        }
+        return sorted(found)
+
+    def _pair_up(self) -> None:
+        """Candidates of the markets there are; a pair keeps its settlement until a book that converts is added."""
+        markets = sorted(self.markets.values(), key=lambda market: (market.name, market.symbol))
+        for buy in markets:
+            for sell in markets:
+                if buy.base != sell.base or buy.exchange == sell.exchange or not (buy.is_traded and sell.is_traded):
+                    continue
+                settled = settlement(buy, sell, markets, treat_as_usd=self.policy.treat_as_usd)
+                pair = self._pairs.get((buy, sell))
+                if settled is None or (pair is not None and pair.settled == settled):
+                    continue
+                if pair is None:
+                    pair = self._pairs[buy, sell] = Pair(buy, sell, settled, self.policy)
+                pair.settle(settled)
+                for market in (buy, sell, *settled.markets):
+                    if pair not in market.candidates:
+                        market.candidates.append(pair)
+
+    def set_rules(self, market: Market, rules: Rules | None) -> None:
+        """What the exchange asks of an order, from now on."""
+        if rules != market.rules:
+            market.rules = rules
+            for candidate in market.candidates:
+                candidate.forget_terms()
+
+    def update(
+        self,
+        market: Market,
+        book: Book,
+        timestamp_ns: int,
+        version: int = 0,
+        feed_delay_us: int | None = None,
+        state: BookState = BookState.LIVE,
+        reason: BookReason = BookReason.NONE,
+    ) -> list[Event]:
+        """That book is so now: what opened, changed or closed by it, in order of time."""
+        events = self.advance(timestamp_ns)
+        was_live, best = market.is_live, (market.bid, market.ask)
+        regridded = market.take(book, version, timestamp_ns, feed_delay_us, state, reason)
+        is_same = was_live and market.is_live and best == (market.bid, market.ask)
+        for candidate in market.candidates:
+            if regridded or (not is_same and market is not candidate.buy and market is not candidate.sell) or not was_live:
+                candidate.forget_terms()
+            self._look(candidate, events, is_birth_seen=was_live)
+        return events
+
+    def withdraw(self, market: Market, state: BookState, reason: BookReason, now_ns: int) -> list[Event]:
+        """That book is not to be relied on from now on, though nothing in it changed: its writer is gone, or it must be joined again."""
+        events = self.advance(now_ns)
+        market.state, market.reason, market.is_live = state, reason, False
+        for candidate in market.candidates:
+            if market is not candidate.buy and market is not candidate.sell:
+                candidate.forget_terms()
+            self._look(candidate, events, is_birth_seen=False)
+        return events
+
+    def _look(self, candidate: Candidate, events: list[Event], *, is_birth_seen: bool) -> None:
+        self.looks += 1
+        if not candidate.crosses():
+            if candidate in self.open:
+                self._close(candidate, Why.GONE, self.now_ns, events)
+            if self._held_back:
+                self._held_back.pop(candidate, None)
+            return
+        why = self._doubt(candidate)
+        finding = None
+        if why is None:
+            finding = candidate.walk()
+            why = Why.TOO_SMALL if finding is None else self._below_limits(finding)
+        if why is not None or finding is None:
+            self._hold_back(candidate, why or Why.TOO_SMALL, self.now_ns, events)
+            return
+        self._held_back.pop(candidate, None)
+        opportunity = self.open.get(candidate)
+        if opportunity is None:
+            self._open(candidate, finding, events, is_birth_seen=is_birth_seen)
+        else:
+            self._change(opportunity, finding, events)
+
+    def _doubt(self, candidate: Candidate) -> Why | None:
+        """Why its books may not be believed now."""
+        if not candidate.is_convertible():
+            return Why.NO_RATE
+        markets, oldest = candidate.markets, self.now_ns - self.policy.max_age_ns
+        for market in markets:
+            if not market.is_live:
+                return Why.NOT_LIVE
+            if market.is_crossed:
+                return Why.CROSSED
+            if market.timestamp_ns < oldest:
+                return Why.TOO_OLD
+        delays = [market.feed_delay_us for market in markets if market.feed_delay_us is not None]
+        if delays and max(delays) - min(delays) > self.policy.max_skew_us:
+            return Why.OUT_OF_STEP
+        return None
+
+    def _below_limits(self, finding: Finding) -> Why | None:
+        policy = self.policy
+        if finding.net < policy.min_profit or (
+            policy.min_bps.units and finding.net * BASIS_POINTS < policy.min_bps * finding.spent
+        ):
+            return Why.BELOW_LIMITS
+        return None
+
+    def _hold_back(self, candidate: Candidate, why: Why, at_ns: int, events: list[Event]) -> None:
+        if candidate in self.open:
+            self._close(candidate, why, at_ns, events)
+        if self._held_back.get(candidate) is not why:
+            self._held_back[candidate] = why
+            self.refused[why] += 1
+
+    def _open(self, candidate: Candidate, finding: Finding, events: list[Event], *, is_birth_seen: bool) -> None:
+        opportunity = self.open[candidate] = Opportunity(candidate, finding, self.now_ns, is_birth_seen)
+        events.append(self._event(Kind.OPENED, opportunity, self.now_ns))
+
+    def _change(self, opportunity: Opportunity, finding: Finding, events: list[Event]) -> None:
+        before = opportunity.finding
+        if finding.size == before.size and finding.net == before.net:
+            return
+        opportunity.finding, opportunity.last_ns, opportunity.note = finding, self.now_ns, opportunity.candidate.note
+        opportunity.changes += 1
+        if finding.net > opportunity.peak.net:
+            opportunity.peak, opportunity.peak_ns = finding, self.now_ns
+        if self.now_ns - opportunity.reported_ns >= self.policy.report_every_ns:
+            opportunity.reported_ns, opportunity.pending = self.now_ns, False
+            events.append(self._event(Kind.CHANGED, opportunity, self.now_ns))
+        else:
+            opportunity.pending = True
+
+    def _close(self, candidate: Candidate, why: Why, at_ns: int, events: list[Event]) -> None:
+        events.append(self._event(Kind.CLOSED, self.open.pop(candidate), at_ns, why))
+
+    @staticmethod
+    def _event(kind: Kind, one: Opportunity, at_ns: int, why: Why | None = None) -> Event:
+        return Event(kind, at_ns, one, one.finding, one.peak, one.peak_ns, one.last_ns, one.changes, one.note, why)
+
+    def advance(self, now_ns: int) -> list[Event]:
+        """Time goes on to `now_ns` (never back) with nothing new in any book: what grew too old, and what was held back until now."""
+        events: list[Event] = []
+        if now_ns <= self.now_ns:
+            return events
+        for candidate, opportunity in list(self.open.items()):
+            told_ns = opportunity.reported_ns + self.policy.report_every_ns
+            ends_ns = min(market.timestamp_ns for market in candidate.markets) + self.policy.max_age_ns + 1
+            if opportunity.pending and told_ns <= now_ns and told_ns <= ends_ns:
+                opportunity.reported_ns, opportunity.pending = told_ns, False
+                events.append(self._event(Kind.CHANGED, opportunity, told_ns))
+            if ends_ns <= now_ns:
+                self._hold_back(candidate, Why.TOO_OLD, ends_ns, events)
+        self.now_ns = now_ns
+        events.sort(key=lambda event: event.at_ns)
+        return events
+
+    def finish(self, now_ns: int) -> list[Event]:
+        """Nobody looks any longer: all that is open is told as closed, its true end unknown."""
+        events = self.advance(now_ns)
+        for candidate in list(self.open):
+            self._close(candidate, Why.UNWATCHED, self.now_ns, events)
+        return events

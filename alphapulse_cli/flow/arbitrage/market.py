@@ -1,0 +1,99 @@
+"""One book as arbitrage sees it: whose it is, what its exchange asks for, and how it stands at this moment."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from alphapulse_cli.book.book import Book
+from alphapulse_cli.flow.arbitrage.exact import Exact
+from alphapulse_cli.flow.arbitrage.terms import Rules
+from alphapulse_cli.wire.delta import BookReason, BookState
+
+if TYPE_CHECKING:
+    from alphapulse_cli.flow.arbitrage.candidate import Candidate
+
+Level = tuple[int, int]  # (ticks, lots)
+
+
+class Standing(NamedTuple):
+    """How a market stood at one moment, for those who explain it later."""
+
+    name: str
+    symbol: str
+    version: int
+    timestamp_ns: int
+    feed_delay_us: int | None
+    price_decimals: int
+    size_decimals: int
+
+
+@dataclass(slots=True, eq=False)
+class Market:
+    """A symbol of a set. `bid` and `ask` are its best levels now; prices in 10**-price_decimals, as the book's.
+
+    `timestamp_ns` is when the last message that changed the book was received, `feed_delay_us` that message's; None: it did not say.
+    """
+
+    name: str  # of the set: "kraken", or what `collect --as` said
+    exchange: str
+    symbol: str
+    fee: Exact
+    rules: Rules | None = None  # None: whatever the book's grid can say
+    is_traded: bool = True  # else it only converts currencies for others
+    book: Book = field(default_factory=lambda: Book(0, 0))
+    bid: Level | None = None
+    ask: Level | None = None
+    price_decimals: int = 0
+    size_decimals: int = 0
+    version: int = 0
+    timestamp_ns: int = 0
+    feed_delay_us: int | None = None
+    state: BookState = BookState.COLD
+    reason: BookReason = BookReason.STARTING
+    is_live: bool = False
+    is_crossed: bool = False
+    candidates: "list[Candidate]" = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """As it is written: "kraken:BTC-USD"."""
+        return f"{self.name}:{self.symbol}"
+
+    @property
+    def base(self) -> str:
+        """The currency that is traded."""
+        return self.symbol.partition("-")[0]
+
+    @property
+    def quote(self) -> str:
+        """The currency that is paid."""
+        return self.symbol.partition("-")[2]
+
+    @property
+    def standing(self) -> Standing:
+        """Now."""
+        return Standing(
+            self.name, self.symbol, self.version, self.timestamp_ns, self.feed_delay_us, self.price_decimals, self.size_decimals
+        )
+
+    def order_rules(self) -> Rules:
+        """What an order must keep to; where the exchange says nothing, what the book's own grid can say."""
+        return self.rules or Rules(1, 0, self.size_decimals)
+
+    def take(
+        self,
+        book: Book,
+        version: int,
+        timestamp_ns: int,
+        feed_delay_us: int | None,
+        state: BookState,
+        reason: BookReason,
+    ) -> bool:
+        """The book as it is now; whether its grid is another than before."""
+        self.book, self.version, self.timestamp_ns, self.feed_delay_us = book, version, timestamp_ns, feed_delay_us
+        self.state, self.reason, self.is_live = state, reason, state is BookState.LIVE
+        bid, ask = self.bid, self.ask = book.best_bid(), book.best_ask()
+        self.is_crossed = bid is not None and ask is not None and bid[0] > ask[0]
+        if book.price_decimals == self.price_decimals and book.size_decimals == self.size_decimals:
+            return False
+        self.price_decimals, self.size_decimals = book.price_decimals, book.size_decimals
+        return True

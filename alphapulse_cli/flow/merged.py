@@ -1,0 +1,147 @@
+"""The books of several sets, group by group, in the order in which their messages were received.
+
+    ring of kraken   ─► groups ─┐
+    ring of coinbase ─► groups ─┼─► by receive time ─► Step, Step, …   each after its group was applied to its book
+    ring of …        ─► groups ─┘
+
+Of what one poll finds. A set whose records come into sight later than another's later ones is not waited for: time as the steps tell it
+may go back between two polls, never within one. A book that was joined, lapped, restarted or whose writer went silent is a step too.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from alphapulse_cli.book.reconstruct import Reconstructor
+from alphapulse_cli.flow.follow import SetFollower, states_of
+from alphapulse_cli.flow.groups import POLL_RECORDS, Polled
+from alphapulse_cli.wire import delta
+from alphapulse_cli.wire.delta import BookReason, BookState
+
+FLAGS_AT = delta.offsets()["flags"]
+RECORD_BYTES, RECORD_WORDS = delta.DELTA_BYTES, delta.DELTA_BYTES // 8
+FIRST, CHECK, KIND_BITS = delta.FIRST, int(delta.Kind.CHECK), delta.KIND_MASK
+LIVE, NO_REASON = BookState.LIVE, BookReason.NONE
+NO_DELAY = delta.NO_FEED_DELAY
+
+
+class Step(NamedTuple):
+    """A book just changed, or what may be said of it did. `replica` is the book itself: look before asking for the next step.
+
+    `timestamp_ns` is when the message was received, 0 for a step without one (joined, silent, retired); `feed_delay_us` is that message's.
+    """
+
+    follower: SetFollower
+    symbol: str
+    replica: Reconstructor
+    state: BookState
+    reason: BookReason
+    timestamp_ns: int
+    feed_delay_us: int | None
+
+
+class _Seen:
+    """What was last told of a set."""
+
+    def __init__(self) -> None:
+        self.joins = -1
+        self.is_alive = False
+        self.states: dict[str, tuple[object, ...]] = {}
+
+
+class MergedFollowers:
+    """Reads them all; `followers` may come and go between polls. `missed` counts the records that were overwritten unread."""
+
+    def __init__(self) -> None:
+        self.followers: dict[str, SetFollower] = {}
+        self.missed = 0
+        self.restarts = 0
+        self._seen: dict[str, _Seen] = {}
+
+    def poll(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Iterator[Step]:
+        """All that is new: exhaust it, or the rest of what was read is lost."""
+        fetched: list[tuple[SetFollower, Polled]] = []
+        unsettled: list[SetFollower] = []
+        for name, follower in self.followers.items():
+            polled = follower.fetch(limit)
+            seen = self._seen.get(name) or self._seen.setdefault(name, _Seen())
+            is_alive = follower.groups.is_live(monotonic_ns)
+            if polled.missed or polled.restarted or is_alive is not seen.is_alive or follower.joins != seen.joins:
+                seen.is_alive = is_alive
+                unsettled.append(follower)
+                self.missed += polled.missed
+                self.restarts += polled.restarted
+            if polled.record_count:
+                fetched.append((follower, polled))
+        if unsettled:
+            yield from self._standing(unsettled, monotonic_ns)
+        for follower, polled, start, count in groups_by_time(fetched):
+            step = self._step(follower, polled, start, count)
+            if step is not None:
+                yield step
+        yield from self._joined(monotonic_ns)
+
+    def _step(self, follower: SetFollower, polled: Polled, start: int, count: int) -> Step | None:
+        """Apply a group; None for one that changed no book, a CHECK that agreed among them."""
+        replica = follower.take(polled, start, count)
+        if replica is None:
+            return None
+        symbol = replica.symbol
+        if polled.records[start * RECORD_BYTES + FLAGS_AT] & KIND_BITS == CHECK and not replica.is_cold:
+            return None
+        if not self._seen[follower.set_name].is_alive:
+            return None  # told when it is, with all that came until then
+        if not follower.is_whole(symbol):
+            return Step(follower, symbol, replica, BookState.SYNCING, BookReason.STARTING, replica.timestamp_ns, None)
+        if replica.book_state == LIVE:
+            state, reason = LIVE, NO_REASON
+        else:
+            state, reason = states_of(replica.book_state, replica.reason)
+        delay = replica.feed_delay_us
+        return Step(follower, symbol, replica, state, reason, replica.timestamp_ns, None if delay == NO_DELAY else delay)
+
+    def _joined(self, monotonic_ns: int) -> Iterator[Step]:
+        """Join what is cold, and tell of what was joined."""
+        for name, follower in self.followers.items():
+            follower.join()
+            if follower.joins != self._seen[name].joins:
+                yield from self._standing([follower], monotonic_ns)
+
+    def _standing(self, followers: list[SetFollower], monotonic_ns: int) -> Iterator[Step]:
+        """How every book of these sets stands, where that is not what was told before."""
+        for follower in followers:
+            seen = self._seen[follower.set_name]
+            seen.joins = follower.joins
+            for symbol, replica in follower.books.items():
+                state, reason = follower.state(symbol, monotonic_ns)
+                told = (follower.groups.segment.epoch, replica.version, state, reason)
+                if seen.states.get(symbol) != told:
+                    seen.states[symbol] = told
+                    yield Step(follower, symbol, replica, state, reason, 0, None)
+
+
+def groups_by_time(fetched: list[tuple[SetFollower, Polled]]) -> Iterator[tuple[SetFollower, Polled, int, int]]:
+    """(set, records, first record, how many) of every group; of several sets in the order of receive time, ties in that of the sets."""
+    if len(fetched) == 1:
+        ((follower, polled),) = fetched
+        for start, count in group_spans(polled):
+            yield follower, polled, start, count
+        return
+    merged: list[tuple[int, int, int, int]] = []
+    for index, (_, polled) in enumerate(fetched):
+        times = polled.records.cast("Q")[::RECORD_WORDS]
+        latest = 0
+        for start, count in group_spans(polled):
+            latest = max(latest, times[start])  # a set's own order holds, whatever its clock did
+            merged.append((latest, index, start, count))
+    merged.sort()
+    for _, index, start, count in merged:
+        yield *fetched[index], start, count
+
+
+def group_spans(polled: Polled) -> list[tuple[int, int]]:
+    """(first record, how many) of each group."""
+    if polled.record_count == 1:
+        return [(0, 1)]
+    flags = bytes(polled.records[FLAGS_AT::RECORD_BYTES])
+    starts = [index for index, flag in enumerate(flags) if flag & FIRST or not index]
+    return [(start, end - start) for start, end in zip(starts, [*starts[1:], len(flags)], strict=True)]
