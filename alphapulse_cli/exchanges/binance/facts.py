@@ -69,7 +69,8 @@ BINANCE_US = Facts(
     sends_per_second=2.0,
     connection_life_s=24 * 3600.0,
     subscribe_batch=100,
-    quirks=(*_QUIRKS, "the server pings every 3 minutes"),
+    taker_fee="0.006",  # of the dearer pairs: who pays less says so, and is shown no profit that is none until then
+    quirks=(*_QUIRKS, "the server pings every 3 minutes", "its taker fee differs by pair: set your own"),
 )
 
 BINANCE = Facts(

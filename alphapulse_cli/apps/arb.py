@@ -1,0 +1,251 @@
+"""Watch for arbitrage over all sets there are: every change of every book, in the order in which messages were received.
+
+    rings ─► MergedFollowers ─► Step ─► ArbitrageDetector ─► Event ─► whoever prints, keeps or draws it
+                                  └── clock: only while nothing comes, to close what grew old
+
+Sets that appear while it runs are taken in. What was missed, what is not live and what held an opportunity back is counted, never guessed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import permutations
+from types import TracebackType
+from typing import Any, Self
+
+from alphapulse_cli.apps.sets import Wanted, find_sets, no_such_book, nothing_wanted
+from alphapulse_cli.edges.idle import Waiting
+from alphapulse_cli.errors import SegmentError, StorageError
+from alphapulse_cli.flow.arbitrage.candidate import Policy, Why
+from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector, Event, Kind
+from alphapulse_cli.flow.arbitrage.exact import Exact, taker_fees
+from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.flow.arbitrage.terms import Rules
+from alphapulse_cli.flow.follow import SetFollower
+from alphapulse_cli.flow.merged import MergedFollowers, Step
+from alphapulse_cli.shm import clock, layout
+from alphapulse_cli.shm.directory import Directory, segment_name
+from alphapulse_cli.shm.image import ImageReader
+from alphapulse_cli.shm.segment import Segment
+from alphapulse_cli.wire.delta import BookState
+
+LOOK_EVERY_NS = 500_000_000
+RULES_EVERY_NS = 5_000_000_000
+GRACE_NS = 20_000_000  # how far behind the clock time is held while nothing comes: what is on its way may be as old
+LONGEST_WAIT_S = 0.05
+SETTLE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class WatchStatus:
+    """How the watch is doing, beside its events."""
+
+    books: int
+    books_live: int
+    not_live: tuple[str, ...]  # "kraken:BTC-USD STALE (silent)"
+    candidates: int
+    opened: int
+    open: int
+    refused: Mapping[Why, int]  # occasions that were held back, since the watch began
+    missed: int  # records overwritten before they were read
+    not_compared: tuple[tuple[str, str], ...]  # symbols whose currencies nobody converts
+
+
+class Watch:
+    """Reads until told to stop. NoSegment if nothing that was asked for is there, UsageError for a fee that nobody knows."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        wanted: Wanted,
+        policy: Policy,
+        fees: Mapping[str, str] | None = None,
+        how: str = "wake",
+        label: str = "arb",
+    ) -> None:
+        self.detector = ArbitrageDetector(policy)
+        self.opened = 0
+        self._directory = directory
+        self._wanted = wanted
+        self._converting = _converting_symbols(wanted)
+        self._fee_texts = dict(fees or {})
+        self._fees: dict[str, Exact] = {}
+        self._label = label
+        self._waiting = Waiting(how, directory)
+        self._merged = MergedFollowers()
+        self._looked_ns = self._ruled_ns = 0
+        self._look(clock.monotonic_ns())
+        if not self._merged.followers:
+            raise nothing_wanted(directory, wanted)
+
+    @property
+    def sets(self) -> list[str]:
+        """The sets that are read."""
+        return sorted(self._merged.followers)
+
+    def require_books(self) -> None:
+        """NoSegment if no book of an asked symbol is there."""
+        known = {symbol for _, symbol in self.detector.markets}
+        missing = [symbol for _, symbol in self._wanted.symbols if symbol not in known]
+        if missing and not any(market.is_traded for market in self.detector.markets.values()):
+            raise no_such_book(self._directory, self.sets, missing)
+
+    def _look(self, now: int) -> None:
+        """Take in sets and books that are not read yet, and what their exchanges ask of orders."""
+        self._looked_ns = now
+        for name, exchange in find_sets(self._directory, self._wanted).items():
+            if name not in self._merged.followers:
+                with suppress(SegmentError, StorageError):  # gone meanwhile: the next look finds it
+                    self._fees.setdefault(exchange, taker_fees([exchange], self._fee_texts)[exchange])
+                    symbols = self._wanted.symbols_of(name, exchange)
+                    followed = None if symbols is None else symbols | self._converting
+                    self._merged.followers[name] = SetFollower(self._directory, name, followed, label=self._label)
+        is_ruling_time = now - self._ruled_ns >= RULES_EVERY_NS
+        if is_ruling_time:
+            self._ruled_ns = now
+        for follower in self._merged.followers.values():
+            follower.discover()
+            for symbol in follower.books:
+                if is_ruling_time or (follower.set_name, symbol) not in self.detector.markets:
+                    self.detector.set_rules(self._market(follower, symbol), self._rules(follower.set_name, symbol))
+
+    def _market(self, follower: SetFollower, symbol: str) -> Market:
+        found = self.detector.markets.get((follower.set_name, symbol))
+        if found is None:
+            only = self._wanted.symbols_of(follower.set_name, follower.exchange)
+            fee = self._fees[follower.exchange]
+            is_traded = only is None or symbol in only
+            found = self.detector.add(follower.set_name, follower.exchange, symbol, fee, is_traded=is_traded)
+        return found
+
+    def _rules(self, set_name: str, symbol: str) -> Rules | None:
+        with suppress(SegmentError, StorageError):
+            segment = Segment.attach(self._directory, segment_name(layout.Kind.BOOK, set_name, symbol))
+            said = ImageReader(segment).rules()
+            if said is not None and said.size_decimals <= 18:  # shared memory: anything may stand there
+                return Rules(said.lot_size_lots, said.min_size_lots, said.size_decimals)
+        return None
+
+    def poll(self) -> list[Event]:
+        """What happened since the last poll."""
+        now = clock.monotonic_ns()
+        if now - self._looked_ns >= LOOK_EVERY_NS:
+            self._look(now)
+        events: list[Event] = []
+        came = False
+        for step in self._merged.poll(now):
+            came = True
+            events += self._take(step)
+        if not came:
+            events += self.detector.advance(clock.realtime_ns() - GRACE_NS)
+        for event in events:
+            self.opened += event.kind is Kind.OPENED
+        return events
+
+    def _take(self, step: Step) -> list[Event]:
+        """One book's change."""
+        market = self._market(step.follower, step.symbol)
+        replica = step.replica
+        if step.state is not BookState.LIVE:
+            at_ns = step.timestamp_ns or (clock.realtime_ns() - GRACE_NS)
+            return self.detector.withdraw(market, step.state, step.reason, at_ns)
+        timestamp_ns, delay = step.timestamp_ns, step.feed_delay_us
+        if not timestamp_ns:  # joined, or heard of again: as old as what was told last
+            is_known = market.version == replica.version and market.book is replica.book
+            timestamp_ns = market.timestamp_ns if is_known else replica.timestamp_ns
+            delay = market.feed_delay_us if is_known else None
+        return self.detector.update(market, replica.book, timestamp_ns, replica.version, delay, step.state, step.reason)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until there may be more."""
+        readers = {name: one.groups.reader for name, one in self._merged.followers.items()}
+        return self._waiting.wait(readers, min(timeout_s, LONGEST_WAIT_S))
+
+    def settle(self, timeout_s: float = SETTLE_S) -> list[Event]:
+        """Poll until every book was joined, or is known not to be live; what happened meanwhile."""
+        until = clock.monotonic_ns() + int(timeout_s * 1e9)
+        events = self.poll()
+        while clock.monotonic_ns() < until and any(
+            not market.is_live and market.reason.name == "STARTING" for market in self.detector.markets.values()
+        ):
+            self.wait(LONGEST_WAIT_S)
+            events += self.poll()
+        return events
+
+    def events(self, count: int | None = None, duration_s: float | None = None) -> Iterator[Event | None]:
+        """All that happens, until `count` opportunities were opened and are over, or for so long; a None whenever nothing is at hand.
+
+        At the end all that is open is told as closed.
+        """
+        end_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
+        followed: set[str] = set()
+        left = count
+        try:
+            while left is None or left > 0:
+                events = self.poll()
+                for event in events:
+                    if count is None:
+                        yield event
+                        continue
+                    if event.kind is Kind.OPENED and len(followed) < count:
+                        followed.add(event.opportunity.id)
+                    if event.opportunity.id in followed:
+                        yield event
+                        left = count - 1 if left is None else left - (event.kind is Kind.CLOSED)
+                now = clock.monotonic_ns()
+                if end_ns is not None and now >= end_ns:
+                    break
+                if events:
+                    yield None
+                else:
+                    yield None
+                    self.wait(LONGEST_WAIT_S if end_ns is None else (end_ns - now) / 1e9)
+        finally:
+            pass
+        for event in self.detector.finish(clock.realtime_ns()):
+            if count is None or event.opportunity.id in followed:
+                yield event
+
+    def status(self) -> WatchStatus:
+        """Now."""
+        markets = self.detector.markets.values()
+        not_live = [market for market in markets if not market.is_live]
+        return WatchStatus(
+            len(markets),
+            len(markets) - len(not_live),
+            tuple(f"{market.id} {state_words(market)}" for market in not_live),
+            len(self.detector.candidates),
+            self.opened,
+            len(self.detector.open),
+            dict(self.detector.refused),
+            self._merged.missed,
+            tuple(self.detector.not_compared()),
+        )
+
+    def close(self) -> None:
+        """Remove the cursors."""
+        for follower in self._merged.followers.values():
+            follower.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def state_words(market: Market) -> str:
+    """STALE (silent)."""
+    return market.state.name + ("" if market.reason.name == "NONE" else f" ({market.reason.name.lower().replace('_', ' ')})")
+
+
+def _converting_symbols(wanted: Wanted) -> frozenset[str]:
+    """The symbols that could convert the quote currencies of the wanted ones: they are read though nobody asked for them."""
+    quotes = {symbol.partition("-")[2] for _, symbol in wanted.symbols}
+    return frozenset(f"{one}-{other}" for one, other in permutations(sorted(quotes), 2))
+
+
+def configured_fees(settings: Any, exchanges: Iterable[str], flags: Mapping[str, str]) -> dict[str, str]:
+    """Exchange -> fee text: the flag's, else the configured one; others are left to the exchanges' facts."""
+    found = {name: text for name in exchanges if (text := settings.get("taker_fee", name))}
+    return {**found, **flags}
