@@ -9,10 +9,12 @@ Sets that appear while it runs are taken in. What was missed, what is not live a
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import permutations
 from types import TracebackType
 from typing import Any, Self
 
+from alphapulse_cli.apps.arb_rows import look_row
 from alphapulse_cli.apps.sets import Wanted, find_sets, no_such_book, nothing_wanted
 from alphapulse_cli.edges.idle import Waiting
 from alphapulse_cli.errors import SegmentError, StorageError
@@ -34,6 +36,7 @@ RULES_EVERY_NS = 5_000_000_000
 GRACE_NS = 20_000_000  # how far behind the clock time is held while nothing comes: what is on its way may be as old
 LONGEST_WAIT_S = 0.05
 SETTLE_S = 2.0
+NOTHING = Fraction(-(10**9))  # a return below all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,38 +176,34 @@ class Watch:
         return events
 
     def events(self, count: int | None = None, duration_s: float | None = None) -> Iterator[Event | None]:
-        """All that happens, until `count` opportunities were opened and are over, or for so long; a None whenever nothing is at hand.
+        """All that happens, until the first `count` opportunities are over, or for so long; a None whenever nothing more is at hand.
 
-        At the end all that is open is told as closed.
+        At the end all that is still open is told as closed, unwatched.
         """
         end_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
-        followed: set[str] = set()
-        left = count
-        try:
-            while left is None or left > 0:
-                events = self.poll()
-                for event in events:
-                    if count is None:
-                        yield event
-                        continue
-                    if event.kind is Kind.OPENED and len(followed) < count:
-                        followed.add(event.opportunity.id)
-                    if event.opportunity.id in followed:
-                        yield event
-                        left = count - 1 if left is None else left - (event.kind is Kind.CLOSED)
-                now = clock.monotonic_ns()
-                if end_ns is not None and now >= end_ns:
-                    break
-                if events:
-                    yield None
-                else:
-                    yield None
-                    self.wait(LONGEST_WAIT_S if end_ns is None else (end_ns - now) / 1e9)
-        finally:
-            pass
-        for event in self.detector.finish(clock.realtime_ns()):
-            if count is None or event.opportunity.id in followed:
-                yield event
+        chosen = _Chosen(count)
+        while not chosen.are_over:
+            events = self.poll()
+            yield from filter(chosen.takes, events)
+            yield None
+            now = clock.monotonic_ns()
+            if end_ns is not None and now >= end_ns:
+                break
+            if not events and not chosen.are_over:
+                self.wait(LONGEST_WAIT_S if end_ns is None else (end_ns - now) / 1e9)
+        yield from filter(chosen.takes, self.detector.finish(clock.realtime_ns()))
+
+    @property
+    def missed(self) -> int:
+        """Records that were overwritten before they were read."""
+        return self._merged.missed
+
+    def looks(self, everything: bool) -> list[dict[str, Any]]:
+        """The opportunities there are now, the best first; or every way to trade, the nearest to a profit first."""
+        detector = self.detector
+        candidates = detector.candidates if everything else list(detector.open)
+        candidates.sort(key=lambda one: one.best_return() or NOTHING, reverse=True)
+        return [look_row(detector, one) for one in candidates]
 
     def status(self) -> WatchStatus:
         """Now."""
@@ -218,7 +217,7 @@ class Watch:
             self.opened,
             len(self.detector.open),
             dict(self.detector.refused),
-            self._merged.missed,
+            self.missed,
             tuple(self.detector.not_compared()),
         )
 
@@ -232,6 +231,33 @@ class Watch:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+class _Chosen:
+    """The first so many opportunities; all of them for None."""
+
+    def __init__(self, count: int | None) -> None:
+        self._left = count
+        self._open: set[str] = set()
+
+    @property
+    def are_over(self) -> bool:
+        """Whether nothing more is wanted."""
+        return self._left == 0 and not self._open
+
+    def takes(self, event: Event) -> bool:
+        """Whether that event is one of theirs."""
+        if self._left is None:
+            return True
+        name = event.opportunity.id
+        if event.kind is Kind.OPENED and self._left:
+            self._left -= 1
+            self._open.add(name)
+            return True
+        is_ours = name in self._open
+        if event.kind is Kind.CLOSED:
+            self._open.discard(name)
+        return is_ours
 
 
 def state_words(market: Market) -> str:

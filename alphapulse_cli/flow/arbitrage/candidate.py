@@ -6,10 +6,11 @@ earn? The detector asks in that order, since the first question costs two multip
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from fractions import Fraction
 from typing import Protocol, Self
 
 from alphapulse_cli.flow.arbitrage.conversion import Settlement
-from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk, walk
+from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk, End, walk
 from alphapulse_cli.flow.arbitrage.exact import ZERO, Exact
 from alphapulse_cli.flow.arbitrage.market import Market
 from alphapulse_cli.flow.arbitrage.terms import Leg, Rate, Terms
@@ -74,6 +75,18 @@ class Finding(Protocol):
     def spent(self) -> Exact:
         """What must be laid out, fees included."""
 
+    @property
+    def gross(self) -> Exact:
+        """Before any fee."""
+
+    @property
+    def net_bps(self) -> Fraction:
+        """The net of what is spent, in basis points."""
+
+    @property
+    def end(self) -> End:
+        """What ended the walk."""
+
 
 class Candidate(Protocol):
     """What the detector looks at when one of its `markets` changed."""
@@ -106,6 +119,9 @@ class Candidate(Protocol):
 
     def walk(self) -> Finding | None:
         """The size that earns most now."""
+
+    def best_return(self) -> Fraction | None:
+        """What the best prices earn net of fees, of what is spent; None where a side is empty or nothing converts."""
 
 
 class Pair:
@@ -178,6 +194,13 @@ class Pair:
         """Both books, from the best prices on."""
         terms = self.terms()
         return None if terms is None else walk(self.buy.book, self.sell.book, terms)
+
+    def best_return(self) -> Fraction | None:
+        """Below 0 where it would cost."""
+        terms, ask, bid = self.terms(), self.buy.ask, self.sell.bid
+        if terms is None or ask is None or bid is None or not ask[0]:
+            return None
+        return Fraction(bid[0] * terms.sell_weight, ask[0] * terms.buy_weight) - 1
 
 
 def _leg(market: Market, rate: Rate | None) -> Leg:

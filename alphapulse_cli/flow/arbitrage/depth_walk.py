@@ -21,12 +21,11 @@ from enum import StrEnum, unique
 from fractions import Fraction
 
 from alphapulse_cli.book.book import Book
-from alphapulse_cli.flow.arbitrage.exact import ZERO, Exact
+from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, ZERO, Exact
 from alphapulse_cli.flow.arbitrage.terms import Terms
 
 FIRST_LOOK, LOOK_GROWTH = 8, 4  # levels read of a side at first, and how many times more when they are used up
 MOST_PIECES = 512
-BASIS_POINTS = 10_000
 
 
 @unique

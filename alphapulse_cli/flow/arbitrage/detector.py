@@ -25,12 +25,12 @@ from typing import NamedTuple
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage.candidate import Candidate, Finding, Pair, Policy, Why
 from alphapulse_cli.flow.arbitrage.conversion import settlement
-from alphapulse_cli.flow.arbitrage.exact import Exact
+from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact
 from alphapulse_cli.flow.arbitrage.market import Market, Standing
 from alphapulse_cli.flow.arbitrage.terms import Rules
 from alphapulse_cli.wire.delta import BookReason, BookState
 
-BASIS_POINTS = Exact(10_000)
+EXACT_BPS = Exact(BASIS_POINTS)
 ID_BYTES = 5  # eight characters
 
 
@@ -154,6 +154,10 @@ class ArbitrageDetector:
                     if pair not in market.candidates:
                         market.candidates.append(pair)
 
+    def held_back(self, candidate: Candidate) -> Why | None:
+        """Why that one is no opportunity though its best prices cross net of fees; None where they do not, or where it is one."""
+        return self._held_back.get(candidate)
+
     def set_rules(self, market: Market, rules: Rules | None) -> None:
         """What the exchange asks of an order, from now on."""
         if rules != market.rules:
@@ -234,9 +238,7 @@ class ArbitrageDetector:
 
     def _below_limits(self, finding: Finding) -> Why | None:
         policy = self.policy
-        if finding.net < policy.min_profit or (
-            policy.min_bps.units and finding.net * BASIS_POINTS < policy.min_bps * finding.spent
-        ):
+        if finding.net < policy.min_profit or (policy.min_bps.units and finding.net * EXACT_BPS < policy.min_bps * finding.spent):
             return Why.BELOW_LIMITS
         return None
 

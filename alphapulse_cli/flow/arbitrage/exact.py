@@ -16,6 +16,7 @@ from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market import ticks
 
 SHOWN_DIGITS = 12  # behind the point, of what no decimal can say exactly
+BASIS_POINTS = 10_000
 
 
 @total_ordering

@@ -1,0 +1,46 @@
+"""What a watch sees is kept for `arb history` and `arb explain`, without ever slowing the watch."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from alphapulse_cli.apps.arb_rows import seen
+from alphapulse_cli.edges.opportunities import StoreWriter
+from alphapulse_cli.flow.arbitrage.candidate import Policy
+from alphapulse_cli.flow.arbitrage.detector import Event
+
+
+class Keeper:
+    """Keeps events in the store at `path`, nothing for None. What goes wrong there is said once, and the watch goes on."""
+
+    def __init__(self, path: Path | None, place: str, policy: Policy, say: Callable[[str], None]) -> None:
+        self._writer = None if path is None else StoreWriter(path)
+        self._place = str(Path(place).resolve())
+        self._policy = policy
+        self._say = say
+        self._has_said = False
+
+    def keep(self, event: Event) -> None:
+        """Take in one event."""
+        if self._writer is None:
+            return
+        self._writer.put(seen(event, self._place, self._policy))
+        if self._writer.error and not self._has_said:
+            self._has_said = True
+            self._say(f"opportunities are not kept: {self._writer.error}")
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._writer is None:
+            return
+        self._writer.close()
+        if self._writer.error and not self._has_said:
+            self._say(f"opportunities were not kept: {self._writer.error}")
+        if self._writer.dropped:
+            self._say(f"{self._writer.dropped} changes of opportunities found no room in the store")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,198 @@
+"""Opportunities as people and programs read them: one flat row an event, and the whole working of a birth.
+
+Money and sizes are exact decimal text; what no decimal can say (an average price, basis points) is rounded to 12 digits behind the
+point. Times are nanoseconds since 1970, lives milliseconds by our own clock.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from alphapulse_cli.edges.opportunities import Seen
+from alphapulse_cli.flow.arbitrage.candidate import REAL_ENDS, Candidate, Policy, Why
+from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
+from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector, Event, Kind, Opportunity
+from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact, rounded
+from alphapulse_cli.flow.arbitrage.market import Standing
+from alphapulse_cli.flow.arbitrage.terms import Leg
+from alphapulse_cli.market.ticks import to_text
+
+Row = dict[str, Any]
+BPS_DIGITS = 4
+
+
+def event_row(event: Event) -> Row:
+    """One event, as `arb watch` says it in JSON."""
+    one = event.opportunity
+    return {
+        "event": event.kind.value,
+        "id": one.id,
+        **names(one.candidate),
+        "note": event.note,
+        "at_ns": event.at_ns,
+        "born_ns": one.born_ns,
+        "is_birth_seen": one.is_birth_seen,
+        "life_ms": round((event.at_ns - one.born_ns) / 1e6, 3),
+        **figures(event.finding),
+        "changes": event.changes,
+        "peak_net": event.peak.net.text,
+        "peak_ns": event.peak_ns,
+        "why": None if event.why is None else event.why.value,
+    }
+
+
+def names(candidate: Candidate) -> Row:
+    """Which way to trade."""
+    return {
+        "kind": candidate.kind,
+        "symbol": candidate.symbol,
+        "buy": candidate.buy.name,
+        "sell": candidate.sell.name,
+        "currency": candidate.currency,
+    }
+
+
+def figures(found: Any) -> Row:
+    """What a walk found."""
+    made = {
+        "size": found.size.text,
+        "net": found.net.text,
+        "net_bps": rounded(found.net_bps, BPS_DIGITS),
+        "spent": found.spent.text,
+        "gross": found.gross.text,
+        "fees": (found.gross - found.net).text,
+        "ended_by": found.end.name.lower(),
+    }
+    if isinstance(found, DepthWalk):
+        made |= {"buy_price": rounded(found.average_ask), "sell_price": rounded(found.average_bid)}
+    return made
+
+
+def look_row(detector: ArbitrageDetector, candidate: Candidate) -> Row:
+    """How one way to trade stands now, an opportunity or not, as `arb scan` tells it."""
+    opportunity = detector.open.get(candidate)
+    why = detector.held_back(candidate)
+    top = candidate.best_return()
+    verdict = "opportunity" if opportunity is not None else "no profit" if why is None else why.value
+    if top is None:
+        verdict = Why.NOT_LIVE.value if not all(one.is_live for one in candidate.markets) else "one-sided"
+    row = {
+        **names(candidate),
+        "note": candidate.note,
+        "verdict": verdict,
+        "best_bps": None if top is None else rounded(top * BASIS_POINTS, BPS_DIGITS),
+        "ages_ms": [
+            round((detector.now_ns - one.timestamp_ns) / 1e6, 3) if one.timestamp_ns else None for one in candidate.markets
+        ],
+        "states": [one.state.name for one in candidate.markets],
+    }
+    if opportunity is None:
+        return {"id": None, **row}
+    return {
+        "id": opportunity.id,
+        **row,
+        "born_ns": opportunity.born_ns,
+        "is_birth_seen": opportunity.is_birth_seen,
+        **figures(opportunity.finding),
+    }
+
+
+def seen(event: Event, place: str, policy: Policy) -> Seen:
+    """The event as the store keeps it; at a birth with its whole working."""
+    one, closed = event.opportunity, event.kind is Kind.CLOSED
+    said = names(one.candidate)
+    return Seen(
+        id=one.id,
+        place=place,
+        born_ns=one.born_ns,
+        last_ns=event.at_ns if closed else event.last_ns,
+        closed_ns=event.at_ns if closed else None,
+        why="" if event.why is None else event.why.value,
+        is_from_start=not one.is_birth_seen,
+        is_unwatched=event.why is not None and event.why not in REAL_ENDS,
+        changes=event.changes,
+        **_money("", event.finding),
+        **_money("birth_", one.birth),
+        **_money("peak_", event.peak),
+        peak_ns=event.peak_ns,
+        explanation=explanation(one, policy) if event.kind is Kind.OPENED else {},
+        **said,
+    )
+
+
+def _money(prefix: str, found: Any) -> Row:
+    return {f"{prefix}size": found.size.text, f"{prefix}net": found.net.text, f"{prefix}bps": rounded(found.net_bps, BPS_DIGITS)}
+
+
+def explanation(one: Opportunity, policy: Policy) -> Row:
+    """The whole working at birth: the books, the walk level by level, the fees, the sums."""
+    found = one.birth
+    made = {
+        "id": one.id,
+        **names(one.candidate),
+        "note": one.note,
+        "born_ns": one.born_ns,
+        "is_birth_seen": one.is_birth_seen,
+        **figures(found),
+        "limits": _limits(policy),
+        "books": [_book(standing) for standing in one.standings],
+    }
+    return made | (_pair(found) if isinstance(found, DepthWalk) else found.explanation())  # type: ignore[attr-defined]
+
+
+def _limits(policy: Policy) -> Row:
+    return {
+        "size": None if policy.size is None else policy.size.text,
+        "notional": None if policy.notional is None else policy.notional.text,
+        "max_age_ms": policy.max_age_ns / 1e6,
+        "max_skew_ms": policy.max_skew_us / 1e3,
+    }
+
+
+def _book(one: Standing) -> Row:
+    return {
+        "market": f"{one.name}:{one.symbol}",
+        "version": one.version,
+        "received_ns": one.timestamp_ns,
+        "feed_delay_us": one.feed_delay_us,
+    }
+
+
+def _pair(found: DepthWalk) -> Row:
+    terms = found.terms
+    buy, sell = terms.buy, terms.sell
+    ask_decimals, bid_decimals = buy.price_decimals, sell.price_decimals
+    return {
+        "asks": _levels(found.asks, buy),
+        "bids": _levels(found.bids, sell),
+        "walk": [
+            [
+                to_text(ask, ask_decimals),
+                to_text(bid, bid_decimals),
+                Exact(lots, terms.size_decimals).text,
+                Exact(lots * (bid * terms.sell_weight - ask * terms.buy_weight), terms.money_decimals).text,
+            ]
+            for ask, bid, lots in found.fills
+        ],
+        "step": Exact(terms.step, terms.size_decimals).text,
+        "minimum": Exact(terms.minimum, terms.size_decimals).text,
+        "buy_fee": buy.fee.text,
+        "sell_fee": sell.fee.text,
+        "paid": found.paid.text,
+        "got": found.got.text,
+        "paid_settled": found.paid_settled.text,
+        "got_settled": found.got_settled.text,
+        "buy_fee_paid": found.buy_fee.text,
+        "sell_fee_paid": found.sell_fee.text,
+        "conversion_fee_paid": found.conversion_fee.text,
+        "buy_rate": _rate(buy),
+        "sell_rate": _rate(sell),
+    }
+
+
+def _levels(levels: Sequence[tuple[int, int]], leg: Leg) -> list[list[str]]:
+    return [[to_text(ticks, leg.price_decimals), to_text(lots, leg.size_decimals)] for ticks, lots in levels]
+
+
+def _rate(leg: Leg) -> Mapping[str, str] | None:
+    rate = leg.rate
+    return None if rate is None else {"source": rate.source, "price": rate.price.text, "fee": rate.fee.text, "size": rate.size.text}
