@@ -25,7 +25,7 @@ class Keeper:
         if self._writer is None:
             return
         self._writer.put(seen(event, self._place, self._policy))
-        if self._writer.error and not self._has_said:
+        if self._writer.error is not None and not self._has_said:
             self._has_said = True
             self._say(f"opportunities are not kept: {self._writer.error}")
 
@@ -34,7 +34,7 @@ class Keeper:
         if self._writer is None:
             return
         self._writer.close()
-        if self._writer.error and not self._has_said:
+        if self._writer.error is not None and not self._has_said:
             self._say(f"opportunities were not kept: {self._writer.error}")
         if self._writer.dropped:
             self._say(f"{self._writer.dropped} changes of opportunities found no room in the store")

@@ -32,6 +32,7 @@ COMMANDS = (  # in the order in which a newcomer meets them
     Entry("top", "The live screen", alias_of="tui"),
     Entry("tail", "Follow the deltas or the trades as they are published"),
     Entry("reconstruct", "The full book of a symbol, now; or prove that every replica is exact"),
+    Entry("arb", "Cross-exchange opportunities, net of fees and depth: watch, scan, history, explain"),
     Entry("segments", "What is in shared memory: who writes it, who reads it, how far behind"),
     Entry("doctor", "What works here, what does not, and the next command to type"),
     Entry("exchanges", "The exchanges, their feeds, and how each book is kept right"),

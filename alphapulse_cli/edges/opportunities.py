@@ -1,295 +1,394 @@
-"""The bounded store of arbitrage opportunities seen: one SQLite file that every watch writes and everyone reads.
+"""The bounded store of arbitrage opportunities that were seen: one SQLite file that many `arb watch` write while anybody reads.
 
-    Event ─► Seen ─► StoreWriter, a thread: put() never waits ─► OpportunityStore (SQLite, WAL) ◄─ history, explain, the live screen
+    watch ─► StoreWriter.put ─► at most 4096 queued, each opportunity once ─► its thread ─► OpportunityStore.record ─► the file
+    `arb history`, `arb explain`, the live screen ─► OpportunityStore.rows, .find ◄────────────────────────────────────┘
 
-A row an opportunity, known by the segments' directory and its identifier: what was seen twice, by two watches, is one. Money is
-decimal text. The file holds at most `most` opportunities (a tenth more before it is pruned, the oldest first); explanations are
-compressed, and one of more than MOST_EXPLANATION_BYTES is kept without its levels. A watch that is killed loses what it did not
-write yet, half a second's worth at most; what was written stays whole.
+    $XDG_STATE_HOME/alphapulse/opportunities.sqlite (0600)        application_id, user_version: ours, and of which version
+        seen (place, id) ─► what it earned at birth, at its peak, last; times; explanation: JSON, zlib
+
+What is committed stays, whenever a process is killed (WAL; only a power cut may take the last batches). The file appears whole or not
+at all: it is made under another name and linked to its own. Nothing of it is opened but through SQLite, since closing any descriptor of
+the file would drop the locks of this process's other connections.
+
+Bounds. Rows: `most`, reached anew by dropping the oldest born whenever a write would leave 10 % more. Bytes: the same for 4 KiB a row
+(1 MiB at least), and what is freed is given back to the system (incremental vacuum); the WAL beside it is cut to 4 MiB whenever it
+begins anew. Explanations are compressed, and none is larger than 64 KiB.
 """
 
-import contextlib
-import json
 import os
 import sqlite3
+import stat
 import threading
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
+from alphapulse_cli.edges.seen import COLUMNS, INTEGERS, MOST_INTEGER, NULLABLE, Seen, packed, plain, unpacked
 from alphapulse_cli.errors import StorageError, UsageError
 
-SCHEMA = 1
-MOST_OPPORTUNITIES, PRUNE_SHARE = 10_000, 10
-MOST_EXPLANATION_BYTES = 1 << 16
-MOST_PENDING = 4096
-BUSY_S, RETRY_S, BATCH_PAUSE_S = 2.0, 1.0, 0.1
-WAL_BYTES = 1 << 20
-LEVELS = ("asks", "bids", "walk", "legs")  # the parts of an explanation that may be long
+__all__ = ["LAST", "MOST", "OpportunityStore", "Seen", "StoreWriter", "default_path"]
 
+MOST = 10_000
+BYTES_PER_ROW, LEAST_BYTES = 4096, 1 << 20
+WAL_BYTES = 4 << 20
+BUSY_S = 5.0
+SHOWN_CANDIDATES = 5
+LAST = "last"
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One opportunity as far as it was seen. Times are ns since 1970; sizes, nets and basis points decimal text."""
+QUEUED, BATCH = 4096, 256
+GATHER_S, RETRY_S = 0.05, 2.0  # between the first of a batch and its writing; between attempts at a file that cannot be written
 
-    id: str
-    place: str  # the segments' directory
-    kind: str  # "pair" or "triangle"
-    symbol: str
-    buy: str  # sets
-    sell: str
-    currency: str  # of the profit
-    born_ns: int
-    last_ns: int  # last known change, or its end
-    closed_ns: int | None  # None: not known to be over
-    why: str  # it closed
-    is_from_start: bool  # it was there when its books became live: its true birth is unknown
-    is_unwatched: bool  # it was lost sight of: its true end is unknown
-    changes: int
-    size: str
-    net: str
-    bps: str
-    birth_size: str
-    birth_net: str
-    birth_bps: str
-    peak_size: str
-    peak_net: str
-    peak_bps: str
-    peak_ns: int
-    explanation: Mapping[str, Any] = field(default_factory=dict)  # at birth; {} later
+APPLICATION_ID, VERSION = 0x616C7068, 1  # "alph"
+ELSEWHERE = "name another file: --store FILE"
+DELETE = "delete it, or " + ELSEWHERE
+_HINTS = {
+    "SQLITE_FULL": "free room there, or " + ELSEWHERE,
+    "SQLITE_BUSY": "another process holds it: try again",
+    "SQLITE_PROTOCOL": "another process holds it: try again",
+    "SQLITE_CANTOPEN": ELSEWHERE,
+    "SQLITE_READONLY": ELSEWHERE,
+    "SQLITE_IOERR": DELETE,
+    "SQLITE_PERM": ELSEWHERE,
+}
+_BESIDE = ("", "-journal", "-wal", "-shm")
 
-
-COLUMNS = tuple(one.name for one in fields(Seen))
-_CREATE = f"""
-CREATE TABLE IF NOT EXISTS opportunity (
-    {", ".join(f"{name} {'BLOB' if name == 'explanation' else ''}" for name in COLUMNS)},
-    PRIMARY KEY (place, id)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS opportunity_born ON opportunity (born_ns);
-"""
-_UPSERT = (
-    f"INSERT INTO opportunity ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT (place, id) DO UPDATE SET "  # noqa: S608 our own names
-    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in ("place", "id", "explanation"))
-    + ", explanation = CASE WHEN length(excluded.explanation) > 0 THEN excluded.explanation ELSE explanation END"
+_SCHEMA = (
+    "CREATE TABLE seen ("
+    + ", ".join(
+        f"{name} {'BLOB' if name == 'explanation' else 'INTEGER' if name in INTEGERS else 'TEXT'}{'' if name in NULLABLE else ' NOT NULL'}"
+        for name in COLUMNS
+    )
+    + ", PRIMARY KEY (place, id))",
+    "CREATE INDEX seen_by_birth ON seen (born_ns)",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {VERSION}",
 )
-_SELECT = f"SELECT {', '.join(COLUMNS)} FROM opportunity"  # noqa: S608 our own names
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM seen WHERE (?1 IS NULL OR place = ?1)"  # noqa: S608 our own names
+_NEWEST_FIRST = "ORDER BY born_ns DESC, rowid DESC"
+_ROWS = f"{_SELECT} AND born_ns >= ?2 {_NEWEST_FIRST}"
+_NEWEST = f"{_SELECT} {_NEWEST_FIRST} LIMIT 1"
+_MATCHES = f"{_SELECT} AND substr(id, 1, length(?2)) = ?2 {_NEWEST_FIRST} LIMIT ?3"  # LIKE would know wildcards
+_UPSERT = (
+    f"INSERT INTO seen ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT (place, id) DO UPDATE SET "  # noqa: S608
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in {"place", "id", "explanation"})
+    + ", explanation = CASE WHEN length(excluded.explanation) THEN excluded.explanation ELSE explanation END"
+)
+_DROP_OLDEST = "DELETE FROM seen WHERE rowid IN (SELECT rowid FROM seen ORDER BY born_ns, rowid LIMIT ?)"
+_VACUUM = "PRAGMA incremental_vacuum"  # a page a step, and only a script takes all its steps
+_SYMBOL, _BUY, _SELL, _ID = (COLUMNS.index(name) for name in ("symbol", "buy", "sell", "id"))
+
+_making = threading.Lock()  # one temporary name a process
 
 
-def default_path() -> Path:
-    """$XDG_STATE_HOME/alphapulse/opportunities.sqlite, ~/.local/state without it."""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    home = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "state"
-    return home / "alphapulse" / "opportunities.sqlite"
+def default_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """$XDG_STATE_HOME/alphapulse/opportunities.sqlite, or below ~/.local/state where that is not set (or not absolute, as XDG says)."""
+    home = environ.get("XDG_STATE_HOME", "")
+    base = Path(home) if home.startswith("/") else Path(environ.get("HOME") or "~").expanduser() / ".local" / "state"
+    return base / "alphapulse" / "opportunities.sqlite"
 
 
 class OpportunityStore:
-    """The file, opened; made if it is not there and `create` says so. StorageError for one that cannot be used."""
+    """The file, open; for the thread that opened it. StorageError for whatever is wrong with it, UsageError if `create` is false and there is none."""
 
-    def __init__(self, path: Path, most: int = MOST_OPPORTUNITIES, *, create: bool = True) -> None:
-        self.path = path
-        self._most = most
-        self._recorded = most  # since the last look at how many there are: the first record looks
-        with self._explained():
-            _make(path, create=create)
-            self._file = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    def __init__(self, path: Path, most: int = MOST, *, create: bool = True) -> None:
+        assert most > 0
+        self.path, self.most = path, most
+        self._most_bytes = max(most * BYTES_PER_ROW, LEAST_BYTES)
+        with _told(path):
+            found = _identity(path)
+            if found is None:
+                if not create:
+                    raise UsageError(f"nothing was seen yet: there is no {path}", "`alphapulse arb watch` keeps what it sees")
+                _make(path)
+                found = _identity(path)
+            self._identity = found
+            self._connection = _connect(path)
             try:
-                self._open()
+                self._check()
             except BaseException:
-                self._file.close()
+                self._connection.close()
                 raise
 
-    def _open(self) -> None:
-        (version,) = self._file.execute("PRAGMA user_version").fetchone()
-        if version == SCHEMA:
-            return
-        (tables,) = self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if version or tables:
-            raise StorageError(
-                f"{self.path} is not a store of this version of alphapulse",
-                f"move it away, or name another: --store; this is {SCHEMA}",
-            )
-        self._file.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        self._file.execute("PRAGMA journal_mode = WAL")
-        self._file.executescript(f"BEGIN IMMEDIATE; {_CREATE} PRAGMA user_version = {SCHEMA}; COMMIT;")
+    def _check(self) -> None:
+        """Ours, of this version, and still the file that was looked at."""
+        execute = self._connection.execute
+        if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise StorageError(f"{self.path} is no store of opportunities", DELETE)
+        version = execute("PRAGMA user_version").fetchone()[0]
+        if version != VERSION:
+            raise StorageError(f"{self.path} is of version {version}, this alphapulse knows {VERSION}", DELETE)
+        self._check_same()
+        execute(_NEWEST, (None,)).fetchone()
+        execute("PRAGMA synchronous = NORMAL")
+        execute(f"PRAGMA journal_size_limit = {WAL_BYTES}").fetchone()
 
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StorageError(f"{self.path}: {error}", "name another file: --store; or move this one away") from None
+    def _check_same(self) -> None:
+        """A file that was removed or replaced still takes what is written, and nobody would ever read it."""
+        if _identity(self.path) != self._identity:
+            raise StorageError(f"{self.path} was removed or replaced", "it is opened again with the next write")
 
     def record(self, seen: Sequence[Seen]) -> None:
-        """All of them, or none; what is known already is brought up to date. StorageError."""
-        rows = [_row(one) for one in seen]
-        with self._explained():
-            self._file.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-            self._file.execute("PRAGMA synchronous = NORMAL")
-            self._file.execute("BEGIN IMMEDIATE")
-            try:
-                self._file.executemany(_UPSERT, rows)
-                self._prune(len(rows))
-            except BaseException:
-                self._file.execute("ROLLBACK")
-                raise
-            self._file.execute("COMMIT")
-            if self._recorded == 0:
-                self._file.execute("PRAGMA incremental_vacuum")
+        """Keep them, all or none; the last told of an opportunity holds, an empty explanation leaves the one there is. ValueError for what cannot be kept."""
+        rows = [packed(one) for one in seen]
+        with _told(self.path):
+            self._check_same()
+            with _transaction(self._connection):
+                self._connection.executemany(_UPSERT, rows)
+                is_pruned = self._prune()
+            if is_pruned:
+                self._connection.executescript(_VACUUM)
 
-    def _prune(self, recorded: int) -> None:
-        """Now and then: the oldest leave."""
-        self._recorded += recorded
-        if self._recorded * PRUNE_SHARE < self._most:
-            return
-        self._recorded = 0
-        (count,) = self._file.execute("SELECT count(*) FROM opportunity").fetchone()
-        if count > self._most:
-            self._file.execute(
-                "DELETE FROM opportunity WHERE (place, id) IN (SELECT place, id FROM opportunity ORDER BY born_ns, id LIMIT ?)",
-                (count - self._most,),
-            )
+    def _prune(self) -> bool:
+        """Whether anything was dropped; within the write's own transaction: nobody ever sees more than the bounds allow."""
+        execute = self._connection.execute
+        count, is_pruned = self._count(), False
+        if count > self.most + self.most // 10:
+            execute(_DROP_OLDEST, (count - self.most,))
+            is_pruned = True
+        if self._used_bytes() > self._most_bytes + self._most_bytes // 10:
+            while self._used_bytes() > self._most_bytes and (count := self._count()) > 1:
+                execute(_DROP_OLDEST, (count // 10 or 1,))
+            is_pruned = True
+        return is_pruned
+
+    def _count(self) -> int:
+        return int(self._connection.execute("SELECT count(*) FROM seen").fetchone()[0])
+
+    def _used_bytes(self) -> int:
+        pages, free, size = (
+            self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
 
     def rows(
-        self, place: str | None = None, since_ns: int = 0, limit: int | None = None, symbols: Sequence[str] = ()
+        self,
+        place: str | None = None,
+        since_ns: int = 0,
+        limit: int | None = None,
+        symbols: Sequence[str] = (),
+        names: Sequence[str] = (),
+        *,
+        is_explained: bool = True,
     ) -> list[Seen]:
-        """The newest first, of one directory or all. StorageError."""
-        where, values = ["born_ns >= ?"], [since_ns]  # type: tuple[list[str], list[Any]]
-        if place is not None:
-            where.append("place = ?")
-            values.append(place)
-        if symbols:
-            where.append(f"symbol IN ({', '.join('?' * len(symbols))})")
-            values += symbols
-        return self._selected(where, values, -1 if limit is None else limit)
-
-    def _selected(self, where: list[str], values: list[Any], limit: int) -> list[Seen]:
-        with self._explained():
-            found = self._file.execute(
-                f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY born_ns DESC, id LIMIT ?", [*values, limit]
-            )  # values are bound
-            return [_seen(row) for row in found]
+        """Those born since then, the newest first: of a place, of symbols, bought or sold on one of `names`; explanations {} unless asked for."""
+        wanted_symbols, wanted_names = frozenset(symbols), frozenset(names)
+        bounds = (None if place is None else plain(place), min(max(since_ns, 0), MOST_INTEGER))
+        with _told(self.path), closing(self._connection.execute(_ROWS, bounds)) as found:
+            chosen = (
+                row
+                for row in found
+                if not wanted_symbols or row[_SYMBOL] in wanted_symbols
+                if not wanted_names or row[_BUY] in wanted_names or row[_SELL] in wanted_names
+            )
+            return [self._seen(row, is_explained=is_explained) for row in islice(chosen, limit)]
 
     def find(self, prefix: str, place: str | None = None) -> Seen:
-        """The one whose identifier begins so; "last" is the newest. UsageError for none, or several. StorageError."""
-        if prefix == "last":
-            found = self.rows(place, limit=1)
-        else:
-            where, values = ["substr(id, 1, ?) = ?"], [len(prefix), prefix.lower()]  # type: tuple[list[str], list[Any]]
-            if place is not None:
-                where.append("place = ?")
-                values.append(place)
-            found = self._selected(where, values, 6) if prefix else []
-        exact = [one for one in found if one.id == prefix.lower()] or found
-        if not exact:
-            raise UsageError(f"no opportunity {prefix[:20]!r} was kept", "alphapulse arb history lists them")
-        if len(exact) > 1:
-            raise UsageError(f"several opportunities begin with {prefix[:20]!r}", ", ".join(one.id for one in exact))
-        return exact[0]
+        """The one whose identifier begins so, or the newest for "last". UsageError for none, or for several."""
+        where = None if place is None else plain(place)
+        with _told(self.path):
+            if prefix == LAST:
+                found = self._connection.execute(_NEWEST, (where,)).fetchall()
+            elif prefix:
+                found = self._connection.execute(_MATCHES, (where, plain(prefix), SHOWN_CANDIDATES + 1)).fetchall()
+            else:
+                found = []
+        if len(found) == 1:
+            return self._seen(found[0])
+        if found:
+            raise _ambiguous(prefix, [self._seen(row, is_explained=False) for row in found])
+        what = "no opportunity was seen yet" if prefix == LAST else f"no opportunity {prefix[:40]!r} was seen"
+        raise UsageError(what + ("" if place is None else f" in {place}"), "`alphapulse arb history` lists what was")
+
+    def _seen(self, row: Sequence[Any], *, is_explained: bool = True) -> Seen:
+        """StorageError for a row that `record` would not have written."""
+        try:
+            return unpacked(row, is_explained=is_explained)
+        except ValueError as error:
+            raise StorageError(f"{self.path} is damaged: opportunity {str(row[_ID])[:40]!r}: {error}", DELETE) from None
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
+        """No more."""
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
 
-def _make(path: Path, *, create: bool) -> None:
-    """Ours alone, never through a link."""
-    if create:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-    os.close(os.open(path, flags, 0o600))
+def _ambiguous(prefix: str, found: Sequence[Seen]) -> UsageError:
+    names = [f"{one.id} ({one.symbol}, {one.buy} to {one.sell}, {one.place})" for one in found[:SHOWN_CANDIDATES]]
+    more = ", …" if len(found) > SHOWN_CANDIDATES else ""
+    return UsageError(f"several opportunities begin with {prefix[:40]!r}", f"write more of it: {', '.join(names)}{more}")
 
 
-def _row(one: Seen) -> list[Any]:
-    return [_packed(value) if name == "explanation" else value for name in COLUMNS for value in (getattr(one, name),)]
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file is there, None for none. StorageError for what must not be opened: a link, no regular file, another's."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise StorageError(f"{path} is a link or no regular file", ELSEWHERE)
+    if found.st_uid != os.geteuid():
+        raise StorageError(f"{path} belongs to uid {found.st_uid}, not to us", ELSEWHERE)
+    return found.st_dev, found.st_ino
 
 
-def _packed(explanation: Mapping[str, Any]) -> bytes:
-    if not explanation:
-        return b""
-    text = json.dumps(explanation, separators=(",", ":"))
-    if len(text) > MOST_EXPLANATION_BYTES:
-        text = json.dumps({**{key: value for key, value in explanation.items() if key not in LEVELS}, "is_cut": True})
-    return zlib.compress(text.encode())
+def _connect(path: Path) -> sqlite3.Connection:
+    """To a file that is there. Transactions are said, never guessed."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_S, isolation_level=None)
 
 
-def _seen(row: Sequence[Any]) -> Seen:
-    values = dict(zip(COLUMNS, row, strict=True))
-    packed = values["explanation"]
-    values["explanation"] = json.loads(zlib.decompressobj().decompress(packed, 4 * MOST_EXPLANATION_BYTES)) if packed else {}
-    values["is_from_start"], values["is_unwatched"] = bool(values["is_from_start"]), bool(values["is_unwatched"])
-    return Seen(**values)
+def _make(path: Path) -> None:
+    """An empty store under a name of our own, then linked to its name; whoever was faster is welcome."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with _making:
+        try:
+            _remove(temporary)  # of one that was killed here, under our number
+            fd = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                os.fchmod(fd, 0o600)  # whatever the umask took away
+            finally:
+                os.close(fd)
+            with closing(_connect(temporary)) as connection:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before anything is in it
+                for statement in _SCHEMA:
+                    connection.execute(statement)
+                connection.execute("PRAGMA journal_mode = WAL").fetchone()  # remembered in the file
+            with suppress(FileExistsError):
+                os.link(temporary, path, follow_symlinks=False)
+        finally:
+            _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    for suffix in _BESIDE:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing; the lock is taken at once, so that nobody has to give up between reading and writing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # SQLite may have rolled back on its own
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What SQLite and the system say, as StorageErrors that name the file."""
+    try:
+        yield
+    except sqlite3.ProgrammingError:  # ours
+        raise
+    except sqlite3.Error as error:
+        name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+        if name in _HINTS:
+            raise StorageError(f"{path}: {error}", _HINTS[name]) from None
+        raise StorageError(f"{path} is damaged, or no store of opportunities: {error}", DELETE) from None
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror or error}", ELSEWHERE) from None
 
 
 class StoreWriter:
-    """Writes from a thread of its own; `put` never waits and never fails. `dropped` counts what found no room, `error` says what is wrong."""
+    """Keeps what it is handed, in a thread of its own: `put` never waits for a disk. `error` is what last went wrong; it goes on trying.
 
-    def __init__(self, path: Path, most: int = MOST_OPPORTUNITIES) -> None:
+    Waiting are the newest state of at most 4096 opportunities, each with the explanation of its birth: however often one changes, its
+    birth and its death are written. What does not fit, or cannot be written before the end, is counted in `dropped`.
+    """
+
+    def __init__(self, path: Path, most: int = MOST) -> None:
+        self.error: StorageError | None = None
         self.dropped = 0
-        self.error = ""
         self._path, self._most = path, most
-        self._pending: dict[tuple[str, str], Seen] = {}  # by what they are known by: a flood of changes of one is one
-        self._changed = threading.Condition()
-        self._is_ending = False
+        self._queue: dict[tuple[str, str], Seen] = {}
+        self._lock = threading.Lock()  # never held while anything is written
+        self._work, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="opportunities", daemon=True)
         self._thread.start()
 
     def put(self, seen: Seen) -> None:
-        """To be written soon."""
-        key = seen.place, seen.id
-        with self._changed:
-            before = self._pending.get(key)
-            if before is None and len(self._pending) >= MOST_PENDING:
+        """Have it written soon."""
+        key = seen.key
+        with self._lock:
+            queued = self._queue.get(key)
+            if self._closing.is_set() or (queued is None and len(self._queue) >= QUEUED):
                 self.dropped += 1
                 return
-            if before is not None and not seen.explanation:
-                seen = replace(seen, explanation=before.explanation)
-            self._pending[key] = seen
-            self._changed.notify()
+            if queued is not None and not seen.explanation:
+                seen = replace(seen, explanation=queued.explanation)
+            self._queue[key] = seen
+        if not self._work.is_set():
+            self._work.set()
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Write what is waiting, for so long in seconds; what then still waits is dropped."""
+        with self._lock:
+            self._closing.set()
+        self._work.set()
+        self._thread.join(timeout)
+        with self._lock:
+            self.dropped += len(self._queue)
+            self._queue.clear()
 
     def _run(self) -> None:
         store: OpportunityStore | None = None
         while True:
-            with self._changed:
-                while not self._pending and not self._is_ending:
-                    self._changed.wait()
-                if not self._pending:
-                    break
-                batch, self._pending = self._pending, {}
+            self._work.wait()
+            self._closing.wait(GATHER_S)
+            self._work.clear()
+            is_last = self._closing.is_set()  # after the clearing: a close from here on wakes the next turn
             try:
                 store = store or OpportunityStore(self._path, self._most)
-                store.record(list(batch.values()))
-                self.error = ""
-            except StorageError as problem:
-                self.error = str(problem)
-                if self._put_back(batch):
-                    break
-            with self._changed:
-                self._changed.wait_for(lambda: self._is_ending, RETRY_S if self.error else BATCH_PAUSE_S)
+                self._write(store)
+            except StorageError as error:
+                self.error = error
+                if store is not None:
+                    store.close()
+                    store = None
+                self._work.set()  # what waits, waits still
+                if not is_last:
+                    self._closing.wait(RETRY_S)
+            if is_last:
+                break
         if store is not None:
             store.close()
 
-    def _put_back(self, batch: dict[tuple[str, str], Seen]) -> bool:
-        """Nothing of it was written; whether it never will be."""
-        with self._changed:
-            self._pending = batch | self._pending
-            while len(self._pending) > MOST_PENDING:
-                self._pending.pop(next(iter(self._pending)))
-                self.dropped += 1
-            if self._is_ending:
-                self.dropped += len(self._pending)
-            return self._is_ending
+    def _write(self, store: OpportunityStore) -> None:
+        """What waits now, a batch a transaction; what is put or replaced meanwhile is for the next turn."""
+        with self._lock:
+            waiting = iter(list(self._queue.values()))
+        while batch := list(islice(waiting, BATCH)):
+            try:
+                store.record(batch)
+            except ValueError:
+                self._write_each(store, batch)
+            self._forget(batch)
 
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Write what is left; give up after the timeout."""
-        with self._changed:
-            self._is_ending = True
-            self._changed.notify()
-        self._thread.join(timeout_s)
+    def _write_each(self, store: OpportunityStore, batch: Iterable[Seen]) -> None:
+        """One of them cannot be kept: the others can."""
+        for one in batch:
+            try:
+                store.record([one])
+            except ValueError as error:
+                self.error = StorageError(str(error))
+                with self._lock:
+                    self.dropped += 1
+
+    def _forget(self, batch: Iterable[Seen]) -> None:
+        with self._lock:
+            for one in batch:
+                if self._queue.get(one.key) is one:
+                    del self._queue[one.key]

@@ -1,0 +1,343 @@
+"""`alphapulse arb watch|scan|history|explain`: what could really have been traded between exchanges, and its working."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alphapulse_cli.cli import options, render, talk
+from alphapulse_cli.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from alphapulse_cli.apps.arb import Watch
+    from alphapulse_cli.apps.arb_keep import Keeper
+    from alphapulse_cli.flow.arbitrage.candidate import Policy
+    from alphapulse_cli.flow.arbitrage.exact import Exact
+
+app = options.command_app(help="Cross-exchange opportunities: depth-walked, net of fees, never on books that are not live.")
+
+Fees = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fee",
+        metavar="NAME=FRACTION",
+        show_default=False,
+        help="Your taker fee: kraken=0.0016 for 0.16 %; may be repeated. Else the configured one, else the exchange's lowest tier.",
+    ),
+]
+Size = Annotated[
+    str | None, typer.Option("--size", metavar="N", show_default=False, help="No more than this of the base currency.")
+]
+Notional = Annotated[
+    str | None,
+    typer.Option("--notional", metavar="N", show_default=False, help="What is bought costs no more than this, before fees."),
+]
+MinBps = Annotated[
+    str, typer.Option("--min-bps", metavar="N", help="Only what earns at least so many basis points of what is spent, net.")
+]
+MinProfit = Annotated[
+    str, typer.Option("--min-profit", metavar="N", help="Only what earns at least this, net, in the quote currency.")
+]
+TreatAsUsd = Annotated[
+    bool,
+    typer.Option(
+        "--treat-as-usd", help="Take USD, USDT and USDC for one currency; else a live book such as USDT-USD must convert."
+    ),
+]
+MaxAge = Annotated[
+    float,
+    typer.Option(
+        "--max-age", metavar="TIME", parser=options.parse_duration, help="No signal from a book that has not changed for longer."
+    ),
+]
+MaxSkew = Annotated[
+    float,
+    typer.Option(
+        "--max-skew", metavar="TIME", parser=options.parse_duration, help="No signal while two feeds' delays differ by more."
+    ),
+]
+Triangular = Annotated[bool, typer.Option("--triangular", help="Look at cycles of three symbols within each exchange, too.")]
+StorePath = Annotated[
+    str | None,
+    typer.Option("--store", metavar="FILE", show_default=False, help="Where opportunities are kept, instead of the usual file."),
+]
+
+
+@app.command()
+def watch(
+    symbols: options.Symbols = None,
+    exchanges: options.Exchanges = None,
+    size: Size = None,
+    notional: Notional = None,
+    min_bps: MinBps = "0",
+    min_profit: MinProfit = "0",
+    fees: Fees = None,
+    treat_as_usd: TreatAsUsd = False,
+    max_age: MaxAge = "10s",  # type: ignore[assignment]  # the parser's
+    max_skew: MaxSkew = "500ms",  # type: ignore[assignment]
+    triangular: Triangular = False,
+    every: Annotated[
+        float,
+        typer.Option(
+            "--every", metavar="TIME", parser=options.parse_duration, help="Changes of one opportunity are told this often at most."
+        ),
+    ] = "100ms",  # type: ignore[assignment]
+    count: Annotated[
+        int | None, typer.Option("--count", "-n", min=1, metavar="N", show_default=False, help="Stop once this many are over.")
+    ] = None,
+    duration: options.Duration = None,
+    as_json: options.Json = False,
+    keep: Annotated[bool, typer.Option("--keep/--no-keep", help="Keep what is seen for `arb history` and `arb explain`.")] = True,
+    store: StorePath = None,
+    wait: options.Wait = None,
+    shm_dir: options.ShmDir = None,
+) -> None:
+    """Opportunities as they open, change and close: a live table on a terminal, a JSON object an event in a pipe.
+
+    Each is walked through both books to the size that earns most, net of taker fees, within lot and minimum sizes. Births and deaths
+    are told always, changes no more often than --every. Books that are not LIVE, too old or out of step give nothing, and are counted.
+
+    Example: alphapulse arb watch --symbols BTC-USD --min-bps 5 --fee kraken=0.0016
+    """
+    from alphapulse_cli.apps.arb import Watch, configured_fees
+    from alphapulse_cli.apps.arb_keep import Keeper
+    from alphapulse_cli.apps.sets import Wanted
+    from alphapulse_cli.shm.directory import open_directory
+
+    settings = options.settings()
+    policy = _policy(size, notional, min_bps, min_profit, max_age, max_skew, every, treat_as_usd, triangular)
+    fee_texts = configured_fees(settings, _exchange_names(), _fees(fees))
+    with (
+        open_directory(settings.choose("shm_dir", shm_dir) or None) as directory,
+        Watch(directory, Wanted.of(exchanges, symbols), policy, fee_texts, settings.choose("wait", wait), "arb watch") as watching,
+        Keeper(_store_path(store) if keep else None, str(directory.path), policy, talk.warning) as keeper,
+    ):
+        watching.require_books()
+        if render.wants_json(as_json):
+            render.emit_json(_told(watching, keeper, count, duration))
+        else:
+            from alphapulse_cli.cli import arb_board
+
+            arb_board.run(watching, keeper, count, duration)
+        _say_end(watching)
+
+
+def _told(watching: "Watch", keeper: "Keeper", count: int | None, duration: float | None) -> "Iterator[render.Row | None]":
+    """Every event as a row, and what was missed among them."""
+    from alphapulse_cli.apps.arb_rows import event_row
+
+    missed = 0
+    for event in watching.events(count, duration):
+        if event is not None:
+            yield event_row(event)
+            keeper.keep(event)
+            continue
+        if watching.missed > missed:
+            yield {"event": "missed", "missed": watching.missed - missed}
+            missed = watching.missed
+        yield None
+
+
+def _say_end(watching: "Watch") -> None:
+    status = watching.status()
+    held = ", ".join(f"{count} {why.meaning}" for why, count in sorted(status.refused.items(), key=lambda one: -one[1]))
+    talk.note(f"{status.opened} opportunities opened; held back: {held or 'none'}")
+    for one, other in status.not_compared:
+        talk.note(f"{one} and {other} were not compared: collect a book that converts, or --treat-as-usd")
+
+
+@app.command()
+def scan(
+    symbols: options.Symbols = None,
+    exchanges: options.Exchanges = None,
+    size: Size = None,
+    notional: Notional = None,
+    min_bps: MinBps = "0",
+    min_profit: MinProfit = "0",
+    fees: Fees = None,
+    treat_as_usd: TreatAsUsd = False,
+    max_age: MaxAge = "10s",  # type: ignore[assignment]
+    max_skew: MaxSkew = "500ms",  # type: ignore[assignment]
+    triangular: Triangular = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every way to trade, the nearest to a profit first, and what holds it back.")
+    ] = False,
+    as_json: options.Json = False,
+    shm_dir: options.ShmDir = None,
+) -> None:
+    """One look at all books: the opportunities there are now. Exits 0 if there is one, 1 if there is none.
+
+    Example: alphapulse arb scan --all
+    """
+    from alphapulse_cli.apps.arb import Watch, configured_fees
+    from alphapulse_cli.apps.sets import Wanted
+    from alphapulse_cli.shm.directory import open_directory
+
+    settings = options.settings()
+    policy = _policy(size, notional, min_bps, min_profit, max_age, max_skew, 1.0, treat_as_usd, triangular)
+    fee_texts = configured_fees(settings, _exchange_names(), _fees(fees))
+    with (
+        open_directory(settings.choose("shm_dir", shm_dir) or None) as directory,
+        Watch(directory, Wanted.of(exchanges, symbols), policy, fee_texts, label="arb scan") as watching,
+    ):
+        watching.settle()
+        watching.require_books()
+        found = watching.looks(everything)
+        render.emit_rows(found, _scan_columns(found, everything), as_json)
+        status = watching.status()
+        for one in status.not_live:
+            talk.warning(f"{one}: gives no signal")
+        for one, other in status.not_compared:
+            talk.note(f"{one} and {other} are not compared: collect a book that converts, or --treat-as-usd")
+        if not status.open:
+            talk.note(f"no opportunity among {status.candidates} ways to trade")
+            raise typer.Exit(ExitCode.FAILED)
+
+
+def _scan_columns(rows: "list[dict[str, Any]]", everything: bool) -> "list[render.Column]":
+    names = ["symbol", "buy", "sell"] + (["verdict", "best_bps"] if everything else [])
+    names += (
+        ["size", "net", "currency", "net_bps", "buy_price", "sell_price"]
+        if any(row["id"] for row in rows) or not everything
+        else []
+    )
+    if any(row["note"] for row in rows):
+        names.append("note")
+    right = {"best_bps", "size", "net", "net_bps", "buy_price", "sell_price"}
+    return [
+        render.Column(name, {"best_bps": "best prices bps", "net_bps": "net bps"}.get(name, ""), name in right) for name in names
+    ]
+
+
+@app.command()
+def history(
+    symbols: options.Symbols = None,
+    last: Annotated[str | None, typer.Option("--last", metavar="TIME", show_default=False, help="Only the last 1h, 1d, …")] = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="Opportunities listed.")] = 20,
+    show: Annotated[
+        str,
+        typer.Option(
+            "--show", metavar="WHAT", show_default=False, help="seen, pairs or survival; all three on a terminal, seen in a pipe."
+        ),
+    ] = "",
+    after: Annotated[str, typer.Option("--after", metavar="MS,…", help="Survival after so many milliseconds.")] = "5,50,500",
+    everywhere: Annotated[bool, typer.Option("--everywhere", help="Of all directories of segments, not this one alone.")] = False,
+    as_json: options.Json = False,
+    store: StorePath = None,
+    shm_dir: options.ShmDir = None,
+) -> None:
+    """What `arb watch` saw: each opportunity, sums by pair, and how many were still there after 5, 50 and 500 ms.
+
+    Example: alphapulse arb history --last 1h --show survival
+    """
+    from alphapulse_cli.cli import arb_history
+
+    path = _store_path(store)
+    place = None if everywhere else _place(shm_dir)
+    since_s = None if last is None else options.parse_duration(last)
+    arb_history.show(path, place, _bare(symbols), since_s, count, show, _milliseconds(after), as_json)
+
+
+@app.command()
+def explain(
+    identifier: Annotated[
+        str, typer.Argument(metavar="ID", help="The opportunity's, or as much of it as is unique; `last` for the newest.")
+    ],
+    as_json: options.Json = False,
+    store: StorePath = None,
+    shm_dir: options.ShmDir = None,
+) -> None:
+    """The whole working of one opportunity: both books at its birth, the walk level by level, the fees, the sums, the times.
+
+    Example: alphapulse arb explain last
+    """
+    from alphapulse_cli.cli import arb_explain
+
+    arb_explain.show(_store_path(store), _place(shm_dir), identifier, as_json)
+
+
+def _policy(
+    size: str | None,
+    notional: str | None,
+    min_bps: str,
+    min_profit: str,
+    max_age: float,
+    max_skew: float,
+    every: float,
+    treat_as_usd: bool,
+    triangular: bool,
+) -> "Policy":
+    from alphapulse_cli.flow.arbitrage.candidate import Policy
+    from alphapulse_cli.flow.arbitrage.exact import parse
+
+    return Policy(
+        _cap(size, "size"),
+        _cap(notional, "notional"),
+        parse(min_profit, "profit"),
+        parse(min_bps, "number of basis points"),
+        int(max_age * 1e9),
+        int(max_skew * 1e6),
+        int(every * 1e9),
+        treat_as_usd,
+        triangular,
+    )
+
+
+def _cap(text: str | None, what: str) -> "Exact | None":
+    from alphapulse_cli.flow.arbitrage.exact import ZERO, parse
+
+    if text is None:
+        return None
+    found = parse(text, what)
+    if found == ZERO:
+        raise UsageError(f"a {what} of 0 allows nothing", f"leave --{what} out for no limit")
+    return found
+
+
+def _fees(values: list[str] | None) -> dict[str, str]:
+    """{"kraken": "0.0016"} of ["kraken=0.0016"]. UsageError."""
+    from alphapulse_cli.flow.arbitrage.exact import parse_fee
+
+    found = {}
+    for value in options.split_lists(values or ()):
+        name, equals, text = value.partition("=")
+        if not equals or name not in _exchange_names():
+            raise UsageError(
+                f"not a fee: {value[:40]!r}", f"write NAME=FRACTION, as kraken=0.0016; names: {', '.join(_exchange_names())}"
+            )
+        parse_fee(text)
+        found[name] = text
+    return found
+
+
+def _exchange_names() -> list[str]:
+    from alphapulse_cli import exchanges
+
+    return list(exchanges.names())
+
+
+def _store_path(store: str | None) -> "Path":
+    from pathlib import Path
+
+    from alphapulse_cli.edges.opportunities import default_path
+
+    return Path(store).expanduser() if store else default_path()
+
+
+def _place(shm_dir: str | None) -> str:
+    from alphapulse_cli.shm.directory import directory_path
+
+    return str(directory_path(options.settings().choose("shm_dir", shm_dir) or None).resolve())
+
+
+def _bare(symbols: list[str] | None) -> tuple[str, ...]:
+    return tuple(symbol.rpartition(":")[2] for symbol in symbols or ())
+
+
+def _milliseconds(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdecimal() and len(part) <= 9 and int(part) for part in parts):
+        raise UsageError(f"not milliseconds: {text[:40]!r}", "write --after 5,50,500")
+    return tuple(sorted({int(part) for part in parts}))

@@ -1,0 +1,186 @@
+"""`arb explain`: the working of one opportunity, so that anybody with a pocket calculator can check it."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alphapulse_cli.cli import render, talk
+from alphapulse_cli.edges.opportunities import OpportunityStore, Seen
+from alphapulse_cli.flow.arbitrage.candidate import Why
+
+Told = Mapping[str, Any]
+TAKEN = "◄"
+MEANINGS = {why.value: why.meaning for why in Why}
+
+
+def show(path: Path, place: str, identifier: str, as_json: bool) -> None:
+    """On a terminal in words, in a pipe as one JSON object. UsageError for none such, StorageError."""
+    with OpportunityStore(path, create=False) as store:
+        found = store.find(identifier.lower(), place)
+    if render.wants_json(as_json):
+        render.emit_json([json_row(found)])
+        return
+    for line in told(found):
+        sys.stdout.write(talk.safe(line) + "\n")
+
+
+def json_row(one: Seen) -> dict[str, Any]:
+    """Its end beside the working of its birth."""
+    return {
+        **one.explanation,
+        "id": one.id,
+        "last_ns": one.last_ns,
+        "closed_ns": one.closed_ns,
+        "why": one.why,
+        "changes": one.changes,
+        "peak": {"size": one.peak_size, "net": one.peak_net, "bps": one.peak_bps, "at_ns": one.peak_ns},
+        "last": {"size": one.size, "net": one.net, "bps": one.bps},
+    }
+
+
+def told(one: Seen) -> Iterator[str]:
+    """Line by line."""
+    why = one.explanation
+    yield from _head(one)
+    if not why or why.get("cut_to") == 0:
+        yield "Its working was not kept" + (": it was too long." if why else ".")
+        return
+    if "cut_to" in why:
+        yield f"Its working was too long to be kept whole: of each list the first {why['cut_to']}."
+    yield ""
+    yield from _books(why)
+    yield ""
+    yield from (_pair(why) if one.kind == "pair" else _cycle(why))
+    yield ""
+    yield from _end(one)
+
+
+def _head(one: Seen) -> Iterator[str]:
+    what = f"buy {one.symbol} at {one.buy}, sell at {one.sell}" if one.kind == "pair" else f"{one.symbol} at {one.buy}"
+    yield f"{one.id}  {what}"
+    yield (
+        f"at birth: size {one.birth_size}, net profit {one.birth_net} {one.currency}, {one.birth_bps} basis points of what is spent"
+    )
+    seen = "" if not one.is_from_start else "; it may have been there before: a book had only just become live"
+    yield f"born {moment(one.born_ns)}{seen}"
+
+
+def _books(why: Told) -> Iterator[str]:
+    yield "The books, as they were received here:"
+    for book in why["books"]:
+        delay = "none said" if book["feed_delay_us"] is None else f"{book['feed_delay_us'] / 1000:.3f} ms"
+        before_ms = (why["born_ns"] - book["received_ns"]) / 1e6
+        yield (
+            f"  {book['market']:<24} version {book['version']}, received {moment(book['received_ns'])} "
+            f"({before_ms:.3f} ms before), feed delay {delay}"
+        )
+
+
+def _pair(why: Told) -> Iterator[str]:
+    yield from _side(f"Asks of {why['buy']}", why["asks"], [(row[0], row[2]) for row in why["walk"]])
+    yield from _side(f"Bids of {why['sell']}", why["bids"], [(row[1], row[2]) for row in why["walk"]])
+    yield ""
+    yield f"The walk, in steps of {why['step']}, no order below {why['minimum']}:"
+    rows = [("buy", "sell", "size", "earns, net"), *why["walk"]]
+    yield from columns(rows)
+    yield f"It ends because {ENDS.get(why['ended_by'], why['ended_by'])}."
+    yield ""
+    yield from _sums(why)
+
+
+ENDS = {
+    "no_profit": "the next lot earns nothing net of fees",
+    "no_depth": "one of the sides has no more levels",
+    "capped": "of the limit on size, notional or conversion",
+    "too_deep": "too many levels cross to be true",
+}
+
+
+def _side(title: str, levels: Any, fills: list[tuple[str, str]]) -> Iterator[str]:
+    from decimal import Decimal
+
+    taken: dict[str, Decimal] = {}
+    for price, size in fills:
+        taken[price] = taken.get(price, Decimal(0)) + Decimal(size)
+    yield f"{title}:"
+    yield from columns(
+        [
+            ("price", "size", "taken"),
+            *([price, size, f"{taken[price]:f} {TAKEN}" if price in taken else ""] for price, size in levels),
+        ]
+    )
+
+
+def _sums(why: Told) -> Iterator[str]:
+    currency, buy_rate, sell_rate = why["currency"], why["buy_rate"], why["sell_rate"]
+    yield "The sums:"
+    lines = [
+        ("paid for the asks", why["paid"], "the sum of price x size above"),
+        ("got for the bids", why["got"], "likewise"),
+    ]
+    for rate, name, settled in ((buy_rate, "paid", why["paid_settled"]), (sell_rate, "got", why["got_settled"])):
+        if rate is not None:
+            lines.append(
+                (f"{name}, in {currency}", settled, f"x {rate['price']}, the best level of {rate['source']} ({rate['size']} there)")
+            )
+    lines += [
+        ("gross", why["gross"], f"{why['got_settled']} - {why['paid_settled']}"),
+        (f"fee of {why['buy']}", why["buy_fee_paid"], f"{why['paid_settled']} x {why['buy_fee']}"),
+        (f"fee of {why['sell']}", why["sell_fee_paid"], f"{why['got_settled']} x {why['sell_fee']}"),
+    ]
+    for rate, said in ((buy_rate, "(paid + fee)"), (sell_rate, "(got - fee)")):
+        if rate is not None:
+            lines.append((f"fee of converting, {rate['source']}", why["conversion_fee_paid"], f"{said} x {rate['fee']}"))
+    lines += [
+        ("net profit", why["net"], "gross - all fees"),
+        ("spent", why["spent"], "what is paid, with its fees"),
+        ("basis points", why["net_bps"], f"{why['net']} / {why['spent']} x 10000"),
+    ]
+    if why["note"]:
+        lines.append(("currency", currency, why["note"]))
+    yield from columns(lines, left=(0, 2))
+
+
+def _cycle(why: Told) -> Iterator[str]:
+    for leg in why["legs"]:
+        yield f"{leg['action']} {leg['symbol']}, size {leg['size']}: pays {leg['paid']}, brings {leg['got']}, of that fee {leg['fee_paid']} (x {leg['fee']})"
+        yield from _side(f"{'Asks' if leg['action'] == 'buy' else 'Bids'}", leg["levels"], [tuple(row) for row in leg["fills"]])
+        yield ""
+    yield "The sums:"
+    lines = [
+        ("spent", why["spent"], "what the first leg costs, with its fee"),
+        ("net profit", why["net"], "what the last leg brings - spent"),
+        *((f"left over, {currency}", amount, "too little for another lot; counted as nothing") for currency, amount in why["dust"]),
+    ]
+    yield from columns(lines, left=(0, 2))
+
+
+def _end(one: Seen) -> Iterator[str]:
+    yield f"Then: {one.changes} changes; at its best {moment(one.peak_ns)}: size {one.peak_size}, net {one.peak_net} {one.currency}"
+    if one.closed_ns is None:
+        yield f"Not known to be over; last heard of {moment(one.last_ns)}."
+    else:
+        reason = MEANINGS.get(one.why, one.why)
+        yield f"Closed {moment(one.closed_ns)}, after {(one.closed_ns - one.born_ns) / 1e6:.3f} ms: {reason}."
+
+
+def moment(ns: int) -> str:
+    """UTC, to the microsecond; the JSON has all nanoseconds."""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest // 1000:06d} UTC"
+    except (OverflowError, ValueError, OSError):
+        return f"{ns} ns"
+
+
+def columns(rows: Any, left: tuple[int, ...] = ()) -> Iterator[str]:
+    """Aligned, numbers to the right, two spaces in front."""
+    table = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    for row in table:
+        cells = [
+            cell.ljust(width) if i in left else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield ("  " + "  ".join(cells)).rstrip()
