@@ -12,13 +12,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alphapulse_cli.apps.api import Book, DeltaReader, TradeReader, follow, to_pandas
+    from alphapulse_cli.apps.arb_api import arbitrage
     from alphapulse_cli.book.reconstruct import Reconstructor
+    from alphapulse_cli.flow.arbitrage.candidate import Policy as ArbitragePolicy
+    from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 
 __version__ = "0.1.0"
-__all__ = ["Book", "DeltaReader", "Reconstructor", "TradeReader", "__version__", "follow", "to_pandas"]
+__all__ = [
+    "ArbitrageDetector",
+    "ArbitragePolicy",
+    "Book",
+    "DeltaReader",
+    "Reconstructor",
+    "TradeReader",
+    "__version__",
+    "arbitrage",
+    "follow",
+    "to_pandas",
+]
 
-_PLACES = dict.fromkeys(("Book", "DeltaReader", "TradeReader", "follow", "to_pandas"), "alphapulse_cli.apps.api")
-_PLACES["Reconstructor"] = "alphapulse_cli.book.reconstruct"
+_PLACES = {  # public name: where it is, and what it is called there
+    "ArbitrageDetector": ("alphapulse_cli.flow.arbitrage.detector", "ArbitrageDetector"),
+    "ArbitragePolicy": ("alphapulse_cli.flow.arbitrage.candidate", "Policy"),
+    "Reconstructor": ("alphapulse_cli.book.reconstruct", "Reconstructor"),
+    "arbitrage": ("alphapulse_cli.apps.arb_api", "arbitrage"),
+    **{name: ("alphapulse_cli.apps.api", name) for name in ("Book", "DeltaReader", "TradeReader", "follow", "to_pandas")},
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -26,7 +45,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    found = getattr(importlib.import_module(_PLACES[name]), name)
+    module, there = _PLACES[name]
+    found = getattr(importlib.import_module(module), there)
     globals()[name] = found
     return found
 

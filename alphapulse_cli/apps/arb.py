@@ -6,7 +6,7 @@
 Sets that appear while it runs are taken in. What was missed, what is not live and what held an opportunity back is counted, never guessed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,13 +14,15 @@ from itertools import permutations
 from types import TracebackType
 from typing import Any, Self
 
+from alphapulse_cli import exchanges
 from alphapulse_cli.apps.arb_rows import look_row
 from alphapulse_cli.apps.sets import Wanted, find_sets, no_such_book, nothing_wanted
+from alphapulse_cli.edges.config import Settings
 from alphapulse_cli.edges.idle import Waiting
 from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.flow.arbitrage.candidate import Policy, Why
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector, Event, Kind
-from alphapulse_cli.flow.arbitrage.exact import Exact, taker_fees
+from alphapulse_cli.flow.arbitrage.exact import Exact, parse_fee, taker_fees
 from alphapulse_cli.flow.arbitrage.market import Market
 from alphapulse_cli.flow.arbitrage.terms import Rules
 from alphapulse_cli.flow.follow import SetFollower
@@ -29,7 +31,6 @@ from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import Directory, segment_name
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.segment import Segment
-from alphapulse_cli.wire.delta import BookState
 
 LOOK_EVERY_NS = 500_000_000
 RULES_EVERY_NS = 5_000_000_000
@@ -148,16 +149,15 @@ class Watch:
     def _take(self, step: Step) -> list[Event]:
         """One book's change."""
         market = self._market(step.follower, step.symbol)
-        replica = step.replica
-        if step.state is not BookState.LIVE:
-            at_ns = step.timestamp_ns or (clock.realtime_ns() - GRACE_NS)
-            return self.detector.withdraw(market, step.state, step.reason, at_ns)
-        timestamp_ns, delay = step.timestamp_ns, step.feed_delay_us
+        replica, timestamp_ns, delay = step.replica, step.timestamp_ns, step.feed_delay_us
+        now_ns = timestamp_ns or clock.realtime_ns() - GRACE_NS
+        if replica.is_cold or not step.follower.is_whole(step.symbol):
+            return self.detector.withdraw(market, step.state, step.reason, now_ns)
         if not timestamp_ns:  # joined, or heard of again: as old as what was told last
             is_known = market.version == replica.version and market.book is replica.book
             timestamp_ns = market.timestamp_ns if is_known else replica.timestamp_ns
             delay = market.feed_delay_us if is_known else None
-        return self.detector.update(market, replica.book, timestamp_ns, replica.version, delay, step.state, step.reason)
+        return self.detector.update(market, replica.book, timestamp_ns, replica.version, delay, step.state, step.reason, now_ns)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until there may be more."""
@@ -271,7 +271,9 @@ def _converting_symbols(wanted: Wanted) -> frozenset[str]:
     return frozenset(f"{one}-{other}" for one, other in permutations(sorted(quotes), 2))
 
 
-def configured_fees(settings: Any, exchanges: Iterable[str], flags: Mapping[str, str]) -> dict[str, str]:
-    """Exchange -> fee text: the flag's, else the configured one; others are left to the exchanges' facts."""
-    found = {name: text for name in exchanges if (text := settings.get("taker_fee", name))}
-    return {**found, **flags}
+def configured_fees(settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
+    """Exchange -> fee text: what was given, else what is configured; others are left to the exchanges' facts. UsageError for no fee."""
+    found = {name: text for name in exchanges.names() if (text := settings.get("taker_fee", name))}
+    for text in given.values():
+        parse_fee(text)
+    return {**found, **given}

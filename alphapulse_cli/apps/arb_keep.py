@@ -35,8 +35,9 @@ class Keeper:
             return
         self._writer.close()
         if self._writer.error is not None and not self._has_said:
+            self._has_said = True
             self._say(f"opportunities were not kept: {self._writer.error}")
-        if self._writer.dropped:
+        elif self._writer.dropped and self._writer.error is None:
             self._say(f"{self._writer.dropped} changes of opportunities found no room in the store")
 
     def __enter__(self) -> Self:

@@ -34,6 +34,7 @@ def event_row(event: Event) -> Row:
         "life_ms": round((event.at_ns - one.born_ns) / 1e6, 3),
         **figures(event.finding),
         "changes": event.changes,
+        "peak_size": event.peak.size.text,
         "peak_net": event.peak.net.text,
         "peak_ns": event.peak_ns,
         "why": None if event.why is None else event.why.value,

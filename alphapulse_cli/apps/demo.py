@@ -30,7 +30,7 @@ class DemoPlan:
     seed: int = 1
     mischief: str = ""
     shm_dir: str = ""
-    plant: str = ""  # as `--plant` of `sim`
+    plant: str = "6/min"  # as `--plant` of `sim`
 
 
 async def demo(plan: DemoPlan, said: Said) -> ExitCode:
@@ -61,8 +61,7 @@ async def _start_simulator(plan: DemoPlan) -> asyncio.subprocess.Process:
     options = ["--rate", f"{plan.rate:g}", "--seed", str(plan.seed), "--symbols", ",".join(plan.symbols), "--json", "--supervised"]
     if plan.mischief:
         options += ["--mischief", plan.mischief]
-    if plan.plant:
-        options += ["--plant", plan.plant]
+    options += ["--plant", plan.plant] if len(plan.exchanges) > 1 else []
     return await spawn(["sim", *plan.exchanges, *options], stdout=asyncio.subprocess.PIPE)
 
 

@@ -108,7 +108,7 @@ def watch(
 
     settings = options.settings()
     policy = _policy(size, notional, min_bps, min_profit, max_age, max_skew, every, treat_as_usd, triangular)
-    fee_texts = configured_fees(settings, _exchange_names(), _fees(fees))
+    fee_texts = configured_fees(settings, _fees(fees))
     with (
         open_directory(settings.choose("shm_dir", shm_dir) or None) as directory,
         Watch(directory, Wanted.of(exchanges, symbols), policy, fee_texts, settings.choose("wait", wait), "arb watch") as watching,
@@ -177,7 +177,7 @@ def scan(
 
     settings = options.settings()
     policy = _policy(size, notional, min_bps, min_profit, max_age, max_skew, 1.0, treat_as_usd, triangular)
-    fee_texts = configured_fees(settings, _exchange_names(), _fees(fees))
+    fee_texts = configured_fees(settings, _fees(fees))
     with (
         open_directory(settings.choose("shm_dir", shm_dir) or None) as directory,
         Watch(directory, Wanted.of(exchanges, symbols), policy, fee_texts, label="arb scan") as watching,
@@ -297,9 +297,7 @@ def _cap(text: str | None, what: str) -> "Exact | None":
 
 
 def _fees(values: list[str] | None) -> dict[str, str]:
-    """{"kraken": "0.0016"} of ["kraken=0.0016"]. UsageError."""
-    from alphapulse_cli.flow.arbitrage.exact import parse_fee
-
+    """{"kraken": "0.0016"} of ["kraken=0.0016"]. UsageError for another name."""
     found = {}
     for value in options.split_lists(values or ()):
         name, equals, text = value.partition("=")
@@ -307,7 +305,6 @@ def _fees(values: list[str] | None) -> dict[str, str]:
             raise UsageError(
                 f"not a fee: {value[:40]!r}", f"write NAME=FRACTION, as kraken=0.0016; names: {', '.join(_exchange_names())}"
             )
-        parse_fee(text)
         found[name] = text
     return found
 

@@ -18,8 +18,8 @@ def demo(
         str, typer.Option(metavar="KINDS", help="What goes wrong: gap, checksum:0.01, stall, …; see `alphapulse sim`.")
     ] = "",
     plant: Annotated[
-        str, typer.Option(metavar="RATE", help="How often a cross-exchange opportunity is planted: 6/min, 10s. Off without.")
-    ] = "",
+        str, typer.Option(metavar="RATE", help="How often a cross-exchange opportunity is planted: 6/min, 10s, or off.")
+    ] = "6/min",
     shm_dir: options.ShmDir = None,
     duration: options.Duration = None,
     plain: Annotated[bool, typer.Option("--plain", show_default=False, help="A plain board instead of the live screen.")] = False,
@@ -28,7 +28,7 @@ def demo(
     """Simulated exchanges, a collector for each, and the live screen on their books. Nothing leaves this machine.
 
     While it runs, try in a second terminal: alphapulse tail deltas; alphapulse reconstruct --symbol BTC-USD --depth 10;
-    alphapulse segments. q or Ctrl-C ends it and leaves nothing behind but the retired segments.
+    alphapulse arb watch; alphapulse segments. q or Ctrl-C ends it and leaves nothing behind but the retired segments.
     """
     import asyncio
     import sys

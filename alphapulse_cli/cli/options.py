@@ -138,12 +138,13 @@ Exchanges = Annotated[
     list[str] | None,
     typer.Option(
         "--exchange",
+        "--exchanges",
         "-e",
         metavar="NAME",
         callback=_exchanges,
         autocompletion=complete_exchange,
         show_default=False,
-        help="Only this exchange; may be repeated.",
+        help="Only this exchange; may be repeated or a list with commas.",
     ),
 ]
 Symbols = Annotated[

@@ -302,6 +302,9 @@ def _told(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: {error.strerror or error}", ELSEWHERE) from None
 
 
+_Queued = tuple[Seen, Mapping[str, Any]]  # as it stands, and the explanation of its birth
+
+
 class StoreWriter:
     """Keeps what it is handed, in a thread of its own: `put` never waits for a disk. `error` is what last went wrong; it goes on trying.
 
@@ -313,7 +316,7 @@ class StoreWriter:
         self.error: StorageError | None = None
         self.dropped = 0
         self._path, self._most = path, most
-        self._queue: dict[tuple[str, str], Seen] = {}
+        self._queue: dict[tuple[str, str], _Queued] = {}
         self._lock = threading.Lock()  # never held while anything is written
         self._work, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="opportunities", daemon=True)
@@ -327,9 +330,7 @@ class StoreWriter:
             if self._closing.is_set() or (queued is None and len(self._queue) >= QUEUED):
                 self.dropped += 1
                 return
-            if queued is not None and not seen.explanation:
-                seen = replace(seen, explanation=queued.explanation)
-            self._queue[key] = seen
+            self._queue[key] = seen, queued[1] if queued is not None and not seen.explanation else seen.explanation
         if not self._work.is_set():
             self._work.set()
 
@@ -371,10 +372,11 @@ class StoreWriter:
         with self._lock:
             waiting = iter(list(self._queue.values()))
         while batch := list(islice(waiting, BATCH)):
+            whole = [one if one.explanation is birth else replace(one, explanation=birth) for one, birth in batch]
             try:
-                store.record(batch)
+                store.record(whole)
             except ValueError:
-                self._write_each(store, batch)
+                self._write_each(store, whole)
             self._forget(batch)
 
     def _write_each(self, store: OpportunityStore, batch: Iterable[Seen]) -> None:
@@ -387,8 +389,9 @@ class StoreWriter:
                 with self._lock:
                     self.dropped += 1
 
-    def _forget(self, batch: Iterable[Seen]) -> None:
+    def _forget(self, batch: Iterable[_Queued]) -> None:
         with self._lock:
-            for one in batch:
-                if self._queue.get(one.key) is one:
-                    del self._queue[one.key]
+            for queued in batch:
+                key = queued[0].key
+                if self._queue.get(key) is queued:
+                    del self._queue[key]

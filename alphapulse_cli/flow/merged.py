@@ -45,6 +45,7 @@ class _Seen:
     def __init__(self) -> None:
         self.joins = -1
         self.is_alive = False
+        self.is_doubted = True  # a book of it is cold, or not proved since a lap
         self.states: dict[str, tuple[object, ...]] = {}
 
 
@@ -65,8 +66,8 @@ class MergedFollowers:
             polled = follower.fetch(limit)
             seen = self._seen.get(name) or self._seen.setdefault(name, _Seen())
             is_alive = follower.groups.is_live(monotonic_ns)
-            if polled.missed or polled.restarted or is_alive is not seen.is_alive or follower.joins != seen.joins:
-                seen.is_alive = is_alive
+            if polled.missed or polled.restarted or is_alive is not seen.is_alive:
+                seen.is_alive, seen.is_doubted = is_alive, True
                 unsettled.append(follower)
                 self.missed += polled.missed
                 self.restarts += polled.restarted
@@ -91,6 +92,7 @@ class MergedFollowers:
         if not self._seen[follower.set_name].is_alive:
             return None  # told when it is, with all that came until then
         if not follower.is_whole(symbol):
+            self._seen[follower.set_name].is_doubted = True
             return Step(follower, symbol, replica, BookState.SYNCING, BookReason.STARTING, replica.timestamp_ns, None)
         if replica.book_state == LIVE:
             state, reason = LIVE, NO_REASON
@@ -100,10 +102,12 @@ class MergedFollowers:
         return Step(follower, symbol, replica, state, reason, replica.timestamp_ns, None if delay == NO_DELAY else delay)
 
     def _joined(self, monotonic_ns: int) -> Iterator[Step]:
-        """Join what is cold, and tell of what was joined."""
+        """Join what is cold, and tell of what was joined or is whole again."""
         for name, follower in self.followers.items():
+            seen = self._seen[name]
             follower.join()
-            if follower.joins != self._seen[name].joins:
+            if seen.is_doubted or follower.joins != seen.joins:
+                seen.is_doubted = not all(map(follower.is_whole, follower.books))
                 yield from self._standing([follower], monotonic_ns)
 
     def _standing(self, followers: list[SetFollower], monotonic_ns: int) -> Iterator[Step]:

@@ -205,7 +205,7 @@ class TestTheEnd:
         for name in EXCHANGES:
             assert is_gone(writer_pid(module_alphapulse.shm_dir, name))
             book = read(module_alphapulse, name, "BTC-USD", 1)
-            assert (book.state.name, len(book.bids)) == ("STALE", 1)
+            assert (book.state.name, len(book.bids)) == ("STALE", 1), (name, book)
 
     def test_what_is_not_live_is_not_called_proved(self, demo, module_alphapulse):
         """The last books can still be printed, and say what they are; --verify finds nobody to prove anything: 3."""

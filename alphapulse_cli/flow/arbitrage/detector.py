@@ -174,9 +174,13 @@ class ArbitrageDetector:
         feed_delay_us: int | None = None,
         state: BookState = BookState.LIVE,
         reason: BookReason = BookReason.NONE,
+        now_ns: int | None = None,
     ) -> list[Event]:
-        """That book is so now: what opened, changed or closed by it, in order of time."""
-        events = self.advance(timestamp_ns)
+        """That book is so now: what opened, changed or closed by it, in order of time.
+
+        `timestamp_ns` is when the message that made it so was received; `now_ns` is given where that is not now.
+        """
+        events = self.advance(timestamp_ns if now_ns is None else now_ns)
         was_live, best = market.is_live, (market.bid, market.ask)
         regridded = market.take(book, version, timestamp_ns, feed_delay_us, state, reason)
         is_same = was_live and market.is_live and best == (market.bid, market.ask)
