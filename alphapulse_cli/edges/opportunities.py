@@ -291,6 +291,8 @@ def _told(path: Path) -> Iterator[None]:
     """What SQLite and the system say, as StorageErrors that name the file."""
     try:
         yield
+    except UnicodeDecodeError as error:  # a damaged text, within SQLite's module
+        raise StorageError(f"{path} is damaged: {error.reason}", DELETE) from None
     except sqlite3.ProgrammingError:  # ours
         raise
     except sqlite3.Error as error:
