@@ -6,7 +6,7 @@
 Sets that appear while it runs are taken in. What was missed, what is not live and what held an opportunity back is counted, never guessed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -56,7 +56,10 @@ class WatchStatus:
 
 
 class Watch:
-    """Reads until told to stop. NoSegment if nothing that was asked for is there, UsageError for a fee that nobody knows."""
+    """Reads until told to stop. NoSegment if nothing that was asked for is there, UsageError for a fee that nobody knows.
+
+    `now_ns` is the clock while nothing comes: one that stands still at 0 leaves time to the records, so that a replay repeats itself.
+    """
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Watch:
         fees: Mapping[str, str] | None = None,
         how: str = "wake",
         label: str = "arb",
+        now_ns: Callable[[], int] = clock.realtime_ns,
     ) -> None:
         self.detector = ArbitrageDetector(policy)
         self.opened = 0
@@ -75,6 +79,7 @@ class Watch:
         self._fee_texts = dict(fees or {})
         self._fees: dict[str, Exact] = {}
         self._label = label
+        self._now_ns = now_ns
         self._waiting = Waiting(how, directory)
         self._merged = MergedFollowers()
         self._looked_ns = self._ruled_ns = 0
@@ -141,7 +146,7 @@ class Watch:
             came = True
             events += self._take(step)
         if not came:
-            events += self.detector.advance(clock.realtime_ns() - GRACE_NS)
+            events += self.detector.advance(self._now_ns() - GRACE_NS)
         for event in events:
             self.opened += event.kind is Kind.OPENED
         return events
@@ -150,7 +155,7 @@ class Watch:
         """One book's change."""
         market = self._market(step.follower, step.symbol)
         replica, timestamp_ns, delay = step.replica, step.timestamp_ns, step.feed_delay_us
-        now_ns = timestamp_ns or clock.realtime_ns() - GRACE_NS
+        now_ns = timestamp_ns or self._now_ns() - GRACE_NS
         if replica.is_cold or not step.follower.is_whole(step.symbol):
             return self.detector.withdraw(market, step.state, step.reason, now_ns)
         if not timestamp_ns:  # joined, or heard of again: as old as what was told last
@@ -191,7 +196,7 @@ class Watch:
                 break
             if not events and not chosen.are_over:
                 self.wait(LONGEST_WAIT_S if end_ns is None else (end_ns - now) / 1e9)
-        yield from filter(chosen.takes, self.detector.finish(clock.realtime_ns()))
+        yield from filter(chosen.takes, self.detector.finish(self._now_ns()))
 
     @property
     def missed(self) -> int:
