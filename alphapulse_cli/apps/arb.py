@@ -142,17 +142,21 @@ class Watch:
             self._look(now)
         events: list[Event] = []
         came = False
-        for step in self._merged.poll(now):
+        for step in self.steps(now):
             came = True
-            events += self._take(step)
+            events += self.take(step)
         if not came:
             events += self.detector.advance(self._now_ns() - GRACE_NS)
         for event in events:
             self.opened += event.kind is Kind.OPENED
         return events
 
-    def _take(self, step: Step) -> list[Event]:
-        """One book's change."""
+    def steps(self, monotonic_ns: int) -> Iterator[Step]:
+        """What is new in all books, each to be handed to `take` before the next is asked for: the inner half of `poll`."""
+        return self._merged.poll(monotonic_ns)
+
+    def take(self, step: Step) -> list[Event]:
+        """What one book's change led to."""
         market = self._market(step.follower, step.symbol)
         replica, timestamp_ns, delay = step.replica, step.timestamp_ns, step.feed_delay_us
         now_ns = timestamp_ns or self._now_ns() - GRACE_NS

@@ -22,6 +22,7 @@ SCENARIOS = {  # module of this package: what it measures; in the order of the d
     "pipeline": "raw JSON bytes to the published group, per exchange",
     "collect": "the same with the socket: CPU and time a message",
     "memory": "what a collector of three full-depth books holds resident, before and after an hour's messages",
+    "arb": "a book's change to the opportunity it makes, in process and to a printed line, at 20,000 deltas/s",
     "attach": "from nothing to an exact 45,827-level book",
     "startup": "the commands' start against a bare interpreter and a typer app",
     "tui": "the live screen at 20,000 deltas/s over three exchanges: CPU, memory, key to screen",

@@ -15,7 +15,6 @@ currency in which the profit is counted. The net of a size is thus concave. Rule
 Prices must not be negative, as no exchange's are. Integers decide; a Fraction shows an average.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from fractions import Fraction
@@ -133,113 +132,94 @@ class DepthWalk:
         return self.got.fraction / self.size.fraction
 
 
-def walk(asks: Book, bids: Book, terms: Terms) -> DepthWalk | None:
+def walk(asks: Book, bids: Book, terms: Terms) -> DepthWalk | None:  # noqa: PLR0915 a call a piece would cost as much as the piece
     """The size that earns most buying from `asks` and selling to `bids`; None if no admissible size earns anything.
 
-    The books must be on the grids that `terms` were made for.
+    The books must be on the grids that `terms` were made for. One loop, since every change that may be worth something passes through it.
     """
-    buy_weight, sell_weight = terms.buy_weight, terms.sell_weight
-    pieces = Pieces(asks, bids, terms)
+    buy_weight, sell_weight, capped = terms.buy_weight, terms.sell_weight, terms.caps()
+    ask_levels, bid_levels = levels(asks, FIRST_LOOK, is_ask=True), levels(bids, FIRST_LOOK, is_ask=False)
+    asks_seen = bids_seen = ask = bid = ask_lots = bid_lots = taken = peak = 0
+    goal, end = -1, End.TOO_DEEP
     fills: list[tuple[int, int, int]] = []
-    taken, peak, goal = 0, 0, -1
-    for ask, bid, lots in pieces:
-        if goal < 0 and bid * sell_weight <= ask * buy_weight:
+    for _ in range(MOST_PIECES):  # W5
+        if not ask_lots:
+            if asks_seen == len(ask_levels):
+                ask_levels = levels(asks, LOOK_GROWTH * asks_seen, is_ask=True)
+            if asks_seen == len(ask_levels):
+                end = End.NO_DEPTH
+                break
+            ask, ask_lots = ask_levels[asks_seen]
+            ask_lots *= terms.buy_factor
+            asks_seen += 1
+        if not bid_lots:
+            if bids_seen == len(bid_levels):
+                bid_levels = levels(bids, LOOK_GROWTH * bids_seen, is_ask=False)
+            if bids_seen == len(bid_levels):
+                end = End.NO_DEPTH
+                break
+            bid, bid_lots = bid_levels[bids_seen]
+            bid_lots *= terms.sell_factor
+            bids_seen += 1
+        if goal < 0 and bid * sell_weight <= ask * buy_weight:  # W1; beyond it only what W3 rounds up to
             if not taken:
                 return None
-            peak, goal = taken, terms.at_least(taken)
-        piece = lots if goal < 0 else min(lots, goal - taken)
-        if piece <= 0:
+            peak, goal, end = taken, terms.at_least(taken), End.NO_PROFIT
+        wanted = ask_lots if ask_lots < bid_lots else bid_lots
+        allowed = wanted if capped is None else capped.allow(wanted, ask, bid)
+        lots = allowed if goal < 0 else min(allowed, goal - taken)
+        if lots:
+            fills.append((ask, bid, lots))
+            taken += lots
+        if taken == goal:
             break
-        fills.append((ask, bid, piece))
-        taken += piece
+        if allowed < wanted:
+            end = End.CAPPED if goal < 0 else end
+            break
+        ask_lots -= lots
+        bid_lots -= lots
     if goal < 0:
         peak = taken
+    size, net = _best(fills, peak, taken if taken == goal else 0, terms)
+    if not size:
+        return None
+    if size < taken:
+        fills = _first(fills, size)
+    return DepthWalk(terms, size, net, tuple(fills), tuple(ask_levels[:asks_seen]), tuple(bid_levels[:bids_seen]), end)
+
+
+def _best(fills: list[tuple[int, int, int]], peak: int, above: int, terms: Terms) -> tuple[int, int]:
+    """(size, net) of the multiple below the peak, or of the one above it if that earns more; W3. (0, 0) if neither earns."""
     best_size, best_net = 0, 0
-    for size in (peak // terms.step * terms.step, taken if taken == goal else 0):  # W3
+    for size in (peak - peak % terms.step, above):
         net = net_of(fills, size, terms) if size >= terms.minimum else 0
         if net > best_net:
             best_size, best_net = size, net
-    if not best_size:
-        return None
-    end = pieces.end if goal < 0 else End.NO_PROFIT
-    return DepthWalk(terms, best_size, best_net, _first(fills, best_size), tuple(pieces.asks), tuple(pieces.bids), end)
+    return best_size, best_net
 
 
 def net_of(fills: list[tuple[int, int, int]], size_lots: int, terms: Terms) -> int:
     """The net of the first `size_lots` of these fills, in 10**-money_decimals."""
-    net = 0
+    net, buy_weight, sell_weight = 0, terms.buy_weight, terms.sell_weight
     for ask, bid, lots in fills:
-        piece = min(lots, size_lots)
-        net += piece * (bid * terms.sell_weight - ask * terms.buy_weight)
-        size_lots -= piece
+        if lots >= size_lots:
+            return net + size_lots * (bid * sell_weight - ask * buy_weight)
+        net += lots * (bid * sell_weight - ask * buy_weight)
+        size_lots -= lots
     return net
 
 
-class Pieces:
-    """Asks matched with bids, best first, within the caps; then `end` says what ended them, `asks` and `bids` what was looked at."""
-
-    def __init__(self, asks: Book, bids: Book, terms: Terms) -> None:
-        self.asks: list[tuple[int, int]] = []
-        self.bids: list[tuple[int, int]] = []
-        self.end = End.NO_DEPTH
-        self._sides = levels(asks, is_ask=True), levels(bids, is_ask=False)
-        self._terms = terms
-
-    def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        asks, bids = self._sides
-        terms = self._terms
-        most, buy_left, sell_left = terms.most_lots, terms.buy_budget, terms.sell_budget
-        ask = bid = ask_lots = bid_lots = 0
-        for _ in range(MOST_PIECES):
-            if not ask_lots:
-                level = next(asks, None)
-                if level is None:
-                    return
-                self.asks.append(level)
-                ask, ask_lots = level[0], level[1] * terms.buy_factor
-            if not bid_lots:
-                level = next(bids, None)
-                if level is None:
-                    return
-                self.bids.append(level)
-                bid, bid_lots = level[0], level[1] * terms.sell_factor
-            lots = wanted = min(ask_lots, bid_lots)
-            if most is not None:  # W4
-                lots = min(lots, most)
-                most -= lots
-            if buy_left is not None and ask:
-                lots = min(lots, buy_left // ask)
-                buy_left -= lots * ask
-            if sell_left is not None and bid:
-                lots = min(lots, sell_left // bid)
-                sell_left -= lots * bid
-            if lots:
-                yield ask, bid, lots
-            if lots < wanted:
-                self.end = End.CAPPED
-                return
-            ask_lots -= lots
-            bid_lots -= lots
-        self.end = End.TOO_DEEP
+def levels(book: Book, count: int, *, is_ask: bool) -> list[tuple[int, int]]:
+    """A side's best levels, best first: few at a time, since most walks end within the first look."""
+    return book.asks(count) if is_ask else book.bids(count)
 
 
-def levels(book: Book, *, is_ask: bool) -> Iterator[tuple[int, int]]:
-    """A side's levels best first, read a few at a time: most walks end within the first look."""
-    side = book.asks if is_ask else book.bids
-    seen, count = 0, FIRST_LOOK
-    while True:
-        found = side(count)
-        yield from found[seen:]
-        if len(found) < count:
-            return
-        seen, count = count, LOOK_GROWTH * count
-
-
-def _first(fills: list[tuple[int, int, int]], size_lots: int) -> tuple[tuple[int, int, int], ...]:
+def _first(fills: list[tuple[int, int, int]], size_lots: int) -> list[tuple[int, int, int]]:
     kept = []
     for ask, bid, lots in fills:
-        if size_lots:
-            piece = min(lots, size_lots)
-            kept.append((ask, bid, piece))
-            size_lots -= piece
-    return tuple(kept)
+        piece = min(lots, size_lots)
+        if not piece:
+            break
+        kept.append((ask, bid, piece))
+        size_lots -= piece
+    return kept

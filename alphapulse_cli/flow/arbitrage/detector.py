@@ -47,12 +47,13 @@ class Opportunity:
     """One, from birth to death. What grows with it is for the detector; an Event holds how it stood at a moment."""
 
     __slots__ = (
+        "_id",
+        "_marks",
         "birth",
         "born_ns",
         "candidate",
         "changes",
         "finding",
-        "id",
         "is_birth_seen",
         "last_ns",
         "note",
@@ -60,19 +61,30 @@ class Opportunity:
         "peak_ns",
         "pending",
         "reported_ns",
-        "standings",
     )
 
     def __init__(self, candidate: Candidate, finding: Finding, now_ns: int, is_birth_seen: bool) -> None:
         self.candidate = candidate
-        self.standings: tuple[Standing, ...] = tuple(market.standing for market in candidate.markets)  # at birth
-        self.id = identify(candidate, self.standings, now_ns)
+        self._marks = [market.mark() for market in candidate.markets]
+        self._id = ""
         self.born_ns = self.last_ns = self.peak_ns = self.reported_ns = now_ns
         self.is_birth_seen = is_birth_seen
         self.birth = self.peak = self.finding = finding
         self.note = candidate.note
         self.changes = 0
         self.pending = False
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """How its books stood at birth."""
+        return tuple(Standing(*mark) for mark in self._marks)
+
+    @property
+    def id(self) -> str:
+        """Eight letters and digits, of the books, their versions and the moment: the same birth has the same name everywhere."""
+        if not self._id:
+            self._id = identify(self.candidate.kind, self.standings, self.born_ns)
+        return self._id
 
 
 class Event(NamedTuple):
@@ -90,9 +102,9 @@ class Event(NamedTuple):
     why: Why | None = None
 
 
-def identify(candidate: Candidate, standings: tuple[Standing, ...], now_ns: int) -> str:
-    """Eight letters and digits: of the books, their versions and the moment, so that the same birth has the same name everywhere."""
-    said = "|".join([candidate.kind, str(now_ns), *(f"{one.name}:{one.symbol}@{one.version}" for one in standings)])
+def identify(kind: str, standings: tuple[Standing, ...], born_ns: int) -> str:
+    """An Opportunity's name."""
+    said = "|".join([kind, str(born_ns), *(f"{one.name}:{one.symbol}@{one.version}" for one in standings)])
     return b32encode(blake2b(said.encode(), digest_size=ID_BYTES).digest()).decode().lower()
 
 
@@ -242,7 +254,9 @@ class ArbitrageDetector:
 
     def _below_limits(self, finding: Finding) -> Why | None:
         policy = self.policy
-        if finding.net < policy.min_profit or (policy.min_bps.units and finding.net * EXACT_BPS < policy.min_bps * finding.spent):
+        if policy.min_profit.units and finding.net < policy.min_profit:
+            return Why.BELOW_LIMITS
+        if policy.min_bps.units and finding.net * EXACT_BPS < policy.min_bps * finding.spent:
             return Why.BELOW_LIMITS
         return None
 

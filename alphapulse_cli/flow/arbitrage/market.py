@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from alphapulse_cli.flow.arbitrage.candidate import Candidate
 
 Level = tuple[int, int]  # (ticks, lots)
+Mark = tuple[str, str, int, int, int | None, int, int]  # the fields of a Standing
 
 
 class Standing(NamedTuple):
@@ -68,11 +69,16 @@ class Market:
         """The currency that is paid."""
         return self.symbol.partition("-")[2]
 
-    @property
-    def standing(self) -> Standing:
-        """Now."""
-        return Standing(
-            self.name, self.symbol, self.version, self.timestamp_ns, self.feed_delay_us, self.price_decimals, self.size_decimals
+    def mark(self) -> Mark:
+        """How it stands now."""
+        return (
+            self.name,
+            self.symbol,
+            self.version,
+            self.timestamp_ns,
+            self.feed_delay_us,
+            self.price_decimals,
+            self.size_decimals,
         )
 
     def order_rules(self) -> Rules:

@@ -79,6 +79,12 @@ class Terms:
         self.buy_budget = _least_of(self._notional_budget(notional), self._rate_budget(buy, 1))
         self.sell_budget = self._rate_budget(sell, -1)
 
+    def caps(self) -> "Caps | None":
+        """What bounds one walk: a fresh one each time, None where nothing does."""
+        if self.most_lots is None and self.buy_budget is None and self.sell_budget is None:
+            return None
+        return Caps(self.most_lots, self.buy_budget, self.sell_budget)
+
     def at_least(self, lots: int) -> int:
         """The smallest size that an order may have and that is no less: W2."""
         return max(self._rounded_up(lots), self.minimum)
@@ -102,6 +108,29 @@ class Terms:
         if leg.rate is None:
             return None
         return _divided(leg.rate.size, ONE + Exact(sign * leg.fee.units, leg.fee.decimals), leg.price_decimals + self.size_decimals)
+
+
+class Caps:
+    """What is left of a walk's bounds, W4: lots, and ticks * lots of either side; None for no bound."""
+
+    def __init__(self, most_lots: int | None, buy_budget: int | None, sell_budget: int | None) -> None:
+        self._most, self._buy_left, self._sell_left = most_lots, buy_budget, sell_budget
+
+    def allow(self, lots: int, ask: int, bid: int) -> int:
+        """How many of these lots at these prices are within the bounds; they count as taken."""
+        if self._most is not None:
+            lots = min(lots, self._most)
+        if self._buy_left is not None and ask:
+            lots = min(lots, self._buy_left // ask)
+        if self._sell_left is not None and bid:
+            lots = min(lots, self._sell_left // bid)
+        if self._most is not None:
+            self._most -= lots
+        if self._buy_left is not None:
+            self._buy_left -= lots * ask
+        if self._sell_left is not None:
+            self._sell_left -= lots * bid
+        return lots
 
 
 def _divided(amount: Exact, by: Exact, decimals: int) -> int | None:

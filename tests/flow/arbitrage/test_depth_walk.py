@@ -8,7 +8,7 @@ from flow.arbitrage.arbitrage_oracle import Case, Side, best, cases, outcome
 from hypothesis import Phase, example, given, settings
 
 from alphapulse_cli.flow.arbitrage import depth_walk
-from alphapulse_cli.flow.arbitrage.depth_walk import End, levels, walk
+from alphapulse_cli.flow.arbitrage.depth_walk import End, net_of, walk
 from alphapulse_cli.flow.arbitrage.exact import Exact
 from alphapulse_cli.flow.arbitrage.terms import Leg, Terms
 
@@ -76,13 +76,13 @@ class TestW1NothingUnlessTheTopsCrossNetOfFees:
         assert run(replace(case, sell=replace(case.sell, fee="0.05"))) is not None
         assert run(with_sides(case, fee="0.05")) is None
 
-    def test_nothing_is_matched(self, monkeypatch):
-        """Beyond the first piece."""
-        seen = []
-        real = depth_walk.Pieces.__iter__
-        monkeypatch.setattr(depth_walk.Pieces, "__iter__", lambda self: (seen.append(piece) or piece for piece in real(self)))
-        assert run(plain(((101, 5), (102, 5)), ((100, 5), (99, 1)))) is None
-        assert len(seen) == 1
+    def test_nothing_more_is_read(self, monkeypatch):
+        """Beyond the first look at each side."""
+        looks = []
+        real = depth_walk.levels
+        monkeypatch.setattr(depth_walk, "levels", lambda *asked, **side: looks.append(side) or real(*asked, **side))
+        assert run(plain([(101 + i, 5) for i in range(99)], [(100 - i, 5) for i in range(99)])) is None
+        assert looks == [{"is_ask": True}, {"is_ask": False}]
 
     def test_the_question_for_the_tops_is_the_walks(self):
         """Terms.cross says what the walk's first piece earns."""
@@ -205,12 +205,14 @@ class TestRates:
         assert (found.net, found.conversion_fee) == (Exact(399, 2), Exact(101, 2))
 
 
-def test_levels_are_read_a_few_at_a_time_and_all_come():
-    """Best first, whatever the size of the looks."""
-    rows = [(100 + row, 1 + row) for row in range(75)]
-    assert list(levels(Side(tuple(rows)).book(is_ask=True), is_ask=True)) == rows
-    assert list(levels(Side(tuple(rows)).book(is_ask=False), is_ask=False)) == rows[::-1]
-    assert list(levels(Side(()).book(is_ask=False), is_ask=False)) == []
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 31, 32, 33, 75])
+def test_levels_are_read_a_few_at_a_time_and_all_come(count):
+    """All of them earn: each is taken, whatever the size of the looks."""
+    asks, bids = [(100 + row, 3) for row in range(count)], [(500 - row, 2 + row % 2) for row in range(count)]
+    found = run(plain(asks, bids))
+    assert found.size_lots == sum(lots for *_, lots in found.fills) == min(sum(lots for _, lots in side) for side in (asks, bids))
+    assert (found.asks, found.bids) == (tuple(asks[: len(found.asks)]), tuple(bids[: len(found.bids)]))
+    assert found.end is End.NO_DEPTH
 
 
 # ---- mutants ---------------------------------------------------------------------------------------------------------
@@ -315,23 +317,22 @@ def never_rounds_up(monkeypatch):
     monkeypatch.setattr(Terms, "at_least", lambda self, lots: lots)
 
 
-def walks_one_level_too_many(monkeypatch):
-    """Every size it could fill, the last level taken whole."""
-    real = depth_walk.walk
-
-    def greedy(asks, bids, terms):
-        found = real(asks, bids, terms)
-        if found is None:
-            return None
-        fills = list(depth_walk.Pieces(asks, bids, terms))[: len(found.fills) + 1]
-        size = sum(lots for *_, lots in fills) // terms.step * terms.step
-        return replace(found, size_lots=size, net_units=depth_walk.net_of(fills, size, terms), fills=tuple(fills))
-
-    monkeypatch.setitem(globals(), "walk", greedy)
+def rounds_up_always(monkeypatch):
+    """Takes the multiple above the peak though the one below earns more."""
+    monkeypatch.setattr(depth_walk, "_best", lambda fills, peak, above, terms: (above or peak, net_of(fills, above or peak, terms)))
 
 
 def takes_the_best_level_only(monkeypatch):
-    monkeypatch.setattr(depth_walk, "levels", lambda book, *, is_ask: iter(book.asks(1) if is_ask else book.bids(1)))
+    monkeypatch.setattr(depth_walk, "levels", lambda book, count, *, is_ask: book.asks(1) if is_ask else book.bids(1))
+
+
+def counts_the_last_fill_whole(monkeypatch):
+    real = depth_walk.net_of
+
+    def net_of(fills, size, terms):
+        return real(fills, size, terms) if size == sum(lots for *_, lots in fills) else real(fills, 10**9, terms)
+
+    monkeypatch.setattr(depth_walk, "net_of", net_of)
 
 
 MUTANTS = [
@@ -346,8 +347,9 @@ MUTANTS = [
     compares_floats,
     forgets_a_grid,
     never_rounds_up,
-    walks_one_level_too_many,
+    rounds_up_always,
     takes_the_best_level_only,
+    counts_the_last_fill_whole,
 ]
 
 

@@ -1,0 +1,292 @@
+"""`arb`: from a change of a book to the opportunity that it makes or ends, at 20,000 deltas a second over three exchanges x ten symbols.
+
+    a process that writes three sets ═══ segments ═╦═► the watch, in this process: group in hand ─► its events
+       every 100th delta makes or ends one         ╚═► `alphapulse arb watch --json` ─► a pipe ─► here: look at the clock
+                                                       a bare reader of one symbol's records ─► a pipe ─► here
+
+Each profitable price stands on one exchange, alone above the asks of the two others: two opportunities are born with it and die with it.
+What is found is compared with what was planted: the same number, each with its size and profit.
+"""
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import IO
+
+from alphapulse_cli.apps.arb import Watch
+from alphapulse_cli.apps.bench.book import MID_TICKS, PRICE_DECIMALS, SIZE_DECIMALS, full_book, levels_of, ten_changes
+from alphapulse_cli.apps.bench.children import Gone, Lines, child
+from alphapulse_cli.apps.bench.ground import RING_CAPACITY, Ground, private_directory
+from alphapulse_cli.apps.bench.report import Result, Samples
+from alphapulse_cli.apps.bench.startup import OURS
+from alphapulse_cli.apps.sets import Wanted
+from alphapulse_cli.errors import IntegrityError
+from alphapulse_cli.flow.arbitrage.candidate import Policy
+from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector, Event, Kind
+from alphapulse_cli.flow.arbitrage.exact import Exact
+from alphapulse_cli.flow.groups import GroupReader
+from alphapulse_cli.flow.keeper import BookKeeper
+from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.market.events import Snapshot, Update
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.shm.layout import Kind as SegmentKind
+from alphapulse_cli.wire import delta
+
+SETS = ("binance-us", "coinbase", "kraken")
+SYMBOLS = tuple(f"S{number}-USD" for number in range(10))
+PLANTED_SET = "kraken"  # its asks stand a twentieth higher, so that a bid may stand alone above the others' asks
+FEE = "0.001"
+DELTAS_PER_S, PLANT_EVERY = 20_000, 100
+LEVEL_COUNT = 1_000
+TURN_S, BEAT_NS, NEAR_LEVELS = 0.0003, 100_000_000, 200
+LEAST_OF_THE_RATE = 0.9
+PLANTED_TICKS, PLANTED_LOTS = MID_TICKS + MID_TICKS // 100, 700_000  # 0.007
+PLANTED_SIZE = Exact(PLANTED_LOTS, SIZE_DECIMALS)
+Spring = tuple[BookKeeper, list[Update]]
+LIMIT_S = 30.0
+SCRIPT = "a plain script's look at all pairs of the symbol, best prices only, in Decimals"
+BARE_READER = "a bare reader that prints the symbol's records"
+LEFT_OUT = f"{len(SETS)} exchanges x {len(SYMBOLS)} symbols, {LEVEL_COUNT:,} levels a book"
+
+
+def measure(ground: Ground) -> Iterator[Result]:
+    """The lines of this scenario."""
+    with private_directory(str(ground.directory.path)) as alone:
+        yield from _measure(replace(ground, directory=alone))
+
+
+def _measure(ground: Ground) -> Iterator[Result]:
+    place = str(ground.directory.path)
+    with child("arb:write", place) as writer:
+        assert writer.hear() == "writing"
+        ground.say("arb: change to event")
+        yield from _in_process(ground, writer)
+        ground.say("arb: ring to printed")
+        yield from _printed(ground, writer, place)
+
+
+def _in_process(ground: Ground, writer: Lines) -> Iterator[Result]:
+    """The watch's own loop, a clock around each step."""
+    fees = dict.fromkeys(SETS, FEE)
+    with Watch(ground.directory, Wanted(), Policy(report_every_ns=0), fees, "spin", "bench") as watching:
+        watching.settle()
+        before = _count(writer)
+        eventful, quiet, opened = Samples(), Samples(), 0
+        end = time.monotonic() + ground.several(1, 8)
+        while time.monotonic() < end:
+            for events, spent in _steps(watching):
+                opened += sum(_checked(event) for event in events)
+                kept = eventful if events else quiet
+                if events or len(quiet.work) < 100 * len(eventful.work):
+                    reference = _script_ns(watching, events)
+                    kept.work.append(spent)
+                    kept.reference.append(reference)
+                    kept.ratios.append(spent / reference)
+        missed = watching.missed
+    found = _rate(writer, before)
+    told = f"{LEFT_OUT}, {found:,.0f} deltas/s came, {missed} missed. Reading the ring is not in it, applying the group to its book is."
+    if found < LEAST_OF_THE_RATE * DELTAS_PER_S:
+        ground.leave_out("arb", "change to event", f"the writer managed only {found:,.0f} deltas/s")
+        return
+    if not opened:
+        raise IntegrityError("arb: nothing was found of what is planted")
+    yield eventful.result("arb", "change to event", SCRIPT, told)
+    yield quiet.result("arb", "change without one", SCRIPT, told)
+
+
+def _steps(watching: Watch) -> Iterator[tuple[list[Event], float]]:
+    """What each change of a book led to, and how long that took, from the group in hand to the events."""
+    now = time.perf_counter_ns
+    steps = watching.steps(clock.monotonic_ns())
+    while True:
+        begun = now()
+        step = next(steps, None)
+        if step is None:
+            return
+        events = watching.take(step)
+        yield events, float(now() - begun)
+
+
+def _checked(event: Event) -> bool:
+    """Whether it is a birth; IntegrityError if its size or profit is not what was planted."""
+    if event.kind is not Kind.OPENED:
+        return False
+    if event.opportunity.candidate.sell.name != PLANTED_SET or event.finding.size != PLANTED_SIZE:
+        raise IntegrityError(f"arb: {event.opportunity.candidate.symbol} was found with size {event.finding.size.text}")
+    return True
+
+
+def _script_ns(watching: Watch, events: list[Event]) -> float:
+    """What a script would do at that change."""
+    symbol = events[0].opportunity.candidate.symbol if events else SYMBOLS[0]
+    markets = [market for (_, of), market in watching.detector.markets.items() if of == symbol]
+    begun = time.perf_counter_ns()
+    naive(watching.detector, symbol, len(markets))
+    return float(time.perf_counter_ns() - begun)
+
+
+def naive(detector: ArbitrageDetector, symbol: str, count: int) -> list[tuple[str, str, Decimal]]:
+    """All pairs of exchanges of a symbol whose best prices cross net of fees."""
+    found = []
+    fee = Decimal(FEE)
+    for buy in SETS[:count]:
+        for sell in SETS[:count]:
+            if buy == sell:
+                continue
+            asks, bids = detector.markets[buy, symbol].book.asks(1), detector.markets[sell, symbol].book.bids(1)
+            if not asks or not bids:
+                continue
+            ask, bid = Decimal(asks[0][0]).scaleb(-PRICE_DECIMALS), Decimal(bids[0][0]).scaleb(-PRICE_DECIMALS)
+            net = bid * (1 - fee) - ask * (1 + fee)
+            if net > 0:
+                found.append((buy, sell, net))
+    return found
+
+
+def _printed(ground: Ground, writer: Lines, place: str) -> Iterator[Result]:
+    """From the record's stamp to its event's line, read here out of a pipe."""
+    fees = [word for name in SETS for word in ("--fee", f"{name}={FEE}")]
+    watch = (*OURS, "arb", "watch", "--json", "--no-keep", "--shm-dir", place, *fees)
+    bare = (sys.executable, "-P", "-c", "from alphapulse_cli.apps.bench.arb import print_records; print_records()", place)
+    samples, before = Samples(), _count(writer)
+    with _reader(watch) as events, _reader(bare) as records:
+        begun = time.monotonic()
+        warm = begun + 1.0
+        end = begun + 1.0 + ground.several(1, 8)
+        while (now := time.monotonic()) < end:
+            ready, _, _ = select.select([events, records], [], [], 0.1)
+            for source in ready:
+                for received_ns in _stamps(source):
+                    if now < warm:
+                        continue
+                    spent = float(max(clock.realtime_ns() - received_ns, 1))
+                    (samples.work if source is events else samples.reference).append(spent)
+    found = _rate(writer, before)
+    if found < LEAST_OF_THE_RATE * DELTAS_PER_S or not samples.work or not samples.reference:
+        ground.leave_out("arb", "ring to printed event", f"the writer managed only {found:,.0f} deltas/s")
+        return
+    middle = sorted(samples.reference)[len(samples.reference) // 2]
+    samples.ratios = [spent / middle for spent in samples.work]
+    told = f"{LEFT_OUT}, {found:,.0f} deltas/s came. From the message's receive stamp: applying and publishing it is in it, and the pipe."
+    yield samples.result("arb", "ring to printed event", BARE_READER, told)
+
+
+def _stamps(source: IO[bytes]) -> list[int]:
+    """The receive times of the lines that are there now: all births and deaths."""
+    lines = os.read(source.fileno(), 1 << 16).splitlines()
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError):  # cut by the read
+            row = json.loads(line)
+            if isinstance(row, int):
+                found.append(row)
+            elif row["event"] in ("opened", "closed"):
+                found.append(row["at_ns"])
+    return found
+
+
+@contextlib.contextmanager
+def _reader(command: tuple[str, ...]) -> Iterator[IO[bytes]]:
+    """The standard output of such a process; killed and reaped at the end."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603 ourselves
+    try:
+        assert process.stdout is not None
+        yield process.stdout
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _count(writer: Lines) -> tuple[float, int]:
+    """(now, deltas so far)."""
+    writer.say("count")
+    return time.monotonic(), int(writer.hear())
+
+
+def _rate(writer: Lines, before: tuple[float, int]) -> float:
+    """Deltas a second since then."""
+    now, count = _count(writer)
+    return (count - before[1]) / (now - before[0])
+
+
+# The other processes
+
+
+def print_records() -> None:
+    """A line for each record of the planted set that has one change: the stamp it holds."""
+    out = sys.stdout.buffer
+    with open_directory(sys.argv[1]) as directory:
+        reader = GroupReader(directory, PLANTED_SET, SegmentKind.DELTAS)
+        count_at = delta.offsets()["change_count"]
+        while True:
+            polled = reader.poll()
+            for at in range(0, len(polled.records), delta.DELTA_BYTES):
+                if polled.records[at + count_at] == 1:
+                    out.write(b"%d\n" % int.from_bytes(polled.records[at : at + 8], "little"))
+            out.flush()
+            if not polled.record_count:
+                time.sleep(200e-6)
+
+
+def write(parent: Lines, path: str) -> None:
+    """Publish at the rate until the parent is gone; "count" is answered with the deltas so far."""
+    rows = full_book()
+    half = len(rows) // 2
+    book = [*rows[: LEVEL_COUNT // 2], *rows[half : half + LEVEL_COUNT // 2]]
+    dearer = [(ticks + ticks // 20 if is_ask else ticks, lots, is_ask) for ticks, lots, is_ask in book]
+    with open_directory(path) as directory, contextlib.ExitStack() as stack:
+        springs: list[Spring] = []
+        outlets = [
+            stack.enter_context(Outlet(directory, name, name, SYMBOLS, RING_CAPACITY, clock.monotonic_ns())) for name in SETS
+        ]
+        for name, outlet in zip(SETS, outlets, strict=True):
+            held = dearer if name == PLANTED_SET else book
+            for symbol in SYMBOLS:
+                instrument = Instrument(name, symbol, symbol, PRICE_DECIMALS, SIZE_DECIMALS)
+                keeper = BookKeeper(instrument, outlet, None)
+                keeper.apply(Snapshot(instrument, levels_of(held)), clock.realtime_ns())
+                springs.append((keeper, [Update(instrument, levels) for levels in ten_changes(NEAR_LEVELS, held)]))
+        springs.sort(key=lambda spring: spring[0].instrument.symbol)  # the exchanges by turns
+        with contextlib.suppress(Gone):  # nobody asks any more
+            _write_on(parent, outlets, springs)
+
+
+def _write_on(parent: Lines, outlets: list[Outlet], springs: list[Spring]) -> None:
+    plants = {
+        keeper.instrument.symbol: (keeper, *_plant(keeper)) for keeper, _ in springs if keeper.instrument.exchange == PLANTED_SET
+    }
+    parent.say("writing")
+    begun, published, beat = clock.monotonic_ns(), 0, 0
+    while True:
+        if select.select([parent.reading], [], [], TURN_S)[0]:
+            parent.hear()
+            parent.say(published)
+        now = clock.monotonic_ns()
+        if now - beat > BEAT_NS:
+            beat = now
+            for outlet in outlets:
+                outlet.beat(now)
+        for turn in range(published, (now - begun) * DELTAS_PER_S // 1_000_000_000):
+            if turn % PLANT_EVERY == 0:
+                number = turn // PLANT_EVERY
+                keeper, *pair = plants[SYMBOLS[number // 2 % len(SYMBOLS)]]
+                keeper.apply(pair[number % 2], clock.realtime_ns())
+            else:
+                keeper, updates = springs[turn % len(springs)]
+                keeper.apply(updates[turn // len(springs) % 2], clock.realtime_ns())
+            published = turn + 1
+
+
+def _plant(keeper: BookKeeper) -> tuple[Update, Update]:
+    """A bid to which others' asks may be sold, and its end."""
+    bid, gone = levels_of([(PLANTED_TICKS, PLANTED_LOTS, False)]), levels_of([(PLANTED_TICKS, 0, False)])
+    return Update(keeper.instrument, bid), Update(keeper.instrument, gone)
