@@ -139,6 +139,8 @@ def walk_cycle(books: Sequence[Book], terms: CycleTerms, most_spent: Exact | Non
     most = None if most_spent is None else first.largest(most_spent)  # T4
     if most is not None and most < marks[-1].order:
         end = End.CAPPED
+    elif end is End.TOO_DEEP:  # T5: what lies beyond is not looked at
+        most = first.rounded_down(int(marks[-1].order))
     trial = _Trial(ladders, smallest, most)
     for mark in reversed(marks):
         if len(trial.aims) == MARKS_TRIED or mark.net <= trial.best_net:  # no size up to a mark earns more than its continuous net

@@ -146,7 +146,7 @@ def returned(case):
 
 def bound(case):
     """What rounding to lots can cost: what a lot of the first order earns, one of the second is worth, one of the third brings."""
-    (got, paid), (got2, _), (got3, paid3) = (side.rate() for side in case.sides)
+    (_, paid), (got2, _), (got3, paid3) = (side.rate() for side in case.sides)
     first, second, third = (side.step for side in case.sides)
     return first * paid * max(Fraction(0), returned(case) - 1) + second * got2 * got3 / paid3 + third * got3
 
