@@ -46,7 +46,8 @@ def check_against_every_size(case, *, every=None):
     assert found.dust == (found.legs[0].got - found.legs[1].paid, found.legs[1].got - found.legs[2].paid)
     assert min(found.dust) >= Exact(0)
     assert found.net_bps == found.net.fraction * 10_000 / found.spent.fraction
-    assert found.gross >= found.net
+    free = outcome(Case(tuple(replace(side, fee="0") for side in case.sides)), found.size.fraction)
+    assert found.gross.fraction == free[2][2] - free[0][1] >= found.net.fraction
     for leg, terms in zip(found.legs, found.terms.legs, strict=True):
         assert Exact(sum(lots for _, lots in leg.fills), terms.decimals) == leg.size
         assert [ticks for ticks, _ in leg.fills] == [ticks for ticks, _ in leg.levels[: len(leg.fills)]]
@@ -200,7 +201,9 @@ def prove():
     def check(case):
         check_against_every_size(case)
 
-    quick(example(FLOATS_DIFFER)(given(cases())(check)))()
+    for case in (FLOATS_DIFFER, loop(most_spent="500"), with_side(loop(), 2, minimum=19)):
+        check = example(case)(check)
+    quick(given(cases())(check))()
 
 
 FLOATS_DIFFER = Case(  # 1 / 2.8 * 0.8 * 3.5 is 1, and as doubles more
@@ -239,6 +242,29 @@ def counts_dust(monkeypatch):
 
 def rounds_up(monkeypatch):
     monkeypatch.setattr(Ladder, "rounded_down", lambda self, order: -(-order // self.step) * self.step)
+
+
+def of_leg(monkeypatch, index, **more):
+    """One leg's terms are other than they should be."""
+
+    def terms(self):
+        legs = [side.leg() for side in self.sides]
+        legs[index] = replace(legs[index], **{name: change(legs) for name, change in more.items()})
+        return CycleTerms(tuple(legs))
+
+    monkeypatch.setattr(Case, "terms", terms)
+
+
+def takes_the_fee_of_another_leg(monkeypatch):
+    of_leg(monkeypatch, 0, fee=lambda legs: legs[1].fee)
+
+
+def ignores_the_lot_of_the_third_leg(monkeypatch):
+    of_leg(monkeypatch, 2, rules=lambda legs: legs[2].rules._replace(lot=1))
+
+
+def ignores_the_minimum_of_the_third_leg(monkeypatch):
+    of_leg(monkeypatch, 2, rules=lambda legs: legs[2].rules._replace(minimum=0))
 
 
 def ignores_minimums(monkeypatch):
@@ -284,6 +310,9 @@ MUTANTS = [
     takes_fees_off_nothing_when_comparing,
     counts_dust,
     rounds_up,
+    takes_the_fee_of_another_leg,
+    ignores_the_lot_of_the_third_leg,
+    ignores_the_minimum_of_the_third_leg,
     ignores_minimums,
     ignores_the_cap,
     takes_the_best_level_only,
