@@ -67,13 +67,12 @@ class CycleTerms:
 
     def _compare(self, prices: tuple[int, int, int]) -> tuple[int, int]:
         """What comes back and what was sent, in some unit of both."""
+        one, two, three = prices
+        buys_one, buys_two, buys_three = self._is_buy
         gain, cost = self._gain_factor, self._cost_factor
-        for ticks, is_buy in zip(prices, self._is_buy, strict=True):
-            if is_buy:
-                cost *= ticks
-            else:
-                gain *= ticks
-        return gain, cost
+        gain, cost = (gain, cost * one) if buys_one else (gain * one, cost)
+        gain, cost = (gain, cost * two) if buys_two else (gain * two, cost)
+        return (gain, cost * three) if buys_three else (gain * three, cost)
 
 
 @dataclass(frozen=True, slots=True)
