@@ -9,11 +9,13 @@ from typing import Any
 
 from alphapulse_cli.edges.opportunities import Seen
 from alphapulse_cli.flow.arbitrage.candidate import REAL_ENDS, Candidate, Policy, Why
+from alphapulse_cli.flow.arbitrage.cycle import Cycle
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector, Event, Kind, Opportunity
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact, rounded
 from alphapulse_cli.flow.arbitrage.market import Standing
 from alphapulse_cli.flow.arbitrage.terms import Leg
+from alphapulse_cli.flow.arbitrage.triangle import CycleWalk
 from alphapulse_cli.market.ticks import to_text
 
 Row = dict[str, Any]
@@ -137,7 +139,10 @@ def explanation(one: Opportunity, policy: Policy) -> Row:
         "limits": _limits(policy),
         "books": [_book(standing) for standing in one.standings],
     }
-    return made | (_pair(found) if isinstance(found, DepthWalk) else found.explanation())  # type: ignore[attr-defined]
+    if isinstance(one.candidate, Cycle) and isinstance(found, CycleWalk):
+        return made | _cycle(one.candidate, found)
+    assert isinstance(found, DepthWalk)
+    return made | _pair(found)
 
 
 def _limits(policy: Policy) -> Row:
@@ -188,6 +193,30 @@ def _pair(found: DepthWalk) -> Row:
         "buy_rate": _rate(buy),
         "sell_rate": _rate(sell),
     }
+
+
+def _cycle(cycle: Cycle, found: CycleWalk) -> Row:
+    legs = []
+    for step, leg, terms in zip(cycle.route.steps, found.legs, found.terms.legs, strict=True):
+        legs.append(
+            {
+                "action": "buy" if step.is_buy else "sell",
+                "symbol": step.symbol,
+                "size": leg.size.text,
+                "paid": leg.paid.text,
+                "paid_currency": step.paid,
+                "got": leg.got.text,
+                "got_currency": step.got,
+                "fee": terms.fee.text,
+                "fee_paid": leg.fee.text,
+                "levels": [
+                    [to_text(ticks, terms.price_decimals), to_text(lots, terms.size_decimals)] for ticks, lots in leg.levels
+                ],
+                "fills": [[to_text(ticks, terms.price_decimals), Exact(lots, terms.decimals).text] for ticks, lots in leg.fills],
+            }
+        )
+    left = zip(cycle.route.steps, found.dust, strict=False)
+    return {"legs": legs, "dust": [[step.got, dust.text] for step, dust in left]}
 
 
 def _levels(levels: Sequence[tuple[int, int]], leg: Leg) -> list[list[str]]:

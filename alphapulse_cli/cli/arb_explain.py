@@ -144,15 +144,20 @@ def _sums(why: Told) -> Iterator[str]:
 
 
 def _cycle(why: Told) -> Iterator[str]:
-    for leg in why["legs"]:
-        yield f"{leg['action']} {leg['symbol']}, size {leg['size']}: pays {leg['paid']}, brings {leg['got']}, of that fee {leg['fee_paid']} (x {leg['fee']})"
-        yield from _side(f"{'Asks' if leg['action'] == 'buy' else 'Bids'}", leg["levels"], [tuple(row) for row in leg["fills"]])
+    for number, leg in enumerate(why["legs"], 1):
+        fee = f"the fee of {leg['fee_paid']} (x {leg['fee']}) is in the {leg['paid_currency'] if leg['action'] == 'buy' else leg['got_currency']}"
+        yield f"{number}. {leg['action']} {leg['size']} at {leg['symbol']}: {leg['paid']} {leg['paid_currency']} leave, {leg['got']} {leg['got_currency']} arrive; {fee}"
+        title = "Asks" if leg["action"] == "buy" else "Bids"
+        yield from _side(title, leg["levels"], [(price, size) for price, size in leg["fills"]])
         yield ""
+    last, currency = why["legs"][-1], why["currency"]
     yield "The sums:"
     lines = [
-        ("spent", why["spent"], "what the first leg costs, with its fee"),
-        ("net profit", why["net"], "what the last leg brings - spent"),
-        *((f"left over, {currency}", amount, "too little for another lot; counted as nothing") for currency, amount in why["dust"]),
+        ("brought back", last["got"], f"{currency} of the last order, its fee taken off"),
+        ("spent", why["spent"], f"{currency} of the first order, its fee added"),
+        ("net profit", why["net"], f"{last['got']} - {why['spent']}"),
+        ("basis points", why["net_bps"], f"{why['net']} / {why['spent']} x 10000"),
+        *((f"left over, {name}", amount, "too little for another lot; counted as nothing") for name, amount in why["dust"]),
     ]
     yield from columns(lines, left=(0, 2))
 

@@ -108,6 +108,9 @@ class Candidate(Protocol):
     def note(self) -> str:
         """What was assumed, or which book converts; "" for neither."""
 
+    def is_rate(self, market: Market) -> bool:
+        """Whether that market's best level is part of the terms."""
+
     def forget_terms(self) -> None:
         """A grid, a rule or a rate is another."""
 
@@ -157,6 +160,10 @@ class Pair:
         """What converts, or was assumed."""
         rate = None if self._terms is None else self._terms.buy.rate or self._terms.sell.rate
         return self.settled.note if rate is None else f"{rate.source} at {rate.price.text}"
+
+    def is_rate(self, market: Market) -> bool:
+        """Any but the two that are traded."""
+        return market is not self.buy and market is not self.sell
 
     def forget_terms(self) -> None:
         """They are made again when they are needed."""

@@ -132,7 +132,7 @@ class DepthWalk:
         return self.got.fraction / self.size.fraction
 
 
-def walk(asks: Book, bids: Book, terms: Terms) -> DepthWalk | None:  # noqa: PLR0915 a call a piece would cost as much as the piece
+def walk(asks: Book, bids: Book, terms: Terms) -> DepthWalk | None:
     """The size that earns most buying from `asks` and selling to `bids`; None if no admissible size earns anything.
 
     The books must be on the grids that `terms` were made for. One loop, since every change that may be worth something passes through it.
@@ -165,7 +165,7 @@ def walk(asks: Book, bids: Book, terms: Terms) -> DepthWalk | None:  # noqa: PLR
             if not taken:
                 return None
             peak, goal, end = taken, terms.at_least(taken), End.NO_PROFIT
-        wanted = ask_lots if ask_lots < bid_lots else bid_lots
+        wanted = min(bid_lots, ask_lots)
         allowed = wanted if capped is None else capped.allow(wanted, ask, bid)
         lots = allowed if goal < 0 else min(allowed, goal - taken)
         if lots:

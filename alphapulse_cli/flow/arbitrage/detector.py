@@ -25,6 +25,8 @@ from typing import NamedTuple
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage.candidate import Candidate, Finding, Pair, Policy, Why
 from alphapulse_cli.flow.arbitrage.conversion import settlement
+from alphapulse_cli.flow.arbitrage.cycle import Cycle, cycles_of
+from alphapulse_cli.flow.arbitrage.cycles import Route
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact
 from alphapulse_cli.flow.arbitrage.market import Market, Standing
 from alphapulse_cli.flow.arbitrage.terms import Rules
@@ -119,6 +121,7 @@ class ArbitrageDetector:
         self.looks = 0  # candidates looked at
         self.now_ns = 0
         self._pairs: dict[tuple[Market, Market], Pair] = {}
+        self._cycles: dict[tuple[str, Route], Cycle] = {}
         self._held_back: dict[Candidate, Why] = {}
         self._events: list[Event] = []
 
@@ -130,12 +133,22 @@ class ArbitrageDetector:
         if market is None:
             market = self.markets[name, symbol] = Market(name, exchange, symbol, fee, rules, is_traded)
             self._pair_up()
+            if self.policy.triangular and is_traded:
+                self._close_cycles(name)
         return market
+
+    def _close_cycles(self, name: str) -> None:
+        """The cycles of that set which its newest market completes."""
+        markets = {symbol: market for (of, symbol), market in self.markets.items() if of == name and market.is_traded}
+        for cycle in cycles_of(markets, self.policy):
+            if self._cycles.setdefault((name, cycle.route), cycle) is cycle:
+                for market in cycle.markets:
+                    market.candidates.append(cycle)
 
     @property
     def candidates(self) -> list[Candidate]:
         """All that are looked at."""
-        return list(self._pairs.values())
+        return [*self._pairs.values(), *self._cycles.values()]
 
     def not_compared(self) -> list[tuple[str, str]]:
         """Symbols of one base, collected from different exchanges, whose quote currencies nobody converts: each two once."""
@@ -197,7 +210,7 @@ class ArbitrageDetector:
         regridded = market.take(book, version, timestamp_ns, feed_delay_us, state, reason)
         is_same = was_live and market.is_live and best == (market.bid, market.ask)
         for candidate in market.candidates:
-            if regridded or (not is_same and market is not candidate.buy and market is not candidate.sell) or not was_live:
+            if regridded or not was_live or (not is_same and candidate.is_rate(market)):
                 candidate.forget_terms()
             self._look(candidate, events, is_birth_seen=was_live)
         return events
@@ -207,7 +220,7 @@ class ArbitrageDetector:
         events = self.advance(now_ns)
         market.state, market.reason, market.is_live = state, reason, False
         for candidate in market.candidates:
-            if market is not candidate.buy and market is not candidate.sell:
+            if candidate.is_rate(market):
                 candidate.forget_terms()
             self._look(candidate, events, is_birth_seen=False)
         return events

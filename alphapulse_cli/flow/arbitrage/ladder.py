@@ -8,11 +8,12 @@ integers on `CycleLeg.decimals`, money is Exact; nothing is rounded but order si
 are ever looked at. Prices must not be negative.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 from alphapulse_cli.book.book import Book
-from alphapulse_cli.flow.arbitrage.depth_walk import MOST_PIECES, levels
+from alphapulse_cli.flow.arbitrage.depth_walk import FIRST_LOOK, LOOK_GROWTH, MOST_PIECES, levels
 from alphapulse_cli.flow.arbitrage.exact import ONE, Exact
 from alphapulse_cli.flow.arbitrage.terms import Rules
 
@@ -67,7 +68,7 @@ class Ladder:
         self.leg, self.step, self.minimum = leg, leg.step, leg.minimum
         self.weight = leg.weight.on(leg.fee.decimals)
         self.seen: list[tuple[int, int]] = []
-        self._unread = levels(book, is_ask=leg.is_buy)
+        self._unread = one_by_one(book, is_ask=leg.is_buy)
         self._factor = int(10 ** (leg.decimals - leg.size_decimals))
 
     def without_fee(self) -> Self:
@@ -145,3 +146,14 @@ class Ladder:
         fills = self.fills(order)
         assert fills is not None
         return Exact(sum(ticks * lots for ticks, lots in fills) * self.weight, self.leg.money_decimals)
+
+
+def one_by_one(book: Book, *, is_ask: bool) -> Iterator[tuple[int, int]]:
+    """A side's levels best first, read a few at a time."""
+    seen, count = 0, FIRST_LOOK
+    while True:
+        found = levels(book, count, is_ask=is_ask)
+        yield from found[seen:]
+        if len(found) < count:
+            return
+        seen, count = count, LOOK_GROWTH * count

@@ -322,6 +322,61 @@ class TestCurrencies:
         assert detector.candidates == []
 
 
+class TestCycles:
+    """100 USD buy one B, one B buys ten E, ten E bring 110 USD."""
+
+    MARKETS = ("a:B-USD", "a:E-B", "a:E-USD")
+
+    def turn(self, floor, price=11):
+        floor.set("a:B-USD", 1, asks=[(100, 5)])
+        floor.set("a:E-B", 2, asks=[(1, 50)], grid=(1, 0))
+        return floor.set("a:E-USD", 3, bids=[(price, 30)])
+
+    def test_are_looked_at_only_when_asked_for(self):
+        assert self.turn(Floor(*self.MARKETS)) == []
+        assert Floor(*self.MARKETS).detector.candidates == []
+
+    def test_open_and_close_like_pairs(self):
+        floor = Floor(*self.MARKETS, triangular=True)
+        (born,) = self.turn(floor)
+        candidate = born.opportunity.candidate
+        assert (candidate.kind, candidate.symbol, candidate.currency) == ("triangle", "USD>B>E>USD", "USD")
+        assert (born.finding.size, born.finding.net, born.finding.spent) == (Exact(3), Exact(30), Exact(300))
+        (gone,) = floor.set("a:E-B", 4, asks=[(2, 50)], grid=(1, 0))
+        assert (gone.kind, gone.why) == (Kind.CLOSED, Why.GONE)
+
+    def test_nothing_where_the_prices_come_back_to_the_same(self):
+        assert self.turn(Floor(*self.MARKETS, triangular=True), price=10) == []
+
+    def test_every_legs_fee_counts(self):
+        """1.1 less three times 4 % is less than 1."""
+        assert self.turn(Floor(*self.MARKETS, triangular=True, fees={"a": "0.04"})) == []
+        assert len(self.turn(Floor(*self.MARKETS, triangular=True, fees={"a": "0.03"}))) == 1
+
+    def test_the_notional_caps_what_is_spent(self):
+        (born,) = self.turn(Floor(*self.MARKETS, triangular=True, notional=parse("250")))
+        assert (born.finding.spent, born.finding.net) == (Exact(200), Exact(20))
+
+    @pytest.mark.parametrize("one", MARKETS)
+    def test_a_leg_that_is_not_live_holds_it_back(self, one):
+        floor = Floor(*self.MARKETS, triangular=True)
+        self.turn(floor)
+        (event,) = floor.detector.withdraw(floor.markets[one], BookState.STALE, BookReason.SILENT, 7 * MS)
+        assert event.why is Why.NOT_LIVE
+
+    def test_two_exchanges_make_no_cycle_together(self):
+        floor = Floor("a:B-USD", "b:E-B", "a:E-USD", triangular=True)
+        assert {one.kind for one in floor.detector.candidates} == {"pair"}  # of E, for B is worth so many USD
+
+    def test_terms_are_made_once_not_at_every_change(self):
+        floor = Floor(*self.MARKETS, triangular=True)
+        self.turn(floor)
+        (cycle,) = (one for one in floor.detector.candidates if one.symbol == "USD>B>E>USD")
+        terms = cycle.terms()
+        floor.set("a:E-B", 5, asks=[(1, 40)], grid=(1, 0))
+        assert cycle.terms() is terms
+
+
 # ---- the property ----------------------------------------------------------------------------------------------------
 
 NAMES = ("a", "b", "c")

@@ -276,11 +276,11 @@ def ignores_the_cap(monkeypatch):
 
 
 def takes_the_best_level_only(monkeypatch):
-    monkeypatch.setattr(ladder, "levels", lambda book, *, is_ask: iter(book.asks(1) if is_ask else book.bids(1)))
+    monkeypatch.setattr(ladder, "one_by_one", lambda book, *, is_ask: iter(book.asks(1) if is_ask else book.bids(1)))
 
 
 def takes_the_other_side(monkeypatch):
-    monkeypatch.setattr(ladder, "levels", lambda book, *, is_ask: iter(book.bids() if is_ask else book.asks()))
+    monkeypatch.setattr(ladder, "one_by_one", lambda book, *, is_ask: iter(book.bids() if is_ask else book.asks()))
 
 
 def compares_floats(monkeypatch):

@@ -1,0 +1,78 @@
+"""A cycle of one exchange as a candidate: three of its books, once round and back in the currency that it began with."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from alphapulse_cli.flow.arbitrage.candidate import Policy
+from alphapulse_cli.flow.arbitrage.cycles import Route, find_cycles
+from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.flow.arbitrage.triangle import CycleLeg, CycleTerms, CycleWalk, walk_cycle
+
+
+class Cycle:
+    """Three orders, one after another. Of the policy's caps `notional` bounds what is spent; `size`, of one base currency, says nothing."""
+
+    kind = "triangle"
+    note = ""
+
+    def __init__(self, route: Route, markets: tuple[Market, Market, Market], policy: Policy) -> None:
+        self.route, self.markets = route, markets
+        self.buy = self.sell = markets[0]
+        self.symbol, self.currency = route.text, route.home
+        self._policy = policy
+        self._is_buy = tuple(step.is_buy for step in route.steps)
+        self._terms: CycleTerms | None = None
+
+    def is_rate(self, market: Market) -> bool:  # noqa: ARG002 as every candidate
+        """None is: all three are traded."""
+        return False
+
+    def forget_terms(self) -> None:
+        """They are made again when they are needed."""
+        self._terms = None
+
+    def terms(self) -> CycleTerms:
+        """For the books' grids of now."""
+        if self._terms is None:
+            one, two, three = (
+                CycleLeg(is_buy, market.price_decimals, market.size_decimals, market.fee, market.order_rules())
+                for is_buy, market in zip(self._is_buy, self.markets, strict=True)
+            )
+            self._terms = CycleTerms((one, two, three))
+        return self._terms
+
+    def _prices(self) -> tuple[int, int, int] | None:
+        """The best ones in ticks: asks for what is bought, bids for what is sold; None where a side is empty."""
+        first, second, third = self.markets
+        buys_first, buys_second, buys_third = self._is_buy
+        one = first.ask if buys_first else first.bid
+        two = second.ask if buys_second else second.bid
+        three = third.ask if buys_third else third.bid
+        return None if one is None or two is None or three is None else (one[0], two[0], three[0])
+
+    def crosses(self) -> bool:
+        """Whether one unit sent round at the best prices comes back as more."""
+        prices = self._prices()
+        return prices is not None and (self._terms or self.terms()).crosses(prices)
+
+    def is_convertible(self) -> bool:
+        """It ends in the currency that it began with."""
+        return True
+
+    def walk(self) -> CycleWalk | None:
+        """All three books, from the best prices on."""
+        return walk_cycle([market.book for market in self.markets], self.terms(), self._policy.notional)
+
+    def best_return(self) -> Fraction | None:
+        """Below 0 where it would cost."""
+        prices = self._prices()
+        return None if prices is None else self.terms().best_return(prices)
+
+
+def cycles_of(markets: Mapping[str, Market], policy: Policy) -> list[Cycle]:
+    """All of one set's, whose markets are given by symbol."""
+    found = []
+    for route in find_cycles(markets):
+        one, two, three = (markets[step.symbol] for step in route.steps)
+        found.append(Cycle(route, (one, two, three), policy))
+    return found
