@@ -31,12 +31,14 @@ from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import Directory, segment_name
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.segment import Segment
+from alphapulse_cli.wire.delta import BookState
 
 LOOK_EVERY_NS = 500_000_000
 RULES_EVERY_NS = 5_000_000_000
 GRACE_NS = 20_000_000  # how far behind the clock time is held while nothing comes: what is on its way may be as old
 LONGEST_WAIT_S = 0.05
 SETTLE_S = 2.0
+LIVE = BookState.LIVE
 NOTHING = Fraction(-(10**9))  # a return below all others
 
 
@@ -157,16 +159,18 @@ class Watch:
 
     def take(self, step: Step) -> list[Event]:
         """What one book's change led to."""
-        market = self._market(step.follower, step.symbol)
-        replica, timestamp_ns, delay = step.replica, step.timestamp_ns, step.feed_delay_us
+        follower, symbol, replica, state, reason, timestamp_ns, delay = step
+        market = self.detector.markets.get((follower.set_name, symbol)) or self._market(follower, symbol)
+        if state is LIVE and timestamp_ns:
+            return self.detector.update(market, replica.book, timestamp_ns, replica.version, delay)
         now_ns = timestamp_ns or self._now_ns() - GRACE_NS
-        if replica.is_cold or not step.follower.is_whole(step.symbol):
-            return self.detector.withdraw(market, step.state, step.reason, now_ns)
+        if not follower.is_whole(symbol):
+            return self.detector.withdraw(market, state, reason, now_ns)
         if not timestamp_ns:  # joined, or heard of again: as old as what was told last
             is_known = market.version == replica.version and market.book is replica.book
             timestamp_ns = market.timestamp_ns if is_known else replica.timestamp_ns
             delay = market.feed_delay_us if is_known else None
-        return self.detector.update(market, replica.book, timestamp_ns, replica.version, delay, step.state, step.reason, now_ns)
+        return self.detector.update(market, replica.book, timestamp_ns, replica.version, delay, state, reason, now_ns)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until there may be more."""

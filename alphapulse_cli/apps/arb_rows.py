@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alphapulse_cli.edges.opportunities import Seen
-from alphapulse_cli.flow.arbitrage.candidate import REAL_ENDS, Candidate, Policy, Why
+from alphapulse_cli.flow.arbitrage.candidate import REAL_ENDS, Candidate, Finding, Policy, Why
 from alphapulse_cli.flow.arbitrage.cycle import Cycle
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector, Event, Kind, Opportunity
-from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact, rounded
+from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact, ratio_text, rounded
 from alphapulse_cli.flow.arbitrage.market import Standing
 from alphapulse_cli.flow.arbitrage.terms import Leg
 from alphapulse_cli.flow.arbitrage.triangle import CycleWalk
@@ -54,20 +54,26 @@ def names(candidate: Candidate) -> Row:
     }
 
 
-def figures(found: Any) -> Row:
+def figures(found: Finding) -> Row:
     """What a walk found."""
+    size, net, spent, gross = found.size, found.net, found.spent, found.gross
     made = {
-        "size": found.size.text,
-        "net": found.net.text,
-        "net_bps": rounded(found.net_bps, BPS_DIGITS),
-        "spent": found.spent.text,
-        "gross": found.gross.text,
-        "fees": (found.gross - found.net).text,
+        "size": size.text,
+        "net": net.text,
+        "net_bps": bps_text(net, spent),
+        "spent": spent.text,
+        "gross": gross.text,
+        "fees": (gross - net).text,
         "ended_by": found.end.name.lower(),
     }
     if isinstance(found, DepthWalk):
-        made |= {"buy_price": rounded(found.average_ask), "sell_price": rounded(found.average_bid)}
+        made |= {"buy_price": ratio_text(found.paid, size), "sell_price": ratio_text(found.got, size)}
     return made
+
+
+def bps_text(net: Exact, spent: Exact) -> str:
+    """Basis points of what is spent."""
+    return ratio_text(net, spent, BPS_DIGITS, BASIS_POINTS) if spent.units else "0"
 
 
 def look_row(detector: ArbitrageDetector, candidate: Candidate) -> Row:
@@ -122,8 +128,8 @@ def seen(event: Event, place: str, policy: Policy) -> Seen:
     )
 
 
-def _money(prefix: str, found: Any) -> Row:
-    return {f"{prefix}size": found.size.text, f"{prefix}net": found.net.text, f"{prefix}bps": rounded(found.net_bps, BPS_DIGITS)}
+def _money(prefix: str, found: Finding) -> Row:
+    return {f"{prefix}size": found.size.text, f"{prefix}net": found.net.text, f"{prefix}bps": bps_text(found.net, found.spent)}
 
 
 def explanation(one: Opportunity, policy: Policy) -> Row:

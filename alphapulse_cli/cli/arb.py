@@ -1,5 +1,6 @@
 """`alphapulse arb watch|scan|history|explain`: what could really have been traded between exchanges, and its working."""
 
+import gc
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,6 +66,10 @@ StorePath = Annotated[
 ]
 
 
+def _every(text: str) -> float:
+    return 0.0 if text == "0" else options.parse_duration(text)
+
+
 @app.command()
 def watch(
     symbols: options.Symbols = None,
@@ -81,7 +86,7 @@ def watch(
     every: Annotated[
         float,
         typer.Option(
-            "--every", metavar="TIME", parser=options.parse_duration, help="Changes of one opportunity are told this often at most."
+            "--every", metavar="TIME", parser=_every, help="Changes of one opportunity are told this often at most; 0: all of them."
         ),
     ] = "100ms",  # type: ignore[assignment]
     count: Annotated[
@@ -115,6 +120,7 @@ def watch(
         Keeper(_store_path(store) if keep else None, str(directory.path), policy, talk.warning) as keeper,
     ):
         watching.require_books()
+        gc.freeze()  # what is there stays: a collection need not look at all of it in the middle of a change
         if render.wants_json(as_json):
             render.emit_json(_told(watching, keeper, count, duration))
         else:

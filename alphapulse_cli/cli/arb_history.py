@@ -82,7 +82,7 @@ def _worded(row: dict[str, Any]) -> dict[str, Any]:
         if name in row:
             made[name] = brief(row[name])
     if "born_ns" in row:
-        made["born"] = moment(row["born_ns"])[5:23].replace(" ", "\N{NO-BREAK SPACE}")
+        made["born"] = _born(row["born_ns"])
         made["life"] = life_text(row["seen_ms"], exact=row["life_ms"] is not None)
         made["ended"] = "not known to be" if row["closed_ns"] is None else row["why"].replace("_", " ")
     if "share" in row:
@@ -92,3 +92,9 @@ def _worded(row: dict[str, Any]) -> dict[str, Any]:
         if row.get(f"{name}_ms") is not None:
             made[name] = life_text(row[f"{name}_ms"])
     return made
+
+
+def _born(ns: int) -> str:
+    """The time of day, UTC; the day where it was not today."""
+    told, today = moment(ns), moment(time.time_ns())
+    return told[11:23] if told[:10] == today[:10] else told[:10]

@@ -20,7 +20,7 @@ from alphapulse_cli.wire.delta import BookReason, BookState
 FLAGS_AT = delta.offsets()["flags"]
 RECORD_BYTES, RECORD_WORDS = delta.DELTA_BYTES, delta.DELTA_BYTES // 8
 FIRST, CHECK, KIND_BITS = delta.FIRST, int(delta.Kind.CHECK), delta.KIND_MASK
-LIVE, NO_REASON = BookState.LIVE, BookReason.NONE
+LIVE, LIVE_NUMBER, NO_REASON = BookState.LIVE, int(BookState.LIVE), BookReason.NONE
 NO_DELAY = delta.NO_FEED_DELAY
 
 
@@ -89,17 +89,18 @@ class MergedFollowers:
         symbol = replica.symbol
         if polled.records[start * RECORD_BYTES + FLAGS_AT] & KIND_BITS == CHECK and not replica.is_cold:
             return None
-        if not self._seen[follower.set_name].is_alive:
+        seen = self._seen[follower.set_name]
+        if not seen.is_alive:
             return None  # told when it is, with all that came until then
+        timestamp_ns, delay = replica.timestamp_ns, replica.feed_delay_us
+        told_delay = None if delay == NO_DELAY else delay
+        if replica.book_state == LIVE_NUMBER and follower.is_whole(symbol):
+            return Step(follower, symbol, replica, LIVE, NO_REASON, timestamp_ns, told_delay)
         if not follower.is_whole(symbol):
-            self._seen[follower.set_name].is_doubted = True
-            return Step(follower, symbol, replica, BookState.SYNCING, BookReason.STARTING, replica.timestamp_ns, None)
-        if replica.book_state == LIVE:
-            state, reason = LIVE, NO_REASON
-        else:
-            state, reason = states_of(replica.book_state, replica.reason)
-        delay = replica.feed_delay_us
-        return Step(follower, symbol, replica, state, reason, replica.timestamp_ns, None if delay == NO_DELAY else delay)
+            seen.is_doubted = True
+            return Step(follower, symbol, replica, BookState.SYNCING, BookReason.STARTING, timestamp_ns, None)
+        state, reason = states_of(replica.book_state, replica.reason)
+        return Step(follower, symbol, replica, state, reason, timestamp_ns, told_delay)
 
     def _joined(self, monotonic_ns: int) -> Iterator[Step]:
         """Join what is cold, and tell of what was joined or is whole again."""

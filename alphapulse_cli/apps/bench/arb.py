@@ -9,6 +9,7 @@ What is found is compared with what was planted: the same number, each with its 
 """
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -79,6 +80,7 @@ def _in_process(ground: Ground, writer: Lines) -> Iterator[Result]:
     fees = dict.fromkeys(SETS, FEE)
     with Watch(ground.directory, Wanted(), Policy(report_every_ns=0), fees, "spin", "bench") as watching:
         watching.settle()
+        gc.freeze()  # as the command does
         before = _count(writer)
         eventful, quiet, opened = Samples(), Samples(), 0
         end = time.monotonic() + ground.several(1, 8)
@@ -92,6 +94,7 @@ def _in_process(ground: Ground, writer: Lines) -> Iterator[Result]:
                     kept.reference.append(reference)
                     kept.ratios.append(spent / reference)
         missed = watching.missed
+        gc.unfreeze()
     found = _rate(writer, before)
     told = f"{LEFT_OUT}, {found:,.0f} deltas/s came, {missed} missed. Reading the ring is not in it, applying the group to its book is."
     if found < LEAST_OF_THE_RATE * DELTAS_PER_S:

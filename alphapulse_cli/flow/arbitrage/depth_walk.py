@@ -37,12 +37,12 @@ class End(StrEnum):
     TOO_DEEP = "too many levels cross to be true"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class DepthWalk:
     """The size that earns most: `fills` of (ask ticks, bid ticks, lots), lots and `size_lots` in 10**-terms.size_decimals.
 
     `net_units` are in 10**-terms.money_decimals of the settlement currency. `asks` and `bids` are the levels that were looked at, on
-    their books' own grids, best first; the last of them may not be taken.
+    their books' own grids, best first; the last of them may not be taken. Not to be changed once made.
     """
 
     terms: Terms

@@ -5,7 +5,8 @@
     coinbase = detector.add("coinbase", "coinbase", "BTC-USD", parse_fee("0.006"))
     events = detector.update(kraken, book, timestamp_ns)          # after each change of that book
 
-Time is what it is told: that of the newest change, or of `advance`. The same books in the same order give the same events, identifiers
+Time is what it is told: that of the newest change, or of `advance`. What happens to an opportunity happens when the newest message of
+its own books was received, whatever others brought meanwhile. The same books in the same order give the same events, identifiers
 included, live or years later. Rules, as the tests number them:
   D1  Only candidates that the changed book is part of are looked at, and walked only where their best prices cross net of fees.
   D2  No opportunity, and the reason counted, while a book of it is not LIVE, older than `max_age_ns`, crossed in itself, or out of step
@@ -51,6 +52,7 @@ class Opportunity:
     __slots__ = (
         "_id",
         "_marks",
+        "_turn",
         "birth",
         "born_ns",
         "candidate",
@@ -65,9 +67,12 @@ class Opportunity:
         "reported_ns",
     )
 
-    def __init__(self, candidate: Candidate, finding: Finding, now_ns: int, is_birth_seen: bool) -> None:
+    def __init__(
+        self, candidate: Candidate, finding: Finding, now_ns: int, is_birth_seen: bool, former: "Opportunity | None"
+    ) -> None:
         self.candidate = candidate
         self._marks = [market.mark() for market in candidate.markets]
+        self._turn: int = former._turn + 1 if former is not None and former._marks == self._marks else 0  # noqa: SLF001 one of us
         self._id = ""
         self.born_ns = self.last_ns = self.peak_ns = self.reported_ns = now_ns
         self.is_birth_seen = is_birth_seen
@@ -83,9 +88,9 @@ class Opportunity:
 
     @property
     def id(self) -> str:
-        """Eight letters and digits, of the books, their versions and the moment: the same birth has the same name everywhere."""
+        """Eight letters and digits, of the books, their versions and their messages' times: the same birth has the same name everywhere."""
         if not self._id:
-            self._id = identify(self.candidate.kind, self.standings, self.born_ns)
+            self._id = identify(self.candidate.kind, self.standings, self._turn)
         return self._id
 
 
@@ -104,9 +109,9 @@ class Event(NamedTuple):
     why: Why | None = None
 
 
-def identify(kind: str, standings: tuple[Standing, ...], born_ns: int) -> str:
-    """An Opportunity's name."""
-    said = "|".join([kind, str(born_ns), *(f"{one.name}:{one.symbol}@{one.version}" for one in standings)])
+def identify(kind: str, standings: tuple[Standing, ...], turn: int) -> str:
+    """An Opportunity's name; `turn` tells those apart that were born of the very same books, one after another."""
+    said = "|".join([kind, str(turn), *(f"{one.name}:{one.symbol}@{one.version}@{one.timestamp_ns}" for one in standings)])
     return b32encode(blake2b(said.encode(), digest_size=ID_BYTES).digest()).decode().lower()
 
 
@@ -123,7 +128,7 @@ class ArbitrageDetector:
         self._pairs: dict[tuple[Market, Market], Pair] = {}
         self._cycles: dict[tuple[str, Route], Cycle] = {}
         self._held_back: dict[Candidate, Why] = {}
-        self._events: list[Event] = []
+        self._former: dict[Candidate, Opportunity] = {}
 
     def add(
         self, name: str, exchange: str, symbol: str, fee: Exact, rules: Rules | None = None, *, is_traded: bool = True
@@ -212,7 +217,7 @@ class ArbitrageDetector:
         for candidate in market.candidates:
             if regridded or not was_live or (not is_same and candidate.is_rate(market)):
                 candidate.forget_terms()
-            self._look(candidate, events, is_birth_seen=was_live)
+            self._look(candidate, events, now_ns or 0, is_birth_seen=was_live)
         return events
 
     def withdraw(self, market: Market, state: BookState, reason: BookReason, now_ns: int) -> list[Event]:
@@ -222,31 +227,32 @@ class ArbitrageDetector:
         for candidate in market.candidates:
             if candidate.is_rate(market):
                 candidate.forget_terms()
-            self._look(candidate, events, is_birth_seen=False)
+            self._look(candidate, events, now_ns, is_birth_seen=False)
         return events
 
-    def _look(self, candidate: Candidate, events: list[Event], *, is_birth_seen: bool) -> None:
+    def _look(self, candidate: Candidate, events: list[Event], now_ns: int, *, is_birth_seen: bool) -> None:
+        """What its books say now. It happens when the newest message of its own books was received: those of others do not matter."""
         self.looks += 1
         if not candidate.crosses():
             if candidate in self.open:
-                self._close(candidate, Why.GONE, self.now_ns, events)
+                self._close(candidate, Why.GONE, _moment(candidate, now_ns), events)
             if self._held_back:
                 self._held_back.pop(candidate, None)
             return
-        why = self._doubt(candidate)
-        finding = None
+        at_ns, why, finding = _moment(candidate, now_ns), self._doubt(candidate), None
         if why is None:
             finding = candidate.walk()
             why = Why.TOO_SMALL if finding is None else self._below_limits(finding)
         if why is not None or finding is None:
-            self._hold_back(candidate, why or Why.TOO_SMALL, self.now_ns, events)
+            self._hold_back(candidate, why or Why.TOO_SMALL, at_ns, events)
             return
         self._held_back.pop(candidate, None)
         opportunity = self.open.get(candidate)
         if opportunity is None:
-            self._open(candidate, finding, events, is_birth_seen=is_birth_seen)
+            opportunity = self.open[candidate] = Opportunity(candidate, finding, at_ns, is_birth_seen, self._former.get(candidate))
+            events.append(self._event(Kind.OPENED, opportunity, at_ns))
         else:
-            self._change(opportunity, finding, events)
+            self._change(opportunity, finding, at_ns, events)
 
     def _doubt(self, candidate: Candidate) -> Why | None:
         """Why its books may not be believed now."""
@@ -280,26 +286,23 @@ class ArbitrageDetector:
             self._held_back[candidate] = why
             self.refused[why] += 1
 
-    def _open(self, candidate: Candidate, finding: Finding, events: list[Event], *, is_birth_seen: bool) -> None:
-        opportunity = self.open[candidate] = Opportunity(candidate, finding, self.now_ns, is_birth_seen)
-        events.append(self._event(Kind.OPENED, opportunity, self.now_ns))
-
-    def _change(self, opportunity: Opportunity, finding: Finding, events: list[Event]) -> None:
+    def _change(self, opportunity: Opportunity, finding: Finding, at_ns: int, events: list[Event]) -> None:
         before = opportunity.finding
         if finding.size == before.size and finding.net == before.net:
             return
-        opportunity.finding, opportunity.last_ns, opportunity.note = finding, self.now_ns, opportunity.candidate.note
+        opportunity.finding, opportunity.last_ns, opportunity.note = finding, at_ns, opportunity.candidate.note
         opportunity.changes += 1
         if finding.net > opportunity.peak.net:
-            opportunity.peak, opportunity.peak_ns = finding, self.now_ns
-        if self.now_ns - opportunity.reported_ns >= self.policy.report_every_ns:
-            opportunity.reported_ns, opportunity.pending = self.now_ns, False
-            events.append(self._event(Kind.CHANGED, opportunity, self.now_ns))
+            opportunity.peak, opportunity.peak_ns = finding, at_ns
+        if at_ns - opportunity.reported_ns >= self.policy.report_every_ns:
+            opportunity.reported_ns, opportunity.pending = at_ns, False
+            events.append(self._event(Kind.CHANGED, opportunity, at_ns))
         else:
             opportunity.pending = True
 
     def _close(self, candidate: Candidate, why: Why, at_ns: int, events: list[Event]) -> None:
-        events.append(self._event(Kind.CLOSED, self.open.pop(candidate), at_ns, why))
+        opportunity = self._former[candidate] = self.open.pop(candidate)
+        events.append(self._event(Kind.CLOSED, opportunity, max(at_ns, opportunity.last_ns), why))
 
     @staticmethod
     def _event(kind: Kind, one: Opportunity, at_ns: int, why: Why | None = None) -> Event:
@@ -328,3 +331,8 @@ class ArbitrageDetector:
         for candidate in list(self.open):
             self._close(candidate, Why.UNWATCHED, self.now_ns, events)
         return events
+
+
+def _moment(candidate: Candidate, now_ns: int) -> int:
+    """When its newest message was received; or `now_ns`, where something is known that no message said."""
+    return max([now_ns, *[market.timestamp_ns for market in candidate.markets]])

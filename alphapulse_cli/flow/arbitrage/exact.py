@@ -7,7 +7,6 @@ points) leaves the grid, and is a Fraction. This is the slow side: what is decid
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import total_ordering
 
@@ -20,12 +19,17 @@ BASIS_POINTS = 10_000
 
 
 @total_ordering
-@dataclass(frozen=True, slots=True, eq=False)
 class Exact:
-    """`units` / 10**`decimals`; compares by value: 1.0 equals 1."""
+    """`units` / 10**`decimals`; compares by value: 1.0 equals 1. Not to be changed once made (a frozen dataclass takes three times as long)."""
 
-    units: int
-    decimals: int = 0
+    __slots__ = ("decimals", "units")
+
+    def __init__(self, units: int, decimals: int = 0) -> None:
+        self.units = units
+        self.decimals = decimals
+
+    def __repr__(self) -> str:
+        return f"Exact({self.units}, {self.decimals})"
 
     def on(self, decimals: int) -> int:
         """The units on a grid at least this fine."""
@@ -95,6 +99,15 @@ def taker_fees(exchanges: Iterable[str], overrides: Mapping[str, str]) -> dict[s
             raise UsageError(f"{name}'s taker fee is not known", f"say it: {name}=0.0026")
         fees[name] = parse_fee(text)
     return fees
+
+
+def ratio_text(part: Exact, of: Exact, digits: int = SHOWN_DIGITS, times: int = 1) -> str:
+    """`rounded` of part / of * times, without a Fraction between."""
+    above, below = part.units * times * int(10 ** (digits + of.decimals)), of.units * int(10**part.decimals)
+    whole, rest = divmod(above, below)
+    if 2 * rest > below or (2 * rest == below and whole % 2):
+        whole += 1
+    return ticks.trim_text(whole, digits)
 
 
 def rounded(value: Fraction, digits: int = SHOWN_DIGITS) -> str:

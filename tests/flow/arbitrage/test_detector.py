@@ -89,6 +89,31 @@ class TestAnOpportunity:
         assert len(one.opportunity.id) == 8
         assert one.opportunity.id.isalnum()
 
+    def test_what_others_bring_meanwhile_does_not_matter(self):
+        """A message of a third book, received later and read earlier: neither the moment nor the name is another."""
+        floor = Floor("a:X-USD", "b:X-USD", "a:Y-USD")
+        floor.set("a:Y-USD", 50)
+        (event,) = floor.crossed()
+        assert (event.at_ns, event.opportunity.id) == (2 * MS, Floor().crossed()[0].opportunity.id)
+
+    def test_it_never_ends_before_its_last_change(self):
+        """The bid's end was received before the ask that is known already."""
+        floor = Floor()
+        floor.set("b:X-USD", 1, bids=[(110, 5)])
+        floor.set("a:X-USD", 9, asks=[(100, 5)])
+        (event,) = floor.set("b:X-USD", 5)
+        assert (event.kind, event.at_ns) == (Kind.CLOSED, 9 * MS)
+
+    def test_born_again_of_the_very_same_books_it_has_another_name(self):
+        floor = Floor()
+        (first,) = floor.crossed()
+        market = floor.markets["b:X-USD"]
+        floor.detector.withdraw(market, BookState.STALE, BookReason.SILENT, 2 * MS)
+        (again,) = floor.detector.update(market, market.book, 2 * MS, market.version)
+        assert again.kind is Kind.OPENED
+        assert again.opportunity.standings == first.opportunity.standings
+        assert again.opportunity.id != first.opportunity.id
+
     def test_the_same_exchange_twice_is_no_pair(self):
         detector = ArbitrageDetector()
         for name in ("kraken", "kraken-2"):

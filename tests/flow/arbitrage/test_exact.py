@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.flow.arbitrage.exact import Exact, parse, parse_fee, rounded, taker_fees
+from alphapulse_cli.flow.arbitrage.exact import Exact, parse, parse_fee, ratio_text, rounded, taker_fees
 
 numbers = st.builds(Exact, st.integers(-(10**30), 10**30), st.integers(0, 30))
 
@@ -84,3 +84,9 @@ def test_what_no_decimal_can_say_is_rounded_for_showing():
         "5",
         "0.12",
     ]
+
+
+@given(numbers, numbers.filter(lambda one: one.units > 0), st.integers(0, 12), st.sampled_from([1, 10_000]))
+def test_a_ratio_is_rounded_as_its_fraction_is(part, of, digits, times):
+    """Half to even, below 0 too."""
+    assert ratio_text(part, of, digits, times) == rounded(part.fraction / of.fraction * times, digits)
