@@ -40,6 +40,8 @@ def command_lines(page):
     found += re.findall(r"`([^`\n]*)`", prose(page))
     for line in found:
         for part in re.split(r"\||&&|;|&(?!\w)", line):
+            if not part.lstrip().startswith(("alphapulse", "scripts/demo")):
+                continue  # a jq filter, cut at the bars within its quotes, is no shell
             words = shlex.split(part, comments=True)
             if words[:1] == ["alphapulse"] and "…" not in part:
                 yield words[1:]
