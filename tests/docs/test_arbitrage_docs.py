@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -81,11 +82,15 @@ class TestThePage:
     def test_its_jq_filters_work_on_what_arb_watch_says(self, alphapulse, sets):
         filters = re.findall(r"\| jq (?:-[a-z]+ )*'([^']+)'", PAGE)
         assert len(filters) >= 3
-        kraken, coinbase = sets
+        _, coinbase = sets
         refreshed(coinbase).update([(10_400, 5 * 10**8, False), (10_100, 0, True), (10_000, 0, True), (10_500, 1, True)])
-        kraken.beat()
-        coinbase.beat()
-        said = alphapulse("arb", "watch", *ENDLESS, "--fee", "kraken=0,coinbase=0").stdout
+
+        def watched():
+            for writer in sets:
+                writer.beat()
+            return alphapulse("arb", "watch", *ENDLESS, "--fee", "kraken=0,coinbase=0").stdout
+
+        said = wait_until(watched, what="an event")
         assert {json.loads(line)["event"] for line in said.splitlines()} == {"opened", "closed"}
         for each in filters:
             words = ["jq", "-n", each] if "inputs" in each else ["jq", each]
@@ -191,9 +196,15 @@ class TestTheStrategy:
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         try:
             wait_until(lambda: "python" in alphapulse("segments").stdout, what="the strategy")
+            refreshed(kraken).update([(9_900, 2, False)])
             refreshed(coinbase).update([(10_400, 5 * 10**8, False), (10_000, 0, True), (10_500, 1, True)])
-            kraken.beat()
-            coinbase.beat()
+
+            def printed():
+                for writer in sets:
+                    writer.beat()
+                return select.select([process.stdout], [], [], 0.1)[0]
+
+            wait_until(printed, what="a trade")
             line = process.stdout.readline()
         finally:
             process.kill()
