@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from alphapulse_cli.apps.api import Book, DeltaReader, TradeReader, follow, to_pandas
     from alphapulse_cli.apps.arb_api import arbitrage
     from alphapulse_cli.book.reconstruct import Reconstructor
-    from alphapulse_cli.flow.arbitrage.candidate import Policy as ArbitragePolicy
+    from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
     from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 
 __version__ = "0.1.0"
@@ -33,7 +33,7 @@ __all__ = [
 
 _PLACES = {  # public name: where it is, and what it is called there
     "ArbitrageDetector": ("alphapulse_cli.flow.arbitrage.detector", "ArbitrageDetector"),
-    "ArbitragePolicy": ("alphapulse_cli.flow.arbitrage.candidate", "Policy"),
+    "ArbitragePolicy": ("alphapulse_cli.flow.arbitrage.candidate", "ArbitragePolicy"),
     "Reconstructor": ("alphapulse_cli.book.reconstruct", "Reconstructor"),
     "arbitrage": ("alphapulse_cli.apps.arb_api", "arbitrage"),
     **{name: ("alphapulse_cli.apps.api", name) for name in ("Book", "DeltaReader", "TradeReader", "follow", "to_pandas")},

@@ -266,6 +266,15 @@ PYTHON = (  # what a program of one's own may use: heading, the source that docu
         "book/views.py",
         ("bbo", "mid", "spread_ticks", "spread_bps", "depth_lots", "imbalance", "depth_walk", "Bbo", "Walk"),
     ),
+    ("Arbitrage, live: `ap.arbitrage`", "apps/arb_api.py", ("arbitrage", "Opportunities")),
+    ("Its policy: `ap.ArbitragePolicy`", "flow/arbitrage/candidate.py", ("ArbitragePolicy", "Why")),
+    (
+        "Arbitrage over books of your own: `ap.ArbitrageDetector`",
+        "flow/arbitrage/detector.py",
+        ("ArbitrageDetector", "Event", "Opportunity", "Kind"),
+    ),
+    ("What a walk found: `event.finding`", "flow/arbitrage/depth_walk.py", ("DepthWalk", "End")),
+    ("Exact numbers", "flow/arbitrage/exact.py", ("Exact", "parse", "parse_fee", "rounded")),
 )
 WRITERS_OWN = frozenset(
     {"apply", "set", "merge", "reserve", "cut", "load", "replace", "load_sides", "clear", "room", "rebind", "rescale"}

@@ -20,7 +20,7 @@ from alphapulse_cli.apps.sets import Wanted, find_sets, no_such_book, nothing_wa
 from alphapulse_cli.edges.config import Settings
 from alphapulse_cli.edges.idle import Waiting
 from alphapulse_cli.errors import SegmentError, StorageError
-from alphapulse_cli.flow.arbitrage.candidate import Policy, Why
+from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector, Event, Kind
 from alphapulse_cli.flow.arbitrage.exact import Exact, parse_fee, taker_fees
 from alphapulse_cli.flow.arbitrage.market import Market
@@ -67,7 +67,7 @@ class Watch:
         self,
         directory: Directory,
         wanted: Wanted,
-        policy: Policy,
+        policy: ArbitragePolicy,
         fees: Mapping[str, str] | None = None,
         how: str = "wake",
         label: str = "arb",

@@ -18,7 +18,7 @@ from typing import Self
 from alphapulse_cli.apps.arb import Watch, WatchStatus, configured_fees
 from alphapulse_cli.apps.sets import Wanted
 from alphapulse_cli.edges import config
-from alphapulse_cli.flow.arbitrage.candidate import Policy
+from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.detector import Event
 from alphapulse_cli.shm.directory import open_directory
 
@@ -26,10 +26,12 @@ from alphapulse_cli.shm.directory import open_directory
 class Opportunities:
     """An iterator of Events that does not end by itself. Use it in a `with`, or `close` it."""
 
-    def __init__(self, wanted: Wanted, policy: Policy | None, fees: Mapping[str, str], shm_dir: str | None, how: str) -> None:
+    def __init__(
+        self, wanted: Wanted, policy: ArbitragePolicy | None, fees: Mapping[str, str], shm_dir: str | None, how: str
+    ) -> None:
         self._directory = open_directory(shm_dir)
         try:
-            self._watch = Watch(self._directory, wanted, policy or Policy(), fees, how, "python")
+            self._watch = Watch(self._directory, wanted, policy or ArbitragePolicy(), fees, how, "python")
         except BaseException:
             self._directory.close()
             raise
@@ -69,7 +71,7 @@ class Opportunities:
 def arbitrage(
     *names: str,
     symbols: Collection[str] | None = None,
-    policy: Policy | None = None,
+    policy: ArbitragePolicy | None = None,
     fees: Mapping[str, str] | None = None,
     shm_dir: str | None = None,
     how: str = "wake",

@@ -6,14 +6,14 @@ from typing import Self
 
 from alphapulse_cli.apps.arb_rows import seen
 from alphapulse_cli.edges.opportunities import StoreWriter
-from alphapulse_cli.flow.arbitrage.candidate import Policy
+from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.detector import Event
 
 
 class Keeper:
     """Keeps events in the store at `path`, nothing for None. What goes wrong there is said once, and the watch goes on."""
 
-    def __init__(self, path: Path | None, place: str, policy: Policy, say: Callable[[str], None]) -> None:
+    def __init__(self, path: Path | None, place: str, policy: ArbitragePolicy, say: Callable[[str], None]) -> None:
         self._writer = None if path is None else StoreWriter(path)
         self._place = str(Path(place).resolve())
         self._policy = policy

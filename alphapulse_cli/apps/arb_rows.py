@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alphapulse_cli.edges.opportunities import Seen
-from alphapulse_cli.flow.arbitrage.candidate import REAL_ENDS, Candidate, Finding, Policy, Why
+from alphapulse_cli.flow.arbitrage.candidate import REAL_ENDS, ArbitragePolicy, Candidate, Finding, Why
 from alphapulse_cli.flow.arbitrage.cycle import Cycle
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector, Event, Kind, Opportunity
@@ -105,7 +105,7 @@ def look_row(detector: ArbitrageDetector, candidate: Candidate) -> Row:
     }
 
 
-def seen(event: Event, place: str, policy: Policy) -> Seen:
+def seen(event: Event, place: str, policy: ArbitragePolicy) -> Seen:
     """The event as the store keeps it; at a birth with its whole working."""
     one, closed = event.opportunity, event.kind is Kind.CLOSED
     said = names(one.candidate)
@@ -132,7 +132,7 @@ def _money(prefix: str, found: Finding) -> Row:
     return {f"{prefix}size": found.size.text, f"{prefix}net": found.net.text, f"{prefix}bps": bps_text(found.net, found.spent)}
 
 
-def explanation(one: Opportunity, policy: Policy) -> Row:
+def explanation(one: Opportunity, policy: ArbitragePolicy) -> Row:
     """The whole working at birth: the books, the walk level by level, the fees, the sums."""
     found = one.birth
     made = {
@@ -151,7 +151,7 @@ def explanation(one: Opportunity, policy: Policy) -> Row:
     return made | _pair(found)
 
 
-def _limits(policy: Policy) -> Row:
+def _limits(policy: ArbitragePolicy) -> Row:
     return {
         "size": None if policy.size is None else policy.size.text,
         "notional": None if policy.notional is None else policy.notional.text,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from alphapulse_cli.apps.arb import Watch
     from alphapulse_cli.apps.arb_keep import Keeper
-    from alphapulse_cli.flow.arbitrage.candidate import Policy
+    from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
     from alphapulse_cli.flow.arbitrage.exact import Exact
 
 app = options.command_app(help="Cross-exchange opportunities: depth-walked, net of fees, never on books that are not live.")
@@ -274,11 +274,11 @@ def _policy(
     every: float,
     treat_as_usd: bool,
     triangular: bool,
-) -> "Policy":
-    from alphapulse_cli.flow.arbitrage.candidate import Policy
+) -> "ArbitragePolicy":
+    from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
     from alphapulse_cli.flow.arbitrage.exact import parse
 
-    return Policy(
+    return ArbitragePolicy(
         _cap(size, "size"),
         _cap(notional, "notional"),
         parse(min_profit, "profit"),

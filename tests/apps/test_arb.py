@@ -9,7 +9,7 @@ from reader_sets import Writer
 from alphapulse_cli.apps.arb import Watch
 from alphapulse_cli.apps.sets import Wanted
 from alphapulse_cli.errors import NoSegment
-from alphapulse_cli.flow.arbitrage.candidate import Policy, Why
+from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
 from alphapulse_cli.flow.arbitrage.detector import Kind
 from alphapulse_cli.flow.arbitrage.exact import parse
 from alphapulse_cli.shm import clock
@@ -40,7 +40,7 @@ def sets(shm_dir):
 
 
 def watch(directory, fees=FREE, wanted=None, **policy):
-    return Watch(directory, wanted or Wanted(), Policy(**policy), fees, "sleep")
+    return Watch(directory, wanted or Wanted(), ArbitragePolicy(**policy), fees, "sleep")
 
 
 def told(events):

@@ -12,7 +12,7 @@ from alphapulse_cli.apps.arb_rows import event_row
 from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, STEP_NS, Feed, Tape, tape
 from alphapulse_cli.apps.sets import Wanted
 from alphapulse_cli.exchanges.protocol import BOOK
-from alphapulse_cli.flow.arbitrage.candidate import Policy
+from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import parse_fee
 from alphapulse_cli.flow.arbitrage.terms import Rules
@@ -25,7 +25,7 @@ from alphapulse_cli.wire.delta import BookState
 NAMES = ("binance-us", "coinbase", "kraken")
 FREE = dict.fromkeys(NAMES, "0")
 UPDATES = 150
-POLICY = Policy(max_skew_us=2**31, max_age_ns=2 * STEP_NS)  # the tapes' exchanges and we have different clocks
+POLICY = ArbitragePolicy(max_skew_us=2**31, max_age_ns=2 * STEP_NS)  # the tapes' exchanges and we have different clocks
 START_NS = STARTED_NS + 10**12
 
 

@@ -29,7 +29,7 @@ from alphapulse_cli.apps.bench.report import Result, Samples
 from alphapulse_cli.apps.bench.startup import OURS
 from alphapulse_cli.apps.sets import Wanted
 from alphapulse_cli.errors import IntegrityError
-from alphapulse_cli.flow.arbitrage.candidate import Policy
+from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector, Event, Kind
 from alphapulse_cli.flow.arbitrage.exact import Exact
 from alphapulse_cli.flow.groups import GroupReader
@@ -78,7 +78,7 @@ def _measure(ground: Ground) -> Iterator[Result]:
 def _in_process(ground: Ground, writer: Lines) -> Iterator[Result]:
     """The watch's own loop, a clock around each step."""
     fees = dict.fromkeys(SETS, FEE)
-    with Watch(ground.directory, Wanted(), Policy(report_every_ns=0), fees, "spin", "bench") as watching:
+    with Watch(ground.directory, Wanted(), ArbitragePolicy(report_every_ns=0), fees, "spin", "bench") as watching:
         watching.settle()
         gc.freeze()  # as the command does
         before = _count(writer)

@@ -46,7 +46,7 @@ REAL_ENDS = frozenset({Why.GONE, Why.TOO_SMALL, Why.BELOW_LIMITS})  # the market
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class ArbitragePolicy:
     """What counts as an opportunity. Money in the currency of the profit, sizes in the base currency."""
 
     size: Exact | None = None  # no larger
@@ -132,7 +132,7 @@ class Pair:
 
     kind = "pair"
 
-    def __init__(self, buy: Market, sell: Market, settled: Settlement, policy: Policy) -> None:
+    def __init__(self, buy: Market, sell: Market, settled: Settlement, policy: ArbitragePolicy) -> None:
         self.buy, self.sell = buy, sell
         self.symbol = buy.symbol if buy.quote == sell.quote else f"{buy.base}-{settled.currency}"
         self.settled = settled

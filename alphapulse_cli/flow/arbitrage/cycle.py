@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from fractions import Fraction
 
-from alphapulse_cli.flow.arbitrage.candidate import Policy
+from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.cycles import Route, find_cycles
 from alphapulse_cli.flow.arbitrage.market import Market
 from alphapulse_cli.flow.arbitrage.triangle import CycleLeg, CycleTerms, CycleWalk, walk_cycle
@@ -15,7 +15,7 @@ class Cycle:
     kind = "triangle"
     note = ""
 
-    def __init__(self, route: Route, markets: tuple[Market, Market, Market], policy: Policy) -> None:
+    def __init__(self, route: Route, markets: tuple[Market, Market, Market], policy: ArbitragePolicy) -> None:
         self.route, self.markets = route, markets
         self.buy = self.sell = markets[0]
         self.symbol, self.currency = route.text, route.home
@@ -69,7 +69,7 @@ class Cycle:
         return None if prices is None else self.terms().best_return(prices)
 
 
-def cycles_of(markets: Mapping[str, Market], policy: Policy) -> list[Cycle]:
+def cycles_of(markets: Mapping[str, Market], policy: ArbitragePolicy) -> list[Cycle]:
     """All of one set's, whose markets are given by symbol."""
     found = []
     for route in find_cycles(markets):

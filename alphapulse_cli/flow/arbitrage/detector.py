@@ -24,7 +24,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from alphapulse_cli.book.book import Book
-from alphapulse_cli.flow.arbitrage.candidate import Candidate, Finding, Pair, Policy, Why
+from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Candidate, Finding, Pair, Why
 from alphapulse_cli.flow.arbitrage.conversion import settlement
 from alphapulse_cli.flow.arbitrage.cycle import Cycle, cycles_of
 from alphapulse_cli.flow.arbitrage.cycles import Route
@@ -118,8 +118,8 @@ def identify(kind: str, standings: tuple[Standing, ...], turn: int) -> str:
 class ArbitrageDetector:
     """Looks at every two exchanges of a thing; `open` are the opportunities there are, `refused` counts what was held back, and why."""
 
-    def __init__(self, policy: Policy | None = None) -> None:
-        self.policy = policy or Policy()
+    def __init__(self, policy: ArbitragePolicy | None = None) -> None:
+        self.policy = policy or ArbitragePolicy()
         self.markets: dict[tuple[str, str], Market] = {}
         self.open: dict[Candidate, Opportunity] = {}
         self.refused: Counter[Why] = Counter()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage import candidate as candidates
-from alphapulse_cli.flow.arbitrage.candidate import Policy, Why
+from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector, Kind
 from alphapulse_cli.flow.arbitrage.exact import Exact, parse, parse_fee
 from alphapulse_cli.flow.arbitrage.market import Market
@@ -34,7 +34,7 @@ class Floor:
     """A detector with markets of some exchanges, and a clock of its own in milliseconds."""
 
     def __init__(self, *ids, fees=None, **policy):
-        self.detector = ArbitrageDetector(Policy(**policy))
+        self.detector = ArbitrageDetector(ArbitragePolicy(**policy))
         self.markets = {}
         for one in ids or ("a:X-USD", "b:X-USD"):
             name, symbol = one.split(":")
