@@ -118,7 +118,8 @@ class Watch:
             follower.discover()
             for symbol in follower.books:
                 if is_ruling_time or (follower.set_name, symbol) not in self.detector.markets:
-                    self.detector.set_rules(self._market(follower, symbol), self._rules(follower.set_name, symbol))
+                    rules = order_rules(self._directory, follower.set_name, symbol)
+                    self.detector.set_rules(self._market(follower, symbol), rules)
 
     def _market(self, follower: SetFollower, symbol: str) -> Market:
         found = self.detector.markets.get((follower.set_name, symbol))
@@ -128,14 +129,6 @@ class Watch:
             is_traded = only is None or symbol in only
             found = self.detector.add(follower.set_name, follower.exchange, symbol, fee, is_traded=is_traded)
         return found
-
-    def _rules(self, set_name: str, symbol: str) -> Rules | None:
-        with suppress(SegmentError, StorageError):
-            segment = Segment.attach(self._directory, segment_name(layout.Kind.BOOK, set_name, symbol))
-            said = ImageReader(segment).rules()
-            if said is not None and said.size_decimals <= 18:  # shared memory: anything may stand there
-                return Rules(said.lot_size_lots, said.min_size_lots, said.size_decimals)
-        return None
 
     def poll(self) -> list[Event]:
         """What happened since the last poll."""
@@ -271,6 +264,16 @@ class _Chosen:
         if event.kind is Kind.CLOSED:
             self._open.discard(name)
         return is_ours
+
+
+def order_rules(directory: Directory, set_name: str, symbol: str) -> Rules | None:
+    """What the exchange asks of an order, as that book's image says it; None where it does not."""
+    with suppress(SegmentError, StorageError):
+        segment = Segment.attach(directory, segment_name(layout.Kind.BOOK, set_name, symbol))
+        said = ImageReader(segment).rules()
+        if said is not None and said.size_decimals <= 18:  # shared memory: anything may stand there
+            return Rules(said.lot_size_lots, said.min_size_lots, said.size_decimals)
+    return None
 
 
 def state_words(market: Market) -> str:
