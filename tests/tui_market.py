@@ -3,6 +3,7 @@
 Everything is of one moment, `TAKEN_NS`; `stop_the_clock` makes it that moment for the screen too.
 """
 
+from collections import Counter as Counts
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -11,10 +12,15 @@ from tui_pictures import book, picture
 
 from alphapulse_cli.apps.segments import ReaderRow, SegmentRow
 from alphapulse_cli.apps.tail import TradeTold
+from alphapulse_cli.book.book import Book
+from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
+from alphapulse_cli.flow.arbitrage.exact import parse_fee
+from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.shm import clock, histogram
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.segment import Liveness
-from alphapulse_cli.tui.picture import Ladder, Picture, Stage
+from alphapulse_cli.tui.lookout import row_of
+from alphapulse_cli.tui.picture import ArbitragePicture, Ladder, Picture, Stage
 from alphapulse_cli.wire.delta import BookState
 
 TAKEN_NS = 5_000_000_000_000
@@ -30,6 +36,7 @@ PRICES = {
 }
 DEAD = ("kraken", "ETH-USD")
 LEVELS = 60
+FEES = {"binance-us": "0.001", "coinbase": "0", "kraken": "0"}
 
 
 def stop_the_clock(monkeypatch):
@@ -139,7 +146,26 @@ def _market():
         )
         sets.append(replace(one, status=status, stages=_stages(at), lag=5 * at, capacity=16_384, published=100_000 * (at + 1)))
     trades = tuple(_trade(number, *list(PRICES)[number % len(PRICES)]) for number in range(150))
-    return Picture(TAKEN_NS, tuple(sets), shown.books, trades, _segments())
+    return Picture(TAKEN_NS, tuple(sets), shown.books, trades, _segments(), arbitrage=arbitrage(shown.books))
+
+
+def arbitrage(books, fees=FEES, since_ns=TAKEN_NS - 4_200_000_000):
+    """What the detector says of their ladders, all received at once; the opportunities were first seen at `since_ns`."""
+    detector = ArbitrageDetector()
+    for one in books:
+        name, symbol = one.key
+        market = detector.add(name, name, symbol, parse_fee(fees[name]))
+        if one.status.state is BookState.LIVE:
+            levels = [(*level, is_ask) for is_ask, side in enumerate((one.ladder.bids, one.ladder.asks)) for level in side]
+            held = Book(one.ladder.price_decimals, one.ladder.size_decimals)
+            held.apply(Levels.from_levels(held.price_decimals, held.size_decimals, levels), None)
+            detector.update(market, held, EPOCH_NS, 1)
+    rows = []
+    for candidate in detector.candidates:
+        opportunity = detector.open.get(candidate)
+        found = None if opportunity is None else opportunity.finding
+        rows.append(row_of(candidate, found, detector.held_back(candidate), since_ns if found else 0))
+    return ArbitragePicture(tuple(rows), Counts(row.why for row in rows if row.why is not None))
 
 
 MARKET = _market()

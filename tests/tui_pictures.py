@@ -17,7 +17,7 @@ class HandFeed:
     """A feed without a thread: the test shows what it likes."""
 
     def __init__(self):
-        self.watched, self.started, self.stopped = "", False, False
+        self.watched, self.screen, self.started, self.stopped = "", "", False, False
 
     def make(self, show, failed):
         self.show, self.failed = show, failed
@@ -28,6 +28,9 @@ class HandFeed:
 
     def watch(self, symbol):
         self.watched = symbol
+
+    def turn_to(self, screen):
+        self.screen = screen
 
     def stop(self):
         self.stopped = True

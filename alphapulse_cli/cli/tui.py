@@ -89,15 +89,17 @@ def live_screen(
     notices: "Sequence[str]" = (),
 ) -> "AlphapulseApp":
     """The app with its feed, ready to run."""
+    from alphapulse_cli.apps.arb import configured_fees
     from alphapulse_cli.apps.sets import Wanted
     from alphapulse_cli.tui.app import AlphapulseApp
     from alphapulse_cli.tui.feed import Feed
     from alphapulse_cli.tui.state import State, state_path
 
     wanted = Wanted.of(exchanges, symbols)
+    fees = configured_fees(options.settings(), {})
 
     def make_feed(show: Any, failed: Any) -> Feed:
-        return Feed(where, wanted, show, failed)
+        return Feed(where, wanted, show, failed, fees)
 
     return AlphapulseApp(make_feed, State(state_path()), screen, theme, notices)
 

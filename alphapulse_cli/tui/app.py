@@ -48,6 +48,9 @@ class FeedLike(Protocol):
     def watch(self, symbol: str) -> None:
         """Whose ladders are wanted."""
 
+    def turn_to(self, screen: str) -> None:
+        """Which screen is looked at."""
+
     def stop(self) -> None:
         """End; no picture comes afterwards."""
 
@@ -114,7 +117,7 @@ class AlphapulseApp(PulseApp):
         """Show the first screen, and let the feed begin."""
         names = [tab.name for tab in table.TABS]
         wanted = (self._begin, self._state.get(SCREEN, ""), names[0])
-        self.switch_mode(next(name for name in wanted if name in names))
+        self._turn_to(next(name for name in wanted if name in names))
         self.set_interval(STATUS_EVERY_S, self._look_around)
         self._feed.start()
 
@@ -187,8 +190,12 @@ class AlphapulseApp(PulseApp):
         """Switch to the screen of that title, and remember it."""
         for tab in table.TABS:
             if tab.title == title:
-                self.switch_mode(tab.name)
+                self._turn_to(tab.name)
                 self.remember(SCREEN, tab.name)
+
+    def _turn_to(self, name: str) -> None:
+        self._feed.turn_to(name)
+        self.switch_mode(name)
 
     # The status line
 

@@ -3,7 +3,7 @@
     every 20 ms      drain: all rings, in large polls
     every 0.5 s      look: new sets, silent writers, counters and rates
     every second     segments and readers, latency of the second, sparklines
-    changed, 12/s    a Picture ─► `show`, called in this thread
+    changed, 12/s    a Picture ─► `show`, called in this thread; with the ways to trade while the arbitrage screen is looked at
 
 It takes no part in anything: what it reads it leaves as it was, but for its cursors. Sets that come, die, restart or lap it are states
 in the Picture, with advice; a directory that is not there yet is looked for. Only a mistake of ours ends it: `failed` is told.
@@ -12,7 +12,7 @@ in the Picture, with advice; a directory that is not there yet is looked for. On
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from alphapulse_cli.apps import segments
@@ -23,8 +23,9 @@ from alphapulse_cli.errors import AlphapulseError, SegmentError, StorageError
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory, open_directory
 from alphapulse_cli.tui.advice import advice
+from alphapulse_cli.tui.lookout import Lookout
 from alphapulse_cli.tui.one_set import OneSet, Tally
-from alphapulse_cli.tui.picture import TRADES, BookPicture, Picture, SetPicture
+from alphapulse_cli.tui.picture import TRADES, ArbitragePicture, BookPicture, Picture, SetPicture
 
 PAUSE_S = 0.02
 PICTURE_EVERY_NS = 1_000_000_000 // 12
@@ -33,6 +34,7 @@ SECOND_NS = 1_000_000_000
 COST_SHARE = 50  # a look that costs much is taken less often: at most a fiftieth of the time goes into each kind
 AT_LEAST_EVERY_NS = 2_000_000_000  # whatever it costs: the first one of all imports, maps and attaches
 STOP_WITHIN_S = 5.0
+ARBITRAGE = "arbitrage"  # the screen's name
 
 
 class Feed:
@@ -44,12 +46,16 @@ class Feed:
         wanted: Wanted,
         show: Callable[[Picture], None],
         failed: Callable[[BaseException], None],
+        fees: Mapping[str, str] | None = None,
     ) -> None:
         self._place, self._wanted = place, wanted
         self._show, self._failed = show, failed
         self._thread = threading.Thread(target=self._run, name="alphapulse-feed", daemon=True)
         self._stopping = threading.Event()
         self._watched = ""
+        self._screen = ""
+        self._fees = dict(fees or {})
+        self._lookout = Lookout(self._fees)
         self._changed = True
         self._next_picture = self._next_look = self._next_second = 0
         self._directory: Directory | None = None
@@ -71,6 +77,12 @@ class Feed:
         """Whose ladders are wanted; "" for nobody's. Any thread may say so."""
         if symbol != self._watched:
             self._watched = symbol
+            self._changed = True
+
+    def turn_to(self, screen: str) -> None:
+        """Which screen is looked at: arbitrage is looked for only while its own is. Any thread may say so."""
+        if screen != self._screen:
+            self._screen = screen
             self._changed = True
 
     def stop(self) -> None:
@@ -196,7 +208,15 @@ class Feed:
             else:
                 sets.append(one.picture(status))
                 books += one.books(status.books, self._watched, now_ns)
-        return Picture(now_ns, tuple(sets), tuple(books), tuple(reversed(self._tape)), self._segments, self._advice)
+        trades = tuple(reversed(self._tape))
+        return Picture(now_ns, tuple(sets), tuple(books), trades, self._segments, self._advice, self._arbitrage(now_ns))
+
+    def _arbitrage(self, now_ns: int) -> ArbitragePicture | None:
+        """None while nobody looks at it: it costs nothing then."""
+        if self._screen != ARBITRAGE or self._directory is None:
+            self._lookout.pause()
+            return None
+        return self._lookout.look(self._directory, self._sets.values(), now_ns)
 
     def _wants(self, status: SetStatus, symbol: str) -> bool:
         only = self._wanted.symbols_of(status.name, status.exchange)
@@ -209,6 +229,7 @@ class Feed:
         if self._directory is not None:
             self._directory.close()
         self._directory = self._source = None
+        self._lookout = Lookout(self._fees)
         self._segments = ()
 
 

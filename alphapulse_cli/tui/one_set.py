@@ -6,12 +6,14 @@ counters ─► read_second: a look a second                      ─► stages
 """
 
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 from alphapulse_cli.apps.sets import Wanted
 from alphapulse_cli.apps.status import BookStatus, SetStatus
 from alphapulse_cli.apps.tail import TradeTold, trades_told
+from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.groups import POLL_RECORDS, GroupReader, Polled
@@ -176,6 +178,12 @@ class OneSet:
                 state = UNKNOWN if replica is None else self._follower.state(symbol, now_ns)
                 made.append(self._book(symbol).picture(sample, replica, state, symbol == watched, now_ns))
         return made
+
+    def stand(self, now_ns: int) -> Iterator[tuple[str, Reconstructor, BookState, BookReason]]:
+        """Every wanted book's replica, and what may be said of it now."""
+        for symbol, replica in self._follower.books.items():
+            if self._wants(symbol):
+                yield symbol, replica, *self._follower.state(symbol, now_ns)
 
     def close(self) -> None:
         """Remove the cursors."""

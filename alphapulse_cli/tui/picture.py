@@ -3,6 +3,7 @@
     Picture ─┬─ sets: SetPicture           a collector: alive or not, counters, latency by stage, how far behind it this reader is
              ├─ books: BookPicture         a symbol of it: top, state, rates; its Ladder while somebody looks at the symbol
              ├─ trades                     of all sets, newest first
+             ├─ arbitrage: ArbitragePicture   every way to trade, net of fees; only while its screen is looked at
              └─ segments                   the files behind it all, a look a second
 
 Prices and sizes are exact: ticks and lots with their decimals, or decimal text. Where they are compared or added across exchanges
@@ -16,6 +17,7 @@ from fractions import Fraction
 from alphapulse_cli.apps.segments import SegmentRow
 from alphapulse_cli.apps.status import BookStatus, SetStatus
 from alphapulse_cli.apps.tail import TradeTold
+from alphapulse_cli.flow.arbitrage.candidate import Finding, Why
 from alphapulse_cli.shm.histogram import Distribution
 
 LADDER_LEVELS = 250  # a side; deeper levels are counted in `BookStatus`, not shown
@@ -80,6 +82,38 @@ class SetPicture:
 
 
 @dataclass(frozen=True, slots=True)
+class ArbitrageRow:
+    """One way to trade: buy at a set's best asks, sell at another's best bids. What the books do not allow to say is None.
+
+    `found` is what the walk through both books earns if there is an opportunity, `why` what holds one back, neither: no profit.
+    """
+
+    symbol: str
+    buy: tuple[str, str]  # (set, symbol)
+    sell: tuple[str, str]
+    currency: str  # of the profit
+    note: str  # what converts, or was assumed
+    ask: str = ""
+    bid: str = ""
+    raw_bps: Fraction | None = None  # of the best prices, before fees; None across currencies
+    net_bps: Fraction | None = None  # of the best prices, after fees
+    why: Why | None = None
+    found: Finding | None = None
+    since_ns: int = 0  # monotonic: of the picture in which the opportunity was first seen
+    is_from_start: bool = False  # it was there when the looking began, and may be older
+
+
+@dataclass(frozen=True, slots=True)
+class ArbitragePicture:
+    """Every way to trade, as the books stood when it was taken; `held_back` counts the rows of each reason."""
+
+    rows: Sequence[ArbitrageRow] = ()
+    held_back: Mapping[Why, int] = field(default_factory=dict)
+    not_compared: Sequence[tuple[str, str]] = ()  # symbols whose quote currencies nobody converts
+    unknown_fees: Sequence[str] = ()  # a sentence for each exchange that is left out
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """Everything at once. `advice` is what to do where there is nothing to show, "" else; `taken_ns` is monotonic."""
 
@@ -89,6 +123,7 @@ class Picture:
     trades: Sequence[TradeTold] = ()  # newest first
     segments: Sequence[SegmentRow] = ()
     advice: str = ""
+    arbitrage: ArbitragePicture | None = None
 
     def best(self, symbol: str) -> tuple[BookPicture | None, BookPicture | None]:
         """The books with the highest bid and the lowest ask of a symbol; None where fewer than two LIVE books compete."""

@@ -1,16 +1,15 @@
 """The Books screen with pictures made by hand: every key, every state, what fits where, mouse, memory, and what is drawn again."""
 
-import asyncio
 import re
 from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+import tui_pictures
 from textual.events import MouseScrollDown, MouseScrollUp
-from tui_pictures import HandFeed, book, picture
+from tui_pictures import book, picture
 
 from alphapulse_cli.tui import books_words as say
-from alphapulse_cli.tui.app import AlphapulseApp
 from alphapulse_cli.tui.picture import Ladder
 from alphapulse_cli.tui.state import State
 from alphapulse_cli.tui.widgets.consolidated import ConsolidatedPane
@@ -40,18 +39,9 @@ def three(**more):
     return picture(of("binance", **more), of("coinbase"), of("kraken"), of("kraken", symbol="ETH-USD"))
 
 
-def at_once(work, size=(120, 40), state=None):
+def at_once(work, size=(120, 40), **arguments):
     """Run `work(app, pilot, feed)` on the Books screen."""
-
-    async def run():
-        feed = HandFeed()
-        app = AlphapulseApp(feed.make, state or State(None), screen="books")
-        async with app.run_test(size=size) as pilot:
-            await pilot.pause()
-            await work(app, pilot, feed)
-        return app, feed
-
-    return asyncio.run(run())
+    return tui_pictures.at_once(work, size, screen="books", **arguments)
 
 
 async def give(pilot, feed, shown):

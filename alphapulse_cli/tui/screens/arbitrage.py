@@ -1,45 +1,28 @@
-"""Where a bid of one exchange is above, or near, the ask of another: the raw spread between each two, before fees and depth."""
+"""Every two exchanges of every symbol, both ways: what buying here and selling there would earn now, net of fees, walked through both books."""
 
-from collections.abc import Iterable
-from decimal import Decimal
-from itertools import permutations
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import ClassVar
 
 from textual import on
+from textual.widget import Widget
 
+from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
+from alphapulse_cli.flow.arbitrage.exact import Exact, rounded
 from alphapulse_cli.tui.cells import age
-from alphapulse_cli.tui.picture import BookPicture, Picture
+from alphapulse_cli.tui.picture import ArbitragePicture, ArbitrageRow, Picture
 from alphapulse_cli.tui.screens.listing import ListScreen, Order
-from alphapulse_cli.tui.widgets.line_table import Column, LineTable, Row
+from alphapulse_cli.tui.widgets.line_table import Cell, Column, LineTable, Row
+from alphapulse_cli.tui.widgets.lines import Line, Lines, in_width, joined
+
+NOT_COMPARED = 3  # so many pairs are named
 
 
-class Item(NamedTuple):
-    """Buy at one exchange's ask, sell at another's bid: of the same symbol, both LIVE."""
-
-    buy: BookPicture
-    sell: BookPicture
-
-    @property
-    def spread(self) -> Decimal:
-        """What is left of each unit, in the quote currency; below 0 where it would cost."""
-        return Decimal(self.sell.status.bid) - Decimal(self.buy.status.ask)
-
-    @property
-    def bps(self) -> float | None:
-        """The same, of the price paid; None where that is not above 0."""
-        paid = Decimal(self.buy.status.ask)
-        return float(self.spread / paid) * 10_000 if paid > 0 else None
-
-    @property
-    def size(self) -> Decimal:
-        """What the two best levels have in common."""
-        return min(Decimal(self.buy.status.ask_size), Decimal(self.sell.status.bid_size))
-
-    @property
-    def age_ms(self) -> float | None:
-        """Of the older of the two."""
-        ages = [one.status.age_ms for one in (self.buy, self.sell) if one.status.age_ms is not None]
-        return max(ages, default=None)
+def profit(row: ArbitrageRow) -> tuple[bool, Fraction] | None:
+    """By which rows are sorted: opportunities by their profit, above all others by what their best prices leave."""
+    if row.found is not None:
+        return True, row.found.net.fraction
+    return None if row.net_bps is None else (False, row.net_bps)
 
 
 class ArbitrageScreen(ListScreen):
@@ -48,67 +31,152 @@ class ArbitrageScreen(ListScreen):
     TITLE = "Arbitrage"
     NAME = "arbitrage"
     HELP = (
-        "For every symbol and every two live exchanges: buy at the one's best ask, sell at the other's best bid. What crosses is marked ».\n\n"
-        "These are raw spreads: before fees, for the size of the best levels alone, and as they were received here. What crosses here could"
-        " be traded only if fees and delay leave something of it."
+        "Buy at one exchange's asks, sell at another's bids: every two exchanges of every symbol, both ways. net bps is what the best prices"
+        " leave after both taker fees (exchange.NAME.taker_fee in the configuration, else the lowest tier). » marks an opportunity: size is"
+        " what earns most when both books are walked, within the exchanges' lot and minimum sizes, net profit what it earns.\n\n"
+        "The verdict of another row says what holds it back: a book that is not live, that is older than 10 s, or crossed in itself, or"
+        " feeds whose delays differ by more than 500 ms. A book that is not live has no prices here.\n\n"
+        "This is how the books stand in each picture, at most 12 a second, and the age counts from the first picture that had it (> : it"
+        " was there when the screen was opened). What comes and goes between two pictures is not seen here. alphapulse arb watch sees every"
+        " change and keeps what it saw: alphapulse arb history."
     )
     COLUMNS = (
         Column("symbol", "symbol", 9, right=False, limit=16),
-        Column("buy", "buy at", 11, right=False, limit=16),
-        Column("ask", "ask", 11, limit=18),
-        Column("sell", "sell at", 11, right=False, limit=16),
-        Column("bid", "bid", 11, limit=18),
-        Column("bps", "raw bps", 9),
-        Column("spread", "per unit", 10, rank=1, limit=18),
-        Column("size", "size", 11, rank=2, limit=18),
-        Column("age", "age", 6, rank=3),
+        Column("buy", "buy at", 10, right=False, limit=16),
+        Column("ask", "ask", 10, rank=2, limit=18),
+        Column("sell", "sell at", 10, right=False, limit=16),
+        Column("bid", "bid", 10, rank=2, limit=18),
+        Column("bps", "net bps", 8, limit=11),
+        Column("size", "size", 10, rank=2, limit=18),
+        Column("net", "net profit", 10, limit=16),
+        Column("currency", "", 4, rank=1, right=False, limit=8),
+        Column("age", "age", 6, rank=1, limit=8),
+        Column("verdict", "verdict", 11, right=False, limit=12),
+        Column("raw", "raw bps", 8, rank=3, limit=11),
+        Column("paid", "average ask", 12, rank=4, limit=20),
+        Column("got", "average bid", 12, rank=4, limit=20),
+        Column("exact", "exact profit", 20, rank=5, limit=30),
+        Column("note", "converted", 24, rank=6, right=False, limit=40),
     )
     ORDERS: ClassVar[dict[str, Order]] = {
-        "bps": lambda item: item.bps,
-        "symbol": lambda item: item.buy.status.symbol,
-        "buy": lambda item: item.buy.set_name,
-        "sell": lambda item: item.sell.set_name,
-        "size": lambda item: item.size,
-        "age": lambda item: item.age_ms,
+        "net": profit,
+        "bps": lambda row: row.net_bps,
+        "raw": lambda row: row.raw_bps,
+        "symbol": lambda row: row.symbol,
+        "buy": lambda row: row.buy,
+        "sell": lambda row: row.sell,
+        "age": lambda row: -row.since_ns if row.found is not None else None,
+        "verdict": lambda row: verdict(row)[0],
     }
-    LARGEST_FIRST = frozenset({"bps", "size"})
+    LARGEST_FIRST = frozenset({"net", "bps", "raw", "age"})
 
-    def items(self, picture: Picture) -> Iterable[Item]:
-        """Every two exchanges of every symbol."""
-        for symbol in picture.symbols():
-            books = [book for book in picture.books if book.status.symbol == symbol]
-            for buy, sell in permutations(books, 2):
-                if buy.ask is not None and sell.bid is not None and self.matches(symbol, buy.set_name, sell.set_name):
-                    yield Item(buy, sell)
+    _taken_ns = 0
 
-    def row(self, item: Item) -> Row:
+    def compose_body(self) -> Iterable[Widget]:
+        """The table, and below it what holds rows back."""
+        yield from super().compose_body()
+        yield Lines(id="held-back")
+
+    def show(self, picture: Picture) -> None:
+        """Table and notes."""
+        self._taken_ns = picture.taken_ns
+        super().show(picture)
+        said = notes(picture.arbitrage or ArbitragePicture())
+        below = self.query_one("#held-back", Lines)
+        below.styles.height = len(said)
+        below.show(said, lambda width, _: [in_width(note_line(title, parts, width), width) for title, parts in said])
+
+    def items(self, picture: Picture) -> Iterable[ArbitrageRow]:
+        """What the filter leaves."""
+        for row in () if picture.arbitrage is None else picture.arbitrage.rows:
+            if self.matches(row.symbol, *row.buy, *row.sell, row.currency, verdict(row)[0]):
+                yield row
+
+    def row(self, item: ArbitrageRow) -> Row:
         """One way to trade."""
-        is_crossing = item.spread > 0
-        kind = "crossing" if is_crossing else ""
-        bps = item.bps
-        return Row(
-            (item.buy.key, item.sell.key),
-            {
-                "symbol": (item.buy.status.symbol, "strong"),
-                "buy": (item.buy.set_name, ""),
-                "ask": (item.buy.status.ask, "ask"),
-                "sell": (item.sell.set_name, ""),
-                "bid": (item.sell.status.bid, "bid"),
-                "bps": ("" if bps is None else f"{'»' if is_crossing else ''}{bps:+,.2f}", kind),
-                "spread": (f"{item.spread:+,f}", kind),
-                "size": (f"{item.size:f}", "" if is_crossing else "quiet"),
-                "age": (age(item.age_ms), "quiet"),
-            },
-        )
+        return Row((item.buy, item.sell), cells_of(item, self._taken_ns))
 
     def nothing(self, picture: Picture) -> str:
-        """Fewer than two live books of one symbol: what to do."""
+        """Nothing to compare: what to do."""
         if picture.advice:
             return picture.advice
-        return "No symbol is live on two exchanges. Collect another: alphapulse collect --exchange coinbase"
+        if picture.arbitrage is None:
+            return "Looking at the books."
+        return "No symbol is collected from two exchanges. Collect another: alphapulse collect --exchange coinbase"
 
     @on(LineTable.Chosen)
     def _open(self, event: LineTable.Chosen) -> None:
         """The ladders of that row's symbol."""
         (_, symbol), _ = event.key
         self.open_symbol(symbol)
+
+
+def verdict(row: ArbitrageRow) -> Cell:
+    """In a word or two, and how it is coloured."""
+    if row.found is not None:
+        return "opportunity", "best"
+    if row.why is not None:
+        return row.why.value.replace("_", " "), "waiting"
+    return ("no profit" if row.ask and row.bid else "one-sided"), "quiet"
+
+
+def cells_of(row: ArbitrageRow, taken_ns: int) -> dict[str, Cell]:
+    """Every cell as text and kind; `taken_ns` is the picture's."""
+    found = row.found
+    bps, raw = signed(row.net_bps), signed(row.raw_bps)
+    cells: dict[str, Cell] = {
+        "symbol": (row.symbol, "strong"),
+        "buy": (row.buy[0], ""),
+        "ask": (row.ask or "-", "ask" if row.ask else "quiet"),
+        "sell": (row.sell[0], ""),
+        "bid": (row.bid or "-", "bid" if row.bid else "quiet"),
+        "bps": (bps, "") if found is None else (f"»{bps}", "crossing"),
+        "currency": (row.currency, "quiet"),
+        "verdict": verdict(row),
+        "raw": (raw, "quiet"),
+        "note": (row.note, "quiet"),
+    }
+    if found is not None:
+        age_text = age((taken_ns - row.since_ns) / 1e6)
+        cells |= {
+            "size": (found.size.text, ""),
+            "net": (money(found.net), "best"),
+            "age": (f">{age_text}" if row.is_from_start else age_text, "quiet"),
+            "exact": (found.net.text, ""),
+        }
+        if isinstance(found, DepthWalk):
+            cells |= {"paid": (rounded(found.average_ask, 8), "ask"), "got": (rounded(found.average_bid, 8), "bid")}
+    return cells
+
+
+def signed(bps: Fraction | None) -> str:
+    """Basis points with their sign, "" for none."""
+    return "" if bps is None else f"{float(bps):+,.2f}"
+
+
+def money(amount: Exact) -> str:
+    """To the hundredth, smaller amounts to the millionth; never more than it is."""
+    digits = 2 if amount.fraction >= 1 else 6
+    units = amount.fraction * 10**digits // 1
+    return f"{units // 10**digits:,}.{units % 10**digits:0{digits}}"
+
+
+Note = tuple[str, Sequence[str]]  # what it is about, and its parts
+
+
+def notes(arbitrage: ArbitragePicture) -> list[Note]:
+    """What holds rows back and what has no row, in a line each."""
+    made: list[Note] = []
+    if arbitrage.held_back:
+        told = sorted(arbitrage.held_back.items(), key=lambda one: (-one[1], one[0].value))
+        made.append(("held back: ", [f"{count} {why.value.replace('_', ' ')} ({why.meaning})" for why, count in told]))
+    if arbitrage.not_compared:
+        pairs = [f"{one}/{other}" for one, other in arbitrage.not_compared[:NOT_COMPARED]]
+        more = len(arbitrage.not_compared) - len(pairs)
+        made.append(("not compared, nothing converts: ", [*pairs, *([f"and {more} more"] if more else [])]))
+    return made + [("", [sentence]) for sentence in arbitrage.unknown_fees]
+
+
+def note_line(title: str, parts: Sequence[str], width: int) -> Line:
+    """Coloured."""
+    return [("  ", ""), (title, "waiting"), (joined(parts, width - len(title) - 2), "quiet")]

@@ -1,0 +1,177 @@
+"""Every way to trade between the sets' books, as they stand when a picture is made: the detector of `arb watch`, asked now and then.
+
+    replicas ─► what changed since the last look ─► ArbitrageDetector ─► a row a candidate ─► ArbitragePicture
+
+What comes and goes between two looks is not seen, so neither the detector's events nor its counts of occasions are told: only how things
+stand after all books were taken in. A look that costs much is taken less often: at most a fiftieth of a core goes into looking.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Protocol
+
+from alphapulse_cli.apps.arb import GRACE_NS, RULES_EVERY_NS, order_rules
+from alphapulse_cli.apps.tail import text
+from alphapulse_cli.book.reconstruct import Reconstructor
+from alphapulse_cli.errors import UsageError
+from alphapulse_cli.flow.arbitrage.candidate import Candidate, Finding, Why
+from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
+from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact, taker_fees
+from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.directory import Directory
+from alphapulse_cli.tui.picture import ArbitragePicture, ArbitrageRow
+from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState
+
+COST_SHARE = 50
+AT_LEAST_EVERY_NS = 2_000_000_000
+
+Standing = tuple[str, Reconstructor, BookState, BookReason]  # symbol, replica, what may be said of it
+
+
+class Followed(Protocol):
+    """What is asked of a set."""
+
+    name: str
+    exchange: str
+
+    def stand(self, now_ns: int) -> Iterable[Standing]:
+        """Its books now."""
+
+
+class Lookout:
+    """`fees`: exchange -> taker fee as text, for those that have another than their facts say."""
+
+    def __init__(self, fees: dict[str, str]) -> None:
+        self._fee_texts = fees
+        self._fees: dict[str, Exact | str] = {}  # exchange -> its fee, or why it has none
+        self._detector = ArbitrageDetector()
+        self._since: dict[Candidate, tuple[int, bool]] = {}  # open ones -> when first seen, and whether the looking began with it
+        self._is_going_on = False
+        self._rows: dict[Candidate, tuple[object, ArbitrageRow]] = {}
+        self._made = ArbitragePicture()
+        self._next = self._next_rules = 0
+
+    def pause(self) -> None:
+        """Nobody looks: what is seen next may have been there for long."""
+        if self._is_going_on:
+            self._is_going_on, self._next = False, 0
+            self._since.clear()
+
+    def look(self, directory: Directory, sets: Iterable[Followed], now_ns: int) -> ArbitragePicture:
+        """How it all stands; the last picture again where a new one would cost too much yet. `now_ns` is monotonic."""
+        if now_ns < self._next:
+            return self._made
+        began_ns = clock.monotonic_ns()
+        is_ruling_time = now_ns >= self._next_rules
+        if is_ruling_time:
+            self._next_rules = now_ns + RULES_EVERY_NS
+        self._take(list(self._standings(directory, sets, now_ns, is_ruling_time=is_ruling_time)))
+        self._note_births(now_ns)
+        self._made = self._picture()
+        self._is_going_on = True
+        self._next = now_ns + min(COST_SHARE * (clock.monotonic_ns() - began_ns), AT_LEAST_EVERY_NS)
+        return self._made
+
+    def _standings(
+        self, directory: Directory, sets: Iterable[Followed], now_ns: int, *, is_ruling_time: bool
+    ) -> Iterable[tuple[Market, Reconstructor, BookState, BookReason]]:
+        """The books whose exchanges' fees are known."""
+        markets = self._detector.markets
+        for one in sets:
+            fee = self._fee(one.exchange)
+            if isinstance(fee, str):
+                continue
+            for symbol, replica, state, reason in one.stand(now_ns):
+                known = markets.get((one.name, symbol))
+                market = known or self._detector.add(one.name, one.exchange, symbol, fee)
+                if known is None or is_ruling_time:
+                    self._detector.set_rules(market, order_rules(directory, one.name, symbol))
+                yield market, replica, state, reason
+
+    def _fee(self, exchange: str) -> Exact | str:
+        if exchange not in self._fees:
+            try:
+                self._fees[exchange] = taker_fees([exchange], self._fee_texts)[exchange]
+            except UsageError as error:  # also an exchange that we do not know at all: shared memory may say anything
+                self._fees[exchange] = f"{exchange} is left out: {error}; set exchange.{exchange}.taker_fee in the configuration"
+        return self._fees[exchange]
+
+    def _take(self, standings: Sequence[tuple[Market, Reconstructor, BookState, BookReason]]) -> None:
+        """What is new to the detector, in the order in which it was received."""
+        detector = self._detector
+        now_ns = clock.realtime_ns() - GRACE_NS
+        changed: list[tuple[int, Market, Reconstructor, int | None]] = []
+        for market, replica, state, reason in standings:
+            if state is not BookState.LIVE:
+                if (market.state, market.reason) != (state, reason):
+                    detector.withdraw(market, state, reason, detector.now_ns)
+                continue
+            is_known = market.version == replica.version and market.book is replica.book
+            if not (market.is_live and is_known):
+                delay = None if replica.feed_delay_us == NO_FEED_DELAY else replica.feed_delay_us
+                told = (market.timestamp_ns, market.feed_delay_us) if is_known else (replica.timestamp_ns, delay)
+                changed.append((told[0], market, replica, told[1]))
+        there = {id(market) for market, *_ in standings}
+        for market in detector.markets.values():
+            if id(market) not in there and market.is_live:  # its set is gone, or it must be attached to again
+                detector.withdraw(market, BookState.STALE, BookReason.SILENT, detector.now_ns)
+        for timestamp_ns, market, replica, delay_us in sorted(changed, key=lambda one: one[0]):
+            detector.update(market, replica.book, timestamp_ns, replica.version, delay_us)
+        detector.advance(now_ns)
+
+    def _note_births(self, now_ns: int) -> None:
+        """Since when each is seen. The detector may have closed and opened one while it took in book after book: it was seen before."""
+        first = now_ns, not self._is_going_on
+        self._since = {candidate: self._since.get(candidate, first) for candidate in self._detector.open}
+
+    def _picture(self) -> ArbitragePicture:
+        rows = [self._row(candidate) for candidate in self._detector.candidates]
+        return ArbitragePicture(
+            tuple(rows),
+            Counter(row.why for row in rows if row.why is not None),
+            tuple(self._detector.not_compared()),
+            tuple(sorted(fee for fee in self._fees.values() if isinstance(fee, str))),
+        )
+
+    def _row(self, candidate: Candidate) -> ArbitrageRow:
+        """The same object as long as nothing of it changed."""
+        opportunity = self._detector.open.get(candidate)
+        found = None if opportunity is None else opportunity.finding
+        why = self._detector.held_back(candidate)
+        since = self._since.get(candidate, (0, False))
+        key = (tuple((one.version, id(one.book), one.is_live) for one in candidate.markets), id(found), why, since)
+        made = self._rows.get(candidate)
+        if made is None or made[0] != key:
+            made = self._rows[candidate] = key, row_of(candidate, found, why, *since)
+        return made[1]
+
+
+def row_of(
+    candidate: Candidate, found: Finding | None, why: Why | None, since_ns: int = 0, is_from_start: bool = False
+) -> ArbitrageRow:
+    """How that way to trade stands. A book that is not LIVE is the reason, whatever its last prices were, and they are not told."""
+    buy, sell = candidate.buy, candidate.sell
+    said = candidate.symbol, (buy.name, buy.symbol), (sell.name, sell.symbol), candidate.currency, candidate.note
+    if not all(market.is_live for market in candidate.markets):
+        return ArbitrageRow(*said, why=Why.NOT_LIVE)
+    net = candidate.best_return()
+    return ArbitrageRow(
+        *said,
+        "" if buy.ask is None else text(buy.ask[0], buy.price_decimals),
+        "" if sell.bid is None else text(sell.bid[0], sell.price_decimals),
+        raw_bps(buy, sell),
+        None if net is None else net * BASIS_POINTS,
+        why,
+        found,
+        since_ns,
+        is_from_start,
+    )
+
+
+def raw_bps(buy: Market, sell: Market) -> Fraction | None:
+    """What the best prices would leave of each unit before fees; None across currencies, and where a side is empty."""
+    if buy.quote != sell.quote or buy.ask is None or sell.bid is None or buy.ask[0] <= 0:
+        return None
+    return (Fraction(sell.bid[0] * 10**buy.price_decimals, buy.ask[0] * 10**sell.price_decimals) - 1) * BASIS_POINTS
