@@ -1,43 +1,88 @@
-"""The raw spreads between exchanges: exact, both ways, crossing ones first and marked, none of a book that is not LIVE."""
+"""Ways to trade on the screen: opportunities first and marked, net and size as the walk says, none of a book that is not LIVE."""
 
-from decimal import Decimal
+from dataclasses import replace
 
+import tui_market
 from tui_pictures import at_once, book, drawn, give, picture
 
-from alphapulse_cli.tui.screens.arbitrage import ArbitrageScreen, Item
+from alphapulse_cli.flow.arbitrage.candidate import Why
+from alphapulse_cli.flow.arbitrage.exact import Exact
+from alphapulse_cli.shm import clock
+from alphapulse_cli.tui.lookout import Lookout
+from alphapulse_cli.tui.screens.arbitrage import ArbitrageScreen, money, notes, profit, verdict
 from alphapulse_cli.wire.delta import BookState
+
+FREE = {"a": "0", "b": "0"}
+
+
+def compared(*books):
+    made = picture(*books)
+    return replace(made, arbitrage=tui_market.arbitrage(books, FREE, made.taken_ns - 4_200_000_000))
+
+
+def crossing(state=BookState.LIVE):
+    return compared(book("a", bid="99.00", ask="100.00"), book("b", bid="100.50", ask="101.00", state=state))
 
 
 def lines(app):
     return [line for line in drawn(app)[2:-2] if line.strip()]
 
 
-class TestItems:
-    def test_what_is_left_of_a_unit_is_exact(self):
-        item = Item(book("a", bid="99.00", ask="100.10"), book("b", bid="100.3", ask="101.00"))
-        assert item.spread == Decimal("0.20")
-        assert abs(item.bps - 0.2 / 100.1 * 10_000) < 1e-9
-        assert item.size == Decimal("1.5")
-
-    def test_both_ways_of_every_two_live_books_and_no_others(self):
+class TestRows:
+    def test_an_opportunity_is_first_with_the_size_and_net_of_the_walk(self):
         async def work(app, pilot, feed):
-            stale = book("c", bid="500.00", ask="501.00", state=BookState.STALE)
-            other = book("a", "ETH-USD", bid="900.00", ask="901.00")
-            await give(
-                pilot, feed, picture(book("a", bid="99.00", ask="100.00"), book("b", bid="100.50", ask="101.00"), stale, other)
-            )
-            assert [tuple(line.split()[at] for at in (0, 1, 3, 5)) for line in lines(app)] == [
-                ("BTC-USD", "a", "b", "»+50.00"),
-                ("BTC-USD", "b", "a", "-198.02"),
-            ]
+            shown = crossing()
+            await give(pilot, feed, shown)
+            (row,) = [row for row in shown.arbitrage.rows if row.found is not None]
+            first, second = lines(app)
+            assert "»+50.00" in first
+            assert "opportunity" in first
+            assert first.split()[0:2] == ["BTC-USD", "a"]
+            assert f" {row.found.size.text} " in first
+            assert f" {money(row.found.net)} " in first
+            assert "no profit" in second
+            assert feed.screen == "arbitrage"
 
-        at_once(work, screen="arbitrage")
+        at_once(work, (120, 30), screen="arbitrage")
+
+    def test_a_book_that_goes_stale_removes_it_and_says_why(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, crossing())
+            await give(pilot, feed, crossing(BookState.STALE))
+            text = "\n".join(lines(app))
+            assert "»" not in text
+            assert "held back: 2 not live (a book is not live)" in text
+
+        at_once(work, (120, 30), screen="arbitrage")
+
+
+class TestWords:
+    def test_opportunities_sort_above_all_others(self):
+        rows = sorted(tui_market.MARKET.arbitrage.rows, key=lambda row: profit(row) or (False, -(10**9)), reverse=True)
+        assert [row.found is not None for row in rows[:2]] == [True, False]
+        assert rows[-1].why is Why.NOT_LIVE
+        assert verdict(rows[-1]) == ("not live", "waiting")
+
+    def test_money_is_never_shown_as_more_than_it_is(self):
+        assert [money(Exact(units, 3)) for units in (1_999, 1_234_567, 999)] == ["1.99", "1,234.56", "0.999000"]
+        assert money(Exact(19_999_999, 10)) == "0.001999"
+
+    def test_an_exchange_whose_fee_nobody_knows_is_a_sentence(self):
+        class Unknown:
+            name = exchange = "nowhere"
+
+            def stand(self, now_ns):
+                raise AssertionError("it is left out")
+
+        made = Lookout({}).look(None, [Unknown()], clock.monotonic_ns())
+        assert "nowhere is left out" in made.unknown_fees[0]
+        assert notes(made) == [("", [made.unknown_fees[0]])]
 
 
 class TestScreen:
-    def test_no_two_live_books_is_a_sentence_with_what_to_do(self):
+    def test_nothing_to_compare_is_a_sentence_with_what_to_do(self):
         async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book("a")))
+            await give(pilot, feed, compared(book("a")))
             assert "alphapulse collect --exchange coinbase" in "\n".join(lines(app))
             await give(pilot, feed, picture(advice="Nothing is collected"))
             assert "Nothing is collected" in "\n".join(lines(app))
@@ -46,12 +91,13 @@ class TestScreen:
 
     def test_enter_opens_the_books(self):
         async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book("a", "ETH-USD"), book("b", "ETH-USD")))
+            await give(pilot, feed, compared(book("a", "ETH-USD"), book("b", "ETH-USD")))
             await pilot.press("enter")
             await pilot.pause()
             assert (app.current_mode, feed.watched) == ("books", "ETH-USD")
 
         at_once(work, screen="arbitrage")
 
-    def test_it_says_that_these_are_raw(self):
-        assert "before fees" in ArbitrageScreen.HELP
+    def test_it_says_what_it_does_not_see(self):
+        assert "between two pictures is not seen" in ArbitrageScreen.HELP
+        assert "alphapulse arb watch" in ArbitrageScreen.HELP
