@@ -12,11 +12,12 @@ from reader_sets import PRICE_DECIMALS, SIZE_DECIMALS, Writer, ladder, random_ro
 from alphapulse_cli import build
 from alphapulse_cli.apps.sets import Wanted
 from alphapulse_cli.errors import SegmentGone
+from alphapulse_cli.flow.arbitrage.candidate import Why
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.cursor import list_cursors
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.segment import Liveness
-from alphapulse_cli.tui import one_book, one_set
+from alphapulse_cli.tui import lookout, one_book, one_set
 from alphapulse_cli.tui.feed import Feed
 from alphapulse_cli.tui.one_book import moves
 from alphapulse_cli.tui.picture import LADDER_LEVELS
@@ -302,6 +303,30 @@ class TestSetsAndSegments:
         assert list(stages) == ["exchange to received", "received to published", "received to seen here"]
         assert [stage.is_relative for stage in stages.values()] == [True, False, False]
         assert [stage.distribution.count > 0 for stage in stages.values()] == [True, True, True]
+
+
+class TestArbitrage:
+    def test_a_planted_crossing_is_told_exactly_only_while_looked_at_and_not_of_a_dead_book(self, stepped, directory):
+        """2 units at 10,000.00 meet a bid of 3 at 10,100.00, fees 0.1 % each: 2 earn 200 - 20 - 20.20."""
+        unit = 10**SIZE_DECIMALS
+        feed = stepped()
+        feed.feed._fees = {"kraken": "0.001", "coinbase": "0.001"}
+        feed.feed._lookout = lookout.Lookout(feed.feed._fees)
+        with Writer(directory) as cheap:
+            cheap.snapshot([(999_000, unit, False), (1_000_000, 2 * unit, True)])
+            with Writer(directory, set_name="coinbase", exchange="coinbase") as dear:
+                dear.snapshot([(1_010_000, 3 * unit, False), (1_020_000, unit, True)])
+                feed.step()
+                assert feed.step().arbitrage is None
+                feed.feed.turn_to("arbitrage")
+                told = feed.step().arbitrage
+                (row,) = [row for row in told.rows if row.found is not None]
+                assert (row.buy[0], row.sell[0], row.currency) == ("kraken", "coinbase", "USD")
+                assert (row.found.size.text, row.found.net.text) == ("2", "159.8")
+            feed.feed._lookout._next = 0
+            told = feed.step().arbitrage
+            assert [row.found for row in told.rows] == [None, None]
+            assert told.held_back == {Why.NOT_LIVE: 2}
 
 
 class TestTheThread:
