@@ -48,14 +48,14 @@ class ArbitrageScreen(ListScreen):
         Column("bid", "bid", 10, rank=2, limit=18),
         Column("bps", "net bps", 8, limit=11),
         Column("size", "size", 10, rank=2, limit=18),
-        Column("net", "net profit", 10, limit=16),
+        Column("net", "profit", 10, limit=16),
         Column("currency", "", 4, rank=1, right=False, limit=8),
         Column("age", "age", 6, rank=1, limit=8),
         Column("verdict", "verdict", 11, right=False, limit=12),
         Column("raw", "raw bps", 8, rank=3, limit=11),
         Column("paid", "average ask", 12, rank=4, limit=20),
         Column("got", "average bid", 12, rank=4, limit=20),
-        Column("exact", "exact profit", 20, rank=5, limit=30),
+        Column("exact", "profit, exact", 20, rank=5, limit=30),
         Column("note", "converted", 24, rank=6, right=False, limit=40),
     )
     ORDERS: ClassVar[dict[str, Order]] = {
