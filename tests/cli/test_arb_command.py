@@ -95,7 +95,7 @@ def test_on_a_terminal_it_is_a_live_table_that_leaves_the_terminal_as_it_was(alp
         assert "2 of 2 books live" in terminal.screen.text
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.wait() == 130
-        assert terminal.is_as_before()
+        assert terminal.is_as_before
     finally:
         terminal.close()
 
