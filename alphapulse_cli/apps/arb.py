@@ -132,19 +132,21 @@ class Watch:
 
     def poll(self) -> list[Event]:
         """What happened since the last poll."""
+        return list(self.happening())
+
+    def happening(self) -> Iterator[Event]:
+        """The same, each as soon as it is known: exhaust it."""
         now = clock.monotonic_ns()
         if now - self._looked_ns >= LOOK_EVERY_NS:
             self._look(now)
-        events: list[Event] = []
         came = False
         for step in self.steps(now):
             came = True
-            events += self.take(step)
+            for event in self.take(step):
+                self.opened += event.kind is Kind.OPENED
+                yield event
         if not came:
-            events += self.detector.advance(self._now_ns() - GRACE_NS)
-        for event in events:
-            self.opened += event.kind is Kind.OPENED
-        return events
+            yield from self.detector.advance(self._now_ns() - GRACE_NS)
 
     def steps(self, monotonic_ns: int) -> Iterator[Step]:
         """What is new in all books, each to be handed to `take` before the next is asked for: the inner half of `poll`."""
@@ -189,13 +191,16 @@ class Watch:
         end_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
         chosen = _Chosen(count)
         while not chosen.are_over:
-            events = self.poll()
-            yield from filter(chosen.takes, events)
+            is_quiet = True
+            for event in self.happening():
+                is_quiet = False
+                if chosen.takes(event):
+                    yield event
             yield None
             now = clock.monotonic_ns()
             if end_ns is not None and now >= end_ns:
                 break
-            if not events and not chosen.are_over:
+            if is_quiet and not chosen.are_over:
                 self.wait(LONGEST_WAIT_S if end_ns is None else (end_ns - now) / 1e9)
         yield from filter(chosen.takes, self.detector.finish(self._now_ns()))
 

@@ -1,5 +1,6 @@
 """What a watch sees is kept for `arb history` and `arb explain`, without ever slowing the watch."""
 
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -8,6 +9,8 @@ from alphapulse_cli.apps.arb_rows import seen
 from alphapulse_cli.edges.opportunities import StoreWriter
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.detector import Event
+
+CLOSE_S = 10.0  # a busy disk's
 
 
 class Keeper:
@@ -19,21 +22,28 @@ class Keeper:
         self._policy = policy
         self._say = say
         self._has_said = False
+        self._held: deque[Event] = deque()
 
-    def keep(self, event: Event) -> None:
-        """Take in one event."""
-        if self._writer is None:
-            return
-        self._writer.put(seen(event, self._place, self._policy))
-        if self._writer.error is not None and not self._has_said:
-            self._has_said = True
-            self._say(f"opportunities are not kept: {self._writer.error}")
+    def hold(self, event: Event) -> None:
+        """To be kept, whatever comes between this and `catch_up`: what costs time can wait until the event was told."""
+        if self._writer is not None:
+            self._held.append(event)
+
+    def catch_up(self) -> None:
+        """Hand what is held to the store's writer."""
+        while self._held and self._writer is not None:
+            self._writer.put(seen(self._held[0], self._place, self._policy))
+            self._held.popleft()  # after it was put: twice does no harm
+            if self._writer.error is not None and not self._has_said:
+                self._has_said = True
+                self._say(f"opportunities are not kept: {self._writer.error}")
 
     def close(self) -> None:
         """Write what is left."""
         if self._writer is None:
             return
-        self._writer.close()
+        self.catch_up()
+        self._writer.close(CLOSE_S)
         if self._writer.error is not None and not self._has_said:
             self._has_said = True
             self._say(f"opportunities were not kept: {self._writer.error}")

@@ -137,13 +137,15 @@ def _told(watching: "Watch", keeper: "Keeper", count: int | None, duration: floa
     missed = 0
     for event in watching.events(count, duration):
         if event is not None:
+            keeper.hold(event)
             yield event_row(event)
-            keeper.keep(event)
+            yield None  # told at once, then kept
+            keeper.catch_up()
             continue
         if watching.missed > missed:
             yield {"event": "missed", "missed": watching.missed - missed}
             missed = watching.missed
-        yield None
+            yield None
 
 
 def _say_end(watching: "Watch") -> None:

@@ -190,7 +190,8 @@ def run(watching: "Watch", keeper: "Keeper", count: int | None, duration: float 
         for event in watching.events(count, duration):
             if event is not None:
                 board.take(event)
-                keeper.keep(event)
+                keeper.hold(event)
+                keeper.catch_up()
             now = time.monotonic_ns()
             if now - drawn_ns >= REFRESH_NS:
                 drawn_ns = now

@@ -59,7 +59,7 @@ class MergedFollowers:
         self._seen: dict[str, _Seen] = {}
 
     def poll(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Iterator[Step]:
-        """All that is new: exhaust it, or the rest of what was read is lost."""
+        """Read what is new, and give its steps: exhaust them, or the rest of what was read is lost."""
         fetched: list[tuple[SetFollower, Polled]] = []
         unsettled: list[SetFollower] = []
         for name, follower in self.followers.items():
@@ -73,6 +73,9 @@ class MergedFollowers:
                 self.restarts += polled.restarted
             if polled.record_count:
                 fetched.append((follower, polled))
+        return self._steps(fetched, unsettled, monotonic_ns)
+
+    def _steps(self, fetched: list[tuple[SetFollower, Polled]], unsettled: list[SetFollower], monotonic_ns: int) -> Iterator[Step]:
         if unsettled:
             yield from self._standing(unsettled, monotonic_ns)
         for follower, polled, start, count in groups_by_time(fetched):
@@ -124,23 +127,20 @@ class MergedFollowers:
                     yield Step(follower, symbol, replica, state, reason, 0, None)
 
 
-def groups_by_time(fetched: list[tuple[SetFollower, Polled]]) -> Iterator[tuple[SetFollower, Polled, int, int]]:
+def groups_by_time(fetched: list[tuple[SetFollower, Polled]]) -> list[tuple[SetFollower, Polled, int, int]]:
     """(set, records, first record, how many) of every group; of several sets in the order of receive time, ties in that of the sets."""
     if len(fetched) == 1:
         ((follower, polled),) = fetched
-        for start, count in group_spans(polled):
-            yield follower, polled, start, count
-        return
+        return [(follower, polled, start, count) for start, count in group_spans(polled)]
     merged: list[tuple[int, int, int, int]] = []
     for index, (_, polled) in enumerate(fetched):
-        times = polled.records.cast("Q")[::RECORD_WORDS]
+        times = polled.records.cast("Q")
         latest = 0
         for start, count in group_spans(polled):
-            latest = max(latest, times[start])  # a set's own order holds, whatever its clock did
+            latest = max(latest, times[start * RECORD_WORDS])  # a set's own order holds, whatever its clock did
             merged.append((latest, index, start, count))
     merged.sort()
-    for _, index, start, count in merged:
-        yield *fetched[index], start, count
+    return [(*fetched[index], start, count) for _, index, start, count in merged]
 
 
 def group_spans(polled: Polled) -> list[tuple[int, int]]:

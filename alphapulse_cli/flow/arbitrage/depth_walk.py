@@ -23,7 +23,7 @@ from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, ZERO, Exact
 from alphapulse_cli.flow.arbitrage.terms import Terms
 
-FIRST_LOOK, LOOK_GROWTH = 8, 4  # levels read of a side at first, and how many times more when they are used up
+FIRST_LOOK, LOOK_GROWTH = 4, 4  # levels read of a side at first, and how many times more when they are used up
 MOST_PIECES = 512
 
 
