@@ -22,6 +22,7 @@ RECORD_BYTES, RECORD_WORDS = delta.DELTA_BYTES, delta.DELTA_BYTES // 8
 FIRST, CHECK, KIND_BITS = delta.FIRST, int(delta.Kind.CHECK), delta.KIND_MASK
 LIVE, LIVE_NUMBER, NO_REASON = BookState.LIVE, int(BookState.LIVE), BookReason.NONE
 NO_DELAY = delta.NO_FEED_DELAY
+Group = tuple[SetFollower, Polled, int, int]  # its first record, and how many
 
 
 class Step(NamedTuple):
@@ -43,7 +44,7 @@ class _Seen:
     """What was last told of a set."""
 
     def __init__(self) -> None:
-        self.joins = -1
+        self.books = 0
         self.is_alive = False
         self.is_doubted = True  # a book of it is cold, or not proved since a lap
         self.states: dict[str, tuple[object, ...]] = {}
@@ -73,12 +74,12 @@ class MergedFollowers:
                 self.restarts += polled.restarted
             if polled.record_count:
                 fetched.append((follower, polled))
-        return self._steps(fetched, unsettled, monotonic_ns)
+        return self._steps(groups_by_time(fetched), unsettled, monotonic_ns)
 
-    def _steps(self, fetched: list[tuple[SetFollower, Polled]], unsettled: list[SetFollower], monotonic_ns: int) -> Iterator[Step]:
+    def _steps(self, groups: list[Group], unsettled: list[SetFollower], monotonic_ns: int) -> Iterator[Step]:
         if unsettled:
             yield from self._standing(unsettled, monotonic_ns)
-        for follower, polled, start, count in groups_by_time(fetched):
+        for follower, polled, start, count in groups:
             step = self._step(follower, polled, start, count)
             if step is not None:
                 yield step
@@ -109,8 +110,9 @@ class MergedFollowers:
         """Join what is cold, and tell of what was joined or is whole again."""
         for name, follower in self.followers.items():
             seen = self._seen[name]
-            follower.join()
-            if seen.is_doubted or follower.joins != seen.joins:
+            if seen.is_doubted or seen.books != len(follower.books):
+                seen.books = len(follower.books)
+                follower.join()
                 seen.is_doubted = not all(map(follower.is_whole, follower.books))
                 yield from self._standing([follower], monotonic_ns)
 
@@ -118,7 +120,6 @@ class MergedFollowers:
         """How every book of these sets stands, where that is not what was told before."""
         for follower in followers:
             seen = self._seen[follower.set_name]
-            seen.joins = follower.joins
             for symbol, replica in follower.books.items():
                 state, reason = follower.state(symbol, monotonic_ns)
                 told = (follower.groups.segment.epoch, replica.version, state, reason)
@@ -127,7 +128,7 @@ class MergedFollowers:
                     yield Step(follower, symbol, replica, state, reason, 0, None)
 
 
-def groups_by_time(fetched: list[tuple[SetFollower, Polled]]) -> list[tuple[SetFollower, Polled, int, int]]:
+def groups_by_time(fetched: list[tuple[SetFollower, Polled]]) -> list[Group]:
     """(set, records, first record, how many) of every group; of several sets in the order of receive time, ties in that of the sets."""
     if len(fetched) == 1:
         ((follower, polled),) = fetched

@@ -4,8 +4,8 @@
        every 100th delta makes or ends one         ╚═► `alphapulse arb watch --json` ─► a pipe ─► here: look at the clock
                                                        a bare reader of one symbol's records ─► a pipe ─► here
 
-Each profitable price stands on one exchange, alone above the asks of the two others: two opportunities are born with it and die with it.
-What is found is compared with what was planted: the same number, each with its size and profit.
+Each profitable price stands on one exchange, alone, above the asks of one of the two others: one opportunity is born with it and dies
+with it. What is found is compared with what was planted: its exchanges and its size.
 """
 
 import contextlib
@@ -44,7 +44,10 @@ from alphapulse_cli.wire import delta
 
 SETS = ("binance-us", "coinbase", "kraken")
 SYMBOLS = tuple(f"S{number}-USD" for number in range(10))
-PLANTED_SET = "kraken"  # its asks stand a twentieth higher, so that a bid may stand alone above the others' asks
+PLANTED_SET, BUYERS_SET = (
+    "kraken",
+    "coinbase",
+)  # the others' asks stand a twentieth higher: a bid may stand alone above those of one
 FEE = "0.001"
 DELTAS_PER_S, PLANT_EVERY = 20_000, 100
 LEVEL_COUNT = 1_000
@@ -71,8 +74,9 @@ def _measure(ground: Ground) -> Iterator[Result]:
         assert writer.hear() == "writing"
         ground.say("arb: change to event")
         yield from _in_process(ground, writer)
-        ground.say("arb: ring to printed")
-        yield from _printed(ground, writer, place)
+        for how in ("wake", "spin"):
+            ground.say(f"arb: ring to printed, {how}")
+            yield from _printed(ground, writer, place, how)
 
 
 def _in_process(ground: Ground, writer: Lines) -> Iterator[Result]:
@@ -96,7 +100,7 @@ def _in_process(ground: Ground, writer: Lines) -> Iterator[Result]:
         missed = watching.missed
         gc.unfreeze()
     found = _rate(writer, before)
-    told = f"{LEFT_OUT}, {found:,.0f} deltas/s came, {missed} missed. Reading the ring is not in it, applying the group to its book is."
+    told = f"{LEFT_OUT}, {found:,.0f} deltas/s came, {missed} missed. Reading the rings is not in it, applying the group to its book is."
     if found < LEAST_OF_THE_RATE * DELTAS_PER_S:
         ground.leave_out("arb", "change to event", f"the writer managed only {found:,.0f} deltas/s")
         return
@@ -123,8 +127,11 @@ def _checked(event: Event) -> bool:
     """Whether it is a birth; IntegrityError if its size or profit is not what was planted."""
     if event.kind is not Kind.OPENED:
         return False
-    if event.opportunity.candidate.sell.name != PLANTED_SET or event.finding.size != PLANTED_SIZE:
-        raise IntegrityError(f"arb: {event.opportunity.candidate.symbol} was found with size {event.finding.size.text}")
+    candidate = event.opportunity.candidate
+    if (candidate.buy.name, candidate.sell.name, event.finding.size) != (BUYERS_SET, PLANTED_SET, PLANTED_SIZE):
+        raise IntegrityError(
+            f"arb: {candidate.symbol} was found from {candidate.buy.name} to {candidate.sell.name} with size {event.finding.size.text}"
+        )
     return True
 
 
@@ -155,16 +162,17 @@ def naive(detector: ArbitrageDetector, symbol: str, count: int) -> list[tuple[st
     return found
 
 
-def _printed(ground: Ground, writer: Lines, place: str) -> Iterator[Result]:
+def _printed(ground: Ground, writer: Lines, place: str, how: str) -> Iterator[Result]:
     """From the record's stamp to its event's line, read here out of a pipe."""
+    case = f"ring to printed event, {how}"
     fees = [word for name in SETS for word in ("--fee", f"{name}={FEE}")]
-    watch = (*OURS, "arb", "watch", "--json", "--no-keep", "--shm-dir", place, *fees)
+    watch = (*OURS, "arb", "watch", "--json", "--no-keep", "--wait", how, "--shm-dir", place, *fees)
     bare = (sys.executable, "-P", "-c", "from alphapulse_cli.apps.bench.arb import print_records; print_records()", place)
     samples, before = Samples(), _count(writer)
     with _reader(watch) as events, _reader(bare) as records:
         begun = time.monotonic()
         warm = begun + 1.0
-        end = begun + 1.0 + ground.several(1, 8)
+        end = begun + 1.0 + ground.several(1, 6)
         while (now := time.monotonic()) < end:
             ready, _, _ = select.select([events, records], [], [], 0.1)
             for source in ready:
@@ -175,12 +183,12 @@ def _printed(ground: Ground, writer: Lines, place: str) -> Iterator[Result]:
                     (samples.work if source is events else samples.reference).append(spent)
     found = _rate(writer, before)
     if found < LEAST_OF_THE_RATE * DELTAS_PER_S or not samples.work or not samples.reference:
-        ground.leave_out("arb", "ring to printed event", f"the writer managed only {found:,.0f} deltas/s")
+        ground.leave_out("arb", case, f"the writer managed only {found:,.0f} deltas/s")
         return
     middle = sorted(samples.reference)[len(samples.reference) // 2]
     samples.ratios = [spent / middle for spent in samples.work]
-    told = f"{LEFT_OUT}, {found:,.0f} deltas/s came. From the message's receive stamp: applying and publishing it is in it, and the pipe."
-    yield samples.result("arb", "ring to printed event", BARE_READER, told)
+    told = f"{LEFT_OUT}, {found:,.0f} deltas/s came. From the receive stamp: applying, publishing and the pipe are in it."
+    yield samples.result("arb", case, BARE_READER, told)
 
 
 def _stamps(source: IO[bytes]) -> list[int]:
@@ -252,7 +260,7 @@ def write(parent: Lines, path: str) -> None:
             stack.enter_context(Outlet(directory, name, name, SYMBOLS, RING_CAPACITY, clock.monotonic_ns())) for name in SETS
         ]
         for name, outlet in zip(SETS, outlets, strict=True):
-            held = dearer if name == PLANTED_SET else book
+            held = book if name == BUYERS_SET else dearer
             for symbol in SYMBOLS:
                 instrument = Instrument(name, symbol, symbol, PRICE_DECIMALS, SIZE_DECIMALS)
                 keeper = BookKeeper(instrument, outlet, None)

@@ -138,7 +138,7 @@ class Pair:
         self.settled = settled
         self._policy = policy
         self._terms: Terms | None = None
-        self._converter: Market | None = None
+        self._markets: tuple[Market, ...] = (buy, sell)
 
     def settle(self, settled: Settlement) -> None:
         """Count the profit so from now on."""
@@ -148,7 +148,7 @@ class Pair:
     @property
     def markets(self) -> tuple[Market, ...]:
         """The two books, and the one that converts."""
-        return (self.buy, self.sell) if self._converter is None else (self.buy, self.sell, self._converter)
+        return self._markets
 
     @property
     def currency(self) -> str:
@@ -167,7 +167,7 @@ class Pair:
 
     def forget_terms(self) -> None:
         """They are made again when they are needed."""
-        self._terms = self._converter = None
+        self._terms, self._markets = None, (self.buy, self.sell)
 
     def terms(self) -> Terms | None:
         """For the books' grids and the rate of now; None where nothing live converts."""
@@ -177,7 +177,8 @@ class Pair:
                 found = self.settled.rate()
                 if found is None:
                     return None
-                rate, self._converter = found
+                rate, converter = found
+                self._markets = (self.buy, self.sell, converter)
             converts_buy = self.settled.converts_buy
             buy, sell = _leg(self.buy, rate if converts_buy else None), _leg(self.sell, None if converts_buy else rate)
             self._terms = Terms(buy, sell, self._policy.size, self._policy.notional)
