@@ -271,8 +271,9 @@ PYTHON = (  # what a program of one's own may use: heading, the source that docu
     (
         "Arbitrage over books of your own: `ap.ArbitrageDetector`",
         "flow/arbitrage/detector.py",
-        ("ArbitrageDetector", "Event", "Opportunity", "Kind"),
+        ("ArbitrageDetector",),
     ),
+    ("What is told of an opportunity", "flow/arbitrage/opportunity.py", ("Event", "Opportunity", "Kind")),
     ("What a walk found: `event.finding`", "flow/arbitrage/depth_walk.py", ("DepthWalk", "End")),
     ("Exact numbers", "flow/arbitrage/exact.py", ("Exact", "parse", "parse_fee", "rounded")),
 )

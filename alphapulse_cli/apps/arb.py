@@ -21,9 +21,10 @@ from alphapulse_cli.edges.config import Settings
 from alphapulse_cli.edges.idle import Waiting
 from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
-from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector, Event, Kind
+from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import Exact, parse_fee, taker_fees
 from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind
 from alphapulse_cli.flow.arbitrage.terms import Rules
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.merged import MergedFollowers, Step

@@ -8,7 +8,7 @@ from typing import Self
 from alphapulse_cli.apps.arb_rows import seen
 from alphapulse_cli.edges.opportunities import StoreWriter
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
-from alphapulse_cli.flow.arbitrage.detector import Event
+from alphapulse_cli.flow.arbitrage.opportunity import Event
 
 CLOSE_S = 10.0  # a busy disk's
 

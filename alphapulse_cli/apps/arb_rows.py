@@ -11,9 +11,10 @@ from alphapulse_cli.edges.opportunities import Seen
 from alphapulse_cli.flow.arbitrage.candidate import REAL_ENDS, ArbitragePolicy, Candidate, Finding, Why
 from alphapulse_cli.flow.arbitrage.cycle import Cycle
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
-from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector, Event, Kind, Opportunity
+from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact, ratio_text, rounded
 from alphapulse_cli.flow.arbitrage.market import Standing
+from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind, Opportunity
 from alphapulse_cli.flow.arbitrage.terms import Leg
 from alphapulse_cli.flow.arbitrage.triangle import CycleWalk
 from alphapulse_cli.market.ticks import to_text

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from alphapulse_cli.apps.arb_rows import event_row
 from alphapulse_cli.cli import render, talk
 from alphapulse_cli.flow.arbitrage.candidate import Why
-from alphapulse_cli.flow.arbitrage.detector import Event, Kind
+from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind
 
 if TYPE_CHECKING:
     from rich.console import Group

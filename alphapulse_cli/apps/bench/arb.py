@@ -30,8 +30,9 @@ from alphapulse_cli.apps.bench.startup import OURS
 from alphapulse_cli.apps.sets import Wanted
 from alphapulse_cli.errors import IntegrityError
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
-from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector, Event, Kind
+from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import Exact
+from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind
 from alphapulse_cli.flow.groups import GroupReader
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet

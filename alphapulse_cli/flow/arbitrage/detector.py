@@ -17,11 +17,7 @@ included, live or years later. Rules, as the tests number them:
   D4  A birth is *seen* if both books were live already when it came about; where a book only just became live, it may have been there before.
 """
 
-from base64 import b32encode
 from collections import Counter
-from enum import StrEnum, unique
-from hashlib import blake2b
-from typing import NamedTuple
 
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Candidate, Finding, Pair, Why
@@ -29,90 +25,12 @@ from alphapulse_cli.flow.arbitrage.conversion import settlement
 from alphapulse_cli.flow.arbitrage.cycle import Cycle, cycles_of
 from alphapulse_cli.flow.arbitrage.cycles import Route
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact
-from alphapulse_cli.flow.arbitrage.market import Market, Standing
+from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind, Opportunity
 from alphapulse_cli.flow.arbitrage.terms import Rules
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 EXACT_BPS = Exact(BASIS_POINTS)
-ID_BYTES = 5  # eight characters
-
-
-@unique
-class Kind(StrEnum):
-    """What happened to an opportunity."""
-
-    OPENED = "opened"
-    CHANGED = "changed"
-    CLOSED = "closed"
-
-
-class Opportunity:
-    """One, from birth to death. What grows with it is for the detector; an Event holds how it stood at a moment."""
-
-    __slots__ = (
-        "_id",
-        "_marks",
-        "_turn",
-        "birth",
-        "born_ns",
-        "candidate",
-        "changes",
-        "finding",
-        "is_birth_seen",
-        "last_ns",
-        "note",
-        "peak",
-        "peak_ns",
-        "pending",
-        "reported_ns",
-    )
-
-    def __init__(
-        self, candidate: Candidate, finding: Finding, now_ns: int, is_birth_seen: bool, former: "Opportunity | None"
-    ) -> None:
-        self.candidate = candidate
-        self._marks = [market.mark() for market in candidate.markets]
-        self._turn: int = former._turn + 1 if former is not None and former._marks == self._marks else 0  # noqa: SLF001 one of us
-        self._id = ""
-        self.born_ns = self.last_ns = self.peak_ns = self.reported_ns = now_ns
-        self.is_birth_seen = is_birth_seen
-        self.birth = self.peak = self.finding = finding
-        self.note = candidate.note
-        self.changes = 0
-        self.pending = False
-
-    @property
-    def standings(self) -> tuple[Standing, ...]:
-        """How its books stood at birth."""
-        return tuple(Standing(*mark) for mark in self._marks)
-
-    @property
-    def id(self) -> str:
-        """Eight letters and digits, of the books, their versions and their messages' times: the same birth has the same name everywhere."""
-        if not self._id:
-            self._id = identify(self.candidate.kind, self.standings, self._turn)
-        return self._id
-
-
-class Event(NamedTuple):
-    """What was told of an opportunity: its state then. `why` says why it closed; `last_ns` is its last change."""
-
-    kind: Kind
-    at_ns: int
-    opportunity: Opportunity  # id, candidate, birth, standings at birth: what never changes
-    finding: Finding
-    peak: Finding
-    peak_ns: int
-    last_ns: int
-    changes: int
-    note: str
-    why: Why | None = None
-
-
-def identify(kind: str, standings: tuple[Standing, ...], turn: int) -> str:
-    """An Opportunity's name; `turn` tells those apart that were born of the very same books, one after another."""
-    said = "|".join([kind, str(turn), *(f"{one.name}:{one.symbol}@{one.version}@{one.timestamp_ns}" for one in standings)])
-    return b32encode(blake2b(said.encode(), digest_size=ID_BYTES).digest()).decode().lower()
 
 
 class ArbitrageDetector:

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage import candidate as candidates
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
-from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector, Kind
+from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import Exact, parse, parse_fee
 from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.flow.arbitrage.opportunity import Kind
 from alphapulse_cli.flow.arbitrage.terms import Rules
 from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.wire.delta import BookReason, BookState
