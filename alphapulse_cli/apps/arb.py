@@ -203,7 +203,11 @@ class Watch:
                 break
             if is_quiet and not chosen.are_over:
                 self.wait(LONGEST_WAIT_S if end_ns is None else (end_ns - now) / 1e9)
-        yield from filter(chosen.takes, self.detector.finish(self._now_ns()))
+        yield from filter(chosen.takes, self.end())
+
+    def end(self) -> list[Event]:
+        """All that is still open is told as closed, unwatched; nothing the second time."""
+        return self.detector.finish(self._now_ns())
 
     @property
     def missed(self) -> int:

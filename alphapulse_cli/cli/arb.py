@@ -121,12 +121,16 @@ def watch(
     ):
         watching.require_books()
         gc.freeze()  # what is there stays: a collection need not look at all of it in the middle of a change
-        if render.wants_json(as_json):
-            render.emit_json(_told(watching, keeper, count, duration))
-        else:
-            from alphapulse_cli.cli import arb_board
+        try:
+            if render.wants_json(as_json):
+                render.emit_json(_told(watching, keeper, count, duration))
+            else:
+                from alphapulse_cli.cli import arb_board
 
-            arb_board.run(watching, keeper, count, duration)
+                arb_board.run(watching, keeper, count, duration)
+        finally:  # Ctrl-C and a closed pipe are ends, too
+            for event in watching.end():
+                keeper.hold(event)
         _say_end(watching)
 
 

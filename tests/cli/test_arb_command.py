@@ -77,6 +77,7 @@ def test_signals_end_it_what_was_seen_is_kept_and_its_cursors_go(alphapulse, mar
     assert list((alphapulse.shm_dir / "readers").iterdir()) == []
     kept = [json.loads(line) for line in alphapulse("arb", "history", "-n", "1000").stdout.splitlines()]
     assert first["id"] in {row["id"] for row in kept}
+    assert {row["why"] for row in kept} <= {"gone", "unwatched"}, "what was open is known to be unwatched"
 
 
 def test_count_ends_it_when_that_many_are_over(alphapulse, market):
