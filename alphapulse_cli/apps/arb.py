@@ -19,6 +19,7 @@ from alphapulse_cli.apps.arb_rows import look_row
 from alphapulse_cli.apps.sets import Wanted, find_sets, no_such_book, nothing_wanted
 from alphapulse_cli.edges.config import Settings
 from alphapulse_cli.edges.idle import Waiting
+from alphapulse_cli.edges.tallies import Tally
 from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
@@ -73,6 +74,7 @@ class Watch:
         how: str = "wake",
         label: str = "arb",
         now_ns: Callable[[], int] = clock.realtime_ns,
+        tally: Tally | None = None,
     ) -> None:
         self.detector = ArbitrageDetector(policy)
         self.opened = 0
@@ -83,6 +85,8 @@ class Watch:
         self._fees: dict[str, Exact] = {}
         self._label = label
         self._now_ns = now_ns
+        self._tally = tally
+        self._began_ns = clock.realtime_ns()
         self._waiting = Waiting(how, directory)
         self._merged = MergedFollowers()
         self._looked_ns = self._ruled_ns = 0
@@ -140,6 +144,8 @@ class Watch:
         now = clock.monotonic_ns()
         if now - self._looked_ns >= LOOK_EVERY_NS:
             self._look(now)
+            if self._tally is not None and self._tally.is_due(now):
+                self._tally.tell(self.counts(), now)
         came = False
         for step in self.steps(now):
             came = True
@@ -236,6 +242,22 @@ class Watch:
             self.missed,
             tuple(self.detector.not_compared()),
         )
+
+    def counts(self) -> dict[str, Any]:
+        """What `arb counters` shows of this watch: totals since it began, and how many there are now."""
+        status = self.status()
+        return {
+            "began_ns": self._began_ns,
+            "told_ns": clock.realtime_ns(),
+            "books": status.books,
+            "books_live": status.books_live,
+            "candidates": status.candidates,
+            "looks": self.detector.looks,
+            "opened": status.opened,
+            "open": status.open,
+            "held_back": {why.value: count for why, count in sorted(status.refused.items())},
+            "missed": status.missed,
+        }
 
     def close(self) -> None:
         """Remove the cursors."""

@@ -109,6 +109,7 @@ def watch(
     from alphapulse_cli.apps.arb import Watch, configured_fees
     from alphapulse_cli.apps.arb_keep import Keeper
     from alphapulse_cli.apps.sets import Wanted
+    from alphapulse_cli.edges.tallies import Tally
     from alphapulse_cli.shm.directory import open_directory
 
     settings = options.settings()
@@ -116,7 +117,10 @@ def watch(
     fee_texts = configured_fees(settings, _fees(fees))
     with (
         open_directory(settings.choose("shm_dir", shm_dir) or None) as directory,
-        Watch(directory, Wanted.of(exchanges, symbols), policy, fee_texts, settings.choose("wait", wait), "arb watch") as watching,
+        Tally(directory) as tally,
+        Watch(
+            directory, Wanted.of(exchanges, symbols), policy, fee_texts, settings.choose("wait", wait), "arb watch", tally=tally
+        ) as watching,
         Keeper(_store_path(store) if keep else None, str(directory.path), policy, talk.warning) as keeper,
     ):
         watching.require_books()
@@ -268,6 +272,29 @@ def explain(
     from alphapulse_cli.cli import arb_explain
 
     arb_explain.show(_store_path(store), _place(shm_dir), identifier, as_json)
+
+
+COUNTED = ("pid", "books", "books_live", "candidates", "looks", "opened", "open", "missed", "held_back")
+
+
+@app.command()
+def counters(as_json: options.Json = False, shm_dir: options.ShmDir = None) -> None:
+    """What each running `arb watch` has counted since it began: a row each, told about once a second.
+
+    Example: alphapulse arb counters --json
+    """
+    from alphapulse_cli.edges.tallies import read_tallies
+    from alphapulse_cli.shm.directory import open_directory
+
+    with open_directory(options.settings().choose("shm_dir", shm_dir) or None) as directory:
+        rows = read_tallies(directory)
+    if render.wants_json(as_json):
+        render.emit_json(rows)
+    elif rows:
+        told = [{**row, "held_back": ", ".join(f"{why} {count}" for why, count in row["held_back"].items())} for row in rows]
+        render.emit_table(told, [render.Column(name, right=name != "held_back") for name in COUNTED])
+    if not rows:
+        talk.note("no arb watch is running here")
 
 
 def _policy(

@@ -6,6 +6,7 @@ import subprocess
 import threading
 
 import pytest
+from app_parts import wait_until
 from reader_sets import Writer
 from terminals import Terminal
 
@@ -112,6 +113,32 @@ def test_explain_on_a_terminal_shows_every_sum(alphapulse, market):
             assert words in terminal.screen.text, words
     finally:
         terminal.close()
+
+
+def test_its_counters_are_there_for_everybody_while_it_runs(alphapulse, market):
+    process = alphapulse.start("arb", "watch", *FEES)
+
+    def counted():
+        rows = [json.loads(line) for line in alphapulse("arb", "counters").stdout.splitlines()]
+        return [row for row in rows if row["opened"] > 1]
+
+    (row,) = wait_until(counted)
+    assert (row["pid"], row["books"], row["books_live"], row["candidates"], row["missed"]) == (process.pid, 2, 2, 2, 0)
+    process.terminate()
+    assert process.wait(30) == 0
+    assert alphapulse("arb", "counters").stdout == ""
+    assert list((alphapulse.shm_dir / "watches").iterdir()) == []
+
+
+def test_the_counters_of_one_that_was_killed_are_nobodys(alphapulse, market):
+    process = alphapulse.start("arb", "watch", *FEES)
+    wait_until(lambda: alphapulse("arb", "counters").stdout)
+    process.kill()
+    process.wait()
+    assert alphapulse("arb", "counters").stdout == ""
+    (alphapulse.shm_dir / "watches" / "77-1").write_bytes(b'{"who": [1]}')
+    alphapulse("arb", "watch", *FEES, "-n", "1")
+    assert list((alphapulse.shm_dir / "watches").iterdir()) == []
 
 
 class TestTheTablesWords:

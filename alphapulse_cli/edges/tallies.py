@@ -1,0 +1,99 @@
+"""What the running `arb watch`es count, where every process can read it: a small file each in the segments' directory.
+
+    watches/<pid>-<start time>    JSON, written anew about once a second, whole or not at all; removed when the watch ends
+
+A collector's counters are its own, and nobody else may write them; a watch has no ring to keep counters beside. A file whose process is
+no more (by boot, pid and start time) is nobody's: reading leaves it out, and the next watch removes it.
+"""
+
+import os
+from contextlib import suppress
+from typing import Any, Self
+
+import orjson
+
+from alphapulse_cli.errors import NoSegment, StorageError
+from alphapulse_cli.shm.directory import Directory
+from alphapulse_cli.shm.identity import Identity, my_identity, process_is_alive
+
+WATCHES = "watches"
+EVERY_NS = 1_000_000_000
+MOST_BYTES = 65_536
+
+
+class Tally:
+    """The file of this process's watch. Where there is no room for it, the watch goes without."""
+
+    def __init__(self, directory: Directory) -> None:
+        who = my_identity()
+        self._name = f"{who.pid}-{who.start_time}"
+        self._who = [who.boot_id.hex(), who.pid, who.start_time, who.pid_namespace]
+        self._told_ns = 0
+        self._folder: Directory | None = None
+        with suppress(StorageError):
+            self._folder = directory.subdirectory(WATCHES, create=True)
+            _sweep(self._folder)
+
+    def is_due(self, monotonic_ns: int) -> bool:
+        """Whether it was last told a second ago or longer."""
+        return monotonic_ns - self._told_ns >= EVERY_NS
+
+    def tell(self, counts: dict[str, Any], monotonic_ns: int) -> None:
+        """Put these counts in the place of those before."""
+        self._told_ns = monotonic_ns
+        if self._folder is None:
+            return
+        beside = f".{self._name}"
+        with suppress(OSError):
+            fd = os.open(
+                beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self._folder.fd
+            )
+            try:
+                os.write(fd, orjson.dumps({"who": self._who, **counts}))
+            finally:
+                os.close(fd)
+            os.replace(beside, self._name, src_dir_fd=self._folder.fd, dst_dir_fd=self._folder.fd)
+
+    def close(self) -> None:
+        """Remove the file."""
+        if self._folder is not None:
+            self._folder.unlink(self._name)
+            self._folder.close()
+            self._folder = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_tallies(directory: Directory) -> list[dict[str, Any]]:
+    """What each running watch counted last, by pid; damaged files and those of the dead are left out."""
+    found = []
+    with suppress(NoSegment), directory.subdirectory(WATCHES, create=False) as folder:
+        for name in folder.names():
+            counts = _read(folder, name)
+            if counts is not None:
+                found.append({"pid": counts.pop("who")[1], **counts})
+    return sorted(found, key=lambda counts: counts["pid"])
+
+
+def _read(folder: Directory, name: str) -> dict[str, Any] | None:
+    """The counts of a process that lives; None else."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)
+        try:
+            counts = orjson.loads(os.read(fd, MOST_BYTES))
+        finally:
+            os.close(fd)
+        boot, pid, start, namespace = counts["who"]
+        if process_is_alive(Identity(bytes.fromhex(boot), pid, start, namespace)):
+            return dict(counts)
+    return None
+
+
+def _sweep(folder: Directory) -> None:
+    for name in folder.names():
+        if _read(folder, name) is None:
+            folder.unlink(name)
