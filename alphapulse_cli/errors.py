@@ -4,7 +4,7 @@
     ├── UsageError            exit 2   what was asked for cannot be right; the hint says what could
     ├── ExchangeError         exit 6   the network or the exchange
     │   ├── DecodeError                count it, drop the frame, resync its instruments; many in a row: reconnect
-    │   └── Refused                    the exchange said no: a subscription, a symbol, a ban
+    │   └── Refused                    the exchange said no, and will again: a region, a path, a symbol, a certificate
     ├── SegmentError          exit 3   nothing to attach to
     │   ├── NoSegment                  no such file; hint: what `segments` shows
     │   ├── NotASegment                a file, but not ours: wrong magic, truncated, a link, another's
@@ -61,10 +61,14 @@ class UsageError(AlphapulseError):
 
 
 class ExchangeError(AlphapulseError):
-    """The network or the exchange failed us."""
+    """Failure of the network or the exchange that may pass. `retry_after_s`: how long the exchange asked to be left alone, from when this was raised; None: not."""
 
     exit_code = ExitCode.EXCHANGE
     remedy = Remedy.RECONNECT
+
+    def __init__(self, message: str, hint: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.retry_after_s = retry_after_s
 
 
 class DecodeError(ExchangeError):
@@ -79,7 +83,7 @@ class DecodeError(ExchangeError):
 
 
 class Refused(ExchangeError):
-    """The exchange said no."""
+    """Refusal that trying again cannot change: 403, 404, 451, a certificate that is not to be trusted, an unknown symbol."""
 
     remedy = Remedy.GIVE_UP
 

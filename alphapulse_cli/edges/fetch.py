@@ -5,7 +5,7 @@ Each GET runs in a daemon thread of its own: a host that never answers holds up 
 
 import asyncio
 import contextlib
-import math
+import ssl
 import threading
 import time
 import urllib.error
@@ -16,9 +16,10 @@ from http.client import HTTPException
 from urllib.parse import urlsplit
 
 from alphapulse_cli import __version__
+from alphapulse_cli.edges import retry_after, transport
 from alphapulse_cli.edges.budget import Budget
 from alphapulse_cli.edges.loopback import is_loopback
-from alphapulse_cli.errors import ExchangeError, Refused, UsageError
+from alphapulse_cli.errors import ExchangeError, UsageError
 from alphapulse_cli.shm import clock
 
 MAX_BODY_BYTES = 64 << 20
@@ -26,8 +27,7 @@ TIMEOUT_S = 10.0  # without a byte
 WHOLE_TIMEOUT_S = 60.0  # for all of it, however it trickles
 CHUNK_BYTES = 1 << 18
 BUDGET_SPAN_S = 30.0  # half of a minute's weight in any half minute: so much may go at once
-RETRY_AFTER_S, LONGEST_RETRY_AFTER_S = 60.0, 600.0
-TOO_MANY_REQUESTS, BANNED, FORBIDDEN, LEGAL = 429, 418, 403, 451
+RETRY_AFTER_S = 60.0  # of an answer that says "too many" and not for how long
 MOST_AT_ONCE = 8  # GETs under way
 
 Get = Callable[[str], bytes]
@@ -69,19 +69,25 @@ class Fetcher:
                 with contextlib.closing(error):
                     raise self._refusal(url, error) from None
             except (OSError, HTTPException, ValueError) as error:
+                inner = getattr(error, "reason", error)
+                if isinstance(inner, ssl.SSLCertVerificationError):
+                    raise transport.untrusted(url, inner) from None
                 raise ExchangeError(
                     f"cannot fetch {url[:200]}: {_reason(error)}", "is the address right, and the network up?"
                 ) from None
 
     def _refusal(self, url: str, error: urllib.error.HTTPError) -> ExchangeError:
-        message = f"{url[:200]} answers {error.code}"
-        if error.code in (TOO_MANY_REQUESTS, BANNED):
-            pause_s = retry_after_s(error.headers.get("Retry-After"))
-            self._budget.pause(clock.monotonic_ns() + int(pause_s * 1e9))
-            return ExchangeError(f"{message}: too many requests, waiting {pause_s:.0f} s")
-        if error.code in (FORBIDDEN, LEGAL):
-            return Refused(f"{message}: the exchange refuses this address", "it may not serve your region")
-        return ExchangeError(message)
+        refused = transport.refusal(url, error.code)
+        if refused is not None:
+            return refused
+        message, pause_s = f"{url[:200]} answers {error.code}", retry_after.asked_pause_s(error.headers.items())
+        if error.code in transport.TOO_MANY:
+            message += ": too many requests"
+            pause_s = RETRY_AFTER_S if pause_s is None else pause_s
+        if pause_s is None:
+            return ExchangeError(message)
+        self._budget.pause(clock.monotonic_ns() + int(pause_s * 1e9))
+        return ExchangeError(f"{message}; nothing is asked before {retry_after.end_of(pause_s)}", retry_after_s=pause_s)
 
     def _get(self, url: str) -> bytes:
         headers = {"User-Agent": f"alphapulse/{__version__}", "Accept": "application/json"}
@@ -101,15 +107,6 @@ class Fetcher:
         if length is not None and len(body) < length:
             raise ValueError(f"an answer cut short after {len(body)} of {length} bytes")
         return bytes(body)
-
-
-def retry_after_s(text: str | None) -> float:
-    """The seconds of a Retry-After header, at most ten minutes; a minute where it says none, or a date."""
-    try:
-        seconds = float(text or "")
-    except ValueError:
-        return RETRY_AFTER_S
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S) if math.isfinite(seconds) else RETRY_AFTER_S
 
 
 def _reason(error: Exception) -> str:

@@ -52,7 +52,7 @@ async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str
         found = STATUS_LINE.match(error.raw_header or b"")  # picows knows only the statuses that Python names
         status = int(found[1]) if found else SWITCHING_PROTOCOLS
         if status != SWITCHING_PROTOCOLS:
-            raise transport.answers(url, status) from None
+            raise transport.answers(url, status, _headers_of(error.raw_header or b"")) from None
         raise transport.cannot_connect(url, error) from None
     except (OSError, WSError, ProxyError, ValueError) as error:
         raise transport.cannot_connect(url, error) from None
@@ -61,6 +61,12 @@ async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str
             _cut(sockets)
     link.begin()
     return link
+
+
+def _headers_of(answer: bytes) -> list[tuple[str, str]]:
+    """Name and value of each header line; the other side wrote them: hostile."""
+    lines = (line.partition(b":") for line in answer.split(b"\r\n")[1:])
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, colon, value in lines if colon]
 
 
 def _headers(url: str) -> dict[str, str]:

@@ -11,11 +11,13 @@ while it works: TCP makes the exchange wait. No link keeps the loop from the hea
 """
 
 import os
+import ssl
 import urllib.request
 from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
+from alphapulse_cli.edges import retry_after
 from alphapulse_cli.edges.loopback import is_loopback
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 
@@ -26,7 +28,7 @@ MAX_FRAME_BYTES = 64 << 20  # Coinbase's BTC-USD snapshot is 5 MB in one frame
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 FRAMES_PER_TURN = 64
-REFUSING = (403, 451)  # HTTP statuses of a handshake: not from where you are
+REFUSING, NOT_FOUND, TOO_MANY = (403, 451), 404, (418, 429)  # HTTP statuses
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 OnFrame = Callable[[bytes, int], None]
@@ -138,20 +140,44 @@ def no_answer(url: str, timeout_s: float) -> ExchangeError:
     return ExchangeError(f"no connection to {url[:200]} within {timeout_s:g} s")
 
 
-def answers(url: str, status: int) -> ExchangeError:
-    """HTTP, and no WebSocket."""
+def answers(url: str, status: int, headers: retry_after.Headers = ()) -> ExchangeError:
+    """HTTP, and no WebSocket: Refused where it will be the same next time, else with the pause that the exchange asks for."""
+    refused = refusal(url, status)
+    if refused is not None:
+        return refused
+    pause_s = retry_after.asked_pause_s(headers)
+    asks = "" if pause_s is None else f"; it asks to be left alone until {retry_after.end_of(pause_s)}"
+    many = ": too many connections" if status in TOO_MANY else ""
+    return ExchangeError(f"no WebSocket at {url[:200]}: it answers {status}{many}{asks}", "is the address right?", pause_s)
+
+
+def refusal(url: str, status: int) -> Refused | None:
+    """HTTP statuses that trying again cannot change, in REST as at a handshake; None for the others."""
     if status in REFUSING:
         return Refused(f"{url[:200]} answers {status}: the exchange refuses this address", "it may not serve your region")
-    return ExchangeError(f"no WebSocket at {url[:200]}: it answers {status}", "is the address right?")
+    if status == NOT_FOUND:
+        return Refused(f"{url[:200]} answers {status}: there is nothing at this path", "is the address right?")
+    return None
 
 
 def cannot_connect(url: str, error: Exception) -> ExchangeError:
-    """Whatever else there was instead of a connection."""
+    """Whatever else there was instead of a connection; Refused for a certificate that is not to be trusted."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return untrusted(url, error)
     if isinstance(error, ConnectionError) and error.errno:
         reason = os.strerror(error.errno).lower()
     else:
         reason = " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
     return ExchangeError(f"cannot connect to {url[:200]}: {reason[:200]}", "is the address right, and the network up?")
+
+
+def untrusted(url: str, error: ssl.SSLCertVerificationError) -> Refused:
+    """A certificate that does not prove who is there."""
+    reason = " ".join(str(error.verify_message or error).split())
+    return Refused(
+        f"{url[:200]}: its certificate is not to be trusted: {reason[:200]}",
+        "is the clock right? a proxy that opens TLS needs its own certificate in SSL_CERT_FILE",
+    )
 
 
 def closed_by_exchange(code: int, reason: str) -> str:

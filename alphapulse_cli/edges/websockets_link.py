@@ -105,7 +105,7 @@ async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str
     except TimeoutError:
         raise transport.no_answer(url, open_timeout_s) from None
     except InvalidStatus as error:
-        raise transport.answers(url, error.response.status_code) from None
+        raise transport.answers(url, error.response.status_code, error.response.headers.raw_items()) from None
     except ImportError:
         raise UsageError(f"a SOCKS proxy needs another package: {proxy}", "pip install 'python-socks[asyncio]'") from None
     except (OSError, InvalidHandshake, ConnectionClosed, ValueError) as error:

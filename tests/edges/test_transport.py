@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import re
 import ssl
 
 import pytest
@@ -97,13 +98,32 @@ class TestNoConnection:
 
         play(scene())
 
-    @pytest.mark.parametrize(("status", "error"), [(403, Refused), (451, Refused), (404, ExchangeError), (503, ExchangeError)])
+    @pytest.mark.parametrize(("status", "error"), [(403, Refused), (451, Refused), (404, Refused), (503, ExchangeError)])
     def test_an_http_error(self, opened, status, error):
         async def scene():
             async with tcp(says(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode())) as url:
                 with pytest.raises(error, match=f"answers {status}") as failed:
                     await opened(url)
                 assert type(failed.value) is error
+
+        play(scene())
+
+    @pytest.mark.parametrize(
+        ("headers", "seconds"),
+        [
+            ("retry-after: 20\r\n", 20.0),
+            ("Date: Fri, 27 Nov 2026 10:00:00 GMT\r\nRetry-After: Sat, 28 Nov 2026 10:00:00 GMT\r\n", 86_400.0),
+            ("Retry-After: soon\r\n", None),
+            ("", None),
+        ],
+    )
+    def test_a_pause_that_the_exchange_asks_for_is_carried(self, opened, headers, seconds):
+        async def scene():
+            async with tcp(says(f"HTTP/1.1 429 Slow\r\n{headers}Content-Length: 0\r\n\r\n".encode())) as url:
+                with pytest.raises(ExchangeError, match="answers 429: too many connections") as failed:
+                    await opened(url)
+                assert failed.value.retry_after_s == seconds
+                assert seconds is None or re.search(rf"until .*Z \(in {seconds:.0f} s\)", str(failed.value))
 
         play(scene())
 
