@@ -11,42 +11,90 @@ The public names are resolved when they are first asked for: importing the packa
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alphapulse_cli.apps.api import Book, DeltaReader, TradeReader, follow, to_pandas
+    from alphapulse_cli.apps.api import Book, DeltaReader, TradeReader, follow
     from alphapulse_cli.apps.arb_api import arbitrage
+    from alphapulse_cli.apps.columns import (
+        changes,
+        exchange_times,
+        feed_delays,
+        price_decimals,
+        prices,
+        size_decimals,
+        sizes,
+        times,
+        to_pandas,
+    )
     from alphapulse_cli.book.reconstruct import Reconstructor
+    from alphapulse_cli.errors import (
+        AlphapulseError,
+        DecodeError,
+        ExchangeError,
+        IntegrityError,
+        NoSegment,
+        NotASegment,
+        Refused,
+        SegmentError,
+        SegmentGone,
+        StorageError,
+        UsageError,
+        WriterAlive,
+        WrongLayout,
+    )
     from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
     from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 
 __version__ = "0.1.0"
 __all__ = [
+    "AlphapulseError",
     "ArbitrageDetector",
     "ArbitragePolicy",
     "Book",
+    "DecodeError",
     "DeltaReader",
+    "ExchangeError",
+    "IntegrityError",
+    "NoSegment",
+    "NotASegment",
     "Reconstructor",
+    "Refused",
+    "SegmentError",
+    "SegmentGone",
+    "StorageError",
     "TradeReader",
+    "UsageError",
+    "WriterAlive",
+    "WrongLayout",
     "__version__",
     "arbitrage",
+    "changes",
+    "exchange_times",
+    "feed_delays",
     "follow",
+    "price_decimals",
+    "prices",
+    "size_decimals",
+    "sizes",
+    "times",
     "to_pandas",
 ]
 
-_PLACES = {  # public name: where it is, and what it is called there
-    "ArbitrageDetector": ("alphapulse_cli.flow.arbitrage.detector", "ArbitrageDetector"),
-    "ArbitragePolicy": ("alphapulse_cli.flow.arbitrage.candidate", "ArbitragePolicy"),
-    "Reconstructor": ("alphapulse_cli.book.reconstruct", "Reconstructor"),
-    "arbitrage": ("alphapulse_cli.apps.arb_api", "arbitrage"),
-    **{name: ("alphapulse_cli.apps.api", name) for name in ("Book", "DeltaReader", "TradeReader", "follow", "to_pandas")},
+_MODULES = {  # where a public name is; an error that is not listed is in `errors`
+    "ArbitrageDetector": "flow.arbitrage.detector",
+    "ArbitragePolicy": "flow.arbitrage.candidate",
+    "Reconstructor": "book.reconstruct",
+    "arbitrage": "apps.arb_api",
+    **dict.fromkeys(("Book", "DeltaReader", "TradeReader", "follow"), "apps.api"),
+    **dict.fromkeys(("changes", "price_decimals", "prices", "size_decimals", "sizes"), "apps.columns"),
+    **dict.fromkeys(("exchange_times", "feed_delays", "times", "to_pandas"), "apps.columns"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    module, there = _PLACES[name]
-    found = getattr(importlib.import_module(module), there)
+    found = getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
     globals()[name] = found
     return found
 

@@ -4,15 +4,17 @@
     TradeReader("kraken").poll()        the same of trades (`wire.trade.dtype()`)
     Book("kraken", "BTC-USD").read()    the collector's own book, copied out of shared memory whole
     follow("kraken", symbols=[…])       exact books, rebuilt in this process, an update after each change; also `async for`
+    prices(records), times(records), …  columns of either array, exact, in numbers that cannot wrap: `apps.columns`
     to_pandas(records)                  either array as a DataFrame, exact prices and sizes beside the integers
 
 A set is named by its exchange, or by what `collect --as NAME` said. Nothing that reads can slow or break the writer; a reader that is
 too slow is *lapped*: it is told how many records it missed, and `follow` heals itself from the image. Readers carry on when the
 collector restarts. They are not safe to share between threads: make one for each.
 
-Units: prices in ticks and sizes in lots, integers, `10**-price_decimals` and `10**-size_decimals` of the record or book; times in
-nanoseconds since 1970 where the name ends in `_ns`. Arrays that `poll` returns are borrowed: read-only in spirit, overwritten by the
-next `poll` of the same reader. `.copy()` what you keep.
+Units: prices in ticks and sizes in lots, integers; times in nanoseconds since 1970 where the name ends in `_ns`. For numbers and times
+to calculate with, `prices(records)`, `sizes`, `times`, `exchange_times` and `feed_delays`: a record's own decimals and times are unsigned,
+and numpy wraps them. `poll` returns an array of its own memory, copied out of the ring and checked against laps; `poll(copy=False)` saves
+a copy and lends the reader's memory, which its next `poll` overwrites.
 
 Errors are `alphapulse_cli.errors`: NoSegment where nothing was collected yet, StorageError where the directory may not be used,
 UsageError for names that cannot be right, SegmentGone where a file was cut short under its reader: who tries again gets the next
@@ -20,12 +22,12 @@ collector's.
 """
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from alphapulse_cli.apps.columns import Form, level_numbers
 from alphapulse_cli.book.book import Book as ExactBook
 from alphapulse_cli.edges.idle import Waiting
 from alphapulse_cli.errors import NoSegment, SegmentGone, UsageError
@@ -43,12 +45,10 @@ from alphapulse_cli.wire.delta import BookReason, BookState
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
 COPY_TRIES, COPY_PAUSE_NS, CHECKPOINT_AFTER = 400, 500_000, 20
 DISCOVER_EVERY_NS = 1_000_000_000
 ASYNC_PAUSE_S = 0.001
-TAKERS = ("buy", "sell", "unknown")
 
 
 class RecordReader:
@@ -67,13 +67,20 @@ class RecordReader:
         self._waits: dict[str, Waiting] = {}
         self.last_missed = 0  # at the last poll
 
-    def poll(self, limit: int = POLL_RECORDS) -> "np.ndarray[Any, Any]":
-        """What is new: shape (n,), n at most `limit` and a held group; empty if nothing is. Borrowed until the next poll."""
+    def poll(self, limit: int = POLL_RECORDS, *, copy: bool = True) -> "np.ndarray[Any, Any]":
+        """The records that are new: shape (n,), n at most `limit` and a held group; empty if none are.
+
+        `copy=False` lends the reader's own memory, read-only, until its next poll.
+        """
         import numpy as np
 
         polled = self._groups.poll(limit)
         self.last_missed = polled.missed
-        return np.frombuffer(polled.records, dtype=self._dtype)
+        lent = np.frombuffer(polled.records, dtype=self._dtype)
+        if copy:
+            return lent.copy()
+        lent.flags.writeable = False
+        return lent
 
     @property
     def missed(self) -> int:
@@ -101,7 +108,7 @@ class RecordReader:
         return self._waits[how].wait({self._name: self._groups.reader}, timeout_s)
 
     def __iter__(self) -> Iterator["np.ndarray[Any, Any]"]:
-        """Arrays without end, none empty, each borrowed until the next."""
+        """Arrays without end, none empty, each of its own memory."""
         while True:
             records = self.poll()
             if len(records):
@@ -150,6 +157,19 @@ class BookCopy:
     reason: BookReason
     bids: "np.ndarray[Any, Any]"
     asks: "np.ndarray[Any, Any]"
+
+    def prices(self, side: str, form: Form = "decimal") -> "np.ndarray[Any, Any]":
+        """The prices of side "bid" or "ask", best first: exact Decimals, "text", or the nearest "float". ValueError for another side."""
+        return level_numbers(self._levels(side)[:, 0], self.price_decimals, form)
+
+    def sizes(self, side: str, form: Form = "decimal") -> "np.ndarray[Any, Any]":
+        """The sizes of side "bid" or "ask", as `prices` gives its prices."""
+        return level_numbers(self._levels(side)[:, 1], self.size_decimals, form)
+
+    def _levels(self, side: str) -> "np.ndarray[Any, Any]":
+        if side not in ("bid", "ask"):
+            raise ValueError(f"unknown side: {side!r}; sides are bid and ask")
+        return self.bids if side == "bid" else self.asks
 
     def rows(self, depth: int | None = None) -> list[tuple[str, str, str]]:
         """("bid" or "ask", price, size) as exact decimal text: bids best first, then asks best first."""
@@ -242,7 +262,7 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class FollowUpdate:
-    """A book after one or more changes. `book` is the replica itself: look at it before asking for the next update.
+    """A book after one or more changes. `book` is the replica itself, which goes on with the next poll: `copy()` what you keep.
 
     `book.bids(n)`, `.asks(n)`, `.best_bid()`, `.best_ask()` give (ticks, lots), best first; `book.views` answers more.
     """
@@ -256,6 +276,25 @@ class FollowUpdate:
     state: BookState  # trade on LIVE only
     reason: BookReason
     missed: int  # records lost to laps so far; the book was healed from its image
+
+    def copy(self, depth: int | None = None) -> BookCopy:
+        """The book as it is now, all levels or the best `depth` of each side, in memory of its own: it stays so."""
+        import numpy as np
+
+        book = self.book
+        bids, asks = (np.array(side, dtype="<i8").reshape(-1, 2) for side in (book.bids(depth), book.asks(depth)))
+        return BookCopy(
+            self.exchange,
+            self.symbol,
+            self.version,
+            self.timestamp_ns,
+            book.price_decimals,
+            book.size_decimals,
+            self.state,
+            self.reason,
+            bids,
+            asks,
+        )
 
 
 class Following:
@@ -335,72 +374,3 @@ class Following:
 def follow(*names: str, symbols: Collection[str] | None = None, shm_dir: str | None = None) -> Following:
     """Exact books of these sets (all symbols, or those given), as an iterator and an async iterator. NoSegment if one is not there."""
     return Following(names, symbols, shm_dir)
-
-
-def to_pandas(records: "np.ndarray[Any, Any]") -> "pd.DataFrame":
-    """What `poll` returned as a DataFrame of its own memory: of deltas a row a change, of trades a row a trade.
-
-    Deltas: timestamp (UTC), exchange, symbol, version, side ("bid", "ask"), price, size, price_ticks, size_lots, is_new; size 0 removes
-    the level. Trades: timestamp, exchange, symbol, trade_id, side (what the taker did: "buy", "sell", "unknown"), price, size,
-    price_ticks, size_lots, exchange_timestamp. `price` and `size` are exact decimal text. ImportError without pandas, TypeError for another array.
-    """
-    if records.dtype not in (delta.dtype(), trade.dtype()):
-        raise TypeError(f"not records of a DeltaReader or a TradeReader: dtype {records.dtype}")
-    try:
-        import pandas as pd
-    except ImportError:
-        raise ImportError("to_pandas needs pandas: pip install alphapulse[pandas]") from None
-    columns = _delta_columns(records) if records.dtype == delta.dtype() else _trade_columns(records)
-    for name in ("timestamp", "exchange_timestamp"):
-        if name in columns:
-            columns[name] = pd.to_datetime(columns[name], unit="ns", utc=True)
-    return pd.DataFrame(columns)
-
-
-def _delta_columns(records: "np.ndarray[Any, Any]") -> dict[str, Any]:
-    import numpy as np
-
-    counts = np.minimum(records["change_count"], delta.MAX_CHANGES).astype(np.int64)
-    of = np.repeat(np.arange(len(records)), counts)
-    place = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
-    changes, told = records["changes"][of, place], records[of]
-    ticks, word = changes["price_ticks"], changes["size_side"]
-    lots = (word & np.uint64(delta.SIZE_MASK)).astype(np.int64)
-    return {
-        "timestamp": told["timestamp_ns"].astype(np.int64),
-        "exchange": _texts(told["exchange"]),
-        "symbol": _texts(told["symbol"]),
-        "version": told["version"].copy(),
-        "side": np.where(word >> np.uint64(63), "ask", "bid"),
-        "price": _decimals(ticks, told["price_decimals"]),
-        "size": _decimals(lots, told["size_decimals"]),
-        "price_ticks": ticks.copy(),
-        "size_lots": lots,
-        "is_new": (word & np.uint64(delta.LEVEL_IS_NEW)) != 0,
-    }
-
-
-def _trade_columns(records: "np.ndarray[Any, Any]") -> dict[str, Any]:
-    import numpy as np
-
-    exchange_ns = records["exchange_ns"].astype(np.int64)
-    return {
-        "timestamp": records["timestamp_ns"].astype(np.int64),
-        "exchange": _texts(records["exchange"]),
-        "symbol": _texts(records["symbol"]),
-        "trade_id": _texts(records["trade_id"]),
-        "side": [TAKERS[min(side, 2)] for side in records["side"].tolist()],
-        "price": _decimals(records["price_ticks"], records["price_decimals"]),
-        "size": _decimals(records["size_lots"], records["size_decimals"]),
-        "price_ticks": records["price_ticks"].copy(),
-        "size_lots": records["size_lots"].copy(),
-        "exchange_timestamp": np.where(exchange_ns == 0, np.datetime64("NaT", "ns"), exchange_ns.astype("datetime64[ns]")),
-    }
-
-
-def _texts(names: "np.ndarray[Any, Any]") -> list[str]:
-    return [sys.intern(name.decode("ascii", "backslashreplace")) for name in names.tolist()]
-
-
-def _decimals(numbers: "np.ndarray[Any, Any]", decimals: "np.ndarray[Any, Any]") -> list[str]:
-    return [to_text(number, places) for number, places in zip(numbers.tolist(), decimals.tolist(), strict=True)]

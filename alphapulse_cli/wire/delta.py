@@ -27,8 +27,8 @@ DELTA_FIELDS: list[tuple[Any, ...]] = [
     ("prev_version", "<u8", "of the book before it: the chain that a reader checks"),
     ("change_count", "u1", "0..12"),
     ("flags", "u1", "bits 0-2 kind (0 DELTA, 1 RESET, 2 CHECK, 3 STATUS), bit 3 FIRST, bit 4 LAST, bit 5 RESYNCED"),
-    ("price_decimals", "u1", "0..18; price = ticks / 10^price_decimals"),
-    ("size_decimals", "u1", "0..18; size = lots / 10^size_decimals"),
+    ("price_decimals", "u1", "0..18; price = ticks / 10^price_decimals, in signed numbers"),
+    ("size_decimals", "u1", "0..18; size = lots / 10^size_decimals, in signed numbers"),
     ("feed_delay_us", "<i4", "our receive time minus the exchange's own, saturating; INT32_MIN = the exchange gave none"),
     ("changes", CHANGE_FIELDS, "the changes", MAX_CHANGES),
 ]

@@ -11,6 +11,7 @@ import pytest
 from reader_sets import Overtaken, Writer, ladder
 
 import alphapulse_cli as ap
+from alphapulse_cli import errors
 from alphapulse_cli.apps.api import Following
 from alphapulse_cli.edges.idle import WAYS, Waiting
 from alphapulse_cli.errors import NoSegment, UsageError
@@ -45,6 +46,17 @@ class TestThePackage:
         done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[] DeltaReader Reconstructor follow"
 
+    def test_every_public_name_and_every_error_is_importable_from_it(self):
+        assert all(getattr(ap, name) is not None for name in ap.__all__)
+        raised = {
+            name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.AlphapulseError)
+        }
+        assert raised == {
+            name for name in ap.__all__ if isinstance(getattr(ap, name), type) and issubclass(getattr(ap, name), Exception)
+        }
+        with pytest.raises(ap.NoSegment):
+            raise errors.NoSegment("none")
+
     def test_another_name_is_no_attribute(self):
         with pytest.raises(AttributeError, match="nonsense"):
             ap.nonsense  # noqa: B018
@@ -68,14 +80,14 @@ class TestRecordReaders:
             records = reader.poll()
             assert (records.dtype, records["trade_id"].tolist()) == (trade.dtype(), [b"a1", b"a2"])
 
-    def test_records_are_copied_once(self, writer, where):
-        """The array lies in the reader's own memory, which the next poll reuses."""
+    def test_records_that_are_lent_are_copied_once(self, writer, where):
+        """The array lies in the reader's own memory, which the next poll reuses. What is not lent: test_columns.py."""
         with ap.DeltaReader("kraken", shm_dir=where) as reader:
             writer.update([(999_999, 5, False)])
-            first = reader.poll()
+            first = reader.poll(copy=False)
             version = int(first["version"][0])
             writer.update([(999_999, 6, False)])
-            second = reader.poll()
+            second = reader.poll(copy=False)
             assert int(second["version"][0]) == version + 1
             assert int(first["version"][0]) == version + 1
 
