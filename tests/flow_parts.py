@@ -165,7 +165,7 @@ class Desk:
         self.instruments = instruments
         self.notices = []
         self.requests = []
-        self.now = START_NS
+        self.now, self.clock_ahead = START_NS, START_NS - 50 * SECOND
         symbols = [each.symbol for each in instruments]
         self.outlet = Outlet(directory, instruments[0].exchange, instruments[0].exchange, symbols, ring, 0)
         decoder = self.exchange.decoder(instruments, set(channels), depth, mode)
@@ -208,9 +208,19 @@ class Desk:
         self.requests += taken
         return taken
 
+    @property
+    def monotonic(self):
+        """CLOCK_MONOTONIC: `now` but for its origin, and for what `set_clock` did."""
+        return self.now - self.clock_ahead
+
+    def set_clock(self, seconds):
+        """The real-time clock jumps; no time passes."""
+        self.now += int(seconds * SECOND)
+        self.clock_ahead += int(seconds * SECOND)
+
     def tick(self, seconds=1.0):
         self.now += int(seconds * SECOND)
-        self.ingest.tick(self.now)
+        self.ingest.tick(self.now, self.monotonic)
 
 
 @dataclass
@@ -238,7 +248,7 @@ class River(Desk):
     def connect(self):
         self.encoder = self.exchange.encoder(self.truth, self.mode)
         self.hear(*self.encoder.connected(self.now))
-        self.ingest.connected(self.now)
+        self.ingest.connected(self.monotonic)
         return self.ask()
 
     def disconnect(self):
@@ -260,7 +270,7 @@ class River(Desk):
                 self.hear(*self.encoder.receive(frame, self.now))
             case FetchSnapshot() if fail:
                 self.done.failed += 1
-                self.ingest.fetch_failed(request.instrument, self.now)
+                self.ingest.fetch_failed(request.instrument, self.monotonic)
             case FetchSnapshot():
                 path, _, query = request.path.partition("?")
                 status, body = self.rest.respond(path, dict(pair.split("=") for pair in query.split("&")), self.now)
@@ -274,7 +284,7 @@ class River(Desk):
                 self.disconnect()
                 self.encoder = self.exchange.encoder(self.truth, self.mode)
                 self.hear(*self.encoder.connected(self.now))
-                self.ingest.connected(self.now)
+                self.ingest.connected(self.monotonic)
 
     def change(self, changes, symbol="BTC-USD", *, lose=False, spoil=False):
         """What happens in the market, and the frames of it: told, lost, or with a wrong checksum."""

@@ -128,7 +128,7 @@ class Session:
         if self._connected_count > 1:
             self._ingest.counters.add(Counter.RECONNECTS)
         try:
-            self._ingest.connected(clock.realtime_ns())
+            self._ingest.connected(clock.monotonic_ns())
             self._do_requests()
             async with _tasks(self._send_queued(link), self._watch(link, opened_ns), link.closed()) as running:
                 done, _ = await asyncio.wait({*running, self._end}, return_when=asyncio.FIRST_COMPLETED)
@@ -185,7 +185,7 @@ class Session:
             body = await self._fetcher.get(request.path, request.weight)
         except ExchangeError as error:
             self._notice("warning", f"{request.instrument.id}: no snapshot: {error}")
-            self._ingest.fetch_failed(request.instrument, clock.realtime_ns())
+            self._ingest.fetch_failed(request.instrument, clock.monotonic_ns())
         else:
             now_ns = clock.realtime_ns()
             self._ingest.receive_snapshot(request.instrument, body, now_ns)
@@ -197,7 +197,7 @@ class Session:
             body = await self._fetcher.get(request.path, request.weight)
         except ExchangeError as error:
             self._notice("warning", f"no instrument metadata: {error}")
-            self._ingest.fetch_failed(None, clock.realtime_ns())
+            self._ingest.fetch_failed(None, clock.monotonic_ns())
         else:
             self._ingest.receive_instruments(body, clock.realtime_ns())
         self._do_requests()
@@ -224,7 +224,7 @@ class Session:
             if self._is_heard:
                 self._is_heard, self._heard_ns = False, now
             silent_s = (now - self._heard_ns) / 1e9
-            self._ingest.tick(clock.realtime_ns())
+            self._ingest.tick(clock.realtime_ns(), now)
             self._after_frame(0)
             self._do_requests()
             if silent_s < timing.ping_after_s:

@@ -1,11 +1,13 @@
 """What an exchange is to us: its facts, a decoder (bytes in, events and requests out) and an encoder (the same backwards).
 
-A decoder has no socket, no clock, no log. Time is handed in; requests leave as values, in the order in which they must be done:
+A decoder has no socket, no clock, no log. Two times are handed in: `receive_ns` (CLOCK_REALTIME) stamps frames and nothing else,
+`monotonic_ns` (CLOCK_MONOTONIC) is what deadlines count: one that begins with a frame counts from the last `tick`, about 100 ms ago
+at most. Requests leave as values, in the order in which they must be done:
 
     decoder = kraken.Decoder(instruments, channels={"book", "trades"}, depth=10, mode="")
-    decoder.connected(now_ns)                      # a new connection: forget the old one's state, queue the subscriptions
+    decoder.connected(monotonic_ns)                # a new connection: forget the old one's state, queue the subscriptions
     for request in decoder.pending_requests(): …   # Send, FetchSnapshot, …
-    for event in decoder.receive(frame, now_ns): … # each frame, in order
+    for event in decoder.receive(frame, receive_ns): … # each frame, in order
     decoder.resync(instrument)                     # flow found the book wrong (a checksum): queue what heals it
 
 A decoder may have a `shape` (exchanges.shape) besides: whoever feeds it offers that each frame first, and `receive` what it does not
@@ -89,7 +91,7 @@ class Decoder(Protocol):
 
     instruments: dict[str, Instrument]  # by the exchange's own name
 
-    def connected(self, now_ns: int) -> None:
+    def connected(self, monotonic_ns: int) -> None:
         """A new connection stands: forget the last one's sequence and buffers, queue the subscriptions."""
 
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:
@@ -101,14 +103,14 @@ class Decoder(Protocol):
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
         """The instruments of the answer to a FetchInstruments. DecodeError if it is not understood."""
 
-    def fetch_failed(self, instrument: Instrument, now_ns: int) -> None:
+    def fetch_failed(self, instrument: Instrument, monotonic_ns: int) -> None:
         """A FetchSnapshot could not be had; queue it again (the session spaces the tries)."""
 
     def pending_requests(self) -> Sequence[Request]:
         """What to do now, in order; asking empties the list."""
 
-    def tick(self, now_ns: int) -> None:
-        """Time passed (about once a second): queue pings and whatever waited for its time."""
+    def tick(self, monotonic_ns: int) -> None:
+        """Time passed (about every 100 ms): queue pings and whatever waited for its time."""
 
     def resync(self, instrument: Instrument) -> None:
         """The book of `instrument` is wrong: queue what brings a fresh Snapshot. One is in flight at a time."""

@@ -24,6 +24,7 @@ cdef class Ingest:
     cdef list _requests
     cdef Py_ssize_t _unreadable_in_a_row
     cdef object _metadata_after_ns
+    cdef object _monotonic_ns
     cdef set _too_fine
 
     @cython.locals(counters=CounterBlock)

@@ -96,15 +96,17 @@ class Ingest:
         self._requests: list[Request] = []
         self._unreadable_in_a_row = 0
         self._metadata_after_ns = 0
+        self._monotonic_ns = 0  # when the last tick came: what deadlines that begin with a frame count from
         self._too_fine: set[str] = set()  # natives of whom that was told
 
     # What the world tells us
 
-    def connected(self, now_ns: int) -> None:
-        """A connection stands; the decoder queues its subscriptions."""
+    def connected(self, monotonic_ns: int) -> None:
+        """Start a new connection: the decoder queues its subscriptions."""
+        self._monotonic_ns = monotonic_ns
         self._unreadable_in_a_row = 0
         self._requests.clear()
-        self.decoder.connected(now_ns)
+        self.decoder.connected(monotonic_ns)
 
     def disconnected(self, now_ns: int) -> None:
         """The connection is gone: no book is right any more, until its next snapshot."""
@@ -165,11 +167,11 @@ class Ingest:
         else:
             self._handle(events, receive_ns)
 
-    def fetch_failed(self, instrument: Instrument | None, now_ns: int) -> None:
+    def fetch_failed(self, instrument: Instrument | None, monotonic_ns: int) -> None:
         """A FetchSnapshot could not be had; None: a FetchInstruments, which is asked for again when it is needed again."""
         self.counters.add(Counter.FETCHES_FAILED)
         if instrument is not None:
-            self.decoder.fetch_failed(self._current(instrument), now_ns)
+            self.decoder.fetch_failed(self._current(instrument), monotonic_ns)
 
     def receive_instruments(self, body: bytes, receive_ns: int) -> None:
         """The answer to a FetchInstruments."""
@@ -179,12 +181,13 @@ class Ingest:
             self.counters.add(Counter.DECODE_ERRORS)
             self._notice("warning", f"instrument metadata not understood: {error}")
 
-    def tick(self, now_ns: int) -> None:
-        """About every 100 ms."""
-        self.decoder.tick(now_ns)
+    def tick(self, now_ns: int, monotonic_ns: int) -> None:
+        """Let time pass, about every 100 ms: `now_ns` stamps what is published, every deadline is of `monotonic_ns`."""
+        self._monotonic_ns = monotonic_ns
+        self.decoder.tick(monotonic_ns)
         for keeper in self.keepers.values():
-            keeper.tick(now_ns)
-            if keeper.state is BookState.SYNCING and keeper.pacer.due(now_ns):
+            keeper.tick(now_ns, monotonic_ns)
+            if keeper.state is BookState.SYNCING and keeper.pacer.due(monotonic_ns):
                 self.decoder.resync(keeper.instrument)
 
     def pending_requests(self) -> list[Request]:
@@ -246,7 +249,7 @@ class Ingest:
             return
         if not keeper.apply(event, receive_ns):
             self._notice("warning", f"{keeper.instrument.id}: checksum is not the exchange's, resyncing")
-            self._resync(keeper, receive_ns)
+            self._resync(keeper)
 
     def _on_gap(self, gap: GapFound, receive_ns: int) -> None:
         """The decoder has asked for what heals it already."""
@@ -284,7 +287,7 @@ class Ingest:
         keeper = self.keepers.get(event.instrument.native)
         if keeper is not None and keeper.state in (BookState.LIVE, BookState.STALE):
             keeper.set_state(BookState.SYNCING, BookReason.OFF_GRID, receive_ns)
-            self._resync(keeper, receive_ns)
+            self._resync(keeper)
 
     def _on_instruments(self, event: InstrumentsSeen, receive_ns: int) -> None:
         """Metadata, new or again. A grid only ever becomes finer while a book stands on it."""
@@ -314,8 +317,8 @@ class Ingest:
         native = event.instrument.native
         keeper = self.keepers.get(native)
         self._symbol_counters[native].add(Counter.OFF_GRID)
-        if receive_ns >= self._metadata_after_ns:
-            self._metadata_after_ns = receive_ns + METADATA_PAUSE_NS
+        if self._monotonic_ns >= self._metadata_after_ns:
+            self._metadata_after_ns = self._monotonic_ns + METADATA_PAUSE_NS
             self._requests.append(self._fetch_instruments)
         if keeper is None:  # trades only: no book stands on the grid
             finer: Instrument | None = event.instrument.on_grid(event.price_decimals, event.size_decimals)
@@ -342,11 +345,11 @@ class Ingest:
         for keeper in self.keepers.values():
             if keeper.state in (BookState.LIVE, BookState.STALE):
                 keeper.set_state(BookState.SYNCING, BookReason.UNREADABLE, receive_ns)
-                self._resync(keeper, receive_ns)
+                self._resync(keeper)
 
-    def _resync(self, keeper: BookKeeper, now_ns: int) -> None:
+    def _resync(self, keeper: BookKeeper) -> None:
         keeper.pacer.want()
-        if keeper.pacer.due(now_ns):
+        if keeper.pacer.due(self._monotonic_ns):
             self.decoder.resync(keeper.instrument)
 
     def _current(self, instrument: Instrument) -> Instrument:

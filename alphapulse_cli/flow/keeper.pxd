@@ -33,6 +33,7 @@ cdef class BookKeeper:
     cdef Publisher _publisher
     cdef Py_ssize_t _groups_since_check
     cdef object _checked_ns
+    cdef object _monotonic_ns
 
     @cython.locals(
         is_snapshot=bint, was_live=bint, is_first=bint, is_right=bint, publisher=Publisher, levels_needed=Py_ssize_t, changes=Py_ssize_t

@@ -58,7 +58,7 @@ class BookKeeper:
         self._publisher = Publisher(self._book, self._batch, self._image, self._ring, self.counters, outlet.delays)
         self._say()
         self._groups_since_check = 0
-        self._checked_ns = 0
+        self._checked_ns = self._monotonic_ns = 0
         self._edit()
         self._set_rules()
         self._commit(0)
@@ -162,14 +162,15 @@ class BookKeeper:
         records = self._batch.status(receive_ns, self.version, self.state, self.reason)
         self._ring.publish(self._batch.records, records)
 
-    def tick(self, now_ns: int) -> None:
-        """About every 100 ms: a CHECK each second."""
-        if self.state is LIVE and not 0 <= now_ns - self._checked_ns < CHECK_EVERY_NS:  # below 0: the clock was set back
+    def tick(self, now_ns: int, monotonic_ns: int) -> None:
+        """Let time pass, about every 100 ms: a CHECK each second."""
+        self._monotonic_ns = monotonic_ns
+        if self.state is LIVE and monotonic_ns - self._checked_ns >= CHECK_EVERY_NS:
             self.check(now_ns)
 
     def check(self, now_ns: int) -> None:
         """Publish a CHECK: any reader can prove its replica against it."""
-        book, self._groups_since_check, self._checked_ns = self._book, 0, now_ns
+        book, self._groups_since_check, self._checked_ns = self._book, 0, self._monotonic_ns
         records = self._batch.check(now_ns, self.version, book.book_hash, book.bid_count, book.ask_count, self.checksum, self.state)
         self._ring.publish(self._batch.records, records)
 

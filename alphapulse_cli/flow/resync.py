@@ -6,7 +6,7 @@ The states a book walks through, and what moves it (`BookState` of `wire.delta`;
                        LIVE ──silence──► STALE ──any frame──► LIVE
     any ──no room, a number too fine, refused──► HALTED ──snapshot, if it was refused──► LIVE
 
-Time is handed in, in nanoseconds of any one clock.
+Time is handed in: nanoseconds of CLOCK_MONOTONIC, so that a clock that is set stops no healing.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,6 @@ class ResyncPacer:
     wanted: bool = False  # a resync is due but not yet asked for
     not_before_ns: int = 0
     pause_ns: int = 0
-    asked_ns: int = 0
 
     def want(self) -> None:
         """The book is wrong; `due` says when to ask."""
@@ -31,12 +30,12 @@ class ResyncPacer:
 
     def due(self, now_ns: int) -> bool:
         """Whether to ask the exchange now; asking it makes the next one wait."""
-        if not self.wanted or self.asked_ns <= now_ns < self.not_before_ns:  # a clock that was set back holds nobody up
+        if not self.wanted or now_ns < self.not_before_ns:
             return False
         if now_ns - self.not_before_ns > CALM_NS:
             self.pause_ns = 0
         self.pause_ns = min(max(2 * self.pause_ns, FIRST_PAUSE_NS), LONGEST_PAUSE_NS)
-        self.wanted, self.asked_ns, self.not_before_ns = False, now_ns, now_ns + self.pause_ns
+        self.wanted, self.not_before_ns = False, now_ns + self.pause_ns
         return True
 
     def healed(self) -> None:

@@ -95,7 +95,7 @@ class TestAgainstTheSimulators:
                 await rig.live()
                 ticks, frames = [], []
                 tick, receive = rig.ingest.tick, rig.ingest.receive
-                rig.ingest.tick = lambda now: (ticks.append(len(frames)), tick(now))
+                rig.ingest.tick = lambda *times: (ticks.append(len(frames)), tick(*times))
                 rig.ingest.receive = lambda frame, now: (frames.append(1), receive(frame, now))
                 for count in range(1, 5):
                     rig.sim.inject("flood")

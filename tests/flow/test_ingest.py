@@ -221,7 +221,7 @@ class TestANumberOffTheGrid:
 
     def test_asks_for_the_metadata_at_most_once_a_minute(self, kraken):
         for at, expected in ((0, 1), (METADATA_PAUSE_NS - 1, 0), (1, 1)):
-            kraken.now += at
+            kraken.tick(at / SECOND)
             kraken.ingest._regrid(OffGrid(kraken.keeper().instrument, 5, 5), kraken.now)
             assert sum(isinstance(each, FetchInstruments) for each in kraken.take_requests()) == expected
 
@@ -261,7 +261,7 @@ class TestANumberOffTheGrid:
     def test_metadata_that_is_not_understood_is_counted(self, kraken):
         kraken.ingest.receive_instruments(b"<html>", kraken.now)
         assert kraken.count(Counter.DECODE_ERRORS) == 1
-        kraken.ingest.fetch_failed(None, kraken.now)
+        kraken.ingest.fetch_failed(None, kraken.monotonic)
         assert kraken.count(Counter.FETCHES_FAILED) == 1
 
 
@@ -437,7 +437,7 @@ def test_books_that_are_not_collected_any_more_vanish(directory):
 def test_binances_snapshot_on_a_finer_grid_keeps_what_was_buffered(directory):
     """The snapshot is off the grid: it is decoded again on a finer one, the buffered events too."""
     desk = Desk(directory, [listed("binance-us")])
-    desk.ingest.connected(desk.now)
+    desk.ingest.connected(desk.monotonic)
     desk.take_requests()
     desk.hear(diff(11, 12, [["90.01", "2.0"]], native="BTCUSD"))
     (request,) = desk.take_requests()
@@ -446,3 +446,24 @@ def test_binances_snapshot_on_a_finer_grid_keeps_what_was_buffered(directory):
     desk.ingest.receive_snapshot(request.instrument, body, desk.now)
     assert desk.keeper().book.bids() == [(90_010, 20_000), (90_001, 10_000)]
     assert desk.keeper().state is LIVE
+
+
+class TestTheClockSetBack:
+    """Deadlines are of CLOCK_MONOTONIC: however the real-time clock jumps, healing goes on as before."""
+
+    @pytest.mark.parametrize("seconds", [-3600, 3600])
+    @pytest.mark.parametrize("name", ["kraken", "coinbase", "binance-us"])
+    def test_stops_no_healing(self, directory, name, seconds):
+        river = River(directory, name)
+        river.truth.change("BTC-USD", DEEP)
+        river.connect().settle()
+        river.change([(9_030, 1, False)], lose=True)
+        river.change([(9_031, 1, False)])
+        river.ask(fail=True)  # where healing is a fetch, it fails once and waits for its time
+        river.set_clock(seconds)
+        for step in range(100):
+            river.tick(0.1)
+            river.ask()
+            river.change([(9_032, 1 + step, False)])
+        river.settle(limit=1)
+        river.assert_true(depth=10 if name == "kraken" else None)

@@ -191,7 +191,7 @@ class TestFeedDelay:
 class TestChecks:
     def test_each_second(self, desk, live):
         for now in range(0, 10 * SECOND, SECOND // 10):
-            live.tick(1_000 * SECOND + now)
+            live.tick(1_000 * SECOND + now, 50 * SECOND + now)
         checks = desk.groups("BTC-USD", Kind.CHECK)
         assert len(checks) == 10
         book = live.book
@@ -199,8 +199,8 @@ class TestChecks:
         assert (checks[-1].version, checks[-1].prev_version) == (1, 1)
 
     def test_also_when_the_clock_is_set_back(self, desk, live):
-        live.tick(1_000 * SECOND)
-        live.tick(10 * SECOND)
+        live.tick(1_000 * SECOND, 50 * SECOND)
+        live.tick(10 * SECOND, 51 * SECOND)
         assert len(desk.groups("BTC-USD", Kind.CHECK)) == 2
 
     def test_each_1024_groups(self, desk, live):
@@ -212,7 +212,7 @@ class TestChecks:
 
     def test_not_of_a_book_that_is_not_live(self, desk, live):
         live.set_state(SYNCING, BookReason.SEQUENCE_GAP, 2)
-        live.tick(1_000 * SECOND)
+        live.tick(1_000 * SECOND, 50 * SECOND)
         assert desk.groups("BTC-USD", Kind.CHECK) == []
 
 

@@ -48,9 +48,3 @@ class TestResyncPacer:
         pacer = ResyncPacer()
         asks(pacer, NOW, 1000)
         assert pacer.pause_ns == LONGEST_PAUSE_NS
-
-    def test_a_clock_that_was_set_back_holds_nobody_up(self):
-        pacer = ResyncPacer()
-        asks(pacer, NOW, 64)
-        pacer.want()
-        assert pacer.due(NOW - 3600 * SECOND)

@@ -106,16 +106,18 @@ class Decoder:
         self._shape = Shape(USUAL_DIFF)
         self._shape.instruments = self.instruments
         self._requests: list[Request] = []
+        self._now_ns = 0  # CLOCK_MONOTONIC, as the last tick told it
 
     # What the world tells us
 
-    def connected(self, now_ns: int) -> None:
+    def connected(self, monotonic_ns: int) -> None:
         """A new connection stands: everything of the last one is forgotten, the subscriptions are queued."""
+        self._now_ns = monotonic_ns
         for market in self._markets.values():
             market.reset()
-        self._requests = [Send(frame) for frame in self._subscriptions.connected(now_ns)]
+        self._requests = [Send(frame) for frame in self._subscriptions.connected(monotonic_ns)]
 
-    def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:
+    def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - its frames need no receive time
         """Events of one frame, wrapped with its stream's name or bare. DecodeError if it is not understood in full."""
         try:
             usual = self._shape.read(frame)
@@ -131,13 +133,13 @@ class Decoder:
                     return self._on_trade(market, data)
                 if "lastUpdateId" in data and (market := self._picture_market(message)) is not None:
                     return self._on_picture(market, data)
-            return self._on_talk(message, data, receive_ns)
+            return self._on_talk(message, data)
         except OffGridFound as found:
             return (found.event,)
         except NOT_UNDERSTOOD as error:
             raise DecodeError(f"{self._facts.name}: {error!r:.200}", frame) from error
 
-    def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:
+    def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
         """The Snapshot and the buffered Updates behind it; GapFound if the stream has left it behind. DecodeError as `receive`."""
         market = self._diffs.get(instrument.native)
         if market is None or not market.in_flight:
@@ -150,10 +152,10 @@ class Decoder:
         except OffGridFound as found:
             return (found.event,)
         except NOT_UNDERSTOOD as error:
-            self._fetch_again(market, receive_ns)
+            self._fetch_again(market)
             raise DecodeError(f"{self._facts.name}: snapshot of {market.instrument.id}: {error!r:.200}", body) from error
         if not market.splice.reaches(snapshot_id):  # B3
-            self._fetch_again(market, receive_ns)
+            self._fetch_again(market)
             return (GapFound((market.instrument,), GapReason.STALE_SNAPSHOT, f"snapshot {snapshot_id} precedes the stream"),)
         market.splice.adopt(snapshot_id)  # B5
         market.in_flight, market.due_ns, market.failures = False, None, 0
@@ -163,18 +165,20 @@ class Decoder:
         """The instruments of an `exchangeInfo`. DecodeError if it is not understood."""
         return parse_instruments(body, exchange=self._facts.name)
 
-    def fetch_failed(self, instrument: Instrument, now_ns: int) -> None:
+    def fetch_failed(self, instrument: Instrument, monotonic_ns: int) -> None:
         """A snapshot could not be had: ask again."""
         market = self._markets.get(instrument.native)
         if market is not None and market.in_flight:
-            self._fetch_again(market, now_ns)
+            self._now_ns = monotonic_ns
+            self._fetch_again(market)
 
-    def tick(self, now_ns: int) -> None:
+    def tick(self, monotonic_ns: int) -> None:
         """Ask for the snapshots whose time has come; give up a connection that neither answers nor feeds."""
+        self._now_ns = monotonic_ns
         for market in self._diffs.values():
-            if market.due_ns is not None and now_ns >= market.due_ns:
+            if market.due_ns is not None and monotonic_ns >= market.due_ns:
                 self._fetch(market)
-        if self._subscriptions.overdue(now_ns) and not any(market.fed for market in self._markets.values()):
+        if self._subscriptions.overdue(monotonic_ns) and not any(market.fed for market in self._markets.values()):
             self._subscriptions.abandon()
             self._requests.append(Reconnect("the subscriptions were neither confirmed nor fed"))
 
@@ -246,7 +250,7 @@ class Decoder:
         market.last_trade = number
         return (TradesMissed(instrument, lost), trade) if lost else (trade,)
 
-    def _on_talk(self, message: Any, data: Any, receive_ns: int) -> Sequence[Event]:
+    def _on_talk(self, message: Any, data: Any) -> Sequence[Event]:
         """Everything that is neither book nor trade."""
         if type(message) is not dict:
             raise TypeError("not an object")
@@ -258,7 +262,7 @@ class Decoder:
             for native in natives:
                 market = self._diffs.get(native)
                 if market is not None and not market.splice.live and not market.in_flight and market.due_ns is None:
-                    market.due_ns = receive_ns + QUIET_NS  # B1: a quiet symbol's first event may be long in coming
+                    market.due_ns = self._now_ns + QUIET_NS  # B1: a quiet symbol's first event may be long in coming
             return events
         return (Unrecognised(str(kind or str(stream).partition("@")[2] or stream)[:KIND_CHARACTERS]),)
 
@@ -272,11 +276,11 @@ class Decoder:
             path = f"{binance.DEPTH_PATH}?symbol={quote(market.instrument.native)}&limit={self._limit}"
             self._requests.append(FetchSnapshot(market.instrument, path, weight))
 
-    def _fetch_again(self, market: _Market, now_ns: int) -> None:
+    def _fetch_again(self, market: _Market) -> None:
         """The last one did not help: at once the first time, then after ever longer pauses."""
         market.failures += 1
         market.in_flight = False
         if market.failures == 1:
             self._fetch(market)
         else:
-            market.due_ns = now_ns + min(FIRST_PAUSE_NS << min(market.failures - 2, 16), LONGEST_PAUSE_NS)
+            market.due_ns = self._now_ns + min(FIRST_PAUSE_NS << min(market.failures - 2, 16), LONGEST_PAUSE_NS)

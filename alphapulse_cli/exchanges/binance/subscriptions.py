@@ -42,9 +42,9 @@ class Subscriptions:
         self._last_id = 0
         self._opened_ns = 0
 
-    def connected(self, now_ns: int) -> list[bytes]:
+    def connected(self, monotonic_ns: int) -> list[bytes]:
         """The messages that subscribe a new connection to everything."""
-        self._opened_ns = now_ns
+        self._opened_ns = monotonic_ns
         self._unanswered.clear()
         frames = []
         for natives in self._batches:
@@ -70,9 +70,9 @@ class Subscriptions:
         del self._unanswered[number or 0]
         return natives, [Subscribed(_ours(suffix), natives) for suffix in self._suffixes]
 
-    def overdue(self, now_ns: int) -> bool:
+    def overdue(self, monotonic_ns: int) -> bool:
         """Whether the exchange left a SUBSCRIBE unanswered for too long."""
-        return bool(self._unanswered) and now_ns - self._opened_ns >= ANSWER_WITHIN_NS
+        return bool(self._unanswered) and monotonic_ns - self._opened_ns >= ANSWER_WITHIN_NS
 
     def abandon(self) -> None:
         """Wait for no answer any more: the connection will be replaced."""

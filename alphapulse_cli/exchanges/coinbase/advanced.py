@@ -102,9 +102,9 @@ class AdvancedFeed(Feed):
         self._awaited = number
         self.shape.expected = number if usual and number is not None and 0 <= number < MOST_NUMBER else UNKNOWN
 
-    def connected(self, now_ns: int) -> None:
+    def connected(self, monotonic_ns: int) -> None:
         """A new connection: a new count, every book waits for its snapshot."""
-        super().connected(now_ns)
+        super().connected(monotonic_ns)
         self._broken, self._set_aside = False, None
         self._expect(None)
 

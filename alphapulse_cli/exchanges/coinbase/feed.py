@@ -61,14 +61,14 @@ class Feed:
 
     # The contract of exchanges.protocol.Decoder, but for `receive`
 
-    def connected(self, now_ns: int) -> None:
+    def connected(self, monotonic_ns: int) -> None:
         """A new connection: every book waits for its snapshot (S1). Trade ids live on (S6)."""
         for product in self._products.values():
             self._trust(product, Trust.WAITING)
             product.ids_may_begin_anew = True
         self._again.clear()
         self._asked_twice.clear()
-        self._waiting = {(channel, name): now_ns + WATCHDOG_NS for channel in self.channels for name in self._products}
+        self._waiting = {(channel, name): monotonic_ns + WATCHDOG_NS for channel in self.channels for name in self._products}
         self._requests = [Send(frame) for frame in self._heartbeat_frames()]
         for channel in self.channels:
             self._requests += self._sends("subscribe", channel, list(self._products))
@@ -82,12 +82,12 @@ class Feed:
         self._again.clear()
         return requests
 
-    def tick(self, now_ns: int) -> None:
+    def tick(self, monotonic_ns: int) -> None:
         """The watchdog (S5)."""
         for key, deadline_ns in list(self._waiting.items()):
             if not deadline_ns:
-                self._waiting[key] = now_ns + WATCHDOG_NS
-            elif now_ns >= deadline_ns:
+                self._waiting[key] = monotonic_ns + WATCHDOG_NS
+            elif monotonic_ns >= deadline_ns:
                 del self._waiting[key]
                 if key not in self._asked_twice:
                     self._asked_twice.add(key)
@@ -115,7 +115,7 @@ class Feed:
         """The instruments of a products answer."""
         return parse_instruments(body, self.mode_name)
 
-    def fetch_failed(self, _instrument: Instrument, _now_ns: int) -> None:
+    def fetch_failed(self, _instrument: Instrument, _monotonic_ns: int) -> None:
         """Nothing is fetched, so nothing is queued again."""
 
     # What a feed says in its own way

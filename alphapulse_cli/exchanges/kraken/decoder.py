@@ -86,7 +86,7 @@ class Decoder:
         self._trades = Channel("trade", self.instruments if TRADES in channels else (), {"snapshot": False})
         self.shape = Shape(USUAL_UPDATE, depth=self.depth)
         self._requests: list[Request] = []
-        self._now_ns = self._pinged_ns = 0
+        self._now_ns = self._pinged_ns = 0  # CLOCK_MONOTONIC, as the last tick told it
         self._pings = 0
         self._handlers = {
             "book": self._on_book,
@@ -98,12 +98,12 @@ class Decoder:
 
     # What is asked of us
 
-    def connected(self, now_ns: int) -> None:
+    def connected(self, monotonic_ns: int) -> None:
         """Queue all subscriptions; books and acks of the last connection are forgotten, trade ids are not."""
-        self._now_ns = self._pinged_ns = now_ns
+        self._now_ns = self._pinged_ns = monotonic_ns
         self._requests = [Send(subscriptions.request("subscribe", "instrument", 0, {"channel": "instrument", "snapshot": True}))]
         self.shape.instruments.clear()
-        self._trades.start(self._book.start(now_ns))
+        self._trades.start(self._book.start(monotonic_ns))
 
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - Kraken's frames need no receive time
         """Events of one frame. DecodeError if it is not understood in full; then nothing has changed."""
@@ -130,7 +130,7 @@ class Decoder:
         """The instruments of an `AssetPairs` answer. DecodeError."""
         return parse_instruments(body)
 
-    def fetch_failed(self, instrument: Instrument, now_ns: int) -> None:
+    def fetch_failed(self, instrument: Instrument, monotonic_ns: int) -> None:
         """Never happens: nothing is fetched."""
 
     def pending_requests(self) -> Sequence[Request]:
@@ -139,16 +139,16 @@ class Decoder:
         self._requests = []
         return requests
 
-    def tick(self, now_ns: int) -> None:
+    def tick(self, monotonic_ns: int) -> None:
         """Queue a ping each 30 s, and again whatever was asked for and did not come."""
-        self._now_ns = now_ns
-        if now_ns - self._pinged_ns >= PING_EVERY_NS:
-            self._pinged_ns = now_ns
+        self._now_ns = monotonic_ns
+        if monotonic_ns - self._pinged_ns >= PING_EVERY_NS:
+            self._pinged_ns = monotonic_ns
             self._pings += 1
             self._requests.append(Send(subscriptions.request("ping", "ping", self._pings)))
         for channel in (self._book, self._trades):
-            for native in channel.overdue(now_ns):
-                channel.ask_again(native, now_ns)
+            for native in channel.overdue(monotonic_ns):
+                channel.ask_again(native, monotonic_ns)
 
     def resync(self, instrument: Instrument) -> None:
         """Unsubscribe and subscribe one book, unless its snapshot is on its way already (K6)."""

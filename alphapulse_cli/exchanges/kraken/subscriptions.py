@@ -51,20 +51,20 @@ class Channel:
         self._again = False  # whether any of the waiting must be unsubscribed first
         self._requests_made = 0
 
-    def start(self, now_ns: int) -> int:
+    def start(self, monotonic_ns: int) -> int:
         """A new connection: everything is to be asked for. Patience begins when a message can have left; returns when the last can."""
-        sent_ns = now_ns
+        sent_ns = monotonic_ns
         for place, subscription in enumerate(self.subscriptions.values()):
-            sent_ns = now_ns + (1 + place // FACTS.subscribe_batch) * SEND_SPACING_NS
+            sent_ns = monotonic_ns + (1 + place // FACTS.subscribe_batch) * SEND_SPACING_NS
             subscription.standing, subscription.asked_ns = Standing.ASKED, sent_ns
         self._waiting = dict.fromkeys(self.subscriptions)
         self._again = False
         return sent_ns
 
-    def ask_again(self, native: str, now_ns: int) -> None:
+    def ask_again(self, native: str, monotonic_ns: int) -> None:
         """Unsubscribe and subscribe one symbol; a subscription that was never live is treated alike, for its ack may be lost."""
         subscription = self.subscriptions[native]
-        subscription.standing, subscription.asked_ns = Standing.HEALING, now_ns
+        subscription.standing, subscription.asked_ns = Standing.HEALING, monotonic_ns
         self._waiting[native] = None
         self._again = True
 
@@ -73,13 +73,13 @@ class Channel:
         self.subscriptions[native].standing = Standing.LIVE
         self._waiting.pop(native, None)
 
-    def overdue(self, now_ns: int) -> list[str]:
+    def overdue(self, monotonic_ns: int) -> list[str]:
         """The symbols whose answer has been awaited for too long."""
         owed = (Standing.ASKED, Standing.HEALING)
         return [
             native
             for native, subscription in self.subscriptions.items()
-            if subscription.standing in owed and now_ns - subscription.asked_ns > PATIENCE_NS
+            if subscription.standing in owed and monotonic_ns - subscription.asked_ns > PATIENCE_NS
         ]
 
     def frames(self) -> Iterator[bytes]:
