@@ -15,6 +15,7 @@ from typing import Any
 from alphapulse_cli.apps.status import SetStatus
 from alphapulse_cli.apps.supervise import until_parent_is_gone
 from alphapulse_cli.cli import board, render, talk
+from alphapulse_cli.edges.background import DaemonThreads
 from alphapulse_cli.errors import ExitCode
 
 REFRESH_S, LINES_EVERY_S = 0.25, 5.0
@@ -56,7 +57,9 @@ def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False)
             told = True
             task.cancel()
 
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(DaemonThreads())  # a name server that hangs does not hold up the end
+        loop.add_signal_handler(signal.SIGTERM, stop)
         parent = asyncio.create_task(until_parent_is_gone()) if supervised else None
         if parent is not None:
             parent.add_done_callback(stop)

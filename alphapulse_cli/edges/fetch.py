@@ -5,20 +5,22 @@ Each GET runs in a daemon thread of its own: a host that never answers holds up 
 
 import asyncio
 import contextlib
+import socket
 import ssl
-import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.client import HTTPException
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any
 from urllib.parse import urlsplit
 
 from alphapulse_cli import __version__
-from alphapulse_cli.edges import retry_after, transport
+from alphapulse_cli.edges import background, dial, proxies, retry_after, transport
 from alphapulse_cli.edges.budget import Budget
-from alphapulse_cli.edges.loopback import is_loopback
 from alphapulse_cli.errors import ExchangeError, UsageError
 from alphapulse_cli.shm import clock
 
@@ -30,7 +32,7 @@ BUDGET_SPAN_S = 30.0  # half of a minute's weight in any half minute: so much ma
 RETRY_AFTER_S = 60.0  # of an answer that says "too many" and not for how long
 MOST_AT_ONCE = 8  # GETs under way
 
-Get = Callable[[str], bytes]
+Connect = Callable[..., socket.socket]
 
 
 @dataclass(slots=True)
@@ -64,7 +66,7 @@ class Fetcher:
         url = self.base_url.rstrip("/") + path
         async with self._at_once:
             try:
-                return await _in_thread(self._get, url)
+                return await background.call(self._get, url)
             except urllib.error.HTTPError as error:
                 with contextlib.closing(error):
                     raise self._refusal(url, error) from None
@@ -94,19 +96,96 @@ class Fetcher:
         request = urllib.request.Request(url, headers=headers)  # noqa: S310  # http(s) is checked
         give_up_at = time.monotonic() + self.whole_timeout_s
         body = bytearray()
-        # The environment's proxies are for the world outside: this machine is reached without one.
-        proxies = urllib.request.ProxyHandler({} if is_loopback(url) else None)
-        with urllib.request.build_opener(proxies).open(request, timeout=self.timeout_s) as answer:
+        with _opener(url).open(request, timeout=self.timeout_s) as answer:
             length = answer.length  # None where the answer does not say
             while chunk := answer.read1(CHUNK_BYTES):
                 body += chunk
                 if len(body) > self.max_body_bytes:
-                    raise ValueError(f"an answer of more than {self.max_body_bytes} bytes")
+                    raise ValueError(_too_long(self.max_body_bytes))
                 if time.monotonic() > give_up_at:
                     raise TimeoutError(f"no whole answer within {self.whole_timeout_s:.0f} s")
         if length is not None and len(body) < length:
             raise ValueError(f"an answer cut short after {len(body)} of {length} bytes")
-        return bytes(body)
+        whole = unpacked(bytes(body), answer.headers.get("Content-Encoding", ""), self.max_body_bytes)
+        if whole.lstrip()[:1] == b"<":
+            raise ValueError("HTML, not JSON: a login page or a block?")
+        return whole
+
+
+def unpacked(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """The body as it was before its Content-Encoding: some servers and proxies compress unasked. ValueError for one that we cannot undo, for garbage, and beyond `max_bytes`."""
+    for name in reversed([word.strip().lower() for word in encoding.split(",")]):
+        if name in ("", "identity"):
+            continue
+        if name not in ("gzip", "x-gzip", "deflate"):
+            raise ValueError(f"an answer compressed in a way that was not asked for: {name[:40]}")
+        body = _inflated(body, max_bytes)
+    return body
+
+
+def _inflated(body: bytes, max_bytes: int) -> bytes:
+    """Of gzip (of several members too), zlib, or the bare deflate that some call deflate."""
+    is_wrapped = body[:2] == b"\x1f\x8b" or (
+        len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and int.from_bytes(body[:2], "big") % 31 == 0
+    )
+    whole = bytearray()
+    try:
+        while body:
+            inflater = zlib.decompressobj(zlib.MAX_WBITS | 32 if is_wrapped else -zlib.MAX_WBITS)
+            whole += inflater.decompress(body, max_bytes + 1 - len(whole))
+            if len(whole) > max_bytes:
+                raise ValueError(_too_long(max_bytes))
+            if not inflater.eof:
+                raise ValueError("a compressed answer cut short")
+            body = inflater.unused_data
+    except zlib.error:
+        raise ValueError("an answer that cannot be decompressed") from None
+    return bytes(whole)
+
+
+def _too_long(max_bytes: int) -> str:
+    return f"an answer of more than {max_bytes} bytes"
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """Opens this address by way of the environment's proxy; every connection tries all addresses of its host. UsageError for a proxy that cannot be used."""
+    proxy = proxies.proxy_of(url) or ""
+    if proxy.startswith("https:"):
+        raise UsageError(
+            f"REST cannot go through a proxy that itself speaks TLS: {proxies.hidden(proxy)}", "write http://host:port"
+        )
+    is_socks = proxy.startswith("socks")
+    through = {urlsplit(url).scheme: proxy} if proxy and not is_socks else {}
+    connect = partial(proxies.socks_connection, proxy) if is_socks else dial.create_connection
+    return urllib.request.build_opener(urllib.request.ProxyHandler(through), _Plain(connect), _Tls(connect))
+
+
+class _Plain(urllib.request.HTTPHandler):
+    """http:// over connections of ours."""
+
+    def __init__(self, connect: Connect) -> None:
+        super().__init__()
+        self._connect = connect
+
+    def http_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(partial(_connection, HTTPConnection, self._connect), request)
+
+
+class _Tls(urllib.request.HTTPSHandler):
+    """https:// over connections of ours."""
+
+    def __init__(self, connect: Connect) -> None:
+        super().__init__()
+        self._connect = connect
+
+    def https_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(partial(_connection, HTTPSConnection, self._connect), request)
+
+
+def _connection(kind: type[HTTPConnection], connect: Connect, host: str, **options: Any) -> HTTPConnection:
+    made = kind(host, **options)
+    made._create_connection = connect  # type: ignore[attr-defined]  # noqa: SLF001 - the one place to hand in a connection
+    return made
 
 
 def _reason(error: Exception) -> str:
@@ -115,30 +194,3 @@ def _reason(error: Exception) -> str:
     if isinstance(inner, TimeoutError) and not str(inner).startswith("no whole"):
         return "no answer in time"
     return " ".join(str(getattr(inner, "strerror", None) or inner or type(inner).__name__).split())[:200]
-
-
-async def _in_thread(get: Get, url: str) -> bytes:
-    """`get(url)` in a daemon thread; cancelled, the thread is left to its timeout."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[bytes] = loop.create_future()
-
-    def settle(body: bytes | None, error: Exception | None) -> None:
-        if answer.done():
-            return
-        if error is not None:
-            answer.set_exception(error)
-        elif body is not None:
-            answer.set_result(body)
-
-    def run() -> None:
-        body: bytes | None = None
-        failed: Exception | None = None
-        try:
-            body = get(url)
-        except Exception as error:  # noqa: BLE001 - it is raised where it is awaited
-            failed = error
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-            loop.call_soon_threadsafe(settle, body, failed)
-
-    threading.Thread(target=run, daemon=True, name="alphapulse-fetch").start()
-    return await answer

@@ -17,7 +17,7 @@ from picows import WSError, WSHandshakeError, WSParsedURL, ws_connect
 from python_socks import ProxyError
 
 from alphapulse_cli import __version__
-from alphapulse_cli.edges import transport
+from alphapulse_cli.edges import dial, proxies, transport
 from alphapulse_cli.edges.picows_link import PicowsLink
 from alphapulse_cli.edges.transport import OnFrame
 
@@ -29,7 +29,7 @@ DEAF = logging.Logger("alphapulse.picows", logging.CRITICAL + 1)  # noqa: LOG001
 async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str | None) -> PicowsLink:
     """As `transport.open_link`."""
     link, sockets = PicowsLink(on_frame), list[socket.socket]()
-    is_open = False
+    is_open, is_socks = False, proxy is not None and proxy.startswith("socks")
     try:
         async with asyncio.timeout(open_timeout_s):
             _, listener = await ws_connect(
@@ -40,8 +40,8 @@ async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str
                 enable_auto_pong=False,  # every frame passes by us: the end of a read is not to be missed
                 max_frame_size=transport.MAX_FRAME_BYTES,
                 extra_headers=_headers(url),
-                proxy=proxy,
-                socket_factory=lambda parsed: _connected_socket(parsed, sockets),
+                proxy=None if is_socks else proxy,  # picows knows no socks5h and takes 80 for the port of SOCKS
+                socket_factory=lambda parsed: _connected_socket(parsed, proxy if is_socks else None, sockets),
             )
         is_open = listener is link  # None where the connection was closed before the answer was whole
         if not is_open:
@@ -80,28 +80,14 @@ def _headers(url: str) -> dict[str, str]:
     return headers
 
 
-async def _connected_socket(where: WSParsedURL, made: list[socket.socket]) -> socket.socket:
-    """One to the first of its addresses that answers; OSError of the last one tried. It is noted in `made`."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
-    for number, (family, kind, protocol, _, address) in enumerate(found, 1):
-        try:
-            one = socket.socket(family, kind, protocol)
-        except OSError:
-            if number == len(found):
-                raise
-            continue
-        try:
-            one.setblocking(False)
-            await loop.sock_connect(one, address)
-        except BaseException as error:
-            one.close()
-            if not isinstance(error, OSError) or number == len(found):
-                raise
-        else:
-            made.append(one)
-            return one
-    raise OSError("it has no address")
+async def _connected_socket(where: WSParsedURL, socks: str | None, made: list[socket.socket]) -> socket.socket:
+    """One to the host, or to the HTTP proxy before it, or through the SOCKS proxy. It is noted in `made`. OSError, ProxyError."""
+    if socks is None:
+        connected = await dial.connected_socket(where.host, where.port)
+    else:
+        connected = await proxies.socks_connected(socks, where.host, where.port)
+    made.append(connected)
+    return connected
 
 
 def _cut(sockets: list[socket.socket]) -> None:

@@ -12,13 +12,11 @@ while it works: TCP makes the exchange wait. No link keeps the loop from the hea
 
 import os
 import ssl
-import urllib.request
 from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from alphapulse_cli.edges import retry_after
-from alphapulse_cli.edges.loopback import is_loopback
+from alphapulse_cli.edges import proxies, retry_after
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 
 AUTO, WEBSOCKETS, PICOWS = "auto", "websockets", "picows"
@@ -29,7 +27,6 @@ OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 FRAMES_PER_TURN = 64
 REFUSING, NOT_FOUND, TOO_MANY = (403, 451), 404, (418, 429)  # HTTP statuses
-PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 OnFrame = Callable[[bytes, int], None]
 
@@ -83,7 +80,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 async def open_link(url: str, on_frame: OnFrame, transport: str = AUTO, open_timeout_s: float = OPEN_TIMEOUT_S) -> Link:
     """Connect. UsageError for what is no ws:// or wss:// address, Refused where we are not let in, ExchangeError for no connection."""
     check_address(url)
-    proxy = proxy_of(url)
+    proxy = proxies.proxy_of(url)
     if choose(transport) == PICOWS:
         from alphapulse_cli.edges import picows_connect
 
@@ -104,32 +101,6 @@ def check_address(url: str) -> SplitResult:
     if not usable:
         raise UsageError(f"not a WebSocket address: {url[:200]!r}", "write ws://host:port/path or wss://…")
     return parts
-
-
-def proxy_of(url: str) -> str | None:
-    """The environment's proxy for this address, as for REST; None for this machine itself. UsageError for what is no proxy's address."""
-    parts = urlsplit(url)
-    if is_loopback(url) or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return None
-    proxies = urllib.request.getproxies()
-    for name in ("wss", "socks", "https") if parts.scheme == "wss" else ("ws", "socks", "https", "http"):
-        proxy = proxies.get(name)
-        if proxy:
-            break
-    else:
-        return None
-    if name == "socks" and proxy.startswith("http://"):  # as the system's settings may have it
-        proxy = "socks5h://" + proxy.removeprefix("http://")
-    try:
-        found = urlsplit(proxy)
-        usable = found.scheme in PROXY_SCHEMES and bool(found.hostname) and found.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise UsageError(
-            f"not a proxy's address: {name}_proxy={proxy[:200]!r}", "write http://host:port, or name the exchange in no_proxy"
-        )
-    return proxy
 
 
 # What goes wrong, in the same words whichever library it goes wrong in; the other side's text is hostile: cut, on one line.

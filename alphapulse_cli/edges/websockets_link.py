@@ -12,9 +12,9 @@ from websockets.asyncio import client
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from alphapulse_cli import __version__
-from alphapulse_cli.edges import transport
+from alphapulse_cli.edges import dial, proxies, transport
 from alphapulse_cli.edges.transport import OnFrame
-from alphapulse_cli.errors import ExchangeError, UsageError
+from alphapulse_cli.errors import ExchangeError
 from alphapulse_cli.shm import clock
 
 RECEIVE_BUFFER_FRAMES = 1024  # beyond it the library stops reading and TCP makes the exchange wait
@@ -101,13 +101,14 @@ async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str
             ping_interval=None,  # the session's watchdog pings, far sooner than the library would
             user_agent_header=f"alphapulse/{__version__}",
             create_connection=TimedConnection,
+            happy_eyeballs_delay=dial.NEXT_AFTER_S,
         )
     except TimeoutError:
         raise transport.no_answer(url, open_timeout_s) from None
     except InvalidStatus as error:
         raise transport.answers(url, error.response.status_code, error.response.headers.raw_items()) from None
     except ImportError:
-        raise UsageError(f"a SOCKS proxy needs another package: {proxy}", "pip install 'python-socks[asyncio]'") from None
+        raise proxies.needs_socks(proxy or "") from None
     except (OSError, InvalidHandshake, ConnectionClosed, ValueError) as error:
         raise transport.cannot_connect(url, error) from None
     assert isinstance(connection, TimedConnection)

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gzip
 import socket
 import threading
 import time
+import zlib
 
 import pytest
 from sim_parts import play
@@ -69,6 +71,42 @@ class TestGet:
         chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
         with server(chunked) as url:
             assert get(url) == b"abcde"
+
+    @pytest.mark.parametrize(
+        ("encoding", "body"),
+        [
+            ("gzip", gzip.compress(b'{"a":1}')),
+            ("GZIP", gzip.compress(b'{"a"') + gzip.compress(b":1}")),
+            ("deflate", zlib.compress(b'{"a":1}')),
+            ("deflate", zlib.compress(b'{"a":1}')[2:-4]),
+            ("gzip, identity", gzip.compress(b'{"a":1}')),
+            ("deflate, gzip", gzip.compress(zlib.compress(b'{"a":1}'))),
+            ("identity", b'{"a":1}'),
+        ],
+    )
+    def test_reads_what_nobody_asked_to_be_compressed(self, encoding, body):
+        with server(http("200 OK", body, f"Content-Encoding: {encoding}")) as url:
+            assert get(url) == b'{"a":1}'
+
+    @pytest.mark.parametrize(
+        ("encoding", "body", "reason"),
+        [
+            ("br", b"x", "compressed in a way that was not asked for: br"),
+            ("gzip", b"no", "cannot be decompressed"),
+            ("gzip", gzip.compress(b"x" * 100)[:-9], "cut short"),
+            ("gzip", gzip.compress(b"x" * 10_000_000), "more than 1000 bytes"),
+            ("gzip, gzip", gzip.compress(gzip.compress(b"x" * 10_000_000)), "more than 1000 bytes"),
+        ],
+    )
+    def test_compressed_garbage_and_bombs(self, encoding, body, reason):
+        with server(http("200 OK", body, f"Content-Encoding: {encoding}")) as url, pytest.raises(ExchangeError, match=reason):
+            get(url, max_body_bytes=1000 if "1000" in reason else 100_000)
+
+    @pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>", b"\r\n <html>", b"<HTML><title>Login</title>"])
+    def test_a_page_instead_of_json_is_called_one(self, body):
+        with server(http("200 OK", body)) as url, pytest.raises(ExchangeError) as failed:
+            get(url)
+        assert str(failed.value) == f"cannot fetch {url}/x: HTML, not JSON: a login page or a block?"
 
     @pytest.mark.parametrize(
         "base", ["", "ftp://x", "file:///etc/passwd", "http://", "http://x:99999", "http://[::1", "http://x:y"]

@@ -13,8 +13,9 @@ from link_parts import tcp
 from sim_parts import play, until
 from websockets.asyncio.server import serve
 
-from alphapulse_cli.edges.transport import TRANSPORTS, check_address, choose, picows_version, proxy_of
-from alphapulse_cli.errors import ExchangeError, UsageError
+from alphapulse_cli.edges.proxies import proxy_of
+from alphapulse_cli.edges.transport import TRANSPORTS, check_address, choose, picows_version
+from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 
 EXCHANGE = "wss://ws.exchange.example/v2"
 
@@ -185,7 +186,7 @@ class TestTls:
         async def scene():
             async with server() as listening:
                 port = listening.sockets[0].getsockname()[1]
-                with pytest.raises(ExchangeError, match=r"cannot connect to wss://localhost.*certificate"):
+                with pytest.raises(Refused, match=r"wss://localhost.*: its certificate is not to be trusted: self-signed"):
                     await opener(f"wss://localhost:{port}/", lambda *_: None)
 
         play(scene())
