@@ -1,8 +1,8 @@
 """What a number looks like in a cell of a table: units that fit, nothing where there is nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from alphapulse_cli.tui.widgets.line_table import BLOCKS, Cell
+from alphapulse_cli.tui.widgets.line_table import Cell
 
 
 def number(value: float | None, places: int) -> Cell:
@@ -20,15 +20,6 @@ def age(age_ms: float | None) -> str:
     if seconds < 100:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
-
-
-def trend(mids: Sequence[float]) -> str:
-    """A block each, between the lowest and the highest; in the middle where nothing moved."""
-    if not mids:
-        return ""
-    low, high = min(mids), max(mids)
-    steps = len(BLOCKS) - 1
-    return "".join(BLOCKS[steps // 2 if low == high else round((mid - low) / (high - low) * steps)] for mid in mids)
 
 
 def places(texts: Iterable[str]) -> int:

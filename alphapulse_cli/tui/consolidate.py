@@ -47,7 +47,9 @@ def merged(ladders: Sequence[Rungs], limit: int) -> Rungs:
     moved: dict[tuple[bool, int], int] = {}
     for one in ladders:
         scale = 10 ** (price_decimals - one.price_decimals)
-        moved |= {(is_ask, ticks * scale): way for (is_ask, ticks), way in one.moved.items()}
+        for (is_ask, ticks), way in one.moved.items():
+            key = is_ask, ticks * scale
+            moved[key] = max(way, moved.get(key, 0), key=abs)
     bids, asks = (_merged_side(ladders, limit, is_ask, price_decimals, size_decimals) for is_ask in (False, True))
     tops = [
         [side * 10 ** (price_decimals - one.price_decimals) for one in ladders if (side := one.best[at]) is not None]

@@ -208,7 +208,7 @@ class Feed:
             else:
                 sets.append(one.picture(status))
                 books += one.books(status.books, self._watched, now_ns)
-        trades = tuple(reversed(self._tape))
+        trades = tuple(sorted(self._tape, key=_received)[::-1])  # of those of one frame the last one first
         return Picture(now_ns, tuple(sets), tuple(books), trades, self._segments, self._advice, self._arbitrage(now_ns))
 
     def _arbitrage(self, now_ns: int) -> ArbitragePicture | None:
@@ -231,6 +231,10 @@ class Feed:
         self._directory = self._source = None
         self._lookout = Lookout(self._fees)
         self._segments = ()
+
+
+def _received(trade: TradeTold) -> int:
+    return trade.timestamp_ns
 
 
 def pause(every_ns: int, spent_ns: int) -> int:

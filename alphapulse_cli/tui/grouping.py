@@ -31,7 +31,7 @@ class Rung(NamedTuple):
 class Rungs:
     """Both sides as they are drawn, best first.
 
-    `best` is the (bid, ask) in ticks that grouping hides; `moved` is (is_ask, ticks of the rung) -> +1 or -1; `is_cut` whether the book
+    `best` is the (bid, ask) in ticks that grouping hides; `moved` is as `moves_of` makes it; `is_cut` whether the book
     goes on where the last (bid, ask) rung ends, though it is not known here how.
     """
 
@@ -92,10 +92,14 @@ def rungs_of(levels: Sequence[Level], step: int, limit: int, *, is_ask: bool, is
 
 
 def moves_of(moved: Mapping[tuple[bool, int], tuple[int, int]], step: int) -> dict[tuple[bool, int], int]:
-    """Which rungs moved and which way; of a group, the way of the level that moved last."""
+    """(is_ask, ticks of the rung) -> +2 or -2 for what moved last of all, +1 or -1 for what moved before it and fades.
+
+    Of a group, the way of the level that moved last.
+    """
     latest: dict[tuple[bool, int], tuple[int, int]] = {}
     for (is_ask, ticks), (way, when) in moved.items():
         key = is_ask, grouped(ticks, step, is_ask=is_ask)
         if key not in latest or latest[key][1] <= when:
             latest[key] = way, when
-    return {key: way for key, (way, _) in latest.items()}
+    newest = max((when for _, when in latest.values()), default=0)
+    return {key: way * (2 if when == newest else 1) for key, (way, when) in latest.items()}

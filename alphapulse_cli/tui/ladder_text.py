@@ -1,7 +1,7 @@
 """The lines of a ladder as pieces of text with kinds; no widget, no colour. Kinds are component classes of the widget that draws them.
 
     ▲  50012.30*     0.12        3.4512      title, asks with the worst on top,
-    ─ 50012.25 ─ spread 0.10 ─ bids +12 % ─  the middle,
+    ─ 50012.25 ─ spread 0.10 ─ imbalance +12% ─  the middle,
     ▼  50012.20      1.5         1.5         bids with the best on top
 
 A price stands in its column as the exchange writes it. Sizes stand by their points, without the zeros behind; where a column is too
@@ -17,7 +17,8 @@ from alphapulse_cli.market.ticks import to_text, trim_text
 from alphapulse_cli.tui.grouping import Rung, Rungs
 from alphapulse_cli.tui.ladder_columns import Columns, size_cells
 
-MARKS = {1: ("▲", "grown"), -1: ("▼", "shrunk")}
+MARKS = {2: ("▲", "moved"), -2: ("▼", "moved"), 1: ("▲", "fading"), -1: ("▼", "fading")}  # red and green are the sides' own
+GROUNDS = {2: "flash", -2: "flash", 1: "fade", -1: "fade"}
 
 
 class Piece(NamedTuple):
@@ -70,7 +71,7 @@ def _front(
     rung: Rung, rungs: Rungs, wide: Columns, way: int, *, is_cursor: bool, is_best: bool, look: Look, is_ask: bool
 ) -> tuple[Piece, ...]:
     """The mark and the price; behind both the flash, or the cursor."""
-    ground = "cursor" if is_cursor else "flash" if way else ""
+    ground = "cursor" if is_cursor else GROUNDS.get(way, "")
     mark, kind = (">", "best") if is_cursor else MARKS.get(way, (" ", ""))
     price = to_text(rung.ticks, rungs.price_decimals).rjust(wide.price)
     colour = "stale" if look.is_stale else "best" if is_best else "ask" if is_ask else "bid"
@@ -116,8 +117,9 @@ def middle(rungs: Rungs, count: int, word: str, width: int) -> Line:
     spread, mid = to_text(ask - bid, rungs.price_decimals), trim_text((ask + bid) * 5, rungs.price_decimals + 1)
     label, kind = ("spread", "quiet") if ask > bid else ("locked", "crossing") if ask == bid else ("crossed", "crossing")
     share = rungs.imbalance(count)
-    whole = (Piece(mid, "mid"), Piece(f"{label} {spread}", kind), Piece(imbalance_words(share), "quiet"))
-    short = (whole[0], Piece(f"Δ{spread}", kind), Piece(imbalance_sign(share), "quiet"))
+    sign = imbalance_sign(share)
+    whole = (Piece(mid, "mid"), Piece(f"{label} {spread}", kind), Piece(f"imbalance {sign}" if sign else "", "quiet"))
+    short = (whole[0], Piece(f"Δ{spread}", kind), Piece(sign, "quiet"))
     for words, between in ((whole, " ─ "), (short, " ─ "), (short, " "), (short[:2], " "), (short[:1], "")):
         line = [piece for word in words if word.text for piece in (Piece(between, "quiet"), word)][1:]
         if sum(len(piece.text) for piece in line) + 3 <= width:
@@ -126,16 +128,8 @@ def middle(rungs: Rungs, count: int, word: str, width: int) -> Line:
 
 
 def imbalance_sign(share: Fraction | None) -> str:
-    """The same in few cells: + where there is more bid."""
+    """Signed percent of all there is, + where there is more bid: the one form everywhere. "" for None."""
     return "" if share is None else f"{round(share * 100):+}%"
-
-
-def imbalance_words(share: Fraction | None) -> str:
-    """Which side has more, by how much of all there is."""
-    if share is None:
-        return ""
-    percent = round(share * 100)
-    return "even" if not percent else f"{'bids' if percent > 0 else 'asks'} +{abs(percent)}%"
 
 
 def heads(wide: Columns) -> Line:

@@ -3,7 +3,6 @@
 Nothing here runs per record: a book is looked at when a picture is made, and only if its version or state has moved.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -15,7 +14,7 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.tui.picture import LADDER_LEVELS, MIDS, BookPicture, Ladder, Level
 from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState
 
-FLASH_NS = 1_200_000_000
+FLASH_NS = 600_000_000  # older moves are not marked any more
 MOVED_LEVELS = 128  # of a side: what moves deeper down is not told
 
 Moved = dict[tuple[bool, int], tuple[int, int]]
@@ -27,7 +26,7 @@ class OneBook:
     def __init__(self, set_name: str) -> None:
         self._set_name = set_name
         self.last_trade: TradeTold | None = None
-        self._mids: deque[float] = deque(maxlen=MIDS)
+        self._mids: tuple[float, ...] = ()
         self._mid: float | None = None
         self._made: BookPicture | None = None
         self._sample: BookStatus | None = None
@@ -38,7 +37,7 @@ class OneBook:
     def tick(self) -> None:
         """A second has gone by: the sparkline moves on."""
         if self._mid is not None:
-            self._mids.append(self._mid)
+            self._mids = (*self._mids, self._mid)[-MIDS:]
             self._key = ()
 
     def picture(
@@ -57,7 +56,7 @@ class OneBook:
         ladder = self._ladder(replica, now_ns) if replica is not None and watched else None
         if ladder is None:
             self._sides, self._moved = None, {}
-        self._made = replace(made, mids=tuple(self._mids), last_trade=self.last_trade, ladder=ladder)
+        self._made = replace(made, mids=self._mids, last_trade=self.last_trade, ladder=ladder)
         return self._made
 
     def _exact(self, sample: BookStatus, replica: Reconstructor, state: tuple[BookState, BookReason]) -> BookPicture:

@@ -128,7 +128,7 @@ class TestGrouping:
 
     def test_a_group_moved_as_the_level_of_it_that_moved_last(self):
         moved = {(False, 101): (1, 5), (False, 108): (-1, 9), (True, 101): (1, 5)}
-        assert moves_of(moved, 10) == {(False, 100): -1, (True, 110): 1}
+        assert moves_of(moved, 10) == {(False, 100): -2, (True, 110): 1}  # what moved last of all counts twice
 
 
 class TestConsolidated:
@@ -174,7 +174,7 @@ class TestTheMiddle:
         rungs = rungs_in(of("kraken", Ladder(2, 0, [(bid, 3)], [(ask, 1)])), 1, 2, 5)
         line = text_of(ladder_text.middle(rungs, 10, "", 60))
         assert wanted in line
-        assert "bids +50%" in line
+        assert "imbalance +50%" in line
 
     def test_in_few_cells_the_words_are_signs_and_then_go(self):
         rungs = rungs_in(of("kraken", Ladder(2, 0, [(9999, 1)], [(10001, 3)])), 1, 2, 5)
@@ -201,9 +201,11 @@ class TestMarks:
             is_ask=False,
         )
 
-    def test_what_moved_has_a_sign_and_a_ground(self):
-        up, down = self.lines(Look(), {(False, 95): (1, 0), (False, 90): (-1, 0)})
-        assert [(line[0].text, line[0].ground) for line in (up, down)] == [("▲", "flash"), ("▼", "flash")]
+    def test_what_moved_last_has_a_neutral_sign_and_a_ground_and_what_moved_before_is_paler(self):
+        up, down = self.lines(Look(), {(False, 95): (1, 7), (False, 90): (-1, 7)})
+        assert [line[0] for line in (up, down)] == [("▲", "moved", "flash"), ("▼", "moved", "flash")]
+        up, down = self.lines(Look(), {(False, 95): (1, 7), (False, 90): (-1, 6)})
+        assert [line[0] for line in (up, down)] == [("▲", "moved", "flash"), ("▼", "fading", "fade")]
 
     def test_the_cursor_is_the_same_price_whatever_the_decimals(self):
         first, second = self.lines(Look(cursor=Fraction("9.50")))

@@ -82,15 +82,14 @@ class TestRows:
 
         with_table((Column("a", "a", 3),), work, size=(20, 10))
 
-    def test_a_trend_is_drawn_low_as_an_ask_and_high_as_a_bid(self):
+    def test_a_trend_is_coloured_by_the_ways_behind_its_kind(self):
         async def work(table, pilot):
-            table.show_rows([Row(1, {"a": (BLOCKS, TREND)})], "")
-            colours = [segment.style.color for segment in table.render_line(1) if segment.text in BLOCKS]
-            low, high = (table.get_component_styles(f"table--{side}").color.rich_color for side in ("ask", "bid"))
-            assert (colours[0], colours[-1]) == (low, high)
-            assert len(set(colours)) >= 1
+            table.show_rows([Row(1, {"a": ("▁▂█", f"{TREND}+-=")})], "")
+            drawn = [(segment.text, segment.style.color) for segment in table.render_line(1) if segment.text in BLOCKS]
+            colours = [table.get_component_rich_style(f"table--{kind}").color for kind in ("bid", "ask", "quiet")]
+            assert drawn == list(zip("▁▂█", colours, strict=True))
 
-        with_table((Column("a", "a", 8, right=False),), work)
+        with_table((Column("a", "a", 3, right=False),), work)
 
 
 class TestSentences:

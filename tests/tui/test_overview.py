@@ -5,7 +5,7 @@ from tui_pictures import at_once, book, drawn, give, picture
 
 from alphapulse_cli.apps.status import SetStatus
 from alphapulse_cli.shm.segment import Liveness
-from alphapulse_cli.tui.cells import age, aligned, places, trend
+from alphapulse_cli.tui.cells import age, aligned, places
 from alphapulse_cli.tui.picture import Picture, SetPicture
 from alphapulse_cli.tui.screens.overview import marked
 from alphapulse_cli.wire.delta import BookState
@@ -250,11 +250,6 @@ class TestCells:
     )
     def test_an_age_has_a_unit_that_fits(self, age_ms, text):
         assert age(age_ms) == text
-
-    def test_a_trend_goes_from_the_lowest_to_the_highest_block(self):
-        assert trend([1.0, 2.0, 1.5, 3.0]) == "▁▅▃█"
-        assert trend([5.0, 5.0]) == "▄▄"
-        assert trend([]) == ""
 
     def test_numbers_are_padded_to_the_same_place(self):
         texts = ["1.25", "100", "0.5", ""]

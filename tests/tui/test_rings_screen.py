@@ -93,7 +93,7 @@ class TestTheTable:
             ]
             assert "45,810 levels        STALE" in line_of(screen, "coinbase", "BTC-USD", "silent")
             assert "12.3 M records" in line_of(screen, "coinbase", "deltas")
-            for title, from_width in (("beat", 120), ("pid", 120), ("room for", 120), ("epoch", 120), ("file", 300)):
+            for title, from_width in (("beat", 120), ("pid", 120), ("room for", 120), ("began", 120), ("file", 300)):
                 assert (title in table(screen)[0]) is (size[0] >= from_width)
 
         at_once(work, given=shown(), size=size)
@@ -103,7 +103,7 @@ class TestTheTable:
         async def work(screen, pilot, feed):
             lines = table(screen)
             at = next(y for y, line in enumerate(lines) if line.startswith("kraken") and "deltas" in line)
-            assert lines[at + 1].split() == ["└", "tail", "alive", "12", "behind,", "0", "missed,", "pid", "77"]
+            assert lines[at + 1].split() == ["└", "tail", "reads", "12", "behind,", "0", "missed,", "pid", "77"]
             assert lines[at + 2].split() == ["└", "arb", "dead", "9,000", "behind,", "!", "31", "missed,", "pid", "77"]
 
         at_once(work, given=shown(), size=size)
@@ -119,7 +119,7 @@ class TestTheTable:
         hostile = segment("kraken", "deltas", readers=[reader("\x1b[2Jx")])
 
         async def work(screen, pilot, feed):
-            assert "\\x1b[2Jx" in line_of(screen, "alive")
+            assert "\\x1b[2Jx" in line_of(screen, "reads")
             assert "\\x1b[2Jx" in "".join(text for y in range(6) for text in [screen.query_one("#counters").render_line(y).text])
             assert "\x1b" not in screen.copy_text()
 

@@ -1,10 +1,12 @@
 """The tape: newest first, exact values, what the filter leaves, and a cursor that follows the newest or stays with its trade."""
 
+from decimal import Decimal
+
 import pytest
 from tui_pictures import at_once, drawn, give, picture
 
 from alphapulse_cli.apps.tail import TradeTold
-from alphapulse_cli.tui.screens.tape import bar, smallest, when
+from alphapulse_cli.tui.screens.tape import bar, share, smallest
 
 SECOND = 1_000_000_000
 NOON = 43_200 * SECOND
@@ -30,23 +32,37 @@ class TestRows:
     def test_a_trade_in_a_line(self):
         async def work(app, pilot, feed):
             await give(pilot, feed, shown(trade(2), trade(1, "ETH-USD", "coinbase", "sell", "2000.10", "0.3")))
-            assert lines(app)[0].split()[:8] == ["12:00:02.007", "BTC-USD", "kraken", "▲", "buy", "100.00", "1.5", "150.00"]
-            assert lines(app)[1].split()[:8] == ["12:00:01.007", "ETH-USD", "coinbase", "▼", "sell", "2000.10", "0.3", "600.03"]
+            assert lines(app)[0].split()[:8] == ["12:00:02.000", "BTC-USD", "kraken", "▲", "buy", "100.00", "1.5", "150.00"]
+            assert lines(app)[1].split()[:8] == ["12:00:01.000", "ETH-USD", "coinbase", "▼", "sell", "2000.10", "0.3", "600.03"]
 
         at_once(work, screen="tape")
 
-    def test_bars_compare_values_of_the_same_quote_currency(self):
+    def test_a_bar_is_a_quarter_shorter_for_each_tenth_of_the_largest_of_the_same_quote_currency(self):
         async def work(app, pilot, feed):
-            await give(pilot, feed, shown(trade(3, size="1"), trade(2, size="2"), trade(1, "BTC-EUR", size="0.5")))
-            assert [line.count("█") for line in lines(app)] == [15, 30, 30]
+            sizes = ("1000", "100", "10", "0.1")
+            await give(
+                pilot, feed, shown(*(trade(9 - at, size=size) for at, size in enumerate(sizes)), trade(1, "BTC-EUR", size="0.5"))
+            )
+            assert [line.count("█") for line in lines(app)] == [30, 22, 15, 0, 30]
+            assert "▏" in lines(app)[3]
 
         at_once(work, size=(160, 24), screen="tape")
 
-    @pytest.mark.parametrize(
-        ("more", "mark"), [({"exchange_ns": None}, "~12:00:01.000"), ({"history": True}, "h12:00:01.007"), ({}, "12:00:01.007")]
-    )
-    def test_the_time_says_whose_it_is(self, more, mark):
-        assert when(trade(1, **more)) == mark
+    @pytest.mark.parametrize(("value", "length"), [("100", 1.0), ("10", 0.75), ("0.01", 0.0), ("0.001", 0.0), ("0", 0.0)])
+    def test_a_share_is_logarithmic_over_four_decades(self, value, length):
+        assert share(Decimal(value), Decimal(100)) == pytest.approx(length)
+        assert share(Decimal(value), Decimal(0)) == 0
+
+    def test_the_time_is_ours_and_the_exchanges_has_its_own_column(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, shown(trade(2), trade(1, exchange_ns=None, history=True)))
+            titles = drawn(app)[1]
+            assert "received (UTC)" in titles
+            at = titles.index("exchange's time")
+            assert [line[at : at + 15].strip() for line in lines(app)] == ["12:00:02.007", "-"]
+            assert [line.split()[0] for line in lines(app)] == ["12:00:02.000", "h12:00:01.000"]
+
+        at_once(work, size=(160, 24), screen="tape")
 
     @pytest.mark.parametrize(("share", "text"), [(1.0, "████"), (0.5, "██"), (0.53125, "██▏"), (0.0001, "▏"), (0.0, "▏")])
     def test_a_bar_is_right_to_an_eighth_and_never_nothing(self, share, text):
@@ -59,7 +75,7 @@ class TestFilter:
             await give(pilot, feed, shown(trade(3, size="0.1"), trade(2, side="sell", size="9"), trade(1, "ETH-USD")))
             await pilot.press("slash", *"btc >50", "enter")
             await pilot.pause()
-            assert [line.split()[0] for line in lines(app)] == ["12:00:02.007"]
+            assert [line.split()[0] for line in lines(app)] == ["12:00:02.000"]
 
         at_once(work, screen="tape")
 

@@ -52,9 +52,9 @@ class BooksScreen(BooksKeys):
     TITLE = "Books"
     HELP = (
         "One symbol over all its exchanges: asks above, bids below; the bars are the running total. The consolidated ladder adds the LIVE"
-        " ones, with a letter for each that has a part. ▲ grown or new, ▼ shrunk; * best of all exchanges; > the price cursor;"
-        " ≥ at least, the book goes on deeper than is known here; Δ spread; +20% more bids, -20% more asks in the best 10 levels,"
-        " or as many as m and n choose. The wheel goes deeper, a click marks a price in all ladders, / chooses exchanges."
+        " ones, with a letter for each that has a part. ▲ grown or new, ▼ shrunk at the last change, paler what changed just before; * best of all exchanges; > the price cursor;"
+        " ≥ at least, the book goes on deeper than is known here; Δ spread; imbalance +20%: more bids, -20%: more asks in the best"
+        " 10 levels, or as many as m and n choose. The wheel goes deeper, a click marks a price in all ladders, / chooses exchanges."
     )
 
     def __init__(self) -> None:

@@ -7,10 +7,11 @@ from typing import ClassVar, NamedTuple
 from textual import on
 
 from alphapulse_cli.shm.segment import Liveness
-from alphapulse_cli.tui.cells import age, aligned, number, places, trend
+from alphapulse_cli.tui.cells import age, aligned, number, places
 from alphapulse_cli.tui.picture import BookPicture, Picture, SetPicture
 from alphapulse_cli.tui.screens.listing import ListScreen, Order
-from alphapulse_cli.tui.widgets.line_table import TREND, Cell, Column, LineTable, Row
+from alphapulse_cli.tui.trend import Scale, Scales, trend_cell
+from alphapulse_cli.tui.widgets.line_table import Cell, Column, LineTable, Row
 from alphapulse_cli.wire.delta import BookState
 
 STATES = {
@@ -30,6 +31,7 @@ class Item(NamedTuple):
     book: BookPicture | None
     best: frozenset[str] = frozenset()
     crossing: frozenset[str] = frozenset()
+    scale: Scale = Scale(0.0, 0.0)  # of the symbol's trends
 
     @property
     def name(self) -> str:
@@ -45,7 +47,8 @@ class OverviewScreen(ListScreen):
     HELP = (
         "A row for every exchange and symbol. * marks the best bid and the best ask over all live exchanges of a symbol; » and « mark prices"
         " that cross: there a bid is above another exchange's ask, before fees.\n\n"
-        "The trend is the mid price of the last 24 seconds, lowest to highest. Messages are the whole exchange's. Delay is the exchange's clock"
+        "The trend is the mid price of the last 24 seconds: its height the price, on one scale for all exchanges of a symbol, its colour whether"
+        " it stands above or below the first of them; ↑ and ↓ are spikes beyond the scale. Messages are the whole exchange's. Delay is the exchange's clock"
         " against ours, so only its changes mean something; age is the time since the book's last confirmed frame."
     )
     COLUMNS = (
@@ -84,17 +87,22 @@ class OverviewScreen(ListScreen):
 
     _places = _size_places = 0
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._scales = Scales()
+
     def items(self, picture: Picture) -> Iterable[Item]:
         """Books, and collectors that have none."""
         self._places = places([text for book in picture.books for text in (book.status.bid, book.status.ask)])
         self._size_places = places([text for book in picture.books for text in (book.status.bid_size, book.status.ask_size)])
         marks = {symbol: marked([book for book in picture.books if book.status.symbol == symbol]) for symbol in picture.symbols()}
         owners = {one.status.name: one for one in picture.sets}
+        scales = self._scales.of(picture.books)
         for book in picture.books:
             status = book.status
             if self.matches(status.symbol, status.exchange, book.set_name, status.state.name):
-                best, crossing = marks[status.symbol]
-                yield Item(owners.get(book.set_name), book, best.get(book.key, frozenset()), crossing.get(book.key, frozenset()))
+                best, crossing = (of.get(book.key, frozenset()) for of in marks[status.symbol])
+                yield Item(owners.get(book.set_name), book, best, crossing, scales[status.symbol])
         having = {book.set_name for book in picture.books}
         for one in picture.sets:
             if one.status.name not in having and self.matches(one.status.name, one.status.exchange):
@@ -168,7 +176,7 @@ def book_row(item: Item, places: int, size_places: int) -> Row:
         "ask": price("ask", aligned(status.ask, places), item, is_live=is_live),
         "ask_size": (aligned(status.ask_size, size_places), "" if is_live else "quiet"),
         "spread": number(status.spread_bps, 2),
-        "trend": (trend(book.mids), TREND),
+        "trend": trend_cell(book.mids, item.scale),
         "last": ("", "")
         if trade is None
         else (f"{trade.price} {'▲' if trade.side == 'buy' else '▼'}", "bid" if trade.side == "buy" else "ask"),

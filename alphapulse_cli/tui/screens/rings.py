@@ -35,9 +35,9 @@ def contents(row: SegmentRow) -> str:
 
 
 def now_cell(row: SegmentRow) -> Cell:
-    """What it does at the moment: records a second, or the book's state."""
+    """What it does at the moment: records a second, or the book's state. Green is the file's own state alone."""
     if row.book_state:
-        return row.book_state, "live" if row.book_state == LIVE_BOOK else "waiting"
+        return row.book_state, "" if row.book_state == LIVE_BOOK else "waiting"
     return ("" if row.records_per_s is None else f"{row.records_per_s:,.0f} /s"), ""
 
 
@@ -57,7 +57,7 @@ def segment_row(row: SegmentRow, *, is_first: bool = True) -> Row:
             "beat": (figures.age(row.heartbeat_age_s), "quiet"),
             "pid": (str(row.pid), "quiet"),
             "capacity": (figures.count(row.capacity), "quiet"),
-            "epoch": (str(row.epoch), "quiet"),
+            "since": (figures.since(row.epoch), "quiet"),
             "name": (row.name, "quiet"),
         },
     )
@@ -66,7 +66,7 @@ def segment_row(row: SegmentRow, *, is_first: bool = True) -> Row:
 def reader_row(number: int, reader: ReaderRow) -> Row:
     """A row beneath its ring's."""
     behind = "reads a ring that was replaced" if reader.lag is None else f"{reader.lag:,} behind"
-    state = ("alive", "live") if reader.alive else ("dead", "dead")
+    state = ("reads", "quiet") if reader.alive else ("dead", "dead")
     kind = "waiting" if reader.missed or reader.lag is None else "quiet"
     said = f"{behind}, {'! ' if reader.missed else ''}{reader.missed:,} missed, pid {reader.pid}"
     key = reader.segment, (number, reader.pid, reader.label)
@@ -96,7 +96,7 @@ class RingsScreen(DetailedScreen):
         Column("beat", "beat", 6, 1),
         Column("pid", "pid", 8, 1),
         Column("capacity", "room for", 8, 2),
-        Column("epoch", "epoch", 10, 3),
+        Column("since", "began", 10, 3),
         Column("name", "file", 40, 4, right=False),
     )
     SORTS = ("set", "part", "state", "contents", "now", "size", "beat", "pid")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import log10
 from typing import NamedTuple
 
 from alphapulse_cli.apps.tail import TradeTold
@@ -11,11 +12,12 @@ from alphapulse_cli.tui.screens.listing import ListScreen
 from alphapulse_cli.tui.widgets.line_table import Column, Row
 
 BAR = 30
+DECADES = 4  # of value that a bar's length spans
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 class Item(NamedTuple):
-    """A trade, what it was worth in its quote currency, and how much of the largest shown of that currency."""
+    """A trade, what it was worth in its quote currency, and its part (0 … 1) of the scale up to the largest shown of that currency."""
 
     trade: TradeTold
     value: Decimal
@@ -23,18 +25,18 @@ class Item(NamedTuple):
 
 
 class TapeScreen(ListScreen):
-    """The cursor stays on its trade while others come above it; at the first row it follows the newest."""
+    """Trades in the order of one time, when we received them. The cursor stays on its trade; at the first row it follows the newest."""
 
     TITLE = "Tape"
     NAME = "tape"
     HELP = (
-        "Trades of every exchange as they come, newest first. ▲ the taker bought, ▼ sold. The bar is the trade's value against the largest here in"
-        " the same quote currency. The time is when the exchange says it happened, in UTC; ~ stands before it where only our own time of"
-        " receipt is known, h where the trade came as history with the subscription.\n\n"
+        "Trades of every exchange as they come, newest first. ▲ the taker bought, ▼ sold. The bar is the trade's value on a logarithmic scale:"
+        " whole for the largest here in the same quote currency, a quarter of it shorter for a tenth of that. Rows stand in the order of the"
+        " time at which we received them, in UTC; h: as history, with the subscription. The exchange's own time stands in its own column.\n\n"
         "The filter takes words (kraken btc buy) and a smallest value: >10000 shows what was worth more than that."
     )
     COLUMNS = (
-        Column("time", "time (UTC)", 13),
+        Column("time", "received (UTC)", 14),
         Column("symbol", "symbol", 9, right=False, limit=16),
         Column("exchange", "exchange", 10, right=False, limit=16),
         Column("side", "taker", 6, right=False),
@@ -42,7 +44,8 @@ class TapeScreen(ListScreen):
         Column("size", "size", 11, limit=18),
         Column("value", "value", 13, rank=2, limit=20),
         Column("bar", "", BAR, rank=3, right=False),
-        Column("id", "trade", 12, rank=4, right=False, limit=36),
+        Column("exchange_time", "exchange's time", 15, rank=4),
+        Column("id", "trade", 12, rank=5, right=False, limit=36),
     )
 
     def items(self, picture: Picture) -> Iterable[Item]:
@@ -56,8 +59,7 @@ class TapeScreen(ListScreen):
         for trade, value in shown:
             largest[quote(trade)] = max(value, largest.get(quote(trade), Decimal(0)))
         for trade, value in shown:
-            most = largest[quote(trade)]
-            yield Item(trade, value, float(value / most) if most else 0.0)
+            yield Item(trade, value, share(value, largest[quote(trade)]))
 
     def row(self, item: Item) -> Row:
         """One trade."""
@@ -66,7 +68,8 @@ class TapeScreen(ListScreen):
         return Row(
             (trade.set_name, trade.symbol, trade.trade_id, trade.timestamp_ns),
             {
-                "time": (when(trade), "quiet"),
+                "time": (f"{'h' if trade.history else ''}{clock_text(trade.timestamp_ns)}", "quiet"),
+                "exchange_time": ("-" if trade.exchange_ns is None else clock_text(trade.exchange_ns), "quiet"),
                 "symbol": (trade.symbol, "strong"),
                 "exchange": (trade.set_name, ""),
                 "side": (f"{'▲' if kind == 'bid' else '▼'} {trade.side}", kind),
@@ -100,12 +103,16 @@ def quote(trade: TradeTold) -> str:
     return trade.symbol.rpartition("-")[2]
 
 
-def when(trade: TradeTold) -> str:
-    """The exchange's time to the millisecond, ours where it gave none."""
-    time_ns = trade.exchange_ns if trade.exchange_ns is not None else trade.timestamp_ns
-    text = f"{datetime.fromtimestamp(time_ns // 1_000_000_000, UTC):%H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}"
-    mark = "h" if trade.history else "~" if trade.exchange_ns is None else ""
-    return f"{mark}{text}"
+def clock_text(time_ns: int) -> str:
+    """The time of day in UTC, to the millisecond."""
+    return f"{datetime.fromtimestamp(time_ns // 1_000_000_000, UTC):%H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}"
+
+
+def share(value: Decimal, most: Decimal) -> float:
+    """How long a bar is, of 1: the whole for the most, less by 1 / DECADES for each tenth of it; 0 from there on."""
+    if value <= 0 or most <= 0:
+        return 0.0
+    return max(0.0, 1 + log10(value / most) / DECADES)
 
 
 def bar(share: float, width: int) -> str:

@@ -1,6 +1,6 @@
 """What there is to know of one segment and of its set: facts and readers of the one, rates and counters of the other.
 
-    kraken_orderbook_deltas: live, writer 4242, epoch 12, heartbeat 0.1 s ago
+    kraken_orderbook_deltas: live, heartbeat 0.1 s ago, writer 4242, began 12 min ago
     ▕█▍       ▏ tui deltas (4242): 12 of 16,384 records behind, 0 missed
     kraken: 60 deltas/s, 15 trades/s, 75 frames/s, 17.0 KiB/s
     ! gaps            3     frames      5,449     groups     4,173
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from alphapulse_cli.apps.segments import ReaderRow, SegmentRow
 from alphapulse_cli.apps.status import SetStatus
 from alphapulse_cli.shm.counters import Counter
-from alphapulse_cli.tui.widgets.figures import age, duration, size
+from alphapulse_cli.tui.widgets.figures import age, duration, since, size
 from alphapulse_cli.tui.widgets.gauge import bar, pace
 from alphapulse_cli.tui.widgets.lines import Line, in_width, joined
 
@@ -60,7 +60,7 @@ def segment_line(row: SegmentRow, width: int) -> Line:
         f"heartbeat {age(row.heartbeat_age_s)} ago",
         f"writer {row.pid}",
         f"room for {row.capacity:,}",
-        f"epoch {row.epoch}",
+        f"began {since(row.epoch)}",
     ]
     said = joined(facts, width - len(name))[len(row.state) :]
     return [(name, "title"), (row.state, "live" if row.state == "live" else "dead"), (said, "quiet")]

@@ -1,5 +1,9 @@
 """Durations and sizes as short text: three digits and a unit, at most seven characters, so that columns of them stay narrow."""
 
+from alphapulse_cli.shm import clock
+
+FIRST_EPOCH = 1_500_000_000  # smaller ones were counted, by tests or by hand
+MOST_AHEAD_S = 3_600
 DURATIONS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
 SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
@@ -32,6 +36,15 @@ def size(octets: int) -> str:
         if octets >= unit_octets:
             return f"{_digits(octets / unit_octets)} {unit}"
     return f"{octets} B"
+
+
+def since(epoch: int) -> str:
+    """When the writer with that epoch began: 12 min ago; "-" where the epoch tells no time.
+
+    An epoch is the seconds since 1970 at the writer's start, larger where starts follow each other within a second.
+    """
+    seconds = clock.realtime_ns() // 1_000_000_000 - epoch
+    return f"{age(max(seconds, 0))} ago" if epoch >= FIRST_EPOCH and seconds > -MOST_AHEAD_S else "-"
 
 
 def age(seconds: float | None) -> str:

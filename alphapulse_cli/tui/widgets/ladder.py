@@ -39,8 +39,8 @@ KINDS = (
         "ask-hill",
         "best",
         "mid",
-        "grown",
-        "shrunk",
+        "moved",
+        "fading",
         "crossing",
         "live",
         "waiting",
@@ -48,7 +48,7 @@ KINDS = (
         "stale",
     ),
 )
-GROUNDS = ("bid-bar", "ask-bar", "flash", "cursor")
+GROUNDS = ("bid-bar", "ask-bar", "flash", "fade", "cursor")
 HEADS = 2  # lines above the sides
 GAP = 2  # blank cells to the right
 

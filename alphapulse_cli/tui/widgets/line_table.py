@@ -10,6 +10,7 @@ rows says the sentence it was given.
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple
 
 from rich.segment import Segment
@@ -26,7 +27,9 @@ from alphapulse_cli.tui.sentence import sentence_lines
 
 GAP = 2
 KINDS = ("bid", "ask", "best", "crossing", "live", "waiting", "dead", "quiet", "strong")
-TREND = "trend"  # a kind: block characters, low ones as an ask, high ones as a bid, in steps between
+TREND = "trend:"  # a kind; behind it a character for each of the text's: how it is coloured
+UP, DOWN, LEVEL = "+", "-", "="
+TREND_KINDS = {UP: "bid", DOWN: "ask", LEVEL: "quiet"}
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -101,7 +104,6 @@ class LineTable(Widget):
         self._key: Any = None
         self._top = 0
         self._fitting: tuple[int, list[Column]] | None = None
-        self._trend: list[Style] = []
         self._styles: dict[tuple[str, bool], Style] = {}
         self._at = 0  # the row under the cursor
         self._drawn: dict[int, tuple[Row, bool] | None] = {}  # line -> what stands there
@@ -109,7 +111,6 @@ class LineTable(Widget):
     def notify_style_update(self) -> None:
         """Another theme: other colours."""
         super().notify_style_update()
-        self._trend = []
         self._styles.clear()
 
     def show_rows(self, rows: Sequence[Row], nothing: str, sorted_by: str = "", *, reverse: bool = False) -> None:
@@ -222,8 +223,11 @@ class LineTable(Widget):
                 return [*segments, Segment(fitted(safe(text), left, right=False), self._style(kind, is_cursor=is_cursor))]
             text, kind = row.cells.get(column.name, ("", ""))
             shown = fitted(safe(text), column.width, right=column.right)
-            if kind == TREND:
-                segments += [Segment("".join(run), ground + self._trend_style(block)) for block, run in groupby(shown)]
+            if kind.startswith(TREND):
+                ways = kind[len(TREND) :].ljust(len(shown), LEVEL)
+                for way, run in groupby(zip(ways, shown, strict=False), key=itemgetter(0)):
+                    style = self._style(TREND_KINDS[way], is_cursor=is_cursor)
+                    segments.append(Segment("".join(block for _, block in run), style))
             else:
                 segments.append(Segment(shown, self._style(kind, is_cursor=is_cursor)))
             segments.append(gap)
@@ -236,14 +240,6 @@ class LineTable(Widget):
             ground = self.get_component_rich_style("table--cursor") if is_cursor else self.rich_style
             self._styles[key] = ground + self.get_component_rich_style(f"table--{kind}", partial=True) if kind else ground
         return self._styles[key]
-
-    def _trend_style(self, block: str) -> Style:
-        """Low is as an ask, high as a bid."""
-        if not self._trend:
-            low, high = self.get_component_styles("table--ask").color, self.get_component_styles("table--bid").color
-            steps = len(BLOCKS) - 1
-            self._trend = [Style(color=low.blend(high, step / steps).rich_color) for step in range(steps + 1)]
-        return self._trend[max(BLOCKS.find(block), 0)]
 
     def on_click(self, event: Click) -> None:
         """A title sorts, a row is put under the cursor, twice opens it."""
