@@ -26,8 +26,8 @@ class HandFeed:
     def start(self):
         self.started = True
 
-    def watch(self, symbol):
-        self.watched = symbol
+    def watch(self, watched):
+        self.watched, self.depth = watched.symbol, (watched.set_name, watched.levels)
 
     def turn_to(self, screen):
         self.screen = screen

@@ -24,7 +24,7 @@ from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.errors import ExitCode
 from alphapulse_cli.shm import clock
 from alphapulse_cli.tui import table
-from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.picture import Picture, Watched
 from alphapulse_cli.tui.screens.base import PulseApp, PulseScreen
 from alphapulse_cli.tui.screens.help import HelpScreen, key_rows
 from alphapulse_cli.tui.state import State
@@ -45,8 +45,8 @@ class FeedLike(Protocol):
     def start(self) -> None:
         """Begin to hand over pictures."""
 
-    def watch(self, symbol: str) -> None:
-        """Whose ladders are wanted."""
+    def watch(self, watched: Watched) -> None:
+        """Whose ladders are wanted, and how deep."""
 
     def turn_to(self, screen: str) -> None:
         """Which screen is looked at."""
@@ -174,9 +174,9 @@ class AlphapulseApp(PulseApp):
 
     # What screens ask for
 
-    def look_at(self, symbol: str) -> None:
-        """Whose ladders are wanted."""
-        self._feed.watch(symbol)
+    def look_at(self, watched: Watched) -> None:
+        """Whose ladders are wanted, and how deep."""
+        self._feed.watch(watched)
 
     def remembered(self, name: str, default: str) -> str:
         """From this run or an earlier one."""
@@ -195,6 +195,7 @@ class AlphapulseApp(PulseApp):
 
     def _turn_to(self, name: str) -> None:
         self._feed.turn_to(name)
+        self._feed.watch(Watched())  # the next screen says what it wants, if anything
         self.switch_mode(name)
 
     # The status line

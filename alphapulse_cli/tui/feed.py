@@ -25,7 +25,7 @@ from alphapulse_cli.shm.directory import Directory, open_directory
 from alphapulse_cli.tui.advice import advice
 from alphapulse_cli.tui.lookout import Lookout
 from alphapulse_cli.tui.one_set import OneSet, Tally
-from alphapulse_cli.tui.picture import TRADES, ArbitragePicture, BookPicture, Picture, SetPicture
+from alphapulse_cli.tui.picture import TRADES, ArbitragePicture, BookPicture, Picture, SetPicture, Watched
 
 PAUSE_S = 0.02
 PICTURE_EVERY_NS = 1_000_000_000 // 12
@@ -52,7 +52,7 @@ class Feed:
         self._show, self._failed = show, failed
         self._thread = threading.Thread(target=self._run, name="alphapulse-feed", daemon=True)
         self._stopping = threading.Event()
-        self._watched = ""
+        self._watched = Watched()
         self._screen = ""
         self._fees = dict(fees or {})
         self._lookout = Lookout(self._fees)
@@ -73,10 +73,10 @@ class Feed:
         """Begin."""
         self._thread.start()
 
-    def watch(self, symbol: str) -> None:
-        """Whose ladders are wanted; "" for nobody's. Any thread may say so."""
-        if symbol != self._watched:
-            self._watched = symbol
+    def watch(self, watched: Watched) -> None:
+        """Whose ladders are wanted, and how deep. Any thread may say so."""
+        if watched != self._watched:
+            self._watched = watched
             self._changed = True
 
     def turn_to(self, screen: str) -> None:

@@ -3,6 +3,7 @@
 Nothing here runs per record: a book is looked at when a picture is made, and only if its version or state has moved.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -11,7 +12,7 @@ from alphapulse_cli.apps.status import BookStatus
 from alphapulse_cli.apps.tail import TradeTold, text
 from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.shm import clock
-from alphapulse_cli.tui.picture import LADDER_LEVELS, MIDS, BookPicture, Ladder, Level
+from alphapulse_cli.tui.picture import MIDS, MOMENTS, BookPicture, Ladder, Level, Moment
 from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState
 
 FLASH_NS = 600_000_000  # older moves are not marked any more
@@ -27,7 +28,10 @@ class OneBook:
         self._set_name = set_name
         self.last_trade: TradeTold | None = None
         self._mids: tuple[float, ...] = ()
-        self._mid: float | None = None
+        self._history: deque[Moment | None] = deque(maxlen=MOMENTS)
+        self._told: tuple[Moment | None, ...] = ()  # the same, while it is watched
+        self._levels = 0  # of the last ladder
+        self._moment: Moment | None = None
         self._made: BookPicture | None = None
         self._sample: BookStatus | None = None
         self._key: tuple[object, ...] = ()
@@ -35,28 +39,36 @@ class OneBook:
         self._moved: Moved = {}
 
     def tick(self) -> None:
-        """A second has gone by: the sparkline moves on."""
-        if self._mid is not None:
-            self._mids = (*self._mids, self._mid)[-MIDS:]
-            self._key = ()
+        """A second has gone by: the sparkline and the history move on."""
+        self._history.append(self._moment)
+        self._told = tuple(self._history) if self._levels else ()
+        self._key = ()
+        if self._moment is not None:
+            self._mids = (*self._mids, self._moment.mid)[-MIDS:]
 
     def picture(
-        self, sample: BookStatus, replica: Reconstructor | None, state: tuple[BookState, BookReason], watched: bool, now_ns: int
+        self, sample: BookStatus, replica: Reconstructor | None, state: tuple[BookState, BookReason], levels: int, now_ns: int
     ) -> BookPicture:
-        """What it is now. `state` is the replica's, which counts once it is warm; until then the sample is all that is known."""
+        """What it is now. `state` is the replica's, which counts once it is warm; until then the sample is all that is known.
+
+        `levels`: so many of each side, and the history, while somebody looks at it; 0 for nobody.
+        """
         if replica is not None and (replica.is_cold or not replica.version):
             replica = None
         version = sample.version if replica is None else replica.version
-        key = (version, state, watched, self.last_trade, replica is None)
+        key = (version, state, levels, self.last_trade, replica is None)
         if self._made is not None and key == self._key and sample is self._sample and not self._fade(now_ns):
             return self._made
         self._key, self._sample = key, sample
         made = BookPicture(self._set_name, sample) if replica is None else self._exact(sample, replica, state)
-        self._mid = None if made.bid is None or made.ask is None else float((made.bid + made.ask) / 2)
-        ladder = self._ladder(replica, now_ns) if replica is not None and watched else None
+        self._moment = _moment(made)
+        if levels != self._levels:
+            self._levels, self._sides, self._moved = levels, None, {}
+            self._told = tuple(self._history) if levels else ()
+        ladder = self._ladder(replica, levels, now_ns) if replica is not None and levels else None
         if ladder is None:
             self._sides, self._moved = None, {}
-        self._made = replace(made, mids=self._mids, last_trade=self.last_trade, ladder=ladder)
+        self._made = replace(made, mids=self._mids, last_trade=self.last_trade, ladder=ladder, history=self._told)
         return self._made
 
     def _exact(self, sample: BookStatus, replica: Reconstructor, state: tuple[BookState, BookReason]) -> BookPicture:
@@ -92,14 +104,14 @@ class OneBook:
             None if ask is None else Fraction(ask[0], unit),
         )
 
-    def _ladder(self, replica: Reconstructor, now_ns: int) -> Ladder:
+    def _ladder(self, replica: Reconstructor, levels: int, now_ns: int) -> Ladder:
         """The best levels, with what moved since the last ladder."""
         book = replica.book
-        sides = book.bids(LADDER_LEVELS), book.asks(LADDER_LEVELS)
+        sides = book.bids(levels), book.asks(levels)
         if self._sides is not None:
             moved = dict(self._moved)
             for is_ask in (False, True):
-                for ticks, way in moves(self._sides[is_ask], sides[is_ask], is_ask=is_ask):
+                for ticks, way in moves(self._sides[is_ask], sides[is_ask], min(levels, MOVED_LEVELS), is_ask=is_ask):
                     moved[is_ask, ticks] = way, now_ns
             self._moved = {level: told for level, told in moved.items() if now_ns - told[1] < FLASH_NS}
         self._sides = sides
@@ -110,26 +122,34 @@ class OneBook:
         return any(now_ns - when >= FLASH_NS for _, when in self._moved.values())
 
 
-def moves(before: Sequence[Level], after: Sequence[Level], *, is_ask: bool) -> list[tuple[int, int]]:
+def _moment(book: BookPicture) -> Moment | None:
+    """None where it has no mid: it is not LIVE, or one-sided."""
+    if book.bid is None or book.ask is None or not book.bid + book.ask:
+        return None
+    mid = (book.bid + book.ask) / 2
+    return Moment(float(mid), float((book.ask - book.bid) / mid * 10_000))
+
+
+def moves(before: Sequence[Level], after: Sequence[Level], limit: int = MOVED_LEVELS, *, is_ask: bool) -> list[tuple[int, int]]:
     """(ticks, +1 new or grown, -1 gone or shrunk) of one side's levels.
 
-    Only the best MOVED_LEVELS are compared. What such a cut hides was not seen: it has not moved.
+    Only the best `limit` are compared. What such a cut hides was not seen: it has not moved.
     """
-    before, after = before[:MOVED_LEVELS], after[:MOVED_LEVELS]
+    before, after = before[:limit], after[:limit]
     old, new = dict(before), dict(after)
     made = []
     for ticks, lots in set(before) ^ set(after):
         earlier, later = old.get(ticks, 0), new.get(ticks, 0)
         if (lots == later) if later else (lots == earlier):  # a changed level is in both: told once
-            unseen = (not earlier and _beyond(before, ticks, is_ask)) or (not later and _beyond(after, ticks, is_ask))
+            unseen = (not earlier and _beyond(before, ticks, limit, is_ask)) or (not later and _beyond(after, ticks, limit, is_ask))
             if not unseen:
                 made.append((ticks, 1 if later > earlier else -1))
     return made
 
 
-def _beyond(side: Sequence[Level], ticks: int, is_ask: bool) -> bool:
+def _beyond(side: Sequence[Level], ticks: int, limit: int, is_ask: bool) -> bool:
     """Whether that price lies past the end of a side that was cut."""
-    if len(side) < MOVED_LEVELS:
+    if len(side) < limit:
         return False
     worst = side[-1][0]
     return ticks > worst if is_ask else ticks < worst

@@ -24,7 +24,7 @@ from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Histogram
 from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.tui.one_book import OneBook
-from alphapulse_cli.tui.picture import TRADES, BookPicture, SetPicture, Stage
+from alphapulse_cli.tui.picture import TRADES, BookPicture, SetPicture, Stage, Watched
 from alphapulse_cli.tui.stages import StageWatch
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState
@@ -167,7 +167,7 @@ class OneSet:
             status, self._stages, behind, tally.missed, tally.laps, tally.restarts, capacity, groups.reader.published()
         )
 
-    def books(self, samples: list[BookStatus], watched: str, now_ns: int) -> list[BookPicture]:
+    def books(self, samples: list[BookStatus], watched: Watched, now_ns: int) -> list[BookPicture]:
         """Each wanted book now."""
         replicas = self._follower.books
         made = []
@@ -176,7 +176,7 @@ class OneSet:
             if self._wants(symbol):
                 replica = replicas.get(symbol)
                 state = UNKNOWN if replica is None else self._follower.state(symbol, now_ns)
-                made.append(self._book(symbol).picture(sample, replica, state, symbol == watched, now_ns))
+                made.append(self._book(symbol).picture(sample, replica, state, watched.levels_of(self.name, symbol), now_ns))
         return made
 
     def stand(self, now_ns: int) -> Iterator[tuple[str, Reconstructor, BookState, BookReason]]:

@@ -13,6 +13,7 @@ they are Fractions. Floats are for drawing only.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 from alphapulse_cli.apps.segments import SegmentRow
 from alphapulse_cli.apps.status import BookStatus, SetStatus
@@ -22,6 +23,7 @@ from alphapulse_cli.shm.histogram import Distribution
 
 LADDER_LEVELS = 250  # a side; deeper levels are counted in `BookStatus`, not shown
 MIDS = 24  # of the sparkline, one a second
+MOMENTS = 900  # of a book's mid and spread, one a second
 HISTORY = 120  # of a stage's percentiles, one a second
 TRADES = 500
 
@@ -39,6 +41,25 @@ class Ladder:
     moved: Mapping[tuple[bool, int], tuple[int, int]] = field(default_factory=dict)
 
 
+class Watched(NamedTuple):
+    """Whose ladders are wanted, and how deep: of a symbol ("" for none) in every set, or in the one of that name."""
+
+    symbol: str = ""
+    set_name: str = ""
+    levels: int = LADDER_LEVELS
+
+    def levels_of(self, set_name: str, symbol: str) -> int:
+        """Of that book; 0: it is not watched."""
+        return self.levels if symbol and symbol == self.symbol and self.set_name in ("", set_name) else 0
+
+
+class Moment(NamedTuple):
+    """A book in one second, for drawing only."""
+
+    mid: float
+    spread_bps: float
+
+
 @dataclass(frozen=True, slots=True)
 class BookPicture:
     """One symbol of one set. `bid` and `ask` are the best prices for comparing; None where a side is empty or the book is not LIVE."""
@@ -50,6 +71,7 @@ class BookPicture:
     mids: Sequence[float] = ()  # oldest first
     last_trade: TradeTold | None = None
     ladder: Ladder | None = None  # of a watched symbol, once it is exact here
+    history: Sequence[Moment | None] = ()  # of each second, oldest first; None for one in which it was not LIVE
 
     @property
     def key(self) -> tuple[str, str]:

@@ -31,7 +31,9 @@ def words_of(svg):
 @pytest.mark.timeout(300)
 def test_it_makes_every_screen_from_a_living_market(alphapulse, tmp_path):
     command = [sys.executable, "-P", str(SCRIPT), "--out", str(tmp_path / "out"), "--seconds", "1"]
-    done = subprocess.run(command, env=alphapulse.environment(), capture_output=True, text=True, timeout=280)  # some 20 s where nobody else works
+    done = subprocess.run(
+        command, env=alphapulse.environment(), capture_output=True, text=True, timeout=280
+    )  # some 20 s where nobody else works
     assert (done.returncode, done.stderr) == (0, "")
     made = {path.stem: path.read_text() for path in (tmp_path / "out").iterdir()}
     assert sorted(made) == sorted(tab.name for tab in table.TABS)

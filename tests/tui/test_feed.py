@@ -20,7 +20,7 @@ from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui import lookout, one_book, one_set
 from alphapulse_cli.tui.feed import Feed
 from alphapulse_cli.tui.one_book import moves
-from alphapulse_cli.tui.picture import LADDER_LEVELS
+from alphapulse_cli.tui.picture import LADDER_LEVELS, Watched
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 UNIT = 10**PRICE_DECIMALS
@@ -103,7 +103,7 @@ class TestBooks:
             for symbol in ("BTC-USD", "ETH-USD"):
                 writer.snapshot(ladder(40), symbol)
             feed = stepped()
-            feed.feed.watch("BTC-USD")
+            feed.feed.watch(Watched("BTC-USD"))
             feed.step()
             dice = random.Random(4)
             for _ in range(30):
@@ -122,7 +122,7 @@ class TestBooks:
         with Writer(directory) as writer:
             writer.snapshot(ladder(10))
             feed = stepped()
-            feed.feed.watch("BTC-USD")
+            feed.feed.watch(Watched("BTC-USD"))
             feed.step()
             writer.update([(1_000_000, 9, False), (1_000_001, 0, True)])
             moved = book_of(feed.step(everything=False)).ladder.moved
@@ -221,7 +221,7 @@ class TestSetsThatEnd:
         with Writer(directory, capacity=64) as writer:
             writer.snapshot(ladder(40))
             feed = stepped()
-            feed.feed.watch("BTC-USD")
+            feed.feed.watch(Watched("BTC-USD"))
             feed.step()
             dice = random.Random(5)
             for _ in range(400):

@@ -1,5 +1,7 @@
 """The overview: a row a book, what is marked, what sorting and filtering do, what Enter opens, and what it says where there is nothing."""
 
+from dataclasses import replace
+
 import pytest
 from tui_pictures import at_once, book, drawn, give, picture
 
@@ -14,8 +16,10 @@ WIDE = (220, 30)
 
 
 def rows(app):
-    """The lines of the table, the header first."""
-    return drawn(app)[1:-2]
+    """The lines of the table, the header first; what is beneath its ruled line is the pane's."""
+    lines = drawn(app)[1:-2]
+    ruled = next((at for at, line in enumerate(lines) if line.startswith("──")), len(lines))
+    return lines[:ruled]
 
 
 def names(app):
@@ -232,6 +236,78 @@ class TestKeys:
             assert len(lines) == 5
 
         at_once(work)
+
+
+def pane(app):
+    """The lines beneath the table's ruled line."""
+    lines = drawn(app)[1:-2]
+    ruled = next((at for at, line in enumerate(lines) if line.startswith("──")), len(lines))
+    return lines[ruled + 1 :]
+
+
+class TestPane:
+    def test_it_tells_of_the_row_under_the_cursor_and_wants_its_ladder_only(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            assert (feed.watched, feed.depth[0]) == ("BTC-USD", "binance")
+            await pilot.press("down")
+            await pilot.pause()
+            assert (feed.watched, feed.depth[0]) == ("BTC-USD", "coinbase")
+            text = "\n".join(pane(app))
+            assert "coinbase BTC-USD  ● LIVE" in text
+            assert "100.04" in text
+            assert "12 deltas/s" in text
+            assert "no trades yet" in text
+
+        at_once(work, size=(120, 40))
+
+    def test_a_book_that_is_not_live_says_why_and_what_to_do(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            text = " ".join(" ".join(pane(app)).split())
+            assert "binance BTC-USD ○ STALE silent" in text
+            assert "Does its collector run? alphapulse segments" in text
+
+        at_once(work, size=(120, 40))
+
+    def test_x_pins_the_row_and_lets_it_go_again(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            await pilot.press("down", "x", "down", "down")
+            await pilot.pause()
+            assert "coinbase BTC-USD  ● LIVE" in pane(app)[0]
+            assert "pinned" in pane(app)[0]
+            assert app.screen.table.chosen == ("kraken", "ETH-USD")
+            await give(pilot, feed, picture(book("kraken", "ETH-USD")))
+            await pilot.press("up")
+            assert "coinbase BTC-USD" in "\n".join(pane(app))
+            assert "no book" in "\n".join(pane(app))
+            await pilot.press("x")
+            await pilot.pause()
+            assert "kraken ETH-USD  ● LIVE" in "\n".join(pane(app))
+
+        at_once(work, size=(120, 40))
+
+    def test_where_the_table_needs_the_room_there_is_none_and_nothing_is_watched(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(*(book(f"s{at}", f"S{at}-USD") for at in range(15))))
+            assert pane(app) == []
+            assert feed.watched == ""
+            await pilot.press("down")
+            assert feed.watched == ""
+
+        at_once(work, size=(100, 24))
+
+    def test_what_it_shows_changes_with_the_market(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(book("a")))
+            before = pane(app)
+            later = picture(book("a", bid="77.50", ask="77.60"))
+            await give(pilot, feed, replace(later, taken_ns=later.taken_ns + 1_000_000_000))
+            assert "77.50" in "\n".join(pane(app))
+            assert pane(app) != before
+
+        at_once(work, size=(100, 40))
 
 
 class TestCells:

@@ -23,7 +23,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
 
-from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.picture import Picture, Watched
 from alphapulse_cli.tui.themes import NAMES, THEMES
 from alphapulse_cli.tui.widgets.frame import FilterLine, Heading, StatusLine
 
@@ -47,8 +47,8 @@ class PulseApp(App[None]):
         """So that the styles hold with a theme that is not ours."""
         return dict(THEMES[0].variables)
 
-    def look_at(self, symbol: str) -> None:
-        """Whose ladders are wanted from now on; "" for nobody's. They are in one of the next pictures."""
+    def look_at(self, watched: Watched) -> None:
+        """Whose ladders are wanted from now on. They are in one of the next pictures."""
 
     def remembered(self, name: str, default: str) -> str:
         """What was remembered under that name ("books.grouping"), in this run or an earlier one."""

@@ -23,7 +23,7 @@ from alphapulse_cli.tui.consolidate import coarsest, merged, rungs_in
 from alphapulse_cli.tui.grouping import Rungs
 from alphapulse_cli.tui.ladder_columns import widths
 from alphapulse_cli.tui.ladder_text import Line, Look, initials
-from alphapulse_cli.tui.picture import BookPicture, Ladder, Picture
+from alphapulse_cli.tui.picture import BookPicture, Ladder, Picture, Watched
 from alphapulse_cli.tui.screens.books_keys import CHART, IMBALANCE_LEVELS, MERGED, BooksKeys
 from alphapulse_cli.tui.widgets.consolidated import ConsolidatedPane
 from alphapulse_cli.tui.widgets.depth_chart import DepthChart
@@ -111,7 +111,7 @@ class BooksScreen(BooksKeys):
         symbol = self._symbol(symbols)
         if symbol != self._looked:
             self._looked, self._charted = symbol, ([], 0)
-            self.pulse.look_at(symbol)
+            self.pulse.look_at(Watched(symbol))
         books = sorted((book for book in picture.books if book.status.symbol == symbol), key=lambda book: book.set_name)
         shown = [book for book in books if self.matches(book.set_name, book.status.exchange)]
         body = self.query_one("#books").size

@@ -5,12 +5,20 @@ from fractions import Fraction
 from typing import ClassVar, NamedTuple
 
 from textual import on
+from textual.widget import Widget
 
 from alphapulse_cli.shm.segment import Liveness
+from alphapulse_cli.tui.books.detail import Detail, detail_of, pane_lines
 from alphapulse_cli.tui.cells import age, aligned, number, places
-from alphapulse_cli.tui.picture import BookPicture, Picture, SetPicture
-from alphapulse_cli.tui.screens.listing import ListScreen, Order
+from alphapulse_cli.tui.consolidate import rungs_in
+from alphapulse_cli.tui.ladder_text import Look
+from alphapulse_cli.tui.picture import BookPicture, Picture, SetPicture, Watched
+from alphapulse_cli.tui.screens.books_keys import IMBALANCE_LEVELS
+from alphapulse_cli.tui.screens.listing import Order
+from alphapulse_cli.tui.screens.with_pane import PaneScreen
 from alphapulse_cli.tui.trend import Scale, Scales, trend_cell
+from alphapulse_cli.tui.widgets.detail import DetailLines
+from alphapulse_cli.tui.widgets.ladder import LadderPane
 from alphapulse_cli.tui.widgets.line_table import Cell, Column, LineTable, Row
 from alphapulse_cli.wire.delta import BookState
 
@@ -21,6 +29,7 @@ STATES = {
     BookState.STALE: ("✗", "dead"),
     BookState.HALTED: ("✗", "dead"),
 }
+LADDER_FROM = 76  # columns of the terminal
 NO_BOOK = {None: "no segments", Liveness.LIVE: "no books yet"}
 
 
@@ -39,14 +48,15 @@ class Item(NamedTuple):
         return self.book.set_name if self.book is not None else self.owner.status.name if self.owner is not None else ""
 
 
-class OverviewScreen(ListScreen):
+class OverviewScreen(PaneScreen):
     """Enter opens the book of the row."""
 
     TITLE = "Overview"
     NAME = "overview"
     HELP = (
         "A row for every exchange and symbol. * marks the best bid and the best ask over all live exchanges of a symbol; » and « mark prices"
-        " that cross: there a bid is above another exchange's ask, before fees.\n\n"
+        " that cross: there a bid is above another exchange's ask, before fees. Beneath the table is the book under the cursor: x keeps it"
+        " there while the cursor goes on, Enter opens its ladders, Esc comes back.\n\n"
         "The trend is the mid price of the last 24 seconds: its height the price, on one scale for all exchanges of a symbol, its colour whether"
         " it stands above or below the first of them; ↑ and ↓ are spikes beyond the scale. Messages are the whole exchange's. Delay is the exchange's clock"
         " against ours, so only its changes mean something; age is the time since the book's last confirmed frame."
@@ -90,6 +100,46 @@ class OverviewScreen(ListScreen):
     def __init__(self) -> None:
         super().__init__()
         self._scales = Scales()
+        self._ladder = LadderPane(id="pane-ladder")
+        self._detail = DetailLines(pane_lines, id="pane-detail")
+        self._looked: Watched | None = None
+
+    def compose_pane(self) -> Iterable[Widget]:
+        """The book's ladder, and what else there is to know of it."""
+        yield self._ladder
+        yield self._detail
+
+    def show_pane(self, picture: Picture, key: tuple[str, str]) -> None:
+        """Of that book."""
+        set_name, symbol = key
+        wanted = Watched(symbol, set_name, self.pane_height) if symbol else Watched()
+        if wanted != self._looked:
+            self._looked = wanted
+            self.pulse.look_at(wanted)
+        detail = detail_of(picture, key, is_pinned=self.pinned is not None)
+        self._detail.tell(detail)
+        self._ladder.display = isinstance(detail, Detail) and self.size.width >= LADDER_FROM
+        if isinstance(detail, Detail) and self._ladder.display:
+            self._show_ladder(detail.book)
+
+    def _show_ladder(self, book: BookPicture) -> None:
+        """Exact levels, or why there are none."""
+        is_live = book.status.state is BookState.LIVE
+        if book.ladder is None:
+            self._ladder.show_words((), ["The book is being read."] if is_live else ["No levels are known."])
+            return
+        rungs = rungs_in(book, 1, 0, self.pane_height)
+        state = "" if is_live else book.status.state.name  # its name and why stand beside it
+        self._ladder.show_rungs((), rungs, Look(is_stale=not is_live), IMBALANCE_LEVELS, state)
+
+    def hide_pane(self) -> None:
+        """No ladder is wanted."""
+        self._looked = None
+        self.pulse.look_at(Watched())
+
+    def on_screen_resume(self) -> None:
+        """Another screen may have wanted other ladders; what is drawn then is the base's part."""
+        self._looked = None
 
     def items(self, picture: Picture) -> Iterable[Item]:
         """Books, and collectors that have none."""

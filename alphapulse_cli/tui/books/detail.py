@@ -1,0 +1,192 @@
+"""What is told of one book beside its ladder: state and what to do, trades, mid and spread, rates, latencies; as lines for a given room.
+
+Detail (a book, its set, its trades) ─► detail_lines(width, height)
+
+kraken BTC-USD  ● LIVE                                    pinned: x lets it go
+why it is not LIVE, and what to do next
+mid and spread            │ trades, newest first
+rates, counts, latencies  │
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alphapulse_cli.apps.tail import TradeTold
+from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.tui import books_words as say
+from alphapulse_cli.tui.books.price_chart import MOST_HEIGHT, chart_lines
+from alphapulse_cli.tui.cells import age
+from alphapulse_cli.tui.ladder_text import Line, Piece
+from alphapulse_cli.tui.picture import BookPicture, Picture, SetPicture
+from alphapulse_cli.tui.screens.tape import clock_text
+from alphapulse_cli.tui.widgets.figures import duration
+from alphapulse_cli.tui.widgets.ladder import wrapped
+from alphapulse_cli.wire.delta import BookState
+
+MOST_TRADES = 60
+TRADES_WIDTH = 40  # of the column beside the chart
+TWO_COLUMNS = 84
+RELATIVE = "≈"
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """All that the lines are made of; equal ones make equal lines."""
+
+    book: BookPicture
+    owner: SetPicture | None
+    trades: Sequence[TradeTold] = ()
+    is_pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A row without a book, or a pinned one that is not there any more."""
+
+    name: str
+    advice: str
+    is_pinned: bool = False
+
+
+def detail_of(picture: Picture, key: tuple[str, str], *, is_pinned: bool) -> Detail | Missing:
+    """Of the book with that (set, symbol)."""
+    book = next((one for one in picture.books if one.key == key), None)
+    if book is None:
+        advice = picture.advice or ("It is shown here once it is there." if key[1] else "Its books are shown here as they come.")
+        return Missing(f"{key[0]} {key[1]}".strip(), advice, is_pinned)
+    owner = next((one for one in picture.sets if one.status.name == book.set_name), None)
+    trades = [trade for trade in picture.trades if (trade.set_name, trade.symbol) == key]
+    return Detail(book, owner, tuple(trades[:MOST_TRADES]), is_pinned)
+
+
+def pane_lines(what: Detail | Missing, width: int, height: int) -> list[Line]:
+    """Of a book, or the words about one that is not there."""
+    if isinstance(what, Detail):
+        return detail_lines(what, width, height)
+    pin = "  pinned: x lets it go" if what.is_pinned else ""
+    lines: list[Line] = [(Piece(f" {safe(what.name)}", "name"), Piece("  no book", "waiting"), Piece(pin, "best"))]
+    return [cut(line, width) for line in [*lines, *wrapped(safe(what.advice), width, "quiet")]][:height]
+
+
+def detail_lines(detail: Detail, width: int, height: int) -> list[Line]:
+    """In that much room, the dearest first."""
+    if width < 1 or height < 1:
+        return []
+    status = detail.book.status
+    lines = [title_line(detail, width)]
+    if status.state is not BookState.LIVE:
+        for words in say.why(status, has_ladder=detail.book.ladder is not None):
+            lines += wrapped(words, width, "waiting")
+    if width >= TWO_COLUMNS:
+        left = width - TRADES_WIDTH
+        room = height - len(lines)
+        beside = [*_charted(detail, left, room - len(_facts(detail, left))), *_facts(detail, left)]
+        lines += side_by_side(beside, trade_lines(detail.trades, TRADES_WIDTH, room), left, room)
+    else:
+        facts = _facts(detail, width)
+        lines += _charted(detail, width, height - len(lines) - len(facts) - 4) + facts
+        lines += trade_lines(detail.trades, width, height - len(lines))
+    return [cut(line, width) for line in lines[:height]]
+
+
+def title_line(detail: Detail, width: int) -> Line:
+    """Whose it is and how it stands; at the end whether it is pinned."""
+    status = detail.book.status
+    sign = "●" if status.state is BookState.LIVE else "○"
+    name = f" {safe(detail.book.set_name)} {safe(status.symbol)}  "
+    state = f"{sign} {say.state_words(status)}"
+    pin = "pinned: x lets it go" if detail.is_pinned else ""
+    return (
+        Piece(name, "name"),
+        Piece(state, say.KINDS.get(status.state, "waiting")),
+        Piece(pin.rjust(max(width - len(name) - len(state), len(pin) + 2)), "best"),
+    )
+
+
+def _charted(detail: Detail, width: int, room: int) -> list[Line]:
+    places = len(detail.book.status.bid.partition(".")[2])
+    return chart_lines(detail.book.history, places, width - 1, min(room, MOST_HEIGHT))
+
+
+def _facts(detail: Detail, width: int) -> list[Line]:
+    """Rates, counts, rules for orders and latencies."""
+    status = detail.book.status
+    delay = "" if status.feed_delay_us is None else f"{status.feed_delay_us / 1000:,.1f} ms feed delay {RELATIVE}"
+    parts = [
+        (f"{status.deltas_per_s:,.0f} deltas/s", ""),
+        (f"{status.trades_per_s:,.1f} trades/s", ""),
+        (f"last frame {age(status.age_ms)} ago" if status.age_ms is not None else "", ""),
+        (delay, ""),
+        (f"{status.gaps:,} gaps", "waiting" if status.gaps else "quiet"),
+        (f"{status.resyncs:,} resyncs", "quiet"),
+        (f"{status.bid_count:,} bid and {status.ask_count:,} ask levels", "quiet"),
+        (f"tick {status.tick_size}" if status.tick_size else "", "quiet"),
+        (f"lot {status.lot_size}" if status.lot_size else "", "quiet"),
+        (f"at least {status.min_size}" if status.min_size else "", "quiet"),
+    ]
+    lines = flowing([one for one in parts if one[0]], width)
+    for stage in () if detail.owner is None else detail.owner.stages:
+        middle, late = (duration(stage.distribution.quantile(part)) for part in (0.5, 0.99))
+        name = f" {stage.name}{f' {RELATIVE}' if stage.is_relative else ''}"
+        lines.append((Piece(name.ljust(25), "quiet"), Piece(f"p50 {middle:>9}  p99 {late:>9}", "size")))
+    return lines
+
+
+def trade_lines(trades: Sequence[TradeTold], width: int, height: int) -> list[Line]:
+    """Time of receipt, price and size; newest first."""
+    if height < 2:
+        return []
+    if not trades:
+        return [(Piece(" no trades yet", "quiet"),)]
+    shown = trades[: height - 1]
+    prices, sizes = (max(len(text) for text in texts) for texts in zip(*((one.price, one.size) for one in shown), strict=True))
+    head = Piece(f" {'received (UTC)':<15}{'price':>{prices + 2}}{'size':>{sizes + 2}}", "head")
+    lines: list[Line] = [(head,)]
+    for trade in shown:
+        mark, kind = ("▲", "bid") if trade.side == "buy" else ("▼", "ask") if trade.side == "sell" else (" ", "size")
+        when = f"{'h' if trade.history else ' '}{clock_text(trade.timestamp_ns)}"
+        lines.append(
+            (
+                Piece(f"{when:<16}", "quiet"),
+                Piece(f"{mark} {safe(trade.price):>{prices}}", kind),
+                Piece(f"  {safe(trade.size):>{sizes}}", "size"),
+            )
+        )
+    return [cut(line, width) for line in lines]
+
+
+def flowing(parts: Sequence[tuple[str, str]], width: int) -> list[Line]:
+    """(text, kind) one behind the other, whole, in as many lines as it takes."""
+    lines: list[list[Piece]] = [[]]
+    used = 0
+    for text, kind in parts:
+        if lines[-1] and used + len(text) + 3 > width:
+            lines.append([])
+            used = 0
+        lines[-1].append(Piece(f" {text}  ", kind))
+        used += len(text) + 3
+    return [tuple(line) for line in lines if line]
+
+
+def side_by_side(left: Sequence[Line], right: Sequence[Line], width: int, height: int) -> list[Line]:
+    """The left ones in exactly `width` cells, then the right ones."""
+    made: list[Line] = []
+    for at in range(min(max(len(left), len(right)), height)):
+        line = cut(left[at], width) if at < len(left) else ()
+        blank = Piece(" " * (width - sum(len(piece.text) for piece in line)))
+        made.append((*line, blank, *(right[at] if at < len(right) else ())))
+    return made
+
+
+def cut(line: Line, width: int) -> Line:
+    """No wider than that; what is cut ends in an ellipsis."""
+    if sum(len(piece.text) for piece in line) <= width:
+        return line
+    made: list[Piece] = []
+    left = width - 1
+    for piece in line:
+        if left < len(piece.text):
+            return (*made, piece._replace(text=f"{piece.text[: max(left, 0)]}…"[:width]))
+        made.append(piece)
+        left -= len(piece.text)
+    return tuple(made)
