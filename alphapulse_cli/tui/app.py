@@ -27,6 +27,7 @@ from alphapulse_cli.tui import table
 from alphapulse_cli.tui.picture import Picture, Watched
 from alphapulse_cli.tui.screens.base import PulseApp, PulseScreen
 from alphapulse_cli.tui.screens.help import HelpScreen, key_rows
+from alphapulse_cli.tui.screens.prompts import Choose
 from alphapulse_cli.tui.state import State
 from alphapulse_cli.tui.terminal import TerminalDriver
 from alphapulse_cli.tui.themes import NAMES
@@ -85,11 +86,12 @@ class AlphapulseApp(PulseApp):
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("p", "pause", "Pause"),
+        Binding("g", "jump", "Go to a symbol", show=False),
         Binding("t", "next_theme", "Theme"),
         Binding("y", "copy", "Copy"),
         Binding("s", "save_svg", "Screenshot", show=False),
         Binding("q", "quit", "Quit"),
-        Binding("escape", "end_filter", "End the filter", show=False),
+        Binding("escape", "come_back", "End the filter, or go back", show=False),
         Binding("ctrl+c", "interrupt", "Interrupt", show=False, priority=True),
     ]
 
@@ -99,6 +101,7 @@ class AlphapulseApp(PulseApp):
         self._notices = notices
         self._told: tuple[str, int] = "", 0  # the last notice, and when it came
         self._begin = screen
+        self._came_from = ""  # the screen that Esc goes back to
         self._newest: Picture | None = None
         self._settling: Timer | None = None
         self._feed = make_feed(self._take, self._fail)
@@ -186,10 +189,11 @@ class AlphapulseApp(PulseApp):
         """For the next run too."""
         self._state.set(name, value)
 
-    def go(self, title: str) -> None:
-        """Switch to the screen of that title, and remember it."""
+    def go(self, title: str, *, is_deeper: bool = False) -> None:
+        """Switch to the screen of that title, and remember it; Esc comes back from where it is deeper."""
         for tab in table.TABS:
             if tab.title == title:
+                self._came_from = self.current_mode if is_deeper and tab.name != self.current_mode else ""
                 self._turn_to(tab.name)
                 self.remember(SCREEN, tab.name)
 
@@ -251,11 +255,21 @@ class AlphapulseApp(PulseApp):
         if front is not None:
             front.query_one(FilterLine).open()
 
-    def action_end_filter(self) -> None:
-        """Show everything again."""
+    def action_come_back(self) -> None:
+        """Show everything again where a filter is on; else back to the screen whose row was opened."""
         front = self._front()
-        if front is not None:
+        if front is not None and front.filter:
             front.filter = ""
+        elif self._came_from:
+            self.go(next(tab.title for tab in table.TABS if tab.name == self._came_from))
+
+    def action_jump(self) -> None:
+        """Choose one of all symbols: the cursor goes there, or its ladders are shown."""
+        front, symbols = self._front(), [] if self.picture is None else self.picture.symbols()
+        if front is None or not symbols:
+            self.notify("there are no symbols yet", timeout=2)
+            return
+        self.push_screen(Choose("go to a symbol", symbols), lambda symbol: front.jump(symbol) if symbol else None)
 
     def action_next_theme(self) -> None:
         """Dark, light, high contrast, colour-blind safe."""
@@ -308,6 +322,7 @@ class AlphapulseApp(PulseApp):
             yield SystemCommand(f"Theme {name}", f"Use the theme {name}", lambda name=name: self._use_theme(name))
         yield SystemCommand("Pause", "Hold the picture, or let it go on (p)", self.action_pause)
         yield SystemCommand("Filter", "Show only what has these words (/)", self.action_filter)
+        yield SystemCommand("Go to a symbol", "Choose one of all symbols (g)", self.action_jump)
         yield SystemCommand("Copy", "Copy what is looked at (y)", self.action_copy)
         yield SystemCommand("Screenshot", "Save what is seen as SVG (s)", lambda: self.set_timer(0.1, self.action_save_svg))
         yield SystemCommand("Help", "What is shown here, and the keys (?)", self.action_help)

@@ -206,6 +206,51 @@ class TestKeys:
 
         at_once(work)
 
+    def test_esc_comes_back_to_the_row(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            await pilot.press("down", "down", "down", "enter")
+            await pilot.pause()
+            await pilot.press("escape")
+            await pilot.pause()
+            assert app.current_mode == "overview"
+            assert app.screen.table.chosen == ("kraken", "ETH-USD")
+            await pilot.press("2", "escape")
+            await pilot.pause()
+            assert app.current_mode == "books"  # came by its number: there is nothing to go back to
+
+        at_once(work)
+
+    def test_g_lists_the_symbols_and_puts_the_cursor_there(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            await pilot.press("g")
+            await pilot.pause()
+            assert "ETH-USD" in "\n".join(drawn(app))
+            await pilot.press(*"eth", "enter")
+            await pilot.pause()
+            assert app.screen.table.chosen == ("kraken", "ETH-USD")
+            await pilot.press("g", *"zzz", "enter")
+            await pilot.pause()
+            assert "go to a symbol" in "\n".join(drawn(app))  # nothing has these letters: it stays open
+            await pilot.press("escape")
+            await pilot.pause()
+            assert app.screen.table.chosen == ("kraken", "ETH-USD")
+
+        at_once(work)
+
+    def test_g_goes_to_the_ladders_where_a_screen_has_no_row_of_it(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            await pilot.press("6", "g", "down", "enter")
+            await pilot.pause()
+            assert (app.current_mode, feed.watched) == ("books", "ETH-USD")
+            await pilot.press("g", "enter")
+            await pilot.pause()
+            assert (app.current_mode, feed.watched) == ("books", "BTC-USD")
+
+        at_once(work)
+
     def test_so_does_a_double_click(self):
         async def work(app, pilot, feed):
             await give(pilot, feed, three())

@@ -62,8 +62,8 @@ class PulseApp(App[None]):
         """What the status line says."""
         return ""
 
-    def go(self, title: str) -> None:
-        """Switch to the screen of that title."""
+    def go(self, title: str, *, is_deeper: bool = False) -> None:
+        """Switch to the screen of that title; Esc comes back from where it is deeper."""
 
 
 class PulseScreen(Screen[None]):
@@ -96,6 +96,11 @@ class PulseScreen(Screen[None]):
     def show(self, picture: Picture) -> None:
         """Draw that picture, the newest or the one the screen is paused at."""
         raise NotImplementedError
+
+    def jump(self, symbol: str) -> None:
+        """Go to that symbol: to its ladders, where a screen has nothing nearer."""
+        self.pulse.remember("books.symbol", symbol)
+        self.pulse.go("Books", is_deeper=True)
 
     def copy_text(self) -> str:
         """What `y` copies: what is looked at, as plain text, without markup; "" for nothing."""

@@ -63,6 +63,10 @@ class BooksKeys(PulseScreen):
         if self.is_mounted:
             self.show_again()
 
+    def jump(self, symbol: str) -> None:
+        """Its ladders, here."""
+        self.show_symbol(symbol)
+
     def _symbol(self, symbols: list[str]) -> str:
         """The remembered one, which may be missing now; the first one where nothing better is known."""
         wanted = self.pulse.remembered(SYMBOL, "")

@@ -87,7 +87,16 @@ class ListScreen(TableKeys, PulseScreen):
         """The ladders of that symbol."""
         if symbol:
             self.pulse.remember("books.symbol", symbol)
-            self.pulse.go("Books")
+            self.pulse.go("Books", is_deeper=True)
+
+    def jump(self, symbol: str) -> None:
+        """The cursor to the first row of that symbol; to its ladders where there is none."""
+        found = next((row.key for row in self._rows if row.cells.get("symbol", ("", ""))[0] == symbol), None)
+        if found is None:
+            super().jump(symbol)
+        else:
+            self.table.put_cursor(found)
+            self.show_again()
 
     def _sort_by(self, name: str, *, reverse: bool) -> None:
         self.pulse.remember(f"{self.NAME}.order", f"{name}{'-' if reverse else ''}")

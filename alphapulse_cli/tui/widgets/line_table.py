@@ -171,6 +171,12 @@ class LineTable(Widget):
             self._find_cursor()
             self.refresh()
 
+    def put_cursor(self, key: Any) -> None:
+        """The cursor onto the row with that key."""
+        self._key = key
+        self._find_cursor()
+        self.refresh()
+
     def choose(self) -> None:
         """Enter on the row under the cursor."""
         if self._rows:
