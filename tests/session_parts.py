@@ -14,8 +14,11 @@ from sim_parts import until
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.edges.fetch import Fetcher
-from alphapulse_cli.edges.session import Session, Timing
+from alphapulse_cli.edges.rate_limit import Limits
+from alphapulse_cli.edges.session import Session
 from alphapulse_cli.edges.transport import open_link
+from alphapulse_cli.edges.watchdog import Timing
+from alphapulse_cli.exchanges.protocol import Rate
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.outlet import Outlet
@@ -29,9 +32,9 @@ QUICK = Timing(
     ping_after_s=0.2,
     stale_after_s=0.3,
     dead_after_s=0.5,
+    at_once_s=0.01,
     first_backoff_s=0.01,
     longest_backoff_s=0.05,
-    steady_after_s=60.0,
 )
 PATIENT = replace(QUICK, ping_after_s=30.0, stale_after_s=40.0, dead_after_s=50.0)  # for tests that are not about silence
 DEPTHS = {("kraken", ""): 10, ("binance-us", "depth20"): 20}
@@ -61,12 +64,14 @@ class Rig:
         opener=open_link,
         url="",
         facts=None,
+        silence=None,
         seed=3,
         sim_options=None,
     ):
         self.directory, self.name, self.mode, self.symbols = directory, name, mode, symbols
         self.timing, self.opener, self.url = timing, opener, url
-        self.facts = {"connects_per_minute": 1000, "sends_per_second": 200.0} | (facts or {})
+        self.facts = {"connects": Rate(1000, 1000.0), "sends": Rate(200, 200.0)} | (facts or {})
+        self.silence = silence
         self.depth = DEPTHS.get((name, mode))
         self.sim = SimulatedExchange(name, seed=seed, symbols=symbols, rate=0, mode=mode, **(sim_options or {}))
         self.notices = []
@@ -81,10 +86,13 @@ class Rig:
         self.outlet = Outlet(self.directory, self.name, self.name, symbols, 4096, clock.monotonic_ns())
         decoder = exchange.decoder(self.instruments, {"book", "trades"}, self.depth or 0, self.mode)
         self.ingest = Watchable(Ingest(exchange, decoder, self.instruments, ("book", "trades"), self.outlet, self._note, self.mode))
-        facts = replace(exchange.facts, **self.facts)
-        self.fetcher = Fetcher(self.sim.rest_url, facts.rest_weight_per_minute)
+        modes = [replace(mode, silence=self.silence) for mode in exchange.facts.modes]
+        facts = replace(exchange.facts, modes=modes, **self.facts)
+        limits = Limits.of(facts)
+        self.fetcher = Fetcher(self.sim.rest_url, limits.weight)
         url = self.url or self.sim.websocket_url
-        self.session = Session(facts, url, self.fetcher, self.ingest, self._note, self._after_frame, self._open, self.timing)
+        after = self._after_frame
+        self.session = Session(facts, url, self.fetcher, self.ingest, self._note, after, self._open, self.timing, limits, self.mode)
         self.follower = SetFollower(self.directory, self.name)
         self.task = asyncio.create_task(self.session.run())
         return self

@@ -9,10 +9,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.plan import CollectPlan, addresses, choose, mode_of
+from alphapulse_cli.edges import retry_after
 from alphapulse_cli.edges.fetch import Fetcher
+from alphapulse_cli.edges.ledger import Ledger
+from alphapulse_cli.edges.loopback import is_loopback
+from alphapulse_cli.edges.rate_limit import Limits
 from alphapulse_cli.edges.session import Backoff, Session
 from alphapulse_cli.edges.transport import open_link
 from alphapulse_cli.errors import DecodeError, ExchangeError, Refused, StorageError
@@ -33,38 +38,55 @@ async def collect(plan: CollectPlan, notice: Notice, on_ready: Callable[[Outlet,
     exchange = exchanges.get(plan.exchange)
     mode, depth = mode_of(exchange.facts, plan.mode, plan.depth)
     url, rest_url = addresses(mode, plan.url, plan.rest_url)
-    fetcher = Fetcher(rest_url, exchange.facts.rest_weight_per_minute)
-    listed = await list_instruments(exchange, mode, fetcher, notice)
-    instruments = choose(plan.exchange, plan.symbols, listed)
-    decoder = exchange.decoder(instruments, set(plan.channels), depth, mode.name)
-    symbols = [instrument.symbol for instrument in instruments]
     with (
         open_directory(plan.shm_dir, create=True) as directory,
-        Outlet(directory, plan.name, plan.exchange, symbols, plan.ring_capacity, clock.monotonic_ns()) as outlet,
+        Ledger(directory, plan.exchange, partial(notice, "warning"), port=_port_here(url)) as ledger,
     ):
-        try:
-            ingest = Ingest(exchange, decoder, instruments, plan.channels, outlet, notice, mode.name)
-        except StorageError:
-            outlet.discard()
-            raise
-        opener = partial(open_link, transport=plan.transport)
-        session = Session(exchange.facts, url, fetcher, ingest, notice, _after_frame(outlet), opener)
-        if on_ready is not None:
-            on_ready(outlet, ingest)
-        async with _heart(outlet):
+        limits = Limits.of(exchange.facts, ledger)
+        fetcher = Fetcher(rest_url, limits.weight)
+        listed = await list_instruments(exchange, mode, fetcher, notice)
+        instruments = choose(plan.exchange, plan.symbols, listed)
+        decoder = exchange.decoder(instruments, set(plan.channels), depth, mode.name)
+        symbols = [instrument.symbol for instrument in instruments]
+        with Outlet(directory, plan.name, plan.exchange, symbols, plan.ring_capacity, clock.monotonic_ns()) as outlet:
             try:
-                async with asyncio.timeout(plan.duration_s) as limit:
-                    await session.run()
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-            finally:
-                ingest.retire(clock.realtime_ns())
+                ingest = Ingest(exchange, decoder, instruments, plan.channels, outlet, notice, mode.name)
+            except StorageError:
+                outlet.discard()
+                raise
+            opener = partial(open_link, transport=plan.transport)
+            session = Session(
+                exchange.facts, url, fetcher, ingest, notice, _after_frame(outlet), opener, limits=limits, mode=mode.name
+            )
+            if on_ready is not None:
+                on_ready(outlet, ingest)
+            await _keep_up(session, ingest, outlet, plan.duration_s)
+
+
+async def _keep_up(session: Session, ingest: Ingest, outlet: Outlet, duration_s: float | None) -> None:
+    """Run the session until cancelled, or for so long; then the books are retired."""
+    async with _heart(outlet):
+        try:
+            async with asyncio.timeout(duration_s) as limit:
+                await session.run()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        finally:
+            ingest.retire(clock.realtime_ns())
+
+
+def _port_here(url: str) -> int | None:
+    """The port of an exchange on this machine, whose limits are its own; None for one in the world."""
+    return urlsplit(url).port or 0 if is_loopback(url) else None
 
 
 async def list_instruments(exchange: Exchange, mode: Mode, fetcher: Fetcher, notice: Notice) -> Sequence[Instrument]:
     """The exchange's instruments; a few tries. ExchangeError if they cannot be had or understood."""
     backoff = Backoff()
+    asked_s = fetcher.limit.pause_left_s(clock.monotonic_ns())
+    if asked_s > 0:
+        notice("warning", f"the exchange asked to be left alone: asking for its metadata at {retry_after.end_of(asked_s)}")
     path = mode.instruments_path or exchange.facts.instruments_path
     for attempt in range(1, METADATA_TRIES + 1):
         try:
@@ -76,7 +98,7 @@ async def list_instruments(exchange: Exchange, mode: Mode, fetcher: Fetcher, not
             if attempt == METADATA_TRIES:
                 raise
             notice("warning", f"no instrument metadata yet: {error}")
-            await asyncio.sleep(backoff.next_s())
+            await asyncio.sleep(backoff.after_failure_s())
     raise AssertionError("unreachable")
 
 

@@ -8,6 +8,7 @@ from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect import list_instruments
 from alphapulse_cli.apps.plan import addresses, mode_of
 from alphapulse_cli.edges.fetch import Fetcher
+from alphapulse_cli.edges.rate_limit import RateLimit
 from alphapulse_cli.flow.ingest import Notice
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.ticks import trim_text
@@ -35,7 +36,7 @@ async def symbols(exchange_name: str, mode_name: str, url: str, rest_url: str, p
     exchange = exchanges.get(exchange_name)
     mode, _ = mode_of(exchange.facts, mode_name, 0)
     _, rest = addresses(mode, url, rest_url)
-    listed = await list_instruments(exchange, mode, Fetcher(rest, exchange.facts.rest_weight_per_minute), notice)
+    listed = await list_instruments(exchange, mode, Fetcher(rest, RateLimit(exchange.facts.rest_weight)), notice)
     return sorted(_matching(listed, pattern), key=lambda row: row.symbol)
 
 

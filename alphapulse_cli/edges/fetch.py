@@ -20,16 +20,17 @@ from urllib.parse import urlsplit
 
 from alphapulse_cli import __version__
 from alphapulse_cli.edges import background, dial, proxies, retry_after, transport
-from alphapulse_cli.edges.budget import Budget
+from alphapulse_cli.edges.rate_limit import RateLimit
 from alphapulse_cli.errors import ExchangeError, UsageError
+from alphapulse_cli.exchanges.protocol import Rate
 from alphapulse_cli.shm import clock
 
 MAX_BODY_BYTES = 64 << 20
 TIMEOUT_S = 10.0  # without a byte
 WHOLE_TIMEOUT_S = 60.0  # for all of it, however it trickles
 CHUNK_BYTES = 1 << 18
-BUDGET_SPAN_S = 30.0  # half of a minute's weight in any half minute: so much may go at once
 RETRY_AFTER_S = 60.0  # of an answer that says "too many" and not for how long
+USUAL_WEIGHT = Rate.within(60, 60.0, burst=30)
 MOST_AT_ONCE = 8  # GETs under way
 
 Connect = Callable[..., socket.socket]
@@ -37,14 +38,13 @@ Connect = Callable[..., socket.socket]
 
 @dataclass(slots=True)
 class Fetcher:
-    """GETs below one REST address, within the exchange's weight per minute. UsageError for what is no http:// or https:// address."""
+    """GETs below one REST address, within the exchange's limit of weight. UsageError for what is no http:// or https:// address."""
 
     base_url: str
-    weight_per_minute: int
+    limit: RateLimit = field(default_factory=lambda: RateLimit(USUAL_WEIGHT))
     timeout_s: float = TIMEOUT_S
     whole_timeout_s: float = WHOLE_TIMEOUT_S
     max_body_bytes: int = MAX_BODY_BYTES
-    _budget: Budget = field(init=False)
     _at_once: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,12 +55,11 @@ class Fetcher:
             usable = False
         if not usable:
             raise UsageError(f"not a REST address: {self.base_url[:200]!r}", "write http://host:port or https://…")
-        self._budget = Budget(self.weight_per_minute // 2, BUDGET_SPAN_S)
         self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def get(self, path: str, weight: int = 1) -> bytes:
         """The body. ExchangeError for anything but a 200; Refused where trying again cannot help."""
-        pause_s = self._budget.reserve(clock.monotonic_ns(), weight)
+        pause_s = self.limit.reserve(clock.monotonic_ns(), weight)
         if pause_s > 0:
             await asyncio.sleep(pause_s)
         url = self.base_url.rstrip("/") + path
@@ -88,7 +87,7 @@ class Fetcher:
             pause_s = RETRY_AFTER_S if pause_s is None else pause_s
         if pause_s is None:
             return ExchangeError(message)
-        self._budget.pause(clock.monotonic_ns() + int(pause_s * 1e9))
+        self.limit.pause(clock.monotonic_ns() + int(pause_s * 1e9))
         return ExchangeError(f"{message}; nothing is asked before {retry_after.end_of(pause_s)}", retry_after_s=pause_s)
 
     def _get(self, url: str) -> bytes:

@@ -1,11 +1,12 @@
-"""One exchange's connection, kept up: connect, let the decoder subscribe, feed ingest, watch for silence, back off, connect again.
+"""One exchange's connection, kept up: connect, let the decoder subscribe, feed ingest, watch for silence, pause, connect again.
 
-    OPENING ──connected──► UP ──closed, silent 5 s, Reconnect asked──► PAUSE ──jittered backoff──► OPENING
+    OPENING ──connected──► UP ──closed, silent, Reconnect asked──► PAUSE ──► OPENING
 
-The pause doubles with each try and is never so short that the exchange's bound of connections a minute would be passed.
+After a connection that carried books or trades the next one is made at once (within `Timing.at_once_s`, so that who was thrown out together
+does not come back together). Only connections that failed or carried nothing lengthen the pause, and all of them keep within the exchange's
+limits, which `edges.rate_limit` knows and may share with every collector of the machine. What it asks for with Retry-After is waited out.
 
-Silence is measured, not assumed: 2 s without a frame send a ping, one more second without an answer makes the books STALE, 5 s
-without any sign of life end the connection. Everything here runs in one event loop; frames are handled in the reader's own turn.
+`edges.watchdog` judges silence. Everything here runs in one event loop; frames are handled in the reader's own turn.
 """
 
 import asyncio
@@ -14,53 +15,43 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 
-from alphapulse_cli.edges.budget import Budget
+from alphapulse_cli.edges import retry_after
 from alphapulse_cli.edges.fetch import Fetcher
+from alphapulse_cli.edges.rate_limit import Limits
 from alphapulse_cli.edges.transport import Link, OnFrame, open_link
+from alphapulse_cli.edges.watchdog import AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, Timing, Verdict, Watchdog
 from alphapulse_cli.errors import ExchangeError, Refused
 from alphapulse_cli.exchanges.protocol import Facts
 from alphapulse_cli.flow.ingest import Ingest, Notice
-from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Request, Send
+from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Request, Send, SlowDown
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.wire.delta import BookReason
 
 LIFE_MARGIN_S = 3600.0  # renew a connection this long before the exchange would end it
-CONNECTS_SPAN_S = 60.0
-FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 30.0
 
 Opener = Callable[[str, OnFrame], Awaitable[Link]]
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How long is too long, in seconds."""
-
-    tick_s: float = 0.1
-    ping_after_s: float = 2.0
-    stale_after_s: float = 3.0
-    dead_after_s: float = 5.0
-    first_backoff_s: float = FIRST_BACKOFF_S
-    longest_backoff_s: float = LONGEST_BACKOFF_S
-    steady_after_s: float = 60.0  # a connection that lived this long was a good one: the next backoff starts small again
-
-
 @dataclass(slots=True)
 class Backoff:
-    """A random time between half a bound and the bound, which doubles: who was thrown out together does not come back together."""
+    """A random time between half a bound and the bound, which doubles with each failure."""
 
     first_s: float = FIRST_BACKOFF_S
     longest_s: float = LONGEST_BACKOFF_S
+    at_once_s: float = AT_ONCE_S
     dice: random.Random = field(default_factory=random.SystemRandom)
     bound_s: float = field(default=0.0, init=False)
 
-    def next_s(self) -> float:
-        """How long to wait before the next try."""
+    def after_failure_s(self) -> float:
+        """How long to wait after a connection that failed or carried nothing."""
         self.bound_s = min(2 * self.bound_s or self.first_s, self.longest_s)
         return self.dice.uniform(self.bound_s / 2, self.bound_s)
 
-    def reset(self) -> None:
-        """The connection was good."""
+    def after_good_s(self) -> float:
+        """How long to wait after one that carried data; failures are forgotten."""
         self.bound_s = 0.0
+        return self.dice.uniform(0.0, self.at_once_s)
 
 
 class Session:
@@ -76,6 +67,8 @@ class Session:
         after_frame: Callable[[int], None],
         opener: Opener = open_link,
         timing: Timing | None = None,
+        limits: Limits | None = None,
+        mode: str = "",
     ) -> None:
         self._facts = facts
         self._url = url
@@ -85,12 +78,12 @@ class Session:
         self._after_frame = after_frame
         self._opener = opener
         self._timing = timing or Timing()
-        self._backoff = Backoff(self._timing.first_backoff_s, self._timing.longest_backoff_s)
-        self._connects = Budget(facts.connects_per_minute, CONNECTS_SPAN_S)
+        self._silence = facts.mode(mode).silence
+        self._backoff = Backoff(self._timing.first_backoff_s, self._timing.longest_backoff_s, self._timing.at_once_s)
+        self._limits = limits or Limits.of(facts)
         self._connected_count = 0
         self._is_heard = False  # since the watchdog last looked: the clock is its business, not every frame's
-        self._heard_ns = 0
-        self._send_after_ns = 0
+        self._was_fed = False  # whether the last connection carried books or trades
         self._sends: asyncio.Queue[bytes] = asyncio.Queue()
         self._errands: set[asyncio.Task[None]] = set()  # fetches and pings under way
         self._end: asyncio.Future[str] | None = None  # of this connection: why we want it, or the mistake that an errand ended in
@@ -98,10 +91,8 @@ class Session:
     async def run(self) -> None:
         """Until cancelled. UsageError, or Refused before anything was ever heard: trying again cannot help. Nothing else of the network's."""
         while True:
-            pause_s = self._connects.reserve(clock.monotonic_ns())
-            if pause_s > 0:
-                self._notice("info", f"connecting in {pause_s:.1f} s: so many connections a minute are too many")
-                await asyncio.sleep(pause_s)
+            await self._wait_for_a_connect()
+            retry_after_s: float | None = None
             try:
                 why = await self._one_connection()
             except Refused as error:
@@ -109,13 +100,27 @@ class Session:
                     raise
                 why = str(error)
             except ExchangeError as error:
-                why = str(error)
-            pause_s = self._backoff.next_s()
-            self._notice("warning", f"disconnected: {why}; connecting again in {pause_s:.1f} s")
+                why, retry_after_s = str(error), error.retry_after_s
+            if retry_after_s:
+                self._limits.connects.pause(clock.monotonic_ns() + int(retry_after_s * 1e9))
+            pause_s = self._backoff.after_good_s() if self._was_fed else self._backoff.after_failure_s()
+            self._notice("warning", f"disconnected: {why}; connecting again in {max(pause_s, retry_after_s or 0):.1f} s")
             await asyncio.sleep(pause_s)
+
+    async def _wait_for_a_connect(self) -> None:
+        """Until the exchange's limits let us connect."""
+        now_ns = clock.monotonic_ns()
+        asked_s = self._limits.connects.pause_left_s(now_ns)
+        pause_s = self._limits.connects.reserve(now_ns)
+        if asked_s > 0:
+            self._notice("warning", f"the exchange asked to be left alone: connecting at {retry_after.end_of(asked_s)}")
+        elif pause_s > 0:
+            self._notice("info", f"connecting in {pause_s:.1f} s: more connections than the exchange allows")
+        await asyncio.sleep(pause_s)
 
     async def _one_connection(self) -> str:
         """From connect to end; why it ended."""
+        self._was_fed = False
         self._sends = asyncio.Queue()
         self._end = asyncio.get_running_loop().create_future()
         try:
@@ -123,7 +128,7 @@ class Session:
         except ExchangeError:
             self._ingest.disconnected(clock.realtime_ns())
             raise
-        opened_ns = self._heard_ns = clock.monotonic_ns()
+        opened_ns = clock.monotonic_ns()
         self._connected_count += 1
         if self._connected_count > 1:
             self._ingest.counters.add(Counter.RECONNECTS)
@@ -135,8 +140,7 @@ class Session:
                 self._ingest.disconnected(clock.realtime_ns())  # before the farewell, which may take a while
                 return str(done.pop().result())
         finally:
-            if clock.monotonic_ns() - opened_ns > self._timing.steady_after_s * 1e9:
-                self._backoff.reset()
+            self._was_fed = self._ingest.is_fed
             for errand in self._errands:
                 errand.cancel()
             await link.close()
@@ -167,6 +171,9 @@ class Session:
             case Reconnect(reason):
                 if self._end is not None and not self._end.done():
                     self._end.set_result(reason)
+            case SlowDown(reason):
+                self._limits.sends.slow_down(clock.monotonic_ns())
+                self._notice("warning", f"sending more slowly for a minute: {reason}")
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         errand = asyncio.create_task(work)
@@ -204,50 +211,45 @@ class Session:
 
     async def _send_queued(self, link: Link) -> str:
         """Send what the decoder asked for, in order, no faster than the exchange allows."""
-        gap_ns = int(1e9 / self._facts.sends_per_second)
         while True:
             frame = await self._sends.get()
-            now = clock.monotonic_ns()
-            if now < self._send_after_ns:
-                await asyncio.sleep((self._send_after_ns - now) / 1e9)
-            self._send_after_ns = clock.monotonic_ns() + gap_ns
+            pause_s = self._limits.sends.reserve(clock.monotonic_ns())
+            if pause_s > 0:
+                await asyncio.sleep(pause_s)
             await link.send(frame)
 
     async def _watch(self, link: Link, opened_ns: int) -> str:
-        """Ticks, pings, staleness and the connection's planned end."""
-        timing, facts = self._timing, self._facts
-        life_s = max(facts.connection_life_s - LIFE_MARGIN_S, LIFE_MARGIN_S) if facts.connection_life_s else float("inf")
-        pinged = stale = False
+        """Ticks, pings, staleness, metadata that grows old and the connection's planned end."""
+        life_s = (
+            max(self._facts.connection_life_s - LIFE_MARGIN_S, LIFE_MARGIN_S) if self._facts.connection_life_s else float("inf")
+        )
+        watchdog = Watchdog(self._timing, self._silence, opened_ns)
         while True:
-            await asyncio.sleep(timing.tick_s)
-            now = clock.monotonic_ns()
-            if self._is_heard:
-                self._is_heard, self._heard_ns = False, now
-            silent_s = (now - self._heard_ns) / 1e9
+            await asyncio.sleep(self._timing.tick_s)
+            now, heard, self._is_heard = clock.monotonic_ns(), self._is_heard, False
             self._ingest.tick(clock.realtime_ns(), now)
             self._after_frame(0)
             self._do_requests()
-            if silent_s < timing.ping_after_s:
-                if stale:
+            match watchdog.look(now, heard=heard):
+                case Verdict.PING:
+                    self._spawn(self._ping(link, watchdog))
+                case Verdict.SILENT:
+                    self._ingest.silent(clock.realtime_ns())
+                case Verdict.MUTE:
+                    self._ingest.silent(clock.realtime_ns(), BookReason.MUTE)
+                case Verdict.HEARD:
                     self._ingest.heard(clock.realtime_ns())
-                pinged = stale = False
-            elif not pinged:
-                pinged = True
-                self._spawn(self._ping(link))
-            elif silent_s >= timing.dead_after_s:
-                return f"nothing heard for {silent_s:.1f} s"
-            elif silent_s >= timing.stale_after_s and not stale:
-                stale = True
-                self._ingest.silent(clock.realtime_ns())
+                case Verdict.DEAD:
+                    return f"nothing heard for {watchdog.silent_s:.1f} s"
             if (now - opened_ns) / 1e9 > life_s:
                 return "the exchange ends connections of this age"
 
-    async def _ping(self, link: Link) -> None:
-        """The answer is a sign of life like any frame; without one the watchdog knows what to do."""
+    async def _ping(self, link: Link, watchdog: Watchdog) -> None:
+        """The answer is a sign of life; without one the watchdog knows what to do."""
         with contextlib.suppress(ExchangeError, TimeoutError):
             async with asyncio.timeout(self._timing.dead_after_s):
                 await link.ping()
-            self._heard_ns = clock.monotonic_ns()
+            watchdog.ponged(clock.monotonic_ns())
 
 
 @contextlib.asynccontextmanager

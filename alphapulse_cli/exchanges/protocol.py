@@ -49,6 +49,30 @@ TEXT_KEPT = 200  # characters of an exchange's own words in events and errors: h
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """Bound on how often something may be done: `burst` at once after a rest, then `per_second`."""
+
+    burst: int
+    per_second: float
+
+    @classmethod
+    def within(cls, amount: int, span_s: float, burst: int) -> "Rate":
+        """Rate with that burst, and never more than `amount` in any `span_s` seconds."""
+        return cls(burst, (amount - burst) / span_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Longest silence, in seconds, that a feed's promise of heartbeats allows: then its books are STALE, then the connection is replaced.
+
+    A pong does not break it: it proves the transport, not the feed.
+    """
+
+    stale_after_s: float = 3.0
+    dead_after_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class Mode:
     """One way of collecting from an exchange: a feed, its addresses and how its books are kept right."""
 
@@ -60,6 +84,8 @@ class Mode:
     depths: Sequence[int] = ()  # what `--depth` may be; () = no choice
     default_depth: int = 0  # 0 = the full book
     instruments_path: str = ""  # where this mode's REST keeps the metadata; "" = `Facts.instruments_path`
+    silence: Silence | None = None  # None: the feed promises no frame; pings tell whether the connection lives
+    shows_loss: bool = True  # a lost book message is seen (sequence, checksum); False: only a book crossed in itself gives it away
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +97,10 @@ class Facts:
     modes: Sequence[Mode]  # the first is the default
     instruments_path: str  # REST path of the instrument metadata below `rest_url`
     instruments_weight: int = 1
-    rest_weight_per_minute: int = 60
-    connects_per_minute: int = 10  # our own bound, inside the exchange's
-    sends_per_second: float = 1.0
+    rest_weight: Rate = Rate(30, 0.5)  # our own bounds, inside the exchange's: 60 in any minute
+    connects: Rate = Rate(5, 0.08)  # 9 in any minute
+    sends: Rate = Rate(1, 1.0)
+    sends_per_address: bool = False  # else the exchange counts them by connection
     connection_life_s: float = 0.0  # the exchange closes after this long; 0 = it does not
     subscribe_batch: int = 100  # symbols in one subscribe message
     taker_fee: str = ""  # of the lowest tier, a decimal fraction: "0.0026"

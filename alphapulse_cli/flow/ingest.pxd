@@ -24,6 +24,9 @@ cdef class Ingest:
     cdef list _requests
     cdef Py_ssize_t _unreadable_in_a_row
     cdef object _metadata_after_ns
+    cdef object _metadata_due_ns
+    cdef object _metadata_every_ns
+    cdef readonly bint is_fed
     cdef object _monotonic_ns
     cdef set _too_fine
 

@@ -48,6 +48,7 @@ FRAMES, BYTES, LAST_FRAME_NS = int(Counter.FRAMES), int(Counter.BYTES), int(Coun
 UNREADABLE_IN_A_ROW = 5  # then the connection itself is not to be trusted
 REGRIDS_PER_FRAME = 4  # a frame may need finer prices, then finer sizes, of more than one instrument
 METADATA_PAUSE_NS = 60_000_000_000
+METADATA_EVERY_NS = 3600_000_000_000  # and up to a tenth sooner or later, lest all collectors ask together
 
 GAP_REASONS = {
     GapReason.SEQUENCE: BookReason.SEQUENCE_GAP,
@@ -95,7 +96,10 @@ class Ingest:
         self._notice = notice
         self._requests: list[Request] = []
         self._unreadable_in_a_row = 0
-        self._metadata_after_ns = 0
+        self._metadata_after_ns = 0  # no sooner
+        self._metadata_due_ns = 0  # no later; 0 before the first connection
+        self._metadata_every_ns = METADATA_EVERY_NS + (outlet.epoch % 201 - 100) * METADATA_EVERY_NS // 1000
+        self.is_fed = False  # whether this connection has carried a book or a trade
         self._monotonic_ns = 0  # when the last tick came: what deadlines that begin with a frame count from
         self._too_fine: set[str] = set()  # natives of whom that was told
 
@@ -105,6 +109,9 @@ class Ingest:
         """Start a new connection: the decoder queues its subscriptions."""
         self._monotonic_ns = monotonic_ns
         self._unreadable_in_a_row = 0
+        self.is_fed = False
+        is_first = self._metadata_due_ns == 0  # then the metadata was read a moment ago
+        self._metadata_due_ns = max(monotonic_ns + (METADATA_PAUSE_NS if is_first else 0), self._metadata_after_ns)
         self._requests.clear()
         self.decoder.connected(monotonic_ns)
 
@@ -119,11 +126,11 @@ class Ingest:
         for keeper in self.keepers.values():
             keeper.set_state(BookState.STALE, BookReason.RETIRED, now_ns)
 
-    def silent(self, now_ns: int) -> None:
-        """Nothing was heard for too long: books that were LIVE are STALE."""
+    def silent(self, now_ns: int, reason: BookReason = BookReason.SILENT) -> None:
+        """Nothing was heard for too long: books that were LIVE are STALE. `reason` MUTE: but pings are answered."""
         for keeper in self.keepers.values():
-            if keeper.state is BookState.LIVE:
-                keeper.set_state(BookState.STALE, BookReason.SILENT, now_ns)
+            if keeper.state in (BookState.LIVE, BookState.STALE):
+                keeper.set_state(BookState.STALE, reason, now_ns)
 
     def heard(self, now_ns: int) -> None:
         """The exchange speaks again, and nothing was lost between: STALE books are LIVE."""
@@ -168,9 +175,11 @@ class Ingest:
             self._handle(events, receive_ns)
 
     def fetch_failed(self, instrument: Instrument | None, monotonic_ns: int) -> None:
-        """A FetchSnapshot could not be had; None: a FetchInstruments, which is asked for again when it is needed again."""
+        """A FetchSnapshot could not be had; None: a FetchInstruments, which is asked for again in a minute."""
         self.counters.add(Counter.FETCHES_FAILED)
-        if instrument is not None:
+        if instrument is None:
+            self._metadata_due_ns = monotonic_ns + METADATA_PAUSE_NS
+        else:
             self.decoder.fetch_failed(self._current(instrument), monotonic_ns)
 
     def receive_instruments(self, body: bytes, receive_ns: int) -> None:
@@ -185,6 +194,8 @@ class Ingest:
         """Let time pass, about every 100 ms: `now_ns` stamps what is published, every deadline is of `monotonic_ns`."""
         self._monotonic_ns = monotonic_ns
         self.decoder.tick(monotonic_ns)
+        if self._metadata_due_ns and monotonic_ns >= self._metadata_due_ns:
+            self._ask_instruments(monotonic_ns)
         for keeper in self.keepers.values():
             keeper.tick(now_ns, monotonic_ns)
             if keeper.state is BookState.SYNCING and keeper.pacer.due(monotonic_ns):
@@ -216,8 +227,10 @@ class Ingest:
         for event in events:
             match event:
                 case Update() | Snapshot():
+                    self.is_fed = True
                     self._on_book(event, receive_ns)
                 case Trade():
+                    self.is_fed = True
                     trades.append(event)
                 case GapFound():
                     self._on_gap(event, receive_ns)
@@ -318,8 +331,7 @@ class Ingest:
         keeper = self.keepers.get(native)
         self._symbol_counters[native].add(Counter.OFF_GRID)
         if self._monotonic_ns >= self._metadata_after_ns:
-            self._metadata_after_ns = self._monotonic_ns + METADATA_PAUSE_NS
-            self._requests.append(self._fetch_instruments)
+            self._ask_instruments(self._monotonic_ns)
         if keeper is None:  # trades only: no book stands on the grid
             finer: Instrument | None = event.instrument.on_grid(event.price_decimals, event.size_decimals)
         else:
@@ -332,6 +344,12 @@ class Ingest:
             return False
         self.decoder.use_instrument(finer)
         return True
+
+    def _ask_instruments(self, monotonic_ns: int) -> None:
+        """Read the metadata again: tick, lot, minimum and status change while we run."""
+        self._metadata_after_ns = monotonic_ns + METADATA_PAUSE_NS
+        self._metadata_due_ns = monotonic_ns + self._metadata_every_ns
+        self._requests.append(self._fetch_instruments)
 
     def _unreadable(self, error: DecodeError, receive_ns: int) -> None:
         """Nobody knows what was in it: every book of this connection may have missed something."""

@@ -16,7 +16,7 @@ class Send:
 class FetchSnapshot:
     """GET `path` below the exchange's REST address and hand the body to `Decoder.receive_snapshot(instrument, …)`.
 
-    `weight` is what the request costs of the exchange's REST budget per minute (`Facts.rest_weight_per_minute`).
+    `weight` is what the request costs of the exchange's REST budget per minute (`Facts.rest_weight`).
     """
 
     instrument: Instrument
@@ -39,4 +39,11 @@ class Reconnect:
     reason: str
 
 
-Request = Send | FetchSnapshot | FetchInstruments | Reconnect
+@dataclass(frozen=True, slots=True)
+class SlowDown:
+    """Send more slowly for a while: the exchange says that we are too fast."""
+
+    reason: str
+
+
+Request = Send | FetchSnapshot | FetchInstruments | Reconnect | SlowDown

@@ -89,6 +89,7 @@ class BookReason(IntEnum):
     REFUSED = 8
     RETIRED = 9
     OFF_GRID = 10
+    MUTE = 14  # the feed is silent beyond its promise, though the transport answers pings
 
 
 @unique

@@ -298,7 +298,7 @@ class TestWhatCannotBe:
         )
         assert (process.returncode, "File too large" in process.stderr) == (1, True), process.stderr
         assert [line.partition(":")[0] for line in process.stderr.splitlines()] in (["error"], ["error", "hint"])
-        assert {path.name for path in alphapulse.shm_dir.iterdir()} <= {"kraken.lock", "kraken.wake"}
+        assert {path.name for path in alphapulse.shm_dir.iterdir()} <= {"kraken.lock", "kraken.wake", "limits"}
 
     def test_an_exchanges_hostile_words_are_shown_escaped(self, alphapulse, sims, transport):
         real = exchanges.get("kraken")

@@ -128,7 +128,7 @@ class TestAHostWhoseFirstAddressSwallowsEverything:
             threading.Thread(target=answer, args=(listening,), daemon=True).start()
             port = listening.getsockname()[1]
             has_addresses([hole, v4(port)])
-            fetcher = Fetcher(f"http://{HOST}:{port}", 60)
+            fetcher = Fetcher(f"http://{HOST}:{port}")
             assert play(asyncio.wait_for(fetcher.get("/x"), PATIENCE_S)) == b"{}"
 
 

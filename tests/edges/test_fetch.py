@@ -11,7 +11,6 @@ import zlib
 import pytest
 from sim_parts import play
 
-from alphapulse_cli.edges.budget import Budget
 from alphapulse_cli.edges.fetch import RETRY_AFTER_S, Fetcher
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 
@@ -57,7 +56,7 @@ def http(status="200 OK", body=b"{}", *headers):
 
 def get(url, path="/x", **options):
     async def scene():
-        return await Fetcher(url, 1200, **options).get(path)
+        return await Fetcher(url, **options).get(path)
 
     return play(scene())
 
@@ -113,7 +112,7 @@ class TestGet:
     )
     def test_an_address_that_cannot_be_is_a_usage_error(self, base):
         with pytest.raises(UsageError, match="not a REST address"):
-            Fetcher(base, 60)
+            Fetcher(base)
 
     def test_nobody_there(self):
         with pytest.raises(ExchangeError, match=r"cannot fetch http://127.0.0.1:1/x: Connection refused"):
@@ -151,7 +150,7 @@ class TestGet:
 
     def test_cancelled_it_holds_nothing_up(self):
         async def scene(url):
-            task = asyncio.create_task(Fetcher(url, 60).get("/x"))
+            task = asyncio.create_task(Fetcher(url).get("/x"))
             await asyncio.sleep(0.05)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -165,7 +164,7 @@ class TestGet:
     @pytest.mark.parametrize("status", [429, 418])
     def test_too_many_requests_is_obeyed_by_all_that_follow(self, status):
         async def scene(url):
-            fetcher = Fetcher(url, 1200)
+            fetcher = Fetcher(url)
             with pytest.raises(ExchangeError, match=r"too many requests; nothing is asked before .*Z \(in 30 s\)"):
                 await fetcher.get("/x")
             with pytest.raises(TimeoutError):
@@ -182,7 +181,7 @@ class TestGet:
 
     def test_a_pause_of_maintenance_is_obeyed_too(self):
         async def scene(url):
-            fetcher = Fetcher(url, 1200)
+            fetcher = Fetcher(url)
             with pytest.raises(ExchangeError, match=r"answers 503; nothing is asked before .*Z \(in 86400 s\)") as failed:
                 await fetcher.get("/x")
             assert failed.value.retry_after_s == 86_400
@@ -196,37 +195,3 @@ class TestGet:
         with server(http("520 Unknown", b"")) as url, pytest.raises(ExchangeError) as failed:
             get(url)
         assert failed.value.retry_after_s is None
-
-
-class TestBudget:
-    def test_lets_its_amount_go_at_once_and_the_next_when_the_span_is_over(self):
-        budget = Budget(3, 10.0)
-        assert [budget.reserve(SECOND) for _ in range(7)] == [0, 0, 0, 10, 10, 10, 20]
-
-    def test_the_bound_holds_in_every_span(self):
-        budget, spent, now = Budget(100, 10.0), [], 0
-        for step in range(300):
-            now += (step * 37 % 11) * SECOND // 10
-            cost = 1 + step * 13 % 40
-            spent.append((now + int(budget.reserve(now, cost) * 1e9), cost))
-        for at, _ in spent:
-            assert sum(cost for when, cost in spent if at <= when < at + 10 * SECOND - 1000) <= 100
-
-    def test_what_was_spent_long_ago_counts_no_more(self):
-        budget = Budget(2, 10.0)
-        assert [budget.reserve(0), budget.reserve(0), budget.reserve(10 * SECOND), budget.reserve(10 * SECOND)] == [0, 0, 0, 0]
-
-    def test_one_request_beyond_the_whole_budget_takes_all_of_it(self):
-        budget = Budget(10, 10.0)
-        assert [budget.reserve(0, 50), budget.reserve(0, 1)] == [0, 10]
-
-    def test_a_pause_is_for_all(self):
-        budget = Budget(10, 10.0)
-        budget.pause(5 * SECOND)
-        budget.pause(2 * SECOND)
-        assert [budget.reserve(SECOND), budget.reserve(SECOND), budget.reserve(6 * SECOND)] == [4, 4, 0]
-
-    def test_binances_first_snapshots_go_together(self):
-        """Weight 50 of 1,200 a minute: twelve at once, the rest half a minute later."""
-        budget = Fetcher("http://127.0.0.1", 1200)._budget
-        assert [budget.reserve(0, 50) for _ in range(13)] == [0.0] * 12 + [30.0]

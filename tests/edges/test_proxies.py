@@ -102,7 +102,7 @@ def test_carries_rest(proxy, monkeypatch, scheme):
     monkeypatch.setenv("HTTP_PROXY" if scheme == "http" else "SOCKS_PROXY", f"{scheme}://{proxy}")
     heard = []
     with rest_server(heard) as port:
-        assert play(Fetcher(f"http://{host_for(scheme)}:{port}", 60).get("/x")) == b"{}"
+        assert play(Fetcher(f"http://{host_for(scheme)}:{port}").get("/x")) == b"{}"
     assert b"GET /x HTTP/1.1" in heard[0] or b"/x HTTP/1.1" in heard[0]
 
 
@@ -111,7 +111,7 @@ def test_no_proxy_names_who_is_reached_without(proxy, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", f"socks5h://{proxy}")
     monkeypatch.setenv("NO_PROXY", HOST)
     with pytest.raises(ExchangeError, match="cannot fetch"):
-        play(asyncio.wait_for(Fetcher(f"http://{HOST}:1", 60).get("/x"), 30))
+        play(asyncio.wait_for(Fetcher(f"http://{HOST}:1").get("/x"), 30))
 
 
 def test_that_is_not_there_is_one_error(monkeypatch, opener):
@@ -119,7 +119,7 @@ def test_that_is_not_there_is_one_error(monkeypatch, opener):
     with pytest.raises(ExchangeError, match=r"cannot connect to ws://exchange\.example"):
         play(opener(f"ws://{HOST}:1/", lambda *_: None))
     with pytest.raises(ExchangeError, match=r"cannot fetch .*: Could not connect to proxy 127\.0\.0\.1:1") as failed:
-        play(Fetcher(f"http://{HOST}:1", 60).get("/x"))
+        play(Fetcher(f"http://{HOST}:1").get("/x"))
     assert "\n" not in str(failed.value)
 
 
@@ -145,7 +145,7 @@ def test_is_chosen_by_the_environment(monkeypatch, environment, url, proxy):
 def test_one_that_speaks_tls_is_refused_for_rest(monkeypatch):
     monkeypatch.setenv("https_proxy", "https://me:secret@p.example:1")
     with pytest.raises(UsageError) as failed:
-        play(Fetcher("https://x.example", 60).get("/x"))
+        play(Fetcher("https://x.example").get("/x"))
     assert str(failed.value) == "REST cannot go through a proxy that itself speaks TLS: https://p.example:1"
 
 

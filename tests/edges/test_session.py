@@ -1,23 +1,35 @@
 """A connection's life against simulated exchanges over loopback, and against links that do as they are told where a clock matters."""
 
 import asyncio
+import json
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import pytest
 from session_parts import PATIENT, QUICK, Rig, links_of
 from sim_parts import play, until
 
-from alphapulse_cli.edges.session import Backoff, Session, Timing
+from alphapulse_cli import exchanges
+from alphapulse_cli.edges.session import Backoff, Session
 from alphapulse_cli.edges.transport import open_link
 from alphapulse_cli.errors import ExchangeError, Refused, StorageError, UsageError
-from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Send
+from alphapulse_cli.exchanges.protocol import Rate, Silence
+from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Send, SlowDown
+from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 FEEDS = [("kraken", ""), ("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", "diff"), ("binance-us", "depth20")]
 PROVABLE = [feed for feed in FEEDS if feed != ("coinbase", "exchange")]
 HEARTBEAT = b'{"channel":"heartbeat"}'
+SNAPSHOT = (
+    b'{"channel":"book","type":"snapshot","data":[{"symbol":"ETH/BTC","bids":[],"asks":[],"checksum":0,'
+    b'"timestamp":"2026-11-27T08:00:00.123456Z"}]}'
+)
+TRADES = (
+    b'{"channel":"trade","type":"update","data":[{"symbol":"ETH/BTC","side":"buy","price":0.05,"qty":1.0,"ord_type":"limit",'
+    b'"trade_id":1,"timestamp":"2026-11-27T08:00:00.123456Z"}]}'
+)
 
 
 def named(feed):
@@ -162,7 +174,7 @@ class TestSilence:
                 await until(lambda: links)
                 rig.keeper().set_state(BookState.LIVE, BookReason.NONE, 1)
                 seen = []
-                rig.ingest.silent = lambda now: seen.append(("silent", links[0].pings))
+                rig.ingest.silent = lambda now, *_: seen.append(("silent", links[0].pings))
                 await until(lambda: len(links) == 2)
                 assert seen == [("silent", 1)], "pinged once before, told once"
                 assert links[0].is_closed
@@ -189,7 +201,7 @@ class TestSilence:
         async def scene():
             timing = replace(QUICK, dead_after_s=30.0)
             async with Rig(directory, "kraken", timing=timing, opener=opener) as rig:
-                rig.ingest.silent = lambda now: told.append("silent")
+                rig.ingest.silent = lambda now, *_: told.append("silent")
                 rig.ingest.heard = lambda now: told.append("heard")
                 await until(lambda: told == ["silent"])
                 links[0].hear(HEARTBEAT)
@@ -198,8 +210,40 @@ class TestSilence:
 
         play(scene())
 
+    def test_pongs_do_not_stand_in_for_a_feed_that_promised_heartbeats(self, directory):
+        """Connected, pings answered, and mute: STALE with the reason MUTE, then a new connection."""
+        opener, links = links_of(answers=True)
+
+        async def scene():
+            silence = Silence(0.3, 0.5)
+            async with Rig(directory, "kraken", timing=QUICK, opener=opener, silence=silence) as rig:
+                await until(lambda: links)
+                links[0].hear(SNAPSHOT)
+                assert rig.is_live()
+                await until(lambda: not rig.is_live())
+                assert (rig.keeper().state, rig.keeper().reason) == (BookState.STALE, BookReason.MUTE)
+                assert links[0].pings >= 1
+                await until(lambda: len(links) == 2)
+                assert any("nothing heard for 0." in line for line in rig.warnings)
+
+        play(scene())
+
+    def test_a_mute_feed_that_speaks_again_is_live_again(self, directory):
+        opener, links = links_of(answers=True)
+
+        async def scene():
+            async with Rig(directory, "kraken", timing=QUICK, opener=opener, silence=Silence(0.3, 50.0)) as rig:
+                await until(lambda: links)
+                links[0].hear(SNAPSHOT)
+                await until(lambda: rig.keeper().reason is BookReason.MUTE)
+                links[0].hear(HEARTBEAT)
+                await until(rig.is_live)
+                assert len(links) == 1
+
+        play(scene())
+
     def test_a_stall_of_the_exchange(self, directory, opener):
-        """It sends nothing, but its end of the socket answers pings: the connection stays, and afterwards all is there."""
+        """It sends nothing, but its end of the socket answers pings: where no frame was promised the connection stays, and afterwards all is there."""
 
         async def scene():
             async with Rig(directory, "kraken", opener=opener, timing=QUICK) as rig:
@@ -222,37 +266,87 @@ class TestConnecting:
             raise ExchangeError("no")
 
         async def scene():
-            facts = {"connects_per_minute": 7}
+            facts = {"connects": Rate(7, 1 / 60)}
             timing = replace(QUICK, first_backoff_s=0.001, longest_backoff_s=0.001)
             async with Rig(directory, "kraken", opener=refuse, facts=facts, timing=timing) as rig:
-                await until(lambda: any("so many connections a minute" in line for _, line in rig.notices))
+                await until(lambda: any("more connections than the exchange allows" in line for _, line in rig.notices))
                 assert len(rig.opened_at) == 7
                 pauses = [line for _, line in rig.notices if "connecting in" in line]
                 assert 50 < float(pauses[0].split()[2]) <= 60
 
         play(scene())
 
+    def test_what_the_exchange_asks_for_is_waited_out(self, directory):
+        """Retry-After of a handshake: no second one before it is over, however often we would have tried."""
+
+        async def refuse(*_):
+            raise ExchangeError("it answers 429", retry_after_s=100.0)
+
+        async def scene():
+            timing = replace(QUICK, first_backoff_s=0.001, longest_backoff_s=0.001)
+            async with Rig(directory, "kraken", opener=refuse, timing=timing) as rig:
+                await until(lambda: any("asked to be left alone: connecting at" in line for line in rig.warnings))
+                assert len(rig.opened_at) == 1
+                assert any("connecting again in 100.0 s" in line for line in rig.warnings)
+                assert 90 < rig.session._limits.connects.pause_left_s(clock.monotonic_ns()) <= 100
+
+        play(scene())
+
     def test_backs_off_ever_longer_and_with_jitter(self):
         backoff = Backoff(0.25, 30.0)
-        pauses = [backoff.next_s() for _ in range(12)]
+        pauses = [backoff.after_failure_s() for _ in range(12)]
         bounds = [min(0.25 * 2**n, 30.0) for n in range(12)]
         assert all(bound / 2 <= pause <= bound for pause, bound in zip(pauses, bounds, strict=True))
         assert len(set(pauses)) == 12
-        backoff.reset()
-        assert backoff.next_s() <= 0.25
+        assert max(backoff.after_good_s() for _ in range(12)) <= 0.25
+        assert backoff.after_failure_s() <= 0.25, "failures are forgotten"
 
-    def test_a_connection_that_lived_begins_anew(self, directory):
+    @pytest.mark.parametrize("data", [SNAPSHOT, TRADES])
+    def test_after_a_connection_that_carried_data_the_next_is_at_once(self, directory, data):
+        """Five lost in a row, of which each gave one book or trade: no pause has grown."""
         opener, links = links_of()
 
         async def scene():
-            async with Rig(directory, "kraken", opener=opener, timing=replace(PATIENT, steady_after_s=0.0)) as rig:
+            async with Rig(directory, "kraken", opener=opener) as rig:
                 for number in range(5):
-                    await until(lambda number=number: len(links) == number + 1)
-                    await asyncio.sleep(0)
-                    await until(lambda: rig.session._end is not None and links[-1].sent)
+                    await until(lambda number=number: len(links) == number + 1 and links[-1].sent)
+                    links[-1].hear(data)
                     links[-1].end("enough")
                 await until(lambda: len(links) == 6)
-                assert rig.session._backoff.bound_s <= QUICK.first_backoff_s
+                assert rig.session._backoff.bound_s == 0
+
+        play(scene())
+
+    @pytest.mark.parametrize("frame", [HEARTBEAT, b"{", None])
+    def test_after_connections_that_carried_nothing_pauses_grow(self, directory, frame):
+        """A greeting and a farewell is no feed."""
+        opener, links = links_of()
+
+        async def scene():
+            timing = replace(PATIENT, first_backoff_s=0.001, longest_backoff_s=1.0)
+            async with Rig(directory, "kraken", opener=opener, timing=timing) as rig:
+                for number in range(5):
+                    await until(lambda number=number: len(links) == number + 1 and links[-1].sent)
+                    if frame:
+                        links[-1].hear(frame)
+                    links[-1].end("enough")
+                await until(lambda: len(links) == 6)
+                assert rig.session._backoff.bound_s == 0.016
+
+        play(scene())
+
+    def test_a_break_that_the_decoder_wanted_is_no_failure(self, directory, opener):
+        """Coinbase heals a sequence break by a new connection: five of them cost five connects, and no pause."""
+
+        async def scene():
+            async with Rig(directory, "coinbase", opener=opener) as rig:
+                await rig.live()
+                for number in range(2, 7):
+                    rig.sim.inject("gap")
+                    await rig.moves_until(lambda number=number: rig.sim.connection_count == number)
+                    await rig.live()
+                await rig.settles()
+                assert rig.session._backoff.bound_s == 0
 
         play(scene())
 
@@ -295,7 +389,6 @@ class TestConnecting:
             facts = {"connection_life_s": 7200.0}
             async with Rig(directory, "kraken", opener=opener, facts=facts, timing=QUICK) as rig:
                 await until(lambda: links and links[0].sent)
-                rig.session._heard_ns += 0
                 watch = rig.session._watch(links[0], -(10**13))
                 assert await asyncio.wait_for(watch, 20) == "the exchange ends connections of this age"
 
@@ -307,13 +400,45 @@ class TestSending:
         opener, links = links_of()
 
         async def scene():
-            async with Rig(directory, "kraken", opener=opener, facts={"sends_per_second": 20.0}) as rig:
-                await until(lambda: links)
+            async with Rig(directory, "kraken", opener=opener, facts={"sends": Rate(5, 20.0)}) as rig:
+                await until(lambda: links and len(links[0].sent) == 3)  # instruments, book, trades
                 for number in range(5):
                     rig.session._do(Send(b"%d" % number))
                 await until(lambda: b"4" in links[0].sent)
                 assert links[0].sent[-5:] == [b"0", b"1", b"2", b"3", b"4"]
-                assert min(later - earlier for earlier, later in pairwise(links[0].sent_at)) >= 45_000_000
+                sent_at = links[0].sent_at
+                for first, last in combinations(range(8), 2):
+                    assert last - first + 1 <= 5 + 20 * (sent_at[last] - sent_at[first] + 5_000_000) / 1e9
+
+        play(scene())
+
+    def test_a_resync_leaves_as_one_burst(self, directory):
+        """Kraken's unsubscribe and subscribe: no second between them."""
+        opener, links = links_of()
+
+        async def scene():
+            sends = exchanges.get("kraken").facts.sends
+            async with Rig(directory, "kraken", opener=opener, facts={"sends": sends}) as rig:
+                await until(lambda: links and len(links[0].sent) == 3)
+                links[0].hear(SNAPSHOT)
+                links[0].hear(
+                    SNAPSHOT.replace(b"snapshot", b"update").replace(b'"checksum":0', b'"checksum":99')
+                )  # 99: not the book's checksum
+                await until(lambda: len(links[0].sent) == 5)
+                assert [json.loads(frame)["method"] for frame in links[0].sent[3:]] == ["unsubscribe", "subscribe"]
+                assert rig.session._limits.sends.reserve(clock.monotonic_ns()) > 0, "and that was the burst"
+
+        play(scene())
+
+    def test_more_slowly_where_the_exchange_says_too_fast(self, directory):
+        opener, links = links_of()
+
+        async def scene():
+            async with Rig(directory, "kraken", opener=opener, facts={"sends": Rate(20, 1.0)}) as rig:
+                await until(lambda: links and len(links[0].sent) == 3)
+                rig.session._do(SlowDown("Exceeded msg rate"))
+                assert 1.5 < rig.session._limits.sends.reserve(clock.monotonic_ns()) <= 2
+                assert rig.warnings == ["sending more slowly for a minute: Exceeded msg rate"]
 
         play(scene())
 
@@ -321,7 +446,7 @@ class TestSending:
         opener, links = links_of()
 
         async def scene():
-            async with Rig(directory, "kraken", opener=opener, facts={"sends_per_second": 0.01}) as rig:
+            async with Rig(directory, "kraken", opener=opener, facts={"sends": Rate(1, 0.01)}) as rig:
                 await until(lambda: links and links[0].sent)
                 rig.session._do(Send(b"of the first"))
                 rig.session._do(Reconnect("test"))
@@ -387,8 +512,5 @@ class TestErrands:
         play(scene())
 
 
-def test_the_constants_are_the_designs():
-    """2 s without a frame: ping, and STALE unless answered; 5 s: reconnect."""
-    timing = Timing()
-    assert (timing.ping_after_s, timing.stale_after_s, timing.dead_after_s) == (2.0, 3.0, 5.0)
+def test_the_usual_opener_is_the_real_one():
     assert Session.__init__.__defaults__[0] is open_link

@@ -1,14 +1,14 @@
 """What is fixed about Binance.US and Binance: one protocol family, two operators with their own hosts, ping rules and weights.
 
 The server pings (Binance every 20 s, Binance.US every 3 minutes) and the WebSocket library answers; pongs count as messages, so
-`sends_per_second` leaves room below the exchange's 5. A stream of an unknown symbol is acknowledged and never fed: symbols must be
-checked against the instrument metadata first.
+`SENDS` leaves room below the exchange's 5. A symbol in which nothing happens is silent: no frame is promised. A stream of an unknown
+symbol is acknowledged and never fed: symbols must be checked against the instrument metadata first.
 
 A URL given in place of a mode's is used as it stands. Behind /stream frames come wrapped with their stream's name; behind /ws they
 come bare, which the decoder reads as well, but for the pictures of mode depth20 with more than one symbol: those do not name theirs.
 """
 
-from alphapulse_cli.exchanges.protocol import Facts, Mode
+from alphapulse_cli.exchanges.protocol import Facts, Mode, Rate
 
 DIFF, DEPTH20 = "diff", "depth20"
 DIFF_STREAM, PICTURE_STREAM, TRADE_STREAM = "depth@100ms", "depth20@100ms", "trade"
@@ -16,6 +16,8 @@ PICTURE_DEPTH = 20
 
 EXCHANGE_INFO, DEPTH_PATH = "/api/v3/exchangeInfo", "/api/v3/depth"
 MAX_STREAMS = 1024  # of one connection
+SENDS = Rate.within(4, 1.0, burst=2)  # of 5 a second and connection, pongs among them
+CONNECTS = Rate.within(240, 300.0, burst=60)  # of 300 in five minutes an address, which Binance.US does not document
 SNAPSHOT_LIMITS = (100, 500, 1000, 5000)
 SNAPSHOT_WEIGHTS = {"binance-us": (1, 5, 10, 50), "binance": (5, 25, 50, 250)}
 
@@ -47,6 +49,7 @@ def _modes(websocket_url: str, rest_url: str) -> tuple[Mode, ...]:
             validates="nothing: each message is the whole top 20",
             full_depth=False,
             default_depth=PICTURE_DEPTH,
+            shows_loss=False,
         ),
     )
 
@@ -64,9 +67,9 @@ BINANCE_US = Facts(
     modes=_modes("wss://stream.binance.us:9443/stream", "https://api.binance.us"),
     instruments_path=EXCHANGE_INFO,
     instruments_weight=10,
-    rest_weight_per_minute=1200,
-    connects_per_minute=30,
-    sends_per_second=2.0,
+    rest_weight=Rate.within(1200, 60.0, burst=600),
+    connects=CONNECTS,
+    sends=SENDS,
     connection_life_s=24 * 3600.0,
     subscribe_batch=100,
     taker_fee="0.006",  # of the dearer pairs: who pays less says so, and is shown no profit that is none until then
@@ -79,9 +82,9 @@ BINANCE = Facts(
     modes=_modes("wss://stream.binance.com:9443/stream", "https://api.binance.com"),
     instruments_path=EXCHANGE_INFO,
     instruments_weight=20,
-    rest_weight_per_minute=6000,
-    connects_per_minute=30,
-    sends_per_second=2.0,
+    rest_weight=Rate.within(6000, 60.0, burst=3000),
+    connects=CONNECTS,
+    sends=SENDS,
     connection_life_s=24 * 3600.0,
     subscribe_batch=100,
     taker_fee="0.001",

@@ -1,6 +1,6 @@
 """What is fixed about Coinbase: two public feeds, their addresses and limits, and what they call things."""
 
-from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Facts, Mode
+from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Facts, Mode, Rate, Silence
 
 ADVANCED, EXCHANGE = "advanced", "exchange"
 
@@ -17,6 +17,7 @@ FACTS = Facts(
             rest_url="https://api.coinbase.com",
             validates="sequence number of the connection on every frame; trade ids",
             full_depth=True,
+            silence=Silence(3.0, 5.0),  # a heartbeat each second, which we subscribe to
         ),
         Mode(
             name=EXCHANGE,
@@ -25,12 +26,15 @@ FACTS = Facts(
             validates="nothing: level2_batch has no sequence number; trade ids only",
             full_depth=True,
             instruments_path="/products",
+            silence=Silence(3.0, 5.0),
+            shows_loss=False,
         ),
     ),
     instruments_path="/api/v3/brokerage/market/products",
-    rest_weight_per_minute=300,  # about ten requests a second are allowed
-    connects_per_minute=60,  # eight a second are allowed
-    sends_per_second=4.0,  # eight a second are allowed
+    rest_weight=Rate(5, 5.0),  # about ten requests a second are allowed an address
+    connects=Rate(4, 1.0),  # eight a second are allowed an address
+    sends=Rate.within(8, 1.0, burst=4),  # what is allowed an address
+    sends_per_address=True,
     subscribe_batch=100,
     taker_fee="0.012",
     quirks=(

@@ -1,6 +1,6 @@
 """Kraken, Spot WebSocket v2: addresses, limits and peculiarities, each said once."""
 
-from alphapulse_cli.exchanges.protocol import Facts, Mode
+from alphapulse_cli.exchanges.protocol import Facts, Mode, Rate, Silence
 
 NAME = "kraken"
 CHECKSUM_DEPTH = 10  # the checksum covers this many levels a side, whatever depth is subscribed
@@ -17,12 +17,13 @@ FACTS = Facts(
             full_depth=False,
             depths=(10, 25, 100, 500, 1000),
             default_depth=10,
+            silence=Silence(3.0, 5.0),  # a heartbeat each second in which nothing else is sent
         ),
     ),
     instruments_path="/0/public/AssetPairs",
-    rest_weight_per_minute=60,  # about one request a second an address
-    connects_per_minute=10,  # about 150 in ten minutes, then a ban of ten minutes
-    sends_per_second=1.0,  # the number is not published; "Exceeded msg rate" is the answer to too many
+    rest_weight=Rate.within(60, 60.0, burst=10),  # about one request a second an address
+    connects=Rate.within(140, 600.0, burst=20),  # about 150 in ten minutes an address, then a ban of ten minutes; then one in 5 s
+    sends=Rate(5, 1.0),  # the number is not published; "Exceeded msg rate" is the answer to too many
     subscribe_batch=100,
     taker_fee="0.0040",
     quirks=(

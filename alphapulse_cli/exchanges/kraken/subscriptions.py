@@ -18,7 +18,7 @@ from alphapulse_cli.exchanges.kraken.facts import FACTS
 
 REQUEST_KINDS = ("ping", "instrument", "book", "trade")  # by req_id modulo 4
 PATIENCE_NS = 10_000_000_000  # longer without an answer, and it is asked again
-SEND_SPACING_NS = int(1_000_000_000 / FACTS.sends_per_second)
+SEND_SPACING_NS = int(1_000_000_000 / FACTS.sends.per_second)
 
 
 @unique

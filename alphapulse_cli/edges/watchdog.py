@@ -1,0 +1,87 @@
+"""Silence of a connection, judged each 100 ms: when to ping, when its books are STALE, when it is given up. No socket, no clock.
+
+    frames       prove the feed and the transport        a pong proves the transport alone
+
+    nothing at all      2 s: ping · 3 s: SILENT · 5 s: DEAD
+    pongs, no frames    what the feed's facts promise (`protocol.Silence`): MUTE, then DEAD; without a promise, never
+
+Time in which we ourselves did not run is nobody's silence: what came meanwhile still waits to be read.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, unique
+
+from alphapulse_cli.exchanges.protocol import Silence
+
+AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 0.25, 30.0
+STALL_TICKS = 5  # no more of the time between two looks counts as silence: we were stopped, or starved
+
+
+@unique
+class Verdict(Enum):
+    """What to do now."""
+
+    NOTHING = "nothing"
+    PING = "ping"
+    SILENT = "silent"  # books are STALE: nothing is heard
+    MUTE = "mute"  # books are STALE: pings are answered, but the feed is silent beyond its promise
+    HEARD = "heard"  # they are not any more
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long is too long, in seconds."""
+
+    tick_s: float = 0.1
+    ping_after_s: float = 2.0
+    stale_after_s: float = 3.0
+    dead_after_s: float = 5.0
+    at_once_s: float = AT_ONCE_S  # within it the next connection is made after one that carried data
+    first_backoff_s: float = FIRST_BACKOFF_S
+    longest_backoff_s: float = LONGEST_BACKOFF_S
+
+
+class Watchdog:
+    """One connection's."""
+
+    def __init__(self, timing: Timing, silence: Silence | None, opened_ns: int) -> None:
+        self._timing = timing
+        self._silence = silence
+        self._looked_ns = self._frame_ns = self._pong_ns = opened_ns
+        self._pinged = False
+        self._stale: Verdict | None = None
+        self.silent_s = 0.0
+
+    def ponged(self, now_ns: int) -> None:
+        """A ping was answered."""
+        self._pong_ns = now_ns
+
+    def look(self, now_ns: int, *, heard: bool) -> Verdict:
+        """Once a tick; `heard`: whether a frame came since the last look. `silent_s` is then how long none did, for a person."""
+        away_ns, longest_ns = now_ns - self._looked_ns, int(STALL_TICKS * self._timing.tick_s * 1e9)
+        if away_ns > longest_ns:
+            self._frame_ns += away_ns - longest_ns
+            self._pong_ns += away_ns - longest_ns
+        self._looked_ns = now_ns
+        if heard:
+            self._frame_ns = now_ns
+        return self._judge(now_ns)
+
+    def _judge(self, now_ns: int) -> Verdict:
+        timing, promise = self._timing, self._silence
+        self.silent_s = feed_s = (now_ns - self._frame_ns) / 1e9
+        quiet_s = min(feed_s, (now_ns - self._pong_ns) / 1e9)
+        is_mute = promise is not None and feed_s >= promise.stale_after_s
+        if quiet_s >= timing.dead_after_s or (promise is not None and feed_s >= promise.dead_after_s):
+            return Verdict.DEAD
+        is_quiet = quiet_s >= timing.ping_after_s
+        wanted = Verdict.SILENT if quiet_s >= timing.stale_after_s else Verdict.MUTE if is_mute else None
+        if wanted is not self._stale and (wanted is not None or not is_quiet):
+            self._stale = wanted
+            return wanted or Verdict.HEARD
+        if is_quiet and not self._pinged:
+            self._pinged = True
+            return Verdict.PING
+        self._pinged = is_quiet
+        return Verdict.NOTHING

@@ -1,0 +1,94 @@
+"""Silence, second by second: what proves the transport, what proves the feed, and what a stopped collector may not conclude."""
+
+import pytest
+
+from alphapulse_cli import exchanges
+from alphapulse_cli.edges.watchdog import Timing, Verdict, Watchdog
+from alphapulse_cli.exchanges.protocol import Silence
+
+SECOND = 1_000_000_000
+TICK = SECOND // 10
+PROMISED = Silence(3.0, 5.0)
+
+
+def play(silence, *, frames=lambda tenth: False, pongs=lambda tenth: False, tenths=80):
+    """[(seconds, verdict)] of every verdict but NOTHING; a ping is answered at the first tenth that `pongs`, if any."""
+    watchdog, pinged, seen = Watchdog(Timing(), silence, 0), False, []
+    for tenth in range(1, tenths + 1):
+        if pinged and pongs(tenth):
+            watchdog.ponged(tenth * TICK)
+            pinged = False
+        verdict = watchdog.look(tenth * TICK, heard=frames(tenth))
+        pinged |= verdict is Verdict.PING
+        if verdict is not Verdict.NOTHING:
+            seen.append((tenth / 10, verdict))
+        if verdict is Verdict.DEAD:
+            break
+    return seen
+
+
+@pytest.mark.parametrize("silence", [None, PROMISED])
+def test_nothing_at_all(silence):
+    """With a promise and without: 2 s, 3 s, 5 s."""
+    assert play(silence) == [(2.0, Verdict.PING), (3.0, Verdict.SILENT), (5.0, Verdict.DEAD)]
+
+
+def test_pongs_alone_prove_no_feed_that_promised_heartbeats():
+    seen = play(PROMISED, pongs=lambda _: True)
+    assert [each for each in seen if each[1] is not Verdict.PING] == [(3.0, Verdict.MUTE), (5.0, Verdict.DEAD)]
+
+
+def test_pongs_are_enough_where_nothing_was_promised():
+    """A ping each 2 s, for as long as they are answered."""
+    seen = play(None, pongs=lambda _: True, tenths=300)
+    assert {verdict for _, verdict in seen} == {Verdict.PING}
+    assert len(seen) >= 10
+
+
+def test_frames_are_enough():
+    assert play(PROMISED, frames=lambda tenth: tenth % 19 == 0, tenths=300) == []
+
+
+def test_a_frame_in_time_ends_it():
+    seen = play(PROMISED, frames=lambda tenth: tenth == 35, tenths=60)
+    assert seen == [(2.0, Verdict.PING), (3.0, Verdict.SILENT), (3.5, Verdict.HEARD), (5.5, Verdict.PING)]
+
+
+def test_a_pong_turns_silent_into_mute_and_no_more():
+    seen = play(PROMISED, pongs=lambda tenth: tenth == 35, tenths=45)
+    assert seen == [(2.0, Verdict.PING), (3.0, Verdict.SILENT), (3.5, Verdict.MUTE)]
+    seen = play(None, pongs=lambda tenth: tenth == 35, tenths=45)
+    assert seen == [(2.0, Verdict.PING), (3.0, Verdict.SILENT), (3.5, Verdict.HEARD)]
+
+
+def test_a_feed_may_promise_more_patience():
+    seen = play(Silence(20.0, 30.0), pongs=lambda _: True, tenths=400)
+    assert [each for each in seen if each[1] is not Verdict.PING] == [(20.0, Verdict.MUTE), (30.0, Verdict.DEAD)]
+
+
+def test_time_in_which_we_did_not_run_is_nobodys_silence():
+    """Stopped for a minute: what came meanwhile is still to be read, and the first look does not condemn the exchange."""
+    watchdog = Watchdog(Timing(), PROMISED, 0)
+    assert watchdog.look(TICK, heard=True) is Verdict.NOTHING
+    assert watchdog.look(60 * SECOND, heard=False) is Verdict.NOTHING
+    assert watchdog.look(60 * SECOND + TICK, heard=True) is Verdict.NOTHING
+    assert watchdog.silent_s == 0
+
+
+def test_a_starved_collector_still_finds_a_dead_feed():
+    """However late each look: half a second of it counts."""
+    watchdog = Watchdog(Timing(), PROMISED, 0)
+    verdicts = [watchdog.look(number * 7 * SECOND, heard=False) for number in range(1, 12)]
+    assert verdicts[-1] is Verdict.DEAD
+
+
+@pytest.mark.parametrize("name", list(exchanges.BUILT_IN))
+def test_the_promises_of_the_exchanges(name):
+    """Kraken and Coinbase send a heartbeat a second; Binance promises no frame."""
+    found = {mode.silence for mode in exchanges.get(name).facts.modes}
+    assert found == ({None} if name.startswith("binance") else {Silence(3.0, 5.0)})
+
+
+def test_the_constants_are_the_designs():
+    timing = Timing()
+    assert (timing.ping_after_s, timing.stale_after_s, timing.dead_after_s, timing.at_once_s) == (2.0, 3.0, 5.0, 0.25)

@@ -1,0 +1,57 @@
+"""When the instruments' metadata is read again: beside each connection, at most once a minute, hourly, and after a failure."""
+
+import pytest
+from flow_parts import Desk, listed
+
+from alphapulse_cli.market.requests import FetchInstruments
+
+
+@pytest.fixture
+def desk(directory):
+    desk = Desk(directory, [listed("binance-us")])
+    desk.ingest.connected(desk.monotonic)
+    return desk
+
+
+def asked_within(desk, seconds, step=1.0):
+    """The seconds from now on at which the metadata was asked for."""
+    asked, passed = [], 0.0
+    while passed < seconds:
+        desk.tick(step)
+        passed += step
+        asked += [passed for each in desk.take_requests() if isinstance(each, FetchInstruments)]
+    return asked
+
+
+def test_beside_the_first_connection_a_minute_after_it_was_read(desk):
+    assert asked_within(desk, 600) == [60]
+
+
+def test_beside_each_further_connection_never_before_it(desk):
+    asked_within(desk, 600)
+    desk.ingest.disconnected(desk.now)
+    assert asked_within(desk, 100) == []
+    desk.ingest.connected(desk.monotonic)
+    assert asked_within(desk, 100) == [1]
+
+
+def test_at_most_once_a_minute_however_often_it_connects(desk):
+    asked = []
+    for _ in range(60):
+        desk.ingest.connected(desk.monotonic)
+        asked += asked_within(desk, 5)
+    assert len(asked) in (4, 5), "five minutes"
+
+
+def test_hourly_give_or_take_a_tenth(desk):
+    asked_within(desk, 60)
+    first, second, third = asked_within(desk, 3 * 3960, step=10.0)[:3]
+    assert 3240 <= first <= 3960
+    assert second - first == pytest.approx(first, abs=20) == third - second
+    assert desk.ingest.outlet.epoch % 201 != 100 or first == pytest.approx(3600, abs=20), "by the set's epoch"
+
+
+def test_a_failure_is_made_good_a_minute_later(desk):
+    asked_within(desk, 60)
+    desk.ingest.fetch_failed(None, desk.monotonic)
+    assert asked_within(desk, 600) == [60]
