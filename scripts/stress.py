@@ -12,7 +12,8 @@
     numbers   books against a dict, groups against what went in, decimal text against `decimal`
     fuzz      decimal text made up to reach every branch of the parser, against `decimal` (guided by coverage where atheris is installed)
 
-Run by the Python that has alphapulse installed, from a source tree: the parts are those of tests/stress. Each campaign says its seed
+Run from a source tree, whose tests/stress the parts are, by a Python that has alphapulse and what its tests need; one that has not hands
+over to .venv (or $ALPHAPULSE_VENV), which `scripts/test` makes. Each campaign says its seed
 first and what it counted last; exit code 1 if anything failed. It leaves no files and no processes behind, ended by a signal either.
 """
 
@@ -26,8 +27,11 @@ import sys
 import tempfile
 import time
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
+NEEDED = ("alphapulse_cli", "numpy", "hypothesis", "pytest")
 SIZES = {  # bounded, full
     "torn": (1_000_000, 1_000_000_000),
     "death": (200, 10_000),
@@ -86,9 +90,25 @@ def run(name, count, seed, *, quiet):
     return not failed
 
 
+def hand_over(missing):
+    """Run again by the Python of the venv that `scripts/test` makes; where there is none, or it is that one, say what to do and end."""
+    venv = Path(os.environ.get("ALPHAPULSE_VENV", ".venv"))
+    python = (ROOT / venv / "bin" / "python").absolute()
+    if python.exists() and Path(sys.prefix).resolve() != (ROOT / venv).resolve():
+        print(f"{sys.executable} has no {missing}; {python} runs it", file=sys.stderr, flush=True)
+        os.execv(python, [str(python), __file__, *sys.argv[1:]])
+    print(f"error: {sys.executable} has no {missing}", file=sys.stderr)
+    print("hint: scripts/test tests/stress makes .venv, which has it", file=sys.stderr)
+    sys.exit(2)
+
+
 def main():
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+    # This file's own folder is first in the path: there `stress` would be this file, not tests/stress.
+    sys.path[:] = [str(ROOT / "tests"), *(place for place in sys.path if Path(place).resolve() != ROOT / "scripts")]
     given = arguments()
+    for needed in NEEDED:
+        if find_spec(needed) is None:
+            hand_over(needed)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     from alphapulse_cli import build
 

@@ -159,14 +159,25 @@ def state_of(book):
         return "STALE"
 
 
-def wait_until_live(shm_dir, set_name, symbols, after_version=0):
-    """All books LIVE and further than that version."""
+def wait_until_live(shm_dir, set_name, symbols, after_version=0, written_by=None):
+    """All books LIVE and further than that version; written by that process where it is given.
+
+    A killed collector's image looks LIVE for two seconds more, and until its successor has made an image of its own it is what is found
+    there: after a kill the successor must be named, or the wait is over before its first snapshot.
+    """
 
     def live():
         books = [Book(set_name, symbol, shm_dir=str(shm_dir)).read(1) for symbol in symbols]
-        return all(book.state.name == "LIVE" and book.version > after_version for book in books)
+        writers = {book_writer(shm_dir, set_name, symbol) for symbol in symbols} if written_by else {None}
+        return writers == {written_by} and all(book.state.name == "LIVE" and book.version > after_version for book in books)
 
     wait_for(live, f"LIVE books of {set_name}")
+
+
+def book_writer(shm_dir, set_name, symbol):
+    """The process that wrote the book image which has the name now."""
+    with open_directory(shm_dir) as directory, Segment.attach(directory, segment_name(Kind.BOOK, set_name, symbol)) as segment:
+        return segment.writer.pid
 
 
 def writer_pid(shm_dir, set_name):

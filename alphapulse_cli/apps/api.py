@@ -22,12 +22,14 @@ collector's.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from alphapulse_cli.apps.columns import Form, level_numbers
+from alphapulse_cli.apps.sets import Wanted, settled, until_there
 from alphapulse_cli.book.book import Book as ExactBook
 from alphapulse_cli.edges.idle import Waiting
 from alphapulse_cli.errors import NoSegment, SegmentGone, UsageError
@@ -306,7 +308,14 @@ class Following:
         if not names:
             raise UsageError("nothing to follow", 'name a set, as in follow("kraken")')
         self._directory = open_directory(shm_dir)
-        self.followers = [SetFollower(self._directory, name, symbols, label=label) for name in dict.fromkeys(names)]
+        self.followers: list[SetFollower] = []
+        try:
+            asked = settled(self._directory, Wanted.of(names, symbols)) if symbols is not None else Wanted()
+            for name in dict.fromkeys(names):
+                self.followers.append(SetFollower(self._directory, name, asked.symbols_of(name, name), label=label))
+        except BaseException:
+            self.close()
+            raise
         self._seen: dict[tuple[str, str], tuple[object, ...]] = {}
         self._discovered_ns = clock.monotonic_ns()
         self._waiting = Waiting(how, self._directory)
@@ -371,6 +380,13 @@ class Following:
         self.close()
 
 
-def follow(*names: str, symbols: Collection[str] | None = None, shm_dir: str | None = None) -> Following:
-    """Exact books of these sets (all symbols, or those given), as an iterator and an async iterator. NoSegment if one is not there."""
-    return Following(names, symbols, shm_dir)
+def follow(*names: str, symbols: Collection[str] | None = None, shm_dir: str | None = None, wait: bool = False) -> Following:
+    """Exact books of these sets (all symbols, or those given), as an iterator and an async iterator.
+
+    NoSegment, with near names, if a set or a symbol is not there; `wait` waits for it, and says so on the log as `alphapulse`.
+    """
+    if not wait:
+        return Following(names, symbols, shm_dir)
+    with open_directory(shm_dir, create=True):  # where nothing was ever collected
+        pass
+    return until_there(lambda: Following(names, symbols, shm_dir), logging.getLogger("alphapulse").warning)

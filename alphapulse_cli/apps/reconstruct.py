@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from alphapulse_cli.apps.sets import Wanted, find_sets, no_such_book, nothing_wanted
+from alphapulse_cli.apps.moments import moment
+from alphapulse_cli.apps.sets import Wanted, find_sets, no_such_book, settled
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.book.reconstruct import Reconstructor, Why
 from alphapulse_cli.book.views import spread_bps
@@ -69,6 +70,7 @@ class View:
             "state": self.state.name,
             "reason": self.reason.name,
             "version": self.version,
+            "time": moment(self.timestamp_ns, digits=9) if self.timestamp_ns else None,
             "timestamp_ns": self.timestamp_ns,
             "bid_levels": self.bid_levels,
             "ask_levels": self.ask_levels,
@@ -83,26 +85,32 @@ class Books:
 
     def __init__(self, directory: Directory, wanted: Wanted, how: str = "wake", label: str = "reconstruct") -> None:
         self._directory = directory
-        self._wanted = wanted
+        self._wanted = wanted = settled(directory, wanted)
+        self._label = label
         self._waiting = Waiting(how, directory)
-        sets = find_sets(directory, wanted)
-        if not sets:
-            raise nothing_wanted(directory, wanted)
         self.followers: list[SetFollower] = []
-        for name, exchange in sets.items():
-            with suppress(SegmentError, StorageError):  # gone meanwhile
-                self.followers.append(SetFollower(directory, name, wanted.symbols_of(name, exchange), label=label))
+        self._find_sets()
         there = {symbol for follower in self.followers for symbol in follower.books}
         missing = [symbol for _, symbol in wanted.symbols if symbol not in there]
         if missing or not there:
-            raise no_such_book(directory, sets, missing or ["any symbol"])
+            raise no_such_book(directory, [one.set_name for one in self.followers], missing or ["any symbol"])
         self._looked_ns = clock.monotonic_ns()
 
+    def _find_sets(self) -> None:
+        """Follow the wanted sets that are not followed yet."""
+        followed = {one.set_name for one in self.followers}
+        for name, exchange in find_sets(self._directory, self._wanted).items():
+            if name not in followed:
+                with suppress(SegmentError, StorageError):  # gone meanwhile
+                    symbols = self._wanted.symbols_of(name, exchange)
+                    self.followers.append(SetFollower(self._directory, name, symbols, label=self._label))
+
     def poll(self) -> int:
-        """Take in what is new; how many records."""
+        """Take in what is new, sets that came since among it; how many records."""
         now = clock.monotonic_ns()
         if now - self._looked_ns >= LOOK_EVERY_NS:
             self._looked_ns = now
+            self._find_sets()
             for follower in self.followers:
                 follower.discover()
                 follower.groups.is_live(now)

@@ -40,6 +40,7 @@ class SegmentRow:
     kind: str
     symbol: str = ""
     problem: str = ""
+    exchange: str = ""
     state: str = ""  # live, building, silent, retired, replaced, gone
     pid: int = 0
     epoch: int = 0
@@ -82,6 +83,7 @@ def _row(found: listing.Found, now: int) -> SegmentRow:
     if segment is None:
         row.problem = str(found.problem)
         return row
+    row.exchange = segment.spec.exchange
     row.state = segment.liveness(now).value
     row.pid, row.epoch = segment.writer.pid, segment.epoch
     row.bytes, row.capacity, row.published = segment.spec.file_bytes, segment.spec.capacity, segment.published

@@ -3,16 +3,21 @@
 An exchange may be meant by its own name or by the name of a set (`collect --as NAME`); a symbol may name its exchange, kraken:BTC-USD.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from alphapulse_cli.errors import NoSegment, SegmentError, StorageError
-from alphapulse_cli.market.instrument import near_symbols, split_id
-from alphapulse_cli.shm.directory import Directory, parse_segment_name
+from alphapulse_cli.market.instrument import near_symbols, understood_id
+from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.counters import CountersReader
+from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
 from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.shm.segment import Segment
 
+LOOK_AGAIN_NS = 100_000_000
+There = TypeVar("There")
 START_ONE = "start a collector: alphapulse collect --exchange kraken; or without a network: alphapulse demo"
 
 
@@ -25,8 +30,8 @@ class Wanted:
 
     @classmethod
     def of(cls, exchanges: Iterable[str] | None, symbols: Iterable[str] | None) -> "Wanted":
-        """From the texts of --exchange and --symbol. UsageError for a symbol that is none."""
-        return cls(frozenset(exchanges or ()), tuple(split_id(symbol) for symbol in symbols or ()))
+        """From the texts of --exchange and --symbol, however written ("btc/usd"). UsageError for a symbol that is none, or several."""
+        return cls(frozenset(exchanges or ()), tuple(understood_id(symbol) for symbol in symbols or ()))
 
     def takes_set(self, set_name: str, exchange: str) -> bool:
         """Whether anything of that set is wanted."""
@@ -70,10 +75,54 @@ def nothing_wanted(directory: Directory, wanted: Wanted) -> NoSegment:
     return NoSegment(f"nothing of {asked} is collected in {directory.path}", f"there are: {', '.join(sorted(there))}")
 
 
+def symbols_here(directory: Directory, set_name: str) -> list[str]:
+    """The symbols that a set collects, sorted: those with a book image, and those it counts (trades alone, a book still awaited)."""
+    counted: Iterable[str] = ()
+    with suppress(SegmentError, StorageError):
+        counted = CountersReader(Segment.attach(directory, segment_name(Kind.COUNTERS, set_name))).blocks()
+    return sorted({*books_of(directory, set_name), *(symbol for symbol in counted if symbol)})
+
+
+def settled(directory: Directory, wanted: Wanted, kind: Kind = Kind.DELTAS) -> Wanted:
+    """What was asked for, each symbol as the sets here spell it. NoSegment, with near names, if a set or a symbol is not there."""
+    sets = find_sets(directory, wanted, kind)
+    if not sets:
+        raise nothing_wanted(directory, wanted)
+    symbols = []
+    missing = []
+    for of, symbol in wanted.symbols:
+        known = {
+            one for name, exchange in sets.items() if not of or of in (name, exchange) for one in symbols_here(directory, name)
+        }
+        alike = [one for one in known if one.upper() == symbol.upper()]
+        if symbol not in known and len(alike) != 1:
+            missing.append(f"{of}:{symbol}" if of else symbol)
+        symbols.append((of, symbol if symbol in known or not alike else alike[0]))
+    if missing:
+        raise no_such_book(directory, sets, missing)
+    return Wanted(wanted.exchanges, tuple(symbols))
+
+
+def until_there(attempt: Callable[[], There], say: Callable[[str], None], duration_s: float | None = None) -> There:
+    """What `attempt` gives, tried again while it raises NoSegment; what is waited for is said once. NoSegment after `duration_s`."""
+    end_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
+    said = ""
+    while True:
+        try:
+            return attempt()
+        except NoSegment as absent:
+            if end_ns is not None and clock.monotonic_ns() >= end_ns:
+                raise
+            if str(absent) != said:
+                said = str(absent)
+                say(f"waiting: {said}")
+        clock.pause(LOOK_AGAIN_NS)
+
+
 def no_such_book(directory: Directory, sets: Iterable[str], symbols: Iterable[str]) -> NoSegment:
     """The error for symbols that no set has a book of, with those that may have been meant."""
-    known = sorted({symbol for name in sets for symbol in books_of(directory, name)})
+    known = sorted({symbol for name in sets for symbol in symbols_here(directory, name)})
     missing = list(symbols)
-    near = list(dict.fromkeys(found for symbol in missing for found in near_symbols(symbol, known)))
-    hint = f"did you mean {' or '.join(near)}?" if near else f"books here: {', '.join(known[:20]) or 'none'}"
+    near = list(dict.fromkeys(found for symbol in missing for found in near_symbols(symbol.rpartition(":")[2], known)))
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known[:20]) or 'none'}"
     return NoSegment(f"no book of {', '.join(missing)} in {directory.path}", hint)

@@ -12,16 +12,19 @@ from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from alphapulse_cli.apps.sets import Wanted, find_sets, nothing_wanted
+from alphapulse_cli.apps.moments import moment
+from alphapulse_cli.apps.sets import Wanted, find_sets, nothing_wanted, settled
+from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.edges.idle import Waiting
 from alphapulse_cli.errors import SegmentError, StorageError
-from alphapulse_cli.flow.follow import states_of
-from alphapulse_cli.flow.groups import GroupReader, Start
+from alphapulse_cli.flow.follow import SetFollower, states_of
+from alphapulse_cli.flow.groups import GroupReader, Polled, Start
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.wire import delta, trade
+from alphapulse_cli.wire.delta import BookState
 
 HEADER = struct.Struct("<Q16s16sQQBBBBi")
 CHANGE = struct.Struct("<qQ")
@@ -32,6 +35,7 @@ LOTS, NEW, ASK = delta.SIZE_MASK, delta.LEVEL_IS_NEW, delta.IS_ASK
 LOOK_EVERY_NS = 500_000_000
 LONGEST_WAIT_S = 0.25
 KEPT_NAMES = 4096
+NO_QUOTE = (None, None, None, None)
 TAKERS = ("buy", "sell", "unknown")
 
 text = lru_cache(1 << 16)(to_text)  # prices and sizes come again and again
@@ -53,6 +57,7 @@ class DeltaGroup(NamedTuple):
     resynced: bool
     changes: list[tuple[str, str, str, bool]]
     told: dict[str, Any]
+    quote: tuple[str | None, str | None, str | None, str | None] = NO_QUOTE  # bid, its size, ask, its size, where books are kept
 
     def row(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -63,6 +68,7 @@ class DeltaGroup(NamedTuple):
             "kind": self.kind.name,
             "version": self.version,
             "prev_version": self.prev_version,
+            "time": moment(self.timestamp_ns, digits=9),
             "timestamp_ns": self.timestamp_ns,
             "feed_delay_us": self.feed_delay_us,
             "price_decimals": self.price_decimals,
@@ -92,7 +98,8 @@ class TradeTold(NamedTuple):
     def row(self) -> dict[str, Any]:
         """As JSON has it."""
         told = self._asdict()
-        return {"set": told.pop("set_name"), **told}
+        names = {"set": told.pop("set_name"), "exchange": told.pop("exchange"), "symbol": told.pop("symbol")}
+        return {**names, "time": moment(self.timestamp_ns, digits=9), **told}
 
 
 class Missed(NamedTuple):
@@ -123,14 +130,26 @@ Item = DeltaGroup | TradeTold | Missed | Restarted
 
 
 class Tail:
-    """Reads until told to stop. NoSegment if there is nothing that was asked for, UsageError for an unknown way of waiting."""
+    """Reads until told to stop. NoSegment if a set or symbol that was asked for is not there, UsageError for an unknown way of waiting.
+
+    `quotes`: books are kept beside the deltas, and each group tells the best bid and ask after it.
+    """
 
     def __init__(
-        self, directory: Directory, kind: Kind, wanted: Wanted, start: Start = "now", since_ns: int = 0, how: str = "wake"
+        self,
+        directory: Directory,
+        kind: Kind,
+        wanted: Wanted,
+        start: Start = "now",
+        since_ns: int = 0,
+        how: str = "wake",
+        *,
+        quotes: bool = False,
     ) -> None:
         self._directory = directory
         self._kind = kind
-        self._wanted = wanted
+        self._wanted = wanted = settled(directory, wanted, kind)
+        self._followers: dict[str, SetFollower] | None = {} if quotes else None
         self._since_ns = since_ns
         self._waiting = Waiting(how, directory)
         self._readers: dict[str, GroupReader] = {}
@@ -146,13 +165,19 @@ class Tail:
         for name in find_sets(self._directory, self._wanted, self._kind):
             if name not in self._readers:
                 try:
-                    self._readers[name] = GroupReader(
-                        self._directory, name, self._kind, start, f"tail {'deltas' if self._kind is Kind.DELTAS else 'trades'}"
-                    )
+                    self._readers[name] = self._attached(name, start)
                 except (SegmentError, StorageError):  # gone meanwhile, or replaced at this moment: the next look finds it
                     continue
                 if self._since_ns:
                     self._before.add(name)
+
+    def _attached(self, name: str, start: Start) -> GroupReader:
+        label = f"tail {'deltas' if self._kind is Kind.DELTAS else 'trades'}"
+        if self._followers is None:
+            return GroupReader(self._directory, name, self._kind, start, label)
+        follower = SetFollower(self._directory, name, start=start, label=label)
+        self._followers[name] = follower
+        return follower.groups
 
     @property
     def sets(self) -> list[str]:
@@ -168,15 +193,20 @@ class Tail:
                 reader.is_live(now)  # a silent one's successor is looked for
         made: list[Item] = []
         for name, reader in self._readers.items():
-            polled = reader.poll()
+            follower = self._followers[name] if self._followers is not None else None
+            polled = reader.poll() if follower is None else follower.fetch()
             exchange = reader.segment.spec.exchange
             if polled.restarted:
                 made.append(Restarted(name, exchange, reader.segment.epoch))
             if polled.missed:
                 made.append(Missed(name, exchange, polled.missed))
             if polled.record_count:
-                told = self._deltas(name, polled.records) if self._kind is Kind.DELTAS else self._trades(name, polled.records)
+                told = (
+                    self._trades(name, polled.records) if self._kind is Kind.TRADES else self._deltas(name, polled, follower, now)
+                )
                 made += self._after(name, told) if name in self._before else told
+            if follower is not None:
+                follower.join()
         return made
 
     def wait(self, timeout_s: float) -> bool:
@@ -221,13 +251,15 @@ class Tail:
             self._names[known] = (symbol, exchange) if only is None or symbol in only else None
         return self._names[known]
 
-    def _deltas(self, set_name: str, records: memoryview) -> Iterator[Item]:
+    def _deltas(self, set_name: str, polled: Polled, follower: SetFollower | None, now: int) -> Iterator[Item]:
+        records, first = polled.records, 0
+        is_live = follower is not None and follower.groups.is_live(now)
         changes: list[tuple[str, str, str, bool]] = []
         for at in range(0, len(records), delta.DELTA_BYTES):
             head = HEADER.unpack_from(records, at)
             timestamp_ns, symbol_bytes, exchange_bytes, version, previous, count, flags, prices, sizes, delay = head
             if flags & delta.FIRST:
-                changes = []
+                changes, first = [], at // delta.DELTA_BYTES
             names = self._name(set_name, symbol_bytes + exchange_bytes)
             if names is None:
                 continue
@@ -239,6 +271,7 @@ class Tail:
                 ]
             if flags & delta.LAST:
                 kind = flags & delta.KIND_MASK
+                book = None if follower is None else follower.take(polled, first, at // delta.DELTA_BYTES + 1 - first)
                 yield DeltaGroup(
                     set_name,
                     names[1],
@@ -253,6 +286,7 @@ class Tail:
                     bool(flags & delta.RESYNCED),
                     changes,
                     _told(kind, records, begin) if kind >= delta.Kind.CHECK else {},
+                    quote_of(book) if is_live and book is not None and book.version == version else NO_QUOTE,
                 )
 
     def _trades(self, set_name: str, records: memoryview) -> Iterator[Item]:
@@ -268,6 +302,18 @@ class Tail:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def quote_of(book: Reconstructor) -> tuple[str | None, str | None, str | None, str | None]:
+    """Best bid, its size, best ask, its size of a replica, as exact decimal text; none where it is not LIVE or the side is empty."""
+    if book.is_cold or book.book_state != BookState.LIVE:
+        return NO_QUOTE
+    levels, prices, sizes = book.book, book.book.price_decimals, book.book.size_decimals
+    bid, ask = levels.best_bid(), levels.best_ask()
+    return (
+        *((text(bid[0], prices), text(bid[1], sizes)) if bid else NO_QUOTE[:2]),
+        *((text(ask[0], prices), text(ask[1], sizes)) if ask else NO_QUOTE[2:]),
+    )
 
 
 def trades_told(records: memoryview, set_name: str, name: Callable[[bytes], tuple[str, str] | None]) -> Iterator[TradeTold]:

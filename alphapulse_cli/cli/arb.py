@@ -93,6 +93,7 @@ def watch(
         int | None, typer.Option("--count", "-n", min=1, metavar="N", show_default=False, help="Stop once this many are over.")
     ] = None,
     duration: options.Duration = None,
+    form: options.Format = None,
     as_json: options.Json = False,
     keep: Annotated[bool, typer.Option("--keep/--no-keep", help="Keep what is seen for `arb history` and `arb explain`.")] = True,
     store: StorePath = None,
@@ -112,6 +113,7 @@ def watch(
     from alphapulse_cli.edges.tallies import Tally
     from alphapulse_cli.shm.directory import open_directory
 
+    form = render.chosen_format(form, as_json)
     settings = options.settings()
     policy = _policy(size, notional, min_bps, min_profit, max_age, max_skew, every, treat_as_usd, triangular)
     fee_texts = configured_fees(settings, _fees(fees))
@@ -126,8 +128,10 @@ def watch(
         watching.require_books()
         gc.freeze()  # what is there stays: a collection need not look at all of it in the middle of a change
         try:
-            if render.wants_json(as_json):
+            if form == "json":
                 render.emit_json(_told(watching, keeper, count, duration))
+            elif form == "csv":
+                render.emit_csv(_events(_told(watching, keeper, count, duration)))
             else:
                 from alphapulse_cli.cli import arb_board
 
@@ -156,6 +160,15 @@ def _told(watching: "Watch", keeper: "Keeper", count: int | None, duration: floa
             yield None
 
 
+def _events(rows: "Iterator[render.Row | None]") -> "Iterator[render.Row | None]":
+    """The rows of events alone, for CSV; what was missed goes to stderr."""
+    for row in rows:
+        if row is not None and row["event"] == "missed":
+            talk.warning(f"{row['missed']} records missed, they were overwritten before they could be read")
+        else:
+            yield row
+
+
 def _say_end(watching: "Watch") -> None:
     status = watching.status()
     held = ", ".join(f"{count} {why.meaning}" for why, count in sorted(status.refused.items(), key=lambda one: -one[1]))
@@ -180,6 +193,7 @@ def scan(
     everything: Annotated[
         bool, typer.Option("--all", help="Every way to trade, the nearest to a profit first, and what holds it back.")
     ] = False,
+    form: options.Format = None,
     as_json: options.Json = False,
     shm_dir: options.ShmDir = None,
 ) -> None:
@@ -201,7 +215,7 @@ def scan(
         watching.settle()
         watching.require_books()
         found = watching.looks(everything)
-        render.emit_rows(found, _scan_columns(found, everything), as_json)
+        render.emit_rows(found, _scan_columns(found, everything), render.chosen_format(form, as_json))
         status = watching.status()
         for one in status.not_live:
             talk.warning(f"{one}: gives no signal")
@@ -240,6 +254,7 @@ def history(
     ] = "",
     after: Annotated[str, typer.Option("--after", metavar="MS,…", help="Survival after so many milliseconds.")] = "5,50,500",
     everywhere: Annotated[bool, typer.Option("--everywhere", help="Of all directories of segments, not this one alone.")] = False,
+    form: options.Format = None,
     as_json: options.Json = False,
     store: StorePath = None,
     shm_dir: options.ShmDir = None,
@@ -253,7 +268,7 @@ def history(
     path = _store_path(store)
     place = None if everywhere else _place(shm_dir)
     since_s = None if last is None else options.parse_duration(last)
-    arb_history.show(path, place, _bare(symbols), since_s, count, show, _milliseconds(after), as_json)
+    arb_history.show(path, place, _bare(symbols), since_s, count, show, _milliseconds(after), render.chosen_format(form, as_json))
 
 
 @app.command()
@@ -261,6 +276,7 @@ def explain(
     identifier: Annotated[
         str, typer.Argument(metavar="ID", help="The opportunity's, or as much of it as is unique; `last` for the newest.")
     ],
+    form: options.Format = None,
     as_json: options.Json = False,
     store: StorePath = None,
     shm_dir: options.ShmDir = None,
@@ -271,14 +287,17 @@ def explain(
     """
     from alphapulse_cli.cli import arb_explain
 
-    arb_explain.show(_store_path(store), _place(shm_dir), identifier, as_json)
+    form = render.chosen_format(form, as_json)
+    if form == "csv":
+        raise UsageError("arb explain has no csv: it is no table", "--format table or json")
+    arb_explain.show(_store_path(store), _place(shm_dir), identifier, as_json=form == "json")
 
 
 COUNTED = ("pid", "books", "books_live", "candidates", "looks", "opened", "open", "missed", "held_back")
 
 
 @app.command()
-def counters(as_json: options.Json = False, shm_dir: options.ShmDir = None) -> None:
+def counters(form: options.Format = None, as_json: options.Json = False, shm_dir: options.ShmDir = None) -> None:
     """What each running `arb watch` has counted since it began: a row each, told about once a second.
 
     Example: alphapulse arb counters --json
@@ -288,8 +307,11 @@ def counters(as_json: options.Json = False, shm_dir: options.ShmDir = None) -> N
 
     with open_directory(options.settings().choose("shm_dir", shm_dir) or None) as directory:
         rows = read_tallies(directory)
-    if render.wants_json(as_json):
+    form = render.chosen_format(form, as_json)
+    if form == "json":
         render.emit_json(rows)
+    elif form == "csv":
+        render.emit_csv(rows)
     elif rows:
         told = [{**row, "held_back": ", ".join(f"{why} {count}" for why, count in row["held_back"].items())} for row in rows]
         render.emit_table(told, [render.Column(name, right=name != "held_back") for name in COUNTED])

@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from alphapulse_cli.apps.moments import moment
 from alphapulse_cli.cli import render, talk
 from alphapulse_cli.edges.opportunities import OpportunityStore, Seen
 from alphapulse_cli.flow.arbitrage.candidate import Why
@@ -15,11 +15,11 @@ TAKEN = "◄"
 MEANINGS = {why.value: why.meaning for why in Why}
 
 
-def show(path: Path, place: str, identifier: str, as_json: bool) -> None:
-    """On a terminal in words, in a pipe as one JSON object. UsageError for none such, StorageError."""
+def show(path: Path, place: str, identifier: str, *, as_json: bool) -> None:
+    """In words, or as one JSON object. UsageError for none such, StorageError."""
     with OpportunityStore(path, create=False) as store:
         found = store.find(identifier.lower(), place)
-    if render.wants_json(as_json):
+    if as_json:
         render.emit_json([json_row(found)])
         return
     for line in told(found):
@@ -169,15 +169,6 @@ def _end(one: Seen) -> Iterator[str]:
     else:
         reason = MEANINGS.get(one.why, one.why)
         yield f"Closed {moment(one.closed_ns)}, after {(one.closed_ns - one.born_ns) / 1e6:.3f} ms: {reason}."
-
-
-def moment(ns: int) -> str:
-    """UTC, to the microsecond; the JSON has all nanoseconds."""
-    seconds, rest = divmod(ns, 1_000_000_000)
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest // 1000:06d} UTC"
-    except (OverflowError, ValueError, OSError):
-        return f"{ns} ns"
 
 
 def columns(rows: Any, left: tuple[int, ...] = ()) -> Iterator[str]:

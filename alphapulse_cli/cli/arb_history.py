@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alphapulse_cli.apps.arb_history import by_pair, load, rows_of, survival
+from alphapulse_cli.apps.moments import moment
 from alphapulse_cli.cli import render
 from alphapulse_cli.cli.arb_board import brief, life_text
-from alphapulse_cli.cli.arb_explain import moment
 from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,15 +44,15 @@ def show(
     count: int,
     what: str,
     after_ms: Sequence[int],
-    as_json: bool,
+    form: str,
 ) -> None:
-    """Tables on a terminal, all three unless one is named; NDJSON of one kind in a pipe. UsageError where there is no store."""
+    """Tables on a terminal, all three unless one is named; NDJSON or CSV of one kind otherwise. UsageError where there is no store."""
     if what and what not in SHOWS:
         raise UsageError(f"nothing to show called {what[:20]!r}", f"--show {', '.join(SHOWS)}")
     since_ns = 0 if since_s is None else time.time_ns() - int(since_s * 1e9)
     found = load(path, place, since_ns, None, symbols)
-    if render.wants_json(as_json):
-        render.emit_json(_rows(found, what or "seen", count, after_ms))
+    if form != "table":
+        (render.emit_json if form == "json" else render.emit_csv)(_rows(found, what or "seen", count, after_ms))
         return
     for each in [what] if what else SHOWS:
         rows = [_worded(row) for row in _rows(found, each, count, after_ms)]
@@ -97,4 +97,4 @@ def _worded(row: dict[str, Any]) -> dict[str, Any]:
 def _born(ns: int) -> str:
     """The time of day, UTC; the day where it was not today."""
     told, today = moment(ns), moment(time.time_ns())
-    return told[11:23] if told[:10] == today[:10] else told[:10]
+    return f"{told[11:23]}Z" if told[:10] == today[:10] else told[:10]

@@ -66,7 +66,7 @@ def bench(
 
     if listing:
         rows = [{"scenario": name, "measures": what} for name, what in benchmarks.SCENARIOS.items()]
-        render.emit_rows(rows, [render.Column("scenario"), render.Column("measures")], as_json)
+        render.emit_rows(rows, [render.Column("scenario"), render.Column("measures")], render.chosen_format(None, as_json))
         return
     from alphapulse_cli.apps.bench import compare as comparing
     from alphapulse_cli.apps.bench import report as reporting

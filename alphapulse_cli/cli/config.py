@@ -13,10 +13,10 @@ app = options.command_app(help="The configuration: flag > ALPHAPULSE_* > ./alpha
 
 
 @app.command()
-def show(as_json: options.Json = False) -> None:
+def show(form: options.Format = None, as_json: options.Json = False) -> None:
     """Each value and where it comes from: an environment variable, a file, or the default."""
     columns = (render.Column("key"), render.Column("value"), render.Column("origin"))
-    render.emit_rows(_rows(), columns, as_json)
+    render.emit_rows(_rows(), columns, render.chosen_format(form, as_json))
 
 
 def _rows() -> Iterator[dict[str, Any]]:

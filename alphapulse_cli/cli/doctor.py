@@ -10,7 +10,7 @@ COLUMNS = (render.Column("verdict", "is"), render.Column("check"), render.Column
 
 
 @app.command()
-def doctor(shm_dir: options.ShmDir = None, as_json: options.Json = False) -> None:
+def doctor(shm_dir: options.ShmDir = None, form: options.Format = None, as_json: options.Json = False) -> None:
     """What works here, what does not, and the next command to type.
 
     Looks at the interpreter, the core, the clocks, the segments' directory and who writes and reads there. Changes nothing. Exit code 1
@@ -27,6 +27,6 @@ def doctor(shm_dir: options.ShmDir = None, as_json: options.Json = False) -> Non
         configured = ""  # the configuration's own finding says what is wrong with it
     findings = list(examine(str(shm_dir or configured or "") or None))
     rows = [{"verdict": one.verdict.value, "check": one.check, "found": one.found, "fix": one.fix} for one in findings]
-    render.emit_rows(rows, COLUMNS, as_json)
+    render.emit_rows(rows, COLUMNS, render.chosen_format(form, as_json))
     if any(one.verdict is Verdict.FAIL for one in findings):
         raise typer.Exit(ExitCode.FAILED)

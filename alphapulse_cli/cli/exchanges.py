@@ -20,13 +20,13 @@ COLUMNS = (
 
 
 @app.command()
-def exchanges(as_json: options.Json = False) -> None:
+def exchanges(form: options.Format = None, as_json: options.Json = False) -> None:
     """The exchanges, their feeds (modes), and how each book is kept right.
 
     The first mode of an exchange is its default. FEE is the taker's at the lowest tier, a fraction; `exchange.NAME.taker_fee` in the
     configuration sets your own.
     """
-    render.emit_rows(rows(), COLUMNS, as_json)
+    render.emit_rows(rows(), COLUMNS, render.chosen_format(form, as_json))
 
 
 def rows() -> Iterator[dict[str, Any]]:

@@ -3,16 +3,16 @@
 import logging
 import traceback
 
+from alphapulse_cli.apps.moments import moment
 from alphapulse_cli.cli.talk import safe
 
 
 class OneLine(logging.Formatter):
-    """A record is one line, whatever its message holds; with its traceback only where debug is logged."""
+    """A record is one line, whatever its message holds; with its traceback only where debug is logged. Times are UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Time, level, logger, message; the reason at the end."""
-        moment = f"{self.formatTime(record, '%H:%M:%S')}.{int(record.msecs):03d}"
-        text = f"{moment} {record.levelname.lower()} {record.name}: {record.getMessage()}"
+        text = f"{moment(int(record.created * 1e9), digits=3)} {record.levelname.lower()} {record.name}: {record.getMessage()}"
         reason = record.exc_info[1] if record.exc_info else None
         if reason is not None:
             text += f": {type(reason).__name__}: {reason}"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 LONGEST_S = 366 * 86_400.0
+FORMATS = ("table", "json", "csv")
 
 
 class Group(TyperGroup):
@@ -98,13 +99,13 @@ def _exchanges(values: list[str] | None) -> list[str] | None:
 
 
 def _symbols(values: list[str] | None) -> list[str] | None:
-    """The symbols, each BTC-USD or kraken:BTC-USD; UsageError for one that is neither."""
-    from alphapulse_cli.market.instrument import split_id
+    """The symbols, each BTC-USD or kraken:BTC-USD however it was written ("btc/usd"); UsageError for one that is none, or several."""
+    from alphapulse_cli.market.instrument import understood_id
 
-    found = split_lists(values) if values else None
-    for symbol in found or ():
-        split_id(symbol)
-    return found
+    if not values:
+        return None
+    ids = (understood_id(symbol) for symbol in split_lists(values))
+    return list(dict.fromkeys(f"{exchange}:{symbol}" if exchange else symbol for exchange, symbol in ids))
 
 
 def complete_exchange(incomplete: str) -> list[str]:
@@ -132,6 +133,17 @@ def _symbols_here(shm_dir: str) -> list[str]:
     folder = directory.directory_path(shm_dir or None)
     parsed = (directory.parse_segment_name(path.name) for path in folder.iterdir()) if folder.is_dir() else ()
     return sorted({found[2] for found in parsed if found is not None and found[2]})
+
+
+def _format(form: str | None) -> str | None:
+    if form is not None and form not in FORMATS:
+        raise UsageError(f"unknown format: {form[:20]!r}", f"formats are: {', '.join(FORMATS)}")
+    return form
+
+
+def complete_format(incomplete: str) -> list[str]:
+    """Formats that begin so."""
+    return [form for form in FORMATS if form.startswith(incomplete)]
 
 
 Exchanges = Annotated[
@@ -180,8 +192,20 @@ Duration = Annotated[
     ),
 ]
 Count = Annotated[int | None, typer.Option("--count", "-n", min=1, metavar="N", show_default=False, help="Stop after this many.")]
-Json = Annotated[
-    bool, typer.Option("--json", show_default=False, help="One JSON object per line; the default when stdout is not a terminal.")
+Json = Annotated[bool, typer.Option("--json", show_default=False, help="The same as --format json: one JSON object per line.")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="HOW",
+        callback=_format,
+        autocompletion=complete_format,
+        show_default=False,
+        help="table, json or csv; a table on a terminal, json in a pipe if not given.",
+    ),
+]
+Local = Annotated[
+    bool, typer.Option("--local", show_default=False, help="Times of tables in this machine's zone, with its offset; else UTC.")
 ]
 Wait = Annotated[
     str | None,

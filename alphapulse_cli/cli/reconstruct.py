@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 app = options.command_app()
 
-FORMATS = ("table", "json", "csv")
 TABLE_DEPTH, VERIFY_S, REFRESH_S = 10, 10.0, 0.2
 COLUMNS = (
     *(render.Column(name) for name in ("set", "symbol", "state")),
@@ -39,11 +38,13 @@ def reconstruct(
         int | None,
         typer.Option(min=1, metavar="N", show_default=False, help="Levels a side; all if not given, 10 in a table."),
     ] = None,
-    form: Annotated[
-        str,
-        typer.Option("--format", metavar="HOW", show_default=False, help="table, json or csv; json if stdout is not a terminal."),
-    ] = "",
-    watch: Annotated[bool, typer.Option("--watch", help="Go on: refresh on a terminal, a JSON object a change in a pipe.")] = False,
+    form: options.Format = None,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="Go on: refresh on a terminal, an object a change in a pipe; sets that start later are taken in."
+        ),
+    ] = False,
     prove: Annotated[
         bool, typer.Option("--verify", help="Prove that every replica is the writer's book, and the image, for --duration (10s).")
     ] = False,
@@ -63,12 +64,17 @@ def reconstruct(
     from alphapulse_cli.apps.sets import Wanted
     from alphapulse_cli.shm.directory import open_directory
 
-    form = _format(form, as_json)
+    form = render.chosen_format(form, as_json)
     wanted = Wanted.of(exchanges, symbols)
     settings = options.settings()
     how = settings.choose("wait", wait)
     with open_directory(settings.choose("shm_dir", shm_dir) or None) as directory:
         if prove:
+            if watch or count is not None or depth is not None:
+                talk.warning(
+                    "--verify proves whole books for --duration and ends; --watch, --depth and --count do nothing beside it"
+                )
+            talk.note(f"proving every book for {duration or VERIFY_S:g} s")
             raise typer.Exit(_verify(directory, wanted, duration or VERIFY_S, form, how))
         from alphapulse_cli.apps.reconstruct import Books
 
@@ -77,12 +83,6 @@ def reconstruct(
             _show(books, form, depth, watch, count, duration)
         finally:
             books.close()
-
-
-def _format(form: str, as_json: bool) -> str:
-    if form and form not in FORMATS:
-        raise UsageError(f"unknown format: {form[:20]!r}", f"formats are: {', '.join(FORMATS)}")
-    return "json" if as_json else form or ("json" if render.wants_json(False) else "table")
 
 
 def _show(books: "Books", form: str, depth: int | None, watch: bool, count: int | None, duration: float | None) -> None:
@@ -94,10 +94,13 @@ def _show(books: "Books", form: str, depth: int | None, watch: bool, count: int 
         _say_states(views)
     elif form == "table" and talk.is_terminal(sys.stdout):
         _live(books, depth or TABLE_DEPTH, count, duration)
-    elif form == "csv":
-        _csv_header()
+    elif form == "table":
+        console = render.console(sys.stdout)
         for view in books.changes(depth, count, duration):
-            _csv_rows(view)
+            if view is not None:
+                console.print(picture([view]))
+    elif form == "csv":
+        render.emit_csv(_csv_rows(books.changes(depth, count, duration)), CSV_COLUMNS)
     else:
         render.emit_json(None if view is None else view.row() for view in books.changes(depth, count, duration))
 
@@ -106,9 +109,7 @@ def _print(views: "list[View]", form: str) -> None:
     if form == "json":
         render.emit_json(view.row() for view in views)
     elif form == "csv":
-        _csv_header()
-        for view in views:
-            _csv_rows(view)
+        render.emit_csv(_csv_rows(views), CSV_COLUMNS)
     else:
         render.console(sys.stdout).print(picture(views))
 
@@ -124,18 +125,19 @@ def _state_words(view: "View") -> str:
     return view.state.name + reason
 
 
-def _csv_header() -> None:
-    sys.stdout.write("exchange,symbol,state,version,side,price,size\n")
+CSV_COLUMNS = ("exchange", "symbol", "state", "version", "side", "price", "size")
 
 
-def _csv_rows(view: "View | None") -> None:
-    """A row a level, best first; names are checked on the way in, so that nothing needs quotes."""
-    if view is None:
-        sys.stdout.flush()
-        return
-    for side, levels in (("bid", view.bids), ("ask", view.asks)):
-        for price, size, _ in levels:
-            sys.stdout.write(f"{view.exchange},{view.symbol},{view.state.name},{view.version},{side},{price},{size}\n")
+def _csv_rows(views: "Iterable[View | None]") -> "Iterator[render.Row | None]":
+    """A row a level, best first."""
+    for view in views:
+        if view is None:
+            yield None
+            continue
+        for side, levels in (("bid", view.bids), ("ask", view.asks)):
+            for price, size, _ in levels:
+                cells = (view.exchange, view.symbol, view.state.name, view.version, side, price, size)
+                yield dict(zip(CSV_COLUMNS, cells, strict=True))
 
 
 def _live(books: "Books", depth: int, count: int | None, duration: float | None) -> None:

@@ -1,12 +1,14 @@
-r"""Data on stdout: tables for a person at a terminal, one JSON object per line for a pipe or with --json.
+r"""Data on stdout: tables for a person at a terminal, one JSON object per line for a pipe, or what --format says.
 
-    rows (mappings of plain values) ─► emit_rows ─┬─► a terminal, a finite list: a table
-                                                  └─► a pipe, or --json: NDJSON, flushed when the source pauses
+    rows (mappings of plain values) ─► emit_rows ─┬─► table   on a terminal, or asked for: a finite list, aligned
+                                                  ├─► json    in a pipe, or asked for: NDJSON, flushed when the source pauses
+                                                  └─► csv     a header, a line a row; lists and mappings as JSON in their cell
 
-Decimals are strings in JSON. Hostile text is escaped on both ways: through `safe` in tables, as \uXXXX in JSON, where it stays
+Decimals are strings in JSON. Hostile text is escaped on all ways: through `safe` in tables and CSV, as \uXXXX in JSON, where it stays
 what it was for the program that parses it. A closed pipe is BrokenPipeError, which `main` ends quietly.
 """
 
+import csv
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +18,7 @@ from enum import Enum
 from typing import IO, TYPE_CHECKING, Any
 
 from alphapulse_cli.cli.talk import is_terminal, safe, wants_colour
+from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,19 +37,62 @@ class Column:
 
 
 def wants_json(flag: bool) -> bool:
-    """Whether rows leave as JSON: --json, or nobody looks."""
+    """Whether rows leave as JSON where there is no choice of formats: --json, or nobody looks."""
     return flag or not is_terminal(sys.stdout)
 
 
-def emit_rows(rows: Iterable[Row | None], columns: Sequence[Column], as_json: bool = False) -> None:
-    """Print the rows. A table waits for the last row: an endless source is printed with `emit_json`, or line by line.
+def chosen_format(form: str | None, as_json: bool = False) -> str:
+    """The format that --format or --json asks for; if neither does, a table for a terminal and JSON for a pipe. UsageError for two."""
+    if as_json and form not in (None, "json"):
+        raise UsageError(f"--json and --format {form} contradict each other", "say one of them")
+    return "json" if as_json else form or ("table" if is_terminal(sys.stdout) else "json")
+
+
+def emit_rows(rows: Iterable[Row | None], columns: Sequence[Column], form: str) -> None:
+    """Print the rows in that format. A table waits for the last row: an endless source is printed as JSON, as CSV, or line by line.
 
     A None among the rows says that nothing more is at hand for now: what was written is flushed.
     """
-    if wants_json(as_json):
+    if form == "json":
         emit_json(rows)
+    elif form == "csv":
+        emit_csv(rows, [column.name for column in columns])
     else:
         emit_table((row for row in rows if row is not None), columns)
+
+
+def emit_csv(rows: Iterable[Row | None], names: Sequence[str] = (), *, headed: bool = False) -> None:
+    """A header and a line a row, of the keys `names` or else of the first row; flushed at each None and at the end.
+
+    `headed`: the header was written already.
+    """
+    out, eager = sys.stdout, is_terminal(sys.stdout)
+    written = csv.writer(out, lineterminator="\n")
+    names = list(names)
+    if names and not headed:
+        written.writerow(names)
+    for row in rows:
+        if row is not None:
+            if not names:
+                names = list(row)
+                written.writerow(names)
+            written.writerow([_csv_cell(row.get(name)) for name in names])
+        if row is None or eager:
+            out.flush()
+    out.flush()
+
+
+def _csv_cell(value: Any) -> str:
+    """The text of one cell; none is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple | Mapping):
+        return json_line({"": value})[4:-2].decode()
+    if isinstance(value, Enum | Decimal | bytes):
+        value = _plain(value)
+    return safe(value)
 
 
 def emit_json(rows: Iterable[Row | None]) -> None:

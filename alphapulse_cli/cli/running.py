@@ -9,7 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from alphapulse_cli.apps.status import SetStatus
@@ -35,7 +35,7 @@ class Notices:
             return
         line = f"{name}: {message}" if name else message
         if self._on_board:
-            self.lines.append(f"{datetime.now().astimezone():%H:%M:%S} {line}")
+            self.lines.append(f"{datetime.now(UTC):%H:%M:%SZ} {line}")
         elif level == "warning":
             talk.warning(line)
         else:

@@ -10,6 +10,7 @@ from alphapulse_cli.errors import NoSegment
 
 if TYPE_CHECKING:
     from alphapulse_cli.apps.segments import SegmentRow
+    from alphapulse_cli.shm.directory import Directory
 
 app = options.command_app()
 
@@ -31,6 +32,7 @@ def segments(
     names: options.Exchanges = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="Remove what no living writer or reader needs, and say what.")] = False,
     shm_dir: options.ShmDir = None,
+    form: options.Format = None,
     as_json: options.Json = False,
 ) -> None:
     """What is in shared memory: each segment, who writes it, who reads it and how far behind, sizes and rates.
@@ -44,25 +46,34 @@ def segments(
     from alphapulse_cli.apps import segments as work
     from alphapulse_cli.shm.directory import open_directory
 
+    form = render.chosen_format(form, as_json)
     chosen = options.settings().choose("shm_dir", shm_dir)
     with open_directory(chosen or None) as directory:
         if sweep:
             removed = [{"removed": name} for name in work.sweep(directory)]
-            render.emit_rows(removed, [render.Column("removed")], as_json)
+            render.emit_rows(removed, [render.Column("removed")], form)
             return
-        rows = [row for row in work.describe(directory, time.sleep) if not names or row.set_name in names]
+        found = work.describe(directory, time.sleep)
+        rows = [row for row in found if not names or row.set_name in names or row.exchange in names]
         if not rows:
-            raise NoSegment(
-                f"no segments in {directory.path}",
-                "start a collector first: alphapulse collect --exchange kraken, or alphapulse demo",
-            )
-        if render.wants_json(as_json):
+            raise _nothing(directory, names, sorted({row.set_name for row in found}))
+        if form == "json":
             render.emit_json(map(_json, rows))
+        elif form == "csv":
+            render.emit_csv(map(_json, rows))
         else:
             render.emit_table(_table(rows), COLUMNS)
             for row in rows:
                 if row.problem:
                     talk.warning(row.problem)
+
+
+def _nothing(directory: "Directory", names: list[str] | None, there: list[str]) -> NoSegment:
+    if not there:
+        return NoSegment(
+            f"no segments in {directory.path}", "start a collector first: alphapulse collect --exchange kraken, or alphapulse demo"
+        )
+    return NoSegment(f"no segments of {', '.join(names or ())} in {directory.path}", f"there are: {', '.join(there)}")
 
 
 def _json(row: "SegmentRow") -> dict[str, Any]:

@@ -73,7 +73,7 @@ def sim(
     def ready(simulated: Sequence["SimulatedExchange"]) -> None:
         columns = [render.Column("exchange"), render.Column("websocket_url", "WebSocket"), render.Column("rest_url", "REST")]
         rows = [{"exchange": one.name, "websocket_url": one.websocket_url, "rest_url": one.rest_url} for one in simulated]
-        render.emit_rows([*rows, None], columns, as_json)
+        render.emit_rows([*rows, None], columns, render.chosen_format(None, as_json))
 
     async def serve() -> ExitCode:
         await run(specs, seed=seed, duration=duration, on_ready=ready, planted=planted)

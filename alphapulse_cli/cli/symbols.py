@@ -35,6 +35,7 @@ def symbols(
     rest_url: Annotated[
         str, typer.Option(metavar="URL", show_default=False, help="REST address instead of the exchange's: a simulator, a proxy.")
     ] = "",
+    form: options.Format = None,
     as_json: options.Json = False,
 ) -> None:
     """The markets an exchange lists: symbol, its own name for it, tick and lot sizes. Asks the exchange's public REST address.
@@ -63,7 +64,7 @@ def symbols(
             lambda level, message: notices.say(name, level, message),
         )
     )
-    render.emit_rows(map(asdict, rows), COLUMNS, as_json)
+    render.emit_rows(map(asdict, rows), COLUMNS, render.chosen_format(form, as_json))
 
 
 def _configured(settings: "Settings", key: str, name: str) -> str:

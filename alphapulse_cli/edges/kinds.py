@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.market.instrument import split_id
+from alphapulse_cli.market.instrument import understood_id
 
 LARGEST_COUNT = 1 << 31
 
@@ -101,12 +101,12 @@ def exchange_name(text: str) -> str:
 
 
 def symbol(text: str) -> str:
-    """BTC-USD or kraken:BTC-USD."""
+    """BTC-USD or kraken:BTC-USD, of what may be written otherwise: "btc/usd"."""
     try:
-        split_id(text)
+        exchange, found = understood_id(text)
     except UsageError as error:
         raise ValueError(f"{error}; {error.hint}") from None
-    return text
+    return f"{exchange}:{found}" if exchange else found
 
 
 def _url(*schemes: str) -> Callable[[str], str]:

@@ -9,6 +9,10 @@ from alphapulse_cli.errors import UsageError
 NAME_BYTES = 16  # what a record keeps for a symbol and for an exchange, NUL-padded ASCII
 MAX_DECIMALS = 18
 SYMBOL_PATTERN = re.compile(r"[A-Za-z0-9.]+-[A-Za-z0-9.]+")  # mixed case exists: AAPLx-USD
+QUOTES = (  # how names without a separator end
+    *("USDT", "USDC", "FDUSD", "PYUSD", "DAI", "USD", "EUR", "GBP", "JPY", "AUD", "CAD", "CHF", "BRL", "TRY"),
+    *("BTC", "XBT", "ETH", "BNB"),
+)
 OLD_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # Kraken's own, still in people's fingers
 
 
@@ -75,6 +79,32 @@ def split_id(text: str) -> tuple[str, str]:
     if colon and not re.fullmatch(r"[a-z0-9-]+", exchange):
         raise UsageError(f"not an exchange: {exchange[:40]!r}", "write exchange:BASE-QUOTE, as in kraken:BTC-USD")
     return exchange, check_symbol(symbol)
+
+
+def understood_id(text: str) -> tuple[str, str]:
+    """What `split_id` says of the text as people write it: "btc-usd", "BTC/USDT", "kraken:XBTUSD" are BTC-USD, BTC-USDT, kraken:BTC-USD.
+
+    UsageError for what is no symbol, and for what may be several: "BTCFDUSD" is BTC-FDUSD or BTCFD-USD.
+    """
+    exchange, _, symbol = text.strip().rpartition(":")
+    may_be = _canonical(symbol) if len(symbol) <= 40 and symbol.isascii() else []
+    if len(may_be) > 1:
+        raise UsageError(f"not a symbol: {symbol!r}", f"did you mean {' or '.join(may_be)}?")
+    return split_id(f"{exchange.lower()}:{may_be[0]}" if exchange and may_be else may_be[0] if may_be else text)
+
+
+def _canonical(symbol: str) -> list[str]:
+    """The canonical symbols that may be meant; none for what is no symbol."""
+    if SYMBOL_PATTERN.fullmatch(symbol) and not symbol.islower() and symbol.partition("-")[0] not in OLD_NAMES:
+        return [symbol]
+    parts = [part for part in re.split(r"[-/_]", symbol.upper()) if re.fullmatch(r"[A-Z0-9.]+", part)]
+    if len(parts) == 2 and len(re.findall(r"[-/_]", symbol)) == 1:
+        return ["-".join(OLD_NAMES.get(part, part) for part in parts)]
+    if len(parts) != 1 or not re.fullmatch(r"[A-Z0-9]+", symbol.upper()):
+        return []
+    whole = parts[0]
+    found = [(whole[: -len(quote)], quote) for quote in QUOTES if whole.endswith(quote) and whole != quote]
+    return [f"{OLD_NAMES.get(base, base)}-{OLD_NAMES.get(quote, quote)}" for base, quote in found]
 
 
 def near_symbols(wanted: str, known: Iterable[str], limit: int = 5) -> list[str]:

@@ -1,18 +1,23 @@
 """The tail: exact text, filters, sets that come and go, and nothing lost silently."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reader_sets import Writer, ladder
+from reader_sets import Writer, ladder, random_rows
 
 from alphapulse_cli.apps import tail as tailing
 from alphapulse_cli.apps.sets import Wanted
 from alphapulse_cli.apps.tail import DeltaGroup, Missed, Restarted, Tail, TradeTold
 from alphapulse_cli.errors import NoSegment, UsageError
+from alphapulse_cli.flow.groups import Polled
+from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.shm.cursor import list_cursors
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.wire import delta, trade
+from alphapulse_cli.wire.delta import BookReason, BookState
 
 
 @pytest.fixture
@@ -119,13 +124,54 @@ class TestBeginningAndEnd:
             Tail(directory, Kind.DELTAS, Wanted(), how="nap")
 
 
+class TestQuotes:
+    """`tail --fields bid,ask`: the best of the very book that the group made."""
+
+    def test_each_group_has_its_own_though_many_are_read_at_once(self, directory, writer):
+        """Against the writer's own book after each update; the mutant takes the newest book for all groups of a poll."""
+        dice = random.Random(7)
+        with Tail(directory, Kind.DELTAS, Wanted(), quotes=True) as tail:
+            expected = []
+            for _ in range(200):
+                symbol = dice.choice(["BTC-USD", "ETH-USD"])
+                before = writer.keepers[symbol].version
+                writer.update(random_rows(dice), symbol)
+                if writer.keepers[symbol].version > before:
+                    expected.append((symbol, *best(writer.book(symbol))))
+            groups = of(tail.poll(), DeltaGroup)
+            assert [(group.symbol, *group.quote) for group in groups if group.kind is delta.Kind.DELTA] == expected
+            newest = {symbol: best(writer.book(symbol)) for symbol in ("BTC-USD", "ETH-USD")}
+            assert [(symbol, *newest[symbol]) for symbol, *_ in expected] != expected
+
+    def test_there_is_none_where_the_book_is_not_live_or_not_ours(self, directory, writer):
+        with Tail(directory, Kind.DELTAS, Wanted(), "oldest", quotes=True) as tail:
+            tail.poll()
+            writer.update([(42, 7, False)])
+            assert tail.poll()[0].quote[0] == "10000.00"
+            writer.keepers["BTC-USD"].set_state(BookState.SYNCING, BookReason.SEQUENCE_GAP, writer.now_ns)
+            assert [(group.told["state"], group.quote) for group in tail.poll()] == [("SYNCING", tailing.NO_QUOTE)]
+
+    def test_a_side_without_levels_has_none(self, directory):
+        with Writer(directory) as writer, Tail(directory, Kind.DELTAS, Wanted(), quotes=True) as tail:
+            writer.snapshot([(5, 7, False)])
+            assert {group.quote for group in tail.poll()} == {tailing.NO_QUOTE}, "the image of a RESET is read after it"
+            writer.update([(4, 7, False)])
+            assert tail.poll()[-1].quote == ("0.05", "0.00000007", None, None)
+
+
+def best(book):
+    """Best bid, its size, best ask, its size, as text."""
+    (bid, bid_lots), (ask, ask_lots) = book.best_bid(), book.best_ask()
+    return to_text(bid, 2), to_text(bid_lots, 8), to_text(ask, 2), to_text(ask_lots, 8)
+
+
 class TestHostileRecords:
     @given(octets=st.binary(min_size=256, max_size=256))
     def test_any_bytes_become_rows(self, octets):
         """A damaged ring is shown as far as it goes; it raises nothing."""
         tail = Tail.__new__(Tail)
         tail._names, tail._wanted = {}, Wanted()
-        assert all(item.row() for item in tail._deltas("kraken", memoryview(octets * 2)))
+        assert all(item.row() for item in tail._deltas("kraken", Polled(memoryview(octets * 2), 2, 0, 0, False), None, 0))
         assert len([item.row() for item in tail._trades("kraken", memoryview(octets))]) == 2
 
     def test_layouts_are_those_of_the_tables(self):

@@ -154,7 +154,7 @@ class TestValues:
         typer.main.get_command(carrier).main([], standalone_mode=False)
         assert capsys.readouterr().out == "None None None\n"
         with pytest.raises(UsageError, match="not a symbol"):
-            typer.main.get_command(carrier).main(["-s", "BTCUSD"], standalone_mode=False)
+            typer.main.get_command(carrier).main(["-s", "BTC"], standalone_mode=False)
 
 
 class TestVersion:

@@ -11,55 +11,17 @@ import signal
 import subprocess
 import threading
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import pytest
 from reader_sets import Writer, ladder, random_rows
 
-from alphapulse_cli.cli import app, options, talk
-from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.exchanges.timestamps import rfc3339_text
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 
 @pytest.fixture
-def alphapulse(alphapulse, monkeypatch, capsys):
-    """As ever, but that calling it is quick: no process is started for it."""
-
-    class Quick(type(alphapulse)):
-        def __call__(self, *arguments):
-            options._load.cache_clear()
-            code = app.main(arguments)
-            return Done(int(code), *capsys.readouterr())
-
-    for name, value in alphapulse.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.chdir(alphapulse.directory)
-    runner = Quick(alphapulse.directory, alphapulse.shm_dir)
-    yield runner
-    runner.close()
-    options._load.cache_clear()
-    talk.reset()
-
-
-class Done(NamedTuple):
-    code: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def directory(shm_dir):
-    with open_directory(shm_dir) as opened:
-        yield opened
-
-
-@pytest.fixture
-def writer(directory):
-    with Writer(directory, ("BTC-USD", "ETH-USD")) as made:
-        made.snapshot(ladder(40))
-        made.snapshot(ladder(40), "ETH-USD")
-        yield made
+def alphapulse(quick):
+    return quick
 
 
 @contextmanager
@@ -144,6 +106,7 @@ class TestTail:
             "kind": "DELTA",
             "version": 2,
             "prev_version": 1,
+            "time": rfc3339_text(writer.now_ns),
             "timestamp_ns": writer.now_ns,
             "feed_delay_us": None,
             "price_decimals": 2,
@@ -321,7 +284,7 @@ class TestVerify:
         with kept_alive(writer, work):
             done = alphapulse("reconstruct", "--verify", "--duration", "500ms")
         rows = objects(done)
-        assert (done.code, done.stderr) == (0, "all 2 books proved, level for level\n")
+        assert (done.code, done.stderr) == (0, "proving every book for 0.5 s\nall 2 books proved, level for level\n")
         assert [(row["symbol"], row["verdict"], row["image"]) for row in rows] == [
             ("BTC-USD", "proved", "equal"),
             ("ETH-USD", "proved", "equal"),

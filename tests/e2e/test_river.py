@@ -189,7 +189,7 @@ class TestTheEnd:
             assert reader.line() == "attached"
             os.kill(first, signal.SIGKILL)
             second = wait_for(lambda: writer_pid(shm_dir, "kraken") not in (first, 0) and writer_pid(shm_dir, "kraken"), "another")
-            wait_until_live(shm_dir, "kraken", SYMBOLS)
+            wait_until_live(shm_dir, "kraken", SYMBOLS, written_by=second)
             os.kill(demo.pid, signal.SIGTERM)
             demo.communicate(timeout=30)
             reader.say()

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from stress import torn
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "stress.py"
 
@@ -23,7 +24,7 @@ def stress(*arguments, **env):
     command = [sys.executable, "-P", SCRIPT, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **env}) as process:
         try:
-            out, err = process.communicate(timeout=100)
+            out, err = process.communicate(timeout=300)
         finally:
             process.kill()
     assert not left_by(process.pid)
@@ -32,7 +33,7 @@ def stress(*arguments, **env):
 
 @pytest.mark.parametrize(
     ("campaign", "count"),
-    [("torn", 100_000), ("death", 50), ("stores", 40), ("hostile", 3000), ("numbers", 30_000), ("fuzz", 20_000)],
+    [("torn", 20_000), ("death", 50), ("stores", 40), ("hostile", 3000), ("numbers", 30_000), ("fuzz", 20_000)],
 )
 def test_nothing_fails_and_it_says_what_it_did(campaign, count):
     """Seed and count first, the outcome with its figures last."""
@@ -54,6 +55,52 @@ def test_a_defect_is_found_and_its_exit_code_is_one(tmp_path):
     done = stress("numbers", "--seed", "5", "--count", "20000", PYTHONPATH=path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "numbers: FAILED" in done.stdout
+
+
+def test_it_runs_as_its_documentation_says(tmp_path):
+    """`python scripts/stress.py`, from any folder, without -P: this file's folder, where `stress` is itself, is then first in the path."""
+    command = [sys.executable, SCRIPT, "fuzz", "--seed", "5", "--count", "2000", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "fuzz: passed" in done.stdout
+
+
+def test_a_python_without_alphapulse_is_told_what_to_do(tmp_path):
+    """No traceback; where the venv is there, it runs in its place."""
+    bare = [sys.executable, "-S", "-E", SCRIPT, "fuzz", "--seed", "5", "--count", "2000", "--quiet"]
+    known = {**os.environ, "ALPHAPULSE_VENV": str(tmp_path / "none")}
+    done = subprocess.run(bare, capture_output=True, text=True, env=known, timeout=100, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(
+        r"error: \S+ has no alphapulse_cli\nhint: scripts/test tests/stress makes .venv, which has it\n", done.stderr
+    )
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        bare, capture_output=True, text=True, env=known | {"ALPHAPULSE_VENV": str(tmp_path)}, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "fuzz: passed" in done.stdout
+    assert f"{python} runs it" in done.stderr
+
+
+class TestMutantsAreMet:
+    """`torn`: when two processes meet is chance, so a mutant runs until it was caught."""
+
+    def test_the_round_that_catches_it_is_waited_for(self):
+        rounds = iter([0, 0, 0, 7])
+        places = []
+        assert torn.until_caught(lambda name: places.append(name) or name, "ring x", lambda path: next(rounds)) == 7
+        assert places == ["ring x 0", "ring x 1", "ring x 2", "ring x 3"]
+
+    def test_one_that_is_never_caught_is_a_failure(self, monkeypatch):
+        monkeypatch.setattr(torn, "until_caught", lambda *_: 0)
+        monkeypatch.setattr(torn, "image_cell", lambda *_: (1, 0, 0, 1))
+        monkeypatch.setattr(torn, "ring_cell", lambda *_: (10, 0, 0, 10))
+        _, failed = torn.campaign(lambda name: name, 1, 5, lambda _: None)
+        assert "mutant not caught: ring: two writers" in failed
 
 
 def test_an_unknown_campaign_is_named():

@@ -7,6 +7,7 @@ nanoseconds wide here; `ring_variants` and `image_variants` do the same slowly, 
 import random
 import struct
 import sys
+from functools import partial
 
 from shm_processes import child, payload, ring_spec, tell
 from strategies_book import Message, Writer
@@ -26,7 +27,7 @@ PERIOD = 4093  # a prime: what a lap brings into a slot is never what was there
 CAPACITIES = (2, 4, 16, 64, 256, 2048)
 LEVELS = 16
 FLAGS_AT = delta.offsets()["flags"]
-MUTANT_NS = 500_000_000
+MUTANT_NS, ROUNDS = 500_000_000, 40
 MUTANT_CAPACITY = 16
 LAGS = (0, MUTANT_CAPACITY - 1, MUTANT_CAPACITY // 2, MUTANT_CAPACITY, 1, MUTANT_CAPACITY - 4, 3 * MUTANT_CAPACITY)
 
@@ -140,25 +141,42 @@ def image_cell(path, duration_ns):
 
 
 def mutants(place, seed):
-    """{mutant: what caught it, a count}, each between real processes and through the same checks as the product."""
+    """{mutant: what caught it, a count}, each between real processes and through the same checks as the product.
+
+    When the processes meet is the machine's affair: a busy one may not run both at once for long. A mutant runs until it was caught, at
+    most ROUNDS times; one that none of them caught is a failure.
+    """
     found = {}
     for name in (*ring_variants.WRITER_MUTANTS, *ring_variants.READER_MUTANTS):
-        is_writers = name in ring_variants.WRITER_MUTANTS
-        path = place(f"ring {name}")
-        with child("stress.ring_variants:write_ring", path, name if is_writers else "right", MUTANT_CAPACITY, MUTANT_NS) as writer:
-            writer.line()
-            writer.say("go")
-            found[f"ring: {name}"] = ring_variants.read_ring(path, "right" if is_writers else name, LAGS)[2]
+        found[f"ring: {name}"] = until_caught(place, f"ring {name}", partial(ring_mutant, name))
     for name in (*image_variants.WRITER_MUTANTS, *image_variants.READER_MUTANTS):
-        is_writers = name in image_variants.WRITER_MUTANTS
-        path = place(f"image {name}")
-        with child("stress.image_variants:write_image", path, name if is_writers else "", MUTANT_NS) as writer:
-            writer.line()
-            writer.say("go")
-            found[f"image: {name}"] = image_variants.read_image(path, "" if is_writers else name)[1]
-    found["ring: two writers"] = two_writers(place("two writers"))
+        found[f"image: {name}"] = until_caught(place, f"image {name}", partial(image_mutant, name))
+    found["ring: two writers"] = until_caught(place, "two writers", two_writers)
     found["group without FIRST"] = noticed_without_first(seed)
     return found
+
+
+def until_caught(place, name, round_of):
+    """What the first round that caught it counted; 0 after ROUNDS in vain."""
+    return next((caught for number in range(ROUNDS) if (caught := round_of(place(f"{name} {number}")))), 0)
+
+
+def ring_mutant(name, path):
+    """Wrong polls of one round; the mutant is the writer or the reader, the other is right."""
+    is_writers = name in ring_variants.WRITER_MUTANTS
+    with child("stress.ring_variants:write_ring", path, name if is_writers else "right", MUTANT_CAPACITY, MUTANT_NS) as writer:
+        writer.line()
+        writer.say("go")
+        return ring_variants.read_ring(path, "right" if is_writers else name, LAGS)[2]
+
+
+def image_mutant(name, path):
+    """Wrong copies of one round."""
+    is_writers = name in image_variants.WRITER_MUTANTS
+    with child("stress.image_variants:write_image", path, name if is_writers else "", MUTANT_NS) as writer:
+        writer.line()
+        writer.say("go")
+        return image_variants.read_image(path, "" if is_writers else name)[1]
 
 
 def noticed_without_first(seed):

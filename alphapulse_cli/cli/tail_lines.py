@@ -1,0 +1,149 @@
+"""How `tail` prints: aligned lines for people, columns of chosen fields, CSV. Columns only ever grow wider."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
+from alphapulse_cli.apps import moments
+from alphapulse_cli.apps.tail import DeltaGroup, Item, Missed, Restarted, TradeTold
+from alphapulse_cli.apps.tail_fields import change_word, rows_of
+from alphapulse_cli.cli import render, talk
+
+COLOURS = {"bid": "32", "ask": "31", "buy": "32", "sell": "31", "time": "2", "mark": "33"}
+NUMBERS = ("version", "prev_version", "feed_delay_us", "price", "size", "bid", "bid_size", "ask", "ask_size")
+
+
+def print_json(items: Iterable[Item | None], fields: Sequence[str]) -> None:
+    """An object a group or trade; with `fields`, an object a row of them. What was missed is an object among them."""
+
+    def rows() -> Iterator[render.Row | None]:
+        for item in items:
+            if item is None:
+                yield None
+            elif fields and isinstance(item, DeltaGroup | TradeTold):
+                yield from rows_of(item, fields, _exact_utc)
+            else:
+                yield item.row()
+
+    render.emit_json(rows())
+
+
+def print_csv(items: Iterable[Item | None], fields: Sequence[str]) -> None:
+    """A header and a line a row; what was missed goes to stderr."""
+
+    def rows() -> Iterator[render.Row | None]:
+        for item in items:
+            if isinstance(item, DeltaGroup | TradeTold):
+                yield from rows_of(item, fields, _exact_utc)
+            else:
+                yield None
+                say_beside(item)
+
+    render.emit_csv(rows(), fields)
+
+
+def print_fields(items: Iterable[Item | None], fields: Sequence[str], *, local: bool) -> None:
+    """Aligned columns of these fields below their names."""
+    widths = {name: len(name) for name in fields}
+    moment = partial(moments.moment, local=local)
+
+    def line(cells: Iterable[str]) -> str:
+        made = []
+        for name, cell in zip(fields, cells, strict=True):
+            widths[name] = max(widths[name], len(cell))
+            made.append(cell.rjust(widths[name]) if name in NUMBERS else cell.ljust(widths[name]))
+        return "  ".join(made).rstrip() + "\n"
+
+    out = sys.stdout
+    is_headed = False
+    for item in items:
+        if isinstance(item, DeltaGroup | TradeTold):
+            for row in rows_of(item, fields, moment):
+                cells = [render.words(value) for value in row.values()]
+                if not is_headed:  # below wide cells the head is wide, too
+                    is_headed = True
+                    for name, cell in zip(fields, cells, strict=True):
+                        widths[name] = max(widths[name], len(cell))
+                    out.write(line(fields))
+                out.write(line(cells))
+        else:
+            out.flush()
+            say_beside(item)
+    out.flush()
+
+
+def say_beside(item: Item | None) -> None:
+    """What is no data goes to stderr: records missed, a new collector."""
+    if isinstance(item, Missed):
+        talk.warning(f"{item.set_name}: {item.missed} records missed, they were overwritten before they could be read")
+    elif isinstance(item, Restarted):
+        talk.warning(f"{item.set_name}: a new collector writes (epoch {item.epoch}); versions begin again")
+
+
+def _exact_utc(ns: int) -> str:
+    return moments.moment(ns, digits=9)
+
+
+class Lines:
+    """Aligned lines for people."""
+
+    def __init__(self, coloured: bool, *, local: bool = False) -> None:
+        self._coloured = coloured
+        self._local = local
+        self._widths: dict[str, int] = {}
+
+    def print(self, items: Iterable[Item | None]) -> None:
+        """Print all of them; what was missed goes to stderr."""
+        out = sys.stdout
+        for item in items:
+            if isinstance(item, DeltaGroup):
+                out.write(self.group(item))
+            elif isinstance(item, TradeTold):
+                out.write(self.trade(item))
+            else:
+                out.flush()
+                say_beside(item)
+        out.flush()
+
+    def group(self, group: DeltaGroup) -> str:
+        """A line a change; a CHECK, STATUS or RESET is a line of its own."""
+        head = self._head(group.timestamp_ns, group.set_name, group.symbol) + self._cell("version", f"v{group.version}") + "  "
+        if group.kind.name != "DELTA":
+            return head + self._paint("mark", self._marked(group)) + "\n"
+        lines = []
+        for side, price, size, is_new in group.changes:
+            cells = f"{side}  {self._cell('price', price, right=True)}  {self._cell('size', size, right=True)}  {change_word(size, is_new)}"
+            lines.append(head + self._paint(side, cells) + ("  resynced" if group.resynced else "") + "\n")
+        return "".join(lines)
+
+    @staticmethod
+    def _marked(group: DeltaGroup) -> str:
+        told = group.told
+        if group.kind.name == "STATUS":
+            return f"STATUS {told['state']}" + (
+                f" ({told['reason'].lower().replace('_', ' ')})" if told["reason"] != "NONE" else ""
+            )
+        if group.kind.name == "CHECK":
+            checksum = f", exchange checksum {told['checksum'].lower()}" if told["checksum"] != "NONE" else ""
+            return (
+                f"CHECK {told['state']}, {told['bid_levels']} bids, {told['ask_levels']} asks, hash {told['book_hash']}{checksum}"
+            )
+        return "RESET the image was replaced: read it"
+
+    def trade(self, trade: TradeTold) -> str:
+        """One line."""
+        cells = f"{trade.side:<7}  {self._cell('price', trade.price, right=True)}  {self._cell('size', trade.size, right=True)}"
+        tail = talk.safe(trade.trade_id) + ("  history" if trade.history else "")
+        return f"{self._head(trade.timestamp_ns, trade.set_name, trade.symbol)}{self._paint(trade.side, cells)}  {tail}\n"
+
+    def _head(self, timestamp_ns: int, set_name: str, symbol: str) -> str:
+        moment = moments.time_of_day(timestamp_ns, local=self._local)
+        return f"{self._paint('time', moment)}  {self._cell('name', talk.safe(f'{set_name}:{symbol}'))}  "
+
+    def _cell(self, column: str, text: str, *, right: bool = False) -> str:
+        width = self._widths[column] = max(self._widths.get(column, 0), len(text))
+        return text.rjust(width) if right else text.ljust(width)
+
+    def _paint(self, name: str, text: str) -> str:
+        colour = COLOURS.get(name)
+        return f"\x1b[{colour}m{text}\x1b[0m" if self._coloured and colour else text
