@@ -184,6 +184,12 @@ class Encoder(Protocol):
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
         """About once a second."""
 
+    def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
+        """Answer a client's request as the exchange answers one that comes too soon: refused, and right a little later."""
+
+    def restart_sequence(self) -> None:
+        """Begin the numbers that this connection counts by itself anew; nothing where the truth counts, or nobody."""
+
 
 class RestEncoder(Protocol):
     """The exchange's REST side: instrument metadata, and book snapshots where it has them."""

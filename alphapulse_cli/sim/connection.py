@@ -8,8 +8,10 @@ reads. A client that reads too slowly is dropped at the bound, with close code 1
 """
 
 import asyncio
+import socket
+import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
@@ -17,11 +19,14 @@ from websockets.exceptions import ConnectionClosed
 from alphapulse_cli.exchanges.protocol import Encoder
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.sim.market_maker import Step
-from alphapulse_cli.sim.mischief import Injection, Mischief, Scenario
+from alphapulse_cli.sim.mischief import HANDSHAKES, OF_FRAMES, Injection, Mischief, Scenario
 
 TOO_SLOW = 1008  # RFC 6455: policy violation
 TOLD_WITHIN_S = 1.0  # how long a dropped client has to read why
-ABOUT_FRAMES = frozenset({"gap", "duplicate", "reorder", "offgrid", "garbage", "unknown"})
+ABOUT_FRAMES = frozenset(OF_FRAMES) - {"checksum", "flood"}
+DRIP_NS = 500_000_000
+FOREVER_NS = 1 << 62
+BOOK_WORDS = (b'"book"', b"level2", b"@depth")  # one of them is in every request for a book, whatever the exchange
 
 
 class Connection:
@@ -35,8 +40,10 @@ class Connection:
         mischief: Mischief,
         *,
         queue_bytes: int,
-        report: Callable[[Injection], None],
+        report: Callable[[Injection, float], None],
+        natives: Mapping[str, str],
     ) -> None:
+        """`report` is told of each injection as it happens; `natives` are the exchange's own names by symbol."""
         self.number, self.encoder, self.mischief = number, encoder, mischief
         self.frames_sent = 0
         self.queued_bytes = 0
@@ -44,7 +51,12 @@ class Connection:
         self._websocket, self._queue_bytes, self._report = websocket, queue_bytes, report
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
-        self._silent_until_ns = 0
+        self._silent_until_ns = self._drip_until_ns = self._next_drip_ns = 0
+        self._drops = 0  # frames that may leave before the next drip
+        self._is_mute = False
+        self._mute_symbols: dict[str, tuple[bytes, ...]] = {}  # and how a client may name each
+        self._natives = natives
+        self._next_subscription = ""  # "refuse" or "lost-ack"
         self._sender = asyncio.create_task(self._send_all())
         self._closing: asyncio.Task[None] | None = None
 
@@ -54,14 +66,27 @@ class Connection:
 
     def receive(self, frame: bytes, now_ns: int) -> None:
         """A client's frame: queue the answers."""
+        if self._is_mute and b"ping" not in frame:
+            return
+        if self._next_subscription and b"subscribe" in frame.lower() and b"unsubscribe" not in frame.lower():
+            kind, self._next_subscription = self._next_subscription, ""
+            self._push(self.encoder.refuse_for_now(frame, now_ns) if kind == "refuse" else ())
+            return
+        if self._mute_symbols and any(word in frame for word in BOOK_WORDS):
+            for symbol, names in list(self._mute_symbols.items()):
+                if any(name in frame for name in names):
+                    del self._mute_symbols[symbol]
         self._push(self.encoder.receive(frame, now_ns))
 
     def heartbeat(self, now_ns: int) -> None:
         """A second went by."""
-        self._push(self.encoder.heartbeat(now_ns))
+        if not self._is_mute:
+            self._push(self.encoder.heartbeat(now_ns))
 
     def take(self, step: Step, instrument: Instrument, now_ns: int) -> bool:
         """What the market did: queue its frames. True if mischief wants a flood after it."""
+        if self._is_mute or step.symbol in self._mute_symbols:
+            return False
         if step.trades:
             self._push(self.encoder.trades(step.symbol, step.trades, now_ns))
         if not step.changes:
@@ -83,19 +108,47 @@ class Connection:
 
     def _strike(self, scenario: Scenario, symbol: str, now_ns: int) -> bool:
         """Log what struck, and do what is not about frames. True for a flood."""
-        self._report(Injection(now_ns, scenario.kind, self.number, symbol))
-        if scenario.kind == "stall":
-            self._silent_until_ns = max(self._silent_until_ns, now_ns + int(scenario.seconds * 1e9))
-        elif scenario.kind == "disconnect":
-            self.dropped = "mischief: disconnect"
-            self._websocket.transport.abort()
-        return scenario.kind == "flood"
+        self._report(Injection(now_ns, scenario.kind, self.number, symbol), scenario.seconds)
+        kind, until_ns = scenario.kind, now_ns + int(scenario.seconds * 1e9)
+        if kind == "stall":
+            self._silent_until_ns = max(self._silent_until_ns, until_ns)
+        elif kind == "drip":
+            self._drip_until_ns = max(self._drip_until_ns, until_ns)
+        elif kind == "mute" and scenario.symbol:
+            native = self._natives[symbol]
+            self._mute_symbols[symbol] = (f'"{native}"'.encode(), f'"{native.lower()}@'.encode())
+        elif kind == "mute":
+            self._is_mute = True
+        elif kind == "half-open":
+            self._silent_until_ns = FOREVER_NS
+            self._websocket.transport.pause_reading()
+        elif kind in ("refuse", "lost-ack"):
+            self._next_subscription = kind
+        elif kind in ("disconnect", "rst") or kind in HANDSHAKES:
+            self._tear_down(kind)
+        return kind == "flood"
+
+    def _tear_down(self, kind: str) -> None:
+        """End the connection without a word; `rst` with a TCP reset."""
+        self.dropped = f"mischief: {kind}"
+        transport = self._websocket.transport
+        end: socket.socket | None = transport.get_extra_info("socket") if kind == "rst" else None
+        if end is not None:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
 
     def tick(self, now_ns: int) -> None:
         """Time went by: a silence may be over."""
         if self._silent_until_ns and now_ns >= self._silent_until_ns:
             self._silent_until_ns = 0
             self._wake.set()
+        if self._drip_until_ns:
+            self._wake.set()
+            if now_ns >= self._drip_until_ns:
+                self._drip_until_ns = 0
+            elif now_ns >= self._next_drip_ns:
+                self._next_drip_ns = now_ns + DRIP_NS
+                self._drops = 1
 
     def _push(self, frames: Sequence[bytes]) -> None:
         if self.dropped or not frames:
@@ -130,6 +183,10 @@ class Connection:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._queue and not self._silent_until_ns:
+                    if self._drip_until_ns:
+                        if not self._drops:
+                            break
+                        self._drops = 0
                     frame = self._queue.popleft()
                     await self._websocket.send(frame.decode())
                     self.queued_bytes -= len(frame)

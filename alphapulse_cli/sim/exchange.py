@@ -18,7 +18,7 @@ import logging
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Self
 from urllib.parse import parse_qsl, urlsplit
@@ -34,6 +34,7 @@ from alphapulse_cli.sim.connection import Connection
 from alphapulse_cli.sim.hidden import seed_of
 from alphapulse_cli.sim.market_maker import Market
 from alphapulse_cli.sim.mischief import DEFAULT_STALL_S, FLOOD_STEPS, Injection, Mischief, Scenario, check_kind
+from alphapulse_cli.sim.outages import Outages
 from alphapulse_cli.sim.pace import keep_pace
 from alphapulse_cli.sim.planted import PlantedSchedule
 
@@ -92,6 +93,7 @@ class SimulatedExchange:
         self.now_ns = self._clock() if self._clock else VIRTUAL_START_NS
         self.truth = market or Market(name, seed, symbols, start_ns=self.now_ns, planted=planted)
         self._rest = self._speaker.rest_encoder(self.truth, self.mode)
+        self.outages = Outages()
         self._websocket_path, self._rest_path = urlsplit(facts.websocket_url).path, urlsplit(facts.rest_url).path.rstrip("/")
         self._seed, self._mischief, self._queue_bytes = seed, mischief, queue_bytes
         self.connections: list[Connection] = []
@@ -120,7 +122,7 @@ class SimulatedExchange:
         """Open the port, start the timer. UsageError if the port cannot be had."""
         try:
             self._server = await serve(
-                self._serve_websocket,
+                self.serve_client,
                 self.host,
                 self.port,
                 process_request=self._serve_request,
@@ -212,8 +214,8 @@ class SimulatedExchange:
                 await asyncio.sleep(0.0005)
                 self._pass_time(0)
 
-    async def _serve_websocket(self, websocket: ServerConnection) -> None:
-        """One client, from its coming to its going."""
+    async def serve_client(self, websocket: ServerConnection) -> None:
+        """Serve one client from its coming to its going; `websocket` is the server's end of an open connection."""
         self.connection_count += 1
         number = self.connection_count
         mischief = Mischief(self._mischief, seed_of(self._seed, self.name, "mischief", str(number)))
@@ -224,6 +226,7 @@ class SimulatedExchange:
             mischief,
             queue_bytes=self._queue_bytes,
             report=self._report,
+            natives={symbol: instrument.native for symbol, instrument in self.truth.instruments.items()},
         )
         self.connections.append(connection)
         self._someone_came.set()
@@ -243,16 +246,39 @@ class SimulatedExchange:
     def _now(self) -> int:
         return self._clock() if self._clock else self.now_ns
 
-    def _report(self, injection: Injection) -> None:
+    def _report(self, injection: Injection, seconds: float) -> None:
         self.injections.append(injection)
         self.injection_counts[injection.kind] += 1
+        if injection.kind == "sequence-reset":
+            self.truth.restart_sequence(injection.symbol)
+            for connection in self.connections:
+                connection.encoder.restart_sequence()
+        elif injection.kind == "metadata":
+            self.truth.double_min_size(injection.symbol)
+        else:
+            self.outages.begin(injection.kind, seconds)
 
-    def _serve_request(self, _: ServerConnection, request: Request) -> Response | None:
-        """None for a WebSocket handshake; the answer to any other GET."""
+    def answer(self, path: str, query: Mapping[str, str]) -> tuple[int, bytes]:
+        """Answer a REST request: (HTTP status, body)."""
+        return self.outages.spoil(path, *self._rest.respond(path, query, self._now()))
+
+    def refusal_of_handshake(self) -> tuple[int, list[tuple[str, str]]] | None:
+        """Say what the next handshake is refused with, (HTTP status, headers), or None if it is not."""
+        return self.outages.refusal()
+
+    async def _serve_request(self, _: ServerConnection, request: Request) -> Response | None:
+        """None for a WebSocket handshake that is let in; the answer to any other GET."""
         if "upgrade" in request.headers:
-            return None
+            refusal = self.refusal_of_handshake()
+            return None if refusal is None else _response(*refusal, b"")
         parts = urlsplit(request.path)
         path = parts.path.removeprefix(self._rest_path) if parts.path.startswith(self._rest_path + "/") else parts.path
-        status, body = self._rest.respond(path, dict(parse_qsl(parts.query, keep_blank_values=True)), self._now())
-        headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
-        return Response(status, HTTPStatus(status).phrase, headers, body)
+        status, body = self.answer(path, dict(parse_qsl(parts.query, keep_blank_values=True)))
+        await asyncio.sleep(self.outages.take_delay_s())
+        return _response(status, [("Content-Type", "application/json")], body)
+
+
+def _response(status: int, headers: list[tuple[str, str]], body: bytes) -> Response:
+    known = {*HTTPStatus}
+    phrase = HTTPStatus(status).phrase if status in known else "refused"
+    return Response(status, phrase, Headers([*headers, ("Content-Length", str(len(body))), ("Connection", "close")]), body)

@@ -107,6 +107,17 @@ class Market:
         """How many level changes there were, ever."""
         return self._books[symbol].sequence
 
+    def restart_sequence(self, symbol: str) -> None:
+        """Let the symbol's sequence begin anew, as after a restart of the exchange's engine."""
+        self._books[symbol].sequence = 1
+
+    def double_min_size(self, symbol: str) -> None:
+        """Change the smallest order of a symbol: its metadata are other ones from here on."""
+        held = self.instruments[symbol]
+        changed = held.with_rules(held.tick_size_ticks, held.lot_size_lots, 2 * held.min_size_lots)
+        self._books[symbol].instrument = changed
+        self.instruments = {**self.instruments, symbol: changed}
+
     def recent_trades(self, symbol: str, count: int) -> Sequence[Trade]:
         """The last `count` trades of the thousand that are kept, oldest first."""
         trades = self._books[symbol].trades

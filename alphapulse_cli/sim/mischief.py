@@ -1,23 +1,48 @@
 """What goes wrong on purpose: named, seeded, counted, so that a test knows what its client must have noticed.
 
-    "gap,checksum:0.01,stall:0.001:6"      kind[:probability per book update[:seconds, of a stall]]
+    "gap,checksum:0.01,stall:0.001:6,mute:ETH-USD"      kind[:SYMBOL][:probability per book update[:seconds]]
 
     market step ─► encoder ─► frames of one update ─► Mischief.mangle ─► frames as this connection will see them
                                                           └► Injection(at_ns, kind, connection, symbol), for the log
 
-Mischief acts on the book updates of one connection. Snapshots, acknowledgements and heartbeats pass untouched, and the truth never
-changes: what a client has wrong after an injection is what it must find and heal. What each kind does:
+Mischief strikes with the book update of one connection. The truth never changes: what a client has wrong after an injection is what it
+must find and heal.
+
+Kinds that damage the frames of an update; snapshots, acknowledgements and heartbeats pass untouched:
 
   gap         the frame is not sent
   duplicate   the frame is sent twice
   reorder     the frame is sent after the next update of its symbol
   checksum    the frame's checksum is wrong; nothing on protocols without one
   offgrid     a price in the frame is two decimals finer than the grid, by a hundredth of a tick
+  malformed   its first number is an object: JSON, and no book
+  bomb        its first number is 1e-30
+  oversize    a frame larger than any client should take goes before it
   garbage     an unparseable frame goes before it
   unknown     a well-formed frame of a type that nobody knows goes before it
   flood       the market makes a burst of steps at once, all sent
+
+Kinds that stay with the connection:
+
   stall       nothing at all is sent for some seconds, then everything that waited
+  drip        one frame each half second for some seconds, then everything that waited
+  mute        no frame is made any more, pings are answered; with a symbol: none of its book and trades until the client subscribes to
+              the book again
+  half-open   nothing is sent and nothing is read any more, pings neither, and nobody is told
   disconnect  the connection is torn down without a word
+  rst         the same with a TCP reset
+  refuse      the client's next subscription is refused for now, as the exchange refuses one that comes too soon
+  lost-ack    the client's next subscription is not heard
+
+Kinds of the exchange as a whole:
+
+  sequence-reset   sequence numbers begin anew, on the same connection
+  old-snapshot     the next REST snapshot is the one before
+  late-snapshot    the next REST snapshot leaves some seconds after it was made
+  ahead-snapshot   the next REST snapshot names a sequence number far ahead of the stream
+  metadata         the smallest order of the symbol doubles
+  handshake-401, -403, -418, -429, -503   the connection is torn down, and the next handshake gets this HTTP status; 418 and 429 say
+                   after how many seconds to come back
 """
 
 import re
@@ -31,13 +56,20 @@ from alphapulse_cli.exchanges.protocol import Change
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.ticks import NumberError, to_text, to_ticks
 
-KINDS = ("gap", "duplicate", "reorder", "checksum", "offgrid", "garbage", "unknown", "flood", "stall", "disconnect")
+OF_FRAMES = ("gap", "duplicate", "reorder", "checksum", "offgrid", "malformed", "bomb", "oversize", "garbage", "unknown", "flood")
+OF_CONNECTIONS = ("stall", "drip", "mute", "half-open", "disconnect", "rst", "refuse", "lost-ack")
+HANDSHAKES = {f"handshake-{status}": status for status in (401, 403, 418, 429, 503)}
+OF_EXCHANGES = ("sequence-reset", "old-snapshot", "late-snapshot", "ahead-snapshot", "metadata", *HANDSHAKES)
+KINDS = (*OF_FRAMES, *OF_CONNECTIONS, *OF_EXCHANGES)
+TIMED = frozenset({"stall", "drip", "late-snapshot", "handshake-418", "handshake-429"})
 DEFAULT_PROBABILITY = 0.01
 DEFAULT_STALL_S, MAX_STALL_S = 6.0, 3600.0
 FLOOD_STEPS = 500
 MAX_ARMED = 1000
+OVERSIZE_BYTES = (64 << 20) + 1
 GARBAGE_FRAME = b'{"garbage": [1, 2'
 UNKNOWN_FRAME = b'{"type":"mystery","method":"mystery","stream":"mystery","e":"mystery","data":{"e":"mystery","E":1}}'
+SYMBOL = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
 NUMBER_TOKEN = re.compile(rb'(?:(?<=")|(?<=[\[,: ]))([0-9]+(?:\.[0-9]+)?)(?=["\],} ])')  # between quotes, or a bare JSON number
 
 
@@ -48,6 +80,7 @@ class Scenario:
     kind: str
     probability: float = DEFAULT_PROBABILITY
     seconds: float = DEFAULT_STALL_S
+    symbol: str = ""  # "" = any
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +110,12 @@ def check_kind(kind: str) -> str:
 def _parse_scenario(word: str) -> Scenario:
     kind, *numbers = word.split(":")
     check_kind(kind)
-    if len(numbers) > (2 if kind == "stall" else 1):
+    symbol = numbers.pop(0) if numbers and SYMBOL.fullmatch(numbers[0]) else ""
+    if len(numbers) > (2 if kind in TIMED else 1):
         raise UsageError(f"too much in {word[:40]!r}", "write kind:probability, and for a stall kind:probability:seconds")
     probability = _parse_number(word, numbers[0], 1.0) if numbers else DEFAULT_PROBABILITY
     seconds = _parse_number(word, numbers[1], MAX_STALL_S) if len(numbers) > 1 else DEFAULT_STALL_S
-    return Scenario(kind, probability, seconds)
+    return Scenario(kind, probability, seconds, symbol)
 
 
 def _parse_number(word: str, text: str, bound: float) -> float:
@@ -102,28 +136,28 @@ class Mischief:
     def __init__(self, scenarios: Sequence[Scenario], seed: int) -> None:
         self._scenarios = scenarios
         self._random = Random(seed)  # noqa: S311 - mischief, not a secret
-        self._armed: list[tuple[Scenario, str]] = []
+        self._armed: list[Scenario] = []
         self._held_back: dict[str, list[bytes]] = {}
 
     def arm(self, kind: str, symbol: str = "", seconds: float = DEFAULT_STALL_S) -> None:
         """Let `kind` strike the next update (of `symbol`, or of any), whatever the dice say."""
         if len(self._armed) == MAX_ARMED:
             raise UsageError(f"{MAX_ARMED} kinds of mischief are waiting already", "let the market move")
-        self._armed.append((Scenario(check_kind(kind), 1.0, seconds), symbol))
+        self._armed.append(Scenario(check_kind(kind), 1.0, seconds, symbol))
 
     def draw(self, symbol: str) -> Scenario | None:
         """What strikes this update, if anything: what is armed first, else by its probability; one kind at most."""
-        for scenario, wanted in self._armed:
-            if wanted in ("", symbol):
+        for scenario in self._armed:
+            if scenario.symbol in ("", symbol):
                 return scenario
         for scenario in self._scenarios:
-            if self._random.random() < scenario.probability:
+            if scenario.symbol in ("", symbol) and self._random.random() < scenario.probability:
                 return scenario
         return None
 
     def spend(self, drawn: Scenario) -> None:
         """It had its update: what was armed is so no more."""
-        self._armed = [(scenario, symbol) for scenario, symbol in self._armed if scenario is not drawn]
+        self._armed = [scenario for scenario in self._armed if scenario is not drawn]
 
     def mangle(
         self, kind: str, frames: Sequence[bytes], symbol: str, changes: Sequence[Change], instrument: Instrument
@@ -139,6 +173,10 @@ class Mischief:
             mangled = []
         elif kind == "offgrid":
             mangled = _off_grid(frames, changes, instrument)
+        elif kind in ("malformed", "bomb"):
+            mangled = _renumbered(frames, changes, instrument, b"{}" if kind == "malformed" else b"1e-30")
+        elif kind == "oversize":
+            mangled = [b" " * OVERSIZE_BYTES, *frames]
         elif kind == "garbage":
             mangled = [GARBAGE_FRAME, *frames]
         elif kind == "unknown":
@@ -150,8 +188,28 @@ class Mischief:
 
 def _off_grid(frames: Sequence[bytes], changes: Sequence[Change], instrument: Instrument) -> list[bytes]:
     """The first price of a changed level that is found in the frames, made a hundredth of a tick larger."""
+    found = _first_price(frames, changes, instrument)
+    if found is None:
+        return list(frames)
+    _, match = found
+    ticks = to_ticks(match[1].decode(), instrument.price_decimals)
+    return _replaced(frames, found, to_text(100 * ticks + 1, instrument.price_decimals + 2).encode())
+
+
+def _renumbered(frames: Sequence[bytes], changes: Sequence[Change], instrument: Instrument, number: bytes) -> list[bytes]:
+    """The first price of a changed level that is found in the frames, made something else."""
+    found = _first_price(frames, changes, instrument)
+    return list(frames) if found is None else _replaced(frames, found, number)
+
+
+def _replaced(frames: Sequence[bytes], found: tuple[int, re.Match[bytes]], number: bytes) -> list[bytes]:
+    i, match = found
+    return [*frames[:i], frames[i][: match.start(1)] + number + frames[i][match.end(1) :], *frames[i + 1 :]]
+
+
+def _first_price(frames: Sequence[bytes], changes: Sequence[Change], instrument: Instrument) -> tuple[int, re.Match[bytes]] | None:
+    """Which frame, and where in it, the first price of a changed level is."""
     wanted = {ticks for ticks, _, _ in changes}
-    mangled = list(frames)
     for i, frame in enumerate(frames):
         for match in NUMBER_TOKEN.finditer(frame):
             try:
@@ -159,7 +217,5 @@ def _off_grid(frames: Sequence[bytes], changes: Sequence[Change], instrument: In
             except NumberError:
                 continue
             if ticks in wanted:
-                finer = to_text(100 * ticks + 1, instrument.price_decimals + 2).encode()
-                mangled[i] = frame[: match.start(1)] + finer + frame[match.end(1) :]
-                return mangled
-    return mangled
+                return i, match
+    return None

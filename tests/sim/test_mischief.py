@@ -34,6 +34,10 @@ class TestHowItIsWritten:
             Scenario("checksum", 0.5),
             Scenario("stall", 0.001, 2.5),
         ]
+        assert parse_mischief("mute:ETH-USD,gap:BTC-USD:0.5") == [
+            Scenario("mute", symbol="ETH-USD"),
+            Scenario("gap", 0.5, symbol="BTC-USD"),
+        ]
         assert parse_mischief("") == []
 
     @pytest.mark.parametrize("kind", KINDS)
@@ -75,7 +79,7 @@ class TestWhenItStrikes:
         mischief.arm("gap", "ETH-USD")
         assert mischief.draw("BTC-USD") is None
         drawn = mischief.draw("ETH-USD")
-        assert drawn == Scenario("gap", 1.0)
+        assert drawn == Scenario("gap", 1.0, symbol="ETH-USD")
         mischief.spend(drawn)
         assert mischief.draw("ETH-USD") is None
 

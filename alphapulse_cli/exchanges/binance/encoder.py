@@ -25,6 +25,7 @@ NS_PER_MS = 1_000_000
 PICTURE = re.compile(r"depth(5|10|20)(?:@100ms)?")
 DIFF = re.compile(r"depth(?:@100ms)?")
 INVALID_REQUEST, INVALID_JSON = 2, 3
+TOO_MANY_REQUESTS = -1003
 
 
 class Encoder:
@@ -124,6 +125,15 @@ class Encoder:
         """Pictures come also when nothing changes; diffs and trades do not. The server's pings are the transport's."""
         del now_ns
         return [frame for symbol, suffixes in self._wanted.items() for frame in self._pictures(symbol, suffixes)]
+
+    def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
+        """The error for too many requests."""
+        del now_ns
+        number = orjson.loads(frame).get("id")
+        return [self._error(TOO_MANY_REQUESTS, "Too many requests; please slow down.", number)]
+
+    def restart_sequence(self) -> None:
+        """Nothing: the ids are the book's, whoever listens."""
 
     def _error(self, code: int, message: str, number: int | None) -> bytes:
         """Flat, as Binance.US answers; Binance's newer servers nest it."""

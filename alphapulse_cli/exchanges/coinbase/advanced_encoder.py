@@ -81,6 +81,14 @@ class AdvancedEncoder:
         go_time = f"{rfc3339_text(now_ns, 6)[:-1].replace('T', ' ')} +0000 UTC m=+{self._heartbeats}.5"
         return [self._frame(HEARTBEAT_CHANNEL, [{"current_time": go_time, "heartbeat_counter": self._heartbeats}], now_ns)]
 
+    def refuse_for_now(self, _frame: bytes, _now_ns: int) -> Sequence[bytes]:
+        """An error that names no product; its words are ours, the real ones were never seen."""
+        return [orjson.dumps({"type": "error", "message": "rate limit exceeded"})]
+
+    def restart_sequence(self) -> None:
+        """Begin `sequence_num` anew."""
+        self._sequence = 0
+
     def _asked_for(self, message: dict[str, Any]) -> tuple[str, list[Instrument]]:
         channel, names = message.get("channel"), message.get("product_ids", [])
         if channel in KEYED_CHANNELS:

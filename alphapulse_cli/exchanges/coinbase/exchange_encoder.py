@@ -74,6 +74,13 @@ class ExchangeEncoder:
         """One for each product that asked for it."""
         return [self._beat(instrument, now_ns) for instrument in self._subscriptions.instruments(HEARTBEAT_CHANNEL)]
 
+    def refuse_for_now(self, _frame: bytes, _now_ns: int) -> Sequence[bytes]:
+        """An error that names no product; its words are ours, the real ones were never seen."""
+        return [orjson.dumps({"type": "error", "message": "rate limit exceeded"})]
+
+    def restart_sequence(self) -> None:
+        """Nothing: the feed has no sequence numbers."""
+
     def _asked_for(self, message: dict[str, Any]) -> tuple[list[str], list[Instrument]]:
         names, channels = message.get("product_ids"), message.get("channels")
         if not isinstance(names, list) or not isinstance(channels, list) or not names or not channels:

@@ -109,6 +109,13 @@ class Encoder:
         subscribed = self._windows or self._trading or self._told_pairs
         return [b'{"channel":"heartbeat"}'] if subscribed and not spoke else []
 
+    def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002 - it names neither request nor time
+        """Kraken's word for too many messages, which names no request."""
+        return [b'{"Error":"Exceeded msg rate"}']
+
+    def restart_sequence(self) -> None:
+        """Nothing: Kraken has no sequence numbers."""
+
     # Requests
 
     def _subscribe(self, params: Json, native: str, answer: Json, now_ns: int) -> list[bytes]:

@@ -1,0 +1,57 @@
+"""What goes wrong with the exchange as a whole: handshakes that are refused, REST snapshots that are old, late or ahead of the stream.
+
+Each is begun by its kind of mischief (`sim.mischief`) and strikes once: the next handshake, the next snapshot.
+"""
+
+from collections import deque
+
+import orjson
+
+from alphapulse_cli.sim.mischief import HANDSHAKES
+
+SNAPSHOT_ID = "lastUpdateId"  # only Binance's family has REST snapshots that are spliced
+AHEAD = 1_000_000
+WITH_PAUSE = (418, 429)
+
+
+class Outages:
+    """What waits to strike."""
+
+    def __init__(self) -> None:
+        self._refusals: deque[tuple[int, list[tuple[str, str]]]] = deque()
+        self._snapshots: deque[tuple[str, float]] = deque()
+        self._former: dict[str, bytes] = {}  # path -> the last snapshot
+        self._late_s = 0.0
+
+    def begin(self, kind: str, seconds: float) -> None:
+        """Let it strike the next time; nothing for kinds that are not of the exchange as a whole."""
+        if kind in HANDSHAKES:
+            status = HANDSHAKES[kind]
+            self._refusals.append((status, [("Retry-After", f"{seconds:.0f}")] if status in WITH_PAUSE else []))
+        elif kind.endswith("-snapshot"):
+            self._snapshots.append((kind, seconds))
+
+    def refusal(self) -> tuple[int, list[tuple[str, str]]] | None:
+        """Give HTTP status and headers for the next handshake; None lets it in."""
+        return self._refusals.popleft() if self._refusals else None
+
+    def spoil(self, path: str, status: int, body: bytes) -> tuple[int, bytes]:
+        """Give the answer to a REST request as it leaves; only snapshots are ever changed."""
+        if status != 200 or SNAPSHOT_ID.encode() not in body:
+            return status, body
+        kind, seconds = self._snapshots.popleft() if self._snapshots else ("", 0.0)
+        former = self._former.get(path, body)
+        self._former[path] = body
+        if kind == "old-snapshot":
+            return status, former
+        if kind == "ahead-snapshot":
+            picture = orjson.loads(body)
+            picture[SNAPSHOT_ID] += AHEAD
+            return status, orjson.dumps(picture)
+        self._late_s = seconds if kind == "late-snapshot" else 0.0
+        return status, body
+
+    def take_delay_s(self) -> float:
+        """Give how long the answer that was just spoilt is to be held back, once."""
+        delay_s, self._late_s = self._late_s, 0.0
+        return delay_s

@@ -1,0 +1,85 @@
+"""Collectors in virtual time under every fault that we know a name for: seeds, each one feed, one to three kinds of fault, and a judge.
+
+    python scripts/chaos.py                         200 seeds
+    python scripts/chaos.py --seeds 0..4999         as many as you like
+    python scripts/chaos.py --seeds 17..17 --tell   one, with what the collector said
+    python scripts/chaos.py --kinds gap,refuse --feed kraken --seeds 1..20
+    python scripts/chaos.py --healing               a fault each 5 s on every feed; how much of the time all books were LIVE
+
+The Session, the Decoder, the books, the segments and a following reader are the real ones; the network, REST and the clock are made up, so
+a minute of a collector takes half a second, and the same seed gives the same run and the same trace. What the judge demands stands in
+tests/chaos/judge.py. Run by the Python that has alphapulse installed, from a source tree. Exit code 1 if any seed is accused of anything.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "chaos"))
+
+from campaign import FEEDS, HEALING_KINDS, KINDS, run_seed
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", default="0..199", metavar="A..B", help="first and last; 0..199 if not given")
+    parser.add_argument("--kinds", default="", help=f"only these, by commas, of {', '.join(KINDS)}")
+    parser.add_argument("--feed", default="", help=f"only this, of {', '.join(map(named, FEEDS))}")
+    parser.add_argument("--healing", action="store_true", help="the healing figure of each feed in place of the campaign")
+    parser.add_argument("--tell", action="store_true", help="what each collector said, too")
+    given = parser.parse_args()
+    first, _, last = given.seeds.partition("..")
+    if not (first.isdecimal() and last.isdecimal()):
+        parser.error(f"--seeds {given.seeds}: write first..last, as in 0..199")
+    given.seeds = range(int(first), int(last) + 1)
+    given.kinds = [kind for kind in given.kinds.split(",") if kind]
+    unknown = sorted(set(given.kinds) - set(KINDS))
+    if unknown:
+        parser.error(f"no kind {unknown[0]}: there are {', '.join(KINDS)}")
+    feeds = {named(feed): feed for feed in FEEDS}
+    if given.feed and given.feed not in feeds:
+        parser.error(f"no feed {given.feed}: there are {', '.join(feeds)}")
+    given.feed = feeds.get(given.feed)
+    return given
+
+
+def named(feed):
+    return "-".join(filter(None, feed))
+
+
+def campaign(given):
+    """Every seed; how many were accused."""
+    accused, struck, seconds = 0, 0, 0.0
+    for seed in given.seeds:
+        result = run_seed(seed, feed=given.feed, kinds=given.kinds or None)
+        struck, seconds = struck + result.struck, seconds + result.seconds
+        accused += bool(result.accusations)
+        if result.accusations or given.tell:
+            print(result, f"[{result.trace}]", flush=True)
+        if given.tell:
+            print(*result.notices, sep="\n")
+    count = len(given.seeds)
+    print(f"chaos: {count} seeds, {struck:,} faults, {accused} accused, {seconds / max(count, 1):.2f} s a seed")
+    return accused
+
+
+def healing(given):
+    """A fault each 5 s; the share of samples with all books LIVE, and the longest time without."""
+    accused = 0
+    for feed in [given.feed] if given.feed else FEEDS:
+        for kind in HEALING_KINDS:
+            if feed not in KINDS[kind].feeds:
+                continue
+            result = run_seed(given.seeds[0], feed=feed, kinds=(kind,), faults_s=300.0)
+            accused += bool(result.accusations)
+            print(
+                f"{named(feed):20} {kind:12} all LIVE {100 * result.live_share:6.2f} %  longest dark {result.longest_dark_s:5.2f} s"
+                f"  faults {result.struck:3}  {'; '.join(result.accusations) or 'right'}",
+                flush=True,
+            )
+    return accused
+
+
+if __name__ == "__main__":
+    asked = arguments()
+    sys.exit(1 if (healing if asked.healing else campaign)(asked) else 0)

@@ -1,0 +1,162 @@
+"""Seeds become runs: which faults strike which feed when, and what the judge must find afterwards. `scripts/chaos.py` runs many.
+
+A run has a time of faults, then calm. Faults are kinds of the simulator's mischief, and `clock`, our real-time clock that jumps.
+"""
+
+import asyncio
+import random
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from virtual_time import VirtualTime
+from world import SYMBOLS, World
+
+from alphapulse_cli.shm.directory import open_directory
+
+START_NS = 1_790_000_000 * 10**9
+FEEDS = (("kraken", ""), ("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", "diff"), ("binance-us", "depth20"))
+HEALING_S = 15.0  # for all books to be LIVE and true once faults have ended and none of them may last
+SILENT_S, QUIET_S, BACKWARDS_S = 4.0, 32.0, 6.0  # how long a LIVE book may be wrong without anybody's knowing
+
+HEALING_KINDS = ("gap", "checksum", "disconnect", "refuse")
+NUMBERED = frozenset(FEEDS) - {("coinbase", "exchange")}  # a lost frame shows
+COUNTED = frozenset({("coinbase", "advanced"), ("binance-us", "diff"), ("binance-us", "depth20")})  # by numbers
+SPLICED = frozenset({("binance-us", "diff")})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of fault: on which feeds it can be healed, and what it allows."""
+
+    name: str
+    feeds: frozenset = frozenset(FEEDS)
+    allows_s: float = 0.0  # a LIVE book may be wrong for so long
+    of_symbol: bool = False  # what it allows is allowed of one symbol
+    lasts_s: float = 0.0
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("gap", NUMBERED),
+        Kind("duplicate", NUMBERED),
+        Kind("reorder", NUMBERED),
+        Kind("checksum", frozenset({("kraken", "")})),
+        Kind("malformed"),
+        Kind("bomb"),
+        Kind("garbage"),
+        Kind("unknown"),
+        Kind("flood"),
+        Kind("stall", allows_s=SILENT_S, lasts_s=6.0),
+        Kind("drip", allows_s=SILENT_S, lasts_s=6.0),
+        Kind("disconnect"),
+        Kind("rst"),
+        Kind("half-open", allows_s=SILENT_S),
+        Kind("mute", allows_s=SILENT_S),
+        Kind("mute-symbol", allows_s=QUIET_S, of_symbol=True, lasts_s=QUIET_S),
+        Kind("refuse"),
+        Kind("lost-ack"),
+        Kind("sequence-reset", COUNTED, allows_s=BACKWARDS_S),
+        Kind("old-snapshot", SPLICED),
+        Kind("late-snapshot", SPLICED),
+        Kind("ahead-snapshot", SPLICED, allows_s=BACKWARDS_S),
+        Kind("metadata"),
+        Kind("handshake-401"),
+        Kind("handshake-418"),
+        Kind("handshake-429"),
+        Kind("handshake-503"),
+        Kind("clock"),
+    )
+}
+
+
+@dataclass
+class Result:
+    feed: tuple
+    seed: int
+    kinds: tuple
+    accusations: list = field(default_factory=list)
+    trace: str = ""
+    live_share: float = 0.0
+    longest_dark_s: float = 0.0
+    struck: int = 0
+    seconds: float = 0.0
+    notices: list = field(default_factory=list)
+
+    def __str__(self):
+        return (
+            f"seed {self.seed} {'-'.join(filter(None, self.feed))} {','.join(self.kinds)}: {'; '.join(self.accusations) or 'right'}"
+        )
+
+
+def feed_and_kinds(seed):
+    """What a seed is about: one feed, one to three kinds of fault."""
+    dice = random.Random(f"chaos {seed}")
+    feed = FEEDS[seed % len(FEEDS)]
+    known = [name for name, kind in KINDS.items() if feed in kind.feeds]
+    return feed, tuple(dice.sample(known, dice.choice((1, 1, 2, 3))))
+
+
+def run_seed(seed, *, feed=None, kinds=None, faults_s=20.0, every_s=5.0):
+    """One run; the same arguments give the same trace."""
+    chosen_feed, chosen_kinds = feed_and_kinds(seed)
+    result = Result(feed or chosen_feed, seed, tuple(kinds or chosen_kinds))
+    began = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory(prefix="alphapulse-chaos-", dir=shared_memory()) as place,
+        VirtualTime(START_NS, seed) as times,
+        open_directory(Path(place) / "segments", create=True) as directory,
+    ):
+        times.run(_scene(World(directory, times, *result.feed, seed=seed), result, faults_s, every_s))
+    result.seconds = time.perf_counter() - began
+    return result
+
+
+def shared_memory():
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+async def _scene(world, result, faults_s, every_s):
+    dice = random.Random(f"faults {world.seed}")
+    async with world:
+        judge = world.judge
+        if await world.until(world.is_live, 30.0) is None:
+            judge.accusations.append("never LIVE at the start")
+        await asyncio.sleep(2.0)  # every subscription is answered
+        bound_s = HEALING_S
+        ends_s = world.elapsed_s + faults_s
+        while world.elapsed_s < ends_s:
+            kind = KINDS[dice.choice(result.kinds)]
+            strike(world, kind, dice)
+            bound_s = max(bound_s, kind.allows_s + kind.lasts_s + HEALING_S)
+            await asyncio.sleep(dice.uniform(0.8, 1.2) * every_s)
+        healed_s = await world.until(lambda: world.is_live() and world.judge.is_true_now(), bound_s)
+        if healed_s is None:
+            judge.accusations.append(f"J4: not healed {bound_s:.0f} s after the last fault: {world.states()}")
+        await asyncio.sleep(2.0)
+        await world.stand_still()
+        if not (world.is_live() and world.is_true()):
+            judge.accusations.append(f"J4: in the end not all LIVE and true: {world.states()}")
+        judge.accusations += world.readers_faults()
+        result.struck = sum(world.sim.injection_counts.values())
+    result.accusations, result.trace = judge.accusations, judge.trace_hash
+    result.live_share = judge.all_live / max(judge.samples, 1)
+    result.longest_dark_s, result.notices = judge.longest_dark_s, world.notices
+
+
+def strike(world, kind, dice):
+    """Let one fault happen as soon as it can."""
+    symbol = dice.choice(SYMBOLS)
+    world.trace("fault", kind.name, symbol)
+    world.judge.allow(kind.allows_s, symbol if kind.of_symbol else "", lasts_s=kind.lasts_s + 2.0)
+    if kind.name == "clock":
+        world.time.set_clock(dice.choice((-3600.0, -5.0, 0.5, 3600.0)))
+    elif kind.name == "mute-symbol":
+        world.sim.inject("mute", symbol)
+    elif kind.name in ("refuse", "lost-ack", "old-snapshot", "late-snapshot", "ahead-snapshot"):
+        world.sim.inject(kind.name, symbol, 3.0)
+        world.sim.inject("malformed", symbol)  # so that something is asked for
+    else:
+        world.sim.inject(kind.name, "" if kind.name == "mute" else symbol, kind.lasts_s or 2.0)

@@ -1,0 +1,212 @@
+"""One exchange and its collector in virtual time: the real Session, Decoder, Ingest, segments and a following reader.
+
+SimulatedExchange ═ Wire ═ Session ─► Ingest ─► segments ─► SetFollower        Rest ═ SimulatedExchange
+             the Judge compares what the collector holds with the simulator's truth
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+
+from wires import Link, Rest, Wire
+
+from alphapulse_cli import exchanges
+from alphapulse_cli.apps.reconstruct import WRONG
+from alphapulse_cli.edges import transport
+from alphapulse_cli.edges.session import Session
+from alphapulse_cli.flow.follow import SetFollower
+from alphapulse_cli.flow.ingest import Ingest
+from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.counters import CountersReader
+from alphapulse_cli.sim.exchange import SimulatedExchange
+from alphapulse_cli.sim.market_maker import Market
+from alphapulse_cli.wire.delta import BookState
+
+SYMBOLS = ("BTC-USD", "ETH-USD")
+LEVELS = 40
+STEP_S = 0.1  # a step of every symbol
+DEPTHS = {("kraken", ""): 10, ("binance-us", "depth20"): 20}
+
+
+class WatchedEncoder:
+    """An exchange's side that tells the judge of the frames it makes of a book."""
+
+    def __init__(self, encoder, judge):
+        self.__dict__["_encoder"], self.__dict__["_judge"] = encoder, judge
+
+    def __getattr__(self, name):
+        return getattr(self._encoder, name)
+
+    def __setattr__(self, name, value):
+        setattr(self._encoder, name, value)
+
+    def update(self, symbol, changes, now_ns):
+        frames = self._encoder.update(symbol, changes, now_ns)
+        if len(frames) == 1 and not self._encoder.spoil_checksum:
+            self._judge.told(frames[0], symbol)
+        return frames
+
+
+@dataclass
+class Speaker:
+    """The exchange as the simulator has it, its encoders watched."""
+
+    real: object
+    judge: object
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+    def encoder(self, truth, mode=""):
+        return WatchedEncoder(self.real.encoder(truth, mode), self.judge)
+
+
+@dataclass
+class World:
+    """One run: entered, it lives; `sim.inject` lets faults strike, `judge` looks."""
+
+    directory: object
+    time: object
+    exchange_name: str
+    mode: str = ""
+    seed: int = 0
+    latency_s: float = 0.02
+    step_s: float = STEP_S
+    symbols: tuple = SYMBOLS
+    wires: list = field(default_factory=list)
+    notices: list = field(default_factory=list)
+    asked: list = field(default_factory=list)  # (monotonic_ns, path)
+
+    async def __aenter__(self):
+        from judge import Judge
+
+        self.started_ns = clock.monotonic_ns()
+        self.judge = Judge(self)
+        self.server_ahead_ns = self.time.ahead_ns  # the exchange's clock does not jump with ours
+        self.exchange = exchanges.get(self.exchange_name)
+        self.depth = DEPTHS.get((self.exchange_name, self.mode))
+        market = Market(self.exchange_name, self.seed, self.symbols, levels_per_side=LEVELS, start_ns=self.time.realtime_ns)
+        self.sim = SimulatedExchange(
+            self.exchange_name,
+            market,
+            seed=self.seed,
+            rate=0,
+            mode=self.mode,
+            clock=lambda: self.time.monotonic_ns + self.server_ahead_ns,
+            speaker=Speaker(self.exchange, self.judge),
+        )
+        instruments = list(market.instruments.values())
+        self.outlet = Outlet(self.directory, self.exchange_name, self.exchange_name, list(self.symbols), 4096, clock.monotonic_ns())
+        decoder = self.exchange.decoder(instruments, {"book", "trades"}, self.depth or 0, self.mode)
+        self.ingest = Ingest(self.exchange, decoder, instruments, ("book", "trades"), self.outlet, self._note, self.mode)
+        self.keepers = {keeper.instrument.symbol: keeper for keeper in self.ingest.keepers.values()}
+        self.session = Session(
+            self.exchange.facts, "wss://exchange.invalid", Rest(self), self.ingest, self._note, self._after_frame, self._open
+        )
+        self.follower = SetFollower(self.directory, self.exchange_name)
+        self._tasks = [asyncio.create_task(self.session.run()), asyncio.create_task(self._move())]
+        return self
+
+    async def __aexit__(self, *_):
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for wire in self.wires:
+            wire.cut("the end")
+        await asyncio.sleep(1)
+        self.follower.close()
+        self.outlet.close()
+
+    async def _move(self):
+        """The market: ten moments a second, each looked at before the next, when all that was sent has arrived."""
+        while True:
+            await asyncio.sleep(self.step_s)
+            self.judge.sample()
+            await self.sim.advance()
+            self.outlet.beat(clock.monotonic_ns())
+            self.follower.poll()
+
+    async def _open(self, url, on_frame):
+        await asyncio.sleep(2 * self.latency_s)
+        refusal = self.sim.refusal_of_handshake()
+        self.trace("connect", refusal and refusal[0])
+        if refusal is not None:
+            raise transport.answers(url, *refusal)
+        wire = Wire(self, on_frame)
+        self.wires.append(wire)
+        self._tasks.append(asyncio.create_task(self.sim.serve_client(wire)))
+        return Link(wire)
+
+    def _note(self, level, line):
+        self.notices.append(f"{self.elapsed_s:.2f} {level}: {line}")
+        self.trace("notice", line)
+
+    def _after_frame(self, _receive_ns):
+        self.outlet.serve_checkpoints(clock.realtime_ns())
+
+    def trace(self, *what):
+        self.judge.note(*what)
+
+    @property
+    def elapsed_s(self):
+        return (clock.monotonic_ns() - self.started_ns) / 1e9
+
+    def keeper(self, symbol):
+        return self.keepers[symbol]
+
+    def true_book(self, symbol):
+        bids, asks = self.sim.truth.book(symbol, self.depth)
+        return list(bids), list(asks)
+
+    def held_book(self, symbol):
+        """On the grid of the exchange, whatever finer grid ours has."""
+        keeper, listed = self.keepers[symbol], self.sim.truth.instruments[symbol]
+        price = 10 ** (keeper.instrument.price_decimals - listed.price_decimals)
+        size = 10 ** (keeper.instrument.size_decimals - listed.size_decimals)
+        return on_grid(keeper.book.bids(), price, size), on_grid(keeper.book.asks(), price, size)
+
+    def is_live(self):
+        return all(keeper.state is BookState.LIVE for keeper in self.keepers.values())
+
+    def is_true(self):
+        return all(self.held_book(symbol) == self.true_book(symbol) for symbol in self.symbols)
+
+    def states(self):
+        return {symbol: f"{keeper.state.name} {keeper.reason.name}" for symbol, keeper in self.keepers.items()}
+
+    def readers_faults(self):
+        """Of a reader in the same state as any other process: its replicas are the collector's books, and nothing spoke against them."""
+        found = []
+        for symbol, book in self.follower.books.items():
+            keeper = self.keepers[symbol]
+            if (book.book.bids(), book.book.asks()) != (keeper.book.bids(), keeper.book.asks()):
+                found.append(f"J4 {symbol}: a reader's replica is not the collector's book")
+            wrong = {why.name: count for why, count in self.follower.breaks[symbol].items() if why in WRONG}
+            if wrong:
+                found.append(f"J4 {symbol}: a reader's chain broke: {wrong}")
+        return found
+
+    def count(self, counter, symbol=""):
+        return CountersReader(self.outlet.counters.segment).blocks()[symbol][counter.label]
+
+    async def until(self, holds, limit_s):
+        """Wait for it; how long it took, None if it did not come."""
+        started_ns = clock.monotonic_ns()
+        while not holds():
+            if clock.monotonic_ns() - started_ns > limit_s * 1e9:
+                return None
+            await asyncio.sleep(0.01)
+        return (clock.monotonic_ns() - started_ns) / 1e9
+
+    async def stand_still(self):
+        """The market stops, and what is under way arrives."""
+        self._tasks[1].cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._tasks[1]
+        await asyncio.sleep(4 * self.latency_s)
+        self.follower.poll()
+
+
+def on_grid(levels, price, size):
+    return levels if price == size == 1 else [(ticks / price, lots / size) for ticks, lots in levels]
