@@ -15,7 +15,7 @@ from alphapulse_cli import exchanges
 from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.outlet import Outlet
-from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Send
+from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, FetchTrades, Reconnect, Send
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.ring import RingReader
@@ -277,6 +277,11 @@ class River(Desk):
                 assert status == 200
                 self.done.snapshots += 1
                 self.ingest.receive_snapshot(request.instrument, body, self.now)
+            case FetchTrades():
+                path, _, query = request.path.partition("?")
+                status, body = self.rest.respond(path, dict(pair.split("=") for pair in query.split("&")), self.now)
+                if status == 200:
+                    self.ingest.receive_trades(request.instrument, body, self.now)
             case FetchInstruments(path):
                 self.done.metadata.append(path)
             case Reconnect(reason):

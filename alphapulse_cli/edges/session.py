@@ -23,7 +23,15 @@ from alphapulse_cli.edges.watchdog import AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BA
 from alphapulse_cli.errors import ExchangeError, Refused
 from alphapulse_cli.exchanges.protocol import Facts
 from alphapulse_cli.flow.ingest import Ingest, Notice
-from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Request, Send, SlowDown
+from alphapulse_cli.market.requests import (
+    FetchInstruments,
+    FetchSnapshot,
+    FetchTrades,
+    Reconnect,
+    Request,
+    Send,
+    SlowDown,
+)
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire.delta import BookReason
@@ -166,6 +174,8 @@ class Session:
                 self._sends.put_nowait(frame)
             case FetchSnapshot():
                 self._spawn(self._fetch_snapshot(request))
+            case FetchTrades():
+                self._spawn(self._fetch_trades(request))
             case FetchInstruments():
                 self._spawn(self._fetch_instruments(request))
             case Reconnect(reason):
@@ -196,6 +206,17 @@ class Session:
         else:
             now_ns = clock.realtime_ns()
             self._ingest.receive_snapshot(request.instrument, body, now_ns)
+            self._after_frame(now_ns)
+        self._do_requests()
+
+    async def _fetch_trades(self, request: FetchTrades) -> None:
+        try:
+            body = await self._fetcher.get(request.path, request.weight)
+        except ExchangeError as error:
+            self._notice("info", f"{request.instrument.id}: missing trades cannot be fetched: {error}")
+        else:
+            now_ns = clock.realtime_ns()
+            self._ingest.receive_trades(request.instrument, body, now_ns)
             self._after_frame(now_ns)
         self._do_requests()
 

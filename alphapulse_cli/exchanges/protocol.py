@@ -9,6 +9,7 @@ at most. Requests leave as values, in the order in which they must be done:
     for request in decoder.pending_requests(): …   # Send, FetchSnapshot, …
     for event in decoder.receive(frame, receive_ns): … # each frame, in order
     decoder.resync(instrument)                     # flow found the book wrong (a checksum): queue what heals it
+    for event in decoder.tick(monotonic_ns): …     # each 100 ms
 
 A decoder may have a `shape` (exchanges.shape) besides: whoever feeds it offers that each frame first, and `receive` what it does not
 take. A frame is understood in full or refused with DecodeError: no level and no trade of a refused frame leaves. A DecodeError
@@ -127,6 +128,9 @@ class Decoder(Protocol):
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:
         """Events of the answer to a FetchSnapshot. DecodeError if it is not understood in full."""
 
+    def receive_trades(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:
+        """Events of the answer to a FetchTrades. DecodeError if it is not understood in full."""
+
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
         """The instruments of the answer to a FetchInstruments. DecodeError if it is not understood."""
 
@@ -136,8 +140,8 @@ class Decoder(Protocol):
     def pending_requests(self) -> Sequence[Request]:
         """What to do now, in order; asking empties the list."""
 
-    def tick(self, monotonic_ns: int) -> None:
-        """Time passed (about every 100 ms): queue pings and whatever waited for its time."""
+    def tick(self, monotonic_ns: int) -> Sequence[Event]:
+        """Events of time that passed (about every 100 ms): what stayed away. Queues pings and whatever waited for its time."""
 
     def resync(self, instrument: Instrument) -> None:
         """The book of `instrument` is wrong: queue what brings a fresh Snapshot. One is in flight at a time."""

@@ -17,9 +17,10 @@ class Verdict(Enum):
     NEXT = "apply it"
     OLD = "known already: ignore it"
     GAP = "something between was lost"
+    BACK = "the numbers began anew"  # only who knows that nothing may come twice can say so
 
 
-NEXT, OLD, GAP = Verdict.NEXT, Verdict.OLD, Verdict.GAP
+NEXT, OLD, GAP, BACK = Verdict.NEXT, Verdict.OLD, Verdict.GAP, Verdict.BACK
 
 
 def missed(last: int, number: int) -> int:

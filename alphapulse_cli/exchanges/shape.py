@@ -7,14 +7,14 @@ A *shape* is one kind of book update, written as an example of it. What changes 
     <name>              the exchange's name of the instrument, before any price, since its grid decides what they mean
     <bids> … </bids>    what is repeated, with commas between; <asks> likewise; in <rows> each row has its <side>
     <price> <size>      a decimal, quoted or not
-    <time> <millis>     RFC 3339 text, or milliseconds since 1970; the newest of a frame counts
+    <time> <millis>     RFC 3339 text, or milliseconds or microseconds since 1970; the newest of a frame counts
     <first> <final>     integers that the decoder wants to know; <checksum> is the book's, 32 bits
     <text>              anything without escapes, to which nobody listens
 
 A decoder that has a `shape` lets whoever feeds it ask that first. What stands behind a frame stays the decoder's to say: it puts into
 `instruments` only those whose books are LIVE, and where a feed counts its frames, `expected` is the number that <first> must be.
 
-A frame is of the shape byte for byte, or it is not: another order of keys, a space, an escape, a number off the grid, a time not after
+A frame is of the shape byte for byte, or it is not: another order of keys, a space, an escape, a number off the grid, a price of 0, a time not after
 1970, no row at all, not the expected number. Then the answer is None and nothing has happened; the decoder parses the frame as JSON, which knows all the rest.
 So this road may give up on anything, but what it answers is what the slow road would answer.
 
@@ -41,7 +41,8 @@ STEP_WORDS = 3  # the kind, and two numbers: where a literal's bytes lie and how
 UNKNOWN = -1
 MOST_NUMBER = _MOST_NUMBER = 1 << 62  # from here on numbers are no usual ones; and the same as a C number
 LARGEST_CHECKSUM, LARGEST_MILLIS = (1 << 32) - 1, 9_000_000_000_000  # milliseconds of the year 2255: as ns they fit 63 bits
-NS_PER_MS = 1_000_000
+LEAST_MICROS, LARGEST_MICROS = 100_000_000_000_000, 9_000_000_000_000_000  # no time in ms is so large
+NS_PER_MS, NS_PER_US = 1_000_000, 1_000
 QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE = b'",]\\ \x7f'
 
 
@@ -168,7 +169,7 @@ class Shape:
         """Pass a value, if it is a usual one, and keep what it says."""
         if kind == PRICE:
             self._ticks = self._number(self._price_decimals)
-            return self._ticks >= 0
+            return self._ticks > 0  # a price of 0 is none
         if kind == SIZE:
             lots = self._number(self._size_decimals)
             self._lots = lots
@@ -193,9 +194,12 @@ class Shape:
         self._at = scan.number_end(self._frame, start)
         value = scan.integer_at(self._frame, start, self._at)
         if kind == MILLIS:
-            if not 0 <= value <= LARGEST_MILLIS:
+            if LEAST_MICROS <= value <= LARGEST_MICROS:
+                self._newest_ns = max(self._newest_ns, value * NS_PER_US)
+            elif 0 <= value <= LARGEST_MILLIS:
+                self._newest_ns = max(self._newest_ns, value * NS_PER_MS)
+            else:
                 return False
-            self._newest_ns = max(self._newest_ns, value * NS_PER_MS)
         elif kind == CHECKSUM:
             self._checksum = value
             return 0 <= value <= LARGEST_CHECKSUM

@@ -29,6 +29,7 @@ cdef class Ingest:
     cdef readonly bint is_fed
     cdef object _monotonic_ns
     cdef set _too_fine
+    cdef set _refusals_told
 
     @cython.locals(counters=CounterBlock)
     cpdef receive(self, object frame, object receive_ns)

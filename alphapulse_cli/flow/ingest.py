@@ -28,13 +28,17 @@ from alphapulse_cli.market.events import (
     InstrumentsSeen,
     OffGrid,
     Snapshot,
+    SnapshotRefused,
     Subscribed,
     SubscriptionRefused,
     SystemStatus,
     Trade,
     TradesMissed,
+    TradesRecovered,
+    Unanswered,
     Unrecognised,
     Update,
+    UpdateIgnored,
 )
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import FetchInstruments, Reconnect, Request
@@ -56,7 +60,8 @@ GAP_REASONS = {
     GapReason.UPDATE_BEFORE_SNAPSHOT: BookReason.SEQUENCE_GAP,
     GapReason.UNREADABLE: BookReason.UNREADABLE,
     GapReason.DISCONNECTED: BookReason.DISCONNECTED,
-    GapReason.STALE_SNAPSHOT: BookReason.SEQUENCE_GAP,
+    GapReason.SEQUENCE_RESET: BookReason.SEQUENCE_GAP,
+    GapReason.IGNORED: BookReason.SEQUENCE_GAP,
 }
 
 Notice = Callable[[str, str], None]  # (level "info" | "warning", one line): hostile text inside, whoever prints it escapes it
@@ -102,6 +107,7 @@ class Ingest:
         self.is_fed = False  # whether this connection has carried a book or a trade
         self._monotonic_ns = 0  # when the last tick came: what deadlines that begin with a frame count from
         self._too_fine: set[str] = set()  # natives of whom that was told
+        self._refusals_told: set[tuple[str, str]] = set()  # (channel, native), until it is subscribed to
 
     # What the world tells us
 
@@ -174,6 +180,17 @@ class Ingest:
         else:
             self._handle(events, receive_ns)
 
+    def receive_trades(self, instrument: Instrument, body: bytes, receive_ns: int) -> None:
+        """Publish the missing trades in the answer to a FetchTrades, as history."""
+        try:
+            decode = partial(self._decode_trades, instrument, body, receive_ns)
+            events = self._on_grid(decode(), decode, receive_ns)
+        except DecodeError as error:
+            self.counters.add(Counter.DECODE_ERRORS)
+            self._notice("warning", f"{instrument.id}: unreadable trades: {error}")
+        else:
+            self._handle(events, receive_ns)
+
     def fetch_failed(self, instrument: Instrument | None, monotonic_ns: int) -> None:
         """A FetchSnapshot could not be had; None: a FetchInstruments, which is asked for again in a minute."""
         self.counters.add(Counter.FETCHES_FAILED)
@@ -193,7 +210,9 @@ class Ingest:
     def tick(self, now_ns: int, monotonic_ns: int) -> None:
         """Let time pass, about every 100 ms: `now_ns` stamps what is published, every deadline is of `monotonic_ns`."""
         self._monotonic_ns = monotonic_ns
-        self.decoder.tick(monotonic_ns)
+        events = self.decoder.tick(monotonic_ns)
+        if events:
+            self._handle(events, now_ns)
         if self._metadata_due_ns and monotonic_ns >= self._metadata_due_ns:
             self._ask_instruments(monotonic_ns)
         for keeper in self.keepers.values():
@@ -211,6 +230,9 @@ class Ingest:
 
     def _decode_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:
         return self.decoder.receive_snapshot(self._current(instrument), body, receive_ns)
+
+    def _decode_trades(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:
+        return self.decoder.receive_trades(self._current(instrument), body, receive_ns)
 
     def _on_grid(self, events: Sequence[Event], decode: Callable[[], Sequence[Event]], receive_ns: int) -> Sequence[Event]:
         """The events; where a number is off the grid it is made finer and the same bytes are decoded again. DecodeError."""
@@ -237,11 +259,23 @@ class Ingest:
                 case InstrumentsSeen():
                     self._on_instruments(event, receive_ns)
                 case Subscribed():
+                    self._refusals_told.difference_update([(event.channel, native) for native in event.natives])
                     self._notice("info", f"subscribed to {event.channel} {' '.join(event.natives)}")
                 case SubscriptionRefused():
                     self._on_refusal(event, receive_ns)
                 case TradesMissed():
                     self._symbol_counters[event.instrument.native].add(Counter.TRADES_MISSED, event.count)
+                case TradesRecovered():
+                    self._symbol_counters[event.instrument.native].add(Counter.TRADES_RECOVERED, event.count)
+                case UpdateIgnored():
+                    self._symbol_counters[event.instrument.native].add(Counter.UPDATES_IGNORED)
+                case SnapshotRefused():
+                    self._symbol_counters[event.instrument.native].add(Counter.SNAPSHOTS_REFUSED)
+                    self._notice("info", f"{event.instrument.id}: {event.detail}: asking for another")
+                case Unanswered():
+                    self._notice(
+                        "warning", f"no answer yet to the subscription to {event.channel} {' '.join(event.natives)}: asking again"
+                    )
                 case Unrecognised():
                     self.counters.add(Counter.UNRECOGNISED)
                     self._notice("info", f"unknown kind of message: {event.kind}")
@@ -319,11 +353,20 @@ class Ingest:
                 self._notice("warning", f"{held.id}: the exchange does not trade it at present")
 
     def _on_refusal(self, event: SubscriptionRefused, receive_ns: int) -> None:
-        keeper = self.keepers.get(event.native)
+        """Count it, and tell it once. For good, the book is HALTED until a snapshot comes; for now, a LIVE one goes on as it is."""
         self.counters.add(Counter.REFUSALS)
-        self._notice("warning", f"the exchange refused {event.channel} {event.native}: {event.message}")
-        if keeper is not None and event.channel == BOOK:
+        if (event.channel, event.native) not in self._refusals_told:
+            self._refusals_told.add((event.channel, event.native))
+            when = "asking again soon" if event.for_now else "asking again each ten minutes"
+            name = f"{event.channel} {event.native}".strip() or "a request"
+            self._notice("warning", f"the exchange refused {name}: {event.message}; {when}")
+        keeper = self.keepers.get(event.native)
+        if keeper is None or event.channel != BOOK:
+            return
+        if not event.for_now:
             keeper.set_state(BookState.HALTED, BookReason.REFUSED, receive_ns)
+        elif keeper.state not in (BookState.LIVE, BookState.STALE):
+            keeper.set_state(keeper.state, BookReason.REFUSED, receive_ns)
 
     def _regrid(self, event: OffGrid, receive_ns: int) -> bool:
         """Make the grid finer, and have the metadata read again: the exchange may have changed more than we saw."""

@@ -37,7 +37,8 @@ class GapReason(Enum):
     UPDATE_BEFORE_SNAPSHOT = "update before snapshot"
     UNREADABLE = "unreadable message"
     DISCONNECTED = "disconnected"
-    STALE_SNAPSHOT = "snapshot older than the stream"
+    SEQUENCE_RESET = "sequence began anew"
+    IGNORED = "updates ignored for too long"
 
 
 class BookEvent:
@@ -137,11 +138,38 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRefused:
-    """The exchange refused. `message` is its text: hostile, show it only escaped."""
+    """The exchange refused. `message` is its text: hostile, show it only escaped.
+
+    The decoder asks again by itself: `for_now` within a minute, else each ten minutes. A refusal for now says nothing of a LIVE book.
+    """
 
     channel: str
     native: str
     message: str
+    for_now: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """These of the exchange's symbols were asked for and neither confirmed nor fed: told once, asked again until they are."""
+
+    channel: str
+    natives: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRefused:
+    """A fetched snapshot does not fit the stream, and another is asked for. Nothing was lost: no gap."""
+
+    instrument: Instrument
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateIgnored:
+    """An update that the book contains already was left out."""
+
+    instrument: Instrument
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +208,14 @@ class TradesMissed:
     count: int = field(default=1)
 
 
+@dataclass(frozen=True, slots=True)
+class TradesRecovered:
+    """`count` trades that were told as missed came after all; each leaves as a Trade of the past besides."""
+
+    instrument: Instrument
+    count: int = field(default=1)
+
+
 Event = (
     Snapshot
     | Update
@@ -189,9 +225,13 @@ Event = (
     | InstrumentsSeen
     | Subscribed
     | SubscriptionRefused
+    | Unanswered
+    | SnapshotRefused
+    | UpdateIgnored
     | Heartbeat
     | SystemStatus
     | ClosingSoon
     | Unrecognised
     | TradesMissed
+    | TradesRecovered
 )

@@ -181,6 +181,8 @@ class Levels:
             self._needed_price = max(self._needed_price, off.price_decimals)
             self._needed_size = max(self._needed_size, off.size_decimals)
         else:
+            if ticks == 0:
+                raise numbers.Malformed("a level at price 0")
             self.add(ticks, lots, is_ask)
 
     def _check_grid(self) -> None:

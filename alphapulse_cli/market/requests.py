@@ -25,6 +25,18 @@ class FetchSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchTrades:
+    """GET `path` and hand the body to `Decoder.receive_trades(instrument, …)`: trades that the stream did not bring.
+
+    Where it cannot be had nothing is said: the decoder asks again by itself, a few times, as long as trades are missing.
+    """
+
+    instrument: Instrument
+    path: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class FetchInstruments:
     """GET the instrument metadata again and hand it to `Decoder.receive_instruments`."""
 
@@ -46,4 +58,4 @@ class SlowDown:
     reason: str
 
 
-Request = Send | FetchSnapshot | FetchInstruments | Reconnect | SlowDown
+Request = Send | FetchSnapshot | FetchTrades | FetchInstruments | Reconnect | SlowDown

@@ -153,7 +153,7 @@ cdef inline Py_ssize_t rows(
                 side = _list_item(row, side_at)
         ticks = _plain(price, price_decimals)
         lots = _plain(size, size_decimals)
-        if ticks < 0 or lots < 0 or lots >> 62:
+        if ticks <= 0 or lots < 0 or lots >> 62:
             return index - start
         if sided:
             if side == NULL or not _is_text(side):

@@ -101,7 +101,7 @@ def rows(
             side = None if side_key is None else row[side_key]
         except (IndexError, KeyError):
             return index - start
-        if ticks < 0 or not 0 <= lots <= MAX_LOTS:
+        if ticks <= 0 or not 0 <= lots <= MAX_LOTS:  # a price of 0 is no usual one
             return index - start
         if side_key is not None:
             if side == ask_word:

@@ -51,7 +51,7 @@ class Counter(IntEnum):
     DECODE_ERRORS = "frames", "that could not be understood and were dropped"
     UNRECOGNISED = "frames", "of a type that we do not know"
     LEVELS_KEPT_OUT = "levels", "outside i64 ticks or 62-bit lots: not in the book"
-    TRADES_REFUSED = "trades", "that do not fit a record, such as an over-long id"
+    TRADES_REFUSED = "trades", "that do not fit a record, such as an over-long id, or at a price of 0"
     TRADES_MISSED = "trades", "missed upstream, by the exchange's own count"
     OFF_GRID = "numbers", "finer than the instrument's decimals"
     CROSSED = "updates", "after which the best bid was at or above the best ask"
@@ -59,11 +59,13 @@ class Counter(IntEnum):
     IMAGES_GROWN = "images", "moved to a larger file"
     RESETS = "groups", "published as RESET: first snapshots, new decimals, groups too big for the ring"
     CHECKPOINTS = "checkpoints", "of images made for readers"
-    UPDATES_IGNORED = "updates", "of books that were waiting for their snapshot"
+    UPDATES_IGNORED = "updates", "of books that were waiting for their snapshot, or that contain them already"
     REFUSALS = "refusals", "of subscriptions, by the exchange"
     FETCHES_FAILED = "requests", "for snapshots or metadata that failed"
     LAST_FRAME_NS = "ns", "CLOCK_REALTIME of the last frame"
     FEED_DELAY_US = "us", "of the last message that carried the exchange's time; may be negative"
+    SNAPSHOTS_REFUSED = "snapshots", "fetched that did not fit the stream: asked for again, nothing was lost"
+    TRADES_RECOVERED = "trades", "of those missed that came after all, as history"
 
     @property
     def label(self) -> str:

@@ -50,6 +50,8 @@ def pack(trade: Trade, receive_ns: int, flags: int) -> bytes:
     trade_id = trade.trade_id.encode("ascii")
     if len(trade_id) > TRADE_ID_BYTES or b"\0" in trade_id:  # a NUL would be read as its end
         raise ValueError(f"trade id of {len(trade_id)} bytes, a record keeps {TRADE_ID_BYTES}, none of them 0")
+    if trade.price_ticks <= 0:
+        raise ValueError("a trade at a price of 0 or below")
     try:
         return RECORD.pack(
             receive_ns,

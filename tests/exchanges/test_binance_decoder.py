@@ -1,5 +1,6 @@
 """The Binance decoder beyond the splice: subscriptions, trades, pictures, grids, and everything else that a frame may be."""
 
+import orjson
 import pytest
 from binance_support import BTC, ETH, SECOND, diff, fetches, kinds, live, sent, snapshot, started, trade
 from exchange_truth import instrument
@@ -10,6 +11,8 @@ from alphapulse_cli.exchanges.binance import Decoder
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES
 from alphapulse_cli.market.events import (
     ClosingSoon,
+    GapFound,
+    GapReason,
     OffGrid,
     Side,
     Snapshot,
@@ -17,10 +20,12 @@ from alphapulse_cli.market.events import (
     SubscriptionRefused,
     Trade,
     TradesMissed,
+    TradesRecovered,
+    Unanswered,
     Unrecognised,
     Update,
 )
-from alphapulse_cli.market.requests import Reconnect
+from alphapulse_cli.market.requests import FetchTrades, Reconnect, Send
 
 
 class TestSubscribing:
@@ -60,21 +65,49 @@ class TestSubscribing:
         ids=["flat", "nested"],
     )
     def test_both_shapes_of_refusal(self, frame):
-        assert started().receive(frame, 0) == [
-            SubscriptionRefused("book", "BTCUSDT", "Invalid request: no"),
-            SubscriptionRefused("trades", "BTCUSDT", "Invalid request: no"),
+        decoder = started()
+        assert decoder.receive(frame, 0) == [
+            SubscriptionRefused("book", "BTCUSDT", "Invalid request: no", for_now=True),
+            SubscriptionRefused("trades", "BTCUSDT", "Invalid request: no", for_now=True),
         ]
+        decoder.tick(2 * SECOND)
+        assert [message["id"] for message in sent(decoder)] == [2]  # U2
 
     def test_a_refusal_without_our_id_is_told_without_names(self):
-        assert started().receive(b'{"code":3,"msg":"Invalid JSON"}', 0) == [SubscriptionRefused("", "", "Invalid JSON")]
+        assert started().receive(b'{"code":3,"msg":"Invalid JSON"}', 0) == [
+            SubscriptionRefused("", "", "Invalid JSON", for_now=True)
+        ]
 
-    def test_neither_confirmed_nor_fed_asks_for_another_connection_once(self):
+    def test_u2_what_is_neither_confirmed_nor_fed_is_asked_again_and_told_once(self):
         decoder = started()
-        decoder.tick(10 * SECOND - 1)
+        assert decoder.tick(10 * SECOND - 1) == []
         assert decoder.pending_requests() == ()
+        assert decoder.tick(10 * SECOND) == [Unanswered("book", ["BTCUSDT"]), Unanswered("trades", ["BTCUSDT"])]
+        assert [message["params"] for message in sent(decoder)] == [["btcusdt@depth@100ms", "btcusdt@trade"]]
+        assert decoder.tick(30 * SECOND) == []
+        assert len(sent(decoder)) == 1
+
+    def test_u2_an_answer_to_any_of_them_settles_it(self):
+        decoder = started()
         decoder.tick(10 * SECOND)
-        decoder.tick(11 * SECOND)
-        assert kinds(decoder.pending_requests()) == [Reconnect]
+        assert kinds(decoder.receive(b'{"result":null,"id":1}', 0)) == [Subscribed, Subscribed]
+        decoder.pending_requests()
+        decoder.tick(100 * SECOND)
+        assert sent(decoder) == []
+
+    def test_u3_three_silences_on_a_connection_without_any_life_ask_for_another(self):
+        decoder = started()
+        for second in (10, 30, 70):
+            decoder.tick(second * SECOND)
+        assert kinds(decoder.pending_requests()) == [Send, Send, Reconnect]
+
+    def test_u1_no_message_is_longer_than_what_gets_an_answer(self):
+        many = [instrument("binance-us", f"LONGNAME{number:03d}-USDT", f"LONGNAME{number:03d}USDT") for number in range(250)]
+        decoder = Decoder(many, {BOOK, TRADES})
+        decoder.connected(0)
+        frames = [request.frame for request in decoder.pending_requests()]
+        assert max(map(len, frames)) <= 4000
+        assert sum(len(orjson.loads(frame)["params"]) for frame in frames) == 500
 
     def test_fed_is_as_good_as_confirmed(self):
         decoder = started()
@@ -99,9 +132,9 @@ class TestSubscribing:
 class TestTrades:
     @pytest.mark.parametrize(("maker", "side"), [(True, Side.SELL), (False, Side.BUY)])
     def test_m_says_that_the_buyer_was_the_maker(self, maker, side):
-        assert started().receive(trade(12345, "57000.01000000", "0.00100000", maker=maker), 0) == (
+        assert started().receive(trade(12345, "57000.01000000", "0.00100000", maker=maker), 0) == [
             Trade(BTC, "12345", 5700001, 10, side, 1_633_998_275_019_000_000),
-        )
+        ]
 
     def test_ids_that_skip_tell_how_many_are_missing(self):
         decoder = started()
@@ -114,7 +147,45 @@ class TestTrades:
     def test_one_that_was_here_is_not_told_twice(self):
         decoder = started()
         decoder.receive(trade(10), 0)
-        assert decoder.receive(trade(10), 0) == ()
+        assert decoder.receive(trade(10), 0) == []
+
+    def test_t1_a_hole_over_a_reconnection_is_told(self):
+        decoder = started()
+        decoder.receive(trade(5), 0)
+        decoder.connected(0)
+        assert decoder.receive(trade(106), 0)[0] == TradesMissed(BTC, 100)
+
+    def test_p4_missing_trades_are_fetched_and_leave_as_history(self):
+        decoder = started()
+        decoder.receive(trade(5), 0)
+        decoder.receive(trade(8), 0)
+        decoder.receive(b'{"result":null,"id":1}', 0)
+        decoder.tick(SECOND)
+        [fetch] = [request for request in decoder.pending_requests() if isinstance(request, FetchTrades)]
+        assert (fetch.instrument, fetch.path, fetch.weight) == (BTC, "/api/v3/trades?symbol=BTCUSDT&limit=1000", 25)
+        rows = [
+            {"id": number, "price": "2.50", "qty": "1", "time": 1_633_998_275_019, "isBuyerMaker": False} for number in range(1, 12)
+        ]
+        events = decoder.receive_trades(BTC, orjson.dumps(rows), 0)
+        assert [(event.trade_id, event.price_ticks, event.side, event.history) for event in events[:2]] == [
+            ("6", 250, Side.BUY, True),
+            ("7", 250, Side.BUY, True),
+        ]
+        assert events[2:] == [TradesRecovered(BTC, 2)]
+        assert decoder.receive_trades(BTC, orjson.dumps(rows), 0) == []
+
+    @pytest.mark.parametrize("body", [b"{}", b"<html>", b'{"code":-1121}', b'[{"id":6}]'])
+    def test_p4_an_answer_that_is_not_understood_changes_nothing(self, body):
+        decoder = started()
+        decoder.receive(trade(5), 0)
+        decoder.receive(trade(8), 0)
+        with pytest.raises(DecodeError):
+            decoder.receive_trades(BTC, body, 0)
+        assert decoder.receive(trade(7), 0)[-1] == TradesRecovered(BTC, 1)
+
+    def test_times_may_be_microseconds(self):
+        frame = trade(1).replace(b"1633998275019", b"1633998275019123")
+        assert started().receive(frame, 0)[0].exchange_ns == 1_633_998_275_019_123_000
 
     def test_the_order_ids_of_binance_us_change_nothing(self):
         frame = trade(1).replace(b'"m":', b'"b":88,"a":50,"m":')
@@ -136,10 +207,23 @@ class TestPictures:
         decoder = started(mode="depth20")
         decoder.receive(self.PICTURE, 0)
         assert decoder.receive(self.PICTURE, 0) == ()
-        assert decoder.receive(self.PICTURE.replace(b"160", b"159"), 0) == ()
         decoder.resync(BTC)
         assert kinds(decoder.receive(self.PICTURE, 0)) == [Snapshot]
         assert fetches(decoder) == []
+
+    def test_p2_one_that_goes_back_is_a_gap_and_the_next_one_heals_it(self):
+        decoder = started(mode="depth20")
+        decoder.receive(self.PICTURE, 0)
+        [gap] = decoder.receive(self.PICTURE.replace(b"160", b"6"), 0)
+        assert (gap.instruments, gap.reason) == ((BTC,), GapReason.SEQUENCE_RESET)
+        assert kinds(decoder.receive(self.PICTURE.replace(b"160", b"6"), 0)) == [Snapshot]
+        assert kinds(decoder.receive(self.PICTURE.replace(b"160", b"7"), 0)) == [Snapshot]
+        assert decoder.pending_requests() == ()
+
+    def test_p2_an_old_one_is_never_shown(self):
+        decoder = started(mode="depth20")
+        for number, wanted in ((160, [Snapshot]), (162, [Snapshot]), (161, [GapFound]), (163, [Snapshot])):
+            assert kinds(decoder.receive(self.PICTURE.replace(b"160", b"%d" % number), 0)) == wanted
 
     def test_a_bare_one_is_that_of_the_only_symbol(self):
         bare = self.PICTURE.partition(b'"data":')[2][:-1]

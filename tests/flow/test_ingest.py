@@ -346,13 +346,33 @@ class TestARefusal:
         kraken.assert_true(depth=10)
         assert_one_book(kraken.keeper(), replica)
 
-    @pytest.mark.parametrize(("suffix", "state"), [("trade", LIVE), ("depth@100ms", HALTED)])
-    def test_in_binances_own_words(self, directory, suffix, state):
+    @pytest.mark.parametrize("live", [True, False])
+    def test_for_now_leaves_a_live_book_alone_and_is_told_once(self, directory, live):
+        river = River(directory, "kraken").connect()
+        if live:
+            river.settle()
+        state = river.keeper().state
+        for _ in range(3):
+            river.ingest._handle([SubscriptionRefused("book", "BTC/USD", "Exceeded msg rate", for_now=True)], river.now)
+        assert river.keeper().state is state
+        assert river.count(Counter.REFUSALS) == 3
+        assert sum("Exceeded msg rate" in line for _, line in river.notices) == 1
+
+    @pytest.mark.parametrize(
+        ("suffix", "said", "state"),
+        [
+            ("trade", "Invalid symbol.", LIVE),
+            ("depth@100ms", "Invalid symbol.", HALTED),
+            ("depth@100ms", "Too many requests", LIVE),
+        ],
+    )
+    def test_in_binances_own_words(self, directory, suffix, said, state):
         river = River(directory, "binance-us", channels=("book",) if suffix != "trade" else ("book", "trades")).connect()
         river.settle()
         subscriptions = river.ingest.decoder._subscriptions
-        subscriptions._suffixes, subscriptions._unanswered = [suffix], {9: ["BTCUSD"]}
-        river.hear(b'{"error":{"code":3,"msg":"no"},"id":9}')
+        subscriptions._suffixes, subscriptions._batch_of_id = [suffix], {9: 0}
+        subscriptions._owed.ask(0, 0)
+        river.hear(b'{"error":{"code":3,"msg":"%s"},"id":9}' % said.encode())
         assert river.keeper().state is state
 
 

@@ -69,6 +69,8 @@ def judged(price_decimals, size_decimals, rows):
     prices, sizes = [exact_value(row[1]) for row in rows], [exact_value(row[2]) for row in rows]
     price_needed = max([price_decimals, *map(needed_decimals, prices)])
     size_needed = max([size_decimals, *map(needed_decimals, sizes)])
+    if any(price == 0 and needed_decimals(size) <= size_decimals for price, size in zip(prices, sizes, strict=True)):
+        return Malformed, None  # a price of 0 is none
     if price_needed > price_decimals or size_needed > size_decimals:
         return OffGridRow, (price_needed == price_decimals, price_needed, size_needed)
     whole = [

@@ -14,12 +14,14 @@ DIFF, DEPTH20 = "diff", "depth20"
 DIFF_STREAM, PICTURE_STREAM, TRADE_STREAM = "depth@100ms", "depth20@100ms", "trade"
 PICTURE_DEPTH = 20
 
-EXCHANGE_INFO, DEPTH_PATH = "/api/v3/exchangeInfo", "/api/v3/depth"
+EXCHANGE_INFO, DEPTH_PATH, TRADES_PATH = "/api/v3/exchangeInfo", "/api/v3/depth", "/api/v3/trades"
 MAX_STREAMS = 1024  # of one connection
 SENDS = Rate.within(4, 1.0, burst=2)  # of 5 a second and connection, pongs among them
 CONNECTS = Rate.within(240, 300.0, burst=60)  # of 300 in five minutes an address, which Binance.US does not document
 SNAPSHOT_LIMITS = (100, 500, 1000, 5000)
 SNAPSHOT_WEIGHTS = {"binance-us": (1, 5, 10, 50), "binance": (5, 25, 50, 250)}
+RECENT_TRADES = 1000  # what a GET of trades gives at most, without keys
+TRADES_WEIGHT = 25  # of Binance; no less is assumed of Binance.US
 
 
 def snapshot_limit(depth: int | None) -> int:

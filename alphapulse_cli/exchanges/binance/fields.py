@@ -6,12 +6,14 @@ A number finer than the instrument's grid raises OffGridFound instead, with the 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from alphapulse_cli.market.events import OffGrid, Update
+from alphapulse_cli.market.events import OffGrid, Side, Trade, Update
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.market.ticks import MAX_TICKS, FinerThanGrid, to_ticks
 
-NS_PER_MS, MAX_MS = 1_000_000, 9_000_000_000_000  # of the year 2255: ns still fit 63 bits
+NS_PER_MS, NS_PER_US = 1_000_000, 1_000
+MAX_MS = 9_000_000_000_000  # of the year 2255: ns still fit 63 bits
+MIN_US, MAX_US = 100_000_000_000_000, 9_000_000_000_000_000  # from 1973 on: no time in ms is that large
 
 
 class OffGridFound(Exception):
@@ -71,8 +73,34 @@ def integer(value: Any) -> int:
     return value
 
 
-def nanoseconds(milliseconds: Any) -> int:
-    """The exchange's milliseconds in ns."""
-    if type(milliseconds) is not int or not 0 <= milliseconds <= MAX_MS:
-        raise ValueError(f"not a time in ms: {milliseconds!r:.40}")
-    return milliseconds * NS_PER_MS
+def nanoseconds(moment: Any) -> int:
+    """The exchange's time in ns: it is in ms, or in µs where the connection asked for them (`timeUnit=MICROSECOND`)."""
+    if type(moment) is int:
+        if 0 <= moment <= MAX_MS:
+            return moment * NS_PER_MS
+        if MIN_US <= moment <= MAX_US:
+            return moment * NS_PER_US
+    raise ValueError(f"not a time in ms or µs: {moment!r:.40}")
+
+
+def trade_of(instrument: Instrument, data: dict[str, Any]) -> tuple[int, Trade]:
+    """Number and trade of a `trade` frame's payload."""
+    return _trade(instrument, data["t"], data["p"], data["q"], data["T"], data["m"])
+
+
+def fetched_trade_of(instrument: Instrument, row: dict[str, Any]) -> tuple[int, Sequence[Trade]]:
+    """The same of a row of GET trades, as `TradeIds` takes it."""
+    number, trade = _trade(instrument, row["id"], row["price"], row["qty"], row["time"], row["isBuyerMaker"])
+    return number, (trade,)
+
+
+def _trade(instrument: Instrument, trade_id: Any, price: Any, size: Any, moment: Any, buyer_is_maker: Any) -> tuple[int, Trade]:
+    number = integer(trade_id)
+    if type(buyer_is_maker) is not bool:
+        raise ValueError(f"m is neither true nor false: {buyer_is_maker!r:.40}")
+    try:
+        ticks, lots = to_ticks(price, instrument.price_decimals), to_ticks(size, instrument.size_decimals)
+    except FinerThanGrid:
+        raise OffGridFound(off_grid(instrument, [(price, size)])) from None
+    side = Side.SELL if buyer_is_maker else Side.BUY
+    return number, Trade(instrument, str(number), ticks, lots, side, nanoseconds(moment))

@@ -1,24 +1,25 @@
-"""Binance's REST side, from a simulator's truth: `exchangeInfo` and `depth`. `lastUpdateId` is the truth's sequence now."""
+"""Binance's REST side, from a simulator's truth: `exchangeInfo`, `depth` and `trades`. `lastUpdateId` is the truth's sequence now."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from alphapulse_cli.exchanges.binance import facts as binance
 from alphapulse_cli.exchanges.protocol import Level, Truth
+from alphapulse_cli.market.events import Side
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.ticks import to_text
 
 WIRE_DECIMALS = 8
 NS_PER_MS = 1_000_000
 UNKNOWN_PATH, BAD_PARAMETER, MISSING_PARAMETER, INVALID_SYMBOL = -1000, -1100, -1102, -1121
-DEFAULT_LIMIT = 100
+DEFAULT_LIMIT, DEFAULT_TRADES = 100, 500
 
 
 class RestEncoder:
-    """`exchanges.protocol.RestEncoder`: exchangeInfo and depth."""
+    """`exchanges.protocol.RestEncoder`: exchangeInfo, depth and trades."""
 
     def __init__(self, truth: Truth, mode: str = "", exchange: str = "binance-us") -> None:
         binance.FACTS[exchange].mode(mode)
@@ -31,6 +32,8 @@ class RestEncoder:
             return self._exchange_info(query, now_ns)
         if path == binance.DEPTH_PATH:
             return self._depth(query)
+        if path == binance.TRADES_PATH:
+            return self._trades(query)
         return _refusal(404, UNKNOWN_PATH, "Path not found.")
 
     def _exchange_info(self, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
@@ -50,15 +53,34 @@ class RestEncoder:
         return 200, orjson.dumps({"timezone": "UTC", "serverTime": now_ns // NS_PER_MS, "symbols": symbols})
 
     def _depth(self, query: Mapping[str, str]) -> tuple[int, bytes]:
+        return self._of_symbol(query, DEFAULT_LIMIT, binance.SNAPSHOT_LIMITS[-1], lambda symbol, n: picture(self._truth, symbol, n))
+
+    def _trades(self, query: Mapping[str, str]) -> tuple[int, bytes]:
+        return self._of_symbol(query, DEFAULT_TRADES, binance.RECENT_TRADES, self._recent_trades)
+
+    def _recent_trades(self, symbol: str, count: int) -> list[dict[str, Any]]:
+        instrument = self._truth.instruments[symbol]
+        return [
+            {
+                "id": int(trade.trade_id),
+                "price": wire_text(trade.price_ticks, instrument.price_decimals),
+                "qty": wire_text(trade.size_lots, instrument.size_decimals),
+                "time": (trade.exchange_ns or 0) // NS_PER_MS,
+                "isBuyerMaker": trade.side is Side.SELL,
+                "isBestMatch": True,
+            }
+            for trade in self._truth.recent_trades(symbol, count)
+        ]
+
+    def _of_symbol(self, query: Mapping[str, str], default: int, most: int, answer: Callable[[str, int], Any]) -> tuple[int, bytes]:
         if not query.get("symbol"):
             return _refusal(400, MISSING_PARAMETER, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
-        limit = query.get("limit", str(DEFAULT_LIMIT))
+        limit = query.get("limit", str(default))
         if not re.fullmatch(r"0*[1-9][0-9]{0,8}", limit, re.ASCII):
             return _refusal(400, BAD_PARAMETER, "Illegal characters found in parameter 'limit'.")
         if query["symbol"] not in self._symbols:
             return _refusal(400, INVALID_SYMBOL, "Invalid symbol.")
-        depth = min(int(limit), binance.SNAPSHOT_LIMITS[-1])
-        return 200, orjson.dumps(picture(self._truth, self._symbols[query["symbol"]], depth))
+        return 200, orjson.dumps(answer(self._symbols[query["symbol"]], min(int(limit), most)))
 
 
 def wire_text(value: int, decimals: int) -> str:

@@ -1,31 +1,50 @@
-"""One symbol's way from a stream of ranges and a snapshot to an unbroken book: rules B1 to B7, without JSON, levels or time.
+"""One symbol's way from a stream of ranges and a snapshot to an unbroken book: rules B1 to B10, without JSON, levels or time.
 
-    BUFFERING  ── a snapshot that the buffer reaches (B3..B6) ──►  LIVE
-        ▲─────────────── a range that does not follow (B7) ──────────┘
+    BUFFERING  ── a snapshot that the stream has met (B3..B6) ──►  LIVE
+        ▲────── a range that does not follow (B7), goes back (B8) or is ignored for too long (B10) ──┘
 
-  B1  Buffer the stream's events. What is buffered is one unbroken run: an event that does not follow restarts it.
+  B1  Buffer the stream's events. What is buffered is one unbroken run: an event that does not follow restarts it, one that goes back
+      too, for then the numbers began anew.
   B2  Fetch a snapshot; L is its id. (The decoder asks for it.)
-  B3  L older than the stream: an event between them is lost to us. Fetch again.
+  B3  L older than the stream: an event between them is lost to us. Fetch again. No book was believed, so it is no gap.
   B4  Drop the events with u <= L.
-  B5  The first event kept must satisfy U <= L + 1 <= u. Where none is kept, the first one to come must.
+  B5  A snapshot is believed once the stream has met it: the newest u is L or more. One that is ahead is held until then, 20 messages
+      or 5 s at most; then it is of another numbering, or the stream lags, and another is fetched. The first event kept must satisfy
+      U <= L + 1 <= u; an unbroken run (B1) that begins early enough (B3) has one.
   B6  The book is the snapshot, then the events kept, in order. Sizes are absolute, so an overlap is harmless.
-  B7  From then on U == previous u + 1. u <= previous is ignored; anything else is a gap: back to B1, beginning with that event.
+  B7  From then on U == previous u + 1. Anything later is a gap: back to B1, beginning with that event.
+  B8  An event that ends where we stand is a repetition: ignored. One that ends before it goes back, and an unbroken stream never does:
+      the numbers began anew. Back to B1, beginning with that event.
+  B9  A quiet symbol has no stream to meet. It is believed where the stream is confirmed and has shown nothing at all; or where two
+      snapshots, 5 s apart, have the same id and not one event came between. Its first event may overlap L or end before it: what the
+      exchange gathers for 100 ms may be on its way.
+  B10 Whatever a LIVE book ignores is counted (UPDATES_IGNORED). More than 20 messages or 5 s of it without one that follows is a gap.
 
 The buffer is bounded by events and by bytes. At the bound its oldest event goes, and B3 refuses a snapshot that would have needed it.
 """
 
 from collections import deque
+from enum import Enum, unique
 
-from alphapulse_cli.exchanges.sequence import GAP, NEXT, OLD, Verdict, follows, splices
+from alphapulse_cli.exchanges.sequence import BACK, NEXT, OLD, Verdict, follows, splices
 
 MAX_EVENTS, MAX_BYTES = 1024, 8 << 20  # 100 s at ten events a second
 NOTHING_SEEN = -1
 
 
-class Splice:
-    """Where one symbol's stream stands. Every event goes through `take`, every snapshot through `reaches`, then `adopt`."""
+@unique
+class Meeting(Enum):
+    """How a snapshot stands to the stream."""
 
-    __slots__ = ("_buffer", "_buffered_bytes", "_first_after_snapshot", "_floor", "last", "live")
+    STALE = "the stream began after it"
+    MET = "the stream has reached it"
+    AHEAD = "the stream has yet to reach it"
+
+
+class Splice:
+    """Where one symbol's stream stands. Every event goes through `take`, every snapshot through `meeting`, then `adopt`."""
+
+    __slots__ = ("_buffer", "_buffered_bytes", "_floor", "_is_unmet", "last", "live")
 
     def __init__(self) -> None:
         self.reset()
@@ -34,7 +53,7 @@ class Splice:
         """A new connection: nothing of the old one counts."""
         self.live = False
         self.last = NOTHING_SEEN  # the last u taken, or L
-        self._first_after_snapshot = False
+        self._is_unmet = False  # B9: live, and no event has followed the snapshot yet
         self._floor = NOTHING_SEEN  # the smallest L that the buffered run can follow
         self._buffer: deque[tuple[int, int, bytes]] = deque()
         self._buffered_bytes = 0
@@ -49,27 +68,39 @@ class Splice:
         if self.live:
             self.live, self._floor = False, self.last
 
+    def restart(self, first: int, final: int, frame: bytes) -> None:
+        """Believe nothing of what was: buffer, beginning with this event."""
+        self.live, self.last = False, NOTHING_SEEN
+        self._keep(first, final, frame)
+
     def take(self, first: int, final: int, frame: bytes) -> Verdict:
-        """One event of the stream. Live: NEXT, apply it; OLD, ignore it; GAP, the book is wrong and a snapshot is needed. Else buffered."""
+        """One event of the stream. Live: NEXT, apply it; OLD, ignore it; GAP or BACK, the book is wrong. Else it is buffered."""
         if not self.live:
             return self._keep(first, final, frame)
         if first == self.last + 1:  # what `splices` and `follows` both call NEXT: nearly every event
-            self.last, self._first_after_snapshot = final, False
+            self.last, self._is_unmet = final, False
             return NEXT
-        verdict = (splices if self._first_after_snapshot else follows)(self.last, first, final)  # B5, then B7
+        if self._is_unmet:  # B9
+            verdict = splices(self.last, first, final)
+            self._is_unmet = final < self.last
+        else:
+            verdict = follows(self.last, first, final)  # B7
+            if verdict is OLD and final < self.last:  # B8
+                verdict = BACK
         if verdict is NEXT:
-            self.last, self._first_after_snapshot = final, False
-        elif verdict is GAP:  # B7
-            self.live = False
-            self._keep(first, final, frame)
+            self.last = final
+        elif verdict is not OLD:
+            self.restart(first, final, frame)
         return verdict
 
     def _keep(self, first: int, final: int, frame: bytes) -> Verdict:
         """B1: lengthen the run, or begin another one with this event."""
         verdict = follows(self.last, first, final)
         if verdict is OLD:
-            return OLD
-        if verdict is GAP:
+            if final == self.last:
+                return OLD
+            verdict = BACK
+        if verdict is not NEXT:
             self._clear()
             self._floor = first - 1
         self._buffer.append((first, final, bytes(frame)))
@@ -80,9 +111,11 @@ class Splice:
             self._buffered_bytes -= len(dropped)
         return verdict
 
-    def reaches(self, snapshot_id: int) -> bool:
-        """B3: whether the run that we hold begins early enough to follow a snapshot of this id."""
-        return snapshot_id >= self._floor
+    def meeting(self, snapshot_id: int) -> Meeting:
+        """B3, B5: whether the run that we hold can follow a snapshot of this id, and has reached it. No event at all meets any (B9)."""
+        if snapshot_id < self._floor:
+            return Meeting.STALE
+        return Meeting.MET if self.last == NOTHING_SEEN or snapshot_id <= self.last else Meeting.AHEAD
 
     def after(self, snapshot_id: int) -> list[bytes]:
         """B4: the buffered frames that a snapshot of this id does not contain, in order."""
@@ -93,8 +126,8 @@ class Splice:
         kept = next(((first, final) for first, final, _ in self._buffer if final > snapshot_id), None)
         # B5 holds because the run is unbroken and B3 was asked.
         assert kept is None or splices(snapshot_id, *kept) is NEXT
-        self._first_after_snapshot = kept is None
-        self.live, self.last = True, snapshot_id if kept is None else self.last
+        self._is_unmet = self.last < snapshot_id  # B9
+        self.live, self.last = True, max(snapshot_id, self.last)
         self._clear()
 
     def _clear(self) -> None:

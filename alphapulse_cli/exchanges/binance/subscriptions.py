@@ -2,9 +2,15 @@
 
 Five messages a second is all that a client may send, so that many streams go into one SUBSCRIBE; each has an integer id, and one
 answer. `result: null` is a yes, for unknown symbols too. A no is `{"code", "msg", "id"}` or, on newer servers, `{"error": {…}, "id"}`.
+
+Rules, numbered as the tests number them:
+  U1  A SUBSCRIBE holds as many symbols as the facts say and is never longer than MESSAGE_BYTES: a longer one gets no answer at all.
+  U2  One that is neither answered nor fed is sent again, and one that was refused, for ever, with the pauses of `Owed`; a stream that
+      is subscribed to already is no error. The first silence of each is told, the others are not.
+  U3  Three silences in a row on a connection that has fed nothing at all: it is the connection, and another one is made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -12,9 +18,11 @@ import orjson
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges.binance.facts import MAX_STREAMS, TRADE_STREAM
 from alphapulse_cli.exchanges.protocol import BOOK, TEXT_KEPT, TRADES
-from alphapulse_cli.market.events import Event, Subscribed, SubscriptionRefused, Unrecognised
+from alphapulse_cli.exchanges.subscriptions import Owed, batches, is_final
+from alphapulse_cli.market.events import Event, Subscribed, SubscriptionRefused, Unanswered, Unrecognised
 
-ANSWER_WITHIN_NS = 10_000_000_000
+SILENCES = 3  # U3
+LONGEST_ID = 1 << 32  # as many digits as an id of ours may ever have, when a message's length is found
 
 
 def stream_name(native: str, suffix: str) -> str:
@@ -37,43 +45,61 @@ class Subscriptions:
                 "collect fewer symbols, or one channel of --channels",
             )
         self._suffixes = suffixes
-        self._batches = [natives[start : start + batch] for start in range(0, len(natives), batch)] if suffixes else []
-        self._unanswered: dict[int, Sequence[str]] = {}
+        cut = batches(natives, batch, lambda names: self._frame(names, LONGEST_ID)) if suffixes else ()
+        self._batches: list[Sequence[str]] = [names for names, _ in cut]
+        self._owed: Owed[int] = Owed()  # by place in `_batches`
+        self._batch_of_id: dict[int, int] = {}  # of this connection
         self._last_id = 0
-        self._opened_ns = 0
 
     def connected(self, monotonic_ns: int) -> list[bytes]:
         """The messages that subscribe a new connection to everything."""
-        self._opened_ns = monotonic_ns
-        self._unanswered.clear()
-        frames = []
-        for natives in self._batches:
-            self._last_id += 1
-            self._unanswered[self._last_id] = natives
-            streams = [stream_name(native, suffix) for native in natives for suffix in self._suffixes]
-            frames.append(orjson.dumps({"method": "SUBSCRIBE", "params": streams, "id": self._last_id}))
-        return frames
+        self._batch_of_id.clear()
+        self._owed.clear()
+        for place in range(len(self._batches)):
+            self._owed.ask(place, monotonic_ns)
+        return [self._ask(place) for place in range(len(self._batches))]
 
-    def answer(self, message: dict[str, Any]) -> tuple[Sequence[str], Sequence[Event]]:
+    def again(self, monotonic_ns: int, is_fed: Callable[[str], bool]) -> tuple[list[bytes], list[Event], bool]:
+        """U2, U3: (what to send again, what to tell, whether the connection is to be given up)."""
+        for place in self._owed.everything():
+            if any(map(is_fed, self._batches[place])):
+                self._owed.settle(place)  # fed is as good as confirmed
+        due, untold = self._owed.due(monotonic_ns)
+        told: list[Event] = [Unanswered(_ours(suffix), self._batches[place]) for place in untold for suffix in self._suffixes]
+        gave_up = any(self._owed.silences(place) >= SILENCES for place in due)
+        return [self._ask(place) for place in due], told, gave_up and not any(is_fed(native) for native in self._natives())
+
+    def answer(self, message: dict[str, Any], monotonic_ns: int) -> tuple[Sequence[str], Sequence[Event]]:
         """The natives that are subscribed now, and what to tell of an answer. TypeError if it is not understood."""
         number, error = message.get("id"), message.get("error", message)
         if not isinstance(number, int | None) or not isinstance(error, dict):
             raise TypeError("an answer of unknown shape")
-        natives = self._unanswered.get(number, ()) if number is not None else ()
+        place = self._batch_of_id.get(number) if number is not None else None
+        natives = self._batches[place] if place is not None else ()
         if "code" in error or "error" in message:
             text = str(error.get("msg", ""))[:TEXT_KEPT]
-            refused = [SubscriptionRefused(_ours(suffix), native, text) for native in natives for suffix in self._suffixes]
-            self._unanswered.pop(number or 0, None)
-            return (), refused or [SubscriptionRefused("", "", text)]
-        if message.get("result") is not None or not natives:
+            if place is None or not self._owed.waits(place):
+                return (), [SubscriptionRefused("", "", text, for_now=True)]
+            final = is_final(text)
+            self._owed.refuse(place, monotonic_ns, final=final)
+            return (), [
+                SubscriptionRefused(_ours(suffix), native, text, for_now=not final)
+                for native in natives
+                for suffix in self._suffixes
+            ]
+        if message.get("result") is not None or place is None or not self._owed.waits(place):
             return (), [Unrecognised("result")]
-        del self._unanswered[number or 0]
+        self._owed.settle(place)
         return natives, [Subscribed(_ours(suffix), natives) for suffix in self._suffixes]
 
-    def overdue(self, monotonic_ns: int) -> bool:
-        """Whether the exchange left a SUBSCRIBE unanswered for too long."""
-        return bool(self._unanswered) and monotonic_ns - self._opened_ns >= ANSWER_WITHIN_NS
+    def _natives(self) -> list[str]:
+        return [native for names in self._batches for native in names]
 
-    def abandon(self) -> None:
-        """Wait for no answer any more: the connection will be replaced."""
-        self._unanswered.clear()
+    def _ask(self, place: int) -> bytes:
+        self._last_id += 1
+        self._batch_of_id[self._last_id] = place
+        return self._frame(self._batches[place], self._last_id)
+
+    def _frame(self, natives: Sequence[str], number: int) -> bytes:
+        streams = [stream_name(native, suffix) for native in natives for suffix in self._suffixes]
+        return orjson.dumps({"method": "SUBSCRIBE", "params": streams, "id": number})

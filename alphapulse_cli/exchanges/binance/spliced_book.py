@@ -1,0 +1,196 @@
+"""One symbol's diff stream and its REST snapshots become Snapshot and Updates: rules B1 to B10 of `splice`, with levels and deadlines.
+
+    depthUpdate ─► on_event ─► Splice ─► Update                    fetch() ─► who owns the requests
+    REST body ──► on_snapshot ─► refused │ held until met (B5) │ Snapshot and the buffered Updates
+
+One snapshot is in flight at a time. One that did not help is asked for again at once, then after pauses that double up to a minute.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orjson import loads
+
+from alphapulse_cli.exchanges.binance.fields import data_of, integer, levels_of, update_of
+from alphapulse_cli.exchanges.binance.splice import NOTHING_SEEN, Meeting, Splice
+from alphapulse_cli.exchanges.sequence import BACK, GAP, NEXT, OLD
+from alphapulse_cli.market.events import Event, GapFound, GapReason, Snapshot, SnapshotRefused, Update, UpdateIgnored
+from alphapulse_cli.market.instrument import Instrument
+
+FIRST_PAUSE_NS, LONGEST_PAUSE_NS = 1_000_000_000, 60_000_000_000
+QUIET_NS = 1_500_000_000  # B9: after its confirmation
+HELD_NS, HELD_EVENTS = 5_000_000_000, 20  # B5
+IGNORED_NS, IGNORED_EVENTS = 5_000_000_000, 20  # B10
+
+
+@dataclass(slots=True)
+class _Held:
+    """A snapshot that the stream has yet to reach."""
+
+    number: int
+    snapshot: Snapshot
+    body: bytes
+    since_ns: int
+    events: int = 0  # of the stream since
+
+
+class SplicedBook:
+    """The book of one symbol on this connection. `fetch` is called for each snapshot that is wanted."""
+
+    __slots__ = (
+        "_fetch",
+        "_held",
+        "_ignored",
+        "_ignored_at",
+        "_ignored_ns",
+        "_unmet",
+        "due_ns",
+        "failures",
+        "in_flight",
+        "instrument",
+        "splice",
+    )
+
+    def __init__(self, instrument: Instrument, fetch: Callable[[Instrument], None]) -> None:
+        self.instrument = instrument
+        self.splice = Splice()
+        self._fetch = fetch
+        self.reset()
+
+    def reset(self) -> None:
+        """A new connection."""
+        self.splice.reset()
+        self.in_flight = False  # a snapshot was asked for
+        self.due_ns: int | None = None  # when to ask for one, if it waits for its time
+        self.failures = 0  # snapshots since the last that helped
+        self._held: _Held | None = None
+        self._unmet = (-1, -1)  # B9: id of the snapshot that was given up with no event since, and where the stream stood
+        self._ignored = self._ignored_ns = 0  # B10: how many in a row, since when
+        self._ignored_at = -1  # where the splice stood meanwhile
+
+    @property
+    def is_fed(self) -> bool:
+        """Whether the stream has shown anything on this connection."""
+        return self.splice.last != NOTHING_SEEN
+
+    def fetch(self) -> None:
+        """B2: ask for a snapshot unless one is in flight."""
+        if not self.in_flight:
+            self.in_flight, self.due_ns = True, None
+            self._held = None
+            self._fetch(self.instrument)
+
+    def fetch_again(self, now_ns: int) -> None:
+        """The last one did not help: at once the first time, then after ever longer pauses."""
+        self.failures += 1
+        self.in_flight, self._held = False, None
+        if self.failures == 1:
+            self.fetch()
+        else:
+            self.due_ns = now_ns + min(FIRST_PAUSE_NS << min(self.failures - 2, 16), LONGEST_PAUSE_NS)
+
+    def confirmed(self, now_ns: int) -> None:
+        """B9: the stream is subscribed to; a quiet symbol's first event may be long in coming."""
+        if not self.splice.live and not self.in_flight and self._held is None and self.due_ns is None:
+            self.due_ns = now_ns + QUIET_NS
+
+    def resync(self) -> None:
+        """The book is wrong though its stream is not."""
+        if self.splice.live:
+            self.splice.discard()
+            self.fetch()
+
+    def tick(self, now_ns: int) -> Sequence[Event]:
+        """Ask for what is due; give up a snapshot that was held for too long (B5, B9)."""
+        held = self._held
+        if held is not None and now_ns - held.since_ns >= HELD_NS:
+            return self._give_up(held, now_ns)
+        if self.due_ns is not None and now_ns >= self.due_ns:
+            self.fetch()
+        return ()
+
+    # The stream
+
+    def on_event(self, update: Update, first: Any, final: Any, frame: bytes, now_ns: int) -> Sequence[Event]:
+        """What one event of the stream means."""
+        if not (type(first) is int and type(final) is int and 0 <= first <= final):
+            raise ValueError(f"not a range of ids: {first!r}..{final!r}")
+        splice = self.splice
+        last, was_live = splice.last, splice.live
+        verdict = splice.take(first, final, frame)
+        if was_live:
+            if verdict is NEXT:
+                return (update,)
+            if verdict is OLD:
+                return self._on_ignored(first, final, frame, now_ns)
+            return self._on_break(verdict is GAP, f"{last} is followed by {first}..{final}")
+        if self._held is not None:
+            return self._on_held(self._held, verdict is BACK, now_ns)
+        if not self.failures:  # B1, B2: an event is buffered
+            self.fetch()
+        return ()
+
+    def _on_break(self, is_gap: bool, detail: str) -> Sequence[Event]:
+        """B7, B8."""
+        self.fetch()
+        return (GapFound((self.instrument,), GapReason.SEQUENCE if is_gap else GapReason.SEQUENCE_RESET, detail),)
+
+    def _on_ignored(self, first: int, final: int, frame: bytes, now_ns: int) -> Sequence[Event]:
+        """B10."""
+        if self._ignored_at != self.splice.last:  # something followed meanwhile: a new row
+            self._ignored_at, self._ignored, self._ignored_ns = self.splice.last, 0, now_ns
+        self._ignored += 1
+        ignored = UpdateIgnored(self.instrument)
+        if self._ignored <= IGNORED_EVENTS and now_ns - self._ignored_ns <= IGNORED_NS:
+            return (ignored,)
+        detail = f"{self._ignored} updates in a row end at or before {self.splice.last}, the last of them {first}..{final}"
+        self.splice.restart(first, final, frame)
+        self.fetch()
+        return ignored, GapFound((self.instrument,), GapReason.IGNORED, detail)
+
+    def _on_held(self, held: _Held, is_back: bool, now_ns: int) -> Sequence[Event]:
+        """B5: whether the stream has met it now."""
+        held.events += 1
+        meeting = self.splice.meeting(held.number)
+        if meeting is Meeting.MET and not is_back:
+            return self._adopt(held)
+        if meeting is Meeting.AHEAD and not is_back and held.events <= HELD_EVENTS and now_ns - held.since_ns <= HELD_NS:
+            return ()
+        return self._give_up(held, now_ns)
+
+    # Snapshots
+
+    def on_snapshot(self, body: bytes, now_ns: int) -> Sequence[Event]:
+        """The answer to what was asked for; one of NOT_UNDERSTOOD, or OffGridFound, and nothing has changed."""
+        answer = loads(body)
+        number = integer(answer["lastUpdateId"])
+        held = _Held(number, Snapshot(self.instrument, levels_of(self.instrument, answer["bids"], answer["asks"])), body, now_ns)
+        meeting = self.splice.meeting(number)
+        if meeting is Meeting.STALE:  # B3
+            self.fetch_again(now_ns)
+            return (SnapshotRefused(self.instrument, f"snapshot {number} is older than the stream"),)
+        self.in_flight, self.due_ns = False, None
+        if meeting is Meeting.MET or (number, self.splice.last) == self._unmet:  # B5, B9
+            return self._adopt(held)
+        self._held = held
+        return ()
+
+    def _adopt(self, held: _Held) -> Sequence[Event]:
+        """B6. Buffered frames were on the grid when they came, and a grid only becomes finer."""
+        snapshot = held.snapshot
+        if snapshot.instrument is not self.instrument:  # the grid changed while it was held
+            answer = loads(held.body)
+            snapshot = Snapshot(self.instrument, levels_of(self.instrument, answer["bids"], answer["asks"]))
+        updates = [update_of(self.instrument, data_of(loads(frame))) for frame in self.splice.after(held.number)]  # B4
+        self.splice.adopt(held.number)
+        self.in_flight, self.due_ns, self.failures, self._held = False, None, 0, None
+        return [snapshot, *updates]
+
+    def _give_up(self, held: _Held, now_ns: int) -> Sequence[Event]:
+        """B5, B9: another one, please."""
+        self._unmet = (held.number, self.splice.last) if held.events == 0 else (-1, -1)
+        self.fetch_again(now_ns)
+        return (
+            SnapshotRefused(self.instrument, f"the stream does not reach snapshot {held.number}: it stands at {self.splice.last}"),
+        )

@@ -1,0 +1,117 @@
+"""What a decoder has asked its exchange for and is still owed: when to ask again, and in how many messages.
+
+    ask ──answer, data──► settled
+     │ ▲
+     │ └── due: no answer for 10 s, then 20, 40, 60, 60 …      refused for now: again after 2 s, 4, 8 … 60
+     └──── refused for good ("not supported", "unknown symbol"): again each 10 minutes, so that a listing heals it
+
+Nothing is ever given up. Times are monotonic nanoseconds, handed in. A key names one request: a channel and a symbol, or a batch.
+"""
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+NS_PER_S = 1_000_000_000
+ANSWER_WITHIN_NS = 10 * NS_PER_S
+REFUSED_PAUSE_NS = 2 * NS_PER_S
+LONGEST_PAUSE_NS = 60 * NS_PER_S
+FINAL_PAUSE_NS = 600 * NS_PER_S
+MESSAGE_BYTES = 4000  # of one request: Binance does not even answer more than 4,088, and nobody needs longer ones
+
+# What an exchange says of a symbol or a channel that it does not have. Every other refusal may be over in a moment.
+FINAL_WORDS = re.compile(
+    r"not supported|unsupported|unknown (?:symbol|stream|pair|product|channel)|invalid (?:symbol|stream|pair|product|channel)"
+    r"|not a valid (?:symbol|stream|pair|product|channel)|(?:symbol|pair|product|channel) not found|require[sd]? authentication"
+    r"|authentication failure|delisted",
+    re.IGNORECASE,
+)
+
+
+def is_final(message: str) -> bool:
+    """Whether a refusal in these words will be the same a minute later."""
+    return FINAL_WORDS.search(message) is not None
+
+
+def batches(names: Iterable[str], most: int, frame_of: Callable[[list[str]], bytes]) -> Iterator[tuple[list[str], bytes]]:
+    """The names in order, at most `most` in a message and so few that none is longer than MESSAGE_BYTES, each with its frame.
+
+    A name that alone makes a message too long has one of its own.
+    """
+    waiting = list(names)
+    while waiting:
+        count = min(most, len(waiting))
+        frame = frame_of(waiting[:count])
+        while len(frame) > MESSAGE_BYTES and count > 1:
+            count = max(1, min(count - 1, count * MESSAGE_BYTES // len(frame)))
+            frame = frame_of(waiting[:count])
+        yield waiting[:count], frame
+        waiting = waiting[count:]
+
+
+@dataclass(slots=True)
+class _Debt:
+    deadline_ns: int
+    asked: int = 0  # again, without an answer
+    refused: int = 0  # times in a row
+    is_told: bool = False
+
+
+class Owed(Generic[Key]):
+    """The requests that still wait for their answer."""
+
+    def __init__(self) -> None:
+        self._debts: dict[Key, _Debt] = {}
+
+    def clear(self) -> None:
+        """A new connection: whatever was asked of the last one is owed by nobody."""
+        self._debts.clear()
+
+    def ask(self, key: Key, now_ns: int) -> None:
+        """It is asked for now, for the first time or for a new reason."""
+        self._debts[key] = _Debt(now_ns + ANSWER_WITHIN_NS)
+
+    def settle(self, key: Key) -> None:
+        """It was answered, or data came: nothing is owed any more."""
+        self._debts.pop(key, None)
+
+    def waits(self, key: Key) -> bool:
+        """Whether it is still owed."""
+        return key in self._debts
+
+    def silences(self, key: Key) -> int:
+        """How often in a row it was asked for and not answered."""
+        debt = self._debts.get(key)
+        return debt.asked if debt is not None else 0
+
+    def everything(self) -> list[Key]:
+        """All that is owed."""
+        return list(self._debts)
+
+    def refuse(self, key: Key, now_ns: int, *, final: bool) -> None:
+        """The exchange said no: `due` names it again after a while."""
+        debt = self._debts.setdefault(key, _Debt(0))
+        pause_ns = FINAL_PAUSE_NS if final else min(REFUSED_PAUSE_NS << min(debt.refused, 8), LONGEST_PAUSE_NS)
+        debt.refused, debt.asked = debt.refused + 1, 0
+        debt.is_told = True  # the refusal tells it
+        debt.deadline_ns = now_ns + pause_ns
+
+    def hurry(self, key: Key, deadline_ns: int) -> None:
+        """Its answer may have been lost: ask again at that time, if not sooner."""
+        debt = self._debts.get(key)
+        if debt is not None:
+            debt.deadline_ns = min(debt.deadline_ns, deadline_ns)
+
+    def due(self, now_ns: int) -> tuple[list[Key], list[Key]]:
+        """What is to be asked for again now, and which of it has never been told to be silent; both are noted as done."""
+        again = [key for key, debt in self._debts.items() if now_ns >= debt.deadline_ns]
+        untold = [key for key in again if not self._debts[key].is_told]
+        for key in again:
+            debt = self._debts[key]
+            debt.asked += 1
+            debt.is_told = True
+            debt.deadline_ns = now_ns + min(ANSWER_WITHIN_NS << min(debt.asked, 8), LONGEST_PAUSE_NS)
+        return again, untold

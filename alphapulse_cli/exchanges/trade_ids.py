@@ -1,0 +1,167 @@
+"""Which trades of one market were seen, by the exchange's own numbers, which grow by one: holes are found, and nothing is told twice.
+
+    seen      ████████████░░░██████░████████▌          ids are kept over connections
+              oldest       holes           newest
+
+Rules, numbered as the tests number them:
+  T1  A number beyond the newest + 1 opens a hole: TradesMissed, before the trade that shows it.
+  T2  A number in a hole fills it: TradesRecovered, and the trade leaves as history, however it came. So does one below the oldest,
+      from a subscription's past; what lies between it and the oldest is a hole like any other.
+  T3  A number that was seen is not told again, whatever frame, connection or answer brings it.
+  T4  The numbers begin anew where one that is not beyond the newest was traded more than a second after it: nothing that was seen
+      counts any more, and nothing is missed.
+  T5  At most MOST_HOLES holes are remembered. Beyond that the lowest is given up: its trades stay missed, and late ones are left out.
+  T6  Missing trades are asked for by REST, where the exchange gives them without keys: FIRST_FILL_NS after the hole opened (what a
+      subscription gives back may fill it by itself), then after longer pauses, FILL_TRIES times for each hole at the newest end.
+      Only numbers in holes are taken from the answer: what is newer comes by the stream.
+
+So at any time `missed - recovered` of what left is the number of ids between the oldest and the newest that were never told.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from alphapulse_cli.market.events import Event, Trade, TradesMissed, TradesRecovered
+
+MOST_HOLES = 256
+BEGAN_ANEW_NS = 1_000_000_000
+FIRST_FILL_NS, FILL_PAUSES_NS = 1_000_000_000, (10_000_000_000, 60_000_000_000, 60_000_000_000)
+FILL_TRIES = len(FILL_PAUSES_NS)
+
+Numbered = tuple[int, Sequence[Trade]]  # a trade's number, and the trade on the grid of each instrument that shares the market
+SEEN, NEW, LATE = -1, 0, -2
+
+
+class TradeIds:
+    """The numbers of one market's trades that were seen."""
+
+    __slots__ = ("_fill_at_ns", "_hole_firsts", "_hole_lasts", "_newest_ns", "_tries", "newest", "oldest")
+
+    def __init__(self) -> None:
+        self._tries = 0
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.oldest = self.newest = -1
+        self._newest_ns: int | None = None
+        self._hole_firsts: list[int] = []  # ascending, as their `lasts`
+        self._hole_lasts: list[int] = []
+        self._fill_at_ns: int | None = None  # T6
+
+    @property
+    def missing(self) -> int:
+        """How many trades are in the holes that are remembered."""
+        return sum(self._hole_lasts) - sum(self._hole_firsts) + len(self._hole_firsts)
+
+    @property
+    def holes(self) -> list[tuple[int, int]]:
+        """(first, last) missing number of each hole, ascending."""
+        return list(zip(self._hole_firsts, self._hole_lasts, strict=True))
+
+    def misses(self, number: int) -> bool:
+        """Whether the trade of that number is missing."""
+        at = bisect_right(self._hole_firsts, number) - 1
+        return at >= 0 and number <= self._hole_lasts[at]
+
+    def take(self, numbered: Iterable[Numbered], now_ns: int) -> list[Event]:
+        """What leaves of one frame's trades, which are told in the order of their numbers; `now_ns` is monotonic (T6)."""
+        events: list[Event] = []
+        recovered = 0
+        instruments: list[Trade] = []
+        for number, trades in sorted(numbered, key=_number):
+            verdict, missed = self._place(number, trades[0].exchange_ns)
+            if verdict == SEEN:
+                continue
+            if missed:
+                self._opened(now_ns)
+                events += [TradesMissed(trade.instrument, missed) for trade in trades]
+            if verdict == LATE:
+                if not missed and number > self.oldest:
+                    recovered += 1
+                    instruments = list(trades)
+                events += [trade if trade.history else replace(trade, history=True) for trade in trades]
+            else:
+                events += trades
+        if recovered:
+            events += [TradesRecovered(trade.instrument, recovered) for trade in instruments]
+        return events
+
+    def fill(self, numbered: Iterable[Numbered], now_ns: int) -> list[Event]:
+        """T6: what leaves of trades that were fetched: those that are missing."""
+        return self.take([one for one in numbered if self.misses(one[0])], now_ns)
+
+    def wants_fill(self, now_ns: int) -> bool:
+        """T6: whether to ask for missing trades now; asking is noted."""
+        if self._fill_at_ns is None or now_ns < self._fill_at_ns:
+            return False
+        if not self._hole_firsts or self._tries == FILL_TRIES:
+            self._fill_at_ns = None
+            return False
+        self._fill_at_ns = now_ns + FILL_PAUSES_NS[self._tries]
+        self._tries += 1
+        return True
+
+    def last_known(self, number: int) -> int:
+        """The exchange says which trade was the last: how many that makes missing (T1)."""
+        if self.newest < 0 or number <= self.newest:
+            return 0
+        missed = number - self.newest
+        self._add_hole(len(self._hole_firsts), self.newest + 1, number)
+        self.newest, self._newest_ns = number, None  # which is missing itself
+        return missed
+
+    def _opened(self, now_ns: int) -> None:
+        self._tries, self._fill_at_ns = 0, now_ns + FIRST_FILL_NS
+
+    def _place(self, number: int, exchange_ns: int | None) -> tuple[int, int]:
+        """What that number is to us, and how many were missed before it; noted as seen."""
+        newest = self.newest
+        if newest >= 0 and number <= newest and self._is_anew(exchange_ns):  # T4
+            self._begin_anew()
+            newest = -1
+        if newest < 0:
+            self.oldest = number
+        if newest < 0 or number > newest:
+            self.newest, self._newest_ns = number, exchange_ns
+            missed = number - newest - 1 if newest >= 0 else 0
+            if missed:
+                self._add_hole(len(self._hole_firsts), newest + 1, number - 1)
+            return NEW, missed
+        if number < self.oldest:
+            missed = self.oldest - number - 1
+            if missed:
+                self._add_hole(0, number + 1, self.oldest - 1)
+            self.oldest = number
+            return LATE, missed
+        return (LATE, 0) if self._fill_one(number) else (SEEN, 0)
+
+    def _is_anew(self, exchange_ns: int | None) -> bool:
+        return exchange_ns is not None and self._newest_ns is not None and exchange_ns > self._newest_ns + BEGAN_ANEW_NS
+
+    def _fill_one(self, number: int) -> bool:
+        """Take a number out of its hole; False if it is in none."""
+        at = bisect_right(self._hole_firsts, number) - 1
+        if at < 0 or number > self._hole_lasts[at]:
+            return False
+        first, last = self._hole_firsts[at], self._hole_lasts[at]
+        left = [(first, number - 1)] if first < number else []
+        right = [(number + 1, last)] if number < last else []
+        self._hole_firsts[at : at + 1] = [hole[0] for hole in left + right]
+        self._hole_lasts[at : at + 1] = [hole[1] for hole in left + right]
+        self._bound()
+        return True
+
+    def _add_hole(self, at: int, first: int, last: int) -> None:
+        self._hole_firsts.insert(at, first)
+        self._hole_lasts.insert(at, last)
+        self._bound()
+
+    def _bound(self) -> None:
+        """T5."""
+        if len(self._hole_firsts) > MOST_HOLES:
+            del self._hole_firsts[0], self._hole_lasts[0]
+
+
+def _number(numbered: Numbered) -> int:
+    return numbered[0]
