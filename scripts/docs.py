@@ -198,6 +198,37 @@ def errors() -> Iterator[str]:
         ),
     )
 
+    yield "## What ends a collector"
+    yield (
+        "`collect` is made to run for months: what may pass is waited for, at the start as in the middle. At the start each reason is told once; later each "
+        "lost connection is. What trying again cannot change ends it at once, with a line that says why."
+    )
+    yield table(("what happens", "at the start", "once it has collected", "exit code"), ENDINGS)
+
+
+# What happens; at the start; later; the exit code where it ends. tests/apps/test_collect_start.py and tests/edges play most of them.
+WAITS, AGAIN = "waits, and tries again", "books STALE, connects again"
+ENDINGS = (
+    ("maintenance: 5xx, 520, `EService:Unavailable`, a page in place of JSON", WAITS, AGAIN, ""),
+    ("no network, no name server, nobody listening, a host that never answers", WAITS, AGAIN, ""),
+    ("429, 418, any `Retry-After`", "waits as long as it says, and tells until when", "the same", ""),
+    ("a list of instruments that cannot be understood", WAITS, "told, and asked for again", ""),
+    ("451 or 403: not from this address", "ends", AGAIN, "6"),
+    ("404: nothing at this path", "ends", AGAIN, "6"),
+    ("a certificate that is not to be trusted", "ends", AGAIN, "6"),
+    ("no symbol of those asked for is listed", "ends", "the book is shown as it is; the others go on", "6"),
+    ("one symbol of several is not listed", "ends at a terminal; elsewhere the rest is collected (`--skip-unlisted`)", "", "6"),
+    ("another process collects the set", "ends before anything is asked for", "cannot happen: the set is held", "7"),
+    ("an option, variable or file that cannot be right", "ends", "", "2"),
+    ("no room for the segments", "ends", "that book HALTED, the others go on; a file cut short under it ends it", "1"),
+    ("`--duration` is over", "ends; nothing came", "ends", "6; 0"),
+    ("SIGTERM", "ends", "ends, segments retired", "0"),
+    ("SIGINT, Ctrl-C", "ends", "ends, segments retired", "130"),
+    ("of several exchanges one ends before it ever collected", "told; the others go on", "", "its own, when all have ended"),
+    ("of several exchanges one dies later, or is killed", "", "started again, after ever longer pauses", ""),
+    ("of several exchanges none was ever collected", "ends when the last has", "", "of the first"),
+)
+
 
 def tree(kind: type) -> Iterator[Any]:
     """The class and all below it that `errors.py` defines, depth first."""

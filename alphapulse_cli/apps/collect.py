@@ -1,105 +1,149 @@
 """Collect one exchange into its set of segments, until told to stop.
 
-    instruments (REST) ─► the symbols asked for ─► Outlet (lease, segments) ─► Ingest ◄─ Session ◄─ the exchange
+    lease ─► instruments (REST) ─► the symbols asked for ─► Outlet (segments) ─► Ingest ◄─ Session ◄─ the exchange
+                                        ▲                                             │
+                                        └──── a symbol that was skipped is listed ────┘
 
 Everything runs in one event loop and one thread. The heartbeat is beaten by that same loop: if it hangs, readers see a dead writer.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
+from alphapulse_cli.apps.listing import list_instruments, until_listed
 from alphapulse_cli.apps.plan import CollectPlan, addresses, choose, mode_of
-from alphapulse_cli.edges import retry_after
 from alphapulse_cli.edges.fetch import Fetcher
 from alphapulse_cli.edges.ledger import Ledger
 from alphapulse_cli.edges.loopback import is_loopback
 from alphapulse_cli.edges.rate_limit import Limits
-from alphapulse_cli.edges.session import Backoff, Session
+from alphapulse_cli.edges.session import Session
 from alphapulse_cli.edges.transport import open_link
-from alphapulse_cli.errors import DecodeError, ExchangeError, Refused, StorageError
-from alphapulse_cli.exchanges import Exchange
-from alphapulse_cli.exchanges.protocol import Mode
+from alphapulse_cli.errors import ExchangeError, StorageError
 from alphapulse_cli.flow.ingest import Ingest, Notice
 from alphapulse_cli.flow.outlet import Outlet
-from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm import clock
-from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.shm.directory import Directory, open_directory
+from alphapulse_cli.shm.lease import Lease
 
 BEAT_S = 0.1
-METADATA_TRIES = 3
+
+OnReady = Callable[[Outlet, Ingest], None]
 
 
-async def collect(plan: CollectPlan, notice: Notice, on_ready: Callable[[Outlet, Ingest], None] | None = None) -> None:
-    """Collect until cancelled, or for `plan.duration_s`. What cannot be healed by trying again leaves as its exception."""
-    exchange = exchanges.get(plan.exchange)
-    mode, depth = mode_of(exchange.facts, plan.mode, plan.depth)
-    url, rest_url = addresses(mode, plan.url, plan.rest_url)
-    with (
-        open_directory(plan.shm_dir, create=True) as directory,
-        Ledger(directory, plan.exchange, partial(notice, "warning"), port=_port_here(url)) as ledger,
-    ):
-        limits = Limits.of(exchange.facts, ledger)
-        fetcher = Fetcher(rest_url, limits.weight)
-        listed = await list_instruments(exchange, mode, fetcher, notice)
-        instruments = choose(plan.exchange, plan.symbols, listed)
+async def collect(
+    plan: CollectPlan, notice: Notice, on_ready: OnReady | None = None, on_first_frame: Callable[[], None] | None = None
+) -> None:
+    """Collect until cancelled, or for `plan.duration_s`, which bounds everything, the waiting for an exchange that is away too.
+
+    WriterAlive before anything is fetched. ExchangeError where the duration ended and nothing ever came. What cannot be healed by
+    trying again leaves as its exception.
+    """
+    collection = Collection(plan, notice, on_ready, on_first_frame)
+    try:
+        async with asyncio.timeout(plan.duration_s) as limit:
+            await collection.run()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        if not collection.has_frames:
+            raise ExchangeError(f"nothing was collected before the duration was over{collection.last_told}") from None
+
+
+@dataclass(slots=True)
+class Collection:
+    """One exchange being collected; a generation of segments for each list of symbols that could be collected."""
+
+    plan: CollectPlan
+    notice: Notice
+    on_ready: OnReady | None = None
+    on_first_frame: Callable[[], None] | None = None
+    has_frames: bool = field(default=False, init=False)
+    last_told: str = field(default="", init=False)  # ": why", of the last warning
+
+    async def run(self) -> None:
+        """Until cancelled, or an exception."""
+        plan, exchange = self.plan, exchanges.get(self.plan.exchange)
+        mode, _ = mode_of(exchange.facts, plan.mode, plan.depth)
+        url, rest_url = addresses(mode, plan.url, plan.rest_url)
+        with (
+            open_directory(plan.shm_dir, create=True) as directory,
+            Lease.acquire(directory, plan.name) as lease,
+            Ledger(directory, plan.exchange, partial(self._notice, "warning"), port=_port_here(url)) as ledger,
+        ):
+            limits = Limits.of(exchange.facts, ledger)
+            fetcher = Fetcher(rest_url, limits.weight)
+            while True:
+                await self._generation(directory, lease, url, fetcher, limits)
+                lease.renew(directory)
+
+    def _notice(self, level: str, message: str) -> None:
+        if level == "warning":
+            self.last_told = f": {message}"
+        self.notice(level, message)
+
+    async def _generation(self, directory: Directory, lease: Lease, url: str, fetcher: Fetcher, limits: Limits) -> None:
+        """Ends when a symbol that was skipped is listed."""
+        plan, exchange = self.plan, exchanges.get(self.plan.exchange)
+        mode, depth = mode_of(exchange.facts, plan.mode, plan.depth)
+        listed = await list_instruments(exchange, mode, fetcher, self._notice, tries=None)
+        instruments, skipped = choose(plan.exchange, plan.symbols, listed, skip_unlisted=plan.skip_unlisted)
+        if skipped:
+            names, every = ", ".join(skipped), f"{plan.listing_every_s:.0f} s"
+            self._notice("warning", f"not listed: {names}; the rest is collected, and the list looked at again every {every}")
         decoder = exchange.decoder(instruments, set(plan.channels), depth, mode.name)
         symbols = [instrument.symbol for instrument in instruments]
-        with Outlet(directory, plan.name, plan.exchange, symbols, plan.ring_capacity, clock.monotonic_ns()) as outlet:
+        with Outlet(directory, plan.name, plan.exchange, symbols, plan.ring_capacity, clock.monotonic_ns(), lease) as outlet:
             try:
-                ingest = Ingest(exchange, decoder, instruments, plan.channels, outlet, notice, mode.name)
+                ingest = Ingest(exchange, decoder, instruments, plan.channels, outlet, self._notice, mode.name)
             except StorageError:
                 outlet.discard()
                 raise
             opener = partial(open_link, transport=plan.transport)
             session = Session(
-                exchange.facts, url, fetcher, ingest, notice, _after_frame(outlet), opener, limits=limits, mode=mode.name
+                exchange.facts, url, fetcher, ingest, self._notice, _after_frame(outlet), opener, limits=limits, mode=mode.name
             )
-            if on_ready is not None:
-                on_ready(outlet, ingest)
-            await _keep_up(session, ingest, outlet, plan.duration_s)
+            if self.on_ready is not None:
+                self.on_ready(outlet, ingest)
+            async with _heart(outlet, partial(self._look, ingest)):
+                try:
+                    found = await _first(session.run(), until_listed(exchange, mode, fetcher, skipped, plan.listing_every_s))
+                finally:
+                    self._look(ingest)
+                    ingest.retire(clock.realtime_ns())
+            self._notice("said", f"listed now: {', '.join(found)}; collecting afresh with it")
+
+    def _look(self, ingest: Ingest) -> None:
+        """Note the first frame."""
+        if not self.has_frames and ingest.counters.get(Counter.FRAMES):
+            self.has_frames = True
+            if self.on_first_frame is not None:
+                self.on_first_frame()
 
 
-async def _keep_up(session: Session, ingest: Ingest, outlet: Outlet, duration_s: float | None) -> None:
-    """Run the session until cancelled, or for so long; then the books are retired."""
-    async with _heart(outlet):
-        try:
-            async with asyncio.timeout(duration_s) as limit:
-                await session.run()
-        except TimeoutError:
-            if not limit.expired():
-                raise
-        finally:
-            ingest.retire(clock.realtime_ns())
+async def _first(session: Coroutine[Any, Any, None], listing: Coroutine[Any, Any, list[str]]) -> list[str]:
+    """What the listing found; the session runs beside it until then, and what it raises is raised."""
+    running, looking = asyncio.create_task(session), asyncio.create_task(listing)
+    try:
+        await asyncio.wait({running, looking}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+        return looking.result()
+    finally:
+        for task in (running, looking):
+            task.cancel()
+        await asyncio.gather(running, looking, return_exceptions=True)
 
 
 def _port_here(url: str) -> int | None:
     """The port of an exchange on this machine, whose limits are its own; None for one in the world."""
     return urlsplit(url).port or 0 if is_loopback(url) else None
-
-
-async def list_instruments(exchange: Exchange, mode: Mode, fetcher: Fetcher, notice: Notice) -> Sequence[Instrument]:
-    """The exchange's instruments; a few tries. ExchangeError if they cannot be had or understood."""
-    backoff = Backoff()
-    asked_s = fetcher.limit.pause_left_s(clock.monotonic_ns())
-    if asked_s > 0:
-        notice("warning", f"the exchange asked to be left alone: asking for its metadata at {retry_after.end_of(asked_s)}")
-    path = mode.instruments_path or exchange.facts.instruments_path
-    for attempt in range(1, METADATA_TRIES + 1):
-        try:
-            body = await fetcher.get(path, exchange.facts.instruments_weight)
-            return exchange.parse_instruments(body, mode.name)
-        except (DecodeError, Refused):
-            raise
-        except ExchangeError as error:
-            if attempt == METADATA_TRIES:
-                raise
-            notice("warning", f"no instrument metadata yet: {error}")
-            await asyncio.sleep(backoff.after_failure_s())
-    raise AssertionError("unreachable")
 
 
 def _after_frame(outlet: Outlet) -> Callable[[int], None]:
@@ -116,8 +160,8 @@ def _after_frame(outlet: Outlet) -> Callable[[int], None]:
 
 
 @contextlib.asynccontextmanager
-async def _heart(outlet: Outlet) -> AsyncIterator[None]:
-    """Beats while the body runs. StorageError, the body broken off, where a segment's file was cut short."""
+async def _heart(outlet: Outlet, look: Callable[[], None]) -> AsyncIterator[None]:
+    """Beats, and looks, while the body runs. StorageError, the body broken off, where a segment's file was cut short."""
     body, failures = asyncio.current_task(), list[StorageError]()
     assert body is not None
 
@@ -125,6 +169,7 @@ async def _heart(outlet: Outlet) -> AsyncIterator[None]:
         try:
             while True:
                 outlet.beat(clock.monotonic_ns())
+                look()
                 await asyncio.sleep(BEAT_S)
         except StorageError as error:
             failures.append(error)

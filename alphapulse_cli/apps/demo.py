@@ -42,7 +42,7 @@ async def demo(plan: DemoPlan, said: Said) -> ExitCode:
         except TimeoutError:
             raise AlphapulseError(f"the simulators did not start within {READY_TIMEOUT_S:.0f} s") from None
         collectors = [_collector(plan, name, *where) for name, where in addresses.items()]
-        working = asyncio.create_task(supervise(collectors, said))
+        working = asyncio.create_task(supervise(collectors, said, together=True))
         talking = asyncio.create_task(relay(simulator, "sim", said))  # ends with the simulators
         try:
             await asyncio.wait({working, talking}, return_when=asyncio.FIRST_COMPLETED)

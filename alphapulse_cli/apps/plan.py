@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from alphapulse_cli import exchanges
 from alphapulse_cli.edges import transport as transports
 from alphapulse_cli.edges.loopback import is_loopback
-from alphapulse_cli.errors import UsageError
+from alphapulse_cli.errors import Refused, UsageError
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Facts, Mode
 from alphapulse_cli.market.instrument import Instrument, near_symbols, split_id
 
@@ -35,6 +35,8 @@ class CollectPlan:
     ring_capacity: int = 16_384
     duration_s: float | None = None
     transport: str = transports.AUTO
+    skip_unlisted: bool = False  # collect the rest where the exchange does not list all symbols
+    listing_every_s: float = 600.0  # how often what was skipped is looked for again
 
     @property
     def name(self) -> str:
@@ -95,16 +97,23 @@ def addresses(mode: Mode, url: str, rest_url: str) -> tuple[str, str]:
     return websocket, mode.rest_url
 
 
-def choose(exchange: str, wanted: Sequence[str], listed: Sequence[Instrument]) -> list[Instrument]:
-    """The instruments of the wanted symbols, each once. UsageError naming the unknown ones and what they may have meant."""
+def choose(
+    exchange: str, wanted: Sequence[str], listed: Sequence[Instrument], *, skip_unlisted: bool = False
+) -> tuple[list[Instrument], list[str]]:
+    """The instruments of the wanted symbols, each once, and the symbols that are not listed.
+
+    Refused, naming those and what they may have meant, unless they are to be skipped and others are left.
+    """
     known = {instrument.symbol: instrument for instrument in listed}
-    missing = [symbol for symbol in wanted if symbol not in known]
-    if missing:
+    missing = [symbol for symbol in dict.fromkeys(wanted) if symbol not in known]
+    found = list(dict.fromkeys(_resolve_alias(known[symbol], known) for symbol in wanted if symbol in known))
+    if missing and not (skip_unlisted and found):
         near = {symbol: near_symbols(symbol, list(known))[:SHOWN_MATCHES] for symbol in missing}
         hints = [f"{symbol}: did you mean {', '.join(found)}?" for symbol, found in near.items() if found]
-        hint = "; ".join([*hints, f"alphapulse symbols --exchange {exchange}"])
-        raise UsageError(f"{exchange} does not list {', '.join(missing)}", hint)
-    return list(dict.fromkeys(_resolve_alias(known[symbol], known) for symbol in wanted))
+        rest = ["--skip-unlisted collects the rest"] if found else []
+        hint = "; ".join([*hints, *rest, f"alphapulse symbols --exchange {exchange}"])
+        raise Refused(f"{exchange} does not list {', '.join(missing)}", hint)
+    return found, missing
 
 
 def _resolve_alias(instrument: Instrument, known: dict[str, Instrument]) -> Instrument:
@@ -126,6 +135,7 @@ def plans(
     ring_capacity: int = 16_384,
     duration_s: float | None = None,
     transport: str = transports.AUTO,
+    skip_unlisted: bool = False,
 ) -> list[CollectPlan]:
     """A plan for each exchange, in the order asked for. UsageError for whatever cannot be right before the exchange is asked."""
     if not names:
@@ -153,6 +163,7 @@ def plans(
                 ring_capacity,
                 duration_s,
                 transport,
+                skip_unlisted,
             )
         )
     return made

@@ -18,7 +18,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 STEADY_AFTER_NS = 60_000_000_000
 STOP_TIMEOUT_S = 10.0
 LINE_BYTES = 1 << 16
-# What a restart cannot heal: the person must change something.
+COLLECTING = b"collecting"  # what a child writes on its standard output once the first frame has come
+# What a restart cannot heal: the person must change something. So it is with whatever a child ends with before it ever collected.
 FINAL = frozenset({ExitCode.DONE, ExitCode.USAGE, ExitCode.NOTHING_TO_ATTACH, ExitCode.ALREADY_RUNNING, ExitCode.INTERRUPTED})
 
 
@@ -30,42 +31,72 @@ class Child:
     arguments: Sequence[str]
 
 
+CODES = frozenset(ExitCode)
+
 Said = Callable[[str, str], None]  # (child, one line of what it said on stderr): already escaped by the child
 
 
-async def supervise(children: Sequence[Child], said: Said) -> ExitCode:
-    """Run all until they end or this is cancelled (then they are stopped cleanly). The first exit code that is not 0, else DONE."""
-    tasks = [asyncio.create_task(_keep(child, said)) for child in children]
+async def supervise(children: Sequence[Child], said: Said, duration_s: float | None = None, *, together: bool = False) -> ExitCode:
+    """Run all until they end or this is cancelled (then they are stopped cleanly). The first exit code that is not 0, else DONE.
+
+    `duration_s`: each child is told how much of it is left when it starts. `together`: the first that fails for good ends all.
+    """
+    ends_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
+    tasks = [asyncio.create_task(_keep(child, said, ends_ns)) for child in children]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        left = set(tasks)
+        while left:
+            done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+            if any(task.exception() or (together and task.result() is not ExitCode.DONE) for task in done):
+                break
     finally:
         for task in tasks:  # once: a second cancel would break off their stopping, and leave children behind
             task.cancel()
         await asyncio.wait(tasks)
-    return next((code for code in (task.result() for task in tasks) if code is not ExitCode.DONE), ExitCode.DONE)
+    ended = [task.result() for task in tasks if not task.cancelled()]
+    return next((code for code in ended if code is not ExitCode.DONE), ExitCode.DONE)
 
 
-async def _keep(child: Child, said: Said) -> ExitCode:
-    pause_s = FIRST_PAUSE_S
+async def _keep(child: Child, said: Said, ends_ns: int | None) -> ExitCode:
+    pause_s, has_collected = FIRST_PAUSE_S, False
     while True:
         started_ns = clock.monotonic_ns()
-        code = await _run_once(child, said)
+        left = [] if ends_ns is None else ["--duration", f"{max((ends_ns - started_ns) / 1e9, 0.001):.3f}s"]
+        code, collected = await _run_once([*child.arguments, *left], child.name, said)
+        has_collected = has_collected or collected
         if code in FINAL:
             return ExitCode(code)
+        if not has_collected and code > 0:  # killed by a signal is another matter
+            if ends_ns is None or clock.monotonic_ns() < ends_ns:
+                said(child.name, f"ended with code {code} before anything was collected: it is not started again")
+            return ExitCode(code) if code in CODES else ExitCode.FAILED
         if clock.monotonic_ns() - started_ns > STEADY_AFTER_NS:
             pause_s = FIRST_PAUSE_S
+        if ends_ns is not None and clock.monotonic_ns() + pause_s * 1e9 >= ends_ns:
+            return ExitCode.DONE if has_collected else ExitCode.FAILED
         said(child.name, f"ended with code {code}; starting it again in {pause_s:.0f} s")
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-async def _run_once(child: Child, said: Said) -> int:
-    process = await spawn(child.arguments, stdout=asyncio.subprocess.DEVNULL)
+async def _run_once(arguments: Sequence[str], name: str, said: Said) -> tuple[int, bool]:
+    """(exit code, whether it collected anything)."""
+    process = await spawn(arguments, stdout=asyncio.subprocess.PIPE)
     try:
-        await relay(process, child.name, said)
-        return await process.wait()
+        collected, _ = await asyncio.gather(_has_collected(process), relay(process, name, said))
+        return await process.wait(), collected
     finally:
         await stop(process)
+
+
+async def _has_collected(process: asyncio.subprocess.Process) -> bool:
+    """Whether it said so before its standard output ended."""
+    assert process.stdout is not None
+    found = False
+    with contextlib.suppress(ValueError):  # a line beyond the limit: it is none of ours
+        while line := await process.stdout.readline():
+            found = found or line.strip() == COLLECTING
+    return found
 
 
 async def spawn(arguments: Sequence[str], stdout: int) -> asyncio.subprocess.Process:

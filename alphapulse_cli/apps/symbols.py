@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.apps.collect import list_instruments
+from alphapulse_cli.apps.listing import list_instruments
 from alphapulse_cli.apps.plan import addresses, mode_of
 from alphapulse_cli.edges.fetch import Fetcher
 from alphapulse_cli.edges.rate_limit import RateLimit

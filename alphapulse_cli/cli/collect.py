@@ -1,10 +1,12 @@
 """`alphapulse collect`: exchanges into shared memory."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alphapulse_cli.cli import options
+from alphapulse_cli.edges import process
 from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,12 +57,23 @@ def collect(
             help="WebSocket library: websockets, or picows of the extra `fast`; auto takes picows where it is installed.",
         ),
     ] = None,
+    skip_unlisted: Annotated[
+        bool | None,
+        typer.Option(
+            "--skip-unlisted/--no-skip-unlisted",
+            show_default=False,
+            help="Collect the rest where an exchange does not list all symbols; otherwise only a person at a terminal is refused.",
+        ),
+    ] = None,
     shm_dir: options.ShmDir = None,
     duration: options.Duration = None,
     as_json: options.Json = False,
     supervised: options.Supervised = False,
 ) -> None:
     """Collect books and trades of exchanges into shared memory, until Ctrl-C, SIGTERM or --duration.
+
+    An exchange that is away (maintenance, no network yet) is waited for, at the start as later; --duration bounds that too. What trying
+    again cannot change (a region, a path, a certificate, an unknown symbol) ends it at once with code 6.
 
     Several --exchange are one supervised process each, restarted if it dies. A symbol may name its exchange (kraken:BTC-USD); a bare one is
     collected wherever it is asked for. Gaps, bad checksums and lost connections heal by themselves and are counted and shown.
@@ -92,10 +105,21 @@ def collect(
         rest_urls={name: rest_url or settings.get("rest_url", name) for name in chosen},
         shm_dir=str(settings.choose("shm_dir", shm_dir) or "") or None,
         ring_capacity=settings.get("ring_records"),
-        duration_s=duration,
+        duration_s=process.left_s(duration),
         transport=settings.choose("transport", transport),
+        skip_unlisted=_skips(settings, skip_unlisted),
     )
     raise typer.Exit(collecting.run(made, as_json=as_json, supervised=supervised))
+
+
+def _skips(settings: "Settings", flag: bool | None) -> bool:
+    """The flag, else what is configured; `auto` refuses a person, who can mend it, and lets a service collect the rest."""
+    from alphapulse_cli.cli import talk
+
+    choice = settings.get("skip_unlisted")
+    if flag is not None or choice != "auto":
+        return choice == "always" if flag is None else flag
+    return not talk.is_terminal(sys.stderr)
 
 
 def _modes(texts: list[str] | None, names: list[str], settings: "Settings") -> dict[str, str]:

@@ -8,10 +8,12 @@ from contextlib import suppress
 from alphapulse_cli.apps.collect import collect
 from alphapulse_cli.apps.plan import CollectPlan
 from alphapulse_cli.apps.status import StatusSource
-from alphapulse_cli.apps.supervise import Child, supervise
+from alphapulse_cli.apps.supervise import COLLECTING, Child, supervise
 from alphapulse_cli.cli import render, running
 from alphapulse_cli.errors import ExitCode
 from alphapulse_cli.shm.directory import open_directory
+
+HANGING_S = 5.0  # beyond the duration: who has not ended by then is stopped
 
 
 def run(plans: Sequence[CollectPlan], *, as_json: bool, supervised: bool) -> ExitCode:
@@ -33,22 +35,30 @@ def run(plans: Sequence[CollectPlan], *, as_json: bool, supervised: bool) -> Exi
 
 async def _one(plan: CollectPlan, notices: running.Notices, *, supervised: bool) -> ExitCode:
     name = "" if supervised else plan.name  # a parent puts the name before every line
-    await collect(plan, lambda level, message: notices.say(name, level, message))
+    first = _tell_parent if supervised else None
+    await collect(plan, lambda level, message: notices.say(name, level, message), on_first_frame=first)
     return ExitCode.DONE
+
+
+def _tell_parent() -> None:
+    """The first frame has come: from now on what ends us is worth another start."""
+    with suppress(OSError, ValueError):
+        print(COLLECTING.decode("ascii"), flush=True)
 
 
 async def _several(plans: Sequence[CollectPlan], notices: running.Notices) -> ExitCode:
     children = [Child(plan.name, arguments(plan)) for plan in plans]
-    with suppress(TimeoutError):
-        async with asyncio.timeout(plans[0].duration_s):
-            return await supervise(children, lambda name, line: notices.say(name, "said", line))
-    return ExitCode.DONE
+    duration_s = plans[0].duration_s
+    with suppress(TimeoutError):  # each child keeps to the duration by itself; one that hangs is not waited for
+        async with asyncio.timeout(None if duration_s is None else duration_s + HANGING_S):
+            return await supervise(children, lambda name, line: notices.say(name, "said", line), duration_s)
+    return ExitCode.FAILED
 
 
 def arguments(plan: CollectPlan) -> list[str]:
     """The command line of a plan's own process. Addresses and the like it takes from the same configuration; flags are said again."""
     words = ["collect", "--exchange", plan.exchange, "--symbols", ",".join(plan.symbols), "--channels", ",".join(plan.channels)]
-    words += ["--transport", plan.transport]
+    words += ["--transport", plan.transport, "--skip-unlisted" if plan.skip_unlisted else "--no-skip-unlisted"]
     for flag, value in (("--mode", plan.mode), ("--url", plan.url), ("--rest-url", plan.rest_url), ("--shm-dir", plan.shm_dir)):
         if value:
             words += [flag, value]

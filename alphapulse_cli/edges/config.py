@@ -57,6 +57,12 @@ KEYS = (
     Key(
         "transport", kinds.TRANSPORT, "auto", "the WebSocket library of `collect`; auto: picows where the extra `fast` is installed"
     ),
+    Key(
+        "skip_unlisted",
+        kinds.SKIPPING,
+        "auto",
+        "collect the rest where an exchange does not list all symbols; auto: always, but for a person at a terminal",
+    ),
     Key("wait", kinds.WAIT, "wake", "how a reader waits for the next record; spin is fastest and costs a core"),
     Key("log_level", kinds.LOG_LEVEL, "warning", "what is said on stderr; -v and -q change it for one command"),
     Key("color", kinds.COLOR, "auto", "colour: auto follows the terminal, NO_COLOR and FORCE_COLOR"),

@@ -8,12 +8,19 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import IO
 
 PROGRAM = "alphapulse"
+STARTED_NS = time.monotonic_ns()  # this module is the first that the command line imports
 SHOW_CURSOR = b"\x1b[?25h\x1b[0m"  # cursor visible, colours off: what an interrupted live view may have left behind
+
+
+def left_s(duration_s: float | None) -> float | None:
+    """How much of a duration that began with the process is left; None for no bound."""
+    return None if duration_s is None else max(duration_s - (time.monotonic_ns() - STARTED_NS) / 1e9, 0.0)
 
 
 def standard_streams() -> None:

@@ -33,15 +33,24 @@ class Outlet:
     """One set, open for writing. WriterAlive if another process writes it, StorageError if there is no room."""
 
     def __init__(
-        self, directory: Directory, set_name: str, exchange: str, symbols: Sequence[str], ring_capacity: int, monotonic_ns: int
+        self,
+        directory: Directory,
+        set_name: str,
+        exchange: str,
+        symbols: Sequence[str],
+        ring_capacity: int,
+        monotonic_ns: int,
+        lease: Lease | None = None,
     ) -> None:
+        """`lease`: one of this set that the caller holds and goes on holding; else one of its own, as long as the outlet is open."""
         self.set_name, self.exchange = set_name, exchange
         self._directory = directory
         self._segments: list[Segment] = []
         self._images: dict[str, ImageWriter] = {}
         self._symbols = list(symbols)
         self._checkpointed_ns: dict[int, int] = {}
-        self._lease = Lease.acquire(directory, set_name)
+        self._lease = lease or Lease.acquire(directory, set_name)
+        self._owns_lease = lease is None
         try:
             self.wake = WakePage.open(directory, set_name, create=True)
             capacity = layout.round_capacity(ring_capacity)
@@ -117,7 +126,7 @@ class Outlet:
     def close(self) -> None:
         """Retire the set and let the next writer in. The files stay readable."""
         self._retire()
-        self._lease.release()
+        self._let_go()
 
     def discard(self) -> None:
         """Close, and leave none of its segments behind: it could not be made whole."""
@@ -125,7 +134,11 @@ class Outlet:
         self._retire()
         for name in names:  # while the lease is ours: they cannot be anybody else's
             self._directory.unlink(name)
-        self._lease.release()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._owns_lease:
+            self._lease.release()
 
     def _retire(self) -> None:
         for segment in self._segments:

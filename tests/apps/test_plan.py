@@ -5,7 +5,7 @@ from exchange_truth import instrument
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.plan import addresses, check_channels, choose, mode_of, plans, symbols_by_exchange
-from alphapulse_cli.errors import UsageError
+from alphapulse_cli.errors import Refused, UsageError
 
 KRAKEN, COINBASE, BINANCE = (exchanges.get(name).facts for name in ("kraken", "coinbase", "binance-us"))
 
@@ -22,16 +22,25 @@ class TestSymbols:
 
     def test_an_unknown_one_is_refused_with_near_ones(self):
         listed = [instrument(symbol=symbol, native=symbol) for symbol in ("BTC-USD", "ETH-USD", "BTC-EUR")]
-        with pytest.raises(UsageError, match="kraken does not list XBT-USD, NO-NO") as refused:
+        with pytest.raises(Refused, match="kraken does not list XBT-USD, NO-NO") as refused:
             choose("kraken", ["ETH-USD", "XBT-USD", "NO-NO"], listed)
-        assert refused.value.hint == "XBT-USD: did you mean BTC-USD?; alphapulse symbols --exchange kraken"
+        assert refused.value.hint == (
+            "XBT-USD: did you mean BTC-USD?; --skip-unlisted collects the rest; alphapulse symbols --exchange kraken"
+        )
+
+    def test_unknown_ones_may_be_skipped_while_one_is_left(self):
+        listed = [instrument(symbol=symbol, native=symbol) for symbol in ("BTC-USD", "ETH-USD")]
+        assert choose("kraken", ["NO-NO", "ETH-USD", "NO-NO"], listed, skip_unlisted=True) == ([listed[1]], ["NO-NO"])
+        with pytest.raises(Refused, match="kraken does not list NO-NO") as refused:
+            choose("kraken", ["NO-NO"], listed, skip_unlisted=True)
+        assert refused.value.hint == "alphapulse symbols --exchange kraken"
 
     def test_one_that_shares_anothers_book_is_collected_as_that_one_and_once(self):
         dollars = instrument("coinbase", "BTC-USD", "BTC-USD")
         coins = instrument("coinbase", "BTC-USDC", "BTC-USDC")
         alias = type(coins)("coinbase", "BTC-USDC", "BTC-USDC", 2, 8, alias_of="BTC-USD")
-        assert choose("coinbase", ["BTC-USDC", "BTC-USD"], [dollars, alias]) == [dollars]
-        assert choose("coinbase", ["BTC-USDC"], [alias]) == [alias], "its owner is not listed"
+        assert choose("coinbase", ["BTC-USDC", "BTC-USD"], [dollars, alias]) == ([dollars], [])
+        assert choose("coinbase", ["BTC-USDC"], [alias]) == ([alias], []), "its owner is not listed"
 
 
 class TestModes:

@@ -11,7 +11,7 @@ from alphapulse_cli.apps import supervise as module
 from alphapulse_cli.apps.supervise import Child, spawn, stop, supervise
 from alphapulse_cli.errors import ExitCode
 
-UNREACHABLE = ("collect", "--exchange", "kraken", "--url", "ws://127.0.0.1:1/", "--supervised")
+SAYS = "print('collecting', flush=True)"  # as a collector whose first frame has come
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +21,26 @@ def surroundings(monkeypatch, tmp_path, shm_dir):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.05)
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    """Makes a child that is this program instead of a collector."""
+
+    async def spawned(arguments, stdout):
+        program, *rest = arguments
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            f"import os, sys, time\n{program}",
+            *rest,
+            stdin=subprocess.PIPE,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+        )
+
+    monkeypatch.setattr(module, "spawn", spawned)
+    return lambda program, name="one": Child(name, [program])
 
 
 class TestSupervise:
@@ -36,18 +56,59 @@ class TestSupervise:
         assert said[0][0] == "bad"
         assert said[0][1].startswith("error: unknown exchange: 'nonsense'")
 
-    def test_any_other_is_after_ever_longer_pauses(self):
+    def test_any_other_that_has_collected_is_after_ever_longer_pauses(self, programs):
         said = []
 
         async def scene():
-            task = asyncio.create_task(supervise([Child("one", UNREACHABLE)], lambda *line: said.append(line)))
+            task = asyncio.create_task(supervise([programs(f"{SAYS}; sys.exit(6)")], lambda *line: said.append(line)))
             await until(lambda: sum("starting it again" in line for _, line in said) == 2, 40)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
 
         play(scene())
-        assert any(line == "ended with code 6; starting it again in 0 s" for _, line in said)
+        assert set(said) == {("one", "ended with code 6; starting it again in 0 s")}
+
+    @pytest.mark.parametrize("code", [1, 6, 99])
+    def test_what_ends_before_it_collected_is_not(self, programs, code):
+        """No room, a region that is refused, a mistake of ours: the next try would meet the same."""
+        said = []
+        assert play(supervise([programs(f"sys.exit({code})")], lambda *line: said.append(line))) == (1 if code == 99 else code)
+        assert said == [("one", f"ended with code {code} before anything was collected: it is not started again")]
+
+    def test_one_that_was_killed_before_is_another_matter(self, programs):
+        said = []
+
+        async def scene():
+            task = asyncio.create_task(supervise([programs("os.kill(os.getpid(), 9)")], lambda *line: said.append(line)))
+            await until(lambda: said, 40)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        play(scene())
+        assert said[0] == ("one", "ended with code -9; starting it again in 0 s")
+
+    def test_together_the_first_that_fails_for_good_ends_all(self, programs):
+        children = [programs("time.sleep(60)"), programs("sys.exit(1)", "two")]
+        assert play(supervise(children, lambda *_: None, together=True)) is ExitCode.FAILED
+
+    def test_apart_the_others_go_on(self, programs):
+        children = [programs(f"{SAYS}; time.sleep(0.5)"), programs("sys.exit(6)", "two")]
+        assert play(supervise(children, lambda *_: None)) is ExitCode.EXCHANGE
+
+    def test_each_is_told_how_much_of_the_duration_is_left(self, programs):
+        said = []
+        play(supervise([programs("print(*sys.argv[1:], file=sys.stderr)")], lambda *line: said.append(line), 30.0))
+        ((name, words),) = said
+        flag, left = words.split()
+        assert (name, flag) == ("one", "--duration")
+        assert 0 < float(left.removesuffix("s")) <= 30
+
+    def test_when_the_duration_is_over_nothing_is_started_again(self, programs):
+        said = []
+        assert play(supervise([programs(f"{SAYS}; sys.exit(1)")], lambda *line: said.append(line), 0.01)) is ExitCode.DONE
+        assert said == []
 
     def test_a_line_without_end_is_dropped_not_fatal(self):
         said = []

@@ -27,7 +27,8 @@ def parse_instruments(body: bytes, mode: str = "") -> list[Instrument]:  # noqa:
     try:
         answer = orjson.loads(body)
         if answer["error"]:
-            raise DecodeError(f"kraken refused its instruments: {str(answer['error'])[:100]!r}", body)
+            words = ", ".join(map(str, answer["error"]))
+            raise DecodeError(f"kraken answers {words[:100]!r}", body)
         found = [_from_rest(pair) for pair in answer["result"].values()]
     except NOT_UNDERSTOOD as error:
         raise DecodeError(f"not an AssetPairs answer: {type(error).__name__}", body) from error

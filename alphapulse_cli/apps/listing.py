@@ -1,0 +1,64 @@
+"""What an exchange lists: asked for before anything else, waited for where the exchange is away, looked at again for what was not there yet."""
+
+import asyncio
+import random
+from collections.abc import Collection, Sequence
+from itertools import count
+
+from alphapulse_cli.edges import retry_after
+from alphapulse_cli.edges.fetch import Fetcher
+from alphapulse_cli.edges.session import Backoff
+from alphapulse_cli.errors import ExchangeError, Refused
+from alphapulse_cli.exchanges import Exchange
+from alphapulse_cli.exchanges.protocol import Mode
+from alphapulse_cli.flow.ingest import Notice
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.shm import clock
+
+A_FEW_TRIES = 3
+SPREAD = 0.1  # of the time between two looks: collectors that started together do not ask together for ever
+
+
+async def list_instruments(
+    exchange: Exchange, mode: Mode, fetcher: Fetcher, notice: Notice, tries: int | None = A_FEW_TRIES
+) -> Sequence[Instrument]:
+    """The exchange's instruments; with `tries` None however long it takes: maintenance and a network that comes late pass.
+
+    Refused at once where trying again cannot help. ExchangeError after the last try. A reason is told once, not at each try.
+    """
+    backoff, told = Backoff(), ""
+    asked_s = fetcher.limit.pause_left_s(clock.monotonic_ns())
+    if asked_s > 0:
+        notice("warning", f"the exchange asked to be left alone: asking for its instruments at {retry_after.end_of(asked_s)}")
+    for attempt in count(1):
+        try:
+            return await _asked(exchange, mode, fetcher)
+        except Refused:
+            raise
+        except ExchangeError as error:
+            if attempt == tries:
+                raise
+            if str(error) != told:
+                told = str(error)
+                notice("warning", f"waiting for the list of instruments: {error}")
+            await asyncio.sleep(max(backoff.after_failure_s(), error.retry_after_s or 0.0))
+    raise AssertionError("unreachable")
+
+
+async def until_listed(exchange: Exchange, mode: Mode, fetcher: Fetcher, skipped: Collection[str], every_s: float) -> list[str]:
+    """Wait until the exchange lists one of the symbols that were skipped; those that it lists now. For ever with none skipped."""
+    while True:
+        await asyncio.sleep(every_s * random.uniform(1 - SPREAD, 1 + SPREAD) if skipped else 1e9)  # noqa: S311 - no secret
+        try:
+            listed = {instrument.symbol for instrument in await _asked(exchange, mode, fetcher)}
+        except ExchangeError:  # the session tells of an exchange that is away; this can wait
+            continue
+        found = [symbol for symbol in skipped if symbol in listed]
+        if found:
+            return found
+
+
+async def _asked(exchange: Exchange, mode: Mode, fetcher: Fetcher) -> Sequence[Instrument]:
+    path = mode.instruments_path or exchange.facts.instruments_path
+    body = await fetcher.get(path, exchange.facts.instruments_weight)
+    return exchange.parse_instruments(body, mode.name)
