@@ -2,7 +2,9 @@
 
 import json
 import os
+import resource
 import signal
+import subprocess
 
 from app_parts import live_books, processes_of, sample, wait_until
 
@@ -11,13 +13,32 @@ from alphapulse_cli.shm.segment import Liveness
 
 
 def test_comes_up_shows_live_books_and_is_gone_afterwards(alphapulse):
-    done = alphapulse("demo", "--duration", "8", "--json", timeout=100)
-    assert (done.code, done.stderr) == (0, "")
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    live = {(row["exchange"], row["symbol"]) for row in rows if row["state"] == "LIVE" and row["bid"] and row["ask"]}
-    assert live == {(exchange, symbol) for exchange in EXCHANGES for symbol in SYMBOLS}
+    demo = alphapulse.start("demo", "--json", "--duration", "1h")
+    wanted, live = {(exchange, symbol) for exchange in EXCHANGES for symbol in SYMBOLS}, set()
+    while live != wanted:
+        row = json.loads(demo.stdout.readline())
+        if row["state"] == "LIVE" and row["bid"] and row["ask"]:
+            live.add((row["exchange"], row["symbol"]))
+    demo.terminate()
+    _, err = demo.communicate(timeout=60)
+    assert (demo.returncode, err) == (0, b"")
     assert processes_of(alphapulse.shm_dir) == []
     assert {one.liveness for one in sample(alphapulse.shm_dir)} == {Liveness.RETIRED}
+
+
+def test_without_room_it_ends_with_1_and_says_so(alphapulse):
+    """The collectors' files may be a page long; each says what it lacked, and none is started again."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    command = [*alphapulse.command, "demo", "--json", "--symbols", "ETH-BTC"]
+    env, where = alphapulse.environment(), alphapulse.directory
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=where, timeout=100, preexec_fn=limit)
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert "before anything was collected: it is not started again" in done.stderr
+    assert processes_of(alphapulse.shm_dir) == []
 
 
 def test_killed_it_leaves_no_process_and_its_simulators_end_is_its_own(alphapulse):
