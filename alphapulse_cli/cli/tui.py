@@ -101,7 +101,7 @@ def live_screen(
     def make_feed(show: Any, failed: Any) -> Feed:
         return Feed(where, wanted, show, failed, fees)
 
-    return AlphapulseApp(make_feed, State(state_path()), screen, theme, notices)
+    return AlphapulseApp(make_feed, State(state_path()), screen, theme, notices, options.settings().get("on_alarm"))
 
 
 def ended(live: "AlphapulseApp") -> int:

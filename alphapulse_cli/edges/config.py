@@ -65,6 +65,12 @@ KEYS = (
     ),
     Key("wait", kinds.WAIT, "wake", "how a reader waits for the next record; spin is fastest and costs a core"),
     Key("log_level", kinds.LOG_LEVEL, "warning", "what is said on stderr; -v and -q change it for one command"),
+    Key(
+        "on_alarm",
+        kinds.COMMAND,
+        (),
+        "command that the live screen runs when an alarm is passed, with what happened as last argument",
+    ),
     Key("color", kinds.COLOR, "auto", "colour: auto follows the terminal, NO_COLOR and FORCE_COLOR"),
 )
 EXCHANGE_KEYS = (

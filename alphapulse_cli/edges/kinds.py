@@ -5,6 +5,7 @@ Both ways end in the same Python value, or in a ValueError that says what was wr
 
 import os
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.instrument import understood_id
 
 LARGEST_COUNT = 1 << 31
+MOST_ARGUMENTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,33 @@ def _path(text: str) -> str:
     return os.path.expanduser(text)  # noqa: PTH111 - an unknown ~user stays what it is, where Path would raise
 
 
+def _command(parts: Any) -> tuple[str, ...]:
+    """A program and its arguments. An empty list is no command; an empty program, or a NUL, is a mistake."""
+    command = tuple(parts)
+    if len(command) > MOST_ARGUMENTS:
+        raise ValueError(f"expected at most {MOST_ARGUMENTS} arguments, got {len(command)}")
+    if command and not command[0]:
+        raise ValueError("expected a program's name first, got an empty one")
+    if any("\0" in part for part in command):
+        raise ValueError("expected arguments without a NUL character")
+    return command
+
+
+def _command_of_text(text: str) -> tuple[str, ...]:
+    """As a shell would cut it into words; nothing in it is expanded."""
+    try:
+        parts = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"expected a command, got {text[:40]!r}: {str(error).lower()}") from None
+    return _command(parts)
+
+
+def _command_of_toml(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+        raise ValueError(f"expected a program and its arguments as a list of strings, got {described(value)}")
+    return _command(value)
+
+
 TEXT = _of_string("text", str)
 PATH = _of_string("a path", _path)
 COUNT = Kind("a whole number", count, _only(int, "a whole number", lambda value: count(str(value))))
@@ -140,6 +169,7 @@ TRANSPORT = _of_choices("auto", "websockets", "picows")
 LOG_LEVEL = _of_choices("error", "warning", "info", "debug")
 SKIPPING = _of_choices("auto", "always", "never")
 COLOR = _of_choices("auto", "always", "never")
+COMMAND = Kind("a command as a list of strings; in the variable as a shell's words", _command_of_text, _command_of_toml)
 FEE = _of_string('a decimal fraction in quotes, as in "0.0026"', fee)
 WEBSOCKET_URL = _of_string("a ws:// or wss:// address", _url("ws", "wss"))
 REST_URL = _of_string("a http:// or https:// address", _url("http", "https"))

@@ -20,10 +20,12 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
 
+from alphapulse_cli.edges.hook import Hook
 from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.errors import ExitCode
 from alphapulse_cli.shm import clock
 from alphapulse_cli.tui import table
+from alphapulse_cli.tui.alarms import Alarms
 from alphapulse_cli.tui.picture import Picture, Watched
 from alphapulse_cli.tui.screens.base import PulseApp, PulseScreen
 from alphapulse_cli.tui.screens.help import HelpScreen, key_rows
@@ -76,7 +78,10 @@ class Failed(Message):
 
 
 class AlphapulseApp(PulseApp):
-    """`screen` and `theme` win over what was remembered; `notices` are lines that somebody else appends to."""
+    """`screen` and `theme` win over what was remembered; `notices` are lines that somebody else appends to.
+
+    `on_alarm` is the command that an alarm runs.
+    """
 
     TITLE = "alphapulse"
     TABS = tuple((tab.key, tab.title) for tab in table.TABS)
@@ -95,7 +100,15 @@ class AlphapulseApp(PulseApp):
         Binding("ctrl+c", "interrupt", "Interrupt", show=False, priority=True),
     ]
 
-    def __init__(self, make_feed: MakeFeed, state: State, screen: str = "", theme: str = "", notices: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        make_feed: MakeFeed,
+        state: State,
+        screen: str = "",
+        theme: str = "",
+        notices: Sequence[str] = (),
+        on_alarm: Sequence[str] = (),
+    ) -> None:
         super().__init__(driver_class=TerminalDriver)
         self._state = state
         self._notices = notices
@@ -103,6 +116,8 @@ class AlphapulseApp(PulseApp):
         self._begin = screen
         self._came_from = ""  # the screen that Esc goes back to
         self._newest: Picture | None = None
+        self.alarms = Alarms(state)
+        self._hook = Hook(on_alarm)
         self._settling: Timer | None = None
         self._feed = make_feed(self._take, self._fail)
         self.theme = next(name for name in (theme, state.get(THEME, ""), NAMES[0]) if name in NAMES)
@@ -127,6 +142,7 @@ class AlphapulseApp(PulseApp):
     def on_unmount(self) -> None:
         """The feed leaves no cursor behind."""
         self._feed.stop()
+        self._hook.leave()
 
     def on_resize(self) -> None:
         """Draw it all even where the size is what it was: a terminal that was smaller for a moment has lost what lay outside."""
@@ -162,13 +178,24 @@ class AlphapulseApp(PulseApp):
 
     @on(Arrived)
     def _show(self) -> None:
-        """The newest picture to the screen in front."""
+        """The newest picture to the screen in front; alarms ring while it is paused too."""
+        if self._newest is not None:
+            self._ring(self.alarms.check(self._newest))
         if self.is_paused or self._newest is None:
             return
         self.picture = self._newest
         front = self._front()
         if front is not None and front.is_mounted:
             front.show(self.picture)
+
+    def _ring(self, told: Sequence[str]) -> None:
+        """Bell, words, and the user's command."""
+        for sentence in told:
+            self.bell()
+            self.notify(safe(sentence), title="alarm", severity="warning", timeout=NOTICE_S, markup=False)
+            problem = self._hook.tell(sentence)
+            if problem:
+                self.notify(safe(problem), severity="error", markup=False)
 
     def _front(self) -> PulseScreen | None:
         """The numbered screen, whatever lies over it."""

@@ -31,13 +31,20 @@ class State:
         """What was last remembered under that name."""
         return self._values.get(name, default)
 
+    def names(self) -> list[str]:
+        """Everything there is something remembered under."""
+        return list(self._values)
+
     def set(self, name: str, value: str) -> None:
-        """Remember it, in the file too."""
+        """Remember it, in the file too; "" is as never remembered."""
         if self._values.get(name) == value or len(value) > MOST_CHARACTERS:
             return
         if len(self._values) >= MOST_NAMES and name not in self._values:
             return
-        self._values[name] = value
+        if value:
+            self._values[name] = value
+        elif self._values.pop(name, None) is None:
+            return
         if self._path is not None:
             with suppress(OSError):
                 _write(self._path, json.dumps(self._values, indent=1, sort_keys=True) + "\n")

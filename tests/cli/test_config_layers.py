@@ -88,6 +88,10 @@ REFUSED = [
     ("[exchange.kraken]\ntaker_fee = 0.0026", "got the number", "decimal fraction in quotes"),
     ("[exchange.kraken]\ntaker_fee = '26 bp'", "expected a decimal fraction", "taker_fee is"),
     ("[exchange.kraken]\nurl = 'http://x'", "expected an address beginning with ws://", "url is"),
+    ("on_alarm = 'notify-send'", "expected a program and its arguments as a list of strings, got the text", "on_alarm is"),
+    ("on_alarm = ['notify-send', 3]", "got the list", "on_alarm is"),
+    ("on_alarm = ['']", "expected a program's name first", "on_alarm is"),
+    ('on_alarm = ["a", "\\u0000"]', "without a NUL", "on_alarm is"),
     ("depth =", "not TOML", "config init"),
 ]
 
@@ -106,6 +110,12 @@ class TestWhatIsWrongIsNamed:
     def test_a_wrong_variable_is_named(self, tmp_path, home):
         with pytest.raises(UsageError, match="ALPHAPULSE_DEPTH: expected a whole number from 0 up, got 'deep'"):
             config.load(home | {"ALPHAPULSE_DEPTH": "deep"}, tmp_path)
+
+    def test_a_command_in_a_variable_is_cut_into_words_and_nothing_in_it_is_expanded(self, tmp_path, home):
+        loaded = config.load(home | {"ALPHAPULSE_ON_ALARM": "notify-send -t 5 'an alarm' $HOME"}, tmp_path)
+        assert loaded.get("on_alarm") == ("notify-send", "-t", "5", "an alarm", "$HOME")
+        with pytest.raises(UsageError, match=r"ALPHAPULSE_ON_ALARM: expected a command, got .*no closing quotation"):
+            config.load(home | {"ALPHAPULSE_ON_ALARM": "notify-send 'an alarm"}, tmp_path)
 
     def test_a_file_that_is_no_text_is_refused(self, tmp_path, home):
         (tmp_path / "alphapulse.toml").write_bytes(b"\xff\xfe\x00")

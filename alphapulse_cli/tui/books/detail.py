@@ -37,6 +37,7 @@ class Detail:
     owner: SetPicture | None
     trades: Sequence[TradeTold] = ()
     is_pinned: bool = False
+    alarm: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Missing:
     is_pinned: bool = False
 
 
-def detail_of(picture: Picture, key: tuple[str, str], *, is_pinned: bool) -> Detail | Missing:
+def detail_of(picture: Picture, key: tuple[str, str], *, is_pinned: bool, alarm: str = "") -> Detail | Missing:
     """Of the book with that (set, symbol)."""
     book = next((one for one in picture.books if one.key == key), None)
     if book is None:
@@ -56,7 +57,7 @@ def detail_of(picture: Picture, key: tuple[str, str], *, is_pinned: bool) -> Det
         return Missing(f"{key[0]} {key[1]}".strip(), advice, is_pinned)
     owner = next((one for one in picture.sets if one.status.name == book.set_name), None)
     trades = [trade for trade in picture.trades if (trade.set_name, trade.symbol) == key]
-    return Detail(book, owner, tuple(trades[:MOST_TRADES]), is_pinned)
+    return Detail(book, owner, tuple(trades[:MOST_TRADES]), is_pinned, alarm)
 
 
 def pane_lines(what: Detail | Missing, width: int, height: int) -> list[Line]:
@@ -95,7 +96,8 @@ def title_line(detail: Detail, width: int) -> Line:
     sign = "●" if status.state is BookState.LIVE else "○"
     name = f" {safe(detail.book.set_name)} {safe(status.symbol)}  "
     state = f"{sign} {say.state_words(status)}"
-    pin = "pinned: x lets it go" if detail.is_pinned else ""
+    alarm = f"alarm: {detail.alarm}" if detail.alarm else ""
+    pin = "  ".join(part for part in (alarm, "pinned: x lets it go" if detail.is_pinned else "") if part)
     return (
         Piece(name, "name"),
         Piece(state, say.KINDS.get(status.state, "waiting")),

@@ -17,6 +17,7 @@ from alphapulse_cli.tui.picture import Picture
 from alphapulse_cli.tui.screens.base import PulseScreen
 from alphapulse_cli.tui.widgets.line_table import Column, LineTable, Row, TableKeys
 
+RINGS = "!"  # before the symbol of a row whose alarm is passed
 Order = Callable[[Any], Any]  # an item's value to sort by, None for none
 
 
@@ -53,6 +54,10 @@ class ListScreen(TableKeys, PulseScreen):
         """An item's row."""
         raise NotImplementedError
 
+    def decorated(self, row: Row) -> Row:
+        """The row with what the screen adds to any row."""
+        return row
+
     def nothing(self, picture: Picture) -> str:
         """The sentence where there are no items."""
         raise NotImplementedError
@@ -72,7 +77,7 @@ class ListScreen(TableKeys, PulseScreen):
         found = list(self.items(picture))
         if by:
             found = ordered(found, self.ORDERS[by], reverse=reverse)
-        self._rows = [self.row(item) for item in found]
+        self._rows = [self.decorated(self.row(item)) for item in found]
         sentence = f"Nothing has all of: {self.filter}. Esc shows everything." if self.filter else self.nothing(picture)
         self.table.show_rows(self._rows, sentence, by, reverse=reverse)
 
@@ -91,7 +96,7 @@ class ListScreen(TableKeys, PulseScreen):
 
     def jump(self, symbol: str) -> None:
         """The cursor to the first row of that symbol; to its ladders where there is none."""
-        found = next((row.key for row in self._rows if row.cells.get("symbol", ("", ""))[0] == symbol), None)
+        found = next((row.key for row in self._rows if row.cells.get("symbol", ("", ""))[0].removeprefix(RINGS) == symbol), None)
         if found is None:
             super().jump(symbol)
         else:

@@ -56,7 +56,8 @@ class OverviewScreen(PaneScreen):
     HELP = (
         "A row for every exchange and symbol. * marks the best bid and the best ask over all live exchanges of a symbol; » and « mark prices"
         " that cross: there a bid is above another exchange's ask, before fees. Beneath the table is the book under the cursor: x keeps it"
-        " there while the cursor goes on, Enter opens its ladders, Esc comes back.\n\n"
+        " there while the cursor goes on, Enter opens its ladders, Esc comes back. a sets an alarm on the row, such as"
+        " spread > 5: ! marks the row while it is passed, the terminal's bell sounds, and on_alarm of the configuration is run.\n\n"
         "The trend is the mid price of the last 24 seconds: its height the price, on one scale for all exchanges of a symbol, its colour whether"
         " it stands above or below the first of them; ↑ and ↓ are spikes beyond the scale. Messages are the whole exchange's. Delay is the exchange's clock"
         " against ours, so only its changes mean something; age is the time since the book's last confirmed frame."
@@ -116,7 +117,8 @@ class OverviewScreen(PaneScreen):
         if wanted != self._looked:
             self._looked = wanted
             self.pulse.look_at(wanted)
-        detail = detail_of(picture, key, is_pinned=self.pinned is not None)
+        alarm = self.pulse.alarms.text_of(self.SCOPE, key)
+        detail = detail_of(picture, key, is_pinned=self.pinned is not None, alarm=alarm)
         self._detail.tell(detail)
         self._ladder.display = isinstance(detail, Detail) and self.size.width >= LADDER_FROM
         if isinstance(detail, Detail) and self._ladder.display:
@@ -131,6 +133,10 @@ class OverviewScreen(PaneScreen):
         rungs = rungs_in(book, 1, 0, self.pane_height)
         state = "" if is_live else book.status.state.name  # its name and why stand beside it
         self._ladder.show_rungs((), rungs, Look(is_stale=not is_live), IMBALANCE_LEVELS, state)
+
+    def alarm_key(self, key: tuple[str, str]) -> tuple[str, str] | None:
+        """A collector without books can have none."""
+        return key if key[1] else None
 
     def hide_pane(self) -> None:
         """No ladder is wanted."""

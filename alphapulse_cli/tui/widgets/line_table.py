@@ -26,7 +26,7 @@ from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.tui.sentence import sentence_lines
 
 GAP = 2
-KINDS = ("bid", "ask", "best", "crossing", "live", "waiting", "dead", "quiet", "strong")
+KINDS = ("bid", "ask", "best", "crossing", "live", "waiting", "dead", "quiet", "strong", "alarm")
 TREND = "trend:"  # a kind; behind it a character for each of the text's: how it is coloured
 UP, DOWN, LEVEL = "+", "-", "="
 TREND_KINDS = {UP: "bid", DOWN: "ask", LEVEL: "quiet"}
@@ -186,6 +186,7 @@ class LineTable(Widget):
         """Other rows may be seen."""
         self._drawn.clear()
         self._find_cursor()
+        self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """Line 0 is the header."""

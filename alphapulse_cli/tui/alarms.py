@@ -1,0 +1,202 @@
+"""Thresholds that a user set on rows: which of them are passed now, and which have just been.
+
+    "spread > 5" on (kraken, BTC-USD) ─► Alarm ─┐
+                             Picture ─► values ─┴─► check: those that are passed and were not before ─► bell, colour, command
+
+A row of the overview has bid, ask (prices), spread (bps), delay (ms), age (s), deltas (a second), gaps (a count); `not live` is an alarm
+too, passed once a book was not LIVE, or not there, for 2 s. A row of the arbitrage screen has net and raw (bps) and profit. What has no value passes nothing: a book that is not LIVE has neither
+prices nor spread. Prices are compared exactly. An alarm that was told is told again only after it was not passed in between, and not
+within QUIET_NS, so that a price at the limit rings no storm.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from alphapulse_cli.tui.picture import ArbitrageRow, BookPicture, Picture
+from alphapulse_cli.tui.state import State
+from alphapulse_cli.wire.delta import BookState
+
+BOOK, ARBITRAGE = "book", "arbitrage"
+BOOK_UNITS = {"bid": "", "ask": "", "spread": " bps", "delay": " ms", "age": " s", "deltas": "/s", "gaps": ""}
+ARBITRAGE_UNITS = {"net": " bps", "raw": " bps", "profit": ""}
+UNITS = {BOOK: BOOK_UNITS, ARBITRAGE: ARBITRAGE_UNITS}
+NOT_LIVE = "not live"
+FORM = re.compile(r"([a-z]+)\s*([<>])\s*(-?[0-9]{1,15}(?:\.[0-9]{1,12})?)", re.ASCII)
+MOST_ALARMS = 64
+NOT_LIVE_S = Fraction(2)  # a book that is taken anew is LIVE again before
+QUIET_NS = 10_000_000_000
+PREFIX, BETWEEN = "alarm", "|"
+
+Key = tuple[str, ...]  # (set, symbol), of both books of an arbitrage row one after the other
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One threshold; `what` is NOT_LIVE, or a name of UNITS with the sign < or > and the limit."""
+
+    what: str
+    sign: str = ""
+    limit: Fraction = Fraction(0)
+
+    def is_passed(self, values: Mapping[str, Fraction]) -> bool:
+        """Whether the row's value is beyond the limit; a row without that value is not."""
+        value = values.get(self.what)
+        if value is None:
+            return False
+        return value > self.limit if self.sign == ">" else value < self.limit
+
+
+def parse(scope: str, text: str) -> Alarm:
+    """The alarm in that text. ValueError, which says what it could be."""
+    words = " ".join(text.lower().split())
+    if scope == BOOK and words == NOT_LIVE:
+        return Alarm(NOT_LIVE, ">", NOT_LIVE_S)
+    found = FORM.fullmatch(words.replace(",", ""))
+    units = UNITS[scope]
+    if found is None or found[1] not in units:
+        more = f", or {NOT_LIVE}" if scope == BOOK else ""
+        raise ValueError(f"not an alarm: {text.strip()[:40]!r}; one of {', '.join(units)}, then < or >, then a number{more}")
+    return Alarm(found[1], found[2], Fraction(found[3]))
+
+
+def about(scope: str) -> str:
+    """What can be typed."""
+    names = ", ".join(f"{name}{f' ({unit.strip()})' if unit else ''}" for name, unit in UNITS[scope].items())
+    example = "spread > 5, bid < 60000" if scope == BOOK else "net > 2"
+    return f"{names}, then < or > and a number: {example}.{f' Or: {NOT_LIVE}.' if scope == BOOK else ''} Empty: no alarm."
+
+
+class Alarms:
+    """Those of one user, remembered in `state`."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._set: dict[tuple[str, Key], tuple[str, Alarm]] = dict(_remembered(state))
+        self._passed: set[tuple[str, Key]] = set()
+        self._told_ns: dict[tuple[str, Key], int] = {}
+        self._not_live_ns: dict[Key, int] = {}  # since when
+
+    def text_of(self, scope: str, key: Key) -> str:
+        """What was typed for that row; "" for none."""
+        return self._set[scope, key][0] if (scope, key) in self._set else ""
+
+    def wrong(self, scope: str, key: Key, text: str) -> str:
+        """What is wrong with such an alarm there; "" for nothing."""
+        if not text.strip():
+            return ""
+        if (scope, key) not in self._set and len(self._set) >= MOST_ALARMS:
+            return f"there are {MOST_ALARMS} alarms already, which is the most"
+        try:
+            parse(scope, text)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def put(self, scope: str, key: Key, text: str) -> None:
+        """Set it, or none where the text is empty. ValueError, as `wrong` says."""
+        text = " ".join(text.split())
+        wrong = self.wrong(scope, key, text)
+        if wrong:
+            raise ValueError(wrong)
+        self._passed.discard((scope, key))
+        self._told_ns.pop((scope, key), None)
+        if text:
+            self._set[scope, key] = text, parse(scope, text)
+        else:
+            self._set.pop((scope, key), None)
+        self._state.set(_name(scope, key), text)
+
+    def is_passed(self, scope: str, key: Key) -> bool:
+        """Whether that row's alarm was passed at the last check."""
+        return (scope, key) in self._passed
+
+    def check(self, picture: Picture) -> list[str]:
+        """A sentence for each alarm that is passed now and was not before. Exchange text in it is as it came."""
+        if not self._set:
+            return []
+        told = []
+        passed = set()
+        rows = _rows(picture)
+        for (at, key), (text, alarm) in self._set.items():
+            values = self._values(at, key, rows.get((at, key)), picture.taken_ns)
+            if not alarm.is_passed(values):
+                continue
+            passed.add((at, key))
+            last = self._told_ns.get((at, key))
+            if (at, key) not in self._passed and (last is None or picture.taken_ns - last >= QUIET_NS):
+                self._told_ns[at, key] = picture.taken_ns
+                told.append(f"{_named(key)}: {text}{_seen(at, alarm, values)}")
+        self._passed = passed
+        return told
+
+    def _values(self, scope: str, key: Key, row: BookPicture | ArbitrageRow | None, now_ns: int) -> dict[str, Fraction]:
+        """What that row has; of a book also for how many seconds it has not been LIVE."""
+        if scope == ARBITRAGE:
+            return arbitrage_values(row) if isinstance(row, ArbitrageRow) else {}
+        values = book_values(row) if isinstance(row, BookPicture) else {}
+        if isinstance(row, BookPicture) and row.status.state is BookState.LIVE:
+            self._not_live_ns.pop(key, None)
+            return values
+        since_ns = self._not_live_ns.setdefault(key, now_ns)
+        return values | {NOT_LIVE: Fraction(now_ns - since_ns, 1_000_000_000)}
+
+
+def _rows(picture: Picture) -> dict[tuple[str, Key], BookPicture | ArbitrageRow]:
+    """Every row that may have an alarm."""
+    books: dict[tuple[str, Key], BookPicture | ArbitrageRow] = {(BOOK, book.key): book for book in picture.books}
+    rows = () if picture.arbitrage is None else picture.arbitrage.rows
+    return books | {(ARBITRAGE, (*row.buy, *row.sell)): row for row in rows}
+
+
+def book_values(book: BookPicture) -> dict[str, Fraction]:
+    """What there is of BOOK_UNITS."""
+    status = book.status
+    age_s = None if status.age_ms is None else status.age_ms / 1000
+    delay_ms = None if status.feed_delay_us is None else Fraction(status.feed_delay_us, 1000)
+    is_live = status.state is BookState.LIVE
+    given = {
+        "bid": book.bid,
+        "ask": book.ask,
+        "spread": status.spread_bps if is_live else None,
+        "delay": delay_ms,
+        "age": age_s,
+        "deltas": status.deltas_per_s,
+        "gaps": status.gaps,
+    }
+    return {name: Fraction(value) for name, value in given.items() if value is not None}
+
+
+def arbitrage_values(row: ArbitrageRow) -> dict[str, Fraction]:
+    """What there is of ARBITRAGE_UNITS; net and raw of the best prices, profit of an opportunity."""
+    profit = None if row.found is None else row.found.net.fraction
+    given = {"net": row.net_bps, "raw": row.raw_bps, "profit": profit}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _seen(scope: str, alarm: Alarm, values: Mapping[str, Fraction]) -> str:
+    """The value that passed it."""
+    if alarm.what == NOT_LIVE:
+        return ""
+    return f" (it is {f'{float(values[alarm.what]):,.8f}'.rstrip('0').rstrip('.')}{UNITS[scope][alarm.what]})"
+
+
+def _named(key: Key) -> str:
+    return " ".join(key[:2]) + (f" to {' '.join(key[2:])}" if key[2:] else "")
+
+
+def _name(scope: str, key: Key) -> str:
+    return BETWEEN.join((PREFIX, scope, *key))
+
+
+def _remembered(state: State) -> Iterator[tuple[tuple[str, Key], tuple[str, Alarm]]]:
+    """What an earlier run set; what is not understood any more is no alarm."""
+    for name in state.names():
+        prefix, scope, *key = f"{name}{BETWEEN}".split(BETWEEN)[:-1] if BETWEEN in name else ("", "")
+        text = state.get(name, "")
+        if prefix == PREFIX and scope in UNITS and text and len(key) == (2 if scope == BOOK else 4):
+            try:
+                yield (scope, tuple(key)), (text, parse(scope, text))
+            except ValueError:
+                continue
