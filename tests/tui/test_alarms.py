@@ -160,7 +160,7 @@ class TestScreen:
             assert bells == [1]
             text = "\n".join(drawn(app))
             assert "!BTC-USD" in text
-            assert "kraken BTC-USD: bid > 100" in text
+            assert [one.message for one in app._notifications] == ["kraken BTC-USD: bid > 100 (it is 100.5)"]
             assert app._hook._running[0].wait(30) == 0
             assert json.loads(told.read_text()) == ["alphapulse: kraken BTC-USD: bid > 100 (it is 100.5)"]
 
