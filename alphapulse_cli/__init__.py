@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
     from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
+    from alphapulse_cli.market.trading_status import TradingStatus
 
 __version__ = "0.1.0"
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "SegmentGone",
     "StorageError",
     "TradeReader",
+    "TradingStatus",
     "UsageError",
     "WriterAlive",
     "WrongLayout",
@@ -82,6 +84,7 @@ _MODULES = {  # where a public name is; an error that is not listed is in `error
     "ArbitrageDetector": "flow.arbitrage.detector",
     "ArbitragePolicy": "flow.arbitrage.candidate",
     "Reconstructor": "book.reconstruct",
+    "TradingStatus": "market.trading_status",
     "arbitrage": "apps.arb_api",
     **dict.fromkeys(("Book", "DeltaReader", "TradeReader", "follow"), "apps.api"),
     **dict.fromkeys(("changes", "price_decimals", "prices", "size_decimals", "sizes"), "apps.columns"),

@@ -62,6 +62,7 @@ def command_help(command: Any, name: str, parent: Any, depth: int) -> Iterator[s
 
 
 def layouts() -> Iterator[str]:
+    from alphapulse_cli.market.trading_status import TradingStatus
     from alphapulse_cli.shm import layout
     from alphapulse_cli.wire import delta, trade
 
@@ -77,6 +78,7 @@ def layouts() -> Iterator[str]:
         ("Header: shared words", layout.SHARED_FIELDS),
         ("Book image (kind BOOK)", layout.IMAGE_FIELDS),
         ("The instrument's rules (kind BOOK)", layout.RULES_FIELDS),
+        ("The trading status (kind BOOK)", layout.STATUS_FIELDS),
         ("Checkpoint (kind BOOK)", layout.CHECKPOINT_FIELDS),
     ):
         yield f"### {title}"
@@ -96,7 +98,7 @@ def layouts() -> Iterator[str]:
     yield table(("offset", "field", "type", "meaning"), ((at[f"check.{n}"], f"`{n}`", k, m) for n, k, m in delta.CHECK_FIELDS))
     yield "The payload of a STATUS:"
     yield table(("offset", "field", "type", "meaning"), ((at[f"status.{n}"], f"`{n}`", k, m) for n, k, m in delta.STATUS_FIELDS))
-    for kinds in (delta.Kind, delta.BookState, delta.BookReason, delta.ChecksumState):
+    for kinds in (delta.Kind, delta.BookState, delta.BookReason, delta.ChecksumState, TradingStatus):
         yield f"{kinds.__name__}: " + ", ".join(f"{member.value} {member.name}" for member in kinds) + "."
     yield f"## The trade record, {trade.TRADE_BYTES} bytes"
     yield table(("offset", "field", "type", "meaning"), offset_rows(trade.TRADE_FIELDS))

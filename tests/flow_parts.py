@@ -16,6 +16,7 @@ from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, FetchTrades, Reconnect, Send
+from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.ring import RingReader
@@ -51,6 +52,7 @@ class Group:
     record_count: int
     state: BookState | None = None
     reason: BookReason | None = None
+    trading: TradingStatus | None = None
     check: tuple = ()
 
 
@@ -94,7 +96,7 @@ def _group(parts):
         len(parts),
     )
     if group.kind is Kind.STATUS:
-        group.state, group.reason = BookState(raw[64]), BookReason(raw[65])
+        group.state, group.reason, group.trading = BookState(raw[64]), BookReason(raw[65]), TradingStatus(raw[66])
     if group.kind is Kind.CHECK:
         word = int.from_bytes
         group.check = (word(raw[64:72], "little"), word(raw[72:76], "little"), word(raw[76:80], "little"), raw[80], raw[81])
@@ -138,7 +140,9 @@ class Replica:
         image = self.image()
         self.whys.append(self.book.why)
         sides = (image.price_decimals, image.size_decimals, image.state, image.bids, image.asks)
-        assert self.book.load(image.version, *sides, book_hash=image.book_hash, reason=image.reason)
+        assert self.book.load(
+            image.version, *sides, book_hash=image.book_hash, reason=image.reason, trading_status=image.trading_status
+        )
         self.joins += 1
 
 
@@ -148,6 +152,7 @@ def assert_one_book(keeper, replica):
     image, book = replica.image(), keeper.book
     assert (image.version, replica.book.version) == (keeper.version, keeper.version)
     assert (image.state, replica.book.book_state) == (keeper.state, keeper.state)
+    assert (image.trading_status, replica.book.trading_status) == (keeper.trading_status, keeper.trading_status)
     assert replica.book.checks_bad == 0
     assert replica.book.book.bids() == book.bids()
     assert replica.book.book.asks() == book.asks()

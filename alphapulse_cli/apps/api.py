@@ -36,6 +36,7 @@ from alphapulse_cli.errors import NoSegment, SegmentGone, UsageError
 from alphapulse_cli.flow.follow import SetFollower, states_of
 from alphapulse_cli.flow.groups import POLL_RECORDS, GroupReader, Start
 from alphapulse_cli.market.ticks import to_text
+from alphapulse_cli.market.trading_status import TradingStatus, allows_taking, trading_status
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory, segment_name
 from alphapulse_cli.shm.image import ImageReader
@@ -157,6 +158,7 @@ class BookCopy:
     size_decimals: int
     state: BookState
     reason: BookReason
+    trading_status: TradingStatus | None  # which orders the market takes; None where its writer does not say
     bids: "np.ndarray[Any, Any]"
     asks: "np.ndarray[Any, Any]"
 
@@ -172,6 +174,11 @@ class BookCopy:
         if side not in ("bid", "ask"):
             raise ValueError(f"unknown side: {side!r}; sides are bid and ask")
         return self.bids if side == "bid" else self.asks
+
+    @property
+    def is_tradable(self) -> bool:
+        """Whether the book was LIVE when it was copied, and an order that takes from it would have been accepted."""
+        return self.state is BookState.LIVE and allows_taking(self.trading_status)
 
     def rows(self, depth: int | None = None) -> list[tuple[str, str, str]]:
         """("bid" or "ask", price, size) as exact decimal text: bids best first, then asks best first."""
@@ -219,6 +226,7 @@ class Book:
             image.size_decimals,
             state,
             reason,
+            trading_status(image.trading_status),
             bids,
             asks,
         )
@@ -275,9 +283,15 @@ class FollowUpdate:
     book: ExactBook
     version: int
     timestamp_ns: int
-    state: BookState  # trade on LIVE only
+    state: BookState
     reason: BookReason
+    trading_status: TradingStatus | None  # which orders the market takes; None where its writer does not say
     missed: int  # records lost to laps so far; the book was healed from its image
+
+    @property
+    def is_tradable(self) -> bool:
+        """Whether the book is LIVE, and an order that takes from it would be accepted: trade on nothing else."""
+        return self.state is BookState.LIVE and allows_taking(self.trading_status)
 
     def copy(self, depth: int | None = None) -> BookCopy:
         """The book as it is now, all levels or the best `depth` of each side, in memory of its own: it stays so."""
@@ -294,6 +308,7 @@ class FollowUpdate:
             book.size_decimals,
             self.state,
             self.reason,
+            self.trading_status,
             bids,
             asks,
         )
@@ -321,7 +336,7 @@ class Following:
         self._waiting = Waiting(how, self._directory)
 
     def poll(self) -> list[FollowUpdate]:
-        """The books that changed since the last poll, in version or in state: the newest of each, one update a book."""
+        """The books that changed since the last poll, in version, state or trading status: the newest of each, one update a book."""
         now = clock.monotonic_ns()
         if now - self._discovered_ns >= DISCOVER_EVERY_NS:
             self._discovered_ns = now
@@ -333,7 +348,7 @@ class Following:
         follower.poll()
         for symbol, replica in follower.books.items():
             state, reason = follower.state(symbol, now)
-            seen = (follower.groups.segment.epoch, replica.version, state, reason)
+            seen = (follower.groups.segment.epoch, replica.version, state, reason, replica.trading_status)
             if self._seen.get((follower.set_name, symbol)) == seen:
                 continue
             self._seen[follower.set_name, symbol] = seen
@@ -346,6 +361,7 @@ class Following:
                 replica.timestamp_ns,
                 state,
                 reason,
+                follower.trading_status(symbol),
                 follower.groups.missed,
             )
 

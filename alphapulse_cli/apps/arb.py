@@ -29,6 +29,7 @@ from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind
 from alphapulse_cli.flow.arbitrage.terms import Rules
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.merged import MergedFollowers, Step
+from alphapulse_cli.market.trading_status import remark, trading_status
 from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import Directory, segment_name
 from alphapulse_cli.shm.image import ImageReader
@@ -51,6 +52,7 @@ class WatchStatus:
     books: int
     books_live: int
     not_live: tuple[str, ...]  # "kraken:BTC-USD STALE (silent)"
+    not_tradable: tuple[str, ...]  # "kraken:BTC-USD cancel only", of those that are live
     candidates: int
     opened: int
     open: int
@@ -164,7 +166,8 @@ class Watch:
         follower, symbol, replica, state, reason, timestamp_ns, delay = step
         market = self.detector.markets.get((follower.set_name, symbol)) or self._market(follower, symbol)
         if state is LIVE and timestamp_ns:
-            return self.detector.update(market, replica.book, timestamp_ns, replica.version, delay)
+            trading = trading_status(replica.trading_status)
+            return self.detector.update(market, replica.book, timestamp_ns, replica.version, delay, trading_status=trading)
         now_ns = timestamp_ns or self._now_ns() - GRACE_NS
         if not follower.is_whole(symbol):
             return self.detector.withdraw(market, state, reason, now_ns)
@@ -172,7 +175,8 @@ class Watch:
             is_known = market.version == replica.version and market.book is replica.book
             timestamp_ns = market.timestamp_ns if is_known else replica.timestamp_ns
             delay = market.feed_delay_us if is_known else None
-        return self.detector.update(market, replica.book, timestamp_ns, replica.version, delay, state, reason, now_ns)
+        trading = follower.trading_status(symbol)
+        return self.detector.update(market, replica.book, timestamp_ns, replica.version, delay, state, reason, now_ns, trading)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until there may be more."""
@@ -235,6 +239,9 @@ class Watch:
             len(markets),
             len(markets) - len(not_live),
             tuple(f"{market.id} {state_words(market)}" for market in not_live),
+            tuple(
+                f"{market.id} {remark(market.trading_status)}" for market in markets if market.is_live and not market.is_tradable
+            ),
             len(self.detector.candidates),
             self.opened,
             len(self.detector.open),
@@ -251,6 +258,7 @@ class Watch:
             "told_ns": clock.realtime_ns(),
             "books": status.books,
             "books_live": status.books_live,
+            "books_not_tradable": len(status.not_tradable),
             "candidates": status.candidates,
             "looks": self.detector.looks,
             "opened": status.opened,

@@ -94,6 +94,7 @@ def look_row(detector: ArbitrageDetector, candidate: Candidate) -> Row:
             round((detector.now_ns - one.timestamp_ns) / 1e6, 3) if one.timestamp_ns else None for one in candidate.markets
         ],
         "states": [one.state.name for one in candidate.markets],
+        "trading_statuses": [None if one.trading_status is None else one.trading_status.name for one in candidate.markets],
     }
     if opportunity is None:
         return {"id": None, **row}

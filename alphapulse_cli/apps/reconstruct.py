@@ -23,6 +23,7 @@ from alphapulse_cli.edges.idle import Waiting
 from alphapulse_cli.errors import NoSegment, SegmentError, StorageError
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.market.ticks import to_text
+from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import Directory, segment_name
@@ -46,6 +47,7 @@ class View:
     symbol: str
     state: BookState
     reason: BookReason
+    trading_status: TradingStatus | None  # which orders the market takes; None where its writer does not say
     version: int
     timestamp_ns: int
     age_ms: float | None  # since the last message that changed or confirmed it
@@ -69,6 +71,7 @@ class View:
             "symbol": self.symbol,
             "state": self.state.name,
             "reason": self.reason.name,
+            "trading_status": None if self.trading_status is None else self.trading_status.name,
             "version": self.version,
             "time": moment(self.timestamp_ns, digits=9) if self.timestamp_ns else None,
             "timestamp_ns": self.timestamp_ns,
@@ -150,7 +153,7 @@ class Books:
             now = clock.monotonic_ns()
             fresh = False
             for follower, symbol, replica in self.all():
-                state = (follower.groups.segment.epoch, replica.version, *follower.state(symbol, now))
+                state = (follower.groups.segment.epoch, replica.version, replica.trading_status, *follower.state(symbol, now))
                 if seen.get(f"{follower.set_name}:{symbol}") == state:
                     continue
                 seen[f"{follower.set_name}:{symbol}"] = state
@@ -184,6 +187,7 @@ def view_of(follower: SetFollower, symbol: str, replica: Reconstructor, depth: i
         symbol,
         state,
         reason,
+        follower.trading_status(symbol),
         replica.version,
         replica.timestamp_ns,
         age_ms,

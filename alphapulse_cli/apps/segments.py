@@ -8,6 +8,7 @@ A damaged or foreign file is a row that says what is wrong with it; nothing here
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from alphapulse_cli.market.trading_status import trading_status
 from alphapulse_cli.shm import clock, cursor, layout, listing
 from alphapulse_cli.shm.directory import Directory, parse_segment_name
 from alphapulse_cli.shm.image import ImageReader
@@ -50,6 +51,7 @@ class SegmentRow:
     records_per_s: float | None = None
     heartbeat_age_s: float | None = None
     book_state: str = ""
+    trading_status: str | None = None  # of a book; None too where its writer does not say
     levels: int | None = None
     readers: list[ReaderRow] = field(default_factory=list)
 
@@ -101,6 +103,8 @@ def _add_book(row: SegmentRow, segment: Segment, now: int) -> None:
         return
     state = BookState(image.state) if image.state <= max(BookState) else BookState.COLD
     row.book_state = BookState.STALE.name if state is BookState.LIVE and not segment.is_live(now) else state.name
+    trading = trading_status(image.trading_status)
+    row.trading_status = None if trading is None else trading.name
     row.levels = image.bid_count + image.ask_count
 
 

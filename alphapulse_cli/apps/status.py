@@ -14,6 +14,7 @@ from alphapulse_cli.errors import SegmentError, SegmentGone, StorageError
 from alphapulse_cli.flow.follow import states_of
 from alphapulse_cli.market.instrument import MAX_DECIMALS
 from alphapulse_cli.market.ticks import to_text
+from alphapulse_cli.market.trading_status import TradingStatus, trading_status
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
@@ -54,6 +55,7 @@ class BookStatus:
     tick_size: str = ""  # the exchange's rules for orders, exact decimal text; "" where they are not known
     lot_size: str = ""
     min_size: str = ""  # "" too where there is none
+    trading_status: TradingStatus | None = None  # which orders the market takes; None where its writer does not say
 
 
 @dataclass(slots=True)
@@ -179,6 +181,7 @@ def book_status(exchange: str, symbol: str, image: ImageCopy, *, live: bool) -> 
     if not live and state is BookState.LIVE:
         state, reason = BookState.STALE, BookReason.SILENT
     status = BookStatus(exchange, symbol, state, reason)
+    status.trading_status = trading_status(image.trading_status)
     status.bid_count, status.ask_count, status.version = image.bid_count, image.ask_count, image.version
     if image.checksum_state <= max(ChecksumState):
         status.checksum = ChecksumState(image.checksum_state)

@@ -24,7 +24,9 @@ class SymbolRow:
     tick_size: str
     lot_size: str
     min_size: str
-    trading: bool
+    trading: bool  # whether what stands in its book can be taken
+    trading_status: str  # in our word
+    status_word: str  # in the exchange's: hostile text
     alias_of: str
 
 
@@ -54,5 +56,7 @@ def _matching(listed: Sequence[Instrument], pattern: str) -> Iterator[SymbolRow]
                 trim_text(one.lot_size_lots, one.size_decimals),
                 trim_text(one.min_size_lots, one.size_decimals) if one.min_size_lots else "",
                 one.trading,
+                one.trading_status.name,
+                one.status_word,
                 one.alias_of,
             )

@@ -20,9 +20,10 @@ from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.flow.follow import SetFollower, states_of
 from alphapulse_cli.flow.groups import GroupReader, Polled, Start
 from alphapulse_cli.market.ticks import to_text
+from alphapulse_cli.market.trading_status import NOT_TOLD, trading_status
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import STATUS_SINCE_MINOR, Kind
 from alphapulse_cli.wire import delta, trade
 from alphapulse_cli.wire.delta import BookState
 
@@ -254,6 +255,7 @@ class Tail:
     def _deltas(self, set_name: str, polled: Polled, follower: SetFollower | None, now: int) -> Iterator[Item]:
         records, first = polled.records, 0
         is_live = follower is not None and follower.groups.is_live(now)
+        tells_status = self._readers[set_name].segment.layout_minor >= STATUS_SINCE_MINOR
         changes: list[tuple[str, str, str, bool]] = []
         for at in range(0, len(records), delta.DELTA_BYTES):
             head = HEADER.unpack_from(records, at)
@@ -285,7 +287,7 @@ class Tail:
                     sizes,
                     bool(flags & delta.RESYNCED),
                     changes,
-                    _told(kind, records, begin) if kind >= delta.Kind.CHECK else {},
+                    _told(kind, records, begin, tells_status) if kind >= delta.Kind.CHECK else {},
                     quote_of(book) if is_live and book is not None and book.version == version else NO_QUOTE,
                 )
 
@@ -339,11 +341,12 @@ def trades_told(records: memoryview, set_name: str, name: Callable[[bytes], tupl
         )
 
 
-def _told(kind: int, records: memoryview, begin: int) -> dict[str, Any]:
+def _told(kind: int, records: memoryview, begin: int, tells_status: bool) -> dict[str, Any]:
     """What a CHECK or a STATUS says beside its header."""
     if kind == delta.Kind.STATUS:
         state, reason = states_of(records[begin], records[begin + 1])
-        return {"state": state.name, "reason": reason.name}
+        trading = trading_status(records[begin + 2] if tells_status else NOT_TOLD)
+        return {"state": state.name, "reason": reason.name, "trading_status": None if trading is None else trading.name}
     book_hash, bid_levels, ask_levels, checksum, state_number = CHECK.unpack_from(records, begin)
     return {
         "book_hash": f"{book_hash:016x}",

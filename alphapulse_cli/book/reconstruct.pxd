@@ -7,6 +7,7 @@ from alphapulse_cli.book.book cimport Book
 cdef Py_ssize_t RECORD_BYTES, RECORD_WORDS, HEADER_WORDS, LARGE_GROUP, MOST_HELD
 cdef uint64_t FIRST_FLAG, LAST_FLAG, KIND_BITS, RESET_KIND, CHECK_KIND, STATUS_KIND, SIGN_BIT, MOST_CHANGES
 cdef int64_t NO_DELAY
+cdef int _NOT_TOLD
 cdef int NOTHING, COLD, CHAIN_BROKEN, RESET, CHECK_FAILED, GROUP_WITHOUT_FIRST, LAPPED
 
 
@@ -20,6 +21,7 @@ cdef class Reconstructor:
     cdef readonly int64_t feed_delay_us
     cdef readonly int book_state
     cdef readonly int reason
+    cdef readonly int trading_status
     cdef readonly int exchange_checksum
     cdef readonly uint64_t checks_ok
     cdef readonly uint64_t checks_bad
@@ -47,7 +49,7 @@ cdef class Reconstructor:
     cdef int _apply_changes(self, const uint64_t *words, Py_ssize_t at, Py_ssize_t count) except -1
     @cython.locals(book=Book, record=Py_ssize_t, changes=Py_ssize_t, place=Py_ssize_t)
     cdef int _set_changes(self, const uint64_t *words, Py_ssize_t at, Py_ssize_t count) except -1
-    @cython.locals(is_cold=bint, payload=uint64_t)
+    @cython.locals(is_cold=bint, payload=uint64_t, trading=uint64_t)
     cdef int _take_word(self, const uint64_t *words, Py_ssize_t at, uint64_t kind, uint64_t version) except -1
     @cython.locals(book=Book, counts=uint64_t, states=uint64_t, bid_count=uint64_t, ask_count=uint64_t)
     cdef int _check(self, const uint64_t *words, Py_ssize_t at) except -1

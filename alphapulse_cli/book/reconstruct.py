@@ -17,6 +17,7 @@ from typing import Any
 
 from alphapulse_cli import native
 from alphapulse_cli.book.book import Book
+from alphapulse_cli.market.trading_status import NOT_TOLD
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.batch import name_bytes
 
@@ -31,6 +32,7 @@ LARGE_GROUP = 32  # records from which a group is merged in one walk
 MOST_STATE = 0xFF  # what a record's octet can say; what the number means is the reader's business
 MOST_HELD = 65_536  # records of one group: four times the largest that a default ring carries
 NO_DELAY = delta.NO_FEED_DELAY
+_NOT_TOLD = NOT_TOLD
 
 
 @unique
@@ -62,6 +64,7 @@ class Reconstructor:
         self.feed_delay_us = NO_DELAY
         self.book_state = int(delta.BookState.COLD)  # as the writer last said
         self.reason = int(delta.BookReason.NONE)
+        self.trading_status = _NOT_TOLD  # as the writer last said: the number of a TradingStatus
         self.exchange_checksum = int(delta.ChecksumState.NONE)  # as the last CHECK said
         self.checks_ok = 0
         self.checks_bad = 0
@@ -97,19 +100,21 @@ class Reconstructor:
         book_hash: int | None = None,
         reason: int = 0,
         timestamp_ns: int = 0,
+        trading_status: int = NOT_TOLD,
     ) -> bool:
         """Become an image's copy, sides as it keeps them; False and cold if `book_hash` is given and is not theirs.
 
         ValueError for sides that are none (out of order, sizes out of range), or for words that no image has: nothing changed.
         """
-        if not (0 <= state <= MOST_STATE and 0 <= reason <= MOST_STATE):
-            raise ValueError(f"no state of a book: {state}, reason {reason}")
+        if not (0 <= state <= MOST_STATE and 0 <= reason <= MOST_STATE and NOT_TOLD <= trading_status <= MOST_STATE):
+            raise ValueError(f"no state of a book: {state}, reason {reason}, trading status {trading_status}")
         book = Book(price_decimals, size_decimals)
         book.load_sides(bids, asks)
         self.book = book
         self.version = version
         self.book_state = state
         self.reason = reason
+        self.trading_status = trading_status
         self.timestamp_ns = timestamp_ns
         self._after_hole = False
         self._why = NOTHING if book_hash is None or book_hash == book.book_hash else CHECK_FAILED
@@ -223,6 +228,9 @@ class Reconstructor:
         if kind == STATUS_KIND:
             self.book_state = payload & 0xFF
             self.reason = payload >> 8 & 0xFF
+            trading = payload >> 16 & 0xFF
+            if trading or self.trading_status != _NOT_TOLD:  # 0 of a writer of a time when nobody told is no word
+                self.trading_status = trading
         else:
             self._check(words, at)
         self._note(words, at)

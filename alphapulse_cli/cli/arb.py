@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
     from alphapulse_cli.flow.arbitrage.exact import Exact
 
-app = options.command_app(help="Cross-exchange opportunities: depth-walked, net of fees, never on books that are not live.")
+app = options.command_app(
+    help="Cross-exchange opportunities: depth-walked, net of fees, never on books that are not live or cannot be traded."
+)
 
 Fees = Annotated[
     list[str] | None,
@@ -103,7 +105,8 @@ def watch(
     """Opportunities as they open, change and close: a live table on a terminal, a JSON object an event in a pipe.
 
     Each is walked through both books to the size that earns most, net of taker fees, within lot and minimum sizes. Births and deaths
-    are told always, changes no more often than --every. Books that are not LIVE, too old or out of step give nothing, and are counted.
+    are told always, changes no more often than --every. Books that are not LIVE, too old or out of step, and markets that take no orders,
+    give nothing, and are counted.
 
     Example: alphapulse arb watch --symbols BTC-USD --min-bps 5 --fee kraken=0.0016
     """
@@ -217,7 +220,7 @@ def scan(
         found = watching.looks(everything)
         render.emit_rows(found, _scan_columns(found, everything), render.chosen_format(form, as_json))
         status = watching.status()
-        for one in status.not_live:
+        for one in (*status.not_live, *status.not_tradable):
             talk.warning(f"{one}: gives no signal")
         for one, other in status.not_compared:
             talk.note(f"{one} and {other} are not compared: collect a book that converts, or --treat-as-usd")

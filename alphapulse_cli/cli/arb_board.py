@@ -173,6 +173,9 @@ def footer(status: "WatchStatus") -> list[tuple[str, str]]:
     lines += [(f"{one}: gives no signal", "red") for one in status.not_live[:SHOWN_NOT_LIVE]]
     if len(status.not_live) > SHOWN_NOT_LIVE:
         lines.append((f"and {len(status.not_live) - SHOWN_NOT_LIVE} more that are not live", "red"))
+    lines += [(f"{one}: gives no signal", "red") for one in status.not_tradable[:SHOWN_NOT_LIVE]]
+    if len(status.not_tradable) > SHOWN_NOT_LIVE:
+        lines.append((f"and {len(status.not_tradable) - SHOWN_NOT_LIVE} more that take no orders", "red"))
     if status.not_compared:
         pairs = ", ".join(f"{one}/{other}" for one, other in status.not_compared[:3])
         lines.append((f"not compared, different currencies: {pairs}; collect a book that converts, or --treat-as-usd", "dim"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from alphapulse_cli.apps.status import BookStatus, SetStatus
 from alphapulse_cli.cli import render, talk
+from alphapulse_cli.market.trading_status import allows_taking, remark
 from alphapulse_cli.wire.delta import BookState
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _books(sets: Sequence[SetStatus], columns: Sequence[BoardColumn]) -> "Table"
         cells = {
             "symbol": _text(book.symbol if book.symbol != previous else "", "bold"),
             "exchange": _text(book.exchange, ""),
-            "state": _text(state_words(book), STYLES[book.state]),
+            "state": _text(state_words(book), STYLES[book.state] if allows_taking(book.trading_status) else "bold red"),
             "bid": _text(f"{'*' if book is best_bid else ''}{book.bid}", "bold green" if book is best_bid else "green"),
             "ask": _text(f"{book.ask}{'*' if book is best_ask else ' '}", "bold red" if book is best_ask else "red"),
         }
@@ -117,15 +118,17 @@ def _text(text: str, style: str) -> "Text":
 
 
 def state_words(book: BookStatus) -> str:
-    """The state, and why unless it is LIVE."""
-    if book.state is BookState.LIVE:
-        return book.state.name
-    return f"{book.state.name} {book.reason.name.lower().replace('_', ' ')}"
+    """The state, why unless it is LIVE, and the trading status unless all can be ordered."""
+    words = book.state.name
+    if book.state is not BookState.LIVE:
+        words += f" {book.reason.name.lower().replace('_', ' ')}"
+    trading = remark(book.trading_status)
+    return f"{words}, {trading}" if trading else words
 
 
 def _best(books: Sequence[BookStatus]) -> tuple[BookStatus | None, BookStatus | None]:
-    """The books with the highest bid and the lowest ask; only LIVE ones compete, and one alone is no contest."""
-    live = [book for book in books if book.state is BookState.LIVE]
+    """The books with the highest bid and the lowest ask; only LIVE ones that can be traded compete, and one alone is no contest."""
+    live = [book for book in books if book.state is BookState.LIVE and allows_taking(book.trading_status)]
     if len(live) < 2:
         return None, None
     bids = [book for book in live if book.bid]
@@ -162,6 +165,7 @@ def rows(sets: Sequence[SetStatus]) -> Iterator[dict[str, Any]]:
                 "writer": one.liveness.value if one.liveness else None,
                 "state": book.state.name,
                 "reason": book.reason.name,
+                "trading_status": None if book.trading_status is None else book.trading_status.name,
                 "bid": book.bid,
                 "bid_size": book.bid_size,
                 "ask": book.ask,

@@ -8,6 +8,7 @@ import typer
 
 from alphapulse_cli.cli import options, render, talk
 from alphapulse_cli.errors import ExitCode, UsageError
+from alphapulse_cli.market.trading_status import remark
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -118,14 +119,17 @@ def _say_states(views: "Iterable[View]") -> None:
     for view in views:
         if view.state.name != "LIVE":
             talk.warning(f"{view.id} is not live: {_state_words(view)}")
+        elif remark(view.trading_status):
+            talk.warning(f"{view.id}: {remark(view.trading_status)}, so the exchange says; not everything can be ordered there")
 
 
 def _state_words(view: "View") -> str:
     reason = "" if view.reason.name == "NONE" else f" ({view.reason.name.lower().replace('_', ' ')})"
-    return view.state.name + reason
+    trading = remark(view.trading_status)
+    return view.state.name + reason + (f", {trading}" if trading else "")
 
 
-CSV_COLUMNS = ("exchange", "symbol", "state", "version", "side", "price", "size")
+CSV_COLUMNS = ("exchange", "symbol", "state", "version", "side", "price", "size", "trading_status")
 
 
 def _csv_rows(views: "Iterable[View | None]") -> "Iterator[render.Row | None]":
@@ -134,9 +138,10 @@ def _csv_rows(views: "Iterable[View | None]") -> "Iterator[render.Row | None]":
         if view is None:
             yield None
             continue
+        trading = "" if view.trading_status is None else view.trading_status.name
         for side, levels in (("bid", view.bids), ("ask", view.asks)):
             for price, size, _ in levels:
-                cells = (view.exchange, view.symbol, view.state.name, view.version, side, price, size)
+                cells = (view.exchange, view.symbol, view.state.name, view.version, side, price, size, trading)
                 yield dict(zip(CSV_COLUMNS, cells, strict=True))
 
 

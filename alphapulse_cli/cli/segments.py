@@ -22,6 +22,7 @@ COLUMNS = (
     render.Column("size", right=True),
     render.Column("per_s", "records/s", right=True),
     render.Column("book"),
+    render.Column("trading"),
     render.Column("levels", right=True),
     render.Column("readers", "readers (lag)"),
 )
@@ -92,6 +93,7 @@ def _table(rows: "list[SegmentRow]") -> Iterator[dict[str, Any]]:
             "size": _size(row.bytes),
             "per_s": None if row.records_per_s is None else f"{row.records_per_s:.0f}",
             "book": row.book_state,
+            "trading": (row.trading_status or "").lower().replace("_", " "),
             "levels": row.levels,
             "readers": [
                 f"{reader.label} {reader.pid} ({'dead' if not reader.alive else '?' if reader.lag is None else reader.lag})"

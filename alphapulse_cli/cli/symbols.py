@@ -18,7 +18,8 @@ COLUMNS = (
     render.Column("tick_size", right=True),
     render.Column("lot_size", right=True),
     render.Column("min_size", right=True),
-    render.Column("trading"),
+    render.Column("trading_status"),
+    render.Column("status_word", "the exchange's word"),
     render.Column("alias_of"),
 )
 

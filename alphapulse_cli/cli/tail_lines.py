@@ -120,9 +120,9 @@ class Lines:
     def _marked(group: DeltaGroup) -> str:
         told = group.told
         if group.kind.name == "STATUS":
-            return f"STATUS {told['state']}" + (
-                f" ({told['reason'].lower().replace('_', ' ')})" if told["reason"] != "NONE" else ""
-            )
+            why = f" ({told['reason'].lower().replace('_', ' ')})" if told["reason"] != "NONE" else ""
+            trading = f", {told['trading_status']}" if told["trading_status"] else ""  # not told by older writers
+            return f"STATUS {told['state']}{why}{trading}"
         if group.kind.name == "CHECK":
             checksum = f", exchange checksum {told['checksum'].lower()}" if told["checksum"] != "NONE" else ""
             return (

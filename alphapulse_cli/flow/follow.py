@@ -25,6 +25,7 @@ from contextlib import suppress
 from alphapulse_cli.book.reconstruct import Reconstructor, Why
 from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.flow.groups import POLL_RECORDS, GroupReader, Polled, Start
+from alphapulse_cli.market.trading_status import TradingStatus, trading_status
 from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.layout import ALIVE, ImageCopy, Kind
@@ -218,7 +219,8 @@ class SetFollower:
             return
         if not book.is_cold:
             words = reader.peek()
-            if words is not None and (words.version, words.state, words.reason) == (book.version, book.book_state, book.reason):
+            ours = (book.version, book.book_state, book.reason, book.trading_status)
+            if words is not None and (words.version, words.state, words.reason, words.trading_status) == ours:
                 self._resume(symbol, book)
                 return
         image = reader.copy(COPY_TRIES) or self._checkpoint(symbol, reader)
@@ -235,6 +237,7 @@ class SetFollower:
                 book_hash=image.book_hash,
                 reason=image.reason,
                 timestamp_ns=image.timestamp_ns,
+                trading_status=image.trading_status,
             )
         except ValueError:  # sides that are none
             loaded = False
@@ -287,6 +290,10 @@ class SetFollower:
         if book.is_cold or symbol in self._unproved:
             return BookState.SYNCING, BookReason.STARTING
         return states_of(book.book_state, book.reason)
+
+    def trading_status(self, symbol: str) -> TradingStatus | None:
+        """Which orders that market takes, as its writer last said; None where it does not say."""
+        return trading_status(self.books[symbol].trading_status)
 
     def is_whole(self, symbol: str) -> bool:
         """Whether that replica is the writer's book at its version: neither cold nor unproved since a lap."""

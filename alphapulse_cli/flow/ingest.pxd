@@ -30,6 +30,7 @@ cdef class Ingest:
     cdef object _monotonic_ns
     cdef set _too_fine
     cdef set _refusals_told
+    cdef object _statuses
 
     @cython.locals(counters=CounterBlock)
     cpdef receive(self, object frame, object receive_ns)

@@ -18,6 +18,7 @@ from alphapulse_cli.exchanges.protocol import BOOK, Decoder
 from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.flow.trading import TradingStatuses
 from alphapulse_cli.market.events import (
     BookEvent,
     ClosingSoon,
@@ -108,6 +109,7 @@ class Ingest:
         self._monotonic_ns = 0  # when the last tick came: what deadlines that begin with a frame count from
         self._too_fine: set[str] = set()  # natives of whom that was told
         self._refusals_told: set[tuple[str, str]] = set()  # (channel, native), until it is subscribed to
+        self._statuses = TradingStatuses(self.keepers, notice)
 
     # What the world tells us
 
@@ -119,6 +121,7 @@ class Ingest:
         is_first = self._metadata_due_ns == 0  # then the metadata was read a moment ago
         self._metadata_due_ns = max(monotonic_ns + (METADATA_PAUSE_NS if is_first else 0), self._metadata_after_ns)
         self._requests.clear()
+        self._statuses.start()
         self.decoder.connected(monotonic_ns)
 
     def disconnected(self, now_ns: int) -> None:
@@ -282,7 +285,7 @@ class Ingest:
                 case ClosingSoon():
                     self._requests.append(Reconnect(f"the exchange announced it: {event.reason}"))
                 case SystemStatus():
-                    self._notice("info", f"the exchange says: {event.status}")
+                    self._statuses.on_system(event, receive_ns)
                 case OffGrid():
                     self._on_off_grid(event, receive_ns)
                 case Heartbeat():
@@ -349,8 +352,7 @@ class Ingest:
                     self.decoder.use_instrument(finer)
             if keeper.use_rules(seen, receive_ns):
                 self.decoder.use_instrument(keeper.instrument)
-            if not seen.trading and held.trading:
-                self._notice("warning", f"{held.id}: the exchange does not trade it at present")
+            self._statuses.on_instrument(keeper, seen, receive_ns)
 
     def _on_refusal(self, event: SubscriptionRefused, receive_ns: int) -> None:
         """Count it, and tell it once. For good, the book is HALTED until a snapshot comes; for now, a LIVE one goes on as it is."""

@@ -22,6 +22,7 @@ cdef class BookKeeper:
     cdef readonly object pacer
     cdef readonly object state
     cdef readonly object reason
+    cdef readonly object trading_status
     cdef public object checksum
     cdef public uint64_t version
     cdef object _outlet

@@ -20,6 +20,7 @@ from alphapulse_cli.flow.publish import Publisher
 from alphapulse_cli.flow.resync import ResyncPacer
 from alphapulse_cli.market.events import BookEvent, Snapshot
 from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.trading_status import TradingStatus, stricter
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire.batch import Batch
 from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState, Kind
@@ -48,6 +49,7 @@ class BookKeeper:
         self.pacer = ResyncPacer()
         self.state, self.reason = BookState.COLD, BookReason.STARTING
         self.checksum = ChecksumState.NONE
+        self.trading_status = instrument.trading_status
         self.version = 0
         self._outlet = outlet
         self._ring = outlet.deltas
@@ -61,6 +63,7 @@ class BookKeeper:
         self._checked_ns = self._monotonic_ns = 0
         self._edit()
         self._set_rules()
+        self._image.set_trading_status(self.trading_status)
         self._commit(0)
 
     @property
@@ -159,7 +162,7 @@ class BookKeeper:
         self._tell_status(receive_ns)
 
     def _tell_status(self, receive_ns: int) -> None:
-        records = self._batch.status(receive_ns, self.version, self.state, self.reason)
+        records = self._batch.status(receive_ns, self.version, self.state, self.reason, self.trading_status)
         self._ring.publish(self._batch.records, records)
 
     def tick(self, now_ns: int, monotonic_ns: int) -> None:
@@ -220,6 +223,19 @@ class BookKeeper:
         self._edit()
         self._set_rules()
         self._commit(receive_ns)
+        return True
+
+    def use_status(self, seen: Instrument, of_exchange: TradingStatus, receive_ns: int) -> bool:
+        """Take the trading status of newer metadata. The stricter of that and the whole exchange's is told; whether it is another."""
+        self.instrument = self.instrument.with_status(seen.trading_status, seen.status_word)
+        status = stricter(seen.trading_status, of_exchange)
+        if status is self.trading_status:
+            return False
+        self.trading_status = status
+        self._edit()
+        self._image.set_trading_status(status)
+        self._commit(receive_ns)
+        self._tell_status(receive_ns)
         return True
 
     def _set_rules(self) -> None:

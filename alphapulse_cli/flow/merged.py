@@ -122,7 +122,7 @@ class MergedFollowers:
             seen = self._seen[follower.set_name]
             for symbol, replica in follower.books.items():
                 state, reason = follower.state(symbol, monotonic_ns)
-                told = (follower.groups.segment.epoch, replica.version, state, reason)
+                told = (follower.groups.segment.epoch, replica.version, state, reason, replica.trading_status)
                 if seen.states.get(symbol) != told:
                     seen.states[symbol] = told
                     yield Step(follower, symbol, replica, state, reason, 0, None)

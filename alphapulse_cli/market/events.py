@@ -13,6 +13,7 @@ from enum import Enum, IntEnum, unique
 from alphapulse_cli import native
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.market.trading_status import TradingStatus
 
 SOURCE_HASH = native.source_hash()
 
@@ -181,9 +182,14 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class SystemStatus:
-    """The exchange's own state, in its own word ("online", "maintenance"): hostile text."""
+    """The exchange's own state, in its own word ("online", "maintenance"), and what it means for orders on all its markets.
+
+    `announcements` are lines about what is to come, maintenance above all. Word and lines are hostile text.
+    """
 
     status: str
+    trading_status: TradingStatus = TradingStatus.TRADING
+    announcements: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

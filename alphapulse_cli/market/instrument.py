@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from alphapulse_cli.errors import UsageError
+from alphapulse_cli.market.trading_status import TradingStatus
 
 NAME_BYTES = 16  # what a record keeps for a symbol and for an exchange, NUL-padded ASCII
 MAX_DECIMALS = 18
@@ -32,13 +33,19 @@ class Instrument:
     tick_size_ticks: int = 1
     lot_size_lots: int = 1
     min_size_lots: int = 0
-    trading: bool = True
+    trading_status: TradingStatus = TradingStatus.TRADING  # an exchange without such words trades what it lists
     alias_of: str = ""  # the canonical symbol whose book this one shares, as Coinbase's BTC-USDC shares BTC-USD's
+    status_word: str = field(default="", compare=False)  # the exchange's own word for its trading status: hostile text
 
     @property
     def id(self) -> str:
         """As it is written in logs and in `--symbol`: "kraken:BTC-USD"."""
         return f"{self.exchange}:{self.symbol}"
+
+    @property
+    def trading(self) -> bool:
+        """Whether orders can take what stands in its book."""
+        return self.trading_status.allows_taking
 
     @property
     def rules(self) -> tuple[int, int, int]:
@@ -48,6 +55,10 @@ class Instrument:
     def with_rules(self, tick_size_ticks: int, lot_size_lots: int, min_size_lots: int) -> "Instrument":
         """The same with other rules, on the same grid."""
         return replace(self, tick_size_ticks=tick_size_ticks, lot_size_lots=lot_size_lots, min_size_lots=min_size_lots)
+
+    def with_status(self, trading_status: TradingStatus, status_word: str) -> "Instrument":
+        """The same with another trading status."""
+        return replace(self, trading_status=trading_status, status_word=status_word)
 
     def on_grid(self, price_decimals: int, size_decimals: int) -> "Instrument | None":
         """The same on a grid at least this fine; None if that takes more than 18 decimals."""

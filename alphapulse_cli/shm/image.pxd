@@ -17,6 +17,7 @@ cdef class ImageWriter:
     cdef Py_ssize_t _data_word
     cdef Py_ssize_t _side_words
     cdef Py_ssize_t _word_count
+    cdef Py_ssize_t _status_behind
     cdef Py_ssize_t _sealed_at
     cdef Py_ssize_t _state_at
 
@@ -38,6 +39,8 @@ cdef class ImageWriter:
         uint64_t size_decimals,
     )
 
+    cpdef set_trading_status(self, uint64_t status)
+
     cpdef set_status(self, uint64_t state, uint64_t reason)
 
     @cython.locals(words="uint64_t *", live=Py_ssize_t, kept=Py_ssize_t, bids=Py_ssize_t, asks=Py_ssize_t, behind=Py_ssize_t)
@@ -56,6 +59,7 @@ cdef class ImageReader:
     cdef object _octets
     cdef uint64_t *_words
     cdef Py_ssize_t _side_bytes
+    cdef Py_ssize_t _status_behind
 
     cdef _copy(self, Py_ssize_t at, Py_ssize_t behind, Py_ssize_t levels, Py_ssize_t tries)
 

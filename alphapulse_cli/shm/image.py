@@ -16,6 +16,7 @@ A book that outgrows its file moves to a larger one (`ImageWriter.grown`). Count
 """
 
 from alphapulse_cli import native
+from alphapulse_cli.market.trading_status import NOT_TOLD
 from alphapulse_cli.shm import layout, memory
 from alphapulse_cli.shm.layout import ImageCopy, Kind, Rules
 from alphapulse_cli.shm.segment import Liveness, Segment, SegmentSpec
@@ -49,6 +50,7 @@ class ImageWriter:
         self._live, self._checkpoint = layout.IMAGE_WORD, layout.CHECKPOINT_WORD
         self._data_word, self._side_words = layout.HEADER_BYTES // 8, side // 8
         self._word_count = layout.IMAGE_WORD_COUNT
+        self._status_behind = layout.STATUS_BEHIND
         self._sealed_at, self._state_at = layout.SEALED, layout.STATE
 
     def begin(self) -> None:
@@ -95,6 +97,10 @@ class ImageWriter:
         for i in range(layout.RULES_WORD_COUNT):
             memory.store_relaxed(self._words, layout.RULES_WORD + i, min(rules[i], native.MASK64))
 
+    def set_trading_status(self, status: int) -> None:
+        """Which orders the market takes, as of the next commit; between `begin` and that."""
+        memory.store_relaxed(self._words, self._live + self._status_behind, status)
+
     def set_status(self, state: int, reason: int) -> None:
         """Only the state of the book changes. StorageError as of `commit`."""
         self.begin()
@@ -113,6 +119,7 @@ class ImageWriter:
         native.move_words(words, bids + behind, words, bids, 2 * words[live + 4])
         native.move_words(words, asks + behind, words, asks, 2 * words[live + 5])
         native.move_words(words, kept + 1, words, live + 1, self._word_count - 1)
+        memory.store_relaxed(words, kept + self._status_behind, words[live + self._status_behind])
         memory.store_release(words, kept, words[kept] + 1)
         self._check()
 
@@ -145,6 +152,7 @@ class ImageWriter:
             self._words[live + i] = old._words[live + i]  # noqa: SLF001 one of us
         for i in range(layout.RULES_WORD, layout.RULES_WORD + layout.RULES_WORD_COUNT):
             self._words[i] = old._words[i]  # noqa: SLF001 one of us
+        self._words[live + self._status_behind] = old._words[live + self._status_behind]  # noqa: SLF001 one of us
         self._words[live] = 2
 
 
@@ -158,6 +166,7 @@ class ImageReader:
         self._octets = memoryview(segment.memory)
         self._words = native.words(segment.memory)
         self._side_bytes = segment.spec.capacity * layout.LEVEL_BYTES
+        self._status_behind = layout.STATUS_BEHIND if segment.layout_minor >= layout.STATUS_SINCE_MINOR else 0
 
     def copy(self, tries: int = 16) -> ImageCopy | None:
         """The whole book; None where each try was overtaken by an edit: then ask for a checkpoint."""
@@ -218,12 +227,15 @@ class ImageReader:
             return None
         bids = self._best(layout.HEADER_BYTES + behind, values[3], levels)
         asks = self._best(layout.HEADER_BYTES + behind + self._side_bytes, values[4], levels)
+        status = NOT_TOLD
+        if self._status_behind:
+            status = min(memory.load_relaxed(words, at + self._status_behind), 0xFF)
         memory.acquire_fence()
         if memory.load_relaxed(words, at) != before:
             return None
         if before == 0:  # nothing was committed yet, or zeros have taken the file's place
             self._check()
-        return ImageCopy._make([before, *values, bids, asks])
+        return ImageCopy._make([before, *values, bids, asks, status])
 
     def _check(self) -> None:
         if memory.load_acquire(self._words, layout.SEALED) == 0 and memory.load_acquire(self._words, layout.STATE) == 0:

@@ -8,7 +8,8 @@
       768 │ heartbeat_ns   CLOCK_MONOTONIC, beaten at least every 250 ms                                                 │
      1024 │ image          (kind BOOK) the live book's words, under the seqlock `seq`                                    │
      1120 │ rules          (kind BOOK) the instrument's tick, lot and minimum size, under the live book's `seq`                │
-     1280 │ checkpoint     (kind BOOK) the same words of its checkpoint, under a seqlock of their own                    │
+     1144 │ trading status (kind BOOK) which orders the market takes, under the live book's `seq`                        │
+     1280 │ checkpoint     (kind BOOK) the same words of its checkpoint, under a seqlock of their own; status at 1400    │
      4096 └─ data ───────────────────────────────────────────────────────────────────────────────────────────────────────┘
 
     DELTAS, TRADES   capacity records of record_bytes; record n lies in slot n mod capacity
@@ -22,7 +23,10 @@ lie in what is unused here, and readers ignore them; a newer *major* layout is r
 from enum import IntEnum, unique
 from typing import NamedTuple
 
-LAYOUT_MAJOR, LAYOUT_MINOR = 1, 1  # 1.1: the rules
+from alphapulse_cli.market.trading_status import NOT_TOLD
+
+LAYOUT_MAJOR, LAYOUT_MINOR = 1, 2  # 1.1: the rules; 1.2: the trading status, beside the book and in STATUS records
+STATUS_SINCE_MINOR = 2  # a writer of an older layout does not tell the trading status
 
 MAGIC = int.from_bytes(b"alphapls", "little")
 BYTE_ORDER = 0x0102_0304_0506_0708
@@ -130,7 +134,14 @@ RULES_FIELDS = _table(
     ("lot_size_lots", "u64", "the exchange's lot size, in our lots; 0 = the writer does not say"),
     ("min_size_lots", "u64", "the smallest order, in our lots; 0 = none is known"),
 )
-CHECKPOINT_FIELDS = _table(1280, *_IMAGE_ROWS)
+STATUS_OFFSET = 8 * (len(_IMAGE_ROWS) + len(RULES_FIELDS))  # of the trading status, from `seq`: behind the rules
+_STATUS_ROW = (
+    "trading_status",
+    "u64",
+    "orders taken: 0 UNKNOWN, 1 TRADING, 2 POST_ONLY, 3 LIMIT_ONLY, 4 CANCEL_ONLY, 5 AUCTION, 6 SUSPENDED, 7 DELISTED; before 1.2: 0",
+)
+STATUS_FIELDS = _table(1024 + STATUS_OFFSET, _STATUS_ROW)
+CHECKPOINT_FIELDS = (*_table(1280, *_IMAGE_ROWS), *_table(1280 + STATUS_OFFSET, _STATUS_ROW))
 
 HEADER = {field.name: field for field in (*IDENTITY_FIELDS, *SHARED_FIELDS)}
 WORD = {name: field.offset // 8 for name, field in HEADER.items() if field.type == "u64"}  # index of a header word
@@ -140,10 +151,14 @@ SEALED, HEARTBEAT = WORD["sealed"], WORD["heartbeat_ns"]
 IMAGE_WORD, CHECKPOINT_WORD = IMAGE_FIELDS[0].offset // 8, CHECKPOINT_FIELDS[0].offset // 8
 IMAGE_WORD_COUNT = len(_IMAGE_ROWS)
 RULES_WORD, RULES_WORD_COUNT = RULES_FIELDS[0].offset // 8, len(RULES_FIELDS)
+STATUS_BEHIND = STATUS_OFFSET // 8  # words from `seq`
 
 
 class ImageCopy(NamedTuple):
-    """A consistent copy of an image: its words in the order of IMAGE_FIELDS, and levels of 16 bytes each, the best price last."""
+    """A consistent copy of an image: its words in the order of IMAGE_FIELDS, and levels of 16 bytes each, the best price last.
+
+    `trading_status` is the number of a TradingStatus, at most 255, or NOT_TOLD.
+    """
 
     seq: int
     version: int
@@ -159,6 +174,7 @@ class ImageCopy(NamedTuple):
     size_decimals: int
     bids: bytes
     asks: bytes
+    trading_status: int = NOT_TOLD
 
 
 class Rules(NamedTuple):

@@ -232,6 +232,11 @@ class Segment:
         return State(word) if word <= State.REPLACED else State.BUILDING
 
     @property
+    def layout_minor(self) -> int:
+        """Of the writer: it tells what its layout knew."""
+        return self._words.load_acquire(layout.WORD["layout_minor"])
+
+    @property
     def epoch(self) -> int:
         """Of the writer."""
         return self.spec.epoch

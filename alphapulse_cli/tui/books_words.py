@@ -7,6 +7,7 @@ from typing import NamedTuple
 from alphapulse_cli.apps.status import BookStatus
 from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.market.ticks import trim_text
+from alphapulse_cli.market.trading_status import allows_taking, remark
 from alphapulse_cli.tui.grouping import Rungs
 from alphapulse_cli.tui.ladder_text import Line, Piece
 from alphapulse_cli.wire.delta import BookReason, BookState
@@ -31,10 +32,12 @@ FOR_PARTS = 5
 
 
 def state_words(status: BookStatus) -> str:
-    """STALE silent; LIVE alone."""
-    if status.state is BookState.LIVE:
-        return status.state.name
-    return f"{status.state.name} {status.reason.name.lower().replace('_', ' ')}"
+    """STALE silent; LIVE alone; LIVE, cancel only."""
+    words = status.state.name
+    if status.state is not BookState.LIVE:
+        words += f" {status.reason.name.lower().replace('_', ' ')}"
+    trading = remark(status.trading_status)
+    return f"{words}, {trading}" if trading else words
 
 
 def why(status: BookStatus, *, has_ladder: bool) -> list[str]:
@@ -49,11 +52,13 @@ def title(name: str, status: BookStatus, width: int) -> Line:
     """The exchange, and at the other end its state."""
     mark, words = ("●" if status.state is BookState.LIVE else "○"), state_words(status)
     if len(name) + len(words) + 5 > width:
-        words = status.state.name
+        words = remark(status.trading_status) or status.state.name
     left = f" {safe(name)} "
     room = max(width - len(words) - 2, 0)
     left = left if len(left) <= room else f"{left[: max(room - 1, 0)]}…"
-    return Piece(left.ljust(room), "name"), Piece(f"{mark} {words}", KINDS.get(status.state, "waiting"))
+    return Piece(left.ljust(room), "name"), Piece(
+        f"{mark} {words}", KINDS.get(status.state, "waiting") if allows_taking(status.trading_status) else "dead"
+    )
 
 
 def merged_title(names: Sequence[str], marks: str, width: int) -> Line:

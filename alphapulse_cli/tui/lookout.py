@@ -19,6 +19,7 @@ from alphapulse_cli.flow.arbitrage.candidate import Candidate, Finding, Why
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact, taker_fees
 from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.market.trading_status import trading_status
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.tui.picture import ArbitragePicture, ArbitrageRow
@@ -109,7 +110,8 @@ class Lookout:
                     detector.withdraw(market, state, reason, detector.now_ns)
                 continue
             is_known = market.version == replica.version and market.book is replica.book
-            if not (market.is_live and is_known):
+            trading = trading_status(replica.trading_status)
+            if not (market.is_live and is_known and market.trading_status is trading):
                 delay = None if replica.feed_delay_us == NO_FEED_DELAY else replica.feed_delay_us
                 told = (market.timestamp_ns, market.feed_delay_us) if is_known else (replica.timestamp_ns, delay)
                 changed.append((told[0], market, replica, told[1]))
@@ -118,7 +120,8 @@ class Lookout:
             if id(market) not in there and market.is_live:  # its set is gone, or it must be attached to again
                 detector.withdraw(market, BookState.STALE, BookReason.SILENT, detector.now_ns)
         for timestamp_ns, market, replica, delay_us in sorted(changed, key=lambda one: one[0]):
-            detector.update(market, replica.book, timestamp_ns, replica.version, delay_us)
+            trading = trading_status(replica.trading_status)
+            detector.update(market, replica.book, timestamp_ns, replica.version, delay_us, trading_status=trading)
         detector.advance(now_ns)
 
     def _note_births(self, now_ns: int) -> None:

@@ -11,6 +11,7 @@ from fractions import Fraction
 from alphapulse_cli.apps.status import BookStatus
 from alphapulse_cli.apps.tail import TradeTold, text
 from alphapulse_cli.book.reconstruct import Reconstructor
+from alphapulse_cli.market.trading_status import allows_taking, trading_status
 from alphapulse_cli.shm import clock
 from alphapulse_cli.tui.picture import MIDS, MOMENTS, BookPicture, Ladder, Level, Moment
 from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState
@@ -56,7 +57,8 @@ class OneBook:
         if replica is not None and (replica.is_cold or not replica.version):
             replica = None
         version = sample.version if replica is None else replica.version
-        key = (version, state, levels, self.last_trade, replica is None)
+        trading = None if replica is None else replica.trading_status
+        key = (version, state, trading, levels, self.last_trade, replica is None)
         if self._made is not None and key == self._key and sample is self._sample and not self._fade(now_ns):
             return self._made
         self._key, self._sample = key, sample
@@ -91,10 +93,11 @@ class OneBook:
             bid_count=book.bid_count,
             ask_count=book.ask_count,
             version=replica.version,
+            trading_status=trading_status(replica.trading_status),
             age_ms=(clock.realtime_ns() - replica.timestamp_ns) / 1e6 if replica.timestamp_ns else None,
             feed_delay_us=sample.feed_delay_us if replica.feed_delay_us == NO_FEED_DELAY else replica.feed_delay_us,
         )
-        if state[0] is not BookState.LIVE:
+        if state[0] is not BookState.LIVE or not allows_taking(status.trading_status):
             return BookPicture(self._set_name, status)
         unit = 10**prices
         return BookPicture(

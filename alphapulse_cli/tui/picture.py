@@ -62,7 +62,7 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BookPicture:
-    """One symbol of one set. `bid` and `ask` are the best prices for comparing; None where a side is empty or the book is not LIVE."""
+    """One symbol of one set. `bid` and `ask` are the best prices for comparing; None where a side is empty, or not LIVE, or not to be traded."""
 
     set_name: str
     status: BookStatus

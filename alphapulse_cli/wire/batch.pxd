@@ -39,7 +39,9 @@ cdef class Batch:
         self, uint64_t timestamp_ns, uint64_t version, uint64_t book_hash, uint64_t bid_levels, uint64_t ask_levels,
         uint64_t checksum, uint64_t state
     ) except -1
-    cpdef Py_ssize_t status(self, uint64_t timestamp_ns, uint64_t version, uint64_t state, uint64_t reason) except -1
+    cpdef Py_ssize_t status(
+        self, uint64_t timestamp_ns, uint64_t version, uint64_t state, uint64_t reason, uint64_t trading_status
+    ) except -1
     @cython.locals(at=Py_ssize_t, delay=uint64_t)
     cdef void _write_header(
         self, Py_ssize_t record, uint64_t changes, uint64_t flags, uint64_t timestamp_ns, uint64_t version, uint64_t prev_version,

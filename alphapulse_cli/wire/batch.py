@@ -121,11 +121,11 @@ class Batch:
         self._words[HEADER_WORDS + 2] = checksum | state << 8
         return 1
 
-    def status(self, timestamp_ns: int, version: int, state: int, reason: int) -> int:
+    def status(self, timestamp_ns: int, version: int, state: int, reason: int, trading_status: int) -> int:
         """A STATUS group of the book at `version` in place of any changes; the one record it has."""
         self.clear()
         self.finish(STATUS_KIND, timestamp_ns, version, version)
-        self._words[HEADER_WORDS] = state | reason << 8
+        self._words[HEADER_WORDS] = state | reason << 8 | trading_status << 16
         return 1
 
     def _write_header(

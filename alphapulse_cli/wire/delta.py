@@ -42,6 +42,7 @@ CHECK_FIELDS = [  # at offset 64 of a CHECK
 STATUS_FIELDS = [  # at offset 64 of a STATUS
     ("state", "u1", "0 COLD, 1 SYNCING, 2 LIVE, 3 STALE, 4 HALTED"),
     ("reason", "u1", "why, see BookReason"),
+    ("trading_status", "u1", "which orders the market takes, see TradingStatus; 0 of a writer of layout 1.1 or older: not told"),
 ]
 
 SIZE_MASK = (1 << 62) - 1  # the size's bits in size_side, and the largest size

@@ -95,8 +95,9 @@ static void print_group(const Record *record, size_t count) {
             print_decimal(0, size_side & ((UINT64_C(1) << 62) - 1), least(record->size_decimals, 18));
         }
     if (kind == 2) printf(" hash %016" PRIx64, record->changes[0].price_ticks); /* a CHECK's payload lies where changes would */
-    if (kind == 3) printf(" state %u reason %u", (unsigned)(record->changes[0].price_ticks & 255),
-                          (unsigned)(record->changes[0].price_ticks >> 8 & 255));
+    if (kind == 3) printf(" state %u reason %u trading %u", (unsigned)(record->changes[0].price_ticks & 255), /* see TradingStatus: */
+                          (unsigned)(record->changes[0].price_ticks >> 8 & 255),  /* 1 TRADING and 3 LIMIT_ONLY let an order trade; */
+                          (unsigned)(record->changes[0].price_ticks >> 16 & 255)); /* 0 of a layout before 1.2 is not told */
     putchar('\n');
 }
 

@@ -16,6 +16,7 @@ from alphapulse_cli.book.book import Book
 from alphapulse_cli.book.reconstruct import Reconstructor, Why
 from alphapulse_cli.book.side import Side
 from alphapulse_cli.book.walk import Walk
+from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.wire.batch import Batch
 from alphapulse_cli.wire.delta import FIRST, LAST, NO_FEED_DELAY, BookReason, BookState, Kind, dtype
 
@@ -337,13 +338,13 @@ class TestWords:
     def test_a_status_is_heard_even_cold(self, writer):
         """That the writer has gone stale is worth knowing without a book."""
         replica = new_replica()
-        writer.batch.status(7, 3, BookState.STALE, BookReason.SILENT)
+        writer.batch.status(7, 3, BookState.STALE, BookReason.SILENT, TradingStatus.TRADING)
         assert replica.apply(writer.batch.records, 0, 1) == 1
         assert (replica.book_state, replica.reason, replica.timestamp_ns) == (BookState.STALE, BookReason.SILENT, 7)
 
     def test_an_old_status_is_not(self, replica, writer):
         """It is of the time before the image."""
-        writer.batch.status(7, 0, BookState.STALE, BookReason.SILENT)
+        writer.batch.status(7, 0, BookState.STALE, BookReason.SILENT, TradingStatus.TRADING)
         assert replica.apply(writer.batch.records, 0, 1) == 0
         assert replica.book_state == BookState.LIVE
 

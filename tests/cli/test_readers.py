@@ -198,7 +198,7 @@ class TestTail:
             "kraken:BTC-USD"
         ] * 2
         assert lines[0].endswith("RESET the image was replaced: read it")
-        assert lines[1].endswith("STATUS LIVE")
+        assert lines[1].endswith("STATUS LIVE, TRADING")
         assert lines[4].split()[3:] == ["bid", "0.42", "0.00000007", "new"]
         assert lines[5].split()[3:] == ["ask", "10000.01", "0.00000000", "removed"]
         assert "\x1b[32m" in at_terminal(alphapulse, "tail", "deltas", "--from", "oldest", "--count", "5")[1]
@@ -231,9 +231,9 @@ class TestReconstruct:
         with kept_alive(writer):
             done = alphapulse("reconstruct", "--symbol", "BTC-USD", "--format", "csv", "--depth", "1")
         assert done.stdout.splitlines() == [
-            "exchange,symbol,state,version,side,price,size",
-            "kraken,BTC-USD,LIVE,1,bid,10000.00,0.00000001",
-            "kraken,BTC-USD,LIVE,1,ask,10000.01,0.00000001",
+            "exchange,symbol,state,version,side,price,size,trading_status",
+            "kraken,BTC-USD,LIVE,1,bid,10000.00,0.00000001,TRADING",
+            "kraken,BTC-USD,LIVE,1,ask,10000.01,0.00000001,TRADING",
         ]
 
     def test_table(self, alphapulse, writer):

@@ -195,7 +195,13 @@ class TestTheReferenceIsComplete:
         fields = {
             "shm/layout": [
                 field.name
-                for field in (*layout.HEADER.values(), *layout.IMAGE_FIELDS, *layout.RULES_FIELDS, *layout.CHECKPOINT_FIELDS)
+                for field in (
+                    *layout.HEADER.values(),
+                    *layout.IMAGE_FIELDS,
+                    *layout.RULES_FIELDS,
+                    *layout.STATUS_FIELDS,
+                    *layout.CHECKPOINT_FIELDS,
+                )
             ],
             "wire/delta": [
                 row[0] for row in (*delta.DELTA_FIELDS, *delta.CHANGE_FIELDS, *delta.CHECK_FIELDS, *delta.STATUS_FIELDS)

@@ -69,12 +69,12 @@ class Writer:
         batch.clear()
         self._publish(batch, batch.finish(Kind.RESET, clock.realtime_ns(), version + 1, version))
         self._publish(batch, batch.check(clock.realtime_ns(), version + 1, 0xFEDC_0000_0000_0001, 3, 4, 1, 2))
-        self._publish(batch, batch.status(clock.realtime_ns(), version + 1, 3, 5))
+        self._publish(batch, batch.status(clock.realtime_ns(), version + 1, 3, 5, 4))
         self.versions[symbol] = version + 1
         after = version + 1
         self.expected.append(f"{symbol} RESET {version} {after}")
         self.expected.append(f"{symbol} CHECK {after} {after} hash fedc000000000001")
-        self.expected.append(f"{symbol} STATUS {after} {after} state 3 reason 5")
+        self.expected.append(f"{symbol} STATUS {after} {after} state 3 reason 5 trading 4")
 
     def _publish(self, batch, count):
         self.outlet.deltas.publish(batch.records, count)

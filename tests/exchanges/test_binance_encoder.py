@@ -12,6 +12,7 @@ from alphapulse_cli.exchanges.binance import Decoder, Encoder, RestEncoder, pars
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES
 from alphapulse_cli.market.events import Side, Snapshot, Subscribed, Trade, Update
 from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.trading_status import TradingStatus
 
 NOW = 1_633_998_274_793_000_000
 
@@ -181,7 +182,7 @@ class TestRest:
     def test_instruments_come_back_as_they_were(self):
         listed = [
             Instrument("binance", "BTC-USDT", "BTCUSDT", 2, 5, 5, 1, 10),
-            Instrument("binance", "SHIB-USDT", "SHIBUSDT", 8, 0, 1, 1, 1, trading=False),
+            Instrument("binance", "SHIB-USDT", "SHIBUSDT", 8, 0, 1, 1, 1, trading_status=TradingStatus.SUSPENDED),
         ]
         rest = RestEncoder(PlainTruth(listed), exchange="binance")
         for query, wanted in (({}, listed), ({"symbols": '["SHIBUSDT"]'}, listed[1:]), ({"symbol": "BTCUSDT"}, listed[:1])):

@@ -22,9 +22,12 @@ from alphapulse_cli.market.events import (
     Update,
 )
 from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.trading_status import TradingStatus
 
 BTC = Instrument("kraken", "BTC-USD", "BTC/USD", 1, 8, tick_size_ticks=1, min_size_lots=10000)
-STOCK = Instrument("kraken", "AAPLx-USD", "AAPLx/USD", 2, 5, tick_size_ticks=5, lot_size_lots=10, trading=False)
+STOCK = Instrument(
+    "kraken", "AAPLx-USD", "AAPLx/USD", 2, 5, tick_size_ticks=5, lot_size_lots=10, trading_status=TradingStatus.CANCEL_ONLY
+)
 NOW = 1_700_000_000_000_000_000
 
 

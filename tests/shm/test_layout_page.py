@@ -4,7 +4,8 @@ from alphapulse_cli.shm import histogram, layout
 from alphapulse_cli.shm.counters import BLOCK_BYTES, BLOCK_HEAD_WORDS, HISTOGRAMS, Counter
 from alphapulse_cli.shm.layout import Kind
 
-ALL = (*layout.IDENTITY_FIELDS, *layout.SHARED_FIELDS, *layout.IMAGE_FIELDS, *layout.RULES_FIELDS, *layout.CHECKPOINT_FIELDS)
+ALL = (*layout.IDENTITY_FIELDS, *layout.SHARED_FIELDS, *layout.IMAGE_FIELDS, *layout.RULES_FIELDS, *layout.STATUS_FIELDS)
+ALL += layout.CHECKPOINT_FIELDS
 
 
 class TestTheHeaderPage:
@@ -25,7 +26,13 @@ class TestTheHeaderPage:
 
     def test_an_image_copy_has_the_words_of_the_table_in_their_order(self):
         """ImageCopy is filled by position."""
-        assert layout.ImageCopy._fields == (*(field.name for field in layout.IMAGE_FIELDS), "bids", "asks")
+        assert layout.ImageCopy._fields == (*(field.name for field in layout.IMAGE_FIELDS), "bids", "asks", "trading_status")
+
+    def test_a_checkpoint_has_its_trading_status_where_the_live_book_has_it(self):
+        """The same number of words behind `seq`."""
+        (live,), kept = layout.STATUS_FIELDS, layout.CHECKPOINT_FIELDS[-1]
+        assert (live.name, kept.name) == ("trading_status", "trading_status")
+        assert live.offset - layout.IMAGE_FIELDS[0].offset == kept.offset - layout.CHECKPOINT_FIELDS[0].offset
 
     def test_rules_have_the_words_of_the_table_in_their_order(self):
         """Rules are filled by position, behind the grid that they are on."""

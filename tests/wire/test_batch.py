@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.batch import Batch
 from alphapulse_cli.wire.delta import IS_ASK, LEVEL_IS_NEW, BookReason, BookState, ChecksumState, Kind
@@ -116,14 +117,15 @@ class TestWords:
         assert not raw[82:].strip(b"\0")
 
     def test_status_lies_as_drawn(self, batch):
-        """State, then reason."""
+        """State, reason, trading status."""
         fill(batch, 40)
-        assert batch.status(5, 9, BookState.SYNCING, BookReason.BAD_CHECKSUM) == 1
+        assert batch.status(5, 9, BookState.SYNCING, BookReason.BAD_CHECKSUM, TradingStatus.CANCEL_ONLY) == 1
         raw, at = bytes(batch.records[:256]), delta.offsets()
         assert rows(batch, 1)[0]["flags"] == Kind.STATUS | delta.FIRST | delta.LAST
         assert raw[at["status.state"]] == BookState.SYNCING
         assert raw[at["status.reason"]] == BookReason.BAD_CHECKSUM
-        assert not raw[66:].strip(b"\0")
+        assert raw[at["status.trading_status"]] == TradingStatus.CANCEL_ONLY
+        assert not raw[67:].strip(b"\0")
 
 
 class TestRefusals:

@@ -14,7 +14,7 @@ DESIGN_DELTA = {  # design.md section 2
 }  # fmt: skip
 DESIGN_PAYLOADS = {
     "check.book_hash": 64, "check.bid_levels": 72, "check.ask_levels": 76, "check.checksum": 80, "check.state": 81,
-    "status.state": 64, "status.reason": 65,
+    "status.state": 64, "status.reason": 65, "status.trading_status": 66,
 }  # fmt: skip
 DESIGN_TRADE = {
     "timestamp_ns": 0, "symbol": 8, "exchange": 24, "price": 40, "volume": 48, "side": 56, "trade_id": 57, "reserved": 89,

@@ -12,8 +12,20 @@ from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD, TEXT_KEPT
 from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_symbol
 from alphapulse_cli.market.ticks import decimals_of, to_ticks
+from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus
 
 MAX_NATIVE = 32  # characters; the longest there is has half of that
+STATUSES = {  # of a symbol, by Binance's word
+    "TRADING": TradingStatus.TRADING,
+    "AUCTION_MATCH": TradingStatus.AUCTION,
+    "PRE_TRADING": TradingStatus.SUSPENDED,
+    "PENDING_TRADING": TradingStatus.SUSPENDED,
+    "POST_TRADING": TradingStatus.SUSPENDED,
+    "END_OF_DAY": TradingStatus.SUSPENDED,
+    "HALT": TradingStatus.SUSPENDED,
+    "BREAK": TradingStatus.SUSPENDED,  # of what is delisted, too: it stays in the answer
+}
+WORDS = {status: word for word, status in reversed(STATUSES.items())} | {TradingStatus.SUSPENDED: "HALT"}  # the usual ones
 UNSAID_DECIMALS = 8  # an increment of zero means that the exchange does not enforce one; its numbers have eight decimals
 
 
@@ -50,8 +62,14 @@ def _instrument(exchange: str, row: dict[str, Any]) -> Instrument | None:
         tick_size_ticks=to_ticks(tick, price_decimals) or 1,
         lot_size_lots=to_ticks(lot, size_decimals) or 1,
         min_size_lots=to_ticks(smallest, size_decimals),
-        trading=row["status"] == "TRADING",
+        trading_status=STATUSES.get(row["status"], TradingStatus.UNKNOWN),
+        status_word=row["status"][:WORD_CHARACTERS],
     )
+
+
+def status_word(instrument: Instrument) -> str:
+    """Binance's word for the trading status of one of its symbols; "UNKNOWN" for what it has no word for."""
+    return instrument.status_word or WORDS.get(instrument.trading_status, "UNKNOWN")
 
 
 def _decimals(increment: str) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from alphapulse_cli.exchanges.binance import facts as binance
+from alphapulse_cli.exchanges.binance.instruments import status_word
 from alphapulse_cli.exchanges.protocol import Level, Truth
 from alphapulse_cli.market.events import Side
 from alphapulse_cli.market.instrument import Instrument
@@ -104,7 +105,7 @@ def _symbol_info(instrument: Instrument) -> dict[str, Any]:
     base, _, quote = instrument.symbol.partition("-")
     return {
         "symbol": instrument.native,
-        "status": "TRADING" if instrument.trading else "BREAK",
+        "status": status_word(instrument),
         "baseAsset": base,
         "quoteAsset": quote,
         "filters": [

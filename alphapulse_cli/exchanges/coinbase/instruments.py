@@ -7,7 +7,7 @@ A body of another shape is refused. A record that names no spot market, or no in
 collected, and must not take all the others with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -16,8 +16,24 @@ from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.coinbase.facts import FACTS
 from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_symbol
 from alphapulse_cli.market.ticks import MAX_TICKS, FinerThanGrid, NumberError, decimals_of, to_ticks
+from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus, stricter
 
-NOT_TRADED = ("trading_disabled", "is_disabled", "view_only", "cancel_only")
+ONLINE = "online"
+STATUSES = {  # of a product, by Coinbase's word
+    ONLINE: TradingStatus.TRADING,
+    "offline": TradingStatus.SUSPENDED,
+    "internal": TradingStatus.SUSPENDED,
+    "delisted": TradingStatus.DELISTED,
+}
+FLAGS = {  # each of them may hold beside "online"
+    "limit_only": TradingStatus.LIMIT_ONLY,
+    "post_only": TradingStatus.POST_ONLY,
+    "auction_mode": TradingStatus.AUCTION,
+    "cancel_only": TradingStatus.CANCEL_ONLY,
+    "view_only": TradingStatus.SUSPENDED,
+    "trading_disabled": TradingStatus.SUSPENDED,
+    "is_disabled": TradingStatus.SUSPENDED,
+}
 
 
 def parse_instruments(body: bytes, mode: str = "") -> Sequence[Instrument]:
@@ -47,8 +63,26 @@ def _instrument(record: dict[str, Any], id_key: str, tick_key: str) -> Instrumen
         alias_of = check_symbol(alias) if alias else ""
     except (KeyError, TypeError, NumberError, UsageError):
         return None
-    trading = record.get("status", "online") == "online" and not any(record.get(flag) for flag in NOT_TRADED)
-    return Instrument(FACTS.name, product, product, price_decimals, size_decimals, tick_size, lot_size, min_size, trading, alias_of)
+    status, word = status_of(record)
+    return Instrument(
+        FACTS.name, product, product, price_decimals, size_decimals, tick_size, lot_size, min_size, status, alias_of, word
+    )
+
+
+def status_of(record: Mapping[str, Any]) -> tuple[TradingStatus, str]:
+    """(the strictest of what a record says of its trading, the words that said it). A record without a status is online."""
+    word = record.get("status") or ONLINE
+    found = {flag: status for flag, status in FLAGS.items() if record.get(flag)}
+    told = STATUSES.get(word, TradingStatus.UNKNOWN) if isinstance(word, str) else TradingStatus.UNKNOWN
+    words = [*([] if word == ONLINE and found else [word if isinstance(word, str) else "no text"]), *found]
+    return stricter(told, *found.values()), ", ".join(words)[:WORD_CHARACTERS]
+
+
+def status_fields(status: TradingStatus) -> dict[str, Any]:
+    """The fields of a record that say this trading status; "unknown" for what Coinbase has no word for."""
+    flagged = {flag: status is told for flag, told in FLAGS.items() if flag not in ("view_only", "is_disabled")}
+    words = {told: word for word, told in STATUSES.items() if word in (ONLINE, "delisted")}
+    return {"status": words.get(status, ONLINE if any(flagged.values()) else "unknown"), **flagged}
 
 
 def _increment(text: object) -> tuple[int, int]:

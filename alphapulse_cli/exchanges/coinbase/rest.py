@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from alphapulse_cli.exchanges.coinbase.facts import ADVANCED, FACTS
+from alphapulse_cli.exchanges.coinbase.instruments import status_fields
 from alphapulse_cli.exchanges.protocol import Level, Truth
 from alphapulse_cli.exchanges.timestamps import SECOND_NS, rfc3339_text
 from alphapulse_cli.market.instrument import Instrument
@@ -95,8 +96,7 @@ class RestEncoder:
             "base_display_symbol": base,
             "quote_display_symbol": quote,
             "product_type": "SPOT",
-            "status": "online" if instrument.trading else "offline",
-            "trading_disabled": not instrument.trading,
+            **status_fields(instrument.trading_status),
             "is_disabled": False,
             "view_only": False,
             "alias": instrument.alias_of,
@@ -115,8 +115,7 @@ def _exchange_record(instrument: Instrument) -> dict[str, Any]:
         "base_min_size": to_text(instrument.min_size_lots, instrument.size_decimals),
         "min_market_funds": "1",
         "display_name": f"{base}/{quote}",
-        "status": "online" if instrument.trading else "delisted",
-        "trading_disabled": not instrument.trading,
+        **status_fields(instrument.trading_status),
     }
 
 

@@ -15,7 +15,8 @@ No sockets, no clock, no logging, no book. The rules, numbered as the tests numb
   K8   A trade's `side` is the taker's. The trades of a frame leave oldest first; a skipped `trade_id` leaves as TradesMissed. A
        `snapshot` of trades is history.
   K9   Acks come one per symbol. An error names no channel; our `req_id` tells it. "Already subscribed" is an ack.
-  K10  The channel `instrument` describes every pair; only ours are looked at, and only news of them leaves.
+  K10  The channel `instrument` describes every pair; only ours are looked at, and only news of them leaves, trading status among it.
+       The channel `status` tells that of the whole exchange, unasked.
   K11  Whatever is not understood leaves as Unrecognised if it is well formed and of an unknown kind; else it is a DecodeError.
 """
 
@@ -40,6 +41,7 @@ from alphapulse_cli.exchanges.kraken.entries import (
 )
 from alphapulse_cli.exchanges.kraken.facts import FACTS
 from alphapulse_cli.exchanges.kraken.pairs import from_websocket, parse_instruments
+from alphapulse_cli.exchanges.kraken.status import read_status
 from alphapulse_cli.exchanges.kraken.subscriptions import Channel, Standing
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop
 from alphapulse_cli.exchanges.shape import Shape
@@ -53,7 +55,6 @@ from alphapulse_cli.market.events import (
     Snapshot,
     Subscribed,
     SubscriptionRefused,
-    SystemStatus,
     Trade,
     TradesMissed,
     Unrecognised,
@@ -245,7 +246,7 @@ class Decoder:
         return [InstrumentsSeen(news)] if news else []
 
     def _on_status(self, message: Json, frame: bytes) -> list[Event]:  # noqa: ARG002
-        return [SystemStatus(text(entry["system"])) for entry in rows(message["data"])]
+        return [read_status(entry) for entry in rows(message["data"])]
 
     def _on_heartbeat(self, message: Json, frame: bytes) -> list[Event]:  # noqa: ARG002
         return [Heartbeat()]

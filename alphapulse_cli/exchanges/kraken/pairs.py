@@ -14,9 +14,20 @@ from alphapulse_cli.exchanges.kraken.facts import NAME
 from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD
 from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_symbol
 from alphapulse_cli.market.ticks import FinerThanGrid, number_to_ticks
+from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus
 
 RENAMED = {"XBT": "BTC", "XDG": "DOGE"}  # REST's name of an asset -> WebSocket v2's
-TRADING_STATES = frozenset({"online", "limit_only", "post_only", "reduce_only"})
+STATUSES = {  # of a pair, by Kraken's word
+    "online": TradingStatus.TRADING,
+    "limit_only": TradingStatus.LIMIT_ONLY,
+    "post_only": TradingStatus.POST_ONLY,
+    "cancel_only": TradingStatus.CANCEL_ONLY,
+    "reduce_only": TradingStatus.CANCEL_ONLY,  # besides, a position may be made smaller: nobody can buy what he has not
+    "maintenance": TradingStatus.SUSPENDED,
+    "work_in_progress": TradingStatus.SUSPENDED,
+    "delisted": TradingStatus.DELISTED,
+}
+WORDS = {status: word for word, status in reversed(STATUSES.items())}  # Kraken's usual word for each
 
 
 def parse_instruments(body: bytes, mode: str = "") -> list[Instrument]:  # noqa: ARG001  # one mode only
@@ -61,6 +72,8 @@ def _instrument(
     native: str, precisions: tuple[int, int], increments: tuple[object, object, object], status: str
 ) -> Instrument | None:
     """None for what a record cannot hold: a name too long, a precision beyond 18 decimals."""
+    if not isinstance(status, str):
+        raise TypeError("a status is text")
     for precision in precisions:
         if type(precision) is not int or precision < 0:
             raise ValueError("a precision is not a number of decimals")
@@ -80,8 +93,14 @@ def _instrument(
         tick_size_ticks=_units(tick, precisions[0]) or 1,
         lot_size_lots=_units(lot, precisions[1]) or 1,
         min_size_lots=_units(least, precisions[1]),
-        trading=status in TRADING_STATES,
+        trading_status=STATUSES.get(status, TradingStatus.UNKNOWN),
+        status_word=status[:WORD_CHARACTERS],
     )
+
+
+def status_word(instrument: Instrument) -> str:
+    """Kraken's word for the trading status of one of its pairs; "unknown" for what it has no word for."""
+    return instrument.status_word or WORDS.get(instrument.trading_status, "unknown")
 
 
 def _units(increment: object, decimals: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import orjson
 
 from alphapulse_cli.exchanges.kraken.entries import Json
-from alphapulse_cli.exchanges.kraken.pairs import RENAMED
+from alphapulse_cli.exchanges.kraken.pairs import RENAMED, status_word
 from alphapulse_cli.exchanges.protocol import Level
 from alphapulse_cli.exchanges.timestamps import rfc3339_text
 from alphapulse_cli.market.events import Side, Trade
@@ -54,9 +54,8 @@ def pair_json(instrument: Instrument) -> str:
     """One pair of the `instrument` channel."""
     prices, sizes = instrument.price_decimals, instrument.size_decimals
     base, _, quote = instrument.native.partition("/")
-    status = "online" if instrument.trading else "cancel_only"
     return (
-        f'{{"symbol":{quoted(instrument.native)},"base":{quoted(base)},"quote":{quoted(quote)},"status":"{status}",'
+        f'{{"symbol":{quoted(instrument.native)},"base":{quoted(base)},"quote":{quoted(quote)},"status":{quoted(status_word(instrument))},'
         f'"price_precision":{prices},"price_increment":{to_text(instrument.tick_size_ticks, prices)},"qty_precision":{sizes},'
         f'"qty_increment":{to_text(instrument.lot_size_lots, sizes)},"qty_min":{to_text(instrument.min_size_lots, sizes)},'
         f'"cost_precision":5,"cost_min":"0.5","marginable":false,"has_index":true}}'
@@ -85,5 +84,5 @@ def asset_pair(name: str, instrument: Instrument) -> Json:
         "ordermin": to_text(instrument.min_size_lots, instrument.size_decimals),
         "costmin": "0.5",
         "tick_size": to_text(instrument.tick_size_ticks, instrument.price_decimals),
-        "status": "online" if instrument.trading else "cancel_only",
+        "status": status_word(instrument),
     }

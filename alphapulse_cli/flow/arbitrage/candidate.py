@@ -33,6 +33,7 @@ class Why(StrEnum):
 
     GONE = "gone", "the prices no longer cross net of fees"
     NOT_LIVE = "not_live", "a book is not live"
+    NOT_TRADABLE = "not_tradable", "an exchange takes no order now that would trade, or says so in a word that is not known"
     TOO_OLD = "too_old", "a book has not changed for longer than --max-age"
     OUT_OF_STEP = "out_of_step", "the feeds' delays differ by more than --max-skew"
     CROSSED = "crossed", "a book is crossed in itself"

@@ -10,8 +10,9 @@ its own books was received, whatever others brought meanwhile. The same books in
 included, live or years later. Rules, as the tests number them:
   D1  Only candidates that the changed book is part of are looked at, and walked only where their best prices cross net of fees.
   D2  No opportunity, and the reason counted, while a book of it is not LIVE, older than `max_age_ns`, crossed in itself, or out of step
-      with another by more than `max_skew_us`; or while no live book converts its currency. A count is an occasion: it grows when prices
-      cross and that reason holds them back, once until either ends.
+      with another by more than `max_skew_us`; while a market of it, one that converts among them, takes no order that would trade
+      (its trading status is neither TRADING nor LIMIT_ONLY; where nobody tells, None, it is believed to trade); or while no live book
+      converts its currency. A count is an occasion: it grows when prices cross and that reason holds them back, once until either ends.
   D3  Every birth and every death is told at once, changes of one opportunity no more often than `report_every_ns`; the last change held
       back is told when that time is over.
   D4  A birth is *seen* if both books were live already when it came about; where a book only just became live, it may have been there before.
@@ -28,6 +29,7 @@ from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact
 from alphapulse_cli.flow.arbitrage.market import Market
 from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind, Opportunity
 from alphapulse_cli.flow.arbitrage.terms import Rules
+from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 EXACT_BPS = Exact(BASIS_POINTS)
@@ -123,6 +125,7 @@ class ArbitrageDetector:
         state: BookState = BookState.LIVE,
         reason: BookReason = BookReason.NONE,
         now_ns: int | None = None,
+        trading_status: TradingStatus | None = None,
     ) -> list[Event]:
         """That book is so now: what opened, changed or closed by it, in order of time.
 
@@ -130,7 +133,7 @@ class ArbitrageDetector:
         """
         events = self.advance(timestamp_ns if now_ns is None else now_ns)
         was_live, best = market.is_live, (market.bid, market.ask)
-        regridded = market.take(book, version, timestamp_ns, feed_delay_us, state, reason)
+        regridded = market.take(book, version, timestamp_ns, feed_delay_us, state, reason, trading_status)
         is_same = was_live and market.is_live and best == (market.bid, market.ask)
         for candidate in market.candidates:
             if regridded or not was_live or (not is_same and candidate.is_rate(market)):
@@ -180,6 +183,8 @@ class ArbitrageDetector:
         for market in markets:
             if not market.is_live:
                 return Why.NOT_LIVE
+            if not market.is_tradable:
+                return Why.NOT_TRADABLE
             if market.is_crossed:
                 return Why.CROSSED
             if market.timestamp_ns < oldest:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage.exact import Exact
 from alphapulse_cli.flow.arbitrage.terms import Rules
+from alphapulse_cli.market.trading_status import TradingStatus, allows_taking
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Market:
     feed_delay_us: int | None = None
     state: BookState = BookState.COLD
     reason: BookReason = BookReason.STARTING
+    trading_status: TradingStatus | None = None  # None: its writer does not say
+    is_tradable: bool = True
     is_live: bool = False
     is_crossed: bool = False
     candidates: "list[Candidate]" = field(default_factory=list)
@@ -93,10 +96,13 @@ class Market:
         feed_delay_us: int | None,
         state: BookState,
         reason: BookReason,
+        trading_status: TradingStatus | None,
     ) -> bool:
         """The book as it is now; whether its grid is another than before."""
         self.book, self.version, self.timestamp_ns, self.feed_delay_us = book, version, timestamp_ns, feed_delay_us
         self.state, self.reason, self.is_live = state, reason, state is BookState.LIVE
+        if trading_status is not self.trading_status:
+            self.trading_status, self.is_tradable = trading_status, allows_taking(trading_status)
         bid, ask = self.bid, self.ask = book.best_bid(), book.best_ask()
         self.is_crossed = bid is not None and ask is not None and bid[0] > ask[0]
         if book.price_decimals == self.price_decimals and book.size_decimals == self.size_decimals:

@@ -34,7 +34,7 @@ class ArbitrageScreen(ListScreen):
         "Buy at one exchange's asks, sell at another's bids: every two exchanges of every symbol, both ways. net bps is what the best prices"
         " leave after both taker fees (exchange.NAME.taker_fee in the configuration, else the lowest tier). » marks an opportunity: size is"
         " what earns most when both books are walked, within the exchanges' lot and minimum sizes, net profit what it earns.\n\n"
-        "The verdict of another row says what holds it back: a book that is not live, that is older than 10 s, or crossed in itself, or"
+        "The verdict of another row says what holds it back: a book that is not live, a market that takes no orders, a book older than 10 s or crossed in itself, or"
         " feeds whose delays differ by more than 500 ms. A book that is not live has no prices here.\n\n"
         "This is how the books stand in each picture, at most 12 a second, and the age counts from the first picture that had it (> : it"
         " was there when the screen was opened). What comes and goes between two pictures is not seen here. alphapulse arb watch sees every"

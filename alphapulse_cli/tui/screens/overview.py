@@ -7,6 +7,8 @@ from typing import ClassVar, NamedTuple
 from textual import on
 from textual.widget import Widget
 
+from alphapulse_cli.apps.status import BookStatus
+from alphapulse_cli.market.trading_status import allows_taking, remark
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.books.detail import Detail, detail_of, pane_lines
 from alphapulse_cli.tui.cells import age, aligned, number, places
@@ -65,7 +67,7 @@ class OverviewScreen(PaneScreen):
     COLUMNS = (
         Column("symbol", "symbol", 9, right=False, limit=16),
         Column("exchange", "exchange", 10, right=False, limit=16),
-        Column("state", "state", 9, right=False, limit=14),
+        Column("state", "state", 9, right=False, limit=16),
         Column("bid_size", "bid size", 10, rank=5, limit=16),
         Column("bid", "bid", 10, limit=16),
         Column("ask", "ask", 10, limit=16),
@@ -221,12 +223,16 @@ def book_row(item: Item, places: int, size_places: int) -> Row:
     assert book is not None
     status = book.status
     sign, kind = STATES[status.state]
-    is_live = status.state is BookState.LIVE
+    trading = remark(status.trading_status)
+    tradable = allows_taking(status.trading_status)
+    if not tradable:
+        sign, kind = "✗", "dead"
+    is_live = status.state is BookState.LIVE and tradable
     trade = book.last_trade
     cells: dict[str, Cell] = {
         "symbol": (status.symbol, "strong"),
         "exchange": (status.exchange if status.exchange == book.set_name else book.set_name, ""),
-        "state": (f"{sign} {status.state.name}", kind),
+        "state": (f"{sign} {trading if not tradable and status.state is BookState.LIVE else status.state.name}", kind),
         "bid_size": (aligned(status.bid_size, size_places), "" if is_live else "quiet"),
         "bid": price("bid", aligned(status.bid, places), item, is_live=is_live),
         "ask": price("ask", aligned(status.ask, places), item, is_live=is_live),
@@ -242,9 +248,15 @@ def book_row(item: Item, places: int, size_places: int) -> Row:
         "gaps": (str(status.gaps), "waiting" if status.gaps else "quiet"),
         "age": (age(status.age_ms), "" if is_live else "quiet"),
         "levels": (f"{status.bid_count + status.ask_count:,}", "quiet"),
-        "reason": ("", "") if is_live else (status.reason.name.lower().replace("_", " "), kind),
+        "reason": ("", "") if status.state is BookState.LIVE and not trading else (reason(status, trading), kind),
     }
     return Row(book.key, cells)
+
+
+def reason(status: BookStatus, trading: str) -> str:
+    """Why a book is not LIVE, and what may not be ordered."""
+    why = "" if status.state is BookState.LIVE else status.reason.name.lower().replace("_", " ")
+    return ", ".join(part for part in (why, trading) if part)
 
 
 def set_row(item: Item) -> Row:

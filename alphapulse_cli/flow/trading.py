@@ -1,0 +1,67 @@
+"""Which orders an exchange's markets take, kept beside their books and told at each change.
+
+    instrument metadata, by REST or in band ─► the pair's own status ─┐
+    what the exchange says of all of itself ──────────────────────────┴─► the stricter of the two ─► image, STATUS record, one line of talk
+
+A status says nothing of the book, and changes nothing in it.
+"""
+
+from collections.abc import Callable, Mapping
+
+from alphapulse_cli.flow.keeper import BookKeeper
+from alphapulse_cli.market.events import SystemStatus
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.trading_status import TradingStatus
+
+MOST_ANNOUNCEMENTS = 100  # remembered as told; an exchange that makes up more hears its first ones again
+
+Notice = Callable[[str, str], None]
+
+
+class TradingStatuses:
+    """The trading statuses of one exchange's books, by the exchange's own names of them."""
+
+    def __init__(self, keepers: Mapping[str, BookKeeper], notice: Notice) -> None:
+        self._keepers = keepers
+        self._notice = notice
+        self._of_exchange = SystemStatus("")
+        self._announced: dict[str, None] = {}
+        self._is_told = False
+
+    def start(self) -> None:
+        """Say, once, of which markets not everything can be ordered."""
+        if not self._is_told:
+            self._is_told = True
+            for keeper in self._keepers.values():
+                if keeper.trading_status is not TradingStatus.TRADING:
+                    self._tell(keeper)
+
+    def on_instrument(self, keeper: BookKeeper, seen: Instrument, receive_ns: int) -> None:
+        """Newer metadata of that book's instrument."""
+        if keeper.use_status(seen, self._of_exchange.trading_status, receive_ns):
+            self._tell(keeper)
+
+    def on_system(self, said: SystemStatus, receive_ns: int) -> None:
+        """What the exchange says of all its markets; and what it announces, each once."""
+        changed = said.trading_status is not self._of_exchange.trading_status
+        self._notice("warning" if changed else "info", f"the exchange says: {said.status}")
+        self._of_exchange = said
+        for keeper in self._keepers.values():
+            if keeper.use_status(keeper.instrument, said.trading_status, receive_ns):
+                self._tell(keeper)
+        for announcement in said.announcements:
+            if announcement not in self._announced:
+                if len(self._announced) >= MOST_ANNOUNCEMENTS:
+                    self._announced.clear()
+                self._announced[announcement] = None
+                self._notice("warning", f"the exchange announces: {announcement}")
+
+    def _tell(self, keeper: BookKeeper) -> None:
+        instrument, status = keeper.instrument, keeper.trading_status
+        word = instrument.status_word if status is instrument.trading_status else self._of_exchange.status
+        line = f"{instrument.id}: trading status {status.name}"
+        if status is TradingStatus.UNKNOWN:
+            line += f": the exchange says {word!r}, which this version does not know; arbitrage leaves the market alone"
+        elif word:
+            line += f" (the exchange says {word!r})"
+        self._notice("warning", line)
