@@ -297,6 +297,7 @@ PYTHON = (  # what a program of one's own may use: heading, the source that docu
         ("prices", "sizes", "price_decimals", "size_decimals", "times", "exchange_times", "feed_delays", "changes", "to_pandas"),
     ),
     ("What `follow` and `Book.read` give", "apps/api.py", ("Following", "FollowUpdate", "BookCopy")),
+    ("Which orders a market takes: `ap.TradingStatus`", "market/trading_status.py", ("TradingStatus",)),
     ("A replica: `ap.Reconstructor`", "book/reconstruct.py", ("Reconstructor", "Why")),
     ("An exact book: `update.book`, `Reconstructor.book`", "book/book.py", ("Book",)),
     (

@@ -202,8 +202,11 @@ class Tail:
             if polled.missed:
                 made.append(Missed(name, exchange, polled.missed))
             if polled.record_count:
+                tells_status = reader.segment.layout_minor >= STATUS_SINCE_MINOR
                 told = (
-                    self._trades(name, polled.records) if self._kind is Kind.TRADES else self._deltas(name, polled, follower, now)
+                    self._trades(name, polled.records)
+                    if self._kind is Kind.TRADES
+                    else self._deltas(name, polled, follower, now, tells_status)
                 )
                 made += self._after(name, told) if name in self._before else told
             if follower is not None:
@@ -252,10 +255,11 @@ class Tail:
             self._names[known] = (symbol, exchange) if only is None or symbol in only else None
         return self._names[known]
 
-    def _deltas(self, set_name: str, polled: Polled, follower: SetFollower | None, now: int) -> Iterator[Item]:
+    def _deltas(
+        self, set_name: str, polled: Polled, follower: SetFollower | None, now: int, tells_status: bool = True
+    ) -> Iterator[Item]:
         records, first = polled.records, 0
         is_live = follower is not None and follower.groups.is_live(now)
-        tells_status = self._readers[set_name].segment.layout_minor >= STATUS_SINCE_MINOR
         changes: list[tuple[str, str, str, bool]] = []
         for at in range(0, len(records), delta.DELTA_BYTES):
             head = HEADER.unpack_from(records, at)

@@ -28,7 +28,7 @@ def sim(
         str,
         typer.Option(
             metavar="KINDS",
-            help="What goes wrong, each with a probability per update: gap, checksum:0.01, stall, reorder, flood, disconnect, duplicate, garbage, unknown, offgrid.",
+            help="What goes wrong, each with a probability per update: gap, checksum:0.01, stall, reorder, flood, disconnect, duplicate, garbage, unknown, offgrid, halted:BTC-USD:0.001:30.",
         ),
     ] = "",
     plant: Annotated[

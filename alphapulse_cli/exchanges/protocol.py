@@ -185,6 +185,9 @@ class Encoder(Protocol):
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
         """The frames of these trades."""
 
+    def trading_status(self, symbol: str, now_ns: int) -> Sequence[bytes]:
+        """The frames that tell that the symbol's trading status is another; none where the exchange tells it by REST only."""
+
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
         """About once a second."""
 

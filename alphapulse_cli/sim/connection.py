@@ -83,6 +83,11 @@ class Connection:
         if not self._is_mute:
             self._push(self.encoder.heartbeat(now_ns))
 
+    def tell_status(self, symbol: str, now_ns: int) -> None:
+        """The symbol's trading status is another: queue the frames that say so, where the exchange has some."""
+        if not self._is_mute:
+            self._push(self.encoder.trading_status(symbol, now_ns))
+
     def take(self, step: Step, instrument: Instrument, now_ns: int) -> bool:
         """What the market did: queue its frames. True if mischief wants a flood after it."""
         if self._is_mute or step.symbol in self._mute_symbols:

@@ -19,6 +19,7 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Self
 from urllib.parse import parse_qsl, urlsplit
@@ -30,6 +31,7 @@ from websockets.http11 import Request, Response
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.errors import UsageError
+from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.sim.connection import Connection
 from alphapulse_cli.sim.hidden import seed_of
 from alphapulse_cli.sim.market_maker import Market
@@ -103,6 +105,8 @@ class SimulatedExchange:
         self.injection_counts: Counter[str] = Counter()
         self.dropped: deque[str] = deque(maxlen=KEPT_INJECTIONS)
         self._next_heartbeat_ns = self.now_ns + SECOND_NS
+        self._halted_until_ns: dict[str, int] = {}
+        self._instruments_path = facts.instruments_path or self._speaker.facts.instruments_path
         self._turn = 0
         self._server: Server | None = None
         self._runner: asyncio.Task[None] | None = None
@@ -173,17 +177,54 @@ class SimulatedExchange:
         for connection in self.connections:
             connection.mischief.arm(kind, symbol, seconds)
 
+    def set_trading_status(self, symbol: str, status: TradingStatus) -> None:
+        """From now on the symbol's market takes these orders only; told in band and by REST. UsageError if the exchange cannot say that.
+
+        Nothing happens in a market from which nothing can be taken.
+        """
+        before = self.truth.instruments[symbol].trading_status
+        self.truth.set_trading_status(symbol, status)
+        said = {one.symbol: one.trading_status for one in self._speaker.parse_instruments(self._metadata(), self.mode)}
+        if said.get(symbol) is not status:
+            self.truth.set_trading_status(symbol, before)
+            raise UsageError(f"{self.name} has no word for a market that is {status.name}", "it knows SUSPENDED, or CANCEL_ONLY")
+        for connection in self.connections:
+            connection.tell_status(symbol, self._now())
+
+    def _metadata(self) -> bytes:
+        path, _, query = self._instruments_path.partition("?")
+        return self._rest.respond(path, dict(parse_qsl(query)), self._now())[1]
+
+    def _halt(self, symbol: str, seconds: float) -> None:
+        """In the first words that the exchange has for it."""
+        for status in (TradingStatus.CANCEL_ONLY, TradingStatus.SUSPENDED):
+            with suppress(UsageError):
+                self.set_trading_status(symbol, status)
+                self._halted_until_ns[symbol] = self._now() + int(seconds * 1e9)
+                return
+
+    def _reopen(self) -> None:
+        """Let the markets trade again whose time is over."""
+        for symbol, until_ns in list(self._halted_until_ns.items()):
+            if self.now_ns >= until_ns:
+                del self._halted_until_ns[symbol]
+                self.set_trading_status(symbol, TradingStatus.TRADING)
+
     def _pass_time(self, step_ns: int) -> None:
         """Look at the clock, or move our own; heartbeats and ends of silences fall due."""
         self.now_ns = self._clock() if self._clock else self.now_ns + step_ns
         for connection in self.connections:
             connection.tick(self.now_ns)
+        if self._halted_until_ns:
+            self._reopen()
         if self.now_ns >= self._next_heartbeat_ns:
             self._next_heartbeat_ns = self.now_ns + SECOND_NS
             for connection in self.connections:
                 connection.heartbeat(self.now_ns)
 
     def _step(self, symbol: str, *, may_flood: bool = True) -> None:
+        if not self.truth.instruments[symbol].trading:
+            return
         step = self.truth.step(symbol, self.now_ns)
         self.step_count += 1
         instrument = self.truth.instruments[symbol]
@@ -255,6 +296,8 @@ class SimulatedExchange:
                 connection.encoder.restart_sequence()
         elif injection.kind == "metadata":
             self.truth.double_min_size(injection.symbol)
+        elif injection.kind == "halted":
+            self._halt(injection.symbol, seconds)
         else:
             self.outages.begin(injection.kind, seconds)
 

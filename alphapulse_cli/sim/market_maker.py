@@ -27,6 +27,7 @@ from random import Random
 from alphapulse_cli.exchanges.protocol import Change, Level
 from alphapulse_cli.market.events import Side, Trade
 from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.sim.hidden import HiddenMid, seed_of
 from alphapulse_cli.sim.ladder import Ladder
 from alphapulse_cli.sim.listings import Listing, listings
@@ -114,9 +115,15 @@ class Market:
     def double_min_size(self, symbol: str) -> None:
         """Change the smallest order of a symbol: its metadata are other ones from here on."""
         held = self.instruments[symbol]
-        changed = held.with_rules(held.tick_size_ticks, held.lot_size_lots, 2 * held.min_size_lots)
-        self._books[symbol].instrument = changed
-        self.instruments = {**self.instruments, symbol: changed}
+        self._use(held.with_rules(held.tick_size_ticks, held.lot_size_lots, 2 * held.min_size_lots))
+
+    def set_trading_status(self, symbol: str, status: TradingStatus) -> None:
+        """Change which orders the symbol's market takes."""
+        self._use(self.instruments[symbol].with_status(status, ""))
+
+    def _use(self, changed: Instrument) -> None:
+        self._books[changed.symbol].instrument = changed
+        self.instruments = {**self.instruments, changed.symbol: changed}
 
     def recent_trades(self, symbol: str, count: int) -> Sequence[Trade]:
         """The last `count` trades of the thousand that are kept, oldest first."""

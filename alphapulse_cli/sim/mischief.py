@@ -41,6 +41,7 @@ Kinds of the exchange as a whole:
   late-snapshot    the next REST snapshot leaves some seconds after it was made
   ahead-snapshot   the next REST snapshot names a sequence number far ahead of the stream
   metadata         the smallest order of the symbol doubles
+  halted           the symbol's market takes no orders for some seconds, and nothing happens in it: told as the exchange tells it
   handshake-401, -403, -418, -429, -503   the connection is torn down, and the next handshake gets this HTTP status; 418 and 429 say
                    after how many seconds to come back
 """
@@ -59,9 +60,9 @@ from alphapulse_cli.market.ticks import NumberError, to_text, to_ticks
 OF_FRAMES = ("gap", "duplicate", "reorder", "checksum", "offgrid", "malformed", "bomb", "oversize", "garbage", "unknown", "flood")
 OF_CONNECTIONS = ("stall", "drip", "mute", "half-open", "disconnect", "rst", "refuse", "lost-ack")
 HANDSHAKES = {f"handshake-{status}": status for status in (401, 403, 418, 429, 503)}
-OF_EXCHANGES = ("sequence-reset", "old-snapshot", "late-snapshot", "ahead-snapshot", "metadata", *HANDSHAKES)
+OF_EXCHANGES = ("sequence-reset", "old-snapshot", "late-snapshot", "ahead-snapshot", "metadata", "halted", *HANDSHAKES)
 KINDS = (*OF_FRAMES, *OF_CONNECTIONS, *OF_EXCHANGES)
-TIMED = frozenset({"stall", "drip", "late-snapshot", "handshake-418", "handshake-429"})
+TIMED = frozenset({"stall", "drip", "late-snapshot", "halted", "handshake-418", "handshake-429"})
 DEFAULT_PROBABILITY = 0.01
 DEFAULT_STALL_S, MAX_STALL_S = 6.0, 3600.0
 FLOOD_STEPS = 500

@@ -121,6 +121,10 @@ class Encoder:
             return ()
         return [_wrapped(trade.instrument, binance.TRADE_STREAM, _trade(trade, now_ns)) for trade in trades]
 
+    def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
+        """Nothing: `exchangeInfo` tells it, by REST."""
+        return ()
+
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
         """Pictures come also when nothing changes; diffs and trades do not. The server's pings are the transport's."""
         del now_ns

@@ -73,6 +73,10 @@ class AdvancedEncoder:
             return []
         return [self._trade_frame("update", instrument, trades, now_ns)]
 
+    def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
+        """Nothing: products tell it, by REST."""
+        return ()
+
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
         """The connection's heartbeat, if it was asked for."""
         if HEARTBEAT_CHANNEL not in self._subscriptions.channels():

@@ -70,6 +70,10 @@ class ExchangeEncoder:
             return []
         return [self._match("match", instrument, trade, now_ns) for trade in trades]
 
+    def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
+        """Nothing: products tell it, by REST."""
+        return ()
+
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
         """One for each product that asked for it."""
         return [self._beat(instrument, now_ns) for instrument in self._subscriptions.instruments(HEARTBEAT_CHANNEL)]

@@ -29,9 +29,13 @@ class RestEncoder:
 
     def __init__(self, truth: Truth, mode: str = "") -> None:
         self._truth = truth
-        self._products = {instrument.native: instrument for instrument in truth.instruments.values()}
         advanced = FACTS.mode(mode).name == ADVANCED
         self._answer: Callable[[str, Mapping[str, str], int], Answer] = self._advanced if advanced else self._exchange
+
+    @property
+    def _products(self) -> dict[str, Instrument]:
+        """By their names, as they are now."""
+        return {instrument.native: instrument for instrument in self._truth.instruments.values()}
 
     def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
         """(HTTP status, body) of a GET."""

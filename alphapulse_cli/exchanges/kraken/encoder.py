@@ -103,6 +103,14 @@ class Encoder:
         """One frame with all of them."""
         return [self._trade_frame("update", trades, now_ns)] if trades and symbol in self._trading else []
 
+    def trading_status(self, symbol: str, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002 - the frame tells no time
+        """An update of the channel `instrument`, for who subscribed to it."""
+        if not self._told_pairs:
+            return []
+        self._spoke = True
+        pair = pair_json(self._truth.instruments[symbol])
+        return [f'{{"channel":"instrument","type":"update","data":{{"assets":[],"pairs":[{pair}]}}}}'.encode()]
+
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
         """A heartbeat where there is a subscription and nothing else was sent since the last call."""
         spoke, self._spoke = self._spoke, False
@@ -159,7 +167,7 @@ class Encoder:
             return [ack]
         names = {name for native in self._by_native for name in native.split("/")}
         assets = ",".join(asset_json(name) for name in sorted(names))
-        pairs = ",".join(map(pair_json, self._by_native.values()))
+        pairs = ",".join(map(pair_json, self._truth.instruments.values()))
         return [ack, f'{{"channel":"instrument","type":"snapshot","data":{{"assets":[{assets}],"pairs":[{pairs}]}}}}'.encode()]
 
     # Frames
