@@ -2,7 +2,7 @@
 
     ask ──answer, data──► settled
      │ ▲
-     │ └── due: no answer for 10 s, then 20, 40, 60, 60 …      refused for now: again after 2 s, 4, 8 … 60
+     │ └── due: no answer for 10 s, then 20, 40, 60, 60 …      refused for now: again after 1 s, 2, 4 … 60
      └──── refused for good ("not supported", "unknown symbol"): again each 10 minutes, so that a listing heals it
 
 Nothing is ever given up. Times are monotonic nanoseconds, handed in. A key names one request: a channel and a symbol, or a batch.
@@ -17,7 +17,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 NS_PER_S = 1_000_000_000
 ANSWER_WITHIN_NS = 10 * NS_PER_S
-REFUSED_PAUSE_NS = 2 * NS_PER_S
+REFUSED_PAUSE_NS = NS_PER_S
 LONGEST_PAUSE_NS = 60 * NS_PER_S
 FINAL_PAUSE_NS = 600 * NS_PER_S
 MESSAGE_BYTES = 4000  # of one request: Binance does not even answer more than 4,088, and nobody needs longer ones
@@ -29,6 +29,14 @@ FINAL_WORDS = re.compile(
     r"|authentication failure|delisted",
     re.IGNORECASE,
 )
+
+
+RATE_WORDS = re.compile(r"\brate\b|too many|too fast|throttl", re.IGNORECASE)
+
+
+def is_rate(message: str) -> bool:
+    """Whether a refusal says that we ask too fast."""
+    return RATE_WORDS.search(message) is not None
 
 
 def is_final(message: str) -> bool:
@@ -86,6 +94,11 @@ class Owed(Generic[Key]):
         """How often in a row it was asked for and not answered."""
         debt = self._debts.get(key)
         return debt.asked if debt is not None else 0
+
+    def was_refused(self, key: Key) -> bool:
+        """Whether the last answer was a refusal."""
+        debt = self._debts.get(key)
+        return debt is not None and debt.refused > 0 and debt.asked <= 1
 
     def everything(self) -> list[Key]:
         """All that is owed."""

@@ -36,7 +36,7 @@ SEEN, NEW, LATE = -1, 0, -2
 class TradeIds:
     """The numbers of one market's trades that were seen."""
 
-    __slots__ = ("_fill_at_ns", "_hole_firsts", "_hole_lasts", "_newest_ns", "_tries", "newest", "oldest")
+    __slots__ = ("_fill_at_ns", "_hole_firsts", "_hole_lasts", "_newest_ns", "_tries", "newest", "oldest", "since_ns")
 
     def __init__(self) -> None:
         self._tries = 0
@@ -48,6 +48,9 @@ class TradeIds:
         self._hole_firsts: list[int] = []  # ascending, as their `lasts`
         self._hole_lasts: list[int] = []
         self._fill_at_ns: int | None = None  # T6
+        self.since_ns = (
+            0  # the exchange's time of the last trade before the lowest hole that is looked for; 0 where that is unknown
+        )
 
     @property
     def missing(self) -> int:
@@ -123,9 +126,12 @@ class TradeIds:
         if newest < 0:
             self.oldest = number
         if newest < 0 or number > newest:
+            before_ns = self._newest_ns
             self.newest, self._newest_ns = number, exchange_ns
             missed = number - newest - 1 if newest >= 0 else 0
             if missed:
+                if self._fill_at_ns is None:
+                    self.since_ns = before_ns or 0
                 self._add_hole(len(self._hole_firsts), newest + 1, number - 1)
             return NEW, missed
         if number < self.oldest:

@@ -70,7 +70,7 @@ class TestSubscribing:
             SubscriptionRefused("book", "BTCUSDT", "Invalid request: no", for_now=True),
             SubscriptionRefused("trades", "BTCUSDT", "Invalid request: no", for_now=True),
         ]
-        decoder.tick(2 * SECOND)
+        decoder.tick(SECOND)
         assert [message["id"] for message in sent(decoder)] == [2]  # U2
 
     def test_a_refusal_without_our_id_is_told_without_names(self):

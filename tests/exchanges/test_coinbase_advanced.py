@@ -23,11 +23,12 @@ from coinbase_frames import (
     trade,
     trades,
     update,
+    x_match,
 )
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.coinbase import FACTS, Decoder
-from alphapulse_cli.exchanges.coinbase.feed import WATCHDOG_NS
+from alphapulse_cli.exchanges.coinbase.advanced import MOST_BREAKS
 from alphapulse_cli.market.events import (
     GapFound,
     GapReason,
@@ -39,11 +40,15 @@ from alphapulse_cli.market.events import (
     SubscriptionRefused,
     Trade,
     TradesMissed,
+    TradesRecovered,
+    Unanswered,
     Unrecognised,
     Update,
 )
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.requests import Reconnect
+from alphapulse_cli.market.requests import FetchTrades, Reconnect, SlowDown
+
+SECOND = 1_000_000_000
 
 NONE_OF_IT = [
     b"",
@@ -158,45 +163,65 @@ class TestS4Resync:
         assert sent(decoder) == []
 
 
-class TestS5Watchdog:
-    """What neither comes nor is confirmed within 10 s is asked for once more."""
+class TestS5WhatIsOwed:
+    """What neither comes nor is confirmed is asked for again, for ever, and told once."""
 
-    def test_once_more_and_no_more(self):
+    def test_with_growing_pauses(self):
+        decoder = started(BTC, channels=("book",))
+        found, told = [], []
+        for seconds in range(200):
+            told += decoder.tick(seconds * SECOND)
+            again = sent(decoder)
+            if again:
+                assert [(each["type"], each["channel"]) for each in again] == [("unsubscribe", "level2"), ("subscribe", "level2")]
+                found.append(seconds)
+        assert found == [10, 30, 70, 130, 190]
+        assert told == [Unanswered("book", ("BTC-USD",))]
+
+    def test_a_refusal_for_the_moment_is_asked_again_soon_and_ends_nothing(self):
+        decoder = started(BTC, channels=("book",))
+        found = []
+        for seconds in range(16):
+            decoder.tick(seconds * SECOND)
+            again = sent(decoder) if seconds else True
+            if again:
+                assert seconds == 0 or [each["type"] for each in again] == ["subscribe"]
+                found.append(seconds)
+                assert decoder.receive(b'{"type":"error","message":"internal error"}', 0) == [
+                    SubscriptionRefused("", "", "internal error", for_now=True)
+                ]
+        assert found == [0, 1, 3, 7, 15]
+        assert isinstance(decoder.receive(snapshot(0), 0)[0], Snapshot)
+        decoder.tick(100 * SECOND)
+        assert sent(decoder) == []
+
+    def test_a_refusal_of_our_rate_slows_us_down(self):
         decoder = started(BTC)
-        decoder.tick(WATCHDOG_NS - 1)
-        assert sent(decoder) == []
-        decoder.tick(WATCHDOG_NS)
-        assert [(each["type"], each["channel"]) for each in sent(decoder)] == [
-            ("unsubscribe", "level2"),
-            ("subscribe", "level2"),
-            ("unsubscribe", "market_trades"),
-            ("subscribe", "market_trades"),
+        decoder.receive(b'{"type":"error","message":"rate limit exceeded"}', 0)
+        assert SlowDown("rate limit exceeded") in decoder.pending_requests()
+
+    def test_no_message_is_longer_than_the_bound(self):
+        many = [
+            Instrument("coinbase", f"LONG{number:03d}-USD", f"A-VERY-LONG-PRODUCT-NAME-{number:03d}-USD", 2, 8)
+            for number in range(300)
         ]
-        for seconds in range(11, 100):
-            decoder.tick(seconds * 1_000_000_000)
-        assert sent(decoder) == []
+        decoder = Decoder(many, ("book", "trades"))
+        decoder.connected(0)
+        frames = [request.frame for request in decoder.pending_requests()]
+        assert max(map(len, frames)) <= 4000
+        assert sum(len(orjson.loads(each).get("product_ids", [])) for each in frames) == 600
 
     def test_what_came_or_was_confirmed_is_not_asked_for(self):
         decoder = started(BTC)
         decoder.receive(snapshot(0), 0)
         decoder.receive(confirmation(1, level2=["BTC-USD"], market_trades=["BTC-USD"]), 0)
-        decoder.tick(2 * WATCHDOG_NS)
+        decoder.tick(20 * SECOND)
         assert sent(decoder) == []
 
     def test_a_confirmation_alone_is_no_book(self):
         decoder = started(BTC, channels=("book",))
         decoder.receive(confirmation(0, level2=["BTC-USD"]), 0)
-        decoder.tick(WATCHDOG_NS)
-        assert len(sent(decoder)) == 2
-
-    def test_after_it_gave_up_an_update_asks_again(self):
-        decoder = started(BTC, channels=("book",))
-        decoder.receive(snapshot(0), 0)
-        decoder.resync(BTC)
-        for seconds in (0, 10, 20, 30):
-            decoder.tick(1 + seconds * 1_000_000_000)
-        assert len(sent(decoder)) == 2  # coalesced: unsubscribe, subscribe
-        decoder.receive(update(1), 0)
+        decoder.tick(10 * SECOND)
         assert len(sent(decoder)) == 2
 
 
@@ -215,7 +240,7 @@ class TestS6TradeIds:
         decoder.receive(trades(0, trade(5)), 0)
         decoder.connected(0)
         events = decoder.receive(trades(0, trade(8), trade(7), trade(6), trade(5), trade(4), kind="snapshot"), 0)
-        assert [(each.trade_id, each.history) for each in events] == [("6", True), ("7", True), ("8", True)]
+        assert [(each.trade_id, each.history) for each in events] == [("4", True), ("6", True), ("7", True), ("8", True)]
         assert [each.trade_id for each in decoder.receive(trades(1, trade(9)), 0)] == ["9"]
 
     def test_what_a_reconnection_cannot_fill_in_is_missed(self):
@@ -225,20 +250,73 @@ class TestS6TradeIds:
         missed, found = decoder.receive(trades(0, trade(8), kind="snapshot"), 0)
         assert (missed, found.trade_id) == (TradesMissed(BTC, 2), "8")
 
-    def test_ids_that_begin_anew_with_a_connection_are_a_new_count(self):
+    def test_t4_ids_that_begin_anew_are_known_by_their_time(self):
         decoder = started(BTC)
         decoder.receive(trades(0, trade(500)), 0)
         decoder.connected(0)
-        events = decoder.receive(trades(0, trade(2), trade(1), kind="snapshot"), 0)
+        anew = [{**trade(number), "time": "2026-08-13T00:00:00Z"} for number in (2, 1)]
+        events = decoder.receive(trades(0, *anew, kind="snapshot"), 0)
         events += decoder.receive(trades(1, trade(3)), 0)
         assert [each.trade_id for each in events] == ["1", "2", "3"]
+
+    def test_t3_no_trade_leaves_twice(self):
+        decoder = started(BTC)
+        frames = [((3, 2, 1), "snapshot"), ((6, 5, 4, 3), "update"), ((6,), "update")]
+        found = [
+            each.trade_id
+            for number, (ids, kind) in enumerate(frames)
+            for each in decoder.receive(trades(number, *map(trade, ids), kind=kind), 0)
+        ]
+        assert found == ["1", "2", "3", "4", "5", "6"]
+
+    def test_t2_the_past_fills_holes_below_the_newest(self):
+        decoder = started(BTC)
+        decoder.receive(trades(0, trade(5)), 0)
+        decoder.connected(0)
+        decoder.receive(trades(0, trade(9)), 0)
+        events = decoder.receive(trades(1, *map(trade, (9, 8, 7, 6, 5)), kind="snapshot"), 0)
+        assert [each.trade_id for each in events[:3]] == ["6", "7", "8"]
+        assert events[3:] == [TradesRecovered(BTC, 3)]
 
     def test_a_late_trade_is_still_a_trade(self):
         decoder = started(BTC)
         decoder.receive(trades(0, trade(5)), 0)
         decoder.receive(trades(1, trade(7)), 0)
-        assert [each.trade_id for each in decoder.receive(trades(2, trade(6)), 0)] == ["6"]
+        late, recovered = decoder.receive(trades(2, trade(6)), 0)
+        assert (late.trade_id, late.history, recovered) == ("6", True, TradesRecovered(BTC, 1))
         assert [each.trade_id for each in decoder.receive(trades(3, trade(8)), 0)] == ["8"]
+
+
+class TestS8TradesByRest:
+    """What the stream did not bring is looked for among the last thousand."""
+
+    @pytest.mark.parametrize(
+        ("mode", "path", "body", "side"),
+        [
+            (
+                "advanced",
+                "/api/v3/brokerage/market/products/BTC-USD/ticker?limit=1000",
+                lambda rows: {"trades": rows},
+                Side.UNKNOWN,
+            ),
+            ("exchange", "/products/BTC-USD/trades?limit=1000", lambda rows: rows, Side.BUY),
+        ],
+    )
+    def test_in_either_mode(self, mode, path, body, side):
+        decoder = started(BTC, mode=mode, channels=("trades",))
+        for at, number in enumerate((5, 8)):
+            decoder.receive(trades(at, trade(number)) if mode == "advanced" else x_match(number), 0)
+        decoder.tick(SECOND)
+        [fetch] = [request for request in decoder.pending_requests() if isinstance(request, FetchTrades)]
+        assert (fetch.instrument, fetch.path) == (BTC, path)
+        rows = [{**trade(number), "side": "sell"} for number in range(3, 12)]
+        six, seven, recovered = decoder.receive_trades(BTC, orjson.dumps(body(rows)), 0)
+        assert [(each.trade_id, each.side, each.history) for each in (six, seven)] == [("6", side, True), ("7", side, True)]
+        assert recovered == TradesRecovered(BTC, 2)
+        assert decoder.receive_trades(BTC, orjson.dumps(body(rows)), 0) == []
+        for nonsense in (b"", b"{}", b"7", b'{"trades":{}}'):
+            with pytest.raises(DecodeError):
+                decoder.receive_trades(BTC, nonsense, 0)
 
 
 class TestC1C2Sequence:
@@ -257,19 +335,67 @@ class TestC1C2Sequence:
         assert isinstance(decoder.receive(snapshot(17), 0)[0], Snapshot)
         assert isinstance(decoder.receive(update(18), 0)[0], Update)
 
-    @pytest.mark.parametrize("step", [-1, -5, 1, 100])
-    def test_a_break_is_one_gap_for_all_and_one_reconnect(self, step):
+    @pytest.mark.parametrize(
+        ("step", "reason"),
+        [
+            (-1, GapReason.SEQUENCE_RESET),
+            (-2, GapReason.SEQUENCE_RESET),
+            (1, GapReason.SEQUENCE),
+            (100, GapReason.SEQUENCE),
+        ],
+    )
+    def test_a_break_is_one_gap_for_all_and_all_books_are_asked_for_anew(self, step, reason):
         decoder, number = live()
+        decoder.receive(confirmation(number, market_trades=["BTC-USD", "ETH-USD"]), 0)
+        number += 1
         (gap,) = decoder.receive(update(number + step), 0)
-        assert (set(gap.instruments), gap.reason) == ({BTC, ETH}, GapReason.SEQUENCE)
+        assert (set(gap.instruments), gap.reason) == ({BTC, ETH}, reason)
+        assert [(each["type"], each["channel"], each["product_ids"]) for each in sent(decoder)] == [
+            (verb, channel, ["BTC-USD", "ETH-USD"])
+            for channel in ("level2", "market_trades")
+            for verb in ("unsubscribe", "subscribe")
+        ]
+        number += step + 1
+        assert decoder.receive(update(number), 0) == []  # of the old subscription
+        for product in ("BTC-USD", "ETH-USD"):
+            number += 1
+            assert isinstance(decoder.receive(snapshot(number, product), 0)[0], Snapshot)
+            assert isinstance(decoder.receive(update(number + 1, product), 0)[0], Update)
+            number += 1
+        assert sent(decoder) == []
+
+    def test_what_was_asked_for_already_may_have_been_lost(self):
+        decoder, number = live()
+        decoder.receive(update(number + 1), 0)
+        sent(decoder)
+        decoder.receive(update(number + 3), 0)
+        assert sent(decoder) == []
+        decoder.tick(2 * SECOND)
+        assert [each["type"] for each in sent(decoder)] == ["unsubscribe", "subscribe"] * 2
+
+    def test_a_connection_that_breaks_again_and_again_is_given_up(self):
+        decoder, number = live()
+        for each in range(MOST_BREAKS):
+            number += 2
+            decoder.receive(update(number), 0)
+            assert not any(isinstance(request, Reconnect) for request in decoder.pending_requests()), each
+        decoder.receive(update(number + 2), 0)
         (request,) = decoder.pending_requests()
         assert isinstance(request, Reconnect)
-        for later, made in enumerate((update, snapshot, update), number + step + 5):
+        for later, made in enumerate((snapshot, update), number + 3):
             assert decoder.receive(made(later), 0) == []
         decoder.resync(BTC)
-        decoder.tick(10 * WATCHDOG_NS)
-        decoder.tick(20 * WATCHDOG_NS)
+        decoder.tick(100 * SECOND)
         assert not decoder.pending_requests()
+
+    def test_but_not_for_breaks_that_healed(self):
+        decoder, number = live()
+        for _ in range(3 * MOST_BREAKS):
+            decoder.receive(update(number + 1), 0)
+            decoder.receive(snapshot(number + 2, "BTC-USD"), 0)
+            decoder.receive(snapshot(number + 3, "ETH-USD"), 0)
+            number += 4
+        assert not any(isinstance(request, Reconnect) for request in decoder.pending_requests())
 
     def test_trades_are_believed_after_a_break(self):
         decoder, number = live()
@@ -376,7 +502,7 @@ class TestC5Errors:
     def test_an_error_is_handed_on_and_not_counted(self):
         decoder, number = live()
         refusal = decoder.receive(b'{"type":"error","message":"failure to subscribe"}', 0)
-        assert refusal == [SubscriptionRefused("", "", "failure to subscribe")]
+        assert refusal == [SubscriptionRefused("", "", "failure to subscribe", for_now=True)]
         assert isinstance(decoder.receive(update(number), 0)[0], Update)
 
     def test_a_type_unknown(self):

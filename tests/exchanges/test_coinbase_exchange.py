@@ -141,7 +141,7 @@ class TestX6Answers:
     def test_an_error_is_handed_on(self, decoder):
         reason = "level2, level3, and full channels now require authentication."
         answer = orjson.dumps({"type": "error", "message": "Failed to subscribe", "reason": reason})
-        assert decoder.receive(answer, 0) == [SubscriptionRefused("", "", f"Failed to subscribe: {reason}")]
+        assert decoder.receive(answer, 0) == [SubscriptionRefused("", "", f"Failed to subscribe: {reason}", for_now=True)]
 
 
 class TestX7Unasked:

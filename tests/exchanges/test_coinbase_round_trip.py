@@ -91,7 +91,7 @@ def market():
 
 
 symbols = st.sampled_from(SYMBOLS)
-ticks = st.one_of(st.integers(990, 1010), st.sampled_from([0, 1, 10**13, (1 << 63) - 1]))
+ticks = st.one_of(st.integers(990, 1010), st.sampled_from([1, 10**13, (1 << 63) - 1]))
 lots = st.one_of(st.just(0), st.integers(0, (1 << 62) - 1), st.sampled_from([1, 10**8, 12 * 10**7]))
 histories = st.lists(
     st.one_of(
@@ -139,7 +139,7 @@ def _facts(trade):
 
 @given(before=histories, lost=st.sampled_from(["change", "trade", "beat"]), after=histories)
 def test_one_lost_frame_is_one_gap_for_all_and_heals(before, lost, after):
-    """Advanced Trade: whichever frame is lost, the next one shows it; one GapFound, all instruments; a reconnection heals."""
+    """Advanced Trade: whichever frame is lost, the next one shows it; one GapFound, all instruments; the same connection heals."""
     line = Line(market(), "advanced")
     play(line, before)
     connections = line.connections
@@ -148,12 +148,12 @@ def test_one_lost_frame_is_one_gap_for_all_and_heals(before, lost, after):
     line.beat()
     (gap,) = line.heard(GapFound)
     assert (set(gap.instruments), gap.reason) == ({BTC, ETH}, GapReason.SEQUENCE)
-    assert line.connections == connections + 1
+    assert line.connections == connections
     assert all(line.agrees(symbol) for symbol in SYMBOLS)
     play(line, after)
     assert len(line.heard(GapFound)) == 1
     assert all(line.agrees(symbol) for symbol in SYMBOLS)
-    assert not line.heard(TradesMissed)  # the new connection's past holds what was lost
+    assert not line.heard(TradesMissed)  # the past that trades begin with anew holds what was lost
 
 
 def test_the_exchange_feed_cannot_see_a_lost_book_frame_but_a_lost_trade():

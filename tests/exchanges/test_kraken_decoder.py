@@ -21,10 +21,13 @@ from alphapulse_cli.market.events import (
     SystemStatus,
     Trade,
     TradesMissed,
+    TradesRecovered,
+    Unanswered,
     Unrecognised,
     Update,
 )
 from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.requests import FetchTrades, Send, SlowDown
 
 BTC = Instrument("kraken", "BTC-USD", "BTC/USD", 1, 8)
 PEPE = Instrument("kraken", "PEPE-USD", "PEPE/USD", 9, 5)
@@ -62,7 +65,7 @@ def trades(*entries, kind="update"):
 
 def asked(decoder):
     """What the decoder sends now: (method, channel, symbols)."""
-    messages = [json.loads(request.frame) for request in decoder.pending_requests()]
+    messages = [json.loads(request.frame) for request in decoder.pending_requests() if isinstance(request, Send)]
     return [(each["method"], each.get("params", {}).get("channel"), each.get("params", {}).get("symbol")) for each in messages]
 
 
@@ -184,10 +187,20 @@ class TestK6Healing:
         kraken.tick(20 * SECOND)
         kraken.resync(BTC)
         kraken.pending_requests()
-        kraken.tick(30 * SECOND)
+        assert kraken.tick(30 * SECOND - 1) == []
         assert [each for each in asked(kraken) if each[0] != "ping"] == []
-        kraken.tick(30 * SECOND + 1)
-        assert asked(kraken) == [("unsubscribe", "book", ["BTC/USD"]), ("subscribe", "book", ["BTC/USD"])]
+        assert kraken.tick(30 * SECOND) == [Unanswered("book", ["BTC/USD"])]
+        again = [("unsubscribe", "book", ["BTC/USD"]), ("subscribe", "book", ["BTC/USD"])]
+        assert [each for each in asked(kraken) if each[0] != "ping"] == again
+
+    def test_k12_and_again_for_ever_told_once(self, kraken):
+        found, told = [], []
+        for second in range(200):
+            told += kraken.tick(second * SECOND)
+            if any(each[:2] == ("subscribe", "book") for each in asked(kraken)):
+                found.append(second)
+        assert found == [11, 31, 71, 131, 191]  # each message leaves a second after the one before it
+        assert [event.channel for event in told] == ["book", "trades"]
 
     def test_a_resync_of_a_book_that_is_not_collected_asks_nothing(self):
         decoder = Decoder([BTC], {"trades"})
@@ -263,9 +276,48 @@ class TestK8Trades:
         kraken.connected(1)
         assert kraken.receive(trades(trade(8)), 0)[0] == TradesMissed(BTC, 2)
 
-    def test_ids_that_go_back_begin_anew(self, kraken):
+    def test_t4_ids_that_go_back_begin_anew_if_they_are_of_later(self, kraken):
         kraken.receive(trades(trade(500)), 0)
-        assert [type(each) for frame in (trades(trade(1)), trades(trade(2))) for each in kraken.receive(frame, 0)] == [Trade] * 2
+        later = trades(trade(1), trade(2)).replace(NOON.encode(), b"2026-08-13T00:00:00Z")
+        assert [type(each) for each in kraken.receive(later, 0)] == [Trade] * 2
+        assert [type(each) for each in kraken.receive(trades(trade(2)), 0)] == []
+
+    def test_t3_one_that_was_seen_is_not_told_again(self, kraken):
+        kraken.receive(trades(trade(1), trade(2)), 0)
+        kraken.connected(0)
+        assert [each.trade_id for each in kraken.receive(trades(trade(2), trade(3), kind="snapshot"), 0)] == ["3"]
+
+    def test_history_is_asked_for_only_to_fill_a_hole(self, kraken):
+        def snapshots():
+            messages = [json.loads(request.frame) for request in kraken.pending_requests()]
+            return [each["params"]["snapshot"] for each in messages if each["params"]["channel"] == "trade"]
+
+        kraken.connected(0)
+        assert snapshots() == [False]
+        kraken.receive(trades(trade(5)), 0)
+        kraken.connected(0)
+        assert snapshots() == [True]
+
+    def test_k13_missing_trades_are_fetched(self, kraken):
+        kraken.receive(trades(trade(5)), 0)
+        kraken.receive(trades(trade(8)), 0)
+        kraken.tick(SECOND)
+        [fetch] = [request for request in kraken.pending_requests() if isinstance(request, FetchTrades)]
+        assert (fetch.instrument, fetch.path) == (BTC, f"/0/public/Trades?pair=XBTUSD&count=1000&since={NOON_NS - 1}")
+        rows = [["63299.50000", "0.00100000", 1786562867.5, "s", "m", "", number] for number in range(3, 12)]
+        body = orjson.dumps({"error": [], "result": {"XXBTZUSD": rows, "last": "1786562867532655400"}})
+        six, seven, recovered = kraken.receive_trades(BTC, body, 0)
+        assert (six.trade_id, six.side, six.price_ticks, six.history) == ("6", Side.SELL, 632995, True)
+        assert six.exchange_ns == 1_786_562_867_500_000_000
+        assert (seven.trade_id, recovered) == ("7", TradesRecovered(BTC, 2))
+        assert kraken.receive_trades(BTC, body, 0) == []
+
+    @pytest.mark.parametrize(
+        "body", [b"", b"[]", b'{"error":["EGeneral:Too many requests"]}', b'{"error":[],"result":{"X":[[1]]}}']
+    )
+    def test_k13_an_answer_that_is_not_understood(self, kraken, body):
+        with pytest.raises(DecodeError):
+            kraken.receive_trades(BTC, body, 0)
 
     def test_a_snapshot_is_history(self, kraken):
         assert [each.history for each in kraken.receive(trades(trade(1), trade(2), kind="snapshot"), 0)] == [True, True]
@@ -296,22 +348,73 @@ class TestK9AcksAndErrors:
         for request, channel in zip(kraken.pending_requests(), ("instrument", "book", "trades"), strict=True):
             req_id = json.loads(request.frame)["req_id"]
             error = {"error": "EGeneral", "method": "subscribe", "req_id": req_id, "success": False, "symbol": "BTC/USD"}
-            assert kraken.receive(orjson.dumps(error), 0) == [SubscriptionRefused(channel, "BTC/USD", "EGeneral")]
+            assert kraken.receive(orjson.dumps(error), 0) == [SubscriptionRefused(channel, "BTC/USD", "EGeneral", for_now=True)]
 
-    def test_a_pair_that_is_not_supported_is_not_asked_for_again(self, kraken):
+    def test_an_error_worded_as_a_frame_of_a_channel_is_an_error(self, kraken):
+        error = {
+            "channel": "trade",
+            "error": "ESession:Invalid session",
+            "method": "subscribe",
+            "status": "error",
+            "success": False,
+        }
+        assert kraken.receive(orjson.dumps(error), 0) == [
+            SubscriptionRefused("trades", "", "ESession:Invalid session", for_now=True)
+        ]
+
+    def test_k12_what_is_refused_for_now_is_asked_again_soon(self, kraken):
+        kraken.connected(0)
+        kraken.pending_requests()
+        error = {"error": "EService:Busy", "method": "subscribe", "req_id": 2, "success": False, "symbol": "BTC/USD"}
+        found = []
+        for second in range(32):
+            kraken.tick(second * SECOND)
+            if any(each == ("subscribe", "book", ["BTC/USD"]) for each in asked(kraken)) or second == 0:
+                found.append(second)
+                kraken.receive(orjson.dumps(error), 0)
+        assert found == [0, 1, 3, 7, 15, 31]
+
+    def test_k12_a_refusal_while_live_asks_once_more_and_ends_nothing(self, kraken):
+        kraken.receive(book("snapshot"), 0)
+        error = {"error": "Exceeded msg rate", "method": "subscribe", "req_id": 2, "success": False, "symbol": "BTC/USD"}
+        [refusal] = kraken.receive(orjson.dumps(error), 0)
+        assert refusal.for_now
+        assert type(kraken.receive(book("update", "63299.4 1"), 0)[0]) is Update
+        assert kraken.pending_requests() == [SlowDown("Exceeded msg rate")]
+        kraken.tick(SECOND)
+        assert ("subscribe", "book", ["BTC/USD"]) in (sent := asked(kraken))
+        assert ("unsubscribe", "book", ["BTC/USD"]) not in sent
+        kraken.receive(orjson.dumps(error | {"error": "Already subscribed"}), 0)
+        kraken.tick(9 * SECOND)
+        assert asked(kraken) == []
+
+    def test_k9_already_subscribed_without_a_snapshot_is_ended_first(self, kraken):
+        kraken.connected(0)
+        kraken.pending_requests()
+        error = {"error": "Already subscribed", "method": "subscribe", "req_id": 2, "success": False, "symbol": "BTC/USD"}
+        kraken.receive(orjson.dumps(error), 0)
+        assert asked(kraken) == [("unsubscribe", "book", ["BTC/USD"]), ("subscribe", "book", ["BTC/USD"])]
+
+    def test_k12_a_pair_that_is_not_supported_is_asked_for_each_ten_minutes(self, kraken):
         for kind in (2, 3):
             error = {"error": "Currency pair not supported BTC/USD", "method": "subscribe", "req_id": kind, "symbol": "BTC/USD"}
             kraken.receive(orjson.dumps(error), 0)
-        kraken.tick(60 * SECOND)
-        assert {tuple(symbols) for _, _, symbols in asked(kraken) if symbols} == {("PEPE/USD",)}
+        for second in range(60, 600, 10):
+            kraken.tick(second * SECOND)
+            assert {tuple(symbols) for _, _, symbols in asked(kraken) if symbols} <= {("PEPE/USD",)}
+        kraken.tick(600 * SECOND)
+        assert ("subscribe", "book", ["BTC/USD"]) in asked(kraken)
 
     def test_already_subscribed_is_an_ack(self, kraken):
         error = {"error": "Already subscribed", "method": "subscribe", "req_id": 2, "symbol": "BTC/USD"}
         assert kraken.receive(orjson.dumps(error), 0) == [Subscribed("book", ("BTC/USD",))]
 
     def test_too_many_messages_is_a_refusal_of_we_do_not_know_what(self, kraken):
-        assert kraken.receive(b'{"Error":"Exceeded msg rate"}', 0) == [SubscriptionRefused("", "", "Exceeded msg rate")]
-        kraken.tick(60 * SECOND)
+        assert kraken.receive(b'{"Error":"Exceeded msg rate"}', 0) == [
+            SubscriptionRefused("", "", "Exceeded msg rate", for_now=True)
+        ]
+        assert SlowDown("Exceeded msg rate") in kraken.pending_requests()
+        kraken.tick(SECOND)
         assert ("subscribe", "book", ["BTC/USD", "PEPE/USD"]) in asked(kraken), "what was lost is asked for again"
 
     def test_hostile_text_stays_text_and_bounded(self, kraken):

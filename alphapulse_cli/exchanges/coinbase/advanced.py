@@ -6,13 +6,16 @@
 Rules of this feed, numbered as the tests number them (S1 to S7 are in feed.py):
   C1  `sequence_num` counts every frame of a connection, of any channel, by one. The first number of a connection is taken as it
       comes: what was lost before it lies before every snapshot that we have.
-  C2  Any other step, forwards or back, lost something of nobody knows which product: one GapFound for all instruments and one
-      Reconnect. No book of this connection is believed from there on; trades still are, their ids show what is missing.
+  C2  Any other step, forwards or back, lost something of nobody knows which product: one GapFound for all instruments, and all books
+      and trades are subscribed to anew on the same connection, which goes on counting from there: that takes one round trip,
+      where a new connection takes four. Trades are still believed, and the past that their subscription begins with fills what is
+      missing. What was on its way already may be what was lost: it is asked for again LOST_NS later. More than MOST_BREAKS breaks
+      without all books being good in between are one Reconnect, and no book of that connection is believed any more.
   C3  The expected number of a frame that is refused with DecodeError counts as received, or the next frame would show a gap that
       is none. An unexpected one does not: the next frame finds the break.
   C4  A frame answered with OffGrid counts only when it is handed in again. If the next one comes instead, it was given up:
       it counts then, and the books in it that were on their grids are distrusted, for they missed it too.
-  C5  `error` frames and frames of types unknown have no number and are not counted. An error names no product: it is handed on.
+  C5  `error` frames and frames of types unknown have no number and are not counted.
   C6  A `snapshot` replaces the book. `side` is "bid" or "offer"; sizes are absolute and zero removes, also what was never there;
       a level that is repeated counts as last said. Prices are compared as numbers: zeros are trimmed.
   C7  `events` may hold several products, and one product several times: each product's changes of a frame are one event, products
@@ -29,12 +32,13 @@ Rules of this feed, numbered as the tests number them (S1 to S7 are in feed.py):
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.coinbase.facts import ADVANCED, ADVANCED_CHANNELS
-from alphapulse_cli.exchanges.coinbase.feed import Feed
+from alphapulse_cli.exchanges.coinbase.feed import MOST_TRADES, Feed
 from alphapulse_cli.exchanges.coinbase.product import (
     KIND_CHARACTERS,
     Product,
@@ -44,9 +48,10 @@ from alphapulse_cli.exchanges.coinbase.product import (
     trade_number,
     trades_of,
 )
-from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD, TEXT_KEPT, TRADES
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES
 from alphapulse_cli.exchanges.shape import MOST_NUMBER, UNKNOWN
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
+from alphapulse_cli.exchanges.trade_ids import Numbered
 from alphapulse_cli.market.events import (
     NO_TIME,
     Event,
@@ -56,7 +61,6 @@ from alphapulse_cli.market.events import (
     Side,
     Snapshot,
     Subscribed,
-    SubscriptionRefused,
     Trade,
     Unrecognised,
     Update,
@@ -72,6 +76,9 @@ USUAL_UPDATE = (
     '{"channel":"l2_data","timestamp":"<text>","sequence_num":<first>,"events":[{"type":"update","product_id":"<name>",'
     '"updates":[<rows>{"side":"<side>","event_time":"<time>","price_level":"<price>","new_quantity":"<size>"}</rows>]}]}'
 )
+LOST_NS = 2_000_000_000
+MOST_BREAKS = 4
+TRADES_PATH = "/api/v3/brokerage/market/products/{name}/ticker?limit={limit}"
 IS_HISTORY = {"snapshot": True, "update": False}
 
 Found = tuple[Callable[[Product, Any], Sequence[Event]], Product, Any]  # what was read, and what believes it
@@ -90,6 +97,7 @@ class AdvancedFeed(Feed):
         super().__init__(instruments, channels)
         self._awaited: int | None = None
         self._broken = False  # C2: nothing of this connection's books is believed any more
+        self._breaks = 0  # since all books were good
         self._set_aside: list[Product] | None = None  # C4: products on their grids in the expected frame, if that was OffGrid
 
     @property
@@ -105,7 +113,7 @@ class AdvancedFeed(Feed):
     def connected(self, monotonic_ns: int) -> None:
         """A new connection: a new count, every book waits for its snapshot."""
         super().connected(monotonic_ns)
-        self._broken, self._set_aside = False, None
+        self._broken, self._breaks, self._set_aside = False, 0, None
         self._expect(None)
 
     def receive(self, frame: bytes, _receive_ns: int) -> Sequence[Event]:
@@ -115,7 +123,7 @@ class AdvancedFeed(Feed):
             message = orjson.loads(frame)
             number = message.get("sequence_num") if type(message) is dict else None
             if type(number) is not int:
-                return _unnumbered(message)
+                return self._on_unnumbered(message)
             try:
                 found, said = self._read(message)
             except FinerThanGrid:
@@ -228,16 +236,33 @@ class AdvancedFeed(Feed):
                     events.append(GapFound(tuple(product.instruments), GapReason.UNREADABLE, product.name))
             return events
         detail = f"expected {self._expected}, got {str(number)[:KIND_CHARACTERS]}"
-        self._broken = True
-        self._waiting.clear()
-        self._again.clear()
+        is_back = self._expected is not None and number < self._expected
+        self._on_break(detail)
+        return [GapFound(tuple(self.instruments.values()), GapReason.SEQUENCE_RESET if is_back else GapReason.SEQUENCE, detail)]
+
+    def _on_break(self, detail: str) -> None:
+        """C2: what heals it."""
+        self._breaks += 1
+        if self._breaks > MOST_BREAKS:
+            self._broken = True
+            self._owed.clear()
+            self._again.clear()
+            self._requests = [Reconnect(f"sequence break: {detail}")]
         for product in self._products.values():
             self._trust(product, Trust.DISTRUSTED)
-        self._requests = [Reconnect(f"sequence break: {detail}")]
-        return [GapFound(tuple(self.instruments.values()), GapReason.SEQUENCE, detail)]
+            for channel in () if self._broken else self.channels:
+                if self._owed.waits((channel, product.name)):
+                    self._owed.hurry((channel, product.name), self._now_ns + LOST_NS)
+                else:
+                    self._ask_anew(channel, product.name)
 
     def _on_snapshot(self, product: Product, events: Sequence[Snapshot]) -> Sequence[Event]:
-        return () if self._broken else super()._on_snapshot(product, events)
+        if self._broken:
+            return ()
+        believed = super()._on_snapshot(product, events)
+        if self._breaks and not any(channel == BOOK for channel, _ in self._owed.everything()):
+            self._breaks = 0
+        return believed
 
     def _on_update(self, product: Product, events: Sequence[Update]) -> Sequence[Event]:
         if product.trust is Trust.LIVE:
@@ -249,6 +274,15 @@ class AdvancedFeed(Feed):
         if channel == TRADES:
             self._arrived(TRADES, product.name)
         return ()
+
+    def _on_unnumbered(self, message: Any) -> Sequence[Event]:
+        """C5."""
+        kind = message["type"]
+        if not isinstance(kind, str) or "channel" in message:
+            raise Malformed("a frame without sequence number")
+        if kind != "error":
+            return [Unrecognised(kind[:KIND_CHARACTERS])]
+        return self._on_error(str(message["message"])[:TEXT_KEPT])
 
     def _off_grid(self, message: dict[str, Any], number: int) -> Sequence[Event]:
         """What grids the frame needs; nothing else of it is believed until it is handed in again (C4, S7)."""
@@ -265,6 +299,19 @@ class AdvancedFeed(Feed):
             self._set_aside = [product for product, events in needs if is_book and not events]
         return [event for _, events in needs for event in events]
 
+    # Trades of the past
+
+    def _trades_path(self, name: str) -> str:
+        return TRADES_PATH.format(name=quote(name), limit=MOST_TRADES)
+
+    def _fetched_rows(self, answer: Any) -> list[dict[str, Any]]:
+        return _list(answer["trades"])
+
+    def _fetched_trade(self, product: Product, row: dict[str, Any]) -> Numbered:
+        """Whose side REST tells nobody has said for sure: it is left unknown."""
+        number = trade_number(row["trade_id"])
+        return number, trades_of(product, number, row, Side.UNKNOWN, time_ns(row["time"]), history=True)
+
     # Subscribing
 
     def _heartbeat_frames(self) -> Sequence[bytes]:
@@ -272,16 +319,6 @@ class AdvancedFeed(Feed):
 
     def _subscription(self, verb: str, channel: str, names: list[str]) -> dict[str, Any]:
         return {"type": verb, "product_ids": names, "channel": channel}
-
-
-def _unnumbered(message: Any) -> Sequence[Event]:
-    """C5."""
-    kind = message["type"]
-    if not isinstance(kind, str) or "channel" in message:
-        raise Malformed("a frame without sequence number")
-    if kind != "error":
-        return [Unrecognised(kind[:KIND_CHARACTERS])]
-    return [SubscriptionRefused("", "", str(message["message"])[:TEXT_KEPT])]
 
 
 def _list(value: Any) -> list[Any]:

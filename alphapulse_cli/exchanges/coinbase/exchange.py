@@ -11,7 +11,7 @@ Rules of this feed, numbered as the tests number them (S1 to S7 are in feed.py):
       or before is none.
   X4  `side` of a match is the maker's: "sell" means that the taker bought.
   X5  `last_match` is history; `heartbeat.last_trade_id` beyond the last trade that we have shows the trades that were lost.
-  X6  The confirmation calls `level2_batch` `level2_50`. An `error` names no product: message and reason are handed on.
+  X6  The confirmation calls `level2_batch` `level2_50`. An `error` names no product: see S5.
   X7  Types that we did not ask for, and frames of products that we did not ask for, are Unrecognised: no errors.
 
 Frames recorded in 2021 from the then public `level2` have the same shapes and are read the same way.
@@ -19,12 +19,13 @@ Frames recorded in 2021 from the then public `level2` have the same shapes and a
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.coinbase.facts import EXCHANGE, EXCHANGE_CHANNELS
-from alphapulse_cli.exchanges.coinbase.feed import Feed
+from alphapulse_cli.exchanges.coinbase.feed import MOST_TRADES, Feed
 from alphapulse_cli.exchanges.coinbase.product import (
     KIND_CHARACTERS,
     Product,
@@ -36,13 +37,13 @@ from alphapulse_cli.exchanges.coinbase.product import (
 )
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
+from alphapulse_cli.exchanges.trade_ids import Numbered
 from alphapulse_cli.market.events import (
     Event,
     Heartbeat,
     Side,
     Snapshot,
     Subscribed,
-    SubscriptionRefused,
     Unrecognised,
     Update,
 )
@@ -136,7 +137,7 @@ class ExchangeFeed(Feed):
         if kind == "error":
             reason = message.get("reason", "")
             said = f"{message['message']}: {reason}" if reason else str(message["message"])
-            return [SubscriptionRefused("", "", said[:TEXT_KEPT])]
+            return self._on_error(said[:TEXT_KEPT])
         return [Unrecognised(kind[:KIND_CHARACTERS])]
 
     def _on_subscriptions(self, rows: Any) -> Sequence[Event]:
@@ -164,6 +165,19 @@ class ExchangeFeed(Feed):
         else:
             rows = [[message["price"], message["size"]]]
         return off_grid(self._products[message["product_id"]], [row[0] for row in rows], [row[1] for row in rows])
+
+    def _trades_path(self, name: str) -> str:
+        return f"/products/{quote(name)}/trades?limit={MOST_TRADES}"
+
+    def _fetched_rows(self, answer: Any) -> list[dict[str, Any]]:
+        if not isinstance(answer, list):
+            raise Malformed("trades that are no list")
+        return answer
+
+    def _fetched_trade(self, product: Product, row: dict[str, Any]) -> Numbered:
+        """X4 holds of REST too."""
+        number = trade_number(row["trade_id"])
+        return number, trades_of(product, number, row, TAKER_SIDES[row["side"]], time_ns(row["time"]), history=True)
 
     def _heartbeat_frames(self) -> Sequence[bytes]:
         return [orjson.dumps(self._subscription("subscribe", "heartbeat", list(self._products)))]

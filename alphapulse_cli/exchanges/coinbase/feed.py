@@ -11,12 +11,11 @@ Rules of both feeds, numbered as the tests number them:
       not trusted are read, and left out.
   S4  A resync is an unsubscribe and a subscribe; several products of one moment share the two messages. One is in flight at a
       time: until its snapshot comes, asking again does nothing.
-  S5  A book without a snapshot, or trades neither confirmed nor seen, 10 s after they were asked for are asked for once more; 10 s
-      later that is given up, and only an update of the book or a `resync` asks again. A product that does not exist stays silent.
-  S6  Trade ids of a product grow by one. A step over ids is TradesMissed, before the trade that shows it; also over a
-      reconnection, where ids already seen are left out of the past that a subscription begins with. Ids that begin anew with a
-      connection are a new count, not a loss.
+  S5  A book without a snapshot, and trades neither confirmed nor seen, are asked for again, for ever, with the pauses of `Owed`, and
+      told once. An error names no product: all that is owed may be what it refused. One about our rate slows our messages down.
+  S6  Trade ids of a product grow by one: rules T1 to T6 of `trade_ids`. A subscription begins with the past, which fills holes.
   S7  A frame is decoded in full before anything of it is believed: DecodeError and OffGrid leave all as it was.
+  S8  Missing trades are looked for by REST, among the last 1,000.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -27,14 +26,26 @@ import orjson
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.coinbase.facts import FACTS
 from alphapulse_cli.exchanges.coinbase.instruments import parse_instruments
-from alphapulse_cli.exchanges.coinbase.product import Product, Trust
-from alphapulse_cli.exchanges.protocol import BOOK, TRADES
+from alphapulse_cli.exchanges.coinbase.product import Product, Trust, off_grid, trade_number
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES
 from alphapulse_cli.exchanges.shape import Shape
-from alphapulse_cli.market.events import Event, GapFound, GapReason, Snapshot, Trade, TradesMissed, Update
+from alphapulse_cli.exchanges.subscriptions import Owed, batches, is_rate
+from alphapulse_cli.exchanges.trade_ids import Numbered
+from alphapulse_cli.market.events import (
+    Event,
+    GapFound,
+    GapReason,
+    Snapshot,
+    SubscriptionRefused,
+    TradesMissed,
+    Unanswered,
+    Update,
+)
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.requests import Request, Send
+from alphapulse_cli.market.requests import FetchTrades, Request, Send, SlowDown
+from alphapulse_cli.market.ticks import FinerThanGrid
 
-WATCHDOG_NS = 10_000_000_000
+MOST_TRADES = 1000  # of one GET
 
 
 class Feed:
@@ -55,49 +66,52 @@ class Feed:
             self._products.setdefault(name, Product(name, [])).instruments.append(instrument)
         self.shape = Shape(self.usual_update, *self.side_words, is_counted=self.is_counted)
         self._requests: list[Request] = []
-        self._again: dict[str, list[str]] = {}  # channel -> products to subscribe to anew
-        self._waiting: dict[tuple[str, str], int] = {}  # (channel, product) -> deadline; 0 until a tick tells the time
-        self._asked_twice: set[tuple[str, str]] = set()
+        self._again: dict[str, dict[str, bool]] = {}  # channel -> products to subscribe to, and whether to unsubscribe first
+        self._owed: Owed[tuple[str, str]] = Owed()  # (channel, product)
+        self._now_ns = 0  # CLOCK_MONOTONIC, as the last tick told it
 
     # The contract of exchanges.protocol.Decoder, but for `receive`
 
     def connected(self, monotonic_ns: int) -> None:
         """A new connection: every book waits for its snapshot (S1). Trade ids live on (S6)."""
+        self._now_ns = monotonic_ns
         for product in self._products.values():
             self._trust(product, Trust.WAITING)
-            product.ids_may_begin_anew = True
         self._again.clear()
-        self._asked_twice.clear()
-        self._waiting = {(channel, name): monotonic_ns + WATCHDOG_NS for channel in self.channels for name in self._products}
+        self._owed.clear()
         self._requests = [Send(frame) for frame in self._heartbeat_frames()]
         for channel in self.channels:
+            for name in self._products:
+                self._owed.ask((channel, name), monotonic_ns)
             self._requests += self._sends("subscribe", channel, list(self._products))
 
     def pending_requests(self) -> Sequence[Request]:
         """What to do now, in order; asking empties the list."""
         requests, self._requests = self._requests, []
         for channel, names in self._again.items():
-            requests += self._sends("unsubscribe", channel, names)
-            requests += self._sends("subscribe", channel, names)
+            requests += self._sends("unsubscribe", channel, [name for name, ends in names.items() if ends])
+            requests += self._sends("subscribe", channel, list(names))
         self._again.clear()
         return requests
 
-    def tick(self, monotonic_ns: int) -> None:
-        """The watchdog (S5)."""
-        for key, deadline_ns in list(self._waiting.items()):
-            if not deadline_ns:
-                self._waiting[key] = monotonic_ns + WATCHDOG_NS
-            elif monotonic_ns >= deadline_ns:
-                del self._waiting[key]
-                if key not in self._asked_twice:
-                    self._asked_twice.add(key)
-                    self._ask_again(*key)
+    def tick(self, monotonic_ns: int) -> Sequence[Event]:
+        """Ask again for what is owed (S5), and for missing trades (S8)."""
+        self._now_ns = monotonic_ns
+        again, untold = self._owed.due(monotonic_ns)
+        for channel, name in again:  # after a refusal there is nothing to end
+            self._again.setdefault(channel, {})[name] = not self._owed.was_refused((channel, name))
+        for product in self._products.values():
+            if product.ids.wants_fill(monotonic_ns):
+                self._requests.append(FetchTrades(product.instruments[0], self._trades_path(product.name)))
+        silent: dict[str, list[str]] = {}
+        for channel, name in untold:
+            silent.setdefault(channel, []).append(name)
+        return [Unanswered(channel, tuple(names)) for channel, names in silent.items()]
 
     def resync(self, instrument: Instrument) -> None:
         """Subscribe anew to its book, unless that is under way already (S4)."""
         product = self._products[instrument.alias_of or instrument.native]
-        if (BOOK, product.name) not in self._waiting:
-            self._asked_twice.discard((BOOK, product.name))
+        if not self._owed.waits((BOOK, product.name)):
             self._heal(product)
 
     def use_instrument(self, instrument: Instrument) -> None:
@@ -110,6 +124,19 @@ class Feed:
     def receive_snapshot(self, _instrument: Instrument, body: bytes, _receive_ns: int) -> Sequence[Event]:
         """Books come in-band; none is ever asked for by REST."""
         raise DecodeError("Coinbase's books do not come by REST", body)
+
+    def receive_trades(self, instrument: Instrument, body: bytes, _receive_ns: int) -> Sequence[Event]:
+        """S8: those of the trades in a FetchTrades' answer that are missing. DecodeError if it is not understood in full."""
+        product = self._products[instrument.alias_of or instrument.native]
+        try:
+            rows = [row for row in self._fetched_rows(orjson.loads(body)) if product.ids.misses(trade_number(row["trade_id"]))]
+            try:
+                found = [self._fetched_trade(product, row) for row in rows]
+            except FinerThanGrid:
+                return off_grid(product, [row["price"] for row in rows], [row["size"] for row in rows])
+        except NOT_UNDERSTOOD as error:
+            raise DecodeError(f"not trades of Coinbase: {str(error)[:TEXT_KEPT]}", body) from error
+        return product.ids.fill(found, self._now_ns)
 
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
         """The instruments of a products answer."""
@@ -126,22 +153,37 @@ class Feed:
     def _subscription(self, verb: str, channel: str, names: list[str]) -> dict[str, Any]:
         raise NotImplementedError
 
+    def _trades_path(self, name: str) -> str:
+        raise NotImplementedError
+
+    def _fetched_rows(self, answer: Any) -> list[dict[str, Any]]:
+        raise NotImplementedError
+
+    def _fetched_trade(self, product: Product, row: dict[str, Any]) -> Numbered:
+        raise NotImplementedError
+
     # Subscriptions
 
     def _sends(self, verb: str, channel: str, names: list[str]) -> list[Request]:
-        size = FACTS.subscribe_batch
-        batches = (names[start : start + size] for start in range(0, len(names), size))
-        return [Send(orjson.dumps(self._subscription(verb, self.channel_names[channel], batch))) for batch in batches]
+        def frame_of(batch: list[str]) -> bytes:
+            return orjson.dumps(self._subscription(verb, self.channel_names[channel], batch))
 
-    def _ask_again(self, channel: str, name: str) -> None:
-        self._waiting[channel, name] = 0
-        names = self._again.setdefault(channel, [])
-        if name not in names:
-            names.append(name)
+        return [Send(frame) for _, frame in batches(names, FACTS.subscribe_batch, frame_of)]
+
+    def _ask_anew(self, channel: str, name: str) -> None:
+        self._owed.ask((channel, name), self._now_ns)
+        self._again.setdefault(channel, {})[name] = True
 
     def _arrived(self, channel: str, name: str) -> None:
-        if self._waiting.pop((channel, name), None) is not None:
-            self._asked_twice.discard((channel, name))
+        self._owed.settle((channel, name))
+
+    def _on_error(self, message: str) -> Sequence[Event]:
+        """S5: of nobody knows what."""
+        for key in self._owed.everything():
+            self._owed.refuse(key, self._now_ns, final=False)
+        if is_rate(message):
+            self._requests.append(SlowDown(message))
+        return [SubscriptionRefused("", "", message, for_now=True)]
 
     def _trust(self, product: Product, trust: Trust) -> None:
         product.trust = trust
@@ -152,7 +194,7 @@ class Feed:
 
     def _heal(self, product: Product) -> None:
         self._trust(product, Trust.DISTRUSTED)
-        self._ask_again(BOOK, product.name)
+        self._ask_anew(BOOK, product.name)
 
     # Books
 
@@ -169,40 +211,18 @@ class Feed:
         if product.trust is Trust.WAITING:
             self._heal(product)
             return [GapFound(tuple(product.instruments), GapReason.UPDATE_BEFORE_SNAPSHOT, product.name)]
-        if (BOOK, product.name) not in self._waiting:
-            self._ask_again(BOOK, product.name)
+        if not self._owed.waits((BOOK, product.name)):
+            self._ask_anew(BOOK, product.name)
         return ()
 
     # Trades
 
-    def _on_trades(self, product: Product, numbered: list[tuple[int, list[Trade]]]) -> list[Event]:
-        """The trades of one frame, ascending by id, each once per instrument, and what lies between them (S6)."""
+    def _on_trades(self, product: Product, numbered: Sequence[Numbered]) -> list[Event]:
+        """What leaves of the trades of one frame (S6)."""
         self._arrived(TRADES, product.name)
-        numbered.sort(key=_number)
-        events: list[Event] = []
-        last = product.last_trade_id
-        if product.ids_may_begin_anew and last is not None and numbered[-1][0] < last:
-            last = None
-        product.ids_may_begin_anew = False
-        for number, trades in numbered:
-            if last is not None:
-                if number <= last and trades[0].history:
-                    continue
-                events += _missed(product, number - last - 1)
-            events += trades
-            last = number if last is None else max(number, last)
-        product.last_trade_id = last
-        return events
+        return product.ids.take(numbered, self._now_ns)
 
     def _on_last_trade_id(self, product: Product, number: int) -> list[Event]:
         """The exchange says which trade was the last: those that we have not are lost (S6)."""
-        last, product.last_trade_id = product.last_trade_id, max(number, product.last_trade_id or 0)
-        return [] if last is None else _missed(product, number - last)
-
-
-def _number(numbered: tuple[int, list[Trade]]) -> int:
-    return numbered[0]
-
-
-def _missed(product: Product, count: int) -> list[Event]:
-    return [TradesMissed(instrument, count) for instrument in product.instruments] if count > 0 else []
+        missed = product.ids.last_known(number)
+        return [TradesMissed(instrument, missed) for instrument in product.instruments] if missed else []

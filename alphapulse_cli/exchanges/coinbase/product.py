@@ -1,11 +1,12 @@
 """One of Coinbase's books as a decoder knows it, and the pieces of frames that both feeds read alike."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto, unique
 from typing import Any
 
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
+from alphapulse_cli.exchanges.trade_ids import TradeIds
 from alphapulse_cli.market.events import Event, OffGrid, Side, Trade
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.ticks import MAX_TICKS, Malformed, decimals_of, number_to_ticks
@@ -29,8 +30,7 @@ class Product:
     name: str
     instruments: list[Instrument]
     trust: Trust = Trust.WAITING
-    last_trade_id: int | None = None
-    ids_may_begin_anew: bool = False
+    ids: TradeIds = field(default_factory=TradeIds)  # kept over connections
 
 
 def trade_number(trade_id: object) -> int:

@@ -1,7 +1,8 @@
 """Coinbase's REST side for simulators: product records, the book and the time, in the shapes of either interface.
 
     Advanced Trade   /api/v3/brokerage/market/products[/ID]   /api/v3/brokerage/market/product_book?product_id=ID&limit=N   /…/time
-    Exchange         /products[/ID]   /products/ID/book?level=2   /time
+                     /api/v3/brokerage/market/products/ID/ticker?limit=N
+    Exchange         /products[/ID]   /products/ID/book?level=2   /products/ID/trades?limit=N   /time
 
 Books by REST carry no number that a feed knows: the collector never asks for one.
 """
@@ -13,12 +14,15 @@ import orjson
 
 from alphapulse_cli.exchanges.coinbase.facts import ADVANCED, FACTS
 from alphapulse_cli.exchanges.coinbase.instruments import status_fields
+from alphapulse_cli.exchanges.coinbase.server import MAKER_WORDS
 from alphapulse_cli.exchanges.protocol import Level, Truth
 from alphapulse_cli.exchanges.timestamps import SECOND_NS, rfc3339_text
+from alphapulse_cli.market.events import Trade
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.ticks import to_text
 
 BROKERAGE, MARKET = "/api/v3/brokerage", "/api/v3/brokerage/market"
+MOST_TRADES = 1000
 BEST_LEVELS = 50  # of each side, where the request names no limit
 
 Answer = tuple[int, Any]
@@ -49,13 +53,20 @@ class RestEncoder:
         if path == f"{MARKET}/products":
             records = [self._advanced_record(instrument) for instrument in self._products.values()]
             return 200, {"products": records, "num_products": len(records)}
+        is_ticker = path.startswith(f"{MARKET}/products/") and path.endswith("/ticker")
         name = query.get("product_id", "") if path == f"{MARKET}/product_book" else path.removeprefix(f"{MARKET}/products/")
+        name = name.removesuffix("/ticker")
         instrument = self._products.get(name)
         if instrument is None:
             return 404, {
                 "error": "NOT_FOUND",
                 "error_details": "valid product_id is required",
                 "message": "valid product_id is required",
+            }
+        if is_ticker:
+            trades = self._recent_trades(instrument, query)
+            return 200, {
+                "trades": [{**_trade(each), "product_id": name, "side": MAKER_WORDS[each.side].upper()} for each in trades]
             }
         if path != f"{MARKET}/product_book":
             return 200, self._advanced_record(instrument)
@@ -69,15 +80,25 @@ class RestEncoder:
             return 200, {"iso": rfc3339_text(now_ns, 3), "epoch": now_ns // 1_000_000 / 1000}
         if path == "/products":
             return 200, [_exchange_record(instrument) for instrument in self._products.values()]
-        name = path.removeprefix("/products/").removesuffix("/book")
+        is_trades = path.endswith("/trades")
+        name = path.removeprefix("/products/").removesuffix("/book").removesuffix("/trades")
         instrument = self._products.get(name)
         if instrument is None:
             return 404, {"message": "NotFound"}
+        if is_trades:
+            trades = self._recent_trades(instrument, query)
+            return 200, [{**_trade(each), "trade_id": int(each.trade_id), "side": MAKER_WORDS[each.side]} for each in trades]
         if not path.endswith("/book"):
             return 200, _exchange_record(instrument)
         bids, asks = self._book(instrument, None if query.get("level", "1") == "2" else 1)
         sides = {"bids": _triples(instrument, bids), "asks": _triples(instrument, asks)}
         return 200, {**sides, "sequence": self._truth.sequence(self._owner(instrument)), "time": rfc3339_text(now_ns, 6)}
+
+    def _recent_trades(self, instrument: Instrument, query: Mapping[str, str]) -> Sequence[Trade]:
+        """The last ones, newest first."""
+        limit = query.get("limit", "")
+        count = min(int(limit), MOST_TRADES) if limit.isdecimal() and limit.isascii() else MOST_TRADES
+        return list(reversed(self._truth.recent_trades(self._owner(instrument), count)))
 
     def _owner(self, instrument: Instrument) -> str:
         return instrument.alias_of or instrument.symbol
@@ -120,6 +141,16 @@ def _exchange_record(instrument: Instrument) -> dict[str, Any]:
         "min_market_funds": "1",
         "display_name": f"{base}/{quote}",
         **status_fields(instrument.trading_status),
+    }
+
+
+def _trade(trade: Trade) -> dict[str, Any]:
+    instrument = trade.instrument
+    return {
+        "trade_id": trade.trade_id,
+        "price": to_text(trade.price_ticks, instrument.price_decimals),
+        "size": to_text(trade.size_lots, instrument.size_decimals),
+        "time": rfc3339_text(trade.exchange_ns or 0, 6),
     }
 
 

@@ -8,16 +8,20 @@ No sockets, no clock, no logging, no book. The rules, numbered as the tests numb
        delete for a level that others pushed out of the window.
   K4   Each message leaves with its checksum, of the book after applying and cutting. There is no other sign of a lost message.
   K5   An `update` before the first snapshot is a gap, told once; the symbol is then unsubscribed and subscribed.
-  K6   While a symbol heals, its updates belong to the old subscription and are ignored. One healing is in flight at a time; one
-       that brings no snapshot within 10 s is tried again.
+  K6   While a symbol heals, its updates belong to the old subscription and are ignored. One healing is in flight at a time.
   K7   Prices and sizes are JSON numbers. Where a double does not prove the decimal that it came from, the raw token is parsed.
        A number finer than the grid leaves as OffGrid and changes nothing.
-  K8   A trade's `side` is the taker's. The trades of a frame leave oldest first; a skipped `trade_id` leaves as TradesMissed. A
-       `snapshot` of trades is history.
-  K9   Acks come one per symbol. An error names no channel; our `req_id` tells it. "Already subscribed" is an ack.
+  K8   A trade's `side` is the taker's. The trades of a frame leave oldest first, by rules T1 to T6 of `trade_ids`. A `snapshot` of
+       trades is history; it is asked for only where ids were seen before, on a new connection, to fill the hole between.
+  K9   Acks come one per symbol. An error names no channel; our `req_id` tells it. It may be worded as a frame of a channel: `error`
+       and `success` are looked at first. "Already subscribed" is an ack of what is LIVE; else that subscription is ended first.
   K10  The channel `instrument` describes every pair; only ours are looked at, and only news of them leaves, trading status among it.
        The channel `status` tells that of the whole exchange, unasked.
   K11  Whatever is not understood leaves as Unrecognised if it is well formed and of an unknown kind; else it is a DecodeError.
+  K12  What is not answered or refused is asked for again, for ever, with the pauses of `Owed`. A refusal while the book is LIVE does
+       not end it: the subscription is asked for once more, without ending it first. An error that names nothing may be of all that
+       is owed. One about the rate of our messages slows them down.
+  K13  Missing trades are looked for by REST from the time of the last one before the hole, the first 1,000 of them.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -31,8 +35,10 @@ from alphapulse_cli.exchanges.kraken.checksum import book_checksum
 from alphapulse_cli.exchanges.kraken.entries import (
     BookKind,
     Json,
+    fetched_rows,
     raw_entry,
     read_book,
+    read_fetched_trade,
     read_trade,
     rows,
     text,
@@ -40,11 +46,13 @@ from alphapulse_cli.exchanges.kraken.entries import (
     unknown,
 )
 from alphapulse_cli.exchanges.kraken.facts import FACTS
-from alphapulse_cli.exchanges.kraken.pairs import from_websocket, parse_instruments
+from alphapulse_cli.exchanges.kraken.pairs import from_websocket, parse_instruments, trades_path
 from alphapulse_cli.exchanges.kraken.status import read_status
 from alphapulse_cli.exchanges.kraken.subscriptions import Channel, Standing
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop
 from alphapulse_cli.exchanges.shape import Shape
+from alphapulse_cli.exchanges.subscriptions import is_final, is_rate
+from alphapulse_cli.exchanges.trade_ids import Numbered, TradeIds
 from alphapulse_cli.market.events import (
     Event,
     GapFound,
@@ -56,12 +64,12 @@ from alphapulse_cli.market.events import (
     Subscribed,
     SubscriptionRefused,
     Trade,
-    TradesMissed,
+    Unanswered,
     Unrecognised,
     Update,
 )
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.requests import Request, Send
+from alphapulse_cli.market.requests import FetchTrades, Request, Send, SlowDown
 
 PING_EVERY_NS = 30_000_000_000
 USUAL_UPDATE = (
@@ -85,6 +93,7 @@ class Decoder:
         self._seen: dict[str, Instrument] = {}  # K10: the metadata that was told last
         self._book = Channel("book", self.instruments if BOOK in channels else (), {"depth": self.depth, "snapshot": True})
         self._trades = Channel("trade", self.instruments if TRADES in channels else (), {"snapshot": False})
+        self._trade_ids = {native: TradeIds() for native in self._trades.standings}
         self.shape = Shape(USUAL_UPDATE, depth=self.depth)
         self._requests: list[Request] = []
         self._now_ns = self._pinged_ns = 0  # CLOCK_MONOTONIC, as the last tick told it
@@ -104,6 +113,7 @@ class Decoder:
         self._now_ns = self._pinged_ns = monotonic_ns
         self._requests = [Send(subscriptions.request("subscribe", "instrument", 0, {"channel": "instrument", "snapshot": True}))]
         self.shape.instruments.clear()
+        self._trades.params = {"snapshot": any(ids.newest >= 0 for ids in self._trade_ids.values())}  # K8
         self._trades.start(self._book.start(monotonic_ns))
 
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - Kraken's frames need no receive time
@@ -116,7 +126,7 @@ class Decoder:
             return [Unrecognised(type(message).__name__)]
         try:
             channel = message.get("channel")
-            if channel is None:
+            if channel is None or "error" in message or message.get("success") is False:
                 return self._on_answer(message)
             handler = self._handlers.get(channel)
             return [unknown("channel", channel)] if handler is None else handler(message, frame)
@@ -126,6 +136,19 @@ class Decoder:
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
         """Never asked for: Kraken's snapshots come over the WebSocket."""
         raise DecodeError("kraken has no REST snapshot that could be spliced", body)
+
+    def receive_trades(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
+        """K13: those of the trades in a FetchTrades' answer that are missing. DecodeError if it is not understood in full."""
+        ids, current = self._trade_ids.get(instrument.native), self.instruments.get(instrument.native)
+        if ids is None or current is None:
+            return ()
+        try:
+            read = [read_fetched_trade(current, row) for row in fetched_rows(body) if ids.misses(int(row[6]))]
+        except NOT_UNDERSTOOD as error:
+            raise DecodeError(f"trades were not understood: {type(error).__name__} {str(error)[:80]!r}", body) from error
+        off_grid: list[Event] = [trade for trade in read if isinstance(trade, OffGrid)]
+        trades = [trade for trade in read if isinstance(trade, Trade)]
+        return off_grid or ids.fill([(int(trade.trade_id), (trade,)) for trade in trades], self._now_ns)
 
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
         """The instruments of an `AssetPairs` answer. DecodeError."""
@@ -140,22 +163,23 @@ class Decoder:
         self._requests = []
         return requests
 
-    def tick(self, monotonic_ns: int) -> None:
-        """Queue a ping each 30 s, and again whatever was asked for and did not come."""
+    def tick(self, monotonic_ns: int) -> Sequence[Event]:
+        """Queue a ping each 30 s, again whatever was asked for and did not come (K12), and a look for missing trades (K13)."""
         self._now_ns = monotonic_ns
         if monotonic_ns - self._pinged_ns >= PING_EVERY_NS:
             self._pinged_ns = monotonic_ns
             self._pings += 1
             self._requests.append(Send(subscriptions.request("ping", "ping", self._pings)))
-        for channel in (self._book, self._trades):
-            for native in channel.overdue(monotonic_ns):
-                channel.ask_again(native, monotonic_ns)
+        for native, ids in self._trade_ids.items():
+            if ids.wants_fill(monotonic_ns):
+                self._requests.append(FetchTrades(self.instruments[native], trades_path(native, ids.since_ns)))
+        silent = {channel.name: channel.tick(monotonic_ns) for channel in (self._book, self._trades)}
+        return [Unanswered(OUR_CHANNELS[name], natives) for name, natives in silent.items() if natives]
 
     def resync(self, instrument: Instrument) -> None:
         """Unsubscribe and subscribe one book, unless its snapshot is on its way already (K6)."""
-        subscription = self._book.subscriptions.get(instrument.native)
-        if subscription is not None and subscription.standing is Standing.LIVE:
-            self._ask_again(instrument.native)
+        if self._book.standings.get(instrument.native) is Standing.LIVE:
+            self._ask_anew(instrument.native)
 
     def use_instrument(self, instrument: Instrument) -> None:
         """Decode on this grid from now on."""
@@ -191,18 +215,18 @@ class Decoder:
         if not isinstance(event, Update):
             return [event]
         native = event.instrument.native
-        standing = self._book.subscriptions[native].standing
+        standing = self._book.standings[native]
         if standing is Standing.LIVE:
             return [event]
         if standing is Standing.ASKED:
-            self._ask_again(native)
+            self._ask_anew(native)
             return [GapFound([event.instrument], GapReason.UPDATE_BEFORE_SNAPSHOT)]
         return []
 
-    def _ask_again(self, native: str) -> None:
+    def _ask_anew(self, native: str) -> None:
         """Its book is wrong, or was never right."""
         self.shape.instruments.pop(native, None)
-        self._book.ask_again(native, self._now_ns)
+        self._book.ask_anew(native, self._now_ns)
 
     def _on_trades(self, message: Json, frame: bytes) -> list[Event]:
         if message["type"] not in BOOK_EVENTS:
@@ -219,23 +243,18 @@ class Decoder:
             if isinstance(trade, OffGrid):
                 return [trade]
             trades.append(trade)
-        trades.sort(key=lambda trade: (trade.instrument.native, int(trade.trade_id)))
-        return [*others, *(event for trade in trades for event in self._in_order(trade))]
-
-    def _in_order(self, trade: Trade) -> list[Event]:
-        """K8: the trade, after how many ids were skipped before it; ids that go back begin anew."""
-        self._trades.arrived(trade.instrument.native)
-        subscription = self._trades.subscriptions[trade.instrument.native]
-        last, current = subscription.last_trade_id, int(trade.trade_id)
-        subscription.last_trade_id = current
-        if last is None or current <= last + 1:
-            return [trade]
-        return [TradesMissed(trade.instrument, current - last - 1), trade]
+        by_native: dict[str, list[Numbered]] = {}
+        for trade in trades:
+            by_native.setdefault(trade.instrument.native, []).append((int(trade.trade_id), (trade,)))
+        for native in sorted(by_native):
+            self._trades.arrived(native)
+            others += self._trade_ids[native].take(by_native[native], self._now_ns)
+        return others
 
     def _ours(self, channel: Channel, entry: Json) -> Instrument | None:
         """The instrument that an entry is about, if we asked for it on this channel."""
         native = entry["symbol"]
-        return self.instruments[native] if native in channel.subscriptions else None
+        return self.instruments[native] if native in channel.standings else None
 
     def _on_instruments(self, message: Json, frame: bytes) -> list[Event]:  # noqa: ARG002
         read = [from_websocket(pair) for pair in rows(message["data"]["pairs"]) if pair["symbol"] in self.instruments]
@@ -256,9 +275,9 @@ class Decoder:
     def _on_answer(self, message: Json) -> list[Event]:
         """Acks, refusals and pongs: all that has no channel (K9)."""
         if "Error" in message:
-            return [SubscriptionRefused("", "", text(message["Error"]))]
+            return self._on_nameless(text(message["Error"]))
         method = message.get("method")
-        if "error" in message:
+        if "error" in message or message.get("success") is False:
             return self._on_refusal(message)
         if method == "pong":
             moment = message.get("time_out")
@@ -276,21 +295,36 @@ class Decoder:
             return [Subscribed(channel), *warnings]
         if native not in self.instruments:
             return [unknown("ack of", native), *warnings]
-        if channel == "trade" and native in self._trades.subscriptions:
+        if channel == "trade" and native in self._trades.standings:
             self._trades.arrived(native)
         return [Subscribed(OUR_CHANNELS.get(channel, channel), (native,)), *warnings]
 
+    def _on_nameless(self, reason: str) -> list[Event]:
+        """An error of nobody knows which request (K12)."""
+        self._book.all_refused(self._now_ns)
+        self._trades.all_refused(self._now_ns)
+        self._slow_down(reason)
+        return [SubscriptionRefused("", "", reason, for_now=True)]
+
     def _on_refusal(self, message: Json) -> list[Event]:
-        reason, native = text(message["error"]), text(message.get("symbol", ""))
+        reason, native = text(message.get("error", "")), text(message.get("symbol", ""))
         if message.get("method") == "unsubscribe":
             return [unknown("unsubscribe", reason)]
-        kind = subscriptions.kind_of_request(message.get("req_id"))
+        kind = subscriptions.kind_of_request(message.get("req_id")) or text(message.get("channel", ""))
         channel = OUR_CHANNELS.get(kind, kind)
         subscribed = {"book": self._book, "trade": self._trades}.get(kind)
-        known = subscribed.subscriptions.get(native) if subscribed is not None else None
-        if known is not None and reason.casefold().startswith("already subscribed"):
+        final = is_final(reason)
+        self._slow_down(reason)
+        if subscribed is None or native not in subscribed.standings:
+            return [SubscriptionRefused(channel, native, reason, for_now=not final)]
+        if reason.casefold().startswith("already subscribed"):
+            subscribed.accepted(native, self._now_ns)
             return [Subscribed(channel, (native,))]
-        if known is not None and reason.startswith("Currency pair not supported"):
+        subscribed.refused(native, self._now_ns, final=final)
+        if final and subscribed is self._book:
             self.shape.instruments.pop(native, None)
-            known.standing = Standing.REFUSED  # asking again cannot help; any other refusal is tried again
-        return [SubscriptionRefused(channel, native, reason)]
+        return [SubscriptionRefused(channel, native, reason, for_now=not final)]
+
+    def _slow_down(self, reason: str) -> None:
+        if is_rate(reason):
+            self._requests.append(SlowDown(reason))

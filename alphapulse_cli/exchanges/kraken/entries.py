@@ -13,9 +13,10 @@ from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.market.events import OffGrid, Side, Snapshot, Trade, Unrecognised, Update
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.levels import Levels
-from alphapulse_cli.market.ticks import MAX_TICKS, FinerThanGrid, NeedsRawText, decimals_of, number_to_ticks
+from alphapulse_cli.market.ticks import MAX_TICKS, FinerThanGrid, NeedsRawText, decimals_of, number_to_ticks, to_ticks
 
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}
+FETCHED_SIDES = {"b": Side.BUY, "s": Side.SELL}
 BookKind = type[Snapshot] | type[Update]
 Json = dict[str, Any]
 
@@ -53,6 +54,27 @@ def read_trade(instrument: Instrument, entry: Json, raw: Callable[[], Json], *, 
     except FinerThanGrid:
         return _off_grid(instrument, [raw()])
     return Trade(instrument, str(trade_id), ticks, lots, side, exchange_ns, history)
+
+
+def fetched_rows(body: bytes) -> list[Any]:
+    """The rows of a `Trades` answer, numbers as their text: [price, volume, time, side, type, misc, id]. Kraken's error is a ValueError."""
+    answer = json.loads(body, parse_float=str, parse_int=str)
+    if rows(answer["error"]):
+        raise ValueError(text(answer["error"][0]))
+    found = [rows(value) for name, value in answer["result"].items() if name != "last"]
+    return [rows(row) for part in found for row in part]
+
+
+def read_fetched_trade(instrument: Instrument, row: list[Any]) -> Trade | OffGrid:
+    """The trade of such a row, which is one of the past."""
+    price, size, moment, side, trade_id = row[0], row[1], row[2], row[3], int(row[6])
+    if not 0 <= trade_id <= MAX_TICKS:
+        raise ValueError("a trade id is not a number of 63 bits")
+    try:
+        ticks, lots = to_ticks(price, instrument.price_decimals), to_ticks(size, instrument.size_decimals)
+    except FinerThanGrid:
+        return _off_grid(instrument, [{"price": price, "qty": size}])
+    return Trade(instrument, str(trade_id), ticks, lots, FETCHED_SIDES[side], to_ticks(moment, 9), history=True)
 
 
 def raw_entry(frame: bytes, index: int) -> Json:

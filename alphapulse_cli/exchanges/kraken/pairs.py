@@ -6,6 +6,7 @@ REST says XBT and XDG and texts, WebSocket v2 says BTC and DOGE and numbers. Wha
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -17,6 +18,8 @@ from alphapulse_cli.market.ticks import FinerThanGrid, number_to_ticks
 from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus
 
 RENAMED = {"XBT": "BTC", "XDG": "DOGE"}  # REST's name of an asset -> WebSocket v2's
+REST_NAMES = {ours: theirs for theirs, ours in RENAMED.items()}
+TRADES_PATH = "/0/public/Trades"
 STATUSES = {  # of a pair, by Kraken's word
     "online": TradingStatus.TRADING,
     "limit_only": TradingStatus.LIMIT_ONLY,
@@ -44,6 +47,17 @@ def parse_instruments(body: bytes, mode: str = "") -> list[Instrument]:  # noqa:
     except NOT_UNDERSTOOD as error:
         raise DecodeError(f"not an AssetPairs answer: {type(error).__name__}", body) from error
     return [instrument for instrument in found if instrument is not None]
+
+
+def rest_name(native: str) -> str:
+    """REST's name of a pair: XBT/USD for BTC/USD."""
+    return "/".join(REST_NAMES.get(asset, asset) for asset in native.split("/"))
+
+
+def trades_path(native: str, since_ns: int) -> str:
+    """Where REST has the first 1,000 trades from that time on; the last 1,000 for 0."""
+    since = f"&since={since_ns - 1}" if since_ns > 0 else ""
+    return f"{TRADES_PATH}?pair={quote(rest_name(native).replace('/', ''))}&count=1000{since}"
 
 
 def from_websocket(pair: Mapping[str, Any]) -> Instrument | None:

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 import orjson
 
 from alphapulse_cli.exchanges.kraken.entries import Json
-from alphapulse_cli.exchanges.kraken.pairs import RENAMED, status_word
+from alphapulse_cli.exchanges.kraken.pairs import status_word
 from alphapulse_cli.exchanges.protocol import Level
 from alphapulse_cli.exchanges.timestamps import rfc3339_text
 from alphapulse_cli.market.events import Side, Trade
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.ticks import to_text
-
-REST_NAMES = {ours: theirs for theirs, ours in RENAMED.items()}
 
 
 def time_text(ns: int) -> str:
@@ -62,9 +60,22 @@ def pair_json(instrument: Instrument) -> str:
     )
 
 
-def rest_name(native: str) -> str:
-    """REST's name of a pair: XBT/USD for BTC/USD."""
-    return "/".join(REST_NAMES.get(asset, asset) for asset in native.split("/"))
+def fetched_trade(trade: Trade) -> list[object]:
+    """One row of `Trades`: [price, volume, time, side, type, misc, id]; the time is a number of seconds, written by `trades_answer`."""
+    instrument = trade.instrument
+    price, size = to_text(trade.price_ticks, instrument.price_decimals), to_text(trade.size_lots, instrument.size_decimals)
+    return [price, size, 0, "s" if trade.side is Side.SELL else "b", "m", "", int(trade.trade_id)]
+
+
+def trades_answer(name: str, trades: Sequence[Trade]) -> bytes:
+    """The answer of `Trades`. Times are numbers with nine decimals, which no double holds: so this is text."""
+    rows = []
+    for trade in trades:
+        row = [orjson.dumps(each).decode() for each in fetched_trade(trade)]
+        row[2] = to_text(trade.exchange_ns or 0, 9)
+        rows.append(f"[{','.join(row)}]")
+    last = trades[-1].exchange_ns or 0 if trades else 0
+    return f'{{"error":[],"result":{{{quoted(name)}:[{",".join(rows)}],"last":"{last}"}}}}'.encode()
 
 
 def asset_pair(name: str, instrument: Instrument) -> Json:

@@ -1,23 +1,23 @@
 """What we have asked Kraken for, and what is still owed to us: one state a symbol and channel, and the frames that ask.
 
-    ASKED ──first data──► LIVE ──wrong──► HEALING ──snapshot──► LIVE        ASKED, HEALING ──no answer for 10 s──► asked again
-      └──pair not supported──► REFUSED
+    ASKED ──first data──► LIVE ──wrong──► HEALING ──snapshot──► LIVE        whatever is owed is asked again: exchanges.subscriptions
+      └──pair not supported──► REFUSED ──snapshot, each ten minutes asked for──► LIVE
 
 A client may send about one message a second, so whatever waits to be asked leaves together, many symbols in one message. An error
 of Kraken names no channel, only our `req_id`: its last digit base 4 says which kind of request it was, so nothing is remembered.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import Enum, unique
+from functools import partial
 from typing import Any
 
 import orjson
 
 from alphapulse_cli.exchanges.kraken.facts import FACTS
+from alphapulse_cli.exchanges.subscriptions import Owed, batches
 
 REQUEST_KINDS = ("ping", "instrument", "book", "trade")  # by req_id modulo 4
-PATIENCE_NS = 10_000_000_000  # longer without an answer, and it is asked again
 SEND_SPACING_NS = int(1_000_000_000 / FACTS.sends.per_second)
 
 
@@ -31,66 +31,83 @@ class Standing(Enum):
     REFUSED = "refused"
 
 
-@dataclass(slots=True)
-class Subscription:
-    """One symbol of one channel."""
-
-    standing: Standing = Standing.ASKED
-    asked_ns: int = 0
-    last_trade_id: int | None = None  # kept over connections: ids go on counting
-
-
 class Channel:
     """The subscriptions of one channel, by Kraken's symbol names, and those of them that wait to be asked for."""
 
     def __init__(self, name: str, natives: Iterable[str], params: dict[str, Any]) -> None:
         self.name = name
-        self.subscriptions = {native: Subscription() for native in natives}
-        self._params = params
-        self._waiting: dict[str, None] = {}  # in the order in which they came
-        self._again = False  # whether any of the waiting must be unsubscribed first
+        self.params = params
+        self.standings = dict.fromkeys(natives, Standing.ASKED)
+        self._owed: Owed[str] = Owed()
+        self._waiting: dict[str, bool] = {}  # in the order in which they came; whether it must be unsubscribed first
         self._requests_made = 0
 
     def start(self, monotonic_ns: int) -> int:
         """A new connection: everything is to be asked for. Patience begins when a message can have left; returns when the last can."""
         sent_ns = monotonic_ns
-        for place, subscription in enumerate(self.subscriptions.values()):
+        self._owed.clear()
+        for place, native in enumerate(self.standings):
             sent_ns = monotonic_ns + (1 + place // FACTS.subscribe_batch) * SEND_SPACING_NS
-            subscription.standing, subscription.asked_ns = Standing.ASKED, sent_ns
-        self._waiting = dict.fromkeys(self.subscriptions)
-        self._again = False
+            self.standings[native] = Standing.ASKED
+            self._owed.ask(native, sent_ns)
+        self._waiting = dict.fromkeys(self.standings, False)
         return sent_ns
 
-    def ask_again(self, native: str, monotonic_ns: int) -> None:
-        """Unsubscribe and subscribe one symbol; a subscription that was never live is treated alike, for its ack may be lost."""
-        subscription = self.subscriptions[native]
-        subscription.standing, subscription.asked_ns = Standing.HEALING, monotonic_ns
-        self._waiting[native] = None
-        self._again = True
+    def ask_anew(self, native: str, monotonic_ns: int) -> None:
+        """Unsubscribe and subscribe one symbol: it is wrong, or was never right."""
+        self.standings[native] = Standing.HEALING
+        self._owed.ask(native, monotonic_ns)
+        self._waiting[native] = True
 
     def arrived(self, native: str) -> None:
         """Data that makes the subscription good: nothing needs to be asked any more."""
-        self.subscriptions[native].standing = Standing.LIVE
+        self.standings[native] = Standing.LIVE
+        self._owed.settle(native)
         self._waiting.pop(native, None)
 
-    def overdue(self, monotonic_ns: int) -> list[str]:
-        """The symbols whose answer has been awaited for too long."""
-        owed = (Standing.ASKED, Standing.HEALING)
-        return [
-            native
-            for native, subscription in self.subscriptions.items()
-            if subscription.standing in owed and monotonic_ns - subscription.asked_ns > PATIENCE_NS
-        ]
+    def accepted(self, native: str, monotonic_ns: int) -> None:
+        """It is subscribed already: good where it is LIVE; where no snapshot came that subscription is of no use."""
+        if self.standings[native] is Standing.LIVE:
+            self._owed.settle(native)
+        else:
+            self.ask_anew(native, monotonic_ns)
+
+    def refused(self, native: str, monotonic_ns: int, *, final: bool) -> None:
+        """The exchange said no; one that is LIVE goes on, in the hope that the refusal is of another request."""
+        self._owed.refuse(native, monotonic_ns, final=final)
+        if final:
+            self.standings[native] = Standing.REFUSED
+
+    def all_refused(self, monotonic_ns: int) -> None:
+        """The exchange said no to something that it did not name: all that is owed may be it."""
+        for native in self._owed.everything():
+            self._owed.refuse(native, monotonic_ns, final=False)
+
+    def tick(self, monotonic_ns: int) -> list[str]:
+        """Queue again what is due; those whose silence is news."""
+        again, untold = self._owed.due(monotonic_ns)
+        for native in again:
+            # After a refusal there is nothing to end, and a LIVE one is not ended for it. After a silence the ack may be lost, and only
+            # what is ended first brings a snapshot.
+            ends = self.standings[native] is not Standing.LIVE and not self._owed.was_refused(native)
+            if ends:
+                self.standings[native] = Standing.HEALING
+            self._waiting[native] = ends
+        return untold
 
     def frames(self) -> Iterator[bytes]:
         """What is to be sent for all that waits; asking empties the list."""
-        natives, again = list(self._waiting), self._again
-        self._waiting, self._again = {}, False
-        for start in range(0, len(natives), FACTS.subscribe_batch):
-            batch = natives[start : start + FACTS.subscribe_batch]
-            for method in ("unsubscribe", "subscribe") if again else ("subscribe",):
-                self._requests_made += 1
-                yield request(method, self.name, self._requests_made, {"channel": self.name, "symbol": batch, **self._params})
+        waiting, self._waiting = self._waiting, {}
+        anew = [native for native, unsubscribe in waiting.items() if unsubscribe]
+        fresh = [native for native, unsubscribe in waiting.items() if not unsubscribe]
+        for natives, methods in ((anew, ("unsubscribe", "subscribe")), (fresh, ("subscribe",))):
+            for batch, _ in batches(natives, FACTS.subscribe_batch, partial(self._request, methods[0])):
+                for method in methods:
+                    self._requests_made += 1
+                    yield self._request(method, batch)
+
+    def _request(self, method: str, batch: list[str]) -> bytes:
+        return request(method, self.name, self._requests_made, {"channel": self.name, "symbol": batch, **self.params})
 
 
 def request(method: str, kind: str, number: int, params: dict[str, Any] | None = None) -> bytes:
