@@ -5,6 +5,8 @@
 
 import random
 import sys
+import threading
+from contextlib import contextmanager
 
 from shm_processes import tell
 
@@ -78,6 +80,25 @@ class Writer:
 
     def __exit__(self, *_):
         self.close()
+
+
+@contextmanager
+def kept_alive(writer, work=lambda: None):
+    """The writer beats, and does `work` now and then, while the body runs a command."""
+    done = threading.Event()
+
+    def beat():
+        while not done.wait(0.02):
+            writer.beat()
+            work()
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def assert_same_book(replica, book):

@@ -101,6 +101,11 @@ class Watch:
         """The sets that are read."""
         return sorted(self._merged.followers)
 
+    @property
+    def exchanges(self) -> list[str]:
+        """The exchanges whose sets are read."""
+        return sorted({follower.exchange for follower in self._merged.followers.values()})
+
     def require_books(self) -> None:
         """NoSegment if no book of an asked symbol is there."""
         known = {symbol for _, symbol in self.detector.markets}

@@ -31,6 +31,7 @@ class DemoPlan:
     mischief: str = ""
     shm_dir: str = ""
     plant: str = "6/min"  # as `--plant` of `sim`
+    talk: Sequence[str] = ()  # -v or -q, for the children
 
 
 async def demo(plan: DemoPlan, said: Said) -> ExitCode:
@@ -62,7 +63,7 @@ async def _start_simulator(plan: DemoPlan) -> asyncio.subprocess.Process:
     if plan.mischief:
         options += ["--mischief", plan.mischief]
     options += ["--plant", plan.plant] if len(plan.exchanges) > 1 else []
-    return await spawn(["sim", *plan.exchanges, *options], stdout=asyncio.subprocess.PIPE)
+    return await spawn(["sim", *plan.exchanges, *options, *plan.talk], stdout=asyncio.subprocess.PIPE)
 
 
 async def _addresses(simulator: asyncio.subprocess.Process, count: int) -> dict[str, tuple[str, str]]:
@@ -84,4 +85,4 @@ def _collector(plan: DemoPlan, name: str, websocket_url: str, rest_url: str) -> 
     arguments = ["collect", "--exchange", name, "--symbols", ",".join(plan.symbols), "--url", websocket_url, "--rest-url", rest_url]
     if plan.shm_dir:
         arguments += ["--shm-dir", plan.shm_dir]
-    return Child(name, [*arguments, "--supervised"])
+    return Child(name, [*arguments, "--supervised", *plan.talk])

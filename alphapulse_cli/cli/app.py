@@ -3,8 +3,8 @@
     AlphapulseError        error: … and hint: … on stderr, the error's own exit code (errors.ExitCode)
     a wrong command line   the same, with the near matches, 2
     KeyboardInterrupt      the terminal as it was, 130
-    SIGTERM                0, after everything that was open has been closed
-    a closed pipe          quietly 0: whoever read has seen enough
+    SIGTERM, SIGHUP        0, after everything that was open has been closed; SIGQUIT the same, 130
+    a closed pipe          quietly 0: whoever read has seen enough; a terminal that was closed under us, too
     OSError                the world's mistake: one line, 1
     anything else          ours: one line, 1, and how to see the traceback
 
@@ -55,6 +55,10 @@ def _ended(arguments: list[str]) -> int:
         process.discard(sys.stdout)
         return ExitCode.DONE
     except OSError as problem:
+        if process.is_lost_terminal(problem):
+            process.discard(sys.stdout)
+            process.discard(sys.stderr)
+            return ExitCode.DONE
         return _world(problem)
     except Exception as problem:  # noqa: BLE001 - the last door: a person sees one line
         return _ours(problem)

@@ -117,6 +117,7 @@ def watch(
     from alphapulse_cli.shm.directory import open_directory
 
     form = render.chosen_format(form, as_json)
+    _refuse_one(exchanges, triangular)
     settings = options.settings()
     policy = _policy(size, notional, min_bps, min_profit, max_age, max_skew, every, treat_as_usd, triangular)
     fee_texts = configured_fees(settings, _fees(fees))
@@ -129,6 +130,7 @@ def watch(
         Keeper(_store_path(store) if keep else None, str(directory.path), policy, talk.warning) as keeper,
     ):
         watching.require_books()
+        _say_if_alone(watching, triangular)
         gc.freeze()  # what is there stays: a collection need not look at all of it in the middle of a change
         try:
             if form == "json":
@@ -143,6 +145,22 @@ def watch(
             for event in watching.end():
                 keeper.hold(event)
         _say_end(watching)
+
+
+def _refuse_one(exchanges: list[str] | None, triangular: bool) -> None:
+    """UsageError where one exchange alone is asked for, and no cycles within it."""
+    if exchanges is not None and len(exchanges) == 1 and not triangular:
+        raise UsageError(
+            f"{exchanges[0]} alone: there is nothing to compare it with",
+            f"name another, as in --exchange {exchanges[0]} --exchange …, or look within it with --triangular",
+        )
+
+
+def _say_if_alone(watching: "Watch", triangular: bool) -> None:
+    if len(watching.exchanges) == 1 and not triangular:
+        talk.warning(
+            f"only {watching.exchanges[0]} is collected: there is nothing to compare until another exchange is, or with --triangular"
+        )
 
 
 def _told(watching: "Watch", keeper: "Keeper", count: int | None, duration: float | None) -> "Iterator[render.Row | None]":
@@ -208,6 +226,7 @@ def scan(
     from alphapulse_cli.apps.sets import Wanted
     from alphapulse_cli.shm.directory import open_directory
 
+    _refuse_one(exchanges, triangular)
     settings = options.settings()
     policy = _policy(size, notional, min_bps, min_profit, max_age, max_skew, 1.0, treat_as_usd, triangular)
     fee_texts = configured_fees(settings, _fees(fees))
@@ -217,6 +236,7 @@ def scan(
     ):
         watching.settle()
         watching.require_books()
+        _say_if_alone(watching, triangular)
         found = watching.looks(everything)
         render.emit_rows(found, _scan_columns(found, everything), render.chosen_format(form, as_json))
         status = watching.status()

@@ -94,6 +94,10 @@ def collect(
             "--url, --rest-url and --as go with one exchange",
             "set exchange.NAME.url in the configuration, or run one command for each",
         )
+    if set_name in exchanges.names() and [set_name] != chosen:
+        raise UsageError(
+            f"--as {set_name}: that is the name of an exchange", f"name it otherwise, as in --as {chosen[0]}-2" if chosen else ""
+        )
     made = plans(
         chosen,
         settings.choose("symbols", symbols),

@@ -2,14 +2,15 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from typing import Any
 
 from alphapulse_cli.apps.collect import collect
 from alphapulse_cli.apps.plan import CollectPlan
 from alphapulse_cli.apps.status import StatusSource
 from alphapulse_cli.apps.supervise import COLLECTING, Child, supervise
-from alphapulse_cli.cli import render, running
+from alphapulse_cli.cli import render, running, talk
 from alphapulse_cli.errors import ExitCode
 from alphapulse_cli.shm.directory import open_directory
 
@@ -20,15 +21,18 @@ def run(plans: Sequence[CollectPlan], *, as_json: bool, supervised: bool) -> Exi
     """Collect until told to stop. A supervised child says nothing but its notices: its parent looks at the segments."""
     on_board = not supervised and not render.wants_json(as_json) and sys.stdout.isatty()
     notices = running.Notices(on_board=on_board)
-    work = _one(plans[0], notices, supervised=supervised) if len(plans) == 1 else _several(plans, notices)
+
+    def work() -> Coroutine[Any, Any, ExitCode]:  # made where it is awaited: a refused start leaves none behind
+        return _one(plans[0], notices, supervised=supervised) if len(plans) == 1 else _several(plans, notices)
+
     if supervised:
-        return running.run(work, supervised=True)
+        return running.run(work(), supervised=True)
 
     async def with_board() -> ExitCode | None:
         with open_directory(plans[0].shm_dir, create=True) as directory:
             status = StatusSource(directory, [plan.name for plan in plans])
             title = f"alphapulse collect: {', '.join(plan.name for plan in plans)}; Ctrl-C ends it"
-            return await running.beside(work, running.show(status.sample, notices, title, as_json=as_json))
+            return await running.beside(work(), running.show(status.sample, notices, title, as_json=as_json))
 
     return running.run(with_board())
 
@@ -64,4 +68,4 @@ def arguments(plan: CollectPlan) -> list[str]:
             words += [flag, value]
     if plan.depth:
         words += ["--depth", str(plan.depth)]
-    return [*words, "--supervised"]
+    return [*words, "--supervised", *talk.flags()]

@@ -40,9 +40,14 @@ def demo(
     from alphapulse_cli.cli import tui as live
     from alphapulse_cli.errors import ExitCode
     from alphapulse_cli.shm.directory import Directory, open_directory
+    from alphapulse_cli.sim.mischief import parse_mischief
+    from alphapulse_cli.sim.planted import parse_plant
 
+    parse_plant(plant)  # before anything is started
+    if mischief:
+        parse_mischief(mischief)
     where = options.settings().choose("shm_dir", shm_dir)
-    plan = DemoPlan(EXCHANGES, tuple(symbols or SYMBOLS), rate, seed, mischief, str(where or ""), plant)
+    plan = DemoPlan(EXCHANGES, tuple(symbols or SYMBOLS), rate, seed, mischief, str(where or ""), plant, talk.flags())
     board = not render.wants_json(as_json) and sys.stdout.isatty()
     notices = running.Notices(on_board=board)
     full = board and not plain and all(talk.is_terminal(stream) for stream in (sys.stdin, sys.stderr))

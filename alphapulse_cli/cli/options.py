@@ -9,6 +9,8 @@
 Options that may be given in the configuration default to None: not given. Lists may be repeated or written with commas.
 """
 
+import os
+import sys
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,7 +77,11 @@ def settings() -> "Settings":
 def _load() -> "Settings":
     from alphapulse_cli.edges import config
 
-    return config.load()
+    loaded = config.load()
+    is_for_a_person = "--supervised" not in sys.argv and "_ALPHAPULSE_COMPLETE" not in os.environ  # a parent has said it
+    for name, near in config.misspelt() if is_for_a_person else ():
+        talk.warning(f"{talk.safe(name)} sets nothing" + (f"; did you mean {near}?" if near else ": there is no such key"))
+    return loaded
 
 
 def parse_duration(text: str) -> float:

@@ -1,10 +1,10 @@
 """Long-running commands in an event loop: a board or lines beside the work, a clean end for every signal.
 
-SIGINT leaves as KeyboardInterrupt (130), SIGTERM ends the work and is a success (0): both only after the work has cleaned up.
+SIGINT leaves as KeyboardInterrupt (130); SIGTERM and SIGHUP end the work and are a success (0), SIGQUIT ends it with 130: all only after
+the work has cleaned up.
 """
 
 import asyncio
-import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -15,6 +15,7 @@ from typing import Any
 from alphapulse_cli.apps.status import SetStatus
 from alphapulse_cli.apps.supervise import until_parent_is_gone
 from alphapulse_cli.cli import board, render, talk
+from alphapulse_cli.edges import process
 from alphapulse_cli.edges.background import DaemonThreads
 from alphapulse_cli.errors import ExitCode
 
@@ -30,12 +31,14 @@ class Notices:
         self._on_board = on_board
 
     def say(self, name: str, level: str, message: str) -> None:
-        """One line of `name`'s; "info" only with -v."""
+        """One line of `name`'s; "info" only with -v. "said" is what a child said, which heard of -v and -q itself."""
         if level == "info" and not talk.explains():
             return
         line = f"{name}: {message}" if name else message
         if self._on_board:
             self.lines.append(f"{datetime.now(UTC):%H:%M:%SZ} {line}")
+        elif level == "said":
+            talk.passed_on(line)
         elif level == "warning":
             talk.warning(line)
         else:
@@ -43,35 +46,39 @@ class Notices:
 
 
 def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False) -> ExitCode:
-    """Run to the end. SIGTERM cancels the work and gives DONE; KeyboardInterrupt leaves after the work has cleaned up.
+    """Run to the end. The signals of `process.endings` cancel the work and give their code; KeyboardInterrupt leaves after the work has cleaned up.
 
     `supervised`: so does the end of standard input, which only our parent holds.
     """
 
     async def until_told() -> ExitCode:
         task = asyncio.ensure_future(work)
-        told = False
+        told: ExitCode | None = None
 
-        def stop(*_: object) -> None:
+        def stop(code: ExitCode = ExitCode.DONE) -> None:
             nonlocal told
-            told = True
+            told = told or code
             task.cancel()
+
+        def gone(_: object) -> None:
+            stop()
 
         loop = asyncio.get_running_loop()
         loop.set_default_executor(DaemonThreads())  # a name server that hangs does not hold up the end
-        loop.add_signal_handler(signal.SIGTERM, stop)
+        for number, ending in process.endings().items():
+            loop.add_signal_handler(number, stop, ending)
         parent = asyncio.create_task(until_parent_is_gone()) if supervised else None
         if parent is not None:
-            parent.add_done_callback(stop)
+            parent.add_done_callback(gone)
         try:
             return await task or ExitCode.DONE
         except asyncio.CancelledError:
-            if told:
-                return ExitCode.DONE
+            if told is not None:
+                return told
             raise
         finally:
             if parent is not None:
-                parent.remove_done_callback(stop)
+                parent.remove_done_callback(gone)
                 parent.cancel()
 
     return asyncio.run(until_told())

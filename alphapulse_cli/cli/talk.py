@@ -60,6 +60,16 @@ def note(message: object) -> None:
         _write(safe(message))
 
 
+def passed_on(line: str) -> None:
+    """A line that a child of ours said, -q or not: it was told of -q itself."""
+    _write(safe(line))
+
+
+def flags() -> list[str]:
+    """The -v or -q that a child must be given to say as much as we do."""
+    return ["-v"] if _chosen == INFO else ["-q"] if _chosen == ERROR else []
+
+
 def _say(word: str, colour: str, message: object) -> None:
     head = f"\x1b[1;{colour}m{word}:\x1b[0m" if wants_colour(sys.stderr) else f"{word}:"
     _write(f"{head} {safe(message)}")

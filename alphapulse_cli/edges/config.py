@@ -24,6 +24,9 @@ from alphapulse_cli.edges import kinds
 from alphapulse_cli.errors import UsageError
 
 PREFIX = "ALPHAPULSE_"
+OTHER_VARIABLES = frozenset(  # of the build, the scripts and the tests
+    PREFIX + name for name in ("BUILD", "VENV", "EXPECT", "RECORDED", "RENEW", "SOURCE_HASH", "COMPLETE")
+)
 PROJECT_FILE = "alphapulse.toml"
 LARGEST_FILE_BYTES = 1 << 20
 
@@ -143,6 +146,15 @@ def load(environ: Mapping[str, str] = os.environ, directory: Path | None = None)
         found.setdefault(value.key, value)
     names = ((key, dotted(key.name, exchange)) for key, exchange in known())
     return Settings({name: found.get(name) or Value(name, key.default, "default") for key, name in names})
+
+
+def misspelt(environ: Mapping[str, str] = os.environ) -> Iterator[tuple[str, str]]:
+    """Each ALPHAPULSE_* variable that sets nothing, with the nearest that would ("" where none is near)."""
+    names = [key.env(exchange) for key, exchange in known()]
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in names and name not in OTHER_VARIABLES:
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in names], n=1)
+            yield name, PREFIX + near[0] if near else ""
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[Value]:

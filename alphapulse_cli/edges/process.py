@@ -5,16 +5,25 @@ terminal back as it was, `flush_standard_output` finds out whether anybody read 
 """
 
 import contextlib
+import errno
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import IO
 
+from alphapulse_cli.errors import ExitCode
+
 PROGRAM = "alphapulse"
 STARTED_NS = time.monotonic_ns()  # this module is the first that the command line imports
+ENDINGS = {  # SIGINT is 130 too; SIGKILL is what heartbeat and lock are for
+    signal.SIGTERM: ExitCode.DONE,
+    signal.SIGHUP: ExitCode.DONE,  # the terminal was closed
+    signal.SIGQUIT: ExitCode.INTERRUPTED,
+}
 SHOW_CURSOR = b"\x1b[?25h\x1b[0m"  # cursor visible, colours off: what an interrupted live view may have left behind
 
 
@@ -33,22 +42,28 @@ def standard_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _end_quietly(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
+def endings() -> dict[signal.Signals, ExitCode]:
+    """The signals that end a command in good order, beside SIGINT, with its exit code; none that we were started to ignore (nohup)."""
+    return {number: code for number, code in ENDINGS.items() if signal.getsignal(number) is not signal.SIG_IGN}
+
+
+def _end_quietly(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(int(ENDINGS[signal.Signals(number)]))
 
 
 @contextlib.contextmanager
 def signals() -> Iterator[None]:
-    """SIGTERM unwinds the stack and ends with 0; SIGINT is Python's KeyboardInterrupt. Both as before afterwards."""
+    """Those of `endings` unwind the stack; SIGINT is Python's KeyboardInterrupt. All as before afterwards."""
     try:
-        before = signal.signal(signal.SIGTERM, _end_quietly)
+        before = {number: signal.signal(number, _end_quietly) for number in endings()}
     except ValueError:  # not the main thread: whoever started us owns the signals
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -96,13 +111,25 @@ def flush_standard_output() -> bool:
         except BrokenPipeError:
             discard(stream)
             heard = heard and stream is not sys.stdout
-        except OSError:
+        except OSError as problem:
+            is_gone = is_lost_terminal(problem)
             discard(stream)  # the interpreter would try again at exit, and complain
-            if stream is sys.stdout:
+            if stream is sys.stdout and not is_gone:
                 raise
         except ValueError:  # closed by a command; nothing is left to write
             continue
     return heard
+
+
+def is_lost_terminal(problem: OSError) -> bool:
+    """Whether that came of a terminal that was closed under us: as a closed pipe, it means that nobody looks any longer."""
+    if problem.errno != errno.EIO:
+        return False
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
+                return True
+    return False
 
 
 def discard(stream: IO[str]) -> None:

@@ -17,7 +17,7 @@ from typing import Self
 from alphapulse_cli.errors import AlphapulseError, NoSegment, NotASegment, StorageError, UsageError
 from alphapulse_cli.shm.layout import NAME_BYTES, SET_NAME_BYTES, Kind
 
-SET_PATTERN = re.compile(r"[a-z0-9-]+")
+SET_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*")
 SYMBOL_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]*-[A-Za-z0-9.]+")
 _NAME_PATTERN = re.compile(
     r"(?P<set>[a-z0-9-]{1,32})_(?:(?P<plain>orderbook_deltas|trades|counters)|book_(?P<symbol>[A-Za-z0-9][A-Za-z0-9.-]{0,15}))"
@@ -49,7 +49,7 @@ def check_set_name(name: str) -> str:
     """The name of a set itself, or UsageError."""
     if not SET_PATTERN.fullmatch(name) or len(name) > SET_NAME_BYTES:
         raise UsageError(
-            f"not a name for a set of segments: {name[:40]!r}", f"use a-z, 0-9 and -, at most {SET_NAME_BYTES} of them"
+            f"not a name for a set of segments: {name[:40]!r}", f"use a-z, 0-9 and - (not first), at most {SET_NAME_BYTES} of them"
         )
     return name
 

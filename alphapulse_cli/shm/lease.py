@@ -78,7 +78,10 @@ def open_lock(directory: Directory, set_name: str, *, create: bool) -> int:
     try:
         return directory.open_file(name, os.O_RDWR | (os.O_CREAT if create else 0))
     except NotASegment as error:
-        raise StorageError(f"the lock of {set_name} cannot be used: {error}", error.hint) from None
+        raise StorageError(f"the lock of {set_name} cannot be used: {error}", error.hint or f"rm {directory.path / name}") from None
+    except IsADirectoryError:
+        path = directory.path / name
+        raise StorageError(f"the lock of {set_name} cannot be used: {path} is a directory", f"rm -r {path}") from None
     except FileNotFoundError:
         if not create:
             raise

@@ -17,7 +17,7 @@ import sys
 from functools import cache
 from typing import Any
 
-from alphapulse_cli.errors import NotASegment
+from alphapulse_cli.errors import NotASegment, StorageError
 from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import Directory, check_set_name, storage_error
 from alphapulse_cli.shm.layout import Kind
@@ -45,7 +45,10 @@ class WakePage:
 
     @classmethod
     def open(cls, directory: Directory, set_name: str, *, create: bool = False) -> "WakePage":
-        """Map `<set>.wake`. NotASegment for a file of another size or owner, StorageError; a reader that gets one goes without."""
+        """Map `<set>.wake`. NotASegment for a file of another size or owner, StorageError; a reader that gets one goes without.
+
+        A writer (`create`) cannot go without: for it both are StorageError, with what to remove.
+        """
         name = f"{check_set_name(set_name)}.wake"
         path = directory.path / name
         try:
@@ -61,6 +64,12 @@ class WakePage:
                 os.close(fd)
         except FileNotFoundError:
             raise NotASegment(f"no wake page {path}") from None
+        except NotASegment as error:
+            if create:
+                raise StorageError(f"the wake page of {set_name} cannot be used: {error}", f"rm {path}") from None
+            raise
+        except IsADirectoryError:
+            raise StorageError(f"the wake page of {set_name} cannot be used: {path} is a directory", f"rm -r {path}") from None
         except OSError as error:
             raise storage_error(error, f"open {path}") from None
 

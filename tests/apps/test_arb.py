@@ -4,7 +4,7 @@ import json
 
 import pytest
 from app_parts import wait_until
-from reader_sets import Writer
+from reader_sets import Writer, kept_alive
 
 from alphapulse_cli.apps.arb import Watch
 from alphapulse_cli.apps.sets import Wanted
@@ -198,8 +198,15 @@ class TestTheWatch:
 class TestTheCommands:
     FEES = ("--fee", "kraken=0,coinbase=0.001")
 
-    def test_watch_scan_history_and_explain_tell_of_the_same(self, alphapulse, sets):
+    @pytest.fixture
+    def beating(self, sets):
+        """The sets, whose books do not go stale however long a command takes to start."""
         _, kraken, coinbase = sets
+        with kept_alive(kraken), kept_alive(coinbase):
+            yield sets
+
+    def test_watch_scan_history_and_explain_tell_of_the_same(self, alphapulse, beating):
+        _, kraken, coinbase = beating
         kraken.snapshot(APART)
         coinbase.snapshot(DEARER)
         found = alphapulse("arb", "scan", *self.FEES)
@@ -217,8 +224,8 @@ class TestTheCommands:
         assert why["bids"][0] == ["101.00", "0.50000000"]
         assert why["walk"] == [["100.00", "101.00", "0.5", "0.4495"]]
 
-    def test_scan_exits_1_where_there_is_nothing_and_tells_why(self, alphapulse, sets):
-        _, kraken, coinbase = sets
+    def test_scan_exits_1_where_there_is_nothing_and_tells_why(self, alphapulse, beating):
+        _, kraken, coinbase = beating
         kraken.snapshot(APART)
         coinbase.snapshot(DEARER)
         coinbase.keepers["BTC-USD"].set_state(BookState.STALE, BookReason.SILENT, coinbase.now_ns)
@@ -228,8 +235,8 @@ class TestTheCommands:
         assert [(row["buy"], row["verdict"]) for row in rows] == [("kraken", "not_live"), ("coinbase", "no profit")]
         assert "coinbase:BTC-USD STALE (silent): gives no signal" in found.stderr
 
-    def test_configured_fees_hold(self, alphapulse, sets):
-        _, kraken, coinbase = sets
+    def test_configured_fees_hold(self, alphapulse, beating):
+        _, kraken, coinbase = beating
         kraken.snapshot(APART)
         coinbase.snapshot(DEARER)
         fees = {"ALPHAPULSE_KRAKEN_TAKER_FEE": "0", "ALPHAPULSE_COINBASE_TAKER_FEE": "0"}
@@ -262,13 +269,13 @@ class TestTheCommands:
             assert done.code == 2
             assert "nothing was seen yet" in done.stderr
 
-    def test_an_unknown_symbol_is_named(self, alphapulse, sets):
+    def test_an_unknown_symbol_is_named(self, alphapulse, beating):
         done = alphapulse("arb", "scan", "--symbols", "BTC-UDS")
         assert done.code == 3
         assert "did you mean BTC-USD" in done.stderr
 
-    def test_a_store_that_cannot_be_written_does_not_stop_the_watch(self, alphapulse, sets, tmp_path):
-        _, kraken, coinbase = sets
+    def test_a_store_that_cannot_be_written_does_not_stop_the_watch(self, alphapulse, beating, tmp_path):
+        _, kraken, coinbase = beating
         kraken.snapshot(APART)
         coinbase.snapshot(DEARER)
         (tmp_path / "store").mkdir()

@@ -41,6 +41,13 @@ def test_without_room_it_ends_with_1_and_says_so(alphapulse):
     assert processes_of(alphapulse.shm_dir) == []
 
 
+def test_a_duration_ends_it(alphapulse):
+    """However far it has come."""
+    done = alphapulse("demo", "--duration", "500ms", "--json", timeout=100)
+    assert (done.code, done.stderr) == (0, "")
+    assert processes_of(alphapulse.shm_dir) == []
+
+
 def test_killed_it_leaves_no_process_and_its_simulators_end_is_its_own(alphapulse):
     """Both in one run of it: the simulators are killed, and the demo says so and ends."""
     demo = alphapulse.start("demo", "--json", "--symbols", "ETH-BTC")

@@ -124,13 +124,30 @@ class TestClosedPipes:
 
 
 class TestSignals:
-    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+    @pytest.mark.parametrize(
+        ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGQUIT, 130)]
+    )
     def test_what_was_open_is_closed_and_the_code_is_ours(self, endless, number, code):
         process = endless.start("endless", "wait")
         assert process.stdout.readline() == b"waiting\n"
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
         assert (process.returncode, out, err) == (code, b"closed\n", b"")
+
+    @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+    def test_what_we_were_started_to_ignore_is_ignored(self, endless, number):
+        """As `nohup` does: the command goes on, and SIGINT still ends it."""
+        ignored = "import os, signal, sys; signal.signal(int(sys.argv[1]), signal.SIG_IGN); os.execv(sys.argv[2], sys.argv[2:])"
+        line = [sys.executable, "-c", ignored, str(int(number)), *endless.command, "endless", "rows"]
+        with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=endless.environment()) as process:
+            endless.started.append(process)
+            process.stdout.readline()
+            process.send_signal(number)
+            for _ in range(1000):  # more than any pipe holds
+                assert process.stdout.readline().endswith(b"}\n")
+            process.send_signal(signal.SIGINT)
+            process.stdout.read()
+            assert process.wait(20) == 130
 
     def test_an_endless_stream_is_interrupted_with_whole_lines(self, endless):
         process = endless.start("endless", "rows")

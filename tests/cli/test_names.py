@@ -97,6 +97,20 @@ class TestWhatIsNotThere:
             assert (done.code, json.loads(done.stdout)["symbol"]) == (0, "SOL-USD")
 
 
+class TestOneExchangeAlone:
+    @pytest.mark.parametrize("command", ["watch", "scan"])
+    def test_asked_for_alone_is_2_but_for_cycles_within(self, alphapulse, writer, command):
+        done = alphapulse("arb", command, "--exchange", "kraken")
+        assert (done.code, done.stdout) == (2, "")
+        assert "kraken alone: there is nothing to compare it with\nhint: name another" in done.stderr
+        assert alphapulse("arb", "scan", "--exchange", "kraken", "--triangular").code == 1
+
+    def test_there_alone_is_told(self, alphapulse, writer):
+        told = "only kraken is collected: there is nothing to compare until another exchange is"
+        assert told in alphapulse("arb", "scan").stderr
+        assert told in alphapulse("arb", "watch", "--no-keep", "--duration", "100ms").stderr
+
+
 class TestWaitingForIt:
     def test_tail_waits_and_says_so(self, alphapulse, directory):
         process = subprocess.Popen(

@@ -9,11 +9,9 @@ import pty
 import random
 import signal
 import subprocess
-import threading
-from contextlib import contextmanager
 
 import pytest
-from reader_sets import Writer, ladder, random_rows
+from reader_sets import Writer, kept_alive, ladder, random_rows
 
 from alphapulse_cli.exchanges.timestamps import rfc3339_text
 from alphapulse_cli.wire.delta import BookReason, BookState
@@ -22,25 +20,6 @@ from alphapulse_cli.wire.delta import BookReason, BookState
 @pytest.fixture
 def alphapulse(quick):
     return quick
-
-
-@contextmanager
-def kept_alive(writer, work=lambda: None):
-    """The writer beats, and does `work` now and then, while the body runs a command."""
-    done = threading.Event()
-
-    def beat():
-        while not done.wait(0.02):
-            writer.beat()
-            work()
-
-    thread = threading.Thread(target=beat)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def objects(done):

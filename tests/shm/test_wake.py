@@ -4,7 +4,7 @@ import pytest
 from shm_processes import child, payload, ring_spec
 
 from alphapulse_cli import native
-from alphapulse_cli.errors import NotASegment
+from alphapulse_cli.errors import NotASegment, StorageError
 from alphapulse_cli.shm import clock, layout, wake
 from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.shm.ring import RingReader, RingWriter
@@ -37,7 +37,10 @@ class TestThePage:
         with (directory.path / "kraken.wake").open("ab") as file:
             file.write(b"x")
         with pytest.raises(NotASegment, match="4097 bytes"):
+            WakePage.open(directory, "kraken")
+        with pytest.raises(StorageError, match="4097 bytes") as raised:  # a writer cannot go without
             WakePage.open(directory, "kraken", create=True)
+        assert raised.value.hint == f"rm {directory.path / 'kraken.wake'}"
 
 
 class TestCheckpointRequests:
