@@ -6,7 +6,7 @@ What comes and goes between two looks is not seen, so neither the detector's eve
 stand after all books were taken in. A look that costs much is taken less often: at most a fiftieth of a core goes into looking.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Protocol
@@ -22,11 +22,12 @@ from alphapulse_cli.flow.arbitrage.market import Market
 from alphapulse_cli.market.trading_status import trading_status
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
-from alphapulse_cli.tui.picture import ArbitragePicture, ArbitrageRow
+from alphapulse_cli.tui.picture import ArbitragePicture, ArbitrageRow, Seen
 from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState
 
 COST_SHARE = 50
 AT_LEAST_EVERY_NS = 2_000_000_000
+MOST_SEEN = 500
 
 Standing = tuple[str, Reconstructor, BookState, BookReason]  # symbol, replica, what may be said of it
 
@@ -49,6 +50,8 @@ class Lookout:
         self._fees: dict[str, Exact | str] = {}  # exchange -> its fee, or why it has none
         self._detector = ArbitrageDetector()
         self._since: dict[Candidate, tuple[int, bool]] = {}  # open ones -> when first seen, and whether the looking began with it
+        self._best: dict[Candidate, Finding] = {}  # of each open one, what earned most
+        self._seen: deque[Seen] = deque(maxlen=MOST_SEEN)
         self._is_going_on = False
         self._rows: dict[Candidate, tuple[object, ArbitrageRow]] = {}
         self._made = ArbitragePicture()
@@ -59,6 +62,7 @@ class Lookout:
         if self._is_going_on:
             self._is_going_on, self._next = False, 0
             self._since.clear()
+            self._best.clear()
 
     def look(self, directory: Directory, sets: Iterable[Followed], now_ns: int) -> ArbitragePicture:
         """How it all stands; the last picture again where a new one would cost too much yet. `now_ns` is monotonic."""
@@ -125,7 +129,15 @@ class Lookout:
         detector.advance(now_ns)
 
     def _note_births(self, now_ns: int) -> None:
-        """Since when each is seen. The detector may have closed and opened one while it took in book after book: it was seen before."""
+        """Since when each is seen, what earned most of it, and which have ended. The detector may have closed and opened one while it took in book after book: it was seen before."""
+        for candidate, (since_ns, is_from_start) in self._since.items():
+            if candidate not in self._detector.open:
+                ends = (candidate.buy.name, candidate.buy.symbol), (candidate.sell.name, candidate.sell.symbol)
+                best = self._best.pop(candidate)
+                self._seen.appendleft(Seen(candidate.symbol, *ends, since_ns, now_ns, best, is_from_start))
+        for candidate, opportunity in self._detector.open.items():
+            best = self._best.get(candidate, opportunity.finding)
+            self._best[candidate] = max(best, opportunity.finding, key=lambda found: found.net.fraction)
         first = now_ns, not self._is_going_on
         self._since = {candidate: self._since.get(candidate, first) for candidate in self._detector.open}
 
@@ -136,6 +148,7 @@ class Lookout:
             Counter(row.why for row in rows if row.why is not None),
             tuple(self._detector.not_compared()),
             tuple(sorted(fee for fee in self._fees.values() if isinstance(fee, str))),
+            tuple(self._seen),
         )
 
     def _row(self, candidate: Candidate) -> ArbitrageRow:

@@ -125,6 +125,18 @@ class ArbitrageRow:
     is_from_start: bool = False  # it was there when the looking began, and may be older
 
 
+class Seen(NamedTuple):
+    """An opportunity that was seen to end, as pictures saw it; monotonic ns. `is_from_start`: it may be older than it was seen."""
+
+    symbol: str
+    buy: tuple[str, str]
+    sell: tuple[str, str]
+    since_ns: int
+    until_ns: int
+    best: Finding  # the one that earned most
+    is_from_start: bool
+
+
 @dataclass(frozen=True, slots=True)
 class ArbitragePicture:
     """Every way to trade, as the books stood when it was taken; `held_back` counts the rows of each reason."""
@@ -133,6 +145,7 @@ class ArbitragePicture:
     held_back: Mapping[Why, int] = field(default_factory=dict)
     not_compared: Sequence[tuple[str, str]] = ()  # symbols whose quote currencies nobody converts
     unknown_fees: Sequence[str] = ()  # a sentence for each exchange that is left out
+    seen: Sequence[Seen] = ()  # newest first
 
 
 @dataclass(frozen=True, slots=True)

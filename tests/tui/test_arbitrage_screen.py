@@ -9,6 +9,7 @@ from alphapulse_cli.flow.arbitrage.candidate import Why
 from alphapulse_cli.flow.arbitrage.exact import Exact
 from alphapulse_cli.shm import clock
 from alphapulse_cli.tui.lookout import Lookout
+from alphapulse_cli.tui.picture import Seen
 from alphapulse_cli.tui.screens.arbitrage import ArbitrageScreen, money, notes, profit, verdict
 from alphapulse_cli.wire.delta import BookState
 
@@ -25,7 +26,72 @@ def crossing(state=BookState.LIVE):
 
 
 def lines(app):
-    return [line for line in drawn(app)[2:-2] if line.strip()]
+    """Of the table and of the notes; what is beneath the ruled line is the pane's."""
+    found = drawn(app)[2:-2]
+    ruled = next((at for at, line in enumerate(found) if line.startswith("──")), len(found))
+    below = [line for line in found[ruled + 1 :] if line.startswith(("  held back", "  not compared"))]
+    return [line for line in [*found[:ruled], *below] if line.strip()]
+
+
+def pane(app):
+    found = drawn(app)[2:-2]
+    ruled = next((at for at, line in enumerate(found) if line.startswith("──")), len(found))
+    return "\n".join(found[ruled + 1 :])
+
+
+class TestPane:
+    def test_it_has_the_walk_level_by_level_and_its_sums(self):
+        async def work(app, pilot, feed):
+            shown = crossing()
+            await give(pilot, feed, shown)
+            text = pane(app)
+            assert "buy at a, sell at b  » opportunity" in text
+            walked = [line.split()[:4] for line in text.splitlines() if line.split()[:1] == ["100.00"]]
+            assert walked == [["100.00", "100.50", "1.5", "1.5"], ["100.00", "100.49", "1", "2.5"]]
+            (net,) = [row.found.net.text for row in shown.arbitrage.rows if row.found is not None]
+            assert f"{net} USD" in text
+            await pilot.press("down")
+            await pilot.pause()
+            assert "buy at b, sell at a  no profit" in pane(app)
+            assert "there is nothing" in pane(app)
+
+        at_once(work, size=(140, 40), screen="arbitrage")
+
+    def test_what_was_seen_lately_and_how_long_it_lasted(self):
+        async def work(app, pilot, feed):
+            shown = crossing()
+            found = next(row.found for row in shown.arbitrage.rows if row.found is not None)
+            ends = ("a", "BTC-USD"), ("b", "BTC-USD")
+            now, second = shown.taken_ns, 1_000_000_000
+            lives = ((0.2, False), (0.7, False), (9.0, True))
+            seen = [
+                Seen("BTC-USD", *ends, now - 30 * second - int(life * second), now - 30 * second, found, cut) for life, cut in lives
+            ]
+            other = replace_ends(seen[0], ("b", "BTC-USD"), ("a", "BTC-USD"))
+            await give(pilot, feed, replace(shown, arbitrage=replace(shown.arbitrage, seen=(*seen, other))))
+            text = pane(app)
+            assert "of 2 seen, after 100 ms: 2, 500 ms: 1, 1.00 s: 0, 5.00 s: 0" in text
+            assert ">9.00 s" in text
+            assert sum(line.rstrip().endswith(found.net.text) for line in text.splitlines()) == len(lives)
+
+        at_once(work, size=(140, 40), screen="arbitrage")
+
+    def test_an_alarm_on_a_way_rings_and_marks_its_row(self, monkeypatch):
+        async def work(app, pilot, feed):
+            bells = []
+            monkeypatch.setattr(app, "bell", lambda: bells.append(1))
+            await give(pilot, feed, compared(book("a"), book("b")))
+            app.alarms.put("arbitrage", ("a", "BTC-USD", "b", "BTC-USD"), "net > 49")
+            await give(pilot, feed, crossing())
+            assert bells == [1]
+            assert "!BTC-USD" in lines(app)[0]
+            assert "!" not in lines(app)[1]
+
+        at_once(work, size=(140, 40), screen="arbitrage")
+
+
+def replace_ends(seen, buy, sell):
+    return seen._replace(buy=buy, sell=sell)
 
 
 class TestRows:

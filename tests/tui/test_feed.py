@@ -327,6 +327,10 @@ class TestArbitrage:
             told = feed.step().arbitrage
             assert [row.found for row in told.rows] == [None, None]
             assert told.held_back == {Why.NOT_LIVE: 2}
+            (seen,) = told.seen
+            assert (seen.buy, seen.sell, seen.best.net.text) == (("kraken", "BTC-USD"), ("coinbase", "BTC-USD"), "159.8")
+            assert seen.is_from_start  # it was there when the looking began, so its life is no whole one
+            assert seen.until_ns > seen.since_ns
 
 
 class TestTheThread:

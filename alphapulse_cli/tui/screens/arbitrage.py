@@ -9,9 +9,13 @@ from textual.widget import Widget
 
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
 from alphapulse_cli.flow.arbitrage.exact import Exact, rounded
+from alphapulse_cli.tui.alarms import ARBITRAGE
+from alphapulse_cli.tui.books.way import Ends, way_lines, way_of
 from alphapulse_cli.tui.cells import age
 from alphapulse_cli.tui.picture import ArbitragePicture, ArbitrageRow, Picture
-from alphapulse_cli.tui.screens.listing import ListScreen, Order
+from alphapulse_cli.tui.screens.listing import Order
+from alphapulse_cli.tui.screens.with_pane import PaneScreen
+from alphapulse_cli.tui.widgets.detail import DetailLines
 from alphapulse_cli.tui.widgets.line_table import Cell, Column, LineTable, Row
 from alphapulse_cli.tui.widgets.lines import Line, Lines, in_width, joined
 
@@ -25,7 +29,7 @@ def profit(row: ArbitrageRow) -> tuple[bool, Fraction] | None:
     return None if row.net_bps is None else (False, row.net_bps)
 
 
-class ArbitrageScreen(ListScreen):
+class ArbitrageScreen(PaneScreen):
     """Enter opens the books of the row's symbol."""
 
     TITLE = "Arbitrage"
@@ -33,8 +37,11 @@ class ArbitrageScreen(ListScreen):
     HELP = (
         "Buy at one exchange's asks, sell at another's bids: every two exchanges of every symbol, both ways. net bps is what the best prices"
         " leave after both taker fees (exchange.NAME.taker_fee in the configuration, else the lowest tier). » marks an opportunity: size is"
-        " what earns most when both books are walked, within the exchanges' lot and minimum sizes, net profit what it earns.\n\n"
-        "The verdict of another row says what holds it back: a book that is not live, a market that takes no orders, a book older than 10 s or crossed in itself, or"
+        " what earns most when both books are walked, within the exchanges' lot and minimum sizes, net profit what it earns. Below the table is"
+        " the walk of the row under the cursor, what was seen of it lately and how many of those lasted how long; x keeps it there, a sets an"
+        " alarm on it, Enter opens the ladders, Esc comes back.\n\n"
+        "The verdict of another row says what holds it back: a book that is not live, a market that takes no orders, a book older than 10 s"
+        " or crossed in itself, or"
         " feeds whose delays differ by more than 500 ms. A book that is not live has no prices here.\n\n"
         "This is how the books stand in each picture, at most 12 a second, and the age counts from the first picture that had it (> : it"
         " was there when the screen was opened). What comes and goes between two pictures is not seen here. alphapulse arb watch sees every"
@@ -70,18 +77,38 @@ class ArbitrageScreen(ListScreen):
     }
     LARGEST_FIRST = frozenset({"net", "bps", "raw", "age"})
 
+    SCOPE = ARBITRAGE
     _taken_ns = 0
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._way = DetailLines(way_lines, id="pane-detail")
+
     def compose_body(self) -> Iterable[Widget]:
-        """The table, and below it what holds rows back."""
+        """The table, the pane, and below them what holds rows back."""
         yield from super().compose_body()
         yield Lines(id="held-back")
+
+    def compose_pane(self) -> Iterable[Widget]:
+        """The walk, and what was seen lately."""
+        yield self._way
+
+    def show_pane(self, picture: Picture, key: Ends) -> None:
+        """Of that way to trade."""
+        alarm = self.pulse.alarms.text_of(self.SCOPE, self.alarm_key(key))
+        notes = (f"alarm: {alarm}" if alarm else "", "pinned: x lets it go" if self.pinned is not None else "")
+        self._way.tell(way_of(picture, key, "  ".join(note for note in notes if note)))
+
+    def alarm_key(self, key: Ends) -> tuple[str, str, str, str]:
+        """Both books, one after the other."""
+        return (*key[0], *key[1])
 
     def show(self, picture: Picture) -> None:
         """Table and notes."""
         self._taken_ns = picture.taken_ns
-        super().show(picture)
         said = notes(picture.arbitrage or ArbitragePicture())
+        self.other_rows = len(said)
+        super().show(picture)
         below = self.query_one("#held-back", Lines)
         below.styles.height = len(said)
         below.show(said, lambda width, _: [in_width(note_line(title, parts, width), width) for title, parts in said])

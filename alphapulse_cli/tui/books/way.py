@@ -1,0 +1,128 @@
+"""What is told of one way to trade: the walk through both books, what was seen of it lately, and how long such chances lasted.
+
+Way (a row of the arbitrage screen, what was seen) ─► way_lines(width, height)
+
+BTC-USD  buy at coinbase, sell at kraken  » opportunity
+the walk: size, level by level, and the sums      │ seen lately: when, how long, what it earned at best
+                                                  │ survival: how many were still there after so long
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
+from alphapulse_cli.market.ticks import to_text, trim_text
+from alphapulse_cli.tui.books.detail import cut, side_by_side
+from alphapulse_cli.tui.ladder_text import Line, Piece
+from alphapulse_cli.tui.picture import ArbitrageRow, Picture, Seen
+from alphapulse_cli.tui.widgets.figures import duration
+from alphapulse_cli.tui.widgets.ladder import wrapped
+
+SURVIVAL_NS = (100_000_000, 500_000_000, 1_000_000_000, 5_000_000_000)
+TWO_COLUMNS, RIGHT = 132, 64
+LEAST_LATELY = 3
+
+Ends = tuple[tuple[str, str], tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """All that the lines are made of. `row` is None where there is no such way any more; `lately` is of this way only, newest first."""
+
+    ends: Ends
+    row: ArbitrageRow | None
+    lately: Sequence[Seen]
+    taken_ns: int
+    note: str = ""  # pinned, the alarm
+
+
+def way_of(picture: Picture, ends: Ends, note: str) -> Way:
+    """That way as the picture has it; its time to the second, so that it is not drawn anew for nothing."""
+    rows = () if picture.arbitrage is None else picture.arbitrage.rows
+    seen = () if picture.arbitrage is None else picture.arbitrage.seen
+    row = next((one for one in rows if (one.buy, one.sell) == ends), None)
+    lately = tuple(one for one in seen if (one.buy, one.sell) == ends)
+    return Way(ends, row, lately, picture.taken_ns // 1_000_000_000 * 1_000_000_000, note)
+
+
+def way_lines(way: Way, width: int, height: int) -> list[Line]:
+    """In that much room."""
+    if width < 1 or height < 1:
+        return []
+    (buy, symbol), (sell, _) = way.ends
+    names = f" {safe(symbol)}  buy at {safe(buy)}, sell at {safe(sell)}  "
+    lines: list[Line] = [(Piece(names, "name"), *_verdict(way.row), Piece(f"  {way.note}" if way.note else "", "best"))]
+    room = height - 1
+    if width >= TWO_COLUMNS:
+        lines += side_by_side(_walk(way.row, width - RIGHT), _lately(way, room), width - RIGHT, room)
+    else:
+        after = _lately(way, max(room // 2, LEAST_LATELY))
+        lines += [*_walk(way.row, width)[: max(room - len(after), 0)], *after]
+    return [cut(line, width) for line in lines[:height]]
+
+
+def _verdict(row: ArbitrageRow | None) -> Line:
+    if row is None:
+        return (Piece("there is no such way any more", "waiting"),)
+    if row.found is not None:
+        return (Piece("» opportunity", "best"),)
+    return (Piece(row.why.value.replace("_", " "), "waiting"),) if row.why is not None else (Piece("no profit", "quiet"),)
+
+
+def _walk(row: ArbitrageRow | None, width: int) -> list[Line]:
+    """The levels taken and the sums; else why there is nothing to walk."""
+    if row is None:
+        return []
+    if row.found is None:
+        if row.why is not None:
+            return wrapped(f"Held back: {row.why.meaning}.", width, "waiting")
+        if row.net_bps is None:
+            return wrapped("One side of a book is empty, or nothing converts.", width, "quiet")
+        said = f"The best prices leave {float(row.net_bps):+,.2f} bps after both taker fees: there is nothing to walk."
+        return wrapped(said, width, "quiet")
+    found = row.found
+    if not isinstance(found, DepthWalk):
+        return wrapped(f"{found.size.text} earns {found.net.text} {safe(row.currency)}.", width, "mid")
+    sums = [
+        ("size", found.size.text, "mid"),
+        ("gross", found.gross.text, "size"),
+        ("buyer's fee", f"-{found.buy_fee.text}", "quiet"),
+        ("seller's fee", f"-{found.sell_fee.text}", "quiet"),
+        *([("conversion", f"-{found.conversion_fee.text}", "quiet")] if found.conversion_fee.units else []),
+        ("net", f"{found.net.text} {safe(row.currency)}, {float(found.net_bps):.2f} bps of what is laid out", "best"),
+        ("ends where", found.end.value, "quiet"),
+    ]
+    lines: list[Line] = [(Piece(f" {name:<13}", "quiet"), Piece(text, kind)) for name, text, kind in sums]
+    lines.append((Piece(f" {'':<2}{'buy at':>16}{'sell at':>16}{'size':>16}{'in all':>16}", "head"),))
+    total = 0
+    terms = found.terms
+    for ask, bid, lots in found.fills:
+        total += lots
+        prices = to_text(ask, terms.buy.price_decimals), to_text(bid, terms.sell.price_decimals)
+        sizes = trim_text(lots, terms.size_decimals), trim_text(total, terms.size_decimals)
+        lines.append(
+            (Piece(f"   {prices[0]:>16}", "ask"), Piece(f"{prices[1]:>16}", "bid"), Piece(f"{sizes[0]:>16}{sizes[1]:>16}", "size"))
+        )
+    return lines
+
+
+def _lately(way: Way, height: int) -> list[Line]:
+    """How long such chances lasted, then each that ended."""
+    lines: list[Line] = [survival_line(way.lately)]
+    if way.lately:
+        lines.append((Piece(f" {'ended':<13}{'lasted':>10}{'best profit':>22}", "head"),))
+    for one in way.lately:
+        ago = f"{duration(max(way.taken_ns - one.until_ns, 0))} ago" if way.taken_ns > one.until_ns + 10**9 else "just now"
+        lasted = f"{'>' if one.is_from_start else ''}{duration(one.until_ns - one.since_ns)}"
+        lines.append((Piece(f" {ago:<13}{lasted:>10}", "quiet"), Piece(f"{one.best.net.text:>22}", "best")))
+    return lines[:height]
+
+
+def survival_line(lately: Sequence[Seen]) -> Line:
+    """How many of those whose whole life was seen were still there after so long."""
+    whole = [one.until_ns - one.since_ns for one in lately if not one.is_from_start]
+    if not whole:
+        return (Piece(" none was seen to come and go here yet", "quiet"),)
+    parts = [f"{duration(limit)}: {sum(life >= limit for life in whole)}" for limit in SURVIVAL_NS]
+    return (Piece(f" of {len(whole)} seen, after ", "quiet"), Piece(", ".join(parts), "size"))
