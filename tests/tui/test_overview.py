@@ -251,6 +251,46 @@ class TestKeys:
 
         at_once(work)
 
+    def test_c_chooses_columns_and_their_order_and_they_are_remembered(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            await pilot.press("c")
+            await pilot.pause()
+            prompt = app.screen.query_one("Input")
+            prompt.value = "ask symbol moon"
+            await pilot.press("enter")
+            await pilot.pause()
+            assert "no such column: moon" in "\n".join(drawn(app))
+            prompt.value = "ask symbol ask"
+            await pilot.press("enter")
+            await pilot.pause()
+            assert "named twice: ask" in "\n".join(drawn(app))
+            prompt.value = "age symbol exchange"
+            await pilot.press("enter")
+            await pilot.pause()
+            assert rows(app)[0].split() == ["age", "symbol▲", "exchange"]
+            assert rows(app)[2].split() == ["3", "ms", "BTC-USD", "coinbase"]
+            assert app.remembered("overview.columns", "") == "age symbol exchange"
+            await pilot.press("c")
+            await pilot.pause()
+            app.screen.query_one("Input").value = ""
+            await pilot.press("enter")
+            await pilot.pause()
+            assert "state" in rows(app)[0]
+
+        at_once(work)
+
+    def test_chosen_columns_that_do_not_fit_go_from_the_last_and_a_wrong_memory_is_none(self):
+        async def work(app, pilot, feed):
+            app.remember("overview.columns", "symbol exchange bid ask bid_size")
+            await give(pilot, feed, three())
+            assert rows(app)[0].split() == ["symbol▲", "exchange", "bid", "ask"]
+            app.remember("overview.columns", "symbol nonsense")
+            await give(pilot, feed, three())
+            assert "exchange" in rows(app)[0]
+
+        at_once(work, size=(54, 30))
+
     def test_so_does_a_double_click(self):
         async def work(app, pilot, feed):
             await give(pilot, feed, three())

@@ -13,8 +13,10 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from alphapulse_cli.tui import columns
 from alphapulse_cli.tui.picture import Picture
 from alphapulse_cli.tui.screens.base import PulseScreen
+from alphapulse_cli.tui.screens.prompts import Ask
 from alphapulse_cli.tui.widgets.line_table import Column, LineTable, Row, TableKeys
 
 RINGS = "!"  # before the symbol of a row whose alarm is passed
@@ -35,12 +37,14 @@ class ListScreen(TableKeys, PulseScreen):
         *TableKeys.TABLE_BINDINGS,
         Binding("o", "sort", "Sort"),
         Binding("r", "reverse", "Reverse the order", show=False),
+        Binding("c", "columns", "Choose the columns", show=False),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self.table = LineTable(self.COLUMNS)
         self._rows: list[Row] = []
+        self._columns = ""  # as they were chosen
 
     def compose_body(self) -> Iterable[Widget]:
         """The table."""
@@ -73,6 +77,10 @@ class ListScreen(TableKeys, PulseScreen):
 
     def show(self, picture: Picture) -> None:
         """The items, sorted."""
+        wanted = self.pulse.remembered(f"{self.NAME}.columns", "")
+        if wanted != self._columns:
+            self._columns = wanted
+            self.table.set_columns(columns.chosen(self.COLUMNS, wanted))
         by, reverse = self.order
         found = list(self.items(picture))
         if by:
@@ -113,6 +121,18 @@ class ListScreen(TableKeys, PulseScreen):
         if names:
             name = names[(names.index(self.order[0]) + 1) % len(names)]
             self._sort_by(name, reverse=name in self.LARGEST_FIRST)
+
+    def action_columns(self) -> None:
+        """Ask which ones, and in which order."""
+
+        def choose(text: str | None) -> None:
+            if text is not None:
+                self.pulse.remember(f"{self.NAME}.columns", " ".join(text.split()))
+                self.show_again()
+
+        about = f"{' '.join(column.name for column in self.COLUMNS)}. In the order you want; the last go first. Empty: as at first."
+        shown = self._columns or " ".join(column.name for column in self.COLUMNS)
+        self.app.push_screen(Ask("columns", about, shown, lambda text: columns.wrong(self.COLUMNS, text)), choose)
 
     def action_reverse(self) -> None:
         """The other way round."""

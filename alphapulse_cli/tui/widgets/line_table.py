@@ -171,6 +171,11 @@ class LineTable(Widget):
             self._find_cursor()
             self.refresh()
 
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Show these from now on."""
+        self._columns, self._fitting = list(columns), None
+        self.refresh()
+
     def put_cursor(self, key: Any) -> None:
         """The cursor onto the row with that key."""
         self._key = key
