@@ -1,12 +1,11 @@
 """A market that its exchange halts while it is collected, over real sockets: told in its words, no arbitrage, and back."""
 
-import asyncio
 import json
 
 import pytest
 from reader_sets import Writer
 from session_parts import Rig
-from sim_parts import play
+from sim_parts import play, until
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.arb import Watch
@@ -23,12 +22,6 @@ from alphapulse_cli.wire.delta import BookState
 SYMBOL = "ETH-BTC"
 CANCEL_ONLY, TRADING = TradingStatus.CANCEL_ONLY, TradingStatus.TRADING
 BY_REST = [("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", "diff"), ("binance-us", "depth20")]
-
-
-async def until(condition):
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 class TestHalted:
