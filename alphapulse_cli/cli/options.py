@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 LONGEST_S = 366 * 86_400.0
+LONGEST_SENTENCE = 10_000
 FORMATS = ("table", "json", "csv")
 
 
@@ -39,6 +40,14 @@ class Group(TyperGroup):
         if option is not None:
             option.default = False
         return option
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The commands with their whole first sentence, however narrow the terminal is: wrapped, never cut."""
+        shown = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, command.get_short_help_str(LONGEST_SENTENCE)) for name, command in shown if command and not command.hidden]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
 
     def command_names(self) -> list[str]:
         """What may be typed after the group's name."""

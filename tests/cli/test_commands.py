@@ -157,6 +157,23 @@ class TestValues:
             typer.main.get_command(carrier).main(["-s", "BTC"], standalone_mode=False)
 
 
+class TestHelpOnANarrowTerminal:
+    @pytest.mark.parametrize("name", ["", *commands.available()])
+    def test_no_sentence_is_cut_at_80_columns(self, name):
+        """Of the command itself and of those below it; each line fits."""
+        top = root.command()
+        context = top.make_context("alphapulse", [], resilient_parsing=True, terminal_width=80)
+        command = root.load(name) if name else top
+        shown = command.make_context(name, [], parent=context, resilient_parsing=True, terminal_width=80) if name else context
+        text = command.get_help(shown)
+        assert not [
+            line for line in text.splitlines() if line.rstrip().endswith("...") and "Usage" not in line and "ARGS" not in line
+        ], text
+        for child in getattr(command, "commands", {}).values():
+            sentence = " ".join((child.help or "").split()).partition(". ")[0].rstrip(".")
+            assert sentence in " ".join(text.split()), text
+
+
 class TestVersion:
     def test_the_option_and_the_command_agree(self, run):
         assert run("--version") == (0, f"alphapulse {__version__}\n", "")

@@ -75,6 +75,25 @@ class TestWhatIsInstalledIsThisSource:
         assert (tree / ".venv" / "alphapulse-installed").read_text() == f"{wanted}\ndev\n"
 
 
+class TestItIsNeverMute:
+    """A first installation takes minutes: what is done is said, and that it goes on."""
+
+    def test_it_says_that_it_goes_on_until_it_ends(self, tree):
+        """The work ends when its words were seen: no time is waited for."""
+        work = 'in_sight bash -c "while ! grep -q work said; do sleep 0.01; done; cat"'
+        line = f"source scripts/environment; (echo read | {work}) 2>said; cat said >&2"
+        done = bash(tree, line, ALPHAPULSE_TICK="0.05")
+        assert (done.returncode, done.stdout) == (0, "read\n")
+        assert "at work for 0 s\n" in done.stderr
+
+    def test_its_failure_is_the_works(self, tree):
+        assert bash(tree, "source scripts/environment; in_sight bash -c 'exit 7'", ALPHAPULSE_TICK="0.01").returncode == 7
+
+    def test_each_step_is_named(self, tree):
+        done = bash(tree, "source scripts/environment; usable() { true; }; requirements() { :; }; pip_install() { :; }; prepare")
+        assert [text.partition(":")[0] for text in done.stderr.splitlines()[1:3]] == ["1 of 2", "2 of 2"]
+
+
 class TestWhatCannotWork:
     def test_a_python_that_is_not_there(self, tree):
         done = bash(tree, "scripts/test", PYTHON="no-such-python")
