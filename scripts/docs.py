@@ -113,7 +113,7 @@ def beside_the_segments() -> Iterator[str]:
 
     yield f"## The wake page, `<set>.wake`, {wake.WAKE_BYTES} bytes"
     yield after_title(wake)
-    yield f"## A reader's cursor, `readers/<pid>-<n>`, {cursor.CURSOR_BYTES} bytes"
+    yield f"## A reader's cursor, `readers/<pid namespace>-<pid>-<start time>-<n>`, {cursor.CURSOR_BYTES} bytes"
     yield after_title(cursor)
     yield table(
         ("offset", "bytes", "field"), ((offset, size, f"`{name}`") for name, (offset, size) in cursor.CURSOR_FIELDS.items())

@@ -127,7 +127,7 @@ def watch(
         Watch(
             directory, Wanted.of(exchanges, symbols), policy, fee_texts, settings.choose("wait", wait), "arb watch", tally=tally
         ) as watching,
-        Keeper(_store_path(store) if keep else None, str(directory.path), policy, talk.warning) as keeper,
+        Keeper(_keeps_at(store) if keep else None, str(directory.path), policy, talk.warning) as keeper,
     ):
         watching.require_books()
         _say_if_alone(watching, triangular)
@@ -316,6 +316,7 @@ def explain(
     arb_explain.show(_store_path(store), _place(shm_dir), identifier, as_json=form == "json")
 
 
+NO_HOME = "name a file with --store, or set HOME or XDG_STATE_HOME"
 COUNTED = ("pid", "books", "books_live", "candidates", "looks", "opened", "open", "missed", "held_back")
 
 
@@ -400,11 +401,26 @@ def _exchange_names() -> list[str]:
 
 
 def _store_path(store: str | None) -> "Path":
-    from pathlib import Path
+    """The file that was named, or the user's. UsageError for a user without a home."""
+    found = _kept_at(store)
+    if found is None:
+        raise UsageError("nothing is kept: this user has no home directory", NO_HOME)
+    return found
 
+
+def _kept_at(store: str | None) -> "Path | None":
     from alphapulse_cli.edges.opportunities import default_path
+    from alphapulse_cli.edges.paths import expanded
 
-    return Path(store).expanduser() if store else default_path()
+    return expanded(store) if store else default_path()
+
+
+def _keeps_at(store: str | None) -> "Path | None":
+    """As `_kept_at`; that there is no place is said."""
+    found = _kept_at(store)
+    if found is None:
+        talk.warning(f"opportunities are not kept: this user has no home directory; {NO_HOME}")
+    return found
 
 
 def _place(shm_dir: str | None) -> str:

@@ -1,5 +1,6 @@
 """`alphapulse config`: show, path, init."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,8 +30,11 @@ def path() -> None:
     """The files that are read, the stronger first, and whether each is there."""
     from alphapulse_cli.edges import config
 
-    for file in (Path.cwd() / config.PROJECT_FILE, config.user_file()):
-        print(talk.safe(file), "" if file.is_file() else "(not there)", sep="  " if not file.is_file() else "")
+    user = config.user_file()
+    for file in (Path.cwd() / config.PROJECT_FILE, *([] if user is None else [user])):
+        print(talk.safe(file), *([] if os.path.isfile(file) else ["(not there)"]), sep="  ")  # noqa: PTH113 - False for what is closed to us
+    if user is None:
+        talk.note("no user's file: this user has no home directory")
 
 
 @app.command()
@@ -42,6 +46,8 @@ def init(
     from alphapulse_cli.edges import config
 
     file = Path.cwd() / config.PROJECT_FILE if here else config.user_file()
+    if file is None:
+        raise UsageError("this user has no home directory", "--here writes ./alphapulse.toml; or set HOME or XDG_CONFIG_HOME")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("w" if force else "x", encoding="utf-8") as out:

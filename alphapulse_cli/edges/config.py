@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.edges import kinds
+from alphapulse_cli.edges import kinds, paths
 from alphapulse_cli.errors import UsageError
 
 PREFIX = "ALPHAPULSE_"
@@ -131,18 +131,18 @@ def known() -> Iterator[tuple[Key, str]]:
             yield key, exchange
 
 
-def user_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """$XDG_CONFIG_HOME/alphapulse/config.toml, or below ~/.config where that is not set (or not absolute, as XDG says)."""
-    home = environ.get("XDG_CONFIG_HOME", "")
-    base = Path(home) if home.startswith("/") else Path(environ.get("HOME") or "~").expanduser() / ".config"
-    return base / "alphapulse" / "config.toml"
+def user_file(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """$XDG_CONFIG_HOME/alphapulse/config.toml, or below ~/.config where that is not set (or not absolute, as XDG says); None without a home."""
+    directory = paths.user_directory(paths.CONFIG, environ)
+    return None if directory is None else directory / "config.toml"
 
 
 def load(environ: Mapping[str, str] = os.environ, directory: Path | None = None) -> Settings:
     """Read all layers below the flags. UsageError for an unknown key, a wrong type, or a file that is not TOML."""
     found: dict[str, Value] = {}
     project, user = (directory or Path.cwd()) / PROJECT_FILE, user_file(environ)
-    for value in chain(_from_environment(environ), _from_file(project), _from_file(user)):  # the stronger first
+    of_user = iter(()) if user is None else _from_file(user)
+    for value in chain(_from_environment(environ), _from_file(project), of_user):  # the stronger first
         found.setdefault(value.key, value)
     names = ((key, dotted(key.name, exchange)) for key, exchange in known())
     return Settings({name: found.get(name) or Value(name, key.default, "default") for key, name in names})
@@ -204,6 +204,8 @@ def _read(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
+        if not paths.is_visible(path):  # in somebody else's home, as a container's uid may be told to look there
+            return {}
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     if len(text) > LARGEST_FILE_BYTES:
         raise UsageError(f"{path}: larger than {LARGEST_FILE_BYTES:,} bytes, no configuration")

@@ -27,6 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from alphapulse_cli.edges import paths
 from alphapulse_cli.edges.seen import COLUMNS, INTEGERS, MOST_INTEGER, NULLABLE, Seen, packed, plain, unpacked
 from alphapulse_cli.errors import StorageError, UsageError
 
@@ -84,11 +85,10 @@ _SYMBOL, _BUY, _SELL, _ID = (COLUMNS.index(name) for name in ("symbol", "buy", "
 _making = threading.Lock()  # one temporary name a process
 
 
-def default_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """$XDG_STATE_HOME/alphapulse/opportunities.sqlite, or below ~/.local/state where that is not set (or not absolute, as XDG says)."""
-    home = environ.get("XDG_STATE_HOME", "")
-    base = Path(home) if home.startswith("/") else Path(environ.get("HOME") or "~").expanduser() / ".local" / "state"
-    return base / "alphapulse" / "opportunities.sqlite"
+def default_path(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """$XDG_STATE_HOME/alphapulse/opportunities.sqlite, or below ~/.local/state where that is not set (or not absolute, as XDG says); None without a home."""
+    directory = paths.user_directory(paths.STATE, environ)
+    return None if directory is None else directory / "opportunities.sqlite"
 
 
 class OpportunityStore:

@@ -1,4 +1,6 @@
-"""Where each reader is: one small file a reader, `readers/<pid>-<n>`, so that others can show its lag.
+"""Where each reader is: one small file a reader, `readers/<pid namespace>-<pid>-<start time>-<n>`, so that others can show its lag.
+
+In every container the first process is pid 1: the pid alone would let two readers of one volume share, and remove, one file.
 
 Only the reader itself writes it, two words at a time, and removes it at its end. One that died leaves it behind; boot id, pid and start
 time say that it is dead, and `sweep` removes it. Nothing here is needed to read a ring: a reader without a cursor is merely unseen.
@@ -20,7 +22,7 @@ from alphapulse_cli.shm.segment import allocate
 
 CURSOR_BYTES = 512
 CURSOR_MAGIC = int.from_bytes(b"alphacur", "little")
-NAME_PATTERN = re.compile(r"[0-9]{1,10}-[0-9]{1,10}")
+NAME_PATTERN = re.compile(r"[0-9]{1,20}(-[0-9]{1,20}){3}|[0-9]{1,10}-[0-9]{1,10}")  # the second: <pid>-<n>, of readers up to 0.1
 # offset, bytes: text and identity first, then the two words that move, on cache lines of their own
 CURSOR_FIELDS = {
     "magic": (0, 8),
@@ -61,7 +63,7 @@ class Cursor:
         """Make the file. StorageError: go on without one."""
         who = my_identity()
         readers = directory.subdirectory(READERS, create=True)
-        name = f"{who.pid}-{next(_OPENED)}"
+        name = f"{who.pid_namespace}-{who.pid}-{who.start_time}-{next(_OPENED)}"
         self._memory = _made(readers, name)
         self._words = Words(self._memory)
         numbers = zip(("pid", "start_time", "pid_namespace"), who[1:], strict=True)
@@ -72,7 +74,7 @@ class Cursor:
             start, size = CURSOR_FIELDS[field]
             self._memory[start : start + min(size, len(octets))] = octets[:size]
         self._words.store_release(0, CURSOR_MAGIC)
-        self.close = weakref.finalize(self, _remove, readers, name)
+        self.close = weakref.finalize(self, _remove, readers, name, who.pid)
 
     def update(self, position: int, missed: int) -> None:
         """Where the reader is now, and how many records it missed since it attached."""
@@ -105,7 +107,7 @@ def sweep_cursors(directory: Directory) -> list[str]:
 
 def _made(readers: Directory, name: str) -> Mapping:
     try:
-        readers.unlink(name)  # a dead process of the same pid
+        readers.unlink(name)  # a process of the same pid and start, on another machine that shares the volume
         fd = readers.open_file(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             allocate(fd, CURSOR_BYTES)
@@ -119,9 +121,9 @@ def _made(readers: Directory, name: str) -> Mapping:
         raise storage_error(error, f"create {readers.path / name}") from None
 
 
-def _remove(readers: Directory, name: str) -> None:
+def _remove(readers: Directory, name: str, pid: int) -> None:
     with suppress(OSError), readers:
-        if name.startswith(f"{os.getpid()}-"):  # not in a forked child, which inherits what is to be done at exit
+        if pid == os.getpid():  # not in a forked child, which inherits what is to be done at exit
             readers.unlink(name)
 
 

@@ -73,15 +73,31 @@ def parse_segment_name(name: str) -> tuple[Kind, str, str] | None:
 
 
 def directory_path(override: str | Path | None = None) -> Path:
-    """Where the segments are: `--shm-dir`, else ALPHAPULSE_SHM_DIR, else /dev/shm/alphapulse-<uid>, else a folder in tmp."""
+    """Where the segments are: `--shm-dir`, else ALPHAPULSE_SHM_DIR, else /dev/shm/alphapulse-<uid>, else a folder in tmp.
+
+    A chosen directory that is a volume for several (a tmpfs, an fsGroup mount) holds them in `alphapulse-<uid>` below it.
+    """
     chosen = override or os.environ.get("ALPHAPULSE_SHM_DIR")
     if chosen:
-        return Path(chosen)
+        path = Path(chosen)
+        return path / f"alphapulse-{os.geteuid()}" if is_volume(path) else path
     if sys.platform != "darwin" and Path("/dev/shm").is_dir():  # noqa: S108 the place that shared memory has on Linux
         return Path(f"/dev/shm/alphapulse-{os.geteuid()}")  # noqa: S108
     import tempfile
 
     return Path(tempfile.gettempdir()) / f"alphapulse_shm-{os.geteuid()}"
+
+
+def is_volume(path: Path) -> bool:
+    """Whether a directory is there that is meant to be shared: open to others or another's, and sticky as /tmp, setgid, or a mount."""
+    try:
+        found = path.lstat()
+        if not stat.S_ISDIR(found.st_mode) or (found.st_uid == os.geteuid() and not found.st_mode & 0o077):
+            return False
+        is_sticky = found.st_mode & stat.S_ISVTX and found.st_mode & stat.S_IWOTH
+        return bool(is_sticky or found.st_mode & stat.S_ISGID or os.path.ismount(path))
+    except OSError:
+        return False
 
 
 class Directory:

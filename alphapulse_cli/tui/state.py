@@ -9,15 +9,16 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from alphapulse_cli.edges import paths
+
 MOST_BYTES = 65_536
 MOST_NAMES, MOST_CHARACTERS = 256, 200
 
 
-def state_path() -> Path:
-    """Where it lies."""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    home = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "state"
-    return home / "alphapulse" / "tui.json"
+def state_path() -> Path | None:
+    """Where it lies; None for a user without a home."""
+    directory = paths.user_directory(paths.STATE)
+    return None if directory is None else directory / "tui.json"
 
 
 class State:

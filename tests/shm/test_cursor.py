@@ -43,6 +43,35 @@ class TestCursors:
             assert len(sweep_cursors(directory)) == 1
             assert [found.label for found in list_cursors(directory)] == ["mine"]
 
+    def test_two_readers_that_are_both_pid_1_have_a_file_each(self, directory, monkeypatch):
+        """As in two containers that share the volume; the end of one leaves the other's alone."""
+        me = my_identity()
+        monkeypatch.setattr(cursor, "_OPENED", iter([0, 0]))
+        monkeypatch.setattr(cursor, "my_identity", lambda: me._replace(pid_namespace=4026531001))
+        first = Cursor(directory, RING, 1, "first")
+        monkeypatch.setattr(cursor, "my_identity", lambda: me._replace(pid_namespace=4026531002))
+        with Cursor(directory, RING, 1, "second"):
+            assert {found.label for found in list_cursors(directory)} == {"first", "second"}
+            first.close()
+            assert [found.label for found in list_cursors(directory)] == ["second"]
+
+    def test_the_file_names_namespace_pid_and_start(self, directory):
+        me = my_identity()
+        with Cursor(directory, RING, 1, "tail"):
+            (found,) = list_cursors(directory)
+        assert found.name.rsplit("-", 1)[0] == f"{me.pid_namespace}-{me.pid}-{me.start_time}"
+
+    def test_one_of_an_older_reader_is_seen_and_swept(self, directory):
+        with Cursor(directory, RING, 1, "older"):
+            readers = directory.path / "readers"
+            (file,) = readers.iterdir()
+            older = bytearray(file.read_bytes())
+        older[8:16] = (2**30).to_bytes(8, "little")  # nobody's pid
+        (readers / "1073741824-0").write_bytes(older)
+        (readers / "1073741824-0").chmod(0o600)
+        assert [(found.label, found.alive) for found in list_cursors(directory)] == [("older", False)]
+        assert sweep_cursors(directory) == ["1073741824-0"]
+
     def test_long_and_foreign_labels_are_cut_and_replaced(self, directory):
         with Cursor(directory, RING, 1, "ü" + "x" * 100):
             assert list_cursors(directory)[0].label == "?" + "x" * 31

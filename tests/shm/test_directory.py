@@ -44,6 +44,42 @@ class TestWhereItIs:
             open_directory(tmp_path / "a" / "b", create=True)
 
 
+class TestAVolume:
+    """A directory that several share, as a container is given one: ours is made below it, closed."""
+
+    @pytest.mark.parametrize("mode", [0o1777, 0o2777, 0o2770, 0o2755])
+    def test_that_is_named_holds_a_directory_of_our_own(self, tmp_path, mode):
+        volume = tmp_path / "volume"
+        volume.mkdir()
+        volume.chmod(mode)
+        ours = volume / f"alphapulse-{os.geteuid()}"
+        assert directory_path(volume) == ours
+        with open_directory(volume, create=True) as made:
+            assert made.path == ours
+        assert ours.stat().st_mode & 0o777 == 0o700
+        with open_directory(volume) as found:
+            assert found.path == ours
+        assert volume.stat().st_mode & 0o7777 == mode
+
+    def test_closed_to_others_it_is_used_itself(self, tmp_path):
+        (tmp_path / "mine").mkdir(0o700)
+        (tmp_path / "mine").chmod(0o2700)
+        assert directory_path(tmp_path / "mine") == tmp_path / "mine"
+
+    def test_what_somebody_else_put_there_is_refused(self, tmp_path):
+        tmp_path.chmod(0o1777)
+        (tmp_path / "elsewhere").mkdir(0o700)
+        (tmp_path / f"alphapulse-{os.geteuid()}").symlink_to("elsewhere")
+        with pytest.raises(StorageError, match="is a link"):
+            open_directory(tmp_path, create=True)
+
+    def test_a_mount_open_to_others_is_one(self, tmp_path, monkeypatch):
+        tmp_path.chmod(0o755)
+        assert directory_path(tmp_path) == tmp_path
+        monkeypatch.setattr(os.path, "ismount", lambda path: path == tmp_path)
+        assert directory_path(tmp_path) == tmp_path / f"alphapulse-{os.geteuid()}"
+
+
 class TestWhatIsRefused:
     def test_a_directory_open_to_others(self, tmp_path):
         (tmp_path / "open").mkdir()
