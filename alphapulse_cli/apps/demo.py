@@ -7,7 +7,7 @@ name that already runs is refused by the lease, never disturbed.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -34,8 +34,8 @@ class DemoPlan:
     talk: Sequence[str] = ()  # -v or -q, for the children
 
 
-async def demo(plan: DemoPlan, said: Said) -> ExitCode:
-    """Run it until cancelled. AlphapulseError if the simulators do not come up; else what the collectors ended with."""
+async def demo(plan: DemoPlan, said: Said, failed: Callable[[ExitCode], None]) -> ExitCode:
+    """Run it until cancelled; `failed` hears at once of a collector that cannot go on. AlphapulseError if the simulators do not come up; else what the collectors ended with."""
     simulator = await _start_simulator(plan)
     try:
         try:
@@ -43,7 +43,7 @@ async def demo(plan: DemoPlan, said: Said) -> ExitCode:
         except TimeoutError:
             raise AlphapulseError(f"the simulators did not start within {READY_TIMEOUT_S:.0f} s") from None
         collectors = [_collector(plan, name, *where) for name, where in addresses.items()]
-        working = asyncio.create_task(supervise(collectors, said, together=True))
+        working = asyncio.create_task(supervise(collectors, said, together=True, failed=failed))
         talking = asyncio.create_task(relay(simulator, "sim", said))  # ends with the simulators
         try:
             await asyncio.wait({working, talking}, return_when=asyncio.FIRST_COMPLETED)

@@ -36,13 +36,28 @@ CODES = frozenset(ExitCode)
 Said = Callable[[str, str], None]  # (child, one line of what it said on stderr): already escaped by the child
 
 
-async def supervise(children: Sequence[Child], said: Said, duration_s: float | None = None, *, together: bool = False) -> ExitCode:
+async def supervise(
+    children: Sequence[Child],
+    said: Said,
+    duration_s: float | None = None,
+    *,
+    together: bool = False,
+    failed: Callable[[ExitCode], None] | None = None,
+) -> ExitCode:
     """Run all until they end or this is cancelled (then they are stopped cleanly). The first exit code that is not 0, else DONE.
 
     `duration_s`: each child is told how much of it is left when it starts. `together`: the first that fails for good ends all.
+    `failed` hears of each that does, at once.
     """
     ends_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
-    tasks = [asyncio.create_task(_keep(child, said, ends_ns)) for child in children]
+
+    async def kept(child: Child) -> ExitCode:
+        code = await _keep(child, said, ends_ns)
+        if failed is not None and code is not ExitCode.DONE:
+            failed(code)
+        return code
+
+    tasks = [asyncio.create_task(kept(child)) for child in children]
     try:
         left = set(tasks)
         while left:

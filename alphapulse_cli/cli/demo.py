@@ -53,6 +53,7 @@ def demo(
     full = board and not plain and all(talk.is_terminal(stream) for stream in (sys.stdin, sys.stderr))
 
     ending: list[int] = []
+    failed: list[ExitCode] = []  # the duration may be over before all of it has ended
 
     async def show(directory: Directory) -> None:
         if full:
@@ -67,9 +68,11 @@ def demo(
         with open_directory(where or None, create=True) as directory:
             try:
                 async with asyncio.timeout(duration):
-                    code = await running.beside(run_demo(plan, lambda name, line: notices.say(name, "said", line)), show(directory))
+                    code = await running.beside(
+                        run_demo(plan, lambda name, line: notices.say(name, "said", line), failed.append), show(directory)
+                    )
             except TimeoutError:
-                return ExitCode.DONE
+                return failed[0] if failed else ExitCode.DONE
             return ExitCode(ending[-1]) if ending else code or ExitCode.DONE
 
     raise typer.Exit(running.run(work()))

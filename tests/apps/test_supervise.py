@@ -90,8 +90,9 @@ class TestSupervise:
         assert said[0] == ("one", "ended with code -9; starting it again in 0 s")
 
     def test_together_the_first_that_fails_for_good_ends_all(self, programs):
-        children = [programs("time.sleep(60)"), programs("sys.exit(1)", "two")]
-        assert play(supervise(children, lambda *_: None, together=True)) is ExitCode.FAILED
+        children, failed = [programs("time.sleep(60)"), programs("sys.exit(1)", "two")], []
+        assert play(supervise(children, lambda *_: None, together=True, failed=failed.append)) is ExitCode.FAILED
+        assert failed == [ExitCode.FAILED]
 
     def test_apart_the_others_go_on(self, programs):
         children = [programs(f"{SAYS}; time.sleep(0.5)"), programs("sys.exit(6)", "two")]
