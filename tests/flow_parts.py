@@ -15,7 +15,7 @@ from alphapulse_cli import exchanges
 from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.outlet import Outlet
-from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, FetchTrades, Reconnect, Send
+from alphapulse_cli.market.requests import FetchInstruments, FetchProof, FetchSnapshot, FetchTrades, Reconnect, Send
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.image import ImageReader
@@ -233,6 +233,7 @@ class Fetches:
     """What the harness did for the decoder."""
 
     snapshots: int = 0
+    proofs: int = 0
     failed: int = 0
     metadata: list = field(default_factory=list)
     reconnects: list = field(default_factory=list)
@@ -287,6 +288,12 @@ class River(Desk):
                 status, body = self.rest.respond(path, dict(pair.split("=") for pair in query.split("&")), self.now)
                 if status == 200:
                     self.ingest.receive_trades(request.instrument, body, self.now)
+            case FetchProof():
+                path, _, query = request.path.partition("?")
+                status, body = self.rest.respond(path, dict(pair.split("=") for pair in query.split("&")), self.now)
+                assert status == 200
+                self.done.proofs += 1
+                self.ingest.receive_proof(request.instrument, body, self.now)
             case FetchInstruments(path):
                 self.done.metadata.append(path)
             case Reconnect(reason):

@@ -25,6 +25,7 @@ from alphapulse_cli.exchanges.protocol import Facts
 from alphapulse_cli.flow.ingest import Ingest, Notice
 from alphapulse_cli.market.requests import (
     FetchInstruments,
+    FetchProof,
     FetchSnapshot,
     FetchTrades,
     Reconnect,
@@ -176,6 +177,8 @@ class Session:
                 self._spawn(self._fetch_snapshot(request))
             case FetchTrades():
                 self._spawn(self._fetch_trades(request))
+            case FetchProof():
+                self._spawn(self._fetch_proof(request))
             case FetchInstruments():
                 self._spawn(self._fetch_instruments(request))
             case Reconnect(reason):
@@ -217,6 +220,18 @@ class Session:
         else:
             now_ns = clock.realtime_ns()
             self._ingest.receive_trades(request.instrument, body, now_ns)
+            self._after_frame(now_ns)
+        self._do_requests()
+
+    async def _fetch_proof(self, request: FetchProof) -> None:
+        try:
+            body = await self._fetcher.get(request.path, request.weight)
+        except ExchangeError as error:
+            self._notice("info", f"{request.instrument.id}: cannot be checked: {error}")
+            self._ingest.counters.add(Counter.FETCHES_FAILED)
+        else:
+            now_ns = clock.realtime_ns()
+            self._ingest.receive_proof(request.instrument, body, now_ns)
             self._after_frame(now_ns)
         self._do_requests()
 

@@ -118,6 +118,7 @@ class Decoder(Protocol):
     """Bytes and receive time in, events and requests out."""
 
     instruments: dict[str, Instrument]  # by the exchange's own name
+    confirms_in_band: bool  # whether `confirm` brings a Snapshot; else a FetchProof is asked for
 
     def connected(self, monotonic_ns: int) -> None:
         """A new connection stands: forget the last one's sequence and buffers, queue the subscriptions."""
@@ -145,6 +146,15 @@ class Decoder(Protocol):
 
     def resync(self, instrument: Instrument) -> None:
         """The book of `instrument` is wrong: queue what brings a fresh Snapshot. One is in flight at a time."""
+
+    def confirm(self, instrument: Instrument) -> None:
+        """Queue what proves a quiet book right or wrong: a subscription anew (its Snapshot is compared), or a FetchProof.
+
+        The book stays good meanwhile: its updates are events as before. A stream that is found dead leaves as GapFound (QUIET).
+        """
+
+    def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:
+        """Events of the answer to a FetchProof: a Proof, a GapFound, or none if it proves nothing. DecodeError as `receive_snapshot`."""
 
     def use_instrument(self, instrument: Instrument) -> None:
         """From now on this (same native name, other grid) is the instrument; frames are decoded on its grid."""

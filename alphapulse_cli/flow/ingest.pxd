@@ -27,6 +27,8 @@ cdef class Ingest:
     cdef object _metadata_due_ns
     cdef object _metadata_every_ns
     cdef readonly bint is_fed
+    cdef object _quiet
+    cdef object _crossed
     cdef object _monotonic_ns
     cdef set _too_fine
     cdef set _refusals_told

@@ -18,6 +18,7 @@ from alphapulse_cli.exchanges.protocol import BOOK, Decoder
 from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.flow.quiet import CrossedBooks, QuietBooks
 from alphapulse_cli.flow.trading import TradingStatuses
 from alphapulse_cli.market.events import (
     BookEvent,
@@ -28,6 +29,7 @@ from alphapulse_cli.market.events import (
     Heartbeat,
     InstrumentsSeen,
     OffGrid,
+    Proof,
     Snapshot,
     SnapshotRefused,
     Subscribed,
@@ -63,6 +65,8 @@ GAP_REASONS = {
     GapReason.DISCONNECTED: BookReason.DISCONNECTED,
     GapReason.SEQUENCE_RESET: BookReason.SEQUENCE_GAP,
     GapReason.IGNORED: BookReason.SEQUENCE_GAP,
+    GapReason.QUIET: BookReason.MUTE,
+    GapReason.CROSSED: BookReason.CROSSED,
 }
 
 Notice = Callable[[str, str], None]  # (level "info" | "warning", one line): hostile text inside, whoever prints it escapes it
@@ -98,6 +102,10 @@ class Ingest:
         self._fetch_instruments = FetchInstruments(
             facts.mode(mode).instruments_path or facts.instruments_path, facts.instruments_weight
         )
+        confirm = getattr(decoder, "confirm", None)  # another's exchange may not have it
+        in_band = getattr(decoder, "confirms_in_band", False)
+        self._quiet = QuietBooks(self.keepers.values() if confirm else (), confirm or (lambda _: None), in_band=in_band)
+        self._crossed = CrossedBooks(() if facts.mode(mode).shows_loss else self.keepers.values())
         self._symbol_counters = {one.native: outlet.counters.block(one.symbol) for one in instruments}
         self._notice = notice
         self._requests: list[Request] = []
@@ -144,7 +152,7 @@ class Ingest:
     def heard(self, now_ns: int) -> None:
         """The exchange speaks again, and nothing was lost between: STALE books are LIVE."""
         for keeper in self.keepers.values():
-            if keeper.state is BookState.STALE:
+            if keeper.state is BookState.STALE and not self._quiet.is_mute(keeper):
                 keeper.set_state(BookState.LIVE, BookReason.NONE, now_ns)
 
     def receive(self, frame: bytes, receive_ns: int) -> None:
@@ -194,6 +202,16 @@ class Ingest:
         else:
             self._handle(events, receive_ns)
 
+    def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> None:
+        """Compare a quiet book with the answer to a FetchProof."""
+        try:
+            events = self.decoder.receive_proof(self._current(instrument), body, receive_ns)
+        except DecodeError as error:
+            self.counters.add(Counter.DECODE_ERRORS)
+            self._notice("warning", f"{instrument.id}: unreadable snapshot: {error}")
+        else:
+            self._handle(events, receive_ns)
+
     def fetch_failed(self, instrument: Instrument | None, monotonic_ns: int) -> None:
         """A FetchSnapshot could not be had; None: a FetchInstruments, which is asked for again in a minute."""
         self.counters.add(Counter.FETCHES_FAILED)
@@ -222,6 +240,10 @@ class Ingest:
             keeper.tick(now_ns, monotonic_ns)
             if keeper.state is BookState.SYNCING and keeper.pacer.due(monotonic_ns):
                 self.decoder.resync(keeper.instrument)
+        self._quiet.tick(now_ns, monotonic_ns)
+        for keeper in self._crossed.tick(monotonic_ns):
+            self._on_gap(GapFound((keeper.instrument,), GapReason.CROSSED), now_ns)
+            self._resync(keeper)
 
     def pending_requests(self) -> list[Request]:
         """What is to be done now, in order; asking empties the list."""
@@ -251,9 +273,14 @@ class Ingest:
         trades: list[Trade] = []
         for event in events:
             match event:
-                case Update() | Snapshot():
+                case Snapshot():
+                    self.is_fed = True
+                    self._on_snapshot(event, receive_ns)
+                case Update():
                     self.is_fed = True
                     self._on_book(event, receive_ns)
+                case Proof():
+                    self._on_proof(event, receive_ns)
                 case Trade():
                     self.is_fed = True
                     trades.append(event)
@@ -299,6 +326,20 @@ class Ingest:
             return
         if not keeper.apply(event, receive_ns):
             self._notice("warning", f"{keeper.instrument.id}: checksum is not the exchange's, resyncing")
+            self._resync(keeper)
+
+    def _on_snapshot(self, event: Snapshot, receive_ns: int) -> None:
+        keeper = self.keepers.get(event.instrument.native)
+        if keeper is not None and self._quiet.refutes(keeper, event):
+            self._on_gap(GapFound((keeper.instrument,), GapReason.QUIET), receive_ns)
+        self._on_book(event, receive_ns)
+
+    def _on_proof(self, proof: Proof, receive_ns: int) -> None:
+        keeper = self.keepers.get(proof.instrument.native)
+        if keeper is None or keeper.state not in (BookState.LIVE, BookState.STALE):
+            return
+        if not self._quiet.proven(keeper, proof, receive_ns, self._monotonic_ns):
+            self._on_gap(GapFound((keeper.instrument,), GapReason.QUIET, "its levels differ"), receive_ns)
             self._resync(keeper)
 
     def _on_gap(self, gap: GapFound, receive_ns: int) -> None:

@@ -40,6 +40,8 @@ class GapReason(Enum):
     DISCONNECTED = "disconnected"
     SEQUENCE_RESET = "sequence began anew"
     IGNORED = "updates ignored for too long"
+    QUIET = "stream of a quiet book had died"
+    CROSSED = "crossed or locked in itself"
 
 
 class BookEvent:
@@ -108,6 +110,15 @@ class GapFound:
     instruments: Sequence[Instrument]
     reason: GapReason
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the best `depth` levels a side must be now, if nothing was missed: the answer to `Decoder.confirm`."""
+
+    instrument: Instrument
+    levels: Levels
+    depth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +238,7 @@ Event = (
     | Update
     | Trade
     | GapFound
+    | Proof
     | OffGrid
     | InstrumentsSeen
     | Subscribed

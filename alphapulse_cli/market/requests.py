@@ -37,6 +37,15 @@ class FetchTrades:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchProof:
+    """GET `path` as for FetchSnapshot, but hand the body to `Decoder.receive_proof(instrument, …)`: a quiet book is being checked."""
+
+    instrument: Instrument
+    path: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class FetchInstruments:
     """GET the instrument metadata again and hand it to `Decoder.receive_instruments`."""
 
@@ -58,4 +67,4 @@ class SlowDown:
     reason: str
 
 
-Request = Send | FetchSnapshot | FetchTrades | FetchInstruments | Reconnect | SlowDown
+Request = Send | FetchSnapshot | FetchProof | FetchTrades | FetchInstruments | Reconnect | SlowDown

@@ -24,6 +24,8 @@ NEXT = {  # short: a narrow ladder has eight lines for it
     BookReason.NO_ROOM: "It has more levels than its segment has room for. See: alphapulse collect --help",
     BookReason.REFUSED: "See what the exchange has: alphapulse symbols --exchange {exchange}",
     BookReason.RETIRED: "Its collector has ended. Start it: alphapulse collect --exchange {exchange}",
+    BookReason.UNCONFIRMED: "It has been quiet for long and is being checked.",
+    BookReason.CROSSED: "It was crossed in itself; a new snapshot comes by itself.",
     BookReason.MUTE: "Its feed fell silent; it is asked again by itself.",
     BookReason.OFF_GRID: "A price or size was finer than announced. Start its collector again.",
 }

@@ -90,7 +90,9 @@ class BookReason(IntEnum):
     REFUSED = 8
     RETIRED = 9
     OFF_GRID = 10
-    MUTE = 14  # the feed is silent beyond its promise, though the transport answers pings
+    UNCONFIRMED = 11  # LIVE, and quiet for so long that it is being checked
+    CROSSED = 13  # crossed or locked in itself, where a lost message cannot be seen otherwise
+    MUTE = 14  # the feed, or this book's part of it, is silent though the transport answers pings
 
 
 @unique

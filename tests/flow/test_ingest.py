@@ -97,7 +97,8 @@ class TestAWrongChecksum:
             before = kraken.count(Counter.CHECKSUMS_BAD, "BTC-USD")
             kraken.change([(9_020, 1 + step, False)], spoil=True)
             requests = kraken.take_requests()
-            if any(b'"unsubscribe"' in getattr(each, "frame", b"") for each in requests):
+            frames = [getattr(each, "frame", b"") for each in requests]
+            if any(b'"unsubscribe"' in frame and b"BTC/USD" in frame for frame in frames):
                 asked_at.append(kraken.now)
             for request in requests:
                 if isinstance(request, Send):

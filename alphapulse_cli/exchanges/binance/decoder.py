@@ -25,6 +25,7 @@ from orjson import loads
 
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.binance import facts as binance
+from alphapulse_cli.exchanges.binance.confirmation import AGAIN_NS, PROOF_DEPTH, Confirmation, Finding
 from alphapulse_cli.exchanges.binance.fields import OffGridFound, fetched_trade_of, integer, levels_of, trade_of, update_of
 from alphapulse_cli.exchanges.binance.instruments import parse_instruments
 from alphapulse_cli.exchanges.binance.spliced_book import SplicedBook
@@ -32,9 +33,9 @@ from alphapulse_cli.exchanges.binance.subscriptions import Subscriptions, stream
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES
 from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.trade_ids import TradeIds
-from alphapulse_cli.market.events import ClosingSoon, Event, GapFound, GapReason, Snapshot, Unrecognised
+from alphapulse_cli.market.events import ClosingSoon, Event, GapFound, GapReason, Proof, Snapshot, Unrecognised
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.requests import FetchSnapshot, FetchTrades, Reconnect, Request, Send
+from alphapulse_cli.market.requests import FetchProof, FetchSnapshot, FetchTrades, Reconnect, Request, Send
 
 USUAL_DIFF = (
     '{"stream":"<text>","data":{"e":"depthUpdate","E":<millis>,"s":"<name>","U":<first>,"u":<final>,'
@@ -63,6 +64,8 @@ class _Trading:
 class Decoder:
     """`exchanges.protocol.Decoder` for "binance-us" and "binance". UsageError for a depth or for more streams than there are."""
 
+    confirms_in_band = False
+
     def __init__(
         self,
         instruments: Iterable[Instrument],
@@ -90,6 +93,9 @@ class Decoder:
         self._trades = {native: _Trading() for native in self.instruments} if TRADES in channels else {}
         self._shape = Shape(USUAL_DIFF)
         self._shape.instruments = self.instruments
+        self._book_stream = book_stream
+        self._checks: dict[str, Confirmation] = {}  # of quiet books
+        self._died_ns: dict[str, int] = {}  # when a stream was last found dead
         self._requests: list[Request] = []
         self._now_ns = 0  # CLOCK_MONOTONIC, as the last tick told it
 
@@ -104,6 +110,7 @@ class Decoder:
             self._shown[native] = _Pictures()
         for trading in self._trades.values():
             trading.is_fed = False
+        self._checks.clear()
         self._requests = [Send(frame) for frame in self._subscriptions.connected(monotonic_ns)]
 
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - its frames need no receive time
@@ -174,6 +181,9 @@ class Decoder:
         """Ask for what is due: snapshots, missing trades, and again for what was not answered (U2, U3)."""
         self._now_ns = monotonic_ns
         events = [event for book in self._books.values() for event in book.tick(monotonic_ns)]
+        for native, check in self._checks.items():
+            if check.due(monotonic_ns):
+                self._fetch_proof(native)
         for native, trading in self._trades.items():
             if trading.ids.wants_fill(monotonic_ns):
                 path = f"{binance.TRADES_PATH}?symbol={quote(native)}&limit={binance.RECENT_TRADES}"
@@ -192,6 +202,34 @@ class Decoder:
             book.resync()
         if instrument.native in self._shown:
             self._shown[instrument.native] = _Pictures()
+
+    def confirm(self, instrument: Instrument) -> None:
+        """Fetch a small snapshot to compare a quiet symbol's stream, and its book, with (`confirmation`)."""
+        stands = self._stands(instrument.native)
+        if stands is not None:
+            self._checks[instrument.native] = Confirmation(stands)
+            self._fetch_proof(instrument.native)
+
+    def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
+        """What the snapshot shows of a quiet symbol. DecodeError as `receive`."""
+        native, stands = instrument.native, self._stands(instrument.native)
+        check = self._checks.pop(native, None)
+        if check is None or stands is None:
+            return ()
+        current = self.instruments[native]
+        try:
+            answer = loads(body)
+            number, levels = integer(answer["lastUpdateId"]), levels_of(current, answer["bids"], answer["asks"])
+        except OffGridFound:
+            return ()
+        except NOT_UNDERSTOOD as error:
+            raise DecodeError(f"{self._facts.name}: snapshot of {current.id}: {error!r:.200}", body) from error
+        finding = check.judge(number, stands, self._now_ns)
+        if not check.is_over:
+            self._checks[native] = check
+        if finding is Finding.COMPARE:
+            return (Proof(current, levels, PROOF_DEPTH),)
+        return self._on_dead_stream(current, f"it stands at {stands}, the book at {number}") if finding is Finding.DEAD else ()
 
     def use_instrument(self, instrument: Instrument) -> None:
         """From now on frames are decoded on this grid; buffered events too."""
@@ -250,6 +288,32 @@ class Decoder:
                     self._books[native].confirmed(self._now_ns)
             return events
         return (Unrecognised(str(kind or str(stream).partition("@")[2] or stream)[:KIND_CHARACTERS]),)
+
+    # Quiet books
+
+    def _stands(self, native: str) -> int | None:
+        """The last number of a symbol's stream whose book is good; None for a book that is not."""
+        if native in self._shown:
+            last = self._shown[native].last
+            return None if last == NO_PICTURE or self._shown[native].is_doubted else last
+        book = self._books.get(native)
+        return book.splice.last if book is not None and book.splice.live else None
+
+    def _fetch_proof(self, native: str) -> None:
+        weight = binance.snapshot_weight(self._facts.name, binance.SNAPSHOT_LIMITS[0])
+        path = f"{binance.DEPTH_PATH}?symbol={quote(native)}&limit={PROOF_DEPTH}"
+        self._requests.append(FetchProof(self.instruments[native], path, weight))
+
+    def _on_dead_stream(self, instrument: Instrument, detail: str) -> Sequence[Event]:
+        """Subscribe to it anew; a second time soon after, only another connection can help."""
+        native, stream = instrument.native, stream_name(instrument.native, self._book_stream)
+        died_ns, self._died_ns[native] = self._died_ns.get(native), self._now_ns
+        if died_ns is not None and self._now_ns - died_ns < AGAIN_NS:
+            self._requests.append(Reconnect(f"the stream {stream} died again"))
+        else:
+            self._requests += map(Send, self._subscriptions.restart(stream))
+        self.resync(instrument)
+        return (GapFound((instrument,), GapReason.QUIET, detail),)
 
     def _fetch(self, instrument: Instrument) -> None:
         """B2: a snapshot is wanted."""

@@ -50,10 +50,12 @@ class Subscriptions:
         self._owed: Owed[int] = Owed()  # by place in `_batches`
         self._batch_of_id: dict[int, int] = {}  # of this connection
         self._last_id = 0
+        self._restarts: set[int] = set()  # requests of `restart` that are not answered
 
     def connected(self, monotonic_ns: int) -> list[bytes]:
         """The messages that subscribe a new connection to everything."""
         self._batch_of_id.clear()
+        self._restarts.clear()
         self._owed.clear()
         for place in range(len(self._batches)):
             self._owed.ask(place, monotonic_ns)
@@ -69,11 +71,23 @@ class Subscriptions:
         gave_up = any(self._owed.silences(place) >= SILENCES for place in due)
         return [self._ask(place) for place in due], told, gave_up and not any(is_fed(native) for native in self._natives())
 
+    def restart(self, stream: str) -> list[bytes]:
+        """The messages that take one stream of the connection away and ask for it anew."""
+        frames = []
+        for method in ("UNSUBSCRIBE", "SUBSCRIBE"):
+            self._last_id += 1
+            self._restarts.add(self._last_id)
+            frames.append(orjson.dumps({"method": method, "params": [stream], "id": self._last_id}))
+        return frames
+
     def answer(self, message: dict[str, Any], monotonic_ns: int) -> tuple[Sequence[str], Sequence[Event]]:
         """The natives that are subscribed now, and what to tell of an answer. TypeError if it is not understood."""
         number, error = message.get("id"), message.get("error", message)
         if not isinstance(number, int | None) or not isinstance(error, dict):
             raise TypeError("an answer of unknown shape")
+        if number in self._restarts and message.get("result", "") is None:
+            self._restarts.discard(number or 0)
+            return (), ()
         place = self._batch_of_id.get(number) if number is not None else None
         natives = self._batches[place] if place is not None else ()
         if "code" in error or "error" in message:

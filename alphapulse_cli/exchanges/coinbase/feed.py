@@ -16,6 +16,8 @@ Rules of both feeds, numbered as the tests number them:
   S6  Trade ids of a product grow by one: rules T1 to T6 of `trade_ids`. A subscription begins with the past, which fills holes.
   S7  A frame is decoded in full before anything of it is believed: DecodeError and OffGrid leave all as it was.
   S8  Missing trades are looked for by REST, among the last 1,000.
+  S9  A quiet book is checked by an unsubscribe and a subscribe. Its updates count until the snapshot comes; what that shows to be
+      different was missed.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -55,6 +57,7 @@ class Feed:
     channel_names: Mapping[str, str]  # our names of the channels, and the feed's
     usual_update: str  # what nearly all frames are, as an example for a Shape
     side_words: tuple[str, str]  # of bids and asks
+    confirms_in_band = True
     is_counted: bool  # whether `<first>` of it is a number that grows by one with each frame
 
     def __init__(self, instruments: Sequence[Instrument], channels: Collection[str]) -> None:
@@ -113,6 +116,16 @@ class Feed:
         product = self._products[instrument.alias_of or instrument.native]
         if not self._owed.waits((BOOK, product.name)):
             self._heal(product)
+
+    def confirm(self, instrument: Instrument) -> None:
+        """Subscribe anew to a book that is good, unless that is under way (S9)."""
+        product = self._products[instrument.alias_of or instrument.native]
+        if product.trust is Trust.LIVE and not self._owed.waits((BOOK, product.name)):
+            self._ask_anew(BOOK, product.name)
+
+    def receive_proof(self, _instrument: Instrument, body: bytes, _receive_ns: int) -> Sequence[Event]:
+        """Books are proven in-band; none is ever asked for by REST."""
+        raise DecodeError("Coinbase's books do not come by REST", body)
 
     def use_instrument(self, instrument: Instrument) -> None:
         """From now on this (same native name, other grid) is the instrument."""

@@ -22,6 +22,8 @@ No sockets, no clock, no logging, no book. The rules, numbered as the tests numb
        not end it: the subscription is asked for once more, without ending it first. An error that names nothing may be of all that
        is owed. One about the rate of our messages slows them down.
   K13  Missing trades are looked for by REST from the time of the last one before the hole, the first 1,000 of them.
+  K14  A quiet book is checked by a new subscription. Until its snapshot comes its updates count, for they came before the exchange
+       took the subscription away; what the snapshot then shows to be different was missed.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -48,7 +50,7 @@ from alphapulse_cli.exchanges.kraken.entries import (
 from alphapulse_cli.exchanges.kraken.facts import FACTS
 from alphapulse_cli.exchanges.kraken.pairs import from_websocket, parse_instruments, trades_path
 from alphapulse_cli.exchanges.kraken.status import read_status
-from alphapulse_cli.exchanges.kraken.subscriptions import Channel, Standing
+from alphapulse_cli.exchanges.kraken.subscriptions import GOOD, Channel, Standing
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop
 from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.subscriptions import is_final, is_rate
@@ -82,6 +84,8 @@ OUR_CHANNELS = {"book": BOOK, "trade": TRADES}  # Kraken's name -> ours
 
 class Decoder:
     """One connection's messages; `exchanges.protocol.Decoder`. UsageError for a depth that Kraken does not have."""
+
+    confirms_in_band = True
 
     def __init__(self, instruments: Iterable[Instrument], channels: Collection[str], depth: int = 10, mode: str = "") -> None:
         chosen = FACTS.mode(mode)
@@ -178,8 +182,17 @@ class Decoder:
 
     def resync(self, instrument: Instrument) -> None:
         """Unsubscribe and subscribe one book, unless its snapshot is on its way already (K6)."""
-        if self._book.standings.get(instrument.native) is Standing.LIVE:
+        if self._book.standings.get(instrument.native) in GOOD:
             self._ask_anew(instrument.native)
+
+    def confirm(self, instrument: Instrument) -> None:
+        """K14: unsubscribe and subscribe a book that is good: its snapshot will show whether anything was missed."""
+        if self._book.standings.get(instrument.native) is Standing.LIVE:
+            self._book.confirm(instrument.native, self._now_ns)
+
+    def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
+        """Never asked for: Kraken's proof is a snapshot over the WebSocket."""
+        raise DecodeError("kraken has no REST snapshot that could be compared", body)
 
     def use_instrument(self, instrument: Instrument) -> None:
         """Decode on this grid from now on."""
@@ -216,7 +229,7 @@ class Decoder:
             return [event]
         native = event.instrument.native
         standing = self._book.standings[native]
-        if standing is Standing.LIVE:
+        if standing in GOOD:
             return [event]
         if standing is Standing.ASKED:
             self._ask_anew(native)

@@ -1,6 +1,7 @@
 """What we have asked Kraken for, and what is still owed to us: one state a symbol and channel, and the frames that ask.
 
     ASKED ──first data──► LIVE ──wrong──► HEALING ──snapshot──► LIVE        whatever is owed is asked again: exchanges.subscriptions
+                        LIVE ──quiet for long──► CONFIRMING ──snapshot──► LIVE
       └──pair not supported──► REFUSED ──snapshot, each ten minutes asked for──► LIVE
 
 A client may send about one message a second, so whatever waits to be asked leaves together, many symbols in one message. An error
@@ -28,7 +29,11 @@ class Standing(Enum):
     ASKED = "asked"
     HEALING = "healing"  # asked anew; what still comes of the old subscription is ignored
     LIVE = "live"
+    CONFIRMING = "confirming"  # live, and asked anew all the same: its snapshot will show whether anything was missed
     REFUSED = "refused"
+
+
+GOOD = (Standing.LIVE, Standing.CONFIRMING)  # whose updates count
 
 
 class Channel:
@@ -59,6 +64,11 @@ class Channel:
         self._owed.ask(native, monotonic_ns)
         self._waiting[native] = True
 
+    def confirm(self, native: str, monotonic_ns: int) -> None:
+        """Unsubscribe and subscribe a symbol that is live, whose updates are still good."""
+        self.ask_anew(native, monotonic_ns)
+        self.standings[native] = Standing.CONFIRMING
+
     def arrived(self, native: str) -> None:
         """Data that makes the subscription good: nothing needs to be asked any more."""
         self.standings[native] = Standing.LIVE
@@ -67,8 +77,8 @@ class Channel:
 
     def accepted(self, native: str, monotonic_ns: int) -> None:
         """It is subscribed already: good where it is LIVE; where no snapshot came that subscription is of no use."""
-        if self.standings[native] is Standing.LIVE:
-            self._owed.settle(native)
+        if self.standings[native] in GOOD:
+            self.arrived(native)
         else:
             self.ask_anew(native, monotonic_ns)
 
@@ -90,7 +100,7 @@ class Channel:
             # After a refusal there is nothing to end, and a LIVE one is not ended for it. After a silence the ack may be lost, and only
             # what is ended first brings a snapshot.
             ends = self.standings[native] is not Standing.LIVE and not self._owed.was_refused(native)
-            if ends:
+            if ends and self.standings[native] is not Standing.CONFIRMING:
                 self.standings[native] = Standing.HEALING
             self._waiting[native] = ends
         return untold

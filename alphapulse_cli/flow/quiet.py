@@ -1,0 +1,177 @@
+"""Books that have grown quiet are checked again: a silent stream proves nothing, and one symbol's can die beside busy ones.
+
+    LIVE ──no message for its bound──► LIVE, UNCONFIRMED ──a message, or a proof that agrees──► LIVE
+                                              ├──a proof that differs──► gap (QUIET), healed like any other
+                                              └──nothing for 10 s──► STALE, MUTE ──a message, or a snapshot──► LIVE
+
+A book's bound is 20 times the median time between its messages: no less than 10 s, and no more than 30 s while another book of the connection
+is heard, else 60 s. `Decoder.confirm` asks the exchange for what proves it: a small REST snapshot whose number and levels are compared
+(`Proof`), or a new subscription, whose snapshot is. Some books at a time, the quietest first: exchanges have limits.
+
+Where a lost message cannot be seen at all, a book that is crossed or locked in itself for 3 s is the sign of one (`CrossedBooks`).
+
+Nothing here is done at a message: each 100 ms a look at the counter of each book's messages. Times are CLOCK_MONOTONIC, handed in.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from statistics import median
+
+from alphapulse_cli.flow.keeper import BookKeeper
+from alphapulse_cli.market.events import Proof, Snapshot
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.wire.delta import BookReason, BookState
+
+SECOND_NS = 1_000_000_000
+LEAST_NS, MOST_BESIDE_NS, MOST_ALONE_NS = 10 * SECOND_NS, 30 * SECOND_NS, 60 * SECOND_NS
+MEDIANS = 20
+INTERVALS_KEPT = 31
+PROOF_WITHIN_NS = 10 * SECOND_NS
+ROUND_NS, ROUND_BOOKS = 5 * SECOND_NS, 20  # so many books are asked about at once, and then none for so long
+CROSSED_NS = 3 * SECOND_NS
+CHECKED = {(BookState.LIVE, BookReason.NONE), (BookState.LIVE, BookReason.UNCONFIRMED)}
+
+Confirm = Callable[[Instrument], None]
+
+
+class _Pulse:
+    """When a book was last heard, and how often it usually is."""
+
+    __slots__ = ("asked_ns", "heard_ns", "intervals", "is_mute", "messages")
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.heard_ns = 0
+        self.intervals: deque[int] = deque(maxlen=INTERVALS_KEPT)
+        self.asked_ns = 0  # 0 = it is not being checked
+        self.is_mute = False  # nothing came of that: it is STALE on our account
+
+    def hear(self, messages: int, now_ns: int) -> None:
+        """Note that so many messages have come by now."""
+        if not self.asked_ns and self.messages:  # what a check brought says nothing about the usual
+            self.intervals.append(now_ns - self.heard_ns)
+        self.messages = messages
+        self.rest(now_ns)
+
+    def rest(self, now_ns: int) -> None:
+        """Begin to wait anew."""
+        self.heard_ns, self.asked_ns, self.is_mute = now_ns, 0, False
+
+    def bound_ns(self, most_ns: int) -> int:
+        """How long the book may be quiet."""
+        usual_ns = MEDIANS * int(median(self.intervals)) if self.intervals else 0
+        return min(max(LEAST_NS, usual_ns), most_ns)
+
+
+class QuietBooks:
+    """All books of one connection; `confirm` is the decoder's, and `in_band` whether it brings a Snapshot."""
+
+    def __init__(self, keepers: Iterable[BookKeeper], confirm: Confirm, *, in_band: bool) -> None:
+        self._pulses = {keeper: _Pulse() for keeper in keepers}
+        self._confirm = confirm
+        self._in_band = in_band
+        self._round_ns = 0
+
+    def is_mute(self, keeper: BookKeeper) -> bool:
+        """Whether the book is STALE because nobody could confirm it: then a frame about something else does not make it LIVE."""
+        pulse = self._pulses.get(keeper)
+        return pulse is not None and pulse.is_mute
+
+    def tick(self, now_ns: int, monotonic_ns: int) -> None:
+        """Look at each book, about every 100 ms; `now_ns` stamps what is published."""
+        silent: list[tuple[int, BookKeeper]] = []
+        newest_ns = 0
+        for keeper, pulse in self._pulses.items():
+            messages = keeper.counters.get(Counter.BOOK_UPDATES)
+            if messages != pulse.messages:
+                self._heard(keeper, pulse, messages, now_ns, monotonic_ns)
+            elif (keeper.state, keeper.reason) not in CHECKED and not (pulse.is_mute and keeper.state is BookState.STALE):
+                pulse.rest(monotonic_ns)
+            elif monotonic_ns - pulse.heard_ns >= LEAST_NS:
+                silent.append((pulse.heard_ns, keeper))
+            newest_ns = max(newest_ns, pulse.heard_ns)
+        if silent:
+            beside = monotonic_ns - newest_ns < LEAST_NS
+            self._check(silent, MOST_BESIDE_NS if beside else MOST_ALONE_NS, now_ns, monotonic_ns)
+
+    def _heard(self, keeper: BookKeeper, pulse: _Pulse, messages: int, now_ns: int, monotonic_ns: int) -> None:
+        is_doubted = pulse.is_mute or (keeper.state is BookState.LIVE and keeper.reason is BookReason.UNCONFIRMED)
+        pulse.hear(messages, monotonic_ns)
+        if is_doubted and keeper.state in (BookState.LIVE, BookState.STALE):
+            keeper.set_state(BookState.LIVE, BookReason.NONE, now_ns)
+
+    def _check(self, silent: list[tuple[int, BookKeeper]], most_ns: int, now_ns: int, monotonic_ns: int) -> None:
+        may_ask = ROUND_BOOKS if monotonic_ns - self._round_ns >= ROUND_NS else 0
+        for heard_ns, keeper in sorted(silent, key=_first):
+            pulse = self._pulses[keeper]
+            if pulse.asked_ns and not pulse.is_mute and monotonic_ns - pulse.asked_ns >= PROOF_WITHIN_NS:
+                pulse.is_mute = True
+                keeper.set_state(BookState.STALE, BookReason.MUTE, now_ns)
+            since_ns = pulse.asked_ns or heard_ns
+            if not may_ask or monotonic_ns - since_ns < pulse.bound_ns(most_ns):
+                continue
+            may_ask -= 1
+            self._round_ns = pulse.asked_ns = monotonic_ns
+            if not pulse.is_mute:
+                keeper.set_state(BookState.LIVE, BookReason.UNCONFIRMED, now_ns)
+            self._confirm(keeper.instrument)
+
+    def refutes(self, keeper: BookKeeper, event: Snapshot) -> bool:
+        """Whether a snapshot, about to be applied, shows that a book under doubt has missed something."""
+        is_doubted = keeper.reason is BookReason.UNCONFIRMED or self.is_mute(keeper)
+        return self._in_band and is_doubted and differs(keeper, event.levels, None)
+
+    def proven(self, keeper: BookKeeper, proof: Proof, now_ns: int, monotonic_ns: int) -> bool:
+        """Whether the book agrees with the proof: then nothing is in doubt any more."""
+        if differs(keeper, proof.levels, proof.depth):
+            return False
+        pulse = self._pulses[keeper]
+        if pulse.is_mute or keeper.reason is BookReason.UNCONFIRMED:
+            keeper.set_state(BookState.LIVE, BookReason.NONE, now_ns)
+        pulse.rest(monotonic_ns)
+        return True
+
+
+def differs(keeper: BookKeeper, levels: Levels, depth: int | None) -> bool:
+    """Whether the best `depth` levels a side are not these, with None all of them. On another grid nothing can be said: no."""
+    book = keeper.book
+    if (book.price_decimals, book.size_decimals) != (levels.price_decimals, levels.size_decimals):
+        return False
+    sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    for ticks, lots, is_ask in levels:
+        sides[is_ask][ticks] = lots
+    bids, asks = (
+        sorted(((ticks, lots) for ticks, lots in side.items() if lots), reverse=not is_ask) for is_ask, side in enumerate(sides)
+    )
+    return bids[:depth] != list(book.bids(depth)) or asks[:depth] != list(book.asks(depth))
+
+
+def _first(pair: tuple[int, BookKeeper]) -> int:
+    return pair[0]
+
+
+class CrossedBooks:
+    """Books whose best bid is at or above their best ask, and since when."""
+
+    def __init__(self, keepers: Iterable[BookKeeper]) -> None:
+        self._since_ns = dict.fromkeys(keepers, 0)
+
+    def tick(self, monotonic_ns: int) -> Sequence[BookKeeper]:
+        """Those that are LIVE and crossed or locked at each look for 3 s; each is told once."""
+        told: list[BookKeeper] = []
+        for keeper, since_ns in self._since_ns.items():
+            if keeper.state is not BookState.LIVE or not _is_crossed(keeper):
+                self._since_ns[keeper] = 0
+            elif not since_ns:
+                self._since_ns[keeper] = monotonic_ns
+            elif monotonic_ns - since_ns >= CROSSED_NS:
+                self._since_ns[keeper] = 0
+                told.append(keeper)
+        return told
+
+
+def _is_crossed(keeper: BookKeeper) -> bool:
+    bids, asks = keeper.book.bids(1), keeper.book.asks(1)
+    return bool(bids and asks and bids[0][0] >= asks[0][0])
