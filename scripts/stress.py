@@ -10,6 +10,7 @@
     stores    a writer killed before each of its stores, one after the other, at most so many times; and mutants
     hostile   mutated headers, images, cursors and wake pages; files that are no segments; limits of the system
     numbers   books against a dict, groups against what went in, decimal text against `decimal`
+    roads     each feed's frames, whole and spoilt, on LIVE books: the fast road against the JSON road
     fuzz      decimal text made up to reach every branch of the parser, against `decimal` (guided by coverage where atheris is installed)
 
 Run from a source tree, whose tests/stress the parts are, by a Python that has alphapulse and what its tests need; one that has not hands
@@ -38,6 +39,7 @@ SIZES = {  # bounded, full
     "stores": (200, 1_000_000),
     "hostile": (5_000, 100_000),
     "numbers": (200_000, 10_000_000),
+    "roads": (20_000, 400_000),
     "fuzz": (50_000, 10_000_000),
 }
 

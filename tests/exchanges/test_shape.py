@@ -6,23 +6,21 @@ whatever is done to the frames.
 
 import random
 import re
-from functools import cache
 
-import orjson
 import pytest
 from exchange_truth import instrument
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import recorded_frames
+from two_roads import Blind, blinded, opened, said
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, tape
-from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges import shape as shape_module
 from alphapulse_cli.exchanges.coinbase import exchange as coinbase_exchange
 from alphapulse_cli.exchanges.protocol import BOOK
 from alphapulse_cli.exchanges.shape import Shape
-from alphapulse_cli.market.events import BookEvent, OffGrid, Snapshot, Update
+from alphapulse_cli.market.events import OffGrid, Snapshot, Update
 
 EXAMPLE = '{"s":"<name>","b":[<bids>["<price>","<size>"]</bids>],"a":[<asks>["<price>","<size>"]</asks>],"n":<first>,"t":"<time>"}'
 USUAL = b'{"s":"BTC-USD","b":[["1.5","2"],["1","0"]],"a":[["2.25","3"]],"n":7,"t":"2026-08-12T19:27:47.5Z"}'
@@ -31,73 +29,6 @@ AT_NS = 1_786_562_867_500_000_000
 compiled = pytest.mark.skipif(
     not shape_module.SOURCE_HASH, reason="interpreted, shapes read nothing: the JSON library is the faster road"
 )
-
-
-class Blind:
-    """A shape that knows no frame, and all else that the real one knows."""
-
-    def __init__(self, real):
-        self.__dict__["_real"] = real
-
-    def __getattr__(self, name):
-        return getattr(self._real, name)
-
-    def __setattr__(self, name, value):
-        setattr(self._real, name, value)
-
-    def read(self, frame):
-        return None
-
-
-def blinded(decoder, blind=Blind):
-    """That decoder, without its fast road."""
-    name = "shape" if hasattr(decoder, "shape") else "_shape"
-    setattr(decoder, name, blind(getattr(decoder, name)))
-    return decoder
-
-
-def plain(event):
-    """An event as a value that can be compared."""
-    if isinstance(event, BookEvent):
-        return (type(event), event.instrument, event.levels, event.levels.kept_out, event.exchange_ns, event.checksum, event.depth)
-    return event
-
-
-def said(decoder, frame):
-    """All that a frame makes of a decoder: events or refusal, and what it asks for."""
-    try:
-        usual = decoder.shape.read(frame) if hasattr(decoder, "shape") else None
-        events = [plain(event) for event in ([usual] if usual is not None else decoder.receive(frame, STARTED_NS))]
-    except DecodeError as error:
-        events = str(error)
-    return events, decoder.pending_requests()
-
-
-def opened(made, *, blind):
-    """A decoder that has heard the opening."""
-    decoder = made.receiver()
-    if blind:
-        blinded(decoder)
-    decoder.connected(STARTED_NS)
-    for heard in made.opening:
-        if heard.is_snapshot:
-            decoder.receive_snapshot(made.instruments[0], shortened(heard.body), STARTED_NS)
-        else:
-            decoder.receive(shortened(heard.body), STARTED_NS)
-        decoder.pending_requests()
-    return decoder
-
-
-@cache
-def shortened(body):
-    """The same with no more than ten levels a side: decoders keep no book, and tests have little time."""
-    return orjson.dumps(cut(orjson.loads(body)))
-
-
-def cut(value):
-    if isinstance(value, dict):
-        return {key: cut(each) for key, each in value.items()}
-    return [cut(each) for each in value[:10]] if isinstance(value, list) else value
 
 
 def assert_alike(made, frames):
