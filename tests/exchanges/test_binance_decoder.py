@@ -336,6 +336,6 @@ class TestNumbersFinerThanTheGrid:
 def test_the_two_profiles_differ_where_the_operators_do():
     ours, theirs = get("binance-us").facts, get("binance").facts
     assert ours.mode().websocket_url == "wss://stream.binance.us:9443/stream"
-    assert theirs.mode("depth20").websocket_url == "wss://stream.binance.com:9443/stream"
+    assert theirs.mode("depth20").websocket_url == "wss://stream.binance.com:9443/stream?timeUnit=MICROSECOND"
     assert (ours.instruments_weight, theirs.instruments_weight) == (10, 20)
     assert (ours.connection_life_s, theirs.connection_life_s) == (86400, 86400)

@@ -21,7 +21,7 @@ from alphapulse_cli.exchanges.protocol import Change, Truth
 from alphapulse_cli.market.events import Side, Trade
 from alphapulse_cli.market.instrument import Instrument
 
-NS_PER_MS = 1_000_000
+NS_PER_MS, NS_PER_US = 1_000_000, 1_000
 PICTURE = re.compile(r"depth(5|10|20)(?:@100ms)?")
 DIFF = re.compile(r"depth(?:@100ms)?")
 INVALID_REQUEST, INVALID_JSON = 2, 3
@@ -36,6 +36,7 @@ class Encoder:
         self._truth = truth
         self._facts = binance.FACTS[exchange]
         self._facts.mode(mode)
+        self._ns_per_unit = NS_PER_US if exchange == "binance" else NS_PER_MS  # as its address asks for
         self._lower = {instrument.native.lower(): symbol for symbol, instrument in truth.instruments.items()}
         self._streams: dict[str, None] = {}  # in the order in which they were asked for
         self._wanted: dict[str, dict[str, None]] = {symbol: {} for symbol in truth.instruments}  # suffixes by symbol
@@ -102,7 +103,7 @@ class Encoder:
             return []
         data = {
             "e": "depthUpdate",
-            "E": now_ns // NS_PER_MS,
+            "E": now_ns // self._ns_per_unit,
             "s": instrument.native,
             "U": final - len(changes) + 1,
             "u": final,
@@ -119,7 +120,7 @@ class Encoder:
         """One frame a trade."""
         if binance.TRADE_STREAM not in self._wanted[symbol]:
             return ()
-        return [_wrapped(trade.instrument, binance.TRADE_STREAM, _trade(trade, now_ns)) for trade in trades]
+        return [_wrapped(trade.instrument, binance.TRADE_STREAM, _trade(trade, now_ns, self._ns_per_unit)) for trade in trades]
 
     def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
         """Nothing: `exchangeInfo` tells it, by REST."""
@@ -151,16 +152,16 @@ def _wrapped(instrument: Instrument, suffix: str, data: dict[str, Any]) -> bytes
     return orjson.dumps({"stream": stream_name(instrument.native, suffix), "data": data})
 
 
-def _trade(trade: Trade, now_ns: int) -> dict[str, Any]:
-    instrument, now_ms = trade.instrument, now_ns // NS_PER_MS
+def _trade(trade: Trade, now_ns: int, ns_per_unit: int) -> dict[str, Any]:
+    instrument, now = trade.instrument, now_ns // ns_per_unit
     return {
         "e": "trade",
-        "E": now_ms,
+        "E": now,
         "s": instrument.native,
         "t": int(trade.trade_id),
         "p": wire_text(trade.price_ticks, instrument.price_decimals),
         "q": wire_text(trade.size_lots, instrument.size_decimals),
-        "T": now_ms if trade.exchange_ns is None else trade.exchange_ns // NS_PER_MS,
+        "T": now if trade.exchange_ns is None else trade.exchange_ns // ns_per_unit,
         "m": trade.side is Side.SELL,  # the buyer was the maker: the taker sold
         "M": True,
     }

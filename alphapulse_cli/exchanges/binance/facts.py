@@ -6,6 +6,7 @@ symbol is acknowledged and never fed: symbols must be checked against the instru
 
 A URL given in place of a mode's is used as it stands. Behind /stream frames come wrapped with their stream's name; behind /ws they
 come bare, which the decoder reads as well, but for the pictures of mode depth20 with more than one symbol: those do not name theirs.
+Times are milliseconds, of Binance microseconds where `timeUnit=MICROSECOND` asks for them: feed delays are worth the question.
 """
 
 from alphapulse_cli.exchanges.protocol import Facts, Mode, Rate
@@ -81,7 +82,7 @@ BINANCE_US = Facts(
 BINANCE = Facts(
     name="binance",
     title="Binance",
-    modes=_modes("wss://stream.binance.com:9443/stream", "https://api.binance.com"),
+    modes=_modes("wss://stream.binance.com:9443/stream?timeUnit=MICROSECOND", "https://api.binance.com"),
     instruments_path=EXCHANGE_INFO,
     instruments_weight=20,
     rest_weight=Rate.within(6000, 60.0, burst=3000),
