@@ -3,9 +3,11 @@
 `Writer` is an outlet with a keeper per symbol, fed with plain (ticks, lots, is_ask) rows: what readers meet is what `collect` writes.
 """
 
+import itertools
 import random
 import sys
 import threading
+import time
 from contextlib import contextmanager
 
 from shm_processes import tell
@@ -149,3 +151,27 @@ def write_until_told(path, seed, symbols):
                 writer.check(symbol)
             writer.beat()
             tell([writer.outlet.epoch, writer.keepers[symbols[0]].version, writer.book(symbols[0]).book_hash])
+
+
+def move_until_killed(path, exchanges, symbols):
+    """A market that never rests: every best price, every ring and every tape changes some twenty times a second."""
+    directory = open_directory(path, create=True)
+    writers = [Writer(directory, symbols, name, name) for name in exchanges]
+    for at, writer in enumerate(writers):
+        for symbol in symbols:
+            writer.snapshot([(6_000_000 - at - i, 100 + i, False) for i in range(30)], symbol)
+            writer.update([(6_000_010 + at + i, 100 + i, True) for i in range(30)], symbol)
+    tell("moving")
+    for turn in itertools.count(1):
+        for at, writer in enumerate(writers):
+            writer.now_ns = clock.realtime_ns()
+            for symbol in symbols:
+                rows = [
+                    (6_000_001 + turn % 5, turn % 2 * (100 + turn % 89), False),
+                    (6_000_008 - turn % 3 + at, (turn + 1) % 2 * 77, True),
+                ]
+                writer.update(rows, symbol, exchange_ns=writer.now_ns - 2_000_000 - turn % 977 * 1000)
+                writer.check(symbol)
+                writer.trades((f"t{turn}", 6_000_000 + turn % 997, 100 + turn % 83, turn % 2), symbol=symbol)
+            writer.beat()
+        time.sleep(0.05)

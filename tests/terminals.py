@@ -1,4 +1,4 @@
-"""A pseudo-terminal with a program in it, and what stands on its screen: as much of a terminal as Textual's output needs."""
+"""A pseudo-terminal with a program in it, and what stands on its screen, as a terminal emulator understands it."""
 
 import contextlib
 import fcntl
@@ -12,82 +12,61 @@ import subprocess
 import termios
 import time
 
+import pyte
+
 LIMIT_S = 60.0
-ESCAPE = re.compile(
-    rb"\x1b\[(?P<arguments>[0-9;?<>=!$]*)(?P<final>[@-~])"  # CSI
-    rb"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1bP[^\x1b]*\x1b\\|\x1b[()][A-Z0-9]|\x1b[^\[\]P()]"  # never the half of one that is cut by the read
-)
+UNKNOWN = re.compile(rb"\x1b\[[<=][0-9;]*[a-z]")  # what pyte would take for text: the keyboard's protocol, asked for and given back
 
 
 class Screen:
-    """The characters on a terminal's screen, and which of its modes are on. Wide characters and scrolling are not needed here."""
+    """What stands on a terminal's screen, and which of its private modes are on, as pyte understands what is written to it."""
 
     def __init__(self, columns, rows):
-        self.modes = set()
-        self._pending = b""
-        self.resize(columns, rows)
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self._pending, self._lines = b"", []
 
-    def resize(self, columns, rows):
-        self.columns, self.rows = columns, rows
-        self.cells = [[" "] * columns for _ in range(rows)]
-        self.x = self.y = 0
+    @property
+    def columns(self):
+        return self._screen.columns
+
+    @property
+    def rows(self):
+        return self._screen.lines
+
+    @property
+    def lines(self):
+        """Without the blanks at their ends; only those are made anew that were written to."""
+        screen = self._screen
+        if len(self._lines) != screen.lines:
+            self._lines = [""] * screen.lines
+            screen.dirty.update(range(screen.lines))
+        for y in screen.dirty:
+            if y < screen.lines:
+                cells = screen.buffer[y]
+                self._lines[y] = "".join(cells[x].data for x in range(screen.columns)).rstrip()
+        screen.dirty.clear()
+        return list(self._lines)
 
     @property
     def text(self):
-        return "\n".join("".join(row).rstrip() for row in self.cells)
+        return "\n".join(self.lines)
+
+    @property
+    def modes(self):
+        return {str(mode >> 5) for mode in self._screen.mode if mode >= 1 << 5}
+
+    def resize(self, columns, rows):
+        """As a terminal does it: what has no room any more is lost, what was there stays until something is written over it."""
+        self._screen.resize(rows, columns)
+        self._lines = []
 
     def feed(self, octets):
         data = self._pending + octets
-        self._pending = b""
-        at = 0
-        while at < len(data):
-            if data[at] == 0x1B:
-                found = ESCAPE.match(data, at)
-                if found is None:
-                    again = data.find(b"\x1b", at + 2)
-                    if again >= 0 and data[at + 1 : at + 2] == b"[":  # as a terminal does: another one ends what was not ended
-                        at = again
-                        continue
-                    self._pending = data[at:]
-                    return
-                if found["final"]:
-                    self._control(found["arguments"].decode(), found["final"].decode())
-                at = found.end()
-                continue
-            end = data.find(b"\x1b", at)
-            end = len(data) if end < 0 else end
-            try:
-                words = data[at:end].decode()
-            except UnicodeDecodeError as error:  # a character cut in two by the read
-                words, self._pending = data[at : at + error.start].decode(), data[at + error.start :]
-                self._write(words)
-                return
-            self._write(words)
-            at = end
-
-    def _write(self, words):
-        for character in words:
-            if character == "\n":
-                self.y += 1
-            elif character == "\r":
-                self.x = 0
-            elif character >= " " and self.y < self.rows:
-                if self.x < self.columns:
-                    self.cells[self.y][self.x] = character
-                self.x += 1
-
-    def _control(self, arguments, final):
-        numbers = [int(part) if part.isdigit() else 0 for part in arguments.split(";")]
-        if final in "Hf":
-            row, column = ([*numbers, 1, 1])[:2] if arguments else (1, 1)
-            self.y, self.x = max(row, 1) - 1, max(column, 1) - 1
-        elif final == "J":
-            self.resize(self.columns, self.rows)
-        elif final == "K" and self.y < self.rows:
-            self.cells[self.y][self.x :] = [" "] * (self.columns - self.x)
-        elif final in "hl" and arguments.startswith("?"):
-            for mode in arguments[1:].split(";"):
-                (self.modes.add if final == "h" else self.modes.discard)(mode)
+        cut = data.rfind(b"\x1b", -16)  # a sequence that the read has cut in two
+        cut = cut if cut >= 0 and not re.search(rb"[A-Za-z~\\]", data[cut:]) else len(data)
+        self._pending = data[cut:]
+        self._stream.feed(UNKNOWN.sub(b"", data[:cut]))
 
 
 class Terminal:

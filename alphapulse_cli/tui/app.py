@@ -17,6 +17,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.events import Resize
 from textual.message import Message
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.timer import Timer
 
@@ -33,6 +34,7 @@ from alphapulse_cli.tui.screens.prompts import Choose
 from alphapulse_cli.tui.state import State
 from alphapulse_cli.tui.terminal import TerminalDriver
 from alphapulse_cli.tui.themes import NAMES
+from alphapulse_cli.tui.watchdog import Watchdog, watched
 from alphapulse_cli.tui.widgets.frame import FilterLine, StatusLine
 from alphapulse_cli.wire.delta import BookState
 
@@ -113,6 +115,9 @@ class AlphapulseApp(PulseApp):
         self._state = state
         self._notices = notices
         self._told: tuple[str, int] = "", 0  # the last notice, and when it came
+        self._watchdog = Watchdog()
+        self._still: tuple[str, int] = "", 0  # what it found, and when
+        self._note: tuple[str, int] = "", 0  # what was last told by `notify`, and until when
         self._begin = screen
         self._came_from = ""  # the screen that Esc goes back to
         self._newest: Picture | None = None
@@ -232,8 +237,14 @@ class AlphapulseApp(PulseApp):
     # The status line
 
     def status(self, width: int) -> str:
-        """Paused, a notice that just came, what to do, or how all is going: the first of these that there is."""
+        """Rows that are old, paused, a notice that just came, what to do, or how all is going: the first of these that there is."""
         picture = self.picture
+        said, when_ns = self._still
+        if said and clock.monotonic_ns() - when_ns < NOTICE_S * 1e9:
+            return cut(f" {said}", width)
+        said, until_ns = self._note
+        if said and clock.monotonic_ns() < until_ns:
+            return cut(f" {said}", width)
         if self.is_paused and picture is not None:
             age_s = (clock.monotonic_ns() - picture.taken_ns) / 1e9
             return cut(f" PAUSED, {age_s:.0f} s old; the feed goes on (p resumes)", width)
@@ -243,6 +254,20 @@ class AlphapulseApp(PulseApp):
         if picture is None:
             return cut(" looking for segments", width)
         return cut(f" {safe(picture.advice)}" if picture.advice else f" {summary(picture)}", width)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",  # noqa: ARG002 - as Textual's own
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,  # noqa: ARG002
+    ) -> None:
+        """In the status line for a while: a box over the screen would hide rows, or this line."""
+        sign = "" if severity == "information" else "! "
+        self._note = f"{sign}{safe(message)}", clock.monotonic_ns() + int((NOTICE_S if timeout is None else timeout) * 1e9)
+        self._renew_status()
 
     def _notice(self) -> str:
         """The last notice, for a few seconds."""
@@ -257,7 +282,19 @@ class AlphapulseApp(PulseApp):
         if isinstance(self._driver, TerminalDriver) and self._driver.is_gone:
             self.exit()
         self._be_as_large()
+        self._watch()
         self._renew_status()
+
+    def _watch(self) -> None:
+        """Rows that stand still on the terminal although they should not: say so, and draw everything again."""
+        front = self._front()
+        if not isinstance(self._driver, TerminalDriver) or front is None or front is not self.screen:
+            return
+        rows, age_s = self._watchdog.look(front, self._driver.drawn)
+        if rows:
+            self._still = f"{rows} row{'' if rows == 1 else 's'} stood still for {age_s:.0f} s: drawn again", clock.monotonic_ns()
+            for widget in watched(front):
+                widget.refresh()
 
     def _renew_status(self) -> None:
         front = self._front()
@@ -344,16 +381,25 @@ class AlphapulseApp(PulseApp):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002 - the same on all
         """What the palette lists: every screen, every theme, every key's action."""
         for tab in table.TABS:
-            yield SystemCommand(tab.title, f"Show the screen {tab.title} ({tab.key})", lambda title=tab.title: self.go(title))
+            yield SystemCommand(f"Show {tab.title} ({tab.key})", tab.about, lambda title=tab.title: self.go(title))
         for name in NAMES:
-            yield SystemCommand(f"Theme {name}", f"Use the theme {name}", lambda name=name: self._use_theme(name))
-        yield SystemCommand("Pause", "Hold the picture, or let it go on (p)", self.action_pause)
-        yield SystemCommand("Filter", "Show only what has these words (/)", self.action_filter)
-        yield SystemCommand("Go to a symbol", "Choose one of all symbols (g)", self.action_jump)
-        yield SystemCommand("Copy", "Copy what is looked at (y)", self.action_copy)
-        yield SystemCommand("Screenshot", "Save what is seen as SVG (s)", lambda: self.set_timer(0.1, self.action_save_svg))
-        yield SystemCommand("Help", "What is shown here, and the keys (?)", self.action_help)
-        yield SystemCommand("Quit", "End the live screen (q)", self.action_quit)
+            yield SystemCommand(
+                f"Use the theme {name}", "Remembered for the next run (t: the next one)", lambda name=name: self._use_theme(name)
+            )
+        hold = "Go on with the newest picture (p)" if self.is_paused else "Hold this picture (p)"
+        yield SystemCommand(hold, "The feed goes on meanwhile; nothing is lost", self.action_pause)
+        yield SystemCommand("Filter the rows (/)", "Show only what has these words, of a symbol or exchange", self.action_filter)
+        yield SystemCommand("Go to a symbol (g)", "Choose one of all symbols; this screen turns to it", self.action_jump)
+        yield SystemCommand(
+            "Copy the rows (y)", "All that this screen shows, as text, to the terminal's clipboard", self.action_copy
+        )
+        yield SystemCommand("Save a picture (s)", "An SVG of this screen, into the current folder", self._save_soon)
+        yield SystemCommand("Explain this screen (?)", "What is shown here, and every key that works", self.action_help)
+        yield SystemCommand("Quit the live screen (q)", "The collectors go on", self.action_quit)
+
+    def _save_soon(self) -> None:
+        """Once the palette is no part of the picture."""
+        self.set_timer(0.1, self.action_save_svg)
 
 
 def summary(picture: Picture) -> str:

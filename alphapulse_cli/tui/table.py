@@ -19,15 +19,16 @@ class Tab:
     name: str
     title: str
     class_name: str
+    about: str  # in the palette
 
 
 ALL = (
-    Tab("1", "overview", "Overview", "OverviewScreen"),
-    Tab("2", "books", "Books", "BooksScreen"),
-    Tab("3", "latency", "Latency", "LatencyScreen"),
-    Tab("4", "tape", "Tape", "TapeScreen"),
-    Tab("5", "arbitrage", "Arbitrage", "ArbitrageScreen"),
-    Tab("6", "rings", "Rings", "RingsScreen"),
+    Tab("1", "overview", "Overview", "OverviewScreen", "Every book in a row: best prices, spread, trend, rates, gaps, age"),
+    Tab("2", "books", "Books", "BooksScreen", "One symbol's ladders side by side, and all of them in one"),
+    Tab("3", "latency", "Latency", "LatencyScreen", "How long each step takes, from the exchange's clock to here"),
+    Tab("4", "tape", "Tape", "TapeScreen", "Every trade as it comes, newest first"),
+    Tab("5", "arbitrage", "Arbitrage", "ArbitrageScreen", "Buy at one exchange, sell at another: what is left after fees"),
+    Tab("6", "rings", "Rings", "RingsScreen", "What is in shared memory, who writes it, who reads it"),
 )
 TABS = tuple(tab for tab in ALL if importlib.util.find_spec(f"{PACKAGE}.{tab.name}") is not None)
 

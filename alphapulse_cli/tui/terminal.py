@@ -5,10 +5,14 @@ goes nowhere, and `is_gone` says so: the app ends.
 """
 
 import os
+import sys
 from contextlib import suppress
 from typing import IO, Any
 
 from textual.drivers.linux_driver import LinuxDriver
+
+from alphapulse_cli.tui.ascii_signs import begun_with, in_ascii, is_ascii_only
+from alphapulse_cli.tui.drawn import Drawn
 
 
 class Quiet:
@@ -34,11 +38,18 @@ class Quiet:
 
 
 class TerminalDriver(LinuxDriver):
-    """Textual's own, over `Quiet`."""
+    """Textual's own, over `Quiet`; in a C locale all signs are ASCII. `drawn` is what was written, whatever the signs."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._file = Quiet(self._file)  # type: ignore[assignment]
+        self.drawn = Drawn()
+        self._is_ascii = is_ascii_only(begun_with(), getattr(sys.__stderr__, "encoding", "") or "")
+
+    def write(self, data: str) -> None:
+        """To the terminal; what was written is remembered."""
+        self.drawn.take(data)
+        super().write(in_ascii(data) if self._is_ascii else data)
 
     @property
     def terminal_size(self) -> tuple[int, int]:

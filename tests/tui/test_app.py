@@ -194,7 +194,10 @@ class TestCopyAndScreenshot:
         async def work(app, pilot, feed):
             await pilot.press("s")
             await pilot.pause()
-            assert any("Permission denied" in notice.message for notice in app._notifications)
+            line = app.screen.query_one(StatusLine)
+            assert "! cannot write alphapulse-" in line.render_line(0).text
+            assert "Permission denied" in line.render_line(0).text
+            assert not app.screen.query("Toast"), "a box over the screen"
 
         at_once(work)
 
@@ -222,8 +225,8 @@ class TestHelp:
     def test_the_palette_lists_every_screen_and_theme(self):
         async def work(app, pilot, feed):
             titles = [command.title for command in app.get_system_commands(app.screen)]
-            assert titles[: len(table.TABS)] == [tab.title for tab in table.TABS]
-            assert {f"Theme {name}" for name in NAMES} <= set(titles)
+            assert titles[: len(table.TABS)] == [f"Show {tab.title} ({tab.key})" for tab in table.TABS]
+            assert {f"Use the theme {name}" for name in NAMES} <= set(titles)
             await pilot.press("ctrl+p")
             await pilot.pause()
             await pilot.press(*"theme light", "enter")

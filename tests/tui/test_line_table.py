@@ -44,11 +44,41 @@ class TestColumns:
     def test_a_whole_rank_goes_at_a_time_and_the_last_stays(self, width, names):
         assert "".join(column.name for column in fitting(COLUMNS, width)) == names
 
+    def test_where_nothing_else_goes_words_shrink_then_the_last_columns_go_and_no_figure_is_cut(self):
+        columns = (
+            Column("symbol", "symbol", 9, right=False, least=7),
+            Column("state", "state", 9, right=False, least=1),
+            Column("bid", "bid", 10, limit=16),
+            Column("ask", "ask", 10, limit=16),
+        )
+        row = Row(1, {"symbol": ("BTC-USD", ""), "state": ("● LIVE", "live"), "bid": ("63000.01", ""), "ask": ("1,063,000.02", "")})
+
+        def shown(width):
+            found = []
+
+            async def work(table, pilot):
+                table.show_rows([row], "")
+                found.append(text(table, 1))
+
+            with_table(columns, work, size=(width, 5))
+            return found[0].rstrip()
+
+        assert shown(60) == "BTC-USD    ● LIVE       63000.01  1,063,000.02"
+        assert shown(31) == "BTC-USD ● 63000.01 1,063,000.02"
+        assert shown(30) == "BTC-USD   ● LIVE      63000.01"
+        assert shown(18) == "BTC-USD ● 63000.01"
+        assert shown(17) == "BTC-USD   ● LIVE"
+        assert shown(5) == "BTC-…"
+        for width in range(1, 50, 5):
+            figures = [word for word in shown(width).split() if word[0].isdigit()]
+            assert set(figures) <= {"63000.01", "1,063,000.02"}, width
+
     def test_what_is_cut_says_so(self):
         assert fitted("123456", 4, right=True) == "123…"
         assert fitted("12", 4, right=True) == "  12"
         assert fitted("12", 4, right=False) == "12  "
         assert fitted("12", 0, right=True) == ""
+        assert fitted("● LIVE", 1, right=False) == "●"
 
     def test_they_grow_to_their_limit_and_do_not_jump_back(self):
         async def work(table, pilot):

@@ -119,9 +119,8 @@ class TestHowItEnds:
 
     @pytest.mark.parametrize("environment", [{"TERM": "xterm"}, {"LANG": "xx_YY", "LC_ALL": "xx_YY"}, {"NO_COLOR": "1"}])
     def test_poor_terminals_and_locales(self, terminal, shm_dir, environment):
-        with writer(shm_dir) as one:
+        with child("reader_sets:move_until_killed", str(shm_dir), ("kraken",), SYMBOLS) as one:
             one.line()
-            publish(one)
             screen = terminal("tui", columns=80, rows=24, **environment)
             screen.until(lambda text: "BTC-USD" in text and re.search(r"\bLIVE\b", text), "the book")
             screen.press("q")

@@ -48,10 +48,10 @@ class ArbitrageScreen(PaneScreen):
         " change and keeps what it saw: alphapulse arb history."
     )
     COLUMNS = (
-        Column("symbol", "symbol", 9, right=False, limit=16),
-        Column("buy", "buy at", 10, right=False, limit=16),
+        Column("symbol", "symbol", 9, right=False, limit=16, least=7),
+        Column("buy", "buy at", 10, right=False, limit=16, least=4),
         Column("ask", "ask", 10, rank=2, limit=18),
-        Column("sell", "sell at", 10, right=False, limit=16),
+        Column("sell", "sell at", 10, right=False, limit=16, least=4),
         Column("bid", "bid", 10, rank=2, limit=18),
         Column("bps", "net bps", 8, limit=11),
         Column("size", "size", 10, rank=2, limit=18),

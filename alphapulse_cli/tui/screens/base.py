@@ -129,7 +129,7 @@ class PulseScreen(Screen[None]):
         if self.pulse.picture is not None:
             self.show(self.pulse.picture)
         for line in self.query(StatusLine):
-            line.refresh()
+            line.renew()
 
     def on_screen_resume(self) -> None:
         """In front again: draw what came meanwhile."""

@@ -57,8 +57,8 @@ class LatencyScreen(DetailedScreen):
         "each second. The gauge is how full the ring is of records that this screen has not read yet."
     )
     COLUMNS = (
-        Column("set", "set", 10, right=False),
-        Column("stage", "stage", 21, right=False),
+        Column("set", "set", 10, right=False, least=4),
+        Column("stage", "stage", 21, right=False, least=10),
         *(Column(name, name, 7) for name in (*PERCENTILES, "max")),
         Column("samples", "samples", 9, 1),
         Column("shape", SHAPE_TITLE, SHAPE_WIDTH, 2, right=False),

@@ -65,9 +65,9 @@ class OverviewScreen(PaneScreen):
         " against ours, so only its changes mean something; age is the time since the book's last confirmed frame."
     )
     COLUMNS = (
-        Column("symbol", "symbol", 9, right=False, limit=16),
-        Column("exchange", "exchange", 10, right=False, limit=16),
-        Column("state", "state", 9, right=False, limit=16),
+        Column("symbol", "symbol", 9, right=False, limit=16, least=7),
+        Column("exchange", "exchange", 10, right=False, limit=16, least=3),
+        Column("state", "state", 9, right=False, limit=16, least=1),
         Column("bid_size", "bid size", 10, rank=5, limit=16),
         Column("bid", "bid", 10, limit=16),
         Column("ask", "ask", 10, limit=16),

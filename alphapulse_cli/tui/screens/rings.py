@@ -87,9 +87,9 @@ class RingsScreen(DetailedScreen):
         "something that went wrong."
     )
     COLUMNS = (
-        Column("set", "set", 10, right=False),
-        Column("part", "segment", 16, right=False),
-        Column("state", "state", 8, right=False),
+        Column("set", "set", 10, right=False, least=4),
+        Column("part", "segment", 16, right=False, least=8),
+        Column("state", "state", 8, right=False, least=5),
         Column("contents", "contents", 15),
         Column("now", "now", 11),
         Column("size", "size", 8),

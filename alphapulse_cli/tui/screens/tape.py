@@ -37,9 +37,9 @@ class TapeScreen(ListScreen):
     )
     COLUMNS = (
         Column("time", "received (UTC)", 14),
-        Column("symbol", "symbol", 9, right=False, limit=16),
-        Column("exchange", "exchange", 10, right=False, limit=16),
-        Column("side", "taker", 6, right=False),
+        Column("symbol", "symbol", 9, right=False, limit=16, least=7),
+        Column("exchange", "exchange", 10, right=False, limit=16, least=3),
+        Column("side", "taker", 6, right=False, least=1),
         Column("price", "price", 11, limit=18),
         Column("size", "size", 11, limit=18),
         Column("value", "value", 13, rank=2, limit=20),

@@ -10,6 +10,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.tui.watchdog import Watched
 
 if TYPE_CHECKING:
     from textual.events import Click
@@ -29,7 +30,7 @@ def tabs(names: tuple[tuple[str, str], ...], width: int) -> list[tuple[str, str]
     return [(title, f" {key} ") for key, title in names]
 
 
-class Heading(Widget):
+class Heading(Watched, Widget):
     """The screens by number; a click goes to one."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"heading--name", "heading--tab", "heading--here"}
@@ -54,16 +55,21 @@ class Heading(Widget):
             at += len(text)
 
 
-class StatusLine(Widget):
+class StatusLine(Watched, Widget):
     """One line of what there is to say; the app knows it."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"status--mark"}
 
     _said = ("", "")
 
+    def on_resize(self) -> None:
+        """There is room for more, or for less."""
+        self.renew()
+
     def renew(self) -> None:
         """Draw it again, if there is something else to say."""
-        if self._now() != self._said:
+        before, self._said = self._said, self._now()
+        if self._said != before:
             self.refresh()
 
     def _now(self) -> tuple[str, str]:
@@ -74,7 +80,7 @@ class StatusLine(Widget):
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002 - there is one
         """The filter, marked, before what the app says."""
-        self._said = filtered, said = self._now()
+        filtered, said = self._said
         segments = [Segment(filtered, self.get_component_rich_style("status--mark")), Segment(said, self.rich_style)]
         return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
 

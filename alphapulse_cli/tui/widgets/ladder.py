@@ -26,6 +26,7 @@ from alphapulse_cli.tui import ladder_columns, ladder_text
 from alphapulse_cli.tui.grouping import Rungs
 from alphapulse_cli.tui.ladder_columns import Columns
 from alphapulse_cli.tui.ladder_text import Line, Look, Piece
+from alphapulse_cli.tui.watchdog import Watched
 
 KINDS = (
     *(
@@ -53,7 +54,7 @@ HEADS = 2  # lines above the sides
 GAP = 2  # blank cells to the right
 
 
-class Painted(Widget):
+class Painted(Watched, Widget):
     """A widget whose lines are pieces; `renew` draws those that changed. Define `make_lines`."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"ladder--{kind}" for kind in (*KINDS, *GROUNDS)}

@@ -24,6 +24,7 @@ from textual.widget import Widget
 
 from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.tui.sentence import sentence_lines
+from alphapulse_cli.tui.watchdog import Watched
 
 GAP = 2
 KINDS = ("bid", "ask", "best", "crossing", "live", "waiting", "dead", "quiet", "strong", "alarm")
@@ -34,7 +35,10 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class Column(NamedTuple):
-    """One column, `width` to `limit` wide; `rank` 0 always stays."""
+    """One column, `width` to `limit` wide; `rank` 0 stays for as long as there is room.
+
+    `least`: what words may shrink to where not even rank 0 has room, ending in an ellipsis (1: their sign only). Figures are shown whole or not.
+    """
 
     name: str
     title: str
@@ -42,6 +46,7 @@ class Column(NamedTuple):
     rank: int = 0
     right: bool = True
     limit: int = 0  # 0: the width
+    least: int = 0  # 0: the width
 
 
 Cell = tuple[str, str]  # (text, kind): kind "" is plain
@@ -64,13 +69,34 @@ def fitting(columns: Sequence[Column], width: int) -> list[Column]:
     return [column for column in columns if column.rank == 0]
 
 
+def narrow(columns: Sequence[Column], widest: Mapping[str, int], width: int) -> list[Column]:
+    """Rank 0 where it has too little room, a cell between two columns: words shrink, then the last columns go; the first always stays."""
+    kept = [column for column in columns if column.rank == 0]
+    least = [needed(column, widest.get(column.name, 0)) for column in kept]
+    while len(kept) > 1 and sum(least) + len(least) - 1 > width:
+        kept.pop()
+        least.pop()
+    left = max(width - sum(least) - len(least) + 1, 0)
+    made = []
+    for column, at_least in zip(kept, least, strict=True):
+        more = min(left, max(column.width - at_least, 0))
+        left -= more
+        made.append(column._replace(width=min(at_least + more, width)))
+    return made
+
+
+def needed(column: Column, widest: int) -> int:
+    """How narrow a column may be: a figure's as its widest cell and its title, a word's as it says."""
+    return min(max(widest, len(column.title)), column.width) if column.right else column.least or column.width
+
+
 def fitted(text: str, width: int, *, right: bool) -> str:
     """Exactly `width` characters; what is cut ends in an ellipsis, so that no number is ever shown short without a sign."""
-    shown = text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"[:width]
+    shown = text if len(text) <= width else text[:1] if width == 1 else f"{text[: max(width - 1, 0)]}…"[:width]
     return shown.rjust(width) if right else shown.ljust(width)
 
 
-class LineTable(Widget):
+class LineTable(Watched, Widget):
     """`show_rows` gives it all it draws."""
 
     can_focus = False
@@ -104,9 +130,11 @@ class LineTable(Widget):
         self._key: Any = None
         self._top = 0
         self._fitting: tuple[int, list[Column]] | None = None
+        self._gap = GAP
+        self._widest: dict[str, int] = {}  # column -> its widest cell so far
         self._styles: dict[tuple[str, bool], Style] = {}
         self._at = 0  # the row under the cursor
-        self._drawn: dict[int, tuple[Row, bool] | None] = {}  # line -> what stands there
+        self._asked: list[tuple[Row, bool] | None] = []  # what was last asked to be drawn, line by line below the header
 
     def notify_style_update(self) -> None:
         """Another theme: other colours."""
@@ -115,31 +143,53 @@ class LineTable(Widget):
 
     def show_rows(self, rows: Sequence[Row], nothing: str, sorted_by: str = "", *, reverse: bool = False) -> None:
         """Draw these from now on; `nothing` is the sentence where there are none."""
-        before = self._nothing, self._sorted_by, self._sign, self._columns
+        before = self._nothing, self._sorted_by, self._sign, self._shown()
         self._rows, self._nothing = list(rows), nothing
         self._sorted_by, self._sign = sorted_by, "▼" if reverse else "▲"
         grown = [self._grown(column) for column in self._columns]
         if grown != self._columns:
             self._columns, self._fitting = grown, None
+        shown = self._shown()
         self._find_cursor()
-        if before != (self._nothing, self._sorted_by, self._sign, self._columns) or not self._rows:
-            self.refresh()
+        if before != (self._nothing, self._sorted_by, self._sign, shown) or not self._rows:
+            self._draw_all()
         else:
-            lines = [y for y, drawn in self._drawn.items() if 0 < y < self.size.height and drawn != self._on_line(y)]
-            if lines:
-                self.refresh(*(Region(0, y, self.size.width, 1) for y in lines))
+            self._draw_changed()
+
+    def _lines(self) -> list[tuple[Row, bool] | None]:
+        return [self._on_line(y) for y in range(1, self.size.height)]
+
+    def _draw_all(self) -> None:
+        self._asked = self._lines()
+        self.refresh()
+
+    def _draw_changed(self) -> None:
+        """Lines that differ from what was last asked for. What was drawn is no measure: nobody tells when, or whether, it was."""
+        before, self._asked = self._asked, self._lines()
+        if len(before) != len(self._asked):
+            self.refresh()
+            return
+        changed = [y for y, (old, new) in enumerate(zip(before, self._asked, strict=True), 1) if old != new]
+        if changed:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
 
     def _grown(self, column: Column) -> Column:
-        if column.limit <= column.width:
+        if not column.right and column.limit <= column.width:
             return column
         widest = max((len(row.cells[column.name][0]) for row in self._rows if column.name in row.cells), default=0)
-        return column._replace(width=min(widest, column.limit)) if widest > column.width else column
+        if widest > self._widest.get(column.name, 0):
+            self._widest[column.name] = widest
+            self._fitting = None
+        return column._replace(width=min(widest, column.limit)) if column.width < widest and column.width < column.limit else column
 
     def _shown(self) -> list[Column]:
         """The columns there is room for."""
         width = self.size.width
         if self._fitting is None or self._fitting[0] != width:
-            self._fitting = width, fitting(self._columns, width)
+            columns, self._gap = fitting(self._columns, width), GAP
+            if sum(column.width + GAP for column in columns) > width + GAP:
+                columns, self._gap = narrow(self._columns, self._widest, width), 1
+            self._fitting = width, columns
         return self._fitting[1]
 
     @property
@@ -169,7 +219,7 @@ class LineTable(Widget):
             at = max(0, min(self._at + rows, len(self._rows) - 1))
             self._key = self._rows[at].key if at else None
             self._find_cursor()
-            self.refresh()
+            self._draw_all()
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         """Show these from now on."""
@@ -189,13 +239,12 @@ class LineTable(Widget):
 
     def on_resize(self) -> None:
         """Other rows may be seen."""
-        self._drawn.clear()
         self._find_cursor()
-        self.refresh()
+        self._draw_all()
 
     def render_line(self, y: int) -> Strip:
         """Line 0 is the header."""
-        self._drawn[y] = here = self._on_line(y) if y else None
+        here = self._on_line(y) if y else None
         if y == 0:
             segments = self._header(self._shown())
         elif not self._rows:
@@ -221,12 +270,12 @@ class LineTable(Widget):
         for column in columns:
             here = column.name == self._sorted_by
             title = fitted(f"{column.title}{self._sign}" if here else column.title, column.width, right=column.right)
-            segments += [Segment(title, marked if here else plain), Segment(" " * GAP, plain)]
+            segments += [Segment(title, marked if here else plain), Segment(" " * self._gap, plain)]
         return segments
 
     def _row(self, row: Row, is_cursor: bool, columns: Sequence[Column]) -> list[Segment]:
         ground = self._style("", is_cursor=is_cursor)
-        gap = Segment(" " * GAP, ground)
+        gap = Segment(" " * self._gap, ground)
         segments: list[Segment] = []
         for column in columns:
             if row.rest[0] and column.name not in row.cells:
@@ -261,13 +310,13 @@ class LineTable(Widget):
         if offset.y == 0:
             at = 0
             for column in self._shown():
-                if at <= offset.x < at + column.width + GAP:
+                if at <= offset.x < at + column.width + self._gap:
                     self.post_message(self.HeaderClicked(column.name))
-                at += column.width + GAP
+                at += column.width + self._gap
         elif self._top + offset.y - 1 < len(self._rows):
             self._key = self._rows[self._top + offset.y - 1].key
             self._find_cursor()
-            self.refresh()
+            self._draw_all()
             if event.chain == 2:
                 self.choose()
 

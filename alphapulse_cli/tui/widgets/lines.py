@@ -14,6 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.tui.watchdog import Watched
 
 KINDS = ("title", "bar", "faint", "mark", "quiet", "live", "waiting", "dead")
 
@@ -23,7 +24,7 @@ MakeLines = Callable[[int, int], Sequence[Line]]
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
-class Lines(Widget):
+class Lines(Watched, Widget):
     """Nothing, until it is shown something."""
 
     can_focus = False

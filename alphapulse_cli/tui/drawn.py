@@ -1,0 +1,38 @@
+"""What stands on the terminal, as far as what was written to it says: text by cell, read back from the very escape sequences.
+
+    driver.write(data) ─► Drawn.take(data) ─► `text(x, y, width)`: what the watchdog compares with what should stand there
+
+Textual moves the cursor, then writes text in colours: no more than this is understood here.
+"""
+
+import re
+
+from rich.cells import cell_len
+
+RUN = re.compile(r"\x1b\[(\d+);(\d+)H([^\x1b]*(?:\x1b\[[0-9;:]*m[^\x1b]*)*)")
+COLOURS = re.compile(r"\x1b\[[0-9;:]*m|\n")
+NEVER = "\0"  # in a cell that was never written to
+
+
+class Drawn:
+    """The cells of a terminal; they grow with what is written."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, list[str]] = {}
+
+    def take(self, data: str) -> None:
+        """What is written now."""
+        for row, column, run in RUN.findall(data):
+            text = COLOURS.sub("", run)
+            if text:
+                self._put(int(column) - 1, self._rows.setdefault(int(row) - 1, []), text)
+
+    def _put(self, x: int, cells: list[str], text: str) -> None:
+        if len(cells) < x:
+            cells += [NEVER] * (x - len(cells))
+        made = list(text) if len(text) == cell_len(text) else [part for one in text for part in (one, *[""] * (cell_len(one) - 1))]
+        cells[x : x + len(made)] = made
+
+    def text(self, x: int, y: int, width: int) -> str:
+        """What stands in so many cells of a line."""
+        return "".join(self._rows.get(y, ())[x : x + width])
