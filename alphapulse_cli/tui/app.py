@@ -259,14 +259,15 @@ class AlphapulseApp(PulseApp):
         self,
         message: str,
         *,
-        title: str = "",  # noqa: ARG002 - as Textual's own
+        title: str = "",
         severity: SeverityLevel = "information",
         timeout: float | None = None,
-        markup: bool = True,  # noqa: ARG002
+        markup: bool = True,
     ) -> None:
         """In the status line for a while: a box over the screen would hide rows, or this line."""
         sign = "" if severity == "information" else "! "
         self._note = f"{sign}{safe(message)}", clock.monotonic_ns() + int((NOTICE_S if timeout is None else timeout) * 1e9)
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)  # kept; the styles show no box
         self._renew_status()
 
     def _notice(self) -> str:

@@ -197,7 +197,7 @@ class TestCopyAndScreenshot:
             line = app.screen.query_one(StatusLine)
             assert "! cannot write alphapulse-" in line.render_line(0).text
             assert "Permission denied" in line.render_line(0).text
-            assert not app.screen.query("Toast"), "a box over the screen"
+            assert not any(rack.display for rack in app.screen.query("ToastRack")), "a box over the screen"
 
         at_once(work)
 
