@@ -5,6 +5,7 @@
     python scripts/chaos.py --seeds 17..17 --tell   one, with what the collector said
     python scripts/chaos.py --kinds gap,refuse --feed kraken --seeds 1..20
     python scripts/chaos.py --healing               a fault each 5 s on every feed; how much of the time all books were LIVE
+    python scripts/chaos.py --sockets --minutes 10  the same in real time: three exchanges, three collect processes, real sockets
 
 The Session, the Decoder, the books, the segments and a following reader are the real ones; the network, REST and the clock are made up, so
 a minute of a collector takes half a second, and the same seed gives the same run and the same trace. What the judge demands stands in
@@ -12,12 +13,16 @@ tests/chaos/judge.py. Run by the Python that has alphapulse installed, from a so
 """
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "chaos"))
 
 from campaign import FEEDS, HEALING_KINDS, KINDS, run_seed
+from sockets import HEALED_BY, soak
+
+LEAST_LIVE = 0.95
 
 
 def arguments():
@@ -26,6 +31,9 @@ def arguments():
     parser.add_argument("--kinds", default="", help=f"only these, by commas, of {', '.join(KINDS)}")
     parser.add_argument("--feed", default="", help=f"only this, of {', '.join(map(named, FEEDS))}")
     parser.add_argument("--healing", action="store_true", help="the healing figure of each feed in place of the campaign")
+    parser.add_argument("--sockets", action="store_true", help="over real sockets, in real time")
+    parser.add_argument("--minutes", type=float, default=1.0, help="how long, over sockets; 1 if not given")
+    parser.add_argument("--every", type=float, default=5.0, help="seconds from fault to fault, over sockets; 5 if not given")
     parser.add_argument("--tell", action="store_true", help="what each collector said, too")
     given = parser.parse_args()
     first, _, last = given.seeds.partition("..")
@@ -80,6 +88,14 @@ def healing(given):
     return accused
 
 
+def over_sockets(given):
+    """In real time: how much of it all books were LIVE; accused below 95 %."""
+    seen = asyncio.run(soak(given.minutes * 60, every_s=given.every, seed=given.seeds[0], kinds=given.kinds or HEALED_BY))
+    print(f"chaos over sockets: {seen}")
+    return len(seen.accusations) + (seen.live_share < LEAST_LIVE)
+
+
 if __name__ == "__main__":
     asked = arguments()
-    sys.exit(1 if (healing if asked.healing else campaign)(asked) else 0)
+    work = over_sockets if asked.sockets else healing if asked.healing else campaign
+    sys.exit(1 if work(asked) else 0)

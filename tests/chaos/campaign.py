@@ -18,7 +18,10 @@ from alphapulse_cli.shm.directory import open_directory
 START_NS = 1_790_000_000 * 10**9
 FEEDS = (("kraken", ""), ("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", "diff"), ("binance-us", "depth20"))
 HEALING_S = 15.0  # for all books to be LIVE and true once faults have ended and none of them may last
-SILENT_S, QUIET_S, BACKWARDS_S = 4.0, 32.0, 6.0  # how long a LIVE book may be wrong without anybody's knowing
+# How long a LIVE book may be wrong without anybody's knowing, a second past the bound in which the collector says that it notices.
+SILENT_S, QUIET_S, ALL_QUIET_S, BACKWARDS_S = 4.0, 31.0, 61.0, 6.0
+UNSEEN_S = 1000.0  # a lost frame of a feed without numbers shows where the book crosses itself (J3), else with the next connection
+DRIPPING_S = 30.0  # a feed that is late is shown by its feed delay, not by a state
 
 HEALING_KINDS = ("gap", "checksum", "disconnect", "refuse")
 NUMBERED = frozenset(FEEDS) - {("coinbase", "exchange")}  # a lost frame shows
@@ -35,12 +38,19 @@ class Kind:
     allows_s: float = 0.0  # a LIVE book may be wrong for so long
     of_symbol: bool = False  # what it allows is allowed of one symbol
     lasts_s: float = 0.0
+    by_silence: bool = False  # noticed by what the feed promises: feeds that promise nothing are looked at when all books are quiet
+
+    def allowed_s(self, feed):
+        """The bound on this feed."""
+        promises_nothing = feed[0].startswith("binance")
+        return ALL_QUIET_S if self.by_silence and promises_nothing else self.allows_s
 
 
 KINDS = {
     kind.name: kind
     for kind in (
         Kind("gap", NUMBERED),
+        Kind("unseen-gap", frozenset(FEEDS) - NUMBERED, allows_s=UNSEEN_S),
         Kind("duplicate", NUMBERED),
         Kind("reorder", NUMBERED),
         Kind("checksum", frozenset({("kraken", "")})),
@@ -49,12 +59,12 @@ KINDS = {
         Kind("garbage"),
         Kind("unknown"),
         Kind("flood"),
-        Kind("stall", allows_s=SILENT_S, lasts_s=6.0),
-        Kind("drip", allows_s=SILENT_S, lasts_s=6.0),
+        Kind("stall", allows_s=SILENT_S, lasts_s=6.0, by_silence=True),
+        Kind("drip", allows_s=DRIPPING_S, lasts_s=6.0),
         Kind("disconnect"),
         Kind("rst"),
         Kind("half-open", allows_s=SILENT_S),
-        Kind("mute", allows_s=SILENT_S),
+        Kind("mute", allows_s=SILENT_S, by_silence=True),
         Kind("mute-symbol", allows_s=QUIET_S, of_symbol=True, lasts_s=QUIET_S),
         Kind("refuse"),
         Kind("lost-ack"),
@@ -130,8 +140,11 @@ async def _scene(world, result, faults_s, every_s):
         while world.elapsed_s < ends_s:
             kind = KINDS[dice.choice(result.kinds)]
             strike(world, kind, dice)
-            bound_s = max(bound_s, kind.allows_s + kind.lasts_s + HEALING_S)
+            if kind.allows_s < UNSEEN_S:
+                bound_s = max(bound_s, kind.allowed_s(result.feed) + kind.lasts_s + HEALING_S)
             await asyncio.sleep(dice.uniform(0.8, 1.2) * every_s)
+        if "unseen-gap" in result.kinds:
+            world.sim.inject("disconnect")
         healed_s = await world.until(lambda: world.is_live() and world.judge.is_true_now(), bound_s)
         if healed_s is None:
             judge.accusations.append(f"J4: not healed {bound_s:.0f} s after the last fault: {world.states()}")
@@ -139,7 +152,7 @@ async def _scene(world, result, faults_s, every_s):
         await world.stand_still()
         if not (world.is_live() and world.is_true()):
             judge.accusations.append(f"J4: in the end not all LIVE and true: {world.states()}")
-        judge.accusations += world.readers_faults()
+        judge.accusations += world.readers_faults() + world.trades_faults()
         result.struck = sum(world.sim.injection_counts.values())
     result.accusations, result.trace = judge.accusations, judge.trace_hash
     result.live_share = judge.all_live / max(judge.samples, 1)
@@ -150,11 +163,13 @@ def strike(world, kind, dice):
     """Let one fault happen as soon as it can."""
     symbol = dice.choice(SYMBOLS)
     world.trace("fault", kind.name, symbol)
-    world.judge.allow(kind.allows_s, symbol if kind.of_symbol else "", lasts_s=kind.lasts_s + 2.0)
+    world.judge.allow(kind.allowed_s(world.feed), symbol if kind.of_symbol else "", lasts_s=kind.lasts_s + 2.0)
     if kind.name == "clock":
         world.time.set_clock(dice.choice((-3600.0, -5.0, 0.5, 3600.0)))
     elif kind.name == "mute-symbol":
         world.sim.inject("mute", symbol)
+    elif kind.name == "unseen-gap":
+        world.sim.inject("gap", symbol)
     elif kind.name in ("refuse", "lost-ack", "old-snapshot", "late-snapshot", "ahead-snapshot"):
         world.sim.inject(kind.name, symbol, 3.0)
         world.sim.inject("malformed", symbol)  # so that something is asked for

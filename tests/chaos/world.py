@@ -18,13 +18,17 @@ from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.shm import clock
-from alphapulse_cli.shm.counters import CountersReader
+from alphapulse_cli.shm.counters import Counter, CountersReader
+from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.sim.exchange import SimulatedExchange
 from alphapulse_cli.sim.market_maker import Market
+from alphapulse_cli.wire import trade as trade_record
 from alphapulse_cli.wire.delta import BookState
 
 SYMBOLS = ("BTC-USD", "ETH-USD")
 LEVELS = 40
+RING_RECORDS = 16_384
+URL = "wss://exchange.invalid"
 STEP_S = 0.1  # a step of every symbol
 DEPTHS = {("kraken", ""): 10, ("binance-us", "depth20"): 20}
 
@@ -97,12 +101,14 @@ class World:
             speaker=Speaker(self.exchange, self.judge),
         )
         instruments = list(market.instruments.values())
-        self.outlet = Outlet(self.directory, self.exchange_name, self.exchange_name, list(self.symbols), 4096, clock.monotonic_ns())
+        self.outlet = Outlet(
+            self.directory, self.exchange_name, self.exchange_name, list(self.symbols), RING_RECORDS, clock.monotonic_ns()
+        )
         decoder = self.exchange.decoder(instruments, {"book", "trades"}, self.depth or 0, self.mode)
         self.ingest = Ingest(self.exchange, decoder, instruments, ("book", "trades"), self.outlet, self._note, self.mode)
         self.keepers = {keeper.instrument.symbol: keeper for keeper in self.ingest.keepers.values()}
         self.session = Session(
-            self.exchange.facts, "wss://exchange.invalid", Rest(self), self.ingest, self._note, self._after_frame, self._open
+            self.exchange.facts, URL, Rest(self), self.ingest, self._note, self._after_frame, self._open, mode=self.mode
         )
         self.follower = SetFollower(self.directory, self.exchange_name)
         self._tasks = [asyncio.create_task(self.session.run()), asyncio.create_task(self._move())]
@@ -145,6 +151,10 @@ class World:
     def _after_frame(self, _receive_ns):
         self.outlet.serve_checkpoints(clock.realtime_ns())
 
+    @property
+    def feed(self):
+        return self.exchange_name, self.mode
+
     def trace(self, *what):
         self.judge.note(*what)
 
@@ -171,6 +181,22 @@ class World:
 
     def is_true(self):
         return all(self.held_book(symbol) == self.true_book(symbol) for symbol in self.symbols)
+
+    def trades_faults(self):
+        """J5: of the ids between the oldest and the newest told, none twice, and as many untold as were reported missed."""
+        import numpy as np
+
+        records, _, missed = RingReader(self.outlet.trades.segment, "oldest").poll(RING_RECORDS)
+        rows = np.frombuffer(bytes(records), trade_record.dtype())
+        found = ["J5: more trades than the ring holds"] if missed else []
+        for symbol in self.symbols:
+            ids = sorted(int(row["trade_id"]) for row in rows if row["symbol"].decode() == symbol)
+            twice = len(ids) - len(set(ids))
+            untold = ids[-1] - ids[0] + 1 - len(set(ids)) if ids else 0
+            reported = self.count(Counter.TRADES_MISSED, symbol) - self.count(Counter.TRADES_RECOVERED, symbol)
+            if twice or untold != reported:
+                found.append(f"J5 {symbol}: {twice} trades told twice, {untold} untold, {reported} reported missed")
+        return found
 
     def states(self):
         return {symbol: f"{keeper.state.name} {keeper.reason.name}" for symbol, keeper in self.keepers.items()}

@@ -1,0 +1,72 @@
+"""Collectors in virtual time under every kind of fault (`scripts/chaos.py`), bounded; and defects planted on purpose, each of which is found."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from campaign import FEEDS, HEALING_KINDS, KINDS, feed_and_kinds, run_seed
+from canaries import CANARIES
+from sockets import soak
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "chaos.py"
+SEEDS = range(200)
+PARTS = 8
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_seed_is_accused(part):
+    accused = [str(result) for seed in SEEDS[part::PARTS] if (result := run_seed(seed)).accusations]
+    assert accused == []
+
+
+def test_the_seeds_cover_every_kind_on_every_feed_that_has_it():
+    covered = {(feed, kind) for seed in SEEDS for feed, kinds in [feed_and_kinds(seed)] for kind in kinds}
+    assert {kind for _, kind in covered} == set(KINDS)
+    assert {feed for feed, _ in covered} == set(FEEDS)
+
+
+def test_every_kind_strikes():
+    """A kind that never strikes would judge nothing."""
+    for number, (name, kind) in enumerate(KINDS.items()):
+        feed = sorted(kind.feeds)[number % len(kind.feeds)]
+        result = run_seed(number, feed=feed, kinds=(name,), faults_s=6.0)
+        assert result.struck or name == "clock", name
+
+
+@pytest.mark.parametrize("seed", [3, 11])
+def test_the_same_seed_is_the_same_run(seed):
+    """Also in a process that hashes otherwise."""
+    here = run_seed(seed)
+    env = {**os.environ, "PYTHONHASHSEED": "4711"}
+    done = subprocess.run(
+        [sys.executable, "-P", SCRIPT, "--seeds", f"{seed}..{seed}", "--tell"], env=env, capture_output=True, text=True, timeout=100
+    )
+    assert re.search(r"\[([0-9a-f]{16})\]", done.stdout)[1] == here.trace, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("canary", CANARIES, ids=lambda canary: canary.name)
+def test_a_planted_defect_is_found_in_less_than_50_seeds(canary):
+    with canary.planted():
+        assert any(run_seed(seed, feed=canary.feed(seed), kinds=(canary.kind,)).accusations for seed in range(50))
+
+
+def test_over_real_sockets_books_heal_and_no_readers_chain_breaks():
+    """In real time on a machine that may be busy: no share of it is asked for here, `scripts/chaos.py --sockets` does."""
+    seen = asyncio.run(soak(8.0, every_s=0.4, seed=5))
+    assert seen.accusations == []
+    assert seen.faults >= 10
+    assert seen.all_live > 0
+
+
+@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: "-".join(filter(None, feed)))
+@pytest.mark.parametrize("kind", HEALING_KINDS)
+def test_with_a_fault_each_5_seconds_books_are_live_95_percent_of_the_time(feed, kind):
+    if feed in KINDS[kind].feeds:
+        result = run_seed(1, feed=feed, kinds=(kind,), faults_s=60.0)
+        assert result.accusations == []
+        assert result.struck >= 10
+        assert result.live_share >= 0.95
