@@ -1,6 +1,6 @@
 """cryptofeed's books of one simulated exchange, a line for each callback: `<CLOCK_MONOTONIC seconds> <symbol>`. Run by Python 3.13.
 
-cryptofeed_books.py kraken|coinbase|binance-us WEBSOCKET_ORIGIN REST_ORIGIN SYMBOL...
+cryptofeed_books.py kraken|coinbase WEBSOCKET_ORIGIN REST_ORIGIN SYMBOL...
 """
 
 import asyncio
@@ -11,9 +11,9 @@ import time
 from cryptofeed import FeedHandler
 from cryptofeed.connection import RestEndpoint, WebsocketEndpoint
 from cryptofeed.defines import L2_BOOK
-from cryptofeed.exchanges import BinanceUS, Coinbase, Kraken
+from cryptofeed.exchanges import Coinbase, Kraken
 
-EXCHANGES = {"kraken": Kraken, "coinbase": Coinbase, "binance-us": BinanceUS}
+EXCHANGES = {"kraken": Kraken, "coinbase": Coinbase}
 
 
 def at(address, origin):
