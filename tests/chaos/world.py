@@ -194,7 +194,9 @@ class World:
             twice = len(ids) - len(set(ids))
             untold = ids[-1] - ids[0] + 1 - len(set(ids)) if ids else 0
             reported = self.count(Counter.TRADES_MISSED, symbol) - self.count(Counter.TRADES_RECOVERED, symbol)
-            if twice or untold != reported:
+            # Coinbase's Exchange feed names the last trade before it tells any: what lies between is lost, and no told trade frames it.
+            framed = reported >= untold if self.feed == ("coinbase", "exchange") else reported == untold
+            if twice or not framed:
                 found.append(f"J5 {symbol}: {twice} trades told twice, {untold} untold, {reported} reported missed")
         return found
 
