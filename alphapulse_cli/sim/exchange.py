@@ -210,6 +210,12 @@ class SimulatedExchange:
                 del self._halted_until_ns[symbol]
                 self.set_trading_status(symbol, TradingStatus.TRADING)
 
+    def calm(self) -> None:
+        """Forget what was injected and has not struck, on every present connection and of the exchange as a whole."""
+        self.outages = Outages()
+        for connection in self.connections:
+            connection.mischief.disarm()
+
     def _pass_time(self, step_ns: int) -> None:
         """Look at the clock, or move our own; heartbeats and ends of silences fall due."""
         self.now_ns = self._clock() if self._clock else self.now_ns + step_ns

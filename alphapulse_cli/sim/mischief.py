@@ -146,6 +146,10 @@ class Mischief:
             raise UsageError(f"{MAX_ARMED} kinds of mischief are waiting already", "let the market move")
         self._armed.append(Scenario(check_kind(kind), 1.0, seconds, symbol))
 
+    def disarm(self) -> None:
+        """Forget what was armed and has not struck."""
+        self._armed.clear()
+
     def draw(self, symbol: str) -> Scenario | None:
         """What strikes this update, if anything: what is armed first, else by its probability; one kind at most."""
         for scenario in self._armed:

@@ -143,6 +143,7 @@ async def _scene(world, result, faults_s, every_s):
             if kind.allows_s < UNSEEN_S:
                 bound_s = max(bound_s, kind.allowed_s(result.feed) + kind.lasts_s + HEALING_S)
             await asyncio.sleep(dice.uniform(0.8, 1.2) * every_s)
+        world.sim.calm()
         if "unseen-gap" in result.kinds:
             world.sim.inject("disconnect")
         healed_s = await world.until(lambda: world.is_live() and world.judge.is_true_now(), bound_s)

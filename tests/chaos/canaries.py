@@ -5,12 +5,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from unittest.mock import patch
 
-from alphapulse_cli.flow.quiet import CrossedBooks, QuietBooks
-
 from alphapulse_cli.edges.watchdog import Watchdog
 from alphapulse_cli.exchanges.binance.splice import Splice
 from alphapulse_cli.exchanges.binance.spliced_book import SplicedBook
 from alphapulse_cli.exchanges.sequence import OLD
+from alphapulse_cli.flow.quiet import CrossedBooks, QuietBooks
 from alphapulse_cli.market.events import UpdateIgnored
 
 
