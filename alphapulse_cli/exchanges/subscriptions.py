@@ -2,7 +2,7 @@
 
     ask ──answer, data──► settled
      │ ▲
-     │ └── due: no answer for 10 s, then 20, 40, 60, 60 …      refused for now: again after 1 s, 2, 4 … 60
+     │ └── due: no answer for 10 s, then 20, 40, 60, 60 …      refused for now: again after ¼ s, ½, 1, 2 … 60
      └──── refused for good ("not supported", "unknown symbol"): again each 10 minutes, so that a listing heals it
 
 Nothing is ever given up. Times are monotonic nanoseconds, handed in. A key names one request: a channel and a symbol, or a batch.
@@ -17,7 +17,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 NS_PER_S = 1_000_000_000
 ANSWER_WITHIN_NS = 10 * NS_PER_S
-REFUSED_PAUSE_NS = NS_PER_S
+REFUSED_PAUSE_NS = NS_PER_S // 4
 LONGEST_PAUSE_NS = 60 * NS_PER_S
 FINAL_PAUSE_NS = 600 * NS_PER_S
 MESSAGE_BYTES = 4000  # of one request: Binance does not even answer more than 4,088, and nobody needs longer ones

@@ -190,14 +190,16 @@ class TestS5WhatIsOwed:
                 assert decoder.receive(b'{"type":"error","message":"internal error"}', 0) == [
                     SubscriptionRefused("", "", "internal error", for_now=True)
                 ]
-        assert found == [0, 1, 3, 7, 15]
+        assert found == [0, 1, 2, 3, 5, 9]
         assert isinstance(decoder.receive(snapshot(0), 0)[0], Snapshot)
         decoder.tick(100 * SECOND)
         assert sent(decoder) == []
 
     def test_a_refusal_of_our_rate_slows_us_down(self):
         decoder = started(BTC)
-        decoder.receive(b'{"type":"error","message":"rate limit exceeded"}', 0)
+        for _ in range(2):
+            assert not any(isinstance(request, SlowDown) for request in decoder.pending_requests())
+            decoder.receive(b'{"type":"error","message":"rate limit exceeded"}', 0)
         assert SlowDown("rate limit exceeded") in decoder.pending_requests()
 
     def test_no_message_is_longer_than_the_bound(self):

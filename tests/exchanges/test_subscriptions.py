@@ -53,7 +53,7 @@ class TestOwed:
         owed = Owed()
         owed.refuse("BTC", 0, final=False)
         assert asked_at(owed, 300, lambda key, second: owed.refuse(key, second * SECOND, final=False)) == [
-            1, 3, 7, 15, 31, 63, 123, 183, 243
+            1, 2, 3, 5, 9, 17, 33, 65, 125, 185, 245
         ]  # fmt: skip
 
     def test_a_refusal_for_good_each_ten_minutes(self):

@@ -12,7 +12,7 @@ Rules of both feeds, numbered as the tests number them:
   S4  A resync is an unsubscribe and a subscribe; several products of one moment share the two messages. One is in flight at a
       time: until its snapshot comes, asking again does nothing.
   S5  A book without a snapshot, and trades neither confirmed nor seen, are asked for again, for ever, with the pauses of `Owed`, and
-      told once. An error names no product: all that is owed may be what it refused. One about our rate slows our messages down.
+      told once. An error names no product: all that is owed may be what it refused. A second one about our rate within 2 s slows us down.
   S6  Trade ids of a product grow by one: rules T1 to T6 of `trade_ids`. A subscription begins with the past, which fills holes.
   S7  A frame is decoded in full before anything of it is believed: DecodeError and OffGrid leave all as it was.
   S8  Missing trades are looked for by REST, among the last 1,000.
@@ -47,6 +47,7 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import FetchTrades, Request, Send, SlowDown
 from alphapulse_cli.market.ticks import FinerThanGrid
 
+TOO_FAST_NS = 2_000_000_000  # S5
 MOST_TRADES = 1000  # of one GET
 
 
@@ -71,6 +72,7 @@ class Feed:
         self._requests: list[Request] = []
         self._again: dict[str, dict[str, bool]] = {}  # channel -> products to subscribe to, and whether to unsubscribe first
         self._owed: Owed[tuple[str, str]] = Owed()  # (channel, product)
+        self._too_fast_until_ns = 0
         self._now_ns = 0  # CLOCK_MONOTONIC, as the last tick told it
 
     # The contract of exchanges.protocol.Decoder, but for `receive`
@@ -195,7 +197,9 @@ class Feed:
         for key in self._owed.everything():
             self._owed.refuse(key, self._now_ns, final=False)
         if is_rate(message):
-            self._requests.append(SlowDown(message))
+            if self._now_ns < self._too_fast_until_ns:
+                self._requests.append(SlowDown(message))
+            self._too_fast_until_ns = self._now_ns + TOO_FAST_NS
         return [SubscriptionRefused("", "", message, for_now=True)]
 
     def _trust(self, product: Product, trust: Trust) -> None:

@@ -20,7 +20,7 @@ No sockets, no clock, no logging, no book. The rules, numbered as the tests numb
   K11  Whatever is not understood leaves as Unrecognised if it is well formed and of an unknown kind; else it is a DecodeError.
   K12  What is not answered or refused is asked for again, for ever, with the pauses of `Owed`. A refusal while the book is LIVE does
        not end it: the subscription is asked for once more, without ending it first. An error that names nothing may be of all that
-       is owed. One about the rate of our messages slows them down.
+       is owed. A second one about our rate within 2 s slows us down.
   K13  Missing trades are looked for by REST from the time of the last one before the hole, the first 1,000 of them.
   K14  A quiet book is checked by a new subscription. Until its snapshot comes its updates count, for they came before the exchange
        took the subscription away; what the snapshot then shows to be different was missed.
@@ -74,6 +74,7 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import FetchTrades, Request, Send, SlowDown
 
 PING_EVERY_NS = 30_000_000_000
+TOO_FAST_NS = 2_000_000_000  # a second refusal for our rate within this, and we slow down
 USUAL_UPDATE = (
     '{"channel":"book","type":"update","data":[{"symbol":"<name>","bids":[<bids>{"price":<price>,"qty":<size>}</bids>],'
     '"asks":[<asks>{"price":<price>,"qty":<size>}</asks>],"checksum":<checksum>,"timestamp":"<time>"}]}'
@@ -101,7 +102,7 @@ class Decoder:
         self.shape = Shape(USUAL_UPDATE, depth=self.depth)
         self._requests: list[Request] = []
         self._now_ns = self._pinged_ns = 0  # CLOCK_MONOTONIC, as the last tick told it
-        self._pings = 0
+        self._pings = self._too_fast_until_ns = 0
         self._handlers = {
             "book": self._on_book,
             "trade": self._on_trades,
@@ -339,5 +340,7 @@ class Decoder:
         return [SubscriptionRefused(channel, native, reason, for_now=not final)]
 
     def _slow_down(self, reason: str) -> None:
-        if is_rate(reason):
-            self._requests.append(SlowDown(reason))
+        if is_rate(reason):  # one alone heals by asking again
+            if self._now_ns < self._too_fast_until_ns:
+                self._requests.append(SlowDown(reason))
+            self._too_fast_until_ns = self._now_ns + TOO_FAST_NS
