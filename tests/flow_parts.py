@@ -165,7 +165,7 @@ def assert_one_book(keeper, replica):
 class Desk:
     """A set with an ingest whose frames a test writes by hand."""
 
-    def __init__(self, directory, instruments, *, channels=("book", "trades"), depth=0, mode="", ring=4096):
+    def __init__(self, directory, instruments, *, channels=("book", "trades"), depth=0, mode="", ring=4096, checksum_warns=()):
         self.exchange = exchanges.get(instruments[0].exchange)
         self.instruments = instruments
         self.notices = []
@@ -174,7 +174,9 @@ class Desk:
         symbols = [each.symbol for each in instruments]
         self.outlet = Outlet(directory, instruments[0].exchange, instruments[0].exchange, symbols, ring, 0)
         decoder = self.exchange.decoder(instruments, set(channels), depth, mode)
-        self.ingest = Ingest(self.exchange, decoder, instruments, channels, self.outlet, self._note, mode)
+        self.ingest = Ingest(
+            self.exchange, decoder, instruments, channels, self.outlet, self._note, mode, checksum_warns=checksum_warns
+        )
 
     def _note(self, level, line):
         self.notices.append((level, line))
@@ -197,11 +199,14 @@ class Desk:
 
     def trades(self):
         """[(symbol, id, flags)] of the trade ring."""
+        return [(row["symbol"].decode(), row["trade_id"].decode(), int(row["flags"])) for row in self.trade_rows()]
+
+    def trade_rows(self):
+        """The records of the trade ring."""
         import numpy as np
 
         records, _, _ = RingReader(self.outlet.trades.segment, "oldest").poll(1 << 14)
-        rows = np.frombuffer(bytes(records), trade.dtype())
-        return [(row["symbol"].decode(), row["trade_id"].decode(), int(row["flags"])) for row in rows]
+        return np.frombuffer(bytes(records), trade.dtype())
 
     def hear(self, *frames):
         for frame in frames:

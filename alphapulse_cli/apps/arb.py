@@ -172,7 +172,8 @@ class Watch:
         market = self.detector.markets.get((follower.set_name, symbol)) or self._market(follower, symbol)
         if state is LIVE and timestamp_ns:
             trading = trading_status(replica.trading_status)
-            return self.detector.update(market, replica.book, timestamp_ns, replica.version, delay, trading_status=trading)
+            at = timestamp_ns, replica.version, delay
+            return self.detector.update(market, replica.book, *at, state, reason, trading_status=trading)
         now_ns = timestamp_ns or self._now_ns() - GRACE_NS
         if not follower.is_whole(symbol):
             return self.detector.withdraw(market, state, reason, now_ns)

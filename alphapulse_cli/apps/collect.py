@@ -101,7 +101,10 @@ class Collection:
         symbols = [instrument.symbol for instrument in instruments]
         with Outlet(directory, plan.name, plan.exchange, symbols, plan.ring_capacity, clock.monotonic_ns(), lease) as outlet:
             try:
-                ingest = Ingest(exchange, decoder, instruments, plan.channels, outlet, self._notice, mode.name)
+                warns = plan.checksum_warns
+                ingest = Ingest(
+                    exchange, decoder, instruments, plan.channels, outlet, self._notice, mode.name, checksum_warns=warns
+                )
             except StorageError:
                 outlet.discard()
                 raise

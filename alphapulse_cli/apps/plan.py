@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
+from alphapulse_cli.edges import kinds
 from alphapulse_cli.edges import transport as transports
 from alphapulse_cli.edges.loopback import is_loopback
 from alphapulse_cli.errors import Refused, UsageError
@@ -37,6 +38,7 @@ class CollectPlan:
     transport: str = transports.AUTO
     skip_unlisted: bool = False  # collect the rest where the exchange does not list all symbols
     listing_every_s: float = 600.0  # how often what was skipped is looked for again
+    checksum_warns: Sequence[str] = ()  # of the symbols, those whose books stay LIVE, unverified, where checksums are always wrong
 
     @property
     def name(self) -> str:
@@ -136,11 +138,16 @@ def plans(
     duration_s: float | None = None,
     transport: str = transports.AUTO,
     skip_unlisted: bool = False,
+    checksum: str = "strict",
 ) -> list[CollectPlan]:
     """A plan for each exchange, in the order asked for. UsageError for whatever cannot be right before the exchange is asked."""
     if not names:
         raise UsageError("no exchange to collect from", f"--exchange NAME; names are: {', '.join(exchanges.names())}")
     transports.choose(transport)
+    try:
+        rules = kinds.checksum_rules(checksum)
+    except ValueError as error:
+        raise UsageError(f"--checksum: {error}", "write --checksum warn, or --checksum kraken:BTC-USD=warn") from None
     unique = list(dict.fromkeys(names))
     chosen = symbols_by_exchange(symbols or DEFAULT_SYMBOLS, unique)
     made: list[CollectPlan] = []
@@ -164,6 +171,12 @@ def plans(
                 duration_s,
                 transport,
                 skip_unlisted,
+                checksum_warns=tuple(symbol for symbol in chosen[name] if _checksum_word(rules, name, symbol) == "warn"),
             )
         )
     return made
+
+
+def _checksum_word(rules: Mapping[str, str], exchange: str, symbol: str) -> str:
+    """What holds for a symbol: the rule of "kraken:BTC-USD", else that of "BTC-USD", else the one for all."""
+    return next((rules[key] for key in (f"{exchange}:{symbol}", symbol, "") if key in rules), "strict")

@@ -8,13 +8,14 @@ A damaged or foreign file is a row that says what is wrong with it; nothing here
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from alphapulse_cli.flow.follow import states_of
 from alphapulse_cli.market.trading_status import trading_status
 from alphapulse_cli.shm import clock, cursor, layout, listing
 from alphapulse_cli.shm.directory import Directory, parse_segment_name
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.shm.segment import Segment
-from alphapulse_cli.wire.delta import BookState
+from alphapulse_cli.wire.delta import BookState, state_words
 
 RINGS = (Kind.DELTAS, Kind.TRADES)
 RATE_OVER_S = 0.25
@@ -101,8 +102,9 @@ def _add_book(row: SegmentRow, segment: Segment, now: int) -> None:
     if image is None:
         row.book_state = "half edited"
         return
-    state = BookState(image.state) if image.state <= max(BookState) else BookState.COLD
-    row.book_state = BookState.STALE.name if state is BookState.LIVE and not segment.is_live(now) else state.name
+    state, reason = states_of(image.state, image.reason)
+    is_alive = state is not BookState.LIVE or segment.is_live(now)
+    row.book_state = state_words(state, reason) if is_alive else BookState.STALE.name
     trading = trading_status(image.trading_status)
     row.trading_status = None if trading is None else trading.name
     row.levels = image.bid_count + image.ask_count

@@ -49,6 +49,12 @@ TreatAsUsd = Annotated[
         "--treat-as-usd", help="Take USD, USDT and USDC for one currency; else a live book such as USDT-USD must convert."
     ),
 ]
+TrustUnverified = Annotated[
+    bool,
+    typer.Option(
+        "--trust-unverified", help="Trade LIVE books too that their exchange's checksums always refute (collect --checksum warn)."
+    ),
+]
 MaxAge = Annotated[
     float,
     typer.Option(
@@ -82,6 +88,7 @@ def watch(
     min_profit: MinProfit = "0",
     fees: Fees = None,
     treat_as_usd: TreatAsUsd = False,
+    trust_unverified: TrustUnverified = False,
     max_age: MaxAge = "10s",  # type: ignore[assignment]  # the parser's
     max_skew: MaxSkew = "500ms",  # type: ignore[assignment]
     triangular: Triangular = False,
@@ -119,7 +126,7 @@ def watch(
     form = render.chosen_format(form, as_json)
     _refuse_one(exchanges, triangular)
     settings = options.settings()
-    policy = _policy(size, notional, min_bps, min_profit, max_age, max_skew, every, treat_as_usd, triangular)
+    policy = _policy(size, notional, min_bps, min_profit, max_age, max_skew, every, treat_as_usd, triangular, trust_unverified)
     fee_texts = configured_fees(settings, _fees(fees))
     with (
         open_directory(settings.choose("shm_dir", shm_dir) or None) as directory,
@@ -208,6 +215,7 @@ def scan(
     min_profit: MinProfit = "0",
     fees: Fees = None,
     treat_as_usd: TreatAsUsd = False,
+    trust_unverified: TrustUnverified = False,
     max_age: MaxAge = "10s",  # type: ignore[assignment]
     max_skew: MaxSkew = "500ms",  # type: ignore[assignment]
     triangular: Triangular = False,
@@ -228,7 +236,7 @@ def scan(
 
     _refuse_one(exchanges, triangular)
     settings = options.settings()
-    policy = _policy(size, notional, min_bps, min_profit, max_age, max_skew, 1.0, treat_as_usd, triangular)
+    policy = _policy(size, notional, min_bps, min_profit, max_age, max_skew, 1.0, treat_as_usd, triangular, trust_unverified)
     fee_texts = configured_fees(settings, _fees(fees))
     with (
         open_directory(settings.choose("shm_dir", shm_dir) or None) as directory,
@@ -353,6 +361,7 @@ def _policy(
     every: float,
     treat_as_usd: bool,
     triangular: bool,
+    trust_unverified: bool,
 ) -> "ArbitragePolicy":
     from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
     from alphapulse_cli.flow.arbitrage.exact import parse
@@ -367,6 +376,7 @@ def _policy(
         int(every * 1e9),
         treat_as_usd,
         triangular,
+        trust_unverified,
     )
 
 

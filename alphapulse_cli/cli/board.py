@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from alphapulse_cli.apps.status import BookStatus, SetStatus
 from alphapulse_cli.cli import render, talk
 from alphapulse_cli.market.trading_status import allows_taking, remark
+from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookState
 
 if TYPE_CHECKING:
@@ -118,11 +119,8 @@ def _text(text: str, style: str) -> "Text":
 
 
 def state_words(book: BookStatus) -> str:
-    """The state, why unless it is LIVE, and the trading status unless all can be ordered."""
-    words = book.state.name
-    if book.state is not BookState.LIVE:
-        words += f" {book.reason.name.lower().replace('_', ' ')}"
-    trading = remark(book.trading_status)
+    """The state, why, and the trading status unless all can be ordered."""
+    words, trading = delta.state_words(book.state, book.reason), remark(book.trading_status)
     return f"{words}, {trading}" if trading else words
 
 

@@ -65,6 +65,16 @@ def collect(
             help="Collect the rest where an exchange does not list all symbols; otherwise only a person at a terminal is refused.",
         ),
     ] = None,
+    checksum: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD",
+            show_default=False,
+            autocompletion=options.complete_checksum,
+            help="Books whose snapshots their own checksum always refutes: strict, not LIVE; warn, LIVE but said to be unverified;"
+            " kraken:BTC-USD=warn for one.",
+        ),
+    ] = None,
     shm_dir: options.ShmDir = None,
     duration: options.Duration = None,
     as_json: options.Json = False,
@@ -112,6 +122,7 @@ def collect(
         duration_s=process.left_s(duration),
         transport=settings.choose("transport", transport),
         skip_unlisted=_skips(settings, skip_unlisted),
+        checksum=settings.choose("checksum", checksum),
     )
     raise typer.Exit(collecting.run(made, as_json=as_json, supervised=supervised))
 

@@ -68,4 +68,5 @@ def arguments(plan: CollectPlan) -> list[str]:
             words += [flag, value]
     if plan.depth:
         words += ["--depth", str(plan.depth)]
+    words += ["--checksum", ",".join(f"{symbol}=warn" for symbol in plan.checksum_warns) or "strict"]
     return [*words, "--supervised", *talk.flags()]

@@ -156,6 +156,11 @@ def _format(form: str | None) -> str | None:
     return form
 
 
+def complete_checksum(incomplete: str) -> list[str]:
+    """What may follow --checksum."""
+    return [word for word in ("strict", "warn") if word.startswith(incomplete)]
+
+
 def complete_format(incomplete: str) -> list[str]:
     """Formats that begin so."""
     return [form for form in FORMATS if form.startswith(incomplete)]

@@ -66,6 +66,12 @@ KEYS = (
         "auto",
         "collect the rest where an exchange does not list all symbols; auto: always, but for a person at a terminal",
     ),
+    Key(
+        "checksum",
+        kinds.CHECKSUM,
+        "strict",
+        "books whose snapshots their own checksum always refutes: strict, not LIVE; warn, LIVE but said to be unverified",
+    ),
     Key("wait", kinds.WAIT, "wake", "how a reader waits for the next record; spin is fastest and costs a core"),
     Key("log_level", kinds.LOG_LEVEL, "warning", "what is said on stderr; -v and -q change it for one command"),
     Key(

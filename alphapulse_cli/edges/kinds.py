@@ -157,6 +157,33 @@ def _command_of_toml(value: Any) -> tuple[str, ...]:
     return _command(value)
 
 
+CHECKSUM_WORDS = ("strict", "warn")
+
+
+def checksum_rules(text: str) -> dict[str, str]:
+    """{"kraken:BTC-USD": "warn"} of "kraken:BTC-USD=warn"; "" is the key of a word for all. ValueError for what is neither word, or no symbol."""
+    rules: dict[str, str] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, equals, word = part.rpartition("=")
+        if word not in CHECKSUM_WORDS or (equals and not name):
+            raise ValueError(f"expected {' or '.join(CHECKSUM_WORDS)}, or SYMBOL=warn, got {part[:40]!r}")
+        rules[symbol(name) if name else ""] = word
+    return rules
+
+
+def _checksum(text: str) -> str:
+    checksum_rules(text)
+    return text
+
+
+def _checksum_of_toml(value: Any) -> str:
+    if type(value) is dict and all(type(word) is str for word in value.values()):
+        return _checksum(",".join(f"{name}={word}" for name, word in value.items()))
+    if type(value) is not str:
+        raise ValueError(f"expected strict, warn, or a table of symbols, got {described(value)}")
+    return _checksum(value)
+
+
 TEXT = _of_string("text", str)
 PATH = _of_string("a path", _path)
 COUNT = Kind("a whole number", count, _only(int, "a whole number", lambda value: count(str(value))))
@@ -166,6 +193,7 @@ SYMBOLS = _of_list("a list of symbols", symbol)
 CHANNELS = _of_list("a list of channels", _channel)
 WAIT = _of_choices("spin", "yield", "sleep", "wake")
 TRANSPORT = _of_choices("auto", "websockets", "picows")
+CHECKSUM = Kind("strict or warn, or a table of these by symbol", _checksum, _checksum_of_toml, CHECKSUM_WORDS)
 LOG_LEVEL = _of_choices("error", "warning", "info", "debug")
 SKIPPING = _of_choices("auto", "always", "never")
 COLOR = _of_choices("auto", "always", "never")

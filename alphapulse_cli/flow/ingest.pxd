@@ -30,9 +30,10 @@ cdef class Ingest:
     cdef object _quiet
     cdef object _crossed
     cdef object _monotonic_ns
-    cdef set _too_fine
     cdef set _refusals_told
     cdef object _statuses
+    cdef dict _unsettled
+    cdef set _trade_refusals_told
 
     @cython.locals(counters=CounterBlock)
     cpdef receive(self, object frame, object receive_ns)

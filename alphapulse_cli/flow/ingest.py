@@ -9,6 +9,7 @@
 """
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 
 from alphapulse_cli import native
@@ -53,7 +54,7 @@ SOURCE_HASH = native.source_hash()
 
 FRAMES, BYTES, LAST_FRAME_NS = int(Counter.FRAMES), int(Counter.BYTES), int(Counter.LAST_FRAME_NS)
 UNREADABLE_IN_A_ROW = 5  # then the connection itself is not to be trusted
-REGRIDS_PER_FRAME = 4  # a frame may need finer prices, then finer sizes, of more than one instrument
+REGRIDS_PER_FRAME = 4  # a frame may need finer prices, then finer sizes, more than once
 METADATA_PAUSE_NS = 60_000_000_000
 METADATA_EVERY_NS = 3600_000_000_000  # and up to a tenth sooner or later, lest all collectors ask together
 
@@ -69,12 +70,34 @@ GAP_REASONS = {
     GapReason.CROSSED: BookReason.CROSSED,
 }
 
+# What is told once when a book ails in a way that asking again cannot heal, by what it is called then.
+AILMENTS = {
+    (BookState.SYNCING, BookReason.OFF_GRID): "a level that no grid holds ({what}); resyncing",
+    (BookState.HALTED, BookReason.OFF_GRID): (
+        "HALTED: its snapshot too has a level that no grid holds ({what}). It is tried again in {pause}, and ever more rarely; a snapshot"
+        " without it heals it. If it stays so the exchange must mend it: tell them"
+    ),
+    (BookState.HALTED, BookReason.NO_ROOM): (
+        "HALTED: shared memory has no room for it. It is tried again in {pause}, and ever more rarely. Make room: `alphapulse segments`"
+        " shows who takes it; or collect elsewhere: --shm-dir"
+    ),
+    (BookState.SYNCING, BookReason.UNVERIFIED): (
+        "UNVERIFIED and not LIVE: five snapshots in a row were refuted by their own checksum. It is tried again each {pause}. To have it"
+        " LIVE all the same, said to be unverified: --checksum warn"
+    ),
+    (BookState.LIVE, BookReason.UNVERIFIED): (
+        "LIVE but UNVERIFIED, as --checksum warn asks: five snapshots in a row were refuted by their own checksum. It is tried again"
+        " each {pause}"
+    ),
+}
+
 Notice = Callable[[str, str], None]  # (level "info" | "warning", one line): hostile text inside, whoever prints it escapes it
 
 
 class Ingest:
     """One exchange's decoder, its books by the exchange's own names, and the rings they are published in.
 
+    The books of the symbols in `checksum_warns` stay LIVE, UNVERIFIED, where their snapshots' own checksums are always wrong.
     StorageError if there is no room for a book's image: then the outlet is to be discarded.
     """
 
@@ -87,6 +110,8 @@ class Ingest:
         outlet: Outlet,
         notice: Notice,
         mode: str = "",
+        *,
+        checksum_warns: Collection[str] = (),
     ) -> None:
         self.decoder = decoder
         self._decode = decoder.receive
@@ -96,7 +121,7 @@ class Ingest:
         outlet.forget_books_but({one.symbol for one in books})
         # A decoder that hears of precisions as they change knows its checksum better than the exchange in general.
         checksum = getattr(decoder, "book_checksum", exchange.book_checksum)
-        self.keepers = {one.native: BookKeeper(one, outlet, checksum) for one in books}
+        self.keepers = {one.native: BookKeeper(one, outlet, checksum, checksum_warns=one.symbol in checksum_warns) for one in books}
         self.counters = outlet.counters.block()
         facts = exchange.facts
         self._fetch_instruments = FetchInstruments(
@@ -115,9 +140,10 @@ class Ingest:
         self._metadata_every_ns = METADATA_EVERY_NS + (outlet.epoch % 201 - 100) * METADATA_EVERY_NS // 1000
         self.is_fed = False  # whether this connection has carried a book or a trade
         self._monotonic_ns = 0  # when the last tick came: what deadlines that begin with a frame count from
-        self._too_fine: set[str] = set()  # natives of whom that was told
         self._refusals_told: set[tuple[str, str]] = set()  # (channel, native), until it is subscribed to
         self._statuses = TradingStatuses(self.keepers, notice)
+        self._unsettled: dict[str, BookKeeper] = {}  # decoded on another grid than their instrument's, for this frame
+        self._trade_refusals_told: set[str] = set()  # natives with a trade that no record holds
 
     # What the world tells us
 
@@ -135,7 +161,7 @@ class Ingest:
     def disconnected(self, now_ns: int) -> None:
         """The connection is gone: no book is right any more, until its next snapshot."""
         for keeper in self.keepers.values():
-            keeper.pacer.healed()  # the next connection's subscription brings the snapshot
+            keeper.pacer.disconnected()
             keeper.set_state(BookState.SYNCING, BookReason.DISCONNECTED, now_ns)
 
     def retire(self, now_ns: int) -> None:
@@ -153,7 +179,7 @@ class Ingest:
         """The exchange speaks again, and nothing was lost between: STALE books are LIVE."""
         for keeper in self.keepers.values():
             if keeper.state is BookState.STALE and not self._quiet.is_mute(keeper):
-                keeper.set_state(BookState.LIVE, BookReason.NONE, now_ns)
+                keeper.set_state(BookState.LIVE, keeper.live_reason, now_ns)
 
     def receive(self, frame: bytes, receive_ns: int) -> None:
         """One frame from the socket."""
@@ -179,6 +205,8 @@ class Ingest:
         else:
             self._unreadable_in_a_row = 0
             self._handle(events, receive_ns)
+        if self._unsettled:
+            self._settle_grids()
 
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> None:
         """The answer to a FetchSnapshot. One that is not understood says nothing about the stream: its decoder asks again."""
@@ -190,6 +218,7 @@ class Ingest:
             self._notice("warning", f"{instrument.id}: unreadable snapshot: {error}")
         else:
             self._handle(events, receive_ns)
+        self._settle_grids()
 
     def receive_trades(self, instrument: Instrument, body: bytes, receive_ns: int) -> None:
         """Publish the missing trades in the answer to a FetchTrades, as history."""
@@ -237,8 +266,9 @@ class Ingest:
         if self._metadata_due_ns and monotonic_ns >= self._metadata_due_ns:
             self._ask_instruments(monotonic_ns)
         for keeper in self.keepers.values():
-            keeper.tick(now_ns, monotonic_ns)
-            if keeper.state is BookState.SYNCING and keeper.pacer.due(monotonic_ns):
+            if keeper.tick(now_ns, monotonic_ns):
+                self._notice("info", f"{keeper.instrument.id}: LIVE again")
+            if keeper.pacer.due(monotonic_ns):
                 self.decoder.resync(keeper.instrument)
         self._quiet.tick(now_ns, monotonic_ns)
         for keeper in self._crossed.tick(monotonic_ns):
@@ -260,11 +290,16 @@ class Ingest:
         return self.decoder.receive_trades(self._current(instrument), body, receive_ns)
 
     def _on_grid(self, events: Sequence[Event], decode: Callable[[], Sequence[Event]], receive_ns: int) -> Sequence[Event]:
-        """The events; where a number is off the grid it is made finer and the same bytes are decoded again. DecodeError."""
-        for _ in range(REGRIDS_PER_FRAME):
-            off_grid = next((event for event in events if isinstance(event, OffGrid)), None)
-            if off_grid is None or not self._regrid(off_grid, receive_ns):
+        """The events; where a level is off the grid that is made finer and the same bytes are decoded again. DecodeError.
+
+        A level that no grid holds is kept out then, and counted, so that there is always an event that says what became of the book.
+        """
+        for tries_left in range(REGRIDS_PER_FRAME, -1, -1):
+            off_grid = [event for event in events if isinstance(event, OffGrid)]
+            if not off_grid:
                 break
+            for event in off_grid:
+                self._regrid(event, receive_ns, may_refine=tries_left > 0)
             events = decode()
         return events
 
@@ -325,7 +360,20 @@ class Ingest:
         if keeper is None:
             return
         if not keeper.apply(event, receive_ns):
-            self._notice("warning", f"{keeper.instrument.id}: checksum is not the exchange's, resyncing")
+            self._on_ailing(keeper)
+
+    def _on_ailing(self, keeper: BookKeeper) -> None:
+        """The book is not the exchange's: tell what must be told, ask for what may heal it."""
+        told, name = keeper.ailment(), keeper.instrument.id
+        if told is not None:
+            state, reason, what = told
+            pause = _duration(keeper.pacer.retry_pause_s)
+            self._notice("warning", f"{name}: {AILMENTS[state, reason].format(what=what, pause=pause)}")
+        if keeper.reason is BookReason.OFF_GRID:
+            self.decoder.use_instrument(keeper.instrument)
+        if keeper.reason is BookReason.BAD_CHECKSUM:
+            self._notice("warning", f"{name}: checksum is not the exchange's, resyncing")
+        if keeper.state is BookState.SYNCING and keeper.reason is not BookReason.UNVERIFIED:
             self._resync(keeper)
 
     def _on_snapshot(self, event: Snapshot, receive_ns: int) -> None:
@@ -359,6 +407,10 @@ class Ingest:
         records: list[bytes] = []
         for trade in trades:
             counters = self._symbol_counters[trade.instrument.native]
+            if trade.refused:
+                self._refuse_trade(trade)
+                continue
+            self._look_at_grid(trade)
             try:
                 records.append(trade_record.pack(trade, receive_ns, 0))
             except ValueError:
@@ -373,25 +425,39 @@ class Ingest:
             group = records[start : start + largest]
             ring.publish(trade_record.as_group(group), len(group))
 
+    def _refuse_trade(self, trade: Trade) -> None:
+        """No record holds its numbers: it is counted, told once, and no more; no book is concerned."""
+        native = trade.instrument.native
+        self._symbol_counters[native].add(Counter.TRADES_REFUSED)
+        if native not in self._trade_refusals_told:
+            self._trade_refusals_told.add(native)
+            self._notice(
+                "warning",
+                f"{trade.instrument.id}: a trade that no record can hold ({trade.refused}) was left out, as others like it will be:"
+                " they are counted as trades_refused. Its book is not concerned, and nothing needs to be done",
+            )
+
+    def _look_at_grid(self, trade: Trade) -> None:
+        """A trade on a finer grid than its instrument's: the exchange may have a finer tick now."""
+        made, held = trade.instrument, self.decoder.instruments.get(trade.instrument.native)
+        if held is not None and (made.price_decimals > held.price_decimals or made.size_decimals > held.size_decimals):
+            self._symbol_counters[made.native].add(Counter.OFF_GRID)
+            self._ask_for_metadata()
+
     def _on_off_grid(self, event: OffGrid, receive_ns: int) -> None:
-        """No grid was fine enough, and the message is lost. The book is HALTED, or, if only our patience ended, wrong."""
+        """A decoder that is never satisfied: the message is lost, and its book wrong."""
         keeper = self.keepers.get(event.instrument.native)
         if keeper is not None and keeper.state in (BookState.LIVE, BookState.STALE):
             keeper.set_state(BookState.SYNCING, BookReason.OFF_GRID, receive_ns)
             self._resync(keeper)
 
     def _on_instruments(self, event: InstrumentsSeen, receive_ns: int) -> None:
-        """Metadata, new or again. A grid only ever becomes finer while a book stands on it."""
+        """Metadata, new or again. A grid only ever becomes finer while a book stands on it; one that it cannot have is left alone."""
         for seen in event.instruments:
             keeper = self.keepers.get(seen.native)
             if keeper is None:
                 continue
-            held = keeper.instrument
-            if seen.price_decimals > held.price_decimals or seen.size_decimals > held.size_decimals:
-                finer = keeper.regrid(seen.price_decimals, seen.size_decimals, receive_ns)
-                if finer is not None:
-                    self.decoder.use_instrument(finer)
-            if keeper.use_rules(seen, receive_ns):
+            if keeper.use_metadata(seen, receive_ns):
                 self.decoder.use_instrument(keeper.instrument)
             self._statuses.on_instrument(keeper, seen, receive_ns)
 
@@ -411,25 +477,31 @@ class Ingest:
         elif keeper.state not in (BookState.LIVE, BookState.STALE):
             keeper.set_state(keeper.state, BookReason.REFUSED, receive_ns)
 
-    def _regrid(self, event: OffGrid, receive_ns: int) -> bool:
-        """Make the grid finer, and have the metadata read again: the exchange may have changed more than we saw."""
-        native = event.instrument.native
-        keeper = self.keepers.get(native)
-        self._symbol_counters[native].add(Counter.OFF_GRID)
+    def _regrid(self, event: OffGrid, receive_ns: int, *, may_refine: bool) -> None:
+        """Let the decoder use a finer grid, or know that there is none. The grid of a book that is to be replaced is the snapshot's to say."""
+        made = event.instrument
+        keeper = self.keepers.get(made.native)
+        self._symbol_counters[made.native].add(Counter.OFF_GRID)
+        self._ask_for_metadata()
+        finer: Instrument | None = None
+        if may_refine and not made.grid_is_final and keeper is not None:
+            is_good = keeper.state in (BookState.LIVE, BookState.STALE)
+            needed = event.price_decimals, event.size_decimals
+            finer = keeper.regrid(*needed, receive_ns) if is_good else made.on_grid(*needed)
+        self.decoder.use_instrument(finer or replace(made, grid_is_final=True))
+        if keeper is not None:
+            self._unsettled[made.native] = keeper
+
+    def _settle_grids(self) -> None:
+        """The frame is done: its instruments are decoded on their own grids again, which may be the finer ones by now."""
+        for keeper in self._unsettled.values():
+            self.decoder.use_instrument(keeper.instrument)
+        self._unsettled.clear()
+
+    def _ask_for_metadata(self) -> None:
+        """Have it read again, at most once a minute: the exchange may have changed more than we saw."""
         if self._monotonic_ns >= self._metadata_after_ns:
             self._ask_instruments(self._monotonic_ns)
-        if keeper is None:  # trades only: no book stands on the grid
-            finer: Instrument | None = event.instrument.on_grid(event.price_decimals, event.size_decimals)
-        else:
-            finer = keeper.regrid(event.price_decimals, event.size_decimals, receive_ns)
-        if finer is None:
-            if native not in self._too_fine:
-                self._too_fine.add(native)
-                halted = "; its book is halted" if keeper is not None else ""
-                self._notice("warning", f"{event.instrument.id}: a number too fine for any grid{halted}")
-            return False
-        self.decoder.use_instrument(finer)
-        return True
 
     def _ask_instruments(self, monotonic_ns: int) -> None:
         """Read the metadata again: tick, lot, minimum and status change while we run."""
@@ -460,3 +532,8 @@ class Ingest:
         """The instrument on the grid it has now, which may be finer than when the request was made."""
         keeper = self.keepers.get(instrument.native)
         return keeper.instrument if keeper is not None else instrument
+
+
+def _duration(seconds: int) -> str:
+    """For people: "60 s", "10 min"."""
+    return f"{seconds} s" if seconds <= 60 else f"{seconds // 60} min"

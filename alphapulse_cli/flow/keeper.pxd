@@ -5,19 +5,21 @@ from alphapulse_cli cimport native
 from alphapulse_cli.book.book cimport Book
 from alphapulse_cli.flow.publish cimport Publisher
 from alphapulse_cli.market.events cimport BookEvent, Snapshot
+from alphapulse_cli.market.levels cimport Levels
 from alphapulse_cli.shm.block cimport CounterBlock
 from alphapulse_cli.shm.image cimport ImageWriter
 from alphapulse_cli.shm.ring cimport RingWriter
 from alphapulse_cli.wire.batch cimport Batch
 
-cdef object LIVE, STALE, SYNCING, HALTED, NO_REASON, REFUSED, BAD_CHECKSUM, CHECKSUM_OK
+cdef object LIVE, STALE, SYNCING, HALTED, NO_REASON, BAD_CHECKSUM, UNVERIFIED, OFF_GRID, NO_ROOM, CHECKSUM_OK
 cdef uint64_t DELTA, RESET
-cdef Py_ssize_t CHECKSUMS_OK, _CHECK_EVERY
+cdef Py_ssize_t CHECKSUMS_OK, UPDATES_IGNORED, _CHECK_EVERY
 
 
 @cython.final
 cdef class BookKeeper:
     cdef readonly object instrument
+    cdef readonly object announced
     cdef readonly CounterBlock counters
     cdef readonly object pacer
     cdef readonly object state
@@ -28,6 +30,10 @@ cdef class BookKeeper:
     cdef object _outlet
     cdef RingWriter _ring
     cdef object _book_checksum
+    cdef bint _checksum_warns
+    cdef Py_ssize_t _snapshots_refuted
+    cdef object _told
+    cdef object _kept_out_text
     cdef readonly ImageWriter _image
     cdef Book _book
     cdef readonly Batch _batch
@@ -37,7 +43,8 @@ cdef class BookKeeper:
     cdef object _monotonic_ns
 
     @cython.locals(
-        is_snapshot=bint, was_live=bint, is_first=bint, is_right=bint, publisher=Publisher, levels_needed=Py_ssize_t, changes=Py_ssize_t
+        is_snapshot=bint, was_live=bint, is_new_grid=bint, is_whole=bint, is_right=bint, publisher=Publisher, levels=Levels,
+        levels_needed=Py_ssize_t, changes=Py_ssize_t
     )
     cpdef bint apply(self, BookEvent event, object receive_ns) except -1
     cdef _publish(self, uint64_t kind, object receive_ns, bint resynced)

@@ -99,7 +99,8 @@ class MergedFollowers:
         timestamp_ns, delay = replica.timestamp_ns, replica.feed_delay_us
         told_delay = None if delay == NO_DELAY else delay
         if replica.book_state == LIVE_NUMBER and follower.is_whole(symbol):
-            return Step(follower, symbol, replica, LIVE, NO_REASON, timestamp_ns, told_delay)
+            reason = states_of(LIVE_NUMBER, replica.reason)[1] if replica.reason else NO_REASON
+            return Step(follower, symbol, replica, LIVE, reason, timestamp_ns, told_delay)
         if not follower.is_whole(symbol):
             seen.is_doubted = True
             return Step(follower, symbol, replica, BookState.SYNCING, BookReason.STARTING, timestamp_ns, None)

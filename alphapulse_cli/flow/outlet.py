@@ -102,10 +102,17 @@ class Outlet:
 
     def grow_image(self, image: ImageWriter, levels: int) -> ImageWriter:
         """The same book with room for `levels` a side. StorageError, and then nothing changed."""
-        larger = image.grown(levels)
-        self._images[image.segment.spec.symbol] = larger
-        self._segments[self._segments.index(image.segment)] = larger.segment
-        return larger
+        return self._replace_image(image, levels)
+
+    def shrink_image(self, image: ImageWriter, levels: int) -> ImageWriter:
+        """The same book in a file with room for `levels` a side, never less than a first one. StorageError, and then nothing changed."""
+        return self._replace_image(image, max(levels, FIRST_CAPACITY))
+
+    def _replace_image(self, image: ImageWriter, levels: int) -> ImageWriter:
+        made = image.resized(levels)
+        self._images[image.segment.spec.symbol] = made
+        self._segments[self._segments.index(image.segment)] = made.segment
+        return made
 
     def serve_checkpoints(self, now_ns: int) -> None:
         """Make the checkpoints that readers asked for; one load where none did."""

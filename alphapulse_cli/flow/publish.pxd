@@ -46,6 +46,7 @@ cdef class Publisher:
     cpdef say(self, uint64_t state, uint64_t reason, uint64_t checksum)
     @cython.locals(needed=Py_ssize_t)
     cpdef Py_ssize_t room_needed(self, Levels levels, bint is_snapshot)
+    cpdef bint is_roomy(self, Py_ssize_t levels)
     @cython.locals(levels=Levels)
     cpdef Py_ssize_t change(self, BookEvent event, int64_t receive_ns, bint is_snapshot, bint is_first) except -1
     @cython.locals(exchange_ns=int64_t, levels=Levels, counters=CounterBlock)

@@ -14,7 +14,7 @@ from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.shm.block import CounterBlock
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.histogram import Histogram
-from alphapulse_cli.shm.image import ImageWriter
+from alphapulse_cli.shm.image import FIRST_CAPACITY, ImageWriter
 from alphapulse_cli.shm.ring import RingWriter
 from alphapulse_cli.wire import batch
 from alphapulse_cli.wire.delta import NO_FEED_DELAY, Kind
@@ -74,6 +74,10 @@ class Publisher:
         if not is_snapshot:
             needed += max(self._bids.count, self._asks.count)
         return 0 if needed <= self._image.capacity else needed
+
+    def is_roomy(self, levels: int) -> bool:
+        """Whether so many levels a side would fit in a quarter of the image, and it is larger than a first one."""
+        return 4 * levels <= self._image.capacity > FIRST_CAPACITY
 
     def change(self, event: BookEvent, receive_ns: int, is_snapshot: bool, is_first: bool) -> int:
         """The book after the message and the image open; how many changes are to be told. A first snapshot is not told as changes."""

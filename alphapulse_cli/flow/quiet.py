@@ -100,7 +100,7 @@ class QuietBooks:
         is_doubted = pulse.is_mute or (keeper.state is BookState.LIVE and keeper.reason is BookReason.UNCONFIRMED)
         pulse.hear(messages, monotonic_ns)
         if is_doubted and keeper.state in (BookState.LIVE, BookState.STALE):
-            keeper.set_state(BookState.LIVE, BookReason.NONE, now_ns)
+            keeper.set_state(BookState.LIVE, keeper.live_reason, now_ns)
 
     def _check(self, silent: list[tuple[int, BookKeeper]], most_ns: int, now_ns: int, monotonic_ns: int) -> None:
         may_ask = ROUND_BOOKS if monotonic_ns - self._round_ns >= ROUND_NS else 0
@@ -129,7 +129,7 @@ class QuietBooks:
             return False
         pulse = self._pulses[keeper]
         if pulse.is_mute or keeper.reason is BookReason.UNCONFIRMED:
-            keeper.set_state(BookState.LIVE, BookReason.NONE, now_ns)
+            keeper.set_state(BookState.LIVE, keeper.live_reason, now_ns)
         pulse.rest(monotonic_ns)
         return True
 

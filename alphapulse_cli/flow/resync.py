@@ -1,43 +1,96 @@
-"""When a book may ask to be healed: at once the first time, then ever more rarely while healing does not help.
+"""When a book may ask to be healed: at once where the fault stands alone, ever more rarely while healing itself does not help.
 
-The states a book walks through, and what moves it (`BookState` of `wire.delta`; STALE and HALTED are told apart by their reason):
+The states a book walks through, and what moves it (`BookState` of `wire.delta`; what they stand for is told apart by their reason):
 
     COLD ──snapshot──► LIVE ──gap, bad checksum, lost connection──► SYNCING ──snapshot──► LIVE
                        LIVE ──silence──► STALE ──any frame──► LIVE
-    any ──no room, a number too fine, refused──► HALTED ──snapshot, if it was refused──► LIVE
+    any ──no room, a snapshot with a level that no grid holds, refused──► HALTED ──a snapshot that is whole──► LIVE
+    five snapshots in a row that their own checksum refutes: SYNCING, or LIVE where that was asked for, UNVERIFIED ──a right one──► LIVE
 
-Time is handed in: nanoseconds of CLOCK_MONOTONIC, so that a clock that is set stops no healing.
+A fault of a good book is healed at once, each time; only a book that is wrong again before it was good for `CALM_NS` waits, twice as
+long each time. Asking again because no answer came is the decoder's.
+
+Where a fresh snapshot would only show the same again (HALTED, UNVERIFIED), the book is tried again after the pauses of its reason, the
+last of them for ever. Time is handed in: nanoseconds of CLOCK_MONOTONIC, so that a clock that is set stops no healing.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-FIRST_PAUSE_NS = 1_000_000_000
-LONGEST_PAUSE_NS = 60_000_000_000
-CALM_NS = 60_000_000_000  # this long free to ask without having to, and the pauses begin small again
+from alphapulse_cli.wire.delta import BookReason
+
+SECOND_NS = 1_000_000_000
+FIRST_PAUSE_NS, LONGEST_PAUSE_NS = SECOND_NS, 60 * SECOND_NS
+CALM_NS = 2 * SECOND_NS  # a book that was good for so long has forgotten its last fault
+RETRY_PAUSES_S = {
+    BookReason.OFF_GRID: (60, 120, 300, 600),
+    BookReason.NO_ROOM: (5, 60, 120, 300, 600),
+    BookReason.UNVERIFIED: (600,),
+}
 
 
 @dataclass(slots=True)
 class ResyncPacer:
-    """One instrument's: how often it asked lately, and when it may ask again."""
+    """One book's: since when it is good, whether it asks to be healed, and when it may."""
 
     wanted: bool = False  # a resync is due but not yet asked for
     not_before_ns: int = 0
     pause_ns: int = 0
+    good_since_ns: int | None = None
+    retry_at_ns: int | None = None
+    _retry_pauses_s: Sequence[int] = field(default=())
+    _retries: int = 0
+
+    def is_calm(self, now_ns: int) -> bool:
+        """Whether the book has been good for so long that its last fault is forgotten."""
+        return self.good_since_ns is not None and now_ns - self.good_since_ns >= CALM_NS
+
+    def broke(self, now_ns: int) -> None:
+        """The book is not good from here on."""
+        if self.is_calm(now_ns):
+            self.pause_ns = self.not_before_ns = self._retries = 0
+        self.good_since_ns = None
 
     def want(self) -> None:
-        """The book is wrong; `due` says when to ask."""
+        """A fresh snapshot is needed; `due` says when to ask."""
         self.wanted = True
+
+    def retry(self, reason: BookReason, now_ns: int) -> None:
+        """A fresh snapshot was no help: ask after the pauses of `reason`, beginning now if they do not run already."""
+        self.wanted = False
+        pauses_s = RETRY_PAUSES_S[reason]
+        if self.retry_at_ns is None or pauses_s != self._retry_pauses_s:
+            self._retries = self._retries if pauses_s == self._retry_pauses_s else 0
+            self._retry_pauses_s = pauses_s
+            self._next_retry(now_ns)
 
     def due(self, now_ns: int) -> bool:
         """Whether to ask the exchange now; asking it makes the next one wait."""
+        if self.retry_at_ns is not None and now_ns >= self.retry_at_ns:
+            self._next_retry(now_ns)
+            return True
         if not self.wanted or now_ns < self.not_before_ns:
             return False
-        if now_ns - self.not_before_ns > CALM_NS:
-            self.pause_ns = 0
         self.pause_ns = min(max(2 * self.pause_ns, FIRST_PAUSE_NS), LONGEST_PAUSE_NS)
         self.wanted, self.not_before_ns = False, now_ns + self.pause_ns
         return True
 
-    def healed(self) -> None:
-        """A snapshot came: nothing is wanted any more. The pause stays, lest a book that breaks at once asks without end."""
+    def healed(self, now_ns: int) -> None:
+        """The book is good: nothing is wanted any more. What went before is not forgotten yet."""
+        self.wanted, self.retry_at_ns = False, None
+        if self.good_since_ns is None:
+            self.good_since_ns = now_ns
+
+    def disconnected(self) -> None:
+        """Nothing needs to be asked: the next connection's subscription brings the snapshot. What is to be tried again still is."""
         self.wanted = False
+
+    @property
+    def retry_pause_s(self) -> int:
+        """How long after the last try the next one is; 0 where none is meant."""
+        return 0 if self.retry_at_ns is None else self._retry_pauses_s[min(self._retries, len(self._retry_pauses_s)) - 1]
+
+    def _next_retry(self, now_ns: int) -> None:
+        pause_s = self._retry_pauses_s[min(self._retries, len(self._retry_pauses_s) - 1)]
+        self._retries += 1
+        self.retry_at_ns = now_ns + pause_s * SECOND_NS

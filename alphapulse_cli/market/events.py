@@ -92,7 +92,11 @@ def update(instrument: Instrument, levels: Levels, time_ns: int, checksum: int |
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """One trade. `trade_id` is the exchange's text; `history` marks one from a subscription's snapshot of the past."""
+    """One trade. `trade_id` is the exchange's text; `history` marks one from a subscription's snapshot of the past.
+
+    `instrument` may be on a finer grid than the book is: that of this trade. `refused` says why no record can hold its price or size;
+    then both are 0, and it is counted and not published.
+    """
 
     instrument: Instrument
     trade_id: str
@@ -101,6 +105,7 @@ class Trade:
     side: Side
     exchange_ns: int | None
     history: bool = False
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +128,9 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class OffGrid:
-    """A number was finer than the instrument's grid; the message was not turned into an event. At least these decimals are needed.
+    """A level was finer than the instrument's grid; the message was not turned into an event. At least these decimals are needed.
 
-    Who receives it makes the grid finer (`Decoder.use_instrument`) and hands the same frame in again.
+    Who receives it makes the grid finer, or says that it is final (`Decoder.use_instrument`), and hands the same frame in again.
     """
 
     instrument: Instrument

@@ -36,6 +36,7 @@ class Instrument:
     trading_status: TradingStatus = TradingStatus.TRADING  # an exchange without such words trades what it lists
     alias_of: str = ""  # the canonical symbol whose book this one shares, as Coinbase's BTC-USDC shares BTC-USD's
     status_word: str = field(default="", compare=False)  # the exchange's own word for its trading status: hostile text
+    grid_is_final: bool = False  # no finer grid can be had: a level that is off it is kept out and counted, and no OffGrid
 
     @property
     def id(self) -> str:

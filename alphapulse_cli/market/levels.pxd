@@ -12,6 +12,8 @@ cdef class Levels:
     cdef readonly int size_decimals
     cdef readonly Py_ssize_t count
     cdef readonly Py_ssize_t kept_out
+    cdef readonly str kept_out_text
+    cdef bint _is_final
     cdef Py_ssize_t _capacity
     cdef int64_t *_signed
     cdef uint64_t *_words
@@ -26,8 +28,11 @@ cdef class Levels:
     cdef object _add_rows(self, object rows, object side_key, object price_key, object size_key, str bid_word, str ask_word, bint is_ask)
     cdef object _add_row(self, object row, object side_key, object price_key, object size_key, str bid_word, str ask_word, bint is_ask)
     cdef object _add_slowly(self, object price, object size, bint is_ask)
+    cdef object _note_off_grid(self, object off)
     cdef object _check_grid(self)
 
 
+@cython.locals(made=Levels)
+cpdef Levels empty_of(object instrument)
 @cython.locals(made=Levels)
 cpdef Levels empty(int price_decimals, int size_decimals)

@@ -9,8 +9,9 @@ Rows are hostile. A call takes all of its rows or raises, and after that the lev
     NeedsRawText    a JSON float that proves nothing: parse the frame again, numbers as text
     OffGridRow      finer than the grid; it holds the decimals that all rows of the call need, so one finer grid is enough
 
-A level outside i64 ticks or 62-bit lots is *kept out* and counted in `kept_out`: a book without it is still the truth about all
-others. The number of levels is bounded by the size of the frame that they came in.
+A level outside i64 ticks or 62-bit lots is *kept out* and counted in `kept_out`, on a grid that is final also one that is finer: a book
+without it is not the exchange's, and who applies the levels must say so. The removal of such a level removes nothing, and counts for
+nothing. The number of levels is bounded by the size of the frame that they came in.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,8 @@ from typing import Any, Self
 from alphapulse_cli import native
 from alphapulse_cli.market import scan
 from alphapulse_cli.market import ticks as numbers
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.ticks import SHOWN_CHARACTERS
 
 SOURCE_HASH = native.source_hash()
 
@@ -28,7 +31,10 @@ FIRST_CAPACITY = 16
 
 
 class Levels:
-    """A growing column of levels on one grid; `count` of them, each (ticks, lots, is_ask). Decimals are 0..18, else ValueError."""
+    """A growing column of levels on one grid; `count` of them, each (ticks, lots, is_ask). Decimals are 0..18, else ValueError.
+
+    `kept_out` counts those that no grid holds, `kept_out_text` is the first of them in the exchange's own text: hostile.
+    """
 
     __hash__ = None  # type: ignore[assignment]  # it grows
 
@@ -42,6 +48,8 @@ class Levels:
         self.size_decimals = size_decimals
         self.count = 0
         self.kept_out = 0
+        self.kept_out_text = ""
+        self._is_final = False
         self._off_grid = ""  # why the call under way cannot succeed; `_needed_price` and `_needed_size` say what would let it
         self._capacity = FIRST_CAPACITY
         self._words = native.new_words(2 * FIRST_CAPACITY)
@@ -72,9 +80,9 @@ class Levels:
         return finer
 
     def add(self, ticks: int, lots: int, is_ask: bool) -> None:
-        """One level; out of range, it is counted in `kept_out` instead."""
+        """One level; out of range, it is counted in `kept_out` instead, unless it is the removal of one."""
         if not 0 <= ticks <= numbers.MAX_TICKS or not 0 <= lots <= LOTS_MASK:
-            self.kept_out += 1
+            self.kept_out += lots != 0
             return
         self._make_room(1)
         self._signed[2 * self.count] = ticks
@@ -173,17 +181,27 @@ class Levels:
         self._add_slowly(price, size, is_ask)
 
     def _add_slowly(self, price: object, size: object, is_ask: bool) -> None:
+        kept_out = self.kept_out
         try:
             ticks, lots = numbers.price_and_size(price, size, self.price_decimals, self.size_decimals)
         except numbers.OffGridRow as off:
-            if not self._off_grid:
-                self._off_grid, self._needed_price, self._needed_size = str(off), self.price_decimals, self.size_decimals
-            self._needed_price = max(self._needed_price, off.price_decimals)
-            self._needed_size = max(self._needed_size, off.size_decimals)
+            if self._is_final:
+                is_removal = off.size_decimals == self.size_decimals and numbers.number_to_ticks(size, self.size_decimals) == 0
+                self.kept_out += not is_removal
+            else:
+                self._note_off_grid(off)
         else:
             if ticks == 0:
                 raise numbers.Malformed("a level at price 0")
             self.add(ticks, lots, is_ask)
+        if self.kept_out and not kept_out:
+            self.kept_out_text = f"price {str(price)[:SHOWN_CHARACTERS]} size {str(size)[:SHOWN_CHARACTERS]}"
+
+    def _note_off_grid(self, off: numbers.OffGridRow) -> None:
+        if not self._off_grid:
+            self._off_grid, self._needed_price, self._needed_size = str(off), self.price_decimals, self.size_decimals
+        self._needed_price = max(self._needed_price, off.price_decimals)
+        self._needed_size = max(self._needed_size, off.size_decimals)
 
     def _check_grid(self) -> None:
         if self._off_grid:
@@ -193,6 +211,13 @@ class Levels:
                 price_decimals=self._needed_price,
                 size_decimals=self._needed_size,
             )
+
+
+def empty_of(instrument: Instrument) -> Levels:
+    """Empty levels on the grid that the instrument has."""
+    made = Levels(instrument.price_decimals, instrument.size_decimals)
+    made._is_final = instrument.grid_is_final  # noqa: SLF001 it is its other constructor
+    return made
 
 
 def empty(price_decimals: int, size_decimals: int) -> Levels:

@@ -1,7 +1,8 @@
 """Decimal text to integer ticks and lots, and back: exact, or refused.
 
 A number crosses from text to integers once, here. Text must be a plain decimal of ASCII digits (an exponent is allowed: exchanges
-write 7e-7), at most 40 characters, not negative, exponent at most 30 either way: all checked before any arithmetic.
+write 7e-7), not negative, at most 400 characters and an exponent of at most 400 either way: whatever a JSON double can be written as, so
+that an absurd number is still a number that fits no grid. All checked before any arithmetic.
 A JSON number is taken as it is where its value proves the decimal it came from, else its raw token is asked for.
 
 Whatever is handed in, the answer is ticks or a NumberError, soon:
@@ -23,11 +24,12 @@ from alphapulse_cli.market import scan
 
 SOURCE_HASH = native.source_hash()
 
-MAX_CHARACTERS, MAX_EXPONENT, MAX_DECIMALS = 40, 30, 18
+MAX_CHARACTERS, MAX_EXPONENT, MAX_DECIMALS = 400, 400, 18
+SHOWN_CHARACTERS = 40  # of a number that cannot be taken
 MAX_TICKS = (1 << 63) - 1
 MAX_LOTS = (1 << 62) - 1
 MAX_INTEGER = 10**MAX_CHARACTERS - 1
-NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,2}))?", re.ASCII)
+NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,3}))?", re.ASCII)
 
 
 class NumberError(ValueError):
@@ -44,7 +46,7 @@ class FinerThanGrid(NumberError):
     is_size = False  # whether it was a size, where a price and a size were asked for
 
     def __init__(self, text: str, decimals: int, needed_decimals: int) -> None:
-        super().__init__(f"{text[:MAX_CHARACTERS]} is finer than 10**-{decimals}")
+        super().__init__(f"{text[:SHOWN_CHARACTERS]} is finer than 10**-{decimals}")
         self.needed_decimals = needed_decimals
 
 
@@ -92,7 +94,7 @@ def number_to_ticks(number: object, decimals: int) -> int:
             raise Malformed(f"not a plain number: {number!r}")
         raise NeedsRawText(f"{number!r} needs its raw text")
     if not 0 <= number <= MAX_INTEGER:
-        raise Malformed("a negative integer, or one of more than 40 digits")
+        raise Malformed("a negative integer, or one of more than 400 digits")
     return number * int(10**decimals)
 
 
@@ -138,10 +140,10 @@ def decimals_of(text: str) -> int:
 def _exact(text: str, decimals: int) -> int:
     match = NUMBER.fullmatch(text) if len(text) <= MAX_CHARACTERS else None
     if match is None:
-        raise Malformed(f"not a plain decimal: {text[:MAX_CHARACTERS]!r}")
+        raise Malformed(f"not a plain decimal: {text[:SHOWN_CHARACTERS]!r}")
     whole, fraction, exponent = match[1], (match[2] or "").rstrip("0"), int(match[3] or 0)
     if abs(exponent) > MAX_EXPONENT:
-        raise Malformed(f"exponent beyond {MAX_EXPONENT}: {text!r}")
+        raise Malformed(f"exponent beyond {MAX_EXPONENT}: {text[:SHOWN_CHARACTERS]!r}")
     value = int(whole + fraction)
     shift = decimals + exponent - len(fraction)
     if shift >= 0:

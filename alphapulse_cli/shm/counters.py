@@ -66,6 +66,8 @@ class Counter(IntEnum):
     FEED_DELAY_US = "us", "of the last message that carried the exchange's time; may be negative"
     SNAPSHOTS_REFUSED = "snapshots", "fetched that did not fit the stream: asked for again, nothing was lost"
     TRADES_RECOVERED = "trades", "of those missed that came after all, as history"
+    UNVERIFIED = "books", "begun to be shown as unverified: their snapshots' own checksums were wrong, again and again"
+    IMAGES_SHRUNK = "images", "moved to a smaller file, after one grown by a monstrous snapshot"
 
     @property
     def label(self) -> str:

@@ -12,7 +12,7 @@ the ring from P and skipping versions up to V; the next prev_version must be V. 
 again: then the reader asks through the wake page for a checkpoint, a second copy of the book that the writer makes and leaves alone.
 
 A writer killed in the middle of an edit leaves seq odd for ever: `writer_died_editing` tells it from a moment's edit by the heartbeat.
-A book that outgrows its file moves to a larger one (`ImageWriter.grown`). Counts are bounded by the capacity whatever the words say.
+A book that outgrows its file moves to a larger one, and to a smaller one after a monstrous snapshot (`ImageWriter.resized`). Counts are bounded by the capacity whatever the words say.
 """
 
 from alphapulse_cli import native
@@ -127,12 +127,12 @@ class ImageWriter:
         if memory.load_relaxed(self._words, self._sealed_at) == 0 and memory.load_relaxed(self._words, self._state_at) == 0:
             raise self.segment.lost()  # zeros have taken the file's place (see `Segment.is_gone`)
 
-    def grown(self, levels: int) -> "ImageWriter":
-        """The same book in a larger file, with room for `levels` a side; the old file is REPLACED. StorageError: nothing changed.
+    def resized(self, levels: int) -> "ImageWriter":
+        """The same book in another file, with room for `levels` a side; the old file is REPLACED. StorageError: nothing changed.
 
         Not between `begin` and `commit`. Go on with the new writer and its `bids` and `asks`.
         """
-        segment = self.segment.grown(levels)
+        segment = self.segment.resized(levels)
         made = ImageWriter(segment)
         made._take_over(self)
         try:

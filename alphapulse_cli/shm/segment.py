@@ -278,8 +278,8 @@ class Segment:
         """Whether its writer is there."""
         return self.liveness(monotonic_ns) is Liveness.LIVE
 
-    def grown(self, capacity: int) -> "Segment":
-        """A new segment like this one with room for more, not yet `ready`. StorageError; this one is untouched."""
+    def resized(self, capacity: int) -> "Segment":
+        """A new segment like this one with other room, not yet `ready`. StorageError; this one is untouched."""
         return Segment.create(self._open_directory(), replace(self.spec, capacity=layout.round_capacity(capacity)))
 
     def _open_directory(self) -> Directory:

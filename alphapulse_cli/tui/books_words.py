@@ -10,6 +10,7 @@ from alphapulse_cli.market.ticks import trim_text
 from alphapulse_cli.market.trading_status import allows_taking, remark
 from alphapulse_cli.tui.grouping import Rungs
 from alphapulse_cli.tui.ladder_text import Line, Piece
+from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 KINDS = {BookState.LIVE: "live", BookState.STALE: "dead", BookState.HALTED: "dead"}  # the others wait
@@ -21,24 +22,22 @@ NEXT = {  # short: a narrow ladder has eight lines for it
     BookReason.DISCONNECTED: "The collector connects again by itself. Is the network there?",
     BookReason.SILENT: "Nothing was heard for too long. Does its collector run? alphapulse segments",
     BookReason.UNREADABLE: "A message was not understood; a new snapshot comes by itself.",
-    BookReason.NO_ROOM: "It has more levels than its segment has room for. See: alphapulse collect --help",
+    BookReason.NO_ROOM: "Shared memory has no room for it; it is tried again by itself. Who takes it? alphapulse segments",
     BookReason.REFUSED: "See what the exchange has: alphapulse symbols --exchange {exchange}",
     BookReason.RETIRED: "Its collector has ended. Start it: alphapulse collect --exchange {exchange}",
     BookReason.UNCONFIRMED: "It has been quiet for long and is being checked.",
     BookReason.CROSSED: "It was crossed in itself; a new snapshot comes by itself.",
     BookReason.MUTE: "Its feed fell silent; it is asked again by itself.",
-    BookReason.OFF_GRID: "A price or size was finer than announced. Start its collector again.",
+    BookReason.OFF_GRID: "It has a price or size that no grid holds; it is tried again by itself.",
+    BookReason.UNVERIFIED: "Its snapshots' own checksums are wrong; tried again each 10 min. To use it: --checksum warn",
 }
 CHART_ROOM, LEAST_CHART = 30, 7  # rows of the body from which on there is a chart unasked, and what one needs
 FOR_PARTS = 5
 
 
 def state_words(status: BookStatus) -> str:
-    """STALE silent; LIVE alone; LIVE, cancel only."""
-    words = status.state.name
-    if status.state is not BookState.LIVE:
-        words += f" {status.reason.name.lower().replace('_', ' ')}"
-    trading = remark(status.trading_status)
+    """STALE silent; LIVE alone; LIVE unverified; LIVE, cancel only."""
+    words, trading = delta.state_words(status.state, status.reason), remark(status.trading_status)
     return f"{words}, {trading}" if trading else words
 
 

@@ -89,8 +89,9 @@ class BookReason(IntEnum):
     NO_ROOM = 7
     REFUSED = 8
     RETIRED = 9
-    OFF_GRID = 10
+    OFF_GRID = 10  # a level that no grid holds
     UNCONFIRMED = 11  # LIVE, and quiet for so long that it is being checked
+    UNVERIFIED = 12  # its snapshots' own checksums are always wrong
     CROSSED = 13  # crossed or locked in itself, where a lost message cannot be seen otherwise
     MUTE = 14  # the feed, or this book's part of it, is silent though the transport answers pings
 
@@ -102,6 +103,11 @@ class ChecksumState(IntEnum):
     NONE = 0
     OK = 1
     BAD = 2
+
+
+def state_words(state: BookState, reason: BookReason) -> str:
+    """Both for people: "LIVE", "LIVE unverified", "STALE silent". A reason is never left out, also where the book is LIVE."""
+    return state.name if reason is BookReason.NONE else f"{state.name} {reason.name.lower().replace('_', ' ')}"
 
 
 def _plain(fields: list[Any]) -> list[Any]:

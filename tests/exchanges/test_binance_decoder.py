@@ -1,5 +1,7 @@
 """The Binance decoder beyond the splice: subscriptions, trades, pictures, grids, and everything else that a frame may be."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from binance_support import BTC, ETH, SECOND, diff, fetches, kinds, live, sent, snapshot, started, trade
@@ -274,7 +276,7 @@ class TestOtherMessages:
             diff(-1, 11),
             diff(11, 11, bids=[["1"]]),
             diff(11, 11, bids=[["-1", "1"]]),
-            diff(11, 11, bids=[["1e31", "1"]]),
+            diff(11, 11, bids=[["1e401", "1"]]),
             diff(11, 11, bids=[["NaN", "1"]]),
             diff(11, 11, bids=[["0.001", "x"]]),
             diff(11, 11, bids=[7]),
@@ -321,16 +323,35 @@ class TestNumbersFinerThanTheGrid:
         assert list(update.levels) == [(1000, 10000, False)]
         assert update.instrument == finer
 
-    def test_so_can_a_buffered_event_and_a_trade(self):
+    def test_so_can_a_buffered_event(self):
         decoder = started()
         frame = diff(1, 1, bids=[["0.001", "1"]])
         assert decoder.receive(frame, 0) == (OffGrid(BTC, 3, 4),)
-        assert decoder.receive(trade(1, "0.0001", "0.00001"), 0) == (OffGrid(BTC, 4, 5),)
         assert fetches(decoder) == []
-        decoder.use_instrument(BTC.on_grid(4, 5))
+        decoder.use_instrument(BTC.on_grid(3, 4))
         assert decoder.receive(frame, 0) == ()
-        assert kinds(decoder.receive(trade(1, "0.0001", "0.00001"), 0)) == [Trade]
         assert len(fetches(decoder)) == 1
+
+    def test_a_trade_brings_its_own(self):
+        (fine,) = started().receive(trade(1, "0.0001", "0.00001"), 0)
+        assert (fine.instrument, fine.price_ticks, fine.size_lots, fine.refused) == (BTC.on_grid(4, 5), 1, 1, "")
+
+    @pytest.mark.parametrize(("price", "size"), [("1e-25", "1"), ("1", "1e-19"), ("1e30", "1"), ("1", "922337203685477.5808")])
+    def test_a_trade_that_no_record_holds_leaves_as_refused_and_its_id_counts(self, price, size):
+        decoder = started()
+        (refused,) = decoder.receive(trade(1, price, size), 0)
+        assert (refused.instrument, refused.price_ticks, refused.size_lots) == (BTC, 0, 0)
+        assert refused.refused == f"price {price} size {size}"
+        assert kinds(decoder.receive(trade(2), 0)) == [Trade], "nothing was missed"
+
+    def test_where_there_is_no_finer_grid_the_level_is_kept_out(self):
+        decoder = started()
+        decoder.use_instrument(replace(BTC, grid_is_final=True))
+        decoder.receive(diff(1, 1, bids=[["1e-25", "1"], ["1.00", "2"]]), 0)
+        whole, update = decoder.receive_snapshot(BTC, snapshot(0, bids=[["1e-25", "0"]]), 0)
+        assert (whole.levels.kept_out, len(whole.levels)) == (0, 0), "the removal of what cannot be there is nothing"
+        assert (update.levels.kept_out, update.levels.kept_out_text) == (1, "price 1e-25 size 1")
+        assert list(update.levels) == [(100, 20000, False)]
 
 
 def test_the_two_profiles_differ_where_the_operators_do():

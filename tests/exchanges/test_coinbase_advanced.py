@@ -1,5 +1,7 @@
 """Coinbase's Advanced Trade feed, rule by rule (C1 to C12, and S1 to S7 where they show here)."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from coinbase_frames import (
@@ -457,12 +459,22 @@ class TestC4OffGrid:
         assert levels(event) == [(1012345, 15 * 10**9, False), (1020000, 1, True)]
         assert isinstance(decoder.receive(update(number + 1), 0)[0], Update)
 
-    def test_a_trade(self):
+    def test_a_trade_brings_its_own_grid_or_is_refused(self):
         decoder, number = live()
-        fine = trades(number, trade(1, price="10.123"), trade(2))
-        assert decoder.receive(fine, 0) == [OffGrid(BTC, 3, 8)]
-        decoder.use_instrument(BTC.on_grid(3, 8))
-        assert [each.price_ticks for each in decoder.receive(fine, 0)] == [10123, 10500]
+        read = decoder.receive(trades(number, trade(1, price="10.123"), trade(2, price="1e-25"), trade(3, size=str(10**12))), 0)
+        assert [(each.instrument, each.price_ticks, bool(each.refused)) for each in read] == [
+            (BTC.on_grid(3, 8), 10123, False),
+            (BTC, 0, True),
+            (BTC, 0, True),
+        ]
+        assert isinstance(decoder.receive(update(number + 1), 0)[0], Update)
+
+    def test_on_a_final_grid_a_level_is_kept_out_and_the_number_counts(self):
+        decoder, number = live()
+        decoder.use_instrument(replace(BTC, grid_is_final=True))
+        (event,) = decoder.receive(update(number, "BTC-USD", row("bid", "1e-25", "1"), row("bid", "1", "1")), 0)
+        assert (event.levels.kept_out, len(event.levels)) == (1, 1)
+        assert isinstance(decoder.receive(update(number + 1), 0)[0], Update)
 
     def test_of_two_products(self):
         decoder, number = live()
@@ -626,7 +638,7 @@ class TestC10Trades:
 
     @pytest.mark.parametrize(
         "bad",
-        [{"side": "sell"}, {"trade_id": "x"}, {"trade_id": "1" * 20}, {"size": str(10**12)}, {"time": "0000-01-01T00:00:00Z"}],
+        [{"side": "sell"}, {"trade_id": "x"}, {"trade_id": "1" * 20}, {"size": "-1"}, {"time": "0000-01-01T00:00:00Z"}],
     )
     def test_what_no_trade_can_be_is_refused(self, bad):
         with pytest.raises(DecodeError):

@@ -1,5 +1,7 @@
 """Coinbase's older Exchange feed, rule by rule (X1 to X7, and S1 to S7 where they show here)."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from coinbase_frames import BTC, ETH, TIME, TIME_NS, levels, picture, sent, started, x_heartbeat, x_match, x_snapshot, x_update
@@ -151,9 +153,7 @@ class TestX7Unasked:
 
 
 class TestS7OffGrid:
-    @pytest.mark.parametrize(
-        "fine", [x_update(changes=[["buy", "1.001", "1"]]), x_snapshot(asks=[["1.001", "1"]]), x_match(1, price="1.001")]
-    )
+    @pytest.mark.parametrize("fine", [x_update(changes=[["buy", "1.001", "1"]]), x_snapshot(asks=[["1.001", "1"]])])
     def test_it_is_handed_in_again(self, fine):
         decoder = started(mode="exchange")
         decoder.receive(x_snapshot(), 0)
@@ -161,6 +161,21 @@ class TestS7OffGrid:
         decoder.use_instrument(BTC.on_grid(3, 8))
         (event,) = decoder.receive(fine, 0)
         assert event.instrument.price_decimals == 3
+
+    @pytest.mark.parametrize("absurd", [x_update(changes=[["buy", "1e-25", "1"]]), x_snapshot(asks=[["1", "1e-25"]])])
+    def test_on_a_final_grid_the_level_is_kept_out(self, absurd):
+        decoder = started(mode="exchange")
+        decoder.receive(x_snapshot(), 0)
+        decoder.use_instrument(replace(BTC, grid_is_final=True))
+        (event,) = decoder.receive(absurd, 0)
+        assert event.levels.kept_out == 1
+
+    def test_a_trade_brings_its_own_grid_or_is_refused(self):
+        decoder = started(mode="exchange")
+        (fine,) = decoder.receive(x_match(1, price="1.001"), 0)
+        assert (fine.instrument, fine.price_ticks) == (BTC.on_grid(3, 8), 1001)
+        (refused,) = decoder.receive(x_match(2, price="1e-25"), 0)
+        assert (refused.instrument, refused.trade_id, bool(refused.refused)) == (BTC, "2", True)
 
     def test_books_do_not_touch_each_other(self, decoder):
         decoder.receive(x_snapshot("ETH-USD"), 0)

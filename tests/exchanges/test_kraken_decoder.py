@@ -1,6 +1,7 @@
 """The rules K1 to K11 of Kraken's decoder, one class each. Frames are of Kraken's documentation, or shaped like them."""
 
 import json
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -233,18 +234,27 @@ class TestK7NumbersAreExact:
         [event] = kraken.receive(book("update", "1.0 1"), 0)
         assert type(event) is GapFound, "the snapshot that left as OffGrid must not count as one"
 
-    def test_a_trade_may_be_off_the_grid_too(self, kraken):
-        frame = trades(trade(7, price="1.25"), trade(9))
-        assert kraken.receive(frame, 0) == [OffGrid(BTC, 2, 8)]
-        kraken.use_instrument(BTC.on_grid(2, 8))
-        first, missed, second = kraken.receive(frame, 0)
-        assert (first.price_ticks, missed.count, second.price_ticks) == (125, 1, 6329950)
+    def test_a_trade_brings_its_own_grid(self, kraken):
+        first, missed, second = kraken.receive(trades(trade(7, price="1.25"), trade(9)), 0)
+        assert (first.instrument, first.price_ticks) == (BTC.on_grid(2, 8), 125)
+        assert (missed.count, second.instrument, second.price_ticks) == (1, BTC, 632995)
+
+    @pytest.mark.parametrize("price", ["1e-25", "0.0000000000000000001", "1e29", "9223372036854775808"])
+    def test_a_trade_that_no_record_holds_leaves_as_refused_and_its_id_counts(self, kraken, price):
+        refused, second = kraken.receive(trades(trade(7, price=price), trade(8)), 0)
+        assert (refused.trade_id, refused.price_ticks, refused.instrument, second.refused) == ("7", 0, BTC, "")
+        assert price.partition("e")[0] in refused.refused
+
+    def test_on_a_final_grid_the_level_is_kept_out(self, kraken):
+        kraken.use_instrument(replace(BTC, grid_is_final=True))
+        [event] = kraken.receive(book("snapshot", "1e-30 1, 1.0 1"), 0)
+        assert (len(event.levels), event.levels.kept_out, event.levels.kept_out_text) == (1, 1, "price 1e-30 size 1")
 
     def test_a_level_beyond_a_records_words_is_kept_out_and_counted(self, kraken):
         [event] = kraken.receive(book("snapshot", "99999999999999999999 1, 1.0 1"), 0)
         assert (len(event.levels), event.levels.kept_out) == (1, 1)
 
-    @pytest.mark.parametrize("token", ["-1", "1e99", "null", "true", '"NaN"', "[]", '"1_0"', '" 1"', "1e-99"])
+    @pytest.mark.parametrize("token", ["-1", "1e999", "null", "true", '"NaN"', "[]", '"1_0"', '" 1"', "1e-401"])
     def test_what_is_no_plain_number_is_refused(self, kraken, token):
         with pytest.raises(DecodeError):
             kraken.receive(book("snapshot", f"{token} 1" if " " not in token else "1 x"), 0)

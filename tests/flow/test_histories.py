@@ -177,8 +177,8 @@ class TestTheHistoriesCatchWhatIsBroken:
         """Not wrong for the reader that is in time, but for the ring: 64 records hold no more than 64."""
         real = BookKeeper.__init__
 
-        def unbounded(self, *arguments):
-            real(self, *arguments)
+        def unbounded(self, *arguments, **options):
+            real(self, *arguments, **options)
             self._publisher.largest_group = 1 << 30
 
         monkeypatch.setattr(BookKeeper, "__init__", unbounded)

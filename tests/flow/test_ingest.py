@@ -223,25 +223,16 @@ class TestANumberOffTheGrid:
     def test_asks_for_the_metadata_at_most_once_a_minute(self, kraken):
         for at, expected in ((0, 1), (METADATA_PAUSE_NS - 1, 0), (1, 1)):
             kraken.tick(at / SECOND)
-            kraken.ingest._regrid(OffGrid(kraken.keeper().instrument, 5, 5), kraken.now)
+            kraken.ingest._regrid(OffGrid(kraken.keeper().instrument, 5, 5), kraken.now, may_refine=True)
             assert sum(isinstance(each, FetchInstruments) for each in kraken.take_requests()) == expected
 
     @pytest.mark.parametrize(("exchange", "mode"), [("coinbase", "exchange"), ("coinbase", "advanced"), ("kraken", "")])
     def test_asks_for_it_where_the_mode_keeps_it(self, directory, exchange, mode):
         desk = Desk(directory, [listed(exchange)], mode=mode)
-        desk.ingest._regrid(OffGrid(desk.instruments[0], 5, 5), 10**18)
+        desk.ingest._regrid(OffGrid(desk.instruments[0], 5, 5), 10**18, may_refine=True)
         (request,) = desk.take_requests()
         facts = desk.exchange.facts
         assert request.path == (facts.mode(mode).instruments_path or facts.instruments_path)
-
-    def test_one_too_fine_for_any_grid_halts_its_book_alone_and_is_told_once(self, kraken):
-        frame = self.finer(kraken, b"90.3000000012345678901")
-        kraken.hear(frame, frame, frame)
-        assert (kraken.keeper().state, kraken.keeper().reason) == (HALTED, BookReason.OFF_GRID)
-        assert kraken.keeper("ETH-USD").state is LIVE
-        assert len([line for line in kraken.warnings if "too fine" in line]) == 1
-        kraken.change([(9_030, 1, False)], "ETH-USD")
-        kraken.assert_true("ETH-USD", depth=10)
 
     def test_a_decoder_that_is_never_satisfied_ends_in_a_resync_not_in_a_wrong_book(self, kraken):
         keeper = kraken.keeper()

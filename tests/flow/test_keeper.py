@@ -288,13 +288,54 @@ class TestRoom:
 
         monkeypatch.setattr(desk.outlet, "grow_image", full)
         before = live.book.book_hash
-        assert live.apply(update(*((ticks, 1, True) for ticks in range(1_000, 3_500))), 2)
+        assert not live.apply(update(*((ticks, 1, True) for ticks in range(1_000, 3_500))), 2)
         assert (live.state, live.reason, live.book.book_hash) == (HALTED, BookReason.NO_ROOM, before)
         told = len(desk.groups())
         live.apply(update((100, 1, False)), 3)
-        live.apply(snapshot((1, 1, False)), 4)
+        assert not live.apply(snapshot(*((ticks, 1, True) for ticks in range(1_000, 3_500))), 4)
         live.set_state(LIVE, BookReason.NONE, 5)
+        live.set_state(SYNCING, BookReason.DISCONNECTED, 6)
         assert (live.state, live.book.book_hash, len(desk.groups())) == (HALTED, before, told)
+
+    def test_any_snapshot_that_fits_heals_it(self, desk, live, monkeypatch):
+        def full(*_):
+            raise StorageError("no room")
+
+        replica = Replica(desk.outlet, "BTC-USD").follow()
+        monkeypatch.setattr(desk.outlet, "grow_image", full)
+        live.apply(update(*((ticks, 1, True) for ticks in range(1_000, 3_500))), 2)
+        assert live.apply(snapshot((100, 1, False)), 3)
+        assert live.state is LIVE
+        assert_one_book(live, replica)
+
+    def test_a_monstrous_snapshots_room_is_given_back_at_the_next_that_fits_in_a_quarter(self, desk, live):
+        replica = Replica(desk.outlet, "BTC-USD").follow()
+        live.apply(snapshot(*((ticks, 1, True) for ticks in range(1_000, 41_000))), 2)
+        assert_one_book(live, replica)
+        large = replica.outlet_image()
+        assert large.spec.capacity == 65_536
+        live.apply(update((50, 1, False)), 3)
+        live.apply(snapshot(*((ticks, 1, True) for ticks in range(1_000, 17_385))), 4)  # one more than a quarter
+        assert desk.count(Counter.IMAGES_SHRUNK, "BTC-USD") == 0
+        live.apply(snapshot(*((ticks, 2, True) for ticks in range(1_000, 17_384))), 5)
+        assert (large.state.name, replica.outlet_image().spec.capacity) == ("REPLACED", 32_768)
+        assert desk.count(Counter.IMAGES_SHRUNK, "BTC-USD") == 1
+        assert_one_book(live, replica)
+        live.apply(snapshot(*FIRST_BOOK), 6)
+        assert replica.outlet_image().spec.capacity == 1024
+        live.apply(snapshot(*FIRST_BOOK), 7)
+        assert desk.count(Counter.IMAGES_SHRUNK, "BTC-USD") == 2
+        assert_one_book(live, replica)
+
+    def test_where_it_cannot_be_given_back_the_book_stays_where_it_is(self, desk, live, monkeypatch):
+        def full(*_):
+            raise StorageError("no room")
+
+        live.apply(snapshot(*((ticks, 1, True) for ticks in range(1_000, 41_000))), 2)
+        monkeypatch.setattr(desk.outlet, "shrink_image", full)
+        assert live.apply(snapshot(*FIRST_BOOK), 3)
+        assert (live.state, desk.count(Counter.IMAGES_SHRUNK, "BTC-USD")) == (LIVE, 0)
+        assert_one_book(live, Replica(desk.outlet, "BTC-USD"))
 
 
 class TestGrid:
@@ -318,17 +359,26 @@ class TestGrid:
         assert Replica(desk.outlet, "BTC-USD").image().price_decimals == 4
 
     @pytest.mark.parametrize("decimals", [(19, 4), (2, 19), (18, 18)])
-    def test_one_that_cannot_be_halts_the_book(self, keeper, decimals):
+    def test_one_that_cannot_be_changes_nothing(self, desk, keeper, decimals):
         keeper.apply(snapshot((10**6, 10**8, False)), 1)
+        told = len(desk.groups())
         assert keeper.regrid(*decimals, 2) is None
-        assert (keeper.state, keeper.reason) == (HALTED, BookReason.OFF_GRID)
+        assert (keeper.state, keeper.instrument, len(desk.groups())) == (LIVE, BTC, told)
         assert keeper.book.bids() == [(10**6, 10**8)]
+        assert_one_book(keeper, Replica(desk.outlet, "BTC-USD"))
 
-
-def test_levels_out_of_range_are_kept_out_and_counted(desk, live):
-    live.apply(update((2**63, 1, True), (102, 1, True)), 2)
-    assert desk.count(Counter.LEVELS_KEPT_OUT, "BTC-USD") == 1
-    assert live.book.asks() == [(101, 7), (102, 1)]
+    def test_a_snapshot_brings_its_own_to_a_book_that_waits_for_it(self, desk, live):
+        """Finer or coarser than the old book's, which need not fit."""
+        replica = Replica(desk.outlet, "BTC-USD").follow()
+        for decimals, at in (((2, 9), 2), ((7, 4), 3), ((2, 4), 4)):
+            live.set_state(SYNCING, BookReason.SEQUENCE_GAP, at)
+            replica.follow()
+            live.apply(
+                snapshot((10**13, 5, False), instrument=replace(BTC, price_decimals=decimals[0], size_decimals=decimals[1])), at
+            )
+            reset = desk.groups("BTC-USD", Kind.RESET)[-1]
+            assert (live.state, reset.decimals, reset.version) == (LIVE, decimals, live.version)
+            assert_one_book(live, replica)
 
 
 def test_the_checks_constant_is_the_designs():
@@ -364,14 +414,30 @@ class TestTheRulesOfOrders:
     def test_newer_metadata_counts_whatever_the_grid_has_become(self, ruled):
         keeper = ruled.keeper()
         keeper.regrid(BTC.price_decimals, BTC.size_decimals + 1, 1)
-        assert keeper.use_rules(replace(self.RULED, min_size_lots=7), 2)
-        assert not keeper.use_rules(replace(self.RULED, min_size_lots=7), 3)
+        assert keeper.use_metadata(replace(self.RULED, min_size_lots=7), 2)
+        assert not keeper.use_metadata(replace(self.RULED, min_size_lots=7), 3)
         assert self.rules(ruled) == (BTC.price_decimals, BTC.size_decimals + 1, 5, 100, 70)
         assert keeper.instrument.rules == (5, 100, 70)
 
-    def test_of_a_grid_that_we_do_not_have_are_not_taken(self, ruled):
-        assert not ruled.keeper().use_rules(replace(self.RULED, size_decimals=BTC.size_decimals + 1), 2)
-        assert self.rules(ruled).lot_size_lots == 10
+    def test_come_with_their_grid(self, ruled):
+        assert ruled.keeper().use_metadata(replace(self.RULED, size_decimals=BTC.size_decimals + 1), 2)
+        assert self.rules(ruled) == (BTC.price_decimals, BTC.size_decimals + 1, 5, 10, 300)
+
+    def test_of_a_grid_that_the_book_cannot_have_are_not_taken(self, ruled):
+        keeper = ruled.keeper()
+        keeper.apply(snapshot((1, 10**17, False), instrument=self.RULED), 1)
+        assert not keeper.use_metadata(replace(self.RULED, size_decimals=18), 2)
+        assert (self.rules(ruled).lot_size_lots, keeper.state, keeper.instrument) == (10, LIVE, self.RULED)
+
+    def test_of_a_book_that_waits_leave_with_its_snapshot(self, ruled):
+        keeper = ruled.keeper()
+        keeper.apply(snapshot(*FIRST_BOOK, instrument=self.RULED), 1)
+        keeper.set_state(SYNCING, BookReason.SEQUENCE_GAP, 2)
+        finer = replace(self.RULED, price_decimals=BTC.price_decimals + 1, min_size_lots=7)
+        assert keeper.use_metadata(finer, 3)
+        assert self.rules(ruled) == (BTC.price_decimals, BTC.size_decimals, 5, 10, 300), "the book is on the old grid still"
+        keeper.apply(snapshot(*FIRST_BOOK, instrument=keeper.instrument), 4)
+        assert self.rules(ruled) == (BTC.price_decimals + 1, BTC.size_decimals, 5, 10, 7)
 
     def test_are_none_where_the_writer_does_not_say(self, ruled):
         """A writer of layout 1.0 leaves zeros there."""
@@ -387,3 +453,56 @@ class TestTheRulesOfOrders:
         assert self.rules(ruled) is None
         ruled.keeper()._commit(1)
         assert self.rules(ruled) is not None
+
+
+class TestALevelThatNoGridHolds:
+    """`Levels` keep it out; a book without it is never LIVE."""
+
+    ABSURD = (2**63, 1, True)
+
+    def test_in_an_update_is_a_gap(self, desk, live):
+        before = live.book.book_hash
+        assert not live.apply(update(self.ABSURD, (102, 1, True)), 2)
+        assert (live.state, live.reason, live.book.book_hash) == (SYNCING, BookReason.OFF_GRID, before)
+        assert desk.states()[-1] == (SYNCING, BookReason.OFF_GRID)
+        assert desk.count(Counter.LEVELS_KEPT_OUT, "BTC-USD") == 1
+        assert (desk.count(Counter.RESYNCS, "BTC-USD"), desk.count(Counter.GAPS, "BTC-USD")) == (1, 0), (
+            "nothing was lost on the way"
+        )
+
+    def test_in_the_snapshot_too_it_halts_the_book(self, desk, live):
+        live.apply(update(self.ABSURD), 2)
+        assert not live.apply(snapshot(self.ABSURD, *FIRST_BOOK), 3)
+        assert (live.state, live.reason) == (HALTED, BookReason.OFF_GRID)
+        assert desk.states()[-1] == (HALTED, BookReason.OFF_GRID)
+
+    def test_in_the_first_snapshot_it_halts_the_book(self, keeper):
+        assert not keeper.apply(snapshot(self.ABSURD), 1)
+        assert (keeper.state, keeper.reason, keeper.version) == (HALTED, BookReason.OFF_GRID, 0)
+
+    def test_in_a_snapshot_of_a_live_book_it_is_a_gap(self, live):
+        """Nobody asked for it, so the one that is asked for may be without."""
+        assert not live.apply(snapshot(self.ABSURD), 2)
+        assert (live.state, live.reason) == (SYNCING, BookReason.OFF_GRID)
+
+    def test_a_snapshot_without_it_heals(self, desk, live):
+        replica = Replica(desk.outlet, "BTC-USD").follow()
+        for moment in (2, 3):
+            live.apply(snapshot(self.ABSURD), moment)
+        live.apply(update((100, 1, False)), 4)
+        assert live.state is HALTED
+        assert live.apply(snapshot((90, 1, False)), 5)
+        assert (live.state, live.reason) == (LIVE, BookReason.NONE)
+        assert_one_book(live, replica)
+
+    def test_its_removal_removes_nothing(self, live):
+        assert live.apply(update((2**63, 0, True), (102, 1, True)), 2)
+        assert (live.state, live.book.asks()) == (LIVE, [(101, 7), (102, 1)])
+
+    def test_a_grid_that_became_too_fine_is_given_up(self, live):
+        """The next snapshot is read on the grid that the exchange announced."""
+        live.regrid(14, 4, 2)
+        assert not live.apply(update((2**63, 1, True), instrument=live.instrument), 3)
+        assert live.instrument == BTC
+        assert live.apply(snapshot((10**15, 1, False)), 4)
+        assert live.state is LIVE

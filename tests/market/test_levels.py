@@ -78,7 +78,8 @@ def judged(price_decimals, size_decimals, rows):
         for price, size, row in zip(prices, sizes, rows, strict=True)
     ]
     kept = [level for level in whole if level[0] <= MAX_TICKS and level[1] <= LOTS_MASK]
-    return kept, len(whole) - len(kept)
+    removals = sum(level[1] == 0 for level in whole if level[0] > MAX_TICKS)  # of what was never there
+    return kept, len(whole) - len(kept) - removals
 
 
 class TestRowsBecomeLevels:
@@ -304,7 +305,7 @@ class TestAColumn:
 
     def test_rescaled_to_a_finer_grid(self):
         """The same levels; those that no longer fit join the ones already kept out."""
-        levels = Levels.from_levels(0, 0, [(5, 7, True), (MAX_TICKS, 1, False), (1, LOTS_MASK, False), (-1, 0, True)])
+        levels = Levels.from_levels(0, 0, [(5, 7, True), (MAX_TICKS, 1, False), (1, LOTS_MASK, False), (-1, 1, True)])
         finer = levels.rescaled(1, 2)
         assert finer == Levels.from_levels(1, 2, [(50, 700, True)])
         assert (levels.kept_out, finer.kept_out) == (1, 3)

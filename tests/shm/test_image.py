@@ -120,7 +120,7 @@ class TestGrowth:
     def test_the_same_book_in_a_larger_file_and_the_old_one_says_replaced(self, directory, writer, reader):
         write(writer, 5, BIDS, ASKS)
         before = reader.copy()
-        larger = writer.grown(9)
+        larger = writer.resized(9)
         assert larger.capacity == 16
         assert reader.segment.state is State.REPLACED
         again = ImageReader(Segment.attach(directory, "kraken_book_BTC-USD"))
@@ -139,7 +139,7 @@ class TestGrowth:
 
         monkeypatch.setattr(segment, "allocate", full)
         with pytest.raises(StorageError, match="No space left"):
-            writer.grown(1000)
+            writer.resized(1000)
         assert reader.segment.state is State.READY
         assert reader.copy().version == 5
         assert directory.names() == ["kraken_book_BTC-USD"]

@@ -1,6 +1,6 @@
 """The fields of Binance's messages, checked and made ours. Each raises ValueError, TypeError, KeyError or IndexError for what it is not.
 
-A number finer than the instrument's grid raises OffGridFound instead, with the event that says which grid the whole message needs.
+A level finer than the instrument's grid raises OffGridFound instead, with the event that says which grid the whole message needs.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,8 +8,9 @@ from typing import Any
 
 from alphapulse_cli.market.events import OffGrid, Side, Trade, Update
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.market.levels import Levels, empty_of
 from alphapulse_cli.market.ticks import MAX_TICKS, FinerThanGrid, to_ticks
+from alphapulse_cli.market.trade_numbers import exact_trade
 
 NS_PER_MS, NS_PER_US = 1_000_000, 1_000
 MAX_MS = 9_000_000_000_000  # of the year 2255: ns still fit 63 bits
@@ -39,7 +40,7 @@ def levels_of(instrument: Instrument, bids: Any, asks: Any) -> Levels:
     """The levels of [price, quantity] rows."""
     if type(bids) is not list or type(asks) is not list:
         raise TypeError("levels are not an array")
-    levels = Levels(instrument.price_decimals, instrument.size_decimals)
+    levels = empty_of(instrument)
     try:
         if bids:  # most messages have one side only
             levels.add_pairs(bids, False)
@@ -98,9 +99,7 @@ def _trade(instrument: Instrument, trade_id: Any, price: Any, size: Any, moment:
     number = integer(trade_id)
     if type(buyer_is_maker) is not bool:
         raise ValueError(f"m is neither true nor false: {buyer_is_maker!r:.40}")
-    try:
-        ticks, lots = to_ticks(price, instrument.price_decimals), to_ticks(size, instrument.size_decimals)
-    except FinerThanGrid:
-        raise OffGridFound(off_grid(instrument, [(price, size)])) from None
+    if type(price) is not str or type(size) is not str:
+        raise TypeError("a price or size that is no text")
     side = Side.SELL if buyer_is_maker else Side.BUY
-    return number, Trade(instrument, str(number), ticks, lots, side, nanoseconds(moment))
+    return number, exact_trade(instrument, str(number), price, size, side, nanoseconds(moment))

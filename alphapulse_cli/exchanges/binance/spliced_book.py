@@ -170,14 +170,14 @@ class SplicedBook:
         if meeting is Meeting.STALE:  # B3
             self.fetch_again(now_ns)
             return (SnapshotRefused(self.instrument, f"snapshot {number} is older than the stream"),)
-        self.in_flight, self.due_ns = False, None
         if meeting is Meeting.MET or (number, self.splice.last) == self._unmet:  # B5, B9
             return self._adopt(held)
+        self.in_flight, self.due_ns = False, None
         self._held = held
         return ()
 
     def _adopt(self, held: _Held) -> Sequence[Event]:
-        """B6. Buffered frames were on the grid when they came, and a grid only becomes finer."""
+        """B6. OffGridFound, and nothing has changed: all of it is decoded on the grid of now, which may be coarser than when it came."""
         snapshot = held.snapshot
         if snapshot.instrument is not self.instrument:  # the grid changed while it was held
             answer = loads(held.body)

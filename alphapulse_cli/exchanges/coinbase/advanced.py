@@ -66,7 +66,7 @@ from alphapulse_cli.market.events import (
     Update,
 )
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.market.levels import Levels, empty_of
 from alphapulse_cli.market.requests import Reconnect
 from alphapulse_cli.market.ticks import FinerThanGrid, Malformed
 
@@ -285,18 +285,17 @@ class AdvancedFeed(Feed):
         return self._on_error(str(message["message"])[:TEXT_KEPT])
 
     def _off_grid(self, message: dict[str, Any], number: int) -> Sequence[Event]:
-        """What grids the frame needs; nothing else of it is believed until it is handed in again (C4, S7)."""
-        is_book = message["channel"] == "l2_data"
+        """What grids the books' frame needs; nothing else of it is believed until it is handed in again (C4, S7)."""
         numbers: dict[str, tuple[list[Any], list[Any]]] = {}
         for entry in message["events"]:
-            for row in entry["updates"] if is_book else entry["trades"]:
-                prices, sizes = numbers.setdefault((entry if is_book else row)["product_id"], ([], []))
-                prices.append(row["price_level"] if is_book else row["price"])
-                sizes.append(row["new_quantity"] if is_book else row["size"])
+            for row in entry["updates"]:
+                prices, sizes = numbers.setdefault(entry["product_id"], ([], []))
+                prices.append(row["price_level"])
+                sizes.append(row["new_quantity"])
         needs = [(product, off_grid(product, *numbers[name])) for name, product in self._products.items() if name in numbers]
         if number == self._expected:
             self._expect(number, usual=False)
-            self._set_aside = [product for product, events in needs if is_book and not events]
+            self._set_aside = [product for product, events in needs if not events]
         return [event for _, events in needs for event in events]
 
     # Trades of the past
@@ -334,7 +333,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _levels(instrument: Instrument, rows: list[Any]) -> Levels:
-    levels = Levels(instrument.price_decimals, instrument.size_decimals)
+    levels = empty_of(instrument)
     levels.add_sided_dicts(rows, "side", "bid", "offer", "price_level", "new_quantity")
     return levels
 

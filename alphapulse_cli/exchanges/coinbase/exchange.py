@@ -48,7 +48,7 @@ from alphapulse_cli.market.events import (
     Update,
 )
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.market.levels import Levels, empty_of
 from alphapulse_cli.market.ticks import FinerThanGrid, Malformed
 
 OUR_CHANNELS = {"level2_50": BOOK, "level2_batch": BOOK, "level2": BOOK, "matches": TRADES}
@@ -102,7 +102,7 @@ class ExchangeFeed(Feed):
             raise Malformed("changes that are no list")
         events: list[Update] = []
         for instrument in product.instruments:
-            levels = Levels(instrument.price_decimals, instrument.size_decimals)
+            levels = empty_of(instrument)
             levels.add_sided(rows, "buy", "sell")
             events.append(Update(instrument, levels, exchange_ns))
         if product.trust is Trust.LIVE and rows:
@@ -158,12 +158,8 @@ class ExchangeFeed(Feed):
 
     def _off_grid(self, message: dict[str, Any]) -> Sequence[Event]:
         """What grid the frame needs; nothing else of it is believed (S7)."""
-        if message["type"] == "l2update":
-            rows = [row[1:3] for row in message["changes"]]
-        elif message["type"] == "snapshot":
-            rows = [*message["bids"], *message["asks"]]
-        else:
-            rows = [[message["price"], message["size"]]]
+        is_update = message["type"] == "l2update"
+        rows = [row[1:3] for row in message["changes"]] if is_update else [*message["bids"], *message["asks"]]
         return off_grid(self._products[message["product_id"]], [row[0] for row in rows], [row[1] for row in rows])
 
     def _trades_path(self, name: str) -> str:
@@ -192,7 +188,7 @@ def _time(message: dict[str, Any]) -> int | None:
 
 
 def _sides(instrument: Instrument, bids: Any, asks: Any) -> Levels:
-    levels = Levels(instrument.price_decimals, instrument.size_decimals)
+    levels = empty_of(instrument)
     levels.add_pairs(bids, is_ask=False)
     levels.add_pairs(asks, is_ask=True)
     return levels

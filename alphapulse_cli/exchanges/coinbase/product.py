@@ -9,7 +9,8 @@ from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.exchanges.trade_ids import TradeIds
 from alphapulse_cli.market.events import Event, OffGrid, Side, Trade
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.ticks import MAX_TICKS, Malformed, decimals_of, number_to_ticks
+from alphapulse_cli.market.ticks import MAX_TICKS, Malformed, decimals_of
+from alphapulse_cli.market.trade_numbers import exact_trade
 
 KIND_CHARACTERS = 40  # of hostile text in an Unrecognised
 
@@ -51,19 +52,10 @@ def time_ns(text: str) -> int | None:
 def trades_of(
     product: Product, number: int, row: dict[str, Any], side: Side, exchange_ns: int | None, *, history: bool
 ) -> list[Trade]:
-    """The trade of a row {"price": …, "size": …}, on the grid of each instrument that shares the product."""
+    """The trade of a row {"price": …, "size": …}, of each instrument that shares the product."""
     price, size = row["price"], row["size"]
     return [
-        Trade(
-            instrument,
-            str(number),
-            _in_range(number_to_ticks(price, instrument.price_decimals)),
-            _in_range(number_to_ticks(size, instrument.size_decimals)),
-            side,
-            exchange_ns,
-            history,
-        )
-        for instrument in product.instruments
+        exact_trade(instrument, str(number), price, size, side, exchange_ns, history=history) for instrument in product.instruments
     ]
 
 
@@ -80,10 +72,3 @@ def off_grid(product: Product, prices: Sequence[object], sizes: Sequence[object]
 
 def _decimals(number: object) -> int:
     return decimals_of(number if isinstance(number, str) else repr(number))
-
-
-def _in_range(number: int) -> int:
-    """A number of a trade, if a trade record can hold it."""
-    if not 0 <= number <= MAX_TICKS:
-        raise Malformed("a trade beyond 63 bits")
-    return number

@@ -10,7 +10,7 @@ No sockets, no clock, no logging, no book. The rules, numbered as the tests numb
   K5   An `update` before the first snapshot is a gap, told once; the symbol is then unsubscribed and subscribed.
   K6   While a symbol heals, its updates belong to the old subscription and are ignored. One healing is in flight at a time.
   K7   Prices and sizes are JSON numbers. Where a double does not prove the decimal that it came from, the raw token is parsed.
-       A number finer than the grid leaves as OffGrid and changes nothing.
+       A level finer than the grid leaves as OffGrid and changes nothing; a trade brings its own grid, or is refused.
   K8   A trade's `side` is the taker's. The trades of a frame leave oldest first, by rules T1 to T6 of `trade_ids`. A `snapshot` of
        trades is history; it is asked for only where ids were seen before, on a new connection, to fill the hole between.
   K9   Acks come one per symbol. An error names no channel; our `req_id` tells it. It may be worded as a frame of a channel: `error`
@@ -151,9 +151,7 @@ class Decoder:
             read = [read_fetched_trade(current, row) for row in fetched_rows(body) if ids.misses(int(row[6]))]
         except NOT_UNDERSTOOD as error:
             raise DecodeError(f"trades were not understood: {type(error).__name__} {str(error)[:80]!r}", body) from error
-        off_grid: list[Event] = [trade for trade in read if isinstance(trade, OffGrid)]
-        trades = [trade for trade in read if isinstance(trade, Trade)]
-        return off_grid or ids.fill([(int(trade.trade_id), (trade,)) for trade in trades], self._now_ns)
+        return ids.fill([(int(trade.trade_id), (trade,)) for trade in read], self._now_ns)
 
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
         """The instruments of an `AssetPairs` answer. DecodeError."""
@@ -253,10 +251,7 @@ class Decoder:
             if instrument is None:
                 others.append(unknown("trade of", entry["symbol"]))
                 continue
-            trade = read_trade(instrument, entry, partial(raw_entry, frame, index), history=history)
-            if isinstance(trade, OffGrid):
-                return [trade]
-            trades.append(trade)
+            trades.append(read_trade(instrument, entry, partial(raw_entry, frame, index), history=history))
         by_native: dict[str, list[Numbered]] = {}
         for trade in trades:
             by_native.setdefault(trade.instrument.native, []).append((int(trade.trade_id), (trade,)))

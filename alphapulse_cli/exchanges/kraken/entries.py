@@ -12,8 +12,9 @@ from alphapulse_cli.exchanges.protocol import TEXT_KEPT
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.market.events import OffGrid, Side, Snapshot, Trade, Unrecognised, Update
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.levels import Levels
-from alphapulse_cli.market.ticks import MAX_TICKS, FinerThanGrid, NeedsRawText, decimals_of, number_to_ticks, to_ticks
+from alphapulse_cli.market.levels import Levels, empty_of
+from alphapulse_cli.market.ticks import MAX_TICKS, FinerThanGrid, NeedsRawText, decimals_of, to_ticks
+from alphapulse_cli.market.trade_numbers import exact_trade
 
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 FETCHED_SIDES = {"b": Side.BUY, "s": Side.SELL}
@@ -40,20 +41,17 @@ def read_book(
     return kind(instrument, levels, exchange_ns, crc, depth)
 
 
-def read_trade(instrument: Instrument, entry: Json, raw: Callable[[], Json], *, history: bool) -> Trade | OffGrid:
+def read_trade(instrument: Instrument, entry: Json, raw: Callable[[], Json], *, history: bool) -> Trade:
     """The trade of an entry."""
     trade_id = entry["trade_id"]
     if type(trade_id) is not int or not 0 <= trade_id <= MAX_TICKS:  # what is counted between two ids fits a counter
         raise ValueError("a trade id is not a number of 63 bits")
     side, exchange_ns = SIDES[entry["side"]], time_ns(entry["timestamp"])
     try:
-        try:
-            ticks, lots = _price_and_size(instrument, entry)
-        except NeedsRawText:
-            ticks, lots = _price_and_size(instrument, raw())
-    except FinerThanGrid:
-        return _off_grid(instrument, [raw()])
-    return Trade(instrument, str(trade_id), ticks, lots, side, exchange_ns, history)
+        return exact_trade(instrument, str(trade_id), entry["price"], entry["qty"], side, exchange_ns, history=history)
+    except NeedsRawText:
+        exact = raw()
+        return exact_trade(instrument, str(trade_id), exact["price"], exact["qty"], side, exchange_ns, history=history)
 
 
 def fetched_rows(body: bytes) -> list[Any]:
@@ -65,16 +63,14 @@ def fetched_rows(body: bytes) -> list[Any]:
     return [rows(row) for part in found for row in part]
 
 
-def read_fetched_trade(instrument: Instrument, row: list[Any]) -> Trade | OffGrid:
+def read_fetched_trade(instrument: Instrument, row: list[Any]) -> Trade:
     """The trade of such a row, which is one of the past."""
     price, size, moment, side, trade_id = row[0], row[1], row[2], row[3], int(row[6])
     if not 0 <= trade_id <= MAX_TICKS:
         raise ValueError("a trade id is not a number of 63 bits")
-    try:
-        ticks, lots = to_ticks(price, instrument.price_decimals), to_ticks(size, instrument.size_decimals)
-    except FinerThanGrid:
-        return _off_grid(instrument, [{"price": price, "qty": size}])
-    return Trade(instrument, str(trade_id), ticks, lots, FETCHED_SIDES[side], to_ticks(moment, 9), history=True)
+    if type(price) is not str or type(size) is not str:
+        raise TypeError("a price or size that is no text")
+    return exact_trade(instrument, str(trade_id), price, size, FETCHED_SIDES[side], to_ticks(moment, 9), history=True)
 
 
 def raw_entry(frame: bytes, index: int) -> Json:
@@ -111,14 +107,10 @@ def unknown(what: str, value: object) -> Unrecognised:
 
 
 def _levels(instrument: Instrument, entry: Json) -> Levels:
-    levels = Levels(instrument.price_decimals, instrument.size_decimals)
+    levels = empty_of(instrument)
     levels.add_dicts(rows(entry["bids"]), "price", "qty", False)
     levels.add_dicts(rows(entry["asks"]), "price", "qty", True)
     return levels
-
-
-def _price_and_size(instrument: Instrument, entry: Json) -> tuple[int, int]:
-    return number_to_ticks(entry["price"], instrument.price_decimals), number_to_ticks(entry["qty"], instrument.size_decimals)
 
 
 def _off_grid(instrument: Instrument, exact: Sequence[Json]) -> OffGrid:

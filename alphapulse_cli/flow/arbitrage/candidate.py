@@ -59,6 +59,7 @@ class ArbitragePolicy:
     report_every_ns: int = SECOND_NS // 10  # changes of one opportunity are told this often at most; births and deaths always
     treat_as_usd: bool = False
     triangular: bool = False
+    trust_unverified: bool = False  # trade LIVE books too that their exchange's checksums always refute
 
 
 class Finding(Protocol):

@@ -56,7 +56,8 @@ class ArbitrageDetector:
         """A book to look at from now on, COLD until its first `update`; the same one each time. Not traded: it only converts."""
         market = self.markets.get((name, symbol))
         if market is None:
-            market = self.markets[name, symbol] = Market(name, exchange, symbol, fee, rules, is_traded)
+            trust = self.policy.trust_unverified
+            market = self.markets[name, symbol] = Market(name, exchange, symbol, fee, rules, is_traded, trust)
             self._pair_up()
             if self.policy.triangular and is_traded:
                 self._close_cycles(name)

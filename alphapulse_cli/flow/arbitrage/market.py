@@ -41,6 +41,7 @@ class Market:
     fee: Exact
     rules: Rules | None = None  # None: whatever the book's grid can say
     is_traded: bool = True  # else it only converts currencies for others
+    trusts_unverified: bool = False  # whether a LIVE book that its exchange's checksums always refute may be traded
     book: Book = field(default_factory=lambda: Book(0, 0))
     bid: Level | None = None
     ask: Level | None = None
@@ -100,7 +101,8 @@ class Market:
     ) -> bool:
         """The book as it is now; whether its grid is another than before."""
         self.book, self.version, self.timestamp_ns, self.feed_delay_us = book, version, timestamp_ns, feed_delay_us
-        self.state, self.reason, self.is_live = state, reason, state is BookState.LIVE
+        self.state, self.reason = state, reason
+        self.is_live = state is BookState.LIVE and (reason is not BookReason.UNVERIFIED or self.trusts_unverified)
         if trading_status is not self.trading_status:
             self.trading_status, self.is_tradable = trading_status, allows_taking(trading_status)
         bid, ask = self.bid, self.ask = book.best_bid(), book.best_ask()

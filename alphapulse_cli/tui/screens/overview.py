@@ -22,7 +22,7 @@ from alphapulse_cli.tui.trend import Scale, Scales, trend_cell
 from alphapulse_cli.tui.widgets.detail import DetailLines
 from alphapulse_cli.tui.widgets.ladder import LadderPane
 from alphapulse_cli.tui.widgets.line_table import Cell, Column, LineTable, Row
-from alphapulse_cli.wire.delta import BookState
+from alphapulse_cli.wire.delta import BookReason, BookState
 
 STATES = {
     BookState.LIVE: ("●", "live"),
@@ -248,14 +248,14 @@ def book_row(item: Item, places: int, size_places: int) -> Row:
         "gaps": (str(status.gaps), "waiting" if status.gaps else "quiet"),
         "age": (age(status.age_ms), "" if is_live else "quiet"),
         "levels": (f"{status.bid_count + status.ask_count:,}", "quiet"),
-        "reason": ("", "") if status.state is BookState.LIVE and not trading else (reason(status, trading), kind),
+        "reason": ("", "") if status.reason is BookReason.NONE and not trading else (reason(status, trading), kind),
     }
     return Row(book.key, cells)
 
 
 def reason(status: BookStatus, trading: str) -> str:
-    """Why a book is not LIVE, and what may not be ordered."""
-    why = "" if status.state is BookState.LIVE else status.reason.name.lower().replace("_", " ")
+    """Why a book is in its state, and what may not be ordered."""
+    why = "" if status.reason is BookReason.NONE else status.reason.name.lower().replace("_", " ")
     return ", ".join(part for part in (why, trading) if part)
 
 
