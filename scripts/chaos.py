@@ -78,7 +78,8 @@ def healing(given):
         for kind in HEALING_KINDS:
             if feed not in KINDS[kind].feeds:
                 continue
-            result = run_seed(given.seeds[0], feed=feed, kinds=(kind,), faults_s=300.0)
+            every_s = 10.0 if kind == "refuse" else 5.0  # a refusal comes with a gap, for which something is asked
+            result = run_seed(given.seeds[0], feed=feed, kinds=(kind,), faults_s=300.0, every_s=every_s)
             accused += bool(result.accusations)
             print(
                 f"{named(feed):20} {kind:12} all LIVE {100 * result.live_share:6.2f} %  longest dark {result.longest_dark_s:5.2f} s"

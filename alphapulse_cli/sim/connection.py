@@ -81,7 +81,9 @@ class Connection:
     def heartbeat(self, now_ns: int) -> None:
         """A second went by."""
         if not self._is_mute:
-            self._push(self.encoder.heartbeat(now_ns))
+            frames = self.encoder.heartbeat(now_ns)  # pictures among them
+            mute = [name for names in self._mute_symbols.values() for name in names]
+            self._push([frame for frame in frames if not any(name in frame for name in mute)])
 
     def tell_status(self, symbol: str, now_ns: int) -> None:
         """The symbol's trading status is another: queue the frames that say so, where the exchange has some."""

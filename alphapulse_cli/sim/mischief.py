@@ -203,7 +203,8 @@ def _off_grid(frames: Sequence[bytes], changes: Sequence[Change], instrument: In
 
 def _renumbered(frames: Sequence[bytes], changes: Sequence[Change], instrument: Instrument, number: bytes) -> list[bytes]:
     """The first price of a changed level that is found in the frames, made something else."""
-    found = _first_price(frames, changes, instrument)
+    said = [change for change in changes if change[1]]  # not a removal: of a price where nothing can be it means nothing
+    found = _first_price(frames, said, instrument)
     return list(frames) if found is None else _replaced(frames, found, number)
 
 

@@ -54,7 +54,7 @@ def looking_at_no_quiet_book():
 
 
 def looking_at_no_crossed_book():
-    yield CrossedBooks, "tick", lambda *_: None
+    yield CrossedBooks, "tick", lambda *_: ()
 
 
 CANARIES = (

@@ -311,7 +311,7 @@ class Decoder:
         if died_ns is not None and self._now_ns - died_ns < AGAIN_NS:
             self._requests.append(Reconnect(f"the stream {stream} died again"))
         else:
-            self._requests += map(Send, self._subscriptions.restart(stream))
+            self._requests += map(Send, self._subscriptions.restart(stream, self._now_ns))
         self.resync(instrument)
         return (GapFound((instrument,), GapReason.QUIET, detail),)
 

@@ -21,6 +21,7 @@ from alphapulse_cli.exchanges.protocol import BOOK, TEXT_KEPT, TRADES
 from alphapulse_cli.exchanges.subscriptions import Owed, batches, is_final
 from alphapulse_cli.market.events import Event, Subscribed, SubscriptionRefused, Unanswered, Unrecognised
 
+RESTART_WITHIN_NS = 3_000_000_000  # a connection that does not answer in this time when a dead stream is asked for anew is mute
 SILENCES = 3  # U3
 LONGEST_ID = 1 << 32  # as many digits as an id of ours may ever have, when a message's length is found
 
@@ -50,7 +51,7 @@ class Subscriptions:
         self._owed: Owed[int] = Owed()  # by place in `_batches`
         self._batch_of_id: dict[int, int] = {}  # of this connection
         self._last_id = 0
-        self._restarts: set[int] = set()  # requests of `restart` that are not answered
+        self._restarts: dict[int, int] = {}  # requests of `restart` not answered yet, and when they were made
 
     def connected(self, monotonic_ns: int) -> list[bytes]:
         """The messages that subscribe a new connection to everything."""
@@ -69,14 +70,16 @@ class Subscriptions:
         due, untold = self._owed.due(monotonic_ns)
         told: list[Event] = [Unanswered(_ours(suffix), self._batches[place]) for place in untold for suffix in self._suffixes]
         gave_up = any(self._owed.silences(place) >= SILENCES for place in due)
-        return [self._ask(place) for place in due], told, gave_up and not any(is_fed(native) for native in self._natives())
+        gave_up = gave_up and not any(is_fed(native) for native in self._natives())
+        unheard = any(monotonic_ns - asked_ns > RESTART_WITHIN_NS for asked_ns in self._restarts.values())
+        return [self._ask(place) for place in due], told, gave_up or unheard
 
-    def restart(self, stream: str) -> list[bytes]:
+    def restart(self, stream: str, monotonic_ns: int) -> list[bytes]:
         """The messages that take one stream of the connection away and ask for it anew."""
         frames = []
         for method in ("UNSUBSCRIBE", "SUBSCRIBE"):
             self._last_id += 1
-            self._restarts.add(self._last_id)
+            self._restarts[self._last_id] = monotonic_ns
             frames.append(orjson.dumps({"method": method, "params": [stream], "id": self._last_id}))
         return frames
 
@@ -86,7 +89,7 @@ class Subscriptions:
         if not isinstance(number, int | None) or not isinstance(error, dict):
             raise TypeError("an answer of unknown shape")
         if number in self._restarts and message.get("result", "") is None:
-            self._restarts.discard(number or 0)
+            self._restarts.pop(number or 0, None)
             return (), ()
         place = self._batch_of_id.get(number) if number is not None else None
         natives = self._batches[place] if place is not None else ()
