@@ -17,10 +17,14 @@ import asyncio
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "chaos"))
+# tests/chaos is the package `chaos`; this file, beside which Python looks first, is not.
+sys.path[:] = [
+    str(Path(__file__).parents[1] / "tests"),
+    *(place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent),
+]
 
-from campaign import FEEDS, HEALING_KINDS, KINDS, run_seed
-from sockets import HEALED_BY, soak
+from chaos.campaign import FEEDS, HEALING_KINDS, KINDS, run_seed
+from chaos.sockets import HEALED_BY, soak
 
 LEAST_LIVE = 0.95
 

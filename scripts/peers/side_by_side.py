@@ -17,9 +17,9 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "chaos"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
-from sockets import EXCHANGES as ALL_EXCHANGES
+from chaos.sockets import EXCHANGES as ALL_EXCHANGES
 
 from alphapulse_cli.errors import NoSegment, SegmentError
 from alphapulse_cli.flow.follow import SetFollower

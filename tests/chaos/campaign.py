@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from virtual_time import VirtualTime
-from world import SYMBOLS, World
+from chaos.virtual_time import VirtualTime
+from chaos.world import SYMBOLS, World
 
 from alphapulse_cli.shm.directory import open_directory
 

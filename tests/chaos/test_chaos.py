@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from campaign import FEEDS, HEALING_KINDS, KINDS, feed_and_kinds, run_seed
-from canaries import CANARIES
-from sockets import soak
+from chaos.campaign import FEEDS, HEALING_KINDS, KINDS, feed_and_kinds, run_seed
+from chaos.canaries import CANARIES
+from chaos.sockets import soak
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "chaos.py"
 SEEDS = range(200)

@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, field
 
-from wires import Link, Rest, Wire
+from chaos.judge import Judge
+from chaos.wires import Link, Rest, Wire
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.reconstruct import WRONG
@@ -83,8 +84,6 @@ class World:
     asked: list = field(default_factory=list)  # (monotonic_ns, path)
 
     async def __aenter__(self):
-        from judge import Judge
-
         self.started_ns = clock.monotonic_ns()
         self.judge = Judge(self)
         self.server_ahead_ns = self.time.ahead_ns  # the exchange's clock does not jump with ours
