@@ -145,9 +145,9 @@ def is_plain(made):
     parts = [whole, *([behind] if point else [])]
     unsigned = exponent[1:] if exponent[:1] in ("+", "-") else exponent
     return (
-        len(made) <= 40
+        len(made) <= 400
         and all(part and part.isascii() and part.isdigit() for part in parts)
-        and (not mark or (unsigned.isascii() and unsigned.isdigit() and len(unsigned) <= 2 and int(unsigned) <= 30))
+        and (not mark or (unsigned.isascii() and unsigned.isdigit() and len(unsigned) <= 3 and int(unsigned) <= 400))
     )
 
 

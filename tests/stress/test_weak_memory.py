@@ -135,6 +135,7 @@ class TestTheSourcesAreWhatIsModelled:
             "load_relaxed at",
             "data",
             "data",
+            "load_relaxed at",  # the trading status: data under the same lock
             "acquire_fence",
             "load_relaxed at",
         ]
