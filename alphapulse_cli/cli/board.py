@@ -3,7 +3,6 @@
 State words and marks say what the colours say. Text of exchanges is only ever shown escaped.
 """
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -180,11 +179,8 @@ def rows(sets: Sequence[SetStatus]) -> Iterator[dict[str, Any]]:
             }
 
 
-def print_lines(sets: Sequence[SetStatus], *, as_json: bool) -> None:
+def lines(sets: Sequence[SetStatus], *, as_json: bool) -> bytes:
     """What a board is without a terminal: a line a set, or a JSON row a book."""
     if as_json:
-        render.emit_json([*rows(sets), None])
-        return
-    for one in sets:
-        sys.stdout.write(set_words(one) + "\n")
-    sys.stdout.flush()
+        return b"".join(render.json_line(row) for row in rows(sets))
+    return "".join(set_words(one) + "\n" for one in sets).encode("utf-8", "backslashreplace")

@@ -5,6 +5,7 @@ the work has cleaned up.
 """
 
 import asyncio
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -15,7 +16,7 @@ from typing import Any
 from alphapulse_cli.apps.status import SetStatus
 from alphapulse_cli.apps.supervise import until_parent_is_gone
 from alphapulse_cli.cli import board, render, talk
-from alphapulse_cli.edges import process
+from alphapulse_cli.edges import background, process
 from alphapulse_cli.edges.background import DaemonThreads
 from alphapulse_cli.errors import ExitCode
 
@@ -85,17 +86,26 @@ def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False)
 
 
 async def show(sample: Callable[[], list[SetStatus]], notices: Notices, title: str, *, as_json: bool) -> None:
-    """The board on a terminal, lines elsewhere, until cancelled. A closed stdout ends it with BrokenPipeError."""
+    """The board on a terminal, lines elsewhere, until cancelled. A closed stdout ends it with BrokenPipeError.
+
+    A stdout that nobody reads any more holds up the lines alone, neither the work nor its end: they are written by a thread.
+    """
     if render.wants_json(as_json):
         while True:
             await asyncio.sleep(LINES_EVERY_S if not as_json else 1.0)
-            board.print_lines(sample(), as_json=as_json)
+            await background.call(_write, sys.stdout.fileno(), board.lines(sample(), as_json=as_json))
     from rich.live import Live
 
     with Live(console=render.console(sys.stdout), auto_refresh=False, transient=False, vertical_overflow="crop") as live:
         while True:
             live.update(board.board(sample(), notices.lines, title, live.console.width), refresh=True)
             await asyncio.sleep(REFRESH_S)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """All of it, past Python's own buffer: the lock of that one, held by a thread that waits for ever, would break the interpreter's end."""
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 async def beside(work: Coroutine[Any, Any, ExitCode | None], display: Coroutine[Any, Any, None]) -> ExitCode | None:

@@ -31,6 +31,22 @@ class TimedConnection(client.ClientConnection):
         super().data_received(data)
 
 
+class Dialled(client.connect):
+    """The library's way to connect, over a socket of ours: asyncio's own race of addresses loses one that answers while it is cancelled."""
+
+    async def open_tcp_connection(self) -> client.ClientConnection:
+        """One to the host; through a proxy as the library does it."""
+        if self.proxy is not None:
+            return await super().open_tcp_connection()
+        usual = self.create_connection_kwargs
+        connected = await dial.connected_socket(self.ws_uri.host, self.ws_uri.port)
+        self.create_connection_kwargs = {**usual, "sock": connected}
+        try:
+            return await super().open_tcp_connection()
+        finally:
+            self.create_connection_kwargs = usual  # a redirect is followed over another socket
+
+
 class WebsocketsLink:
     """One connection of it."""
 
@@ -90,7 +106,7 @@ def _why(closed: ConnectionClosed) -> str:
 async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str | None) -> WebsocketsLink:
     """As `transport.open_link`."""
     try:
-        connection = await client.connect(
+        connection = await Dialled(
             url,
             max_size=transport.MAX_FRAME_BYTES,
             max_queue=RECEIVE_BUFFER_FRAMES,

@@ -183,7 +183,9 @@ class TestTheWatch:
 
     def test_the_exchanges_rules_come_from_the_images(self, sets):
         directory, kraken, coinbase = sets
-        kraken.keepers["BTC-USD"].use_rules(kraken.keepers["BTC-USD"].instrument.with_rules(1, 3 * 10**7, 0), kraken.now_ns)
+        assert kraken.keepers["BTC-USD"].use_metadata(
+            kraken.keepers["BTC-USD"].instrument.with_rules(1, 3 * 10**7, 0), kraken.now_ns
+        )
         kraken.snapshot(APART)
         coinbase.snapshot(DEARER)
         with watch(directory) as watching:
@@ -251,7 +253,7 @@ class TestTheCommands:
             (["watch", "--size", "0"], "a size of 0 allows nothing"),
             (["watch", "--min-bps", "-3"], "not a number of basis points"),
             (["watch", "--max-age", "soon"], "not a duration"),
-            (["scan", "--notional", "1e99"], "not a notional"),
+            (["scan", "--notional", "1e999"], "not a notional"),
             (["history", "--show", "everything"], "nothing to show called"),
             (["history", "--after", "1.5"], "not milliseconds"),
         ],

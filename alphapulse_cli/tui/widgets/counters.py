@@ -8,7 +8,9 @@
 Counters of something that went wrong come first, then the others that are not 0. Where there is room each has its meaning beside it.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 
 from alphapulse_cli.apps.segments import ReaderRow, SegmentRow
 from alphapulse_cli.apps.status import SetStatus
@@ -96,12 +98,14 @@ def counter_lines(totals: dict[str, int], width: int, height: int) -> list[Line]
     if height >= len(ranked) and width >= WITH_MEANING:
         return [[*_runs(one, totals), (f"  {meaning(one)}", "quiet")] for one in ranked]
     across = max(width // (LABEL + VALUE + GAP + 2), 1)
-    room = across * max(height, 0)
-    shown = ranked if len(ranked) <= room else ranked[: max(room - 1, 0)]
-    cells: list[Line] = [_runs(one, totals) for one in shown]
-    if len(shown) < len(ranked) and room:
-        cells.append([(f"  {len(ranked) - len(shown)} more: enter", "quiet")])
     wide = width // across
+    room = across * max(height, 0)
+    told = [_narrow(one, totals, wide) if across == 1 else [_runs(one, totals)] for one in ranked]
+    ends = list(accumulate(len(each) for each in told))
+    count = len(told) if ends[-1] <= room else bisect_right(ends, room - 1)
+    cells = [cell for each in told[:count] for cell in each]
+    if count < len(told) and room:
+        cells.append([(f"  {len(told) - count} more: enter", "quiet")])
     return [[run for cell in cells[at : at + across] for run in in_width(cell, wide)] for at in range(0, len(cells), across)]
 
 
@@ -110,11 +114,20 @@ def meaning(counter: Counter) -> str:
     return counter.meaning if counter.unit == "us" or counter.label.endswith(counter.unit) else f"{counter.unit} {counter.meaning}"
 
 
-def _runs(counter: Counter, totals: dict[str, int]) -> Line:
-    """One counter: its sign, its name, its value."""
+def _narrow(counter: Counter, totals: dict[str, int], width: int) -> list[Line]:
+    """One counter on a line; its value on one of its own beneath where both are too wide."""
+    sign, name, (value, kind) = _runs(counter, totals, min(width - 2, LABEL + VALUE))
+    if len(sign[0]) + len(name[0]) + len(value) <= width:
+        return [[sign, name, (value, kind)]]
+    return [[sign, name], [(value.strip().rjust(width), kind)]]
+
+
+def _runs(counter: Counter, totals: dict[str, int], width: int = LABEL + VALUE) -> Line:
+    """One counter: its sign, its name, its value. A name that is longer than its column takes from the value's."""
     value = totals.get(counter.label, 0)
-    shown = f"{'-' * (value < 0)}{duration(abs(value) * 1000)}" if counter.unit == "us" else f"{value:,}"
+    said = f"{'-' * (value < 0)}{duration(abs(value) * 1000)}" if counter.unit == "us" else f"{value:,}"
+    shown = f" {said}".rjust(width - len(counter.label))
     if value and counter in TROUBLE:
-        return [("! ", "waiting"), (counter.label.ljust(LABEL), "waiting"), (shown.rjust(VALUE), "waiting")]
+        return [("! ", "waiting"), (counter.label, "waiting"), (shown, "waiting")]
     kind = "" if value else "quiet"
-    return [("  ", ""), (counter.label.ljust(LABEL), kind), (shown.rjust(VALUE), kind)]
+    return [("  ", ""), (counter.label, kind), (shown, kind)]
