@@ -132,7 +132,7 @@ def refusal(url: str, status: int) -> Refused | None:
 
 
 def cannot_connect(url: str, error: Exception) -> ExchangeError:
-    """Whatever else there was instead of a connection; Refused for a certificate that is not to be trusted."""
+    """ExchangeError for any other failure to connect; Refused for a certificate that is not to be trusted."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return untrusted(url, error)
     if isinstance(error, ConnectionError) and error.errno:

@@ -19,7 +19,7 @@ STALL_TICKS = 5  # no more of the time between two looks counts as silence: we w
 
 @unique
 class Verdict(Enum):
-    """What to do now."""
+    """Verdict on a connection, and with it the next action."""
 
     NOTHING = "nothing"
     PING = "ping"

@@ -1,4 +1,4 @@
-"""What goes wrong with the exchange as a whole: handshakes that are refused, REST snapshots that are old, late or ahead of the stream.
+"""Faults of the exchange as a whole: handshakes that are refused, REST snapshots that are old, late or ahead of the stream.
 
 Each is begun by its kind of mischief (`sim.mischief`) and strikes once: the next handshake, the next snapshot.
 """
@@ -15,7 +15,7 @@ WITH_PAUSE = (418, 429)
 
 
 class Outages:
-    """What waits to strike."""
+    """Faults of one exchange that have been begun and have not struck yet."""
 
     def __init__(self) -> None:
         self._refusals: deque[tuple[int, list[tuple[str, str]]]] = deque()

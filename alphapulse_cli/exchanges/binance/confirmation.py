@@ -17,7 +17,7 @@ LONGEST_PAUSE_NS = 60_000_000_000
 
 @unique
 class Finding(Enum):
-    """What an answer shows."""
+    """Result of judging one answer."""
 
     NOTHING = "nothing"
     COMPARE = "compare"

@@ -211,7 +211,7 @@ class Decoder:
             self._fetch_proof(instrument.native)
 
     def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
-        """What the snapshot shows of a quiet symbol. DecodeError as `receive`."""
+        """Judge a quiet symbol by the answer to a FetchProof. DecodeError as `receive`."""
         native, stands = instrument.native, self._stands(instrument.native)
         check = self._checks.pop(native, None)
         if check is None or stands is None:

@@ -113,7 +113,7 @@ class SplicedBook:
     # The stream
 
     def on_event(self, update: Update, first: Any, final: Any, frame: bytes, now_ns: int) -> Sequence[Event]:
-        """What one event of the stream means."""
+        """Give the events that follow from one event of the stream."""
         if not (type(first) is int and type(final) is int and 0 <= first <= final):
             raise ValueError(f"not a range of ids: {first!r}..{final!r}")
         splice = self.splice
