@@ -12,6 +12,7 @@ from alphapulse_cli.sim.exchange import SimulatedExchange
 from alphapulse_cli.wire.delta import BookState
 
 LIMIT_S = 60.0
+NUDGE_S = 0.1
 
 
 def wait_until(reached, limit_s=LIMIT_S, *, what=""):
@@ -31,6 +32,7 @@ class Sims:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.served = {}
+        self._nudged_at = 0.0
 
     def do(self, scene):
         return asyncio.run_coroutine_threadsafe(scene, self._loop).result(LIMIT_S)
@@ -45,6 +47,15 @@ class Sims:
     def move(self, steps=1):
         for sim in self.served.values():
             self.do(sim.advance(steps))
+
+    def nudge(self):
+        """Move one step where the last is a while ago: while a test waits, at a pace at which healing wins.
+
+        Every step may bring the next fault, and an exchange's limits let a book heal about once a second.
+        """
+        if time.monotonic() - self._nudged_at > NUDGE_S:
+            self.move()
+            self._nudged_at = time.monotonic()
 
     def inject(self, kind, name):
         async def arm():

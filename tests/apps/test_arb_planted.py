@@ -65,7 +65,7 @@ class Stage:
             sims.start(name, symbols=SYMBOLS, planted=self.schedule, mischief=parse_mischief(mischief))
         chosen = [word for name in NAMES for word in ("--exchange", name)]
         alphapulse.start("collect", *chosen, "--symbols", ",".join(SYMBOLS), **sims.environment())
-        wait_until(lambda: sims.move() or self.are_live(), what="live books")
+        wait_until(lambda: sims.nudge() or self.are_live(), what="live books")
         limits = ("--max-skew", "1h", "--max-age", "1h")  # the simulators' clock is not ours
         self.process = alphapulse.start("arb", "watch", *limits)
         self.watched = Watched(self.process)
@@ -101,9 +101,11 @@ def test_each_is_reported_once_with_its_size_and_profit_to_the_last_unit(alphapu
         for one in [*between, plant]:
             stage.go_to(one.begin_ns - SECOND // 2)
             promised.append(way(one))
-            wait_until(lambda: stage.sims.move() or is_told(stage, promised), what=f"{promised[-1]}")
+            while min(sim.now_ns for sim in sims.served.values()) < one.begin_ns:
+                sims.move()  # and no further: it stands until it is told, however late
+            wait_until(lambda: is_told(stage, promised), what=f"{promised[-1]}")
             stage.go_to(one.end_ns)
-            wait_until(lambda: stage.sims.move() or len(stage.watched.closed()) >= len(promised), what="its end")
+            wait_until(lambda: stage.sims.nudge() or len(stage.watched.closed()) >= len(promised), what="its end")
         until_ns = plant.begin_ns + 1
     assert stage.watched.ways() == promised
     assert {row["why"] for row in stage.watched.closed()} == {"gone"}
@@ -131,11 +133,11 @@ def test_with_mischief_nothing_is_invented(alphapulse, sims, mischief):
         before = len(stage.watched.closed())
 
         def seen_or_over(plant=plant, before=before):
-            stage.sims.move()
+            stage.sims.nudge()
             return way(plant) in stage.watched.ways(before) or stage.now_ns() > plant.end_ns + 2 * SECOND
 
         wait_until(seen_or_over, what="what is planted")
-    wait_until(lambda: stage.sims.move() or not is_open(stage), what="the last one's end")
+    wait_until(lambda: stage.sims.nudge() or not is_open(stage), what="the last one's end")
     ways = stage.watched.ways()
     assert ways
     assert {one[:3] for one in ways} <= {one[:3] for one in promised}

@@ -29,7 +29,7 @@ def test_both_books_show_exactly_what_the_schedule_says(alphapulse, sims, mischi
         sims.start(name, symbols=SYMBOLS, planted=schedule, mischief=parse_mischief(mischief))
     chosen = [word for name in NAMES for word in ("--exchange", name)]
     alphapulse.start("collect", *chosen, "--symbols", ",".join(SYMBOLS), **sims.environment())
-    wait_until(lambda: sims.move() or len(live_books(alphapulse.shm_dir)) == 4, what="live books")
+    wait_until(lambda: sims.nudge() or len(live_books(alphapulse.shm_dir)) == 4, what="live books")
 
     def now_ns():
         return max(sim.now_ns for sim in sims.served.values())
@@ -37,7 +37,7 @@ def test_both_books_show_exactly_what_the_schedule_says(alphapulse, sims, mischi
     def tops(plant):
         books = {book.exchange: book for book in live_books(alphapulse.shm_dir) if book.symbol == plant.symbol}
         if len(books) < 2:
-            sims.move()  # one of them is resyncing
+            sims.nudge()  # one of them is resyncing
             return None
         buy, sell = books[plant.buy.instrument.exchange], books[plant.sell.instrument.exchange]
         return tuple(map(Decimal, (buy.ask, buy.ask_size, sell.bid, sell.bid_size)))
@@ -56,7 +56,7 @@ def test_both_books_show_exactly_what_the_schedule_says(alphapulse, sims, mischi
             if tops(plant) == promised:
                 return "seen"
             if mischief:
-                sims.move()  # what was dropped is missed with the next message
+                sims.nudge()  # what was dropped is missed with the next message
             return "over" if now_ns() >= plant.end_ns else None
 
         return wait_until(outcome, what="what is planted") == "seen"
