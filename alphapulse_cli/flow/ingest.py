@@ -56,6 +56,7 @@ FRAMES, BYTES, LAST_FRAME_NS = int(Counter.FRAMES), int(Counter.BYTES), int(Coun
 UNREADABLE_IN_A_ROW = 5  # then the connection itself is not to be trusted
 REGRIDS_PER_FRAME = 4  # a frame may need finer prices, then finer sizes, more than once
 METADATA_PAUSE_NS = 60_000_000_000
+METADATA_SOON_NS = 120_000_000_000  # after the last time, while a book is quiet, which a halted market is, or is not traded freely
 METADATA_EVERY_NS = 3600_000_000_000  # and up to a tenth sooner or later, lest all collectors ask together
 
 GAP_REASONS = {
@@ -129,7 +130,7 @@ class Ingest:
         )
         confirm = getattr(decoder, "confirm", None)  # another's exchange may not have it
         in_band = getattr(decoder, "confirms_in_band", False)
-        self._quiet = QuietBooks(self.keepers.values() if confirm else (), confirm or (lambda _: None), in_band=in_band)
+        self._quiet = QuietBooks(self.keepers.values() if confirm else (), self._confirm, in_band=in_band)
         self._crossed = CrossedBooks(() if facts.mode(mode).shows_loss else self.keepers.values())
         self._symbol_counters = {one.native: outlet.counters.block(one.symbol) for one in instruments}
         self._notice = notice
@@ -256,6 +257,8 @@ class Ingest:
         except DecodeError as error:
             self.counters.add(Counter.DECODE_ERRORS)
             self._notice("warning", f"instrument metadata not understood: {error}")
+        if self._statuses.is_any_restricted():  # it may be over at any moment
+            self._metadata_due_ns = min(self._metadata_due_ns, self._monotonic_ns + METADATA_SOON_NS)
 
     def tick(self, now_ns: int, monotonic_ns: int) -> None:
         """Let time pass, about every 100 ms: `now_ns` stamps what is published, every deadline is of `monotonic_ns`."""
@@ -497,6 +500,12 @@ class Ingest:
         for keeper in self._unsettled.values():
             self.decoder.use_instrument(keeper.instrument)
         self._unsettled.clear()
+
+    def _confirm(self, instrument: Instrument) -> None:
+        """Have a quiet book proved, and its trading status read: where the exchange tells a halt in its metadata only, silence is its sign."""
+        self.decoder.confirm(instrument)
+        if self._monotonic_ns >= self._metadata_after_ns - METADATA_PAUSE_NS + METADATA_SOON_NS:
+            self._ask_for_metadata()
 
     def _ask_for_metadata(self) -> None:
         """Have it read again, at most once a minute: the exchange may have changed more than we saw."""

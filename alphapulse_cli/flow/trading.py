@@ -36,6 +36,10 @@ class TradingStatuses:
                 if keeper.trading_status is not TradingStatus.TRADING:
                     self._tell(keeper)
 
+    def is_any_restricted(self) -> bool:
+        """Whether an instrument does not take every order, by its metadata."""
+        return any(keeper.instrument.trading_status is not TradingStatus.TRADING for keeper in self._keepers.values())
+
     def on_instrument(self, keeper: BookKeeper, seen: Instrument, receive_ns: int) -> None:
         """Newer metadata of that book's instrument."""
         if keeper.use_status(seen, self._of_exchange.trading_status, receive_ns):

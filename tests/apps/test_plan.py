@@ -103,3 +103,27 @@ class TestPlans:
         assert check_channels(["trades", "trades"]) == ("trades",)
         with pytest.raises(UsageError, match="unknown channel"):
             check_channels(["books"])
+
+    def warned(self, checksum, symbols=("BTC-USD", "ETH-USD"), names=("kraken", "coinbase")):
+        made = plans(names, symbols, [], {}, {}, urls={}, rest_urls={}, checksum=checksum)
+        return {plan.name: plan.checksum_warns for plan in made}
+
+    @pytest.mark.parametrize(
+        ("checksum", "kraken", "coinbase"),
+        [
+            ("strict", (), ()),
+            ("warn", ("BTC-USD", "ETH-USD"), ("BTC-USD", "ETH-USD")),
+            ("BTC-USD=warn", ("BTC-USD",), ("BTC-USD",)),
+            ("kraken:BTC-USD=warn", ("BTC-USD",), ()),
+            ("warn,ETH-USD=strict", ("BTC-USD",), ("BTC-USD",)),
+            ("BTC-USD=warn, coinbase:BTC-USD=strict", ("BTC-USD",), ()),
+        ],
+    )
+    def test_the_nearest_rule_says_whose_refuted_books_stay_live(self, checksum, kraken, coinbase):
+        assert self.warned(checksum) == {"kraken": kraken, "coinbase": coinbase}
+
+    @pytest.mark.parametrize("checksum", ["loud", "BTC-USD=", "=warn", "BTC-USD=loud", "warn;strict"])
+    def test_a_rule_that_is_none_is_refused(self, checksum):
+        with pytest.raises(UsageError, match="--checksum: expected strict or warn") as refused:
+            self.warned(checksum)
+        assert refused.value.hint == "write --checksum warn, or --checksum kraken:BTC-USD=warn"

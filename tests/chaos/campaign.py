@@ -73,6 +73,7 @@ KINDS = {
         Kind("late-snapshot", SPLICED),
         Kind("ahead-snapshot", SPLICED, allows_s=BACKWARDS_S),
         Kind("metadata"),
+        Kind("halted", of_symbol=True, lasts_s=8.0),
         Kind("handshake-401"),
         Kind("handshake-418"),
         Kind("handshake-429"),
@@ -146,7 +147,9 @@ async def _scene(world, result, faults_s, every_s):
         world.sim.calm()
         if "unseen-gap" in result.kinds:
             world.sim.inject("disconnect")
-        healed_s = await world.until(lambda: world.is_live() and world.judge.is_true_now(), bound_s)
+        if "halted" in result.kinds:
+            bound_s += world.status_within_s
+        healed_s = await world.until(lambda: world.is_live() and world.judge.is_true_now() and world.is_status_told(), bound_s)
         if healed_s is None:
             judge.accusations.append(f"J4: not healed {bound_s:.0f} s after the last fault: {world.states()}")
         await asyncio.sleep(2.0)

@@ -10,6 +10,7 @@ from alphapulse_cli.exchanges.binance.splice import Splice
 from alphapulse_cli.exchanges.binance.spliced_book import SplicedBook
 from alphapulse_cli.exchanges.sequence import OLD
 from alphapulse_cli.flow.quiet import CrossedBooks, QuietBooks
+from alphapulse_cli.flow.trading import TradingStatuses
 from alphapulse_cli.market.events import UpdateIgnored
 
 
@@ -57,9 +58,14 @@ def looking_at_no_crossed_book():
     yield CrossedBooks, "tick", lambda *_: ()
 
 
+def telling_no_halt():
+    yield TradingStatuses, "on_instrument", lambda *_: None
+
+
 CANARIES = (
     Canary("what goes back is ignored", "sequence-reset", (("binance-us", "diff"),), ignoring_what_goes_back),
     Canary("pongs prove the feed", "mute", (("kraken", ""), ("coinbase", "advanced")), trusting_pongs),
     Canary("no quiet book is looked at", "mute-symbol", (("kraken", ""), ("binance-us", "diff")), looking_at_no_quiet_book),
     Canary("no crossed book is looked at", "unseen-gap", (("coinbase", "exchange"),), looking_at_no_crossed_book),
+    Canary("no halted market is told", "halted", (("kraken", ""), ("coinbase", "advanced")), telling_no_halt),
 )

@@ -6,6 +6,7 @@ J2  Straight after a frame of a book arrived undamaged and in its turn, that boo
 J3  A LIVE book is not crossed or locked in itself for longer than 4 s.
 J4  Once faults have ended, every book is LIVE within the bound, and the true one, level for level; so is a reader's replica of it.
 J5  No trade is published twice; those that are published neither live nor as history are those that were reported missed.
+J6  The trading status told beside a LIVE book is the exchange's: at once where the feed tells it, else after the next look at the metadata.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ class Judge:
         self._allowed = []  # (until_ns, seconds, symbol or "")
         self._different_since = {}
         self._crossed_since = {}
+        self._untold_since = {}
         self._told = {}  # frame -> (symbol, when it was made, the true book then), in order
         self._newest_ns = {}
         self.samples = self.all_live = 0
@@ -35,6 +37,13 @@ class Judge:
     def allow(self, seconds, symbol="", *, lasts_s=0.0):
         """A fault is at work: for so long a LIVE book may be wrong without anybody's knowing."""
         self._allowed.append((clock.monotonic_ns() + int((lasts_s + seconds) * 1e9), seconds, symbol))
+
+    def _sample_status(self, symbol, now_ns):
+        keeper, true = self._world.keeper(symbol), self._world.sim.truth.instruments[symbol].trading_status
+        told = keeper.trading_status
+        self._since(self._untold_since, symbol, now_ns, keeper.state is BookState.LIVE and told is not true)
+        if (now_ns - self._untold_since.get(symbol, now_ns)) / 1e9 > self._world.status_within_s:
+            self._accuse(f"J6 {symbol}: told to be {told.name}, and is {true.name}")
 
     def _allowed_s(self, symbol, now_ns):
         known = [seconds for until_ns, seconds, of in self._allowed if now_ns <= until_ns and of in ("", symbol)]
@@ -81,6 +90,7 @@ class Judge:
             if (now_ns - self._crossed_since.get(symbol, now_ns)) / 1e9 > CROSSED_S:
                 self._accuse(f"J3 {symbol}: LIVE and crossed in itself")
             self.longest_dark_s = max(self.longest_dark_s, (now_ns - self.dark_ns.get(symbol, now_ns)) / 1e9)
+            self._sample_status(symbol, now_ns)
             self.note(symbol, keeper.state.name, keeper.reason.name, keeper.version)
         self._last_true = all_true
         self.samples += 1

@@ -31,6 +31,10 @@ LEVELS = 40
 RING_RECORDS = 16_384
 URL = "wss://exchange.invalid"
 STEP_S = 0.1  # a step of every symbol
+STATUS_WITHIN_S, STATUS_BY_REST_S = (
+    1.0,
+    31.0 + 120.0 + 2.0,
+)  # once a book is quiet, and no sooner than two minutes after the last look
 DEPTHS = {("kraken", ""): 10, ("binance-us", "depth20"): 20}
 
 
@@ -151,6 +155,11 @@ class World:
         self.outlet.serve_checkpoints(clock.realtime_ns())
 
     @property
+    def status_within_s(self):
+        """How long a change of a market's trading status may be untold while the exchange can be reached."""
+        return STATUS_WITHIN_S if self.exchange_name == "kraken" else STATUS_BY_REST_S
+
+    @property
     def feed(self):
         return self.exchange_name, self.mode
 
@@ -177,6 +186,11 @@ class World:
 
     def is_live(self):
         return all(keeper.state is BookState.LIVE for keeper in self.keepers.values())
+
+    def is_status_told(self):
+        return all(
+            self.keepers[symbol].trading_status is self.sim.truth.instruments[symbol].trading_status for symbol in self.symbols
+        )
 
     def is_true(self):
         return all(self.held_book(symbol) == self.true_book(symbol) for symbol in self.symbols)

@@ -1,9 +1,10 @@
 """When the instruments' metadata is read again: beside each connection, at most once a minute, hourly, and after a failure."""
 
 import pytest
-from flow_parts import Desk, listed
+from flow_parts import Desk, River, listed
 
 from alphapulse_cli.market.requests import FetchInstruments
+from alphapulse_cli.market.trading_status import TradingStatus
 
 
 @pytest.fixture
@@ -55,3 +56,24 @@ def test_a_failure_is_made_good_a_minute_later(desk):
     asked_within(desk, 60)
     desk.ingest.fetch_failed(None, desk.monotonic)
     assert asked_within(desk, 600) == [60]
+
+
+@pytest.mark.parametrize("exchange", ["binance-us", "coinbase"])
+def test_each_two_minutes_while_a_market_is_not_traded_freely(directory, exchange):
+    """Where it is told over REST alone, nobody says that it trades again."""
+    river = River(directory, exchange)  # whose books are not LIVE: none is quiet
+    river.ingest.connected(river.monotonic)
+    listed_as = river.truth.instruments["BTC-USD"]
+
+    def read(status):
+        river.truth.instruments["BTC-USD"] = listed_as.with_status(status, "")
+        path, _, query = river.ingest._fetch_instruments.path.partition("?")
+        body = river.rest.respond(path, dict(pair.split("=") for pair in query.split("&") if pair), river.now)[1]
+        river.ingest.receive_instruments(body, river.now)
+
+    asked_within(river, 130)
+    read(TradingStatus.SUSPENDED)
+    assert river.keeper().trading_status is not TradingStatus.TRADING
+    assert asked_within(river, 300) == [120]
+    read(TradingStatus.TRADING)
+    assert asked_within(river, 600) == []

@@ -53,6 +53,14 @@ def river(request, directory):
     return river_of(directory, request.param)
 
 
+def test_beside_it_the_trading_status_is_read_at_most_each_two_minutes(river):
+    """A halted market is a quiet one, and Coinbase and Binance tell a halt in their metadata only."""
+    goes_on(river, 61)
+    before = len(river.done.metadata)
+    goes_on(river, 241, moving=())
+    assert len(river.done.metadata) - before == 2
+
+
 class TestWhenItIsChecked:
     def test_after_ten_seconds_where_messages_usually_come_faster(self, river):
         goes_on(river, 3, moving=SYMBOLS, every=0.2)

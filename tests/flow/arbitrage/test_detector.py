@@ -42,11 +42,11 @@ class Floor:
             self.markets[one] = self.detector.add(name, name, symbol, parse_fee((fees or {}).get(name, "0")))
         self.versions = dict.fromkeys(self.markets, 0)
 
-    def set(self, one, at_ms, bids=(), asks=(), *, state=BookState.LIVE, delay_us=None, grid=(0, 0)):
+    def set(self, one, at_ms, bids=(), asks=(), *, state=BookState.LIVE, delay_us=None, grid=(0, 0), reason=BookReason.NONE):
         """That book is so now; what happened by it."""
         self.versions[one] += 1
         return self.detector.update(
-            self.markets[one], book(bids, asks, *grid), at_ms * MS, self.versions[one], delay_us, state, BookReason.NONE
+            self.markets[one], book(bids, asks, *grid), at_ms * MS, self.versions[one], delay_us, state, reason
         )
 
     def crossed(self, at_ms=1, ask=100, bid=110, lots=5):
@@ -163,6 +163,14 @@ class TestD2WhatMayNotBeBelieved:
         floor.set("a:X-USD", 1, asks=[(100, 5)], state=state)
         assert floor.set("b:X-USD", 2, bids=[(110, 5)]) == []
         assert floor.detector.refused == {Why.NOT_LIVE: 1}
+
+    @pytest.mark.parametrize("trusted", [False, True])
+    def test_a_live_book_that_its_checksums_refute_is_traded_only_where_that_was_asked_for(self, trusted):
+        floor = Floor(trust_unverified=trusted)
+        floor.set("a:X-USD", 1, asks=[(100, 5)], reason=BookReason.UNVERIFIED)
+        events = floor.set("b:X-USD", 2, bids=[(110, 5)])
+        assert kinds(events) == ([(Kind.OPENED, 2)] if trusted else [])
+        assert floor.detector.refused == ({} if trusted else {Why.NOT_LIVE: 1})
 
     def test_a_book_that_stops_being_live_ends_it(self):
         floor = Floor()
