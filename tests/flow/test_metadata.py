@@ -67,7 +67,7 @@ def test_each_two_minutes_while_a_market_is_not_traded_freely(directory, exchang
 
     def read(status):
         river.truth.instruments["BTC-USD"] = listed_as.with_status(status, "")
-        path, _, query = river.ingest._fetch_instruments.path.partition("?")
+        path, _, query = next(each.path for each in river.requests if isinstance(each, FetchInstruments)).partition("?")
         body = river.rest.respond(path, dict(pair.split("=") for pair in query.split("&") if pair), river.now)[1]
         river.ingest.receive_instruments(body, river.now)
 
