@@ -269,6 +269,9 @@ class Session:
             match watchdog.look(now, heard=heard):
                 case Verdict.PING:
                     self._spawn(self._ping(link, watchdog))
+                case Verdict.DOUBT:
+                    self._ingest.doubt(clock.realtime_ns(), now)
+                    self._do_requests()
                 case Verdict.SILENT:
                     self._ingest.silent(clock.realtime_ns())
                 case Verdict.MUTE:
@@ -276,7 +279,7 @@ class Session:
                 case Verdict.HEARD:
                     self._ingest.heard(clock.realtime_ns())
                 case Verdict.DEAD:
-                    return f"nothing heard for {watchdog.silent_s:.1f} s"
+                    return watchdog.why
             if (now - opened_ns) / 1e9 > life_s:
                 return "the exchange ends connections of this age"
 

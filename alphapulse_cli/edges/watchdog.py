@@ -3,7 +3,10 @@
     frames       prove the feed and the transport        a pong proves the transport alone
 
     nothing at all      2 s: ping · 3 s: SILENT · 5 s: DEAD
-    pongs, no frames    what the feed's facts promise (`protocol.Silence`): MUTE, then DEAD; without a promise, never
+    pongs, no frames    what the feed's facts promise (`protocol.Silence`): DOUBT, MUTE, then DEAD; without a promise, never
+
+A DOUBT that is answered with data is over. The fourth within a minute of the one before is DEAD: such a connection answers when asked
+and sends nothing by itself.
 
 Time in which we ourselves did not run is nobody's silence: what came meanwhile still waits to be read.
 """
@@ -14,6 +17,7 @@ from enum import Enum, unique
 from alphapulse_cli.exchanges.protocol import Silence
 
 AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 0.25, 30.0
+DOUBTS, DOUBTS_WITHIN_S = 3, 60.0  # so many in a row, then the connection is replaced
 STALL_TICKS = 5  # no more of the time between two looks counts as silence: we were stopped, or starved
 
 
@@ -23,6 +27,7 @@ class Verdict(Enum):
 
     NOTHING = "nothing"
     PING = "ping"
+    DOUBT = "doubt"  # the promised heartbeat is late: have the books proven
     SILENT = "silent"  # books are STALE: nothing is heard
     MUTE = "mute"  # books are STALE: pings are answered, but the feed is silent beyond its promise
     HEARD = "heard"  # they are not any more
@@ -49,9 +54,17 @@ class Watchdog:
         self._timing = timing
         self._silence = silence
         self._looked_ns = self._frame_ns = self._pong_ns = opened_ns
-        self._pinged = False
+        self._pinged = self._is_doubted = False
+        self._doubts, self._doubted_ns = 0, opened_ns
         self._stale: Verdict | None = None
         self.silent_s = 0.0
+
+    @property
+    def why(self) -> str:
+        """Reason for DEAD, for a person."""
+        if self._doubts > DOUBTS:
+            return f"it answers, but {self._doubts} times the heartbeat that it promises stayed away"
+        return f"nothing heard for {self.silent_s:.1f} s"
 
     def ponged(self, now_ns: int) -> None:
         """A ping was answered."""
@@ -80,8 +93,19 @@ class Watchdog:
         if wanted is not self._stale and (wanted is not None or not is_quiet):
             self._stale = wanted
             return wanted or Verdict.HEARD
+        if self._is_to_be_doubted(now_ns, feed_s):
+            return Verdict.DOUBT if self._doubts <= DOUBTS else Verdict.DEAD
         if is_quiet and not self._pinged:
             self._pinged = True
             return Verdict.PING
         self._pinged = is_quiet
         return Verdict.NOTHING
+
+    def _is_to_be_doubted(self, now_ns: int, feed_s: float) -> bool:
+        after_s = self._silence.doubt_after_s if self._silence is not None else None
+        was_doubted, self._is_doubted = self._is_doubted, after_s is not None and feed_s >= after_s
+        if was_doubted or not self._is_doubted:
+            return False
+        self._doubts = 1 if (now_ns - self._doubted_ns) / 1e9 >= DOUBTS_WITHIN_S else self._doubts + 1
+        self._doubted_ns = now_ns
+        return True

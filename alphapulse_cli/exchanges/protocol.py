@@ -66,11 +66,13 @@ class Rate:
 class Silence:
     """Longest silence, in seconds, that a feed's promise of heartbeats allows: then its books are STALE, then the connection is replaced.
 
-    A pong does not break it: it proves the transport, not the feed.
+    A pong does not break it: it proves the transport, not the feed. Where snapshots are small they are asked for before it comes to that
+    (`doubt_after_s`): books that they prove are LIVE, for they are what the exchange has now.
     """
 
     stale_after_s: float = 3.0
     dead_after_s: float = 5.0
+    doubt_after_s: float | None = None  # None: snapshots are too large to be asked for whenever a heartbeat is late
 
 
 @dataclass(frozen=True, slots=True)

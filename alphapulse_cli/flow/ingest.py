@@ -170,6 +170,10 @@ class Ingest:
         for keeper in self.keepers.values():
             keeper.set_state(BookState.STALE, BookReason.RETIRED, now_ns)
 
+    def doubt(self, now_ns: int, monotonic_ns: int) -> None:
+        """The exchange should have been heard by now: LIVE books are UNCONFIRMED, and what proves them is asked for."""
+        self._quiet.doubt(now_ns, monotonic_ns)
+
     def silent(self, now_ns: int, reason: BookReason = BookReason.SILENT) -> None:
         """Nothing was heard for too long: books that were LIVE are STALE. `reason` MUTE: but pings are answered."""
         for keeper in self.keepers.values():

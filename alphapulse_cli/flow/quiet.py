@@ -8,6 +8,8 @@ A book's bound is 20 times the median time between its messages: no less than 10
 is heard, else 60 s. `Decoder.confirm` asks the exchange for what proves it: a small REST snapshot whose number and levels are compared
 (`Proof`), or a new subscription, whose snapshot is. Some books at a time, the quietest first: exchanges have limits.
 
+A feed that is late with a promised heartbeat is doubted as a whole (`QuietBooks.doubt`): all its books are checked at once.
+
 Where a lost message cannot be seen at all, a book that is crossed or locked in itself for 3 s is the sign of one (`CrossedBooks`).
 
 Nothing here is done at a message: each 100 ms a look at the counter of each book's messages. Times are CLOCK_MONOTONIC, handed in.
@@ -116,6 +118,16 @@ class QuietBooks:
             self._round_ns = pulse.asked_ns = monotonic_ns
             if not pulse.is_mute:
                 keeper.set_state(BookState.LIVE, BookReason.UNCONFIRMED, now_ns)
+            self._confirm(keeper.instrument)
+
+    def doubt(self, now_ns: int, monotonic_ns: int) -> None:
+        """Check every LIVE book at once: the whole feed is silent. More than one round's are left to what silence makes of them."""
+        live = [keeper for keeper, pulse in self._pulses.items() if (keeper.state, keeper.reason) in CHECKED and not pulse.asked_ns]
+        if len(live) > ROUND_BOOKS:
+            return
+        for keeper in live:
+            self._round_ns = self._pulses[keeper].asked_ns = monotonic_ns
+            keeper.set_state(BookState.LIVE, BookReason.UNCONFIRMED, now_ns)
             self._confirm(keeper.instrument)
 
     def refutes(self, keeper: BookKeeper, event: Snapshot) -> bool:

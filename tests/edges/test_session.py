@@ -242,6 +242,26 @@ class TestSilence:
 
         play(scene())
 
+    def test_a_late_heartbeat_has_the_books_asked_for(self, directory):
+        """A snapshot in answer and the book is LIVE; without one it is MUTE in time."""
+        opener, links = links_of(answers=True)
+        subscribe = b'"method":"subscribe"'
+
+        async def scene():
+            silence = Silence(0.3, 0.5, doubt_after_s=0.15)
+            async with Rig(directory, "kraken", timing=QUICK, opener=opener, silence=silence) as rig:
+                await until(lambda: links)
+                links[0].hear(SNAPSHOT)
+                asked = sum(subscribe in frame for frame in links[0].sent)
+                await until(lambda: sum(subscribe in frame for frame in links[0].sent) > asked)
+                assert (rig.keeper().state, rig.keeper().reason) == (BookState.LIVE, BookReason.UNCONFIRMED)
+                links[0].hear(SNAPSHOT)
+                await until(lambda: rig.keeper().reason is BookReason.NONE)
+                assert rig.is_live()
+                await until(lambda: rig.keeper().reason is BookReason.MUTE)
+
+        play(scene())
+
     def test_a_stall_of_the_exchange(self, directory, opener):
         """It sends nothing, but its end of the socket answers pings: where no frame was promised the connection stays, and afterwards all is there."""
 

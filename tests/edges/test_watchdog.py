@@ -66,6 +66,34 @@ def test_a_feed_may_promise_more_patience():
     assert [each for each in seen if each[1] is not Verdict.PING] == [(20.0, Verdict.MUTE), (30.0, Verdict.DEAD)]
 
 
+DOUBTED = Silence(3.0, 5.0, doubt_after_s=2.0)
+
+
+def doubts_of(seen):
+    return [each for each in seen if each[1] is not Verdict.PING]
+
+
+def test_a_late_heartbeat_is_doubted_before_it_is_missed():
+    """Pongs are no answer to a doubt."""
+    seen = doubts_of(play(DOUBTED, pongs=lambda _: True))
+    assert seen == [(2.0, Verdict.DOUBT), (3.0, Verdict.MUTE), (5.0, Verdict.DEAD)]
+
+
+def test_data_ends_a_doubt_three_times_in_a_row():
+    """A feed that answers and sends nothing by itself has broken its promise: it is replaced."""
+    answers = {21, 42, 63}
+    seen = doubts_of(play(DOUBTED, frames=answers.__contains__, pongs=lambda _: True, tenths=200))
+    assert seen == [(2.0, Verdict.DOUBT), (4.1, Verdict.DOUBT), (6.2, Verdict.DOUBT), (8.3, Verdict.DEAD)]
+
+
+def test_a_minute_of_kept_promises_and_it_may_be_doubted_again():
+    answers = {21, 42, 63}
+    for until, last in ((670, Verdict.DOUBT), (640, Verdict.DEAD)):
+        frames = answers | set(range(70, until, 10))
+        seen = doubts_of(play(DOUBTED, frames=frames.__contains__, pongs=lambda _: True, tenths=until + 12))
+        assert [verdict for _, verdict in seen] == [Verdict.DOUBT] * 3 + [last]
+
+
 def test_time_in_which_we_did_not_run_is_nobodys_silence():
     """Stopped for a minute: what came meanwhile is still to be read, and the first look does not condemn the exchange."""
     watchdog = Watchdog(Timing(), PROMISED, 0)
@@ -86,7 +114,8 @@ def test_a_starved_collector_still_finds_a_dead_feed():
 def test_the_promises_of_the_exchanges(name):
     """Kraken and Coinbase send a heartbeat a second; Binance promises no frame."""
     found = {mode.silence for mode in exchanges.get(name).facts.modes}
-    assert found == ({None} if name.startswith("binance") else {Silence(3.0, 5.0)})
+    doubt_after_s = 2.0 if name == "kraken" else None  # Coinbase's snapshots are megabytes
+    assert found == ({None} if name.startswith("binance") else {Silence(3.0, 5.0, doubt_after_s)})
 
 
 def test_the_constants_are_the_designs():

@@ -184,6 +184,45 @@ class TestWhatNobodyVouchesFor:
         assert goes_on(river, 9)[-1][1] == (LIVE, BookReason.NONE)
 
 
+class TestAFeedThatIsLate:
+    """A promised heartbeat stays away: all books are doubted at once (`QuietBooks.doubt`)."""
+
+    def test_every_book_is_asked_for_and_proven(self, directory):
+        river = river_of(directory, FEEDS[0])
+        goes_on(river, 3, moving=SYMBOLS)
+        river.ingest.doubt(river.now, river.monotonic)
+        assert {said(river, symbol) for symbol in SYMBOLS} == {(LIVE, BookReason.UNCONFIRMED)}
+        river.ask()
+        river.tick(0.1)
+        assert {said(river, symbol) for symbol in SYMBOLS} == {(LIVE, BookReason.NONE)}
+        assert river.count(Counter.GAPS, "ETH-USD") == 0
+
+    def test_what_was_missed_is_a_gap(self, directory):
+        river = river_of(directory, FEEDS[0])
+        goes_on(river, 3, moving=SYMBOLS)
+        lose(river, [(9_014, 999, False)])
+        river.ingest.doubt(river.now, river.monotonic)
+        river.ask()
+        river.tick(0.1)
+        assert river.count(Counter.GAPS, "ETH-USD") == 1
+        assert river.count(Counter.GAPS, "BTC-USD") == 0
+        river.assert_true("ETH-USD", 10)
+
+    def test_nobody_answers(self, directory):
+        river = river_of(directory, FEEDS[0])
+        goes_on(river, 3, moving=SYMBOLS)
+        river.ingest.doubt(river.now, river.monotonic)
+        river.ingest.silent(river.now, BookReason.MUTE)
+        assert {said(river, symbol) for symbol in SYMBOLS} == {(STALE, BookReason.MUTE)}
+
+    def test_more_than_the_exchange_would_answer_in_time_are_left_to_silence(self, directory):
+        symbols = [f"S{number}-USD" for number in range(ROUND_BOOKS + 1)]
+        river = river_of(directory, FEEDS[0], symbols)
+        river.ingest.doubt(river.now, river.monotonic)
+        assert river.take_requests() == []
+        assert said(river, "S0-USD") == (LIVE, BookReason.NONE)
+
+
 class TestCrossedInItself:
     """Where a lost message cannot be seen otherwise."""
 

@@ -17,7 +17,7 @@ FACTS = Facts(
             full_depth=False,
             depths=(10, 25, 100, 500, 1000),
             default_depth=10,
-            silence=Silence(3.0, 5.0),  # a heartbeat each second in which nothing else is sent
+            silence=Silence(3.0, 5.0, doubt_after_s=2.0),  # a heartbeat each second in which nothing else is sent
         ),
     ),
     instruments_path="/0/public/AssetPairs",
