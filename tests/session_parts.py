@@ -32,6 +32,7 @@ QUICK = Timing(
     ping_after_s=0.2,
     stale_after_s=0.3,
     dead_after_s=0.5,
+    proven_after_s=0.0,
     at_once_s=0.01,
     first_backoff_s=0.01,
     longest_backoff_s=0.05,

@@ -5,6 +5,9 @@
     nothing at all      2 s: ping · 3 s: SILENT · 5 s: DEAD
     pongs, no frames    what the feed's facts promise (`protocol.Silence`): DOUBT, MUTE, then DEAD; without a promise, never
 
+A promise counts from the moment at which the connection has shown that it keeps it: a frame came half a second or more after the first.
+Until then, as behind a proxy or a stand-in that sends no heartbeats, it is given 6 s and 9 s, unless a DOUBT can prove the books.
+
 A DOUBT that is answered with data is over. The fourth within a minute of the one before is DEAD: such a connection answers when asked
 and sends nothing by itself.
 
@@ -42,6 +45,9 @@ class Timing:
     ping_after_s: float = 2.0
     stale_after_s: float = 3.0
     dead_after_s: float = 5.0
+    proven_after_s: float = 0.5  # between the first frame and one that proves the promise: later than answers and first snapshots
+    unproven_stale_after_s: float = 6.0
+    unproven_dead_after_s: float = 9.0
     at_once_s: float = AT_ONCE_S  # within it the next connection is made after one that carried data
     first_backoff_s: float = FIRST_BACKOFF_S
     longest_backoff_s: float = LONGEST_BACKOFF_S
@@ -55,6 +61,9 @@ class Watchdog:
         self._silence = silence
         self._looked_ns = self._frame_ns = self._pong_ns = opened_ns
         self._pinged = self._is_doubted = False
+        self._first_frame_ns: int | None = None
+        self._proven_after_ns = int(timing.proven_after_s * 1e9)
+        self._is_proven = False  # a frame came long enough after the first
         self._doubts, self._doubted_ns = 0, opened_ns
         self._stale: Verdict | None = None
         self.silent_s = 0.0
@@ -79,10 +88,21 @@ class Watchdog:
         self._looked_ns = now_ns
         if heard:
             self._frame_ns = now_ns
+            if self._first_frame_ns is None:
+                self._first_frame_ns = now_ns
+            self._is_proven = self._is_proven or now_ns - self._first_frame_ns >= self._proven_after_ns
         return self._judge(now_ns)
 
+    def _promise(self) -> Silence | None:
+        promise, timing = self._silence, self._timing
+        if promise is None or self._is_proven or promise.doubt_after_s is not None:
+            return promise
+        return Silence(
+            max(promise.stale_after_s, timing.unproven_stale_after_s), max(promise.dead_after_s, timing.unproven_dead_after_s)
+        )
+
     def _judge(self, now_ns: int) -> Verdict:
-        timing, promise = self._timing, self._silence
+        timing, promise = self._timing, self._promise()
         self.silent_s = feed_s = (now_ns - self._frame_ns) / 1e9
         quiet_s = min(feed_s, (now_ns - self._pong_ns) / 1e9)
         is_mute = promise is not None and feed_s >= promise.stale_after_s

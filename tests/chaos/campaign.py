@@ -19,7 +19,7 @@ START_NS = 1_790_000_000 * 10**9
 FEEDS = (("kraken", ""), ("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", "diff"), ("binance-us", "depth20"))
 HEALING_S = 15.0  # for all books to be LIVE and true once faults have ended and none of them may last
 # How long a LIVE book may be wrong without anybody's knowing, a second past the bound in which the collector says that it notices.
-SILENT_S, QUIET_S, ALL_QUIET_S, BACKWARDS_S = 4.0, 31.0, 61.0, 6.0
+UNPROVEN_S, SILENT_S, QUIET_S, ALL_QUIET_S, BACKWARDS_S = 7.0, 4.0, 31.0, 61.0, 6.0
 UNSEEN_S = 1000.0  # a lost frame of a feed without numbers shows where the book crosses itself (J3), else with the next connection
 DRIPPING_S = 30.0  # a feed that is late is shown by its feed delay, not by a state
 
@@ -167,7 +167,10 @@ def strike(world, kind, dice):
     """Let one fault happen as soon as it can."""
     symbol = dice.choice(SYMBOLS)
     world.trace("fault", kind.name, symbol)
-    world.judge.allow(kind.allowed_s(world.feed), symbol if kind.of_symbol else "", lasts_s=kind.lasts_s + 2.0)
+    allowed_s = kind.allowed_s(world.feed)
+    if kind.by_silence and world.is_unproven:
+        allowed_s = max(allowed_s, UNPROVEN_S)
+    world.judge.allow(allowed_s, symbol if kind.of_symbol else "", lasts_s=kind.lasts_s + 2.0)
     if kind.name == "clock":
         world.time.set_clock(dice.choice((-3600.0, -5.0, 0.5, 3600.0)))
     elif kind.name == "mute-symbol":

@@ -50,6 +50,7 @@ class Wire:
         self._received = asyncio.Queue()
         self._down, self._up = OneWay(world.latency_s, self._arrived), OneWay(world.latency_s, self._received.put_nowait)
         self.is_open = True
+        self.opened_ns = clock.monotonic_ns()
         self.transport = self  # for `transport.abort()`
 
     # the server's end

@@ -155,6 +155,11 @@ class World:
         self.outlet.serve_checkpoints(clock.realtime_ns())
 
     @property
+    def is_unproven(self):
+        """Whether the newest connection, if any is open, is too young to have shown that it keeps a promise of heartbeats."""
+        return not self.wires or clock.monotonic_ns() - self.wires[-1].opened_ns < 1_500_000_000
+
+    @property
     def status_within_s(self):
         """How long a change of a market's trading status may be untold while the exchange can be reached."""
         return STATUS_WITHIN_S if self.exchange_name == "kraken" else STATUS_BY_REST_S

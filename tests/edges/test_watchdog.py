@@ -34,8 +34,26 @@ def test_nothing_at_all(silence):
 
 
 def test_pongs_alone_prove_no_feed_that_promised_heartbeats():
-    seen = play(PROMISED, pongs=lambda _: True)
-    assert [each for each in seen if each[1] is not Verdict.PING] == [(3.0, Verdict.MUTE), (5.0, Verdict.DEAD)]
+    """A snapshot at 0.1 s, a heartbeat at 1.1 s, and no more."""
+    seen = play(PROMISED, frames=lambda tenth: tenth in (1, 11), pongs=lambda _: True)
+    assert [each for each in seen if each[1] is not Verdict.PING] == [(4.1, Verdict.MUTE), (6.1, Verdict.DEAD)]
+
+
+@pytest.mark.parametrize("last", [None, 1, 4, 5])
+def test_a_connection_that_never_kept_the_promise_is_given_more_time_not_all_of_it(last):
+    """Nothing, or acknowledgements and a snapshot within half a second, and then pongs alone."""
+    seen = play(PROMISED, frames=lambda tenth: last is not None and tenth in (1, last), pongs=lambda _: True, tenths=200)
+    begin_s = 0.0 if last is None else last / 10
+    assert [each for each in seen if each[1] is not Verdict.PING] == [
+        (6.0 + begin_s, Verdict.MUTE),
+        (9.0 + begin_s, Verdict.DEAD),
+    ]
+
+
+def test_half_a_second_after_the_first_frame_it_is_kept():
+    proven = 1 + round(Timing().proven_after_s * 10)
+    seen = play(PROMISED, frames=lambda tenth: tenth in (1, proven), pongs=lambda _: True, tenths=200)
+    assert [each for each in seen if each[1] is not Verdict.PING] == [(3.6, Verdict.MUTE), (5.6, Verdict.DEAD)]
 
 
 def test_pongs_are_enough_where_nothing_was_promised():
@@ -55,8 +73,8 @@ def test_a_frame_in_time_ends_it():
 
 
 def test_a_pong_turns_silent_into_mute_and_no_more():
-    seen = play(PROMISED, pongs=lambda tenth: tenth == 35, tenths=45)
-    assert seen == [(2.0, Verdict.PING), (3.0, Verdict.SILENT), (3.5, Verdict.MUTE)]
+    seen = play(PROMISED, frames=lambda tenth: tenth in (1, 6), pongs=lambda tenth: tenth == 41, tenths=50)
+    assert seen == [(2.6, Verdict.PING), (3.6, Verdict.SILENT), (4.1, Verdict.MUTE)]
     seen = play(None, pongs=lambda tenth: tenth == 35, tenths=45)
     assert seen == [(2.0, Verdict.PING), (3.0, Verdict.SILENT), (3.5, Verdict.HEARD)]
 
