@@ -264,6 +264,17 @@ def configuration() -> Iterator[str]:
         ),
     )
     yield "In a variable's name, a dash of the exchange's name is an underscore: `ALPHAPULSE_BINANCE_US_URL`."
+    yield "## `[command.NAME]`"
+    yield (
+        "Every option of every command has a variable and a key of its own, named after the command and the option's long name:"
+        " `alphapulse tail deltas --count 5` is `ALPHAPULSE_TAIL_DELTAS_COUNT=5`, or"
+    )
+    yield "```toml\n[command.tail.deltas]\ncount = 5\nwait_for = true\n```"
+    yield (
+        "They are as strong as the flag where that is not given, and stronger than the general keys above; the variable is stronger than"
+        " the files. A switch is `true` or `false` (in a variable also 1, 0, yes, no), a list is a list (in a variable with commas). A value"
+        " that the option would refuse is refused with the name of the variable or the file. `alphapulse config` itself reads none of them."
+    )
 
 
 def exchanges() -> Iterator[str]:

@@ -405,4 +405,4 @@ def follow(*names: str, symbols: Collection[str] | None = None, shm_dir: str | N
         return Following(names, symbols, shm_dir)
     with open_directory(shm_dir, create=True):  # where nothing was ever collected
         pass
-    return until_there(lambda: Following(names, symbols, shm_dir), logging.getLogger("alphapulse").warning)
+    return until_there(lambda: Following(names, symbols, shm_dir), logging.getLogger("alphapulse").warning)[0]

@@ -103,13 +103,19 @@ def settled(directory: Directory, wanted: Wanted, kind: Kind = Kind.DELTAS) -> W
     return Wanted(wanted.exchanges, tuple(symbols))
 
 
-def until_there(attempt: Callable[[], There], say: Callable[[str], None], duration_s: float | None = None) -> There:
-    """What `attempt` gives, tried again while it raises NoSegment; what is waited for is said once. NoSegment after `duration_s`."""
+def until_there(
+    attempt: Callable[[], There], say: Callable[[str], None], duration_s: float | None = None
+) -> tuple[There, float | None]:
+    """What `attempt` gives, tried again while it raises NoSegment, and what is left of `duration_s` then.
+
+    What is waited for is said once. NoSegment after `duration_s`.
+    """
     end_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
     said = ""
     while True:
         try:
-            return attempt()
+            there = attempt()
+            return there, None if end_ns is None else max((end_ns - clock.monotonic_ns()) / 1e9, 0.0)
         except NoSegment as absent:
             if end_ns is not None and clock.monotonic_ns() >= end_ns:
                 raise

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,11 +22,18 @@ app = options.command_app(
     help="Cross-exchange opportunities: depth-walked, net of fees, never on books that are not live or cannot be traded."
 )
 
+
+def _complete_fee(incomplete: str) -> list[str]:
+    """Exchanges that begin so, each with the = before its fee."""
+    return [f"{name}=" for name in options.complete_exchange(incomplete)]
+
+
 Fees = Annotated[
     list[str] | None,
     typer.Option(
         "--fee",
         metavar="NAME=FRACTION",
+        autocompletion=_complete_fee,
         show_default=False,
         help="Your taker fee: kraken=0.0016 for 0.16 %; may be repeated. Else the configured one, else the exchange's lowest tier.",
     ),
@@ -106,6 +114,7 @@ def watch(
     as_json: options.Json = False,
     keep: Annotated[bool, typer.Option("--keep/--no-keep", help="Keep what is seen for `arb history` and `arb explain`.")] = True,
     store: StorePath = None,
+    wait_for: options.WaitFor = False,
     wait: options.Wait = None,
     shm_dir: options.ShmDir = None,
 ) -> None:
@@ -119,7 +128,7 @@ def watch(
     """
     from alphapulse_cli.apps.arb import Watch, configured_fees
     from alphapulse_cli.apps.arb_keep import Keeper
-    from alphapulse_cli.apps.sets import Wanted
+    from alphapulse_cli.apps.sets import Wanted, until_there
     from alphapulse_cli.edges.tallies import Tally
     from alphapulse_cli.shm.directory import open_directory
 
@@ -128,15 +137,21 @@ def watch(
     settings = options.settings()
     policy = _policy(size, notional, min_bps, min_profit, max_age, max_skew, every, treat_as_usd, triangular, trust_unverified)
     fee_texts = configured_fees(settings, _fees(fees))
-    with (
-        open_directory(settings.choose("shm_dir", shm_dir) or None) as directory,
-        Tally(directory) as tally,
-        Watch(
-            directory, Wanted.of(exchanges, symbols), policy, fee_texts, settings.choose("wait", wait), "arb watch", tally=tally
-        ) as watching,
-        Keeper(_keeps_at(store) if keep else None, str(directory.path), policy, talk.warning) as keeper,
-    ):
-        watching.require_books()
+    wanted, how = Wanted.of(exchanges, symbols), settings.choose("wait", wait)
+    with ExitStack() as opened:
+        directory = opened.enter_context(open_directory(settings.choose("shm_dir", shm_dir) or None, create=wait_for))
+        tally = opened.enter_context(Tally(directory))
+
+        def attach() -> Watch:
+            with ExitStack() as undone:
+                watching = undone.enter_context(Watch(directory, wanted, policy, fee_texts, how, "arb watch", tally=tally))
+                watching.require_books()
+                undone.pop_all()
+            return watching
+
+        attached, duration = until_there(attach, talk.note, duration) if wait_for else (attach(), duration)
+        watching = opened.enter_context(attached)
+        keeper = opened.enter_context(Keeper(_keeps_at(store) if keep else None, str(directory.path), policy, talk.warning))
         _say_if_alone(watching, triangular)
         gc.freeze()  # what is there stays: a collection need not look at all of it in the middle of a change
         try:
@@ -275,12 +290,19 @@ def _scan_columns(rows: "list[dict[str, Any]]", everything: bool) -> "list[rende
 @app.command()
 def history(
     symbols: options.Symbols = None,
-    last: Annotated[str | None, typer.Option("--last", metavar="TIME", show_default=False, help="Only the last 1h, 1d, …")] = None,
+    last: Annotated[
+        str | None,
+        typer.Option("--last", metavar="TIME", show_default=False, help="Only what began in the last 1h, 1d or the like."),
+    ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="Opportunities listed.")] = 20,
     show: Annotated[
         str,
         typer.Option(
-            "--show", metavar="WHAT", show_default=False, help="seen, pairs or survival; all three on a terminal, seen in a pipe."
+            "--show",
+            metavar="WHAT",
+            autocompletion=options.complete_words("seen", "pairs", "survival"),
+            show_default=False,
+            help="seen, pairs or survival; all three on a terminal, seen in a pipe.",
         ),
     ] = "",
     after: Annotated[str, typer.Option("--after", metavar="MS,…", help="Survival after so many milliseconds.")] = "5,50,500",
@@ -318,7 +340,7 @@ def explain(
     """
     from alphapulse_cli.cli import arb_explain
 
-    form = render.chosen_format(form, as_json)
+    form = render.chosen_format(form, as_json, ("table", "json"))
     if form == "csv":
         raise UsageError("arb explain has no csv: it is no table", "--format table or json")
     arb_explain.show(_store_path(store), _place(shm_dir), identifier, as_json=form == "json")

@@ -20,7 +20,14 @@ def collect(
     names: options.Exchanges = None,
     symbols: options.Symbols = None,
     channels: Annotated[
-        list[str] | None, typer.Option("--channels", metavar="NAMES", show_default=False, help="book, trades; both if not given.")
+        list[str] | None,
+        typer.Option(
+            "--channels",
+            metavar="NAMES",
+            autocompletion=options.complete_words("book", "trades", several=True),
+            show_default=False,
+            help="book, trades; both if not given.",
+        ),
     ] = None,
     depth: Annotated[
         int | None, typer.Option(min=1, metavar="N", show_default=False, help="Levels a side, where the exchange offers a choice.")
@@ -29,6 +36,7 @@ def collect(
         list[str] | None,
         typer.Option(
             metavar="MODE",
+            autocompletion=options.complete_mode,
             show_default=False,
             help="The feed, as `alphapulse exchanges` lists them; coinbase=exchange for one of several.",
         ),
@@ -53,6 +61,7 @@ def collect(
         str | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=options.complete_words("auto", "websockets", "picows"),
             show_default=False,
             help="WebSocket library: websockets, or picows of the extra `fast`; auto takes picows where it is installed.",
         ),
@@ -70,7 +79,7 @@ def collect(
         typer.Option(
             metavar="WORD",
             show_default=False,
-            autocompletion=options.complete_checksum,
+            autocompletion=options.complete_words("strict", "warn"),
             help="Books whose snapshots their own checksum always refutes: strict, not LIVE; warn, LIVE but said to be unverified;"
             " kraken:BTC-USD=warn for one.",
         ),

@@ -21,8 +21,13 @@ def show(form: options.Format = None, as_json: options.Json = False) -> None:
 
 
 def _rows() -> Iterator[dict[str, Any]]:
+    from alphapulse_cli.cli import configured
+
     for value in options.settings():
         yield {"key": value.key, "value": value.value, "origin": value.origin}
+    for command in configured.everything(typer.Context(typer.main.get_command(app))):
+        for key, found, origin in command.set_values():
+            yield {"key": key, "value": found, "origin": origin.partition(": ")[0]}
 
 
 @app.command()

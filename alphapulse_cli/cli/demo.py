@@ -15,10 +15,20 @@ def demo(
     rate: Annotated[float, typer.Option(min=0.1, help="Book updates a second and symbol, of each exchange.")] = 20.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same market.")] = 1,
     mischief: Annotated[
-        str, typer.Option(metavar="KINDS", help="What goes wrong: gap, checksum:0.01, stall, …; see `alphapulse sim`.")
+        str,
+        typer.Option(
+            metavar="KINDS",
+            autocompletion=options.complete_mischief,
+            help="What goes wrong: gap, checksum:0.01, stall, …; see `alphapulse sim`.",
+        ),
     ] = "",
     plant: Annotated[
-        str, typer.Option(metavar="RATE", help="How often a cross-exchange opportunity is planted: 6/min, 10s, or off.")
+        str,
+        typer.Option(
+            metavar="RATE",
+            autocompletion=options.complete_words("6/min", "10s", "off"),
+            help="How often a cross-exchange opportunity is planted: 6/min, 10s, or off.",
+        ),
     ] = "6/min",
     shm_dir: options.ShmDir = None,
     duration: options.Duration = None,

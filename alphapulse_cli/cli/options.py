@@ -11,7 +11,7 @@ Options that may be given in the configuration default to None: not given. Lists
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +29,7 @@ SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.
 LONGEST_S = 366 * 86_400.0
 LONGEST_SENTENCE = 10_000
 FORMATS = ("table", "json", "csv")
+WHENCE = ("now", "oldest", "-10s", "-1m")
 
 
 class Group(TyperGroup):
@@ -84,11 +85,13 @@ def settings() -> "Settings":
 
 @cache
 def _load() -> "Settings":
+    from alphapulse_cli.cli import configured
     from alphapulse_cli.edges import config
 
     loaded = config.load()
+    configured.refuse_unknown_commands(loaded.commands)
     is_for_a_person = "--supervised" not in sys.argv and "_ALPHAPULSE_COMPLETE" not in os.environ  # a parent has said it
-    for name, near in config.misspelt() if is_for_a_person else ():
+    for name, near in config.misspelt(configured.variables_like) if is_for_a_person else ():
         talk.warning(f"{talk.safe(name)} sets nothing" + (f"; did you mean {near}?" if near else ": there is no such key"))
     return loaded
 
@@ -156,14 +159,39 @@ def _format(form: str | None) -> str | None:
     return form
 
 
-def complete_checksum(incomplete: str) -> list[str]:
-    """What may follow --checksum."""
-    return [word for word in ("strict", "warn") if word.startswith(incomplete)]
+def _wait(how: str | None) -> str | None:
+    from alphapulse_cli.edges import kinds
+
+    if how is not None and how not in kinds.WAIT.choices:
+        raise UsageError(f"unknown way to wait: {how[:20]!r}", f"ways are: {', '.join(kinds.WAIT.choices)}")
+    return how
 
 
-def complete_format(incomplete: str) -> list[str]:
-    """Formats that begin so."""
-    return [form for form in FORMATS if form.startswith(incomplete)]
+def complete_words(*words: str, several: bool = False) -> Callable[[str], list[str]]:
+    """A completion of these words; with `several`, of the last of a list with commas."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, begun = incomplete.rpartition(",") if several else ("", "", incomplete)
+        return [before + comma + word for word in words if word.startswith(begun)]
+
+    return complete
+
+
+def complete_mischief(incomplete: str) -> list[str]:
+    """Kinds of mischief that begin so, behind those of a list."""
+    from alphapulse_cli.sim.mischief import KINDS
+
+    return complete_words(*KINDS, several=True)(incomplete)
+
+
+def complete_mode(incomplete: str) -> list[str]:
+    """Feeds that begin so, and coinbase=exchange where the exchange is named first."""
+    from alphapulse_cli import exchanges
+
+    name, equals, begun = incomplete.rpartition("=")
+    of = [name] if equals else exchanges.names()
+    modes = [mode.name for one in of if one in exchanges.names() for mode in exchanges.get(one).facts.modes]
+    return [name + equals + mode for mode in dict.fromkeys(modes) if mode.startswith(begun)]
 
 
 Exchanges = Annotated[
@@ -219,17 +247,29 @@ Format = Annotated[
         "--format",
         metavar="HOW",
         callback=_format,
-        autocompletion=complete_format,
+        autocompletion=complete_words(*FORMATS),
         show_default=False,
         help="table, json or csv; a table on a terminal, json in a pipe if not given.",
     ),
 ]
 Local = Annotated[
-    bool, typer.Option("--local", show_default=False, help="Times of tables in this machine's zone, with its offset; else UTC.")
+    bool | None,
+    typer.Option("--local/--utc", show_default=False, help="Times of tables in this machine's zone, with its offset; or in UTC."),
+]
+WaitFor = Annotated[
+    bool,
+    typer.Option("--wait-for", help="Where the exchange or symbol is not there yet, wait for it and say so; else exit code 3."),
 ]
 Wait = Annotated[
     str | None,
-    typer.Option("--wait", metavar="HOW", show_default=False, help="How to wait for records: spin, yield, sleep or wake."),
+    typer.Option(
+        "--wait",
+        metavar="HOW",
+        callback=_wait,
+        autocompletion=complete_words("spin", "yield", "sleep", "wake"),
+        show_default=False,
+        help="How to wait for records: spin, yield, sleep or wake.",
+    ),
 ]
 Supervised = Annotated[
     bool, typer.Option("--supervised", hidden=True, help="End when standard input does: for processes we start.")

@@ -52,6 +52,7 @@ def reconstruct(
     count: options.Count = None,
     duration: options.Duration = None,
     as_json: options.Json = False,
+    wait_for: options.WaitFor = False,
     wait: options.Wait = None,
     shm_dir: options.ShmDir = None,
 ) -> None:
@@ -62,23 +63,25 @@ def reconstruct(
 
     Example: alphapulse reconstruct --symbol BTC-USD --depth 10
     """
-    from alphapulse_cli.apps.sets import Wanted
+    from alphapulse_cli.apps.reconstruct import Books
+    from alphapulse_cli.apps.sets import Wanted, until_there
     from alphapulse_cli.shm.directory import open_directory
 
-    form = render.chosen_format(form, as_json)
+    form = render.chosen_format(form, as_json, ("table", "json") if prove else options.FORMATS)
     wanted = Wanted.of(exchanges, symbols)
     settings = options.settings()
     how = settings.choose("wait", wait)
-    with open_directory(settings.choose("shm_dir", shm_dir) or None) as directory:
+    with open_directory(settings.choose("shm_dir", shm_dir) or None, create=wait_for) as directory:
+        if wait_for:
+            there, duration = until_there(lambda: Books(directory, wanted, how), talk.note, duration)
+            there.close()
         if prove:
             if watch or count is not None or depth is not None:
                 talk.warning(
                     "--verify proves whole books for --duration and ends; --watch, --depth and --count do nothing beside it"
                 )
-            talk.note(f"proving every book for {duration or VERIFY_S:g} s")
-            raise typer.Exit(_verify(directory, wanted, duration or VERIFY_S, form, how))
-        from alphapulse_cli.apps.reconstruct import Books
-
+            talk.note(f"proving every book for {VERIFY_S if duration is None else duration:g} s")
+            raise typer.Exit(_verify(directory, wanted, VERIFY_S if duration is None else duration, form, how))
         books = Books(directory, wanted, how)
         try:
             _show(books, form, depth, watch, count, duration)

@@ -41,11 +41,19 @@ def wants_json(flag: bool) -> bool:
     return flag or not is_terminal(sys.stdout)
 
 
-def chosen_format(form: str | None, as_json: bool = False) -> str:
-    """The format that --format or --json asks for; if neither does, a table for a terminal and JSON for a pipe. UsageError for two."""
+def chosen_format(form: str | None, as_json: bool = False, offered: Sequence[str] = ("table", "json", "csv")) -> str:
+    """The format that --format or --json asks for, else the configured one if it is offered, else a table for a terminal and JSON for a pipe.
+
+    UsageError for two that contradict each other.
+    """
+    from alphapulse_cli.cli import options
+
     if as_json and form not in (None, "json"):
         raise UsageError(f"--json and --format {form} contradict each other", "say one of them")
-    return "json" if as_json else form or ("table" if is_terminal(sys.stdout) else "json")
+    if as_json or form:
+        return form or "json"
+    configured = str(options.settings().get("format"))
+    return configured if configured in offered else "table" if is_terminal(sys.stdout) else "json"
 
 
 def emit_rows(rows: Iterable[Row | None], columns: Sequence[Column], form: str) -> None:

@@ -36,7 +36,18 @@ class Root(options.Group):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command itself, imported now. UsageError with the near matches for a name that is none."""
         name, stand_in, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name is not None and stand_in is not None else None, rest
+        if name is None or stand_in is None:
+            return name, None, rest
+        command = load(name)
+        if (
+            not ctx.resilient_parsing
+            and name != "config"
+            and not {"--supervised", *options.CONTEXT["help_option_names"]} & set(rest)
+        ):
+            from alphapulse_cli.cli import configured
+
+            ctx.default_map = configured.defaults(name, command, ctx)
+        return name, command, rest
 
 
 def load(name: str) -> Any:

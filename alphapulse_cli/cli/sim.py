@@ -23,11 +23,15 @@ def sim(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Of the first; the next ones follow. 0: any that is free.")] = 0,
     rate: Annotated[float, typer.Option(min=0.0, help="Book updates a second and symbol; 0: as fast as it goes.")] = 50.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same market.")] = 1,
-    mode: Annotated[str, typer.Option(metavar="MODE", help="The feed, as `alphapulse exchanges` lists them.")] = "",
+    mode: Annotated[
+        str,
+        typer.Option(metavar="MODE", autocompletion=options.complete_mode, help="The feed, as `alphapulse exchanges` lists them."),
+    ] = "",
     mischief: Annotated[
         str,
         typer.Option(
             metavar="KINDS",
+            autocompletion=options.complete_mischief,
             help="What goes wrong, each with a probability per update: gap, checksum:0.01, stall, reorder, flood, disconnect, duplicate, garbage, unknown, offgrid, halted:BTC-USD:0.001:30.",
         ),
     ] = "",
@@ -35,6 +39,7 @@ def sim(
         str,
         typer.Option(
             metavar="RATE",
+            autocompletion=options.complete_words("6/min", "10s", "off"),
             help="Plant cross-exchange opportunities: 6/min or 10s; 6/min:kraken+coinbase where each has its own command. Off without.",
         ),
     ] = "",

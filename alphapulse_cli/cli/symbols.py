@@ -31,7 +31,13 @@ def symbols(
     ] = "",
     names: options.Exchanges = None,
     mode: Annotated[
-        str, typer.Option(metavar="MODE", show_default=False, help="The feed, as `alphapulse exchanges` lists them.")
+        str,
+        typer.Option(
+            metavar="MODE",
+            autocompletion=options.complete_mode,
+            show_default=False,
+            help="The feed, as `alphapulse exchanges` lists them.",
+        ),
     ] = "",
     rest_url: Annotated[
         str, typer.Option(metavar="URL", show_default=False, help="REST address instead of the exchange's: a simulator, a proxy.")

@@ -14,21 +14,33 @@ if TYPE_CHECKING:
 
 app = options.command_app(help="Follow the deltas or the trades of all sets as they are published.")
 
+
+def _complete_fields(context: typer.Context, incomplete: str) -> list[str]:
+    """Fields of the deltas or of the trades, behind those of a list."""
+    from alphapulse_cli.apps import tail_fields
+
+    fields = tail_fields.DELTA_FIELDS if context.info_name == "deltas" else tail_fields.TRADE_FIELDS
+    return options.complete_words(*fields, several=True)(incomplete)
+
+
 From = Annotated[
     str,
     typer.Option(
         "--from",
         metavar="WHEN",
+        autocompletion=options.complete_words(*options.WHENCE),
         help="now, oldest (all that the rings still hold), -10s: what is not older than that, or a time: 2026-11-27T10:55:00Z.",
     ),
 ]
 Fields = Annotated[
     str | None,
-    typer.Option("--fields", metavar="A,B,…", show_default=False, help="These fields only, as in time,symbol,bid,ask; see below."),
-]
-WaitFor = Annotated[
-    bool,
-    typer.Option("--wait-for", help="Where the exchange or symbol is not there yet, wait for it and say so; else exit code 3."),
+    typer.Option(
+        "--fields",
+        metavar="A,B,…",
+        autocompletion=_complete_fields,
+        show_default=False,
+        help="These fields only, as in time,symbol,bid,ask; see below.",
+    ),
 ]
 
 
@@ -39,11 +51,11 @@ def deltas(
     form: options.Format = None,
     fields: Fields = None,
     as_json: options.Json = False,
-    local: options.Local = False,
+    local: options.Local = None,
     start: From = "now",
     count: options.Count = None,
     duration: options.Duration = None,
-    wait_for: WaitFor = False,
+    wait_for: options.WaitFor = False,
     wait: options.Wait = None,
     shm_dir: options.ShmDir = None,
 ) -> None:
@@ -65,11 +77,11 @@ def trades(
     form: options.Format = None,
     fields: Fields = None,
     as_json: options.Json = False,
-    local: options.Local = False,
+    local: options.Local = None,
     start: From = "now",
     count: options.Count = None,
     duration: options.Duration = None,
-    wait_for: WaitFor = False,
+    wait_for: options.WaitFor = False,
     wait: options.Wait = None,
     shm_dir: options.ShmDir = None,
 ) -> None:
@@ -98,7 +110,7 @@ class Asked:
     shm_dir: str | None
 
 
-def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bool) -> None:
+def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bool | None) -> None:
     from alphapulse_cli.apps import tail_fields
     from alphapulse_cli.apps.sets import Wanted, until_there
     from alphapulse_cli.apps.tail import Tail
@@ -110,6 +122,7 @@ def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bo
         raise UsageError("--local is for tables", f"{form} has its times in UTC, always")
     names = tail_fields.chosen(fields, what) if fields is not None else ()
     settings = options.settings()
+    local = bool(settings.choose("local", local))
     begin, since_ns = _start(asked.start)
     wanted, how = Wanted.of(asked.exchanges, asked.symbols), settings.choose("wait", asked.wait)
     kind = Kind.DELTAS if what == "deltas" else Kind.TRADES
@@ -118,8 +131,9 @@ def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bo
         def attach() -> Tail:
             return Tail(directory, kind, wanted, begin, since_ns, how, quotes=tail_fields.needs_quotes(names))
 
-        with until_there(attach, talk.note, asked.duration) if asked.wait_for else attach() as tail:
-            items = tail.items(asked.count, asked.duration)
+        attached, left_s = until_there(attach, talk.note, asked.duration) if asked.wait_for else (attach(), asked.duration)
+        with attached as tail:
+            items = tail.items(asked.count, left_s)
             if form == "json":
                 tail_lines.print_json(items, names)
             elif form == "csv":

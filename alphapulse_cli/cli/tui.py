@@ -22,9 +22,24 @@ def tui(
     symbols: options.Symbols = None,
     screen: Annotated[
         str,
-        typer.Option("--screen", metavar="NAME", show_default=False, help=f"Begin with this screen: {', '.join(NAMES)}."),
+        typer.Option(
+            "--screen",
+            metavar="NAME",
+            autocompletion=options.complete_words(*NAMES),
+            show_default=False,
+            help=f"Begin with this screen: {', '.join(NAMES)}.",
+        ),
     ] = "",
-    theme: Annotated[str, typer.Option("--theme", metavar="NAME", show_default=False, help=f"Colours: {', '.join(THEMES)}.")] = "",
+    theme: Annotated[
+        str,
+        typer.Option(
+            "--theme",
+            metavar="NAME",
+            autocompletion=options.complete_words(*THEMES),
+            show_default=False,
+            help=f"Colours: {', '.join(THEMES)}.",
+        ),
+    ] = "",
     shm_dir: options.ShmDir = None,
 ) -> None:
     """The live screen: all books, ladders, latencies, trades and rings, as the collectors publish them (also: alphapulse top).

@@ -13,7 +13,7 @@ a misspelt setting that silently does nothing is how a desk collects the wrong b
 import difflib
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -72,6 +72,8 @@ KEYS = (
         "strict",
         "books whose snapshots their own checksum always refutes: strict, not LIVE; warn, LIVE but said to be unverified",
     ),
+    Key("format", kinds.FORMAT, "auto", "how readers print; auto: a table on a terminal, json in a pipe"),
+    Key("local", kinds.TRUTH, False, "times of tables in this machine's zone, with its offset, instead of UTC"),
     Key("wait", kinds.WAIT, "wake", "how a reader waits for the next record; spin is fastest and costs a core"),
     Key("log_level", kinds.LOG_LEVEL, "warning", "what is said on stderr; -v and -q change it for one command"),
     Key(
@@ -105,6 +107,9 @@ class Settings:
     """All values after the layers were laid upon each other."""
 
     values: Mapping[str, Value] = field(default_factory=dict)
+    commands: tuple[
+        tuple[str, Mapping[str, Any]], ...
+    ] = ()  # the files' `command` sections, unread: the stronger first, with its path
 
     def get(self, name: str, exchange: str = "") -> Any:
         """The value of a key, of an exchange's section if `exchange` is given. KeyError for what is not in the tables."""
@@ -146,21 +151,31 @@ def user_file(environ: Mapping[str, str] = os.environ) -> Path | None:
 def load(environ: Mapping[str, str] = os.environ, directory: Path | None = None) -> Settings:
     """Read all layers below the flags. UsageError for an unknown key, a wrong type, or a file that is not TOML."""
     found: dict[str, Value] = {}
-    project, user = (directory or Path.cwd()) / PROJECT_FILE, user_file(environ)
-    of_user = iter(()) if user is None else _from_file(user)
-    for value in chain(_from_environment(environ), _from_file(project), of_user):  # the stronger first
+    files = [file for file in ((directory or Path.cwd()) / PROJECT_FILE, user_file(environ)) if file is not None]
+    documents = [(file, _read(file)) for file in files]  # the stronger first
+    commands = tuple((str(file), _commands(document, file)) for file, document in documents)
+    of_files = chain.from_iterable(_from_document(document, file) for file, document in documents)
+    for value in chain(_from_environment(environ), of_files):
         found.setdefault(value.key, value)
     names = ((key, dotted(key.name, exchange)) for key, exchange in known())
-    return Settings({name: found.get(name) or Value(name, key.default, "default") for key, name in names})
+    return Settings({name: found.get(name) or Value(name, key.default, "default") for key, name in names}, commands)
 
 
-def misspelt(environ: Mapping[str, str] = os.environ) -> Iterator[tuple[str, str]]:
-    """Each ALPHAPULSE_* variable that sets nothing, with the nearest that would ("" where none is near)."""
+def misspelt(
+    options_like: Callable[[str], Iterable[str]] = lambda _: (), environ: Mapping[str, str] = os.environ
+) -> Iterator[tuple[str, str]]:
+    """Each ALPHAPULSE_* variable that sets nothing, with the nearest that would ("" where none is near).
+
+    `options_like`: the variables of a command's options, where a name may be meant for one.
+    """
     names = [key.env(exchange) for key, exchange in known()]
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in names and name not in OTHER_VARIABLES:
-            near = difflib.get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in names], n=1)
-            yield name, PREFIX + near[0] if near else ""
+            further = list(options_like(name))
+            if name not in further:
+                short = [one.removeprefix(PREFIX) for one in (*names, *further)]
+                near = difflib.get_close_matches(name.removeprefix(PREFIX), short, n=1)
+                yield name, PREFIX + near[0] if near else ""
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[Value]:
@@ -170,8 +185,15 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[Value]:
             yield Value(dotted(key.name, exchange), _checked(key.kind.of_text, text, key, key.env(exchange)), key.env(exchange))
 
 
-def _from_file(path: Path) -> Iterator[Value]:
-    document = _read(path)
+def _commands(document: dict[str, Any], path: Path) -> Mapping[str, Any]:
+    """The document's `command` sections, taken out of it; what they may hold is for the commands to say."""
+    sections = document.pop("command", {})
+    if not isinstance(sections, dict) or not all(isinstance(table, dict) for table in sections.values()):
+        raise UsageError(f"{path}: `command` must be sections, not {kinds.described(sections)}", "write [command.tail.deltas]")
+    return sections
+
+
+def _from_document(document: dict[str, Any], path: Path) -> Iterator[Value]:
     sections = document.pop("exchange", {})
     if not isinstance(sections, dict):
         raise UsageError(f"{path}: `exchange` must be sections, not {kinds.described(sections)}", "write [exchange.kraken]")
@@ -225,6 +247,7 @@ def template() -> str:
     """A commented file: every key with its help and default, commented out."""
     lines = [
         "# alphapulse configuration. A flag or an ALPHAPULSE_* variable is stronger; `alphapulse config show` tells what holds.",
+        "# Each option of each command may be set as well, in a section such as [command.tail.deltas] with keys such as count and from.",
         "",
     ]
     for key in KEYS:
@@ -244,6 +267,8 @@ def toml(value: Any) -> str:
     """A default as TOML writes it."""
     if isinstance(value, tuple):
         return "[" + ", ".join(toml(part) for part in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return str(value) if isinstance(value, int) else f'"{value}"'
 
 

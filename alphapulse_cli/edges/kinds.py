@@ -88,6 +88,15 @@ def power_of_two(text: str) -> int:
     return number
 
 
+def truth(text: str) -> bool:
+    """True or False of 1, true, yes, on and their opposites; "" is False."""
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("", "0", "false", "no", "off"):
+        return False
+    raise ValueError(f"expected true or false, got {text[:40]!r}")
+
+
 def fee(text: str) -> str:
     """A decimal fraction below 1, as text (money is never a float); "" = none given."""
     if text and not re.fullmatch(r"-?0(\.[0-9]{1,12})?", text):
@@ -191,6 +200,8 @@ POWER_OF_TWO = Kind("a power of two", power_of_two, _only(int, "a power of two",
 NAMES = _of_list("a list of names", exchange_name)
 SYMBOLS = _of_list("a list of symbols", symbol)
 CHANNELS = _of_list("a list of channels", _channel)
+TRUTH = Kind("true or false", truth, _only(bool, "true or false", bool))
+FORMAT = _of_choices("auto", "table", "json", "csv")
 WAIT = _of_choices("spin", "yield", "sleep", "wake")
 TRANSPORT = _of_choices("auto", "websockets", "picows")
 CHECKSUM = Kind("strict or warn, or a table of these by symbol", _checksum, _checksum_of_toml, CHECKSUM_WORDS)
