@@ -20,6 +20,7 @@ from alphapulse_cli.apps.api import Book
 from alphapulse_cli.errors import AlphapulseError, NoSegment
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.market.ticks import to_text
+from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import open_directory, segment_name
 from alphapulse_cli.shm.layout import Kind
@@ -90,7 +91,7 @@ def follow_set(shm_dir, set_name, proofs=0):
         follower, witness, told_to_end = SetFollower(directory, set_name), Witness(), False
         tell("attached")
         while True:
-            polled = follower.poll()
+            polled = follower.poll(clock.monotonic_ns())
             witness.look(polled)
             if proofs and follower.checks_ok >= proofs:
                 tell("proved")

@@ -157,8 +157,8 @@ class Rig:
         await self.live()
         await self.sim.advance(3)
         await until(self._is_true)
-        self.follower.poll()
-        while self.follower.poll().record_count:
+        self.follower.poll(clock.monotonic_ns())
+        while self.follower.poll(clock.monotonic_ns()).record_count:
             pass
         for symbol in self.symbols:
             replica, book = self.follower.books[symbol], self.keeper(symbol).book

@@ -77,7 +77,7 @@ class RecordReader:
         """
         import numpy as np
 
-        polled = self._groups.poll(limit)
+        polled = self._groups.poll(clock.monotonic_ns(), limit)
         self.last_missed = polled.missed
         lent = np.frombuffer(polled.records, dtype=self._dtype)
         if copy:
@@ -107,7 +107,6 @@ class RecordReader:
         """
         if how not in self._waits:
             self._waits[how] = Waiting(how, self._directory)
-        self._groups.is_live(clock.monotonic_ns())  # a silent one's successor is looked for at the next poll
         return self._waits[how].wait({self._name: self._groups.reader}, timeout_s)
 
     def __iter__(self) -> Iterator["np.ndarray[Any, Any]"]:
@@ -345,7 +344,7 @@ class Following:
         return [update for follower in self.followers for update in self._of(follower, now)]
 
     def _of(self, follower: SetFollower, now: int) -> Iterator[FollowUpdate]:
-        follower.poll()
+        follower.poll(now)
         for symbol, replica in follower.books.items():
             state, reason = follower.state(symbol, now)
             seen = (follower.groups.segment.epoch, replica.version, state, reason, replica.trading_status)

@@ -116,8 +116,7 @@ class Books:
             self._find_sets()
             for follower in self.followers:
                 follower.discover()
-                follower.groups.is_live(now)
-        return sum(follower.poll().record_count for follower in self.followers)
+        return sum(follower.poll(now).record_count for follower in self.followers)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until there may be more."""
@@ -330,7 +329,7 @@ def _compare(directory: Directory, follower: SetFollower, symbol: str) -> str:
         except (SegmentError, StorageError):
             return "not compared"
         image = reader.copy()
-        while follower.poll(1).record_count or follower.groups.reader.lag:
+        while follower.poll(clock.monotonic_ns(), 1).record_count or follower.groups.reader.lag:
             replica = follower.books.get(symbol)
             if image is not None and replica is not None and replica.version >= image.version:
                 break

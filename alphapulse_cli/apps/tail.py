@@ -190,12 +190,10 @@ class Tail:
         now = clock.monotonic_ns()
         if now - self._looked_ns >= LOOK_EVERY_NS:
             self._look("oldest")
-            for reader in self._readers.values():
-                reader.is_live(now)  # a silent one's successor is looked for
         made: list[Item] = []
         for name, reader in self._readers.items():
             follower = self._followers[name] if self._followers is not None else None
-            polled = reader.poll() if follower is None else follower.fetch()
+            polled = reader.poll(now) if follower is None else follower.fetch(now)
             exchange = reader.segment.spec.exchange
             if polled.restarted:
                 made.append(Restarted(name, exchange, reader.segment.epoch))

@@ -7,7 +7,7 @@ The loop to imitate:
 
     follower = SetFollower(directory, "kraken")
     while True:
-        polled = follower.poll()                     # nothing new: polled.record_count == 0, wait in the way you like
+        polled = follower.poll(clock.monotonic_ns())  # nothing new: polled.record_count == 0, wait in the way you like
         for symbol, book in follower.books.items():  # each a Reconstructor: .book, .version, .is_cold
             …
 
@@ -20,17 +20,13 @@ state, or was loaded. *Restart*: when the ring has ended and a successor has its
 
 from collections import Counter, defaultdict
 from collections.abc import Collection
-from contextlib import suppress
 
 from alphapulse_cli.book.reconstruct import Reconstructor, Why
-from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.flow.groups import POLL_RECORDS, GroupReader, Polled, Start
+from alphapulse_cli.flow.images import BookImages, Image, SharedImages
 from alphapulse_cli.market.trading_status import TradingStatus, trading_status
-from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
-from alphapulse_cli.shm.image import ImageReader
+from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.shm.layout import ALIVE, ImageCopy, Kind
-from alphapulse_cli.shm.segment import Segment
-from alphapulse_cli.shm.wake import WakePage
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState
 
@@ -48,7 +44,8 @@ KEPT_KEYS = 8192  # names that records may have before all are looked up again
 class SetFollower:
     """All books of one set, or those of `symbols`, kept exact in this process. NoSegment if the set is not there.
 
-    `joins` counts images loaded, `breaks` of each symbol why its replica went cold, `damaged` the images that were no book.
+    `images`: where its books are joined from, if not shared memory. `joins` counts images loaded, `breaks` of each symbol why its replica
+    went cold, `damaged` the images that were no book.
     """
 
     def __init__(
@@ -58,6 +55,7 @@ class SetFollower:
         symbols: Collection[str] | None = None,
         start: Start = "now",
         label: str = "",
+        images: BookImages | None = None,
     ) -> None:
         self.set_name = set_name
         self.books: dict[str, Reconstructor] = {}
@@ -66,10 +64,9 @@ class SetFollower:
         self.breaks: defaultdict[str, Counter[Why]] = defaultdict(Counter)
         self.damaged: Counter[str] = Counter()
         self._former_checks: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-        self._directory = directory
+        self._images = images or SharedImages(directory, set_name)
         self._symbols = None if symbols is None else frozenset(symbols)
         self._by_key: dict[bytes, Reconstructor | None] = {}
-        self._wake: WakePage | None = None
         self._passed: dict[str, int] = {}  # symbol -> version of the last group seen while its book was cold
         self._waiting: dict[str, bytearray] = {}  # symbol -> records since its checkpoint was asked for
         self._unproved: set[str] = set()  # symbols whose records may be among the missed ones
@@ -83,17 +80,17 @@ class SetFollower:
         """Of the set."""
         return self.groups.segment.spec.exchange
 
-    def poll(self, limit: int = POLL_RECORDS) -> Polled:
+    def poll(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Polled:
         """Read, apply, join what is cold. A Reconstructor never shows half a group."""
-        polled = self.fetch(limit)
+        polled = self.fetch(monotonic_ns, limit)
         if polled.record_count:
             self._apply(polled.records, polled.record_count)
         self.join()
         return polled
 
-    def fetch(self, limit: int = POLL_RECORDS) -> Polled:
+    def fetch(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Polled:
         """Read without applying: the first third of a `poll`, for who wants to look at the books after each group (`flow.merged`)."""
-        polled = self.groups.poll(limit)
+        polled = self.groups.poll(monotonic_ns, limit)
         if polled.restarted:
             self._start_over()
         if polled.missed:
@@ -123,7 +120,6 @@ class SetFollower:
         self._unproved.clear()
         self._refused.clear()
         self._missed_before = 0
-        self._wake = None
         self.discover()
 
     def checks(self, symbol: str) -> tuple[int, int]:
@@ -198,11 +194,7 @@ class SetFollower:
 
     def discover(self) -> None:
         """Take in the books that have an image now. Call it now and then: a book without a change yet is known by its image only."""
-        for name in self._directory.names():
-            parsed = parse_segment_name(name)
-            if parsed is None or parsed[0] is not Kind.BOOK or parsed[1] != self.set_name:
-                continue
-            symbol = parsed[2]
+        for symbol in self._images.symbols():
             if symbol not in self.books and (self._symbols is None or symbol in self._symbols):
                 self.books[symbol] = Reconstructor(self.exchange, symbol)
 
@@ -214,7 +206,7 @@ class SetFollower:
 
     def _join(self, symbol: str, book: Reconstructor) -> None:
         """Load the image, unless the replica is at its version; nothing where there is none of this epoch, or it cannot be copied whole."""
-        reader = self._image(symbol)
+        reader = self._images.image(symbol, self.groups.segment.epoch)
         if reader is None:
             return
         if not book.is_cold:
@@ -255,14 +247,7 @@ class SetFollower:
         if waiting:
             self._take(book, waiting, 0, len(waiting) // delta.DELTA_BYTES)
 
-    def _image(self, symbol: str) -> ImageReader | None:
-        with suppress(SegmentError, StorageError):
-            segment = Segment.attach(self._directory, segment_name(Kind.BOOK, self.set_name, symbol))
-            if segment.epoch == self.groups.segment.epoch:
-                return ImageReader(segment)
-        return None
-
-    def _checkpoint(self, symbol: str, reader: ImageReader) -> ImageCopy | None:
+    def _checkpoint(self, symbol: str, reader: Image) -> ImageCopy | None:
         """The book is edited faster than it can be copied: take the checkpoint that was asked for, or ask for one.
 
         One older than a group that we passed by, or than records that we missed, would not be continued by any group to come.
@@ -274,11 +259,7 @@ class SetFollower:
             and image.ring_position >= self._missed_before
         ):
             return image
-        if self._wake is None:
-            with suppress(SegmentError, StorageError):
-                self._wake = WakePage.open(self._directory, self.set_name)
-        if self._wake is not None:
-            self._wake.request_checkpoint(reader.segment.spec.request_slot)
+        if self._images.request(symbol):
             self._waiting.setdefault(symbol, bytearray())
         return None
 

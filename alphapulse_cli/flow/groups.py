@@ -3,7 +3,8 @@
     ring ─► poll: any number of records ─► held until LAST ─► whole groups, in order, or how many records were missed
 
 After a miss everything up to the next FIRST is skipped; a ring's oldest record, too, may stand in the middle of a group. When a ring
-has ended and another has its name, that one is read from its first record, and what it has overwritten already counts as missed.
+has ended, or its writer is silent, and another ring has its name, that one is read from its first record, and what it has overwritten
+already counts as missed: who only polls never stays on a dead ring.
 """
 
 from contextlib import suppress
@@ -18,6 +19,7 @@ from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire import delta, trade
 
 POLL_RECORDS = 2048
+LOOK_EVERY_NS = 100_000_000  # for the successor of a silent ring; that of one that was sealed is looked for at each poll
 FIRST, LAST = delta.FIRST, delta.LAST
 assert (trade.FIRST, trade.LAST) == (FIRST, LAST)
 
@@ -50,7 +52,7 @@ class GroupReader:
         self._directory = directory
         self._label = label
         self._flags_at = delta.offsets()["flags"] if kind is Kind.DELTAS else trade.offsets()["flags"]
-        self._doubted = False  # the writer is silent: another may have the name, though nobody could tell the old ring
+        self._look_after_ns = 0  # CLOCK_MONOTONIC: no sooner for a silent ring's successor
         self._attach(self._checked(Segment.attach(directory, self.name)), start)
 
     def _attach(self, segment: Segment, start: Start) -> None:
@@ -77,11 +79,10 @@ class GroupReader:
         return self.reader.position
 
     def is_live(self, monotonic_ns: int) -> bool:
-        """Whether the ring's writer is there; where it is not, the next poll looks whether another has the name."""
-        self._doubted = not self.segment.is_live(monotonic_ns)
-        return not self._doubted
+        """Whether the ring's writer is there: not sealed, and its heartbeat is young."""
+        return self.segment.is_live(monotonic_ns)
 
-    def poll(self, limit: int = POLL_RECORDS) -> Polled:
+    def poll(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Polled:
         """Whole groups only; at a cut the rest is fetched at the next poll. SegmentGone, unless another ring has the name by now."""
         gone: SegmentGone | None = None
         try:
@@ -89,7 +90,7 @@ class GroupReader:
         except SegmentGone as error:
             gone, records, first, missed = error, NOTHING, self.reader.position, 0
         restarted = False
-        if not records and not missed and (gone or self._doubted or self.reader.ended) and self._successor():
+        if not records and not missed and (gone or self._may_be_replaced(monotonic_ns)) and self._successor():
             restarted = True
             begun = self.reader.position  # what the new ring has overwritten already
             records, first, missed = self.reader.poll(limit)
@@ -142,12 +143,20 @@ class GroupReader:
         self._held, self._skipping = bytearray(), True
         return held
 
+    def _may_be_replaced(self, monotonic_ns: int) -> bool:
+        """Whether to look for a successor now: nobody can tell a ring whose files were removed that it has one."""
+        if self.reader.ended:
+            return True
+        if monotonic_ns < self._look_after_ns:
+            return False
+        self._look_after_ns = monotonic_ns + LOOK_EVERY_NS
+        return not self.segment.is_live(monotonic_ns)
+
     def _successor(self) -> bool:
         """Attach to the ring that has the name now, if it is another."""
         with suppress(SegmentError, StorageError):
             found = self._checked(Segment.attach(self._directory, self.name))
             if found.epoch > self.segment.epoch:
-                self._doubted = False
                 self._attach(found, "oldest")
                 return True
         return False

@@ -64,7 +64,7 @@ class MergedFollowers:
         fetched: list[tuple[SetFollower, Polled]] = []
         unsettled: list[SetFollower] = []
         for name, follower in self.followers.items():
-            polled = follower.fetch(limit)
+            polled = follower.fetch(monotonic_ns, limit)
             seen = self._seen.get(name) or self._seen.setdefault(name, _Seen())
             is_alive = follower.groups.is_live(monotonic_ns)
             if polled.missed or polled.restarted or is_alive is not seen.is_alive:

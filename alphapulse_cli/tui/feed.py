@@ -103,10 +103,10 @@ class Feed:
 
     def step(self, now_ns: int) -> None:
         """One turn: drain, look if it is time, show what is new. What the world does wrong is a state, not an exception."""
-        self._changed |= self._drain()
+        self._changed |= self._drain(now_ns)
         if now_ns >= self._next_look:
             known = len(self._sets)
-            self._look(now_ns)
+            self._look()
             spent = clock.monotonic_ns() - now_ns if len(self._sets) == known else 0  # what attaching took is not taken again
             self._next_look = now_ns + pause(LOOK_EVERY_NS, spent)
         if now_ns >= self._next_second:
@@ -118,11 +118,11 @@ class Feed:
             self._next_picture = now_ns + PICTURE_EVERY_NS
             self._show(self.picture(now_ns))
 
-    def _drain(self) -> bool:
+    def _drain(self, now_ns: int) -> bool:
         changed = False
         for one in list(self._sets.values()):
             try:
-                changed |= one.drain()
+                changed |= one.drain(now_ns)
             except (AlphapulseError, OSError):  # cut short under us: attached to again once something whole has its name
                 self._drop(one)
                 changed = True
@@ -133,13 +133,13 @@ class Feed:
         with suppress(AlphapulseError, OSError):
             one.close()
 
-    def _look(self, now_ns: int) -> None:
+    def _look(self) -> None:
         """What there is now."""
         self._changed = True
         try:
             directory = self._opened()
             found = find_sets(directory, self._wanted)
-            self._attach(directory, found, now_ns)
+            self._attach(directory, found)
             samples = [one for one in self._sample() if self._wanted.takes_set(one.name, one.exchange)]
         except (AlphapulseError, OSError) as error:
             self._leave()
@@ -164,9 +164,9 @@ class Feed:
         self._source = StatusSource(self._directory)
         return self._directory
 
-    def _attach(self, directory: Directory, found: dict[str, str], now_ns: int) -> None:
+    def _attach(self, directory: Directory, found: dict[str, str]) -> None:
         for one in self._sets.values():
-            one.look(now_ns)
+            one.look()
         for name in found.keys() - self._sets.keys():
             with suppress(SegmentError, StorageError):
                 tally = self._tallies.setdefault(name, Tally())

@@ -68,31 +68,29 @@ class OneSet:
         self._stages: tuple[Stage, ...] = ()
         self._behind = 0  # the most records since the last picture
         self._note_epoch()
-        self.look(clock.monotonic_ns())
+        self.look()
 
-    def look(self, now_ns: int) -> None:
-        """A few times a second: a silent writer's successor, new books, trades that were not there yet."""
-        self._follower.groups.is_live(now_ns)
+    def look(self) -> None:
+        """A few times a second: new books, trades that were not there yet."""
         self._follower.discover()
         if self._trades is not None:
-            self._trades.is_live(now_ns)
             return
         with suppress(SegmentError, StorageError):
             published = Segment.attach(self._directory, segment_name(Kind.TRADES, self.name)).published
             begin = max(published - TRADES, 0)
             self._trades = GroupReader(self._directory, self.name, Kind.TRADES, begin, "tui trades")
 
-    def drain(self) -> bool:
+    def drain(self, now_ns: int) -> bool:
         """Take in what was published since; whether there was anything. SegmentGone."""
         changed = False
         self._behind = max(self._behind, self._follower.groups.reader.lag)
         for _ in range(MOST_POLLS):
-            polled = self._follower.poll()
+            polled = self._follower.poll(now_ns)
             changed |= self._note(polled)
             if polled.record_count < POLL_RECORDS // 2:
                 break
         if self._trades is not None:
-            polled = self._trades.poll()
+            polled = self._trades.poll(now_ns)
             if polled.record_count:
                 changed = True
                 self._take_trades(polled.records)

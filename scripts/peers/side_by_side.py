@@ -92,7 +92,7 @@ class Ours:
 
     def is_dark(self, now_s, count):
         """Not all of so many books are LIVE and brought something within the last second."""
-        self.follower.poll()
+        self.follower.poll(clock.monotonic_ns())
         writer_lives = self.follower.groups.is_live(clock.monotonic_ns())
         for symbol, book in self.follower.books.items():
             if self.versions.get(symbol, (0, 0.0))[0] != book.version:

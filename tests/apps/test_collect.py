@@ -16,6 +16,7 @@ from alphapulse_cli.apps.plan import CollectPlan
 from alphapulse_cli.cli.collecting import arguments
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.market.ticks import to_text
+from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.wire.delta import BookReason, BookState
@@ -109,7 +110,7 @@ class TestSeveralExchanges:
                 for symbol in SYMBOLS:
 
                     def exact(name=name, follower=follower, symbol=symbol):
-                        follower.poll()
+                        follower.poll(clock.monotonic_ns())
                         replica = follower.books.get(symbol)
                         return replica and not replica.is_cold and sides(replica.book) == truth_of(sims, name, symbol)
 
@@ -169,7 +170,7 @@ class TestOneExchange:
             begin(alphapulse, sims)
             until_live(alphapulse, sims, "kraken")
             assert sample(alphapulse.shm_dir)[0].epoch > before.epoch
-            wait_until(lambda: follower.poll().restarted, what="the reader follows")
+            wait_until(lambda: follower.poll(clock.monotonic_ns()).restarted, what="the reader follows")
 
     def test_hung_its_books_are_not_live_either(self, alphapulse, sims, transport):
         sims.start("kraken")

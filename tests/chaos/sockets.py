@@ -127,7 +127,7 @@ def _live(followers):
     states = {}
     for name, follower in followers.items():
         follower.discover()
-        follower.poll()
+        follower.poll(clock.monotonic_ns())
         books = follower.books.values()
         writer_lives = follower.groups.is_live(clock.monotonic_ns())
         states[name] = (

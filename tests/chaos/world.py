@@ -134,7 +134,7 @@ class World:
             self.judge.sample()
             await self.sim.advance()
             self.outlet.beat(clock.monotonic_ns())
-            self.follower.poll()
+            self.follower.poll(clock.monotonic_ns())
 
     async def _open(self, url, on_frame):
         await asyncio.sleep(2 * self.latency_s)
@@ -251,7 +251,7 @@ class World:
         with contextlib.suppress(asyncio.CancelledError):
             await self._tasks[1]
         await asyncio.sleep(4 * self.latency_s)
-        self.follower.poll()
+        self.follower.poll(clock.monotonic_ns())
 
 
 def on_grid(levels, price, size):

@@ -32,11 +32,11 @@ def directory(tmp_path):
         yield opened
 
 
-def drained(reader, limit=2048):
-    """Everything a reader or follower gets until nothing is left: (group sizes, missed)."""
+def drained(reader, limit=2048, later_s=0.0):
+    """Everything a reader or follower gets until nothing is left: (group sizes, missed). Its clock is ours, or so much later."""
     sizes, missed = [], 0
     while True:
-        polled = reader.poll(limit)
+        polled = reader.poll(clock.monotonic_ns() + int(later_s * 1e9), limit)
         missed += polled.missed
         flags = bytes(polled.records[FLAGS_AT :: delta.DELTA_BYTES])
         assert len(flags) == polled.record_count
@@ -66,7 +66,7 @@ class TestWholeGroups:
         with Writer(directory) as writer:
             reader, follower = GroupReader(directory, "kraken", Kind.DELTAS), SetFollower(directory, "kraken")
             writer.snapshot(ladder(2000))
-            follower.poll()
+            follower.poll(clock.monotonic_ns())
             writer.update(ladder(13, 50))
             writer.update(ladder(1000, 70))
             writer.check()
@@ -106,7 +106,7 @@ class TestWholeGroups:
             for number in range(100):
                 endless[FLAGS_AT] = FIRST if number == 0 else 0
                 writer.outlet.deltas.publish(bytes(endless), 1)
-                assert reader.poll().record_count == 0
+                assert reader.poll(clock.monotonic_ns()).record_count == 0
             assert reader.missed == 65
             writer.update(ladder(20, 9))
             assert drained(reader) == ([2], 0)
@@ -117,8 +117,8 @@ class TestWholeGroups:
             writer.snapshot(ladder(400))
             reader, follower = GroupReader(directory, "kraken", Kind.DELTAS), SetFollower(directory, "kraken")
             writer.update(ladder(120, 3))  # 10 records
-            assert reader.poll(4).record_count == 0
-            assert follower.poll(4).record_count == 0
+            assert reader.poll(clock.monotonic_ns(), 4).record_count == 0
+            assert follower.poll(clock.monotonic_ns(), 4).record_count == 0
             for round_ in range(20):
                 writer.update(ladder(60, 4 + round_))
             sizes, missed = drained(reader, 9)
@@ -254,7 +254,7 @@ class TestLaps:
             writer.keepers["BTC-USD"].set_state(BookState.SYNCING, BookReason.SEQUENCE_GAP, writer.now_ns)
             for number in range(200):
                 writer.update([(999_000, 1 + number, False)], "ETH-USD")
-            follower.poll(1)
+            follower.poll(clock.monotonic_ns(), 1)
             assert follower.state("BTC-USD", clock.monotonic_ns()) == (BookState.SYNCING, BookReason.SEQUENCE_GAP)
 
     def test_until_the_image_can_be_copied_a_lapped_book_is_syncing(self, directory):
@@ -270,7 +270,7 @@ class TestLaps:
             drained(follower)
             assert follower.state("BTC-USD", clock.monotonic_ns()) == (BookState.SYNCING, BookReason.STARTING)
             writer.keepers["BTC-USD"]._commit(writer.now_ns)
-            follower.poll()
+            follower.poll(clock.monotonic_ns())
             assert follower.state("BTC-USD", clock.monotonic_ns())[0] is BookState.LIVE
             assert_same_book(follower.books["BTC-USD"], writer.book())
 
@@ -280,7 +280,7 @@ class TestCheckpoints:
 
     @pytest.fixture(autouse=True)
     def overtaken(self, monkeypatch):
-        monkeypatch.setattr("alphapulse_cli.flow.follow.ImageReader", Overtaken)
+        monkeypatch.setattr("alphapulse_cli.flow.images.ImageReader", Overtaken)
 
     def test_one_is_asked_for_and_taken(self, directory):
         """However many groups come before and after it, between two polls: they are kept, and applied to it."""
@@ -304,7 +304,7 @@ class TestCheckpoints:
             follower = SetFollower(directory, "kraken")
             for number in range(15):
                 writer.update([(999_999, 5 + number, False)])
-                follower.poll()
+                follower.poll(clock.monotonic_ns())
             assert len(follower._waiting["BTC-USD"]) <= 10 * delta.DELTA_BYTES
             writer.outlet.serve_checkpoints(clock.realtime_ns())
             drained(follower)
@@ -332,7 +332,7 @@ class TestCheckpoints:
             writer.snapshot(ladder(300), "ETH-USD")
             writer.keepers["BTC-USD"]._image.checkpoint()
             follower = SetFollower(directory, "kraken")
-            follower.poll()
+            follower.poll(clock.monotonic_ns())
             writer.update([(999_999, 77, False)])
             for number in range(200):
                 writer.update([(999_000, 1 + number, False)], "ETH-USD")
@@ -353,7 +353,7 @@ class TestDamage:
             image.bids[:16] = (5_000_000).to_bytes(8, "little") + good[8:]
             follower = SetFollower(directory, "kraken")
             for _ in range(5):
-                follower.poll()
+                follower.poll(clock.monotonic_ns())
             assert follower.damaged["BTC-USD"] == 1
             assert follower.state("BTC-USD", clock.monotonic_ns())[0] is BookState.SYNCING
             image.bids[:16] = good
@@ -442,8 +442,7 @@ class TestRestarts:
             successor.snapshot(ladder(20))
             drained(follower)
             assert follower.groups.segment.epoch == writer.outlet.epoch
-            follower.state("BTC-USD", clock.monotonic_ns() + 3_000_000_000)
-            drained(follower)
+            drained(follower, later_s=3.0)
             assert_same_book(follower.books["BTC-USD"], successor.book())
 
     def test_what_a_successors_ring_has_overwritten_counts_as_missed(self, directory):

@@ -6,7 +6,7 @@ from flow_parts import SECOND, Desk, Replica, River, assert_one_book, listed
 
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.market.trading_status import TradingStatus
-from alphapulse_cli.shm import layout
+from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire.delta import BookReason, BookState, Kind
@@ -149,7 +149,7 @@ class TestReaders:
         with_image = SetFollower(river.outlet._directory, "kraken")
         assert with_image.trading_status("BTC-USD") is TRADING
         river.hear(pair("cancel_only"))
-        with_image.poll()
+        with_image.poll(clock.monotonic_ns())
         assert with_image.trading_status("BTC-USD") is CANCEL_ONLY
         assert SetFollower(river.outlet._directory, "kraken").trading_status("BTC-USD") is CANCEL_ONLY
 
@@ -160,7 +160,7 @@ class TestReaders:
         river.hear(pair("cancel_only"))
         for lots in range(1, 100):
             river.change([(9_000, lots, False)], "ETH-USD")
-        assert follower.poll().missed
+        assert follower.poll(clock.monotonic_ns()).missed
         assert follower.trading_status("BTC-USD") is CANCEL_ONLY
 
     def test_a_writer_of_layout_1_1_does_not_tell(self, river):
@@ -172,7 +172,7 @@ class TestReaders:
         assert follower.trading_status("BTC-USD") is None
         keeper = river.keeper()
         river.outlet.deltas.publish(keeper._batch.records, keeper._batch.status(river.now, keeper.version, 3, 5, 0))
-        follower.poll()
+        follower.poll(clock.monotonic_ns())
         assert (follower.books["BTC-USD"].book_state, follower.trading_status("BTC-USD")) == (BookState.STALE, None)
         assert ImageReader(segment_of_book(river)).copy().trading_status == -1
 

@@ -84,7 +84,7 @@ def ended(pid):
 
 def drained(follower):
     """Poll until nothing is left."""
-    while follower.poll().record_count or follower.groups.reader.lag:
+    while follower.poll(clock.monotonic_ns()).record_count or follower.groups.reader.lag:
         pass
 
 

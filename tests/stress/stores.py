@@ -115,8 +115,10 @@ class Judge:
 
     def follow(self):
         """The reader who stays: its book is one of this life, or cold."""
+        from alphapulse_cli.shm import clock
+
         for _ in range(3):
-            self.follower.poll()
+            self.follower.poll(clock.monotonic_ns())
         for book in self.follower.books.values():
             if not book.is_cold:
                 self.judge_book("the reader's book", book.version, book.book.bids(), book.book.asks())

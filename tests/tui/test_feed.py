@@ -252,7 +252,7 @@ class TestSetsThatEnd:
             assert "kraken" in picture.advice
 
     def test_a_set_that_is_gone_is_attached_to_again(self, stepped, directory, monkeypatch):
-        def gone(_):
+        def gone(*_):
             raise SegmentGone("cut short")
 
         with Writer(directory) as writer:

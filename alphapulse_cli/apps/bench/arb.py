@@ -240,7 +240,7 @@ def print_records() -> None:
         reader = GroupReader(directory, PLANTED_SET, SegmentKind.DELTAS)
         count_at = delta.offsets()["change_count"]
         while True:
-            polled = reader.poll()
+            polled = reader.poll(clock.monotonic_ns())
             for at in range(0, len(polled.records), delta.DELTA_BYTES):
                 if polled.records[at + count_at] == 1:
                     out.write(b"%d\n" % int.from_bytes(polled.records[at : at + 8], "little"))

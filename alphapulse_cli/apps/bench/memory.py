@@ -22,6 +22,7 @@ from alphapulse_cli.apps.bench.report import Result, Samples
 from alphapulse_cli.apps.bench.startup import OURS, PYTHON
 from alphapulse_cli.errors import AlphapulseError, IntegrityError
 from alphapulse_cli.flow.follow import SetFollower
+from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter, CountersReader
 from alphapulse_cli.shm.directory import segment_name
 from alphapulse_cli.shm.layout import Kind
@@ -126,7 +127,7 @@ def _check_books(ground: Ground) -> None:
     follower, until = SetFollower(ground.directory, SET), time.monotonic() + JOIN_S
     try:
         while any(one.is_cold for one in follower.books.values()) and time.monotonic() < until:
-            follower.poll()
+            follower.poll(clock.monotonic_ns())
         counts = {symbol: one.book.bid_count + one.book.ask_count for symbol, one in follower.books.items() if not one.is_cold}
     finally:
         follower.close()

@@ -1,0 +1,77 @@
+"""Book images of one set, as a follower joins them: shared memory's; later a recording's.
+
+symbols() ─► the books there are        image(symbol) ─► a copy of one, whole or its checkpoint        request(symbol) ─► a new checkpoint
+"""
+
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Protocol
+
+from alphapulse_cli.errors import SegmentError, StorageError
+from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
+from alphapulse_cli.shm.image import ImageReader
+from alphapulse_cli.shm.layout import ImageCopy, Kind
+from alphapulse_cli.shm.segment import Segment
+from alphapulse_cli.shm.wake import WakePage
+
+
+class Image(Protocol):
+    """One book's image. Each method gives None where it is edited faster than it can be copied, or there is none."""
+
+    def peek(self) -> ImageCopy | None:
+        """The words alone, without levels."""
+
+    def copy(self, tries: int) -> ImageCopy | None:
+        """The whole book."""
+
+    def copy_checkpoint(self) -> ImageCopy | None:
+        """The newest checkpoint."""
+
+
+class BookImages(Protocol):
+    """All images of one set, of the writer whose epoch is asked for."""
+
+    def symbols(self) -> Collection[str]:
+        """The symbols that have an image now."""
+
+    def image(self, symbol: str, epoch: int) -> Image | None:
+        """The image; None where there is none of that epoch."""
+
+    def request(self, symbol: str) -> bool:
+        """Ask the writer for a checkpoint; whether it could be reached."""
+
+
+class SharedImages:
+    """The images of a set in shared memory."""
+
+    def __init__(self, directory: Directory, set_name: str) -> None:
+        self._directory, self._set_name = directory, set_name
+        self._epoch = 0  # of the writer whose images were last asked for
+        self._wake: WakePage | None = None  # its
+
+    def symbols(self) -> list[str]:
+        """The symbols that have an image now."""
+        parsed = (parse_segment_name(name) for name in self._directory.names())
+        return [one[2] for one in parsed if one is not None and one[0] is Kind.BOOK and one[1] == self._set_name]
+
+    def image(self, symbol: str, epoch: int) -> ImageReader | None:
+        """The image; None where there is none of that epoch."""
+        if epoch != self._epoch:
+            self._epoch, self._wake = epoch, None
+        with suppress(SegmentError, StorageError):
+            segment = self._segment(symbol)
+            if segment.epoch == epoch:
+                return ImageReader(segment)
+        return None
+
+    def request(self, symbol: str) -> bool:
+        """Ask the writer for a checkpoint; whether it could be reached."""
+        with suppress(SegmentError, StorageError):
+            if self._wake is None:
+                self._wake = WakePage.open(self._directory, self._set_name)
+            self._wake.request_checkpoint(self._segment(symbol).spec.request_slot)
+            return True
+        return False
+
+    def _segment(self, symbol: str) -> Segment:
+        return Segment.attach(self._directory, segment_name(Kind.BOOK, self._set_name, symbol))
