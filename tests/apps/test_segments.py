@@ -50,7 +50,7 @@ def test_readers_with_their_lag(directory):
         (row,) = rows(directory)["kraken_orderbook_deltas"].readers
         assert (row.pid, row.label, row.alive) == (os.getpid(), "a desk", True)
         assert row.lag == writer.outlet.deltas.published > 0
-        reader.poll()
+        reader.poll(clock.monotonic_ns())
         (row,) = rows(directory)["kraken_orderbook_deltas"].readers
         assert row.lag == 0
         reader.close()
