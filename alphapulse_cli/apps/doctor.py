@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 from enum import Enum, unique
 
 from alphapulse_cli import build
+from alphapulse_cli.apps.revive import revival
+from alphapulse_cli.apps.status import SetStatus, StatusSource
 from alphapulse_cli.edges import config
 from alphapulse_cli.errors import AlphapulseError, NoSegment
 from alphapulse_cli.shm import clock, cursor, layout, listing, memory
-from alphapulse_cli.shm.directory import directory_path, open_directory
+from alphapulse_cli.shm.directory import Directory, directory_path, open_directory
 from alphapulse_cli.shm.segment import Liveness
 
 SET_BYTES = 8 << 20  # two rings of the default capacity, counters and some books
@@ -205,16 +207,19 @@ def sets(shm_dir: str | None) -> Iterator[Finding]:
                 )
             else:
                 states.setdefault(found.segment.spec.set_name, set()).add(found.segment.liveness(now))
+        statuses = {one.name: one for one in StatusSource(opened).sample()}
         for name, seen in sorted(states.items()):
-            yield _set_finding(name, seen)
+            yield _set_finding(opened, statuses.get(name, SetStatus(name, name, None)), seen)
 
 
-def _set_finding(name: str, seen: set[Liveness]) -> Finding:
+def _set_finding(opened: Directory, status: SetStatus, seen: set[Liveness]) -> Finding:
+    name = status.name
     if seen == {Liveness.LIVE}:
         return Finding(f"set {name}", Verdict.OK, "live")
-    if Liveness.SILENT in seen:
-        said = f"silent: its writer was killed or hangs (no heartbeat for {layout.HEARTBEAT_LIMIT_NS / 1e9:.0f} s)"
-        return Finding(f"set {name}", Verdict.WARN, said, "start its collector again, or: alphapulse segments --sweep")
+    needed = revival(opened, status)
+    if Liveness.SILENT in seen and needed is not None:
+        said = f"silent, no heartbeat for {layout.HEARTBEAT_LIMIT_NS / 1e9:.0f} s: {needed.said}"
+        return Finding(f"set {name}", Verdict.WARN, said, f"{needed.do}: {needed.command}" if needed.command else needed.do)
     words = ", ".join(sorted(one.value for one in seen))
     return Finding(
         f"set {name}", Verdict.OK, f"{words}: readable until its collector starts again", "alphapulse segments --sweep removes it"

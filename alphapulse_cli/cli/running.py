@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import IO, Any, TextIO, cast
 
 from alphapulse_cli.apps.status import SetStatus
 from alphapulse_cli.apps.supervise import until_parent_is_gone
@@ -21,6 +21,7 @@ from alphapulse_cli.edges.background import DaemonThreads
 from alphapulse_cli.errors import ExitCode
 
 REFRESH_S, LINES_EVERY_S = 0.25, 5.0
+LAST_WORDS_S = 1.0  # for the board's last picture, once the work has ended
 KEPT_NOTICES = 50
 
 
@@ -88,7 +89,8 @@ def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False)
 async def show(sample: Callable[[], list[SetStatus]], notices: Notices, title: str, *, as_json: bool) -> None:
     """The board on a terminal, lines elsewhere, until cancelled. A closed stdout ends it with BrokenPipeError.
 
-    A stdout that nobody reads any more holds up the lines alone, neither the work nor its end: they are written by a thread.
+    A stdout that nobody takes from any more (a full pipe, Ctrl-S) holds up what is shown alone, neither the work nor its end: it is written
+    by a thread.
     """
     if render.wants_json(as_json):
         while True:
@@ -96,10 +98,41 @@ async def show(sample: Callable[[], list[SetStatus]], notices: Notices, title: s
             await background.call(_write, sys.stdout.fileno(), board.lines(sample(), as_json=as_json))
     from rich.live import Live
 
-    with Live(console=render.console(sys.stdout), auto_refresh=False, transient=False, vertical_overflow="crop") as live:
-        while True:
-            live.update(board.board(sample(), notices.lines, title, live.console.width), refresh=True)
-            await asyncio.sleep(REFRESH_S)
+    written, descriptor = Written(sys.stdout), sys.stdout.fileno()
+    try:
+        with Live(
+            console=render.console(cast("IO[str]", written)), auto_refresh=False, transient=False, vertical_overflow="crop"
+        ) as live:
+            while True:
+                live.update(board.board(sample(), notices.lines, title, live.console.width), refresh=True)
+                await background.call(_write, descriptor, written.taken())
+                await asyncio.sleep(REFRESH_S)
+    finally:
+        left = background.call(_write, descriptor, written.taken())
+        with suppress(TimeoutError, OSError):
+            await asyncio.wait_for(left, LAST_WORDS_S)
+
+
+class Written:
+    """Takes what is to be written to a terminal, in whose name it speaks."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self._said: list[str] = []
+        self.encoding = terminal.encoding or "utf-8"
+        self.isatty, self.fileno = terminal.isatty, terminal.fileno
+
+    def write(self, text: str) -> int:
+        """Keep it."""
+        self._said.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """It goes out once it is taken."""
+
+    def taken(self) -> bytes:
+        """What was written since the last time."""
+        said, self._said = "".join(self._said), []
+        return said.encode(self.encoding, "backslashreplace")
 
 
 def _write(descriptor: int, data: bytes) -> None:

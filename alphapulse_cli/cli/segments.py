@@ -67,6 +67,18 @@ def segments(
             for row in rows:
                 if row.problem:
                     talk.warning(row.problem)
+            _say_what_to_do(directory, sorted({row.set_name for row in rows if row.exchange}))
+
+
+def _say_what_to_do(directory: "Directory", names: list[str]) -> None:
+    """For each set that is not live, on stderr."""
+    from alphapulse_cli.apps.revive import revival
+    from alphapulse_cli.apps.status import StatusSource
+
+    for one in StatusSource(directory, names).sample():
+        needed = revival(directory, one)
+        if needed is not None:
+            talk.warning(needed.said, f"{needed.do}: {needed.command}" if needed.command else needed.do)
 
 
 def _nothing(directory: "Directory", names: list[str] | None, there: list[str]) -> NoSegment:

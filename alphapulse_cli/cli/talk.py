@@ -48,10 +48,12 @@ def error(message: object, hint: object = "") -> None:
         _say("hint", "36", hint)
 
 
-def warning(message: object) -> None:
-    """`warning: …`, unless -q."""
+def warning(message: object, hint: object = "") -> None:
+    """`warning: …` and, if there is one, `hint: …`, unless -q."""
     if _chosen != ERROR:
         _say("warning", "33", message)
+        if hint:
+            _say("hint", "36", hint)
 
 
 def note(message: object) -> None:

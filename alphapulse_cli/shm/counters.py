@@ -66,7 +66,7 @@ class Counter(IntEnum):
     FEED_DELAY_US = "us", "of the last message that carried the exchange's time; may be negative"
     SNAPSHOTS_REFUSED = "snapshots", "fetched that did not fit the stream: asked for again, nothing was lost"
     TRADES_RECOVERED = "trades", "of those missed that came after all, as history"
-    UNVERIFIED = "books", "begun to be shown as unverified: their snapshots' own checksums were wrong, again and again"
+    UNVERIFIED = "books", "shown as unverified: their snapshots' checksums kept being wrong"
     IMAGES_SHRUNK = "images", "moved to a smaller file, after one grown by a monstrous snapshot"
 
     @property

@@ -81,6 +81,11 @@ def directory_path(override: str | Path | None = None) -> Path:
     if chosen:
         path = Path(chosen)
         return path / f"alphapulse-{os.geteuid()}" if is_volume(path) else path
+    return usual_path()
+
+
+def usual_path() -> Path:
+    """Where they are if nobody says otherwise."""
     if sys.platform != "darwin" and Path("/dev/shm").is_dir():  # noqa: S108 the place that shared memory has on Linux
         return Path(f"/dev/shm/alphapulse-{os.geteuid()}")  # noqa: S108
     import tempfile

@@ -59,14 +59,22 @@ def pid_namespace() -> int:
 
 def start_time(pid: int) -> int | None:
     """Field 22 of /proc/<pid>/stat; None for no such process, or one that is dead and only awaited (a zombie)."""
+    fields = _stat(pid)
+    return None if len(fields) < 20 or fields[0] in (b"Z", b"X", b"x") else int(fields[19])
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether that process is stopped (SIGSTOP, Ctrl-Z) or held by a debugger; false where there is no /proc."""
+    return _stat(pid)[:1] in ([b"T"], [b"t"])
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of /proc/<pid>/stat from the third on, the state; none for no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
-        return None
-    fields = text[text.rfind(b")") + 2 :].split()  # the name before it may hold anything, brackets and blanks too
-    if len(fields) < 20 or fields[0] in (b"Z", b"X", b"x"):
-        return None
-    return int(fields[19])
+        return []
+    return text[text.rfind(b")") + 2 :].split()  # the name before it may hold anything, brackets and blanks too
 
 
 def process_is_alive(who: Identity) -> bool:

@@ -16,11 +16,13 @@ from typing import NamedTuple, Self
 
 from alphapulse_cli.errors import NotASegment, SegmentError, StorageError, WriterAlive
 from alphapulse_cli.shm import clock
-from alphapulse_cli.shm.directory import Directory, check_set_name, parse_segment_name, storage_error
-from alphapulse_cli.shm.identity import Identity, my_identity, process_is_alive
-from alphapulse_cli.shm.segment import Segment
+from alphapulse_cli.shm.directory import Directory, check_set_name, parse_segment_name, segment_name, storage_error
+from alphapulse_cli.shm.identity import Identity, is_stopped, my_identity, pid_namespace, process_is_alive
+from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.segment import Liveness, Segment
 
 MAX_TEXT_BYTES = 256
+BESIDE_IT = "collect under another name beside it: --as NAME"
 MAX_EPOCH = (1 << 62) - 1  # beyond it a number was not written by us
 
 
@@ -45,7 +47,7 @@ class Lease:
         fd = open_lock(directory, set_name, create=True)
         try:
             if not try_lock(fd):
-                raise _refusal(set_name, read_holder(fd))  # noqa: TRY301 the descriptor goes with it
+                raise _refusal(directory, set_name, read_holder(fd))  # noqa: TRY301 the descriptor goes with it
             last = read_holder(fd)
             epoch = _next_epoch(directory, set_name, last.epoch if last else 0)
             _write_holder(fd, Holder(my_identity(), epoch))
@@ -131,10 +133,26 @@ def _write_holder(fd: int, holder: Holder) -> None:
         raise storage_error(error, "write the lock file") from None
 
 
-def _refusal(set_name: str, holder: Holder | None) -> WriterAlive:
+def _refusal(directory: Directory, set_name: str, holder: Holder | None) -> WriterAlive:
     # One that has just taken the lock may not have said its name yet.
-    who = f"pid {holder.who.pid}" if holder is not None and process_is_alive(holder.who) else "another process"
-    return WriterAlive(f"{set_name} is already being collected by {who}", "collect under another name beside it: --as NAME")
+    if holder is None or not process_is_alive(holder.who):
+        return WriterAlive(f"{set_name} is already being collected by another process", BESIDE_IT)
+    pid = holder.who.pid
+    said = f"{set_name} is already being collected by pid {pid}"
+    if holder.who.pid_namespace != pid_namespace() or not _is_silent(directory, set_name, holder):
+        return WriterAlive(said, BESIDE_IT)
+    if is_stopped(pid):
+        return WriterAlive(f"{said}, which is stopped", f"let it go on: kill -CONT {pid}")
+    return WriterAlive(f"{said}, which shows no sign of life", f"if it hangs, end it and try again: kill -9 {pid}")
+
+
+def _is_silent(directory: Directory, set_name: str, holder: Holder) -> bool:
+    """Whether the segments of that holder are there, and it does not beat any more."""
+    try:
+        counters = Segment.attach(directory, segment_name(Kind.COUNTERS, set_name))
+    except (SegmentError, StorageError):
+        return False
+    return counters.epoch == holder.epoch and counters.liveness(clock.monotonic_ns()) is Liveness.SILENT
 
 
 def _next_epoch(directory: Directory, set_name: str, last: int) -> int:

@@ -17,31 +17,35 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.events import Resize
 from textual.message import Message
-from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.timer import Timer
 
 from alphapulse_cli.edges.hook import Hook
 from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.errors import ExitCode
-from alphapulse_cli.shm import clock
 from alphapulse_cli.tui import table
 from alphapulse_cli.tui.alarms import Alarms
 from alphapulse_cli.tui.picture import Picture, Watched
-from alphapulse_cli.tui.screens.base import PulseApp, PulseScreen
+from alphapulse_cli.tui.saying import NOTICE_S, SayingApp
 from alphapulse_cli.tui.screens.help import HelpScreen, key_rows
 from alphapulse_cli.tui.screens.prompts import Choose
 from alphapulse_cli.tui.state import State
 from alphapulse_cli.tui.terminal import TerminalDriver
 from alphapulse_cli.tui.themes import NAMES
-from alphapulse_cli.tui.watchdog import Watchdog, watched
-from alphapulse_cli.tui.widgets.frame import FilterLine, StatusLine
-from alphapulse_cli.wire.delta import BookState
+from alphapulse_cli.tui.widgets.frame import FilterLine
 
 STATUS_EVERY_S = 0.5
 SETTLE_S = 0.1  # after a resize
-NOTICE_S = 8.0
 THEME, SCREEN = "theme", "screen"
+HOLD, HOLD_ABOUT = "Hold this picture (p)", "The feed goes on meanwhile; nothing is lost"
+PALETTE = (  # beside screens, themes and the pause
+    ("Filter the rows (/)", "Show only what has these words, of a symbol or exchange"),
+    ("Go to a symbol (g)", "Choose one of all symbols; this screen turns to it"),
+    ("Copy the rows (y)", "All that this screen shows, as text, to the terminal's clipboard"),
+    ("Save a picture (s)", "An SVG of this screen, into the current folder"),
+    ("Explain this screen (?)", "What is shown here, and every key that works"),
+    ("Quit the live screen (q)", "The collectors go on"),
+)
 
 
 class FeedLike(Protocol):
@@ -79,7 +83,7 @@ class Failed(Message):
         self.error = error
 
 
-class AlphapulseApp(PulseApp):
+class AlphapulseApp(SayingApp):
     """`screen` and `theme` win over what was remembered; `notices` are lines that somebody else appends to.
 
     `on_alarm` is the command that an alarm runs.
@@ -111,13 +115,8 @@ class AlphapulseApp(PulseApp):
         notices: Sequence[str] = (),
         on_alarm: Sequence[str] = (),
     ) -> None:
-        super().__init__(driver_class=TerminalDriver)
+        super().__init__(notices)
         self._state = state
-        self._notices = notices
-        self._told: tuple[str, int] = "", 0  # the last notice, and when it came
-        self._watchdog = Watchdog()
-        self._still: tuple[str, int] = "", 0  # what it found, and when
-        self._note: tuple[str, int] = "", 0  # what was last told by `notify`, and until when
         self._begin = screen
         self._came_from = ""  # the screen that Esc goes back to
         self._newest: Picture | None = None
@@ -189,7 +188,7 @@ class AlphapulseApp(PulseApp):
         if self.is_paused or self._newest is None:
             return
         self.picture = self._newest
-        front = self._front()
+        front = self.front()
         if front is not None and front.is_mounted:
             front.show(self.picture)
 
@@ -201,11 +200,6 @@ class AlphapulseApp(PulseApp):
             problem = self._hook.tell(sentence)
             if problem:
                 self.notify(safe(problem), severity="error", markup=False)
-
-    def _front(self) -> PulseScreen | None:
-        """The numbered screen, whatever lies over it."""
-        found = self.screen_stack[0] if self.screen_stack else None
-        return found if isinstance(found, PulseScreen) else None
 
     # What screens ask for
 
@@ -234,73 +228,15 @@ class AlphapulseApp(PulseApp):
         self._feed.watch(Watched())  # the next screen says what it wants, if anything
         self.switch_mode(name)
 
-    # The status line
-
-    def status(self, width: int) -> str:
-        """Rows that are old, paused, a notice that just came, what to do, or how all is going: the first of these that there is."""
-        picture = self.picture
-        said, when_ns = self._still
-        if said and clock.monotonic_ns() - when_ns < NOTICE_S * 1e9:
-            return cut(f" {said}", width)
-        said, until_ns = self._note
-        if said and clock.monotonic_ns() < until_ns:
-            return cut(f" {said}", width)
-        if self.is_paused and picture is not None:
-            age_s = (clock.monotonic_ns() - picture.taken_ns) / 1e9
-            return cut(f" PAUSED, {age_s:.0f} s old; the feed goes on (p resumes)", width)
-        notice = self._notice()
-        if notice:
-            return cut(f" {notice}", width)
-        if picture is None:
-            return cut(" looking for segments", width)
-        return cut(f" {safe(picture.advice)}" if picture.advice else f" {summary(picture)}", width)
-
-    def notify(
-        self,
-        message: str,
-        *,
-        title: str = "",
-        severity: SeverityLevel = "information",
-        timeout: float | None = None,
-        markup: bool = True,
-    ) -> None:
-        """In the status line for a while: a box over the screen would hide rows, or this line."""
-        sign = "" if severity == "information" else "! "
-        self._note = f"{sign}{safe(message)}", clock.monotonic_ns() + int((NOTICE_S if timeout is None else timeout) * 1e9)
-        super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)  # kept; the styles show no box
-        self._renew_status()
-
-    def _notice(self) -> str:
-        """The last notice, for a few seconds."""
-        now = clock.monotonic_ns()
-        last = self._notices[-1] if self._notices else ""
-        if last != self._told[0]:
-            self._told = last, now
-        return safe(last) if last and now - self._told[1] < NOTICE_S * 1e9 else ""
+    # The rest of the frame
 
     def _look_around(self) -> None:
         """A terminal that has gone away ends the app: nobody sees it any more."""
         if isinstance(self._driver, TerminalDriver) and self._driver.is_gone:
             self.exit()
         self._be_as_large()
-        self._watch()
-        self._renew_status()
-
-    def _watch(self) -> None:
-        """Rows that stand still on the terminal although they should not: say so, and draw everything again."""
-        front = self._front()
-        if not isinstance(self._driver, TerminalDriver) or front is None or front is not self.screen:
-            return
-        rows, age_s = self._watchdog.look(front, self._driver.drawn)
-        if rows:
-            self._still = f"{rows} row{'' if rows == 1 else 's'} stood still for {age_s:.0f} s: drawn again", clock.monotonic_ns()
-            for widget in watched(front):
-                widget.refresh()
-
-    def _renew_status(self) -> None:
-        front = self._front()
-        for line in front.query(StatusLine) if front is not None else ():
-            line.renew()
+        self.watch_rows()
+        self.renew_status()
 
     # Keys
 
@@ -312,17 +248,17 @@ class AlphapulseApp(PulseApp):
         """Hold the picture, or let it go on."""
         self.is_paused = not self.is_paused
         self._show()
-        self._renew_status()
+        self.renew_status()
 
     def action_filter(self) -> None:
         """Type what the screen is to show only."""
-        front = self._front()
+        front = self.front()
         if front is not None:
             front.query_one(FilterLine).open()
 
     def action_come_back(self) -> None:
         """Show everything again where a filter is on; else back to the screen whose row was opened."""
-        front = self._front()
+        front = self.front()
         if front is not None and front.filter:
             front.filter = ""
         elif self._came_from:
@@ -330,7 +266,7 @@ class AlphapulseApp(PulseApp):
 
     def action_jump(self) -> None:
         """Choose one of all symbols: the cursor goes there, or its ladders are shown."""
-        front, symbols = self._front(), [] if self.picture is None else self.picture.symbols()
+        front, symbols = self.front(), [] if self.picture is None else self.picture.symbols()
         if front is None or not symbols:
             self.notify("there are no symbols yet", timeout=2)
             return
@@ -348,7 +284,7 @@ class AlphapulseApp(PulseApp):
 
     def action_copy(self) -> None:
         """What is looked at, to the clipboard of the terminal."""
-        front = self._front()
+        front = self.front()
         text = front.copy_text() if front is not None else ""
         if text:
             self.copy_to_clipboard(text)
@@ -384,36 +320,23 @@ class AlphapulseApp(PulseApp):
         for tab in table.TABS:
             yield SystemCommand(f"Show {tab.title} ({tab.key})", tab.about, lambda title=tab.title: self.go(title))
         for name in NAMES:
-            yield SystemCommand(
-                f"Use the theme {name}", "Remembered for the next run (t: the next one)", lambda name=name: self._use_theme(name)
-            )
-        hold = "Go on with the newest picture (p)" if self.is_paused else "Hold this picture (p)"
-        yield SystemCommand(hold, "The feed goes on meanwhile; nothing is lost", self.action_pause)
-        yield SystemCommand("Filter the rows (/)", "Show only what has these words, of a symbol or exchange", self.action_filter)
-        yield SystemCommand("Go to a symbol (g)", "Choose one of all symbols; this screen turns to it", self.action_jump)
-        yield SystemCommand(
-            "Copy the rows (y)", "All that this screen shows, as text, to the terminal's clipboard", self.action_copy
+            about = "Remembered for the next run (t: the next one)"
+            yield SystemCommand(f"Use the theme {name}", about, lambda name=name: self._use_theme(name))
+        yield SystemCommand("Go on with the newest picture (p)" if self.is_paused else HOLD, HOLD_ABOUT, self.action_pause)
+        for (title, about), work in zip(PALETTE, self._palette(), strict=True):
+            yield SystemCommand(title, about, work)
+
+    def _palette(self) -> tuple[Callable[[], object], ...]:
+        """What the items of PALETTE do."""
+        return (
+            self.action_filter,
+            self.action_jump,
+            self.action_copy,
+            self._save_soon,
+            self.action_help,
+            self.action_quit,
         )
-        yield SystemCommand("Save a picture (s)", "An SVG of this screen, into the current folder", self._save_soon)
-        yield SystemCommand("Explain this screen (?)", "What is shown here, and every key that works", self.action_help)
-        yield SystemCommand("Quit the live screen (q)", "The collectors go on", self.action_quit)
 
     def _save_soon(self) -> None:
         """Once the palette is no part of the picture."""
         self.set_timer(0.1, self.action_save_svg)
-
-
-def summary(picture: Picture) -> str:
-    """How all is going, in a line."""
-    live = sum(book.status.state is BookState.LIVE for book in picture.books)
-    rate = sum(one.status.deltas_per_s for one in picture.sets)
-    gaps = sum(one.status.totals.get("gaps", 0) for one in picture.sets)
-    missed = sum(one.missed for one in picture.sets)
-    sets = len(picture.sets)
-    said = f"{sets} set{'' if sets == 1 else 's'}, {live}/{len(picture.books)} books live, {rate:,.0f} deltas/s, {gaps} gaps"
-    return f"{said}, {missed:,} records missed here" if missed else said
-
-
-def cut(text: str, width: int) -> str:
-    """The text in so many cells, with an ellipsis where it was longer."""
-    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"

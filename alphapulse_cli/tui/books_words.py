@@ -20,11 +20,11 @@ NEXT = {  # short: a narrow ladder has eight lines for it
     BookReason.SEQUENCE_GAP: "A message was lost; a new snapshot comes by itself.",
     BookReason.BAD_CHECKSUM: "The checksum said otherwise; a new snapshot comes by itself.",
     BookReason.DISCONNECTED: "The collector connects again by itself. Is the network there?",
-    BookReason.SILENT: "Nothing was heard for too long. Does its collector run? alphapulse segments",
+    BookReason.SILENT: "Nothing was heard for too long; the collector connects again by itself. Is the network there?",
     BookReason.UNREADABLE: "A message was not understood; a new snapshot comes by itself.",
     BookReason.NO_ROOM: "Shared memory has no room for it; it is tried again by itself. Who takes it? alphapulse segments",
     BookReason.REFUSED: "See what the exchange has: alphapulse symbols --exchange {exchange}",
-    BookReason.RETIRED: "Its collector has ended. Start it: alphapulse collect --exchange {exchange}",
+    BookReason.RETIRED: "Its collector has ended.",
     BookReason.UNCONFIRMED: "It has been quiet for long and is being checked.",
     BookReason.CROSSED: "It was crossed in itself; a new snapshot comes by itself.",
     BookReason.MUTE: "Its feed fell silent; it is asked again by itself.",
@@ -41,12 +41,12 @@ def state_words(status: BookStatus) -> str:
     return f"{words}, {trading}" if trading else words
 
 
-def why(status: BookStatus, *, has_ladder: bool) -> list[str]:
-    """Why there is no ladder, or only an old one, and what to do next."""
+def why(status: BookStatus, *, has_ladder: bool, revival: str = "") -> list[str]:
+    """Why there is no ladder, or only an old one, and what to do next: the `revival` of its set, where that is not live."""
     if status.state is BookState.LIVE:
         return ["The book is being read.", "It is here as soon as it is exact."]
     levels = "levels as last known" if has_ladder else "no levels are known"
-    return [f"{state_words(status)}; {levels}.", NEXT[status.reason].format(exchange=safe(status.exchange))]
+    return [f"{state_words(status)}; {levels}.", safe(revival) or NEXT[status.reason].format(exchange=safe(status.exchange))]
 
 
 def title(name: str, status: BookStatus, width: int) -> Line:

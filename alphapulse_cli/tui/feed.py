@@ -14,8 +14,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from alphapulse_cli.apps import segments
+from alphapulse_cli.apps.revive import revival
 from alphapulse_cli.apps.sets import Wanted, find_sets
 from alphapulse_cli.apps.status import SetStatus, StatusSource
 from alphapulse_cli.apps.tail import TradeTold
@@ -63,7 +65,8 @@ class Feed:
         self._sets: dict[str, OneSet] = {}
         self._tallies: dict[str, Tally] = {}
         self._samples: list[SetStatus] = []
-        self._known: dict[str, str] = {}  # every wanted set that was ever there -> its exchange
+        self._known: dict[str, SetStatus] = {}  # every wanted set that was ever there, as it was
+        self._revivals: dict[str, str] = {}  # set that is not live -> what to do
         self._segments: Sequence[segments.SegmentRow] = ()
         self._published: dict[str, tuple[int, int, int]] = {}  # segment -> epoch, published, when
         self._tape: deque[TradeTold] = deque(maxlen=TRADES)
@@ -143,14 +146,18 @@ class Feed:
             samples = [one for one in self._sample() if self._wanted.takes_set(one.name, one.exchange)]
         except (AlphapulseError, OSError) as error:
             self._leave()
-            self._samples = []
+            self._samples, self._revivals = [], {}
             self._advice = _told(error)
             return
-        self._known |= {one.name: one.exchange for one in samples if one.liveness is not None}
-        gone = self._known.keys() - {one.name for one in samples}
-        self._samples = samples + [SetStatus(name, self._known[name], None) for name in sorted(gone)]
-        there = sorted(find_sets(directory, Wanted())) if not self._samples else []
-        self._advice = advice(str(directory.path), self._wanted, there, self._samples)
+        self._known |= {one.name: one for one in samples if one.liveness is not None}
+        there = {one.name for one in samples if one.liveness is not None}
+        gone = [replace(self._known[name], liveness=None) for name in sorted(self._known.keys() - there)]
+        self._revivals = {one.name: said.sentence for one in (*samples, *gone) if (said := revival(directory, one)) is not None}
+        self._samples = samples + [
+            SetStatus(one.name, one.exchange, None) for one in gone if one.name not in {s.name for s in samples}
+        ]
+        others = sorted(find_sets(directory, Wanted())) if not self._samples else []
+        self._advice = advice(str(directory.path), self._wanted, others, [one.name for one in self._samples], self._revivals)
 
     def _opened(self) -> Directory:
         """The directory; another one, if another has its path by now. NoSegment while there is none."""
@@ -203,10 +210,10 @@ class Feed:
         for status in self._samples:
             one = self._sets.get(status.name)
             if one is None:
-                sets.append(SetPicture(status))
+                sets.append(SetPicture(status, revival=self._revivals.get(status.name, "")))
                 books += [BookPicture(status.name, book) for book in status.books if self._wants(status, book.symbol)]
             else:
-                sets.append(one.picture(status))
+                sets.append(one.picture(status, self._revivals.get(status.name, "")))
                 books += one.books(status.books, self._watched, now_ns)
         trades = tuple(sorted(self._tape, key=_received)[::-1])  # of those of one frame the last one first
         return Picture(now_ns, tuple(sets), tuple(books), trades, self._segments, self._advice, self._arbitrage(now_ns))

@@ -110,10 +110,10 @@ def _barred(cells: Sequence[Piece], width: int, total: int, most: int, look: Loo
 def middle(rungs: Rungs, count: int, word: str, width: int) -> Line:
     """The line between the sides: mid, spread, imbalance; `word` instead where the book is not to be trusted."""
     if word:
-        return (Piece("─ ", "quiet"), Piece(word, "waiting"), Piece(" " + "─" * width, "quiet"))
+        return ruled((Piece("─ ", "quiet"), Piece(word, "waiting")), width)
     bid, ask = rungs.best
     if bid is None or ask is None:
-        return (Piece("─ ", "quiet"), Piece("no bids" if bid is None else "no asks", "waiting"), Piece(" " + "─" * width, "quiet"))
+        return ruled((Piece("─ ", "quiet"), Piece("no bids" if bid is None else "no asks", "waiting")), width)
     spread, mid = to_text(ask - bid, rungs.price_decimals), trim_text((ask + bid) * 5, rungs.price_decimals + 1)
     label, kind = ("spread", "quiet") if ask > bid else ("locked", "crossing") if ask == bid else ("crossed", "crossing")
     share = rungs.imbalance(count)
@@ -124,7 +124,13 @@ def middle(rungs: Rungs, count: int, word: str, width: int) -> Line:
         line = [piece for word in words if word.text for piece in (Piece(between, "quiet"), word)][1:]
         if sum(len(piece.text) for piece in line) + 3 <= width:
             break
-    return (Piece("─ ", "quiet"), *line, Piece(" " + "─" * width, "quiet"))
+    return ruled((Piece("─ ", "quiet"), *line), width)
+
+
+def ruled(pieces: Line, width: int) -> Line:
+    """The pieces, and a rule from there to the width."""
+    left = max(width - sum(len(piece.text) for piece in pieces), 0)
+    return (*pieces, Piece((" " + "─" * left)[:left], "quiet"))
 
 
 def imbalance_sign(share: Fraction | None) -> str:
@@ -141,12 +147,17 @@ def heads(wide: Columns) -> Line:
 
 
 def cut_line(line: Line, width: int) -> Line:
-    """No longer than that."""
+    """No wider than that; what is cut ends in an ellipsis."""
+    if sum(len(piece.text) for piece in line) <= width:
+        return line
     made: list[Piece] = []
+    left = width - 1
     for piece in line:
-        made.append(piece._replace(text=piece.text[:width]))
-        width -= len(made[-1].text)
-    return tuple(piece for piece in made if piece.text)
+        if left < len(piece.text):
+            return (*made, piece._replace(text=f"{piece.text[: max(left, 0)]}…"[:width]))
+        made.append(piece)
+        left -= len(piece.text)
+    return tuple(made)
 
 
 def initials(names: Sequence[str]) -> str:

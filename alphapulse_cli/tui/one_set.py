@@ -156,14 +156,13 @@ class OneSet:
         watches = self._watches[-len(readings) :]
         self._stages = tuple(watch.read(reading) for watch, reading in zip(watches, readings, strict=True))
 
-    def picture(self, status: SetStatus) -> SetPicture:
-        """How the set is doing."""
+    def picture(self, status: SetStatus, revival: str = "") -> SetPicture:
+        """How the set is doing, and what to do where it is not live."""
         groups, tally = self._follower.groups, self.tally
         behind, self._behind = self._behind, 0
         capacity = groups.segment.spec.capacity
-        return SetPicture(
-            status, self._stages, behind, tally.missed, tally.laps, tally.restarts, capacity, groups.reader.published()
-        )
+        published = groups.reader.published()
+        return SetPicture(status, self._stages, behind, tally.missed, tally.laps, tally.restarts, capacity, published, revival)
 
     def books(self, samples: list[BookStatus], watched: Watched, now_ns: int) -> list[BookPicture]:
         """Each wanted book now."""

@@ -91,7 +91,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class SetPicture:
-    """One collector. `lag` is how many records this reader is behind, `missed` how many it lost, `capacity` of the ring."""
+    """One collector. `lag` is how many records this reader is behind, `missed` how many it lost, `capacity` of the ring.
+
+    `revival` is what to do where it is not live, "" else.
+    """
 
     status: SetStatus
     stages: Sequence[Stage] = ()
@@ -101,6 +104,7 @@ class SetPicture:
     restarts: int = 0
     capacity: int = 0
     published: int = 0
+    revival: str = ""
 
 
 @dataclass(frozen=True, slots=True)

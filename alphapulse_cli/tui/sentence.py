@@ -1,20 +1,36 @@
-"""What to do, in lines that fit: a sentence, and each command of it on a line of its own, whole, to be read and typed."""
+"""What to do, in lines that fit: a sentence, and each command of it in lines of its own, whole, to be read and typed."""
 
 import re
 import textwrap
 
-COMMAND = re.compile(r"alphapulse [a-z]+(?: --[a-z-]+(?: [A-Za-z0-9:_,.-]*[A-Za-z0-9])?)*")
+VALUE = r"(?:'[^']*'|[A-Za-z0-9_:,./@%+=-]*[A-Za-z0-9_])"
+ALPHAPULSE = rf"alphapulse [a-z]+(?: --[a-z-]+(?: {VALUE})?)*"
+COMMAND = re.compile(rf"kill -[A-Z0-9]+ [0-9]+(?:; {ALPHAPULSE})?|{ALPHAPULSE}")
+WORD = re.compile(r"(?:'[^']*'|[^\s'])+")
+INDENT, ON = "  ", " \\"  # a line that goes on ends as a shell wants it
 
 
 def sentence_lines(text: str, width: int) -> list[tuple[str, bool]]:
-    """(line, whether it is a command) of one sentence or several; only a command longer than the width is longer than it."""
+    """(line, whether it is of a command) of one sentence or several; only a word longer than the width makes a line longer than it."""
     lines: list[tuple[str, bool]] = []
     at = 0
     for found in COMMAND.finditer(text):
         lines += _wrapped(text[at : found.start()], width)
-        lines.append((f"  {found.group()}", True))
+        lines += [(line, True) for line in command_lines(found.group(), width)]
         at = found.end()
     return lines + _wrapped(text[at:], width)
+
+
+def command_lines(command: str, width: int) -> list[str]:
+    """The command, broken between its words as a shell allows it."""
+    lines: list[str] = []
+    for word in WORD.findall(command):
+        if lines and len(lines[-1]) + 1 + len(word) + len(ON) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"{INDENT * (2 if lines else 1)}{word}")
+    whole = f"{INDENT}{command}"
+    return [whole] if len(whole) <= width else [f"{line}{ON}" for line in lines[:-1]] + lines[-1:]
 
 
 def _wrapped(text: str, width: int) -> list[tuple[str, bool]]:

@@ -5,7 +5,10 @@ import os
 import signal
 from termios import FIONREAD
 
-from e2e_support import wait_for, wait_until_live, writer_pid
+from e2e_support import Simulators, book_states, wait_for, wait_until_live, writer_pid
+from terminals import Terminal
+
+from alphapulse_cli.apps.api import Book
 
 SMALLEST_PIPE = 4096
 
@@ -27,3 +30,32 @@ def test_a_demo_nobody_reads_starts_a_killed_collector_again_and_ends_when_told(
     wait_for(lambda: writer_pid(alphapulse.shm_dir, "kraken") not in (first, 0), "another collector")
     demo.terminate()
     assert demo.wait(20) == 0
+
+
+def test_a_terminal_that_is_not_read_holds_up_the_board_and_not_the_collector(alphapulse):
+    """As after Ctrl-S, or over a line that hangs: the books stay LIVE, and SIGTERM still ends it."""
+    simulated = Simulators(alphapulse, "kraken", symbols="BTC-USD")
+    command = [*alphapulse.command, "collect", "--exchange", "kraken", "--symbols", "BTC-USD"]
+    env = alphapulse.environment(**simulated.environment)
+    terminal = Terminal(command, 200, 60, env=env, cwd=alphapulse.directory)
+    try:
+        wait_until_live(alphapulse.shm_dir, "kraken", ["BTC-USD"])
+        looks = []
+
+        def is_full():
+            terminal.resize(100 + len(looks) % 2, 60)
+            looks.append(terminal.waiting)
+            return len(looks) > 100 and looks[-1] and looks[-1] == looks[-100]
+
+        wait_for(is_full, "a full terminal")
+        version = book_version(alphapulse)
+        wait_for(lambda: book_version(alphapulse) > version + 100, "updates after the terminal was full")
+        assert book_states(alphapulse.shm_dir, "kraken", ["BTC-USD"]) == {"BTC-USD": "LIVE"}
+        terminal.process.terminate()
+        assert terminal.process.wait(20) == 0
+    finally:
+        terminal.close()
+
+
+def book_version(alphapulse):
+    return Book("kraken", "BTC-USD", shm_dir=str(alphapulse.shm_dir)).read(1).version

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 
 import pytest
 from shm_processes import child, payload
@@ -11,7 +12,7 @@ from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.identity import my_identity
 from alphapulse_cli.shm.image import ImageReader, book_spec
-from alphapulse_cli.shm.layout import State
+from alphapulse_cli.shm.layout import Kind, State
 from alphapulse_cli.shm.lease import MAX_EPOCH, Lease, holder_of
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.segment import Liveness, Segment, SegmentSpec
@@ -25,6 +26,22 @@ class TestOneWriterASet:
                 Lease.acquire(directory, "kraken")
             assert "--as NAME" in caught.value.hint
             Lease.acquire(directory, "kraken-2").release()
+
+    def test_one_that_shows_no_sign_of_life_can_be_ended_and_a_stopped_one_go_on(self, directory):
+        """Another name beside it would be no help: its books are STALE."""
+        with child("shm_processes:hold_a_lease", directory.path, "kraken") as holder:
+            spec = SegmentSpec(Kind.COUNTERS, "kraken", "kraken", holder.line(), 1024, 4)
+            segment = Segment.create(directory, spec)
+            segment.ready()
+            segment.beat(1)
+            with pytest.raises(WriterAlive, match="shows no sign of life") as caught:
+                Lease.acquire(directory, "kraken")
+            assert f"kill -9 {holder.pid}" in caught.value.hint
+            os.kill(holder.pid, signal.SIGSTOP)
+            os.waitpid(holder.pid, os.WUNTRACED)
+            with pytest.raises(WriterAlive, match="which is stopped") as caught:
+                Lease.acquire(directory, "kraken")
+            assert caught.value.hint == f"let it go on: kill -CONT {holder.pid}"
 
     def test_the_lock_of_a_killed_holder_is_free_at_once(self, directory):
         with child("shm_processes:hold_a_lease", directory.path, "kraken") as holder:

@@ -1,13 +1,15 @@
 """The app with pictures made by hand: every key of its own, pausing, filter, themes, memory, help, and how it ends."""
 
 import re
+from pathlib import Path
 
 import pytest
-from tui_pictures import at_once, book, give, picture
+from tui_pictures import at_once, book, drawn, give, picture
 
-from alphapulse_cli.tui import app as module
+from alphapulse_cli.tui import saying as module
 from alphapulse_cli.tui import table
-from alphapulse_cli.tui.app import AlphapulseApp, cut, summary
+from alphapulse_cli.tui.app import AlphapulseApp
+from alphapulse_cli.tui.saying import TOO_LONG, cut, summary
 from alphapulse_cli.tui.screens.help import HelpScreen, key_rows
 from alphapulse_cli.tui.state import State
 from alphapulse_cli.tui.terminal import TerminalDriver
@@ -100,10 +102,10 @@ class TestPause:
             await pilot.press("p")
             await give(pilot, feed, after)
             assert app.picture is before
-            assert re.search(r"PAUSED, \d+ s old", app.status(80))
+            assert re.search(r"PAUSED, \d+ s old", "".join(app.status_lines(80, 1)))
             await pilot.press("p")
             assert app.picture is after
-            assert "PAUSED" not in app.status(80)
+            assert "PAUSED" not in "".join(app.status_lines(80, 1))
 
         at_once(work)
 
@@ -189,7 +191,7 @@ class TestCopyAndScreenshot:
         def refuse(*_, **__):
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr(module.Path, "write_text", refuse)
+        monkeypatch.setattr(Path, "write_text", refuse)
 
         async def work(app, pilot, feed):
             await pilot.press("s")
@@ -239,14 +241,52 @@ class TestHelp:
 class TestTheStatusLine:
     def test_before_the_first_picture_then_advice_then_how_it_goes(self):
         async def work(app, pilot, feed):
-            assert "looking" in app.status(80)
+            assert "looking" in "".join(app.status_lines(80, 1))
             await give(pilot, feed, picture(advice="start \x1b[2J one"))
-            assert app.status(80) == " start \\x1b[2J one"
+            assert "".join(app.status_lines(80, 1)) == " start \\x1b[2J one"
             await give(pilot, feed, picture(book(), book("coinbase", state=BookState.STALE)))
-            assert app.status(80) == " 2 sets, 1/2 books live, 24 deltas/s, 0 gaps"
-            assert app.status(10) == " 2 sets, …"
+            assert "".join(app.status_lines(80, 1)) == " 2 sets, 1/2 books live, 24 deltas/s, 0 gaps"
+            assert "".join(app.status_lines(10, 1)) == " 2 sets, …"
 
         at_once(work)
+
+    def test_a_command_is_never_cut_where_there_is_room_for_it_in_more_lines(self):
+        command = "alphapulse collect --exchange kraken --symbols BTC-USD,ETH-USD --as mine"
+        said = f"The collector of mine (pid 4242) was killed. Start it again: {command}"
+
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(book("mine", state=BookState.STALE), advice=said))
+            assert app.status_lines(200, 6) == [f" {said}"]
+            assert "".join(app.status_lines(100, 6)) == f" The collector of mine (pid 4242) was killed. Start it again:   {command}"
+            narrow = app.status_lines(60, 6)
+            assert [line for line in narrow if line.endswith(" \\")]
+            first = next(at for at, line in enumerate(narrow) if line.startswith("   alphapulse"))
+            for lines in (narrow[first:], app.status_lines(60, 2)):
+                assert " ".join(" ".join(lines).replace(" \\", "").split()) == command
+            assert app.status_lines(60, 1) == [cut(f" {TOO_LONG}", 60)]
+            assert app.status_lines(20, 9) == [cut(f" {TOO_LONG}", 20)]
+
+        at_once(work)
+
+    def test_the_line_grows_for_a_command_and_shrinks_again_and_the_rows_keep_their_place(self):
+        said = (
+            "The collector of kraken (pid 4242) was killed. Start it again: alphapulse collect --exchange kraken --symbols BTC-USD"
+        )
+
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(book(state=BookState.STALE), advice=said))
+            app.renew_status()
+            await pilot.pause()
+            lines = drawn(app)
+            assert lines[-3].strip() == "The collector of kraken (pid 4242) was killed. Start it again:"
+            assert lines[-2].strip() == "alphapulse collect --exchange kraken --symbols BTC-USD"
+            assert "BTC-USD" in lines[2]
+            await give(pilot, feed, picture(book()))
+            app.renew_status()
+            await pilot.pause()
+            assert "1/1 books live" in drawn(app)[-2]
+
+        at_once(work, size=(80, 24))
 
     def test_a_notice_is_shown_escaped_and_goes_away(self, monkeypatch):
         notices = []
@@ -254,9 +294,9 @@ class TestTheStatusLine:
         async def work(app, pilot, feed):
             await give(pilot, feed, picture(book()))
             notices.append("kraken: \x1b]0;x\a reconnecting")
-            assert app.status(80) == " kraken: \\x1b]0;x\\x07 reconnecting"
+            assert "".join(app.status_lines(80, 1)) == " kraken: \\x1b]0;x\\x07 reconnecting"
             monkeypatch.setattr(module, "NOTICE_S", 0)
-            assert "reconnecting" not in app.status(80)
+            assert "reconnecting" not in "".join(app.status_lines(80, 1))
 
         at_once(work, notices=notices)
 

@@ -137,7 +137,7 @@ class TestStates:
             await give(pilot, feed, three(state=state))
             text = text_of(panes(app)[0])
             assert f"─ {state.name} ─" in text
-            assert "alphapulse" in text
+            assert "Nothing was heard for too long" in " ".join(text.split())
             assert "50000.00" in text
             assert "*" not in text
             assert not any(
@@ -168,6 +168,11 @@ class TestStates:
             "HALTED refused; no levels are known.",
             "See what the exchange has: alphapulse symbols --exchange kra\\x1bken",
         ]
+
+    def test_what_its_set_needs_stands_in_place_of_what_its_book_would(self):
+        status = of("kraken", state=BookState.STALE).status
+        said = say.why(status, has_ladder=True, revival="The collector of kra\x1bken was killed")
+        assert said == ["STALE silent; levels as last known.", "The collector of kra\\x1bken was killed"]
 
     def test_nothing_collected_is_the_pictures_advice(self):
         async def work(app, pilot, feed):

@@ -128,7 +128,8 @@ class TestSentences:
         assert sentence_lines(text, 30) == [
             ("Nothing is here yet. Start a", False),
             ("collector:", False),
-            ("  alphapulse collect --exchange kraken", True),
+            ("  alphapulse collect \\", True),
+            ("    --exchange kraken", True),
             ("or without a network:", False),
             ("  alphapulse demo", True),
         ]

@@ -351,7 +351,16 @@ class TestPane:
             await give(pilot, feed, three())
             text = " ".join(" ".join(pane(app)).split())
             assert "binance BTC-USD ○ STALE silent" in text
-            assert "Does its collector run? alphapulse segments" in text
+            assert "Nothing was heard for too long" in text
+            command = "alphapulse collect --exchange binance --symbols BTC-USD"
+            dead = tuple(
+                replace(one, revival=f"The collector was killed. Start it again: {command}")
+                if one.status.name == "binance"
+                else one
+                for one in three().sets
+            )
+            await give(pilot, feed, replace(three(), sets=dead, taken_ns=three().taken_ns + 10**9))
+            assert any(line.strip().endswith(command) for line in pane(app))
 
         at_once(work, size=(120, 40))
 

@@ -16,7 +16,7 @@ from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.tui import books_words as say
 from alphapulse_cli.tui.books.price_chart import MOST_HEIGHT, chart_lines
 from alphapulse_cli.tui.cells import age
-from alphapulse_cli.tui.ladder_text import Line, Piece
+from alphapulse_cli.tui.ladder_text import Line, Piece, cut_line
 from alphapulse_cli.tui.picture import BookPicture, Picture, SetPicture
 from alphapulse_cli.tui.screens.tape import clock_text
 from alphapulse_cli.tui.widgets.figures import duration
@@ -53,7 +53,13 @@ def detail_of(picture: Picture, key: tuple[str, str], *, is_pinned: bool, alarm:
     """Of the book with that (set, symbol)."""
     book = next((one for one in picture.books if one.key == key), None)
     if book is None:
-        advice = picture.advice or ("It is shown here once it is there." if key[1] else "Its books are shown here as they come.")
+        owner = next((one for one in picture.sets if one.status.name == key[0]), None)
+        revival = "" if owner is None else owner.revival
+        advice = (
+            revival
+            or picture.advice
+            or ("It is shown here once it is there." if key[1] else "Its books are shown here as they come.")
+        )
         return Missing(f"{key[0]} {key[1]}".strip(), advice, is_pinned)
     owner = next((one for one in picture.sets if one.status.name == book.set_name), None)
     trades = [trade for trade in picture.trades if (trade.set_name, trade.symbol) == key]
@@ -66,7 +72,7 @@ def pane_lines(what: Detail | Missing, width: int, height: int) -> list[Line]:
         return detail_lines(what, width, height)
     pin = "  pinned: x lets it go" if what.is_pinned else ""
     lines: list[Line] = [(Piece(f" {safe(what.name)}", "name"), Piece("  no book", "waiting"), Piece(pin, "best"))]
-    return [cut(line, width) for line in [*lines, *wrapped(safe(what.advice), width, "quiet")]][:height]
+    return [cut_line(line, width) for line in [*lines, *wrapped(safe(what.advice), width, "quiet")]][:height]
 
 
 def detail_lines(detail: Detail, width: int, height: int) -> list[Line]:
@@ -76,7 +82,8 @@ def detail_lines(detail: Detail, width: int, height: int) -> list[Line]:
     status = detail.book.status
     lines = [title_line(detail, width)]
     if status.state is not BookState.LIVE:
-        for words in say.why(status, has_ladder=detail.book.ladder is not None):
+        revival = "" if detail.owner is None else detail.owner.revival
+        for words in say.why(status, has_ladder=detail.book.ladder is not None, revival=revival):
             lines += wrapped(words, width, "waiting")
     if width >= TWO_COLUMNS:
         left = width - TRADES_WIDTH
@@ -87,7 +94,7 @@ def detail_lines(detail: Detail, width: int, height: int) -> list[Line]:
         facts = _facts(detail, width)
         lines += _charted(detail, width, height - len(lines) - len(facts) - 4) + facts
         lines += trade_lines(detail.trades, width, height - len(lines))
-    return [cut(line, width) for line in lines[:height]]
+    return [cut_line(line, width) for line in lines[:height]]
 
 
 def title_line(detail: Detail, width: int) -> Line:
@@ -154,7 +161,7 @@ def trade_lines(trades: Sequence[TradeTold], width: int, height: int) -> list[Li
                 Piece(f"  {safe(trade.size):>{sizes}}", "size"),
             )
         )
-    return [cut(line, width) for line in lines]
+    return [cut_line(line, width) for line in lines]
 
 
 def flowing(parts: Sequence[tuple[str, str]], width: int) -> list[Line]:
@@ -174,21 +181,7 @@ def side_by_side(left: Sequence[Line], right: Sequence[Line], width: int, height
     """The left ones in exactly `width` cells, then the right ones."""
     made: list[Line] = []
     for at in range(min(max(len(left), len(right)), height)):
-        line = cut(left[at], width) if at < len(left) else ()
+        line = cut_line(left[at], width) if at < len(left) else ()
         blank = Piece(" " * (width - sum(len(piece.text) for piece in line)))
         made.append((*line, blank, *(right[at] if at < len(right) else ())))
     return made
-
-
-def cut(line: Line, width: int) -> Line:
-    """No wider than that; what is cut ends in an ellipsis."""
-    if sum(len(piece.text) for piece in line) <= width:
-        return line
-    made: list[Piece] = []
-    left = width - 1
-    for piece in line:
-        if left < len(piece.text):
-            return (*made, piece._replace(text=f"{piece.text[: max(left, 0)]}…"[:width]))
-        made.append(piece)
-        left -= len(piece.text)
-    return tuple(made)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
 from alphapulse_cli.market.ticks import to_text, trim_text
-from alphapulse_cli.tui.books.detail import cut, side_by_side
-from alphapulse_cli.tui.ladder_text import Line, Piece
+from alphapulse_cli.tui.books.detail import side_by_side
+from alphapulse_cli.tui.ladder_text import Line, Piece, cut_line
 from alphapulse_cli.tui.picture import ArbitrageRow, Picture, Seen
 from alphapulse_cli.tui.widgets.figures import duration
 from alphapulse_cli.tui.widgets.ladder import wrapped
@@ -59,7 +59,7 @@ def way_lines(way: Way, width: int, height: int) -> list[Line]:
     else:
         after = _lately(way, max(room // 2, LEAST_LATELY))
         lines += [*_walk(way.row, width)[: max(room - len(after), 0)], *after]
-    return [cut(line, width) for line in lines[:height]]
+    return [cut_line(line, width) for line in lines[:height]]
 
 
 def _verdict(row: ArbitrageRow | None) -> Line:

@@ -3,7 +3,7 @@
     Heading      the screens by number, this one marked                        one row
     body         `compose_body`: the screen's own widgets
     FilterLine   while `/` is open
-    StatusLine   PAUSED, the filter, notices, who is collected                 one row
+    StatusLine   PAUSED, the filter, notices, who is collected                 one row; more for a command that is to be typed
     Footer       the keys that work here                                       one row
 
 A screen draws from `show(picture)` and keeps nothing of the world but the last picture; it is called at most 12 times a second, and
@@ -28,6 +28,8 @@ from alphapulse_cli.tui.picture import Picture, Watched
 from alphapulse_cli.tui.state import State
 from alphapulse_cli.tui.themes import NAMES, THEMES
 from alphapulse_cli.tui.widgets.frame import FilterLine, Heading, StatusLine
+
+FRAME_ROWS = 3  # heading, status line, footer
 
 
 class PulseApp(App[None]):
@@ -61,9 +63,9 @@ class PulseApp(App[None]):
         """Keep it for this user."""
         self._remembered[name] = value
 
-    def status(self, width: int) -> str:  # noqa: ARG002 - the real one's lines are cut to it
-        """What the status line says."""
-        return ""
+    def status_lines(self, width: int, most: int) -> list[str]:  # noqa: ARG002 - the real one keeps to them
+        """What the status line says, in at most so many lines."""
+        return [""]
 
     def go(self, title: str, *, is_deeper: bool = False) -> None:
         """Switch to the screen of that title; Esc comes back from where it is deeper."""
@@ -91,6 +93,11 @@ class PulseScreen(Screen[None]):
             yield FilterLine()
             yield StatusLine()
             yield Footer(compact=True, show_command_palette=False)
+
+    @property
+    def room(self) -> int:
+        """How many rows the body has."""
+        return self.size.height - FRAME_ROWS - sum(line.rows - 1 for line in self.query(StatusLine))
 
     def compose_body(self) -> Iterable[Widget]:
         """The screen's own widgets."""

@@ -171,10 +171,11 @@ class BooksScreen(BooksKeys):
         if sentences:
             panes[0].show_words((), sentences)
         best_bid, best_ask = picture.best(symbol)
+        revivals = {one.status.name: one.revival for one in picture.sets}
         for pane, (book, rungs) in zip(panes, self._beside, strict=False):
             title = say.title(book.set_name, book.status, width - GAP)
             stale = book.status.state is not BookState.LIVE
-            words = say.why(book.status, has_ladder=rungs is not None)
+            words = say.why(book.status, has_ladder=rungs is not None, revival=revivals.get(book.set_name, ""))
             if rungs is None:
                 pane.show_words(title, words)
                 continue

@@ -18,7 +18,6 @@ from alphapulse_cli.tui.picture import Picture
 from alphapulse_cli.tui.screens.base import PulseScreen
 from alphapulse_cli.tui.widgets.line_table import Column, LineTable, Row, TableKeys, fitting
 
-FRAME_ROWS = 3  # heading, status line, footer
 LEAST_TABLE = 5
 
 
@@ -94,7 +93,7 @@ class DetailedScreen(TableKeys, PulseScreen):
     def _arrange(self) -> None:
         """What there is room for: `details_height` rows of details, if any."""
         rows = len(self.table.rows)
-        room = self.size.height - FRAME_ROWS
+        room = self.room
         is_beside, is_roomy = self.size.width >= self.BESIDE_FROM, room >= self.LEAST_DETAILS + LEAST_TABLE
         below = max(room - rows - 1, self.LEAST_DETAILS)
         is_large = self.is_large and rows > 0

@@ -22,7 +22,6 @@ from alphapulse_cli.tui.screens.listing import RINGS, ListScreen
 from alphapulse_cli.tui.screens.prompts import Ask
 from alphapulse_cli.tui.widgets.line_table import Row
 
-FRAME_ROWS = 3  # heading, status line, footer
 LEAST_PANE, LEAST_TABLE = 6, 4
 SHARED_FROM = 30  # rows of the body from which on a long table shares them with the pane
 PANE_EVERY_NS = 250_000_000
@@ -90,7 +89,7 @@ class PaneScreen(ListScreen):
         """How many rows the pane has; 0 where the table needs them."""
         if not self.is_mounted:
             return
-        room, rows = self.size.height - FRAME_ROWS - self.other_rows, len(self.table.rows)
+        room, rows = self.room - self.other_rows, len(self.table.rows)
         left = room - max(rows + 1, LEAST_TABLE)
         if left < LEAST_PANE:
             left = room * 2 // 5 if room >= SHARED_FROM else 0

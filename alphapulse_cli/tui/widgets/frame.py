@@ -1,5 +1,6 @@
 """The frame of every screen: the tabs above, the filter and the status line below."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.segment import Segment
@@ -55,12 +56,15 @@ class Heading(Watched, Widget):
             at += len(text)
 
 
+PART = 4  # of the screen's height that the status line may take, where there is a command to be typed
+
+
 class StatusLine(Watched, Widget):
-    """One line of what there is to say; the app knows it."""
+    """What there is to say, in one line, or in as many as a command takes; the app knows it."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"status--mark"}
 
-    _said = ("", "")
+    _said: tuple[str, Sequence[str]] = ("", ("",))
 
     def on_resize(self) -> None:
         """There is room for more, or for less."""
@@ -68,20 +72,31 @@ class StatusLine(Watched, Widget):
 
     def renew(self) -> None:
         """Draw it again, if there is something else to say."""
-        before, self._said = self._said, self._now()
+        before, rows = self._said, self.rows
+        self._said = self._now()
+        if self.rows != rows:
+            self.styles.height = self.rows
+            cast("PulseScreen", self.screen).show_again()
         if self._said != before:
             self.refresh()
 
-    def _now(self) -> tuple[str, str]:
+    @property
+    def rows(self) -> int:
+        """How many it takes."""
+        return len(self._said[1])
+
+    def _now(self) -> tuple[str, Sequence[str]]:
         """(the filter, what the app says)."""
         screen = cast("PulseScreen", self.screen)
         filtered = f" filter: {safe(screen.filter)} (/ changes it, esc ends it) " if screen.filter else ""
-        return filtered, cast("PulseApp", self.app).status(max(self.size.width - len(filtered), 0))
+        most = 1 if filtered else max(screen.size.height // PART, 1)
+        return filtered, cast("PulseApp", self.app).status_lines(max(self.size.width - len(filtered), 0), most)
 
-    def render_line(self, y: int) -> Strip:  # noqa: ARG002 - there is one
+    def render_line(self, y: int) -> Strip:
         """The filter, marked, before what the app says."""
         filtered, said = self._said
-        segments = [Segment(filtered, self.get_component_rich_style("status--mark")), Segment(said, self.rich_style)]
+        head = [Segment(filtered, self.get_component_rich_style("status--mark"))] if filtered and not y else []
+        segments = [*head, Segment(said[y] if y < len(said) else "", self.rich_style)]
         return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
 
 

@@ -26,6 +26,7 @@ from alphapulse_cli.tui import ladder_columns, ladder_text
 from alphapulse_cli.tui.grouping import Rungs
 from alphapulse_cli.tui.ladder_columns import Columns
 from alphapulse_cli.tui.ladder_text import Line, Look, Piece
+from alphapulse_cli.tui.sentence import sentence_lines
 from alphapulse_cli.tui.watchdog import Watched
 
 KINDS = (
@@ -111,13 +112,9 @@ class Painted(Watched, Widget):
 
 
 def wrapped(text: str, width: int, kind: str) -> list[Line]:
-    """The words in lines, a cell in from the left."""
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > width - 1:
-            lines.append("")
-        lines[-1] += f" {word}"
-    return [(Piece(line, kind),) for line in lines]
+    """The words in lines, a cell in from the left; each command in lines of its own."""
+    lines = sentence_lines(text, max(width - 2, 1)) or [("", False)]
+    return [(Piece(f" {line}", "name" if is_command else kind),) for line, is_command in lines]
 
 
 class LadderPane(Painted):
@@ -165,7 +162,8 @@ class LadderPane(Painted):
         return room // 2, room - room // 2
 
     def _word_lines(self, width: int) -> list[Line]:
-        return [line for at, words in enumerate(self._words) for line in wrapped(words, width, "" if at else "waiting")]
+        lines = [line for at, words in enumerate(self._words) for line in wrapped(words, width, "" if at else "waiting")]
+        return [ladder_text.cut_line(line, width) for line in lines]
 
     def make_lines(self, width: int, height: int) -> list[Line]:
         """Head, asks, middle, bids."""

@@ -1,0 +1,106 @@
+"""How a set that is not live comes back: what became of its collector, and the command that ends that state, whole, to be typed.
+
+    how the set stands, who holds its lock, what that process does ─► Revival: "the collector of kraken (pid 42) was killed",
+                                                                      "start it again", alphapulse collect --exchange kraken …
+
+The command says what the segments know: exchange, symbols, the set's name and where it lies. What else the collector was started with
+(a mode, an address, a depth) is not written there; the configuration says it again.
+"""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from alphapulse_cli.apps.status import SetStatus
+from alphapulse_cli.shm.directory import SET_PATTERN, SYMBOL_PATTERN, Directory, usual_path
+from alphapulse_cli.shm.identity import is_stopped, pid_namespace, process_is_alive
+from alphapulse_cli.shm.lease import Holder, holder_of
+from alphapulse_cli.shm.segment import Liveness
+
+SYMBOLS_ROOM = 36  # characters of symbols behind one --symbols, so that a narrow line holds it
+END_IT = "kill -9 {pid}"
+
+
+class Revival(NamedTuple):
+    """What became of a collector, and what to do; `command` is "" where it comes back by itself."""
+
+    said: str
+    do: str = ""
+    command: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """All of it, the command last."""
+        said = f"{self.said[:1].upper()}{self.said[1:]}"
+        done = f"{said}. {self.do[:1].upper()}{self.do[1:]}" if self.do else said
+        return f"{done}: {self.command}" if self.command else done
+
+
+def revival(directory: Directory, status: SetStatus) -> Revival | None:
+    """Of a set as it stands now; None for a live one."""
+    if status.liveness is Liveness.LIVE:
+        return None
+    name = status.name
+    holder = holder_of(directory, name)
+    if holder is not None and process_is_alive(holder.who):
+        if status.liveness in (Liveness.REPLACED, Liveness.BUILDING) or holder.epoch != status.epoch:
+            return Revival(
+                f"the collector of {name} (pid {holder.who.pid}) is starting", "it is shown here once it has its first books"
+            )
+        if status.liveness is Liveness.SILENT:
+            return _silent(directory, status, holder)
+    said = {
+        None: f"there are no segments of {name} any more",
+        Liveness.SILENT: f"the collector of {name} (pid {status.pid}) was killed",
+        Liveness.RETIRED: f"the collector of {name} has ended",
+        Liveness.REPLACED: f"the next collector of {name} was killed as it started",
+        Liveness.BUILDING: f"the collector of {name} was killed as it started",
+        Liveness.GONE: f"the segments of {name} were cut short",
+    }[status.liveness]
+    return Revival(said, "start it again", collect_command(directory, status))
+
+
+def _silent(directory: Directory, status: SetStatus, holder: Holder) -> Revival:
+    """Of a set whose writer lives and shows no sign of it."""
+    name, pid = status.name, holder.who.pid
+    if holder.who.pid_namespace != pid_namespace():
+        return Revival(f"the collector of {name} (pid {pid} of another container) was killed or hangs", "start its container again")
+    if is_stopped(pid):
+        return Revival(f"the collector of {name} (pid {pid}) is stopped", "let it go on", f"kill -CONT {pid}")
+    said = f"the collector of {name} (pid {pid}) shows no sign of life"
+    if is_supervised(pid):
+        return Revival(said, "if it hangs, end it; its parent starts another", END_IT.format(pid=pid))
+    command = collect_command(directory, status)
+    return Revival(said, "if it hangs, end it and start it again", f"{END_IT.format(pid=pid)}; {command}")
+
+
+def is_supervised(pid: int) -> bool:
+    """Whether that process is one of several that a parent starts again; false where it cannot be seen."""
+    try:
+        return b"--supervised" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def collect_command(directory: Directory, status: SetStatus) -> str:
+    """What starts the collector of that set again, as a shell takes it."""
+    words = ["alphapulse", "collect", "--exchange", status.exchange if SET_PATTERN.fullmatch(status.exchange) else status.name]
+    for some in _in_parts([book.symbol for book in status.books if SYMBOL_PATTERN.fullmatch(book.symbol)]):
+        words += ["--symbols", some]
+    if status.name != status.exchange:
+        words += ["--as", status.name]
+    if directory.path != usual_path():
+        words += ["--shm-dir", shlex.quote(str(directory.path))]
+    return " ".join(words)
+
+
+def _in_parts(symbols: Sequence[str]) -> list[str]:
+    """The symbols as lists with commas, none much longer than SYMBOLS_ROOM."""
+    parts: list[str] = []
+    for symbol in symbols:
+        if parts and len(parts[-1]) + 1 + len(symbol) <= SYMBOLS_ROOM:
+            parts[-1] += f",{symbol}"
+        else:
+            parts.append(symbol)
+    return parts

@@ -1,0 +1,124 @@
+"""What the live screen says in words: its status line, notices, and the watchdog's verdict on its own rows.
+
+    rows that stood still · a notice · PAUSED · what to do where something is missing · how all is going     the first that there is
+
+A command that is to be typed is never cut: where one line does not hold it the status line grows, up to a quarter of the screen.
+"""
+
+from collections.abc import Sequence
+
+from textual.notifications import SeverityLevel
+
+from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.shm import clock
+from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.screens.base import PulseApp, PulseScreen
+from alphapulse_cli.tui.sentence import sentence_lines
+from alphapulse_cli.tui.terminal import TerminalDriver
+from alphapulse_cli.tui.watchdog import Watchdog, watched
+from alphapulse_cli.tui.widgets.frame import StatusLine
+from alphapulse_cli.wire.delta import BookState
+
+NOTICE_S = 8.0
+TOO_LONG = "What to type has no room here: make the window larger, or: alphapulse doctor"
+
+
+class SayingApp(PulseApp):
+    """`notices` are lines that somebody else appends to; the last one is shown for a while."""
+
+    def __init__(self, notices: Sequence[str] = ()) -> None:
+        super().__init__(driver_class=TerminalDriver)
+        self._notices = notices
+        self._told: tuple[str, int] = "", 0  # the last notice, and when it came
+        self._watchdog = Watchdog()
+        self._still: tuple[str, int] = "", 0  # what it found, and when
+        self._note: tuple[str, int] = "", 0  # what was last told by `notify`, and until when
+
+    def status_lines(self, width: int, most: int) -> list[str]:
+        """What the status line says, in at most so many lines. What is passing is cut to one; what is to be typed stands whole."""
+        passing = self._passing()
+        advice = "" if passing or self.picture is None else safe(self.picture.advice)
+        said = passing or advice or summary(self.picture)
+        if not advice or len(advice) < width:
+            return [cut(f" {said}", width)]
+        lines = sentence_lines(advice, width - 1)
+        for some in (lines, [line for line in lines if line[1]]):
+            if some and len(some) <= most and all(len(line) < width for line, is_command in some if is_command):
+                return [cut(f" {line}", width) for line, _ in some]
+        return [cut(f" {TOO_LONG if any(is_command for _, is_command in lines) else advice}", width)]
+
+    def _passing(self) -> str:
+        """What is said for a while only: rows that are old, what just happened, PAUSED."""
+        now_ns, picture = clock.monotonic_ns(), self.picture
+        said, when_ns = self._still
+        if said and now_ns - when_ns < NOTICE_S * 1e9:
+            return said
+        said, until_ns = self._note
+        if said and now_ns < until_ns:
+            return said
+        if self.is_paused and picture is not None:
+            return f"PAUSED, {(now_ns - picture.taken_ns) / 1e9:.0f} s old; the feed goes on (p resumes)"
+        return self._notice()
+
+    def _notice(self) -> str:
+        """The last notice, for a few seconds."""
+        now = clock.monotonic_ns()
+        last = self._notices[-1] if self._notices else ""
+        if last != self._told[0]:
+            self._told = last, now
+        return safe(last) if last and now - self._told[1] < NOTICE_S * 1e9 else ""
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """In the status line for a while: a box over the screen would hide rows, or this line."""
+        sign = "" if severity == "information" else "! "
+        self._note = f"{sign}{safe(message)}", clock.monotonic_ns() + int((NOTICE_S if timeout is None else timeout) * 1e9)
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)  # kept; the styles show no box
+        self.renew_status()
+
+    def front(self) -> PulseScreen | None:
+        """The numbered screen, whatever lies over it."""
+        found = self.screen_stack[0] if self.screen_stack else None
+        return found if isinstance(found, PulseScreen) else None
+
+    def renew_status(self) -> None:
+        """Say what there is to say now."""
+        front = self.front()
+        for line in front.query(StatusLine) if front is not None else ():
+            line.renew()
+
+    def watch_rows(self) -> None:
+        """Rows that stand still on the terminal although they should not: say so, and draw everything again."""
+        front = self.front()
+        if not isinstance(self._driver, TerminalDriver) or front is None or front is not self.screen:
+            return
+        rows, age_s = self._watchdog.look(front, self._driver.drawn)
+        if rows:
+            self._still = f"{rows} row{'' if rows == 1 else 's'} stood still for {age_s:.0f} s: drawn again", clock.monotonic_ns()
+            for widget in watched(front):
+                widget.refresh()
+
+
+def summary(picture: Picture | None) -> str:
+    """How all is going, in a line."""
+    if picture is None:
+        return "looking for segments"
+    live = sum(book.status.state is BookState.LIVE for book in picture.books)
+    rate = sum(one.status.deltas_per_s for one in picture.sets)
+    gaps = sum(one.status.totals.get("gaps", 0) for one in picture.sets)
+    missed = sum(one.missed for one in picture.sets)
+    sets = len(picture.sets)
+    said = f"{sets} set{'' if sets == 1 else 's'}, {live}/{len(picture.books)} books live, {rate:,.0f} deltas/s, {gaps} gaps"
+    return f"{said}, {missed:,} records missed here" if missed else said
+
+
+def cut(text: str, width: int) -> str:
+    """The text in so many cells, with an ellipsis where it was longer."""
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
