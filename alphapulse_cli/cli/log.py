@@ -4,6 +4,7 @@ import logging
 import traceback
 
 from alphapulse_cli.apps.moments import moment
+from alphapulse_cli.cli import talk
 from alphapulse_cli.cli.talk import safe
 
 
@@ -21,11 +22,22 @@ class OneLine(logging.Formatter):
         return safe(text)
 
 
+class ToStderr(logging.Handler):
+    """Says each record as everything else is said on stderr, so that none holds up a collector."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        try:
+            talk.log_line(self.format(record))
+        except Exception:  # noqa: BLE001 - as every handler: a record that cannot be told is no reason to fail
+            self.handleError(record)
+
+
 def start(level: int) -> None:
     """Send everything from `level` on to stderr; calling it again only changes the level."""
     root = logging.getLogger()
     if not any(isinstance(handler.formatter, OneLine) for handler in root.handlers):
-        handler = logging.StreamHandler()
+        handler = ToStderr()
         handler.setFormatter(OneLine())
         root.addHandler(handler)
     root.setLevel(level)

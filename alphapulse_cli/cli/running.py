@@ -83,6 +83,7 @@ def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False)
                 parent.remove_done_callback(gone)
                 parent.cancel()
 
+    talk.never_wait()
     return asyncio.run(until_told())
 
 

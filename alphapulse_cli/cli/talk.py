@@ -1,9 +1,13 @@
 """What is said on stderr: errors with their hints, notes, and the log. Data never comes here, and this never goes to stdout.
 
 Whatever an exchange, a file or a user wrote is shown through `safe`: one line, no control characters, no direction overrides.
+
+A command that runs an event loop never waits for whoever reads its stderr (`never_wait`): where a pipe is full or a terminal stopped the
+line is lost, and the first one that gets through again is preceded by how many were.
 """
 
 import os
+import select
 import sys
 from typing import IO, Any
 
@@ -14,6 +18,9 @@ LEVELS = {"error": ERROR, "warning": WARNING, "info": INFO, "debug": DEBUG}
 
 _chosen = 0  # INFO by -v or ERROR by -q, for this process; 0: neither
 _colour = "auto"  # the configured `color`
+_waits = True  # for room on stderr
+_lost = 0  # lines since the last that found room
+ALWAYS_WHOLE = select.PIPE_BUF  # a pipe that is writable takes as many bytes at once
 
 
 def wants_colour(stream: IO[Any] | None) -> bool:
@@ -77,11 +84,44 @@ def _say(word: str, colour: str, message: object) -> None:
     _write(f"{head} {safe(message)}")
 
 
+def never_wait() -> None:
+    """Lose lines from now on rather than wait until somebody reads them, to the end of the process: its end is not held up either."""
+    global _waits  # noqa: PLW0603 - one process, one stderr
+    _waits = False
+
+
+def is_writable(stream: IO[Any]) -> bool:
+    """Whether what is written there now, up to `ALWAYS_WHOLE` bytes, has room at once. OSError, ValueError for a stream without a descriptor."""
+    ready = select.poll()
+    ready.register(stream.fileno(), select.POLLOUT)
+    return bool(ready.poll(0))
+
+
+def log_line(line: str) -> None:
+    """One line of the log, safe already."""
+    _write(line)
+
+
 def _write(line: str) -> None:
     try:
-        print(line, file=sys.stderr, flush=True)
+        if _waits:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            _write_at_once(line)
     except (OSError, ValueError):  # nobody listens: that is no reason to fail
         return
+
+
+def _write_at_once(line: str) -> None:
+    global _lost  # noqa: PLW0603 - one process, one stderr
+    lines = [f"warning: {_lost} lines were lost here, since nobody read them", line] if _lost else [line]
+    data = "".join(f"{one}\n" for one in lines).encode(sys.stderr.encoding, "backslashreplace")
+    for start in range(0, len(data), ALWAYS_WHOLE):
+        if not is_writable(sys.stderr):
+            _lost += 1
+            return
+        os.write(sys.stderr.fileno(), data[start : start + ALWAYS_WHOLE])
+    _lost = 0
 
 
 def explains() -> bool:
@@ -131,6 +171,6 @@ def _choose(level: int) -> None:
 
 
 def reset() -> None:
-    """Forget -v, -q and the configured colour: `main` begins afresh, as it does in tests again and again."""
-    global _chosen, _colour
-    _chosen, _colour = 0, "auto"
+    """Forget -v, -q, the configured colour and `never_wait`: `main` begins afresh, as it does in tests again and again."""
+    global _chosen, _colour, _waits, _lost
+    _chosen, _colour, _waits, _lost = 0, "auto", True, 0

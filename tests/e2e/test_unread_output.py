@@ -1,11 +1,11 @@
-"""A standard output that nobody reads: what is lost is the lines, not the work, and not its end."""
+"""A standard output or error that nobody reads: what is lost is the lines, not the work, and not its end."""
 
 import fcntl
 import os
 import signal
 from termios import FIONREAD
 
-from e2e_support import Simulators, book_states, wait_for, wait_until_live, writer_pid
+from e2e_support import Simulators, book_states, totals, wait_for, wait_until_live, writer_pid
 from terminals import Terminal
 
 from alphapulse_cli.apps.api import Book
@@ -59,3 +59,33 @@ def test_a_terminal_that_is_not_read_holds_up_the_board_and_not_the_collector(al
 
 def book_version(alphapulse):
     return Book("kraken", "BTC-USD", shm_dir=str(alphapulse.shm_dir)).read(1).version
+
+
+def test_a_collector_whose_talk_nobody_reads_collects_on_says_what_was_lost_and_ends(alphapulse):
+    """Each second update of the exchange is told with -v, and the pipe holds few of them."""
+    simulated = Simulators(alphapulse, "kraken", symbols="BTC-USD", rate=100, mischief="unknown:0.5")
+    line = ["-v", "--exchange", "kraken", "--symbols", "BTC-USD", "--url", simulated.url("kraken")]
+    collector = alphapulse.start("collect", *line)
+    fcntl.fcntl(collector.stderr, fcntl.F_SETPIPE_SZ, SMALLEST_PIPE)
+    wait_until_live(alphapulse.shm_dir, "kraken", ["BTC-USD"])
+
+    def counted(label):
+        return totals(alphapulse.shm_dir, "kraken")[label]
+
+    told = counted("unrecognised")
+    wait_for(lambda: counted("unrecognised") > told + 200, "more lines than a pipe holds")
+    updates = counted("book_updates")
+    wait_for(lambda: counted("book_updates") > updates + 50, "books that go on")
+
+    heard = b""
+    while b" lines were lost here, since nobody read them\n" not in heard:  # the first thing said after there is room again
+        heard += collector.stderr.read(1 << 16)
+    lost = int(heard.partition(b" lines were lost")[0].rpartition(b"warning: ")[2])
+    assert lost > 100
+    after = heard.partition(b"nobody read them\n")[2] or collector.stderr.read(1 << 16)
+    assert b"unknown kind of message" in after
+
+    told = counted("unrecognised")
+    wait_for(lambda: counted("unrecognised") > told + 200, "a pipe that is full once more")
+    collector.terminate()
+    assert collector.wait(20) == 0
