@@ -163,7 +163,7 @@ def state_of(book):
 def wait_until_live(shm_dir, set_name, symbols, after_version=0, written_by=None):
     """All books LIVE and further than that version; written by that process where it is given.
 
-    A killed collector's image looks LIVE for two seconds more, and until its successor has made an image of its own it is what is found
+    A killed collector's image looks LIVE until its heartbeat is late, and until its successor has made an image of its own it is what is found
     there: after a kill the successor must be named, or the wait is over before its first snapshot.
     """
 

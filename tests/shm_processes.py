@@ -76,6 +76,15 @@ def ring_spec(capacity=16, record_bytes=64, set_name="kraken", epoch=1, kind=Kin
     return SegmentSpec(kind, set_name, "kraken", epoch, record_bytes, capacity)
 
 
+def make_ring(path):
+    """A ring in a process that beats once, says so and waits to be killed."""
+    with open_directory(path) as directory:
+        made = Segment.create(directory, ring_spec())
+        made.ready()
+        tell("ready")
+        sys.stdin.read()
+
+
 def payload(sequence, record_bytes=64):
     """What record `sequence` holds: each of its words depends on the sequence and on its own place."""
     word = (sequence + 1) * 0x9E37_79B9_7F4A_7C15

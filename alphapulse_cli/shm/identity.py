@@ -25,7 +25,7 @@ class Identity(NamedTuple):
 def my_identity() -> Identity:
     """Of the calling process."""
     pid = os.getpid()
-    return Identity(boot_id(), pid, start_time(pid) or 0, pid_namespace())
+    return Identity(boot_id(), pid, (start_time(pid) or 0) if proc_is_ours() else 0, pid_namespace())
 
 
 @cache
@@ -57,6 +57,14 @@ def pid_namespace() -> int:
         return 0
 
 
+def proc_is_ours() -> bool:
+    """Whether /proc is there and numbers processes as we do: in a new pid namespace with the old /proc it does not."""
+    try:
+        return int(Path("/proc/self/stat").read_bytes().split(b" ", 1)[0]) == os.getpid()
+    except (OSError, ValueError):
+        return False
+
+
 def start_time(pid: int) -> int | None:
     """Field 22 of /proc/<pid>/stat; None for no such process, or one that is dead and only awaited (a zombie)."""
     fields = _stat(pid)
@@ -78,14 +86,17 @@ def _stat(pid: int) -> list[bytes]:
 
 
 def process_is_alive(who: Identity) -> bool:
-    """Whether that very process lives. One of another pid namespace cannot be judged from here and counts as alive."""
+    """Whether that very process lives. One of another pid namespace cannot be judged from here and counts as alive.
+
+    Where /proc cannot tell (none, or one that numbers processes for another namespace, or that hides those of others) the pid is asked alone.
+    """
     if who.boot_id != boot_id():
         return False
     if who.pid_namespace != pid_namespace():
         return True
     if not 0 < who.pid < 1 << 31:
         return False
-    if not Path("/proc/self/stat").exists():
+    if not who.start_time or not proc_is_ours() or not Path(f"/proc/{who.pid}").exists():
         return _answers_signals(who.pid)
     return start_time(who.pid) == who.start_time
 

@@ -37,6 +37,7 @@ LEVEL_BYTES = 16
 NAME_BYTES, SET_NAME_BYTES, ID_BYTES = 16, 32, 16
 MAX_RECORD_BYTES, MAX_CAPACITY = 1 << 16, 1 << 32
 HEARTBEAT_LIMIT_NS = 2_000_000_000  # older: the writer is not there
+HEARTBEAT_DOUBT_NS = 150_000_000  # older: readers ask whether its process is; a writer beats about every 100 ms
 NO_SLOT = 0xFFFF_FFFF_FFFF_FFFF  # `request_slot` of a book without one
 
 

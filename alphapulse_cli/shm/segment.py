@@ -6,7 +6,8 @@
              beat(monotonic_ns)                at least every 250 ms, for as long as it publishes
              retire()                          sealed where it ends, state RETIRED; the file stays readable
     reader   Segment.attach(directory, name)   mapped read-only, every header field checked against the file
-             liveness(monotonic_ns)            LIVE only while READY, beaten less than 2 s ago and of this boot
+             liveness(monotonic_ns)            LIVE only while READY, beaten less than 2 s ago and of this boot; and where it has not been
+                                               beaten as it usually is, if its process lives and no other has taken the set over
 
 A restart, like a book that outgrows its file, makes a new file of the same name: a mapped file is never resized, since that would
 kill its readers. They see REPLACED on the old one and attach again. A file that is cut short under us all the same (`truncate`, a
@@ -26,11 +27,12 @@ from typing import Any, Self
 from alphapulse_cli.errors import NoSegment, NotASegment, SegmentError, SegmentGone, StorageError, WrongLayout
 from alphapulse_cli.shm import clock, layout, memory
 from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name, storage_error
-from alphapulse_cli.shm.identity import Identity, boot_id, my_identity
+from alphapulse_cli.shm.identity import Identity, boot_id, my_identity, process_is_alive
 from alphapulse_cli.shm.layout import Kind, State
 from alphapulse_cli.shm.mapping import Mapping, Words
 
 _CREATED = counting()
+ASK_EVERY_NS = 50_000_000  # at most, whether a writer that is late lives
 
 
 @unique
@@ -82,6 +84,7 @@ class Segment:
         self._words = Words(mapped)
         self._directory: Directory | None = directory
         self._temporary = ""
+        self._is_left, self._asked_ns = False, 0
 
     @classmethod
     def create(cls, directory: Directory, spec: SegmentSpec) -> "Segment":
@@ -271,8 +274,26 @@ class Segment:
         if state is not State.READY:
             return Liveness.GONE if self.is_gone else Liveness[state.name]
         # Both clocks are read a moment apart and on other processors: a heartbeat may lie a little ahead of us.
-        fresh = abs(monotonic_ns - self.heartbeat_ns) < layout.HEARTBEAT_LIMIT_NS
-        return Liveness.LIVE if fresh and self.writer.boot_id == boot_id() else Liveness.SILENT
+        age_ns = monotonic_ns - self.heartbeat_ns
+        if abs(age_ns) >= layout.HEARTBEAT_LIMIT_NS or self.writer.boot_id != boot_id():
+            return Liveness.SILENT
+        is_late = age_ns >= layout.HEARTBEAT_DOUBT_NS
+        return Liveness.SILENT if is_late and self._is_left_by_its_writer(monotonic_ns) else Liveness.LIVE
+
+    def _is_left_by_its_writer(self, monotonic_ns: int) -> bool:
+        """Whether it is known that nobody will write here again. A process of another pid namespace is not known to be dead, but a successor tells it."""
+        if not self._is_left and monotonic_ns - self._asked_ns >= ASK_EVERY_NS:
+            self._asked_ns = monotonic_ns
+            self._is_left = not process_is_alive(self.writer) or self._has_another_writer()
+        return self._is_left
+
+    def _has_another_writer(self) -> bool:
+        """Whether a book's set has a ring of a later writer, which has made no image of the book yet."""
+        if self.spec.kind is not Kind.BOOK or self._directory is None:
+            return False
+        with suppress(SegmentError, StorageError):
+            return Segment.attach(self._directory, segment_name(Kind.DELTAS, self.spec.set_name)).epoch > self.epoch
+        return False
 
     def is_live(self, monotonic_ns: int) -> bool:
         """Whether its writer is there."""

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from alphapulse_cli.shm import identity
 from alphapulse_cli.shm.identity import Identity, my_identity, process_is_alive
 
@@ -41,7 +43,24 @@ class TestProcessIsAlive:
         monkeypatch.setattr("pathlib.Path.read_bytes", lambda self: text)
         assert identity.start_time(7) == 22
 
-    def test_without_proc_the_pid_is_asked_alone(self, monkeypatch):
+    @pytest.mark.parametrize("text", [None, b"1 (init) S 0"])
+    def test_without_proc_or_with_that_of_another_namespace_the_pid_is_asked_alone(self, monkeypatch, text):
+        """`unshare -pf` without a /proc of its own: the numbers there are of other processes."""
+        before = my_identity()
+
+        def read(_):
+            if text is None:
+                raise FileNotFoundError
+            return text
+
+        monkeypatch.setattr("pathlib.Path.read_bytes", read)
+        assert my_identity().start_time == 0
+        for who in (before, my_identity()):
+            assert process_is_alive(who)
+            assert not process_is_alive(who._replace(pid=(1 << 31) - 2))
+
+    def test_a_process_that_proc_hides_is_asked_by_its_pid(self, monkeypatch):
+        """As `hidepid` hides those of other users."""
         monkeypatch.setattr("pathlib.Path.exists", lambda self: False)
         assert process_is_alive(my_identity())
         assert not process_is_alive(my_identity()._replace(pid=(1 << 31) - 2))

@@ -144,6 +144,44 @@ class TestLiveness:
         opened.memory[start : start + 16] = b"another boot ago"
         assert Segment.attach(directory, NAME).liveness(clock.monotonic_ns()) is Liveness.SILENT
 
+    def test_a_killed_writer_is_known_as_soon_as_its_heartbeat_is_late(self, directory):
+        """And not one that is only late, as a stopped one is: that takes the two seconds."""
+        with child("shm_processes:make_ring", directory.path) as writer:
+            writer.line()
+            found = Segment.attach(directory, NAME)
+            late = found.heartbeat_ns + layout.HEARTBEAT_DOUBT_NS
+            assert found.is_live(late)
+            writer.kill()
+            assert found.is_live(late - 1), "nobody asks before"
+            assert found.liveness(late + segment.ASK_EVERY_NS) is Liveness.SILENT
+            assert found.liveness(late + segment.ASK_EVERY_NS + 1) is Liveness.SILENT
+            assert Segment.attach(directory, NAME).liveness(late) is Liveness.SILENT
+
+    def test_a_writer_of_another_pid_namespace_is_not_taken_for_dead(self, directory):
+        opened = made(directory)
+        words = memoryview(opened.memory).cast("Q")
+        for field, value in (("writer_pid", (1 << 31) - 2), ("pid_namespace", 1)):
+            words[layout.HEADER[field].offset // 8] = value
+        found = Segment.attach(directory, NAME)
+        assert found.writer.pid_namespace == 1
+        assert found.is_live(found.heartbeat_ns + layout.HEARTBEAT_LIMIT_NS - 1)
+        assert not found.is_live(found.heartbeat_ns + layout.HEARTBEAT_LIMIT_NS)
+
+    def test_a_book_whose_set_has_a_ring_of_a_later_writer_is_not_live(self, directory):
+        """Of a writer in another namespace nobody knows that it is dead; that another has its place is seen."""
+        book = Segment.create(directory, book_spec("kraken", "kraken", "BTC-USD", 1, levels=64, slot=0))
+        book.ready()
+        made(directory, epoch=1)
+        late = book.heartbeat_ns + layout.HEARTBEAT_DOUBT_NS
+        assert book.is_live(late)
+        made(directory, epoch=2)
+        assert book.liveness(late + segment.ASK_EVERY_NS) is Liveness.SILENT
+
+    def test_while_it_beats_nobody_asks(self, directory, monkeypatch):
+        opened = made(directory)
+        monkeypatch.setattr(segment, "process_is_alive", lambda _: pytest.fail("asked"))
+        assert opened.is_live(opened.heartbeat_ns + layout.HEARTBEAT_DOUBT_NS - 1)
+
     def test_building_is_not_live(self, directory):
         assert Segment.create(directory, ring_spec()).liveness(clock.monotonic_ns()) is Liveness.BUILDING
 
