@@ -19,10 +19,11 @@ START_NS = 1_790_000_000 * 10**9
 FEEDS = (("kraken", ""), ("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", "diff"), ("binance-us", "depth20"))
 HEALING_S = 15.0  # for all books to be LIVE and true once faults have ended and none of them may last
 # How long a LIVE book may be wrong without anybody's knowing, a second past the bound in which the collector says that it notices.
-UNPROVEN_S, SILENT_S, QUIET_S, ALL_QUIET_S, BACKWARDS_S = 7.0, 4.0, 31.0, 61.0, 6.0
+UNPROVEN_S, SILENT_S, QUIET_S, ALL_QUIET_S, BACKWARDS_S = 11.0, 4.0, 31.0, 61.0, 6.0
 UNSEEN_S = 1000.0  # a lost frame of a feed without numbers shows where the book crosses itself (J3), else with the next connection
 DRIPPING_S = 30.0  # a feed that is late is shown by its feed delay, not by a state
 
+OF_CONNECTIONS = frozenset({"mute", "stall", "drip", "half-open", "disconnect", "rst"})
 HEALING_KINDS = ("gap", "checksum", "disconnect", "refuse")
 NUMBERED = frozenset(FEEDS) - {("coinbase", "exchange")}  # a lost frame shows
 COUNTED = frozenset({("coinbase", "advanced"), ("binance-us", "diff"), ("binance-us", "depth20")})  # by numbers
@@ -181,4 +182,5 @@ def strike(world, kind, dice):
         world.sim.inject(kind.name, symbol, 3.0)
         world.sim.inject("malformed", symbol)  # so that something is asked for
     else:
-        world.sim.inject(kind.name, "" if kind.name == "mute" else symbol, kind.lasts_s or 2.0)
+        # What strikes a connection strikes with its next frame: that of one symbol, which may be mute or halted, would be late.
+        world.sim.inject(kind.name, "" if kind.name in OF_CONNECTIONS else symbol, kind.lasts_s or 2.0)

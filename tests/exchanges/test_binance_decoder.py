@@ -10,6 +10,7 @@ from exchange_truth import instrument
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges import get
 from alphapulse_cli.exchanges.binance import Decoder
+from alphapulse_cli.exchanges.binance.decoder import PICTURE_WITHIN_NS
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES
 from alphapulse_cli.market.events import (
     ClosingSoon,
@@ -226,6 +227,19 @@ class TestPictures:
         decoder = started(mode="depth20")
         for number, wanted in ((160, [Snapshot]), (162, [Snapshot]), (161, [GapFound]), (163, [Snapshot])):
             assert kinds(decoder.receive(self.PICTURE.replace(b"160", b"%d" % number), 0)) == wanted
+
+    def test_p3_one_that_is_waited_for_and_stays_away_shows_that_the_stream_is_dead(self):
+        decoder = started(mode="depth20")
+        decoder.receive(self.PICTURE, 0)
+        decoder.pending_requests()
+        assert list(decoder.tick(10 * PICTURE_WITHIN_NS)) == [], "nobody waits"
+        decoder.resync(BTC)
+        assert list(decoder.tick(11 * PICTURE_WITHIN_NS - 1)) == []
+        assert kinds(decoder.tick(11 * PICTURE_WITHIN_NS)) == [GapFound]
+        sent = [request.frame for request in decoder.pending_requests()]
+        assert [b"UNSUBSCRIBE" in frame for frame in sent] == [True, False]
+        decoder.receive(self.PICTURE, 0)
+        assert list(decoder.tick(30 * PICTURE_WITHIN_NS)) == []
 
     def test_a_bare_one_is_that_of_the_only_symbol(self):
         bare = self.PICTURE.partition(b'"data":')[2][:-1]

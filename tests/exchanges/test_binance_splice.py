@@ -1,4 +1,4 @@
-"""Rules B1 to B10 of `binance/splice.py`, as the decoder keeps them. Numbers: the sheet's COMPUSDT, Binance.US, 2021-10-12."""
+"""Rules B1 to B11 of `binance/splice.py`, as the decoder keeps them. Numbers: the sheet's COMPUSDT, Binance.US, 2021-10-12."""
 
 import pytest
 from binance_support import BTC, SECOND, DictBook, diff, fetches, kinds, live, snapshot, started
@@ -8,6 +8,7 @@ from alphapulse_cli.exchanges.binance import splice
 from alphapulse_cli.exchanges.binance.spliced_book import HELD_NS, QUIET_NS
 from alphapulse_cli.exchanges.sequence import BACK, GAP, NEXT, OLD
 from alphapulse_cli.market.events import GapFound, GapReason, Snapshot, SnapshotRefused, Subscribed, Update, UpdateIgnored
+from alphapulse_cli.market.requests import Send
 
 L = 113129219
 
@@ -352,6 +353,36 @@ class TestB9AQuietSymbolIsBelievedWithoutAStream:
                 now += SECOND
                 decoder.tick(now)
                 found = fetches(decoder)
+
+
+class TestB11AStreamThatNeverReachesItsSnapshotsIsDead:
+    """A book that waits for its snapshot is not LIVE, and nobody checks whether its stream still stands."""
+
+    def waited(self, *numbers, event=None):
+        """(kinds of the events, subscriptions) after snapshots of these ids were held for five seconds each."""
+        decoder, now_ns, seen = started(), 0, []
+        decoder.receive(diff(5, 9), 0)
+        for number in numbers:
+            decoder.receive_snapshot(BTC, snapshot(number), 0)
+            if event:
+                decoder.receive(event, 0)
+            now_ns += HELD_NS
+            seen += kinds(decoder.tick(now_ns))
+            now_ns += 2 * HELD_NS  # whatever pause it takes
+            decoder.tick(now_ns)
+        return seen, [send.frame for send in decoder.pending_requests() if isinstance(send, Send) and b"depth" in send.frame]
+
+    def test_two_that_differ_and_no_event_between(self):
+        seen, sent = self.waited(20, 30)
+        assert seen == [SnapshotRefused, SnapshotRefused, GapFound]
+        assert [b"UNSUBSCRIBE" in frame for frame in sent[-2:]] == [True, False]
+
+    def test_one_proves_nothing_and_two_of_one_id_are_believed(self):
+        assert self.waited(20)[0] == [SnapshotRefused]
+        assert self.waited(20, 20)[0] == [SnapshotRefused]
+
+    def test_nor_where_an_event_came(self):
+        assert GapFound not in self.waited(10**6, 10**7, event=diff(10, 10))[0]
 
 
 class TestB10WhatIsIgnoredIsBounded:

@@ -1,6 +1,6 @@
 """Binance spot, modes `diff` and `depth20`: bytes in, events and requests out; no sockets, no clock, no logging.
 
-    diff      @depth@100ms ─► SplicedBook (rules B1 to B10) ─► Update ...      REST snapshot ─► Snapshot and the buffered Updates
+    diff      @depth@100ms ─► SplicedBook (rules B1 to B11) ─► Update ...      REST snapshot ─► Snapshot and the buffered Updates
     depth20   @depth20@100ms ─► Snapshot with depth 20: the whole top 20 each time; `flow` publishes the difference
     trades    @trade ─► TradeIds (rules T1 to T6); `m` says that the buyer was the maker, so that true means: the taker SOLD
 
@@ -8,7 +8,7 @@ Subscriptions keep rules U1 to U3. Those of pictures and of trades by REST, numb
   P1  A picture replaces the top 20. One of the same id is the same picture, and no event.
   P2  One of a smaller id goes back: the numbers began anew, or it is old. That is a gap, and no book is shown until the next picture
       that does not go back.
-  P3  `resync` takes the next picture, whatever its id.
+  P3  `resync` takes the next picture, whatever its id. Where none comes within 10 s its stream is dead, and is subscribed to anew.
   P4  Missing trades are looked for among the last 1,000, which is what REST gives without keys.
 
 Sizes are absolute and zero removes, also what is not there. Everything of a frame is parsed before any state changes, so that a
@@ -43,6 +43,7 @@ USUAL_DIFF = (
 )
 KIND_CHARACTERS = 40
 NO_PICTURE = -1
+PICTURE_WITHIN_NS = 10_000_000_000  # P3
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ class _Pictures:
 
     last: int = NO_PICTURE
     is_doubted: bool = False  # P2: the last one went back
+    wanted_ns: int | None = None  # P3: since when the next one is waited for
 
 
 @dataclass(slots=True)
@@ -181,6 +183,8 @@ class Decoder:
         """Ask for what is due: snapshots, missing trades, and again for what was not answered (U2, U3)."""
         self._now_ns = monotonic_ns
         events = [event for book in self._books.values() for event in book.tick(monotonic_ns)]
+        for native in self._dead_streams(monotonic_ns):
+            events += self._on_dead_stream(self.instruments[native], "nothing comes of a book that is waited for")
         for native, check in self._checks.items():
             if check.due(monotonic_ns):
                 self._fetch_proof(native)
@@ -201,7 +205,7 @@ class Decoder:
         if book is not None:
             book.resync()
         if instrument.native in self._shown:
-            self._shown[instrument.native] = _Pictures()
+            self._shown[instrument.native] = _Pictures(wanted_ns=self._now_ns)
 
     def confirm(self, instrument: Instrument) -> None:
         """Fetch a small snapshot to compare a quiet symbol's stream, and its book, with (`confirmation`)."""
@@ -252,11 +256,11 @@ class Decoder:
         levels = levels_of(instrument, data["bids"], data["asks"])
         last, shown.last = shown.last, number
         if number < last:  # P2
-            shown.is_doubted = True
+            shown.is_doubted, shown.wanted_ns = True, self._now_ns
             return (GapFound((instrument,), GapReason.SEQUENCE_RESET, f"picture {last} is followed by {number}"),)
         if number == last and not shown.is_doubted:
             return ()
-        shown.is_doubted = False
+        shown.is_doubted, shown.wanted_ns = False, None
         return (Snapshot(instrument, levels, depth=binance.PICTURE_DEPTH),)
 
     def _native_of_picture(self, message: dict[str, Any]) -> str | None:
@@ -298,6 +302,17 @@ class Decoder:
             return None if last == NO_PICTURE or self._shown[native].is_doubted else last
         book = self._books.get(native)
         return book.splice.last if book is not None and book.splice.live else None
+
+    def _dead_streams(self, now_ns: int) -> list[str]:
+        """Symbols of which nothing comes though their books wait for it (B11, P3): nobody checks a book that is not LIVE."""
+        dead = [native for native, book in self._books.items() if book.is_dead]
+        for native in dead:
+            self._books[native].is_dead = False
+        for native, shown in self._shown.items():
+            if shown.wanted_ns is not None and now_ns - shown.wanted_ns >= PICTURE_WITHIN_NS:
+                shown.wanted_ns = now_ns
+                dead.append(native)
+        return dead
 
     def _fetch_proof(self, native: str) -> None:
         weight = binance.snapshot_weight(self._facts.name, binance.SNAPSHOT_LIMITS[0])

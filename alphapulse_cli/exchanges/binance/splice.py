@@ -1,4 +1,4 @@
-"""One symbol's way from a stream of ranges and a snapshot to an unbroken book: rules B1 to B10, without JSON, levels or time.
+"""One symbol's way from a stream of ranges and a snapshot to an unbroken book: rules B1 to B11, without JSON, levels or time.
 
     BUFFERING  ── a snapshot that the stream has met (B3..B6) ──►  LIVE
         ▲────── a range that does not follow (B7), goes back (B8) or is ignored for too long (B10) ──┘
@@ -19,6 +19,7 @@
       snapshots, 5 s apart, have the same id and not one event came between. Its first event may overlap L or end before it: what the
       exchange gathers for 100 ms may be on its way.
   B10 Whatever a LIVE book ignores is counted (UPDATES_IGNORED). More than 20 messages or 5 s of it without one that follows is a gap.
+  B11 Two snapshots, 5 s apart, whose ids differ, and not one event between: the stream is dead, and is subscribed to anew.
 
 The buffer is bounded by events and by bytes. At the bound its oldest event goes, and B3 refuses a snapshot that would have needed it.
 """

@@ -1,4 +1,4 @@
-"""One symbol's diff stream and its REST snapshots become Snapshot and Updates: rules B1 to B10 of `splice`, with levels and deadlines.
+"""One symbol's diff stream and its REST snapshots become Snapshot and Updates: rules B1 to B11 of `splice`, with levels and deadlines.
 
     depthUpdate ─► on_event ─► Splice ─► Update                    fetch() ─► who owns the requests
     REST body ──► on_snapshot ─► refused │ held until met (B5) │ Snapshot and the buffered Updates
@@ -49,6 +49,7 @@ class SplicedBook:
         "failures",
         "in_flight",
         "instrument",
+        "is_dead",
         "splice",
     )
 
@@ -66,6 +67,7 @@ class SplicedBook:
         self.failures = 0  # snapshots since the last that helped
         self._held: _Held | None = None
         self._unmet = (-1, -1)  # B9: id of the snapshot that was given up with no event since, and where the stream stood
+        self.is_dead = False  # B11
         self._ignored = self._ignored_ns = 0  # B10: how many in a row, since when
         self._ignored_at = -1  # where the splice stood meanwhile
 
@@ -189,7 +191,12 @@ class SplicedBook:
 
     def _give_up(self, held: _Held, now_ns: int) -> Sequence[Event]:
         """B5, B9: another one, please."""
-        self._unmet = (held.number, self.splice.last) if held.events == 0 else (-1, -1)
+        if held.events:
+            self._unmet = (-1, -1)
+        else:
+            number, stood = self._unmet
+            self.is_dead = 0 <= number < held.number and stood == self.splice.last
+            self._unmet = (held.number, self.splice.last)
         self.fetch_again(now_ns)
         return (
             SnapshotRefused(self.instrument, f"the stream does not reach snapshot {held.number}: it stands at {self.splice.last}"),
