@@ -86,13 +86,20 @@ class RestEncoder:
 
 def wire_text(value: int, decimals: int) -> str:
     """Decimal text as Binance writes it: eight decimals, more where the grid is finer."""
-    return to_text(value * 10 ** max(WIRE_DECIMALS - decimals, 0), max(WIRE_DECIMALS, decimals))
+    places, factor = _finest(decimals)
+    return to_text(value * factor, places)
+
+
+def _finest(decimals: int) -> tuple[int, int]:
+    """Decimals that are written, and what brings a number of `decimals` there."""
+    return max(WIRE_DECIMALS, decimals), 10 ** max(WIRE_DECIMALS - decimals, 0)
 
 
 def wire_rows(instrument: Instrument, levels: Sequence[Level]) -> list[list[str]]:
     """[price, quantity] texts of (ticks, lots)."""
-    prices, sizes = instrument.price_decimals, instrument.size_decimals
-    return [[wire_text(ticks, prices), wire_text(lots, sizes)] for ticks, lots in levels]
+    prices, price_factor = _finest(instrument.price_decimals)
+    sizes, size_factor = _finest(instrument.size_decimals)
+    return [[to_text(ticks * price_factor, prices), to_text(lots * size_factor, sizes)] for ticks, lots in levels]
 
 
 def picture(truth: Truth, symbol: str, depth: int) -> dict[str, Any]:
