@@ -3,6 +3,8 @@
 import asyncio
 from fractions import Fraction
 
+from textual.css.stylesheet import Stylesheet
+
 from alphapulse_cli.apps.status import BookStatus, SetStatus
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
@@ -11,6 +13,21 @@ from alphapulse_cli.tui.app import AlphapulseApp
 from alphapulse_cli.tui.picture import BookPicture, Ladder, Picture, SetPicture
 from alphapulse_cli.tui.state import State
 from alphapulse_cli.wire.delta import BookReason, BookState
+
+
+def parsed_once(parse, known):
+    """`Stylesheet._parse_rules` that remembers what it parsed in any app before: a new app, and each screen first shown, parses all styles anew."""
+
+    def remembering(self, *arguments, **more):
+        key = arguments, tuple(more.items()), tuple(self._variables.items())
+        if key not in known:
+            known[key] = parse(self, *arguments, **more)
+        return known[key]
+
+    return remembering
+
+
+Stylesheet._parse_rules = parsed_once(Stylesheet._parse_rules, {})
 
 
 class HandFeed:

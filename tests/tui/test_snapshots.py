@@ -58,7 +58,6 @@ def taken(name, size, theme, shown=tui_market.MARKET):
     made = []
 
     async def work(app, pilot, feed):
-        await pilot.press(next(tab.key for tab in table.TABS if tab.name == name))
         await give(pilot, feed, shown)
         await pilot.pause()
         for line in app.screen.query(StatusLine):
@@ -66,7 +65,7 @@ def taken(name, size, theme, shown=tui_market.MARKET):
         await pilot.pause()
         made.append(snapshot(app))
 
-    at_once(work, size=size, theme=theme)
+    at_once(work, size=size, theme=theme, screen=name)
     return made[0]
 
 
