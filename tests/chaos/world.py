@@ -31,6 +31,7 @@ LEVELS = 40
 RING_RECORDS = 16_384
 URL = "wss://exchange.invalid"
 STEP_S = 0.1  # a step of every symbol
+LOOK_S = 0.05  # between two looks at whether what is waited for has come
 STATUS_WITHIN_S, STATUS_BY_REST_S = (
     1.0,
     31.0 + 120.0 + 2.0,
@@ -242,7 +243,7 @@ class World:
         while not holds():
             if clock.monotonic_ns() - started_ns > limit_s * 1e9:
                 return None
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(LOOK_S)
         return (clock.monotonic_ns() - started_ns) / 1e9
 
     async def stand_still(self):
