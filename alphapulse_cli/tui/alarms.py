@@ -3,33 +3,44 @@
     "spread > 5" on (kraken, BTC-USD) ─► Alarm ─┐
                              Picture ─► values ─┴─► check: those that are passed and were not before ─► bell, colour, command
 
-A row of the overview has bid, ask (prices), spread (bps), delay (ms), age (s), deltas (a second), gaps (a count); `not live` is an alarm
-too, passed once a book was not LIVE, or not there, for 2 s. A row of the arbitrage screen has net and raw (bps) and profit. What has no value passes nothing: a book that is not LIVE has neither
-prices nor spread. Prices are compared exactly. An alarm that was told is told again only after it was not passed in between, and not
+A row of the overview has bid, ask (prices), spread (bps), delay (ms), age (s), deltas (a second), gaps (a count); one of the arbitrage
+screen net and raw (bps) and profit; one of the latency screen its percentiles (ms); a segment its rate (records a second), beat (s since its
+writer's heartbeat), lag (records, of its slowest reader) and missed (by all its readers). `not live` is an alarm of books and segments,
+passed once one was not LIVE, or not there, for 2 s. What has no value passes nothing: a book that is not LIVE has neither prices nor spread. Prices are compared exactly. An alarm that was told is told again only after it was not passed in between, and not
 within QUIET_NS, so that a price at the limit rings no storm.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
-from alphapulse_cli.tui.picture import ArbitrageRow, BookPicture, Picture
+from alphapulse_cli.apps.segments import SegmentRow
+from alphapulse_cli.shm.histogram import QUANTILES
+from alphapulse_cli.shm.segment import Liveness
+from alphapulse_cli.tui.picture import ArbitrageRow, BookPicture, Picture, Stage
 from alphapulse_cli.tui.state import State
 from alphapulse_cli.wire.delta import BookState
 
-BOOK, ARBITRAGE = "book", "arbitrage"
+BOOK, ARBITRAGE, LATENCY, RING = "book", "arbitrage", "latency", "ring"
 BOOK_UNITS = {"bid": "", "ask": "", "spread": " bps", "delay": " ms", "age": " s", "deltas": "/s", "gaps": ""}
 ARBITRAGE_UNITS = {"net": " bps", "raw": " bps", "profit": ""}
-UNITS = {BOOK: BOOK_UNITS, ARBITRAGE: ARBITRAGE_UNITS}
+LATENCY_UNITS = dict.fromkeys((*(f"p{part * 100:g}" for part in QUANTILES), "max"), " ms")
+RING_UNITS = {"rate": "/s", "beat": " s", "lag": " records", "missed": " records"}
+UNITS = {BOOK: BOOK_UNITS, ARBITRAGE: ARBITRAGE_UNITS, LATENCY: LATENCY_UNITS, RING: RING_UNITS}
+KEY_LENGTHS = {BOOK: 2, ARBITRAGE: 4, LATENCY: 2, RING: 1}
+EXAMPLES = {BOOK: "spread > 5, bid < 60000", ARBITRAGE: "net > 2", LATENCY: "p99 > 50", RING: "lag > 5000"}
 NOT_LIVE = "not live"
-FORM = re.compile(r"([a-z]+)\s*([<>])\s*(-?[0-9]{1,15}(?:\.[0-9]{1,12})?)", re.ASCII)
+WITH_NOT_LIVE = (BOOK, RING)
+FORM = re.compile(r"([a-z][a-z0-9.]*)\s*([<>])\s*(-?[0-9]{1,15}(?:\.[0-9]{1,12})?)", re.ASCII)
 MOST_ALARMS = 64
 NOT_LIVE_S = Fraction(2)  # a book that is taken anew is LIVE again before
 QUIET_NS = 10_000_000_000
 PREFIX, BETWEEN = "alarm", "|"
 
-Key = tuple[str, ...]  # (set, symbol), of both books of an arbitrage row one after the other
+AnyRow = BookPicture | ArbitrageRow | Stage | SegmentRow
+Key = tuple[str, ...]  # (set, symbol), of both books of an arbitrage row one after the other; (set, step); (file,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +62,12 @@ class Alarm:
 def parse(scope: str, text: str) -> Alarm:
     """The alarm in that text. ValueError, which says what it could be."""
     words = " ".join(text.lower().split())
-    if scope == BOOK and words == NOT_LIVE:
+    if scope in WITH_NOT_LIVE and words == NOT_LIVE:
         return Alarm(NOT_LIVE, ">", NOT_LIVE_S)
     found = FORM.fullmatch(words.replace(",", ""))
     units = UNITS[scope]
     if found is None or found[1] not in units:
-        more = f", or {NOT_LIVE}" if scope == BOOK else ""
+        more = f", or {NOT_LIVE}" if scope in WITH_NOT_LIVE else ""
         raise ValueError(f"not an alarm: {text.strip()[:40]!r}; one of {', '.join(units)}, then < or >, then a number{more}")
     return Alarm(found[1], found[2], Fraction(found[3]))
 
@@ -64,8 +75,8 @@ def parse(scope: str, text: str) -> Alarm:
 def about(scope: str) -> str:
     """What can be typed."""
     names = ", ".join(f"{name}{f' ({unit.strip()})' if unit else ''}" for name, unit in UNITS[scope].items())
-    example = "spread > 5, bid < 60000" if scope == BOOK else "net > 2"
-    return f"{names}, then < or > and a number: {example}.{f' Or: {NOT_LIVE}.' if scope == BOOK else ''} Empty: no alarm."
+    more = f" Or: {NOT_LIVE}." if scope in WITH_NOT_LIVE else ""
+    return f"{names}, then < or > and a number: {EXAMPLES[scope]}.{more} Empty: no alarm."
 
 
 class Alarms:
@@ -74,9 +85,9 @@ class Alarms:
     def __init__(self, state: State) -> None:
         self._state = state
         self._set: dict[tuple[str, Key], tuple[str, Alarm]] = dict(_remembered(state))
-        self._passed: set[tuple[str, Key]] = set()
+        self._passed: frozenset[tuple[str, Key]] = frozenset()
         self._told_ns: dict[tuple[str, Key], int] = {}
-        self._not_live_ns: dict[Key, int] = {}  # since when
+        self._not_live_ns: dict[tuple[str, Key], int] = {}  # since when
 
     def text_of(self, scope: str, key: Key) -> str:
         """What was typed for that row; "" for none."""
@@ -100,7 +111,7 @@ class Alarms:
         wrong = self.wrong(scope, key, text)
         if wrong:
             raise ValueError(wrong)
-        self._passed.discard((scope, key))
+        self._passed -= {(scope, key)}
         self._told_ns.pop((scope, key), None)
         if text:
             self._set[scope, key] = text, parse(scope, text)
@@ -118,7 +129,7 @@ class Alarms:
             return []
         told = []
         passed = set()
-        rows = _rows(picture)
+        rows = _rows(picture, {scope for scope, _ in self._set})
         for (at, key), (text, alarm) in self._set.items():
             values = self._values(at, key, rows.get((at, key)), picture.taken_ns)
             if not alarm.is_passed(values):
@@ -128,26 +139,43 @@ class Alarms:
             if (at, key) not in self._passed and (last is None or picture.taken_ns - last >= QUIET_NS):
                 self._told_ns[at, key] = picture.taken_ns
                 told.append(f"{_named(key)}: {text}{_seen(at, alarm, values)}")
-        self._passed = passed
+        self._passed = frozenset(passed)
         return told
 
-    def _values(self, scope: str, key: Key, row: BookPicture | ArbitrageRow | None, now_ns: int) -> dict[str, Fraction]:
-        """What that row has; of a book also for how many seconds it has not been LIVE."""
-        if scope == ARBITRAGE:
-            return arbitrage_values(row) if isinstance(row, ArbitrageRow) else {}
-        values = book_values(row) if isinstance(row, BookPicture) else {}
-        if isinstance(row, BookPicture) and row.status.state is BookState.LIVE:
-            self._not_live_ns.pop(key, None)
+    @property
+    def passed(self) -> frozenset[tuple[str, Key]]:
+        """(scope, key) of every row whose alarm was passed at the last check."""
+        return self._passed
+
+    def _values(self, scope: str, key: Key, row: AnyRow | None, now_ns: int) -> dict[str, Fraction]:
+        """What that row has; of a book or segment also for how many seconds it has not been LIVE."""
+        values = {} if row is None else _VALUES[scope](row)
+        if scope not in WITH_NOT_LIVE:
             return values
-        since_ns = self._not_live_ns.setdefault(key, now_ns)
+        if row is not None and is_live(row):
+            self._not_live_ns.pop((scope, key), None)
+            return values
+        since_ns = self._not_live_ns.setdefault((scope, key), now_ns)
         return values | {NOT_LIVE: Fraction(now_ns - since_ns, 1_000_000_000)}
 
 
-def _rows(picture: Picture) -> dict[tuple[str, Key], BookPicture | ArbitrageRow]:
-    """Every row that may have an alarm."""
-    books: dict[tuple[str, Key], BookPicture | ArbitrageRow] = {(BOOK, book.key): book for book in picture.books}
-    rows = () if picture.arbitrage is None else picture.arbitrage.rows
-    return books | {(ARBITRAGE, (*row.buy, *row.sell)): row for row in rows}
+def _rows(picture: Picture, scopes: Collection[str]) -> dict[tuple[str, Key], AnyRow]:
+    """Every row that may have an alarm of these scopes."""
+    found: dict[tuple[str, Key], AnyRow] = {}
+    if BOOK in scopes:
+        found |= {(BOOK, book.key): book for book in picture.books}
+    if ARBITRAGE in scopes and picture.arbitrage is not None:
+        found |= {(ARBITRAGE, (*row.buy, *row.sell)): row for row in picture.arbitrage.rows}
+    if LATENCY in scopes:
+        found |= {(LATENCY, (one.status.name, stage.name)): stage for one in picture.sets for stage in one.stages}
+    if RING in scopes:
+        found |= {(RING, (row.name,)): row for row in picture.segments}
+    return found
+
+
+def is_live(row: AnyRow) -> bool:
+    """Whether a book, or a segment, is."""
+    return row.status.state is BookState.LIVE if isinstance(row, BookPicture) else getattr(row, "state", "") == Liveness.LIVE.value
 
 
 def book_values(book: BookPicture) -> dict[str, Fraction]:
@@ -175,6 +203,34 @@ def arbitrage_values(row: ArbitrageRow) -> dict[str, Fraction]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def latency_values(stage: Stage) -> dict[str, Fraction]:
+    """What there is of LATENCY_UNITS."""
+    held = stage.distribution
+    if not held.count:
+        return {}
+    found = {f"p{part * 100:g}": held.quantile(part) for part in QUANTILES} | {"max": held.largest}
+    return {name: Fraction(value, 1_000_000) for name, value in found.items() if value is not None}
+
+
+def ring_values(row: SegmentRow) -> dict[str, Fraction]:
+    """What there is of RING_UNITS."""
+    given = {
+        "rate": row.records_per_s,
+        "beat": row.heartbeat_age_s,
+        "lag": max((reader.lag for reader in row.readers if reader.lag is not None), default=None),
+        "missed": sum(reader.missed for reader in row.readers) if row.readers else None,
+    }
+    return {name: Fraction(value) for name, value in given.items() if value is not None}
+
+
+_VALUES: dict[str, Callable[[Any], dict[str, Fraction]]] = {
+    BOOK: book_values,
+    ARBITRAGE: arbitrage_values,
+    LATENCY: latency_values,
+    RING: ring_values,
+}
+
+
 def _seen(scope: str, alarm: Alarm, values: Mapping[str, Fraction]) -> str:
     """The value that passed it."""
     if alarm.what == NOT_LIVE:
@@ -195,7 +251,7 @@ def _remembered(state: State) -> Iterator[tuple[tuple[str, Key], tuple[str, Alar
     for name in state.names():
         prefix, scope, *key = f"{name}{BETWEEN}".split(BETWEEN)[:-1] if BETWEEN in name else ("", "")
         text = state.get(name, "")
-        if prefix == PREFIX and scope in UNITS and text and len(key) == (2 if scope == BOOK else 4):
+        if prefix == PREFIX and scope in UNITS and text and len(key) == KEY_LENGTHS[scope]:
             try:
                 yield (scope, tuple(key)), (text, parse(scope, text))
             except ValueError:

@@ -9,7 +9,20 @@ import pytest
 from tui_pictures import at_once, book, drawn, give, picture
 
 from alphapulse_cli.edges.hook import MOST_RUNNING, Hook
-from alphapulse_cli.tui.alarms import ARBITRAGE, BOOK, MOST_ALARMS, QUIET_NS, Alarm, Alarms, parse
+from alphapulse_cli.tui.alarms import (
+    ARBITRAGE,
+    BOOK,
+    EXAMPLES,
+    KEY_LENGTHS,
+    LATENCY,
+    MOST_ALARMS,
+    QUIET_NS,
+    UNITS,
+    Alarm,
+    Alarms,
+    about,
+    parse,
+)
 from alphapulse_cli.tui.state import State
 from alphapulse_cli.wire.delta import BookState
 
@@ -50,6 +63,16 @@ class TestText:
         assert parse(ARBITRAGE, "net > -1.5") == Alarm("net", ">", Fraction(-3, 2))
         with pytest.raises(ValueError, match="one of net, raw, profit"):
             parse(ARBITRAGE, "not live")
+
+    def test_every_scope_has_names_an_example_that_is_one_and_a_length(self):
+        assert UNITS.keys() == KEY_LENGTHS.keys() == EXAMPLES.keys()
+        for scope, examples in EXAMPLES.items():
+            for example in examples.split(", "):
+                assert parse(scope, example).what in UNITS[scope]
+                assert example in about(scope)
+        assert parse(LATENCY, "p99.9 > 1").what == "p99.9"
+        with pytest.raises(ValueError, match="one of p50"):
+            parse(LATENCY, "not live")
 
 
 class TestChecks:

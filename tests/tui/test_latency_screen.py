@@ -8,6 +8,7 @@ from tui_pictures import HandFeed, book, picture
 
 from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Histogram
 from alphapulse_cli.shm.segment import Liveness
+from alphapulse_cli.tui.alarms import LATENCY
 from alphapulse_cli.tui.app import AlphapulseApp
 from alphapulse_cli.tui.picture import Stage
 from alphapulse_cli.tui.screens import latency
@@ -282,3 +283,55 @@ def test_what_is_copied_is_the_whole_table():
 
     at_once(work, shown=measured(), size=SIZES[0])
     at_once(nothing)
+
+
+class TestColumnsAndAlarms:
+    def test_columns_are_chosen_ordered_and_there_in_the_next_run(self, tmp_path):
+        async def choose(screen, pilot, feed):
+            await pilot.press("c")
+            line = pilot.app.screen.query_one("Input")
+            line.value = "stage p99 nonsense"
+            await pilot.press("enter")
+            await pilot.pause()
+            assert pilot.app.screen is not screen, "asked again: there is no such column"
+            line.value = "stage p99 set"
+            await pilot.press("enter")
+            await pilot.pause()
+            assert table(screen)[0].split() == ["stage", "p99", "set\u25b2"]
+
+        path = tmp_path / "tui.json"
+        at_once(choose, shown=measured(), state=State(path))
+
+        async def again(screen, pilot, feed):
+            assert table(screen)[0].split() == ["stage", "p99", "set\u25b2"]
+            await pilot.press("o")  # goes through those that are there
+            assert screen.sorting[0] == "stage"
+
+        at_once(again, shown=measured(), state=State(path))
+
+    def test_an_alarm_is_passed_by_the_step_it_was_set_on_and_by_no_other(self):
+        async def work(screen, pilot, feed):
+            bells = []
+            pilot.app.bell = lambda: bells.append(1)
+            key = ("kraken", NAMES[0])
+            pilot.app.alarms.put(LATENCY, key, "p99 > 0.05")
+            feed.show(measured())
+            await pilot.pause()
+            assert bells == [1]
+            assert pilot.app.alarms.passed == {(LATENCY, key)}
+            (marked,) = [line for line in table(screen) if "!" in line]
+            assert marked.split()[0] == "!kraken"
+            pilot.app.alarms.put(LATENCY, key, "p99 > 5000")
+            feed.show(measured())
+            await pilot.pause()
+            assert not [line for line in table(screen) if "!" in line]
+
+        at_once(work, shown=measured())
+
+    def test_a_asks_for_the_step_under_the_cursor(self):
+        async def work(screen, pilot, feed):
+            await pilot.press("a", *"p99 > 1", "enter")
+            await pilot.pause()
+            assert pilot.app.alarms.text_of(LATENCY, screen.table.chosen) == "p99 > 1"
+
+        at_once(work, shown=measured())

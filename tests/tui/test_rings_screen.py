@@ -8,6 +8,7 @@ from tui_pictures import HandFeed, book, picture
 
 from alphapulse_cli.apps.segments import ReaderRow, SegmentRow
 from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.tui.alarms import RING, Alarms
 from alphapulse_cli.tui.app import AlphapulseApp
 from alphapulse_cli.tui.screens.rings import RingsScreen
 from alphapulse_cli.tui.state import State
@@ -299,3 +300,50 @@ def test_what_is_copied_is_the_whole_table():
         assert "kraken\ttrades\tdamaged\tnot a segment: bad magic" in lines
 
     at_once(work, given=shown(), size=SIZES[0])
+
+
+class TestColumnsAndAlarms:
+    def test_columns_are_chosen_and_ordered(self):
+        async def work(screen, pilot, feed):
+            await pilot.press("c")
+            pilot.app.screen.query_one("Input").value = "part now state"
+            await pilot.press("enter")
+            await pilot.pause()
+            assert table(screen)[0].split() == ["segment", "now", "state"]
+
+        at_once(work, given=shown())
+
+    @pytest.mark.parametrize(
+        ("text", "passed"),
+        [("lag > 8999", True), ("lag > 9000", False), ("missed > 30", True), ("rate < 64", True), ("beat > 2", False)],
+    )
+    def test_a_ring_has_its_readers_worst_and_its_own_rate(self, text, passed):
+        async def work(screen, pilot, feed):
+            pilot.app.alarms.put(RING, ("kraken_deltas",), text)
+            feed.show(shown())
+            await pilot.pause()
+            marked = [line for line in table(screen) if "!deltas" in line]
+            assert bool(marked) == passed == pilot.app.alarms.is_passed(RING, ("kraken_deltas",))
+            assert len(marked) <= 1, "its own row, not its readers'"
+
+        at_once(work)
+
+    def test_a_segment_that_is_silent_or_gone_is_not_live(self):
+        made = Alarms(State(None))
+        names = ("coinbase_deltas", "kraken_deltas", "gone_deltas")
+        for name in names:
+            made.put(RING, (name,), "not live")
+        at = replace(shown(), taken_ns=10**9)
+        assert made.check(at) == []
+        told = made.check(replace(at, taken_ns=10**9 * 4))
+        assert told == ["coinbase_deltas: not live", "gone_deltas: not live"]
+
+    def test_a_on_a_readers_row_asks_for_its_ring(self):
+        async def work(screen, pilot, feed):
+            while screen.table.chosen is None or not screen.table.chosen[1]:
+                await pilot.press("down")
+            await pilot.press("a", *"lag > 5", "enter")
+            await pilot.pause()
+            assert pilot.app.alarms.text_of(RING, ("kraken_deltas",)) == "lag > 5"
+
+        at_once(work, given=shown())

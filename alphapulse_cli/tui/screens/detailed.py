@@ -1,6 +1,6 @@
 """A screen that is a table with the details of the row under its cursor: beneath it, or beside it where it is wide enough.
 
-    picture ─► rows ─► sorted ─► table            `o` and a click on a title sort, Enter makes the details large
+    picture ─► rows ─► sorted ─► table            `o` and a click on a title sort, Enter makes the details large, `c` and `a` as everywhere
                   └─► the cursor's ─► details     all is drawn again only where it has changed
 
 Where there is no room the details are hidden first; Enter brings them in front of the table then too.
@@ -16,16 +16,15 @@ from textual.widget import Widget
 from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.tui.picture import Picture
 from alphapulse_cli.tui.screens.base import PulseScreen
-from alphapulse_cli.tui.widgets.line_table import Column, LineTable, Row, TableKeys, fitting
+from alphapulse_cli.tui.screens.row_keys import RowKeys
+from alphapulse_cli.tui.widgets.line_table import LineTable, Row, TableKeys, fitting
 
 LEAST_TABLE = 5
 
 
-class DetailedScreen(TableKeys, PulseScreen):
+class DetailedScreen(RowKeys, TableKeys, PulseScreen):
     """What is below the line of dots is for the screens to define. `NAME` is what the sorting is remembered under."""
 
-    NAME = ""
-    COLUMNS: ClassVar[Sequence[Column]] = ()
     SORTS: ClassVar[Sequence[str]] = ()  # names of columns, in the order of `o`; the first is the natural order
     LARGEST_FIRST: ClassVar[frozenset[str]] = frozenset()
     LEAST_DETAILS = 8
@@ -34,6 +33,8 @@ class DetailedScreen(TableKeys, PulseScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         *(binding for binding in TableKeys.TABLE_BINDINGS if binding.key != "enter"),  # type: ignore[union-attr]
         Binding("o", "sort", "Sort"),
+        *RowKeys.COLUMN_BINDINGS,
+        *RowKeys.ALARM_BINDINGS,
         Binding("enter", "choose", "Details"),
     ]
 
@@ -78,11 +79,13 @@ class DetailedScreen(TableKeys, PulseScreen):
 
     def show(self, picture: Picture) -> None:
         """Draw what has changed."""
+        self.use_columns()
         by, reverse = self.sorting
-        made_of = self.source(picture), self.nothing(picture), self.filter, by, reverse
+        made_of = self.source(picture), self.nothing(picture), self.filter, by, reverse, self.pulse.alarms.passed
         if made_of != self._made_of:
             self._made_of = made_of
-            self.table.show_rows(self.rows(picture, by, reverse=reverse), made_of[1], by, reverse=reverse)
+            rows = [self.marked(row) for row in self.rows(picture, by, reverse=reverse)]
+            self.table.show_rows(rows, made_of[1], by, reverse=reverse)
         self._arrange()
         self.show_details(picture, self.table.chosen)
 
@@ -121,7 +124,7 @@ class DetailedScreen(TableKeys, PulseScreen):
 
     def action_sort(self) -> None:
         """By the next column that is there."""
-        seen = {column.name for column in fitting(self.COLUMNS, self.table.size.width or self.size.width)}
+        seen = {column.name for column in fitting(self.chosen_columns(), self.table.size.width or self.size.width)}
         names = [name for name in self.SORTS if name in seen]
         by = self.sorting[0]
         following = names[(names.index(by) + 1) % len(names)] if by in names else names[0]

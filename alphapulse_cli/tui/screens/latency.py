@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from textual.widget import Widget
 
 from alphapulse_cli.shm.histogram import QUANTILES
+from alphapulse_cli.tui.alarms import LATENCY, Key
 from alphapulse_cli.tui.picture import Picture, SetPicture, Stage
 from alphapulse_cli.tui.screens.detailed import DetailedScreen
 from alphapulse_cli.tui.widgets.figures import duration
@@ -54,7 +55,8 @@ class LatencyScreen(DetailedScreen):
         "≈ marks a step between two machines' clocks: a wrong clock moves all its figures by the same amount, so only changes mean "
         "something, and samples below zero are counted apart.\n\n"
         "Below are the shape of the step under the cursor, on an axis where each mark is ten times the last, and its p50 and p99 of "
-        "each second. The gauge is how full the ring is of records that this screen has not read yet."
+        "each second. The gauge is how full the ring is of records that this screen has not read yet. a sets an alarm on the step under "
+        "the cursor, such as p99 > 50 (ms)."
     )
     COLUMNS = (
         Column("set", "set", 10, right=False, least=4),
@@ -65,6 +67,7 @@ class LatencyScreen(DetailedScreen):
         Column("clocks", "clocks", 36, 3, right=False),
         Column("state", "collector", 10, 3, right=False),
     )
+    SCOPE, MARKED = LATENCY, "set"
     SORTS = ("set", "stage", *PERCENTILES, "max", "samples")
     LARGEST_FIRST = frozenset((*PERCENTILES, "max", "samples"))
 
@@ -110,6 +113,10 @@ class LatencyScreen(DetailedScreen):
         """A stage is a new one once a second only."""
         held = self._figures.get(key)
         return held if held is not None and held.stage is stage else figures_of(stage)
+
+    def alarm_key(self, key: Any) -> Key | None:
+        """A set of which nothing was measured can have none."""
+        return key if key[1] else None
 
     def show_details(self, picture: Picture, key: Any) -> None:
         """The plots of the stage with that key, and of others where there is room; the gauges."""

@@ -13,38 +13,33 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from alphapulse_cli.tui import columns
 from alphapulse_cli.tui.picture import Picture
 from alphapulse_cli.tui.screens.base import PulseScreen
-from alphapulse_cli.tui.screens.prompts import Ask
-from alphapulse_cli.tui.widgets.line_table import Column, LineTable, Row, TableKeys
+from alphapulse_cli.tui.screens.row_keys import RINGS, RowKeys
+from alphapulse_cli.tui.widgets.line_table import LineTable, Row, TableKeys
 
-RINGS = "!"  # before the symbol of a row whose alarm is passed
 Order = Callable[[Any], Any]  # an item's value to sort by, None for none
 
 
-class ListScreen(TableKeys, PulseScreen):
+class ListScreen(RowKeys, TableKeys, PulseScreen):
     """`NAME` is its name in the memory, `ORDERS` what can be sorted by: column -> value; the first is the order at the beginning.
 
     Columns of `LARGEST_FIRST` begin with their largest.
     """
 
-    NAME: ClassVar[str] = ""
-    COLUMNS: ClassVar[Sequence[Column]] = ()
     ORDERS: ClassVar[Mapping[str, Order]] = {}
     LARGEST_FIRST: ClassVar[frozenset[str]] = frozenset()
     BINDINGS: ClassVar[list[BindingType]] = [
         *TableKeys.TABLE_BINDINGS,
         Binding("o", "sort", "Sort"),
         Binding("r", "reverse", "Reverse the order", show=False),
-        Binding("c", "columns", "Choose the columns", show=False),
+        *RowKeys.COLUMN_BINDINGS,
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self.table = LineTable(self.COLUMNS)
         self._rows: list[Row] = []
-        self._columns = ""  # as they were chosen
 
     def compose_body(self) -> Iterable[Widget]:
         """The table."""
@@ -77,10 +72,7 @@ class ListScreen(TableKeys, PulseScreen):
 
     def show(self, picture: Picture) -> None:
         """The items, sorted."""
-        wanted = self.pulse.remembered(f"{self.NAME}.columns", "")
-        if wanted != self._columns:
-            self._columns = wanted
-            self.table.set_columns(columns.chosen(self.COLUMNS, wanted))
+        self.use_columns()
         by, reverse = self.order
         found = list(self.items(picture))
         if by:
@@ -121,18 +113,6 @@ class ListScreen(TableKeys, PulseScreen):
         if names:
             name = names[(names.index(self.order[0]) + 1) % len(names)]
             self._sort_by(name, reverse=name in self.LARGEST_FIRST)
-
-    def action_columns(self) -> None:
-        """Ask which ones, and in which order."""
-
-        def choose(text: str | None) -> None:
-            if text is not None:
-                self.pulse.remember(f"{self.NAME}.columns", " ".join(text.split()))
-                self.show_again()
-
-        about = f"{' '.join(column.name for column in self.COLUMNS)}. In the order you want; the last go first. Empty: as at first."
-        shown = self._columns or " ".join(column.name for column in self.COLUMNS)
-        self.app.push_screen(Ask("columns", about, shown, lambda text: columns.wrong(self.COLUMNS, text)), choose)
 
     def action_reverse(self) -> None:
         """The other way round."""

@@ -10,6 +10,7 @@ from typing import Any
 from textual.widget import Widget
 
 from alphapulse_cli.apps.segments import ReaderRow, SegmentRow
+from alphapulse_cli.tui.alarms import RING, Key
 from alphapulse_cli.tui.picture import Picture
 from alphapulse_cli.tui.screens.detailed import DetailedScreen
 from alphapulse_cli.tui.widgets import figures
@@ -84,7 +85,8 @@ class RingsScreen(DetailedScreen):
         "by a newer one, or damaged, with the reason. Beneath a ring are its readers: how many records behind the writer each is, and "
         "how many were overwritten before it had read them.\n\n"
         "The details tell all of the row under the cursor, and what its set has counted since its collector began. ! marks counts of "
-        "something that went wrong."
+        "something that went wrong. a sets an alarm on the segment under the cursor, such as lag > 5000 (records that its slowest reader "
+        "is behind) or: not live."
     )
     COLUMNS = (
         Column("set", "set", 10, right=False, least=4),
@@ -99,6 +101,7 @@ class RingsScreen(DetailedScreen):
         Column("since", "began", 10, 3),
         Column("name", "file", 40, 4, right=False),
     )
+    SCOPE, MARKED = RING, "part"
     SORTS = ("set", "part", "state", "contents", "now", "size", "beat", "pid")
     LARGEST_FIRST = frozenset(("contents", "now", "size", "beat"))
     BESIDE_FROM = 150
@@ -136,6 +139,14 @@ class RingsScreen(DetailedScreen):
                 made += [segment_row(row, is_first=row.set_name != before), *readers]
                 before = row.set_name
         return made
+
+    def alarm_key(self, key: Any) -> Key | None:
+        """The segment's; a reader's row has its ring's."""
+        return (key[0],)
+
+    def marked(self, row: Row) -> Row:
+        """The segment's own row alone."""
+        return row if row.key[1] else super().marked(row)
 
     def show_details(self, picture: Picture, key: Any) -> None:
         """Those of the row's segment and reader, and the counters of its set."""

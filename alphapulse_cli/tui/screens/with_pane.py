@@ -8,7 +8,6 @@ the cursor; a row whose alarm is passed has a mark and a colour.
 """
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -16,10 +15,9 @@ from textual.containers import Horizontal
 from textual.events import Resize
 from textual.widget import Widget
 
-from alphapulse_cli.tui.alarms import BOOK, Key, about
 from alphapulse_cli.tui.picture import Picture
-from alphapulse_cli.tui.screens.listing import RINGS, ListScreen
-from alphapulse_cli.tui.screens.prompts import Ask
+from alphapulse_cli.tui.screens.listing import ListScreen
+from alphapulse_cli.tui.screens.row_keys import RowKeys
 from alphapulse_cli.tui.widgets.line_table import Row
 
 LEAST_PANE, LEAST_TABLE = 6, 4
@@ -31,10 +29,9 @@ class PaneScreen(ListScreen):
     """`compose_pane`, `show_pane` and `hide_pane` are the screen's."""
 
     other_rows = 0  # of the body, beside table and pane
-    SCOPE: ClassVar[str] = BOOK  # of the rows' alarms
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "pin", "Pin"),
-        Binding("a", "alarm", "Set an alarm on the row", show=False),
+        *RowKeys.ALARM_BINDINGS,
     ]
 
     def __init__(self) -> None:
@@ -56,10 +53,6 @@ class PaneScreen(ListScreen):
 
     def hide_pane(self) -> None:
         """Nothing of it is seen: what feeds it can stop."""
-
-    def alarm_key(self, key: Any) -> Key | None:
-        """What the row with that key is called among alarms; None where it can have none."""
-        raise NotImplementedError
 
     # ··· what they share ···
 
@@ -125,29 +118,7 @@ class PaneScreen(ListScreen):
 
     def decorated(self, row: Row) -> Row:
         """Marked while its alarm is passed."""
-        key = self.alarm_key(row.key)
-        if key is None or not self.pulse.alarms.is_passed(self.SCOPE, key):
-            return row
-        symbol = row.cells.get("symbol", ("", ""))[0]
-        return row._replace(cells={**row.cells, "symbol": (f"{RINGS}{symbol}", "alarm")})
-
-    def action_alarm(self) -> None:
-        """Ask for the threshold of the row under the cursor."""
-        key = None if self.table.chosen is None else self.alarm_key(self.table.chosen)
-        if key is None:
-            self.notify("there is no row here that can have an alarm", timeout=2)
-            return
-        alarms = self.pulse.alarms
-
-        def put(text: str | None) -> None:
-            if text is not None:
-                alarms.put(self.SCOPE, key, text)
-                self.show_again()
-
-        asked = Ask(
-            f"alarm: {' '.join(key)}", about(self.SCOPE), alarms.text_of(self.SCOPE, key), partial(alarms.wrong, self.SCOPE, key)
-        )
-        self.app.push_screen(asked, put)
+        return self.marked(row)
 
     def action_pin(self) -> None:
         """Keep the pane on the row under the cursor, or let it follow the cursor again."""
