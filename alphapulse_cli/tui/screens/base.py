@@ -79,6 +79,7 @@ class PulseScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._filter = ""
+        self.status_rows = 1  # as the status line says
 
     @property
     def pulse(self) -> PulseApp:
@@ -97,7 +98,7 @@ class PulseScreen(Screen[None]):
     @property
     def room(self) -> int:
         """How many rows the body has."""
-        return self.size.height - FRAME_ROWS - sum(line.rows - 1 for line in self.query(StatusLine))
+        return self.size.height - FRAME_ROWS - (self.status_rows - 1)
 
     def compose_body(self) -> Iterable[Widget]:
         """The screen's own widgets."""

@@ -75,8 +75,9 @@ class StatusLine(Watched, Widget):
         before, rows = self._said, self.rows
         self._said = self._now()
         if self.rows != rows:
-            self.styles.height = self.rows
-            cast("PulseScreen", self.screen).show_again()
+            screen = cast("PulseScreen", self.screen)
+            self.styles.height = screen.status_rows = self.rows
+            screen.show_again()
         if self._said != before:
             self.refresh()
 
