@@ -11,19 +11,7 @@ The public names are resolved when they are first asked for: importing the packa
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alphapulse_cli.apps.api import Book, DeltaReader, TradeReader, follow
     from alphapulse_cli.apps.arb_api import arbitrage
-    from alphapulse_cli.apps.columns import (
-        changes,
-        exchange_times,
-        feed_delays,
-        price_decimals,
-        prices,
-        size_decimals,
-        sizes,
-        times,
-        to_pandas,
-    )
     from alphapulse_cli.book.reconstruct import Reconstructor
     from alphapulse_cli.errors import (
         AlphapulseError,
@@ -43,6 +31,18 @@ if TYPE_CHECKING:
     from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
     from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
     from alphapulse_cli.market.trading_status import TradingStatus
+    from alphapulse_cli.readers.api import Book, DeltaReader, TradeReader, follow
+    from alphapulse_cli.readers.columns import (
+        changes,
+        exchange_times,
+        feed_delays,
+        price_decimals,
+        prices,
+        size_decimals,
+        sizes,
+        times,
+        to_pandas,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -86,9 +86,9 @@ _MODULES = {  # where a public name is; an error that is not listed is in `error
     "Reconstructor": "book.reconstruct",
     "TradingStatus": "market.trading_status",
     "arbitrage": "apps.arb_api",
-    **dict.fromkeys(("Book", "DeltaReader", "TradeReader", "follow"), "apps.api"),
-    **dict.fromkeys(("changes", "price_decimals", "prices", "size_decimals", "sizes"), "apps.columns"),
-    **dict.fromkeys(("exchange_times", "feed_delays", "times", "to_pandas"), "apps.columns"),
+    **dict.fromkeys(("Book", "DeltaReader", "TradeReader", "follow"), "readers.api"),
+    **dict.fromkeys(("changes", "price_decimals", "prices", "size_decimals", "sizes"), "readers.columns"),
+    **dict.fromkeys(("exchange_times", "feed_delays", "times", "to_pandas"), "readers.columns"),
 }
 
 

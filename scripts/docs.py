@@ -306,13 +306,13 @@ def exchanges() -> Iterator[str]:
 
 
 PYTHON = (  # what a program of one's own may use: heading, the source that documents it, names
-    ("The package: `import alphapulse_cli as ap`", "apps/api.py", ("follow", "DeltaReader", "TradeReader", "Book")),
+    ("The package: `import alphapulse_cli as ap`", "readers/api.py", ("follow", "DeltaReader", "TradeReader", "Book")),
     (
         "Columns of records: `ap.prices`, `ap.times`, …",
-        "apps/columns.py",
+        "readers/columns.py",
         ("prices", "sizes", "price_decimals", "size_decimals", "times", "exchange_times", "feed_delays", "changes", "to_pandas"),
     ),
-    ("What `follow` and `Book.read` give", "apps/api.py", ("Following", "FollowUpdate", "BookCopy")),
+    ("What `follow` and `Book.read` give", "readers/api.py", ("Following", "FollowUpdate", "BookCopy")),
     ("Which orders a market takes: `ap.TradingStatus`", "market/trading_status.py", ("TradingStatus",)),
     ("A replica: `ap.Reconstructor`", "book/reconstruct.py", ("Reconstructor", "Why")),
     ("An exact book: `update.book`, `Reconstructor.book`", "book/book.py", ("Book",)),
@@ -344,10 +344,10 @@ def python() -> Iterator[str]:
 
     package = Path(alphapulse_cli.__file__).parent
     yield "# Python"
-    yield code((ast.get_docstring(ast.parse((package / "apps/api.py").read_text())) or "").partition("\n\n")[2])
+    yield code((ast.get_docstring(ast.parse((package / "readers/api.py").read_text())) or "").partition("\n\n")[2])
     for heading, source, names in PYTHON:
         yield f"## {heading}"
-        if source == "apps/columns.py":
+        if source == "readers/columns.py":
             yield code((ast.get_docstring(ast.parse((package / source).read_text())) or "").partition("\n\n")[2])
         found = {node.name: node for node in ast.parse((package / source).read_text()).body if isinstance(node, DOCUMENTED)}
         for name in names:

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from alphapulse_cli.apps.sets import Wanted
+from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.tui import table
 from alphapulse_cli.tui.app import AlphapulseApp
 from alphapulse_cli.tui.feed import Feed

@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from alphapulse_cli.apps.status import StatusSource
+from alphapulse_cli.readers.status import StatusSource
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.sim.exchange import SimulatedExchange
 from alphapulse_cli.wire.delta import BookState

@@ -16,10 +16,10 @@ from decimal import Decimal
 
 from shm_processes import tell
 
-from alphapulse_cli.apps.api import Book
 from alphapulse_cli.errors import AlphapulseError, NoSegment
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.market.ticks import to_text
+from alphapulse_cli.readers.api import Book
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import open_directory, segment_name

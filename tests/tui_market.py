@@ -11,11 +11,11 @@ from fractions import Fraction
 from tui_pictures import book, picture
 
 from alphapulse_cli.apps.segments import ReaderRow, SegmentRow
-from alphapulse_cli.apps.tail import TradeTold
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import parse_fee
 from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.readers.items import TradeTold
 from alphapulse_cli.shm import clock, histogram
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.segment import Liveness

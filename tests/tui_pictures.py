@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from textual.css.stylesheet import Stylesheet
 
-from alphapulse_cli.apps.status import BookStatus, SetStatus
+from alphapulse_cli.readers.status import BookStatus, SetStatus
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.segment import Liveness

@@ -7,7 +7,6 @@ Sets that appear while it runs are taken in. What was missed, what is not live a
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import permutations
@@ -16,27 +15,24 @@ from typing import Any, Self
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.arb_rows import look_row
-from alphapulse_cli.apps.sets import Wanted, find_sets, no_such_book, nothing_wanted
 from alphapulse_cli.edges.config import Settings
-from alphapulse_cli.edges.idle import Waiting
 from alphapulse_cli.edges.tallies import Tally
-from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import Exact, parse_fee, taker_fees
 from alphapulse_cli.flow.arbitrage.market import Market
 from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind
-from alphapulse_cli.flow.arbitrage.terms import Rules
 from alphapulse_cli.flow.follow import SetFollower
+from alphapulse_cli.flow.groups import Start
 from alphapulse_cli.flow.merged import MergedFollowers, Step
 from alphapulse_cli.market.trading_status import remark, trading_status
-from alphapulse_cli.shm import clock, layout
-from alphapulse_cli.shm.directory import Directory, segment_name
-from alphapulse_cli.shm.image import ImageReader
-from alphapulse_cli.shm.segment import Segment
+from alphapulse_cli.readers.order_rules import order_rules
+from alphapulse_cli.readers.selection import Wanted, no_such_book
+from alphapulse_cli.readers.sets import SetReaders
+from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.wire.delta import BookState
 
-LOOK_EVERY_NS = 500_000_000
 RULES_EVERY_NS = 5_000_000_000
 GRACE_NS = 20_000_000  # how far behind the clock time is held while nothing comes: what is on its way may be as old
 LONGEST_WAIT_S = 0.05
@@ -89,12 +85,10 @@ class Watch:
         self._now_ns = now_ns
         self._tally = tally
         self._began_ns = clock.realtime_ns()
-        self._waiting = Waiting(how, directory)
-        self._merged = MergedFollowers()
-        self._looked_ns = self._ruled_ns = 0
-        self._look(clock.monotonic_ns())
-        if not self._merged.followers:
-            raise nothing_wanted(directory, wanted)
+        self._ruled_ns = 0
+        self._sets = SetReaders(directory, wanted, self._attach, how=how)
+        self._merged = MergedFollowers(self._sets.readers)
+        self._use_rules(clock.monotonic_ns())
 
     @property
     def sets(self) -> list[str]:
@@ -113,21 +107,18 @@ class Watch:
         if missing and not any(market.is_traded for market in self.detector.markets.values()):
             raise no_such_book(self._directory, self.sets, missing)
 
-    def _look(self, now: int) -> None:
-        """Take in sets and books that are not read yet, and what their exchanges ask of orders."""
-        self._looked_ns = now
-        for name, exchange in find_sets(self._directory, self._wanted).items():
-            if name not in self._merged.followers:
-                with suppress(SegmentError, StorageError):  # gone meanwhile: the next look finds it
-                    self._fees.setdefault(exchange, taker_fees([exchange], self._fee_texts)[exchange])
-                    symbols = self._wanted.symbols_of(name, exchange)
-                    followed = None if symbols is None else symbols | self._converting
-                    self._merged.followers[name] = SetFollower(self._directory, name, followed, label=self._label)
+    def _attach(self, name: str, exchange: str, _: Start) -> SetFollower:
+        self._fees.setdefault(exchange, taker_fees([exchange], self._fee_texts)[exchange])
+        symbols = self._wanted.symbols_of(name, exchange)
+        followed = None if symbols is None else symbols | self._converting
+        return SetFollower(self._directory, name, followed, label=self._label)
+
+    def _use_rules(self, now: int) -> None:
+        """Take in books that are not looked at yet, and what their exchanges ask of orders."""
         is_ruling_time = now - self._ruled_ns >= RULES_EVERY_NS
         if is_ruling_time:
             self._ruled_ns = now
         for follower in self._merged.followers.values():
-            follower.discover()
             for symbol in follower.books:
                 if is_ruling_time or (follower.set_name, symbol) not in self.detector.markets:
                     rules = order_rules(self._directory, follower.set_name, symbol)
@@ -149,8 +140,8 @@ class Watch:
     def happening(self) -> Iterator[Event]:
         """The same, each as soon as it is known: exhaust it."""
         now = clock.monotonic_ns()
-        if now - self._looked_ns >= LOOK_EVERY_NS:
-            self._look(now)
+        if self._sets.look(now):
+            self._use_rules(now)
             if self._tally is not None and self._tally.is_due(now):
                 self._tally.tell(self.counts(), now)
         came = False
@@ -186,8 +177,7 @@ class Watch:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until there may be more."""
-        readers = {name: one.groups.reader for name, one in self._merged.followers.items()}
-        return self._waiting.wait(readers, min(timeout_s, LONGEST_WAIT_S))
+        return self._sets.wait(min(timeout_s, LONGEST_WAIT_S))
 
     def settle(self, timeout_s: float = SETTLE_S) -> list[Event]:
         """Poll until every book was joined, or is known not to be live; what happened meanwhile."""
@@ -275,8 +265,7 @@ class Watch:
 
     def close(self) -> None:
         """Remove the cursors."""
-        for follower in self._merged.followers.values():
-            follower.close()
+        self._sets.close()
 
     def __enter__(self) -> Self:
         return self
@@ -310,16 +299,6 @@ class _Chosen:
         if event.kind is Kind.CLOSED:
             self._open.discard(name)
         return is_ours
-
-
-def order_rules(directory: Directory, set_name: str, symbol: str) -> Rules | None:
-    """What the exchange asks of an order, as that book's image says it; None where it does not."""
-    with suppress(SegmentError, StorageError):
-        segment = Segment.attach(directory, segment_name(layout.Kind.BOOK, set_name, symbol))
-        said = ImageReader(segment).rules()
-        if said is not None and said.size_decimals <= 18:  # shared memory: anything may stand there
-            return Rules(said.lot_size_lots, said.min_size_lots, said.size_decimals)
-    return None
 
 
 def state_words(market: Market) -> str:

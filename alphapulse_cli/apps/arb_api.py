@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import Self
 
 from alphapulse_cli.apps.arb import Watch, WatchStatus, configured_fees
-from alphapulse_cli.apps.sets import Wanted
 from alphapulse_cli.edges import config
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.opportunity import Event
+from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm.directory import open_directory
 
 

@@ -14,9 +14,9 @@ from enum import Enum, unique
 
 from alphapulse_cli import build
 from alphapulse_cli.apps.revive import revival
-from alphapulse_cli.apps.status import SetStatus, StatusSource
 from alphapulse_cli.edges import config
 from alphapulse_cli.errors import AlphapulseError, NoSegment
+from alphapulse_cli.readers.status import SetStatus, StatusSource
 from alphapulse_cli.shm import clock, cursor, layout, listing, memory
 from alphapulse_cli.shm.directory import Directory, directory_path, open_directory
 from alphapulse_cli.shm.segment import Liveness

@@ -14,16 +14,17 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from alphapulse_cli.apps.moments import moment
-from alphapulse_cli.apps.sets import Wanted, find_sets, no_such_book, settled
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.book.reconstruct import Reconstructor, Why
 from alphapulse_cli.book.views import spread_bps
-from alphapulse_cli.edges.idle import Waiting
 from alphapulse_cli.errors import NoSegment, SegmentError, StorageError
 from alphapulse_cli.flow.follow import SetFollower
+from alphapulse_cli.flow.groups import Start
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.market.trading_status import TradingStatus
+from alphapulse_cli.readers.moments import moment
+from alphapulse_cli.readers.selection import Wanted, no_such_book, settled
+from alphapulse_cli.readers.sets import SetReaders
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import Directory, segment_name
@@ -33,7 +34,7 @@ from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState
 
 SETTLE_S = 2.0  # for replicas to be whole: a checkpoint, a resync
-WAIT_S, LOOK_EVERY_NS = 0.05, 1_000_000_000
+WAIT_S = 0.05
 COMPARE_TRIES = 200
 WRONG = (Why.CHAIN_BROKEN, Why.GROUP_WITHOUT_FIRST, Why.CHECK_FAILED)
 
@@ -87,40 +88,31 @@ class Books:
     """Replicas of all wanted books of all wanted sets. NoSegment if there is no such set, or no book of a wanted symbol."""
 
     def __init__(self, directory: Directory, wanted: Wanted, how: str = "wake", label: str = "reconstruct") -> None:
-        self._directory = directory
         self._wanted = wanted = settled(directory, wanted)
-        self._label = label
-        self._waiting = Waiting(how, directory)
-        self.followers: list[SetFollower] = []
-        self._find_sets()
+
+        def attach(name: str, exchange: str, _: Start) -> SetFollower:
+            return SetFollower(directory, name, wanted.symbols_of(name, exchange), label=label)
+
+        self._sets = SetReaders(directory, wanted, attach, how=how)
         there = {symbol for follower in self.followers for symbol in follower.books}
         missing = [symbol for _, symbol in wanted.symbols if symbol not in there]
         if missing or not there:
             raise no_such_book(directory, [one.set_name for one in self.followers], missing or ["any symbol"])
-        self._looked_ns = clock.monotonic_ns()
 
-    def _find_sets(self) -> None:
-        """Follow the wanted sets that are not followed yet."""
-        followed = {one.set_name for one in self.followers}
-        for name, exchange in find_sets(self._directory, self._wanted).items():
-            if name not in followed:
-                with suppress(SegmentError, StorageError):  # gone meanwhile
-                    symbols = self._wanted.symbols_of(name, exchange)
-                    self.followers.append(SetFollower(self._directory, name, symbols, label=self._label))
+    @property
+    def followers(self) -> list[SetFollower]:
+        """One for each set, in the order in which they were found."""
+        return list(self._sets.readers.values())
 
     def poll(self) -> int:
         """Take in what is new, sets that came since among it; how many records."""
         now = clock.monotonic_ns()
-        if now - self._looked_ns >= LOOK_EVERY_NS:
-            self._looked_ns = now
-            self._find_sets()
-            for follower in self.followers:
-                follower.discover()
+        self._sets.look(now)
         return sum(follower.poll(now).record_count for follower in self.followers)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until there may be more."""
-        return self._waiting.wait({one.set_name: one.groups.reader for one in self.followers}, timeout_s)
+        return self._sets.wait(timeout_s)
 
     def settle(self, limit_s: float = SETTLE_S) -> None:
         """Until no replica is behind or cold, or for so long."""
@@ -144,34 +136,34 @@ class Books:
 
     def changes(self, depth: int | None, count: int | None = None, duration_s: float | None = None) -> Iterator[View | None]:
         """Each book at first, and again whenever its version or state has changed; None when nothing more is at hand for now."""
-        end_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
         seen: dict[str, tuple[object, ...]] = {}
         left = count
-        while True:
-            self.poll()
-            now = clock.monotonic_ns()
-            fresh = False
+
+        def read(now: int) -> list[View]:
+            for follower in self.followers:
+                follower.poll(now)
+            fresh: list[View] = []
             for follower, symbol, replica in self.all():
                 state = (follower.groups.segment.epoch, replica.version, replica.trading_status, *follower.state(symbol, now))
-                if seen.get(f"{follower.set_name}:{symbol}") == state:
-                    continue
-                seen[f"{follower.set_name}:{symbol}"] = state
-                fresh = True
-                yield view_of(follower, symbol, replica, depth, now)
-                if left is not None:
-                    left -= 1
-                    if left == 0:
-                        return
-            if end_ns is not None and clock.monotonic_ns() >= end_ns:
-                return
-            if fresh:
-                yield None
-            self.wait(WAIT_S if end_ns is None else min(WAIT_S, max(end_ns - clock.monotonic_ns(), 0) / 1e9))
+                if seen.get(f"{follower.set_name}:{symbol}") != state:
+                    seen[f"{follower.set_name}:{symbol}"] = state
+                    fresh.append(view_of(follower, symbol, replica, depth, now))
+            return fresh
+
+        for view in self._sets.items(read, duration_s, WAIT_S):
+            yield view
+            if view is not None and left is not None:
+                left -= 1
+                if left == 0:
+                    return
+
+    def leave_out(self, follower: SetFollower) -> None:
+        """Read that set no more."""
+        self._sets.drop(follower.set_name, for_good=True)
 
     def close(self) -> None:
         """Remove the cursors."""
-        for follower in self.followers:
-            follower.close()
+        self._sets.close()
 
 
 def view_of(follower: SetFollower, symbol: str, replica: Reconstructor, depth: int | None, now: int) -> View:
@@ -251,8 +243,7 @@ def verify(
     try:
         now = clock.monotonic_ns()
         for follower in [one for one in books.followers if not one.groups.is_live(now)]:
-            books.followers.remove(follower)
-            follower.close()
+            books.leave_out(follower)
             left_out(follower.set_name)
         if not books.followers:
             raise NoSegment(f"no collector is there to prove anything in {directory.path}", "alphapulse segments")
@@ -261,7 +252,7 @@ def verify(
         while clock.monotonic_ns() < end:
             books.poll()
             books.wait(min(WAIT_S, max(end - clock.monotonic_ns(), 0) / 1e9))
-        return [_proof(directory, follower, symbol, before[follower.set_name]) for follower, symbol, _ in list(books.all())]
+        return [_proof(directory, follower, symbol, before.get(follower.set_name, {})) for follower, symbol, _ in list(books.all())]
     finally:
         books.close()
 

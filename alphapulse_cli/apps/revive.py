@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from alphapulse_cli.apps.status import SetStatus
+from alphapulse_cli.readers.status import SetStatus
 from alphapulse_cli.shm.directory import SET_PATTERN, SYMBOL_PATTERN, Directory, usual_path
 from alphapulse_cli.shm.identity import is_stopped, pid_namespace, process_is_alive
 from alphapulse_cli.shm.lease import Holder, holder_of

@@ -9,8 +9,8 @@ CHECK, STATUS and RESET groups have a row of their own: CHECKs where `kind` is c
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from alphapulse_cli.apps.tail import DeltaGroup, TradeTold
 from alphapulse_cli.errors import UsageError
+from alphapulse_cli.readers.items import DeltaGroup, TradeTold
 from alphapulse_cli.wire.delta import Kind
 
 Row = dict[str, Any]

@@ -128,8 +128,8 @@ def watch(
     """
     from alphapulse_cli.apps.arb import Watch, configured_fees
     from alphapulse_cli.apps.arb_keep import Keeper
-    from alphapulse_cli.apps.sets import Wanted, until_there
     from alphapulse_cli.edges.tallies import Tally
+    from alphapulse_cli.readers.selection import Wanted, until_there
     from alphapulse_cli.shm.directory import open_directory
 
     form = render.chosen_format(form, as_json)
@@ -246,7 +246,7 @@ def scan(
     Example: alphapulse arb scan --all
     """
     from alphapulse_cli.apps.arb import Watch, configured_fees
-    from alphapulse_cli.apps.sets import Wanted
+    from alphapulse_cli.readers.selection import Wanted
     from alphapulse_cli.shm.directory import open_directory
 
     _refuse_one(exchanges, triangular)

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from alphapulse_cli.apps.moments import moment
 from alphapulse_cli.cli import render, talk
 from alphapulse_cli.edges.opportunities import OpportunityStore, Seen
 from alphapulse_cli.flow.arbitrage.candidate import Why
+from alphapulse_cli.readers.moments import moment
 
 Told = Mapping[str, Any]
 TAKEN = "◄"

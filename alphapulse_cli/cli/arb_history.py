@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alphapulse_cli.apps.arb_history import by_pair, load, rows_of, survival
-from alphapulse_cli.apps.moments import moment
 from alphapulse_cli.cli import render
 from alphapulse_cli.cli.arb_board import brief, life_text
 from alphapulse_cli.errors import UsageError
+from alphapulse_cli.readers.moments import moment
 
 if TYPE_CHECKING:
     from alphapulse_cli.edges.opportunities import Seen

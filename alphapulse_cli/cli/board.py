@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from alphapulse_cli.apps.status import BookStatus, SetStatus
 from alphapulse_cli.cli import render, talk
 from alphapulse_cli.market.trading_status import allows_taking, remark
+from alphapulse_cli.readers.status import BookStatus, SetStatus
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookState
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from alphapulse_cli.apps.collect import collect
 from alphapulse_cli.apps.plan import CollectPlan
-from alphapulse_cli.apps.status import StatusSource
 from alphapulse_cli.apps.supervise import COLLECTING, Child, supervise
 from alphapulse_cli.cli import render, running, talk
 from alphapulse_cli.errors import ExitCode
+from alphapulse_cli.readers.status import StatusSource
 from alphapulse_cli.shm.directory import open_directory
 
 HANGING_S = 5.0  # beyond the duration: who has not ended by then is stopped

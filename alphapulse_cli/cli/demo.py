@@ -45,10 +45,10 @@ def demo(
 
     from alphapulse_cli.apps.demo import EXCHANGES, SYMBOLS, DemoPlan
     from alphapulse_cli.apps.demo import demo as run_demo
-    from alphapulse_cli.apps.status import StatusSource
     from alphapulse_cli.cli import render, running, talk
     from alphapulse_cli.cli import tui as live
     from alphapulse_cli.errors import ExitCode
+    from alphapulse_cli.readers.status import StatusSource
     from alphapulse_cli.shm.directory import Directory, open_directory
     from alphapulse_cli.sim.mischief import parse_mischief
     from alphapulse_cli.sim.planted import parse_plant

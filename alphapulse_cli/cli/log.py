@@ -3,9 +3,9 @@
 import logging
 import traceback
 
-from alphapulse_cli.apps.moments import moment
 from alphapulse_cli.cli import talk
 from alphapulse_cli.cli.talk import safe
+from alphapulse_cli.readers.moments import moment
 
 
 class OneLine(logging.Formatter):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from alphapulse_cli.apps.reconstruct import Books, View
-    from alphapulse_cli.apps.sets import Wanted
+    from alphapulse_cli.readers.selection import Wanted
     from alphapulse_cli.shm.directory import Directory
 
 app = options.command_app()
@@ -64,7 +64,7 @@ def reconstruct(
     Example: alphapulse reconstruct --symbol BTC-USD --depth 10
     """
     from alphapulse_cli.apps.reconstruct import Books
-    from alphapulse_cli.apps.sets import Wanted, until_there
+    from alphapulse_cli.readers.selection import Wanted, until_there
     from alphapulse_cli.shm.directory import open_directory
 
     form = render.chosen_format(form, as_json, ("table", "json") if prove else options.FORMATS)

@@ -13,12 +13,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO, Any, TextIO, cast
 
-from alphapulse_cli.apps.status import SetStatus
 from alphapulse_cli.apps.supervise import until_parent_is_gone
 from alphapulse_cli.cli import board, render, talk
 from alphapulse_cli.edges import background, process
 from alphapulse_cli.edges.background import DaemonThreads
 from alphapulse_cli.errors import ExitCode
+from alphapulse_cli.readers.status import SetStatus
 
 REFRESH_S, LINES_EVERY_S = 0.25, 5.0
 LAST_WORDS_S = 1.0  # for the board's last picture, once the work has ended

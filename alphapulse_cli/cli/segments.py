@@ -73,7 +73,7 @@ def segments(
 def _say_what_to_do(directory: "Directory", names: list[str]) -> None:
     """For each set that is not live, on stderr."""
     from alphapulse_cli.apps.revive import revival
-    from alphapulse_cli.apps.status import StatusSource
+    from alphapulse_cli.readers.status import StatusSource
 
     for one in StatusSource(directory, names).sample():
         needed = revival(directory, one)

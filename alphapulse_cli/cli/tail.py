@@ -112,9 +112,9 @@ class Asked:
 
 def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bool | None) -> None:
     from alphapulse_cli.apps import tail_fields
-    from alphapulse_cli.apps.sets import Wanted, until_there
     from alphapulse_cli.apps.tail import Tail
     from alphapulse_cli.cli import tail_lines
+    from alphapulse_cli.readers.selection import Wanted, until_there
     from alphapulse_cli.shm.directory import open_directory
     from alphapulse_cli.shm.layout import Kind
 
@@ -146,7 +146,7 @@ def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bo
 
 def _start(text: str) -> "tuple[Start, int]":
     """("now" or "oldest", the time before which nothing is wanted). UsageError for anything else."""
-    from alphapulse_cli.apps import moments
+    from alphapulse_cli.readers import moments
     from alphapulse_cli.shm import clock
 
     if text in ("now", "oldest"):

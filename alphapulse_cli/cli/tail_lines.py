@@ -4,10 +4,10 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
-from alphapulse_cli.apps import moments
-from alphapulse_cli.apps.tail import DeltaGroup, Item, Missed, Restarted, TradeTold
 from alphapulse_cli.apps.tail_fields import change_word, rows_of
 from alphapulse_cli.cli import render, talk
+from alphapulse_cli.readers import moments
+from alphapulse_cli.readers.items import DeltaGroup, Item, Missed, Restarted, TradeTold
 
 COLOURS = {"bid": "32", "ask": "31", "buy": "32", "sell": "31", "time": "2", "mark": "33"}
 NUMBERS = ("version", "prev_version", "feed_delay_us", "price", "size", "bid", "bid_size", "ask", "ask_size")

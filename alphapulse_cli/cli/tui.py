@@ -105,7 +105,7 @@ def live_screen(
 ) -> "AlphapulseApp":
     """The app with its feed, ready to run."""
     from alphapulse_cli.apps.arb import configured_fees
-    from alphapulse_cli.apps.sets import Wanted
+    from alphapulse_cli.readers.selection import Wanted
     from alphapulse_cli.tui.app import AlphapulseApp
     from alphapulse_cli.tui.feed import Feed
     from alphapulse_cli.tui.state import State, state_path

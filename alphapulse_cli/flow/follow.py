@@ -27,6 +27,7 @@ from alphapulse_cli.flow.images import BookImages, Image, SharedImages
 from alphapulse_cli.market.trading_status import TradingStatus, trading_status
 from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.shm.layout import ALIVE, ImageCopy, Kind
+from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState
 
@@ -38,6 +39,7 @@ COPY_TRIES = 3
 KEPT_BYTES = (
     32_768 * delta.DELTA_BYTES
 )  # of records that wait for one book's checkpoint; then all are dropped, and another is asked for
+DISCOVER_EVERY_NS = 1_000_000_000
 KEPT_KEYS = 8192  # names that records may have before all are looked up again
 
 
@@ -70,10 +72,16 @@ class SetFollower:
         self._passed: dict[str, int] = {}  # symbol -> version of the last group seen while its book was cold
         self._waiting: dict[str, bytearray] = {}  # symbol -> records since its checkpoint was asked for
         self._unproved: set[str] = set()  # symbols whose records may be among the missed ones
+        self._discover_after_ns = 0
         self._missed_before = 0  # sequence after the last missed record
         self._refused: dict[str, int] = {}  # symbol -> seq of an image that is no book: the same one is not read again
         self.discover()
         self.join()
+
+    @property
+    def ring(self) -> RingReader:
+        """What is read now: another one after a restart."""
+        return self.groups.reader
 
     @property
     def exchange(self) -> str:
@@ -91,6 +99,9 @@ class SetFollower:
     def fetch(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Polled:
         """Read without applying: the first third of a `poll`, for who wants to look at the books after each group (`flow.merged`)."""
         polled = self.groups.poll(monotonic_ns, limit)
+        if monotonic_ns >= self._discover_after_ns:
+            self._discover_after_ns = monotonic_ns + DISCOVER_EVERY_NS
+            self.discover()
         if polled.restarted:
             self._start_over()
         if polled.missed:
@@ -193,7 +204,7 @@ class SetFollower:
         return self.books.get(symbol)
 
     def discover(self) -> None:
-        """Take in the books that have an image now. Call it now and then: a book without a change yet is known by its image only."""
+        """Take in the books that have an image now. `fetch` does once a second: a book without a change yet is known by its image only."""
         for symbol in self._images.symbols():
             if symbol not in self.books and (self._symbols is None or symbol in self._symbols):
                 self.books[symbol] = Reconstructor(self.exchange, symbol)

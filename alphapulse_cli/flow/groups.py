@@ -74,6 +74,11 @@ class GroupReader:
         return segment
 
     @property
+    def ring(self) -> RingReader:
+        """What is read now: another one after a restart."""
+        return self.reader
+
+    @property
     def position(self) -> int:
         """Sequence of the next record that is not yet in hand."""
         return self.reader.position

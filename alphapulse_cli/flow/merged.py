@@ -53,8 +53,8 @@ class _Seen:
 class MergedFollowers:
     """Reads them all; `followers` may come and go between polls. `missed` counts the records that were overwritten unread."""
 
-    def __init__(self) -> None:
-        self.followers: dict[str, SetFollower] = {}
+    def __init__(self, followers: dict[str, SetFollower] | None = None) -> None:
+        self.followers = {} if followers is None else followers
         self.missed = 0
         self.restarts = 0
         self._seen: dict[str, _Seen] = {}

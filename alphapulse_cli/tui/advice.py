@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from alphapulse_cli.apps.sets import START_ONE, Wanted
+from alphapulse_cli.readers.selection import START_ONE, Wanted
 
 
 def advice(place: str, wanted: Wanted, there: Sequence[str], names: Sequence[str], revivals: Mapping[str, str]) -> str:

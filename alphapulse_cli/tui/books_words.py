@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from alphapulse_cli.apps.status import BookStatus
 from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.market.ticks import trim_text
 from alphapulse_cli.market.trading_status import allows_taking, remark
+from alphapulse_cli.readers.status import BookStatus
 from alphapulse_cli.tui.grouping import Rungs
 from alphapulse_cli.tui.ladder_text import Line, Piece
 from alphapulse_cli.wire import delta

@@ -18,10 +18,12 @@ from dataclasses import replace
 
 from alphapulse_cli.apps import segments
 from alphapulse_cli.apps.revive import revival
-from alphapulse_cli.apps.sets import Wanted, find_sets
-from alphapulse_cli.apps.status import SetStatus, StatusSource
-from alphapulse_cli.apps.tail import TradeTold
-from alphapulse_cli.errors import AlphapulseError, SegmentError, StorageError
+from alphapulse_cli.errors import AlphapulseError
+from alphapulse_cli.flow.groups import Start
+from alphapulse_cli.readers.items import TradeTold
+from alphapulse_cli.readers.selection import Wanted, find_sets
+from alphapulse_cli.readers.sets import SetReaders
+from alphapulse_cli.readers.status import SetStatus, StatusSource
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory, open_directory
 from alphapulse_cli.tui.advice import advice
@@ -62,7 +64,7 @@ class Feed:
         self._next_picture = self._next_look = self._next_second = 0
         self._directory: Directory | None = None
         self._source: StatusSource | None = None
-        self._sets: dict[str, OneSet] = {}
+        self._sets: SetReaders[OneSet] | None = None  # None while there is no directory
         self._tallies: dict[str, Tally] = {}
         self._samples: list[SetStatus] = []
         self._known: dict[str, SetStatus] = {}  # every wanted set that was ever there, as it was
@@ -108,9 +110,9 @@ class Feed:
         """One turn: drain, look if it is time, show what is new. What the world does wrong is a state, not an exception."""
         self._changed |= self._drain(now_ns)
         if now_ns >= self._next_look:
-            known = len(self._sets)
+            known = len(self._followed)
             self._look()
-            spent = clock.monotonic_ns() - now_ns if len(self._sets) == known else 0  # what attaching took is not taken again
+            spent = clock.monotonic_ns() - now_ns if len(self._followed) == known else 0  # what attaching took is not taken again
             self._next_look = now_ns + pause(LOOK_EVERY_NS, spent)
         if now_ns >= self._next_second:
             self._second(now_ns)
@@ -123,26 +125,28 @@ class Feed:
 
     def _drain(self, now_ns: int) -> bool:
         changed = False
-        for one in list(self._sets.values()):
+        for one in self._followed:
             try:
                 changed |= one.drain(now_ns)
             except (AlphapulseError, OSError):  # cut short under us: attached to again once something whole has its name
-                self._drop(one)
+                assert self._sets is not None
+                self._sets.drop(one.name)
                 changed = True
         return changed
 
-    def _drop(self, one: OneSet) -> None:
-        del self._sets[one.name]
-        with suppress(AlphapulseError, OSError):
-            one.close()
+    @property
+    def _followed(self) -> list[OneSet]:
+        return [] if self._sets is None else list(self._sets.readers.values())
 
     def _look(self) -> None:
         """What there is now."""
         self._changed = True
         try:
             directory = self._opened()
-            found = find_sets(directory, self._wanted)
-            self._attach(directory, found)
+            assert self._sets is not None
+            for one in self._followed:
+                one.look()
+            self._sets.look_now("now")
             samples = [one for one in self._sample() if self._wanted.takes_set(one.name, one.exchange)]
         except (AlphapulseError, OSError) as error:
             self._leave()
@@ -169,15 +173,12 @@ class Feed:
             self._leave()
         self._directory = open_directory(self._place)
         self._source = StatusSource(self._directory)
+        self._sets = SetReaders(self._directory, self._wanted, self._attach, needed=False)
         return self._directory
 
-    def _attach(self, directory: Directory, found: dict[str, str]) -> None:
-        for one in self._sets.values():
-            one.look()
-        for name in found.keys() - self._sets.keys():
-            with suppress(SegmentError, StorageError):
-                tally = self._tallies.setdefault(name, Tally())
-                self._sets[name] = OneSet(directory, name, found[name], self._wanted, tally, self._tape)
+    def _attach(self, name: str, exchange: str, _: Start) -> OneSet:
+        assert self._directory is not None
+        return OneSet(self._directory, name, exchange, self._wanted, self._tallies.setdefault(name, Tally()), self._tape)
 
     def _sample(self) -> list[SetStatus]:
         assert self._source is not None
@@ -187,7 +188,7 @@ class Feed:
         """What is slow to find out and slow to change."""
         self._changed = True
         with suppress(AlphapulseError, OSError):
-            for one in self._sets.values():
+            for one in self._followed:
                 one.read_second()
             if self._directory is not None:
                 rows = segments.describe(self._directory, lambda _: None)
@@ -208,7 +209,7 @@ class Feed:
         sets: list[SetPicture] = []
         books: list[BookPicture] = []
         for status in self._samples:
-            one = self._sets.get(status.name)
+            one = None if self._sets is None else self._sets.readers.get(status.name)
             if one is None:
                 sets.append(SetPicture(status, revival=self._revivals.get(status.name, "")))
                 books += [BookPicture(status.name, book) for book in status.books if self._wants(status, book.symbol)]
@@ -223,7 +224,7 @@ class Feed:
         if self._screen != ARBITRAGE or self._directory is None:
             self._lookout.pause()
             return None
-        return self._lookout.look(self._directory, self._sets.values(), now_ns)
+        return self._lookout.look(self._directory, self._followed, now_ns)
 
     def _wants(self, status: SetStatus, symbol: str) -> bool:
         only = self._wanted.symbols_of(status.name, status.exchange)
@@ -231,11 +232,11 @@ class Feed:
 
     def _leave(self) -> None:
         """Let go of everything that lies in the directory."""
-        for one in list(self._sets.values()):
-            self._drop(one)
+        if self._sets is not None:
+            self._sets.close()
         if self._directory is not None:
             self._directory.close()
-        self._directory = self._source = None
+        self._directory = self._source = self._sets = None
         self._lookout = Lookout(self._fees)
         self._segments = ()
 

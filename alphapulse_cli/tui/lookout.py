@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Protocol
 
-from alphapulse_cli.apps.arb import GRACE_NS, RULES_EVERY_NS, order_rules
-from alphapulse_cli.apps.tail import text
+from alphapulse_cli.apps.arb import GRACE_NS, RULES_EVERY_NS
 from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.flow.arbitrage.candidate import Candidate, Finding, Why
@@ -20,6 +19,8 @@ from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact, taker_fees
 from alphapulse_cli.flow.arbitrage.market import Market
 from alphapulse_cli.market.trading_status import trading_status
+from alphapulse_cli.readers.items import text
+from alphapulse_cli.readers.order_rules import order_rules
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.tui.picture import ArbitragePicture, ArbitrageRow, Seen

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from alphapulse_cli.apps.status import BookStatus
-from alphapulse_cli.apps.tail import TradeTold, text
 from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.market.trading_status import allows_taking, trading_status
+from alphapulse_cli.readers.items import TradeTold, text
+from alphapulse_cli.readers.status import BookStatus
 from alphapulse_cli.shm import clock
 from alphapulse_cli.tui.picture import MIDS, MOMENTS, BookPicture, Ladder, Level, Moment
 from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState

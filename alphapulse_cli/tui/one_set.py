@@ -10,18 +10,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from alphapulse_cli.apps.sets import Wanted
-from alphapulse_cli.apps.status import BookStatus, SetStatus
-from alphapulse_cli.apps.tail import TradeTold, trades_told
 from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.groups import POLL_RECORDS, GroupReader, Polled
+from alphapulse_cli.readers.items import Names, TradeTold, trades_told
+from alphapulse_cli.readers.selection import Wanted
+from alphapulse_cli.readers.status import BookStatus, SetStatus
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import Directory, segment_name
 from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Histogram
 from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.tui.one_book import OneBook
 from alphapulse_cli.tui.picture import TRADES, BookPicture, SetPicture, Stage, Watched
@@ -56,7 +57,7 @@ class OneSet:
         self._only = wanted.symbols_of(name, exchange)
         self._follower = SetFollower(directory, name, self._only, "now", "tui deltas")
         self._trades: GroupReader | None = None
-        self._names: dict[bytes, tuple[str, str] | None] = {}
+        self._names = Names(self._only)
         self._books: dict[str, OneBook] = {}
         self._seen = Histogram(bytearray(HISTOGRAM_BYTES))
         self._counters: CountersReader | None = None
@@ -70,9 +71,13 @@ class OneSet:
         self._note_epoch()
         self.look()
 
+    @property
+    def ring(self) -> RingReader:
+        """The ring of its deltas."""
+        return self._follower.ring
+
     def look(self) -> None:
-        """A few times a second: new books, trades that were not there yet."""
-        self._follower.discover()
+        """A few times a second: trades that were not there yet."""
         if self._trades is not None:
             return
         with suppress(SegmentError, StorageError):
@@ -118,18 +123,9 @@ class OneSet:
         self._counters = None
 
     def _take_trades(self, records: memoryview) -> None:
-        for trade in trades_told(records, self.name, self._name):
+        for trade in trades_told(records, self.name, self._names):
             self._tape.append(trade)
             self._book(trade.symbol).last_trade = trade
-
-    def _name(self, key: bytes) -> tuple[str, str] | None:
-        """(symbol, exchange) of a trade record's 32 bytes; None for what is not wanted."""
-        if key not in self._names:
-            if len(self._names) >= 4096:
-                self._names.clear()
-            symbol, exchange = (part.rstrip(b"\0").decode("utf-8", "backslashreplace") for part in (key[:16], key[16:]))
-            self._names[key] = (symbol, exchange) if self._wants(symbol) else None
-        return self._names[key]
 
     def _wants(self, symbol: str) -> bool:
         return self._only is None or symbol in self._only

@@ -16,9 +16,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from alphapulse_cli.apps.segments import SegmentRow
-from alphapulse_cli.apps.status import BookStatus, SetStatus
-from alphapulse_cli.apps.tail import TradeTold
 from alphapulse_cli.flow.arbitrage.candidate import Finding, Why
+from alphapulse_cli.readers.items import TradeTold
+from alphapulse_cli.readers.status import BookStatus, SetStatus
 from alphapulse_cli.shm.histogram import Distribution
 
 LADDER_LEVELS = 250  # a side; deeper levels are counted in `BookStatus`, not shown

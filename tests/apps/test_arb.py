@@ -7,11 +7,11 @@ from app_parts import wait_until
 from reader_sets import Writer, kept_alive
 
 from alphapulse_cli.apps.arb import Watch
-from alphapulse_cli.apps.sets import Wanted
 from alphapulse_cli.errors import NoSegment
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
 from alphapulse_cli.flow.arbitrage.exact import parse
 from alphapulse_cli.flow.arbitrage.opportunity import Kind
+from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.wire.delta import BookReason, BookState
@@ -198,7 +198,7 @@ class TestTheWatch:
 
 
 class TestTheCommands:
-    FEES = ("--fee", "kraken=0,coinbase=0.001")
+    FEES = ("--fee", "kraken=0,coinbase=0.001", "--max-age", "1h")  # however long commands take to start
 
     @pytest.fixture
     def beating(self, sets):
@@ -242,8 +242,8 @@ class TestTheCommands:
         kraken.snapshot(APART)
         coinbase.snapshot(DEARER)
         fees = {"ALPHAPULSE_KRAKEN_TAKER_FEE": "0", "ALPHAPULSE_COINBASE_TAKER_FEE": "0"}
-        assert json.loads(alphapulse("arb", "scan", **fees).stdout)["net"] == "0.5"
-        assert alphapulse("arb", "scan").code == 1  # the exchanges' own eat it
+        assert json.loads(alphapulse("arb", "scan", "--max-age", "1h", **fees).stdout)["net"] == "0.5"
+        assert alphapulse("arb", "scan", "--max-age", "1h").code == 1  # the exchanges' own eat it
 
     @pytest.mark.parametrize(
         ("options", "said"),

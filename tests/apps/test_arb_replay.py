@@ -10,7 +10,6 @@ import pytest
 from alphapulse_cli.apps.arb import Watch
 from alphapulse_cli.apps.arb_rows import event_row
 from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, STEP_NS, Feed, Tape, tape
-from alphapulse_cli.apps.sets import Wanted
 from alphapulse_cli.exchanges.protocol import BOOK
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
@@ -18,6 +17,7 @@ from alphapulse_cli.flow.arbitrage.exact import parse_fee
 from alphapulse_cli.flow.arbitrage.terms import Rules
 from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.wire.delta import BookState

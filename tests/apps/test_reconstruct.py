@@ -11,8 +11,8 @@ from alphapulse_cli.apps import reconstruct
 from alphapulse_cli.apps.collect import collect
 from alphapulse_cli.apps.plan import CollectPlan
 from alphapulse_cli.apps.reconstruct import Books, Verdict, verify
-from alphapulse_cli.apps.sets import Wanted
 from alphapulse_cli.errors import NoSegment
+from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.sim.serve import SimSpec, run

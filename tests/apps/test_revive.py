@@ -9,7 +9,7 @@ from reader_sets import Writer, ladder
 from shm_processes import child
 
 from alphapulse_cli.apps.revive import SYMBOLS_ROOM, collect_command, is_supervised, revival
-from alphapulse_cli.apps.status import BookStatus, SetStatus, StatusSource
+from alphapulse_cli.readers.status import BookStatus, SetStatus, StatusSource
 from alphapulse_cli.shm.directory import Directory, usual_path
 from alphapulse_cli.shm.identity import is_stopped
 from alphapulse_cli.shm.segment import Liveness

@@ -3,20 +3,18 @@
 import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from reader_sets import Writer, ladder, random_rows
 
-from alphapulse_cli.apps import tail as tailing
-from alphapulse_cli.apps.sets import Wanted
-from alphapulse_cli.apps.tail import DeltaGroup, Missed, Restarted, Tail, TradeTold
+from alphapulse_cli.apps.tail import Tail
 from alphapulse_cli.errors import NoSegment, UsageError
-from alphapulse_cli.flow.groups import Polled
 from alphapulse_cli.market.ticks import to_text
+from alphapulse_cli.readers import sets
+from alphapulse_cli.readers.items import NO_QUOTE, DeltaGroup, Missed, Restarted
+from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm.cursor import list_cursors
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.layout import Kind
-from alphapulse_cli.wire import delta, trade
+from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 
@@ -91,7 +89,7 @@ class TestNothingIsLostSilently:
         tail.close()
 
     def test_a_set_that_appears_is_read_from_its_first_record(self, directory, writer, monkeypatch):
-        monkeypatch.setattr(tailing, "LOOK_EVERY_NS", 0)
+        monkeypatch.setattr(sets, "LOOK_EVERY_NS", 0)
         with Tail(directory, Kind.DELTAS, Wanted()) as tail, Writer(directory, set_name="second") as second:
             second.snapshot(ladder(4))
             assert [item.version for item in tail.poll() if item.set_name == "second"] == [1, 1]
@@ -149,12 +147,12 @@ class TestQuotes:
             writer.update([(42, 7, False)])
             assert tail.poll()[0].quote[0] == "10000.00"
             writer.keepers["BTC-USD"].set_state(BookState.SYNCING, BookReason.SEQUENCE_GAP, writer.now_ns)
-            assert [(group.told["state"], group.quote) for group in tail.poll()] == [("SYNCING", tailing.NO_QUOTE)]
+            assert [(group.told["state"], group.quote) for group in tail.poll()] == [("SYNCING", NO_QUOTE)]
 
     def test_a_side_without_levels_has_none(self, directory):
         with Writer(directory) as writer, Tail(directory, Kind.DELTAS, Wanted(), quotes=True) as tail:
             writer.snapshot([(5, 7, False)])
-            assert {group.quote for group in tail.poll()} == {tailing.NO_QUOTE}, "the image of a RESET is read after it"
+            assert {group.quote for group in tail.poll()} == {NO_QUOTE}, "the image of a RESET is read after it"
             writer.update([(4, 7, False)])
             assert tail.poll()[-1].quote == ("0.05", "0.00000007", None, None)
 
@@ -163,20 +161,3 @@ def best(book):
     """Best bid, its size, best ask, its size, as text."""
     (bid, bid_lots), (ask, ask_lots) = book.best_bid(), book.best_ask()
     return to_text(bid, 2), to_text(bid_lots, 8), to_text(ask, 2), to_text(ask_lots, 8)
-
-
-class TestHostileRecords:
-    @given(octets=st.binary(min_size=256, max_size=256))
-    def test_any_bytes_become_rows(self, octets):
-        """A damaged ring is shown as far as it goes; it raises nothing."""
-        tail = Tail.__new__(Tail)
-        tail._names, tail._wanted = {}, Wanted()
-        assert all(item.row() for item in tail._deltas("kraken", Polled(memoryview(octets * 2), 2, 0, 0, False), None, 0))
-        assert len([item.row() for item in tail._trades("kraken", memoryview(octets))]) == 2
-
-    def test_layouts_are_those_of_the_tables(self):
-        at = delta.offsets()
-        assert tailing.HEADER.size == at["changes"]
-        assert trade.RECORD.size == trade.TRADE_BYTES
-        assert tailing.CHECK.size == at["check.state"] + 1 - at["check.book_hash"]
-        assert TradeTold._fields[3] == "timestamp_ns"

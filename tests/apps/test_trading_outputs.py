@@ -9,11 +9,11 @@ from reader_sets import Writer
 import alphapulse_cli as ap
 from alphapulse_cli.apps.reconstruct import Books
 from alphapulse_cli.apps.segments import describe
-from alphapulse_cli.apps.sets import Wanted
-from alphapulse_cli.apps.status import BookStatus
 from alphapulse_cli.cli import board
 from alphapulse_cli.cli.reconstruct import _state_words
 from alphapulse_cli.market.trading_status import TradingStatus
+from alphapulse_cli.readers.selection import Wanted
+from alphapulse_cli.readers.status import BookStatus
 from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.segment import Segment

@@ -173,8 +173,8 @@ class TestTheTable:
 
     def test_what_is_said_twice_is_the_same(self):
         """The ways of waiting and the channels belong to other floors; the table only names them."""
-        from alphapulse_cli.edges import idle
         from alphapulse_cli.exchanges import protocol
+        from alphapulse_cli.readers import waiting
 
-        assert kinds.WAIT.choices == idle.WAYS
+        assert kinds.WAIT.choices == waiting.WAYS
         assert kinds.CHANNELS.of_text(f"{protocol.BOOK},{protocol.TRADES}") == (protocol.BOOK, protocol.TRADES)

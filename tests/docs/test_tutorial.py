@@ -28,9 +28,9 @@ from typing import NamedTuple
 
 import pytest
 
-from alphapulse_cli.apps.api import Book
 from alphapulse_cli.apps.demo import EXCHANGES, SYMBOLS
 from alphapulse_cli.errors import NoSegment
+from alphapulse_cli.readers.api import Book
 from alphapulse_cli.wire.delta import BookState
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial" / "first-ten-minutes.md"

@@ -14,7 +14,7 @@ from recorded import recorded_file, recorded_frames
 from replay_server import Answer, Frame, ReplayServer
 from shm_processes import child
 
-from alphapulse_cli.apps.api import Book
+from alphapulse_cli.readers.api import Book
 
 FRAMES, SNAPSHOTS, METADATA = "BINANCE_US.ws.1.0", "BINANCE_US.http.0.0", "BINANCE_US.0"
 SYMBOLS = {"CRVUSDT": "CRV-USDT", "COMPUSDT": "COMP-USDT", "OMGBUSD": "OMG-BUSD", "ZRXUSDT": "ZRX-USDT"}

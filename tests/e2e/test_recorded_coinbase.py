@@ -15,7 +15,7 @@ from recorded import recorded_answers, recorded_frames
 from replay_server import Frame, ReplayServer
 from shm_processes import child
 
-from alphapulse_cli.apps.api import Book
+from alphapulse_cli.readers.api import Book
 
 FRAMES, METADATA = "COINBASE.ws.28.0", "COINBASE.0"
 UPDATES, PRODUCTS = 9719, 10

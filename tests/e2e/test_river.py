@@ -16,7 +16,7 @@ import pytest
 from e2e_support import exact, wait_for, wait_until_live, writer_pid
 from shm_processes import child
 
-from alphapulse_cli.apps.api import Book
+from alphapulse_cli.readers.api import Book
 
 EXCHANGES = ("kraken", "coinbase", "binance-us")
 SYMBOLS = ("BTC-USD", "ETH-USD")

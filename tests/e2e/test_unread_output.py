@@ -8,7 +8,7 @@ from termios import FIONREAD
 from e2e_support import Simulators, book_states, totals, wait_for, wait_until_live, writer_pid
 from terminals import Terminal
 
-from alphapulse_cli.apps.api import Book
+from alphapulse_cli.readers.api import Book
 
 SMALLEST_PIPE = 4096
 

@@ -7,7 +7,7 @@ import pytest
 from e2e_support import Simulators, book_states, exact, totals, wait_for, wait_until_live, writer_pid
 from shm_processes import child
 
-from alphapulse_cli.apps.api import Book
+from alphapulse_cli.readers.api import Book
 
 SYMBOLS = ("BTC-USD", "ETH-USD")
 COLLECT = ("collect", "--exchange", "kraken", "--symbols", ",".join(SYMBOLS))

@@ -9,12 +9,13 @@ from sim_parts import play, until
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.arb import Watch
-from alphapulse_cli.apps.sets import Wanted
-from alphapulse_cli.apps.tail import DeltaGroup, Tail
+from alphapulse_cli.apps.tail import Tail
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
 from alphapulse_cli.flow.arbitrage.opportunity import Kind
 from alphapulse_cli.market.trading_status import TradingStatus
+from alphapulse_cli.readers.items import DeltaGroup
+from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.layout import Kind as Holds
 from alphapulse_cli.wire.delta import BookState

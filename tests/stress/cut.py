@@ -9,8 +9,8 @@ import time
 
 from shm_processes import payload, ring_spec, tell
 
-from alphapulse_cli.edges.idle import Waiting
 from alphapulse_cli.errors import AlphapulseError
+from alphapulse_cli.readers.waiting import Waiting
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter, CountersReader, CountersWriter, counters_spec
 from alphapulse_cli.shm.directory import open_directory

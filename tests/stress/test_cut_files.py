@@ -14,10 +14,10 @@ from shm_processes import child
 from stress import cut
 
 from alphapulse_cli import build
-from alphapulse_cli.apps.api import Book
-from alphapulse_cli.apps.status import StatusSource
-from alphapulse_cli.edges.idle import WAYS, Waiting
 from alphapulse_cli.errors import ExitCode, SegmentError, SegmentGone, StorageError
+from alphapulse_cli.readers.api import Book
+from alphapulse_cli.readers.status import StatusSource
+from alphapulse_cli.readers.waiting import WAYS, Waiting
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.segment import Liveness, Segment

@@ -10,9 +10,9 @@ import pytest
 from reader_sets import PRICE_DECIMALS, SIZE_DECIMALS, Writer, ladder, random_rows
 
 from alphapulse_cli import build
-from alphapulse_cli.apps.sets import Wanted
 from alphapulse_cli.errors import SegmentGone
 from alphapulse_cli.flow.arbitrage.candidate import Why
+from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.cursor import list_cursors
 from alphapulse_cli.shm.directory import open_directory

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tui_pictures import at_once, book, drawn, give, picture
 
-from alphapulse_cli.apps.status import SetStatus
+from alphapulse_cli.readers.status import SetStatus
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.cells import age, aligned, places
 from alphapulse_cli.tui.picture import Picture, SetPicture

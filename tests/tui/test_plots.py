@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alphapulse_cli.apps.status import SetStatus
+from alphapulse_cli.readers.status import SetStatus
 from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, LARGEST, QUANTILES, Histogram
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.picture import SetPicture

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from tui_pictures import at_once, drawn, give, picture
 
-from alphapulse_cli.apps.tail import TradeTold
+from alphapulse_cli.readers.items import TradeTold
 from alphapulse_cli.tui.screens.tape import bar, share, smallest
 
 SECOND = 1_000_000_000

@@ -27,7 +27,6 @@ from alphapulse_cli.apps.bench.children import Gone, Lines, child
 from alphapulse_cli.apps.bench.ground import RING_CAPACITY, Ground, private_directory
 from alphapulse_cli.apps.bench.report import Result, Samples
 from alphapulse_cli.apps.bench.startup import OURS
-from alphapulse_cli.apps.sets import Wanted
 from alphapulse_cli.errors import IntegrityError
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
@@ -38,6 +37,7 @@ from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.market.events import Snapshot, Update
 from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.layout import Kind as SegmentKind

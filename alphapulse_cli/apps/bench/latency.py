@@ -3,7 +3,7 @@
     writer: stamp the record with the clock, publish        ═══ ring ═══►        reader: poll, look at the clock
 
 CLOCK_MONOTONIC is one clock for all processes of a machine. *Paced* records come one by one, the reader waits for each; *at full speed*
-the writer never pauses. `poll` is the bare loop around `RingReader.poll`; spin, yield, sleep and wake are `--wait`'s ways (`edges.idle`).
+the writer never pauses. `poll` is the bare loop around `RingReader.poll`; spin, yield, sleep and wake are `--wait`'s ways (`readers.waiting`).
 """
 
 import time
@@ -15,7 +15,7 @@ from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.measure import memcpy_of
 from alphapulse_cli.apps.bench.report import Result, Samples, quantile
 from alphapulse_cli.apps.bench.ring import GROUP_RECORDS, filled_batch
-from alphapulse_cli.edges.idle import WAYS, idle_strategy
+from alphapulse_cli.readers.waiting import WAYS, idle_strategy
 from alphapulse_cli.shm.directory import open_directory, segment_name
 from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.shm.ring import RingReader, RingWriter

@@ -11,8 +11,8 @@ rates, counts, latencies  │
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from alphapulse_cli.apps.tail import TradeTold
 from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.readers.items import TradeTold
 from alphapulse_cli.tui import books_words as say
 from alphapulse_cli.tui.books.price_chart import MOST_HEIGHT, chart_lines
 from alphapulse_cli.tui.cells import age

@@ -7,8 +7,8 @@ from typing import ClassVar, NamedTuple
 from textual import on
 from textual.widget import Widget
 
-from alphapulse_cli.apps.status import BookStatus
 from alphapulse_cli.market.trading_status import allows_taking, remark
+from alphapulse_cli.readers.status import BookStatus
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.books.detail import Detail, detail_of, pane_lines
 from alphapulse_cli.tui.cells import age, aligned, number, places

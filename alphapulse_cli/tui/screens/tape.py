@@ -6,7 +6,7 @@ from decimal import Decimal
 from math import log10
 from typing import NamedTuple
 
-from alphapulse_cli.apps.tail import TradeTold
+from alphapulse_cli.readers.items import TradeTold
 from alphapulse_cli.tui.picture import Picture
 from alphapulse_cli.tui.screens.listing import ListScreen
 from alphapulse_cli.tui.widgets.line_table import Column, Row

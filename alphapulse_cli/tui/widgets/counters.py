@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from alphapulse_cli.apps.segments import ReaderRow, SegmentRow
-from alphapulse_cli.apps.status import SetStatus
+from alphapulse_cli.readers.status import SetStatus
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.tui.widgets.figures import age, duration, since, size
 from alphapulse_cli.tui.widgets.gauge import bar, pace

@@ -12,10 +12,10 @@ from reader_sets import Overtaken, Writer, ladder
 
 import alphapulse_cli as ap
 from alphapulse_cli import errors
-from alphapulse_cli.apps.api import Following
-from alphapulse_cli.edges.idle import WAYS, Waiting
 from alphapulse_cli.errors import NoSegment, UsageError
 from alphapulse_cli.flow.groups import GroupReader
+from alphapulse_cli.readers.api import Following
+from alphapulse_cli.readers.waiting import WAYS, Waiting
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.cursor import list_cursors
 from alphapulse_cli.shm.directory import open_directory
@@ -204,7 +204,7 @@ class TestBook:
             book.read()
 
     def test_one_too_busy_to_copy_gives_a_checkpoint(self, writer, where, monkeypatch):
-        monkeypatch.setattr("alphapulse_cli.apps.api.ImageReader", Overtaken)
+        monkeypatch.setattr("alphapulse_cli.readers.api.ImageReader", Overtaken)
         monkeypatch.setattr(clock, "pause", lambda _: writer.outlet.serve_checkpoints(clock.realtime_ns()))
         with ap.Book("kraken", "BTC-USD", shm_dir=where) as book:
             assert len(book.read().bids) == 50

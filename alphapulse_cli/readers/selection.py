@@ -27,6 +27,7 @@ class Wanted:
 
     exchanges: frozenset[str] = frozenset()
     symbols: tuple[tuple[str, str], ...] = ()  # (exchange or "", canonical symbol)
+    sets: frozenset[str] = frozenset()  # sets by their own names alone, whatever their exchange
 
     @classmethod
     def of(cls, exchanges: Iterable[str] | None, symbols: Iterable[str] | None) -> "Wanted":
@@ -36,6 +37,8 @@ class Wanted:
     def takes_set(self, set_name: str, exchange: str) -> bool:
         """Whether anything of that set is wanted."""
         names = {set_name, exchange}
+        if self.sets and set_name not in self.sets:
+            return False
         if self.exchanges and not names & self.exchanges:
             return False
         return not self.symbols or any(not of or of in names for of, _ in self.symbols)
@@ -71,7 +74,9 @@ def nothing_wanted(directory: Directory, wanted: Wanted) -> NoSegment:
     there = find_sets(directory, Wanted())
     if not there:
         return NoSegment(f"nothing is collected in {directory.path}", START_ONE)
-    asked = ", ".join([*sorted(wanted.exchanges), *(f"{of}:{symbol}" if of else symbol for of, symbol in wanted.symbols)])
+    asked = ", ".join(
+        [*sorted(wanted.sets | wanted.exchanges), *(f"{of}:{symbol}" if of else symbol for of, symbol in wanted.symbols)]
+    )
     return NoSegment(f"nothing of {asked} is collected in {directory.path}", f"there are: {', '.join(sorted(there))}")
 
 
@@ -100,7 +105,7 @@ def settled(directory: Directory, wanted: Wanted, kind: Kind = Kind.DELTAS) -> W
         symbols.append((of, symbol if symbol in known or not alike else alike[0]))
     if missing:
         raise no_such_book(directory, sets, missing)
-    return Wanted(wanted.exchanges, tuple(symbols))
+    return Wanted(wanted.exchanges, tuple(symbols), wanted.sets)
 
 
 def until_there(

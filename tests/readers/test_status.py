@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from flow_parts import Desk, River, listed
 
-from alphapulse_cli.apps import status as status_module
-from alphapulse_cli.apps.status import StatusSource
 from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.readers import status as status_module
+from alphapulse_cli.readers.status import StatusSource
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.segment import Liveness

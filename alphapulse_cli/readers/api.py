@@ -4,7 +4,7 @@
     TradeReader("kraken").poll()        the same of trades (`wire.trade.dtype()`)
     Book("kraken", "BTC-USD").read()    the collector's own book, copied out of shared memory whole
     follow("kraken", symbols=[…])       exact books, rebuilt in this process, an update after each change; also `async for`
-    prices(records), times(records), …  columns of either array, exact, in numbers that cannot wrap: `apps.columns`
+    prices(records), times(records), …  columns of either array, exact, in numbers that cannot wrap: `readers.columns`
     to_pandas(records)                  either array as a DataFrame, exact prices and sizes beside the integers
 
 A set is named by its exchange, or by what `collect --as NAME` said. Nothing that reads can slow or break the writer; a reader that is
@@ -28,15 +28,16 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from alphapulse_cli.apps.columns import Form, level_numbers
-from alphapulse_cli.apps.sets import Wanted, settled, until_there
 from alphapulse_cli.book.book import Book as ExactBook
-from alphapulse_cli.edges.idle import Waiting
 from alphapulse_cli.errors import NoSegment, SegmentGone, UsageError
 from alphapulse_cli.flow.follow import SetFollower, states_of
 from alphapulse_cli.flow.groups import POLL_RECORDS, GroupReader, Start
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.market.trading_status import TradingStatus, allows_taking, trading_status
+from alphapulse_cli.readers.columns import Form, level_numbers
+from alphapulse_cli.readers.selection import Wanted, settled, until_there
+from alphapulse_cli.readers.sets import SetReaders
+from alphapulse_cli.readers.waiting import Waiting
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory, segment_name
 from alphapulse_cli.shm.image import ImageReader
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 COPY_TRIES, COPY_PAUSE_NS, CHECKPOINT_AFTER = 400, 500_000, 20
-DISCOVER_EVERY_NS = 1_000_000_000
 ASYNC_PAUSE_S = 0.001
 
 
@@ -103,7 +103,7 @@ class RecordReader:
     def wait(self, timeout_s: float, how: str = "wake") -> bool:
         """Wait until there is something to poll; False after `timeout_s` seconds, or soon if the collector has ended.
 
-        `how` is spin, yield, sleep or wake, see `edges.idle`. UsageError for another.
+        `how` is spin, yield, sleep or wake, see `readers.waiting`. UsageError for another.
         """
         if how not in self._waits:
             self._waits[how] = Waiting(how, self._directory)
@@ -321,26 +321,36 @@ class Following:
     ) -> None:
         if not names:
             raise UsageError("nothing to follow", 'name a set, as in follow("kraken")')
-        self._directory = open_directory(shm_dir)
-        self.followers: list[SetFollower] = []
+        self._directory = directory = open_directory(shm_dir)
         try:
-            asked = settled(self._directory, Wanted.of(names, symbols)) if symbols is not None else Wanted()
-            for name in dict.fromkeys(names):
-                self.followers.append(SetFollower(self._directory, name, asked.symbols_of(name, name), label=label))
+            wanted = Wanted(frozenset(), () if symbols is None else Wanted.of(None, symbols).symbols, frozenset(names))
+            if symbols is not None:
+                wanted = settled(directory, wanted)
+
+            def attach(name: str, exchange: str, _: Start) -> SetFollower:
+                return SetFollower(directory, name, wanted.symbols_of(name, exchange), label=label)
+
+            self._sets = SetReaders(directory, wanted, attach, how=how, needed=False)
+            for name in names:
+                if name not in self._sets.readers:
+                    self._sets.readers[name] = attach(name, name, "now")  # NoSegment, which names it
         except BaseException:
             self.close()
             raise
         self._seen: dict[tuple[str, str], tuple[object, ...]] = {}
-        self._discovered_ns = clock.monotonic_ns()
-        self._waiting = Waiting(how, self._directory)
+
+    @property
+    def followers(self) -> list[SetFollower]:
+        """One for each set."""
+        return list(self._sets.readers.values())
 
     def poll(self) -> list[FollowUpdate]:
         """The books that changed since the last poll, in version, state or trading status: the newest of each, one update a book."""
         now = clock.monotonic_ns()
-        if now - self._discovered_ns >= DISCOVER_EVERY_NS:
-            self._discovered_ns = now
-            for follower in self.followers:
-                follower.discover()
+        self._sets.look(now)
+        return self._read(now)
+
+    def _read(self, now: int) -> list[FollowUpdate]:
         return [update for follower in self.followers for update in self._of(follower, now)]
 
     def _of(self, follower: SetFollower, now: int) -> Iterator[FollowUpdate]:
@@ -366,14 +376,12 @@ class Following:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until any set has more; False after `timeout_s` seconds, or soon if a collector has ended."""
-        return self._waiting.wait({one.set_name: one.groups.reader for one in self.followers}, timeout_s)
+        return self._sets.wait(timeout_s)
 
     def __iter__(self) -> Iterator[FollowUpdate]:
-        while True:
-            updates = self.poll()
-            yield from updates
-            if not updates:
-                self.wait(0.1)
+        for update in self._sets.items(self._read, wait_s=0.1):
+            if update is not None:
+                yield update
 
     async def __aiter__(self) -> AsyncIterator[FollowUpdate]:
         while True:
@@ -384,8 +392,8 @@ class Following:
 
     def close(self) -> None:
         """Let go of the directory and the cursors."""
-        for follower in self.followers:
-            follower.close()
+        if hasattr(self, "_sets"):
+            self._sets.close()
         self._directory.close()
 
     def __enter__(self) -> Self:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from reader_sets import Writer, ladder
 
 import alphapulse_cli as ap
-from alphapulse_cli.apps import columns
 from alphapulse_cli.market.ticks import to_text
+from alphapulse_cli.readers import columns
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.wire import delta, trade
 

@@ -1,0 +1,20 @@
+"""What an exchange asks of an order, read from a book's image."""
+
+from contextlib import suppress
+
+from alphapulse_cli.errors import SegmentError, StorageError
+from alphapulse_cli.flow.arbitrage.terms import Rules
+from alphapulse_cli.market.instrument import MAX_DECIMALS
+from alphapulse_cli.shm.directory import Directory, segment_name
+from alphapulse_cli.shm.image import ImageReader
+from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.segment import Segment
+
+
+def order_rules(directory: Directory, set_name: str, symbol: str) -> Rules | None:
+    """The lot and the minimum size, as that book's image says them; None where it does not."""
+    with suppress(SegmentError, StorageError):
+        said = ImageReader(Segment.attach(directory, segment_name(Kind.BOOK, set_name, symbol))).rules()
+        if said is not None and said.size_decimals <= MAX_DECIMALS:  # shared memory: anything may stand there
+            return Rules(said.lot_size_lots, said.min_size_lots, said.size_decimals)
+    return None

@@ -1,0 +1,131 @@
+"""All wanted sets, attached to and staying attached: what every program that reads stands on.
+
+    directory ─► look, twice a second ─► attach to the sets that are new ─► readers, by set name ─► read ─► items
+                                                                               ▲                      │
+                                                                               └── wait ◄── nothing new
+
+A set's successor is found by its own reader (`flow.groups`). A set that comes later is read from its first record. One whose files were
+cut short under its reader can be dropped: the next look attaches to whatever has its name by then.
+
+A program is `attach` and `read`:
+
+    sets = SetReaders(directory, Wanted.of(["kraken"], None), lambda name, _exchange, start: SetFollower(directory, name, start=start))
+    for item in sets.items(lambda now_ns: [one for follower in sets.readers.values() for one in what_you_do(follower, now_ns)]):
+        …
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Generic, Protocol, TypeVar
+
+from alphapulse_cli.errors import AlphapulseError, SegmentError, StorageError
+from alphapulse_cli.flow.groups import Start
+from alphapulse_cli.readers.selection import Wanted, find_sets, nothing_wanted
+from alphapulse_cli.readers.waiting import Waiting
+from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.directory import Directory
+from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.ring import RingReader
+
+LOOK_EVERY_NS = 500_000_000
+LONGEST_WAIT_S = 0.25
+
+
+class SetReader(Protocol):
+    """Whatever reads one set: a GroupReader, a SetFollower, a program's own around one of them."""
+
+    @property
+    def ring(self) -> RingReader:
+        """The ring that is waited for."""
+
+    def close(self) -> None:
+        """Remove the cursor."""
+
+
+Reader = TypeVar("Reader", bound=SetReader)
+Item = TypeVar("Item")
+Attach = Callable[[str, str, Start], Reader]  # (set name, its exchange, where to start)
+
+
+class SetReaders(Generic[Reader]):
+    """Readers of all wanted sets with a ring of that kind, by set name. UsageError for an unknown way of waiting.
+
+    `attach` makes one; SegmentError or StorageError from it, and the set is tried again at the next look. `start` is for the sets there
+    are now. `needed`: NoSegment if there are none.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        wanted: Wanted,
+        attach: "Attach[Reader]",
+        *,
+        kind: Kind = Kind.DELTAS,
+        start: Start = "now",
+        how: str = "wake",
+        needed: bool = True,
+    ) -> None:
+        self.readers: dict[str, Reader] = {}
+        self._directory, self._wanted, self._kind = directory, wanted, kind
+        self._attach = attach
+        self._waiting = Waiting(how, directory)
+        self._look_after_ns = 0
+        self._left_out: set[str] = set()
+        self.look(clock.monotonic_ns(), start)
+        if needed and not self.readers:
+            raise nothing_wanted(directory, wanted)
+
+    def look(self, monotonic_ns: int, start: Start = "oldest") -> bool:
+        """Attach to the sets that are new, at most twice a second; whether it was time to."""
+        if monotonic_ns < self._look_after_ns:
+            return False
+        self._look_after_ns = monotonic_ns + LOOK_EVERY_NS
+        self.look_now(start)
+        return True
+
+    def look_now(self, start: Start = "oldest") -> dict[str, str]:
+        """Attach to the sets that are new; set name -> exchange of all that are there."""
+        found = find_sets(self._directory, self._wanted, self._kind)
+        for name, exchange in found.items():
+            if name not in self.readers and name not in self._left_out:
+                with suppress(SegmentError, StorageError):  # gone meanwhile, or replaced at this moment
+                    self.readers[name] = self._attach(name, exchange, start)
+        return found
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until any set has more; False after `timeout_s`, or soon where a collector has ended."""
+        return self._waiting.wait({name: one.ring for name, one in self.readers.items()}, timeout_s)
+
+    def items(
+        self, read: Callable[[int], Sequence[Item]], duration_s: float | None = None, wait_s: float = LONGEST_WAIT_S
+    ) -> Iterator[Item | None]:
+        """All that `read` finds, for ever or for so long; a None whenever nothing more is at hand for now. The consumer loop.
+
+        `read` is called with CLOCK_MONOTONIC, and after nothing was found no later than `wait_s` from the time before.
+        """
+        end_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
+        while True:
+            now_ns = clock.monotonic_ns()
+            self.look(now_ns)
+            found = read(now_ns)
+            yield from found
+            now_ns = clock.monotonic_ns()
+            if end_ns is not None and now_ns >= end_ns:
+                return
+            if found:
+                yield None
+            else:
+                self.wait(wait_s if end_ns is None else min(wait_s, (end_ns - now_ns) / 1e9))
+
+    def drop(self, name: str, *, for_good: bool = False) -> None:
+        """Let go of that set's reader: the next look attaches to what has its name then, unless this is `for_good`."""
+        one = self.readers.pop(name)
+        if for_good:
+            self._left_out.add(name)
+        with suppress(AlphapulseError, OSError):
+            one.close()
+
+    def close(self) -> None:
+        """Remove all cursors."""
+        for name in list(self.readers):
+            self.drop(name)
