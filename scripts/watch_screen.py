@@ -23,7 +23,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from alphapulse_cli.apps.tail import DeltaGroup, Tail
+from alphapulse_cli.apps.tail import Tail
+from alphapulse_cli.readers.items import DeltaGroup
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.layout import Kind
