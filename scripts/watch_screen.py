@@ -32,7 +32,7 @@ from alphapulse_cli.shm.layout import Kind
 MISCHIEF = "gap:0.002,checksum:0.001,stall:0.0005:4,disconnect:0.0005,mute:0.0002"
 EXCHANGES, SYMBOLS = ("kraken", "coinbase", "binance-us"), ("BTC-USD", "ETH-USD", "SOL-USD")
 SIZES = ("40x12", "80x24", "120x40", "200x60")
-SCREENS = "123456"
+SCREENS, BOOKS = "123456", "2"
 A_SCREEN_S = 6.0  # each is looked at before the next key
 EVERY_S = 0.5
 FROZEN_S = 4.0  # on a machine that others use too
@@ -176,7 +176,7 @@ class Watch:
         body = "\n".join(text.splitlines()[1:-2])
         if body != self._body:
             self._body, self._since, self._versions = body, now, dict(self._truth.versions)
-        elif now - self._since > FROZEN_S and self._most_moved():
+        elif now - self._since > FROZEN_S and self._have_moved(key):
             yield f"{self.terminal.name} screen {key}: nothing has changed for {now - self._since:.1f} s\n{text}"
             self._since = now
         if key == "1":
@@ -185,10 +185,10 @@ class Watch:
             self._at, self._turned, self._since = (self._at + 1) % len(SCREENS), now, now
             self.terminal.press(SCREENS[self._at])
 
-    def _most_moved(self) -> bool:
-        """Whether the market did: a stalled feed is a picture that stands still, too."""
-        moved = [key for key, version in self._truth.versions.items() if version != self._versions.get(key)]
-        return len(moved) * 2 > len(self._truth.versions)
+    def _have_moved(self, key: str) -> bool:
+        """Whether the market did: a stalled feed is a picture that stands still, too. Of ladders only one may be in sight."""
+        moved = [book for book, version in self._truth.versions.items() if version != self._versions.get(book)]
+        return len(moved) * 2 > len(self._truth.versions) if key != BOOKS else len(moved) == len(self._truth.versions)
 
     def _judge_overview(self, text: str) -> Iterator[str]:
         """Each price of a LIVE row is one its book had, or is cut where anybody sees it."""

@@ -320,6 +320,16 @@ class TestSegments:
         code, seen = at_terminal(alphapulse, "segments", NO_COLOR="1")
         assert (code, "truncated" in seen, "\x1b[2J" in seen) == (0, True, False)
 
+    def test_a_set_that_ended_comes_with_the_command_that_starts_it_again(self, alphapulse, writer):
+        with kept_alive(writer):
+            assert "hint:" not in at_terminal(alphapulse, "segments", NO_COLOR="1")[1]
+        writer.close()
+        _, seen = at_terminal(alphapulse, "segments", NO_COLOR="1")
+        assert "warning: the collector of kraken has ended" in seen
+        command = f"alphapulse collect --exchange kraken --symbols BTC-USD,ETH-USD --shm-dir {alphapulse.shm_dir}"
+        assert f"hint: start it again: {command}" in " ".join(seen.split())
+        assert alphapulse("segments").stderr == "", "in a pipe the state of each row says it"
+
     def test_sweep_removes_the_dead_and_says_what(self, alphapulse, writer, directory):
         with Writer(directory, set_name="old"):
             pass
