@@ -9,11 +9,16 @@ process that we start (`--supervised`), whose parent has read them.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alphapulse_cli.cli import commands, options
+from alphapulse_cli.cli import commands, options, talk
+from alphapulse_cli.cli.loading import load
 from alphapulse_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from alphapulse_cli.edges.config import Settings
 
 PREFIX = "ALPHAPULSE_"
 
@@ -145,11 +150,9 @@ def defaults(name: str, command: Any, context: Any) -> dict[str, Any]:
 
 def everything(context: Any) -> Iterator[Defaults]:
     """Those of all commands; imports them all."""
-    from alphapulse_cli.cli import root
-
     for name, entry in commands.available().items():
         if not entry.alias_of:
-            yield Defaults(root.load(name), (name,), context)
+            yield Defaults(load(name), (name,), context)
 
 
 def refuse_unknown_commands(sections: Any) -> None:
@@ -165,9 +168,17 @@ def refuse_unknown_commands(sections: Any) -> None:
 
 def variables_like(name: str) -> list[str]:
     """The variables of the command that a variable's name begins with; [] where it begins with none's."""
-    from alphapulse_cli.cli import root
-
     for command, entry in commands.available().items():
         if not entry.alias_of and name.startswith(variable((command,), "")):
-            return list(Defaults(root.load(command), (command,), None).variables())
+            return list(Defaults(load(command), (command,), None).variables())
     return []
+
+
+def check(loaded: "Settings") -> None:
+    """Warn of variables that set nothing. UsageError for a section of no command."""
+    from alphapulse_cli.edges import config
+
+    refuse_unknown_commands(loaded.commands)
+    is_for_a_person = "--supervised" not in sys.argv and "_ALPHAPULSE_COMPLETE" not in os.environ  # a parent has said it
+    for name, near in config.misspelt(variables_like) if is_for_a_person else ():
+        talk.warning(f"{talk.safe(name)} sets nothing" + (f"; did you mean {near}?" if near else ": there is no such key"))

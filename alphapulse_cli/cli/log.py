@@ -2,9 +2,9 @@
 
 import logging
 import traceback
+from collections.abc import Callable
 
-from alphapulse_cli.cli import talk
-from alphapulse_cli.cli.talk import safe
+from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.readers.moments import moment
 
 
@@ -23,21 +23,25 @@ class OneLine(logging.Formatter):
 
 
 class ToStderr(logging.Handler):
-    """Says each record as everything else is said on stderr, so that none holds up a collector."""
+    """Says each record as everything else is said on stderr, by `tell`, so that none holds up a collector."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line."""
         try:
-            talk.log_line(self.format(record))
+            self._tell(self.format(record))
         except Exception:  # noqa: BLE001 - as every handler: a record that cannot be told is no reason to fail
             self.handleError(record)
 
 
-def start(level: int) -> None:
-    """Send everything from `level` on to stderr; calling it again only changes the level."""
+def start(level: int, tell: Callable[[str], None]) -> None:
+    """Send everything from `level` on to `tell`, a line at a time; calling it again only changes the level."""
     root = logging.getLogger()
     if not any(isinstance(handler.formatter, OneLine) for handler in root.handlers):
-        handler = ToStderr()
+        handler = ToStderr(tell)
         handler.setFormatter(OneLine())
         root.addHandler(handler)
     root.setLevel(level)

@@ -9,8 +9,6 @@
 Options that may be given in the configuration default to None: not given. Lists may be repeated or written with commas.
 """
 
-import os
-import sys
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,6 +73,9 @@ def command_app(**settings: Any) -> typer.Typer:
     )
 
 
+LOOKS_AT_SETTINGS: "list[Callable[[Settings], None]]" = []  # at those just read: the root command's, which knows the commands
+
+
 def settings() -> "Settings":
     """The configuration below the flags, read once a process; its `log_level` and `color` hold from now on. UsageError as `config.load`."""
     loaded = _load()
@@ -85,14 +86,11 @@ def settings() -> "Settings":
 
 @cache
 def _load() -> "Settings":
-    from alphapulse_cli.cli import configured
     from alphapulse_cli.edges import config
 
     loaded = config.load()
-    configured.refuse_unknown_commands(loaded.commands)
-    is_for_a_person = "--supervised" not in sys.argv and "_ALPHAPULSE_COMPLETE" not in os.environ  # a parent has said it
-    for name, near in config.misspelt(configured.variables_like) if is_for_a_person else ():
-        talk.warning(f"{talk.safe(name)} sets nothing" + (f"; did you mean {near}?" if near else ": there is no such key"))
+    for look in LOOKS_AT_SETTINGS:
+        look(loaded)
     return loaded
 
 

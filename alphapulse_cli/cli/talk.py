@@ -97,11 +97,6 @@ def is_writable(stream: IO[Any]) -> bool:
     return bool(ready.poll(0))
 
 
-def log_line(line: str) -> None:
-    """One line of the log, safe already."""
-    _write(line)
-
-
 def _write(line: str) -> None:
     try:
         if _waits:
@@ -147,7 +142,7 @@ def start_log(level: str = "warning") -> None:
     """Send the log to stderr from `level` on; -q is stronger, -v makes it at least info."""
     from alphapulse_cli.cli import log
 
-    log.start(min(_chosen, LEVELS[level]) if _chosen == INFO else _chosen or LEVELS[level])
+    log.start(min(_chosen, LEVELS[level]) if _chosen == INFO else _chosen or LEVELS[level], _write)
 
 
 def louder(wanted: bool) -> bool:

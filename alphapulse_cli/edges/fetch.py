@@ -19,7 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from alphapulse_cli import __version__
-from alphapulse_cli.edges import background, dial, proxies, retry_after, transport
+from alphapulse_cli.edges import background, dial, proxies, retry_after
+from alphapulse_cli.edges.link import TOO_MANY, refusal, untrusted
 from alphapulse_cli.edges.rate_limit import RateLimit
 from alphapulse_cli.errors import ExchangeError, UsageError
 from alphapulse_cli.exchanges.protocol import Rate
@@ -72,17 +73,17 @@ class Fetcher:
             except (OSError, HTTPException, ValueError) as error:
                 inner = getattr(error, "reason", error)
                 if isinstance(inner, ssl.SSLCertVerificationError):
-                    raise transport.untrusted(url, inner) from None
+                    raise untrusted(url, inner) from None
                 raise ExchangeError(
                     f"cannot fetch {url[:200]}: {_reason(error)}", "is the address right, and the network up?"
                 ) from None
 
     def _refusal(self, url: str, error: urllib.error.HTTPError) -> ExchangeError:
-        refused = transport.refusal(url, error.code)
+        refused = refusal(url, error.code)
         if refused is not None:
             return refused
         message, pause_s = f"{url[:200]} answers {error.code}", retry_after.asked_pause_s(error.headers.items())
-        if error.code in transport.TOO_MANY:
+        if error.code in TOO_MANY:
             message += ": too many requests"
             pause_s = RETRY_AFTER_S if pause_s is None else pause_s
         if pause_s is None:

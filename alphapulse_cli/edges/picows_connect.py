@@ -17,9 +17,10 @@ from picows import WSError, WSHandshakeError, WSParsedURL, ws_connect
 from python_socks import ProxyError
 
 from alphapulse_cli import __version__
-from alphapulse_cli.edges import dial, proxies, transport
+from alphapulse_cli.edges import dial, proxies
+from alphapulse_cli.edges import link as shared
+from alphapulse_cli.edges.link import OnFrame, answers, cannot_connect, check_address, no_answer
 from alphapulse_cli.edges.picows_link import PicowsLink
-from alphapulse_cli.edges.transport import OnFrame
 
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 SWITCHING_PROTOCOLS = 101
@@ -38,7 +39,7 @@ async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str
                 logger_name=DEAF,
                 websocket_handshake_timeout=None,  # the whole has its time
                 enable_auto_pong=False,  # every frame passes by us: the end of a read is not to be missed
-                max_frame_size=transport.MAX_FRAME_BYTES,
+                max_frame_size=shared.MAX_FRAME_BYTES,
                 extra_headers=_headers(url),
                 proxy=None if is_socks else proxy,  # picows knows no socks5h and takes 80 for the port of SOCKS
                 socket_factory=lambda parsed: _connected_socket(parsed, proxy if is_socks else None, sockets),
@@ -47,15 +48,15 @@ async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str
         if not is_open:
             raise ConnectionError("closed in the middle of the handshake")
     except TimeoutError:
-        raise transport.no_answer(url, open_timeout_s) from None
+        raise no_answer(url, open_timeout_s) from None
     except WSHandshakeError as error:
         found = STATUS_LINE.match(error.raw_header or b"")  # picows knows only the statuses that Python names
         status = int(found[1]) if found else SWITCHING_PROTOCOLS
         if status != SWITCHING_PROTOCOLS:
-            raise transport.answers(url, status, _headers_of(error.raw_header or b"")) from None
-        raise transport.cannot_connect(url, error) from None
+            raise answers(url, status, _headers_of(error.raw_header or b"")) from None
+        raise cannot_connect(url, error) from None
     except (OSError, WSError, ProxyError, ValueError) as error:
-        raise transport.cannot_connect(url, error) from None
+        raise cannot_connect(url, error) from None
     finally:
         if not is_open:
             _cut(sockets)
@@ -72,7 +73,7 @@ def _headers_of(answer: bytes) -> list[tuple[str, str]]:
 def _headers(url: str) -> dict[str, str]:
     """User agent, and the name and password of an address that has them."""
     headers = {"User-Agent": f"alphapulse/{__version__}"}
-    parts = transport.check_address(url)
+    parts = check_address(url)
     if parts.username is not None:
         words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["Authorization"] = "Basic " + base64.b64encode(words.encode()).decode("ascii")

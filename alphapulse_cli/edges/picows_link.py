@@ -1,7 +1,7 @@
 """A link of the `picows` library (extra `fast`): compiled, it calls us for each frame while the bytes lie in its read buffer.
 
     socket ─► picows's read buffer ─► on_ws_frame ─► on_frame                       the usual way, no task and no queue between
-                                          └► frames held ─► a later turn ─► on_frame      more than FRAMES_PER_TURN in one read
+                                          └► frames held ─► a later turn ─► on_frame      more than shared.FRAMES_PER_TURN in one read
 
 A frame's payload is copied out, once: the buffer is used again. The receive time is when the bytes came out of the kernel, one for all
 frames of a read. While frames are held nothing more is read, so that what is held is never more than one read buffer; they keep their
@@ -17,8 +17,8 @@ from collections import deque
 
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport
 
-from alphapulse_cli.edges import transport
-from alphapulse_cli.edges.transport import OnFrame
+from alphapulse_cli.edges import link as shared
+from alphapulse_cli.edges.link import CUT, OnFrame, closed_by_exchange, closed_by_us
 from alphapulse_cli.errors import ExchangeError
 from alphapulse_cli.shm import clock
 
@@ -69,7 +69,7 @@ class PicowsLink(WSListener):
         if frame.last_in_buffer:
             self._read_ns = 0
             if not (self._is_holding or self._why):
-                self._room = transport.FRAMES_PER_TURN
+                self._room = shared.FRAMES_PER_TURN
         else:
             self._read_ns = receive_ns
 
@@ -77,7 +77,7 @@ class PicowsLink(WSListener):
         """The socket is closed."""
         farewell = connection.close_handshake
         sent = farewell.sent if farewell is not None else None
-        self._finish(transport.closed_by_us(sent.code.value) if sent is not None else transport.CUT)
+        self._finish(closed_by_us(sent.code.value) if sent is not None else CUT)
 
     def pause_writing(self) -> None:
         """The other side reads slower than we send."""
@@ -120,7 +120,7 @@ class PicowsLink(WSListener):
 
     def _continue(self) -> None:
         """A turn's worth of the frames held; after the last of them, read on, or tell the end."""
-        left, held = transport.FRAMES_PER_TURN, self._held
+        left, held = shared.FRAMES_PER_TURN, self._held
         while left and held:
             left -= 1
             self._handle(*held.popleft())
@@ -131,7 +131,7 @@ class PicowsLink(WSListener):
             if self._why:
                 self._tell_end()
             else:
-                self._room = transport.FRAMES_PER_TURN
+                self._room = shared.FRAMES_PER_TURN
                 self._connection.underlying_transport.resume_reading()
 
     def _on_rare(self, kind: WSMsgType, frame: WSFrame, receive_ns: int) -> None:
@@ -147,7 +147,7 @@ class PicowsLink(WSListener):
                 pong.set_result(True)
         elif kind is WSMsgType.CLOSE:
             code = int.from_bytes(payload[:2], "big") if payload else NO_STATUS
-            self._finish(transport.closed_by_exchange(code, payload[2:].decode("utf-8", "replace")))
+            self._finish(closed_by_exchange(code, payload[2:].decode("utf-8", "replace")))
             self._connection.send_close(WSCloseCode.OK)
         else:
             self._on_fragment(kind, payload, receive_ns, is_last=bool(frame.fin))
@@ -162,7 +162,7 @@ class PicowsLink(WSListener):
             return
         begun = self._begun = self._begun or bytearray()
         begun += payload
-        if len(begun) > transport.MAX_FRAME_BYTES:
+        if len(begun) > shared.MAX_FRAME_BYTES:
             self._break_off(WSCloseCode.MESSAGE_TOO_BIG)
         elif is_last:
             self._begun = None
@@ -173,7 +173,7 @@ class PicowsLink(WSListener):
     def _break_off(self, code: WSCloseCode) -> None:
         """What the other side sends is not to be borne."""
         self._connection.send_close(code)
-        self._finish(transport.closed_by_us(code.value))
+        self._finish(closed_by_us(code.value))
 
     def _finish(self, why: str) -> None:
         """Nothing more comes; frames held are handled first."""
@@ -231,7 +231,7 @@ class PicowsLink(WSListener):
             if not connection.is_disconnected:
                 connection.send_close(WSCloseCode.OK)
                 connection.underlying_transport.resume_reading()
-            async with asyncio.timeout(transport.CLOSE_TIMEOUT_S):
+            async with asyncio.timeout(shared.CLOSE_TIMEOUT_S):
                 await _until_gone(connection)
         except TimeoutError:
             pass

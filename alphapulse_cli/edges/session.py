@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 
 from alphapulse_cli.edges import retry_after
 from alphapulse_cli.edges.fetch import Fetcher
+from alphapulse_cli.edges.link import Link, OnFrame
 from alphapulse_cli.edges.rate_limit import Limits
-from alphapulse_cli.edges.transport import Link, OnFrame, open_link
+from alphapulse_cli.edges.transport import open_link
 from alphapulse_cli.edges.watchdog import AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, Timing, Verdict, Watchdog
 from alphapulse_cli.errors import ExchangeError, Refused
 from alphapulse_cli.exchanges.protocol import Facts

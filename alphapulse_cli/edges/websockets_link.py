@@ -12,8 +12,9 @@ from websockets.asyncio import client
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from alphapulse_cli import __version__
-from alphapulse_cli.edges import dial, proxies, transport
-from alphapulse_cli.edges.transport import OnFrame
+from alphapulse_cli.edges import dial, proxies
+from alphapulse_cli.edges import link as shared
+from alphapulse_cli.edges.link import CUT, OnFrame, answers, cannot_connect, closed_by_exchange, closed_by_us, no_answer
 from alphapulse_cli.errors import ExchangeError
 from alphapulse_cli.shm import clock
 
@@ -59,7 +60,7 @@ class WebsocketsLink:
         try:
             while True:
                 # A full buffer answers `recv` without ever suspending: give the loop (heartbeat, watchdog, sends) its turn.
-                for _ in range(transport.FRAMES_PER_TURN):
+                for _ in range(shared.FRAMES_PER_TURN):
                     frame = await receive(decode=False)
                     on_frame(frame, connection.read_ns)
                 await asyncio.sleep(0)
@@ -88,7 +89,7 @@ class WebsocketsLink:
     async def close(self) -> None:
         """Close."""
         try:
-            async with asyncio.timeout(2 * transport.CLOSE_TIMEOUT_S):  # the library waits for room to write its farewell, too
+            async with asyncio.timeout(2 * shared.CLOSE_TIMEOUT_S):  # the library waits for room to write its farewell, too
                 await self._connection.close()
         except TimeoutError:
             self._connection.transport.abort()
@@ -99,8 +100,8 @@ class WebsocketsLink:
 
 def _why(closed: ConnectionClosed) -> str:
     if closed.rcvd is not None:
-        return transport.closed_by_exchange(closed.rcvd.code, closed.rcvd.reason)
-    return transport.closed_by_us(closed.sent.code) if closed.sent is not None else transport.CUT
+        return closed_by_exchange(closed.rcvd.code, closed.rcvd.reason)
+    return closed_by_us(closed.sent.code) if closed.sent is not None else CUT
 
 
 async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str | None) -> WebsocketsLink:
@@ -108,11 +109,11 @@ async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str
     try:
         connection = await Dialled(
             url,
-            max_size=transport.MAX_FRAME_BYTES,
+            max_size=shared.MAX_FRAME_BYTES,
             max_queue=RECEIVE_BUFFER_FRAMES,
             compression=None,  # costs more CPU than the bytes it saves
             open_timeout=open_timeout_s,
-            close_timeout=transport.CLOSE_TIMEOUT_S,
+            close_timeout=shared.CLOSE_TIMEOUT_S,
             proxy=proxy,
             ping_interval=None,  # the session's watchdog pings, far sooner than the library would
             user_agent_header=f"alphapulse/{__version__}",
@@ -120,12 +121,12 @@ async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str
             happy_eyeballs_delay=dial.NEXT_AFTER_S,
         )
     except TimeoutError:
-        raise transport.no_answer(url, open_timeout_s) from None
+        raise no_answer(url, open_timeout_s) from None
     except InvalidStatus as error:
-        raise transport.answers(url, error.response.status_code, error.response.headers.raw_items()) from None
+        raise answers(url, error.response.status_code, error.response.headers.raw_items()) from None
     except ImportError:
         raise proxies.needs_socks(proxy or "") from None
     except (OSError, InvalidHandshake, ConnectionClosed, ValueError) as error:
-        raise transport.cannot_connect(url, error) from None
+        raise cannot_connect(url, error) from None
     assert isinstance(connection, TimedConnection)
     return WebsocketsLink(connection, on_frame)

@@ -323,9 +323,9 @@ class Segment:
 
 def require_ordered_core() -> None:
     """StorageError where this build cannot keep the order between processes that everything here stands on."""
-    from alphapulse_cli.shm import ring
+    from alphapulse_cli.shm import block  # compiled, or interpreted, as all of the core is
 
-    if not ring.SOURCE_HASH and not memory.fences_are_sound():
+    if not block.SOURCE_HASH and not memory.fences_are_sound():
         raise StorageError(
             "interpreted, alphapulse shares memory on x86-64 only: this processor needs the compiled core",
             "install a C compiler, then: ALPHAPULSE_BUILD=require pip install --force-reinstall alphapulse",

@@ -1,6 +1,7 @@
 """What a number looks like in a cell of a table: units that fit, nothing where there is nothing."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from alphapulse_cli.tui.widgets.line_table import Cell
 
@@ -33,3 +34,8 @@ def aligned(text: str, most: int) -> str:
         return text
     behind = len(text.partition(".")[2])
     return text + " " * (most - behind + (0 if "." in text else 1))
+
+
+def clock_text(time_ns: int) -> str:
+    """The time of day in UTC, to the millisecond."""
+    return f"{datetime.fromtimestamp(time_ns // 1_000_000_000, UTC):%H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}"

@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl
 
 from websockets.exceptions import ConnectionClosedError
 
-from alphapulse_cli.edges import transport
+from alphapulse_cli.edges import link as shared
+from alphapulse_cli.edges.link import CUT, closed_by_us, refusal
 from alphapulse_cli.errors import ExchangeError
 from alphapulse_cli.shm import clock
 
@@ -69,7 +70,7 @@ class Wire:
         self.cut(f"closed by the exchange, code {code} {reason}")
 
     def abort(self):
-        self.cut(transport.CUT)
+        self.cut(CUT)
 
     def pause_reading(self):
         self.freeze()
@@ -94,7 +95,7 @@ class Wire:
         self._down.is_frozen = self._up.is_frozen = True
 
     def _arrived(self, frame):
-        if len(frame) > transport.MAX_FRAME_BYTES:
+        if len(frame) > shared.MAX_FRAME_BYTES:
             self.cut("closed by us, code 1009")
         if self.is_open and not self._ended.done():
             try:
@@ -134,7 +135,7 @@ class Link:
         return await asyncio.shield(self._wire._ended)
 
     async def close(self):
-        self._wire.cut(transport.closed_by_us(1000))
+        self._wire.cut(closed_by_us(1000))
 
 
 class Rest:
@@ -151,6 +152,6 @@ class Rest:
         await asyncio.sleep(world.latency_s + world.sim.outages.take_delay_s())
         world.trace("GET", path, status)
         if status != 200:
-            refused = transport.refusal(path, status)
+            refused = refusal(path, status)
             raise refused or ExchangeError(f"{path} answers {status}")
         return body

@@ -13,7 +13,7 @@ from chaos.wires import Link, Rest, Wire
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.reconstruct import WRONG
-from alphapulse_cli.edges import transport
+from alphapulse_cli.edges.link import answers
 from alphapulse_cli.edges.session import Session
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.ingest import Ingest
@@ -142,7 +142,7 @@ class World:
         refusal = self.sim.refusal_of_handshake()
         self.trace("connect", refusal and refusal[0])
         if refusal is not None:
-            raise transport.answers(url, *refusal)
+            raise answers(url, *refusal)
         wire = Wire(self, on_frame)
         self.wires.append(wire)
         self._tasks.append(asyncio.create_task(self.sim.serve_client(wire)))

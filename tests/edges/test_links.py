@@ -10,8 +10,8 @@ import pytest
 from link_parts import BINARY, CLOSE, PING, PONG, farewell, frame, raw, sends, stays, tcp
 from sim_parts import play, until
 
-from alphapulse_cli.edges import transport
-from alphapulse_cli.edges.transport import FRAMES_PER_TURN
+from alphapulse_cli.edges import link as shared
+from alphapulse_cli.edges.link import FRAMES_PER_TURN
 from alphapulse_cli.errors import ExchangeError
 
 WHOLE = [frame(b"%d" % number) for number in range(5 * FRAMES_PER_TURN)]
@@ -129,7 +129,7 @@ class TestOrder:
         play(scene())
 
     def test_nothing_once_it_is_closed(self, opener, monkeypatch):
-        monkeypatch.setattr(transport, "CLOSE_TIMEOUT_S", 0.1)
+        monkeypatch.setattr(shared, "CLOSE_TIMEOUT_S", 0.1)
 
         async def floods(reader, writer):
             while True:
@@ -181,7 +181,7 @@ class TestMessagesInPieces:
 
     @pytest.mark.parametrize("whole", [False, True])
     def test_are_bounded_together(self, opener, monkeypatch, whole):
-        monkeypatch.setattr(transport, "MAX_FRAME_BYTES", 1000)
+        monkeypatch.setattr(shared, "MAX_FRAME_BYTES", 1000)
         pieces = [frame(b"x" * 400, fin=False), frame(b"x" * 400, 0, fin=False), frame(b"x" * 201, 0, fin=whole)]
 
         async def scene():
@@ -193,7 +193,7 @@ class TestMessagesInPieces:
         play(scene())
 
     def test_as_large_as_the_bound_is_not_too_large(self, opener, monkeypatch):
-        monkeypatch.setattr(transport, "MAX_FRAME_BYTES", 1000)
+        monkeypatch.setattr(shared, "MAX_FRAME_BYTES", 1000)
 
         async def scene():
             heard = Heard()
@@ -282,7 +282,7 @@ class TestTurns:
     def test_a_full_speed_sender_starves_nobody(self, opener, monkeypatch, bounded):
         """20,000 small frames, as fast as they go: others of the loop get their turn between any few of them."""
         if not bounded:
-            monkeypatch.setattr(transport, "FRAMES_PER_TURN", 1 << 30)
+            monkeypatch.setattr(shared, "FRAMES_PER_TURN", 1 << 30)
 
         async def scene():
             heard, counts = Heard(), []
@@ -328,7 +328,7 @@ class TestTurns:
 
 class TestSending:
     def test_waits_for_a_peer_that_does_not_read_and_still_closes(self, opener, monkeypatch):
-        monkeypatch.setattr(transport, "CLOSE_TIMEOUT_S", 0.1)
+        monkeypatch.setattr(shared, "CLOSE_TIMEOUT_S", 0.1)
 
         async def deaf(reader, writer):
             await asyncio.Event().wait()

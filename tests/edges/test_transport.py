@@ -11,7 +11,7 @@ from link_parts import raw, tcp
 from sim_parts import play, until
 from websockets.asyncio.server import serve
 
-from alphapulse_cli.edges import transport
+from alphapulse_cli.edges import link as shared
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 
 
@@ -205,7 +205,7 @@ class TestALink:
                 await connection.wait_closed()
 
         async def scene():
-            monkeypatch.setattr(transport, "MAX_FRAME_BYTES", 20_000)
+            monkeypatch.setattr(shared, "MAX_FRAME_BYTES", 20_000)
             async with websocket(handle) as url:
                 link = await opened(url)
                 assert "1009" in await link.closed()
@@ -241,7 +241,7 @@ class TestALink:
 
     def test_closes_even_if_the_other_side_will_not(self, opened, monkeypatch):
         """It shakes hands and never says or hears a word again."""
-        monkeypatch.setattr(transport, "CLOSE_TIMEOUT_S", 0.1)
+        monkeypatch.setattr(shared, "CLOSE_TIMEOUT_S", 0.1)
 
         async def deaf(reader, writer):
             await reader.read()

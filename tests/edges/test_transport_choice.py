@@ -13,8 +13,9 @@ from link_parts import tcp
 from sim_parts import play, until
 from websockets.asyncio.server import serve
 
+from alphapulse_cli.edges.link import check_address
 from alphapulse_cli.edges.proxies import proxy_of
-from alphapulse_cli.edges.transport import TRANSPORTS, check_address, choose, picows_version
+from alphapulse_cli.edges.transport import TRANSPORTS, choose, picows_version
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 
 EXCHANGE = "wss://ws.exchange.example/v2"

@@ -18,7 +18,7 @@ included, live or years later. Rules, as the tests number them:
   D4  A birth is *seen* if both books were live already when it came about; where a book only just became live, it may have been there before.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Candidate, Finding, Pair, Why
@@ -47,6 +47,7 @@ class ArbitrageDetector:
         self.now_ns = 0
         self._pairs: dict[tuple[Market, Market], Pair] = {}
         self._cycles: dict[tuple[str, Route], Cycle] = {}
+        self._of_market: defaultdict[Market, list[Candidate]] = defaultdict(list)  # each that a market is part of
         self._held_back: dict[Candidate, Why] = {}
         self._former: dict[Candidate, Opportunity] = {}
 
@@ -69,7 +70,7 @@ class ArbitrageDetector:
         for cycle in cycles_of(markets, self.policy):
             if self._cycles.setdefault((name, cycle.route), cycle) is cycle:
                 for market in cycle.markets:
-                    market.candidates.append(cycle)
+                    self._of_market[market].append(cycle)
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -102,8 +103,8 @@ class ArbitrageDetector:
                     pair = self._pairs[buy, sell] = Pair(buy, sell, settled, self.policy)
                 pair.settle(settled)
                 for market in (buy, sell, *settled.markets):
-                    if pair not in market.candidates:
-                        market.candidates.append(pair)
+                    if pair not in self._of_market[market]:
+                        self._of_market[market].append(pair)
 
     def held_back(self, candidate: Candidate) -> Why | None:
         """Why that one is no opportunity though its best prices cross net of fees; None where they do not, or where it is one."""
@@ -113,7 +114,7 @@ class ArbitrageDetector:
         """What the exchange asks of an order, from now on."""
         if rules != market.rules:
             market.rules = rules
-            for candidate in market.candidates:
+            for candidate in self._of_market[market]:
                 candidate.forget_terms()
 
     def update(
@@ -136,7 +137,7 @@ class ArbitrageDetector:
         was_live, best = market.is_live, (market.bid, market.ask)
         regridded = market.take(book, version, timestamp_ns, feed_delay_us, state, reason, trading_status)
         is_same = was_live and market.is_live and best == (market.bid, market.ask)
-        for candidate in market.candidates:
+        for candidate in self._of_market[market]:
             if regridded or not was_live or (not is_same and candidate.is_rate(market)):
                 candidate.forget_terms()
             self._look(candidate, events, now_ns or 0, is_birth_seen=was_live)
@@ -146,7 +147,7 @@ class ArbitrageDetector:
         """That book is not to be relied on from now on, though nothing in it changed: its writer is gone, or it must be joined again."""
         events = self.advance(now_ns)
         market.state, market.reason, market.is_live = state, reason, False
-        for candidate in market.candidates:
+        for candidate in self._of_market[market]:
             if candidate.is_rate(market):
                 candidate.forget_terms()
             self._look(candidate, events, now_ns, is_birth_seen=False)

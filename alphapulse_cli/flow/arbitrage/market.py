@@ -1,16 +1,13 @@
 """One book as arbitrage sees it: whose it is, what its exchange asks for, and how it stands at this moment."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage.exact import Exact
 from alphapulse_cli.flow.arbitrage.terms import Rules
 from alphapulse_cli.market.trading_status import TradingStatus, allows_taking
 from alphapulse_cli.wire.delta import BookReason, BookState
-
-if TYPE_CHECKING:
-    from alphapulse_cli.flow.arbitrage.candidate import Candidate
 
 Level = tuple[int, int]  # (ticks, lots)
 Mark = tuple[str, str, int, int, int | None, int, int]  # the fields of a Standing
@@ -56,7 +53,6 @@ class Market:
     is_tradable: bool = True
     is_live: bool = False
     is_crossed: bool = False
-    candidates: "list[Candidate]" = field(default_factory=list)
 
     @property
     def id(self) -> str:

@@ -15,10 +15,9 @@ from alphapulse_cli.edges.shown import safe
 from alphapulse_cli.readers.items import TradeTold
 from alphapulse_cli.tui import books_words as say
 from alphapulse_cli.tui.books.price_chart import MOST_HEIGHT, chart_lines
-from alphapulse_cli.tui.cells import age
+from alphapulse_cli.tui.cells import age, clock_text
 from alphapulse_cli.tui.ladder_text import Line, Piece, cut_line
 from alphapulse_cli.tui.picture import BookPicture, Picture, SetPicture
-from alphapulse_cli.tui.screens.tape import clock_text
 from alphapulse_cli.tui.widgets.figures import duration
 from alphapulse_cli.tui.widgets.ladder import wrapped
 from alphapulse_cli.wire.delta import BookState

@@ -1,12 +1,12 @@
 """The tape: trades of all exchanges merged, newest first, each as long as it is large."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from decimal import Decimal
 from math import log10
 from typing import NamedTuple
 
 from alphapulse_cli.readers.items import TradeTold
+from alphapulse_cli.tui.cells import clock_text
 from alphapulse_cli.tui.picture import Picture
 from alphapulse_cli.tui.screens.listing import ListScreen
 from alphapulse_cli.tui.widgets.line_table import Column, Row
@@ -101,11 +101,6 @@ def has(trade: TradeTold, words: list[str]) -> bool:
 def quote(trade: TradeTold) -> str:
     """The currency its value is in."""
     return trade.symbol.rpartition("-")[2]
-
-
-def clock_text(time_ns: int) -> str:
-    """The time of day in UTC, to the millisecond."""
-    return f"{datetime.fromtimestamp(time_ns // 1_000_000_000, UTC):%H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}"
 
 
 def share(value: Decimal, most: Decimal) -> float:

@@ -1,11 +1,12 @@
 """The frame of every screen: the tabs above, the filter and the status line below."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from rich.segment import Segment
 from textual import on
 from textual.binding import Binding, BindingType
+from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input
@@ -16,10 +17,31 @@ from alphapulse_cli.tui.watchdog import Watched
 if TYPE_CHECKING:
     from textual.events import Click
 
-    from alphapulse_cli.tui.screens.base import PulseApp, PulseScreen
-
 NAME = " alphapulse "
 GAP = " "
+
+
+class FramedApp(Protocol):
+    """What the frame asks of the app."""
+
+    TABS: ClassVar[tuple[tuple[str, str], ...]]
+
+    def go(self, title: str) -> None:
+        """To the screen of that name."""
+
+    def status_lines(self, width: int, most: int) -> list[str]:
+        """What the status line says, in at most so many lines."""
+
+
+class FramedScreen(Protocol):
+    """What the frame asks of the screen that it is part of."""
+
+    filter: str
+    status_rows: int
+    size: Size
+
+    def show_again(self) -> None:
+        """Lay out anew: the room has changed."""
 
 
 def tabs(names: tuple[tuple[str, str], ...], width: int) -> list[tuple[str, str]]:
@@ -45,14 +67,14 @@ class Heading(Watched, Widget):
         return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
 
     def _tabs(self) -> list[tuple[str, str]]:
-        return tabs(cast("PulseApp", self.app).TABS, self.size.width - len(NAME) - len(GAP))
+        return tabs(cast(FramedApp, self.app).TABS, self.size.width - len(NAME) - len(GAP))
 
     def on_click(self, event: "Click") -> None:
         """Go to the screen under the pointer."""
         at = len(NAME) + len(GAP)
         for title, text in self._tabs():
             if at <= event.x < at + len(text):
-                cast("PulseApp", self.app).go(title)
+                cast(FramedApp, self.app).go(title)
             at += len(text)
 
 
@@ -75,7 +97,7 @@ class StatusLine(Watched, Widget):
         before, rows = self._said, self.rows
         self._said = self._now()
         if self.rows != rows:
-            screen = cast("PulseScreen", self.screen)
+            screen = cast(FramedScreen, self.screen)
             self.styles.height = screen.status_rows = self.rows
             screen.show_again()
         if self._said != before:
@@ -88,10 +110,10 @@ class StatusLine(Watched, Widget):
 
     def _now(self) -> tuple[str, Sequence[str]]:
         """(the filter, what the app says)."""
-        screen = cast("PulseScreen", self.screen)
+        screen = cast(FramedScreen, self.screen)
         filtered = f" filter: {safe(screen.filter)} (/ changes it, esc ends it) " if screen.filter else ""
         most = 1 if filtered else max(screen.size.height // PART, 1)
-        return filtered, cast("PulseApp", self.app).status_lines(max(self.size.width - len(filtered), 0), most)
+        return filtered, cast(FramedApp, self.app).status_lines(max(self.size.width - len(filtered), 0), most)
 
     def render_line(self, y: int) -> Strip:
         """The filter, marked, before what the app says."""
@@ -113,7 +135,7 @@ class FilterLine(Input):
     def open(self) -> None:
         """Show it and take the keys."""
         self.display = True
-        self.value = cast("PulseScreen", self.screen).filter
+        self.value = cast(FramedScreen, self.screen).filter
         self.focus()
 
     def action_leave(self) -> None:
@@ -123,7 +145,7 @@ class FilterLine(Input):
 
     @on(Input.Changed)
     def _filter(self, event: Input.Changed) -> None:
-        cast("PulseScreen", self.screen).filter = event.value
+        cast(FramedScreen, self.screen).filter = event.value
 
     @on(Input.Submitted)
     def _close(self) -> None:
