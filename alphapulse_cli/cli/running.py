@@ -94,9 +94,7 @@ async def show(sample: Callable[[], list[SetStatus]], notices: Notices, title: s
     by a thread.
     """
     if render.wants_json(as_json):
-        while True:
-            await asyncio.sleep(LINES_EVERY_S if not as_json else 1.0)
-            await background.call(_write, sys.stdout.fileno(), board.lines(sample(), as_json=as_json))
+        await _lines(sample, as_json=as_json)
     from rich.live import Live
 
     written, descriptor = Written(sys.stdout), sys.stdout.fileno()
@@ -112,6 +110,23 @@ async def show(sample: Callable[[], list[SetStatus]], notices: Notices, title: s
         left = background.call(_write, descriptor, written.taken())
         with suppress(TimeoutError, OSError):
             await asyncio.wait_for(left, LAST_WORDS_S)
+
+
+async def _lines(sample: Callable[[], list[SetStatus]], *, as_json: bool) -> None:
+    """A line a set, again and again. A disk without room for them is told once, and again after lines that found some."""
+    is_told = False
+    while True:
+        await asyncio.sleep(LINES_EVERY_S if not as_json else 1.0)
+        try:
+            await background.call(_write, sys.stdout.fileno(), board.lines(sample(), as_json=as_json))
+        except BrokenPipeError:
+            raise
+        except OSError as problem:
+            if not is_told:
+                talk.warning(f"lines on standard output are lost: {problem.strerror}; collecting goes on")
+            is_told = True
+        else:
+            is_told = False
 
 
 class Written:

@@ -1,12 +1,15 @@
 """--format, --fields, --local and times as input: the same on every reader, and what stands in the pipe."""
 
+import contextlib
 import csv
 import io
 import json
+import shutil
 import subprocess
 
 import pytest
-from reader_sets import Writer, ladder
+from reader_sets import Writer, kept_alive, ladder
+from terminals import Terminal
 
 from alphapulse_cli.exchanges.timestamps import rfc3339_text
 
@@ -75,6 +78,39 @@ class TestEveryReader:
         )
         assert done.stdout.startswith("kraken:BTC-USD  "), done.stderr
         assert "v2  spread 0.01" in done.stdout.splitlines()[0]
+
+    def test_a_table_of_arb_watch_goes_through_a_pipe(self, alphapulse, writer, directory):
+        """Line by line what is open, and what was held back at the end; no escapes, and the screen is nobody's."""
+        with Writer(directory, set_name="second", exchange="coinbase") as second:
+            second.snapshot(ladder(40))
+            line = f"{' '.join(alphapulse.command)} arb watch --format table --no-keep --duration 400ms | cat"
+            done = subprocess.run(
+                ["bash", "-c", line], capture_output=True, text=True, env=alphapulse.environment(), timeout=30, check=True
+            )
+        assert "symbol" in done.stdout, done.stderr
+        assert "\x1b" not in done.stdout
+        assert "0 opportunities opened" in done.stderr
+
+    @pytest.mark.parametrize("name", ["reconstruct", "arb watch"])
+    def test_a_table_goes_into_less_on_a_terminal(self, alphapulse, writer, directory, name):
+        """What is seen there is the table; q ends the pager and with it the command, quietly."""
+        if shutil.which("less") is None:
+            pytest.skip("no less here")
+        words = {"reconstruct": "reconstruct --depth 2", "arb watch": "arb watch --no-keep --duration 3s"}[name]
+        with Writer(directory, set_name="second", exchange="coinbase") as second:
+            second.snapshot(ladder(40))
+            line = f'{" ".join(alphapulse.command)} {words} --format table | less; echo "codes ${{PIPESTATUS[*]}}"'
+            environment = alphapulse.environment(TERM="xterm", LESS="", PAGER="")
+            with (
+                kept_alive(second),
+                kept_alive(writer),
+                contextlib.closing(
+                    Terminal(["bash", "-c", line], columns=120, env=environment, cwd=alphapulse.directory)
+                ) as terminal,
+            ):
+                terminal.until(lambda text: "symbol" in text or "kraken:BTC-USD" in text, "a table")
+                terminal.press("q")
+                terminal.until(lambda text: "codes 0 0" in text, "exit codes")
 
     def test_csv_quotes_what_needs_it_and_keeps_lists_as_json(self, alphapulse, writer):
         rows = table_of(alphapulse("exchanges", "--format", "csv").stdout)

@@ -3,6 +3,8 @@
 import fcntl
 import os
 import signal
+import subprocess
+from pathlib import Path
 from termios import FIONREAD
 
 from e2e_support import Simulators, book_states, totals, wait_for, wait_until_live, writer_pid
@@ -89,3 +91,31 @@ def test_a_collector_whose_talk_nobody_reads_collects_on_says_what_was_lost_and_
     wait_for(lambda: counted("unrecognised") > told + 200, "a pipe that is full once more")
     collector.terminate()
     assert collector.wait(20) == 0
+
+
+def test_a_full_disk_behind_its_standard_output_does_not_end_a_collector(alphapulse):
+    """What it says of that it says once."""
+    simulated = Simulators(alphapulse, "kraken", symbols="BTC-USD")
+    line = [
+        *alphapulse.command,
+        "collect",
+        "--exchange",
+        "kraken",
+        "--symbols",
+        "BTC-USD",
+        "--url",
+        simulated.url("kraken"),
+        "--json",
+    ]
+    with Path("/dev/full").open("wb") as full:
+        collector = subprocess.Popen(
+            line, stdout=full, stderr=subprocess.PIPE, env=alphapulse.environment(), cwd=alphapulse.directory
+        )
+    alphapulse.started.append(collector)
+    assert (
+        collector.stderr.readline() == b"warning: lines on standard output are lost: No space left on device; collecting goes on\n"
+    )
+    updates = totals(alphapulse.shm_dir, "kraken")["book_updates"]
+    wait_for(lambda: totals(alphapulse.shm_dir, "kraken")["book_updates"] > updates + 100, "two more lines' time")
+    collector.terminate()
+    assert (collector.wait(20), collector.stderr.read()) == (0, b"")
