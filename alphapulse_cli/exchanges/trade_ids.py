@@ -10,6 +10,7 @@ Rules, numbered as the tests number them:
   T3  A number that was seen is not told again, whatever frame, connection or answer brings it.
   T4  The numbers begin anew where one that is not beyond the newest was traded more than a second after it: nothing that was seen
       counts any more, and nothing is missed.
+      So they do where it is more than MOST_STEP from all that was seen: no outage is that long, and no counter holds such sums.
   T5  At most MOST_HOLES holes are remembered. Beyond that the lowest is given up: its trades stay missed, and late ones are left out.
   T6  Missing trades are asked for by REST, where the exchange gives them without keys: FIRST_FILL_NS after the hole opened (what a
       subscription gives back may fill it by itself), then after longer pauses, FILL_TRIES times for each hole at the newest end.
@@ -26,6 +27,7 @@ from alphapulse_cli.market.events import Event, Trade, TradesMissed, TradesRecov
 
 MOST_HOLES = 256
 BEGAN_ANEW_NS = 1_000_000_000
+MOST_STEP = 1_000_000_000
 FIRST_FILL_NS, FILL_PAUSES_NS = 1_000_000_000, (10_000_000_000, 60_000_000_000, 60_000_000_000)
 FILL_TRIES = len(FILL_PAUSES_NS)
 
@@ -107,7 +109,7 @@ class TradeIds:
 
     def last_known(self, number: int) -> int:
         """The exchange says which trade was the last: how many that makes missing (T1)."""
-        if self.newest < 0 or number <= self.newest:
+        if self.newest < 0 or not self.newest < number <= self.newest + MOST_STEP:
             return 0
         missed = number - self.newest
         self._add_hole(len(self._hole_firsts), self.newest + 1, number)
@@ -120,7 +122,7 @@ class TradeIds:
     def _place(self, number: int, exchange_ns: int | None) -> tuple[int, int]:
         """What that number is to us, and how many were missed before it; noted as seen."""
         newest = self.newest
-        if newest >= 0 and number <= newest and self._is_anew(exchange_ns):  # T4
+        if newest >= 0 and self._is_anew(number, exchange_ns):  # T4
             self._begin_anew()
             newest = -1
         if newest < 0:
@@ -142,7 +144,11 @@ class TradeIds:
             return LATE, missed
         return (LATE, 0) if self._fill_one(number) else (SEEN, 0)
 
-    def _is_anew(self, exchange_ns: int | None) -> bool:
+    def _is_anew(self, number: int, exchange_ns: int | None) -> bool:
+        if number > self.newest:
+            return number - self.newest > MOST_STEP
+        if self.oldest - number > MOST_STEP:
+            return True
         return exchange_ns is not None and self._newest_ns is not None and exchange_ns > self._newest_ns + BEGAN_ANEW_NS
 
     def _fill_one(self, number: int) -> bool:

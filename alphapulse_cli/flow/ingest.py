@@ -257,7 +257,10 @@ class Ingest:
     def receive_instruments(self, body: bytes, receive_ns: int) -> None:
         """The answer to a FetchInstruments."""
         try:
-            self._on_instruments(InstrumentsSeen(self.decoder.receive_instruments(body)), receive_ns)
+            found = self.decoder.receive_instruments(body)
+            self._on_instruments(InstrumentsSeen(found), receive_ns)
+            if found:  # an answer that lists nothing at all says nothing of any
+                self._statuses.on_listed({each.native for each in found}, receive_ns)
         except DecodeError as error:
             self.counters.add(Counter.DECODE_ERRORS)
             self._notice("warning", f"instrument metadata not understood: {error}")
@@ -345,9 +348,8 @@ class Ingest:
                     self._symbol_counters[event.instrument.native].add(Counter.SNAPSHOTS_REFUSED)
                     self._notice("info", f"{event.instrument.id}: {event.detail}: asking for another")
                 case Unanswered():
-                    self._notice(
-                        "warning", f"no answer yet to the subscription to {event.channel} {' '.join(event.natives)}: asking again"
-                    )
+                    asked = " ".join((event.channel, *event.natives))
+                    self._notice("warning", f"no answer yet to the subscription to {asked}: asking again")
                 case Unrecognised():
                     self.counters.add(Counter.UNRECOGNISED)
                     self._notice("info", f"unknown kind of message: {event.kind}")

@@ -10,6 +10,8 @@ is heard, else 60 s. `Decoder.confirm` asks the exchange for what proves it: a s
 
 A feed that is late with a promised heartbeat is doubted as a whole (`QuietBooks.doubt`): all its books are checked at once.
 
+A book that is LIVE though UNVERIFIED is checked like any other and goes on being called so: no snapshot makes it better known.
+
 Where a lost message cannot be seen at all, a book that is crossed or locked in itself for 3 s is the sign of one (`CrossedBooks`).
 
 Nothing here is done at a message: each 100 ms a look at the counter of each book's messages. Times are CLOCK_MONOTONIC, handed in.
@@ -32,8 +34,8 @@ MEDIANS = 20
 INTERVALS_KEPT = 31
 PROOF_WITHIN_NS = 10 * SECOND_NS
 ROUND_NS, ROUND_BOOKS = 5 * SECOND_NS, 20  # so many books are asked about at once, and then none for so long
-CROSSED_NS = 3 * SECOND_NS
-CHECKED = {(BookState.LIVE, BookReason.NONE), (BookState.LIVE, BookReason.UNCONFIRMED)}
+CROSSED_NS, LONGEST_CROSSED_NS = 3 * SECOND_NS, 60 * SECOND_NS
+CHECKED = {(BookState.LIVE, reason) for reason in (BookReason.NONE, BookReason.UNCONFIRMED, BookReason.UNVERIFIED)}
 
 Confirm = Callable[[Instrument], None]
 
@@ -117,7 +119,7 @@ class QuietBooks:
             may_ask -= 1
             self._round_ns = pulse.asked_ns = monotonic_ns
             if not pulse.is_mute:
-                keeper.set_state(BookState.LIVE, BookReason.UNCONFIRMED, now_ns)
+                _call_unconfirmed(keeper, now_ns)
             self._confirm(keeper.instrument)
 
     def doubt(self, now_ns: int, monotonic_ns: int) -> None:
@@ -127,7 +129,7 @@ class QuietBooks:
             return
         for keeper in live:
             self._round_ns = self._pulses[keeper].asked_ns = monotonic_ns
-            keeper.set_state(BookState.LIVE, BookReason.UNCONFIRMED, now_ns)
+            _call_unconfirmed(keeper, now_ns)
             self._confirm(keeper.instrument)
 
     def refutes(self, keeper: BookKeeper, event: Snapshot) -> bool:
@@ -164,22 +166,42 @@ def _first(pair: tuple[int, BookKeeper]) -> int:
     return pair[0]
 
 
+def _call_unconfirmed(keeper: BookKeeper, now_ns: int) -> None:
+    if keeper.reason is not BookReason.UNVERIFIED:
+        keeper.set_state(BookState.LIVE, BookReason.UNCONFIRMED, now_ns)
+
+
+class _Crossing:
+    """Since when one book is crossed, and how long it may be."""
+
+    __slots__ = ("bound_ns", "since_ns")
+
+    def __init__(self) -> None:
+        self.since_ns = 0  # 0 = it is not, or it is not LIVE
+        self.bound_ns = CROSSED_NS
+
+
 class CrossedBooks:
-    """Books whose best bid is at or above their best ask, and since when."""
+    """Books whose best bid is at or above their best ask.
+
+    One that a fresh snapshot did not uncross, as in an auction, is the exchange's: it may be so twice as long each time, up to a minute.
+    """
 
     def __init__(self, keepers: Iterable[BookKeeper]) -> None:
-        self._since_ns = dict.fromkeys(keepers, 0)
+        self._crossings = {keeper: _Crossing() for keeper in keepers}
 
     def tick(self, monotonic_ns: int) -> Sequence[BookKeeper]:
-        """Those that are LIVE and crossed or locked at each look for 3 s; each is told once."""
+        """Those that are LIVE and crossed or locked at each look for their bound, 3 s at first; each is told once."""
         told: list[BookKeeper] = []
-        for keeper, since_ns in self._since_ns.items():
-            if keeper.state is not BookState.LIVE or not _is_crossed(keeper):
-                self._since_ns[keeper] = 0
-            elif not since_ns:
-                self._since_ns[keeper] = monotonic_ns
-            elif monotonic_ns - since_ns >= CROSSED_NS:
-                self._since_ns[keeper] = 0
+        for keeper, crossing in self._crossings.items():
+            if keeper.state is not BookState.LIVE:
+                crossing.since_ns = 0
+            elif not _is_crossed(keeper):
+                crossing.since_ns, crossing.bound_ns = 0, CROSSED_NS
+            elif not crossing.since_ns:
+                crossing.since_ns = monotonic_ns
+            elif monotonic_ns - crossing.since_ns >= crossing.bound_ns:
+                crossing.since_ns, crossing.bound_ns = 0, min(2 * crossing.bound_ns, LONGEST_CROSSED_NS)
                 told.append(keeper)
         return told
 

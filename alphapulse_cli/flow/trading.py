@@ -6,7 +6,7 @@
 A status says nothing of the book, and changes nothing in it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.market.events import SystemStatus
@@ -14,6 +14,7 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.trading_status import TradingStatus
 
 MOST_ANNOUNCEMENTS = 100  # remembered as told; an exchange that makes up more hears its first ones again
+UNLISTED = "not listed"  # in place of the exchange's word, where it says nothing of an instrument any more
 
 Notice = Callable[[str, str], None]
 
@@ -45,6 +46,12 @@ class TradingStatuses:
         if keeper.use_status(seen, self._of_exchange.trading_status, receive_ns):
             self._tell(keeper)
 
+    def on_listed(self, natives: Collection[str], receive_ns: int) -> None:
+        """All that the exchange's metadata lists: an instrument that it lists no longer is DELISTED, until it is there again."""
+        for native, keeper in self._keepers.items():
+            if native not in natives:
+                self.on_instrument(keeper, keeper.instrument.with_status(TradingStatus.DELISTED, UNLISTED), receive_ns)
+
     def on_system(self, said: SystemStatus, receive_ns: int) -> None:
         """What the exchange says of all its markets; and what it announces, each once."""
         changed = said.trading_status is not self._of_exchange.trading_status
@@ -66,6 +73,8 @@ class TradingStatuses:
         line = f"{instrument.id}: trading status {status.name}"
         if status is TradingStatus.UNKNOWN:
             line += f": the exchange says {word!r}, which this version does not know; arbitrage leaves the market alone"
+        elif word == UNLISTED:
+            line += ": the exchange's metadata lists it no longer"
         elif word:
             line += f" (the exchange says {word!r})"
         self._notice("warning", line)

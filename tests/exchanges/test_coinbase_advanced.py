@@ -25,6 +25,7 @@ from coinbase_frames import (
     trade,
     trades,
     update,
+    x_heartbeat,
     x_match,
 )
 
@@ -48,7 +49,7 @@ from alphapulse_cli.market.events import (
     Update,
 )
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.requests import FetchTrades, Reconnect, SlowDown
+from alphapulse_cli.market.requests import FetchTrades, Reconnect, Send, SlowDown
 
 SECOND = 1_000_000_000
 
@@ -220,6 +221,37 @@ class TestS5WhatIsOwed:
         decoder.receive(snapshot(0), 0)
         decoder.receive(confirmation(1, level2=["BTC-USD"], market_trades=["BTC-USD"]), 0)
         decoder.tick(20 * SECOND)
+        assert sent(decoder) == []
+
+    @pytest.mark.parametrize("mode", ["advanced", "exchange"])
+    def test_heartbeats_are_asked_for_until_they_come(self, mode):
+        """Without them a quiet market is taken for a dead connection, again and again."""
+        decoder = Decoder((BTC,), ("book",), mode=mode)
+        decoder.connected(0)
+        assert "heartbeat" in str(sent(decoder)[0])
+        found, told = [], []
+        for tenth in range(400):
+            told += decoder.tick(tenth * SECOND // 10)
+            requests = [each for each in decoder.pending_requests() if isinstance(each, Send)]
+            asked = [each for each in requests if b"heartbeat" in each.frame]
+            found += [tenth / 10 for _ in asked]
+            if asked and len(found) < 3:
+                decoder.receive(b'{"type":"error","message":"internal error"}', 0)
+            if asked and len(found) == 4:
+                decoder.receive(heartbeat(0) if mode == "advanced" else x_heartbeat(7), 0)
+        assert found == [10.0, 10.3, 10.8, 30.8], "no answer, refused twice, no answer, and then they come"
+        assert told == [Unanswered("heartbeats"), Unanswered("book", ("BTC-USD",))]
+
+    @pytest.mark.parametrize("mode", ["advanced", "exchange"])
+    def test_a_confirmation_of_heartbeats_is_enough(self, mode):
+        decoder = Decoder((BTC,), ("trades",), mode=mode)
+        decoder.connected(0)
+        sent(decoder)
+        rows = [{"name": "heartbeat", "product_ids": ["BTC-USD"]}, {"name": "matches", "product_ids": ["BTC-USD"]}]
+        exchange = orjson.dumps({"type": "subscriptions", "channels": rows})
+        advanced = confirmation(0, heartbeats=["heartbeats"], market_trades=["BTC-USD"])
+        decoder.receive(advanced if mode == "advanced" else exchange, 0)
+        decoder.tick(100 * SECOND)
         assert sent(decoder) == []
 
     def test_a_confirmation_alone_is_no_book(self):

@@ -201,7 +201,7 @@ class TestK6Healing:
             if any(each[:2] == ("subscribe", "book") for each in asked(kraken)):
                 found.append(second)
         assert found == [11, 31, 71, 131, 191]  # each message leaves a second after the one before it
-        assert [event.channel for event in told] == ["book", "trades"]
+        assert [event.channel for event in told] == ["instrument", "book", "trades"]
 
     def test_a_resync_of_a_book_that_is_not_collected_asks_nothing(self):
         decoder = Decoder([BTC], {"trades"})
@@ -462,6 +462,60 @@ class TestK10Instruments:
         [event] = kraken.receive(self.frame(status="cancel_only"), 0)
         assert not event.instruments[0].trading
 
+    def test_a_new_connection_tells_it_again(self, kraken):
+        """Meanwhile REST may have said otherwise."""
+        kraken.receive(self.frame(), 0)
+        kraken.connected(SECOND)
+        assert len(kraken.receive(self.frame(), 0)) == 1
+
+    @pytest.mark.parametrize(
+        ("in_band", "rest", "counts"),
+        [
+            ("cancel_only", "online", "cancel_only"),
+            ("online", "cancel_only", "cancel_only"),
+            ("post_only", "maintenance", "maintenance"),
+            ("online", "online", "online"),
+            ("delisted", None, "delisted"),
+            (None, "post_only", "post_only"),
+        ],
+    )
+    def test_rest_makes_no_market_freer_than_the_connection_told(self, kraken, in_band, rest, counts):
+        if in_band:
+            kraken.receive(self.frame(status=in_band, price_increment=0.2), 0)
+        pair = {"wsname": "XBT/USD", "pair_decimals": 1, "lot_decimals": 8, "tick_size": "0.5", "ordermin": "0.1", "status": rest}
+        body = orjson.dumps({"error": [], "result": {"XXBTZUSD": pair} if rest else {}})
+        (read,) = kraken.receive_instruments(body)
+        assert (read.status_word, read.tick_size_ticks) == (counts, 2 if in_band else 5)
+
+    def test_the_channel_is_asked_for_until_it_is_there(self, kraken):
+        """A halt is told there: without it a cancel_only market looks like any other."""
+        asked_at = []
+        for tenth in range(400):
+            kraken.tick(tenth * SECOND // 10)
+            sent = [each.frame for each in kraken.pending_requests() if isinstance(each, Send)]
+            frames = [orjson.loads(frame) for frame in sent if b'"instrument"' in frame]
+            asked_at += [tenth / 10 for _ in frames]
+            if frames and len(asked_at) < 3:
+                refused = {"method": "subscribe", "success": False, "error": "Exceeded msg rate", "req_id": frames[0]["req_id"]}
+                [event] = kraken.receive(orjson.dumps(refused), 0)
+                assert (event.channel, event.for_now) == ("instrument", True)
+            if len(asked_at) == 4:
+                kraken.receive(self.frame(), 0)
+        assert asked_at == [10.0, 10.3, 10.8, 30.8], "no answer, refused twice, no answer, and then what it tells"
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            {"method": "subscribe", "success": True, "result": {"channel": "instrument", "snapshot": True}, "req_id": 1},
+            {"method": "subscribe", "success": False, "error": "Already subscribed to instrument", "req_id": 1},
+        ],
+    )
+    def test_an_answer_is_enough(self, kraken, answer):
+        assert [type(event) for event in kraken.receive(orjson.dumps(answer), 0)] == [Subscribed]
+        for second in range(100):
+            kraken.tick(second * SECOND)
+        assert b'"instrument"' not in b"".join(each.frame for each in kraken.pending_requests())
+
     def test_a_new_precision_renders_the_checksum(self, kraken):
         kraken.receive(self.frame(price_precision=2), 0)
         finer = BTC.on_grid(2, 8)
@@ -557,5 +611,5 @@ class TestAskingAtTheStart:
         sent = []
         for second in range(1, 91):
             decoder.tick(second * SECOND)
-            sent += [(second, method) for method, _, _ in asked(decoder)]
+            sent += [(second, method) for method, channel, _ in asked(decoder) if channel != "instrument"]
         assert sent == [(30, "ping"), (60, "ping"), (90, "ping")]

@@ -56,6 +56,31 @@ class TestT1AStepOverNumbersIsAHole:
         assert take(ids, 14) == ([14], [], 0, 0)
 
 
+class TestAnAbsurdNumber:
+    """Of 63 bits: as a hole it would fill every counter, and make a late one of each trade that comes."""
+
+    ABSURD = (1 << 63) - 1
+
+    def test_begins_anew_and_so_does_what_comes_after_it(self):
+        ids = TradeIds()
+        take(ids, 10)
+        assert take(ids, self.ABSURD) == ([self.ABSURD], [], 0, 0)
+        assert take(ids, 11) == ([11], [], 0, 0), "in the same second, and no history"
+        assert take(ids, 14) == ([14], [], 2, 0)
+        assert ids.holes == [(12, 13)]
+
+    def test_that_is_only_named_misses_nothing(self):
+        ids = TradeIds()
+        take(ids, 10)
+        assert ids.last_known(self.ABSURD) == 0
+        assert take(ids, 12) == ([12], [], 1, 0)
+
+    def test_a_long_outage_is_none(self):
+        ids = TradeIds()
+        take(ids, 10)
+        assert take(ids, 900_000_000)[2] == 900_000_000 - 11
+
+
 class TestT2WhatFillsAHoleIsHistory:
     def test_however_it_comes(self):
         ids = TradeIds()

@@ -114,6 +114,22 @@ class TestAChecksumThatIsAlwaysWrong:
         wrong.connect()
         assert (wrong.keeper().state, wrong.keeper().reason) == (LIVE, UNVERIFIED)
 
+    def test_under_warn_is_stale_where_nobody_vouches_for_it(self, directory):
+        """LIVE or UNVERIFIED, a book whose stream has died is checked with the exchange like any other."""
+        wrong = Wrong(directory, checksum_warns={"BTC-USD"})
+        wrong.doubt()
+        wrong.change([(9_030, 1, False)])
+        said = set()
+        for _ in range(800):
+            wrong.tick(0.1)
+            wrong.take_requests()  # which nobody answers
+            said.add((wrong.keeper().state, wrong.keeper().reason))
+        assert said == {(LIVE, UNVERIFIED), (STALE, BookReason.MUTE)}
+        assert wrong.keeper().state is STALE
+        wrong.change([(9_030, 2, False)])
+        wrong.tick(0.1)
+        assert (wrong.keeper().state, wrong.keeper().reason) == (LIVE, UNVERIFIED)
+
     def test_under_warn_is_verified_by_the_first_right_one(self, directory):
         wrong = Wrong(directory, checksum_warns={"BTC-USD"})
         wrong.doubt()

@@ -58,6 +58,32 @@ def test_a_failure_is_made_good_a_minute_later(desk):
     assert asked_within(desk, 600) == [60]
 
 
+@pytest.mark.parametrize("exchange", ["binance-us", "coinbase", "kraken"])
+def test_an_instrument_that_is_listed_no_longer_is_delisted_until_it_is_again(directory, exchange):
+    """Kraken takes a pair that it delists out of the answer; an answer that lists nothing says nothing."""
+    river = River(directory, exchange, [listed(exchange, symbol) for symbol in ("BTC-USD", "ETH-USD")])
+    river.ingest.connected(river.monotonic)
+    asked_within(river, 130)
+    path = next(each.path for each in river.requests if isinstance(each, FetchInstruments)).partition("?")[0]
+    everything = dict(river.truth.instruments)
+
+    def read(*symbols):
+        river.truth.instruments.clear()
+        river.truth.instruments.update({symbol: everything[symbol] for symbol in symbols})
+        rest = river.exchange.rest_encoder(river.truth, river.mode)
+        river.ingest.receive_instruments(rest.respond(path, {}, river.now)[1], river.now)
+        return [river.keeper(symbol).trading_status.name for symbol in everything]
+
+    assert read(*everything) == ["TRADING", "TRADING"]
+    assert read() == ["TRADING", "TRADING"]
+    assert read("BTC-USD") == ["TRADING", "DELISTED"]
+    assert read("BTC-USD") == ["TRADING", "DELISTED"]
+    line = f"{exchange}:ETH-USD: trading status DELISTED: the exchange's metadata lists it no longer"
+    assert river.warnings.count(line) == 1
+    assert asked_within(river, 130) == [120], "it may be listed again at any moment"
+    assert read(*everything) == ["TRADING", "TRADING"]
+
+
 @pytest.mark.parametrize("exchange", ["binance-us", "coinbase"])
 def test_each_two_minutes_while_a_market_is_not_traded_freely(directory, exchange):
     """Where it is told over REST alone, nobody says that it trades again."""

@@ -240,6 +240,19 @@ class TestCrossedInItself:
             assert said(river) == (LIVE, BookReason.NONE)
             river.assert_true("ETH-USD")
 
+    @pytest.mark.parametrize("feed", [("coinbase", "exchange"), ("binance-us", "depth20")], ids="-".join)
+    def test_for_good_as_in_an_auction_is_looked_at_ever_more_rarely(self, directory, feed):
+        """The exchange's own book is crossed: each snapshot shows it again. 3 s, 6, 12, 24, 48, then each minute."""
+        river = river_of(directory, feed)
+        river.change([(8_900, 1, True)], "ETH-USD")
+        goes_on(river, 120, moving=SYMBOLS)
+        assert river.count(Counter.GAPS, "ETH-USD") == 5
+        river.change([(8_900, 0, True)], "ETH-USD")
+        goes_on(river, 1, moving=SYMBOLS)
+        river.change([(8_900, 1, True)], "ETH-USD")
+        goes_on(river, 3.5, moving=SYMBOLS)
+        assert river.count(Counter.GAPS, "ETH-USD") == 6, "once it came apart the first bound holds again"
+
     def test_not_if_it_comes_apart_in_between(self, directory):
         river = river_of(directory, ("coinbase", "exchange"))
         for _ in range(4):

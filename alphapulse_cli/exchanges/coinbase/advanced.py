@@ -38,7 +38,7 @@ import orjson
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.coinbase.facts import ADVANCED, ADVANCED_CHANNELS
-from alphapulse_cli.exchanges.coinbase.feed import MOST_TRADES, Feed
+from alphapulse_cli.exchanges.coinbase.feed import HEARTBEATS, MOST_TRADES, Feed
 from alphapulse_cli.exchanges.coinbase.product import (
     KIND_CHARACTERS,
     Product,
@@ -138,6 +138,8 @@ class AdvancedFeed(Feed):
         self._expect(number + 1)
         for believe, product, read in found:
             events += believe(product, read)
+        if said and self._owed.waits(HEARTBEATS) and any(map(_is_of_heartbeats, said)):
+            self._owed.settle(HEARTBEATS)
         events += said
         return events
 
@@ -318,6 +320,11 @@ class AdvancedFeed(Feed):
 
     def _subscription(self, verb: str, channel: str, names: list[str]) -> dict[str, Any]:
         return {"type": verb, "product_ids": names, "channel": channel}
+
+
+def _is_of_heartbeats(event: Event) -> bool:
+    """One of them, or the confirmation that they will come."""
+    return isinstance(event, Heartbeat) or (isinstance(event, Subscribed) and event.channel == "heartbeats")
 
 
 def _list(value: Any) -> list[Any]:

@@ -25,7 +25,7 @@ import orjson
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.coinbase.facts import EXCHANGE, EXCHANGE_CHANNELS
-from alphapulse_cli.exchanges.coinbase.feed import MOST_TRADES, Feed
+from alphapulse_cli.exchanges.coinbase.feed import HEARTBEATS, MOST_TRADES, Feed
 from alphapulse_cli.exchanges.coinbase.product import (
     KIND_CHARACTERS,
     Product,
@@ -125,6 +125,7 @@ class ExchangeFeed(Feed):
     def _read_heartbeat(self, product: Product, message: dict[str, Any]) -> Sequence[Event]:
         """X5: only who takes the trades can miss some."""
         heartbeat, number = Heartbeat(_time(message)), trade_number(message["last_trade_id"])
+        self._owed.settle(HEARTBEATS)
         missed = self._on_last_trade_id(product, number) if TRADES in self.channels else []
         return [*missed, heartbeat]
 
@@ -154,6 +155,8 @@ class ExchangeFeed(Feed):
             if channel == TRADES:
                 for native in natives:
                     self._arrived(TRADES, native)
+            if channel == "heartbeat":
+                self._owed.settle(HEARTBEATS)
         return [Subscribed(channel, natives) for channel, natives in found]
 
     def _off_grid(self, message: dict[str, Any]) -> Sequence[Event]:

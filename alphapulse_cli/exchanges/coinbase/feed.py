@@ -11,7 +11,7 @@ Rules of both feeds, numbered as the tests number them:
       not trusted are read, and left out.
   S4  A resync is an unsubscribe and a subscribe; several products of one moment share the two messages. One is in flight at a
       time: until its snapshot comes, asking again does nothing.
-  S5  A book without a snapshot, and trades neither confirmed nor seen, are asked for again, for ever, with the pauses of `Owed`, and
+  S5  A book without a snapshot, and trades and heartbeats neither confirmed nor seen, are asked for again, for ever, with the pauses of `Owed`, and
       told once. An error names no product: all that is owed may be what it refused. A second one about our rate within 2 s slows us down.
   S6  Trade ids of a product grow by one: rules T1 to T6 of `trade_ids`. A subscription begins with the past, which fills holes.
   S7  A frame is decoded in full before anything of it is believed: DecodeError and OffGrid leave all as it was.
@@ -49,6 +49,7 @@ from alphapulse_cli.market.ticks import FinerThanGrid
 
 TOO_FAST_NS = 2_000_000_000  # S5
 MOST_TRADES = 1000  # of one GET
+HEARTBEATS = ("heartbeats", "")  # what is owed of them: they are of no product
 
 
 class Feed:
@@ -84,6 +85,7 @@ class Feed:
             self._trust(product, Trust.WAITING)
         self._again.clear()
         self._owed.clear()
+        self._owed.ask(HEARTBEATS, monotonic_ns)
         self._requests = [Send(frame) for frame in self._heartbeat_frames()]
         for channel in self.channels:
             for name in self._products:
@@ -103,6 +105,9 @@ class Feed:
         """Ask again for what is owed (S5), and for missing trades (S8)."""
         self._now_ns = monotonic_ns
         again, untold = self._owed.due(monotonic_ns)
+        if HEARTBEATS in again:
+            self._requests += map(Send, self._heartbeat_frames())
+            again.remove(HEARTBEATS)
         for channel, name in again:  # after a refusal there is nothing to end
             self._again.setdefault(channel, {})[name] = not self._owed.was_refused((channel, name))
         for product in self._products.values():
@@ -110,7 +115,7 @@ class Feed:
                 self._requests.append(FetchTrades(product.instruments[0], self._trades_path(product.name)))
         silent: dict[str, list[str]] = {}
         for channel, name in untold:
-            silent.setdefault(channel, []).append(name)
+            silent.setdefault(channel, []).extend([name] if name else [])
         return [Unanswered(channel, tuple(names)) for channel, names in silent.items()]
 
     def resync(self, instrument: Instrument) -> None:

@@ -16,11 +16,13 @@ No sockets, no clock, no logging, no book. The rules, numbered as the tests numb
   K9   Acks come one per symbol. An error names no channel; our `req_id` tells it. It may be worded as a frame of a channel: `error`
        and `success` are looked at first. "Already subscribed" is an ack of what is LIVE; else that subscription is ended first.
   K10  The channel `instrument` describes every pair; only ours are looked at, and only news of them leaves, trading status among it.
-       The channel `status` tells that of the whole exchange, unasked.
+       The channel `status` tells that of the whole exchange, unasked. What a connection told of a pair is newer than what REST says,
+       which may be a cache's: it stays, but for the trading status, of which the stricter counts.
   K11  Whatever is not understood leaves as Unrecognised if it is well formed and of an unknown kind; else it is a DecodeError.
   K12  What is not answered or refused is asked for again, for ever, with the pauses of `Owed`. A refusal while the book is LIVE does
        not end it: the subscription is asked for once more, without ending it first. An error that names nothing may be of all that
-       is owed. A second one about our rate within 2 s slows us down.
+       is owed. A second one about our rate within 2 s slows us down. The channel `instrument` is asked for like the others: an answer
+       to it, or what it tells, is enough.
   K13  Missing trades are looked for by REST from the time of the last one before the hole, the first 1,000 of them.
   K14  A quiet book is checked by a new subscription. Until its snapshot comes its updates count, for they came before the exchange
        took the subscription away; what the snapshot then shows to be different was missed.
@@ -53,7 +55,7 @@ from alphapulse_cli.exchanges.kraken.status import read_status
 from alphapulse_cli.exchanges.kraken.subscriptions import GOOD, Channel, Standing
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop
 from alphapulse_cli.exchanges.shape import Shape
-from alphapulse_cli.exchanges.subscriptions import is_final, is_rate
+from alphapulse_cli.exchanges.subscriptions import Owed, is_final, is_rate
 from alphapulse_cli.exchanges.trade_ids import Numbered, TradeIds
 from alphapulse_cli.market.events import (
     Event,
@@ -72,6 +74,7 @@ from alphapulse_cli.market.events import (
 )
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import FetchTrades, Request, Send, SlowDown
+from alphapulse_cli.market.trading_status import stricter
 
 PING_EVERY_NS = 30_000_000_000
 TOO_FAST_NS = 2_000_000_000  # a second refusal for our rate within this, and we slow down
@@ -81,6 +84,8 @@ USUAL_UPDATE = (
 )
 BOOK_EVENTS: dict[str, BookKind] = {"snapshot": Snapshot, "update": Update}
 OUR_CHANNELS = {"book": BOOK, "trade": TRADES}  # Kraken's name -> ours
+INSTRUMENT = "instrument"
+ALREADY = "already subscribed"
 
 
 class Decoder:
@@ -95,14 +100,15 @@ class Decoder:
             raise UsageError(f"kraken has no book of depth {depth}", f"choose one of {', '.join(map(str, chosen.depths))}")
         self.instruments = {instrument.native: instrument for instrument in instruments}
         self._precisions = {each.native: (each.price_decimals, each.size_decimals) for each in self.instruments.values()}
-        self._seen: dict[str, Instrument] = {}  # K10: the metadata that was told last
+        self._seen: dict[str, Instrument] = {}  # K10: the metadata that this connection told last
         self._book = Channel("book", self.instruments if BOOK in channels else (), {"depth": self.depth, "snapshot": True})
         self._trades = Channel("trade", self.instruments if TRADES in channels else (), {"snapshot": False})
         self._trade_ids = {native: TradeIds() for native in self._trades.standings}
         self.shape = Shape(USUAL_UPDATE, depth=self.depth)
+        self._metadata: Owed[str] = Owed()  # of the one key INSTRUMENT
         self._requests: list[Request] = []
         self._now_ns = self._pinged_ns = 0  # CLOCK_MONOTONIC, as the last tick told it
-        self._pings = self._too_fast_until_ns = 0
+        self._pings = self._metadata_asked = self._too_fast_until_ns = 0
         self._handlers = {
             "book": self._on_book,
             "trade": self._on_trades,
@@ -116,7 +122,11 @@ class Decoder:
     def connected(self, monotonic_ns: int) -> None:
         """Queue all subscriptions; books and acks of the last connection are forgotten, trade ids are not."""
         self._now_ns = self._pinged_ns = monotonic_ns
-        self._requests = [Send(subscriptions.request("subscribe", "instrument", 0, {"channel": "instrument", "snapshot": True}))]
+        self._requests = []
+        self._seen.clear()
+        self._metadata.clear()
+        self._metadata.ask(INSTRUMENT, monotonic_ns)
+        self._ask_for_metadata()
         self.shape.instruments.clear()
         self._trades.params = {"snapshot": any(ids.newest >= 0 for ids in self._trade_ids.values())}  # K8
         self._trades.start(self._book.start(monotonic_ns))
@@ -154,8 +164,13 @@ class Decoder:
         return ids.fill([(int(trade.trade_id), (trade,)) for trade in read], self._now_ns)
 
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
-        """The instruments of an `AssetPairs` answer. DecodeError."""
-        return parse_instruments(body)
+        """The instruments of an `AssetPairs` answer, and in place of those what this connection told of ours (K10). DecodeError."""
+        found = {each.native: each for each in parse_instruments(body)}
+        for native, told in self._seen.items():
+            rest = found.get(native)
+            is_stricter = rest is not None and stricter(rest.trading_status, told.trading_status) is not told.trading_status
+            found[native] = told.with_status(rest.trading_status, rest.status_word) if rest and is_stricter else told
+        return list(found.values())
 
     def fetch_failed(self, instrument: Instrument, monotonic_ns: int) -> None:
         """Never happens: nothing is fetched."""
@@ -176,8 +191,17 @@ class Decoder:
         for native, ids in self._trade_ids.items():
             if ids.wants_fill(monotonic_ns):
                 self._requests.append(FetchTrades(self.instruments[native], trades_path(native, ids.since_ns)))
+        again, untold = self._metadata.due(monotonic_ns)
+        if again:
+            self._ask_for_metadata()
         silent = {channel.name: channel.tick(monotonic_ns) for channel in (self._book, self._trades)}
-        return [Unanswered(OUR_CHANNELS[name], natives) for name, natives in silent.items() if natives]
+        told = [Unanswered(OUR_CHANNELS[name], natives) for name, natives in silent.items() if natives]
+        return [*(Unanswered(name) for name in untold), *told]
+
+    def _ask_for_metadata(self) -> None:
+        params = {"channel": INSTRUMENT, "snapshot": True}
+        self._requests.append(Send(subscriptions.request("subscribe", INSTRUMENT, self._metadata_asked, params)))
+        self._metadata_asked += 1
 
     def resync(self, instrument: Instrument) -> None:
         """Unsubscribe and subscribe one book, unless its snapshot is on its way already (K6)."""
@@ -268,6 +292,7 @@ class Decoder:
     def _on_instruments(self, message: Json, frame: bytes) -> list[Event]:  # noqa: ARG002
         read = [from_websocket(pair) for pair in rows(message["data"]["pairs"]) if pair["symbol"] in self.instruments]
         news = [instrument for instrument in read if instrument and self._seen.get(instrument.native) != instrument]
+        self._metadata.settle(INSTRUMENT)
         for instrument in news:
             self._seen[instrument.native] = instrument
             self._precisions[instrument.native] = (instrument.price_decimals, instrument.size_decimals)
@@ -301,6 +326,8 @@ class Decoder:
         channel, native = text(result["channel"]), result.get("symbol")
         warnings: list[Event] = [unknown("warning", warning) for warning in rows(result.get("warnings") or [])]
         if native is None:
+            if channel == INSTRUMENT:
+                self._metadata.settle(INSTRUMENT)
             return [Subscribed(channel), *warnings]
         if native not in self.instruments:
             return [unknown("ack of", native), *warnings]
@@ -312,6 +339,8 @@ class Decoder:
         """An error of nobody knows which request (K12)."""
         self._book.all_refused(self._now_ns)
         self._trades.all_refused(self._now_ns)
+        for name in self._metadata.everything():
+            self._metadata.refuse(name, self._now_ns, final=False)
         self._slow_down(reason)
         return [SubscriptionRefused("", "", reason, for_now=True)]
 
@@ -324,9 +353,14 @@ class Decoder:
         subscribed = {"book": self._book, "trade": self._trades}.get(kind)
         final = is_final(reason)
         self._slow_down(reason)
+        if kind == INSTRUMENT and self._metadata.waits(INSTRUMENT):
+            if reason.casefold().startswith(ALREADY):
+                self._metadata.settle(INSTRUMENT)
+                return [Subscribed(INSTRUMENT)]
+            self._metadata.refuse(INSTRUMENT, self._now_ns, final=final)
         if subscribed is None or native not in subscribed.standings:
             return [SubscriptionRefused(channel, native, reason, for_now=not final)]
-        if reason.casefold().startswith("already subscribed"):
+        if reason.casefold().startswith(ALREADY):
             subscribed.accepted(native, self._now_ns)
             return [Subscribed(channel, (native,))]
         subscribed.refused(native, self._now_ns, final=final)
