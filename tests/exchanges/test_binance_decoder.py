@@ -1,6 +1,7 @@
 """The Binance decoder beyond the splice: subscriptions, trades, pictures, grids, and everything else that a frame may be."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import orjson
 import pytest
@@ -10,7 +11,6 @@ from exchange_truth import instrument
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges import get
 from alphapulse_cli.exchanges.binance import Decoder
-from alphapulse_cli.exchanges.binance.decoder import PICTURE_WITHIN_NS
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES
 from alphapulse_cli.market.events import (
     ClosingSoon,
@@ -28,7 +28,7 @@ from alphapulse_cli.market.events import (
     Unrecognised,
     Update,
 )
-from alphapulse_cli.market.requests import FetchTrades, Reconnect, Send
+from alphapulse_cli.market.requests import FetchProof, FetchSnapshot, FetchTrades, Reconnect, Send
 
 
 class TestSubscribing:
@@ -118,6 +118,16 @@ class TestSubscribing:
         decoder.tick(60 * SECOND)
         assert decoder.pending_requests() == ()
 
+    def test_u2_data_of_one_confirm_all_that_was_asked_for_with_it(self):
+        """The answer was lost, and nothing happens to ETH: it would be COLD for ever."""
+        decoder = started(BTC, ETH, channels=[BOOK])
+        decoder.receive(diff(1, 1), 0)
+        assert [each.instrument for each in fetches(decoder)] == [BTC]
+        decoder.tick(SECOND)
+        decoder.tick(3 * SECOND)
+        assert [each.instrument for each in fetches(decoder)] == [ETH]
+        assert kinds(decoder.receive_snapshot(ETH, snapshot(12), 0)) == [Snapshot]
+
     def test_trades_alone_fetch_no_books(self):
         decoder = started(channels=[TRADES])
         decoder.receive(b'{"result":null,"id":1}', 0)
@@ -195,6 +205,12 @@ class TestTrades:
         assert kinds(started().receive(frame, 0)) == [Trade]
 
 
+def pictured(number):
+    """A picture of BTC-USDT."""
+    data = {"lastUpdateId": number, "bids": [["1.00", "2"]], "asks": [["3.00", "4"]]}
+    return orjson.dumps({"stream": "btcusdt@depth20@100ms", "data": data})
+
+
 class TestPictures:
     """Mode depth20."""
 
@@ -228,19 +244,6 @@ class TestPictures:
         for number, wanted in ((160, [Snapshot]), (162, [Snapshot]), (161, [GapFound]), (163, [Snapshot])):
             assert kinds(decoder.receive(self.PICTURE.replace(b"160", b"%d" % number), 0)) == wanted
 
-    def test_p3_one_that_is_waited_for_and_stays_away_shows_that_the_stream_is_dead(self):
-        decoder = started(mode="depth20")
-        decoder.receive(self.PICTURE, 0)
-        decoder.pending_requests()
-        assert list(decoder.tick(10 * PICTURE_WITHIN_NS)) == [], "nobody waits"
-        decoder.resync(BTC)
-        assert list(decoder.tick(11 * PICTURE_WITHIN_NS - 1)) == []
-        assert kinds(decoder.tick(11 * PICTURE_WITHIN_NS)) == [GapFound]
-        sent = [request.frame for request in decoder.pending_requests()]
-        assert [b"UNSUBSCRIBE" in frame for frame in sent] == [True, False]
-        decoder.receive(self.PICTURE, 0)
-        assert list(decoder.tick(30 * PICTURE_WITHIN_NS)) == []
-
     def test_a_bare_one_is_that_of_the_only_symbol(self):
         bare = self.PICTURE.partition(b'"data":')[2][:-1]
         assert kinds(started(mode="depth20").receive(bare, 0)) == [Snapshot]
@@ -249,6 +252,92 @@ class TestPictures:
     def test_the_other_modes_messages_are_not_taken(self):
         assert started().receive(self.PICTURE, 0) == (Unrecognised("depth20@100ms"),)
         assert started(mode="depth20").receive(diff(1, 1), 0) == (Unrecognised("depthUpdate"),)
+
+
+class TestAStreamThatShowsNothing:
+    """B11 and P5: quiet and dead look alike until REST tells them apart."""
+
+    @staticmethod
+    def goes_on(decoder, seconds, number_at, *, begin=0):
+        """[(second, what was asked or told)], while REST says that the book is at number_at(second)."""
+        seen = []
+        for tenth in range(begin * 10 + 1, (begin + seconds) * 10 + 1):
+            seen += [(tenth / 10, type(event).__name__) for event in decoder.tick(tenth * SECOND // 10)]
+            for request in decoder.pending_requests():
+                body = snapshot(number_at(tenth / 10), [["1.00", "2"]], [["3.00", "4"]])
+                if isinstance(request, FetchProof):
+                    seen += [(tenth / 10, type(event).__name__) for event in decoder.receive_proof(BTC, body, 0)]
+                elif isinstance(request, FetchSnapshot):
+                    seen += [(tenth / 10, type(event).__name__) for event in decoder.receive_snapshot(BTC, body, 0)]
+                elif isinstance(request, Send):
+                    message = orjson.loads(request.frame)
+                    seen.append((tenth / 10, message["method"]))
+                    decoder.receive(orjson.dumps({"result": None, "id": message["id"]}), 0)
+                else:
+                    seen.append((tenth / 10, request.reason))
+        return seen
+
+    def pictures(self):
+        decoder = started(BTC, mode="depth20", channels=[BOOK])
+        decoder.receive(b'{"result":null,"id":1}', 0)
+        return decoder
+
+    def test_p5_where_nothing_happens_the_answer_is_its_picture(self):
+        decoder = self.pictures()
+        assert self.goes_on(decoder, 60, lambda _: 7) == [(20.1, "Snapshot")]
+        assert decoder.receive(pictured(7), 0) == (), "it has that one"
+        assert kinds(decoder.receive(pictured(8), 0)) == [Snapshot]
+
+    def test_p5_one_that_went_back_and_fell_silent_is_awaited_too(self):
+        decoder = self.pictures()
+        decoder.receive(pictured(9), 0)
+        decoder.receive(pictured(3), 0)
+        assert self.goes_on(decoder, 60, lambda _: 3) == [(20.1, "Snapshot")]
+
+    def test_p5_after_a_resync_too(self):
+        decoder = self.pictures()
+        decoder.receive(pictured(9), 0)
+        assert self.goes_on(decoder, 30, lambda second: 9 + int(second)) == []
+        decoder.resync(BTC)
+        seen = self.goes_on(decoder, 25, lambda second: 9 + int(second * 10), begin=30)
+        assert [what for _, what in seen] == ["Unanswered", "UNSUBSCRIBE", "SUBSCRIBE"]
+
+    def test_p5_where_something_does_the_stream_then_the_connection_is_replaced(self):
+        decoder = self.pictures()
+        stream = "the stream btcusdt@depth20@100ms died again"
+        restart = ["Unanswered", "UNSUBSCRIBE", "SUBSCRIBE"]
+        seen = self.goes_on(decoder, 50, lambda second: int(second * 10))
+        assert [what for _, what in seen] == [*restart, stream]
+        assert [second for second, what in seen if what in ("SUBSCRIBE", stream)] == pytest.approx([21.2, 42.3], abs=0.3)
+
+    def test_p5_a_picture_in_time_is_all_that_was_wanted(self):
+        decoder = self.pictures()
+        self.goes_on(decoder, 20, lambda second: int(second * 10))
+        decoder.receive(pictured(200), 0)
+        assert self.goes_on(decoder, 60, lambda second: 200, begin=20) == []
+
+    def test_b11_snapshots_that_go_on_without_a_stream_prove_it_dead(self):
+        decoder = started(BTC, channels=[BOOK])
+        decoder.receive(diff(5, 9), 0)
+        seen = [what for _, what in self.goes_on(decoder, 12, lambda second: 10 + int(second * 10))]
+        assert seen == ["SnapshotRefused", "SnapshotRefused", "Unanswered", "UNSUBSCRIBE", "SUBSCRIBE"]
+        seen = [what for _, what in self.goes_on(decoder, 30, lambda second: 10 + int(second * 10), begin=12)]
+        assert "the stream btcusdt@depth@100ms died again" in seen
+        assert "Unanswered" not in seen, "it was told"
+
+    def test_one_that_no_connection_feeds_replaces_it_each_ten_minutes_at_most(self):
+        """All other symbols of the connection pay for it."""
+        decoder = self.pictures()
+        replaced, told = [], []
+        for minute in range(20):
+            for at, what in self.goes_on(decoder, 60, lambda second: int(second * 10), begin=60 * minute):
+                told += [what] * (what == "Unanswered")
+                if "died again" in what:
+                    replaced.append(at)
+                    decoder.connected(60 * (minute + 1) * SECOND)
+        assert len(replaced) in (2, 3)
+        assert all(later - sooner >= 600 for sooner, later in pairwise(replaced))
+        assert len(told) <= 1
 
 
 class TestOtherMessages:

@@ -8,8 +8,11 @@ Subscriptions keep rules U1 to U3. Those of pictures and of trades by REST, numb
   P1  A picture replaces the top 20. One of the same id is the same picture, and no event.
   P2  One of a smaller id goes back: the numbers began anew, or it is old. That is a gap, and no book is shown until the next picture
       that does not go back.
-  P3  `resync` takes the next picture, whatever its id. Where none comes within 10 s its stream is dead, and is subscribed to anew.
+  P3  `resync` takes the next picture, whatever its id.
   P4  Missing trades are looked for among the last 1,000, which is what REST gives without keys.
+  P5  A symbol without a picture for 10 s is looked up by REST (`confirmation.Awaited`): where nothing happens the answer is its picture,
+      where something does its stream is dead. A dead stream is subscribed to anew; a second time soon after, the connection is replaced, and
+      where that was no help each ten minutes.
 
 Sizes are absolute and zero removes, also what is not there. Everything of a frame is parsed before any state changes, so that a
 DecodeError or an OffGrid leaves the decoder as it was, but that an unreadable snapshot is asked for again. An answer that nobody
@@ -25,7 +28,14 @@ from orjson import loads
 
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.binance import facts as binance
-from alphapulse_cli.exchanges.binance.confirmation import AGAIN_NS, PROOF_DEPTH, Confirmation, Finding
+from alphapulse_cli.exchanges.binance.confirmation import (
+    AGAIN_NS,
+    NO_HELP_NS,
+    PROOF_DEPTH,
+    Awaited,
+    Confirmation,
+    Finding,
+)
 from alphapulse_cli.exchanges.binance.fields import OffGridFound, fetched_trade_of, integer, levels_of, trade_of, update_of
 from alphapulse_cli.exchanges.binance.instruments import parse_instruments
 from alphapulse_cli.exchanges.binance.spliced_book import SplicedBook
@@ -33,8 +43,9 @@ from alphapulse_cli.exchanges.binance.subscriptions import Subscriptions, stream
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES
 from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.trade_ids import TradeIds
-from alphapulse_cli.market.events import ClosingSoon, Event, GapFound, GapReason, Proof, Snapshot, Unrecognised
+from alphapulse_cli.market.events import ClosingSoon, Event, GapFound, GapReason, Proof, Snapshot, Unanswered, Unrecognised
 from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.market.requests import FetchProof, FetchSnapshot, FetchTrades, Reconnect, Request, Send
 
 USUAL_DIFF = (
@@ -43,7 +54,6 @@ USUAL_DIFF = (
 )
 KIND_CHARACTERS = 40
 NO_PICTURE = -1
-PICTURE_WITHIN_NS = 10_000_000_000  # P3
 
 
 @dataclass(slots=True)
@@ -52,7 +62,6 @@ class _Pictures:
 
     last: int = NO_PICTURE
     is_doubted: bool = False  # P2: the last one went back
-    wanted_ns: int | None = None  # P3: since when the next one is waited for
 
 
 @dataclass(slots=True)
@@ -97,7 +106,11 @@ class Decoder:
         self._shape.instruments = self.instruments
         self._book_stream = book_stream
         self._checks: dict[str, Confirmation] = {}  # of quiet books
+        self._awaited: dict[str, Awaited] = {}  # P5
+        self._pictured: set[str] = set()  # with a picture on this connection
         self._died_ns: dict[str, int] = {}  # when a stream was last found dead
+        self._replaced_ns: dict[str, int] = {}  # when the connection was last replaced for its sake
+        self._told_silent: set[str] = set()  # of what is not good, until it is
         self._requests: list[Request] = []
         self._now_ns = 0  # CLOCK_MONOTONIC, as the last tick told it
 
@@ -113,6 +126,8 @@ class Decoder:
         for trading in self._trades.values():
             trading.is_fed = False
         self._checks.clear()
+        self._awaited.clear()
+        self._pictured.clear()
         self._requests = [Send(frame) for frame in self._subscriptions.connected(monotonic_ns)]
 
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - its frames need no receive time
@@ -183,8 +198,11 @@ class Decoder:
         """Ask for what is due: snapshots, missing trades, and again for what was not answered (U2, U3)."""
         self._now_ns = monotonic_ns
         events = [event for book in self._books.values() for event in book.tick(monotonic_ns)]
-        for native in self._dead_streams(monotonic_ns):
-            events += self._on_dead_stream(self.instruments[native], "nothing comes of a book that is waited for")
+        for native, book in self._books.items():
+            if book.is_dead:
+                book.is_dead = False
+                events += self._on_silent_stream(native)
+        self._await_pictures(monotonic_ns)
         for native, check in self._checks.items():
             if check.due(monotonic_ns):
                 self._fetch_proof(native)
@@ -192,6 +210,9 @@ class Decoder:
             if trading.ids.wants_fill(monotonic_ns):
                 path = f"{binance.TRADES_PATH}?symbol={quote(native)}&limit={binance.RECENT_TRADES}"
                 self._requests.append(FetchTrades(self.instruments[native], path, binance.TRADES_WEIGHT))
+        for native in self._subscriptions.fed(self._is_fed):
+            if native in self._books:
+                self._books[native].confirmed(monotonic_ns)
         frames, told, gave_up = self._subscriptions.again(monotonic_ns, self._is_fed)
         if gave_up:
             self._requests.append(Reconnect("the subscriptions were neither confirmed nor fed"))
@@ -205,7 +226,7 @@ class Decoder:
         if book is not None:
             book.resync()
         if instrument.native in self._shown:
-            self._shown[instrument.native] = _Pictures(wanted_ns=self._now_ns)
+            self._shown[instrument.native] = _Pictures()
 
     def confirm(self, instrument: Instrument) -> None:
         """Fetch a small snapshot to compare a quiet symbol's stream, and its book, with (`confirmation`)."""
@@ -218,7 +239,8 @@ class Decoder:
         """Judge a quiet symbol by the answer to a FetchProof. DecodeError as `receive`."""
         native, stands = instrument.native, self._stands(instrument.native)
         check = self._checks.pop(native, None)
-        if check is None or stands is None:
+        awaited = self._awaited.get(native) if stands is None else None
+        if awaited is None and (check is None or stands is None):
             return ()
         current = self.instruments[native]
         try:
@@ -228,6 +250,10 @@ class Decoder:
             return ()
         except NOT_UNDERSTOOD as error:
             raise DecodeError(f"{self._facts.name}: snapshot of {current.id}: {error!r:.200}", body) from error
+        if awaited is not None:
+            return self._on_awaited(awaited, current, number, levels)
+        assert check is not None
+        assert stands is not None
         finding = check.judge(number, stands, self._now_ns)
         if not check.is_over:
             self._checks[native] = check
@@ -255,12 +281,13 @@ class Decoder:
         number = integer(data["lastUpdateId"])
         levels = levels_of(instrument, data["bids"], data["asks"])
         last, shown.last = shown.last, number
+        self._pictured.add(native)
         if number < last:  # P2
-            shown.is_doubted, shown.wanted_ns = True, self._now_ns
+            shown.is_doubted = True
             return (GapFound((instrument,), GapReason.SEQUENCE_RESET, f"picture {last} is followed by {number}"),)
         if number == last and not shown.is_doubted:
             return ()
-        shown.is_doubted, shown.wanted_ns = False, None
+        shown.is_doubted = False
         return (Snapshot(instrument, levels, depth=binance.PICTURE_DEPTH),)
 
     def _native_of_picture(self, message: dict[str, Any]) -> str | None:
@@ -303,32 +330,61 @@ class Decoder:
         book = self._books.get(native)
         return book.splice.last if book is not None and book.splice.live else None
 
-    def _dead_streams(self, now_ns: int) -> list[str]:
-        """Symbols of which nothing comes though their books wait for it (B11, P3): nobody checks a book that is not LIVE."""
-        dead = [native for native, book in self._books.items() if book.is_dead]
-        for native in dead:
-            self._books[native].is_dead = False
-        for native, shown in self._shown.items():
-            if shown.wanted_ns is not None and now_ns - shown.wanted_ns >= PICTURE_WITHIN_NS:
-                shown.wanted_ns = now_ns
-                dead.append(native)
-        return dead
+    def _was_fed(self, native: str) -> bool:
+        """Whether the stream of its book has shown anything on this connection."""
+        book = self._books.get(native)
+        return native in self._pictured if book is None else book.splice.was_fed
 
     def _fetch_proof(self, native: str) -> None:
         weight = binance.snapshot_weight(self._facts.name, binance.SNAPSHOT_LIMITS[0])
         path = f"{binance.DEPTH_PATH}?symbol={quote(native)}&limit={PROOF_DEPTH}"
         self._requests.append(FetchProof(self.instruments[native], path, weight))
 
+    def _await_pictures(self, now_ns: int) -> None:
+        """P5: look up what has shown nothing for long."""
+        for native in self._shown:
+            if self._stands(native) is not None:
+                self._awaited.pop(native, None)
+                self._told_silent.discard(native)
+            elif native not in self._awaited:
+                self._awaited[native] = Awaited(now_ns)
+            elif self._awaited[native].due(now_ns):
+                self._fetch_proof(native)
+
+    def _on_awaited(self, awaited: Awaited, instrument: Instrument, number: int, levels: Levels) -> Sequence[Event]:
+        """P5: what a snapshot says of a stream without a picture."""
+        finding = awaited.judge(number, self._now_ns)
+        if finding is Finding.COMPARE:
+            self._shown[instrument.native] = _Pictures(number)
+            return (Snapshot(instrument, levels, depth=binance.PICTURE_DEPTH),)
+        return self._on_silent_stream(instrument.native) if finding is Finding.DEAD else ()
+
+    def _on_silent_stream(self, native: str) -> Sequence[Event]:
+        """A stream that is dead, of a book that is not shown as good: no gap, and told once."""
+        self._awaited.pop(native, None)
+        self._restart(native)
+        is_told = native in self._told_silent
+        self._told_silent.add(native)
+        return () if is_told else (Unanswered(BOOK, (native,)),)
+
     def _on_dead_stream(self, instrument: Instrument, detail: str) -> Sequence[Event]:
-        """Subscribe to it anew; a second time soon after, only another connection can help."""
-        native, stream = instrument.native, stream_name(instrument.native, self._book_stream)
+        """One of a good book."""
+        self._told_silent.discard(instrument.native)
+        self._restart(instrument.native)
+        self.resync(instrument)
+        return (GapFound((instrument,), GapReason.QUIET, detail),)
+
+    def _restart(self, native: str) -> None:
+        """Subscribe anew to a dead stream; a second time soon after, only another connection can help."""
+        stream = stream_name(native, self._book_stream)
         died_ns, self._died_ns[native] = self._died_ns.get(native), self._now_ns
-        if died_ns is not None and self._now_ns - died_ns < AGAIN_NS:
+        replaced_ns = self._replaced_ns.get(native)
+        is_no_help = replaced_ns is not None and self._now_ns - replaced_ns < NO_HELP_NS and not self._was_fed(native)
+        if died_ns is not None and self._now_ns - died_ns < AGAIN_NS and not is_no_help:
+            self._replaced_ns[native] = self._now_ns
             self._requests.append(Reconnect(f"the stream {stream} died again"))
         else:
             self._requests += map(Send, self._subscriptions.restart(stream, self._now_ns))
-        self.resync(instrument)
-        return (GapFound((instrument,), GapReason.QUIET, detail),)
 
     def _fetch(self, instrument: Instrument) -> None:
         """B2: a snapshot is wanted."""

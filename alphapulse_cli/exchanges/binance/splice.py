@@ -19,7 +19,8 @@
       snapshots, 5 s apart, have the same id and not one event came between. Its first event may overlap L or end before it: what the
       exchange gathers for 100 ms may be on its way.
   B10 Whatever a LIVE book ignores is counted (UPDATES_IGNORED). More than 20 messages or 5 s of it without one that follows is a gap.
-  B11 Two snapshots, 5 s apart, whose ids differ, and not one event between: the stream is dead, and is subscribed to anew.
+  B11 Two snapshots, 5 s apart, the later with a larger id, and not one event between: the stream is dead. It is subscribed to anew; a
+      second time soon after, the connection is replaced, and where that was no help each ten minutes.
 
 The buffer is bounded by events and by bytes. At the bound its oldest event goes, and B3 refuses a snapshot that would have needed it.
 """
@@ -45,7 +46,7 @@ class Meeting(Enum):
 class Splice:
     """Where one symbol's stream stands. Every event goes through `take`, every snapshot through `meeting`, then `adopt`."""
 
-    __slots__ = ("_buffer", "_buffered_bytes", "_floor", "_is_unmet", "last", "live")
+    __slots__ = ("_buffer", "_buffered_bytes", "_floor", "_is_unmet", "_was_fed", "last", "live")
 
     def __init__(self) -> None:
         self.reset()
@@ -55,6 +56,7 @@ class Splice:
         self.live = False
         self.last = NOTHING_SEEN  # the last u taken, or L
         self._is_unmet = False  # B9: live, and no event has followed the snapshot yet
+        self._was_fed = False
         self._floor = NOTHING_SEEN  # the smallest L that the buffered run can follow
         self._buffer: deque[tuple[int, int, bytes]] = deque()
         self._buffered_bytes = 0
@@ -64,9 +66,15 @@ class Splice:
         """How many events wait for a snapshot."""
         return len(self._buffer)
 
+    @property
+    def was_fed(self) -> bool:
+        """Whether an event came on this connection."""
+        return self._was_fed or (self.live and not self._is_unmet)
+
     def discard(self) -> None:
         """The book is wrong though the stream is not broken: buffer again from here on."""
         if self.live:
+            self._was_fed = self.was_fed
             self.live, self._floor = False, self.last
 
     def restart(self, first: int, final: int, frame: bytes) -> None:
@@ -106,7 +114,7 @@ class Splice:
             self._floor = first - 1
         self._buffer.append((first, final, bytes(frame)))
         self._buffered_bytes += len(frame)
-        self.last = final
+        self.last, self._was_fed = final, True
         while len(self._buffer) > MAX_EVENTS or (self._buffered_bytes > MAX_BYTES and len(self._buffer) > 1):
             _, self._floor, dropped = self._buffer.popleft()
             self._buffered_bytes -= len(dropped)

@@ -67,7 +67,7 @@ class SplicedBook:
         self.failures = 0  # snapshots since the last that helped
         self._held: _Held | None = None
         self._unmet = (-1, -1)  # B9: id of the snapshot that was given up with no event since, and where the stream stood
-        self.is_dead = False  # B11
+        self.is_dead = False  # B11, until somebody has done something about it
         self._ignored = self._ignored_ns = 0  # B10: how many in a row, since when
         self._ignored_at = -1  # where the splice stood meanwhile
 
@@ -191,12 +191,9 @@ class SplicedBook:
 
     def _give_up(self, held: _Held, now_ns: int) -> Sequence[Event]:
         """B5, B9: another one, please."""
-        if held.events:
-            self._unmet = (-1, -1)
-        else:
-            number, stood = self._unmet
-            self.is_dead = 0 <= number < held.number and stood == self.splice.last
-            self._unmet = (held.number, self.splice.last)
+        number, stood = self._unmet
+        self.is_dead = held.events == 0 and 0 <= number < held.number and stood == self.splice.last
+        self._unmet = (held.number, self.splice.last) if held.events == 0 and not self.is_dead else (-1, -1)
         self.fetch_again(now_ns)
         return (
             SnapshotRefused(self.instrument, f"the stream does not reach snapshot {held.number}: it stands at {self.splice.last}"),

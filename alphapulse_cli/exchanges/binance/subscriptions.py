@@ -5,7 +5,7 @@ answer. `result: null` is a yes, for unknown symbols too. A no is `{"code", "msg
 
 Rules, numbered as the tests number them:
   U1  A SUBSCRIBE holds as many symbols as the facts say and is never longer than MESSAGE_BYTES: a longer one gets no answer at all.
-  U2  One that is neither answered nor fed is sent again, and one that was refused, for ever, with the pauses of `Owed`; a stream that
+  U2  One that is neither answered nor fed is sent again (data of one of its streams confirm them all), and one that was refused, for ever, with the pauses of `Owed`; a stream that
       is subscribed to already is no error. The first silence of each is told, the others are not.
   U3  Three silences in a row on a connection that has fed nothing at all: it is the connection, and another one is made.
 """
@@ -62,11 +62,15 @@ class Subscriptions:
             self._owed.ask(place, monotonic_ns)
         return [self._ask(place) for place in range(len(self._batches))]
 
+    def fed(self, is_fed: Callable[[str], bool]) -> list[str]:
+        """U2: the natives of what was not answered and is fed, which is as good as confirmed; told once."""
+        places = [place for place in self._owed.everything() if any(map(is_fed, self._batches[place]))]
+        for place in places:
+            self._owed.settle(place)
+        return [native for place in places for native in self._batches[place]]
+
     def again(self, monotonic_ns: int, is_fed: Callable[[str], bool]) -> tuple[list[bytes], list[Event], bool]:
         """U2, U3: (what to send again, what to tell, whether the connection is to be given up)."""
-        for place in self._owed.everything():
-            if any(map(is_fed, self._batches[place])):
-                self._owed.settle(place)  # fed is as good as confirmed
         due, untold = self._owed.due(monotonic_ns)
         told: list[Event] = [Unanswered(_ours(suffix), self._batches[place]) for place in untold for suffix in self._suffixes]
         gave_up = any(self._owed.silences(place) >= SILENCES for place in due)
