@@ -34,6 +34,8 @@ from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.wire.delta import BookState
 
 RULES_EVERY_NS = 5_000_000_000
+CLOCK_READ_NS = 10_000_000  # two clocks that were read so far apart say nothing of one another
+SET_BACK_NS = 500_000_000  # less is an adjustment
 GRACE_NS = 20_000_000  # how far behind the clock time is held while nothing comes: what is on its way may be as old
 LONGEST_WAIT_S = 0.05
 SETTLE_S = 2.0
@@ -86,6 +88,7 @@ class Watch:
         self._tally = tally
         self._began_ns = clock.realtime_ns()
         self._ruled_ns = 0
+        self._ahead_ns: int | None = None  # the clock that dates messages, of the one that is never set
         self._sets = SetReaders(directory, wanted, self._attach, how=how)
         self._merged = MergedFollowers(self._sets.readers)
         self._use_rules(clock.monotonic_ns())
@@ -142,6 +145,7 @@ class Watch:
         now = clock.monotonic_ns()
         if self._sets.look(now):
             self._use_rules(now)
+            yield from self._look_at_clock()
             if self._tally is not None and self._tally.is_due(now):
                 self._tally.tell(self.counts(), now)
         came = False
@@ -152,6 +156,19 @@ class Watch:
                 yield event
         if not came:
             yield from self.detector.advance(self._now_ns() - GRACE_NS)
+
+    def _look_at_clock(self) -> list[Event]:
+        """What ends because the real-time clock was set back: by its new time all that comes would be too old, until it has caught up."""
+        before = clock.monotonic_ns()
+        told_ns = self._now_ns()
+        after = clock.monotonic_ns()
+        if not told_ns or after - before > CLOCK_READ_NS:  # it stands still, or we did
+            return []
+        ahead_ns, known_ns = told_ns - before, self._ahead_ns
+        self._ahead_ns = ahead_ns
+        if known_ns is None or known_ns - ahead_ns < SET_BACK_NS:
+            return []
+        return self.detector.set_back(known_ns - ahead_ns)
 
     def steps(self, monotonic_ns: int) -> Iterator[Step]:
         """What is new in all books, each to be handed to `take` before the next is asked for: the inner half of `poll`."""

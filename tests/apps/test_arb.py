@@ -12,6 +12,7 @@ from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
 from alphapulse_cli.flow.arbitrage.exact import parse
 from alphapulse_cli.flow.arbitrage.opportunity import Kind
 from alphapulse_cli.readers.selection import Wanted
+from alphapulse_cli.readers import sets as sets_module
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.wire.delta import BookReason, BookState
@@ -98,6 +99,29 @@ class TestTheWatch:
                 assert watching.missed > 0
                 assert told(events) == [(Kind.OPENED, "1")]
                 assert not events[0].opportunity.is_birth_seen
+
+    def test_goes_on_after_the_clock_was_set_back(self, sets, monkeypatch):
+        """By an hour: what comes then is an hour older than what came before, and not too old."""
+        directory, kraken, coinbase = sets
+        monkeypatch.setattr(sets_module, "LOOK_EVERY_NS", 0)
+        back_ns = 0
+        kraken.snapshot(APART)
+        coinbase.snapshot(DEARER)
+        policy = ArbitragePolicy(max_age_ns=2_000_000_000)
+        with Watch(directory, Wanted(), policy, FREE, "sleep", now_ns=lambda: clock.realtime_ns() - back_ns) as watching:
+            assert told(watching.settle()) == [(Kind.OPENED, "0.5")]
+            assert watching.poll() == []
+            back_ns = 3600 * 10**9
+            (event,) = watching.poll()
+            assert (event.kind, event.why) == (Kind.CLOSED, Why.UNWATCHED)
+            for writer, size in ((kraken, 1), (coinbase, 2)):
+                refreshed(writer).now_ns -= back_ns
+                writer.update([(9_000, size, False)])
+            (event,) = watching.poll()
+            assert (event.kind, event.opportunity.candidate.buy.name) == (Kind.OPENED, "kraken")
+            assert event.at_ns < clock.realtime_ns() - back_ns + 10**9
+            kinds = [one.kind for one in wait_until(watching.poll)]
+            assert kinds == [Kind.CLOSED], "and grows too old in its time"
 
     def test_a_silent_writers_book_ends_it(self, sets):
         directory, kraken, coinbase = sets

@@ -250,6 +250,14 @@ class ArbitrageDetector:
         events.sort(key=lambda event: event.at_ns)
         return events
 
+    def set_back(self, by_ns: int) -> list[Event]:
+        """The clock that dates messages was set back: what is known is no younger for it. What is open is told as closed, and opens anew."""
+        events = self.finish(self.now_ns)
+        self.now_ns -= by_ns
+        for market in self.markets.values():
+            market.timestamp_ns -= by_ns if market.timestamp_ns else 0
+        return events
+
     def finish(self, now_ns: int) -> list[Event]:
         """Nobody looks any longer: all that is open is told as closed, its true end unknown."""
         events = self.advance(now_ns)
