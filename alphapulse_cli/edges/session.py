@@ -14,6 +14,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from alphapulse_cli.edges import retry_after
 from alphapulse_cli.edges.fetch import Fetcher
@@ -39,6 +40,8 @@ from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire.delta import BookReason
 
 LIFE_MARGIN_S = 3600.0  # renew a connection this long before the exchange would end it
+
+R = TypeVar("R", FetchTrades, FetchProof, FetchInstruments)
 
 Opener = Callable[[str, OnFrame], Awaitable[Link]]
 
@@ -96,6 +99,7 @@ class Session:
         self._was_fed = False  # whether the last connection carried books or trades
         self._sends: asyncio.Queue[bytes] = asyncio.Queue()
         self._errands: set[asyncio.Task[None]] = set()  # fetches and pings under way
+        self._fetches: dict[Request, asyncio.Task[None]] = {}  # those of them that nobody needs twice at a time
         self._end: asyncio.Future[str] | None = None  # of this connection: why we want it, or the mistake that an errand ended in
 
     async def run(self) -> None:
@@ -131,6 +135,7 @@ class Session:
     async def _one_connection(self) -> str:
         """From connect to end; why it ended."""
         self._was_fed = False
+        self._fetches.clear()
         self._sends = asyncio.Queue()
         self._end = asyncio.get_running_loop().create_future()
         try:
@@ -177,11 +182,11 @@ class Session:
             case FetchSnapshot():
                 self._spawn(self._fetch_snapshot(request))
             case FetchTrades():
-                self._spawn(self._fetch_trades(request))
+                self._fetch_once(request, self._fetch_trades)
             case FetchProof():
-                self._spawn(self._fetch_proof(request))
+                self._fetch_once(request, self._fetch_proof)
             case FetchInstruments():
-                self._spawn(self._fetch_instruments(request))
+                self._fetch_once(request, self._fetch_instruments)
             case Reconnect(reason):
                 if self._end is not None and not self._end.done():
                     self._end.set_result(reason)
@@ -189,10 +194,17 @@ class Session:
                 self._limits.sends.slow_down(clock.monotonic_ns())
                 self._notice("warning", f"sending more slowly for a minute: {reason}")
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         errand = asyncio.create_task(work)
         self._errands.add(errand)
         errand.add_done_callback(self._errand_done)
+        return errand
+
+    def _fetch_once(self, request: R, fetch: Callable[[R], Coroutine[None, None, None]]) -> None:
+        """Not while the very same waits already, as behind a Retry-After: each would spend of the limit, and hold up what heals."""
+        under_way = self._fetches.get(request)
+        if under_way is None or under_way.done():
+            self._fetches[request] = self._spawn(fetch(request))
 
     def _errand_done(self, errand: asyncio.Task[None]) -> None:
         """What went wrong in one ends the connection as if it had gone wrong in it: no mistake is silent."""

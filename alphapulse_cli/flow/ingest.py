@@ -184,7 +184,7 @@ class Ingest:
         """The exchange speaks again, and nothing was lost between: STALE books are LIVE."""
         for keeper in self.keepers.values():
             if keeper.state is BookState.STALE and not self._quiet.is_mute(keeper):
-                keeper.set_state(BookState.LIVE, keeper.live_reason, now_ns)
+                keeper.set_state(BookState.LIVE, self._quiet.reason_when_live(keeper), now_ns)
 
     def receive(self, frame: bytes, receive_ns: int) -> None:
         """One frame from the socket."""

@@ -83,6 +83,12 @@ class QuietBooks:
         pulse = self._pulses.get(keeper)
         return pulse is not None and pulse.is_mute
 
+    def reason_when_live(self, keeper: BookKeeper) -> BookReason:
+        """What a book is called that was STALE and is LIVE again without a message of its own: UNCONFIRMED while it is being checked."""
+        pulse = self._pulses.get(keeper)
+        is_asked = pulse is not None and pulse.asked_ns and keeper.live_reason is BookReason.NONE
+        return BookReason.UNCONFIRMED if is_asked else keeper.live_reason
+
     def tick(self, now_ns: int, monotonic_ns: int) -> None:
         """Look at each book, about every 100 ms; `now_ns` stamps what is published."""
         silent: list[tuple[int, BookKeeper]] = []
@@ -91,7 +97,9 @@ class QuietBooks:
             messages = keeper.counters.get(Counter.BOOK_UPDATES)
             if messages != pulse.messages:
                 self._heard(keeper, pulse, messages, now_ns, monotonic_ns)
-            elif (keeper.state, keeper.reason) not in CHECKED and not (pulse.is_mute and keeper.state is BookState.STALE):
+            elif keeper.state is BookState.STALE and not pulse.is_mute:
+                pass  # its silence goes on: pongs alone may make it LIVE again, and again
+            elif (keeper.state, keeper.reason) not in CHECKED and keeper.state is not BookState.STALE:
                 pulse.rest(monotonic_ns)
             elif monotonic_ns - pulse.heard_ns >= LEAST_NS:
                 silent.append((pulse.heard_ns, keeper))

@@ -14,7 +14,7 @@ from alphapulse_cli.edges.session import Backoff, Session
 from alphapulse_cli.edges.transport import open_link
 from alphapulse_cli.errors import ExchangeError, Refused, StorageError, UsageError
 from alphapulse_cli.exchanges.protocol import Rate, Silence
-from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Send, SlowDown
+from alphapulse_cli.market.requests import FetchInstruments, FetchProof, FetchSnapshot, FetchTrades, Reconnect, Send, SlowDown
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire.delta import BookReason, BookState
@@ -528,6 +528,35 @@ class TestErrands:
                 links[0].end("bye")
                 await until(lambda: len(links) == 2)
                 assert not rig.session._errands
+
+        play(scene())
+
+    def test_what_waits_behind_a_limit_is_not_asked_for_twice(self, directory):
+        """A quiet book is checked again and again; behind a Retry-After each check would spend of the limit that a snapshot needs."""
+        opener, links = links_of()
+
+        async def scene():
+            async with Rig(directory, "binance-us", opener=opener) as rig:
+                await until(lambda: links)
+                asked, go_on = [], asyncio.Event()
+
+                async def get(path, weight):
+                    asked.append(path)
+                    await go_on.wait()
+                    return b"{}"
+
+                rig.session._fetcher = type("Slow", (), {"get": staticmethod(get)})
+                (one,) = rig.instruments
+                wanted = [kind for path in "ab" for kind in (FetchProof(one, path), FetchTrades(one, path), FetchInstruments(path))]
+                for request in 3 * wanted:
+                    rig.session._do(request)
+                await until(lambda: len(asked) >= 6)
+                await asyncio.sleep(0)
+                assert sorted(asked) == ["a", "a", "a", "b", "b", "b"]
+                go_on.set()
+                await until(lambda: not rig.session._errands)
+                rig.session._do(wanted[0])
+                await until(lambda: len(asked) == 7)
 
         play(scene())
 

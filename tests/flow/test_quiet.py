@@ -93,6 +93,26 @@ class TestWhenItIsChecked:
         goes_on(river, 3, moving=())
         assert river.states("ETH-USD")[before:][0] == (LIVE, BookReason.UNCONFIRMED)
 
+    def test_however_often_pongs_that_are_late_make_it_stale_and_live_again(self, river):
+        """A pong proves the transport: it is no message of the book's, and its silence goes on."""
+        goes_on(river, 3, moving=SYMBOLS, every=0.2)
+        before = len(river.states("ETH-USD"))
+        for _ in range(5):
+            goes_on(river, 2, moving=())
+            river.ingest.silent(river.now)
+            goes_on(river, 1, moving=())
+            river.ingest.heard(river.now)
+        assert (LIVE, BookReason.UNCONFIRMED) in river.states("ETH-USD")[before:]
+
+    def test_while_nobody_has_answered_that_too_is_unconfirmed(self, river):
+        goes_on(river, 3, moving=SYMBOLS, every=0.2)
+        goes_on(river, 12, answered=False)
+        assert said(river) == (LIVE, BookReason.UNCONFIRMED)
+        river.ingest.silent(river.now)
+        assert said(river)[0] is STALE
+        river.ingest.heard(river.now)
+        assert said(river) == (LIVE, BookReason.UNCONFIRMED)
+
     def test_a_book_that_moves_is_left_alone(self, river):
         goes_on(river, 3, moving=SYMBOLS)
         told = len(river.states("ETH-USD"))
