@@ -11,8 +11,8 @@ from alphapulse_cli.errors import NoSegment
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
 from alphapulse_cli.flow.arbitrage.exact import parse
 from alphapulse_cli.flow.arbitrage.opportunity import Kind
-from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.readers import sets as sets_module
+from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.wire.delta import BookReason, BookState
