@@ -8,8 +8,7 @@ Everything runs in one event loop and one thread. The heartbeat is beaten by tha
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.listing import list_instruments, until_listed
 from alphapulse_cli.apps.plan import CollectPlan, addresses, choose, mode_of
+from alphapulse_cli.apps.publishing import after_frame, published
 from alphapulse_cli.edges.fetch import Fetcher
 from alphapulse_cli.edges.ledger import Ledger
 from alphapulse_cli.edges.loopback import is_loopback
@@ -32,7 +32,6 @@ from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.directory import Directory, open_directory
 from alphapulse_cli.shm.lease import Lease
 
-BEAT_S = 0.1
 
 OnReady = Callable[[Outlet, Ingest], None]
 
@@ -110,11 +109,11 @@ class Collection:
                 raise
             opener = partial(open_link, transport=plan.transport)
             session = Session(
-                exchange.facts, url, fetcher, ingest, self._notice, _after_frame(outlet), opener, limits=limits, mode=mode.name
+                exchange.facts, url, fetcher, ingest, self._notice, after_frame(outlet), opener, limits=limits, mode=mode.name
             )
             if self.on_ready is not None:
                 self.on_ready(outlet, ingest)
-            async with _heart(outlet, partial(self._look, ingest)):
+            async with published(outlet, partial(self._look, ingest)):
                 try:
                     found = await _first(session.run(), until_listed(exchange, mode, fetcher, skipped, plan.listing_every_s))
                 finally:
@@ -147,46 +146,3 @@ async def _first(session: Coroutine[Any, Any, None], listing: Coroutine[Any, Any
 def _port_here(url: str) -> int | None:
     """The port of an exchange on this machine, whose limits are its own; None for one in the world."""
     return urlsplit(url).port or 0 if is_loopback(url) else None
-
-
-def _after_frame(outlet: Outlet) -> Callable[[int], None]:
-    """What is done once a frame's records are published: its latency is counted, asked-for checkpoints are made."""
-    record, serve_checkpoints, realtime_ns = outlet.counters.publish_latency.record, outlet.serve_checkpoints, clock.realtime_ns
-
-    def after_frame(receive_ns: int) -> None:
-        now_ns = realtime_ns()
-        if receive_ns:
-            record(now_ns - receive_ns)
-        serve_checkpoints(now_ns)
-
-    return after_frame
-
-
-@contextlib.asynccontextmanager
-async def _heart(outlet: Outlet, look: Callable[[], None]) -> AsyncIterator[None]:
-    """Beats, and looks, while the body runs. StorageError, the body broken off, where a segment's file was cut short."""
-    body, failures = asyncio.current_task(), list[StorageError]()
-    assert body is not None
-
-    async def beat() -> None:
-        try:
-            while True:
-                outlet.beat(clock.monotonic_ns())
-                look()
-                await asyncio.sleep(BEAT_S)
-        except StorageError as error:
-            failures.append(error)
-            body.cancel()
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not failures:
-            raise
-        body.uncancel()
-        raise failures[0] from None
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
