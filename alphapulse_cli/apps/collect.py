@@ -32,7 +32,6 @@ from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.directory import Directory, open_directory
 from alphapulse_cli.shm.lease import Lease
 
-
 OnReady = Callable[[Outlet, Ingest], None]
 
 
