@@ -5,6 +5,7 @@ the work has cleaned up.
 """
 
 import asyncio
+import errno
 import os
 import sys
 from collections import deque
@@ -19,6 +20,7 @@ from alphapulse_cli.edges import background, process
 from alphapulse_cli.edges.background import DaemonThreads
 from alphapulse_cli.errors import ExitCode
 from alphapulse_cli.readers.status import SetStatus
+from alphapulse_cli.shm.directory import storage_error
 
 REFRESH_S, LINES_EVERY_S = 0.25, 5.0
 LAST_WORDS_S = 1.0  # for the board's last picture, once the work has ended
@@ -84,7 +86,14 @@ def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False)
                 parent.cancel()
 
     talk.never_wait()
-    return asyncio.run(until_told())
+    try:
+        return background.run(until_told())
+    except OSError as problem:
+        if problem.errno in (errno.EMFILE, errno.ENFILE):
+            raise storage_error(problem, "go on") from problem
+        raise
+    finally:
+        work.close()  # where it was never begun
 
 
 async def show(sample: Callable[[], list[SetStatus]], notices: Notices, title: str, *, as_json: bool) -> None:

@@ -49,11 +49,11 @@ def symbols(
 
     Example: alphapulse symbols --exchange kraken 'BTC-*'
     """
-    import asyncio
     from dataclasses import asdict
 
     from alphapulse_cli.apps.symbols import symbols as list_symbols
     from alphapulse_cli.cli import running
+    from alphapulse_cli.edges import background
 
     settings = options.settings()
     chosen = list(settings.choose("exchanges", names))
@@ -61,7 +61,7 @@ def symbols(
         raise UsageError("symbols asks one exchange", "name it: alphapulse symbols --exchange kraken")
     name = chosen[0]
     notices = running.Notices(on_board=False)
-    rows = asyncio.run(
+    rows = background.run(
         list_symbols(
             name,
             mode or _configured(settings, "mode", name),

@@ -2,16 +2,32 @@
 
 asyncio's own executor is waited for when a loop closes and again when the interpreter exits: one `getaddrinfo` that hangs for 30 s
 would make a Ctrl-C take 30 s.
+
+`run` is `asyncio.run` for where a process may have no descriptors left for a loop.
 """
 
 import asyncio
 import contextlib
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+LOOP_DESCRIPTORS = 3  # the selector's, and a pair that wakes it
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """The coroutine's result, in a loop of its own. OSError where there are no descriptors for one: asyncio's half-made loop would print a trace."""
+    try:
+        with contextlib.ExitStack() as opened:
+            for _ in range(LOOP_DESCRIPTORS):
+                opened.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        work.close()
+        raise
+    return asyncio.run(work)
 
 
 class DaemonThreads(ThreadPoolExecutor):

@@ -31,7 +31,7 @@ def create_connection(address: tuple[str, int], timeout: float | None = None, so
         async with asyncio.timeout(timeout):
             return await first_of(_addresses(*address))
 
-    connected = asyncio.run(race())
+    connected = background.run(race())
     connected.settimeout(timeout)
     return connected
 

@@ -226,3 +226,19 @@ def at_terminal(runner, *arguments, **environment):
     os.close(outer)
     process.wait(20)
     return seen.decode()
+
+
+@pytest.mark.parametrize("most", [5, 8, 10, 12, 14])
+def test_too_few_descriptors_are_told_in_a_line_and_nothing_else(alphapulse, most):
+    """However many are missing: no warning of Python's, no trace of asyncio's."""
+    line = f"ulimit -n {most}; exec {' '.join(alphapulse.command)} collect --exchange kraken --url ws://127.0.0.1:9 --duration 1s"
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, env=alphapulse.environment(), cwd=alphapulse.directory, timeout=30
+    )
+    said = [
+        text for text in done.stderr.splitlines() if not text.startswith(("error: ", "hint: ", "warning: kraken: waiting for "))
+    ]
+    assert (
+        done.returncode in (1, 6) or "Fatal Python error" in done.stderr or "OSError: [Errno 24]" in done.stderr
+    )  # Python's own start
+    assert not any("RuntimeWarning" in text or "asyncio" in text for text in said), done.stderr
