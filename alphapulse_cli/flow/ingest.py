@@ -54,6 +54,7 @@ SOURCE_HASH = native.source_hash()
 
 FRAMES, BYTES, LAST_FRAME_NS = int(Counter.FRAMES), int(Counter.BYTES), int(Counter.LAST_FRAME_NS)
 UNREADABLE_IN_A_ROW = 5  # then the connection itself is not to be trusted
+MOST_REFUSALS = 10_000  # remembered as told; an exchange that words each otherwise hears its first ones again
 REGRIDS_PER_FRAME = 4  # a frame may need finer prices, then finer sizes, more than once
 METADATA_PAUSE_NS = 60_000_000_000
 METADATA_SOON_NS = 120_000_000_000  # after the last time, while a book is quiet, which a halted market is, or is not traded freely
@@ -141,7 +142,7 @@ class Ingest:
         self._metadata_every_ns = METADATA_EVERY_NS + (outlet.epoch % 201 - 100) * METADATA_EVERY_NS // 1000
         self.is_fed = False  # whether this connection has carried a book or a trade
         self._monotonic_ns = 0  # when the last tick came: what deadlines that begin with a frame count from
-        self._refusals_told: set[tuple[str, str]] = set()  # (channel, native), until it is subscribed to
+        self._refusals_told: set[tuple[str, str]] = set()  # (channel, native or message), until it is subscribed to
         self._statuses = TradingStatuses(self.keepers, notice)
         self._unsettled: dict[str, BookKeeper] = {}  # decoded on another grid than their instrument's, for this frame
         self._trade_refusals_told: set[str] = set()  # natives with a trade that no record holds
@@ -473,8 +474,11 @@ class Ingest:
     def _on_refusal(self, event: SubscriptionRefused, receive_ns: int) -> None:
         """Count it, and tell it once. For good, the book is HALTED until a snapshot comes; for now, a LIVE one goes on as it is."""
         self.counters.add(Counter.REFUSALS)
-        if (event.channel, event.native) not in self._refusals_told:
-            self._refusals_told.add((event.channel, event.native))
+        key = event.channel, event.native or event.message  # each reason of a refusal that names nobody is news
+        if key not in self._refusals_told:
+            if len(self._refusals_told) >= MOST_REFUSALS:
+                self._refusals_told.clear()
+            self._refusals_told.add(key)
             when = "asking again soon" if event.for_now else "asking again each ten minutes"
             name = f"{event.channel} {event.native}".strip() or "a request"
             self._notice("warning", f"the exchange refused {name}: {event.message}; {when}")

@@ -208,6 +208,28 @@ class TestB5ASnapshotIsBelievedOnceTheStreamHasMetIt:
         assert kinds(decoder.tick(HELD_NS)) == [SnapshotRefused]
         assert len(fetches(decoder)) == 1
 
+    @pytest.mark.parametrize("late_s", [3, 10, 30])
+    def test_a_stream_that_lags_by_seconds_is_waited_for(self, late_s):
+        """Each further snapshot would be as far ahead: the book would never be LIVE again."""
+        decoder = started()
+        for tenth in range(late_s * 10 + 3):
+            now_ns = tenth * SECOND // 10
+            told = [*decoder.tick(now_ns), *decoder.receive(diff(tenth + 1, tenth + 1), 0)]
+            if fetches(decoder):
+                assert tenth == 0, "one is enough"
+                told += decoder.receive_snapshot(BTC, snapshot(1 + late_s * 10), 0)
+            assert kinds(told) == [Snapshot] * (tenth == late_s * 10) + [Update] * (tenth > late_s * 10)
+
+    def test_but_not_if_it_stands_still_on_the_way(self):
+        decoder = started()
+        for tenth in range(30):
+            decoder.tick(tenth * SECOND // 10)
+            decoder.receive(diff(tenth + 1, tenth + 1), 0)
+            if fetches(decoder):
+                decoder.receive_snapshot(BTC, snapshot(40), 0)
+        assert decoder.tick(7 * SECOND) == []
+        assert kinds(decoder.tick(8 * SECOND)) == [SnapshotRefused]
+
     def test_a_stream_that_goes_back_meanwhile_makes_it_worthless(self):
         decoder = started()
         decoder.receive(diff(100, 100), 0)

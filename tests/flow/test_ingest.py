@@ -338,6 +338,13 @@ class TestARefusal:
         kraken.assert_true(depth=10)
         assert_one_book(kraken.keeper(), replica)
 
+    def test_that_names_nobody_is_told_once_for_each_reason(self, kraken):
+        """A rate that was too high at the start must not keep silent that a channel needs keys, days later."""
+        for reason in ("rate limit exceeded", "requires authentication", "rate limit exceeded", "requires authentication"):
+            kraken.ingest._handle([SubscriptionRefused("", "", reason, for_now=True)], kraken.now)
+        told = [line for line in kraken.warnings if "refused" in line]
+        assert [line.partition(": ")[2].partition(";")[0] for line in told] == ["rate limit exceeded", "requires authentication"]
+
     @pytest.mark.parametrize("live", [True, False])
     def test_for_now_leaves_a_live_book_alone_and_is_told_once(self, directory, live):
         river = River(directory, "kraken").connect()

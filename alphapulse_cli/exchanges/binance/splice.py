@@ -9,7 +9,8 @@
   B3  L older than the stream: an event between them is lost to us. Fetch again. No book was believed, so it is no gap.
   B4  Drop the events with u <= L.
   B5  A snapshot is believed once the stream has met it: the newest u is L or more. One that is ahead is held until then, 20 messages
-      or 5 s at most; then it is of another numbering, or the stream lags, and another is fetched. The first event kept must satisfy
+      or 5 s at most, or longer where the stream lags: while it goes on at a pace that reaches it within a minute. Else it is of another
+      numbering, and another is fetched. The first event kept must satisfy
       U <= L + 1 <= u; an unbroken run (B1) that begins early enough (B3) has one.
   B6  The book is the snapshot, then the events kept, in order. Sizes are absolute, so an overlap is harmless.
   B7  From then on U == previous u + 1. Anything later is a gap: back to B1, beginning with that event.

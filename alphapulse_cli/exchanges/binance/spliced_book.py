@@ -20,7 +20,8 @@ from alphapulse_cli.market.instrument import Instrument
 
 FIRST_PAUSE_NS, LONGEST_PAUSE_NS = 1_000_000_000, 60_000_000_000
 QUIET_NS = 1_500_000_000  # B9: after its confirmation
-HELD_NS, HELD_EVENTS = 5_000_000_000, 20  # B5
+HELD_NS, HELD_EVENTS, LATE_NS = 5_000_000_000, 20, 60_000_000_000  # B5
+LEAST_PACE_NS = 1_000_000_000  # a pace is not told from less
 IGNORED_NS, IGNORED_EVENTS = 5_000_000_000, 20  # B10
 
 
@@ -32,7 +33,15 @@ class _Held:
     snapshot: Snapshot
     body: bytes
     since_ns: int
+    stood: int  # where the stream stood then
     events: int = 0  # of the stream since
+    event_ns: int = 0  # when the last of them came
+
+    def is_near(self, stands: int, now_ns: int) -> bool:
+        """B5: whether a stream that stands there goes on, and at its pace so far reaches it within LATE_NS."""
+        took_ns = max(now_ns - self.since_ns, LEAST_PACE_NS)
+        is_reached = (self.number - stands) * took_ns <= (stands - self.stood) * LATE_NS
+        return self.events > 0 and now_ns - self.event_ns < HELD_NS and is_reached
 
 
 class SplicedBook:
@@ -106,7 +115,7 @@ class SplicedBook:
     def tick(self, now_ns: int) -> Sequence[Event]:
         """Ask for what is due; give up a snapshot that was held for too long (B5, B9)."""
         held = self._held
-        if held is not None and now_ns - held.since_ns >= HELD_NS:
+        if held is not None and now_ns - held.since_ns >= HELD_NS and not held.is_near(self.splice.last, now_ns):
             return self._give_up(held, now_ns)
         if self.due_ns is not None and now_ns >= self.due_ns:
             self.fetch()
@@ -153,11 +162,12 @@ class SplicedBook:
 
     def _on_held(self, held: _Held, is_back: bool, now_ns: int) -> Sequence[Event]:
         """B5: whether the stream has met it now."""
-        held.events += 1
+        held.events, held.event_ns = held.events + 1, now_ns
         meeting = self.splice.meeting(held.number)
         if meeting is Meeting.MET and not is_back:
             return self._adopt(held)
-        if meeting is Meeting.AHEAD and not is_back and held.events <= HELD_EVENTS and now_ns - held.since_ns <= HELD_NS:
+        is_in_time = held.events <= HELD_EVENTS and now_ns - held.since_ns <= HELD_NS
+        if meeting is Meeting.AHEAD and not is_back and (is_in_time or held.is_near(self.splice.last, now_ns)):
             return ()
         return self._give_up(held, now_ns)
 
@@ -167,7 +177,8 @@ class SplicedBook:
         """The answer to what was asked for; one of NOT_UNDERSTOOD, or OffGridFound, and nothing has changed."""
         answer = loads(body)
         number = integer(answer["lastUpdateId"])
-        held = _Held(number, Snapshot(self.instrument, levels_of(self.instrument, answer["bids"], answer["asks"])), body, now_ns)
+        snapshot = Snapshot(self.instrument, levels_of(self.instrument, answer["bids"], answer["asks"]))
+        held = _Held(number, snapshot, body, now_ns, self.splice.last)
         meeting = self.splice.meeting(number)
         if meeting is Meeting.STALE:  # B3
             self.fetch_again(now_ns)
