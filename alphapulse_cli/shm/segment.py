@@ -25,7 +25,7 @@ from itertools import count as counting
 from typing import Any, Self
 
 from alphapulse_cli.errors import NoSegment, NotASegment, SegmentError, SegmentGone, StorageError, WrongLayout
-from alphapulse_cli.shm import clock, layout, memory
+from alphapulse_cli.shm import block, clock, layout, memory  # block: compiled, or interpreted, as all of the core is
 from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name, storage_error
 from alphapulse_cli.shm.identity import Identity, boot_id, my_identity, process_is_alive
 from alphapulse_cli.shm.layout import Kind, State
@@ -323,8 +323,6 @@ class Segment:
 
 def require_ordered_core() -> None:
     """StorageError where this build cannot keep the order between processes that everything here stands on."""
-    from alphapulse_cli.shm import block  # compiled, or interpreted, as all of the core is
-
     if not block.SOURCE_HASH and not memory.fences_are_sound():
         raise StorageError(
             "interpreted, alphapulse shares memory on x86-64 only: this processor needs the compiled core",
