@@ -122,7 +122,7 @@ class TradeIds:
     def _place(self, number: int, exchange_ns: int | None) -> tuple[int, int]:
         """What that number is to us, and how many were missed before it; noted as seen."""
         newest = self.newest
-        if newest >= 0 and self._is_anew(number, exchange_ns):  # T4
+        if number != newest + 1 and newest >= 0 and self._is_anew(number, exchange_ns):  # T4
             self._begin_anew()
             newest = -1
         if newest < 0:

@@ -288,6 +288,12 @@ class TestAStreamThatShowsNothing:
         assert decoder.receive(pictured(7), 0) == (), "it has that one"
         assert kinds(decoder.receive(pictured(8), 0)) == [Snapshot]
 
+    def test_p5_but_not_before_the_subscription_was_answered(self):
+        decoder = started(BTC, mode="depth20", channels=[BOOK])
+        for second in range(60):
+            decoder.tick(second * SECOND)
+        assert {type(request) for request in decoder.pending_requests()} == {Send}, "it is asked for again"
+
     def test_p5_one_that_went_back_and_fell_silent_is_awaited_too(self):
         decoder = self.pictures()
         decoder.receive(pictured(9), 0)

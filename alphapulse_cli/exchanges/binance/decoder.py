@@ -10,7 +10,7 @@ Subscriptions keep rules U1 to U3. Those of pictures and of trades by REST, numb
       that does not go back.
   P3  `resync` takes the next picture, whatever its id.
   P4  Missing trades are looked for among the last 1,000, which is what REST gives without keys.
-  P5  A symbol without a picture for 10 s is looked up by REST (`confirmation.Awaited`): where nothing happens the answer is its picture,
+  P5  A symbol that is subscribed to and without a picture for 10 s is looked up by REST (`confirmation.Awaited`): where nothing happens the answer is its picture,
       where something does its stream is dead. A dead stream is subscribed to anew; a second time soon after, the connection is replaced, and
       where that was no help each ten minutes.
 
@@ -342,8 +342,11 @@ class Decoder:
 
     def _await_pictures(self, now_ns: int) -> None:
         """P5: look up what has shown nothing for long."""
+        unanswered = self._subscriptions.unanswered()
         for native in self._shown:
-            if self._stands(native) is not None:
+            if native in unanswered:
+                self._awaited.pop(native, None)
+            elif self._stands(native) is not None:
                 self._awaited.pop(native, None)
                 self._told_silent.discard(native)
             elif native not in self._awaited:

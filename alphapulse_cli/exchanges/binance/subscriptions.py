@@ -69,6 +69,10 @@ class Subscriptions:
             self._owed.settle(place)
         return [native for place in places for native in self._batches[place]]
 
+    def unanswered(self) -> set[str]:
+        """The natives that nobody has confirmed yet."""
+        return {native for place in self._owed.everything() for native in self._batches[place]}
+
     def again(self, monotonic_ns: int, is_fed: Callable[[str], bool]) -> tuple[list[bytes], list[Event], bool]:
         """U2, U3: (what to send again, what to tell, whether the connection is to be given up)."""
         due, untold = self._owed.due(monotonic_ns)
