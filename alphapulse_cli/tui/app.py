@@ -224,6 +224,9 @@ class AlphapulseApp(SayingApp):
                 self.remember(SCREEN, tab.name)
 
     def _turn_to(self, name: str) -> None:
+        """To that screen; the one that is in front already stays as it is, with the ladders it asked for."""
+        if name == self.current_mode:
+            return
         self._feed.turn_to(name)
         self._feed.watch(Watched())  # the next screen says what it wants, if anything
         self.switch_mode(name)

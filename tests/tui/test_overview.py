@@ -364,6 +364,21 @@ class TestPane:
 
         at_once(work, size=(120, 40))
 
+    def test_its_own_number_leaves_the_ladder_as_it_is(self):
+        """Pressed where it is in front already; so does that of Books."""
+
+        async def work(app, pilot, feed):
+            for key in "12":
+                await pilot.press(key)
+                await give(pilot, feed, three())
+                wanted = feed.watched, feed.depth
+                assert wanted[0] == "BTC-USD"
+                await pilot.press(key)
+                await give(pilot, feed, three())
+                assert (feed.watched, feed.depth) == wanted
+
+        at_once(work, size=(120, 40))
+
     def test_x_pins_the_row_and_lets_it_go_again(self):
         async def work(app, pilot, feed):
             await give(pilot, feed, three())
