@@ -33,7 +33,7 @@ from alphapulse_cli.wire.delta import BookState
 ROOT = Path(__file__).resolve().parent.parent
 EXCHANGES, SYMBOLS = ("binance-us", "coinbase", "kraken"), ("BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD")
 COLUMNS, ROWS = 120, 36
-FEWER_ROWS = {"overview": 18, "arbitrage": 24, "tape": 24}  # of screens that would be half empty, or that are lists
+FEWER_ROWS = {"tape": 24}  # a list: more of it says no more
 LIMIT_S = 90.0  # for a picture worth taking
 DEMO_S = 900.0  # no demo outlives a script that was killed by more than this
 LOOK_S = 0.05
@@ -42,7 +42,7 @@ MOST_BYTES = 200_000
 PREPARE = {"books": "plus plus plus plus"}
 # What must stand on a picture for it to be worth taking.
 SHOWN = {
-    "overview": [*SYMBOLS, *EXCHANGES, "LIVE"],
+    "overview": [*SYMBOLS, *EXCHANGES, "LIVE", "total", "spread bps"],
     "books": [SYMBOLS[0], "coinbase", "LIVE"],
     "latency": [*EXCHANGES, "p99"],
     "tape": [SYMBOLS[0], "buy", "sell"],
