@@ -5,7 +5,7 @@
      │ └── due: no answer for 10 s, then 20, 40, 60, 60 …      refused for now: again after ¼ s, ½, 1, 2 … 60
      └──── refused for good ("not supported", "unknown symbol"): again each 10 minutes, so that a listing heals it
 
-Nothing is ever given up. Times are monotonic nanoseconds, handed in. A key names one request: a channel and a symbol, or a batch.
+Nothing is ever given up. What a connection does not answer three times in a row another may: `LastResort`. Times are monotonic nanoseconds, handed in. A key names one request: a channel and a symbol, or a batch.
 """
 
 import re
@@ -20,6 +20,7 @@ ANSWER_WITHIN_NS = 10 * NS_PER_S
 REFUSED_PAUSE_NS = NS_PER_S // 4
 LONGEST_PAUSE_NS = 60 * NS_PER_S
 FINAL_PAUSE_NS = 600 * NS_PER_S
+SILENCES, REPLACED_NS = 3, 600 * NS_PER_S  # then a connection is replaced; for the same request no sooner than that
 MESSAGE_BYTES = 4000  # of one request: Binance does not even answer more than 4,088, and nobody needs longer ones
 
 # What an exchange says of a symbol or a channel that it does not have. Every other refusal may be over in a moment.
@@ -128,3 +129,18 @@ class Owed(Generic[Key]):
             debt.is_told = True
             debt.deadline_ns = now_ns + min(ANSWER_WITHIN_NS << min(debt.asked, 8), LONGEST_PAUSE_NS)
         return again, untold
+
+
+class LastResort(Generic[Key]):
+    """When the connection is replaced for the sake of a request that it never answers. It is kept over connections."""
+
+    def __init__(self) -> None:
+        self._replaced_ns: dict[Key, int] = {}
+
+    def is_due(self, key: Key, silences: int, now_ns: int) -> bool:
+        """Whether to replace it now, after so many silences in a row; a yes is noted. All else on it pays for that: rarely."""
+        replaced_ns = self._replaced_ns.get(key)
+        if silences < SILENCES or (replaced_ns is not None and now_ns - replaced_ns < REPLACED_NS):
+            return False
+        self._replaced_ns[key] = now_ns
+        return True

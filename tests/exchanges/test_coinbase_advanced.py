@@ -171,14 +171,17 @@ class TestS5WhatIsOwed:
 
     def test_with_growing_pauses(self):
         decoder = started(BTC, channels=("book",))
-        found, told = [], []
+        found, told, replaced = [], [], []
         for seconds in range(200):
             told += decoder.tick(seconds * SECOND)
-            again = sent(decoder)
+            requests = decoder.pending_requests()
+            replaced += [seconds for each in requests if isinstance(each, Reconnect)]
+            again = [orjson.loads(each.frame) for each in requests if isinstance(each, Send)]
             if again:
                 assert [(each["type"], each["channel"]) for each in again] == [("unsubscribe", "level2"), ("subscribe", "level2")]
                 found.append(seconds)
         assert found == [10, 30, 70, 130, 190]
+        assert replaced == [71], "after three in vain, and no sooner than ten minutes later again"
         assert told == [Unanswered("book", ("BTC-USD",))]
 
     def test_a_refusal_for_the_moment_is_asked_again_soon_and_ends_nothing(self):

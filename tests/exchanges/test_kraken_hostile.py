@@ -91,14 +91,16 @@ def fed():
 
 def memory(decoder):
     """All that a decoder remembers."""
-    apart = ("_handlers", "shape", "_book", "_trades", "_trade_ids", "_metadata")
+    apart = ("_handlers", "shape", "_book", "_trades", "_trade_ids", "_metadata", "_last_resort")
     kept = {name: value for name, value in vars(decoder).items() if name not in apart}
     channels = [
         ({name: value for name, value in vars(channel).items() if name != "_owed"}, channel._owed._debts)
         for channel in (decoder._book, decoder._trades)
     ]
     seen = {native: (ids.oldest, ids.newest, ids.holes) for native, ids in decoder._trade_ids.items()}
-    return copy.deepcopy((kept, decoder.shape.instruments, channels, decoder._metadata._debts, seen))
+    return copy.deepcopy(
+        (kept, decoder.shape.instruments, channels, decoder._metadata._debts, decoder._last_resort._replaced_ns, seen)
+    )
 
 
 @given(st.binary(max_size=120) | frames_with_some_bytes_replaced() | frames_with_one_part_replaced())

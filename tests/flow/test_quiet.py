@@ -243,6 +243,34 @@ class TestAFeedThatIsLate:
         assert said(river, "S0-USD") == (LIVE, BookReason.NONE)
 
 
+@pytest.mark.parametrize("feed", FEEDS[:3], ids="-".join)
+def test_a_stream_that_stays_dead_has_the_connection_replaced_each_ten_minutes_at_most(directory, feed):
+    """Asked for three times in vain: another connection may have it. All other books pay for that with a moment."""
+    river = river_of(directory, feed)
+    goes_on(river, 3, moving=SYMBOLS, every=0.2)
+    hear = river.hear
+
+    def deaf_to_eth(*frames):
+        for frame in frames:
+            if b"ETH" not in frame or b'"result"' in frame:
+                hear(frame)
+            elif b'"sequence_num"' in frame:  # its number counts all the same
+                hear(json.dumps(json.loads(frame) | {"channel": "subscriptions", "events": []}).encode())
+
+    river.hear = deaf_to_eth
+    goes_on(river, 75)
+    assert (said(river), river.done.reconnects) == ((STALE, BookReason.MUTE), [])
+    goes_on(river, 500)
+    (why,) = river.done.reconnects
+    assert why.startswith("no answer to the subscription to the book of ETH")
+    assert said(river, "BTC-USD") == (LIVE, BookReason.NONE)
+    goes_on(river, 200)
+    assert len(river.done.reconnects) == 2
+    river.hear = hear
+    goes_on(river, 70)
+    assert said(river)[0] is LIVE
+
+
 class TestCrossedInItself:
     """Where a lost message cannot be seen otherwise."""
 

@@ -12,7 +12,7 @@ Rules of both feeds, numbered as the tests number them:
   S4  A resync is an unsubscribe and a subscribe; several products of one moment share the two messages. One is in flight at a
       time: until its snapshot comes, asking again does nothing.
   S5  A book without a snapshot, and trades and heartbeats neither confirmed nor seen, are asked for again, for ever, with the pauses of `Owed`, and
-      told once. An error names no product: all that is owed may be what it refused. A second one about our rate within 2 s slows us down.
+      told once. A book that was asked for three times in vain may be had on another connection. An error names no product: all that is owed may be what it refused. A second one about our rate within 2 s slows us down.
   S6  Trade ids of a product grow by one: rules T1 to T6 of `trade_ids`. A subscription begins with the past, which fills holes.
   S7  A frame is decoded in full before anything of it is believed: DecodeError and OffGrid leave all as it was.
   S8  Missing trades are looked for by REST, among the last 1,000.
@@ -31,7 +31,7 @@ from alphapulse_cli.exchanges.coinbase.instruments import parse_instruments
 from alphapulse_cli.exchanges.coinbase.product import Product, Trust, off_grid, trade_number
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES
 from alphapulse_cli.exchanges.shape import Shape
-from alphapulse_cli.exchanges.subscriptions import Owed, batches, is_rate
+from alphapulse_cli.exchanges.subscriptions import LastResort, Owed, batches, is_rate
 from alphapulse_cli.exchanges.trade_ids import Numbered
 from alphapulse_cli.market.events import (
     Event,
@@ -44,7 +44,7 @@ from alphapulse_cli.market.events import (
     Update,
 )
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.requests import FetchTrades, Request, Send, SlowDown
+from alphapulse_cli.market.requests import FetchTrades, Reconnect, Request, Send, SlowDown
 from alphapulse_cli.market.ticks import FinerThanGrid
 
 TOO_FAST_NS = 2_000_000_000  # S5
@@ -73,6 +73,7 @@ class Feed:
         self._requests: list[Request] = []
         self._again: dict[str, dict[str, bool]] = {}  # channel -> products to subscribe to, and whether to unsubscribe first
         self._owed: Owed[tuple[str, str]] = Owed()  # (channel, product)
+        self._last_resort: LastResort[str] = LastResort()
         self._too_fast_until_ns = 0
         self._now_ns = 0  # CLOCK_MONOTONIC, as the last tick told it
 
@@ -104,6 +105,10 @@ class Feed:
     def tick(self, monotonic_ns: int) -> Sequence[Event]:
         """Ask again for what is owed (S5), and for missing trades (S8)."""
         self._now_ns = monotonic_ns
+        for channel, name in self._owed.everything():
+            silences = self._owed.silences((channel, name))
+            if channel == BOOK and self._last_resort.is_due(name, silences, monotonic_ns):
+                self._requests.append(Reconnect(f"no answer to the subscription to the book of {name}, {silences} times"))
         again, untold = self._owed.due(monotonic_ns)
         if HEARTBEATS in again:
             self._requests += map(Send, self._heartbeat_frames())

@@ -22,7 +22,7 @@ No sockets, no clock, no logging, no book. The rules, numbered as the tests numb
   K12  What is not answered or refused is asked for again, for ever, with the pauses of `Owed`. A refusal while the book is LIVE does
        not end it: the subscription is asked for once more, without ending it first. An error that names nothing may be of all that
        is owed. A second one about our rate within 2 s slows us down. The channel `instrument` is asked for like the others: an answer
-       to it, or what it tells, is enough.
+       to it, or what it tells, is enough. A book that was asked for three times in vain may be had on another connection.
   K13  Missing trades are looked for by REST from the time of the last one before the hole, the first 1,000 of them.
   K14  A quiet book is checked by a new subscription. Until its snapshot comes its updates count, for they came before the exchange
        took the subscription away; what the snapshot then shows to be different was missed.
@@ -55,7 +55,7 @@ from alphapulse_cli.exchanges.kraken.status import read_status
 from alphapulse_cli.exchanges.kraken.subscriptions import GOOD, Channel, Standing
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop
 from alphapulse_cli.exchanges.shape import Shape
-from alphapulse_cli.exchanges.subscriptions import Owed, is_final, is_rate
+from alphapulse_cli.exchanges.subscriptions import LastResort, Owed, is_final, is_rate
 from alphapulse_cli.exchanges.trade_ids import Numbered, TradeIds
 from alphapulse_cli.market.events import (
     Event,
@@ -73,7 +73,7 @@ from alphapulse_cli.market.events import (
     Update,
 )
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.requests import FetchTrades, Request, Send, SlowDown
+from alphapulse_cli.market.requests import FetchTrades, Reconnect, Request, Send, SlowDown
 from alphapulse_cli.market.trading_status import stricter
 
 PING_EVERY_NS = 30_000_000_000
@@ -106,6 +106,7 @@ class Decoder:
         self._trade_ids = {native: TradeIds() for native in self._trades.standings}
         self.shape = Shape(USUAL_UPDATE, depth=self.depth)
         self._metadata: Owed[str] = Owed()  # of the one key INSTRUMENT
+        self._last_resort: LastResort[str] = LastResort()
         self._requests: list[Request] = []
         self._now_ns = self._pinged_ns = 0  # CLOCK_MONOTONIC, as the last tick told it
         self._pings = self._metadata_asked = self._too_fast_until_ns = 0
@@ -194,6 +195,9 @@ class Decoder:
         again, untold = self._metadata.due(monotonic_ns)
         if again:
             self._ask_for_metadata()
+        for native, silences in self._book.silences().items():
+            if self._last_resort.is_due(native, silences, monotonic_ns):
+                self._requests.append(Reconnect(f"no answer to the subscription to the book of {native}, {silences} times"))
         silent = {channel.name: channel.tick(monotonic_ns) for channel in (self._book, self._trades)}
         told = [Unanswered(OUR_CHANNELS[name], natives) for name, natives in silent.items() if natives]
         return [*(Unanswered(name) for name in untold), *told]

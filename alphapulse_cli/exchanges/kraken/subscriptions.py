@@ -105,6 +105,10 @@ class Channel:
             self._waiting[native] = ends
         return untold
 
+    def silences(self) -> dict[str, int]:
+        """How often in a row each that is owed was asked for and not answered."""
+        return {native: self._owed.silences(native) for native in self._owed.everything()}
+
     def frames(self) -> Iterator[bytes]:
         """What is to be sent for all that waits; asking empties the list."""
         waiting, self._waiting = self._waiting, {}
