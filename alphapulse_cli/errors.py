@@ -52,6 +52,8 @@ class AlphapulseError(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # a traceback of Python's own shows it too
 
 
 class UsageError(AlphapulseError):

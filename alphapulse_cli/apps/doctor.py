@@ -218,7 +218,7 @@ def _set_finding(opened: Directory, status: SetStatus, seen: set[Liveness]) -> F
         return Finding(f"set {name}", Verdict.OK, "live")
     needed = revival(opened, status)
     if Liveness.SILENT in seen and needed is not None:
-        said = f"silent, no heartbeat for {layout.HEARTBEAT_LIMIT_NS / 1e9:.0f} s: {needed.said}"
+        said = f"silent, no heartbeat for more than {layout.HEARTBEAT_LIMIT_NS / 1e9:.0f} s: {needed.said}"
         return Finding(f"set {name}", Verdict.WARN, said, f"{needed.do}: {needed.command}" if needed.command else needed.do)
     words = ", ".join(sorted(one.value for one in seen))
     return Finding(
@@ -250,6 +250,6 @@ def extras(_: str | None) -> Iterator[Finding]:
 
     for name, (module, purpose) in EXTRAS.items():
         if find_spec(module) is None:
-            yield Finding(f"extra {name}", Verdict.OK, f"not installed; it is for {purpose}", f"pip install 'alphapulse[{name}]'")
+            yield Finding(f"extra {name}", Verdict.OK, f"not installed; it brings {purpose}", f"pip install 'alphapulse[{name}]'")
         else:
             yield Finding(f"extra {name}", Verdict.OK, "installed")

@@ -145,9 +145,9 @@ def set_words(one: SetStatus) -> str:
     live = sum(book.state is BookState.LIVE for book in one.books)
     total = one.totals
     return (
-        f"{talk.safe(one.name)}: {one.liveness.value}, pid {one.pid}, {live}/{len(one.books)} books live, {one.frames_per_s:.0f} messages/s,"
-        f" {one.deltas_per_s:.0f} deltas/s, {one.trades_per_s:.0f} trades/s, {total['gaps']} gaps, {total['checksums_bad']} bad checksums,"
-        f" {total['resyncs']} resyncs, {total['reconnects']} reconnects{latency}"
+        f"{talk.safe(one.name)}: {one.liveness.value}, pid {one.pid}, {live}/{len(one.books)} books live, {total['gaps']} gaps,"
+        f" {total['checksums_bad']} bad checksums, {total['resyncs']} resyncs, {total['reconnects']} reconnects,"  # first: the end may be cut
+        f" {one.frames_per_s:.0f} messages/s, {one.deltas_per_s:.0f} deltas/s, {one.trades_per_s:.0f} trades/s{latency}"
     )
 
 

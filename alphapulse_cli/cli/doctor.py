@@ -6,7 +6,12 @@ from alphapulse_cli.cli import options, render
 
 app = options.command_app()
 
-COLUMNS = (render.Column("verdict", "is"), render.Column("check"), render.Column("found"), render.Column("fix"))
+COLUMNS = (
+    render.Column("verdict", "is"),
+    render.Column("check"),
+    render.Column("found"),
+    render.Column("fix", rank=1, whole=True, below="check"),  # a command that is broken over lines cannot be copied
+)
 
 
 @app.command()

@@ -15,7 +15,7 @@ COLUMNS = (
     render.Column("depths"),
     render.Column("validates", "kept right by"),
     render.Column("taker_fee", right=True),
-    render.Column("websocket_url", "address"),
+    render.Column("websocket_url", "address", rank=1, whole=True),
 )
 
 

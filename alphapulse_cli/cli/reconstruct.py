@@ -23,9 +23,13 @@ app = options.command_app()
 TABLE_DEPTH, VERIFY_S, REFRESH_S = 10, 10.0, 0.2
 COLUMNS = (
     *(render.Column(name) for name in ("set", "symbol", "state")),
-    *(render.Column(name, right=True) for name in ("levels", "checks_ok", "checks_bad")),
-    render.Column("image"),
-    *(render.Column(name, right=True) for name in ("checksums_ok", "checksums_bad", "gaps", "laps")),
+    render.Column("levels", right=True, rank=3),
+    *(render.Column(name, right=True) for name in ("checks_ok", "checks_bad")),
+    render.Column("image", rank=1),
+    render.Column("checksums_ok", right=True, rank=4),
+    render.Column("checksums_bad", right=True),
+    render.Column("gaps", right=True),
+    render.Column("laps", right=True, rank=2),
     render.Column("verdict"),
     render.Column("why"),
 )

@@ -17,7 +17,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import IO, TYPE_CHECKING, Any
 
-from alphapulse_cli.cli.talk import is_terminal, safe, wants_colour
+from alphapulse_cli.cli.talk import is_terminal, note, safe, wants_colour
 from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class Column:
     name: str  # the row's key
     title: str = ""  # "" = the key with spaces
     right: bool = False  # numbers are
+    rank: int = 0  # above 0: left out of a table that is too wide for the terminal, the highest first; JSON and CSV have it
+    whole: bool = False  # its cells are never wrapped: a command to copy, an address; numbers never are
+    below: str = ""  # where it is left out its cells are told beneath the table, a line each, after what this key of the row says
 
 
 def wants_json(flag: bool) -> bool:
@@ -115,17 +118,42 @@ def emit_json(rows: Iterable[Row | None]) -> None:
 
 
 def emit_table(rows: Iterable[Row], columns: Sequence[Column]) -> None:
-    """A table of a finite list of rows, with their count where there is none."""
+    """A table of a finite list of rows. On a terminal that is too narrow for it ranked columns are left out, and stderr says which."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(
-            column.title or column.name.replace("_", " "), justify="right" if column.right else "left", overflow="fold"
+    from alphapulse_cli.cli import fitting
+
+    out = console(sys.stdout)
+    told = list(rows)
+    titles = [column.title or column.name.replace("_", " ") for column in columns]
+    cells = [[cell(row.get(column.name)) for row in told] for column in columns]
+    measures = [
+        fitting.measure(
+            title, [text.plain for text in texts], column.right or column.whole, column.rank if is_terminal(sys.stdout) else 0
         )
-    for row in rows:
-        table.add_row(*(cell(row.get(column.name)) for column in columns))
-    console(sys.stdout).print(table)
+        for column, title, texts in zip(columns, titles, cells, strict=True)
+    ]
+    widths = fitting.fit(measures, out.width)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    shown = [at for at in range(len(columns)) if widths is None or widths[at]]
+    for at in shown:
+        table.add_column(
+            titles[at],
+            justify="right" if columns[at].right else "left",
+            overflow="fold",
+            width=None if widths is None else widths[at],
+        )
+    for texts in zip(*(cells[at] for at in shown), strict=True):
+        table.add_row(*texts)
+    out.print(table)
+    left_out = [at for at in range(len(columns)) if at not in shown]
+    for at in left_out:
+        if columns[at].below:
+            for row in told:
+                if row.get(columns[at].name):
+                    out.print(f"{words(row.get(columns[at].below))}: {words(row[columns[at].name])}", soft_wrap=True)
+    if unsaid := [titles[at] for at in left_out if not columns[at].below]:
+        note(f"no room in {out.width} columns for: {', '.join(unsaid)}; --format json has all")
 
 
 def cell(value: Any) -> "Text":

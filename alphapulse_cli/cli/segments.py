@@ -19,11 +19,11 @@ COLUMNS = (
     render.Column("holds"),
     render.Column("state"),
     render.Column("writer", right=True),
-    render.Column("size", right=True),
-    render.Column("per_s", "records/s", right=True),
+    render.Column("size", right=True, rank=3),
+    render.Column("per_s", "records/s", right=True, rank=1),
     render.Column("book"),
     render.Column("trading"),
-    render.Column("levels", right=True),
+    render.Column("levels", right=True, rank=2),
     render.Column("readers", "readers (lag)"),
 )
 

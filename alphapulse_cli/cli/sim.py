@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alphapulse_cli.cli import options, render
+from alphapulse_cli.cli import options, render, talk
 from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,7 +78,12 @@ def sim(
     def ready(simulated: Sequence["SimulatedExchange"]) -> None:
         columns = [render.Column("exchange"), render.Column("websocket_url", "WebSocket"), render.Column("rest_url", "REST")]
         rows = [{"exchange": one.name, "websocket_url": one.websocket_url, "rest_url": one.rest_url} for one in simulated]
-        render.emit_rows([*rows, None], columns, render.chosen_format(None, as_json))
+        form = render.chosen_format(None, as_json)
+        render.emit_rows([*rows, None], columns, form)
+        if form == "table":
+            said = "".join([f" --mode {mode}" if mode else "", f" --symbols {','.join(symbols)}" if symbols else ""])
+            for one in simulated:
+                talk.note(f"to collect from it: alphapulse collect --exchange {one.name} --url {one.websocket_url}{said}")
 
     async def serve() -> ExitCode:
         await run(specs, seed=seed, duration=duration, on_ready=ready, planted=planted)

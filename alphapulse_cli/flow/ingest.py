@@ -382,7 +382,7 @@ class Ingest:
         if keeper.reason is BookReason.OFF_GRID:
             self.decoder.use_instrument(keeper.instrument)
         if keeper.reason is BookReason.BAD_CHECKSUM:
-            self._notice("warning", f"{name}: checksum is not the exchange's, resyncing")
+            self._notice("warning", f"{name}: our book's checksum differs from the exchange's, resyncing")
         if keeper.state is BookState.SYNCING and keeper.reason is not BookReason.UNVERIFIED:
             self._resync(keeper)
 

@@ -308,7 +308,7 @@ class AlphapulseApp(SayingApp):
         screen = self.screen
         about = [words for words in (getattr(screen.focused, "HELP", None), screen.HELP) if words]
         bindings = [
-            (one.binding.key, self.get_key_display(one.binding), one.binding.description)
+            (one.binding.key, self.get_key_display(one.binding), one.tooltip or one.binding.tooltip or one.binding.description)
             for one in screen.active_bindings.values()
             if one.enabled
         ]

@@ -1,0 +1,51 @@
+"""Column widths of a table in a terminal: figures and names stay whole; prose breaks between words; what has no room is left out by rank."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+BETWEEN = 2  # blanks between two columns
+LONGEST_WORD = 24  # a longer one, such as an address, may be broken
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Cells of one column, measured in terminal cells.
+
+    `least`: below it a figure or a word would be broken. `natural`: with it nothing wraps. `rank`: above 0 the column may be left out,
+    the highest first.
+    """
+
+    least: int
+    natural: int
+    rank: int = 0
+
+
+def measure(title: str, cells: Sequence[str], whole: bool, rank: int = 0) -> Measure:
+    """The measure of a column; `whole`: its cells are never wrapped, as figures. A title may always wrap between its words."""
+    from rich.cells import cell_len
+
+    words = [title] if not cells else [title, *cells]
+    natural = max(cell_len(text) for text in words)
+    least = max(min(LONGEST_WORD, cell_len(word)) for text in words for word in text.split() or [""])
+    if whole:
+        least = max([least, *(cell_len(text) for text in cells)])
+    return Measure(min(least, natural), natural, rank)
+
+
+def fit(measures: Sequence[Measure], room: int) -> list[int] | None:
+    """A width for each column, 0 for one that is left out; None: even the unranked ones have no room with their words whole."""
+    shown = list(range(len(measures)))
+
+    def needed(widths: Sequence[int]) -> int:
+        return sum(widths) + BETWEEN * (len(widths) - 1)
+
+    while needed([measures[at].least for at in shown]) > room:
+        dropped = max(shown, key=lambda at: (measures[at].rank, at), default=None)
+        if dropped is None or not measures[dropped].rank:
+            return None
+        shown.remove(dropped)
+    widths = {at: measures[at].natural for at in shown}
+    while needed(list(widths.values())) > room:
+        widest = max((at for at in shown if widths[at] > measures[at].least), key=lambda at: widths[at])
+        widths[widest] -= 1
+    return [widths.get(at, 0) for at in range(len(measures))]
