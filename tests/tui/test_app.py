@@ -205,6 +205,16 @@ class TestCopyAndScreenshot:
 
 
 class TestHelp:
+    def test_it_says_more_than_the_footer_has_room_for(self):
+        async def work(app, pilot, feed):
+            await pilot.press("2", "question_mark")
+            await pilot.pause()
+            shown = str(app.screen._table())
+            assert "c  All exchanges' books as one: show or hide" in shown
+            assert "d  Depth chart: show or hide" in shown
+
+        at_once(work)
+
     def test_it_shows_the_keys_of_the_screen_and_goes_away(self):
         async def work(app, pilot, feed):
             await pilot.press("question_mark")
