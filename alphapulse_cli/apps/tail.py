@@ -6,7 +6,7 @@ Sets that appear while it runs are read from their first record. Between two set
 lost silently: a lap is a `Missed` among the data.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -99,10 +99,21 @@ class Tail:
         """Wait until there may be more."""
         return self._sets.wait(min(timeout_s, LONGEST_WAIT_S))
 
-    def items(self, count: int | None = None, duration_s: float | None = None) -> Iterator[Item | None]:
-        """All that comes, `count` groups or trades or for so long; a None whenever nothing more is at hand for now."""
+    def items(
+        self, count: int | None = None, duration_s: float | None = None, beside: Callable[[Sequence[str], int], None] | None = None
+    ) -> Iterator[Item | None]:
+        """All that comes, `count` groups or trades or for so long; a None whenever nothing more is at hand for now.
+
+        `beside` is called before each look, also while nothing comes, with the sets that are read and CLOCK_MONOTONIC.
+        """
+
+        def read(now_ns: int) -> list[Item]:
+            if beside is not None:
+                beside(self.sets, now_ns)
+            return self._read(now_ns)
+
         left = count
-        for item in self._sets.items(self._read, duration_s):
+        for item in self._sets.items(read, duration_s):
             yield item
             if left is not None and isinstance(item, DeltaGroup | TradeTold):
                 left -= 1

@@ -113,7 +113,7 @@ class Asked:
 def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bool | None) -> None:
     from alphapulse_cli.apps import tail_fields
     from alphapulse_cli.apps.tail import Tail
-    from alphapulse_cli.cli import tail_lines
+    from alphapulse_cli.cli import standing, tail_lines
     from alphapulse_cli.readers.selection import Wanted, until_there
     from alphapulse_cli.shm.directory import open_directory
     from alphapulse_cli.shm.layout import Kind
@@ -133,7 +133,9 @@ def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bo
 
         attached, left_s = until_there(attach, talk.note, asked.duration) if asked.wait_for else (attach(), asked.duration)
         with attached as tail:
-            items = tail.items(asked.count, left_s)
+            seen = talk.is_terminal(sys.stdout) and talk.is_terminal(sys.stderr)  # not into `less`, whose picture it would spoil
+            look = standing.Standing(directory).look if seen else None
+            items = tail.items(asked.count, left_s, look)
             if form == "json":
                 tail_lines.print_json(items, names)
             elif form == "csv":

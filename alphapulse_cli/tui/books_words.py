@@ -18,7 +18,7 @@ NEXT = {  # short: a narrow ladder has eight lines for it
     BookReason.NONE: "It is LIVE again by itself.",
     BookReason.STARTING: "The first snapshot is awaited; it comes by itself.",
     BookReason.SEQUENCE_GAP: "A message was lost; a new snapshot comes by itself.",
-    BookReason.BAD_CHECKSUM: "The checksum said otherwise; a new snapshot comes by itself.",
+    BookReason.BAD_CHECKSUM: "Its checksum differed from the exchange's; a new snapshot comes by itself.",
     BookReason.DISCONNECTED: "The collector connects again by itself. Is the network there?",
     BookReason.SILENT: "Nothing was heard for too long; the collector connects again by itself. Is the network there?",
     BookReason.UNREADABLE: "A message was not understood; a new snapshot comes by itself.",

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from reader_sets import Writer, kept_alive, ladder
 from terminals import Terminal
 
 from alphapulse_cli.cli import board
@@ -40,3 +41,26 @@ def test_the_board_tells_faults_before_rates():
     totals = {"gaps": 3, "checksums_bad": 4, "resyncs": 5, "reconnects": 6}
     said = board.set_words(SetStatus("kraken", "kraken", Liveness.LIVE, totals=totals))
     assert said.index("3 gaps, 4 bad checksums, 5 resyncs, 6 reconnects") < said.index("messages/s")
+
+
+def test_tail_on_a_terminal_says_that_a_collector_has_ended_and_that_it_is_back(quick, directory):
+    """Each once, with the command that helps; a quiet terminal would let a person wait for ever."""
+    with Writer(directory) as ended:
+        ended.snapshot(ladder(4))
+    terminal = Terminal([*quick.command, "tail", "deltas"], 160, 20, env=quick.environment(), cwd=quick.directory)
+    try:
+        terminal.until(lambda text: "warning: the collector of kraken has ended" in text, "what became of it")
+        terminal.until(lambda text: "hint: start it again: alphapulse collect --exchange kraken" in text, "what to do")
+        with Writer(directory) as again:
+            again.snapshot(ladder(4))
+            with kept_alive(again):
+                terminal.until(lambda text: "the collector of kraken is back" in text, "that it is back")
+        assert terminal.screen.text.count("the collector of kraken has ended") == 1
+    finally:
+        terminal.close()
+
+
+def test_tail_in_a_pipe_leaves_stderr_alone(quick, directory):
+    with Writer(directory) as ended:
+        ended.snapshot(ladder(4))
+    assert quick("tail", "deltas", "--duration", "0.1").stderr == ""

@@ -1,0 +1,39 @@
+"""What a person who follows sets is told on stderr: that a collector was killed, is stopped, hangs or has ended, what to do, and that it is back."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from alphapulse_cli.cli import talk
+
+if TYPE_CHECKING:
+    from alphapulse_cli.shm.directory import Directory
+
+LOOK_AGAIN_NS = 1_000_000_000
+
+
+class Standing:
+    """How followed sets stand, looked at once a second; each change is told once."""
+
+    def __init__(self, directory: "Directory") -> None:
+        self._directory = directory
+        self._told: dict[str, str] = {}  # set -> what became of it
+        self._look_ns = 0
+
+    def look(self, names: Sequence[str], now_ns: int) -> None:
+        """Tell what changed, if it is time to look. `now_ns` is CLOCK_MONOTONIC."""
+        if now_ns < self._look_ns:
+            return
+        from alphapulse_cli.apps.revive import revival
+        from alphapulse_cli.readers.status import StatusSource
+
+        self._look_ns = now_ns + LOOK_AGAIN_NS
+        for one in StatusSource(self._directory, names).sample():
+            needed = revival(self._directory, one)
+            said = needed.said if needed else ""
+            if said == self._told.get(one.name, ""):
+                continue
+            self._told[one.name] = said
+            if needed:
+                talk.warning(said, f"{needed.do}: {needed.command}" if needed.command else needed.do)
+            else:
+                talk.note(f"the collector of {one.name} is back")
