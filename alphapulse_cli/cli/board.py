@@ -27,6 +27,7 @@ STYLES = {
     BookState.HALTED: "bold red",
 }
 SHOWN_NOTICES = 6
+LONGEST_STATE = len("SYNCING disconnected,")  # a longer one takes a second line
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,12 @@ COLUMNS = (
 GAP = 2
 
 
-def columns_for(width: int) -> list[BoardColumn]:
-    """Those that fit; the dearest go first, a whole rank at a time."""
+def columns_for(width: int, state_width: int = 0) -> list[BoardColumn]:
+    """Those that fit beside states of that width; the dearest go first, a whole rank at a time."""
+    more = max(state_width - next(column.width for column in COLUMNS if column.title == "state"), 0)
     for rank in range(max(column.rank for column in COLUMNS), -1, -1):
         kept = [column for column in COLUMNS if column.rank <= rank]
-        if sum(column.width + GAP for column in kept) <= width or rank == 0:
+        if more + sum(column.width + GAP for column in kept) <= width or rank == 0:
             return kept
     raise AssertionError("unreachable")
 
@@ -77,7 +79,8 @@ def board(sets: Sequence[SetStatus], notices: Sequence[str], title: str, width: 
     from rich.console import Group, RenderableType
     from rich.text import Text
 
-    lines: list[RenderableType] = [Text(title, style="bold"), Text(""), _books(sets, columns_for(width)), Text("")]
+    state_width = min(max((len(state_words(book)) for one in sets for book in one.books), default=0), LONGEST_STATE)
+    lines: list[RenderableType] = [Text(title, style="bold"), Text(""), _books(sets, columns_for(width, state_width)), Text("")]
     for one in sets:
         healthy = one.liveness is not None and one.liveness.value == "live"
         lines.append(Text(set_words(one), style="" if healthy else "red", no_wrap=True, overflow="ellipsis"))
@@ -93,7 +96,9 @@ def _books(sets: Sequence[SetStatus], columns: Sequence[BoardColumn]) -> "Table"
 
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
+        table.add_column(
+            column.title, justify="right" if column.right else "left", no_wrap=column.title != "state"
+        )  # a price is never cut
     books = sorted((book for one in sets for book in one.books), key=lambda book: (book.symbol, book.exchange))
     best = {symbol: _best([book for book in books if book.symbol == symbol]) for symbol in {book.symbol for book in books}}
     previous = ""

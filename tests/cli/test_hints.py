@@ -1,14 +1,20 @@
 """What comes next is said where a person looks: after a simulator's addresses, in a traceback, first in a line that may be cut."""
 
+import io
 import subprocess
 import sys
 
 from reader_sets import Writer, kept_alive, ladder
+from rich.console import Console
 from terminals import Terminal
 
 from alphapulse_cli.cli import board
-from alphapulse_cli.readers.status import SetStatus
+from alphapulse_cli.market.trading_status import TradingStatus
+from alphapulse_cli.readers.status import BookStatus, SetStatus
 from alphapulse_cli.shm.segment import Liveness
+from alphapulse_cli.wire.delta import BookReason, BookState
+
+TOTALS = {"gaps": 3, "checksums_bad": 4, "resyncs": 5, "reconnects": 6}
 
 
 def test_a_simulator_says_how_to_collect_from_it(quick):
@@ -38,9 +44,26 @@ def test_a_traceback_of_pythons_own_shows_the_hint(quick):
 
 def test_the_board_tells_faults_before_rates():
     """The end of the line is what a narrow terminal cuts."""
-    totals = {"gaps": 3, "checksums_bad": 4, "resyncs": 5, "reconnects": 6}
-    said = board.set_words(SetStatus("kraken", "kraken", Liveness.LIVE, totals=totals))
+    said = board.set_words(SetStatus("kraken", "kraken", Liveness.LIVE, totals=TOTALS))
     assert said.index("3 gaps, 4 bad checksums, 5 resyncs, 6 reconnects") < said.index("messages/s")
+
+
+def test_the_board_at_80_columns_cuts_no_price_beside_a_long_state():
+    """The long state takes a second line, and rates give way."""
+    book = BookStatus(
+        "kraken",
+        "BTC-USD",
+        BookState.SYNCING,
+        BookReason.DISCONNECTED,
+        bid="62788.1",
+        ask="62793.7",
+        trading_status=TradingStatus.CANCEL_ONLY,
+    )
+    console = Console(width=80, file=io.StringIO())
+    console.print(board.board([SetStatus("kraken", "kraken", Liveness.LIVE, totals=TOTALS, books=[book])], [], "title", 80))
+    said = console.file.getvalue()
+    for whole in ("BTC-USD", "kraken ", "62788.1", "62793.7", "disconnected", "cancel only"):
+        assert whole in said, said
 
 
 def test_tail_on_a_terminal_says_that_a_collector_has_ended_and_that_it_is_back(quick, directory):
