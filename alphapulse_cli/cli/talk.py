@@ -97,9 +97,18 @@ def is_writable(stream: IO[Any]) -> bool:
     return bool(ready.poll(0))
 
 
+def _has_descriptor(stream: IO[Any]) -> bool:
+    """Whether it is a file or a pipe; what holds text in memory, as under a test or a notebook, never makes anybody wait."""
+    try:
+        stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return False
+    return True
+
+
 def _write(line: str) -> None:
     try:
-        if _waits:
+        if _waits or not _has_descriptor(sys.stderr):
             print(line, file=sys.stderr, flush=True)
         else:
             _write_at_once(line)

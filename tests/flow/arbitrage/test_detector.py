@@ -489,7 +489,7 @@ def looks_at_the_buyers_changes_only(monkeypatch):
     def pair_up(self):
         real(self)
         for market in self.markets.values():
-            market.candidates = [one for one in market.candidates if one.buy is market]
+            self._of_market[market] = [one for one in self._of_market[market] if one.buy is market]
 
     monkeypatch.setattr(ArbitrageDetector, "_pair_up", pair_up)
 
