@@ -446,7 +446,9 @@ class TestNothingIsLeftBehind:
 
     def test_a_child_that_fails_is_quoted(self, tmp_path):
         with (
-            pytest.raises(children.Gone, match=r"latency:read said: .*NoSegment"),
+            pytest.raises(
+                children.Gone, match=r"latency:read said: .*NoSegment.* \(hint: see what is there: alphapulse segments\)"
+            ),
             children.child("latency:read", str(tmp_path), "x") as one,
         ):
             one.hear()

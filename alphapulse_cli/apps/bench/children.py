@@ -99,10 +99,11 @@ def child(place: str, *arguments: Any) -> Iterator[Lines]:
 
 
 def _last_words(complaints: IO[bytes]) -> str:
-    """The last line that it wrote on stderr."""
+    """The last line that it wrote on stderr, and the hint that follows it in a traceback."""
     complaints.seek(0)
     lines = complaints.read(1 << 16).decode("utf-8", "replace").strip().splitlines()
-    return f"said: {lines[-1]}" if lines else "said nothing"
+    hint = f" ({lines.pop()})" if len(lines) > 1 and lines[-1].startswith("hint: ") else ""
+    return f"said: {lines[-1]}{hint}" if lines else "said nothing"
 
 
 def run() -> None:
