@@ -337,6 +337,16 @@ class TestKeys:
 
         at_once(work)
 
+    def test_drawn_anew_while_it_is_still_composed_it_waits(self):
+        """The status line may grow, and have it drawn again, between its frame's coming and its ladders'."""
+
+        async def work(app, pilot, feed):
+            await give(pilot, feed, three())
+            await app.screen.query_one("#books-merged").remove()
+            app.screen.show_again()
+
+        at_once(work)
+
     def test_every_key_is_in_the_help(self):
         async def work(app, pilot, feed):
             await give(pilot, feed, three())

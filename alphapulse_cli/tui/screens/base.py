@@ -74,6 +74,7 @@ class PulseApp(App[None]):
 class PulseScreen(Screen[None]):
     """One of the numbered screens. `TITLE` is its name; `HELP` what `?` says about it, above the keys that work here (plain text)."""
 
+    NEEDS: ClassVar[str] = ""  # selector of what `show` draws on and is composed last, after the screen itself is there
     AUTO_FOCUS = ""  # the keys are the screen's own: nothing needs the focus to work
 
     def __init__(self) -> None:
@@ -133,7 +134,9 @@ class PulseScreen(Screen[None]):
         return all(word in whole for word in self._filter.split())
 
     def show_again(self) -> None:
-        """Draw the last picture again: after a key changed what is wanted of it."""
+        """Draw the last picture again: after a key changed what is wanted of it. Nothing while the screen is still being composed."""
+        if self.NEEDS and not self.query(self.NEEDS):
+            return
         if self.pulse.picture is not None:
             self.show(self.pulse.picture)
         for line in self.query(StatusLine):

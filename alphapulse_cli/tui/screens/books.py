@@ -50,6 +50,7 @@ class BooksScreen(BooksKeys):
     """One symbol over all its exchanges."""
 
     TITLE = "Books"
+    NEEDS = "#books-merged"
     HELP = (
         "One symbol over all its exchanges: asks above, bids below; the bars are the running total. The consolidated ladder adds the LIVE"
         " ones, with a letter for each that has a part. ▲ grown or new, ▼ shrunk at the last change, paler what changed just before; * best of all exchanges; > the price cursor;"
