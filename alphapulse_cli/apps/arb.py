@@ -158,7 +158,7 @@ class Watch:
             yield from self.detector.advance(self._now_ns() - GRACE_NS)
 
     def _look_at_clock(self) -> list[Event]:
-        """What ends because the real-time clock was set back: by its new time all that comes would be too old, until it has caught up."""
+        """Close what is open, since the real-time clock was set back: by its new time all that comes would be too old until it has caught up."""
         before = clock.monotonic_ns()
         told_ns = self._now_ns()
         after = clock.monotonic_ns()

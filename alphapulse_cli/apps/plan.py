@@ -178,5 +178,5 @@ def plans(
 
 
 def _checksum_word(rules: Mapping[str, str], exchange: str, symbol: str) -> str:
-    """What holds for a symbol: the rule of "kraken:BTC-USD", else that of "BTC-USD", else the one for all."""
+    """The rule for a symbol: that of "kraken:BTC-USD", else that of "BTC-USD", else the one for all."""
     return next((rules[key] for key in (f"{exchange}:{symbol}", symbol, "") if key in rules), "strict")

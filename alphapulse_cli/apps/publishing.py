@@ -1,4 +1,4 @@
-"""What whoever writes a set of segments owes its readers, whatever feeds it: a heartbeat, latencies, checkpoints.
+"""A writer's duties to its readers, whatever feeds it: a heartbeat, latencies, checkpoints.
 
 `collect` feeds it from an exchange, a replay from a capture.
 """

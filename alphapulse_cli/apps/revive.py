@@ -1,4 +1,4 @@
-"""How a set that is not live comes back: what became of its collector, and the command that ends that state, whole, to be typed.
+"""Advice for a set that is not live: the state of its collector, and the whole command that ends that state.
 
     how the set stands, who holds its lock, what that process does ─► Revival: "the collector of kraken (pid 42) was killed",
                                                                       "start it again", alphapulse collect --exchange kraken …
@@ -23,7 +23,7 @@ END_IT = "kill -9 {pid}"
 
 
 class Revival(NamedTuple):
-    """What became of a collector, and what to do; `command` is "" where it comes back by itself."""
+    """A collector's state and the advice for it; `command` is "" where it comes back by itself."""
 
     said: str
     do: str = ""
@@ -31,14 +31,14 @@ class Revival(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """All of it, the command last."""
+        """The state, the advice and the command as one sentence."""
         said = f"{self.said[:1].upper()}{self.said[1:]}"
         done = f"{said}. {self.do[:1].upper()}{self.do[1:]}" if self.do else said
         return f"{done}: {self.command}" if self.command else done
 
 
 def revival(directory: Directory, status: SetStatus) -> Revival | None:
-    """Of a set as it stands now; None for a live one."""
+    """Advice for a set as it stands now; None for a live one."""
     if status.liveness is Liveness.LIVE:
         return None
     name = status.name
@@ -62,7 +62,7 @@ def revival(directory: Directory, status: SetStatus) -> Revival | None:
 
 
 def _silent(directory: Directory, status: SetStatus, holder: Holder) -> Revival:
-    """Of a set whose writer lives and shows no sign of it."""
+    """Advice for a set whose writer process exists and does not beat."""
     name, pid = status.name, holder.who.pid
     if holder.who.pid_namespace != pid_namespace():
         return Revival(f"the collector of {name} (pid {pid} of another container) was killed or hangs", "start its container again")
@@ -84,7 +84,7 @@ def is_supervised(pid: int) -> bool:
 
 
 def collect_command(directory: Directory, status: SetStatus) -> str:
-    """What starts the collector of that set again, as a shell takes it."""
+    """Command line, for a shell, that starts the collector of that set again."""
     words = ["alphapulse", "collect", "--exchange", status.exchange if SET_PATTERN.fullmatch(status.exchange) else status.name]
     for some in _in_parts([book.symbol for book in status.books if SYMBOL_PATTERN.fullmatch(book.symbol)]):
         words += ["--symbols", some]

@@ -65,7 +65,7 @@ GAP = 2
 
 
 def columns_for(width: int, state_width: int = 0) -> list[BoardColumn]:
-    """Those that fit beside states of that width; the dearest go first, a whole rank at a time."""
+    """The columns that fit beside states of that width; the least important are left out first, a whole rank at a time."""
     more = max(state_width - next(column.width for column in COLUMNS if column.title == "state"), 0)
     for rank in range(max(column.rank for column in COLUMNS), -1, -1):
         kept = [column for column in COLUMNS if column.rank <= rank]

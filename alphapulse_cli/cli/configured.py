@@ -31,12 +31,12 @@ def key_of(parameter: Any) -> str:
 
 
 def variable(path: tuple[str, ...], key: str) -> str:
-    """Its environment variable: ALPHAPULSE_TAIL_DELTAS_WAIT_FOR."""
+    """Name of the option's environment variable, as ALPHAPULSE_TAIL_DELTAS_WAIT_FOR."""
     return PREFIX + "_".join((*path, key)).replace("-", "_").upper()
 
 
 class Defaults(dict[str, Any]):
-    """What the parameters of one command are where the command line does not say: its own, and those of the commands below it."""
+    """Values of one command's parameters that the command line leaves out; those of the commands below it by their names."""
 
     def __init__(self, command: Any, path: tuple[str, ...], context: Any, above: "Defaults | None" = None) -> None:
         super().__init__()
@@ -143,13 +143,13 @@ def _about(parameter: Any) -> str:
 
 
 def defaults(name: str, command: Any, context: Any) -> dict[str, Any]:
-    """What a root context's `default_map` is to be for the command that was typed as `name`."""
+    """The `default_map` of a root context for the command that was typed as `name`."""
     entry = commands.available()[name]
     return {name: Defaults(command, (entry.alias_of or entry.name,), context)}
 
 
 def everything(context: Any) -> Iterator[Defaults]:
-    """Those of all commands; imports them all."""
+    """The Defaults of every command; imports them all."""
     for name, entry in commands.available().items():
         if not entry.alias_of:
             yield Defaults(load(name), (name,), context)

@@ -30,7 +30,7 @@ class ToStderr(logging.Handler):
         self._tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One line."""
+        """Write the record as one line."""
         try:
             self._tell(self.format(record))
         except Exception:  # noqa: BLE001 - as every handler: a record that cannot be told is no reason to fail

@@ -155,7 +155,7 @@ class Written:
         """It goes out once it is taken."""
 
     def taken(self) -> bytes:
-        """What was written since the last time."""
+        """Take what was written since the last call."""
         said, self._said = "".join(self._said), []
         return said.encode(self.encoding, "backslashreplace")
 

@@ -1,4 +1,4 @@
-"""What a person who follows sets is told on stderr: that a collector was killed, is stopped, hangs or has ended, what to do, and that it is back."""
+"""Notices on stderr about followed sets: a collector that was killed, is stopped, hangs or has ended, what to do, and that it is back."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ LOOK_AGAIN_NS = 1_000_000_000
 
 
 class Standing:
-    """How followed sets stand, looked at once a second; each change is told once."""
+    """Watches the followed sets once a second and tells each change of their state once."""
 
     def __init__(self, directory: "Directory") -> None:
         self._directory = directory

@@ -42,7 +42,7 @@ class Link(Protocol):
 
 
 def check_address(url: str) -> SplitResult:
-    """Its parts. UsageError for what is no ws:// or wss:// address."""
+    """Split a WebSocket address. UsageError for what is no ws:// or wss:// address."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("ws", "wss") and not parts.fragment and parts.port != 0  # a port may raise, too
@@ -58,7 +58,7 @@ def check_address(url: str) -> SplitResult:
 
 
 def no_answer(url: str, timeout_s: float) -> ExchangeError:
-    """Nothing came of it in time."""
+    """ExchangeError for a connection that did not stand in time."""
     return ExchangeError(f"no connection to {url[:200]} within {timeout_s:g} s")
 
 
@@ -103,12 +103,12 @@ def untrusted(url: str, error: ssl.SSLCertVerificationError) -> Refused:
 
 
 def closed_by_exchange(code: int, reason: str) -> str:
-    """Its farewell."""
+    """Reason text of a connection that the exchange closed."""
     return f"closed by the exchange, code {code} {reason[:80]}".rstrip()
 
 
 def closed_by_us(code: int) -> str:
-    """Ours, that was not answered."""
+    """Reason text of a connection that we closed, where the other side did not answer."""
     return f"closed by us, code {code}"
 
 

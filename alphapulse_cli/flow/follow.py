@@ -80,7 +80,7 @@ class SetFollower:
 
     @property
     def ring(self) -> RingReader:
-        """What is read now: another one after a restart."""
+        """The ring that is read now: another one after a restart."""
         return self.groups.reader
 
     @property

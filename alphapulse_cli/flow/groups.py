@@ -75,7 +75,7 @@ class GroupReader:
 
     @property
     def ring(self) -> RingReader:
-        """What is read now: another one after a restart."""
+        """The ring that is read now: another one after a restart."""
         return self.reader
 
     @property

@@ -23,9 +23,7 @@ cdef class Ingest:
     cdef object _notice
     cdef list _requests
     cdef Py_ssize_t _unreadable_in_a_row
-    cdef object _metadata_after_ns
-    cdef object _metadata_due_ns
-    cdef object _metadata_every_ns
+    cdef object _metadata
     cdef readonly bint is_fed
     cdef object _quiet
     cdef object _crossed
@@ -33,7 +31,7 @@ cdef class Ingest:
     cdef set _refusals_told
     cdef object _statuses
     cdef dict _unsettled
-    cdef set _trade_refusals_told
+    cdef object _trades
 
     @cython.locals(counters=CounterBlock)
     cpdef receive(self, object frame, object receive_ns)

@@ -17,9 +17,12 @@ from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges import Exchange
 from alphapulse_cli.exchanges.protocol import BOOK, Decoder
 from alphapulse_cli.exchanges.shape import Shape
+from alphapulse_cli.flow.ailments import sentence
 from alphapulse_cli.flow.keeper import BookKeeper
+from alphapulse_cli.flow.metadata import MetadataSchedule
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.flow.quiet import CrossedBooks, QuietBooks
+from alphapulse_cli.flow.trades import TradePublisher
 from alphapulse_cli.flow.trading import TradingStatuses
 from alphapulse_cli.market.events import (
     BookEvent,
@@ -47,7 +50,6 @@ from alphapulse_cli.market.events import (
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import FetchInstruments, Reconnect, Request
 from alphapulse_cli.shm.counters import Counter
-from alphapulse_cli.wire import trade as trade_record
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 SOURCE_HASH = native.source_hash()
@@ -56,9 +58,6 @@ FRAMES, BYTES, LAST_FRAME_NS = int(Counter.FRAMES), int(Counter.BYTES), int(Coun
 UNREADABLE_IN_A_ROW = 5  # then the connection itself is not to be trusted
 MOST_REFUSALS = 10_000  # remembered as told; an exchange that words each otherwise hears its first ones again
 REGRIDS_PER_FRAME = 4  # a frame may need finer prices, then finer sizes, more than once
-METADATA_PAUSE_NS = 60_000_000_000
-METADATA_SOON_NS = 120_000_000_000  # after the last time, while a book is quiet, which a halted market is, or is not traded freely
-METADATA_EVERY_NS = 3600_000_000_000  # and up to a tenth sooner or later, lest all collectors ask together
 
 GAP_REASONS = {
     GapReason.SEQUENCE: BookReason.SEQUENCE_GAP,
@@ -70,27 +69,6 @@ GAP_REASONS = {
     GapReason.IGNORED: BookReason.SEQUENCE_GAP,
     GapReason.QUIET: BookReason.MUTE,
     GapReason.CROSSED: BookReason.CROSSED,
-}
-
-# What is told once when a book ails in a way that asking again cannot heal, by what it is called then.
-AILMENTS = {
-    (BookState.SYNCING, BookReason.OFF_GRID): "a level that no grid holds ({what}); resyncing",
-    (BookState.HALTED, BookReason.OFF_GRID): (
-        "HALTED: its snapshot too has a level that no grid holds ({what}). It is tried again in {pause}, and ever more rarely; a snapshot"
-        " without it heals it. If it stays so the exchange must mend it: tell them"
-    ),
-    (BookState.HALTED, BookReason.NO_ROOM): (
-        "HALTED: shared memory has no room for it. It is tried again in {pause}, and ever more rarely. Make room: `alphapulse segments`"
-        " shows who takes it; or collect elsewhere: --shm-dir"
-    ),
-    (BookState.SYNCING, BookReason.UNVERIFIED): (
-        "UNVERIFIED and not LIVE: five snapshots in a row were refuted by their own checksum. It is tried again each {pause}. To have it"
-        " LIVE all the same, said to be unverified: --checksum warn"
-    ),
-    (BookState.LIVE, BookReason.UNVERIFIED): (
-        "LIVE but UNVERIFIED, as --checksum warn asks: five snapshots in a row were refuted by their own checksum. It is tried again"
-        " each {pause}"
-    ),
 }
 
 Notice = Callable[[str, str], None]  # (level "info" | "warning", one line): hostile text inside, whoever prints it escapes it
@@ -137,15 +115,13 @@ class Ingest:
         self._notice = notice
         self._requests: list[Request] = []
         self._unreadable_in_a_row = 0
-        self._metadata_after_ns = 0  # no sooner
-        self._metadata_due_ns = 0  # no later; 0 before the first connection
-        self._metadata_every_ns = METADATA_EVERY_NS + (outlet.epoch % 201 - 100) * METADATA_EVERY_NS // 1000
+        self._metadata = MetadataSchedule(outlet.epoch)
         self.is_fed = False  # whether this connection has carried a book or a trade
         self._monotonic_ns = 0  # when the last tick came: what deadlines that begin with a frame count from
         self._refusals_told: set[tuple[str, str]] = set()  # (channel, native or message), until it is subscribed to
         self._statuses = TradingStatuses(self.keepers, notice)
         self._unsettled: dict[str, BookKeeper] = {}  # decoded on another grid than their instrument's, for this frame
-        self._trade_refusals_told: set[str] = set()  # natives with a trade that no record holds
+        self._trades = TradePublisher(outlet, self._symbol_counters, notice)
 
     # What the world tells us
 
@@ -154,8 +130,7 @@ class Ingest:
         self._monotonic_ns = monotonic_ns
         self._unreadable_in_a_row = 0
         self.is_fed = False
-        is_first = self._metadata_due_ns == 0  # then the metadata was read a moment ago
-        self._metadata_due_ns = max(monotonic_ns + (METADATA_PAUSE_NS if is_first else 0), self._metadata_after_ns)
+        self._metadata.connected(monotonic_ns)
         self._requests.clear()
         self._statuses.start()
         self.decoder.connected(monotonic_ns)
@@ -251,7 +226,7 @@ class Ingest:
         """A FetchSnapshot could not be had; None: a FetchInstruments, which is asked for again in a minute."""
         self.counters.add(Counter.FETCHES_FAILED)
         if instrument is None:
-            self._metadata_due_ns = monotonic_ns + METADATA_PAUSE_NS
+            self._metadata.failed(monotonic_ns)
         else:
             self.decoder.fetch_failed(self._current(instrument), monotonic_ns)
 
@@ -266,7 +241,7 @@ class Ingest:
             self.counters.add(Counter.DECODE_ERRORS)
             self._notice("warning", f"instrument metadata not understood: {error}")
         if self._statuses.is_any_restricted():  # it may be over at any moment
-            self._metadata_due_ns = min(self._metadata_due_ns, self._monotonic_ns + METADATA_SOON_NS)
+            self._metadata.hasten(self._monotonic_ns)
 
     def tick(self, now_ns: int, monotonic_ns: int) -> None:
         """Let time pass, about every 100 ms: `now_ns` stamps what is published, every deadline is of `monotonic_ns`."""
@@ -274,8 +249,8 @@ class Ingest:
         events = self.decoder.tick(monotonic_ns)
         if events:
             self._handle(events, now_ns)
-        if self._metadata_due_ns and monotonic_ns >= self._metadata_due_ns:
-            self._ask_instruments(monotonic_ns)
+        if self._metadata.is_due(monotonic_ns):
+            self._read_metadata()
         for keeper in self.keepers.values():
             if keeper.tick(now_ns, monotonic_ns):
                 self._notice("info", f"{keeper.instrument.id}: LIVE again")
@@ -363,7 +338,9 @@ class Ingest:
                 case Heartbeat():
                     pass  # that it came is what it says: the session heard it
         if trades:
-            self._on_trades(trades, receive_ns)
+            for trade in trades:
+                self._look_at_grid(trade)
+            self._trades.publish(trades, receive_ns)
 
     def _on_book(self, event: BookEvent, receive_ns: int) -> None:
         keeper = self.keepers.get(event.instrument.native)
@@ -377,8 +354,7 @@ class Ingest:
         told, name = keeper.ailment(), keeper.instrument.id
         if told is not None:
             state, reason, what = told
-            pause = _duration(keeper.pacer.retry_pause_s)
-            self._notice("warning", f"{name}: {AILMENTS[state, reason].format(what=what, pause=pause)}")
+            self._notice("warning", f"{name}: {sentence(state, reason, what, keeper.pacer.retry_pause_s)}")
         if keeper.reason is BookReason.OFF_GRID:
             self.decoder.use_instrument(keeper.instrument)
         if keeper.reason is BookReason.BAD_CHECKSUM:
@@ -412,47 +388,13 @@ class Ingest:
         ids = " ".join(instrument.id for instrument in gap.instruments)
         self._notice("warning", f"gap ({gap.reason.value}) {gap.detail}: resyncing {ids}")
 
-    def _on_trades(self, trades: Sequence[Trade], receive_ns: int) -> None:
-        """The trades of one frame are one group of the trade ring; more than a quarter of it at once are several."""
-        records: list[bytes] = []
-        for trade in trades:
-            counters = self._symbol_counters[trade.instrument.native]
-            if trade.refused:
-                self._refuse_trade(trade)
-                continue
-            self._look_at_grid(trade)
-            try:
-                records.append(trade_record.pack(trade, receive_ns, 0))
-            except ValueError:
-                counters.add(Counter.TRADES_REFUSED)
-                continue
-            counters.add(Counter.TRADES)
-            if trade.exchange_ns is not None and not trade.history:
-                self.outlet.delays.count(counters, receive_ns, trade.exchange_ns)
-        ring = self.outlet.trades
-        largest = max(ring.capacity // 4, 1)
-        for start in range(0, len(records), largest):
-            group = records[start : start + largest]
-            ring.publish(trade_record.as_group(group), len(group))
-
-    def _refuse_trade(self, trade: Trade) -> None:
-        """No record holds its numbers: it is counted, told once, and no more; no book is concerned."""
-        native = trade.instrument.native
-        self._symbol_counters[native].add(Counter.TRADES_REFUSED)
-        if native not in self._trade_refusals_told:
-            self._trade_refusals_told.add(native)
-            self._notice(
-                "warning",
-                f"{trade.instrument.id}: a trade that no record can hold ({trade.refused}) was left out, as others like it will be:"
-                " they are counted as trades_refused. Its book is not concerned, and nothing needs to be done",
-            )
-
     def _look_at_grid(self, trade: Trade) -> None:
-        """A trade on a finer grid than its instrument's: the exchange may have a finer tick now."""
+        """Have the metadata read where a trade is on a finer grid than its instrument's: the exchange may have a finer tick now."""
         made, held = trade.instrument, self.decoder.instruments.get(trade.instrument.native)
-        if held is not None and (made.price_decimals > held.price_decimals or made.size_decimals > held.size_decimals):
+        is_finer = held is not None and (made.price_decimals > held.price_decimals or made.size_decimals > held.size_decimals)
+        if is_finer and not trade.refused:
             self._symbol_counters[made.native].add(Counter.OFF_GRID)
-            self._ask_for_metadata()
+            self._suspect_metadata()
 
     def _on_off_grid(self, event: OffGrid, receive_ns: int) -> None:
         """A decoder that is never satisfied: the message is lost, and its book wrong."""
@@ -495,7 +437,7 @@ class Ingest:
         made = event.instrument
         keeper = self.keepers.get(made.native)
         self._symbol_counters[made.native].add(Counter.OFF_GRID)
-        self._ask_for_metadata()
+        self._suspect_metadata()
         finer: Instrument | None = None
         if may_refine and not made.grid_is_final and keeper is not None:
             is_good = keeper.state in (BookState.LIVE, BookState.STALE)
@@ -514,18 +456,16 @@ class Ingest:
     def _confirm(self, instrument: Instrument) -> None:
         """Have a quiet book proved, and its trading status read: where the exchange tells a halt in its metadata only, silence is its sign."""
         self.decoder.confirm(instrument)
-        if self._monotonic_ns >= self._metadata_after_ns - METADATA_PAUSE_NS + METADATA_SOON_NS:
-            self._ask_for_metadata()
+        if self._metadata.may_read_for_quiet(self._monotonic_ns):
+            self._read_metadata()
 
-    def _ask_for_metadata(self) -> None:
+    def _suspect_metadata(self) -> None:
         """Have it read again, at most once a minute: the exchange may have changed more than we saw."""
-        if self._monotonic_ns >= self._metadata_after_ns:
-            self._ask_instruments(self._monotonic_ns)
+        if self._metadata.may_read(self._monotonic_ns):
+            self._read_metadata()
 
-    def _ask_instruments(self, monotonic_ns: int) -> None:
-        """Read the metadata again: tick, lot, minimum and status change while we run."""
-        self._metadata_after_ns = monotonic_ns + METADATA_PAUSE_NS
-        self._metadata_due_ns = monotonic_ns + self._metadata_every_ns
+    def _read_metadata(self) -> None:
+        self._metadata.read(self._monotonic_ns)
         self._requests.append(self._fetch_instruments)
 
     def _unreadable(self, error: DecodeError, receive_ns: int) -> None:
@@ -551,8 +491,3 @@ class Ingest:
         """The instrument on the grid it has now, which may be finer than when the request was made."""
         keeper = self.keepers.get(instrument.native)
         return keeper.instrument if keeper is not None else instrument
-
-
-def _duration(seconds: int) -> str:
-    """For people: "60 s", "10 min"."""
-    return f"{seconds} s" if seconds <= 60 else f"{seconds // 60} min"

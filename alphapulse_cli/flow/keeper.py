@@ -204,7 +204,7 @@ class BookKeeper:
 
     @property
     def live_reason(self) -> BookReason:
-        """What a book that is LIVE is called besides: UNVERIFIED or nothing."""
+        """Reason beside LIVE: UNVERIFIED or NONE."""
         return UNVERIFIED if self._snapshots_refuted >= SNAPSHOTS_DOUBTED else NO_REASON
 
     def _become(self, state: BookState, reason: BookReason) -> None:

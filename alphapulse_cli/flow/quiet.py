@@ -84,7 +84,7 @@ class QuietBooks:
         return pulse is not None and pulse.is_mute
 
     def reason_when_live(self, keeper: BookKeeper) -> BookReason:
-        """What a book is called that was STALE and is LIVE again without a message of its own: UNCONFIRMED while it is being checked."""
+        """Reason of a book that was STALE and is LIVE again without a message of its own: UNCONFIRMED while it is being checked."""
         pulse = self._pulses.get(keeper)
         is_asked = pulse is not None and pulse.asked_ns and keeper.live_reason is BookReason.NONE
         return BookReason.UNCONFIRMED if is_asked else keeper.live_reason
@@ -199,7 +199,7 @@ class CrossedBooks:
         self._crossings = {keeper: _Crossing() for keeper in keepers}
 
     def tick(self, monotonic_ns: int) -> Sequence[BookKeeper]:
-        """Those that are LIVE and crossed or locked at each look for their bound, 3 s at first; each is told once."""
+        """Books that were LIVE and crossed or locked at every look for their bound, 3 s at first; each is returned once."""
         told: list[BookKeeper] = []
         for keeper, crossing in self._crossings.items():
             if keeper.state is not BookState.LIVE:

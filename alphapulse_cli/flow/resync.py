@@ -82,12 +82,12 @@ class ResyncPacer:
             self.good_since_ns = now_ns
 
     def disconnected(self) -> None:
-        """Nothing needs to be asked: the next connection's subscription brings the snapshot. What is to be tried again still is."""
+        """Forget the wish for a resync: the next connection's subscription brings the snapshot. Planned retries stay."""
         self.wanted = False
 
     @property
     def retry_pause_s(self) -> int:
-        """How long after the last try the next one is; 0 where none is meant."""
+        """Seconds from the last try to the next one; 0 where none is planned."""
         return 0 if self.retry_at_ns is None else self._retry_pauses_s[min(self._retries, len(self._retry_pauses_s)) - 1]
 
     def _next_retry(self, now_ns: int) -> None:

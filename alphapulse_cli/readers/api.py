@@ -24,6 +24,7 @@ collector's.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -321,8 +322,8 @@ class Following:
     ) -> None:
         if not names:
             raise UsageError("nothing to follow", 'name a set, as in follow("kraken")')
-        self._directory = directory = open_directory(shm_dir)
-        try:
+        with ExitStack() as opened:
+            directory = opened.enter_context(open_directory(shm_dir))
             wanted = Wanted(frozenset(), () if symbols is None else Wanted.of(None, symbols).symbols, frozenset(names))
             if symbols is not None:
                 wanted = settled(directory, wanted)
@@ -331,12 +332,11 @@ class Following:
                 return SetFollower(directory, name, wanted.symbols_of(name, exchange), label=label)
 
             self._sets = SetReaders(directory, wanted, attach, how=how, needed=False)
+            opened.callback(self._sets.close)
             for name in names:
                 if name not in self._sets.readers:
                     self._sets.readers[name] = attach(name, name, "now")  # NoSegment, which names it
-        except BaseException:
-            self.close()
-            raise
+            self._opened = opened.pop_all()
         self._seen: dict[tuple[str, str], tuple[object, ...]] = {}
 
     @property
@@ -392,9 +392,7 @@ class Following:
 
     def close(self) -> None:
         """Let go of the directory and the cursors."""
-        if hasattr(self, "_sets"):
-            self._sets.close()
-        self._directory.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self

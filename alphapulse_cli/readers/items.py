@@ -1,4 +1,4 @@
-"""What rings say, as items: groups of deltas, trades, records that were missed, and new writers.
+"""Items that readers of rings hand out: groups of deltas, trades, missed records, and new writers.
 
     records of one set ─► deltas_told ─► DeltaGroup        records of one set ─► trades_told ─► TradeTold
 
@@ -94,7 +94,7 @@ class TradeTold(NamedTuple):
 
 
 class Missed(NamedTuple):
-    """So many records of that set were overwritten before they could be read."""
+    """Number of records of a set that were overwritten before they could be read."""
 
     set_name: str
     exchange: str
@@ -215,7 +215,7 @@ def trades_told(records: memoryview, set_name: str, names: Names) -> Iterator[Tr
 
 
 def _told(kind: int, records: memoryview, begin: int, tells_status: bool) -> dict[str, Any]:
-    """What a CHECK or a STATUS says beside its header."""
+    """Fields of a CHECK or a STATUS beside its header."""
     if kind == delta.Kind.STATUS:
         state, reason = states_of(records[begin], records[begin + 1])
         trading = trading_status(records[begin + 2] if tells_status else NOT_TOLD)

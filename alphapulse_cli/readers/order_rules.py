@@ -1,4 +1,4 @@
-"""What an exchange asks of an order, read from a book's image."""
+"""An exchange's rules for orders, read from a book's image."""
 
 from contextlib import suppress
 

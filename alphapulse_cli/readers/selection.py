@@ -111,7 +111,7 @@ def settled(directory: Directory, wanted: Wanted, kind: Kind = Kind.DELTAS) -> W
 def until_there(
     attempt: Callable[[], There], say: Callable[[str], None], duration_s: float | None = None
 ) -> tuple[There, float | None]:
-    """What `attempt` gives, tried again while it raises NoSegment, and what is left of `duration_s` then.
+    """Result of `attempt`, tried again while it raises NoSegment, and what is left of `duration_s` then.
 
     What is waited for is said once. NoSegment after `duration_s`.
     """

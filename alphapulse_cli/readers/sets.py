@@ -1,4 +1,4 @@
-"""All wanted sets, attached to and staying attached: what every program that reads stands on.
+"""The one consumer loop: attach to all wanted sets, stay attached, read, wait.
 
     directory ─► look, twice a second ─► attach to the sets that are new ─► readers, by set name ─► read ─► items
                                                                                ▲                      │
@@ -32,7 +32,7 @@ LONGEST_WAIT_S = 0.25
 
 
 class SetReader(Protocol):
-    """Whatever reads one set: a GroupReader, a SetFollower, a program's own around one of them."""
+    """A reader of one set: a GroupReader, a SetFollower, or a program's own around one of them."""
 
     @property
     def ring(self) -> RingReader:
@@ -99,7 +99,7 @@ class SetReaders(Generic[Reader]):
     def items(
         self, read: Callable[[int], Sequence[Item]], duration_s: float | None = None, wait_s: float = LONGEST_WAIT_S
     ) -> Iterator[Item | None]:
-        """All that `read` finds, for ever or for so long; a None whenever nothing more is at hand for now. The consumer loop.
+        """Iterate over all that `read` finds, for ever or for `duration_s`; a None says that nothing more is at hand for now.
 
         `read` is called with CLOCK_MONOTONIC, and after nothing was found no later than `wait_s` from the time before.
         """

@@ -85,7 +85,7 @@ def directory_path(override: str | Path | None = None) -> Path:
 
 
 def usual_path() -> Path:
-    """Where they are if nobody says otherwise."""
+    """The directory of segments if none is configured."""
     if sys.platform != "darwin" and Path("/dev/shm").is_dir():  # noqa: S108 the place that shared memory has on Linux
         return Path(f"/dev/shm/alphapulse-{os.geteuid()}")  # noqa: S108
     import tempfile

@@ -148,7 +148,7 @@ class Alarms:
         return self._passed
 
     def _values(self, scope: str, key: Key, row: AnyRow | None, now_ns: int) -> dict[str, Fraction]:
-        """What that row has; of a book or segment also for how many seconds it has not been LIVE."""
+        """The row's value; of a book or segment also the seconds since it was LIVE."""
         values = {} if row is None else _VALUES[scope](row)
         if scope not in WITH_NOT_LIVE:
             return values
@@ -204,7 +204,7 @@ def arbitrage_values(row: ArbitrageRow) -> dict[str, Fraction]:
 
 
 def latency_values(stage: Stage) -> dict[str, Fraction]:
-    """What there is of LATENCY_UNITS."""
+    """Values of a latency row, by the names of LATENCY_UNITS."""
     held = stage.distribution
     if not held.count:
         return {}
@@ -213,7 +213,7 @@ def latency_values(stage: Stage) -> dict[str, Fraction]:
 
 
 def ring_values(row: SegmentRow) -> dict[str, Fraction]:
-    """What there is of RING_UNITS."""
+    """Values of a ring's row, by the names of RING_UNITS."""
     given = {
         "rate": row.records_per_s,
         "beat": row.heartbeat_age_s,

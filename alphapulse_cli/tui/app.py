@@ -330,7 +330,7 @@ class AlphapulseApp(SayingApp):
             yield SystemCommand(title, about, work)
 
     def _palette(self) -> tuple[Callable[[], object], ...]:
-        """What the items of PALETTE do."""
+        """The actions of the items of PALETTE."""
         return (
             self.action_filter,
             self.action_jump,

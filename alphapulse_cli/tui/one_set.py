@@ -153,7 +153,7 @@ class OneSet:
         self._stages = tuple(watch.read(reading) for watch, reading in zip(watches, readings, strict=True))
 
     def picture(self, status: SetStatus, revival: str = "") -> SetPicture:
-        """How the set is doing, and what to do where it is not live."""
+        """State and rates of the set, and the advice where it is not live."""
         groups, tally = self._follower.groups, self.tally
         behind, self._behind = self._behind, 0
         capacity = groups.segment.spec.capacity

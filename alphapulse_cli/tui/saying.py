@@ -1,4 +1,4 @@
-"""What the live screen says in words: its status line, notices, and the watchdog's verdict on its own rows.
+"""The live screen's sentences: its status line, notices, and the watchdog's verdict on its own rows.
 
     rows that stood still · a notice · PAUSED · what to do where something is missing · how all is going     the first that there is
 
@@ -35,7 +35,7 @@ class SayingApp(PulseApp):
         self._note: tuple[str, int] = "", 0  # what was last told by `notify`, and until when
 
     def status_lines(self, width: int, most: int) -> list[str]:
-        """What the status line says, in at most so many lines. What is passing is cut to one; what is to be typed stands whole."""
+        """Text of the status line, at most `most` lines. A passing notice is cut to one; a command to be typed stands whole."""
         passing = self._passing()
         advice = "" if passing or self.picture is None else safe(self.picture.advice)
         said = passing or advice or summary(self.picture)
@@ -48,7 +48,7 @@ class SayingApp(PulseApp):
         return [cut(f" {TOO_LONG if any(is_command for _, is_command in lines) else advice}", width)]
 
     def _passing(self) -> str:
-        """What is said for a while only: rows that are old, what just happened, PAUSED."""
+        """Notices that pass: rows that are old, what just happened, PAUSED."""
         now_ns, picture = clock.monotonic_ns(), self.picture
         said, when_ns = self._still
         if said and now_ns - when_ns < NOTICE_S * 1e9:
@@ -107,7 +107,7 @@ class SayingApp(PulseApp):
 
 
 def summary(picture: Picture | None) -> str:
-    """How all is going, in a line."""
+    """Summary of all sets, in a line."""
     if picture is None:
         return "looking for segments"
     live = sum(book.status.state is BookState.LIVE for book in picture.books)

@@ -1,4 +1,4 @@
-"""What to do, in lines that fit: a sentence, and each command of it in lines of its own, whole, to be read and typed."""
+"""Advice in lines that fit: a sentence, and each of its commands whole, in lines of its own."""
 
 import re
 import textwrap

@@ -10,7 +10,8 @@ from flow_parts import SECOND, Desk, Replica, River, assert_one_book, listed
 
 from alphapulse_cli.errors import StorageError
 from alphapulse_cli.flow import outlet as outlet_module
-from alphapulse_cli.flow.ingest import METADATA_PAUSE_NS, UNREADABLE_IN_A_ROW
+from alphapulse_cli.flow.ingest import UNREADABLE_IN_A_ROW
+from alphapulse_cli.flow.metadata import PAUSE_NS
 from alphapulse_cli.market.events import GapFound, GapReason, OffGrid, SubscriptionRefused, Trade, TradesMissed
 from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Send
 from alphapulse_cli.shm.counters import Counter
@@ -221,7 +222,7 @@ class TestANumberOffTheGrid:
         assert_one_book(keeper, replica)
 
     def test_asks_for_the_metadata_at_most_once_a_minute(self, kraken):
-        for at, expected in ((0, 1), (METADATA_PAUSE_NS - 1, 0), (1, 1)):
+        for at, expected in ((0, 1), (PAUSE_NS - 1, 0), (1, 1)):
             kraken.tick(at / SECOND)
             kraken.ingest._regrid(OffGrid(kraken.keeper().instrument, 5, 5), kraken.now, may_refine=True)
             assert sum(isinstance(each, FetchInstruments) for each in kraken.take_requests()) == expected

@@ -68,7 +68,7 @@ class Confirmation:
 
 
 class Awaited:
-    """One symbol's stream that has not shown a picture since a moment; `due` asks for snapshots to judge it by."""
+    """Judge of one symbol's stream that has shown no picture since a moment; `due` asks for the snapshots it judges by."""
 
     __slots__ = ("_due_ns", "_has_moved", "_number")
 

@@ -287,7 +287,7 @@ class AdvancedFeed(Feed):
         return self._on_error(str(message["message"])[:TEXT_KEPT])
 
     def _off_grid(self, message: dict[str, Any], number: int) -> Sequence[Event]:
-        """What grids the books' frame needs; nothing else of it is believed until it is handed in again (C4, S7)."""
+        """Name the grids that a frame of books needs; nothing else of it is believed until it is handed in again (C4, S7)."""
         numbers: dict[str, tuple[list[Any], list[Any]]] = {}
         for entry in message["events"]:
             for row in entry["updates"]:

@@ -106,7 +106,7 @@ class Channel:
         return untold
 
     def silences(self) -> dict[str, int]:
-        """How often in a row each that is owed was asked for and not answered."""
+        """Number of times in a row that each owed subscription was asked for without an answer."""
         return {native: self._owed.silences(native) for native in self._owed.everything()}
 
     def frames(self) -> Iterator[bytes]:

@@ -64,7 +64,7 @@ class PulseApp(App[None]):
         self._remembered[name] = value
 
     def status_lines(self, width: int, most: int) -> list[str]:  # noqa: ARG002 - the real one keeps to them
-        """What the status line says, in at most so many lines."""
+        """Text of the status line, at most `most` lines."""
         return [""]
 
     def go(self, title: str, *, is_deeper: bool = False) -> None:
@@ -98,7 +98,7 @@ class PulseScreen(Screen[None]):
 
     @property
     def room(self) -> int:
-        """How many rows the body has."""
+        """Number of rows of the body."""
         return self.size.height - FRAME_ROWS - (self.status_rows - 1)
 
     def compose_body(self) -> Iterable[Widget]:

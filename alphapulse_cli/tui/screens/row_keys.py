@@ -1,4 +1,4 @@
-"""What every screen with a table can do with its columns and rows: choose the columns (`c`), set an alarm on a row (`a`).
+"""Keys of every screen with a table: choose its columns (`c`), set an alarm on a row (`a`).
 
 `c`   asks for names of columns in the order that is wanted; remembered for that screen
 `a`   asks for the threshold of the row under the cursor; a row whose alarm is passed has a mark and a colour
@@ -41,7 +41,7 @@ class RowKeys:
     _columns = ""  # as they were chosen
 
     def use_columns(self) -> None:
-        """Those that are remembered, if they are others than the table has."""
+        """The remembered columns, if they differ from the table's."""
         wanted = self.pulse.remembered(f"{self.NAME}.columns", "")
         if wanted != self._columns:
             self._columns = wanted
@@ -64,7 +64,7 @@ class RowKeys:
         self.app.push_screen(Ask("columns", said, self._columns or names, lambda text: columns.wrong(self.COLUMNS, text)), choose)
 
     def alarm_key(self, key: Any) -> Key | None:
-        """What the row with that key is called among alarms; None where it can have none."""
+        """Name of a row among alarms, by its key; None where it can have none."""
         raise NotImplementedError
 
     def marked(self, row: Row) -> Row:

@@ -22,7 +22,7 @@ GAP = " "
 
 
 class FramedApp(Protocol):
-    """What the frame asks of the app."""
+    """The part of the app that the frame uses."""
 
     TABS: ClassVar[tuple[tuple[str, str], ...]]
 
@@ -30,11 +30,11 @@ class FramedApp(Protocol):
         """To the screen of that name."""
 
     def status_lines(self, width: int, most: int) -> list[str]:
-        """What the status line says, in at most so many lines."""
+        """Text of the status line, at most `most` lines."""
 
 
 class FramedScreen(Protocol):
-    """What the frame asks of the screen that it is part of."""
+    """The part of its screen that the frame uses."""
 
     filter: str
     status_rows: int
@@ -82,7 +82,7 @@ PART = 4  # of the screen's height that the status line may take, where there is
 
 
 class StatusLine(Watched, Widget):
-    """What there is to say, in one line, or in as many as a command takes; the app knows it."""
+    """The status line: one line of text, or as many as a command takes; the app provides it."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"status--mark"}
 
@@ -105,7 +105,7 @@ class StatusLine(Watched, Widget):
 
     @property
     def rows(self) -> int:
-        """How many it takes."""
+        """Number of lines it takes."""
         return len(self._said[1])
 
     def _now(self) -> tuple[str, Sequence[str]]:
