@@ -130,7 +130,7 @@ def _facts(detail: Detail, width: int) -> list[Line]:
         (f"{status.bid_count:,} bid and {status.ask_count:,} ask levels", "quiet"),
         (f"tick {status.tick_size}" if status.tick_size else "", "quiet"),
         (f"lot {status.lot_size}" if status.lot_size else "", "quiet"),
-        (f"at least {status.min_size}" if status.min_size else "", "quiet"),
+        (f"smallest order {status.min_size}" if status.min_size else "", "quiet"),
     ]
     lines = flowing([one for one in parts if one[0]], width)
     for stage in () if detail.owner is None else detail.owner.stages:

@@ -123,6 +123,6 @@ def survival_line(lately: Sequence[Seen]) -> Line:
     """How many of those whose whole life was seen were still there after so long."""
     whole = [one.until_ns - one.since_ns for one in lately if not one.is_from_start]
     if not whole:
-        return (Piece(" none was seen to come and go here yet", "quiet"),)
+        return (Piece(" no opportunity came and went here yet", "quiet"),)
     parts = [f"{duration(limit)}: {sum(life >= limit for life in whole)}" for limit in SURVIVAL_NS]
     return (Piece(f" of {len(whole)} seen, after ", "quiet"), Piece(", ".join(parts), "size"))

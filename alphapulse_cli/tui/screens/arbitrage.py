@@ -158,7 +158,7 @@ def cells_of(row: ArbitrageRow, taken_ns: int) -> dict[str, Cell]:
         "sell": (row.sell[0], ""),
         "bid": (row.bid or "-", "bid" if row.bid else "quiet"),
         "bps": (bps, "") if found is None else (f"»{bps}", "crossing"),
-        "currency": (row.currency, "quiet"),
+        "currency": ("" if found is None else row.currency, "quiet"),
         "verdict": verdict(row),
         "raw": (raw, "quiet"),
         "note": (row.note, "quiet"),
