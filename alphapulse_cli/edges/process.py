@@ -24,6 +24,7 @@ ENDINGS = {  # SIGINT is 130 too; SIGKILL is what heartbeat and lock are for
     signal.SIGHUP: ExitCode.DONE,  # the terminal was closed
     signal.SIGQUIT: ExitCode.INTERRUPTED,
 }
+AGAIN_S = 0.01  # long enough for the destructor to be over
 SHOW_CURSOR = b"\x1b[?25h\x1b[0m"  # cursor visible, colours off: what an interrupted live view may have left behind
 
 
@@ -47,8 +48,28 @@ def endings() -> dict[signal.Signals, ExitCode]:
     return {number: code for number, code in ENDINGS.items() if signal.getsignal(number) is not signal.SIG_IGN}
 
 
+class Ended(SystemExit):
+    """SystemExit of a signal of ENDINGS."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(int(ENDINGS[signal.Signals(number)]))
+        self.number = number
+
+
 def _end_quietly(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(int(ENDINGS[signal.Signals(number)]))
+    raise Ended(number)
+
+
+def _send_again(swallowed: "sys.UnraisableHookArgs") -> None:
+    """Hook for exceptions that Python swallows: one of a signal that came inside a destructor is sent again, or nothing would end."""
+    error = swallowed.exc_value
+    number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else error.number if isinstance(error, Ended) else None
+    if number is None:
+        sys.__unraisablehook__(swallowed)
+        return
+    import threading
+
+    threading.Timer(AGAIN_S, os.kill, (os.getpid(), number)).start()
 
 
 @contextlib.contextmanager
@@ -59,9 +80,11 @@ def signals() -> Iterator[None]:
     except ValueError:  # not the main thread: whoever started us owns the signals
         yield
         return
+    hook, sys.unraisablehook = sys.unraisablehook, _send_again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 

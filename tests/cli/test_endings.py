@@ -242,3 +242,49 @@ def test_too_few_descriptors_are_told_in_a_line_and_nothing_else(alphapulse, mos
         done.returncode in (1, 6) or "Fatal Python error" in done.stderr or "OSError: [Errno 24]" in done.stderr
     )  # Python's own start
     assert not any("RuntimeWarning" in text or "asyncio" in text for text in said), done.stderr
+
+
+SWALLOWING = """
+import os, sys
+from alphapulse_cli.edges import process
+
+class Swallows:
+    def __del__(self):
+        os.kill(os.getpid(), {number})
+        sum(range(10_000))  # the signal's handler runs here, and what it raises is lost
+
+if {mutant}:
+    process._send_again = sys.__unraisablehook__
+try:
+    with process.signals():
+        Swallows()
+        print("lost", flush=True)
+        sys.stdin.read()
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+class TestASignalInsideADestructor:
+    """Segments that are let go of have one, and a reader lets go of some twice a second."""
+
+    def ends(self, number, limit_s, *, mutant=False):
+        program = SWALLOWING.format(number=int(number), mutant=mutant)
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        try:
+            assert process.stdout.readline() == b"lost\n"
+            return process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            process.kill()
+            process.communicate()
+
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGQUIT, 130)])
+    def test_is_not_lost(self, number, code):
+        assert self.ends(number, 30) == code
+
+    def test_without_the_hook_it_is(self):
+        assert self.ends(signal.SIGTERM, 1, mutant=True) is None
