@@ -14,6 +14,7 @@ Nothing heavy is imported before the streams and signals are in order.
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from alphapulse_cli.edges import process
 from alphapulse_cli.errors import AlphapulseError, ExitCode
@@ -83,19 +84,35 @@ def _run(arguments: list[str]) -> int:
     except typer.Abort:
         return ExitCode.FAILED
     except typer.TyperException as problem:
-        talk.error(*_usage(problem))
+        talk.error(*_usage(problem, command, arguments))
         return problem.exit_code
     return ExitCode.DONE
 
 
-def _usage(problem: Exception) -> tuple[str, str]:
+def _usage(problem: Exception, command: Any, arguments: Sequence[str]) -> tuple[str, str]:
     """Typer's message in our style, and what to do about it."""
     near = getattr(problem, "possibilities", None)
     text = str(getattr(problem, "message", problem) if near is not None else problem.format_message())  # type: ignore[attr-defined]
     text = text[:1].lower() + text[1:].rstrip(".")
     context = getattr(problem, "ctx", None)
-    path = context.command_path if context is not None else process.PROGRAM
+    path = context.command_path if context is not None else _typed_path(command, arguments)
     return text, f"did you mean {' or '.join(near)}?" if near else f"{path} --help"
+
+
+def _typed_path(root: Any, arguments: Sequence[str]) -> str:
+    """The names of commands that the arguments begin with, for an error of the parser, which knows no command."""
+    from alphapulse_cli.cli import loading
+
+    path, command = process.PROGRAM, root
+    for word in arguments:
+        if command is root:
+            child = loading.load(word) if word in root.command_names() else None
+        else:
+            child = getattr(command, "commands", {}).get(word)
+        if child is None:
+            break
+        path, command = f"{path} {word}", child
+    return path
 
 
 def _world(problem: OSError) -> int:

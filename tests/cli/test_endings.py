@@ -59,6 +59,15 @@ class TestExitCodes:
         assert (done.code, done.stdout) == (2, "")
         assert [part.split(":")[0] for part in done.stderr.splitlines()] == ["error", "hint"]
 
+    @pytest.mark.parametrize(
+        ("line", "path"),
+        [(["collect", "--url"], "alphapulse collect"), (["tail", "deltas", "--count"], "alphapulse tail deltas")],
+    )
+    def test_an_option_without_its_value_names_its_commands_help(self, alphapulse, line, path):
+        done = alphapulse(*line)
+        assert (done.code, done.stdout) == (2, "")
+        assert done.stderr.splitlines() == [f"error: option '{line[-1]}' requires an argument", f"hint: {path} --help"]
+
     def test_a_wrong_configuration_is_2_and_names_the_file(self, alphapulse):
         (alphapulse.directory / "alphapulse.toml").write_text("shm_dirr = '/x'")
         done = alphapulse("config", "show")
