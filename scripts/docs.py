@@ -260,21 +260,21 @@ def tree(kind: type) -> Iterator[Any]:
 
 
 def configuration() -> Iterator[str]:
-    from alphapulse_cli.edges import config
+    from alphapulse_cli.edges.config import layers
 
     yield "# Configuration"
     yield "A flag is stronger than an `ALPHAPULSE_*` variable, that than `./alphapulse.toml`, that than the user's file, that than the default."
     yield "`alphapulse config show` prints each value with its origin, `alphapulse config init` writes a commented file."
     heads = ("key", "variable", "type", "default", "meaning")
     yield table(
-        heads, ((f"`{k.name}`", f"`{k.env()}`", k.kind.described, f"`{config.toml(k.default)}`", k.help) for k in config.KEYS)
+        heads, ((f"`{k.name}`", f"`{k.env()}`", k.kind.described, f"`{layers.toml(k.default)}`", k.help) for k in layers.KEYS)
     )
     yield "## `[exchange.NAME]`"
     yield table(
         heads,
         (
-            (f"`{k.name}`", f"`{k.env('NAME')}`", k.kind.described, f"`{config.toml(k.default)}`", k.help)
-            for k in config.EXCHANGE_KEYS
+            (f"`{k.name}`", f"`{k.env('NAME')}`", k.kind.described, f"`{layers.toml(k.default)}`", k.help)
+            for k in layers.EXCHANGE_KEYS
         ),
     )
     yield "In a variable's name, a dash of the exchange's name is an underscore: `ALPHAPULSE_BINANCE_US_URL`."

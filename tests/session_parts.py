@@ -13,11 +13,11 @@ from dataclasses import replace
 from sim_parts import until
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.edges.fetch import Fetcher
-from alphapulse_cli.edges.rate_limit import Limits
-from alphapulse_cli.edges.session import Session
-from alphapulse_cli.edges.transport import open_link
-from alphapulse_cli.edges.watchdog import Timing
+from alphapulse_cli.edges.exchange.fetch import Fetcher
+from alphapulse_cli.edges.exchange.rate_limit import Limits
+from alphapulse_cli.edges.exchange.session import Session
+from alphapulse_cli.edges.exchange.transport import open_link
+from alphapulse_cli.edges.exchange.watchdog import Timing
 from alphapulse_cli.exchanges.protocol import Rate
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.ingest import Ingest

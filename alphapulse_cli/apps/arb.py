@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.arb_rows import look_row
-from alphapulse_cli.edges.config import Settings
-from alphapulse_cli.edges.tallies import Tally
+from alphapulse_cli.edges.config.layers import Settings
+from alphapulse_cli.edges.opportunities.watch_counters import Tally
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import Exact, parse_fee, taker_fees

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from alphapulse_cli.apps.arb import Watch, WatchStatus, configured_fees
-from alphapulse_cli.edges import config
+from alphapulse_cli.edges.config import layers
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.opportunity import Event
 from alphapulse_cli.readers.selection import Wanted
@@ -82,5 +82,5 @@ def arbitrage(
     UsageError for a fee or symbol that is none.
     """
     wanted = Wanted.of(names, symbols)
-    given = configured_fees(config.load(), dict(fees or {}))
+    given = configured_fees(layers.load(), dict(fees or {}))
     return Opportunities(wanted, policy, given, shm_dir, how)

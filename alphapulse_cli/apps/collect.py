@@ -18,12 +18,12 @@ from alphapulse_cli import exchanges
 from alphapulse_cli.apps.listing import list_instruments, until_listed
 from alphapulse_cli.apps.plan import CollectPlan, addresses, choose, mode_of
 from alphapulse_cli.apps.publishing import after_frame, published
-from alphapulse_cli.edges.fetch import Fetcher
-from alphapulse_cli.edges.ledger import Ledger
-from alphapulse_cli.edges.loopback import is_loopback
-from alphapulse_cli.edges.rate_limit import Limits
-from alphapulse_cli.edges.session import Session
-from alphapulse_cli.edges.transport import open_link
+from alphapulse_cli.edges.exchange.fetch import Fetcher
+from alphapulse_cli.edges.exchange.ledger import Ledger
+from alphapulse_cli.edges.exchange.loopback import is_loopback
+from alphapulse_cli.edges.exchange.rate_limit import Limits
+from alphapulse_cli.edges.exchange.session import Session
+from alphapulse_cli.edges.exchange.transport import open_link
 from alphapulse_cli.errors import ExchangeError, StorageError
 from alphapulse_cli.flow.ingest import Ingest, Notice
 from alphapulse_cli.flow.outlet import Outlet

@@ -14,7 +14,7 @@ from enum import Enum, unique
 
 from alphapulse_cli import build
 from alphapulse_cli.apps.revive import revival
-from alphapulse_cli.edges import config
+from alphapulse_cli.edges.config import layers
 from alphapulse_cli.errors import AlphapulseError, NoSegment
 from alphapulse_cli.readers.status import SetStatus, StatusSource
 from alphapulse_cli.shm import clock, cursor, layout, listing, memory
@@ -181,7 +181,7 @@ def waiting(_: str | None) -> Iterator[Finding]:
 
 def transports(_: str | None) -> Iterator[Finding]:
     """The WebSocket library that `collect` takes if nobody says otherwise."""
-    from alphapulse_cli.edges import transport
+    from alphapulse_cli.edges.exchange import transport
 
     chosen, version = transport.choose(transport.AUTO), transport.picows_version()
     if version is not None and chosen != transport.PICOWS:
@@ -239,7 +239,7 @@ def readers(shm_dir: str | None) -> Iterator[Finding]:
 
 def settings(_: str | None) -> Iterator[Finding]:
     """The configuration files."""
-    loaded = config.load()
+    loaded = layers.load()
     origins = sorted({value.origin for value in loaded if value.origin not in ("default", "flag")})
     yield Finding("configuration", Verdict.OK, ", ".join(origins) if origins else "defaults only")
 

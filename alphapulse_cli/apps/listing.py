@@ -5,9 +5,9 @@ import random
 from collections.abc import Collection, Sequence
 from itertools import count
 
-from alphapulse_cli.edges import retry_after
-from alphapulse_cli.edges.fetch import Fetcher
-from alphapulse_cli.edges.session import Backoff
+from alphapulse_cli.edges.exchange import retry_after
+from alphapulse_cli.edges.exchange.fetch import Fetcher
+from alphapulse_cli.edges.exchange.session import Backoff
 from alphapulse_cli.errors import ExchangeError, Refused
 from alphapulse_cli.exchanges import Exchange
 from alphapulse_cli.exchanges.protocol import Mode

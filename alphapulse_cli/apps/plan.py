@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.edges import kinds
-from alphapulse_cli.edges import transport as transports
-from alphapulse_cli.edges.loopback import is_loopback
+from alphapulse_cli.edges.config import value_types
+from alphapulse_cli.edges.exchange import transport as transports
+from alphapulse_cli.edges.exchange.loopback import is_loopback
 from alphapulse_cli.errors import Refused, UsageError
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Facts, Mode
 from alphapulse_cli.market.instrument import Instrument, near_symbols, split_id
@@ -145,7 +145,7 @@ def plans(
         raise UsageError("no exchange to collect from", f"--exchange NAME; names are: {', '.join(exchanges.names())}")
     transports.choose(transport)
     try:
-        rules = kinds.checksum_rules(checksum)
+        rules = value_types.checksum_rules(checksum)
     except ValueError as error:
         raise UsageError(f"--checksum: {error}", "write --checksum warn, or --checksum kraken:BTC-USD=warn") from None
     unique = list(dict.fromkeys(names))

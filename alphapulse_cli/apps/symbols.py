@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.listing import list_instruments
 from alphapulse_cli.apps.plan import addresses, mode_of
-from alphapulse_cli.edges.fetch import Fetcher
-from alphapulse_cli.edges.rate_limit import RateLimit
+from alphapulse_cli.edges.exchange.fetch import Fetcher
+from alphapulse_cli.edges.exchange.rate_limit import RateLimit
 from alphapulse_cli.flow.ingest import Notice
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.ticks import trim_text

@@ -128,7 +128,7 @@ def watch(
     """
     from alphapulse_cli.apps.arb import Watch, configured_fees
     from alphapulse_cli.apps.arb_keep import Keeper
-    from alphapulse_cli.edges.tallies import Tally
+    from alphapulse_cli.edges.opportunities.watch_counters import Tally
     from alphapulse_cli.readers.selection import Wanted, until_there
     from alphapulse_cli.shm.directory import open_directory
 
@@ -356,7 +356,7 @@ def counters(form: options.Format = None, as_json: options.Json = False, shm_dir
 
     Example: alphapulse arb counters --json
     """
-    from alphapulse_cli.edges.tallies import read_tallies
+    from alphapulse_cli.edges.opportunities.watch_counters import read_tallies
     from alphapulse_cli.shm.directory import open_directory
 
     with open_directory(options.settings().choose("shm_dir", shm_dir) or None) as directory:
@@ -441,7 +441,7 @@ def _store_path(store: str | None) -> "Path":
 
 
 def _kept_at(store: str | None) -> "Path | None":
-    from alphapulse_cli.edges.opportunities import default_path
+    from alphapulse_cli.edges.opportunities.store import default_path
     from alphapulse_cli.edges.paths import expanded
 
     return expanded(store) if store else default_path()

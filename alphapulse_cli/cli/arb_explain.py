@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from alphapulse_cli.cli import render, talk
-from alphapulse_cli.edges.opportunities import OpportunityStore, Seen
+from alphapulse_cli.edges.opportunities.store import OpportunityStore, Seen
 from alphapulse_cli.flow.arbitrage.candidate import Why
 from alphapulse_cli.readers.moments import moment
 

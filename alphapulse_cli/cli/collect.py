@@ -10,7 +10,7 @@ from alphapulse_cli.edges import process
 from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from alphapulse_cli.edges.config import Settings
+    from alphapulse_cli.edges.config.layers import Settings
 
 app = options.command_app()
 

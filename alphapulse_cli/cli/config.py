@@ -33,10 +33,10 @@ def _rows() -> Iterator[dict[str, Any]]:
 @app.command()
 def path() -> None:
     """The files that are read, the stronger first, and whether each is there."""
-    from alphapulse_cli.edges import config
+    from alphapulse_cli.edges.config import layers
 
-    user = config.user_file()
-    for file in (Path.cwd() / config.PROJECT_FILE, *([] if user is None else [user])):
+    user = layers.user_file()
+    for file in (Path.cwd() / layers.PROJECT_FILE, *([] if user is None else [user])):
         print(talk.safe(file), *([] if os.path.isfile(file) else ["(not there)"]), sep="  ")  # noqa: PTH113 - False for what is closed to us
     if user is None:
         talk.note("no user's file: this user has no home directory")
@@ -48,15 +48,15 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a file with every key, each commented out and explained."""
-    from alphapulse_cli.edges import config
+    from alphapulse_cli.edges.config import layers
 
-    file = Path.cwd() / config.PROJECT_FILE if here else config.user_file()
+    file = Path.cwd() / layers.PROJECT_FILE if here else layers.user_file()
     if file is None:
         raise UsageError("this user has no home directory", "--here writes ./alphapulse.toml; or set HOME or XDG_CONFIG_HOME")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("w" if force else "x", encoding="utf-8") as out:
-            out.write(config.template())
+            out.write(layers.template())
     except FileExistsError:
         raise UsageError(f"{file} is there already", "--force replaces it") from None
     except OSError as problem:

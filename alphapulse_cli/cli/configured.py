@@ -18,7 +18,7 @@ from alphapulse_cli.cli.loading import load
 from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from alphapulse_cli.edges.config import Settings
+    from alphapulse_cli.edges.config.layers import Settings
 
 PREFIX = "ALPHAPULSE_"
 
@@ -103,7 +103,7 @@ class Defaults(dict[str, Any]):
 
     def refuse_unknown(self) -> None:
         """UsageError for a key of this section, or of one that it is in, that is none."""
-        from alphapulse_cli.edges import config
+        from alphapulse_cli.edges.config import layers
 
         if self._above is not None:
             self._above.refuse_unknown()
@@ -112,20 +112,20 @@ class Defaults(dict[str, Any]):
             for key in table:
                 if key not in known:
                     where = ".".join(("command", *self._path, key))
-                    raise UsageError(f"{file}: unknown key {where!r}", config.nearest(key, known))
+                    raise UsageError(f"{file}: unknown key {where!r}", layers.nearest(key, known))
 
     def _checked(self, parameter: Any, value: Any, origin: str) -> Any:
         """The value as the command line would have brought it."""
         import typer
 
-        from alphapulse_cli.edges import kinds
+        from alphapulse_cli.edges.config import value_types
 
         if parameter.multiple and isinstance(value, list):
             texts: Any = [str(part) for part in value]
         elif isinstance(value, dict | list):
-            raise UsageError(f"{origin}: expected one value, got {kinds.described(value)}", _about(parameter))
+            raise UsageError(f"{origin}: expected one value, got {value_types.described(value)}", _about(parameter))
         elif parameter.is_flag and not isinstance(value, bool | str):
-            raise UsageError(f"{origin}: expected true or false, got {kinds.described(value)}", _about(parameter))
+            raise UsageError(f"{origin}: expected true or false, got {value_types.described(value)}", _about(parameter))
         else:
             texts = value if parameter.is_flag else str(value)
             texts = [texts] if parameter.multiple and isinstance(texts, str) else texts
@@ -157,13 +157,13 @@ def everything(context: Any) -> Iterator[Defaults]:
 
 def refuse_unknown_commands(sections: Any) -> None:
     """UsageError for a `[command.NAME]` of no command."""
-    from alphapulse_cli.edges import config
+    from alphapulse_cli.edges.config import layers
 
     known = [name for name, entry in commands.available().items() if not entry.alias_of]
     for file, table in sections:
         for name in table:
             if name not in known:
-                raise UsageError(f"{file}: unknown command {name!r} in [command.{name}]", config.nearest(name, known))
+                raise UsageError(f"{file}: unknown command {name!r} in [command.{name}]", layers.nearest(name, known))
 
 
 def variables_like(name: str) -> list[str]:
@@ -176,9 +176,9 @@ def variables_like(name: str) -> list[str]:
 
 def check(loaded: "Settings") -> None:
     """Warn of variables that set nothing. UsageError for a section of no command."""
-    from alphapulse_cli.edges import config
+    from alphapulse_cli.edges.config import layers
 
     refuse_unknown_commands(loaded.commands)
     is_for_a_person = "--supervised" not in sys.argv and "_ALPHAPULSE_COMPLETE" not in os.environ  # a parent has said it
-    for name, near in config.misspelt(variables_like) if is_for_a_person else ():
+    for name, near in layers.misspelt(variables_like) if is_for_a_person else ():
         talk.warning(f"{talk.safe(name)} sets nothing" + (f"; did you mean {near}?" if near else ": there is no such key"))

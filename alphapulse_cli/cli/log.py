@@ -4,7 +4,7 @@ import logging
 import traceback
 from collections.abc import Callable
 
-from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.readers.moments import moment
 
 

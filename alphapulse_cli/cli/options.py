@@ -20,7 +20,7 @@ from alphapulse_cli.cli import talk
 from alphapulse_cli.errors import AlphapulseError, UsageError
 
 if TYPE_CHECKING:
-    from alphapulse_cli.edges.config import Settings
+    from alphapulse_cli.edges.config.layers import Settings
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
@@ -86,9 +86,9 @@ def settings() -> "Settings":
 
 @cache
 def _load() -> "Settings":
-    from alphapulse_cli.edges import config
+    from alphapulse_cli.edges.config import layers
 
-    loaded = config.load()
+    loaded = layers.load()
     for look in LOOKS_AT_SETTINGS:
         look(loaded)
     return loaded
@@ -158,10 +158,10 @@ def _format(form: str | None) -> str | None:
 
 
 def _wait(how: str | None) -> str | None:
-    from alphapulse_cli.edges import kinds
+    from alphapulse_cli.edges.config import value_types
 
-    if how is not None and how not in kinds.WAIT.choices:
-        raise UsageError(f"unknown way to wait: {how[:20]!r}", f"ways are: {', '.join(kinds.WAIT.choices)}")
+    if how is not None and how not in value_types.WAIT.choices:
+        raise UsageError(f"unknown way to wait: {how[:20]!r}", f"ways are: {', '.join(value_types.WAIT.choices)}")
     return how
 
 

@@ -8,7 +8,7 @@ from alphapulse_cli.cli import options, render
 from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from alphapulse_cli.edges.config import Settings
+    from alphapulse_cli.edges.config.layers import Settings
 
 app = options.command_app()
 

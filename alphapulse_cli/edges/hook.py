@@ -9,7 +9,7 @@ calls its symbols. The command gets no input, what it prints goes nowhere, and n
 import subprocess
 from collections.abc import Sequence
 
-from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.edges.safe_text import safe
 
 MOST_RUNNING = 4
 MOST_CHARACTERS = 500

@@ -21,7 +21,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from alphapulse_cli.edges.hook import Hook
-from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.errors import ExitCode
 from alphapulse_cli.tui import table
 from alphapulse_cli.tui.alarms import Alarms

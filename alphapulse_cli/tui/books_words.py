@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.market.ticks import trim_text
 from alphapulse_cli.market.trading_status import allows_taking, remark
 from alphapulse_cli.readers.status import BookStatus

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from textual.notifications import SeverityLevel
 
-from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.shm import clock
 from alphapulse_cli.tui.picture import Picture
 from alphapulse_cli.tui.screens.base import PulseApp, PulseScreen

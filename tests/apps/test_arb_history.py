@@ -12,7 +12,7 @@ from seen_opportunities import MS, closed, later, seen
 
 from alphapulse_cli.apps import arb_history
 from alphapulse_cli.apps.arb_history import by_pair, find, load, rows_of, survival
-from alphapulse_cli.edges.opportunities import OpportunityStore
+from alphapulse_cli.edges.opportunities.store import OpportunityStore
 from alphapulse_cli.errors import UsageError
 
 # Few draws for each: drawing is nearly all the time that these properties take.

@@ -11,7 +11,7 @@ from reader_sets import Writer
 from alphapulse_cli import build
 from alphapulse_cli.apps import doctor
 from alphapulse_cli.apps.doctor import Verdict, examine
-from alphapulse_cli.edges import transport
+from alphapulse_cli.edges.exchange import transport
 from alphapulse_cli.shm import clock, memory, wake
 from alphapulse_cli.shm.directory import open_directory
 

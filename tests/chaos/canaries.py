@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from unittest.mock import patch
 
-from alphapulse_cli.edges.watchdog import Watchdog
+from alphapulse_cli.edges.exchange.watchdog import Watchdog
 from alphapulse_cli.exchanges.binance.splice import Splice
 from alphapulse_cli.exchanges.binance.spliced_book import SplicedBook
 from alphapulse_cli.exchanges.sequence import OLD

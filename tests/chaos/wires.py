@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 
 from websockets.exceptions import ConnectionClosedError
 
-from alphapulse_cli.edges import link as shared
-from alphapulse_cli.edges.link import CUT, closed_by_us, refusal
+from alphapulse_cli.edges.exchange import link as shared
+from alphapulse_cli.edges.exchange.link import CUT, closed_by_us, refusal
 from alphapulse_cli.errors import ExchangeError
 from alphapulse_cli.shm import clock
 
@@ -114,7 +114,7 @@ class Wire:
 
 
 class Link:
-    """The client's end: `edges.transport.Link`."""
+    """The client's end: `edges.exchange.transport.Link`."""
 
     def __init__(self, wire):
         self._wire = wire
@@ -139,7 +139,7 @@ class Link:
 
 
 class Rest:
-    """`edges.fetch.Fetcher`, answered by the simulated exchange after a round trip."""
+    """`edges.exchange.fetch.Fetcher`, answered by the simulated exchange after a round trip."""
 
     def __init__(self, world):
         self._world = world

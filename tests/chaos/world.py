@@ -13,8 +13,8 @@ from chaos.wires import Link, Rest, Wire
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.reconstruct import WRONG
-from alphapulse_cli.edges.link import answers
-from alphapulse_cli.edges.session import Session
+from alphapulse_cli.edges.exchange.link import answers
+from alphapulse_cli.edges.exchange.session import Session
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.outlet import Outlet

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from alphapulse_cli import __version__, exchanges
 from alphapulse_cli.cli import app, commands, options, root, talk
-from alphapulse_cli.edges import config
+from alphapulse_cli.edges.config import layers
 from alphapulse_cli.errors import UsageError
 
 FOLDER = Path(app.__file__).parent
@@ -18,7 +18,7 @@ FOLDER = Path(app.__file__).parent
 @pytest.fixture(autouse=True)
 def nobodys_configuration(tmp_path, monkeypatch):
     """No file and no variable of the machine's owner; the cache of settings empty."""
-    for key, exchange in config.known():
+    for key, exchange in layers.known():
         monkeypatch.delenv(key.env(exchange), raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     monkeypatch.chdir(tmp_path)
@@ -213,15 +213,15 @@ class TestConfig:
     def test_init_writes_once(self, run, tmp_path):
         file = tmp_path / "xdg" / "alphapulse" / "config.toml"
         assert run("config", "init") == (0, "", f"wrote {file}\n")
-        assert file.read_text() == config.template()
+        assert file.read_text() == layers.template()
         assert run("config", "init") == (2, "", f"error: {file} is there already\nhint: --force replaces it\n")
         file.write_text("depth = 1")
         assert run("config", "init", "--force", "-q") == (0, "", "")
-        assert file.read_text() == config.template()
+        assert file.read_text() == layers.template()
 
     def test_init_here(self, run, tmp_path):
         assert run("config", "init", "--here")[0] == 0
-        assert (tmp_path / "alphapulse.toml").read_text() == config.template()
+        assert (tmp_path / "alphapulse.toml").read_text() == layers.template()
 
     def test_init_where_nothing_may_be_written(self, run, tmp_path):
         (tmp_path / "xdg").write_text("a file")

@@ -79,10 +79,12 @@ class TestStderr:
 
     def test_a_log_record_is_one_line_with_its_reason(self):
         reason = ValueError(HOSTILE)
-        record = logging.LogRecord("edges.session", logging.WARNING, "f", 1, "refused %s", (HOSTILE,), (ValueError, reason, None))
+        record = logging.LogRecord(
+            "edges.exchange.session", logging.WARNING, "f", 1, "refused %s", (HOSTILE,), (ValueError, reason, None)
+        )
         line = log.OneLine().format(record)
         assert line.isprintable()
-        assert "warning edges.session: refused" in line
+        assert "warning edges.exchange.session: refused" in line
         assert "ValueError" in line
 
 

@@ -127,11 +127,11 @@ def test_a_value_can_be_completed_or_is_the_users_own(path, command, parameter):
 
 
 def test_the_variables_are_unique_and_no_general_keys():
-    from alphapulse_cli.edges import config
+    from alphapulse_cli.edges.config import layers
 
     names = [configured.variable(one.values[0], configured.key_of(one.values[2])) for one in OPTIONS]
     assert len(set(names)) == len(names)
-    assert not {key.env(exchange) for key, exchange in config.known()} & set(names)
+    assert not {key.env(exchange) for key, exchange in layers.known()} & set(names)
 
 
 def wrong_values():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alphapulse_cli.cli import commands, root
-from alphapulse_cli.edges import config
+from alphapulse_cli.edges.config import layers
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -113,7 +113,7 @@ class TestCommands:
 
     @pytest.mark.parametrize("page", WRITTEN, ids=name_of)
     def test_each_variable_of_ours_is_read_by_something(self, page):
-        known = {key.env(exchange) for key, exchange in config.known()}
+        known = {key.env(exchange) for key, exchange in layers.known()}
         known |= set(
             re.findall(r"ALPHAPULSE_[A-Z_]+", "".join(path.read_text() for path in (ROOT / "scripts").glob("*") if path.is_file()))
         )

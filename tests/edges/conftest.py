@@ -3,7 +3,7 @@ from functools import partial
 
 import pytest
 
-from alphapulse_cli.edges.transport import PICOWS, WEBSOCKETS, open_link
+from alphapulse_cli.edges.exchange.transport import PICOWS, WEBSOCKETS, open_link
 from alphapulse_cli.shm.directory import open_directory
 
 NO_PICOWS = pytest.mark.skipif(importlib.util.find_spec("picows") is None, reason="picows is not installed (extra `fast`)")

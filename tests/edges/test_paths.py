@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from alphapulse_cli.edges import config, paths
-from alphapulse_cli.edges.opportunities import default_path
+from alphapulse_cli.edges import paths
+from alphapulse_cli.edges.config import layers
+from alphapulse_cli.edges.opportunities.store import default_path
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_without_home_the_system_is_asked():
 @pytest.mark.parametrize("environ", [{}, {"HOME": ""}, {"HOME": "relative"}])
 def test_of_nobody_there_is_none(nobody, environ):
     assert paths.user_directory(paths.STATE, environ) is None
-    assert config.user_file(environ) is None
+    assert layers.user_file(environ) is None
     assert default_path(environ) is None
 
 
@@ -49,5 +50,5 @@ def test_a_tilde_of_nobody_stays(nobody, monkeypatch):
 
 
 def test_the_configuration_is_read_without_a_users_file(nobody, tmp_path):
-    settings = config.load({"ALPHAPULSE_DEPTH": "7"}, tmp_path)
+    settings = layers.load({"ALPHAPULSE_DEPTH": "7"}, tmp_path)
     assert (settings.get("depth"), settings.origin("transport")) == (7, "default")

@@ -19,7 +19,7 @@ from alphapulse_cli.apps.bench.children import CHILD_LIFE_S, Gone, Lines, child
 from alphapulse_cli.apps.bench.frames import Feed, Server
 from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.report import Result, Samples, quantile
-from alphapulse_cli.edges.transport import PICOWS, WEBSOCKETS, choose
+from alphapulse_cli.edges.exchange.transport import PICOWS, WEBSOCKETS, choose
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges.protocol import BOOK, Decoder
 from alphapulse_cli.market.requests import Send
@@ -240,7 +240,7 @@ def receive(parent: Lines, path: str, name: str, port: int, messages: int, trans
 
 
 async def _receive_only(port: int, messages: int, transport: str) -> dict[str, Any]:
-    from alphapulse_cli.edges.transport import open_link
+    from alphapulse_cli.edges.exchange.transport import open_link
 
     server = Server(FEED)
     decoder = _subscribing(server)

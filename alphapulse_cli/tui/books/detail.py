@@ -11,7 +11,7 @@ rates, counts, latencies  │
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.readers.items import TradeTold
 from alphapulse_cli.tui import books_words as say
 from alphapulse_cli.tui.books.price_chart import MOST_HEIGHT, chart_lines

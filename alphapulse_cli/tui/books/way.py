@@ -10,7 +10,7 @@ the walk: size, level by level, and the sums      │ seen lately: when, how lon
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
 from alphapulse_cli.market.ticks import to_text, trim_text
 from alphapulse_cli.tui.books.detail import side_by_side

@@ -15,7 +15,7 @@ from textual.events import Resize
 from textual.timer import Timer
 from textual.widget import Widget
 
-from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.shm import clock
 from alphapulse_cli.tui import books_words as say

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.widget import Widget
 
-from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.tui.picture import Picture
 from alphapulse_cli.tui.screens.base import PulseScreen
 from alphapulse_cli.tui.screens.row_keys import RowKeys

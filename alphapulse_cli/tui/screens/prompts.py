@@ -14,7 +14,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 
-from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.edges.safe_text import safe
 
 
 class Choose(ModalScreen[str | None]):

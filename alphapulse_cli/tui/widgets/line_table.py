@@ -22,7 +22,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.tui.sentence import sentence_lines
 from alphapulse_cli.tui.watchdog import Watched
 

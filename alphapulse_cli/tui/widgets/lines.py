@@ -13,7 +13,7 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from alphapulse_cli.edges.shown import safe
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.tui.watchdog import Watched
 
 KINDS = ("title", "bar", "faint", "mark", "quiet", "live", "waiting", "dead")

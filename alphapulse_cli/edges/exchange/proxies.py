@@ -12,7 +12,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from alphapulse_cli.edges.loopback import is_loopback
+from alphapulse_cli.edges.exchange.loopback import is_loopback
 from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:

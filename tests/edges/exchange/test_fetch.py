@@ -11,7 +11,7 @@ import zlib
 import pytest
 from sim_parts import play
 
-from alphapulse_cli.edges.fetch import RETRY_AFTER_S, Fetcher
+from alphapulse_cli.edges.exchange.fetch import RETRY_AFTER_S, Fetcher
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 
 SECOND = 1_000_000_000

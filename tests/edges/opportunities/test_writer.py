@@ -8,8 +8,8 @@ import pytest
 from app_parts import wait_until
 from seen_opportunities import closed, later, seen
 
-from alphapulse_cli.edges import opportunities as module
-from alphapulse_cli.edges.opportunities import QUEUED, OpportunityStore, StoreWriter
+from alphapulse_cli.edges.opportunities import store as module
+from alphapulse_cli.edges.opportunities.store import QUEUED, OpportunityStore, StoreWriter
 from alphapulse_cli.errors import StorageError
 
 

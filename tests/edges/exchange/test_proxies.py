@@ -12,8 +12,8 @@ import pytest
 from link_parts import frame, raw, sends
 from sim_parts import play, until
 
-from alphapulse_cli.edges.fetch import Fetcher
-from alphapulse_cli.edges.proxies import hidden, proxy_of
+from alphapulse_cli.edges.exchange.fetch import Fetcher
+from alphapulse_cli.edges.exchange.proxies import hidden, proxy_of
 from alphapulse_cli.errors import ExchangeError, UsageError
 
 HOST = "exchange.example"  # known to the proxy alone

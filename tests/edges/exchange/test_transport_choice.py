@@ -13,9 +13,9 @@ from link_parts import tcp
 from sim_parts import play, until
 from websockets.asyncio.server import serve
 
-from alphapulse_cli.edges.link import check_address
-from alphapulse_cli.edges.proxies import proxy_of
-from alphapulse_cli.edges.transport import TRANSPORTS, choose, picows_version
+from alphapulse_cli.edges.exchange.link import check_address
+from alphapulse_cli.edges.exchange.proxies import proxy_of
+from alphapulse_cli.edges.exchange.transport import TRANSPORTS, choose, picows_version
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 
 EXCHANGE = "wss://ws.exchange.example/v2"

@@ -17,10 +17,10 @@ from picows import WSError, WSHandshakeError, WSParsedURL, ws_connect
 from python_socks import ProxyError
 
 from alphapulse_cli import __version__
-from alphapulse_cli.edges import dial, proxies
-from alphapulse_cli.edges import link as shared
-from alphapulse_cli.edges.link import OnFrame, answers, cannot_connect, check_address, no_answer
-from alphapulse_cli.edges.picows_link import PicowsLink
+from alphapulse_cli.edges.exchange import dial, proxies
+from alphapulse_cli.edges.exchange import link as shared
+from alphapulse_cli.edges.exchange.link import OnFrame, answers, cannot_connect, check_address, no_answer
+from alphapulse_cli.edges.exchange.picows_link import PicowsLink
 
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 SWITCHING_PROTOCOLS = 101

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from seen_opportunities import JSON, closed, later, opportunities, seen
 from shm_processes import child
 
-from alphapulse_cli.edges import opportunities as module
-from alphapulse_cli.edges import seen as rows
-from alphapulse_cli.edges.opportunities import OpportunityStore, default_path
+from alphapulse_cli.edges.opportunities import record as rows
+from alphapulse_cli.edges.opportunities import store as module
+from alphapulse_cli.edges.opportunities.store import OpportunityStore, default_path
 from alphapulse_cli.errors import StorageError, UsageError
 
 IN_ONE_PLACE = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,7 +11,7 @@ from link_parts import raw, tcp
 from sim_parts import play, until
 from websockets.asyncio.server import serve
 
-from alphapulse_cli.edges import link as shared
+from alphapulse_cli.edges.exchange import link as shared
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 
 

@@ -21,7 +21,7 @@ from typing import Any, Self, TypeVar
 
 import orjson
 
-from alphapulse_cli.edges.rate_limit import Account
+from alphapulse_cli.edges.exchange.rate_limit import Account
 from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory

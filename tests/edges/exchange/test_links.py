@@ -10,8 +10,8 @@ import pytest
 from link_parts import BINARY, CLOSE, PING, PONG, farewell, frame, raw, sends, stays, tcp
 from sim_parts import play, until
 
-from alphapulse_cli.edges import link as shared
-from alphapulse_cli.edges.link import FRAMES_PER_TURN
+from alphapulse_cli.edges.exchange import link as shared
+from alphapulse_cli.edges.exchange.link import FRAMES_PER_TURN
 from alphapulse_cli.errors import ExchangeError
 
 WHOLE = [frame(b"%d" % number) for number in range(5 * FRAMES_PER_TURN)]

@@ -11,8 +11,9 @@ import pytest
 from link_parts import raw, stays
 from sim_parts import play
 
-from alphapulse_cli.edges import background, dial
-from alphapulse_cli.edges.fetch import Fetcher
+from alphapulse_cli.edges import background
+from alphapulse_cli.edges.exchange import dial
+from alphapulse_cli.edges.exchange.fetch import Fetcher
 
 HOST = "exchange.example"
 PATIENCE_S = 5.0  # less than any timeout of a connection: only a race ends within it

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from alphapulse_cli.edges import retry_after
+from alphapulse_cli.edges.exchange import retry_after
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError
 
 MAX_FRAME_BYTES = 64 << 20  # Coinbase's BTC-USD snapshot is 5 MB in one frame

@@ -10,8 +10,8 @@ from session_parts import PATIENT, QUICK, Rig, links_of
 from sim_parts import play, until
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.edges.session import Backoff, Session
-from alphapulse_cli.edges.transport import open_link
+from alphapulse_cli.edges.exchange.session import Backoff, Session
+from alphapulse_cli.edges.exchange.transport import open_link
 from alphapulse_cli.errors import ExchangeError, Refused, StorageError, UsageError
 from alphapulse_cli.exchanges.protocol import Rate, Silence
 from alphapulse_cli.market.requests import FetchInstruments, FetchProof, FetchSnapshot, FetchTrades, Reconnect, Send, SlowDown

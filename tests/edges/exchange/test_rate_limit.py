@@ -3,7 +3,7 @@
 import pytest
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.edges.rate_limit import SLOW_NS, Account, Limits, OwnAccounts, RateLimit
+from alphapulse_cli.edges.exchange.rate_limit import SLOW_NS, Account, Limits, OwnAccounts, RateLimit
 from alphapulse_cli.exchanges.protocol import Rate
 
 SECOND = 1_000_000_000

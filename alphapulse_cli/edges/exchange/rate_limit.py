@@ -4,7 +4,7 @@
 
 A reservation is spent at once, whoever waits, and each one waits for those before it, so that in any t seconds no more than
 `burst + per_second * t` happens however the reservations fall. What is used up of a limit is one number in an `Account`: the moment when
-all of it is free again. Where the account is kept decides who shares the limit: in memory one process, in `edges.ledger` all of a machine.
+all of it is free again. Where the account is kept decides who shares the limit: in memory one process, in `edges.exchange.ledger` all of a machine.
 
 Times are CLOCK_MONOTONIC, in nanoseconds, handed in: one clock for all processes of a machine.
 """

@@ -1,4 +1,4 @@
-"""Which WebSocket library holds a connection; `edges.link` is the small interface behind which the session does not care.
+"""Which WebSocket library holds a connection; `edges.exchange.link` is the small interface behind which the session does not care.
 
     open_link(url, on_frame, transport="auto") ─► Link       WebsocketsLink: the library that is always there
                                                              PicowsLink: several times less CPU a frame, in the extra `fast`
@@ -6,8 +6,8 @@
 `auto` is picows where it is installed.
 """
 
-from alphapulse_cli.edges import proxies
-from alphapulse_cli.edges.link import OPEN_TIMEOUT_S, Link, OnFrame, check_address
+from alphapulse_cli.edges.exchange import proxies
+from alphapulse_cli.edges.exchange.link import OPEN_TIMEOUT_S, Link, OnFrame, check_address
 from alphapulse_cli.errors import UsageError
 
 AUTO, WEBSOCKETS, PICOWS = "auto", "websockets", "picows"
@@ -50,9 +50,9 @@ async def open_link(url: str, on_frame: OnFrame, transport: str = AUTO, open_tim
     check_address(url)
     proxy = proxies.proxy_of(url)
     if choose(transport) == PICOWS:
-        from alphapulse_cli.edges import picows_connect
+        from alphapulse_cli.edges.exchange import picows_connect
 
         return await picows_connect.connect(url, on_frame, open_timeout_s, proxy)
-    from alphapulse_cli.edges import websockets_link
+    from alphapulse_cli.edges.exchange import websockets_link
 
     return await websockets_link.connect(url, on_frame, open_timeout_s, proxy)

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.edges import kinds, paths
+from alphapulse_cli.edges import paths
+from alphapulse_cli.edges.config import value_types
 from alphapulse_cli.errors import UsageError
 
 PREFIX = "ALPHAPULSE_"
@@ -36,7 +37,7 @@ class Key:
     """One thing that can be set."""
 
     name: str
-    kind: kinds.Kind
+    kind: value_types.Kind
     default: Any
     help: str
 
@@ -48,48 +49,51 @@ class Key:
 KEYS = (
     Key(
         "shm_dir",
-        kinds.PATH,
+        value_types.PATH,
         "",
         "directory of the segments; empty: /dev/shm/alphapulse-<uid>, or the system's temporary directory",
     ),
-    Key("exchanges", kinds.NAMES, (), "exchanges to collect when --exchange is not given"),
-    Key("symbols", kinds.SYMBOLS, ("BTC-USD", "ETH-USD"), "symbols to collect; kraken:BTC-USD means one exchange only"),
-    Key("channels", kinds.CHANNELS, ("book", "trades"), "what to collect of each symbol"),
-    Key("depth", kinds.COUNT, 0, "levels per side to collect; 0: as deep as the exchange's default"),
-    Key("ring_records", kinds.POWER_OF_TWO, 16_384, "capacity of each ring in records, a power of two"),
+    Key("exchanges", value_types.NAMES, (), "exchanges to collect when --exchange is not given"),
+    Key("symbols", value_types.SYMBOLS, ("BTC-USD", "ETH-USD"), "symbols to collect; kraken:BTC-USD means one exchange only"),
+    Key("channels", value_types.CHANNELS, ("book", "trades"), "what to collect of each symbol"),
+    Key("depth", value_types.COUNT, 0, "levels per side to collect; 0: as deep as the exchange's default"),
+    Key("ring_records", value_types.POWER_OF_TWO, 16_384, "capacity of each ring in records, a power of two"),
     Key(
-        "transport", kinds.TRANSPORT, "auto", "the WebSocket library of `collect`; auto: picows where the extra `fast` is installed"
+        "transport",
+        value_types.TRANSPORT,
+        "auto",
+        "the WebSocket library of `collect`; auto: picows where the extra `fast` is installed",
     ),
     Key(
         "skip_unlisted",
-        kinds.SKIPPING,
+        value_types.SKIPPING,
         "auto",
         "collect the rest where an exchange does not list all symbols; auto: always, but for a person at a terminal",
     ),
     Key(
         "checksum",
-        kinds.CHECKSUM,
+        value_types.CHECKSUM,
         "strict",
         "books whose snapshots their own checksum always refutes: strict, not LIVE; warn, LIVE but said to be unverified",
     ),
-    Key("format", kinds.FORMAT, "auto", "how readers print; auto: a table on a terminal, json in a pipe"),
-    Key("local", kinds.TRUTH, False, "times of tables in this machine's zone, with its offset, instead of UTC"),
-    Key("wait", kinds.WAIT, "wake", "how a reader waits for the next record; spin is fastest and costs a core"),
-    Key("log_level", kinds.LOG_LEVEL, "warning", "what is said on stderr; -v and -q change it for one command"),
+    Key("format", value_types.FORMAT, "auto", "how readers print; auto: a table on a terminal, json in a pipe"),
+    Key("local", value_types.TRUTH, False, "times of tables in this machine's zone, with its offset, instead of UTC"),
+    Key("wait", value_types.WAIT, "wake", "how a reader waits for the next record; spin is fastest and costs a core"),
+    Key("log_level", value_types.LOG_LEVEL, "warning", "what is said on stderr; -v and -q change it for one command"),
     Key(
         "on_alarm",
-        kinds.COMMAND,
+        value_types.COMMAND,
         (),
         "command that the live screen runs when an alarm is passed, with what happened as last argument",
     ),
-    Key("color", kinds.COLOR, "auto", "colour: auto follows the terminal, NO_COLOR and FORCE_COLOR"),
+    Key("color", value_types.COLOR, "auto", "colour: auto follows the terminal, NO_COLOR and FORCE_COLOR"),
 )
 EXCHANGE_KEYS = (
-    Key("url", kinds.WEBSOCKET_URL, "", "WebSocket address instead of the exchange's own: a simulator, a proxy"),
-    Key("rest_url", kinds.REST_URL, "", "REST address instead of the exchange's own"),
-    Key("mode", kinds.TEXT, "", "the feed to use, as `alphapulse exchanges` lists them; empty: the first"),
-    Key("depth", kinds.COUNT, 0, "levels per side to collect from this exchange; 0: the general depth"),
-    Key("taker_fee", kinds.FEE, "", "your taker fee as a fraction, 0.0026 for 0.26 %; empty: the exchange's lowest tier"),
+    Key("url", value_types.WEBSOCKET_URL, "", "WebSocket address instead of the exchange's own: a simulator, a proxy"),
+    Key("rest_url", value_types.REST_URL, "", "REST address instead of the exchange's own"),
+    Key("mode", value_types.TEXT, "", "the feed to use, as `alphapulse exchanges` lists them; empty: the first"),
+    Key("depth", value_types.COUNT, 0, "levels per side to collect from this exchange; 0: the general depth"),
+    Key("taker_fee", value_types.FEE, "", "your taker fee as a fraction, 0.0026 for 0.26 %; empty: the exchange's lowest tier"),
 )
 
 
@@ -189,14 +193,16 @@ def _commands(document: dict[str, Any], path: Path) -> Mapping[str, Any]:
     """The document's `command` sections, taken out of it; what they may hold is for the commands to say."""
     sections = document.pop("command", {})
     if not isinstance(sections, dict) or not all(isinstance(table, dict) for table in sections.values()):
-        raise UsageError(f"{path}: `command` must be sections, not {kinds.described(sections)}", "write [command.tail.deltas]")
+        raise UsageError(
+            f"{path}: `command` must be sections, not {value_types.described(sections)}", "write [command.tail.deltas]"
+        )
     return sections
 
 
 def _from_document(document: dict[str, Any], path: Path) -> Iterator[Value]:
     sections = document.pop("exchange", {})
     if not isinstance(sections, dict):
-        raise UsageError(f"{path}: `exchange` must be sections, not {kinds.described(sections)}", "write [exchange.kraken]")
+        raise UsageError(f"{path}: `exchange` must be sections, not {value_types.described(sections)}", "write [exchange.kraken]")
     yield from _from_table(document, KEYS, path, "")
     for exchange, table in sections.items():
         if exchange not in exchanges.names():

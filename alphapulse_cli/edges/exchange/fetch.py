@@ -19,9 +19,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from alphapulse_cli import __version__
-from alphapulse_cli.edges import background, dial, proxies, retry_after
-from alphapulse_cli.edges.link import TOO_MANY, refusal, untrusted
-from alphapulse_cli.edges.rate_limit import RateLimit
+from alphapulse_cli.edges import background
+from alphapulse_cli.edges.exchange import dial, proxies, retry_after
+from alphapulse_cli.edges.exchange.link import TOO_MANY, refusal, untrusted
+from alphapulse_cli.edges.exchange.rate_limit import RateLimit
 from alphapulse_cli.errors import ExchangeError, UsageError
 from alphapulse_cli.exchanges.protocol import Rate
 from alphapulse_cli.shm import clock

@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from alphapulse_cli.edges import paths
-from alphapulse_cli.edges.seen import COLUMNS, INTEGERS, MOST_INTEGER, NULLABLE, Seen, packed, plain, unpacked
+from alphapulse_cli.edges.opportunities.record import COLUMNS, INTEGERS, MOST_INTEGER, NULLABLE, Seen, packed, plain, unpacked
 from alphapulse_cli.errors import StorageError, UsageError
 
 __all__ = ["LAST", "MOST", "OpportunityStore", "Seen", "StoreWriter", "default_path"]

@@ -3,7 +3,7 @@
 import pytest
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.edges.watchdog import Timing, Verdict, Watchdog
+from alphapulse_cli.edges.exchange.watchdog import Timing, Verdict, Watchdog
 from alphapulse_cli.exchanges.protocol import Silence
 
 SECOND = 1_000_000_000

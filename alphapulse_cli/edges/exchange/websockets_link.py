@@ -12,9 +12,9 @@ from websockets.asyncio import client
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from alphapulse_cli import __version__
-from alphapulse_cli.edges import dial, proxies
-from alphapulse_cli.edges import link as shared
-from alphapulse_cli.edges.link import CUT, OnFrame, answers, cannot_connect, closed_by_exchange, closed_by_us, no_answer
+from alphapulse_cli.edges.exchange import dial, proxies
+from alphapulse_cli.edges.exchange import link as shared
+from alphapulse_cli.edges.exchange.link import CUT, OnFrame, answers, cannot_connect, closed_by_exchange, closed_by_us, no_answer
 from alphapulse_cli.errors import ExchangeError
 from alphapulse_cli.shm import clock
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from alphapulse_cli.edges.retry_after import LONGEST_S, asked_pause_s, end_of
+from alphapulse_cli.edges.exchange.retry_after import LONGEST_S, asked_pause_s, end_of
 
 NOW = datetime(2026, 11, 27, 10, 0, tzinfo=UTC)
 

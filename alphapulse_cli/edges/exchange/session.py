@@ -4,9 +4,9 @@
 
 After a connection that carried books or trades the next one is made at once (within `Timing.at_once_s`, so that who was thrown out together
 does not come back together). Only connections that failed or carried nothing lengthen the pause, and all of them keep within the exchange's
-limits, which `edges.rate_limit` knows and may share with every collector of the machine. What it asks for with Retry-After is waited out.
+limits, which `edges.exchange.rate_limit` knows and may share with every collector of the machine. What it asks for with Retry-After is waited out.
 
-`edges.watchdog` judges silence. Everything here runs in one event loop; frames are handled in the reader's own turn.
+`edges.exchange.watchdog` judges silence. Everything here runs in one event loop; frames are handled in the reader's own turn.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from alphapulse_cli.edges import retry_after
-from alphapulse_cli.edges.fetch import Fetcher
-from alphapulse_cli.edges.link import Link, OnFrame
-from alphapulse_cli.edges.rate_limit import Limits
-from alphapulse_cli.edges.transport import open_link
-from alphapulse_cli.edges.watchdog import AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, Timing, Verdict, Watchdog
+from alphapulse_cli.edges.exchange import retry_after
+from alphapulse_cli.edges.exchange.fetch import Fetcher
+from alphapulse_cli.edges.exchange.link import Link, OnFrame
+from alphapulse_cli.edges.exchange.rate_limit import Limits
+from alphapulse_cli.edges.exchange.transport import open_link
+from alphapulse_cli.edges.exchange.watchdog import AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, Timing, Verdict, Watchdog
 from alphapulse_cli.errors import ExchangeError, Refused
 from alphapulse_cli.exchanges.protocol import Facts
 from alphapulse_cli.flow.ingest import Ingest, Notice

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from alphapulse_cli.edges.ledger import FILE_BYTES, FORGOTTEN_AFTER_S, Ledger
-from alphapulse_cli.edges.rate_limit import RateLimit
+from alphapulse_cli.edges.exchange.ledger import FILE_BYTES, FORGOTTEN_AFTER_S, Ledger
+from alphapulse_cli.edges.exchange.rate_limit import RateLimit
 from alphapulse_cli.exchanges.protocol import Rate
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.identity import boot_id
@@ -19,8 +19,8 @@ from alphapulse_cli.shm.identity import boot_id
 RATE = Rate(20, 0.001)  # twenty at once, and then none for as long as a test may take
 TAKER = """
 import sys, time
-from alphapulse_cli.edges.ledger import Ledger
-from alphapulse_cli.edges.rate_limit import RateLimit
+from alphapulse_cli.edges.exchange.ledger import Ledger
+from alphapulse_cli.edges.exchange.rate_limit import RateLimit
 from alphapulse_cli.exchanges.protocol import Rate
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
@@ -36,7 +36,7 @@ with open_directory(sys.argv[1]) as directory, Ledger(directory, "kraken", print
 """
 HOLDER = """
 import fcntl, sys
-from alphapulse_cli.edges.ledger import Ledger
+from alphapulse_cli.edges.exchange.ledger import Ledger
 from alphapulse_cli.shm.directory import open_directory
 
 directory = open_directory(sys.argv[1])

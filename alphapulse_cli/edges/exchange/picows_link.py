@@ -17,8 +17,8 @@ from collections import deque
 
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport
 
-from alphapulse_cli.edges import link as shared
-from alphapulse_cli.edges.link import CUT, OnFrame, closed_by_exchange, closed_by_us
+from alphapulse_cli.edges.exchange import link as shared
+from alphapulse_cli.edges.exchange.link import CUT, OnFrame, closed_by_exchange, closed_by_us
 from alphapulse_cli.errors import ExchangeError
 from alphapulse_cli.shm import clock
 
