@@ -11,7 +11,7 @@ The public names are resolved when they are first asked for: importing the packa
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alphapulse_cli.apps.arb_api import arbitrage
+    from alphapulse_cli.apps.arb.api import arbitrage
     from alphapulse_cli.book.reconstruct import Reconstructor
     from alphapulse_cli.errors import (
         AlphapulseError,
@@ -85,7 +85,7 @@ _MODULES = {  # where a public name is; an error that is not listed is in `error
     "ArbitragePolicy": "flow.arbitrage.candidate",
     "Reconstructor": "book.reconstruct",
     "TradingStatus": "market.trading_status",
-    "arbitrage": "apps.arb_api",
+    "arbitrage": "apps.arb.api",
     **dict.fromkeys(("Book", "DeltaReader", "TradeReader", "follow"), "readers.api"),
     **dict.fromkeys(("changes", "price_decimals", "prices", "size_decimals", "sizes"), "readers.columns"),
     **dict.fromkeys(("exchange_times", "feed_delays", "times", "to_pandas"), "readers.columns"),

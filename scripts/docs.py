@@ -208,7 +208,7 @@ def errors() -> Iterator[str]:
     yield table(("what happens", "at the start", "once it has collected", "exit code"), ENDINGS)
 
 
-# What happens; at the start; later; the exit code where it ends. tests/apps/test_collect_start.py and tests/edges play most of them.
+# What happens; at the start; later; the exit code where it ends. tests/apps/collect/test_collect_start.py and tests/edges play most of them.
 WAITS, AGAIN = "waits, and tries again", "books STALE, connects again"
 ENDINGS = (
     ("maintenance: 5xx, 520, `EService:Unavailable`, a page in place of JSON", WAITS, AGAIN, ""),
@@ -335,7 +335,7 @@ PYTHON = (  # what a program of one's own may use: heading, the source that docu
         "book/views.py",
         ("bbo", "mid", "spread_ticks", "spread_bps", "depth_lots", "imbalance", "depth_walk", "Bbo", "Walk"),
     ),
-    ("Arbitrage, live: `ap.arbitrage`", "apps/arb_api.py", ("arbitrage", "Opportunities")),
+    ("Arbitrage, live: `ap.arbitrage`", "apps/arb/api.py", ("arbitrage", "Opportunities")),
     ("Its policy: `ap.ArbitragePolicy`", "flow/arbitrage/candidate.py", ("ArbitragePolicy", "Why")),
     (
         "Arbitrage over books of your own: `ap.ArbitrageDetector`",

@@ -46,16 +46,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 LONGEST_FIRST = (
     "chaos/test_chaos.py",
     "tui/test_never_frozen.py",
-    "apps/test_collect.py",
+    "apps/collect/test_collect.py",
     "tui/test_books.py",
     "tui/test_snapshots.py",
     "tui/test_app.py",
     "cli/test_bench_command.py",
     "docs/test_screenshots.py",
     "docs/test_tutorial.py",
-    "apps/test_arb_planted.py",
+    "apps/arb/test_planted.py",
     "tui/test_overview.py",
-    "apps/test_arb.py",
+    "apps/arb/test_watch.py",
     "e2e/test_river.py",
     "e2e/test_live_screen.py",
     "e2e/test_writers_and_readers.py",
@@ -68,7 +68,7 @@ LONGEST_FIRST = (
     "flow/arbitrage/test_depth_walk.py",
     "flow/arbitrage/test_triangle.py",
     "tui/test_rings_screen.py",
-    "apps/test_arb_history.py",
+    "apps/arb/test_history.py",
 )
 
 

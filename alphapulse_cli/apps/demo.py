@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from alphapulse_cli.apps.supervise import Child, Said, relay, spawn, stop, supervise
+from alphapulse_cli.apps.collect.supervise import Child, Said, relay, spawn, stop, supervise
 from alphapulse_cli.errors import AlphapulseError, ExitCode
 
 EXCHANGES = ("kraken", "coinbase", "binance-us")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.apps.listing import list_instruments
-from alphapulse_cli.apps.plan import addresses, mode_of
+from alphapulse_cli.apps.collect.listing import list_instruments
+from alphapulse_cli.apps.collect.plan import addresses, mode_of
 from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.rate_limit import RateLimit
 from alphapulse_cli.flow.ingest import Notice

@@ -13,8 +13,8 @@ from alphapulse_cli.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from alphapulse_cli.apps.arb import Watch
-    from alphapulse_cli.apps.arb_keep import Keeper
+    from alphapulse_cli.apps.arb.keep import Keeper
+    from alphapulse_cli.apps.arb.watch import Watch
     from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
     from alphapulse_cli.flow.arbitrage.exact import Exact
 
@@ -126,8 +126,8 @@ def watch(
 
     Example: alphapulse arb watch --symbols BTC-USD --min-bps 5 --fee kraken=0.0016
     """
-    from alphapulse_cli.apps.arb import Watch, configured_fees
-    from alphapulse_cli.apps.arb_keep import Keeper
+    from alphapulse_cli.apps.arb.keep import Keeper
+    from alphapulse_cli.apps.arb.watch import Watch, configured_fees
     from alphapulse_cli.edges.opportunities.watch_counters import Tally
     from alphapulse_cli.readers.selection import Wanted, until_there
     from alphapulse_cli.shm.directory import open_directory
@@ -187,7 +187,7 @@ def _say_if_alone(watching: "Watch", triangular: bool) -> None:
 
 def _told(watching: "Watch", keeper: "Keeper", count: int | None, duration: float | None) -> "Iterator[render.Row | None]":
     """Every event as a row, and what was missed among them."""
-    from alphapulse_cli.apps.arb_rows import event_row
+    from alphapulse_cli.apps.arb.rows import event_row
 
     missed = 0
     for event in watching.events(count, duration):
@@ -245,7 +245,7 @@ def scan(
 
     Example: alphapulse arb scan --all
     """
-    from alphapulse_cli.apps.arb import Watch, configured_fees
+    from alphapulse_cli.apps.arb.watch import Watch, configured_fees
     from alphapulse_cli.readers.selection import Wanted
     from alphapulse_cli.shm.directory import open_directory
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from alphapulse_cli.apps.arb_rows import event_row
+from alphapulse_cli.apps.arb.rows import event_row
 from alphapulse_cli.cli import render, talk
 from alphapulse_cli.flow.arbitrage.candidate import Why
 from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from alphapulse_cli.apps.arb import Watch, WatchStatus
-    from alphapulse_cli.apps.arb_keep import Keeper
+    from alphapulse_cli.apps.arb.keep import Keeper
+    from alphapulse_cli.apps.arb.watch import Watch, WatchStatus
 
 REFRESH_NS = 250_000_000
 KEPT_ENDED, SHOWN_NOT_LIVE = 12, 4

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alphapulse_cli.apps.arb_history import by_pair, load, rows_of, survival
+from alphapulse_cli.apps.arb.history import by_pair, load, rows_of, survival
 from alphapulse_cli.cli import render
 from alphapulse_cli.cli.arb_board import brief, life_text
 from alphapulse_cli.errors import UsageError

@@ -100,7 +100,7 @@ def collect(
     Example: alphapulse collect --exchange kraken --exchange coinbase --symbols BTC-USD,ETH-USD
     """
     from alphapulse_cli import exchanges
-    from alphapulse_cli.apps.plan import plans
+    from alphapulse_cli.apps.collect.plan import plans
     from alphapulse_cli.cli import collecting
     from alphapulse_cli.shm.directory import check_set_name
 

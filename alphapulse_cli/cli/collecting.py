@@ -6,9 +6,9 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
-from alphapulse_cli.apps.collect import collect
-from alphapulse_cli.apps.plan import CollectPlan
-from alphapulse_cli.apps.supervise import COLLECTING, Child, supervise
+from alphapulse_cli.apps.collect.collect import collect
+from alphapulse_cli.apps.collect.plan import CollectPlan
+from alphapulse_cli.apps.collect.supervise import COLLECTING, Child, supervise
 from alphapulse_cli.cli import render, running, talk
 from alphapulse_cli.errors import ExitCode
 from alphapulse_cli.readers.status import StatusSource

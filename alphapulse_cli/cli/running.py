@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO, Any, TextIO, cast
 
-from alphapulse_cli.apps.supervise import until_parent_is_gone
+from alphapulse_cli.apps.collect.supervise import until_parent_is_gone
 from alphapulse_cli.cli import board, render, talk
 from alphapulse_cli.edges import background, process
 from alphapulse_cli.edges.background import DaemonThreads

@@ -104,7 +104,7 @@ def live_screen(
     notices: "Sequence[str]" = (),
 ) -> "AlphapulseApp":
     """The app with its feed, ready to run."""
-    from alphapulse_cli.apps.arb import configured_fees
+    from alphapulse_cli.apps.arb.watch import configured_fees
     from alphapulse_cli.readers.selection import Wanted
     from alphapulse_cli.tui.app import AlphapulseApp
     from alphapulse_cli.tui.feed import Feed

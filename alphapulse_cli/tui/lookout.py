@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Protocol
 
-from alphapulse_cli.apps.arb import GRACE_NS, RULES_EVERY_NS
+from alphapulse_cli.apps.arb.watch import GRACE_NS, RULES_EVERY_NS
 from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.flow.arbitrage.candidate import Candidate, Finding, Why

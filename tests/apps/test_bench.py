@@ -17,20 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphapulse_cli.apps import bench
-from alphapulse_cli.apps.bench import (
-    book,
-    capture,
-    children,
-    compare,
-    decode,
-    frames,
-    ground,
-    measure,
-    memory,
-    pipeline,
-    report,
-    targets,
-)
+from alphapulse_cli.apps.bench import capture, children, compare, frames, ground, measure, report, targets
+from alphapulse_cli.apps.bench.scenarios import book, decode, memory, pipeline
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.errors import IntegrityError, UsageError
 from alphapulse_cli.market.events import Update
@@ -57,7 +45,7 @@ class TestALine:
 
     def test_every_scenario_is_a_module_that_measures(self):
         for name in bench.SCENARIOS:
-            assert callable(importlib.import_module(f"alphapulse_cli.apps.bench.{name}").measure)
+            assert callable(importlib.import_module(f"alphapulse_cli.apps.bench.scenarios.{name}").measure)
 
     def test_it_is_medians_and_percentiles_of_its_samples(self):
         samples = report.Samples([float(i) for i in range(1000, 0, -1)], [7.0, 5.0, 6.0], [4.0, 1.0, 3.0, 2.0])

@@ -8,8 +8,8 @@ import pytest
 from reader_sets import Writer, ladder, random_rows
 
 from alphapulse_cli.apps import reconstruct
-from alphapulse_cli.apps.collect import collect
-from alphapulse_cli.apps.plan import CollectPlan
+from alphapulse_cli.apps.collect.collect import collect
+from alphapulse_cli.apps.collect.plan import CollectPlan
 from alphapulse_cli.apps.reconstruct import Books, Verdict, verify
 from alphapulse_cli.errors import NoSegment
 from alphapulse_cli.readers.selection import Wanted

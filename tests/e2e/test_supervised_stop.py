@@ -3,8 +3,8 @@
 import asyncio
 import sys
 
-from alphapulse_cli.apps import supervise as module
-from alphapulse_cli.apps.supervise import Child, supervise
+from alphapulse_cli.apps.collect import supervise as module
+from alphapulse_cli.apps.collect.supervise import Child, supervise
 
 SLOW = "import signal,sys,time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), sys.exit(0)))"
 READY = "import sys,time; print('ready', file=sys.stderr, flush=True); time.sleep(60)"

@@ -14,7 +14,7 @@ from alphapulse_cli.apps.bench.ground import Ground, private_directory
 from alphapulse_cli.apps.bench.report import Report, new_report
 from alphapulse_cli.errors import UsageError
 
-SCENARIOS = {  # module of this package: what it measures; in the order of the data
+SCENARIOS = {  # module of `scenarios`: what it measures; in the order of the data
     "decode": "an exchange's frame to exact events, per exchange",
     "book": "changes, snapshots and differences of a 45,827-level book",
     "ring": "publishing into the ring and reading out of it, one process",
@@ -55,7 +55,7 @@ def run(names: Sequence[str], *, quick: bool, capture: Path | None, shm_dir: str
 
             ground.say = say
             say(name)
-            for result in importlib.import_module(f"alphapulse_cli.apps.bench.{name}").measure(ground):
+            for result in importlib.import_module(f"alphapulse_cli.apps.bench.scenarios.{name}").measure(ground):
                 report.results.append(result)
                 say(f"{result.scenario}: {result.case}")
         progress(len(names), len(names), "")

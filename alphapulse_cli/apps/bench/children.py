@@ -4,7 +4,7 @@
         reader.say({"do": "listen"})
         answer = reader.hear()
 
-A child is a module of this package and a function in it, called with JSON values; it talks with `hear` and `say` on its standard
+A child is a module of `scenarios` and a function in it, called with JSON values; it talks with `hear` and `say` on its standard
 input and output. However we end, it ends: its input closes, and it never lives longer than CHILD_LIFE_S.
 """
 
@@ -74,7 +74,7 @@ class Lines:
 
 @contextlib.contextmanager
 def child(place: str, *arguments: Any) -> Iterator[Lines]:
-    """A process that runs `place`, "module:function", of this package; killed and reaped at the end."""
+    """A process that runs `place`, "module:function" of a scenario; killed and reaped at the end."""
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(  # noqa: S603 ourselves
             [sys.executable, "-P", "-c", _RUN, place, json.dumps(arguments)],
@@ -110,5 +110,5 @@ def run() -> None:
     """What a child does."""
     signal.alarm(CHILD_LIFE_S)  # the default action ends the process
     module, _, function = sys.argv[1].partition(":")
-    called = getattr(importlib.import_module(f"alphapulse_cli.apps.bench.{module}"), function)
+    called = getattr(importlib.import_module(f"alphapulse_cli.apps.bench.scenarios.{module}"), function)
     called(Lines(sys.stdin.fileno(), sys.stdout.fileno()), *json.loads(sys.argv[2]))

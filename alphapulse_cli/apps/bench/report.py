@@ -31,7 +31,7 @@ class Field(NamedTuple):
 
 
 RESULT_FIELDS = (
-    Field("scenario", "text", "which file of `apps/bench` measured it"),
+    Field("scenario", "text", "which file of `apps/bench/scenarios` measured it"),
     Field("case", "text", "what of it; with the scenario, the line's name in `--compare`"),
     Field("unit", "text", "of the quantiles: ns, or bytes"),
     Field("count", "integer", "how many samples"),

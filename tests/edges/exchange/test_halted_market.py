@@ -8,7 +8,7 @@ from session_parts import Rig
 from sim_parts import play, until
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.apps.arb import Watch
+from alphapulse_cli.apps.arb.watch import Watch
 from alphapulse_cli.apps.tail import Tail
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why

@@ -12,7 +12,7 @@ import pytest
 from app_parts import Sims, live_books, processes_of, sample, wait_until
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.apps.plan import CollectPlan
+from alphapulse_cli.apps.collect.plan import CollectPlan
 from alphapulse_cli.cli.collecting import arguments
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.market.ticks import to_text

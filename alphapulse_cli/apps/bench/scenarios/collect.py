@@ -1,6 +1,6 @@
 """`collect`: with the socket: what a message costs in CPU, and how many a second go through, over each WebSocket library.
 
-A sender process pushes ready-made WebSocket frames of about 1 KB as fast as they are taken; a collector process runs `apps.collect`.
+A sender process pushes ready-made WebSocket frames of about 1 KB as fast as they are taken; a collector process runs `apps.collect.collect`.
 
     sender: simulated Coinbase, made and framed before ──── loopback TCP ────► collector: the library ─► ingest ─► segments
 
@@ -262,8 +262,8 @@ async def _receive_only(port: int, messages: int, transport: str) -> dict[str, A
 
 
 async def _collect(path: str, name: str, port: int, messages: int, transport: str) -> dict[str, Any]:
-    from alphapulse_cli.apps.collect import collect
-    from alphapulse_cli.apps.plan import CollectPlan
+    from alphapulse_cli.apps.collect.collect import collect
+    from alphapulse_cli.apps.collect.plan import CollectPlan
     from alphapulse_cli.shm.counters import Counter
 
     begun: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

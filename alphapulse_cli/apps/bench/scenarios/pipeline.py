@@ -5,11 +5,11 @@ After the last frame the book is compared with the simulated market's own: what 
 
 from collections.abc import Iterator
 
-from alphapulse_cli.apps.bench.decode import LOADS, tapes
 from alphapulse_cli.apps.bench.frames import STARTED_NS, STEP_NS, Tape
 from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.measure import frame_by_frame
 from alphapulse_cli.apps.bench.report import Result, Samples
+from alphapulse_cli.apps.bench.scenarios.decode import LOADS, tapes
 from alphapulse_cli.errors import IntegrityError
 from alphapulse_cli.exchanges.protocol import BOOK
 from alphapulse_cli.flow.ingest import Ingest

@@ -6,7 +6,7 @@ import pytest
 from app_parts import wait_until
 from reader_sets import Writer, kept_alive
 
-from alphapulse_cli.apps.arb import Watch
+from alphapulse_cli.apps.arb.watch import Watch
 from alphapulse_cli.errors import NoSegment
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
 from alphapulse_cli.flow.arbitrage.exact import parse

@@ -14,7 +14,7 @@ from alphapulse_cli.apps.bench.children import Lines, child
 from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.measure import memcpy_of
 from alphapulse_cli.apps.bench.report import Result, Samples, quantile
-from alphapulse_cli.apps.bench.ring import GROUP_RECORDS, filled_batch
+from alphapulse_cli.apps.bench.scenarios.ring import GROUP_RECORDS, filled_batch
 from alphapulse_cli.readers.waiting import WAYS, idle_strategy
 from alphapulse_cli.shm.directory import open_directory, segment_name
 from alphapulse_cli.shm.layout import Kind

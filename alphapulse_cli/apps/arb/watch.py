@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.apps.arb_rows import look_row
+from alphapulse_cli.apps.arb.rows import look_row
 from alphapulse_cli.edges.config.layers import Settings
 from alphapulse_cli.edges.opportunities.watch_counters import Tally
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why

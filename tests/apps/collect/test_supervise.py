@@ -7,8 +7,8 @@ import sys
 import pytest
 from sim_parts import play, until
 
-from alphapulse_cli.apps import supervise as module
-from alphapulse_cli.apps.supervise import Child, spawn, stop, supervise
+from alphapulse_cli.apps.collect import supervise as module
+from alphapulse_cli.apps.collect.supervise import Child, spawn, stop, supervise
 from alphapulse_cli.errors import ExitCode
 
 SAYS = "print('collecting', flush=True)"  # as a collector whose first frame has come

@@ -10,8 +10,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from seen_opportunities import MS, closed, later, seen
 
-from alphapulse_cli.apps import arb_history
-from alphapulse_cli.apps.arb_history import by_pair, find, load, rows_of, survival
+from alphapulse_cli.apps.arb import history
+from alphapulse_cli.apps.arb.history import by_pair, find, load, rows_of, survival
 from alphapulse_cli.edges.opportunities.store import OpportunityStore
 from alphapulse_cli.errors import UsageError
 
@@ -203,24 +203,24 @@ class TestFromTheStore:
 
 
 def counts_the_unknown_as_gone(monkeypatch):
-    monkeypatch.setattr(arb_history, "is_life_known", lambda _: True)
+    monkeypatch.setattr(history, "is_life_known", lambda _: True)
 
 
 def forgets_who_was_there_from_the_start(monkeypatch):
-    monkeypatch.setattr(arb_history, "is_life_known", lambda one: one.closed_ns is not None and not one.is_unwatched)
+    monkeypatch.setattr(history, "is_life_known", lambda one: one.closed_ns is not None and not one.is_unwatched)
 
 
 def takes_the_last_change_for_the_end(monkeypatch):
-    monkeypatch.setattr(arb_history, "seen_life_ns", lambda one: one.last_ns - one.born_ns + (one.closed_ns is None))
+    monkeypatch.setattr(history, "seen_life_ns", lambda one: one.last_ns - one.born_ns + (one.closed_ns is None))
 
 
 def counts_in_whole_milliseconds(monkeypatch):
-    real = arb_history.seen_life_ns
-    monkeypatch.setattr(arb_history, "seen_life_ns", lambda one: -(-real(one) // MS) * MS)
+    real = history.seen_life_ns
+    monkeypatch.setattr(history, "seen_life_ns", lambda one: -(-real(one) // MS) * MS)
 
 
 def adds_floats(monkeypatch):
-    monkeypatch.setattr(arb_history, "_sum", lambda texts: arb_history.exact(f"{sum(map(float, texts)):.30f}"))
+    monkeypatch.setattr(history, "_sum", lambda texts: history.exact(f"{sum(map(float, texts)):.30f}"))
 
 
 def prove():

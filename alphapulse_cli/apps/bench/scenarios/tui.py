@@ -17,12 +17,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from alphapulse_cli.apps.bench.book import PRICE_DECIMALS, SIZE_DECIMALS, full_book, levels_of, ten_changes
 from alphapulse_cli.apps.bench.children import Gone, Lines, child
 from alphapulse_cli.apps.bench.ground import RING_CAPACITY, Ground, private_directory
-from alphapulse_cli.apps.bench.memory import resident_bytes
 from alphapulse_cli.apps.bench.report import Result, Samples
-from alphapulse_cli.apps.bench.startup import OURS
+from alphapulse_cli.apps.bench.scenarios.book import PRICE_DECIMALS, SIZE_DECIMALS, full_book, levels_of, ten_changes
+from alphapulse_cli.apps.bench.scenarios.memory import resident_bytes
+from alphapulse_cli.apps.bench.scenarios.startup import OURS
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.market.events import Side, Snapshot, Trade, Update

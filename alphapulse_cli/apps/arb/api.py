@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
-from alphapulse_cli.apps.arb import Watch, WatchStatus, configured_fees
+from alphapulse_cli.apps.arb.watch import Watch, WatchStatus, configured_fees
 from alphapulse_cli.edges.config import layers
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.opportunity import Event

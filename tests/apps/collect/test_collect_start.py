@@ -11,8 +11,8 @@ import pytest
 from app_parts import Sims, live_books, sample, wait_until
 from sim_parts import play
 
-from alphapulse_cli.apps.collect import collect
-from alphapulse_cli.apps.plan import CollectPlan
+from alphapulse_cli.apps.collect.collect import collect
+from alphapulse_cli.apps.collect.plan import CollectPlan
 from alphapulse_cli.errors import ExchangeError, Refused
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.lease import Lease

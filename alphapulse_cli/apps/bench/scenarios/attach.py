@@ -5,10 +5,10 @@ This is what a terminal pays once when it starts, and a reader that was lapped p
 
 from collections.abc import Iterator
 
-from alphapulse_cli.apps.bench.book import LEVEL_BYTES, LEVEL_COUNT, MEMCPY, full_book, keeper_of
 from alphapulse_cli.apps.bench.ground import SYMBOL, Ground
 from alphapulse_cli.apps.bench.measure import by_turns, calls, memcpy_of
 from alphapulse_cli.apps.bench.report import Result
+from alphapulse_cli.apps.bench.scenarios.book import LEVEL_BYTES, LEVEL_COUNT, MEMCPY, full_book, keeper_of
 from alphapulse_cli.errors import IntegrityError
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.shm.directory import segment_name

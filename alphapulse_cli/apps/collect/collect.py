@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.apps.listing import list_instruments, until_listed
-from alphapulse_cli.apps.plan import CollectPlan, addresses, choose, mode_of
-from alphapulse_cli.apps.publishing import after_frame, published
+from alphapulse_cli.apps.collect.listing import list_instruments, until_listed
+from alphapulse_cli.apps.collect.plan import CollectPlan, addresses, choose, mode_of
+from alphapulse_cli.apps.collect.publishing import after_frame, published
 from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.ledger import Ledger
 from alphapulse_cli.edges.exchange.loopback import is_loopback

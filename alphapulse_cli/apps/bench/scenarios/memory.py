@@ -19,7 +19,7 @@ from pathlib import Path
 from alphapulse_cli.apps.bench.children import Gone, Lines, child
 from alphapulse_cli.apps.bench.ground import RING_CAPACITY, Ground
 from alphapulse_cli.apps.bench.report import Result, Samples
-from alphapulse_cli.apps.bench.startup import OURS, PYTHON
+from alphapulse_cli.apps.bench.scenarios.startup import OURS, PYTHON
 from alphapulse_cli.errors import AlphapulseError, IntegrityError
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.shm import clock
@@ -39,7 +39,7 @@ SEED = 7
 IDLE = f"""
 import json, os, sys
 import orjson, websockets.asyncio.client
-import alphapulse_cli.apps.collect, alphapulse_cli.cli.app, alphapulse_cli.cli.collect
+import alphapulse_cli.apps.collect.collect, alphapulse_cli.cli.app, alphapulse_cli.cli.collect
 from alphapulse_cli import exchanges
 exchanges.get({EXCHANGE!r})
 print(json.dumps({{"pid": os.getpid()}}), flush=True)

@@ -11,7 +11,7 @@ from typing import Any
 from alphapulse_cli.apps.bench.ground import SYMBOL, Ground
 from alphapulse_cli.apps.bench.measure import by_turns, calls, memcpy_of
 from alphapulse_cli.apps.bench.report import Result
-from alphapulse_cli.apps.bench.ring import BARE, bare_call
+from alphapulse_cli.apps.bench.scenarios.ring import BARE, bare_call
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet

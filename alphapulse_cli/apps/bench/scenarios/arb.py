@@ -21,12 +21,12 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import IO
 
-from alphapulse_cli.apps.arb import Watch
-from alphapulse_cli.apps.bench.book import MID_TICKS, PRICE_DECIMALS, SIZE_DECIMALS, full_book, levels_of, ten_changes
+from alphapulse_cli.apps.arb.watch import Watch
 from alphapulse_cli.apps.bench.children import Gone, Lines, child
 from alphapulse_cli.apps.bench.ground import RING_CAPACITY, Ground, private_directory
 from alphapulse_cli.apps.bench.report import Result, Samples
-from alphapulse_cli.apps.bench.startup import OURS
+from alphapulse_cli.apps.bench.scenarios.book import MID_TICKS, PRICE_DECIMALS, SIZE_DECIMALS, full_book, levels_of, ten_changes
+from alphapulse_cli.apps.bench.scenarios.startup import OURS
 from alphapulse_cli.errors import IntegrityError
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
@@ -168,7 +168,7 @@ def _printed(ground: Ground, writer: Lines, place: str, how: str) -> Iterator[Re
     case = f"ring to printed event, {how}"
     fees = [word for name in SETS for word in ("--fee", f"{name}={FEE}")]
     watch = (*OURS, "arb", "watch", "--json", "--no-keep", "--wait", how, "--shm-dir", place, *fees)
-    bare = (sys.executable, "-P", "-c", "from alphapulse_cli.apps.bench.arb import print_records; print_records()", place)
+    bare = (sys.executable, "-P", "-c", "from alphapulse_cli.apps.bench.scenarios.arb import print_records; print_records()", place)
     samples, before = Samples(), _count(writer)
     with _reader(watch) as events, _reader(bare) as records:
         begun = time.monotonic()

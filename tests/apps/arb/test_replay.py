@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from alphapulse_cli.apps.arb import Watch
-from alphapulse_cli.apps.arb_rows import event_row
+from alphapulse_cli.apps.arb.rows import event_row
+from alphapulse_cli.apps.arb.watch import Watch
 from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, STEP_NS, Feed, Tape, tape
 from alphapulse_cli.exchanges.protocol import BOOK
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
@@ -146,7 +146,7 @@ def test_and_offline(stage, repeated):
 def test_and_in_another_process_with_other_hashes(repeated, tmp_path):
     """Nothing depends on the order of a set, or on where anything lies in memory."""
     for seed in ("1", "2"):
-        code = "import sys, json; from apps.test_arb_replay import in_this_process; json.dump(in_this_process(sys.argv[1]), sys.stdout)"
+        code = "import sys, json; from apps.arb.test_replay import in_this_process; json.dump(in_this_process(sys.argv[1]), sys.stdout)"
         done = subprocess.run(
             [sys.executable, "-P", "-c", code, str(tmp_path / seed)],
             env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},

@@ -4,7 +4,7 @@ import pytest
 from exchange_truth import instrument
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.apps.plan import addresses, check_channels, choose, mode_of, plans, symbols_by_exchange
+from alphapulse_cli.apps.collect.plan import addresses, check_channels, choose, mode_of, plans, symbols_by_exchange
 from alphapulse_cli.errors import Refused, UsageError
 
 KRAKEN, COINBASE, BINANCE = (exchanges.get(name).facts for name in ("kraken", "coinbase", "binance-us"))

@@ -1,0 +1,1 @@
+"""Scenarios of the benchmark, one a file, in the order of `bench.SCENARIOS`."""
