@@ -23,11 +23,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from alphapulse_cli.readers.selection import Wanted
-from alphapulse_cli.tui import table
+from alphapulse_cli.tui import tabs
 from alphapulse_cli.tui.app import AlphapulseApp
-from alphapulse_cli.tui.feed import Feed
-from alphapulse_cli.tui.picture import Picture
-from alphapulse_cli.tui.state import State
+from alphapulse_cli.tui.feed.feed import Feed
+from alphapulse_cli.tui.feed.picture import Picture
+from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.wire.delta import BookState
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,19 +95,19 @@ def _demo(place: str, seed: int) -> subprocess.Popen[bytes]:
 
 async def _taken(place: str, seconds: float, theme: str) -> dict[str, str]:
     """Screen -> SVG. TimeoutError, with the reason, if there is none worth taking."""
-    app = AlphapulseApp(lambda show, failed: Feed(place, Wanted(), show, failed), State(None), theme=theme)
+    app = AlphapulseApp(lambda show, failed: Feed(place, Wanted(), show, failed), Preferences(None), theme=theme)
     taken = {}
     async with app.run_test(size=(COLUMNS, ROWS)) as pilot:
         await _until(lambda: _all_live(app.picture), "the demo's books did not all become LIVE")
         await asyncio.sleep(seconds)
-        for tab in table.TABS:
+        for tab in tabs.TABS:
             await pilot.resize_terminal(COLUMNS, FEWER_ROWS.get(tab.name, ROWS))
             await pilot.press(tab.key, *PREPARE.get(tab.name, "").split())
             taken[tab.name] = await _worth_it(app, tab)
     return taken
 
 
-async def _worth_it(app: AlphapulseApp, tab: table.Tab) -> str:
+async def _worth_it(app: AlphapulseApp, tab: tabs.Tab) -> str:
     """The first picture of the screen in front that shows what it is about, every book LIVE."""
     await _newer(app)
     end = time.monotonic() + LIMIT_S

@@ -47,7 +47,7 @@ LONGEST_FIRST = (
     "chaos/test_chaos.py",
     "tui/test_never_frozen.py",
     "apps/collect/test_collect.py",
-    "tui/test_books.py",
+    "tui/books/test_books.py",
     "tui/test_snapshots.py",
     "tui/test_app.py",
     "cli/test_bench_command.py",

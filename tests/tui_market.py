@@ -19,8 +19,8 @@ from alphapulse_cli.readers.items import TradeTold
 from alphapulse_cli.shm import clock, histogram
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.segment import Liveness
-from alphapulse_cli.tui.lookout import row_of
-from alphapulse_cli.tui.picture import ArbitragePicture, Ladder, Moment, Picture, Stage
+from alphapulse_cli.tui.feed.arbitrage_feed import row_of
+from alphapulse_cli.tui.feed.picture import ArbitragePicture, Ladder, Moment, Picture, Stage
 from alphapulse_cli.wire.delta import BookState
 
 TAKEN_NS = 5_000_000_000_000

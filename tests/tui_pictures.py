@@ -10,8 +10,8 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.app import AlphapulseApp
-from alphapulse_cli.tui.picture import BookPicture, Ladder, Picture, SetPicture
-from alphapulse_cli.tui.state import State
+from alphapulse_cli.tui.feed.picture import BookPicture, Ladder, Picture, SetPicture
+from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 
@@ -79,7 +79,7 @@ def at_once(work, size=(100, 30), **arguments):
 
     async def run():
         feed = HandFeed()
-        app = AlphapulseApp(feed.make, arguments.pop("state", State(None)), **arguments)
+        app = AlphapulseApp(feed.make, arguments.pop("state", Preferences(None)), **arguments)
         async with app.run_test(size=size) as pilot:
             await pilot.pause()
             await work(app, pilot, feed)

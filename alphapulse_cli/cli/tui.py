@@ -107,8 +107,8 @@ def live_screen(
     from alphapulse_cli.apps.arb.watch import configured_fees
     from alphapulse_cli.readers.selection import Wanted
     from alphapulse_cli.tui.app import AlphapulseApp
-    from alphapulse_cli.tui.feed import Feed
-    from alphapulse_cli.tui.state import State, state_path
+    from alphapulse_cli.tui.feed.feed import Feed
+    from alphapulse_cli.tui.preferences import Preferences, preferences_path
 
     wanted = Wanted.of(exchanges, symbols)
     fees = configured_fees(options.settings(), {})
@@ -116,7 +116,7 @@ def live_screen(
     def make_feed(show: Any, failed: Any) -> Feed:
         return Feed(where, wanted, show, failed, fees)
 
-    return AlphapulseApp(make_feed, State(state_path()), screen, theme, notices, options.settings().get("on_alarm"))
+    return AlphapulseApp(make_feed, Preferences(preferences_path()), screen, theme, notices, options.settings().get("on_alarm"))
 
 
 def ended(live: "AlphapulseApp") -> int:

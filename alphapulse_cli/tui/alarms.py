@@ -19,8 +19,8 @@ from typing import Any
 from alphapulse_cli.apps.segments import SegmentRow
 from alphapulse_cli.shm.histogram import QUANTILES
 from alphapulse_cli.shm.segment import Liveness
-from alphapulse_cli.tui.picture import ArbitrageRow, BookPicture, Picture, Stage
-from alphapulse_cli.tui.state import State
+from alphapulse_cli.tui.feed.picture import ArbitrageRow, BookPicture, Picture, Stage
+from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.wire.delta import BookState
 
 BOOK, ARBITRAGE, LATENCY, RING = "book", "arbitrage", "latency", "ring"
@@ -80,11 +80,11 @@ def about(scope: str) -> str:
 
 
 class Alarms:
-    """Those of one user, remembered in `state`."""
+    """Those of one user, remembered in `preferences`."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._set: dict[tuple[str, Key], tuple[str, Alarm]] = dict(_remembered(state))
+    def __init__(self, preferences: Preferences) -> None:
+        self._preferences = preferences
+        self._set: dict[tuple[str, Key], tuple[str, Alarm]] = dict(_remembered(preferences))
         self._passed: frozenset[tuple[str, Key]] = frozenset()
         self._told_ns: dict[tuple[str, Key], int] = {}
         self._not_live_ns: dict[tuple[str, Key], int] = {}  # since when
@@ -117,7 +117,7 @@ class Alarms:
             self._set[scope, key] = text, parse(scope, text)
         else:
             self._set.pop((scope, key), None)
-        self._state.set(_name(scope, key), text)
+        self._preferences.set(_name(scope, key), text)
 
     def is_passed(self, scope: str, key: Key) -> bool:
         """Whether that row's alarm was passed at the last check."""
@@ -246,11 +246,11 @@ def _name(scope: str, key: Key) -> str:
     return BETWEEN.join((PREFIX, scope, *key))
 
 
-def _remembered(state: State) -> Iterator[tuple[tuple[str, Key], tuple[str, Alarm]]]:
+def _remembered(preferences: Preferences) -> Iterator[tuple[tuple[str, Key], tuple[str, Alarm]]]:
     """What an earlier run set; what is not understood any more is no alarm."""
-    for name in state.names():
+    for name in preferences.names():
         prefix, scope, *key = f"{name}{BETWEEN}".split(BETWEEN)[:-1] if BETWEEN in name else ("", "")
-        text = state.get(name, "")
+        text = preferences.get(name, "")
         if prefix == PREFIX and scope in UNITS and text and len(key) == KEY_LENGTHS[scope]:
             try:
                 yield (scope, tuple(key)), (text, parse(scope, text))

@@ -23,13 +23,13 @@ from textual.timer import Timer
 from alphapulse_cli.edges.hook import Hook
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.errors import ExitCode
-from alphapulse_cli.tui import table
+from alphapulse_cli.tui import tabs
 from alphapulse_cli.tui.alarms import Alarms
-from alphapulse_cli.tui.picture import Picture, Watched
+from alphapulse_cli.tui.feed.picture import Picture, Watched
+from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.tui.saying import NOTICE_S, SayingApp
 from alphapulse_cli.tui.screens.help import HelpScreen, key_rows
 from alphapulse_cli.tui.screens.prompts import Choose
-from alphapulse_cli.tui.state import State
 from alphapulse_cli.tui.terminal import TerminalDriver
 from alphapulse_cli.tui.themes import NAMES
 from alphapulse_cli.tui.widgets.frame import FilterLine
@@ -90,10 +90,10 @@ class AlphapulseApp(SayingApp):
     """
 
     TITLE = "alphapulse"
-    TABS = tuple((tab.key, tab.title) for tab in table.TABS)
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[object]]]] = {**table.makers()}  # type: ignore[dict-item]
+    TABS = tuple((tab.key, tab.title) for tab in tabs.TABS)
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[object]]]] = {**tabs.makers()}  # type: ignore[dict-item]
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(tab.key, f"go({tab.title!r})", tab.title, show=False) for tab in table.TABS),
+        *(Binding(tab.key, f"go({tab.title!r})", tab.title, show=False) for tab in tabs.TABS),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("p", "pause", "Pause"),
@@ -109,22 +109,22 @@ class AlphapulseApp(SayingApp):
     def __init__(
         self,
         make_feed: MakeFeed,
-        state: State,
+        preferences: Preferences,
         screen: str = "",
         theme: str = "",
         notices: Sequence[str] = (),
         on_alarm: Sequence[str] = (),
     ) -> None:
         super().__init__(notices)
-        self._state = state
+        self._preferences = preferences
         self._begin = screen
         self._came_from = ""  # the screen that Esc goes back to
         self._newest: Picture | None = None
-        self.alarms = Alarms(state)
+        self.alarms = Alarms(preferences)
         self._hook = Hook(on_alarm)
         self._settling: Timer | None = None
         self._feed = make_feed(self._take, self._fail)
-        self.theme = next(name for name in (theme, state.get(THEME, ""), NAMES[0]) if name in NAMES)
+        self.theme = next(name for name in (theme, preferences.get(THEME, ""), NAMES[0]) if name in NAMES)
 
     @property
     def failure(self) -> Exception | None:
@@ -137,8 +137,8 @@ class AlphapulseApp(SayingApp):
 
     def on_mount(self) -> None:
         """Show the first screen, and let the feed begin."""
-        names = [tab.name for tab in table.TABS]
-        wanted = (self._begin, self._state.get(SCREEN, ""), names[0])
+        names = [tab.name for tab in tabs.TABS]
+        wanted = (self._begin, self._preferences.get(SCREEN, ""), names[0])
         self._turn_to(next(name for name in wanted if name in names))
         self.set_interval(STATUS_EVERY_S, self._look_around)
         self._feed.start()
@@ -209,15 +209,15 @@ class AlphapulseApp(SayingApp):
 
     def remembered(self, name: str, default: str) -> str:
         """From this run or an earlier one."""
-        return self._state.get(name, default)
+        return self._preferences.get(name, default)
 
     def remember(self, name: str, value: str) -> None:
         """For the next run too."""
-        self._state.set(name, value)
+        self._preferences.set(name, value)
 
     def go(self, title: str, *, is_deeper: bool = False) -> None:
         """Switch to the screen of that title, and remember it; Esc comes back from where it is deeper."""
-        for tab in table.TABS:
+        for tab in tabs.TABS:
             if tab.title == title:
                 self._came_from = self.current_mode if is_deeper and tab.name != self.current_mode else ""
                 self._turn_to(tab.name)
@@ -265,7 +265,7 @@ class AlphapulseApp(SayingApp):
         if front is not None and front.filter:
             front.filter = ""
         elif self._came_from:
-            self.go(next(tab.title for tab in table.TABS if tab.name == self._came_from))
+            self.go(next(tab.title for tab in tabs.TABS if tab.name == self._came_from))
 
     def action_jump(self) -> None:
         """Choose one of all symbols: the cursor goes there, or its ladders are shown."""
@@ -320,7 +320,7 @@ class AlphapulseApp(SayingApp):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002 - the same on all
         """What the palette lists: every screen, every theme, every key's action."""
-        for tab in table.TABS:
+        for tab in tabs.TABS:
             yield SystemCommand(f"Show {tab.title} ({tab.key})", tab.about, lambda title=tab.title: self.go(title))
         for name in NAMES:
             about = "Remembered for the next run (t: the next one)"

@@ -11,7 +11,7 @@ from textual.notifications import SeverityLevel
 
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.shm import clock
-from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.feed.picture import Picture
 from alphapulse_cli.tui.screens.base import PulseApp, PulseScreen
 from alphapulse_cli.tui.sentence import sentence_lines
 from alphapulse_cli.tui.terminal import TerminalDriver

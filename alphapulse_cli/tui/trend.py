@@ -9,7 +9,7 @@ than half the middle nine tenths' own range is drawn as an arrow at the edge, �
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from alphapulse_cli.tui.picture import BookPicture
+from alphapulse_cli.tui.feed.picture import BookPicture
 from alphapulse_cli.tui.widgets.line_table import BLOCKS, DOWN, LEVEL, TREND, UP, Cell
 
 ABOVE, BELOW = "↑", "↓"

@@ -17,7 +17,7 @@ from alphapulse_cli.readers.status import BookStatus
 from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.segment import Segment
-from alphapulse_cli.tui.books_words import state_words
+from alphapulse_cli.tui.books.words import state_words
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 ROWS = [(9_900, 10**8, False), (10_000, 10**8, True)]

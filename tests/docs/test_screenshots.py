@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from alphapulse_cli.tui import table
+from alphapulse_cli.tui import tabs
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "screenshots.py"
@@ -36,7 +36,7 @@ def test_it_makes_every_screen_from_a_living_market(alphapulse, tmp_path):
     )  # some 20 s where nobody else works
     assert (done.returncode, done.stderr) == (0, "")
     made = {path.stem: path.read_text() for path in (tmp_path / "out").iterdir()}
-    assert sorted(made) == sorted(tab.name for tab in table.TABS)
+    assert sorted(made) == sorted(tab.name for tab in tabs.TABS)
     for name, svg in made.items():
         said = words_of(svg)
         assert all(word in said for word in WORDS[name]), f"{name}: {said}"
@@ -73,7 +73,7 @@ def script(monkeypatch):
 
 def test_a_list_is_taken_once_it_shows_what_it_is_about_however_late(monkeypatch):
     module, market = script(monkeypatch), Market(until=50)
-    tape = next(tab for tab in table.TABS if tab.name == "tape")
+    tape = next(tab for tab in tabs.TABS if tab.name == "tape")
     assert "BTC-USD" in asyncio.run(module._worth_it(market, tape))
     assert market.looks > 50
 
@@ -81,6 +81,6 @@ def test_a_list_is_taken_once_it_shows_what_it_is_about_however_late(monkeypatch
 def test_without_it_there_is_no_picture_but_the_reason(monkeypatch):
     module = script(monkeypatch)
     monkeypatch.setattr(module, "LIMIT_S", 0.05)
-    tape = next(tab for tab in table.TABS if tab.name == "tape")
+    tape = next(tab for tab in tabs.TABS if tab.name == "tape")
     with pytest.raises(TimeoutError, match="Tape still does not show BTC-USD"):
         asyncio.run(module._worth_it(Market(until=10**9), tape))

@@ -23,7 +23,7 @@ from alphapulse_cli.tui.alarms import (
     about,
     parse,
 )
-from alphapulse_cli.tui.state import State
+from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.wire.delta import BookState
 
 SECOND = 1_000_000_000
@@ -35,7 +35,7 @@ def at(seconds, *books):
 
 
 def alarms(text, state=None):
-    made = Alarms(state or State(None))
+    made = Alarms(state or Preferences(None))
     made.put(BOOK, KEY, text)
     return made
 
@@ -110,10 +110,10 @@ class TestChecks:
 class TestMemory:
     def test_they_are_there_in_the_next_run_and_taken_back_for_good(self, tmp_path):
         path = tmp_path / "tui.json"
-        alarms("spread > 5", State(path))
-        assert Alarms(State(path)).text_of(BOOK, KEY) == "spread > 5"
-        Alarms(State(path)).put(BOOK, KEY, "")
-        assert Alarms(State(path)).text_of(BOOK, KEY) == ""
+        alarms("spread > 5", Preferences(path))
+        assert Alarms(Preferences(path)).text_of(BOOK, KEY) == "spread > 5"
+        Alarms(Preferences(path)).put(BOOK, KEY, "")
+        assert Alarms(Preferences(path)).text_of(BOOK, KEY) == ""
         assert json.loads(path.read_text()) == {}
 
     def test_what_is_not_understood_is_none(self, tmp_path):
@@ -121,10 +121,10 @@ class TestMemory:
         path.write_text(
             json.dumps({"alarm|book|a|B-C": "moon > 5", "alarm|book|a": "bid > 5", "alarm|x|a|b": "bid > 5", "alarm": "x"})
         )
-        assert Alarms(State(path)).check(at(1, book("a", "B-C"))) == []
+        assert Alarms(Preferences(path)).check(at(1, book("a", "B-C"))) == []
 
     def test_they_are_bounded(self):
-        made = Alarms(State(None))
+        made = Alarms(Preferences(None))
         for number in range(MOST_ALARMS):
             made.put(BOOK, ("s", str(number)), "bid > 1")
         with pytest.raises(ValueError, match="which is the most"):

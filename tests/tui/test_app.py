@@ -7,14 +7,14 @@ import pytest
 from tui_pictures import at_once, book, drawn, give, picture
 
 from alphapulse_cli.tui import saying as module
-from alphapulse_cli.tui import table
+from alphapulse_cli.tui import tabs
 from alphapulse_cli.tui.app import AlphapulseApp
+from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.tui.saying import TOO_LONG, cut, summary
 from alphapulse_cli.tui.screens.help import HelpScreen, key_rows
-from alphapulse_cli.tui.state import State
 from alphapulse_cli.tui.terminal import TerminalDriver
 from alphapulse_cli.tui.themes import NAMES
-from alphapulse_cli.tui.widgets.frame import FilterLine, StatusLine, tabs
+from alphapulse_cli.tui.widgets.frame import FilterLine, StatusLine, fitting_tabs
 from alphapulse_cli.wire.delta import BookState
 
 SIZE = (100, 30)
@@ -24,7 +24,7 @@ class TestScreens:
     def test_each_number_shows_its_screen_and_the_picture(self):
         async def work(app, pilot, feed):
             await give(pilot, feed, picture(book(), book("coinbase")))
-            for tab in table.TABS:
+            for tab in tabs.TABS:
                 await pilot.press(tab.key)
                 await pilot.pause()
                 assert (app.current_mode, app.screen.title) == (tab.name, tab.title)
@@ -33,9 +33,9 @@ class TestScreens:
 
     def test_a_click_on_a_tab_does_too(self):
         async def work(app, pilot, feed):
-            for tab in reversed(table.TABS):
+            for tab in reversed(tabs.TABS):
                 at = len(" alphapulse  ")
-                for title, text in tabs(AlphapulseApp.TABS, SIZE[0] - at):
+                for title, text in fitting_tabs(AlphapulseApp.TABS, SIZE[0] - at):
                     if title == tab.title:
                         await pilot.click(offset=(at + 1, 0))
                     at += len(text)
@@ -49,7 +49,7 @@ class TestScreens:
         async def work(app, pilot, feed):
             for shown in (picture(advice="start one"), picture(book(), book("coinbase", state=BookState.STALE))):
                 await give(pilot, feed, shown)
-                for tab in table.TABS:
+                for tab in tabs.TABS:
                     await pilot.press(tab.key)
                     await pilot.pause()
             await pilot.resize_terminal(*SIZE)
@@ -76,12 +76,12 @@ class TestScreens:
         at_once(work)
 
     def test_the_one_asked_for_wins_over_the_remembered_one(self, tmp_path):
-        names = [tab.name for tab in table.TABS]
-        state = State(tmp_path / "tui.json")
+        names = [tab.name for tab in tabs.TABS]
+        state = Preferences(tmp_path / "tui.json")
 
         async def last(app, pilot, feed):
             assert app.current_mode == names[0]
-            await pilot.press(table.TABS[-1].key)
+            await pilot.press(tabs.TABS[-1].key)
 
         async def again(app, pilot, feed):
             assert app.current_mode == names[-1]
@@ -90,8 +90,8 @@ class TestScreens:
             assert app.current_mode == names[0]
 
         at_once(last, state=state)
-        at_once(again, state=State(tmp_path / "tui.json"))
-        at_once(first, state=State(tmp_path / "tui.json"), screen=names[0])
+        at_once(again, state=Preferences(tmp_path / "tui.json"))
+        at_once(first, state=Preferences(tmp_path / "tui.json"), screen=names[0])
 
 
 class TestPause:
@@ -151,8 +151,8 @@ class TestThemes:
         async def again(app, pilot, feed):
             assert app.theme == NAMES[1]
 
-        at_once(work, state=State(path))
-        at_once(again, state=State(path))
+        at_once(work, state=Preferences(path))
+        at_once(again, state=Preferences(path))
 
     def test_every_theme_gives_every_colour_that_the_styles_use(self):
         from alphapulse_cli.tui.themes import THEMES
@@ -221,7 +221,7 @@ class TestHelp:
             await pilot.pause()
             assert isinstance(app.screen, HelpScreen)
             shown = str(app.screen._table())
-            assert all(meaning in shown for meaning in ("Pause", "Filter", "Theme", *(tab.title for tab in table.TABS)))
+            assert all(meaning in shown for meaning in ("Pause", "Filter", "Theme", *(tab.title for tab in tabs.TABS)))
             await give(pilot, feed, picture(book()))
             await pilot.press("escape")
             await pilot.pause()
@@ -237,7 +237,7 @@ class TestHelp:
     def test_the_palette_lists_every_screen_and_theme(self):
         async def work(app, pilot, feed):
             titles = [command.title for command in app.get_system_commands(app.screen)]
-            assert titles[: len(table.TABS)] == [f"Show {tab.title} ({tab.key})" for tab in table.TABS]
+            assert titles[: len(tabs.TABS)] == [f"Show {tab.title} ({tab.key})" for tab in tabs.TABS]
             assert {f"Use the theme {name}" for name in NAMES} <= set(titles)
             await pilot.press("ctrl+p")
             await pilot.pause()
@@ -360,27 +360,27 @@ class TestTheEnd:
 class TestState:
     def test_it_is_what_was_written_last_whoever_reads_it(self, tmp_path):
         path = tmp_path / "deep" / "tui.json"
-        State(path).set("theme", "light")
-        assert State(path).get("theme", "dark") == "light"
+        Preferences(path).set("theme", "light")
+        assert Preferences(path).get("theme", "dark") == "light"
         assert [one.name for one in path.parent.iterdir()] == ["tui.json"]
 
     @pytest.mark.parametrize("octets", [b"", b"{", b"[1]", b'{"theme": 3}', b"\xff", b"[" * 100_000, b'{"a": "' + b"x" * 70_000])
     def test_a_damaged_file_is_as_none(self, tmp_path, octets):
         path = tmp_path / "tui.json"
         path.write_bytes(octets)
-        state = State(path)
+        state = Preferences(path)
         assert state.get("theme", "dark") == "dark"
         state.set("theme", "light")
-        assert State(path).get("theme", "dark") == "light"
+        assert Preferences(path).get("theme", "dark") == "light"
 
     def test_where_it_cannot_be_written_it_is_remembered_for_now(self, tmp_path):
         (tmp_path / "file").touch()
-        state = State(tmp_path / "file" / "tui.json")
+        state = Preferences(tmp_path / "file" / "tui.json")
         state.set("theme", "light")
         assert state.get("theme", "dark") == "light"
 
     def test_it_has_bounds(self, tmp_path):
-        state = State(None)
+        state = Preferences(None)
         for number in range(1_000):
             state.set(f"name {number}", "x")
         state.set("name 0", "y" * 1_000)

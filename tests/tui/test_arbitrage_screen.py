@@ -8,8 +8,8 @@ from tui_pictures import at_once, book, drawn, give, picture
 from alphapulse_cli.flow.arbitrage.candidate import Why
 from alphapulse_cli.flow.arbitrage.exact import Exact
 from alphapulse_cli.shm import clock
-from alphapulse_cli.tui.lookout import Lookout
-from alphapulse_cli.tui.picture import Seen
+from alphapulse_cli.tui.feed.arbitrage_feed import Lookout
+from alphapulse_cli.tui.feed.picture import Seen
 from alphapulse_cli.tui.screens.arbitrage import ArbitrageScreen, money, notes, profit, verdict
 from alphapulse_cli.wire.delta import BookState
 

@@ -10,9 +10,9 @@ from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Histogram
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.alarms import LATENCY
 from alphapulse_cli.tui.app import AlphapulseApp
-from alphapulse_cli.tui.picture import Stage
+from alphapulse_cli.tui.feed.picture import Stage
+from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.tui.screens import latency
-from alphapulse_cli.tui.state import State
 from alphapulse_cli.tui.widgets.figures import duration
 
 SIZES = [(80, 24), (120, 40), (300, 100)]
@@ -50,7 +50,7 @@ def measured(**liveness):
 def at_once(work, *, shown=None, size=SIZES[1], state=None):
     async def run():
         feed = HandFeed()
-        app = AlphapulseApp(feed.make, state or State(None), screen="latency")
+        app = AlphapulseApp(feed.make, state or Preferences(None), screen="latency")
         async with app.run_test(size=size) as pilot:
             await pilot.pause()
             if shown is not None:
@@ -172,8 +172,8 @@ class TestTheOrder:
                 await pilot.press("o")
             assert order(screen)[0] == ("binance-us", NAMES[0])
 
-        at_once(work, shown=measured(), state=State(path))
-        at_once(again, shown=measured(), state=State(path))
+        at_once(work, shown=measured(), state=Preferences(path))
+        at_once(again, shown=measured(), state=Preferences(path))
 
     def test_a_click_on_a_title_sorts_and_another_turns_it_round(self):
         async def work(screen, pilot, feed):
@@ -300,14 +300,14 @@ class TestColumnsAndAlarms:
             assert table(screen)[0].split() == ["stage", "p99", "set\u25b2"]
 
         path = tmp_path / "tui.json"
-        at_once(choose, shown=measured(), state=State(path))
+        at_once(choose, shown=measured(), state=Preferences(path))
 
         async def again(screen, pilot, feed):
             assert table(screen)[0].split() == ["stage", "p99", "set\u25b2"]
             await pilot.press("o")  # goes through those that are there
             assert screen.sorting[0] == "stage"
 
-        at_once(again, shown=measured(), state=State(path))
+        at_once(again, shown=measured(), state=Preferences(path))
 
     def test_an_alarm_is_passed_by_the_step_it_was_set_on_and_by_no_other(self):
         async def work(screen, pilot, feed):

@@ -13,7 +13,7 @@ import pytest
 from shm_processes import child
 from terminals import Terminal
 
-from alphapulse_cli.tui import table
+from alphapulse_cli.tui import tabs
 
 EXCHANGES, SYMBOLS = ("kraken", "coinbase"), ("BTC-USD", "ETH-USD")
 LARGE, SMALL = (120, 40), (100, 30)
@@ -145,7 +145,7 @@ def market(shm_dir):
 @pytest.mark.timeout(300)
 def test_every_screen_moves_from_its_start_and_after_every_event(walk, market):
     walked = walk()
-    for tab in table.TABS:
+    for tab in tabs.TABS:
         walked.start(tab)
         walked.moves("its start", 2)
         for event in EVENTS:
@@ -184,6 +184,6 @@ sys.meta_path.insert(0, Finder())
 def test_a_screen_that_drops_repaints_is_caught_and_says_so_itself(walk, market, tmp_path, broken):
     (tmp_path / "sitecustomize.py").write_text(PLANT.format(broken=broken))
     walked = walk(PYTHONPATH=os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")])))
-    walked.start(table.TABS[0])
+    walked.start(tabs.TABS[0])
     with pytest.raises(Frozen, match="stood still"):
         walked.moves("its start", 1000)

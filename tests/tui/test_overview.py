@@ -8,7 +8,7 @@ from tui_pictures import at_once, book, drawn, give, picture
 from alphapulse_cli.readers.status import SetStatus
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.cells import age, aligned, places
-from alphapulse_cli.tui.picture import Picture, SetPicture
+from alphapulse_cli.tui.feed.picture import Picture, SetPicture
 from alphapulse_cli.tui.screens.overview import marked
 from alphapulse_cli.wire.delta import BookState
 

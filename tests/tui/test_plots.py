@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from alphapulse_cli.readers.status import SetStatus
 from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, LARGEST, QUANTILES, Histogram
 from alphapulse_cli.shm.segment import Liveness
-from alphapulse_cli.tui.picture import SetPicture
+from alphapulse_cli.tui.feed.picture import SetPicture
 from alphapulse_cli.tui.widgets import figures
 from alphapulse_cli.tui.widgets.gauge import bar, gauge_line, pace
 from alphapulse_cli.tui.widgets.histogram import (

@@ -10,8 +10,8 @@ from alphapulse_cli.apps.segments import ReaderRow, SegmentRow
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.tui.alarms import RING, Alarms
 from alphapulse_cli.tui.app import AlphapulseApp
+from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.tui.screens.rings import RingsScreen
-from alphapulse_cli.tui.state import State
 from alphapulse_cli.tui.widgets.counters import COUNTERS, TROUBLE, counter_lines, detail_lines, meaning
 
 SIZES = [(80, 24), (120, 40), (300, 100)]
@@ -46,7 +46,7 @@ def shown(*segments, **totals):
 def at_once(work, *, given=None, size=SIZES[1], state=None):
     async def run():
         feed = HandFeed()
-        app = AlphapulseApp(feed.make, state or State(None), screen="rings")
+        app = AlphapulseApp(feed.make, state or Preferences(None), screen="rings")
         async with app.run_test(size=size) as pilot:
             await pilot.pause()
             if given is not None:
@@ -329,7 +329,7 @@ class TestColumnsAndAlarms:
         at_once(work)
 
     def test_a_segment_that_is_silent_or_gone_is_not_live(self):
-        made = Alarms(State(None))
+        made = Alarms(Preferences(None))
         names = ("coinbase_deltas", "kraken_deltas", "gone_deltas")
         for name in names:
             made.put(RING, (name,), "not live")

@@ -13,7 +13,7 @@ import pytest
 import tui_market
 from tui_pictures import at_once, give
 
-from alphapulse_cli.tui import table
+from alphapulse_cli.tui import tabs
 from alphapulse_cli.tui.widgets.frame import StatusLine
 
 FOLDER = Path(__file__).parent / "snapshots"
@@ -76,7 +76,7 @@ def stopped_clock(monkeypatch):
 
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("name", [tab.name for tab in table.TABS])
+@pytest.mark.parametrize("name", [tab.name for tab in tabs.TABS])
 def test_it_looks_as_it_did(name, size, theme):
     path = FOLDER / f"{name}-{size[0]}x{size[1]}-{theme}.txt"
     now = taken(name, size, theme)
@@ -110,5 +110,5 @@ def test_one_cell_or_one_colour_more_is_another_snapshot():
 
 
 def test_nothing_is_kept_of_what_is_not_there_any_more():
-    known = {f"{tab.name}-{width}x{height}-{theme}.txt" for tab in table.TABS for width, height in SIZES for theme in THEMES}
+    known = {f"{tab.name}-{width}x{height}-{theme}.txt" for tab in tabs.TABS for width, height in SIZES for theme in THEMES}
     assert {path.name for path in FOLDER.iterdir()} == known

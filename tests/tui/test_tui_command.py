@@ -106,7 +106,7 @@ class TestHowItEnds:
             "class Finder:\n"
             "    def find_spec(self, name, path=None, target=None):\n"
             "        if name == 'alphapulse_cli.tui.app':\n"
-            "            import alphapulse_cli.tui.feed as feed\n"
+            "            import alphapulse_cli.tui.feed.feed as feed\n"
             "            feed.Feed.picture = broken\n"
             "sys.meta_path.insert(0, Finder())\n"
         )
@@ -149,9 +149,9 @@ class TestUsage:
     def test_the_options_name_what_there_is(self):
         """Said twice, because the command's help may not import Textual."""
         from alphapulse_cli.cli import tui
-        from alphapulse_cli.tui import table, themes
+        from alphapulse_cli.tui import tabs, themes
 
-        assert [tab.name for tab in table.ALL] == list(tui.NAMES)
+        assert [tab.name for tab in tabs.ALL] == list(tui.NAMES)
         assert tui.THEMES == themes.NAMES
 
     def test_demo_opens_it_at_a_terminal(self, terminal):

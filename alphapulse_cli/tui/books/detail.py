@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.readers.items import TradeTold
-from alphapulse_cli.tui import books_words as say
+from alphapulse_cli.tui.books import words as say
+from alphapulse_cli.tui.books.ladder import wrapped
+from alphapulse_cli.tui.books.ladder_text import Line, Piece, cut_line
 from alphapulse_cli.tui.books.price_chart import MOST_HEIGHT, chart_lines
 from alphapulse_cli.tui.cells import age, clock_text
-from alphapulse_cli.tui.ladder_text import Line, Piece, cut_line
-from alphapulse_cli.tui.picture import BookPicture, Picture, SetPicture
+from alphapulse_cli.tui.feed.picture import BookPicture, Picture, SetPicture
 from alphapulse_cli.tui.widgets.figures import duration
-from alphapulse_cli.tui.widgets.ladder import wrapped
 from alphapulse_cli.wire.delta import BookState
 
 MOST_TRADES = 60

@@ -11,8 +11,8 @@ A column is as many seconds as it takes for all of them to fit; a second in whic
 
 from collections.abc import Sequence
 
-from alphapulse_cli.tui.ladder_text import Line, Piece
-from alphapulse_cli.tui.picture import Moment
+from alphapulse_cli.tui.books.ladder_text import Line, Piece
+from alphapulse_cli.tui.feed.picture import Moment
 from alphapulse_cli.tui.trend import ABOVE, BELOW, Scale, scale_of
 from alphapulse_cli.tui.widgets.lines import bars
 

@@ -14,10 +14,10 @@ from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
 from alphapulse_cli.market.ticks import to_text, trim_text
 from alphapulse_cli.tui.books.detail import side_by_side
-from alphapulse_cli.tui.ladder_text import Line, Piece, cut_line
-from alphapulse_cli.tui.picture import ArbitrageRow, Picture, Seen
+from alphapulse_cli.tui.books.ladder import wrapped
+from alphapulse_cli.tui.books.ladder_text import Line, Piece, cut_line
+from alphapulse_cli.tui.feed.picture import ArbitrageRow, Picture, Seen
 from alphapulse_cli.tui.widgets.figures import duration
-from alphapulse_cli.tui.widgets.ladder import wrapped
 
 SURVIVAL_NS = (100_000_000, 500_000_000, 1_000_000_000, 5_000_000_000)
 TWO_COLUMNS, RIGHT = 132, 64

@@ -10,12 +10,12 @@ from textual.widget import Widget
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
 from alphapulse_cli.flow.arbitrage.exact import Exact, rounded
 from alphapulse_cli.tui.alarms import ARBITRAGE
+from alphapulse_cli.tui.books.detail_pane import DetailLines
 from alphapulse_cli.tui.books.way import Ends, way_lines, way_of
 from alphapulse_cli.tui.cells import age
-from alphapulse_cli.tui.picture import ArbitragePicture, ArbitrageRow, Picture
+from alphapulse_cli.tui.feed.picture import ArbitragePicture, ArbitrageRow, Picture
 from alphapulse_cli.tui.screens.listing import Order
 from alphapulse_cli.tui.screens.with_pane import PaneScreen
-from alphapulse_cli.tui.widgets.detail import DetailLines
 from alphapulse_cli.tui.widgets.line_table import Cell, Column, LineTable, Row
 from alphapulse_cli.tui.widgets.lines import Line, Lines, in_width, joined
 

@@ -24,8 +24,8 @@ from textual.widget import Widget
 from textual.widgets import Footer
 
 from alphapulse_cli.tui.alarms import Alarms
-from alphapulse_cli.tui.picture import Picture, Watched
-from alphapulse_cli.tui.state import State
+from alphapulse_cli.tui.feed.picture import Picture, Watched
+from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.tui.themes import NAMES, THEMES
 from alphapulse_cli.tui.widgets.frame import FilterLine, Heading, StatusLine
 
@@ -43,7 +43,7 @@ class PulseApp(App[None]):
         self.picture: Picture | None = None
         self.is_paused = False
         self._remembered: dict[str, str] = {}
-        self.alarms = Alarms(State(None))
+        self.alarms = Alarms(Preferences(None))
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = NAMES[0]

@@ -18,16 +18,16 @@ from textual.widget import Widget
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.shm import clock
-from alphapulse_cli.tui import books_words as say
-from alphapulse_cli.tui.consolidate import coarsest, merged, rungs_in
-from alphapulse_cli.tui.grouping import Rungs
-from alphapulse_cli.tui.ladder_columns import widths
-from alphapulse_cli.tui.ladder_text import Line, Look, initials
-from alphapulse_cli.tui.picture import BookPicture, Ladder, Picture, Watched
+from alphapulse_cli.tui.books import words as say
+from alphapulse_cli.tui.books.consolidate import coarsest, merged, rungs_in
+from alphapulse_cli.tui.books.consolidated import ConsolidatedPane
+from alphapulse_cli.tui.books.depth_chart import DepthChart
+from alphapulse_cli.tui.books.grouping import Rungs
+from alphapulse_cli.tui.books.ladder import GAP, LadderPane, Painted
+from alphapulse_cli.tui.books.ladder_columns import widths
+from alphapulse_cli.tui.books.ladder_text import Line, Look, initials
+from alphapulse_cli.tui.feed.picture import BookPicture, Ladder, Picture, Watched
 from alphapulse_cli.tui.screens.books_keys import CHART, IMBALANCE_LEVELS, MERGED, BooksKeys
-from alphapulse_cli.tui.widgets.consolidated import ConsolidatedPane
-from alphapulse_cli.tui.widgets.depth_chart import DepthChart
-from alphapulse_cli.tui.widgets.ladder import GAP, LadderPane, Painted
 from alphapulse_cli.wire.delta import BookState
 
 CHART_LEVELS = 150

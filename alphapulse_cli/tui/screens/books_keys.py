@@ -9,10 +9,10 @@ from typing import ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 
-from alphapulse_cli.tui import books_words as say
-from alphapulse_cli.tui.grouping import STEPS, Rungs
+from alphapulse_cli.tui.books import words as say
+from alphapulse_cli.tui.books.grouping import STEPS, Rungs
+from alphapulse_cli.tui.books.ladder import LadderPane
 from alphapulse_cli.tui.screens.base import PulseScreen
-from alphapulse_cli.tui.widgets.ladder import LadderPane
 
 SYMBOL, GROUPING, LEVELS, MERGED, CHART = (f"books.{name}" for name in ("symbol", "grouping", "levels", "consolidated", "chart"))
 LEVEL_COUNTS = (5, 10, 20, 50, 0)  # 0: what fits

@@ -14,7 +14,7 @@ from textual.containers import Container
 from textual.widget import Widget
 
 from alphapulse_cli.edges.safe_text import safe
-from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.feed.picture import Picture
 from alphapulse_cli.tui.screens.base import PulseScreen
 from alphapulse_cli.tui.screens.row_keys import RowKeys
 from alphapulse_cli.tui.widgets.line_table import LineTable, Row, TableKeys, fitting

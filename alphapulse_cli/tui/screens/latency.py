@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from alphapulse_cli.shm.histogram import QUANTILES
 from alphapulse_cli.tui.alarms import LATENCY, Key
-from alphapulse_cli.tui.picture import Picture, SetPicture, Stage
+from alphapulse_cli.tui.feed.picture import Picture, SetPicture, Stage
 from alphapulse_cli.tui.screens.detailed import DetailedScreen
 from alphapulse_cli.tui.widgets.figures import duration
 from alphapulse_cli.tui.widgets.gauge import gauge_line, is_live, liveness_word

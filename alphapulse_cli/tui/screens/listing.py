@@ -13,7 +13,7 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.feed.picture import Picture
 from alphapulse_cli.tui.screens.base import PulseScreen
 from alphapulse_cli.tui.screens.row_keys import RINGS, RowKeys
 from alphapulse_cli.tui.widgets.line_table import LineTable, Row, TableKeys

@@ -10,17 +10,17 @@ from textual.widget import Widget
 from alphapulse_cli.market.trading_status import allows_taking, remark
 from alphapulse_cli.readers.status import BookStatus
 from alphapulse_cli.shm.segment import Liveness
+from alphapulse_cli.tui.books.consolidate import rungs_in
 from alphapulse_cli.tui.books.detail import Detail, detail_of, pane_lines
+from alphapulse_cli.tui.books.detail_pane import DetailLines
+from alphapulse_cli.tui.books.ladder import LadderPane
+from alphapulse_cli.tui.books.ladder_text import Look
 from alphapulse_cli.tui.cells import age, aligned, number, places
-from alphapulse_cli.tui.consolidate import rungs_in
-from alphapulse_cli.tui.ladder_text import Look
-from alphapulse_cli.tui.picture import BookPicture, Picture, SetPicture, Watched
+from alphapulse_cli.tui.feed.picture import BookPicture, Picture, SetPicture, Watched
 from alphapulse_cli.tui.screens.books_keys import IMBALANCE_LEVELS
 from alphapulse_cli.tui.screens.listing import Order
 from alphapulse_cli.tui.screens.with_pane import PaneScreen
 from alphapulse_cli.tui.trend import Scale, Scales, trend_cell
-from alphapulse_cli.tui.widgets.detail import DetailLines
-from alphapulse_cli.tui.widgets.ladder import LadderPane
 from alphapulse_cli.tui.widgets.line_table import Cell, Column, LineTable, Row
 from alphapulse_cli.wire.delta import BookReason, BookState
 

@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from alphapulse_cli.apps.segments import ReaderRow, SegmentRow
 from alphapulse_cli.tui.alarms import RING, Key
-from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.feed.picture import Picture
 from alphapulse_cli.tui.screens.detailed import DetailedScreen
 from alphapulse_cli.tui.widgets import figures
 from alphapulse_cli.tui.widgets.counters import detail_lines

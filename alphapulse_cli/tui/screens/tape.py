@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from alphapulse_cli.readers.items import TradeTold
 from alphapulse_cli.tui.cells import clock_text
-from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.feed.picture import Picture
 from alphapulse_cli.tui.screens.listing import ListScreen
 from alphapulse_cli.tui.widgets.line_table import Column, Row
 

@@ -15,7 +15,7 @@ from textual.containers import Horizontal
 from textual.events import Resize
 from textual.widget import Widget
 
-from alphapulse_cli.tui.picture import Picture
+from alphapulse_cli.tui.feed.picture import Picture
 from alphapulse_cli.tui.screens.listing import ListScreen
 from alphapulse_cli.tui.screens.row_keys import RowKeys
 from alphapulse_cli.tui.widgets.line_table import Row

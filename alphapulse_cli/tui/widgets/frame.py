@@ -44,7 +44,7 @@ class FramedScreen(Protocol):
         """Lay out anew: the room has changed."""
 
 
-def tabs(names: tuple[tuple[str, str], ...], width: int) -> list[tuple[str, str]]:
+def fitting_tabs(names: tuple[tuple[str, str], ...], width: int) -> list[tuple[str, str]]:
     """(title, text) of each tab; where they do not all fit, titles lose their ends, all alike, never their number."""
     for length in range(max((len(title) for _, title in names), default=0), 0, -1):
         made = [(title, f" {key} {title[:length]} ") for key, title in names]
@@ -67,7 +67,7 @@ class Heading(Watched, Widget):
         return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
 
     def _tabs(self) -> list[tuple[str, str]]:
-        return tabs(cast(FramedApp, self.app).TABS, self.size.width - len(NAME) - len(GAP))
+        return fitting_tabs(cast(FramedApp, self.app).TABS, self.size.width - len(NAME) - len(GAP))
 
     def on_click(self, event: "Click") -> None:
         """Go to the screen under the pointer."""

@@ -4,7 +4,7 @@ kraken      ▕█▍                  ▏   5.1 % of the ring: 3,342 of 65,536 
 """
 
 from alphapulse_cli.shm.segment import Liveness
-from alphapulse_cli.tui.picture import SetPicture
+from alphapulse_cli.tui.feed.picture import SetPicture
 from alphapulse_cli.tui.widgets.lines import Line, in_width
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"

@@ -11,7 +11,7 @@ A second without a sample is a gap, marked with a dot, never a zero.
 
 from collections.abc import Sequence
 
-from alphapulse_cli.tui.picture import HISTORY
+from alphapulse_cli.tui.feed.picture import HISTORY
 from alphapulse_cli.tui.widgets.figures import duration
 from alphapulse_cli.tui.widgets.lines import Line, bars
 

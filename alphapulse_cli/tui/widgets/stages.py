@@ -7,7 +7,7 @@
 
 from collections.abc import Sequence
 
-from alphapulse_cli.tui.picture import Stage
+from alphapulse_cli.tui.feed.picture import Stage
 from alphapulse_cli.tui.widgets.histogram import histogram_lines
 from alphapulse_cli.tui.widgets.history import history_lines
 from alphapulse_cli.tui.widgets.lines import Line, in_width, side_by_side

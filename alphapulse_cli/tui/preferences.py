@@ -1,4 +1,4 @@
-"""What the live screen remembers of its user: theme, screen, symbol, sorting, grouping; names and values, both text.
+"""Preferences of the live screen's user: theme, screen, symbol, sorting, grouping; names and values, both text.
 
 They lie in $XDG_STATE_HOME/alphapulse/tui.json (~/.local/state without it). A file that is damaged or cannot be written is as none: a
 screen that forgets is no reason to stop.
@@ -15,14 +15,14 @@ MOST_BYTES = 65_536
 MOST_NAMES, MOST_CHARACTERS = 256, 200
 
 
-def state_path() -> Path | None:
-    """Where it lies; None for a user without a home."""
+def preferences_path() -> Path | None:
+    """Path of the file; None for a user without a home."""
     directory = paths.user_directory(paths.STATE)
     return None if directory is None else directory / "tui.json"
 
 
-class State:
-    """The memory in one file; None remembers for as long as it lives itself."""
+class Preferences:
+    """Preferences in one file; with None they last as long as the object."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path

@@ -1,9 +1,9 @@
 """The depth chart of all LIVE exchanges together."""
 
-from alphapulse_cli.tui.chart import chart_lines
-from alphapulse_cli.tui.grouping import Rungs
-from alphapulse_cli.tui.ladder_text import Line, Piece
-from alphapulse_cli.tui.widgets.ladder import Painted
+from alphapulse_cli.tui.books.chart import chart_lines
+from alphapulse_cli.tui.books.grouping import Rungs
+from alphapulse_cli.tui.books.ladder import Painted
+from alphapulse_cli.tui.books.ladder_text import Line, Piece
 
 
 class DepthChart(Painted):

@@ -24,9 +24,9 @@ from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Histogram
 from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.segment import Segment
-from alphapulse_cli.tui.one_book import OneBook
-from alphapulse_cli.tui.picture import TRADES, BookPicture, SetPicture, Stage, Watched
-from alphapulse_cli.tui.stages import StageWatch
+from alphapulse_cli.tui.feed.book_feed import OneBook
+from alphapulse_cli.tui.feed.picture import TRADES, BookPicture, SetPicture, Stage, Watched
+from alphapulse_cli.tui.feed.stages import StageWatch
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState
 

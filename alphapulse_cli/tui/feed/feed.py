@@ -26,10 +26,10 @@ from alphapulse_cli.readers.sets import SetReaders
 from alphapulse_cli.readers.status import SetStatus, StatusSource
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory, open_directory
-from alphapulse_cli.tui.advice import advice
-from alphapulse_cli.tui.lookout import Lookout
-from alphapulse_cli.tui.one_set import OneSet, Tally
-from alphapulse_cli.tui.picture import TRADES, ArbitragePicture, BookPicture, Picture, SetPicture, Watched
+from alphapulse_cli.tui.feed.advice import advice
+from alphapulse_cli.tui.feed.arbitrage_feed import Lookout
+from alphapulse_cli.tui.feed.picture import TRADES, ArbitragePicture, BookPicture, Picture, SetPicture, Watched
+from alphapulse_cli.tui.feed.set_feed import OneSet, Tally
 
 PAUSE_S = 0.02
 PICTURE_EVERY_NS = 1_000_000_000 // 12

@@ -1,7 +1,7 @@
 """Mid and spread over minutes: every second counted, colours against the start, gaps left blank, spikes marked."""
 
 from alphapulse_cli.tui.books.price_chart import LEAST_HEIGHT, chart_lines, columns
-from alphapulse_cli.tui.picture import Moment
+from alphapulse_cli.tui.feed.picture import Moment
 
 
 def text(line):

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from alphapulse_cli.tui.ladder_text import Line
-from alphapulse_cli.tui.widgets.ladder import Painted
+from alphapulse_cli.tui.books.ladder import Painted
+from alphapulse_cli.tui.books.ladder_text import Line
 
 MakeLines = Callable[[Any, int, int], list[Line]]
 

@@ -9,12 +9,12 @@ import tui_pictures
 from textual.events import MouseScrollDown, MouseScrollUp
 from tui_pictures import book, picture
 
-from alphapulse_cli.tui import books_words as say
-from alphapulse_cli.tui.picture import Ladder
-from alphapulse_cli.tui.state import State
-from alphapulse_cli.tui.widgets.consolidated import ConsolidatedPane
-from alphapulse_cli.tui.widgets.depth_chart import DepthChart
-from alphapulse_cli.tui.widgets.ladder import LadderPane, wrapped
+from alphapulse_cli.tui.books import words as say
+from alphapulse_cli.tui.books.consolidated import ConsolidatedPane
+from alphapulse_cli.tui.books.depth_chart import DepthChart
+from alphapulse_cli.tui.books.ladder import LadderPane, wrapped
+from alphapulse_cli.tui.feed.picture import Ladder
+from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 SIZES = [(80, 24), (120, 40), (300, 100)]
@@ -375,9 +375,9 @@ class TestMemory:
             assert feed.watched == "BTC-USD"
             assert "not grouped" in seen(app)[1]
 
-        at_once(first, state=State(path))
-        at_once(second, state=State(path))
-        damaged = State(None)
+        at_once(first, state=Preferences(path))
+        at_once(second, state=Preferences(path))
+        damaged = Preferences(None)
         for name in ("symbol", "grouping", "levels", "consolidated", "chart"):
             damaged.set(f"books.{name}", "nonsense")
         at_once(third, state=damaged)

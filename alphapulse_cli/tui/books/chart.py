@@ -10,8 +10,8 @@ from fractions import Fraction
 from itertools import groupby
 
 from alphapulse_cli.market.ticks import trim_text
-from alphapulse_cli.tui.grouping import Rung, Rungs
-from alphapulse_cli.tui.ladder_text import Line, Piece
+from alphapulse_cli.tui.books.grouping import Rung, Rungs
+from alphapulse_cli.tui.books.ladder_text import Line, Piece
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from alphapulse_cli.market.ticks import to_text, trim_text
-from alphapulse_cli.tui.grouping import Rungs
+from alphapulse_cli.tui.books.grouping import Rungs
 
 LEAST_SIZE = 8
 

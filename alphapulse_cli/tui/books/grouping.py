@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import NamedTuple
 
-from alphapulse_cli.tui.picture import Level
+from alphapulse_cli.tui.feed.picture import Level
 
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)  # 1: not grouped
 

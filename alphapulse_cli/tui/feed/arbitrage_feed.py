@@ -23,7 +23,7 @@ from alphapulse_cli.readers.items import text
 from alphapulse_cli.readers.order_rules import order_rules
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
-from alphapulse_cli.tui.picture import ArbitragePicture, ArbitrageRow, Seen
+from alphapulse_cli.tui.feed.picture import ArbitragePicture, ArbitrageRow, Seen
 from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState
 
 COST_SHARE = 50

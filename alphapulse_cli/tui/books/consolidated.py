@@ -1,8 +1,8 @@
 """The ladder of all LIVE exchanges together: which of them are in a level stands behind it."""
 
-from alphapulse_cli.tui import ladder_columns
-from alphapulse_cli.tui.ladder_columns import Columns
-from alphapulse_cli.tui.widgets.ladder import LadderPane
+from alphapulse_cli.tui.books import ladder_columns
+from alphapulse_cli.tui.books.ladder import LadderPane
+from alphapulse_cli.tui.books.ladder_columns import Columns
 
 
 class ConsolidatedPane(LadderPane):

@@ -14,8 +14,8 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from alphapulse_cli.market.ticks import to_text, trim_text
-from alphapulse_cli.tui.grouping import Rung, Rungs
-from alphapulse_cli.tui.ladder_columns import Columns, size_cells
+from alphapulse_cli.tui.books.grouping import Rung, Rungs
+from alphapulse_cli.tui.books.ladder_columns import Columns, size_cells
 
 MARKS = {2: ("▲", "moved"), -2: ("▼", "moved"), 1: ("▲", "fading"), -1: ("▼", "fading")}  # red and green are the sides' own
 GROUNDS = {2: "flash", -2: "flash", 1: "fade", -1: "fade"}

@@ -17,10 +17,10 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.cursor import list_cursors
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.segment import Liveness
-from alphapulse_cli.tui import lookout, one_book, one_set
-from alphapulse_cli.tui.feed import Feed
-from alphapulse_cli.tui.one_book import moves
-from alphapulse_cli.tui.picture import LADDER_LEVELS, Watched
+from alphapulse_cli.tui.feed import arbitrage_feed, book_feed, set_feed
+from alphapulse_cli.tui.feed.book_feed import moves
+from alphapulse_cli.tui.feed.feed import Feed
+from alphapulse_cli.tui.feed.picture import LADDER_LEVELS, Watched
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 UNIT = 10**PRICE_DECIMALS
@@ -127,7 +127,7 @@ class TestBooks:
             writer.update([(1_000_000, 9, False), (1_000_001, 0, True)])
             moved = book_of(feed.step(everything=False)).ladder.moved
             assert {level: way for level, (way, _) in moved.items()} == {(False, 1_000_000): 1, (True, 1_000_001): -1}
-            monkeypatch.setattr(one_book, "FLASH_NS", 0)
+            monkeypatch.setattr(book_feed, "FLASH_NS", 0)
             assert book_of(feed.step()).ladder.moved == {}
 
     def test_the_sparkline_gets_a_point_a_second(self, stepped, directory):
@@ -260,7 +260,7 @@ class TestSetsThatEnd:
             feed = stepped()
             feed.step()
             with monkeypatch.context() as broken:
-                broken.setattr(one_set.OneSet, "drain", gone)
+                broken.setattr(set_feed.OneSet, "drain", gone)
                 feed.step(everything=False)
             assert book_of(feed.step()).status.state is BookState.LIVE
 
@@ -311,7 +311,7 @@ class TestArbitrage:
         unit = 10**SIZE_DECIMALS
         feed = stepped()
         feed.feed._fees = {"kraken": "0.001", "coinbase": "0.001"}
-        feed.feed._lookout = lookout.Lookout(feed.feed._fees)
+        feed.feed._lookout = arbitrage_feed.Lookout(feed.feed._fees)
         with Writer(directory) as cheap:
             cheap.snapshot([(999_000, unit, False), (1_000_000, 2 * unit, True)])
             with Writer(directory, set_name="coinbase", exchange="coinbase") as dear:

@@ -9,8 +9,8 @@ one exchange's ladder is known no deeper, the merged rungs beyond are not whole.
 from collections.abc import Sequence
 from itertools import accumulate
 
-from alphapulse_cli.tui.grouping import Rung, Rungs, group_ticks, moves_of, rungs_of
-from alphapulse_cli.tui.picture import BookPicture, Level
+from alphapulse_cli.tui.books.grouping import Rung, Rungs, group_ticks, moves_of, rungs_of
+from alphapulse_cli.tui.feed.picture import BookPicture, Level
 
 
 def coarsest(books: Sequence[BookPicture]) -> int:

@@ -13,7 +13,7 @@ from alphapulse_cli.market.trading_status import allows_taking, trading_status
 from alphapulse_cli.readers.items import TradeTold, text
 from alphapulse_cli.readers.status import BookStatus
 from alphapulse_cli.shm import clock
-from alphapulse_cli.tui.picture import MIDS, MOMENTS, BookPicture, Ladder, Level, Moment
+from alphapulse_cli.tui.feed.picture import MIDS, MOMENTS, BookPicture, Ladder, Level, Moment
 from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState
 
 FLASH_NS = 600_000_000  # older moves are not marked any more

@@ -7,7 +7,7 @@ a histogram that only grows ── a reading a second ──► the difference t
 from collections import deque
 
 from alphapulse_cli.shm.histogram import Distribution, bucket_end
-from alphapulse_cli.tui.picture import HISTORY, Stage
+from alphapulse_cli.tui.feed.picture import HISTORY, Stage
 
 WINDOW_S = 120
 MARK_EVERY_S = 10

@@ -22,10 +22,10 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from alphapulse_cli.tui import ladder_columns, ladder_text
-from alphapulse_cli.tui.grouping import Rungs
-from alphapulse_cli.tui.ladder_columns import Columns
-from alphapulse_cli.tui.ladder_text import Line, Look, Piece
+from alphapulse_cli.tui.books import ladder_columns, ladder_text
+from alphapulse_cli.tui.books.grouping import Rungs
+from alphapulse_cli.tui.books.ladder_columns import Columns
+from alphapulse_cli.tui.books.ladder_text import Line, Look, Piece
 from alphapulse_cli.tui.sentence import sentence_lines
 from alphapulse_cli.tui.watchdog import Watched
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from tui_pictures import book
 
 from alphapulse_cli.market.ticks import to_text
-from alphapulse_cli.tui import ladder_text
-from alphapulse_cli.tui.chart import chart_lines, reach
-from alphapulse_cli.tui.consolidate import coarsest, consolidated, merged, rungs_in
-from alphapulse_cli.tui.grouping import STEPS, Rung, Rungs, group_ticks, grouped, moves_of, rungs_of
-from alphapulse_cli.tui.ladder_columns import columns, size_cells, widths
-from alphapulse_cli.tui.ladder_text import Look
-from alphapulse_cli.tui.picture import Ladder
+from alphapulse_cli.tui.books import ladder_text
+from alphapulse_cli.tui.books.chart import chart_lines, reach
+from alphapulse_cli.tui.books.consolidate import coarsest, consolidated, merged, rungs_in
+from alphapulse_cli.tui.books.grouping import STEPS, Rung, Rungs, group_ticks, grouped, moves_of, rungs_of
+from alphapulse_cli.tui.books.ladder_columns import columns, size_cells, widths
+from alphapulse_cli.tui.books.ladder_text import Look
+from alphapulse_cli.tui.feed.picture import Ladder
 
 LOTS = st.integers(1, 10**14)
 

@@ -8,8 +8,8 @@ from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.market.ticks import trim_text
 from alphapulse_cli.market.trading_status import allows_taking, remark
 from alphapulse_cli.readers.status import BookStatus
-from alphapulse_cli.tui.grouping import Rungs
-from alphapulse_cli.tui.ladder_text import Line, Piece
+from alphapulse_cli.tui.books.grouping import Rungs
+from alphapulse_cli.tui.books.ladder_text import Line, Piece
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState
 
