@@ -74,14 +74,18 @@ class ExchangeError(AlphapulseError):
 
 
 class DecodeError(ExchangeError):
-    """A frame that could not be understood in full. `frame` holds its first bytes, hostile: show them only escaped."""
+    """A frame that could not be understood in full. `frame` holds its first bytes, hostile: show them only escaped.
+
+    `may_hold_books` is False where it names a channel that tells nothing of books: they have missed nothing.
+    """
 
     remedy = Remedy.DROP_FRAME
     KEPT_BYTES = 200
 
-    def __init__(self, message: str, frame: bytes = b"", hint: str = "") -> None:
+    def __init__(self, message: str, frame: bytes = b"", hint: str = "", *, may_hold_books: bool = True) -> None:
         super().__init__(message, hint)
         self.frame = bytes(frame[: self.KEPT_BYTES])
+        self.may_hold_books = may_hold_books
 
 
 class Refused(ExchangeError):

@@ -179,12 +179,15 @@ class Rig:
 
 
 class FakeLink:
-    """A connection that does what a test says, and answers no ping unless told to."""
+    """A connection that does what a test says, and answers no ping unless told to. Its farewell takes until `gone` is set."""
 
-    def __init__(self, on_frame, *, answers=False):
+    def __init__(self, on_frame, *, answers=False, slow_farewell=False):
         self.on_frame, self.answers = on_frame, answers
         self.sent, self.sent_at, self.pings = [], [], 0
         self.is_closed = False
+        self.gone = asyncio.Event()
+        if not slow_farewell:
+            self.gone.set()
         self._end = asyncio.get_running_loop().create_future()
 
     async def send(self, frame):
@@ -201,6 +204,7 @@ class FakeLink:
 
     async def close(self):
         self.is_closed = True
+        await self.gone.wait()
 
     def end(self, why):
         self._end.set_result(why)

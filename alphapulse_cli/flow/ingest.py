@@ -236,7 +236,10 @@ class Ingest:
             found = self.decoder.receive_instruments(body)
             self._on_instruments(InstrumentsSeen(found), receive_ns)
             if found:  # an answer that lists nothing at all says nothing of any
-                self._statuses.on_listed({each.native for each in found}, receive_ns)
+                named = {
+                    native for native in self.keepers if b'"%s"' % native.encode() in body
+                }  # perhaps in a row that nobody could read
+                self._statuses.on_listed({each.native for each in found} | named, receive_ns)
         except DecodeError as error:
             self.counters.add(Counter.DECODE_ERRORS)
             self._notice("warning", f"instrument metadata not understood: {error}")
@@ -330,7 +333,7 @@ class Ingest:
                     self.counters.add(Counter.UNRECOGNISED)
                     self._notice("info", f"unknown kind of message: {event.kind}")
                 case ClosingSoon():
-                    self._requests.append(Reconnect(f"the exchange announced it: {event.reason}"))
+                    self._requests.append(Reconnect(f"the exchange announced it: {event.reason}", others_too=True))
                 case SystemStatus():
                     self._statuses.on_system(event, receive_ns)
                 case OffGrid():
@@ -469,10 +472,12 @@ class Ingest:
         self._requests.append(self._fetch_instruments)
 
     def _unreadable(self, error: DecodeError, receive_ns: int) -> None:
-        """Nobody knows what was in it: every book of this connection may have missed something."""
+        """Every book of this connection may have missed something, unless the frame's channel is legible and none of theirs."""
         self.counters.add(Counter.DECODE_ERRORS)
-        self._unreadable_in_a_row += 1
         self._notice("warning", f"unreadable message: {error}")
+        if not error.may_hold_books:
+            return
+        self._unreadable_in_a_row += 1
         if self._unreadable_in_a_row >= UNREADABLE_IN_A_ROW:
             self._unreadable_in_a_row = 0
             self._requests.append(Reconnect(f"{UNREADABLE_IN_A_ROW} unreadable messages in a row"))

@@ -55,9 +55,10 @@ class FetchInstruments:
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """Close this connection and open another: only that heals what was lost."""
+    """Close this connection and open another: only that heals what was lost. `others_too`: whoever is connected does so at this moment."""
 
     reason: str
+    others_too: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,8 @@ class Soak:
         )
 
 
-async def soak(seconds, *, every_s=5.0, kinds=HEALED_BY, seed=1, rate=10.0, collect_options=()):
-    """Collect for so long with a fault on one exchange each `every_s`, then calm; what was seen."""
+async def soak(seconds, *, every_s=5.0, at_least=0, kinds=HEALED_BY, seed=1, rate=10.0, collect_options=()):
+    """Collect for so long, and until so many faults, with one on one exchange each `every_s`, then calm; what was seen."""
     dice, seen = random.Random(f"sockets {seed}"), Soak(dark_s=dict.fromkeys(EXCHANGES, 0))
     async with AsyncExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="alphapulse-chaos-")))
@@ -68,7 +68,7 @@ async def soak(seconds, *, every_s=5.0, kinds=HEALED_BY, seed=1, rate=10.0, coll
         for follower in followers.values():
             stack.callback(follower.close)
         await _until(lambda: all(_live(followers).values()), START_S, "LIVE at the start")
-        await _strike_and_look(seconds, every_s, kinds, dice, sims, followers, seen)
+        await _strike_and_look((seconds, at_least), every_s, kinds, dice, sims, followers, seen)
         try:
             await _until(lambda: all(_live(followers).values()), CALM_S, "LIVE in the end")
         except TimeoutError as error:
@@ -136,10 +136,11 @@ def _live(followers):
     return states
 
 
-async def _strike_and_look(seconds, every_s, kinds, dice, sims, followers, seen):
+async def _strike_and_look(until, every_s, kinds, dice, sims, followers, seen):
     started_ns = clock.monotonic_ns()
+    seconds, at_least = until
     next_s, dark_since_s = 0.0, None
-    while (elapsed_s := (clock.monotonic_ns() - started_ns) / 1e9) < seconds:
+    while (elapsed_s := (clock.monotonic_ns() - started_ns) / 1e9) < seconds or seen.faults < at_least:
         if elapsed_s >= next_s:
             next_s = elapsed_s + dice.uniform(0.8, 1.2) * every_s
             seen.faults += _strike(dice.choice(kinds), sims, dice)

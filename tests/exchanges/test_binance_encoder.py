@@ -240,6 +240,11 @@ class TestInstruments:
         with pytest.raises(DecodeError):
             Decoder([BTC], {TRADES}).receive_instruments(body)
 
+    @pytest.mark.parametrize("odd", [7, {"symbol": "X"}, {"symbol": "X", "filters": [{"filterType": "PRICE_FILTER"}]}])
+    def test_a_row_that_is_not_understood_does_not_take_the_others_along(self, odd):
+        rows = [odd, *orjson.loads(self.body())["symbols"]]
+        assert [found.symbol for found in parse_instruments(orjson.dumps({"symbols": rows}))] == ["ABCDUS-DT"]
+
     def test_increments_that_are_none_are_refused(self):
         for tick in ("x", "-1", 5, None):
             with pytest.raises(DecodeError):

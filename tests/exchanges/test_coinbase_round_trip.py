@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alphapulse_cli.exchanges.coinbase import Decoder, Encoder
-from alphapulse_cli.exchanges.coinbase.advanced_encoder import trimmed
 from alphapulse_cli.market.events import GapFound, GapReason, Heartbeat, Side, Snapshot, Subscribed, Trade, TradesMissed, Update
 from alphapulse_cli.market.requests import Reconnect
 
@@ -200,12 +199,6 @@ class TestWhatTheServerSays:
         ]
         assert "type" not in confirmed
         assert confirmed["events"] == [{"subscriptions": {"level2": ["BTC-USD"]}}]
-
-    @pytest.mark.parametrize(
-        ("units", "decimals", "text"), [(100, 0, "100"), (100, 2, "1"), (120, 2, "1.2"), (0, 8, "0"), (7, 8, "0.00000007")]
-    )
-    def test_c6_only_zeros_behind_the_point_are_trimmed(self, units, decimals, text):
-        assert trimmed(units, decimals) == text
 
     def test_c10_trades_newest_first_with_the_makers_side(self):
         truth = market()

@@ -169,6 +169,15 @@ class TestInstruments:
         pair = f'{{"wsname":"{wsname}","pair_decimals":1,"lot_decimals":8}}'
         assert parse_instruments(f'{{"error":[],"result":{{"X":{pair}}}}}'.encode()) == []
 
+    def test_a_pair_that_is_not_understood_does_not_take_the_others_along(self):
+        pair = '{"wsname":"XBT/USD","pair_decimals":1,"lot_decimals":8}'
+        for odd in ("7", '{"wsname":"ETH/USD","pair_decimals":"one"}'):
+            assert [each.symbol for each in parse_instruments(f'{{"error":[],"result":{{"A":{odd},"B":{pair}}}}}'.encode())] == [
+                "BTC-USD"
+            ]
+            with pytest.raises(DecodeError):
+                parse_instruments(f'{{"error":[],"result":{{"A":{odd}}}}}'.encode())
+
     def test_rest_names_become_the_names_of_the_websocket(self):
         body = b'{"error":[],"result":{"X":{"wsname":"XDG/XBT","pair_decimals":8,"lot_decimals":8,"tick_size":"0.00000010","ordermin":"50"}}}'
         [found] = parse_instruments(body)

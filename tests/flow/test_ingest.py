@@ -185,6 +185,13 @@ class TestUnreadableFrames:
         assert kraken.count(Counter.DECODE_ERRORS) == 1
         kraken.settle().assert_true(depth=10)
 
+    @pytest.mark.parametrize("channel", ["status", "heartbeat", "trade"])
+    def test_of_a_channel_that_tells_nothing_of_books_are_counted_and_no_more(self, kraken, channel):
+        kraken.hear(*[b'{"channel":"%s","data":[7],"type":"update"}' % channel.encode()] * 2 * UNREADABLE_IN_A_ROW)
+        assert [kraken.keeper(symbol).state for symbol in ("BTC-USD", "ETH-USD")] == [LIVE, LIVE]
+        assert kraken.count(Counter.DECODE_ERRORS) == (0 if channel == "heartbeat" else 2 * UNREADABLE_IN_A_ROW)
+        assert kraken.take_requests() == []
+
     def test_five_in_a_row_end_the_connection(self, kraken):
         kraken.hear(*[GARBAGE] * (UNREADABLE_IN_A_ROW - 1))
         assert not any(isinstance(each, Reconnect) for each in kraken.take_requests())

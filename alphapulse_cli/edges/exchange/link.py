@@ -38,7 +38,7 @@ class Link(Protocol):
         """Wait until the connection has ended; why, in one line. What `on_frame` raised is raised here."""
 
     async def close(self) -> None:
-        """Close it, politely, within a second."""
+        """Close it, politely, within seconds. From the first step of it on no frame arrives."""
 
 
 def check_address(url: str) -> SplitResult:

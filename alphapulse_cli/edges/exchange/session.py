@@ -2,9 +2,11 @@
 
     OPENING ──connected──► UP ──closed, silent, Reconnect asked──► PAUSE ──► OPENING
 
-After a connection that carried books or trades the next one is made at once (within `Timing.at_once_s`, so that who was thrown out together
-does not come back together). Only connections that failed or carried nothing lengthen the pause, and all of them keep within the exchange's
-limits, which `edges.exchange.rate_limit` knows and may share with every collector of the machine. What it asks for with Retry-After is waited out.
+After a connection that carried books or trades the next one is made at once: without any pause where the decoder wished it, else within
+`Timing.at_once_s`, so that who was thrown out together does not come back together. The old one says its farewell beside it, since an
+exchange that does not answer takes seconds for that. Only connections that failed or carried nothing lengthen the pause, and all of them
+keep within the exchange's limits, which `edges.exchange.rate_limit` knows and may share with every collector of the machine. What it asks
+for with Retry-After is waited out.
 
 `edges.exchange.watchdog` judges silence. Everything here runs in one event loop; frames are handled in the reader's own turn.
 """
@@ -61,10 +63,10 @@ class Backoff:
         self.bound_s = min(2 * self.bound_s or self.first_s, self.longest_s)
         return self.dice.uniform(self.bound_s / 2, self.bound_s)
 
-    def after_good_s(self) -> float:
-        """How long to wait after one that carried data; failures are forgotten."""
+    def after_good_s(self, *, others_too: bool = True) -> float:
+        """How long to wait after one that carried data, which others may have lost at the same moment; failures are forgotten."""
         self.bound_s = 0.0
-        return self.dice.uniform(0.0, self.at_once_s)
+        return self.dice.uniform(0.0, self.at_once_s) if others_too else 0.0
 
 
 class Session:
@@ -97,6 +99,8 @@ class Session:
         self._connected_count = 0
         self._is_heard = False  # since the watchdog last looked: the clock is its business, not every frame's
         self._was_fed = False  # whether the last connection carried books or trades
+        self._others_too = True  # whether it may have ended for others at the same moment
+        self._farewells: set[asyncio.Task[None]] = set()  # connections being closed
         self._sends: asyncio.Queue[bytes] = asyncio.Queue()
         self._errands: set[asyncio.Task[None]] = set()  # fetches and pings under way
         self._fetches: dict[Request, asyncio.Task[None]] = {}  # those of them that nobody needs twice at a time
@@ -104,6 +108,12 @@ class Session:
 
     async def run(self) -> None:
         """Until cancelled. UsageError, or Refused before anything was ever heard: trying again cannot help. Nothing else of the network's."""
+        try:
+            await self._keep_connected()
+        finally:
+            await asyncio.gather(*self._farewells)
+
+    async def _keep_connected(self) -> None:
         while True:
             await self._wait_for_a_connect()
             retry_after_s: float | None = None
@@ -117,7 +127,8 @@ class Session:
                 why, retry_after_s = str(error), error.retry_after_s
             if retry_after_s:
                 self._limits.connects.pause(clock.monotonic_ns() + int(retry_after_s * 1e9))
-            pause_s = self._backoff.after_good_s() if self._was_fed else self._backoff.after_failure_s()
+            good = self._was_fed
+            pause_s = self._backoff.after_good_s(others_too=self._others_too) if good else self._backoff.after_failure_s()
             self._notice("warning", f"disconnected: {why}; connecting again in {max(pause_s, retry_after_s or 0):.1f} s")
             await asyncio.sleep(pause_s)
 
@@ -134,7 +145,7 @@ class Session:
 
     async def _one_connection(self) -> str:
         """From connect to end; why it ended."""
-        self._was_fed = False
+        self._was_fed, self._others_too = False, True
         self._fetches.clear()
         self._sends = asyncio.Queue()
         self._end = asyncio.get_running_loop().create_future()
@@ -158,7 +169,13 @@ class Session:
             self._was_fed = self._ingest.is_fed
             for errand in self._errands:
                 errand.cancel()
-            await link.close()
+            self._farewell(link)
+
+    def _farewell(self, link: Link) -> None:
+        """Close it while the next one is opened: no frame of it arrives from here on."""
+        farewell = asyncio.create_task(link.close())
+        self._farewells.add(farewell)
+        farewell.add_done_callback(self._farewells.discard)
 
     def _on_frame(self, frame: bytes, receive_ns: int) -> None:
         self._is_heard = True
@@ -187,8 +204,9 @@ class Session:
                 self._fetch_once(request, self._fetch_proof)
             case FetchInstruments():
                 self._fetch_once(request, self._fetch_instruments)
-            case Reconnect(reason):
+            case Reconnect(reason, others_too):
                 if self._end is not None and not self._end.done():
+                    self._others_too = others_too
                     self._end.set_result(reason)
             case SlowDown(reason):
                 self._limits.sends.slow_down(clock.monotonic_ns())

@@ -19,7 +19,7 @@ from enum import Enum, unique
 
 from alphapulse_cli.exchanges.protocol import Silence
 
-AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 0.25, 30.0
+AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 0.25, 30.0
 DOUBTS, DOUBTS_WITHIN_S = 3, 60.0  # so many in a row, then the connection is replaced
 STALL_TICKS = 5  # no more of the time between two looks counts as silence: we were stopped, or starved
 

@@ -53,16 +53,17 @@ class WebsocketsLink:
 
     def __init__(self, connection: TimedConnection, on_frame: OnFrame) -> None:
         self._connection = connection
-        self._reader = asyncio.create_task(self._read(on_frame))
+        self._on_frame = on_frame
+        self._reader = asyncio.create_task(self._read())
 
-    async def _read(self, on_frame: OnFrame) -> str:
+    async def _read(self) -> str:
         connection, receive = self._connection, self._connection.recv
         try:
             while True:
                 # A full buffer answers `recv` without ever suspending: give the loop (heartbeat, watchdog, sends) its turn.
                 for _ in range(shared.FRAMES_PER_TURN):
                     frame = await receive(decode=False)
-                    on_frame(frame, connection.read_ns)
+                    self._on_frame(frame, connection.read_ns)
                 await asyncio.sleep(0)
         except ConnectionClosed as closed:
             return _why(closed)
@@ -87,7 +88,8 @@ class WebsocketsLink:
         return await asyncio.shield(self._reader)
 
     async def close(self) -> None:
-        """Close."""
+        """Close: a farewell, a second for the answer, then the socket is cut."""
+        self._on_frame = _drop
         try:
             async with asyncio.timeout(2 * shared.CLOSE_TIMEOUT_S):  # the library waits for room to write its farewell, too
                 await self._connection.close()
@@ -96,6 +98,10 @@ class WebsocketsLink:
         finally:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)  # its failure was told by `closed`
+
+
+def _drop(_frame: bytes, _receive_ns: int) -> None:
+    """Do nothing: nobody wants any more frames."""
 
 
 def _why(closed: ConnectionClosed) -> str:

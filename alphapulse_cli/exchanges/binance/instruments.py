@@ -1,14 +1,16 @@
 """The body of `exchangeInfo` to instruments. `BTCUSDT` has no separator: base and quote are read, never guessed by splitting.
 
 Symbols that our records cannot name (too long, or not in ASCII: Binance lists some in Chinese) are left out, as are those whose
-grid is finer than 18 decimals: they must not take all the others with them.
+grid is finer than 18 decimals, and rows that are not understood: they must not take all the others with them.
 """
 
+from functools import partial
 from typing import Any
 
 import orjson
 
 from alphapulse_cli.errors import DecodeError, UsageError
+from alphapulse_cli.exchanges.instrument_rows import understood
 from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD, TEXT_KEPT
 from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_symbol
 from alphapulse_cli.market.ticks import decimals_of, to_ticks
@@ -30,13 +32,12 @@ UNSAID_DECIMALS = 8  # an increment of zero means that the exchange does not enf
 
 
 def parse_instruments(body: bytes, mode: str = "", exchange: str = "binance-us") -> list[Instrument]:
-    """Every symbol of the body, trading or not; both modes share them. DecodeError if one of them is not understood."""
+    """Every symbol of the body, trading or not; both modes share them. DecodeError if none of them is understood."""
     del mode
     try:
-        found = [_instrument(exchange, row) for row in orjson.loads(body)["symbols"]]
+        return understood(orjson.loads(body)["symbols"], partial(_instrument, exchange))
     except NOT_UNDERSTOOD as error:
         raise DecodeError(f"{exchange}: instrument metadata not understood: {error!r:.{TEXT_KEPT}}", body) from error
-    return [instrument for instrument in found if instrument is not None]
 
 
 def _instrument(exchange: str, row: dict[str, Any]) -> Instrument | None:

@@ -15,7 +15,7 @@ from alphapulse_cli.exchanges.protocol import Change, Truth
 from alphapulse_cli.exchanges.timestamps import rfc3339_text
 from alphapulse_cli.market.events import Trade
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.ticks import to_text
+from alphapulse_cli.market.ticks import trim_text
 
 BOOK_CHANNEL, TRADE_CHANNEL, HEARTBEAT_CHANNEL = "level2", "market_trades", "heartbeats"
 KEYLESS_CHANNELS = (BOOK_CHANNEL, TRADE_CHANNEL, HEARTBEAT_CHANNEL)
@@ -127,20 +127,14 @@ class AdvancedEncoder:
             {
                 "product_id": instrument.native,
                 "trade_id": trade.trade_id,
-                "price": trimmed(trade.price_ticks, instrument.price_decimals),
-                "size": trimmed(trade.size_lots, instrument.size_decimals),
+                "price": trim_text(trade.price_ticks, instrument.price_decimals),
+                "size": trim_text(trade.size_lots, instrument.size_decimals),
                 "time": rfc3339_text(now_ns if trade.exchange_ns is None else trade.exchange_ns, 6),
                 "side": MAKER_WORDS[trade.side].upper(),
             }
             for trade in reversed(trades)
         ]
         return self._frame(TRADE_CHANNEL, [{"type": kind, "trades": rows}], now_ns)
-
-
-def trimmed(units: int, decimals: int) -> str:
-    """Decimal text without the zeros that the exchange leaves out."""
-    text = to_text(units, decimals)
-    return text.rstrip("0").rstrip(".") if decimals else text
 
 
 def _rows(instrument: Instrument, changes: Sequence[Change], now_ns: int) -> list[dict[str, str]]:
@@ -150,8 +144,8 @@ def _rows(instrument: Instrument, changes: Sequence[Change], now_ns: int) -> lis
         {
             "side": SIDE_WORDS[is_ask],
             "event_time": event_time,
-            "price_level": trimmed(ticks, price_decimals),
-            "new_quantity": trimmed(lots, size_decimals),
+            "price_level": trim_text(ticks, price_decimals),
+            "new_quantity": trim_text(lots, size_decimals),
         }
         for ticks, lots, is_ask in changes
     ]

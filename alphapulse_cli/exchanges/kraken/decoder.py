@@ -85,6 +85,7 @@ USUAL_UPDATE = (
 BOOK_EVENTS: dict[str, BookKind] = {"snapshot": Snapshot, "update": Update}
 OUR_CHANNELS = {"book": BOOK, "trade": TRADES}  # Kraken's name -> ours
 INSTRUMENT = "instrument"
+BOOKLESS = ("status", "heartbeat", "trade")  # channels whose unreadable frames cost no book anything
 ALREADY = "already subscribed"
 
 
@@ -140,14 +141,15 @@ class Decoder:
             raise DecodeError(f"not JSON: {error}", frame) from error
         if not isinstance(message, dict):
             return [Unrecognised(type(message).__name__)]
+        channel = message.get("channel")
         try:
-            channel = message.get("channel")
             if channel is None or "error" in message or message.get("success") is False:
                 return self._on_answer(message)
             handler = self._handlers.get(channel)
             return [unknown("channel", channel)] if handler is None else handler(message, frame)
         except NOT_UNDERSTOOD as error:
-            raise DecodeError(f"a frame was not understood: {type(error).__name__} {str(error)[:80]!r}", frame) from error
+            words = f"a frame was not understood: {type(error).__name__} {str(error)[:80]!r}"
+            raise DecodeError(words, frame, may_hold_books=channel not in BOOKLESS) from error
 
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
         """Never asked for: Kraken's snapshots come over the WebSocket."""

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from alphapulse_cli.errors import DecodeError, UsageError
+from alphapulse_cli.exchanges.instrument_rows import understood
 from alphapulse_cli.exchanges.kraken.facts import NAME
 from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD
 from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_symbol
@@ -34,19 +35,18 @@ WORDS = {status: word for word, status in reversed(STATUSES.items())}  # Kraken'
 
 
 def parse_instruments(body: bytes, mode: str = "") -> list[Instrument]:  # noqa: ARG001  # one mode only
-    """The instruments of a REST `AssetPairs` answer. DecodeError if it is not one.
+    """The instruments of a REST `AssetPairs` answer. DecodeError if it is not one, or not one pair of it is understood.
 
-    Left out: pairs without a WebSocket name, and those whose symbol or precision our records cannot hold.
+    Left out: pairs without a WebSocket name, those whose symbol or precision our records cannot hold, and those that are not understood.
     """
     try:
         answer = orjson.loads(body)
         if answer["error"]:
             words = ", ".join(map(str, answer["error"]))
             raise DecodeError(f"kraken answers {words[:100]!r}", body)
-        found = [_from_rest(pair) for pair in answer["result"].values()]
+        return understood(answer["result"].values(), _from_rest)
     except NOT_UNDERSTOOD as error:
         raise DecodeError(f"not an AssetPairs answer: {type(error).__name__}", body) from error
-    return [instrument for instrument in found if instrument is not None]
 
 
 def rest_name(native: str) -> str:

@@ -318,7 +318,8 @@ class TestConnecting:
         bounds = [min(0.25 * 2**n, 30.0) for n in range(12)]
         assert all(bound / 2 <= pause <= bound for pause, bound in zip(pauses, bounds, strict=True))
         assert len(set(pauses)) == 12
-        assert max(backoff.after_good_s() for _ in range(12)) <= 0.25
+        assert 0 < max(backoff.after_good_s() for _ in range(12)) <= 0.1
+        assert backoff.after_good_s(others_too=False) == 0.0, "nobody else reconnects because of our gap"
         assert backoff.after_failure_s() <= 0.25, "failures are forgotten"
 
     @pytest.mark.parametrize("data", [SNAPSHOT, TRADES])
@@ -367,6 +368,44 @@ class TestConnecting:
                     await rig.live()
                 await rig.settles()
                 assert rig.session._backoff.bound_s == 0
+
+        play(scene())
+
+    def test_a_break_that_the_decoder_wanted_costs_no_pause(self, directory):
+        """Not even the one that keeps many collectors apart, unless the exchange told all of them at this moment."""
+        opener, links = links_of()
+
+        async def scene(others_too):
+            links.clear()
+            timing = replace(PATIENT, at_once_s=1000.0, first_backoff_s=1000.0)
+            async with Rig(directory, "kraken", opener=opener, timing=timing) as rig:
+                await until(lambda: links and links[0].sent)
+                links[0].hear(SNAPSHOT)
+                rig.session._do(Reconnect("a new one, please", others_too=others_too))
+                await until(lambda: any("a new one, please; connecting again in" in line for line in rig.warnings))
+                if not others_too:
+                    await until(lambda: len(links) == 2)
+                return [line.rpartition(" in ")[2] for line in rig.warnings if "connecting again" in line]
+
+        assert play(scene(others_too=False)) == ["0.0 s"]
+        assert play(scene(others_too=True)) != ["0.0 s"]
+
+    def test_a_farewell_that_nobody_answers_holds_up_nothing(self, directory):
+        """The next connection stands while the last one is still being closed; the session's end waits for it."""
+        opener, links = links_of(slow_farewell=True)
+
+        async def scene():
+            async with Rig(directory, "kraken", opener=opener) as rig:
+                await until(lambda: links and links[0].sent)
+                links[0].hear(SNAPSHOT)
+                rig.session._do(Reconnect("a new one, please"))
+                await until(lambda: len(links) == 2 and links[1].sent)
+                assert links[0].is_closed
+                rig.task.cancel()
+                await until(lambda: links[1].is_closed)
+                assert not rig.task.done()
+                for link in links:
+                    link.gone.set()
 
         play(scene())
 
@@ -506,7 +545,7 @@ class TestErrands:
                     raise StorageError("no room at all")
 
                 rig.ingest.receive = full
-                await rig.sim.advance(1)
+                await rig.moves_until(rig.task.done)
                 with pytest.raises(StorageError):
                     await asyncio.wait_for(asyncio.shield(rig.task), 20)
 

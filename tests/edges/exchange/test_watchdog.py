@@ -138,4 +138,4 @@ def test_the_promises_of_the_exchanges(name):
 
 def test_the_constants_are_the_designs():
     timing = Timing()
-    assert (timing.ping_after_s, timing.stale_after_s, timing.dead_after_s, timing.at_once_s) == (2.0, 3.0, 5.0, 0.25)
+    assert (timing.ping_after_s, timing.stale_after_s, timing.dead_after_s, timing.at_once_s) == (2.0, 3.0, 5.0, 0.1)
