@@ -7,7 +7,7 @@
 # Seen       The same URL, the same proxy: through websockets `socks5://` sends the proxy an address, through picows a host name. That is
 #            what curl and websockets call `socks5h://`, and `socks5h://` is what picows refuses: ValueError "Invalid scheme component: socks5h".
 # Versions   picows 2.3.1, websockets 17.4, python-socks 3.2.1 (both go through it); seen 2026-11-27.
-# Matters    A collector that changes its WebSocket library under the same HTTPS_PROXY moves its name lookups to the other side: where only
+# Matters    A collector that changes its WebSocket library and keeps its proxy URL moves its name lookups to the other side: where only
 #            the proxy can resolve, websockets wants `socks5h`, and where only this side can, picows finds nothing under either name.
 set -euo pipefail
 place=$(mktemp -d)
