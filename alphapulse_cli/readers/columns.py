@@ -45,13 +45,13 @@ Form = Literal["decimal", "text", "float"]
 FORMS = ("decimal", "text", "float")
 TAKERS = ("buy", "sell", "unknown")
 EXACT_FLOAT = 1 << 53  # up to here every integer is a float
-LAST_NS = (1 << 63) - 1
+LAST = (1 << 63) - 1  # time or version that is signed
 
 CHANGE_FIELDS = [
     ("timestamp_ns", "<i8"),
     ("symbol", "S16"),
     ("exchange", "S16"),
-    ("version", "<u8"),
+    ("version", "<i8"),  # versions of several symbols stand in one column: their differences go both ways
     ("is_ask", "?"),
     ("is_new", "?"),
     ("price_ticks", "<i8"),
@@ -85,9 +85,10 @@ def changes(records: "Array") -> "Array":
     place = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
     word = records["changes"]["size_side"][of, place]
     made = np.empty(len(of), dtype=change_dtype())
-    for name in ("symbol", "exchange", "version", "price_decimals", "size_decimals", "feed_delay_us"):
+    for name in ("symbol", "exchange", "price_decimals", "size_decimals", "feed_delay_us"):
         made[name] = records[name][of]
-    made["timestamp_ns"] = _signed_ns(records["timestamp_ns"])[of]
+    for name in ("timestamp_ns", "version"):
+        made[name] = _signed(records[name])[of]
     made["price_ticks"] = records["changes"]["price_ticks"][of, place]
     made["size_lots"] = word & np.uint64(delta.SIZE_MASK)
     made["is_ask"] = word & np.uint64(delta.IS_ASK) != 0
@@ -120,7 +121,7 @@ def size_decimals(records: "Array") -> "Array":
 
 def times(records: "Array") -> "Array":
     """When we received the frame, datetime64[ns] in UTC, shape (n,)."""
-    return _signed_ns(_known(records)["timestamp_ns"]).astype("datetime64[ns]")
+    return _signed(_known(records)["timestamp_ns"]).astype("datetime64[ns]")
 
 
 def exchange_times(records: "Array") -> "Array":
@@ -133,7 +134,7 @@ def exchange_times(records: "Array") -> "Array":
     known = _known(records)
     if known.dtype != trade.dtype():
         return times(known) - feed_delays(known)
-    told = _signed_ns(known["exchange_ns"])
+    told = _signed(known["exchange_ns"])
     return np.where(told == 0, np.datetime64("NaT", "ns"), told.astype("datetime64[ns]"))
 
 
@@ -203,11 +204,11 @@ def _decimals(told: "Array") -> "Array":
     return signed
 
 
-def _signed_ns(told: "Array") -> "Array":
-    """Times as int64; one that no signed clock reaches, of a damaged record, is the last there is."""
+def _signed(told: "Array") -> "Array":
+    """Times or versions as int64; one that no signed number reaches, of a damaged record, is the last there is."""
     import numpy as np
 
-    return np.minimum(told, np.uint64(LAST_NS)).astype(np.int64) if told.dtype.kind == "u" else told
+    return np.minimum(told, np.uint64(LAST)).astype(np.int64) if told.dtype.kind == "u" else told
 
 
 def to_pandas(records: "Array") -> "pd.DataFrame":

@@ -271,6 +271,7 @@ class TestToPandas:
         }
         assert frame.iloc[14][["version", "size", "is_new"]].tolist() == [3, "0.00000000", False]
         assert frame.timestamp[0].value == writer.now_ns
+        assert all(kind.kind != "u" for kind in frame.dtypes), "differences of unsigned columns wrap"
         assert frame.side.tolist()[7:13] == ["ask"] * 6
 
     def test_a_row_a_trade(self, writer, where):

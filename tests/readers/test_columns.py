@@ -134,10 +134,19 @@ class TestChanges:
         assert rows["is_ask"].tolist() == [False, True, True]
         assert rows["is_new"].tolist() == [True, False, False]
         assert ap.prices(rows).tolist() == ap.prices(records).tolist() == [Decimal("100.00"), Decimal("100.01"), Decimal("0.001")]
-        assert all(rows.dtype[name].kind != "u" or name == "version" for name in rows.dtype.names)
+        assert all(rows.dtype[name].kind != "u" for name in rows.dtype.names)
         assert ap.times(rows).tolist() == [RECEIVED_NS] * 3
         assert ap.feed_delays(rows).tolist() == [5_000, 5_000, 6_000]
         assert (-ap.price_decimals(rows)).tolist() == [-2, -2, -3]
+
+    def test_versions_go_both_ways(self):
+        """Several symbols' versions stand in one column; numpy and pandas take differences and nearest values of it."""
+        records = deltas((2, EIGHT, 0, [(1, 1, False, True)]), (2, EIGHT, 0, [(2, 1, False, True)]))
+        records["version"] = 100, 3
+        assert np.diff(records["version"])[0] > 1 << 63, "the mutant: the record's own versions wrap"
+        assert np.diff(ap.changes(records)["version"]).tolist() == [-97]
+        records["version"] = (1 << 64) - 1
+        assert ap.changes(records)["version"].tolist() == [(1 << 63) - 1] * 2, "of a damaged record; not a negative one"
 
 
 class TestWhatIsKept:
