@@ -9,8 +9,8 @@ import re
 
 from rich.cells import cell_len
 
-RUN = re.compile(r"\x1b\[(\d+);(\d+)H([^\x1b]*(?:\x1b\[[0-9;:]*m[^\x1b]*)*)")
 COLOURS = re.compile(r"\x1b\[[0-9;:]*m|\n")
+TO = "\x1b["  # the cursor: TO row ; column H, both from 1
 NEVER = "\0"  # in a cell that was never written to
 
 
@@ -22,9 +22,10 @@ class Drawn:
 
     def take(self, data: str) -> None:
         """What is written now."""
-        for row, column, run in RUN.findall(data):
-            text = COLOURS.sub("", run)
-            if text:
+        for run in COLOURS.sub("", data).split(TO)[1:]:
+            where, _, text = run.partition("H")
+            row, _, column = where.partition(";")
+            if text and row.isdecimal() and column.isdecimal():
                 self._put(int(column) - 1, self._rows.setdefault(int(row) - 1, []), text)
 
     def _put(self, x: int, cells: list[str], text: str) -> None:

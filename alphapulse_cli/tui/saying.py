@@ -16,7 +16,6 @@ from alphapulse_cli.tui.screens.base import PulseApp, PulseScreen
 from alphapulse_cli.tui.sentence import sentence_lines
 from alphapulse_cli.tui.terminal import TerminalDriver
 from alphapulse_cli.tui.watchdog import Watchdog, watched
-from alphapulse_cli.tui.widgets.frame import StatusLine
 from alphapulse_cli.wire.delta import BookState
 
 NOTICE_S = 8.0
@@ -91,8 +90,8 @@ class SayingApp(PulseApp):
     def renew_status(self) -> None:
         """Say what there is to say now."""
         front = self.front()
-        for line in front.query(StatusLine) if front is not None else ():
-            line.renew()
+        if front is not None:
+            front.renew_status()
 
     def watch_rows(self) -> None:
         """Rows that stand still on the terminal although they should not: say so, and draw everything again."""

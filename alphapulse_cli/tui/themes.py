@@ -8,12 +8,15 @@ Beside Textual's own variables every theme gives the ones below, which is all th
     $crossing            a bid above another exchange's ask
     $live $waiting $dead states
     $quiet               what is read second
+    $stale               levels as last known: between $quiet and the background
     $flash               behind a level that changed just now
 """
 
+from textual.color import Color
 from textual.theme import Theme
 
 NAMES = ("dark", "light", "contrast", "colour-blind")
+STALE_PART = 0.66  # of $quiet
 
 
 def _theme(
@@ -40,7 +43,7 @@ def _theme(
         surface=surface,
         panel=panel,
         dark=dark,
-        variables=footer | ours,
+        variables=footer | ours | {"stale": Color.parse(background).blend(Color.parse(ours["quiet"]), STALE_PART).hex6},
     )
 
 

@@ -10,6 +10,7 @@ time, so that a process that got no processor for a while accuses nobody: each l
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from textual.geometry import Region
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -21,7 +22,15 @@ ROWS_A_LOOK = 16
 
 
 class Watched:
-    """Mark of a widget each of whose lines is made by `render_line`, which changes nothing and knows what should stand there now."""
+    """A widget that knows what should stand on each of its lines now; to ask changes nothing."""
+
+    def measure(self) -> None:
+        """Take notice of its size."""
+        raise NotImplementedError
+
+    def should_stand(self, y: int, width: int) -> str:
+        """Text of that line, or its first cells, as it should stand on the terminal."""
+        raise NotImplementedError
 
 
 class Suspect(NamedTuple):
@@ -30,6 +39,14 @@ class Suspect(NamedTuple):
     stands: str
     since_ns: int
     looks: int
+
+
+class Seen(NamedTuple):
+    """A widget at one look: where its lines are on the terminal, and the part of that which is to be seen."""
+
+    widget: Any  # a Watched
+    content: Region
+    part: Region
 
 
 Place = tuple[Widget, int]
@@ -45,11 +62,13 @@ class Watchdog:
     def look(self, screen: Screen[Any], drawn: Drawn) -> tuple[int, float]:
         """(rows that are old, how many seconds the oldest of them is old)."""
         now_ns = clock.monotonic_ns()
-        places = [(widget, y) for widget in watched(screen) for y in range(widget.content_size.height)]
+        seen = {one.widget: one for one in self._seen(screen)}
+        places = [(one.widget, y) for one in seen.values() for y in range(one.content.height)]
         suspects = {place: self._suspects[place] for place in places if place in self._suspects}
         self._suspects = {}
         for place in dict.fromkeys([*suspects, *self._some(places)]):
-            stands = differs(screen, drawn, *place)
+            widget, y = place
+            stands = differs(screen, drawn, seen[widget], y)
             if stands is not None:
                 before = suspects.get(place)
                 is_same = before is not None and before.stands == stands
@@ -58,6 +77,12 @@ class Watchdog:
                 )
         old = [one for one in self._suspects.values() if one.looks >= LOOKS]
         return len(old), max(((now_ns - one.since_ns) / 1e9 for one in old), default=0.0)
+
+    def _seen(self, screen: Screen[Any]) -> Iterable[Seen]:
+        whole = screen.region
+        for widget in watched(screen):
+            content = widget.content_region
+            yield Seen(widget, content, content.intersection(whole))
 
     def _some(self, places: list[Place]) -> Iterable[Place]:
         """The next few of them: all get their turn."""
@@ -68,17 +93,17 @@ class Watchdog:
 
 def watched(screen: Screen[Any]) -> list[Widget]:
     """The widgets of a screen that are seen and can be judged."""
-    return [widget for widget in screen.query("*") if isinstance(widget, Watched) and widget.region]
+    return [widget for widget in screen.walk_children(Widget) if isinstance(widget, Watched) and widget.region]
 
 
-def differs(screen: Screen[Any], drawn: Drawn, widget: Widget, y: int) -> str | None:
+def differs(screen: Screen[Any], drawn: Drawn, seen: Seen, y: int) -> str | None:
     """What stands in place of a widget's line; None if it is that line, or if another widget lies over it."""
-    seen = widget.content_region.intersection(screen.region)
-    at = widget.content_region.y + y
-    if not seen.width or not seen.y <= at < seen.bottom or seen.x != widget.content_region.x:
+    widget, content, part = seen
+    at = content.y + y
+    if not part.width or not part.y <= at < part.bottom or part.x != content.x:
         return None
-    should = widget.render_line(y).crop(0, seen.width).text
-    stands = drawn.text(seen.x, at, seen.width)
-    if stands == should or any(screen.get_widget_at(x, at)[0] is not widget for x in (seen.x, seen.right - 1)):
+    widget.measure()
+    stands = drawn.text(part.x, at, part.width)
+    if stands == widget.should_stand(y, part.width):
         return None
-    return stands
+    return None if any(screen.get_widget_at(x, at)[0] is not widget for x in (part.x, part.right - 1)) else stands

@@ -115,7 +115,8 @@ class TestRows:
     def test_a_trend_is_coloured_by_the_ways_behind_its_kind(self):
         async def work(table, pilot):
             table.show_rows([Row(1, {"a": ("▁▂█", f"{TREND}+-=")})], "")
-            drawn = [(segment.text, segment.style.color) for segment in table.render_line(1) if segment.text in BLOCKS]
+            cells = [(cell, segment.style.color) for segment in table.render_line(1) for cell in segment.text]
+            drawn = [(cell, colour) for cell, colour in cells if cell in BLOCKS]
             colours = [table.get_component_rich_style(f"table--{kind}").color for kind in ("bid", "ask", "quiet")]
             assert drawn == list(zip("▁▂█", colours, strict=True))
 

@@ -6,6 +6,7 @@ When a difference is meant: `ALPHAPULSE_RENEW=1 pytest tests/tui/test_snapshots.
 
 import difflib
 import os
+import re
 from itertools import groupby
 from pathlib import Path
 
@@ -112,3 +113,20 @@ def test_one_cell_or_one_colour_more_is_another_snapshot():
 def test_nothing_is_kept_of_what_is_not_there_any_more():
     known = {f"{tab.name}-{width}x{height}-{theme}.txt" for tab in tabs.TABS for width, height in SIZES for theme in THEMES}
     assert {path.name for path in FOLDER.iterdir()} == known
+
+
+def test_every_colour_of_every_screen_is_a_true_one():
+    """Textual's own look for other colours in each line is left out there (`get_line_filters`): there must be none, and nothing dim."""
+    drawn = set()
+
+    async def work(app, pilot, feed):
+        await give(pilot, feed, tui_market.MARKET)
+        for keys in (*(tab.key for tab in tabs.TABS), "slash", "x", "escape"):
+            await pilot.press(keys)
+            await pilot.pause()
+            drawn.update(told(segment.style) for strip in app.screen._compositor.render_strips() for segment in strip)
+
+    at_once(work, size=(120, 40), theme="dark", screen="overview")
+    true = re.compile(r"((bold|italic|underline|reverse) )*(#[0-9a-f]{6}|-) on (#[0-9a-f]{6}|-)")
+    assert len(drawn) > 20
+    assert not [style for style in drawn if not true.fullmatch(style)]

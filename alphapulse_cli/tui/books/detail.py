@@ -16,7 +16,7 @@ from alphapulse_cli.readers.items import TradeTold
 from alphapulse_cli.tui.books import words as say
 from alphapulse_cli.tui.books.ladder import wrapped
 from alphapulse_cli.tui.books.ladder_text import Line, Piece, cut_line
-from alphapulse_cli.tui.books.price_chart import MOST_HEIGHT, chart_lines
+from alphapulse_cli.tui.books.price_chart import MOST_HEIGHT, MakeChart, chart_lines
 from alphapulse_cli.tui.cells import age, clock_text
 from alphapulse_cli.tui.feed.picture import BookPicture, Picture, SetPicture
 from alphapulse_cli.tui.widgets.figures import duration
@@ -65,16 +65,16 @@ def detail_of(picture: Picture, key: tuple[str, str], *, is_pinned: bool, alarm:
     return Detail(book, owner, tuple(trades[:MOST_TRADES]), is_pinned, alarm)
 
 
-def pane_lines(what: Detail | Missing, width: int, height: int) -> list[Line]:
+def pane_lines(what: Detail | Missing, width: int, height: int, chart: MakeChart = chart_lines) -> list[Line]:
     """Of a book, or the words about one that is not there."""
     if isinstance(what, Detail):
-        return detail_lines(what, width, height)
+        return detail_lines(what, width, height, chart)
     pin = "  pinned: x lets it go" if what.is_pinned else ""
     lines: list[Line] = [(Piece(f" {safe(what.name)}", "name"), Piece("  no book", "waiting"), Piece(pin, "best"))]
     return [cut_line(line, width) for line in [*lines, *wrapped(safe(what.advice), width, "quiet")]][:height]
 
 
-def detail_lines(detail: Detail, width: int, height: int) -> list[Line]:
+def detail_lines(detail: Detail, width: int, height: int, chart: MakeChart = chart_lines) -> list[Line]:
     """In that much room, the dearest first."""
     if width < 1 or height < 1:
         return []
@@ -86,12 +86,12 @@ def detail_lines(detail: Detail, width: int, height: int) -> list[Line]:
             lines += wrapped(words, width, "waiting")
     if width >= TWO_COLUMNS:
         left = width - TRADES_WIDTH
-        room = height - len(lines)
-        beside = [*_charted(detail, left, room - len(_facts(detail, left))), *_facts(detail, left)]
+        room, facts = height - len(lines), _facts(detail, left)
+        beside = [*_charted(detail, left, room - len(facts), chart), *facts]
         lines += side_by_side(beside, trade_lines(detail.trades, TRADES_WIDTH, room), left, room)
     else:
         facts = _facts(detail, width)
-        lines += _charted(detail, width, height - len(lines) - len(facts) - 4) + facts
+        lines += _charted(detail, width, height - len(lines) - len(facts) - 4, chart) + facts
         lines += trade_lines(detail.trades, width, height - len(lines))
     return [cut_line(line, width) for line in lines[:height]]
 
@@ -111,9 +111,9 @@ def title_line(detail: Detail, width: int) -> Line:
     )
 
 
-def _charted(detail: Detail, width: int, room: int) -> list[Line]:
+def _charted(detail: Detail, width: int, room: int, chart: MakeChart) -> list[Line]:
     places = len(detail.book.status.bid.partition(".")[2])
-    return chart_lines(detail.book.history, places, width - 1, min(room, MOST_HEIGHT))
+    return chart(detail.book.history, places, width - 1, min(room, MOST_HEIGHT))
 
 
 def _facts(detail: Detail, width: int) -> list[Line]:

@@ -11,23 +11,21 @@ It is handed rungs, or a sentence where there are none, and draws again only the
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.events import Click, MouseScrollDown, MouseScrollUp, Resize
-from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from alphapulse_cli.tui.books import ladder_columns, ladder_text
 from alphapulse_cli.tui.books.grouping import Rungs
 from alphapulse_cli.tui.books.ladder_columns import Columns
 from alphapulse_cli.tui.books.ladder_text import Line, Look, Piece
 from alphapulse_cli.tui.sentence import sentence_lines
-from alphapulse_cli.tui.watchdog import Watched
+from alphapulse_cli.tui.widgets.by_line import ByLine
 
 KINDS = (
     *(
@@ -55,7 +53,7 @@ HEADS = 2  # lines above the sides
 GAP = 2  # blank cells to the right
 
 
-class Painted(Watched, Widget):
+class Painted(ByLine):
     """A widget whose lines are pieces; `renew` draws those that changed. Define `make_lines`."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"ladder--{kind}" for kind in (*KINDS, *GROUNDS)}
@@ -71,14 +69,15 @@ class Painted(Watched, Widget):
 
     def renew(self) -> None:
         """Draw what is not yet as it should be."""
-        width, height = self.size
+        self.measure()
+        width, height = self.room
         lines = self.make_lines(width, height) if width and height else []
         before, self._lines = self._lines, lines
         changed = [y for y, line in enumerate(lines) if y >= len(before) or line != before[y]]
         if len(lines) != len(before) or len(changed) > len(lines) // 2:
             self.refresh()
-        elif changed:
-            self.refresh(*(Region(0, y, width, 1) for y in changed))
+        else:
+            self.draw_lines(changed)
 
     def on_resize(self, _: Resize) -> None:
         """Other room, other lines."""
@@ -93,18 +92,22 @@ class Painted(Watched, Widget):
     def _paint(self, kind: str, ground: str) -> Style:
         style = self._paints.get((kind, ground))
         if style is None:
-            style = self.rich_style
+            style = self.ground
             for name in (ground, kind):
                 if name:
                     style += self.get_component_rich_style(f"ladder--{name}", partial=True)
             self._paints[kind, ground] = style
         return style
 
+    def shown_on(self, y: int) -> Any:
+        """Its pieces."""
+        return self._lines[y] if y < len(self._lines) else ()
+
     def render_line(self, y: int) -> Strip:
         """One of the lines."""
-        line = self._lines[y] if y < len(self._lines) else ()
+        line = self.shown_on(y)
         segments = [Segment(piece.text, self._paint(piece.kind, piece.ground)) for piece in line]
-        width, blank = self.size.width, self._paint("", "")
+        width, blank = self.room.width, self._paint("", "")
         room = width - sum(cell_len(piece.text) for piece in line)
         if room < 0:
             return Strip(segments).adjust_cell_length(width, blank)

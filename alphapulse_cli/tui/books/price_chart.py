@@ -9,7 +9,7 @@
 A column is as many seconds as it takes for all of them to fit; a second in which the book was not LIVE is blank.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from alphapulse_cli.tui.books.ladder_text import Line, Piece
 from alphapulse_cli.tui.feed.picture import Moment
@@ -21,6 +21,8 @@ MOST_HEIGHT = 18
 SPREAD_ROWS = 2
 WORDS = "collecting: a sample a second"
 
+MakeChart = Callable[[Sequence[Moment | None], int, int, int], list[Line]]  # of (history, places, width, height)
+
 
 def columns(history: Sequence[Moment | None], width: int) -> tuple[list[Moment | None], int]:
     """(mean mid and widest spread of each column, seconds a column)."""
@@ -30,6 +32,20 @@ def columns(history: Sequence[Moment | None], width: int) -> tuple[list[Moment |
         known = [one for one in history[at : at + seconds] if one is not None]
         made.append(Moment(sum(one.mid for one in known) / len(known), max(one.spread_bps for one in known)) if known else None)
     return made, seconds
+
+
+class Chart:
+    """The last chart again, while neither the history nor the room is another: it is drawn more often than a second goes by."""
+
+    def __init__(self) -> None:
+        self._made: tuple[tuple[Sequence[Moment | None], int, int, int], list[Line]] | None = None
+
+    def lines(self, history: Sequence[Moment | None], places: int, width: int, height: int) -> list[Line]:
+        """Those of `chart_lines`."""
+        made = self._made
+        if made is None or made[0][0] is not history or made[0][1:] != (places, width, height):
+            self._made = made = (history, places, width, height), chart_lines(history, places, width, height)
+        return made[1]
 
 
 def chart_lines(history: Sequence[Moment | None], places: int, width: int, height: int) -> list[Line]:

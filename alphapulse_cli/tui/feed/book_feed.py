@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import NamedTuple
 
 from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.market.trading_status import allows_taking, trading_status
@@ -22,6 +23,14 @@ MOVED_LEVELS = 128  # of a side: what moves deeper down is not told
 Moved = dict[tuple[bool, int], tuple[int, int]]
 
 
+class Exact(NamedTuple):
+    """A book's status, and its best prices for comparing."""
+
+    status: BookStatus
+    bid: Fraction | None = None
+    ask: Fraction | None = None
+
+
 class OneBook:
     """Makes the pictures of one book of one set; the same object again while nothing changed."""
 
@@ -32,7 +41,6 @@ class OneBook:
         self._history: deque[Moment | None] = deque(maxlen=MOMENTS)
         self._told: tuple[Moment | None, ...] = ()  # the same, while it is watched
         self._levels = 0  # of the last ladder
-        self._moment: Moment | None = None
         self._made: BookPicture | None = None
         self._sample: BookStatus | None = None
         self._key: tuple[object, ...] = ()
@@ -41,11 +49,12 @@ class OneBook:
 
     def tick(self) -> None:
         """A second has gone by: the sparkline and the history move on."""
-        self._history.append(self._moment)
+        moment = None if self._made is None else _moment(self._made)
+        self._history.append(moment)
         self._told = tuple(self._history) if self._levels else ()
         self._key = ()
-        if self._moment is not None:
-            self._mids = (*self._mids, self._moment.mid)[-MIDS:]
+        if moment is not None:
+            self._mids = (*self._mids, moment.mid)[-MIDS:]
 
     def picture(
         self, sample: BookStatus, replica: Reconstructor | None, state: tuple[BookState, BookReason], levels: int, now_ns: int
@@ -62,18 +71,17 @@ class OneBook:
         if self._made is not None and key == self._key and sample is self._sample and not self._fade(now_ns):
             return self._made
         self._key, self._sample = key, sample
-        made = BookPicture(self._set_name, sample) if replica is None else self._exact(sample, replica, state)
-        self._moment = _moment(made)
+        exact = Exact(sample) if replica is None else self._exact(sample, replica, state)
         if levels != self._levels:
             self._levels, self._sides, self._moved = levels, None, {}
             self._told = tuple(self._history) if levels else ()
         ladder = self._ladder(replica, levels, now_ns) if replica is not None and levels else None
         if ladder is None:
             self._sides, self._moved = None, {}
-        self._made = replace(made, mids=self._mids, last_trade=self.last_trade, ladder=ladder, history=self._told)
+        self._made = BookPicture(self._set_name, *exact, self._mids, self.last_trade, ladder, self._told)
         return self._made
 
-    def _exact(self, sample: BookStatus, replica: Reconstructor, state: tuple[BookState, BookReason]) -> BookPicture:
+    def _exact(self, sample: BookStatus, replica: Reconstructor, state: tuple[BookState, BookReason]) -> Exact:
         """The replica's top over the sample's rates and counts."""
         book = replica.book
         bid, ask = book.best_bid(), book.best_ask()
@@ -98,14 +106,9 @@ class OneBook:
             feed_delay_us=sample.feed_delay_us if replica.feed_delay_us == NO_FEED_DELAY else replica.feed_delay_us,
         )
         if state[0] is not BookState.LIVE or not allows_taking(status.trading_status):
-            return BookPicture(self._set_name, status)
+            return Exact(status)
         unit = 10**prices
-        return BookPicture(
-            self._set_name,
-            status,
-            None if bid is None else Fraction(bid[0], unit),
-            None if ask is None else Fraction(ask[0], unit),
-        )
+        return Exact(status, None if bid is None else Fraction(bid[0], unit), None if ask is None else Fraction(ask[0], unit))
 
     def _ladder(self, replica: Reconstructor, levels: int, now_ns: int) -> Ladder:
         """The best levels, with what moved since the last ladder."""

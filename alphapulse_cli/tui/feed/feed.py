@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from operator import attrgetter
 
 from alphapulse_cli.apps import segments
 from alphapulse_cli.apps.revive import revival
@@ -39,6 +40,7 @@ COST_SHARE = 50  # a look that costs much is taken less often: at most a fiftiet
 AT_LEAST_EVERY_NS = 2_000_000_000  # whatever it costs: the first one of all imports, maps and attaches
 STOP_WITHIN_S = 5.0
 ARBITRAGE = "arbitrage"  # the screen's name
+RECEIVED = attrgetter("timestamp_ns")
 
 
 class Feed:
@@ -216,7 +218,7 @@ class Feed:
             else:
                 sets.append(one.picture(status, self._revivals.get(status.name, "")))
                 books += one.books(status.books, self._watched, now_ns)
-        trades = tuple(sorted(self._tape, key=_received)[::-1])  # of those of one frame the last one first
+        trades = tuple(sorted(self._tape, key=RECEIVED)[::-1])  # of those of one frame the last one first
         return Picture(now_ns, tuple(sets), tuple(books), trades, self._segments, self._advice, self._arbitrage(now_ns))
 
     def _arbitrage(self, now_ns: int) -> ArbitragePicture | None:
@@ -239,10 +241,6 @@ class Feed:
         self._directory = self._source = self._sets = None
         self._lookout = Lookout(self._fees)
         self._segments = ()
-
-
-def _received(trade: TradeTold) -> int:
-    return trade.timestamp_ns
 
 
 def pause(every_ns: int, spent_ns: int) -> int:

@@ -12,13 +12,14 @@ only while the screen is in front. At 80 x 24 a body has 21 rows.
 `PulseApp` is all that a screen may ask of its app, with answers that do for a test; the real one is in `tui/app.py`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar, cast
 
 from textual.app import App, ComposeResult
 from textual.containers import Vertical
 from textual.driver import Driver
+from textual.filter import ANSIToTruecolor, LineFilter
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
@@ -52,6 +53,13 @@ class PulseApp(App[None]):
         """So that the styles hold with a theme that is not ours."""
         return dict(THEMES[0].variables)
 
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Those that change something: colours of the numbered screens are true ones already, and to look at each line's is dear."""
+        filters = super().get_line_filters()
+        if not self.screen_stack or not isinstance(self.screen, PulseScreen):  # Textual's palette has others
+            return filters
+        return [one for one in filters if not isinstance(one, ANSIToTruecolor)]
+
     def look_at(self, watched: Watched) -> None:
         """Whose ladders are wanted from now on. They are in one of the next pictures."""
 
@@ -80,7 +88,8 @@ class PulseScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._filter = ""
-        self.status_rows = 1  # as the status line says
+        self.status_line = StatusLine()
+        self.status_rows = 1  # as it says
 
     @property
     def pulse(self) -> PulseApp:
@@ -93,7 +102,7 @@ class PulseScreen(Screen[None]):
         yield from self.compose_body()
         with Vertical(id="foot"):
             yield FilterLine()
-            yield StatusLine()
+            yield self.status_line
             yield Footer(compact=True, show_command_palette=False)
 
     @property
@@ -130,6 +139,8 @@ class PulseScreen(Screen[None]):
 
     def matches(self, *texts: str) -> bool:
         """Whether every word of the filter is somewhere in these texts."""
+        if not self._filter:
+            return True
         whole = " ".join(texts).lower()
         return all(word in whole for word in self._filter.split())
 
@@ -139,8 +150,12 @@ class PulseScreen(Screen[None]):
             return
         if self.pulse.picture is not None:
             self.show(self.pulse.picture)
-        for line in self.query(StatusLine):
-            line.renew()
+        self.renew_status()
+
+    def renew_status(self) -> None:
+        """Say what there is to say now."""
+        if self.status_line.is_attached:
+            self.status_line.renew()
 
     def on_screen_resume(self) -> None:
         """In front again: draw what came meanwhile."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 from textual import on
@@ -15,6 +16,7 @@ from alphapulse_cli.tui.books.detail import Detail, detail_of, pane_lines
 from alphapulse_cli.tui.books.detail_pane import DetailLines
 from alphapulse_cli.tui.books.ladder import LadderPane
 from alphapulse_cli.tui.books.ladder_text import Look
+from alphapulse_cli.tui.books.price_chart import Chart
 from alphapulse_cli.tui.cells import age, aligned, number, places
 from alphapulse_cli.tui.feed.picture import BookPicture, Picture, SetPicture, Watched
 from alphapulse_cli.tui.screens.books_keys import IMBALANCE_LEVELS
@@ -104,7 +106,7 @@ class OverviewScreen(PaneScreen):
         super().__init__()
         self._scales = Scales()
         self._ladder = LadderPane(id="pane-ladder")
-        self._detail = DetailLines(pane_lines, id="pane-detail")
+        self._detail = DetailLines(partial(pane_lines, chart=Chart().lines), id="pane-detail")
         self._looked: Watched | None = None
 
     def compose_pane(self) -> Iterable[Widget]:
@@ -188,33 +190,31 @@ def marked(books: Sequence[BookPicture]) -> tuple[Marks, Marks]:
 
     Only LIVE books compete, and one alone is no contest. Books with the same best price are all marked.
     """
-    bids = [book.bid for book in books if book.bid is not None]
-    asks = [book.ask for book in books if book.ask is not None]
+    bids = sorted((book.bid for book in books if book.bid is not None), reverse=True)
+    asks = sorted(book.ask for book in books if book.ask is not None)
     best: Marks = {}
     crossing: Marks = {}
     for book in books:
-        sides: list[tuple[str, Fraction | None, bool, bool]] = [
-            (
-                "bid",
-                book.bid,
-                len(bids) > 1 and book.bid == max(bids),
-                any(crosses(book.bid, other.ask) for other in books if other is not book),
-            ),
-            (
-                "ask",
-                book.ask,
-                len(asks) > 1 and book.ask == min(asks),
-                any(crosses(other.bid, book.ask) for other in books if other is not book),
-            ),
-        ]
-        best[book.key] = frozenset(side for side, price, is_best, _ in sides if price is not None and is_best)
-        crossing[book.key] = frozenset(side for side, price, _, is_crossing in sides if price is not None and is_crossing)
+        bid, ask = book.bid, book.ask
+        highest, lowest = of_others(bids, bid), of_others(asks, ask)
+        best[book.key] = sides(
+            bid is not None and len(bids) > 1 and bid == bids[0], ask is not None and len(asks) > 1 and ask == asks[0]
+        )
+        crossing[book.key] = sides(
+            bid is not None and lowest is not None and bid > lowest, ask is not None and highest is not None and highest > ask
+        )
     return best, crossing
 
 
-def crosses(bid: Fraction | None, ask: Fraction | None) -> bool:
-    """Whether who buys at the ask could sell at the bid for more."""
-    return bid is not None and ask is not None and bid > ask
+def of_others(ranked: Sequence[Fraction], own: Fraction | None) -> Fraction | None:
+    """The best price of the other books: `ranked` has all of them, the best one first, `own` among them."""
+    at = 1 if own is not None and ranked[0] == own else 0
+    return ranked[at] if at < len(ranked) else None
+
+
+def sides(bid: bool, ask: bool) -> frozenset[str]:
+    """The names of those that are marked."""
+    return frozenset(name for name, is_marked in (("bid", bid), ("ask", ask)) if is_marked)
 
 
 def book_row(item: Item, places: int, size_places: int) -> Row:

@@ -1,18 +1,17 @@
 """The frame of every screen: the tabs above, the filter and the status line below."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from rich.segment import Segment
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.strip import Strip
-from textual.widget import Widget
 from textual.widgets import Input
 
 from alphapulse_cli.edges.safe_text import safe
-from alphapulse_cli.tui.watchdog import Watched
+from alphapulse_cli.tui.widgets.by_line import ByLine
 
 if TYPE_CHECKING:
     from textual.events import Click
@@ -53,18 +52,22 @@ def fitting_tabs(names: tuple[tuple[str, str], ...], width: int) -> list[tuple[s
     return [(title, f" {key} ") for key, title in names]
 
 
-class Heading(Watched, Widget):
+class Heading(ByLine):
     """The screens by number; a click goes to one."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"heading--name", "heading--tab", "heading--here"}
 
+    def shown_on(self, y: int) -> Any:  # noqa: ARG002 - there is one
+        """The tabs, and which is this screen's."""
+        return self.screen.title, cast(FramedApp, self.app).TABS
+
     def render_line(self, y: int) -> Strip:  # noqa: ARG002 - there is one
         """The name and the tabs."""
         style = self.get_component_rich_style
-        segments = [Segment(NAME, style("heading--name")), Segment(GAP, self.rich_style)]
+        segments = [Segment(NAME, style("heading--name")), Segment(GAP, self.ground)]
         here = self.screen.title
         segments += [Segment(text, style("heading--here" if title == here else "heading--tab")) for title, text in self._tabs()]
-        return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
+        return Strip(segments).adjust_cell_length(self.size.width, self.ground)
 
     def _tabs(self) -> list[tuple[str, str]]:
         return fitting_tabs(cast(FramedApp, self.app).TABS, self.size.width - len(NAME) - len(GAP))
@@ -81,7 +84,7 @@ class Heading(Watched, Widget):
 PART = 4  # of the screen's height that the status line may take, where there is a command to be typed
 
 
-class StatusLine(Watched, Widget):
+class StatusLine(ByLine):
     """The status line: one line of text, or as many as a command takes; the app provides it."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"status--mark"}
@@ -115,12 +118,16 @@ class StatusLine(Watched, Widget):
         most = 1 if filtered else max(screen.size.height // PART, 1)
         return filtered, cast(FramedApp, self.app).status_lines(max(self.size.width - len(filtered), 0), most)
 
+    def shown_on(self, y: int) -> Any:
+        """Its part of what is said."""
+        return self._said[0], self._said[1][y : y + 1]
+
     def render_line(self, y: int) -> Strip:
         """The filter, marked, before what the app says."""
         filtered, said = self._said
         head = [Segment(filtered, self.get_component_rich_style("status--mark"))] if filtered and not y else []
-        segments = [*head, Segment(said[y] if y < len(said) else "", self.rich_style)]
-        return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)
+        segments = [*head, Segment(said[y] if y < len(said) else "", self.ground)]
+        return Strip(segments).adjust_cell_length(self.size.width, self.ground)
 
 
 class FilterLine(Input):

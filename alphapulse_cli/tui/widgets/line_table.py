@@ -13,18 +13,17 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
-from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.tui.sentence import sentence_lines
-from alphapulse_cli.tui.watchdog import Watched
+from alphapulse_cli.tui.widgets.by_line import ByLine
 
 GAP = 2
 KINDS = ("bid", "ask", "best", "crossing", "live", "waiting", "dead", "quiet", "strong", "alarm")
@@ -32,6 +31,7 @@ TREND = "trend:"  # a kind; behind it a character for each of the text's: how it
 UP, DOWN, LEVEL = "+", "-", "="
 TREND_KINDS = {UP: "bid", DOWN: "ask", LEVEL: "quiet"}
 BLOCKS = "▁▂▃▄▅▆▇█"
+MOST_CELLS = 4096  # that are kept as they were drawn
 
 
 class Column(NamedTuple):
@@ -96,7 +96,14 @@ def fitted(text: str, width: int, *, right: bool) -> str:
     return shown.rjust(width) if right else shown.ljust(width)
 
 
-class LineTable(Watched, Widget):
+class Drawing(NamedTuple):
+    """A cell as it is drawn, and how wide that is."""
+
+    segments: Sequence[Segment]
+    width: int
+
+
+class LineTable(ByLine):
     """`show_rows` gives it all it draws."""
 
     can_focus = False
@@ -133,6 +140,7 @@ class LineTable(Watched, Widget):
         self._gap = GAP
         self._widest: dict[str, int] = {}  # column -> its widest cell so far
         self._styles: dict[tuple[str, bool], Style] = {}
+        self._cells: dict[tuple[str, str, int, bool, bool], Drawing] = {}
         self._at = 0  # the row under the cursor
         self._asked: list[tuple[Row, bool] | None] = []  # what was last asked to be drawn, line by line below the header
 
@@ -140,9 +148,11 @@ class LineTable(Watched, Widget):
         """Another theme: other colours."""
         super().notify_style_update()
         self._styles.clear()
+        self._cells.clear()
 
     def show_rows(self, rows: Sequence[Row], nothing: str, sorted_by: str = "", *, reverse: bool = False) -> None:
         """Draw these from now on; `nothing` is the sentence where there are none."""
+        self.measure()
         before = self._nothing, self._sorted_by, self._sign, self._shown()
         self._rows, self._nothing = list(rows), nothing
         self._sorted_by, self._sign = sorted_by, "▼" if reverse else "▲"
@@ -157,7 +167,7 @@ class LineTable(Watched, Widget):
             self._draw_changed()
 
     def _lines(self) -> list[tuple[Row, bool] | None]:
-        return [self._on_line(y) for y in range(1, self.size.height)]
+        return [self._on_line(y) for y in range(1, self.room.height)]
 
     def _draw_all(self) -> None:
         self._asked = self._lines()
@@ -169,9 +179,7 @@ class LineTable(Watched, Widget):
         if len(before) != len(self._asked):
             self.refresh()
             return
-        changed = [y for y, (old, new) in enumerate(zip(before, self._asked, strict=True), 1) if old != new]
-        if changed:
-            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+        self.draw_lines(y for y, (old, new) in enumerate(zip(before, self._asked, strict=True), 1) if old != new)
 
     def _grown(self, column: Column) -> Column:
         if not column.right and column.limit <= column.width:
@@ -184,12 +192,13 @@ class LineTable(Watched, Widget):
 
     def _shown(self) -> list[Column]:
         """The columns there is room for."""
-        width = self.size.width
+        width = self.room.width
         if self._fitting is None or self._fitting[0] != width:
             columns, self._gap = fitting(self._columns, width), GAP
             if sum(column.width + GAP for column in columns) > width + GAP:
                 columns, self._gap = narrow(self._columns, self._widest, width), 1
             self._fitting = width, columns
+            self._cells.clear()
         return self._fitting[1]
 
     @property
@@ -205,7 +214,7 @@ class LineTable(Watched, Widget):
     def _find_cursor(self) -> None:
         """Which row is under it, and which one is the first that is seen."""
         self._at = 0 if self._key is None else next((index for index, row in enumerate(self._rows) if row.key == self._key), 0)
-        height = max(self.size.height - 1, 1)
+        height = max(self.room.height - 1, 1)
         self._top = max(min(self._top, self._at, len(self._rows) - height), self._at - height + 1, 0)
 
     def _on_line(self, y: int) -> tuple[Row, bool] | None:
@@ -239,25 +248,27 @@ class LineTable(Watched, Widget):
 
     def on_resize(self) -> None:
         """Other rows may be seen."""
+        self.measure()
         self._find_cursor()
         self._draw_all()
+
+    def shown_on(self, y: int) -> Any:
+        """The columns, and the title's sign, the row, or the sentence."""
+        if y == 0:
+            return self._shown(), self._sorted_by, self._sign
+        return (self._shown(), self._on_line(y)) if self._rows else self._nothing
 
     def render_line(self, y: int) -> Strip:
         """Line 0 is the header."""
         here = self._on_line(y) if y else None
-        if y == 0:
-            segments = self._header(self._shown())
-        elif not self._rows:
-            segments = self._nothing_line(y)
-        elif here is not None:
-            segments = self._row(*here, self._shown())
-        else:
-            segments = []
-        return Strip(segments).adjust_cell_length(self.size.width, self._style("", is_cursor=False))
+        if here is not None:
+            return self._row(*here, self._shown())
+        segments = self._header(self._shown()) if y == 0 else [] if self._rows else self._nothing_line(y)
+        return Strip(segments).adjust_cell_length(self.room.width, self._style("", is_cursor=False))
 
     def _nothing_line(self, y: int) -> list[Segment]:
         """The sentence begins on the second line below the header."""
-        lines = sentence_lines(self._nothing, self.size.width - 1)
+        lines = sentence_lines(self._nothing, self.room.width - 1)
         if not 0 <= y - 2 < len(lines):
             return []
         text, is_command = lines[y - 2]
@@ -273,32 +284,53 @@ class LineTable(Watched, Widget):
             segments += [Segment(title, marked if here else plain), Segment(" " * self._gap, plain)]
         return segments
 
-    def _row(self, row: Row, is_cursor: bool, columns: Sequence[Column]) -> list[Segment]:
-        ground = self._style("", is_cursor=is_cursor)
-        gap = Segment(" " * self._gap, ground)
+    def _row(self, row: Row, is_cursor: bool, columns: Sequence[Column]) -> Strip:
+        """The row's cells, each as it was drawn the last time it said that; never measured twice."""
         segments: list[Segment] = []
+        used, width = 0, self.room.width
         for column in columns:
             if row.rest[0] and column.name not in row.cells:
                 text, kind = row.rest
-                left = self.size.width - sum(len(one.text) for one in segments)
-                return [*segments, Segment(fitted(safe(text), left, right=False), self._style(kind, is_cursor=is_cursor))]
-            text, kind = row.cells.get(column.name, ("", ""))
-            shown = fitted(safe(text), column.width, right=column.right)
-            if kind.startswith(TREND):
-                ways = kind[len(TREND) :].ljust(len(shown), LEVEL)
-                for way, run in groupby(zip(ways, shown, strict=False), key=itemgetter(0)):
-                    style = self._style(TREND_KINDS[way], is_cursor=is_cursor)
-                    segments.append(Segment("".join(block for _, block in run), style))
-            else:
-                segments.append(Segment(shown, self._style(kind, is_cursor=is_cursor)))
-            segments.append(gap)
-        return segments
+                rest = fitted(safe(text), width - used, right=False)
+                segments.append(Segment(rest, self._style(kind, is_cursor=is_cursor)))
+                used += cell_len(rest)
+                break
+            cell = (*row.cells.get(column.name, ("", "")), column.width, column.right, is_cursor)
+            drawn = self._cells.get(cell)
+            if drawn is None:
+                if len(self._cells) >= MOST_CELLS:
+                    self._cells.clear()
+                drawn = self._cells[cell] = self._cell(*cell)
+            segments += drawn.segments
+            used += drawn.width
+        blank = self._style("", is_cursor=False)
+        if used <= width:
+            return Strip([*segments, Segment(" " * (width - used), blank)] if used < width else segments, width)
+        return Strip(segments, used).adjust_cell_length(width, blank)
+
+    def _cell(self, text: str, kind: str, width: int, right: bool, is_cursor: bool) -> "Drawing":
+        """A cell and the gap behind it, in as few segments as it takes."""
+        shown, ground = fitted(safe(text), width, right=right), self._style("", is_cursor=is_cursor)
+        if kind.startswith(TREND):
+            ways = kind[len(TREND) :].ljust(len(shown), LEVEL)
+            segments = [
+                Segment("".join(block for _, block in run), self._style(TREND_KINDS[way], is_cursor=is_cursor))
+                for way, run in groupby(zip(ways, shown, strict=False), key=itemgetter(0))
+            ]
+        else:
+            segments = [Segment(shown, self._style(kind, is_cursor=is_cursor))]
+        style = segments[-1].style if segments else None
+        if style is not None and style.bgcolor == ground.bgcolor and not style.reverse:  # a blank in its colours is like any other
+            segments[-1] = Segment(segments[-1].text + " " * self._gap, style)
+        else:
+            segments.append(Segment(" " * self._gap, ground))
+        return Drawing(segments, cell_len(shown) + self._gap)
 
     def _style(self, kind: str, *, is_cursor: bool) -> Style:
         """Of a cell; made once a theme."""
         key = kind, is_cursor
         if key not in self._styles:
-            ground = self.get_component_rich_style("table--cursor") if is_cursor else self.rich_style
+            ground = self.get_component_rich_style("table--cursor") if is_cursor else self.ground
             self._styles[key] = ground + self.get_component_rich_style(f"table--{kind}", partial=True) if kind else ground
         return self._styles[key]
 

@@ -11,10 +11,9 @@ from typing import Any, ClassVar
 from rich.segment import Segment
 from textual.geometry import Size
 from textual.strip import Strip
-from textual.widget import Widget
 
 from alphapulse_cli.edges.safe_text import safe
-from alphapulse_cli.tui.watchdog import Watched
+from alphapulse_cli.tui.widgets.by_line import ByLine
 
 KINDS = ("title", "bar", "faint", "mark", "quiet", "live", "waiting", "dead")
 
@@ -24,7 +23,7 @@ MakeLines = Callable[[int, int], Sequence[Line]]
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
-class Lines(Watched, Widget):
+class Lines(ByLine):
     """Nothing, until it is shown something."""
 
     can_focus = False
@@ -45,21 +44,27 @@ class Lines(Watched, Widget):
 
     def lines(self) -> Sequence[Line]:
         """What is drawn, made for the size there is now."""
-        if self._made_for != self.size:
-            self._made_for = self.size
-            self._made = self._make(self.size.width, self.size.height)
+        self.measure()
+        if self._made_for != self.room:
+            self._made_for = self.room
+            self._made = self._make(*self.room)
         return self._made
+
+    def shown_on(self, y: int) -> Any:
+        """Its text and kinds."""
+        if self._made_for != self.room:
+            self.lines()
+        return self._made[y] if y < len(self._made) else ()
 
     def render_line(self, y: int) -> Strip:
         """A line of it."""
-        lines = self.lines()
-        line = lines[y] if y < len(lines) else ()
+        line = self.shown_on(y)
         return Strip([Segment(safe(text), self._style(kind)) for text, kind in line]).adjust_cell_length(
-            self.size.width, self.rich_style
+            self.room.width, self.ground
         )
 
     def _style(self, kind: str) -> Any:
-        return self.get_component_rich_style(f"lines--{kind}") if kind else self.rich_style
+        return self.get_component_rich_style(f"lines--{kind}") if kind else self.ground
 
 
 def side_by_side(parts: Sequence[tuple[Sequence[Line], int]]) -> list[Line]:

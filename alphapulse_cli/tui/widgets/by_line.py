@@ -1,0 +1,104 @@
+"""A widget that keeps the strips of its lines: one is made again only where what it shows has changed.
+
+    what line y shows, the width, the theme ─► `render_line(y)` ─► Strip, with Textual's filters ─► kept until one of the three differs
+
+For every update of the terminal Textual asks each widget near it for all its lines, and pads, styles and filters them one by one. That is
+dearer than making them, and here most lines are as they were.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+from textual.geometry import Region, Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+from alphapulse_cli.tui.watchdog import Watched
+
+
+class ByLine(Watched, Widget):
+    """Define `shown_on` and `render_line`. Borders and paddings above or below are not drawn; those at the sides are."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._strips: dict[int, tuple[Any, Strip, Strip]] = {}  # line -> what it shows, that, and that with its sides
+        self._room = Size(0, 0)
+        self._ground: Style | None = None
+        self._background: Color | None = None
+
+    def shown_on(self, y: int) -> Any:
+        """Everything that line is made of, beside width and theme: equal ones make equal strips."""
+        raise NotImplementedError
+
+    @property
+    def room(self) -> Size:
+        """The widget's size when its lines were last asked for, which is cheaper to know than `size`."""
+        return self._room
+
+    def measure(self) -> None:
+        """Take notice of another size."""
+        size = self.size
+        if size != self._room:
+            self._room = size
+            self._strips.clear()
+
+    def notify_style_update(self) -> None:
+        """Another theme: other colours."""
+        super().notify_style_update()
+        self._strips.clear()
+        self._ground = self._background = None
+
+    @property
+    def ground(self) -> Style:
+        """The style of plain text and blanks; found once a theme."""
+        if self._ground is None:
+            self._ground = self.rich_style
+        return self._ground
+
+    def should_stand(self, y: int, width: int) -> str:
+        """Text of that line, or its first cells, as it should stand on the terminal now; `measure` was called."""
+        strip = self._held(y)[1]
+        return strip.text if width >= self._room.width else strip.crop(0, width).text
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """What Textual asks for."""
+        self.measure()
+        strips = [self._held(y)[2] for y in crop.line_range]
+        begin, end = crop.column_span
+        return strips if not begin and end >= self._width() else [strip.crop(begin, end) for strip in strips]
+
+    def draw_lines(self, lines: Iterable[int]) -> None:
+        """Ask that these be drawn, from end to end."""
+        width = self._width()
+        regions = [Region(0, y, width, 1) for y in lines]
+        if regions:
+            self.refresh(*regions)
+
+    def _width(self) -> int:
+        return self._room.width + self.styles.padding.width
+
+    def _held(self, y: int) -> tuple[Any, Strip, Strip]:
+        shown = self.shown_on(y) if y < self._room.height else None
+        held = self._strips.get(y)
+        if held is None or held[0] != shown:
+            held = self._strips[y] = shown, *self._drawn_anew(y)
+        return held
+
+    def _drawn_anew(self, y: int) -> tuple[Strip, Strip]:
+        width, style = self._room.width, self.ground
+        strip = self.render_line(y) if y < self._room.height else Strip.blank(width, style)
+        if strip.cell_length != width:
+            strip = strip.adjust_cell_length(width, style)
+        padding = self.styles.padding
+        sided = strip
+        if padding.width:
+            left, right = Segment(" " * padding.left, style), Segment(" " * padding.right, style)
+            sided = Strip([one for one in (left, *strip, right) if one.text], width + padding.width)
+        if self._background is None:
+            self._background = self.background_colors[1]
+        for one in self.get_line_filters():
+            sided = sided.apply_filter(one, self._background)
+        return strip, sided
