@@ -46,11 +46,11 @@ def _ended(arguments: list[str]) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else ExitCode.DONE
     except AlphapulseError as problem:
-        from alphapulse_cli.cli import talk
+        from alphapulse_cli.cli import stderr
 
-        talk.error(problem, problem.hint)
-        if talk.explains():
-            talk.trace(problem)
+        stderr.error(problem, problem.hint)
+        if stderr.explains():
+            stderr.trace(problem)
         return problem.exit_code
     except BrokenPipeError:
         process.discard(sys.stdout)
@@ -68,23 +68,23 @@ def _ended(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     import typer
 
-    from alphapulse_cli.cli import root, talk
+    from alphapulse_cli.cli import root, stderr
 
-    talk.reset()
+    stderr.reset()
     completing = COMPLETION in os.environ
     command = root.command(completion=completing or not arguments or arguments[0].startswith("-"))
     if completing:
         command.main(arguments, prog_name=process.PROGRAM, complete_var=COMPLETION)
     try:
         with command.make_context(process.PROGRAM, arguments) as context:
-            talk.start_log()
+            stderr.start_log()
             command.invoke(context)
     except typer.Exit as leaving:
         return leaving.exit_code
     except typer.Abort:
         return ExitCode.FAILED
     except typer.TyperException as problem:
-        talk.error(*_usage(problem, command, arguments))
+        stderr.error(*_usage(problem, command, arguments))
         return problem.exit_code
     return ExitCode.DONE
 
@@ -116,26 +116,26 @@ def _typed_path(root: Any, arguments: Sequence[str]) -> str:
 
 
 def _world(problem: OSError) -> int:
-    from alphapulse_cli.cli import talk
+    from alphapulse_cli.cli import stderr
 
     reason = problem.strerror or str(problem) or type(problem).__name__
-    talk.error(f"{reason}: {problem.filename}" if problem.filename else reason)
-    if talk.explains():
-        talk.trace(problem)
+    stderr.error(f"{reason}: {problem.filename}" if problem.filename else reason)
+    if stderr.explains():
+        stderr.trace(problem)
     return ExitCode.FAILED
 
 
 def _ours(problem: Exception) -> int:
-    from alphapulse_cli.cli import talk
+    from alphapulse_cli.cli import stderr
 
-    if talk.explains():
-        talk.trace(problem)
-        talk.error(
+    if stderr.explains():
+        stderr.trace(problem)
+        stderr.error(
             f"internal error: {type(problem).__name__}: {problem}",
             "this is a mistake in alphapulse; please report it with the lines above",
         )
     else:
-        talk.error(
+        stderr.error(
             f"internal error: {type(problem).__name__}: {problem}",
             "this is a mistake in alphapulse; -v shows the traceback to report",
         )

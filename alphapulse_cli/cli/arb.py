@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alphapulse_cli.cli import options, render, talk
+from alphapulse_cli.cli import options, render, stderr
 from alphapulse_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -149,9 +149,9 @@ def watch(
                 undone.pop_all()
             return watching
 
-        attached, duration = until_there(attach, talk.note, duration) if wait_for else (attach(), duration)
+        attached, duration = until_there(attach, stderr.note, duration) if wait_for else (attach(), duration)
         watching = opened.enter_context(attached)
-        keeper = opened.enter_context(Keeper(_keeps_at(store) if keep else None, str(directory.path), policy, talk.warning))
+        keeper = opened.enter_context(Keeper(_keeps_at(store) if keep else None, str(directory.path), policy, stderr.warning))
         _say_if_alone(watching, triangular)
         gc.freeze()  # what is there stays: a collection need not look at all of it in the middle of a change
         try:
@@ -180,7 +180,7 @@ def _refuse_one(exchanges: list[str] | None, triangular: bool) -> None:
 
 def _say_if_alone(watching: "Watch", triangular: bool) -> None:
     if len(watching.exchanges) == 1 and not triangular:
-        talk.warning(
+        stderr.warning(
             f"only {watching.exchanges[0]} is collected: there is nothing to compare until another exchange is, or with --triangular"
         )
 
@@ -207,7 +207,7 @@ def _events(rows: "Iterator[render.Row | None]") -> "Iterator[render.Row | None]
     """The rows of events alone, for CSV; what was missed goes to stderr."""
     for row in rows:
         if row is not None and row["event"] == "missed":
-            talk.warning(f"{row['missed']} records missed, they were overwritten before they could be read")
+            stderr.warning(f"{row['missed']} records missed, they were overwritten before they could be read")
         else:
             yield row
 
@@ -215,9 +215,9 @@ def _events(rows: "Iterator[render.Row | None]") -> "Iterator[render.Row | None]
 def _say_end(watching: "Watch") -> None:
     status = watching.status()
     held = ", ".join(f"{count} {why.meaning}" for why, count in sorted(status.refused.items(), key=lambda one: -one[1]))
-    talk.note(f"{status.opened} opportunities opened; held back: {held or 'none'}")
+    stderr.note(f"{status.opened} opportunities opened; held back: {held or 'none'}")
     for one, other in status.not_compared:
-        talk.note(f"{one} and {other} were not compared: collect a book that converts, or --treat-as-usd")
+        stderr.note(f"{one} and {other} were not compared: collect a book that converts, or --treat-as-usd")
 
 
 @app.command()
@@ -264,11 +264,11 @@ def scan(
         render.emit_rows(found, _scan_columns(found, everything), render.chosen_format(form, as_json))
         status = watching.status()
         for one in (*status.not_live, *status.not_tradable):
-            talk.warning(f"{one}: gives no signal")
+            stderr.warning(f"{one}: gives no signal")
         for one, other in status.not_compared:
-            talk.note(f"{one} and {other} are not compared: collect a book that converts, or --treat-as-usd")
+            stderr.note(f"{one} and {other} are not compared: collect a book that converts, or --treat-as-usd")
         if not status.open:
-            talk.note(f"no opportunity among {status.candidates} ways to trade")
+            stderr.note(f"no opportunity among {status.candidates} ways to trade")
             raise typer.Exit(ExitCode.FAILED)
 
 
@@ -370,7 +370,7 @@ def counters(form: options.Format = None, as_json: options.Json = False, shm_dir
         told = [{**row, "held_back": ", ".join(f"{why} {count}" for why, count in row["held_back"].items())} for row in rows]
         render.emit_table(told, [render.Column(name, right=name != "held_back") for name in COUNTED])
     if not rows:
-        talk.note("no arb watch is running here")
+        stderr.note("no arb watch is running here")
 
 
 def _policy(
@@ -451,7 +451,7 @@ def _keeps_at(store: str | None) -> "Path | None":
     """As `_kept_at`; that there is no place is said."""
     found = _kept_at(store)
     if found is None:
-        talk.warning(f"opportunities are not kept: this user has no home directory; {NO_HOME}")
+        stderr.warning(f"opportunities are not kept: this user has no home directory; {NO_HOME}")
     return found
 
 

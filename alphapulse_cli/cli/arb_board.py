@@ -9,7 +9,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from alphapulse_cli.apps.arb.rows import event_row
-from alphapulse_cli.cli import render, talk
+from alphapulse_cli.cli import render
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.flow.arbitrage.candidate import Why
 from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind
 
@@ -93,7 +94,7 @@ class Board:
         if not going and not self._ended:
             parts.append(Text("nothing yet: no prices cross net of fees", style="dim"))
         parts.append(Text(""))
-        parts += [Text(talk.safe(line), style=style, no_wrap=True, overflow="ellipsis") for line, style in below]
+        parts += [Text(safe(line), style=style, no_wrap=True, overflow="ellipsis") for line, style in below]
         return Group(*parts)
 
     @staticmethod
@@ -110,7 +111,7 @@ class Board:
                 style = "" if is_open else "dim"
                 money = "bold green" if is_open else "dim"
                 table.add_row(
-                    *(Text(talk.safe(cells[one.key]), style=money if one.key in ("net", "net_bps") else style) for one in columns)
+                    *(Text(safe(cells[one.key]), style=money if one.key in ("net", "net_bps") else style) for one in columns)
                 )
         return table
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from alphapulse_cli.cli import render, talk
+from alphapulse_cli.cli import render
 from alphapulse_cli.edges.opportunities.store import OpportunityStore, Seen
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.flow.arbitrage.candidate import Why
 from alphapulse_cli.readers.moments import moment
 
@@ -23,7 +24,7 @@ def show(path: Path, place: str, identifier: str, *, as_json: bool) -> None:
         render.emit_json([json_row(found)])
         return
     for line in told(found):
-        sys.stdout.write(talk.safe(line) + "\n")
+        sys.stdout.write(safe(line) + "\n")
 
 
 def json_row(one: Seen) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alphapulse_cli.cli import options, render, talk
+from alphapulse_cli.cli import options, render, stderr
+from alphapulse_cli.edges.safe_text import safe
 
 if TYPE_CHECKING:
     from alphapulse_cli.apps.bench.report import Report, Result
@@ -94,9 +95,9 @@ def bench(
         _print(report, found)
     slower, missed = comparing.slower(compared), judging.missed(judged)
     for line in slower:
-        talk.error(f"{line.scenario}, {line.case}: {line.grown} x the baseline's ratio")
+        stderr.error(f"{line.scenario}, {line.case}: {line.grown} x the baseline's ratio")
     for target in missed:
-        talk.error(f"target missed: {target.what}; measured {target.value:g}")
+        stderr.error(f"target missed: {target.what}; measured {target.value:g}")
     if slower or missed:
         raise typer.Exit(ExitCode.TARGET_MISSED)
 
@@ -106,7 +107,7 @@ def _progress() -> Iterator[Callable[[int, int, str], None]]:
     """A bar on stderr for somebody who looks; nothing else. It draws when it is told something: no thread of it disturbs the measuring."""
     import sys
 
-    if not talk.is_terminal(sys.stderr) or talk.explains() or talk.is_quiet():
+    if not stderr.is_terminal(sys.stderr) or stderr.explains() or stderr.is_quiet():
         yield lambda *_: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -138,9 +139,9 @@ def _print(report: "Report", found: dict[str, Any]) -> None:
         print(f"\n{scenario}")
         render.emit_table((_row(one) for one in lines), COLUMNS)
         for sentence, cases in _notes(lines).items():
-            print(talk.safe(f"  not in it ({cases}): {sentence}"))
+            print(safe(f"  not in it ({cases}): {sentence}"))
     for left in report.left_out:
-        print(talk.safe(f"\nnot measured here: {left.scenario}, {left.case}: {left.reason}"))
+        print(safe(f"\nnot measured here: {left.scenario}, {left.case}: {left.reason}"))
     if "comparison" in found:
         print()
         render.emit_table(found["comparison"], COMPARED)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from alphapulse_cli.cli import render, talk
+from alphapulse_cli.cli import render
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.market.trading_status import allows_taking, remark
 from alphapulse_cli.readers.status import BookStatus, SetStatus
 from alphapulse_cli.wire import delta
@@ -87,7 +88,7 @@ def board(sets: Sequence[SetStatus], notices: Sequence[str], title: str, width: 
     if notices:
         lines.append(Text(""))
         shown = list(notices)[-SHOWN_NOTICES:]
-        lines += [Text(talk.safe(line), style="dim", no_wrap=True, overflow="ellipsis") for line in shown]
+        lines += [Text(safe(line), style="dim", no_wrap=True, overflow="ellipsis") for line in shown]
     return Group(*lines)
 
 
@@ -119,7 +120,7 @@ def _books(sets: Sequence[SetStatus], columns: Sequence[BoardColumn]) -> "Table"
 def _text(text: str, style: str) -> "Text":
     from rich.text import Text
 
-    return Text(talk.safe(text), style=style)
+    return Text(safe(text), style=style)
 
 
 def state_words(book: BookStatus) -> str:
@@ -144,13 +145,13 @@ def _best(books: Sequence[BookStatus]) -> tuple[BookStatus | None, BookStatus | 
 def set_words(one: SetStatus) -> str:
     """One set in one line."""
     if one.liveness is None:
-        return f"{talk.safe(one.name)}: no segments yet"
+        return f"{safe(one.name)}: no segments yet"
     p50, p99 = one.publish_latency.get("p50"), one.publish_latency.get("p99")
     latency = "" if p50 is None or p99 is None else f", published in {p50 / 1000:.0f} us (p99 {p99 / 1000:.0f})"
     live = sum(book.state is BookState.LIVE for book in one.books)
     total = one.totals
     return (
-        f"{talk.safe(one.name)}: {one.liveness.value}, pid {one.pid}, {live}/{len(one.books)} books live, {total['gaps']} gaps,"
+        f"{safe(one.name)}: {one.liveness.value}, pid {one.pid}, {live}/{len(one.books)} books live, {total['gaps']} gaps,"
         f" {total['checksums_bad']} bad checksums, {total['resyncs']} resyncs, {total['reconnects']} reconnects,"  # first: the end may be cut
         f" {one.frames_per_s:.0f} messages/s, {one.deltas_per_s:.0f} deltas/s, {one.trades_per_s:.0f} trades/s{latency}"
     )

@@ -138,12 +138,12 @@ def collect(
 
 def _skips(settings: "Settings", flag: bool | None) -> bool:
     """The flag, else what is configured; `auto` refuses a person, who can mend it, and lets a service collect the rest."""
-    from alphapulse_cli.cli import talk
+    from alphapulse_cli.cli import stderr
 
     choice = settings.get("skip_unlisted")
     if flag is not None or choice != "auto":
         return choice == "always" if flag is None else flag
-    return not talk.is_terminal(sys.stderr)
+    return not stderr.is_terminal(sys.stderr)
 
 
 def _modes(texts: list[str] | None, names: list[str], settings: "Settings") -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from alphapulse_cli.apps.collect.collect import collect
 from alphapulse_cli.apps.collect.plan import CollectPlan
 from alphapulse_cli.apps.collect.supervise import COLLECTING, Child, supervise
-from alphapulse_cli.cli import render, running, talk
+from alphapulse_cli.cli import render, running, stderr
 from alphapulse_cli.errors import ExitCode
 from alphapulse_cli.readers.status import StatusSource
 from alphapulse_cli.shm.directory import open_directory
@@ -69,4 +69,4 @@ def arguments(plan: CollectPlan) -> list[str]:
     if plan.depth:
         words += ["--depth", str(plan.depth)]
     words += ["--checksum", ",".join(f"{symbol}=warn" for symbol in plan.checksum_warns) or "strict"]
-    return [*words, "--supervised", *talk.flags()]
+    return [*words, "--supervised", *stderr.flags()]

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from alphapulse_cli.cli import options, render, talk
+from alphapulse_cli.cli import options, render, stderr
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.errors import StorageError, UsageError
 
 app = options.command_app(help="The configuration: flag > ALPHAPULSE_* > ./alphapulse.toml > user config > default.")
@@ -37,9 +38,9 @@ def path() -> None:
 
     user = layers.user_file()
     for file in (Path.cwd() / layers.PROJECT_FILE, *([] if user is None else [user])):
-        print(talk.safe(file), *([] if os.path.isfile(file) else ["(not there)"]), sep="  ")  # noqa: PTH113 - False for what is closed to us
+        print(safe(file), *([] if os.path.isfile(file) else ["(not there)"]), sep="  ")  # noqa: PTH113 - False for what is closed to us
     if user is None:
-        talk.note("no user's file: this user has no home directory")
+        stderr.note("no user's file: this user has no home directory")
 
 
 @app.command()
@@ -61,4 +62,4 @@ def init(
         raise UsageError(f"{file} is there already", "--force replaces it") from None
     except OSError as problem:
         raise StorageError(f"{file}: cannot be written: {problem.strerror}") from None
-    talk.note(f"wrote {file}")
+    stderr.note(f"wrote {file}")

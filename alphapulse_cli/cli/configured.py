@@ -13,8 +13,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from alphapulse_cli.cli import commands, options, talk
+from alphapulse_cli.cli import commands, options, stderr
 from alphapulse_cli.cli.loading import load
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -181,4 +182,4 @@ def check(loaded: "Settings") -> None:
     refuse_unknown_commands(loaded.commands)
     is_for_a_person = "--supervised" not in sys.argv and "_ALPHAPULSE_COMPLETE" not in os.environ  # a parent has said it
     for name, near in layers.misspelt(variables_like) if is_for_a_person else ():
-        talk.warning(f"{talk.safe(name)} sets nothing" + (f"; did you mean {near}?" if near else ": there is no such key"))
+        stderr.warning(f"{safe(name)} sets nothing" + (f"; did you mean {near}?" if near else ": there is no such key"))

@@ -45,7 +45,7 @@ def demo(
 
     from alphapulse_cli.apps.demo import EXCHANGES, SYMBOLS, DemoPlan
     from alphapulse_cli.apps.demo import demo as run_demo
-    from alphapulse_cli.cli import render, running, talk
+    from alphapulse_cli.cli import render, running, stderr
     from alphapulse_cli.cli import tui as live
     from alphapulse_cli.errors import ExitCode
     from alphapulse_cli.readers.status import StatusSource
@@ -57,10 +57,10 @@ def demo(
     if mischief:
         parse_mischief(mischief)
     where = options.settings().choose("shm_dir", shm_dir)
-    plan = DemoPlan(EXCHANGES, tuple(symbols or SYMBOLS), rate, seed, mischief, str(where or ""), plant, talk.flags())
+    plan = DemoPlan(EXCHANGES, tuple(symbols or SYMBOLS), rate, seed, mischief, str(where or ""), plant, stderr.flags())
     board = not render.wants_json(as_json) and sys.stdout.isatty()
     notices = running.Notices(on_board=board)
-    full = board and not plain and all(talk.is_terminal(stream) for stream in (sys.stdin, sys.stderr))
+    full = board and not plain and all(stderr.is_terminal(stream) for stream in (sys.stdin, sys.stderr))
 
     ending: list[int] = []
     failed: list[ExitCode] = []  # the duration may be over before all of it has ended

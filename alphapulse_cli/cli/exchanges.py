@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from alphapulse_cli.cli import options, render, talk
+from alphapulse_cli.cli import options, render, stderr
 from alphapulse_cli.errors import UsageError
 
 app = options.command_app()
@@ -37,7 +37,7 @@ def rows() -> Iterator[dict[str, Any]]:
         try:
             facts = registry.get(name).facts
         except UsageError as problem:
-            talk.warning(problem)
+            stderr.warning(problem)
             continue
         for position, mode in enumerate(facts.modes):
             yield {

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from alphapulse_cli.cli import commands, options, talk
+from alphapulse_cli.cli import commands, options, stderr
 
 
 def load(name: str) -> Any:
@@ -32,12 +32,12 @@ def _talk_options() -> list[Any]:
 # Flags, not a count: a flag alone is parsed without pydantic, which would double the start of every command.
 Verbose = Annotated[
     bool,
-    typer.Option("--verbose", "-v", show_default=False, expose_value=False, callback=talk.louder, help="Say more on stderr."),
+    typer.Option("--verbose", "-v", show_default=False, expose_value=False, callback=stderr.louder, help="Say more on stderr."),
 ]
 Quiet = Annotated[
     bool,
     typer.Option(
-        "--quiet", "-q", show_default=False, expose_value=False, callback=talk.quieter, help="Say nothing on stderr but errors."
+        "--quiet", "-q", show_default=False, expose_value=False, callback=stderr.quieter, help="Say nothing on stderr but errors."
     ),
 ]
 

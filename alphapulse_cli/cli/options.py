@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from alphapulse_cli.cli import talk
+from alphapulse_cli.cli import stderr
 from alphapulse_cli.errors import AlphapulseError, UsageError
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ LOOKS_AT_SETTINGS: "list[Callable[[Settings], None]]" = []  # at those just read
 def settings() -> "Settings":
     """The configuration below the flags, read once a process; its `log_level` and `color` hold from now on. UsageError as `config.load`."""
     loaded = _load()
-    talk.use_colour(loaded.get("color"))
-    talk.start_log(loaded.get("log_level"))
+    stderr.use_colour(loaded.get("color"))
+    stderr.start_log(loaded.get("log_level"))
     return loaded
 
 

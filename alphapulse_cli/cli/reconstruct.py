@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alphapulse_cli.cli import options, render, talk
+from alphapulse_cli.cli import options, render, stderr
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.errors import ExitCode, UsageError
 from alphapulse_cli.market.trading_status import remark
 
@@ -77,14 +78,14 @@ def reconstruct(
     how = settings.choose("wait", wait)
     with open_directory(settings.choose("shm_dir", shm_dir) or None, create=wait_for) as directory:
         if wait_for:
-            there, duration = until_there(lambda: Books(directory, wanted, how), talk.note, duration)
+            there, duration = until_there(lambda: Books(directory, wanted, how), stderr.note, duration)
             there.close()
         if prove:
             if watch or count is not None or depth is not None:
-                talk.warning(
+                stderr.warning(
                     "--verify proves whole books for --duration and ends; --watch, --depth and --count do nothing beside it"
                 )
-            talk.note(f"proving every book for {VERIFY_S if duration is None else duration:g} s")
+            stderr.note(f"proving every book for {VERIFY_S if duration is None else duration:g} s")
             raise typer.Exit(_verify(directory, wanted, VERIFY_S if duration is None else duration, form, how))
         books = Books(directory, wanted, how)
         try:
@@ -100,7 +101,7 @@ def _show(books: "Books", form: str, depth: int | None, watch: bool, count: int 
         views = books.views(depth)
         _print(views, form)
         _say_states(views)
-    elif form == "table" and talk.is_terminal(sys.stdout):
+    elif form == "table" and stderr.is_terminal(sys.stdout):
         _live(books, depth or TABLE_DEPTH, count, duration)
     elif form == "table":
         console = render.console(sys.stdout)
@@ -125,9 +126,9 @@ def _print(views: "list[View]", form: str) -> None:
 def _say_states(views: "Iterable[View]") -> None:
     for view in views:
         if view.state.name != "LIVE":
-            talk.warning(f"{view.id} is not live: {_state_words(view)}")
+            stderr.warning(f"{view.id} is not live: {_state_words(view)}")
         elif remark(view.trading_status):
-            talk.warning(f"{view.id}: {remark(view.trading_status)}, so the exchange says; not everything can be ordered there")
+            stderr.warning(f"{view.id}: {remark(view.trading_status)}, so the exchange says; not everything can be ordered there")
 
 
 def _state_words(view: "View") -> str:
@@ -187,7 +188,7 @@ def _one(view: "View") -> "Iterator[Any]":
     spread = f"spread {view.spread} ({view.spread_bps:.2f} bps)" if view.spread and view.spread_bps is not None else "one-sided"
     age = "-" if view.age_ms is None else f"{max(view.age_ms, 0):.0f} ms"
     yield Text.assemble(
-        (talk.safe(view.id), "bold"),
+        (safe(view.id), "bold"),
         "  ",
         (state, "green" if state == "LIVE" else "bold red"),
         f"  v{view.version}  {spread}  {view.bid_levels} bids, {view.ask_levels} asks  age {age}",
@@ -224,7 +225,7 @@ def _verify(directory: "Directory", wanted: "Wanted", duration: float, form: str
     if form == "csv":
         raise UsageError("--verify has no csv", "--format table or json")
     proofs = verify(
-        directory, wanted, duration, lambda name: talk.note(f"{name}: its collector is gone, nothing to prove; left out"), how
+        directory, wanted, duration, lambda name: stderr.note(f"{name}: its collector is gone, nothing to prove; left out"), how
     )
     if form == "json":
         render.emit_json(proof.row() for proof in proofs)
@@ -233,11 +234,11 @@ def _verify(directory: "Directory", wanted: "Wanted", duration: float, form: str
     failed = [proof for proof in proofs if proof.verdict is Verdict.FAILED]
     unproved = [proof for proof in proofs if proof.verdict is Verdict.UNPROVED]
     for proof in failed:
-        talk.error(f"{proof.set_name}:{proof.symbol} FAILED: {proof.why}")
+        stderr.error(f"{proof.set_name}:{proof.symbol} FAILED: {proof.why}")
     if failed:
         return ExitCode.INTEGRITY
     if unproved or not proofs:
-        talk.warning(f"{len(unproved)} of {len(proofs)} books could not be proved; a longer --duration may help")
+        stderr.warning(f"{len(unproved)} of {len(proofs)} books could not be proved; a longer --duration may help")
         return ExitCode.FAILED
-    talk.note(f"all {len(proofs)} books proved, level for level")
+    stderr.note(f"all {len(proofs)} books proved, level for level")
     return ExitCode.DONE

@@ -17,7 +17,8 @@ from decimal import Decimal
 from enum import Enum
 from typing import IO, TYPE_CHECKING, Any
 
-from alphapulse_cli.cli.talk import is_terminal, note, safe, wants_colour
+from alphapulse_cli.cli.stderr import is_terminal, note, wants_colour
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import IO, Any, TextIO, cast
 
 from alphapulse_cli.apps.collect.supervise import until_parent_is_gone
-from alphapulse_cli.cli import board, render, talk
+from alphapulse_cli.cli import board, render, stderr
 from alphapulse_cli.edges import background, process
 from alphapulse_cli.edges.background import DaemonThreads
 from alphapulse_cli.errors import ExitCode
@@ -36,17 +36,17 @@ class Notices:
 
     def say(self, name: str, level: str, message: str) -> None:
         """One line of `name`'s; "info" only with -v. "said" is what a child said, which heard of -v and -q itself."""
-        if level == "info" and not talk.explains():
+        if level == "info" and not stderr.explains():
             return
         line = f"{name}: {message}" if name else message
         if self._on_board:
             self.lines.append(f"{datetime.now(UTC):%H:%M:%SZ} {line}")
         elif level == "said":
-            talk.passed_on(line)
+            stderr.passed_on(line)
         elif level == "warning":
-            talk.warning(line)
+            stderr.warning(line)
         else:
-            talk.note(line)
+            stderr.note(line)
 
 
 def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False) -> ExitCode:
@@ -85,7 +85,7 @@ def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False)
                 parent.remove_done_callback(gone)
                 parent.cancel()
 
-    talk.never_wait()
+    stderr.never_wait()
     try:
         return background.run(until_told())
     except OSError as problem:
@@ -132,7 +132,7 @@ async def _lines(sample: Callable[[], list[SetStatus]], *, as_json: bool) -> Non
             raise
         except OSError as problem:
             if not is_told:
-                talk.warning(f"lines on standard output are lost: {problem.strerror}; collecting goes on")
+                stderr.warning(f"lines on standard output are lost: {problem.strerror}; collecting goes on")
             is_told = True
         else:
             is_told = False

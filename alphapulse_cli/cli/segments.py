@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alphapulse_cli.cli import options, render, talk
+from alphapulse_cli.cli import options, render, stderr
 from alphapulse_cli.errors import NoSegment
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def segments(
             render.emit_table(_table(rows), COLUMNS)
             for row in rows:
                 if row.problem:
-                    talk.warning(row.problem)
+                    stderr.warning(row.problem)
             _say_what_to_do(directory, sorted({row.set_name for row in rows if row.exchange}))
 
 
@@ -78,7 +78,7 @@ def _say_what_to_do(directory: "Directory", names: list[str]) -> None:
     for one in StatusSource(directory, names).sample():
         needed = revival(directory, one)
         if needed is not None:
-            talk.warning(needed.said, f"{needed.do}: {needed.command}" if needed.command else needed.do)
+            stderr.warning(needed.said, f"{needed.do}: {needed.command}" if needed.command else needed.do)
 
 
 def _nothing(directory: "Directory", names: list[str] | None, there: list[str]) -> NoSegment:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alphapulse_cli.cli import options, render, talk
+from alphapulse_cli.cli import options, render, stderr
 from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def sim(
         if form == "table":
             said = "".join([f" --mode {mode}" if mode else "", f" --symbols {','.join(symbols)}" if symbols else ""])
             for one in simulated:
-                talk.note(f"to collect from it: alphapulse collect --exchange {one.name} --url {one.websocket_url}{said}")
+                stderr.note(f"to collect from it: alphapulse collect --exchange {one.name} --url {one.websocket_url}{said}")
 
     async def serve() -> ExitCode:
         await run(specs, seed=seed, duration=duration, on_ready=ready, planted=planted)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from alphapulse_cli.cli import talk
+from alphapulse_cli.cli import stderr
 
 if TYPE_CHECKING:
     from alphapulse_cli.shm.directory import Directory
@@ -34,6 +34,6 @@ class Standing:
                 continue
             self._told[one.name] = said
             if needed:
-                talk.warning(said, f"{needed.do}: {needed.command}" if needed.command else needed.do)
+                stderr.warning(said, f"{needed.do}: {needed.command}" if needed.command else needed.do)
             else:
-                talk.note(f"the collector of {one.name} is back")
+                stderr.note(f"the collector of {one.name} is back")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alphapulse_cli.cli import options, render, talk
+from alphapulse_cli.cli import options, render, stderr
 from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -131,9 +131,11 @@ def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bo
         def attach() -> Tail:
             return Tail(directory, kind, wanted, begin, since_ns, how, quotes=tail_fields.needs_quotes(names))
 
-        attached, left_s = until_there(attach, talk.note, asked.duration) if asked.wait_for else (attach(), asked.duration)
+        attached, left_s = until_there(attach, stderr.note, asked.duration) if asked.wait_for else (attach(), asked.duration)
         with attached as tail:
-            seen = talk.is_terminal(sys.stdout) and talk.is_terminal(sys.stderr)  # not into `less`, whose picture it would spoil
+            seen = stderr.is_terminal(sys.stdout) and stderr.is_terminal(
+                sys.stderr
+            )  # not into `less`, whose picture it would spoil
             look = standing.Standing(directory).look if seen else None
             items = tail.items(asked.count, left_s, look)
             if form == "json":
@@ -143,7 +145,7 @@ def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bo
             elif names:
                 tail_lines.print_fields(items, names, local=local)
             else:
-                tail_lines.Lines(talk.wants_colour(sys.stdout), local=local).print(items)
+                tail_lines.Lines(stderr.wants_colour(sys.stdout), local=local).print(items)
 
 
 def _start(text: str) -> "tuple[Start, int]":

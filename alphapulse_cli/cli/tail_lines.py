@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from alphapulse_cli.apps.tail_fields import change_word, rows_of
-from alphapulse_cli.cli import render, talk
+from alphapulse_cli.cli import render, stderr
+from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.readers import moments
 from alphapulse_cli.readers.items import DeltaGroup, Item, Missed, Restarted, TradeTold
 
@@ -75,9 +76,9 @@ def print_fields(items: Iterable[Item | None], fields: Sequence[str], *, local: 
 def say_beside(item: Item | None) -> None:
     """What is no data goes to stderr: records missed, a new collector."""
     if isinstance(item, Missed):
-        talk.warning(f"{item.set_name}: {item.missed} records missed, they were overwritten before they could be read")
+        stderr.warning(f"{item.set_name}: {item.missed} records missed, they were overwritten before they could be read")
     elif isinstance(item, Restarted):
-        talk.warning(f"{item.set_name}: a new collector writes (epoch {item.epoch}); versions begin again")
+        stderr.warning(f"{item.set_name}: a new collector writes (epoch {item.epoch}); versions begin again")
 
 
 def _exact_utc(ns: int) -> str:
@@ -133,12 +134,12 @@ class Lines:
     def trade(self, trade: TradeTold) -> str:
         """One line."""
         cells = f"{trade.side:<7}  {self._cell('price', trade.price, right=True)}  {self._cell('size', trade.size, right=True)}"
-        tail = talk.safe(trade.trade_id) + ("  history" if trade.history else "")
+        tail = safe(trade.trade_id) + ("  history" if trade.history else "")
         return f"{self._head(trade.timestamp_ns, trade.set_name, trade.symbol)}{self._paint(trade.side, cells)}  {tail}\n"
 
     def _head(self, timestamp_ns: int, set_name: str, symbol: str) -> str:
         moment = moments.time_of_day(timestamp_ns, local=self._local)
-        return f"{self._paint('time', moment)}  {self._cell('name', talk.safe(f'{set_name}:{symbol}'))}  "
+        return f"{self._paint('time', moment)}  {self._cell('name', safe(f'{set_name}:{symbol}'))}  "
 
     def _cell(self, column: str, text: str, *, right: bool = False) -> str:
         width = self._widths[column] = max(self._widths.get(column, 0), len(text))

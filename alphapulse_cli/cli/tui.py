@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alphapulse_cli.cli import options, talk
+from alphapulse_cli.cli import options, stderr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ def require_terminal() -> None:
 
     hint = "for a pipe there is: alphapulse tail deltas --json"
     for name in ("stdin", "stdout", "stderr"):
-        if not talk.is_terminal(getattr(sys, name)):
+        if not stderr.is_terminal(getattr(sys, name)):
             raise UsageError(f"the live screen needs a terminal, and {name} is none", hint)
     if os.environ.get("TERM") in ("dumb", "unknown"):
         raise UsageError(f"the live screen cannot be drawn with TERM={os.environ['TERM']}", hint)

@@ -1,7 +1,7 @@
 """Which orders an exchange's markets take, kept beside their books and told at each change.
 
     instrument metadata, by REST or in band ─► the pair's own status ─┐
-    what the exchange says of all of itself ──────────────────────────┴─► the stricter of the two ─► image, STATUS record, one line of talk
+    what the exchange says of all of itself ──────────────────────────┴─► the stricter of the two ─► image, STATUS record, one line on stderr
 
 A status says nothing of the book, and changes nothing in it.
 """

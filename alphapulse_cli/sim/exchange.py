@@ -33,7 +33,7 @@ from alphapulse_cli import exchanges
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.sim.connection import Connection
-from alphapulse_cli.sim.hidden import seed_of
+from alphapulse_cli.sim.hidden_price import seed_of
 from alphapulse_cli.sim.market_maker import Market
 from alphapulse_cli.sim.mischief import DEFAULT_STALL_S, FLOOD_STEPS, Injection, Mischief, Scenario, check_kind
 from alphapulse_cli.sim.outages import Outages

@@ -28,7 +28,7 @@ from alphapulse_cli.exchanges.protocol import Change, Level
 from alphapulse_cli.market.events import Side, Trade
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.trading_status import TradingStatus
-from alphapulse_cli.sim.hidden import HiddenMid, seed_of
+from alphapulse_cli.sim.hidden_price import HiddenMid, seed_of
 from alphapulse_cli.sim.ladder import Ladder
 from alphapulse_cli.sim.listings import Listing, listings
 from alphapulse_cli.sim.planted import Leg, Planted, PlantedSchedule

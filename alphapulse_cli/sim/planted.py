@@ -23,7 +23,7 @@ from math import ceil, lcm
 from alphapulse_cli import exchanges as registry
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.sim.hidden import HiddenMid, scatter, seed_of
+from alphapulse_cli.sim.hidden_price import HiddenMid, scatter, seed_of
 from alphapulse_cli.sim.listings import LISTED, listings
 
 SECOND_NS = 1_000_000_000

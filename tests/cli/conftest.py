@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 from reader_sets import Writer, ladder
 
-from alphapulse_cli.cli import app, options, talk
+from alphapulse_cli.cli import app, options, stderr
 from alphapulse_cli.shm.directory import open_directory
 
 
@@ -33,7 +33,7 @@ def quick(alphapulse, monkeypatch, capsys):
     yield runner
     runner.close()
     options._load.cache_clear()
-    talk.reset()
+    stderr.reset()
 
 
 @pytest.fixture

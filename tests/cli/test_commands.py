@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from alphapulse_cli import __version__, exchanges
-from alphapulse_cli.cli import app, commands, options, root, talk
+from alphapulse_cli.cli import app, commands, options, root, stderr
 from alphapulse_cli.edges.config import layers
 from alphapulse_cli.errors import UsageError
 
@@ -25,7 +25,7 @@ def nobodys_configuration(tmp_path, monkeypatch):
     options._load.cache_clear()
     yield
     options._load.cache_clear()
-    talk.reset()
+    stderr.reset()
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alphapulse_cli.cli import log, render, talk
+from alphapulse_cli.cli import log, render, stderr
+from alphapulse_cli.edges.safe_text import safe
 
 HOSTILE = "BTC\x1b]0;owned\x07\x1b[2J\r\n\u202eDSU\x9b31m\ud800[red]x[/red]\x00"
 
@@ -18,18 +19,18 @@ HOSTILE = "BTC\x1b]0;owned\x07\x1b[2J\r\n\u202eDSU\x9b31m\ud800[red]x[/red]\x00"
 class TestSafe:
     @given(st.text())
     def test_any_text_becomes_one_printable_line(self, text):
-        assert talk.safe(text).isprintable()
+        assert safe(text).isprintable()
 
     @given(st.binary())
     def test_any_bytes_become_one_printable_line(self, raw):
-        assert talk.safe(raw).isprintable()
+        assert safe(raw).isprintable()
 
     def test_it_says_what_was_there(self):
-        assert talk.safe("a\x1b[2J\u202eb\n") == r"a\x1b[2J\u202eb\n"
-        assert talk.safe(b"ok \xff\n") == r"ok \xff\n"
+        assert safe("a\x1b[2J\u202eb\n") == r"a\x1b[2J\u202eb\n"
+        assert safe(b"ok \xff\n") == r"ok \xff\n"
 
     def test_printable_text_is_untouched(self):
-        assert talk.safe("BTC-USD 中 é") == "BTC-USD 中 é"
+        assert safe("BTC-USD 中 é") == "BTC-USD 中 é"
 
 
 class TestJson:
@@ -72,7 +73,7 @@ class TestTables:
 
 class TestStderr:
     def test_an_error_is_one_line_and_its_hint_another(self, capsys):
-        talk.error(f"no such symbol: {HOSTILE}", "write\nBTC-USD")
+        stderr.error(f"no such symbol: {HOSTILE}", "write\nBTC-USD")
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 2
         assert all(line.isprintable() for line in lines)
@@ -116,5 +117,5 @@ class TestColour:
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(talk, "_colour", configured)
-        assert talk.wants_colour(stream) is expected
+        monkeypatch.setattr(stderr, "_colour", configured)
+        assert stderr.wants_colour(stream) is expected

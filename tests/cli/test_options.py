@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from alphapulse_cli.cli import app, commands, configured, options, root, talk
+from alphapulse_cli.cli import app, commands, configured, options, root, stderr
 
 DURATION, DECIMAL = "a length of time", "a decimal"
 # Options with a value that nobody can complete: (what it is instead). A path is the shell's own to complete.
@@ -92,7 +92,7 @@ def at(tmp_path, monkeypatch):
     options._load.cache_clear()
     yield tmp_path
     options._load.cache_clear()
-    talk.reset()
+    stderr.reset()
 
 
 @pytest.fixture

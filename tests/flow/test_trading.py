@@ -1,4 +1,4 @@
-"""Trading status from the exchange's words to the image, the ring and the talk: the stricter of a pair's and the whole exchange's."""
+"""Trading status from the exchange's words to the image, the ring and stderr: the stricter of a pair's and the whole exchange's."""
 
 import orjson
 import pytest

@@ -9,7 +9,7 @@ from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.events import Side
 from alphapulse_cli.market.levels import LOTS_MASK
 from alphapulse_cli.sim import market_maker
-from alphapulse_cli.sim.hidden import HiddenMid
+from alphapulse_cli.sim.hidden_price import HiddenMid
 from alphapulse_cli.sim.ladder import Ladder
 from alphapulse_cli.sim.listings import LISTED, listings
 from alphapulse_cli.sim.market_maker import Market

@@ -9,7 +9,7 @@ from typing import Any
 
 from alphapulse_cli.edges.opportunities.store import Seen
 from alphapulse_cli.flow.arbitrage.candidate import REAL_ENDS, ArbitragePolicy, Candidate, Finding, Why
-from alphapulse_cli.flow.arbitrage.cycle import Cycle
+from alphapulse_cli.flow.arbitrage.cycle_candidate import Cycle
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact, ratio_text, rounded

@@ -23,11 +23,11 @@ from collections import Counter, defaultdict
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Candidate, Finding, Pair, Why
 from alphapulse_cli.flow.arbitrage.conversion import settlement
-from alphapulse_cli.flow.arbitrage.cycle import Cycle, cycles_of
-from alphapulse_cli.flow.arbitrage.cycles import Route
+from alphapulse_cli.flow.arbitrage.cycle_candidate import Cycle, cycles_of
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact
 from alphapulse_cli.flow.arbitrage.market import Market
 from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind, Opportunity
+from alphapulse_cli.flow.arbitrage.routes import Route
 from alphapulse_cli.flow.arbitrage.terms import Rules
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.wire.delta import BookReason, BookState

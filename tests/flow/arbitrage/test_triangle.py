@@ -9,9 +9,9 @@ from flow.arbitrage.triangle_oracle import Case, Side, best, bound, cases, outco
 from hypothesis import Phase, example, given, settings
 
 from alphapulse_cli.flow.arbitrage import ladder, triangle
-from alphapulse_cli.flow.arbitrage.cycles import Step, find_cycles
 from alphapulse_cli.flow.arbitrage.exact import Exact
 from alphapulse_cli.flow.arbitrage.ladder import Ladder
+from alphapulse_cli.flow.arbitrage.routes import Step, find_cycles
 from alphapulse_cli.flow.arbitrage.triangle import CycleLeg, CycleTerms, End, walk_cycle
 
 

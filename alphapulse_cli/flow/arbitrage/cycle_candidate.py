@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
-from alphapulse_cli.flow.arbitrage.cycles import Route, find_cycles
 from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.flow.arbitrage.routes import Route, find_cycles
 from alphapulse_cli.flow.arbitrage.triangle import CycleLeg, CycleTerms, CycleWalk, walk_cycle
 
 

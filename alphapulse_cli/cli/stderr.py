@@ -11,7 +11,7 @@ import select
 import sys
 from typing import IO, Any
 
-from alphapulse_cli.edges.safe_text import safe as safe  # noqa: PLC0414 - commands know it as talk.safe
+from alphapulse_cli.edges.safe_text import safe
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40  # as in `logging`, which is not imported for `--help`
 LEVELS = {"error": ERROR, "warning": WARNING, "info": INFO, "debug": DEBUG}
