@@ -6,7 +6,7 @@ import resource
 import signal
 import subprocess
 
-from app_parts import live_books, processes_of, sample, wait_until
+from support.app_parts import live_books, processes_of, sample, wait_until
 
 from alphapulse_cli.apps.demo import EXCHANGES, SYMBOLS
 from alphapulse_cli.shm.segment import Liveness

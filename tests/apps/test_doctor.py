@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from reader_sets import Writer
+from support.reader_sets import Writer
 
 from alphapulse_cli import build
 from alphapulse_cli.apps import doctor

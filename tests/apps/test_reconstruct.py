@@ -5,7 +5,7 @@ import random
 import threading
 
 import pytest
-from reader_sets import Writer, ladder, random_rows
+from support.reader_sets import Writer, ladder, random_rows
 
 from alphapulse_cli.apps import reconstruct
 from alphapulse_cli.apps.collect.collect import collect

@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from reader_sets import Writer, ladder
-from shm_processes import child
+from support.reader_sets import Writer, ladder
+from support.shm_processes import child
 
 from alphapulse_cli.apps.revive import SYMBOLS_ROOM, collect_command, is_supervised, revival
 from alphapulse_cli.readers.status import BookStatus, SetStatus, StatusSource
@@ -79,7 +79,7 @@ class TestWhatBecameOfIt:
     @pytest.mark.parametrize("liveness", [Liveness.REPLACED, Liveness.BUILDING, Liveness.RETIRED, Liveness.SILENT])
     def test_one_that_is_about_to_take_the_set_over_is_waited_for(self, directory, liveness):
         """It holds the lock, with an epoch of its own; what stands there is its predecessor's."""
-        with child("shm_processes:hold_a_lease", directory.path, "kraken") as holder:
+        with child("support.shm_processes:hold_a_lease", directory.path, "kraken") as holder:
             epoch = holder.line()
             told = revival(directory, SetStatus("kraken", "kraken", liveness, 1, epoch - 1))
         assert (told.said, told.command) == (f"the collector of kraken (pid {holder.pid}) is starting", "")

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from reader_sets import Writer, ladder
+from support.reader_sets import Writer, ladder
 
 from alphapulse_cli.apps.segments import describe, sweep
 from alphapulse_cli.flow.groups import GroupReader

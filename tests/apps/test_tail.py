@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from reader_sets import Writer, ladder, random_rows
+from support.reader_sets import Writer, ladder, random_rows
 
 from alphapulse_cli.apps.tail import Tail
 from alphapulse_cli.errors import NoSegment, UsageError

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from cli.test_readers import kept_alive
-from reader_sets import Writer
+from support.reader_sets import Writer
 
 import alphapulse_cli as ap
 from alphapulse_cli.apps.reconstruct import Books

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from strategies_book import Message as Said
-from strategies_book import (
+from support.strategies_book import Message as Said
+from support.strategies_book import (
     Model,
     book_hash,
     depths,
@@ -14,7 +14,7 @@ from strategies_book import (
     side_bytes,
     to_levels,
 )
-from strategies_book import assert_same as same
+from support.strategies_book import assert_same as same
 
 from alphapulse_cli.book.book import HASH_VECTORS, Book, NoRoom
 from alphapulse_cli.book.hashes import splitmix64

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from strategies_book import EXCHANGE, SYMBOL, Message, Writer, assert_same, histories
+from support.strategies_book import EXCHANGE, SYMBOL, Message, Writer, assert_same, histories
 
 from alphapulse_cli.book import book as book_module
 from alphapulse_cli.book import hashes

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies_book import Message, Model, level_lists, to_levels
+from support.strategies_book import Message, Model, level_lists, to_levels
 
 from alphapulse_cli.book import views
 from alphapulse_cli.book.book import Book

@@ -8,7 +8,7 @@ import random
 from functools import partial
 
 import pytest
-from strategies_book import book_hash, to_levels
+from support.strategies_book import book_hash, to_levels
 
 from alphapulse_cli import build
 from alphapulse_cli.book import runs

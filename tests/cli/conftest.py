@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import pytest
-from reader_sets import Writer, ladder
+from support.reader_sets import Writer, ladder
 
 from alphapulse_cli.cli import app, options, stderr
 from alphapulse_cli.shm.directory import open_directory

@@ -6,9 +6,9 @@ import subprocess
 import threading
 
 import pytest
-from app_parts import wait_until
-from reader_sets import Writer
-from terminals import Terminal
+from support.app_parts import wait_until
+from support.reader_sets import Writer
+from support.terminals import Terminal
 
 from alphapulse_cli.cli import arb_board
 from alphapulse_cli.cli.arb_board import brief, columns_for, life_text

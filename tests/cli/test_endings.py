@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import endless_command
 import pytest
+from support import endless_command
 
 SCRIPT = str(Path(endless_command.__file__))
 

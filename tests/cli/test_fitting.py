@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reader_sets import Writer, kept_alive, ladder
-from terminals import Terminal
+from support.reader_sets import Writer, kept_alive, ladder
+from support.terminals import Terminal
 
 from alphapulse_cli.cli.fitting import BETWEEN, Measure, fit, measure
 

@@ -8,8 +8,8 @@ import shutil
 import subprocess
 
 import pytest
-from reader_sets import Writer, kept_alive, ladder
-from terminals import Terminal
+from support.reader_sets import Writer, kept_alive, ladder
+from support.terminals import Terminal
 
 from alphapulse_cli.exchanges.timestamps import rfc3339_text
 

@@ -4,9 +4,9 @@ import io
 import subprocess
 import sys
 
-from reader_sets import Writer, kept_alive, ladder
 from rich.console import Console
-from terminals import Terminal
+from support.reader_sets import Writer, kept_alive, ladder
+from support.terminals import Terminal
 
 from alphapulse_cli.cli import board
 from alphapulse_cli.market.trading_status import TradingStatus

@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import pytest
-from reader_sets import Writer, ladder
+from support.reader_sets import Writer, ladder
 
 import alphapulse_cli as ap
 from alphapulse_cli.errors import UsageError

@@ -11,7 +11,7 @@ import signal
 import subprocess
 
 import pytest
-from reader_sets import Writer, kept_alive, ladder, random_rows
+from support.reader_sets import Writer, kept_alive, ladder, random_rows
 
 from alphapulse_cli.exchanges.timestamps import rfc3339_text
 from alphapulse_cli.wire.delta import BookReason, BookState

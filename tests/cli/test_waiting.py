@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from reader_sets import Writer, ladder
+from support.reader_sets import Writer, ladder
 
 import alphapulse_cli as ap
 from alphapulse_cli.shm.directory import open_directory

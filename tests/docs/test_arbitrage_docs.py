@@ -11,8 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from app_parts import wait_until
-from reader_sets import Writer
+from support.app_parts import wait_until
+from support.reader_sets import Writer
 
 import alphapulse_cli as ap
 from alphapulse_cli.shm import clock

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from reader_sets import Writer, kept_alive
+from support.reader_sets import Writer, kept_alive
 
 from alphapulse_cli.shm.directory import open_directory
 

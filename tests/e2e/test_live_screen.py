@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from e2e_support import Simulators, wait_for, wait_until_live, writer_pid
-from terminals import Terminal
+from support.e2e import Simulators, wait_for, wait_until_live, writer_pid
+from support.terminals import Terminal
 
 from alphapulse_cli.shm.directory import segment_name
 from alphapulse_cli.shm.layout import Kind

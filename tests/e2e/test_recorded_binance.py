@@ -9,10 +9,10 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 import orjson
-from e2e_support import counters, exact, totals, wait_for
-from recorded import recorded_file, recorded_frames
-from replay_server import Answer, Frame, ReplayServer
-from shm_processes import child
+from support.e2e import counters, exact, totals, wait_for
+from support.recorded import recorded_file, recorded_frames
+from support.replay_server import Answer, Frame, ReplayServer
+from support.shm_processes import child
 
 from alphapulse_cli.readers.api import Book
 
@@ -80,7 +80,7 @@ class TestTheSplice:
         with played(timeline()) as exchange:
             process = collect(alphapulse, exchange)
             wait_for(exchange.subscribed.is_set, "a subscription")
-            with child("e2e_support:follow_set", alphapulse.shm_dir, "binance-us") as reader:
+            with child("support.e2e:follow_set", alphapulse.shm_dir, "binance-us") as reader:
                 assert reader.line() == "attached"
                 exchange.play()
                 wait_for(exchange.played.is_set, "the whole timeline played")

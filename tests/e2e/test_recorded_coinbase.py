@@ -10,10 +10,10 @@ from decimal import Decimal
 
 import orjson
 import pytest
-from e2e_support import counters, exact, totals, wait_for
-from recorded import recorded_answers, recorded_frames
-from replay_server import Frame, ReplayServer
-from shm_processes import child
+from support.e2e import counters, exact, totals, wait_for
+from support.recorded import recorded_answers, recorded_frames
+from support.replay_server import Frame, ReplayServer
+from support.shm_processes import child
 
 from alphapulse_cli.readers.api import Book
 
@@ -77,7 +77,7 @@ def collector(exchange, truth, module_alphapulse):
 def told(exchange, collector, module_alphapulse, record_testsuite_property):
     """The whole recording collected; what a reader tells that was attached before the first frame. The collector goes on."""
     shm_dir = module_alphapulse.shm_dir
-    with child("e2e_support:follow_set", shm_dir, "coinbase") as reader:
+    with child("support.e2e:follow_set", shm_dir, "coinbase") as reader:
         assert reader.line() == "attached"
         began = time.monotonic()
         play(exchange, shm_dir)
@@ -150,7 +150,7 @@ class TestAReaderThatWasTooSlow:
         assert {product: exact(rows) for product, rows in told["books"].items()} == truth
 
     def _told(self, exchange, shm_dir):
-        with child("e2e_support:follow_set", shm_dir, "coinbase") as reader:
+        with child("support.e2e:follow_set", shm_dir, "coinbase") as reader:
             assert reader.line() == "attached"
             os.kill(reader.pid, signal.SIGSTOP)
             play(exchange, shm_dir)

@@ -13,8 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from e2e_support import exact, wait_for, wait_until_live, writer_pid
-from shm_processes import child
+from support.e2e import exact, wait_for, wait_until_live, writer_pid
+from support.shm_processes import child
 
 from alphapulse_cli.readers.api import Book
 
@@ -179,7 +179,7 @@ class TestLookingAround:
 class TestALateReader:
     def test_of_the_largest_book_is_proved_by_the_writers_checks(self, demo, module_alphapulse):
         """Coinbase, joined in the middle: every CHECK agrees, and no group was missed."""
-        with child("e2e_support:follow_set", module_alphapulse.shm_dir, "coinbase", 2 * len(SYMBOLS)) as reader:
+        with child("support.e2e:follow_set", module_alphapulse.shm_dir, "coinbase", 2 * len(SYMBOLS)) as reader:
             assert (reader.line(), reader.line()) == ("attached", "proved")
             reader.say()
             told = reader.line()
@@ -193,7 +193,7 @@ class TestTheEnd:
     def test_a_killed_collector_is_started_again_and_a_reader_follows(self, demo, module_alphapulse):
         shm_dir = module_alphapulse.shm_dir
         first = writer_pid(shm_dir, "kraken")
-        with child("e2e_support:follow_set", shm_dir, "kraken") as reader:
+        with child("support.e2e:follow_set", shm_dir, "kraken") as reader:
             assert reader.line() == "attached"
             os.kill(first, signal.SIGKILL)
             second = wait_for(lambda: writer_pid(shm_dir, "kraken") not in (first, 0) and writer_pid(shm_dir, "kraken"), "another")

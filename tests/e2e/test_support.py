@@ -3,9 +3,9 @@
 import os
 import signal
 
-from e2e_support import book_writer, wait_until_live
-from reader_sets import Writer, ladder
-from shm_processes import child
+from support.e2e import book_writer, wait_until_live
+from support.reader_sets import Writer, ladder
+from support.shm_processes import child
 
 import alphapulse_cli as ap
 from alphapulse_cli.shm.directory import open_directory
@@ -15,7 +15,7 @@ class TestTheSuccessorsBookIsWaitedFor:
     def test_a_killed_collectors_image_looks_live_and_is_not_the_successors(self, shm_dir):
         """That a demo was ended in this moment left a book without a bid: its collector had made its ring and no book yet."""
         with open_directory(shm_dir) as directory:
-            with child("reader_sets:write_until_told", str(shm_dir), 1, ["BTC-USD"]) as first:
+            with child("support.reader_sets:write_until_told", str(shm_dir), 1, ["BTC-USD"]) as first:
                 first.line()
                 killed = ap.Book("kraken", "BTC-USD", shm_dir=str(shm_dir))
                 pid = book_writer(shm_dir, "kraken", "BTC-USD")

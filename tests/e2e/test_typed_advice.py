@@ -10,8 +10,8 @@ import signal
 import stat
 
 import pytest
-from e2e_support import Simulators, wait_for, wait_until_live, writer_pid
-from terminals import Terminal
+from support.e2e import Simulators, wait_for, wait_until_live, writer_pid
+from support.terminals import Terminal
 
 SYMBOLS = ("BTC-USD", "ETH-USD")
 COMMAND = re.compile(r"(?:^|: )((?:alphapulse collect|kill -[A-Z0-9]+ [0-9]+).*)")

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 from termios import FIONREAD
 
-from e2e_support import Simulators, book_states, totals, wait_for, wait_until_live, writer_pid
-from terminals import Terminal
+from support.e2e import Simulators, book_states, totals, wait_for, wait_until_live, writer_pid
+from support.terminals import Terminal
 
 from alphapulse_cli.readers.api import Book
 

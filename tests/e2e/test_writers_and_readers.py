@@ -4,8 +4,8 @@ import os
 import signal
 
 import pytest
-from e2e_support import Simulators, book_states, exact, totals, wait_for, wait_until_live, writer_pid
-from shm_processes import child
+from support.e2e import Simulators, book_states, exact, totals, wait_for, wait_until_live, writer_pid
+from support.shm_processes import child
 
 from alphapulse_cli.readers.api import Book
 
@@ -50,7 +50,7 @@ class TestAReader:
         """Long after the snapshots; at the collector's end its books are the images, level for level."""
         collector = start()
         wait_until_live(alphapulse.shm_dir, "kraken", SYMBOLS, after_version=20)
-        with child("e2e_support:follow_set", alphapulse.shm_dir, "kraken", 2 * len(SYMBOLS)) as reader:
+        with child("support.e2e:follow_set", alphapulse.shm_dir, "kraken", 2 * len(SYMBOLS)) as reader:
             assert (reader.line(), reader.line()) == ("attached", "proved")
             ended(collector)
             reader.say()
@@ -61,7 +61,7 @@ class TestAReader:
     def test_follows_a_collector_that_was_killed_into_the_next_ones_set(self, alphapulse, start):
         """By kill -9: within the heartbeat's limit no book is LIVE; the next collector's books are, for the same reader."""
         collector = start()
-        with child("e2e_support:follow_set", alphapulse.shm_dir, "kraken") as reader:
+        with child("support.e2e:follow_set", alphapulse.shm_dir, "kraken") as reader:
             assert reader.line() == "attached"
             collector.kill()
             collector.wait(10)
@@ -79,7 +79,7 @@ class TestAReader:
     def test_is_told_the_truth_about_a_collector_that_hangs(self, alphapulse, start):
         """Stopped for longer than the heartbeat's limit: no book is LIVE; going on, they are, and the same replicas are exact."""
         collector = start()
-        with child("e2e_support:follow_set", alphapulse.shm_dir, "kraken") as reader:
+        with child("support.e2e:follow_set", alphapulse.shm_dir, "kraken") as reader:
             assert reader.line() == "attached"
             os.kill(collector.pid, signal.SIGSTOP)
             hung = dict.fromkeys(SYMBOLS, "STALE")
@@ -123,7 +123,7 @@ class TestWhatGoesWrongUpstream:
         collector = alphapulse.start("collect", *exchanges, "--symbols", ",".join(symbols), **environment)
         for name in names:
             wait_until_live(alphapulse.shm_dir, name, symbols)
-        readers = [child("e2e_support:follow_set", alphapulse.shm_dir, name) for name in names]
+        readers = [child("support.e2e:follow_set", alphapulse.shm_dir, name) for name in names]
         with readers[0] as kraken, readers[1] as coinbase, readers[2] as binance:
             assert [reader.line() for reader in (kraken, coinbase, binance)] == ["attached"] * 3
             for name in names:

@@ -4,10 +4,10 @@ import contextlib
 
 import orjson
 import pytest
-from binance_support import BTC, ETH, diff, kinds, live, snapshot, started, trade
-from exchange_truth import PlainTruth
 from hypothesis import given
 from hypothesis import strategies as st
+from support.binance import BTC, ETH, diff, kinds, live, snapshot, started, trade
+from support.exchange_truth import PlainTruth
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.binance import Encoder, RestEncoder, parse_instruments

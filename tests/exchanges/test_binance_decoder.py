@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import orjson
 import pytest
-from binance_support import BTC, ETH, SECOND, diff, fetches, kinds, live, sent, snapshot, started, trade
-from exchange_truth import instrument
+from support.binance import BTC, ETH, SECOND, diff, fetches, kinds, live, sent, snapshot, started, trade
+from support.exchange_truth import instrument
 
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges import get

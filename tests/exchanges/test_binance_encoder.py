@@ -2,10 +2,10 @@
 
 import orjson
 import pytest
-from binance_support import BTC, ETH, SECOND, kinds, sent, started
-from exchange_truth import PlainTruth
 from hypothesis import given
 from hypothesis import strategies as st
+from support.binance import BTC, ETH, SECOND, kinds, sent, started
+from support.exchange_truth import PlainTruth
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.binance import Decoder, Encoder, RestEncoder, parse_instruments

@@ -9,10 +9,10 @@ from collections import deque
 
 import orjson
 import pytest
-from binance_support import BTC, SECOND, DictBook, sent
-from exchange_truth import PlainTruth
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.binance import BTC, SECOND, DictBook, sent
+from support.exchange_truth import PlainTruth
 
 from alphapulse_cli.exchanges.binance import Decoder, Encoder, RestEncoder, splice
 from alphapulse_cli.exchanges.protocol import BOOK

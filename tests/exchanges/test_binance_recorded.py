@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 import pytest
-from binance_support import DictBook
-from recorded import recorded_answers, recorded_frames
+from support.binance import DictBook
+from support.recorded import recorded_answers, recorded_frames
 
 from alphapulse_cli.exchanges.binance import Decoder, parse_instruments
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES

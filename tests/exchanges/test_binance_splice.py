@@ -1,7 +1,7 @@
 """Rules B1 to B11 of `binance/splice.py`, as the decoder keeps them. Numbers: the sheet's COMPUSDT, Binance.US, 2021-10-12."""
 
 import pytest
-from binance_support import BTC, SECOND, DictBook, diff, fetches, kinds, live, snapshot, started
+from support.binance import BTC, SECOND, DictBook, diff, fetches, kinds, live, snapshot, started
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.binance import splice

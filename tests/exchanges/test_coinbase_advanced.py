@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from coinbase_frames import (
+from support.coinbase_frames import (
     BTC,
     BTC_USDC,
     ETH,

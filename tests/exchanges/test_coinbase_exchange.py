@@ -4,7 +4,20 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from coinbase_frames import BTC, ETH, TIME, TIME_NS, levels, picture, sent, started, x_heartbeat, x_match, x_snapshot, x_update
+from support.coinbase_frames import (
+    BTC,
+    ETH,
+    TIME,
+    TIME_NS,
+    levels,
+    picture,
+    sent,
+    started,
+    x_heartbeat,
+    x_match,
+    x_snapshot,
+    x_update,
+)
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.coinbase import Decoder

@@ -1,7 +1,9 @@
 """Coinbase decoders on bytes that no exchange would send: events or DecodeError, and no state that a refused frame could spoil."""
 
 import orjson
-from coinbase_frames import (
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from support.coinbase_frames import (
     book,
     confirmation,
     frame,
@@ -18,8 +20,6 @@ from coinbase_frames import (
     x_snapshot,
     x_update,
 )
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.coinbase import parse_instruments

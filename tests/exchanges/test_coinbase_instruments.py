@@ -5,8 +5,8 @@ import sys
 
 import orjson
 import pytest
-from coinbase_frames import BTC, BTC_USDC, ETH, TIME_NS
-from exchange_truth import PlainTruth
+from support.coinbase_frames import BTC, BTC_USDC, ETH, TIME_NS
+from support.exchange_truth import PlainTruth
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.coinbase import FACTS, Decoder, Encoder, RestEncoder, parse_instruments

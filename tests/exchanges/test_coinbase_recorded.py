@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import orjson
 import pytest
-from coinbase_frames import levels
-from recorded import recorded_answers, recorded_frames
+from support.coinbase_frames import levels
+from support.recorded import recorded_answers, recorded_frames
 
 from alphapulse_cli.exchanges.coinbase import Decoder, parse_instruments
 from alphapulse_cli.market.events import BookEvent, Snapshot, Trade, Update

@@ -2,10 +2,10 @@
 
 import orjson
 import pytest
-from coinbase_frames import BTC, BTC_USDC, ETH, TIME_NS, levels
-from exchange_truth import PlainTruth
 from hypothesis import given
 from hypothesis import strategies as st
+from support.coinbase_frames import BTC, BTC_USDC, ETH, TIME_NS, levels
+from support.exchange_truth import PlainTruth
 
 from alphapulse_cli.exchanges.coinbase import Decoder, Encoder
 from alphapulse_cli.market.events import GapFound, GapReason, Heartbeat, Side, Snapshot, Subscribed, Trade, TradesMissed, Update

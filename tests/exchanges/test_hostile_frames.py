@@ -6,7 +6,7 @@ another exception, and short, since events are shown to people.
 
 import orjson
 import pytest
-from exchange_truth import PlainTruth, instrument
+from support.exchange_truth import PlainTruth, instrument
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges import BUILT_IN, get

@@ -5,8 +5,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kraken_client import Top
-from recorded import recorded_answers, recorded_frames
+from support.kraken_client import Top
+from support.recorded import recorded_answers, recorded_frames
 
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.exchanges.kraken import book_checksum, parse_instruments

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from kraken_client import Top
+from support.kraken_client import Top
 
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.kraken import Decoder

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from exchange_truth import PlainTruth
 from hypothesis import given
 from hypothesis import strategies as st
-from kraken_client import DictBook, Line
+from support.exchange_truth import PlainTruth
+from support.kraken_client import DictBook, Line
 
 from alphapulse_cli.exchanges.kraken import Decoder, Encoder, RestEncoder, parse_instruments
 from alphapulse_cli.market.events import (

@@ -5,10 +5,10 @@ import json
 from contextlib import suppress
 
 import pytest
-from exchange_truth import PlainTruth
 from hypothesis import given
 from hypothesis import strategies as st
-from recorded import recorded_answers
+from support.exchange_truth import PlainTruth
+from support.recorded import recorded_answers
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.kraken import Decoder, Encoder, RestEncoder, parse_instruments

@@ -8,11 +8,11 @@ import random
 import re
 
 import pytest
-from exchange_truth import instrument
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded import recorded_frames
-from two_roads import Blind, blinded, opened, said
+from support.exchange_truth import instrument
+from support.recorded import recorded_frames
+from support.two_roads import Blind, blinded, opened, said
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, tape

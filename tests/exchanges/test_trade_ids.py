@@ -1,8 +1,8 @@
 """Rules T1 to T6 of `exchanges/trade_ids.py`, and what they add up to whatever comes in which order."""
 
-from exchange_truth import instrument
 from hypothesis import given
 from hypothesis import strategies as st
+from support.exchange_truth import instrument
 
 from alphapulse_cli.exchanges import trade_ids
 from alphapulse_cli.exchanges.trade_ids import FILL_TRIES, TradeIds

@@ -2,8 +2,8 @@
 
 import orjson
 import pytest
-from exchange_truth import PlainTruth
-from flow_parts import listed
+from support.exchange_truth import PlainTruth
+from support.flow_parts import listed
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.exchanges.kraken.status import read_status

@@ -7,7 +7,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from flow_parts import SECOND, Replica, River, assert_one_book, listed
+from support.flow_parts import SECOND, Replica, River, assert_one_book, listed
 
 from alphapulse_cli.market.requests import FetchSnapshot, Send
 from alphapulse_cli.shm.counters import Counter

@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from flow_parts import SECOND, Desk, Replica, River, assert_one_book, listed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.flow_parts import SECOND, Desk, Replica, River, assert_one_book, listed
 
 from alphapulse_cli.errors import StorageError
 from alphapulse_cli.flow import keeper as keeper_module

@@ -6,7 +6,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reader_sets import Writer
+from support.reader_sets import Writer
 
 from alphapulse_cli.flow.groups import LOOK_EVERY_NS, GroupReader
 from alphapulse_cli.shm import clock

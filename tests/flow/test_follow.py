@@ -8,8 +8,8 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reader_sets import Overtaken, Writer, assert_same_book, ladder, random_rows
-from shm_processes import child
+from support.reader_sets import Overtaken, Writer, assert_same_book, ladder, random_rows
+from support.shm_processes import child
 
 from alphapulse_cli.book.reconstruct import Why
 from alphapulse_cli.errors import NoSegment, WrongLayout
@@ -398,7 +398,7 @@ class TestRestarts:
     def test_a_killed_writers_books_are_not_live_and_the_next_ones_are(self, directory):
         """With kill -9 and real processes: readers follow onto the new epoch and hold the new writer's book."""
         symbols = ["BTC-USD", "ETH-USD"]
-        with child("reader_sets:write_until_told", directory.path, 1, symbols) as first:
+        with child("support.reader_sets:write_until_told", directory.path, 1, symbols) as first:
             first.line()
             followers = [SetFollower(directory, "kraken"), SetFollower(directory, "kraken", start="oldest")]
             first.say("200")
@@ -413,7 +413,7 @@ class TestRestarts:
             first.process.wait(10)
         later = clock.monotonic_ns() + 3_000_000_000
         assert followers[0].state("BTC-USD", later) == (BookState.STALE, BookReason.SILENT)
-        with child("reader_sets:write_until_told", directory.path, 2, symbols) as second:
+        with child("support.reader_sets:write_until_told", directory.path, 2, symbols) as second:
             second.line()
             for follower in followers:
                 drained(follower)

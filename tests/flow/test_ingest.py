@@ -3,10 +3,10 @@
 from itertools import pairwise
 
 import pytest
-from binance_support import diff
-from coinbase_frames import frame as advanced_frame
-from coinbase_frames import trade as advanced_trade
-from flow_parts import SECOND, Desk, Replica, River, assert_one_book, listed
+from support.binance import diff
+from support.coinbase_frames import frame as advanced_frame
+from support.coinbase_frames import trade as advanced_trade
+from support.flow_parts import SECOND, Desk, Replica, River, assert_one_book, listed
 
 from alphapulse_cli.errors import StorageError
 from alphapulse_cli.flow import outlet as outlet_module

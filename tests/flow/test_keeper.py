@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from flow_parts import SECOND, Desk, Replica, River, assert_one_book, listed
+from support.flow_parts import SECOND, Desk, Replica, River, assert_one_book, listed
 
 from alphapulse_cli.errors import StorageError
 from alphapulse_cli.flow import keeper as keeper_module

@@ -1,7 +1,7 @@
 """When the instruments' metadata is read again: beside each connection, at most once a minute, hourly, and after a failure."""
 
 import pytest
-from flow_parts import Desk, River, listed
+from support.flow_parts import Desk, River, listed
 
 from alphapulse_cli.market.requests import FetchInstruments
 from alphapulse_cli.market.trading_status import TradingStatus

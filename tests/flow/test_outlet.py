@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from flow_parts import Desk, Replica, listed
+from support.flow_parts import Desk, Replica, listed
 
 from alphapulse_cli.errors import StorageError, WriterAlive
 from alphapulse_cli.flow.outlet import CHECKPOINT_PAUSE_NS, Outlet

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from flow_parts import SECOND, Replica, River, assert_one_book, listed
+from support.flow_parts import SECOND, Replica, River, assert_one_book, listed
 
 from alphapulse_cli.flow.quiet import PROOF_WITHIN_NS, ROUND_BOOKS
 from alphapulse_cli.market.requests import Send

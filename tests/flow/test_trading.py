@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from flow_parts import SECOND, Desk, Replica, River, assert_one_book, listed
+from support.flow_parts import SECOND, Desk, Replica, River, assert_one_book, listed
 
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.market.trading_status import TradingStatus

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies_numbers import DECIMALS, EXPONENTS, JSON, PLAIN_DECIMALS, SCALARS, exact_value, needed_decimals
+from support.strategies_numbers import DECIMALS, EXPONENTS, JSON, PLAIN_DECIMALS, SCALARS, exact_value, needed_decimals
 
 from alphapulse_cli.market import levels as module
 from alphapulse_cli.market import scan

@@ -10,7 +10,16 @@ from fractions import Fraction
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies_numbers import DECIMALS, EXPONENTS, HOSTILE_TEXT, JSON, JSON_NUMBERS, PLAIN_DECIMALS, exact_value, needed_decimals
+from support.strategies_numbers import (
+    DECIMALS,
+    EXPONENTS,
+    HOSTILE_TEXT,
+    JSON,
+    JSON_NUMBERS,
+    PLAIN_DECIMALS,
+    exact_value,
+    needed_decimals,
+)
 
 from alphapulse_cli.market import scan, ticks
 from alphapulse_cli.market.ticks import (

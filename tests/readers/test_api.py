@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from reader_sets import Overtaken, Writer, ladder
+from support.reader_sets import Overtaken, Writer, ladder
 
 import alphapulse_cli as ap
 from alphapulse_cli import errors

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reader_sets import Writer, ladder
+from support.reader_sets import Writer, ladder
 
 import alphapulse_cli as ap
 from alphapulse_cli.market.ticks import to_text

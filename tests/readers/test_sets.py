@@ -1,7 +1,7 @@
 """All wanted sets, attached to and staying attached: sets that come later, successors, sets that are dropped, and the consumer loop."""
 
 import pytest
-from reader_sets import Writer, ladder
+from support.reader_sets import Writer, ladder
 
 from alphapulse_cli.errors import NoSegment, StorageError, UsageError
 from alphapulse_cli.flow.follow import SetFollower

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from flow_parts import Desk, River, listed
+from support.flow_parts import Desk, River, listed
 
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.readers import status as status_module

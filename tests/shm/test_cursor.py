@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from shm_processes import child
+from support.shm_processes import child
 
 from alphapulse_cli.errors import StorageError
 from alphapulse_cli.shm import cursor
@@ -34,7 +34,7 @@ class TestCursors:
         assert list((directory.path / "readers").iterdir()) == []
 
     def test_a_killed_readers_cursor_is_dead_and_swept(self, directory):
-        with child("shm_processes:hold_a_cursor", directory.path) as reader, Cursor(directory, RING, 1, "mine"):
+        with child("support.shm_processes:hold_a_cursor", directory.path) as reader, Cursor(directory, RING, 1, "mine"):
             reader.line()
             assert [found.alive for found in list_cursors(directory)] == [True, True]
             assert sweep_cursors(directory) == []

@@ -5,7 +5,7 @@ import shutil
 import signal
 
 import pytest
-from shm_processes import child, payload
+from support.shm_processes import child, payload
 
 from alphapulse_cli.errors import StorageError, WriterAlive
 from alphapulse_cli.shm import clock, layout
@@ -20,7 +20,7 @@ from alphapulse_cli.shm.segment import Liveness, Segment, SegmentSpec
 
 class TestOneWriterASet:
     def test_a_second_writer_is_told_the_pid_and_another_name(self, directory):
-        with child("shm_processes:hold_a_lease", directory.path, "kraken") as holder:
+        with child("support.shm_processes:hold_a_lease", directory.path, "kraken") as holder:
             holder.line()
             with pytest.raises(WriterAlive, match=f"kraken is already being collected by pid {holder.pid}") as caught:
                 Lease.acquire(directory, "kraken")
@@ -29,7 +29,7 @@ class TestOneWriterASet:
 
     def test_one_that_shows_no_sign_of_life_can_be_ended_and_a_stopped_one_go_on(self, directory):
         """Another name beside it would be no help: its books are STALE."""
-        with child("shm_processes:hold_a_lease", directory.path, "kraken") as holder:
+        with child("support.shm_processes:hold_a_lease", directory.path, "kraken") as holder:
             spec = SegmentSpec(Kind.COUNTERS, "kraken", "kraken", holder.line(), 1024, 4)
             segment = Segment.create(directory, spec)
             segment.ready()
@@ -44,7 +44,7 @@ class TestOneWriterASet:
             assert caught.value.hint == f"let it go on: kill -CONT {holder.pid}"
 
     def test_the_lock_of_a_killed_holder_is_free_at_once(self, directory):
-        with child("shm_processes:hold_a_lease", directory.path, "kraken") as holder:
+        with child("support.shm_processes:hold_a_lease", directory.path, "kraken") as holder:
             epoch = holder.line()
             holder.kill()
             with Lease.acquire(directory, "kraken") as lease:
@@ -56,7 +56,7 @@ class TestOneWriterASet:
         assert directory.names() == ["kraken.lock"]
 
     def test_a_holder_that_has_not_said_its_name_yet_is_another_process(self, directory):
-        with child("shm_processes:hold_a_lease", directory.path, "kraken") as holder:
+        with child("support.shm_processes:hold_a_lease", directory.path, "kraken") as holder:
             holder.line()
             (directory.path / "kraken.lock").write_bytes(b"")
             with pytest.raises(WriterAlive, match="by another process"):
@@ -111,7 +111,7 @@ class TestDeathOfAWriter:
     """kill -9 in the middle of an edit; then the next writer."""
 
     def test_what_is_left_and_what_comes_after(self, directory):
-        with child("shm_processes:collect_until_killed", directory.path, 5) as collector:
+        with child("support.shm_processes:collect_until_killed", directory.path, 5) as collector:
             epoch = collector.line()
             ring = Segment.attach(directory, "kraken_orderbook_deltas")
             book = ImageReader(Segment.attach(directory, "kraken_book_BTC-USD"))

@@ -1,6 +1,6 @@
 """What is in a directory, and what may be swept out of it."""
 
-from shm_processes import child, ring_spec
+from support.shm_processes import child, ring_spec
 
 from alphapulse_cli.errors import NotASegment
 from alphapulse_cli.shm.image import book_spec
@@ -46,7 +46,7 @@ class TestSweeping:
 
     def test_a_set_whose_lock_is_held_is_left_alone_even_if_it_is_silent(self, directory):
         """Its writer may only hang, or be about to begin."""
-        with child("shm_processes:hold_a_lease", directory.path, "kraken") as holder:
+        with child("support.shm_processes:hold_a_lease", directory.path, "kraken") as holder:
             holder.line()
             made(directory, ring_spec()).beat(1)
             assert sweep(directory) == []

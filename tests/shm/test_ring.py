@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from shm_processes import payload, ring_spec
+from support.shm_processes import payload, ring_spec
 
 from alphapulse_cli import native
 from alphapulse_cli.errors import SegmentGone

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from shm_processes import child, payload, ring_spec
+from support.shm_processes import child, payload, ring_spec
 
 from alphapulse_cli.errors import NoSegment, NotASegment, SegmentError, SegmentGone, StorageError, WrongLayout
 from alphapulse_cli.shm import clock, layout, memory, ring, segment
@@ -146,7 +146,7 @@ class TestLiveness:
 
     def test_a_killed_writer_is_known_as_soon_as_its_heartbeat_is_late(self, directory):
         """And not one that is only late, as a stopped one is: that takes the two seconds."""
-        with child("shm_processes:make_ring", directory.path) as writer:
+        with child("support.shm_processes:make_ring", directory.path) as writer:
             writer.line()
             found = Segment.attach(directory, NAME)
             late = found.heartbeat_ns + layout.HEARTBEAT_DOUBT_NS
@@ -279,7 +279,7 @@ class TestNoRoom:
 
     @pytest.mark.parametrize(("limit", "words"), [("RLIMIT_FSIZE", "File too large"), ("RLIMIT_NOFILE", "Too many open files")])
     def test_under_a_resource_limit(self, directory, limit, words):
-        with child("shm_processes:create_under_limit", directory.path, limit, 65536) as process:
+        with child("support.shm_processes:create_under_limit", directory.path, limit, 65536) as process:
             (kind, message, hint), names = process.line()
         assert kind == "StorageError"
         assert words in message

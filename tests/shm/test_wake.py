@@ -1,7 +1,7 @@
 """The wake page: sleeping readers, requests for checkpoints, and that nothing in it is trusted."""
 
 import pytest
-from shm_processes import child, payload, ring_spec
+from support.shm_processes import child, payload, ring_spec
 
 from alphapulse_cli import native
 from alphapulse_cli.errors import NotASegment, StorageError
@@ -105,7 +105,7 @@ class TestWaiting:
         monkeypatch.setattr(wake, "MAX_WAIT_NS", 3_000_000_000)
         reader = RingReader(segment, 0)
         woken = 0
-        with child("shm_processes:publish_when_told", directory.path) as writer:
+        with child("support.shm_processes:publish_when_told", directory.path) as writer:
             writer.line()
             for sequence in range(20):
                 reader.seek(sequence)
@@ -118,7 +118,7 @@ class TestWaiting:
         assert woken >= 15
 
     def test_a_sleeper_sees_what_is_published_while_it_sleeps(self, page, segment, directory):
-        with child("shm_processes:sleep_until_published", directory.path) as sleeper:
+        with child("support.shm_processes:sleep_until_published", directory.path) as sleeper:
             sleeper.line()
             writer = RingWriter(segment, page)
             word = native.words(page.memory)

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sim_parts import DictBook
+from support.sim_parts import DictBook
 
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.events import Side

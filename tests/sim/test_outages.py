@@ -6,7 +6,7 @@ import json
 from urllib.request import urlopen
 
 import pytest
-from sim_parts import play
+from support.sim_parts import play
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sim_parts import DictBook
+from support.sim_parts import DictBook
 
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.sim import market_maker

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from sim_parts import SMALL, SmallClient, client_of, play, until
+from support.sim_parts import SMALL, SmallClient, client_of, play, until
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.errors import UsageError

@@ -1,10 +1,10 @@
-"""The server of a simulated exchange over real loopback sockets, speaking the small protocol of sim_parts."""
+"""The server of a simulated exchange over real loopback sockets, speaking the small protocol of support.sim_parts."""
 
 import asyncio
 import json
 
 import pytest
-from sim_parts import FACTS, SMALL, SmallClient, client_of, get, play, read_to_the_end, until, within
+from support.sim_parts import FACTS, SMALL, SmallClient, client_of, get, play, read_to_the_end, until, within
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
 from alphapulse_cli.errors import UsageError

@@ -4,8 +4,8 @@ import json
 
 import orjson
 import pytest
-from sim_clients import CLIENTS, RawClient
-from sim_parts import client_of, get, play, within
+from support.sim_clients import CLIENTS, RawClient
+from support.sim_parts import client_of, get, play, within
 from websockets.exceptions import ConnectionClosedError
 
 from alphapulse_cli import exchanges

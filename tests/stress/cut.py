@@ -7,7 +7,7 @@ what SIGBUS does to any other process: the mutant, which must die.
 import signal
 import time
 
-from shm_processes import payload, ring_spec, tell
+from support.shm_processes import payload, ring_spec, tell
 
 from alphapulse_cli.errors import AlphapulseError
 from alphapulse_cli.readers.waiting import Waiting

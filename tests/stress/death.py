@@ -12,7 +12,7 @@ import signal
 import time
 from contextlib import suppress
 
-from strategies_book import book_hash, to_levels
+from support.strategies_book import book_hash, to_levels
 
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.book.reconstruct import Reconstructor

@@ -7,8 +7,8 @@ import os
 import random
 from pathlib import Path
 
-from shm_processes import child, payload, ring_spec
 from stress import hostile_world
+from support.shm_processes import child, payload, ring_spec
 
 from alphapulse_cli.errors import AlphapulseError
 from alphapulse_cli.shm import clock, layout
@@ -199,7 +199,7 @@ def limits(place, judge):
     for limit, amount in (("RLIMIT_FSIZE", 100_000), ("RLIMIT_FSIZE", 0), ("RLIMIT_NOFILE", 0)):
         path = place(f"limit {limit} {amount}")
         open_directory(path).close()
-        with child("shm_processes:create_under_limit", path, limit, amount) as limited:
+        with child("support.shm_processes:create_under_limit", path, limit, amount) as limited:
             outcome, left = limited.line()
         judge.expect(f"{limit} {amount}: {outcome}, left {left}", holds=outcome[0] == "StorageError" and not left)
     full = Path("/dev/full")

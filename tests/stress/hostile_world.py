@@ -8,9 +8,9 @@ import resource
 import subprocess
 from contextlib import suppress
 
-from reader_sets import Writer, ladder
-from shm_processes import child
 from stress import cut
+from support.reader_sets import Writer, ladder
+from support.shm_processes import child
 
 from alphapulse_cli import build
 from alphapulse_cli.errors import StorageError, WriterAlive

@@ -6,8 +6,8 @@ Each edit of version v sets every level to (v, v) and the number of levels to on
 import struct
 import sys
 
-from shm_processes import tell
 from stress.ring_variants import rest
+from support.shm_processes import tell
 
 from alphapulse_cli import native
 from alphapulse_cli.shm import clock, layout

@@ -8,7 +8,7 @@ import random
 import struct
 from decimal import Decimal
 
-from strategies_book import book_hash, to_levels
+from support.strategies_book import book_hash, to_levels
 
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.book.reconstruct import Reconstructor

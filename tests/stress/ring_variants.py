@@ -4,7 +4,7 @@ A window of a few nanoseconds shows a broken protocol once in a million publishe
 overtaken: a protocol that is wrong is then wrong many times a second, and one that is right stays right.
 """
 
-from shm_processes import payload, ring_spec
+from support.shm_processes import payload, ring_spec
 
 from alphapulse_cli import native
 from alphapulse_cli.errors import SegmentGone
@@ -110,7 +110,7 @@ def write_ring(path, variant, capacity, duration_ns):
     """In a child: publish groups of 1 to a quarter of the ring until the time is up; then seal, and say how many there were."""
     import sys
 
-    from shm_processes import tell
+    from support.shm_processes import tell
 
     with open_directory(path) as directory:
         segment = Segment.create(directory, ring_spec(capacity=capacity, record_bytes=RECORD_BYTES))
@@ -155,7 +155,7 @@ def read_ring(path, variant, lags):
 
 def read_ring_and_tell(path, variant, lags):
     """`read_ring` in a child."""
-    from shm_processes import tell
+    from support.shm_processes import tell
 
     tell("ready")
     tell(read_ring(path, variant, lags))

@@ -6,7 +6,7 @@ spoilt may end a book, so both are opened anew now and then: `read` counts the f
 
 import random
 
-from two_roads import blinded, opened, plain, said
+from support.two_roads import blinded, opened, plain, said
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.bench.frames import FEEDS, tape
@@ -66,7 +66,7 @@ def simulated(feed, count, dice):
 
 def recorded(name, mode, metadata, frames):
     """(differences, frames) of a recording; none where it is not there."""
-    from recorded import recorded_answers, recorded_file, recorded_folder, recorded_frames
+    from support.recorded import recorded_answers, recorded_file, recorded_folder, recorded_frames
 
     if not (recorded_folder() / frames).is_file():
         return [], 0

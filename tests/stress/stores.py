@@ -23,7 +23,7 @@ MUTANTS = ("published before the records", "an edit that is not marked", "no sea
 
 def acts():
     """What a life does, a few groups of each kind: first snapshot, small and large updates, growth, CHECK, trades, checkpoint."""
-    from reader_sets import ladder
+    from support.reader_sets import ladder
 
     return (
         lambda writer: writer.snapshot(ladder(6)),
@@ -39,7 +39,7 @@ def acts():
 
 def live(directory, told, after=lambda writer: None):
     """One whole life but for its end; `after` sees it after each act."""
-    from reader_sets import Writer
+    from support.reader_sets import Writer
 
     writer = Writer(directory, capacity=CAPACITY)
     writer.now_ns = NOW_NS

@@ -9,9 +9,9 @@ import signal
 import sys
 
 import pytest
-from app_parts import Sims, live_books, wait_until
-from shm_processes import child
 from stress import cut
+from support.app_parts import Sims, live_books, wait_until
+from support.shm_processes import child
 
 from alphapulse_cli import build
 from alphapulse_cli.errors import ExitCode, SegmentError, SegmentGone, StorageError

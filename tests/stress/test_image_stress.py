@@ -1,8 +1,8 @@
 """The book image between real processes: every copy is one moment of the book; and the same test catches every broken variant."""
 
 import pytest
-from shm_processes import child
 from stress.image_variants import READER_MUTANTS, WRITER_MUTANTS, read_image
+from support.shm_processes import child
 
 DURATION_NS = 800_000_000
 

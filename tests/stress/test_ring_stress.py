@@ -4,8 +4,8 @@ Mutants prove that the test can fail. Leaving out the fences alone shows nothing
 """
 
 import pytest
-from shm_processes import child
 from stress.ring_variants import READER_MUTANTS, WRITER_MUTANTS, read_ring
+from support.shm_processes import child
 
 CAPACITY = 16
 LAGS = (0, CAPACITY - 1, CAPACITY // 2, CAPACITY, 1, CAPACITY - 4, 3 * CAPACITY)

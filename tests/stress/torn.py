@@ -9,9 +9,9 @@ import struct
 import sys
 from functools import partial
 
-from shm_processes import child, payload, ring_spec, tell
-from strategies_book import Message, Writer
 from stress import image_variants, ring_variants
+from support.shm_processes import child, payload, ring_spec, tell
+from support.strategies_book import Message, Writer
 
 from alphapulse_cli.book.reconstruct import Reconstructor, Why
 from alphapulse_cli.errors import SegmentGone

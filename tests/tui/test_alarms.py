@@ -6,7 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from tui_pictures import at_once, book, drawn, give, picture
+from support.tui_pictures import at_once, book, drawn, give, picture
 
 from alphapulse_cli.edges.hook import MOST_RUNNING, Hook
 from alphapulse_cli.tui.alarms import (

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tui_pictures import at_once, book, drawn, give, picture
+from support.tui_pictures import at_once, book, drawn, give, picture
 
 from alphapulse_cli.tui import saying as module
 from alphapulse_cli.tui import tabs

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-import tui_market
-from tui_pictures import at_once, book, drawn, give, picture
+from support import tui_market
+from support.tui_pictures import at_once, book, drawn, give, picture
 
 from alphapulse_cli.flow.arbitrage.candidate import Why
 from alphapulse_cli.flow.arbitrage.exact import Exact

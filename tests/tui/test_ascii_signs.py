@@ -2,8 +2,8 @@
 
 import pytest
 from rich.cells import cell_len
-from shm_processes import child
-from terminals import Terminal
+from support.shm_processes import child
+from support.terminals import Terminal
 
 from alphapulse_cli.tui.ascii_signs import PAIRS, in_ascii, is_ascii_only
 
@@ -40,7 +40,7 @@ def test_an_unknown_sign_is_seen_and_keeps_its_room():
 
 
 def test_on_a_terminal_in_a_c_locale_nothing_but_ascii_is_written(alphapulse, shm_dir):
-    with child("reader_sets:move_until_killed", str(shm_dir), ("kraken", "coinbase"), ("BTC-USD",)) as market:
+    with child("support.reader_sets:move_until_killed", str(shm_dir), ("kraken", "coinbase"), ("BTC-USD",)) as market:
         market.line()
         environment = alphapulse.environment(LC_ALL="C")
         terminal = Terminal([*alphapulse.command, "tui"], 40, 12, env=environment, cwd=alphapulse.directory)

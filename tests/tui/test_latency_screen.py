@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tui_pictures import HandFeed, book, picture
+from support.tui_pictures import HandFeed, book, picture
 
 from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Histogram
 from alphapulse_cli.shm.segment import Liveness

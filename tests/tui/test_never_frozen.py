@@ -10,8 +10,8 @@ import re
 import time
 
 import pytest
-from shm_processes import child
-from terminals import Terminal
+from support.shm_processes import child
+from support.terminals import Terminal
 
 from alphapulse_cli.tui import tabs
 
@@ -137,7 +137,7 @@ def walk(alphapulse):
 
 @pytest.fixture
 def market(shm_dir):
-    with child("reader_sets:move_until_killed", str(shm_dir), EXCHANGES, SYMBOLS) as process:
+    with child("support.reader_sets:move_until_killed", str(shm_dir), EXCHANGES, SYMBOLS) as process:
         process.line()
         yield process
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tui_pictures import at_once, book, drawn, give, picture
+from support.tui_pictures import at_once, book, drawn, give, picture
 
 from alphapulse_cli.readers.status import SetStatus
 from alphapulse_cli.shm.segment import Liveness

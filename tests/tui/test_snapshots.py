@@ -11,8 +11,8 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-import tui_market
-from tui_pictures import at_once, give
+from support import tui_market
+from support.tui_pictures import at_once, give
 
 from alphapulse_cli.tui import tabs
 from alphapulse_cli.tui.widgets.frame import StatusLine

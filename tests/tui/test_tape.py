@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from tui_pictures import at_once, drawn, give, picture
+from support.tui_pictures import at_once, drawn, give, picture
 
 from alphapulse_cli.readers.items import TradeTold
 from alphapulse_cli.tui.screens.tape import bar, share, smallest

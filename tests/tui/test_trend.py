@@ -1,7 +1,7 @@
 """A trend: heights on one scale over a symbol's exchanges, the colour against the first sample, spikes as arrows."""
 
 import pytest
-from tui_pictures import at_once, book, give, picture
+from support.tui_pictures import at_once, book, give, picture
 
 from alphapulse_cli.tui.trend import Scale, Scales, scale_of, trend_cell
 from alphapulse_cli.tui.widgets.line_table import TREND

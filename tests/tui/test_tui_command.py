@@ -5,8 +5,8 @@ import re
 import signal
 
 import pytest
-from shm_processes import child
-from terminals import Terminal
+from support.shm_processes import child
+from support.terminals import Terminal
 
 SYMBOLS = ("BTC-USD", "ETH-USD")
 
@@ -27,7 +27,7 @@ def terminal(alphapulse):
 
 
 def writer(shm_dir, seed=1):
-    return child("reader_sets:write_until_told", str(shm_dir), seed, SYMBOLS)
+    return child("support.reader_sets:write_until_told", str(shm_dir), seed, SYMBOLS)
 
 
 def publish(process, count=10):
@@ -119,7 +119,7 @@ class TestHowItEnds:
 
     @pytest.mark.parametrize("environment", [{"TERM": "xterm"}, {"LANG": "xx_YY", "LC_ALL": "xx_YY"}, {"NO_COLOR": "1"}])
     def test_poor_terminals_and_locales(self, terminal, shm_dir, environment):
-        with child("reader_sets:move_until_killed", str(shm_dir), ("kraken",), SYMBOLS) as one:
+        with child("support.reader_sets:move_until_killed", str(shm_dir), ("kraken",), SYMBOLS) as one:
             one.line()
             screen = terminal("tui", columns=80, rows=24, **environment)
             screen.until(lambda text: "BTC-USD" in text and re.search(r"\bLIVE\b", text), "the book")

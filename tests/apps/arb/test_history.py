@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from seen_opportunities import MS, closed, later, seen
+from support.seen_opportunities import MS, closed, later, seen
 
 from alphapulse_cli.apps.arb import history
 from alphapulse_cli.apps.arb.history import by_pair, find, load, rows_of, survival

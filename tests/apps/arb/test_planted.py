@@ -5,7 +5,7 @@ import threading
 from decimal import Decimal
 
 import pytest
-from app_parts import Sims, live_books, wait_until
+from support.app_parts import Sims, live_books, wait_until
 
 from alphapulse_cli.sim.mischief import parse_mischief
 from alphapulse_cli.sim.planted import PlantedSchedule

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from app_parts import Sims, live_books, wait_until
+from support.app_parts import Sims, live_books, wait_until
 
 from alphapulse_cli.sim.exchange import VIRTUAL_START_NS
 from alphapulse_cli.sim.mischief import parse_mischief

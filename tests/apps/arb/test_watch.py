@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from app_parts import wait_until
-from reader_sets import Writer, kept_alive
+from support.app_parts import wait_until
+from support.reader_sets import Writer, kept_alive
 
 from alphapulse_cli.apps.arb.watch import Watch
 from alphapulse_cli.errors import NoSegment

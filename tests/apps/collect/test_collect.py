@@ -9,7 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from app_parts import Sims, live_books, processes_of, sample, wait_until
+from support.app_parts import Sims, live_books, processes_of, sample, wait_until
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.plan import CollectPlan

@@ -8,8 +8,8 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from app_parts import Sims, live_books, sample, wait_until
-from sim_parts import play
+from support.app_parts import Sims, live_books, sample, wait_until
+from support.sim_parts import play
 
 from alphapulse_cli.apps.collect.collect import collect
 from alphapulse_cli.apps.collect.plan import CollectPlan

@@ -1,7 +1,7 @@
 """What a person asked for, checked before anything is opened."""
 
 import pytest
-from exchange_truth import instrument
+from support.exchange_truth import instrument
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.plan import addresses, check_channels, choose, mode_of, plans, symbols_by_exchange

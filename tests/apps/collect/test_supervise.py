@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from sim_parts import play, until
+from support.sim_parts import play, until
 
 from alphapulse_cli.apps.collect import supervise as module
 from alphapulse_cli.apps.collect.supervise import Child, spawn, stop, supervise

@@ -8,8 +8,8 @@ import threading
 import time
 
 import pytest
-from link_parts import raw, stays
-from sim_parts import play
+from support.link_parts import raw, stays
+from support.sim_parts import play
 
 from alphapulse_cli.edges import background
 from alphapulse_cli.edges.exchange import dial

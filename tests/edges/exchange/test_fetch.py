@@ -9,7 +9,7 @@ import time
 import zlib
 
 import pytest
-from sim_parts import play
+from support.sim_parts import play
 
 from alphapulse_cli.edges.exchange.fetch import RETRY_AFTER_S, Fetcher
 from alphapulse_cli.errors import ExchangeError, Refused, UsageError

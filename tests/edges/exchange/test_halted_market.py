@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from reader_sets import Writer
-from session_parts import Rig
-from sim_parts import play, until
+from support.reader_sets import Writer
+from support.session_parts import Rig
+from support.sim_parts import play, until
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.arb.watch import Watch

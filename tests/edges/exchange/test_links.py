@@ -7,8 +7,8 @@ import time
 from itertools import pairwise
 
 import pytest
-from link_parts import BINARY, CLOSE, PING, PONG, farewell, frame, raw, sends, stays, tcp
-from sim_parts import play, until
+from support.link_parts import BINARY, CLOSE, PING, PONG, farewell, frame, raw, sends, stays, tcp
+from support.sim_parts import play, until
 
 from alphapulse_cli.edges.exchange import link as shared
 from alphapulse_cli.edges.exchange.link import FRAMES_PER_TURN

@@ -9,8 +9,8 @@ import threading
 import time
 
 import pytest
-from link_parts import frame, raw, sends
-from sim_parts import play, until
+from support.link_parts import frame, raw, sends
+from support.sim_parts import play, until
 
 from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.proxies import hidden, proxy_of

@@ -6,8 +6,8 @@ from dataclasses import replace
 from itertools import combinations, pairwise
 
 import pytest
-from session_parts import PATIENT, QUICK, Rig, links_of
-from sim_parts import play, until
+from support.session_parts import PATIENT, QUICK, Rig, links_of
+from support.sim_parts import play, until
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.edges.exchange.session import Backoff, Session

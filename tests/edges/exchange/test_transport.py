@@ -7,8 +7,8 @@ import re
 import ssl
 
 import pytest
-from link_parts import raw, tcp
-from sim_parts import play, until
+from support.link_parts import raw, tcp
+from support.sim_parts import play, until
 from websockets.asyncio.server import serve
 
 from alphapulse_cli.edges.exchange import link as shared

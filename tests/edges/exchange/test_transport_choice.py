@@ -9,8 +9,8 @@ import sys
 from types import ModuleType
 
 import pytest
-from link_parts import tcp
-from sim_parts import play, until
+from support.link_parts import tcp
+from support.sim_parts import play, until
 from websockets.asyncio.server import serve
 
 from alphapulse_cli.edges.exchange.link import check_address

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from seen_opportunities import JSON, closed, later, opportunities, seen
-from shm_processes import child
+from support.seen_opportunities import JSON, closed, later, opportunities, seen
+from support.shm_processes import child
 
 from alphapulse_cli.edges.opportunities import record as rows
 from alphapulse_cli.edges.opportunities import store as module
@@ -527,7 +527,7 @@ class TestProcesses:
 
     def test_two_write_while_a_third_reads(self, path):
         """Every look sees whole batches of each writer, as many as before or more; in the end all of both."""
-        children = [child("seen_opportunities:keep_batches", path, name, self.BATCHES, self.SIZE) for name in "ab"]
+        children = [child("support.seen_opportunities:keep_batches", path, name, self.BATCHES, self.SIZE) for name in "ab"]
         with children[0] as one, children[1] as other, OpportunityStore(path) as store:
             told = dict.fromkeys(("/a", "/b"), -1)
             for writer in (one, other):
@@ -545,7 +545,7 @@ class TestProcesses:
     def test_several_begin_it_at_once(self, path):
         """All open, all write, none is lost, and nothing is left beside it."""
         with ExitStack() as stack:
-            started = [stack.enter_context(child("seen_opportunities:open_store", path)) for _ in range(4)]
+            started = [stack.enter_context(child("support.seen_opportunities:open_store", path)) for _ in range(4)]
             for one in started:
                 one.line()
             for one in started:
@@ -558,7 +558,7 @@ class TestProcesses:
         """Every batch that was told is there, whole, or one after it: never a part of one. Five deaths of one store."""
         size = 200
         for life in range(5):
-            with child("seen_opportunities:keep_until_killed", path, life, size) as writer:
+            with child("support.seen_opportunities:keep_until_killed", path, life, size) as writer:
                 for _ in range(4):
                     told = writer.line()
                 writer.kill()
@@ -573,7 +573,7 @@ class TestProcesses:
 
     def killed_within_a_write(self, path, *, is_mutant=False):
         """Nothing of it is there, and all that was committed before is."""
-        with child("seen_opportunities:stop_within_a_write", path, is_mutant) as writer:
+        with child("support.seen_opportunities:stop_within_a_write", path, is_mutant) as writer:
             writer.line()
             writer.kill()
         with OpportunityStore(path, create=False) as store:
@@ -590,7 +590,7 @@ class TestProcesses:
             self.killed_within_a_write(path, is_mutant=True)
 
     def test_killed_before_the_file_had_its_name(self, path):
-        with child("seen_opportunities:stop_before_linking", path) as maker:
+        with child("support.seen_opportunities:stop_before_linking", path) as maker:
             maker.line()
             assert not path.exists()
             maker.kill()

@@ -5,8 +5,8 @@ import threading
 from contextlib import closing
 
 import pytest
-from app_parts import wait_until
-from seen_opportunities import closed, later, seen
+from support.app_parts import wait_until
+from support.seen_opportunities import closed, later, seen
 
 from alphapulse_cli.edges.opportunities import store as module
 from alphapulse_cli.edges.opportunities.store import QUEUED, OpportunityStore, StoreWriter

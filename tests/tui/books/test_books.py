@@ -5,9 +5,9 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-import tui_pictures
+from support import tui_pictures
+from support.tui_pictures import book, picture
 from textual.events import MouseScrollDown, MouseScrollUp
-from tui_pictures import book, picture
 
 from alphapulse_cli.tui.books import words as say
 from alphapulse_cli.tui.books.consolidated import ConsolidatedPane

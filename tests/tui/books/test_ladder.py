@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tui_pictures import book
+from support.tui_pictures import book
 
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.tui.books import ladder_text

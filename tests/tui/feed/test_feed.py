@@ -7,7 +7,7 @@ import threading
 from fractions import Fraction
 
 import pytest
-from reader_sets import PRICE_DECIMALS, SIZE_DECIMALS, Writer, ladder, random_rows
+from support.reader_sets import PRICE_DECIMALS, SIZE_DECIMALS, Writer, ladder, random_rows
 
 from alphapulse_cli import build
 from alphapulse_cli.errors import SegmentGone

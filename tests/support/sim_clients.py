@@ -8,9 +8,8 @@ import zlib
 from decimal import Decimal
 from typing import Any
 
-from sim_parts import DictBook, get, within
-
 from alphapulse_cli.market.instrument import Instrument
+from support.sim_parts import DictBook, get, within
 
 
 class RawClient:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import strategies as st
-from shm_processes import tell
 
 from alphapulse_cli.edges.opportunities import store as opportunities_module
 from alphapulse_cli.edges.opportunities.store import OpportunityStore, Seen
+from support.shm_processes import tell
 
 BORN_NS = 1_700_000_000_000_000_000
 MS = 1_000_000

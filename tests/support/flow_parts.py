@@ -9,8 +9,6 @@ Replica(desk.outlet, "BTC-USD")                   image and ring through the pro
 import random
 from dataclasses import dataclass, field
 
-from exchange_truth import PlainTruth, instrument
-
 from alphapulse_cli import exchanges
 from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.flow.ingest import Ingest
@@ -23,6 +21,7 @@ from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire import delta, trade
 from alphapulse_cli.wire.delta import BookReason, BookState, Kind
+from support.exchange_truth import PlainTruth, instrument
 
 SECOND = 1_000_000_000
 START_NS = 1_790_000_000 * SECOND

@@ -10,8 +10,6 @@ import threading
 import time
 from contextlib import contextmanager
 
-from shm_processes import tell
-
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.market.events import Side, Snapshot, Trade, Update
@@ -21,6 +19,7 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.wire import trade as trade_record
+from support.shm_processes import tell
 
 PRICE_DECIMALS, SIZE_DECIMALS = 2, 8
 

@@ -10,8 +10,6 @@ async with Rig(directory, "kraken") as rig:
 import asyncio
 from dataclasses import replace
 
-from sim_parts import until
-
 from alphapulse_cli import exchanges
 from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.rate_limit import Limits
@@ -26,6 +24,7 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.sim.exchange import SimulatedExchange
 from alphapulse_cli.wire.delta import BookState
+from support.sim_parts import until
 
 QUICK = Timing(
     tick_s=0.01,

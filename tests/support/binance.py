@@ -1,12 +1,12 @@
 """Frames, snapshots and a dict-fed client book for the Binance tests."""
 
 import orjson
-from exchange_truth import instrument
 
 from alphapulse_cli.exchanges.binance import Decoder
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES
 from alphapulse_cli.market.events import GapFound, Snapshot, Update
 from alphapulse_cli.market.requests import FetchSnapshot, Send
+from support.exchange_truth import instrument
 
 SECOND = 1_000_000_000
 BTC = instrument("binance-us", "BTC-USDT", "BTCUSDT", 2, 4)

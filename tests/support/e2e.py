@@ -1,6 +1,6 @@
 """What the end-to-end tests share: waiting with a limit, looking into a set of segments from outside, and a reader in a process of its own.
 
-with child("e2e_support:follow_set", shm_dir, "kraken") as reader:   # of shm_processes
+with child("support.e2e:follow_set", shm_dir, "kraken") as reader:   # of support.shm_processes
     reader.line()                     # "attached"
     …                                 # whatever happens to the set meanwhile, it follows
     reader.say()
@@ -14,8 +14,6 @@ import time
 from contextlib import suppress
 from decimal import Decimal
 
-from shm_processes import tell
-
 from alphapulse_cli.errors import AlphapulseError, NoSegment
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.market.ticks import to_text
@@ -26,6 +24,7 @@ from alphapulse_cli.shm.directory import open_directory, segment_name
 from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire import delta
+from support.shm_processes import tell
 
 LIMIT_S = 60.0
 

@@ -8,8 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 
-from tui_pictures import book, picture
-
 from alphapulse_cli.apps.segments import ReaderRow, SegmentRow
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
@@ -22,6 +20,7 @@ from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.feed.arbitrage_feed import row_of
 from alphapulse_cli.tui.feed.picture import ArbitragePicture, Ladder, Moment, Picture, Stage
 from alphapulse_cli.wire.delta import BookState
+from support.tui_pictures import book, picture
 
 TAKEN_NS = 5_000_000_000_000
 EPOCH_NS = int(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()) * 1_000_000_000
