@@ -15,7 +15,7 @@ place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 {
   "${PYTHON:-python3}" -m venv "$place/venv" &&
-    "$place/venv/bin/python" -m pip install --quiet --disable-pip-version-check duckdb==2.0.1
+    "$place/venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check duckdb==2.0.1
 } 2>"$place/said" || { cat "$place/said" >&2; echo "not tried: the packages could not be installed"; exit 2; }
 cd "$place"
 venv/bin/python - <<'PY'

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # pandas: the "nearest" of an unsigned index is not the nearest.
 #
-# Expected   Index.get_indexer(method="nearest") and reindex(method="nearest"): "use the NEAREST index value if no exact match", with a tie to the
-#            larger. 110 among 100, 200 and 300 is nearest to 100.
+# Expected   Without an exact match, Index.get_indexer(method="nearest") and reindex(method="nearest") document the index value at the smallest
+#            distance, the larger of two at the same. 110 among 100, 200 and 300 is nearest to 100.
 # Seen       With a uint64 index the answer is 200, without an error: the distance to the value below is taken as unsigned and wraps. What
 #            lies between two values gets the one above, however near the one below. int64 answers right, and so does
 #            merge_asof(direction="nearest") for both.
@@ -14,7 +14,7 @@ place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 {
   "${PYTHON:-python3}" -m venv "$place/venv" &&
-    "$place/venv/bin/python" -m pip install --quiet --disable-pip-version-check pandas==3.1.1 numpy==2.4.6
+    "$place/venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check pandas==3.1.1 numpy==2.4.6
 } 2>"$place/said" || { cat "$place/said" >&2; echo "not tried: the packages could not be installed"; exit 2; }
 "$place/venv/bin/python" - <<'PY'
 import sys

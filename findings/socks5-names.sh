@@ -14,7 +14,7 @@ place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 {
   "${PYTHON:-python3}" -m venv "$place/venv" &&
-    "$place/venv/bin/python" -m pip install --quiet --disable-pip-version-check picows==2.3.1 websockets==17.4 python-socks==3.2.1
+    "$place/venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check picows==2.3.1 websockets==17.4 python-socks==3.2.1
 } 2>"$place/said" || { cat "$place/said" >&2; echo "not tried: the packages could not be installed"; exit 2; }
 "$place/venv/bin/python" - <<'PY'
 import asyncio
