@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from alphapulse_cli.cli import render
-from alphapulse_cli.edges.opportunities.store import OpportunityStore, Seen
+from alphapulse_cli.edges.opportunities.record import Seen
+from alphapulse_cli.edges.opportunities.store import OpportunityStore
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.flow.arbitrage.candidate import Why
 from alphapulse_cli.readers.moments import moment

@@ -13,7 +13,7 @@ from alphapulse_cli.errors import UsageError
 from alphapulse_cli.readers.moments import moment
 
 if TYPE_CHECKING:
-    from alphapulse_cli.edges.opportunities.store import Seen
+    from alphapulse_cli.edges.opportunities.record import Seen
 
 SHOWS = ("seen", "pairs", "survival")
 COLUMNS = {

@@ -9,7 +9,8 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from alphapulse_cli.edges.opportunities import store as opportunities_module
-from alphapulse_cli.edges.opportunities.store import OpportunityStore, Seen
+from alphapulse_cli.edges.opportunities.record import Seen
+from alphapulse_cli.edges.opportunities.store import OpportunityStore
 from support.shm_processes import tell
 
 BORN_NS = 1_700_000_000_000_000_000

@@ -13,7 +13,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from alphapulse_cli.edges.opportunities.store import OpportunityStore, Seen
+from alphapulse_cli.edges.opportunities.record import Seen
+from alphapulse_cli.edges.opportunities.store import OpportunityStore
 from alphapulse_cli.flow.arbitrage.exact import ZERO, Exact
 
 NS_PER_MS = 1_000_000

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from alphapulse_cli.apps.arb.rows import seen
-from alphapulse_cli.edges.opportunities.store import StoreWriter
+from alphapulse_cli.edges.opportunities.writer import StoreWriter
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.opportunity import Event
 

@@ -7,7 +7,7 @@ point. Times are nanoseconds since 1970, lives milliseconds by our own clock.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from alphapulse_cli.edges.opportunities.store import Seen
+from alphapulse_cli.edges.opportunities.record import Seen
 from alphapulse_cli.flow.arbitrage.candidate import REAL_ENDS, ArbitragePolicy, Candidate, Finding, Why
 from alphapulse_cli.flow.arbitrage.cycle_candidate import Cycle
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk

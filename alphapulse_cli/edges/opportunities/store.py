@@ -1,7 +1,7 @@
 """The bounded store of arbitrage opportunities that were seen: one SQLite file that many `arb watch` write while anybody reads.
 
-    watch ─► StoreWriter.put ─► at most 4096 queued, each opportunity once ─► its thread ─► OpportunityStore.record ─► the file
-    `arb history`, `arb explain`, the live screen ─► OpportunityStore.rows, .find ◄────────────────────────────────────┘
+    watch ─► edges.opportunities.writer ─► OpportunityStore.record ─► the file
+    `arb history`, `arb explain` ─► OpportunityStore.rows, .find ◄───────┘
 
     $XDG_STATE_HOME/alphapulse/opportunities.sqlite (0600)        application_id, user_version: ours, and of which version
         seen (place, id) ─► what it earned at birth, at its peak, last; times; explanation: JSON, zlib
@@ -19,9 +19,8 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -31,17 +30,12 @@ from alphapulse_cli.edges import paths
 from alphapulse_cli.edges.opportunities.record import COLUMNS, INTEGERS, MOST_INTEGER, NULLABLE, Seen, packed, plain, unpacked
 from alphapulse_cli.errors import StorageError, UsageError
 
-__all__ = ["LAST", "MOST", "OpportunityStore", "Seen", "StoreWriter", "default_path"]
-
 MOST = 10_000
 BYTES_PER_ROW, LEAST_BYTES = 4096, 1 << 20
 WAL_BYTES = 4 << 20
 BUSY_S = 5.0
 SHOWN_CANDIDATES = 5
 LAST = "last"
-
-QUEUED, BATCH = 4096, 256
-GATHER_S, RETRY_S = 0.05, 2.0  # between the first of a batch and its writing; between attempts at a file that cannot be written
 
 APPLICATION_ID, VERSION = 0x616C7068, 1  # "alph"
 ELSEWHERE = "name another file: --store FILE"
@@ -302,98 +296,3 @@ def _told(path: Path) -> Iterator[None]:
         raise StorageError(f"{path} is damaged, or no store of opportunities: {error}", DELETE) from None
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror or error}", ELSEWHERE) from None
-
-
-_Queued = tuple[Seen, Mapping[str, Any]]  # as it stands, and the explanation of its birth
-
-
-class StoreWriter:
-    """Keeps what it is handed, in a thread of its own: `put` never waits for a disk. `error` is what last went wrong; it goes on trying.
-
-    Waiting are the newest state of at most 4096 opportunities, each with the explanation of its birth: however often one changes, its
-    birth and its death are written. What does not fit, or cannot be written before the end, is counted in `dropped`.
-    """
-
-    def __init__(self, path: Path, most: int = MOST) -> None:
-        self.error: StorageError | None = None
-        self.dropped = 0
-        self._path, self._most = path, most
-        self._queue: dict[tuple[str, str], _Queued] = {}
-        self._lock = threading.Lock()  # never held while anything is written
-        self._work, self._closing = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="opportunities", daemon=True)
-        self._thread.start()
-
-    def put(self, seen: Seen) -> None:
-        """Have it written soon."""
-        key = seen.key
-        with self._lock:
-            queued = self._queue.get(key)
-            if self._closing.is_set() or (queued is None and len(self._queue) >= QUEUED):
-                self.dropped += 1
-                return
-            self._queue[key] = seen, queued[1] if queued is not None and not seen.explanation else seen.explanation
-        if not self._work.is_set():
-            self._work.set()
-
-    def close(self, timeout: float = 2.0) -> None:
-        """Write what is waiting, for so long in seconds; what then still waits is dropped."""
-        with self._lock:
-            self._closing.set()
-        self._work.set()
-        self._thread.join(timeout)
-        with self._lock:
-            self.dropped += len(self._queue)
-            self._queue.clear()
-
-    def _run(self) -> None:
-        store: OpportunityStore | None = None
-        while True:
-            self._work.wait()
-            self._closing.wait(GATHER_S)
-            self._work.clear()
-            is_last = self._closing.is_set()  # after the clearing: a close from here on wakes the next turn
-            try:
-                store = store or OpportunityStore(self._path, self._most)
-                self._write(store)
-            except StorageError as error:
-                self.error = error
-                if store is not None:
-                    store.close()
-                    store = None
-                self._work.set()  # what waits, waits still
-                if not is_last:
-                    self._closing.wait(RETRY_S)
-            if is_last:
-                break
-        if store is not None:
-            store.close()
-
-    def _write(self, store: OpportunityStore) -> None:
-        """What waits now, a batch a transaction; what is put or replaced meanwhile is for the next turn."""
-        with self._lock:
-            waiting = iter(list(self._queue.values()))
-        while batch := list(islice(waiting, BATCH)):
-            whole = [one if one.explanation is birth else replace(one, explanation=birth) for one, birth in batch]
-            try:
-                store.record(whole)
-            except ValueError:
-                self._write_each(store, whole)
-            self._forget(batch)
-
-    def _write_each(self, store: OpportunityStore, batch: Iterable[Seen]) -> None:
-        """One of them cannot be kept: the others can."""
-        for one in batch:
-            try:
-                store.record([one])
-            except ValueError as error:
-                self.error = StorageError(str(error))
-                with self._lock:
-                    self.dropped += 1
-
-    def _forget(self, batch: Iterable[_Queued]) -> None:
-        with self._lock:
-            for queued in batch:
-                key = queued[0].key
-                if self._queue.get(key) is queued:
-                    del self._queue[key]

@@ -8,8 +8,10 @@ import pytest
 from support.app_parts import wait_until
 from support.seen_opportunities import closed, later, seen
 
-from alphapulse_cli.edges.opportunities import store as module
-from alphapulse_cli.edges.opportunities.store import QUEUED, OpportunityStore, StoreWriter
+from alphapulse_cli.edges.opportunities import store as store_module
+from alphapulse_cli.edges.opportunities import writer as writer_module
+from alphapulse_cli.edges.opportunities.store import OpportunityStore
+from alphapulse_cli.edges.opportunities.writer import QUEUED, StoreWriter
 from alphapulse_cli.errors import StorageError
 
 
@@ -21,7 +23,7 @@ def path(tmp_path):
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
     """Nobody waits long before the next attempt."""
-    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    monkeypatch.setattr(writer_module, "RETRY_S", 0.01)
 
 
 class Gate:
@@ -171,7 +173,7 @@ class TestAStoreThatCannotBeWritten:
         writer = StoreWriter(path)
         writer.put(seen(1))
         wait_until(lambda: path.exists() and len(kept(path)) == 1)
-        module._remove(path)
+        store_module._remove(path)
         writer.put(seen(2))
         wait_until(lambda: path.exists() and kept(path) == [seen(2)])
         writer.close(60)
@@ -185,7 +187,7 @@ class TestAStoreThatCannotBeWritten:
         assert writer.dropped == 1
 
     def test_one_that_another_process_holds_is_written_afterwards(self, path, monkeypatch):
-        monkeypatch.setattr(module, "BUSY_S", 0.01)
+        monkeypatch.setattr(store_module, "BUSY_S", 0.01)
         OpportunityStore(path).close()
         writer = StoreWriter(path)
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
