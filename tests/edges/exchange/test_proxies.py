@@ -106,6 +106,18 @@ def test_carries_rest(proxy, monkeypatch, scheme):
     assert b"GET /x HTTP/1.1" in heard[0] or b"/x HTTP/1.1" in heard[0]
 
 
+def test_without_its_h_a_name_is_resolved_here(proxy, opener, monkeypatch):
+    """As curl has it, with either transport and for REST; picows by itself would leave the name to the proxy, which knows it."""
+    monkeypatch.setenv("ALL_PROXY", f"socks5://{proxy}")
+    heard = []
+    with rest_server(heard) as port:
+        with pytest.raises(ExchangeError, match="cannot connect"):
+            play(opener(f"ws://{HOST}:{port}/", lambda *_: None))
+        with pytest.raises(ExchangeError, match="cannot fetch"):
+            play(Fetcher(f"http://{HOST}:{port}").get("/x"))
+    assert heard == []
+
+
 def test_no_proxy_names_who_is_reached_without(proxy, monkeypatch):
     """The name means nothing without the proxy."""
     monkeypatch.setenv("ALL_PROXY", f"socks5h://{proxy}")
