@@ -39,6 +39,7 @@ FROZEN_S = 4.0  # on a machine that others use too
 AROUND_S = 6.0  # a price may be that old: a picture, the multiplexer, this script's own turn
 LIMIT_S = 60.0
 KEPT_PRICES = 5000
+LEAST_NAME = 7  # of an exchange, in a narrow column
 STOOD_STILL = re.compile(r"\d+ rows? stood still")
 ROW = re.compile(r"^\s*!?(?P<symbol>[A-Z]+-USD|[A-Z]*…)\s+(?P<exchange>[a-z…-]+)\s+(?P<rest>.*)$")
 PRICE = re.compile(r"[*»«\ufffd]?(\d+\.\d+)[*»«\ufffd]?$")
@@ -176,7 +177,7 @@ class Watch:
         body = "\n".join(text.splitlines()[1:-2])
         if body != self._body:
             self._body, self._since, self._versions = body, now, dict(self._truth.versions)
-        elif now - self._since > FROZEN_S and self._have_moved(key):
+        elif now - self._since > FROZEN_S and self._have_moved(key, body):
             yield f"{self.terminal.name} screen {key}: nothing has changed for {now - self._since:.1f} s\n{text}"
             self._since = now
         if key == "1":
@@ -185,10 +186,11 @@ class Watch:
             self._at, self._turned, self._since = (self._at + 1) % len(SCREENS), now, now
             self.terminal.press(SCREENS[self._at])
 
-    def _have_moved(self, key: str) -> bool:
-        """Whether the market did: a stalled feed is a picture that stands still, too. Of ladders only one may be in sight."""
-        moved = [book for book, version in self._truth.versions.items() if version != self._versions.get(book)]
-        return len(moved) * 2 > len(self._truth.versions) if key != BOOKS else len(moved) == len(self._truth.versions)
+    def _have_moved(self, key: str, body: str) -> bool:
+        """Whether what is in sight did: a stalled feed is a picture that stands still, too. Of ladders only one may be in sight."""
+        seen = {book: version for book, version in self._truth.versions.items() if book[1][:LEAST_NAME] in body}
+        moved = [book for book, version in seen.items() if version != self._versions.get(book)]
+        return bool(moved) and (len(moved) * 2 > len(seen) if key != BOOKS else len(moved) == len(seen))
 
     def _judge_overview(self, text: str) -> Iterator[str]:
         """Each price of a LIVE row is one its book had, or is cut where anybody sees it."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from alphapulse_cli.cli import render
 from alphapulse_cli.edges.safe_text import safe
-from alphapulse_cli.market.trading_status import allows_taking, remark
-from alphapulse_cli.readers.status import BookStatus, SetStatus
-from alphapulse_cli.wire import delta
+from alphapulse_cli.market.trading_status import allows_taking
+from alphapulse_cli.readers.moments import moment
+from alphapulse_cli.readers.status import BookStatus, SetStatus, state_words
 from alphapulse_cli.wire.delta import BookState
 
 if TYPE_CHECKING:
@@ -123,12 +123,6 @@ def _text(text: str, style: str) -> "Text":
     return Text(safe(text), style=style)
 
 
-def state_words(book: BookStatus) -> str:
-    """The state, why, and the trading status unless all can be ordered."""
-    words, trading = delta.state_words(book.state, book.reason), remark(book.trading_status)
-    return f"{words}, {trading}" if trading else words
-
-
 def _best(books: Sequence[BookStatus]) -> tuple[BookStatus | None, BookStatus | None]:
     """The books with the highest bid and the lowest ask; only LIVE ones that can be traded compete, and one alone is no contest."""
     live = [book for book in books if book.state is BookState.LIVE and allows_taking(book.trading_status)]
@@ -168,6 +162,7 @@ def rows(sets: Sequence[SetStatus]) -> Iterator[dict[str, Any]]:
                 "writer": one.liveness.value if one.liveness else None,
                 "state": book.state.name,
                 "reason": book.reason.name,
+                "wait_until": moment(book.wait_until_ns) if book.is_waiting else None,
                 "trading_status": None if book.trading_status is None else book.trading_status.name,
                 "bid": book.bid,
                 "bid_size": book.bid_size,

@@ -14,16 +14,19 @@ from alphapulse_cli.errors import SegmentError, SegmentGone, StorageError
 from alphapulse_cli.flow.follow import states_of
 from alphapulse_cli.market.instrument import MAX_DECIMALS
 from alphapulse_cli.market.ticks import to_text
-from alphapulse_cli.market.trading_status import TradingStatus, trading_status
+from alphapulse_cli.market.trading_status import TradingStatus, remark, trading_status
+from alphapulse_cli.readers.moments import moment
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.layout import ImageCopy, Kind
 from alphapulse_cli.shm.segment import Liveness, Segment
+from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState
 
 RATE_WINDOW_NS = 2_000_000_000
+A_DAY_NS = 86_400_000_000_000
 RATES = ("frames", "bytes", "deltas", "trades", "groups")
 
 Samples = deque[tuple[int, dict[str, dict[str, int]]]]  # (when, counters by symbol)
@@ -56,6 +59,12 @@ class BookStatus:
     lot_size: str = ""
     min_size: str = ""  # "" too where there is none
     trading_status: TradingStatus | None = None  # which orders the market takes; None where its writer does not say
+    wait_until_ns: int = 0  # CLOCK_REALTIME: it is not LIVE, and until then the exchange asked to be left alone; 0: it did not
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is not LIVE and the exchange is being left alone, as it asked."""
+        return self.state is not BookState.LIVE and self.wait_until_ns > clock.realtime_ns()
 
 
 @dataclass(slots=True)
@@ -115,6 +124,7 @@ class StatusSource:
             return SetStatus(name, counters.spec.exchange, None)
         rates = self._rates(name, counters.epoch, now, blocks)
         own = rates.get("", {})
+        until_ns = totals["wait_until_ns"] if totals["wait_until_ns"] > clock.realtime_ns() else 0
         status = SetStatus(
             name,
             counters.spec.exchange,
@@ -135,6 +145,7 @@ class StatusSource:
                 book.deltas_per_s, book.trades_per_s = rate.get("deltas", 0.0), rate.get("trades", 0.0)
                 book.gaps, book.resyncs = blocks[symbol]["gaps"], blocks[symbol]["resyncs"]
                 book.feed_delay_us = blocks[symbol]["feed_delay_us"] or None
+                book.wait_until_ns = until_ns if book.state is not BookState.LIVE else 0
                 status.books.append(book)
         return status
 
@@ -173,6 +184,20 @@ class StatusSource:
             status.lot_size = to_text(rules.lot_size_lots, rules.size_decimals)
             status.min_size = to_text(rules.min_size_lots, rules.size_decimals) if rules.min_size_lots else ""
         return status
+
+
+def state_words(book: BookStatus) -> str:
+    """The state and why; until when the exchange asked to be left alone; the trading status unless all can be ordered."""
+    parts = [delta.state_words(book.state, book.reason), remark(book.trading_status)]
+    if book.is_waiting:
+        parts.insert(1, f"told to wait until {wait_end(book)}")
+    return ", ".join(part for part in parts if part)
+
+
+def wait_end(book: BookStatus) -> str:
+    """When the exchange may be asked again: 12:30:15Z, with its date where that is a day or more away."""
+    text = f"{moment(book.wait_until_ns, digits=1)[:19]}Z"
+    return text if book.wait_until_ns - clock.realtime_ns() >= A_DAY_NS else text[11:]
 
 
 def book_status(exchange: str, symbol: str, image: ImageCopy, *, live: bool) -> BookStatus:

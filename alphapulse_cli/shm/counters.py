@@ -68,6 +68,7 @@ class Counter(IntEnum):
     TRADES_RECOVERED = "trades", "of those missed that came after all, as history"
     UNVERIFIED = "books", "shown as unverified: their snapshots' checksums kept being wrong"
     IMAGES_SHRUNK = "images", "moved to a smaller file, after one grown by a monstrous snapshot"
+    WAIT_UNTIL_NS = "ns", "CLOCK_REALTIME until which the exchange asked to be left alone (Retry-After); 0 if it did not"
 
     @property
     def label(self) -> str:
@@ -75,7 +76,7 @@ class Counter(IntEnum):
         return self.name.lower()
 
 
-LAST_VALUES = frozenset({Counter.LAST_FRAME_NS, Counter.FEED_DELAY_US})  # not sums
+LAST_VALUES = frozenset({Counter.LAST_FRAME_NS, Counter.FEED_DELAY_US, Counter.WAIT_UNTIL_NS})  # not sums
 HISTOGRAMS = (
     ("publish_latency_ns", "from receiving a frame to having published its records"),
     ("feed_delay_ns", "our receive time minus the exchange's own"),

@@ -13,11 +13,10 @@ from alphapulse_cli.cli import board
 from alphapulse_cli.cli.reconstruct import _state_words
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.readers.selection import Wanted
-from alphapulse_cli.readers.status import BookStatus
+from alphapulse_cli.readers.status import BookStatus, state_words
 from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.segment import Segment
-from alphapulse_cli.tui.books.words import state_words
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 ROWS = [(9_900, 10**8, False), (10_000, 10**8, True)]
@@ -97,12 +96,12 @@ class TestCommands:
 class TestWords:
     def test_of_boards_and_of_the_live_screen(self):
         status = BookStatus("kraken", "BTC-USD", BookState.LIVE, BookReason.NONE, trading_status=CANCEL_ONLY)
-        assert board.state_words(status) == state_words(status) == "LIVE, cancel only"
+        assert state_words(status) == "LIVE, cancel only"
         status.state, status.reason = BookState.STALE, BookReason.SILENT
-        assert board.state_words(status) == state_words(status) == "STALE silent, cancel only"
+        assert state_words(status) == "STALE silent, cancel only"
         for said in (None, TradingStatus.TRADING):
             status.trading_status = said
-            assert board.state_words(status) == state_words(status) == "STALE silent"
+            assert state_words(status) == "STALE silent"
 
     def test_a_halted_book_is_nobodys_best(self):
         def book(exchange, bid, status):

@@ -1,5 +1,6 @@
 """How sets are doing, from their segments alone: states that are true, rates that are per second."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ from support.flow_parts import Desk, River, listed
 
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.readers import status as status_module
-from alphapulse_cli.readers.status import StatusSource
+from alphapulse_cli.readers.status import StatusSource, state_words
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.segment import Liveness
@@ -80,6 +81,19 @@ class TestABook:
         river.outlet.grow_image(river.keeper()._image, 5000)
         river.outlet.beat(time.now)
         assert book_of(source)[1].bid == "99.90"
+
+    @pytest.mark.parametrize(("left_s", "end"), [(90, r"\d\d:\d\d:\d\dZ"), (200_000, r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")])
+    def test_that_waits_as_the_exchange_asked_says_until_when(self, directory, river, monkeypatch, left_s, end):
+        source, now = StatusSource(directory), clock.realtime_ns()
+        monkeypatch.setattr(clock, "realtime_ns", lambda: now)
+        river.ingest.counters.set(Counter.WAIT_UNTIL_NS, now + left_s * SECOND)
+        assert state_words(book_of(source)[1]) == "LIVE", "a book that is LIVE waits for nothing"
+        river.ingest.disconnected(now)
+        waiting = book_of(source)[1]
+        assert re.fullmatch(f"SYNCING disconnected, told to wait until {end}", state_words(waiting))
+        now += left_s * SECOND
+        for over in (waiting, book_of(source)[1]):
+            assert (over.is_waiting, state_words(over)) == (False, "SYNCING disconnected")
 
     def test_of_trades_only_is_cold(self, directory, time):
         desk = Desk(directory, [listed("kraken")], channels=("trades",))

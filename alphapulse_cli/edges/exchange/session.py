@@ -127,6 +127,7 @@ class Session:
                 why, retry_after_s = str(error), error.retry_after_s
             if retry_after_s:
                 self._limits.connects.pause(clock.monotonic_ns() + int(retry_after_s * 1e9))
+                self._tell_wait(retry_after_s)
             good = self._was_fed
             pause_s = self._backoff.after_good_s(others_too=self._others_too) if good else self._backoff.after_failure_s()
             self._notice("warning", f"disconnected: {why}; connecting again in {max(pause_s, retry_after_s or 0):.1f} s")
@@ -138,10 +139,15 @@ class Session:
         asked_s = self._limits.connects.pause_left_s(now_ns)
         pause_s = self._limits.connects.reserve(now_ns)
         if asked_s > 0:
+            self._tell_wait(asked_s)
             self._notice("warning", f"the exchange asked to be left alone: connecting at {retry_after.end_of(asked_s)}")
         elif pause_s > 0:
             self._notice("info", f"connecting in {pause_s:.1f} s: more connections than the exchange allows")
         await asyncio.sleep(pause_s)
+
+    def _tell_wait(self, seconds: float) -> None:
+        """Let readers know until when the exchange asked to be left alone; 0: it does not, or not any more."""
+        self._ingest.counters.set(Counter.WAIT_UNTIL_NS, clock.realtime_ns() + int(seconds * 1e9) if seconds else 0)
 
     async def _one_connection(self) -> str:
         """From connect to end; why it ended."""
@@ -156,6 +162,7 @@ class Session:
             raise
         opened_ns = clock.monotonic_ns()
         self._connected_count += 1
+        self._tell_wait(0)
         if self._connected_count > 1:
             self._ingest.counters.add(Counter.RECONNECTS)
         try:
@@ -236,6 +243,8 @@ class Session:
             body = await self._fetcher.get(request.path, request.weight)
         except ExchangeError as error:
             self._notice("warning", f"{request.instrument.id}: no snapshot: {error}")
+            if error.retry_after_s:
+                self._tell_wait(error.retry_after_s)
             self._ingest.fetch_failed(request.instrument, clock.monotonic_ns())
         else:
             now_ns = clock.realtime_ns()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.readers.items import TradeTold
+from alphapulse_cli.readers.status import state_words
 from alphapulse_cli.tui.books import words as say
 from alphapulse_cli.tui.books.ladder import wrapped
 from alphapulse_cli.tui.books.ladder_text import Line, Piece, cut_line
@@ -79,10 +80,11 @@ def detail_lines(detail: Detail, width: int, height: int, chart: MakeChart = cha
     if width < 1 or height < 1:
         return []
     status = detail.book.status
-    lines = [title_line(detail, width)]
+    lines = [cut_line(title_line(detail, width), width)]
     if status.state is not BookState.LIVE:
         revival = "" if detail.owner is None else detail.owner.revival
-        for words in say.why(status, has_ladder=detail.book.ladder is not None, revival=revival):
+        is_named = any(state_words(status) in piece.text for piece in lines[0])
+        for words in say.why(status, has_ladder=detail.book.ladder is not None, revival=revival, is_named=is_named):
             lines += wrapped(words, width, "waiting")
     if width >= TWO_COLUMNS:
         left = width - TRADES_WIDTH
@@ -101,7 +103,7 @@ def title_line(detail: Detail, width: int) -> Line:
     status = detail.book.status
     sign = "●" if status.state is BookState.LIVE else "○"
     name = f" {safe(detail.book.set_name)} {safe(status.symbol)}  "
-    state = f"{sign} {say.state_words(status)}"
+    state = f"{sign} {state_words(status)}"
     alarm = f"alarm: {detail.alarm}" if detail.alarm else ""
     pin = "  ".join(part for part in (alarm, "pinned: x lets it go" if detail.is_pinned else "") if part)
     return (

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.market.ticks import trim_text
 from alphapulse_cli.market.trading_status import allows_taking, remark
-from alphapulse_cli.readers.status import BookStatus
+from alphapulse_cli.readers.status import BookStatus, state_words
+from alphapulse_cli.shm import clock
 from alphapulse_cli.tui.books.grouping import Rungs
 from alphapulse_cli.tui.books.ladder_text import Line, Piece
-from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 KINDS = {BookState.LIVE: "live", BookState.STALE: "dead", BookState.HALTED: "dead"}  # the others wait
@@ -35,18 +35,24 @@ CHART_ROOM, LEAST_CHART = 30, 7  # rows of the body from which on there is a cha
 FOR_PARTS = 5
 
 
-def state_words(status: BookStatus) -> str:
-    """STALE silent; LIVE alone; LIVE unverified; LIVE, cancel only."""
-    words, trading = delta.state_words(status.state, status.reason), remark(status.trading_status)
-    return f"{words}, {trading}" if trading else words
+def why(status: BookStatus, *, has_ladder: bool, revival: str = "", is_named: bool = False) -> list[str]:
+    """Why there is no ladder, or only an old one, and what to do next: the `revival` of its set, where that is not live.
 
-
-def why(status: BookStatus, *, has_ladder: bool, revival: str = "") -> list[str]:
-    """Why there is no ladder, or only an old one, and what to do next: the `revival` of its set, where that is not live."""
+    `is_named`: its state stands above already.
+    """
     if status.state is BookState.LIVE:
         return ["The book is being read.", "It is here as soon as it is exact."]
     levels = "levels as last known" if has_ladder else "no levels are known"
-    return [f"{state_words(status)}; {levels}.", safe(revival) or NEXT[status.reason].format(exchange=safe(status.exchange))]
+    said = f"{levels[0].upper()}{levels[1:]}." if is_named else f"{state_words(status)}; {levels}."
+    return [said, safe(revival) or what_next(status)]
+
+
+def what_next(status: BookStatus) -> str:
+    """What will happen by itself, or what to do."""
+    if status.is_waiting:
+        left_s = (status.wait_until_ns - clock.realtime_ns()) / 1e9
+        return f"The exchange asked to be left alone for {left_s:,.0f} s more; the collector goes on by itself then."
+    return NEXT[status.reason].format(exchange=safe(status.exchange))
 
 
 def title(name: str, status: BookStatus, width: int) -> Line:

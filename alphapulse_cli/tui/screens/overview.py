@@ -9,7 +9,7 @@ from textual import on
 from textual.widget import Widget
 
 from alphapulse_cli.market.trading_status import allows_taking, remark
-from alphapulse_cli.readers.status import BookStatus
+from alphapulse_cli.readers.status import BookStatus, wait_end
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.books.consolidate import rungs_in
 from alphapulse_cli.tui.books.detail import Detail, detail_of, pane_lines
@@ -83,7 +83,7 @@ class OverviewScreen(PaneScreen):
         Column("gaps", "gaps", 4, rank=2, limit=7),
         Column("age", "age", 6, rank=1),
         Column("levels", "levels", 7, rank=7),
-        Column("reason", "why", 16, rank=7, right=False, limit=20),
+        Column("reason", "why", 16, rank=7, right=False, limit=21),
     )
     ORDERS: ClassVar[dict[str, Order]] = {
         "symbol": lambda item: (item.book.status.symbol if item.book else "~", item.name),
@@ -228,7 +228,7 @@ def book_row(item: Item, places: int, size_places: int) -> Row:
     if not tradable:
         sign, kind = "✗", "dead"
     is_live = status.state is BookState.LIVE and tradable
-    trade = book.last_trade
+    trade, why = book.last_trade, reason(status, trading)
     cells: dict[str, Cell] = {
         "symbol": (status.symbol, "strong"),
         "exchange": (status.exchange if status.exchange == book.set_name else book.set_name, ""),
@@ -248,7 +248,7 @@ def book_row(item: Item, places: int, size_places: int) -> Row:
         "gaps": (str(status.gaps), "waiting" if status.gaps else "quiet"),
         "age": (age(status.age_ms), "" if is_live else "quiet"),
         "levels": (f"{status.bid_count + status.ask_count:,}", "quiet"),
-        "reason": ("", "") if status.reason is BookReason.NONE and not trading else (reason(status, trading), kind),
+        "reason": (why, kind if why else ""),
     }
     return Row(book.key, cells)
 
@@ -256,6 +256,8 @@ def book_row(item: Item, places: int, size_places: int) -> Row:
 def reason(status: BookStatus, trading: str) -> str:
     """Why a book is in its state, and what may not be ordered."""
     why = "" if status.reason is BookReason.NONE else status.reason.name.lower().replace("_", " ")
+    if status.is_waiting:
+        why = f"waits until {wait_end(status)}"
     return ", ".join(part for part in (why, trading) if part)
 
 

@@ -34,7 +34,7 @@ TROUBLE = frozenset(
         Counter.FETCHES_FAILED,
     )
 )
-COUNTERS = tuple(counter for counter in Counter if counter is not Counter.LAST_FRAME_NS)
+COUNTERS = tuple(counter for counter in Counter if counter.unit != "ns")  # moments are told as what they mean
 LABEL, VALUE, GAP = 15, 9, 2  # columns of a counter, without its meaning
 WITH_MEANING = 58
 BAR = 10

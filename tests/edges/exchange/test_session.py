@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from itertools import combinations, pairwise
 
@@ -15,8 +16,10 @@ from alphapulse_cli.edges.exchange.transport import open_link
 from alphapulse_cli.errors import ExchangeError, Refused, StorageError, UsageError
 from alphapulse_cli.exchanges.protocol import Rate, Silence
 from alphapulse_cli.market.requests import FetchInstruments, FetchProof, FetchSnapshot, FetchTrades, Reconnect, Send, SlowDown
+from alphapulse_cli.readers.status import StatusSource, state_words
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.tui.books.words import why
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 FEEDS = [("kraken", ""), ("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", "diff"), ("binance-us", "depth20")]
@@ -309,6 +312,33 @@ class TestConnecting:
                 assert len(rig.opened_at) == 1
                 assert any("connecting again in 100.0 s" in line for line in rig.warnings)
                 assert 90 < rig.session._limits.connects.pause_left_s(clock.monotonic_ns()) <= 100
+                assert 90e9 < rig.count(Counter.WAIT_UNTIL_NS) - clock.realtime_ns() <= 100e9, "readers know, too"
+
+        play(scene())
+
+    @pytest.mark.parametrize("status", [418, 429])
+    def test_readers_are_told_of_a_ban_and_its_end_and_that_it_is_over(self, directory, status):
+        """A refused handshake over a real socket: what readers say names the wait, not the network."""
+
+        async def scene():
+            timing = replace(QUICK, first_backoff_s=0.001, longest_backoff_s=0.001)
+            async with Rig(directory, "binance-us", timing=timing) as rig:
+                source = StatusSource(directory, ["binance-us"])
+
+                def book():
+                    rig.outlet.beat(clock.monotonic_ns())
+                    return source.sample()[0].books[0]
+
+                await until(lambda: book().state is BookState.LIVE)
+                assert not book().is_waiting
+                rig.sim.inject(f"handshake-{status}", seconds=2.0)
+                await rig.sim.advance(1)
+                await until(lambda: book().is_waiting)
+                said = book()
+                assert re.fullmatch(r"SYNCING disconnected, told to wait until \d\d:\d\d:\d\dZ", state_words(said))
+                assert re.search(r"asked to be left alone for [12] s more", why(said, has_ladder=True)[1])
+                await until(lambda: book().state is BookState.LIVE)
+                assert (state_words(book()), rig.count(Counter.WAIT_UNTIL_NS)) == ("LIVE", 0)
 
         play(scene())
 
