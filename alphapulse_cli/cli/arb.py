@@ -261,7 +261,7 @@ def scan(
         watching.require_books()
         _say_if_alone(watching, triangular)
         found = watching.looks(everything)
-        render.emit_rows(found, _scan_columns(found, everything), render.chosen_format(form, as_json))
+        render.emit_rows(found, _scan_columns(found, everything), render.chosen_format(form, as_json), _scan_sentence)
         status = watching.status()
         for one in (*status.not_live, *status.not_tradable):
             stderr.warning(f"{one}: gives no signal")
@@ -270,6 +270,9 @@ def scan(
         if not status.open:
             stderr.note(f"no opportunity among {status.candidates} ways to trade")
             raise typer.Exit(ExitCode.FAILED)
+
+
+SCAN_RANKS = {"note": 3, "buy_price": 2, "sell_price": 2, "size": 1}  # what a narrow terminal does without first
 
 
 def _scan_columns(rows: "list[dict[str, Any]]", everything: bool) -> "list[render.Column]":
@@ -282,9 +285,19 @@ def _scan_columns(rows: "list[dict[str, Any]]", everything: bool) -> "list[rende
     if any(row["note"] for row in rows):
         names.append("note")
     right = {"best_bps", "size", "net", "net_bps", "buy_price", "sell_price"}
-    return [
-        render.Column(name, {"best_bps": "best prices bps", "net_bps": "net bps"}.get(name, ""), name in right) for name in names
-    ]
+    titles = {"best_bps": "best prices bps", "net_bps": "net bps"}
+    return [render.Column(name, titles.get(name, ""), name in right, SCAN_RANKS.get(name, 0)) for name in names]
+
+
+def _scan_sentence(row: "render.Row") -> str:
+    """One way to trade where there is no room for a table."""
+    said = [str(row["verdict"])]
+    if row["best_bps"] is not None:
+        said.append(f"best prices {row['best_bps']} bps")
+    if row["id"]:
+        said.append(f"net {row['net']} {row['currency']}, {row['net_bps']} bps, size {row['size']}")
+    said += [str(row["note"])] if row["note"] else []
+    return f"{row['symbol']} {row['buy']} > {row['sell']}: {'; '.join(said)}"
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from alphapulse_cli.apps.arb.rows import event_row
 from alphapulse_cli.cli import render
+from alphapulse_cli.cli.fitting import wrapped
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.flow.arbitrage.candidate import Why
 from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind
@@ -87,14 +88,14 @@ class Board:
         from rich.text import Text
 
         going = sorted(self._open.values(), key=profit, reverse=True)
-        below = footer(status)
+        below = [(part, style) for line, style in footer(status) for part in wrapped(safe(line), width)]
         room = max(height - len(below) - 4, 1)
         table = self._table(going[:room], list(self._ended)[: max(room - len(going), 0)], columns_for(width), now_ns)
         parts: list[Any] = [Text(self._title, style="bold", no_wrap=True, overflow="ellipsis"), Text(""), table]
         if not going and not self._ended:
             parts.append(Text("nothing yet: no prices cross net of fees", style="dim"))
         parts.append(Text(""))
-        parts += [Text(safe(line), style=style, no_wrap=True, overflow="ellipsis") for line, style in below]
+        parts += [Text(line, style=style) for line, style in below]
         return Group(*parts)
 
     @staticmethod

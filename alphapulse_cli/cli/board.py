@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from alphapulse_cli.cli import render
+from alphapulse_cli.cli.fitting import wrapped
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.market.trading_status import allows_taking
 from alphapulse_cli.readers.moments import moment
@@ -75,8 +76,8 @@ def columns_for(width: int, state_width: int = 0) -> list[BoardColumn]:
     raise AssertionError("unreachable")
 
 
-def board(sets: Sequence[SetStatus], notices: Sequence[str], title: str, width: int) -> "Group":
-    """Everything in one picture: a table of books, a line a set, the last notices."""
+def board(sets: Sequence[SetStatus], notices: Sequence[str], title: str, width: int, height: int) -> "Group":
+    """Everything in one picture: a table of books, a sentence a set, the last notices, as many as have room whole; the newest is last."""
     from rich.console import Group, RenderableType
     from rich.text import Text
 
@@ -84,12 +85,22 @@ def board(sets: Sequence[SetStatus], notices: Sequence[str], title: str, width: 
     lines: list[RenderableType] = [Text(title, style="bold"), Text(""), _books(sets, columns_for(width, state_width)), Text("")]
     for one in sets:
         healthy = one.liveness is not None and one.liveness.value == "live"
-        lines.append(Text(set_words(one), style="" if healthy else "red", no_wrap=True, overflow="ellipsis"))
-    if notices:
-        lines.append(Text(""))
-        shown = list(notices)[-SHOWN_NOTICES:]
-        lines += [Text(safe(line), style="dim", no_wrap=True, overflow="ellipsis") for line in shown]
-    return Group(*lines)
+        lines += [Text(line, style="" if healthy else "red") for line in wrapped(set_words(one), width)]
+    books = [book for one in sets for book in one.books]
+    rows = 1 + sum(len(wrapped(state_words(book), max(state_width, 1))) for book in books)
+    said = last_notices(notices, width, height - len(lines) + 1 - rows - 1)
+    return Group(*lines, *(Text(line, style="dim") for line in ([""] if said else []) + said))
+
+
+def last_notices(notices: Sequence[str], width: int, room: int) -> list[str]:
+    """Lines of the newest notices that find room, the newest last and always whole."""
+    lines: list[str] = []
+    for notice in list(notices)[: -SHOWN_NOTICES - 1 : -1]:
+        one = wrapped(safe(notice), width)
+        if lines and len(lines) + len(one) > room:
+            break
+        lines = one + lines
+    return lines
 
 
 def _books(sets: Sequence[SetStatus], columns: Sequence[BoardColumn]) -> "Table":

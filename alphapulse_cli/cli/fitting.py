@@ -32,6 +32,14 @@ def measure(title: str, cells: Sequence[str], whole: bool, rank: int = 0) -> Mea
     return Measure(min(least, natural), natural, rank)
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """The text in lines of that width, broken between words, all but the first indented; a word longer than a line is broken."""
+    import textwrap
+
+    indent = "  " if width > len("  ") else ""
+    return textwrap.wrap(text, max(width, 1), subsequent_indent=indent, break_on_hyphens=False) or [""]
+
+
 def fit(measures: Sequence[Measure], room: int) -> list[int] | None:
     """A width for each column, 0 for one that is left out; None: even the unranked ones have no room with their words whole."""
     shown = list(range(len(measures)))

@@ -11,7 +11,7 @@ what it was for the program that parses it. A closed pipe is BrokenPipeError, wh
 import csv
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -60,17 +60,17 @@ def chosen_format(form: str | None, as_json: bool = False, offered: Sequence[str
     return configured if configured in offered else "table" if is_terminal(sys.stdout) else "json"
 
 
-def emit_rows(rows: Iterable[Row | None], columns: Sequence[Column], form: str) -> None:
+def emit_rows(rows: Iterable[Row | None], columns: Sequence[Column], form: str, narrow: Callable[[Row], str] | None = None) -> None:
     """Print the rows in that format. A table waits for the last row: an endless source is printed as JSON, as CSV, or line by line.
 
-    A None among the rows says that nothing more is at hand for now: what was written is flushed.
+    A None among the rows says that nothing more is at hand for now: what was written is flushed. `narrow`: as for `emit_table`.
     """
     if form == "json":
         emit_json(rows)
     elif form == "csv":
         emit_csv(rows, [column.name for column in columns])
     else:
-        emit_table((row for row in rows if row is not None), columns)
+        emit_table((row for row in rows if row is not None), columns, narrow)
 
 
 def emit_csv(rows: Iterable[Row | None], names: Sequence[str] = (), *, headed: bool = False) -> None:
@@ -118,8 +118,11 @@ def emit_json(rows: Iterable[Row | None]) -> None:
     out.flush()
 
 
-def emit_table(rows: Iterable[Row], columns: Sequence[Column]) -> None:
-    """A table of a finite list of rows. On a terminal that is too narrow for it ranked columns are left out, and stderr says which."""
+def emit_table(rows: Iterable[Row], columns: Sequence[Column], narrow: Callable[[Row], str] | None = None) -> None:
+    """A table of a finite list of rows. On a terminal that is too narrow for it ranked columns are left out, and stderr says which.
+
+    Where even the unranked ones have no room each row is the sentence that `narrow` makes of it, if it is given.
+    """
     from rich.table import Table
 
     from alphapulse_cli.cli import fitting
@@ -135,6 +138,10 @@ def emit_table(rows: Iterable[Row], columns: Sequence[Column]) -> None:
         for column, title, texts in zip(columns, titles, cells, strict=True)
     ]
     widths = fitting.fit(measures, out.width)
+    if widths is None and narrow is not None:
+        for row in told:
+            out.print("\n".join(fitting.wrapped(safe(narrow(row)), out.width)), markup=False, highlight=False)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     shown = [at for at in range(len(columns)) if widths is None or widths[at]]
     for at in shown:

@@ -112,7 +112,8 @@ async def show(sample: Callable[[], list[SetStatus]], notices: Notices, title: s
             console=render.console(cast("IO[str]", written)), auto_refresh=False, transient=False, vertical_overflow="crop"
         ) as live:
             while True:
-                live.update(board.board(sample(), notices.lines, title, live.console.width), refresh=True)
+                width, height = live.console.size
+                live.update(board.board(sample(), notices.lines, title, width, height), refresh=True)
                 await background.call(_write, descriptor, written.taken())
                 await asyncio.sleep(REFRESH_S)
     finally:

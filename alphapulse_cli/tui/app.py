@@ -36,6 +36,7 @@ from alphapulse_cli.tui.widgets.frame import FilterLine
 
 STATUS_EVERY_S = 0.5
 SETTLE_S = 0.1  # after a resize
+SWITCHED_S = 0.15  # after another screen was turned to
 THEME, SCREEN = "theme", "screen"
 HOLD, HOLD_ABOUT = "Hold this picture (p)", "The feed goes on meanwhile; nothing is lost"
 PALETTE = (  # beside screens, themes and the pause
@@ -152,12 +153,16 @@ class AlphapulseApp(SayingApp):
         """Draw it all even where the size is what it was: a terminal that was smaller for a moment has lost what lay outside."""
         if self.screen_stack:
             self.screen.refresh(layout=True)
+        self._draw_whole_after(SETTLE_S)
+
+    def _draw_whole_after(self, seconds: float) -> None:
+        """Once it is quiet: Textual draws nothing for a moment after a change of screens, and may forget that all was to be drawn."""
         if self._settling is not None:
             self._settling.stop()
-        self._settling = self.set_timer(SETTLE_S, self._settle)
+        self._settling = self.set_timer(seconds, self._settle)
 
     def _settle(self) -> None:
-        """A storm of sizes is over: be as large as the terminal is, and draw once more what the storm may have cut in the middle."""
+        """A storm of sizes, or a change of screens, is over: be as large as the terminal is, and draw once more what it may have cut."""
         self._be_as_large()
         if self.screen_stack:
             self.screen.refresh(layout=True)
@@ -227,6 +232,7 @@ class AlphapulseApp(SayingApp):
         """To that screen; the one that is in front already stays as it is, with the ladders it asked for."""
         if name == self.current_mode:
             return
+        self._draw_whole_after(SWITCHED_S)
         self._feed.turn_to(name)
         self._feed.watch(Watched())  # the next screen says what it wants, if anything
         self.switch_mode(name)

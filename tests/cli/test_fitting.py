@@ -1,5 +1,7 @@
 """Tables in narrow terminals: no name and no figure is broken; what has no room is left out by rank, and stderr names it."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,6 +103,17 @@ class TestOnATerminal:
         assert wide[0].split() == ["is", "check", "found", "fix"]
         assert any("set over" in line and line.rstrip().endswith("  alphapulse segments --sweep removes it") for line in wide)
         assert "no room" not in "".join(narrow)
+
+    @pytest.mark.parametrize("columns", [40, 60, 80])
+    def test_ways_to_trade_in_a_narrow_terminal_have_no_broken_word(self, shown, columns):
+        """A table where its names and verdicts have room, else a sentence each."""
+        text = shown(columns, "arb", "scan", "--all")
+        assert all(len(line) <= columns for line in text.splitlines())
+        for whole in ("BTC-USD", "binance-us", "kraken", "no profit" if columns < 60 else "profit"):
+            assert re.search(rf"(^|[ >]){whole}([ :;]|$)", text, re.MULTILINE), text
+        assert (re.search(r"BTC-USD (binance-us|kraken) > (binance-us|kraken): no profit; best\s+prices -", text) is not None) == (
+            columns < 60
+        )
 
     def test_a_proof_at_80_columns(self, shown):
         text = shown(80, "reconstruct", "--verify", "--duration", "0.1")

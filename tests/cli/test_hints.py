@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 
+import pytest
 from rich.console import Console
 from support.reader_sets import Writer, kept_alive, ladder
 from support.terminals import Terminal
@@ -60,10 +61,47 @@ def test_the_board_at_80_columns_cuts_no_price_beside_a_long_state():
         trading_status=TradingStatus.CANCEL_ONLY,
     )
     console = Console(width=80, file=io.StringIO())
-    console.print(board.board([SetStatus("kraken", "kraken", Liveness.LIVE, totals=TOTALS, books=[book])], [], "title", 80))
+    console.print(board.board([SetStatus("kraken", "kraken", Liveness.LIVE, totals=TOTALS, books=[book])], [], "title", 80, 24))
     said = console.file.getvalue()
     for whole in ("BTC-USD", "kraken ", "62788.1", "62793.7", "disconnected", "cancel only"):
         assert whole in said, said
+
+
+NOTICE = (
+    "binance-us: disconnected: wss://stream.binance.us:9443/ws answers 429; it asks to be left alone until 12:30:15Z (in 600 s)"
+)
+
+
+def shown_board(width, height, notices, state=BookReason.DISCONNECTED):
+    """What a terminal of that size shows of a board with these notices."""
+    books = [BookStatus("kraken", f"{name}-USD", BookState.SYNCING, state, bid="62788.1", ask="62793.7") for name in ("BTC", "ETH")]
+    console = Console(width=width, height=height, file=io.StringIO())
+    console.print(
+        board.board([SetStatus("kraken", "kraken", Liveness.LIVE, totals=TOTALS, books=books)], notices, "title", width, height)
+    )
+    return console.file.getvalue().splitlines()[:height]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_the_board_cuts_no_notice_and_no_sentence_about_a_set(width):
+    """Both go on in another line, at a word."""
+    lines = shown_board(width, 30, [NOTICE])
+    text = " ".join(" ".join(lines).split())
+    assert NOTICE in text
+    assert board.set_words(SetStatus("kraken", "kraken", Liveness.LIVE, totals=TOTALS)).split("live,")[1] in text.replace(
+        "0/2", "0/0"
+    )
+    assert all(len(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize("height", [14, 18, 24])
+def test_where_notices_have_no_room_the_newest_is_whole_and_last(height):
+    """Older ones go first."""
+    lines = shown_board(60, height, [f"notice {number} {NOTICE}" for number in range(6)])
+    text = " ".join(" ".join(lines).split())
+    assert f"notice 5 {NOTICE}" in text
+    assert lines[-1].strip().endswith("s)")
+    assert "notice 0" not in text
 
 
 def test_tail_on_a_terminal_says_that_a_collector_has_ended_and_that_it_is_back(quick, directory):
