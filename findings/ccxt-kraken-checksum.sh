@@ -55,7 +55,7 @@ async def watch(sum_sent):
         market = {"id": "XXBTZUSD", "symbol": "BTC/USD", "wsId": "XBT/USD", "base": "BTC", "quote": "USD", "spot": True, "type": "spot"}
         exchange.set_markets({"BTC/USD": exchange.safe_market_structure(market)})
         try:
-            book = await asyncio.wait_for(exchange.watch_order_book("BTC/USD", 10), 5)
+            book = await asyncio.wait_for(exchange.watch_order_book("BTC/USD", 10), 60)
             said = f"a book of {len(book['bids'])} bids and {len(book['asks'])} asks"
         except ccxt.ChecksumError:
             said = "ChecksumError"
