@@ -12,7 +12,8 @@ from alphapulse_cli.edges.config import layers
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
-WRITTEN = [page for page in PAGES if page.parent.name != "reference"]  # by people, not by scripts/docs.py
+GLOSSARY = DOCS / "reference" / "glossary.md"
+WRITTEN = [page for page in PAGES if page.parent.name != "reference" or page == GLOSSARY]  # by people, not by scripts/docs.py
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
@@ -30,7 +31,11 @@ def prose(page):
 def anchors(page):
     """What the headings of a page are called in links."""
     heads = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+    return {anchor_of(head) for head in heads}
+
+
+def anchor_of(head):
+    return re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-")
 
 
 def command_lines(page):
@@ -91,6 +96,25 @@ class TestLinks:
                 "Cost",
                 "What would change our mind",
             ], page.name
+
+
+class TestTheGlossary:
+    """docs/reference/glossary.md explains the words of the other pages, and only words that are in use."""
+
+    def test_each_term_is_linked_from_a_page(self):
+        pattern = re.compile(r"glossary\.md#([\w-]+)")
+        linked = {anchor for page in PAGES if page != GLOSSARY for anchor in pattern.findall(page.read_text())}
+        terms = re.findall(r"^### (.+)$", GLOSSARY.read_text(), re.MULTILINE)
+        assert len(terms) > 30
+        assert [term for term in terms if anchor_of(term) not in linked] == []
+
+    def test_each_term_is_a_word_of_the_code_and_explained_once(self):
+        code = "".join(
+            path.read_text() for path in [*(ROOT / "alphapulse_cli").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+        ).lower()
+        words = [word for head in re.findall(r"^### (.+)$", GLOSSARY.read_text(), re.MULTILINE) for word in head.split(", ")]
+        assert len(words) == len(set(words))
+        assert [word for word in words if word.lower() not in code] == []
 
 
 class TestCommands:
