@@ -1,1 +1,4 @@
-"""Nouns and exact numbers: what every floor above speaks of. Imports nothing of ours but `errors` and `native`."""
+"""Vocabulary and exact numbers of the project: instruments, events, requests, levels, ticks.
+
+Imports only `errors` and `native` of ours.
+"""

@@ -6,7 +6,7 @@ from alphapulse_cli.market.levels cimport Levels
 
 
 @cython.freelist(8)
-@cython.no_gc  # nothing that it holds can hold it
+@cython.no_gc  # no attribute can refer back to it: no cycles to collect
 cdef class BookEvent:
     cdef readonly object instrument
     cdef readonly Levels levels

@@ -1,9 +1,10 @@
-"""What an exchange told us, decoded: the values that flow from a decoder to `flow`.
+"""Decoded exchange messages: the event values that a decoder returns and `flow` consumes.
 
-Prices and sizes are already exact integers on the instrument's grid; times are nanoseconds of the exchange's clock, or None
-where it gave none. An event belongs to who received it: decoders keep no reference to one that they returned.
+Prices and sizes are exact integers (ticks, lots) on the instrument's grid. Times are nanoseconds since 1970 by the exchange's
+clock, or None where the message carried none. The caller owns every event that it is given: decoders keep no reference to one they
+returned.
 
-Book events come by the ten thousand a second, so they are among what is compiled, and no dataclasses.
+Book events arrive by the ten thousand a second. They are therefore compiled classes, not dataclasses.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ NO_TIME = -(1 << 63)
 
 @unique
 class Side(IntEnum):
-    """The taker's side of a trade; the numbers are the trade record's."""
+    """Taker side of a trade; the numbers are those of the trade record."""
 
     BUY = 0  # the taker bought
     SELL = 1  # the taker sold
@@ -31,7 +32,7 @@ class Side(IntEnum):
 
 @unique
 class GapReason(Enum):
-    """Why an instrument's book can no longer be trusted."""
+    """Reason for which an instrument's book can no longer be trusted."""
 
     SEQUENCE = "sequence"  # an exchange's sequence number skipped
     CHECKSUM = "checksum"  # our book's checksum is not the exchange's
@@ -45,10 +46,10 @@ class GapReason(Enum):
 
 
 class BookEvent:
-    """Levels of one message for one instrument; `levels` lie on the grid of `instrument` as it is in this event.
+    """Levels of one message for one instrument, on the grid that `instrument` has in this event.
 
-    `checksum` is the exchange's, of the book after this message; `depth` the number of levels to which each side is cut after applying
-    (Kraken).
+    `checksum` is the exchange's checksum of the book after this message, None without one. `depth` is the number of levels to which
+    each side is cut after the message is applied (Kraken), None for a book that is not cut.
     """
 
     def __init__(
@@ -61,13 +62,13 @@ class BookEvent:
     ) -> None:
         self.instrument = instrument
         self.levels = levels
-        self.time_ns = NO_TIME if exchange_ns is None else exchange_ns  # as the compiled core wants it
+        self.time_ns = NO_TIME if exchange_ns is None else exchange_ns  # a plain i64 for the compiled core: no None
         self.checksum = checksum
         self.depth = depth
 
     @property
     def exchange_ns(self) -> int | None:
-        """The exchange's time; None where it gave none."""
+        """Exchange's time of the message in nanoseconds since 1970; None where it gave none."""
         return None if self.time_ns == NO_TIME else self.time_ns
 
     def __repr__(self) -> str:
@@ -76,15 +77,15 @@ class BookEvent:
 
 
 class Snapshot(BookEvent):
-    """The whole book: what is not in it is not there."""
+    """Whole book of an instrument: it replaces every level held before."""
 
 
 class Update(BookEvent):
-    """New sizes of some levels, absolute; size 0 removes."""
+    """New sizes of some levels. Sizes are absolute; size 0 removes the level."""
 
 
 def update(instrument: Instrument, levels: Levels, time_ns: int, checksum: int | None, depth: int | None) -> Update:
-    """An Update of these, at a time that there is: what `Update(…)` makes, for the compiled core, in a third of its time."""
+    """Make an Update whose time is known (not NO_TIME): the compiled core's constructor, at a third of the cost of `Update(…)`."""
     made = Update.__new__(Update)
     made.instrument, made.levels, made.time_ns, made.checksum, made.depth = instrument, levels, time_ns, checksum, depth
     return made
@@ -92,10 +93,10 @@ def update(instrument: Instrument, levels: Levels, time_ns: int, checksum: int |
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """One trade. `trade_id` is the exchange's text; `history` marks one from a subscription's snapshot of the past.
+    """One trade. `trade_id` is the exchange's text; `history` marks a past trade that came with a subscription's snapshot.
 
-    `instrument` may be on a finer grid than the book is: that of this trade. `refused` says why no record can hold its price or size;
-    then both are 0, and it is counted and not published.
+    `instrument` names the grid of this trade, which may be finer than the book's. A trade whose price or size fits no record has
+    both set to 0 and the reason in `refused`; it is counted and not published.
     """
 
     instrument: Instrument
@@ -110,7 +111,7 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class GapFound:
-    """These instruments' books are wrong from here on, until a Snapshot. The decoder has already asked for what heals them."""
+    """Loss of the books of these instruments, until each one's next Snapshot. The decoder has already requested what heals them."""
 
     instruments: Sequence[Instrument]
     reason: GapReason
@@ -119,7 +120,7 @@ class GapFound:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the best `depth` levels a side must be now, if nothing was missed: the answer to `Decoder.confirm`."""
+    """Levels that the best `depth` levels of each side must equal if no message was missed: the answer to `Decoder.confirm`."""
 
     instrument: Instrument
     levels: Levels
@@ -128,9 +129,9 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class OffGrid:
-    """A level was finer than the instrument's grid; the message was not turned into an event. At least these decimals are needed.
+    """Refusal of a message whose numbers are finer than the instrument's grid; it needs at least these decimals.
 
-    Who receives it makes the grid finer, or says that it is final (`Decoder.use_instrument`), and hands the same frame in again.
+    The receiver refines the grid, or declares it final (`Decoder.use_instrument`), and hands in the same frame again.
     """
 
     instrument: Instrument
@@ -140,14 +141,14 @@ class OffGrid:
 
 @dataclass(frozen=True, slots=True)
 class InstrumentsSeen:
-    """The exchange's instrument metadata, new or changed."""
+    """Instrument metadata of the exchange, new or changed."""
 
     instruments: Sequence[Instrument]
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """The exchange confirmed a channel, for these of its own symbol names (none: the channel has no symbols)."""
+    """Confirmation of a channel for these native symbols; empty where the channel has no symbols."""
 
     channel: str
     natives: Sequence[str] = ()
@@ -155,9 +156,10 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRefused:
-    """The exchange refused. `message` is its text: hostile, show it only escaped.
+    """Refusal of a subscription. `message` is the exchange's text: hostile, to be shown only escaped.
 
-    The decoder asks again by itself: `for_now` within a minute, else each ten minutes. A refusal for now says nothing of a LIVE book.
+    The decoder subscribes again by itself: within a minute where `for_now` is set, else every ten minutes. A refusal `for_now`
+    leaves the state of a LIVE book as it is.
     """
 
     channel: str
@@ -168,7 +170,10 @@ class SubscriptionRefused:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """These of the exchange's symbols were asked for and neither confirmed nor fed: told once, asked again until they are."""
+    """Native symbols that were subscribed to and neither confirmed nor fed in time.
+
+    Reported once, subscribed to again until they are.
+    """
 
     channel: str
     natives: Sequence[str] = ()
@@ -176,7 +181,10 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRefused:
-    """A fetched snapshot does not fit the stream, and another is asked for. Nothing was lost: no gap."""
+    """Rejection of a fetched snapshot that does not fit the stream.
+
+    Another is requested; no message was lost, so this is no gap.
+    """
 
     instrument: Instrument
     detail: str
@@ -184,23 +192,23 @@ class SnapshotRefused:
 
 @dataclass(frozen=True, slots=True)
 class UpdateIgnored:
-    """An update that the book contains already was left out."""
+    """Update left out because the book already contains it."""
 
     instrument: Instrument
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The exchange lives, and has nothing else to say."""
+    """Sign of life of the exchange without other content."""
 
     exchange_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SystemStatus:
-    """The exchange's own state, in its own word ("online", "maintenance"), and what it means for orders on all its markets.
+    """State of the whole exchange: its own word ("online", "maintenance") and what it means for orders on all its markets.
 
-    `announcements` are lines about what is to come, maintenance above all. Word and lines are hostile text.
+    `announcements` are lines about coming events, mainly maintenance. `status` and `announcements` are hostile text.
     """
 
     status: str
@@ -210,21 +218,21 @@ class SystemStatus:
 
 @dataclass(frozen=True, slots=True)
 class ClosingSoon:
-    """The exchange announced that it will close this connection."""
+    """Announcement by the exchange that it will close this connection."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Unrecognised:
-    """A well-formed message of a kind that we do not know: counted and shown, never an error. `kind` is hostile text."""
+    """Well-formed message of an unknown type: counted and shown, never an error. `kind` is hostile text."""
 
     kind: str
 
 
 @dataclass(frozen=True, slots=True)
 class TradesMissed:
-    """The exchange's trade ids skipped: `count` trades between two that we have were lost upstream."""
+    """Gap in the exchange's trade ids: `count` trades between two received ones were lost upstream."""
 
     instrument: Instrument
     count: int = field(default=1)
@@ -232,7 +240,7 @@ class TradesMissed:
 
 @dataclass(frozen=True, slots=True)
 class TradesRecovered:
-    """`count` trades that were told as missed came after all; each leaves as a Trade of the past besides."""
+    """Late arrival of `count` trades reported as missed before; each also leaves as a Trade with `history` set."""
 
     instrument: Instrument
     count: int = field(default=1)

@@ -1,4 +1,4 @@
-"""What is traded, where, and on which grid its numbers lie."""
+"""Instruments: symbols, native names, the integer grid of prices and sizes, and the reading of symbols that people type."""
 
 import re
 from collections.abc import Iterable
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.trading_status import TradingStatus
 
-NAME_BYTES = 16  # what a record keeps for a symbol and for an exchange, NUL-padded ASCII
+NAME_BYTES = 16  # of a symbol and of an exchange's name in a record, NUL-padded ASCII
 MAX_DECIMALS = 18
 SYMBOL_PATTERN = re.compile(r"[A-Za-z0-9.]+-[A-Za-z0-9.]+")  # mixed case exists: AAPLx-USD
-QUOTES = (  # how names without a separator end
+QUOTES = (  # quote currencies by which names without a separator (BTCUSDT) are split
     *("USDT", "USDC", "FDUSD", "PYUSD", "DAI", "USD", "EUR", "GBP", "JPY", "AUD", "CAD", "CHF", "BRL", "TRY"),
     *("BTC", "XBT", "ETH", "BNB"),
 )
-OLD_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # Kraken's own, still in people's fingers
+OLD_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # Kraken's older asset names, which people still type
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Instrument:
     """One market of one exchange: its names, and the grid on which its prices and sizes are integers.
 
     price = ticks / 10**price_decimals, size = lots / 10**size_decimals. The exchange's own tick size is `tick_size_ticks` of our
-    ticks, its lot size `lot_size_lots` of our lots (1 where it says nothing finer is meant).
+    ticks and its lot size `lot_size_lots` of our lots; both are 1 where the exchange's equals ours.
     """
 
     exchange: str  # "kraken"
@@ -33,36 +33,36 @@ class Instrument:
     tick_size_ticks: int = 1
     lot_size_lots: int = 1
     min_size_lots: int = 0
-    trading_status: TradingStatus = TradingStatus.TRADING  # an exchange without such words trades what it lists
+    trading_status: TradingStatus = TradingStatus.TRADING  # an exchange that reports no status trades what it lists
     alias_of: str = ""  # the canonical symbol whose book this one shares, as Coinbase's BTC-USDC shares BTC-USD's
     status_word: str = field(default="", compare=False)  # the exchange's own word for its trading status: hostile text
-    grid_is_final: bool = False  # no finer grid can be had: a level that is off it is kept out and counted, and no OffGrid
+    grid_is_final: bool = False  # the grid cannot be refined: a finer level is left out and counted, without an OffGrid event
 
     @property
     def id(self) -> str:
-        """As it is written in logs and in `--symbol`: "kraken:BTC-USD"."""
+        """Instrument id as in logs and `--symbol`: "kraken:BTC-USD"."""
         return f"{self.exchange}:{self.symbol}"
 
     @property
     def trading(self) -> bool:
-        """Whether orders can take what stands in its book."""
+        """Whether the market accepts orders that take liquidity."""
         return self.trading_status.allows_taking
 
     @property
     def rules(self) -> tuple[int, int, int]:
-        """(tick_size_ticks, lot_size_lots, min_size_lots): what an order must keep to."""
+        """Order rules (tick_size_ticks, lot_size_lots, min_size_lots): the increments and the smallest size of an order."""
         return self.tick_size_ticks, self.lot_size_lots, self.min_size_lots
 
     def with_rules(self, tick_size_ticks: int, lot_size_lots: int, min_size_lots: int) -> "Instrument":
-        """The same with other rules, on the same grid."""
+        """Copy with other order rules (in ticks and lots of the same grid)."""
         return replace(self, tick_size_ticks=tick_size_ticks, lot_size_lots=lot_size_lots, min_size_lots=min_size_lots)
 
     def with_status(self, trading_status: TradingStatus, status_word: str) -> "Instrument":
-        """The same with another trading status."""
+        """Copy with another trading status."""
         return replace(self, trading_status=trading_status, status_word=status_word)
 
     def on_grid(self, price_decimals: int, size_decimals: int) -> "Instrument | None":
-        """The same on a grid at least this fine; None if that takes more than 18 decimals."""
+        """Copy on a grid of at least these decimals, its rules rescaled; None where that takes more than 18 decimals."""
         prices, sizes = max(price_decimals, self.price_decimals), max(size_decimals, self.size_decimals)
         if prices > MAX_DECIMALS or sizes > MAX_DECIMALS:
             return None
@@ -77,7 +77,10 @@ class Instrument:
 
 
 def check_symbol(symbol: str) -> str:
-    """The canonical symbol itself, or UsageError: not BASE-QUOTE, or longer than the 16 bytes a record keeps (never cut)."""
+    """Return the canonical symbol itself.
+
+    UsageError where it is not BASE-QUOTE, or longer than the 16 bytes of a record's field (never cut).
+    """
     if not SYMBOL_PATTERN.fullmatch(symbol):
         raise UsageError(f"not a symbol: {symbol[:40]!r}", "write BASE-QUOTE, as in BTC-USD")
     if len(symbol) > NAME_BYTES:
@@ -86,7 +89,7 @@ def check_symbol(symbol: str) -> str:
 
 
 def split_id(text: str) -> tuple[str, str]:
-    """("kraken", "BTC-USD") of "kraken:BTC-USD"; ("", "BTC-USD") of a bare symbol. UsageError for anything else."""
+    """Split "kraken:BTC-USD" into ("kraken", "BTC-USD"), a bare symbol into ("", "BTC-USD"). UsageError for anything else."""
     exchange, colon, symbol = text.rpartition(":")
     if colon and not re.fullmatch(r"[a-z0-9-]+", exchange):
         raise UsageError(f"not an exchange: {exchange[:40]!r}", "write exchange:BASE-QUOTE, as in kraken:BTC-USD")
@@ -94,9 +97,10 @@ def split_id(text: str) -> tuple[str, str]:
 
 
 def understood_id(text: str) -> tuple[str, str]:
-    """What `split_id` says of the text as people write it: "btc-usd", "BTC/USDT", "kraken:XBTUSD" are BTC-USD, BTC-USDT, kraken:BTC-USD.
+    """Split an id in the spellings people use: "btc-usd", "BTC/USDT", "kraken:XBTUSD" are BTC-USD, BTC-USDT, kraken:BTC-USD.
 
-    UsageError for what is no symbol, and for what may be several: "BTCFDUSD" is BTC-FDUSD or BTCFD-USD.
+    Returns (exchange, symbol) as `split_id`. UsageError for text that is no symbol, and for one that may be several: "BTCFDUSD" is
+    BTC-FDUSD or BTCFD-USD.
     """
     exchange, _, symbol = text.strip().rpartition(":")
     may_be = _canonical(symbol) if len(symbol) <= 40 and symbol.isascii() else []
@@ -106,7 +110,7 @@ def understood_id(text: str) -> tuple[str, str]:
 
 
 def _canonical(symbol: str) -> list[str]:
-    """The canonical symbols that may be meant; none for what is no symbol."""
+    """All canonical symbols that the text may mean; empty for text that is no symbol."""
     if SYMBOL_PATTERN.fullmatch(symbol) and not symbol.islower() and symbol.partition("-")[0] not in OLD_NAMES:
         return [symbol]
     parts = [part for part in re.split(r"[-/_]", symbol.upper()) if re.fullmatch(r"[A-Z0-9.]+", part)]
@@ -120,10 +124,10 @@ def _canonical(symbol: str) -> list[str]:
 
 
 def near_symbols(wanted: str, known: Iterable[str], limit: int = 5) -> list[str]:
-    """Up to `limit` of the `known` canonical symbols that somebody who wrote `wanted` may have meant, likeliest first.
+    """Up to `limit` of the `known` canonical symbols that `wanted` may be a misspelling of, likeliest first.
 
-    Those that differ only in case, separator, order or an old name ("btcusd", "BTC/USD", "USD-BTC", "XBT-USD"); if there are
-    none, all quotes of a lone base ("BTC"); then typos ("BTC-UDS"). No more than 40 characters of `wanted` are looked at.
+    First those that differ only in case, separator, order or an old name ("btcusd", "BTC/USD", "USD-BTC", "XBT-USD"). If there are
+    none, all quotes of a lone base ("BTC"); then typos ("BTC-UDS"). Only the first 40 characters of `wanted` are compared.
     """
     import difflib
 

@@ -1,4 +1,5 @@
-# Compiled users read `_words` and `_signed` (the same memory: level i at 2i and 2i + 1) up to `count`; adding may move them.
+# Types of `levels.py`. Compiled users read `_words` and `_signed` (the same memory: level i at 2i and 2i + 1) up to `count`;
+# adding a level may move that memory.
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 

@@ -3,15 +3,15 @@
 Sixteen bytes a level, as in a delta record: ticks as i64, then `lots | is_ask << 63`. A decoder fills one from the rows of a parsed
 message with one call a side, so that no Python object is made per level.
 
-Rows are hostile. A call takes all of its rows or raises, and after that the levels must be thrown away:
+Rows are hostile. A call takes all of its rows or raises; after an exception the levels must be discarded:
 
-    Malformed       a row of another shape, a side that is neither word, a number that is none
-    NeedsRawText    a JSON float that proves nothing: parse the frame again, numbers as text
+    Malformed       a row of the wrong shape, an unknown side, a value that is not a number
+    NeedsRawText    a JSON float that does not prove its decimal: parse the frame again, numbers as text
     OffGridRow      finer than the grid; it holds the decimals that all rows of the call need, so one finer grid is enough
 
-A level outside i64 ticks or 62-bit lots is *kept out* and counted in `kept_out`, on a grid that is final also one that is finer: a book
-without it is not the exchange's, and who applies the levels must say so. The removal of such a level removes nothing, and counts for
-nothing. The number of levels is bounded by the size of the frame that they came in.
+A level outside i64 ticks or 62-bit lots is *kept out* and counted in `kept_out`; on a final grid so is a level that is finer. A
+book without it differs from the exchange's, and the code that applies the levels must report that. A removal (size 0) of such a
+level is not counted: the book never held it. The number of levels is bounded by the size of the frame that carried them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,15 +31,15 @@ FIRST_CAPACITY = 16
 
 
 class Levels:
-    """A growing column of levels on one grid; `count` of them, each (ticks, lots, is_ask). Decimals are 0..18, else ValueError.
+    """Growing column of `count` levels (ticks, lots, is_ask) on one grid. ValueError unless both decimals are 0..18.
 
-    `kept_out` counts those that no grid holds, `kept_out_text` is the first of them in the exchange's own text: hostile.
+    `kept_out` counts the levels that fit no grid; `kept_out_text` is the first of them in the exchange's own text: hostile.
     """
 
-    __hash__ = None  # type: ignore[assignment]  # it grows
+    __hash__ = None  # type: ignore[assignment]  # mutable
 
     def __init__(self, price_decimals: int, size_decimals: int) -> None:
-        if not 0 <= price_decimals <= 18 or not 0 <= size_decimals <= 18:  # what a record can say
+        if not 0 <= price_decimals <= 18 or not 0 <= size_decimals <= 18:  # the range of a record's fields
             raise ValueError(f"decimals must be 0..18, not {price_decimals} and {size_decimals}")
         self._begin(price_decimals, size_decimals)
 
@@ -50,25 +50,25 @@ class Levels:
         self.kept_out = 0
         self.kept_out_text = ""
         self._is_final = False
-        self._off_grid = ""  # why the call under way cannot succeed; `_needed_price` and `_needed_size` say what would let it
+        self._off_grid = ""  # reason for which this call will fail; the decimals that would do are `_needed_price`, `_needed_size`
         self._capacity = FIRST_CAPACITY
         self._words = native.new_words(2 * FIRST_CAPACITY)
         self._signed = native.as_signed(self._words)
 
     def __dealloc__(self) -> None:
-        # Compiled only: interpreted, memory frees itself and nobody calls this.
+        # Called by the compiled core alone; the interpreted one leaves memory to the garbage collector.
         native.free_words(self._words)
 
     @classmethod
     def from_levels(cls, price_decimals: int, size_decimals: int, levels: Iterable[tuple[int, int, bool]]) -> Self:
-        """Levels of (ticks, lots, is_ask); those out of range are counted in `kept_out`."""
+        """Make levels of (ticks, lots, is_ask) tuples; those out of range are counted in `kept_out`."""
         made = cls(price_decimals, size_decimals)
         for ticks, lots, is_ask in levels:
             made.add(ticks, lots, is_ask)
         return made
 
     def rescaled(self, price_decimals: int, size_decimals: int) -> "Levels":
-        """The same levels on a finer grid (ValueError for a coarser one); `kept_out` grows by those that no longer fit."""
+        """Copy on a finer grid (ValueError for a coarser one); `kept_out` grows by those that no longer fit."""
         if price_decimals < self.price_decimals or size_decimals < self.size_decimals:
             raise ValueError("levels can only be rescaled to a finer grid")
         finer = Levels(price_decimals, size_decimals)
@@ -80,7 +80,7 @@ class Levels:
         return finer
 
     def add(self, ticks: int, lots: int, is_ask: bool) -> None:
-        """One level; out of range, it is counted in `kept_out` instead, unless it is the removal of one."""
+        """Append one level. One out of range is counted in `kept_out` instead, unless its size is 0."""
         if not 0 <= ticks <= numbers.MAX_TICKS or not 0 <= lots <= LOTS_MASK:
             self.kept_out += lots != 0
             return
@@ -90,32 +90,32 @@ class Levels:
         self.count += 1
 
     def put(self, ticks: int, size_side: int) -> None:
-        """One level, in range: `lots | is_ask << 63`."""
+        """Append one level known to be in range, as `ticks` and `lots | is_ask << 63`."""
         self._make_room(1)
         self._signed[2 * self.count] = ticks
         self._words[2 * self.count + 1] = size_side
         self.count += 1
 
     def add_pairs(self, rows: Sequence[Sequence[Any]], is_ask: bool) -> None:
-        """Rows [price, size, …] of one side."""
+        """Append rows [price, size, …] of one side. Raises as the module says, like all `add_…` of rows."""
         self._add_rows(rows, None, 0, 1, "", "", is_ask)
 
     def add_sided(self, rows: Sequence[Sequence[Any]], bid_word: str, ask_word: str) -> None:
-        """Rows [side, price, size, …]."""
+        """Append rows [side, price, size, …]."""
         self._add_rows(rows, 0, 1, 2, bid_word, ask_word, False)
 
     def add_dicts(self, rows: Sequence[dict[str, Any]], price_key: str, size_key: str, is_ask: bool) -> None:
-        """Rows {price_key: …, size_key: …} of one side."""
+        """Append rows {price_key: …, size_key: …} of one side."""
         self._add_rows(rows, None, price_key, size_key, "", "", is_ask)
 
     def add_sided_dicts(
         self, rows: Sequence[dict[str, Any]], side_key: str, bid_word: str, ask_word: str, price_key: str, size_key: str
     ) -> None:
-        """Rows {side_key: …, price_key: …, size_key: …}."""
+        """Append rows {side_key: …, price_key: …, size_key: …}."""
         self._add_rows(rows, side_key, price_key, size_key, bid_word, ask_word, False)
 
     def to_bytes(self) -> bytes:
-        """The levels as they lie in memory, 16 bytes each: i64 ticks, u64 `lots | is_ask << 63`."""
+        """Copy of the levels as they lie in memory, 16 bytes each: i64 ticks, u64 `lots | is_ask << 63`."""
         return native.to_bytes(self._words, 2 * self.count)
 
     def __len__(self) -> int:
@@ -148,7 +148,7 @@ class Levels:
     def _add_rows(
         self, rows: Any, side_key: Any, price_key: Any, size_key: Any, bid_word: str, ask_word: str, is_ask: bool
     ) -> None:
-        # The fast road runs until a row that it does not understand; that one goes the slow road; and so on.
+        # `scan.rows` takes rows up to the first unusual one; `_add_row` takes that one; and so on.
         if isinstance(rows, tuple):
             rows = list(rows)
         if rows.__class__ is not list:
@@ -171,13 +171,13 @@ class Levels:
     def _add_row(self, row: Any, side_key: Any, price_key: Any, size_key: Any, bid_word: str, ask_word: str, is_ask: bool) -> None:
         kind = dict if isinstance(price_key, str) else (list, tuple)
         if not isinstance(row, kind):
-            raise numbers.Malformed(f"a row that is a {type(row).__name__}")
+            raise numbers.Malformed(f"a row of type {type(row).__name__}")
         try:
             price, size = row[price_key], row[size_key]
             if side_key is not None:
                 is_ask = _is_ask(row[side_key], bid_word, ask_word)
         except (IndexError, KeyError) as error:
-            raise numbers.Malformed(f"a row of {len(row)} without what belongs there") from error
+            raise numbers.Malformed(f"a row of {len(row)} fields lacks a price, size or side") from error
         self._add_slowly(price, size, is_ask)
 
     def _add_slowly(self, price: object, size: object, is_ask: bool) -> None:
@@ -214,14 +214,17 @@ class Levels:
 
 
 def empty_of(instrument: Instrument) -> Levels:
-    """Empty levels on the grid that the instrument has."""
+    """Make empty levels on the instrument's grid."""
     made = Levels(instrument.price_decimals, instrument.size_decimals)
     made._is_final = instrument.grid_is_final  # noqa: SLF001 it is its other constructor
     return made
 
 
 def empty(price_decimals: int, size_decimals: int) -> Levels:
-    """`Levels(…)` for the compiled core, to which a constructor costs as much as three levels; of decimals that an instrument has."""
+    """Make empty levels: the constructor of the compiled core, to which `Levels(…)` costs as much as three levels.
+
+    The decimals are not checked.
+    """
     made = Levels.__new__(Levels)
     made._begin(price_decimals, size_decimals)  # noqa: SLF001 it is its other constructor
     return made
@@ -230,4 +233,4 @@ def empty(price_decimals: int, size_decimals: int) -> Levels:
 def _is_ask(word: object, bid_word: str, ask_word: str) -> bool:
     if isinstance(word, str) and word in {bid_word, ask_word}:
         return word == ask_word
-    raise numbers.Malformed(f"not a side: {word[:20]!r}" if isinstance(word, str) else f"a side that is a {type(word).__name__}")
+    raise numbers.Malformed(f"not a side: {word[:20]!r}" if isinstance(word, str) else f"a side of type {type(word).__name__}")

@@ -1,4 +1,4 @@
-"""What a decoder may ask of the world. It has no socket: the session does these, in order, and hands answers back."""
+"""Requests of a decoder, which has no socket of its own: the session carries them out in order and hands the answers back."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class Send:
 class FetchSnapshot:
     """GET `path` below the exchange's REST address and hand the body to `Decoder.receive_snapshot(instrument, …)`.
 
-    `weight` is what the request costs of the exchange's REST budget per minute (`Facts.rest_weight`).
+    `weight` is the request's cost in the exchange's REST budget per minute (`Facts.rest_weight`).
     """
 
     instrument: Instrument
@@ -28,7 +28,7 @@ class FetchSnapshot:
 class FetchTrades:
     """GET `path` and hand the body to `Decoder.receive_trades(instrument, …)`: trades that the stream did not bring.
 
-    Where it cannot be had nothing is said: the decoder asks again by itself, a few times, as long as trades are missing.
+    A failed request is not reported: the decoder asks again by itself, a few times, while trades are missing.
     """
 
     instrument: Instrument
@@ -38,7 +38,7 @@ class FetchTrades:
 
 @dataclass(frozen=True, slots=True)
 class FetchProof:
-    """GET `path` as for FetchSnapshot, but hand the body to `Decoder.receive_proof(instrument, …)`: a quiet book is being checked."""
+    """GET `path` as for FetchSnapshot and hand the body to `Decoder.receive_proof(instrument, …)`: the check of a quiet book."""
 
     instrument: Instrument
     path: str
@@ -55,7 +55,10 @@ class FetchInstruments:
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """Close this connection and open another: only that heals what was lost. `others_too`: whoever is connected does so at this moment."""
+    """Close this connection and open another: the only cure for the loss.
+
+    `others_too` reconnects every other connected session at the same moment.
+    """
 
     reason: str
     others_too: bool = False
@@ -63,7 +66,7 @@ class Reconnect:
 
 @dataclass(frozen=True, slots=True)
 class SlowDown:
-    """Send more slowly for a while: the exchange says that we are too fast."""
+    """Lower the sending rate for a while: the exchange reported that its limit was exceeded."""
 
     reason: str
 

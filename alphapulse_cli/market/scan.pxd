@@ -1,5 +1,5 @@
-# What `scan.py` says, for the compiler: characters are read where they lie, rows through borrowed references. No Python code
-# runs in here and nothing is allocated, so no row can change or die meanwhile. Every index is checked: rows are hostile.
+# Compiled form of `scan.py`: characters are read in place, rows through borrowed references. No Python code runs in here and
+# nothing is allocated, so no row can change or be freed meanwhile. Every index is checked: rows are hostile.
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
@@ -28,7 +28,7 @@ cdef extern from *:
     };
 
     /* Ticks of ASCII text, -1 if it is unusual. Whole digits and decimals together are at most 19, so nothing overflows a u64;
-       a longer number is out of range, or has zeros in front that the slow road may count. */
+       a longer number is out of range, or has leading zeros, which are left to the slow path. */
     static inline int64_t ap_plain_text(const uint8_t *text, Py_ssize_t length, int decimals) {
         if (length > 40) return -1;
         const uint8_t *at = text, *end = text + length, *stop;
@@ -52,13 +52,14 @@ cdef extern from *:
         return value <= INT64_MAX ? (int64_t)value : -1;
     }
 
+    /* Ticks of a JSON float that proves its decimal (`scan.EXACT_FLOAT`), else -1. */
     static inline int64_t ap_plain_float(double number, int decimals) {
         if (!(number >= 0.0 && number < 2251799813685248.0) || signbit(number)) return -1;
         double scale = (double)ap_powers[decimals], ticks = rint(number * scale);
         return ticks < 2251799813685248.0 && ticks / scale == number ? (int64_t)ticks : -1;
     }
 
-    /* 1: the same text; both are exact str. */
+    /* 1 if both, exact str, are the same text. */
     static inline int ap_same_text(PyObject *one, PyObject *other) {
         if (one == other) return 1;
         Py_ssize_t length = PyUnicode_GET_LENGTH(one);

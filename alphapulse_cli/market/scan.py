@@ -1,11 +1,11 @@
-"""The fast road from numbers and rows to ticks: everything usual about them, and nothing else.
+"""Fast parser of usual numbers and rows to ticks; it declines everything unusual.
 
-What is usual: a plain decimal text ("121706.01"), a JSON integer, or a JSON float that proves its decimal; on the grid, in range;
-in rows that are exactly `list`s or `dict`s. For the rest these functions say "not mine" (-1, or the row where they stopped) and
-never raise: `market.ticks` and `market.levels` then take the slow road, which knows exponents and names what is wrong. So this
-road may give up on anything, but what it answers is what the slow road would answer.
+Usual is a plain decimal text ("121706.01"), a JSON integer, or a JSON float that proves its decimal; on the grid, in range; in rows
+that are exactly `list`s or `dict`s. For anything else these functions decline (-1, or the index of the row where they stopped) and
+never raise: `market.ticks` and `market.levels` then take the exact slow path, which knows exponents and names what is wrong. So
+this parser may decline anything, but each answer that it gives is the slow path's.
 
-Compiled code takes `scan.pxd` instead, which reads the characters where they lie and makes no object per level.
+Compiled code takes `scan.pxd` instead, which reads the characters in place and makes no object per level.
 """
 
 from math import copysign
@@ -16,12 +16,12 @@ MAX_DECIMALS = 18
 MAX_TICKS = (1 << 63) - 1
 MAX_LOTS = (1 << 62) - 1
 IS_ASK = 1 << 63
-EXACT_FLOAT = 1 << 51  # below it round(x * 10^d) of a double is trusted, where dividing again gives the double back
+EXACT_FLOAT = 1 << 51  # below it round(x * 10^d) of a double x is trusted if dividing by 10^d gives x again
 POWERS = tuple(int(10**exponent) for exponent in range(MAX_CHARACTERS + 1))
 
 
 def plain(number: Any, decimals: int) -> int:
-    """Ticks, 0..MAX_TICKS, of a usual number on the grid 10**-decimals (0..18); -1 for any other."""
+    """Ticks, 0..MAX_TICKS, of a usual number on the grid 10**-decimals (0..18); -1 for any other number."""
     if number.__class__ is not str:
         return _json(number, decimals)
     if len(number) > MAX_CHARACTERS or not number.isascii():
@@ -53,20 +53,20 @@ def _json(number: Any, decimals: int) -> int:
 
 
 def number_end(octets: Any, at: int) -> int:
-    """Where the digits and points end that begin at byte `at`."""
+    """Index of the first byte at or after `at` that is neither a digit nor a point."""
     while octets[at] in b"0123456789.":
         at += 1
     return at
 
 
 def plain_at(octets: Any, start: int, end: int, decimals: int) -> int:
-    """`plain` of the ASCII text in these bytes, if JSON could take it for a number (no zeros in front); else -1."""
+    """Ticks, as of `plain`, of the ASCII text in octets[start:end] if it is a JSON number (no leading zeros); else -1."""
     text = bytes(octets[start:end]).decode("ascii")
     return -1 if text[:1] == "0" and text[1:2].isdigit() else plain(text, decimals)
 
 
 def integer_at(octets: Any, start: int, end: int) -> int:
-    """The JSON integer in these bytes, 0..MAX_TICKS; -1 for any other number."""
+    """Value of the JSON integer in octets[start:end], 0..MAX_TICKS; -1 for any other number."""
     return -1 if b"." in bytes(octets[start:end]) else plain_at(octets, start, end, 0)
 
 
@@ -84,10 +84,10 @@ def rows(
     words: Any,
     count: int,
 ) -> int:
-    """Write the levels of `table[start:]` to `words`, from level `count` on; how many before the first unusual row.
+    """Write the levels of `table[start:]` to `words`, from level `count` on; the number of rows before the first unusual one.
 
-    `words` has room for all of them. Integer keys mean rows that are lists, text keys dicts; `side_key` None means that all are
-    on the side that `is_ask` says.
+    `words` has room for all of them, two words a level. Integer keys mean rows that are lists, text keys dicts. With `side_key`
+    None all rows are of the side that `is_ask` says, else `bid_word` or `ask_word` in the row tells.
     """
     kind = dict if isinstance(price_key, str) else list
     flag = IS_ASK if is_ask else 0
@@ -101,7 +101,7 @@ def rows(
             side = None if side_key is None else row[side_key]
         except (IndexError, KeyError):
             return index - start
-        if ticks <= 0 or not 0 <= lots <= MAX_LOTS:  # a price of 0 is no usual one
+        if ticks <= 0 or not 0 <= lots <= MAX_LOTS:  # a price of 0 is unusual: the slow path refuses it
             return index - start
         if side_key is not None:
             if side == ask_word:

@@ -1,19 +1,19 @@
 """Decimal text to integer ticks and lots, and back: exact, or refused.
 
-A number crosses from text to integers once, here. Text must be a plain decimal of ASCII digits (an exponent is allowed: exchanges
-write 7e-7), not negative, at most 400 characters and an exponent of at most 400 either way: whatever a JSON double can be written as, so
-that an absurd number is still a number that fits no grid. All checked before any arithmetic.
-A JSON number is taken as it is where its value proves the decimal it came from, else its raw token is asked for.
+All numbers cross from text to integers here. Text must be a plain decimal of ASCII digits (an exponent is allowed: exchanges write
+7e-7), not negative, of at most 400 characters and with an exponent of at most 400 either way. Those bounds cover all that a JSON
+double can be written as, so an absurd number is still a number, if one that fits no grid. They are checked before any arithmetic.
+A JSON float is taken as it is where its value proves the decimal it came from; else its raw token is asked for.
 
-Whatever is handed in, the answer is ticks or a NumberError, soon:
+Each call answers with ticks or a NumberError, in bounded time:
 
     NumberError
-    ├── Malformed          no plain non-negative decimal: refuse the frame
-    ├── FinerThanGrid      exact, but finer than the grid: make the grid finer, or count it and show it
+    ├── Malformed          not a plain non-negative decimal: refuse the frame
+    ├── FinerThanGrid      exact, but finer than the grid: refine the grid, or count the number and show it
     │   └── OffGridRow     the same for a price and its size, or for a whole message of them
-    └── NeedsRawText       a JSON float that proves nothing: parse the frame again, numbers as text
+    └── NeedsRawText       a JSON float that does not prove its decimal: parse the frame again, numbers as text
 
-`market.scan` is the fast road for what is usual; `_exact` below is the slow one, and the one that says what is right.
+`market.scan` is the fast path for usual numbers; `_exact` below is the slow path, and the reference for both.
 """
 
 import re
@@ -25,7 +25,7 @@ from alphapulse_cli.market import scan
 SOURCE_HASH = native.source_hash()
 
 MAX_CHARACTERS, MAX_EXPONENT, MAX_DECIMALS = 400, 400, 18
-SHOWN_CHARACTERS = 40  # of a number that cannot be taken
+SHOWN_CHARACTERS = 40  # of a refused number in a message
 MAX_TICKS = (1 << 63) - 1
 MAX_LOTS = (1 << 62) - 1
 MAX_INTEGER = 10**MAX_CHARACTERS - 1
@@ -33,17 +33,17 @@ NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,3}))?", re.ASC
 
 
 class NumberError(ValueError):
-    """A number that cannot become ticks."""
+    """Number that cannot become ticks."""
 
 
 class Malformed(NumberError):
-    """Not a plain non-negative decimal: refused before any arithmetic."""
+    """Text that is not a plain non-negative decimal: refused before any arithmetic."""
 
 
 class FinerThanGrid(NumberError):
-    """Exact, but finer than 10**-decimals; `needed_decimals` (possibly over 18) would hold it."""
+    """Exact number finer than 10**-decimals; `needed_decimals` (possibly over 18) would hold it."""
 
-    is_size = False  # whether it was a size, where a price and a size were asked for
+    is_size = False  # whether the number is the size of a (price, size) pair
 
     def __init__(self, text: str, decimals: int, needed_decimals: int) -> None:
         super().__init__(f"{text[:SHOWN_CHARACTERS]} is finer than 10**-{decimals}")
@@ -51,9 +51,9 @@ class FinerThanGrid(NumberError):
 
 
 class OffGridRow(FinerThanGrid):
-    """Prices or sizes finer than their grids. `price_decimals` and `size_decimals` (possibly over 18) would hold them all.
+    """Prices or sizes finer than their grids; `price_decimals` and `size_decimals` (possibly over 18) would hold them all.
 
-    Both are at least the decimals of the grid now, so that an OffGrid event can be made of them as they are.
+    Both are at least the decimals of the present grid, so an OffGrid event can be made of them unchanged.
     """
 
     def __init__(self, reason: str, *, is_size: bool, price_decimals: int, size_decimals: int) -> None:
@@ -65,11 +65,14 @@ class OffGridRow(FinerThanGrid):
 
 
 class NeedsRawText(NumberError):
-    """A JSON number whose double does not prove the decimal it came from: parse its raw token instead."""
+    """JSON float that does not prove the decimal it came from: parse its raw token instead."""
 
 
 def to_ticks(text: str, decimals: int) -> int:
-    """Exact ticks of decimal text, of any size (over MAX_TICKS too); Malformed or FinerThanGrid."""
+    """Exact ticks of decimal text on the grid 10**-decimals, without an upper limit (over MAX_TICKS too).
+
+    Raises Malformed or FinerThanGrid.
+    """
     if not isinstance(text, str):
         raise Malformed(f"not decimal text: {type(text).__name__}")
     if 0 <= decimals <= MAX_DECIMALS:
@@ -80,7 +83,10 @@ def to_ticks(text: str, decimals: int) -> int:
 
 
 def number_to_ticks(number: object, decimals: int) -> int:
-    """Exact ticks of a JSON number (int or float) or decimal text, of any size; NeedsRawText, Malformed or FinerThanGrid."""
+    """Exact ticks of a JSON number (int or float) or decimal text, without an upper limit.
+
+    Raises NeedsRawText, Malformed or FinerThanGrid.
+    """
     if 0 <= decimals <= MAX_DECIMALS:
         ticks = scan.plain(number, decimals)
         if ticks >= 0:
@@ -99,7 +105,10 @@ def number_to_ticks(number: object, decimals: int) -> int:
 
 
 def price_and_size(price: object, size: object, price_decimals: int, size_decimals: int) -> tuple[int, int]:
-    """Ticks and lots of one level's or trade's numbers; what `number_to_ticks` raises, OffGridRow for FinerThanGrid."""
+    """Exact (ticks, lots) of a level's or a trade's numbers.
+
+    Raises as `number_to_ticks`, but OffGridRow in place of FinerThanGrid.
+    """
     ticks = lots = 0
     reason, is_size = "", False
     needed_price, needed_size = price_decimals, size_decimals
@@ -117,19 +126,19 @@ def price_and_size(price: object, size: object, price_decimals: int, size_decima
 
 
 def to_text(ticks: int, decimals: int) -> str:
-    """Decimal text of ticks with exactly `decimals` digits behind the point."""
+    """Decimal text of ticks with exactly `decimals` digits after the point."""
     sign, digits = ("-" if ticks < 0 else ""), str(abs(ticks)).rjust(decimals + 1, "0")
     return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}" if decimals else sign + digits
 
 
 def trim_text(ticks: int, decimals: int) -> str:
-    """The shortest exact decimal text: "0.5" where `to_text` says "0.50000000"."""
+    """Shortest exact decimal text of ticks: "0.5" where `to_text` gives "0.50000000"."""
     text = to_text(ticks, decimals)
     return text.rstrip("0").rstrip(".") if decimals else text
 
 
 def decimals_of(text: str) -> int:
-    """How many decimals the increment in `text` needs: 2 for "0.01000000", 0 for "1" and "10". Malformed if it is no number."""
+    """Number of decimals that the increment in `text` needs: 2 for "0.01000000", 0 for "1" and "10". Raises Malformed."""
     try:
         to_ticks(text, 0)
     except FinerThanGrid as finer:

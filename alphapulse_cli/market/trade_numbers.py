@@ -1,8 +1,8 @@
-"""A trade's price and size, exact on the instrument's grid or on a finer one of its own: a trade never touches the grid of a book.
+"""Exact price and size of a trade, on the instrument's grid or on a finer one of its own: a trade never refines the grid of a book.
 
-Every record of a trade names its decimals, so one that is finer than what the book needs is told as it is. What no record can hold
-(finer than 18 decimals, ticks or lots beyond i64) is refused: it leaves as a Trade that says so, with its id, so that whoever
-counts ids finds no hole where it was.
+Each trade record names its decimals, so a trade finer than the book's grid is recorded exactly. A trade that fits no record (finer
+than 18 decimals, ticks or lots beyond i64) leaves as a Trade with `refused` set and its id, so that a reader that counts ids finds
+no hole in them.
 """
 
 from alphapulse_cli.market.events import Side, Trade
@@ -20,7 +20,7 @@ def exact_trade(
     *,
     history: bool = False,
 ) -> Trade:
-    """The trade of these JSON numbers or decimal texts; NeedsRawText or Malformed as `market.ticks` raises them."""
+    """Make a Trade of JSON numbers or decimal texts. Raises NeedsRawText or Malformed (`market.ticks`)."""
     grid: Instrument | None = instrument
     ticks = lots = 0
     try:

@@ -1,1 +1,1 @@
-"""What the bytes of a record say: delta and trade layouts, and the batch in which a group is built."""
+"""Byte layouts of the delta and trade records, and the batch in which a group of deltas is built."""

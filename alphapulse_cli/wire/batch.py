@@ -1,4 +1,4 @@
-"""A batch: the memory in which one group of delta records is built, reused from group to group.
+"""Batch: the memory in which one group of delta records is built, reused from group to group.
 
 The book appends its changes, each written straight to its place: change i lies in record i // 12, at offset 64 + 16 * (i % 12).
 `finish` writes the headers, then the ring copies `records` out:
@@ -8,9 +8,10 @@ The book appends its changes, each written straight to its place: change i lies 
     count = batch.finish(Kind.DELTA, timestamp_ns, version, prev_version, feed_delay_us, resynced)
     ring.publish(batch.records, count)
 
-A group may have any number of changes: the memory doubles when it is full and never shrinks (it is bounded by what the book can
-hold and one message can say). Symbol and exchange are written into a record once, when its memory is made. What a record does
-not use is zero: nothing of an earlier group leaks. `records` is another object after a growth, so ask for it at each publish.
+A group may have any number of changes: the memory doubles when it is full and never shrinks (it is bounded by the levels that the
+book can hold and one message can carry). Symbol and exchange are written into a record once, when its memory is made. Unused bytes
+of a record are zero: nothing of an earlier group leaks. Growing replaces the object `records`, so read the attribute at each
+publish.
 """
 
 from typing import Any
@@ -30,14 +31,14 @@ _LOW_HALF = 0xFFFF_FFFF
 
 
 def name_bytes(name: str) -> bytes:
-    """The name as records keep it, 16 bytes of NUL-padded ASCII; ValueError for one that does not fit: never cut."""
+    """Encode a name as a record's field, 16 bytes of NUL-padded ASCII. ValueError for one that does not fit: never cut."""
     if len(name) > NAME_BYTES or not name.isascii() or "\0" in name:
         raise ValueError(f"a record cannot name {name[:40]!r}")
     return name.encode("ascii").ljust(NAME_BYTES, b"\0")
 
 
 class Batch:
-    """One group under construction for one book; `change_count` changes so far, `records` the memory the ring copies from."""
+    """Group under construction for one book; `change_count` changes so far, `records` the memory that the ring copies from."""
 
     def __init__(self, symbol: str, exchange: str, price_decimals: int, size_decimals: int) -> None:
         self.symbol = symbol
@@ -45,13 +46,13 @@ class Batch:
         self._names = name_bytes(symbol) + name_bytes(exchange)
         self._capacity = 0
         self.change_count = 0
-        self._next = HEADER_WORDS  # where the next change goes, in words
+        self._next = HEADER_WORDS  # offset of the next change, in words
         self._record_end = RECORD_WORDS
         self.set_decimals(price_decimals, size_decimals)
         self._grow(FIRST_CAPACITY)
 
     def set_decimals(self, price_decimals: int, size_decimals: int) -> None:
-        """The grid that the next finished groups name, each 0..18; ValueError outside."""
+        """Set the grid that the headers of the next groups name, each 0..18; ValueError outside."""
         if not 0 <= price_decimals <= 18 or not 0 <= size_decimals <= 18:
             raise ValueError(f"decimals must be 0..18: {price_decimals}, {size_decimals}")
         self.price_decimals = price_decimals
@@ -64,7 +65,7 @@ class Batch:
         self._record_end = RECORD_WORDS
 
     def take_back(self, change_count: int) -> None:
-        """Forget all changes but the first `change_count`."""
+        """Discard all changes but the first `change_count`."""
         assert change_count <= self.change_count
         record = change_count // RECORD_CHANGES
         self.change_count = change_count
@@ -78,7 +79,7 @@ class Batch:
             self._grow(max(needed, 2 * self._capacity))
 
     def append(self, ticks: int, size_side: int) -> int:
-        """One change: price in ticks, and lots | LEVEL_IS_NEW | IS_ASK. How many there are now."""
+        """Append one change: price in ticks, and lots | LEVEL_IS_NEW | IS_ASK. The new number of changes."""
         if self._record_end > self._capacity_words:
             self._grow(2 * self._capacity)
         at = self._next
@@ -94,7 +95,11 @@ class Batch:
     def finish(
         self, kind: int, timestamp_ns: int, version: int, prev_version: int, feed_delay_us: int = NO_DELAY, resynced: bool = False
     ) -> int:
-        """Write the headers; how many records the group has. Without changes it is one record (a RESET is that)."""
+        """Write the headers; the number of records in the group. A group without changes (a RESET) is one record.
+
+        `kind` is a `delta.Kind`, `timestamp_ns` our receive time (CLOCK_REALTIME), `prev_version` and `version` the book's before
+        and after.
+        """
         left = self.change_count
         last = max(0, left - 1) // RECORD_CHANGES
         words = self._words
@@ -113,7 +118,7 @@ class Batch:
     def check(
         self, timestamp_ns: int, version: int, book_hash: int, bid_levels: int, ask_levels: int, checksum: int, state: int
     ) -> int:
-        """A CHECK group of the book at `version` in place of any changes; the one record it has."""
+        """Replace any changes by a CHECK group of the book at `version`; the number of its records, 1."""
         self.clear()
         self.finish(CHECK_KIND, timestamp_ns, version, version)
         self._words[HEADER_WORDS] = book_hash
@@ -122,7 +127,7 @@ class Batch:
         return 1
 
     def status(self, timestamp_ns: int, version: int, state: int, reason: int, trading_status: int) -> int:
-        """A STATUS group of the book at `version` in place of any changes; the one record it has."""
+        """Replace any changes by a STATUS group of the book at `version`; the number of its records, 1."""
         self.clear()
         self.finish(STATUS_KIND, timestamp_ns, version, version)
         self._words[HEADER_WORDS] = state | reason << 8 | trading_status << 16
@@ -140,7 +145,7 @@ class Batch:
         words[at + 7] = changes | flags << 8 | self.price_decimals << 16 | self.size_decimals << 24 | delay << 32
 
     def _grow(self, capacity: int) -> None:
-        """Move into new memory of `capacity` records whose names are written already; views of the old one stay what they were."""
+        """Move into new memory of `capacity` records with their names written; views of the old memory keep their contents."""
         records = bytearray(bytes(8) + self._names + bytes(216)) * capacity
         words = native.words(records)
         if self._capacity:

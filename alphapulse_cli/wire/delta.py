@@ -1,9 +1,9 @@
-"""The delta record: 256 bytes, one cache line of header and three of changes.
+"""Delta record: 256 bytes, one cache line of header and three of changes.
 
-`DELTA_FIELDS` is the one place where the layout is said: offsets, the numpy dtype and the reference page derive from it.
+`DELTA_FIELDS` is the one definition of the layout: offsets, the numpy dtype and the reference page derive from it.
 All records of one exchange message share one version; the first carries FIRST, the last LAST: together they are a *group*.
 `change_count` of a group's records is 12 in all but the last. A CHECK or STATUS is a group of one record without changes
-whose payload lies where the changes would (`CHECK_FIELDS`, `STATUS_FIELDS`).
+whose payload lies in the place of the changes (`CHECK_FIELDS`, `STATUS_FIELDS`).
 """
 
 from enum import IntEnum, unique
@@ -20,29 +20,29 @@ CHANGE_FIELDS = [
     ("size_side", "<u8", "bits 0-61 size in lots (0 = remove the level), bit 62 the level is new, bit 63 ask"),
 ]
 DELTA_FIELDS: list[tuple[Any, ...]] = [
-    ("timestamp_ns", "<u8", "when we received the frame, CLOCK_REALTIME; the same in all records of a frame"),
+    ("timestamp_ns", "<u8", "receive time of the frame, CLOCK_REALTIME; the same in all records of a frame"),
     ("symbol", "S16", "BTC-USD, NUL-padded ASCII"),
     ("exchange", "S16", "kraken, NUL-padded ASCII"),
-    ("version", "<u8", "of the book after this group; +1 per group"),
-    ("prev_version", "<u8", "of the book before it: the chain that a reader checks"),
+    ("version", "<u8", "the book's version after this group; +1 per group"),
+    ("prev_version", "<u8", "the book's version before this group: the chain that a reader checks"),
     ("change_count", "u1", "0..12"),
     ("flags", "u1", "bits 0-2 kind (0 DELTA, 1 RESET, 2 CHECK, 3 STATUS), bit 3 FIRST, bit 4 LAST, bit 5 RESYNCED"),
     ("price_decimals", "u1", "0..18; price = ticks / 10^price_decimals, in signed numbers"),
     ("size_decimals", "u1", "0..18; size = lots / 10^size_decimals, in signed numbers"),
-    ("feed_delay_us", "<i4", "our receive time minus the exchange's own, saturating; INT32_MIN = the exchange gave none"),
+    ("feed_delay_us", "<i4", "our receive time minus the exchange's time, saturating; INT32_MIN = the exchange gave no time"),
     ("changes", CHANGE_FIELDS, "the changes", MAX_CHANGES),
 ]
-CHECK_FIELDS = [  # at offset 64 of a CHECK
+CHECK_FIELDS = [  # from offset 64 of a CHECK
     ("book_hash", "<u8", "order-independent hash of all levels"),
     ("bid_levels", "<u4", "levels on the bid side"),
     ("ask_levels", "<u4", "levels on the ask side"),
-    ("checksum", "u1", "the exchange's checksum: 0 it has none, 1 ok, 2 bad"),
+    ("checksum", "u1", "result of the exchange's checksum: 0 it has none, 1 ok, 2 bad"),
     ("state", "u1", "the book's state, as in STATUS"),
 ]
-STATUS_FIELDS = [  # at offset 64 of a STATUS
+STATUS_FIELDS = [  # from offset 64 of a STATUS
     ("state", "u1", "0 COLD, 1 SYNCING, 2 LIVE, 3 STALE, 4 HALTED"),
-    ("reason", "u1", "why, see BookReason"),
-    ("trading_status", "u1", "which orders the market takes, see TradingStatus; 0 of a writer of layout 1.1 or older: not told"),
+    ("reason", "u1", "reason of the state, see BookReason"),
+    ("trading_status", "u1", "orders that the market accepts, see TradingStatus; 0 from a writer of layout 1.1 or older: not told"),
 ]
 
 SIZE_MASK = (1 << 62) - 1  # the size's bits in size_side, and the largest size
@@ -56,28 +56,28 @@ NO_FEED_DELAY = -(1 << 31)
 
 @unique
 class Kind(IntEnum):
-    """What a group is: bits 0-2 of the flags."""
+    """Kind of a group: bits 0-2 of the flags."""
 
     DELTA = 0
-    RESET = 1  # the image was replaced: read it
+    RESET = 1  # the book image was replaced: read it
     CHECK = 2
     STATUS = 3
 
 
 @unique
 class BookState(IntEnum):
-    """How far a book can be trusted. Only LIVE with a fresh heartbeat and a READY segment may be used to trade."""
+    """Trust in a book. Only LIVE with a fresh heartbeat and a READY segment may be used to trade."""
 
-    COLD = 0  # nothing was received yet
-    SYNCING = 1  # a gap was found, or the snapshot is awaited
+    COLD = 0  # nothing received yet
+    SYNCING = 1  # awaiting a snapshot: the first, or after a gap
     LIVE = 2
     STALE = 3  # nothing heard for longer than the limit
-    HALTED = 4  # it cannot be kept: no room, or the exchange stopped it
+    HALTED = 4  # cannot be kept: no room, a level that fits no grid, or refused by the exchange
 
 
 @unique
 class BookReason(IntEnum):
-    """Why a book is in its state."""
+    """Reason of a book's state."""
 
     NONE = 0
     STARTING = 1
@@ -89,16 +89,16 @@ class BookReason(IntEnum):
     NO_ROOM = 7
     REFUSED = 8
     RETIRED = 9
-    OFF_GRID = 10  # a level that no grid holds
-    UNCONFIRMED = 11  # LIVE, and quiet for so long that it is being checked
-    UNVERIFIED = 12  # its snapshots' own checksums are always wrong
-    CROSSED = 13  # crossed or locked in itself, where a lost message cannot be seen otherwise
-    MUTE = 14  # the feed, or this book's part of it, is silent though the transport answers pings
+    OFF_GRID = 10  # a level fits no grid
+    UNCONFIRMED = 11  # LIVE, but quiet for so long that it is being checked
+    UNVERIFIED = 12  # the exchange's checksums of its own snapshots were repeatedly wrong
+    CROSSED = 13  # best bid at or above best ask, on a feed that shows a lost message in no other way
+    MUTE = 14  # the feed, or this book's part of it, is silent while the connection answers pings
 
 
 @unique
 class ChecksumState(IntEnum):
-    """What the exchange's checksum said of our book when it was last compared."""
+    """Result of the last comparison of the exchange's checksum with our book."""
 
     NONE = 0
     OK = 1
@@ -106,18 +106,18 @@ class ChecksumState(IntEnum):
 
 
 def state_words(state: BookState, reason: BookReason) -> str:
-    """Both for people: "LIVE", "LIVE unverified", "STALE silent". A reason is never left out, also where the book is LIVE."""
+    """State and reason for people: "LIVE", "LIVE unverified", "STALE silent". A reason is always shown, beside LIVE too."""
     return state.name if reason is BookReason.NONE else f"{state.name} {reason.name.lower().replace('_', ' ')}"
 
 
 def _plain(fields: list[Any]) -> list[Any]:
-    """The table without its meanings: what numpy takes."""
+    """The table without its meanings, as numpy takes it."""
     return [(name, _plain(kind) if isinstance(kind, list) else kind, *rest[1:]) for name, kind, *rest in fields]
 
 
 @cache
 def dtype() -> "np.dtype[np.void]":
-    """The record as a numpy structured dtype of 256 bytes."""
+    """Numpy structured dtype of the record, 256 bytes."""
     import numpy as np
 
     made = np.dtype(_plain(DELTA_FIELDS))
@@ -127,7 +127,7 @@ def dtype() -> "np.dtype[np.void]":
 
 @cache
 def offsets() -> dict[str, int]:
-    """Field name -> byte offset; those of CHECK and STATUS as "check.…" and "status.…"."""
+    """Field name -> byte offset; fields of CHECK and STATUS as "check.…" and "status.…"."""
     sizes = {"<u8": 8, "<i8": 8, "<u4": 4, "<i4": 4, "u1": 1, "S16": 16}
     found: dict[str, int] = {}
     for prefix, start, fields in (

@@ -1,4 +1,4 @@
-"""The trade record: 128 bytes, one trade. `TRADE_FIELDS` is the one place where its layout is said."""
+"""Trade record: 128 bytes, one trade. `TRADE_FIELDS` is the one definition of its layout."""
 
 import struct
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ TRADE_BYTES, TRADE_ID_BYTES = 128, 32
 HISTORY, FIRST, LAST = 1 << 0, 1 << 3, 1 << 4
 
 TRADE_FIELDS = [
-    ("timestamp_ns", "<u8", "when we received the frame, CLOCK_REALTIME"),
+    ("timestamp_ns", "<u8", "receive time of the frame, CLOCK_REALTIME"),
     ("symbol", "S16", "BTC-USD, NUL-padded ASCII"),
     ("exchange", "S16", "kraken, NUL-padded ASCII"),
-    ("price", "<f8", "for the eye; price_ticks is exact"),
-    ("volume", "<f8", "for the eye; size_lots is exact"),
+    ("price", "<f8", "rounded, for display; price_ticks is exact"),
+    ("volume", "<f8", "rounded, for display; size_lots is exact"),
     ("side", "u1", "0 the taker bought, 1 the taker sold, 2 unknown"),
-    ("trade_id", "S32", "the exchange's, NUL-padded ASCII"),
+    ("trade_id", "S32", "the exchange's id, NUL-padded ASCII"),
     ("reserved", "V7", "zero"),
     ("price_ticks", "<i8", "price in ticks"),
     ("size_lots", "<i8", "size in lots"),
-    ("exchange_ns", "<u8", "the exchange's own time; 0 = it gave none"),
+    ("exchange_ns", "<u8", "the exchange's time, since 1970; 0 = it gave none"),
     ("price_decimals", "u1", "0..18"),
     ("size_decimals", "u1", "0..18"),
     ("flags", "u1", "bit 0 HISTORY (from a subscription's snapshot), bits 3, 4 FIRST, LAST of a frame"),
@@ -36,7 +36,7 @@ assert RECORD.size == TRADE_BYTES
 
 @cache
 def dtype() -> "np.dtype[np.void]":
-    """The record as a numpy structured dtype of 128 bytes."""
+    """Numpy structured dtype of the record, 128 bytes."""
     import numpy as np
 
     made = np.dtype([(name, kind) for name, kind, _ in TRADE_FIELDS])
@@ -45,13 +45,16 @@ def dtype() -> "np.dtype[np.void]":
 
 
 def pack(trade: Trade, receive_ns: int, flags: int) -> bytes:
-    """The record of `trade`. ValueError for an id, price or size that does not fit: never cut, the caller counts it."""
+    """Make the record of a trade; `receive_ns` is CLOCK_REALTIME.
+
+    ValueError for an id, price or size that does not fit: never cut.
+    """
     instrument = trade.instrument
     trade_id = trade.trade_id.encode("ascii")
     if len(trade_id) > TRADE_ID_BYTES or b"\0" in trade_id:  # a NUL would be read as its end
-        raise ValueError(f"trade id of {len(trade_id)} bytes, a record keeps {TRADE_ID_BYTES}, none of them 0")
+        raise ValueError(f"trade id of {len(trade_id)} bytes: a record holds {TRADE_ID_BYTES}, none of them NUL")
     if trade.price_ticks <= 0:
-        raise ValueError("a trade at a price of 0 or below")
+        raise ValueError(f"trade price not above 0: {trade.price_ticks} ticks")
     try:
         return RECORD.pack(
             receive_ns,
@@ -73,7 +76,7 @@ def pack(trade: Trade, receive_ns: int, flags: int) -> bytes:
 
 
 def as_group(records: Sequence[bytes]) -> bytearray:
-    """The records of one frame's trades in one buffer, FIRST on the first, LAST on the last."""
+    """Join the records of one frame's trades in one buffer, FIRST set in the first, LAST in the last."""
     group = bytearray().join(records)
     flags_at = offsets()["flags"]
     group[flags_at] |= FIRST
