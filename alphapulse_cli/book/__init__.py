@@ -1,1 +1,1 @@
-"""The only understanding of an order book: apply, compare, hash, rebuild."""
+"""Order books: apply messages, compare, hash, and rebuild from deltas. The book logic exists here only."""

@@ -1,19 +1,20 @@
-"""A book: two sorted sides of exact integers, what messages do to it, and the delta group that each of them makes.
+"""Book: two sorted sides of exact integers, the effect of each message on them, and the delta group that it makes.
 
-    book.load(levels)            # a first snapshot: reset, O(n); nobody is told (readers get a RESET and read the image)
+    book.load(levels)            # a first snapshot: reset, O(n); no changes are emitted (readers get a RESET and read the image)
     book.apply(levels, batch)    # an update: absolute sizes, 0 removes; the changes go to the batch
-    book.cut(depth, batch)       # Kraken: levels beyond the subscribed depth leave, told as removals in the same group
+    book.cut(depth, batch)       # Kraken: levels beyond the subscribed depth leave, as removals in the same group
     book.replace(levels, batch)  # a snapshot on a live book: the exact difference old -> new goes to the batch
 
-The changes of a group are told *in the message's order*, each against the book just before it, so a level that is repeated in one
-message is told as often as it changed and the last one wins, here as at a reader. What changes nothing (the same size again, the
-removal of a level that is not there) is not told.
+The changes of a group stand *in the message's order*, each against the book just before it, so a level that is repeated in one
+message appears as often as it changed and the last one wins, here as at a reader. A row that changes nothing (the same size again,
+the removal of a level that is not there) is left out.
 
-Nothing is done half: room for a whole message is made before its first level is applied. In memory of its own the book grows; in
-memory handed in (the shared book image) it raises NoRoom and is unchanged, and its owner calls `rebind` with larger memory.
+A message is applied wholly or not at all: room for all of it is made before its first level is applied. In memory of its own the
+book grows; in memory handed in (the shared book image) it raises NoRoom and is unchanged, and its owner calls `rebind` with larger
+memory.
 
-`book_hash` is the sum mod 2^64, over all levels, of splitmix64(splitmix64(2 * ticks + is_ask) + lots): whatever order led to a
-book, equal books have equal hashes. `HASH_VECTORS` are for those who write another reader.
+`book_hash` is the sum mod 2^64, over all levels, of splitmix64(splitmix64(2 * ticks + is_ask) + lots): equal books have equal
+hashes, whatever order of changes led to them. `HASH_VECTORS` are test vectors for readers in other languages.
 """
 
 from typing import Any
@@ -45,7 +46,10 @@ HASH_VECTORS: list[tuple[list[tuple[int, int, bool]], int]] = [  # levels (ticks
 
 
 def arranged(levels: Levels) -> Levels:
-    """The same book sorted best first a side, the last of a repeated level only, none without size. For the odd message, not the hot path."""
+    """Normalised copy of a whole book: best first on each side, the last of repeated levels only, none of size 0.
+
+    For the rare message that is not sorted; not on the hot path.
+    """
     sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
     for ticks, lots, is_ask in levels:
         sides[is_ask][ticks] = lots
@@ -58,7 +62,11 @@ def arranged(levels: Levels) -> Levels:
 
 
 class Book:
-    """One instrument's book; prices in ticks of 10**-price_decimals, sizes in lots of 10**-size_decimals, both 0..18 else ValueError."""
+    """Book of one instrument; prices in ticks of 10**-price_decimals, sizes in lots of 10**-size_decimals.
+
+    ValueError unless both decimals are 0..18. `bids_memory` and `asks_memory` (writable, 16 bytes a level) replace memory of its
+    own.
+    """
 
     def __init__(self, price_decimals: int, size_decimals: int, bids_memory: Any = None, asks_memory: Any = None) -> None:
         if not 0 <= price_decimals <= FINEST or not 0 <= size_decimals <= FINEST:
@@ -70,7 +78,10 @@ class Book:
         self._bid_walk, self._ask_walk = Walk(self._bids), Walk(self._asks)
 
     def apply(self, levels: Levels, batch: Batch | None) -> int:
-        """New sizes of some levels, in order; how many changes were told. NoRoom, or ValueError for another grid: nothing changed."""
+        """Apply new sizes of some levels, in order; the number of changes. NoRoom, or ValueError for another grid: nothing changed.
+
+        Changes are appended to `batch`, unless it is None.
+        """
         self._check_grid(levels)
         count = levels.count
         if count > self.room():
@@ -92,25 +103,31 @@ class Book:
         return changes
 
     def set(self, ticks: int, size_side: int) -> int:
-        """One change as a record holds it; the level's old size in lots. NoRoom if room was not made with `reserve`."""
+        """Apply one change in the form of a record; the level's old size in lots. NoRoom if room was not made with `reserve`."""
         lots = size_side & LOTS_BITS
         return self._asks.set(ticks, lots) if size_side >= ASK_BIT else self._bids.set(ticks, lots)
 
     def merge(self, words: Any, at: int, changes: int) -> bool:
-        """A large group's changes as they lie in its records from word `at` on; False if they must be `set` one by one, all of them."""
+        """Apply a large group's changes in one walk; False where all of them must be `set` one by one instead.
+
+        `words` are the words of its records, which begin at word `at`.
+        """
         return merge.merge(self._bids, words, at, changes) and merge.merge(self._asks, words, at, changes)
 
     def reserve(self, count: int) -> None:
-        """Make room for `count` more levels on either side; NoRoom if the memory is not ours to grow."""
+        """Make room for `count` more levels on either side; NoRoom where the memory was handed in and is too small."""
         self._bids.reserve(self._bids.count + count)
         self._asks.reserve(self._asks.count + count)
 
     def cut(self, depth: int, batch: Batch | None) -> int:
-        """Drop each side's worst levels beyond `depth`, told to the batch as removals; how many."""
+        """Drop each side's worst levels beyond `depth`, with removals in the batch; the number dropped."""
         return self._bids.cut(depth, batch) + self._asks.cut(depth, batch)
 
     def load(self, levels: Levels) -> None:
-        """Become `levels`, on their grid, telling nobody; O(n) where each side comes sorted, either way. NoRoom: nothing changed."""
+        """Become `levels`, on their grid, without emitting changes. NoRoom: nothing changed.
+
+        It takes O(n) where each side comes sorted, in either direction.
+        """
         if not self._walk(levels, None):
             levels = arranged(levels)
             self._walk(levels, None)
@@ -121,7 +138,10 @@ class Book:
         self._ask_walk.take(levels, False)
 
     def replace(self, levels: Levels, batch: Batch) -> int:
-        """Become `levels`, telling the batch exactly the difference; how many changes. NoRoom, or ValueError for another grid."""
+        """Become `levels` and append exactly the difference to the batch; the number of changes.
+
+        NoRoom, or ValueError for another grid: nothing changed.
+        """
         self._check_grid(levels)
         told_before = batch.change_count
         if not self._walk(levels, batch):
@@ -138,7 +158,10 @@ class Book:
         return batch.change_count - told_before
 
     def load_sides(self, bids: Any, asks: Any) -> None:
-        """Become the two sides as an image keeps them. ValueError if they are none, NoRoom: nothing changed."""
+        """Become the two sides in the form of an image (16 bytes a level, best last).
+
+        ValueError for invalid sides, NoRoom: nothing changed.
+        """
         self._bids.check_bytes(bids)
         self._asks.check_bytes(asks)
         self._bids.reserve(len(bids) // 16)
@@ -147,15 +170,15 @@ class Book:
         self._asks.take_bytes(asks)
 
     def clear(self) -> None:
-        """Become empty."""
+        """Remove all levels."""
         self.load_sides(b"", b"")
 
     def room(self) -> int:
-        """How many more levels the fuller side takes as it is; a book in memory of its own then grows."""
+        """Number of further levels that fit the fuller side without growing."""
         return min(self._bids.capacity - self._bids.count, self._asks.capacity - self._asks.count)
 
     def rebind(self, bids_memory: Any, asks_memory: Any) -> None:
-        """Move into other memory, None for memory of our own. NoRoom if either is too small: nothing changed."""
+        """Move into other memory, None for memory of its own. NoRoom if either is too small: nothing changed."""
         for side, memory in ((self._bids, bids_memory), (self._asks, asks_memory)):
             if memory is not None and len(memory) < 16 * side.count:
                 raise NoRoom(side.count, len(memory) // 16)
@@ -163,7 +186,7 @@ class Book:
         self._asks.rebind(asks_memory)
 
     def rescale(self, price_decimals: int, size_decimals: int) -> bool:
-        """Move to a finer grid, exactly; False and unchanged if it is a coarser one or a level would no longer fit."""
+        """Move to a finer grid, exactly; False and unchanged where it is coarser or a level would no longer fit."""
         price_step = price_decimals - self.price_decimals
         size_step = size_decimals - self.size_decimals
         if price_step < 0 or size_step < 0 or price_decimals > FINEST or size_decimals > FINEST:
@@ -179,58 +202,58 @@ class Book:
 
     @property
     def bid_count(self) -> int:
-        """Levels on the bid side."""
+        """Number of levels on the bid side."""
         return self._bids.count
 
     @property
     def ask_count(self) -> int:
-        """Levels on the ask side."""
+        """Number of levels on the ask side."""
         return self._asks.count
 
     @property
     def book_hash(self) -> int:
-        """The order-independent hash of all levels, u64."""
+        """Order-independent hash of all levels, u64."""
         return (self._bids.level_hash + self._asks.level_hash) & BITS64
 
     def size_at(self, ticks: int, is_ask: bool) -> int:
-        """Lots at that price, 0 for none."""
+        """Size in lots of the level at that price, 0 for none."""
         return self._asks.size_at(ticks) if is_ask else self._bids.size_at(ticks)
 
     def best_bid(self) -> tuple[int, int] | None:
-        """(ticks, lots) of the highest bid."""
+        """Highest bid as (ticks, lots); None for an empty side."""
         found = self._bids.best_first(1)
         return found[0] if found else None
 
     def best_ask(self) -> tuple[int, int] | None:
-        """(ticks, lots) of the lowest ask."""
+        """Lowest ask as (ticks, lots); None for an empty side."""
         found = self._asks.best_first(1)
         return found[0] if found else None
 
     def bids(self, count: int | None = None) -> list[tuple[int, int]]:
-        """The best `count` bids, all for None, best first, as (ticks, lots)."""
+        """Best `count` bids (None: all), best first, as (ticks, lots)."""
         return self._bids.best_first(self._bids.count if count is None else count)
 
     def asks(self, count: int | None = None) -> list[tuple[int, int]]:
-        """The best `count` asks, all for None, best first, as (ticks, lots)."""
+        """Best `count` asks (None: all), best first, as (ticks, lots)."""
         return self._asks.best_first(self._asks.count if count is None else count)
 
     def top_digits(self, count: int) -> bytes:
-        """The best `count` asks, then bids, best first, as decimal digits of ticks and lots with nothing between."""
+        """Best `count` asks, then bids, best first, as decimal digits of ticks and lots without separators."""
         return self._asks.best_digits(count) + self._bids.best_digits(count)
 
     @property
     def is_crossed(self) -> bool:
-        """Best bid above best ask."""
+        """Whether the best bid is above the best ask."""
         return self._has_both() and self._bids.best_ticks() > self._asks.best_ticks()
 
     @property
     def is_locked(self) -> bool:
-        """Best bid equal to best ask."""
+        """Whether the best bid equals the best ask."""
         return self._has_both() and self._bids.best_ticks() == self._asks.best_ticks()
 
     @property
     def is_empty(self) -> bool:
-        """No level on either side."""
+        """Whether neither side has a level."""
         return self._bids.count == 0 and self._asks.count == 0
 
     def _has_both(self) -> bool:
@@ -244,7 +267,7 @@ class Book:
             )
 
     def _make_room(self, levels: Levels) -> None:
-        """Room for all of `levels` that have a size, as if each were new; NoRoom."""
+        """Make room for all of `levels` that have a size, as if each were new; NoRoom."""
         words = levels._words
         bids = asks = 0
         for i in range(levels.count):
@@ -259,7 +282,7 @@ class Book:
         self._asks.reserve(self._asks.count + asks)
 
     def _walk(self, levels: Levels, batch: Batch | None) -> bool:
-        """Walk over a whole book, told to the batch as a difference if there is one; False for levels that must be arranged first."""
+        """Walk over a whole book, emitting the difference to a batch, if any; False for levels that must be arranged first."""
         words, count = levels._words, levels.count
         self._bid_walk.start()
         self._ask_walk.start()

@@ -1,11 +1,11 @@
-# What `digits.py` says, for the compiler. The bytes are made for the longest numbers there are, filled, and cut to what was written.
+# Compiled form of `digits.py`. The bytes are allocated for the longest possible numbers, filled, and cut to the length written.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 
 cdef inline char *_written(char *at, int64_t number) noexcept nogil:
-    # The decimal digits of `number` from `at` on; behind the last of them.
+    # Write the decimal digits of `number` from `at` on; the place after the last.
     cdef uint64_t left = <uint64_t>number
     cdef char digits[20]
     cdef int first = 20
@@ -14,7 +14,7 @@ cdef inline char *_written(char *at, int64_t number) noexcept nogil:
         at[0] = b"-"
         at += 1
         left = 0 - left
-    while left >= 100:  # two at a time: a division is the dear part
+    while left >= 100:  # two digits a division, which is the expensive part
         two = <unsigned int>(left % 100)
         left = left // 100
         first -= 2

@@ -1,4 +1,4 @@
-"""The book hash, level by level: splitmix64(splitmix64(2 * ticks + is_ask) + lots), summed mod 2^64 by who keeps the levels.
+"""Book hash by level: splitmix64(splitmix64(2 * ticks + is_ask) + lots), summed mod 2^64 by the holder of the levels.
 
 The sum does not depend on an order, so a change of one level is one number to add.
 """
@@ -14,7 +14,7 @@ GAMMA, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 def splitmix64(value: int) -> int:
-    """The splitmix64 generator's output for the state `value`, both u64: an even mixing of all bits."""
+    """Output of the splitmix64 generator for the state `value`, both u64: an even mixing of all bits."""
     value = (value + GAMMA) & BITS64
     value = ((value ^ (value >> 30)) * MIX_1) & BITS64
     value = ((value ^ (value >> 27)) * MIX_2) & BITS64
@@ -22,7 +22,7 @@ def splitmix64(value: int) -> int:
 
 
 def of_change(ticks: int, is_ask: bool, old: int, lots: int) -> int:
-    """What a level's change of size from `old` to `lots`, 0 for none, adds to the hash; u64."""
+    """Addend for the hash when a level's size changes from `old` to `lots` (0: no level); u64."""
     level = splitmix64(((ticks & BITS64) * 2 + is_ask) & BITS64)
     change = 0
     if lots:
@@ -33,7 +33,7 @@ def of_change(ticks: int, is_ask: bool, old: int, lots: int) -> int:
 
 
 def of_levels(pairs: Any, count: int, is_ask: bool) -> int:
-    """The hash of `count` levels, each ticks and lots; u64."""
+    """Hash of `count` levels, each a pair of ticks and lots; u64."""
     level_hash = 0
     for at in range(count):
         level_hash += splitmix64((splitmix64(((pairs[2 * at] & BITS64) * 2 + is_ask) & BITS64) + pairs[2 * at + 1]) & BITS64)

@@ -1,8 +1,8 @@
-"""A large group's changes into a side in one walk: O(levels + changes), where `Side.set` moves levels for each.
+"""Merge of a large group's changes into a side in one walk: O(levels + changes), where `Side.set` moves levels for each change.
 
     records ─► this side's changes, in order of price either way? ─► the side's levels step back ─► both are written forward, merged
 
-A difference of two books comes so; what does not come in order is refused and left to be `set` one by one.
+The difference of two books comes in order. A group that does not is refused and left to be `set` one by one.
 """
 
 from typing import Any
@@ -21,7 +21,10 @@ RECORD_WORDS, HEADER_WORDS, MOST_CHANGES = delta.DELTA_BYTES // 8, delta.HEADER_
 
 
 def merge(side: Side, words: Any, at: int, changes: int) -> bool:
-    """Take the side's changes among those of the records from word `at` on; False, and nothing changed, unless they come in order."""
+    """Apply the side's changes among those of the records from word `at` on.
+
+    False, and nothing changed, unless they come in order of price, rising or falling.
+    """
     flip = side._flip
     rises = falls = False
     last = mine = 0
@@ -45,7 +48,7 @@ def merge(side: Side, words: Any, at: int, changes: int) -> bool:
 
 
 def _merge_sorted(side: Side, words: Any, at: int, changes: int, mine: int, falls: bool) -> None:
-    """The walk: our levels step back by `mine` places, so that what is written never overtakes what is still to be read."""
+    """Merge ordered changes. Our levels first move back by `mine` places, so that writing never overtakes reading."""
     side.reserve(side.count + mine)
     pairs, flip = side._pairs, side._flip
     native.move_words(pairs, 2 * mine, pairs, 0, 2 * side.count)

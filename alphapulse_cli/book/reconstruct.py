@@ -1,15 +1,15 @@
-"""A reader's replica of one book: an image to start from, then delta records, group by group, proved by CHECKs.
+"""Reconstructor: a reader's replica of one book, made of an image and the delta groups after it, proved by CHECKs.
 
     COLD ── load(image) ──► warm ── groups whose prev_version is ours, applied whole ──► warm
       ▲                       │
-      └── chain broken · RESET · failed CHECK · group without FIRST · lapped ◄┘        `why` says which
+      └── chain broken · RESET · failed CHECK · group without FIRST · lapped ◄┘        `why` holds the reason
 
-Records are those of a ring: of many books, a group perhaps cut anywhere between two calls of `apply`. Those of other books are
-passed over by comparing 32 bytes. Of our own, a group is held (copied) until its LAST record is there, so `book` never shows the
-half of one. Groups up to our version are skipped, which is all that joining takes: note the ring's position, copy the image, load
-it, apply from the noted position on. A held part survives `load`: the image may have been copied in the middle of a read.
+Records are those of a ring: of many books, a group perhaps cut anywhere between two calls of `apply`. Records of other books are
+skipped by comparing 32 bytes. A group of our own is held (copied) until its LAST record is there, so `book` never shows half of
+one. Groups up to our version are skipped, which makes joining simple: note the ring's position, copy the image, load it, apply
+from the noted position on. A held part survives `load`: the image may have been copied in the middle of a read.
 
-A cold replica keeps the last book that it had, for those who want to look at it, and must not be traded on. `load` warms it.
+A cold replica keeps the last book that it had, for display only; it must not be traded on. `load` warms it.
 """
 
 from enum import IntEnum, unique
@@ -29,7 +29,7 @@ DELTA_KIND, RESET_KIND, CHECK_KIND = int(delta.Kind.DELTA), int(delta.Kind.RESET
 STATUS_KIND = int(delta.Kind.STATUS)
 SIGN_BIT = 1 << 63
 LARGE_GROUP = 32  # records from which a group is merged in one walk
-MOST_STATE = 0xFF  # what a record's octet can say; what the number means is the reader's business
+MOST_STATE = 0xFF  # largest number of a record's octet; its meaning is not checked here
 MOST_HELD = 65_536  # records of one group: four times the largest that a default ring carries
 NO_DELAY = delta.NO_FEED_DELAY
 _NOT_TOLD = NOT_TOLD
@@ -37,15 +37,15 @@ _NOT_TOLD = NOT_TOLD
 
 @unique
 class Why(IntEnum):
-    """Why a replica is cold."""
+    """Reason for which a replica is cold."""
 
-    NOTHING = 0  # it is not
+    NOTHING = 0  # the replica is warm
     COLD = 1  # no image was loaded yet
     CHAIN_BROKEN = 2  # a group does not continue our version, or names another grid
     RESET = 3  # the writer replaced its image
-    CHECK_FAILED = 4  # the replica is not the writer's book
-    GROUP_WITHOUT_FIRST = 5  # the rest of a group whose beginning we never saw, or one of more than MOST_HELD records
-    LAPPED = 6  # records were overwritten before we read them, ours among them
+    CHECK_FAILED = 4  # the replica differs from the writer's book
+    GROUP_WITHOUT_FIRST = 5  # the rest of a group whose beginning was never seen, or a group of more than MOST_HELD records
+    LAPPED = 6  # records of this book were overwritten before they were read
 
 
 NOTHING, COLD, CHAIN_BROKEN, RESET = int(Why.NOTHING), int(Why.COLD), int(Why.CHAIN_BROKEN), int(Why.RESET)
@@ -53,19 +53,19 @@ CHECK_FAILED, GROUP_WITHOUT_FIRST, LAPPED = int(Why.CHECK_FAILED), int(Why.GROUP
 
 
 class Reconstructor:
-    """One instrument's replica: `book` at `version`, as of `timestamp_ns`; `is_cold` and `why`; CHECKs passed and failed."""
+    """Replica of one instrument: `book` at `version`, as of `timestamp_ns`; `is_cold` and `why`; CHECKs passed and failed."""
 
     def __init__(self, exchange: str, symbol: str) -> None:
         self.exchange = exchange
         self.symbol = symbol
         self.book = Book(0, 0)
         self.version = 0
-        self.timestamp_ns = 0  # of the last group taken
+        self.timestamp_ns = 0  # receive time of the last group applied, CLOCK_REALTIME
         self.feed_delay_us = NO_DELAY
-        self.book_state = int(delta.BookState.COLD)  # as the writer last said
+        self.book_state = int(delta.BookState.COLD)  # the writer's last, of an image, STATUS or CHECK
         self.reason = int(delta.BookReason.NONE)
-        self.trading_status = _NOT_TOLD  # as the writer last said: the number of a TradingStatus
-        self.exchange_checksum = int(delta.ChecksumState.NONE)  # as the last CHECK said
+        self.trading_status = _NOT_TOLD  # the writer's last: the number of a TradingStatus
+        self.exchange_checksum = int(delta.ChecksumState.NONE)  # of the last CHECK
         self.checks_ok = 0
         self.checks_bad = 0
         self._why = COLD
@@ -81,12 +81,12 @@ class Reconstructor:
 
     @property
     def why(self) -> Why:
-        """Why the replica is cold; NOTHING if it is not."""
+        """Reason for which the replica is cold; NOTHING where it is warm."""
         return Why(self._why)
 
     @property
     def is_cold(self) -> bool:
-        """Whether `book` is not to be relied on: read the image and `load` it."""
+        """Whether `book` must not be relied on: read the image and `load` it."""
         return self._why != NOTHING
 
     def load(
@@ -102,9 +102,10 @@ class Reconstructor:
         timestamp_ns: int = 0,
         trading_status: int = NOT_TOLD,
     ) -> bool:
-        """Become an image's copy, sides as it keeps them; False and cold if `book_hash` is given and is not theirs.
+        """Become a copy of an image; False and cold if `book_hash` is given and differs from that of the sides.
 
-        ValueError for sides that are none (out of order, sizes out of range), or for words that no image has: nothing changed.
+        `bids` and `asks` are 16 bytes a level (i64 ticks, i64 lots), best last. ValueError for sides out of order, sizes out of
+        range, or a state, reason or trading status that no image can hold: nothing changed.
         """
         if not (0 <= state <= MOST_STATE and 0 <= reason <= MOST_STATE and NOT_TOLD <= trading_status <= MOST_STATE):
             raise ValueError(f"no state of a book: {state}, reason {reason}, trading status {trading_status}")
@@ -121,20 +122,23 @@ class Reconstructor:
         return self._why == NOTHING
 
     def missed(self) -> None:
-        """Records were lost between the last `apply` and the next: a held part is dropped, and the chain decides about the rest."""
+        """Note that records were lost between the last `apply` and the next.
+
+        A held part is dropped; whether records of this book were lost shows in the chain of versions.
+        """
         if self._held_count and self._held_words[5] > self.version:
             self._chill(LAPPED)
         self._held_count = 0
         self._after_hole = True
 
     def apply(self, records: Any, start: int, count: int) -> int:
-        """Take `count` records from record `start` on; how many groups of ours were taken (skipped ones and cold times do not count).
+        """Take `count` records from record `start` on; the number of groups of this book taken (skipped ones do not count).
 
-        ValueError for records that are not there.
+        While the replica is cold only STATUS groups are taken. ValueError for a range outside `records`.
         """
         held = memoryview(records).nbytes // RECORD_BYTES
         if start < 0 or count < 0 or count > held or start > held - count:  # no sums: compiled, they could overflow
-            raise ValueError(f"no {count} records from {start} on")
+            raise ValueError(f"{count} records from record {start} on are not in a buffer of {held}")
         if count == 0:
             return 0
         words = native.words(records)
@@ -150,14 +154,14 @@ class Reconstructor:
         return taken
 
     def _take_record(self, words: Any, at: int) -> int:
-        """One record of ours; 1 if it completed a group that was taken."""
+        """Take one record of this book; 1 if it completed a group that was applied."""
         flags = words[at + 7] >> 8 & 0xFF
         if flags & FIRST_FLAG:
-            self._held_count = 0  # a group without its LAST before it: the chain will tell
+            self._held_count = 0  # an unfinished group before it: a lost change will show as a broken chain
             if flags & LAST_FLAG:
                 return self._take_group(words, at, 1)
         elif self._held_count in (0, MOST_HELD) or words[at + 5] != self._held_words[5]:
-            self._held_count = 0  # a group without its beginning, or beyond all bounds
+            self._held_count = 0  # a group without its beginning, or of more than MOST_HELD records
             if self._why == NOTHING and words[at + 5] > self.version:
                 self._chill(LAPPED if self._after_hole else GROUP_WITHOUT_FIRST)
             return 0
@@ -169,7 +173,7 @@ class Reconstructor:
         return self._take_group(self._held_words, 0, held)
 
     def _take_group(self, words: Any, at: int, count: int) -> int:
-        """A whole group, `count` records from word `at` on; 1 if it was taken, 0 if skipped."""
+        """Take a whole group, `count` records from word `at` on; 1 if it was applied, 0 if skipped."""
         kind = words[at + 7] >> 8 & KIND_BITS
         version = words[at + 5]
         if kind in (STATUS_KIND, CHECK_KIND):
@@ -202,14 +206,14 @@ class Reconstructor:
         return True
 
     def _apply_changes(self, words: Any, at: int, count: int) -> None:
-        """The changes of a whole group, in order, to the book."""
+        """Apply the changes of a whole group to the book."""
         last = at + RECORD_WORDS * (count - 1)
         total = MOST_CHANGES * (count - 1) + (words[last + 7] & 0xFF)
         if count < LARGE_GROUP or not self.book.merge(words, at, total):
             self._set_changes(words, at, count)
 
     def _set_changes(self, words: Any, at: int, count: int) -> None:
-        """One by one, in the order in which they were told."""
+        """Apply the changes one by one, in the order of the group."""
         book = self.book
         book.reserve(MOST_CHANGES * count)
         for record in range(at, at + RECORD_WORDS * count, RECORD_WORDS):
@@ -218,7 +222,7 @@ class Reconstructor:
                 book.set((words[place] ^ SIGN_BIT) - SIGN_BIT, words[place + 1])  # the word as a signed one
 
     def _take_word(self, words: Any, at: int, kind: int, version: int) -> int:
-        """A CHECK or STATUS: what the writer says of its book at `version`."""
+        """Take a CHECK or STATUS: the writer's statement about its book at `version`."""
         is_cold = self._why != NOTHING
         if not is_cold and version > self.version:
             return self._chill(LAPPED if self._after_hole else CHAIN_BROKEN)
@@ -229,7 +233,7 @@ class Reconstructor:
             self.book_state = payload & 0xFF
             self.reason = payload >> 8 & 0xFF
             trading = payload >> 16 & 0xFF
-            if trading or self.trading_status != _NOT_TOLD:  # 0 of a writer of a time when nobody told is no word
+            if trading or self.trading_status != _NOT_TOLD:  # 0 from a writer of layout 1.1 or older means "not told"
                 self.trading_status = trading
         else:
             self._check(words, at)
@@ -253,7 +257,7 @@ class Reconstructor:
         self.feed_delay_us = delay - (1 << 32) if delay >= 1 << 31 else delay
 
     def _hold(self, words: Any, at: int) -> None:
-        """Copy one record to the held part, of which the caller keeps fewer than MOST_HELD."""
+        """Copy one record to the held part. The caller keeps it below MOST_HELD records."""
         if self._held_count == self._held_capacity:
             held = bytearray(self._held) + bytes(len(self._held))
             self._held, self._held_words = held, native.words(held)
@@ -262,7 +266,7 @@ class Reconstructor:
         self._held_count += 1
 
     def _chill(self, why: int) -> int:
-        """From here on the replica is cold."""
+        """Mark the replica as cold, unless it is already."""
         if self._why == NOTHING:
             self._why = why
         return 0

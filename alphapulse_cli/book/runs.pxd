@@ -1,10 +1,10 @@
-# What `runs.py` says, for the compiler: a level is one 16-byte vector, so that a stretch costs little more than the memory it lies in.
+# Compiled form of `runs.py`: a level is one 16-byte vector, so that a run costs little more than reading its memory.
 from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from *:
     """
     #include <string.h>
-    #define AP_RUN_BLOCK 8 /* levels looked at together */
+    #define AP_RUN_BLOCK 8 /* levels compared together */
     typedef uint64_t ap_level __attribute__((vector_size(16)));
 
     static inline ap_level ap_load_level(const void *from) {

@@ -1,16 +1,16 @@
-"""One side of a book: a sorted array of levels, *best price last*, in memory of its own or in memory handed in.
+"""Side of a book: a sorted array of levels, *best price last*, in memory of its own or in memory handed in.
 
     memory   | ticks i64 | lots i64 | ticks i64 | lots i64 | … | ticks i64 | lots i64 |  free …
                worst                                            best, index count - 1
 
 Bids lie ascending, asks descending, so that changes near the top move few bytes and the best N levels are one slice. One trick
 serves both: a price's *rank* is `ticks ^ flip`, flip 0 for bids and -1 (all bits) for asks, and ranks ascend on either side.
-A search gallops back from the best level: a change 200 levels deep costs some eight looks, whatever the book holds.
+A search gallops back from the best level: a change 200 levels deep takes some sixteen comparisons, whatever the size of the book.
 
-Here are single changes and looks; whole books come in by `walk`, large groups by `merge`, which know these insides.
+This file holds single changes and look-ups; `walk` loads whole books and `merge` large groups, both on these arrays directly.
 
-`level_hash` is this side's part of the book hash, kept up at each change. Memory handed in (a book image) never grows by itself:
-`reserve` raises NoRoom before anything is touched. No Python object is made per level, but for those who ask for lists.
+`level_hash` is this side's part of the book hash, updated at each change. Memory handed in (a book image) never grows by itself:
+`reserve` raises NoRoom before anything is changed. No Python object is made per level, except in the lists of `best_first`.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ BITS64 = (1 << 64) - 1
 
 
 class NoRoom(AlphapulseError):
-    """The memory handed in cannot hold what is asked: nothing was changed; rebind to memory for `needed_count` levels a side."""
+    """Memory handed in is too small: nothing was changed; rebind to memory for `needed_count` levels a side."""
 
     def __init__(self, needed_count: int, capacity: int) -> None:
         super().__init__(f"a side has room for {capacity} levels and may need {needed_count}")
@@ -39,7 +39,7 @@ class NoRoom(AlphapulseError):
 
 
 class Side:
-    """One side's levels, worst first in memory, best last; `count` of them."""
+    """Levels of one side, worst first in memory, best last; `count` of them."""
 
     def __init__(self, is_ask: bool, memory: Any = None) -> None:
         self.is_ask = is_ask
@@ -51,7 +51,7 @@ class Side:
         self.rebind(memory)
 
     def rebind(self, memory: Any) -> None:
-        """Move the levels into `memory` (writable, 16 bytes a level), or into memory of our own for None. NoRoom if it is too small."""
+        """Move the levels into `memory` (writable, 16 bytes a level), None for memory of our own. NoRoom if it is too small."""
         is_own = memory is None
         if memory is None:
             memory = bytearray(LEVEL_BYTES * max(FIRST_CAPACITY, self.count))
@@ -65,7 +65,7 @@ class Side:
         self._memory, self.capacity, self._is_own = memory, capacity, is_own
 
     def reserve(self, count: int) -> None:
-        """Make room for `count` levels in all; NoRoom if the memory is not ours to grow."""
+        """Make room for `count` levels in all; NoRoom where the memory was handed in and is too small."""
         if count <= self.capacity:
             return
         if not self._is_own:
@@ -75,7 +75,7 @@ class Side:
         self._is_own = True
 
     def set(self, ticks: int, lots: int) -> int:
-        """The level at `ticks` now has this size, none for 0; its old size, 0 for none. NoRoom if room was not reserved."""
+        """Set the size of the level at `ticks`, 0 to remove it; its old size, 0 for none. NoRoom if room was not reserved."""
         pairs = self._pairs
         at = self.find(ticks)
         old = 0
@@ -98,7 +98,7 @@ class Side:
         return old
 
     def find(self, ticks: int) -> int:
-        """Index of the level at `ticks`, or where it would be put in."""
+        """Index of the level at `ticks`, or the index at which it would be inserted."""
         pairs, flip = self._pairs, self._flip
         rank = ticks ^ flip
         high = self.count
@@ -109,7 +109,7 @@ class Side:
             low -= step
             step += step
         low = max(low, -1)
-        while high - low > 1:  # the rank at `low` is too small, that at `high` is not
+        while high - low > 1:  # invariant: the rank at `low` is below the wanted one, that at `high` is not
             middle = (low + high) >> 1
             if (pairs[2 * middle] ^ flip) < rank:
                 low = middle
@@ -118,7 +118,7 @@ class Side:
         return high
 
     def cut(self, depth: int, batch: Batch | None) -> int:
-        """Drop the worst levels beyond `depth`, told to the batch as removals, worst first; how many."""
+        """Drop the worst levels beyond `depth`, with removals in the batch, worst first; the number dropped."""
         dropped = max(0, self.count - depth)
         pairs = self._pairs
         if batch is not None:
@@ -133,9 +133,9 @@ class Side:
         return dropped
 
     def check_bytes(self, data: Any) -> None:
-        """ValueError unless `data` are levels in this side's order, each with a size of 1 to 2^62 - 1."""
+        """Raise ValueError unless `data` are levels in this side's order, each with a size of 1 to 2^62 - 1."""
         if len(data) % LEVEL_BYTES:
-            raise ValueError(f"{len(data)} bytes are no whole number of levels")
+            raise ValueError(f"{len(data)} bytes are not a whole number of levels of {LEVEL_BYTES}")
         count = len(data) // LEVEL_BYTES
         if count == 0:
             return
@@ -166,7 +166,7 @@ class Side:
         return all_below(pairs, self.count, limit)
 
     def scale(self, price_factor: int, size_factor: int) -> None:
-        """Multiply every level; `fits` must have said that it can be."""
+        """Multiply every level. The caller has checked `fits`."""
         pairs = self._pairs
         for at in range(self.count):
             pairs[2 * at] = pairs[2 * at] * price_factor
@@ -174,12 +174,12 @@ class Side:
         self.level_hash = hashes.of_levels(self._pairs, self.count, self.is_ask)
 
     def best_ticks(self) -> int:
-        """The best price; the side must not be empty."""
+        """Best price in ticks; the side must not be empty."""
         ticks: int = self._pairs[2 * self.count - 2]
         return ticks
 
     def size_at(self, ticks: int) -> int:
-        """Lots at the price, 0 for none."""
+        """Size in lots of the level at the price, 0 for none."""
         at = self.find(ticks)
         if at == self.count or self._pairs[2 * at] != ticks:
             return 0
@@ -187,7 +187,7 @@ class Side:
         return lots
 
     def best_first(self, count: int) -> list[tuple[int, int]]:
-        """The best `count` levels, or as many as there are, as (ticks, lots)."""
+        """Best `count` levels, or as many as there are, best first, as (ticks, lots)."""
         pairs = self._pairs
         found = []
         for at in range(self.count - 1, max(-1, self.count - 1 - count), -1):
@@ -197,12 +197,12 @@ class Side:
         return found
 
     def best_digits(self, count: int) -> bytes:
-        """The best `count` levels, or as many as there are, as decimal digits of ticks and lots with nothing between."""
+        """Best `count` levels, or as many as there are, as decimal digits of ticks and lots without separators."""
         return digits.of_best(self._pairs, self.count, count)
 
 
 def all_below(pairs: Any, count: int, limit: int) -> bool:
-    """Whether no size of `count` levels is over `limit` lots."""
+    """Whether no size of `count` levels exceeds `limit` lots."""
     for at in range(count):  # noqa: SIM110 (a generator makes an object per level)
         if pairs[2 * at + 1] > limit:
             return False

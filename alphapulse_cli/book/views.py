@@ -1,8 +1,8 @@
-"""Read-only questions to a book, answered exactly: best prices, mid, spread, depth, imbalance, and what an order would cost.
+"""Read-only figures of a book, exact: best prices, mid, spread, depth, imbalance, and the cost of a taker's order.
 
-Everything is integers in ticks and lots, or a Fraction where a division is due; nothing is rounded, and nothing is a float. A
-question that a one-sided or empty book cannot answer gives None. Notionals and costs are in ticks * lots: divide by
-10**(price_decimals + size_decimals) for the quote currency.
+All are integers in ticks and lots, or a Fraction where a division is due; nothing is rounded, and nothing is a float. A figure that
+a one-sided or empty book does not have is None. Notionals and costs are in ticks * lots: divide by 10**(price_decimals +
+size_decimals) for the quote currency.
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from typing import NamedTuple
 from alphapulse_cli.book.book import Book
 
 BASIS_POINTS = 10_000
-WALK_STEP = 32  # levels read at first; doubled as the walk goes deeper
+WALK_STEP = 32  # levels of the first slice; doubled as the walk goes deeper
 
 
 class Bbo(NamedTuple):
-    """The best bid and ask, with their sizes."""
+    """Best bid and best ask with their sizes."""
 
     bid_ticks: int
     bid_lots: int
@@ -27,7 +27,10 @@ class Bbo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """What a taker's order would meet: `filled_lots` for `cost` (ticks * lots), the last of them at `worst_ticks` (None: nothing filled)."""
+    """Fill of a taker's order: `filled_lots` for `cost` (ticks * lots) from `level_count` levels.
+
+    `worst_ticks` is the price of the last level, None without a fill.
+    """
 
     filled_lots: int
     cost: int
@@ -36,12 +39,12 @@ class Walk:
 
     @property
     def average_ticks(self) -> Fraction | None:
-        """The average price in ticks."""
+        """Average price in ticks; None without a fill."""
         return Fraction(self.cost, self.filled_lots) if self.filled_lots else None
 
 
 def bbo(book: Book) -> Bbo | None:
-    """The best bid and ask."""
+    """Best bid and best ask; None unless both exist."""
     bid, ask = book.best_bid(), book.best_ask()
     return None if bid is None or ask is None else Bbo(*bid, *ask)
 
@@ -53,7 +56,7 @@ def mid_doubled(book: Book) -> int | None:
 
 
 def mid(book: Book) -> Fraction | None:
-    """The mid price in units of the quote currency."""
+    """Mid price in units of the quote currency."""
     doubled = mid_doubled(book)
     return None if doubled is None else Fraction(doubled, 2 * 10**book.price_decimals)
 
@@ -65,7 +68,7 @@ def spread_ticks(book: Book) -> int | None:
 
 
 def spread_bps(book: Book) -> Fraction | None:
-    """The spread in basis points of the mid; None for a mid of 0 too."""
+    """Spread in basis points of the mid; None for a mid of 0 too."""
     best = bbo(book)
     if best is None or best.bid_ticks + best.ask_ticks == 0:
         return None
@@ -73,23 +76,27 @@ def spread_bps(book: Book) -> Fraction | None:
 
 
 def depth_lots(book: Book, count: int) -> tuple[int, int]:
-    """Lots in the best `count` levels: (bids, asks)."""
+    """Sum of sizes of the best `count` levels in lots: (bids, asks)."""
     return sum(lots for _, lots in book.bids(count)), sum(lots for _, lots in book.asks(count))
 
 
 def imbalance(book: Book, count: int) -> Fraction | None:
-    """(bid lots - ask lots) / (bid lots + ask lots) of the best `count` levels: from -1, only asks, to 1; None for an empty book."""
+    """Imbalance of the best `count` levels: (bid lots - ask lots) / (bid lots + ask lots).
+
+    From -1 (asks only) to 1 (bids only); None for an empty book.
+    """
     bids, asks = depth_lots(book, count)
     return Fraction(bids - asks, bids + asks) if bids + asks else None
 
 
 def depth_walk(book: Book, is_ask: bool, size_lots: int | None = None, notional: int | None = None) -> Walk:
-    """Take `size_lots`, or as many whole lots as `notional` (ticks * lots) buys, from the asks (a buyer) or the bids; both bound if given.
+    """Fill a taker's order from the asks (`is_ask`, a buyer) or the bids, in whole lots.
 
-    ValueError if neither is given or one is negative. A book too thin fills less: compare `filled_lots`.
+    It is bounded by `size_lots`, `notional` (ticks * lots), or both. ValueError if neither is given or one is negative. A book too
+    thin fills less: compare `filled_lots`.
     """
     if (size_lots is None and notional is None) or (size_lots or 0) < 0 or (notional or 0) < 0:
-        raise ValueError("a walk needs a size or a notional, not negative")
+        raise ValueError("a depth walk needs a size or a notional, neither of them negative")
     filled = cost = visited = 0
     worst = None
     for ticks, lots in _levels(book, is_ask):
@@ -104,7 +111,7 @@ def depth_walk(book: Book, is_ask: bool, size_lots: int | None = None, notional:
 
 
 def _levels(book: Book, is_ask: bool) -> Iterator[tuple[int, int]]:
-    """A side's levels best first, read in growing slices: a walk of three levels does not list forty thousand."""
+    """Levels of a side best first, read in growing slices: a walk of three levels does not list forty thousand."""
     side = book.asks if is_ask else book.bids
     seen, count = 0, WALK_STEP
     while True:

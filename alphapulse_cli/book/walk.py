@@ -1,12 +1,12 @@
-"""One side's walk over the levels of a whole book: are they in order, what is the difference, become them.
+"""Walk of one side over the levels of a whole book: check their order, emit the difference, become them.
 
     levels   │ bids, sorted either way │ asks │ bids │ …         a message usually has one run a side
-               └ run ─► next index ─────┘ run ─► …               `finish` tells what no run has met: it is gone
+               └ run ─► next index ─────┘ run ─► …               `finish` removes the levels that no run has met
     batch ◄── every difference, in the walk's order
     side  ◄── `take`, once there is room: only then does anything but the batch change
 
-Most of a book stays as it was, and a stretch that does costs little more than the memory it lies in. The worst levels, up to the
-first that anything happened to, stay where they are (`_settled`): `take` writes those above only.
+Most of a book stays as it was, and an unchanged run costs little more than reading its memory. The worst levels, up to the first
+that changed, stay where they are (`_settled`): `take` writes only those above.
 """
 
 from alphapulse_cli import native
@@ -23,7 +23,10 @@ BITS64 = (1 << 64) - 1
 
 
 class Walk:
-    """`start`, then `run` or `survey` for each run of this side's levels, `finish` behind `run`s, `take`; `incoming` levels so far."""
+    """Walk over one side: `start`, then `run` or `survey` for each run of its levels, `finish` after `run`s, `take`.
+
+    `incoming` counts the levels walked over so far.
+    """
 
     def __init__(self, side: Side) -> None:
         self._side = side
@@ -31,7 +34,7 @@ class Walk:
         self.start()
 
     def start(self) -> None:
-        """Nothing is seen yet."""
+        """Reset the walk."""
         side = self._side
         self.incoming = self._runs = self._first = 0
         self._at, self._step, self._flip, self._last = 0, 2, 0, 0
@@ -39,7 +42,7 @@ class Walk:
         self._hash = side.level_hash
 
     def run(self, levels: Levels, i: int, batch: Batch) -> int:
-        """Tell the differences from level `i`, one of this side, to the end of its run; the next index, -1 as `survey` does."""
+        """Emit the differences from level `i`, one of this side, to the end of its run; the next index, -1 as for `survey`."""
         self._runs += 1
         if self.incoming == 0:
             self._aim(levels, i)
@@ -80,7 +83,7 @@ class Walk:
         return i
 
     def finish(self, batch: Batch) -> None:
-        """Tell that the levels which no run has met are gone."""
+        """Emit removals of the levels that no run has met."""
         pairs = self._side._pairs
         while self._left:
             self._tell(batch, self._at, pairs[self._at], pairs[self._at + 1], 0)
@@ -88,7 +91,10 @@ class Walk:
             self._left -= 1
 
     def survey(self, levels: Levels, i: int) -> int:
-        """Look at the run that begins with `i`; the next index, -1 unless all so far is sorted, none repeated or without size."""
+        """Check the run that begins at index `i`; the next index, or -1 where the book must be arranged first.
+
+        That is where levels walked so far are out of order, repeated, or of size 0.
+        """
         self._runs += 1
         if self.incoming == 0:
             self._aim(levels, i)
@@ -108,7 +114,10 @@ class Walk:
         return i
 
     def take(self, levels: Levels, is_told: bool) -> None:
-        """Become the levels walked over; `is_told` says it was by `run`s, which found the hash. Room must be reserved."""
+        """Become the levels walked over. Room must be reserved.
+
+        `is_told` says that the walk was by `run`s, which have computed the hash.
+        """
         side, pairs, words, step = self._side, self._side._pairs, levels._words, self._step
         at = 0 if step > 0 else 2 * self.incoming - 2
         if self._runs < 2:
@@ -127,7 +136,7 @@ class Walk:
         side.level_hash = self._hash if is_told else hashes.of_levels(pairs, side.count, side.is_ask)
 
     def _aim(self, levels: Levels, i: int) -> None:
-        """The side's first level is `i`: find from its second whether prices fall, and so at which end of the side the walk begins."""
+        """Note that the side's first level is `i`, and find the direction of the walk from its second: prices fall or rise."""
         signed, words = levels._signed, levels._words
         falls = False
         for second in range(i + 1, levels.count):
@@ -140,10 +149,10 @@ class Walk:
         self._at = 0 if self._step > 0 else 2 * self._left - 2
 
     def _tell(self, batch: Batch, at: int, ticks: int, old: int, lots: int) -> None:
-        """One difference at word `at` of the side: to the batch, to the hash of what comes, and to what is settled."""
+        """Emit one difference at word `at` of the side: to the batch, to the incoming hash, and to the bound of settled levels."""
         batch.append(ticks, lots | (0 if old else NEW_BIT) | self._side_bit)
         self._hash = (self._hash + hashes.of_change(ticks, self._side.is_ask, old, lots)) & BITS64
         below = at >> 1
-        if old == 0 and self._step < 0:  # it comes in above the level that the walk stands at
+        if old == 0 and self._step < 0:  # a new level goes above the one at which the walk stands
             below += 1
         self._settled = min(self._settled, below)
