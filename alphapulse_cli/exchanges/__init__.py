@@ -1,12 +1,12 @@
-"""All we know about each exchange: facts, a decoder and an encoder each. This file is the registry.
+"""Registry of exchanges: facts, a decoder and an encoder for each.
 
-    exchange = exchanges.get("kraken")             # UsageError for a name that is none, with the nearest ones
+    exchange = exchanges.get("kraken")             # UsageError for an unknown name, with the nearest ones
     instruments = exchange.parse_instruments(body, mode)
     decoder = exchange.decoder(instruments, {BOOK, TRADES}, depth=0, mode=mode)
 
-Importing the registry imports no exchange: each is a place, "module" or "module:attribute", resolved when it is asked for. What
-stands there is an `Exchange`, or a module with FACTS, Decoder, Encoder, RestEncoder, parse_instruments and, where the exchange
-has one, book_checksum. Other people's exchanges are entry points of the group "alphapulse.exchanges"; they cannot take a built-in name.
+Importing the registry imports no exchange: each is a path, "module" or "module:attribute", resolved on demand. It leads to an
+`Exchange`, or to a module with FACTS, Decoder, Encoder, RestEncoder, parse_instruments and, where the exchange has one,
+book_checksum. Third-party exchanges are entry points of the group "alphapulse.exchanges"; they cannot take a built-in name.
 """
 
 import importlib
@@ -34,23 +34,23 @@ REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One exchange: its facts and what makes its parts. `mode` is a name out of `facts.modes`, "" the default one."""
+    """One exchange: its facts and the constructors of its parts. `mode` is a name from `facts.modes`, "" the default."""
 
     facts: Facts
     decoder: Callable[[Iterable[Instrument], Collection[str], int, str], Decoder]  # instruments, channels, depth, mode
     encoder: Callable[[Truth, str], Encoder]  # truth, mode
     rest_encoder: Callable[[Truth, str], RestEncoder]  # truth, mode
-    parse_instruments: Callable[[bytes, str], Sequence[Instrument]]  # body, mode; DecodeError if it is not understood
+    parse_instruments: Callable[[bytes, str], Sequence[Instrument]]  # body, mode; raises DecodeError
     book_checksum: Callable[[Instrument, BookTop], int] | None = None
 
 
 def names() -> list[str]:
-    """Every exchange that `get` knows: the built-in ones, then other people's by name."""
+    """All names that `get` accepts: the built-in ones, then those of plug-ins, sorted."""
     return [*BUILT_IN, *sorted(_entry_points())]
 
 
 def get(name: str) -> Exchange:
-    """The exchange of that name; UsageError, with the nearest names, if there is none or its plug-in is broken."""
+    """Exchange of that name; UsageError, with the nearest names, where there is none or its plug-in is broken."""
     if name.lower() in REFUSED:
         raise UsageError(REFUSED[name.lower()], f"exchanges are: {', '.join(names())}")
     if name in BUILT_IN:
@@ -81,7 +81,7 @@ def _resolve(place: str) -> object:
 def _exchange(name: str, found: object) -> Exchange:
     exchange = _of_module(found) if isinstance(found, ModuleType) else found
     if not isinstance(exchange, Exchange) or exchange.facts.name != name:
-        raise TypeError(f"no exchange of the name {name!r} stands there")
+        raise TypeError(f"its entry point holds no exchange of the name {name!r}")
     return exchange
 
 

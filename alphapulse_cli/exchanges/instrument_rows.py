@@ -1,4 +1,4 @@
-"""Rows of an exchange's instrument metadata, of which one that nobody can read does not take the others along."""
+"""Rows of an exchange's instrument metadata; an unreadable row does not spoil the others."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -10,9 +10,9 @@ Row = TypeVar("Row")
 
 
 def understood(rows: Iterable[Row], read: Callable[[Row], Instrument | None]) -> list[Instrument]:
-    """Instruments of the rows that `read` understands; its None is a market that cannot be collected.
+    """Instruments of the rows that `read` understands; it returns None for a market that cannot be collected.
 
-    Raises the first row's error where none at all was understood: that is no list of instruments.
+    Raises the first row's error where no row was understood: the body is no list of instruments.
     """
     found, errors, is_any_understood = [], [], False
     for row in rows:

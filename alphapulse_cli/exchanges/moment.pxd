@@ -1,4 +1,4 @@
-# What `moment.py` says, for the compiler. Characters are read where they lie; every index is below the length.
+# Compiled form of `moment.py`. Characters are read in place; every index is below the length.
 from libc.stdint cimport int64_t, uint8_t
 
 cdef extern from "Python.h":
@@ -8,7 +8,7 @@ cdef extern from "Python.h":
 
 
 cdef inline int _number(const uint8_t *text, int count) noexcept nogil:
-    # The number that so many digits (at most 9) are, -1 if one of them is none.
+    # Value of `count` digits (at most 9), -1 if one of the characters is not a digit.
     cdef int value = 0, at
     cdef unsigned int digit
     for at in range(count):
@@ -20,7 +20,7 @@ cdef inline int _number(const uint8_t *text, int count) noexcept nogil:
 
 
 cdef inline int _days_of(int year, int month) noexcept nogil:
-    # How many days that month has.
+    # Number of days of that month.
     if month == 2:
         return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
     return 30 if month == 4 or month == 6 or month == 9 or month == 11 else 31

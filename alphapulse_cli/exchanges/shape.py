@@ -1,24 +1,25 @@
-"""The fast road for the frames that nearly all are: an exchange's own bytes become levels with no JSON object between.
+"""Fast parser of the commonest frames: an exchange's bytes become levels without a JSON parser in between.
 
-A *shape* is one kind of book update, written as an example of it. What changes from frame to frame has a name in it:
+A *shape* is one kind of book update, written as an example of it. The parts that vary from frame to frame are named in it:
 
     {"type":"l2update","product_id":"<name>","changes":[<rows>["<side>","<price>","<size>"]</rows>],"time":"<time>"}
 
     <name>              the exchange's name of the instrument, before any price, since its grid decides what they mean
-    <bids> … </bids>    what is repeated, with commas between; <asks> likewise; in <rows> each row has its <side>
+    <bids> … </bids>    repeated rows, with commas between; <asks> likewise; in <rows> each row has its <side>
     <price> <size>      a decimal, quoted or not
     <time> <millis>     RFC 3339 text, or milliseconds or microseconds since 1970; the newest of a frame counts
-    <first> <final>     integers that the decoder wants to know; <checksum> is the book's, 32 bits
-    <text>              anything without escapes, to which nobody listens
+    <first> <final>     integers for the decoder; <checksum> is the book's, 32 bits
+    <text>              anything without escapes, ignored
 
-A decoder that has a `shape` lets whoever feeds it ask that first. What stands behind a frame stays the decoder's to say: it puts into
-`instruments` only those whose books are LIVE, and where a feed counts its frames, `expected` is the number that <first> must be.
+The caller of a decoder that has a `shape` offers each frame to that first. The decoder stays in charge of what a frame means: it
+puts into `instruments` only those whose books are LIVE, and where a feed counts its frames, `expected` is the number that <first>
+must be.
 
-A frame is of the shape byte for byte, or it is not: another order of keys, a space, an escape, a number off the grid, a price of 0, a time not after
-1970, no row at all, not the expected number. Then the answer is None and nothing has happened; the decoder parses the frame as JSON, which knows all the rest.
-So this road may give up on anything, but what it answers is what the slow road would answer.
+A frame is of the shape byte for byte, or it is not: another order of keys, a space, an escape, a number off the grid, a price of 0,
+a time not after 1970, no row at all, not the expected number. Then the answer is None and no state has changed; the decoder parses
+the frame as JSON. So this parser may decline anything, but each answer that it gives is the slow path's.
 
-Interpreted there is no faster road than the JSON library, so there this one gives up on everything.
+Interpreted nothing would be faster than the JSON library, so there it declines everything.
 """
 
 import re
@@ -37,9 +38,9 @@ LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, RO
 FIELDS = {KINDS[kind]: kind for kind in range(PRICE, ROWS)}
 ROW_SIDES = {"rows": 0, "bids": 0, "asks": 1 << 63}  # the last is a level's side bit
 IS_ASK = 1 << 63
-STEP_WORDS = 3  # the kind, and two numbers: where a literal's bytes lie and how many; the side of rows and the step that ends them
+STEP_WORDS = 3  # the kind, and two numbers: a literal's offset and length, or the side of rows and the step that ends them
 UNKNOWN = -1
-MOST_NUMBER = _MOST_NUMBER = 1 << 62  # from here on numbers are no usual ones; and the same as a C number
+MOST_NUMBER = _MOST_NUMBER = 1 << 62  # integers from here on are unusual; the second name is a C number in the compiled core
 LARGEST_CHECKSUM, LARGEST_MILLIS = (1 << 32) - 1, 9_000_000_000_000  # milliseconds of the year 2255: as ns they fit 63 bits
 LEAST_MICROS, LARGEST_MICROS = 100_000_000_000_000, 9_000_000_000_000_000  # no time in ms is so large
 NS_PER_MS, NS_PER_US = 1_000_000, 1_000
@@ -47,10 +48,11 @@ QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE = b'",]\\ \x7f'
 
 
 class Shape:
-    """One kind of frame; ValueError for an example with a name that is none, or with rows that do not end.
+    """Parser of one kind of frame; ValueError for an example with an unknown name, or with rows that do not end.
 
-    `instruments`, by the exchange's names, are those that may be read; `expected`, of a counted feed, is the number of the next frame,
-    UNKNOWN if none is right.
+    `instruments`, by the exchange's names, are those that may be read. `expected`, of a counted feed (`is_counted`), is the number
+    of the next frame, UNKNOWN if no number is right. `bid_word` and `ask_word` are the values of <side>; `depth` is that of the
+    updates.
     """
 
     def __init__(
@@ -68,21 +70,21 @@ class Shape:
         self._ask_at = len(self._literals) - self._ask_length
         self._bid_at = self._ask_at - self._bid_length
         self._steps = native.new_words(STEP_WORDS * len(pieces))
-        self._frame = self._literal  # what is being read: `_at` is the next of `_size` bytes
+        self._frame = self._literal  # the frame being read: `_at` is the next of `_size` bytes
         self._count = self._at = self._size = 0
         self._ticks = self._lots = self._side = self._newest_ns = 0
-        self._instrument: Instrument | None = None  # whose grid these are
+        self._instrument: Instrument | None = None  # the instrument of these decimals
         self._price_decimals = self._size_decimals = 0
         self._is_compiled = bool(SOURCE_HASH)
         self._checksum: int | None = None
         self._compile(pieces)
 
     def __dealloc__(self) -> None:
-        # Compiled only: interpreted, memory frees itself and nobody calls this.
+        # Called by the compiled core alone; the interpreted one leaves memory to the garbage collector.
         native.free_words(self._steps)
 
     def _compile(self, pieces: list[str]) -> None:
-        """Literals and names, in turn, to steps."""
+        """Turn literals and names, which alternate, into steps."""
         at, opened = 0, ""
         begin = 0
         for index, piece in enumerate(pieces):
@@ -98,9 +100,9 @@ class Shape:
                 self._steps[STEP_WORDS * begin + 2] = self._add(NEXT_ROW, begin, 0)
                 opened = ""
             else:
-                raise ValueError(f"an example with <{piece}> where that means nothing")
+                raise ValueError(f"<{piece}> is unknown or out of place in the example")
         if opened:
-            raise ValueError(f"<{opened}> without an end")
+            raise ValueError(f"<{opened}> has no end in the example")
 
     def _add(self, kind: int, one: int, other: int) -> int:
         at = STEP_WORDS * self._count
@@ -109,13 +111,13 @@ class Shape:
         return self._count - 1
 
     def read(self, frame: bytes) -> Update | None:
-        """The Update that the frame is, if it is of this shape, of one of `instruments` and the expected one; else None."""
+        """Update of the frame, if it is of this shape, of one of `instruments` and the expected one; else None."""
         if not self._is_compiled or type(frame) is not bytes:
             return None
         return self._read(frame)
 
     def _read(self, frame: bytes) -> Update | None:
-        # Behind the last byte of a `bytes` object lies a 0. No step passes it but a literal, which looks at the size.
+        # A 0 follows the last byte of a `bytes` object. Every step stops at it but a literal, which checks the size.
         self._frame, self._at, self._size = native.octets_of(frame, 0), 0, len(frame)
         self._newest_ns, self._checksum = 0, None
         instrument: Instrument | None = None
@@ -139,7 +141,7 @@ class Shape:
             elif kind < ROWS:
                 if not self._is_field(kind):
                     return None
-            elif levels is None:  # rows before the name: nobody knows their grid
+            elif levels is None:  # rows before the name: their grid is unknown
                 return None
             elif kind == ROWS:
                 self._side = one
@@ -166,10 +168,10 @@ class Shape:
         return True
 
     def _is_field(self, kind: int) -> bool:
-        """Pass a value, if it is a usual one, and keep what it says."""
+        """Pass a value, if it is a usual one, and store it."""
         if kind == PRICE:
             self._ticks = self._number(self._price_decimals)
-            return self._ticks > 0  # a price of 0 is none
+            return self._ticks > 0  # a price of 0 is left to the slow path
         if kind == SIZE:
             lots = self._number(self._size_decimals)
             self._lots = lots
@@ -210,25 +212,25 @@ class Shape:
         return 0 <= value < _MOST_NUMBER
 
     def _number(self, decimals: int) -> int:
-        """Pass a decimal; it in ticks, -1 if it is unusual."""
+        """Pass a decimal and return it in ticks, -1 if it is unusual."""
         start = self._at
         self._at = scan.number_end(self._frame, start)
         return scan.plain_at(self._frame, start, self._at, decimals)
 
     def _end_of_text(self) -> int:
-        """Pass the characters up to a quote: where it lies, -1 if one of them is unusual."""
+        """Pass the characters up to a quote and return its offset, -1 if one of them is unusual."""
         at = self._at
         while True:
             octet = self._frame[at]
             if octet == QUOTE:
                 self._at = at
                 return at
-            if octet < SPACE or octet == BACKSLASH or octet >= DELETE:  # or the 0 behind the frame
+            if octet < SPACE or octet == BACKSLASH or octet >= DELETE:  # also the 0 after the frame
                 return -1
             at += 1
 
     def _text(self) -> str:
-        """Pass text up to a quote; "" if there is something unusual in it."""
+        """Pass text up to a quote and return it; "" if a character of it is unusual."""
         start = self._at
         end = self._end_of_text()
         return native.text(self._frame, start, end) if end > start else ""

@@ -1,13 +1,13 @@
-"""RFC 3339 text to nanoseconds since the epoch and back: exact, strict, and quick for a stream of neighbouring times.
+"""RFC 3339 text to nanoseconds since 1970 and back: exact, strict, and quick for a stream of neighbouring times.
 
     2026-08-12T19:27:47.532655123Z
     └───────┬─────────┘ └───┬───┘└ Z, or an offset: +02:00
       once a second      0 to 9 digits, each counted
 
-Compiled, the usual text is read where it lies (`exchanges.moment`). For the rest, and interpreted: frames of one second share the
-first nineteen characters, so what those mean is kept for the last few seconds seen. Refused:
-lower-case letters, a space for the T, more than nine digits, a leap second (no exchange sends one), days that do not exist, and
-what lies after the year 2262, where nanoseconds outgrow 63 bits.
+The compiled core reads usual text in place (`exchanges.moment`). For other text, and interpreted: frames of one second share the
+first nineteen characters, so the meaning of those is cached for the last few seconds. Refused: lower-case letters, a space for the
+T, more than nine digits, a leap second (no exchange sends one), days that do not exist, and times after the year 2262, where
+nanoseconds outgrow 63 bits.
 """
 
 import re
@@ -22,7 +22,7 @@ SOURCE_HASH = native.source_hash()
 SECOND_NS = 1_000_000_000
 FRACTION_NS: tuple[int, ...] = tuple(
     10 ** (9 - digits) for digits in range(10)
-)  # what one unit of a fraction with so many digits is worth
+)  # nanoseconds of one unit of a fraction with that many digits
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 LAST_SECOND_NS = ((1 << 63) // SECOND_NS - 2 * 86_400) * SECOND_NS  # with room for any offset
 SECONDS_REMEMBERED = 64
@@ -32,7 +32,7 @@ _REST = re.compile(r"(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))", re.
 
 
 def rfc3339_ns(text: str) -> int:
-    """Nanoseconds since the epoch (negative before it) of RFC 3339 text; ValueError for all else, TypeError if it is no text."""
+    """Nanoseconds since 1970 (negative before) of RFC 3339 text; ValueError for any other text, TypeError for no text."""
     if not isinstance(text, str):  # a dict takes a slice for a key where slices are hashable (3.12 on)
         raise TypeError(f"a time must be text, not {type(text).__name__}")
     ns = moment.usual_ns(text)
@@ -46,7 +46,7 @@ def rfc3339_ns(text: str) -> int:
 
 
 def rfc3339_text(ns: int, digits: int = 9) -> str:
-    """RFC 3339 text, in UTC, of nanoseconds since the epoch, with `digits` (0 to 9) behind the point; finer is cut off."""
+    """RFC 3339 text, in UTC, of nanoseconds since 1970, with `digits` (0 to 9) after the point; finer digits are cut off."""
     seconds, fraction_ns = divmod(ns, SECOND_NS)
     whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
     return f"{whole}.{fraction_ns // FRACTION_NS[digits]:0{digits}}Z" if digits else f"{whole}Z"

@@ -1,4 +1,4 @@
-"""Which trades of one market were seen, by the exchange's own numbers, which grow by one: holes are found, and nothing is told twice.
+"""Trade ids of one market: finds holes in the exchange's numbers, which grow by one, and lets each trade leave once.
 
     seen      ████████████░░░██████░████████▌          ids are kept over connections
               oldest       holes           newest
@@ -6,17 +6,17 @@
 Rules, numbered as the tests number them:
   T1  A number beyond the newest + 1 opens a hole: TradesMissed, before the trade that shows it.
   T2  A number in a hole fills it: TradesRecovered, and the trade leaves as history, however it came. So does one below the oldest,
-      from a subscription's past; what lies between it and the oldest is a hole like any other.
-  T3  A number that was seen is not told again, whatever frame, connection or answer brings it.
-  T4  The numbers begin anew where one that is not beyond the newest was traded more than a second after it: nothing that was seen
-      counts any more, and nothing is missed.
+      from a subscription's past; the numbers between it and the oldest are a hole like any other.
+  T3  A number that was seen does not leave again, whatever frame, connection or answer brings it.
+  T4  The numbers begin anew where one that is not beyond the newest was traded more than a second after it: all seen numbers are
+      forgotten, and nothing is missed.
       So they do where it is more than MOST_STEP from all that was seen: no outage is that long, and no counter holds such sums.
-  T5  At most MOST_HOLES holes are remembered. Beyond that the lowest is given up: its trades stay missed, and late ones are left out.
-  T6  Missing trades are asked for by REST, where the exchange gives them without keys: FIRST_FILL_NS after the hole opened (what a
-      subscription gives back may fill it by itself), then after longer pauses, FILL_TRIES times for each hole at the newest end.
-      Only numbers in holes are taken from the answer: what is newer comes by the stream.
+  T5  At most MOST_HOLES holes are remembered. Beyond that the lowest is given up: its trades stay missed, late ones are left out.
+  T6  Missing trades are asked for by REST, where the exchange gives them without keys: FIRST_FILL_NS after the hole opened (the
+      past that a subscription brings may fill it by itself), then after longer pauses, FILL_TRIES times for each hole at the newest
+      end. Only numbers in holes are taken from the answer: newer ones come by the stream.
 
-So at any time `missed - recovered` of what left is the number of ids between the oldest and the newest that were never told.
+So at any time the missed minus the recovered trades that left are the ids between the oldest and the newest that never left.
 """
 
 from bisect import bisect_right
@@ -36,7 +36,7 @@ SEEN, NEW, LATE = -1, 0, -2
 
 
 class TradeIds:
-    """The numbers of one market's trades that were seen."""
+    """Numbers seen of one market's trades, kept as the oldest, the newest and the holes between."""
 
     __slots__ = ("_fill_at_ns", "_hole_firsts", "_hole_lasts", "_newest_ns", "_tries", "newest", "oldest", "since_ns")
 
@@ -47,21 +47,19 @@ class TradeIds:
     def _begin_anew(self) -> None:
         self.oldest = self.newest = -1
         self._newest_ns: int | None = None
-        self._hole_firsts: list[int] = []  # ascending, as their `lasts`
+        self._hole_firsts: list[int] = []  # ascending, like `_hole_lasts`
         self._hole_lasts: list[int] = []
         self._fill_at_ns: int | None = None  # T6
-        self.since_ns = (
-            0  # the exchange's time of the last trade before the lowest hole that is looked for; 0 where that is unknown
-        )
+        self.since_ns = 0  # the exchange's time of the last trade before the lowest hole that is being fetched; 0 = unknown
 
     @property
     def missing(self) -> int:
-        """How many trades are in the holes that are remembered."""
+        """Number of trades in the remembered holes."""
         return sum(self._hole_lasts) - sum(self._hole_firsts) + len(self._hole_firsts)
 
     @property
     def holes(self) -> list[tuple[int, int]]:
-        """(first, last) missing number of each hole, ascending."""
+        """Holes as (first, last) missing number, ascending."""
         return list(zip(self._hole_firsts, self._hole_lasts, strict=True))
 
     def misses(self, number: int) -> bool:
@@ -70,7 +68,7 @@ class TradeIds:
         return at >= 0 and number <= self._hole_lasts[at]
 
     def take(self, numbered: Iterable[Numbered], now_ns: int) -> list[Event]:
-        """What leaves of one frame's trades, which are told in the order of their numbers; `now_ns` is monotonic (T6)."""
+        """Events of one frame's trades, in the order of their numbers; `now_ns` is CLOCK_MONOTONIC (T6)."""
         events: list[Event] = []
         recovered = 0
         instruments: list[Trade] = []
@@ -93,11 +91,11 @@ class TradeIds:
         return events
 
     def fill(self, numbered: Iterable[Numbered], now_ns: int) -> list[Event]:
-        """T6: what leaves of trades that were fetched: those that are missing."""
+        """T6: events of fetched trades; only those in holes are taken."""
         return self.take([one for one in numbered if self.misses(one[0])], now_ns)
 
     def wants_fill(self, now_ns: int) -> bool:
-        """T6: whether to ask for missing trades now; asking is noted."""
+        """T6: whether to fetch missing trades now; a yes is noted."""
         if self._fill_at_ns is None or now_ns < self._fill_at_ns:
             return False
         if not self._hole_firsts or self._tries == FILL_TRIES:
@@ -108,19 +106,19 @@ class TradeIds:
         return True
 
     def last_known(self, number: int) -> int:
-        """The exchange says which trade was the last: how many that makes missing (T1)."""
+        """Note the exchange's number of the last trade; how many trades that shows to be missing (T1)."""
         if self.newest < 0 or not self.newest < number <= self.newest + MOST_STEP:
             return 0
         missed = number - self.newest
         self._add_hole(len(self._hole_firsts), self.newest + 1, number)
-        self.newest, self._newest_ns = number, None  # which is missing itself
+        self.newest, self._newest_ns = number, None  # that trade is missing too, so its time is unknown
         return missed
 
     def _opened(self, now_ns: int) -> None:
         self._tries, self._fill_at_ns = 0, now_ns + FIRST_FILL_NS
 
     def _place(self, number: int, exchange_ns: int | None) -> tuple[int, int]:
-        """What that number is to us, and how many were missed before it; noted as seen."""
+        """Note a number as seen; the verdict on it (NEW, LATE, SEEN), and how many were missed before it."""
         newest = self.newest
         if number != newest + 1 and newest >= 0 and self._is_anew(number, exchange_ns):  # T4
             self._begin_anew()
@@ -170,7 +168,7 @@ class TradeIds:
         self._bound()
 
     def _bound(self) -> None:
-        """T5."""
+        """T5: give up the lowest hole beyond MOST_HOLES."""
         if len(self._hole_firsts) > MOST_HOLES:
             del self._hole_firsts[0], self._hole_lasts[0]
 

@@ -1,4 +1,4 @@
-"""Binance.US and Binance: one decoder and one encoder, two profiles. `exchanges.get` finds `BINANCE_US` and `BINANCE` here."""
+"""Binance.US and Binance: one decoder and one encoder with two profiles, `BINANCE_US` and `BINANCE`, which the registry names."""
 
 from functools import partial
 

@@ -2,21 +2,22 @@
 
     diff      @depth@100ms ─► SplicedBook (rules B1 to B11) ─► Update ...      REST snapshot ─► Snapshot and the buffered Updates
     depth20   @depth20@100ms ─► Snapshot with depth 20: the whole top 20 each time; `flow` publishes the difference
-    trades    @trade ─► TradeIds (rules T1 to T6); `m` says that the buyer was the maker, so that true means: the taker SOLD
+    trades    @trade ─► TradeIds (rules T1 to T6); `m` true means that the buyer was the maker, so the taker SOLD
 
-Subscriptions keep rules U1 to U3. Those of pictures and of trades by REST, numbered as the tests number them:
+A *picture* is one message of a depth20 stream: the whole top 20. Subscriptions keep rules U1 to U3. The rules of pictures and of
+trades by REST, numbered as the tests number them:
   P1  A picture replaces the top 20. One of the same id is the same picture, and no event.
-  P2  One of a smaller id goes back: the numbers began anew, or it is old. That is a gap, and no book is shown until the next picture
-      that does not go back.
+  P2  One of a smaller id goes back: the numbers began anew, or it is old. That is a gap, and no book is shown until the next
+      picture that does not go back.
   P3  `resync` takes the next picture, whatever its id.
-  P4  Missing trades are looked for among the last 1,000, which is what REST gives without keys.
-  P5  A symbol that is subscribed to and without a picture for 10 s is looked up by REST (`confirmation.Awaited`): where nothing happens the answer is its picture,
-      where something does its stream is dead. A dead stream is subscribed to anew; a second time soon after, the connection is replaced, and
-      where that was no help each ten minutes.
+  P4  Missing trades are fetched from among the last 1,000, which is all that REST gives without keys.
+  P5  A subscribed symbol without a picture for 10 s is looked up by REST (`confirmation.Awaited`): on a quiet market the answer is
+      its picture, otherwise its stream is dead. A dead stream is subscribed to anew; a second time soon after, the connection is
+      replaced, and where that was no help, at most once in ten minutes.
 
-Sizes are absolute and zero removes, also what is not there. Everything of a frame is parsed before any state changes, so that a
-DecodeError or an OffGrid leaves the decoder as it was, but that an unreadable snapshot is asked for again. An answer that nobody
-waits for is ignored.
+Sizes are absolute and zero removes, also a level that is not there. A frame is parsed in full before any state changes, so a
+DecodeError or an OffGrid leaves the decoder as it was, except that an unreadable snapshot is requested again. An answer to no
+pending request is ignored.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -58,7 +59,7 @@ NO_PICTURE = -1
 
 @dataclass(slots=True)
 class _Pictures:
-    """How far one symbol's pictures are on this connection."""
+    """Last picture of one symbol on this connection."""
 
     last: int = NO_PICTURE
     is_doubted: bool = False  # P2: the last one went back
@@ -66,14 +67,17 @@ class _Pictures:
 
 @dataclass(slots=True)
 class _Trading:
-    """One symbol's trades; the ids are kept over connections."""
+    """Trades of one symbol; the ids are kept over connections."""
 
     ids: TradeIds = field(default_factory=TradeIds)
     is_fed: bool = False  # on this connection
 
 
 class Decoder:
-    """`exchanges.protocol.Decoder` for "binance-us" and "binance". UsageError for a depth or for more streams than there are."""
+    """Decoder for "binance-us" and "binance"; `exchanges.protocol.Decoder`.
+
+    UsageError for a depth that does not exist, or for more streams than a connection carries.
+    """
 
     confirms_in_band = False
 
@@ -107,17 +111,17 @@ class Decoder:
         self._book_stream = book_stream
         self._checks: dict[str, Confirmation] = {}  # of quiet books
         self._awaited: dict[str, Awaited] = {}  # P5
-        self._pictured: set[str] = set()  # with a picture on this connection
-        self._died_ns: dict[str, int] = {}  # when a stream was last found dead
-        self._replaced_ns: dict[str, int] = {}  # when the connection was last replaced for its sake
-        self._told_silent: set[str] = set()  # of what is not good, until it is
+        self._pictured: set[str] = set()  # symbols with a picture on this connection
+        self._died_ns: dict[str, int] = {}  # time at which a stream was last found dead
+        self._replaced_ns: dict[str, int] = {}  # time at which the connection was last replaced for a symbol
+        self._told_silent: set[str] = set()  # symbols whose silence was reported, until their book is good
         self._requests: list[Request] = []
-        self._now_ns = 0  # CLOCK_MONOTONIC, as the last tick told it
+        self._now_ns = 0  # CLOCK_MONOTONIC, of the last tick
 
-    # What the world tells us
+    # The interface `exchanges.protocol.Decoder`
 
     def connected(self, monotonic_ns: int) -> None:
-        """A new connection stands: all of the last one but the trades' ids is forgotten, the subscriptions are queued."""
+        """Start on a new connection: forget everything of the last one but trade ids, and queue the subscriptions."""
         self._now_ns = monotonic_ns
         for book in self._books.values():
             book.reset()
@@ -155,7 +159,10 @@ class Decoder:
             raise DecodeError(f"{self._facts.name}: {error!r:.200}", frame) from error
 
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
-        """The Snapshot and the buffered Updates behind it; SnapshotRefused, or nothing yet, where it does not fit. DecodeError as `receive`."""
+        """Events of a REST snapshot: a Snapshot and the buffered Updates after it. DecodeError if it is not understood in full.
+
+        SnapshotRefused where it does not fit the stream; no events where it has to wait for the stream.
+        """
         book = self._books.get(instrument.native)
         if book is None or not book.in_flight:
             return ()
@@ -168,7 +175,7 @@ class Decoder:
             raise DecodeError(f"{self._facts.name}: snapshot of {instrument.id}: {error!r:.200}", body) from error
 
     def receive_trades(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
-        """P4: those of the trades in a FetchTrades' answer that are missing. DecodeError if it is not understood in full."""
+        """P4: events of the missing trades in the answer to a FetchTrades. DecodeError if it is not understood in full."""
         trading, current = self._trades.get(instrument.native), self.instruments.get(instrument.native)
         if trading is None or current is None:
             return ()
@@ -184,18 +191,18 @@ class Decoder:
             raise DecodeError(f"{self._facts.name}: trades of {instrument.id}: {error!r:.200}", body) from error
 
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
-        """The instruments of an `exchangeInfo`. DecodeError if it is not understood."""
+        """Instruments of an `exchangeInfo`. DecodeError if it is not understood."""
         return parse_instruments(body, exchange=self._facts.name)
 
     def fetch_failed(self, instrument: Instrument, monotonic_ns: int) -> None:
-        """A snapshot could not be had: ask again."""
+        """Queue a failed snapshot again."""
         book = self._books.get(instrument.native)
         if book is not None and book.in_flight:
             self._now_ns = monotonic_ns
             book.fetch_again(monotonic_ns)
 
     def tick(self, monotonic_ns: int) -> Sequence[Event]:
-        """Ask for what is due: snapshots, missing trades, and again for what was not answered (U2, U3)."""
+        """Queue the requests that are due: snapshots, missing trades, and repetitions of unanswered subscriptions (U2, U3)."""
         self._now_ns = monotonic_ns
         events = [event for book in self._books.values() for event in book.tick(monotonic_ns)]
         for native, book in self._books.items():
@@ -221,7 +228,7 @@ class Decoder:
         return [*events, *told]
 
     def resync(self, instrument: Instrument) -> None:
-        """The book is wrong: fetch another snapshot, or take the next picture, whatever its id (P3)."""
+        """Heal a wrong book: fetch another snapshot, or take the next picture, whatever its id (P3)."""
         book = self._books.get(instrument.native)
         if book is not None:
             book.resync()
@@ -229,14 +236,14 @@ class Decoder:
             self._shown[instrument.native] = _Pictures()
 
     def confirm(self, instrument: Instrument) -> None:
-        """Fetch a small snapshot to compare a quiet symbol's stream, and its book, with (`confirmation`)."""
+        """Fetch a small snapshot with which to compare a quiet symbol's stream and book (`confirmation`)."""
         stands = self._stands(instrument.native)
         if stands is not None:
             self._checks[instrument.native] = Confirmation(stands)
             self._fetch_proof(instrument.native)
 
     def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
-        """Judge a quiet symbol by the answer to a FetchProof. DecodeError as `receive`."""
+        """Judge a quiet symbol by the answer to a FetchProof. DecodeError as of `receive`."""
         native, stands = instrument.native, self._stands(instrument.native)
         check = self._checks.pop(native, None)
         awaited = self._awaited.get(native) if stands is None else None
@@ -262,13 +269,13 @@ class Decoder:
         return self._on_dead_stream(current, f"it stands at {stands}, the book at {number}") if finding is Finding.DEAD else ()
 
     def use_instrument(self, instrument: Instrument) -> None:
-        """From now on frames are decoded on this grid; buffered events too."""
+        """Decode frames, buffered ones too, on the grid of this instrument from now on."""
         self.instruments[instrument.native] = instrument
         if instrument.native in self._books:
             self._books[instrument.native].instrument = instrument
 
     def pending_requests(self) -> Sequence[Request]:
-        """What to do now, in order; asking empties the list."""
+        """Take the queued requests, in the order in which to carry them out."""
         if not self._requests:
             return ()
         requests, self._requests = self._requests, []
@@ -291,13 +298,13 @@ class Decoder:
         return (Snapshot(instrument, levels, depth=binance.PICTURE_DEPTH),)
 
     def _native_of_picture(self, message: dict[str, Any]) -> str | None:
-        """Whose picture it is: the stream's name says so. A bare one can only be that of the only symbol."""
+        """Symbol of a picture, by its stream's name. A bare one can only be that of the only symbol; None otherwise."""
         if "stream" in message:
             return self._picture_natives.get(message["stream"])
         return next(iter(self._picture_natives.values())) if len(self._picture_natives) == 1 else None
 
     def _is_fed(self, native: str) -> bool:
-        """Whether anything of that symbol came on this connection."""
+        """Whether any data of that symbol came on this connection."""
         book, shown, trading = self._books.get(native), self._shown.get(native), self._trades.get(native)
         return (
             (book is not None and book.is_fed)
@@ -306,7 +313,7 @@ class Decoder:
         )
 
     def _on_talk(self, message: Any, data: Any) -> Sequence[Event]:
-        """Everything that is neither book nor trade."""
+        """Events of a message that is neither book nor trade."""
         if type(message) is not dict:
             raise TypeError("not an object")
         stream, kind = message.get("stream"), data.get("e") if type(data) is dict else None
@@ -323,7 +330,7 @@ class Decoder:
     # Quiet books
 
     def _stands(self, native: str) -> int | None:
-        """The last number of a symbol's stream whose book is good; None for a book that is not."""
+        """Last number of a symbol's stream; None where its book is not good."""
         if native in self._shown:
             last = self._shown[native].last
             return None if last == NO_PICTURE or self._shown[native].is_doubted else last
@@ -331,7 +338,7 @@ class Decoder:
         return book.splice.last if book is not None and book.splice.live else None
 
     def _was_fed(self, native: str) -> bool:
-        """Whether the stream of its book has shown anything on this connection."""
+        """Whether the stream of its book has brought anything on this connection."""
         book = self._books.get(native)
         return native in self._pictured if book is None else book.splice.was_fed
 
@@ -341,7 +348,7 @@ class Decoder:
         self._requests.append(FetchProof(self.instruments[native], path, weight))
 
     def _await_pictures(self, now_ns: int) -> None:
-        """P5: look up what has shown nothing for long."""
+        """P5: look up the symbols that have had no picture for long."""
         unanswered = self._subscriptions.unanswered()
         for native in self._shown:
             if native in unanswered:
@@ -355,7 +362,7 @@ class Decoder:
                 self._fetch_proof(native)
 
     def _on_awaited(self, awaited: Awaited, instrument: Instrument, number: int, levels: Levels) -> Sequence[Event]:
-        """P5: what a snapshot says of a stream without a picture."""
+        """P5: events of a snapshot for a stream without a picture."""
         finding = awaited.judge(number, self._now_ns)
         if finding is Finding.COMPARE:
             self._shown[instrument.native] = _Pictures(number)
@@ -363,7 +370,7 @@ class Decoder:
         return self._on_silent_stream(instrument.native) if finding is Finding.DEAD else ()
 
     def _on_silent_stream(self, native: str) -> Sequence[Event]:
-        """A stream that is dead, of a book that is not shown as good: no gap, and told once."""
+        """Restart a dead stream whose book is not shown as good: no gap, and reported once."""
         self._awaited.pop(native, None)
         self._restart(native)
         is_told = native in self._told_silent
@@ -371,14 +378,14 @@ class Decoder:
         return () if is_told else (Unanswered(BOOK, (native,)),)
 
     def _on_dead_stream(self, instrument: Instrument, detail: str) -> Sequence[Event]:
-        """One of a good book."""
+        """Restart a dead stream of a good book, which is a gap."""
         self._told_silent.discard(instrument.native)
         self._restart(instrument.native)
         self.resync(instrument)
         return (GapFound((instrument,), GapReason.QUIET, detail),)
 
     def _restart(self, native: str) -> None:
-        """Subscribe anew to a dead stream; a second time soon after, only another connection can help."""
+        """Subscribe anew to a dead stream; a second time soon after, replace the connection."""
         stream = stream_name(native, self._book_stream)
         died_ns, self._died_ns[native] = self._died_ns.get(native), self._now_ns
         replaced_ns = self._replaced_ns.get(native)
@@ -390,6 +397,6 @@ class Decoder:
             self._requests += map(Send, self._subscriptions.restart(stream, self._now_ns))
 
     def _fetch(self, instrument: Instrument) -> None:
-        """B2: a snapshot is wanted."""
+        """B2: queue the fetch of a snapshot."""
         path = f"{binance.DEPTH_PATH}?symbol={quote(instrument.native)}&limit={self._limit}"
         self._requests.append(FetchSnapshot(instrument, path, binance.snapshot_weight(self._facts.name, self._limit)))

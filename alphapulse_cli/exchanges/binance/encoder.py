@@ -1,11 +1,11 @@
-"""Binance's own side of one WebSocket connection, from a simulator's truth. No sockets, no clock.
+"""Server side of one Binance WebSocket connection, from a simulator's truth. No sockets, no clock.
 
-Update ids are counts of level changes: `u` is the truth's sequence after the changes, `U` = u - len(changes) + 1, `lastUpdateId` the
-sequence now (`rest.py`). So any snapshot splices onto any stream by rules B1 to B7, overlaps included.
+Update ids are counts of level changes: `u` is the truth's sequence after the changes, `U` = u - len(changes) + 1, `lastUpdateId`
+the sequence now (`rest.py`). So any snapshot splices onto any stream by rules B1 to B7, overlaps included.
 
-Frames are wrapped as behind /stream, whatever the path was. The connection serves every stream that is asked for, in both modes: depth
-diffs, pictures of the top 5, 10 or 20, and trades, whose ids must be decimal numbers. Any other stream, of an unknown symbol too, is
-acknowledged and stays silent, as the real one does. There is no checksum to spoil.
+Frames are wrapped as behind /stream, whatever the path was. The connection serves every requested stream, in both modes: depth
+diffs, pictures of the top 5, 10 or 20, and trades, whose ids must be decimal numbers. Any other stream, that of an unknown symbol
+too, is acknowledged and stays silent, as at the real exchange. `spoil_checksum` has no effect: there is no checksum.
 """
 
 import re
@@ -29,25 +29,25 @@ TOO_MANY_REQUESTS = -1003
 
 
 class Encoder:
-    """`exchanges.protocol.Encoder`. KeyError for a mode or an exchange that is none."""
+    """Encoder of one client's connection; `exchanges.protocol.Encoder`. KeyError for an unknown mode or exchange."""
 
     def __init__(self, truth: Truth, mode: str = "", exchange: str = "binance-us") -> None:
         self.spoil_checksum = False
         self._truth = truth
         self._facts = binance.FACTS[exchange]
         self._facts.mode(mode)
-        self._ns_per_unit = NS_PER_US if exchange == "binance" else NS_PER_MS  # as its address asks for
+        self._ns_per_unit = NS_PER_US if exchange == "binance" else NS_PER_MS  # `timeUnit` of its usual address
         self._lower = {instrument.native.lower(): symbol for symbol, instrument in truth.instruments.items()}
-        self._streams: dict[str, None] = {}  # in the order in which they were asked for
-        self._wanted: dict[str, dict[str, None]] = {symbol: {} for symbol in truth.instruments}  # suffixes by symbol
+        self._streams: dict[str, None] = {}  # in the order of subscription
+        self._wanted: dict[str, dict[str, None]] = {symbol: {} for symbol in truth.instruments}  # stream suffixes by symbol
 
     def connected(self, now_ns: int) -> Sequence[bytes]:
-        """Binance says nothing first."""
+        """No frames: Binance sends no greeting."""
         del now_ns
         return ()
 
     def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """The ack of a request, with the first picture of each picture stream it asks for; or the exchange's error."""
+        """Ack of a request, with the first picture of each picture stream in it; or the exchange's error."""
         del now_ns
         try:
             request = orjson.loads(frame)
@@ -90,7 +90,7 @@ class Encoder:
         return self._lower.get(stream.partition("@")[0], "")
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
-        """One depthUpdate of all changes, and a picture, to each stream that wants them."""
+        """One depthUpdate with all changes, and a picture, to each stream of that kind."""
         wanted = self._wanted[symbol]
         if not wanted or not changes:
             return ()
@@ -117,17 +117,17 @@ class Encoder:
         return [_wrapped(instrument, match[0], picture(self._truth, symbol, int(match[1]))) for match in matches if match]
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """One frame a trade."""
+        """One frame a trade, if the client is subscribed."""
         if binance.TRADE_STREAM not in self._wanted[symbol]:
             return ()
         return [_wrapped(trade.instrument, binance.TRADE_STREAM, _trade(trade, now_ns, self._ns_per_unit)) for trade in trades]
 
     def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
-        """Nothing: `exchangeInfo` tells it, by REST."""
+        """No frames: the trading status is only in the REST answer `exchangeInfo`."""
         return ()
 
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
-        """Pictures come also when nothing changes; diffs and trades do not. The server's pings are the transport's."""
+        """Pictures, which also come when nothing changes; diffs and trades do not. Pings are the transport's business."""
         del now_ns
         return [frame for symbol, suffixes in self._wanted.items() for frame in self._pictures(symbol, suffixes)]
 
@@ -138,10 +138,10 @@ class Encoder:
         return [self._error(TOO_MANY_REQUESTS, "Too many requests; please slow down.", number)]
 
     def restart_sequence(self) -> None:
-        """Nothing: the ids are the book's, whoever listens."""
+        """Do nothing: the ids belong to the book, not to the connection."""
 
     def _error(self, code: int, message: str, number: int | None) -> bytes:
-        """Flat, as Binance.US answers; Binance's newer servers nest it."""
+        """Error frame: flat at Binance.US, nested on Binance's newer servers."""
         error = {"code": code, "msg": message}
         if self._facts.name == "binance":
             return orjson.dumps({"error": error, "id": number})

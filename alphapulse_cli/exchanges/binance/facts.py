@@ -1,12 +1,13 @@
-"""What is fixed about Binance.US and Binance: one protocol family, two operators with their own hosts, ping rules and weights.
+"""Facts of Binance.US and Binance: one protocol family, two operators with their own hosts, ping rules and weights.
 
 The server pings (Binance every 20 s, Binance.US every 3 minutes) and the WebSocket library answers; pongs count as messages, so
-`SENDS` leaves room below the exchange's 5. A symbol in which nothing happens is silent: no frame is promised. A stream of an unknown
-symbol is acknowledged and never fed: symbols must be checked against the instrument metadata first.
+`SENDS` leaves room below the exchange's 5 a second. A symbol in which nothing happens is silent: no frame is promised. A stream of
+an unknown symbol is acknowledged and never fed: symbols must be checked against the instrument metadata first.
 
-A URL given in place of a mode's is used as it stands. Behind /stream frames come wrapped with their stream's name; behind /ws they
-come bare, which the decoder reads as well, but for the pictures of mode depth20 with more than one symbol: those do not name theirs.
-Times are milliseconds, of Binance microseconds where `timeUnit=MICROSECOND` asks for them: feed delays are worth the question.
+A URL given in place of a mode's is used unchanged. Behind /stream frames come wrapped with their stream's name; behind /ws they
+come bare, which the decoder reads as well, except for the pictures of mode depth20 with more than one symbol, which do not name
+theirs. Times are milliseconds, or microseconds from Binance where the URL has `timeUnit=MICROSECOND`, as ours does: feed delays
+need them.
 """
 
 from alphapulse_cli.exchanges.protocol import Facts, Mode, Rate
@@ -17,21 +18,21 @@ PICTURE_DEPTH = 20
 
 EXCHANGE_INFO, DEPTH_PATH, TRADES_PATH = "/api/v3/exchangeInfo", "/api/v3/depth", "/api/v3/trades"
 MAX_STREAMS = 1024  # of one connection
-SENDS = Rate.within(4, 1.0, burst=2)  # of 5 a second and connection, pongs among them
-CONNECTS = Rate.within(240, 300.0, burst=60)  # of 300 in five minutes an address, which Binance.US does not document
+SENDS = Rate.within(4, 1.0, burst=2)  # the exchange's limit: 5 a second on a connection, pongs included
+CONNECTS = Rate.within(240, 300.0, burst=60)  # Binance's limit: 300 in five minutes from an address; Binance.US documents none
 SNAPSHOT_LIMITS = (100, 500, 1000, 5000)
 SNAPSHOT_WEIGHTS = {"binance-us": (1, 5, 10, 50), "binance": (5, 25, 50, 250)}
-RECENT_TRADES = 1000  # what a GET of trades gives at most, without keys
-TRADES_WEIGHT = 25  # of Binance; no less is assumed of Binance.US
+RECENT_TRADES = 1000  # most trades of one GET without keys
+TRADES_WEIGHT = 25  # Binance's; Binance.US is assumed to count the same
 
 
 def snapshot_limit(depth: int | None) -> int:
-    """The smallest limit of a REST snapshot that holds `depth` levels a side; the largest for 0 or None."""
+    """Smallest limit of a REST snapshot that holds `depth` levels a side; the largest for 0 or None."""
     return next((limit for limit in SNAPSHOT_LIMITS if depth and depth <= limit), SNAPSHOT_LIMITS[-1])
 
 
 def snapshot_weight(exchange: str, limit: int) -> int:
-    """What a snapshot of that limit costs of the REST budget."""
+    """Cost of a snapshot of that limit in the REST budget."""
     return SNAPSHOT_WEIGHTS[exchange][SNAPSHOT_LIMITS.index(limit)]
 
 
@@ -75,7 +76,7 @@ BINANCE_US = Facts(
     sends=SENDS,
     connection_life_s=24 * 3600.0,
     subscribe_batch=100,
-    taker_fee="0.006",  # of the dearer pairs: who pays less says so, and is shown no profit that is none until then
+    taker_fee="0.006",  # of the dearer pairs, so that no profit is shown that the fee would eat; a lower one is configured
     quirks=(*_QUIRKS, "the server pings every 3 minutes", "its taker fee differs by pair: set your own"),
 )
 

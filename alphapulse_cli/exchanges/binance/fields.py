@@ -1,6 +1,6 @@
-"""The fields of Binance's messages, checked and made ours. Each raises ValueError, TypeError, KeyError or IndexError for what it is not.
+"""Parsers of the fields of Binance's messages. Each raises ValueError, TypeError, KeyError or IndexError for any other contents.
 
-A level finer than the instrument's grid raises OffGridFound instead, with the event that says which grid the whole message needs.
+A level finer than the instrument's grid raises OffGridFound instead, whose event names the grid that the whole message needs.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ MIN_US, MAX_US = 100_000_000_000_000, 9_000_000_000_000_000  # from 1973 on: no 
 
 
 class OffGridFound(Exception):
-    """Carries the OffGrid event out of the parsing of a message."""
+    """Abort of the parsing of a message, with the OffGrid event that it leads to."""
 
     def __init__(self, event: OffGrid) -> None:
         super().__init__()
@@ -26,20 +26,20 @@ class OffGridFound(Exception):
 
 
 def data_of(message: dict[str, Any]) -> dict[str, Any]:
-    """A frame's payload, wrapped with its stream's name or bare."""
+    """Payload of a frame, either wrapped with its stream's name or bare."""
     data: dict[str, Any] = message.get("data", message)
     return data
 
 
 def update_of(instrument: Instrument, data: dict[str, Any]) -> Update:
-    """The Update of a depthUpdate's payload."""
+    """Update of a depthUpdate's payload."""
     return Update(instrument, levels_of(instrument, data["b"], data["a"]), nanoseconds(data["E"]))
 
 
 def levels_of(instrument: Instrument, bids: Any, asks: Any) -> Levels:
-    """The levels of [price, quantity] rows."""
+    """Levels of [price, quantity] rows."""
     if type(bids) is not list or type(asks) is not list:
-        raise TypeError("levels are not an array")
+        raise TypeError("the levels are not an array")
     levels = empty_of(instrument)
     try:
         if bids:  # most messages have one side only
@@ -52,7 +52,7 @@ def levels_of(instrument: Instrument, bids: Any, asks: Any) -> Levels:
 
 
 def off_grid(instrument: Instrument, rows: Iterable[Sequence[str]]) -> OffGrid:
-    """What grid all these [price, size] rows need. NumberError if one of them is no number at all."""
+    """OffGrid with the grid that all these [price, size] rows need. NumberError for a value that is no number."""
     prices, sizes = instrument.price_decimals, instrument.size_decimals
     for row in rows:
         prices, sizes = max(prices, _needed(row[0], prices)), max(sizes, _needed(row[1], sizes))
@@ -68,14 +68,14 @@ def _needed(text: str, decimals: int) -> int:
 
 
 def integer(value: Any) -> int:
-    """An id: an integer of 63 bits, so that what is counted between two of them fits a counter."""
+    """Id, an integer of 63 bits, so that a difference of two ids fits a counter. ValueError for any other value."""
     if type(value) is not int or not 0 <= value <= MAX_TICKS:
         raise ValueError(f"not an id: {value!r:.40}")
     return value
 
 
 def nanoseconds(moment: Any) -> int:
-    """The exchange's time in ns: it is in ms, or in µs where the connection asked for them (`timeUnit=MICROSECOND`)."""
+    """Exchange time in nanoseconds since 1970, from ms, or from µs where the connection asks for them (`timeUnit=MICROSECOND`)."""
     if type(moment) is int:
         if 0 <= moment <= MAX_MS:
             return moment * NS_PER_MS
@@ -90,7 +90,7 @@ def trade_of(instrument: Instrument, data: dict[str, Any]) -> tuple[int, Trade]:
 
 
 def fetched_trade_of(instrument: Instrument, row: dict[str, Any]) -> tuple[int, Sequence[Trade]]:
-    """The same of a row of GET trades, as `TradeIds` takes it."""
+    """Number and trades of a row of GET trades, in the form of `TradeIds`."""
     number, trade = _trade(instrument, row["id"], row["price"], row["qty"], row["time"], row["isBuyerMaker"])
     return number, (trade,)
 
@@ -100,6 +100,6 @@ def _trade(instrument: Instrument, trade_id: Any, price: Any, size: Any, moment:
     if type(buyer_is_maker) is not bool:
         raise ValueError(f"m is neither true nor false: {buyer_is_maker!r:.40}")
     if type(price) is not str or type(size) is not str:
-        raise TypeError("a price or size that is no text")
+        raise TypeError("price and size must be text")
     side = Side.SELL if buyer_is_maker else Side.BUY
     return number, exact_trade(instrument, str(number), price, size, side, nanoseconds(moment))

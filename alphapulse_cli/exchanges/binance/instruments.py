@@ -1,7 +1,7 @@
-"""The body of `exchangeInfo` to instruments. `BTCUSDT` has no separator: base and quote are read, never guessed by splitting.
+"""Instruments of an `exchangeInfo` body. `BTCUSDT` has no separator: base and quote are read from their fields, never split.
 
-Symbols that our records cannot name (too long, or not in ASCII: Binance lists some in Chinese) are left out, as are those whose
-grid is finer than 18 decimals, and rows that are not understood: they must not take all the others with them.
+Left out are symbols that our records cannot name (too long, or not in ASCII: Binance lists some in Chinese), those whose grid is
+finer than 18 decimals, and rows that are not understood: they must not spoil the others.
 """
 
 from functools import partial
@@ -16,8 +16,8 @@ from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_sym
 from alphapulse_cli.market.ticks import decimals_of, to_ticks
 from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus
 
-MAX_NATIVE = 32  # characters; the longest there is has half of that
-STATUSES = {  # of a symbol, by Binance's word
+MAX_NATIVE = 32  # characters; the longest known symbol has half of that
+STATUSES = {  # trading status of a symbol by Binance's word
     "TRADING": TradingStatus.TRADING,
     "AUCTION_MATCH": TradingStatus.AUCTION,
     "PRE_TRADING": TradingStatus.SUSPENDED,
@@ -25,14 +25,14 @@ STATUSES = {  # of a symbol, by Binance's word
     "POST_TRADING": TradingStatus.SUSPENDED,
     "END_OF_DAY": TradingStatus.SUSPENDED,
     "HALT": TradingStatus.SUSPENDED,
-    "BREAK": TradingStatus.SUSPENDED,  # of what is delisted, too: it stays in the answer
+    "BREAK": TradingStatus.SUSPENDED,  # also of delisted symbols, which stay in the answer
 }
 WORDS = {status: word for word, status in reversed(STATUSES.items())} | {TradingStatus.SUSPENDED: "HALT"}  # the usual ones
-UNSAID_DECIMALS = 8  # an increment of zero means that the exchange does not enforce one; its numbers have eight decimals
+UNSAID_DECIMALS = 8  # of an increment of zero, which the exchange does not enforce: its numbers have eight decimals
 
 
 def parse_instruments(body: bytes, mode: str = "", exchange: str = "binance-us") -> list[Instrument]:
-    """Every symbol of the body, trading or not; both modes share them. DecodeError if none of them is understood."""
+    """All instruments of the body, trading or not, for both modes. DecodeError if none of its rows is understood."""
     del mode
     try:
         return understood(orjson.loads(body)["symbols"], partial(_instrument, exchange))
@@ -47,7 +47,7 @@ def _instrument(exchange: str, row: dict[str, Any]) -> Instrument | None:
     size_decimals = max(_decimals(lot), decimals_of(smallest))
     native = row["symbol"]
     if not isinstance(native, str):
-        raise TypeError("a symbol is text")
+        raise TypeError("the symbol must be text")
     try:
         symbol = check_symbol(f"{row['baseAsset'].upper()}-{row['quoteAsset'].upper()}")
     except UsageError:
@@ -69,7 +69,7 @@ def _instrument(exchange: str, row: dict[str, Any]) -> Instrument | None:
 
 
 def status_word(instrument: Instrument) -> str:
-    """Binance's word for the trading status of one of its symbols; "UNKNOWN" for what it has no word for."""
+    """Binance's word for an instrument's trading status; "UNKNOWN" where it has none."""
     return instrument.status_word or WORDS.get(instrument.trading_status, "UNKNOWN")
 
 

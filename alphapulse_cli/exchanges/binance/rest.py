@@ -1,4 +1,7 @@
-"""Binance's REST side, from a simulator's truth: `exchangeInfo`, `depth` and `trades`. `lastUpdateId` is the truth's sequence now."""
+"""Binance's REST side, from a simulator's truth: `exchangeInfo`, `depth` and `trades`.
+
+`lastUpdateId` is the truth's sequence now.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +23,7 @@ DEFAULT_LIMIT, DEFAULT_TRADES = 100, 500
 
 
 class RestEncoder:
-    """`exchanges.protocol.RestEncoder`: exchangeInfo, depth and trades."""
+    """REST side of a simulated Binance or Binance.US; `exchanges.protocol.RestEncoder`."""
 
     def __init__(self, truth: Truth, mode: str = "", exchange: str = "binance-us") -> None:
         binance.FACTS[exchange].mode(mode)
@@ -28,7 +31,10 @@ class RestEncoder:
         self._symbols = {instrument.native: symbol for symbol, instrument in truth.instruments.items()}
 
     def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
-        """(status, body); the exchange's error with 400 for a bad parameter, 404 for a path that is none."""
+        """Answer a GET with (HTTP status, body).
+
+        The exchange's error comes with 400 for a bad parameter, 404 for an unknown path.
+        """
         if path == binance.EXCHANGE_INFO:
             return self._exchange_info(query, now_ns)
         if path == binance.DEPTH_PATH:
@@ -91,19 +97,19 @@ def wire_text(value: int, decimals: int) -> str:
 
 
 def _finest(decimals: int) -> tuple[int, int]:
-    """Decimals that are written, and what brings a number of `decimals` there."""
+    """Number of decimals to write, and the factor that brings a number of `decimals` there."""
     return max(WIRE_DECIMALS, decimals), 10 ** max(WIRE_DECIMALS - decimals, 0)
 
 
 def wire_rows(instrument: Instrument, levels: Sequence[Level]) -> list[list[str]]:
-    """[price, quantity] texts of (ticks, lots)."""
+    """Rows [price, quantity] as text, of (ticks, lots)."""
     prices, price_factor = _finest(instrument.price_decimals)
     sizes, size_factor = _finest(instrument.size_decimals)
     return [[to_text(ticks * price_factor, prices), to_text(lots * size_factor, sizes)] for ticks, lots in levels]
 
 
 def picture(truth: Truth, symbol: str, depth: int) -> dict[str, Any]:
-    """The best `depth` levels a side: a REST snapshot, and the data of a partial depth frame."""
+    """Best `depth` levels a side: a REST snapshot, and the data of a partial depth frame."""
     instrument, (bids, asks) = truth.instruments[symbol], truth.book(symbol, depth)
     return {"lastUpdateId": truth.sequence(symbol), "bids": wire_rows(instrument, bids), "asks": wire_rows(instrument, asks)}
 

@@ -1,29 +1,30 @@
-"""One symbol's way from a stream of ranges and a snapshot to an unbroken book: rules B1 to B11, without JSON, levels or time.
+"""Splice of one symbol's stream of ranges onto a snapshot: rules B1 to B11, without JSON, levels or time.
 
     BUFFERING  ── a snapshot that the stream has met (B3..B6) ──►  LIVE
         ▲────── a range that does not follow (B7), goes back (B8) or is ignored for too long (B10) ──┘
 
-  B1  Buffer the stream's events. What is buffered is one unbroken run: an event that does not follow restarts it, one that goes back
-      too, for then the numbers began anew.
-  B2  Fetch a snapshot; L is its id. (The decoder asks for it.)
+  B1  Buffer the stream's events. The buffer is one unbroken run: an event that does not follow restarts it, and so does one that
+      goes back, for then the numbers began anew.
+  B2  Fetch a snapshot; L is its id. (The decoder requests it.)
   B3  L older than the stream: an event between them is lost to us. Fetch again. No book was believed, so it is no gap.
   B4  Drop the events with u <= L.
-  B5  A snapshot is believed once the stream has met it: the newest u is L or more. One that is ahead is held until then, 20 messages
-      or 5 s at most, or longer where the stream lags: while it goes on at a pace that reaches it within a minute. Else it is of another
-      numbering, and another is fetched. The first event kept must satisfy
-      U <= L + 1 <= u; an unbroken run (B1) that begins early enough (B3) has one.
+  B5  A snapshot is believed once the stream has met it: the newest u is L or more. One that is ahead is held until then, for 20
+      messages or 5 s at most, or longer where the stream lags: while it goes on at a pace that reaches it within a minute.
+      Otherwise it is of another numbering, and another is fetched. The first event kept must satisfy U <= L + 1 <= u; an unbroken
+      run (B1) that begins early enough (B3) has one.
   B6  The book is the snapshot, then the events kept, in order. Sizes are absolute, so an overlap is harmless.
-  B7  From then on U == previous u + 1. Anything later is a gap: back to B1, beginning with that event.
-  B8  An event that ends where we stand is a repetition: ignored. One that ends before it goes back, and an unbroken stream never does:
-      the numbers began anew. Back to B1, beginning with that event.
-  B9  A quiet symbol has no stream to meet. It is believed where the stream is confirmed and has shown nothing at all; or where two
-      snapshots, 5 s apart, have the same id and not one event came between. Its first event may overlap L or end before it: what the
-      exchange gathers for 100 ms may be on its way.
-  B10 Whatever a LIVE book ignores is counted (UPDATES_IGNORED). More than 20 messages or 5 s of it without one that follows is a gap.
-  B11 Two snapshots, 5 s apart, the later with a larger id, and not one event between: the stream is dead. It is subscribed to anew; a
-      second time soon after, the connection is replaced, and where that was no help each ten minutes.
+  B7  From then on U == previous u + 1. A later U is a gap: back to B1, beginning with that event.
+  B8  An event that ends at our number is a repetition: ignored. One that ends before it goes back, and an unbroken stream never
+      does: the numbers began anew. Back to B1, beginning with that event.
+  B9  A quiet symbol has no stream to meet. Its snapshot is believed where the stream is confirmed and has shown nothing at all; or
+      where two snapshots, 5 s apart, have the same id and not one event came between. Its first event may overlap L or end before
+      it: the exchange gathers events for 100 ms, so an older one may be on its way.
+  B10 Each event that a LIVE book ignores is counted (UPDATES_IGNORED). More than 20 of them in a row, or 5 s without one that
+      follows, is a gap.
+  B11 Two snapshots, 5 s apart, the later with a larger id, and not one event between: the stream is dead. It is subscribed to anew;
+      a second time soon after, the connection is replaced, and where that was no help, at most once in ten minutes.
 
-The buffer is bounded by events and by bytes. At the bound its oldest event goes, and B3 refuses a snapshot that would have needed it.
+The buffer is bounded by events and by bytes. At the bound its oldest event is dropped, and B3 refuses a snapshot that needs it.
 """
 
 from collections import deque
@@ -37,7 +38,7 @@ NOTHING_SEEN = -1
 
 @unique
 class Meeting(Enum):
-    """How a snapshot stands to the stream."""
+    """Position of a snapshot relative to the stream."""
 
     STALE = "the stream began after it"
     MET = "the stream has reached it"
@@ -45,7 +46,7 @@ class Meeting(Enum):
 
 
 class Splice:
-    """Where one symbol's stream stands. Every event goes through `take`, every snapshot through `meeting`, then `adopt`."""
+    """State of one symbol's stream. Every event goes through `take`, every snapshot through `meeting`, then `adopt`."""
 
     __slots__ = ("_buffer", "_buffered_bytes", "_floor", "_is_unmet", "_was_fed", "last", "live")
 
@@ -53,10 +54,10 @@ class Splice:
         self.reset()
 
     def reset(self) -> None:
-        """A new connection: nothing of the old one counts."""
+        """Start on a new connection: forget everything of the old one."""
         self.live = False
-        self.last = NOTHING_SEEN  # the last u taken, or L
-        self._is_unmet = False  # B9: live, and no event has followed the snapshot yet
+        self.last = NOTHING_SEEN  # the last u, or L
+        self._is_unmet = False  # B9: live, and no event has reached the snapshot yet
         self._was_fed = False
         self._floor = NOTHING_SEEN  # the smallest L that the buffered run can follow
         self._buffer: deque[tuple[int, int, bytes]] = deque()
@@ -64,7 +65,7 @@ class Splice:
 
     @property
     def buffered_count(self) -> int:
-        """How many events wait for a snapshot."""
+        """Number of events that wait for a snapshot."""
         return len(self._buffer)
 
     @property
@@ -73,21 +74,24 @@ class Splice:
         return self._was_fed or (self.live and not self._is_unmet)
 
     def discard(self) -> None:
-        """The book is wrong though the stream is not broken: buffer again from here on."""
+        """Drop a wrong book of an unbroken stream: buffer again from here on."""
         if self.live:
             self._was_fed = self.was_fed
             self.live, self._floor = False, self.last
 
     def restart(self, first: int, final: int, frame: bytes) -> None:
-        """Believe nothing of what was: buffer, beginning with this event."""
+        """Distrust all that came before: buffer, beginning with this event."""
         self.live, self.last = False, NOTHING_SEEN
         self._keep(first, final, frame)
 
     def take(self, first: int, final: int, frame: bytes) -> Verdict:
-        """One event of the stream. Live: NEXT, apply it; OLD, ignore it; GAP or BACK, the book is wrong. Else it is buffered."""
+        """Take one event of the stream. Live: NEXT, apply it; OLD, ignore it; GAP or BACK, the book is wrong.
+
+        Else it is buffered.
+        """
         if not self.live:
             return self._keep(first, final, frame)
-        if first == self.last + 1:  # what `splices` and `follows` both call NEXT: nearly every event
+        if first == self.last + 1:  # NEXT for `splices` and `follows` alike: nearly every event
             self.last, self._is_unmet = final, False
             return NEXT
         if self._is_unmet:  # B9
@@ -122,7 +126,10 @@ class Splice:
         return verdict
 
     def meeting(self, snapshot_id: int) -> Meeting:
-        """B3, B5: whether the run that we hold can follow a snapshot of this id, and has reached it. No event at all meets any (B9)."""
+        """B3, B5: whether the buffered run can follow a snapshot of this id, and has reached it.
+
+        Without events any snapshot is MET (B9).
+        """
         if snapshot_id < self._floor:
             return Meeting.STALE
         return Meeting.MET if self.last == NOTHING_SEEN or snapshot_id <= self.last else Meeting.AHEAD
@@ -132,9 +139,9 @@ class Splice:
         return [frame for _, final, frame in self._buffer if final > snapshot_id]
 
     def adopt(self, snapshot_id: int) -> None:
-        """B5, B6: the book is that snapshot and what is `after` it; live from here on."""
+        """B5, B6: go live with the book of that snapshot and the frames `after` it."""
         kept = next(((first, final) for first, final, _ in self._buffer if final > snapshot_id), None)
-        # B5 holds because the run is unbroken and B3 was asked.
+        # B5 holds because the run is unbroken and B3 was checked.
         assert kept is None or splices(snapshot_id, *kept) is NEXT
         self._is_unmet = self.last < snapshot_id  # B9
         self.live, self.last = True, max(snapshot_id, self.last)

@@ -1,9 +1,10 @@
-"""One symbol's diff stream and its REST snapshots become Snapshot and Updates: rules B1 to B11 of `splice`, with levels and deadlines.
+"""Spliced book: one symbol's diff stream and its REST snapshots become Snapshot and Updates (rules B1 to B11 of `splice`).
 
-    depthUpdate ─► on_event ─► Splice ─► Update                    fetch() ─► who owns the requests
+    depthUpdate ─► on_event ─► Splice ─► Update                    fetch() ─► the decoder's queue of requests
     REST body ──► on_snapshot ─► refused │ held until met (B5) │ Snapshot and the buffered Updates
 
-One snapshot is in flight at a time. One that did not help is asked for again at once, then after pauses that double up to a minute.
+One snapshot is in flight at a time. After one that did not help another is fetched at once, then after pauses that double up to a
+minute.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,33 +20,33 @@ from alphapulse_cli.market.events import Event, GapFound, GapReason, Snapshot, S
 from alphapulse_cli.market.instrument import Instrument
 
 FIRST_PAUSE_NS, LONGEST_PAUSE_NS = 1_000_000_000, 60_000_000_000
-QUIET_NS = 1_500_000_000  # B9: after its confirmation
+QUIET_NS = 1_500_000_000  # B9: from the confirmation to the snapshot
 HELD_NS, HELD_EVENTS, LATE_NS = 5_000_000_000, 20, 60_000_000_000  # B5
-LEAST_PACE_NS = 1_000_000_000  # a pace is not told from less
+LEAST_PACE_NS = 1_000_000_000  # shortest span over which a pace is measured
 IGNORED_NS, IGNORED_EVENTS = 5_000_000_000, 20  # B10
 
 
 @dataclass(slots=True)
 class _Held:
-    """A snapshot that the stream has yet to reach."""
+    """Snapshot that the stream has yet to reach."""
 
     number: int
     snapshot: Snapshot
     body: bytes
     since_ns: int
-    stood: int  # where the stream stood then
-    events: int = 0  # of the stream since
-    event_ns: int = 0  # when the last of them came
+    stood: int  # the stream's last number at `since_ns`
+    events: int = 0  # events of the stream since
+    event_ns: int = 0  # time of the last of them
 
     def is_near(self, stands: int, now_ns: int) -> bool:
-        """B5: whether a stream that stands there goes on, and at its pace so far reaches it within LATE_NS."""
+        """B5: whether the stream, now at `stands`, goes on and at its pace so far reaches the snapshot within LATE_NS."""
         took_ns = max(now_ns - self.since_ns, LEAST_PACE_NS)
         is_reached = (self.number - stands) * took_ns <= (stands - self.stood) * LATE_NS
         return self.events > 0 and now_ns - self.event_ns < HELD_NS and is_reached
 
 
 class SplicedBook:
-    """The book of one symbol on this connection. `fetch` is called for each snapshot that is wanted."""
+    """Book of one symbol on this connection. `fetch` is called for each snapshot that is needed."""
 
     __slots__ = (
         "_fetch",
@@ -69,31 +70,31 @@ class SplicedBook:
         self.reset()
 
     def reset(self) -> None:
-        """A new connection."""
+        """Start on a new connection."""
         self.splice.reset()
-        self.in_flight = False  # a snapshot was asked for
-        self.due_ns: int | None = None  # when to ask for one, if it waits for its time
-        self.failures = 0  # snapshots since the last that helped
+        self.in_flight = False  # a snapshot is being fetched
+        self.due_ns: int | None = None  # time of the next fetch, if one is scheduled
+        self.failures = 0  # snapshots since the last one adopted
         self._held: _Held | None = None
-        self._unmet = (-1, -1)  # B9: id of the snapshot that was given up with no event since, and where the stream stood
-        self.is_dead = False  # B11, until somebody has done something about it
-        self._ignored = self._ignored_ns = 0  # B10: how many in a row, since when
-        self._ignored_at = -1  # where the splice stood meanwhile
+        self._unmet = (-1, -1)  # B9: id of the snapshot given up without an event since, and the stream's last number then
+        self.is_dead = False  # B11; the decoder clears it when it has restarted the stream
+        self._ignored = self._ignored_ns = 0  # B10: number of events ignored in a row, and the time of the first
+        self._ignored_at = -1  # the splice's last number meanwhile
 
     @property
     def is_fed(self) -> bool:
-        """Whether the stream has shown anything on this connection."""
+        """Whether the stream has brought anything on this connection."""
         return self.splice.last != NOTHING_SEEN
 
     def fetch(self) -> None:
-        """B2: ask for a snapshot unless one is in flight."""
+        """B2: request a snapshot unless one is in flight."""
         if not self.in_flight:
             self.in_flight, self.due_ns = True, None
             self._held = None
             self._fetch(self.instrument)
 
     def fetch_again(self, now_ns: int) -> None:
-        """The last one did not help: at once the first time, then after ever longer pauses."""
+        """Request another snapshot after one that did not help: at once the first time, then after ever longer pauses."""
         self.failures += 1
         self.in_flight, self._held = False, None
         if self.failures == 1:
@@ -102,18 +103,21 @@ class SplicedBook:
             self.due_ns = now_ns + min(FIRST_PAUSE_NS << min(self.failures - 2, 16), LONGEST_PAUSE_NS)
 
     def confirmed(self, now_ns: int) -> None:
-        """B9: the stream is subscribed to; a quiet symbol's first event may be long in coming."""
+        """B9: note that the stream is subscribed to.
+
+        A quiet symbol's first event may be long in coming, so a snapshot is scheduled.
+        """
         if not self.splice.live and not self.in_flight and self._held is None and self.due_ns is None:
             self.due_ns = now_ns + QUIET_NS
 
     def resync(self) -> None:
-        """The book is wrong though its stream is not."""
+        """Drop a wrong book of an unbroken stream, and fetch a snapshot."""
         if self.splice.live:
             self.splice.discard()
             self.fetch()
 
     def tick(self, now_ns: int) -> Sequence[Event]:
-        """Ask for what is due; give up a snapshot that was held for too long (B5, B9)."""
+        """Fetch a snapshot that is due; give up one that was held for too long (B5, B9)."""
         held = self._held
         if held is not None and now_ns - held.since_ns >= HELD_NS and not held.is_near(self.splice.last, now_ns):
             return self._give_up(held, now_ns)
@@ -124,7 +128,7 @@ class SplicedBook:
     # The stream
 
     def on_event(self, update: Update, first: Any, final: Any, frame: bytes, now_ns: int) -> Sequence[Event]:
-        """Give the events that follow from one event of the stream."""
+        """Events of one event of the stream. ValueError for an invalid range of ids."""
         if not (type(first) is int and type(final) is int and 0 <= first <= final):
             raise ValueError(f"not a range of ids: {first!r}..{final!r}")
         splice = self.splice
@@ -143,13 +147,13 @@ class SplicedBook:
         return ()
 
     def _on_break(self, is_gap: bool, detail: str) -> Sequence[Event]:
-        """B7, B8."""
+        """Report a gap, and fetch a snapshot (B7, B8)."""
         self.fetch()
         return (GapFound((self.instrument,), GapReason.SEQUENCE if is_gap else GapReason.SEQUENCE_RESET, detail),)
 
     def _on_ignored(self, first: int, final: int, frame: bytes, now_ns: int) -> Sequence[Event]:
-        """B10."""
-        if self._ignored_at != self.splice.last:  # something followed meanwhile: a new row
+        """Count an ignored event; too many in a row are a gap (B10)."""
+        if self._ignored_at != self.splice.last:  # an event followed meanwhile: start a new count
             self._ignored_at, self._ignored, self._ignored_ns = self.splice.last, 0, now_ns
         self._ignored += 1
         ignored = UpdateIgnored(self.instrument)
@@ -161,7 +165,7 @@ class SplicedBook:
         return ignored, GapFound((self.instrument,), GapReason.IGNORED, detail)
 
     def _on_held(self, held: _Held, is_back: bool, now_ns: int) -> Sequence[Event]:
-        """B5: whether the stream has met it now."""
+        """B5: adopt a held snapshot if the stream has met it now."""
         held.events, held.event_ns = held.events + 1, now_ns
         meeting = self.splice.meeting(held.number)
         if meeting is Meeting.MET and not is_back:
@@ -174,7 +178,7 @@ class SplicedBook:
     # Snapshots
 
     def on_snapshot(self, body: bytes, now_ns: int) -> Sequence[Event]:
-        """The answer to what was asked for; one of NOT_UNDERSTOOD, or OffGridFound, and nothing has changed."""
+        """Events of a REST snapshot. One of NOT_UNDERSTOOD, or OffGridFound: nothing has changed."""
         answer = loads(body)
         number = integer(answer["lastUpdateId"])
         snapshot = Snapshot(self.instrument, levels_of(self.instrument, answer["bids"], answer["asks"]))
@@ -190,7 +194,10 @@ class SplicedBook:
         return ()
 
     def _adopt(self, held: _Held) -> Sequence[Event]:
-        """B6. OffGridFound, and nothing has changed: all of it is decoded on the grid of now, which may be coarser than when it came."""
+        """B6: make the snapshot the book. OffGridFound: nothing has changed.
+
+        The buffered frames are decoded on the present grid, which may be coarser than when they came.
+        """
         snapshot = held.snapshot
         if snapshot.instrument is not self.instrument:  # the grid changed while it was held
             answer = loads(held.body)
@@ -201,7 +208,7 @@ class SplicedBook:
         return [snapshot, *updates]
 
     def _give_up(self, held: _Held, now_ns: int) -> Sequence[Event]:
-        """B5, B9: another one, please."""
+        """B5, B9: drop a held snapshot and fetch another."""
         number, stood = self._unmet
         self.is_dead = held.events == 0 and 0 <= number < held.number and stood == self.splice.last
         self._unmet = (held.number, self.splice.last) if held.events == 0 and not self.is_dead else (-1, -1)

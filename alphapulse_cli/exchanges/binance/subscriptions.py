@@ -1,13 +1,14 @@
-"""What a connection subscribes to, in few messages, and what the exchange answered.
+"""Subscriptions of a Binance connection, in few messages, and the exchange's answers to them.
 
-Five messages a second is all that a client may send, so that many streams go into one SUBSCRIBE; each has an integer id, and one
-answer. `result: null` is a yes, for unknown symbols too. A no is `{"code", "msg", "id"}` or, on newer servers, `{"error": {…}, "id"}`.
+A client may send five messages a second, so many streams go into one SUBSCRIBE; each has an integer id, and one answer.
+`result: null` accepts, unknown symbols too. A refusal is `{"code", "msg", "id"}` or, on newer servers, `{"error": {…}, "id"}`.
 
 Rules, numbered as the tests number them:
   U1  A SUBSCRIBE holds as many symbols as the facts say and is never longer than MESSAGE_BYTES: a longer one gets no answer at all.
-  U2  One that is neither answered nor fed is sent again (data of one of its streams confirm them all), and one that was refused, for ever, with the pauses of `Owed`; a stream that
-      is subscribed to already is no error. The first silence of each is told, the others are not.
-  U3  Three silences in a row on a connection that has fed nothing at all: it is the connection, and another one is made.
+  U2  One that is neither answered nor fed is sent again (data of one of its streams confirm them all), and so is one that was
+      refused, for ever, with the pauses of `Owed`; a stream that is already subscribed to is no error. Only the first silence of
+      each is reported.
+  U3  Three silences in a row on a connection that has fed nothing at all: the connection is replaced.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,23 +22,23 @@ from alphapulse_cli.exchanges.protocol import BOOK, TEXT_KEPT, TRADES
 from alphapulse_cli.exchanges.subscriptions import Owed, batches, is_final
 from alphapulse_cli.market.events import Event, Subscribed, SubscriptionRefused, Unanswered, Unrecognised
 
-RESTART_WITHIN_NS = 3_000_000_000  # a connection that does not answer in this time when a dead stream is asked for anew is mute
+RESTART_WITHIN_NS = 3_000_000_000  # a connection that does not answer the restart of a dead stream in this time is mute
 SILENCES = 3  # U3
-LONGEST_ID = 1 << 32  # as many digits as an id of ours may ever have, when a message's length is found
+LONGEST_ID = 1 << 32  # id of the most digits, with which a message's length is computed
 
 
 def stream_name(native: str, suffix: str) -> str:
-    """The stream's full name: btcusdt@trade of BTCUSDT and trade."""
+    """Full name of a stream: btcusdt@trade of BTCUSDT and trade."""
     return f"{native.lower()}@{suffix}"
 
 
 def _ours(suffix: str) -> str:
-    """Our name of the channel, which is what everybody else reads."""
+    """Our name of a stream's channel."""
     return TRADES if suffix == TRADE_STREAM else BOOK
 
 
 class Subscriptions:
-    """The streams `<native>@<suffix>` of all natives and suffixes; UsageError if one connection cannot carry them."""
+    """Streams `<native>@<suffix>` of all natives and suffixes. UsageError for more than one connection carries."""
 
     def __init__(self, natives: Sequence[str], suffixes: Sequence[str], batch: int) -> None:
         if len(natives) * len(suffixes) > MAX_STREAMS:
@@ -48,13 +49,13 @@ class Subscriptions:
         self._suffixes = suffixes
         cut = batches(natives, batch, lambda names: self._frame(names, LONGEST_ID)) if suffixes else ()
         self._batches: list[Sequence[str]] = [names for names, _ in cut]
-        self._owed: Owed[int] = Owed()  # by place in `_batches`
-        self._batch_of_id: dict[int, int] = {}  # of this connection
+        self._owed: Owed[int] = Owed()  # by index in `_batches`
+        self._batch_of_id: dict[int, int] = {}  # request id on this connection -> index in `_batches`
         self._last_id = 0
-        self._restarts: dict[int, int] = {}  # requests of `restart` not answered yet, and when they were made
+        self._restarts: dict[int, int] = {}  # unanswered requests of `restart`, and their times
 
     def connected(self, monotonic_ns: int) -> list[bytes]:
-        """The messages that subscribe a new connection to everything."""
+        """Messages that subscribe a new connection to all streams."""
         self._batch_of_id.clear()
         self._restarts.clear()
         self._owed.clear()
@@ -63,18 +64,18 @@ class Subscriptions:
         return [self._ask(place) for place in range(len(self._batches))]
 
     def fed(self, is_fed: Callable[[str], bool]) -> list[str]:
-        """U2: the natives of what was not answered and is fed, which is as good as confirmed; told once."""
+        """U2: symbols of batches without an answer but with data, which confirm them; each once."""
         places = [place for place in self._owed.everything() if any(map(is_fed, self._batches[place]))]
         for place in places:
             self._owed.settle(place)
         return [native for place in places for native in self._batches[place]]
 
     def unanswered(self) -> set[str]:
-        """The natives that nobody has confirmed yet."""
+        """Symbols whose subscription is not yet confirmed."""
         return {native for place in self._owed.everything() for native in self._batches[place]}
 
     def again(self, monotonic_ns: int, is_fed: Callable[[str], bool]) -> tuple[list[bytes], list[Event], bool]:
-        """U2, U3: (what to send again, what to tell, whether the connection is to be given up)."""
+        """U2, U3: messages to send again, events to report, and whether to replace the connection."""
         due, untold = self._owed.due(monotonic_ns)
         told: list[Event] = [Unanswered(_ours(suffix), self._batches[place]) for place in untold for suffix in self._suffixes]
         gave_up = any(self._owed.silences(place) >= SILENCES for place in due)
@@ -83,7 +84,7 @@ class Subscriptions:
         return [self._ask(place) for place in due], told, gave_up or unheard
 
     def restart(self, stream: str, monotonic_ns: int) -> list[bytes]:
-        """The messages that take one stream of the connection away and ask for it anew."""
+        """Messages that unsubscribe one stream of the connection and subscribe to it anew."""
         frames = []
         for method in ("UNSUBSCRIBE", "SUBSCRIBE"):
             self._last_id += 1
@@ -92,7 +93,7 @@ class Subscriptions:
         return frames
 
     def answer(self, message: dict[str, Any], monotonic_ns: int) -> tuple[Sequence[str], Sequence[Event]]:
-        """The natives that are subscribed now, and what to tell of an answer. TypeError if it is not understood."""
+        """Symbols that an answer confirms, and its events. TypeError if it is not understood."""
         number, error = message.get("id"), message.get("error", message)
         if not isinstance(number, int | None) or not isinstance(error, dict):
             raise TypeError("an answer of unknown shape")

@@ -1,4 +1,4 @@
-"""Coinbase: the Advanced Trade feed (the default) and, as mode "exchange", the older Exchange feed; both without keys."""
+"""Coinbase: the Advanced Trade feed (the default) and, as mode "exchange", the older Exchange feed; both work without keys."""
 
 from alphapulse_cli.exchanges.coinbase.decoder import Decoder
 from alphapulse_cli.exchanges.coinbase.encoder import Encoder

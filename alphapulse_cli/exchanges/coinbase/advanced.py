@@ -1,32 +1,32 @@
-"""Coinbase's Advanced Trade feed: channels `level2` (whose data call themselves `l2_data`), `market_trades`, `heartbeats`.
+"""Coinbase's Advanced Trade feed: channels `level2` (named `l2_data` in its frames), `market_trades`, `heartbeats`.
 
     {"channel":"l2_data","timestamp":…,"sequence_num":7,"events":[{"type":"update","product_id":"BTC-USD","updates":[
         {"side":"bid","event_time":…,"price_level":"63310.2","new_quantity":"0"}]}]}
 
 Rules of this feed, numbered as the tests number them (S1 to S7 are in feed.py):
   C1  `sequence_num` counts every frame of a connection, of any channel, by one. The first number of a connection is taken as it
-      comes: what was lost before it lies before every snapshot that we have.
-  C2  Any other step, forwards or back, lost something of nobody knows which product: one GapFound for all instruments, and all books
-      and trades are subscribed to anew on the same connection, which goes on counting from there: that takes one round trip,
-      where a new connection takes four. Trades are still believed, and the past that their subscription begins with fills what is
-      missing. What was on its way already may be what was lost: it is asked for again LOST_NS later. More than MOST_BREAKS breaks
-      without all books being good in between are one Reconnect, and no book of that connection is believed any more.
-  C3  The expected number of a frame that is refused with DecodeError counts as received, or the next frame would show a gap that
-      is none. An unexpected one does not: the next frame finds the break.
-  C4  A frame answered with OffGrid counts only when it is handed in again. If the next one comes instead, it was given up:
+      comes: frames lost before it lie before every snapshot that we have.
+  C2  Any other step, forwards or back, is a loss for an unknown product: one GapFound for all instruments, and all books and
+      trades are subscribed to anew on the same connection, which goes on counting from there: that takes one round trip, where a
+      new connection takes four. Trades are still believed, and the past with which their subscription begins fills the holes. An
+      answer already awaited may itself be lost: it is requested again LOST_NS later. More than MOST_BREAKS breaks without all
+      books being good in between are one Reconnect, and no book of that connection is believed any more.
+  C3  The expected number of a frame that is refused with DecodeError counts as received, or the next frame would show a false
+      gap. An unexpected one does not: the next frame finds the break.
+  C4  A frame answered with OffGrid counts only when it is handed in again. If the next frame comes instead, it was given up:
       it counts then, and the books in it that were on their grids are distrusted, for they missed it too.
   C5  `error` frames and frames of types unknown have no number and are not counted.
-  C6  A `snapshot` replaces the book. `side` is "bid" or "offer"; sizes are absolute and zero removes, also what was never there;
-      a level that is repeated counts as last said. Prices are compared as numbers: zeros are trimmed.
+  C6  A `snapshot` replaces the book. `side` is "bid" or "offer"; sizes are absolute and zero removes, also a level that was never
+      there; the last of repeated levels counts. Prices are compared as numbers: zeros are trimmed.
   C7  `events` may hold several products, and one product several times: each product's changes of a frame are one event, products
       in order of first mention. A snapshot begins a new event. `"updates":[]` of an update is no event.
-  C8  Feed delay counts from the engine: an update's time is the newest `event_time` of its levels. A snapshot's, and one of 1970,
-      or before, is the frame's `timestamp`: a snapshot's levels are as old as their orders. A `timestamp` or a trade's `time` of
-      1970 or before (servers write an unset one so, or as the year 1) is none.
-  C9  A confirmation (`subscriptions`, all that is subscribed to) may come after data and gates nothing.
+  C8  Feed delay counts from the engine: an update's time is the newest `event_time` of its levels. In its place the frame's
+      `timestamp` is taken where that is of 1970 or before, and for a snapshot, whose levels are as old as their orders. A
+      `timestamp` or a trade's `time` of 1970 or before (servers write an unset one so, or as the year 1) counts as missing.
+  C9  A confirmation (`subscriptions`, a list of all subscriptions) may come after data; no data waits for it.
   C10 Trades come newest first: they leave in order of their ids. `side` is the maker's: "SELL" means that the taker bought.
       A `snapshot` of trades is history.
-  C11 A heartbeat's `current_time` is no RFC 3339 and its counter is sometimes text: neither is read.
+  C11 A heartbeat's `current_time` is not RFC 3339 and its counter is sometimes text: neither is read.
   C12 Channels, and products, that we did not ask for are Unrecognised: no errors, but counted in the sequence.
 """
 
@@ -81,7 +81,7 @@ MOST_BREAKS = 4
 TRADES_PATH = "/api/v3/brokerage/market/products/{name}/ticker?limit={limit}"
 IS_HISTORY = {"snapshot": True, "update": False}
 
-Found = tuple[Callable[[Product, Any], Sequence[Event]], Product, Any]  # what was read, and what believes it
+Found = tuple[Callable[[Product, Any], Sequence[Event]], Product, Any]  # (function that applies it, product, data read)
 
 
 class AdvancedFeed(Feed):
@@ -96,22 +96,22 @@ class AdvancedFeed(Feed):
     def __init__(self, instruments: Sequence[Instrument], channels: Collection[str]) -> None:
         super().__init__(instruments, channels)
         self._awaited: int | None = None
-        self._broken = False  # C2: nothing of this connection's books is believed any more
-        self._breaks = 0  # since all books were good
+        self._broken = False  # C2: no book of this connection is believed any more
+        self._breaks = 0  # sequence breaks since all books were last good
         self._set_aside: list[Product] | None = None  # C4: products on their grids in the expected frame, if that was OffGrid
 
     @property
     def _expected(self) -> int | None:
-        """The next frame's number; None before the first. The shape counts, because most frames come by there."""
+        """Number of the next frame; None before the first. The shape counts it, since it reads most frames."""
         return self._awaited if self.shape.expected == UNKNOWN else self.shape.expected
 
     def _expect(self, number: int | None, *, usual: bool = True) -> None:
-        """From here on; not `usual`, and the shape leaves it to us."""
+        """Set the number of the next frame; with `usual` False the shape declines it and leaves it to `receive`."""
         self._awaited = number
         self.shape.expected = number if usual and number is not None and 0 <= number < MOST_NUMBER else UNKNOWN
 
     def connected(self, monotonic_ns: int) -> None:
-        """A new connection: a new count, every book waits for its snapshot."""
+        """Start on a new connection: a new count, and every book waits for its snapshot."""
         super().connected(monotonic_ns)
         self._broken, self._breaks, self._set_aside = False, 0, None
         self._expect(None)
@@ -144,14 +144,14 @@ class AdvancedFeed(Feed):
         return events
 
     def resync(self, instrument: Instrument) -> None:
-        """Subscribe anew to its book, unless that, or a new connection, is under way."""
+        """Subscribe anew to the book, unless that or a new connection is already under way."""
         if not self._broken:
             super().resync(instrument)
 
-    # Reading: changes nothing
+    # Reading, without a change of state
 
     def _read(self, message: dict[str, Any]) -> tuple[list[Found], list[Event]]:
-        """What a numbered frame says: of products, and besides."""
+        """Contents of a numbered frame: those to apply to products, and other events."""
         channel, entries = message["channel"], message.get("events")
         if channel == "l2_data":
             return self._read_books(message, _list(entries))
@@ -162,14 +162,14 @@ class AdvancedFeed(Feed):
         if channel == "subscriptions":
             return self._read_confirmation(_list(entries))
         if not isinstance(channel, str):
-            raise Malformed("a channel that is no text")
+            raise Malformed("the channel is not text")
         return [], [Unrecognised(channel[:KIND_CHARACTERS])]
 
     def _read_books(self, message: dict[str, Any], entries: list[Any]) -> tuple[list[Found], list[Event]]:
-        """C6, C7, C8."""
+        """Snapshots and updates of a frame of `l2_data` (C6, C7, C8)."""
         found: list[Found] = []
         said: list[Event] = []
-        updates: dict[str, list[Update]] = {}  # each product's, while no snapshot came after it
+        updates: dict[str, list[Update]] = {}  # by product, as long as no snapshot of it followed
         for entry in entries:
             kind, name, rows = entry["type"], entry["product_id"], _list(entry["updates"])
             product = self._products.get(name)
@@ -194,7 +194,7 @@ class AdvancedFeed(Feed):
         return found, said
 
     def _read_trades(self, entries: list[Any]) -> tuple[list[Found], list[Event]]:
-        """C10."""
+        """Trades of a frame of `market_trades` (C10)."""
         numbered: dict[str, list[tuple[int, list[Trade]]]] = {}
         unknown: dict[str, Event] = {}
         for entry in entries:
@@ -210,23 +210,23 @@ class AdvancedFeed(Feed):
         return [(self._on_trades, self._products[name], rows) for name, rows in numbered.items()], list(unknown.values())
 
     def _read_confirmation(self, entries: list[Any]) -> tuple[list[Found], list[Event]]:
-        """C9."""
+        """Confirmed subscriptions of a frame (C9)."""
         found: list[Found] = []
         said: list[Event] = []
         for entry in entries:
             for name, natives in _dict(entry["subscriptions"]).items():
                 if not all(isinstance(native, str) for native in _list(natives)):
-                    raise Malformed("a confirmation of something that is no text")
+                    raise Malformed("a confirmation names a product that is not text")
                 channel = OUR_CHANNELS.get(name, name[:KIND_CHARACTERS])
                 products = [self._products[native] for native in natives if native in self._products]
                 found += [(self._on_confirmed, product, channel) for product in products]
                 said.append(Subscribed(channel, tuple(product.name for product in products)))
         return found, said
 
-    # Believing
+    # Applying
 
     def _on_step(self, number: int) -> list[Event]:
-        """C1, C2, C4: the number is not the next one, or a frame was set aside before it."""
+        """Events of a number that is not the next one, or that follows a frame set aside (C1, C2, C4)."""
         events: list[Event] = []
         aside, self._set_aside = self._set_aside, None
         if self._expected is None or self._broken or number == self._expected:
@@ -243,7 +243,7 @@ class AdvancedFeed(Feed):
         return [GapFound(tuple(self.instruments.values()), GapReason.SEQUENCE_RESET if is_back else GapReason.SEQUENCE, detail)]
 
     def _on_break(self, detail: str) -> None:
-        """C2: what heals it."""
+        """C2: distrust all books, and subscribe anew or reconnect."""
         self._breaks += 1
         if self._breaks > MOST_BREAKS:
             self._broken = True
@@ -272,13 +272,13 @@ class AdvancedFeed(Feed):
         return () if self._broken else super()._on_update(product, events)
 
     def _on_confirmed(self, product: Product, channel: str) -> Sequence[Event]:
-        """Trades may stay away for long; a book's snapshot may not, whatever is confirmed (S5)."""
+        """Settle a confirmed subscription to trades, which may be rare; a book still waits for its snapshot (S5)."""
         if channel == TRADES:
             self._arrived(TRADES, product.name)
         return ()
 
     def _on_unnumbered(self, message: Any) -> Sequence[Event]:
-        """C5."""
+        """Events of a frame without sequence number (C5)."""
         kind = message["type"]
         if not isinstance(kind, str) or "channel" in message:
             raise Malformed("a frame without sequence number")
@@ -287,7 +287,7 @@ class AdvancedFeed(Feed):
         return self._on_error(str(message["message"])[:TEXT_KEPT])
 
     def _off_grid(self, message: dict[str, Any], number: int) -> Sequence[Event]:
-        """Name the grids that a frame of books needs; nothing else of it is believed until it is handed in again (C4, S7)."""
+        """OffGrid events with the grids that a frame of books needs (S7). It is applied only when it is handed in again (C4)."""
         numbers: dict[str, tuple[list[Any], list[Any]]] = {}
         for entry in message["events"]:
             for row in entry["updates"]:
@@ -309,7 +309,10 @@ class AdvancedFeed(Feed):
         return _list(answer["trades"])
 
     def _fetched_trade(self, product: Product, row: dict[str, Any]) -> Numbered:
-        """Whose side REST tells nobody has said for sure: it is left unknown."""
+        """Trade of a row of the REST answer.
+
+        Whether its `side` is the maker's or the taker's is undocumented, so the side is UNKNOWN.
+        """
         number = trade_number(row["trade_id"])
         return number, trades_of(product, number, row, Side.UNKNOWN, time_ns(row["time"]), history=True)
 
@@ -323,19 +326,19 @@ class AdvancedFeed(Feed):
 
 
 def _is_of_heartbeats(event: Event) -> bool:
-    """One of them, or the confirmation that they will come."""
+    """Whether an event is a heartbeat, or the confirmation of the channel."""
     return isinstance(event, Heartbeat) or (isinstance(event, Subscribed) and event.channel == "heartbeats")
 
 
 def _list(value: Any) -> list[Any]:
     if type(value) is not list:
-        raise Malformed("no list where one must be")
+        raise Malformed(f"not a list: {type(value).__name__}")
     return value
 
 
 def _dict(value: Any) -> dict[str, Any]:
     if type(value) is not dict:
-        raise Malformed("no object where one must be")
+        raise Malformed(f"not an object: {type(value).__name__}")
     return value
 
 
@@ -346,12 +349,15 @@ def _levels(instrument: Instrument, rows: list[Any]) -> Levels:
 
 
 def _newest_ns(rows: list[Any]) -> int:
-    """The newest `event_time`, 0 for one of 1970 or before (C8). Levels of one batch share theirs: few texts are parsed."""
+    """Newest `event_time` in nanoseconds since 1970, 0 for one of 1970 or before (C8).
+
+    Levels of one batch share their time, so few texts are parsed.
+    """
     return max(0, *map(rfc3339_ns, {row["event_time"] for row in rows}))
 
 
 def _extend(events: list[Update], rows: list[Any], exchange_ns: int | None) -> None:
-    """More changes of a product that was in the same frame already (C7)."""
+    """Append further changes of a product that the same frame already named (C7)."""
     for event in events:
         event.levels.add_sided_dicts(rows, "side", "bid", "offer", "price_level", "new_quantity")
         event.time_ns = max(event.time_ns, NO_TIME if exchange_ns is None else exchange_ns)

@@ -1,4 +1,4 @@
-"""Coinbase's Advanced Trade feed, the server's side of one connection: the rules of advanced.py backwards.
+"""Server side of a connection to Coinbase's Advanced Trade feed: the rules of advanced.py in reverse.
 
 Every frame but an error takes the connection's next sequence number (C1, C5). A new level2 subscription is answered with the
 whole book of each product, best first, zeros trimmed (C6), and only then with the confirmation (C9); one to market_trades with
@@ -25,7 +25,7 @@ SIDE_WORDS = ("bid", "offer")
 
 
 class AdvancedEncoder:
-    """Encoder of mode "advanced". There is no checksum to spoil."""
+    """Encoder of mode "advanced". `spoil_checksum` has no effect: the feed has no checksum."""
 
     def __init__(self, truth: Truth) -> None:
         self.spoil_checksum = False
@@ -35,11 +35,11 @@ class AdvancedEncoder:
         self._heartbeats = 0
 
     def connected(self, _now_ns: int) -> Sequence[bytes]:
-        """The exchange greets nobody."""
+        """No frames: the exchange sends no greeting."""
         return []
 
     def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """Data first, then the confirmation; or the error."""
+        """Data first, then the confirmation; or an error frame."""
         try:
             subscribes, message = client_message(frame)
             channel, instruments = self._asked_for(message)
@@ -59,7 +59,7 @@ class AdvancedEncoder:
         return [*frames, self._confirmation(now_ns)]
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
-        """One l2_data update."""
+        """One `l2_data` update, if the client is subscribed."""
         instrument = self._truth.instruments[symbol]
         if not self._subscriptions.has(BOOK_CHANNEL, instrument):
             return []
@@ -67,18 +67,18 @@ class AdvancedEncoder:
         return [self._frame("l2_data", [{"type": "update", "product_id": instrument.native, "updates": rows}], now_ns)]
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """One market_trades update."""
+        """One `market_trades` update, if the client is subscribed."""
         instrument = self._truth.instruments[symbol]
         if not trades or not self._subscriptions.has(TRADE_CHANNEL, instrument):
             return []
         return [self._trade_frame("update", instrument, trades, now_ns)]
 
     def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
-        """Nothing: products tell it, by REST."""
+        """No frames: the trading status is only in the REST product records."""
         return ()
 
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
-        """The connection's heartbeat, if it was asked for."""
+        """One heartbeat, if the client is subscribed."""
         if HEARTBEAT_CHANNEL not in self._subscriptions.channels():
             return []
         self._heartbeats += 1
@@ -86,11 +86,11 @@ class AdvancedEncoder:
         return [self._frame(HEARTBEAT_CHANNEL, [{"current_time": go_time, "heartbeat_counter": self._heartbeats}], now_ns)]
 
     def refuse_for_now(self, _frame: bytes, _now_ns: int) -> Sequence[bytes]:
-        """An error that names no product; its words are ours, the real ones were never seen."""
+        """An error that names no product. Its words are invented: no real one was ever recorded."""
         return [orjson.dumps({"type": "error", "message": "rate limit exceeded"})]
 
     def restart_sequence(self) -> None:
-        """Begin `sequence_num` anew."""
+        """Restart `sequence_num` at 0."""
         self._sequence = 0
 
     def _asked_for(self, message: dict[str, Any]) -> tuple[str, list[Instrument]]:
@@ -152,5 +152,5 @@ def _rows(instrument: Instrument, changes: Sequence[Change], now_ns: int) -> lis
 
 
 def _no_product() -> Instrument:
-    """What the confirmation names for heartbeats, which have no products."""
+    """Placeholder instrument for heartbeats, which have no products but are named in the confirmation."""
     return Instrument("coinbase", HEARTBEAT_CHANNEL, HEARTBEAT_CHANNEL, 0, 0)

@@ -1,4 +1,4 @@
-"""Coinbase's decoder: one of two, by mode. Rules S1 to S7 are in feed.py, C1 on in advanced.py, X1 on in exchange.py."""
+"""Constructor of Coinbase's decoders, one a mode. Rules S1… are in feed.py, C1… in advanced.py, X1… in exchange.py."""
 
 from collections.abc import Collection, Sequence
 
@@ -14,6 +14,9 @@ def Decoder(  # noqa: N802  # the name that every exchange gives its decoder
     depth: int = 0,  # noqa: ARG001  # both feeds send the full book and nothing else
     mode: str = "",
 ) -> AdvancedFeed | ExchangeFeed:
-    """A decoder for these instruments and our channels {"book", "trades"}; `depth` changes nothing. KeyError for no such mode."""
+    """Make a decoder for these instruments and our channels {"book", "trades"}; `depth` has no effect.
+
+    KeyError for an unknown mode.
+    """
     feed = AdvancedFeed if FACTS.mode(mode).name == ADVANCED else ExchangeFeed
     return feed(instruments, channels)

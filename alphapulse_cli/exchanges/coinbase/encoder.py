@@ -1,7 +1,7 @@
-"""The exchange's side of one Coinbase connection, in either mode: what a client sends in, the exchange's frames out.
+"""Constructor of Coinbase's encoders, the server side of one connection in either mode.
 
-What the two have in common lives here: who is subscribed to what, under which product's name, and the answers' order. Each feed's
-own words are in advanced_encoder.py and exchange_encoder.py.
+The subscriptions and the reading of client messages that both share are in server.py; each feed's frames are in advanced_encoder.py
+and exchange_encoder.py.
 """
 
 from alphapulse_cli.exchanges.coinbase.advanced_encoder import AdvancedEncoder
@@ -11,5 +11,5 @@ from alphapulse_cli.exchanges.protocol import Truth
 
 
 def Encoder(truth: Truth, mode: str = "") -> AdvancedEncoder | ExchangeEncoder:  # noqa: N802  # every exchange's name for it
-    """The server side of one connection. KeyError for no such mode."""
+    """Make the encoder of one connection. KeyError for an unknown mode."""
     return (AdvancedEncoder if FACTS.mode(mode).name == ADVANCED else ExchangeEncoder)(truth)

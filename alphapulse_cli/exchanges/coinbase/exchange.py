@@ -1,4 +1,4 @@
-"""Coinbase's older Exchange feed: channels `level2_batch`, `matches`, `heartbeat`, none of which needs keys.
+"""Coinbase's older Exchange feed: channels `level2_batch`, `matches`, `heartbeat`, which work without keys.
 
     {"type":"snapshot","product_id":…,"bids":[[price,size]…],"asks":[…]}      {"type":"l2update","changes":[["buy",price,size]…]}
     {"type":"last_match"|"match","trade_id":7,"side":…}      {"type":"heartbeat","last_trade_id":7}      {"type":"subscriptions"}
@@ -7,12 +7,12 @@ Rules of this feed, numbered as the tests number them (S1 to S7 are in feed.py):
   X1  A `snapshot` replaces the book: rows [price, size] of each side. It may carry no time.
   X2  `l2update` rows are [buy | sell, price, size]: buy is bid, sell is ask. Sizes are absolute, zero ("0", "0.00000000") removes,
       also what was never there. Prices are compared as numbers: trailing zeros come and go.
-  X3  There is no sequence number: a lost book frame cannot be seen. Feed delay counts from `time`; one of 1970
-      or before is none.
+  X3  There is no sequence number: a lost book frame cannot be seen. Feed delay counts from `time`; one of 1970 or before counts
+      as missing.
   X4  `side` of a match is the maker's: "sell" means that the taker bought.
-  X5  `last_match` is history; `heartbeat.last_trade_id` beyond the last trade that we have shows the trades that were lost.
+  X5  `last_match` is history; `heartbeat.last_trade_id` beyond the last trade that we have shows lost trades.
   X6  The confirmation calls `level2_batch` `level2_50`. An `error` names no product: see S5.
-  X7  Types that we did not ask for, and frames of products that we did not ask for, are Unrecognised: no errors.
+  X7  Types and products that we did not subscribe to are Unrecognised: no errors.
 
 Frames recorded in 2021 from the then public `level2` have the same shapes and are read the same way.
 """
@@ -93,13 +93,13 @@ class ExchangeFeed(Feed):
         return self._read_match(product, message)
 
     def _read_update(self, product: Product, message: dict[str, Any]) -> Sequence[Event]:
-        """X2."""
+        """Updates of an `l2update` (X2)."""
         text, rows = message.get("time"), message["changes"]
         exchange_ns = None if text is None else rfc3339_ns(text)
         if exchange_ns is not None and exchange_ns <= 0:  # X3
             exchange_ns = None
         if type(rows) is not list:
-            raise Malformed("changes that are no list")
+            raise Malformed("the changes are not a list")
         events: list[Update] = []
         for instrument in product.instruments:
             levels = empty_of(instrument)
@@ -110,31 +110,31 @@ class ExchangeFeed(Feed):
         return self._on_update(product, events) if rows else ()
 
     def _read_snapshot(self, product: Product, message: dict[str, Any]) -> Sequence[Event]:
-        """X1."""
+        """Snapshots of a frame, one for each instrument that shares the book (X1)."""
         exchange_ns, bids, asks = _time(message), _pairs(message["bids"]), _pairs(message["asks"])
         events = [Snapshot(instrument, _sides(instrument, bids, asks), exchange_ns) for instrument in product.instruments]
         return self._on_snapshot(product, events)
 
     def _read_match(self, product: Product, message: dict[str, Any]) -> Sequence[Event]:
-        """X4, X5."""
+        """Trades of a match, one for each instrument that shares the product (X4, X5)."""
         number, history = trade_number(message["trade_id"]), message["type"] == "last_match"
         side, exchange_ns = TAKER_SIDES[message["side"]], time_ns(message["time"])
         trades = trades_of(product, number, message, side, exchange_ns, history=history)
         return self._on_trades(product, [(number, trades)])
 
     def _read_heartbeat(self, product: Product, message: dict[str, Any]) -> Sequence[Event]:
-        """X5: only who takes the trades can miss some."""
+        """Heartbeat, and the trades that it shows to be missed (X5), if we subscribe to trades."""
         heartbeat, number = Heartbeat(_time(message)), trade_number(message["last_trade_id"])
         self._owed.settle(HEARTBEATS)
         missed = self._on_last_trade_id(product, number) if TRADES in self.channels else []
         return [*missed, heartbeat]
 
     def _on_other(self, kind: Any, message: dict[str, Any]) -> Sequence[Event]:
-        """X6, X7."""
+        """Events of frames that are of no product (X6, X7)."""
         if kind == "subscriptions":
             return self._on_subscriptions(message["channels"])
         if not isinstance(kind, str):
-            raise Malformed("a type that is no text")
+            raise Malformed("the type is not text")
         if kind == "error":
             reason = message.get("reason", "")
             said = f"{message['message']}: {reason}" if reason else str(message["message"])
@@ -144,11 +144,11 @@ class ExchangeFeed(Feed):
     def _on_subscriptions(self, rows: Any) -> Sequence[Event]:
         found: list[tuple[str, tuple[str, ...]]] = []
         if type(rows) is not list:
-            raise Malformed("channels that are no list")
+            raise Malformed("the channels are not a list")
         for row in rows:
             name, natives = row["name"], tuple(row["product_ids"] or ())
             if not isinstance(name, str) or not all(isinstance(native, str) for native in natives):
-                raise Malformed("a confirmation of something that is no text")
+                raise Malformed("a confirmation names a channel or product that is not text")
             ours = tuple(native for native in natives if native in self._products)
             found.append((OUR_CHANNELS.get(name, name[:KIND_CHARACTERS]), ours))
         for channel, natives in found:
@@ -160,7 +160,7 @@ class ExchangeFeed(Feed):
         return [Subscribed(channel, natives) for channel, natives in found]
 
     def _off_grid(self, message: dict[str, Any]) -> Sequence[Event]:
-        """What grid the frame needs; nothing else of it is believed (S7)."""
+        """OffGrid events with the grids that the frame needs; the frame is not applied before it is handed in again (S7)."""
         is_update = message["type"] == "l2update"
         rows = [row[1:3] for row in message["changes"]] if is_update else [*message["bids"], *message["asks"]]
         return off_grid(self._products[message["product_id"]], [row[0] for row in rows], [row[1] for row in rows])
@@ -170,11 +170,11 @@ class ExchangeFeed(Feed):
 
     def _fetched_rows(self, answer: Any) -> list[dict[str, Any]]:
         if not isinstance(answer, list):
-            raise Malformed("trades that are no list")
+            raise Malformed("the trades are not a list")
         return answer
 
     def _fetched_trade(self, product: Product, row: dict[str, Any]) -> Numbered:
-        """X4 holds of REST too."""
+        """Trade of a row of the REST answer, whose side is the maker's too (X4)."""
         number = trade_number(row["trade_id"])
         return number, trades_of(product, number, row, TAKER_SIDES[row["side"]], time_ns(row["time"]), history=True)
 
@@ -198,7 +198,7 @@ def _sides(instrument: Instrument, bids: Any, asks: Any) -> Levels:
 
 
 def _pairs(rows: Any) -> list[list[Any]]:
-    """The rows themselves, if they are lists: of text, the first two characters would pass for a price and a size."""
+    """The rows themselves, if each is a list: the first two characters of a text would pass for a price and a size."""
     if not isinstance(rows, list) or not all(type(row) is list for row in rows):
-        raise Malformed("a side that is no list of rows")
+        raise Malformed("a side is not a list of rows")
     return rows

@@ -1,4 +1,4 @@
-"""Coinbase's Exchange feed, the server's side of one connection: the rules of exchange.py backwards.
+"""Server side of a connection to Coinbase's Exchange feed: the rules of exchange.py in reverse.
 
 The confirmation comes first, with `level2_batch` renamed `level2_50`, then each product's whole book and its last match. Sizes and
 prices are written with all their decimals. Channels that need keys are refused in the exchange's own words.
@@ -24,7 +24,7 @@ SIDE_WORDS = ("buy", "sell")
 
 
 class ExchangeEncoder:
-    """Encoder of mode "exchange". There is no checksum to spoil."""
+    """Encoder of mode "exchange". `spoil_checksum` has no effect: the feed has no checksum."""
 
     def __init__(self, truth: Truth) -> None:
         self.spoil_checksum = False
@@ -32,11 +32,11 @@ class ExchangeEncoder:
         self._subscriptions = Subscriptions(truth)
 
     def connected(self, _now_ns: int) -> Sequence[bytes]:
-        """The exchange greets nobody."""
+        """No frames: the exchange sends no greeting."""
         return []
 
     def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """The confirmation, then what the new channels begin with; or the error."""
+        """The confirmation, then the first frames of the new channels; or an error frame."""
         try:
             subscribes, message = client_message(frame)
             channels, instruments = self._asked_for(message)
@@ -55,7 +55,7 @@ class ExchangeEncoder:
         return frames
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
-        """One l2update."""
+        """One `l2update`, if the client is subscribed."""
         instrument = self._truth.instruments[symbol]
         if not self._subscriptions.has(BOOK_CHANNEL, instrument):
             return []
@@ -64,26 +64,26 @@ class ExchangeEncoder:
         return [orjson.dumps({"type": "l2update", "product_id": instrument.native, "changes": rows, "time": time})]
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """A match for each, oldest first."""
+        """One match a trade, oldest first, if the client is subscribed."""
         instrument = self._truth.instruments[symbol]
         if not self._subscriptions.has(TRADE_CHANNEL, instrument):
             return []
         return [self._match("match", instrument, trade, now_ns) for trade in trades]
 
     def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
-        """Nothing: products tell it, by REST."""
+        """No frames: the trading status is only in the REST product records."""
         return ()
 
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
-        """One for each product that asked for it."""
+        """One heartbeat for each product whose channel the client is subscribed to."""
         return [self._beat(instrument, now_ns) for instrument in self._subscriptions.instruments(HEARTBEAT_CHANNEL)]
 
     def refuse_for_now(self, _frame: bytes, _now_ns: int) -> Sequence[bytes]:
-        """An error that names no product; its words are ours, the real ones were never seen."""
+        """An error that names no product. Its words are invented: no real one was ever recorded."""
         return [orjson.dumps({"type": "error", "message": "rate limit exceeded"})]
 
     def restart_sequence(self) -> None:
-        """Nothing: the feed has no sequence numbers."""
+        """Do nothing: the feed has no sequence numbers."""
 
     def _asked_for(self, message: dict[str, Any]) -> tuple[list[str], list[Instrument]]:
         names, channels = message.get("product_ids"), message.get("channels")

@@ -1,10 +1,10 @@
-"""What is fixed about Coinbase: two public feeds, their addresses and limits, and what they call things."""
+"""Facts of Coinbase: two public feeds, their addresses, limits and channel names."""
 
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Facts, Mode, Rate, Silence
 
 ADVANCED, EXCHANGE = "advanced", "exchange"
 
-ADVANCED_CHANNELS = {BOOK: "level2", TRADES: "market_trades"}  # what one subscribes to; data of the book come as "l2_data"
+ADVANCED_CHANNELS = {BOOK: "level2", TRADES: "market_trades"}  # names in subscriptions; data of the book come as "l2_data"
 EXCHANGE_CHANNELS = {BOOK: "level2_batch", TRADES: "matches"}
 
 FACTS = Facts(
@@ -17,7 +17,7 @@ FACTS = Facts(
             rest_url="https://api.coinbase.com",
             validates="sequence number of the connection on every frame; trade ids",
             full_depth=True,
-            silence=Silence(3.0, 5.0),  # a heartbeat each second, which we subscribe to
+            silence=Silence(3.0, 5.0),  # we subscribe to its heartbeat, one a second
         ),
         Mode(
             name=EXCHANGE,
@@ -31,17 +31,17 @@ FACTS = Facts(
         ),
     ),
     instruments_path="/api/v3/brokerage/market/products",
-    rest_weight=Rate(5, 5.0),  # about ten requests a second are allowed an address
-    connects=Rate(4, 1.0),  # eight a second are allowed an address
-    sends=Rate.within(8, 1.0, burst=4),  # what is allowed an address
+    rest_weight=Rate(5, 5.0),  # the exchange's limit: about ten requests a second from an address
+    connects=Rate(4, 1.0),  # the exchange's limit: eight a second from an address
+    sends=Rate.within(8, 1.0, burst=4),  # the exchange's limit: eight a second from an address
     sends_per_address=True,
     subscribe_batch=100,
     taker_fee="0.012",
     quirks=(
         "advanced: the snapshot is one frame, about 5 MB for BTC-USD: allow WebSocket messages of 16 MiB and more",
-        "advanced: one sequence number counts all frames of a connection; a break makes every book on it suspect: reconnect",
+        "advanced: one sequence number counts all frames of a connection; after a break all its books are subscribed to anew",
         "advanced: a subscription is often confirmed after its first data",
-        "both: a trade's side is the maker's; it is turned round to the taker's",
+        "both: a trade's side is the maker's; it is inverted to the taker's",
         "both: without a subscription within 5 s of connecting the server hangs up; heartbeats keep quiet connections open",
         "both: a level may be removed that was never published",
         "BTC-USDC and other USDC products are aliases: their frames carry the USD product's name",

@@ -1,23 +1,25 @@
-"""What Coinbase's two feeds share: products and the trust in their books, subscriptions with a watchdog, trades by their ids.
+"""Common part of Coinbase's two feeds: products and the trust in their books, subscriptions with repetition, trades by their ids.
 
     WAITING ──snapshot──► LIVE ──gap, resync()──► DISTRUSTED ──snapshot──► LIVE
        └──update: GapFound, once──────────────────────┘
 
 Rules of both feeds, numbered as the tests number them:
-  S1  One channel per message, products in batches, heartbeats first: the server hangs up on who does not subscribe within 5 s.
+  S1  One channel per message, products in batches, heartbeats first: after 5 s without a subscription the server disconnects.
   S2  A USDC product is an alias: it is subscribed to, and its frames come, under the name of the product whose book it shares
       (`Instrument.alias_of`). Each instrument that shares a product gets its own events.
   S3  An update before any snapshot leaves as GapFound, once, and the product is subscribed to anew. Updates of a book that is
       not trusted are read, and left out.
   S4  A resync is an unsubscribe and a subscribe; several products of one moment share the two messages. One is in flight at a
       time: until its snapshot comes, asking again does nothing.
-  S5  A book without a snapshot, and trades and heartbeats neither confirmed nor seen, are asked for again, for ever, with the pauses of `Owed`, and
-      told once. A book that was asked for three times in vain may be had on another connection. An error names no product: all that is owed may be what it refused. A second one about our rate within 2 s slows us down.
+  S5  A book without a snapshot, and trades and heartbeats neither confirmed nor seen, are requested again, for ever, with the
+      pauses of `Owed`, and reported once. For a book that was requested three times in vain the connection is replaced
+      (`LastResort`). An error names no product: it counts as a refusal of all waiting requests. A second one about our rate
+      within 2 s slows us down.
   S6  Trade ids of a product grow by one: rules T1 to T6 of `trade_ids`. A subscription begins with the past, which fills holes.
-  S7  A frame is decoded in full before anything of it is believed: DecodeError and OffGrid leave all as it was.
-  S8  Missing trades are looked for by REST, among the last 1,000.
-  S9  A quiet book is checked by an unsubscribe and a subscribe. Its updates count until the snapshot comes; what that shows to be
-      different was missed.
+  S7  A frame is decoded in full before anything of it is applied: DecodeError and OffGrid change no book and no trade.
+  S8  Missing trades are fetched by REST, among the last 1,000.
+  S9  A quiet book is checked by an unsubscribe and a subscribe. Its updates count until the snapshot comes; where that differs
+      from the book, messages were missed.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -49,18 +51,18 @@ from alphapulse_cli.market.ticks import FinerThanGrid
 
 TOO_FAST_NS = 2_000_000_000  # S5
 MOST_TRADES = 1000  # of one GET
-HEARTBEATS = ("heartbeats", "")  # what is owed of them: they are of no product
+HEARTBEATS = ("heartbeats", "")  # key of the heartbeats' request: they are of no product
 
 
 class Feed:
-    """The part of a decoder that does not depend on which of the two feeds it reads."""
+    """Decoder's part that does not depend on which of the two feeds it reads."""
 
     mode_name: str
-    channel_names: Mapping[str, str]  # our names of the channels, and the feed's
-    usual_update: str  # what nearly all frames are, as an example for a Shape
-    side_words: tuple[str, str]  # of bids and asks
+    channel_names: Mapping[str, str]  # our name of a channel -> the feed's
+    usual_update: str  # example of the commonest frame, for a Shape
+    side_words: tuple[str, str]  # the feed's words for bids and asks
     confirms_in_band = True
-    is_counted: bool  # whether `<first>` of it is a number that grows by one with each frame
+    is_counted: bool  # whether `<first>` of `usual_update` grows by one with each frame
 
     def __init__(self, instruments: Sequence[Instrument], channels: Collection[str]) -> None:
         self.instruments = {instrument.native: instrument for instrument in instruments}
@@ -75,12 +77,12 @@ class Feed:
         self._owed: Owed[tuple[str, str]] = Owed()  # (channel, product)
         self._last_resort: LastResort[str] = LastResort()
         self._too_fast_until_ns = 0
-        self._now_ns = 0  # CLOCK_MONOTONIC, as the last tick told it
+        self._now_ns = 0  # CLOCK_MONOTONIC, of the last tick
 
-    # The contract of exchanges.protocol.Decoder, but for `receive`
+    # The interface `exchanges.protocol.Decoder`, without `receive`
 
     def connected(self, monotonic_ns: int) -> None:
-        """A new connection: every book waits for its snapshot (S1). Trade ids live on (S6)."""
+        """Start on a new connection: every book waits for its snapshot (S1). Trade ids are kept (S6)."""
         self._now_ns = monotonic_ns
         for product in self._products.values():
             self._trust(product, Trust.WAITING)
@@ -94,7 +96,7 @@ class Feed:
             self._requests += self._sends("subscribe", channel, list(self._products))
 
     def pending_requests(self) -> Sequence[Request]:
-        """What to do now, in order; asking empties the list."""
+        """Take the queued requests, in the order in which to carry them out."""
         requests, self._requests = self._requests, []
         for channel, names in self._again.items():
             requests += self._sends("unsubscribe", channel, [name for name, ends in names.items() if ends])
@@ -103,7 +105,7 @@ class Feed:
         return requests
 
     def tick(self, monotonic_ns: int) -> Sequence[Event]:
-        """Ask again for what is owed (S5), and for missing trades (S8)."""
+        """Queue repetitions of unanswered requests (S5) and fetches of missing trades (S8)."""
         self._now_ns = monotonic_ns
         for channel, name in self._owed.everything():
             silences = self._owed.silences((channel, name))
@@ -113,7 +115,7 @@ class Feed:
         if HEARTBEATS in again:
             self._requests += map(Send, self._heartbeat_frames())
             again.remove(HEARTBEATS)
-        for channel, name in again:  # after a refusal there is nothing to end
+        for channel, name in again:  # after a refusal there is no subscription to end
             self._again.setdefault(channel, {})[name] = not self._owed.was_refused((channel, name))
         for product in self._products.values():
             if product.ids.wants_fill(monotonic_ns):
@@ -124,34 +126,34 @@ class Feed:
         return [Unanswered(channel, tuple(names)) for channel, names in silent.items()]
 
     def resync(self, instrument: Instrument) -> None:
-        """Subscribe anew to its book, unless that is under way already (S4)."""
+        """Subscribe anew to the book, unless that is already under way (S4)."""
         product = self._products[instrument.alias_of or instrument.native]
         if not self._owed.waits((BOOK, product.name)):
             self._heal(product)
 
     def confirm(self, instrument: Instrument) -> None:
-        """Subscribe anew to a book that is good, unless that is under way (S9)."""
+        """Subscribe anew to a good book, unless that is already under way (S9)."""
         product = self._products[instrument.alias_of or instrument.native]
         if product.trust is Trust.LIVE and not self._owed.waits((BOOK, product.name)):
             self._ask_anew(BOOK, product.name)
 
     def receive_proof(self, _instrument: Instrument, body: bytes, _receive_ns: int) -> Sequence[Event]:
-        """Books are proven in-band; none is ever asked for by REST."""
+        """Raise DecodeError: never requested, since books are proven in-band."""
         raise DecodeError("Coinbase's books do not come by REST", body)
 
     def use_instrument(self, instrument: Instrument) -> None:
-        """From now on this (same native name, other grid) is the instrument."""
+        """Decode on the grid of this instrument (same native name) from now on."""
         product = self._products[instrument.alias_of or instrument.native]
         product.instruments = [instrument if held.native == instrument.native else held for held in product.instruments]
         self.instruments[instrument.native] = instrument
         self._trust(product, product.trust)
 
     def receive_snapshot(self, _instrument: Instrument, body: bytes, _receive_ns: int) -> Sequence[Event]:
-        """Books come in-band; none is ever asked for by REST."""
+        """Raise DecodeError: never requested, since books come in-band."""
         raise DecodeError("Coinbase's books do not come by REST", body)
 
     def receive_trades(self, instrument: Instrument, body: bytes, _receive_ns: int) -> Sequence[Event]:
-        """S8: those of the trades in a FetchTrades' answer that are missing. DecodeError if it is not understood in full."""
+        """S8: events of the missing trades in the answer to a FetchTrades. DecodeError if it is not understood in full."""
         product = self._products[instrument.alias_of or instrument.native]
         try:
             rows = [row for row in self._fetched_rows(orjson.loads(body)) if product.ids.misses(trade_number(row["trade_id"]))]
@@ -164,13 +166,13 @@ class Feed:
         return product.ids.fill(found, self._now_ns)
 
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
-        """The instruments of a products answer."""
+        """Instruments of a products answer. DecodeError if it is not understood."""
         return parse_instruments(body, self.mode_name)
 
     def fetch_failed(self, _instrument: Instrument, _monotonic_ns: int) -> None:
-        """Nothing is fetched, so nothing is queued again."""
+        """Do nothing: no snapshot is ever fetched."""
 
-    # What a feed says in its own way
+    # Parts that each feed defines
 
     def _heartbeat_frames(self) -> Sequence[bytes]:
         raise NotImplementedError
@@ -203,7 +205,7 @@ class Feed:
         self._owed.settle((channel, name))
 
     def _on_error(self, message: str) -> Sequence[Event]:
-        """S5: of nobody knows what."""
+        """S5: events of an error, which names no request."""
         for key in self._owed.everything():
             self._owed.refuse(key, self._now_ns, final=False)
         if is_rate(message):
@@ -216,7 +218,7 @@ class Feed:
         product.trust = trust
         if trust is Trust.LIVE and len(product.instruments) == 1:
             self.shape.instruments[product.name] = product.instruments[0]
-        else:  # or an alias shares it: the frame is an event of each
+        else:  # not LIVE, or shared by an alias: then a frame is an event of each instrument
             self.shape.instruments.pop(product.name, None)
 
     def _heal(self, product: Product) -> None:
@@ -226,13 +228,13 @@ class Feed:
     # Books
 
     def _on_snapshot(self, product: Product, events: Sequence[Snapshot]) -> Sequence[Event]:
-        """The whole book, on each instrument's grid."""
+        """Accept a whole book, on each instrument's grid."""
         self._trust(product, Trust.LIVE)
         self._arrived(BOOK, product.name)
         return events
 
     def _on_update(self, product: Product, events: Sequence[Update]) -> Sequence[Event]:
-        """Changes of a book: events of a LIVE one, a gap of a WAITING one, nothing of another (S3)."""
+        """Events of an update: itself for a LIVE book, a gap for a WAITING one, nothing for a DISTRUSTED one (S3)."""
         if product.trust is Trust.LIVE:
             return events
         if product.trust is Trust.WAITING:
@@ -245,11 +247,11 @@ class Feed:
     # Trades
 
     def _on_trades(self, product: Product, numbered: Sequence[Numbered]) -> list[Event]:
-        """What leaves of the trades of one frame (S6)."""
+        """Events of one frame's trades (S6)."""
         self._arrived(TRADES, product.name)
         return product.ids.take(numbered, self._now_ns)
 
     def _on_last_trade_id(self, product: Product, number: int) -> list[Event]:
-        """The exchange says which trade was the last: those that we have not are lost (S6)."""
+        """Events of the exchange's last trade id: trades up to it that we have not seen are missed (S6)."""
         missed = product.ids.last_known(number)
         return [TradesMissed(instrument, missed) for instrument in product.instruments] if missed else []

@@ -3,8 +3,8 @@
     Advanced Trade   {"products":[{"product_id":"BTC-USD","price_increment":"0.01","base_increment":"0.00000001",…}]}
     Exchange         [{"id":"BTC-USD","quote_increment":"0.01","base_increment":"0.00000001",…}]
 
-A body of another shape is refused. A record that names no spot market, or no increments to count in, is left out: it cannot be
-collected, and must not take all the others with it.
+A body of another shape is refused. A record that is no spot market, or has no usable increments, is left out: it cannot be
+collected, and must not spoil the others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,13 @@ from alphapulse_cli.market.ticks import MAX_TICKS, FinerThanGrid, NumberError, d
 from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus, stricter
 
 ONLINE = "online"
-STATUSES = {  # of a product, by Coinbase's word
+STATUSES = {  # trading status of a product by Coinbase's word
     ONLINE: TradingStatus.TRADING,
     "offline": TradingStatus.SUSPENDED,
     "internal": TradingStatus.SUSPENDED,
     "delisted": TradingStatus.DELISTED,
 }
-FLAGS = {  # each of them may hold beside "online"
+FLAGS = {  # trading status by a record's flag; each may be set beside "online"
     "limit_only": TradingStatus.LIMIT_ONLY,
     "post_only": TradingStatus.POST_ONLY,
     "auction_mode": TradingStatus.AUCTION,
@@ -37,7 +37,7 @@ FLAGS = {  # each of them may hold beside "online"
 
 
 def parse_instruments(body: bytes, mode: str = "") -> Sequence[Instrument]:
-    """The spot instruments of a products answer. DecodeError if it is none; KeyError for a mode that there is not."""
+    """Spot instruments of a products answer. DecodeError if it is no such answer; KeyError for an unknown mode."""
     advanced = FACTS.mode(mode) is FACTS.modes[0]
     try:
         answer = orjson.loads(body)
@@ -52,7 +52,7 @@ def parse_instruments(body: bytes, mode: str = "") -> Sequence[Instrument]:
 
 
 def _instrument(record: dict[str, Any], id_key: str, tick_key: str) -> Instrument | None:
-    """The instrument of a record, or None where it cannot be one of ours."""
+    """Instrument of a record; None where it cannot be collected."""
     if record.get("product_type", "SPOT") != "SPOT":
         return None
     try:
@@ -70,7 +70,7 @@ def _instrument(record: dict[str, Any], id_key: str, tick_key: str) -> Instrumen
 
 
 def status_of(record: Mapping[str, Any]) -> tuple[TradingStatus, str]:
-    """(the strictest of what a record says of its trading, the words that said it). A record without a status is online."""
+    """Strictest trading status that a record names, and the words that named it. A record without a status is online."""
     word = record.get("status") or ONLINE
     found = {flag: status for flag, status in FLAGS.items() if record.get(flag)}
     told = STATUSES.get(word, TradingStatus.UNKNOWN) if isinstance(word, str) else TradingStatus.UNKNOWN
@@ -79,16 +79,16 @@ def status_of(record: Mapping[str, Any]) -> tuple[TradingStatus, str]:
 
 
 def status_fields(status: TradingStatus) -> dict[str, Any]:
-    """The fields of a record that say this trading status; "unknown" for what Coinbase has no word for."""
+    """Fields of a record with this trading status; "unknown" where Coinbase has no word for it."""
     flagged = {flag: status is told for flag, told in FLAGS.items() if flag not in ("view_only", "is_disabled")}
     words = {told: word for word, told in STATUSES.items() if word in (ONLINE, "delisted")}
     return {"status": words.get(status, ONLINE if any(flagged.values()) else "unknown"), **flagged}
 
 
 def _increment(text: object) -> tuple[int, int]:
-    """(decimals, units of 10**-decimals) of an increment; a NumberError for what nothing can be counted in."""
+    """(decimals, units of 10**-decimals) of an increment. NumberError for one that is 0 or too large, TypeError for no text."""
     if not isinstance(text, str):
-        raise TypeError("an increment is text")
+        raise TypeError("the increment must be text")
     decimals = decimals_of(text)
     units = to_ticks(text, min(decimals, MAX_DECIMALS))
     if not 0 < units <= MAX_TICKS:
@@ -97,9 +97,9 @@ def _increment(text: object) -> tuple[int, int]:
 
 
 def _lots_up(text: object, decimals: int) -> int:
-    """Lots of a smallest size, rounded up where it lies between two."""
+    """Smallest order size in lots, rounded up to whole lots."""
     if not isinstance(text, str):
-        raise TypeError("a size is text")
+        raise TypeError("the size must be text")
     try:
         return to_ticks(text, decimals)
     except FinerThanGrid as finer:

@@ -1,4 +1,4 @@
-"""One of Coinbase's books as a decoder knows it, and the pieces of frames that both feeds read alike."""
+"""State of one of Coinbase's books in a decoder, and the parts of frames that both feeds read alike."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,16 +17,16 @@ KIND_CHARACTERS = 40  # of hostile text in an Unrecognised
 
 @unique
 class Trust(Enum):
-    """What a product's book is worth."""
+    """Trust in a product's book."""
 
     WAITING = auto()  # for its first snapshot on this connection
     LIVE = auto()
-    DISTRUSTED = auto()  # said so with a GapFound, or told so by a resync; a snapshot heals it
+    DISTRUSTED = auto()  # after a GapFound, or by a resync; a snapshot heals it
 
 
 @dataclass(slots=True, eq=False)
 class Product:
-    """One of the exchange's books, the instruments that share it, and how far we got with it."""
+    """One of the exchange's books, the instruments that share it, the trust in it and its trade ids."""
 
     name: str
     instruments: list[Instrument]
@@ -35,7 +35,7 @@ class Product:
 
 
 def trade_number(trade_id: object) -> int:
-    """The number in a trade id, text of digits or a JSON integer; Malformed for anything else."""
+    """Number of a trade id, from text of digits or a JSON integer; Malformed for any other value."""
     if isinstance(trade_id, str) and len(trade_id) <= 19 and trade_id.isascii() and trade_id.isdecimal():
         trade_id = int(trade_id)
     if type(trade_id) is not int or not 0 <= trade_id <= MAX_TICKS:
@@ -44,7 +44,7 @@ def trade_number(trade_id: object) -> int:
 
 
 def time_ns(text: str) -> int | None:
-    """Nanoseconds since 1970 of a frame's time; None for one of 1970 or before, which is how a time that is not set is written."""
+    """Nanoseconds since 1970 of a frame's time; None for one of 1970 or before, which is how an unset time is written."""
     ns = rfc3339_ns(text)
     return ns if ns > 0 else None
 
@@ -52,7 +52,7 @@ def time_ns(text: str) -> int | None:
 def trades_of(
     product: Product, number: int, row: dict[str, Any], side: Side, exchange_ns: int | None, *, history: bool
 ) -> list[Trade]:
-    """The trade of a row {"price": …, "size": …}, of each instrument that shares the product."""
+    """Trades of a row {"price": …, "size": …}, one for each instrument that shares the product."""
     price, size = row["price"], row["size"]
     return [
         exact_trade(instrument, str(number), price, size, side, exchange_ns, history=history) for instrument in product.instruments
@@ -60,7 +60,7 @@ def trades_of(
 
 
 def off_grid(product: Product, prices: Sequence[object], sizes: Sequence[object]) -> list[Event]:
-    """The OffGrid of each instrument whose grid does not hold all these numbers. Malformed if one is no number."""
+    """OffGrid events of the instruments whose grid does not hold all these numbers. Malformed for a value that is no number."""
     price_decimals = max(map(_decimals, prices), default=0)
     size_decimals = max(map(_decimals, sizes), default=0)
     return [

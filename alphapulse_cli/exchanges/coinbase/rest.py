@@ -23,13 +23,13 @@ from alphapulse_cli.market.ticks import to_text
 
 BROKERAGE, MARKET = "/api/v3/brokerage", "/api/v3/brokerage/market"
 MOST_TRADES = 1000
-BEST_LEVELS = 50  # of each side, where the request names no limit
+BEST_LEVELS = 50  # levels a side, where the request names no limit
 
 Answer = tuple[int, Any]
 
 
 class RestEncoder:
-    """GETs of one mode's interface."""
+    """REST side of a simulated Coinbase, in the interface of its mode."""
 
     def __init__(self, truth: Truth, mode: str = "") -> None:
         self._truth = truth
@@ -38,11 +38,11 @@ class RestEncoder:
 
     @property
     def _products(self) -> dict[str, Instrument]:
-        """By their names, as they are now."""
+        """Instruments by product name, as they are now."""
         return {instrument.native: instrument for instrument in self._truth.instruments.values()}
 
     def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
-        """(HTTP status, body) of a GET."""
+        """Answer a GET with (HTTP status, body)."""
         status, body = self._answer(path, query, now_ns)
         return status, orjson.dumps(body)
 
@@ -95,7 +95,7 @@ class RestEncoder:
         return 200, {**sides, "sequence": self._truth.sequence(self._owner(instrument)), "time": rfc3339_text(now_ns, 6)}
 
     def _recent_trades(self, instrument: Instrument, query: Mapping[str, str]) -> Sequence[Trade]:
-        """The last ones, newest first."""
+        """Last trades, newest first, as many as the query's limit says."""
         limit = query.get("limit", "")
         count = min(int(limit), MOST_TRADES) if limit.isdecimal() and limit.isascii() else MOST_TRADES
         return list(reversed(self._truth.recent_trades(self._owner(instrument), count)))
@@ -159,7 +159,7 @@ def _dicts(instrument: Instrument, levels: Sequence[Level]) -> list[dict[str, st
 
 
 def _triples(instrument: Instrument, levels: Sequence[Level]) -> list[list[Any]]:
-    return [[price, size, 1] for price, size in _texts(instrument, levels)]  # 1: how many orders, of which nobody keeps count
+    return [[price, size, 1] for price, size in _texts(instrument, levels)]  # 1: the number of orders, unknown here
 
 
 def _texts(instrument: Instrument, levels: Sequence[Level]) -> list[tuple[str, str]]:

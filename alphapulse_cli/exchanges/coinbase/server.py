@@ -1,9 +1,9 @@
-"""What both of Coinbase's encoders share: who is subscribed to what, and the client's messages read as a server must: warily.
+"""Common part of Coinbase's two encoders: subscriptions, and the defensive reading of client messages.
 
     {"type":"subscribe"|"unsubscribe", "product_ids":[…], …channels, each feed in its own way}
 
-A subscription is taken whole or refused whole. Its products are kept under the name of the product whose book they share: an alias
-gets that product's frames, as with the real one.
+A subscription is accepted wholly or refused wholly. Its products are kept under the name of the product whose book they share: an
+alias gets that product's frames, as at the real exchange.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from alphapulse_cli.exchanges.protocol import Truth
 from alphapulse_cli.market.events import Side
 from alphapulse_cli.market.instrument import Instrument
 
-MAKER_WORDS = {Side.BUY: "sell", Side.SELL: "buy"}  # what the taker did, in the maker's word
+MAKER_WORDS = {Side.BUY: "sell", Side.SELL: "buy"}  # taker side -> the maker's side, as frames name it
 
 
 class NotAcceptedError(ValueError):
-    """A client's message that gets the exchange's error for an answer; `reason` may be empty."""
+    """Refusal of a client's message, answered with the exchange's error; `reason` may be empty."""
 
     def __init__(self, message: str, reason: str = "") -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class NotAcceptedError(ValueError):
 
 
 class Subscriptions:
-    """Products by channel, in the order in which they were subscribed to."""
+    """Products by channel, in the order of subscription."""
 
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
@@ -35,19 +35,19 @@ class Subscriptions:
         self._by_channel: dict[str, dict[str, Instrument]] = {}
 
     def find(self, name: object) -> Instrument | None:
-        """The instrument whose book a product of this name has; None for a product that there is not."""
+        """Instrument whose book a product of this name has; None for an unknown product."""
         instrument = self._products.get(name) if isinstance(name, str) else None
         if instrument is None or not instrument.alias_of:
             return instrument
         return self._truth.instruments.get(instrument.alias_of)
 
     def add(self, channel: str, instruments: Sequence[Instrument]) -> None:
-        """These get the channel's frames from now on."""
+        """Subscribe to a channel's frames of these instruments."""
         held = self._by_channel.setdefault(channel, {})
         held.update((instrument.native, instrument) for instrument in instruments)
 
     def remove(self, channel: str, instruments: Sequence[Instrument]) -> None:
-        """These get them no more."""
+        """End the subscription to a channel's frames of these instruments."""
         held = self._by_channel.get(channel, {})
         for instrument in instruments:
             held.pop(instrument.native, None)
@@ -55,24 +55,24 @@ class Subscriptions:
             self._by_channel.pop(channel, None)
 
     def products(self, channel: str) -> Sequence[str]:
-        """The names of the channel's products."""
+        """Names of the channel's products."""
         return list(self._by_channel.get(channel, ()))
 
     def instruments(self, channel: str) -> Sequence[Instrument]:
-        """The channel's instruments."""
+        """Instruments of the channel."""
         return list(self._by_channel.get(channel, {}).values())
 
     def channels(self) -> Sequence[str]:
-        """What anything is subscribed to."""
+        """Channels with a subscription."""
         return list(self._by_channel)
 
     def has(self, channel: str, instrument: Instrument) -> bool:
-        """Whether frames of the channel about it go out."""
+        """Whether the client gets the channel's frames of this instrument."""
         return instrument.native in self._by_channel.get(channel, ())
 
 
 def client_message(frame: bytes) -> tuple[bool, dict[str, Any]]:
-    """(whether it subscribes, the message) of a client's frame; NotAcceptedError for anything that is neither kind."""
+    """Pair (whether it subscribes, the message) of a client's frame; NotAcceptedError for any other frame."""
     try:
         message = orjson.loads(frame)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Kraken, Spot WebSocket v2: facts, decoder, encoder and the book checksum. Docs: `facts.FACTS`, rules K1… in `decoder`."""
+"""Kraken, Spot WebSocket v2: facts, decoder, encoder and the book checksum. Rules K1… are in `decoder`."""
 
 from alphapulse_cli.exchanges.kraken.checksum import book_checksum
 from alphapulse_cli.exchanges.kraken.decoder import Decoder

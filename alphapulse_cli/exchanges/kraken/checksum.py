@@ -5,8 +5,8 @@
 
     price 0.5657 of precision 4, size 1098.39475580 of precision 8   ->   "5657" "109839475580"
 
-In ticks and lots of a grid of exactly that precision these digits are the integers themselves. A book may stand on another grid
-than the pair's precision (ours only ever becomes finer); its integers are then brought to the precision first, exactly.
+In ticks and lots of a grid of exactly that precision these digits are the integers themselves. A book may be on a finer grid than
+the pair's precision; its integers are then first brought to the precision, exactly.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,11 @@ from alphapulse_cli.market.instrument import Instrument
 
 
 def levels_checksum(asks: Sequence[Level], bids: Sequence[Level], price_excess: int = 0, size_excess: int = 0) -> int:
-    """Unsigned CRC-32 of a book, best levels first, already cut to the subscribed depth; more than ten levels a side do no harm.
+    """Unsigned CRC-32 of a book's levels, best first, already cut to the subscribed depth; only the first ten of a side count.
 
-    The excesses are the decimals that the book's grid has beyond the pair's precisions (negative: too few, they are zeros). A level
-    that needs them proves that the precision has grown since we heard of it: then that grid itself is the best guess of the new one.
+    The excesses are the decimals that the book's grid has beyond the pair's precisions (negative: too few, filled with zeros). A
+    level that needs the excess decimals proves that the precision has grown since it was announced: then the grid itself is the
+    best guess of it.
     """
     numbers: list[int] = []
     for level in asks[:CHECKSUM_DEPTH]:
@@ -37,16 +38,16 @@ def levels_checksum(asks: Sequence[Level], bids: Sequence[Level], price_excess: 
 def book_checksum(
     instrument: Instrument, book: BookTop, price_precision: int | None = None, size_precision: int | None = None
 ) -> int:
-    """The checksum of a book on the grid of `instrument`; a precision that is not given is the grid's."""
+    """Checksum of a book on the grid of `instrument`. The precisions default to the grid's decimals."""
     price_excess = 0 if price_precision is None else instrument.price_decimals - price_precision
     size_excess = 0 if size_precision is None else instrument.size_decimals - size_precision
-    if price_excess == 0 == size_excess:  # as a rule, and then the book's own integers are the digits
+    if price_excess == 0 == size_excess:  # the usual case: the book's own integers are the digits
         return crc32(book.top_digits(CHECKSUM_DEPTH))
     return levels_checksum(book.asks(CHECKSUM_DEPTH), book.bids(CHECKSUM_DEPTH), price_excess, size_excess)
 
 
 def _rendered(numbers: list[int], excess: int) -> list[int]:
-    """The numbers with `excess` decimals fewer if that is exact for all of them, else as they are; with more if it is negative."""
+    """Numbers with `excess` decimals fewer (more if negative), if that is exact for all of them; otherwise unchanged."""
     if excess <= 0:
         return [number * 10**-excess for number in numbers]
     divided = [divmod(number, 10**excess) for number in numbers]

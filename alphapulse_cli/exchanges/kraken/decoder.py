@@ -4,10 +4,10 @@ No sockets, no clock, no logging, no book. The rules, numbered as the tests numb
 
   K1   A book `snapshot` replaces the book, asked for or not. It may hold fewer levels than the subscribed depth.
   K2   In an `update` a size is absolute, never a difference; size 0 removes the level.
-  K3   Each message leaves with the subscribed depth: who applies it cuts each side to it afterwards, because Kraken sends no
-       delete for a level that others pushed out of the window.
+  K3   Each message leaves with the subscribed depth: `flow` cuts each side to it after applying, because Kraken sends no delete
+       for a level that others pushed out of the window.
   K4   Each message leaves with its checksum, of the book after applying and cutting. There is no other sign of a lost message.
-  K5   An `update` before the first snapshot is a gap, told once; the symbol is then unsubscribed and subscribed.
+  K5   An `update` before the first snapshot is a gap, reported once; the symbol is then unsubscribed and subscribed.
   K6   While a symbol heals, its updates belong to the old subscription and are ignored. One healing is in flight at a time.
   K7   Prices and sizes are JSON numbers. Where a double does not prove the decimal that it came from, the raw token is parsed.
        A level finer than the grid leaves as OffGrid and changes nothing; a trade brings its own grid, or is refused.
@@ -15,17 +15,18 @@ No sockets, no clock, no logging, no book. The rules, numbered as the tests numb
        trades is history; it is asked for only where ids were seen before, on a new connection, to fill the hole between.
   K9   Acks come one per symbol. An error names no channel; our `req_id` tells it. It may be worded as a frame of a channel: `error`
        and `success` are looked at first. "Already subscribed" is an ack of what is LIVE; else that subscription is ended first.
-  K10  The channel `instrument` describes every pair; only ours are looked at, and only news of them leaves, trading status among it.
-       The channel `status` tells that of the whole exchange, unasked. What a connection told of a pair is newer than what REST says,
-       which may be a cache's: it stays, but for the trading status, of which the stricter counts.
-  K11  Whatever is not understood leaves as Unrecognised if it is well formed and of an unknown kind; else it is a DecodeError.
-  K12  What is not answered or refused is asked for again, for ever, with the pauses of `Owed`. A refusal while the book is LIVE does
-       not end it: the subscription is asked for once more, without ending it first. An error that names nothing may be of all that
-       is owed. A second one about our rate within 2 s slows us down. The channel `instrument` is asked for like the others: an answer
-       to it, or what it tells, is enough. A book that was asked for three times in vain may be had on another connection.
-  K13  Missing trades are looked for by REST from the time of the last one before the hole, the first 1,000 of them.
+  K10  The channel `instrument` describes every pair; only ours are read, and only changes of them leave, trading status included.
+       The channel `status` reports that of the whole exchange without being asked. A connection's data of a pair is newer than
+       REST's, which may come from a cache, and replaces it; of the two trading statuses the stricter counts.
+  K11  A well-formed message of an unknown kind leaves as Unrecognised; any other that is not understood is a DecodeError.
+  K12  A request without an answer, or refused, is repeated for ever, with the pauses of `Owed`. A refusal while the book is LIVE
+       does not end it: the subscription is requested once more, without ending it first. An error that names nothing may concern
+       all waiting requests. A second one about our rate within 2 s slows us down. The channel `instrument` is requested like the
+       others: an answer to it, or its data, settles it. For a book that was requested three times in vain the connection is
+       replaced (`LastResort`).
+  K13  Missing trades are fetched by REST from the time of the last one before the hole, the first 1,000 of them.
   K14  A quiet book is checked by a new subscription. Until its snapshot comes its updates count, for they came before the exchange
-       took the subscription away; what the snapshot then shows to be different was missed.
+       ended the old subscription; where the snapshot then differs from the book, messages were missed.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -77,7 +78,7 @@ from alphapulse_cli.market.requests import FetchTrades, Reconnect, Request, Send
 from alphapulse_cli.market.trading_status import stricter
 
 PING_EVERY_NS = 30_000_000_000
-TOO_FAST_NS = 2_000_000_000  # a second refusal for our rate within this, and we slow down
+TOO_FAST_NS = 2_000_000_000  # a second refusal for our rate within this span slows us down
 USUAL_UPDATE = (
     '{"channel":"book","type":"update","data":[{"symbol":"<name>","bids":[<bids>{"price":<price>,"qty":<size>}</bids>],'
     '"asks":[<asks>{"price":<price>,"qty":<size>}</asks>],"checksum":<checksum>,"timestamp":"<time>"}]}'
@@ -85,12 +86,12 @@ USUAL_UPDATE = (
 BOOK_EVENTS: dict[str, BookKind] = {"snapshot": Snapshot, "update": Update}
 OUR_CHANNELS = {"book": BOOK, "trade": TRADES}  # Kraken's name -> ours
 INSTRUMENT = "instrument"
-BOOKLESS = ("status", "heartbeat", "trade")  # channels whose unreadable frames cost no book anything
+BOOKLESS = ("status", "heartbeat", "trade")  # channels whose unreadable frames do not affect books
 ALREADY = "already subscribed"
 
 
 class Decoder:
-    """One connection's messages; `exchanges.protocol.Decoder`. UsageError for a depth that Kraken does not have."""
+    """Decoder of one connection; `exchanges.protocol.Decoder`. UsageError for a depth that Kraken does not offer."""
 
     confirms_in_band = True
 
@@ -101,15 +102,15 @@ class Decoder:
             raise UsageError(f"kraken has no book of depth {depth}", f"choose one of {', '.join(map(str, chosen.depths))}")
         self.instruments = {instrument.native: instrument for instrument in instruments}
         self._precisions = {each.native: (each.price_decimals, each.size_decimals) for each in self.instruments.values()}
-        self._seen: dict[str, Instrument] = {}  # K10: the metadata that this connection told last
+        self._seen: dict[str, Instrument] = {}  # K10: the last metadata from this connection
         self._book = Channel("book", self.instruments if BOOK in channels else (), {"depth": self.depth, "snapshot": True})
         self._trades = Channel("trade", self.instruments if TRADES in channels else (), {"snapshot": False})
         self._trade_ids = {native: TradeIds() for native in self._trades.standings}
         self.shape = Shape(USUAL_UPDATE, depth=self.depth)
-        self._metadata: Owed[str] = Owed()  # of the one key INSTRUMENT
+        self._metadata: Owed[str] = Owed()  # its only key is INSTRUMENT
         self._last_resort: LastResort[str] = LastResort()
         self._requests: list[Request] = []
-        self._now_ns = self._pinged_ns = 0  # CLOCK_MONOTONIC, as the last tick told it
+        self._now_ns = self._pinged_ns = 0  # CLOCK_MONOTONIC, of the last tick
         self._pings = self._metadata_asked = self._too_fast_until_ns = 0
         self._handlers = {
             "book": self._on_book,
@@ -119,10 +120,10 @@ class Decoder:
             "heartbeat": self._on_heartbeat,
         }
 
-    # What is asked of us
+    # The interface `exchanges.protocol.Decoder`
 
     def connected(self, monotonic_ns: int) -> None:
-        """Queue all subscriptions; books and acks of the last connection are forgotten, trade ids are not."""
+        """Queue all subscriptions; books and acks of the last connection are forgotten, trade ids are kept."""
         self._now_ns = self._pinged_ns = monotonic_ns
         self._requests = []
         self._seen.clear()
@@ -152,11 +153,11 @@ class Decoder:
             raise DecodeError(words, frame, may_hold_books=channel not in BOOKLESS) from error
 
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
-        """Never asked for: Kraken's snapshots come over the WebSocket."""
+        """Raise DecodeError: never requested, since Kraken's snapshots come over the WebSocket."""
         raise DecodeError("kraken has no REST snapshot that could be spliced", body)
 
     def receive_trades(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
-        """K13: those of the trades in a FetchTrades' answer that are missing. DecodeError if it is not understood in full."""
+        """K13: events of the missing trades in the answer to a FetchTrades. DecodeError if it is not understood in full."""
         ids, current = self._trade_ids.get(instrument.native), self.instruments.get(instrument.native)
         if ids is None or current is None:
             return ()
@@ -167,7 +168,10 @@ class Decoder:
         return ids.fill([(int(trade.trade_id), (trade,)) for trade in read], self._now_ns)
 
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
-        """The instruments of an `AssetPairs` answer, and in place of those what this connection told of ours (K10). DecodeError."""
+        """Instruments of an `AssetPairs` answer, each replaced by this connection's newer data where there is any (K10).
+
+        DecodeError.
+        """
         found = {each.native: each for each in parse_instruments(body)}
         for native, told in self._seen.items():
             rest = found.get(native)
@@ -176,16 +180,16 @@ class Decoder:
         return list(found.values())
 
     def fetch_failed(self, instrument: Instrument, monotonic_ns: int) -> None:
-        """Never happens: nothing is fetched."""
+        """Do nothing: no snapshot is ever fetched."""
 
     def pending_requests(self) -> Sequence[Request]:
-        """What to send now; all symbols that wait leave in one message a channel and hundred."""
+        """Take the queued requests. All waiting symbols of a channel leave together, a hundred in a message."""
         requests = [*self._requests, *map(Send, self._book.frames()), *map(Send, self._trades.frames())]
         self._requests = []
         return requests
 
     def tick(self, monotonic_ns: int) -> Sequence[Event]:
-        """Queue a ping each 30 s, again whatever was asked for and did not come (K12), and a look for missing trades (K13)."""
+        """Queue a ping each 30 s, repetitions of unanswered requests (K12), and fetches of missing trades (K13)."""
         self._now_ns = monotonic_ns
         if monotonic_ns - self._pinged_ns >= PING_EVERY_NS:
             self._pinged_ns = monotonic_ns
@@ -210,27 +214,27 @@ class Decoder:
         self._metadata_asked += 1
 
     def resync(self, instrument: Instrument) -> None:
-        """Unsubscribe and subscribe one book, unless its snapshot is on its way already (K6)."""
+        """Unsubscribe and subscribe one book, unless its snapshot is already on its way (K6)."""
         if self._book.standings.get(instrument.native) in GOOD:
             self._ask_anew(instrument.native)
 
     def confirm(self, instrument: Instrument) -> None:
-        """K14: unsubscribe and subscribe a book that is good: its snapshot will show whether anything was missed."""
+        """K14: unsubscribe and subscribe a good book; its snapshot will show whether anything was missed."""
         if self._book.standings.get(instrument.native) is Standing.LIVE:
             self._book.confirm(instrument.native, self._now_ns)
 
     def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
-        """Never asked for: Kraken's proof is a snapshot over the WebSocket."""
+        """Raise DecodeError: never requested, since Kraken's proof is a snapshot over the WebSocket."""
         raise DecodeError("kraken has no REST snapshot that could be compared", body)
 
     def use_instrument(self, instrument: Instrument) -> None:
-        """Decode on this grid from now on."""
+        """Decode on the grid of this instrument from now on."""
         self.instruments[instrument.native] = instrument
         if instrument.native in self.shape.instruments:
             self.shape.instruments[instrument.native] = instrument
 
     def book_checksum(self, instrument: Instrument, book: BookTop) -> int:
-        """What the checksum of this book must be; right also where our grid is finer than the pair's precision."""
+        """Checksum that this book must have; correct also where our grid is finer than the pair's precision."""
         return book_checksum(instrument, book, *self._precisions[instrument.native])
 
     # Channels
@@ -250,7 +254,7 @@ class Decoder:
         return off_grid or [placed for event in read for placed in self._place(event)]
 
     def _place(self, event: Event) -> list[Event]:
-        """The event itself; of an update that finds no book the gap that it proves (K5), or nothing (K6)."""
+        """Events of a book event in the subscription's state: itself, a gap for an update without a book (K5), or nothing (K6)."""
         if isinstance(event, Snapshot):
             self._book.arrived(event.instrument.native)
             self.shape.instruments[event.instrument.native] = event.instrument
@@ -266,7 +270,7 @@ class Decoder:
         return []
 
     def _ask_anew(self, native: str) -> None:
-        """Its book is wrong, or was never right."""
+        """Subscribe anew to a book that is wrong, or never was right."""
         self.shape.instruments.pop(native, None)
         self._book.ask_anew(native, self._now_ns)
 
@@ -291,7 +295,7 @@ class Decoder:
         return others
 
     def _ours(self, channel: Channel, entry: Json) -> Instrument | None:
-        """The instrument that an entry is about, if we asked for it on this channel."""
+        """Instrument of an entry, None if we did not subscribe to it on this channel."""
         native = entry["symbol"]
         return self.instruments[native] if native in channel.standings else None
 
@@ -313,7 +317,7 @@ class Decoder:
     # Answers to our requests
 
     def _on_answer(self, message: Json) -> list[Event]:
-        """Acks, refusals and pongs: all that has no channel (K9)."""
+        """Events of acks, refusals and pongs: messages without a channel (K9)."""
         if "Error" in message:
             return self._on_nameless(text(message["Error"]))
         method = message.get("method")
@@ -342,7 +346,7 @@ class Decoder:
         return [Subscribed(OUR_CHANNELS.get(channel, channel), (native,)), *warnings]
 
     def _on_nameless(self, reason: str) -> list[Event]:
-        """An error of nobody knows which request (K12)."""
+        """Events of an error that names no request (K12)."""
         self._book.all_refused(self._now_ns)
         self._trades.all_refused(self._now_ns)
         for name in self._metadata.everything():
@@ -375,7 +379,7 @@ class Decoder:
         return [SubscriptionRefused(channel, native, reason, for_now=not final)]
 
     def _slow_down(self, reason: str) -> None:
-        if is_rate(reason):  # one alone heals by asking again
+        if is_rate(reason):  # for the first one, asking again is enough
             if self._now_ns < self._too_fast_until_ns:
                 self._requests.append(SlowDown(reason))
             self._too_fast_until_ns = self._now_ns + TOO_FAST_NS

@@ -1,10 +1,10 @@
-"""Kraken's side of a connection: a client's requests in; acks, snapshots, updates and trades out, from a `Truth`.
+"""Server side of a Kraken connection: a client's requests in; acks, snapshots, updates and trades out, from a `Truth`.
 
 The book that Kraken keeps right is the *client's window*: the best N levels a side. After each change of the market the encoder
 compares the window with the truth's best N and sends
 
-    what is new or has another size, the level that rises into the window from below included
-    a delete (size 0) for what is gone, but none for a level that better ones pushed out: the client cuts it off by itself
+    each level that is new or has another size, the level that rises into the window from below included
+    a delete (size 0) for a removed level, but none for a level that better ones pushed out: the client cuts it off by itself
 
 with the checksum of the window afterwards. Numbers are JSON numbers with all their decimals, trailing zeros included.
 """
@@ -26,7 +26,7 @@ CHANNELS_OF_SYMBOLS = ("book", "trade")
 
 
 class _Window:
-    """What one client holds of one book: the best `depth` levels a side, best first."""
+    """A client's copy of one book: the best `depth` levels a side, best first."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
@@ -34,7 +34,7 @@ class _Window:
         self.asks: list[Level] = []
 
     def touched_by(self, changes: Sequence[Change]) -> bool:
-        """Whether any of these changes can be seen in the window."""
+        """Whether any of these changes is visible in the window."""
         for ticks, _, is_ask in changes:
             side = self.asks if is_ask else self.bids
             if len(side) < self.depth or not _worse(ticks, side[-1][0], is_ask):
@@ -42,14 +42,14 @@ class _Window:
         return False
 
     def move_to(self, bids: Sequence[Level], asks: Sequence[Level]) -> tuple[list[Level], list[Level]]:
-        """What to tell the client, so that its window becomes this one; size 0 is a delete."""
+        """Levels to send so that the client's window becomes this one, (bids, asks); size 0 is a delete."""
         told = _difference(self.bids, bids, self.depth, is_ask=False), _difference(self.asks, asks, self.depth, is_ask=True)
         self.bids, self.asks = list(bids), list(asks)
         return told
 
 
 class Encoder:
-    """One client's connection; `exchanges.protocol.Encoder`."""
+    """Encoder of one client's connection; `exchanges.protocol.Encoder`."""
 
     def __init__(self, truth: Truth, mode: str = "") -> None:
         self._depths = FACTS.mode(mode).depths
@@ -63,12 +63,12 @@ class Encoder:
         self.spoil_checksum = False
 
     def connected(self, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002 - the greeting tells no time
-        """The status, before anything is subscribed."""
+        """Frame of the exchange's status, sent before any subscription."""
         status = {"version": "2.0.10", "system": "online", "api_version": "v2", "connection_id": CONNECTION_ID}
         return [orjson.dumps({"channel": "status", "type": "update", "data": [status]})]
 
     def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """Acks, one a symbol, each with its snapshot behind it; Kraken's errors; pongs."""
+        """Acks, one a symbol, each followed by its snapshot; Kraken's errors; pongs."""
         self._spoke = True
         moment = time_text(now_ns)
         try:
@@ -92,7 +92,7 @@ class Encoder:
             return [_refusal({"method": "error", "time_in": moment, "time_out": moment}, "Malformed request")]
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
-        """One frame, or none if the client cannot see the changes."""
+        """One book frame, or none if the changes are outside the client's window."""
         window = self._windows.get(symbol)
         if window is None or not window.touched_by(changes):
             return []
@@ -100,11 +100,11 @@ class Encoder:
         return [self._book_frame("update", symbol, bids, asks, now_ns)] if bids or asks else []
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """One frame with all of them."""
+        """One frame with all of these trades."""
         return [self._trade_frame("update", trades, now_ns)] if trades and symbol in self._trading else []
 
     def trading_status(self, symbol: str, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002 - the frame tells no time
-        """An update of the channel `instrument`, for who subscribed to it."""
+        """An update of the channel `instrument` for a client that subscribed to it."""
         if not self._told_pairs:
             return []
         self._spoke = True
@@ -112,17 +112,17 @@ class Encoder:
         return [f'{{"channel":"instrument","type":"update","data":{{"assets":[],"pairs":[{pair}]}}}}'.encode()]
 
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
-        """A heartbeat where there is a subscription and nothing else was sent since the last call."""
+        """A heartbeat, if there is a subscription and no other frame was sent since the last call."""
         spoke, self._spoke = self._spoke, False
         subscribed = self._windows or self._trading or self._told_pairs
         return [b'{"channel":"heartbeat"}'] if subscribed and not spoke else []
 
     def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002 - it names neither request nor time
-        """Kraken's word for too many messages, which names no request."""
+        """Kraken's error for too many messages; it names no request."""
         return [b'{"Error":"Exceeded msg rate"}']
 
     def restart_sequence(self) -> None:
-        """Nothing: Kraken has no sequence numbers."""
+        """Do nothing: Kraken has no sequence numbers."""
 
     # Requests
 
@@ -193,7 +193,7 @@ def _worse(ticks: int, than: int, is_ask: bool) -> bool:
 
 
 def _difference(held: Sequence[Level], wanted: Sequence[Level], depth: int, *, is_ask: bool) -> list[Level]:
-    """Deletes first, then sets, best first; nothing for what falls out of a full window."""
+    """Deletes first, then new sizes, best first; no delete for a level that falls out of a full window."""
     before, after = dict(held), dict(wanted)
     full = len(wanted) == depth
     gone = [(ticks, 0) for ticks in before if ticks not in after and not (full and _worse(ticks, wanted[-1][0], is_ask))]

@@ -1,7 +1,7 @@
-"""One entry of a `book` or `trade` frame, read in full or refused: the inner half of the decoder, without any state.
+"""Parser of one entry of a `book` or `trade` frame, in full or not at all: the stateless half of the decoder.
 
 Numbers are read from the doubles of the parsed frame where those prove their decimals, else from its raw tokens (rule K7 of
-`decoder`). All that cannot be understood raises one of `protocol.NOT_UNDERSTOOD`; the decoder makes that a DecodeError.
+`decoder`). An entry that is not understood raises one of `protocol.NOT_UNDERSTOOD`; the decoder turns that into a DecodeError.
 """
 
 import json
@@ -25,10 +25,10 @@ Json = dict[str, Any]
 def read_book(
     kind: BookKind, instrument: Instrument, entry: Json, raw: Callable[[], Json], depth: int
 ) -> Snapshot | Update | OffGrid:
-    """The book event of an entry; `raw` gives the same entry with its numbers as text."""
+    """Book event of an entry; `raw` returns the same entry with its numbers as text."""
     crc, moment = entry["checksum"], entry.get("timestamp")
     if type(crc) is not int or not 0 <= crc < 1 << 32:
-        raise ValueError("a checksum is not 32 bits")
+        raise ValueError("the checksum is not an integer of 32 bits")
     exchange_ns = None if moment is None else time_ns(moment)
     try:
         try:
@@ -42,10 +42,10 @@ def read_book(
 
 
 def read_trade(instrument: Instrument, entry: Json, raw: Callable[[], Json], *, history: bool) -> Trade:
-    """The trade of an entry."""
+    """Trade of an entry; `raw` as for `read_book`."""
     trade_id = entry["trade_id"]
-    if type(trade_id) is not int or not 0 <= trade_id <= MAX_TICKS:  # what is counted between two ids fits a counter
-        raise ValueError("a trade id is not a number of 63 bits")
+    if type(trade_id) is not int or not 0 <= trade_id <= MAX_TICKS:  # so a difference of two ids fits a counter
+        raise ValueError("the trade id is not an integer of 63 bits")
     side, exchange_ns = SIDES[entry["side"]], time_ns(entry["timestamp"])
     try:
         return exact_trade(instrument, str(trade_id), entry["price"], entry["qty"], side, exchange_ns, history=history)
@@ -55,7 +55,7 @@ def read_trade(instrument: Instrument, entry: Json, raw: Callable[[], Json], *, 
 
 
 def fetched_rows(body: bytes) -> list[Any]:
-    """The rows of a `Trades` answer, numbers as their text: [price, volume, time, side, type, misc, id]. Kraken's error is a ValueError."""
+    """Rows of a `Trades` answer, numbers as text: [price, volume, time, side, type, misc, id]. ValueError for Kraken's error."""
     answer = json.loads(body, parse_float=str, parse_int=str)
     if rows(answer["error"]):
         raise ValueError(text(answer["error"][0]))
@@ -64,37 +64,37 @@ def fetched_rows(body: bytes) -> list[Any]:
 
 
 def read_fetched_trade(instrument: Instrument, row: list[Any]) -> Trade:
-    """The trade of such a row, which is one of the past."""
+    """Trade of a row of `fetched_rows`, marked as history."""
     price, size, moment, side, trade_id = row[0], row[1], row[2], row[3], int(row[6])
     if not 0 <= trade_id <= MAX_TICKS:
-        raise ValueError("a trade id is not a number of 63 bits")
+        raise ValueError("the trade id is not an integer of 63 bits")
     if type(price) is not str or type(size) is not str:
-        raise TypeError("a price or size that is no text")
+        raise TypeError("price and size must be text")
     return exact_trade(instrument, str(trade_id), price, size, FETCHED_SIDES[side], to_ticks(moment, 9), history=True)
 
 
 def raw_entry(frame: bytes, index: int) -> Json:
-    """Entry `index` of the frame once more, its numbers as the text that they were sent as."""
+    """Entry `index` of the frame's data, its numbers as the text that was sent."""
     entry: Json = json.loads(bytes(frame), parse_float=str, parse_int=str)["data"][index]
     return entry
 
 
 def rows(value: object) -> list[Any]:
-    """The list itself; ValueError for anything else, so that no text or object is taken for one."""
+    """The list itself; ValueError for any other type, so that no text or object passes for a list."""
     if not isinstance(value, list):
-        raise ValueError("not a list")  # noqa: TRY004 - one kind of error for all that a frame can hold
+        raise ValueError("not a list")  # noqa: TRY004 - one kind of error for all contents of a frame
     return value
 
 
 def text(value: object) -> str:
-    """The exchange's own words, bounded: hostile text."""
+    """Text of the exchange, cut to TEXT_KEPT characters: hostile. ValueError for any other type."""
     if not isinstance(value, str):
         raise ValueError("not text")  # noqa: TRY004
     return value[:TEXT_KEPT]
 
 
 def time_ns(value: str) -> int:
-    """Nanoseconds since 1970 of the exchange's time. What was before 1970 fits no record."""
+    """Nanoseconds since 1970 of the exchange's time. ValueError for a time before 1970, which no record can hold."""
     ns = rfc3339_ns(value)
     if ns < 0:
         raise ValueError("a time before 1970")
@@ -102,7 +102,7 @@ def time_ns(value: str) -> int:
 
 
 def unknown(what: str, value: object) -> Unrecognised:
-    """Something of a kind that we do not know, in the exchange's words."""
+    """Unrecognised event that names the kind and the exchange's word."""
     return Unrecognised(f"{what} {value}"[:TEXT_KEPT])
 
 
@@ -114,7 +114,7 @@ def _levels(instrument: Instrument, entry: Json) -> Levels:
 
 
 def _off_grid(instrument: Instrument, exact: Sequence[Json]) -> OffGrid:
-    """K7: the decimals that all these rows need, from their raw tokens."""
+    """K7: OffGrid with the decimals that all these rows need, from their raw tokens."""
     prices = max(decimals_of(str(row["price"])) for row in exact)
     sizes = max(decimals_of(str(row["qty"])) for row in exact)
     return OffGrid(instrument, max(prices, instrument.price_decimals), max(sizes, instrument.size_decimals))

@@ -1,4 +1,4 @@
-"""Kraken, Spot WebSocket v2: addresses, limits and peculiarities, each said once."""
+"""Facts of Kraken's Spot WebSocket v2: addresses, limits and peculiarities."""
 
 from alphapulse_cli.exchanges.protocol import Facts, Mode, Rate, Silence
 
@@ -21,9 +21,9 @@ FACTS = Facts(
         ),
     ),
     instruments_path="/0/public/AssetPairs",
-    rest_weight=Rate.within(60, 60.0, burst=10),  # about one request a second an address
-    connects=Rate.within(140, 600.0, burst=20),  # about 150 in ten minutes an address, then a ban of ten minutes; then one in 5 s
-    sends=Rate(5, 1.0),  # the number is not published; "Exceeded msg rate" is the answer to too many
+    rest_weight=Rate.within(60, 60.0, burst=10),  # the exchange's limit: about one request a second from an address
+    connects=Rate.within(140, 600.0, burst=20),  # the exchange's limit: about 150 in ten minutes, then a ban of ten minutes
+    sends=Rate(5, 1.0),  # the exchange's limit is not published; beyond it the answer is "Exceeded msg rate"
     subscribe_batch=100,
     taker_fee="0.0040",
     quirks=(

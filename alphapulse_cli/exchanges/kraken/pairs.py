@@ -1,7 +1,7 @@
-"""Kraken's instrument metadata, in its two dialects: REST `AssetPairs` and the WebSocket channel `instrument`.
+"""Kraken's instrument metadata in its two forms: REST `AssetPairs` and the WebSocket channel `instrument`.
 
-The grid of a pair is its *precision*, since the checksum is rendered with it; the tick size may be several ticks of that grid.
-REST says XBT and XDG and texts, WebSocket v2 says BTC and DOGE and numbers. What the exchange calls BASE/QUOTE is BASE-QUOTE here.
+The grid of a pair is its *precision*, since the checksum is rendered with it; the tick size may be several ticks of that grid. REST
+says XBT and XDG and gives texts, WebSocket v2 says BTC and DOGE and gives numbers. The exchange's BASE/QUOTE is BASE-QUOTE here.
 """
 
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_sym
 from alphapulse_cli.market.ticks import FinerThanGrid, number_to_ticks
 from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus
 
-RENAMED = {"XBT": "BTC", "XDG": "DOGE"}  # REST's name of an asset -> WebSocket v2's
+RENAMED = {"XBT": "BTC", "XDG": "DOGE"}  # asset names: REST's -> WebSocket v2's
 REST_NAMES = {ours: theirs for theirs, ours in RENAMED.items()}
 TRADES_PATH = "/0/public/Trades"
-STATUSES = {  # of a pair, by Kraken's word
+STATUSES = {  # trading status of a pair by Kraken's word
     "online": TradingStatus.TRADING,
     "limit_only": TradingStatus.LIMIT_ONLY,
     "post_only": TradingStatus.POST_ONLY,
     "cancel_only": TradingStatus.CANCEL_ONLY,
-    "reduce_only": TradingStatus.CANCEL_ONLY,  # besides, a position may be made smaller: nobody can buy what he has not
+    "reduce_only": TradingStatus.CANCEL_ONLY,  # orders may only reduce a position, so a new one cannot be opened
     "maintenance": TradingStatus.SUSPENDED,
     "work_in_progress": TradingStatus.SUSPENDED,
     "delisted": TradingStatus.DELISTED,
@@ -35,9 +35,10 @@ WORDS = {status: word for word, status in reversed(STATUSES.items())}  # Kraken'
 
 
 def parse_instruments(body: bytes, mode: str = "") -> list[Instrument]:  # noqa: ARG001  # one mode only
-    """The instruments of a REST `AssetPairs` answer. DecodeError if it is not one, or not one pair of it is understood.
+    """Instruments of a REST `AssetPairs` answer. DecodeError if it is no such answer, or if none of its pairs is understood.
 
-    Left out: pairs without a WebSocket name, those whose symbol or precision our records cannot hold, and those that are not understood.
+    Left out: pairs without a WebSocket name, those whose symbol or precision our records cannot hold, and those that are not
+    understood.
     """
     try:
         answer = orjson.loads(body)
@@ -50,18 +51,21 @@ def parse_instruments(body: bytes, mode: str = "") -> list[Instrument]:  # noqa:
 
 
 def rest_name(native: str) -> str:
-    """REST's name of a pair: XBT/USD for BTC/USD."""
+    """REST name of a pair: XBT/USD for BTC/USD."""
     return "/".join(REST_NAMES.get(asset, asset) for asset in native.split("/"))
 
 
 def trades_path(native: str, since_ns: int) -> str:
-    """Where REST has the first 1,000 trades from that time on; the last 1,000 for 0."""
+    """REST path of the first 1,000 trades at or after `since_ns` (since 1970), of the last 1,000 for 0."""
     since = f"&since={since_ns - 1}" if since_ns > 0 else ""
     return f"{TRADES_PATH}?pair={quote(rest_name(native).replace('/', ''))}&count=1000{since}"
 
 
 def from_websocket(pair: Mapping[str, Any]) -> Instrument | None:
-    """The instrument of one pair of the `instrument` channel; None if our records cannot hold it. KeyError, TypeError, ValueError."""
+    """Instrument of a pair of the channel `instrument`; None if our records cannot hold it.
+
+    Raises KeyError, TypeError, ValueError.
+    """
     return _instrument(
         pair["symbol"],
         (pair["price_precision"], pair["qty_precision"]),
@@ -85,12 +89,12 @@ def _from_rest(pair: Mapping[str, Any]) -> Instrument | None:
 def _instrument(
     native: str, precisions: tuple[int, int], increments: tuple[object, object, object], status: str
 ) -> Instrument | None:
-    """None for what a record cannot hold: a name too long, a precision beyond 18 decimals."""
+    """Instrument of a pair; None where no record can hold it: a name too long, a precision beyond 18 decimals."""
     if not isinstance(status, str):
-        raise TypeError("a status is text")
+        raise TypeError("the status must be text")
     for precision in precisions:
         if type(precision) is not int or precision < 0:
-            raise ValueError("a precision is not a number of decimals")
+            raise ValueError("the precision is not a number of decimals")
     if max(precisions) > MAX_DECIMALS:
         return None
     try:
@@ -113,12 +117,12 @@ def _instrument(
 
 
 def status_word(instrument: Instrument) -> str:
-    """Kraken's word for the trading status of one of its pairs; "unknown" for what it has no word for."""
+    """Kraken's word for an instrument's trading status; "unknown" where it has none."""
     return instrument.status_word or WORDS.get(instrument.trading_status, "unknown")
 
 
 def _units(increment: object, decimals: int) -> int:
-    """An increment in units of the grid; 0 where there is none, or a finer one than the precision allows to use."""
+    """Increment in units of the grid; 0 where it is missing, or finer than the precision."""
     if increment is None:
         return 0
     try:

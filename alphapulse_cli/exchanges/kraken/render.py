@@ -1,6 +1,6 @@
-"""Market data in Kraken's own notation: what the encoder writes inside its frames and its REST answers.
+"""Market data in Kraken's notation, for the encoder's frames and REST answers.
 
-JSON numbers carry all decimals of the grid, trailing zeros included, which no JSON library would write: so this is text.
+JSON numbers carry all decimals of the grid, trailing zeros included, which no JSON library writes; so they are made as text.
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ from alphapulse_cli.market.ticks import to_text
 
 
 def time_text(ns: int) -> str:
-    """A time as Kraken writes it: microseconds, what is finer cut off."""
+    """Time as Kraken writes it: RFC 3339 with microseconds, finer digits cut off."""
     return rfc3339_text(ns, 6)
 
 
 def quoted(text: str) -> str:
-    """A JSON string."""
+    """JSON string of the text."""
     return orjson.dumps(text).decode()
 
 
 def levels_json(instrument: Instrument, levels: Sequence[Level]) -> str:
-    """The inside of a list of book levels."""
+    """Elements of a JSON list of book levels, without the brackets."""
     prices, sizes = instrument.price_decimals, instrument.size_decimals
     return ",".join([f'{{"price":{to_text(ticks, prices)},"qty":{to_text(lots, sizes)}}}' for ticks, lots in levels])
 
 
 def trade_json(trade: Trade, now_ns: int) -> str:
-    """One entry of a trade frame; a trade without the exchange's time happened now."""
+    """Entry of a trade frame; a trade without an exchange time is dated `now_ns`."""
     instrument, side = trade.instrument, "sell" if trade.side is Side.SELL else "buy"
     moment = time_text(now_ns if trade.exchange_ns is None else trade.exchange_ns)
     return (
@@ -44,12 +44,12 @@ def trade_json(trade: Trade, now_ns: int) -> str:
 
 
 def asset_json(name: str) -> str:
-    """One asset of the `instrument` channel."""
+    """Asset of the channel `instrument`."""
     return f'{{"id":{quoted(name)},"status":"enabled","precision":10,"precision_display":5,"borrowable":false}}'
 
 
 def pair_json(instrument: Instrument) -> str:
-    """One pair of the `instrument` channel."""
+    """Pair of the channel `instrument`."""
     prices, sizes = instrument.price_decimals, instrument.size_decimals
     base, _, quote = instrument.native.partition("/")
     return (
@@ -61,14 +61,17 @@ def pair_json(instrument: Instrument) -> str:
 
 
 def fetched_trade(trade: Trade) -> list[object]:
-    """One row of `Trades`: [price, volume, time, side, type, misc, id]; the time is a number of seconds, written by `trades_answer`."""
+    """Row of a `Trades` answer: [price, volume, time, side, type, misc, id].
+
+    Its time is 0: `trades_answer` writes the time itself, as a number of seconds.
+    """
     instrument = trade.instrument
     price, size = to_text(trade.price_ticks, instrument.price_decimals), to_text(trade.size_lots, instrument.size_decimals)
     return [price, size, 0, "s" if trade.side is Side.SELL else "b", "m", "", int(trade.trade_id)]
 
 
 def trades_answer(name: str, trades: Sequence[Trade]) -> bytes:
-    """The answer of `Trades`. Times are numbers with nine decimals, which no double holds: so this is text."""
+    """Body of a `Trades` answer. Times have nine decimals, which no double holds; so the body is made as text."""
     rows = []
     for trade in trades:
         row = [orjson.dumps(each).decode() for each in fetched_trade(trade)]
@@ -79,7 +82,7 @@ def trades_answer(name: str, trades: Sequence[Trade]) -> bytes:
 
 
 def asset_pair(name: str, instrument: Instrument) -> Json:
-    """One pair of `AssetPairs`; `name` is REST's."""
+    """Pair of an `AssetPairs` answer; `name` is REST's."""
     base, _, quote = name.partition("/")
     return {
         "altname": name.replace("/", ""),

@@ -1,4 +1,4 @@
-"""Kraken's REST side: `AssetPairs` and `Trades`, the only answers that alphapulse asks for."""
+"""Kraken's REST side for simulators: `AssetPairs` and `Trades`, the only paths that alphapulse requests."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ MOST_TRADES = 1000
 
 
 class RestEncoder:
-    """Kraken's REST side; `exchanges.protocol.RestEncoder`."""
+    """REST side of a simulated Kraken; `exchanges.protocol.RestEncoder`."""
 
     def __init__(self, truth: Truth, mode: str = "") -> None:  # noqa: ARG002  # one mode only
         self._truth = truth
@@ -22,7 +22,7 @@ class RestEncoder:
         self._pairs = {name.replace("/", ""): (name, symbol) for symbol, name in names.items()}
 
     def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:  # noqa: ARG002
-        """`AssetPairs`, of all pairs or of those that `pair` names; `Trades` of one pair."""
+        """Answer `AssetPairs`, of all pairs or of those that `pair` names, or `Trades` of one pair."""
         if path == TRADES_PATH:
             return 200, self._trades(query)
         if path != FACTS.instruments_path:

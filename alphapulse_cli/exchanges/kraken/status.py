@@ -1,8 +1,8 @@
-"""Kraken's channel `status`: the state of the whole exchange, and the maintenance that it announces.
+"""Kraken's channel `status`: the state of the whole exchange, and announced maintenance.
 
     {"channel":"status","type":"update","data":[{"system":"online","upcoming_maintenance":[{"title":…,"expected_start_utc":…}],…}]}
 
-It comes unasked, at the start of each connection and whenever it changes.
+It comes without a subscription, at the start of each connection and at each change.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from alphapulse_cli.exchanges.kraken.entries import text
 from alphapulse_cli.market.events import SystemStatus
 from alphapulse_cli.market.trading_status import TradingStatus
 
-MOST_ANNOUNCEMENTS = 20  # of one list
-STATUSES = {  # of the exchange, by Kraken's word
+MOST_ANNOUNCEMENTS = 20  # taken from one list
+STATUSES = {  # trading status of the exchange by Kraken's word
     "online": TradingStatus.TRADING,
     "limit_only": TradingStatus.LIMIT_ONLY,
     "post_only": TradingStatus.POST_ONLY,
@@ -21,11 +21,14 @@ STATUSES = {  # of the exchange, by Kraken's word
     "maintenance": TradingStatus.SUSPENDED,
 }
 TIMES = {"from": "expected_start_utc", "to": "expected_end_utc"}
-ANNOUNCED = {"upcoming_maintenance": "maintenance", "emergency": "emergency"}  # Kraken's list -> our word for what is in it
+ANNOUNCED = {"upcoming_maintenance": "maintenance", "emergency": "emergency"}  # Kraken's list -> our word for its entries
 
 
 def read_status(entry: Mapping[str, Any]) -> SystemStatus:
-    """One entry of `data`. KeyError, TypeError for one without a state; announcements of another shape are told as they are."""
+    """Status of an entry of `data`.
+
+    KeyError or ValueError for one without a state; announcements of unknown shape are kept as text.
+    """
     word = text(entry["system"])
     announcements = [
         f"{kind}: {_announcement(announced)}"
@@ -42,7 +45,7 @@ def _list(value: object) -> list[Any]:
 
 
 def _announcement(announced: object) -> str:
-    """Title, begin and end, as far as they are told."""
+    """Title, start and end of an announcement, as far as it has them."""
     if not isinstance(announced, dict):
         return text(announced if isinstance(announced, str) else repr(announced))
     parts = [
