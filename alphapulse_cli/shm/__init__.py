@@ -1,1 +1,4 @@
-"""Bytes shared between processes: segments, rings, images, counters, and who may write them. Does not know what a record means."""
+"""Shared memory between processes: segments, rings, book images, counters, and the lease of their one writer.
+
+Knows no record's meaning.
+"""

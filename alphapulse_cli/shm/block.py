@@ -1,4 +1,4 @@
-"""The counters of one symbol or exchange, for their one writer: added to several times a frame, and so among what is compiled."""
+"""Counters of one symbol or exchange, written by one process several times a frame and therefore compiled."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _ROOM = BLOCK_BYTES // 8 - BLOCK_HEAD_WORDS
 
 
 class CounterBlock:
-    """The block that begins at byte `start` of a mapped counters file; its name is written already."""
+    """Block of counters that begins at byte `start` of a mapped counters file whose name is already written."""
 
     def __init__(self, mapped: Any, start: int) -> None:
         self._memory = mapped
@@ -22,20 +22,20 @@ class CounterBlock:
         memory.store_release(self._words, start // 8 + USED_WORD, 1)
 
     def add(self, counter: int, count: int = 1) -> None:
-        """That many more. IndexError for no counter."""
+        """Add `count` to a counter. IndexError for a number outside the block."""
         if counter < 0 or counter >= _ROOM:
             raise IndexError(f"no counter {counter}")
         at = self._first + counter
         memory.store_relaxed(self._words, at, (self._words[at] + count) & native.MASK64)
 
     def set(self, counter: int, value: int) -> None:
-        """The last value of a counter that is no sum; may be negative. IndexError for no counter."""
+        """Set a counter that holds a last value, which may be negative. IndexError for a number outside the block."""
         if counter < 0 or counter >= _ROOM:
             raise IndexError(f"no counter {counter}")
         memory.store_relaxed(self._words, self._first + counter, value & native.MASK64)
 
     def get(self, counter: int) -> int:
-        """What it is now. IndexError for no counter."""
+        """Current value of a counter. IndexError for a number outside the block."""
         if counter < 0 or counter >= _ROOM:
             raise IndexError(f"no counter {counter}")
         value: int = self._signed[self._first + counter]

@@ -1,4 +1,4 @@
-"""The one clock below the edges: heartbeats, leases and cursors need it; everything else is handed its time.
+"""The only clock below `edges`: heartbeats, leases and cursors read it; all other code is given its time as an argument.
 
 Two clocks, never mixed: `realtime_ns` dates things for people and records, `monotonic_ns` measures ages (CLOCK_MONOTONIC is one
 clock for all processes since boot, so a heartbeat of one process can be judged by another).
@@ -18,5 +18,5 @@ def monotonic_ns() -> int:
 
 
 def pause(duration_ns: int) -> None:
-    """Sleep for about this long."""
+    """Sleep for about `duration_ns` nanoseconds."""
     time.sleep(duration_ns / 1_000_000_000)

@@ -1,13 +1,14 @@
-"""What a collector counts, said once: the screen's columns, the metrics and the reference page come from `Counter`.
+"""Table of a collector's counters, from which columns, metrics and the reference page derive, and the file that holds them.
 
-A counters file is a segment of kind COUNTERS: `capacity` blocks, then the histograms. Block 0 is the exchange's, each other one a symbol's:
+A counters file is a segment of kind COUNTERS: `capacity` blocks, then the histograms. Block 0 is the exchange's, each other one a
+symbol's:
 
       0  name, 16 octets, NUL-padded: "" for the exchange, "BTC-USD"; written before `used`
-     16  used, u64: 1 once the block is somebody's
+     16  used, u64: 1 once the block is in use
      64  the counters, i64 each, in the order of `Counter`
 
-One process adds, anyone reads; each word is whole, but two words may be a moment apart. The symbols' blocks and the exchange's
-are separate: what happened to a symbol is not added to the exchange by itself, `CountersReader.total` sums.
+One process adds, any process reads. Each word is read whole, but two words may be of different moments. The blocks are separate: an
+event of a symbol is not added to the exchange's block; `CountersReader.total` adds them up.
 """
 
 from enum import IntEnum, unique
@@ -24,13 +25,16 @@ from alphapulse_cli.shm.segment import Segment, SegmentSpec
 
 @unique
 class Counter(IntEnum):
-    """Counters by their place in a block; new ones go at the end. `unit` "ns" and "us" are last values, all others only grow."""
+    """Counters by their place in a block; new ones go at the end. Those in `LAST_VALUES` hold a last value, all others only grow.
+
+    `unit` and `meaning` read together: "frames received from the exchange".
+    """
 
     unit: str
     meaning: str
 
     def __new__(cls, unit: str, meaning: str) -> Self:
-        """Numbered in the order of the table."""
+        """Number the members in the order of the table."""
         made = int.__new__(cls, len(cls.__members__))
         made._value_ = len(cls.__members__)
         made.unit = unit
@@ -46,8 +50,8 @@ class Counter(IntEnum):
     TRADES = "trades", "published into the trade ring"
     GAPS = "gaps", "in the exchange's sequence: messages missed upstream"
     RESYNCS = "resyncs", "of a book with the exchange, begun"
-    CHECKSUMS_OK = "checks", "of the exchange's that agreed with our book"
-    CHECKSUMS_BAD = "checks", "of the exchange's that did not"
+    CHECKSUMS_OK = "checks", "of our book against the exchange's checksum that passed"
+    CHECKSUMS_BAD = "checks", "of our book against the exchange's checksum that failed"
     DECODE_ERRORS = "frames", "that could not be understood and were dropped"
     UNRECOGNISED = "frames", "of a type that we do not know"
     LEVELS_KEPT_OUT = "levels", "outside i64 ticks or 62-bit lots: not in the book"
@@ -59,37 +63,37 @@ class Counter(IntEnum):
     IMAGES_GROWN = "images", "moved to a larger file"
     RESETS = "groups", "published as RESET: first snapshots, new decimals, groups too big for the ring"
     CHECKPOINTS = "checkpoints", "of images made for readers"
-    UPDATES_IGNORED = "updates", "of books that were waiting for their snapshot, or that contain them already"
+    UPDATES_IGNORED = "updates", "left out: their book awaits its snapshot, or already contains them"
     REFUSALS = "refusals", "of subscriptions, by the exchange"
     FETCHES_FAILED = "requests", "for snapshots or metadata that failed"
     LAST_FRAME_NS = "ns", "CLOCK_REALTIME of the last frame"
-    FEED_DELAY_US = "us", "of the last message that carried the exchange's time; may be negative"
-    SNAPSHOTS_REFUSED = "snapshots", "fetched that did not fit the stream: asked for again, nothing was lost"
-    TRADES_RECOVERED = "trades", "of those missed that came after all, as history"
-    UNVERIFIED = "books", "shown as unverified: their snapshots' checksums kept being wrong"
-    IMAGES_SHRUNK = "images", "moved to a smaller file, after one grown by a monstrous snapshot"
-    WAIT_UNTIL_NS = "ns", "CLOCK_REALTIME until which the exchange asked to be left alone (Retry-After); 0 if it did not"
+    FEED_DELAY_US = "us", "receive time minus the exchange's, of the last message that carried one; may be negative"
+    SNAPSHOTS_REFUSED = "snapshots", "fetched that did not fit the stream: fetched again, nothing was lost"
+    TRADES_RECOVERED = "trades", "among those missed that arrived later, as history"
+    UNVERIFIED = "books", "shown as unverified: the checksums of their snapshots were repeatedly wrong"
+    IMAGES_SHRUNK = "images", "moved to a smaller file, after an unusually large snapshot"
+    WAIT_UNTIL_NS = "ns", "CLOCK_REALTIME of the end of the pause that the exchange asked for (Retry-After); 0 = none"
 
     @property
     def label(self) -> str:
-        """As it is called in JSON and metrics: book_updates."""
+        """Name in JSON and metrics: book_updates."""
         return self.name.lower()
 
 
-LAST_VALUES = frozenset({Counter.LAST_FRAME_NS, Counter.FEED_DELAY_US, Counter.WAIT_UNTIL_NS})  # not sums
+LAST_VALUES = frozenset({Counter.LAST_FRAME_NS, Counter.FEED_DELAY_US, Counter.WAIT_UNTIL_NS})  # every other counter is a sum
 HISTOGRAMS = (
-    ("publish_latency_ns", "from receiving a frame to having published its records"),
-    ("feed_delay_ns", "our receive time minus the exchange's own"),
+    ("publish_latency_ns", "from the receipt of a frame to the publication of its records"),
+    ("feed_delay_ns", "our receive time minus the exchange's time"),
 )
 
 
 def counters_spec(set_name: str, exchange: str, epoch: int, symbol_count: int) -> SegmentSpec:
-    """The segment of a set's counters, with a block for the exchange and each symbol."""
+    """Spec of a set's counters segment, with a block for the exchange and for each of `symbol_count` symbols."""
     return SegmentSpec(Kind.COUNTERS, set_name, exchange, epoch, BLOCK_BYTES, layout.round_capacity(symbol_count + 1))
 
 
 class CountersWriter:
-    """The one writer of a counters file. `publish_latency` and `feed_delay` are its histograms, in ns."""
+    """The one writer of a counters file. `publish_latency` and `feed_delay` are its histograms, in nanoseconds."""
 
     def __init__(self, segment: Segment) -> None:
         assert segment.writable
@@ -99,13 +103,16 @@ class CountersWriter:
         self.block("")
 
     def block(self, symbol: str = "") -> "CounterBlock":
-        """The counters of a symbol, "" for the exchange's own; the same object each time. StorageError beyond the capacity."""
+        """Counters of a symbol, "" for the exchange's own; the same object at each call.
+
+        StorageError where the file has no block left.
+        """
         found = self._blocks.get(symbol)
         if found is not None:
             return found
         spec = self.segment.spec
         if len(self._blocks) == spec.capacity:
-            raise StorageError(f"{spec.name} has room for {spec.capacity} counter blocks only")
+            raise StorageError(f"{spec.name} is full: it has room for {spec.capacity} counter blocks")
         start = layout.HEADER_BYTES + len(self._blocks) * spec.record_bytes
         octets = symbol.encode("ascii")
         assert len(octets) <= layout.NAME_BYTES
@@ -115,7 +122,7 @@ class CountersWriter:
 
 
 class CountersReader:
-    """Anyone's view of a counters file."""
+    """Reader of a counters file, in any process."""
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
@@ -123,10 +130,10 @@ class CountersReader:
         self._publish_latency, self._feed_delay = _histograms(segment)
 
     def blocks(self) -> dict[str, dict[str, int]]:
-        """Symbol ("" for the exchange) -> counter's label -> value. SegmentGone."""
+        """Values by symbol ("" for the exchange), then by counter label. SegmentGone where the file was cut short."""
         spec = self.segment.spec
         found: dict[str, dict[str, int]] = {}
-        held = min(len(Counter), spec.record_bytes // 8 - BLOCK_HEAD_WORDS)  # a writer of another minor layout may know fewer
+        held = min(len(Counter), spec.record_bytes // 8 - BLOCK_HEAD_WORDS)  # a writer of another minor layout may have fewer
         for i in range(spec.capacity):
             start = layout.HEADER_BYTES + i * spec.record_bytes
             if self._words.load_acquire(start // 8 + USED_WORD) != 1:
@@ -138,7 +145,7 @@ class CountersReader:
         return found
 
     def total(self) -> dict[str, int]:
-        """Counter's label -> its sum over the exchange and all symbols; of last values the exchange's own."""
+        """Values by counter label, added up over the exchange and all symbols; for last values the exchange's own."""
         blocks = self.blocks()
         own = blocks.get("", {})
         return {
@@ -147,7 +154,7 @@ class CountersReader:
         }
 
     def histograms(self) -> dict[str, Distribution]:
-        """Name, as in HISTOGRAMS -> what it holds now."""
+        """Present contents of the histograms, by their names in HISTOGRAMS."""
         read = (self._publish_latency.read(), self._feed_delay.read())
         return {name: held for (name, _), held in zip(HISTOGRAMS, read, strict=True)}
 

@@ -1,9 +1,11 @@
-"""Where each reader is: one small file a reader, `readers/<pid namespace>-<pid>-<start time>-<n>`, so that others can show its lag.
+"""Reader cursors: one small file a reader, by which other programs show its lag.
 
-In every container the first process is pid 1: the pid alone would let two readers of one volume share, and remove, one file.
+The file is `readers/<pid namespace>-<pid>-<start time>-<n>`. The pid alone would not do: the first process of every container is
+pid 1, so two readers of one volume would share, and remove, one file.
 
-Only the reader itself writes it, two words at a time, and removes it at its end. One that died leaves it behind; boot id, pid and start
-time say that it is dead, and `sweep` removes it. Nothing here is needed to read a ring: a reader without a cursor is merely unseen.
+Only the reader itself writes its file, two words at a time, and it removes it at its end. A reader that was killed leaves it
+behind; boot id, pid and start time then show that it is dead, and `sweep` removes it. Reading a ring needs no cursor: without one
+the reader is merely not listed.
 """
 
 import os
@@ -23,7 +25,7 @@ from alphapulse_cli.shm.segment import allocate
 CURSOR_BYTES = 512
 CURSOR_MAGIC = int.from_bytes(b"alphacur", "little")
 NAME_PATTERN = re.compile(r"[0-9]{1,20}(-[0-9]{1,20}){3}|[0-9]{1,10}-[0-9]{1,10}")  # the second: <pid>-<n>, of readers up to 0.1
-# offset, bytes: text and identity first, then the two words that move, on cache lines of their own
+# (offset, bytes): text and identity first, then the two words that change, on cache lines of their own
 CURSOR_FIELDS = {
     "magic": (0, 8),
     "pid": (8, 8),
@@ -43,7 +45,7 @@ _OPENED = counting()
 
 
 class CursorInfo(NamedTuple):
-    """A reader, as its cursor file tells it."""
+    """Contents of a reader's cursor file, and whether its process is alive."""
 
     name: str
     who: Identity
@@ -51,16 +53,16 @@ class CursorInfo(NamedTuple):
     epoch: int
     label: str  # the command: "tail deltas"
     opened_ns: int  # CLOCK_REALTIME
-    position: int
-    missed: int
+    position: int  # sequence of the next record to read
+    missed: int  # records since it attached
     alive: bool
 
 
 class Cursor:
-    """A reader's own cursor file. Close it, or use it in a `with`; it also goes when the process ends in good order."""
+    """Cursor file of this reader. Close it, or use it in a `with`; an orderly exit of the process removes it too."""
 
     def __init__(self, directory: Directory, segment_name: str, epoch: int, label: str) -> None:
-        """Make the file. StorageError: go on without one."""
+        """Create the file. StorageError where that fails: the reader can go on without a cursor."""
         who = my_identity()
         readers = directory.subdirectory(READERS, create=True)
         name = f"{who.pid_namespace}-{who.pid}-{who.start_time}-{next(_OPENED)}"
@@ -77,7 +79,7 @@ class Cursor:
         self.close = weakref.finalize(self, _remove, readers, name, who.pid)
 
     def update(self, position: int, missed: int) -> None:
-        """Where the reader is now, and how many records it missed since it attached."""
+        """Store the sequence of the next record to read, and the number of records missed since the reader attached."""
         self._words.store_relaxed(_POSITION, position)
         self._words.store_relaxed(_MISSED, missed)
 
@@ -89,14 +91,14 @@ class Cursor:
 
 
 def list_cursors(directory: Directory) -> list[CursorInfo]:
-    """All readers that left a cursor, the dead ones too (`alive` tells)."""
+    """All readers with a cursor file, dead ones too (`alive` says)."""
     with suppress(NoSegment), directory.subdirectory(READERS, create=False) as readers:
         return [info for name in readers.names() if (info := _read(readers, name)) is not None]
     return []
 
 
 def sweep_cursors(directory: Directory) -> list[str]:
-    """Remove the cursors of the dead; their names."""
+    """Remove the cursor files of dead readers; the names removed."""
     with suppress(NoSegment), directory.subdirectory(READERS, create=False) as readers:
         dead = [info.name for name in readers.names() if (info := _read(readers, name)) is not None and not info.alive]
         for name in dead:
@@ -107,7 +109,7 @@ def sweep_cursors(directory: Directory) -> list[str]:
 
 def _made(readers: Directory, name: str) -> Mapping:
     try:
-        readers.unlink(name)  # a process of the same pid and start, on another machine that shares the volume
+        readers.unlink(name)  # left by a process of the same pid and start time, of another boot or machine
         fd = readers.open_file(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             allocate(fd, CURSOR_BYTES)
@@ -123,12 +125,12 @@ def _made(readers: Directory, name: str) -> Mapping:
 
 def _remove(readers: Directory, name: str, pid: int) -> None:
     with suppress(OSError), readers:
-        if pid == os.getpid():  # not in a forked child, which inherits what is to be done at exit
+        if pid == os.getpid():  # a forked child inherits this exit handler: it must not remove its parent's file
             readers.unlink(name)
 
 
 def _read(readers: Directory, name: str) -> CursorInfo | None:
-    """What a cursor file says; None for a file that is none, or not finished."""
+    """Contents of a cursor file; None for another file, or one that is not finished."""
     if not NAME_PATTERN.fullmatch(name):
         return None
     try:

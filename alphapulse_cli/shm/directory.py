@@ -1,8 +1,8 @@
-"""The directory of the segments: found, made, checked once on the open descriptor, and then never left.
+"""The segment directory: found or made, checked once on its open descriptor, and used through that descriptor only.
 
-Every file is opened relative to that descriptor and never through a link, so that nobody can slip another directory or file under
-us between the check and the use. The directory is 0700 and ours, the files 0600 and ours; whatever is not is refused. Names
-are matched against the patterns below before they reach the system: nothing hostile becomes a path.
+Every file is opened relative to that descriptor and never through a link, so that nobody can slip in another directory or file
+between the check and the use. The directory must be ours with mode 0700 and each file ours with mode 0600; anything else is
+refused. Names are matched against the patterns below before they reach the system: no hostile name becomes a path.
 """
 
 import errno
@@ -24,7 +24,7 @@ _NAME_PATTERN = re.compile(
 )
 _SUFFIX = {Kind.DELTAS: "orderbook_deltas", Kind.TRADES: "trades", Kind.COUNTERS: "counters"}
 _KIND = {suffix: kind for kind, suffix in _SUFFIX.items()}
-_OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # O_NONBLOCK: a FIFO in a file's place must not hang us
+_OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # O_NONBLOCK: opening a FIFO in a file's place must not block
 READERS = "readers"
 
 _HINTS = {
@@ -41,12 +41,12 @@ _HINTS = {
 
 
 def storage_error(error: OSError, what: str) -> StorageError:
-    """The OSError as one line with a hint; `what` says what was tried, "create kraken_trades (2097152 bytes) in /dev/shm/…"."""
+    """Turn an OSError into one line with a hint; `what` names the attempt: "create kraken_trades (2097152 bytes) in /dev/shm/…"."""
     return StorageError(f"cannot {what}: {error.strerror or error}", _HINTS.get(error.errno or 0, ""))
 
 
 def check_set_name(name: str) -> str:
-    """The name of a set itself, or UsageError."""
+    """Return the name of a set itself, or raise UsageError."""
     if not SET_PATTERN.fullmatch(name) or len(name) > SET_NAME_BYTES:
         raise UsageError(
             f"not a name for a set of segments: {name[:40]!r}", f"use a-z, 0-9 and - (not first), at most {SET_NAME_BYTES} of them"
@@ -55,7 +55,7 @@ def check_set_name(name: str) -> str:
 
 
 def segment_name(kind: Kind, set_name: str, symbol: str = "") -> str:
-    """The file name: kraken_orderbook_deltas, kraken_book_BTC-USD. UsageError for names that may not reach a path."""
+    """File name of a segment: kraken_orderbook_deltas, kraken_book_BTC-USD. UsageError for names that may not reach a path."""
     check_set_name(set_name)
     if kind is not Kind.BOOK:
         return f"{set_name}_{_SUFFIX[kind]}"
@@ -65,7 +65,7 @@ def segment_name(kind: Kind, set_name: str, symbol: str = "") -> str:
 
 
 def parse_segment_name(name: str) -> tuple[Kind, str, str] | None:
-    """(kind, set name, symbol) of a segment's file name; None for any other name."""
+    """Split a segment's file name into (kind, set name, symbol); None for any other name."""
     match = _NAME_PATTERN.fullmatch(name)
     if match is None:
         return None
@@ -73,9 +73,9 @@ def parse_segment_name(name: str) -> tuple[Kind, str, str] | None:
 
 
 def directory_path(override: str | Path | None = None) -> Path:
-    """Where the segments are: `--shm-dir`, else ALPHAPULSE_SHM_DIR, else /dev/shm/alphapulse-<uid>, else a folder in tmp.
+    """Path of the segments: `--shm-dir`, else ALPHAPULSE_SHM_DIR, else `usual_path()`.
 
-    A chosen directory that is a volume for several (a tmpfs, an fsGroup mount) holds them in `alphapulse-<uid>` below it.
+    Where the chosen directory is a volume shared by several users (a tmpfs, an fsGroup mount), `alphapulse-<uid>` below it is used.
     """
     chosen = override or os.environ.get("ALPHAPULSE_SHM_DIR")
     if chosen:
@@ -85,7 +85,7 @@ def directory_path(override: str | Path | None = None) -> Path:
 
 
 def usual_path() -> Path:
-    """The directory of segments if none is configured."""
+    """Path of the segments where no directory is configured: /dev/shm/alphapulse-<uid>, or a folder in the temporary directory."""
     if sys.platform != "darwin" and Path("/dev/shm").is_dir():  # noqa: S108 the place that shared memory has on Linux
         return Path(f"/dev/shm/alphapulse-{os.geteuid()}")  # noqa: S108
     import tempfile
@@ -94,7 +94,10 @@ def usual_path() -> Path:
 
 
 def is_volume(path: Path) -> bool:
-    """Whether a directory is there that is meant to be shared: open to others or another's, and sticky as /tmp, setgid, or a mount."""
+    """Whether an existing directory is meant for several users.
+
+    It is where it is not ours or is open to others, and also sticky like /tmp, setgid, or a mount.
+    """
     try:
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode) or (found.st_uid == os.geteuid() and not found.st_mode & 0o077):
@@ -106,14 +109,17 @@ def is_volume(path: Path) -> bool:
 
 
 class Directory:
-    """An open, checked directory; all access to files goes through it. Close it, or use it in a `with`."""
+    """Open, checked directory through which all files are reached. Close it, or use it in a `with`."""
 
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
         self.fd = fd
 
     def open_file(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """A descriptor of a regular file of ours, mode 0600 when created. OSError, or NotASegment for anything but our own file."""
+        """Open a regular file of ours and return its descriptor; mode 0600 where it is created.
+
+        OSError, or NotASegment for any other file.
+        """
         try:
             fd = os.open(name, flags | _OPEN, 0o600, dir_fd=self.fd)
         except OSError as error:
@@ -122,7 +128,7 @@ class Directory:
             raise
         try:
             if flags & os.O_CREAT and flags & os.O_EXCL:
-                os.fchmod(fd, 0o600)  # whatever the umask took away
+                os.fchmod(fd, 0o600)  # restores bits that the umask removed
             self._check_file(name, os.fstat(fd))
         except BaseException:
             os.close(fd)
@@ -140,24 +146,24 @@ class Directory:
             )
 
     def names(self) -> list[str]:
-        """What is in it, sorted."""
+        """Names in the directory, sorted."""
         return sorted(os.listdir(self.fd))  # noqa: PTH208 a descriptor, not a path
 
     def unlink(self, name: str) -> None:
-        """Remove a file; one that is gone already is fine."""
+        """Remove a file, if it exists."""
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self.fd)
 
     def rename(self, old: str, new: str) -> None:
-        """Move a file to its new name, replacing what is there."""
+        """Rename a file, replacing any file of the new name."""
         os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
     def subdirectory(self, name: str, *, create: bool) -> "Directory":
-        """A checked directory inside this one."""
+        """Open a subdirectory with the same checks; `create` makes it where it is missing."""
         return Directory(self.path / name, _open_checked(self.path / name, name, self.fd, create=create))
 
     def close(self) -> None:
-        """Give the descriptor back; what is mapped stays mapped."""
+        """Close the descriptor; mapped files stay mapped."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -173,7 +179,10 @@ class Directory:
 
 
 def open_directory(override: str | Path | None = None, *, create: bool = False) -> Directory:
-    """The directory of the segments. NoSegment where there is none (and `create` is false), StorageError where it may not be trusted."""
+    """Open the segment directory.
+
+    NoSegment where it is missing (and `create` is false), StorageError where it cannot be trusted.
+    """
     path = directory_path(override)
     return Directory(path, _open_checked(path, str(path), None, create=create))
 
@@ -203,7 +212,7 @@ def _directory_error(error: OSError, path: Path, *, create: bool) -> AlphapulseE
 
 
 def _check_directory(path: Path, found: os.stat_result) -> None:
-    """Ours and closed to others."""
+    """StorageError unless the directory is ours and closed to others."""
     if found.st_uid != os.geteuid():
         raise StorageError(f"{path} belongs to uid {found.st_uid}, not to us", "name a directory of your own: --shm-dir DIR")
     if found.st_mode & 0o077:

@@ -1,11 +1,11 @@
-"""A latency histogram in shared words: one process records, any process reads quantiles that are right within 3.2 %.
+"""Latency histogram in shared words: one process records, any process reads quantiles that are right within 3.2 %.
 
-Log-linear: values below 64 have a bucket each, then each doubling is cut into 32. Nanoseconds up to 2^40 (18 minutes) are told apart;
-what is longer counts in the last bucket, what is below 0 (an exchange's clock ahead of ours) in `below_zero`. Words:
+Log-linear: values below 64 have a bucket each, then each doubling is cut into 32. Nanoseconds up to 2^40 (18 minutes) are told
+apart; longer times count in the last bucket, negative ones (an exchange's clock ahead of ours) in `below_zero`. Words:
 
     0 recorded   1 sum   2 largest   3 below_zero   4-7 unused   8… 1152 buckets
 
-The buckets are what quantiles come from: the other words may be a moment older or newer.
+Quantiles come from the buckets alone: the other words may be a moment older or newer.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ SOURCE_HASH = native.source_hash()
 HEAD_WORDS, BUCKET_COUNT = 8, 1152
 HISTOGRAM_BYTES = (HEAD_WORDS + BUCKET_COUNT) * 8
 LARGEST = (1 << 40) - 1
-_HEAD, _LARGEST = HEAD_WORDS, LARGEST  # the same as C numbers, where it is compiled
+_HEAD, _LARGEST = HEAD_WORDS, LARGEST  # C numbers in the compiled core
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 
 
 class Histogram:
-    """The histogram in the first HISTOGRAM_BYTES of a buffer; one process may `record` into it, and only one."""
+    """Histogram in the first HISTOGRAM_BYTES of a buffer; only one process may `record` into it."""
 
     def __init__(self, buffer: Any) -> None:
         self._buffer = buffer
@@ -32,7 +32,7 @@ class Histogram:
         self._words = native.words(buffer)
 
     def record(self, value: int) -> None:
-        """Count one value."""
+        """Count one value (nanoseconds); a negative one only in `below_zero`."""
         words = self._words
         if value < 0:
             memory.store_relaxed(words, 3, words[3] + 1)
@@ -47,14 +47,14 @@ class Histogram:
             memory.store_relaxed(words, 2, value)
 
     def read(self) -> "Distribution":
-        """What was recorded up to now."""
+        """Copy of what was recorded up to now."""
         words = self._words
         counts = [memory.load_relaxed(words, HEAD_WORDS + i) for i in range(BUCKET_COUNT)]
         return Distribution(counts, memory.load_relaxed(words, 1), memory.load_relaxed(words, 2), memory.load_relaxed(words, 3))
 
 
 def bucket_of(value: int) -> int:
-    """The bucket of a value, 0 … LARGEST."""
+    """Index of the bucket of a value, 0 … LARGEST."""
     shift = 0
     rest = value
     if rest >= 1 << 22:
@@ -69,7 +69,7 @@ def bucket_of(value: int) -> int:
 
 
 def bucket_end(bucket: int) -> int:
-    """The largest value that the bucket holds."""
+    """Largest value that the bucket holds."""
     if bucket < 64:
         return bucket
     shift = bucket // 32 - 1
@@ -77,7 +77,7 @@ def bucket_end(bucket: int) -> int:
 
 
 class Distribution:
-    """What a histogram held at one moment: counts a bucket, and what follows from them."""
+    """Copy of a histogram at one moment: counts by bucket, and the figures that follow from them."""
 
     def __init__(self, counts: Sequence[int], total: int = 0, largest: int = 0, below_zero: int = 0) -> None:
         self.counts = list(counts)
@@ -87,7 +87,10 @@ class Distribution:
         self.count = sum(self.counts)
 
     def quantile(self, fraction: float) -> int | None:
-        """The value that `fraction` of all recorded did not exceed, within 3.2 % and never above `largest`; None for an empty one."""
+        """Value that `fraction` of all recorded values do not exceed; None for an empty histogram.
+
+        It is right within 3.2 % and never above `largest`.
+        """
         if self.count == 0:
             return None
         wanted = max(1, -int(-fraction * self.count // 1))
@@ -99,16 +102,16 @@ class Distribution:
         return self.largest
 
     def merged(self, other: "Distribution") -> "Distribution":
-        """Both together."""
+        """Sum of two distributions."""
         counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         return Distribution(counts, self.total + other.total, max(self.largest, other.largest), self.below_zero + other.below_zero)
 
     def since(self, earlier: "Distribution") -> "Distribution":
-        """What came after an earlier reading of the same histogram; `largest` stays that of all time."""
+        """Values recorded after an earlier reading of the same histogram; `largest` stays that of all time."""
         counts = [max(mine - before, 0) for mine, before in zip(self.counts, earlier.counts, strict=True)]
         return Distribution(counts, self.total - earlier.total, self.largest, self.below_zero - earlier.below_zero)
 
     def summary(self) -> dict[str, int | None]:
-        """count, p50, p90, p99, p99.9, max and below_zero; None where nothing was recorded."""
+        """Figures by name: count, p50, p90, p99, p99.9, max, below_zero. Without values the quantiles and max are None."""
         named = {f"p{fraction * 100:g}": self.quantile(fraction) for fraction in QUANTILES}
         return {"count": self.count, **named, "max": self.largest if self.count else None, "below_zero": self.below_zero}

@@ -1,7 +1,8 @@
-"""Which process is meant: a pid alone is not enough, since pids are recycled, machines reboot and containers number anew.
+"""Identity of a process across reboots and containers: a pid alone is recycled, and numbered anew in each boot and pid namespace.
 
-An `Identity` is (boot id, pid, start time, pid namespace). All four are written beside whatever a process owns, so that another
-process can tell whether the owner still lives. macOS has no /proc: there the start time and the namespace are 0 and only the pid is asked.
+An `Identity` is (boot id, pid, start time, pid namespace). All four are stored beside everything that a process owns, so that
+another process can tell whether the owner is alive. macOS has no /proc: there start time and namespace are 0 and only the pid is
+checked.
 """
 
 import os
@@ -14,23 +15,23 @@ NO_BOOT_ID = bytes(16)
 
 
 class Identity(NamedTuple):
-    """One process of one boot."""
+    """Identity of one process of one boot."""
 
     boot_id: bytes  # 16 octets
     pid: int
-    start_time: int  # clock ticks since boot; 0 = not known
-    pid_namespace: int  # inode; 0 = not known
+    start_time: int  # clock ticks since boot; 0 = unknown
+    pid_namespace: int  # inode; 0 = unknown
 
 
 def my_identity() -> Identity:
-    """Of the calling process."""
+    """Identity of the calling process."""
     pid = os.getpid()
     return Identity(boot_id(), pid, (start_time(pid) or 0) if proc_is_ours() else 0, pid_namespace())
 
 
 @cache
 def boot_id() -> bytes:
-    """16 octets that differ from boot to boot; zeros where the system gives none."""
+    """Id of this boot, 16 octets; zeros where the system gives none."""
     if sys.platform == "darwin":
         return _darwin_boot_id()
     try:
@@ -40,7 +41,7 @@ def boot_id() -> bytes:
 
 
 def _darwin_boot_id() -> bytes:
-    """kern.bootsessionuuid."""
+    """Id of this boot on macOS: sysctl kern.bootsessionuuid."""
     import ctypes
 
     text, size = ctypes.create_string_buffer(64), ctypes.c_size_t(64)
@@ -50,7 +51,7 @@ def _darwin_boot_id() -> bytes:
 
 
 def pid_namespace() -> int:
-    """The inode that names this process's pid namespace; 0 where there is no /proc."""
+    """Inode of this process's pid namespace; 0 where there is no /proc."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 the link is followed on purpose, and Path adds nothing
     except OSError:
@@ -58,7 +59,10 @@ def pid_namespace() -> int:
 
 
 def proc_is_ours() -> bool:
-    """Whether /proc is there and numbers processes as we do: in a new pid namespace with the old /proc it does not."""
+    """Whether /proc exists and numbers processes as this process's pid namespace does.
+
+    An old /proc in a new pid namespace does not.
+    """
     try:
         return int(Path("/proc/self/stat").read_bytes().split(b" ", 1)[0]) == os.getpid()
     except (OSError, ValueError):
@@ -66,29 +70,30 @@ def proc_is_ours() -> bool:
 
 
 def start_time(pid: int) -> int | None:
-    """Field 22 of /proc/<pid>/stat; None for no such process, or one that is dead and only awaited (a zombie)."""
+    """Start time of a process in clock ticks since boot, field 22 of /proc/<pid>/stat; None for none such, or a zombie."""
     fields = _stat(pid)
     return None if len(fields) < 20 or fields[0] in (b"Z", b"X", b"x") else int(fields[19])
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether that process is stopped (SIGSTOP, Ctrl-Z) or held by a debugger; false where there is no /proc."""
+    """Whether a process is stopped (SIGSTOP, Ctrl-Z) or held by a debugger; false where there is no /proc."""
     return _stat(pid)[:1] in ([b"T"], [b"t"])
 
 
 def _stat(pid: int) -> list[bytes]:
-    """The fields of /proc/<pid>/stat from the third on, the state; none for no such process."""
+    """Fields of /proc/<pid>/stat from the third (the state) on; empty where there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return []
-    return text[text.rfind(b")") + 2 :].split()  # the name before it may hold anything, brackets and blanks too
+    return text[text.rfind(b")") + 2 :].split()  # the second field, the name, may itself contain brackets and blanks
 
 
 def process_is_alive(who: Identity) -> bool:
-    """Whether that very process lives. One of another pid namespace cannot be judged from here and counts as alive.
+    """Whether this very process is alive. A process of another pid namespace cannot be checked from here and counts as alive.
 
-    Where /proc cannot tell (none, or one that numbers processes for another namespace, or that hides those of others) the pid is asked alone.
+    Where /proc cannot tell (it is missing, numbers processes for another namespace, or hides those of other users), any process of
+    that pid counts.
     """
     if who.boot_id != boot_id():
         return False

@@ -1,4 +1,4 @@
-"""The book image: the collector's own full-depth book, edited in place by one process and copied out by any.
+"""Book image: the collector's own full-depth book, edited in place by one process and copied out by any.
 
 Per side a sorted array of levels, (ticks i64, lots i64), with the *best price last*: bids ascend, asks descend. So changes near
 the top move few bytes and the best N levels are one slice. The words beside it (`layout.IMAGE_FIELDS`) and the arrays are under
@@ -7,12 +7,14 @@ one seqlock:
     writer   begin(): seq odd, release fence · edit bids and asks · commit(…): the words, then seq even
     reader   seq even? · copy words and levels · acquire fence · the same seq? then the copy is one moment of the book
 
-Order: the image is edited, *then* the ring is published. A reader joins by noting P = `published`, copying the image (version V), reading
-the ring from P and skipping versions up to V; the next prev_version must be V. A copy of a big, busy book is overtaken again and
-again: then the reader asks through the wake page for a checkpoint, a second copy of the book that the writer makes and leaves alone.
+Order: the image is edited, *then* the ring is published. A reader joins by noting P = `published`, copying the image (version V),
+reading the ring from P and skipping versions up to V; the next prev_version must be V. Copies of a large, busy book may be
+overtaken every time: then the reader asks through the wake page for a checkpoint, a second copy of the book that the writer makes
+and leaves alone.
 
-A writer killed in the middle of an edit leaves seq odd for ever: `writer_died_editing` tells it from a moment's edit by the heartbeat.
-A book that outgrows its file moves to a larger one, and to a smaller one after a monstrous snapshot (`ImageWriter.resized`). Counts are bounded by the capacity whatever the words say.
+A writer killed in the middle of an edit leaves seq odd for good: `writer_died_editing` tells that from an edit under way by the
+heartbeat. A book that outgrows its file moves to a larger one, and back to a smaller one after an unusually large snapshot
+(`ImageWriter.resized`). Readers bound all counts by the capacity, whatever the words say.
 """
 
 from alphapulse_cli import native
@@ -23,13 +25,13 @@ from alphapulse_cli.shm.segment import Liveness, Segment, SegmentSpec
 
 SOURCE_HASH = native.source_hash()
 
-FIRST_CAPACITY = 1024  # levels a side of a book of unknown depth: 64 KiB
+FIRST_CAPACITY = 1024  # levels a side of a book of unknown depth: 64 KiB with its checkpoint
 
 
 def book_spec(
     set_name: str, exchange: str, symbol: str, epoch: int, levels: int = FIRST_CAPACITY, slot: int = layout.NO_SLOT
 ) -> SegmentSpec:
-    """The segment of a book with room for at least `levels` a side."""
+    """Spec of a book's segment with room for at least `levels` a side; `slot` is the book's in the wake page."""
     capacity = layout.round_capacity(levels)
     return SegmentSpec(Kind.BOOK, set_name, exchange, epoch, layout.LEVEL_BYTES, capacity, symbol, slot)
 
@@ -54,7 +56,7 @@ class ImageWriter:
         self._sealed_at, self._state_at = layout.SEALED, layout.STATE
 
     def begin(self) -> None:
-        """From here to `commit` the arrays may be edited, and readers' copies fail."""
+        """Start an edit: until `commit` the arrays may be edited, and readers' copies fail."""
         memory.store_relaxed(self._words, self._live, self._words[self._live] | 1)
         memory.release_fence()
 
@@ -72,9 +74,10 @@ class ImageWriter:
         price_decimals: int,
         size_decimals: int,
     ) -> None:
-        """The edit is done and this is the book now; `ring_position` is the sequence after the records that will tell it.
+        """End an edit and store the book's words. `ring_position` is the sequence after the records that will carry this change.
 
-        StorageError where the file was cut short: then this edit is nowhere.
+        `timestamp_ns` is the receive time of the frame (CLOCK_REALTIME). StorageError where the file was cut short: this edit is
+        lost.
         """
         words, at = self._words, self._live
         memory.store_relaxed(words, at + 1, version)
@@ -92,17 +95,17 @@ class ImageWriter:
         self._check()
 
     def set_rules(self, tick_size_ticks: int, lot_size_lots: int, min_size_lots: int) -> None:
-        """What the exchange wants of an order, on the grid of the next commit; between `begin` and that."""
+        """Store the order rules (ticks and lots of the grid of the next commit). Call it between `begin` and `commit`."""
         rules = (tick_size_ticks, lot_size_lots, min_size_lots)
         for i in range(layout.RULES_WORD_COUNT):
             memory.store_relaxed(self._words, layout.RULES_WORD + i, min(rules[i], native.MASK64))
 
     def set_trading_status(self, status: int) -> None:
-        """Which orders the market takes, as of the next commit; between `begin` and that."""
+        """Store the trading status as of the next commit. Call it between `begin` and `commit`."""
         memory.store_relaxed(self._words, self._live + self._status_behind, status)
 
     def set_status(self, state: int, reason: int) -> None:
-        """Only the state of the book changes. StorageError as of `commit`."""
+        """Change the book's state and reason alone. StorageError as of `commit`."""
         self.begin()
         memory.store_relaxed(self._words, self._live + 7, state)
         memory.store_relaxed(self._words, self._live + 8, reason)
@@ -110,7 +113,7 @@ class ImageWriter:
         self._check()
 
     def checkpoint(self) -> None:
-        """Copy the book, as last committed, beside itself; costs one copy of its levels. StorageError as of `commit`."""
+        """Copy the book as last committed into the checkpoint; costs one copy of its levels. StorageError as of `commit`."""
         words, live, kept = self._words, self._live, self._checkpoint
         memory.store_relaxed(words, kept, words[kept] | 1)
         memory.release_fence()
@@ -125,12 +128,12 @@ class ImageWriter:
 
     def _check(self) -> None:
         if memory.load_relaxed(self._words, self._sealed_at) == 0 and memory.load_relaxed(self._words, self._state_at) == 0:
-            raise self.segment.lost()  # zeros have taken the file's place (see `Segment.is_gone`)
+            raise self.segment.lost()  # the mapping was replaced by zeros (see `Segment.is_gone`)
 
     def resized(self, levels: int) -> "ImageWriter":
-        """The same book in another file, with room for `levels` a side; the old file is REPLACED. StorageError: nothing changed.
+        """Move the book to another file with room for `levels` a side; the old file is REPLACED. StorageError: nothing changed.
 
-        Not between `begin` and `commit`. Go on with the new writer and its `bids` and `asks`.
+        Not between `begin` and `commit`. Continue with the new writer and its `bids` and `asks`.
         """
         segment = self.segment.resized(levels)
         made = ImageWriter(segment)
@@ -143,7 +146,7 @@ class ImageWriter:
         return made
 
     def _take_over(self, old: "ImageWriter") -> None:
-        """The other's book becomes ours."""
+        """Copy the book, its words, rules and status from the writer of the old file."""
         live = self._live
         bid_bytes, ask_bytes = 16 * old._words[live + 4], 16 * old._words[live + 5]  # noqa: SLF001 one of us
         self.bids[:bid_bytes] = old.bids[:bid_bytes]
@@ -157,7 +160,10 @@ class ImageWriter:
 
 
 class ImageReader:
-    """Copies of an image, each one whole moment of the book or nothing. All raise SegmentGone where the file was cut short under us."""
+    """Reader of an image: each copy is one whole moment of the book, or None.
+
+    `copy`, `copy_checkpoint`, `peek`, `top` and `rules` raise SegmentGone where the file was cut short.
+    """
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
@@ -169,26 +175,29 @@ class ImageReader:
         self._status_behind = layout.STATUS_BEHIND if segment.layout_minor >= layout.STATUS_SINCE_MINOR else 0
 
     def copy(self, tries: int = 16) -> ImageCopy | None:
-        """The whole book; None where each try was overtaken by an edit: then ask for a checkpoint."""
+        """Copy the whole book; None where an edit overtook each of the `tries`: then ask for a checkpoint."""
         return self._copy(layout.IMAGE_WORD, 0, self.capacity, tries)
 
     def copy_checkpoint(self, tries: int = 16) -> ImageCopy | None:
-        """The last checkpoint; None where there is none yet, or each try met its renewal."""
+        """Copy the last checkpoint; None where there is none yet, or where each of the `tries` met its renewal."""
         if memory.load_acquire(self._words, layout.CHECKPOINT_WORD) == 0:
             self._check()
             return None
         return self._copy(layout.CHECKPOINT_WORD, 2 * self._side_bytes, self.capacity, tries)
 
     def peek(self, tries: int = 64) -> ImageCopy | None:
-        """The words alone, without levels; None where each try met an edit."""
+        """Copy the words alone, without levels; None where each of the `tries` met an edit."""
         return self._copy(layout.IMAGE_WORD, 0, 0, tries)
 
     def top(self, levels: int, tries: int = 64) -> ImageCopy | None:
-        """At most the best `levels` of each side, the best last; its counts are still those of the whole book."""
+        """Copy at most the best `levels` of each side, the best last; None as of `peek`.
+
+        Its counts are still those of the whole book.
+        """
         return self._copy(layout.IMAGE_WORD, 0, levels, tries)
 
     def rules(self, tries: int = 64) -> Rules | None:
-        """The instrument's rules and the grid they are on, of one moment; None where the writer does not say, or each try met an edit."""
+        """Order rules and their grid, of one moment; None where the writer gives none, or each of the `tries` met an edit."""
         at, first = layout.IMAGE_WORD, layout.RULES_WORD
         for _ in range(tries):
             before = memory.load_acquire(self._words, at)
@@ -202,11 +211,11 @@ class ImageReader:
         return None
 
     def version(self) -> int:
-        """The version last committed, or being committed now: cheap, to see whether anything changed."""
+        """Version last committed, or being committed now: a cheap test for changes."""
         return memory.load_acquire(self._words, layout.IMAGE_WORD + 1)
 
     def writer_died_editing(self, monotonic_ns: int) -> bool:
-        """Whether the image is half edited by a writer that is no more: it will never be whole again."""
+        """Whether the image is half edited and its writer not LIVE at `monotonic_ns`: it will never be whole again."""
         odd = memory.load_acquire(self._words, layout.IMAGE_WORD) & 1
         return bool(odd) and self.segment.liveness(monotonic_ns) is not Liveness.LIVE
 
@@ -233,7 +242,7 @@ class ImageReader:
         memory.acquire_fence()
         if memory.load_relaxed(words, at) != before:
             return None
-        if before == 0:  # nothing was committed yet, or zeros have taken the file's place
+        if before == 0:  # nothing was committed yet, or the mapping was replaced by zeros
             self._check()
         return ImageCopy._make([before, *values, bids, asks, status])
 

@@ -1,13 +1,13 @@
-"""One writer per set: the lock file, who holds it, and the epoch that grows with every writer.
+"""Lease: the lock file that admits one writer per set, names its holder, and keeps the epoch that grows with every writer.
 
 `<set>.lock` is locked with flock for as long as its holder lives: the kernel frees it at once when a process dies, however it dies.
 The file is never unlinked (two processes could then lock two files of one name), and its holder never forks (a child would
-inherit the lock): children are spawned. Its text names the holder, for people and for the next in line:
+inherit the lock): children are spawned. Its text names the holder, for people and for the next writer:
 
     <pid> <start time> <boot id, hex> <pid namespace> <epoch>
 
-The epoch is larger than any that the set ever had: than the file's last, than those of the set's segments, and not below
-the seconds since 1970, so that it grows even where somebody removed the whole directory.
+Each epoch is larger than the file's last and than those of the set's segments, and not below the seconds since 1970, so that it
+grows even where somebody removed the whole directory.
 """
 
 import fcntl
@@ -23,18 +23,18 @@ from alphapulse_cli.shm.segment import Liveness, Segment
 
 MAX_TEXT_BYTES = 256
 BESIDE_IT = "collect under another name beside it: --as NAME"
-MAX_EPOCH = (1 << 62) - 1  # beyond it a number was not written by us
+MAX_EPOCH = (1 << 62) - 1  # larger numbers are damage: we never write one
 
 
 class Holder(NamedTuple):
-    """What a lock file says: who holds, or last held, the set, and in which epoch."""
+    """Contents of a lock file: the process that holds, or last held, the set, and its epoch."""
 
     who: Identity
     epoch: int
 
 
 class Lease:
-    """The right to write one set. `epoch` is this writer's own. Release it, or use it in a `with`."""
+    """Right to write one set; `epoch` is this writer's own. Release it, or use it in a `with`."""
 
     def __init__(self, set_name: str, fd: int, epoch: int) -> None:
         self.set_name = set_name
@@ -43,7 +43,7 @@ class Lease:
 
     @classmethod
     def acquire(cls, directory: Directory, set_name: str) -> "Lease":
-        """Take the set's lock and the next epoch. WriterAlive where another process holds it, StorageError."""
+        """Take the set's lock and the next epoch. WriterAlive where another process holds it; StorageError where the files fail."""
         fd = open_lock(directory, set_name, create=True)
         try:
             if not try_lock(fd):
@@ -57,12 +57,12 @@ class Lease:
         return cls(set_name, fd, epoch)
 
     def renew(self, directory: Directory) -> None:
-        """Take the next epoch, for another generation of segments by the same writer. StorageError."""
+        """Take the next epoch, for another generation of segments by the same writer. StorageError where it cannot be written."""
         self.epoch = _next_epoch(directory, self.set_name, self.epoch)
         _write_holder(self._fd, Holder(my_identity(), self.epoch))
 
     def release(self) -> None:
-        """Let the next writer in."""
+        """Release the lock for the next writer."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -75,7 +75,10 @@ class Lease:
 
 
 def open_lock(directory: Directory, set_name: str, *, create: bool) -> int:
-    """A descriptor of the set's lock file. StorageError; FileNotFoundError where there is none and `create` is false."""
+    """Open the set's lock file and return its descriptor.
+
+    StorageError; FileNotFoundError where it is missing and `create` is false.
+    """
     name = f"{check_set_name(set_name)}.lock"
     try:
         return directory.open_file(name, os.O_RDWR | (os.O_CREAT if create else 0))
@@ -93,7 +96,7 @@ def open_lock(directory: Directory, set_name: str, *, create: bool) -> int:
 
 
 def try_lock(fd: int) -> bool:
-    """Take the lock unless somebody has it."""
+    """Take the lock unless another process holds it; whether it was taken."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -102,7 +105,7 @@ def try_lock(fd: int) -> bool:
 
 
 def holder_of(directory: Directory, set_name: str) -> Holder | None:
-    """Who the lock file names, living or dead; None where it names nobody."""
+    """Process that the lock file names, living or dead; None where it names none."""
     try:
         fd = open_lock(directory, set_name, create=False)
     except (FileNotFoundError, StorageError):
@@ -114,7 +117,7 @@ def holder_of(directory: Directory, set_name: str) -> Holder | None:
 
 
 def read_holder(fd: int) -> Holder | None:
-    """What the open lock file says; None for nothing or nonsense."""
+    """Contents of the open lock file; None where it is empty or damaged."""
     fields = os.pread(fd, MAX_TEXT_BYTES, 0).split()
     try:
         pid, start, boot, namespace, epoch = fields
@@ -128,13 +131,13 @@ def _write_holder(fd: int, holder: Holder) -> None:
     who = holder.who
     text = f"{who.pid} {who.start_time} {who.boot_id.hex()} {who.pid_namespace} {holder.epoch}\n".encode("ascii")
     try:
-        os.pwrite(fd, text.ljust(MAX_TEXT_BYTES), 0)  # one length for all: an old, longer text leaves no tail behind
+        os.pwrite(fd, text.ljust(MAX_TEXT_BYTES), 0)  # of constant length: no tail of a longer, older text remains
     except OSError as error:
         raise storage_error(error, "write the lock file") from None
 
 
 def _refusal(directory: Directory, set_name: str, holder: Holder | None) -> WriterAlive:
-    # One that has just taken the lock may not have said its name yet.
+    # A process that has just taken the lock may not have written its name yet.
     if holder is None or not process_is_alive(holder.who):
         return WriterAlive(f"{set_name} is already being collected by another process", BESIDE_IT)
     pid = holder.who.pid
@@ -147,7 +150,7 @@ def _refusal(directory: Directory, set_name: str, holder: Holder | None) -> Writ
 
 
 def _is_silent(directory: Directory, set_name: str, holder: Holder) -> bool:
-    """Whether the segments of that holder are there, and it does not beat any more."""
+    """Whether the holder's segments exist and no longer get a heartbeat."""
     try:
         counters = Segment.attach(directory, segment_name(Kind.COUNTERS, set_name))
     except (SegmentError, StorageError):

@@ -1,4 +1,4 @@
-"""All segments of a directory, and the removal of those whose writer is gone."""
+"""Listing of all segments of a directory, and removal of those whose writer is gone."""
 
 import os
 import re
@@ -17,7 +17,7 @@ _TEMPORARY = re.compile(r"\.new-(\d{1,10})-(\d{1,20})-\d{1,20}")
 
 
 class Found(NamedTuple):
-    """A file with a segment's name: the segment attached to, or why it could not be."""
+    """File with a segment's name: the attached segment, or the error that prevented attaching."""
 
     name: str
     segment: Segment | None
@@ -25,7 +25,7 @@ class Found(NamedTuple):
 
 
 def list_segments(directory: Directory, set_name: str | None = None) -> Iterator[Found]:
-    """Every file of the directory (or of one set) that has a segment's name, sorted; one that is removed meanwhile is left out."""
+    """All files of the directory (or of one set) with a segment's name, sorted; those removed meanwhile are left out."""
     for name in directory.names():
         parsed = parse_segment_name(name)
         if parsed is None or (set_name is not None and parsed[1] != set_name):
@@ -39,10 +39,10 @@ def list_segments(directory: Directory, set_name: str | None = None) -> Iterator
 
 
 def sweep(directory: Directory, held: str | None = None) -> list[str]:
-    """Remove what no living writer or reader needs; the names removed.
+    """Remove the files that no living writer or reader needs; the names removed.
 
-    Segments that are not LIVE, of sets that nobody has the lock of (`held` names the set whose lease the caller has); files that a dead
-    writer never finished; dead readers' cursors. What cannot be understood is left alone, locks and wake pages always.
+    They are: segments that are not LIVE, of sets whose lock is free (`held` names the set whose lease the caller has); files that a
+    dead writer never finished; cursors of dead readers. Damaged files are left alone, locks and wake pages always.
     """
     removed = [name for name in directory.names() if _is_abandoned(name)]
     for name in removed:
@@ -67,12 +67,12 @@ def _sweep_unheld_set(directory: Directory, set_name: str) -> list[str]:
 
 
 def _sweep_set(directory: Directory, set_name: str) -> list[str]:
-    """The caller has the set's lock: no writer can appear meanwhile."""
+    """Remove the segments of a set that are not LIVE. The caller holds the set's lock: no writer can appear meanwhile."""
     removed = []
     for name, segment, _ in list_segments(directory, set_name):
         if segment is None or segment.liveness(clock.monotonic_ns()) is Liveness.LIVE:
             continue
-        # Readers that still look at it must know that whatever comes next under the name is another file.
+        # Readers that still map it must learn that the next file of this name is another one.
         Segment.attach(directory, name, writable=True).mark_replaced()
         directory.unlink(name)
         removed.append(name)
@@ -80,6 +80,6 @@ def _sweep_set(directory: Directory, set_name: str) -> list[str]:
 
 
 def _is_abandoned(name: str) -> bool:
-    """Whether this is a new segment's temporary file whose maker is dead."""
+    """Whether the name is that of a new segment's temporary file whose writer is dead."""
     match = _TEMPORARY.fullmatch(name)
     return match is not None and not process_is_alive(Identity(boot_id(), int(match[1]), int(match[2]), pid_namespace()))

@@ -1,9 +1,9 @@
-"""A file mapped for several processes, and its words in the order that they need: for all that is not hot itself, and so is never compiled.
+"""Shared file mappings, and access to their 64-bit words for callers outside the compiled core. The module itself is compiled.
 
-    Mapping   an `mmap` that a guard looks after: cut short under us it becomes zeros, not our death (`shm/sigbus.py`)
-    Words     its 64-bit words, loaded and stored whole and with the orders of `shm/memory.py`, whoever calls
+    Mapping   an `mmap` under the SIGBUS guard: a file that is cut short becomes zeros, and the process lives (`shm/sigbus.py`)
+    Words     its 64-bit words, loaded and stored whole and with the memory orders of `shm/memory.py`
 
-Interpreted there is no guard: then `is_cut` asks the system, for those who look before they touch.
+The interpreted core has no guard. There `Mapping.is_cut` asks the system, for callers that check before they touch the memory.
 """
 
 import errno
@@ -16,31 +16,35 @@ from alphapulse_cli.shm import memory, sigbus
 
 SOURCE_HASH = native.source_hash()
 
-# From Python 3.13 on a mapping can do without a descriptor of its own; a set of a thousand books is as many. Linux tells without one.
+# From Python 3.13 on a mapping needs no descriptor of its own, which saves a thousand in a set of a thousand books. Linux can then
+# still tell whether the file was cut short (`_lacks_its_last_page`).
 _KEEPS_DESCRIPTOR = sys.version_info < (3, 13) or sys.platform != "linux"
 _OPTIONS: dict[str, Any] = {} if _KEEPS_DESCRIPTOR else {"trackfd": False}
-_POPULATE_READ = 22  # madvise: touch it for me, and say so where that would be a fault (Linux 5.14)
+_POPULATE_READ = 22  # MADV_POPULATE_READ: load the pages, or fail with EFAULT where an access would fault (Linux 5.14)
 
 
 class Mapping(mmap.mmap):
-    """The first `size` bytes of an open file, shared. Goes with its last user; OSError, ValueError and OverflowError as of `mmap`."""
+    """Shared mapping of the first `size` bytes of an open file, unmapped with its last user.
+
+    Raises OSError, ValueError and OverflowError as `mmap` does.
+    """
 
     _watched = 0
 
     def __new__(cls, fd: int, size: int, *, writable: bool) -> Self:
-        """Map, and have it watched."""
+        """Map the file and put the mapping under the guard."""
         made = mmap.mmap.__new__(cls, fd, size, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ, **_OPTIONS)
         made._watched = sigbus.watch(native.octets(made), size)  # noqa: SLF001 our own, just made
         return made
 
     def is_cut(self) -> bool:
-        """Whether this is no longer the file: it was cut short, and zeros may have taken its place."""
+        """Whether the file was cut short; zeros may already have replaced its contents in memory."""
         if sigbus.is_cut(self._watched):
             return True
         return self.size() < len(self) if _KEEPS_DESCRIPTOR else self._lacks_its_last_page()
 
     def _lacks_its_last_page(self) -> bool:
-        """As far as the system can say; an older one cannot."""
+        """Whether the last page is missing; False where the kernel is too old to tell (before Linux 5.14)."""
         try:
             self.madvise(_POPULATE_READ, (len(self) - 1) // mmap.PAGESIZE * mmap.PAGESIZE)
         except OSError as error:
@@ -52,7 +56,7 @@ class Mapping(mmap.mmap):
 
 
 class Words:
-    """The 64-bit words of a buffer. IndexError past their end, TypeError for a store where nothing may be written."""
+    """64-bit words of a buffer. IndexError for an index outside it, TypeError for a store into a read-only buffer."""
 
     def __init__(self, buffer: Any) -> None:
         view = memoryview(buffer)
@@ -62,23 +66,23 @@ class Words:
         self._words = native.words(buffer)
 
     def load_acquire(self, index: int) -> int:
-        """The word, before anything that is read after it."""
+        """Load a word; later reads see what its writer stored before it."""
         return memory.load_acquire(self._words, self._checked(index))
 
     def load_relaxed(self, index: int) -> int:
-        """The word, whole, with no order."""
+        """Load a word whole, without an order."""
         return memory.load_relaxed(self._words, self._checked(index))
 
     def store_release(self, index: int, value: int) -> None:
-        """Store the word after everything that was written before it."""
+        """Store a word after all earlier writes."""
         memory.store_release(self._words, self._stored(index), value)
 
     def store_relaxed(self, index: int, value: int) -> None:
-        """Store the word, whole, with no order."""
+        """Store a word whole, without an order."""
         memory.store_relaxed(self._words, self._stored(index), value)
 
     def full_fence(self) -> None:
-        """Everything before it is done before anything after it."""
+        """Complete all earlier loads and stores before any later one."""
         memory.full_fence()
 
     def _checked(self, index: int) -> int:
@@ -88,5 +92,5 @@ class Words:
 
     def _stored(self, index: int) -> int:
         if not self.writable:
-            raise TypeError("mapped for reading")
+            raise TypeError("the memory is mapped read-only")
         return self._checked(index)

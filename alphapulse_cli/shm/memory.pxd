@@ -1,4 +1,4 @@
-# What `memory.py` says, in C11 atomics.
+# C11 atomics of `memory.py`.
 from libc.stdint cimport uint64_t
 
 cdef extern from *:

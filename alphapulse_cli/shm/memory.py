@@ -1,11 +1,11 @@
-"""Order between processes: the loads, stores and fences that shared words need, and nothing else.
+"""Memory order between processes: the loads, stores and fences that shared words need.
 
 Compiled code takes C11 atomics from `memory.pxd`. This interpreted stand-in relies on two facts: on x86-64 the processor keeps
-loads in order and stores in order, and an aligned 8-byte item of a `memoryview.cast("Q")` is read and written whole. Neither
-holds elsewhere, so `segment.require_ordered_core` refuses to run interpreted there. (`struct.pack_into` must never touch a shared word: it
-zeroes its target before it writes, and another process sees the zero.)
+loads in order and stores in order, and an aligned 8-byte item of a `memoryview.cast("Q")` is read and written whole. Neither holds
+elsewhere, so `segment.require_ordered_core` refuses to run interpreted there. (`struct.pack_into` must never touch a shared word:
+it zeroes its target before it writes, and another process sees the zero.)
 
-`memory` below is what `native.words(buffer)` gave; `index` counts 64-bit words.
+The argument `memory` is the result of `native.words(buffer)`; `index` counts 64-bit words.
 """
 
 import platform
@@ -15,39 +15,42 @@ ORDERED_MACHINES = frozenset({"x86_64", "amd64"})  # platform.machine().lower() 
 
 
 def load_acquire(memory: Any, index: int) -> int:
-    """The word, before anything that is read after it."""
+    """Load a word; later reads see what its writer stored before it."""
     value: int = memory[index]
     return value
 
 
 def load_relaxed(memory: Any, index: int) -> int:
-    """The word, whole, with no order."""
+    """Load a word whole, without an order."""
     value: int = memory[index]
     return value
 
 
 def store_release(memory: Any, index: int, value: int) -> None:
-    """Store the word after everything that was written before it."""
+    """Store a word after all earlier writes."""
     memory[index] = value
 
 
 def store_relaxed(memory: Any, index: int, value: int) -> None:
-    """Store the word, whole, with no order."""
+    """Store a word whole, without an order."""
     memory[index] = value
 
 
 def acquire_fence() -> None:
-    """Loads before it are done before any load or store after it."""
+    """Complete all earlier loads before any later load or store."""
 
 
 def release_fence() -> None:
-    """Loads and stores before it are done before any store after it."""
+    """Complete all earlier loads and stores before any later store."""
 
 
 def full_fence() -> None:
-    """Everything before it is done before anything after it. Interpreted, a few calls of the interpreter stand between."""
+    """Complete all earlier loads and stores before any later one.
+
+    Interpreted this is a no-op: nothing orders a store before a later load.
+    """
 
 
 def fences_are_sound() -> bool:
-    """Whether this build keeps the order it promises on this machine."""
+    """Whether the interpreted stand-in keeps the promised order on this machine."""
     return platform.machine().lower() in ORDERED_MACHINES

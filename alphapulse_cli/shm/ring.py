@@ -1,11 +1,11 @@
-"""The ring: one process writes records, any number of processes read them, and no reader can slow or break the writer.
+"""Ring: one process writes records, any number of processes read them, and no reader can slow or break the writer.
 
 **The writer's promise.** To publish k records after n, the writer
 
     1. stores claimed = n + k               "from now on slots of n .. n+k may be half written"
     2. release fence                        no byte of the records may be seen before 1
     3. copies the records                   record s lies in slot s mod capacity
-    4. store-releases published = n + k     whoever sees it sees the records
+    4. store-releases published = n + k     a reader that sees this sees the records
 
 **The reader's side**, whole; a reader in any language can be written from it:
 
@@ -18,19 +18,19 @@
             missed += end - capacity - position;  position = end - capacity
         copy records position .. min(end, position + limit) out of the ring
         acquire fence
-        first_safe = load claimed - capacity        # *after* the copy: what the writer overwrote meanwhile
+        first_safe = load claimed - capacity        # *after* the copy: the writer overwrote the records below it meanwhile
         if first_safe > position:                   # the copies of records below first_safe may be torn: drop them
             missed += …;  return only those from first_safe on
-        if claimed < end:                           # cannot be: the file was cut short under us. Nothing of it is believed
+        if claimed < end:                           # impossible in a whole file: it was cut short. Trust none of the copy
             give up
         position = after the last one copied
 
 So for every reader got + missed == published - start, and no torn record is ever returned. A lap is not an error: the reader is
-told how many it missed and reads the book image. Two word stores per *publish*, however many records it brings: a 2,000-level
-snapshot costs the same handshake as one level.
+told how many records it missed and reads the book image. A *publish* stores two words, however many records it brings: a
+2,000-level snapshot costs the same handshake as one level.
 
-A reader trusts nothing it reads here: slots are masked, counts bounded by `limit` and the capacity, whatever a damaged header says.
-What the records mean, and where groups begin, is not known here: `poll` may cut a group.
+A reader trusts nothing that it reads here: slots are masked and counts bounded by `limit` and the capacity, even if the header is
+damaged. The meaning of the records and the bounds of groups are not known here: `poll` may cut a group.
 """
 
 from typing import Any, Literal
@@ -46,7 +46,7 @@ _NO_REQUEST = bytes(8)
 
 
 class RingWriter:
-    """The one writer of a ring. `wake` is the set's wake page, asked after each publish whether somebody sleeps (one load)."""
+    """The one writer of a ring. `wake` is the set's wake page; each publish checks it (one load) for sleeping readers."""
 
     def __init__(self, segment: Segment, wake: Any = None) -> None:
         assert segment.writable
@@ -71,12 +71,13 @@ class RingWriter:
         return self._published
 
     def publish(self, records: Any, count: int) -> int:
-        """Publish the first `count` records of the buffer at once; the sequence of the first. ValueError beyond the capacity.
+        """Publish the first `count` records of the buffer at once; the sequence of the first.
 
-        StorageError where the file was cut short: then these records, and any since it was, are nowhere.
+        ValueError unless 1 <= count <= capacity.
+        StorageError where the file was cut short: these records, and any published since that moment, are lost.
         """
         if count < 1 or count > self.capacity:
-            raise ValueError(f"{count} records cannot be published at once: 1..{self.capacity} can")
+            raise ValueError(f"cannot publish {count} records at once: the ring takes 1..{self.capacity}")
         size = self.record_bytes
         source = native.octets_of(records, count * size)
         first = self._published
@@ -93,14 +94,17 @@ class RingWriter:
         memory.store_release(self._words, self._published_at, after)
         self._published = after
         if memory.load_relaxed(self._words, self._sealed_at) == 0 and memory.load_relaxed(self._words, self._state_at) == 0:
-            raise self.segment.lost()  # zeros have taken the file's place (see `Segment.is_gone`)
+            raise self.segment.lost()  # the mapping was replaced by zeros (see `Segment.is_gone`)
         if memory.load_relaxed(self._request_words, self._request) != 0:
             self._wake.wake(self)
         return first
 
 
 class RingReader:
-    """One reader's place in a ring. `start`: "now" (the next record), "oldest" (all that is still there), or a sequence."""
+    """Reader of a ring, with its own position.
+
+    `start` is "now" (the next record), "oldest" (the oldest still kept), or a sequence.
+    """
 
     def __init__(self, segment: Segment, start: Literal["now", "oldest"] | int = "now") -> None:
         spec = segment.spec
@@ -130,7 +134,7 @@ class RingReader:
         return self._position
 
     def published(self) -> int:
-        """Records published so far, the sealed end at most; cheap, for waiting."""
+        """Number of records published so far, at most the sealed end; cheap enough to poll."""
         end = memory.load_acquire(self._words, self._published_at)
         sealed = memory.load_acquire(self._words, self._sealed_at)
         return min(end, sealed)
@@ -143,24 +147,24 @@ class RingReader:
 
     @property
     def ended(self) -> bool:
-        """Whether the ring has an end and all before it was read; then attach again for the successor."""
+        """Whether the ring has ended and all of it was read; then attach again for the successor."""
         sealed = memory.load_acquire(self._words, self._sealed_at)
         return sealed != native.MASK64 and self._position >= sealed
 
     def seek(self, sequence: int) -> None:
-        """Go on from that record; ValueError for no sequence."""
+        """Continue from the record of this sequence; ValueError unless it is a u64."""
         if not 0 <= sequence <= native.MASK64:
             raise ValueError(f"no sequence: {sequence}")
         self._position = sequence
 
     def poll(self, limit: int) -> Any:
-        """(records, first sequence, missed): at most `limit` records, as a memoryview that is valid until the next poll.
+        """Return (records, first sequence, missed): at most `limit` records, as a memoryview that is valid until the next poll.
 
-        `missed` counts the records lost before `first`; with none to return the view is empty. ValueError for a limit below 1,
-        SegmentGone where the file was cut short under us.
+        `missed` counts the records lost before `first`; without records to return the view is empty. ValueError for a limit below
+        1, SegmentGone where the file was cut short.
         """
         if limit < 1:
-            raise ValueError(f"a limit of {limit} records")
+            raise ValueError(f"the limit must be at least 1 record, not {limit}")
         end = self.published()
         position, capacity, wanted = self._position, self.capacity, limit
         if end <= position:
@@ -188,16 +192,16 @@ class RingReader:
         return self._view[lost * size : count * size], position + lost, missed + lost
 
     def _is_zeroed(self) -> bool:
-        """Whether zeros have taken the file's place (see `Segment.is_gone`)."""
+        """Whether the mapping was replaced by zeros (see `Segment.is_gone`)."""
         sealed = memory.load_acquire(self._words, self._sealed_at)
         state = memory.load_acquire(self._words, self._state_at)
         return sealed == 0 and state == 0
 
     def _copy(self, position: int, count: int) -> None:
-        """Records from `position` on, at most the capacity of them, into our own memory."""
+        """Copy `count` records (at most the capacity) from `position` on into our own memory."""
         size = self.record_bytes
         if count > self._room:
-            self._scratch = bytearray(count * size)  # a new one: the old may still be looked at
+            self._scratch = bytearray(count * size)  # never resized: the caller may still hold a view of the old one
             self._view = memoryview(self._scratch)
             self._target = native.octets(self._scratch)
             self._room = count

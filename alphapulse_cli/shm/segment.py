@@ -1,4 +1,4 @@
-"""A segment: one file, one header page, mapped by one writer and any number of readers. What lies in it is not known here.
+"""Segment: one file, one header page, mapped by one writer and any number of readers. The meaning of its data is not known here.
 
     writer   Segment.create(directory, spec)   a temporary name, all room allocated, mapped, header written, no magic yet
              … fill it …
@@ -6,15 +6,15 @@
              beat(monotonic_ns)                at least every 250 ms, for as long as it publishes
              retire()                          sealed where it ends, state RETIRED; the file stays readable
     reader   Segment.attach(directory, name)   mapped read-only, every header field checked against the file
-             liveness(monotonic_ns)            LIVE only while READY, beaten less than 2 s ago and of this boot; and where it has not been
-                                               beaten as it usually is, if its process lives and no other has taken the set over
+             liveness(monotonic_ns)            LIVE while READY, of this boot and with a heartbeat younger than 2 s; from 150 ms on
+                                               also: the writer's process is alive, and a book's set has no later writer
 
 A restart, like a book that outgrows its file, makes a new file of the same name: a mapped file is never resized, since that would
-kill its readers. They see REPLACED on the old one and attach again. A file that is cut short under us all the same (`truncate`, a
-full disk behind a sparse file) turns into zeros: `is_gone` tells, readers get SegmentGone and the writer a StorageError. That takes
-the compiled core; interpreted, the first touch of a missing page is the end of the process.
+kill its readers. They see REPLACED on the old one and attach again. Where another program cuts a mapped file short (`truncate`, a
+full disk behind a sparse file), the mapping turns into zeros: `is_gone` tells, readers get SegmentGone and the writer a
+StorageError. That takes the compiled core; interpreted, the first touch of a missing page kills the process.
 
-The mapping lives as long as anything holds `memory`: `close` only lets go of it, so that no reader is left with a dangling view.
+The mapping lives as long as anything holds `memory`: `close` only drops our reference, so no reader is left with a dangling view.
 """
 
 import os
@@ -32,16 +32,16 @@ from alphapulse_cli.shm.layout import Kind, State
 from alphapulse_cli.shm.mapping import Mapping, Words
 
 _CREATED = counting()
-ASK_EVERY_NS = 50_000_000  # at most, whether a writer that is late lives
+ASK_EVERY_NS = 50_000_000  # shortest time between two checks of a late writer's process
 
 
 @unique
 class Liveness(Enum):
-    """What a segment really is, whatever its writer last said."""
+    """Actual state of a segment, which may differ from the one its writer stored last."""
 
     LIVE = "live"
     BUILDING = "building"
-    SILENT = "silent"  # READY, but without a heartbeat: the writer was killed or hangs
+    SILENT = "silent"  # READY, but without a fresh heartbeat: the writer was killed, is stopped or hangs
     RETIRED = "retired"
     REPLACED = "replaced"
     GONE = "gone"  # its file was cut short
@@ -49,7 +49,7 @@ class Liveness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SegmentSpec:
-    """What a segment is to be; `capacity` is a power of two (`layout.round_capacity`), `symbol` a book's only."""
+    """Description of a segment to create. `capacity` is a power of two (`layout.round_capacity`); only a book has a `symbol`."""
 
     kind: Kind
     set_name: str
@@ -62,17 +62,17 @@ class SegmentSpec:
 
     @property
     def name(self) -> str:
-        """The file name."""
+        """File name of the segment."""
         return segment_name(self.kind, self.set_name, self.symbol)
 
     @property
     def file_bytes(self) -> int:
-        """Size of the whole file."""
+        """Size of the whole file in bytes."""
         return layout.file_bytes(self.kind, self.record_bytes, self.capacity)
 
 
 class Segment:
-    """One mapped segment. `memory` is the whole file, header page first; `spec` and `writer` say what it is and whose."""
+    """Mapped segment. `memory` is the whole file, header page first; `spec` describes it, `writer` identifies its process."""
 
     def __init__(self, directory: Directory, spec: SegmentSpec, writer: Identity, mapped: Mapping, *, writable: bool) -> None:
         self.name = spec.name
@@ -88,7 +88,7 @@ class Segment:
 
     @classmethod
     def create(cls, directory: Directory, spec: SegmentSpec) -> "Segment":
-        """A new file under a temporary name, all its room allocated. StorageError, and then no file is left."""
+        """Create a file under a temporary name with all its room allocated. StorageError, and then no file is left."""
         require_ordered_core()
         _check_shape(spec)
         who = my_identity()
@@ -112,7 +112,10 @@ class Segment:
 
     @classmethod
     def attach(cls, directory: Directory, name: str, *, writable: bool = False) -> "Segment":
-        """Map an existing segment. NoSegment, NotASegment, WrongLayout; StorageError where the system gives no descriptor or memory."""
+        """Map an existing segment.
+
+        NoSegment, NotASegment, WrongLayout; StorageError where the system gives no descriptor or memory.
+        """
         require_ordered_core()
         if parse_segment_name(name) is None:
             raise NotASegment(f"not a segment's name: {name[:80]!r}", "see what is there: alphapulse segments")
@@ -138,7 +141,7 @@ class Segment:
         return cls(directory, spec, writer, mapped, writable=writable)
 
     def _write_header(self) -> None:
-        """Everything but the magic."""
+        """Write all header fields but the magic."""
         spec, who = self.spec, self.writer
         numbers = {
             "byte_order": layout.BYTE_ORDER,
@@ -168,7 +171,10 @@ class Segment:
             self.memory[start : start + len(octets)] = octets
 
     def ready(self) -> None:
-        """Give it its name, in place of a predecessor's. StorageError. A ring ends before its successor appears, a book after."""
+        """Rename the file to its final name, in place of a predecessor. StorageError where that fails.
+
+        The predecessor of a ring or counters file is marked REPLACED before the rename, that of a book after it.
+        """
         assert self.writable
         assert self._temporary
         directory = self._open_directory()
@@ -187,93 +193,93 @@ class Segment:
             old.mark_replaced()
 
     def beat(self, monotonic_ns: int) -> None:
-        """The writer lives and publishes. StorageError where what it writes to is no file any more."""
+        """Store the heartbeat of a living writer. StorageError where the file was cut short."""
         self._words.store_relaxed(layout.HEARTBEAT, monotonic_ns)
         if self.is_gone:
             raise self.lost()
 
     def seal(self, sequence: int) -> None:
-        """Nothing at or past `sequence` will ever be valid; the first seal stands."""
+        """Mark everything at or past `sequence` as invalid for good; only the first call has an effect."""
         if self.sealed == layout.ALIVE:
             self._words.store_release(layout.SEALED, sequence)
 
     def retire(self) -> None:
-        """The end in good order: sealed at what is published, RETIRED. The file stays readable."""
+        """End the segment in good order: sealed at what is published, state RETIRED. The file stays readable."""
         self.seal(self.published)
         if self.state is State.READY:
             self._words.store_release(layout.STATE, State.RETIRED)
 
     def mark_replaced(self) -> None:
-        """Somebody else has the name now, or is about to."""
+        """Seal the segment and mark it REPLACED: another file has its name, or is about to take it."""
         self.seal(self.published)
         self._words.store_release(layout.STATE, State.REPLACED)
 
     @property
     def claimed(self) -> int:
-        """Records that are written or being written."""
+        """Number of records that are written or being written."""
         return self._words.load_acquire(layout.CLAIMED)
 
     @property
     def published(self) -> int:
-        """Records that may be read."""
+        """Number of records that may be read."""
         return self._words.load_acquire(layout.PUBLISHED)
 
     @property
     def sealed(self) -> int:
-        """Where the ring ends; layout.ALIVE while it has no end."""
+        """Sequence at which the ring ends; layout.ALIVE while it has no end."""
         return self._words.load_acquire(layout.SEALED)
 
     @property
     def heartbeat_ns(self) -> int:
-        """CLOCK_MONOTONIC of the writer's last sign of life."""
+        """Time of the writer's last heartbeat, CLOCK_MONOTONIC."""
         return self._words.load_acquire(layout.HEARTBEAT)
 
     @property
     def state(self) -> State:
-        """What the writer said last; nonsense counts as BUILDING."""
+        """State stored last by the writer; an unknown number counts as BUILDING."""
         word = self._words.load_acquire(layout.STATE)
         return State(word) if word <= State.REPLACED else State.BUILDING
 
     @property
     def layout_minor(self) -> int:
-        """Of the writer: it tells what its layout knew."""
+        """Minor layout version of the writer, which tells the fields it stores."""
         return self._words.load_acquire(layout.WORD["layout_minor"])
 
     @property
     def epoch(self) -> int:
-        """Of the writer."""
+        """Epoch of the writer."""
         return self.spec.epoch
 
     @property
     def is_gone(self) -> bool:
-        """Whether its file was cut short under us. Zeros tell it too: nobody seals at 0 what he is still BUILDING."""
+        """Whether the file was cut short while mapped. Zeros show it too: no writer seals at 0 in state BUILDING (also 0)."""
         zeroed = self.sealed == 0 and self._words.load_acquire(layout.STATE) == 0
         return zeroed or self.memory.is_cut()
 
     def gone(self) -> SegmentGone:
-        """What a reader raises who finds it gone, or a header that cannot be."""
+        """SegmentGone for a reader that finds the file cut short, or its header impossible."""
         return SegmentGone(
             f"{self.path} was cut short, or damaged, while it was read",
             "start its collector again, then this; nothing else may write there",
         )
 
     def lost(self) -> StorageError:
-        """What its writer raises who finds it gone."""
+        """StorageError for the writer that finds its file cut short."""
         return StorageError(
             f"{self.path} was cut short while it was written", "start the collector again; nothing else may write there"
         )
 
     def require_whole(self) -> None:
-        """SegmentGone where it is gone: for a reader that has nothing to do but wait."""
+        """Raise SegmentGone where the file was cut short; for readers that otherwise only wait."""
         if self.is_gone:
             raise self.gone()
 
     def liveness(self, monotonic_ns: int) -> Liveness:
-        """What it really is, seen at that moment. Everything that shows or trades on a book must ask this."""
+        """Actual state at `monotonic_ns`. All code that shows a book or trades on it must check this."""
         state = self.state
         if state is not State.READY:
             return Liveness.GONE if self.is_gone else Liveness[state.name]
-        # Both clocks are read a moment apart and on other processors: a heartbeat may lie a little ahead of us.
+        # The clock is read a moment apart and on different processors: a heartbeat may lie a little ahead of `monotonic_ns`.
         age_ns = monotonic_ns - self.heartbeat_ns
         if abs(age_ns) >= layout.HEARTBEAT_LIMIT_NS or self.writer.boot_id != boot_id():
             return Liveness.SILENT
@@ -281,14 +287,17 @@ class Segment:
         return Liveness.SILENT if is_late and self._is_left_by_its_writer(monotonic_ns) else Liveness.LIVE
 
     def _is_left_by_its_writer(self, monotonic_ns: int) -> bool:
-        """Whether it is known that nobody will write here again. A process of another pid namespace is not known to be dead, but a successor tells it."""
+        """Whether the writer is known to be gone for good.
+
+        It is where its process is dead, or where a later writer has the set: the only sign in another pid namespace.
+        """
         if not self._is_left and monotonic_ns - self._asked_ns >= ASK_EVERY_NS:
             self._asked_ns = monotonic_ns
             self._is_left = not process_is_alive(self.writer) or self._has_another_writer()
         return self._is_left
 
     def _has_another_writer(self) -> bool:
-        """Whether a book's set has a ring of a later writer, which has made no image of the book yet."""
+        """Whether the ring of this book's set belongs to a later writer, which has made no image of the book yet."""
         if self.spec.kind is not Kind.BOOK or self._directory is None:
             return False
         with suppress(SegmentError, StorageError):
@@ -296,11 +305,11 @@ class Segment:
         return False
 
     def is_live(self, monotonic_ns: int) -> bool:
-        """Whether its writer is there."""
+        """Whether the segment is LIVE at `monotonic_ns`."""
         return self.liveness(monotonic_ns) is Liveness.LIVE
 
     def resized(self, capacity: int) -> "Segment":
-        """A new segment like this one with other room, not yet `ready`. StorageError; this one is untouched."""
+        """Create a segment like this one with another capacity, not yet `ready`. StorageError; this one is untouched."""
         return Segment.create(self._open_directory(), replace(self.spec, capacity=layout.round_capacity(capacity)))
 
     def _open_directory(self) -> Directory:
@@ -308,7 +317,10 @@ class Segment:
         return self._directory
 
     def close(self) -> None:
-        """Let go of it; the memory goes when no ring or image holds it. One that never was `ready` leaves no file behind."""
+        """Drop the mapping; the memory is freed when no ring or image holds it.
+
+        A segment that never was `ready` leaves no file behind.
+        """
         if self._temporary and self._directory is not None:
             self._directory.unlink(self._temporary)
             self._temporary = ""
@@ -322,7 +334,7 @@ class Segment:
 
 
 def require_ordered_core() -> None:
-    """StorageError where this build cannot keep the order between processes that everything here stands on."""
+    """Raise StorageError where this build cannot keep the memory order between processes on which shared memory relies."""
     if not block.SOURCE_HASH and not memory.fences_are_sound():
         raise StorageError(
             "interpreted, alphapulse shares memory on x86-64 only: this processor needs the compiled core",
@@ -331,7 +343,10 @@ def require_ordered_core() -> None:
 
 
 def allocate(fd: int, size: int) -> None:
-    """Real room for all of it, now: a file that is only promised room (ftruncate) kills its user at the first touch. OSError."""
+    """Allocate all of the file now. OSError.
+
+    A file with promised room only (ftruncate) kills its process at a touch on a full disk.
+    """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(fd, 0, size)
     else:  # macOS
@@ -339,7 +354,7 @@ def allocate(fd: int, size: int) -> None:
 
 
 def write_zeros(fd: int, size: int) -> None:
-    """What stands in for posix_fallocate. OSError."""
+    """Write `size` zero bytes: the substitute for posix_fallocate. OSError."""
     zeros = bytes(min(size, 1 << 20))
     written = 0
     while written < size:
@@ -347,9 +362,9 @@ def write_zeros(fd: int, size: int) -> None:
 
 
 def _predecessor(directory: Directory, name: str) -> Segment | None:
-    """What has the name now, mapped writable; None for nothing, or for what is no segment and may simply go.
+    """Segment that has the name now, mapped writable; None where there is none, or a file that is no segment and may be replaced.
 
-    StorageError where it is there and cannot be mapped: replaced without a seal, its readers would never learn of us.
+    StorageError where it exists and cannot be mapped: replaced without a seal, its readers would never learn of the successor.
     """
     with suppress(SegmentError):
         return Segment.attach(directory, name, writable=True)
@@ -365,7 +380,7 @@ def _check_shape(spec: SegmentSpec) -> None:
 
 
 def parse_header(mapped: Any, name: str, path: str) -> tuple[SegmentSpec, Identity]:
-    """The header page of a mapped file, every field checked; NotASegment or WrongLayout for anything else, whatever the bytes."""
+    """Read and check the header page of a mapped file. NotASegment or WrongLayout for any other contents."""
     words = Words(mapped)
     number = {field: words.load_acquire(index) for field, index in layout.WORD.items()}
     if number["magic"] != layout.MAGIC:
@@ -403,7 +418,7 @@ def parse_header(mapped: Any, name: str, path: str) -> tuple[SegmentSpec, Identi
 
 
 def _text(mapped: Any, name: str) -> str | None:
-    """A NUL-padded text of the header; None unless it is plain printable ASCII."""
+    """NUL-padded text of the header; None unless it is plain printable ASCII."""
     field = layout.HEADER[name]
     octets = bytes(mapped[field.offset : field.offset + layout.TYPE_BYTES[field.type]]).rstrip(b"\0")
     text = octets.decode("latin-1")

@@ -1,4 +1,5 @@
-# What `sigbus.py` says, in C: the one handler of SIGBUS, and the ranges that it looks after. Only `mapping` may cimport this: there is one list.
+# C form of `sigbus.py`: the one handler of SIGBUS and the list of guarded ranges. Only `mapping` may cimport this: each module that
+# did would have a list of its own.
 cdef extern from *:
     """
     #include <errno.h>
@@ -24,7 +25,7 @@ cdef extern from *:
     } ap_block;
 
     static ap_block ap_ranges;
-    static struct sigaction ap_before;  /* whose turn it is where the fault is none of ours */
+    static struct sigaction ap_before;  /* handler before ours: it gets every fault outside the guarded ranges */
     static _Atomic int ap_handed_on;
 
     static ap_range *ap_find(uintptr_t at)
@@ -38,8 +39,8 @@ cdef extern from *:
         return NULL;
     }
 
-    /* The kernel found no page of the file: zeros take the place of the whole mapping, and the access is tried again. Nothing is called here
-       but what may be called in a handler. A fault of others goes to the handler that was there before; met here again, it is nobody's. */
+    /* The kernel found no page of the file: zeros replace the whole mapping, and the access is repeated. Only functions that a signal
+       handler may call are called here. A fault outside the ranges goes to the handler before ours; should it come back, to the default. */
     static void ap_on_sigbus(int number, siginfo_t *info, void *context)
     {
         int kept = errno;
@@ -57,12 +58,12 @@ cdef extern from *:
             signal(number, SIG_DFL);
         else
             sigaction(number, &ap_before, NULL);
-        if (info->si_code <= 0) /* sent by somebody: it would not come again by itself */
+        if (info->si_code <= 0) /* sent by a process: unlike a fault it does not repeat by itself */
             raise(number);
         errno = kept;
     }
 
-    /* Again and again, since another may have put his own handler there meanwhile (faulthandler does). */
+    /* Called for each mapping, since other code may have replaced the handler meanwhile (faulthandler does). */
     static void ap_install(void)
     {
         struct sigaction now, ours;
@@ -78,7 +79,7 @@ cdef extern from *:
 
     static size_t ap_watch(const void *start, size_t size)
     {
-        ap_range *range = ap_find(0); /* a free one */
+        ap_range *range = ap_find(0); /* a free entry */
         ap_install();
         if (!range) {
             ap_block *last = &ap_ranges, *made = calloc(1, sizeof *made);

@@ -1,24 +1,25 @@
-"""The guard against files that are cut short under us: what would be our death (SIGBUS) becomes a mapping of zeros, and a flag.
+"""SIGBUS guard for mapped files that are cut short: a mapping of zeros and a flag instead of the death of the process.
 
-A page that the file has no longer cannot be read or written: the kernel sends SIGBUS, and its default is the end of the process. The
-compiled core (`sigbus.pxd`) handles it: a fault within a mapping that is watched puts zeros in the place of that whole mapping and goes on;
-any other fault is for the handler that was there before. Who reads or writes a segment knows zeros for what they are (`segment.is_gone`).
+A page that the file no longer has cannot be read or written: the kernel sends SIGBUS, which by default kills the process. The
+compiled core (`sigbus.pxd`) handles it: a fault within a watched mapping replaces that whole mapping by zeros, and the process goes
+on; any other fault goes to the handler that was there before. Readers and writers of a segment recognise the zeros
+(`segment.is_gone`).
 
-Interpreted there is no guard, and this stand-in watches nothing: Python cannot handle a fault in the middle of an access.
+This interpreted stand-in watches nothing: Python cannot handle a fault in the middle of an access.
 """
 
 from typing import Any
 
 
 def watch(start: Any, size: int) -> int:  # noqa: ARG001 the compiled one looks at them
-    """Look after `size` bytes from there on; what `forget` and `is_cut` want to know it by, 0 for not watched."""
+    """Guard `size` bytes from `start` on; the handle for `forget` and `is_cut`, 0 where nothing is guarded."""
     return 0
 
 
 def forget(place: int) -> None:
-    """The range is about to be unmapped."""
+    """Stop guarding a range that is about to be unmapped."""
 
 
 def is_cut(place: int) -> bool:  # noqa: ARG001 the compiled one looks at it
-    """Whether zeros are mapped there by now, and no file."""
+    """Whether zeros have replaced the range."""
     return False

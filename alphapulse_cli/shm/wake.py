@@ -1,13 +1,13 @@
-"""The wake page: one page of requests from readers to the writer. Everybody maps it writable, so nothing in it is trusted.
+"""Wake page: one page of requests from readers to the writer. All readers map it writable, so the writer trusts nothing in it.
 
         0 deltas          a reader of the delta ring sleeps: wake it after the next publish
       128 trades          the same for the trade ring
       256 checkpoints     some octet below is set
       384 … 4095          one octet a book, at 384 + its request_slot: make a checkpoint of it
 
-A request is any value but 0; the writer stores 0 and obeys. No count exists that could leak, and a lost request costs little: a sleeper
-wakes by itself after 5 ms, and a checkpoint is asked for again. Sleeping is FUTEX_WAIT on the low half of the ring's `published`
-in the reader's read-only mapping; where there is no futex (macOS) it is a nap of 1 ms.
+A request is any value but 0; the writer stores 0 and carries it out. There is no count that could leak, and a lost request costs
+little: a sleeper wakes by itself after 5 ms, and a checkpoint is requested again. Sleeping is FUTEX_WAIT on the low half of the
+ring's `published` in the reader's read-only mapping; where there is no futex (macOS) it is a nap of 1 ms.
 """
 
 import errno
@@ -27,7 +27,7 @@ from alphapulse_cli.shm.segment import allocate
 
 WAKE_BYTES = 4096
 CHECKPOINTS_WORD, FIRST_SLOT = 32, 384
-SLOT_COUNT = WAKE_BYTES - FIRST_SLOT  # books that can have a slot; later ones make do with copying the live image
+SLOT_COUNT = WAKE_BYTES - FIRST_SLOT  # books that can have a slot; readers of any further book can only copy its live image
 MAX_WAIT_NS = 5_000_000
 NAP_NS = 1_000_000
 
@@ -37,7 +37,7 @@ _FUTEX_WAIT, _FUTEX_WAKE = 0, 1  # not the PRIVATE forms: the word is shared bet
 
 
 class WakePage:
-    """A set's wake page, mapped. Writer and readers use the same class."""
+    """Mapped wake page of a set; writer and readers use the same class."""
 
     def __init__(self, mapped: Mapping) -> None:
         self.memory = mapped
@@ -45,9 +45,10 @@ class WakePage:
 
     @classmethod
     def open(cls, directory: Directory, set_name: str, *, create: bool = False) -> "WakePage":
-        """Map `<set>.wake`. NotASegment for a file of another size or owner, StorageError; a reader that gets one goes without.
+        """Map `<set>.wake`. NotASegment for a missing file or one of another size or owner, StorageError where the system refuses.
 
-        A writer (`create`) cannot go without: for it both are StorageError, with what to remove.
+        A reader can go on without a wake page. A writer (`create`) cannot: for it every failure is a StorageError, whose hint for
+        an unusable file is the command that removes it.
         """
         name = f"{check_set_name(set_name)}.wake"
         path = directory.path / name
@@ -75,15 +76,18 @@ class WakePage:
 
     @staticmethod
     def request_word(kind: Kind) -> int:
-        """Index of the word that asks to be woken by that ring."""
+        """Index of the word by which readers of that ring ask to be woken."""
         return _REQUEST_WORDS[kind]
 
     def wait(self, reader: RingReader, limit_ns: int = MAX_WAIT_NS) -> bool:
-        """Sleep until something was published past the reader's position, 5 ms at most, not at all for a limit of 0 or less. Whether it was."""
+        """Sleep until a record past the reader's position is published, `limit_ns` at most; whether there is one.
+
+        The limit is capped at 5 ms; 0 or less returns at once.
+        """
         self._words.store_relaxed(_REQUEST_WORDS[reader.segment.spec.kind], 1)
         self._words.full_fence()
         position = reader.position
-        seen = reader.segment.published  # looked at once: to sleep on a later value would be to sleep through its wake-up
+        seen = reader.segment.published  # loaded once: sleeping on a later value could miss that value's wake-up
         if seen > position or reader.ended:
             return reader.published() > position
         limit_ns = max(0, min(limit_ns, MAX_WAIT_NS))
@@ -92,12 +96,12 @@ class WakePage:
         return reader.published() > position
 
     def wake(self, writer: RingWriter) -> None:
-        """The writer's part, after a publish that found a request: clear it and wake all who sleep on that ring."""
+        """Clear the request and wake all sleepers of that ring: the writer's part, after a publish that found a request."""
         self._words.store_relaxed(_REQUEST_WORDS[writer.segment.spec.kind], 0)
         futex_wake(writer.segment.memory)
 
     def request_checkpoint(self, slot: int) -> bool:
-        """A reader asks for a checkpoint of the book with that slot; False for a book that has none."""
+        """Ask the writer for a checkpoint of the book with that slot; False for a book without a slot."""
         if not 0 <= slot < SLOT_COUNT:
             return False
         self.memory[FIRST_SLOT + slot] = 1
@@ -105,7 +109,7 @@ class WakePage:
         return True
 
     def take_checkpoint_requests(self) -> list[int]:
-        """The slots of the books that somebody wants a checkpoint of, their requests cleared; one load where nobody does."""
+        """Clear the checkpoint requests and return the slots of their books; one load where there are none."""
         if self._words.load_relaxed(CHECKPOINTS_WORD) == 0:
             return []
         self._words.store_relaxed(CHECKPOINTS_WORD, 0)
@@ -118,12 +122,12 @@ class WakePage:
 
 
 def has_futex() -> bool:
-    """Whether a sleeping reader can be woken here; else it naps."""
+    """Whether a sleeping reader can be woken on this system; otherwise it naps."""
     return _futex() is not None
 
 
 def futex_wait(mapped: Any, published: int, limit_ns: int) -> bool:
-    """Sleep while the low half of `published` is still that, at most `limit_ns`; False at once where the system has no futex."""
+    """Sleep while the low half of `published` is unchanged, at most `limit_ns`; False at once where the system has no futex."""
     futex = _futex()
     if futex is None:
         return False
@@ -137,7 +141,7 @@ def futex_wait(mapped: Any, published: int, limit_ns: int) -> bool:
 
 
 def futex_wake(mapped: Any) -> None:
-    """Wake all who sleep on `published`."""
+    """Wake all processes that sleep on `published`."""
     futex = _futex()
     if futex is None:
         return
@@ -152,7 +156,7 @@ _LOW_HALF = layout.HEADER["published"].offset + (0 if sys.byteorder == "little" 
 
 @cache
 def _futex() -> Any:
-    """(syscall, its number for futex), or None."""
+    """Pair (syscall function, its number for futex), or None."""
     number = _FUTEX_CALLS.get(platform.machine().lower())
     if sys.platform != "linux" or number is None or sys.maxsize < 1 << 32:
         return None
@@ -162,7 +166,7 @@ def _futex() -> Any:
 
 
 def _address(mapped: Any) -> int:
-    """Where the mapping lies; ctypes' own `from_buffer` refuses read-only ones."""
+    """Address of the mapping; ctypes' own `from_buffer` refuses read-only ones."""
     import ctypes
 
     view = (ctypes.c_void_p * 32)()  # room for a Py_buffer, whose first member is the address

@@ -49,7 +49,7 @@ class TestCounting:
     def test_a_block_beyond_the_capacity_is_refused(self, writer):
         for symbol in ("A-B", "C-D", "E-F"):
             writer.block(symbol)
-        with pytest.raises(StorageError, match="4 counter blocks only"):
+        with pytest.raises(StorageError, match="room for 4 counter blocks"):
             writer.block("G-H")
 
     @pytest.mark.parametrize("counter", [-1, 56, 1000])
