@@ -184,7 +184,7 @@ class TestTheHistoriesCatchWhatIsBroken:
         monkeypatch.setattr(BookKeeper, "__init__", unbounded)
         with tempfile.TemporaryDirectory() as folder, open_directory(Path(folder) / "s", create=True) as directory:
             scene = Scene(directory, FEEDS[1], 0)
-            with pytest.raises(ValueError, match="cannot publish .* records at once"):
+            with pytest.raises(ValueError, match=r"cannot publish .* records at once"):
                 scene.do("change", "BTC-USD", [(20_000 + number, 1, True) for number in range(64 * 12 + 1)])
 
     def test_a_version_that_does_not_grow(self, monkeypatch):

@@ -53,7 +53,7 @@ class TestPublish:
 
     @pytest.mark.parametrize("count", [0, -1, 9])
     def test_nothing_and_more_than_the_capacity_are_refused(self, segment, count):
-        with pytest.raises(ValueError, match="cannot publish .* records at once"):
+        with pytest.raises(ValueError, match=r"cannot publish .* records at once"):
             RingWriter(segment).publish(bytes(64 * 9), count)
         assert (segment.claimed, segment.published) == (0, 0)
 
