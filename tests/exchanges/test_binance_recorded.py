@@ -1,6 +1,7 @@
-"""Binance.US as recorded on 2021-10-12: four symbols, 336 diffs, snapshots of the same minute. Skipped where the recording is absent."""
+"""Binance.US as recorded on 2021-10-12: four symbols, 336 diffs, snapshots of the same minute; of one symbol where the whole is absent."""
 
 from collections import Counter
+from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,28 +16,46 @@ from alphapulse_cli.market.events import Snapshot, Unrecognised, Update
 from alphapulse_cli.market.requests import FetchSnapshot
 from alphapulse_cli.market.ticks import to_text
 
-NATIVES = ("COMPUSDT", "CRVUSDT", "OMGBUSD", "ZRXUSDT")
+
+@dataclass(frozen=True)
+class Recording:
+    """The files of one recording, the symbols in it, and how many diffs it holds."""
+
+    metadata: str
+    snapshots: str
+    frames: str
+    natives: tuple[str, ...]
+    diffs: int
+
+
+SLICE = Recording("binance-us-symbols.txt", "binance-us-snapshot.txt", "binance-us-diffs.txt", ("CRVUSDT",), 29)
+WHOLE = Recording("BINANCE_US.0", "BINANCE_US.http.0.0", "BINANCE_US.ws.1.0", ("COMPUSDT", "CRVUSDT", "OMGBUSD", "ZRXUSDT"), 336)
+
+
+@pytest.fixture(scope="module", params=[SLICE, WHOLE], ids=["slice", "whole"])
+def recording(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def instruments():
-    [(_, body)] = recorded_answers("BINANCE_US.0")
+def instruments(recording):
+    [(_, body)] = recorded_answers(recording.metadata)
     return {each.native: each for each in parse_instruments(body)}
 
 
 @pytest.fixture(scope="module")
-def snapshots():
-    return {parse_qs(urlsplit(url).query)["symbol"][0]: body for url, body in recorded_answers("BINANCE_US.http.0.0")}
+def snapshots(recording):
+    return {parse_qs(urlsplit(url).query)["symbol"][0]: body for url, body in recorded_answers(recording.snapshots)}
 
 
-def decimal_books(snapshots):
+def decimal_books(recording, snapshots):
     """The independent model: snapshots and newer events as Decimals in dicts, in the few lines that the exchange's docs describe."""
     books, last = {}, {}
     for native, body in snapshots.items():
         whole = orjson.loads(body)
         books[native] = tuple({Decimal(price): Decimal(size) for price, size in whole[side]} for side in ("bids", "asks"))
         last[native] = whole["lastUpdateId"]
-    for _, frame in recorded_frames("BINANCE_US.ws.1.0"):
+    for _, frame in recorded_frames(recording.frames):
         event = orjson.loads(frame)["data"]
         if event.get("e") == "depthUpdate" and event["u"] > last[event["s"]]:
             for side, rows in zip(books[event["s"]], (event["b"], event["a"]), strict=True):
@@ -45,12 +64,12 @@ def decimal_books(snapshots):
 
 
 @pytest.mark.parametrize("answered_after", [0, 3, 10, 25])
-def test_the_splice_holds_whenever_the_snapshot_comes(instruments, snapshots, answered_after):
+def test_the_splice_holds_whenever_the_snapshot_comes(recording, instruments, snapshots, answered_after):
     """Each symbol's snapshot is handed in once so many more of its events are buffered."""
-    decoder = Decoder([instruments[native] for native in NATIVES], {BOOK, TRADES})
+    decoder = Decoder([instruments[native] for native in recording.natives], {BOOK, TRADES})
     decoder.connected(0)
-    books, events, waiting = {native: DictBook() for native in NATIVES}, Counter(), {}
-    for receive_ns, frame in recorded_frames("BINANCE_US.ws.1.0"):
+    books, events, waiting = {native: DictBook() for native in recording.natives}, Counter(), {}
+    for receive_ns, frame in recorded_frames(recording.frames):
         data = orjson.loads(frame)["data"]
         found = list(decoder.receive(frame, receive_ns))
         waiting |= {
@@ -65,10 +84,10 @@ def test_the_splice_holds_whenever_the_snapshot_comes(instruments, snapshots, an
         for event in found:
             if isinstance(event, Snapshot | Update):
                 books[event.instrument.native].apply([event])
-    assert events["depthUpdate"] == 336
+    assert events["depthUpdate"] == recording.diffs
     assert set(events) == {"depthUpdate", Snapshot, Update, Unrecognised}  # and no GapFound
-    assert events[Snapshot] == 4
-    model = decimal_books(snapshots)
+    assert events[Snapshot] == len(recording.natives)
+    model = decimal_books(recording, snapshots)
     for native, book in books.items():
         instrument = instruments[native]
         sides = tuple(

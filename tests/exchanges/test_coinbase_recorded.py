@@ -1,5 +1,9 @@
-"""Coinbase's Exchange feed as it was recorded on 2021-04-17: 9,719 updates of ten books, against a model of a few lines."""
+"""Coinbase's Exchange feed as it was recorded on 2021-04-17: 9,719 updates of ten books, against a model of a few lines.
 
+Of one book where the whole is absent.
+"""
+
+from dataclasses import dataclass
 from decimal import Decimal
 
 import orjson
@@ -11,14 +15,41 @@ from alphapulse_cli.exchanges.coinbase import Decoder, parse_instruments
 from alphapulse_cli.market.events import BookEvent, Snapshot, Trade, Update
 from alphapulse_cli.market.instrument import Instrument
 
-FRAMES, PRODUCTS = "COINBASE.ws.28.0", "COINBASE.0"
-STUB_TICKS = {"BAND-BTC": 8_690_000_000, "CRV-EUR": 8_888_880_040_000, "SKL-USD": 9_999_990_000}  # their furthest asks
+
+@dataclass(frozen=True)
+class Recording:
+    """The files of one recording, and how many events of each kind are in it."""
+
+    products: str
+    frames: str
+    snapshots: int
+    updates: int
+    trades: int
+    stub_ticks: dict[str, int]  # of the furthest ask
+    others: frozenset[str]  # kinds of event beside books and trades
 
 
-def model():
+SLICE = Recording("coinbase-products.txt", "coinbase-exchange.txt", 1, 94, 2, {}, frozenset())
+WHOLE = Recording(
+    "COINBASE.0",
+    "COINBASE.ws.28.0",
+    10,
+    9719,
+    107,
+    {"BAND-BTC": 8_690_000_000, "CRV-EUR": 8_888_880_040_000, "SKL-USD": 9_999_990_000},
+    frozenset({"Subscribed", "Unrecognised"}),
+)
+
+
+@pytest.fixture(scope="module", params=[SLICE, WHOLE], ids=["slice", "whole"])
+def recording(request):
+    return request.param
+
+
+def model(recording):
     """Each product's book, as exact decimals: what the frames say, and nothing else."""
     books = {}
-    for _, frame in recorded_frames(FRAMES):
+    for _, frame in recorded_frames(recording.frames):
         message = orjson.loads(frame)
         if message["type"] == "snapshot":
             sides = {"buy": message["bids"], "sell": message["asks"]}
@@ -32,18 +63,18 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def instruments():
-    """Of the ten recorded products, from the metadata of that day."""
-    products = model().keys()
-    ((_, body),) = [answer for answer in recorded_answers(PRODUCTS) if answer[0].endswith("/products")]
+def instruments(recording):
+    """Of the recorded products, from the metadata of that day."""
+    products = model(recording).keys()
+    ((_, body),) = [answer for answer in recorded_answers(recording.products) if answer[0].endswith("/products")]
     return [instrument for instrument in parse_instruments(body, "exchange") if instrument.native in products]
 
 
 @pytest.fixture(scope="module")
-def events(instruments):
+def events(recording, instruments):
     decoder = Decoder(instruments, {"book", "trades"}, mode="exchange")
     decoder.connected(0)
-    return [event for receive_ns, frame in recorded_frames(FRAMES) for event in decoder.receive(frame, receive_ns)]
+    return [event for receive_ns, frame in recorded_frames(recording.frames) for event in decoder.receive(frame, receive_ns)]
 
 
 def books_of(events):
@@ -66,31 +97,31 @@ def books_of(events):
     }
 
 
-def test_every_message_is_decoded(events):
+def test_every_message_is_decoded(recording, events):
     kinds = {kind: sum(type(event) is kind for event in events) for kind in (Snapshot, Update, Trade)}
-    assert kinds == {Snapshot: 10, Update: 9719, Trade: 107}
-    assert {type(event).__name__ for event in events} == {"Snapshot", "Update", "Trade", "Subscribed", "Unrecognised"}
+    assert kinds == {Snapshot: recording.snapshots, Update: recording.updates, Trade: recording.trades}
+    assert {type(event).__name__ for event in events} == {"Snapshot", "Update", "Trade"} | recording.others
 
 
-def test_the_final_books_are_the_models_level_for_level(events):
-    assert books_of(events) == model()
-    assert len(model()) == 10
+def test_the_final_books_are_the_models_level_for_level(recording, events):
+    assert books_of(events) == model(recording)
+    assert len(model(recording)) == recording.snapshots
 
 
-def test_stub_orders_far_away_are_kept(events):
+def test_stub_orders_far_away_are_kept(recording, events):
     assert not any(event.levels.kept_out for event in events if isinstance(event, BookEvent))
-    for product, ticks in STUB_TICKS.items():
+    for product, ticks in recording.stub_ticks.items():
         snapshot = next(event for event in events if isinstance(event, Snapshot) and event.instrument.native == product)
         assert max(level[0] for level in levels(snapshot)) == ticks
 
 
-def test_a_grid_too_coarse_is_made_finer_on_the_way(instruments):
+def test_a_grid_too_coarse_is_made_finer_on_the_way(recording, instruments):
     """Started on whole numbers, every product ends with the same book on the grid that its frames needed."""
     coarse = [Instrument("coinbase", each.symbol, each.native, 0, 0) for each in instruments]
     decoder = Decoder(coarse, {"book"}, mode="exchange")
     decoder.connected(0)
     held, asked = [], 0
-    for receive_ns, frame in recorded_frames(FRAMES):
+    for receive_ns, frame in recorded_frames(recording.frames):
         found = list(decoder.receive(frame, receive_ns))
         while found and type(found[0]).__name__ == "OffGrid":
             asked += 1
@@ -103,8 +134,8 @@ def test_a_grid_too_coarse_is_made_finer_on_the_way(instruments):
             decoder.use_instrument(finer)
             found = list(decoder.receive(frame, receive_ns))
         held += [event for event in found if isinstance(event, BookEvent)]
-    assert asked >= 10
-    assert books_of(held) == model()
+    assert asked >= recording.snapshots
+    assert books_of(held) == model(recording)
 
 
 def _on_grid(event, finer):

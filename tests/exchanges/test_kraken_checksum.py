@@ -149,12 +149,15 @@ def test_the_digits_are_of_so_many_levels_a_side_or_as_many_as_there_are(count):
     assert book.top_digits(count) == [b"", b"1030091", b"1030091820", b"1030091820", b"1030091820"][min(count, 4)]
 
 
-def test_every_checksum_of_a_real_recording_is_right():
-    """Kraken v1, 2021-04-17, ten pairs at depth 1000: the same construction, over the decimals that the wire shows; 4,269 of 4,269."""
-    [(_, pairs)] = recorded_answers("KRAKEN.0")
+@pytest.mark.parametrize(
+    ("metadata", "frames", "count"), [("kraken-pairs.txt", "kraken-v1-book.txt", 20), ("KRAKEN.0", "KRAKEN.ws.50.0", 4269)]
+)
+def test_every_checksum_of_a_real_recording_is_right(metadata, frames, count):
+    """Kraken v1, 2021-04-17, one pair and ten at depth 1000: the same construction, over the decimals that the wire shows."""
+    [(_, pairs)] = recorded_answers(metadata)
     grids = {instrument.native: instrument for instrument in parse_instruments(pairs)}
     books, precisions, right = {}, {}, 0
-    for _, frame in recorded_frames("KRAKEN.ws.50.0"):
+    for _, frame in recorded_frames(frames):
         message = json.loads(frame)
         if not isinstance(message, list):
             continue
@@ -175,4 +178,4 @@ def test_every_checksum_of_a_real_recording_is_right():
         if "c" in told:
             assert book_checksum(grid, Top(bids, asks), *precisions[grid.native]) == int(told["c"]), message[-1]
             right += 1
-    assert right == 4269
+    assert right == count

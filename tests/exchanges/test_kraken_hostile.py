@@ -183,9 +183,12 @@ class TestInstruments:
         [found] = parse_instruments(body)
         assert (found.native, found.symbol, found.tick_size_ticks, found.min_size_lots) == ("DOGE/BTC", "DOGE-BTC", 10, 50 * 10**8)
 
-    def test_a_real_answer(self):
-        """All pairs of 2021-04-17 that have a WebSocket name."""
-        [(_, body)] = recorded_answers("KRAKEN.0")
+    @pytest.mark.parametrize(
+        ("recording", "native", "price_decimals"), [("kraken-pairs.txt", "GRT/ETH", 7), ("KRAKEN.0", "BTC/USD", 1)]
+    )
+    def test_a_real_answer(self, recording, native, price_decimals):
+        """The pairs of 2021-04-17 that have a WebSocket name: one, and all."""
+        [(_, body)] = recorded_answers(recording)
         found = {each.native: each for each in parse_instruments(body)}
-        assert (found["BTC/USD"].price_decimals, found["BTC/USD"].size_decimals) == (1, 8)
+        assert (found[native].price_decimals, found[native].size_decimals) == (price_decimals, 8)
         assert len(found) == sum("wsname" in pair for pair in json.loads(body)["result"].values())

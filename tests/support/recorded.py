@@ -1,7 +1,7 @@
-"""Where the recorded exchange messages lie: real frames that are no part of this repository.
+"""Recorded exchange messages: slices in tests/recordings, and whole recordings, which are no part of this repository.
 
-`ALPHAPULSE_RECORDED` names their folder; without it `../shared/recorded` beside the repository is looked at. A test that needs a
-file that is not there is skipped, with the reason.
+Each kind of test runs on a slice. `ALPHAPULSE_RECORDED` names the folder of the whole recordings; a test that needs one that is not there is
+skipped, with the reason.
 
 Lines of a recording are `<epoch seconds>: <raw frame>`; `URL <-> time` opens a connection, `URL <- time: text` is what the client
 sent, `URL -> time: body` is the answer to a REST request.
@@ -14,16 +14,19 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SLICES = REPOSITORY / "tests" / "recordings"
 
 
 def recorded_folder() -> Path:
-    """The folder of recordings, whether it exists or not."""
+    """The folder of whole recordings, whether it exists or not."""
     named = os.environ.get("ALPHAPULSE_RECORDED")
     return Path(named) if named else REPOSITORY.parent / "shared" / "recorded"
 
 
 def recorded_file(name: str) -> Path:
-    """The recording `name`; the calling test is skipped where it is absent."""
+    """The slice or whole recording `name`; the calling test is skipped where it is absent."""
+    if (SLICES / name).is_file():
+        return SLICES / name
     path = recorded_folder() / name
     if not path.is_file():
         pytest.skip(f"no recording {name}: set ALPHAPULSE_RECORDED to the folder that holds it")

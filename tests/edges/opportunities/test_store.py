@@ -414,7 +414,11 @@ def refused(path, words=""):
 
 
 class TestWhatIsNoStoreIsRefused:
-    @pytest.mark.parametrize("octets", [b"", b"x", b"not a database\n" * 1000, b"SQLite format 3\0", os.urandom(8192)])
+    @pytest.mark.parametrize(
+        "octets",
+        [b"", b"x", b"not a database\n" * 1000, b"SQLite format 3\0", bytes(range(255, -1, -1)) * 32],
+        ids=["empty", "a letter", "prose", "cut short", "noise"],
+    )
     def test_another_file(self, tmp_path, octets):
         path = tmp_path / "o"
         path.write_bytes(octets)
