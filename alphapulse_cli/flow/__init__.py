@@ -1,1 +1,1 @@
-"""Joins decoder, book and ring into ingest, and ring and book into follow; still without I/O."""
+"""Ingest (decoder to book to ring) and follow (ring to book), without I/O."""

@@ -1,9 +1,9 @@
-"""From the other side of shared memory: whole groups out of a ring, and exact books out of groups and images.
+"""Followers: the reading side of shared memory. Whole groups out of a ring, and exact books out of groups and images.
 
     ring ─► GroupReader ─► whole groups ─► a Reconstructor per book ─► the writer's book, in this process
     image ─────────────────────────────────────┘ (to join, and after a lap)
 
-The loop to imitate:
+The loop of a reader:
 
     follower = SetFollower(directory, "kraken")
     while True:
@@ -12,10 +12,10 @@ The loop to imitate:
             …
 
 *Joining*: the reader's place in the ring is never ahead of an image copied later, so groups up to the image's version are skipped
-and the next one continues it. A copy that keeps being overtaken asks the writer for a checkpoint; until that is there, the book's
-records are kept, so that the checkpoint's continuation is not behind us when it comes.
-*Laps*: records were overwritten before they were read. A book is not LIVE again before its image was found at the same version and
-state, or was loaded. *Restart*: when the ring has ended and a successor has its name, that one is read from its first record.
+and the next one continues it. Where each copy is overtaken, the reader asks the writer for a checkpoint; until that exists, the
+book's records are kept, so that the groups that continue the checkpoint are still at hand when it comes. *Laps*: records were
+overwritten before they were read. A book is not LIVE again before its image was found at the same version and state, or was loaded.
+*Restart*: when the ring has ended and a successor has its name, that one is read from its first record.
 """
 
 from collections import Counter, defaultdict
@@ -31,23 +31,23 @@ from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState
 
-KEY = slice(delta.offsets()["symbol"], delta.offsets()["version"])  # symbol and exchange: whose record it is
+KEY = slice(delta.offsets()["symbol"], delta.offsets()["version"])  # symbol and exchange: the key of a record's book
 KEY_WORDS = range(KEY.start // 8, KEY.stop // 8)
 RECORD_WORDS = delta.DELTA_BYTES // 8
 VERSION_AT = delta.offsets()["version"]
 COPY_TRIES = 3
 KEPT_BYTES = (
     32_768 * delta.DELTA_BYTES
-)  # of records that wait for one book's checkpoint; then all are dropped, and another is asked for
+)  # most bytes of records kept for one book's checkpoint; beyond that all are dropped, and another checkpoint is requested
 DISCOVER_EVERY_NS = 1_000_000_000
-KEPT_KEYS = 8192  # names that records may have before all are looked up again
+KEPT_KEYS = 8192  # most cached keys; beyond that the cache is emptied
 
 
 class SetFollower:
-    """All books of one set, or those of `symbols`, kept exact in this process. NoSegment if the set is not there.
+    """All books of one set, or those of `symbols`, kept exact in this process. NoSegment if the set does not exist.
 
-    `images`: where its books are joined from, if not shared memory. `joins` counts images loaded, `breaks` of each symbol why its replica
-    went cold, `damaged` the images that were no book.
+    `images` is the source of book images, shared memory by default. `joins` counts images loaded, `breaks` by symbol the reasons
+    for which its replica went cold, `damaged` the images that hold no valid book.
     """
 
     def __init__(
@@ -70,26 +70,26 @@ class SetFollower:
         self._symbols = None if symbols is None else frozenset(symbols)
         self._by_key: dict[bytes, Reconstructor | None] = {}
         self._passed: dict[str, int] = {}  # symbol -> version of the last group seen while its book was cold
-        self._waiting: dict[str, bytearray] = {}  # symbol -> records since its checkpoint was asked for
+        self._waiting: dict[str, bytearray] = {}  # symbol -> records since its checkpoint was requested
         self._unproved: set[str] = set()  # symbols whose records may be among the missed ones
         self._discover_after_ns = 0
         self._missed_before = 0  # sequence after the last missed record
-        self._refused: dict[str, int] = {}  # symbol -> seq of an image that is no book: the same one is not read again
+        self._refused: dict[str, int] = {}  # symbol -> seq of an invalid image, which is not read again
         self.discover()
         self.join()
 
     @property
     def ring(self) -> RingReader:
-        """The ring that is read now: another one after a restart."""
+        """Ring that is read now: another one after a restart."""
         return self.groups.reader
 
     @property
     def exchange(self) -> str:
-        """Of the set."""
+        """Exchange of the set."""
         return self.groups.segment.spec.exchange
 
     def poll(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Polled:
-        """Read, apply, join what is cold. A Reconstructor never shows half a group."""
+        """Read and apply new records, and join cold books. A Reconstructor never shows half a group."""
         polled = self.fetch(monotonic_ns, limit)
         if polled.record_count:
             self._apply(polled.records, polled.record_count)
@@ -97,7 +97,10 @@ class SetFollower:
         return polled
 
     def fetch(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Polled:
-        """Read without applying: the first third of a `poll`, for who wants to look at the books after each group (`flow.merged`)."""
+        """Read without applying: the first third of a `poll`.
+
+        It is for callers that look at the books after each group (`flow.merged`).
+        """
         polled = self.groups.poll(monotonic_ns, limit)
         if monotonic_ns >= self._discover_after_ns:
             self._discover_after_ns = monotonic_ns + DISCOVER_EVERY_NS
@@ -114,14 +117,18 @@ class SetFollower:
         return polled
 
     def take(self, polled: Polled, start: int, count: int) -> Reconstructor | None:
-        """Apply so many of the fetched records, one whole group, and give its book; None where it is not followed. Once each, in order."""
+        """Apply one whole group of the fetched records; its book, None where it is not followed.
+
+        Call it once for each group, in order.
+        The group is `count` records from record `start` on.
+        """
         at = start * delta.DELTA_BYTES
         key = bytes(polled.records[at + KEY.start : at + KEY.stop])
         self._apply_run(key, polled.records, start, count)
         return self._by_key[key]
 
     def _start_over(self) -> None:
-        """A new writer: its books begin again at version 1, from new images."""
+        """Start again after a restart of the writer: its books begin at version 1, from new images."""
         for symbol in self.books:
             self._former_checks[symbol] = self.checks(symbol)
         self.books.clear()
@@ -134,23 +141,23 @@ class SetFollower:
         self.discover()
 
     def checks(self, symbol: str) -> tuple[int, int]:
-        """CHECKs that proved that book's replica, and those that it failed, over all restarts."""
+        """Numbers of CHECKs that the book's replica passed and failed, over all restarts."""
         ok, bad = self._former_checks[symbol]
         book = self.books.get(symbol)
         return (ok, bad) if book is None else (ok + book.checks_ok, bad + book.checks_bad)
 
     @property
     def checks_ok(self) -> int:
-        """CHECKs that proved a replica, over all books and restarts."""
+        """Number of CHECKs passed by replicas, over all books and restarts."""
         return sum(self.checks(symbol)[0] for symbol in {*self.books, *self._former_checks})
 
     @property
     def checks_bad(self) -> int:
-        """CHECKs that a replica failed; it was joined again from its image."""
+        """Number of CHECKs failed by replicas, over all books and restarts; each was joined again from its image."""
         return sum(self.checks(symbol)[1] for symbol in {*self.books, *self._former_checks})
 
     def _apply(self, records: memoryview, count: int) -> None:
-        """The records of each book go to it together; what order those of two books had is nobody's concern."""
+        """Apply the records book by book; the order between two books is not kept."""
         names = records.cast("Q")
         places: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, name in enumerate(zip(*(names[word::RECORD_WORDS].tolist() for word in KEY_WORDS), strict=True)):
@@ -192,31 +199,37 @@ class SetFollower:
             self._pass_by(book.symbol, records, start + count)
 
     def _pass_by(self, symbol: str, records: memoryview | bytearray, end: int) -> None:
-        """The book will never see the groups of these records: only an image that contains them is of use to it."""
+        """Note groups that a book will never get: only an image that contains them can join it."""
         at = (end - 1) * delta.DELTA_BYTES + VERSION_AT
         self._passed[symbol] = int.from_bytes(records[at : at + 8], "little")
 
     def _book_of(self, key: bytes) -> Reconstructor | None:
-        """The book of that name. None for one that is not asked for, and for one without an image: no writer of ours wrote that."""
+        """Book of a key. None for one that is not followed, and for one without an image, which no writer of ours leaves out."""
         symbol = key[:16].rstrip(b"\0").decode("latin-1")
         if symbol not in self.books:
             self.discover()
         return self.books.get(symbol)
 
     def discover(self) -> None:
-        """Take in the books that have an image now. `fetch` does once a second: a book without a change yet is known by its image only."""
+        """Take in new books by their images.
+
+        `fetch` does so once a second: a book without a change yet has no record in the ring.
+        """
         for symbol in self._images.symbols():
             if symbol not in self.books and (self._symbols is None or symbol in self._symbols):
                 self.books[symbol] = Reconstructor(self.exchange, symbol)
 
     def join(self) -> None:
-        """Join what is cold, or unproved since a lap: the last third of a `poll`."""
+        """Join books that are cold, or unproved since a lap: the last third of a `poll`."""
         for symbol, book in self.books.items():
             if book.is_cold or symbol in self._unproved:
                 self._join(symbol, book)
 
     def _join(self, symbol: str, book: Reconstructor) -> None:
-        """Load the image, unless the replica is at its version; nothing where there is none of this epoch, or it cannot be copied whole."""
+        """Load the image, unless the replica is at its version.
+
+        Without an image of this epoch, or a whole copy of it, do nothing.
+        """
         reader = self._images.image(symbol, self.groups.segment.epoch)
         if reader is None:
             return
@@ -242,7 +255,7 @@ class SetFollower:
                 timestamp_ns=image.timestamp_ns,
                 trading_status=image.trading_status,
             )
-        except ValueError:  # sides that are none
+        except ValueError:  # invalid sides
             loaded = False
         if loaded:
             self.joins += 1
@@ -252,16 +265,17 @@ class SetFollower:
             self._refused[symbol] = image.seq
 
     def _resume(self, symbol: str, book: Reconstructor) -> None:
-        """The book is what its image was; what came since goes on from there."""
+        """Note that the book equals its image, and apply the records kept since."""
         self._unproved.discard(symbol)
         waiting = self._waiting.pop(symbol, None)
         if waiting:
             self._take(book, waiting, 0, len(waiting) // delta.DELTA_BYTES)
 
     def _checkpoint(self, symbol: str, reader: Image) -> ImageCopy | None:
-        """The book is edited faster than it can be copied: take the checkpoint that was asked for, or ask for one.
+        """Checkpoint of a book that changes faster than it can be copied; None, and one is requested, where there is none of use.
 
-        One older than a group that we passed by, or than records that we missed, would not be continued by any group to come.
+        A checkpoint older than a group that was passed by, or than missed records, is of no use: no group to come would continue
+        it.
         """
         image = reader.copy_checkpoint()
         if (
@@ -275,7 +289,7 @@ class SetFollower:
         return None
 
     def state(self, symbol: str, monotonic_ns: int) -> tuple[BookState, BookReason]:
-        """What may be said of that book now: LIVE only if its writer is alive and says so, and our replica is whole."""
+        """State and reason of a book for display: LIVE only if its writer is alive and says so, and the replica is whole."""
         book = self.books[symbol]
         if not self.groups.is_live(monotonic_ns):
             return BookState.STALE, BookReason.RETIRED if self.groups.segment.sealed != ALIVE else BookReason.SILENT
@@ -284,19 +298,19 @@ class SetFollower:
         return states_of(book.book_state, book.reason)
 
     def trading_status(self, symbol: str) -> TradingStatus | None:
-        """Which orders that market takes, as its writer last said; None where it does not say."""
+        """Trading status of that market, the writer's last; None where the writer does not tell it."""
         return trading_status(self.books[symbol].trading_status)
 
     def is_whole(self, symbol: str) -> bool:
-        """Whether that replica is the writer's book at its version: neither cold nor unproved since a lap."""
+        """Whether the replica equals the writer's book at its version: neither cold nor unproved since a lap."""
         return not self.books[symbol].is_cold and symbol not in self._unproved
 
     def close(self) -> None:
-        """Remove the cursor."""
+        """Remove the cursor file."""
         self.groups.close()
 
 
 def states_of(state: int, reason: int) -> tuple[BookState, BookReason]:
-    """The two as a record or an image numbers them; numbers that nobody gave count as COLD, NONE."""
+    """State and reason of the numbers in a record or an image; unknown numbers count as COLD, NONE."""
     known = state in BookState._value2member_map_ and reason in BookReason._value2member_map_
     return (BookState(state), BookReason(reason)) if known else (BookState.COLD, BookReason.NONE)

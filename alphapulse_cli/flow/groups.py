@@ -1,10 +1,10 @@
-"""Whole groups out of a ring, whatever the reads cut, and on through the writers that follow one another.
+"""Group reader: whole groups out of a ring, however the reads cut it, across restarts of its writer.
 
     ring ─► poll: any number of records ─► held until LAST ─► whole groups, in order, or how many records were missed
 
-After a miss everything up to the next FIRST is skipped; a ring's oldest record, too, may stand in the middle of a group. When a ring
-has ended, or its writer is silent, and another ring has its name, that one is read from its first record, and what it has overwritten
-already counts as missed: who only polls never stays on a dead ring.
+After a miss everything up to the next FIRST is skipped; a ring's oldest record, too, may be in the middle of a group. When a ring
+has ended, or its writer is silent, and another ring has its name, that one is read from its first record, and the records that it
+has already overwritten count as missed: a reader that only polls never stays on a dead ring.
 """
 
 from contextlib import suppress
@@ -19,30 +19,30 @@ from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire import delta, trade
 
 POLL_RECORDS = 2048
-LOOK_EVERY_NS = 100_000_000  # for the successor of a silent ring; that of one that was sealed is looked for at each poll
+LOOK_EVERY_NS = 100_000_000  # between looks for a silent ring's successor; for a sealed ring's every poll looks
 FIRST, LAST = delta.FIRST, delta.LAST
 assert (trade.FIRST, trade.LAST) == (FIRST, LAST)
 
-Start = Literal["now", "oldest"] | int  # the next record, all that is still there, or a sequence
+Start = Literal["now", "oldest"] | int  # the next record, the oldest still kept, or a sequence
 
 
 class Polled(NamedTuple):
-    """What one poll brought: `record_count` whole-group records; `missed` were overwritten before they could be read."""
+    """Result of one poll: `record_count` records in whole groups; `missed` records were overwritten before they could be read."""
 
     records: memoryview  # valid until the next poll
     record_count: int
     first: int  # sequence of the first record
     missed: int
-    restarted: bool  # a new writer's ring: sequences begin again
+    restarted: bool  # the records are of a new writer's ring, whose sequences begin at 0
 
 
 NOTHING = memoryview(b"")
 
 
 class GroupReader:
-    """Whole groups of one ring, across its writers' restarts. NoSegment if there is none yet.
+    """Reader of one ring's whole groups, across its writers' restarts. NoSegment if there is none yet.
 
-    With a `label` it leaves a cursor, so that `segments` shows it and its lag; where there is no room for one it goes without.
+    With a `label` it leaves a cursor file, so that `segments` shows it and its lag; where that fails it goes on without one.
     """
 
     def __init__(self, directory: Directory, set_name: str, kind: Kind, start: Start = "now", label: str = "") -> None:
@@ -52,13 +52,13 @@ class GroupReader:
         self._directory = directory
         self._label = label
         self._flags_at = delta.offsets()["flags"] if kind is Kind.DELTAS else trade.offsets()["flags"]
-        self._look_after_ns = 0  # CLOCK_MONOTONIC: no sooner for a silent ring's successor
+        self._look_after_ns = 0  # CLOCK_MONOTONIC of the next look for a silent ring's successor
         self._attach(self._checked(Segment.attach(directory, self.name)), start)
 
     def _attach(self, segment: Segment, start: Start) -> None:
         self.segment = segment
         self.reader = RingReader(segment, start)
-        self._skipping = start != "now"  # a ring's oldest record may stand in the middle of a group
+        self._skipping = start != "now"  # the first record may be in the middle of a group
         self._held = bytearray()  # a group whose LAST was not read yet
         self._cursor: Cursor | None = None
         if self._label:
@@ -67,7 +67,7 @@ class GroupReader:
                 self._cursor.update(self.reader.position, self.missed)
 
     def _checked(self, segment: Segment) -> Segment:
-        """The segment, if its records are as long as those we read. WrongLayout."""
+        """The segment itself, if its records have the length that we read. WrongLayout."""
         expected = delta.DELTA_BYTES if self.kind is Kind.DELTAS else trade.TRADE_BYTES
         if segment.spec.record_bytes != expected:
             raise WrongLayout(f"{segment.path} has records of {segment.spec.record_bytes} bytes, not {expected}")
@@ -75,20 +75,23 @@ class GroupReader:
 
     @property
     def ring(self) -> RingReader:
-        """The ring that is read now: another one after a restart."""
+        """Ring that is read now: another one after a restart."""
         return self.reader
 
     @property
     def position(self) -> int:
-        """Sequence of the next record that is not yet in hand."""
+        """Sequence of the next record to read from the ring."""
         return self.reader.position
 
     def is_live(self, monotonic_ns: int) -> bool:
-        """Whether the ring's writer is there: not sealed, and its heartbeat is young."""
+        """Whether the ring's writer is alive: the ring is READY and its heartbeat fresh."""
         return self.segment.is_live(monotonic_ns)
 
     def poll(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Polled:
-        """Whole groups only; at a cut the rest is fetched at the next poll. SegmentGone, unless another ring has the name by now."""
+        """Read at most `limit` records; whole groups only, the rest of a cut one follows at the next poll.
+
+        SegmentGone where the ring's file was cut short, unless another ring has the name by now.
+        """
         gone: SegmentGone | None = None
         try:
             records, first, missed = self.reader.poll(limit)
@@ -97,7 +100,7 @@ class GroupReader:
         restarted = False
         if not records and not missed and (gone or self._may_be_replaced(monotonic_ns)) and self._successor():
             restarted = True
-            begun = self.reader.position  # what the new ring has overwritten already
+            begun = self.reader.position  # records that the new ring has already overwritten
             records, first, missed = self.reader.poll(limit)
             missed += begun
         elif gone:
@@ -109,7 +112,7 @@ class GroupReader:
         return polled
 
     def _whole(self, records: memoryview, first: int, missed: int, restarted: bool) -> Polled:
-        """The whole groups among what is held and what was read."""
+        """Whole groups of the held and the new records."""
         if missed:
             self._held, self._skipping = bytearray(), True
         if not records:
@@ -121,7 +124,7 @@ class GroupReader:
         while end > begin and not flags[end - 1] & LAST:
             end -= 1
         whole, rest = records[begin * size : end * size], records[end * size :]
-        if end <= begin:  # no group ends here
+        if end <= begin:  # no group ends in these records
             self._held += rest
             return Polled(NOTHING, 0, first, missed + self._give_up(size), restarted)
         first += begin
@@ -133,7 +136,7 @@ class GroupReader:
         return Polled(whole, len(whole) // size, first, missed, restarted)
 
     def _first_group(self, flags: bytes) -> int:
-        """Index of the first record that begins a group; all of them are skipped where none does."""
+        """Index of the first record that begins a group; the number of records where none does."""
         for index, flag in enumerate(flags):
             if flag & FIRST:
                 self._skipping = False
@@ -141,7 +144,7 @@ class GroupReader:
         return len(flags)
 
     def _give_up(self, size: int) -> int:
-        """A group larger than its ring is none: drop what is held of it and count it as missed."""
+        """Drop a held part larger than its ring, which no valid group is, and count it as missed."""
         held = len(self._held) // size
         if held <= self.reader.capacity:
             return 0
@@ -149,7 +152,10 @@ class GroupReader:
         return held
 
     def _may_be_replaced(self, monotonic_ns: int) -> bool:
-        """Whether to look for a successor now: nobody can tell a ring whose files were removed that it has one."""
+        """Whether to look for a successor now.
+
+        It may exist unannounced: the seal cannot be written to a ring whose file was removed.
+        """
         if self.reader.ended:
             return True
         if monotonic_ns < self._look_after_ns:
@@ -167,7 +173,7 @@ class GroupReader:
         return False
 
     def close(self) -> None:
-        """Remove the cursor."""
+        """Remove the cursor file."""
         if self._cursor is not None:
             self._cursor.close()
             self._cursor = None

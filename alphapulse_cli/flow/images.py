@@ -1,6 +1,7 @@
-"""Book images of one set, as a follower joins them: shared memory's; later a recording's.
+"""Book images of one set, from which a follower joins its books: those of shared memory, or of a recording.
 
-symbols() ─► the books there are        image(symbol) ─► a copy of one, whole or its checkpoint        request(symbol) ─► a new checkpoint
+symbols() ─► the books there are        image(symbol) ─► a copy of one, whole or its checkpoint        request(symbol) ─► a new
+checkpoint
 """
 
 from collections.abc import Collection
@@ -16,46 +17,46 @@ from alphapulse_cli.shm.wake import WakePage
 
 
 class Image(Protocol):
-    """One book's image. Each method gives None where it is edited faster than it can be copied, or there is none."""
+    """Image of one book. Each method returns None where the image changes faster than it can be copied, or there is none."""
 
     def peek(self) -> ImageCopy | None:
-        """The words alone, without levels."""
+        """Copy the words alone, without levels."""
 
     def copy(self, tries: int) -> ImageCopy | None:
-        """The whole book."""
+        """Copy the whole book, in at most `tries`."""
 
     def copy_checkpoint(self) -> ImageCopy | None:
-        """The newest checkpoint."""
+        """Copy the newest checkpoint."""
 
 
 class BookImages(Protocol):
-    """All images of one set, of the writer whose epoch is asked for."""
+    """All images of one set, by symbol and by the epoch of the writer."""
 
     def symbols(self) -> Collection[str]:
-        """The symbols that have an image now."""
+        """Symbols that have an image now."""
 
     def image(self, symbol: str, epoch: int) -> Image | None:
-        """The image; None where there is none of that epoch."""
+        """Image of a book; None where there is none of that epoch."""
 
     def request(self, symbol: str) -> bool:
         """Ask the writer for a checkpoint; whether it could be reached."""
 
 
 class SharedImages:
-    """The images of a set in shared memory."""
+    """Images of a set in shared memory."""
 
     def __init__(self, directory: Directory, set_name: str) -> None:
         self._directory, self._set_name = directory, set_name
-        self._epoch = 0  # of the writer whose images were last asked for
-        self._wake: WakePage | None = None  # its
+        self._epoch = 0  # of the writer whose image was last requested
+        self._wake: WakePage | None = None  # that writer's
 
     def symbols(self) -> list[str]:
-        """The symbols that have an image now."""
+        """Symbols that have an image now."""
         parsed = (parse_segment_name(name) for name in self._directory.names())
         return [one[2] for one in parsed if one is not None and one[0] is Kind.BOOK and one[1] == self._set_name]
 
     def image(self, symbol: str, epoch: int) -> ImageReader | None:
-        """The image; None where there is none of that epoch."""
+        """Image of a book; None where there is none of that epoch."""
         if epoch != self._epoch:
             self._epoch, self._wake = epoch, None
         with suppress(SegmentError, StorageError):

@@ -1,11 +1,11 @@
-"""One exchange's stream becomes books, groups and trades: (frame, receive time) in, shared memory out. No socket, no clock.
+"""Ingest: one exchange's stream becomes books, groups and trades. (frame, receive time) in, shared memory out; no socket, no clock.
 
     frame ─► decoder ─► events ─► BookKeeper of the instrument ─► image, ring
                           └─────► trades ─► ring
-    what the decoder asks of the world, and what a wrong book needs ─► pending_requests() ─► whoever holds the socket
+    requests of the decoder, and those that heal a wrong book ─► pending_requests() ─► the session, which has the socket
 
 `collect` feeds it from a socket, a replay from a capture, a test from a list: the code is the same. Every frame comes through
-`receive`, so this is among what is compiled.
+`receive`, so this module is compiled.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -55,8 +55,8 @@ from alphapulse_cli.wire.delta import BookReason, BookState
 SOURCE_HASH = native.source_hash()
 
 FRAMES, BYTES, LAST_FRAME_NS = int(Counter.FRAMES), int(Counter.BYTES), int(Counter.LAST_FRAME_NS)
-UNREADABLE_IN_A_ROW = 5  # then the connection itself is not to be trusted
-MOST_REFUSALS = 10_000  # remembered as told; an exchange that words each otherwise hears its first ones again
+UNREADABLE_IN_A_ROW = 5  # unreadable frames after which the connection is replaced
+MOST_REFUSALS = 10_000  # most refusals remembered as reported; beyond that the memory is emptied
 REGRIDS_PER_FRAME = 4  # a frame may need finer prices, then finer sizes, more than once
 
 GAP_REASONS = {
@@ -71,14 +71,14 @@ GAP_REASONS = {
     GapReason.CROSSED: BookReason.CROSSED,
 }
 
-Notice = Callable[[str, str], None]  # (level "info" | "warning", one line): hostile text inside, whoever prints it escapes it
+Notice = Callable[[str, str], None]  # (level "info" | "warning", one line of text): hostile, to be printed escaped
 
 
 class Ingest:
-    """One exchange's decoder, its books by the exchange's own names, and the rings they are published in.
+    """One exchange's decoder, its books by native symbol, and the rings in which they are published.
 
-    The books of the symbols in `checksum_warns` stay LIVE, UNVERIFIED, where their snapshots' own checksums are always wrong.
-    StorageError if there is no room for a book's image: then the outlet is to be discarded.
+    Books of the symbols in `checksum_warns` stay LIVE, UNVERIFIED, where the exchange's checksums of their snapshots are always
+    wrong. StorageError if there is no room for a book's image: then the outlet must be discarded.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Ingest:
         self.outlet = outlet
         books = instruments if BOOK in channels else ()
         outlet.forget_books_but({one.symbol for one in books})
-        # A decoder that hears of precisions as they change knows its checksum better than the exchange in general.
+        # A decoder that follows changes of precision has a more accurate checksum than the exchange's function.
         checksum = getattr(decoder, "book_checksum", exchange.book_checksum)
         self.keepers = {one.native: BookKeeper(one, outlet, checksum, checksum_warns=one.symbol in checksum_warns) for one in books}
         self.counters = outlet.counters.block()
@@ -107,7 +107,7 @@ class Ingest:
         self._fetch_instruments = FetchInstruments(
             facts.mode(mode).instruments_path or facts.instruments_path, facts.instruments_weight
         )
-        confirm = getattr(decoder, "confirm", None)  # another's exchange may not have it
+        confirm = getattr(decoder, "confirm", None)  # a plug-in's decoder may not have it
         in_band = getattr(decoder, "confirms_in_band", False)
         self._quiet = QuietBooks(self.keepers.values() if confirm else (), self._confirm, in_band=in_band)
         self._crossed = CrossedBooks(() if facts.mode(mode).shows_loss else self.keepers.values())
@@ -117,13 +117,13 @@ class Ingest:
         self._unreadable_in_a_row = 0
         self._metadata = MetadataSchedule(outlet.epoch)
         self.is_fed = False  # whether this connection has carried a book or a trade
-        self._monotonic_ns = 0  # when the last tick came: what deadlines that begin with a frame count from
-        self._refusals_told: set[tuple[str, str]] = set()  # (channel, native or message), until it is subscribed to
+        self._monotonic_ns = 0  # time of the last tick, from which deadlines that begin with a frame count
+        self._refusals_told: set[tuple[str, str]] = set()  # reported: (channel, native or message), until subscribed
         self._statuses = TradingStatuses(self.keepers, notice)
-        self._unsettled: dict[str, BookKeeper] = {}  # decoded on another grid than their instrument's, for this frame
+        self._unsettled: dict[str, BookKeeper] = {}  # for this frame decoded on another grid than their instrument's
         self._trades = TradePublisher(outlet, self._symbol_counters, notice)
 
-    # What the world tells us
+    # Inputs
 
     def connected(self, monotonic_ns: int) -> None:
         """Start a new connection: the decoder queues its subscriptions."""
@@ -136,34 +136,34 @@ class Ingest:
         self.decoder.connected(monotonic_ns)
 
     def disconnected(self, now_ns: int) -> None:
-        """The connection is gone: no book is right any more, until its next snapshot."""
+        """Mark every book as wrong until its next snapshot: the connection is lost. `now_ns` is CLOCK_REALTIME."""
         for keeper in self.keepers.values():
             keeper.pacer.disconnected()
             keeper.set_state(BookState.SYNCING, BookReason.DISCONNECTED, now_ns)
 
     def retire(self, now_ns: int) -> None:
-        """The collector stops in good order: readers are told so before the segments say it."""
+        """Mark every book as RETIRED, before the segments are, when the collector stops in good order."""
         for keeper in self.keepers.values():
             keeper.set_state(BookState.STALE, BookReason.RETIRED, now_ns)
 
     def doubt(self, now_ns: int, monotonic_ns: int) -> None:
-        """The exchange should have been heard by now: LIVE books are UNCONFIRMED, and what proves them is asked for."""
+        """Mark LIVE books as UNCONFIRMED and request their proof: the exchange should have been heard by now."""
         self._quiet.doubt(now_ns, monotonic_ns)
 
     def silent(self, now_ns: int, reason: BookReason = BookReason.SILENT) -> None:
-        """Nothing was heard for too long: books that were LIVE are STALE. `reason` MUTE: but pings are answered."""
+        """Mark LIVE books as STALE: nothing was heard for too long. `reason` is MUTE where pings are still answered."""
         for keeper in self.keepers.values():
             if keeper.state in (BookState.LIVE, BookState.STALE):
                 keeper.set_state(BookState.STALE, reason, now_ns)
 
     def heard(self, now_ns: int) -> None:
-        """The exchange speaks again, and nothing was lost between: STALE books are LIVE."""
+        """Mark STALE books as LIVE: the exchange is heard again, and nothing was lost in between."""
         for keeper in self.keepers.values():
             if keeper.state is BookState.STALE and not self._quiet.is_mute(keeper):
                 keeper.set_state(BookState.LIVE, self._quiet.reason_when_live(keeper), now_ns)
 
     def receive(self, frame: bytes, receive_ns: int) -> None:
-        """One frame from the socket."""
+        """Take in one frame from the socket; `receive_ns` is CLOCK_REALTIME."""
         counters = self.counters
         counters.add(FRAMES)
         counters.add(BYTES, len(frame))
@@ -190,7 +190,7 @@ class Ingest:
             self._settle_grids()
 
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> None:
-        """The answer to a FetchSnapshot. One that is not understood says nothing about the stream: its decoder asks again."""
+        """Take in the answer to a FetchSnapshot. An unreadable one leaves the stream as it is: the decoder requests another."""
         try:
             decode = partial(self._decode_snapshot, instrument, body, receive_ns)
             events = self._on_grid(decode(), decode, receive_ns)
@@ -223,7 +223,7 @@ class Ingest:
             self._handle(events, receive_ns)
 
     def fetch_failed(self, instrument: Instrument | None, monotonic_ns: int) -> None:
-        """A FetchSnapshot could not be had; None: a FetchInstruments, which is asked for again in a minute."""
+        """Note a failed FetchSnapshot; for None a failed FetchInstruments, which is repeated in a minute."""
         self.counters.add(Counter.FETCHES_FAILED)
         if instrument is None:
             self._metadata.failed(monotonic_ns)
@@ -231,23 +231,26 @@ class Ingest:
             self.decoder.fetch_failed(self._current(instrument), monotonic_ns)
 
     def receive_instruments(self, body: bytes, receive_ns: int) -> None:
-        """The answer to a FetchInstruments."""
+        """Take in the answer to a FetchInstruments."""
         try:
             found = self.decoder.receive_instruments(body)
             self._on_instruments(InstrumentsSeen(found), receive_ns)
-            if found:  # an answer that lists nothing at all says nothing of any
+            if found:  # an empty answer does not prove that instruments were removed
                 named = {
                     native for native in self.keepers if b'"%s"' % native.encode() in body
-                }  # perhaps in a row that nobody could read
+                }  # also in rows that could not be read
                 self._statuses.on_listed({each.native for each in found} | named, receive_ns)
         except DecodeError as error:
             self.counters.add(Counter.DECODE_ERRORS)
             self._notice("warning", f"instrument metadata not understood: {error}")
-        if self._statuses.is_any_restricted():  # it may be over at any moment
+        if self._statuses.is_any_restricted():  # the restriction may end at any moment
             self._metadata.hasten(self._monotonic_ns)
 
     def tick(self, now_ns: int, monotonic_ns: int) -> None:
-        """Let time pass, about every 100 ms: `now_ns` stamps what is published, every deadline is of `monotonic_ns`."""
+        """Let time pass; called about every 100 ms.
+
+        `now_ns` (CLOCK_REALTIME) stamps records, `monotonic_ns` is the clock of all deadlines.
+        """
         self._monotonic_ns = monotonic_ns
         events = self.decoder.tick(monotonic_ns)
         if events:
@@ -265,12 +268,12 @@ class Ingest:
             self._resync(keeper)
 
     def pending_requests(self) -> list[Request]:
-        """What is to be done now, in order; asking empties the list."""
+        """Take the queued requests, in the order in which to carry them out."""
         requests = [*self._requests, *self.decoder.pending_requests()]
         self._requests.clear()
         return requests
 
-    # What it means
+    # Events
 
     def _decode_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:
         return self.decoder.receive_snapshot(self._current(instrument), body, receive_ns)
@@ -279,9 +282,9 @@ class Ingest:
         return self.decoder.receive_trades(self._current(instrument), body, receive_ns)
 
     def _on_grid(self, events: Sequence[Event], decode: Callable[[], Sequence[Event]], receive_ns: int) -> Sequence[Event]:
-        """The events; where a level is off the grid that is made finer and the same bytes are decoded again. DecodeError.
+        """Events on a grid that holds all their levels: where one is finer, the grid is refined and the same bytes decoded again.
 
-        A level that no grid holds is kept out then, and counted, so that there is always an event that says what became of the book.
+        DecodeError. A level that fits no grid is then left out and counted, so that an event always shows what became of the book.
         """
         for tries_left in range(REGRIDS_PER_FRAME, -1, -1):
             off_grid = [event for event in events if isinstance(event, OffGrid)]
@@ -293,7 +296,7 @@ class Ingest:
         return events
 
     def _handle(self, events: Sequence[Event], receive_ns: int) -> None:
-        """What one frame said, in order; its trades together."""
+        """Apply the events of one frame, in order; its trades together."""
         trades: list[Trade] = []
         for event in events:
             match event:
@@ -325,21 +328,21 @@ class Ingest:
                     self._symbol_counters[event.instrument.native].add(Counter.UPDATES_IGNORED)
                 case SnapshotRefused():
                     self._symbol_counters[event.instrument.native].add(Counter.SNAPSHOTS_REFUSED)
-                    self._notice("info", f"{event.instrument.id}: {event.detail}: asking for another")
+                    self._notice("info", f"{event.instrument.id}: {event.detail}: requesting another")
                 case Unanswered():
                     asked = " ".join((event.channel, *event.natives))
-                    self._notice("warning", f"no answer yet to the subscription to {asked}: asking again")
+                    self._notice("warning", f"no answer yet to the subscription to {asked}: subscribing again")
                 case Unrecognised():
                     self.counters.add(Counter.UNRECOGNISED)
                     self._notice("info", f"unknown kind of message: {event.kind}")
                 case ClosingSoon():
-                    self._requests.append(Reconnect(f"the exchange announced it: {event.reason}", others_too=True))
+                    self._requests.append(Reconnect(f"announced by the exchange: {event.reason}", others_too=True))
                 case SystemStatus():
                     self._statuses.on_system(event, receive_ns)
                 case OffGrid():
                     self._on_off_grid(event, receive_ns)
                 case Heartbeat():
-                    pass  # that it came is what it says: the session heard it
+                    pass  # the session has already noted that the exchange was heard
         if trades:
             for trade in trades:
                 self._look_at_grid(trade)
@@ -353,7 +356,7 @@ class Ingest:
             self._on_ailing(keeper)
 
     def _on_ailing(self, keeper: BookKeeper) -> None:
-        """The book is not the exchange's: tell what must be told, ask for what may heal it."""
+        """Report a book that differs from the exchange's, and request what may heal it."""
         told, name = keeper.ailment(), keeper.instrument.id
         if told is not None:
             state, reason, what = told
@@ -361,7 +364,7 @@ class Ingest:
         if keeper.reason is BookReason.OFF_GRID:
             self.decoder.use_instrument(keeper.instrument)
         if keeper.reason is BookReason.BAD_CHECKSUM:
-            self._notice("warning", f"{name}: our book's checksum differs from the exchange's, resyncing")
+            self._notice("warning", f"{name}: our book's checksum differs from the exchange's: resyncing")
         if keeper.state is BookState.SYNCING and keeper.reason is not BookReason.UNVERIFIED:
             self._resync(keeper)
 
@@ -380,7 +383,7 @@ class Ingest:
             self._resync(keeper)
 
     def _on_gap(self, gap: GapFound, receive_ns: int) -> None:
-        """The decoder has asked for what heals it already."""
+        """Mark the books of a gap as SYNCING and report it; the decoder has already requested what heals them."""
         if not gap.instruments:
             self.counters.add(Counter.GAPS)
         for instrument in gap.instruments:
@@ -392,7 +395,7 @@ class Ingest:
         self._notice("warning", f"gap ({gap.reason.value}) {gap.detail}: resyncing {ids}")
 
     def _look_at_grid(self, trade: Trade) -> None:
-        """Have the metadata read where a trade is on a finer grid than its instrument's: the exchange may have a finer tick now."""
+        """Read the metadata again where a trade is on a finer grid than its instrument: the exchange may have a finer tick now."""
         made, held = trade.instrument, self.decoder.instruments.get(trade.instrument.native)
         is_finer = held is not None and (made.price_decimals > held.price_decimals or made.size_decimals > held.size_decimals)
         if is_finer and not trade.refused:
@@ -400,14 +403,14 @@ class Ingest:
             self._suspect_metadata()
 
     def _on_off_grid(self, event: OffGrid, receive_ns: int) -> None:
-        """A decoder that is never satisfied: the message is lost, and its book wrong."""
+        """Heal a book whose message no grid satisfied: the message is lost."""
         keeper = self.keepers.get(event.instrument.native)
         if keeper is not None and keeper.state in (BookState.LIVE, BookState.STALE):
             keeper.set_state(BookState.SYNCING, BookReason.OFF_GRID, receive_ns)
             self._resync(keeper)
 
     def _on_instruments(self, event: InstrumentsSeen, receive_ns: int) -> None:
-        """Metadata, new or again. A grid only ever becomes finer while a book stands on it; one that it cannot have is left alone."""
+        """Take in metadata. A grid only becomes finer while a book is on it; a grid that the book cannot move to is ignored."""
         for seen in event.instruments:
             keeper = self.keepers.get(seen.native)
             if keeper is None:
@@ -417,14 +420,17 @@ class Ingest:
             self._statuses.on_instrument(keeper, seen, receive_ns)
 
     def _on_refusal(self, event: SubscriptionRefused, receive_ns: int) -> None:
-        """Count it, and tell it once. For good, the book is HALTED until a snapshot comes; for now, a LIVE one goes on as it is."""
+        """Count a refused subscription and report it once.
+
+        A final refusal makes the book HALTED until a snapshot comes; one for now leaves a LIVE book as it is.
+        """
         self.counters.add(Counter.REFUSALS)
-        key = event.channel, event.native or event.message  # each reason of a refusal that names nobody is news
+        key = event.channel, event.native or event.message  # a refusal without a symbol is reported once for each text
         if key not in self._refusals_told:
             if len(self._refusals_told) >= MOST_REFUSALS:
                 self._refusals_told.clear()
             self._refusals_told.add(key)
-            when = "asking again soon" if event.for_now else "asking again each ten minutes"
+            when = "asking again within a minute" if event.for_now else "asking again every 10 minutes"
             name = f"{event.channel} {event.native}".strip() or "a request"
             self._notice("warning", f"the exchange refused {name}: {event.message}; {when}")
         keeper = self.keepers.get(event.native)
@@ -436,7 +442,10 @@ class Ingest:
             keeper.set_state(keeper.state, BookReason.REFUSED, receive_ns)
 
     def _regrid(self, event: OffGrid, receive_ns: int, *, may_refine: bool) -> None:
-        """Let the decoder use a finer grid, or know that there is none. The grid of a book that is to be replaced is the snapshot's to say."""
+        """Let the decoder use a finer grid, or tell it that there is none.
+
+        The grid of a book that waits for a snapshot is decided by that snapshot.
+        """
         made = event.instrument
         keeper = self.keepers.get(made.native)
         self._symbol_counters[made.native].add(Counter.OFF_GRID)
@@ -451,19 +460,19 @@ class Ingest:
             self._unsettled[made.native] = keeper
 
     def _settle_grids(self) -> None:
-        """The frame is done: its instruments are decoded on their own grids again, which may be the finer ones by now."""
+        """Return instruments to their own grids, possibly finer by now, at the end of a frame."""
         for keeper in self._unsettled.values():
             self.decoder.use_instrument(keeper.instrument)
         self._unsettled.clear()
 
     def _confirm(self, instrument: Instrument) -> None:
-        """Have a quiet book proved, and its trading status read: where the exchange tells a halt in its metadata only, silence is its sign."""
+        """Request the proof of a quiet book, and its trading status: some exchanges report a halt in their metadata only."""
         self.decoder.confirm(instrument)
         if self._metadata.may_read_for_quiet(self._monotonic_ns):
             self._read_metadata()
 
     def _suspect_metadata(self) -> None:
-        """Have it read again, at most once a minute: the exchange may have changed more than we saw."""
+        """Read the metadata again, at most once a minute: the exchange may have changed more than we saw."""
         if self._metadata.may_read(self._monotonic_ns):
             self._read_metadata()
 
@@ -472,7 +481,10 @@ class Ingest:
         self._requests.append(self._fetch_instruments)
 
     def _unreadable(self, error: DecodeError, receive_ns: int) -> None:
-        """Every book of this connection may have missed something, unless the frame's channel is legible and none of theirs."""
+        """Report an unreadable frame, and resync all books of the connection: any of them may have missed an update.
+
+        A frame whose channel is legible and carries no books costs none of them.
+        """
         self.counters.add(Counter.DECODE_ERRORS)
         self._notice("warning", f"unreadable message: {error}")
         if not error.may_hold_books:
@@ -493,6 +505,6 @@ class Ingest:
             self.decoder.resync(keeper.instrument)
 
     def _current(self, instrument: Instrument) -> Instrument:
-        """The instrument on the grid it has now, which may be finer than when the request was made."""
+        """Instrument on its present grid, which may be finer than when the request was made."""
         keeper = self.keepers.get(instrument.native)
         return keeper.instrument if keeper is not None else instrument

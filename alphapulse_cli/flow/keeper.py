@@ -1,12 +1,12 @@
-"""One instrument's book as the collector keeps it: the exact book in its shared image, and every change of it as a group in the ring.
+"""Book keeper: one instrument's exact book in its shared image, and each change of it as a group in the ring.
 
     Snapshot, Update ─► room ─► image seqlock odd ─► Book.apply ─► image seqlock even ─► ring.publish ─► readers
 
 The image is edited first and the ring published after, so that a reader who noted the ring's position before it copied the image
-finds every later group in the ring. A message becomes one group or none at all: what changes nothing is not told.
+finds every later group in the ring. A message becomes one group, or none if it changes nothing.
 
-Every message comes through here, so this too is compiled. Between `change` and `publish` of `flow.publish` the keeper decides what
-the book is called from now on.
+Every message passes through here, so this module is compiled. Between `change` and `publish` of `flow.publish` the keeper decides
+the state and reason of the book.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState, Kind
 
 SOURCE_HASH = native.source_hash()
 
-# What the hot path names, looked up once: a member of an enum costs an attribute's lookup and, handed to the core, a conversion.
+# Names of the hot path, looked up once: a member of an enum costs the look-up of an attribute and, in the core, a conversion.
 LIVE, STALE, SYNCING, HALTED = BookState.LIVE, BookState.STALE, BookState.SYNCING, BookState.HALTED
 NO_REASON, BAD_CHECKSUM, UNVERIFIED = BookReason.NONE, BookReason.BAD_CHECKSUM, BookReason.UNVERIFIED
 OFF_GRID, NO_ROOM = BookReason.OFF_GRID, BookReason.NO_ROOM
@@ -38,25 +38,26 @@ CHECKSUM_OK = ChecksumState.OK
 DELTA, RESET = int(Kind.DELTA), int(Kind.RESET)
 CHECKSUMS_OK, UPDATES_IGNORED = int(Counter.CHECKSUMS_OK), int(Counter.UPDATES_IGNORED)
 
-CHECK_EVERY_GROUPS = _CHECK_EVERY = 1024  # and the same as a C number
+CHECK_EVERY_GROUPS = _CHECK_EVERY = 1024  # the second name is a C number in the compiled core
 CHECK_EVERY_NS = 1_000_000_000
-SNAPSHOTS_DOUBTED = 5  # in a row that their own checksum refuted: then it is the checksum that nobody can make good
+SNAPSHOTS_DOUBTED = 5  # snapshots in a row with a wrong checksum of their own, after which the checksum is taken to be at fault
 
 BookChecksum = Callable[[Instrument, BookTop], int]
 
 
 class BookKeeper:
-    """Keeps one book. `state` and `reason` are what every reader is told; `version` grows by one with each group.
+    """Keeper of one book. `state` and `reason` are those published to readers; `version` grows by one with each group.
 
-    `instrument` is what its messages are decoded as. While the book is LIVE or STALE both are on one grid; else the next snapshot brings
-    the grid that it needs. `checksum_warns`: a book whose snapshots are always refuted is LIVE all the same, UNVERIFIED.
+    `instrument` is the one on whose grid messages are decoded. While the book is LIVE or STALE both are on one grid; otherwise the
+    next snapshot brings the grid that it needs. With `checksum_warns` a book whose snapshots never match their checksum is LIVE,
+    UNVERIFIED.
     """
 
     def __init__(
         self, instrument: Instrument, outlet: Outlet, book_checksum: BookChecksum | None, *, checksum_warns: bool = False
     ) -> None:
         self.instrument = instrument
-        self.announced = instrument  # on the grid that the exchange's metadata tells
+        self.announced = instrument  # on the grid of the exchange's metadata
         self.counters = outlet.counters.block(instrument.symbol)
         self.pacer = ResyncPacer()
         self.state, self.reason = BookState.COLD, BookReason.STARTING
@@ -72,8 +73,8 @@ class BookKeeper:
         self._publisher = Publisher(self._book, self._batch, self._image, self._ring, self.counters, outlet.delays)
         self._say()
         self._checksum_warns = checksum_warns
-        self._snapshots_refuted = 0  # in a row, by their own checksum
-        self._told: set[tuple[BookState, BookReason]] = set()  # of what ails it, since it was good last
+        self._snapshots_refuted = 0  # snapshots in a row with a wrong checksum of their own
+        self._told: set[tuple[BookState, BookReason]] = set()  # ailments reported since the book was last good
         self._kept_out_text = ""
         self._groups_since_check = 0
         self._checked_ns = self._monotonic_ns = 0
@@ -84,14 +85,14 @@ class BookKeeper:
 
     @property
     def book(self) -> Book:
-        """The book itself: look, do not touch."""
+        """Book itself, for reading only."""
         return self._book
 
     def apply(self, event: BookEvent, receive_ns: int) -> bool:
-        """Take in a Snapshot or an Update; False if the book is not the exchange's now: `state` and `reason` say what is to be done.
+        """Apply a Snapshot or an Update; False if the book now differs from the exchange's, as `state` and `reason` say.
 
-        An Update of a book that is neither LIVE nor STALE is left out: its snapshot is on the way. What cannot be held in full, for want
-        of a grid or of room, is not applied in part.
+        `receive_ns` is CLOCK_REALTIME. An Update of a book that is neither LIVE nor STALE is ignored and counted: its snapshot is
+        on the way. A message that fits no grid, or for which there is no room, is not applied at all.
         """
         is_snapshot = isinstance(event, Snapshot)
         state, reason = self.state, self.reason
@@ -112,7 +113,7 @@ class BookKeeper:
         changes = publisher.change(event, receive_ns, is_snapshot, is_whole)
         if is_new_grid:
             self._set_rules()
-        # The verdict comes before the commit: the image never calls a book LIVE that the exchange's checksum has refuted.
+        # The checksum is compared before the commit: the image never calls a book LIVE that fails it.
         is_right = event.checksum is None or self._agrees(event)
         if not is_right:
             self._doubt(is_snapshot)
@@ -135,7 +136,7 @@ class BookKeeper:
         return is_right
 
     def _take_grid(self, levels: Levels) -> bool:
-        """A snapshot brings its grid; whether that is another than the book's. Records name it from here on."""
+        """Take over the grid of a snapshot, for records too; whether it differs from the book's."""
         book, held = self._book, self.instrument
         self.instrument = held.on_grid(levels.price_decimals, levels.size_decimals) or held
         if levels.price_decimals == book.price_decimals and levels.size_decimals == book.size_decimals:
@@ -144,7 +145,10 @@ class BookKeeper:
         return True
 
     def _leave_out(self, event: BookEvent, receive_ns: int) -> None:
-        """A level that no grid holds: a gap of a good book; a book whose snapshot shows it is HALTED, and tried again later."""
+        """Take in a message with a level that fits no grid.
+
+        It is a gap for a good book; a book that is not good becomes HALTED, and is tried again later.
+        """
         levels = event.levels
         self.counters.add(Counter.BOOK_UPDATES)
         self.counters.add(Counter.LEVELS_KEPT_OUT, levels.kept_out)
@@ -153,17 +157,17 @@ class BookKeeper:
             self.set_state(SYNCING, OFF_GRID, receive_ns)
         else:
             self._halt(OFF_GRID, receive_ns)
-        self.instrument = self.announced  # a grid that became too fine for the book is no reason to be without it
+        self.instrument = self.announced  # back from a refined grid, which may be the reason that a level did not fit
 
     def _halt(self, reason: BookReason, receive_ns: int) -> None:
-        """No snapshot can be taken in, as it is now; it is tried again by and by, and whatever snapshot comes."""
+        """Halt a book that can take in no snapshot at present; it is tried again later, and heals with any snapshot that fits."""
         if self.state is HALTED and self.reason is not reason:
             self._become(SYNCING, reason)
         self.set_state(HALTED, reason, receive_ns)
         self.pacer.retry(reason, self._monotonic_ns)
 
     def _publish(self, kind: int, receive_ns: int, resynced: bool) -> None:
-        """The batch leaves as the next group, and now and then a CHECK after it."""
+        """Publish the batch as the next group, and a CHECK after every 1024th."""
         self.version += 1
         self._publisher.publish(kind, receive_ns, self.version, resynced)
         self._groups_since_check += 1
@@ -171,15 +175,15 @@ class BookKeeper:
             self.check(receive_ns)
 
     def _edit(self) -> None:
-        """From here to `_commit` the image may be changed."""
+        """Start an edit of the image, up to `_commit`."""
         self._image.begin()
 
     def _commit(self, receive_ns: int) -> None:
-        """The image is whole again, with nothing to tell of what is in it."""
+        """End an edit of the image without a group in the ring."""
         self._publisher.commit(self.version, receive_ns, 0)
 
     def _agrees(self, event: BookEvent) -> bool:
-        """Compare with the exchange's checksum of the book after this message."""
+        """Whether the book after this message matches the exchange's checksum; counted."""
         if self._book_checksum is None:
             return True
         if self._book_checksum(self.instrument, self._book) == event.checksum:
@@ -192,7 +196,7 @@ class BookKeeper:
         return False
 
     def _doubt(self, is_snapshot: bool) -> None:
-        """The checksum refuted the book: a fresh snapshot is needed, or, where these are no help, it is UNVERIFIED."""
+        """Mark a book that failed the checksum as SYNCING; as UNVERIFIED where fresh snapshots fail it too."""
         self._snapshots_refuted += is_snapshot
         if self._snapshots_refuted < SNAPSHOTS_DOUBTED:
             self._become(SYNCING, BAD_CHECKSUM)
@@ -219,7 +223,10 @@ class BookKeeper:
         self._say()
 
     def ailment(self) -> tuple[BookState, BookReason, str] | None:
-        """State, reason and what is known of it (hostile text) where that must be told and was not since the book was good; asking tells it."""
+        """Take the ailment to report: state, reason and the faulty level (hostile text).
+
+        None if there is none, or if it was reported since the book was last good.
+        """
         ails = self.state, self.reason
         if (self.state is not HALTED and self.reason not in (OFF_GRID, UNVERIFIED)) or ails in self._told:
             return None
@@ -234,7 +241,11 @@ class BookKeeper:
         self._publisher.say(self.state, self.reason, self.checksum)
 
     def set_state(self, state: BookState, reason: BookReason, receive_ns: int) -> None:
-        """Tell every reader, in the image at once and in the ring as a STATUS. COLD books stay COLD until their first snapshot."""
+        """Publish a state and reason: in the image at once, in the ring as a STATUS.
+
+        A COLD book stays COLD until its first snapshot.
+        HALTED ends only with a snapshot, so it is not overwritten here.
+        """
         if self.state is BookState.COLD and state in (SYNCING, STALE):
             state = BookState.COLD
         if (state, reason) == (self.state, self.reason) or self.state is HALTED:
@@ -249,7 +260,7 @@ class BookKeeper:
         self._ring.publish(self._batch.records, records)
 
     def tick(self, now_ns: int, monotonic_ns: int) -> bool:
-        """Let time pass, about every 100 ms: a CHECK each second. True if the book is good again after an ailment that was told."""
+        """Let time pass, about every 100 ms: a CHECK each second. True if the book is good again after a reported ailment."""
         self._monotonic_ns = monotonic_ns
         if self.state is LIVE and monotonic_ns - self._checked_ns >= CHECK_EVERY_NS:
             self.check(now_ns)
@@ -259,13 +270,13 @@ class BookKeeper:
         return True
 
     def check(self, now_ns: int) -> None:
-        """Publish a CHECK: any reader can prove its replica against it."""
+        """Publish a CHECK, against which any reader can prove its replica."""
         book, self._groups_since_check, self._checked_ns = self._book, 0, self._monotonic_ns
         records = self._batch.check(now_ns, self.version, book.book_hash, book.bid_count, book.ask_count, self.checksum, self.state)
         self._ring.publish(self._batch.records, records)
 
     def _make_room(self, levels: int, receive_ns: int) -> bool:
-        """Room for so many levels a side, *before* a message is applied, so that none is ever applied in part."""
+        """Make room for `levels` a side before a message is applied; False, and HALTED, where there is none."""
         try:
             larger = self._outlet.grow_image(self._image, levels)
         except StorageError:
@@ -276,13 +287,16 @@ class BookKeeper:
         return True
 
     def _give_room_back(self, levels: int, receive_ns: int) -> None:
-        """A monstrous snapshot's room, after one that needs so much less; there is enough left to grow without moving again at once."""
-        with contextlib.suppress(StorageError):  # both files need room for a moment; the next snapshot may try again
+        """Shrink the image after an unusually large snapshot.
+
+        Twice the present levels still fit, so that it need not move again soon.
+        """
+        with contextlib.suppress(StorageError):  # both files exist for a moment; if there is no room the next snapshot tries again
             self._move_to(self._outlet.shrink_image(self._image, 2 * levels), receive_ns)
             self.counters.add(Counter.IMAGES_SHRUNK)
 
     def _move_to(self, image: ImageWriter, receive_ns: int) -> None:
-        """The same book in another file: readers of the old one are told REPLACED and follow."""
+        """Move the book to another file: readers of the old one see REPLACED and follow."""
         self._image = image
         self._edit()
         self._book.rebind(image.bids, image.asks)
@@ -290,7 +304,10 @@ class BookKeeper:
         self._commit(receive_ns)
 
     def regrid(self, price_decimals: int, size_decimals: int, receive_ns: int) -> Instrument | None:
-        """A grid at least this fine; a good book is rescaled exactly and readers are told RESET. None if it cannot be: nothing changed."""
+        """Move to a grid at least this fine and return the instrument; None if that cannot be: nothing changed.
+
+        A good book is rescaled exactly, which its readers see as a RESET.
+        """
         finer = self.instrument.on_grid(price_decimals, size_decimals)
         if finer is None or finer == self.instrument:
             return finer
@@ -315,7 +332,7 @@ class BookKeeper:
         return True
 
     def use_metadata(self, seen: Instrument, receive_ns: int) -> bool:
-        """Take the exchange's metadata: its grid, if the book can be moved there, tick, lot and minimum size; whether `instrument` is new."""
+        """Take in metadata: the grid, if the book can move to it, tick, lot and minimum size. Whether `instrument` changed."""
         before = self.instrument
         self.announced = seen
         self.regrid(seen.price_decimals, seen.size_decimals, receive_ns)
@@ -331,7 +348,10 @@ class BookKeeper:
         return self.instrument != before
 
     def use_status(self, seen: Instrument, of_exchange: TradingStatus, receive_ns: int) -> bool:
-        """Take the trading status of newer metadata. The stricter of that and the whole exchange's is told; whether it is another."""
+        """Take in the trading status of newer metadata and publish the stricter of it and the whole exchange's.
+
+        Whether it changed.
+        """
         self.instrument = self.instrument.with_status(seen.trading_status, seen.status_word)
         status = stricter(seen.trading_status, of_exchange)
         if status is self.trading_status:
@@ -344,5 +364,5 @@ class BookKeeper:
         return True
 
     def _set_rules(self) -> None:
-        """The image, open for an edit, says what its readers' orders must keep to."""
+        """Store the order rules in the image, which must be open for an edit."""
         self._image.set_rules(*self.instrument.rules)

@@ -1,11 +1,11 @@
-"""The books of several sets, group by group, in the order in which their messages were received.
+"""Merge of several sets' books, group by group, in the order in which their messages were received.
 
     ring of kraken   ─► groups ─┐
     ring of coinbase ─► groups ─┼─► by receive time ─► Step, Step, …   each after its group was applied to its book
     ring of …        ─► groups ─┘
 
-Of what one poll finds. A set whose records come into sight later than another's later ones is not waited for: time as the steps tell it
-may go back between two polls, never within one. A book that was joined, lapped, restarted or whose writer went silent is a step too.
+The order holds within one poll. A set whose records become visible later than another's newer ones is not waited for: the steps'
+time may go back between two polls. A book that was joined, lapped or restarted, or whose writer went silent, gives a step too.
 """
 
 from collections.abc import Iterator
@@ -22,13 +22,14 @@ RECORD_BYTES, RECORD_WORDS = delta.DELTA_BYTES, delta.DELTA_BYTES // 8
 FIRST, CHECK, KIND_BITS = delta.FIRST, int(delta.Kind.CHECK), delta.KIND_MASK
 LIVE, LIVE_NUMBER, NO_REASON = BookState.LIVE, int(BookState.LIVE), BookReason.NONE
 NO_DELAY = delta.NO_FEED_DELAY
-Group = tuple[SetFollower, Polled, int, int]  # its first record, and how many
+Group = tuple[SetFollower, Polled, int, int]  # (set, records, first record, number of records)
 
 
 class Step(NamedTuple):
-    """A book just changed, or what may be said of it did. `replica` is the book itself: look before asking for the next step.
+    """Change of a book, or of its state. `replica` is the live book: read it before asking for the next step.
 
-    `timestamp_ns` is when the message was received, 0 for a step without one (joined, silent, retired); `feed_delay_us` is that message's.
+    `timestamp_ns` is the receive time of the message (CLOCK_REALTIME), 0 for a step without one (joined, silent, retired);
+    `feed_delay_us` is that message's feed delay, None if unknown.
     """
 
     follower: SetFollower
@@ -41,17 +42,17 @@ class Step(NamedTuple):
 
 
 class _Seen:
-    """What was last told of a set."""
+    """State of a set as of its last steps."""
 
     def __init__(self) -> None:
         self.books = 0
         self.is_alive = False
-        self.is_doubted = True  # a book of it is cold, or not proved since a lap
+        self.is_doubted = True  # one of its books is cold, or not proved since a lap
         self.states: dict[str, tuple[object, ...]] = {}
 
 
 class MergedFollowers:
-    """Reads them all; `followers` may come and go between polls. `missed` counts the records that were overwritten unread."""
+    """Reader of several sets; `followers` may be added and removed between polls. `missed` counts records overwritten unread."""
 
     def __init__(self, followers: dict[str, SetFollower] | None = None) -> None:
         self.followers = {} if followers is None else followers
@@ -60,7 +61,7 @@ class MergedFollowers:
         self._seen: dict[str, _Seen] = {}
 
     def poll(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Iterator[Step]:
-        """Read what is new, and give its steps: exhaust them, or the rest of what was read is lost."""
+        """Read new records and return their steps. Exhaust the iterator: the steps left in it are lost with their changes."""
         fetched: list[tuple[SetFollower, Polled]] = []
         unsettled: list[SetFollower] = []
         for name, follower in self.followers.items():
@@ -86,7 +87,7 @@ class MergedFollowers:
         yield from self._joined(monotonic_ns)
 
     def _step(self, follower: SetFollower, polled: Polled, start: int, count: int) -> Step | None:
-        """Apply a group; None for one that changed no book, a CHECK that agreed among them."""
+        """Apply a group; None if it changed no book, as a passed CHECK."""
         replica = follower.take(polled, start, count)
         if replica is None:
             return None
@@ -95,7 +96,7 @@ class MergedFollowers:
             return None
         seen = self._seen[follower.set_name]
         if not seen.is_alive:
-            return None  # told when it is, with all that came until then
+            return None  # a step with all changes until then follows when the set is alive
         timestamp_ns, delay = replica.timestamp_ns, replica.feed_delay_us
         told_delay = None if delay == NO_DELAY else delay
         if replica.book_state == LIVE_NUMBER and follower.is_whole(symbol):
@@ -108,7 +109,7 @@ class MergedFollowers:
         return Step(follower, symbol, replica, state, reason, timestamp_ns, told_delay)
 
     def _joined(self, monotonic_ns: int) -> Iterator[Step]:
-        """Join what is cold, and tell of what was joined or is whole again."""
+        """Join cold books; steps of those that were joined or are whole again."""
         for name, follower in self.followers.items():
             seen = self._seen[name]
             if seen.is_doubted or seen.books != len(follower.books):
@@ -118,7 +119,7 @@ class MergedFollowers:
                 yield from self._standing([follower], monotonic_ns)
 
     def _standing(self, followers: list[SetFollower], monotonic_ns: int) -> Iterator[Step]:
-        """How every book of these sets stands, where that is not what was told before."""
+        """Steps of the books of these sets whose state differs from that of the last step."""
         for follower in followers:
             seen = self._seen[follower.set_name]
             for symbol, replica in follower.books.items():
@@ -130,7 +131,10 @@ class MergedFollowers:
 
 
 def groups_by_time(fetched: list[tuple[SetFollower, Polled]]) -> list[Group]:
-    """(set, records, first record, how many) of every group; of several sets in the order of receive time, ties in that of the sets."""
+    """All groups as (set, records, first record, number of records), in the order of receive time.
+
+    Ties keep the order of the sets. A single set's groups keep their order.
+    """
     if len(fetched) == 1:
         ((follower, polled),) = fetched
         return [(follower, polled, start, count) for start, count in group_spans(polled)]
@@ -139,14 +143,14 @@ def groups_by_time(fetched: list[tuple[SetFollower, Polled]]) -> list[Group]:
         times = polled.records.cast("Q")
         latest = 0
         for start, count in group_spans(polled):
-            latest = max(latest, times[start * RECORD_WORDS])  # a set's own order holds, whatever its clock did
+            latest = max(latest, times[start * RECORD_WORDS])  # keeps a set's own order, even if its clock was set back
             merged.append((latest, index, start, count))
     merged.sort()
     return [(*fetched[index], start, count) for _, index, start, count in merged]
 
 
 def group_spans(polled: Polled) -> list[tuple[int, int]]:
-    """(first record, how many) of each group."""
+    """All groups as (first record, number of records)."""
     if polled.record_count == 1:
         return [(0, 1)]
     flags = bytes(polled.records[FLAGS_AT::RECORD_BYTES])

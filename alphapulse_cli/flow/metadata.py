@@ -1,35 +1,35 @@
-"""When an exchange's instrument metadata is read again: tick, lot, minimum and trading status change while we run.
+"""Schedule of reads of an exchange's instrument metadata: tick, lot, minimum and trading status change while we run.
 
     beside each connection ─┐
     hourly ─────────────────┼─► due, at most once a minute
     a sign of a change ─────┤   (a finer number, a new grid)
-    a quiet book ───────────┤   each two minutes at most: a halted market is quiet, and others are quiet often
-    a market not traded freely ┘ each two minutes: it may be over at any moment
+    a quiet book ───────────┤   at most every two minutes: a halted market is quiet, and others are quiet often
+    a restricted market ────┘   every two minutes: the restriction may end at any moment
 
 Times are CLOCK_MONOTONIC, handed in.
 """
 
 PAUSE_NS = 60_000_000_000
 SOON_NS = 120_000_000_000
-EVERY_NS = 3600_000_000_000  # and up to a tenth sooner or later, lest all collectors ask together
-SPREAD = 201  # seeds, each with an hour of its own
+EVERY_NS = 3600_000_000_000  # up to a tenth sooner or later, so that collectors do not all read together
+SPREAD = 201  # number of different intervals
 
 
 class MetadataSchedule:
-    """The times of one connection's reads. `seed` chooses this collector's hour."""
+    """Times of one connection's reads. `seed` chooses this collector's interval."""
 
     def __init__(self, seed: int) -> None:
         self._every_ns = EVERY_NS + (seed % SPREAD - SPREAD // 2) * EVERY_NS // 1000
-        self._after_ns = 0  # no sooner
-        self._due_ns = 0  # no later; 0 before the first connection
+        self._after_ns = 0  # earliest time of the next read
+        self._due_ns = 0  # latest time of the next read; 0 before the first connection
 
     def connected(self, monotonic_ns: int) -> None:
-        """Plan a read beside a new connection; beside the first, which was preceded by one, a minute later."""
+        """Plan a read beside a new connection; beside the first one a minute later, since the metadata was read before it."""
         pause_ns = PAUSE_NS if self._due_ns == 0 else 0
         self._due_ns = max(monotonic_ns + pause_ns, self._after_ns)
 
     def failed(self, monotonic_ns: int) -> None:
-        """Plan another read in a minute: it could not be had."""
+        """Plan another read in a minute, after a failed one."""
         self._due_ns = monotonic_ns + PAUSE_NS
 
     def hasten(self, monotonic_ns: int) -> None:
@@ -41,13 +41,13 @@ class MetadataSchedule:
         return self._due_ns != 0 and monotonic_ns >= self._due_ns
 
     def may_read(self, monotonic_ns: int) -> bool:
-        """Whether a sign of a change may have it read now: at most once a minute."""
+        """Whether a sign of a change may cause a read now: at most one a minute."""
         return monotonic_ns >= self._after_ns
 
     def may_read_for_quiet(self, monotonic_ns: int) -> bool:
-        """Whether a quiet book may have it read now: at most each two minutes."""
+        """Whether a quiet book may cause a read now: at most one in two minutes."""
         return monotonic_ns >= self._after_ns - PAUSE_NS + SOON_NS
 
     def read(self, monotonic_ns: int) -> None:
-        """Note that it is read now, and plan the next time."""
+        """Note a read now, and plan the next one."""
         self._after_ns, self._due_ns = monotonic_ns + PAUSE_NS, monotonic_ns + self._every_ns

@@ -1,4 +1,4 @@
-"""Where ingest's output goes: one set's segments, made afresh by one writer and retired by it.
+"""Outlet: the segments of one set, to which ingest publishes; created by one writer and retired by it.
 
     lease ─► epoch ─► deltas, trades, counters ─► an image per book, larger ones as books grow
 
@@ -26,11 +26,11 @@ from alphapulse_cli.shm.wake import WakePage
 from alphapulse_cli.wire.delta import DELTA_BYTES
 from alphapulse_cli.wire.trade import TRADE_BYTES
 
-CHECKPOINT_PAUSE_NS = 50_000_000  # of one book, however many readers ask
+CHECKPOINT_PAUSE_NS = 50_000_000  # shortest time between two checkpoints of one book
 
 
 class Outlet:
-    """One set, open for writing. WriterAlive if another process writes it, StorageError if there is no room."""
+    """Set open for writing. WriterAlive if another process writes it, StorageError if there is no room."""
 
     def __init__(
         self,
@@ -42,7 +42,10 @@ class Outlet:
         monotonic_ns: int,
         lease: Lease | None = None,
     ) -> None:
-        """`lease`: one of this set that the caller holds and goes on holding; else one of its own, as long as the outlet is open."""
+        """Open the set.
+
+        `lease` is one of this set that the caller holds and keeps; without it the outlet takes and releases its own.
+        """
         self.set_name, self.exchange = set_name, exchange
         self._directory = directory
         self._segments: list[Segment] = []
@@ -54,7 +57,7 @@ class Outlet:
         try:
             self.wake = WakePage.open(directory, set_name, create=True)
             capacity = layout.round_capacity(ring_capacity)
-            # Room for all of them first: where there is none, what a former writer left stays as it is.
+            # Allocate all of them first: where there is no room, the former writer's segments stay as they are.
             deltas = self._create(self._ring(Kind.DELTAS, DELTA_BYTES, capacity))
             trades = self._create(self._ring(Kind.TRADES, TRADE_BYTES, capacity))
             counters = self._create(counters_spec(set_name, exchange, self.epoch, len(symbols)))
@@ -71,7 +74,7 @@ class Outlet:
 
     @property
     def epoch(self) -> int:
-        """The writer's; larger than any the set had."""
+        """Epoch of this writer, larger than any earlier one of the set."""
         return self._lease.epoch
 
     def _ring(self, kind: Kind, record_bytes: int, capacity: int) -> SegmentSpec:
@@ -83,7 +86,7 @@ class Outlet:
         return segment
 
     def forget_books_but(self, symbols: Collection[str]) -> None:
-        """Remove the images of former writers that no image of ours will ever replace; who still looks at one is told."""
+        """Remove former writers' images of books other than `symbols`, marked REPLACED for their readers."""
         for name in self._directory.names():
             parsed = parse_segment_name(name)
             if parsed is None or parsed[:2] != (Kind.BOOK, self.set_name) or parsed[2] in symbols:
@@ -93,7 +96,7 @@ class Outlet:
             self._directory.unlink(name)
 
     def open_image(self, instrument: Instrument) -> ImageWriter:
-        """The image of that book, empty. StorageError."""
+        """Create the empty image of a book. StorageError."""
         slot = self._symbols.index(instrument.symbol)
         segment = self._create(book_spec(self.set_name, self.exchange, instrument.symbol, self.epoch, FIRST_CAPACITY, slot))
         segment.ready()
@@ -101,11 +104,14 @@ class Outlet:
         return image
 
     def grow_image(self, image: ImageWriter, levels: int) -> ImageWriter:
-        """The same book with room for `levels` a side. StorageError, and then nothing changed."""
+        """Move a book to a file with room for `levels` a side. StorageError, and then nothing changed."""
         return self._replace_image(image, levels)
 
     def shrink_image(self, image: ImageWriter, levels: int) -> ImageWriter:
-        """The same book in a file with room for `levels` a side, never less than a first one. StorageError, and then nothing changed."""
+        """Move a book to a smaller file with room for `levels` a side, at least the first capacity.
+
+        StorageError: nothing changed.
+        """
         return self._replace_image(image, max(levels, FIRST_CAPACITY))
 
     def _replace_image(self, image: ImageWriter, levels: int) -> ImageWriter:
@@ -115,10 +121,10 @@ class Outlet:
         return made
 
     def serve_checkpoints(self, now_ns: int) -> None:
-        """Make the checkpoints that readers asked for; one load where none did."""
+        """Make the checkpoints that readers have requested; one load where there are no requests."""
         for slot in self.wake.take_checkpoint_requests():
             if slot >= len(self._symbols) or now_ns - self._checkpointed_ns.get(slot, 0) < CHECKPOINT_PAUSE_NS:
-                continue  # nonsense, or too soon: who needs it asks again
+                continue  # an invalid slot, or too soon: the reader asks again
             image = self._images.get(self._symbols[slot])
             if image is not None:
                 image.checkpoint()
@@ -126,20 +132,20 @@ class Outlet:
                 self.counters.block(self._symbols[slot]).add(Counter.CHECKPOINTS)
 
     def beat(self, monotonic_ns: int) -> None:
-        """The loop that publishes is alive."""
+        """Store the heartbeat in all segments. Raises StorageError where one was cut short."""
         for segment in self._segments:
             segment.beat(monotonic_ns)
 
     def close(self) -> None:
-        """Retire the set and let the next writer in. The files stay readable."""
+        """Retire the set and release its lease, if it is the outlet's own. The files stay readable."""
         self._retire()
         self._let_go()
 
     def discard(self) -> None:
-        """Close, and leave none of its segments behind: it could not be made whole."""
+        """Close, and remove all its segments: the set could not be made whole."""
         names = [segment.name for segment in self._segments if segment.state is not State.BUILDING]
         self._retire()
-        for name in names:  # while the lease is ours: they cannot be anybody else's
+        for name in names:  # while we hold the lease no other writer can own them
             self._directory.unlink(name)
         self._let_go()
 

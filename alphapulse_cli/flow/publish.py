@@ -1,10 +1,10 @@
-"""The part of keeping a book that every message pays for: two calls, `change` and `publish`, and so among what is compiled.
+"""Publisher: the part of keeping a book that every message pays for, in two calls, `change` and `publish`; therefore compiled.
 
-    change(event) ─► image seqlock odd ─► Book.apply, cut ─► the batch holds what changed
+    change(event) ─► image seqlock odd ─► Book.apply, cut ─► the batch holds the changes
     publish(…)    ─► headers ─► image seqlock even ─► ring ─► counters
 
-Between the two the keeper decides what the book is called from now on (`say`). Whether a message may be applied at all, what state
-a book is in and what is told of it: that is the keeper's.
+Between the two the keeper sets the state and reason of the book (`say`). The keeper also decides whether a message may be applied,
+the state of a book, and what is reported of it.
 """
 
 from alphapulse_cli import native
@@ -25,20 +25,20 @@ RESET = int(Kind.RESET)
 BOOK_UPDATES, LEVELS_KEPT_OUT, CROSSED = int(Counter.BOOK_UPDATES), int(Counter.LEVELS_KEPT_OUT), int(Counter.CROSSED)
 GROUPS, DELTAS, CHANGES, RESETS = int(Counter.GROUPS), int(Counter.DELTAS), int(Counter.CHANGES), int(Counter.RESETS)
 FEED_DELAY_US = int(Counter.FEED_DELAY_US)
-LONGEST_DELAY_NS = 1 << 60  # an exchange's time may be any nonsense
-LONGEST_DELAY_US = (1 << 31) - 1  # that a record can tell
+LONGEST_DELAY_NS = 1 << 60  # bound for absurd times from an exchange
+LONGEST_DELAY_US = (1 << 31) - 1  # largest that a record can hold
 _NO_TIME = NO_TIME
 
 
 class DelayMeter:
-    """How far receive times lie behind the exchange's: the last of a symbol, the last of all, and a histogram."""
+    """Feed delay (receive time minus the exchange's): the last of a symbol, the last of all symbols, and a histogram."""
 
     def __init__(self, own: CounterBlock, histogram: Histogram) -> None:
         self._own = own
         self._histogram = histogram
 
     def count(self, counters: CounterBlock, receive_ns: int, exchange_ns: int) -> None:
-        """One message about the symbol of `counters`."""
+        """Count the feed delay of one message of the symbol of `counters`."""
         delay_ns = max(-LONGEST_DELAY_NS, min(LONGEST_DELAY_NS, receive_ns - exchange_ns))
         delay_us = delay_ns // 1000
         counters.set(FEED_DELAY_US, delay_us)
@@ -47,7 +47,7 @@ class DelayMeter:
 
 
 class Publisher:
-    """One book's way out: `largest_group` is the number of records beyond which a group becomes a RESET."""
+    """Publisher of one book. A group of more than `largest_group` records is published as a RESET."""
 
     def __init__(
         self, book: Book, group: batch.Batch, image: ImageWriter, ring: RingWriter, counters: CounterBlock, delays: DelayMeter
@@ -61,26 +61,29 @@ class Publisher:
         self._state = self._reason = self._checksum = 0
 
     def use_image(self, image: ImageWriter) -> None:
-        """Another image of the same book from now on."""
+        """Publish to another image of the same book from now on."""
         self._image = image
 
     def say(self, state: int, reason: int, checksum: int) -> None:
-        """What the image calls the book from the next commit on."""
+        """Set the state, reason and checksum state that the image shows from the next commit on."""
         self._state, self._reason, self._checksum = state, reason, checksum
 
     def room_needed(self, levels: Levels, is_snapshot: bool) -> int:
-        """How many levels a side the image must hold before that is applied; 0 where it does."""
+        """Levels a side that the image must hold before the message is applied; 0 where it already does."""
         needed = levels.count
         if not is_snapshot:
             needed += max(self._bids.count, self._asks.count)
         return 0 if needed <= self._image.capacity else needed
 
     def is_roomy(self, levels: int) -> bool:
-        """Whether so many levels a side would fit in a quarter of the image, and it is larger than a first one."""
+        """Whether `levels` a side would fit a quarter of the image, and the image is larger than a first one."""
         return 4 * levels <= self._image.capacity > FIRST_CAPACITY
 
     def change(self, event: BookEvent, receive_ns: int, is_snapshot: bool, is_first: bool) -> int:
-        """The book after the message and the image open; how many changes are to be told. A first snapshot is not told as changes."""
+        """Apply a message to the book and leave the image open; the number of changes in the batch.
+
+        A first snapshot gives no changes.
+        """
         levels, depth = event.levels, event.depth
         book, group = self._book, self._group
         self._count(event, receive_ns, is_snapshot)
@@ -108,11 +111,11 @@ class Publisher:
             self._delay_us = NO_FEED_DELAY
             return
         self._delay_us = max(-LONGEST_DELAY_US, min(LONGEST_DELAY_US, (receive_ns - exchange_ns) // 1000))
-        if not is_snapshot:  # a snapshot's time may be that of its last change, long ago
+        if not is_snapshot:  # a snapshot may carry the time of its last change, long ago
             self._delays.count(counters, receive_ns, exchange_ns)
 
     def publish(self, kind: int, receive_ns: int, version: int, resynced: bool) -> None:
-        """Seal the batch as the group that leads to `version`: image first, ring after. A group too large becomes a RESET."""
+        """Publish the batch as the group that leads to `version`, image first, ring after. A group too large becomes a RESET."""
         group, counters = self._group, self._counters
         changes = group.change_count
         records = group.finish(kind, receive_ns, version, version - 1, self._delay_us, resynced)
@@ -129,7 +132,7 @@ class Publisher:
             counters.add(RESETS)
 
     def commit(self, version: int, receive_ns: int, records: int) -> None:
-        """The image is whole again; `records` are about to be published that tell what changed in it."""
+        """End the edit of the image, whose change the next `records` records of the ring will carry."""
         book, bids, asks = self._book, self._bids, self._asks
         self._image.commit(
             version,

@@ -1,20 +1,21 @@
-"""Books that have grown quiet are checked again: a silent stream proves nothing, and one symbol's can die beside busy ones.
+"""Checks of quiet books: a silent stream proves nothing, and one symbol's stream can die beside busy ones.
 
     LIVE ──no message for its bound──► LIVE, UNCONFIRMED ──a message, or a proof that agrees──► LIVE
                                               ├──a proof that differs──► gap (QUIET), healed like any other
                                               └──nothing for 10 s──► STALE, MUTE ──a message, or a snapshot──► LIVE
 
-A book's bound is 20 times the median time between its messages: no less than 10 s, and no more than 30 s while another book of the connection
-is heard, else 60 s. `Decoder.confirm` asks the exchange for what proves it: a small REST snapshot whose number and levels are compared
-(`Proof`), or a new subscription, whose snapshot is. Some books at a time, the quietest first: exchanges have limits.
+A book's bound is 20 times the median time between its messages: at least 10 s, and at most 30 s while another book of the
+connection is heard, else 60 s. `Decoder.confirm` requests the proof from the exchange: a small REST snapshot whose number and
+levels are compared (`Proof`), or a new subscription, whose snapshot is compared. Some books at a time, the quietest first:
+exchanges have limits.
 
 A feed that is late with a promised heartbeat is doubted as a whole (`QuietBooks.doubt`): all its books are checked at once.
 
-A book that is LIVE though UNVERIFIED is checked like any other and goes on being called so: no snapshot makes it better known.
+A book that is LIVE though UNVERIFIED is checked like any other and keeps that reason: no snapshot can verify it.
 
 Where a lost message cannot be seen at all, a book that is crossed or locked in itself for 3 s is the sign of one (`CrossedBooks`).
 
-Nothing here is done at a message: each 100 ms a look at the counter of each book's messages. Times are CLOCK_MONOTONIC, handed in.
+No work is done at a message: every 100 ms the counters of the books' messages are compared. Times are CLOCK_MONOTONIC, handed in.
 """
 
 from collections import deque
@@ -33,7 +34,7 @@ LEAST_NS, MOST_BESIDE_NS, MOST_ALONE_NS = 10 * SECOND_NS, 30 * SECOND_NS, 60 * S
 MEDIANS = 20
 INTERVALS_KEPT = 31
 PROOF_WITHIN_NS = 10 * SECOND_NS
-ROUND_NS, ROUND_BOOKS = 5 * SECOND_NS, 20  # so many books are asked about at once, and then none for so long
+ROUND_NS, ROUND_BOOKS = 5 * SECOND_NS, 20  # pause between two rounds of checks, and most books of one round
 CROSSED_NS, LONGEST_CROSSED_NS = 3 * SECOND_NS, 60 * SECOND_NS
 CHECKED = {(BookState.LIVE, reason) for reason in (BookReason.NONE, BookReason.UNCONFIRMED, BookReason.UNVERIFIED)}
 
@@ -41,7 +42,7 @@ Confirm = Callable[[Instrument], None]
 
 
 class _Pulse:
-    """When a book was last heard, and how often it usually is."""
+    """Time of a book's last message, and its usual intervals."""
 
     __slots__ = ("asked_ns", "heard_ns", "intervals", "is_mute", "messages")
 
@@ -49,28 +50,28 @@ class _Pulse:
         self.messages = 0
         self.heard_ns = 0
         self.intervals: deque[int] = deque(maxlen=INTERVALS_KEPT)
-        self.asked_ns = 0  # 0 = it is not being checked
-        self.is_mute = False  # nothing came of that: it is STALE on our account
+        self.asked_ns = 0  # time at which its check was requested; 0 = not being checked
+        self.is_mute = False  # the check had no answer, and the book was made STALE for that
 
     def hear(self, messages: int, now_ns: int) -> None:
-        """Note that so many messages have come by now."""
-        if not self.asked_ns and self.messages:  # what a check brought says nothing about the usual
+        """Note that the count of messages is now `messages`."""
+        if not self.asked_ns and self.messages:  # a message caused by a check is not a usual interval
             self.intervals.append(now_ns - self.heard_ns)
         self.messages = messages
         self.rest(now_ns)
 
     def rest(self, now_ns: int) -> None:
-        """Begin to wait anew."""
+        """Start the wait anew."""
         self.heard_ns, self.asked_ns, self.is_mute = now_ns, 0, False
 
     def bound_ns(self, most_ns: int) -> int:
-        """How long the book may be quiet."""
+        """Longest time that the book may be quiet, in nanoseconds, `most_ns` at most."""
         usual_ns = MEDIANS * int(median(self.intervals)) if self.intervals else 0
         return min(max(LEAST_NS, usual_ns), most_ns)
 
 
 class QuietBooks:
-    """All books of one connection; `confirm` is the decoder's, and `in_band` whether it brings a Snapshot."""
+    """Watch over all books of one connection. `confirm` is the decoder's; `in_band` says whether it leads to a Snapshot."""
 
     def __init__(self, keepers: Iterable[BookKeeper], confirm: Confirm, *, in_band: bool) -> None:
         self._pulses = {keeper: _Pulse() for keeper in keepers}
@@ -79,18 +80,18 @@ class QuietBooks:
         self._round_ns = 0
 
     def is_mute(self, keeper: BookKeeper) -> bool:
-        """Whether the book is STALE because nobody could confirm it: then a frame about something else does not make it LIVE."""
+        """Whether the book is STALE because its check had no answer: then messages of other books do not make it LIVE."""
         pulse = self._pulses.get(keeper)
         return pulse is not None and pulse.is_mute
 
     def reason_when_live(self, keeper: BookKeeper) -> BookReason:
-        """Reason of a book that was STALE and is LIVE again without a message of its own: UNCONFIRMED while it is being checked."""
+        """Reason of a STALE book that becomes LIVE without a message of its own: UNCONFIRMED while it is being checked."""
         pulse = self._pulses.get(keeper)
         is_asked = pulse is not None and pulse.asked_ns and keeper.live_reason is BookReason.NONE
         return BookReason.UNCONFIRMED if is_asked else keeper.live_reason
 
     def tick(self, now_ns: int, monotonic_ns: int) -> None:
-        """Look at each book, about every 100 ms; `now_ns` stamps what is published."""
+        """Check each book, about every 100 ms; `now_ns` (CLOCK_REALTIME) stamps records."""
         silent: list[tuple[int, BookKeeper]] = []
         newest_ns = 0
         for keeper, pulse in self._pulses.items():
@@ -98,7 +99,7 @@ class QuietBooks:
             if messages != pulse.messages:
                 self._heard(keeper, pulse, messages, now_ns, monotonic_ns)
             elif keeper.state is BookState.STALE and not pulse.is_mute:
-                pass  # its silence goes on: pongs alone may make it LIVE again, and again
+                pass  # STALE with the whole feed, which pongs alone may make LIVE again: its own silence goes on counting
             elif (keeper.state, keeper.reason) not in CHECKED and keeper.state is not BookState.STALE:
                 pulse.rest(monotonic_ns)
             elif monotonic_ns - pulse.heard_ns >= LEAST_NS:
@@ -131,7 +132,10 @@ class QuietBooks:
             self._confirm(keeper.instrument)
 
     def doubt(self, now_ns: int, monotonic_ns: int) -> None:
-        """Check every LIVE book at once: the whole feed is silent. More than one round's are left to what silence makes of them."""
+        """Check every LIVE book at once, since the whole feed is silent.
+
+        Where they are more than one round's, none is checked: they become STALE when the silence has lasted.
+        """
         live = [keeper for keeper, pulse in self._pulses.items() if (keeper.state, keeper.reason) in CHECKED and not pulse.asked_ns]
         if len(live) > ROUND_BOOKS:
             return
@@ -141,12 +145,12 @@ class QuietBooks:
             self._confirm(keeper.instrument)
 
     def refutes(self, keeper: BookKeeper, event: Snapshot) -> bool:
-        """Whether a snapshot, about to be applied, shows that a book under doubt has missed something."""
+        """Whether a snapshot that is about to be applied shows that a doubted book has missed a message."""
         is_doubted = keeper.reason is BookReason.UNCONFIRMED or self.is_mute(keeper)
         return self._in_band and is_doubted and differs(keeper, event.levels, None)
 
     def proven(self, keeper: BookKeeper, proof: Proof, now_ns: int, monotonic_ns: int) -> bool:
-        """Whether the book agrees with the proof: then nothing is in doubt any more."""
+        """Whether the book agrees with the proof; then it is no longer in doubt."""
         if differs(keeper, proof.levels, proof.depth):
             return False
         pulse = self._pulses[keeper]
@@ -157,7 +161,10 @@ class QuietBooks:
 
 
 def differs(keeper: BookKeeper, levels: Levels, depth: int | None) -> bool:
-    """Whether the best `depth` levels a side are not these, with None all of them. On another grid nothing can be said: no."""
+    """Whether the best `depth` levels a side (None: all) differ from these.
+
+    False on another grid, where they cannot be compared.
+    """
     book = keeper.book
     if (book.price_decimals, book.size_decimals) != (levels.price_decimals, levels.size_decimals):
         return False
@@ -180,19 +187,20 @@ def _call_unconfirmed(keeper: BookKeeper, now_ns: int) -> None:
 
 
 class _Crossing:
-    """Since when one book is crossed, and how long it may be."""
+    """Time since which one book is crossed, and how long it may be."""
 
     __slots__ = ("bound_ns", "since_ns")
 
     def __init__(self) -> None:
-        self.since_ns = 0  # 0 = it is not, or it is not LIVE
+        self.since_ns = 0  # 0 = not crossed, or not LIVE
         self.bound_ns = CROSSED_NS
 
 
 class CrossedBooks:
-    """Books whose best bid is at or above their best ask.
+    """Watch over books whose best bid is at or above their best ask.
 
-    One that a fresh snapshot did not uncross, as in an auction, is the exchange's: it may be so twice as long each time, up to a minute.
+    A book that a fresh snapshot did not uncross, as in an auction, is so at the exchange: its bound doubles each time, up to a
+    minute.
     """
 
     def __init__(self, keepers: Iterable[BookKeeper]) -> None:

@@ -1,17 +1,17 @@
-"""When a book may ask to be healed: at once where the fault stands alone, ever more rarely while healing itself does not help.
+"""Pacing of resyncs: at once for a single fault, ever more rarely while healing does not help.
 
-The states a book walks through, and what moves it (`BookState` of `wire.delta`; what they stand for is told apart by their reason):
+The states of a book and the events between them (`BookState` of `wire.delta`; the reason tells apart what a state stands for):
 
     COLD ──snapshot──► LIVE ──gap, bad checksum, lost connection──► SYNCING ──snapshot──► LIVE
                        LIVE ──silence──► STALE ──any frame──► LIVE
-    any ──no room, a snapshot with a level that no grid holds, refused──► HALTED ──a snapshot that is whole──► LIVE
-    five snapshots in a row that their own checksum refutes: SYNCING, or LIVE where that was asked for, UNVERIFIED ──a right one──► LIVE
+    any ──no room, a snapshot with a level that fits no grid, refused──► HALTED ──a snapshot that is whole──► LIVE
+    five snapshots in a row with a wrong checksum: SYNCING, or LIVE under --checksum warn, UNVERIFIED ──a right one──► LIVE
 
-A fault of a good book is healed at once, each time; only a book that is wrong again before it was good for `CALM_NS` waits, twice as
-long each time. Asking again because no answer came is the decoder's.
+A fault of a good book is healed at once, each time; only a book that is wrong again before it was good for `CALM_NS` waits, twice
+as long each time. Repeating a request without an answer is the decoder's task.
 
-Where a fresh snapshot would only show the same again (HALTED, UNVERIFIED), the book is tried again after the pauses of its reason, the
-last of them for ever. Time is handed in: nanoseconds of CLOCK_MONOTONIC, so that a clock that is set stops no healing.
+Where a fresh snapshot would only show the same again (HALTED, UNVERIFIED), the book is tried again after the pauses of its reason,
+the last of them for ever. Times are nanoseconds of CLOCK_MONOTONIC, handed in, so that setting the clock stops no healing.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from alphapulse_cli.wire.delta import BookReason
 
 SECOND_NS = 1_000_000_000
 FIRST_PAUSE_NS, LONGEST_PAUSE_NS = SECOND_NS, 60 * SECOND_NS
-CALM_NS = 2 * SECOND_NS  # a book that was good for so long has forgotten its last fault
+CALM_NS = 2 * SECOND_NS  # time for which a book must be good before its last fault is forgotten
 RETRY_PAUSES_S = {
     BookReason.OFF_GRID: (60, 120, 300, 600),
     BookReason.NO_ROOM: (5, 60, 120, 300, 600),
@@ -31,9 +31,9 @@ RETRY_PAUSES_S = {
 
 @dataclass(slots=True)
 class ResyncPacer:
-    """One book's: since when it is good, whether it asks to be healed, and when it may."""
+    """Pacer of one book: since when it is good, whether it needs a resync, and when that may be requested."""
 
-    wanted: bool = False  # a resync is due but not yet asked for
+    wanted: bool = False  # a resync is needed but not yet requested
     not_before_ns: int = 0
     pause_ns: int = 0
     good_since_ns: int | None = None
@@ -42,21 +42,21 @@ class ResyncPacer:
     _retries: int = 0
 
     def is_calm(self, now_ns: int) -> bool:
-        """Whether the book has been good for so long that its last fault is forgotten."""
+        """Whether the book has been good for CALM_NS, so that its last fault is forgotten."""
         return self.good_since_ns is not None and now_ns - self.good_since_ns >= CALM_NS
 
     def broke(self, now_ns: int) -> None:
-        """The book is not good from here on."""
+        """Note that the book is wrong from now on."""
         if self.is_calm(now_ns):
             self.pause_ns = self.not_before_ns = self._retries = 0
         self.good_since_ns = None
 
     def want(self) -> None:
-        """A fresh snapshot is needed; `due` says when to ask."""
+        """Note that a fresh snapshot is needed; `due` says when to request it."""
         self.wanted = True
 
     def retry(self, reason: BookReason, now_ns: int) -> None:
-        """A fresh snapshot was no help: ask after the pauses of `reason`, beginning now if they do not run already."""
+        """Plan tries with the pauses of `reason`, unless they already run: a fresh snapshot was no help."""
         self.wanted = False
         pauses_s = RETRY_PAUSES_S[reason]
         if self.retry_at_ns is None or pauses_s != self._retry_pauses_s:
@@ -65,7 +65,7 @@ class ResyncPacer:
             self._next_retry(now_ns)
 
     def due(self, now_ns: int) -> bool:
-        """Whether to ask the exchange now; asking it makes the next one wait."""
+        """Whether to request a snapshot now; a yes is noted and delays the next one."""
         if self.retry_at_ns is not None and now_ns >= self.retry_at_ns:
             self._next_retry(now_ns)
             return True
@@ -76,13 +76,13 @@ class ResyncPacer:
         return True
 
     def healed(self, now_ns: int) -> None:
-        """The book is good: nothing is wanted any more. What went before is not forgotten yet."""
+        """Note that the book is good: no resync is needed. Its last fault is not forgotten yet."""
         self.wanted, self.retry_at_ns = False, None
         if self.good_since_ns is None:
             self.good_since_ns = now_ns
 
     def disconnected(self) -> None:
-        """Forget the wish for a resync: the next connection's subscription brings the snapshot. Planned retries stay."""
+        """Drop the need for a resync: the next connection's subscription brings the snapshot. Planned retries stay."""
         self.wanted = False
 
     @property

@@ -1,4 +1,7 @@
-"""Trades of one frame become records of the trade ring: one group, counted; what no record holds is left out, counted and told once."""
+"""Publisher of trades: those of one frame become one group of the trade ring.
+
+A trade that fits no record is counted and reported once.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,14 +15,17 @@ Notice = Callable[[str, str], None]
 
 
 class TradePublisher:
-    """Publisher of one set's trades. `counters` are the symbols', by the exchange's own names."""
+    """Publisher of one set's trades. `counters` are those of the symbols, by native symbol."""
 
     def __init__(self, outlet: Outlet, counters: Mapping[str, CounterBlock], notice: Notice) -> None:
         self._outlet, self._counters, self._notice = outlet, counters, notice
         self._refusals_told: set[str] = set()  # natives with a trade that no record holds
 
     def publish(self, trades: Sequence[Trade], receive_ns: int) -> None:
-        """Publish the trades of one frame as one group; more than a quarter of the ring at once as several."""
+        """Publish the trades of one frame as one group; as several where they exceed a quarter of the ring.
+
+        `receive_ns` is CLOCK_REALTIME.
+        """
         records: list[bytes] = []
         for trade in trades:
             counters = self._counters[trade.instrument.native]
@@ -41,13 +47,13 @@ class TradePublisher:
             ring.publish(trade_record.as_group(group), len(group))
 
     def _refuse(self, trade: Trade) -> None:
-        """Count a trade whose numbers no record holds, and tell the first of its symbol; no book is concerned."""
+        """Count a trade that fits no record, and report the first of its symbol; books are not affected."""
         native = trade.instrument.native
         self._counters[native].add(Counter.TRADES_REFUSED)
         if native not in self._refusals_told:
             self._refusals_told.add(native)
             self._notice(
                 "warning",
-                f"{trade.instrument.id}: a trade that no record can hold ({trade.refused}) was left out, as others like it will be:"
-                " they are counted as trades_refused. Its book is not concerned, and nothing needs to be done",
+                f"{trade.instrument.id}: left out a trade that fits no record ({trade.refused}). Others like it are only counted,"
+                " as trades_refused. The book is not affected; no action is needed",
             )

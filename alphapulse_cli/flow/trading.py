@@ -1,9 +1,9 @@
-"""Which orders an exchange's markets take, kept beside their books and told at each change.
+"""Trading statuses of an exchange's markets, kept beside their books and published at each change.
 
     instrument metadata, by REST or in band ─► the pair's own status ─┐
-    what the exchange says of all of itself ──────────────────────────┴─► the stricter of the two ─► image, STATUS record, one line on stderr
+    the status of the whole exchange ─────────────────────────────────┴─► the stricter of the two ─► image, STATUS record, a notice
 
-A status says nothing of the book, and changes nothing in it.
+A trading status changes nothing in a book.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -13,14 +13,14 @@ from alphapulse_cli.market.events import SystemStatus
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.trading_status import TradingStatus
 
-MOST_ANNOUNCEMENTS = 100  # remembered as told; an exchange that makes up more hears its first ones again
-UNLISTED = "not listed"  # in place of the exchange's word, where it says nothing of an instrument any more
+MOST_ANNOUNCEMENTS = 100  # most announcements remembered as reported; beyond that the memory is emptied
+UNLISTED = "not listed"  # in place of the exchange's word, for an instrument that its metadata no longer lists
 
 Notice = Callable[[str, str], None]
 
 
 class TradingStatuses:
-    """The trading statuses of one exchange's books, by the exchange's own names of them."""
+    """Trading statuses of one exchange's books, by native symbol."""
 
     def __init__(self, keepers: Mapping[str, BookKeeper], notice: Notice) -> None:
         self._keepers = keepers
@@ -30,7 +30,7 @@ class TradingStatuses:
         self._is_told = False
 
     def start(self) -> None:
-        """Say, once, of which markets not everything can be ordered."""
+        """Report, once, the markets that do not accept every order."""
         if not self._is_told:
             self._is_told = True
             for keeper in self._keepers.values():
@@ -38,22 +38,22 @@ class TradingStatuses:
                     self._tell(keeper)
 
     def is_any_restricted(self) -> bool:
-        """Whether an instrument does not take every order, by its metadata."""
+        """Whether an instrument does not accept every order, by its metadata."""
         return any(keeper.instrument.trading_status is not TradingStatus.TRADING for keeper in self._keepers.values())
 
     def on_instrument(self, keeper: BookKeeper, seen: Instrument, receive_ns: int) -> None:
-        """Newer metadata of that book's instrument."""
+        """Take in newer metadata of a book's instrument."""
         if keeper.use_status(seen, self._of_exchange.trading_status, receive_ns):
             self._tell(keeper)
 
     def on_listed(self, natives: Collection[str], receive_ns: int) -> None:
-        """All that the exchange's metadata lists: an instrument that it lists no longer is DELISTED, until it is there again."""
+        """Mark instruments that the exchange's metadata no longer lists as DELISTED, until they are listed again."""
         for native, keeper in self._keepers.items():
             if native not in natives:
                 self.on_instrument(keeper, keeper.instrument.with_status(TradingStatus.DELISTED, UNLISTED), receive_ns)
 
     def on_system(self, said: SystemStatus, receive_ns: int) -> None:
-        """What the exchange says of all its markets; and what it announces, each once."""
+        """Take in the status of the whole exchange, and report its announcements, each once."""
         changed = said.trading_status is not self._of_exchange.trading_status
         self._notice("warning" if changed else "info", f"the exchange says: {said.status}")
         self._of_exchange = said

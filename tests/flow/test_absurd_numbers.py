@@ -106,7 +106,7 @@ class TestALevel:
         assert_one_book(scene.keeper(), replica)
         assert len(scene.asked_at) == (scene.mode != "depth20"), "asked once; a picture needs no asking"
         (line,) = scene.warnings
-        assert "kraken" not in line or line.startswith("kraken:BTC-USD: a level that no grid holds (price ")
+        assert "kraken" not in line or line.startswith("kraken:BTC-USD: a level fits no grid (price ")
 
     @every_way
     def test_in_the_snapshot_too_halts_its_book_alone_until_it_goes(self, scene, absurd):
@@ -179,7 +179,7 @@ class TestATrade:
         assert scene.count(Counter.TRADES_MISSED, "BTC-USD") == 0, "it came, and its id counts"
         assert (scene.keeper().instrument, scene.keeper().state, len(scene.groups())) == (before, LIVE, told)
         (line,) = scene.warnings
-        assert "a trade that no record can hold" in line
+        assert "a trade that fits no record" in line
         assert scene.take_requests() == []
 
     def test_finer_than_the_book_is_told_on_a_grid_of_its_own(self, scene):

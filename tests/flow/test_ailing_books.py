@@ -172,7 +172,7 @@ class TestNoRoom:
                 desk.ingest.receive_snapshot(desk.keeper().instrument, body, desk.now)
         assert tried == [5, 65, 185, 485]
         (line,) = [line for line in desk.warnings if "HALTED" in line]
-        assert "Make room" in line
+        assert "Free some room" in line
         monkeypatch.undo()
         desk.tick(600)
         desk.ask()

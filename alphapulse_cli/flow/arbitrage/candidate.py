@@ -1,7 +1,8 @@
-"""What may become an opportunity: two exchanges' books of one thing (`Pair`), bought here and sold there.
+"""Candidates for an opportunity: two exchanges' books of one base currency (`Pair`), to buy on one and sell on the other.
 
-A candidate answers, of the books as they are now: do the best prices cross net of fees? may they be believed? what would the best size
-earn? The detector asks in that order, since the first question costs two multiplications and the last a walk through both books.
+A candidate answers, for the books as they are now: do the best prices cross net of fees? can all currencies be converted? what
+would the best size earn? The detector asks in that order, since the first question costs two multiplications and the last a walk
+through both books.
 """
 
 from dataclasses import dataclass
@@ -20,12 +21,12 @@ SECOND_NS = 1_000_000_000
 
 @unique
 class Why(StrEnum):
-    """Why there is no opportunity where prices cross net of fees, and why one ended; `meaning` for people."""
+    """Reason for which crossing prices are no opportunity, or for which one ended; `meaning` is for people."""
 
     meaning: str
 
     def __new__(cls, value: str, meaning: str) -> Self:
-        """Known by its value in JSON."""
+        """Make a member whose value is its name in JSON."""
         made = str.__new__(cls, value)
         made._value_ = value
         made.meaning = meaning
@@ -33,7 +34,7 @@ class Why(StrEnum):
 
     GONE = "gone", "the prices no longer cross net of fees"
     NOT_LIVE = "not_live", "a book is not live"
-    NOT_TRADABLE = "not_tradable", "an exchange takes no order now that would trade, or says so in a word that is not known"
+    NOT_TRADABLE = "not_tradable", "an exchange accepts no order now that would trade, or its trading status is unknown"
     TOO_OLD = "too_old", "a book has not changed for longer than --max-age"
     OUT_OF_STEP = "out_of_step", "the feeds' delays differ by more than --max-skew"
     CROSSED = "crossed", "a book is crossed in itself"
@@ -43,94 +44,94 @@ class Why(StrEnum):
     UNWATCHED = "unwatched", "the watch ended"
 
 
-REAL_ENDS = frozenset({Why.GONE, Why.TOO_SMALL, Why.BELOW_LIMITS})  # the market's own; after the others it may have lived on
+REAL_ENDS = frozenset({Why.GONE, Why.TOO_SMALL, Why.BELOW_LIMITS})  # ends seen in the market; after any other it may have lived on
 
 
 @dataclass(frozen=True, slots=True)
 class ArbitragePolicy:
-    """What counts as an opportunity. Money in the currency of the profit, sizes in the base currency."""
+    """Limits of an opportunity. Money is in the currency of the profit, sizes are in the base currency."""
 
-    size: Exact | None = None  # no larger
-    notional: Exact | None = None  # what is bought costs no more, before fees
-    min_profit: Exact = ZERO  # no less, net
-    min_bps: Exact = ZERO  # no less, net, of what is spent
-    max_age_ns: int = 10 * SECOND_NS
-    max_skew_us: int = 500_000
-    report_every_ns: int = SECOND_NS // 10  # changes of one opportunity are told this often at most; births and deaths always
-    treat_as_usd: bool = False
-    triangular: bool = False
-    trust_unverified: bool = False  # trade LIVE books too that their exchange's checksums always refute
+    size: Exact | None = None  # largest size
+    notional: Exact | None = None  # largest cost of the bought levels, before fees
+    min_profit: Exact = ZERO  # smallest net profit
+    min_bps: Exact = ZERO  # smallest net profit in basis points of the money spent
+    max_age_ns: int = 10 * SECOND_NS  # since a book's last change
+    max_skew_us: int = 500_000  # between the feed delays of an opportunity's books
+    report_every_ns: int = SECOND_NS // 10  # shortest time between two reported changes; births and deaths are always reported
+    treat_as_usd: bool = False  # USD, USDT and USDC count as one currency
+    triangular: bool = False  # look at cycles of one exchange too
+    trust_unverified: bool = False  # trade also LIVE books that are UNVERIFIED
 
 
 class Finding(Protocol):
-    """What a walk found: a size and what it earns, in the currency of the profit."""
+    """Result of a walk: a size and its profit, in the currency of the profit."""
 
     @property
     def size(self) -> Exact:
-        """In the base currency."""
+        """Size in the base currency."""
 
     @property
     def net(self) -> Exact:
-        """Net of all fees."""
+        """Profit net of all fees."""
 
     @property
     def spent(self) -> Exact:
-        """What must be laid out, fees included."""
+        """Money to be laid out, fees included."""
 
     @property
     def gross(self) -> Exact:
-        """Before any fee."""
+        """Profit before any fee."""
 
     @property
     def net_bps(self) -> Fraction:
-        """The net of what is spent, in basis points."""
+        """Net profit in basis points of the money spent."""
 
     @property
     def end(self) -> End:
-        """What ended the walk."""
+        """Reason for which the walk ended."""
 
 
 class Candidate(Protocol):
-    """What the detector looks at when one of its `markets` changed."""
+    """Possible opportunity, looked at by the detector when one of its `markets` changed."""
 
     kind: str  # "pair" or "triangle"
     symbol: str
-    buy: Market  # where it begins
-    sell: Market  # where it ends
+    buy: Market  # market of the first order
+    sell: Market  # market of the last order of a pair; a cycle's is its first market too
 
     @property
     def markets(self) -> tuple[Market, ...]:
-        """All whose prices it now depends on."""
+        """All markets on whose prices it now depends."""
 
     @property
     def currency(self) -> str:
-        """Of the profit."""
+        """Currency of the profit."""
 
     @property
     def note(self) -> str:
-        """What was assumed, or which book converts; "" for neither."""
+        """Assumption made, or the book that converts; "" for neither."""
 
     def is_rate(self, market: Market) -> bool:
         """Whether that market's best level is part of the terms."""
 
     def forget_terms(self) -> None:
-        """A grid, a rule or a rate is another."""
+        """Drop the terms, after a change of a grid, a rule or a rate."""
 
     def crosses(self) -> bool:
         """Whether the best prices earn anything net of fees."""
 
     def is_convertible(self) -> bool:
-        """Whether all currencies can be counted in that of the profit now."""
+        """Whether all currencies can now be converted to that of the profit."""
 
     def walk(self) -> Finding | None:
-        """The size that earns most now."""
+        """Size that earns most now; None if none earns anything."""
 
     def best_return(self) -> Fraction | None:
-        """What the best prices earn net of fees, of what is spent; None where a side is empty or nothing converts."""
+        """Net return of the best prices as a fraction of the money spent; None where a side is empty or nothing converts."""
 
 
 class Pair:
-    """Buy at `buy`'s asks and sell at `sell`'s bids."""
+    """Purchase from `buy`'s asks and sale to `sell`'s bids."""
 
     kind = "pair"
 
@@ -143,36 +144,36 @@ class Pair:
         self._markets: tuple[Market, ...] = (buy, sell)
 
     def settle(self, settled: Settlement) -> None:
-        """Count the profit so from now on."""
+        """Count the profit in the currency of this settlement from now on."""
         self.settled = settled
         self.forget_terms()
 
     @property
     def markets(self) -> tuple[Market, ...]:
-        """The two books, and the one that converts."""
+        """The two books, and the one that converts, if any."""
         return self._markets
 
     @property
     def currency(self) -> str:
-        """In which the profit is counted."""
+        """Currency of the profit."""
         return self.settled.currency
 
     @property
     def note(self) -> str:
-        """What converts, or was assumed."""
+        """Book that converts, or the assumption made."""
         rate = None if self._terms is None else self._terms.buy.rate or self._terms.sell.rate
         return self.settled.note if rate is None else f"{rate.source} at {rate.price.text}"
 
     def is_rate(self, market: Market) -> bool:
-        """Any but the two that are traded."""
+        """Whether the market is another than the two that are traded."""
         return market is not self.buy and market is not self.sell
 
     def forget_terms(self) -> None:
-        """They are made again when they are needed."""
+        """Drop the terms; they are made again on demand."""
         self._terms, self._markets = None, (self.buy, self.sell)
 
     def terms(self) -> Terms | None:
-        """For the books' grids and the rate of now; None where nothing live converts."""
+        """Terms for the books' grids and the present rate; None where no live book converts."""
         if self._terms is None:
             rate = None
             if self.settled.markets:
@@ -187,7 +188,10 @@ class Pair:
         return self._terms
 
     def crosses(self) -> bool:
-        """By the last rate known: without one it is for `is_convertible` to say."""
+        """Whether the best prices cross net of fees, by the last rate known.
+
+        Without a rate prices are compared without fees, and `is_convertible` decides.
+        """
         ask, bid = self.buy.ask, self.sell.bid
         if ask is None or bid is None:
             return False
@@ -201,12 +205,12 @@ class Pair:
         return self.terms() is not None
 
     def walk(self) -> DepthWalk | None:
-        """Both books, from the best prices on."""
+        """Walk of both books from the best prices on; None if no size earns anything."""
         terms = self.terms()
         return None if terms is None else walk(self.buy.book, self.sell.book, terms)
 
     def best_return(self) -> Fraction | None:
-        """Below 0 where it would cost."""
+        """Net return of the best prices, negative for a loss; None where a side is empty or nothing converts."""
         terms, ask, bid = self.terms(), self.buy.ask, self.sell.bid
         if terms is None or ask is None or bid is None or not ask[0]:
             return None

@@ -1,11 +1,11 @@
-"""What one quote currency is worth in another: the same by order, or what a live conversion book says at its best level.
+"""Conversion of one quote currency to another: at par where the user says so, or by the best level of a live conversion book.
 
     buy in USDT, sell in USD ─► is there a USDT-USD book?  the buyer buys USDT there, at its ask
                              ─► is there a USD-USDT book?  the seller sells USD there, at its bid
                              ─► neither: two different currencies, the two books are not compared
 
 Either way a price is multiplied, never divided: the profit stays exact. Of several exchanges with such a book the leg's own is
-preferred, then the first by name, of those that are live.
+preferred, then the first by name, among those that are live.
 """
 
 from collections.abc import Iterable
@@ -15,20 +15,20 @@ from alphapulse_cli.flow.arbitrage.exact import Exact
 from alphapulse_cli.flow.arbitrage.market import Market
 from alphapulse_cli.flow.arbitrage.terms import Rate
 
-DOLLARS = frozenset({"USD", "USDT", "USDC"})  # what `treat_as_usd` takes for one another
+DOLLARS = frozenset({"USD", "USDT", "USDC"})  # currencies that `treat_as_usd` counts as one
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """In which currency a pair's profit is counted, and how the other leg gets there: by one of `markets`, the preferred first."""
+    """Currency of a pair's profit, and the conversion of the other leg to it by one of `markets`, the preferred first."""
 
     currency: str
-    note: str = ""  # what was assumed: "USDT taken as USD"
-    converts_buy: bool = False  # the buyer's quote currency is the one that is converted; else the seller's
+    note: str = ""  # assumption made: "USDT taken as USD"
+    converts_buy: bool = False  # the buyer's quote currency is converted; otherwise the seller's
     markets: tuple[Market, ...] = ()
 
     def rate(self) -> tuple[Rate, Market] | None:
-        """What the first live market's best level says, and which that is; None where none is live."""
+        """Rate of the first live market's best level, and that market; None where none is live."""
         for market in self.markets:
             level = market.ask if self.converts_buy else market.bid
             if level is not None and market.is_live and not market.is_crossed:
@@ -39,7 +39,7 @@ class Settlement:
 
 
 def settlement(buy: Market, sell: Market, markets: Iterable[Market], *, treat_as_usd: bool) -> Settlement | None:
-    """How a purchase here and a sale there are settled; None for currencies of which nobody says what they are to one another."""
+    """Settlement of a purchase at `buy` and a sale at `sell`; None for two currencies without a conversion."""
     paid, got = buy.quote, sell.quote
     if paid == got:
         return Settlement(got)

@@ -1,4 +1,4 @@
-"""A cycle of one exchange as a candidate: three of its books, once round and back in the currency that it began with."""
+"""Cycle of one exchange as a candidate: three of its books, from one currency through two others and back."""
 
 from collections.abc import Mapping
 from fractions import Fraction
@@ -10,7 +10,10 @@ from alphapulse_cli.flow.arbitrage.triangle import CycleLeg, CycleTerms, CycleWa
 
 
 class Cycle:
-    """Three orders, one after another. Of the policy's caps `notional` bounds what is spent; `size`, of one base currency, says nothing."""
+    """Three orders, one after another, that begin and end in one currency.
+
+    The policy's `notional` caps the money spent; its `size`, in one base currency, has no effect.
+    """
 
     kind = "triangle"
     note = ""
@@ -24,15 +27,15 @@ class Cycle:
         self._terms: CycleTerms | None = None
 
     def is_rate(self, market: Market) -> bool:  # noqa: ARG002 as every candidate
-        """None is: all three are traded."""
+        """Always False: a cycle has no conversion book."""
         return False
 
     def forget_terms(self) -> None:
-        """They are made again when they are needed."""
+        """Drop the terms; they are made again on demand."""
         self._terms = None
 
     def terms(self) -> CycleTerms:
-        """For the books' grids of now."""
+        """Terms for the books' present grids."""
         if self._terms is None:
             one, two, three = (
                 CycleLeg(is_buy, market.price_decimals, market.size_decimals, market.fee, market.order_rules())
@@ -42,7 +45,7 @@ class Cycle:
         return self._terms
 
     def _prices(self) -> tuple[int, int, int] | None:
-        """The best ones in ticks: asks for what is bought, bids for what is sold; None where a side is empty."""
+        """Best prices in ticks, asks for purchases and bids for sales; None where a side is empty."""
         first, second, third = self.markets
         buys_first, buys_second, buys_third = self._is_buy
         one = first.ask if buys_first else first.bid
@@ -51,26 +54,26 @@ class Cycle:
         return None if one is None or two is None or three is None else (one[0], two[0], three[0])
 
     def crosses(self) -> bool:
-        """Whether one unit sent round at the best prices comes back as more."""
+        """Whether one unit sent round at the best prices returns as more, net of fees."""
         prices = self._prices()
         return prices is not None and (self._terms or self.terms()).crosses(prices)
 
     def is_convertible(self) -> bool:
-        """It ends in the currency that it began with."""
+        """Always True: a cycle ends in the currency in which it began."""
         return True
 
     def walk(self) -> CycleWalk | None:
-        """All three books, from the best prices on."""
+        """Walk of all three books from the best prices on; None if no order earns anything."""
         return walk_cycle([market.book for market in self.markets], self.terms(), self._policy.notional)
 
     def best_return(self) -> Fraction | None:
-        """Below 0 where it would cost."""
+        """Net return of the best prices, negative for a loss; None where a side is empty."""
         prices = self._prices()
         return None if prices is None else self.terms().best_return(prices)
 
 
 def cycles_of(markets: Mapping[str, Market], policy: ArbitragePolicy) -> list[Cycle]:
-    """All of one set's, whose markets are given by symbol."""
+    """All cycles of one set, whose markets are given by symbol."""
     found = []
     for route in find_cycles(markets):
         one, two, three = (markets[step.symbol] for step in route.steps)

@@ -1,18 +1,18 @@
-"""Buy at one book's asks and sell at another's bids: the size that earns most, to the last unit, and every level it takes.
+"""Walk of two books: the size that earns most when bought at one's asks and sold at the other's bids, and every level it takes.
 
     asks of A   ticks, lots ──► matched with ──► bids of B      pieces (ask ticks, bid ticks, lots), best first on both sides
                                    │
                  marginal net = bid * sell_weight - ask * buy_weight      per lot, an integer; it never grows along the walk
 
-The weights hold all that multiplies a price: grid, taker fee (paid on each leg's notional in its quote currency), rate to the
-currency in which the profit is counted. The net of a size is thus concave. Rules, as the tests number them:
+The weights hold all factors of a price: grid, taker fee (paid on each leg's notional in its quote currency), rate to the currency
+of the profit. The net profit is thus a concave function of the size. Rules, numbered as the tests number them:
   W1  Nothing is walked unless the best prices cross net of fees.
   W2  An order's size is a whole multiple of both lot sizes (their least common multiple), and no less than both minimum sizes.
-  W3  The best multiple is the one below or the one above the size q at which the marginal net ends being positive; if q is below the
-      minimum it is the minimum, if that still earns. Of sizes that earn the same, the smallest.
+  W3  The best multiple is the one below or the one above the size q at which the marginal net ends being positive; if q is below
+      the minimum it is the minimum, if that still earns. Of sizes that earn the same, the smallest.
   W4  Caps (a size, a notional, what the best level of a conversion book takes) bound the size before it is rounded down to W2.
-  W5  No more than MOST_PIECES are walked: books that cross so deep are two different things of one name. `end` says so.
-Prices must not be negative, as no exchange's are. Integers decide; a Fraction shows an average.
+  W5  No more than MOST_PIECES are walked: books that cross so deep are two different currencies of one name. `end` says so.
+Prices must not be negative, as at no exchange they are. All decisions are made on integers; only averages are Fractions.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, ZERO, Exact
 from alphapulse_cli.flow.arbitrage.terms import Terms
 
-FIRST_LOOK, LOOK_GROWTH = 4, 4  # levels read of a side at first, and how many times more when they are used up
+FIRST_LOOK, LOOK_GROWTH = 4, 4  # levels first read of a side, and the factor by which more are read
 MOST_PIECES = 512
 
 
 @unique
 class End(StrEnum):
-    """What ended a walk."""
+    """Reason for which a walk ended."""
 
     NO_PROFIT = "the next lots earn nothing net of fees"
     NO_DEPTH = "one of the sides has no more levels"
@@ -39,10 +39,10 @@ class End(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class DepthWalk:
-    """The size that earns most: `fills` of (ask ticks, bid ticks, lots), lots and `size_lots` in 10**-terms.size_decimals.
+    """Size that earns most: `fills` of (ask ticks, bid ticks, lots); lots and `size_lots` are in 10**-terms.size_decimals.
 
-    `net_units` are in 10**-terms.money_decimals of the settlement currency. `asks` and `bids` are the levels that were looked at, on
-    their books' own grids, best first; the last of them may not be taken. Not to be changed once made.
+    `net_units` are in 10**-terms.money_decimals of the settlement currency. `asks` and `bids` are the levels that were looked at,
+    on their books' own grids, best first; the last of them may not be taken. Treat it as immutable.
     """
 
     terms: Terms
@@ -55,23 +55,23 @@ class DepthWalk:
 
     @property
     def size(self) -> Exact:
-        """In the base currency."""
+        """Size in the base currency."""
         return Exact(self.size_lots, self.terms.size_decimals)
 
     @property
     def net(self) -> Exact:
-        """The profit net of all fees, in the settlement currency."""
+        """Profit net of all fees, in the settlement currency."""
         return Exact(self.net_units, self.terms.money_decimals)
 
     @property
     def paid(self) -> Exact:
-        """What the asks cost before the fee, in the buyer's quote currency."""
+        """Cost of the asks before the fee, in the buyer's quote currency."""
         units = sum(ask * lots for ask, _, lots in self.fills)
         return Exact(units, self.terms.buy.price_decimals + self.terms.size_decimals)
 
     @property
     def got(self) -> Exact:
-        """What the bids bring before the fee, in the seller's quote currency."""
+        """Proceeds of the bids before the fee, in the seller's quote currency."""
         units = sum(bid * lots for _, bid, lots in self.fills)
         return Exact(units, self.terms.sell.price_decimals + self.terms.size_decimals)
 
@@ -87,22 +87,22 @@ class DepthWalk:
 
     @property
     def gross(self) -> Exact:
-        """What is earned before any fee, in the settlement currency."""
+        """Profit before any fee, in the settlement currency."""
         return self.got_settled - self.paid_settled
 
     @property
     def buy_fee(self) -> Exact:
-        """The taker fee of the buying leg, in the settlement currency."""
+        """Taker fee of the buying leg, in the settlement currency."""
         return self.paid_settled * self.terms.buy.fee
 
     @property
     def sell_fee(self) -> Exact:
-        """The taker fee of the selling leg, in the settlement currency."""
+        """Taker fee of the selling leg, in the settlement currency."""
         return self.got_settled * self.terms.sell.fee
 
     @property
     def conversion_fee(self) -> Exact:
-        """The taker fees of exchanging one quote currency for another, in the settlement currency."""
+        """Taker fee of the conversion of a quote currency, in the settlement currency."""
         buy, sell = self.terms.buy, self.terms.sell
         fee = ZERO
         if buy.rate is not None:
@@ -113,29 +113,29 @@ class DepthWalk:
 
     @property
     def spent(self) -> Exact:
-        """What must be laid out: the cost with every fee of the buying leg, in the settlement currency."""
+        """Money to be laid out: the cost with every fee of the buying leg, in the settlement currency."""
         return self.paid * self.terms.buy.weight(1)
 
     @property
     def net_bps(self) -> Fraction:
-        """The net profit in basis points of what is spent; 0 where nothing is."""
+        """Net profit in basis points of the money spent; 0 where none is spent."""
         return self.net.fraction * BASIS_POINTS / self.spent.fraction if self.spent.units else Fraction(0)
 
     @property
     def average_ask(self) -> Fraction:
-        """The average price paid, before the fee, in the buyer's quote currency."""
+        """Average price paid, before the fee, in the buyer's quote currency."""
         return self.paid.fraction / self.size.fraction
 
     @property
     def average_bid(self) -> Fraction:
-        """The average price got, before the fee, in the seller's quote currency."""
+        """Average price received, before the fee, in the seller's quote currency."""
         return self.got.fraction / self.size.fraction
 
 
 def walk(asks: Book, bids: Book, terms: Terms) -> DepthWalk | None:
-    """The size that earns most buying from `asks` and selling to `bids`; None if no admissible size earns anything.
+    """Find the size that earns most buying from `asks` and selling to `bids`; None if no admissible size earns anything.
 
-    The books must be on the grids that `terms` were made for. One loop, since every change that may be worth something passes through it.
+    The books must be on the grids of `terms`. It is one loop, since every change that may be worth something passes through it.
     """
     buy_weight, sell_weight, capped = terms.buy_weight, terms.sell_weight, terms.caps()
     ask_levels, bid_levels = levels(asks, FIRST_LOOK, is_ask=True), levels(bids, FIRST_LOOK, is_ask=False)
@@ -161,7 +161,7 @@ def walk(asks: Book, bids: Book, terms: Terms) -> DepthWalk | None:
             bid, bid_lots = bid_levels[bids_seen]
             bid_lots *= terms.sell_factor
             bids_seen += 1
-        if goal < 0 and bid * sell_weight <= ask * buy_weight:  # W1; beyond it only what W3 rounds up to
+        if goal < 0 and bid * sell_weight <= ask * buy_weight:  # W1; beyond it only the lots to which W3 rounds up
             if not taken:
                 return None
             peak, goal, end = taken, terms.at_least(taken), End.NO_PROFIT
@@ -189,7 +189,7 @@ def walk(asks: Book, bids: Book, terms: Terms) -> DepthWalk | None:
 
 
 def _best(fills: list[tuple[int, int, int]], peak: int, above: int, terms: Terms) -> tuple[int, int]:
-    """(size, net) of the multiple below the peak, or of the one above it if that earns more; W3. (0, 0) if neither earns."""
+    """W3: (size, net) of the multiple below the peak, or of the one above it if that earns more; (0, 0) if neither earns."""
     best_size, best_net = 0, 0
     for size in (peak - peak % terms.step, above):
         net = net_of(fills, size, terms) if size >= terms.minimum else 0
@@ -199,7 +199,7 @@ def _best(fills: list[tuple[int, int, int]], peak: int, above: int, terms: Terms
 
 
 def net_of(fills: list[tuple[int, int, int]], size_lots: int, terms: Terms) -> int:
-    """The net of the first `size_lots` of these fills, in 10**-money_decimals."""
+    """Net profit of the first `size_lots` of these fills, in 10**-money_decimals."""
     net, buy_weight, sell_weight = 0, terms.buy_weight, terms.sell_weight
     for ask, bid, lots in fills:
         if lots >= size_lots:
@@ -210,7 +210,7 @@ def net_of(fills: list[tuple[int, int, int]], size_lots: int, terms: Terms) -> i
 
 
 def levels(book: Book, count: int, *, is_ask: bool) -> list[tuple[int, int]]:
-    """A side's best levels, best first: few at a time, since most walks end within the first look."""
+    """Best `count` levels of a side, best first. Few are read at a time, since most walks end within the first look."""
     return book.asks(count) if is_ask else book.bids(count)
 
 

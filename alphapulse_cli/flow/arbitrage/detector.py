@@ -1,21 +1,23 @@
-"""From books that change to opportunities that open, change and close: at every change, never by a timer.
+"""Detector of opportunities: they open, change and close at each change of a book, never by a timer.
 
     detector = ArbitrageDetector()
     kraken = detector.add("kraken", "kraken", "BTC-USD", parse_fee("0.0026"))
     coinbase = detector.add("coinbase", "coinbase", "BTC-USD", parse_fee("0.006"))
     events = detector.update(kraken, book, timestamp_ns)          # after each change of that book
 
-Time is what it is told: that of the newest change, or of `advance`. What happens to an opportunity happens when the newest message of
-its own books was received, whatever others brought meanwhile. The same books in the same order give the same events, identifiers
-included, live or years later. Rules, as the tests number them:
+Time is handed in: that of the newest change, or of `advance`. An event of an opportunity is dated by the receive time of the newest
+message of its own books, whatever other books received meanwhile. The same books in the same order give the same events, ids
+included, live or years later. Rules, numbered as the tests number them:
   D1  Only candidates that the changed book is part of are looked at, and walked only where their best prices cross net of fees.
-  D2  No opportunity, and the reason counted, while a book of it is not LIVE, older than `max_age_ns`, crossed in itself, or out of step
-      with another by more than `max_skew_us`; while a market of it, one that converts among them, takes no order that would trade
-      (its trading status is neither TRADING nor LIMIT_ONLY; where nobody tells, None, it is believed to trade); or while no live book
-      converts its currency. A count is an occasion: it grows when prices cross and that reason holds them back, once until either ends.
-  D3  Every birth and every death is told at once, changes of one opportunity no more often than `report_every_ns`; the last change held
-      back is told when that time is over.
-  D4  A birth is *seen* if both books were live already when it came about; where a book only just became live, it may have been there before.
+  D2  There is no opportunity, and the reason is counted, while a book of it is not LIVE, older than `max_age_ns`, crossed in
+      itself, or out of step with another by more than `max_skew_us`; while one of its markets, the converting one included, accepts
+      no order that would trade (a trading status other than TRADING, LIMIT_ONLY and None, which is not told); or while no live book
+      converts its currency. A count is an occasion: it grows when prices cross and that reason holds them back, once until either
+      ends.
+  D3  Every birth and every death is reported at once, changes of one opportunity no more often than `report_every_ns`; the last
+      change held back is reported when that time is over.
+  D4  A birth is *seen* if both books were already live when it came about; where a book only just became live, the opportunity may
+      have been there before.
 """
 
 from collections import Counter, defaultdict
@@ -36,7 +38,10 @@ EXACT_BPS = Exact(BASIS_POINTS)
 
 
 class ArbitrageDetector:
-    """Looks at every two exchanges of a thing; `open` are the opportunities there are, `refused` counts what was held back, and why."""
+    """Detector over every two exchanges with the same base currency, and over cycles if the policy has them.
+
+    `open` are the present opportunities; `refused` counts the occasions held back, by reason.
+    """
 
     def __init__(self, policy: ArbitragePolicy | None = None) -> None:
         self.policy = policy or ArbitragePolicy()
@@ -47,14 +52,17 @@ class ArbitrageDetector:
         self.now_ns = 0
         self._pairs: dict[tuple[Market, Market], Pair] = {}
         self._cycles: dict[tuple[str, Route], Cycle] = {}
-        self._of_market: defaultdict[Market, list[Candidate]] = defaultdict(list)  # each that a market is part of
+        self._of_market: defaultdict[Market, list[Candidate]] = defaultdict(list)  # candidates of which a market is part
         self._held_back: dict[Candidate, Why] = {}
         self._former: dict[Candidate, Opportunity] = {}
 
     def add(
         self, name: str, exchange: str, symbol: str, fee: Exact, rules: Rules | None = None, *, is_traded: bool = True
     ) -> Market:
-        """A book to look at from now on, COLD until its first `update`; the same one each time. Not traded: it only converts."""
+        """Add a book, COLD until its first `update`; the same Market for the same name and symbol.
+
+        `fee` is the taker fee as a fraction. A book with `is_traded` False only converts currencies.
+        """
         market = self.markets.get((name, symbol))
         if market is None:
             trust = self.policy.trust_unverified
@@ -65,7 +73,7 @@ class ArbitrageDetector:
         return market
 
     def _close_cycles(self, name: str) -> None:
-        """The cycles of that set which its newest market completes."""
+        """Add the cycles of that set which its newest market completes."""
         markets = {symbol: market for (of, symbol), market in self.markets.items() if of == name and market.is_traded}
         for cycle in cycles_of(markets, self.policy):
             if self._cycles.setdefault((name, cycle.route), cycle) is cycle:
@@ -74,11 +82,11 @@ class ArbitrageDetector:
 
     @property
     def candidates(self) -> list[Candidate]:
-        """All that are looked at."""
+        """All candidates: pairs, then cycles."""
         return [*self._pairs.values(), *self._cycles.values()]
 
     def not_compared(self) -> list[tuple[str, str]]:
-        """Symbols of one base, collected from different exchanges, whose quote currencies nobody converts: each two once."""
+        """Pairs of symbols of one base on different exchanges whose quote currencies no book converts, each once."""
         found = {
             (one.symbol, other.symbol)
             for one in self.markets.values()
@@ -89,7 +97,7 @@ class ArbitrageDetector:
         return sorted(found)
 
     def _pair_up(self) -> None:
-        """Candidates of the markets there are; a pair keeps its settlement until a book that converts is added."""
+        """Make candidates of the present markets; a pair keeps its settlement until a book that converts is added."""
         markets = sorted(self.markets.values(), key=lambda market: (market.name, market.symbol))
         for buy in markets:
             for sell in markets:
@@ -107,11 +115,14 @@ class ArbitrageDetector:
                         self._of_market[market].append(pair)
 
     def held_back(self, candidate: Candidate) -> Why | None:
-        """Why that one is no opportunity though its best prices cross net of fees; None where they do not, or where it is one."""
+        """Reason for which a candidate with crossing best prices is no opportunity.
+
+        None where they do not cross net of fees, or where it is an opportunity.
+        """
         return self._held_back.get(candidate)
 
     def set_rules(self, market: Market, rules: Rules | None) -> None:
-        """What the exchange asks of an order, from now on."""
+        """Set the exchange's order rules of a market from now on."""
         if rules != market.rules:
             market.rules = rules
             for candidate in self._of_market[market]:
@@ -129,9 +140,10 @@ class ArbitrageDetector:
         now_ns: int | None = None,
         trading_status: TradingStatus | None = None,
     ) -> list[Event]:
-        """That book is so now: what opened, changed or closed by it, in order of time.
+        """Take in the present state of a book; the events that it causes, in order of time.
 
-        `timestamp_ns` is when the message that made it so was received; `now_ns` is given where that is not now.
+        `timestamp_ns` is the receive time of the message that changed it (CLOCK_REALTIME); `now_ns` is given where the present is
+        later.
         """
         events = self.advance(timestamp_ns if now_ns is None else now_ns)
         was_live, best = market.is_live, (market.bid, market.ask)
@@ -144,7 +156,7 @@ class ArbitrageDetector:
         return events
 
     def withdraw(self, market: Market, state: BookState, reason: BookReason, now_ns: int) -> list[Event]:
-        """That book is not to be relied on from now on, though nothing in it changed: its writer is gone, or it must be joined again."""
+        """Distrust a book that did not change: its writer is gone, or it must be joined again. The events that this causes."""
         events = self.advance(now_ns)
         market.state, market.reason, market.is_live = state, reason, False
         for candidate in self._of_market[market]:
@@ -154,7 +166,7 @@ class ArbitrageDetector:
         return events
 
     def _look(self, candidate: Candidate, events: list[Event], now_ns: int, *, is_birth_seen: bool) -> None:
-        """What its books say now. It happens when the newest message of its own books was received: those of others do not matter."""
+        """Look at one candidate and append its events, dated by the newest message of its own books."""
         self.looks += 1
         if not candidate.crosses():
             if candidate in self.open:
@@ -178,7 +190,7 @@ class ArbitrageDetector:
             self._change(opportunity, finding, at_ns, events)
 
     def _doubt(self, candidate: Candidate) -> Why | None:
-        """Why its books may not be believed now."""
+        """Reason for which its books may not be traded on now; None if there is none."""
         if not candidate.is_convertible():
             return Why.NO_RATE
         markets, oldest = candidate.markets, self.now_ns - self.policy.max_age_ns
@@ -234,7 +246,10 @@ class ArbitrageDetector:
         return Event(kind, at_ns, one, one.finding, one.peak, one.peak_ns, one.last_ns, one.changes, one.note, why)
 
     def advance(self, now_ns: int) -> list[Event]:
-        """Time goes on to `now_ns` (never back) with nothing new in any book: what grew too old, and what was held back until now."""
+        """Advance the time to `now_ns` (never back) without new data.
+
+        It returns the events of books that grew too old, and of changes that were held back until now.
+        """
         events: list[Event] = []
         if now_ns <= self.now_ns:
             return events
@@ -251,7 +266,7 @@ class ArbitrageDetector:
         return events
 
     def set_back(self, by_ns: int) -> list[Event]:
-        """The clock that dates messages was set back: what is known is no younger for it. What is open is told as closed, and opens anew."""
+        """Follow a clock that was set back by `by_ns`: all ages stay. Open opportunities are closed, and open anew."""
         events = self.finish(self.now_ns)
         self.now_ns -= by_ns
         for market in self.markets.values():
@@ -259,7 +274,7 @@ class ArbitrageDetector:
         return events
 
     def finish(self, now_ns: int) -> list[Event]:
-        """Nobody looks any longer: all that is open is told as closed, its true end unknown."""
+        """End the watch: all open opportunities are closed, their true end unknown."""
         events = self.advance(now_ns)
         for candidate in list(self.open):
             self._close(candidate, Why.UNWATCHED, self.now_ns, events)
@@ -267,5 +282,5 @@ class ArbitrageDetector:
 
 
 def _moment(candidate: Candidate, now_ns: int) -> int:
-    """When its newest message was received; or `now_ns`, where something is known that no message said."""
+    """Receive time of the newest message of its books; `now_ns` where that is later."""
     return max([now_ns, *[market.timestamp_ns for market in candidate.markets]])

@@ -1,9 +1,9 @@
-"""Money and sizes where they are counted: whole units on a decimal grid, so that sums and products are exact; and taker fees.
+"""Exact money and sizes: whole units on a decimal grid, so that sums and products are exact; and taker fees.
 
     Exact(units, decimals)  is  units / 10**decimals:  "0.0026" is Exact(26, 4)
 
 Prices, sizes and fees are decimals, so costs, fees and profits are too, to the last digit; only a division (an average price, basis
-points) leaves the grid, and is a Fraction. This is the slow side: what is decided at every change of a book is plain integers.
+points) leaves the grid, and is a Fraction. This is for the slow side: at every change of a book plain integers decide.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,13 +14,16 @@ from alphapulse_cli import exchanges as registry
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market import ticks
 
-SHOWN_DIGITS = 12  # behind the point, of what no decimal can say exactly
+SHOWN_DIGITS = 12  # digits after the point of a number that no decimal equals
 BASIS_POINTS = 10_000
 
 
 @total_ordering
 class Exact:
-    """`units` / 10**`decimals`; compares by value: 1.0 equals 1. Not to be changed once made (a frozen dataclass takes three times as long)."""
+    """Exact decimal number, `units` / 10**`decimals`; compares by value: 1.0 equals 1.
+
+    Treat it as immutable (a frozen dataclass takes three times as long to make).
+    """
 
     __slots__ = ("decimals", "units")
 
@@ -32,12 +35,12 @@ class Exact:
         return f"Exact({self.units}, {self.decimals})"
 
     def on(self, decimals: int) -> int:
-        """The units on a grid at least this fine."""
+        """Units on a grid at least this fine."""
         assert decimals >= self.decimals
         return self.units * int(10 ** (decimals - self.decimals))
 
     def whole(self, decimals: int) -> int:
-        """The units on any grid, rounded down."""
+        """Units on any grid, rounded down."""
         return self.on(decimals) if decimals >= self.decimals else self.units // int(10 ** (self.decimals - decimals))
 
     def __add__(self, other: "Exact") -> "Exact":
@@ -61,12 +64,12 @@ class Exact:
 
     @property
     def fraction(self) -> Fraction:
-        """The same as a Fraction."""
+        """Equal Fraction."""
         return Fraction(self.units, 10**self.decimals)
 
     @property
     def text(self) -> str:
-        """The shortest exact decimal text."""
+        """Shortest exact decimal text."""
         return ticks.trim_text(self.units, self.decimals)
 
 
@@ -74,7 +77,7 @@ ZERO, ONE = Exact(0), Exact(1)
 
 
 def parse(text: str, what: str = "number") -> Exact:
-    """The exact number of plain decimal text, not negative. UsageError, naming `what`, for anything else."""
+    """Parse plain decimal text, not negative. UsageError, naming `what`, for anything else."""
     try:
         decimals = ticks.decimals_of(text)
         return Exact(ticks.to_ticks(text, decimals), decimals)
@@ -83,7 +86,7 @@ def parse(text: str, what: str = "number") -> Exact:
 
 
 def parse_fee(text: str) -> Exact:
-    """A taker fee, the fraction of the notional that is paid, 0 up to but not 1. UsageError for anything else."""
+    """Parse a taker fee, a fraction of the notional, from 0 to below 1. UsageError for anything else."""
     fee = parse(text, "taker fee")
     if fee >= ONE:
         raise UsageError(f"not a taker fee: {text[:40]!r}", "write the fraction of the notional: 0.0026 for 0.26 %")
@@ -91,7 +94,10 @@ def parse_fee(text: str) -> Exact:
 
 
 def taker_fees(exchanges: Iterable[str], overrides: Mapping[str, str]) -> dict[str, Exact]:
-    """The fee of each exchange: the override, else the lowest tier in its facts. UsageError where neither is known: it is never 0 by silence."""
+    """Taker fee of each exchange: the override, else the lowest tier in its facts.
+
+    UsageError where neither is known; never a silent 0.
+    """
     fees = {}
     for name in exchanges:
         text = overrides[name] if name in overrides else registry.get(name).facts.taker_fee
@@ -102,7 +108,7 @@ def taker_fees(exchanges: Iterable[str], overrides: Mapping[str, str]) -> dict[s
 
 
 def ratio_text(part: Exact, of: Exact, digits: int = SHOWN_DIGITS, times: int = 1) -> str:
-    """`rounded` of part / of * times, without a Fraction between."""
+    """Text of part / of * times, rounded as by `rounded`, without a Fraction."""
     above, below = part.units * times * int(10 ** (digits + of.decimals)), of.units * int(10**part.decimals)
     whole, rest = divmod(above, below)
     if 2 * rest > below or (2 * rest == below and whole % 2):
@@ -111,5 +117,5 @@ def ratio_text(part: Exact, of: Exact, digits: int = SHOWN_DIGITS, times: int = 
 
 
 def rounded(value: Fraction, digits: int = SHOWN_DIGITS) -> str:
-    """Decimal text of the nearest number with that many digits, half to even: for showing, never for deciding."""
+    """Decimal text of the nearest number with that many digits, half to even: for display, never for decisions."""
     return ticks.trim_text(round(value * 10**digits), digits)

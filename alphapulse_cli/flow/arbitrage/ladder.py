@@ -1,10 +1,10 @@
-"""One leg of a cycle: what an order of a size takes from one side of a book, what leaves, what arrives, and the same asked backwards.
+"""Ladder: one leg of a cycle, that is the levels that an order takes, the money that leaves and arrives, and the reverse questions.
 
     buy    takes asks    quote leaves: notional + fee       base arrives: the size
     sell   takes bids    base leaves: the size              quote arrives: notional - fee
 
-The taker fee is a fraction of the leg's notional, in its quote currency: paid on top when buying, taken off when selling. Orders are
-integers on `CycleLeg.decimals`, money is Exact; nothing is rounded but order sizes, to whole lots. No more than MOST_LEVELS of a side
+The taker fee is a fraction of the leg's notional, in its quote currency: paid on top when buying, taken off when selling. Orders
+are integers on `CycleLeg.decimals`, money is Exact; only order sizes are rounded, to whole lots. No more than MOST_LEVELS of a side
 are ever looked at. Prices must not be negative.
 """
 
@@ -22,7 +22,7 @@ MOST_LEVELS = MOST_PIECES + 1
 
 @dataclass(frozen=True, slots=True)
 class CycleLeg:
-    """Buy or sell, the book's grid, its exchange's taker fee and rules."""
+    """Terms of a leg: buy or sell, the book's grid, its exchange's taker fee and rules."""
 
     is_buy: bool
     price_decimals: int
@@ -32,27 +32,27 @@ class CycleLeg:
 
     @property
     def decimals(self) -> int:
-        """The grid on which the book's levels and the rules can both be told: that of orders."""
+        """Grid of orders, on which both the book's levels and the rules are whole numbers."""
         return max(self.size_decimals, self.rules.size_decimals)
 
     @property
     def weight(self) -> Exact:
-        """What a notional is multiplied with: 1 with the fee added when buying, taken off when selling."""
+        """Factor of a notional: 1 plus the fee when buying, minus the fee when selling."""
         return ONE + self.fee if self.is_buy else ONE - self.fee
 
     @property
     def money_decimals(self) -> int:
-        """The grid of what leaves or arrives in the quote currency, the fee included."""
+        """Grid of the money that leaves or arrives in the quote currency, the fee included."""
         return self.price_decimals + self.decimals + self.fee.decimals
 
     @property
     def step(self) -> int:
-        """Orders are whole multiples of this, on their grid."""
+        """Step of order sizes, on the grid of orders."""
         return max(1, self.rules.lot) * self._finer
 
     @property
     def minimum(self) -> int:
-        """The smallest order, a multiple of the step, on the grid of orders."""
+        """Smallest order, a multiple of the step, on the grid of orders."""
         return -(-max(1, self.rules.minimum * self._finer) // self.step) * self.step
 
     @property
@@ -61,7 +61,7 @@ class CycleLeg:
 
 
 class Ladder:
-    """The side of a book that a leg takes, best level first, read as far as it is needed; `seen` is what was read, on the book's grid."""
+    """Side of a book that a leg takes, best level first, read as far as needed; `seen` are the levels read, on the book's grid."""
 
     def __init__(self, book: Book, leg: CycleLeg) -> None:
         assert (book.price_decimals, book.size_decimals) == (leg.price_decimals, leg.size_decimals)
@@ -72,13 +72,13 @@ class Ladder:
         self._factor = int(10 ** (leg.decimals - leg.size_decimals))
 
     def without_fee(self) -> Self:
-        """The same levels, at their bare prices; to be used from then on instead of the original."""
+        """Copy with the same levels at their bare prices. The original must not be used any more."""
         bare = object.__new__(type(self))
         bare.__dict__.update(self.__dict__, weight=int(10**self.leg.fee.decimals))
         return bare
 
     def level(self, index: int) -> tuple[int, int] | None:
-        """(ticks, lots on the grid of orders) of that level, 0 the best; None beyond the last."""
+        """Level as (ticks, lots on the grid of orders), 0 the best; None beyond the last."""
         while index >= len(self.seen):
             found = next(self._unread, None) if index < MOST_LEVELS else None
             if found is None:
@@ -88,7 +88,7 @@ class Ladder:
         return ticks, lots * self._factor
 
     def fills(self, order: int) -> tuple[tuple[int, int], ...] | None:
-        """The (ticks, lots) that an order takes; None if the side does not hold as much."""
+        """Levels (ticks, lots) that an order takes; None if the side does not hold as much."""
         taken: list[tuple[int, int]] = []
         while order:
             level = self.level(len(taken))
@@ -100,15 +100,15 @@ class Ladder:
         return tuple(taken)
 
     def paid(self, order: int) -> Exact:
-        """What leaves for an order that the side holds."""
+        """Money that leaves for an order that the side holds."""
         return self._money(order) if self.leg.is_buy else Exact(order, self.leg.decimals)
 
     def got(self, order: int) -> Exact:
-        """What arrives for an order that the side holds."""
+        """Money that arrives for an order that the side holds."""
         return Exact(order, self.leg.decimals) if self.leg.is_buy else self._money(order)
 
     def largest(self, amount: Exact) -> int:
-        """The largest multiple of the step that `amount` pays for and that the side holds: 0 for none."""
+        """Largest multiple of the step that `amount` pays for and that the side holds: 0 for none."""
         is_buy = self.leg.is_buy
         left = amount.whole(self.leg.money_decimals if is_buy else self.leg.decimals)
         order, index = 0, 0
@@ -122,7 +122,7 @@ class Ladder:
         return self.rounded_down(order)
 
     def least(self, amount: Exact) -> int | None:
-        """The smallest admissible order that brings no less than `amount`; None if the side does not hold it."""
+        """Smallest admissible order that brings at least `amount`; None if the side does not hold it."""
         is_buy = self.leg.is_buy
         left = -Exact(-amount.units, amount.decimals).whole(self.leg.decimals if is_buy else self.leg.money_decimals)  # rounded up
         order, index = 0, 0
@@ -138,18 +138,18 @@ class Ladder:
         return order if self.fills(order) is not None else None
 
     def rounded_down(self, order: int) -> int:
-        """To the step."""
+        """Order rounded down to the step."""
         return order // self.step * self.step
 
     def _money(self, order: int) -> Exact:
-        """The notional of an order with its fee."""
+        """Notional of an order with its fee."""
         fills = self.fills(order)
         assert fills is not None
         return Exact(sum(ticks * lots for ticks, lots in fills) * self.weight, self.leg.money_decimals)
 
 
 def one_by_one(book: Book, *, is_ask: bool) -> Iterator[tuple[int, int]]:
-    """A side's levels best first, read a few at a time."""
+    """Levels of a side best first, read a few at a time."""
     seen, count = 0, FIRST_LOOK
     while True:
         found = levels(book, count, is_ask=is_ask)

@@ -1,4 +1,4 @@
-"""One book as arbitrage sees it: whose it is, what its exchange asks for, and how it stands at this moment."""
+"""Market: one book for arbitrage, with its set, its exchange's fee and rules, and its present state."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from alphapulse_cli.market.trading_status import TradingStatus, allows_taking
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 Level = tuple[int, int]  # (ticks, lots)
-Mark = tuple[str, str, int, int, int | None, int, int]  # the fields of a Standing
+Mark = tuple[str, str, int, int, int | None, int, int]  # fields of a Standing
 
 
 class Standing(NamedTuple):
-    """How a market stood at one moment, for those who explain it later."""
+    """State of a market at one moment, for `arb explain`."""
 
     name: str
     symbol: str
@@ -27,18 +27,19 @@ class Standing(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Market:
-    """A symbol of a set. `bid` and `ask` are its best levels now; prices in 10**-price_decimals, as the book's.
+    """Symbol of a set. `bid` and `ask` are its best levels now; prices are in ticks of 10**-price_decimals, as the book's.
 
-    `timestamp_ns` is when the last message that changed the book was received, `feed_delay_us` that message's; None: it did not say.
+    `timestamp_ns` is the receive time of the last message that changed the book, `feed_delay_us` that message's feed delay, None if
+    unknown.
     """
 
-    name: str  # of the set: "kraken", or what `collect --as` said
+    name: str  # of the set: "kraken", or the name given with `collect --as`
     exchange: str
     symbol: str
     fee: Exact
-    rules: Rules | None = None  # None: whatever the book's grid can say
-    is_traded: bool = True  # else it only converts currencies for others
-    trusts_unverified: bool = False  # whether a LIVE book that its exchange's checksums always refute may be traded
+    rules: Rules | None = None  # None: any size on the book's grid
+    is_traded: bool = True  # False: it only converts currencies for others
+    trusts_unverified: bool = False  # whether a LIVE book that is UNVERIFIED may be traded
     book: Book = field(default_factory=lambda: Book(0, 0))
     bid: Level | None = None
     ask: Level | None = None
@@ -49,28 +50,28 @@ class Market:
     feed_delay_us: int | None = None
     state: BookState = BookState.COLD
     reason: BookReason = BookReason.STARTING
-    trading_status: TradingStatus | None = None  # None: its writer does not say
+    trading_status: TradingStatus | None = None  # None: not told by its writer
     is_tradable: bool = True
     is_live: bool = False
     is_crossed: bool = False
 
     @property
     def id(self) -> str:
-        """As it is written: "kraken:BTC-USD"."""
+        """Id of the market: "kraken:BTC-USD"."""
         return f"{self.name}:{self.symbol}"
 
     @property
     def base(self) -> str:
-        """The currency that is traded."""
+        """Currency that is bought or sold."""
         return self.symbol.partition("-")[0]
 
     @property
     def quote(self) -> str:
-        """The currency that is paid."""
+        """Currency in which it is paid."""
         return self.symbol.partition("-")[2]
 
     def mark(self) -> Mark:
-        """How it stands now."""
+        """Fields of its present Standing."""
         return (
             self.name,
             self.symbol,
@@ -82,7 +83,7 @@ class Market:
         )
 
     def order_rules(self) -> Rules:
-        """What an order must keep to; where the exchange says nothing, what the book's own grid can say."""
+        """Order rules; where the exchange gives none, any size on the book's grid."""
         return self.rules or Rules(1, 0, self.size_decimals)
 
     def take(
@@ -95,7 +96,7 @@ class Market:
         reason: BookReason,
         trading_status: TradingStatus | None,
     ) -> bool:
-        """The book as it is now; whether its grid is another than before."""
+        """Take in the present state of the book; whether its grid changed."""
         self.book, self.version, self.timestamp_ns, self.feed_delay_us = book, version, timestamp_ns, feed_delay_us
         self.state, self.reason = state, reason
         self.is_live = state is BookState.LIVE and (reason is not BookReason.UNVERIFIED or self.trusts_unverified)

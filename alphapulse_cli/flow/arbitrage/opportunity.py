@@ -1,4 +1,4 @@
-"""An opportunity from birth to death, and what was told of it: an Event is how it stood at a moment."""
+"""Opportunity, from birth to death, and the events reported of it: an Event is its state at a moment."""
 
 from base64 import b32encode
 from enum import StrEnum, unique
@@ -13,7 +13,7 @@ ID_BYTES = 5  # eight characters
 
 @unique
 class Kind(StrEnum):
-    """What happened to an opportunity."""
+    """Kind of an event."""
 
     OPENED = "opened"
     CHANGED = "changed"
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 
 class Opportunity:
-    """One, from birth to death. What grows with it is for the detector; an Event holds how it stood at a moment."""
+    """Opportunity, from birth to death. The detector changes it; an Event holds its state at a moment."""
 
     __slots__ = (
         "_id",
@@ -57,23 +57,26 @@ class Opportunity:
 
     @property
     def standings(self) -> tuple[Standing, ...]:
-        """How its books stood at birth."""
+        """States of its books at birth."""
         return tuple(Standing(*mark) for mark in self._marks)
 
     @property
     def id(self) -> str:
-        """Eight letters and digits, of the books, their versions and their messages' times: the same birth has the same name everywhere."""
+        """Id of eight letters and digits, the same everywhere for the same birth.
+
+        It is made of the books, their versions and their messages' receive times.
+        """
         if not self._id:
             self._id = identify(self.candidate.kind, self.standings, self._turn)
         return self._id
 
 
 class Event(NamedTuple):
-    """What was told of an opportunity: its state then. `why` says why it closed; `last_ns` is its last change."""
+    """Event of an opportunity, with its state then. `why` is the reason of a close; `last_ns` is the time of its last change."""
 
     kind: Kind
     at_ns: int
-    opportunity: Opportunity  # id, candidate, birth, standings at birth: what never changes
+    opportunity: Opportunity  # only its id, candidate, birth and standings are constant
     finding: Finding
     peak: Finding
     peak_ns: int
@@ -84,6 +87,6 @@ class Event(NamedTuple):
 
 
 def identify(kind: str, standings: tuple[Standing, ...], turn: int) -> str:
-    """An Opportunity's name; `turn` tells those apart that were born of the very same books, one after another."""
+    """Id of an opportunity; `turn` numbers those that were born of the very same books, one after another."""
     said = "|".join([kind, str(turn), *(f"{one.name}:{one.symbol}@{one.version}@{one.timestamp_ns}" for one in standings)])
     return b32encode(blake2b(said.encode(), digest_size=ID_BYTES).digest()).decode().lower()

@@ -1,11 +1,11 @@
-"""The continuous round of three legs, as if there were no lots: where its return bends, and its peak.
+"""Continuous round of three legs, as if there were no lots: the points at which its return bends, and its peak.
 
     leg 1 brings X │1────────│2─────────────│3──       levels end at amounts of X: exact
     leg 2          │a─────────────│b──────────│c─      at orders of leg 2, and so at amounts of X paid and Y got: exact
     leg 3 takes  Y │i────│j────────────────────│k      levels end at amounts of Y: exact
 
-All three are laid along leg 2's order: X and Y become orders of leg 2 by one division within its present level, so no fraction grows
-with the length of the walk. Slow side: Fractions.
+All three are laid along leg 2's order: X and Y become orders of leg 2 by one division within its present level, so no fraction
+grows with the length of the walk. This is the slow side: Fractions.
 """
 
 from collections.abc import Callable
@@ -18,14 +18,17 @@ from alphapulse_cli.flow.arbitrage.ladder import Ladder
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a level is used up: leg 1's order on its grid, not rounded, and what the continuous round nets so far in home currency."""
+    """Point at which a level is used up: leg 1's order on its grid, not rounded.
+
+    `net` is the profit of the continuous round up to it, in home currency.
+    """
 
     order: Fraction
     net: Fraction
 
 
 class Place:
-    """Where the round is on one leg: a level, what was ordered, paid and got before it, and per unit of the order in it."""
+    """Position of the round on one leg: a level; the order, cost and proceeds before it; and cost and proceeds a unit within it."""
 
     def __init__(self, ladder: Ladder) -> None:
         self._ladder, self._index = ladder, -1
@@ -33,7 +36,7 @@ class Place:
         self.order = self.paid = self.got = self.pays = self.gets = Fraction(0)
 
     def go_on(self) -> bool:
-        """To the next level; whether there is one."""
+        """Go to the next level; whether there is one."""
         level = self._ladder.level(self._index + 1)
         if level is None:
             return False
@@ -48,28 +51,31 @@ class Place:
 
     @property
     def end(self) -> Fraction:
-        """The order that uses up this level."""
+        """Order that uses up this level."""
         return self.order + self.lots
 
     def paid_at(self, order: Fraction) -> Fraction:
-        """What an order that ends in this level costs."""
+        """Cost of an order that ends in this level."""
         return self.paid + (order - self.order) * self.pays
 
     def got_at(self, order: Fraction) -> Fraction:
-        """What an order that ends in this level brings."""
+        """Proceeds of an order that ends in this level."""
         return self.got + (order - self.order) * self.gets
 
     def order_paying(self, amount: Fraction) -> Fraction:
-        """The order that costs so much, beyond the level's end where it costs less; its end where it is free."""
+        """Order that costs `amount` at this level's price; the level's end where it is free. It may lie beyond the level."""
         return self.order + (amount - self.paid) / self.pays if self.pays else self.end
 
     def order_getting(self, amount: Fraction) -> Fraction:
-        """The order that brings so much, at this level's price."""
+        """Order that brings `amount` at this level's price."""
         return self.order + (amount - self.got) / self.gets
 
 
 def marks_of(ladders: tuple[Ladder, Ladder, Ladder], crosses: Callable[[tuple[int, int, int]], bool]) -> tuple[list[Mark], End]:
-    """Every mark as far as the prices cross, the peak last, and why there are no more; none where the best prices do not cross."""
+    """All marks as far as the prices cross, the peak last, and the reason of the end.
+
+    There are no marks where the best prices do not cross.
+    """
     first, second, third = places = tuple(Place(ladder) for ladder in ladders)
     marks: list[Mark] = []
     if not all(place.go_on() for place in places):

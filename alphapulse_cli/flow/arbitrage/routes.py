@@ -1,52 +1,53 @@
-"""Which triangles the symbols of one exchange make: three currencies, each two of which are traded for one another.
+"""Triangles among the symbols of one exchange: three currencies, each two of which are traded for one another.
 
     BTC-USD  ETH-BTC  ETH-USD  ─►  USD>BTC>ETH>USD   buy BTC-USD, buy ETH-BTC, sell ETH-USD
                                    USD>ETH>BTC>USD   buy ETH-USD, sell ETH-BTC, sell BTC-USD
 
-Each triangle comes once per direction, begun and ended in the currency in which people count (`HOMES`). Names only: no book is looked at.
+Each triangle comes once per direction, and begins and ends in the usual currency of account (`HOMES`). Only names are used, no
+books.
 """
 
 from collections.abc import Iterable
 from itertools import product
 from typing import NamedTuple
 
-HOMES = ("USD", "USDT", "USDC", "EUR", "GBP")  # the first that a triangle has; else its first currency by name
+HOMES = ("USD", "USDT", "USDC", "EUR", "GBP")  # a route begins in the first of these in its triangle; else in the first by name
 
 
 class Step(NamedTuple):
-    """Buy the symbol's base with its quote, or sell base for quote."""
+    """One order: buy the symbol's base with its quote, or sell base for quote."""
 
     symbol: str
     is_buy: bool
 
     @property
     def paid(self) -> str:
-        """The currency that leaves."""
+        """Currency that is paid."""
         base, _, quote = self.symbol.partition("-")
         return quote if self.is_buy else base
 
     @property
     def got(self) -> str:
-        """The currency that arrives."""
+        """Currency that is received."""
         base, _, quote = self.symbol.partition("-")
         return base if self.is_buy else quote
 
 
 class Route(NamedTuple):
-    """Three steps from `home` back to it."""
+    """Three steps from the currency `home` back to it."""
 
     home: str
     steps: tuple[Step, Step, Step]
 
     @property
     def text(self) -> str:
-        """As it is written: "USD>BTC>ETH>USD"."""
+        """Text of the route: "USD>BTC>ETH>USD"."""
         return ">".join([self.home, *(step.got for step in self.steps)])
 
 
 def find_cycles(symbols: Iterable[str]) -> list[Route]:
-    """Every triangle of these canonical symbols (BASE-QUOTE), once per direction, in order of their texts, then of their symbols."""
-    markets: dict[tuple[str, str], list[Step]] = {}  # by what is paid and what is got
+    """All triangles of these canonical symbols (BASE-QUOTE), once per direction, sorted by text, then by symbols."""
+    markets: dict[tuple[str, str], list[Step]] = {}  # by (currency paid, currency received)
     partners: dict[str, set[str]] = {}
     for symbol in sorted(set(symbols)):
         base, _, quote = symbol.partition("-")
@@ -67,5 +68,5 @@ def find_cycles(symbols: Iterable[str]) -> list[Route]:
 
 
 def _preference(currency: str) -> tuple[int, str]:
-    """Homes first, in their order; then by name."""
+    """Sort key of a currency: `HOMES` first, in their order; then by name."""
     return (HOMES.index(currency) if currency in HOMES else len(HOMES), currency)

@@ -1,4 +1,4 @@
-"""What an arbitrage of two books is reckoned with: fees, order sizes, rates between quote currencies, caps; all made integers once.
+"""Terms of an arbitrage of two books: fees, order sizes, rates between quote currencies, caps; all made integers once.
 
     Leg (grid, fee, rules, rate) of the buyer  ─┐
     Leg                          of the seller ─┼─► Terms: two weights, two size factors, a step, a minimum, three bounds
@@ -15,7 +15,7 @@ from alphapulse_cli.flow.arbitrage.exact import ONE, Exact
 
 
 class Rules(NamedTuple):
-    """What sizes an order may have: multiples of `lot`, no less than `minimum`, both in 10**-size_decimals; 0 says nothing."""
+    """Rules of order sizes: multiples of `lot`, at least `minimum`, both in 10**-size_decimals; 0 is no rule."""
 
     lot: int = 1
     minimum: int = 0
@@ -24,17 +24,17 @@ class Rules(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What one unit of a leg's quote currency costs or brings in the settlement currency, and how much of it at that price."""
+    """Price of one unit of a leg's quote currency in the settlement currency, and the size available at that price."""
 
     price: Exact
     fee: Exact
     size: Exact
-    source: str  # the market whose best level it is
+    source: str  # id of the market whose best level it is
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One side of a walk: its book's grid, its exchange's fee and rules, its quote currency's rate (None: settled as it is)."""
+    """Side of a walk: its book's grid, its exchange's fee and rules, its quote currency's rate (None: no conversion)."""
 
     price_decimals: int
     size_decimals: int
@@ -43,7 +43,10 @@ class Leg:
     rate: Rate | None = None
 
     def weight(self, sign: int) -> Exact:
-        """What a price is multiplied with: 1 with the fee added (sign 1, a buyer) or taken off (-1), in the settlement currency."""
+        """Factor of a price in the settlement currency, the fee included and the rate applied.
+
+        The fee is added for `sign` 1 (a buyer) and taken off for -1.
+        """
         weight = ONE + Exact(sign * self.fee.units, self.fee.decimals)
         if self.rate is not None:
             weight = weight * self.rate.price * (ONE + Exact(sign * self.rate.fee.units, self.rate.fee.decimals))
@@ -51,14 +54,14 @@ class Leg:
 
     @property
     def decimals(self) -> int:
-        """The grid on which this side's levels and rules can both be told."""
+        """Grid on which both this side's levels and its rules are whole numbers."""
         return max(self.size_decimals, self.rules.size_decimals)
 
 
 class Terms:
-    """All that a walk of one pair needs, worked out once: scale factors, weights, step, minimum and caps, all integers.
+    """Integers for the walks of one pair, computed once: scale factors, weights, step, minimum and caps.
 
-    `size` bounds the base currency, `notional` what the bought levels cost before fees, in the settlement currency.
+    `size` caps the base currency, `notional` the cost of the bought levels before fees, in the settlement currency.
     """
 
     def __init__(self, buy: Leg, sell: Leg, size: Exact | None = None, notional: Exact | None = None) -> None:
@@ -80,44 +83,47 @@ class Terms:
         self.sell_budget = self._rate_budget(sell, -1)
 
     def caps(self) -> "Caps | None":
-        """What bounds one walk: a fresh one each time, None where nothing does."""
+        """Fresh caps of one walk; None where there are none."""
         if self.most_lots is None and self.buy_budget is None and self.sell_budget is None:
             return None
         return Caps(self.most_lots, self.buy_budget, self.sell_budget)
 
     def at_least(self, lots: int) -> int:
-        """The smallest size that an order may have and that is no less: W2."""
+        """W2: smallest admissible order size that is at least `lots`."""
         return max(self._rounded_up(lots), self.minimum)
 
     def cross(self, ask_ticks: int, bid_ticks: int) -> bool:
-        """Whether buying at the ask and selling at the bid earns anything net of fees: W1."""
+        """W1: whether buying at the ask and selling at the bid earns anything net of fees."""
         return bid_ticks * self.sell_weight > ask_ticks * self.buy_weight
 
     def _rounded_up(self, lots: int) -> int:
         return -(-lots // self.step) * self.step
 
     def _notional_budget(self, notional: Exact | None) -> int | None:
-        """The notional in ask ticks * lots, rounded down."""
+        """Notional in ask ticks * lots, rounded down."""
         if notional is None:
             return None
         rate = ONE if self.buy.rate is None else self.buy.rate.price
         return _divided(notional, rate, self.buy.price_decimals + self.size_decimals)
 
     def _rate_budget(self, leg: Leg, sign: int) -> int | None:
-        """What the best level of the leg's conversion book takes, fees of the leg included, in the leg's ticks * lots, rounded down."""
+        """Cap by the best level of the leg's conversion book, in the leg's ticks * lots, rounded down; None without one.
+
+        It includes the fees of the leg.
+        """
         if leg.rate is None:
             return None
         return _divided(leg.rate.size, ONE + Exact(sign * leg.fee.units, leg.fee.decimals), leg.price_decimals + self.size_decimals)
 
 
 class Caps:
-    """What is left of a walk's bounds, W4: lots, and ticks * lots of either side; None for no bound."""
+    """Remainder of a walk's bounds (W4): lots, and ticks * lots of either side; None for no bound."""
 
     def __init__(self, most_lots: int | None, buy_budget: int | None, sell_budget: int | None) -> None:
         self._most, self._buy_left, self._sell_left = most_lots, buy_budget, sell_budget
 
     def allow(self, lots: int, ask: int, bid: int) -> int:
-        """How many of these lots at these prices are within the bounds; they count as taken."""
+        """Take as many of these lots at these prices as the bounds allow; their number."""
         if self._most is not None:
             lots = min(lots, self._most)
         if self._buy_left is not None and ask:
@@ -134,7 +140,7 @@ class Caps:
 
 
 def _divided(amount: Exact, by: Exact, decimals: int) -> int | None:
-    """What `amount` / `by` is on that grid, rounded down; None (no bound) for a divisor of 0."""
+    """`amount` / `by` on that grid, rounded down; None (no bound) for a divisor of 0."""
     return None if by.units == 0 else amount.units * int(10 ** (by.decimals + decimals)) // (by.units * int(10**amount.decimals))
 
 

@@ -1,24 +1,25 @@
-"""Send money round three books of one exchange and have more of it: the first order that earns most, and what each leg then does.
+"""Walk of a cycle: the first order that earns most when money is sent round three books of one exchange, and the order of each leg.
 
     home ──leg 1──► X ──leg 2──► Y ──leg 3──► home        net = what leg 3 brings - what leg 1 costs
           order s1      s2: what X pays    s3: what Y pays        what is left of X and Y is dust, worth 0
 
-A leg buys (quote leaves, base arrives) or sells. The taker fee is a fraction of each leg's notional, in its quote currency: paid on top
-when buying, taken off when selling. Rules, as the tests number them:
+A leg buys (quote leaves, base arrives) or sells. The taker fee is a fraction of each leg's notional, in its quote currency: paid on
+top when buying, taken off when selling. Rules, numbered as the tests number them:
   T1  Nothing is walked unless one unit sent round at the best prices, net of fees, comes back as more.
-  T2  Every order is a whole multiple of its book's lot, no less than its minimum, no more than its side holds. The second and third are
-      the largest that the currency just got can pay, fee included.
-  T3  The continuous round (no lots) earns along s1 what a concave function does; it bends where a level of any leg is used up (a mark)
-      and ends at the peak, where the prices that are left no longer cross. The orders tried are those around the marks, from the peak
-      down, and the smallest that reach the same or the next third order; the best net wins, of equal nets the smallest size.
+  T2  Every order is a whole multiple of its book's lot, no less than its minimum, no more than its side holds. The second and third
+      are the largest that the currency just got can pay, fee included.
+  T3  The continuous round (no lots) earns along s1 what a concave function does; it bends where a level of any leg is used up (a
+      mark) and ends at the peak, where the prices that are left no longer cross. The orders tried are those around the marks, from
+      the peak down, and the smallest that reach the same or the next third order; the best net wins, of equal nets the smallest
+      size.
   T4  `most_spent` caps what leg 1 costs, its fee included, in home currency.
   T5  No more than MOST_PIECES are walked.
 How far from the best that may be, exactly: no admissible s1 earns more than the net found plus
       lot1 * (what one unit of s1 earns) + lot2 * (what one unit of s2 is worth) + lot3 * (what one unit of s3 brings),
-in home currency at the best prices net of fees. For let c be the peak, raised to the smallest admissible s1 or lowered to the cap. The
-continuous net of c bounds every admissible size's; rounding c down to lot 1 loses less than the first term, since no lot earns more than
-the first; rounding s2 and s3 down loses less than the other two. If nothing is found the net found is 0.
-Integers and Fractions decide. Books and terms must be on one grid, prices not negative.
+in home currency at the best prices net of fees. For let c be the peak, raised to the smallest admissible s1 or lowered to the cap.
+The continuous net of c bounds every admissible size's; rounding c down to lot 1 loses less than the first term, since no lot earns
+more than the first; rounding s2 and s3 down loses less than the other two. If nothing is found the net found is 0. Integers and
+Fractions decide. Books and terms must be on one grid, prices not negative.
 """
 
 from collections.abc import Sequence
@@ -56,17 +57,17 @@ class CycleTerms:
         self._gain_factor, self._cost_factor = gain // common, cost // common
 
     def crosses(self, prices: tuple[int, int, int]) -> bool:
-        """Whether one unit sent round at these prices (ticks: asks for buys, bids for sells) earns anything net of fees: T1."""
+        """T1: whether one unit sent round at these prices (ticks: asks for buys, bids for sells) earns anything net of fees."""
         gain, cost = self._compare(prices)
         return gain > cost
 
     def best_return(self, prices: tuple[int, int, int]) -> Fraction | None:
-        """What one unit sent round at these prices earns, below 0 where it costs; None where something is bought at 0."""
+        """Net return of one unit sent round at these prices, negative for a loss; None where something is bought at 0."""
         gain, cost = self._compare(prices)
         return Fraction(gain, cost) - 1 if cost else None
 
     def _compare(self, prices: tuple[int, int, int]) -> tuple[int, int]:
-        """What comes back and what was sent, in some unit of both."""
+        """Pair (money that returns, money sent), in a common unit."""
         one, two, three = prices
         buys_one, buys_two, buys_three = self._is_buy
         gain, cost = self._gain_factor, self._cost_factor
@@ -77,9 +78,10 @@ class CycleTerms:
 
 @dataclass(frozen=True, slots=True)
 class LegWalk:
-    """One leg's order: `size` in its base currency, what leaves and what arrives with the fee in it, the fee in its quote currency.
+    """Order of one leg: `size` in its base currency, `paid` and `got` with the fee included, `fee` in its quote currency.
 
-    `fills` are (ticks, lots) with lots in 10**-leg.decimals; `levels` those looked at, on the book's grid, the last perhaps not taken.
+    `fills` are (ticks, lots) with lots in 10**-leg.decimals; `levels` those looked at, on the book's grid, the last perhaps not
+    taken.
     """
 
     is_buy: bool
@@ -93,7 +95,7 @@ class LegWalk:
 
 @dataclass(frozen=True, slots=True)
 class CycleWalk:
-    """The round that earns most. `gross` is what the same first order would have earned if no leg took a fee."""
+    """Round that earns most. `gross` is the profit of the same first order if no leg took a fee."""
 
     terms: CycleTerms
     legs: tuple[LegWalk, LegWalk, LegWalk]
@@ -102,33 +104,33 @@ class CycleWalk:
 
     @property
     def size(self) -> Exact:
-        """Of the first leg's order, in that leg's base currency."""
+        """Size of the first leg's order, in that leg's base currency."""
         return self.legs[0].size
 
     @property
     def spent(self) -> Exact:
-        """What the first leg costs with its fee, in home currency."""
+        """Cost of the first leg with its fee, in home currency."""
         return self.legs[0].paid
 
     @property
     def net(self) -> Exact:
-        """The profit net of all fees, dust worth nothing, in home currency."""
+        """Profit net of all fees, dust worth nothing, in home currency."""
         return self.legs[2].got - self.legs[0].paid
 
     @property
     def net_bps(self) -> Fraction:
-        """The net profit in basis points of what is spent; 0 where nothing is."""
+        """Net profit in basis points of the money spent; 0 where none is spent."""
         return self.net.fraction * BASIS_POINTS / self.spent.fraction if self.spent.units else Fraction(0)
 
     @property
     def dust(self) -> tuple[Exact, Exact]:
-        """What is left of X and of Y."""
+        """Remainders of X and of Y."""
         first, second, third = self.legs
         return first.got - second.paid, second.got - third.paid
 
 
 def walk_cycle(books: Sequence[Book], terms: CycleTerms, most_spent: Exact | None = None) -> CycleWalk | None:
-    """The round through the books of three legs that earns most; None if no admissible one earns anything."""
+    """Find the round through the books of three legs that earns most; None if no admissible one earns anything."""
     first, second, third = (Ladder(book, leg) for book, leg in zip(books, terms.legs, strict=True))
     ladders = (first, second, third)
     marks, end = marks_of(ladders, terms.crosses)
@@ -138,7 +140,7 @@ def walk_cycle(books: Sequence[Book], terms: CycleTerms, most_spent: Exact | Non
     most = None if most_spent is None else first.largest(most_spent)  # T4
     if most is not None and most < marks[-1].order:
         end = End.CAPPED
-    elif end is End.TOO_DEEP:  # T5: what lies beyond is not looked at
+    elif end is End.TOO_DEEP:  # T5: levels beyond are not looked at
         most = first.rounded_down(int(marks[-1].order))
     trial = _Trial(ladders, smallest, most)
     for mark in reversed(marks):
@@ -149,7 +151,7 @@ def walk_cycle(books: Sequence[Book], terms: CycleTerms, most_spent: Exact | Non
 
 
 class _Trial:
-    """First orders tried within bounds: `best` are the three orders of the one that earns most, None while none does."""
+    """Trial of first orders within bounds: `best` are the three orders of the one that earns most, None while none does."""
 
     def __init__(self, ladders: tuple[Ladder, Ladder, Ladder], smallest: int, most: int | None) -> None:
         self.best: Orders | None = None
@@ -159,7 +161,10 @@ class _Trial:
         self._tried: dict[int, Orders | None] = {}
 
     def around(self, order: int) -> None:
-        """That first order or the nearest within bounds, its neighbours, the smallest ones for the third orders around what it leads to."""
+        """Try that first order, or the nearest within bounds, and its neighbours.
+
+        The smallest first orders that lead to its third order, or to that order's neighbours, are tried too.
+        """
         first, _, third = self._ladders
         order = max(order, self._smallest) if self._most is None else min(max(order, self._smallest), self._most)
         if order in self.aims:
@@ -187,7 +192,7 @@ class _Trial:
 
 
 def orders_of(ladders: tuple[Ladder, Ladder, Ladder], order: int) -> Orders | None:
-    """The three orders that a first one leads to; None if one of them is not admissible: T2."""
+    """T2: the three orders that follow from a first one; None if one of them is not admissible."""
     first, second, third = ladders
     if order < first.minimum or first.fills(order) is None:
         return None
@@ -199,7 +204,7 @@ def orders_of(ladders: tuple[Ladder, Ladder, Ladder], order: int) -> Orders | No
 
 
 def _first_for(ladders: tuple[Ladder, Ladder, Ladder], last: int) -> int | None:
-    """The smallest first order that leads to a third of no less than `last`; None where the books do not hold it."""
+    """Smallest first order that leads to a third of at least `last`; None where the books do not hold it."""
     first, second, third = ladders
     if third.fills(last) is None:
         return None
@@ -211,7 +216,7 @@ def _found(ladders: tuple[Ladder, Ladder, Ladder], terms: CycleTerms, orders: Or
     first, second, third = (_leg_walk(ladder, order) for ladder, order in zip(ladders, orders, strict=True))
     one, two, three = (ladder.without_fee() for ladder in ladders)
     bare = orders_of((one, two, three), orders[0])
-    assert bare is not None  # whoever can pay with fees can without
+    assert bare is not None  # an order that can be paid with fees can be paid without
     gross = three.got(bare[2]) - one.paid(bare[0])
     return CycleWalk(terms, (first, second, third), gross, end)
 
