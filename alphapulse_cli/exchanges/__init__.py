@@ -5,8 +5,8 @@
     decoder = exchange.decoder(instruments, {BOOK, TRADES}, depth=0, mode=mode)
 
 Importing the registry imports no exchange: each is a path, "module" or "module:attribute", resolved on demand. It leads to an
-`Exchange`, or to a module with FACTS, Decoder, Encoder, RestEncoder, parse_instruments and, where the exchange has one,
-book_checksum. Third-party exchanges are entry points of the group "alphapulse.exchanges"; they cannot take a built-in name.
+`Exchange`, or to a module with FACTS, Decoder, Encoder, RestEncoder and parse_instruments. Third-party exchanges are entry points of
+the group "alphapulse.exchanges"; they cannot take a built-in name.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.exchanges.protocol import BookTop, Decoder, Encoder, Facts, RestEncoder, Truth
+from alphapulse_cli.exchanges.protocol import Decoder, Encoder, Facts, RestEncoder, Truth
 from alphapulse_cli.market.instrument import Instrument
 
 ENTRY_POINTS = "alphapulse.exchanges"
@@ -41,7 +41,6 @@ class Exchange:
     encoder: Callable[[Truth, str], Encoder]  # truth, mode
     rest_encoder: Callable[[Truth, str], RestEncoder]  # truth, mode
     parse_instruments: Callable[[bytes, str], Sequence[Instrument]]  # body, mode; raises DecodeError
-    book_checksum: Callable[[Instrument, BookTop], int] | None = None
 
 
 def names() -> list[str]:
@@ -92,7 +91,6 @@ def _of_module(module: ModuleType) -> Exchange:
         encoder=module.Encoder,
         rest_encoder=module.RestEncoder,
         parse_instruments=module.parse_instruments,
-        book_checksum=getattr(module, "book_checksum", None),
     )
 
 

@@ -11,18 +11,20 @@ earlier. Requests leave as values, in the order in which they must be carried ou
     decoder.resync(instrument)                     # flow found the book wrong (a checksum): queue what heals it
     for event in decoder.tick(monotonic_ns): …     # each 100 ms
 
-A decoder may also have a `shape` (exchanges.shape): its caller offers each frame to that first, and to `receive` what the shape
-declines. A frame is understood in full or refused with DecodeError: no level and no trade of a refused frame leaves. A DecodeError
+Where a decoder has a `shape` (exchanges.shape), its caller offers each frame to that first, and to `receive` what the shape declines. A frame is understood in full or refused with DecodeError: no level and no trade of a refused frame leaves. A DecodeError
 changes no state, except that the decoder may have to queue a resync, which `flow` requests with `resync`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from alphapulse_cli.market.events import Event, Trade
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import Request
+
+if TYPE_CHECKING:  # the registry imports no part of an exchange
+    from alphapulse_cli.exchanges.shape import Shape
 
 Level = tuple[int, int]  # (ticks, lots)
 Change = tuple[int, int, bool]  # (ticks, lots, is_ask)
@@ -40,6 +42,8 @@ class BookTop(Protocol):
     def top_digits(self, count: int) -> bytes:
         """Best asks, then best bids, as decimal digits of ticks and lots without separators."""
 
+
+BookChecksum = Callable[[Instrument, BookTop], int]  # the checksum that a book must have
 
 BOOK, TRADES = "book", "trades"  # our names of the channels; each exchange's own are in its decoder
 
@@ -122,6 +126,16 @@ class Decoder(Protocol):
 
     instruments: dict[str, Instrument]  # by native name
     confirms_in_band: bool  # whether `confirm` leads to a Snapshot; otherwise to a FetchProof
+
+    @property
+    def shape(self) -> "Shape | None":
+        """The fast road of the usual book update: offered each frame before `receive`; None where there is none."""
+        return None
+
+    @property
+    def book_checksum(self) -> BookChecksum | None:
+        """The checksum that a book must have, by the precisions that this connection told; None where the exchange sends none."""
+        return None
 
     def connected(self, monotonic_ns: int) -> None:
         """Start on a new connection: forget the old one's sequence and buffers, queue the subscriptions."""

@@ -95,12 +95,11 @@ class Ingest:
     ) -> None:
         self.decoder = decoder
         self._decode = decoder.receive
-        self._shape: Shape | None = getattr(decoder, "shape", None)
+        self._shape: Shape | None = decoder.shape
         self.outlet = outlet
         books = instruments if BOOK in channels else ()
         outlet.forget_books_but({one.symbol for one in books})
-        # A decoder that follows changes of precision has a more accurate checksum than the exchange's function.
-        checksum = getattr(decoder, "book_checksum", exchange.book_checksum)
+        checksum = decoder.book_checksum
         self.keepers = {one.native: BookKeeper(one, outlet, checksum, checksum_warns=one.symbol in checksum_warns) for one in books}
         self.counters = outlet.counters.block()
         facts = exchange.facts

@@ -10,12 +10,11 @@ the state and reason of the book.
 """
 
 import contextlib
-from collections.abc import Callable
 
 from alphapulse_cli import native
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.errors import StorageError
-from alphapulse_cli.exchanges.protocol import BookTop
+from alphapulse_cli.exchanges.protocol import BookChecksum
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.flow.publish import Publisher
 from alphapulse_cli.flow.resync import ResyncPacer
@@ -41,8 +40,6 @@ CHECKSUMS_OK, UPDATES_IGNORED = int(Counter.CHECKSUMS_OK), int(Counter.UPDATES_I
 CHECK_EVERY_GROUPS = _CHECK_EVERY = 1024  # the second name is a C number in the compiled core
 CHECK_EVERY_NS = 1_000_000_000
 SNAPSHOTS_DOUBTED = 5  # snapshots in a row with a wrong checksum of their own, after which the checksum is taken to be at fault
-
-BookChecksum = Callable[[Instrument, BookTop], int]
 
 
 class BookKeeper:

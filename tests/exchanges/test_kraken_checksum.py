@@ -9,8 +9,8 @@ from support.kraken_client import Top
 from support.recorded import recorded_answers, recorded_frames
 
 from alphapulse_cli.book.book import Book
-from alphapulse_cli.exchanges.kraken import book_checksum, parse_instruments
-from alphapulse_cli.exchanges.kraken.checksum import levels_checksum
+from alphapulse_cli.exchanges.kraken import parse_instruments
+from alphapulse_cli.exchanges.kraken.checksum import book_checksum, levels_checksum
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.market.ticks import to_ticks

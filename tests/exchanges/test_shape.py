@@ -136,7 +136,7 @@ class TestReading:
 class TestEachFeed:
     def test_takes_the_fast_road_with_every_usual_update(self, feed):
         decoder, made = opened(tape(feed, 300), blind=False), tape(feed, 300)
-        shape = getattr(decoder, "shape", None) or decoder._shape
+        shape = decoder.shape or decoder._shape
         assert all(shape.read(frame) is not None for frame in made.updates)
 
     def test_says_on_it_what_it_says_on_the_slow_one(self, feed):

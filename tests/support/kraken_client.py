@@ -5,7 +5,8 @@ It applies what the product's decoder tells it, and it is what the decoder and t
 
 from collections.abc import Iterable
 
-from alphapulse_cli.exchanges.kraken import Decoder, Encoder, book_checksum
+from alphapulse_cli.exchanges.kraken import Decoder, Encoder
+from alphapulse_cli.exchanges.kraken.checksum import book_checksum
 from alphapulse_cli.market.events import Event, Snapshot, Update
 from alphapulse_cli.market.requests import Send
 

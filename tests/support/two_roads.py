@@ -27,7 +27,7 @@ class Blind:
 
 def blinded(decoder, blind=Blind):
     """That decoder, without its fast road."""
-    name = "shape" if hasattr(decoder, "shape") else "_shape"
+    name = "shape" if decoder.shape is not None else "_shape"
     setattr(decoder, name, blind(getattr(decoder, name)))
     return decoder
 
@@ -42,7 +42,7 @@ def plain(event):
 def said(decoder, frame):
     """All that a frame makes of a decoder: events or refusal, and what it asks for."""
     try:
-        usual = decoder.shape.read(frame) if hasattr(decoder, "shape") else None
+        usual = decoder.shape.read(frame) if decoder.shape is not None else None
         events = [plain(event) for event in ([usual] if usual is not None else decoder.receive(frame, STARTED_NS))]
     except DecodeError as error:
         events = str(error)

@@ -80,6 +80,8 @@ class Decoder:
     """
 
     confirms_in_band = False
+    shape = None  # a diff needs its splice: `receive` asks the shape itself
+    book_checksum = None
 
     def __init__(
         self,

@@ -62,6 +62,7 @@ class Feed:
     usual_update: str  # example of the commonest frame, for a Shape
     side_words: tuple[str, str]  # the feed's words for bids and asks
     confirms_in_band = True
+    book_checksum = None
     is_counted: bool  # whether `<first>` of `usual_update` grows by one with each frame
 
     def __init__(self, instruments: Sequence[Instrument], channels: Collection[str]) -> None:

@@ -39,7 +39,7 @@ def measure(ground: Ground) -> Iterator[Result]:
 def _receive(decoder: Decoder, last: list[Sequence[Event]]) -> Callable[[bytes], None]:
     """As `Ingest.receive` does it: the shape first, where the decoder has one."""
     receive = decoder.receive
-    read = decoder.shape.read if hasattr(decoder, "shape") else lambda _: None
+    read = decoder.shape.read if decoder.shape is not None else lambda _: None
     last.append(())
 
     def work(frame: bytes) -> None:
