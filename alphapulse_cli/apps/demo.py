@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import orjson
 
+from alphapulse_cli import exchanges
+from alphapulse_cli.apps.collect.plan import CollectPlan
 from alphapulse_cli.apps.collect.supervise import Child, Said, relay, spawn, stop, supervise
 from alphapulse_cli.errors import AlphapulseError, ExitCode
 
@@ -31,7 +33,8 @@ class DemoPlan:
     mischief: str = ""
     shm_dir: str = ""
     plant: str = "6/min"  # as `--plant` of `sim`
-    talk: Sequence[str] = ()  # -v or -q, for the children
+    transport: str = "auto"  # the WebSocket library of the collectors
+    verbosity: Sequence[str] = ()  # -v or -q, for the children
 
 
 async def demo(plan: DemoPlan, said: Said, failed: Callable[[ExitCode], None]) -> ExitCode:
@@ -63,7 +66,7 @@ async def _start_simulator(plan: DemoPlan) -> asyncio.subprocess.Process:
     if plan.mischief:
         options += ["--mischief", plan.mischief]
     options += ["--plant", plan.plant] if len(plan.exchanges) > 1 else []
-    return await spawn(["sim", *plan.exchanges, *options, *plan.talk], stdout=asyncio.subprocess.PIPE)
+    return await spawn(["sim", *plan.exchanges, *options, *plan.verbosity], stdout=asyncio.subprocess.PIPE)
 
 
 async def _addresses(simulator: asyncio.subprocess.Process, count: int) -> dict[str, tuple[str, str]]:
@@ -82,7 +85,15 @@ async def _addresses(simulator: asyncio.subprocess.Process, count: int) -> dict[
 
 
 def _collector(plan: DemoPlan, name: str, websocket_url: str, rest_url: str) -> Child:
-    arguments = ["collect", "--exchange", name, "--symbols", ",".join(plan.symbols), "--url", websocket_url, "--rest-url", rest_url]
-    if plan.shm_dir:
-        arguments += ["--shm-dir", plan.shm_dir]
-    return Child(name, [*arguments, "--supervised", *plan.talk])
+    mode = exchanges.get(name).facts.mode().name  # as the simulators speak, whatever is configured for the real exchange
+    one = CollectPlan(
+        name,
+        plan.symbols,
+        mode=mode,
+        url=websocket_url,
+        rest_url=rest_url,
+        shm_dir=plan.shm_dir or None,
+        transport=plan.transport,
+        skip_unlisted=True,
+    )
+    return Child(name, [*one.to_argv(), "--supervised", *plan.verbosity])

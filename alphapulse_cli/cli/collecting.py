@@ -51,22 +51,9 @@ def _tell_parent() -> None:
 
 
 async def _several(plans: Sequence[CollectPlan], notices: running.Notices) -> ExitCode:
-    children = [Child(plan.name, arguments(plan)) for plan in plans]
+    children = [Child(plan.name, [*plan.to_argv(), "--supervised", *stderr.flags()]) for plan in plans]
     duration_s = plans[0].duration_s
     with suppress(TimeoutError):  # each child keeps to the duration by itself; one that hangs is not waited for
         async with asyncio.timeout(None if duration_s is None else duration_s + HANGING_S):
             return await supervise(children, lambda name, line: notices.say(name, "said", line), duration_s)
     return ExitCode.FAILED
-
-
-def arguments(plan: CollectPlan) -> list[str]:
-    """The command line of a plan's own process. Addresses and the like it takes from the same configuration; flags are said again."""
-    words = ["collect", "--exchange", plan.exchange, "--symbols", ",".join(plan.symbols), "--channels", ",".join(plan.channels)]
-    words += ["--transport", plan.transport, "--skip-unlisted" if plan.skip_unlisted else "--no-skip-unlisted"]
-    for flag, value in (("--mode", plan.mode), ("--url", plan.url), ("--rest-url", plan.rest_url), ("--shm-dir", plan.shm_dir)):
-        if value:
-            words += [flag, value]
-    if plan.depth:
-        words += ["--depth", str(plan.depth)]
-    words += ["--checksum", ",".join(f"{symbol}=warn" for symbol in plan.checksum_warns) or "strict"]
-    return [*words, "--supervised", *stderr.flags()]

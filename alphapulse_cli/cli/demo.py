@@ -56,8 +56,19 @@ def demo(
     parse_plant(plant)  # before anything is started
     if mischief:
         parse_mischief(mischief)
-    where = options.settings().choose("shm_dir", shm_dir)
-    plan = DemoPlan(EXCHANGES, tuple(symbols or SYMBOLS), rate, seed, mischief, str(where or ""), plant, stderr.flags())
+    settings = options.settings()
+    where = settings.choose("shm_dir", shm_dir)
+    plan = DemoPlan(
+        EXCHANGES,
+        tuple(symbols or SYMBOLS),
+        rate,
+        seed,
+        mischief,
+        str(where or ""),
+        plant,
+        transport=settings.get("transport"),
+        verbosity=stderr.flags(),
+    )
     board = not render.wants_json(as_json) and sys.stdout.isatty()
     notices = running.Notices(on_board=board)
     full = board and not plain and all(stderr.is_terminal(stream) for stream in (sys.stdin, sys.stderr))

@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.edges.config import value_types
+from alphapulse_cli.edges.config.layers import DEFAULT_RING_RECORDS, DEFAULT_SYMBOLS
 from alphapulse_cli.edges.exchange import transport as transports
 from alphapulse_cli.edges.exchange.loopback import is_loopback
 from alphapulse_cli.errors import Refused, UsageError
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Facts, Mode
 from alphapulse_cli.market.instrument import Instrument, near_symbols, split_id
 
-DEFAULT_SYMBOLS = ("BTC-USD", "ETH-USD")
 CHANNELS = (BOOK, TRADES)
 SHOWN_MATCHES = 5
 
@@ -33,7 +33,7 @@ class CollectPlan:
     rest_url: str = ""
     set_name: str = ""  # "" = the exchange's name
     shm_dir: str | None = None
-    ring_capacity: int = 16_384
+    ring_capacity: int = DEFAULT_RING_RECORDS
     duration_s: float | None = None
     transport: str = transports.AUTO
     skip_unlisted: bool = False  # collect the rest where the exchange does not list all symbols
@@ -44,6 +44,24 @@ class CollectPlan:
     def name(self) -> str:
         """The set's name."""
         return self.set_name or self.exchange
+
+    def to_argv(self) -> list[str]:
+        """Words of a command line behind `alphapulse` that make this plan in a process with the same configuration.
+
+        `ring_capacity` and `listing_every_s` have no flag and are not on it; nor is `duration_s`: who starts the process knows what is left.
+        """
+        words = ["collect", "--exchange", self.exchange, "--symbols", ",".join(self.symbols), "--channels", ",".join(self.channels)]
+        words += ["--transport", self.transport, "--skip-unlisted" if self.skip_unlisted else "--no-skip-unlisted"]
+        words += ["--checksum", ",".join(f"{symbol}=warn" for symbol in self.checksum_warns) or "strict"]
+        given = {
+            "--mode": self.mode,
+            "--depth": str(self.depth or ""),
+            "--as": self.set_name,
+            "--url": self.url,
+            "--rest-url": self.rest_url,
+            "--shm-dir": self.shm_dir,
+        }
+        return words + [word for flag, value in given.items() if value for word in (flag, value)]
 
 
 def symbols_by_exchange(texts: Iterable[str], names: Sequence[str]) -> dict[str, list[str]]:
@@ -134,7 +152,7 @@ def plans(
     rest_urls: Mapping[str, str],
     set_name: str = "",
     shm_dir: str | None = None,
-    ring_capacity: int = 16_384,
+    ring_capacity: int = DEFAULT_RING_RECORDS,
     duration_s: float | None = None,
     transport: str = transports.AUTO,
     skip_unlisted: bool = False,

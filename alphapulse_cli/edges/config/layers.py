@@ -30,6 +30,8 @@ OTHER_VARIABLES = frozenset(  # of the build, the scripts and the tests
 )
 PROJECT_FILE = "alphapulse.toml"
 LARGEST_FILE_BYTES = 1 << 20
+DEFAULT_SYMBOLS = ("BTC-USD", "ETH-USD")
+DEFAULT_RING_RECORDS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,10 @@ KEYS = (
         "directory of the segments; empty: /dev/shm/alphapulse-<uid>, or the system's temporary directory",
     ),
     Key("exchanges", value_types.NAMES, (), "exchanges to collect when --exchange is not given"),
-    Key("symbols", value_types.SYMBOLS, ("BTC-USD", "ETH-USD"), "symbols to collect; kraken:BTC-USD means one exchange only"),
+    Key("symbols", value_types.SYMBOLS, DEFAULT_SYMBOLS, "symbols to collect; kraken:BTC-USD means one exchange only"),
     Key("channels", value_types.CHANNELS, ("book", "trades"), "what to collect of each symbol"),
     Key("depth", value_types.COUNT, 0, "levels per side to collect; 0: as deep as the exchange's default"),
-    Key("ring_records", value_types.POWER_OF_TWO, 16_384, "capacity of each ring in records, a power of two"),
+    Key("ring_records", value_types.POWER_OF_TWO, DEFAULT_RING_RECORDS, "capacity of each ring in records, a power of two"),
     Key(
         "transport",
         value_types.TRANSPORT,

@@ -13,7 +13,6 @@ from support.app_parts import Sims, live_books, processes_of, sample, wait_until
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.plan import CollectPlan
-from alphapulse_cli.cli.collecting import arguments
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.shm import clock
@@ -250,7 +249,7 @@ class TestTheTransport:
         assert (done.code, done.stderr.splitlines()[0]) == (2, "error: unknown transport: 'curl'")
 
     def test_is_said_again_to_the_process_of_each_exchange(self):
-        words = arguments(CollectPlan("kraken", transport="websockets"))
+        words = [*CollectPlan("kraken", transport="websockets").to_argv(), "--supervised"]
         assert words[words.index("--transport") + 1] == "websockets"
 
 
