@@ -17,7 +17,7 @@
 A gap, a bad checksum, a lap, silence and a lost connection are daily life: events and counters, not exceptions.
 """
 
-from enum import Enum, IntEnum, unique
+from enum import IntEnum, unique
 
 
 @unique
@@ -33,15 +33,6 @@ class ExitCode(IntEnum):
     EXCHANGE = 6  # exchange or network
     ALREADY_RUNNING = 7
     INTERRUPTED = 130
-
-
-@unique
-class Remedy(Enum):
-    """What a session does about an ExchangeError that reaches it."""
-
-    DROP_FRAME = "drop the frame, resync what it was about"
-    RECONNECT = "close the connection, back off, connect again"
-    GIVE_UP = "tell the person: trying again cannot help"
 
 
 class AlphapulseError(Exception):
@@ -66,7 +57,6 @@ class ExchangeError(AlphapulseError):
     """Failure of the network or the exchange that may pass. `retry_after_s`: how long the exchange asked to be left alone, from when this was raised; None: not."""
 
     exit_code = ExitCode.EXCHANGE
-    remedy = Remedy.RECONNECT
 
     def __init__(self, message: str, hint: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(message, hint)
@@ -79,7 +69,6 @@ class DecodeError(ExchangeError):
     `may_hold_books` is False where it names a channel that tells nothing of books: they have missed nothing.
     """
 
-    remedy = Remedy.DROP_FRAME
     KEPT_BYTES = 200
 
     def __init__(self, message: str, frame: bytes = b"", hint: str = "", *, may_hold_books: bool = True) -> None:
@@ -90,8 +79,6 @@ class DecodeError(ExchangeError):
 
 class Refused(ExchangeError):
     """Refusal that trying again cannot change: 403, 404, 451, a certificate that is not to be trusted, an unknown symbol."""
-
-    remedy = Remedy.GIVE_UP
 
 
 class SegmentError(AlphapulseError):

@@ -189,16 +189,8 @@ def errors() -> Iterator[str]:
     yield "## The tree"
     yield code((raised.__doc__ or "").partition("\n\n")[2])
     yield table(
-        ("exception", "exit code", "what it means", "what a session does"),
-        (
-            (
-                f"`{kind.__name__}`",
-                int(kind.exit_code),
-                first_paragraph(kind),
-                remedy.value if (remedy := getattr(kind, "remedy", None)) else "-",
-            )
-            for kind in tree(raised.AlphapulseError)
-        ),
+        ("exception", "exit code", "what it means"),
+        ((f"`{kind.__name__}`", int(kind.exit_code), first_paragraph(kind)) for kind in tree(raised.AlphapulseError)),
     )
 
     yield "## What ends a collector"

@@ -70,9 +70,13 @@ def spread_ticks(book: Book) -> int | None:
 def spread_bps(book: Book) -> Fraction | None:
     """Spread in basis points of the mid; None for a mid of 0 too."""
     best = bbo(book)
-    if best is None or best.bid_ticks + best.ask_ticks == 0:
-        return None
-    return Fraction(2 * BASIS_POINTS * (best.ask_ticks - best.bid_ticks), best.bid_ticks + best.ask_ticks)
+    return None if best is None else spread_in_bps(best.bid_ticks, best.ask_ticks)
+
+
+def spread_in_bps(bid_ticks: int, ask_ticks: int) -> Fraction | None:
+    """The spread between two prices in basis points of their mid; None for a mid of 0."""
+    doubled = bid_ticks + ask_ticks
+    return Fraction(2 * BASIS_POINTS * (ask_ticks - bid_ticks), doubled) if doubled else None
 
 
 def depth_lots(book: Book, count: int) -> tuple[int, int]:

@@ -132,9 +132,9 @@ def _say_states(views: "Iterable[View]") -> None:
 
 
 def _state_words(view: "View") -> str:
-    reason = "" if view.reason.name == "NONE" else f" ({view.reason.name.lower().replace('_', ' ')})"
-    trading = remark(view.trading_status)
-    return view.state.name + reason + (f", {trading}" if trading else "")
+    from alphapulse_cli.wire.delta import state_words
+
+    return state_words(view.state, view.reason, view.trading_status)
 
 
 CSV_COLUMNS = ("exchange", "symbol", "state", "version", "side", "price", "size", "trading_status")

@@ -67,18 +67,6 @@ class Levels:
             made.add(ticks, lots, is_ask)
         return made
 
-    def rescaled(self, price_decimals: int, size_decimals: int) -> "Levels":
-        """Copy on a finer grid (ValueError for a coarser one); `kept_out` grows by those that no longer fit."""
-        if price_decimals < self.price_decimals or size_decimals < self.size_decimals:
-            raise ValueError("levels can only be rescaled to a finer grid")
-        finer = Levels(price_decimals, size_decimals)
-        price_factor = int(10 ** (price_decimals - self.price_decimals))
-        size_factor = int(10 ** (size_decimals - self.size_decimals))
-        for ticks, lots, is_ask in self:
-            finer.add(ticks * price_factor, lots * size_factor, is_ask)
-        finer.kept_out += self.kept_out
-        return finer
-
     def add(self, ticks: int, lots: int, is_ask: bool) -> None:
         """Append one level. One out of range is counted in `kept_out` instead, unless its size is 0."""
         if not 0 <= ticks <= numbers.MAX_TICKS or not 0 <= lots <= LOTS_MASK:

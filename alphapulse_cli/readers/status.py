@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from alphapulse_cli.book.views import spread_in_bps
 from alphapulse_cli.errors import SegmentError, SegmentGone, StorageError
 from alphapulse_cli.flow.follow import states_of
 from alphapulse_cli.market.instrument import MAX_DECIMALS
@@ -217,8 +218,9 @@ def book_status(exchange: str, symbol: str, image: ImageCopy, *, live: bool) -> 
         status.bid, status.bid_size = to_text(bid[0], image.price_decimals), to_text(bid[1], image.size_decimals)
     if ask is not None:
         status.ask, status.ask_size = to_text(ask[0], image.price_decimals), to_text(ask[1], image.size_decimals)
-    if bid is not None and ask is not None and bid[0] + ask[0]:
-        status.spread_bps = 20_000 * (ask[0] - bid[0]) / (ask[0] + bid[0])
+    if bid is not None and ask is not None:
+        spread = spread_in_bps(bid[0], ask[0])
+        status.spread_bps = None if spread is None else float(spread)
     return status
 
 

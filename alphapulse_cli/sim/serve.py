@@ -1,6 +1,6 @@
 """Several simulated exchanges in one process and one event loop, sharing the hidden prices: what `alphapulse sim` and `demo` run.
 
-run_blocking([SimSpec("kraken"), SimSpec("coinbase", port=9001)], seed=7, on_ready=lambda exchanges: ...)
+await run([SimSpec("kraken"), SimSpec("coinbase", port=9001)], seed=7, on_ready=lambda exchanges: ...)
 """
 
 import asyncio
@@ -71,15 +71,3 @@ async def run(
                 task.cancel()
             await asyncio.wait(waiting)
     return simulated
-
-
-def run_blocking(
-    simulations: Sequence[SimSpec],
-    *,
-    seed: int = 1,
-    duration: float | None = None,
-    on_ready: OnReady = lambda _: None,
-    planted: PlantedSchedule | None = None,
-) -> Sequence[SimulatedExchange]:
-    """`run` in an event loop of its own; KeyboardInterrupt ends it in good order and goes on upwards."""
-    return asyncio.run(run(simulations, seed=seed, duration=duration, on_ready=on_ready, planted=planted))

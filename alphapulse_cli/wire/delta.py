@@ -10,6 +10,10 @@ from enum import IntEnum, unique
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from alphapulse_cli.market.scan import IS_ASK as IS_ASK  # noqa: PLC0414 - part of the layout, as a level in memory has it
+from alphapulse_cli.market.scan import MAX_LOTS
+from alphapulse_cli.market.trading_status import TradingStatus, remark
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -45,9 +49,8 @@ STATUS_FIELDS = [  # from offset 64 of a STATUS
     ("trading_status", "u1", "orders that the market accepts, see TradingStatus; 0 from a writer of layout 1.1 or older: not told"),
 ]
 
-SIZE_MASK = (1 << 62) - 1  # the size's bits in size_side, and the largest size
+SIZE_MASK = MAX_LOTS  # the size's bits in size_side, and the largest size
 LEVEL_IS_NEW = 1 << 62
-IS_ASK = 1 << 63
 
 KIND_MASK = 0b111
 FIRST, LAST, RESYNCED = 1 << 3, 1 << 4, 1 << 5
@@ -105,9 +108,11 @@ class ChecksumState(IntEnum):
     BAD = 2
 
 
-def state_words(state: BookState, reason: BookReason) -> str:
-    """State and reason for people: "LIVE", "LIVE unverified", "STALE silent". A reason is always shown, beside LIVE too."""
-    return state.name if reason is BookReason.NONE else f"{state.name} {reason.name.lower().replace('_', ' ')}"
+def state_words(state: BookState, reason: BookReason, trading: TradingStatus | None = None) -> str:
+    """State, reason and restriction of trading for people: "LIVE", "STALE silent", "LIVE unverified, cancel only". None is left out."""
+    words = state.name if reason is BookReason.NONE else f"{state.name} {reason.name.lower().replace('_', ' ')}"
+    restriction = remark(trading)
+    return f"{words}, {restriction}" if restriction else words
 
 
 def _plain(fields: list[Any]) -> list[Any]:

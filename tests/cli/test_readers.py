@@ -229,7 +229,7 @@ class TestReconstruct:
         done = alphapulse("reconstruct", "--symbol", "BTC-USD", "--format", form)
         assert done.code == 0
         assert "STALE" in done.stdout
-        assert "kraken:BTC-USD is not live: STALE (retired)" in done.stderr
+        assert "kraken:BTC-USD is not live: STALE retired" in done.stderr
 
     def test_watch_in_a_pipe_is_an_object_a_change(self, alphapulse, writer):
         with kept_alive(writer):

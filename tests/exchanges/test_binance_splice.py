@@ -72,7 +72,7 @@ class TestB1EventsAreBufferedUntilASnapshot:
         one = splice.Splice()
         for number in range(1, 5):
             one.take(number, number, b"123456")
-        assert one.buffered_count == 1
+        assert len(one._buffer) == 1
         assert one.meeting(2) is splice.Meeting.STALE
         assert one.meeting(3) is splice.Meeting.MET
 

@@ -303,21 +303,6 @@ class TestAColumn:
         with pytest.raises(ValueError, match="decimals must be"):
             Levels(price, size)
 
-    def test_rescaled_to_a_finer_grid(self):
-        """The same levels; those that no longer fit join the ones already kept out."""
-        levels = Levels.from_levels(0, 0, [(5, 7, True), (MAX_TICKS, 1, False), (1, LOTS_MASK, False), (-1, 1, True)])
-        finer = levels.rescaled(1, 2)
-        assert finer == Levels.from_levels(1, 2, [(50, 700, True)])
-        assert (levels.kept_out, finer.kept_out) == (1, 3)
-        assert levels.rescaled(0, 0) == levels
-        assert levels.rescaled(0, 0) is not levels
-
-    def test_a_coarser_grid_is_refused(self):
-        """It could lose what is finer."""
-        for price, size in ((1, 2), (2, 1)):
-            with pytest.raises(ValueError, match="finer"):
-                Levels(2, 2).rescaled(price, size)
-
     def test_the_layout_is_the_records(self):
         """The constants said twice are the same."""
         assert (module.IS_ASK, module.LOTS_MASK) == (scan.IS_ASK, scan.MAX_LOTS)

@@ -1,4 +1,4 @@
-"""Several simulated exchanges in one process: `run` and `run_blocking`."""
+"""Several simulated exchanges in one process: `run`."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from support.sim_parts import SMALL, SmallClient, client_of, play, until
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.sim.serve import SimSpec, run, run_blocking
+from alphapulse_cli.sim.serve import SimSpec, run
 
 
 @pytest.fixture(autouse=True)
@@ -52,11 +52,11 @@ class TestRun:
                 mids.append((bids[0][0] + asks[0][0]) / 10 ** exchange.truth.instruments["BTC-USD"].price_decimals)
             assert max(mids) / min(mids) < 1.001
 
-        run_blocking(SPECS, seed=4, duration=0.05, on_ready=check)
+        asyncio.run(run(SPECS, seed=4, duration=0.05, on_ready=check))
 
     def test_a_duration_ends_it_and_the_counts_are_still_there(self):
         """Returned stopped."""
-        served = run_blocking(SPECS, duration=0.3)
+        served = asyncio.run(run(SPECS, duration=0.3))
         assert [exchange.name for exchange in served] == ["kraken", "coinbase", "binance-us"]
         assert all(exchange.step_count for exchange in served)
 
@@ -67,7 +67,7 @@ class TestRun:
             served[0].truth.step = None
 
         with pytest.raises(TypeError):
-            run_blocking(SPECS[:1], duration=20, on_ready=break_it)
+            asyncio.run(run(SPECS[:1], duration=20, on_ready=break_it))
 
     def test_a_taken_port_stops_the_others_too(self):
         """Two on one port."""

@@ -31,7 +31,7 @@ from alphapulse_cli.readers.selection import Wanted, no_such_book
 from alphapulse_cli.readers.sets import SetReaders
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
-from alphapulse_cli.wire.delta import BookState
+from alphapulse_cli.wire.delta import BookState, state_words
 
 RULES_EVERY_NS = 5_000_000_000
 CLOCK_READ_NS = 10_000_000  # two clocks that were read so far apart say nothing of one another
@@ -49,7 +49,7 @@ class WatchStatus:
 
     books: int
     books_live: int
-    not_live: tuple[str, ...]  # "kraken:BTC-USD STALE (silent)"
+    not_live: tuple[str, ...]  # "kraken:BTC-USD STALE silent"
     not_tradable: tuple[str, ...]  # "kraken:BTC-USD cancel only", of those that are live
     candidates: int
     opened: int
@@ -251,7 +251,7 @@ class Watch:
         return WatchStatus(
             len(markets),
             len(markets) - len(not_live),
-            tuple(f"{market.id} {state_words(market)}" for market in not_live),
+            tuple(f"{market.id} {state_words(market.state, market.reason)}" for market in not_live),
             tuple(
                 f"{market.id} {remark(market.trading_status)}" for market in markets if market.is_live and not market.is_tradable
             ),
@@ -316,11 +316,6 @@ class _Chosen:
         if event.kind is Kind.CLOSED:
             self._open.discard(name)
         return is_ours
-
-
-def state_words(market: Market) -> str:
-    """STALE (silent)."""
-    return market.state.name + ("" if market.reason.name == "NONE" else f" ({market.reason.name.lower().replace('_', ' ')})")
 
 
 def _converting_symbols(wanted: Wanted) -> frozenset[str]:

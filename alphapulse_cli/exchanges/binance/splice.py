@@ -64,11 +64,6 @@ class Splice:
         self._buffered_bytes = 0
 
     @property
-    def buffered_count(self) -> int:
-        """Number of events that wait for a snapshot."""
-        return len(self._buffer)
-
-    @property
     def was_fed(self) -> bool:
         """Whether an event came on this connection."""
         return self._was_fed or (self.live and not self._is_unmet)

@@ -92,10 +92,6 @@ class Terms:
         """W2: smallest admissible order size that is at least `lots`."""
         return max(self._rounded_up(lots), self.minimum)
 
-    def cross(self, ask_ticks: int, bid_ticks: int) -> bool:
-        """W1: whether buying at the ask and selling at the bid earns anything net of fees."""
-        return bid_ticks * self.sell_weight > ask_ticks * self.buy_weight
-
     def _rounded_up(self, lots: int) -> int:
         return -(-lots // self.step) * self.step
 

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from alphapulse_cli.book.reconstruct import Reconstructor
+from alphapulse_cli.book.views import spread_bps
 from alphapulse_cli.market.trading_status import allows_taking, trading_status
 from alphapulse_cli.readers.items import TradeTold, text
 from alphapulse_cli.readers.status import BookStatus
@@ -86,9 +87,7 @@ class OneBook:
         book = replica.book
         bid, ask = book.best_bid(), book.best_ask()
         prices, sizes = book.price_decimals, book.size_decimals
-        spread = None
-        if bid is not None and ask is not None and bid[0] + ask[0]:
-            spread = 20_000 * (ask[0] - bid[0]) / (ask[0] + bid[0])
+        spread = spread_bps(book)
         status = replace(
             sample,
             state=state[0],
@@ -97,7 +96,7 @@ class OneBook:
             bid_size="" if bid is None else text(bid[1], sizes),
             ask="" if ask is None else text(ask[0], prices),
             ask_size="" if ask is None else text(ask[1], sizes),
-            spread_bps=spread,
+            spread_bps=None if spread is None else float(spread),
             bid_count=book.bid_count,
             ask_count=book.ask_count,
             version=replica.version,

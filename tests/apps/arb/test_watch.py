@@ -132,7 +132,7 @@ class TestTheWatch:
             coinbase.close()
             (event,) = wait_until(watching.poll)
             assert (event.kind, event.why) == (Kind.CLOSED, Why.NOT_LIVE)
-            assert watching.status().not_live == ("coinbase:BTC-USD STALE (retired)",)
+            assert watching.status().not_live == ("coinbase:BTC-USD STALE retired",)
 
     def test_a_status_ends_it_at_once(self, sets):
         directory, kraken, coinbase = sets
@@ -259,7 +259,7 @@ class TestTheCommands:
         rows = [json.loads(line) for line in found.stdout.splitlines()]
         assert found.code == 1
         assert [(row["buy"], row["verdict"]) for row in rows] == [("kraken", "not_live"), ("coinbase", "no profit")]
-        assert "coinbase:BTC-USD STALE (silent): gives no signal" in found.stderr
+        assert "coinbase:BTC-USD STALE silent: gives no signal" in found.stderr
 
     def test_configured_fees_hold(self, alphapulse, beating):
         _, kraken, coinbase = beating

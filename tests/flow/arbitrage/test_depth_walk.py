@@ -84,12 +84,6 @@ class TestW1NothingUnlessTheTopsCrossNetOfFees:
         assert run(plain([(101 + i, 5) for i in range(99)], [(100 - i, 5) for i in range(99)])) is None
         assert looks == [{"is_ask": True}, {"is_ask": False}]
 
-    def test_the_question_for_the_tops_is_the_walks(self):
-        """Terms.cross says what the walk's first piece earns."""
-        terms = Terms(Side((), 2, fee="0.0026").leg(), Side((), 0, fee="0.004").leg())
-        for ask, bid in [(9934, 100), (9935, 100), (10000, 101), (0, 0), (0, 1)]:
-            assert terms.cross(ask, bid) == (bid * Fraction("0.996") > Fraction(ask, 100) * Fraction("1.0026"))
-
 
 class TestW2SizesThatBothExchangesAccept:
     @pytest.mark.parametrize(("lots", "size"), [((1, 1), 7), ((2, 1), 6), ((2, 3), 6), ((4, 3), 0), ((1, 5), 5)])
