@@ -93,7 +93,7 @@ class Walk:
     def survey(self, levels: Levels, i: int) -> int:
         """Check the run that begins at index `i`; the next index, or -1 where the book must be arranged first.
 
-        That is where levels walked so far are out of order, repeated, or of size 0.
+        It must be where levels walked so far are out of order, repeated, or of size 0.
         """
         self._runs += 1
         if self.incoming == 0:

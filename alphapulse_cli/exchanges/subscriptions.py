@@ -111,7 +111,7 @@ class Owed(Generic[Key]):
         debt = self._debts.setdefault(key, _Debt(0))
         pause_ns = FINAL_PAUSE_NS if final else min(REFUSED_PAUSE_NS << min(debt.refused, 8), LONGEST_PAUSE_NS)
         debt.refused, debt.asked = debt.refused + 1, 0
-        debt.is_told = True  # the refusal tells it
+        debt.is_told = True  # the refusal itself is reported
         debt.deadline_ns = now_ns + pause_ns
 
     def hurry(self, key: Key, deadline_ns: int) -> None:

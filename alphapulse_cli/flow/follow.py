@@ -204,7 +204,10 @@ class SetFollower:
         self._passed[symbol] = int.from_bytes(records[at : at + 8], "little")
 
     def _book_of(self, key: bytes) -> Reconstructor | None:
-        """Book of a key. None for one that is not followed, and for one without an image, which no writer of ours leaves out."""
+        """Book of a key; None where it is not followed.
+
+        A key without an image gives None too: every writer of ours makes the image before the records.
+        """
         symbol = key[:16].rstrip(b"\0").decode("latin-1")
         if symbol not in self.books:
             self.discover()
@@ -272,7 +275,7 @@ class SetFollower:
             self._take(book, waiting, 0, len(waiting) // delta.DELTA_BYTES)
 
     def _checkpoint(self, symbol: str, reader: Image) -> ImageCopy | None:
-        """Checkpoint of a book that changes faster than it can be copied; None, and one is requested, where there is none of use.
+        """Checkpoint of a book that changes faster than it can be copied; None, after requesting one, where no usable one exists.
 
         A checkpoint older than a group that was passed by, or than missed records, is of no use: no group to come would continue
         it.

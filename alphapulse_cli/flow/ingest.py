@@ -391,7 +391,8 @@ class Ingest:
             if keeper is not None:
                 keeper.set_state(BookState.SYNCING, GAP_REASONS[gap.reason], receive_ns)
         ids = " ".join(instrument.id for instrument in gap.instruments)
-        self._notice("warning", f"gap ({gap.reason.value}) {gap.detail}: resyncing {ids}")
+        detail = f", {gap.detail}" if gap.detail else ""
+        self._notice("warning", f"gap ({gap.reason.value}{detail}): resyncing {ids}")
 
     def _look_at_grid(self, trade: Trade) -> None:
         """Read the metadata again where a trade is on a finer grid than its instrument: the exchange may have a finer tick now."""

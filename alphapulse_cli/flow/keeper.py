@@ -222,7 +222,7 @@ class BookKeeper:
     def ailment(self) -> tuple[BookState, BookReason, str] | None:
         """Take the ailment to report: state, reason and the faulty level (hostile text).
 
-        None if there is none, or if it was reported since the book was last good.
+        The result is None without an ailment, or if it was reported since the book was last good.
         """
         ails = self.state, self.reason
         if (self.state is not HALTED and self.reason not in (OFF_GRID, UNVERIFIED)) or ails in self._told:

@@ -35,14 +35,14 @@ class GapReason(Enum):
     """Reason for which an instrument's book can no longer be trusted."""
 
     SEQUENCE = "sequence"  # an exchange's sequence number skipped
-    CHECKSUM = "checksum"  # our book's checksum is not the exchange's
+    CHECKSUM = "checksum"  # our book's checksum differs from the exchange's
     UPDATE_BEFORE_SNAPSHOT = "update before snapshot"
     UNREADABLE = "unreadable message"
     DISCONNECTED = "disconnected"
-    SEQUENCE_RESET = "sequence began anew"
+    SEQUENCE_RESET = "sequence restarted"
     IGNORED = "updates ignored for too long"
-    QUIET = "stream of a quiet book had died"
-    CROSSED = "crossed or locked in itself"
+    QUIET = "dead stream of a quiet book"
+    CROSSED = "book crossed or locked"
 
 
 class BookEvent:

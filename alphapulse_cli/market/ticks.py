@@ -1,8 +1,8 @@
 """Decimal text to integer ticks and lots, and back: exact, or refused.
 
 All numbers cross from text to integers here. Text must be a plain decimal of ASCII digits (an exponent is allowed: exchanges write
-7e-7), not negative, of at most 400 characters and with an exponent of at most 400 either way. Those bounds cover all that a JSON
-double can be written as, so an absurd number is still a number, if one that fits no grid. They are checked before any arithmetic.
+7e-7), not negative, of at most 400 characters and with an exponent of at most 400 either way. The bounds cover every spelling of a
+JSON double, so an absurd number is still a number, if one that fits no grid. They are checked before any arithmetic.
 A JSON float is taken as it is where its value proves the decimal it came from; else its raw token is asked for.
 
 Each call answers with ticks or a NumberError, in bounded time:

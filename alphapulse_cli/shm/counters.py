@@ -25,7 +25,7 @@ from alphapulse_cli.shm.segment import Segment, SegmentSpec
 
 @unique
 class Counter(IntEnum):
-    """Counters by their place in a block; new ones go at the end. Those in `LAST_VALUES` hold a last value, all others only grow.
+    """Counters by their place in a block; new ones go at the end. All only grow, except the last values of `LAST_VALUES`.
 
     `unit` and `meaning` read together: "frames received from the exchange".
     """

@@ -341,7 +341,7 @@ class TestTheProofOfBinance:
         assert [message["method"] for message in asked] == ["UNSUBSCRIBE", "SUBSCRIBE"]
         assert asked[0]["params"] == asked[1]["params"] == [f"ethusd@{'depth20' if river.mode == 'depth20' else 'depth'}@100ms"]
         assert (SYNCING, BookReason.MUTE) in river.states("ETH-USD")
-        assert any("stream of a quiet book had died" in line for line in river.warnings)
+        assert any("dead stream of a quiet book" in line for line in river.warnings)
         assert river.done.proofs == 2, "the stream has a second to reach what the first one showed"
 
     def test_a_second_time_soon_after_the_connection_is_replaced(self, river):

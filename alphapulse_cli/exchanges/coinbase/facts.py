@@ -42,7 +42,7 @@ FACTS = Facts(
         "advanced: one sequence number counts all frames of a connection; after a break all its books are subscribed to anew",
         "advanced: a subscription is often confirmed after its first data",
         "both: a trade's side is the maker's; it is inverted to the taker's",
-        "both: without a subscription within 5 s of connecting the server hangs up; heartbeats keep quiet connections open",
+        "both: without a subscription within 5 s of connecting the server disconnects; heartbeats keep quiet connections open",
         "both: a level may be removed that was never published",
         "BTC-USDC and other USDC products are aliases: their frames carry the USD product's name",
         "exchange: no sequence number and no checksum: a lost book frame cannot be seen",

@@ -28,8 +28,8 @@ FACTS = Facts(
     taker_fee="0.0040",
     quirks=(
         "the client cuts each side to the subscribed depth: no delete is sent for a level pushed out of it",
-        "no sequence numbers: the checksum is the only proof, and at depth 10 it sees everything",
-        "at depth 25 and more a lost message that touches only levels below the tenth shows when they rise",
+        "no sequence numbers: the checksum is the only proof, and at depth 10 it covers the whole book",
+        "at depth 25 and more a lost message for levels below the tenth shows only when they rise into the top ten",
         "prices and sizes are JSON numbers",
         "REST says XBT and XDG where WebSocket v2 says BTC and DOGE",
     ),

@@ -4,7 +4,7 @@
                              ─► is there a USD-USDT book?  the seller sells USD there, at its bid
                              ─► neither: two different currencies, the two books are not compared
 
-Either way a price is multiplied, never divided: the profit stays exact. Of several exchanges with such a book the leg's own is
+Either way a price is multiplied, never divided: the profit stays exact. Where several exchanges have such a book, the leg's own is
 preferred, then the first by name, among those that are live.
 """
 

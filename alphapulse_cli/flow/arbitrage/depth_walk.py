@@ -9,10 +9,10 @@ of the profit. The net profit is thus a concave function of the size. Rules, num
   W1  Nothing is walked unless the best prices cross net of fees.
   W2  An order's size is a whole multiple of both lot sizes (their least common multiple), and no less than both minimum sizes.
   W3  The best multiple is the one below or the one above the size q at which the marginal net ends being positive; if q is below
-      the minimum it is the minimum, if that still earns. Of sizes that earn the same, the smallest.
+      the minimum it is the minimum, if that still earns. Among sizes that earn the same it is the smallest.
   W4  Caps (a size, a notional, what the best level of a conversion book takes) bound the size before it is rounded down to W2.
   W5  No more than MOST_PIECES are walked: books that cross so deep are two different currencies of one name. `end` says so.
-Prices must not be negative, as at no exchange they are. All decisions are made on integers; only averages are Fractions.
+Prices must not be negative (no exchange has such). All decisions are made on integers; only averages are Fractions.
 """
 
 from dataclasses import dataclass

@@ -117,7 +117,7 @@ class ArbitrageDetector:
     def held_back(self, candidate: Candidate) -> Why | None:
         """Reason for which a candidate with crossing best prices is no opportunity.
 
-        None where they do not cross net of fees, or where it is an opportunity.
+        It is None where they do not cross net of fees, or where the candidate is an opportunity.
         """
         return self._held_back.get(candidate)
 

@@ -14,12 +14,13 @@ top when buying, taken off when selling. Rules, numbered as the tests number the
       size.
   T4  `most_spent` caps what leg 1 costs, its fee included, in home currency.
   T5  No more than MOST_PIECES are walked.
-How far from the best that may be, exactly: no admissible s1 earns more than the net found plus
+The distance from the optimum is bounded: no admissible s1 earns more than the net found plus
       lot1 * (what one unit of s1 earns) + lot2 * (what one unit of s2 is worth) + lot3 * (what one unit of s3 brings),
-in home currency at the best prices net of fees. For let c be the peak, raised to the smallest admissible s1 or lowered to the cap.
-The continuous net of c bounds every admissible size's; rounding c down to lot 1 loses less than the first term, since no lot earns
-more than the first; rounding s2 and s3 down loses less than the other two. If nothing is found the net found is 0. Integers and
-Fractions decide. Books and terms must be on one grid, prices not negative.
+in home currency at the best prices net of fees. Proof: let c be the peak, raised to the smallest admissible s1 or lowered to the
+cap. The continuous net of c bounds every admissible size's; rounding c down to lot 1 loses less than the first term, since no lot
+earns more than the first; rounding s2 and s3 down loses less than the other two. If nothing is found the net found is 0.
+
+All decisions are made on integers and Fractions. Books and terms must be on one grid, prices not negative.
 """
 
 from collections.abc import Sequence
