@@ -232,10 +232,16 @@ class AlphapulseApp(SayingApp):
         """To that screen; the one that is in front already stays as it is, with the ladders it asked for."""
         if name == self.current_mode:
             return
+        left = self.front()
         self._draw_whole_after(SWITCHED_S)
         self._feed.turn_to(name)
         self._feed.watch(Watched())  # the next screen says what it wants, if anything
         self.switch_mode(name)
+        if left is not None:
+            left.is_covered = True
+
+    def delay_update(self, delay: float = 0.05) -> None:
+        """Hold nothing back at a change of screens, as Textual would: the moment is seconds where the machine is busy."""
 
     # The rest of the frame
 
@@ -313,6 +319,8 @@ class AlphapulseApp(SayingApp):
         """What the focused part is about, and its keys."""
         screen = self.screen
         about = [words for words in (getattr(screen.focused, "HELP", None), screen.HELP) if words]
+        if self.said:
+            about.append("\n".join(["Said lately, the newest last:", *self.said]))
         bindings = [
             (one.binding.key, self.get_key_display(one.binding), one.tooltip or one.binding.tooltip or one.binding.description)
             for one in screen.active_bindings.values()

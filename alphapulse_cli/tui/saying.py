@@ -2,9 +2,11 @@
 
     rows that stood still · a notice · PAUSED · what to do where something is missing · how all is going     the first that there is
 
-A command that is to be typed is never cut: where one line does not hold it the status line grows, up to a quarter of the screen.
+A command that is to be typed is never cut: where one line does not hold it the status line grows, up to a quarter of the screen. A notice
+that is longer than the line ends at a word; `?` tells the last ones whole.
 """
 
+from collections import deque
 from collections.abc import Sequence
 
 from textual.notifications import SeverityLevel
@@ -19,6 +21,7 @@ from alphapulse_cli.tui.watchdog import Watchdog, watched
 from alphapulse_cli.wire.delta import BookState
 
 NOTICE_S = 8.0
+KEPT_SAID = 6
 TOO_LONG = "What to type has no room here: make the window larger, or: alphapulse doctor"
 
 
@@ -32,6 +35,7 @@ class SayingApp(PulseApp):
         self._watchdog = Watchdog()
         self._still: tuple[str, int] = "", 0  # what it found, and when
         self._note: tuple[str, int] = "", 0  # what was last told by `notify`, and until when
+        self.said: deque[str] = deque(maxlen=KEPT_SAID)  # the last notices, whole, oldest first
 
     def status_lines(self, width: int, most: int) -> list[str]:
         """Text of the status line, at most `most` lines. A passing notice is cut to one; a command to be typed stands whole."""
@@ -65,6 +69,7 @@ class SayingApp(PulseApp):
         last = self._notices[-1] if self._notices else ""
         if last != self._told[0]:
             self._told = last, now
+            self.said.append(safe(last))
         return safe(last) if last and now - self._told[1] < NOTICE_S * 1e9 else ""
 
     def notify(
@@ -78,6 +83,8 @@ class SayingApp(PulseApp):
     ) -> None:
         """In the status line for a while: a box over the screen would hide rows, or this line."""
         sign = "" if severity == "information" else "! "
+        if severity != "information":
+            self.said.append(safe(message))
         self._note = f"{sign}{safe(message)}", clock.monotonic_ns() + int((NOTICE_S if timeout is None else timeout) * 1e9)
         super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)  # kept; the styles show no box
         self.renew_status()
@@ -119,5 +126,11 @@ def summary(picture: Picture | None) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """The text in so many cells, with an ellipsis where it was longer."""
-    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+    """The text in so many cells; a longer one ends in an ellipsis, behind a word where one ends in the last third."""
+    if len(text) <= width:
+        return text
+    kept = text[: max(width - 1, 0)]
+    at = kept.rfind(" ")
+    if text[len(kept)] != " " and at * 3 > len(kept) * 2:
+        kept = kept[:at]
+    return f"{kept.rstrip() or kept}…"

@@ -11,6 +11,7 @@ from alphapulse_cli.tui import tabs
 from alphapulse_cli.tui.app import AlphapulseApp
 from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.tui.saying import TOO_LONG, cut, summary
+from alphapulse_cli.tui.screens.base import PulseScreen
 from alphapulse_cli.tui.screens.help import HelpScreen, key_rows
 from alphapulse_cli.tui.terminal import TerminalDriver
 from alphapulse_cli.tui.themes import NAMES
@@ -256,7 +257,7 @@ class TestTheStatusLine:
             assert "".join(app.status_lines(80, 1)) == " start \\x1b[2J one"
             await give(pilot, feed, picture(book(), book("coinbase", state=BookState.STALE)))
             assert "".join(app.status_lines(80, 1)) == " 2 sets, 1/2 books live, 24 deltas/s, 0 gaps"
-            assert "".join(app.status_lines(10, 1)) == " 2 sets, …"
+            assert "".join(app.status_lines(10, 1)) == " 2 sets,…"
 
         at_once(work)
 
@@ -310,6 +311,35 @@ class TestTheStatusLine:
 
         at_once(work, notices=notices)
 
+    def test_a_long_notice_ends_at_a_word_and_help_has_all_of_it(self):
+        notices = []
+        said = "binance-us: disconnected: it answers 429; it asks to be left alone until 12:30:15Z (in 600 s)"
+
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(book()))
+            notices.append(said)
+            (line,) = app.status_lines(60, 9)
+            assert line == " binance-us: disconnected: it answers 429; it asks to be…"
+            await pilot.press("question_mark")
+            await pilot.pause()
+            shown = " ".join(" ".join(line.strip(" │") for line in drawn(app)).split())
+            assert f"Said lately, the newest last: {said}" in shown
+
+        at_once(work, size=(60, 60), notices=notices)
+
+    @pytest.mark.parametrize(
+        ("text", "width", "shown"),
+        [
+            ("abc", 3, "abc"),
+            ("abcd", 3, "ab…"),
+            ("one two three", 9, "one two…"),
+            ("a sesquipedalian", 12, "a sesquiped…"),
+            ("ab cd", 1, "…"),
+        ],
+    )
+    def test_what_is_cut_ends_behind_a_word_where_that_costs_little(self, text, width, shown):
+        assert cut(text, width) == shown
+
     def test_what_this_reader_missed_is_said(self):
         from dataclasses import replace
 
@@ -317,6 +347,36 @@ class TestTheStatusLine:
         shown = replace(shown, sets=(replace(shown.sets[0], missed=1200),))
         assert summary(shown).endswith("1,200 records missed here")
         assert cut("abc", 3) == "abc"
+
+
+class TestTurningToAScreen:
+    def test_the_first_that_is_drawn_of_it_is_all_of_it_with_the_newest_picture(self, monkeypatch):
+        """Not its changes alone, between the lines of the screen before, as Textual would have it."""
+        drawn_first = []
+        display = AlphapulseApp._display
+
+        def noted(app, screen, update):
+            if update is not None and not app._batch_count and isinstance(screen, PulseScreen):
+                drawn_first.append((screen.NAME, type(update).__name__, "\n".join(drawn(app))))
+            display(app, screen, update)
+
+        monkeypatch.setattr(AlphapulseApp, "_display", noted)
+
+        async def work(app, pilot, feed):
+            await give(pilot, feed, picture(book()))
+            for key in "35":
+                await pilot.press(key)
+                await pilot.pause()
+            await give(pilot, feed, picture(book("coinbase")))
+            for key, name, here in (("3", "latency", "stage"), ("1", "overview", "coinbase"), ("5", "arbitrage", "sell at")):
+                drawn_first.clear()
+                await pilot.press(key)
+                screen, kind, text = drawn_first[0]
+                assert (screen, kind) == (name, "LayoutUpdate")
+                assert here in text
+                await pilot.pause()
+
+        at_once(work)
 
 
 class TestTheEnd:

@@ -20,6 +20,7 @@ from textual.app import App, ComposeResult
 from textual.containers import Vertical
 from textual.driver import Driver
 from textual.filter import ANSIToTruecolor, LineFilter
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
@@ -90,6 +91,7 @@ class PulseScreen(Screen[None]):
         self._filter = ""
         self.status_line = StatusLine()
         self.status_rows = 1  # as it says
+        self.is_covered = False  # another one was in front since
 
     @property
     def pulse(self) -> PulseApp:
@@ -156,6 +158,18 @@ class PulseScreen(Screen[None]):
         """Say what there is to say now."""
         if self.status_line.is_attached:
             self.status_line.renew()
+
+    def _refresh_layout(self, size: Size | None = None, scroll: bool = False) -> None:
+        """Textual's turn to lay out a screen; one that comes to the front is drawn at once then, the newest picture on it, and as a whole.
+
+        Else only what has changed would be drawn, between the lines of the screen before, and the whole of it when there is time.
+        """
+        if self.is_covered and self.is_current:
+            self.is_covered = False
+            self.show_again()
+            self.refresh()
+            self._dirty_widgets.add(self)
+        super()._refresh_layout(size, scroll)
 
     def on_screen_resume(self) -> None:
         """In front again: draw what came meanwhile."""
