@@ -32,7 +32,7 @@ from alphapulse_cli.shm.layout import Kind
 MISCHIEF = "gap:0.002,checksum:0.001,stall:0.0005:4,disconnect:0.0005,mute:0.0002"
 EXCHANGES, SYMBOLS = ("kraken", "coinbase", "binance-us"), ("BTC-USD", "ETH-USD", "SOL-USD")
 SIZES = ("40x12", "80x24", "120x40", "200x60")
-SCREENS, BOOKS = "123456", "2"
+SCREENS, BOOKS, ARBITRAGE = "123456", "2", "5"
 A_SCREEN_S = 6.0  # each is looked at before the next key
 EVERY_S = 0.5
 FROZEN_S = 4.0  # on a machine that others use too
@@ -188,6 +188,8 @@ class Watch:
 
     def _have_moved(self, key: str, body: str) -> bool:
         """Whether what is in sight did: a stalled feed is a picture that stands still, too. Of ladders only one may be in sight."""
+        if key == ARBITRAGE and "no profit" not in body and "opportunity" not in body:
+            return False  # every row is held back: there are no figures to move
         seen = {book: version for book, version in self._truth.versions.items() if book[1][:LEAST_NAME] in body}
         moved = [book for book, version in seen.items() if version != self._versions.get(book)]
         return bool(moved) and (len(moved) * 2 > len(seen) if key != BOOKS else len(moved) == len(seen))
