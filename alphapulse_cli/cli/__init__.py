@@ -1,1 +1,1 @@
-"""The command line: signature, help, one call."""
+"""The command line: one file a command, with its signature, its help and one call into `apps`."""

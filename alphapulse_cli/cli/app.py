@@ -1,14 +1,14 @@
-"""The entry point: run the command, and say how it ended in the same way for all of them.
+"""Entry point of the program: run the command and turn every way to end into lines on stderr and an exit code.
 
-    AlphapulseError        error: … and hint: … on stderr, the error's own exit code (errors.ExitCode)
-    a wrong command line   the same, with the near matches, 2
-    KeyboardInterrupt      the terminal as it was, 130
-    SIGTERM, SIGHUP        0, after everything that was open has been closed; SIGQUIT the same, 130
-    a closed pipe          quietly 0: whoever read has seen enough; a terminal that was closed under us, too
-    OSError                the world's mistake: one line, 1
-    anything else          ours: one line, 1, and how to see the traceback
+    AlphapulseError        error: … and hint: … on stderr; the error's own exit code (errors.ExitCode)
+    a wrong command line   error: … and hint: … with the near matches; 2
+    KeyboardInterrupt      the terminal is restored; 130
+    SIGTERM, SIGHUP        everything open is closed first; 0 (SIGQUIT likewise; 130)
+    a closed pipe          no message: its reader has seen enough; 0 (a terminal closed under the program likewise)
+    OSError                one line, since the cause is outside the program; 1
+    other exceptions       one line and how to see the traceback, since the cause is a bug; 1
 
-Nothing heavy is imported before the streams and signals are in order.
+No heavy module is imported before the streams and signals are in order.
 """
 
 import os
@@ -23,21 +23,21 @@ COMPLETION = f"_{process.PROGRAM}_COMPLETE".upper()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `alphapulse` with the arguments (the process's own if None) and give the exit code."""
+    """Run `alphapulse` with the arguments (the process's own if None); returns the exit code."""
     process.standard_streams()
     code: int = ExitCode.INTERRUPTED
     try:
         with process.signals():
             code = _ended(list(sys.argv[1:] if arguments is None else arguments))
             return code if process.flush_standard_output() else ExitCode.DONE
-    except OSError as problem:  # the output could not be stored; a failure that was told already is told once
+    except OSError as problem:  # the output could not be stored; a failure already reported is not reported again
         return code or _world(problem)
-    except KeyboardInterrupt:  # a second Ctrl-C, while we were ending
+    except KeyboardInterrupt:  # a second Ctrl-C, during the end
         return ExitCode.INTERRUPTED
 
 
 def _ended(arguments: list[str]) -> int:
-    """Run the command; every way to end becomes an exit code and its lines on stderr."""
+    """Run the command; returns its exit code and writes the error's lines on stderr."""
     try:
         with process.borrowed_terminal():
             return _run(arguments)
@@ -61,7 +61,7 @@ def _ended(arguments: list[str]) -> int:
             process.discard(sys.stderr)
             return ExitCode.DONE
         return _world(problem)
-    except Exception as problem:  # noqa: BLE001 - the last door: a person sees one line
+    except Exception as problem:  # noqa: BLE001 - the outermost handler: the user sees one line
         return _ours(problem)
 
 
@@ -90,7 +90,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _usage(problem: Exception, command: Any, arguments: Sequence[str]) -> tuple[str, str]:
-    """Typer's message in our style, and what to do about it."""
+    """Message and hint of one of typer's errors, in our style."""
     near = getattr(problem, "possibilities", None)
     text = str(getattr(problem, "message", problem) if near is not None else problem.format_message())  # type: ignore[attr-defined]
     text = text[:1].lower() + text[1:].rstrip(".")
@@ -100,7 +100,7 @@ def _usage(problem: Exception, command: Any, arguments: Sequence[str]) -> tuple[
 
 
 def _typed_path(root: Any, arguments: Sequence[str]) -> str:
-    """The names of commands that the arguments begin with, for an error of the parser, which knows no command."""
+    """Path of the command that the arguments begin with, for an error of the parser, which has no context of a command."""
     from alphapulse_cli.cli import loading
 
     path, command = process.PROGRAM, root
@@ -132,11 +132,11 @@ def _ours(problem: Exception) -> int:
         stderr.trace(problem)
         stderr.error(
             f"internal error: {type(problem).__name__}: {problem}",
-            "this is a mistake in alphapulse; please report it with the lines above",
+            "this is a bug in alphapulse; please report it with the lines above",
         )
     else:
         stderr.error(
             f"internal error: {type(problem).__name__}: {problem}",
-            "this is a mistake in alphapulse; -v shows the traceback to report",
+            "this is a bug in alphapulse; -v shows the traceback to report",
         )
     return ExitCode.FAILED

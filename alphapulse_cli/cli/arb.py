@@ -1,4 +1,4 @@
-"""`alphapulse arb watch|scan|history|explain`: what could really have been traded between exchanges, and its working."""
+"""`alphapulse arb watch|scan|history|explain|counters`: opportunities between exchanges that could have been traded."""
 
 import gc
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from alphapulse_cli.flow.arbitrage.exact import Exact
 
 app = options.command_app(
-    help="Cross-exchange opportunities: depth-walked, net of fees, never on books that are not live or cannot be traded."
+    help="Find cross-exchange opportunities: walked through the depth, net of fees, only on live books of markets that take orders."
 )
 
 
 def _complete_fee(incomplete: str) -> list[str]:
-    """Exchanges that begin so, each with the = before its fee."""
+    """Completions of an exchange's name, each with the = before its fee."""
     return [f"{name}=" for name in options.complete_exchange(incomplete)]
 
 
@@ -35,50 +35,56 @@ Fees = Annotated[
         metavar="NAME=FRACTION",
         autocompletion=_complete_fee,
         show_default=False,
-        help="Your taker fee: kraken=0.0016 for 0.16 %; may be repeated. Else the configured one, else the exchange's lowest tier.",
+        help="Your taker fee: kraken=0.0016 for 0.16 %; may be repeated. Default: the configured fee, else the exchange's lowest tier.",
     ),
 ]
 Size = Annotated[
-    str | None, typer.Option("--size", metavar="N", show_default=False, help="No more than this of the base currency.")
+    str | None,
+    typer.Option("--size", metavar="N", show_default=False, help="Largest size of an opportunity, in the base currency."),
 ]
 Notional = Annotated[
     str | None,
-    typer.Option("--notional", metavar="N", show_default=False, help="What is bought costs no more than this, before fees."),
+    typer.Option(
+        "--notional",
+        metavar="N",
+        show_default=False,
+        help="Largest cost of the buy side before fees, in the currency of the profit.",
+    ),
 ]
-MinBps = Annotated[
-    str, typer.Option("--min-bps", metavar="N", help="Only what earns at least so many basis points of what is spent, net.")
-]
-MinProfit = Annotated[
-    str, typer.Option("--min-profit", metavar="N", help="Only what earns at least this, net, in the quote currency.")
-]
+MinBps = Annotated[str, typer.Option("--min-bps", metavar="N", help="Smallest net profit, in basis points of the amount spent.")]
+MinProfit = Annotated[str, typer.Option("--min-profit", metavar="N", help="Smallest net profit, in the quote currency.")]
 TreatAsUsd = Annotated[
     bool,
     typer.Option(
-        "--treat-as-usd", help="Take USD, USDT and USDC for one currency; else a live book such as USDT-USD must convert."
+        "--treat-as-usd", help="Treat USD, USDT and USDC as one currency; otherwise a live book such as USDT-USD must convert."
     ),
 ]
 TrustUnverified = Annotated[
     bool,
     typer.Option(
-        "--trust-unverified", help="Trade LIVE books too that their exchange's checksums always refute (collect --checksum warn)."
+        "--trust-unverified",
+        help="Use LIVE but unverified books too: the exchange's checksums never match them (collect --checksum warn).",
     ),
 ]
 MaxAge = Annotated[
     float,
     typer.Option(
-        "--max-age", metavar="TIME", parser=options.parse_duration, help="No signal from a book that has not changed for longer."
+        "--max-age", metavar="TIME", parser=options.parse_duration, help="Use no book whose last change is older than this."
     ),
 ]
 MaxSkew = Annotated[
     float,
     typer.Option(
-        "--max-skew", metavar="TIME", parser=options.parse_duration, help="No signal while two feeds' delays differ by more."
+        "--max-skew",
+        metavar="TIME",
+        parser=options.parse_duration,
+        help="Compare no books whose feed delays differ by more than this.",
     ),
 ]
-Triangular = Annotated[bool, typer.Option("--triangular", help="Look at cycles of three symbols within each exchange, too.")]
+Triangular = Annotated[bool, typer.Option("--triangular", help="Look for cycles of three symbols within each exchange, too.")]
 StorePath = Annotated[
     str | None,
-    typer.Option("--store", metavar="FILE", show_default=False, help="Where opportunities are kept, instead of the usual file."),
+    typer.Option("--store", metavar="FILE", show_default=False, help="File of kept opportunities, instead of the user's own."),
 ]
 
 
@@ -103,26 +109,34 @@ def watch(
     every: Annotated[
         float,
         typer.Option(
-            "--every", metavar="TIME", parser=_every, help="Changes of one opportunity are told this often at most; 0: all of them."
+            "--every",
+            metavar="TIME",
+            parser=_every,
+            help="Shortest time between two reported changes of one opportunity; 0 reports all.",
         ),
     ] = "100ms",  # type: ignore[assignment]
     count: Annotated[
-        int | None, typer.Option("--count", "-n", min=1, metavar="N", show_default=False, help="Stop once this many are over.")
+        int | None,
+        typer.Option(
+            "--count", "-n", min=1, metavar="N", show_default=False, help="Stop after the first N opportunities have closed."
+        ),
     ] = None,
     duration: options.Duration = None,
     form: options.Format = None,
     as_json: options.Json = False,
-    keep: Annotated[bool, typer.Option("--keep/--no-keep", help="Keep what is seen for `arb history` and `arb explain`.")] = True,
+    keep: Annotated[
+        bool, typer.Option("--keep/--no-keep", help="Keep the opportunities for `arb history` and `arb explain`.")
+    ] = True,
     store: StorePath = None,
     wait_for: options.WaitFor = False,
     wait: options.Wait = None,
     shm_dir: options.ShmDir = None,
 ) -> None:
-    """Opportunities as they open, change and close: a live table on a terminal, a JSON object an event in a pipe.
+    """Watch opportunities open, change and close: a live table on a terminal, a JSON object an event in a pipe.
 
-    Each is walked through both books to the size that earns most, net of taker fees, within lot and minimum sizes. Births and deaths
-    are told always, changes no more often than --every. Books that are not LIVE, too old or out of step, and markets that take no orders,
-    give nothing, and are counted.
+    Each opportunity is walked through both books to the size that earns most, net of taker fees, within lot and minimum sizes.
+    Every opening and closing is reported, changes no more often than --every. Books that are not LIVE, too old or out of step, and
+    markets that take no orders, are not used; the opportunities held back for such a reason are counted.
 
     Example: alphapulse arb watch --symbols BTC-USD --min-bps 5 --fee kraken=0.0016
     """
@@ -153,7 +167,7 @@ def watch(
         watching = opened.enter_context(attached)
         keeper = opened.enter_context(Keeper(_keeps_at(store) if keep else None, str(directory.path), policy, stderr.warning))
         _say_if_alone(watching, triangular)
-        gc.freeze()  # what is there stays: a collection need not look at all of it in the middle of a change
+        gc.freeze()  # objects made so far stay: a garbage collection in the middle of a change need not visit them
         try:
             if form == "json":
                 render.emit_json(_told(watching, keeper, count, duration))
@@ -163,30 +177,30 @@ def watch(
                 from alphapulse_cli.cli import arb_board
 
                 arb_board.run(watching, keeper, count, duration)
-        finally:  # Ctrl-C and a closed pipe are ends, too
+        finally:  # also after Ctrl-C and a closed pipe
             for event in watching.end():
                 keeper.hold(event)
         _say_end(watching)
 
 
 def _refuse_one(exchanges: list[str] | None, triangular: bool) -> None:
-    """UsageError where one exchange alone is asked for, and no cycles within it."""
+    """Check that there is something to compare. UsageError for a single exchange without --triangular."""
     if exchanges is not None and len(exchanges) == 1 and not triangular:
         raise UsageError(
-            f"{exchanges[0]} alone: there is nothing to compare it with",
-            f"name another, as in --exchange {exchanges[0]} --exchange …, or look within it with --triangular",
+            f"only one exchange, {exchanges[0]}: there is nothing to compare it with",
+            f"name another, as in --exchange {exchanges[0]} --exchange …, or look for cycles within it with --triangular",
         )
 
 
 def _say_if_alone(watching: "Watch", triangular: bool) -> None:
     if len(watching.exchanges) == 1 and not triangular:
         stderr.warning(
-            f"only {watching.exchanges[0]} is collected: there is nothing to compare until another exchange is, or with --triangular"
+            f"only {watching.exchanges[0]} is collected: there is nothing to compare; collect another exchange, or use --triangular"
         )
 
 
 def _told(watching: "Watch", keeper: "Keeper", count: int | None, duration: float | None) -> "Iterator[render.Row | None]":
-    """Every event as a row, and what was missed among them."""
+    """Iterate over the events as rows, with a row for missed records among them; each event is yielded first, then kept."""
     from alphapulse_cli.apps.arb.rows import event_row
 
     missed = 0
@@ -194,7 +208,7 @@ def _told(watching: "Watch", keeper: "Keeper", count: int | None, duration: floa
         if event is not None:
             keeper.hold(event)
             yield event_row(event)
-            yield None  # told at once, then kept
+            yield None  # printed at once, then kept
             keeper.catch_up()
             continue
         if watching.missed > missed:
@@ -204,10 +218,10 @@ def _told(watching: "Watch", keeper: "Keeper", count: int | None, duration: floa
 
 
 def _events(rows: "Iterator[render.Row | None]") -> "Iterator[render.Row | None]":
-    """The rows of events alone, for CSV; what was missed goes to stderr."""
+    """Iterate over the rows of events alone, for CSV; missed records are reported on stderr."""
     for row in rows:
         if row is not None and row["event"] == "missed":
-            stderr.warning(f"{row['missed']} records missed, they were overwritten before they could be read")
+            stderr.warning(f"{row['missed']} records missed: they were overwritten before they could be read")
         else:
             yield row
 
@@ -217,7 +231,7 @@ def _say_end(watching: "Watch") -> None:
     held = ", ".join(f"{count} {why.meaning}" for why, count in sorted(status.refused.items(), key=lambda one: -one[1]))
     stderr.note(f"{status.opened} opportunities opened; held back: {held or 'none'}")
     for one, other in status.not_compared:
-        stderr.note(f"{one} and {other} were not compared: collect a book that converts, or --treat-as-usd")
+        stderr.note(f"{one} and {other} were not compared: collect a book that converts between them, or use --treat-as-usd")
 
 
 @app.command()
@@ -235,13 +249,16 @@ def scan(
     max_skew: MaxSkew = "500ms",  # type: ignore[assignment]
     triangular: Triangular = False,
     everything: Annotated[
-        bool, typer.Option("--all", help="Every way to trade, the nearest to a profit first, and what holds it back.")
+        bool,
+        typer.Option(
+            "--all", help="List every way to trade, the most profitable first, each with the reason if it is no opportunity."
+        ),
     ] = False,
     form: options.Format = None,
     as_json: options.Json = False,
     shm_dir: options.ShmDir = None,
 ) -> None:
-    """One look at all books: the opportunities there are now. Exits 0 if there is one, 1 if there is none.
+    """Look at all books once and list the opportunities there are now. Exit code 0 if there is one, 1 if there is none.
 
     Example: alphapulse arb scan --all
     """
@@ -264,9 +281,9 @@ def scan(
         render.emit_rows(found, _scan_columns(found, everything), render.chosen_format(form, as_json), _scan_sentence)
         status = watching.status()
         for one in (*status.not_live, *status.not_tradable):
-            stderr.warning(f"{one}: gives no signal")
+            stderr.warning(f"{one}: not used")
         for one, other in status.not_compared:
-            stderr.note(f"{one} and {other} are not compared: collect a book that converts, or --treat-as-usd")
+            stderr.note(f"{one} and {other} are not compared: collect a book that converts between them, or use --treat-as-usd")
         if not status.open:
             stderr.note(f"no opportunity among {status.candidates} ways to trade")
             raise typer.Exit(ExitCode.FAILED)
@@ -305,9 +322,11 @@ def history(
     symbols: options.Symbols = None,
     last: Annotated[
         str | None,
-        typer.Option("--last", metavar="TIME", show_default=False, help="Only what began in the last 1h, 1d or the like."),
+        typer.Option(
+            "--last", metavar="TIME", show_default=False, help="Only opportunities that opened in the last 1h, 1d or the like."
+        ),
     ] = None,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="Opportunities listed.")] = 20,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="Number of opportunities to list.")] = 20,
     show: Annotated[
         str,
         typer.Option(
@@ -315,17 +334,19 @@ def history(
             metavar="WHAT",
             autocompletion=options.complete_words("seen", "pairs", "survival"),
             show_default=False,
-            help="seen, pairs or survival; all three on a terminal, seen in a pipe.",
+            help="seen, pairs or survival. Default: all three on a terminal, seen in a pipe.",
         ),
     ] = "",
-    after: Annotated[str, typer.Option("--after", metavar="MS,…", help="Survival after so many milliseconds.")] = "5,50,500",
-    everywhere: Annotated[bool, typer.Option("--everywhere", help="Of all directories of segments, not this one alone.")] = False,
+    after: Annotated[str, typer.Option("--after", metavar="MS,…", help="Ages for survival, in milliseconds.")] = "5,50,500",
+    everywhere: Annotated[
+        bool, typer.Option("--everywhere", help="Opportunities of all segment directories, not of this one only.")
+    ] = False,
     form: options.Format = None,
     as_json: options.Json = False,
     store: StorePath = None,
     shm_dir: options.ShmDir = None,
 ) -> None:
-    """What `arb watch` saw: each opportunity, sums by pair, and how many were still there after 5, 50 and 500 ms.
+    """List what `arb watch` saw: each opportunity, sums by pair, and how many were still there after 5, 50 and 500 ms.
 
     Example: alphapulse arb history --last 1h --show survival
     """
@@ -340,14 +361,14 @@ def history(
 @app.command()
 def explain(
     identifier: Annotated[
-        str, typer.Argument(metavar="ID", help="The opportunity's, or as much of it as is unique; `last` for the newest.")
+        str, typer.Argument(metavar="ID", help="Id of the opportunity, or a unique beginning of it; `last` for the newest.")
     ],
     form: options.Format = None,
     as_json: options.Json = False,
     store: StorePath = None,
     shm_dir: options.ShmDir = None,
 ) -> None:
-    """The whole working of one opportunity: both books at its birth, the walk level by level, the fees, the sums, the times.
+    """Show the working of one opportunity: both books at its opening, the walk level by level, the fees, the sums, the times.
 
     Example: alphapulse arb explain last
     """
@@ -355,7 +376,7 @@ def explain(
 
     form = render.chosen_format(form, as_json, ("table", "json"))
     if form == "csv":
-        raise UsageError("arb explain has no csv: it is no table", "--format table or json")
+        raise UsageError("arb explain has no csv: it is not a table", "use --format table or --format json")
     arb_explain.show(_store_path(store), _place(shm_dir), identifier, as_json=form == "json")
 
 
@@ -365,7 +386,7 @@ COUNTED = ("pid", "books", "books_live", "candidates", "looks", "opened", "open"
 
 @app.command()
 def counters(form: options.Format = None, as_json: options.Json = False, shm_dir: options.ShmDir = None) -> None:
-    """What each running `arb watch` has counted since it began: a row each, told about once a second.
+    """Show the counters of each running `arb watch` since it began, a row each; they are updated about once a second.
 
     Example: alphapulse arb counters --json
     """
@@ -427,7 +448,7 @@ def _cap(text: str | None, what: str) -> "Exact | None":
 
 
 def _fees(values: list[str] | None) -> dict[str, str]:
-    """{"kraken": "0.0016"} of ["kraken=0.0016"]. UsageError for another name."""
+    """Fees by exchange, {"kraken": "0.0016"}, of ["kraken=0.0016"]. UsageError for an unknown exchange."""
     found = {}
     for value in options.split_lists(values or ()):
         name, equals, text = value.partition("=")
@@ -446,10 +467,10 @@ def _exchange_names() -> list[str]:
 
 
 def _store_path(store: str | None) -> "Path":
-    """The file that was named, or the user's. UsageError for a user without a home."""
+    """Path of the store: the file of --store, or the user's own. UsageError for a user without a home directory."""
     found = _kept_at(store)
     if found is None:
-        raise UsageError("nothing is kept: this user has no home directory", NO_HOME)
+        raise UsageError("no opportunities are kept: this user has no home directory", NO_HOME)
     return found
 
 
@@ -461,7 +482,7 @@ def _kept_at(store: str | None) -> "Path | None":
 
 
 def _keeps_at(store: str | None) -> "Path | None":
-    """As `_kept_at`; that there is no place is said."""
+    """Path of the store as from `_kept_at`, with a warning where there is none."""
     found = _kept_at(store)
     if found is None:
         stderr.warning(f"opportunities are not kept: this user has no home directory; {NO_HOME}")

@@ -1,4 +1,4 @@
-"""The live table of `arb watch`: what is open now, the most profitable first, what ended just now, and what was held back and why."""
+"""Live table of `arb watch`: open opportunities, the most profitable first, those just ended, and counts of those held back."""
 
 import sys
 import time
@@ -29,7 +29,7 @@ GAP = 2
 
 @dataclass(frozen=True, slots=True)
 class ArbColumn:
-    """A column, and how dear it is: where the screen is narrow, those of high `rank` go first."""
+    """A column of the table; on a narrow screen the columns of the highest `rank` are left out first."""
 
     key: str
     title: str
@@ -57,7 +57,7 @@ COLUMNS = (
 
 
 def columns_for(width: int) -> list[ArbColumn]:
-    """Those that fit; the dearest go first, a whole rank at a time."""
+    """Columns that fit into `width` terminal cells; the least important are left out first, a whole rank at a time."""
     for rank in range(max(column.rank for column in COLUMNS), -1, -1):
         kept = [column for column in COLUMNS if column.rank <= rank]
         if sum(column.width + GAP for column in kept) <= width or rank == 0:
@@ -66,7 +66,7 @@ def columns_for(width: int) -> list[ArbColumn]:
 
 
 class Board:
-    """What is shown: fed with events, drawn a few times a second."""
+    """State of the live table: takes events, is drawn a few times a second."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -74,7 +74,7 @@ class Board:
         self._ended: deque[Event] = deque(maxlen=KEPT_ENDED)
 
     def take(self, event: Event) -> None:
-        """One event."""
+        """Take one event: an opportunity that opened, changed or closed."""
         name = event.opportunity.id
         if event.kind is Kind.CLOSED:
             self._open.pop(name, None)
@@ -83,7 +83,7 @@ class Board:
             self._open[name] = event
 
     def draw(self, status: "WatchStatus", now_ns: int, width: int, height: int) -> "Group":
-        """All of it, cut to the height."""
+        """Draw the table and its footer, cut to `width` and `height` in terminal cells; `now_ns` is ns since 1970."""
         from rich.console import Group
         from rich.text import Text
 
@@ -93,7 +93,7 @@ class Board:
         table = self._table(going[:room], list(self._ended)[: max(room - len(going), 0)], columns_for(width), now_ns)
         parts: list[Any] = [Text(self._title, style="bold", no_wrap=True, overflow="ellipsis"), Text(""), table]
         if not going and not self._ended:
-            parts.append(Text("nothing yet: no prices cross net of fees", style="dim"))
+            parts.append(Text("no opportunity yet: no prices cross, net of fees", style="dim"))
         parts.append(Text(""))
         parts += [Text(line, style=style) for line, style in below]
         return Group(*parts)
@@ -118,12 +118,12 @@ class Board:
 
 
 def profit(event: Event) -> Fraction:
-    """By which open ones are sorted."""
+    """Sort key of open opportunities: the net profit."""
     return event.finding.net.fraction
 
 
 def cells_of(event: Event, now_ns: int) -> dict[str, str]:
-    """One row; the mark says what the colour says: » there is one, · it is over."""
+    """Cells of one row, by column; the mark repeats the colour: » open, · over."""
     row = event_row(event)
     is_over = event.kind is Kind.CLOSED
     life_ms = row["life_ms"] if is_over else max((now_ns - event.opportunity.born_ns) / 1e6, 0.0)
@@ -146,13 +146,13 @@ def cells_of(event: Event, now_ns: int) -> dict[str, str]:
 
 
 def brief(text: str, digits: int = 10) -> str:
-    """The first digits of exact text, for a narrow column; JSON has all of them."""
+    """First digits of an exact decimal text, for a narrow column; JSON has all of them."""
     whole, point, fraction = text.partition(".")
     return f"{whole}{point}{fraction[: max(digits - len(whole), 0)]}".rstrip(".") if point else text
 
 
 def life_text(milliseconds: float, *, exact: bool = True) -> str:
-    """12 ms, 3.4 s, 2:05; with > where it may have begun before it was seen."""
+    """Text of a duration: 12 ms, 3.4 s, 2:05; with > where it is a lower bound (not `exact`)."""
     mark = "" if exact else ">"
     if milliseconds < 1000:
         return f"{mark}{milliseconds:.0f} ms"
@@ -161,7 +161,7 @@ def life_text(milliseconds: float, *, exact: bool = True) -> str:
 
 
 def footer(status: "WatchStatus") -> list[tuple[str, str]]:
-    """How the watch is doing, a line and its style each."""
+    """Lines below the table, each with its style: books, counts, reasons for holding back, books that are not used."""
     lines = [
         (
             f"{status.books_live} of {status.books} books live · {status.candidates} ways to trade · {status.opened} opened, "
@@ -172,20 +172,20 @@ def footer(status: "WatchStatus") -> list[tuple[str, str]]:
     if status.refused:
         told = ", ".join(f"{count} {why.meaning}" for why, count in sorted(status.refused.items(), key=lambda one: -one[1]))
         lines.append((f"held back: {told}", "yellow"))
-    lines += [(f"{one}: gives no signal", "red") for one in status.not_live[:SHOWN_NOT_LIVE]]
+    lines += [(f"{one}: not used", "red") for one in status.not_live[:SHOWN_NOT_LIVE]]
     if len(status.not_live) > SHOWN_NOT_LIVE:
         lines.append((f"and {len(status.not_live) - SHOWN_NOT_LIVE} more that are not live", "red"))
-    lines += [(f"{one}: gives no signal", "red") for one in status.not_tradable[:SHOWN_NOT_LIVE]]
+    lines += [(f"{one}: not used", "red") for one in status.not_tradable[:SHOWN_NOT_LIVE]]
     if len(status.not_tradable) > SHOWN_NOT_LIVE:
         lines.append((f"and {len(status.not_tradable) - SHOWN_NOT_LIVE} more that take no orders", "red"))
     if status.not_compared:
         pairs = ", ".join(f"{one}/{other}" for one, other in status.not_compared[:3])
-        lines.append((f"not compared, different currencies: {pairs}; collect a book that converts, or --treat-as-usd", "dim"))
+        lines.append((f"not compared, different currencies: {pairs}; collect a book that converts, or use --treat-as-usd", "dim"))
     return lines
 
 
 def run(watching: "Watch", keeper: "Keeper", count: int | None, duration: float | None) -> None:
-    """Draw until it ends."""
+    """Draw the live table until the watch ends: after `count` opportunities, `duration` seconds, or Ctrl-C."""
     from rich.live import Live
 
     board = Board("alphapulse arb: net of taker fees, walked through both books; Ctrl-C ends it")

@@ -1,4 +1,4 @@
-"""`arb explain`: the working of one opportunity, so that anybody with a pocket calculator can check it."""
+"""`arb explain`: the working of one opportunity, complete enough to be checked with a pocket calculator."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ MEANINGS = {why.value: why.meaning for why in Why}
 
 
 def show(path: Path, place: str, identifier: str, *, as_json: bool) -> None:
-    """In words, or as one JSON object. UsageError for none such, StorageError."""
+    """Print the working as text or as one JSON object. UsageError for an unknown id, StorageError for an unusable store."""
     with OpportunityStore(path, create=False) as store:
         found = store.find(identifier.lower(), place)
     if as_json:
@@ -29,7 +29,7 @@ def show(path: Path, place: str, identifier: str, *, as_json: bool) -> None:
 
 
 def json_row(one: Seen) -> dict[str, Any]:
-    """Its end beside the working of its birth."""
+    """JSON object of an opportunity: the working at its opening, and its end."""
     return {
         **one.explanation,
         "id": one.id,
@@ -43,14 +43,14 @@ def json_row(one: Seen) -> dict[str, Any]:
 
 
 def told(one: Seen) -> Iterator[str]:
-    """Line by line."""
+    """Iterate over the lines of the working."""
     why = one.explanation
     yield from _head(one)
     if not why or why.get("cut_to") == 0:
-        yield "Its working was not kept" + (": it was too long." if why else ".")
+        yield "The working was not kept" + (": it was too long." if why else ".")
         return
     if "cut_to" in why:
-        yield f"Its working was too long to be kept whole: of each list the first {why['cut_to']}."
+        yield f"The working was too long to be kept whole; each list has its first {why['cut_to']} entries only."
     yield ""
     yield from _books(why)
     yield ""
@@ -63,16 +63,16 @@ def _head(one: Seen) -> Iterator[str]:
     what = f"buy {one.symbol} at {one.buy}, sell at {one.sell}" if one.kind == "pair" else f"{one.symbol} at {one.buy}"
     yield f"{one.id}  {what}"
     yield (
-        f"at birth: size {one.birth_size}, net profit {one.birth_net} {one.currency}, {one.birth_bps} basis points of what is spent"
+        f"at birth: size {one.birth_size}, net profit {one.birth_net} {one.currency}, {one.birth_bps} basis points of the amount spent"
     )
-    seen = "" if not one.is_from_start else "; it may have been there before: a book had only just become live"
+    seen = "" if not one.is_from_start else "; it may be older: a book had only just become live"
     yield f"born {moment(one.born_ns)}{seen}"
 
 
 def _books(why: Told) -> Iterator[str]:
     yield "The books, as they were received here:"
     for book in why["books"]:
-        delay = "none said" if book["feed_delay_us"] is None else f"{book['feed_delay_us'] / 1000:.3f} ms"
+        delay = "unknown" if book["feed_delay_us"] is None else f"{book['feed_delay_us'] / 1000:.3f} ms"
         before_ms = (why["born_ns"] - book["received_ns"]) / 1e6
         yield (
             f"  {book['market']:<24} version {book['version']}, received {moment(book['received_ns'])} "
@@ -95,8 +95,8 @@ def _pair(why: Told) -> Iterator[str]:
 ENDS = {
     "no_profit": "the next lot earns nothing net of fees",
     "no_depth": "one of the sides has no more levels",
-    "capped": "of the limit on size, notional or conversion",
-    "too_deep": "too many levels cross to be true",
+    "capped": "the limit on size, notional or conversion is reached",
+    "too_deep": "implausibly many levels cross",
 }
 
 
@@ -120,7 +120,7 @@ def _sums(why: Told) -> Iterator[str]:
     yield "The sums:"
     lines = [
         ("paid for the asks", why["paid"], "the sum of price x size above"),
-        ("got for the bids", why["got"], "likewise"),
+        ("got for the bids", why["got"], "the sum of price x size above"),
     ]
     for rate, name, settled in ((buy_rate, "paid", why["paid_settled"]), (sell_rate, "got", why["got_settled"])):
         if rate is not None:
@@ -137,7 +137,7 @@ def _sums(why: Told) -> Iterator[str]:
             lines.append((f"fee of converting, {rate['source']}", why["conversion_fee_paid"], f"{said} x {rate['fee']}"))
     lines += [
         ("net profit", why["net"], "gross - all fees"),
-        ("spent", why["spent"], "what is paid, with its fees"),
+        ("spent", why["spent"], "the amount paid, with its fees"),
         ("basis points", why["net_bps"], f"{why['net']} / {why['spent']} x 10000"),
     ]
     if why["note"]:
@@ -167,14 +167,14 @@ def _cycle(why: Told) -> Iterator[str]:
 def _end(one: Seen) -> Iterator[str]:
     yield f"Then: {one.changes} changes; at its best {moment(one.peak_ns)}: size {one.peak_size}, net {one.peak_net} {one.currency}"
     if one.closed_ns is None:
-        yield f"Not known to be over; last heard of {moment(one.last_ns)}."
+        yield f"Its end was not seen; last seen {moment(one.last_ns)}."
     else:
         reason = MEANINGS.get(one.why, one.why)
         yield f"Closed {moment(one.closed_ns)}, after {(one.closed_ns - one.born_ns) / 1e6:.3f} ms: {reason}."
 
 
 def columns(rows: Any, left: tuple[int, ...] = ()) -> Iterator[str]:
-    """Aligned, numbers to the right, two spaces in front."""
+    """Iterate over the rows as aligned lines, indented by two spaces; columns are right-aligned but for those in `left`."""
     table = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     for row in table:

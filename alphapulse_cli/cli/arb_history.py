@@ -1,4 +1,4 @@
-"""`arb history`: what was seen, sums by pair, and how many were still there a little later."""
+"""`arb history`: the opportunities that were seen, sums by pair, and how many were still there a little later."""
 
 import sys
 import time
@@ -46,9 +46,12 @@ def show(
     after_ms: Sequence[int],
     form: str,
 ) -> None:
-    """Tables on a terminal, all three unless one is named; NDJSON or CSV of one kind otherwise. UsageError where there is no store."""
+    """Print tables, all three unless `what` names one, or NDJSON or CSV of one. UsageError where there is no store.
+
+    `since_s`: seconds back from now; `after_ms`: ages for survival, in milliseconds.
+    """
     if what and what not in SHOWS:
-        raise UsageError(f"nothing to show called {what[:20]!r}", f"--show {', '.join(SHOWS)}")
+        raise UsageError(f"unknown --show: {what[:20]!r}", f"choices are: {', '.join(SHOWS)}")
     since_ns = 0 if since_s is None else time.time_ns() - int(since_s * 1e9)
     found = load(path, place, since_ns, None, symbols)
     if form != "table":
@@ -76,7 +79,7 @@ def _rows(found: "Sequence[Seen]", what: str, count: int, after_ms: Sequence[int
 
 
 def _worded(row: dict[str, Any]) -> dict[str, Any]:
-    """What a person reads at once."""
+    """Row for a table: brief numbers, lives and shares as text."""
     made = dict(row)
     for name in ("size", "net", "peak_net", "total_peak_net", "best_peak_net"):
         if name in row:
@@ -84,7 +87,7 @@ def _worded(row: dict[str, Any]) -> dict[str, Any]:
     if "born_ns" in row:
         made["born"] = _born(row["born_ns"])
         made["life"] = life_text(row["seen_ms"], exact=row["life_ms"] is not None)
-        made["ended"] = "not known to be" if row["closed_ns"] is None else row["why"].replace("_", " ")
+        made["ended"] = "not seen" if row["closed_ns"] is None else row["why"].replace("_", " ")
     if "share" in row:
         made["after_ms"] = f"{row['after_ms']} ms"
         made["share"] = None if row["share"] is None else f"{row['share']:.1%}"
@@ -95,6 +98,6 @@ def _worded(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _born(ns: int) -> str:
-    """The time of day, UTC; the day where it was not today."""
+    """Time of day in UTC, or the date if it is not today's."""
     told, today = moment(ns), moment(time.time_ns())
     return f"{told[11:23]}Z" if told[:10] == today[:10] else told[:10]

@@ -1,4 +1,4 @@
-"""`alphapulse bench`: how fast it is here, beside references of the same run; and whether it has become slower."""
+"""`alphapulse bench`: speed on this machine beside references of the same run, compared with targets and earlier runs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ app = options.command_app()
 
 
 def complete_scenario(incomplete: str) -> list[str]:
-    """Names of scenarios that begin so."""
+    """Completions of a scenario's name."""
     from alphapulse_cli.apps import bench
 
     return [name for name in bench.SCENARIOS if name.startswith(incomplete)]
@@ -27,39 +27,50 @@ def complete_scenario(incomplete: str) -> list[str]:
 def bench(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SCENARIO]...", show_default=False, help="Which; all without.", autocompletion=complete_scenario),
+        typer.Argument(
+            metavar="[SCENARIO]...",
+            show_default=False,
+            help="Scenarios to run; all if not given.",
+            autocompletion=complete_scenario,
+        ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", show_default=False, help="Fewer samples of the same things: under 20 s.")
+        bool, typer.Option("--quick", show_default=False, help="Take fewer samples of the same cases, in under 20 s.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", show_default=False, help="One JSON object; the default when stdout is not a terminal.")
+        bool, typer.Option("--json", show_default=False, help="Print one JSON object; the default in a pipe.")
     ] = False,
     save: Annotated[
-        Path | None, typer.Option(metavar="FILE", show_default=False, help="Keep the run as JSON, to compare with later.")
+        Path | None, typer.Option(metavar="FILE", show_default=False, help="Save the run as JSON, for --compare.")
     ] = None,
     compare: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", show_default=False, help="Compare the ratios with a saved run's; exit 5 if one has grown."),
+        typer.Option(
+            metavar="FILE", show_default=False, help="Compare the ratios with those of a saved run; exit code 5 if one has grown."
+        ),
     ] = None,
     fail_over: Annotated[
-        float, typer.Option(metavar="FACTOR", help="What --compare tolerates: the growth of a ratio, beyond both runs' spread.")
+        float, typer.Option(metavar="FACTOR", help="Growth of a ratio that --compare tolerates, beyond the spread of both runs.")
     ] = 1.25,
     targets: Annotated[
         bool,
-        typer.Option("--targets", show_default=False, help="Judge the run by the targets of the design; exit 5 if one is missed."),
+        typer.Option(
+            "--targets", show_default=False, help="Compare the run with the targets of the design; exit code 5 if one is missed."
+        ),
     ] = False,
     capture: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", show_default=False, help="Recorded frames for decode and pipeline, instead of ours."),
+        typer.Option(
+            metavar="FILE", show_default=False, help="Recorded frames for decode and pipeline, instead of the built-in ones."
+        ),
     ] = None,
-    listing: Annotated[bool, typer.Option("--list", show_default=False, help="The scenarios, and what each measures.")] = False,
+    listing: Annotated[bool, typer.Option("--list", show_default=False, help="List the scenarios and what each measures.")] = False,
     shm_dir: options.ShmDir = None,
 ) -> None:
-    """How fast it is on this machine, each line beside a reference measured in the same run.
+    """Measure the speed on this machine, each line beside a reference measured in the same run.
 
-    Times are medians and percentiles; only the ratios may be compared between machines or runs. A busy machine shows in the tails: the
-    head of the output tells its load.
+    Times are medians and percentiles. Only the ratios may be compared between machines or runs. A busy machine has longer tails;
+    the head of the output shows its load.
 
     Example: alphapulse bench --quick; alphapulse bench pipeline --save before.json; alphapulse bench pipeline --compare before.json
     """
@@ -104,7 +115,10 @@ def bench(
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on stderr for somebody who looks; nothing else. It draws when it is told something: no thread of it disturbs the measuring."""
+    """Progress bar on a stderr that is a terminal, nothing elsewhere.
+
+    It draws when called: no thread of it disturbs the measurement.
+    """
     import sys
 
     if not stderr.is_terminal(sys.stderr) or stderr.explains() or stderr.is_quiet():
@@ -130,7 +144,7 @@ def _progress() -> Iterator[Callable[[int, int, str], None]]:
 
 
 def _print(report: "Report", found: dict[str, Any]) -> None:
-    """Tables for a person: the head, a table a scenario with what its numbers leave out, comparison, targets."""
+    """Print the head, a table a scenario with what its numbers leave out, the comparison and the targets."""
     for key, value in report.head.items():
         if key != "schema":
             print(f"{key:<12}{render.words(value)}")
@@ -151,7 +165,7 @@ def _print(report: "Report", found: dict[str, Any]) -> None:
 
 
 def _judged(one: dict[str, Any]) -> dict[str, Any]:
-    """A target's row: what was measured, or why nothing was."""
+    """Row of a target: the measured value, or the reason why there is none."""
     if one["value"] is None:
         return one | {"key": "", "measured": one["reason"]}
     return one | {"measured": f"{one['value']:g}" if one["key"] == "ratio" else human(one["value"], one["unit"])}
@@ -197,7 +211,7 @@ def _row(one: "Result") -> dict[str, Any]:
 
 
 def human(value: float, unit: str) -> str:
-    """12.3 us, 4 ns, 1.2 ms, 120 bytes."""
+    """Text of a value with its unit, three digits: 12.3 us, 4 ns, 1.2 ms, 120 bytes."""
     if unit != "ns":
         return f"{value:,.0f} {unit}"
     for size, name in ((1e9, "s"), (1e6, "ms"), (1e3, "us")):
@@ -207,7 +221,7 @@ def human(value: float, unit: str) -> str:
 
 
 def _notes(lines: "list[Result]") -> dict[str, str]:
-    """What the numbers leave out, said once for the cases that it is said of."""
+    """Sentences about what the numbers leave out, each with the cases that it holds for."""
     cases: dict[str, list[str]] = {}
     for one in lines:
         cases.setdefault(one.leaves_out, []).append(one.case)

@@ -1,6 +1,6 @@
-"""The live board of `collect` and `demo`: a row a book, the best bid and ask over all exchanges marked; plain lines where nobody looks.
+"""Live board of `collect` and `demo`: a row a book, the best bid and ask of all exchanges marked; plain lines in a pipe.
 
-State words and marks say what the colours say. Text of exchanges is only ever shown escaped.
+State words and marks repeat what the colours say. Text of an exchange is shown escaped.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ LONGEST_STATE = len("SYNCING disconnected,")  # a longer one takes a second line
 
 @dataclass(frozen=True, slots=True)
 class BoardColumn:
-    """A column of the board, and how dear it is: where the screen is narrow, those of high `rank` go first."""
+    """A column of the board; on a narrow screen the columns of the highest `rank` are left out first."""
 
     title: str
     rank: int
@@ -67,7 +67,7 @@ GAP = 2
 
 
 def columns_for(width: int, state_width: int = 0) -> list[BoardColumn]:
-    """The columns that fit beside states of that width; the least important are left out first, a whole rank at a time."""
+    """Columns that fit into `width` beside states of `state_width`; whole ranks are left out, the highest first."""
     more = max(state_width - next(column.width for column in COLUMNS if column.title == "state"), 0)
     for rank in range(max(column.rank for column in COLUMNS), -1, -1):
         kept = [column for column in COLUMNS if column.rank <= rank]
@@ -77,7 +77,7 @@ def columns_for(width: int, state_width: int = 0) -> list[BoardColumn]:
 
 
 def board(sets: Sequence[SetStatus], notices: Sequence[str], title: str, width: int, height: int) -> "Group":
-    """Everything in one picture: a table of books, a sentence a set, the last notices, as many as have room whole; the newest is last."""
+    """Draw the board: a table of books, a sentence a set, and as many of the last notices as fit whole, the newest last."""
     from rich.console import Group, RenderableType
     from rich.text import Text
 
@@ -135,7 +135,7 @@ def _text(text: str, style: str) -> "Text":
 
 
 def _best(books: Sequence[BookStatus]) -> tuple[BookStatus | None, BookStatus | None]:
-    """The books with the highest bid and the lowest ask; only LIVE ones that can be traded compete, and one alone is no contest."""
+    """Books with the highest bid and the lowest ask among LIVE books that can be traded; None each if there are fewer than two."""
     live = [book for book in books if book.state is BookState.LIVE and allows_taking(book.trading_status)]
     if len(live) < 2:
         return None, None
@@ -148,7 +148,7 @@ def _best(books: Sequence[BookStatus]) -> tuple[BookStatus | None, BookStatus | 
 
 
 def set_words(one: SetStatus) -> str:
-    """One set in one line."""
+    """Line about a set: its collector, its counters, its rates and its publish latency."""
     if one.liveness is None:
         return f"{safe(one.name)}: no segments yet"
     p50, p99 = one.publish_latency.get("p50"), one.publish_latency.get("p99")
@@ -157,13 +157,13 @@ def set_words(one: SetStatus) -> str:
     total = one.totals
     return (
         f"{safe(one.name)}: {one.liveness.value}, pid {one.pid}, {live}/{len(one.books)} books live, {total['gaps']} gaps,"
-        f" {total['checksums_bad']} bad checksums, {total['resyncs']} resyncs, {total['reconnects']} reconnects,"  # first: the end may be cut
+        f" {total['checksums_bad']} bad checksums, {total['resyncs']} resyncs, {total['reconnects']} reconnects,"  # before the rates: the end may be cut
         f" {one.frames_per_s:.0f} messages/s, {one.deltas_per_s:.0f} deltas/s, {one.trades_per_s:.0f} trades/s{latency}"
     )
 
 
 def rows(sets: Sequence[SetStatus]) -> Iterator[dict[str, Any]]:
-    """One JSON row a book."""
+    """Iterate over JSON rows, one a book."""
     for one in sets:
         for book in one.books:
             yield {
@@ -192,7 +192,7 @@ def rows(sets: Sequence[SetStatus]) -> Iterator[dict[str, Any]]:
 
 
 def lines(sets: Sequence[SetStatus], *, as_json: bool) -> bytes:
-    """What a board is without a terminal: a line a set, or a JSON row a book."""
+    """Encoded lines for an output that is no terminal: a line a set, or a JSON row a book."""
     if as_json:
         return b"".join(render.json_line(row) for row in rows(sets))
     return "".join(set_words(one) + "\n" for one in sets).encode("utf-8", "backslashreplace")

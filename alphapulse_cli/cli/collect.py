@@ -1,4 +1,4 @@
-"""`alphapulse collect`: exchanges into shared memory."""
+"""`alphapulse collect`: collectors of exchanges into shared memory."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +26,7 @@ def collect(
             metavar="NAMES",
             autocompletion=options.complete_words("book", "trades", several=True),
             show_default=False,
-            help="book, trades; both if not given.",
+            help="book, trades, or both with a comma. Default: both.",
         ),
     ] = None,
     depth: Annotated[
@@ -38,23 +38,27 @@ def collect(
             metavar="MODE",
             autocompletion=options.complete_mode,
             show_default=False,
-            help="The feed, as `alphapulse exchanges` lists them; coinbase=exchange for one of several.",
+            help="Feed, as listed by `alphapulse exchanges`; with several exchanges coinbase=exchange.",
         ),
     ] = None,
     set_name: Annotated[
         str,
-        typer.Option("--as", metavar="NAME", show_default=False, help="Name of the set of segments, instead of the exchange's."),
+        typer.Option(
+            "--as", metavar="NAME", show_default=False, help="Name of the set of segments, instead of the exchange's name."
+        ),
     ] = "",
     url: Annotated[
         str,
-        typer.Option(metavar="URL", show_default=False, help="WebSocket address instead of the exchange's: a simulator, a proxy."),
+        typer.Option(
+            metavar="URL", show_default=False, help="WebSocket address of a simulator or a proxy, instead of the exchange's."
+        ),
     ] = "",
     rest_url: Annotated[
         str,
         typer.Option(
             metavar="URL",
             show_default=False,
-            help="REST address; with a --url on this machine the same host and port if not given.",
+            help="REST address, instead of the exchange's. Default with a --url on this machine: its host and port.",
         ),
     ] = "",
     transport: Annotated[
@@ -63,7 +67,7 @@ def collect(
             metavar="NAME",
             autocompletion=options.complete_words("auto", "websockets", "picows"),
             show_default=False,
-            help="WebSocket library: websockets, or picows of the extra `fast`; auto takes picows where it is installed.",
+            help="WebSocket library: websockets, picows (from the extra `fast`), or auto: picows where it is installed.",
         ),
     ] = None,
     skip_unlisted: Annotated[
@@ -71,7 +75,7 @@ def collect(
         typer.Option(
             "--skip-unlisted/--no-skip-unlisted",
             show_default=False,
-            help="Collect the rest where an exchange does not list all symbols; otherwise only a person at a terminal is refused.",
+            help="Where an exchange does not list all symbols, collect the others, or refuse. Default: refuse on a terminal.",
         ),
     ] = None,
     checksum: Annotated[
@@ -80,8 +84,8 @@ def collect(
             metavar="WORD",
             show_default=False,
             autocompletion=options.complete_words("strict", "warn"),
-            help="Books whose snapshots their own checksum always refutes: strict, not LIVE; warn, LIVE but said to be unverified;"
-            " kraken:BTC-USD=warn for one.",
+            help="Books whose snapshots never match the exchange's checksum: strict, never LIVE; warn, LIVE but marked unverified;"
+            " kraken:BTC-USD=warn for one book.",
         ),
     ] = None,
     shm_dir: options.ShmDir = None,
@@ -91,11 +95,13 @@ def collect(
 ) -> None:
     """Collect books and trades of exchanges into shared memory, until Ctrl-C, SIGTERM or --duration.
 
-    An exchange that is away (maintenance, no network yet) is waited for, at the start as later; --duration bounds that too. What trying
-    again cannot change (a region, a path, a certificate, an unknown symbol) ends it at once with code 6.
+    An exchange that is unreachable (maintenance, no network yet) is waited for, at the start and later, within --duration. A
+    failure that trying again cannot mend (a blocked region, a wrong path, a certificate, an unknown symbol) ends the command with
+    exit code 6.
 
-    Several --exchange are one supervised process each, restarted if it dies. A symbol may name its exchange (kraken:BTC-USD); a bare one is
-    collected wherever it is asked for. Gaps, bad checksums and lost connections heal by themselves and are counted and shown.
+    With several --exchange each has a supervised process, restarted if it dies. A symbol that names its exchange (kraken:BTC-USD)
+    is collected there, any other from every exchange. Gaps, bad checksums and lost connections heal by themselves; they are counted
+    and shown.
 
     Example: alphapulse collect --exchange kraken --exchange coinbase --symbols BTC-USD,ETH-USD
     """
@@ -115,7 +121,7 @@ def collect(
         )
     if set_name in exchanges.names() and [set_name] != chosen:
         raise UsageError(
-            f"--as {set_name}: that is the name of an exchange", f"name it otherwise, as in --as {chosen[0]}-2" if chosen else ""
+            f"--as {set_name}: that is the name of an exchange", f"choose another name, as in --as {chosen[0]}-2" if chosen else ""
         )
     made = plans(
         chosen,
@@ -137,7 +143,7 @@ def collect(
 
 
 def _skips(settings: "Settings", flag: bool | None) -> bool:
-    """The flag, else what is configured; `auto` refuses a person, who can mend it, and lets a service collect the rest."""
+    """Whether to skip unlisted symbols: the flag, else the configuration; `auto` skips them unless stderr is a terminal."""
     from alphapulse_cli.cli import stderr
 
     choice = settings.get("skip_unlisted")
@@ -147,12 +153,12 @@ def _skips(settings: "Settings", flag: bool | None) -> bool:
 
 
 def _modes(texts: list[str] | None, names: list[str], settings: "Settings") -> dict[str, str]:
-    """Exchange -> mode, of "coinbase=exchange" or of a bare one where there is one exchange; else what is configured."""
+    """Mode by exchange, from "coinbase=exchange" or, with one exchange, from a bare mode; else from the configuration."""
     modes: dict[str, str] = {name: settings.get("mode", name) for name in names}
     for text in options.split_lists(texts or ()):
         name, equals, mode = text.rpartition("=")
         if not equals and len(modes) > 1:
-            raise UsageError(f"--mode {mode[:40]!r}: of which exchange?", "write --mode coinbase=exchange")
+            raise UsageError(f"--mode {mode[:40]!r} does not name its exchange", "write it as in --mode coinbase=exchange")
         if equals and name not in modes:
             raise UsageError(f"--mode {text[:40]!r}: {name[:40]!r} is not among the exchanges to collect")
         modes[name or names[0]] = mode

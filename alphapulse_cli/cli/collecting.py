@@ -1,4 +1,4 @@
-"""What `collect` runs: one exchange in this process, or one supervised process for each of several, with the board beside it."""
+"""Runner of `collect`: one exchange in this process, or a supervised process for each of several, with the board beside it."""
 
 import asyncio
 import sys
@@ -14,15 +14,15 @@ from alphapulse_cli.errors import ExitCode
 from alphapulse_cli.readers.status import StatusSource
 from alphapulse_cli.shm.directory import open_directory
 
-HANGING_S = 5.0  # beyond the duration: who has not ended by then is stopped
+HANGING_S = 5.0  # beyond the duration: children that have not ended by then are stopped
 
 
 def run(plans: Sequence[CollectPlan], *, as_json: bool, supervised: bool) -> ExitCode:
-    """Collect until told to stop. A supervised child says nothing but its notices: its parent looks at the segments."""
+    """Collect until a signal or the duration ends it. A supervised child prints its notices only: its parent shows the board."""
     on_board = not supervised and not render.wants_json(as_json) and sys.stdout.isatty()
     notices = running.Notices(on_board=on_board)
 
-    def work() -> Coroutine[Any, Any, ExitCode]:  # made where it is awaited: a refused start leaves none behind
+    def work() -> Coroutine[Any, Any, ExitCode]:  # made where it is awaited: a refused start leaves no coroutine behind
         return _one(plans[0], notices, supervised=supervised) if len(plans) == 1 else _several(plans, notices)
 
     if supervised:
@@ -45,7 +45,7 @@ async def _one(plan: CollectPlan, notices: running.Notices, *, supervised: bool)
 
 
 def _tell_parent() -> None:
-    """The first frame has come: from now on what ends us is worth another start."""
+    """Tell the parent that the first frame has arrived: from now on it restarts this process if it fails."""
     with suppress(OSError, ValueError):
         print(COLLECTING.decode("ascii"), flush=True)
 

@@ -1,7 +1,7 @@
-"""The command table: every command, the module that holds it, the line that `alphapulse --help` shows.
+"""Table of commands: the name of each, its module, its line in `alphapulse --help`.
 
-A command is one file, `cli/<name>.py`, that defines `app = options.command_app()`: its signature, its help, one call. Nothing of it is
-imported before it is invoked, so listing the commands costs nothing. A command whose module is not there is not there.
+A command is one file, `cli/<name>.py`, that defines `app = options.command_app()`: its signature, its help, one call. The file is
+not imported before the command is invoked, so listing the commands costs nothing. A command whose module is absent is not listed.
 """
 
 import importlib.util
@@ -21,26 +21,26 @@ class Entry:
 
     @property
     def module(self) -> str:
-        """Where the command is: `-` in a name is `_` in its file's."""
+        """Dotted name of the command's module; a `-` in the command is a `_` in its module."""
         return f"{PACKAGE}.{(self.alias_of or self.name).replace('-', '_')}"
 
 
-COMMANDS = (  # in the order in which a newcomer meets them
-    Entry("demo", "Simulated exchanges, collectors and a live view in one, without a network"),
+COMMANDS = (  # in the order in which a newcomer needs them
+    Entry("demo", "Run simulated exchanges, collectors and the live screen, without a network"),
     Entry("collect", "Collect books and trades of exchanges into shared memory"),
-    Entry("tui", "The live screen: every book, ladder, latency, trade and ring"),
-    Entry("top", "The live screen", alias_of="tui"),
+    Entry("tui", "Show the live screen: books, ladders, latencies, trades, arbitrage, rings"),
+    Entry("top", "Show the live screen", alias_of="tui"),
     Entry("tail", "Follow the deltas or the trades as they are published"),
-    Entry("reconstruct", "The full book of a symbol, now; or prove that every replica is exact"),
-    Entry("arb", "Cross-exchange opportunities, net of fees and depth: watch, scan, history, explain"),
-    Entry("segments", "What is in shared memory: who writes it, who reads it, how far behind"),
-    Entry("doctor", "What works here, what does not, and the next command to type"),
-    Entry("exchanges", "The exchanges, their feeds, and how each book is kept right"),
-    Entry("symbols", "The symbols an exchange lists"),
-    Entry("bench", "How fast it is here, each line beside a reference of the same run"),
-    Entry("sim", "Simulated exchanges that speak the real protocols"),
-    Entry("config", "The configuration: each value and where it comes from"),
-    Entry("version", "The version, the core's mode and the platform"),
+    Entry("reconstruct", "Show the full book of a symbol, or prove that every replica is exact"),
+    Entry("arb", "Find cross-exchange opportunities, net of fees and depth"),
+    Entry("segments", "List the segments in shared memory, their writers and their readers"),
+    Entry("doctor", "Check this machine and the collectors, and suggest what to do"),
+    Entry("exchanges", "List the exchanges, their feeds, and how each book is validated"),
+    Entry("symbols", "List the symbols of an exchange"),
+    Entry("bench", "Measure the speed here, each line beside a reference of the same run"),
+    Entry("sim", "Run simulated exchanges that speak the real protocols"),
+    Entry("config", "Show the configuration and where each value comes from, or write a file"),
+    Entry("version", "Show the version, the core's mode and the platform"),
 )
 
 

@@ -1,4 +1,4 @@
-"""`alphapulse config`: show, path, init."""
+"""`alphapulse config show|path|init`: the configured values, the files, a template."""
 
 import os
 from collections.abc import Iterator
@@ -11,12 +11,14 @@ from alphapulse_cli.cli import options, render, stderr
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.errors import StorageError, UsageError
 
-app = options.command_app(help="The configuration: flag > ALPHAPULSE_* > ./alphapulse.toml > user config > default.")
+app = options.command_app(
+    help="Show the configuration. Precedence: flag > ALPHAPULSE_* variable > ./alphapulse.toml > user's file > default."
+)
 
 
 @app.command()
 def show(form: options.Format = None, as_json: options.Json = False) -> None:
-    """Each value and where it comes from: an environment variable, a file, or the default."""
+    """Show each value and where it comes from: an environment variable, a file, or the default."""
     columns = (render.Column("key"), render.Column("value"), render.Column("origin"))
     render.emit_rows(_rows(), columns, render.chosen_format(form, as_json))
 
@@ -33,12 +35,12 @@ def _rows() -> Iterator[dict[str, Any]]:
 
 @app.command()
 def path() -> None:
-    """The files that are read, the stronger first, and whether each is there."""
+    """Show the files that are read, in order of precedence, and whether each exists."""
     from alphapulse_cli.edges.config import layers
 
     user = layers.user_file()
     for file in (Path.cwd() / layers.PROJECT_FILE, *([] if user is None else [user])):
-        print(safe(file), *([] if os.path.isfile(file) else ["(not there)"]), sep="  ")  # noqa: PTH113 - False for what is closed to us
+        print(safe(file), *([] if os.path.isfile(file) else ["(not there)"]), sep="  ")  # noqa: PTH113 - False where we may not look
     if user is None:
         stderr.note("no user's file: this user has no home directory")
 
@@ -46,9 +48,9 @@ def path() -> None:
 @app.command()
 def init(
     here: Annotated[bool, typer.Option("--here", help="Write ./alphapulse.toml instead of the user's file.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write a file with every key, each commented out and explained."""
+    """Write a configuration file with every key, each explained and commented out."""
     from alphapulse_cli.edges.config import layers
 
     file = Path.cwd() / layers.PROJECT_FILE if here else layers.user_file()

@@ -1,11 +1,12 @@
-"""Options that are not on the command line: each has a variable and a key of its command's section, without a table of them anywhere.
+"""Values of options that are not on the command line: from each option's environment variable or its key in the configuration.
 
     alphapulse tail deltas --count 5   >   ALPHAPULSE_TAIL_DELTAS_COUNT=5   >   [command.tail.deltas] count = 5   >   the general key
 
-The names follow from the command's path and the option's long name. Typer asks a mapping for what is not on the command line; `Defaults`
-is that mapping, and looks only when it is asked, so that help and completion read no file. A value is checked as the option checks its
-own, and an error names the variable or the file. `config` reads no section, so that it can mend a file with a mistake in it; nor does a
-process that we start (`--supervised`), whose parent has read them.
+The names of variable and key follow from the command's path and the option's long name; there is no table of them. Typer asks a
+mapping for the values that the command line leaves out. `Defaults` is that mapping; it reads the files only when it is asked, so
+that help and completion read none. A value is checked as on the command line, and an error names the variable or the file. The
+command `config` reads no section, so that it runs with a faulty file; a child process (`--supervised`) reads none, since its parent
+did.
 """
 
 import os
@@ -25,7 +26,7 @@ PREFIX = "ALPHAPULSE_"
 
 
 def key_of(parameter: Any) -> str:
-    """The option's long name as a key: `wait_for` of --wait-for; "" for what cannot be set below the command line."""
+    """Key of an option, from its long name: `wait_for` for --wait-for; "" for a parameter that only the command line can set."""
     if parameter.param_type_name != "option" or not parameter.expose_value or parameter.hidden:
         return ""
     return str(max(parameter.opts, key=len)).lstrip("-").replace("-", "_")
@@ -37,7 +38,7 @@ def variable(path: tuple[str, ...], key: str) -> str:
 
 
 class Defaults(dict[str, Any]):
-    """Values of one command's parameters that the command line leaves out; those of the commands below it by their names."""
+    """Values of the parameters of one command that the command line leaves out; the Defaults of its subcommands by their names."""
 
     def __init__(self, command: Any, path: tuple[str, ...], context: Any, above: "Defaults | None" = None) -> None:
         super().__init__()
@@ -49,7 +50,10 @@ class Defaults(dict[str, Any]):
         self._parameters = {one.name: one for one in command.params if key_of(one)}
 
     def get(self, name: str, default: Any = None) -> Any:
-        """A command below this one, or the value of a parameter. UsageError, naming where it was set, for one that is wrong."""
+        """Defaults of the subcommand `name`, or the value of the parameter `name`.
+
+        UsageError, with its origin, for a wrong value.
+        """
         if name in self._children:
             return self._children[name]
         parameter = self._parameters.get(name)
@@ -62,7 +66,7 @@ class Defaults(dict[str, Any]):
         return self._checked(parameter, value, origin)
 
     def set_values(self) -> Iterator[tuple[str, Any, str]]:
-        """(key, value, where it was set) of all that is set here and below. UsageError for a key that is none, or a wrong value."""
+        """Iterate over (key, value, origin) of this command and its subcommands. UsageError for an unknown key or a wrong value."""
         self.refuse_unknown()
         for parameter in self._parameters.values():
             found = self._found(parameter)
@@ -73,7 +77,7 @@ class Defaults(dict[str, Any]):
             yield from child.set_values()
 
     def variables(self) -> Iterator[str]:
-        """The variables of all options here and below."""
+        """Names of the variables of all options of this command and its subcommands."""
         for parameter in self._parameters.values():
             yield variable(self._path, key_of(parameter))
         for child in self._children.values():
@@ -82,7 +86,7 @@ class Defaults(dict[str, Any]):
     def _found(self, parameter: Any) -> tuple[Any, str] | None:
         name = variable(self._path, key_of(parameter))
         text = os.environ.get(name)
-        if text:  # set but empty: as if it were not
+        if text:  # a variable that is set but empty counts as not set
             return ([text] if parameter.multiple else text), name
         self.refuse_unknown()
         for file, table in self._sections():
@@ -91,7 +95,10 @@ class Defaults(dict[str, Any]):
         return None
 
     def _sections(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """The sections of this command, the stronger file first."""
+        """Iterate over (file, section) of this command, the file with precedence first.
+
+        UsageError for a value that is no section.
+        """
         for file, top in options.settings().commands:
             table: Any = top
             for step in self._path:
@@ -103,7 +110,7 @@ class Defaults(dict[str, Any]):
             yield file, table
 
     def refuse_unknown(self) -> None:
-        """UsageError for a key of this section, or of one that it is in, that is none."""
+        """Check the keys of this command's sections and those above. UsageError for an unknown key."""
         from alphapulse_cli.edges.config import layers
 
         if self._above is not None:
@@ -116,7 +123,7 @@ class Defaults(dict[str, Any]):
                     raise UsageError(f"{file}: unknown key {where!r}", layers.nearest(key, known))
 
     def _checked(self, parameter: Any, value: Any, origin: str) -> Any:
-        """The value as the command line would have brought it."""
+        """The value as the command line would give it. UsageError, with its origin, for a wrong value."""
         import typer
 
         from alphapulse_cli.edges.config import value_types
@@ -144,20 +151,20 @@ def _about(parameter: Any) -> str:
 
 
 def defaults(name: str, command: Any, context: Any) -> dict[str, Any]:
-    """The `default_map` of a root context for the command that was typed as `name`."""
+    """Make the `default_map` of a root context for the command that was typed as `name`."""
     entry = commands.available()[name]
     return {name: Defaults(command, (entry.alias_of or entry.name,), context)}
 
 
 def everything(context: Any) -> Iterator[Defaults]:
-    """The Defaults of every command; imports them all."""
+    """Iterate over the Defaults of every command; imports all commands."""
     for name, entry in commands.available().items():
         if not entry.alias_of:
             yield Defaults(load(name), (name,), context)
 
 
 def refuse_unknown_commands(sections: Any) -> None:
-    """UsageError for a `[command.NAME]` of no command."""
+    """Check the names of `[command.NAME]` sections. UsageError for an unknown command."""
     from alphapulse_cli.edges.config import layers
 
     known = [name for name, entry in commands.available().items() if not entry.alias_of]
@@ -168,7 +175,7 @@ def refuse_unknown_commands(sections: Any) -> None:
 
 
 def variables_like(name: str) -> list[str]:
-    """The variables of the command that a variable's name begins with; [] where it begins with none's."""
+    """Variables of the command whose name begins this variable's name; [] where there is no such command."""
     for command, entry in commands.available().items():
         if not entry.alias_of and name.startswith(variable((command,), "")):
             return list(Defaults(load(command), (command,), None).variables())
@@ -176,10 +183,10 @@ def variables_like(name: str) -> list[str]:
 
 
 def check(loaded: "Settings") -> None:
-    """Warn of variables that set nothing. UsageError for a section of no command."""
+    """Warn of ALPHAPULSE_ variables that set no key or option. UsageError for a section of an unknown command."""
     from alphapulse_cli.edges.config import layers
 
     refuse_unknown_commands(loaded.commands)
-    is_for_a_person = "--supervised" not in sys.argv and "_ALPHAPULSE_COMPLETE" not in os.environ  # a parent has said it
+    is_for_a_person = "--supervised" not in sys.argv and "_ALPHAPULSE_COMPLETE" not in os.environ  # the parent has warned already
     for name, near in layers.misspelt(variables_like) if is_for_a_person else ():
         stderr.warning(f"{safe(name)} sets nothing" + (f"; did you mean {near}?" if near else ": there is no such key"))

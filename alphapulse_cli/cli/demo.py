@@ -1,4 +1,4 @@
-"""`alphapulse demo`: everything at once, with no network."""
+"""`alphapulse demo`: simulated exchanges, collectors and the live screen in one command, without a network."""
 
 from typing import Annotated
 
@@ -12,14 +12,16 @@ app = options.command_app()
 @app.command()
 def demo(
     symbols: options.Symbols = None,
-    rate: Annotated[float, typer.Option(min=0.1, help="Book updates a second and symbol, of each exchange.")] = 20.0,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same market.")] = 1,
+    rate: Annotated[
+        float, typer.Option(min=0.1, metavar="N", help="Book updates per second for each symbol of each exchange.")
+    ] = 20.0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the market: the same seed gives the same market.")] = 1,
     mischief: Annotated[
         str,
         typer.Option(
             metavar="KINDS",
             autocompletion=options.complete_mischief,
-            help="What goes wrong: gap, checksum:0.01, stall, …; see `alphapulse sim`.",
+            help="Faults to cause: gap, checksum:0.01, stall, …; see `alphapulse sim`.",
         ),
     ] = "",
     plant: Annotated[
@@ -27,18 +29,20 @@ def demo(
         typer.Option(
             metavar="RATE",
             autocompletion=options.complete_words("6/min", "10s", "off"),
-            help="How often a cross-exchange opportunity is planted: 6/min, 10s, or off.",
+            help="Rate of planted cross-exchange opportunities: 6/min, 10s, or off.",
         ),
     ] = "6/min",
     shm_dir: options.ShmDir = None,
     duration: options.Duration = None,
-    plain: Annotated[bool, typer.Option("--plain", show_default=False, help="A plain board instead of the live screen.")] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", show_default=False, help="Show a plain board instead of the live screen.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Simulated exchanges, a collector for each, and the live screen on their books. Nothing leaves this machine.
+    """Run simulated exchanges, a collector for each, and the live screen on their books. Nothing leaves this machine.
 
     While it runs, try in a second terminal: alphapulse tail deltas; alphapulse reconstruct --symbol BTC-USD --depth 10;
-    alphapulse arb watch; alphapulse segments. q or Ctrl-C ends it and leaves nothing behind but the retired segments.
+    alphapulse arb watch; alphapulse segments. q or Ctrl-C ends it; only retired segments remain.
     """
     import asyncio
     import sys
@@ -74,7 +78,7 @@ def demo(
     full = board and not plain and all(stderr.is_terminal(stream) for stream in (sys.stdin, sys.stderr))
 
     ending: list[int] = []
-    failed: list[ExitCode] = []  # the duration may be over before all of it has ended
+    failed: list[ExitCode] = []  # kept here: the duration may be over before all processes have ended
 
     async def show(directory: Directory) -> None:
         if full:

@@ -1,4 +1,4 @@
-"""`alphapulse doctor`: what works here, what does not, and the next command to type."""
+"""`alphapulse doctor`: checks of this machine and its collectors, each with a verdict and a command that mends it."""
 
 import typer
 
@@ -10,16 +10,16 @@ COLUMNS = (
     render.Column("verdict", "is"),
     render.Column("check"),
     render.Column("found"),
-    render.Column("fix", rank=1, whole=True, below="check"),  # a command that is broken over lines cannot be copied
+    render.Column("fix", rank=1, whole=True, below="check"),  # a command broken over lines cannot be copied
 )
 
 
 @app.command()
 def doctor(shm_dir: options.ShmDir = None, form: options.Format = None, as_json: options.Json = False) -> None:
-    """What works here, what does not, and the next command to type.
+    """Check this machine and the collectors, and suggest the next command to type.
 
-    Looks at the interpreter, the core, the clocks, the segments' directory and who writes and reads there. Changes nothing. Exit code 1
-    if something will not work.
+    Examines the interpreter, the core, the clocks, the segments' directory, its writers and its readers. Changes nothing. Exit code
+    1 if a check fails.
 
     Example: alphapulse doctor --json | jq 'select(.verdict != "ok")'
     """

@@ -1,4 +1,4 @@
-"""`alphapulse exchanges`: what the registry knows, one row per feed."""
+"""`alphapulse exchanges`: the registered exchanges, one row per feed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,16 +21,16 @@ COLUMNS = (
 
 @app.command()
 def exchanges(form: options.Format = None, as_json: options.Json = False) -> None:
-    """The exchanges, their feeds (modes), and how each book is kept right.
+    """List the exchanges, their feeds (modes), and how each book is validated.
 
-    The first mode of an exchange is its default. FEE is the taker's at the lowest tier, a fraction; `exchange.NAME.taker_fee` in the
-    configuration sets your own.
+    The first mode of an exchange is its default. The taker fee is that of the lowest tier, as a fraction; `exchange.NAME.taker_fee`
+    in the configuration sets your own.
     """
     render.emit_rows(rows(), COLUMNS, render.chosen_format(form, as_json))
 
 
 def rows() -> Iterator[dict[str, Any]]:
-    """One row per mode of each exchange; an exchange that cannot be loaded (another's plug-in) is a warning."""
+    """Iterate over rows, one per mode of each exchange; an exchange that cannot be loaded (a plug-in) gives a warning."""
     from alphapulse_cli import exchanges as registry
 
     for name in registry.names():

@@ -1,4 +1,4 @@
-"""Column widths of a table in a terminal: figures and names stay whole; prose breaks between words; what has no room is left out by rank."""
+"""Column widths of a table in a terminal: figures and names stay whole, prose wraps, columns without room are left out by rank."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ LONGEST_WORD = 24  # a longer one, such as an address, may be broken
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Cells of one column, measured in terminal cells.
+    """Widths of one column, in terminal cells.
 
-    `least`: below it a figure or a word would be broken. `natural`: with it nothing wraps. `rank`: above 0 the column may be left out,
-    the highest first.
+    `least`: the smallest width that breaks no figure or word. `natural`: the smallest width that wraps no cell. `rank`: above 0 the
+    column may be left out, the highest first.
     """
 
     least: int
@@ -21,7 +21,10 @@ class Measure:
 
 
 def measure(title: str, cells: Sequence[str], whole: bool, rank: int = 0) -> Measure:
-    """The measure of a column; `whole`: its cells are never wrapped, as figures. A title may always wrap between its words."""
+    """Measure a column by its title and cells; `whole` forbids wrapping of cells, as for figures.
+
+    A title may wrap between words.
+    """
     from rich.cells import cell_len
 
     words = [title] if not cells else [title, *cells]
@@ -41,7 +44,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def fit(measures: Sequence[Measure], room: int) -> list[int] | None:
-    """A width for each column, 0 for one that is left out; None: even the unranked ones have no room with their words whole."""
+    """Width of each column within `room` cells, 0 for one left out; None if the unranked columns do not fit with whole words."""
     shown = list(range(len(measures)))
 
     def needed(widths: Sequence[int]) -> int:

@@ -1,4 +1,4 @@
-"""A command of the table, imported, with the options that every command has."""
+"""Loader of commands: import one of the table and add the options that every command has."""
 
 import importlib
 from typing import Annotated, Any
@@ -9,38 +9,40 @@ from alphapulse_cli.cli import commands, options, stderr
 
 
 def load(name: str) -> Any:
-    """The command of that name, imported, with -v and -q."""
+    """Import the command of that name and add -v and -q."""
     command = typer.main.get_command(importlib.import_module(commands.available()[name].module).app)
     _add_talk_options(command)
     return command
 
 
 def _add_talk_options(command: Any) -> None:
-    """-v and -q mean the same before and after a command's name, at every level."""
+    """Add -v and -q to a command and its subcommands: they mean the same before and after its name."""
     command.params.extend(_talk_options())
     for child in getattr(command, "commands", {}).values():
         _add_talk_options(child)
 
 
 def _talk_options() -> list[Any]:
-    """Fresh -v and -q parameters; made of the same declaration as the root's own."""
+    """Make new -v and -q parameters from the declaration of the root's own."""
     carrier = options.command_app()
     carrier.command()(_talk)
     return list(typer.main.get_command(carrier).params)
 
 
-# Flags, not a count: a flag alone is parsed without pydantic, which would double the start of every command.
+# Flags, not a count: typer parses only flags without pydantic, which would double the start-up time of every command.
 Verbose = Annotated[
     bool,
-    typer.Option("--verbose", "-v", show_default=False, expose_value=False, callback=stderr.louder, help="Say more on stderr."),
+    typer.Option(
+        "--verbose", "-v", show_default=False, expose_value=False, callback=stderr.louder, help="Write more messages to stderr."
+    ),
 ]
 Quiet = Annotated[
     bool,
     typer.Option(
-        "--quiet", "-q", show_default=False, expose_value=False, callback=stderr.quieter, help="Say nothing on stderr but errors."
+        "--quiet", "-q", show_default=False, expose_value=False, callback=stderr.quieter, help="Write only errors to stderr."
     ),
 ]
 
 
 def _talk(verbose: Verbose = False, quiet: Quiet = False) -> None:
-    """Carries the two options."""
+    """Declare the two options."""

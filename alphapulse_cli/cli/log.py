@@ -1,4 +1,4 @@
-"""The log on stderr: one line a record, nothing in it that a terminal obeys, whatever a library put there."""
+"""Log on stderr: one line a record, without control characters, whatever text a library logs."""
 
 import logging
 import traceback
@@ -9,10 +9,10 @@ from alphapulse_cli.readers.moments import moment
 
 
 class OneLine(logging.Formatter):
-    """A record is one line, whatever its message holds; with its traceback only where debug is logged. Times are UTC."""
+    """Formatter of a record as one safe line; it adds the traceback only at level debug. Times are UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Time, level, logger, message; the reason at the end."""
+        """Format the record as time, level, logger, message and, at the end, the exception."""
         text = f"{moment(int(record.created * 1e9), digits=3)} {record.levelname.lower()} {record.name}: {record.getMessage()}"
         reason = record.exc_info[1] if record.exc_info else None
         if reason is not None:
@@ -23,7 +23,7 @@ class OneLine(logging.Formatter):
 
 
 class ToStderr(logging.Handler):
-    """Says each record as everything else is said on stderr, by `tell`, so that none holds up a collector."""
+    """Handler that passes each line to `tell`, which writes to stderr without blocking a collector."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__()
@@ -33,12 +33,12 @@ class ToStderr(logging.Handler):
         """Write the record as one line."""
         try:
             self._tell(self.format(record))
-        except Exception:  # noqa: BLE001 - as every handler: a record that cannot be told is no reason to fail
+        except Exception:  # noqa: BLE001 - as in every handler: a record that cannot be written is no reason to fail
             self.handleError(record)
 
 
 def start(level: int, tell: Callable[[str], None]) -> None:
-    """Send everything from `level` on to `tell`, a line at a time; calling it again only changes the level."""
+    """Send records of `level` and above to `tell`, a line at a time; a second call only changes the level."""
     root = logging.getLogger()
     if not any(isinstance(handler.formatter, OneLine) for handler in root.handlers):
         handler = ToStderr(tell)

@@ -1,4 +1,4 @@
-"""Options said once, so that `--symbol` means the same everywhere; and what every command begins with.
+"""Options shared by several commands, declared once; and the start of every command: its `app` and the settings.
 
     app = options.command_app()
 
@@ -6,7 +6,7 @@
     def trades(symbols: options.Symbols = None, as_json: options.Json = False, duration: options.Duration = None) -> None: …
         settings = options.settings()                          # flags lie above it: settings.choose("shm_dir", shm_dir)
 
-Options that may be given in the configuration default to None: not given. Lists may be repeated or written with commas.
+An option that the configuration can set defaults to None, which means "not given". Lists may be repeated or written with commas.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,17 +31,17 @@ WHENCE = ("now", "oldest", "-10s", "-1m")
 
 
 class Group(TyperGroup):
-    """A group of commands whose unknown names end in our error, with the near matches."""
+    """Group of commands that answers an unknown name with UsageError and the near matches."""
 
     def get_help_option(self, ctx: Any) -> Any:
-        """Its value when it is not given is False: None would be parsed through pydantic, 80 ms before any command began."""
+        """Help option with the default False: typer would parse None through pydantic, which costs 80 ms at each start."""
         option = super().get_help_option(ctx)
         if option is not None:
             option.default = False
         return option
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The commands with their whole first sentence, however narrow the terminal is: wrapped, never cut."""
+        """Write the list of commands with the whole first sentence of each, wrapped to the terminal and never cut."""
         shown = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         rows = [(name, command.get_short_help_str(LONGEST_SENTENCE)) for name, command in shown if command and not command.hidden]
         if rows:
@@ -49,11 +49,11 @@ class Group(TyperGroup):
                 formatter.write_dl(rows)
 
     def command_names(self) -> list[str]:
-        """What may be typed after the group's name."""
+        """Names that may be typed after the group's name."""
         return list(self.commands)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """The command of that name. UsageError if there is none; nothing is said while a shell completes."""
+        """The command of that name. UsageError for an unknown name, except while a shell completes."""
         name = args[0]
         if name in self.command_names() or name.startswith("-"):
             return super().resolve_command(ctx, args)
@@ -67,17 +67,17 @@ class Group(TyperGroup):
 
 
 def command_app(**settings: Any) -> typer.Typer:
-    """The `app` of a command's module: plain help, no tracebacks of typer's own, no completion options of its own."""
+    """Make the `app` of a command's module: plain help, without typer's tracebacks and completion options."""
     return typer.Typer(
         cls=Group, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=CONTEXT, **settings
     )
 
 
-LOOKS_AT_SETTINGS: "list[Callable[[Settings], None]]" = []  # at those just read: the root command's, which knows the commands
+LOOKS_AT_SETTINGS: "list[Callable[[Settings], None]]" = []  # checks of settings just read; the root command adds one
 
 
 def settings() -> "Settings":
-    """The configuration below the flags, read once a process; its `log_level` and `color` hold from now on. UsageError as `config.load`."""
+    """Configuration below the flags, read once a process; applies its `log_level` and `color`. UsageError for a faulty one."""
     loaded = _load()
     stderr.use_colour(loaded.get("color"))
     stderr.start_log(loaded.get("log_level"))
@@ -95,7 +95,7 @@ def _load() -> "Settings":
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of "10", "10s", "500ms", "2m", "1h", "1h30m". UsageError for anything else, zero or longer than a year."""
+    """Seconds of "10", "10s", "500ms", "2m", "1h" or "1h30m". UsageError for other texts, for zero and for more than 366 days."""
     import re
 
     parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|)", text, re.ASCII) if len(text) <= 20 else []
@@ -106,7 +106,7 @@ def parse_duration(text: str) -> float:
 
 
 def split_lists(values: Iterable[str]) -> list[str]:
-    """["a", "b", "c"] of ["a,b", "c"], in order, each once."""
+    """Split lists with commas: ["a", "b", "c"] for ["a,b", "c"], in order, without repetitions."""
     return list(dict.fromkeys(part.strip() for value in values for part in value.split(",") if part.strip()))
 
 
@@ -115,7 +115,10 @@ def _exchanges(values: list[str] | None) -> list[str] | None:
 
 
 def _symbols(values: list[str] | None) -> list[str] | None:
-    """The symbols, each BTC-USD or kraken:BTC-USD however it was written ("btc/usd"); UsageError for one that is none, or several."""
+    """Canonical symbols, BTC-USD or kraken:BTC-USD, of any notation ("btc/usd").
+
+    UsageError for a symbol with no meaning, or several.
+    """
     from alphapulse_cli.market.instrument import understood_id
 
     if not values:
@@ -125,14 +128,14 @@ def _symbols(values: list[str] | None) -> list[str] | None:
 
 
 def complete_exchange(incomplete: str) -> list[str]:
-    """Names of exchanges that begin so."""
+    """Completions of an exchange's name."""
     from alphapulse_cli import exchanges
 
     return [name for name in exchanges.names() if name.startswith(incomplete)]
 
 
 def complete_symbol(incomplete: str) -> list[str]:
-    """Symbols with a book here, then configured ones, that begin so, in any case; a `kraken:` before them stays."""
+    """Completions of a symbol, in any case: symbols with a book here, then configured ones; a `kraken:` before them stays."""
     exchange, colon, begun = incomplete.rpartition(":")
     try:
         chosen = settings()
@@ -143,7 +146,7 @@ def complete_symbol(incomplete: str) -> list[str]:
 
 
 def _symbols_here(shm_dir: str) -> list[str]:
-    """The symbols whose book images lie in the segments' directory."""
+    """Symbols whose book images are in the segments' directory."""
     from alphapulse_cli.shm import directory
 
     folder = directory.directory_path(shm_dir or None)
@@ -166,7 +169,7 @@ def _wait(how: str | None) -> str | None:
 
 
 def complete_words(*words: str, several: bool = False) -> Callable[[str], list[str]]:
-    """A completion of these words; with `several`, of the last of a list with commas."""
+    """Make a completion of these words; with `several`, of the last word in a list with commas."""
 
     def complete(incomplete: str) -> list[str]:
         before, comma, begun = incomplete.rpartition(",") if several else ("", "", incomplete)
@@ -176,14 +179,14 @@ def complete_words(*words: str, several: bool = False) -> Callable[[str], list[s
 
 
 def complete_mischief(incomplete: str) -> list[str]:
-    """Kinds of mischief that begin so, behind those of a list."""
+    """Completions of the last kind in a list of mischief."""
     from alphapulse_cli.sim.mischief import KINDS
 
     return complete_words(*KINDS, several=True)(incomplete)
 
 
 def complete_mode(incomplete: str) -> list[str]:
-    """Feeds that begin so, and coinbase=exchange where the exchange is named first."""
+    """Completions of a feed's name; coinbase=exchange where the exchange is named first."""
     from alphapulse_cli import exchanges
 
     name, equals, begun = incomplete.rpartition("=")
@@ -202,7 +205,7 @@ Exchanges = Annotated[
         callback=_exchanges,
         autocompletion=complete_exchange,
         show_default=False,
-        help="Only this exchange; may be repeated or a list with commas.",
+        help="Only this exchange. Repeat it, or separate names with commas.",
     ),
 ]
 Symbols = Annotated[
@@ -215,7 +218,7 @@ Symbols = Annotated[
         callback=_symbols,
         autocompletion=complete_symbol,
         show_default=False,
-        help="Only this symbol, as BTC-USD or kraken:BTC-USD; may be repeated or a list with commas.",
+        help="Only this symbol: BTC-USD or kraken:BTC-USD. Repeat it, or separate symbols with commas.",
     ),
 ]
 ShmDir = Annotated[
@@ -224,7 +227,7 @@ ShmDir = Annotated[
         "--shm-dir",
         metavar="DIR",
         show_default=False,
-        help="Directory of the segments, instead of the configured or the usual one.",
+        help="Directory of the segments, instead of the configured or the default one.",
     ),
 ]
 Duration = Annotated[
@@ -234,11 +237,14 @@ Duration = Annotated[
         metavar="TIME",
         parser=parse_duration,
         show_default=False,
-        help="Stop after this long: 10s, 2m, 1h; a bare number is seconds.",
+        help="Stop after this time: 10s, 2m, 1h; a bare number is seconds.",
     ),
 ]
-Count = Annotated[int | None, typer.Option("--count", "-n", min=1, metavar="N", show_default=False, help="Stop after this many.")]
-Json = Annotated[bool, typer.Option("--json", show_default=False, help="The same as --format json: one JSON object per line.")]
+Count = Annotated[
+    int | None,
+    typer.Option("--count", "-n", min=1, metavar="N", show_default=False, help="Stop after this many groups, trades or views."),
+]
+Json = Annotated[bool, typer.Option("--json", show_default=False, help="Same as --format json: one JSON object per line.")]
 Format = Annotated[
     str | None,
     typer.Option(
@@ -247,16 +253,16 @@ Format = Annotated[
         callback=_format,
         autocompletion=complete_words(*FORMATS),
         show_default=False,
-        help="table, json or csv; a table on a terminal, json in a pipe if not given.",
+        help="table, json or csv. Default: table on a terminal, json in a pipe.",
     ),
 ]
 Local = Annotated[
     bool | None,
-    typer.Option("--local/--utc", show_default=False, help="Times of tables in this machine's zone, with its offset; or in UTC."),
+    typer.Option("--local/--utc", show_default=False, help="Show times in tables in local time with its offset, or in UTC."),
 ]
 WaitFor = Annotated[
     bool,
-    typer.Option("--wait-for", help="Where the exchange or symbol is not there yet, wait for it and say so; else exit code 3."),
+    typer.Option("--wait-for", help="Wait for an exchange or symbol that is not collected yet, instead of exit code 3."),
 ]
 Wait = Annotated[
     str | None,
@@ -266,9 +272,7 @@ Wait = Annotated[
         callback=_wait,
         autocompletion=complete_words("spin", "yield", "sleep", "wake"),
         show_default=False,
-        help="How to wait for records: spin, yield, sleep or wake.",
+        help="How to wait for records, fastest first: spin, yield, sleep or wake.",
     ),
 ]
-Supervised = Annotated[
-    bool, typer.Option("--supervised", hidden=True, help="End when standard input does: for processes we start.")
-]
+Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="End with standard input: for child processes.")]

@@ -1,4 +1,4 @@
-"""`alphapulse reconstruct`: books rebuilt here, shown, watched or proved."""
+"""`alphapulse reconstruct`: books rebuilt in this process, shown once, watched or proved exact."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -42,17 +42,20 @@ def reconstruct(
     exchanges: options.Exchanges = None,
     depth: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", show_default=False, help="Levels a side; all if not given, 10 in a table."),
+        typer.Option(min=1, metavar="N", show_default=False, help="Levels a side. Default: 10 in a table, all otherwise."),
     ] = None,
     form: options.Format = None,
     watch: Annotated[
         bool,
         typer.Option(
-            "--watch", help="Go on: refresh on a terminal, an object a change in a pipe; sets that start later are taken in."
+            "--watch", help="Keep going: refresh on a terminal, an object a change in a pipe. Includes sets that start later."
         ),
     ] = False,
     prove: Annotated[
-        bool, typer.Option("--verify", help="Prove that every replica is the writer's book, and the image, for --duration (10s).")
+        bool,
+        typer.Option(
+            "--verify", help="Prove that every replica equals the writer's book and its image, for --duration (default 10s)."
+        ),
     ] = False,
     count: options.Count = None,
     duration: options.Duration = None,
@@ -61,10 +64,10 @@ def reconstruct(
     wait: options.Wait = None,
     shm_dir: options.ShmDir = None,
 ) -> None:
-    """The full book of a symbol on all exchanges, rebuilt in this process from image and deltas.
+    """Show the full book of a symbol on all exchanges, rebuilt in this process from image and deltas.
 
-    A book that is not LIVE is shown with its state, and said on stderr. --verify exits 0 only when every book was proved by at least one
-    CHECK and equals its image, 4 when anything disagreed, 1 when something could not be proved.
+    A book that is not LIVE is shown with its state, and a warning on stderr. Exit codes of --verify: 0 if every book matched at
+    least one CHECK and equals its image, 4 if any book differed, 1 if a book could not be proved.
 
     Example: alphapulse reconstruct --symbol BTC-USD --depth 10
     """
@@ -82,9 +85,7 @@ def reconstruct(
             there.close()
         if prove:
             if watch or count is not None or depth is not None:
-                stderr.warning(
-                    "--verify proves whole books for --duration and ends; --watch, --depth and --count do nothing beside it"
-                )
+                stderr.warning("--verify proves whole books for --duration and ends; it ignores --watch, --depth and --count")
             stderr.note(f"proving every book for {VERIFY_S if duration is None else duration:g} s")
             raise typer.Exit(_verify(directory, wanted, VERIFY_S if duration is None else duration, form, how))
         books = Books(directory, wanted, how)
@@ -128,7 +129,7 @@ def _say_states(views: "Iterable[View]") -> None:
         if view.state.name != "LIVE":
             stderr.warning(f"{view.id} is not live: {_state_words(view)}")
         elif remark(view.trading_status):
-            stderr.warning(f"{view.id}: {remark(view.trading_status)}, so the exchange says; not everything can be ordered there")
+            stderr.warning(f"{view.id}: {remark(view.trading_status)}, according to the exchange; it does not take all orders")
 
 
 def _state_words(view: "View") -> str:
@@ -141,7 +142,7 @@ CSV_COLUMNS = ("exchange", "symbol", "state", "version", "side", "price", "size"
 
 
 def _csv_rows(views: "Iterable[View | None]") -> "Iterator[render.Row | None]":
-    """A row a level, best first."""
+    """Iterate over rows, one a level, best first."""
     for view in views:
         if view is None:
             yield None
@@ -154,7 +155,7 @@ def _csv_rows(views: "Iterable[View | None]") -> "Iterator[render.Row | None]":
 
 
 def _live(books: "Books", depth: int, count: int | None, duration: float | None) -> None:
-    """Refreshed in place, five times a second at most."""
+    """Show the books, refreshed in place at most five times a second, until `count` refreshes or `duration` seconds."""
     import time
 
     from rich.live import Live
@@ -175,7 +176,7 @@ def _live(books: "Books", depth: int, count: int | None, duration: float | None)
 
 
 def picture(views: "list[View]") -> "Group":
-    """All books, one below the other."""
+    """Draw all books, one below the other."""
     from rich.console import Group
 
     return Group(*(part for view in views for part in _one(view)))
@@ -198,7 +199,7 @@ def _one(view: "View") -> "Iterator[Any]":
 
 
 def _ladder(view: "View") -> "Table":
-    """Bids and asks side by side, best on top."""
+    """Table of bids and asks side by side, best on top."""
     from rich.table import Table
     from rich.text import Text
 
@@ -223,10 +224,8 @@ def _verify(directory: "Directory", wanted: "Wanted", duration: float, form: str
     from alphapulse_cli.apps.reconstruct import Verdict, verify
 
     if form == "csv":
-        raise UsageError("--verify has no csv", "--format table or json")
-    proofs = verify(
-        directory, wanted, duration, lambda name: stderr.note(f"{name}: its collector is gone, nothing to prove; left out"), how
-    )
+        raise UsageError("--verify has no csv", "use --format table or --format json")
+    proofs = verify(directory, wanted, duration, lambda name: stderr.note(f"{name}: left out, its collector is gone"), how)
     if form == "json":
         render.emit_json(proof.row() for proof in proofs)
     else:

@@ -1,11 +1,11 @@
-r"""Data on stdout: tables for a person at a terminal, one JSON object per line for a pipe, or what --format says.
+r"""Printer of data on stdout: tables at a terminal, one JSON object per line in a pipe, or the format of --format.
 
     rows (mappings of plain values) ─► emit_rows ─┬─► table   on a terminal, or asked for: a finite list, aligned
                                                   ├─► json    in a pipe, or asked for: NDJSON, flushed when the source pauses
                                                   └─► csv     a header, a line a row; lists and mappings as JSON in their cell
 
-Decimals are strings in JSON. Hostile text is escaped on all ways: through `safe` in tables and CSV, as \uXXXX in JSON, where it stays
-what it was for the program that parses it. A closed pipe is BrokenPipeError, which `main` ends quietly.
+Decimals are strings in JSON. Hostile text is always escaped: through `safe` in tables and CSV, as \uXXXX in JSON, where a parser
+gets the original text back. A closed pipe raises BrokenPipeError, on which `main` ends without a message.
 """
 
 import csv
@@ -34,21 +34,21 @@ class Column:
 
     name: str  # the row's key
     title: str = ""  # "" = the key with spaces
-    right: bool = False  # numbers are
+    right: bool = False  # aligned to the right, as numbers
     rank: int = 0  # above 0: left out of a table that is too wide for the terminal, the highest first; JSON and CSV have it
-    whole: bool = False  # its cells are never wrapped: a command to copy, an address; numbers never are
-    below: str = ""  # where it is left out its cells are told beneath the table, a line each, after what this key of the row says
+    whole: bool = False  # cells are never wrapped: a command to copy, an address, a number
+    below: str = ""  # key whose value precedes each cell in lines below the table, where the column is left out
 
 
 def wants_json(flag: bool) -> bool:
-    """Whether rows leave as JSON where there is no choice of formats: --json, or nobody looks."""
+    """Whether a command without --format prints JSON: with --json, or where stdout is not a terminal."""
     return flag or not is_terminal(sys.stdout)
 
 
 def chosen_format(form: str | None, as_json: bool = False, offered: Sequence[str] = ("table", "json", "csv")) -> str:
-    """The format that --format or --json asks for, else the configured one if it is offered, else a table for a terminal and JSON for a pipe.
+    """Choose the format: by --format or --json, else the configured one if offered, else table on a terminal, json in a pipe.
 
-    UsageError for two that contradict each other.
+    UsageError if --format and --json contradict each other.
     """
     from alphapulse_cli.cli import options
 
@@ -61,9 +61,9 @@ def chosen_format(form: str | None, as_json: bool = False, offered: Sequence[str
 
 
 def emit_rows(rows: Iterable[Row | None], columns: Sequence[Column], form: str, narrow: Callable[[Row], str] | None = None) -> None:
-    """Print the rows in that format. A table waits for the last row: an endless source is printed as JSON, as CSV, or line by line.
+    """Print the rows in that format. A table waits for the last row, so it is not for an endless source.
 
-    A None among the rows says that nothing more is at hand for now: what was written is flushed. `narrow`: as for `emit_table`.
+    A None among the rows means "no more for now": the output is flushed. `narrow`: as for `emit_table`.
     """
     if form == "json":
         emit_json(rows)
@@ -74,9 +74,9 @@ def emit_rows(rows: Iterable[Row | None], columns: Sequence[Column], form: str, 
 
 
 def emit_csv(rows: Iterable[Row | None], names: Sequence[str] = (), *, headed: bool = False) -> None:
-    """A header and a line a row, of the keys `names` or else of the first row; flushed at each None and at the end.
+    """Print CSV: a header and a line a row, with the keys `names`, or those of the first row; flushed at each None and at the end.
 
-    `headed`: the header was written already.
+    With `headed` the header has been written already.
     """
     out, eager = sys.stdout, is_terminal(sys.stdout)
     written = csv.writer(out, lineterminator="\n")
@@ -95,7 +95,7 @@ def emit_csv(rows: Iterable[Row | None], names: Sequence[str] = (), *, headed: b
 
 
 def _csv_cell(value: Any) -> str:
-    """The text of one cell; none is empty."""
+    """Text of one CSV cell; None becomes an empty cell."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -108,7 +108,7 @@ def _csv_cell(value: Any) -> str:
 
 
 def emit_json(rows: Iterable[Row | None]) -> None:
-    """One JSON object per line; flushed at each None, after each row on a terminal, and at the end."""
+    """Print one JSON object per line; flushed at each None, after each row on a terminal, and at the end."""
     out, eager = _binary(sys.stdout), is_terminal(sys.stdout)
     for row in rows:
         if row is not None:
@@ -119,9 +119,9 @@ def emit_json(rows: Iterable[Row | None]) -> None:
 
 
 def emit_table(rows: Iterable[Row], columns: Sequence[Column], narrow: Callable[[Row], str] | None = None) -> None:
-    """A table of a finite list of rows. On a terminal that is too narrow for it ranked columns are left out, and stderr says which.
+    """Print a table of a finite list of rows. A terminal too narrow for it gets fewer columns, by rank, and a note on stderr.
 
-    Where even the unranked ones have no room each row is the sentence that `narrow` makes of it, if it is given.
+    Where even the unranked columns do not fit, each row becomes the sentence that `narrow` makes of it, if it is given.
     """
     from rich.table import Table
 
@@ -165,14 +165,14 @@ def emit_table(rows: Iterable[Row], columns: Sequence[Column], narrow: Callable[
 
 
 def cell(value: Any) -> "Text":
-    """A value for people: "-" for none, yes and no, lists with commas; always safe to print."""
+    """Text of a value for a table: "-" for None, yes and no, lists with commas; always safe to print."""
     from rich.text import Text
 
     return Text(words(value))
 
 
 def words(value: Any) -> str:
-    """The text of `cell`, for lines that are no table."""
+    """Text of a value as in `cell`, as a plain string."""
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
@@ -183,14 +183,14 @@ def words(value: Any) -> str:
 
 
 def json_line(row: Row) -> bytes:
-    r"""The row as one line of JSON, newline included; unprintable characters as \uXXXX, decimals as strings."""
+    r"""Encode the row as one line of JSON, newline included; unprintable characters as \uXXXX, decimals as strings."""
     import orjson
 
     try:
         line = orjson.dumps(row, default=_plain)
-    except TypeError:  # a lone surrogate, a number beyond 64 bits: the slow way knows both
+    except TypeError:  # a lone surrogate or a number beyond 64 bits: only json encodes these
         line = json.dumps(row, default=_plain, separators=(",", ":")).encode()
-    if line.isascii() and b"\x7f" not in line:  # orjson escapes what is below space
+    if line.isascii() and b"\x7f" not in line:  # orjson escapes the characters below space
         return line + b"\n"
     text = line.decode()
     if not text.isprintable():
@@ -214,7 +214,7 @@ def _plain(value: Any) -> Any:
 
 
 def console(stream: IO[str]) -> "Console":
-    """A rich console that follows our colour policy and takes no markup, no emoji names and no highlighting from data."""
+    """Make a rich console with our colour policy that interprets no markup, emoji names or highlighting in data."""
     from rich.console import Console
 
     coloured, terminal = wants_colour(stream), is_terminal(stream)
@@ -226,11 +226,11 @@ def console(stream: IO[str]) -> "Console":
         markup=False,
         emoji=False,
         highlight=False,
-        width=None if terminal else 200,  # nobody looks: wrapping would only break lines
+        width=None if terminal else 200,  # in a file or a pipe, wrapping would only break lines
     )
 
 
 def _binary(stream: IO[str]) -> IO[bytes]:
-    """The bytes under a text stream, after the text before them."""
+    """Binary buffer of a text stream, after its pending text was flushed."""
     stream.flush()
     return stream.buffer  # type: ignore[attr-defined, no-any-return]

@@ -2,8 +2,8 @@
 
     arguments ─► Root.resolve_command ─► import cli/<name>.py ─► its `app` as a command, with -v and -q added ─► run
 
-Listing, help and completion of names read the table of `cli/commands.py`. Help is plain text: it imports no rich, reads the same in
-a pipe, and the reference pages are made of it.
+Listing, help and completion of names read the table of `cli/commands.py`. Help is plain text: it needs no rich, reads the same in a
+pipe, and the reference pages are generated from it.
 """
 
 from typing import Annotated, Any
@@ -20,23 +20,23 @@ options.LOOKS_AT_SETTINGS.append(configured.check)
 
 
 class Root(options.Group):
-    """The group of all commands; what it hands out before one is invoked is a name and a line of help."""
+    """Group of all commands; until one is invoked it has a name and a line of help for each."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The commands of the table whose modules exist, but for aliases."""
+        """Names of the commands whose modules exist, without aliases."""
         return [name for name, entry in commands.available().items() if not entry.alias_of]
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
-        """A stand-in for lists: name and help, nothing imported."""
+        """Stand-in of a command for lists: its name and help, without an import."""
         entry = commands.available().get(cmd_name)
         return TyperCommand(cmd_name, help=entry.help, rich_markup_mode=None) if entry is not None else None
 
     def command_names(self) -> list[str]:
-        """What may be typed, aliases included."""
+        """Names that may be typed, aliases included."""
         return list(commands.available())
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """The command itself, imported now. UsageError with the near matches for a name that is none."""
+        """Import and return the command that was typed. UsageError, with the near matches, for an unknown name."""
         name, stand_in, rest = super().resolve_command(ctx, args)
         if name is None or stand_in is None:
             return name, None, rest
@@ -69,17 +69,17 @@ def _root(
 ) -> None:
     """Exact crypto order books and trades in lock-free shared memory.
 
-    One process collects an exchange; any number of others read its books in about a microsecond. `alphapulse demo` shows it
-    without a network.
+    One process collects an exchange; any number of other processes read its books in about a microsecond. To see it without a
+    network: alphapulse demo.
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
 def command(completion: bool = True) -> Any:
-    """The root command, ready to make a context of; without typer's completion options they cost no start-up time.
+    """Make the root command; without `completion` it lacks typer's completion options, which cost 80 ms of start-up.
 
-    (An option with a value is parsed through pydantic even when it is not given: 80 ms before any command began.)
+    (Typer parses an option with a value through pydantic even when it is not given.)
     """
     app = typer.Typer(
         name=PROGRAM,

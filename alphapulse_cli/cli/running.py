@@ -1,7 +1,7 @@
-"""Long-running commands in an event loop: a board or lines beside the work, a clean end for every signal.
+"""Runner of long-running commands in an event loop: a board or lines beside the work, a clean end for every signal.
 
-SIGINT leaves as KeyboardInterrupt (130); SIGTERM and SIGHUP end the work and are a success (0), SIGQUIT ends it with 130: all only after
-the work has cleaned up.
+Every signal ends the command after the work has cleaned up: SIGINT as KeyboardInterrupt (130), SIGTERM and SIGHUP with success (0),
+SIGQUIT with 130.
 """
 
 import asyncio
@@ -23,19 +23,19 @@ from alphapulse_cli.readers.status import SetStatus
 from alphapulse_cli.shm.directory import storage_error
 
 REFRESH_S, LINES_EVERY_S = 0.25, 5.0
-LAST_WORDS_S = 1.0  # for the board's last picture, once the work has ended
+LAST_WORDS_S = 1.0  # limit for writing the board's last picture once the work has ended
 KEPT_NOTICES = 50
 
 
 class Notices:
-    """What is told beside the data: kept for the board, or said on stderr at once where there is no board."""
+    """Notices beside the data: the last KEPT_NOTICES for the board, or lines on stderr where there is no board."""
 
     def __init__(self, *, on_board: bool) -> None:
         self.lines: deque[str] = deque(maxlen=KEPT_NOTICES)
         self._on_board = on_board
 
     def say(self, name: str, level: str, message: str) -> None:
-        """One line of `name`'s; "info" only with -v. "said" is what a child said, which heard of -v and -q itself."""
+        """Add one notice of `name`. Level "info" needs -v; "said" is a line of a child, which got -v and -q itself."""
         if level == "info" and not stderr.explains():
             return
         line = f"{name}: {message}" if name else message
@@ -50,9 +50,10 @@ class Notices:
 
 
 def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False) -> ExitCode:
-    """Run to the end. The signals of `process.endings` cancel the work and give their code; KeyboardInterrupt leaves after the work has cleaned up.
+    """Run the work to its end and return its exit code; KeyboardInterrupt leaves after the work has cleaned up.
 
-    `supervised`: so does the end of standard input, which only our parent holds.
+    The signals of `process.endings` cancel the work and determine the code. With `supervised` the end of standard input, which only
+    the parent holds open, cancels it too.
     """
 
     async def until_told() -> ExitCode:
@@ -68,7 +69,7 @@ def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False)
             stop()
 
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(DaemonThreads())  # a name server that hangs does not hold up the end
+        loop.set_default_executor(DaemonThreads())  # a name server that hangs must not delay the end
         for number, ending in process.endings().items():
             loop.add_signal_handler(number, stop, ending)
         parent = asyncio.create_task(until_parent_is_gone()) if supervised else None
@@ -93,14 +94,14 @@ def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False)
             raise storage_error(problem, "go on") from problem
         raise
     finally:
-        work.close()  # where it was never begun
+        work.close()  # if it was never started
 
 
 async def show(sample: Callable[[], list[SetStatus]], notices: Notices, title: str, *, as_json: bool) -> None:
-    """The board on a terminal, lines elsewhere, until cancelled. A closed stdout ends it with BrokenPipeError.
+    """Show the board on a terminal, or lines elsewhere, until cancelled. A closed stdout raises BrokenPipeError.
 
-    A stdout that nobody takes from any more (a full pipe, Ctrl-S) holds up what is shown alone, neither the work nor its end: it is written
-    by a thread.
+    A thread writes to stdout: one that is not read any more (a full pipe, Ctrl-S) stops the display only, neither the work nor its
+    end.
     """
     if render.wants_json(as_json):
         await _lines(sample, as_json=as_json)
@@ -123,7 +124,7 @@ async def show(sample: Callable[[], list[SetStatus]], notices: Notices, title: s
 
 
 async def _lines(sample: Callable[[], list[SetStatus]], *, as_json: bool) -> None:
-    """A line a set, again and again. A disk without room for them is told once, and again after lines that found some."""
+    """Write a line a set every 5 s, or JSON rows every second. Warn once while they cannot be written, as on a full disk."""
     is_told = False
     while True:
         await asyncio.sleep(LINES_EVERY_S if not as_json else 1.0)
@@ -140,7 +141,7 @@ async def _lines(sample: Callable[[], list[SetStatus]], *, as_json: bool) -> Non
 
 
 class Written:
-    """Takes what is to be written to a terminal, in whose name it speaks."""
+    """Buffer that stands in for a terminal's stream: it collects text and answers as the terminal does."""
 
     def __init__(self, terminal: TextIO) -> None:
         self._said: list[str] = []
@@ -148,27 +149,30 @@ class Written:
         self.isatty, self.fileno = terminal.isatty, terminal.fileno
 
     def write(self, text: str) -> int:
-        """Keep it."""
+        """Append the text to the buffer."""
         self._said.append(text)
         return len(text)
 
     def flush(self) -> None:
-        """It goes out once it is taken."""
+        """Do nothing: `taken` empties the buffer."""
 
     def taken(self) -> bytes:
-        """Take what was written since the last call."""
+        """Empty the buffer: the text since the last call, encoded for the terminal."""
         said, self._said = "".join(self._said), []
         return said.encode(self.encoding, "backslashreplace")
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    """All of it, past Python's own buffer: the lock of that one, held by a thread that waits for ever, would break the interpreter's end."""
+    """Write all data to the descriptor, not through Python's buffer, whose lock a blocked thread would hold at the exit."""
     while data:
         data = data[os.write(descriptor, data) :]
 
 
 async def beside(work: Coroutine[Any, Any, ExitCode | None], display: Coroutine[Any, Any, None]) -> ExitCode | None:
-    """Run the work with its display; the end of either ends both."""
+    """Run the work and its display together; the end of either ends both.
+
+    Returns the work's exit code, None if the display ended.
+    """
     working, showing = asyncio.create_task(work), asyncio.create_task(display)
     try:
         await asyncio.wait({working, showing}, return_when=asyncio.FIRST_COMPLETED)

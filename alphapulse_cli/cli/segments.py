@@ -1,4 +1,4 @@
-"""`alphapulse segments`: what is in shared memory."""
+"""`alphapulse segments`: the segments in shared memory, their writers and readers."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,14 +31,16 @@ COLUMNS = (
 @app.command()
 def segments(
     names: options.Exchanges = None,
-    sweep: Annotated[bool, typer.Option("--sweep", help="Remove what no living writer or reader needs, and say what.")] = False,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Remove files that no living writer or reader needs, and list them.")
+    ] = False,
     shm_dir: options.ShmDir = None,
     form: options.Format = None,
     as_json: options.Json = False,
 ) -> None:
-    """What is in shared memory: each segment, who writes it, who reads it and how far behind, sizes and rates.
+    """List the segments in shared memory: the writer of each, its readers and how many records they lag, sizes and rates.
 
-    STATE is what the segment really is: live, silent (its writer was killed or hangs), retired (closed in good order) or replaced.
+    States: live, silent (its writer was killed or hangs), retired (its writer closed it), replaced (by a newer file of that name).
 
     Example: alphapulse segments --json | jq 'select(.state != "live")'
     """
@@ -71,7 +73,7 @@ def segments(
 
 
 def _say_what_to_do(directory: "Directory", names: list[str]) -> None:
-    """For each set that is not live, on stderr."""
+    """Warn on stderr about each set that is not live, with the command that mends it."""
     from alphapulse_cli.apps.revive import revival
     from alphapulse_cli.readers.status import StatusSource
 

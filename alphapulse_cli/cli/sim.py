@@ -17,22 +17,31 @@ app = options.command_app()
 @app.command()
 def sim(
     names: Annotated[
-        list[str], typer.Argument(metavar="EXCHANGE...", help="Which to simulate.", autocompletion=options.complete_exchange)
+        list[str], typer.Argument(metavar="EXCHANGE...", help="Exchanges to simulate.", autocompletion=options.complete_exchange)
     ],
     symbols: options.Symbols = None,
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Of the first; the next ones follow. 0: any that is free.")] = 0,
-    rate: Annotated[float, typer.Option(min=0.0, help="Book updates a second and symbol; 0: as fast as it goes.")] = 50.0,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same market.")] = 1,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65_535, metavar="PORT", help="Port of the first exchange, the others get the next ones; 0 takes free ports."
+        ),
+    ] = 0,
+    rate: Annotated[
+        float, typer.Option(min=0.0, metavar="N", help="Book updates per second for each symbol; 0 for as many as possible.")
+    ] = 50.0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the market: the same seed gives the same market.")] = 1,
     mode: Annotated[
         str,
-        typer.Option(metavar="MODE", autocompletion=options.complete_mode, help="The feed, as `alphapulse exchanges` lists them."),
+        typer.Option(
+            metavar="MODE", autocompletion=options.complete_mode, help="Feed of the exchange, as listed by `alphapulse exchanges`."
+        ),
     ] = "",
     mischief: Annotated[
         str,
         typer.Option(
             metavar="KINDS",
             autocompletion=options.complete_mischief,
-            help="What goes wrong, each with a probability per update: gap, checksum:0.01, stall, reorder, flood, disconnect, duplicate, garbage, unknown, offgrid, halted:BTC-USD:0.001:30.",
+            help="Faults to cause, each with an optional probability per update: gap, checksum:0.01, stall, reorder, flood, disconnect, duplicate, garbage, unknown, offgrid, halted:BTC-USD:0.001:30.",
         ),
     ] = "",
     plant: Annotated[
@@ -40,18 +49,18 @@ def sim(
         typer.Option(
             metavar="RATE",
             autocompletion=options.complete_words("6/min", "10s", "off"),
-            help="Plant cross-exchange opportunities: 6/min or 10s; 6/min:kraken+coinbase where each has its own command. Off without.",
+            help="Plant cross-exchange opportunities at this rate: 6/min or 10s; 6/min:kraken+coinbase where each exchange has its own command. None if not given.",
         ),
     ] = "",
     duration: options.Duration = None,
     as_json: options.Json = False,
     supervised: options.Supervised = False,
 ) -> None:
-    """Simulated exchanges that speak the real protocols over WebSocket and REST, on this machine only.
+    """Run simulated exchanges that speak the real protocols over WebSocket and REST, on this machine only.
 
-    Prints each one's addresses; point `alphapulse collect --url` (or your own bot) at them. Prices are correlated between the exchanges
-    of one command, so that spreads cross now and then. What --plant plants, when and at which profit, is a function of the seed:
-    alphapulse_cli.sim.planted lists it.
+    Prints the addresses of each exchange; point `alphapulse collect --url` (or your own bot) at them. Prices are correlated between
+    the exchanges of one command, so that spreads cross now and then. The opportunities of --plant, their times and profits are a
+    function of the seed: alphapulse_cli.sim.planted lists them.
 
     Example: alphapulse sim kraken coinbase --seed 7 --mischief gap:0.001
     """

@@ -1,4 +1,4 @@
-"""Notices on stderr about followed sets: a collector that was killed, is stopped, hangs or has ended, what to do, and that it is back."""
+"""Notices on stderr about the collectors of followed sets: killed, stopped, hanging, ended (each with a command), or back."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,15 +12,15 @@ LOOK_AGAIN_NS = 1_000_000_000
 
 
 class Standing:
-    """Watches the followed sets once a second and tells each change of their state once."""
+    """Watcher of the followed sets: it looks once a second and reports each change of a collector's state once."""
 
     def __init__(self, directory: "Directory") -> None:
         self._directory = directory
-        self._told: dict[str, str] = {}  # set -> what became of it
+        self._told: dict[str, str] = {}  # set name -> the notice last given, "" for a live collector
         self._look_ns = 0
 
     def look(self, names: Sequence[str], now_ns: int) -> None:
-        """Tell what changed, if it is time to look. `now_ns` is CLOCK_MONOTONIC."""
+        """Report changes among these sets, at most once a second. `now_ns` is CLOCK_MONOTONIC."""
         if now_ns < self._look_ns:
             return
         from alphapulse_cli.apps.revive import revival

@@ -1,9 +1,9 @@
-"""What is said on stderr: errors with their hints, notes, and the log. Data never comes here, and this never goes to stdout.
+"""Messages on stderr: errors with their hints, warnings, notes and the log. Data goes to stdout only, messages never.
 
-Whatever an exchange, a file or a user wrote is shown through `safe`: one line, no control characters, no direction overrides.
+Text of an exchange, a file or a user is shown through `safe`: one line, no control characters, no direction overrides.
 
-A command that runs an event loop never waits for whoever reads its stderr (`never_wait`): where a pipe is full or a terminal stopped the
-line is lost, and the first one that gets through again is preceded by how many were.
+A command with an event loop never waits for the reader of its stderr (`never_wait`): where a pipe is full or a terminal is stopped,
+lines are lost, and the next line that can be written is preceded by their number.
 """
 
 import os
@@ -18,13 +18,13 @@ LEVELS = {"error": ERROR, "warning": WARNING, "info": INFO, "debug": DEBUG}
 
 _chosen = 0  # INFO by -v or ERROR by -q, for this process; 0: neither
 _colour = "auto"  # the configured `color`
-_waits = True  # for room on stderr
-_lost = 0  # lines since the last that found room
-ALWAYS_WHOLE = select.PIPE_BUF  # a pipe that is writable takes as many bytes at once
+_waits = True  # whether to wait for room on stderr
+_lost = 0  # number of lines lost since the last one written
+ALWAYS_WHOLE = select.PIPE_BUF  # bytes that a writable pipe always takes at once
 
 
 def wants_colour(stream: IO[Any] | None) -> bool:
-    """Whether to colour what goes to `stream`: `color` if configured, NO_COLOR, FORCE_COLOR, TERM=dumb, then: is it a terminal."""
+    """Whether to colour text on `stream`: the first of configured `color`, NO_COLOR, FORCE_COLOR, TERM=dumb, is it a terminal."""
     if _colour != "auto":
         return _colour == "always"
     if os.environ.get("NO_COLOR"):
@@ -35,13 +35,13 @@ def wants_colour(stream: IO[Any] | None) -> bool:
 
 
 def use_colour(choice: str) -> None:
-    """Take the configured choice: auto, always or never."""
+    """Set the configured choice of colour: auto, always or never."""
     global _colour  # noqa: PLW0603 - one process, one terminal
     _colour = choice
 
 
 def is_terminal(stream: IO[Any] | None) -> bool:
-    """Whether the stream is a terminal; a closed one is not."""
+    """Whether the stream is a terminal; False for a closed one."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:
@@ -49,14 +49,14 @@ def is_terminal(stream: IO[Any] | None) -> bool:
 
 
 def error(message: object, hint: object = "") -> None:
-    """`error: …` and, if there is one, `hint: …`."""
+    """Write `error: …` and, if there is a hint, `hint: …`."""
     _say("error", "31", message)
     if hint:
         _say("hint", "36", hint)
 
 
 def warning(message: object, hint: object = "") -> None:
-    """`warning: …` and, if there is one, `hint: …`, unless -q."""
+    """Write `warning: …` and, if there is a hint, `hint: …`, unless -q was given."""
     if _chosen != ERROR:
         _say("warning", "33", message)
         if hint:
@@ -64,18 +64,18 @@ def warning(message: object, hint: object = "") -> None:
 
 
 def note(message: object) -> None:
-    """A line for a person, unless -q."""
+    """Write a line without a level, unless -q was given."""
     if _chosen != ERROR:
         _write(safe(message))
 
 
 def passed_on(line: str) -> None:
-    """A line that a child of ours said, -q or not: it was told of -q itself."""
+    """Write a line of a child process, with or without -q: the child got -q itself."""
     _write(safe(line))
 
 
 def flags() -> list[str]:
-    """The -v or -q that a child must be given to say as much as we do."""
+    """The -v or -q that gives a child process the verbosity of this one."""
     return ["-v"] if _chosen == INFO else ["-q"] if _chosen == ERROR else []
 
 
@@ -85,20 +85,20 @@ def _say(word: str, colour: str, message: object) -> None:
 
 
 def never_wait() -> None:
-    """Lose lines from now on rather than wait until somebody reads them, to the end of the process: its end is not held up either."""
+    """From now to the end of the process lose lines on stderr rather than wait until they are read."""
     global _waits  # noqa: PLW0603 - one process, one stderr
     _waits = False
 
 
 def is_writable(stream: IO[Any]) -> bool:
-    """Whether what is written there now, up to `ALWAYS_WHOLE` bytes, has room at once. OSError, ValueError for a stream without a descriptor."""
+    """Whether the stream takes `ALWAYS_WHOLE` bytes at once. OSError or ValueError for a stream without a descriptor."""
     ready = select.poll()
     ready.register(stream.fileno(), select.POLLOUT)
     return bool(ready.poll(0))
 
 
 def _has_descriptor(stream: IO[Any]) -> bool:
-    """Whether it is a file or a pipe; what holds text in memory, as under a test or a notebook, never makes anybody wait."""
+    """Whether the stream has a file descriptor; one in memory, as in a test or a notebook, never blocks."""
     try:
         stream.fileno()
     except (AttributeError, OSError, ValueError):
@@ -112,7 +112,7 @@ def _write(line: str) -> None:
             print(line, file=sys.stderr, flush=True)
         else:
             _write_at_once(line)
-    except (OSError, ValueError):  # nobody listens: that is no reason to fail
+    except (OSError, ValueError):  # a closed stderr is no reason to fail
         return
 
 
@@ -129,17 +129,17 @@ def _write_at_once(line: str) -> None:
 
 
 def explains() -> bool:
-    """Whether -v was given: then an unexpected error comes with its traceback."""
+    """Whether -v was given, which adds the traceback to an unexpected error."""
     return _chosen == INFO
 
 
 def is_quiet() -> bool:
-    """Whether -q was given: then nothing is said but errors."""
+    """Whether -q was given, which leaves errors only."""
     return _chosen == ERROR
 
 
 def trace(problem: BaseException) -> None:
-    """The traceback, each line safe."""
+    """Write the traceback, each line through `safe`."""
     import traceback
 
     for block in traceback.format_exception(problem):
@@ -148,21 +148,21 @@ def trace(problem: BaseException) -> None:
 
 
 def start_log(level: str = "warning") -> None:
-    """Send the log to stderr from `level` on; -q is stronger, -v makes it at least info."""
+    """Send log records of `level` and above to stderr; -q limits it to errors, -v makes it at least info."""
     from alphapulse_cli.cli import log
 
     log.start(min(_chosen, LEVELS[level]) if _chosen == INFO else _chosen or LEVELS[level], _write)
 
 
 def louder(wanted: bool) -> bool:
-    """The callback of -v."""
+    """Callback of -v."""
     if wanted:
         _choose(INFO)
     return wanted
 
 
 def quieter(wanted: bool) -> bool:
-    """The callback of -q."""
+    """Callback of -q."""
     if wanted:
         _choose(ERROR)
     return wanted
@@ -175,6 +175,6 @@ def _choose(level: int) -> None:
 
 
 def reset() -> None:
-    """Forget -v, -q, the configured colour and `never_wait`: `main` begins afresh, as it does in tests again and again."""
+    """Forget -v, -q, the configured colour and `never_wait`: tests call `main` many times in one process."""
     global _chosen, _colour, _waits, _lost
     _chosen, _colour, _waits, _lost = 0, "auto", True, 0

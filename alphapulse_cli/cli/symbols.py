@@ -1,4 +1,4 @@
-"""`alphapulse symbols`: the markets an exchange lists."""
+"""`alphapulse symbols`: the markets that an exchange lists."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +27,10 @@ COLUMNS = (
 @app.command()
 def symbols(
     pattern: Annotated[
-        str, typer.Argument(metavar="[PATTERN]", help="Part of a symbol, or a pattern with * and ?.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="[PATTERN]", help="Part of a symbol, or a pattern with * and ?; all symbols if not given.", show_default=False
+        ),
     ] = "",
     names: options.Exchanges = None,
     mode: Annotated[
@@ -36,16 +39,17 @@ def symbols(
             metavar="MODE",
             autocompletion=options.complete_mode,
             show_default=False,
-            help="The feed, as `alphapulse exchanges` lists them.",
+            help="Feed of the exchange, as listed by `alphapulse exchanges`.",
         ),
     ] = "",
     rest_url: Annotated[
-        str, typer.Option(metavar="URL", show_default=False, help="REST address instead of the exchange's: a simulator, a proxy.")
+        str,
+        typer.Option(metavar="URL", show_default=False, help="REST address of a simulator or a proxy instead of the exchange's."),
     ] = "",
     form: options.Format = None,
     as_json: options.Json = False,
 ) -> None:
-    """The markets an exchange lists: symbol, its own name for it, tick and lot sizes. Asks the exchange's public REST address.
+    """List the markets of an exchange, from its public REST address: symbol, the exchange's own name, tick and lot sizes.
 
     Example: alphapulse symbols --exchange kraken 'BTC-*'
     """
@@ -58,7 +62,7 @@ def symbols(
     settings = options.settings()
     chosen = list(settings.choose("exchanges", names))
     if len(chosen) != 1:
-        raise UsageError("symbols asks one exchange", "name it: alphapulse symbols --exchange kraken")
+        raise UsageError("symbols needs exactly one exchange", "name it: alphapulse symbols --exchange kraken")
     name = chosen[0]
     notices = running.Notices(on_board=False)
     rows = background.run(
@@ -75,7 +79,7 @@ def symbols(
 
 
 def _configured(settings: "Settings", key: str, name: str) -> str:
-    """What the configuration says of an exchange; "" for one that it does not know."""
+    """Configured value of an exchange's key; "" for an exchange that the configuration does not know."""
     try:
         return str(settings.get(key, name))
     except KeyError:

@@ -16,7 +16,7 @@ app = options.command_app(help="Follow the deltas or the trades of all sets as t
 
 
 def _complete_fields(context: typer.Context, incomplete: str) -> list[str]:
-    """Fields of the deltas or of the trades, behind those of a list."""
+    """Completions of the last field in a list, for deltas or for trades."""
     from alphapulse_cli.apps import tail_fields
 
     fields = tail_fields.DELTA_FIELDS if context.info_name == "deltas" else tail_fields.TRADE_FIELDS
@@ -29,7 +29,7 @@ From = Annotated[
         "--from",
         metavar="WHEN",
         autocompletion=options.complete_words(*options.WHENCE),
-        help="now, oldest (all that the rings still hold), -10s: what is not older than that, or a time: 2026-11-27T10:55:00Z.",
+        help="Where to begin: now, oldest (all that the rings hold), -10s (the last ten seconds), or a time: 2026-11-27T10:55:00Z.",
     ),
 ]
 Fields = Annotated[
@@ -39,7 +39,7 @@ Fields = Annotated[
         metavar="A,B,…",
         autocompletion=_complete_fields,
         show_default=False,
-        help="These fields only, as in time,symbol,bid,ask; see below.",
+        help="Only these fields, as in time,symbol,price,size; all are listed above.",
     ),
 ]
 
@@ -59,10 +59,13 @@ def deltas(
     wait: options.Wait = None,
     shm_dir: options.ShmDir = None,
 ) -> None:
-    """Every change of every book, in whole groups: a line a change on a terminal, a JSON object a group in a pipe.
+    """Follow every change of every book, in whole groups: a line a change on a terminal, a JSON object a group in a pipe.
 
-    In JSON "changes" are [side, price, size]; size 0 removes the level. --count counts groups. Records that were overwritten before they
-    were read are told ("missed"). --exchange may name a set made with `collect --as`.
+    In JSON "changes" are [side, price, size]; size 0 removes the level. --count counts groups. Records that were overwritten before
+    they could be read are reported as "missed". --exchange also takes the name of a set made with `collect --as`.
+
+    Fields of --fields: time, timestamp_ns, set, exchange, symbol, kind, version, prev_version, feed_delay_us, resynced, state,
+    reason, side, price, size, what, bid, bid_size, ask, ask_size.
 
     Example: alphapulse tail deltas --symbol BTC-USD --from -10s --json | head
     """
@@ -85,7 +88,7 @@ def trades(
     wait: options.Wait = None,
     shm_dir: options.ShmDir = None,
 ) -> None:
-    """Every trade: a line on a terminal, a JSON object in a pipe. The side is the taker's. Times are UTC.
+    """Follow every trade: a line on a terminal, a JSON object in a pipe. The side is the taker's.
 
     Fields of --fields: time, timestamp_ns, set, exchange, symbol, side, price, size, trade_id, exchange_time, exchange_ns,
     feed_delay_us, history.
@@ -98,7 +101,7 @@ def trades(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What both commands ask for."""
+    """Options that both commands share."""
 
     exchanges: list[str] | None
     symbols: list[str] | None
@@ -119,7 +122,7 @@ def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bo
     from alphapulse_cli.shm.layout import Kind
 
     if local and form != "table":
-        raise UsageError("--local is for tables", f"{form} has its times in UTC, always")
+        raise UsageError("--local is for tables", f"times in {form} are always in UTC")
     names = tail_fields.chosen(fields, what) if fields is not None else ()
     settings = options.settings()
     local = bool(settings.choose("local", local))
@@ -135,7 +138,7 @@ def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bo
         with attached as tail:
             seen = stderr.is_terminal(sys.stdout) and stderr.is_terminal(
                 sys.stderr
-            )  # not into `less`, whose picture it would spoil
+            )  # not into `less`, where notices would spoil the page
             look = standing.Standing(directory).look if seen else None
             items = tail.items(asked.count, left_s, look)
             if form == "json":
@@ -149,7 +152,10 @@ def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bo
 
 
 def _start(text: str) -> "tuple[Start, int]":
-    """("now" or "oldest", the time before which nothing is wanted). UsageError for anything else."""
+    """Start and limit of --from: "now" or "oldest", and the earliest wanted time in ns since 1970 (0: none).
+
+    UsageError for other texts.
+    """
     from alphapulse_cli.readers import moments
     from alphapulse_cli.shm import clock
 
@@ -159,6 +165,6 @@ def _start(text: str) -> "tuple[Start, int]":
         return "oldest", moments.parse(text)
     if not text.startswith("-"):
         raise UsageError(
-            f"not a place to begin: {text[:40]!r}", "write --from now, --from oldest, --from -10s or --from 2026-11-27T10:55:00Z"
+            f"unknown --from: {text[:40]!r}", "write --from now, --from oldest, --from -10s or --from 2026-11-27T10:55:00Z"
         )
     return "oldest", clock.realtime_ns() - int(options.parse_duration(text[1:]) * 1e9)

@@ -1,4 +1,7 @@
-"""How `tail` prints: aligned lines for people, columns of chosen fields, CSV. Columns only ever grow wider."""
+"""Printers of `tail`: aligned lines, columns of chosen fields, JSON, CSV.
+
+A column grows wider with its cells and never narrower.
+"""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +18,7 @@ NUMBERS = ("version", "prev_version", "feed_delay_us", "price", "size", "bid", "
 
 
 def print_json(items: Iterable[Item | None], fields: Sequence[str]) -> None:
-    """An object a group or trade; with `fields`, an object a row of them. What was missed is an object among them."""
+    """Print a JSON object a group or trade; with `fields`, an object a row. Missed records are an object among them."""
 
     def rows() -> Iterator[render.Row | None]:
         for item in items:
@@ -30,7 +33,7 @@ def print_json(items: Iterable[Item | None], fields: Sequence[str]) -> None:
 
 
 def print_csv(items: Iterable[Item | None], fields: Sequence[str]) -> None:
-    """A header and a line a row; what was missed goes to stderr."""
+    """Print a CSV header and a line a row; missed records are reported on stderr."""
 
     def rows() -> Iterator[render.Row | None]:
         for item in items:
@@ -44,7 +47,7 @@ def print_csv(items: Iterable[Item | None], fields: Sequence[str]) -> None:
 
 
 def print_fields(items: Iterable[Item | None], fields: Sequence[str], *, local: bool) -> None:
-    """Aligned columns of these fields below their names."""
+    """Print aligned columns of these fields below their names."""
     widths = {name: len(name) for name in fields}
     moment = partial(moments.moment, local=local)
 
@@ -61,7 +64,7 @@ def print_fields(items: Iterable[Item | None], fields: Sequence[str], *, local: 
         if isinstance(item, DeltaGroup | TradeTold):
             for row in rows_of(item, fields, moment):
                 cells = [render.words(value) for value in row.values()]
-                if not is_headed:  # below wide cells the head is wide, too
+                if not is_headed:  # the first row's cells widen the header
                     is_headed = True
                     for name, cell in zip(fields, cells, strict=True):
                         widths[name] = max(widths[name], len(cell))
@@ -74,11 +77,11 @@ def print_fields(items: Iterable[Item | None], fields: Sequence[str], *, local: 
 
 
 def say_beside(item: Item | None) -> None:
-    """What is no data goes to stderr: records missed, a new collector."""
+    """Report missed records or a new collector on stderr."""
     if isinstance(item, Missed):
-        stderr.warning(f"{item.set_name}: {item.missed} records missed, they were overwritten before they could be read")
+        stderr.warning(f"{item.set_name}: {item.missed} records missed: they were overwritten before they could be read")
     elif isinstance(item, Restarted):
-        stderr.warning(f"{item.set_name}: a new collector writes (epoch {item.epoch}); versions begin again")
+        stderr.warning(f"{item.set_name}: a new collector has taken over (epoch {item.epoch}); versions begin again")
 
 
 def _exact_utc(ns: int) -> str:
@@ -86,7 +89,7 @@ def _exact_utc(ns: int) -> str:
 
 
 class Lines:
-    """Aligned lines for people."""
+    """Printer of aligned lines, in colour if `coloured`."""
 
     def __init__(self, coloured: bool, *, local: bool = False) -> None:
         self._coloured = coloured
@@ -94,7 +97,7 @@ class Lines:
         self._widths: dict[str, int] = {}
 
     def print(self, items: Iterable[Item | None]) -> None:
-        """Print all of them; what was missed goes to stderr."""
+        """Print all items; missed records are reported on stderr."""
         out = sys.stdout
         for item in items:
             if isinstance(item, DeltaGroup):
@@ -107,7 +110,7 @@ class Lines:
         out.flush()
 
     def group(self, group: DeltaGroup) -> str:
-        """A line a change; a CHECK, STATUS or RESET is a line of its own."""
+        """Lines of a group: one a change, or one for a CHECK, STATUS or RESET."""
         head = self._head(group.timestamp_ns, group.set_name, group.symbol) + self._cell("version", f"v{group.version}") + "  "
         if group.kind.name != "DELTA":
             return head + self._paint("mark", self._marked(group)) + "\n"
@@ -122,17 +125,17 @@ class Lines:
         told = group.told
         if group.kind.name == "STATUS":
             why = f" ({told['reason'].lower().replace('_', ' ')})" if told["reason"] != "NONE" else ""
-            trading = f", {told['trading_status']}" if told["trading_status"] else ""  # not told by older writers
+            trading = f", {told['trading_status']}" if told["trading_status"] else ""  # older writers do not say it
             return f"STATUS {told['state']}{why}{trading}"
         if group.kind.name == "CHECK":
             checksum = f", exchange checksum {told['checksum'].lower()}" if told["checksum"] != "NONE" else ""
             return (
                 f"CHECK {told['state']}, {told['bid_levels']} bids, {told['ask_levels']} asks, hash {told['book_hash']}{checksum}"
             )
-        return "RESET the image was replaced: read it"
+        return "RESET: the book was replaced; read its image"
 
     def trade(self, trade: TradeTold) -> str:
-        """One line."""
+        """Line of a trade."""
         cells = f"{trade.side:<7}  {self._cell('price', trade.price, right=True)}  {self._cell('size', trade.size, right=True)}"
         tail = safe(trade.trade_id) + ("  history" if trade.history else "")
         return f"{self._head(trade.timestamp_ns, trade.set_name, trade.symbol)}{self._paint(trade.side, cells)}  {tail}\n"

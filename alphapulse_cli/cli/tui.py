@@ -27,7 +27,7 @@ def tui(
             metavar="NAME",
             autocompletion=options.complete_words(*NAMES),
             show_default=False,
-            help=f"Begin with this screen: {', '.join(NAMES)}.",
+            help=f"First screen: {', '.join(NAMES)}.",
         ),
     ] = "",
     theme: Annotated[
@@ -42,10 +42,10 @@ def tui(
     ] = "",
     shm_dir: options.ShmDir = None,
 ) -> None:
-    """The live screen: all books, ladders, latencies, trades and rings, as the collectors publish them (also: alphapulse top).
+    """Show the live screen: books, ladders, latencies, trades, arbitrage and rings, as the collectors publish them.
 
-    It reads segments and starts nothing: collectors may come and go while it is open. Keys: 1 to 6 for the screens, / filters, ? helps,
-    q quits. Screen, theme and sorting are remembered.
+    It only reads segments; collectors may start and stop while it is open. Keys: 1 to 6 for the screens, / to filter, ? for help, q
+    to quit. It remembers the screen, the theme and the sorting. `alphapulse top` is the same command.
 
     Example: alphapulse tui --symbol BTC-USD --screen books
     """
@@ -61,7 +61,7 @@ def tui(
 
 
 async def _run(live: "AlphapulseApp") -> None:
-    """Every signal that means "end" gives the terminal back first."""
+    """Run the app; each signal that ends it restores the terminal first."""
     import asyncio
     import signal
 
@@ -73,24 +73,24 @@ async def _run(live: "AlphapulseApp") -> None:
 
 
 def require(option: str, value: str, known: "Sequence[str]") -> None:
-    """UsageError for a value that is none of the known ones."""
+    """Check a value of an option. UsageError for one that is not among the known ones."""
     from alphapulse_cli.errors import UsageError
 
     if value and value not in known:
-        raise UsageError(f"unknown {option}: {value[:40]!r}", f"there are: {', '.join(known)}")
+        raise UsageError(f"unknown {option}: {value[:40]!r}", f"choices are: {', '.join(known)}")
 
 
 def require_terminal() -> None:
-    """UsageError where there is none to draw on or to take keys from."""
+    """Check that there is a terminal to draw on and to read keys from. UsageError if not."""
     import os
     import sys
 
     from alphapulse_cli.errors import UsageError
 
-    hint = "for a pipe there is: alphapulse tail deltas --json"
+    hint = "in a pipe use: alphapulse tail deltas --json"
     for name in ("stdin", "stdout", "stderr"):
         if not stderr.is_terminal(getattr(sys, name)):
-            raise UsageError(f"the live screen needs a terminal, and {name} is none", hint)
+            raise UsageError(f"the live screen needs a terminal, and {name} is not one", hint)
     if os.environ.get("TERM") in ("dumb", "unknown"):
         raise UsageError(f"the live screen cannot be drawn with TERM={os.environ['TERM']}", hint)
 
@@ -103,7 +103,7 @@ def live_screen(
     theme: str = "",
     notices: "Sequence[str]" = (),
 ) -> "AlphapulseApp":
-    """The app with its feed, ready to run."""
+    """Make the app with its feed, ready to run."""
     from alphapulse_cli.apps.arb.watch import configured_fees
     from alphapulse_cli.readers.selection import Wanted
     from alphapulse_cli.tui.app import AlphapulseApp
@@ -120,7 +120,7 @@ def live_screen(
 
 
 def ended(live: "AlphapulseApp") -> int:
-    """How it ended, as an exit code; a mistake of ours is raised."""
+    """Exit code of an app that has ended; raises the exception that stopped it."""
     if live.failure is not None:
         raise live.failure
     return live.return_code or 0

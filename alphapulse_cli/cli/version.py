@@ -1,4 +1,4 @@
-"""`alphapulse version`: what is running, in one row."""
+"""`alphapulse version`: versions of the program, Python and the system, in one row."""
 
 from alphapulse_cli import __version__
 from alphapulse_cli.cli import options, render
@@ -8,9 +8,9 @@ app = options.command_app()
 
 @app.command()
 def version(as_json: options.Json = False) -> None:
-    """The version, the core's mode and the platform.
+    """Show the version, the core's mode and the platform.
 
-    The core is "compiled" or "interpreted"; both give the same books, the compiled one faster.
+    The core is "compiled" or "interpreted". Both build the same books; the compiled core is faster.
     """
     import platform
 

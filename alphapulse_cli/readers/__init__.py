@@ -1,1 +1,1 @@
-"""Attached to what was asked for, and staying attached: sets, successors, laps, waiting; the public readers of Python."""
+"""Readers of sets of segments that stay attached across restarts and laps; the public Python API (`readers.api`)."""

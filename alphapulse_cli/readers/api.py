@@ -1,4 +1,4 @@
-"""The readers, for Python: what every command here uses, with numpy arrays for records.
+"""Public Python API: the readers that the commands use, with numpy arrays for records.
 
     DeltaReader("kraken").poll()        a structured array of delta records (`wire.delta.dtype()`), whole groups only
     TradeReader("kraken").poll()        the same of trades (`wire.trade.dtype()`)
@@ -7,18 +7,19 @@
     prices(records), times(records), …  columns of either array, exact, in numbers that cannot wrap: `readers.columns`
     to_pandas(records)                  either array as a DataFrame, exact prices and sizes beside the integers
 
-A set is named by its exchange, or by what `collect --as NAME` said. Nothing that reads can slow or break the writer; a reader that is
-too slow is *lapped*: it is told how many records it missed, and `follow` heals itself from the image. Readers carry on when the
-collector restarts. They are not safe to share between threads: make one for each.
+A set has the name of its exchange, or the NAME given to `collect --as NAME`. A reader cannot slow or break the writer. A reader
+that is too slow is *lapped*: the writer overwrote records that were not yet read. `missed` counts them, and `follow` heals its
+books from the book images. Readers carry on when the collector restarts. A reader is not safe to share between threads: make one
+for each thread.
 
-Units: prices in ticks and sizes in lots, integers; times in nanoseconds since 1970 where the name ends in `_ns`. For numbers and times
-to calculate with, `prices(records)`, `sizes`, `times`, `exchange_times` and `feed_delays`: a record's own decimals and times are unsigned,
-and numpy wraps them. `poll` returns an array of its own memory, copied out of the ring and checked against laps; `poll(copy=False)` saves
-a copy and lends the reader's memory, which its next `poll` overwrites.
+Units: prices in ticks and sizes in lots, integers; times in nanoseconds since 1970 where the name ends in `_ns`. For calculations
+use `prices(records)`, `sizes`, `times`, `exchange_times` and `feed_delays`: a record's own decimals and times are unsigned, and
+numpy wraps them. `poll` returns an array of its own memory, copied out of the ring and checked against laps; `poll(copy=False)`
+saves a copy and lends the reader's memory, which its next `poll` overwrites.
 
-Errors are `alphapulse_cli.errors`: NoSegment where nothing was collected yet, StorageError where the directory may not be used,
-UsageError for names that cannot be right, SegmentGone where a file was cut short under its reader: who tries again gets the next
-collector's.
+Errors are in `alphapulse_cli.errors`: NoSegment where nothing was collected yet, StorageError where the directory may not be used,
+UsageError for impossible names, SegmentGone where a file was cut short under its reader (try again to attach to the next
+collector's).
 """
 
 import asyncio
@@ -56,9 +57,9 @@ ASYNC_PAUSE_S = 0.001
 
 
 class RecordReader:
-    """One set's records, whole groups only, across restarts of its collector. NoSegment if the set is not there.
+    """Reader of one set's ring: whole groups only, across restarts of its collector. NoSegment if the set is not there.
 
-    `start`: "now", "oldest" (all that the ring still holds), or a sequence. `label` is what `alphapulse segments` calls this reader.
+    `start`: "now", "oldest" (all that the ring still holds), or a sequence. `label` is this reader's name in `alphapulse segments`.
     """
 
     kind: Kind
@@ -69,10 +70,10 @@ class RecordReader:
         self._groups = GroupReader(self._directory, name, self.kind, start, label)
         self._dtype = delta.dtype() if self.kind is Kind.DELTAS else trade.dtype()
         self._waits: dict[str, Waiting] = {}
-        self.last_missed = 0  # at the last poll
+        self.last_missed = 0  # records, at the last poll
 
     def poll(self, limit: int = POLL_RECORDS, *, copy: bool = True) -> "np.ndarray[Any, Any]":
-        """The records that are new: shape (n,), n at most `limit` and a held group; empty if none are.
+        """New records, shape (n,): at most `limit`, and the held beginning of a group; empty if there are none.
 
         `copy=False` lends the reader's own memory, read-only, until its next poll.
         """
@@ -98,7 +99,7 @@ class RecordReader:
 
     @property
     def liveness(self) -> Liveness:
-        """What the set's writer really is, now."""
+        """State of the set's writer process now, from its heartbeat and lock."""
         return self._groups.segment.liveness(clock.monotonic_ns())
 
     def wait(self, timeout_s: float, how: str = "wake") -> bool:
@@ -111,7 +112,7 @@ class RecordReader:
         return self._waits[how].wait({self._name: self._groups.reader}, timeout_s)
 
     def __iter__(self) -> Iterator["np.ndarray[Any, Any]"]:
-        """Arrays without end, none empty, each of its own memory."""
+        """Iterate over arrays of new records without end; each has its own memory and at least one record."""
         while True:
             records = self.poll()
             if len(records):
@@ -120,7 +121,7 @@ class RecordReader:
                 self.wait(1.0)
 
     def close(self) -> None:
-        """Let go of the directory and the cursor; what is mapped goes with this object."""
+        """Close the directory and remove the cursor; the mappings end with this object."""
         self._groups.close()
         self._directory.close()
 
@@ -132,7 +133,7 @@ class RecordReader:
 
 
 class DeltaReader(RecordReader):
-    """Price-level deltas: arrays of `wire.delta.dtype()`, 256 bytes a record, at most 12 changes in each.
+    """Reader of price-level deltas: arrays of `wire.delta.dtype()`, 256 bytes a record, at most 12 changes in each.
 
     `records["changes"][i][:records["change_count"][i]]` are the changes of record i; CHECKs and STATUSes have none.
     """
@@ -141,14 +142,17 @@ class DeltaReader(RecordReader):
 
 
 class TradeReader(RecordReader):
-    """Trades: arrays of `wire.trade.dtype()`, 128 bytes a record."""
+    """Reader of trades: arrays of `wire.trade.dtype()`, 128 bytes a record."""
 
     kind = Kind.TRADES
 
 
 @dataclass(frozen=True, slots=True)
 class BookCopy:
-    """A whole book at one version. Levels are (n, 2) int64 arrays of (ticks, lots), *best first*; state as it was when copied."""
+    """Copy of a book at one version.
+
+    Levels are (n, 2) int64 arrays of (ticks, lots), *best first*; the state is that of the copy.
+    """
 
     exchange: str
     symbol: str
@@ -163,11 +167,14 @@ class BookCopy:
     asks: "np.ndarray[Any, Any]"
 
     def prices(self, side: str, form: Form = "decimal") -> "np.ndarray[Any, Any]":
-        """The prices of side "bid" or "ask", best first: exact Decimals, "text", or the nearest "float". ValueError for another side."""
+        """Prices of side "bid" or "ask", shape (n,), best first: exact "decimal" or "text", nearest "float".
+
+        ValueError for another side or form.
+        """
         return level_numbers(self._levels(side)[:, 0], self.price_decimals, form)
 
     def sizes(self, side: str, form: Form = "decimal") -> "np.ndarray[Any, Any]":
-        """The sizes of side "bid" or "ask", as `prices` gives its prices."""
+        """Sizes of side "bid" or "ask", shape (n,), in the order and the forms of `prices`."""
         return level_numbers(self._levels(side)[:, 1], self.size_decimals, form)
 
     def _levels(self, side: str) -> "np.ndarray[Any, Any]":
@@ -181,7 +188,7 @@ class BookCopy:
         return self.state is BookState.LIVE and allows_taking(self.trading_status)
 
     def rows(self, depth: int | None = None) -> list[tuple[str, str, str]]:
-        """("bid" or "ask", price, size) as exact decimal text: bids best first, then asks best first."""
+        """Rows of ("bid" or "ask", price, size) in exact decimal text: at most `depth` bids, best first, then as many asks."""
         made = []
         for side, levels in (("bid", self.bids), ("ask", self.asks)):
             for ticks, lots in levels[:depth].tolist():
@@ -190,7 +197,7 @@ class BookCopy:
 
 
 class Book:
-    """The collector's own book in shared memory. NoSegment if it is not there."""
+    """Reader of the collector's own book in shared memory (its image). NoSegment if it is not there."""
 
     def __init__(self, name: str, symbol: str, *, shm_dir: str | None = None) -> None:
         self._name = name
@@ -203,9 +210,10 @@ class Book:
         self._reader = ImageReader(self._segment)
 
     def read(self, depth: int | None = None) -> BookCopy:
-        """A consistent copy: all levels, or the best `depth` of each side; about a microsecond for few, 0.1 ms for 45,000.
+        """Consistent copy of the book: all levels, or the best `depth` of each side.
 
-        NoSegment if the book went away, or its writer died in the middle of an edit. A dead writer's book is STALE, never LIVE.
+        It takes about a microsecond for few levels, 0.1 ms for 45,000.
+        NoSegment if the book went away, or its writer died in the middle of an edit. A book whose writer is not LIVE is STALE.
         """
         import numpy as np
 
@@ -232,7 +240,7 @@ class Book:
         )
 
     def _copy(self, depth: int | None) -> ImageCopy:
-        """The image, or where it is edited faster than it can be copied, a checkpoint made for us."""
+        """Copy of the image, or of a checkpoint asked for where the image is edited faster than it can be copied."""
         try:
             first = self._reader.copy_checkpoint(1)
         except SegmentGone:
@@ -252,7 +260,7 @@ class Book:
         raise NoSegment(f"{self._file} could not be copied whole", "alphapulse segments shows whether its collector lives")
 
     def _checkpoint(self, first: ImageCopy | None) -> ImageCopy | None:
-        """A checkpoint newer than the one that was there before; else ask for it."""
+        """Copy of a checkpoint newer than `first`; where there is none yet, ask the writer for one and return None."""
         image = self._reader.copy_checkpoint()
         if image is not None and (first is None or image.seq != first.seq):
             return image
@@ -260,7 +268,7 @@ class Book:
         return None
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Close the directory; the mapping ends with this object."""
         self._directory.close()
 
     def __enter__(self) -> Self:
@@ -272,7 +280,7 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class FollowUpdate:
-    """A book after one or more changes. `book` is the replica itself, which goes on with the next poll: `copy()` what you keep.
+    """State of a book after one or more changes. `book` is the replica itself, which the next poll changes: `copy()` what you keep.
 
     `book.bids(n)`, `.asks(n)`, `.best_bid()`, `.best_ask()` give (ticks, lots), best first; `book.views` answers more.
     """
@@ -290,11 +298,11 @@ class FollowUpdate:
 
     @property
     def is_tradable(self) -> bool:
-        """Whether the book is LIVE, and an order that takes from it would be accepted: trade on nothing else."""
+        """Whether the book is LIVE and the market accepts taking orders: trade on nothing else."""
         return self.state is BookState.LIVE and allows_taking(self.trading_status)
 
     def copy(self, depth: int | None = None) -> BookCopy:
-        """The book as it is now, all levels or the best `depth` of each side, in memory of its own: it stays so."""
+        """Copy of the book as it is now, in memory of its own: all levels, or the best `depth` of each side."""
         import numpy as np
 
         book = self.book
@@ -315,7 +323,7 @@ class FollowUpdate:
 
 
 class Following:
-    """Iterates over updates of exact books: `for update in …` or `async for update in …`. Use it in a `with`, or `close` it."""
+    """Iterator over updates of exact books: `for update in …` or `async for update in …`. Use it in a `with`, or `close` it."""
 
     def __init__(
         self, names: Sequence[str], symbols: Collection[str] | None, shm_dir: str | None, label: str = "python", how: str = "wake"
@@ -341,11 +349,11 @@ class Following:
 
     @property
     def followers(self) -> list[SetFollower]:
-        """One for each set."""
+        """The followers, one for each set."""
         return list(self._sets.readers.values())
 
     def poll(self) -> list[FollowUpdate]:
-        """The books that changed since the last poll, in version, state or trading status: the newest of each, one update a book."""
+        """Updates since the last poll: one for each book whose version, state or trading status changed, as it is now."""
         now = clock.monotonic_ns()
         self._sets.look(now)
         return self._read(now)
@@ -391,7 +399,7 @@ class Following:
             await asyncio.sleep(0 if updates else ASYNC_PAUSE_S)
 
     def close(self) -> None:
-        """Let go of the directory and the cursors."""
+        """Close the directory and remove the cursors."""
         self._opened.close()
 
     def __enter__(self) -> Self:
@@ -402,12 +410,13 @@ class Following:
 
 
 def follow(*names: str, symbols: Collection[str] | None = None, shm_dir: str | None = None, wait: bool = False) -> Following:
-    """Exact books of these sets (all symbols, or those given), as an iterator and an async iterator.
+    """Follow exact books of these sets (all symbols, or those given): an iterator and an async iterator of FollowUpdates.
 
-    NoSegment, with near names, if a set or a symbol is not there; `wait` waits for it, and says so on the log as `alphapulse`.
+    NoSegment, with near names, if a set or a symbol is not there; with `wait` it is waited for, and a warning of the logger
+    `alphapulse` says so. UsageError without a name.
     """
     if not wait:
         return Following(names, symbols, shm_dir)
-    with open_directory(shm_dir, create=True):  # where nothing was ever collected
+    with open_directory(shm_dir, create=True):  # the directory is absent where nothing was ever collected
         pass
     return until_there(lambda: Following(names, symbols, shm_dir), logging.getLogger("alphapulse").warning)[0]

@@ -1,4 +1,4 @@
-"""Columns of records, right without thinking: exact prices and sizes, decimals and times that cannot wrap.
+"""Columns of records in numbers that are exact and cannot wrap: prices, sizes, decimals and times.
 
     prices(records)            Decimals; "text" and "float" by choice          sizes(records)           the same of sizes
     price_decimals(records)    int64, so that arithmetic with them is signed   size_decimals(records)
@@ -6,24 +6,25 @@
     feed_delays(records)       timedelta64[ns]: the first minus the second, negative where the exchange's clock is ahead
     changes(records)           the changes of delta records, one a row, in signed integers
 
-`records` is what `DeltaReader.poll`, `TradeReader.poll` or `changes` returned, or any part of it. A column of trades or changes has a
-value a record; of delta records `prices` and `sizes` have a value a *change*, the rows of `changes(records)`, the others a value a record.
+`records` is the array that `DeltaReader.poll`, `TradeReader.poll` or `changes` returned, or any part of it. A column of trades or
+changes has a value a record. For delta records `prices` and `sizes` have a value a *change* (the rows of `changes(records)`), the
+other columns a value a record.
 
 A record keeps decimals in one unsigned byte and times in unsigned 64 bits, as every language can read them. In numpy these wrap:
-`10.0**-records["price_decimals"]` is 1.2e258 at 2 decimals, `10 ** records["price_decimals"]` is 0 at 8, and a time minus a later one
-is 1.8e19. So take the columns from here:
+`10.0**-records["price_decimals"]` is 1.2e258 at 2 decimals, `10 ** records["price_decimals"]` is 0 at 8, and a time minus a later
+one is 1.8e19. Therefore take the columns from here:
 
     trades, deltas = ap.TradeReader("kraken").poll(), ap.DeltaReader("kraken").poll()
     notional = ap.prices(trades) * ap.sizes(trades)                         # exact
     price = ap.prices(trades, "float")                                      # the nearest doubles
     price = trades["price_ticks"] / 10.0 ** ap.price_decimals(trades)       # the formula by hand: its decimals must be signed
-    late = ap.feed_delays(trades)                                           # of a clock ahead: negative
+    late = ap.feed_delays(trades)                                           # negative where the exchange's clock is ahead
     late = ap.times(trades) - ap.exchange_times(trades)
     rows = ap.changes(deltas)
-    notional = ap.prices(rows) * ap.sizes(rows)                             # a value a change, as ap.prices(deltas) is
+    notional = ap.prices(rows) * ap.sizes(rows)                             # a value a change, as in ap.prices(deltas)
     asks = ap.prices(rows[rows["is_ask"]], "text")
 
-A damaged record, with more than 18 decimals, is a ValueError; an array of something else a TypeError.
+A damaged record (more than 18 decimals) is a ValueError, an array that is none of these a TypeError.
 """
 
 import sys
@@ -44,14 +45,14 @@ if TYPE_CHECKING:
 Form = Literal["decimal", "text", "float"]
 FORMS = ("decimal", "text", "float")
 TAKERS = ("buy", "sell", "unknown")
-EXACT_FLOAT = 1 << 53  # up to here every integer is a float
-LAST = (1 << 63) - 1  # time or version that is signed
+EXACT_FLOAT = 1 << 53  # every integer up to here is exact as a float
+LAST = (1 << 63) - 1  # the greatest signed time or version
 
 CHANGE_FIELDS = [
     ("timestamp_ns", "<i8"),
     ("symbol", "S16"),
     ("exchange", "S16"),
-    ("version", "<i8"),  # versions of several symbols stand in one column: their differences go both ways
+    ("version", "<i8"),  # signed: differences between versions of several symbols in one column may be negative
     ("is_ask", "?"),
     ("is_new", "?"),
     ("price_ticks", "<i8"),
@@ -71,9 +72,9 @@ def change_dtype() -> "np.dtype[np.void]":
 
 
 def changes(records: "Array") -> "Array":
-    """A row of its own memory for each change of these delta records: `change_dtype()`, in the order of the changes.
+    """Changes of delta records, one a row, in their order: an array of its own memory, `change_dtype()`, shape (n,).
 
-    CHECKs, STATUSes and RESETs have none. TypeError for another array.
+    CHECKs, STATUSes and RESETs have no changes. TypeError for an array that is not of delta records.
     """
     import numpy as np
 
@@ -99,35 +100,36 @@ def changes(records: "Array") -> "Array":
 def prices(records: "Array", form: Form = "decimal") -> "Array":
     """Prices, shape (n,): exact Decimals or decimal text (dtype object), or the nearest floats.
 
-    Of delta records a price a change, the rows of `changes(records)`. ValueError for an unknown form or a damaged record.
+    Delta records give a price a change: the rows of `changes(records)`. ValueError for an unknown form or a damaged record,
+    TypeError for an array that is none of a reader's.
     """
     return _numbers(records, "price_ticks", "price_decimals", form)
 
 
 def sizes(records: "Array", form: Form = "decimal") -> "Array":
-    """Sizes, as `prices` gives prices; of a change 0 removes the level."""
+    """Sizes, in the shape and the forms of `prices`; in a change 0 removes the level."""
     return _numbers(records, "size_lots", "size_decimals", form)
 
 
 def price_decimals(records: "Array") -> "Array":
-    """How many decimals a record's ticks have, int64, shape (n,). ValueError for a damaged record."""
+    """Number of decimals of each record's ticks, int64, shape (n,). ValueError for a damaged record."""
     return _decimals(_known(records)["price_decimals"])
 
 
 def size_decimals(records: "Array") -> "Array":
-    """How many decimals a record's lots have, int64, shape (n,). ValueError for a damaged record."""
+    """Number of decimals of each record's lots, int64, shape (n,). ValueError for a damaged record."""
     return _decimals(_known(records)["size_decimals"])
 
 
 def times(records: "Array") -> "Array":
-    """When we received the frame, datetime64[ns] in UTC, shape (n,)."""
+    """Receive time of each record's frame, by our clock: datetime64[ns] in UTC, shape (n,)."""
     return _signed(_known(records)["timestamp_ns"]).astype("datetime64[ns]")
 
 
 def exchange_times(records: "Array") -> "Array":
-    """The exchange's own time, datetime64[ns] in UTC, shape (n,); NaT where it gave none.
+    """Exchange's own time of each record, datetime64[ns] in UTC, shape (n,); NaT where it gave none.
 
-    Of deltas to the microsecond, and no further than 35 minutes from ours: a record keeps the delay only.
+    For deltas it is exact to the microsecond and at most 35 minutes from ours: a delta record keeps the feed delay only.
     """
     import numpy as np
 
@@ -139,7 +141,7 @@ def exchange_times(records: "Array") -> "Array":
 
 
 def feed_delays(records: "Array") -> "Array":
-    """Our receive time minus the exchange's, timedelta64[ns], shape (n,); negative where its clock is ahead, NaT where it gave no time."""
+    """Receive time minus exchange time, timedelta64[ns], shape (n,); negative if its clock is ahead, NaT where it gave no time."""
     import numpy as np
 
     known = _known(records)
@@ -150,14 +152,14 @@ def feed_delays(records: "Array") -> "Array":
 
 
 def level_numbers(units: "Array", decimals: int, form: Form = "decimal") -> "Array":
-    """Ticks or lots on one grid as numbers, shape as `units`; what `BookCopy` gives of its levels."""
+    """Numbers of ticks or lots (int64, any shape (n,)) that have `decimals` decimals each: the columns of a `BookCopy`."""
     import numpy as np
 
     return _written(units, np.full(units.shape, decimals, dtype=np.int64), form)
 
 
 def _known(records: "Array") -> "Array":
-    """The records as an array of one dimension. TypeError if they are not ours."""
+    """The records as an array of one dimension. TypeError for an array that is none of a reader's."""
     import numpy as np
 
     if getattr(records, "dtype", None) not in (delta.dtype(), trade.dtype(), change_dtype()):
@@ -185,7 +187,7 @@ def _written(units: "Array", decimals: "Array", form: Form) -> "Array":
 
 
 def _floats(units: "Array", decimals: "Array") -> "Array":
-    """Nearest doubles: of two exact doubles their quotient is; beyond 2**53 Python's integers divide."""
+    """Nearest doubles: the quotient of two exact doubles is the nearest one; beyond 2**53 Python's integer division gives it."""
     import numpy as np
 
     powers = np.array([float(10**places) for places in range(MAX_DECIMALS + 1)])
@@ -200,23 +202,24 @@ def _decimals(told: "Array") -> "Array":
 
     signed = told.astype(np.int64)
     if len(signed) and not 0 <= signed.min() <= signed.max() <= MAX_DECIMALS:
-        raise ValueError(f"a damaged record: {signed.max()} decimals, at most {MAX_DECIMALS} can be")
+        raise ValueError(f"a damaged record: {signed.max()} decimals; the limit is {MAX_DECIMALS}")
     return signed
 
 
 def _signed(told: "Array") -> "Array":
-    """Times or versions as int64; one that no signed number reaches, of a damaged record, is the last there is."""
+    """Times or versions as int64; one beyond int64, from a damaged record, becomes the greatest int64."""
     import numpy as np
 
     return np.minimum(told, np.uint64(LAST)).astype(np.int64) if told.dtype.kind == "u" else told
 
 
 def to_pandas(records: "Array") -> "pd.DataFrame":
-    """The records as a DataFrame of its own memory: of deltas a row a change, of trades a row a trade.
+    """DataFrame of these records, in memory of its own: a row for each change of delta records, or for each trade.
 
-    Deltas: timestamp (UTC), exchange, symbol, version, side ("bid", "ask"), price, size, price_ticks, size_lots, is_new; size 0 removes
-    the level. Trades: timestamp, exchange, symbol, trade_id, side (what the taker did: "buy", "sell", "unknown"), price, size,
-    price_ticks, size_lots, exchange_timestamp. `price` and `size` are exact decimal text. ImportError without pandas, TypeError for another array.
+    Deltas: timestamp (UTC), exchange, symbol, version, side ("bid", "ask"), price, size, price_ticks, size_lots, is_new; size 0
+    removes the level. Trades: timestamp, exchange, symbol, trade_id, side (the taker's: "buy", "sell", "unknown"), price, size,
+    price_ticks, size_lots, exchange_timestamp. `price` and `size` are exact decimal text. ImportError without pandas, TypeError for
+    another array.
     """
     if records.dtype not in (delta.dtype(), trade.dtype()):
         raise TypeError(f"not records of a DeltaReader or a TradeReader: dtype {records.dtype}")

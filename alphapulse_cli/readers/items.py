@@ -2,7 +2,7 @@
 
     records of one set ─► deltas_told ─► DeltaGroup        records of one set ─► trades_told ─► TradeTold
 
-Prices and sizes are exact decimal text. Symbols and exchanges are decoded once a name (`Names`).
+Prices and sizes are exact decimal text. `Names` decodes each symbol and exchange once.
 """
 
 import struct
@@ -29,11 +29,11 @@ KEPT_NAMES = 4096
 NO_QUOTE = (None, None, None, None)
 TAKERS = ("buy", "sell", "unknown")
 
-text = lru_cache(1 << 16)(to_text)  # prices and sizes come again and again
+text = lru_cache(1 << 16)(to_text)  # the same prices and sizes return many times
 
 
 class DeltaGroup(NamedTuple):
-    """One group. `changes` are (side, price, size, is new) with exact decimal text; `told` is what a CHECK or STATUS says."""
+    """One group. `changes` are (side, price, size, is new) in exact decimal text; `told` has the fields of a CHECK or STATUS."""
 
     set_name: str
     exchange: str
@@ -48,10 +48,10 @@ class DeltaGroup(NamedTuple):
     resynced: bool
     changes: list[tuple[str, str, str, bool]]
     told: dict[str, Any]
-    quote: tuple[str | None, str | None, str | None, str | None] = NO_QUOTE  # bid, its size, ask, its size, where books are kept
+    quote: tuple[str | None, str | None, str | None, str | None] = NO_QUOTE  # (bid, its size, ask, its size) where books are kept
 
     def row(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Row of the item, by the keys of its JSON object."""
         return {
             "set": self.set_name,
             "exchange": self.exchange,
@@ -71,7 +71,7 @@ class DeltaGroup(NamedTuple):
 
 
 class TradeTold(NamedTuple):
-    """One trade; `side` is what the taker did, price and size are exact decimal text."""
+    """One trade; `side` is the taker's, price and size are exact decimal text."""
 
     set_name: str
     exchange: str
@@ -87,7 +87,7 @@ class TradeTold(NamedTuple):
     history: bool
 
     def row(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Row of the item, by the keys of its JSON object."""
         told = self._asdict()
         names = {"set": told.pop("set_name"), "exchange": told.pop("exchange"), "symbol": told.pop("symbol")}
         return {**names, "time": moment(self.timestamp_ns, digits=9), **told}
@@ -101,19 +101,19 @@ class Missed(NamedTuple):
     missed: int
 
     def row(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Row of the item, by the keys of its JSON object."""
         return {"set": self.set_name, "exchange": self.exchange, "missed": self.missed}
 
 
 class Restarted(NamedTuple):
-    """A new collector writes that set: versions begin again."""
+    """Notice that a new collector writes the set: versions begin again."""
 
     set_name: str
     exchange: str
     epoch: int
 
     def row(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Row of the item, by the keys of its JSON object."""
         return {"set": self.set_name, "exchange": self.exchange, "restarted": True, "epoch": self.epoch}
 
 
@@ -121,14 +121,17 @@ Item = DeltaGroup | TradeTold | Missed | Restarted
 
 
 class Names:
-    """Symbols and exchanges of one set's records, as text; at most KEPT_NAMES of them are remembered. `only`: the symbols wanted, None: all."""
+    """Decoder of the symbols and exchanges in one set's records; it remembers at most KEPT_NAMES.
+
+    `only`: the wanted symbols, None for all.
+    """
 
     def __init__(self, only: Collection[str] | None) -> None:
         self._only = only
         self._known: dict[bytes, tuple[str, str] | None] = {}
 
     def of(self, key: bytes) -> tuple[str, str] | None:
-        """(symbol, exchange) of a record's 32 bytes; None for a symbol that is not wanted."""
+        """Symbol and exchange of a record's 32 bytes of names; None for a symbol that is not wanted."""
         if key not in self._known:
             if len(self._known) >= KEPT_NAMES:
                 self._known.clear()
@@ -140,7 +143,7 @@ class Names:
 def deltas_told(
     polled: Polled, set_name: str, names: Names, *, tells_status: bool = True, follower: SetFollower | None = None, now_ns: int = 0
 ) -> Iterator[DeltaGroup]:
-    """The wanted groups among polled records. With a `follower`, which applies each as it is told, also the quote after it."""
+    """Iterate over the wanted groups among polled records. A `follower` applies each group first and adds the quote after it."""
     records, first = polled.records, 0
     is_live = follower is not None and follower.groups.is_live(now_ns)
     changes: list[tuple[str, str, str, bool]] = []
@@ -180,7 +183,7 @@ def deltas_told(
 
 
 def quote_of(book: Reconstructor) -> tuple[str | None, str | None, str | None, str | None]:
-    """Best bid, its size, best ask, its size of a replica, as exact decimal text; none where it is not LIVE or the side is empty."""
+    """Best bid, its size, best ask and its size in a replica, exact decimal text; None where it is not LIVE or a side is empty."""
     if book.is_cold or book.book_state != BookState.LIVE:
         return NO_QUOTE
     levels, prices, sizes = book.book, book.book.price_decimals, book.book.size_decimals
@@ -192,7 +195,7 @@ def quote_of(book: Reconstructor) -> tuple[str | None, str | None, str | None, s
 
 
 def trades_told(records: memoryview, set_name: str, names: Names) -> Iterator[TradeTold]:
-    """The wanted trades among these records."""
+    """Iterate over the wanted trades among these records."""
     for one in trade.RECORD.iter_unpack(records):
         timestamp_ns, symbol, exchange, _, _, side, trade_id, ticks, lots, exchange_ns, prices, sizes, flags = one
         found = names.of(symbol + exchange)

@@ -1,8 +1,8 @@
-"""Moments as people write and read them: RFC 3339, in UTC with Z; local only where --local asks for it, and never without its offset.
+"""Times as text, RFC 3339: in UTC with Z, or, where --local asks for it, in local time with its offset.
 
 moment(ns)                2026-11-27T10:55:37.123456Z       with `local`: 2026-11-27T11:55:37.123456+01:00
 time_of_day(ns)           10:55:37.123456Z                  the same without its day, for lines of a live feed
-parse("2026-11-27T10:55:37Z")                               nanoseconds; without an offset it is refused: whose clock was meant?
+parse("2026-11-27T10:55:37Z")                               nanoseconds; a time without an offset is refused as ambiguous
 """
 
 import re
@@ -12,26 +12,26 @@ from functools import lru_cache
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges.timestamps import SECOND_NS, rfc3339_ns
 
-UNKNOWN = "----------T--:--:--.------Z"  # a time that no calendar has: a damaged record's
+UNKNOWN = "----------T--:--:--.------Z"  # for a time beyond the calendar, in a damaged record
 WITHOUT_OFFSET = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?", re.ASCII)
 HINT = "write it in UTC, as in 2026-11-27T10:55:37Z, or with its offset, as in 2026-11-27T11:55:37+01:00"
 
 
 def moment(ns: int, *, local: bool = False, digits: int = 6) -> str:
-    """RFC 3339 text of nanoseconds since 1970, UTC with Z or local with its offset, `digits` (1 to 9) behind the point."""
+    """RFC 3339 text of `ns` nanoseconds since 1970: UTC with Z, or local with its offset; `digits` (1 to 9) behind the point."""
     seconds, rest = divmod(ns, SECOND_NS)
     whole = _second(seconds, local)
     return f"{whole[0]}.{rest // 10 ** (9 - digits):0{digits}d}{whole[1]}" if whole else UNKNOWN
 
 
 def time_of_day(ns: int, *, local: bool = False, digits: int = 6) -> str:
-    """The same without its day."""
+    """Text of `moment` without its day."""
     return moment(ns, local=local, digits=digits)[11:]
 
 
 @lru_cache(64)
 def _second(seconds: int, local: bool) -> tuple[str, str] | None:
-    """Its text before and behind the point; None beyond the calendar."""
+    """Text of a second before the point and after it (Z or the offset); None beyond the calendar."""
     try:
         when = datetime.fromtimestamp(seconds, UTC)
         if local:
@@ -43,7 +43,10 @@ def _second(seconds: int, local: bool) -> tuple[str, str] | None:
 
 
 def parse(text: str) -> int:
-    """Nanoseconds since 1970 of an RFC 3339 time with Z or an offset. UsageError for anything else, for one without an offset above all."""
+    """Nanoseconds since 1970 of an RFC 3339 time with Z or an offset.
+
+    UsageError for any other text, a time without an offset too.
+    """
     try:
         return rfc3339_ns(text.strip().upper())
     except ValueError:

@@ -12,9 +12,9 @@ from alphapulse_cli.shm.segment import Segment
 
 
 def order_rules(directory: Directory, set_name: str, symbol: str) -> Rules | None:
-    """The lot and the minimum size, as that book's image says them; None where it does not."""
+    """Lot size and minimum size from a book's image; None where there is no image or it does not say them."""
     with suppress(SegmentError, StorageError):
         said = ImageReader(Segment.attach(directory, segment_name(Kind.BOOK, set_name, symbol))).rules()
-        if said is not None and said.size_decimals <= MAX_DECIMALS:  # shared memory: anything may stand there
+        if said is not None and said.size_decimals <= MAX_DECIMALS:  # shared memory may hold any bytes
             return Rules(said.lot_size_lots, said.min_size_lots, said.size_decimals)
     return None

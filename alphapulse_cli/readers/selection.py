@@ -1,6 +1,6 @@
-"""Which sets of segments there are, and which of them, and of their books, a person asked for.
+"""Selection of sets and symbols: which there are in a directory, and which of them the user asked for.
 
-An exchange may be meant by its own name or by the name of a set (`collect --as NAME`); a symbol may name its exchange, kraken:BTC-USD.
+--exchange takes the name of an exchange or of a set (`collect --as NAME`); a symbol may name its exchange, as kraken:BTC-USD.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,19 +23,22 @@ START_ONE = "start a collector: alphapulse collect --exchange kraken; or without
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What was asked for; nothing asked for is everything."""
+    """Exchanges, symbols and sets that were asked for; an empty field asks for all."""
 
     exchanges: frozenset[str] = frozenset()
     symbols: tuple[tuple[str, str], ...] = ()  # (exchange or "", canonical symbol)
-    sets: frozenset[str] = frozenset()  # sets by their own names alone, whatever their exchange
+    sets: frozenset[str] = frozenset()  # names of sets; the name of their exchange does not count
 
     @classmethod
     def of(cls, exchanges: Iterable[str] | None, symbols: Iterable[str] | None) -> "Wanted":
-        """From the texts of --exchange and --symbol, however written ("btc/usd"). UsageError for a symbol that is none, or several."""
+        """Parse the texts of --exchange and --symbol, in any notation ("btc/usd").
+
+        UsageError for a symbol with no meaning, or several.
+        """
         return cls(frozenset(exchanges or ()), tuple(understood_id(symbol) for symbol in symbols or ()))
 
     def takes_set(self, set_name: str, exchange: str) -> bool:
-        """Whether anything of that set is wanted."""
+        """Whether any part of that set is wanted."""
         names = {set_name, exchange}
         if self.sets and set_name not in self.sets:
             return False
@@ -44,14 +47,14 @@ class Wanted:
         return not self.symbols or any(not of or of in names for of, _ in self.symbols)
 
     def symbols_of(self, set_name: str, exchange: str) -> frozenset[str] | None:
-        """The symbols wanted of that set; None for all."""
+        """The wanted symbols of that set; None for all."""
         if not self.symbols:
             return None
         return frozenset(symbol for of, symbol in self.symbols if not of or of in {set_name, exchange})
 
 
 def find_sets(directory: Directory, wanted: Wanted, kind: Kind = Kind.DELTAS) -> dict[str, str]:
-    """Set name -> exchange of the wanted sets with such a ring; one that cannot be attached is left out."""
+    """Exchange by set name of the wanted sets that have a segment of that kind; sets that cannot be attached are left out."""
     found: dict[str, str] = {}
     for name in directory.names():
         parsed = parse_segment_name(name)
@@ -70,7 +73,7 @@ def books_of(directory: Directory, set_name: str) -> list[str]:
 
 
 def nothing_wanted(directory: Directory, wanted: Wanted) -> NoSegment:
-    """The error for a search that found nothing, naming what is there."""
+    """NoSegment for a search without a result; its hint names the sets that are there."""
     there = find_sets(directory, Wanted())
     if not there:
         return NoSegment(f"nothing is collected in {directory.path}", START_ONE)
@@ -81,7 +84,7 @@ def nothing_wanted(directory: Directory, wanted: Wanted) -> NoSegment:
 
 
 def symbols_here(directory: Directory, set_name: str) -> list[str]:
-    """The symbols that a set collects, sorted: those with a book image, and those it counts (trades alone, a book still awaited)."""
+    """Symbols that a set collects, sorted: those with a book image or with counters (trades only, or a book still to come)."""
     counted: Iterable[str] = ()
     with suppress(SegmentError, StorageError):
         counted = CountersReader(Segment.attach(directory, segment_name(Kind.COUNTERS, set_name))).blocks()
@@ -89,7 +92,7 @@ def symbols_here(directory: Directory, set_name: str) -> list[str]:
 
 
 def settled(directory: Directory, wanted: Wanted, kind: Kind = Kind.DELTAS) -> Wanted:
-    """What was asked for, each symbol as the sets here spell it. NoSegment, with near names, if a set or a symbol is not there."""
+    """`wanted` with each symbol as the sets here spell it. NoSegment, with near names, if a set or a symbol is not there."""
     sets = find_sets(directory, wanted, kind)
     if not sets:
         raise nothing_wanted(directory, wanted)
@@ -111,9 +114,9 @@ def settled(directory: Directory, wanted: Wanted, kind: Kind = Kind.DELTAS) -> W
 def until_there(
     attempt: Callable[[], There], say: Callable[[str], None], duration_s: float | None = None
 ) -> tuple[There, float | None]:
-    """Result of `attempt`, tried again while it raises NoSegment, and what is left of `duration_s` then.
+    """Result of `attempt`, tried ten times a second while it raises NoSegment, and the seconds left of `duration_s` (None without).
 
-    What is waited for is said once. NoSegment after `duration_s`.
+    `say` gets each different reason for waiting once. NoSegment after `duration_s`.
     """
     end_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
     said = ""
@@ -131,7 +134,7 @@ def until_there(
 
 
 def no_such_book(directory: Directory, sets: Iterable[str], symbols: Iterable[str]) -> NoSegment:
-    """The error for symbols that no set has a book of, with those that may have been meant."""
+    """NoSegment for symbols without a book in these sets; its hint names those that may have been meant."""
     known = sorted({symbol for name in sets for symbol in symbols_here(directory, name)})
     missing = list(symbols)
     near = list(dict.fromkeys(found for symbol in missing for found in near_symbols(symbol.rpartition(":")[2], known)))

@@ -4,13 +4,15 @@
                                                                                ▲                      │
                                                                                └── wait ◄── nothing new
 
-A set's successor is found by its own reader (`flow.groups`). A set that comes later is read from its first record. One whose files were
-cut short under its reader can be dropped: the next look attaches to whatever has its name by then.
+A set's own reader finds its successor after a restart (`flow.groups`). A set that appears later is read from the oldest record its
+ring holds. A set whose files were cut short under its reader can be dropped: the next look attaches to the files that have its name
+then.
 
-A program is `attach` and `read`:
+A program supplies `attach` and `read`:
 
-    sets = SetReaders(directory, Wanted.of(["kraken"], None), lambda name, _exchange, start: SetFollower(directory, name, start=start))
-    for item in sets.items(lambda now_ns: [one for follower in sets.readers.values() for one in what_you_do(follower, now_ns)]):
+    sets = SetReaders(directory, Wanted.of(["kraken"], None), lambda name, _exchange, start: SetFollower(directory, name,
+    start=start)) for item in sets.items(lambda now_ns: [one for follower in sets.readers.values() for one in what_you_do(follower,
+    now_ns)]):
         …
 """
 
@@ -48,10 +50,10 @@ Attach = Callable[[str, str, Start], Reader]  # (set name, its exchange, where t
 
 
 class SetReaders(Generic[Reader]):
-    """Readers of all wanted sets with a ring of that kind, by set name. UsageError for an unknown way of waiting.
+    """Readers of all wanted sets that have a ring of that kind, by set name. UsageError for an unknown way of waiting.
 
-    `attach` makes one; SegmentError or StorageError from it, and the set is tried again at the next look. `start` is for the sets there
-    are now. `needed`: NoSegment if there are none.
+    `attach` makes a reader; where it raises SegmentError or StorageError the set is tried again at the next look. `start` is the
+    place in the rings that are there now. With `needed`, NoSegment if no wanted set is there.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class SetReaders(Generic[Reader]):
             raise nothing_wanted(directory, wanted)
 
     def look(self, monotonic_ns: int, start: Start = "oldest") -> bool:
-        """Attach to the sets that are new, at most twice a second; whether it was time to."""
+        """Attach to new sets, at most twice a second; whether it was time to look. `monotonic_ns` is CLOCK_MONOTONIC now."""
         if monotonic_ns < self._look_after_ns:
             return False
         self._look_after_ns = monotonic_ns + LOOK_EVERY_NS
@@ -84,7 +86,7 @@ class SetReaders(Generic[Reader]):
         return True
 
     def look_now(self, start: Start = "oldest") -> dict[str, str]:
-        """Attach to the sets that are new; set name -> exchange of all that are there."""
+        """Attach to new sets; returns the exchange by set name of all wanted sets that are there."""
         found = find_sets(self._directory, self._wanted, self._kind)
         for name, exchange in found.items():
             if name not in self.readers and name not in self._left_out:
@@ -93,15 +95,15 @@ class SetReaders(Generic[Reader]):
         return found
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until any set has more; False after `timeout_s`, or soon where a collector has ended."""
+        """Wait until any set has more; False after `timeout_s` seconds, or soon where a collector has ended."""
         return self._waiting.wait({name: one.ring for name, one in self.readers.items()}, timeout_s)
 
     def items(
         self, read: Callable[[int], Sequence[Item]], duration_s: float | None = None, wait_s: float = LONGEST_WAIT_S
     ) -> Iterator[Item | None]:
-        """Iterate over all that `read` finds, for ever or for `duration_s`; a None says that nothing more is at hand for now.
+        """Iterate over the items that `read` finds, without end or for `duration_s` seconds; None after a batch: no more for now.
 
-        `read` is called with CLOCK_MONOTONIC, and after nothing was found no later than `wait_s` from the time before.
+        `read` gets CLOCK_MONOTONIC in nanoseconds. After a read without items it is called again within `wait_s` seconds.
         """
         end_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
         while True:
@@ -118,7 +120,7 @@ class SetReaders(Generic[Reader]):
                 self.wait(wait_s if end_ns is None else min(wait_s, (end_ns - now_ns) / 1e9))
 
     def drop(self, name: str, *, for_good: bool = False) -> None:
-        """Let go of that set's reader: the next look attaches to what has its name then, unless this is `for_good`."""
+        """Close that set's reader. The next look attaches to the set that has the name then; `for_good` prevents that."""
         one = self.readers.pop(name)
         if for_good:
             self._left_out.add(name)
@@ -126,6 +128,6 @@ class SetReaders(Generic[Reader]):
             one.close()
 
     def close(self) -> None:
-        """Remove all cursors."""
+        """Close all readers, which removes their cursors."""
         for name in list(self.readers):
             self.drop(name)

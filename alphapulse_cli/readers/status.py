@@ -1,8 +1,8 @@
-"""How sets and their books are doing, read from the segments alone: what `collect` and `demo` show, from any process.
+"""Status of sets and their books, read from the segments alone, in any process: the board of `collect` and `demo`.
 
     counters ─► rates between two samples        image tops ─► best prices, state        header ─► alive or not
 
-Nothing here slows a collector: it is one more reader. A set that is gone, was replaced or is not there yet is a row that says so.
+The source is one more reader and slows no collector. A set that is gone or not there yet has a status without liveness.
 """
 
 from collections import deque
@@ -30,12 +30,15 @@ RATE_WINDOW_NS = 2_000_000_000
 A_DAY_NS = 86_400_000_000_000
 RATES = ("frames", "bytes", "deltas", "trades", "groups")
 
-Samples = deque[tuple[int, dict[str, dict[str, int]]]]  # (when, counters by symbol)
+Samples = deque[tuple[int, dict[str, dict[str, int]]]]  # (CLOCK_MONOTONIC ns, counters by symbol)
 
 
 @dataclass(slots=True)
 class BookStatus:
-    """One book now. Prices and sizes are exact decimal text, "" where a side is empty; rates are per second over the last two seconds."""
+    """Status of one book.
+
+    Prices and sizes are exact decimal text, "" where a side is empty; rates are averages of the last two seconds.
+    """
 
     exchange: str
     symbol: str
@@ -50,7 +53,7 @@ class BookStatus:
     ask_count: int = 0
     version: int = 0
     checksum: ChecksumState = ChecksumState.NONE
-    age_ms: float | None = None  # since the last frame that changed or confirmed it
+    age_ms: float | None = None  # since its last change or confirmation
     deltas_per_s: float = 0.0
     trades_per_s: float = 0.0
     feed_delay_us: int | None = None
@@ -58,7 +61,7 @@ class BookStatus:
     resyncs: int = 0
     tick_size: str = ""  # the exchange's rules for orders, exact decimal text; "" where they are not known
     lot_size: str = ""
-    min_size: str = ""  # "" too where there is none
+    min_size: str = ""  # "" also where there is no minimum
     trading_status: TradingStatus | None = None  # which orders the market takes; None where its writer does not say
     wait_until_ns: int = 0  # CLOCK_REALTIME: it is not LIVE, and until then the exchange asked to be left alone; 0: it did not
 
@@ -70,7 +73,7 @@ class BookStatus:
 
 @dataclass(slots=True)
 class SetStatus:
-    """One set now."""
+    """Status of one set. Rates are averages of the last two seconds, totals are counters since the collector began."""
 
     name: str
     exchange: str
@@ -82,21 +85,21 @@ class SetStatus:
     deltas_per_s: float = 0.0
     trades_per_s: float = 0.0
     totals: dict[str, int] = field(default_factory=dict)
-    publish_latency: dict[str, int | None] = field(default_factory=dict)  # ns, since the collector began
+    publish_latency: dict[str, int | None] = field(default_factory=dict)  # summary in ns, since the collector began
     books: list[BookStatus] = field(default_factory=list)
 
 
 class StatusSource:
-    """Samples the sets of these names, or all there are."""
+    """Sampler of the sets of these names, or of all sets in the directory."""
 
     def __init__(self, directory: Directory, names: Sequence[str] | None = None) -> None:
         self._directory = directory
         self._names = names
         self._segments: dict[str, Segment] = {}
-        self._before: dict[str, tuple[int, Samples]] = {}  # set -> its epoch and what was sampled in it
+        self._before: dict[str, tuple[int, Samples]] = {}  # set name -> its epoch and the samples taken in it
 
     def sample(self) -> list[SetStatus]:
-        """All sets, in the order of the names."""
+        """Sample all sets: one status for each, in the order of the names."""
         return [self._set(name) for name in (self._names if self._names is not None else self._found())]
 
     def _found(self) -> list[str]:
@@ -104,7 +107,7 @@ class StatusSource:
         return sorted({one[1] for one in parsed if one is not None})
 
     def _attach(self, name: str) -> Segment | None:
-        """The segment of that name that is there now."""
+        """The segment that has that name now; None where there is none."""
         held = self._segments.get(name)
         if held is not None and held.liveness(clock.monotonic_ns()) is Liveness.LIVE:
             return held
@@ -151,7 +154,7 @@ class StatusSource:
         return status
 
     def _rates(self, name: str, epoch: int, now: int, blocks: dict[str, dict[str, int]]) -> dict[str, dict[str, float]]:
-        """Per second over the last two seconds or so; nothing at the first sample, or after a restart."""
+        """Rates per second by symbol and counter, over about two seconds; empty at the first sample of an epoch."""
         before_epoch, samples = self._before.get(name, (0, None))
         if samples is None or before_epoch != epoch:  # a new writer counts from zero
             samples = deque()
@@ -178,9 +181,7 @@ class StatusSource:
             return BookStatus(exchange, symbol, BookState.STALE, BookReason.SILENT)
         status = book_status(exchange, symbol, image, live=segment.is_live(now))
         rules = reader.rules()
-        if (
-            rules is not None and max(rules.price_decimals, rules.size_decimals) <= MAX_DECIMALS
-        ):  # shared memory: anything may stand there
+        if rules is not None and max(rules.price_decimals, rules.size_decimals) <= MAX_DECIMALS:  # shared memory may hold any bytes
             status.tick_size = to_text(rules.tick_size_ticks, rules.price_decimals)
             status.lot_size = to_text(rules.lot_size_lots, rules.size_decimals)
             status.min_size = to_text(rules.min_size_lots, rules.size_decimals) if rules.min_size_lots else ""
@@ -202,7 +203,7 @@ def wait_end(book: BookStatus) -> str:
 
 
 def book_status(exchange: str, symbol: str, image: ImageCopy, *, live: bool) -> BookStatus:
-    """What an image's top says; a book whose writer is not there is never LIVE."""
+    """Status of a book from its image's best levels; LIVE becomes STALE (SILENT) where its writer is not `live`."""
     state, reason = states_of(image.state, image.reason)
     if not live and state is BookState.LIVE:
         state, reason = BookState.STALE, BookReason.SILENT
@@ -225,7 +226,7 @@ def book_status(exchange: str, symbol: str, image: ImageCopy, *, live: bool) -> 
 
 
 def _level(side: bytes) -> tuple[int, int] | None:
-    """The best level, which lies last."""
+    """Best level of a side, (ticks, lots), which lies last; None for an empty side."""
     if not side:
         return None
     return int.from_bytes(side[-16:-8], "little", signed=True), int.from_bytes(side[-8:], "little")

@@ -1,11 +1,12 @@
-"""How to wait for the next record is a parameter: fastest and hungriest first.
+"""Ways to wait for the next record, from the fastest, which costs the most, to the cheapest.
 
-spin    polls without pause                   a core, for the last fraction of a microsecond
-yield   polls, giving way to others           a core, if nobody else wants it
-sleep   polls every 200 us                    almost nothing; up to 0.3 ms late
-wake    sleeps in the kernel until woken      nothing; a kernel wake-up late (5 ms at most if a wake-up is lost)
+        how it waits                          cost and delay
+spin    polls without pause                   a whole core; no delay
+yield   polls, giving way to others           a core, if no other process wants it
+sleep   polls every 200 us                    almost no CPU; up to 0.3 ms late
+wake    sleeps in the kernel until woken      no CPU; late by a kernel wake-up (at most 5 ms if a wake-up is lost)
 
-`Waiting` waits for any of several rings. The kernel wakes for one word only, so of several rings "wake" is "sleep".
+`Waiting` waits for any of several rings. The kernel wakes for one word only: with several rings "wake" behaves as "sleep".
 """
 
 import contextlib
@@ -20,21 +21,21 @@ from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.wake import WakePage
 
 SLEEP_S = 200e-6
-ENDED_PAUSE_S = 0.02  # a ring that has ended brings nothing more: its successor is looked for this often
+ENDED_PAUSE_S = 0.02  # pause between looks for the successor of a ring that has ended
 
 
 class Idle(Protocol):
     """A way of waiting."""
 
     def wait(self, reader: RingReader, timeout_s: float) -> bool:
-        """Wait until the ring has more than was read; False after the timeout, or once the ring has ended.
+        """Wait until the ring has unread records; False after `timeout_s` seconds, or once the ring has ended.
 
-        SegmentGone where its file was found cut short after a wait in vain.
+        SegmentGone if its file turns out to be cut short after a wait without a record.
         """
 
 
 class Polling:
-    """Looks, pauses, looks again."""
+    """Polling of the ring with a pause between looks."""
 
     def __init__(self, pause: Callable[[], object]) -> None:
         self._pause = pause
@@ -51,7 +52,7 @@ class Polling:
 
 
 class Woken:
-    """Sleeps in the kernel on the ring's own word, a few milliseconds at a time."""
+    """Sleep in the kernel on the ring's wake word, a few milliseconds at a time."""
 
     def __init__(self, page: WakePage) -> None:
         self._page = page
@@ -72,17 +73,20 @@ WAYS = ("spin", "yield", "sleep", "wake")
 
 
 class Waiting:
-    """Waits for any of some rings, each known by its set's name; rings may come and go between calls. UsageError for an unknown way."""
+    """Wait for any of several rings, by the names of their sets; rings may come and go between calls.
+
+    UsageError for an unknown way.
+    """
 
     def __init__(self, how: str, directory: Directory) -> None:
         if how not in WAYS:
             raise _unknown(how)
         self._how, self._directory = how, directory
-        self._alone: tuple[RingReader, Idle] | None = None  # of one ring, as long as it is the only one
+        self._alone: tuple[RingReader, Idle] | None = None  # the way of waiting for the only ring that has not ended
         self._pause = _PAUSES.get(how, _nap)
 
     def wait(self, readers: Mapping[str, RingReader], timeout_s: float) -> bool:
-        """Whether any ring has more than was read; waits at most `timeout_s` for it, and shortly where no ring can bring more."""
+        """Wait at most `timeout_s` seconds until any ring has unread records, and say whether; shortly where a ring has ended."""
         going = {name: reader for name, reader in readers.items() if not reader.ended}
         if len(going) < len(readers) or not going:
             timeout_s = min(timeout_s, ENDED_PAUSE_S)
@@ -109,7 +113,10 @@ _PAUSES: dict[str, Callable[[], object]] = {"spin": lambda: None, "yield": os.sc
 
 
 def idle_strategy(how: str, directory: Directory, set_name: str) -> Idle:
-    """The way of waiting of that name; "wake" is "sleep" where the set's wake page cannot be used. UsageError for another name."""
+    """Make the way of waiting of that name; "wake" becomes "sleep" where the set's wake page cannot be used.
+
+    UsageError for another name.
+    """
     if how not in WAYS:
         raise _unknown(how)
     if how == "wake":

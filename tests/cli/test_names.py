@@ -102,11 +102,11 @@ class TestOneExchangeAlone:
     def test_asked_for_alone_is_2_but_for_cycles_within(self, alphapulse, writer, command):
         done = alphapulse("arb", command, "--exchange", "kraken")
         assert (done.code, done.stdout) == (2, "")
-        assert "kraken alone: there is nothing to compare it with\nhint: name another" in done.stderr
+        assert "only one exchange, kraken: there is nothing to compare it with\nhint: name another" in done.stderr
         assert alphapulse("arb", "scan", "--exchange", "kraken", "--triangular").code == 1
 
     def test_there_alone_is_told(self, alphapulse, writer):
-        told = "only kraken is collected: there is nothing to compare until another exchange is"
+        told = "only kraken is collected: there is nothing to compare; collect another exchange"
         assert told in alphapulse("arb", "scan").stderr
         assert told in alphapulse("arb", "watch", "--no-keep", "--duration", "100ms").stderr
 

@@ -176,7 +176,7 @@ class TestTail:
         assert [line.split("  ")[1].strip() for line in lines] == ["kraken:BTC-USD"] * 2 + ["kraken:ETH-USD"] * 2 + [
             "kraken:BTC-USD"
         ] * 2
-        assert lines[0].endswith("RESET the image was replaced: read it")
+        assert lines[0].endswith("RESET: the book was replaced; read its image")
         assert lines[1].endswith("STATUS LIVE, TRADING")
         assert lines[4].split()[3:] == ["bid", "0.42", "0.00000007", "new"]
         assert lines[5].split()[3:] == ["ask", "10000.01", "0.00000000", "removed"]
@@ -286,7 +286,7 @@ class TestVerify:
             old.snapshot(ladder(4))
         with kept_alive(writer, lambda: (writer.check(), writer.check("ETH-USD"))):
             done = alphapulse("reconstruct", "--verify", "--duration", "300ms")
-        assert (done.code, "old: its collector is gone" in done.stderr) == (0, True)
+        assert (done.code, "old: left out, its collector is gone" in done.stderr) == (0, True)
         writer.close()
         assert alphapulse("reconstruct", "--verify", "--duration", "300ms").code == 3
 

@@ -168,7 +168,7 @@ class TestRefusedStarts:
 
     def test_the_name_of_another_exchange_is_no_name_of_a_set(self, refused):
         done = refused(*line_of("ws://127.0.0.1:9"), "--as", "coinbase")
-        assert (done.code, "hint: name it otherwise, as in --as kraken-2" in done.stderr) == (2, True)
+        assert (done.code, "hint: choose another name, as in --as kraken-2" in done.stderr) == (2, True)
 
     @pytest.mark.parametrize("plant", ["6/xx", "x", "-1/min", "0/min", "6"])
     def test_demo_with_a_wrong_rate_is_2_before_anything_starts(self, refused, plant):

@@ -132,7 +132,7 @@ class TestUsage:
     def test_without_a_terminal_it_names_what_works_there(self, alphapulse):
         done = alphapulse("tui")
         assert (done.code, done.stdout) == (2, "")
-        assert done.stderr.startswith("error: the live screen needs a terminal, and stdin is none\nhint: ")
+        assert done.stderr.startswith("error: the live screen needs a terminal, and stdin is not one\nhint: ")
         assert "alphapulse tail" in done.stderr
 
     def test_a_dumb_terminal_is_none(self, terminal):

@@ -259,7 +259,7 @@ class TestTheCommands:
         rows = [json.loads(line) for line in found.stdout.splitlines()]
         assert found.code == 1
         assert [(row["buy"], row["verdict"]) for row in rows] == [("kraken", "not_live"), ("coinbase", "no profit")]
-        assert "coinbase:BTC-USD STALE silent: gives no signal" in found.stderr
+        assert "coinbase:BTC-USD STALE silent: not used" in found.stderr
 
     def test_configured_fees_hold(self, alphapulse, beating):
         _, kraken, coinbase = beating
@@ -278,7 +278,7 @@ class TestTheCommands:
             (["watch", "--min-bps", "-3"], "not a number of basis points"),
             (["watch", "--max-age", "soon"], "not a duration"),
             (["scan", "--notional", "1e999"], "not a notional"),
-            (["history", "--show", "everything"], "nothing to show called"),
+            (["history", "--show", "everything"], "unknown --show"),
             (["history", "--after", "1.5"], "not milliseconds"),
         ],
     )
