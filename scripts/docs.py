@@ -210,7 +210,7 @@ ENDINGS = (
     ("a list of instruments that cannot be understood", WAITS, "told, and asked for again", ""),
     ("451 or 403: not from this address", "ends", AGAIN, "6"),
     ("404: nothing at this path", "ends", AGAIN, "6"),
-    ("a certificate that is not to be trusted", "ends", AGAIN, "6"),
+    ("a certificate that cannot be verified", "ends", AGAIN, "6"),
     ("no symbol of those asked for is listed", "ends", "the book is shown as it is; the others go on", "6"),
     ("one symbol of several is not listed", "ends at a terminal; elsewhere the rest is collected (`--skip-unlisted`)", "", "6"),
     ("another process collects the set", "ends before anything is asked for", "cannot happen: the set is held", "7"),

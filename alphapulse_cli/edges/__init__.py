@@ -1,1 +1,1 @@
-"""Where the world touches us: sockets, files, processes, signals, the clock."""
+"""Contact with the outside: sockets, files, processes, signals, configuration, the store of opportunities."""

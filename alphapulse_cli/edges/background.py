@@ -1,9 +1,9 @@
-"""Blocking calls in daemon threads: a host, or a name server, that never answers holds up neither the event loop nor the process's end.
+"""Blocking calls in daemon threads: a host or a name server that never answers delays neither the event loop nor the exit.
 
-asyncio's own executor is waited for when a loop closes and again when the interpreter exits: one `getaddrinfo` that hangs for 30 s
-would make a Ctrl-C take 30 s.
+asyncio waits for its own executor when a loop closes, and the interpreter waits again at exit: with it one `getaddrinfo` that hangs
+for 30 s would make a Ctrl-C take 30 s.
 
-`run` is `asyncio.run` for where a process may have no descriptors left for a loop.
+`run` is `asyncio.run` for a process that may have no descriptors left for a loop.
 """
 
 import asyncio
@@ -15,11 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-LOOP_DESCRIPTORS = 3  # the selector's, and a pair that wakes it
+LOOP_DESCRIPTORS = 3  # of an event loop: the selector's, and a pair that wakes it
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """The coroutine's result, in a loop of its own. OSError where there are no descriptors for one: asyncio's half-made loop would print a trace."""
+    """Run the coroutine in an event loop of its own and return its result. OSError if no descriptors are left for a loop.
+
+    (asyncio itself would leave a half-made loop behind, which prints a traceback.)
+    """
     try:
         with contextlib.ExitStack() as opened:
             for _ in range(LOOP_DESCRIPTORS):
@@ -31,22 +34,22 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 class DaemonThreads(ThreadPoolExecutor):
-    """An executor of one daemon thread a call, none of which is ever waited for. For `loop.set_default_executor`."""
+    """Executor with a daemon thread for each call, for `loop.set_default_executor`; no shutdown waits for the threads."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run it in a thread of its own."""
+        """Run `fn` in a daemon thread of its own."""
         future: Future[Any] = Future()
         threading.Thread(target=_settle, args=(future, fn, args, kwargs), daemon=True, name="alphapulse-background").start()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Nothing to wait for."""
+        """Do nothing: daemon threads end with the process."""
 
 
 def _settle(future: Future[Any], call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if not future.set_running_or_notify_cancel():
         return
-    with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+    with contextlib.suppress(RuntimeError):  # the loop has ended: the result is not awaited any more
         try:
             result = call(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
@@ -56,7 +59,7 @@ def _settle(future: Future[Any], call: Callable[..., Any], args: tuple[Any, ...]
 
 
 async def call(function: Callable[..., Result], *args: Any) -> Result:
-    """Its result, from a daemon thread; cancelled, the thread is left to its own end."""
+    """Await the function's result from a daemon thread. Cancelling leaves the thread to its own end."""
     future = DaemonThreads(max_workers=1).submit(function, *args)
     result: Result = await asyncio.wrap_future(future)
     return result

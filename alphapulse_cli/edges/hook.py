@@ -1,9 +1,9 @@
-"""A command of the user's that is told something: run as an argument list, by no shell, with one argument more.
+"""Hook: a command of the user that is run, without a shell, with a sentence as one further argument.
 
     on_alarm = ["notify-send", "--urgency=critical"]  ─►  notify-send --urgency=critical "alphapulse: kraken BTC-USD: spread > 5 (…)"
 
-What it is told is made printable first, and never begins with a dash: it is no option and no escape sequence, whatever an exchange
-calls its symbols. The command gets no input, what it prints goes nowhere, and no more than MOST_RUNNING run at once.
+The sentence is made printable and never begins with a dash: whatever an exchange calls its symbols, it is neither an option nor an
+escape sequence. The command has no input, its output is discarded, and at most MOST_RUNNING runs are under way at once.
 """
 
 import subprocess
@@ -16,19 +16,19 @@ MOST_CHARACTERS = 500
 
 
 class Hook:
-    """The command, and those runs of it that have not ended."""
+    """The user's command, and its runs that have not ended."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = tuple(command)
         self._running: list[subprocess.Popen[bytes]] = []
 
     def tell(self, text: str) -> str:
-        """Run it with this; what went wrong in a sentence, "" for nothing. It does not wait for the command."""
+        """Start the command with this text, without waiting for it. Returns a sentence about a failure, or ""."""
         self._running = [one for one in self._running if one.poll() is None]
         if not self._command:
             return ""
         if len(self._running) >= MOST_RUNNING:
-            return f"on_alarm: {MOST_RUNNING} runs of {self._command[0]} have not ended, so it was not told"
+            return f"on_alarm: {MOST_RUNNING} runs of {self._command[0]} have not ended, so it was not run again"
         told = f"alphapulse: {safe(text)}"[:MOST_CHARACTERS]
         try:
             self._running.append(
@@ -45,8 +45,8 @@ class Hook:
         return ""
 
     def leave(self) -> None:
-        """Nobody waits for those that still run: they go on without us."""
+        """Leave the runs that have not ended to themselves."""
         for one in self._running:
             if one.poll() is None:
-                one.returncode = 0  # else Popen complains that it was left alone, which is what is meant
+                one.returncode = 0  # else Popen warns that the child still runs, which is intended
         self._running.clear()

@@ -1,6 +1,7 @@
-"""Where a user's own files lie, as the XDG Base Directory Specification says; nowhere for a user without a home.
+"""Paths of a user's own files, by the XDG Base Directory Specification; there are none for a user without a home directory.
 
-A container's arbitrary uid has no passwd entry and often no HOME: then there is no user's file, and every command works without one.
+A container's arbitrary uid has no passwd entry and often no HOME: then there are no user's files, and every command works without
+them.
 """
 
 import os
@@ -11,7 +12,10 @@ CONFIG, STATE = ("XDG_CONFIG_HOME", ".config"), ("XDG_STATE_HOME", ".local/state
 
 
 def user_directory(which: tuple[str, str], environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The directory of alphapulse's files of that kind; None without a home. A value that is not absolute counts as none, as XDG says."""
+    """Directory of alphapulse's files of that kind (CONFIG or STATE); None without a home directory.
+
+    A variable with a relative path counts as not set (XDG).
+    """
     variable, below_home = which
     base = environ.get(variable, "")
     if base.startswith("/"):
@@ -21,7 +25,7 @@ def user_directory(which: tuple[str, str], environ: Mapping[str, str] = os.envir
 
 
 def home_directory(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """$HOME, else what the system knows of this uid; None where it knows nothing."""
+    """Home directory: $HOME, else that of the password database; None without either, or for a relative $HOME."""
     given = environ.get("HOME", "")
     if given:
         return Path(given) if given.startswith("/") else None
@@ -34,7 +38,7 @@ def home_directory(environ: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def is_visible(path: Path) -> bool:
-    """Whether the path can be looked at, there or not; not so in a directory that is closed to us."""
+    """Whether the system tells us if the path exists: False in a directory that we may not search."""
     try:
         path.lstat()
     except PermissionError:
@@ -45,5 +49,5 @@ def is_visible(path: Path) -> bool:
 
 
 def expanded(text: str) -> Path:
-    """The path with a leading ~ expanded where that can be; an unknown user's stays as it is."""
+    """Path with a leading ~ expanded; the ~ of an unknown user stays as it is."""
     return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises where there is no home

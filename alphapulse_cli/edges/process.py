@@ -1,7 +1,7 @@
-"""One process among others: signals, the terminal it borrows, and a standard output that may be a closed pipe.
+"""Process environment: signals, the terminal, and standard streams that may be closed pipes.
 
-`standard_streams` makes stdout and stderr safe to write to, `signals` says what ends the process, `borrowed_terminal` gives the
-terminal back as it was, `flush_standard_output` finds out whether anybody read to the end. None of them prints.
+`standard_streams` makes stdout and stderr safe to write to, `signals` sets the signals that end the process, `borrowed_terminal`
+restores the terminal's modes, `flush_standard_output` detects a reader that has gone. No function here prints.
 """
 
 import contextlib
@@ -19,22 +19,22 @@ from alphapulse_cli.errors import ExitCode
 
 PROGRAM = "alphapulse"
 STARTED_NS = time.monotonic_ns()  # this module is the first that the command line imports
-ENDINGS = {  # SIGINT is 130 too; SIGKILL is what heartbeat and lock are for
+ENDINGS = {  # SIGINT gives 130 too; SIGKILL cannot be handled: readers see it by the heartbeat and the lock
     signal.SIGTERM: ExitCode.DONE,
     signal.SIGHUP: ExitCode.DONE,  # the terminal was closed
     signal.SIGQUIT: ExitCode.INTERRUPTED,
 }
 AGAIN_S = 0.01  # long enough for the destructor to be over
-SHOW_CURSOR = b"\x1b[?25h\x1b[0m"  # cursor visible, colours off: what an interrupted live view may have left behind
+SHOW_CURSOR = b"\x1b[?25h\x1b[0m"  # cursor visible, colours off: undoes an interrupted live view
 
 
 def left_s(duration_s: float | None) -> float | None:
-    """How much of a duration that began with the process is left; None for no bound."""
+    """Seconds left of a duration that began with the process; None for no bound."""
     return None if duration_s is None else max(duration_s - (time.monotonic_ns() - STARTED_NS) / 1e9, 0.0)
 
 
 def standard_streams() -> None:
-    """Stdout and stderr exist (a closed one goes to /dev/null) and take any text: what an encoding lacks is escaped."""
+    """Make stdout and stderr usable: a closed one goes to /dev/null, and characters that the encoding lacks are escaped."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -44,12 +44,12 @@ def standard_streams() -> None:
 
 
 def endings() -> dict[signal.Signals, ExitCode]:
-    """The signals that end a command in good order, beside SIGINT, with its exit code; none that we were started to ignore (nohup)."""
+    """Signals beside SIGINT that end a command cleanly, with the exit code, but for those ignored from the start (nohup)."""
     return {number: code for number, code in ENDINGS.items() if signal.getsignal(number) is not signal.SIG_IGN}
 
 
 class Ended(SystemExit):
-    """SystemExit of a signal of ENDINGS."""
+    """SystemExit raised by a signal of ENDINGS, with its exit code."""
 
     def __init__(self, number: int) -> None:
         super().__init__(int(ENDINGS[signal.Signals(number)]))
@@ -61,7 +61,7 @@ def _end_quietly(number: int, _frame: FrameType | None) -> None:
 
 
 def _send_again(swallowed: "sys.UnraisableHookArgs") -> None:
-    """Hook for exceptions that Python swallows: one of a signal that came inside a destructor is sent again, or nothing would end."""
+    """Hook for exceptions that Python swallows: a signal that came inside a destructor is sent again, as its exception was lost."""
     error = swallowed.exc_value
     number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else error.number if isinstance(error, Ended) else None
     if number is None:
@@ -74,10 +74,13 @@ def _send_again(swallowed: "sys.UnraisableHookArgs") -> None:
 
 @contextlib.contextmanager
 def signals() -> Iterator[None]:
-    """Those of `endings` unwind the stack; SIGINT is Python's KeyboardInterrupt. All as before afterwards."""
+    """Within it the signals of `endings` raise `Ended`; SIGINT raises Python's KeyboardInterrupt.
+
+    Restores the handlers afterwards.
+    """
     try:
         before = {number: signal.signal(number, _end_quietly) for number in endings()}
-    except ValueError:  # not the main thread: whoever started us owns the signals
+    except ValueError:  # not the main thread, which alone may set handlers
         yield
         return
     hook, sys.unraisablehook = sys.unraisablehook, _send_again
@@ -91,7 +94,7 @@ def signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def borrowed_terminal() -> Iterator[None]:
-    """The terminal's modes are put back as they were; the cursor is shown again if we leave by an interrupt."""
+    """Restore the terminal's modes at the end; show the cursor again if an interrupt or a signal ends it."""
     import termios
 
     descriptor, modes = _terminal_of(sys.stdin), None
@@ -113,7 +116,7 @@ def borrowed_terminal() -> Iterator[None]:
 
 
 def _terminal_of(stream: IO[str] | None) -> int | None:
-    """The stream's descriptor if it is a terminal, else None."""
+    """Descriptor of a stream that is a terminal, else None."""
     try:
         if stream is not None and stream.isatty():
             return stream.fileno()
@@ -123,9 +126,11 @@ def _terminal_of(stream: IO[str] | None) -> int | None:
 
 
 def flush_standard_output() -> bool:
-    """Flush stdout and stderr. False if the reader of stdout has gone; then nothing more is tried, at exit neither.
+    """Flush stdout and stderr.
 
-    OSError if what was written could not be stored (a full disk).
+    False if the reader of stdout has gone; then stdout is discarded, so that the exit does not flush it.
+
+    OSError if the output could not be stored (a full disk).
     """
     heard = True
     for stream in (sys.stdout, sys.stderr):
@@ -145,7 +150,7 @@ def flush_standard_output() -> bool:
 
 
 def is_lost_terminal(problem: OSError) -> bool:
-    """Whether that came of a terminal that was closed under us: as a closed pipe, it means that nobody looks any longer."""
+    """Whether the error comes from a terminal that was closed, which counts as a closed pipe."""
     if problem.errno != errno.EIO:
         return False
     for stream in (sys.stdout, sys.stderr):
@@ -156,7 +161,7 @@ def is_lost_terminal(problem: OSError) -> bool:
 
 
 def discard(stream: IO[str]) -> None:
-    """From now on what goes to `stream` goes nowhere; the interpreter's own flush at exit finds no closed pipe."""
+    """Send further output of `stream` to /dev/null, so that the interpreter's flush at exit finds no closed pipe."""
     with contextlib.suppress(OSError, ValueError):
         target = os.open(os.devnull, os.O_WRONLY)
         os.dup2(target, stream.fileno())

@@ -1,13 +1,13 @@
-"""Text of others made fit to be shown: one line, no control characters, no direction overrides.
+"""Escaping of foreign text for display: one line, no control characters, no direction overrides.
 
-Whatever an exchange, a file or a user wrote reaches a terminal only through `safe`.
+Text of an exchange, a file or a user reaches a terminal only through `safe`.
 """
 
 
 def safe(text: object) -> str:
-    r"""The text in one line that no terminal obeys: every unprintable character (ESC, CR, bidi overrides, …) as \x1b, \u202e.
+    r"""Text as one printable line: every unprintable character (ESC, CR, bidi overrides, …) becomes \x1b, \u202e or the like.
 
-    Bytes are taken as UTF-8, what is not as \xff. Rich's markup needs no escape: our consoles have markup switched off.
+    Bytes are decoded as UTF-8, invalid ones become \xff. Rich's markup needs no escape: our consoles have markup switched off.
     """
     line = text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else str(text)
     if line.isprintable():
@@ -16,5 +16,5 @@ def safe(text: object) -> str:
 
 
 def escaped(character: str) -> str:
-    r"""The character as \n, \x1b, \u202e or \U000e0001."""
+    r"""Escape sequence of a character: \n, \x1b, \u202e or \U000e0001."""
     return character.encode("unicode_escape").decode("ascii")

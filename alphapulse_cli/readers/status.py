@@ -63,11 +63,11 @@ class BookStatus:
     lot_size: str = ""
     min_size: str = ""  # "" also where there is no minimum
     trading_status: TradingStatus | None = None  # which orders the market takes; None where its writer does not say
-    wait_until_ns: int = 0  # CLOCK_REALTIME: it is not LIVE, and until then the exchange asked to be left alone; 0: it did not
+    wait_until_ns: int = 0  # ns since 1970: end of the pause that the exchange asked for, while the book is not LIVE; 0: none
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it is not LIVE and the exchange is being left alone, as it asked."""
+        """Whether the book is not LIVE and the pause that the exchange asked for has not ended."""
         return self.state is not BookState.LIVE and self.wait_until_ns > clock.realtime_ns()
 
 
@@ -189,7 +189,10 @@ class StatusSource:
 
 
 def state_words(book: BookStatus) -> str:
-    """The state and why; until when the exchange asked to be left alone; the trading status unless all can be ordered."""
+    """Text of a book's state: the state and its reason, the end of a pause that the exchange asked for, the trading status.
+
+    The trading status is left out where the market takes all orders.
+    """
     parts = [delta.state_words(book.state, book.reason), remark(book.trading_status)]
     if book.is_waiting:
         parts.insert(1, f"told to wait until {wait_end(book)}")
@@ -197,7 +200,7 @@ def state_words(book: BookStatus) -> str:
 
 
 def wait_end(book: BookStatus) -> str:
-    """When the exchange may be asked again: 12:30:15Z, with its date where that is a day or more away."""
+    """Text of the time at which the exchange may be asked again: 12:30:15Z, with its date if that is a day or more away."""
     text = f"{moment(book.wait_until_ns, digits=1)[:19]}Z"
     return text if book.wait_until_ns - clock.realtime_ns() >= A_DAY_NS else text[11:]
 

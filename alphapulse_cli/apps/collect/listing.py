@@ -1,4 +1,4 @@
-"""What an exchange lists: asked for before anything else, waited for where the exchange is away, looked at again for what was not there yet."""
+"""Instruments that an exchange lists: the first request, repeated while the exchange is unreachable, and later for unlisted symbols."""
 
 import asyncio
 import random
@@ -16,20 +16,20 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm import clock
 
 A_FEW_TRIES = 3
-SPREAD = 0.1  # of the time between two looks: collectors that started together do not ask together for ever
+SPREAD = 0.1  # random part of the time between two looks, so that collectors started together do not ask together for ever
 
 
 async def list_instruments(
     exchange: Exchange, mode: Mode, fetcher: Fetcher, notice: Notice, tries: int | None = A_FEW_TRIES
 ) -> Sequence[Instrument]:
-    """The exchange's instruments; with `tries` None however long it takes: maintenance and a network that comes late pass.
+    """Fetch the exchange's instruments; with `tries` None repeated without end, until maintenance is over or the network is up.
 
-    Refused at once where trying again cannot help. ExchangeError after the last try. A reason is told once, not at each try.
+    Refused at once if a retry cannot help, ExchangeError after the last try. Each reason is reported once, not at each try.
     """
     backoff, told = Backoff(), ""
     asked_s = fetcher.limit.pause_left_s(clock.monotonic_ns())
     if asked_s > 0:
-        notice("warning", f"the exchange asked to be left alone: asking for its instruments at {retry_after.end_of(asked_s)}")
+        notice("warning", f"the exchange asked for a pause: asking for its instruments at {retry_after.end_of(asked_s)}")
     for attempt in count(1):
         try:
             return await _asked(exchange, mode, fetcher)
@@ -46,12 +46,12 @@ async def list_instruments(
 
 
 async def until_listed(exchange: Exchange, mode: Mode, fetcher: Fetcher, skipped: Collection[str], every_s: float) -> list[str]:
-    """Wait until the exchange lists one of the symbols that were skipped; those that it lists now. For ever with none skipped."""
+    """Wait until the exchange lists some of the skipped symbols, asking every `every_s` seconds; returns these. Endless if none was skipped."""
     while True:
         await asyncio.sleep(every_s * random.uniform(1 - SPREAD, 1 + SPREAD) if skipped else 1e9)  # noqa: S311 - no secret
         try:
             listed = {instrument.symbol for instrument in await _asked(exchange, mode, fetcher)}
-        except ExchangeError:  # the session tells of an exchange that is away; this can wait
+        except ExchangeError:  # the session reports an unreachable exchange; this can wait
             continue
         found = [symbol for symbol in skipped if symbol in listed]
         if found:

@@ -1,1 +1,1 @@
-"""Configuration: layers of files, environment and flags, and the kinds of values that options take."""
+"""Configuration: layers of files, environment and flags, and the types of configured values."""

@@ -1,13 +1,13 @@
-"""Configuration in layers, and where each value came from.
+"""Configuration in layers, with the origin of each value.
 
     flag  >  ALPHAPULSE_* environment  >  ./alphapulse.toml  >  user config  >  default
 
-`KEYS` is the one table of what can be set, `EXCHANGE_KEYS` of what each `[exchange.NAME]` section holds; the environment's names,
-the types, the help, the commented file that `config init` writes and the reference page all derive from the two. The first layer
-that has a key decides it; lists replace, they are never merged.
+`KEYS` is the table of all keys, `EXCHANGE_KEYS` that of each `[exchange.NAME]` section. The names of variables, the types, the
+help, the commented file of `config init` and the reference page derive from the two tables. The first layer that has a key decides
+its value; lists are replaced, never merged.
 
-A key that nobody knows, or a value of the wrong type, is a UsageError that names the file, the key and the nearest known one:
-a misspelt setting that silently does nothing is how a desk collects the wrong book for a week.
+An unknown key or a value of the wrong type is a UsageError that names the file, the key and the nearest known one. A misspelt
+setting without effect could make a desk collect the wrong book for a week.
 """
 
 import difflib
@@ -25,7 +25,7 @@ from alphapulse_cli.edges.config import value_types
 from alphapulse_cli.errors import UsageError
 
 PREFIX = "ALPHAPULSE_"
-OTHER_VARIABLES = frozenset(  # of the build, the scripts and the tests
+OTHER_VARIABLES = frozenset(  # variables of the build, the scripts and the tests
     PREFIX + name for name in ("BUILD", "VENV", "EXPECT", "RECORDED", "RENEW", "SOURCE_HASH", "COMPLETE")
 )
 PROJECT_FILE = "alphapulse.toml"
@@ -36,7 +36,7 @@ DEFAULT_RING_RECORDS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One thing that can be set."""
+    """A configuration key: its name, type, default and help."""
 
     name: str
     kind: value_types.Kind
@@ -44,7 +44,7 @@ class Key:
     help: str
 
     def env(self, exchange: str = "") -> str:
-        """The environment variable that sets it: ALPHAPULSE_DEPTH, ALPHAPULSE_BINANCE_US_URL."""
+        """Name of the key's environment variable: ALPHAPULSE_DEPTH, ALPHAPULSE_BINANCE_US_URL."""
         return (PREFIX + (f"{exchange}_" if exchange else "") + self.name).upper().replace("-", "_")
 
 
@@ -58,7 +58,7 @@ KEYS = (
     Key("exchanges", value_types.NAMES, (), "exchanges to collect when --exchange is not given"),
     Key("symbols", value_types.SYMBOLS, DEFAULT_SYMBOLS, "symbols to collect; kraken:BTC-USD means one exchange only"),
     Key("channels", value_types.CHANNELS, ("book", "trades"), "what to collect of each symbol"),
-    Key("depth", value_types.COUNT, 0, "levels per side to collect; 0: as deep as the exchange's default"),
+    Key("depth", value_types.COUNT, 0, "levels per side to collect; 0: the exchange's default"),
     Key("ring_records", value_types.POWER_OF_TWO, DEFAULT_RING_RECORDS, "capacity of each ring in records, a power of two"),
     Key(
         "transport",
@@ -70,30 +70,30 @@ KEYS = (
         "skip_unlisted",
         value_types.SKIPPING,
         "auto",
-        "collect the rest where an exchange does not list all symbols; auto: always, but for a person at a terminal",
+        "where an exchange does not list all symbols, collect the others; auto: refuse on a terminal, collect the others elsewhere",
     ),
     Key(
         "checksum",
         value_types.CHECKSUM,
         "strict",
-        "books whose snapshots their own checksum always refutes: strict, not LIVE; warn, LIVE but said to be unverified",
+        "books whose snapshots never match the exchange's checksum: strict, never LIVE; warn, LIVE but marked unverified",
     ),
     Key("format", value_types.FORMAT, "auto", "how readers print; auto: a table on a terminal, json in a pipe"),
-    Key("local", value_types.TRUTH, False, "times of tables in this machine's zone, with its offset, instead of UTC"),
+    Key("local", value_types.TRUTH, False, "times in tables in local time with its offset, instead of UTC"),
     Key("wait", value_types.WAIT, "wake", "how a reader waits for the next record; spin is fastest and costs a core"),
-    Key("log_level", value_types.LOG_LEVEL, "warning", "what is said on stderr; -v and -q change it for one command"),
+    Key("log_level", value_types.LOG_LEVEL, "warning", "least level of the log on stderr; -v and -q change it for one command"),
     Key(
         "on_alarm",
         value_types.COMMAND,
         (),
-        "command that the live screen runs when an alarm is passed, with what happened as last argument",
+        "command that the live screen runs when an alarm is raised, with a sentence about it as last argument",
     ),
     Key("color", value_types.COLOR, "auto", "colour: auto follows the terminal, NO_COLOR and FORCE_COLOR"),
 )
 EXCHANGE_KEYS = (
     Key("url", value_types.WEBSOCKET_URL, "", "WebSocket address instead of the exchange's own: a simulator, a proxy"),
     Key("rest_url", value_types.REST_URL, "", "REST address instead of the exchange's own"),
-    Key("mode", value_types.TEXT, "", "the feed to use, as `alphapulse exchanges` lists them; empty: the first"),
+    Key("mode", value_types.TEXT, "", "feed to use, as listed by `alphapulse exchanges`; empty: the first"),
     Key("depth", value_types.COUNT, 0, "levels per side to collect from this exchange; 0: the general depth"),
     Key("taker_fee", value_types.FEE, "", "your taker fee as a fraction, 0.0026 for 0.26 %; empty: the exchange's lowest tier"),
 )
@@ -101,7 +101,7 @@ EXCHANGE_KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value and where it came from: "flag", "ALPHAPULSE_DEPTH", a file's path, or "default"."""
+    """A configured value and its origin: a variable's name, a file's path, or "default"."""
 
     key: str  # "depth", "exchange.kraken.url"
     value: Any
@@ -110,37 +110,40 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All values after the layers were laid upon each other."""
+    """All configured values, after the layers are combined."""
 
     values: Mapping[str, Value] = field(default_factory=dict)
     commands: tuple[
         tuple[str, Mapping[str, Any]], ...
-    ] = ()  # the files' `command` sections, unread: the stronger first, with its path
+    ] = ()  # (path, its `command` sections, unchecked), the file with precedence first
 
     def get(self, name: str, exchange: str = "") -> Any:
-        """The value of a key, of an exchange's section if `exchange` is given. KeyError for what is not in the tables."""
+        """Value of a key; of a key in an exchange's section if `exchange` is given.
+
+        KeyError for a key or exchange not in the tables.
+        """
         return self.values[dotted(name, exchange)].value
 
     def origin(self, name: str, exchange: str = "") -> str:
-        """Where the value came from."""
+        """Origin of a key's value."""
         return self.values[dotted(name, exchange)].origin
 
     def choose(self, name: str, flag: Any, exchange: str = "") -> Any:
-        """The flag if one was given (not None, not an empty list), else the configured value."""
+        """Value of the flag if one was given (not None, not an empty list), else the configured value."""
         return self.get(name, exchange) if flag is None or flag in ((), []) else flag
 
     def __iter__(self) -> Iterator[Value]:
-        """All values in the tables' order."""
+        """Iterate over all values in the order of the tables."""
         return iter(self.values.values())
 
 
 def dotted(name: str, exchange: str = "") -> str:
-    """The key as it is written in messages: "exchange.kraken.url"."""
+    """Dotted name of a key, as in messages: "exchange.kraken.url"."""
     return f"exchange.{exchange}.{name}" if exchange else name
 
 
 def known() -> Iterator[tuple[Key, str]]:
-    """Every key, with the exchange whose section it stands in or ""."""
+    """Iterate over all keys, each with the exchange of its section or ""."""
     for key in KEYS:
         yield key, ""
     for exchange in exchanges.names():
@@ -149,7 +152,10 @@ def known() -> Iterator[tuple[Key, str]]:
 
 
 def user_file(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """$XDG_CONFIG_HOME/alphapulse/config.toml, or below ~/.config where that is not set (or not absolute, as XDG says); None without a home."""
+    """Path of the user's file: $XDG_CONFIG_HOME/alphapulse/config.toml; None for a user without a home directory.
+
+    ~/.config takes the variable's place where it is not set or not absolute (XDG Base Directory Specification).
+    """
     directory = paths.user_directory(paths.CONFIG, environ)
     return None if directory is None else directory / "config.toml"
 
@@ -158,7 +164,7 @@ def load(environ: Mapping[str, str] = os.environ, directory: Path | None = None)
     """Read all layers below the flags. UsageError for an unknown key, a wrong type, or a file that is not TOML."""
     found: dict[str, Value] = {}
     files = [file for file in ((directory or Path.cwd()) / PROJECT_FILE, user_file(environ)) if file is not None]
-    documents = [(file, _read(file)) for file in files]  # the stronger first
+    documents = [(file, _read(file)) for file in files]  # the file with precedence first
     commands = tuple((str(file), _commands(document, file)) for file, document in documents)
     of_files = chain.from_iterable(_from_document(document, file) for file, document in documents)
     for value in chain(_from_environment(environ), of_files):
@@ -170,9 +176,9 @@ def load(environ: Mapping[str, str] = os.environ, directory: Path | None = None)
 def misspelt(
     options_like: Callable[[str], Iterable[str]] = lambda _: (), environ: Mapping[str, str] = os.environ
 ) -> Iterator[tuple[str, str]]:
-    """Each ALPHAPULSE_* variable that sets nothing, with the nearest that would ("" where none is near).
+    """Iterate over ALPHAPULSE_* variables that set nothing, each with the nearest known one ("" where none is near).
 
-    `options_like`: the variables of a command's options, where a name may be meant for one.
+    `options_like` returns the variables of the command that a name begins with.
     """
     names = [key.env(exchange) for key, exchange in known()]
     for name in sorted(environ):
@@ -187,12 +193,12 @@ def misspelt(
 def _from_environment(environ: Mapping[str, str]) -> Iterator[Value]:
     for key, exchange in known():
         text = environ.get(key.env(exchange))
-        if text is not None:  # set but empty is a value: it undoes what a file says
+        if text is not None:  # an empty variable is a value, which replaces that of a file
             yield Value(dotted(key.name, exchange), _checked(key.kind.of_text, text, key, key.env(exchange)), key.env(exchange))
 
 
 def _commands(document: dict[str, Any], path: Path) -> Mapping[str, Any]:
-    """The document's `command` sections, taken out of it; what they may hold is for the commands to say."""
+    """Take the `command` sections out of the document, unchecked: the commands check them. UsageError for other values."""
     sections = document.pop("command", {})
     if not isinstance(sections, dict) or not all(isinstance(table, dict) for table in sections.values()):
         raise UsageError(
@@ -233,18 +239,18 @@ def _checked(convert: Callable[[Any], Any], given: Any, key: Key, where: str) ->
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The file as TOML, {} where there is none."""
+    """Parse the file as TOML; {} if there is none. UsageError for an unreadable, too large or invalid file."""
     try:
         with path.open("rb") as file:
             text = file.read(LARGEST_FILE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        if not paths.is_visible(path):  # in somebody else's home, as a container's uid may be told to look there
+        if not paths.is_visible(path):  # in another user's home, where a container's uid may be sent to look
             return {}
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     if len(text) > LARGEST_FILE_BYTES:
-        raise UsageError(f"{path}: larger than {LARGEST_FILE_BYTES:,} bytes, no configuration")
+        raise UsageError(f"{path}: not a configuration: larger than {LARGEST_FILE_BYTES:,} bytes")
     try:
         return tomllib.loads(text.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -252,9 +258,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def template() -> str:
-    """A commented file: every key with its help and default, commented out."""
+    """Text of a configuration file with every key, its help and its default, commented out."""
     lines = [
-        "# alphapulse configuration. A flag or an ALPHAPULSE_* variable is stronger; `alphapulse config show` tells what holds.",
+        "# alphapulse configuration. Flags and ALPHAPULSE_* variables take precedence; `alphapulse config show` shows all values.",
         "# Each option of each command may be set as well, in a section such as [command.tail.deltas] with keys such as count and from.",
         "",
     ]
@@ -272,7 +278,7 @@ def _explained(key: Key, exchange: str = "") -> list[str]:
 
 
 def toml(value: Any) -> str:
-    """A default as TOML writes it."""
+    """TOML text of a default."""
     if isinstance(value, tuple):
         return "[" + ", ".join(toml(part) for part in value) + "]"
     if isinstance(value, bool):
@@ -281,7 +287,7 @@ def toml(value: Any) -> str:
 
 
 def nearest(name: str, known_names: Any) -> str:
-    """A hint: the nearest of the known names, or all of them where none is near."""
+    """Hint for an unknown name: the nearest known one, or all of them where none is near."""
     names = list(known_names)
     near = difflib.get_close_matches(name, names, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"

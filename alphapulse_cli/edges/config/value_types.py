@@ -1,6 +1,6 @@
-"""What a configured value may be: each kind takes the text of an environment variable or the value of a TOML file.
+"""Types of configured values: each converts the text of an environment variable or a value of a TOML file.
 
-Both ways end in the same Python value, or in a ValueError that says what was wrong with it in one line.
+Both give the same Python value, or a ValueError that says in one line why the value is wrong.
 """
 
 import os
@@ -19,7 +19,7 @@ MOST_ARGUMENTS = 64
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type of value: how people call it, and how it is made of text or of TOML."""
+    """Type of a configured value: its name for messages, its conversions from text and from TOML (ValueError), its choices."""
 
     described: str  # "a whole number"
     of_text: Callable[[str], Any]
@@ -28,13 +28,13 @@ class Kind:
 
 
 def described(value: Any) -> str:
-    """What a TOML value is, in words, with the value itself."""
+    """Description of a TOML value for messages: its type in words and the value."""
     names = {bool: "the boolean", int: "the number", float: "the number", str: "the text", list: "the list", dict: "the section"}
     return f"{names.get(type(value), 'the value')} {str(value)[:40]!r}"
 
 
 def _only(wanted: type, words: str, then: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A check that a TOML value is of one type; a boolean is no number here."""
+    """Make a conversion that accepts TOML values of one type only; a boolean is not a number."""
 
     def check(value: Any) -> Any:
         if type(value) is not wanted:
@@ -60,7 +60,7 @@ def _of_choices(*choices: str) -> Kind:
 
 
 def _of_list(words: str, item: Callable[[str], str]) -> Kind:
-    """A list of strings in TOML, comma-separated in the environment."""
+    """Make the type of a list: of strings in TOML, with commas in a variable."""
 
     def of_text(text: str) -> tuple[str, ...]:
         return tuple(item(part.strip()) for part in text.split(",") if part.strip())
@@ -74,14 +74,14 @@ def _of_list(words: str, item: Callable[[str], str]) -> Kind:
 
 
 def count(text: str) -> int:
-    """A whole number from 0 up. ValueError for anything else; "1_0" and " 1", which `int` takes, are refused."""
+    """Parse a whole number from 0 up, below 2**31. ValueError for other texts, also for "1_0" and " 1", which `int` accepts."""
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < LARGEST_COUNT):
         raise ValueError(f"expected a whole number from 0 up, got {text[:40]!r}")
     return int(text)
 
 
 def power_of_two(text: str) -> int:
-    """A power of two from 64 up."""
+    """Parse a power of two from 64 up. ValueError for other numbers."""
     number = count(text)
     if number < 64 or number & (number - 1):
         raise ValueError(f"expected a power of two from 64 up, got {number}")
@@ -89,7 +89,7 @@ def power_of_two(text: str) -> int:
 
 
 def truth(text: str) -> bool:
-    """True or False of 1, true, yes, on and their opposites; "" is False."""
+    """Parse a boolean: 1, true, yes, on; 0, false, no, off or "" for False. ValueError for other texts."""
     if text.lower() in ("1", "true", "yes", "on"):
         return True
     if text.lower() in ("", "0", "false", "no", "off"):
@@ -98,21 +98,24 @@ def truth(text: str) -> bool:
 
 
 def fee(text: str) -> str:
-    """A decimal fraction below 1, as text (money is never a float); "" = none given."""
+    """Check a decimal fraction below 1 and above -1, kept as text (money is never a float); "" for none.
+
+    ValueError for other texts.
+    """
     if text and not re.fullmatch(r"-?0(\.[0-9]{1,12})?", text):
         raise ValueError(f"expected a decimal fraction such as 0.0026, got {text[:40]!r}")
     return text
 
 
 def exchange_name(text: str) -> str:
-    """The name of an exchange, checked against the registry by whoever collects."""
+    """Check the form of an exchange's name; the registry is asked later. ValueError for other texts."""
     if not re.fullmatch(r"[a-z0-9-]{1,16}", text):
         raise ValueError(f"expected an exchange's name, got {text[:40]!r}")
     return text
 
 
 def symbol(text: str) -> str:
-    """BTC-USD or kraken:BTC-USD, of what may be written otherwise: "btc/usd"."""
+    """Canonical symbol, BTC-USD or kraken:BTC-USD, of any notation ("btc/usd"). ValueError for a text that is no symbol."""
     try:
         exchange, found = understood_id(text)
     except UsageError as error:
@@ -136,11 +139,11 @@ def _channel(text: str) -> str:
 
 
 def _path(text: str) -> str:
-    return os.path.expanduser(text)  # noqa: PTH111 - an unknown ~user stays what it is, where Path would raise
+    return os.path.expanduser(text)  # noqa: PTH111 - an unknown ~user stays as it is, where Path would raise
 
 
 def _command(parts: Any) -> tuple[str, ...]:
-    """A program and its arguments. An empty list is no command; an empty program, or a NUL, is a mistake."""
+    """Check a program and its arguments; an empty list means no command. ValueError for an empty program or a NUL character."""
     command = tuple(parts)
     if len(command) > MOST_ARGUMENTS:
         raise ValueError(f"expected at most {MOST_ARGUMENTS} arguments, got {len(command)}")
@@ -152,7 +155,7 @@ def _command(parts: Any) -> tuple[str, ...]:
 
 
 def _command_of_text(text: str) -> tuple[str, ...]:
-    """As a shell would cut it into words; nothing in it is expanded."""
+    """Split a command into words as a shell does, without expansions. ValueError for an open quote."""
     try:
         parts = shlex.split(text)
     except ValueError as error:
@@ -170,7 +173,10 @@ CHECKSUM_WORDS = ("strict", "warn")
 
 
 def checksum_rules(text: str) -> dict[str, str]:
-    """{"kraken:BTC-USD": "warn"} of "kraken:BTC-USD=warn"; "" is the key of a word for all. ValueError for what is neither word, or no symbol."""
+    """Rules by symbol, {"kraken:BTC-USD": "warn"}, of "kraken:BTC-USD=warn"; the key "" is for all symbols.
+
+    ValueError for another word than strict or warn, or a text that is no symbol.
+    """
     rules: dict[str, str] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         name, equals, word = part.rpartition("=")

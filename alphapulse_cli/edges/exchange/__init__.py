@@ -1,1 +1,1 @@
-"""Connections to an exchange: WebSocket links over two libraries, sessions that stay connected, REST fetches, limits, silence."""
+"""Connections to an exchange: WebSocket links over two libraries, sessions that reconnect, REST fetches, rate limits, watchdog."""

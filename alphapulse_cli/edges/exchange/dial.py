@@ -1,8 +1,8 @@
-"""A TCP connection to a host of several addresses: the next one is tried while the first is still silent (RFC 8305, "happy eyeballs").
+"""TCP connections to a host with several addresses: the next address is tried while the first does not answer (RFC 8305).
 
     names ─► addresses, the families in turn ─► one attempt each, NEXT_AFTER_S apart, or at once after a failure ─► the first to answer
 
-Where IPv6 is configured and swallows packets, this costs a quarter of a second instead of the whole time that a connection may take.
+Where IPv6 is configured and loses packets, this costs a quarter of a second instead of the whole connection timeout.
 """
 
 import asyncio
@@ -16,16 +16,19 @@ from alphapulse_cli.edges import background
 
 NEXT_AFTER_S = 0.25
 
-Address = tuple[Any, Any, int, str, Any]  # as `socket.getaddrinfo` gives them
+Address = tuple[Any, Any, int, str, Any]  # an entry of `socket.getaddrinfo`
 
 
 async def connected_socket(host: str, port: int) -> socket.socket:
-    """A non-blocking socket connected to the host. OSError of the last address tried where none answers."""
+    """Connect a non-blocking socket to the host. OSError of the last address tried if none answers."""
     return await first_of(await background.call(_addresses, host, port))
 
 
 def create_connection(address: tuple[str, int], timeout: float | None = None, source: object = None) -> socket.socket:  # noqa: ARG001
-    """`socket.create_connection` with the race, for `http.client` in a thread: a blocking socket with that timeout. OSError."""
+    """Connect a blocking socket with that timeout in seconds, for `http.client` in a thread. OSError if no address answers.
+
+    It is `socket.create_connection` with the race of addresses.
+    """
 
     async def race() -> socket.socket:
         async with asyncio.timeout(timeout):
@@ -41,7 +44,7 @@ def _addresses(host: str, port: int) -> list[Address]:
 
 
 def in_turn(addresses: Iterable[Address]) -> list[Address]:
-    """The families one after the other, beginning with that of the first address; within a family as they came."""
+    """Addresses with the families alternating, beginning with that of the first address; the order within a family stays."""
     by_family: dict[object, list[Address]] = {}
     for address in addresses:
         by_family.setdefault(address[0], []).append(address)
@@ -49,9 +52,12 @@ def in_turn(addresses: Iterable[Address]) -> list[Address]:
 
 
 async def first_of(addresses: Sequence[Address], next_after_s: float = NEXT_AFTER_S) -> socket.socket:
-    """The first of them that answers. OSError of the last one tried where none does."""
+    """Connect to the first of these addresses that answers. OSError of the last one that failed if none does.
+
+    A further address is tried every `next_after_s` seconds, or at once after a failure.
+    """
     waiting, running = in_turn(addresses), set[asyncio.Task[socket.socket]]()
-    failed: BaseException = OSError("it has no address")
+    failed: BaseException = OSError("the host has no address")
     try:
         while waiting or running:
             if waiting:
@@ -64,7 +70,7 @@ async def first_of(addresses: Sequence[Address], next_after_s: float = NEXT_AFTE
             if connected:
                 return connected[0]
             failed = next((error for attempt in done if (error := attempt.exception())), failed)
-    finally:  # nothing is awaited here: a cancellation would lose the socket that won
+    finally:  # no await here: a cancellation would lose the socket that won
         for attempt in running:
             attempt.add_done_callback(_given_up)
             attempt.cancel()
@@ -72,7 +78,7 @@ async def first_of(addresses: Sequence[Address], next_after_s: float = NEXT_AFTE
 
 
 def _given_up(attempt: asyncio.Task[socket.socket]) -> None:
-    """It may have answered while it was being cancelled."""
+    """Close the socket of a cancelled attempt that connected all the same."""
     if not attempt.cancelled() and attempt.exception() is None:
         attempt.result().close()
 
@@ -87,7 +93,7 @@ async def _connect(address: Address) -> socket.socket:
         made.close()
         if error.errno is None:
             raise
-        raise OSError(error.errno, os.strerror(error.errno)) from None  # asyncio's own words have the address in Python's brackets
+        raise OSError(error.errno, os.strerror(error.errno)) from None  # asyncio's own message has the address as a Python tuple
     except BaseException:
         made.close()
         raise

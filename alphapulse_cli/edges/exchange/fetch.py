@@ -1,6 +1,6 @@
-"""REST: snapshots and instrument metadata, bounded in size, time and rate. GET only, with the standard library, off the event loop.
+"""REST client for snapshots and instrument metadata: GET only, bounded in size, time and rate, with the standard library.
 
-Each GET runs in a daemon thread of its own: a host that never answers holds up neither the loop nor the end of the process.
+Each GET runs in a daemon thread of its own: a host that never answers delays neither the event loop nor the process's exit.
 """
 
 import asyncio
@@ -29,18 +29,21 @@ from alphapulse_cli.shm import clock
 
 MAX_BODY_BYTES = 64 << 20
 TIMEOUT_S = 10.0  # without a byte
-WHOLE_TIMEOUT_S = 60.0  # for all of it, however it trickles
+WHOLE_TIMEOUT_S = 60.0  # for the whole answer, however slowly it arrives
 CHUNK_BYTES = 1 << 18
-RETRY_AFTER_S = 60.0  # of an answer that says "too many" and not for how long
+RETRY_AFTER_S = 60.0  # pause after a "too many requests" without a Retry-After
 USUAL_WEIGHT = Rate.within(60, 60.0, burst=30)
-MOST_AT_ONCE = 8  # GETs under way
+MOST_AT_ONCE = 8  # concurrent GETs
 
 Connect = Callable[..., socket.socket]
 
 
 @dataclass(slots=True)
 class Fetcher:
-    """GETs below one REST address, within the exchange's limit of weight. UsageError for what is no http:// or https:// address."""
+    """GET client of one REST address, within the exchange's limit of request weight.
+
+    UsageError for other than http:// or https://.
+    """
 
     base_url: str
     limit: RateLimit = field(default_factory=lambda: RateLimit(USUAL_WEIGHT))
@@ -52,7 +55,9 @@ class Fetcher:
     def __post_init__(self) -> None:
         try:
             parts = urlsplit(self.base_url)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0  # a port may raise, too
+            usable = (
+                parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            )  # .port raises for an invalid port
         except ValueError:
             usable = False
         if not usable:
@@ -60,7 +65,10 @@ class Fetcher:
         self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def get(self, path: str, weight: int = 1) -> bytes:
-        """The body. ExchangeError for anything but a 200; Refused where trying again cannot help."""
+        """Fetch the body of `path`, once the limit allows its `weight`.
+
+        ExchangeError for any failure; Refused if a retry cannot help.
+        """
         pause_s = self.limit.reserve(clock.monotonic_ns(), weight)
         if pause_s > 0:
             await asyncio.sleep(pause_s)
@@ -90,7 +98,7 @@ class Fetcher:
         if pause_s is None:
             return ExchangeError(message)
         self.limit.pause(clock.monotonic_ns() + int(pause_s * 1e9))
-        return ExchangeError(f"{message}; nothing is asked before {retry_after.end_of(pause_s)}", retry_after_s=pause_s)
+        return ExchangeError(f"{message}; next request not before {retry_after.end_of(pause_s)}", retry_after_s=pause_s)
 
     def _get(self, url: str) -> bytes:
         headers = {"User-Agent": f"alphapulse/{__version__}", "Accept": "application/json"}
@@ -98,7 +106,7 @@ class Fetcher:
         give_up_at = time.monotonic() + self.whole_timeout_s
         body = bytearray()
         with _opener(url).open(request, timeout=self.timeout_s) as answer:
-            length = answer.length  # None where the answer does not say
+            length = answer.length  # None if the answer does not state it
             while chunk := answer.read1(CHUNK_BYTES):
                 body += chunk
                 if len(body) > self.max_body_bytes:
@@ -109,23 +117,26 @@ class Fetcher:
             raise ValueError(f"an answer cut short after {len(body)} of {length} bytes")
         whole = unpacked(bytes(body), answer.headers.get("Content-Encoding", ""), self.max_body_bytes)
         if whole.lstrip()[:1] == b"<":
-            raise ValueError("HTML, not JSON: a login page or a block?")
+            raise ValueError("the answer is HTML, not JSON: perhaps a login page or a block")
         return whole
 
 
 def unpacked(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """The body as it was before its Content-Encoding: some servers and proxies compress unasked. ValueError for one that we cannot undo, for garbage, and beyond `max_bytes`."""
+    """Undo the Content-Encoding of a body: some servers and proxies compress without being asked.
+
+    ValueError for an unknown encoding, for data that cannot be decompressed, and for more than `max_bytes`.
+    """
     for name in reversed([word.strip().lower() for word in encoding.split(",")]):
         if name in ("", "identity"):
             continue
         if name not in ("gzip", "x-gzip", "deflate"):
-            raise ValueError(f"an answer compressed in a way that was not asked for: {name[:40]}")
+            raise ValueError(f"an answer in an unknown Content-Encoding: {name[:40]}")
         body = _inflated(body, max_bytes)
     return body
 
 
 def _inflated(body: bytes, max_bytes: int) -> bytes:
-    """Of gzip (of several members too), zlib, or the bare deflate that some call deflate."""
+    """Decompress gzip (also of several members), zlib, or raw deflate, which some servers send as "deflate"."""
     is_wrapped = body[:2] == b"\x1f\x8b" or (
         len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and int.from_bytes(body[:2], "big") % 31 == 0
     )
@@ -149,12 +160,13 @@ def _too_long(max_bytes: int) -> str:
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:
-    """Opens this address by way of the environment's proxy; every connection tries all addresses of its host. UsageError for a proxy that cannot be used."""
+    """Make an opener for this address, through the environment's proxy. UsageError for a proxy that cannot be used.
+
+    Each of its connections tries all addresses of the host.
+    """
     proxy = proxies.proxy_of(url) or ""
     if proxy.startswith("https:"):
-        raise UsageError(
-            f"REST cannot go through a proxy that itself speaks TLS: {proxies.hidden(proxy)}", "write http://host:port"
-        )
+        raise UsageError(f"REST cannot use a proxy that itself speaks TLS: {proxies.hidden(proxy)}", "write http://host:port")
     is_socks = proxy.startswith("socks")
     through = {urlsplit(url).scheme: proxy} if proxy and not is_socks else {}
     connect = partial(proxies.socks_connection, proxy) if is_socks else dial.create_connection
@@ -162,7 +174,7 @@ def _opener(url: str) -> urllib.request.OpenerDirector:
 
 
 class _Plain(urllib.request.HTTPHandler):
-    """http:// over connections of ours."""
+    """Handler of http:// over connections made by `connect`."""
 
     def __init__(self, connect: Connect) -> None:
         super().__init__()
@@ -173,7 +185,7 @@ class _Plain(urllib.request.HTTPHandler):
 
 
 class _Tls(urllib.request.HTTPSHandler):
-    """https:// over connections of ours."""
+    """Handler of https:// over connections made by `connect`."""
 
     def __init__(self, connect: Connect) -> None:
         super().__init__()
@@ -185,12 +197,12 @@ class _Tls(urllib.request.HTTPSHandler):
 
 def _connection(kind: type[HTTPConnection], connect: Connect, host: str, **options: Any) -> HTTPConnection:
     made = kind(host, **options)
-    made._create_connection = connect  # type: ignore[attr-defined]  # noqa: SLF001 - the one place to hand in a connection
+    made._create_connection = connect  # type: ignore[attr-defined]  # noqa: SLF001 - http.client has no other place for it
     return made
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in one line without Python's brackets; the other side's text may be in it: hostile."""
+    """Reason of a failure in one line, without Python's tuples; it may contain hostile text of the other side."""
     inner = getattr(error, "reason", error)
     if isinstance(inner, TimeoutError) and not str(inner).startswith("no whole"):
         return "no answer in time"

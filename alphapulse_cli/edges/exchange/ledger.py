@@ -1,16 +1,17 @@
-"""Ledger of an exchange's limits, one small file for all collectors of a machine: exchanges count connections and requests by address.
+"""Ledger of an exchange's rate limits: one small file shared by all collectors of a machine, since exchanges count by address.
 
     limits/kraken          beside the segments; limits/kraken@18080 for an exchange on this machine, a simulator
 
     {"version": 1, "boot": "<hex>", "limits": {"connects": {"free_ns": …, "pause_until_ns": …}, "weight": …}}      padded to FILE_BYTES
 
-A process takes the file's lock (flock, which the kernel frees when its holder dies, however it dies), reads, alters one account, writes the
-whole file in one call and lets go: some 20 µs. A file that cannot be understood is told of and replaced; the times of another boot mean
-nothing and begin anew. Each process remembers what it took itself, so that a lost file costs the others' part only. While another holds
-the lock for longer than PATIENCE_S (it was stopped), or where there is no such file to be had, a process counts alone, and says so once.
+An update takes the file's lock (flock, which the kernel releases when its holder dies), reads, alters one account, writes the whole
+file in one call and unlocks: some 20 µs. A damaged file is reported and replaced. Times of another boot are meaningless, and
+counting begins again. Each process remembers its own use, so that a lost file forgets only that of the others. While another
+process holds the lock for longer than PATIENCE_S (it was stopped), or where the file cannot be made, a process counts alone, and
+reports that once.
 
-Version: a reader leaves alone what it does not know, in the file and of an account, and writes it back; a file of a *later* version it neither
-reads nor replaces: it counts alone.
+Version: a process keeps unknown keys, in the file and in an account, and writes them back. It neither reads nor replaces a file of
+a *later* version: it counts alone.
 """
 
 import fcntl
@@ -30,21 +31,24 @@ from alphapulse_cli.shm.identity import boot_id
 FOLDER = "limits"
 VERSION = 1
 FILE_BYTES = 1024
-PATIENCE_S, LOOK_S = 0.005, 0.0002  # for the lock; every event loop of the machine waits here
-LONGEST_USED_NS = 86_400 * 10**9  # no limit is used up for longer than that, nor a pause longer than the next: it is garbage
+PATIENCE_S, LOOK_S = 0.005, 0.0002  # limit and pause of waiting for the lock; the collector's event loop stands still meanwhile
+LONGEST_USED_NS = 86_400 * 10**9  # times further ahead are damage: no limit is used up for longer, no pause is longer than the next
 LONGEST_PAUSE_NS = 11 * 366 * 86_400 * 10**9
-FORGOTTEN_AFTER_S = 3600.0  # a simulator's file, not written for so long
+FORGOTTEN_AFTER_S = 3600.0  # age since its last change at which a simulator's file is removed
 
 T = TypeVar("T")
 Tell = Callable[[str], None]
 
 
 class LaterVersion(Exception):
-    """The file was written by a later version of alphapulse."""
+    """Raised for a file that was written by a later version of alphapulse."""
 
 
 class Ledger:
-    """Accounts of one exchange, shared with every process that opens the same file. `tell` gets a line where something is not as it should be."""
+    """Accounts of one exchange, shared with every process that opens the same file.
+
+    `tell` gets each problem with the file once, as a line. `port` is that of an exchange on this machine.
+    """
 
     def __init__(self, directory: Directory, exchange: str, tell: Tell, *, port: int | None = None) -> None:
         self.name = exchange if port is None else f"{exchange}@{port}"
@@ -60,7 +64,10 @@ class Ledger:
             self._say(f"limits are not shared with other collectors: {error}")
 
     def update(self, name: str, change: Callable[[Account], T]) -> T:
-        """As `rate_limit.Accounts.update`. Blocks for PATIENCE_S at the longest; never raises for what is wrong with the file."""
+        """Alter an account, as `rate_limit.Accounts.update`.
+
+        Blocks for at most PATIENCE_S; a problem with the file raises no error.
+        """
         own = self._own.setdefault(name, Account())
         if not self._lock():
             return change(own)
@@ -68,7 +75,9 @@ class Ledger:
             try:
                 content = self._read()
             except LaterVersion:
-                self._say(f"limits/{self.name} is of a later version of alphapulse: counting alone")
+                self._say(
+                    f"limits/{self.name} was written by a later version of alphapulse: limits are not shared with other collectors"
+                )
                 return change(own)
             row = content["limits"].setdefault(name, {})
             own.free_ns = max(own.free_ns, row.get("free_ns", 0))
@@ -81,7 +90,7 @@ class Ledger:
         return result
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file and its directory."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -96,7 +105,7 @@ class Ledger:
         self.close()
 
     def _lock(self) -> bool:
-        """Whether the file is ours until it is unlocked."""
+        """Open and lock the file; False where that is not possible within PATIENCE_S, which is reported."""
         give_up_at = time.monotonic() + PATIENCE_S
         try:
             while self._open():
@@ -104,13 +113,15 @@ class Ledger:
                     fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     if time.monotonic() > give_up_at:
-                        self._say(f"limits/{self.name} is held by a process that does not go on: counting alone")
+                        self._say(
+                            f"limits/{self.name} is locked by a process that is stopped: limits are not shared with other collectors"
+                        )
                         return False
                     time.sleep(LOOK_S)
                     continue
                 if os.fstat(self._fd).st_nlink:
                     return True
-                os.close(self._fd)  # somebody removed it: there may be another by now
+                os.close(self._fd)  # the file was removed: open the name again
                 self._fd = -1
         except (OSError, SegmentError) as error:
             self._say(f"limits are not shared with other collectors: {error}")
@@ -122,7 +133,10 @@ class Ledger:
         return self._fd >= 0
 
     def _read(self) -> dict[str, Any]:
-        """What the file says, all of it; an empty one for none, for another boot's, and, told, for garbage. LaterVersion."""
+        """Content of the file; an empty one for a new file, for one of another boot and, reported, for a damaged one.
+
+        LaterVersion.
+        """
         text = os.pread(self._fd, FILE_BYTES + 1, 0)
         empty: dict[str, Any] = {"version": VERSION, "boot": boot_id().hex(), "limits": {}}
         if not text:
@@ -133,13 +147,13 @@ class Ledger:
                 raise LaterVersion
             _check(content, clock.monotonic_ns())
         except (ValueError, LookupError, TypeError, AttributeError):
-            self._say(f"limits/{self.name} was damaged: it begins anew")
+            self._say(f"limits/{self.name} was damaged: counting starts again")
             return empty
         return content if content["boot"] == empty["boot"] else empty
 
     def _write(self, content: dict[str, Any]) -> None:
         text = orjson.dumps(content)
-        if len(text) > FILE_BYTES:  # with all that others put there: no room for it
+        if len(text) > FILE_BYTES:  # unknown keys have no room: keep this process's accounts only
             rows = {name: {"free_ns": own.free_ns, "pause_until_ns": own.pause_until_ns} for name, own in self._own.items()}
             text = orjson.dumps({"version": VERSION, "boot": boot_id().hex(), "limits": rows})
         try:
@@ -150,13 +164,13 @@ class Ledger:
             self._say(f"limits are not shared with other collectors: {error.strerror}")
 
     def _say(self, line: str) -> None:
-        """Each line once."""
+        """Report each line once."""
         if line not in self._told:
             self._told.add(line)
             self._tell(line)
 
     def _sweep(self, folder: Directory) -> None:
-        """Remove what simulators of long ago left; an exchange's own file stays."""
+        """Remove files of simulators that have not changed for FORGOTTEN_AFTER_S; files of exchanges stay."""
         for name in folder.names():
             if "@" in name and name != self.name:
                 try:
@@ -168,7 +182,7 @@ class Ledger:
 
 
 def _check(content: Any, now_ns: int) -> None:
-    """ValueError, LookupError, TypeError or AttributeError for what we would not have written."""
+    """Check the content of a file. ValueError, LookupError, TypeError or AttributeError for content that no process writes."""
     if content["version"] != VERSION or type(content["boot"]) is not str:
         raise ValueError("version or boot")
     for row in content["limits"].values():

@@ -1,10 +1,11 @@
-"""The words that a WebSocket connection and whoever uses it share: what a link can do, its bounds, and what goes wrong.
+"""Protocol of a WebSocket connection (`Link`): its methods, its bounds, and the errors that all libraries share.
 
-A *link* is one connection. It hands every frame to `on_frame(frame, receive_ns)`, text frames as the bytes they came in; `closed` says
-why it ended. `receive_ns` is the earliest that the library lets us see; `on_frame` runs in the event loop, and nothing more is read
-while it works: TCP makes the exchange wait. No link keeps the loop from the heartbeat for more than FRAMES_PER_TURN frames.
+A *link* is one connection. It passes every frame to `on_frame(frame, receive_ns)`, text frames as their bytes; `closed` returns why
+it ended. `receive_ns`, in ns since 1970, is the earliest time that the library lets us see. `on_frame` runs in the event loop, and
+no more is read while it runs: TCP makes the exchange wait. A link lets the event loop (heartbeat, watchdog) run after at most
+FRAMES_PER_TURN frames.
 
-Errors are the same, in the same words, whichever library they come from.
+Errors have the same text, whichever library they come from.
 """
 
 import os
@@ -32,49 +33,49 @@ class Link(Protocol):
         """Send one text frame. ExchangeError if the connection is gone."""
 
     async def ping(self) -> None:
-        """Send a protocol ping and wait for its pong. ExchangeError if the connection goes before."""
+        """Send a protocol ping and wait for its pong. ExchangeError if the connection ends first."""
 
     async def closed(self) -> str:
-        """Wait until the connection has ended; why, in one line. What `on_frame` raised is raised here."""
+        """Wait until the connection has ended; returns the reason, one line. Raises an exception that `on_frame` raised."""
 
     async def close(self) -> None:
-        """Close it, politely, within seconds. From the first step of it on no frame arrives."""
+        """Close the connection with a closing handshake, within seconds. No frame is passed on from its first step on."""
 
 
 def check_address(url: str) -> SplitResult:
-    """Split a WebSocket address. UsageError for what is no ws:// or wss:// address."""
+    """Split a WebSocket address. UsageError for other than a ws:// or wss:// address."""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("ws", "wss") and not parts.fragment and parts.port != 0  # a port may raise, too
+        usable = parts.scheme in ("ws", "wss") and not parts.fragment and parts.port != 0  # .port raises for an invalid port
         usable = usable and bool((parts.hostname or "").encode("idna"))
-    except ValueError:  # a port, or a host name, that cannot be one
+    except ValueError:  # an invalid port or host name
         usable = False
     if not usable:
         raise UsageError(f"not a WebSocket address: {url[:200]!r}", "write ws://host:port/path or wss://…")
     return parts
 
 
-# What goes wrong, in the same words whichever library it goes wrong in; the other side's text is hostile: cut, on one line.
+# Errors, with the same text for every library. Text of the other side is hostile: it is cut and kept on one line.
 
 
 def no_answer(url: str, timeout_s: float) -> ExchangeError:
-    """ExchangeError for a connection that did not stand in time."""
+    """ExchangeError for a connection that was not established in time."""
     return ExchangeError(f"no connection to {url[:200]} within {timeout_s:g} s")
 
 
 def answers(url: str, status: int, headers: retry_after.Headers = ()) -> ExchangeError:
-    """HTTP, and no WebSocket: Refused where it will be the same next time, else with the pause that the exchange asks for."""
+    """Error for an HTTP answer instead of a WebSocket: Refused if a retry cannot help, else with the pause that is asked for."""
     refused = refusal(url, status)
     if refused is not None:
         return refused
     pause_s = retry_after.asked_pause_s(headers)
-    asks = "" if pause_s is None else f"; it asks to be left alone until {retry_after.end_of(pause_s)}"
+    asks = "" if pause_s is None else f"; it asks for a pause until {retry_after.end_of(pause_s)}"
     many = ": too many connections" if status in TOO_MANY else ""
     return ExchangeError(f"no WebSocket at {url[:200]}: it answers {status}{many}{asks}", "is the address right?", pause_s)
 
 
 def refusal(url: str, status: int) -> Refused | None:
-    """HTTP statuses that trying again cannot change, in REST as at a handshake; None for the others."""
+    """Refused for an HTTP status that a retry cannot change (403, 404, 451), in REST and at a handshake; None for others."""
     if status in REFUSING:
         return Refused(f"{url[:200]} answers {status}: the exchange refuses this address", "it may not serve your region")
     if status == NOT_FOUND:
@@ -83,7 +84,7 @@ def refusal(url: str, status: int) -> Refused | None:
 
 
 def cannot_connect(url: str, error: Exception) -> ExchangeError:
-    """ExchangeError for any other failure to connect; Refused for a certificate that is not to be trusted."""
+    """ExchangeError for any other failure to connect; Refused for a certificate that cannot be verified."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return untrusted(url, error)
     if isinstance(error, ConnectionError) and error.errno:
@@ -94,10 +95,10 @@ def cannot_connect(url: str, error: Exception) -> ExchangeError:
 
 
 def untrusted(url: str, error: ssl.SSLCertVerificationError) -> Refused:
-    """A certificate that does not prove who is there."""
+    """Refused for a certificate that cannot be verified."""
     reason = " ".join(str(error.verify_message or error).split())
     return Refused(
-        f"{url[:200]}: its certificate is not to be trusted: {reason[:200]}",
+        f"{url[:200]}: its certificate cannot be verified: {reason[:200]}",
         "is the clock right? a proxy that opens TLS needs its own certificate in SSL_CERT_FILE",
     )
 
@@ -108,7 +109,7 @@ def closed_by_exchange(code: int, reason: str) -> str:
 
 
 def closed_by_us(code: int) -> str:
-    """Reason text of a connection that we closed, where the other side did not answer."""
+    """Reason text of a connection that we closed and the exchange did not."""
     return f"closed by us, code {code}"
 
 

@@ -1,8 +1,9 @@
-"""How a link of the `picows` library comes about: address, socket, proxy, TLS, handshake; or the error that says why not.
+"""Connecting with the `picows` library: address, socket, proxy, TLS, handshake, and one error for each way to fail.
 
     addresses of the host ─► a socket of ours ─► picows: proxy, TLS, handshake ─► PicowsLink
 
-picows prints what listeners raise and what the other side sent, which is hostile: its logger is deaf here, nothing of that is lost.
+picows logs exceptions of listeners and hostile text of the other side. Its logger is off here; all of that reaches us as errors
+too.
 """
 
 import asyncio
@@ -24,11 +25,11 @@ from alphapulse_cli.edges.exchange.picows_link import PicowsLink
 
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 SWITCHING_PROTOCOLS = 101
-DEAF = logging.Logger("alphapulse.picows", logging.CRITICAL + 1)  # noqa: LOG001 - in nobody's tree: no handler ever sees it
+DEAF = logging.Logger("alphapulse.picows", logging.CRITICAL + 1)  # noqa: LOG001 - outside the tree of loggers: no handler sees it
 
 
 async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str | None) -> PicowsLink:
-    """As `transport.open_link`."""
+    """Connect, as `transport.open_link`, through that proxy if one is given."""
     link, sockets = PicowsLink(on_frame), list[socket.socket]()
     is_open, is_socks = False, proxy is not None and proxy.startswith("socks")
     try:
@@ -37,20 +38,20 @@ async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str
                 lambda *_: link,
                 url,
                 logger_name=DEAF,
-                websocket_handshake_timeout=None,  # the whole has its time
-                enable_auto_pong=False,  # every frame passes by us: the end of a read is not to be missed
+                websocket_handshake_timeout=None,  # open_timeout_s covers it
+                enable_auto_pong=False,  # so that every frame reaches the listener, which sees the end of each read
                 max_frame_size=shared.MAX_FRAME_BYTES,
                 extra_headers=_headers(url),
-                proxy=None if is_socks else proxy,  # picows knows no socks5h and takes 80 for the port of SOCKS
+                proxy=None if is_socks else proxy,  # picows lacks socks5h and takes port 80 for SOCKS
                 socket_factory=lambda parsed: _connected_socket(parsed, proxy if is_socks else None, sockets),
             )
-        is_open = listener is link  # None where the connection was closed before the answer was whole
+        is_open = listener is link  # None if the connection was closed before the whole answer arrived
         if not is_open:
-            raise ConnectionError("closed in the middle of the handshake")
+            raise ConnectionError("closed during the handshake")
     except TimeoutError:
         raise no_answer(url, open_timeout_s) from None
     except WSHandshakeError as error:
-        found = STATUS_LINE.match(error.raw_header or b"")  # picows knows only the statuses that Python names
+        found = STATUS_LINE.match(error.raw_header or b"")  # picows parses only the statuses that Python has names for
         status = int(found[1]) if found else SWITCHING_PROTOCOLS
         if status != SWITCHING_PROTOCOLS:
             raise answers(url, status, _headers_of(error.raw_header or b"")) from None
@@ -65,13 +66,13 @@ async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str
 
 
 def _headers_of(answer: bytes) -> list[tuple[str, str]]:
-    """Name and value of each header line; the other side wrote them: hostile."""
+    """Names and values of the header lines of an answer, which are hostile text."""
     lines = (line.partition(b":") for line in answer.split(b"\r\n")[1:])
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, colon, value in lines if colon]
 
 
 def _headers(url: str) -> dict[str, str]:
-    """User agent, and the name and password of an address that has them."""
+    """Headers of the handshake: the user agent, and Basic authorization for an address with a name and password."""
     headers = {"User-Agent": f"alphapulse/{__version__}"}
     parts = check_address(url)
     if parts.username is not None:
@@ -82,7 +83,10 @@ def _headers(url: str) -> dict[str, str]:
 
 
 async def _connected_socket(where: WSParsedURL, socks: str | None, made: list[socket.socket]) -> socket.socket:
-    """One to the host, or to the HTTP proxy before it, or through the SOCKS proxy. It is noted in `made`. OSError, ProxyError."""
+    """Connect a socket to `where` (the host or its HTTP proxy), or through a SOCKS proxy, and add it to `made`.
+
+    OSError, ProxyError.
+    """
     if socks is None:
         connected = await dial.connected_socket(where.host, where.port)
     else:
@@ -92,7 +96,7 @@ async def _connected_socket(where: WSParsedURL, socks: str | None, made: list[so
 
 
 def _cut(sockets: list[socket.socket]) -> None:
-    """A connection that was given up in the middle of its handshake is left to itself: its socket tells it the end."""
+    """Shut down the sockets of a connection that was given up during its handshake: picows then ends it by itself."""
     for one in sockets:
         with contextlib.suppress(OSError):
             one.shutdown(socket.SHUT_RDWR)

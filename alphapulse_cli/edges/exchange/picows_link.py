@@ -1,13 +1,14 @@
-"""A link of the `picows` library (extra `fast`): compiled, it calls us for each frame while the bytes lie in its read buffer.
+"""WebSocket link over the `picows` library (extra `fast`), which is compiled and calls us for each frame in its read buffer.
 
     socket ─► picows's read buffer ─► on_ws_frame ─► on_frame                       the usual way, no task and no queue between
                                           └► frames held ─► a later turn ─► on_frame      more than shared.FRAMES_PER_TURN in one read
 
-A frame's payload is copied out, once: the buffer is used again. The receive time is when the bytes came out of the kernel, one for all
-frames of a read. While frames are held nothing more is read, so that what is held is never more than one read buffer; they keep their
-receive times and their order, and the connection's end is told after the last of them. The first are held until `connect` has returned.
+A frame's payload is copied once, since picows reuses the buffer. The receive time is when the bytes came out of the kernel, the
+same for all frames of a read. While frames are held the socket is not read, so that at most one read buffer is held. Held frames
+keep their order and receive times, and the connection's end is reported after the last of them. The first frames are held until
+`connect` has returned.
 
-How one comes about is told in picows_connect.py.
+`picows_connect` makes the connections.
 """
 
 import asyncio
@@ -23,40 +24,40 @@ from alphapulse_cli.errors import ExchangeError
 from alphapulse_cli.shm import clock
 
 TEXT, CONTINUATION = WSMsgType.TEXT, WSMsgType.CONTINUATION
-NO_STATUS = 1005  # RFC 6455: what a farewell without a code counts as
+NO_STATUS = 1005  # RFC 6455: the code of a close frame without one
 
 
 class PicowsLink(WSListener):
-    """One connection of it."""
+    """WebSocket connection over picows: a listener, and a `Link`."""
 
     def __init__(self, on_frame: OnFrame) -> None:
         loop = asyncio.get_running_loop()
         self._loop, self._on_frame, self._realtime_ns = loop, on_frame, clock.realtime_ns
         self._end: asyncio.Future[str] = loop.create_future()
-        self._why = ""  # why it ended, once it has
-        self._read_ns = 0  # when the read that we are in the middle of came; 0 between two
-        self._room = 0  # frames that this turn may still handle
+        self._why = ""  # reason of the end, once it has ended
+        self._read_ns = 0  # receive time of the current read; 0 between two reads
+        self._room = 0  # number of frames that this turn of the loop may still handle
         self._held: deque[tuple[bytes, int]] = deque()
         self._is_holding = True
-        self._is_stopped = False  # nobody wants any more frames
-        self._begun: bytearray | None = None  # a message of several frames, as far as it has come
+        self._is_stopped = False  # frames are dropped from now on
+        self._begun: bytearray | None = None  # received part of a message of several frames
         self._pongs: dict[bytes, asyncio.Future[bool]] = {}
         self._writable = asyncio.Event()
         self._writable.set()
 
-    # What picows calls
+    # Callbacks of picows
 
     def on_ws_connected(self, connection: WSTransport) -> None:
-        """Frames that came with the handshake are held until `begin`."""
+        """Pause reading: frames that came with the handshake are held until `begin`."""
         self._connection = connection
         connection.underlying_transport.pause_reading()
 
     def on_ws_frame(self, _: WSTransport, frame: WSFrame) -> None:
-        """Every frame, control frames too; `frame` is valid only while this runs."""
+        """Take a data or control frame; `frame` is valid during this call only."""
         receive_ns = self._read_ns or self._realtime_ns()
         kind = frame.msg_type
         if kind is TEXT and frame.fin and not (self._begun is not None or frame.rsv1 or frame.rsv2 or frame.rsv3):
-            if self._room:  # as `_take` does, a call less for nearly every frame
+            if self._room:  # as `_take`, without its call, for nearly every frame
                 self._room -= 1
                 try:
                     self._on_frame(frame.get_payload_as_bytes(), receive_ns)
@@ -74,17 +75,17 @@ class PicowsLink(WSListener):
             self._read_ns = receive_ns
 
     def on_ws_disconnected(self, connection: WSTransport) -> None:
-        """The socket is closed."""
+        """Report the end of the connection: the socket is closed."""
         farewell = connection.close_handshake
         sent = farewell.sent if farewell is not None else None
         self._finish(closed_by_us(sent.code.value) if sent is not None else CUT)
 
     def pause_writing(self) -> None:
-        """The other side reads slower than we send."""
+        """Make senders wait: the other side reads slower than we send."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """It has caught up."""
+        """Let senders go on: the other side has caught up."""
         self._writable.set()
 
     # Frames
@@ -115,11 +116,11 @@ class PicowsLink(WSListener):
             self._loop.call_soon(self._continue)
 
     def begin(self) -> None:
-        """Hand over what is held, and what comes, from the loop's next turn on."""
+        """Pass on the held frames, and then those that arrive, from the loop's next turn on."""
         self._loop.call_soon(self._continue)
 
     def _continue(self) -> None:
-        """A turn's worth of the frames held; after the last of them, read on, or tell the end."""
+        """Handle at most FRAMES_PER_TURN held frames; after the last one resume reading, or report the end."""
         left, held = shared.FRAMES_PER_TURN, self._held
         while left and held:
             left -= 1
@@ -135,10 +136,10 @@ class PicowsLink(WSListener):
                 self._connection.underlying_transport.resume_reading()
 
     def _on_rare(self, kind: WSMsgType, frame: WSFrame, receive_ns: int) -> None:
-        """All but a whole text frame."""
+        """Handle any frame that is not a whole text frame."""
         payload = frame.get_payload_as_bytes()
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self._break_off(WSCloseCode.PROTOCOL_ERROR)  # an extension that nobody agreed on
+            self._break_off(WSCloseCode.PROTOCOL_ERROR)  # an extension that was not negotiated
         elif kind is WSMsgType.PING:
             self._connection.send_pong(payload)
         elif kind is WSMsgType.PONG:
@@ -153,7 +154,7 @@ class PicowsLink(WSListener):
             self._on_fragment(kind, payload, receive_ns, is_last=bool(frame.fin))
 
     def _on_fragment(self, kind: WSMsgType, payload: bytes, receive_ns: int, *, is_last: bool) -> None:
-        """A binary frame, or a piece of a text or binary one; whole, its time is its last piece's."""
+        """Take a binary frame, or a fragment of a text or binary message, whose receive time is that of its last fragment."""
         if (kind is CONTINUATION) is (self._begun is None):
             self._break_off(WSCloseCode.PROTOCOL_ERROR)
             return
@@ -171,12 +172,12 @@ class PicowsLink(WSListener):
     # The end
 
     def _break_off(self, code: WSCloseCode) -> None:
-        """What the other side sends is not to be borne."""
+        """Close the connection with `code` after a violation of the protocol or of our bounds."""
         self._connection.send_close(code)
         self._finish(closed_by_us(code.value))
 
     def _finish(self, why: str) -> None:
-        """Nothing more comes; frames held are handled first."""
+        """Note the end of the connection and its reason; held frames are handled before it is reported."""
         if self._why:
             return
         self._why, self._room = why, 0
@@ -192,7 +193,7 @@ class PicowsLink(WSListener):
             self._end.set_result(self._why)
 
     def _stop(self) -> None:
-        """From now on frames are dropped."""
+        """Drop held frames and all that arrive from now on."""
         self._is_stopped = self._is_holding = True
         self._room = 0
         self._held.clear()
@@ -200,7 +201,7 @@ class PicowsLink(WSListener):
     # The link
 
     async def send(self, frame: bytes) -> None:
-        """Send one text frame."""
+        """Send one text frame. ExchangeError if the connection is lost."""
         if not self._why:
             self._connection.send(TEXT, frame)
             await self._writable.wait()
@@ -208,7 +209,7 @@ class PicowsLink(WSListener):
             raise ExchangeError(f"connection lost while sending: {self._why}")
 
     async def ping(self) -> None:
-        """Ping and wait for the pong."""
+        """Ping and wait for the pong. ExchangeError if the connection is lost."""
         token = os.urandom(4)
         pong = self._pongs[token] = self._loop.create_future()
         try:
@@ -220,11 +221,11 @@ class PicowsLink(WSListener):
             self._pongs.pop(token, None)
 
     async def closed(self) -> str:
-        """Wait for the end."""
+        """Wait for the end; returns its reason."""
         return await asyncio.shield(self._end)
 
     async def close(self) -> None:
-        """Close: a farewell, a second for the answer, then the socket is cut."""
+        """Close: send a close frame, wait CLOSE_TIMEOUT_S for the answer, then close the socket."""
         self._stop()
         connection = self._connection
         try:
@@ -241,9 +242,9 @@ class PicowsLink(WSListener):
             if self._why:
                 self._tell_end()
             if self._end.done():
-                self._end.exception()  # it was told by `closed`
+                self._end.exception()  # mark it as retrieved: `closed` raised it
 
 
 async def _until_gone(connection: WSTransport) -> None:
-    with contextlib.suppress(WSError):  # what picows found wrong with the other side's frames is in the link's `_why`
+    with contextlib.suppress(WSError):  # the link's `_why` has the reason
         await connection.wait_disconnected()

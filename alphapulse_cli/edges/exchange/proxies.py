@@ -1,10 +1,10 @@
-"""Which proxy of the environment leads to an address: the same rules for REST and for both WebSocket transports.
+"""Proxies from the environment: the rules that choose one for an address, the same for REST and both WebSocket transports.
 
     REST        https_proxy (http_proxy for http://), else socks_proxy, else all_proxy
     WebSocket   wss_proxy (ws_proxy for ws://), else socks_proxy, else https_proxy (for ws:// http_proxy too), else all_proxy
 
-Upper or lower case. `no_proxy` names hosts that are reached without one, and this machine itself always is: a simulator is no
-business of a proxy. Schemes: http, https (WebSocket only), socks4, socks4a, socks5, socks5h (the proxy resolves the name).
+Variables are in upper or lower case. Hosts in `no_proxy` and this machine itself are reached without a proxy.
+Schemes: http, https (WebSocket only), socks4, socks4a, socks5, socks5h. With socks4a and socks5h the proxy resolves the name.
 """
 
 import socket
@@ -29,7 +29,10 @@ _ORDER = {
 
 
 def proxy_of(url: str) -> str | None:
-    """The environment's proxy for this address; None for none, and for this machine itself. UsageError for what is no proxy's address."""
+    """Proxy for this address from the environment; None without one and for this machine itself.
+
+    UsageError for an unusable address.
+    """
     parts = urlsplit(url)
     if is_loopback(url) or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
@@ -38,7 +41,7 @@ def proxy_of(url: str) -> str | None:
     if name is None:
         return None
     proxy = proxies[name]
-    if name == "socks" and proxy.startswith("http://"):  # as the system's settings may have it
+    if name == "socks" and proxy.startswith("http://"):  # the system's settings may write it so
         proxy = "socks5h://" + proxy.removeprefix("http://")
     if _parts(proxy) is None:
         raise UsageError(
@@ -48,7 +51,7 @@ def proxy_of(url: str) -> str | None:
 
 
 def hidden(proxy: str) -> str:
-    """The address without its name and password, for messages."""
+    """Address of a proxy without its name and password, for messages."""
     scheme, colon, rest = proxy.rpartition("://")
     return (scheme + colon + rest.rpartition("@")[2])[:200]
 
@@ -56,7 +59,7 @@ def hidden(proxy: str) -> str:
 def _parts(proxy: str) -> SplitResult | None:
     try:
         found = urlsplit(proxy)
-        usable = found.scheme in SCHEMES and bool(found.hostname) and found.port != 0  # a port may raise, too
+        usable = found.scheme in SCHEMES and bool(found.hostname) and found.port != 0  # .port raises for an invalid port
     except ValueError:
         return None
     return found if usable else None
@@ -66,9 +69,12 @@ def socks_connection(
     proxy: str,
     address: tuple[str, int],
     timeout: float | None = None,
-    source: object = None,  # noqa: ARG001 - as http.client calls it
+    source: object = None,  # noqa: ARG001 - http.client passes it
 ) -> socket.socket:
-    """A blocking socket to the address through a SOCKS proxy. OSError; UsageError where the package for it is missing."""
+    """Connect a blocking socket to the address through a SOCKS proxy.
+
+    OSError; UsageError if the package `python_socks` is missing.
+    """
     try:
         from python_socks import ProxyError
         from python_socks.sync import Proxy
@@ -81,7 +87,7 @@ def socks_connection(
 
 
 async def socks_connected(proxy: str, host: str, port: int) -> socket.socket:
-    """A non-blocking socket to the host through a SOCKS proxy. OSError, or the ProxyError of the package `python_socks`."""
+    """Connect a non-blocking socket to the host through a SOCKS proxy. OSError, or the ProxyError of the package `python_socks`."""
     from python_socks.async_.asyncio import Proxy
 
     connected: socket.socket = await Proxy(*_socks(proxy)).connect(host, port)
@@ -89,7 +95,7 @@ async def socks_connected(proxy: str, host: str, port: int) -> socket.socket:
 
 
 def _socks(proxy: str) -> tuple["ProxyType", str, int, str | None, str | None, bool]:
-    """Kind, host, port, name, password, and whether the exchange's name is resolved there: as python_socks wants them, which has no socks5h."""
+    """Arguments of python_socks for a proxy: kind, host, port, name, password, and whether the proxy resolves host names."""
     from python_socks import ProxyType
 
     parts = urlsplit(proxy)
@@ -99,5 +105,5 @@ def _socks(proxy: str) -> tuple["ProxyType", str, int, str | None, str | None, b
 
 
 def needs_socks(proxy: str) -> UsageError:
-    """SOCKS takes a package that is not there."""
-    return UsageError(f"a SOCKS proxy needs another package: {hidden(proxy)}", "pip install 'python-socks[asyncio]'")
+    """UsageError for a SOCKS proxy without the package `python_socks`."""
+    return UsageError(f"a SOCKS proxy needs the package python-socks: {hidden(proxy)}", "pip install 'python-socks[asyncio]'")

@@ -1,12 +1,12 @@
-"""Limits of an exchange as it states them, kept: so many at once after a rest, then so many a second (`protocol.Rate`).
+"""Rate limiter (a token bucket) for an exchange's limits: `burst` at once after a rest, then `per_second` (`protocol.Rate`).
 
     limit.reserve(now_ns, cost) ─► how many seconds to wait ─► do it
 
-A reservation is spent at once, whoever waits, and each one waits for those before it, so that in any t seconds no more than
-`burst + per_second * t` happens however the reservations fall. What is used up of a limit is one number in an `Account`: the moment when
-all of it is free again. Where the account is kept decides who shares the limit: in memory one process, in `edges.exchange.ledger` all of a machine.
+A reservation is spent when it is made, and each one waits for those before it: in any t seconds at most `burst + per_second * t`
+happens. The use of a limit is one number in an `Account`: the time at which the whole limit is free again. The place of the account
+decides who shares the limit: one process (in memory), or all processes of a machine (`edges.exchange.ledger`).
 
-Times are CLOCK_MONOTONIC, in nanoseconds, handed in: one clock for all processes of a machine.
+Times are CLOCK_MONOTONIC in nanoseconds, handed in: one clock for all processes of a machine.
 """
 
 from collections.abc import Callable
@@ -16,39 +16,42 @@ from typing import Protocol, TypeVar
 from alphapulse_cli.exchanges.protocol import Facts, Rate
 
 CONNECTS, SENDS, WEIGHT = "connects", "sends", "weight"
-SLOW_NS = 60_000_000_000  # how long a limit is kept at half its rate after the exchange said "too fast"
+SLOW_NS = 60_000_000_000  # time for which the rate is halved after the exchange said "too fast"
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Account:
-    """What is used up of one limit: all of it is free again at `free_ns`, and nothing may be done before `pause_until_ns`."""
+    """Use of one limit: the whole limit is free again at `free_ns`; no reservation is due before `pause_until_ns`."""
 
     free_ns: int = 0
     pause_until_ns: int = 0
 
 
 class Accounts(Protocol):
-    """A place where accounts are kept."""
+    """Place of accounts, by name."""
 
     def update(self, name: str, change: Callable[[Account], T]) -> T:
-        """What `change` returns of the account of that name, which it may alter; nobody else alters it meanwhile."""
+        """Call `change` with the account of that name, which it may alter, and return its result.
+
+        No other process alters it meanwhile.
+        """
 
 
 class OwnAccounts:
-    """Accounts of this process alone."""
+    """Accounts in memory, for this process alone."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
 
     def update(self, name: str, change: Callable[[Account], T]) -> T:
-        """As `Accounts.update`."""
+        """Alter an account, as `Accounts.update`."""
         return change(self._accounts.setdefault(name, Account()))
 
 
 class RateLimit:
-    """One limit."""
+    """Limiter of one kind of action at a `Rate`, with its use in the account `name` of `accounts`."""
 
     def __init__(self, rate: Rate, accounts: Accounts | None = None, name: str = "") -> None:
         assert rate.burst >= 1
@@ -61,7 +64,7 @@ class RateLimit:
         self._slow_until_ns = 0
 
     def reserve(self, now_ns: int, cost: int = 1) -> float:
-        """Take `cost` out of the limit; in how many seconds it may be spent. A cost beyond the burst takes all of it."""
+        """Reserve `cost` units; returns the seconds to wait before using them. A cost beyond the burst takes the whole burst."""
         cost_ns = int(min(max(cost, 1), self._burst) * self._one_ns)
         if now_ns < self._slow_until_ns:
             cost_ns = min(2 * cost_ns, self._full_ns)
@@ -73,7 +76,7 @@ class RateLimit:
         return max(self._accounts.update(self._name, take) - now_ns, 0) / 1e9
 
     def pause(self, until_ns: int) -> None:
-        """Nothing before that: the other side said so."""
+        """Make no reservation due before `until_ns`, as the exchange asked."""
 
         def close(account: Account) -> None:
             account.pause_until_ns = max(account.pause_until_ns, until_ns)
@@ -81,11 +84,11 @@ class RateLimit:
         self._accounts.update(self._name, close)
 
     def pause_left_s(self, now_ns: int) -> float:
-        """How long a `pause` still lasts; 0 for none."""
+        """Seconds until a `pause` ends; 0 without one."""
         return max(self._accounts.update(self._name, lambda account: account.pause_until_ns) - now_ns, 0) / 1e9
 
     def slow_down(self, now_ns: int) -> None:
-        """The other side finds us too fast: the burst is spent, and for a minute everything costs twice."""
+        """Spend the whole burst, and double all costs for SLOW_NS: the exchange said that we are too fast."""
         self._slow_until_ns = now_ns + SLOW_NS
 
         def spend(account: Account) -> None:
@@ -96,7 +99,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """An exchange's, of one collector: connections, messages sent, and the weight of REST requests."""
+    """Limits of one exchange for a collector: connections, messages sent, and the weight of REST requests."""
 
     connects: RateLimit
     sends: RateLimit
@@ -104,7 +107,7 @@ class Limits:
 
     @classmethod
     def of(cls, facts: Facts, shared: Accounts | None = None) -> "Limits":
-        """Those of `facts`; what the exchange counts by address is in the `shared` accounts."""
+        """Make the limits of `facts`; those that the exchange counts by address use the `shared` accounts."""
         own = OwnAccounts()
         return cls(
             RateLimit(facts.connects, shared or own, CONNECTS),

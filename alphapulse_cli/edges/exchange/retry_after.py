@@ -1,4 +1,4 @@
-"""How long the other side asks us to stay away: the `Retry-After` of an HTTP answer, in REST and at a handshake (RFC 9110, 10.2.3)."""
+"""Parser of `Retry-After`, the pause that an HTTP answer asks for, in REST and at a handshake (RFC 9110, 10.2.3)."""
 
 import math
 import re
@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-LONGEST_S = 10 * 366 * 86_400.0  # what lies beyond ten years is ten years: clocks and timers stay within their numbers
+LONGEST_S = 10 * 366 * 86_400.0  # longer pauses are cut to ten years, which clocks and timers can represent
 SHOWN_DATE_FROM_S = 86_400.0
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 def asked_pause_s(headers: Headers, now: datetime | None = None) -> float | None:
-    """The seconds that a Retry-After asks for, from now on; None where there is none, or none that can be read.
+    """Seconds that a Retry-After asks for, from now on; None without a Retry-After that can be parsed.
 
-    A date counts from the answer's own `Date`, so that a wrong clock here neither shortens nor stretches it; without one from `now`.
+    A date counts from the answer's own `Date`, so that a wrong clock here does not matter; without a `Date` from `now`.
     """
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     found = {name.lower(): value.strip() for name, value in pairs}
@@ -30,7 +30,7 @@ def asked_pause_s(headers: Headers, now: datetime | None = None) -> float | None
 
 
 def end_of(pause_s: float, now: datetime | None = None) -> str:
-    """When the pause is over, for a person: "12:30:15Z (in 600 s)"; with the date where it is a day or more away."""
+    """Text of the end of a pause of `pause_s` seconds: "12:30:15Z (in 600 s)", with the date for a day or more."""
     now = now or datetime.now(UTC)
     until = datetime.fromtimestamp(now.timestamp() + pause_s, UTC)
     form = "%Y-%m-%dT%H:%M:%SZ" if pause_s >= SHOWN_DATE_FROM_S else "%H:%M:%SZ"
@@ -38,7 +38,7 @@ def end_of(pause_s: float, now: datetime | None = None) -> str:
 
 
 def _moment(text: str) -> datetime | None:
-    """An HTTP date, always with a zone."""
+    """Parse an HTTP date, without a zone as UTC; None for other texts."""
     try:
         moment = parsedate_to_datetime(text)
     except (TypeError, ValueError, IndexError, OverflowError):

@@ -1,14 +1,14 @@
-"""One exchange's connection, kept up: connect, let the decoder subscribe, feed ingest, watch for silence, pause, connect again.
+"""Session with an exchange: connect, let the decoder subscribe, feed ingest, watch for silence, pause, connect again.
 
     OPENING ──connected──► UP ──closed, silent, Reconnect asked──► PAUSE ──► OPENING
 
-After a connection that carried books or trades the next one is made at once: without any pause where the decoder wished it, else within
-`Timing.at_once_s`, so that who was thrown out together does not come back together. The old one says its farewell beside it, since an
-exchange that does not answer takes seconds for that. Only connections that failed or carried nothing lengthen the pause, and all of them
-keep within the exchange's limits, which `edges.exchange.rate_limit` knows and may share with every collector of the machine. What it asks
-for with Retry-After is waited out.
+After a connection that carried books or trades the next one is made at once: without a pause if the decoder asked for it, else at a
+random time within `Timing.at_once_s`, so that collectors that were disconnected together do not return together. The old connection
+is closed meanwhile, which takes seconds if the exchange does not answer. Connections that failed or carried no data lengthen the
+pause. All connections keep within the exchange's limits (`edges.exchange.rate_limit`), which all collectors of a machine may share,
+and wait for the end of a Retry-After.
 
-`edges.exchange.watchdog` judges silence. Everything here runs in one event loop; frames are handled in the reader's own turn.
+`edges.exchange.watchdog` judges silence. The session runs in one event loop; `_on_frame` handles a frame in the link's own turn.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire.delta import BookReason
 
-LIFE_MARGIN_S = 3600.0  # renew a connection this long before the exchange would end it
+LIFE_MARGIN_S = 3600.0  # a connection is renewed this long before the exchange would end it
 
 R = TypeVar("R", FetchTrades, FetchProof, FetchInstruments)
 
@@ -50,7 +50,7 @@ Opener = Callable[[str, OnFrame], Awaitable[Link]]
 
 @dataclass(slots=True)
 class Backoff:
-    """A random time between half a bound and the bound, which doubles with each failure."""
+    """Exponential backoff: a random pause between half a bound and the bound, which doubles with each failure. Times in seconds."""
 
     first_s: float = FIRST_BACKOFF_S
     longest_s: float = LONGEST_BACKOFF_S
@@ -59,18 +59,24 @@ class Backoff:
     bound_s: float = field(default=0.0, init=False)
 
     def after_failure_s(self) -> float:
-        """How long to wait after a connection that failed or carried nothing."""
+        """Seconds to wait after a connection that failed or carried no data."""
         self.bound_s = min(2 * self.bound_s or self.first_s, self.longest_s)
         return self.dice.uniform(self.bound_s / 2, self.bound_s)
 
     def after_good_s(self, *, others_too: bool = True) -> float:
-        """How long to wait after one that carried data, which others may have lost at the same moment; failures are forgotten."""
+        """Seconds to wait after a connection that carried data; resets the bound.
+
+        `others_too`: others may have lost theirs as well.
+        """
         self.bound_s = 0.0
         return self.dice.uniform(0.0, self.at_once_s) if others_too else 0.0
 
 
 class Session:
-    """Keeps one exchange flowing into `ingest` until `run` is cancelled."""
+    """Session with one exchange that feeds `ingest` until `run` is cancelled.
+
+    `after_frame` is called after each frame with its receive time in ns since 1970, and each `Timing.tick_s` with 0.
+    """
 
     def __init__(
         self,
@@ -97,17 +103,20 @@ class Session:
         self._backoff = Backoff(self._timing.first_backoff_s, self._timing.longest_backoff_s, self._timing.at_once_s)
         self._limits = limits or Limits.of(facts)
         self._connected_count = 0
-        self._is_heard = False  # since the watchdog last looked: the clock is its business, not every frame's
+        self._is_heard = False  # whether a frame came since the watchdog last looked: frames need not read the clock
         self._was_fed = False  # whether the last connection carried books or trades
-        self._others_too = True  # whether it may have ended for others at the same moment
+        self._others_too = True  # whether other collectors may have lost theirs at the same moment
         self._farewells: set[asyncio.Task[None]] = set()  # connections being closed
         self._sends: asyncio.Queue[bytes] = asyncio.Queue()
         self._errands: set[asyncio.Task[None]] = set()  # fetches and pings under way
-        self._fetches: dict[Request, asyncio.Task[None]] = {}  # those of them that nobody needs twice at a time
-        self._end: asyncio.Future[str] | None = None  # of this connection: why we want it, or the mistake that an errand ended in
+        self._fetches: dict[Request, asyncio.Task[None]] = {}  # fetches of which one at a time is enough
+        self._end: asyncio.Future[str] | None = None  # of this connection: our reason to end it, or the exception of an errand
 
     async def run(self) -> None:
-        """Until cancelled. UsageError, or Refused before anything was ever heard: trying again cannot help. Nothing else of the network's."""
+        """Keep connected until cancelled. UsageError, or Refused before the first connection: a retry cannot help.
+
+        Other network errors are reported as notices, and the session connects again.
+        """
         try:
             await self._keep_connected()
         finally:
@@ -134,23 +143,23 @@ class Session:
             await asyncio.sleep(pause_s)
 
     async def _wait_for_a_connect(self) -> None:
-        """Until the exchange's limits let us connect."""
+        """Wait until the exchange's limits allow a connection."""
         now_ns = clock.monotonic_ns()
         asked_s = self._limits.connects.pause_left_s(now_ns)
         pause_s = self._limits.connects.reserve(now_ns)
         if asked_s > 0:
             self._tell_wait(asked_s)
-            self._notice("warning", f"the exchange asked to be left alone: connecting at {retry_after.end_of(asked_s)}")
+            self._notice("warning", f"the exchange asked for a pause: connecting at {retry_after.end_of(asked_s)}")
         elif pause_s > 0:
-            self._notice("info", f"connecting in {pause_s:.1f} s: more connections than the exchange allows")
+            self._notice("info", f"waiting {pause_s:.1f} s to connect: the exchange's limit of connections is used up")
         await asyncio.sleep(pause_s)
 
     def _tell_wait(self, seconds: float) -> None:
-        """Let readers know until when the exchange asked to be left alone; 0: it does not, or not any more."""
+        """Tell readers, by a counter, that the exchange asked for a pause of `seconds` from now; 0 ends it."""
         self._ingest.counters.set(Counter.WAIT_UNTIL_NS, clock.realtime_ns() + int(seconds * 1e9) if seconds else 0)
 
     async def _one_connection(self) -> str:
-        """From connect to end; why it ended."""
+        """Run one connection from its opening to its end; returns the reason of the end. ExchangeError if it cannot be opened."""
         self._was_fed, self._others_too = False, True
         self._fetches.clear()
         self._sends = asyncio.Queue()
@@ -170,7 +179,7 @@ class Session:
             self._do_requests()
             async with _tasks(self._send_queued(link), self._watch(link, opened_ns), link.closed()) as running:
                 done, _ = await asyncio.wait({*running, self._end}, return_when=asyncio.FIRST_COMPLETED)
-                self._ingest.disconnected(clock.realtime_ns())  # before the farewell, which may take a while
+                self._ingest.disconnected(clock.realtime_ns())  # before closing, which may take a while
                 return str(done.pop().result())
         finally:
             self._was_fed = self._ingest.is_fed
@@ -179,7 +188,7 @@ class Session:
             self._farewell(link)
 
     def _farewell(self, link: Link) -> None:
-        """Close it while the next one is opened: no frame of it arrives from here on."""
+        """Close the link while the next one is opened; no frame of it arrives from here on."""
         farewell = asyncio.create_task(link.close())
         self._farewells.add(farewell)
         farewell.add_done_callback(self._farewells.discard)
@@ -226,13 +235,13 @@ class Session:
         return errand
 
     def _fetch_once(self, request: R, fetch: Callable[[R], Coroutine[None, None, None]]) -> None:
-        """Not while the very same waits already, as behind a Retry-After: each would spend of the limit, and hold up what heals."""
+        """Start the fetch unless the same one is under way (waiting, perhaps, for a Retry-After): each spends of the limit."""
         under_way = self._fetches.get(request)
         if under_way is None or under_way.done():
             self._fetches[request] = self._spawn(fetch(request))
 
     def _errand_done(self, errand: asyncio.Task[None]) -> None:
-        """What went wrong in one ends the connection as if it had gone wrong in it: no mistake is silent."""
+        """Pass an errand's exception on to the connection, which it ends: no failure is silent."""
         self._errands.discard(errand)
         error = None if errand.cancelled() else errand.exception()
         if error is not None and self._end is not None and not self._end.done():
@@ -286,7 +295,10 @@ class Session:
         self._do_requests()
 
     async def _send_queued(self, link: Link) -> str:
-        """Send what the decoder asked for, in order, no faster than the exchange allows."""
+        """Send the frames that the decoder asked for, in order, within the exchange's limit.
+
+        Ends with the link's ExchangeError only.
+        """
         while True:
             frame = await self._sends.get()
             pause_s = self._limits.sends.reserve(clock.monotonic_ns())
@@ -295,7 +307,7 @@ class Session:
             await link.send(frame)
 
     async def _watch(self, link: Link, opened_ns: int) -> str:
-        """Ticks, pings, staleness, metadata that grows old and the connection's planned end."""
+        """Tick ingest, act on the watchdog's verdicts, and return the reason when the connection is to end."""
         life_s = (
             max(self._facts.connection_life_s - LIFE_MARGIN_S, LIFE_MARGIN_S) if self._facts.connection_life_s else float("inf")
         )
@@ -324,7 +336,7 @@ class Session:
                 return "the exchange ends connections of this age"
 
     async def _ping(self, link: Link, watchdog: Watchdog) -> None:
-        """The answer is a sign of life; without one the watchdog knows what to do."""
+        """Ping, and tell the watchdog of the pong; a missing pong is the watchdog's to judge."""
         with contextlib.suppress(ExchangeError, TimeoutError):
             async with asyncio.timeout(self._timing.dead_after_s):
                 await link.ping()
@@ -333,7 +345,7 @@ class Session:
 
 @contextlib.asynccontextmanager
 async def _tasks(*work: Coroutine[None, None, str]) -> AsyncIterator[list[asyncio.Task[str]]]:
-    """Run these beside one another; whatever still runs at the end is cancelled and awaited."""
+    """Run these coroutines concurrently; tasks that still run at the end are cancelled and awaited."""
     running = [asyncio.create_task(one) for one in work]
     try:
         yield running

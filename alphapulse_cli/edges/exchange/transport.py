@@ -1,9 +1,9 @@
-"""Which WebSocket library holds a connection; `edges.exchange.link` is the small interface behind which the session does not care.
+"""Choice of the WebSocket library for a connection; the session sees only the interface of `edges.exchange.link`.
 
     open_link(url, on_frame, transport="auto") ─► Link       WebsocketsLink: the library that is always there
                                                              PicowsLink: several times less CPU a frame, in the extra `fast`
 
-`auto` is picows where it is installed.
+`auto` takes picows where it is installed.
 """
 
 from alphapulse_cli.edges.exchange import proxies
@@ -16,7 +16,10 @@ LEAST_PICOWS = (2, 2)
 
 
 def choose(transport: str) -> str:
-    """`websockets` or `picows`, of what was asked for. UsageError for picows where it is not, or too old, and for an unknown name."""
+    """Library for the transport asked for: "websockets" or "picows".
+
+    UsageError for an unknown name, or a missing or too old picows.
+    """
     if transport not in TRANSPORTS:
         raise UsageError(f"unknown transport: {transport[:40]!r}", f"transports are: {', '.join(TRANSPORTS)}")
     if transport == WEBSOCKETS:
@@ -32,7 +35,7 @@ def choose(transport: str) -> str:
 
 
 def picows_version() -> str | None:
-    """Of the picows that can be imported here, None where there is none."""
+    """Version of the picows that can be imported; None if there is none."""
     try:
         import picows
     except ImportError:
@@ -41,12 +44,15 @@ def picows_version() -> str | None:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """(2, 3) of "2.3.1rc1"."""
+    """First two numbers of a version: (2, 3) for "2.3.1rc1"."""
     return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
 
 
 async def open_link(url: str, on_frame: OnFrame, transport: str = AUTO, open_timeout_s: float = OPEN_TIMEOUT_S) -> Link:
-    """Connect. UsageError for what is no ws:// or wss:// address, Refused where we are not let in, ExchangeError for no connection."""
+    """Connect to a WebSocket.
+
+    UsageError for an unusable address, Refused if a retry cannot help, ExchangeError for other failures.
+    """
     check_address(url)
     proxy = proxies.proxy_of(url)
     if choose(transport) == PICOWS:

@@ -1,17 +1,19 @@
-"""Silence of a connection, judged each 100 ms: when to ping, when its books are STALE, when it is given up. No socket, no clock.
+"""Watchdog of a connection's silence, asked every 100 ms: when to ping, when its books are STALE, when to give it up.
+
+No I/O, no clock.
 
     frames       prove the feed and the transport        a pong proves the transport alone
 
     nothing at all      2 s: ping · 3 s: SILENT · 5 s: DEAD
     pongs, no frames    what the feed's facts promise (`protocol.Silence`): DOUBT, MUTE, then DEAD; without a promise, never
 
-A promise counts from the moment at which the connection has shown that it keeps it: a frame came half a second or more after the first.
-Until then, as behind a proxy or a stand-in that sends no heartbeats, it is given 6 s and 9 s, unless a DOUBT can prove the books.
+A promise holds once the connection has kept it: a frame came half a second or more after the first. Until then, as behind a proxy
+or a stand-in that sends no heartbeats, the limits are 6 s and 9 s, unless a DOUBT can prove the books.
 
-A DOUBT that is answered with data is over. The fourth within a minute of the one before is DEAD: such a connection answers when asked
-and sends nothing by itself.
+A DOUBT ends with the next frame. The fourth in a row, each within a minute of the one before, is DEAD: such a connection answers
+requests and sends no data by itself.
 
-Time in which we ourselves did not run is nobody's silence: what came meanwhile still waits to be read.
+Time in which this process did not run does not count as silence: frames that came meanwhile still wait to be read.
 """
 
 from dataclasses import dataclass
@@ -20,41 +22,43 @@ from enum import Enum, unique
 from alphapulse_cli.exchanges.protocol import Silence
 
 AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 0.25, 30.0
-DOUBTS, DOUBTS_WITHIN_S = 3, 60.0  # so many in a row, then the connection is replaced
-STALL_TICKS = 5  # no more of the time between two looks counts as silence: we were stopped, or starved
+DOUBTS, DOUBTS_WITHIN_S = 3, 60.0  # doubts in a row, each so soon after the one before, that a connection may have
+STALL_TICKS = 5  # at most so many ticks between two looks count as silence: the rest this process was stopped or starved
 
 
 @unique
 class Verdict(Enum):
-    """Verdict on a connection, and with it the next action."""
+    """Verdict on a connection, which determines the next action."""
 
     NOTHING = "nothing"
     PING = "ping"
     DOUBT = "doubt"  # the promised heartbeat is late: have the books proven
-    SILENT = "silent"  # books are STALE: nothing is heard
+    SILENT = "silent"  # books are STALE: neither frames nor pongs arrive
     MUTE = "mute"  # books are STALE: pings are answered, but the feed is silent beyond its promise
-    HEARD = "heard"  # they are not any more
+    HEARD = "heard"  # books are not STALE any more
     DEAD = "dead"
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long is too long, in seconds."""
+    """Time limits of a connection, in seconds."""
 
     tick_s: float = 0.1
     ping_after_s: float = 2.0
     stale_after_s: float = 3.0
     dead_after_s: float = 5.0
-    proven_after_s: float = 0.5  # between the first frame and one that proves the promise: later than answers and first snapshots
+    proven_after_s: float = (
+        0.5  # least time from the first frame to one that proves the promise: answers and first snapshots come sooner
+    )
     unproven_stale_after_s: float = 6.0
     unproven_dead_after_s: float = 9.0
-    at_once_s: float = AT_ONCE_S  # within it the next connection is made after one that carried data
+    at_once_s: float = AT_ONCE_S  # longest pause after a connection that carried data
     first_backoff_s: float = FIRST_BACKOFF_S
     longest_backoff_s: float = LONGEST_BACKOFF_S
 
 
 class Watchdog:
-    """One connection's."""
+    """Watchdog of one connection. Times are CLOCK_MONOTONIC in nanoseconds."""
 
     def __init__(self, timing: Timing, silence: Silence | None, opened_ns: int) -> None:
         self._timing = timing
@@ -70,17 +74,20 @@ class Watchdog:
 
     @property
     def why(self) -> str:
-        """Reason for DEAD, for a person."""
+        """Reason for DEAD, as a message."""
         if self._doubts > DOUBTS:
-            return f"it answers, but {self._doubts} times the heartbeat that it promises stayed away"
+            return f"requests are answered, but its promised heartbeat failed to come {self._doubts} times"
         return f"nothing heard for {self.silent_s:.1f} s"
 
     def ponged(self, now_ns: int) -> None:
-        """A ping was answered."""
+        """Note that a ping was answered."""
         self._pong_ns = now_ns
 
     def look(self, now_ns: int, *, heard: bool) -> Verdict:
-        """Once a tick; `heard`: whether a frame came since the last look. `silent_s` is then how long none did, for a person."""
+        """Judge the connection, once a tick.
+
+        `heard`: whether a frame came since the last look. Sets `silent_s`, the seconds without one.
+        """
         away_ns, longest_ns = now_ns - self._looked_ns, int(STALL_TICKS * self._timing.tick_s * 1e9)
         if away_ns > longest_ns:
             self._frame_ns += away_ns - longest_ns

@@ -1,9 +1,9 @@
-"""A link of the `websockets` library: written in Python, there wherever alphapulse is.
+"""WebSocket link over the `websockets` library, which is in Python and always installed.
 
     socket ─► the library's buffer, RECEIVE_BUFFER_FRAMES at most ─► our reader task ─► on_frame
 
-The receive time is when the newest bytes came out of the kernel before our task took the frame out of that buffer: a lone frame's own, and
-where messages come in bursts perhaps a later read's; never earlier than the frame, never later than its handling.
+The receive time of a frame is that of the last read from the kernel before our task took the frame out of the buffer. For a single
+frame that is its own read, in a burst perhaps a later one: never earlier than the frame's arrival, never later than its handling.
 """
 
 import asyncio
@@ -22,21 +22,21 @@ RECEIVE_BUFFER_FRAMES = 1024  # beyond it the library stops reading and TCP make
 
 
 class TimedConnection(client.ClientConnection):
-    """The library's connection, which notes when bytes come."""
+    """Connection of the library that notes the time of each read, in ns since 1970."""
 
     read_ns = 0
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came out of the kernel."""
+        """Note the time and pass the bytes on to the library."""
         self.read_ns = clock.realtime_ns()
         super().data_received(data)
 
 
 class Dialled(client.connect):
-    """The library's way to connect, over a socket of ours: asyncio's own race of addresses loses one that answers while it is cancelled."""
+    """Connector of the library over a socket of `dial`: asyncio's race of addresses leaks one that answers during cancellation."""
 
     async def open_tcp_connection(self) -> client.ClientConnection:
-        """One to the host; through a proxy as the library does it."""
+        """Connect to the host over a socket of `dial`; through a proxy the library connects by itself."""
         if self.proxy is not None:
             return await super().open_tcp_connection()
         usual = self.create_connection_kwargs
@@ -45,11 +45,11 @@ class Dialled(client.connect):
         try:
             return await super().open_tcp_connection()
         finally:
-            self.create_connection_kwargs = usual  # a redirect is followed over another socket
+            self.create_connection_kwargs = usual  # a redirect needs another socket
 
 
 class WebsocketsLink:
-    """One connection of it."""
+    """WebSocket connection over `websockets`: a `Link`."""
 
     def __init__(self, connection: TimedConnection, on_frame: OnFrame) -> None:
         self._connection = connection
@@ -60,7 +60,7 @@ class WebsocketsLink:
         connection, receive = self._connection, self._connection.recv
         try:
             while True:
-                # A full buffer answers `recv` without ever suspending: give the loop (heartbeat, watchdog, sends) its turn.
+                # With a full buffer `recv` never suspends: give the loop (heartbeat, watchdog, sends) its turn.
                 for _ in range(shared.FRAMES_PER_TURN):
                     frame = await receive(decode=False)
                     self._on_frame(frame, connection.read_ns)
@@ -69,14 +69,14 @@ class WebsocketsLink:
             return _why(closed)
 
     async def send(self, frame: bytes) -> None:
-        """Send one text frame."""
+        """Send one text frame. ExchangeError if the connection is lost."""
         try:
             await self._connection.send(frame, text=True)
         except ConnectionClosed as closed:
             raise ExchangeError(f"connection lost while sending: {_why(closed)}") from None
 
     async def ping(self) -> None:
-        """Ping and wait for the pong."""
+        """Ping and wait for the pong. ExchangeError if the connection is lost."""
         try:
             pong = await self._connection.ping()
             await pong
@@ -84,24 +84,24 @@ class WebsocketsLink:
             raise ExchangeError(f"connection lost: {_why(closed)}") from None
 
     async def closed(self) -> str:
-        """Wait for the end."""
+        """Wait for the end; returns its reason."""
         return await asyncio.shield(self._reader)
 
     async def close(self) -> None:
-        """Close: a farewell, a second for the answer, then the socket is cut."""
+        """Close: send a close frame, wait CLOSE_TIMEOUT_S for the answer, then close the socket."""
         self._on_frame = _drop
         try:
-            async with asyncio.timeout(2 * shared.CLOSE_TIMEOUT_S):  # the library waits for room to write its farewell, too
+            async with asyncio.timeout(2 * shared.CLOSE_TIMEOUT_S):  # the library also waits for room to write its close frame
                 await self._connection.close()
         except TimeoutError:
             self._connection.transport.abort()
         finally:
             self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)  # its failure was told by `closed`
+            await asyncio.gather(self._reader, return_exceptions=True)  # `closed` raised its failure
 
 
 def _drop(_frame: bytes, _receive_ns: int) -> None:
-    """Do nothing: nobody wants any more frames."""
+    """Drop a frame: the link is being closed."""
 
 
 def _why(closed: ConnectionClosed) -> str:
@@ -111,7 +111,7 @@ def _why(closed: ConnectionClosed) -> str:
 
 
 async def connect(url: str, on_frame: OnFrame, open_timeout_s: float, proxy: str | None) -> WebsocketsLink:
-    """As `transport.open_link`."""
+    """Connect, as `transport.open_link`, through that proxy if one is given."""
     try:
         connection = await Dialled(
             url,

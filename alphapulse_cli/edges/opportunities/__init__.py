@@ -1,1 +1,1 @@
-"""Opportunities that were seen: their records, the store on disk, its writer, and the counters of running watches."""
+"""Opportunities that were seen: their rows, the store on disk, its writer, and the counters of running watches."""

@@ -1,9 +1,10 @@
-"""One opportunity that was seen, as the store keeps it: checked in both directions, its explanation bounded.
+"""Row of an opportunity in the store: conversion in both directions with checks, and a bounded explanation.
 
     Seen ─► packed ─► a row of SQLite values ─► unpacked ─► the same Seen
 
-An explanation is JSON, compressed. One of over 64 KiB is cut: its lists, at any depth, to their first 4096, 2048, … 8 entries until it
-fits, and `cut_to` says to how many; one that is larger still keeps nothing but `cut_to` 0. `cut_bytes` says how large it was.
+An explanation is compressed JSON. One of more than 64 KiB is cut: its lists, at any depth, keep their first 4096, 2048, … 8 entries
+until it fits, and `cut_to` has their number. One that is still too large keeps only `cut_to` 0. `cut_bytes` is its original size in
+bytes.
 """
 
 import json
@@ -22,21 +23,21 @@ MONEY = re.compile(r"-?[0-9]{1,200}(?:\.[0-9]{1,200})?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One opportunity as far as it was seen. Money, sizes and basis points are decimal text, times nanoseconds since 1970."""
+    """One opportunity, as far as it was seen. Money, sizes and basis points are decimal text, times nanoseconds since 1970."""
 
     id: str
     place: str  # the segments' directory
     kind: str  # "pair", "triangle"
-    symbol: str  # "BTC-USD"; of a triangle the cycle, "USD>BTC>ETH>USD"
-    buy: str  # names of sets; of a triangle both are its set
+    symbol: str  # "BTC-USD"; for a triangle the cycle, "USD>BTC>ETH>USD"
+    buy: str  # name of the set to buy from; a triangle has its own set in both
     sell: str
     currency: str  # of the profit
     born_ns: int
-    last_ns: int  # its last change that was told
-    closed_ns: int | None  # None: not known to be over
-    why: str  # it closed
-    is_from_start: bool  # there already when the watch began: its birth is unknown
-    is_unwatched: bool  # closed since nobody could look any longer: its end is unknown
+    last_ns: int  # its last reported change
+    closed_ns: int | None  # None: its end was not seen
+    why: str  # reason of closing
+    is_from_start: bool  # it was there when the watch began: its birth was not seen
+    is_unwatched: bool  # closed because the watch or a book ended: its end was not seen
     changes: int
     size: str
     net: str
@@ -48,11 +49,11 @@ class Seen:
     peak_net: str
     peak_bps: str
     peak_ns: int
-    explanation: Mapping[str, Any]  # what JSON can say, written at birth
+    explanation: Mapping[str, Any]  # the working at its birth, of JSON values
 
     @property
     def key(self) -> tuple[str, str]:
-        """What it is known by."""
+        """Key of the opportunity in the store: place and id."""
         return self.place, self.id
 
 
@@ -66,7 +67,7 @@ assert COLUMNS[EXPLANATION:] == ("explanation",)
 
 
 def packed(seen: Seen) -> tuple[Any, ...]:
-    """Its row. ValueError for what cannot be kept."""
+    """Row of an opportunity. ValueError for values that cannot be kept."""
     try:
         values = [getattr(seen, name) for name in COLUMNS[:EXPLANATION]]
         values[PLACE] = plain(seen.place)
@@ -77,7 +78,7 @@ def packed(seen: Seen) -> tuple[Any, ...]:
 
 
 def unpacked(row: Sequence[Any], *, is_explained: bool = True) -> Seen:
-    """The Seen of a row, its explanation {} unless asked for. ValueError for a row that `packed` would not have made."""
+    """Opportunity of a row; its explanation is {} unless `is_explained`. ValueError for a row that `packed` does not make."""
     _check(row[:EXPLANATION])
     values: list[Any] = [bool(value) if name in FLAGS else value for name, value in zip(COLUMNS, row, strict=True)]
     values[EXPLANATION] = _unpacked_explanation(row[EXPLANATION]) if is_explained else {}
@@ -85,12 +86,12 @@ def unpacked(row: Sequence[Any], *, is_explained: bool = True) -> Seen:
 
 
 def plain(text: str) -> str:
-    r"""Text that SQLite takes: a path's bytes that are no UTF-8 are written \udcXX."""
+    r"""Text that SQLite accepts: bytes of a path that are not UTF-8 become \udcXX."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _check(values: Sequence[Any]) -> None:
-    """Each of the type that its column has, and within bounds."""
+    """Check the values of a row. ValueError for a wrong type or a value out of bounds."""
     for name, value in zip(COLUMNS[:EXPLANATION], values, strict=True):
         if name in INTEGERS:
             is_good = (value is None and name in NULLABLE) or (isinstance(value, int) and -MOST_INTEGER <= value <= MOST_INTEGER)
@@ -103,7 +104,7 @@ def _check(values: Sequence[Any]) -> None:
 
 
 def _packed_explanation(explanation: Mapping[str, Any]) -> bytes:
-    """JSON, compressed; nothing at all for an empty one."""
+    """Compressed JSON of an explanation; empty bytes for an empty one."""
     return zlib.compress(_bounded(explanation)) if explanation else b""
 
 
@@ -121,7 +122,7 @@ def _json(value: Any) -> bytes:
 
 
 def _shortened(value: Any, longest: int) -> Any:
-    """The same with no list longer than that: books and walks begin with what matters most."""
+    """The value with its lists cut to their first `longest` entries, the most important of books and walks."""
     if isinstance(value, Mapping):
         return {name: _shortened(part, longest) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -131,7 +132,7 @@ def _shortened(value: Any, longest: int) -> Any:
 
 def _unpacked_explanation(octets: bytes) -> dict[str, Any]:
     if not isinstance(octets, bytes):
-        raise ValueError("no explanation")  # noqa: TRY004 whatever is wrong with a row is one error
+        raise ValueError("no explanation")  # noqa: TRY004 one error for every damaged row
     if not octets:
         return {}
     try:

@@ -1,18 +1,18 @@
-"""The bounded store of arbitrage opportunities that were seen: one SQLite file that many `arb watch` write while anybody reads.
+"""Bounded store of the arbitrage opportunities that were seen: one SQLite file, written by any number of `arb watch`, read by all.
 
     watch ─► edges.opportunities.writer ─► OpportunityStore.record ─► the file
     `arb history`, `arb explain` ─► OpportunityStore.rows, .find ◄───────┘
 
-    $XDG_STATE_HOME/alphapulse/opportunities.sqlite (0600)        application_id, user_version: ours, and of which version
-        seen (place, id) ─► what it earned at birth, at its peak, last; times; explanation: JSON, zlib
+    $XDG_STATE_HOME/alphapulse/opportunities.sqlite (0600)        application_id: the format; user_version: its version
+        seen (place, id) ─► profit at birth, at its peak, last; times; explanation: JSON, zlib
 
-What is committed stays, whenever a process is killed (WAL; only a power cut may take the last batches). The file appears whole or not
-at all: it is made under another name and linked to its own. Nothing of it is opened but through SQLite, since closing any descriptor of
-the file would drop the locks of this process's other connections.
+Committed rows survive the death of any process (WAL; only a power cut may lose the last batches). The file appears whole or not at
+all: it is made under another name and then linked. It is opened through SQLite only, since closing any other descriptor of the file
+would drop the locks of this process's other connections.
 
-Bounds. Rows: `most`, reached anew by dropping the oldest born whenever a write would leave 10 % more. Bytes: the same for 4 KiB a row
-(1 MiB at least), and what is freed is given back to the system (incremental vacuum); the WAL beside it is cut to 4 MiB whenever it
-begins anew. Explanations are compressed, and none is larger than 64 KiB.
+Bounds. Rows: at most 10 % more than `most`; a write that would leave more drops the oldest down to `most`. Bytes: likewise with 4
+KiB a row (at least 1 MiB); freed pages are returned to the system (incremental vacuum). The WAL beside the file is cut to 4 MiB
+whenever it starts again. An explanation is at most 64 KiB of JSON, compressed.
 """
 
 import os
@@ -66,27 +66,33 @@ _SELECT = f"SELECT {', '.join(COLUMNS)} FROM seen WHERE (?1 IS NULL OR place = ?
 _NEWEST_FIRST = "ORDER BY born_ns DESC, rowid DESC"
 _ROWS = f"{_SELECT} AND born_ns >= ?2 {_NEWEST_FIRST}"
 _NEWEST = f"{_SELECT} {_NEWEST_FIRST} LIMIT 1"
-_MATCHES = f"{_SELECT} AND substr(id, 1, length(?2)) = ?2 {_NEWEST_FIRST} LIMIT ?3"  # LIKE would know wildcards
+_MATCHES = f"{_SELECT} AND substr(id, 1, length(?2)) = ?2 {_NEWEST_FIRST} LIMIT ?3"  # LIKE would expand wildcards
 _UPSERT = (
     f"INSERT INTO seen ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT (place, id) DO UPDATE SET "  # noqa: S608
     + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in {"place", "id", "explanation"})
     + ", explanation = CASE WHEN length(excluded.explanation) THEN excluded.explanation ELSE explanation END"
 )
 _DROP_OLDEST = "DELETE FROM seen WHERE rowid IN (SELECT rowid FROM seen ORDER BY born_ns, rowid LIMIT ?)"
-_VACUUM = "PRAGMA incremental_vacuum"  # a page a step, and only a script takes all its steps
+_VACUUM = "PRAGMA incremental_vacuum"  # one page a step; only `executescript` runs all steps
 _SYMBOL, _BUY, _SELL, _ID = (COLUMNS.index(name) for name in ("symbol", "buy", "sell", "id"))
 
-_making = threading.Lock()  # one temporary name a process
+_making = threading.Lock()  # the temporary name is one a process
 
 
 def default_path(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """$XDG_STATE_HOME/alphapulse/opportunities.sqlite, or below ~/.local/state where that is not set (or not absolute, as XDG says); None without a home."""
+    """Path of the user's store: $XDG_STATE_HOME/alphapulse/opportunities.sqlite; None for a user without a home directory.
+
+    ~/.local/state takes the variable's place where it is not set or not absolute (XDG Base Directory Specification).
+    """
     directory = paths.user_directory(paths.STATE, environ)
     return None if directory is None else directory / "opportunities.sqlite"
 
 
 class OpportunityStore:
-    """The file, open; for the thread that opened it. StorageError for whatever is wrong with it, UsageError if `create` is false and there is none."""
+    """Open store, for the thread that opened it. StorageError for an unusable file, UsageError if there is none and not `create`.
+
+    `most` bounds the number of rows.
+    """
 
     def __init__(self, path: Path, most: int = MOST, *, create: bool = True) -> None:
         assert most > 0
@@ -96,7 +102,9 @@ class OpportunityStore:
             found = _identity(path)
             if found is None:
                 if not create:
-                    raise UsageError(f"nothing was seen yet: there is no {path}", "`alphapulse arb watch` keeps what it sees")
+                    raise UsageError(
+                        f"no opportunities were kept yet: there is no {path}", "`alphapulse arb watch` keeps those it sees"
+                    )
                 _make(path)
                 found = _identity(path)
             self._identity = found
@@ -108,25 +116,30 @@ class OpportunityStore:
                 raise
 
     def _check(self) -> None:
-        """Ours, of this version, and still the file that was looked at."""
+        """Check that the file is a store of this version and was not replaced. StorageError if not."""
         execute = self._connection.execute
         if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise StorageError(f"{self.path} is no store of opportunities", DELETE)
+            raise StorageError(f"{self.path} is not a store of opportunities", DELETE)
         version = execute("PRAGMA user_version").fetchone()[0]
         if version != VERSION:
-            raise StorageError(f"{self.path} is of version {version}, this alphapulse knows {VERSION}", DELETE)
+            raise StorageError(f"{self.path} has version {version}; this alphapulse reads version {VERSION}", DELETE)
         self._check_same()
         execute(_NEWEST, (None,)).fetchone()
         execute("PRAGMA synchronous = NORMAL")
         execute(f"PRAGMA journal_size_limit = {WAL_BYTES}").fetchone()
 
     def _check_same(self) -> None:
-        """A file that was removed or replaced still takes what is written, and nobody would ever read it."""
+        """StorageError if the file was removed or replaced: SQLite would go on writing to the old one, which is read no more."""
         if _identity(self.path) != self._identity:
             raise StorageError(f"{self.path} was removed or replaced", "it is opened again with the next write")
 
     def record(self, seen: Sequence[Seen]) -> None:
-        """Keep them, all or none; the last told of an opportunity holds, an empty explanation leaves the one there is. ValueError for what cannot be kept."""
+        """Write these opportunities, all or none; the last state of each is kept.
+
+        ValueError for one that cannot be kept, StorageError.
+
+        An empty explanation leaves the one that is there.
+        """
         rows = [packed(one) for one in seen]
         with _told(self.path):
             self._check_same()
@@ -137,7 +150,7 @@ class OpportunityStore:
                 self._connection.executescript(_VACUUM)
 
     def _prune(self) -> bool:
-        """Whether anything was dropped; within the write's own transaction: nobody ever sees more than the bounds allow."""
+        """Drop the oldest rows beyond the bounds, within the transaction of the write; whether any were dropped."""
         execute = self._connection.execute
         count, is_pruned = self._count(), False
         if count > self.most + self.most // 10:
@@ -168,7 +181,10 @@ class OpportunityStore:
         *,
         is_explained: bool = True,
     ) -> list[Seen]:
-        """Those born since then, the newest first: of a place, of symbols, bought or sold on one of `names`; explanations {} unless asked for."""
+        """Opportunities born at `since_ns` (ns since 1970) or later, the newest first, at most `limit`.
+
+        `place`, `symbols` and `names` (of sets bought from or sold to) restrict them. Explanations are {} unless `is_explained`.
+        """
         wanted_symbols, wanted_names = frozenset(symbols), frozenset(names)
         bounds = (None if place is None else plain(place), min(max(since_ns, 0), MOST_INTEGER))
         with _told(self.path), closing(self._connection.execute(_ROWS, bounds)) as found:
@@ -181,7 +197,7 @@ class OpportunityStore:
             return [self._seen(row, is_explained=is_explained) for row in islice(chosen, limit)]
 
     def find(self, prefix: str, place: str | None = None) -> Seen:
-        """The one whose identifier begins so, or the newest for "last". UsageError for none, or for several."""
+        """Find the opportunity whose id begins with `prefix`, or the newest for "last". UsageError for none, or for several."""
         where = None if place is None else plain(place)
         with _told(self.path):
             if prefix == LAST:
@@ -195,17 +211,17 @@ class OpportunityStore:
         if found:
             raise _ambiguous(prefix, [self._seen(row, is_explained=False) for row in found])
         what = "no opportunity was seen yet" if prefix == LAST else f"no opportunity {prefix[:40]!r} was seen"
-        raise UsageError(what + ("" if place is None else f" in {place}"), "`alphapulse arb history` lists what was")
+        raise UsageError(what + ("" if place is None else f" in {place}"), "`alphapulse arb history` lists those that were")
 
     def _seen(self, row: Sequence[Any], *, is_explained: bool = True) -> Seen:
-        """StorageError for a row that `record` would not have written."""
+        """Opportunity of a row. StorageError for a row that `record` does not write."""
         try:
             return unpacked(row, is_explained=is_explained)
         except ValueError as error:
             raise StorageError(f"{self.path} is damaged: opportunity {str(row[_ID])[:40]!r}: {error}", DELETE) from None
 
     def close(self) -> None:
-        """No more."""
+        """Close the connection to the file."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -222,33 +238,33 @@ def _ambiguous(prefix: str, found: Sequence[Seen]) -> UsageError:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file is there, None for none. StorageError for what must not be opened: a link, no regular file, another's."""
+    """Device and inode of the file, None if there is none. StorageError for a link, a special file, or another user's file."""
     try:
         found = path.lstat()
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(found.st_mode):
-        raise StorageError(f"{path} is a link or no regular file", ELSEWHERE)
+        raise StorageError(f"{path} is a link, or not a regular file", ELSEWHERE)
     if found.st_uid != os.geteuid():
-        raise StorageError(f"{path} belongs to uid {found.st_uid}, not to us", ELSEWHERE)
+        raise StorageError(f"{path} belongs to uid {found.st_uid}, not to you", ELSEWHERE)
     return found.st_dev, found.st_ino
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """To a file that is there. Transactions are said, never guessed."""
+    """Connect to an existing file; transactions are explicit."""
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_S, isolation_level=None)
 
 
 def _make(path: Path) -> None:
-    """An empty store under a name of our own, then linked to its name; whoever was faster is welcome."""
+    """Make an empty store under a temporary name and link it to its name, unless another process was faster."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with _making:
         try:
-            _remove(temporary)  # of one that was killed here, under our number
+            _remove(temporary)  # left by a process of our pid that was killed here
             fd = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
-                os.fchmod(fd, 0o600)  # whatever the umask took away
+                os.fchmod(fd, 0o600)  # despite the umask
             finally:
                 os.close(fd)
             with closing(_connect(temporary)) as connection:
@@ -269,7 +285,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing; the lock is taken at once, so that nobody has to give up between reading and writing."""
+    """Transaction that takes the write lock at its start, so that it cannot fail between reading and writing."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -282,17 +298,17 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """What SQLite and the system say, as StorageErrors that name the file."""
+    """Turn errors of SQLite and the system into StorageErrors that name the file."""
     try:
         yield
     except UnicodeDecodeError as error:  # a damaged text, within SQLite's module
         raise StorageError(f"{path} is damaged: {error.reason}", DELETE) from None
-    except sqlite3.ProgrammingError:  # ours
+    except sqlite3.ProgrammingError:  # a bug of ours
         raise
     except sqlite3.Error as error:
         name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
         if name in _HINTS:
             raise StorageError(f"{path}: {error}", _HINTS[name]) from None
-        raise StorageError(f"{path} is damaged, or no store of opportunities: {error}", DELETE) from None
+        raise StorageError(f"{path} is damaged, or not a store of opportunities: {error}", DELETE) from None
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror or error}", ELSEWHERE) from None

@@ -1,9 +1,9 @@
-"""What the running `arb watch`es count, where every process can read it: a small file each in the segments' directory.
+"""Counters of the running `arb watch`es, readable by every process: a small file for each in the segments' directory.
 
-    watches/<pid>-<start time>    JSON, written anew about once a second, whole or not at all; removed when the watch ends
+    watches/<pid>-<start time>    JSON, replaced atomically about once a second; removed when the watch ends
 
-A collector's counters are its own, and nobody else may write them; a watch has no ring to keep counters beside. A file whose process is
-no more (by boot, pid and start time) is nobody's: reading leaves it out, and the next watch removes it.
+A watch has no segments, and only a collector may write its own counters. A file whose process has ended (by boot, pid and start
+time) is not read, and the next watch removes it.
 """
 
 import os
@@ -22,7 +22,7 @@ MOST_BYTES = 65_536
 
 
 class Tally:
-    """The file of this process's watch. Where there is no room for it, the watch goes without."""
+    """Counter file of this process's watch. A file that cannot be written is no error: the watch runs without."""
 
     def __init__(self, directory: Directory) -> None:
         who = my_identity()
@@ -35,11 +35,11 @@ class Tally:
             _sweep(self._folder)
 
     def is_due(self, monotonic_ns: int) -> bool:
-        """Whether it was last told a second ago or longer."""
+        """Whether the file was last written a second ago or longer. `monotonic_ns` is CLOCK_MONOTONIC."""
         return monotonic_ns - self._told_ns >= EVERY_NS
 
     def tell(self, counts: dict[str, Any], monotonic_ns: int) -> None:
-        """Put these counts in the place of those before."""
+        """Replace the file by these counts."""
         self._told_ns = monotonic_ns
         if self._folder is None:
             return
@@ -69,7 +69,7 @@ class Tally:
 
 
 def read_tallies(directory: Directory) -> list[dict[str, Any]]:
-    """What each running watch counted last, by pid; damaged files and those of the dead are left out."""
+    """Last counts of each running watch, sorted by pid; damaged files and those of ended processes are left out."""
     found = []
     with suppress(NoSegment), directory.subdirectory(WATCHES, create=False) as folder:
         for name in folder.names():
@@ -80,7 +80,7 @@ def read_tallies(directory: Directory) -> list[dict[str, Any]]:
 
 
 def _read(folder: Directory, name: str) -> dict[str, Any] | None:
-    """The counts of a process that lives; None else."""
+    """Counts in a file; None if it is damaged or its process has ended."""
     with suppress(OSError, ValueError, TypeError, KeyError):
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)
         try:

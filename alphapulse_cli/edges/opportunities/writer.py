@@ -1,4 +1,4 @@
-"""Writer of seen opportunities: a thread that brings them to the store, so that the watch never waits for a disk.
+"""Writer of seen opportunities: a thread that writes them to the store, so that the watch never waits for the disk.
 
 watch ─► StoreWriter.put ─► at most 4096 queued, each opportunity once ─► its thread ─► OpportunityStore.record ─► the file
 """
@@ -15,16 +15,18 @@ from alphapulse_cli.edges.opportunities.store import MOST, OpportunityStore
 from alphapulse_cli.errors import StorageError
 
 QUEUED, BATCH = 4096, 256
-GATHER_S, RETRY_S = 0.05, 2.0  # between the first of a batch and its writing; between attempts at a file that cannot be written
+GATHER_S, RETRY_S = 0.05, 2.0  # from the first row of a batch to its writing; between attempts to write
 
-_Queued = tuple[Seen, Mapping[str, Any]]  # as it stands, and the explanation of its birth
+_Queued = tuple[Seen, Mapping[str, Any]]  # its newest state, and the explanation of its birth
 
 
 class StoreWriter:
-    """Keeps what it is handed, in a thread of its own: `put` never waits for a disk. `error` is what last went wrong; it goes on trying.
+    """Writer of a store in a thread of its own: `put` never waits for the disk.
 
-    Waiting are the newest state of at most 4096 opportunities, each with the explanation of its birth: however often one changes, its
-    birth and its death are written. What does not fit, or cannot be written before the end, is counted in `dropped`.
+    `error` is the last failure; the thread keeps trying.
+
+    The queue holds the newest state of at most 4096 opportunities, each with the explanation of its birth: however often one
+    changes, its birth and its end are written. `dropped` counts those that did not fit or could not be written before the end.
     """
 
     def __init__(self, path: Path, most: int = MOST) -> None:
@@ -38,7 +40,7 @@ class StoreWriter:
         self._thread.start()
 
     def put(self, seen: Seen) -> None:
-        """Have it written soon."""
+        """Queue an opportunity to be written soon; it replaces a queued state of the same one."""
         key = seen.key
         with self._lock:
             queued = self._queue.get(key)
@@ -50,7 +52,7 @@ class StoreWriter:
             self._work.set()
 
     def close(self, timeout: float = 2.0) -> None:
-        """Write what is waiting, for so long in seconds; what then still waits is dropped."""
+        """Write the queue for at most `timeout` seconds and stop; opportunities left in it are dropped."""
         with self._lock:
             self._closing.set()
         self._work.set()
@@ -74,7 +76,7 @@ class StoreWriter:
                 if store is not None:
                     store.close()
                     store = None
-                self._work.set()  # what waits, waits still
+                self._work.set()  # the queue is still to be written
                 if not is_last:
                     self._closing.wait(RETRY_S)
             if is_last:
@@ -83,7 +85,7 @@ class StoreWriter:
             store.close()
 
     def _write(self, store: OpportunityStore) -> None:
-        """What waits now, a batch a transaction; what is put or replaced meanwhile is for the next turn."""
+        """Write the present queue, a batch a transaction; states put meanwhile are for the next turn."""
         with self._lock:
             waiting = iter(list(self._queue.values()))
         while batch := list(islice(waiting, BATCH)):
@@ -95,7 +97,7 @@ class StoreWriter:
             self._forget(batch)
 
     def _write_each(self, store: OpportunityStore, batch: Iterable[Seen]) -> None:
-        """One of them cannot be kept: the others can."""
+        """Write the opportunities of a batch one by one, without the one that cannot be kept."""
         for one in batch:
             try:
                 store.record([one])

@@ -51,7 +51,7 @@ def what_next(status: BookStatus) -> str:
     """What will happen by itself, or what to do."""
     if status.is_waiting:
         left_s = (status.wait_until_ns - clock.realtime_ns()) / 1e9
-        return f"The exchange asked to be left alone for {left_s:,.0f} s more; the collector goes on by itself then."
+        return f"The exchange asked for a pause of {left_s:,.0f} s more; the collector goes on by itself then."
     return NEXT[status.reason].format(exchange=safe(status.exchange))
 
 

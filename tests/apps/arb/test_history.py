@@ -194,7 +194,7 @@ class TestFromTheStore:
 
     def test_without_a_store(self, tmp_path):
         for question in (lambda: load(tmp_path / "none"), lambda: find(tmp_path / "none", "last")):
-            with pytest.raises(UsageError, match="nothing was seen yet"):
+            with pytest.raises(UsageError, match="no opportunities were kept yet"):
                 question()
         assert not (tmp_path / "none").exists()
 

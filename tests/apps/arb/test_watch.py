@@ -293,7 +293,7 @@ class TestTheCommands:
         for command in (["history"], ["explain", "last"]):
             done = alphapulse("arb", *command)
             assert done.code == 2
-            assert "nothing was seen yet" in done.stderr
+            assert "no opportunities were kept yet" in done.stderr
 
     def test_an_unknown_symbol_is_named(self, alphapulse, beating):
         done = alphapulse("arb", "scan", "--symbols", "BTC-UDS")

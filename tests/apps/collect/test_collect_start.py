@@ -21,7 +21,7 @@ from alphapulse_cli.shm.segment import Liveness
 DURATION_S = 12_345.0
 
 UNAVAILABLE = (200, b'{"error":["EService:Unavailable"]}')
-BLOCK = "HTML, not JSON: a login page or a block?"
+BLOCK = "the answer is HTML, not JSON: perhaps a login page or a block"
 PAGE = (200, b"<html>We will be back soon</html>")
 
 

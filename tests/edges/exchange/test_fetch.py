@@ -90,7 +90,7 @@ class TestGet:
     @pytest.mark.parametrize(
         ("encoding", "body", "reason"),
         [
-            ("br", b"x", "compressed in a way that was not asked for: br"),
+            ("br", b"x", "in an unknown Content-Encoding: br"),
             ("gzip", b"no", "cannot be decompressed"),
             ("gzip", gzip.compress(b"x" * 100, mtime=0)[:-9], "cut short"),
             ("gzip", gzip.compress(b"x" * 10_000_000, mtime=0), "more than 1000 bytes"),
@@ -105,7 +105,7 @@ class TestGet:
     def test_a_page_instead_of_json_is_called_one(self, body):
         with server(http("200 OK", body)) as url, pytest.raises(ExchangeError) as failed:
             get(url)
-        assert str(failed.value) == f"cannot fetch {url}/x: HTML, not JSON: a login page or a block?"
+        assert str(failed.value) == f"cannot fetch {url}/x: the answer is HTML, not JSON: perhaps a login page or a block"
 
     @pytest.mark.parametrize(
         "base", ["", "ftp://x", "file:///etc/passwd", "http://", "http://x:99999", "http://[::1", "http://x:y"]
@@ -165,7 +165,7 @@ class TestGet:
     def test_too_many_requests_is_obeyed_by_all_that_follow(self, status):
         async def scene(url):
             fetcher = Fetcher(url)
-            with pytest.raises(ExchangeError, match=r"too many requests; nothing is asked before .*Z \(in 30 s\)"):
+            with pytest.raises(ExchangeError, match=r"too many requests; next request not before .*Z \(in 30 s\)"):
                 await fetcher.get("/x")
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(fetcher.get("/x"), 0.1)
@@ -182,7 +182,7 @@ class TestGet:
     def test_a_pause_of_maintenance_is_obeyed_too(self):
         async def scene(url):
             fetcher = Fetcher(url)
-            with pytest.raises(ExchangeError, match=r"answers 503; nothing is asked before .*Z \(in 86400 s\)") as failed:
+            with pytest.raises(ExchangeError, match=r"answers 503; next request not before .*Z \(in 86400 s\)") as failed:
                 await fetcher.get("/x")
             assert failed.value.retry_after_s == 86_400
             with pytest.raises(TimeoutError):

@@ -144,7 +144,7 @@ class TestWhoHoldsTheLock:
         with path_of(directory).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             assert take_all(limit) == 17, "counted alone, with what it remembers"
-        assert told == ["limits/kraken is held by a process that does not go on: counting alone"]
+        assert told == ["limits/kraken is locked by a process that is stopped: limits are not shared with other collectors"]
         with Ledger(directory, "kraken", told.append) as other:
             assert take_all(limit_of(other)) == 17, "what was taken meanwhile is not known yet"
         limit.reserve(clock.monotonic_ns())
@@ -174,7 +174,7 @@ class TestTheFile:
         limit.reserve(clock.monotonic_ns())
         path_of(directory).write_bytes(damage.replace(b"BOOT", boot_id().hex().encode()))
         assert take_all(limit) == 19, "its own part it remembers"
-        assert told == ["limits/kraken was damaged: it begins anew"]
+        assert told == ["limits/kraken was damaged: counting starts again"]
         assert path_of(directory).stat().st_size == FILE_BYTES
         with Ledger(directory, "kraken", told.append) as other:
             assert take_all(limit_of(other)) == 0
@@ -193,7 +193,7 @@ class TestTheFile:
         path_of(directory).write_bytes(later)
         assert take_all(limit_of(ledger)) == 20
         assert path_of(directory).read_bytes() == later
-        assert told == ["limits/kraken is of a later version of alphapulse: counting alone"]
+        assert told == ["limits/kraken was written by a later version of alphapulse: limits are not shared with other collectors"]
 
     def test_what_another_put_there_besides_stays(self, directory, ledger, told):
         limit_of(ledger).pause_left_s(0)

@@ -158,7 +158,7 @@ def test_one_that_speaks_tls_is_refused_for_rest(monkeypatch):
     monkeypatch.setenv("https_proxy", "https://me:secret@p.example:1")
     with pytest.raises(UsageError) as failed:
         play(Fetcher("https://x.example").get("/x"))
-    assert str(failed.value) == "REST cannot go through a proxy that itself speaks TLS: https://p.example:1"
+    assert str(failed.value) == "REST cannot use a proxy that itself speaks TLS: https://p.example:1"
 
 
 def test_its_password_is_in_no_message():

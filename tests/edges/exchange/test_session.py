@@ -292,7 +292,7 @@ class TestConnecting:
             facts = {"connects": Rate(7, 1 / 60)}
             timing = replace(QUICK, first_backoff_s=0.001, longest_backoff_s=0.001)
             async with Rig(directory, "kraken", opener=refuse, facts=facts, timing=timing) as rig:
-                await until(lambda: any("more connections than the exchange allows" in line for _, line in rig.notices))
+                await until(lambda: any("limit of connections is used up" in line for _, line in rig.notices))
                 assert len(rig.opened_at) == 7
                 pauses = [line for _, line in rig.notices if "connecting in" in line]
                 assert 50 < float(pauses[0].split()[2]) <= 60
@@ -308,7 +308,7 @@ class TestConnecting:
         async def scene():
             timing = replace(QUICK, first_backoff_s=0.001, longest_backoff_s=0.001)
             async with Rig(directory, "kraken", opener=refuse, timing=timing) as rig:
-                await until(lambda: any("asked to be left alone: connecting at" in line for line in rig.warnings))
+                await until(lambda: any("asked for a pause: connecting at" in line for line in rig.warnings))
                 assert len(rig.opened_at) == 1
                 assert any("connecting again in 100.0 s" in line for line in rig.warnings)
                 assert 90 < rig.session._limits.connects.pause_left_s(clock.monotonic_ns()) <= 100
@@ -336,7 +336,7 @@ class TestConnecting:
                 await until(lambda: book().is_waiting)
                 said = book()
                 assert re.fullmatch(r"SYNCING disconnected, told to wait until \d\d:\d\d:\d\dZ", state_words(said))
-                assert re.search(r"asked to be left alone for [12] s more", why(said, has_ladder=True)[1])
+                assert re.search(r"asked for a pause of [12] s more", why(said, has_ladder=True)[1])
                 await until(lambda: book().state is BookState.LIVE)
                 assert (state_words(book()), rig.count(Counter.WAIT_UNTIL_NS)) == ("LIVE", 0)
 

@@ -187,7 +187,7 @@ class TestTls:
         async def scene():
             async with server() as listening:
                 port = listening.sockets[0].getsockname()[1]
-                with pytest.raises(Refused, match=r"wss://localhost.*: its certificate is not to be trusted: self-signed"):
+                with pytest.raises(Refused, match=r"wss://localhost.*: its certificate cannot be verified: self-signed"):
                     await opener(f"wss://localhost:{port}/", lambda *_: None)
 
         play(scene())

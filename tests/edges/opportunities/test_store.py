@@ -381,7 +381,7 @@ class TestTheFile:
         assert default_path({"HOME": "/h"}) == Path("/h/.local/state/alphapulse/opportunities.sqlite")
 
     def test_is_not_made_by_a_reader(self, path):
-        with pytest.raises(UsageError, match="nothing was seen yet") as told:
+        with pytest.raises(UsageError, match="no opportunities were kept yet") as told:
             OpportunityStore(path, create=False)
         assert "arb watch" in told.value.hint
         assert not path.parent.exists()
@@ -429,18 +429,18 @@ class TestWhatIsNoStoreIsRefused:
         path = tmp_path / "o"
         raw(path, "CREATE TABLE cookies (name)")
         before = path.read_bytes()
-        refused(path, "no store of opportunities")
+        refused(path, "is not a store of opportunities")
         assert path.read_bytes() == before
 
     def test_a_newer_version(self, path):
         OpportunityStore(path).close()
         raw(path, f"PRAGMA user_version = {module.VERSION + 1}")
-        refused(path, "is of version 2, this alphapulse knows 1")
+        refused(path, "has version 2; this alphapulse reads version 1")
 
     def test_without_its_table(self, path):
         OpportunityStore(path).close()
         raw(path, "DROP TABLE seen")
-        refused(path, "is damaged, or no store of opportunities: no such table")
+        refused(path, "is damaged, or not a store of opportunities: no such table")
 
     def test_a_link_to_a_good_one(self, path, tmp_path):
         OpportunityStore(path).close()
@@ -454,10 +454,10 @@ class TestWhatIsNoStoreIsRefused:
 
     def test_a_pipe_does_not_hang(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")
-        refused(tmp_path / "pipe", "no regular file")
+        refused(tmp_path / "pipe", "not a regular file")
 
     def test_a_directory(self, tmp_path):
-        refused(tmp_path, "no regular file")
+        refused(tmp_path, "not a regular file")
 
     def test_another_users(self, monkeypatch, path):
         OpportunityStore(path).close()
