@@ -1,1 +1,1 @@
-"""One module per thing a person asks for; the same things from Python."""
+"""Applications: one module or package for each task of a user, without its command line and screens."""

@@ -1,9 +1,9 @@
-"""The demo: simulated exchanges and a collector for each, every one its own process; the caller only looks.
+"""Demo: a process of simulated exchanges, and a collector process for each exchange.
 
-    sim (one process, one hidden price) ══ loopback WebSocket + REST ══► collect, n times ══ shared memory ══► whoever reads
+    sim (one process, one hidden price) ══ loopback WebSocket + REST ══► collect, n times ══ shared memory ══► any readers
 
-The sets have the exchanges' own names, so that every command works on them as it does on real ones; a real collector of the same
-name that already runs is refused by the lease, never disturbed.
+The sets have the exchanges' own names, so that all commands work on them as on real ones. Where a real collector of such a name
+already runs, the lease refuses the demo's own; the real one is not disturbed.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ READY_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
-    """What the demo runs."""
+    """Settings of the demo."""
 
     exchanges: Sequence[str] = EXCHANGES
     symbols: Sequence[str] = SYMBOLS
@@ -38,7 +38,12 @@ class DemoPlan:
 
 
 async def demo(plan: DemoPlan, said: Said, failed: Callable[[ExitCode], None]) -> ExitCode:
-    """Run it until cancelled; `failed` hears at once of a collector that cannot go on. AlphapulseError if the simulators do not come up; else what the collectors ended with."""
+    """Run the demo until cancelled; returns the exit code of the collectors.
+
+    AlphapulseError if the simulators do not start, or end.
+
+    `failed` is called at once with the exit code of a collector that cannot go on.
+    """
     simulator = await _start_simulator(plan)
     try:
         try:
@@ -52,7 +57,7 @@ async def demo(plan: DemoPlan, said: Said, failed: Callable[[ExitCode], None]) -
             await asyncio.wait({working, talking}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 return working.result()
-            raise AlphapulseError("the simulators ended", "what they said last stands above")
+            raise AlphapulseError("the simulators ended", "their last messages are above")
         finally:
             for task in (working, talking):
                 task.cancel()
@@ -70,7 +75,7 @@ async def _start_simulator(plan: DemoPlan) -> asyncio.subprocess.Process:
 
 
 async def _addresses(simulator: asyncio.subprocess.Process, count: int) -> dict[str, tuple[str, str]]:
-    """Exchange -> (WebSocket, REST) address, as the simulator prints them once it serves."""
+    """WebSocket and REST addresses by exchange, which the simulator prints once it serves. AlphapulseError if it ends first."""
     assert simulator.stdout is not None
     assert simulator.stderr is not None
     found: dict[str, tuple[str, str]] = {}

@@ -1,6 +1,6 @@
-"""What works here and what does not: one finding a question, each with the next thing to do where something is amiss.
+"""Checks of the machine, the installation and the collectors: a finding each, with a remedy where something is wrong.
 
-Every check is a function of one story; a check that itself fails is a finding, never a crash. Nothing is changed.
+A check is one function. A check that raises an error becomes a finding, too. Checks change nothing.
 """
 
 import os
@@ -32,16 +32,16 @@ EXTRAS = {"fast": ("picows", "a WebSocket library that takes less CPU"), "pandas
 
 @unique
 class Verdict(Enum):
-    """How a check ended."""
+    """Verdict of a check."""
 
     OK = "ok"
-    WARN = "warn"  # works, but not as well as it could, or something dead lies about
+    WARN = "warn"  # works, but not as well as it could, or something dead was left behind
     FAIL = "fail"  # something will not work
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found; `fix` is a command or an action, "" where nothing is to be done."""
+    """Result of a check; `fix` is a command or an action, "" if none is needed."""
 
     check: str
     verdict: Verdict
@@ -53,7 +53,7 @@ Check = Callable[[str | None], Iterator[Finding]]
 
 
 def examine(shm_dir: str | None) -> Iterator[Finding]:
-    """All findings, in the order in which a newcomer should read them."""
+    """Run all checks and iterate over their findings, in the order in which a newcomer should read them."""
     for check in (python, core, clocks, files, directory, room, waiting, transports, sets, readers, settings, extras):
         try:
             yield from check(shm_dir)
@@ -62,7 +62,7 @@ def examine(shm_dir: str | None) -> Iterator[Finding]:
 
 
 def python(_: str | None) -> Iterator[Finding]:
-    """The interpreter and the machine."""
+    """Check the interpreter and the system."""
     found = f"{platform.python_implementation()} {platform.python_version()} on {platform.machine()}, {platform.system()} {platform.release()}"
     verdict = Verdict.OK if sys.version_info >= OLDEST_PYTHON else Verdict.FAIL
     yield Finding("python", verdict, found, "" if verdict is Verdict.OK else "install Python 3.11 or newer")
@@ -73,10 +73,10 @@ def python(_: str | None) -> Iterator[Finding]:
 
 
 def core(_: str | None) -> Iterator[Finding]:
-    """Compiled or interpreted, and whether order between processes holds."""
+    """Check whether the core is compiled, and whether memory order between processes holds."""
     mode = build.core_mode()
     if mode == "compiled":
-        yield Finding("core", Verdict.OK, "compiled, of the sources that are installed")
+        yield Finding("core", Verdict.OK, "compiled from the installed sources")
     else:
         fix = "install a C compiler, then: ALPHAPULSE_BUILD=require pip install --force-reinstall --no-deps alphapulse"
         yield Finding("core", Verdict.WARN, "interpreted: exact, but several times slower", fix)
@@ -93,10 +93,10 @@ def core(_: str | None) -> Iterator[Finding]:
 
 
 def clocks(_: str | None) -> Iterator[Finding]:
-    """Both clocks move, and finely."""
+    """Check that the monotonic clock moves in fine steps, and that the date is plausible."""
     finest = min((step for step in map(_clock_step, range(CLOCK_READS)) if step), default=0)
     if not finest:
-        yield Finding("clock", Verdict.FAIL, "the monotonic clock stands still", "heartbeats cannot be told here")
+        yield Finding("clock", Verdict.FAIL, "the monotonic clock stands still", "heartbeats cannot be judged here")
     elif finest >= COARSE_CLOCK_NS:
         yield Finding("clock", Verdict.WARN, f"monotonic steps of {finest} ns", "latencies will be coarse here")
     else:
@@ -109,7 +109,7 @@ def clocks(_: str | None) -> Iterator[Finding]:
 
 
 def _clock_step(_: int) -> int:
-    """Until the clock shows another time; 0 if it does not within many looks."""
+    """Step of the monotonic clock in ns; 0 if it does not move within LOOKS_AT_A_CLOCK readings."""
     first = clock.monotonic_ns()
     for _look in range(LOOKS_AT_A_CLOCK):
         second = clock.monotonic_ns()
@@ -119,7 +119,7 @@ def _clock_step(_: int) -> int:
 
 
 def files(_: str | None) -> Iterator[Finding]:
-    """Enough open files for many segments."""
+    """Check that enough files may be open for many segments."""
     import resource
 
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -129,24 +129,24 @@ def files(_: str | None) -> Iterator[Finding]:
 
 
 def directory(shm_dir: str | None) -> Iterator[Finding]:
-    """The segments' directory: there, ours, closed to others, in memory."""
+    """Check that the segments' directory exists or can be made, belongs to this user, is private, and is in memory."""
     path = directory_path(shm_dir)
     try:
         with open_directory(shm_dir):
-            yield Finding("segments", Verdict.OK, f"{path}, ours and closed to others")
+            yield Finding("segments", Verdict.OK, f"{path}, yours and closed to others")
     except NoSegment:
         if path.parent.is_dir() and os.access(path.parent, os.W_OK):
-            yield Finding("segments", Verdict.OK, f"{path} is not there yet: the first collector makes it")
+            yield Finding("segments", Verdict.OK, f"{path} does not exist yet: the first collector makes it")
         else:
             yield Finding(
-                "segments", Verdict.FAIL, f"{path} cannot be made: {path.parent} is not there, or not ours", "--shm-dir DIR"
+                "segments", Verdict.FAIL, f"{path} cannot be made: {path.parent} does not exist or is not writable", "--shm-dir DIR"
             )
     if sys.platform == "linux" and not str(path.resolve()).startswith("/dev/shm/"):  # noqa: S108
-        yield Finding("segments on", Verdict.WARN, f"{path} may not lie in memory", "use /dev/shm, or a tmpfs: --shm-dir DIR")
+        yield Finding("segments on", Verdict.WARN, f"{path} may not be in memory", "use /dev/shm, or a tmpfs: --shm-dir DIR")
 
 
 def room(shm_dir: str | None) -> Iterator[Finding]:
-    """Room for the segments of another set."""
+    """Check that there is room for the segments of another set."""
     path = directory_path(shm_dir)
     there = path if path.exists() else path.parent
     found = os.statvfs(there)
@@ -168,19 +168,22 @@ def room(shm_dir: str | None) -> Iterator[Finding]:
 
 
 def waiting(_: str | None) -> Iterator[Finding]:
-    """Whether a sleeping reader can be woken."""
+    """Check whether a sleeping reader can be woken."""
     from alphapulse_cli.shm.wake import has_futex
 
     if has_futex():
         yield Finding("waiting", Verdict.OK, "futex: a sleeping reader is woken by the next record")
     else:
         yield Finding(
-            "waiting", Verdict.WARN, "no futex here: sleeping readers look every millisecond", "--wait spin where latency counts"
+            "waiting",
+            Verdict.WARN,
+            "no futex here: sleeping readers look every millisecond",
+            "use --wait spin where latency counts",
         )
 
 
 def transports(_: str | None) -> Iterator[Finding]:
-    """The WebSocket library that `collect` takes if nobody says otherwise."""
+    """Report the WebSocket library that `collect` takes by default, and check its version."""
     from alphapulse_cli.edges.exchange import transport
 
     chosen, version = transport.choose(transport.AUTO), transport.picows_version()
@@ -193,7 +196,7 @@ def transports(_: str | None) -> Iterator[Finding]:
 
 
 def sets(shm_dir: str | None) -> Iterator[Finding]:
-    """Writers: who lives, what is left over, what is damaged."""
+    """Check the sets: live, left over, or damaged."""
     with suppress(NoSegment), open_directory(shm_dir) as opened:
         now = clock.monotonic_ns()
         states: dict[str, set[Liveness]] = {}
@@ -227,7 +230,7 @@ def _set_finding(opened: Directory, status: SetStatus, seen: set[Liveness]) -> F
 
 
 def readers(shm_dir: str | None) -> Iterator[Finding]:
-    """Readers that died and left their cursors."""
+    """Check for readers that died and left their cursors."""
     with suppress(NoSegment), open_directory(shm_dir) as opened:
         seen = cursor.list_cursors(opened)
         dead = sum(not one.alive for one in seen)
@@ -238,18 +241,18 @@ def readers(shm_dir: str | None) -> Iterator[Finding]:
 
 
 def settings(_: str | None) -> Iterator[Finding]:
-    """The configuration files."""
+    """Check the configuration files."""
     loaded = layers.load()
     origins = sorted({value.origin for value in loaded if value.origin not in ("default", "flag")})
     yield Finding("configuration", Verdict.OK, ", ".join(origins) if origins else "defaults only")
 
 
 def extras(_: str | None) -> Iterator[Finding]:
-    """What can be installed beside."""
+    """Report the optional packages."""
     from importlib.util import find_spec
 
     for name, (module, purpose) in EXTRAS.items():
         if find_spec(module) is None:
-            yield Finding(f"extra {name}", Verdict.OK, f"not installed; it brings {purpose}", f"pip install 'alphapulse[{name}]'")
+            yield Finding(f"extra {name}", Verdict.OK, f"not installed; it provides {purpose}", f"pip install 'alphapulse[{name}]'")
         else:
             yield Finding(f"extra {name}", Verdict.OK, "installed")

@@ -2,10 +2,11 @@
 
     image ─► replica ◄─ deltas       every second a CHECK of the writer's: same hash, same counts        (checks ok, bad)
        └──────── level for level at the same version, at the end ────────┘                               (image compared)
-                                     and what the exchange's own checksum last said                       (checksums ok, bad)
+                                     and the last verdict of the exchange's own checksum                  (checksums ok, bad)
 
-A book is *proved* when at least one CHECK agreed, its replica equals the image, and nothing spoke against it. It has *failed* when a
-CHECK, the image, the chain of versions or the exchange's checksum disagreed: that is never daily life, whatever was lost on the way.
+A book is *proved* if at least one CHECK agreed, its replica equals its image, and no evidence is against it. It has *failed* if a
+CHECK, the image, the chain of versions or the exchange's checksum disagreed, which never happens in normal operation, lost records
+included.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ WRONG = (Why.CHAIN_BROKEN, Why.GROUP_WITHOUT_FIRST, Why.CHECK_FAILED)
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A book as it is now. Levels are (price, size, cumulative size), best first, as exact decimal text."""
+    """State of a book now. Levels are (price, size, cumulative size) in exact decimal text, best first."""
 
     set_name: str
     exchange: str
@@ -51,7 +52,7 @@ class View:
     trading_status: TradingStatus | None  # which orders the market takes; None where its writer does not say
     version: int
     timestamp_ns: int
-    age_ms: float | None  # since the last message that changed or confirmed it
+    age_ms: float | None  # time since the last message that changed or confirmed it
     bid_levels: int
     ask_levels: int
     spread: str  # "" for a one-sided book
@@ -61,11 +62,11 @@ class View:
 
     @property
     def id(self) -> str:
-        """As it is written in logs."""
+        """Name of the book, as in logs: set:symbol."""
         return f"{self.set_name}:{self.symbol}"
 
     def row(self) -> dict[str, Any]:
-        """As JSON has it: levels are [price, size]."""
+        """Row by the keys of its JSON object; levels are [price, size]."""
         return {
             "set": self.set_name,
             "exchange": self.exchange,
@@ -101,21 +102,21 @@ class Books:
 
     @property
     def followers(self) -> list[SetFollower]:
-        """One for each set, in the order in which they were found."""
+        """The followers, one for each set, in the order in which they were found."""
         return list(self._sets.readers.values())
 
     def poll(self) -> int:
-        """Take in what is new, sets that came since among it; how many records."""
+        """Attach to new sets and apply new records; returns the number of records."""
         now = clock.monotonic_ns()
         self._sets.look(now)
         return sum(follower.poll(now).record_count for follower in self.followers)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until there may be more."""
+        """Wait until there may be more records; False after `timeout_s` seconds."""
         return self._sets.wait(timeout_s)
 
     def settle(self, limit_s: float = SETTLE_S) -> None:
-        """Until no replica is behind or cold, or for so long."""
+        """Poll until no replica is behind or cold, at most `limit_s` seconds."""
         end = clock.monotonic_ns() + int(limit_s * 1e9)
         while self.poll() or any(book.is_cold for one in self.followers for book in one.books.values()):
             left_ns = end - clock.monotonic_ns()
@@ -124,18 +125,18 @@ class Books:
             self.wait(min(left_ns / 1e9, WAIT_S))
 
     def all(self) -> Iterator[tuple[SetFollower, str, Reconstructor]]:
-        """Every book there is."""
+        """Iterate over all books: (follower of the set, symbol, replica)."""
         for follower in self.followers:
             for symbol in sorted(follower.books):
                 yield follower, symbol, follower.books[symbol]
 
     def views(self, depth: int | None) -> list[View]:
-        """All books now, each side's best `depth` levels."""
+        """Views of all books now, with the best `depth` levels of each side (all for None)."""
         now = clock.monotonic_ns()
         return [view_of(follower, symbol, replica, depth, now) for follower, symbol, replica in self.all()]
 
     def changes(self, depth: int | None, count: int | None = None, duration_s: float | None = None) -> Iterator[View | None]:
-        """Each book at first, and again whenever its version or state has changed; None when nothing more is at hand for now."""
+        """Iterate over views: each book at first, and again when its version or state changes; None means "no more for now"."""
         seen: dict[str, tuple[object, ...]] = {}
         left = count
 
@@ -158,7 +159,7 @@ class Books:
                     return
 
     def leave_out(self, follower: SetFollower) -> None:
-        """Read that set no more."""
+        """Stop reading a set, for good."""
         self._sets.drop(follower.set_name, for_good=True)
 
     def close(self) -> None:
@@ -167,7 +168,7 @@ class Books:
 
 
 def view_of(follower: SetFollower, symbol: str, replica: Reconstructor, depth: int | None, now: int) -> View:
-    """The replica as people and programs are shown it."""
+    """View of a replica."""
     state, reason = follower.state(symbol, now)
     book = replica.book
     bid, ask, bps = book.best_bid(), book.best_ask(), spread_bps(book)
@@ -200,7 +201,7 @@ def _levels(book: Book, levels: list[tuple[int, int]]) -> list[tuple[str, str, s
 
 
 class Verdict(Enum):
-    """What became of a book's proof."""
+    """Verdict of a book's proof."""
 
     PROVED = "proved"
     UNPROVED = "unproved"
@@ -209,7 +210,7 @@ class Verdict(Enum):
 
 @dataclass(slots=True)
 class Proof:
-    """One book's row of `--verify`."""
+    """Proof of one book: a row of `--verify`."""
 
     set_name: str
     exchange: str
@@ -220,15 +221,15 @@ class Proof:
     checks_ok: int
     checks_bad: int
     image: str  # "equal", "different", "damaged", or "not compared"
-    checksums_ok: int  # the exchange's, meanwhile
+    checksums_ok: int  # good checksums of the exchange during the proof
     checksums_bad: int
-    gaps: int  # upstream, meanwhile
+    gaps: int  # gaps in the exchange's feed during the proof
     laps: int  # records of the set that were overwritten before they were read
     verdict: Verdict = Verdict.UNPROVED
     why: str = ""
 
     def row(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Row by the keys of its JSON object."""
         names = ("set_name", "exchange", "symbol", "version", "levels", "checks_ok", "checks_bad", "image")
         numbers = ("checksums_ok", "checksums_bad", "gaps", "laps", "why")
         row = {name.replace("set_name", "set"): getattr(self, name) for name in (*names, *numbers)}
@@ -238,7 +239,10 @@ class Proof:
 def verify(
     directory: Directory, wanted: Wanted, duration_s: float, left_out: Callable[[str], None], how: str = "wake"
 ) -> list[Proof]:
-    """Prove every wanted book for so long. NoSegment if there is nothing whose writer is there; sets without one are `left_out`."""
+    """Prove every wanted book for `duration_s` seconds. NoSegment if no wanted set has a live collector.
+
+    `left_out` is called with the name of each set without one.
+    """
     books = Books(directory, wanted, how, "reconstruct --verify")
     try:
         now = clock.monotonic_ns()
@@ -246,7 +250,7 @@ def verify(
             books.leave_out(follower)
             left_out(follower.set_name)
         if not books.followers:
-            raise NoSegment(f"no collector is there to prove anything in {directory.path}", "alphapulse segments")
+            raise NoSegment(f"no collector is running in {directory.path}: nothing can be proved", "alphapulse segments")
         before = {one.set_name: _counted(directory, one.set_name) for one in books.followers}
         end = now + int(duration_s * 1e9)
         while clock.monotonic_ns() < end:
@@ -311,7 +315,7 @@ def _judged(proof: Proof, follower: SetFollower, replica: Reconstructor) -> tupl
 
 
 def _compare(directory: Directory, follower: SetFollower, symbol: str) -> str:
-    """Image and replica, level for level at one version: the image is copied first, then the replica is stepped to its version."""
+    """Compare image and replica, level for level at one version: copy the image first, then step the replica to its version."""
     for _ in range(COMPARE_TRIES):
         if follower.damaged[symbol]:
             return "damaged"

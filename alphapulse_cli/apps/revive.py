@@ -3,8 +3,8 @@
     how the set stands, who holds its lock, what that process does ─► Revival: "the collector of kraken (pid 42) was killed",
                                                                       "start it again", alphapulse collect --exchange kraken …
 
-The command says what the segments know: exchange, symbols, the set's name and where it lies. What else the collector was started with
-(a mode, an address, a depth) is not written there; the configuration says it again.
+The command contains the facts in the segments: the exchange, the symbols, the name of the set and its directory. Other options of
+the collector (a mode, an address, a depth) are not recorded there; they come again from the configuration.
 """
 
 import shlex
@@ -18,12 +18,12 @@ from alphapulse_cli.shm.identity import is_stopped, pid_namespace, process_is_al
 from alphapulse_cli.shm.lease import Holder, holder_of
 from alphapulse_cli.shm.segment import Liveness
 
-SYMBOLS_ROOM = 36  # characters of symbols behind one --symbols, so that a narrow line holds it
+SYMBOLS_ROOM = 36  # characters of symbols behind one --symbols, so that it fits a narrow line
 END_IT = "kill -9 {pid}"
 
 
 class Revival(NamedTuple):
-    """A collector's state and the advice for it; `command` is "" where it comes back by itself."""
+    """State of a collector and the advice for it; `command` is "" if none is to be typed."""
 
     said: str
     do: str = ""
@@ -38,7 +38,7 @@ class Revival(NamedTuple):
 
 
 def revival(directory: Directory, status: SetStatus) -> Revival | None:
-    """Advice for a set as it stands now; None for a live one."""
+    """Advice for a set, from its status and its lock; None for a live one."""
     if status.liveness is Liveness.LIVE:
         return None
     name = status.name
@@ -62,7 +62,7 @@ def revival(directory: Directory, status: SetStatus) -> Revival | None:
 
 
 def _silent(directory: Directory, status: SetStatus, holder: Holder) -> Revival:
-    """Advice for a set whose writer process exists and does not beat."""
+    """Advice for a set whose writer process exists and sends no heartbeat."""
     name, pid = status.name, holder.who.pid
     if holder.who.pid_namespace != pid_namespace():
         return Revival(f"the collector of {name} (pid {pid} of another container) was killed or hangs", "start its container again")
@@ -76,7 +76,7 @@ def _silent(directory: Directory, status: SetStatus, holder: Holder) -> Revival:
 
 
 def is_supervised(pid: int) -> bool:
-    """Whether that process is one of several that a parent starts again; false where it cannot be seen."""
+    """Whether the process has a parent that restarts it; False if its command line cannot be read."""
     try:
         return b"--supervised" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -96,7 +96,7 @@ def collect_command(directory: Directory, status: SetStatus) -> str:
 
 
 def _in_parts(symbols: Sequence[str]) -> list[str]:
-    """The symbols as lists with commas, none much longer than SYMBOLS_ROOM."""
+    """Symbols as lists with commas, each at most SYMBOLS_ROOM long unless one symbol is longer."""
     parts: list[str] = []
     for symbol in symbols:
         if parts and len(parts[-1]) + 1 + len(symbol) <= SYMBOLS_ROOM:

@@ -1,8 +1,8 @@
-"""What is in the segments' directory: each file, who writes it, who reads it and how far behind, sizes and rates.
+"""Listing of the segments' directory: each file with its writer, its readers and their lag, sizes and rates.
 
     list_segments ─► a row a file        list_cursors ─► a row a reader        two looks a moment apart ─► records a second
 
-A damaged or foreign file is a row that says what is wrong with it; nothing here writes, but for `sweep`, which asks the leases first.
+A damaged or foreign file has a row with its problem. Only `sweep` changes anything, after it has asked the leases.
 """
 
 from collections.abc import Callable
@@ -23,19 +23,19 @@ RATE_OVER_S = 0.25
 
 @dataclass(slots=True)
 class ReaderRow:
-    """One reader of a ring, as its cursor tells it."""
+    """One reader of a ring, from its cursor."""
 
     pid: int
     label: str
     segment: str
-    lag: int | None  # records published and not yet read; None where the ring is another by now
+    lag: int | None  # records published and not yet read; None if the ring was replaced since
     missed: int
     alive: bool
 
 
 @dataclass(slots=True)
 class SegmentRow:
-    """One file. `problem` says why it could not be attached to; then only the name and kind are known."""
+    """One segment file. `problem` is the reason why it could not be attached to; then only its name and kind are known."""
 
     name: str
     set_name: str
@@ -52,13 +52,13 @@ class SegmentRow:
     records_per_s: float | None = None
     heartbeat_age_s: float | None = None
     book_state: str = ""
-    trading_status: str | None = None  # of a book; None too where its writer does not say
+    trading_status: str | None = None  # of a book's market; None if its writer does not say it
     levels: int | None = None
     readers: list[ReaderRow] = field(default_factory=list)
 
 
 def describe(directory: Directory, pause: Callable[[float], None]) -> list[SegmentRow]:
-    """Every segment there is, by name; `pause` waits between the two looks that rates are made of."""
+    """Rows of all segments, by name; `pause` waits the given seconds between the two looks that give the rates."""
     found = list(listing.list_segments(directory))
     before = {one.name: one.segment.published for one in found if one.segment is not None}
     started = clock.monotonic_ns()
@@ -97,7 +97,7 @@ def _row(found: listing.Found, now: int) -> SegmentRow:
 
 
 def _add_book(row: SegmentRow, segment: Segment, now: int) -> None:
-    """A book whose writer is not there is never shown LIVE."""
+    """Add a book's state and levels to its row; LIVE becomes STALE without a live writer."""
     image = ImageReader(segment).peek()
     if image is None:
         row.book_state = "half edited"
@@ -119,5 +119,5 @@ def _reader(info: cursor.CursorInfo, segment: Segment) -> ReaderRow:
 
 
 def sweep(directory: Directory) -> list[str]:
-    """Remove what no living writer or reader needs; the names removed."""
+    """Remove the files that no living writer or reader needs; returns their names."""
     return listing.sweep(directory)

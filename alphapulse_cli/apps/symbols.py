@@ -1,4 +1,4 @@
-"""What an exchange lists, from its own metadata."""
+"""Markets that an exchange lists, from its own metadata."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from alphapulse_cli.market.ticks import trim_text
 
 @dataclass(frozen=True, slots=True)
 class SymbolRow:
-    """One market. Sizes are exact decimal text."""
+    """Row of one market. Sizes are exact decimal text, `min_size` is "" without a minimum."""
 
     exchange: str
     symbol: str
@@ -24,16 +24,16 @@ class SymbolRow:
     tick_size: str
     lot_size: str
     min_size: str
-    trading: bool  # whether what stands in its book can be taken
-    trading_status: str  # in our word
-    status_word: str  # in the exchange's: hostile text
+    trading: bool  # whether the market takes orders that trade
+    trading_status: str  # name of a TradingStatus
+    status_word: str  # the exchange's own word for it: hostile text
     alias_of: str
 
 
 async def symbols(exchange_name: str, mode_name: str, url: str, rest_url: str, pattern: str, notice: Notice) -> list[SymbolRow]:
-    """The exchange's markets whose symbol matches `pattern` (any case; * and ?; a bare word is looked for anywhere), sorted.
+    """Markets of an exchange whose symbol matches `pattern` (any case, with * and ?; other words match anywhere), sorted by symbol.
 
-    UsageError for an unknown exchange or mode, ExchangeError if the metadata cannot be had.
+    UsageError for an unknown exchange or mode, ExchangeError if the metadata cannot be fetched.
     """
     exchange = exchanges.get(exchange_name)
     mode, _ = mode_of(exchange.facts, mode_name, 0)

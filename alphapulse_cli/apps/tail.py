@@ -1,9 +1,9 @@
-"""Follow the rings of all sets there are: every group of deltas, every trade, and every record that was missed.
+"""Follower of the rings of all wanted sets: every group of deltas or every trade, and the number of records missed.
 
     rings of all wanted sets ─► whole groups ─► DeltaGroup | TradeTold | Missed | Restarted, in each set's own order
 
-Sets that appear while it runs are read from their first record. Between two sets no order is promised but that of arrival. Nothing is
-lost silently: a lap is a `Missed` among the data.
+Sets that appear while it runs are read from the oldest record of their ring. The order between two sets is that of arrival. No
+record is lost silently: a lap is a `Missed` among the data.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +21,10 @@ from alphapulse_cli.shm.layout import STATUS_SINCE_MINOR, Kind
 
 
 class Tail:
-    """Reads until told to stop. NoSegment if a set or symbol that was asked for is not there, UsageError for an unknown way of waiting.
+    """Follower of deltas or trades. NoSegment if a wanted set or symbol is not there, UsageError for an unknown way of waiting.
 
-    `quotes`: books are kept beside the deltas, and each group tells the best bid and ask after it.
+    Records before `since_ns` (ns since 1970) are left out. With `quotes` books are kept, and each group has the best bid and ask
+    after it.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Tail:
         self._wanted = wanted = settled(directory, wanted, kind)
         self._quotes = quotes
         self._since_ns = since_ns
-        self._before: set[str] = set()  # sets whose records are still older than what was asked for
+        self._before: set[str] = set()  # sets whose records are still older than `since_ns`
         self._names: dict[str, Names] = {}
         self._sets: SetReaders[GroupReader | SetFollower] = SetReaders(
             directory, wanted, self._attach, kind=kind, start=start, how=how
@@ -62,11 +63,11 @@ class Tail:
 
     @property
     def sets(self) -> list[str]:
-        """The sets that are read."""
+        """Names of the sets that are read, sorted."""
         return sorted(self._sets.readers)
 
     def poll(self) -> list[Item]:
-        """What is new in all sets."""
+        """New items of all sets."""
         now_ns = clock.monotonic_ns()
         self._sets.look(now_ns)
         return self._read(now_ns)
@@ -96,15 +97,15 @@ class Tail:
         return told
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until there may be more."""
+        """Wait until there may be more; False after `timeout_s` or LONGEST_WAIT_S seconds."""
         return self._sets.wait(min(timeout_s, LONGEST_WAIT_S))
 
     def items(
         self, count: int | None = None, duration_s: float | None = None, beside: Callable[[Sequence[str], int], None] | None = None
     ) -> Iterator[Item | None]:
-        """All that comes, `count` groups or trades or for so long; a None whenever nothing more is at hand for now.
+        """Iterate over items, at most `count` groups or trades, for at most `duration_s` seconds; None means "no more for now".
 
-        `beside` is called before each look, also while nothing comes, with the sets that are read and CLOCK_MONOTONIC.
+        `beside` is called before each look, also while no records come, with the names of the sets and CLOCK_MONOTONIC in ns.
         """
 
         def read(now_ns: int) -> list[Item]:
@@ -121,7 +122,7 @@ class Tail:
                     return
 
     def _after(self, name: str, told: Iterator[DeltaGroup | TradeTold]) -> Iterator[Item]:
-        """Without what is older than what was asked for."""
+        """Iterate over the items from the first one that is not older than `since_ns`."""
         for item in told:
             if name not in self._before or item.timestamp_ns >= self._since_ns:
                 self._before.discard(name)

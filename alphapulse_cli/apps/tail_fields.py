@@ -1,9 +1,9 @@
-"""Chosen fields of what `tail` yields, as flat rows: for --fields, and for CSV.
+"""Flat rows of chosen fields of `tail`'s items, for --fields and for CSV.
 
     DeltaGroup ─► a row a change where a field of a change is chosen, else a row a group       TradeTold ─► a row
 
-CHECK, STATUS and RESET groups have a row of their own: CHECKs where `kind` is chosen, the others where `kind`, `state` or a quote is.
-`bid`, `ask` and their sizes are the book's best after the group; none where the book is not LIVE.
+CHECK, STATUS and RESET groups have a row of their own: a CHECK if `kind` is chosen, the others if `kind`, `state`, `reason` or a
+quote is. `bid`, `ask` and their sizes are the book's best levels after the group; None where the book is not LIVE.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -41,24 +41,27 @@ TRADES_CSV = ("time", "set", "exchange", "symbol", "side", "price", "size", "tra
 
 
 def chosen(text: str, what: str) -> tuple[str, ...]:
-    """The fields of "time,symbol,bid,ask", of `what`: "deltas" or "trades". UsageError for one that is none, naming all."""
+    """Parse a list of fields, as in "time,symbol,bid,ask"; `what` is "deltas" or "trades".
+
+    UsageError, naming all, for an unknown one.
+    """
     known = DELTA_FIELDS if what == "deltas" else TRADE_FIELDS
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         of_deltas = what == "trades" and unknown and unknown[0] in DELTA_FIELDS
-        there = "a field of deltas, not of trades" if of_deltas else f"no field of {what}"
+        there = "a field of deltas, not of trades" if of_deltas else f"not a field of {what}"
         raise UsageError(f"{there}: {', '.join(unknown)[:40] or 'nothing'}", f"fields are: {', '.join(known)}")
     return names
 
 
 def needs_quotes(fields: Sequence[str]) -> bool:
-    """Whether books must be kept for these."""
+    """Whether these fields need books, for their quotes."""
     return any(name in QUOTE_FIELDS for name in fields)
 
 
 def rows_of(item: DeltaGroup | TradeTold, fields: Sequence[str], moment: Moment) -> Iterator[Row]:
-    """The rows of one group or trade, each with these fields in their order; `moment` writes a time."""
+    """Rows of one group or trade, each with these fields in their order; `moment` formats a time."""
     if isinstance(item, TradeTold):
         yield _picked(_of_trade(item, moment), fields)
         return
@@ -74,7 +77,7 @@ def rows_of(item: DeltaGroup | TradeTold, fields: Sequence[str], moment: Moment)
 
 
 def change_word(size: str, is_new: bool) -> str:
-    """What became of the level: removed, new or changed."""
+    """Word for a change of a level: removed, new or changed."""
     return "removed" if not size.strip("0.") else "new" if is_new else "changed"
 
 

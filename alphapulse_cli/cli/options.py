@@ -242,7 +242,9 @@ Duration = Annotated[
 ]
 Count = Annotated[
     int | None,
-    typer.Option("--count", "-n", min=1, metavar="N", show_default=False, help="Stop after this many groups or trades, or books shown."),
+    typer.Option(
+        "--count", "-n", min=1, metavar="N", show_default=False, help="Stop after this many groups or trades, or books shown."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", show_default=False, help="Same as --format json: one JSON object per line.")]
 Format = Annotated[

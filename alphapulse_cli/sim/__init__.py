@@ -1,1 +1,1 @@
-"""Exchanges that never sleep: simulated markets behind the real protocols on loopback."""
+"""Simulated exchanges: markets from a seed behind the real protocols, on loopback."""

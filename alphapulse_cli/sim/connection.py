@@ -1,10 +1,11 @@
-"""One client of a simulated exchange: its encoder, what waits for it, and its own mischief.
+"""Connection of one client to a simulated exchange: its encoder, its queue of frames, and its own mischief.
 
     market step ─► encoder ─► mischief ─► queue (bounded in bytes) ─► send_all ─► WebSocket
     client's frame ─► encoder ─────────────┘
 
-Frames are made and queued in the order of the truth's states, in the event loop's one thread: what a client sees is exact whenever it
-reads. A client that reads too slowly is dropped at the bound, with close code 1008 and the reason; nobody else notices.
+Frames are made and queued in the order of the market's states, in the event loop's thread: a client gets an exact feed at whatever
+pace it reads. A client whose queue reaches the bound is dropped, with close code 1008 and the reason; the other clients do not
+notice.
 """
 
 import asyncio
@@ -22,15 +23,15 @@ from alphapulse_cli.sim.market_maker import Step
 from alphapulse_cli.sim.mischief import HANDSHAKES, OF_FRAMES, Injection, Mischief, Scenario
 
 TOO_SLOW = 1008  # RFC 6455: policy violation
-TOLD_WITHIN_S = 1.0  # how long a dropped client has to read why
+TOLD_WITHIN_S = 1.0  # time for a dropped client to read the reason
 ABOUT_FRAMES = frozenset(OF_FRAMES) - {"checksum", "flood"}
 DRIP_NS = 500_000_000
 FOREVER_NS = 1 << 62
-BOOK_WORDS = (b'"book"', b"level2", b"@depth")  # one of them is in every request for a book, whatever the exchange
+BOOK_WORDS = (b'"book"', b"level2", b"@depth")  # every exchange's subscription to a book contains one of them
 
 
 class Connection:
-    """A client, numbered from 1 in the order of their coming."""
+    """Connection of a client; clients are numbered from 1 in the order of their arrival. Times are ns since 1970."""
 
     def __init__(
         self,
@@ -43,29 +44,32 @@ class Connection:
         report: Callable[[Injection, float], None],
         natives: Mapping[str, str],
     ) -> None:
-        """`report` is told of each injection as it happens; `natives` are the exchange's own names by symbol."""
+        """Start sending.
+
+        `report` is called with each injection and its seconds; `natives` are the exchange's own names by symbol.
+        """
         self.number, self.encoder, self.mischief = number, encoder, mischief
         self.frames_sent = 0
         self.queued_bytes = 0
-        self.dropped = ""  # why, once it was
+        self.dropped = ""  # reason, once the client was dropped
         self._websocket, self._queue_bytes, self._report = websocket, queue_bytes, report
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._silent_until_ns = self._drip_until_ns = self._next_drip_ns = 0
         self._drops = 0  # frames that may leave before the next drip
         self._is_mute = False
-        self._mute_symbols: dict[str, tuple[bytes, ...]] = {}  # and how a client may name each
+        self._mute_symbols: dict[str, tuple[bytes, ...]] = {}  # muted symbol -> its names in a client's request
         self._natives = natives
-        self._next_subscription = ""  # "refuse" or "lost-ack"
+        self._next_subscription = ""  # fault of the client's next subscription: "refuse", "lost-ack" or ""
         self._sender = asyncio.create_task(self._send_all())
         self._closing: asyncio.Task[None] | None = None
 
     def connected(self, now_ns: int) -> None:
-        """Greet."""
+        """Queue the frames with which the exchange greets a client."""
         self._push(self.encoder.connected(now_ns))
 
     def receive(self, frame: bytes, now_ns: int) -> None:
-        """A client's frame: queue the answers."""
+        """Take a frame of the client and queue the answers."""
         if self._is_mute and b"ping" not in frame:
             return
         if self._next_subscription and b"subscribe" in frame.lower() and b"unsubscribe" not in frame.lower():
@@ -79,19 +83,19 @@ class Connection:
         self._push(self.encoder.receive(frame, now_ns))
 
     def heartbeat(self, now_ns: int) -> None:
-        """A second went by."""
+        """Queue the frames that the exchange sends every second: heartbeats, and pictures where the feed has them."""
         if not self._is_mute:
-            frames = self.encoder.heartbeat(now_ns)  # pictures among them
+            frames = self.encoder.heartbeat(now_ns)
             mute = [name for names in self._mute_symbols.values() for name in names]
             self._push([frame for frame in frames if not any(name in frame for name in mute)])
 
     def tell_status(self, symbol: str, now_ns: int) -> None:
-        """The symbol's trading status is another: queue the frames that say so, where the exchange has some."""
+        """Queue the frames that announce the symbol's new trading status, where the exchange has such frames."""
         if not self._is_mute:
             self._push(self.encoder.trading_status(symbol, now_ns))
 
     def take(self, step: Step, instrument: Instrument, now_ns: int) -> bool:
-        """What the market did: queue its frames. True if mischief wants a flood after it."""
+        """Queue the frames of a market step, after this connection's mischief. True if a flood is to follow."""
         if self._is_mute or step.symbol in self._mute_symbols:
             return False
         if step.trades:
@@ -108,13 +112,13 @@ class Connection:
         changed = mangled != list(frames)
         self._push(mangled)
         if scenario is None or not frames or (kind == "offgrid" and not changed):
-            return False  # nothing that it could strike: what is armed waits for the next update
+            return False  # the mischief does not apply to these frames: an armed kind waits for the next update
         self.mischief.spend(scenario)
         struck = spoiled if kind == "checksum" else changed or kind not in ABOUT_FRAMES
         return struck and self._strike(scenario, step.symbol, now_ns)
 
     def _strike(self, scenario: Scenario, symbol: str, now_ns: int) -> bool:
-        """Log what struck, and do what is not about frames. True for a flood."""
+        """Report an injection, and carry it out if it is not about frames. True for a flood."""
         self._report(Injection(now_ns, scenario.kind, self.number, symbol), scenario.seconds)
         kind, until_ns = scenario.kind, now_ns + int(scenario.seconds * 1e9)
         if kind == "stall":
@@ -136,7 +140,7 @@ class Connection:
         return kind == "flood"
 
     def _tear_down(self, kind: str) -> None:
-        """End the connection without a word; `rst` with a TCP reset."""
+        """End the connection without a close frame; `rst` with a TCP reset."""
         self.dropped = f"mischief: {kind}"
         transport = self._websocket.transport
         end: socket.socket | None = transport.get_extra_info("socket") if kind == "rst" else None
@@ -145,7 +149,7 @@ class Connection:
         transport.abort()
 
     def tick(self, now_ns: int) -> None:
-        """Time went by: a silence may be over."""
+        """Let time pass: end a silence that is over, release the next frame of a drip."""
         if self._silent_until_ns and now_ns >= self._silent_until_ns:
             self._silent_until_ns = 0
             self._wake.set()
@@ -168,15 +172,15 @@ class Connection:
             self._wake.set()
 
     def _drop(self, reason: str) -> None:
-        """Forget what waits and tell the client why."""
+        """Empty the queue and close the connection with the reason."""
         self.dropped = reason
         self._queue.clear()
         self.queued_bytes = 0
-        self._sender.cancel()  # it waits for a full socket, and closing would wait for it
+        self._sender.cancel()  # it waits for room in the socket, and closing would wait for it
         self._closing = asyncio.create_task(self._tell(reason))
 
     async def _tell(self, reason: str) -> None:
-        """The close frame stands behind all that the socket already holds: who does not read it in time is cut off."""
+        """Send the close frame, which follows all data already in the socket; abort if it is not read within TOLD_WITHIN_S."""
         try:
             async with asyncio.timeout(TOLD_WITHIN_S):
                 await self._websocket.close(TOO_SLOW, reason)
@@ -184,7 +188,7 @@ class Connection:
             self._websocket.transport.abort()
 
     async def _send_all(self) -> None:
-        """Send what is queued, for as long as the connection stands."""
+        """Send queued frames until the connection ends."""
         try:
             while True:
                 await self._wake.wait()
@@ -202,6 +206,6 @@ class Connection:
             return
 
     async def closed(self) -> None:
-        """The connection is gone: end what was at work for it."""
+        """End the connection's tasks, after the connection has ended."""
         self._sender.cancel()
         await asyncio.wait([task for task in (self._sender, self._closing) if task is not None])

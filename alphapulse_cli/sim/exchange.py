@@ -1,4 +1,4 @@
-"""A simulated exchange: the real protocol, over a real WebSocket and REST server on one loopback port, from a market that we know.
+"""Simulated exchange: the real protocol of a known market, over a real WebSocket and REST server on one loopback port.
 
     async with SimulatedExchange("kraken", seed=7) as exchange:         # moves by itself, `rate` steps a second and symbol
         ... exchange.websocket_url, exchange.rest_url ...
@@ -9,8 +9,8 @@
     ws://host:port/… ─► process_request ─┬─ Upgrade ─► Connection (encoder, queue, mischief) ◄─ every step of the market
     http://host:port/… ──────────────────┴─ GET ─────► RestEncoder
 
-All happens in one event loop's thread: a snapshot and the updates that follow it always fit. It serves numbers on loopback for tests,
-demos and people's own bots; it is no public server: no TLS, no rate limits, no login.
+The exchange runs in one event loop: a snapshot and the updates after it always fit. It serves tests, demos and users' own bots on
+loopback. It is not a public server: it has no TLS, no rate limits and no login.
 """
 
 import asyncio
@@ -42,21 +42,24 @@ from alphapulse_cli.sim.planted import PlantedSchedule
 
 DEFAULT_RATE = 20.0  # steps a second and symbol
 UNTHROTTLED = math.inf  # as fast as the clients read
-VIRTUAL_START_NS = 1_790_000_000 * 10**9  # where the clock of an exchange without a timer begins: September 2026
-STEP_NS = 50_000_000  # of that clock, a step
+VIRTUAL_START_NS = 1_790_000_000 * 10**9  # start of the clock of an exchange without a timer: September 2026
+STEP_NS = 50_000_000  # advance of that clock in a step
 SECOND_NS = 1_000_000_000
-QUEUE_BYTES = 64 << 20  # a client's; several full-depth snapshots fit
-ROOM_BYTES = 1 << 20  # an unthrottled market waits while more than this waits for a client
-STEPS_AT_ONCE = 64  # between two looks at the sockets
+QUEUE_BYTES = 64 << 20  # bound of a client's queue; several full-depth snapshots fit
+ROOM_BYTES = 1 << 20  # an unthrottled market pauses while a client's queue is larger
+STEPS_AT_ONCE = 64  # market steps between two turns of the event loop
 CLOSE_TIMEOUT_S = 1.0
 KEPT_INJECTIONS = 10_000
 LOGGER = logging.getLogger("alphapulse.sim")
-# whoever opens the port and says nothing is the world's mistake, not worth a traceback
+# a client that opens the port and sends no handshake is not worth a traceback
 LOGGER.addFilter(lambda record: record.msg != "opening handshake failed")
 
 
 class SimulatedExchange:
-    """One exchange on one port. `truth` is its market; `injections` what mischief did, and `dropped` who was too slow."""
+    """One exchange on one port.
+
+    `truth` is its market, `injections` the log of mischief, `dropped` the reasons of dropped clients.
+    """
 
     def __init__(
         self,
@@ -76,10 +79,11 @@ class SimulatedExchange:
         speaker: exchanges.Exchange | None = None,
         planted: PlantedSchedule | None = None,
     ) -> None:
-        """`rate` in steps a second and symbol, in groups of `burst`; 0: only `advance` moves it. UsageError for unknown names.
+        """Set the exchange up; `async with` opens its port. UsageError for unknown names or an impossible rate or burst.
 
-        `clock` gives nanoseconds since 1970: the real one with a rate, one of our own without. `speaker` stands in for the registry's.
-        `planted` goes into the market that is made where none is handed in.
+        `rate` is in steps per second for each symbol, in groups of `burst`; with 0 only `advance` moves the market. `clock` returns
+        ns since 1970; the default is the real clock with a rate, a virtual one without. `speaker` replaces the registry's exchange.
+        `planted` goes into the market that is made if `market` is None.
         """
         self._speaker = speaker or exchanges.get(name)
         try:
@@ -99,7 +103,7 @@ class SimulatedExchange:
         self._websocket_path, self._rest_path = urlsplit(facts.websocket_url).path, urlsplit(facts.rest_url).path.rstrip("/")
         self._seed, self._mischief, self._queue_bytes = seed, mischief, queue_bytes
         self.connections: list[Connection] = []
-        self.connection_count = 0  # ever
+        self.connection_count = 0  # since the start
         self.step_count = 0
         self.injections: deque[Injection] = deque(maxlen=KEPT_INJECTIONS)
         self.injection_counts: Counter[str] = Counter()
@@ -114,16 +118,16 @@ class SimulatedExchange:
 
     @property
     def websocket_url(self) -> str:
-        """Where clients connect: this host and port, with the path that the real exchange has."""
+        """WebSocket address for clients: this host and port, with the path of the real exchange."""
         return f"ws://{self.host}:{self.port}{self._websocket_path}"
 
     @property
     def rest_url(self) -> str:
-        """What REST paths are below, with the prefix that the real exchange has."""
+        """REST address for clients: this host and port, with the prefix of the real exchange's paths."""
         return f"http://{self.host}:{self.port}{self._rest_path}"
 
     async def __aenter__(self) -> Self:
-        """Open the port, start the timer. UsageError if the port cannot be had."""
+        """Open the port and start the timer. UsageError if the port is not available."""
         try:
             self._server = await serve(
                 self.serve_client,
@@ -156,14 +160,14 @@ class SimulatedExchange:
         await self._server.wait_closed()
 
     async def run_forever(self) -> None:
-        """Wait until cancelled; raises what ended the timer, should something have."""
+        """Wait until cancelled; raises the exception that ended the timer, if any."""
         if self._runner is None:
             await asyncio.Event().wait()
         else:
             await asyncio.shield(self._runner)
 
     async def advance(self, steps: int = 1, symbol: str = "") -> None:
-        """Let `steps` moments of every symbol (or of one) happen now, and hand their frames to the sockets."""
+        """Make `steps` market steps of every symbol (or of one) now, and let the event loop send their frames."""
         for i in range(steps):
             self._pass_time(STEP_NS)
             for each in [symbol] if symbol else self.truth.symbols:
@@ -172,22 +176,27 @@ class SimulatedExchange:
                 await asyncio.sleep(0)
 
     def inject(self, kind: str, symbol: str = "", seconds: float = DEFAULT_STALL_S) -> None:
-        """Let this mischief strike the next update (of `symbol`, or of any) on every present connection. UsageError for no kind."""
+        """Inject mischief into the next update (of `symbol`, or of any) on every present connection.
+
+        UsageError for an unknown kind.
+        """
         check_kind(kind)
         for connection in self.connections:
             connection.mischief.arm(kind, symbol, seconds)
 
     def set_trading_status(self, symbol: str, status: TradingStatus) -> None:
-        """From now on the symbol's market takes these orders only; told in band and by REST. UsageError if the exchange cannot say that.
+        """Set the trading status of a symbol, and announce it in the feed and by REST.
 
-        Nothing happens in a market from which nothing can be taken.
+        UsageError if the exchange has no word for it.
+
+        A market that accepts no taking orders stands still.
         """
         before = self.truth.instruments[symbol].trading_status
         self.truth.set_trading_status(symbol, status)
         said = {one.symbol: one.trading_status for one in self._speaker.parse_instruments(self._metadata(), self.mode)}
         if said.get(symbol) is not status:
             self.truth.set_trading_status(symbol, before)
-            raise UsageError(f"{self.name} has no word for a market that is {status.name}", "it knows SUSPENDED, or CANCEL_ONLY")
+            raise UsageError(f"{self.name} cannot announce a market that is {status.name}", "use SUSPENDED or CANCEL_ONLY")
         for connection in self.connections:
             connection.tell_status(symbol, self._now())
 
@@ -196,7 +205,7 @@ class SimulatedExchange:
         return self._rest.respond(path, dict(parse_qsl(query)), self._now())[1]
 
     def _halt(self, symbol: str, seconds: float) -> None:
-        """In the first words that the exchange has for it."""
+        """Halt a symbol's market for that time, with the first trading status that the exchange can announce."""
         for status in (TradingStatus.CANCEL_ONLY, TradingStatus.SUSPENDED):
             with suppress(UsageError):
                 self.set_trading_status(symbol, status)
@@ -204,20 +213,20 @@ class SimulatedExchange:
                 return
 
     def _reopen(self) -> None:
-        """Let the markets trade again whose time is over."""
+        """Reopen the markets whose halt is over."""
         for symbol, until_ns in list(self._halted_until_ns.items()):
             if self.now_ns >= until_ns:
                 del self._halted_until_ns[symbol]
                 self.set_trading_status(symbol, TradingStatus.TRADING)
 
     def calm(self) -> None:
-        """Forget what was injected and has not struck, on every present connection and of the exchange as a whole."""
+        """Cancel mischief that was injected and has not struck yet, on every present connection and for the whole exchange."""
         self.outages = Outages()
         for connection in self.connections:
             connection.mischief.disarm()
 
     def _pass_time(self, step_ns: int) -> None:
-        """Look at the clock, or move our own; heartbeats and ends of silences fall due."""
+        """Read the clock, or advance the virtual one; then do what is due: ends of silences and halts, heartbeats."""
         self.now_ns = self._clock() if self._clock else self.now_ns + step_ns
         for connection in self.connections:
             connection.tick(self.now_ns)
@@ -240,7 +249,7 @@ class SimulatedExchange:
                 self._step(symbol, may_flood=False)
 
     def _step_next(self, count: int) -> None:
-        """The next `count` steps, symbols by turns."""
+        """Make the next `count` steps, the symbols in turn, after those that planted opportunities need now."""
         self._pass_time(0)
         for symbol in self.truth.due(self.now_ns):
             self._step(symbol)
@@ -250,7 +259,7 @@ class SimulatedExchange:
             self._turn += 1
 
     async def _run_unthrottled(self) -> None:
-        """Steps as fast as the clients read them; none while nobody is there."""
+        """Make steps as fast as the clients read them, until cancelled; none without a client."""
         while True:
             while not self.connections:
                 self._someone_came.clear()
@@ -262,7 +271,7 @@ class SimulatedExchange:
                 self._pass_time(0)
 
     async def serve_client(self, websocket: ServerConnection) -> None:
-        """Serve one client from its coming to its going; `websocket` is the server's end of an open connection."""
+        """Serve one client until its connection ends; `websocket` is the server's end of an open connection."""
         self.connection_count += 1
         number = self.connection_count
         mischief = Mischief(self._mischief, seed_of(self._seed, self.name, "mischief", str(number)))
@@ -312,11 +321,11 @@ class SimulatedExchange:
         return self.outages.spoil(path, *self._rest.respond(path, query, self._now()))
 
     def refusal_of_handshake(self) -> tuple[int, list[tuple[str, str]]] | None:
-        """Say what the next handshake is refused with, (HTTP status, headers), or None if it is not."""
+        """Refusal of the next handshake: (HTTP status, headers), or None if it is accepted."""
         return self.outages.refusal()
 
     async def _serve_request(self, _: ServerConnection, request: Request) -> Response | None:
-        """None for a WebSocket handshake that is let in; the answer to any other GET."""
+        """Answer a request: None for a WebSocket handshake that is accepted, a response to any other GET."""
         if "upgrade" in request.headers:
             refusal = self.refusal_of_handshake()
             return None if refusal is None else _response(*refusal, b"")

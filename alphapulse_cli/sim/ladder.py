@@ -1,8 +1,8 @@
-"""One side of a true book: a dict of sizes and the sorted prices beside it, as plain as it can be.
+"""One side of the true book: a dict of sizes beside a sorted list of prices, as simple as possible.
 
     keys, ascending:   … │ 3rd best │ 2nd best │ best ]        a bid's key is its ticks, an ask's is -ticks
 
-The best stands last, so that a change near the top moves few pointers whichever side it is. Tests compare books with this one: it
+The best level is last on both sides, so that a change near the top moves few list entries. Tests compare books with this one: it
 shares no code with `alphapulse_cli.book`.
 """
 
@@ -12,7 +12,7 @@ from alphapulse_cli.exchanges.protocol import Level
 
 
 class Ladder:
-    """Levels of one side; ticks to lots, never a zero size."""
+    """Levels of one side: sizes in lots by price in ticks, never zero."""
 
     def __init__(self, is_ask: bool) -> None:
         self.is_ask = is_ask
@@ -24,12 +24,12 @@ class Ladder:
         return len(self._keys)
 
     def fill(self, sizes: dict[int, int]) -> None:
-        """Take these levels, and no others, in place of all there were."""
+        """Replace all levels by these."""
         self.sizes = dict(sizes)
         self._keys = sorted(self._sign * ticks for ticks in sizes)
 
     def put(self, ticks: int, lots: int) -> int:
-        """Set a level's size, 0 removes it; returns the size it had."""
+        """Set a level's size (0 removes it); returns its size before."""
         before = self.sizes.get(ticks, 0)
         key = self._sign * ticks
         if lots:
@@ -42,20 +42,20 @@ class Ladder:
         return before
 
     def best(self) -> int:
-        """Ticks of the best level; IndexError where there is none."""
+        """Ticks of the best level; IndexError for an empty side."""
         return self._sign * self._keys[-1]
 
     def at(self, rank: int) -> int:
-        """Ticks of the level with so many better ones before it; IndexError beyond the last."""
+        """Ticks of the level with `rank` better ones; IndexError beyond the last level."""
         return self._sign * self._keys[-1 - rank]
 
     def better_than(self, ticks: int) -> list[int]:
-        """Ticks of the levels at that price or a better one for this side's takers, best first."""
+        """Ticks of the levels at that price or better, best first."""
         first = bisect_left(self._keys, self._sign * ticks)
         return [self._sign * key for key in reversed(self._keys[first:])]
 
     def levels(self, depth: int | None = None) -> list[Level]:
-        """The best `depth` levels, best first; all with None."""
+        """The best `depth` levels (all for None), best first."""
         if depth is not None and depth <= 0:
             return []
         keys = self._keys if depth is None else self._keys[-depth:]

@@ -1,7 +1,7 @@
-"""What each simulated exchange lists, on which grid, and how deep its books are: one table.
+"""Table of the instruments of each simulated exchange, with their grids and the depth of their books.
 
-Grids and native names are those of the real exchanges' fact sheets, so that a decoder meets the numbers that it will meet outside.
-A listing's `levels_per_side` counts both sides alike; only full-depth books carry stub orders at absurd prices.
+Grids and native names are those of the real exchanges, so that decoders meet realistic numbers. `levels_per_side` holds for both
+sides. Full-depth books also have stub orders at absurd prices.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from alphapulse_cli.market.instrument import Instrument
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One instrument as the simulated exchange keeps it."""
+    """An instrument of a simulated exchange and the shape of its book."""
 
     instrument: Instrument
     levels_per_side: int
@@ -60,7 +60,7 @@ LISTED: dict[str, Sequence[Row]] = {
         ("ETH-BTC", "ETHBTC", 5, 4, 800),
     ),
 }
-# the smallest order, in lots, where it is more than one; made up, but of the size that the exchanges ask for
+# minimum order size in lots where it is more than one lot; invented, in the order of magnitude of the real ones
 MIN_SIZES: dict[str, dict[str, int]] = {
     "kraken": {
         "BTC-USD": 5_000,
@@ -77,9 +77,12 @@ FULL_DEPTH = frozenset({"coinbase"})
 
 
 def listings(exchange: str, symbols: Sequence[str] = ()) -> list[Listing]:
-    """What `exchange` lists of these canonical symbols, in their order; all it lists for (). UsageError with near matches."""
+    """Listings of an exchange for these canonical symbols, in their order; all its listings for ().
+
+    UsageError, with near matches, for an exchange or a symbol that is not simulated.
+    """
     if exchange not in LISTED:
-        raise UsageError(f"no simulator speaks for {exchange[:40]!r}", f"simulated are: {', '.join(LISTED)}")
+        raise UsageError(f"no simulator of {exchange[:40]!r}", f"simulators are: {', '.join(LISTED)}")
     rows = {row[0]: row for row in LISTED[exchange]}
     for symbol in symbols:
         if symbol not in rows:

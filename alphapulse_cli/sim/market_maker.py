@@ -1,21 +1,23 @@
-"""A seed becomes the history of one exchange's market: exact books and trades, plausible, the same every time.
+"""Simulated market of one exchange: a seed determines a plausible history of exact books and trades.
 
-    hidden mid (shared) ─► step ─┬─ takers: what the mid has run over is bought or sold away, best first      ─► trades
+    hidden mid (shared) ─► step ─┬─ takers: levels that the mid has passed are bought or sold, best first     ─► trades
                                  ├─ makers: a fresh quote where the best one stands too far from the mid      ─┐
                                  └─ everyone else: new, resized and pulled orders, mostly near the top        ─┴► changes
 
-A step is what the exchange would send as one message for one symbol: its changes are net, at most one a price, none without effect.
+A step holds the content of one message about one symbol: its changes are net, at most one a price, each with an effect.
 Rules, as the tests number them:
   M1  A book is never crossed and never locked, and neither side is ever empty.
   M2  A trade takes from the best level of the side that its taker hits; that level's new size is among the same step's changes.
   M3  Trade ids grow by one for each symbol.
   M4  `sequence(symbol)` grows by the number of changes of each step.
-  M5  A side keeps the level count that it began with, a step's trading and what is planted aside, and never grows beyond a twentieth more.
+  M5  A side keeps its first level count, but for a step's trades and planted levels, and grows by at most a twentieth (4 levels at least).
   M6  The same seed, symbols and sequence of (symbol, time) steps give the same history.
-  M7  A planted opportunity (`sim.planted`) puts its level at the best place of its side and takes away whatever of either side stands in
-      its way. While it lasts the best levels stay and nobody trades; sizes behind them go on changing. Then all comes back as it was.
+  M7  A planted opportunity (`sim.planted`) puts its level at the best place of its side and removes the levels of either side that are in
+      its way. While it lasts the best levels stay and no trades happen; sizes behind them keep changing. Then the removed levels
+      return.
 
-Time is handed in. Nothing here is asked of `alphapulse_cli.book`: this is the truth that books are compared with.
+Time is handed in, in ns since 1970. The market shares no code with `alphapulse_cli.book`: it is the truth that books are compared
+with.
 """
 
 from collections import deque
@@ -33,20 +35,20 @@ from alphapulse_cli.sim.ladder import Ladder
 from alphapulse_cli.sim.listings import Listing, listings
 from alphapulse_cli.sim.planted import Leg, Planted, PlantedSchedule
 
-TRADES_KEPT = 1000  # of each symbol, for those who ask for the past
-MAX_SWEPT = 12  # levels that one step's taker goes through
-CHANGES_A_STEP = 6  # drawn, before they are netted
-HALF_SPREAD = 0.6e-4  # of the price: how near makers quote to the mid
+TRADES_KEPT = 1000  # of each symbol, for requests of past trades
+MAX_SWEPT = 12  # most trades of one step that follow the mid
+CHANGES_A_STEP = 6  # most random orders of a step, before its changes are netted
+HALF_SPREAD = 0.6e-4  # distance of makers' quotes from the mid, a fraction of the price
 STEEPNESS = 5.0  # gaps between levels grow by exp of this from the top to the far end
-SIZE_TAIL = 1.3  # the power law of sizes: the smaller, the heavier
-TYPICAL_WORTH_USD = 900.0  # of a level
+SIZE_TAIL = 1.3  # exponent of the power law of sizes: the smaller it is, the heavier the tail
+TYPICAL_WORTH_USD = 900.0  # typical value of a level
 STUB_ASK_TICKS = (10**11, 10**12 + 7, 10**13)
 STUB_BID_TICKS = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What happened to one symbol at once."""
+    """Net changes and trades of one symbol in one step."""
 
     symbol: str
     changes: Sequence[Change]
@@ -54,7 +56,7 @@ class Step:
 
 
 class Market:
-    """One exchange's market: `exchanges.protocol.Truth`, and `step`, which makes it move."""
+    """Market of one exchange: an `exchanges.protocol.Truth` with `step`, which makes it move."""
 
     def __init__(
         self,
@@ -66,7 +68,10 @@ class Market:
         start_ns: int = 0,
         planted: PlantedSchedule | None = None,
     ) -> None:
-        """Books as they stand at `start_ns`; every listed symbol for (), the listings' own depth for 0. UsageError for unknown names."""
+        """Make the books of `start_ns`, of all listed symbols for (), with the listings' depth for 0.
+
+        UsageError for unknown names.
+        """
         self.exchange = exchange
         self._planted = planted
         self._books = {
@@ -77,15 +82,15 @@ class Market:
 
     @property
     def symbols(self) -> list[str]:
-        """What is traded here, canonical."""
+        """Canonical symbols of the market."""
         return list(self._books)
 
     def step(self, symbol: str, now_ns: int) -> Step:
-        """Let a moment's orders of `symbol` happen. KeyError for what is not traded here."""
+        """Make one step of a symbol's market at `now_ns`. KeyError for an unknown symbol."""
         return self._books[symbol].step(now_ns, self._plant_in(symbol, now_ns))
 
     def due(self, now_ns: int) -> Sequence[str]:
-        """Symbols in which something planted here begins or ends now: a step of each is overdue."""
+        """Symbols in which a planted opportunity begins or ends by `now_ns`: each needs a step now."""
         if self._planted is None:
             return ()
         return [symbol for symbol, book in self._books.items() if book.leg is not book.leg_of(self._plant_in(symbol, now_ns))]
@@ -95,30 +100,30 @@ class Market:
         return plant if plant is not None and plant.symbol == symbol else None
 
     def book(self, symbol: str, depth: int | None = None) -> tuple[Sequence[Level], Sequence[Level]]:
-        """Bids and asks, best first."""
+        """Bids and asks of a symbol, each best first: at most `depth` levels, all for None."""
         book = self._books[symbol]
         return book.bids.levels(depth), book.asks.levels(depth)
 
     def level_counts(self, symbol: str) -> tuple[int, int]:
-        """How many bids, how many asks."""
+        """Numbers of bid levels and ask levels of a symbol."""
         book = self._books[symbol]
         return len(book.bids), len(book.asks)
 
     def sequence(self, symbol: str) -> int:
-        """How many level changes there were, ever."""
+        """Sequence number of a symbol: it grows by one with each level change."""
         return self._books[symbol].sequence
 
     def restart_sequence(self, symbol: str) -> None:
-        """Let the symbol's sequence begin anew, as after a restart of the exchange's engine."""
+        """Reset the symbol's sequence number to 1, as a restart of the exchange's engine would."""
         self._books[symbol].sequence = 1
 
     def double_min_size(self, symbol: str) -> None:
-        """Change the smallest order of a symbol: its metadata are other ones from here on."""
+        """Double the minimum order size in a symbol's metadata."""
         held = self.instruments[symbol]
         self._use(held.with_rules(held.tick_size_ticks, held.lot_size_lots, 2 * held.min_size_lots))
 
     def set_trading_status(self, symbol: str, status: TradingStatus) -> None:
-        """Change which orders the symbol's market takes."""
+        """Set the trading status of a symbol."""
         self._use(self.instruments[symbol].with_status(status, ""))
 
     def _use(self, changed: Instrument) -> None:
@@ -126,13 +131,13 @@ class Market:
         self.instruments = {**self.instruments, changed.symbol: changed}
 
     def recent_trades(self, symbol: str, count: int) -> Sequence[Trade]:
-        """The last `count` trades of the thousand that are kept, oldest first."""
+        """The last `count` trades of a symbol, at most TRADES_KEPT, oldest first."""
         trades = self._books[symbol].trades
         return list(trades)[-count:] if count > 0 else []
 
 
 class _Book:
-    """One symbol: both ladders and everybody who trades on them."""
+    """Market of one symbol: both ladders and the random orders on them."""
 
     def __init__(self, seed: int, listing: Listing, levels_per_side: int, start_ns: int) -> None:
         self.instrument = listing.instrument
@@ -149,27 +154,29 @@ class _Book:
         self._near_gap = max(1.0, 4.0 * mid / levels_per_side / exp(STEEPNESS) * STEEPNESS * 4)
         self._targets = (len(self.bids), len(self.asks))
         self._last_trade_id = self._random.randrange(10**6, 10**8)
-        # a book has a past: an exchange's sequence is never small
+        # as on a real exchange, the sequence number is never small
         self.sequence = self._random.randrange(10**6, 10**9)
         self._touched: dict[tuple[int, bool], int] = {}
         self._made: list[Trade] = []
-        self.leg: Leg | None = None  # what is planted here
-        self._set_aside: dict[tuple[int, bool], int] = {}  # sizes that its end brings back; 0: what only it brought
+        self.leg: Leg | None = None  # the planted level that is here now
+        self._set_aside: dict[
+            tuple[int, bool], int
+        ] = {}  # (ticks, is_ask) -> size before planting, restored at its end; 0: no level
 
     def leg_of(self, plant: Planted | None) -> Leg | None:
-        """What of it is planted here."""
+        """The level that an opportunity plants in this book; None if it plants none."""
         return plant.leg(self.instrument.exchange) if plant is not None else None
 
     def _mid_ticks(self, now_ns: int) -> float:
         return self._hidden.at(now_ns) * self._unit
 
     def _worth_usd(self, now_ns: int) -> float:
-        """What one unit of the base is worth, roughly."""
+        """Rough value of one unit of the base currency, in USD."""
         base, _, _ = self.instrument.symbol.partition("-")
         return HiddenMid(0, "", f"{base}-USD").shared(now_ns)
 
     def _first_levels(self, is_ask: bool, mid: float, reach: float, count: int, has_stubs: bool) -> dict[int, int]:
-        """Gaps grow with the distance; the sum of all of them is about `reach`."""
+        """First levels of a side, lots by ticks: gaps grow with the distance from the mid, and their sum is about `reach` ticks."""
         sizes: dict[int, int] = {}
         expovariate = self._random.expovariate
         first_gap = reach / count * STEEPNESS / (exp(STEEPNESS) - 1.0)
@@ -186,17 +193,17 @@ class _Book:
         return sizes
 
     def _quote(self, is_ask: bool, mid: float) -> int:
-        """Where a maker puts the best level: the spread's half from the mid, a bid at least one tick below an ask."""
+        """Price in ticks of a maker's quote: half the spread away from the mid, on the side's own side of it."""
         return floor(mid + self._half_spread) + 1 if is_ask else ceil(mid - self._half_spread) - 1
 
     def _size(self) -> int:
-        """Lots by a power law; a round number now and then, as people like them."""
+        """Random size in lots, by a power law, bounded at 1000 typical sizes."""
         lots = self._typical_lots * 0.2 * self._random.paretovariate(SIZE_TAIL)
         bound = self._typical_lots * 1000
         return max(1, int(min(lots, bound)))
 
     def step(self, now_ns: int, plant: Planted | None = None) -> Step:
-        """What is planted comes and goes; beside it takers, makers, everyone else; then the net of it."""
+        """Make one step: begin or end a planted opportunity, then takers, makers and random orders; returns the net changes."""
         self._touched, self._made = {}, []
         leg = self.leg_of(plant)
         if leg is not self.leg:
@@ -217,7 +224,7 @@ class _Book:
         return Step(self.instrument.symbol, changes, self._made)
 
     def _plant(self, leg: Leg) -> None:
-        """M7: its level best of its side, the way to it clear."""
+        """M7: make the planted level the best of its side, and remove the levels in its way."""
         self.leg = leg
         own, other = (self.asks, self.bids) if leg.is_ask else (self.bids, self.asks)
         for ladder in (own, other):
@@ -235,13 +242,13 @@ class _Book:
         self._put(ladder, ticks, 0)
 
     def _bring_back(self) -> None:
-        """M7: what was set aside for something planted stands where it stood."""
+        """M7: restore the levels that a planted opportunity removed or covered."""
         for (ticks, is_ask), lots in self._set_aside.items():
             self._put(self.asks if is_ask else self.bids, ticks, lots)
         self._set_aside, self.leg = {}, None
 
     def _resize_behind(self) -> None:
-        """Beside something planted: new sizes of levels that are not the best."""
+        """Resize random levels behind the best ones, while an opportunity is planted."""
         for _ in range(self._random.randint(1, CHANGES_A_STEP)):
             ladder = self.bids if self._random.random() < 0.5 else self.asks
             rank = max(1, self._rank(ladder))
@@ -249,7 +256,7 @@ class _Book:
                 self._put(ladder, ladder.at(rank), self._size())
 
     def _trade_on(self, mid: float, now_ns: int) -> None:
-        """A moment as any other."""
+        """Make the trades and orders of a normal step."""
         self._sweep(mid, now_ns)
         if self._random.random() < 0.15:
             self._take(self.asks if self._random.random() < 0.5 else self.bids, now_ns)
@@ -266,7 +273,7 @@ class _Book:
         return self.bids if ladder.is_ask else self.asks
 
     def _sweep(self, mid: float, now_ns: int) -> None:
-        """The mid ran over some levels: takers have them, best first."""
+        """Trade the levels that the mid has passed, best first, at most MAX_SWEPT."""
         for _ in range(MAX_SWEPT):
             if self.asks.best() <= mid and len(self.asks) > 1:
                 self._trade(self.asks, self.asks.sizes[self.asks.best()], now_ns)
@@ -276,12 +283,12 @@ class _Book:
                 return
 
     def _take(self, ladder: Ladder, now_ns: int) -> None:
-        """Somebody takes a part of the best level."""
+        """Trade a part of the best level."""
         best_lots = ladder.sizes[ladder.best()]
         self._trade(ladder, max(1, min(self._size() // 4, best_lots - 1)) if best_lots > 1 else 1, now_ns)
 
     def _trade(self, ladder: Ladder, lots: int, now_ns: int) -> None:
-        """M2: `lots` of the best level change hands. The last level of a side is refilled rather than lost (M1)."""
+        """M2: trade `lots` of the best level. The last level of a side is refilled rather than removed (M1)."""
         ticks = ladder.best()
         self._last_trade_id += 1
         side = Side.BUY if ladder.is_ask else Side.SELL
@@ -290,24 +297,24 @@ class _Book:
         self._put(ladder, ticks, left or (0 if len(ladder) > 1 else self._size()))
 
     def _clear_of_the_other_side(self, ladder: Ladder, ticks: int) -> int:
-        """M1: at least one tick away from the other side's best, and a price at all."""
+        """M1: the price moved to at least one tick from the other side's best, and to at least 1 tick."""
         other_best = self._other(ladder).best()
         return max(ticks, other_best + 1) if ladder.is_ask else max(1, min(ticks, other_best - 1))
 
     def _quote_near(self, ladder: Ladder, mid: float) -> None:
-        """A maker steps in where the best level has been left behind by the mid."""
+        """Add a maker's quote if the best level is too far behind the mid."""
         quote = self._clear_of_the_other_side(ladder, self._quote(ladder.is_ask, mid))
         behind = ladder.best() - quote if ladder.is_ask else quote - ladder.best()
         if behind > self._half_spread and self._may_add(ladder):
             self._put(ladder, quote, self._size())
 
     def _may_add(self, ladder: Ladder) -> bool:
-        """M5's upper bound."""
+        """Whether the side is below the upper bound of M5."""
         target = self._targets[ladder.is_ask]
         return len(ladder) < target + max(4, target // 20)
 
     def _anyone(self, ladder: Ladder, mid: float) -> None:
-        """One new, pulled or resized order; a side below its level count gets new ones only."""
+        """Add, remove or resize a random level; a side below its level count only gets new levels."""
         surplus = len(ladder) - self._targets[ladder.is_ask]
         choice = self._random.random()
         if surplus < 0 or (choice < 0.33 and self._may_add(ladder)):
@@ -326,7 +333,7 @@ class _Book:
         self._put(ladder, ticks, self._size())
 
     def _rank(self, ladder: Ladder) -> int:
-        """Mostly among the best few levels, one time in thirty anywhere."""
+        """Random rank of a level: mostly among the best few, one time in thirty anywhere."""
         if self._random.random() < 1 / 30:
             return self._random.randrange(len(ladder))
         return min(int(self._random.expovariate(1 / 6)), len(ladder) - 1)

@@ -1,12 +1,11 @@
-"""What goes wrong on purpose: named, seeded, counted, so that a test knows what its client must have noticed.
+"""Mischief: injected faults, named, seeded and logged, so that a test knows what its client must have noticed.
 
     "gap,checksum:0.01,stall:0.001:6,mute:ETH-USD"      kind[:SYMBOL][:probability per book update[:seconds]]
 
-    market step ─► encoder ─► frames of one update ─► Mischief.mangle ─► frames as this connection will see them
+    market step ─► encoder ─► frames of one update ─► Mischief.mangle ─► frames as this connection sends them
                                                           └► Injection(at_ns, kind, connection, symbol), for the log
 
-Mischief strikes with the book update of one connection. The truth never changes: what a client has wrong after an injection is what it
-must find and heal.
+Mischief strikes a book update of one connection. The true book never changes: a client must find and heal the damage to its own.
 
 Kinds that damage the frames of an update; snapshots, acknowledgements and heartbeats pass untouched:
 
@@ -15,35 +14,35 @@ Kinds that damage the frames of an update; snapshots, acknowledgements and heart
   reorder     the frame is sent after the next update of its symbol
   checksum    the frame's checksum is wrong; nothing on protocols without one
   offgrid     a price in the frame is two decimals finer than the grid, by a hundredth of a tick
-  malformed   its first number is an object: JSON, and no book
-  bomb        its first number is 1e-30
+  malformed   a price of a changed level is an object: valid JSON, not a book
+  bomb        a price of a changed level is 1e-30
   oversize    a frame larger than any client should take goes before it
   garbage     an unparseable frame goes before it
-  unknown     a well-formed frame of a type that nobody knows goes before it
+  unknown     a well-formed frame of an unknown type goes before it
   flood       the market makes a burst of steps at once, all sent
 
 Kinds that stay with the connection:
 
   stall       nothing at all is sent for some seconds, then everything that waited
   drip        one frame each half second for some seconds, then everything that waited
-  mute        no frame is made any more, pings are answered; with a symbol: none of its book and trades until the client subscribes to
+  mute        no more frames are sent, pings are answered; with a symbol: no frames of its book and trades until the client subscribes to
               the book again
-  half-open   nothing is sent and nothing is read any more, pings neither, and nobody is told
-  disconnect  the connection is torn down without a word
+  half-open   nothing is sent or read any more, pings included; the connection stays open
+  disconnect  the connection is torn down without a close frame
   rst         the same with a TCP reset
   refuse      the client's next subscription is refused for now, as the exchange refuses one that comes too soon
-  lost-ack    the client's next subscription is not heard
+  lost-ack    the client's next subscription is ignored
 
 Kinds of the exchange as a whole:
 
-  sequence-reset   sequence numbers begin anew, on the same connection
+  sequence-reset   sequence numbers start again, on the same connection
   old-snapshot     the next REST snapshot is the one before
   late-snapshot    the next REST snapshot leaves some seconds after it was made
   ahead-snapshot   the next REST snapshot names a sequence number far ahead of the stream
-  metadata         the smallest order of the symbol doubles
-  halted           the symbol's market takes no orders for some seconds, and nothing happens in it: told as the exchange tells it
-  handshake-401, -403, -418, -429, -503   the connection is torn down, and the next handshake gets this HTTP status; 418 and 429 say
-                   after how many seconds to come back
+  metadata         the minimum order size of the symbol doubles
+  halted           the symbol's market takes no orders and stands still for some seconds; announced as the exchange announces it
+  handshake-401, -403, -418, -429, -503   the connection is torn down, and the next handshake gets this HTTP status; 418 and 429 carry
+                   a Retry-After
 """
 
 import re
@@ -76,7 +75,7 @@ NUMBER_TOKEN = re.compile(rb'(?:(?<=")|(?<=[\[,: ]))([0-9]+(?:\.[0-9]+)?)(?=["\]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One kind of mischief and how often it strikes."""
+    """One kind of mischief: its probability per book update, its duration in seconds, the symbol that it strikes."""
 
     kind: str
     probability: float = DEFAULT_PROBABILITY
@@ -86,7 +85,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """What was done, when, to which connection (numbered from 1) and in which symbol's update."""
+    """Log entry of one injected fault: its time, its kind, the connection (numbered from 1), the symbol of the update."""
 
     at_ns: int
     kind: str
@@ -95,12 +94,12 @@ class Injection:
 
 
 def parse_mischief(text: str) -> list[Scenario]:
-    """The scenarios of "gap,checksum:0.01"; none of "". UsageError, with the nearest kinds, for what cannot be."""
+    """Parse scenarios, as in "gap,checksum:0.01"; [] for "". UsageError, with the nearest kinds, for other texts."""
     return [_parse_scenario(word.strip()) for word in text.split(",") if word.strip()]
 
 
 def check_kind(kind: str) -> str:
-    """The kind itself, or UsageError with the nearest ones."""
+    """Check a kind of mischief and return it. UsageError, with the nearest kinds, for an unknown one."""
     if kind not in KINDS:
         near = get_close_matches(kind, KINDS, n=2, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"kinds are: {', '.join(KINDS)}"
@@ -132,7 +131,7 @@ def _parse_number(word: str, text: str, bound: float) -> float:
 
 
 class Mischief:
-    """The mischief of one connection: draws what strikes next, and does what can be done to frames alone."""
+    """Mischief of one connection: draws the fault of each update, and carries out those that alter frames."""
 
     def __init__(self, scenarios: Sequence[Scenario], seed: int) -> None:
         self._scenarios = scenarios
@@ -141,17 +140,17 @@ class Mischief:
         self._held_back: dict[str, list[bytes]] = {}
 
     def arm(self, kind: str, symbol: str = "", seconds: float = DEFAULT_STALL_S) -> None:
-        """Let `kind` strike the next update (of `symbol`, or of any), whatever the dice say."""
+        """Make `kind` strike the next update (of `symbol`, or of any) with certainty. UsageError beyond MAX_ARMED."""
         if len(self._armed) == MAX_ARMED:
-            raise UsageError(f"{MAX_ARMED} kinds of mischief are waiting already", "let the market move")
+            raise UsageError(f"{MAX_ARMED} injected faults are waiting already", "let the market move")
         self._armed.append(Scenario(check_kind(kind), 1.0, seconds, symbol))
 
     def disarm(self) -> None:
-        """Forget what was armed and has not struck."""
+        """Cancel armed mischief that has not struck."""
         self._armed.clear()
 
     def draw(self, symbol: str) -> Scenario | None:
-        """What strikes this update, if anything: what is armed first, else by its probability; one kind at most."""
+        """Draw the fault of this update, at most one: the first armed one, else by probability; None for no fault."""
         for scenario in self._armed:
             if scenario.symbol in ("", symbol):
                 return scenario
@@ -161,13 +160,13 @@ class Mischief:
         return None
 
     def spend(self, drawn: Scenario) -> None:
-        """It had its update: what was armed is so no more."""
+        """Disarm a scenario that has struck."""
         self._armed = [scenario for scenario in self._armed if scenario is not drawn]
 
     def mangle(
         self, kind: str, frames: Sequence[bytes], symbol: str, changes: Sequence[Change], instrument: Instrument
     ) -> list[bytes]:
-        """The frames of one update as they will be sent; "" and kinds that are not about frames leave them alone."""
+        """Frames of one update after the fault `kind`; "" and kinds that do not concern frames leave them unchanged."""
         before = self._held_back.pop(symbol, []) if frames else []
         if kind == "gap":
             mangled = list(frames[:-1])
@@ -192,7 +191,7 @@ class Mischief:
 
 
 def _off_grid(frames: Sequence[bytes], changes: Sequence[Change], instrument: Instrument) -> list[bytes]:
-    """The first price of a changed level that is found in the frames, made a hundredth of a tick larger."""
+    """Frames with the first price of a changed level made a hundredth of a tick larger."""
     found = _first_price(frames, changes, instrument)
     if found is None:
         return list(frames)
@@ -202,8 +201,8 @@ def _off_grid(frames: Sequence[bytes], changes: Sequence[Change], instrument: In
 
 
 def _renumbered(frames: Sequence[bytes], changes: Sequence[Change], instrument: Instrument, number: bytes) -> list[bytes]:
-    """The first price of a changed level that is found in the frames, made something else."""
-    said = [change for change in changes if change[1]]  # not a removal: of a price where nothing can be it means nothing
+    """Frames with the first price of a changed, not removed, level replaced by `number`."""
+    said = [change for change in changes if change[1]]  # a removal at an impossible price would have no effect
     found = _first_price(frames, said, instrument)
     return list(frames) if found is None else _replaced(frames, found, number)
 
@@ -214,7 +213,7 @@ def _replaced(frames: Sequence[bytes], found: tuple[int, re.Match[bytes]], numbe
 
 
 def _first_price(frames: Sequence[bytes], changes: Sequence[Change], instrument: Instrument) -> tuple[int, re.Match[bytes]] | None:
-    """Which frame, and where in it, the first price of a changed level is."""
+    """Index of the frame, and match in it, of the first price of a changed level; None if there is none."""
     wanted = {ticks for ticks, _, _ in changes}
     for i, frame in enumerate(frames):
         for match in NUMBER_TOKEN.finditer(frame):

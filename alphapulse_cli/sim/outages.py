@@ -1,6 +1,6 @@
-"""Faults of the exchange as a whole: handshakes that are refused, REST snapshots that are old, late or ahead of the stream.
+"""Faults of the whole exchange: refused handshakes, and REST snapshots that are old, late or ahead of the stream.
 
-Each is begun by its kind of mischief (`sim.mischief`) and strikes once: the next handshake, the next snapshot.
+Each is started by its kind of mischief (`sim.mischief`) and strikes once: the next handshake or the next snapshot.
 """
 
 from collections import deque
@@ -9,13 +9,13 @@ import orjson
 
 from alphapulse_cli.sim.mischief import HANDSHAKES
 
-SNAPSHOT_ID = "lastUpdateId"  # only Binance's family has REST snapshots that are spliced
+SNAPSHOT_ID = "lastUpdateId"  # only the Binance exchanges have REST snapshots that are joined with the stream
 AHEAD = 1_000_000
 WITH_PAUSE = (418, 429)
 
 
 class Outages:
-    """Faults of one exchange that have been begun and have not struck yet."""
+    """Faults of one exchange that were started and have not struck yet."""
 
     def __init__(self) -> None:
         self._refusals: deque[tuple[int, list[tuple[str, str]]]] = deque()
@@ -24,7 +24,7 @@ class Outages:
         self._late_s = 0.0
 
     def begin(self, kind: str, seconds: float) -> None:
-        """Let it strike the next time; nothing for kinds that are not of the exchange as a whole."""
+        """Start a fault, which strikes once; kinds that do not concern the whole exchange are ignored."""
         if kind in HANDSHAKES:
             status = HANDSHAKES[kind]
             self._refusals.append((status, [("Retry-After", f"{seconds:.0f}")] if status in WITH_PAUSE else []))
@@ -32,11 +32,11 @@ class Outages:
             self._snapshots.append((kind, seconds))
 
     def refusal(self) -> tuple[int, list[tuple[str, str]]] | None:
-        """Give HTTP status and headers for the next handshake; None lets it in."""
+        """Take the refusal of the next handshake: HTTP status and headers; None to accept it."""
         return self._refusals.popleft() if self._refusals else None
 
     def spoil(self, path: str, status: int, body: bytes) -> tuple[int, bytes]:
-        """Give the answer to a REST request as it leaves; only snapshots are ever changed."""
+        """Answer to a REST request after a fault, which alters snapshots only."""
         if status != 200 or SNAPSHOT_ID.encode() not in body:
             return status, body
         kind, seconds = self._snapshots.popleft() if self._snapshots else ("", 0.0)
@@ -52,6 +52,6 @@ class Outages:
         return status, body
 
     def take_delay_s(self) -> float:
-        """Give how long the answer that was just spoilt is to be held back, once."""
+        """Take the delay of the answer that was just altered, in seconds; 0 without one."""
         delay_s, self._late_s = self._late_s, 0.0
         return delay_s

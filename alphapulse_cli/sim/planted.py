@@ -1,17 +1,17 @@
-"""Opportunities planted on purpose: what two simulated exchanges let you earn, when, for how long and to the last unit.
+"""Planted opportunities: arbitrage between two simulated exchanges, with known times and an exactly known profit.
 
     (seed, symbols, exchanges, time) ─► PlantedSchedule ─► Planted ─► the buy exchange's market: its best ask, too low
                                                                  └──► the sell exchange's market: its best bid, too high
 
-Time is cut into slots of `every_ns` since 1970 and each slot has one opportunity, so every simulator computes the same without talking
-to another, in one process or in many. Rules, as the tests number them:
+Time is divided into slots of `every_ns` since 1970, each with one opportunity, so that all simulators compute the same ones without
+communicating, in one process or in many. Rules, as the tests number them:
   P1  The same seed, exchanges, symbols and slot length give the same opportunities, each inside its slot.
   P2  Net of both exchanges' lowest-tier taker fees there is a profit; against any third exchange of the schedule there is none.
-  P3  Both levels have one size, whole lots of both exchanges and no less than their smallest order: when it is used up, so is the profit.
+  P3  Both levels have the same size, whole lots of both exchanges and no less than their minimum orders; trading it takes the whole profit.
   P4  While it lasts the two levels stay as they are, and the symbol's hidden price stands still on every exchange of the schedule.
 
-Prices come from the shared hidden worth, whose floats are rounded to ticks here; from there on all is exact. Nothing is asked of the
-code that detects arbitrage: `Planted.outcome` is what that is compared with.
+Prices come from the shared hidden price, whose floats are rounded to ticks here; from then on all numbers are exact.
+`Planted.outcome` shares no code with the detection of arbitrage, which is compared with it.
 """
 
 import re
@@ -29,16 +29,16 @@ from alphapulse_cli.sim.listings import LISTED, listings
 SECOND_NS = 1_000_000_000
 SHORTEST_EVERY_NS, LONGEST_EVERY_NS = SECOND_NS // 2, 3600 * SECOND_NS
 SHORTEST_LIFE_NS, LONGEST_LIFE_NS = SECOND_NS // 5, 5 * SECOND_NS
-HALF_MARGIN = (0.25, 0.40)  # of the lowest fee that a third exchange would take, on either side
-UNCONTESTED_FEE = 0.004  # in its place where there is no third exchange
-LOWEST_THIRD_FEE = 0.001  # below it the margin would drown in what books differ by anyway
+HALF_MARGIN = (0.25, 0.40)  # half the margin, as a fraction of the lowest fee of a third exchange
+UNCONTESTED_FEE = 0.004  # takes its place where there is no third exchange
+LOWEST_THIRD_FEE = 0.001  # with a lower fee the margin would vanish in the normal differences between books
 WORTH_USD = (200.0, 5000.0)
 EXACT = Context(prec=80)
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One level of the two: the ask to buy from, or the bid to sell to."""
+    """One of the two planted levels: the ask to buy from, or the bid to sell to."""
 
     instrument: Instrument
     ticks: int
@@ -47,13 +47,13 @@ class Leg:
 
     @property
     def price(self) -> Decimal:
-        """Exact, in the quote currency."""
+        """Exact price, in the quote currency."""
         return Decimal(self.ticks).scaleb(-self.instrument.price_decimals, EXACT)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What trading it earns, exactly: `size` in the base currency, `gross` and `net` in the quote currency; all 0 if the fees eat it."""
+    """Exact result of a trade: `size` in the base currency, `gross` and `net` in the quote currency; all 0 without a profit."""
 
     size: Decimal
     gross: Decimal
@@ -62,9 +62,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """One opportunity, there from `begin_ns` on and before `end_ns`, by each simulator's next look at its clock."""
+    """One planted opportunity, from `begin_ns` until before `end_ns`, ns since 1970, to within a simulator's step."""
 
-    number: int  # of its slot
+    number: int  # of the slot
     symbol: str
     buy: Leg
     sell: Leg
@@ -73,20 +73,20 @@ class Planted:
 
     @property
     def end_ns(self) -> int:
-        """When it is gone."""
+        """End of the opportunity, ns since 1970."""
         return self.begin_ns + self.life_ns
 
     @property
     def size(self) -> Decimal:
-        """Of either level, in the base currency."""
+        """Size of each level, in the base currency."""
         return Decimal(self.buy.lots).scaleb(-self.buy.instrument.size_decimals, EXACT)
 
     def leg(self, exchange: str) -> Leg | None:
-        """What it puts into that exchange's book."""
+        """Level that it puts into that exchange's book; None if none."""
         return next((leg for leg in (self.buy, self.sell) if leg.instrument.exchange == exchange), None)
 
     def outcome(self, buy_fee: str | None = None, sell_fee: str | None = None) -> Outcome:
-        """What it earns at these taker fees, fractions such as "0.0026"; None: the exchange's own lowest tier."""
+        """Result at these taker fees, fractions such as "0.0026"; None takes the exchange's lowest tier."""
         paid_fee, got_fee = (
             Decimal(taker_fee(leg.instrument.exchange) if fee is None else fee)
             for leg, fee in ((self.buy, buy_fee), (self.sell, sell_fee))
@@ -99,14 +99,17 @@ class Planted:
 
 
 class PlantedSchedule:
-    """All that will ever be planted among these exchanges in these symbols (all that two of them list for ())."""
+    """Schedule of all planted opportunities among these exchanges in these symbols; () takes all symbols that two of them list."""
 
     def __init__(self, seed: int, exchanges: Sequence[str], symbols: Sequence[str] = (), every_ns: int = 10 * SECOND_NS) -> None:
-        """UsageError for unknown exchanges, fewer than two of them, no symbol that two list, or a slot that is too short or too long."""
+        """Work out the symbols and pairs.
+
+        UsageError for unknown exchanges, no symbol that two of them list, or an impossible slot.
+        """
         if not SHORTEST_EVERY_NS <= every_ns <= LONGEST_EVERY_NS:
-            raise UsageError(f"not every {every_ns / 1e9:g} s", "plant from once in 0.5s to once in 3600s")
+            raise UsageError(f"cannot plant every {every_ns / 1e9:g} s", "plant from once in 0.5s to once in 3600s")
         self.every_ns = every_ns
-        self.exchanges = sorted(set(exchanges))  # in whichever order the simulators were started
+        self.exchanges = sorted(set(exchanges))  # the order in which the simulators were started does not matter
         self._seed = seed_of(seed, "planted")
         self._fees = {name: float(taker_fee(name)) for name in self.exchanges}
         listed: dict[str, list[Instrument]] = {}
@@ -125,7 +128,7 @@ class PlantedSchedule:
         self._held: Planted | None = None
 
     def _safe_pairs(self, where: Sequence[Instrument]) -> list[tuple[Instrument, Instrument, float]]:
-        """(buy, sell, the lowest fee of any other): P2 leaves out pairs beside which an almost free exchange would profit too."""
+        """Pairs as (buy, sell, lowest fee of a third exchange); P2 excludes pairs from which a cheap third exchange would profit."""
         found = []
         for buy in where:
             for sell in where:
@@ -135,7 +138,7 @@ class PlantedSchedule:
         return found
 
     def at(self, now_ns: int) -> Planted | None:
-        """What is planted now; the same object each time."""
+        """The opportunity that is planted at `now_ns`, the same object each time; None between two."""
         number = now_ns // self.every_ns
         held = self._held
         if held is None or held.number != number:
@@ -143,7 +146,7 @@ class PlantedSchedule:
         return held if held.begin_ns <= now_ns < held.end_ns else None
 
     def planted(self, from_ns: int, until_ns: int) -> Iterator[Planted]:
-        """All that begin at or after `from_ns` and before `until_ns`, in the order of time."""
+        """Iterate over the opportunities that begin at or after `from_ns` and before `until_ns`, in order of time."""
         for number in range(from_ns // self.every_ns, -(-until_ns // self.every_ns)):
             plant = self._slot(number)
             if from_ns <= plant.begin_ns < until_ns:
@@ -167,39 +170,39 @@ class PlantedSchedule:
 
 
 class _Draw:
-    """One number after another from a seed."""
+    """Sequence of random numbers from a seed."""
 
     def __init__(self, state: int) -> None:
         self._state = state
 
     def below(self, bound: int) -> int:
-        """0 to bound - 1."""
+        """Next whole number from 0 to bound - 1."""
         self._state = scatter(self._state)
         return self._state % bound
 
     def fraction(self) -> float:
-        """0 to 1."""
+        """Next number from 0 up to but not 1."""
         return self.below(1 << 53) / (1 << 53)
 
     def between(self, low: float, high: float) -> float:
-        """`low` to `high`."""
+        """Next number from `low` up to but not `high`."""
         return low + (high - low) * self.fraction()
 
 
 def taker_fee(exchange: str) -> str:
-    """Its lowest tier's, as its facts have it. UsageError for an unknown exchange."""
+    """Taker fee of an exchange's lowest tier, a decimal fraction. UsageError for an unknown exchange."""
     return registry.get(exchange).facts.taker_fee or "0"
 
 
 def _to_grid(price: float, instrument: Instrument) -> int:
-    """The nearest whole tick size."""
+    """Price in ticks, rounded to a whole multiple of the tick size, at least two."""
     step = instrument.tick_size_ticks
     steps: int = max(2, round(price * 10**instrument.price_decimals / step))
     return steps * step
 
 
 def _whole_lots(size: float, buy: Instrument, sell: Instrument) -> tuple[int, int]:
-    """About `size`, in lots of either: P3."""
+    """P3: about `size` units of the base currency, in whole lots of the buy and the sell exchange, not below either minimum."""
     decimals = max(buy.size_decimals, sell.size_decimals)
     finer: Mapping[str, int] = {one.exchange: 10 ** (decimals - one.size_decimals) for one in (buy, sell)}
     unit = lcm(*(one.lot_size_lots * finer[one.exchange] for one in (buy, sell)))
@@ -210,18 +213,18 @@ def _whole_lots(size: float, buy: Instrument, sell: Instrument) -> tuple[int, in
 
 @dataclass(frozen=True, slots=True)
 class PlantPlan:
-    """What `--plant` says: how often, and among which exchanges where it names them."""
+    """Value of `--plant`: the slot length in ns, and the exchanges if it names them."""
 
     every_ns: int
     exchanges: Sequence[str] = ()
 
     def schedule(self, seed: int, exchanges: Sequence[str], symbols: Sequence[str] = ()) -> PlantedSchedule:
-        """The schedule of simulators of these exchanges. UsageError as PlantedSchedule's."""
+        """Make the schedule for simulators of these exchanges. UsageError as from PlantedSchedule."""
         return PlantedSchedule(seed, self.exchanges or exchanges, symbols, self.every_ns)
 
 
 def parse_plant(text: str) -> PlantPlan | None:
-    """The plan of "6/min", "10s" or "6/min:kraken+coinbase"; None of "" and "off". UsageError for anything else."""
+    """Parse "6/min", "10s" or "6/min:kraken+coinbase"; None for "" and "off". UsageError for other texts."""
     if text in ("", "off"):
         return None
     found = re.fullmatch(r"(?:(\d{1,4}(?:\.\d{1,6})?)/min|(\d{1,4}(?:\.\d{1,6})?)s)(?::([a-z0-9+-]+))?", text)
@@ -231,7 +234,7 @@ def parse_plant(text: str) -> PlantPlan | None:
     names = found[3].split("+") if found[3] else ()
     for name in names:
         if name not in LISTED:
-            raise UsageError(f"no simulator speaks for {name[:40]!r}", f"simulated are: {', '.join(LISTED)}")
+            raise UsageError(f"no simulator of {name[:40]!r}", f"simulators are: {', '.join(LISTED)}")
     if not SHORTEST_EVERY_NS <= every_ns <= LONGEST_EVERY_NS:
-        raise UsageError(f"not a rate to plant at: {text[:40]!r}", "from once in 0.5s to once in 3600s")
+        raise UsageError(f"not a rate to plant at: {text[:40]!r}", "plant from once in 0.5s to once in 3600s")
     return PlantPlan(every_ns, names)

@@ -1,4 +1,4 @@
-"""Several simulated exchanges in one process and one event loop, sharing the hidden prices: what `alphapulse sim` and `demo` run.
+"""Server of several simulated exchanges in one event loop, with shared hidden prices: the work of `alphapulse sim` and `demo`.
 
 await run([SimSpec("kraken"), SimSpec("coinbase", port=9001)], seed=7, on_ready=lambda exchanges: ...)
 """
@@ -15,7 +15,7 @@ from alphapulse_cli.sim.planted import PlantedSchedule
 
 @dataclass(frozen=True, slots=True)
 class SimSpec:
-    """One exchange to simulate; the defaults are those of `SimulatedExchange`, () of symbols means all that it lists."""
+    """Settings of one simulated exchange, with the defaults of `SimulatedExchange`; () of symbols means all that it lists."""
 
     exchange: str
     symbols: Sequence[str] = ()
@@ -38,9 +38,9 @@ async def run(
     on_ready: OnReady = lambda _: None,
     planted: PlantedSchedule | None = None,
 ) -> Sequence[SimulatedExchange]:
-    """Serve until cancelled or for `duration` seconds; `on_ready` gets the exchanges once all have their ports. UsageError as theirs.
+    """Serve until cancelled or for `duration` seconds; `on_ready` is called with the exchanges once all have their ports.
 
-    Returns the exchanges, stopped: their counts are still to be read.
+    Returns the exchanges, stopped, for their counts. UsageError as from `SimulatedExchange`.
     """
     simulated = [
         SimulatedExchange(

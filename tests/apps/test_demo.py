@@ -37,7 +37,7 @@ def test_without_room_it_ends_with_1_and_says_so(alphapulse):
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=where, timeout=100, preexec_fn=limit)
     assert done.returncode == 1
     assert "File too large" in done.stderr
-    assert "before anything was collected: it is not started again" in done.stderr
+    assert "before it collected any data: it is not started again" in done.stderr
     assert processes_of(alphapulse.shm_dir) == []
 
 

@@ -107,7 +107,7 @@ def test_the_whole_table(saved, capsys):
     [
         (["rnig"], "hint: did you mean ring?"),
         (["ring", "--compare", "none.json"], "error: cannot read none.json"),
-        (["ring", "--compare", "/dev/null"], "error: /dev/null is no saved benchmark"),
+        (["ring", "--compare", "/dev/null"], "error: /dev/null is not a saved benchmark"),
         (["ring", "--fail-over", "1"], "error: a factor of 1"),
         (["decode", "--quick", "--capture", "none"], "error: cannot read none"),
     ],

@@ -150,8 +150,8 @@ class TestFields:
     @pytest.mark.parametrize(
         ("what", "fields", "message"),
         [
-            ("deltas", "time,prize", "no field of deltas: prize"),
-            ("deltas", "", "no field of deltas: nothing"),
+            ("deltas", "time,prize", "not a field of deltas: prize"),
+            ("deltas", "", "not a field of deltas: nothing"),
             ("trades", "bid", "a field of deltas, not of trades: bid"),
         ],
     )

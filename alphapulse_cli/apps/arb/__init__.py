@@ -1,1 +1,1 @@
-"""Arbitrage for people and programs: the live watch, what is kept of it, its history, the rows they print, the Python API."""
+"""Arbitrage: the live watch, the keeping of its events, their history, the rows of both, the Python API."""

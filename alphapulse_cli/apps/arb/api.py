@@ -1,4 +1,4 @@
-"""Arbitrage for Python: what `alphapulse arb watch` sees, as events; and the detector by itself for books of your own.
+"""Python API of arbitrage: the events of `alphapulse arb watch`, and the detector by itself for books of your own.
 
     with ap.arbitrage("kraken", "coinbase", symbols=["BTC-USD"]) as events:       # live, from shared memory
         for event in events:
@@ -8,7 +8,8 @@
     market = detector.add("kraken", "kraken", "BTC-USD", parse_fee("0.004"))
     events = detector.update(market, book, timestamp_ns)
 
-`event.finding` is the walk: `.size`, `.net`, `.spent`, `.gross` are exact (`.text`, `.fraction`), `.net_bps` a Fraction.
+`event.finding` is the walk through the books: `.size`, `.net`, `.spent`, `.gross` are exact (`.text`, `.fraction`), `.net_bps` is a
+Fraction.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -24,7 +25,7 @@ from alphapulse_cli.shm.directory import open_directory
 
 
 class Opportunities:
-    """An iterator of Events that does not end by itself. Use it in a `with`, or `close` it."""
+    """Endless iterator over the Events of a live watch. Use it in a `with`, or `close` it."""
 
     def __init__(
         self, wanted: Wanted, policy: ArbitragePolicy | None, fees: Mapping[str, str], shm_dir: str | None, how: str
@@ -37,16 +38,19 @@ class Opportunities:
             raise
 
     def poll(self) -> list[Event]:
-        """What happened since the last poll; none if nothing did."""
+        """Events since the last poll; [] if there are none."""
         return self._watch.poll()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until there may be more; False after the timeout, 50 ms at most: what grows old must be told."""
+        """Wait for records, at most `timeout_s` and 50 ms; False if none came.
+
+        Poll then all the same: opportunities close by age, too.
+        """
         return self._watch.wait(timeout_s)
 
     @property
     def status(self) -> WatchStatus:
-        """Books that are not live, what was held back and why, records missed."""
+        """Status of the watch: books that are not live, opportunities held back by reason, records missed."""
         return self._watch.status()
 
     def __iter__(self) -> Iterator[Event]:
@@ -57,7 +61,7 @@ class Opportunities:
                 self.wait(1.0)
 
     def close(self) -> None:
-        """Let go of the directory and the cursors."""
+        """Close the directory and remove the cursors."""
         self._watch.close()
         self._directory.close()
 
@@ -76,10 +80,10 @@ def arbitrage(
     shm_dir: str | None = None,
     how: str = "wake",
 ) -> Opportunities:
-    """Opportunities between these sets (all there are for none), as they open, change and close.
+    """Watch the opportunities between these sets (all sets without names) open, change and close.
 
-    `fees` {"kraken": "0.0016"} over the configured ones, those over the exchanges' lowest tiers. NoSegment where nothing is collected,
-    UsageError for a fee or symbol that is none.
+    `fees`, as {"kraken": "0.0016"}, take precedence over configured fees, and those over the exchanges' lowest tiers. `how` is a
+    way of waiting (`readers.waiting`). NoSegment if nothing is collected, UsageError for an impossible fee or symbol.
     """
     wanted = Wanted.of(names, symbols)
     given = configured_fees(layers.load(), dict(fees or {}))

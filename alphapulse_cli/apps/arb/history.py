@@ -1,10 +1,11 @@
-"""What the opportunities that were seen say together: what each pair earned, and how long they lived.
+"""Statistics of the opportunities that were seen: profit by pair, and survival by age.
 
     the store ─► load ─► [Seen] ─► by_pair ─► [PairSummary]
                                └─► survival ─► [Survival]
 
-A life is known where its birth and its end were seen. Of all others only a lower bound is known, how long they were seen; where the rules
-below cannot count them honestly, they are left out, and the row says of how many. Money is summed exactly, currency by currency.
+The life of an opportunity is known if both its birth and its end were seen. For others only a lower bound is known, the time for
+which they were seen. Where that does not decide a count, they are left out and counted as unknown. Money is summed exactly, by
+currency.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +27,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class PairSummary:
-    """All that was seen of one way to trade; money is exact decimal text."""
+    """Sums over the opportunities of one way to trade; money is exact decimal text."""
 
     kind: str
     symbol: str
@@ -34,21 +35,21 @@ class PairSummary:
     sell: str
     currency: str
     count: int
-    open: int  # not known to be over
-    total_peak_net: str  # of each the most it ever earned
-    total_birth_net: str  # of each what it earned when it was born
+    open: int  # number whose end was not seen
+    total_peak_net: str  # sum of the profits, each at its peak
+    total_birth_net: str  # sum of the profits, each at its birth
     best_peak_net: str
-    median_life_ms: float | None  # of the known lives
+    median_life_ms: float | None  # median of the known lives, in milliseconds
     longest_life_ms: float | None
 
     def row(self) -> Row:
-        """For JSON."""
+        """Row by the keys of its JSON object."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Survival:
-    """Of so many it is known whether they were still there `after_ms` after their birth; of `unknown` others it is not."""
+    """Survival: of `known` opportunities `alive` were still there `after_ms` milliseconds after birth; `unknown` others may be."""
 
     after_ms: int
     known: int
@@ -57,11 +58,11 @@ class Survival:
 
     @property
     def share(self) -> float | None:
-        """Of the known ones; None of none."""
+        """Fraction of the known opportunities that were still there; None without known ones."""
         return round(self.alive / self.known, SHARE_DIGITS) if self.known else None
 
     def row(self) -> Row:
-        """For JSON."""
+        """Row by the keys of its JSON object."""
         return {**asdict(self), "share": self.share}
 
 
@@ -73,29 +74,35 @@ def load(
     symbols: Sequence[str] = (),
     names: Sequence[str] = (),
 ) -> list[Seen]:
-    """What the store holds, the newest first, without explanations. UsageError where there is no store, StorageError for one that cannot be read."""
+    """Load opportunities from a store, the newest first, without explanations; filters as in `OpportunityStore.rows`.
+
+    UsageError if there is no store, StorageError if it cannot be read.
+    """
     with OpportunityStore(path, create=False) as store:
         return store.rows(place, since_ns, limit, symbols, names, is_explained=False)
 
 
 def find(path: Path, prefix: str, place: str | None = None) -> Seen:
-    """The one whose identifier begins so, with its explanation; "last" is the newest. UsageError for none or several, and as `load`."""
+    """Find the opportunity whose id begins with `prefix`, or the newest for "last", with its explanation.
+
+    UsageError for none or several, and as from `load`.
+    """
     with OpportunityStore(path, create=False) as store:
         return store.find(prefix, place)
 
 
 def seen_life_ns(seen: Seen) -> int:
-    """How long it was seen to live: from its birth, or the watch's, to its end or the last that was told of it."""
+    """Time in ns for which an opportunity was seen: from its birth or the watch's start to its end or last reported change."""
     return (seen.last_ns if seen.closed_ns is None else seen.closed_ns) - seen.born_ns
 
 
 def is_life_known(seen: Seen) -> bool:
-    """Whether that is its life: both its birth and its end were seen."""
+    """Whether both the birth and the end were seen, so that `seen_life_ns` is the whole life."""
     return seen.closed_ns is not None and not seen.is_from_start and not seen.is_unwatched
 
 
 def rows_of(seen: Iterable[Seen]) -> list[Row]:
-    """For JSON: the fields but the explanation; `life_ms` where it is known, and `seen_ms`, which it is at least."""
+    """Rows for JSON: all fields but the explanation, with `life_ms` (None if unknown) and `seen_ms`, its lower bound."""
     return [_row(one) for one in seen]
 
 
@@ -106,7 +113,7 @@ def _row(seen: Seen) -> Row:
 
 
 def by_pair(seen: Iterable[Seen]) -> list[PairSummary]:
-    """Sums of each way to trade, currency by currency, the largest total of peaks first."""
+    """Summarize each way to trade; sorted by currency, then by the total of peak profits, the largest first."""
     groups: dict[tuple[str, str, str, str, str], list[Seen]] = {}
     for one in seen:
         groups.setdefault((one.currency, one.kind, one.symbol, one.buy, one.sell), []).append(one)
@@ -135,11 +142,11 @@ def _summary(group: Sequence[Seen], total_peak: Exact) -> PairSummary:
 
 
 def survival(seen: Iterable[Seen], after_ms: Sequence[int] = AFTER_MS) -> list[Survival]:
-    """How many were still there so long after their birth.
+    """Count the opportunities that were still there at each age, in milliseconds after birth.
 
-    One whose birth and end were seen is known, always: alive after t if it lived for t or longer. Of all others (still open, no longer
-    watched at the end, there already when the watch began) the life is at least what was seen of it: alive after any t up to that, and
-    unknown after any longer one, so that it counts neither as alive nor as gone.
+    An opportunity whose birth and end were seen is known at every age t: it was alive if it lived for t or longer. The life of any
+    other (still open, not watched at its end, or there when the watch began) is at least the time for which it was seen: it was
+    alive at ages up to that time. At greater ages it is unknown, and counts neither as alive nor as gone.
     """
     lives = [(seen_life_ns(one), is_life_known(one)) for one in seen]
     made = []
@@ -151,7 +158,7 @@ def survival(seen: Iterable[Seen], after_ms: Sequence[int] = AFTER_MS) -> list[S
 
 
 def exact(text: str) -> Exact:
-    """The number of money text as the store holds it, below 0 too."""
+    """Exact number of money text from the store, which may be negative."""
     whole, _, fraction = text.partition(".")
     return Exact(int(whole + fraction), len(fraction))
 

@@ -1,4 +1,4 @@
-"""What a watch sees is kept for `arb history` and `arb explain`, without ever slowing the watch."""
+"""Keeper of a watch's events in the store, for `arb history` and `arb explain`, without slowing the watch."""
 
 from collections import deque
 from collections.abc import Callable
@@ -10,11 +10,14 @@ from alphapulse_cli.edges.opportunities.writer import StoreWriter
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.opportunity import Event
 
-CLOSE_S = 10.0  # a busy disk's
+CLOSE_S = 10.0  # for a busy disk
 
 
 class Keeper:
-    """Keeps events in the store at `path`, nothing for None. What goes wrong there is said once, and the watch goes on."""
+    """Keeper of events in the store at `path`; without one (None) it keeps nothing.
+
+    A failure is reported once, and the watch goes on.
+    """
 
     def __init__(self, path: Path | None, place: str, policy: ArbitragePolicy, say: Callable[[str], None]) -> None:
         self._writer = None if path is None else StoreWriter(path)
@@ -25,21 +28,21 @@ class Keeper:
         self._held: deque[Event] = deque()
 
     def hold(self, event: Event) -> None:
-        """To be kept, whatever comes between this and `catch_up`: what costs time can wait until the event was told."""
+        """Queue an event for `catch_up`, which is called once the event was printed: keeping it takes time."""
         if self._writer is not None:
             self._held.append(event)
 
     def catch_up(self) -> None:
-        """Hand what is held to the store's writer."""
+        """Pass the queued events on to the store's writer."""
         while self._held and self._writer is not None:
             self._writer.put(seen(self._held[0], self._place, self._policy))
-            self._held.popleft()  # after it was put: twice does no harm
+            self._held.popleft()  # after the put: an interrupt between them keeps it twice, which does no harm
             if self._writer.error is not None and not self._has_said:
                 self._has_said = True
                 self._say(f"opportunities are not kept: {self._writer.error}")
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the queued events, within CLOSE_S, and close the store."""
         if self._writer is None:
             return
         self.catch_up()
@@ -48,7 +51,7 @@ class Keeper:
             self._has_said = True
             self._say(f"opportunities were not kept: {self._writer.error}")
         elif self._writer.dropped and self._writer.error is None:
-            self._say(f"{self._writer.dropped} changes of opportunities found no room in the store")
+            self._say(f"{self._writer.dropped} changes of opportunities were not kept: the store could not be written fast enough")
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,7 @@
-"""Opportunities as people and programs read them: one flat row an event, and the whole working of a birth.
+"""Rows of opportunities: one flat row an event, and the working of a birth.
 
-Money and sizes are exact decimal text; what no decimal can say (an average price, basis points) is rounded to 12 digits behind the
-point. Times are nanoseconds since 1970, lives milliseconds by our own clock.
+Money and sizes are exact decimal text. Ratios are rounded: average prices to 12 digits behind the point, basis points to 4.
+Times are nanoseconds since 1970, lives milliseconds by our own clock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ BPS_DIGITS = 4
 
 
 def event_row(event: Event) -> Row:
-    """One event, as `arb watch` says it in JSON."""
+    """Row of an event, by the keys of `arb watch --json`."""
     one = event.opportunity
     return {
         "event": event.kind.value,
@@ -45,7 +45,7 @@ def event_row(event: Event) -> Row:
 
 
 def names(candidate: Candidate) -> Row:
-    """Which way to trade."""
+    """Names of a way to trade: kind, symbol, sets to buy and sell at, currency of the profit."""
     return {
         "kind": candidate.kind,
         "symbol": candidate.symbol,
@@ -56,7 +56,7 @@ def names(candidate: Candidate) -> Row:
 
 
 def figures(found: Finding) -> Row:
-    """What a walk found."""
+    """Figures of a walk through the books: size, profit, fees, and for a pair the average prices."""
     size, net, spent, gross = found.size, found.net, found.spent, found.gross
     made = {
         "size": size.text,
@@ -73,12 +73,12 @@ def figures(found: Finding) -> Row:
 
 
 def bps_text(net: Exact, spent: Exact) -> str:
-    """Basis points of what is spent."""
+    """Text of a net profit in basis points of the amount spent."""
     return ratio_text(net, spent, BPS_DIGITS, BASIS_POINTS) if spent.units else "0"
 
 
 def look_row(detector: ArbitrageDetector, candidate: Candidate) -> Row:
-    """How one way to trade stands now, an opportunity or not, as `arb scan` tells it."""
+    """Row of `arb scan` about one way to trade: an opportunity, or the reason why it is none."""
     opportunity = detector.open.get(candidate)
     why = detector.held_back(candidate)
     top = candidate.best_return()
@@ -108,7 +108,7 @@ def look_row(detector: ArbitrageDetector, candidate: Candidate) -> Row:
 
 
 def seen(event: Event, place: str, policy: ArbitragePolicy) -> Seen:
-    """The event as the store keeps it; at a birth with its whole working."""
+    """Stored form of an event; a birth has its whole working."""
     one, closed = event.opportunity, event.kind is Kind.CLOSED
     said = names(one.candidate)
     return Seen(
@@ -135,7 +135,7 @@ def _money(prefix: str, found: Finding) -> Row:
 
 
 def explanation(one: Opportunity, policy: ArbitragePolicy) -> Row:
-    """The whole working at birth: the books, the walk level by level, the fees, the sums."""
+    """Working of an opportunity at its birth: the books, the walk level by level, the fees, the sums."""
     found = one.birth
     made = {
         "id": one.id,

@@ -1,9 +1,10 @@
-"""Watch for arbitrage over all sets there are: every change of every book, in the order in which messages were received.
+"""Watch for arbitrage over all sets: every change of every book, in the order in which the messages were received.
 
-    rings ─► MergedFollowers ─► Step ─► ArbitrageDetector ─► Event ─► whoever prints, keeps or draws it
-                                  └── clock: only while nothing comes, to close what grew old
+    rings ─► MergedFollowers ─► Step ─► ArbitrageDetector ─► Event ─► printer, store or screen
+                                  └── clock: only while no records come, to close opportunities on old books
 
-Sets that appear while it runs are taken in. What was missed, what is not live and what held an opportunity back is counted, never guessed.
+Sets that appear while it runs are included. Missed records, books that are not live and reasons that hold an opportunity back are
+counted.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -34,9 +35,9 @@ from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.wire.delta import BookState, state_words
 
 RULES_EVERY_NS = 5_000_000_000
-CLOCK_READ_NS = 10_000_000  # two clocks that were read so far apart say nothing of one another
-SET_BACK_NS = 500_000_000  # less is an adjustment
-GRACE_NS = 20_000_000  # how far behind the clock time is held while nothing comes: what is on its way may be as old
+CLOCK_READ_NS = 10_000_000  # two clocks read further apart than this cannot be compared
+SET_BACK_NS = 500_000_000  # a smaller step back is an adjustment
+GRACE_NS = 20_000_000  # lag of the detector's time behind the clock while no records come: records on their way may be as old
 LONGEST_WAIT_S = 0.05
 SETTLE_S = 2.0
 LIVE = BookState.LIVE
@@ -45,7 +46,7 @@ NOTHING = Fraction(-(10**9))  # a return below all others
 
 @dataclass(frozen=True, slots=True)
 class WatchStatus:
-    """How the watch is doing, beside its events."""
+    """Status of a watch: its books, its counts, and the books that are not used."""
 
     books: int
     books_live: int
@@ -54,15 +55,16 @@ class WatchStatus:
     candidates: int
     opened: int
     open: int
-    refused: Mapping[Why, int]  # occasions that were held back, since the watch began
+    refused: Mapping[Why, int]  # number of opportunities held back by each reason, since the watch began
     missed: int  # records overwritten before they were read
-    not_compared: tuple[tuple[str, str], ...]  # symbols whose currencies nobody converts
+    not_compared: tuple[tuple[str, str], ...]  # pairs of symbols without a book that converts between their currencies
 
 
 class Watch:
-    """Reads until told to stop. NoSegment if nothing that was asked for is there, UsageError for a fee that nobody knows.
+    """Live watch for arbitrage. NoSegment if no wanted set is there, UsageError for an exchange whose fee is unknown.
 
-    `now_ns` is the clock while nothing comes: one that stands still at 0 leaves time to the records, so that a replay repeats itself.
+    `now_ns` is the clock (ns since 1970) while no records come; one that returns 0 leaves time to the records, so that replays are
+    equal.
     """
 
     def __init__(
@@ -88,23 +90,23 @@ class Watch:
         self._tally = tally
         self._began_ns = clock.realtime_ns()
         self._ruled_ns = 0
-        self._ahead_ns: int | None = None  # the clock that dates messages, of the one that is never set
+        self._ahead_ns: int | None = None  # CLOCK_REALTIME minus CLOCK_MONOTONIC at the last look
         self._sets = SetReaders(directory, wanted, self._attach, how=how)
         self._merged = MergedFollowers(self._sets.readers)
         self._use_rules(clock.monotonic_ns())
 
     @property
     def sets(self) -> list[str]:
-        """The sets that are read."""
+        """Names of the sets that are read, sorted."""
         return sorted(self._merged.followers)
 
     @property
     def exchanges(self) -> list[str]:
-        """The exchanges whose sets are read."""
+        """Names of the exchanges whose sets are read, sorted."""
         return sorted({follower.exchange for follower in self._merged.followers.values()})
 
     def require_books(self) -> None:
-        """NoSegment if no book of an asked symbol is there."""
+        """Check that there are books of the wanted symbols. NoSegment if there is none."""
         known = {symbol for _, symbol in self.detector.markets}
         missing = [symbol for _, symbol in self._wanted.symbols if symbol not in known]
         if missing and not any(market.is_traded for market in self.detector.markets.values()):
@@ -117,7 +119,7 @@ class Watch:
         return SetFollower(self._directory, name, followed, label=self._label)
 
     def _use_rules(self, now: int) -> None:
-        """Take in books that are not looked at yet, and what their exchanges ask of orders."""
+        """Add new books to the detector, and read the exchanges' rules for orders every RULES_EVERY_NS."""
         is_ruling_time = now - self._ruled_ns >= RULES_EVERY_NS
         if is_ruling_time:
             self._ruled_ns = now
@@ -137,11 +139,11 @@ class Watch:
         return found
 
     def poll(self) -> list[Event]:
-        """What happened since the last poll."""
+        """Events since the last poll."""
         return list(self.happening())
 
     def happening(self) -> Iterator[Event]:
-        """The same, each as soon as it is known: exhaust it."""
+        """Iterate over the events since the last poll, each as soon as it is known. Exhaust the iterator."""
         now = clock.monotonic_ns()
         if self._sets.look(now):
             self._use_rules(now)
@@ -158,11 +160,11 @@ class Watch:
             yield from self.detector.advance(self._now_ns() - GRACE_NS)
 
     def _look_at_clock(self) -> list[Event]:
-        """Close what is open, since the real-time clock was set back: by its new time all that comes would be too old until it has caught up."""
+        """Close all opportunities if the real-time clock was set back: by the new time all books would be too old for a while."""
         before = clock.monotonic_ns()
         told_ns = self._now_ns()
         after = clock.monotonic_ns()
-        if not told_ns or after - before > CLOCK_READ_NS:  # it stands still, or we did
+        if not told_ns or after - before > CLOCK_READ_NS:  # the clock stands still, or this process did
             return []
         ahead_ns, known_ns = told_ns - before, self._ahead_ns
         self._ahead_ns = ahead_ns
@@ -171,11 +173,11 @@ class Watch:
         return self.detector.set_back(known_ns - ahead_ns)
 
     def steps(self, monotonic_ns: int) -> Iterator[Step]:
-        """What is new in all books, each to be handed to `take` before the next is asked for: the inner half of `poll`."""
+        """Iterate over the new changes of all books; pass each to `take` before asking for the next. `poll` uses both."""
         return self._merged.poll(monotonic_ns)
 
     def take(self, step: Step) -> list[Event]:
-        """What one book's change led to."""
+        """Apply one book's change; returns its events."""
         follower, symbol, replica, state, reason, timestamp_ns, delay = step
         market = self.detector.markets.get((follower.set_name, symbol)) or self._market(follower, symbol)
         if state is LIVE and timestamp_ns:
@@ -185,7 +187,7 @@ class Watch:
         now_ns = timestamp_ns or self._now_ns() - GRACE_NS
         if not follower.is_whole(symbol):
             return self.detector.withdraw(market, state, reason, now_ns)
-        if not timestamp_ns:  # joined, or heard of again: as old as what was told last
+        if not timestamp_ns:  # joined, or live again without a message: as old as its last change
             is_known = market.version == replica.version and market.book is replica.book
             timestamp_ns = market.timestamp_ns if is_known else replica.timestamp_ns
             delay = market.feed_delay_us if is_known else None
@@ -193,11 +195,11 @@ class Watch:
         return self.detector.update(market, replica.book, timestamp_ns, replica.version, delay, state, reason, now_ns, trading)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until there may be more."""
+        """Wait for records, at most `timeout_s` and LONGEST_WAIT_S; False if none came."""
         return self._sets.wait(min(timeout_s, LONGEST_WAIT_S))
 
     def settle(self, timeout_s: float = SETTLE_S) -> list[Event]:
-        """Poll until every book was joined, or is known not to be live; what happened meanwhile."""
+        """Poll until every book is joined or known not to be live, at most `timeout_s`; returns the events meanwhile."""
         until = clock.monotonic_ns() + int(timeout_s * 1e9)
         events = self.poll()
         while clock.monotonic_ns() < until and any(
@@ -208,9 +210,9 @@ class Watch:
         return events
 
     def events(self, count: int | None = None, duration_s: float | None = None) -> Iterator[Event | None]:
-        """All that happens, until the first `count` opportunities are over, or for so long; a None whenever nothing more is at hand.
+        """Iterate over events until the first `count` opportunities are closed, or for `duration_s`; None means "no more for now".
 
-        At the end all that is still open is told as closed, unwatched.
+        At the end the opportunities that are still open are reported as closed, unwatched.
         """
         end_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
         chosen = _Chosen(count)
@@ -229,7 +231,7 @@ class Watch:
         yield from filter(chosen.takes, self.end())
 
     def end(self) -> list[Event]:
-        """All that is still open is told as closed, unwatched; nothing the second time."""
+        """Close the opportunities that are still open, as unwatched, and return their events; [] the second time."""
         return self.detector.finish(self._now_ns())
 
     @property
@@ -238,14 +240,14 @@ class Watch:
         return self._merged.missed
 
     def looks(self, everything: bool) -> list[dict[str, Any]]:
-        """The opportunities there are now, the best first; or every way to trade, the nearest to a profit first."""
+        """Rows of the present opportunities, or with `everything` of all ways to trade; the best return first."""
         detector = self.detector
         candidates = detector.candidates if everything else list(detector.open)
         candidates.sort(key=lambda one: one.best_return() or NOTHING, reverse=True)
         return [look_row(detector, one) for one in candidates]
 
     def status(self) -> WatchStatus:
-        """Now."""
+        """Status of the watch now."""
         markets = self.detector.markets.values()
         not_live = [market for market in markets if not market.is_live]
         return WatchStatus(
@@ -264,7 +266,7 @@ class Watch:
         )
 
     def counts(self) -> dict[str, Any]:
-        """What `arb counters` shows of this watch: totals since it began, and how many there are now."""
+        """Counters of this watch for `arb counters`: totals since it began, and present numbers."""
         status = self.status()
         return {
             "began_ns": self._began_ns,
@@ -292,7 +294,7 @@ class Watch:
 
 
 class _Chosen:
-    """The first so many opportunities; all of them for None."""
+    """Filter for the events of the first `count` opportunities; of all for None."""
 
     def __init__(self, count: int | None) -> None:
         self._left = count
@@ -300,11 +302,11 @@ class _Chosen:
 
     @property
     def are_over(self) -> bool:
-        """Whether nothing more is wanted."""
+        """Whether all of them are closed."""
         return self._left == 0 and not self._open
 
     def takes(self, event: Event) -> bool:
-        """Whether that event is one of theirs."""
+        """Whether the event belongs to one of them."""
         if self._left is None:
             return True
         name = event.opportunity.id
@@ -319,13 +321,16 @@ class _Chosen:
 
 
 def _converting_symbols(wanted: Wanted) -> frozenset[str]:
-    """The symbols that could convert the quote currencies of the wanted ones: they are read though nobody asked for them."""
+    """Symbols that could convert between the quote currencies of the wanted ones; they are read, too."""
     quotes = {symbol.partition("-")[2] for _, symbol in wanted.symbols}
     return frozenset(f"{one}-{other}" for one, other in permutations(sorted(quotes), 2))
 
 
 def configured_fees(settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
-    """Exchange -> fee text: what was given, else what is configured; others are left to the exchanges' facts. UsageError for no fee."""
+    """Fee text by exchange: the given one, else the configured one; others are left to the exchange.
+
+    UsageError for an impossible fee.
+    """
     found = {name: text for name in exchanges.names() if (text := settings.get("taker_fee", name))}
     for text in given.values():
         parse_fee(text)

@@ -1,9 +1,9 @@
-"""Benchmarks that anyone can repeat: one scenario a file, every line beside a reference that was measured in the same run.
+"""Repeatable benchmarks: one scenario a file, each line with a reference measured in the same run.
 
     SCENARIOS ─► run(names, …) ─► scenario.measure(ground) ─► Result, Result, … ─► Report ─► table or JSON, compare, targets
 
-A scenario times the product's own code, never a copy of it, and proves where it can that what it timed was right. It works in a directory
-of its own, bounds its time and its memory, and leaves no process behind.
+A scenario times the product's own code, never a copy of it, and proves where possible that the timed work was correct. It works in
+a directory of its own, bounds its time and its memory, and leaves no process behind.
 """
 
 import importlib
@@ -14,25 +14,25 @@ from alphapulse_cli.apps.bench.ground import Ground, private_directory
 from alphapulse_cli.apps.bench.report import Report, new_report
 from alphapulse_cli.errors import UsageError
 
-SCENARIOS = {  # module of `scenarios`: what it measures; in the order of the data
+SCENARIOS = {  # module of `scenarios` -> the thing it measures, in the order of the data
     "decode": "an exchange's frame to exact events, per exchange",
     "book": "changes, snapshots and differences of a 45,827-level book",
     "ring": "publishing into the ring and reading out of it, one process",
     "latency": "one way between two processes, for each way of waiting; sustained rates",
     "pipeline": "raw JSON bytes to the published group, per exchange",
     "collect": "the same with the socket: CPU and time a message",
-    "memory": "what a collector of three full-depth books holds resident, before and after an hour's messages",
+    "memory": "resident memory of a collector of three full-depth books, before and after an hour's messages",
     "arb": "a book's change to the opportunity it makes, in process and to a printed line, at 20,000 deltas/s",
     "attach": "from nothing to an exact 45,827-level book",
     "startup": "the commands' start against a bare interpreter and a typer app",
     "tui": "the live screen at 20,000 deltas/s over three exchanges: CPU, memory, key to screen",
 }
 
-Progress = Callable[[int, int, str], None]  # scenarios done, scenarios in all, what is being measured now
+Progress = Callable[[int, int, str], None]  # scenarios done, scenarios in all, name of the present measurement
 
 
 def chosen(names: Sequence[str]) -> list[str]:
-    """These scenarios, each once, all for (). UsageError with the near matches for a name that is none."""
+    """The named scenarios, each once; all for (). UsageError, with near matches, for an unknown name."""
     for name in names:
         if name not in SCENARIOS:
             import difflib
@@ -44,7 +44,7 @@ def chosen(names: Sequence[str]) -> list[str]:
 
 
 def run(names: Sequence[str], *, quick: bool, capture: Path | None, shm_dir: str | None, progress: Progress) -> Report:
-    """Run the scenarios, one after another. IntegrityError if what was timed was wrong."""
+    """Run the scenarios, one after another. IntegrityError if timed work turns out wrong."""
     report = new_report(quick=quick)
     with private_directory(shm_dir) as directory:
         ground = Ground(directory, quick, capture, report.left_out)

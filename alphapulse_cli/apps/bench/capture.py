@@ -1,7 +1,7 @@
-"""Recorded frames of a real exchange, for `decode` and `pipeline`: `--capture FILE`, or the Coinbase recording in ALPHAPULSE_RECORDED.
+"""Recorded frames of a real exchange for `decode` and `pipeline`: `--capture FILE`, or the recording in ALPHAPULSE_RECORDED.
 
-A recording is lines of `<epoch seconds>: <raw frame>`; lines of another shape (what the client sent, REST answers) are passed over. The
-feed is told by its frames. Feeds whose books begin with a REST snapshot are refused: its answer is not among the frames.
+A recording has lines of `<epoch seconds>: <raw frame>`; other lines (frames of the client, REST answers) are skipped. The feed is
+recognized by its frames. Feeds whose books begin with a REST snapshot are refused: the snapshot is not among the frames.
 """
 
 import os
@@ -18,22 +18,22 @@ from alphapulse_cli.exchanges.protocol import BOOK, Decoder, Mode
 from alphapulse_cli.market.events import OffGrid
 from alphapulse_cli.market.instrument import Instrument
 
-RECORDED = "ALPHAPULSE_RECORDED"  # a folder; the same variable that the tests know
+RECORDED = "ALPHAPULSE_RECORDED"  # variable with a folder; the tests use it, too
 COINBASE_FILE = "COINBASE.ws.28.0"
-MOST_BYTES = 256 << 20  # what is read of a capture
+MOST_BYTES = 256 << 20  # read of a capture at most
 MOST_SYMBOLS = 1_000
 STAMPED = re.compile(rb"[0-9]{9,11}(?:\.[0-9]+)?")
 
 
 class Known(NamedTuple):
-    """A feed that can be replayed from its frames alone, and how its frames are told apart."""
+    """A feed that can be replayed from its frames alone, with the marks of its frames."""
 
     mark: bytes  # in every update of a book
     exchange: str
     mode: str
     snapshot_mark: bytes
     symbol: re.Pattern[bytes]
-    one_sequence: bool  # of the connection: then no frame between may be left out
+    one_sequence: bool  # the connection has one sequence: no frame may be left out
 
 
 PRODUCT = re.compile(rb'"product_id":"([^"]{1,16})"')
@@ -52,7 +52,7 @@ FEEDS = (
 
 
 def captured(ground: Ground, scenario: str, most: int) -> Iterator[tuple[str, Tape]]:
-    """The recording's tape, under the name of its line; nothing, and the reason told, where there is none."""
+    """Iterate over the recording's tape with the name of its line; without a recording the line is left out, with the reason."""
     path = ground.capture or _recording()
     if path is None:
         ground.leave_out(
@@ -71,7 +71,7 @@ def _recording() -> Path | None:
 
 
 def read_tape(path: Path, most: int) -> Tape:
-    """All books of the recording and its first `most` updates. UsageError for a file that holds no feed known here."""
+    """Read all books of a recording and its first `most` updates. UsageError for a file without a known feed."""
     frames = _frames(path)
     for feed in FEEDS:
         if any(feed.mark in frame for frame in frames):
@@ -95,7 +95,7 @@ def _frames(path: Path) -> list[bytes]:
 
 
 def _tape(feed: Known, frames: Sequence[bytes], most: int) -> Tape | None:
-    """What comes up to the last book's first snapshot is the opening, what updates books after it is timed; None for no book."""
+    """Tape of a feed: frames up to the last book's first snapshot are the opening, later updates are timed. None without a book."""
     first: dict[bytes, int] = {}
     for at, frame in enumerate(frames):
         if feed.snapshot_mark in frame and (found := feed.symbol.search(frame)) and len(first) < MOST_SYMBOLS:
@@ -115,13 +115,13 @@ def _tape(feed: Known, frames: Sequence[bytes], most: int) -> Tape | None:
 
 
 def _depth(mode: Mode, snapshot: bytes) -> int:
-    """The subscription's, told by how much a snapshot holds, where there is a choice."""
+    """Depth of the recorded subscription, derived from the size of a snapshot where the feed offers a choice."""
     held = max(snapshot.partition(b'"bids"')[2].partition(b'"asks"')[0].count(b'"price"'), 1)
     return next((depth for depth in sorted(mode.depths) if depth >= held), mode.default_depth)
 
 
 def _on_their_grids(decoder: Decoder, frames: Sequence[bytes]) -> list[Instrument]:
-    """The instruments on the finest grid that any frame needs: what metadata would have said."""
+    """Instruments on the finest grid that any frame needs, in place of the exchange's metadata."""
     decoder.connected(0)
     for frame in frames:
         while True:

@@ -1,11 +1,11 @@
-"""Other processes of a benchmark: the reader of a ring, a sender, a collector. Started afresh, spoken to in lines, always reaped.
+"""Child processes of a benchmark (a ring's reader, a sender, a collector): started afresh, controlled by lines, always reaped.
 
     with child("latency:listen", path, "bench") as reader:
         reader.say({"do": "listen"})
         answer = reader.hear()
 
-A child is a module of `scenarios` and a function in it, called with JSON values; it talks with `hear` and `say` on its standard
-input and output. However we end, it ends: its input closes, and it never lives longer than CHILD_LIFE_S.
+A child is a function in a module of `scenarios`, called with JSON values; it uses `hear` and `say` on its standard input and
+output. However the parent ends, the child ends: its input closes, and it never lives longer than CHILD_LIFE_S.
 """
 
 import contextlib
@@ -30,24 +30,24 @@ _RUN = "from alphapulse_cli.apps.bench.children import run; run()"
 
 
 class Gone(AlphapulseError):
-    """A child ended, or did not answer."""
+    """Raised when a child process ended or did not answer."""
 
 
 class Lines:
-    """Lines of JSON over two raw descriptors, and single bytes between them: nothing is read ahead that is not asked for."""
+    """Lines of JSON, and single bytes between them, over two raw descriptors; no data is read ahead."""
 
     def __init__(self, reading: int, writing: int) -> None:
         self.reading, self.writing = reading, writing
         self._held = b""
 
     def say(self, value: Any) -> None:
-        """One line."""
+        """Write a value as one line."""
         text = memoryview(json.dumps(value).encode() + b"\n")
         while text:
             text = text[os.write(self.writing, text) :]
 
     def hear(self, limit_s: float = ANSWER_S) -> Any:
-        """The next line. Gone at the end of the input, or after the limit."""
+        """Read the next line's value. Gone at the end of the input, or after `limit_s` seconds."""
         until = time.monotonic() + limit_s
         while b"\n" not in self._held:
             left = until - time.monotonic()
@@ -61,27 +61,27 @@ class Lines:
         return json.loads(line)
 
     def ping(self) -> None:
-        """A byte there and a byte back; the other side runs `echo`."""
+        """Send a byte and wait for its echo; the other side runs `echo`. Gone at the end of the input."""
         os.write(self.writing, b".")
         if not os.read(self.reading, 1):
             raise Gone("a process of the benchmark ended early")
 
     def echo(self, count: int) -> None:
-        """Send back so many single bytes, one at a time."""
+        """Send back `count` single bytes, one at a time."""
         for _ in range(count):
             os.write(self.writing, os.read(self.reading, 1))
 
 
 @contextlib.contextmanager
 def child(place: str, *arguments: Any) -> Iterator[Lines]:
-    """A process that runs `place`, "module:function" of a scenario; killed and reaped at the end."""
+    """Process that runs `place`, a scenario's "module:function"; killed and reaped at the end. Gone if it ends early."""
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(  # noqa: S603 ourselves
             [sys.executable, "-P", "-c", _RUN, place, json.dumps(arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
-            start_new_session=True,  # Ctrl-C reaches us alone
+            start_new_session=True,  # Ctrl-C reaches the parent only
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -99,7 +99,7 @@ def child(place: str, *arguments: Any) -> Iterator[Lines]:
 
 
 def _last_words(complaints: IO[bytes]) -> str:
-    """The last line that it wrote on stderr, and the hint that follows it in a traceback."""
+    """Last line that a child wrote on stderr, with the hint that follows it in a traceback."""
     complaints.seek(0)
     lines = complaints.read(1 << 16).decode("utf-8", "replace").strip().splitlines()
     hint = f" ({lines.pop()})" if len(lines) > 1 and lines[-1].startswith("hint: ") else ""
@@ -107,7 +107,7 @@ def _last_words(complaints: IO[bytes]) -> str:
 
 
 def run() -> None:
-    """What a child does."""
+    """Main function of a child process."""
     signal.alarm(CHILD_LIFE_S)  # the default action ends the process
     module, _, function = sys.argv[1].partition(":")
     called = getattr(importlib.import_module(f"alphapulse_cli.apps.bench.scenarios.{module}"), function)

@@ -1,7 +1,7 @@
-"""Is this run slower than that one? Only ratios are asked, and both runs' spread.
+"""Comparison of two runs, by their ratios and the spread of these.
 
-A line is slower when its ratio has grown over the factor *and* the middle halves of the two runs' ratios do not touch: what lies within
-either run's own spread is noise, whatever the medians say; what does not, but stays within the factor, is tolerated.
+A line is slower if its ratio has grown by more than the factor *and* the middle halves of both runs' ratios do not overlap: a
+difference within the spread is noise, whatever the medians are, and growth within the factor is tolerated.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ SAME, SLOWER, FASTER, NOISY, ONLY_THERE, ONLY_HERE = "same", "slower", "faster",
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One line of both runs; `grown` is now over then."""
+    """One line of both runs; `grown` is the new ratio divided by the old one."""
 
     scenario: str
     case: str
@@ -27,14 +27,14 @@ class Comparison:
 
 
 def check_factor(factor: float) -> float:
-    """The factor itself; UsageError for one that would fail an equal run."""
+    """Check a factor and return it. UsageError for one that would fail an equal run."""
     if not factor > 1:
         raise UsageError(f"a factor of {factor:g} would fail a run that is no slower", "write --fail-over 1.25")
     return factor
 
 
 def compare(then: Report, now: Report, factor: float, ran: Sequence[str]) -> list[Comparison]:
-    """Every line of the scenarios that ran. UsageError for runs of different cores: their ratios say nothing about one another."""
+    """Compare every line of the scenarios that ran. UsageError for runs with different cores, whose ratios are not comparable."""
     if then.head.get("core") != now.head.get("core"):
         raise UsageError(
             f"the baseline is of the {then.head.get('core')} core, this run of the {now.head.get('core')} one",
@@ -57,7 +57,7 @@ def _compared(then: Result | None, now: Result, factor: float) -> Comparison:
 
 
 def verdict_of(then: Result, now: Result, factor: float) -> str:
-    """The rule above, both ways."""
+    """Verdict of the module's rule, in both directions."""
     if now.ratio > factor * then.ratio:
         return SLOWER if now.ratio_low > then.ratio_high else NOISY
     if now.ratio * factor < then.ratio:
@@ -66,10 +66,10 @@ def verdict_of(then: Result, now: Result, factor: float) -> str:
 
 
 def slower(found: Sequence[Comparison]) -> list[Comparison]:
-    """Those that fail the run."""
+    """Lines that fail the run."""
     return [one for one in found if one.verdict == SLOWER]
 
 
 def rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """As JSON has them."""
+    """Rows by the keys of their JSON objects."""
     return [asdict(one) for one in found]

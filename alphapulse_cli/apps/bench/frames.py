@@ -1,8 +1,8 @@
-"""The frames of a simulated exchange, made without a socket: what a connection would bring, in order, ready to be timed.
+"""Frames of a simulated exchange, made without a socket: the traffic of a connection, in order, ready to be timed.
 
     market (seed) ─► encoder ⇄ decoder's own requests ─► opening: greeting, acks, snapshots · updates: one book message each
 
-The frames are those of the real protocol; the market that they tell of is kept, so that a benchmark can prove that what it timed was right.
+The frames are those of the real protocol. Their market is kept, so that a benchmark can prove that the timed work was correct.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +21,11 @@ from alphapulse_cli.sim.market_maker import Market
 SEED = 7
 STARTED_NS = 1_790_000_000 * 10**9
 STEP_NS = 50_000_000
-WARMING_UPDATES = 64  # behind them every decoder is live: its snapshot has met the stream
+WARMING_UPDATES = 64  # after these every decoder is live: its snapshot is joined with the stream
 
 
 class Feed(NamedTuple):
-    """An exchange's feed, and the name of its lines."""
+    """Feed of an exchange, with the name of its lines."""
 
     case: str
     exchange: str
@@ -42,7 +42,7 @@ FEEDS = (
 
 
 class Heard(NamedTuple):
-    """Something that came from the exchange: a frame, or with `is_snapshot` the answer to a FetchSnapshot."""
+    """Message of the exchange: a frame, or with `is_snapshot` the answer to a FetchSnapshot."""
 
     body: bytes
     is_snapshot: bool = False
@@ -50,19 +50,19 @@ class Heard(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tape:
-    """What one connection brought. `receiver` makes a fresh decoder of the feed."""
+    """Traffic of one connection: its opening and its book updates. `receiver` makes a fresh decoder of the feed."""
 
     exchange: Exchange
     instruments: Sequence[Instrument]
     depth: int  # of the subscription; 0 is the full book
     opening: Sequence[Heard]
     updates: Sequence[bytes]
-    market: Market | None  # as it is after the last update; None for what was recorded outside
+    market: Market | None  # as it is after the last update; None for a recording
     receiver: Callable[[], Decoder]
 
 
 class Server:
-    """The exchange's side of one connection."""
+    """Exchange's side of one connection, without sockets."""
 
     def __init__(self, feed: Feed) -> None:
         self.exchange = exchanges.get(feed.exchange)
@@ -73,19 +73,19 @@ class Server:
         self.rest: RestEncoder = self.exchange.rest_encoder(self.market, self.mode.name)
 
     def get(self, path: str) -> bytes:
-        """The answer to a REST request."""
+        """Body of the answer to a REST request."""
         parts = urlsplit(path)
         _, body = self.rest.respond(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), self.now_ns)
         return body
 
     def instrument(self) -> Instrument:
-        """As its metadata tells it."""
+        """Instrument of the feed's symbol, parsed from the exchange's metadata."""
         listed = self.get(self.mode.instruments_path or self.exchange.facts.instruments_path)
         found = self.exchange.parse_instruments(listed, self.mode.name)
         return next(one for one in found if one.symbol == self.symbol)
 
     def update(self, steps: int = 1) -> Sequence[bytes]:
-        """The frames of the market's next `steps` as one message; none where nothing of it is seen at the subscribed depth."""
+        """Frames of the market's next `steps` in one message; [] if none of the changes is within the subscribed depth."""
         net: dict[tuple[int, bool], Change] = {}
         for _ in range(steps):
             self.now_ns += STEP_NS
@@ -96,7 +96,7 @@ class Server:
 
 @cache
 def tape(feed: Feed, count: int) -> Tape:
-    """A connection of that feed with `count` updates behind its opening."""
+    """Tape of a connection to that feed, with `count` updates after its opening."""
     server = Server(feed)
     instrument, depth = server.instrument(), server.mode.default_depth
 
@@ -116,7 +116,7 @@ def tape(feed: Feed, count: int) -> Tape:
 
 
 def _hear(server: Server, decoder: Decoder, frames: Sequence[bytes], opening: list[Heard]) -> None:
-    """The decoder hears these frames and whatever it asks for because of them; all of it is the opening."""
+    """Feed the decoder these frames and the answers to its requests, and append all of them to the opening."""
     waiting = [Heard(frame) for frame in frames]
     while True:
         waiting += [heard for request in decoder.pending_requests() for heard in _answers(server, request)]
@@ -140,7 +140,7 @@ def _answers(server: Server, request: Request) -> list[Heard]:
 
 
 def open_decoder(made: Tape) -> Decoder:
-    """A decoder that has heard the opening."""
+    """Make a decoder that has received the opening."""
     decoder = made.receiver()
     decoder.connected(STARTED_NS)
     for heard in made.opening:

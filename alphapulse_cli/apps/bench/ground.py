@@ -1,7 +1,7 @@
-"""The ground a benchmark stands on: a directory of segments of its own, what the person asked for, and where to say how far it is.
+"""Environment of a benchmark: a segment directory of its own, the options of the run, and a callback for progress.
 
-Nothing of anybody else's is touched: the directory lies in the segments' root, so that it is measured in the memory that is used, and
-goes with the run. One that a killed run left behind goes with the next.
+The directory is in the segments' root, so that the run uses the same memory as collectors do, and is removed at its end. A
+directory that a killed run left behind is removed by the next run. Other files are not touched.
 """
 
 import contextlib
@@ -27,32 +27,32 @@ SYMBOL = "BTC-USD"
 
 @dataclass(slots=True)
 class Ground:
-    """What a scenario gets."""
+    """Environment that a scenario gets."""
 
     directory: Directory
     quick: bool = False
     capture: Path | None = None
     left_out: list[LeftOut] = field(default_factory=list)
-    say: Callable[[str], None] = lambda _: None  # what is being measured now
+    say: Callable[[str], None] = lambda _: None  # takes the name of the present measurement
 
     @property
     def budget_s(self) -> float:
-        """Time for one line."""
+        """Time for one line, in seconds."""
         return 0.15 if self.quick else 2.0
 
     def several(self, quick: int, full: int) -> int:
-        """One number for a quick run, one for a full one."""
+        """The first number for a quick run, the second for a full one."""
         return quick if self.quick else full
 
     def leave_out(self, scenario: str, case: str, reason: str) -> None:
-        """Say honestly that it was not measured."""
+        """Record that a line was not measured, and why."""
         self.left_out.append(LeftOut(scenario, case, reason))
 
     @contextlib.contextmanager
     def outlet(
         self, set_name: str, exchange: str = "bench", symbols: Sequence[str] = (SYMBOL,), capacity: int = RING_CAPACITY
     ) -> Iterator[Outlet]:
-        """A set of segments open for writing, its files removed afterwards: the next scenario may need the room."""
+        """Set of segments open for writing; its files are removed afterwards, since the next scenario may need the room."""
         with Outlet(self.directory, set_name, exchange, symbols, capacity, clock.monotonic_ns()) as outlet:
             yield outlet
         for name in self.directory.names():
@@ -62,14 +62,14 @@ class Ground:
 
 @contextlib.contextmanager
 def private_directory(shm_dir: str | None) -> Iterator[Directory]:
-    """A directory for this run alone in the root of the segments; gone afterwards. StorageError."""
+    """Directory for this run alone, in the segments' root; removed afterwards. StorageError."""
     with open_directory(shm_dir, create=True) as root:
         for name in root.names():
             if OURS.fullmatch(name) and _is_abandoned(root.path / name):
                 shutil.rmtree(root.path / name, ignore_errors=True)
         directory = root.subdirectory(f"bench-{os.getpid()}", create=True)
         try:
-            fcntl.flock(directory.fd, fcntl.LOCK_EX)  # held while we live, whoever may see our pid
+            fcntl.flock(directory.fd, fcntl.LOCK_EX)  # held while this process lives: a pid may be invisible in another container
             yield directory
         finally:
             shutil.rmtree(directory.path, ignore_errors=True)
@@ -77,7 +77,7 @@ def private_directory(shm_dir: str | None) -> Iterator[Directory]:
 
 
 def _is_abandoned(path: Path) -> bool:
-    """Whether nobody holds its lock, for longer than it takes to make and lock one."""
+    """Whether the directory's lock is free, for longer than a run takes to make and lock one."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

@@ -1,10 +1,10 @@
-"""Timing: the work and its reference by turns, for as long as a budget lasts.
+"""Timing of work and its reference, in turn, within a budget of time.
 
-    Timed(n) ─► nanoseconds that n calls took, the loop's own cost taken off
-    by_turns(work, reference, budget) ─► Samples      many calls a sample, for what takes less than a few microseconds
-    frame_by_frame(work, reference, frames) ─► Samples     one call a sample, the clock's own cost taken off
+    Timed(n) ─► nanoseconds of n calls, without the loop's own cost
+    by_turns(work, reference, budget) ─► Samples           many calls a sample, for work of less than a few microseconds
+    frame_by_frame(work, reference, frames) ─► Samples     one call a sample, without the clock's own cost
 
-The number of samples is bounded by the budget and by MOST_SAMPLES; a very slow piece of work is sampled FEWEST times all the same.
+The budget and MOST_SAMPLES bound the number of samples; very slow work is sampled FEWEST times all the same.
 """
 
 import time
@@ -15,7 +15,7 @@ from typing import Any
 
 from alphapulse_cli.apps.bench.report import Samples
 
-SAMPLE_NS = 20_000  # what a sample should take at least: 500 times the clock's own cost
+SAMPLE_NS = 20_000  # least time of a sample: 500 times the clock's own cost
 FEWEST, MOST_SAMPLES, MOST_CALLS = 5, 20_000, 1 << 20
 FRAMES_A_TURN = 32
 
@@ -23,7 +23,7 @@ Timed = Callable[[int], float]
 
 
 def calls(statement: str, before: Callable[[], object] | None = None, **names: Any) -> Timed:
-    """Times the statement, with these names in it. `before` is called before each sample, untimed."""
+    """Make a timer of the statement, with these names in it. `before` is called before each sample, untimed."""
     run = timeit.Timer(statement, globals=names, timer=time.perf_counter_ns).timeit
 
     def timed(count: int) -> float:
@@ -37,9 +37,9 @@ def calls(statement: str, before: Callable[[], object] | None = None, **names: A
 def by_turns(
     work: Timed, reference: Timed, budget_s: float, *, most_calls: int = MOST_CALLS, per_call: float = 1, per_reference: float = 1
 ) -> Samples:
-    """Samples of both for `budget_s`; `per_call` and `per_reference` are how many of the counted things one call does.
+    """Sample work and reference in turn for `budget_s` seconds; `per_call` and `per_reference` are the units of work in one call.
 
-    `most_calls` bounds a sample of the work where it uses something up.
+    `most_calls` bounds the calls in a sample of work that uses something up.
     """
     batch, reference_batch = calibrated(work, most_calls), calibrated(reference)
     samples = Samples(batch=batch)
@@ -54,7 +54,7 @@ def by_turns(
 
 
 def calibrated(timed: Timed, most: int = MOST_CALLS) -> int:
-    """How many calls make a sample worth taking; the first ones are a warm-up and no measure."""
+    """Number of calls that make a sample of at least SAMPLE_NS, at most `most`; its calls also warm up."""
     count = 1
     while count < most and min(timed(count) for _ in range(3)) < SAMPLE_NS:
         count = min(2 * count, most)
@@ -62,7 +62,7 @@ def calibrated(timed: Timed, most: int = MOST_CALLS) -> int:
 
 
 def frame_by_frame(work: Callable[[bytes], object], reference: Callable[[bytes], object], frames: Sequence[bytes]) -> Samples:
-    """Every frame once through the work, then through the reference, a few frames at a turn."""
+    """Sample each frame once through the work and once through the reference, FRAMES_A_TURN frames in turn."""
     samples = Samples()
     for at in range(0, len(frames), FRAMES_A_TURN):
         turn = frames[at : at + FRAMES_A_TURN]
@@ -84,18 +84,18 @@ def _each(work: Callable[[bytes], object], frames: Sequence[bytes]) -> list[floa
 
 @cache
 def loop_ns() -> float:
-    """What timing one call costs when there is none: a turn of the loop."""
+    """Cost of a turn of the timing loop without a call, in ns."""
     run = timeit.Timer("pass", timer=time.perf_counter_ns).timeit
     return min(run(10_000) for _ in range(20)) / 10_000
 
 
 @cache
 def clock_ns() -> float:
-    """What lies between two looks at the clock."""
+    """Time between two readings of the clock, in ns."""
     now = time.perf_counter_ns
     return min(-now() + now() for _ in range(2_000))
 
 
 def memcpy_of(size: int) -> Timed:
-    """The reference for whatever moves bytes: so many, copied into memory that is there already."""
+    """Reference for work that moves bytes: a copy of `size` bytes into allocated memory."""
     return calls("target[:] = source", target=memoryview(bytearray(size)), source=memoryview(bytes(size)))

@@ -1,10 +1,10 @@
-"""What a benchmark says: one `Result` a line, one `Report` a run, and the JSON of both, as documented in `FIELDS`.
+"""Report of a benchmark: one `Result` a line, one `Report` a run, and their JSON, documented in RESULT_FIELDS and HEAD_FIELDS.
 
     samples of the work and of its reference, taken by turns ─► Result (quantiles, ratio and its spread) ─► Report ─► JSON, table
 
-A sample is the time of `batch` calls made together, for one of them. The reference is measured in the same run, between the samples
-of the work, so that what else the machine does at that moment falls on both: *ratios* may be compared between runs, times only on a
-machine of one's own. Smaller is better in every line.
+A sample is the time of `batch` calls made together, divided by `batch`. The reference is measured in the same run, between the
+samples of the work, so that other load on the machine affects both: *ratios* may be compared between runs, times only on a machine
+of your own. Smaller is better in every line.
 """
 
 import math
@@ -23,7 +23,7 @@ SCHEMA = 1
 
 
 class Field(NamedTuple):
-    """One key of the JSON, for the reference page and for whoever reads a saved run."""
+    """One key of the JSON, for the reference page and for readers of a saved run."""
 
     name: str
     type: str
@@ -31,36 +31,36 @@ class Field(NamedTuple):
 
 
 RESULT_FIELDS = (
-    Field("scenario", "text", "which file of `apps/bench/scenarios` measured it"),
-    Field("case", "text", "what of it; with the scenario, the line's name in `--compare`"),
-    Field("unit", "text", "of the quantiles: ns, or bytes"),
-    Field("count", "integer", "how many samples"),
-    Field("batch", "integer", "how many calls were timed together for one sample"),
+    Field("scenario", "text", "file of `apps/bench/scenarios` that measured the line"),
+    Field("case", "text", "name of the line within its scenario; both name it in `--compare`"),
+    Field("unit", "text", "unit of the quantiles: ns, or bytes"),
+    Field("count", "integer", "number of samples"),
+    Field("batch", "integer", "number of calls that were timed together for one sample"),
     Field("p50", "number", "the median sample; smaller is better"),
     Field("p90", "number", "nine of ten samples are no larger"),
     Field("p99", "number", "99 of 100 are no larger"),
     Field("p99_9", "number", "999 of 1,000 are no larger"),
-    Field("max", "number", "the largest"),
-    Field("reference", "text", "what was measured between the samples, in the same run"),
-    Field("reference_p50", "number", "its median, in the same unit"),
+    Field("max", "number", "the largest sample"),
+    Field("reference", "text", "name of the reference, measured between the samples in the same run"),
+    Field("reference_p50", "number", "median of the reference, in the same unit"),
     Field("ratio", "number", "work over reference: the median of the rounds"),
     Field("ratio_low", "number", "a quarter of the rounds had a smaller ratio"),
     Field("ratio_high", "number", "a quarter of the rounds had a larger one"),
-    Field("leaves_out", "text", "what is not in the number"),
+    Field("leaves_out", "text", "work that the number does not include"),
 )
 HEAD_FIELDS = (
     Field("schema", "integer", f"{SCHEMA}; grows when a key changes its meaning"),
-    Field("alphapulse", "text", "the version"),
+    Field("alphapulse", "text", "version of alphapulse"),
     Field("core", "text", "compiled or interpreted"),
-    Field("date", "text", "when the run began, UTC"),
-    Field("quick", "boolean", "whether it was a `--quick` run: fewer samples of the same things"),
+    Field("date", "text", "start of the run, UTC"),
+    Field("quick", "boolean", "whether it was a `--quick` run: fewer samples of the same cases"),
     Field("python", "text", "implementation and version"),
     Field("machine", "text", "architecture and processor"),
-    Field("cores", "integer", "that this process may use"),
+    Field("cores", "integer", "number of cores that the process may use"),
     Field("system", "text", "operating system and release"),
-    Field("load", "number", "the machine's load average over a minute, before the run: what others did meanwhile is in every tail"),
+    Field("load", "number", "load average of the machine over the minute before the run: other load lengthens every tail"),
     Field("results", "list", "one object a line, below"),
-    Field("left_out", "list", "`scenario`, `case` and `reason` of what could not be measured here"),
+    Field("left_out", "list", "`scenario`, `case` and `reason` of lines that could not be measured here"),
     Field("comparison", "list", "with `--compare`: a verdict a line"),
     Field("targets", "list", "with `--targets`: a verdict a target"),
 )
@@ -68,7 +68,7 @@ HEAD_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One line; what its fields mean stands in RESULT_FIELDS."""
+    """One line; RESULT_FIELDS documents its fields."""
 
     scenario: str
     case: str
@@ -89,13 +89,13 @@ class Result:
 
     @property
     def name(self) -> tuple[str, str]:
-        """What the line is known by in another run."""
+        """Name of the line, the same in every run: scenario and case."""
         return self.scenario, self.case
 
 
 @dataclass(slots=True)
 class Samples:
-    """What one line is made of: the work's samples, the reference's, and a ratio a round of both."""
+    """Samples of one line: of the work, of its reference, and the ratio of each round."""
 
     work: list[float] = field(default_factory=list)
     reference: list[float] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Samples:
     batch: int = 1
 
     def result(self, scenario: str, case: str, reference: str, leaves_out: str, unit: str = "ns") -> Result:
-        """The line. Samples there must be."""
+        """Line made from these samples, of which there must be some."""
         work, ratios = sorted(self.work), sorted(self.ratios)
         p50, p90, p99, p99_9, largest = (round(quantile(work, fraction), 2) for fraction in (0.5, 0.9, 0.99, 0.999, 1.0))
         low, ratio, high = (significant(quantile(ratios, fraction)) for fraction in (0.25, 0.5, 0.75))
@@ -129,18 +129,18 @@ class Samples:
 
 
 def quantile(ordered: Sequence[float], fraction: float) -> float:
-    """The nearest-rank quantile of sorted values."""
+    """Nearest-rank quantile of sorted values, `fraction` from 0 to 1."""
     return ordered[max(0, math.ceil(fraction * len(ordered)) - 1)]
 
 
 def significant(value: float) -> float:
-    """Four digits are more than any ratio is worth."""
+    """Ratio rounded to four significant digits."""
     return float(f"{value:.4g}")
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What could not be measured here, and why."""
+    """A line that could not be measured here, with the reason."""
 
     scenario: str
     case: str
@@ -149,19 +149,19 @@ class LeftOut:
 
 @dataclass(slots=True)
 class Report:
-    """A whole run."""
+    """Report of a whole run."""
 
     head: dict[str, Any]
     results: list[Result] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """One JSON object."""
+        """JSON object of the run."""
         return {**self.head, "results": [asdict(one) for one in self.results], "left_out": [asdict(one) for one in self.left_out]}
 
     @classmethod
     def from_json(cls, found: Any) -> "Report":
-        """The run that `to_json` told of. ValueError for anything else."""
+        """Run of an object that `to_json` made. ValueError for another object."""
         if not isinstance(found, Mapping) or found.get("schema") != SCHEMA:
             raise ValueError(f"no run of schema {SCHEMA}")
         head = {one.name: found[one.name] for one in HEAD_FIELDS if one.name in found and one.type != "list"}
@@ -171,12 +171,12 @@ class Report:
         except (KeyError, TypeError) as error:
             raise ValueError(f"a line without {error}") from None
         if not all(isinstance(value, int | float) for one in results for value in (one.ratio, one.ratio_low, one.ratio_high)):
-            raise ValueError("a ratio that is no number")
+            raise ValueError("a ratio that is not a number")
         return cls(head, results, left_out)
 
 
 def new_report(*, quick: bool) -> Report:
-    """An empty one that says when, where and with what it is made."""
+    """Make an empty report with its head: the time, the versions and the machine."""
     return Report(
         {
             "schema": SCHEMA,
@@ -194,7 +194,7 @@ def new_report(*, quick: bool) -> Report:
 
 
 def _processor() -> str:
-    """The processor's own name, where the system tells it."""
+    """Model name of the processor, "" if the system does not tell it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -203,7 +203,7 @@ def _processor() -> str:
 
 
 def save(path: Path, found: Mapping[str, Any]) -> None:
-    """Write the JSON, whole or not at all. OSError."""
+    """Write the JSON file atomically. OSError."""
     import orjson
 
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -215,7 +215,7 @@ def save(path: Path, found: Mapping[str, Any]) -> None:
 
 
 def load(path: Path) -> Report:
-    """A saved run. UsageError for a file that is none."""
+    """Load a saved run. UsageError for a file that is not one."""
     import orjson
 
     try:
@@ -223,4 +223,4 @@ def load(path: Path) -> Report:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "make one: alphapulse bench --save FILE") from None
     except ValueError as error:
-        raise UsageError(f"{path} is no saved benchmark: {error}", "make one: alphapulse bench --save FILE") from None
+        raise UsageError(f"{path} is not a saved benchmark: {error}", "make one: alphapulse bench --save FILE") from None

@@ -1,7 +1,7 @@
-"""The targets of speed, as data: which line of a run each of them reads, and the bound.
+"""Table of the speed targets: the line of a run that each of them reads, and its bound.
 
-A target on a ratio holds anywhere; one on nanoseconds only on a machine of one's own; one on bytes where the libraries are the same.
-What this benchmark does not measure is listed with the reason, and is neither met nor missed.
+A target on a ratio holds on any machine, one on nanoseconds on a machine of your own, one on bytes with the same libraries. Targets
+that this benchmark does not measure are listed with the reason, and are neither met nor missed.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from alphapulse_cli.apps.bench.report import LeftOut, Result
 
 
 class Outcome(StrEnum):
-    """How a target stands."""
+    """Outcome of a target."""
 
     MET = "met"
     MISSED = "missed"
@@ -22,7 +22,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`key` of the line (scenario, case) must be `at_most`; without a scenario, `reason` says why nothing is measured."""
+    """Target: `key` of the line (scenario, case) must be `at_most`.
+
+    Without a scenario it is not measured, for the given `reason`.
+    """
 
     what: str
     scenario: str = ""
@@ -36,7 +39,7 @@ PIPELINE = "recorded JSON message to published group"
 COLLECT = "collect, socket included: at most the transport's own CPU + 2.2 x orjson.loads"
 TARGETS = (
     Target(f"{PIPELINE}: at most 2.0 x orjson.loads", "pipeline", "recorded Coinbase", "ratio", 2.0),
-    Target(f"{PIPELINE}: 5 and 12 x faster than cryptofeed", reason="cryptofeed is no part of this environment"),
+    Target(f"{PIPELINE}: 5 and 12 x faster than cryptofeed", reason="cryptofeed is not part of this environment"),
     Target("publish one record: at most 2 x a bare compiled method call", "ring", "publish one record", "ratio", 2.0),
     Target("publish in groups of 16: at most 15 ns a record", "ring", "publish a group of 16, a record", "p50", 15.0),
     Target("one way to a spinning reader: p50 at most 1 us", "latency", "poll, paced", "p50", 1_000.0),
@@ -87,7 +90,7 @@ TARGETS = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A target and what was measured, in `unit` ("" for a ratio); None and the reason where nothing was."""
+    """A target and its measured value, in `unit` ("" for a ratio); None and the reason if it was not measured."""
 
     what: str
     scenario: str
@@ -101,7 +104,7 @@ class Verdict:
 
 
 def judge(results: Sequence[Result], left_out: Sequence[LeftOut], targets: Sequence[Target] = TARGETS) -> list[Verdict]:
-    """Every target, in order."""
+    """Judge every target, in order."""
     measured = {one.name: one for one in results}
     reasons = {(one.scenario, one.case): one.reason for one in left_out}
     return [_judged(target, measured.get((target.scenario, target.case)), reasons) for target in targets]
@@ -119,10 +122,10 @@ def _judged(target: Target, found: Result | None, reasons: dict[tuple[str, str],
 
 
 def missed(found: Sequence[Verdict]) -> list[Verdict]:
-    """Those that fail the run."""
+    """Targets that fail the run."""
     return [one for one in found if one.outcome is Outcome.MISSED]
 
 
 def rows(found: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """As JSON has them."""
+    """Rows by the keys of their JSON objects."""
     return [asdict(one) for one in found]

@@ -1,1 +1,1 @@
-"""Collecting: the plan, the process that follows an exchange into shared memory, what it owes readers, and its supervisor."""
+"""Collecting: the plan, the collector of one exchange into shared memory, its duties to readers, and the supervisor of several."""

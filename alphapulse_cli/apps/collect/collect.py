@@ -1,10 +1,11 @@
-"""Collect one exchange into its set of segments, until told to stop.
+"""Collector of one exchange into its set of segments, until it is stopped.
 
     lease ─► instruments (REST) ─► the symbols asked for ─► Outlet (segments) ─► Ingest ◄─ Session ◄─ the exchange
                                         ▲                                             │
                                         └──── a symbol that was skipped is listed ────┘
 
-Everything runs in one event loop and one thread. The heartbeat is beaten by that same loop: if it hangs, readers see a dead writer.
+The collector runs in one event loop and one thread. The heartbeat comes from that same loop: if it hangs, readers see a dead
+writer.
 """
 
 import asyncio
@@ -38,10 +39,10 @@ OnReady = Callable[[Outlet, Ingest], None]
 async def collect(
     plan: CollectPlan, notice: Notice, on_ready: OnReady | None = None, on_first_frame: Callable[[], None] | None = None
 ) -> None:
-    """Collect until cancelled, or for `plan.duration_s`, which bounds everything, the waiting for an exchange that is away too.
+    """Collect until cancelled, or for `plan.duration_s` seconds, which includes the waiting for an unreachable exchange.
 
-    WriterAlive before anything is fetched. ExchangeError where the duration ended and nothing ever came. What cannot be healed by
-    trying again leaves as its exception.
+    WriterAlive, before any request, if the set has a writer. ExchangeError if the duration ends without a frame. A failure that a
+    retry cannot mend is raised (Refused, UsageError, StorageError).
     """
     collection = Collection(plan, notice, on_ready, on_first_frame)
     try:
@@ -56,17 +57,17 @@ async def collect(
 
 @dataclass(slots=True)
 class Collection:
-    """One exchange being collected; a generation of segments for each list of symbols that could be collected."""
+    """Collection of one exchange, with a generation of segments for each list of its symbols that are listed."""
 
     plan: CollectPlan
     notice: Notice
     on_ready: OnReady | None = None
     on_first_frame: Callable[[], None] | None = None
     has_frames: bool = field(default=False, init=False)
-    last_told: str = field(default="", init=False)  # ": why", of the last warning
+    last_told: str = field(default="", init=False)  # ": " and the text of the last warning
 
     async def run(self) -> None:
-        """Until cancelled, or an exception."""
+        """Collect until cancelled, one generation after another; exceptions as from `collect`."""
         plan, exchange = self.plan, exchanges.get(self.plan.exchange)
         mode, _ = mode_of(exchange.facts, plan.mode, plan.depth)
         url, rest_url = addresses(mode, plan.url, plan.rest_url)
@@ -87,14 +88,16 @@ class Collection:
         self.notice(level, message)
 
     async def _generation(self, directory: Directory, lease: Lease, url: str, fetcher: Fetcher, limits: Limits) -> None:
-        """Ends when a symbol that was skipped is listed."""
+        """Collect the listed symbols until a symbol that was skipped is listed."""
         plan, exchange = self.plan, exchanges.get(self.plan.exchange)
         mode, depth = mode_of(exchange.facts, plan.mode, plan.depth)
         listed = await list_instruments(exchange, mode, fetcher, self._notice, tries=None)
         instruments, skipped = choose(plan.exchange, plan.symbols, listed, skip_unlisted=plan.skip_unlisted)
         if skipped:
             names, every = ", ".join(skipped), f"{plan.listing_every_s:.0f} s"
-            self._notice("warning", f"not listed: {names}; the rest is collected, and the list looked at again every {every}")
+            self._notice(
+                "warning", f"not listed: {names}; the other symbols are collected, and the list is read again every {every}"
+            )
         decoder = exchange.decoder(instruments, set(plan.channels), depth, mode.name)
         symbols = [instrument.symbol for instrument in instruments]
         with Outlet(directory, plan.name, plan.exchange, symbols, plan.ring_capacity, clock.monotonic_ns(), lease) as outlet:
@@ -118,10 +121,10 @@ class Collection:
                 finally:
                     self._look(ingest)
                     ingest.retire(clock.realtime_ns())
-            self._notice("said", f"listed now: {', '.join(found)}; collecting afresh with it")
+            self._notice("said", f"listed now: {', '.join(found)}; collecting starts again with it")
 
     def _look(self, ingest: Ingest) -> None:
-        """Note the first frame."""
+        """Note the first frame, and call `on_first_frame` once."""
         if not self.has_frames and ingest.counters.get(Counter.FRAMES):
             self.has_frames = True
             if self.on_first_frame is not None:
@@ -129,7 +132,7 @@ class Collection:
 
 
 async def _first(session: Coroutine[Any, Any, None], listing: Coroutine[Any, Any, list[str]]) -> list[str]:
-    """What the listing found; the session runs beside it until then, and what it raises is raised."""
+    """Run the session until the listing returns, and return its result; an exception of either is raised."""
     running, looking = asyncio.create_task(session), asyncio.create_task(listing)
     try:
         await asyncio.wait({running, looking}, return_when=asyncio.FIRST_COMPLETED)
@@ -143,5 +146,5 @@ async def _first(session: Coroutine[Any, Any, None], listing: Coroutine[Any, Any
 
 
 def _port_here(url: str) -> int | None:
-    """The port of an exchange on this machine, whose limits are its own; None for one in the world."""
+    """Port of an exchange on this machine, which has limits of its own; None for a remote exchange."""
     return urlsplit(url).port or 0 if is_loopback(url) else None

@@ -1,4 +1,4 @@
-"""Instruments that an exchange lists: the first request, repeated while the exchange is unreachable, and later for unlisted symbols."""
+"""Instruments of an exchange: the first request, repeated while it is unreachable, and later for symbols not listed yet."""
 
 import asyncio
 import random
@@ -46,7 +46,10 @@ async def list_instruments(
 
 
 async def until_listed(exchange: Exchange, mode: Mode, fetcher: Fetcher, skipped: Collection[str], every_s: float) -> list[str]:
-    """Wait until the exchange lists some of the skipped symbols, asking every `every_s` seconds; returns these. Endless if none was skipped."""
+    """Wait until the exchange lists some of the skipped symbols, asking every `every_s` seconds; returns these.
+
+    Endless if none was skipped.
+    """
     while True:
         await asyncio.sleep(every_s * random.uniform(1 - SPREAD, 1 + SPREAD) if skipped else 1e9)  # noqa: S311 - no secret
         try:

@@ -1,6 +1,6 @@
-"""What a person asked `collect` for, checked before anything is opened: exchanges, symbols, addresses, set names.
+"""Plans of `collect`: exchanges, symbols, addresses and set names, checked before a file or a connection is opened.
 
-Nothing here touches the network: the list of instruments is handed in.
+The module has no I/O: the list of instruments is handed in.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ SHOWN_MATCHES = 5
 
 @dataclass(frozen=True, slots=True)
 class CollectPlan:
-    """One exchange's collection. `depth` 0 is the mode's own default; empty addresses are the exchange's own."""
+    """Plan of one exchange's collection. `depth` 0 takes the mode's default, empty addresses the exchange's own."""
 
     exchange: str
     symbols: Sequence[str] = DEFAULT_SYMBOLS  # canonical, already without "exchange:"
@@ -36,13 +36,13 @@ class CollectPlan:
     ring_capacity: int = DEFAULT_RING_RECORDS
     duration_s: float | None = None
     transport: str = transports.AUTO
-    skip_unlisted: bool = False  # collect the rest where the exchange does not list all symbols
-    listing_every_s: float = 600.0  # how often what was skipped is looked for again
-    checksum_warns: Sequence[str] = ()  # of the symbols, those whose books stay LIVE, unverified, where checksums are always wrong
+    skip_unlisted: bool = False  # collect the other symbols where the exchange does not list all
+    listing_every_s: float = 600.0  # time between two looks for skipped symbols
+    checksum_warns: Sequence[str] = ()  # symbols whose books stay LIVE, unverified, when their checksums never match
 
     @property
     def name(self) -> str:
-        """The set's name."""
+        """Name of the set."""
         return self.set_name or self.exchange
 
     def to_argv(self) -> list[str]:
@@ -65,7 +65,10 @@ class CollectPlan:
 
 
 def symbols_by_exchange(texts: Iterable[str], names: Sequence[str]) -> dict[str, list[str]]:
-    """Of each exchange its symbols: "kraken:BTC-USD" is for kraken alone, a bare "ETH-USD" for every exchange of `names`. UsageError for one that no `--exchange` takes."""
+    """Symbols by exchange: "kraken:BTC-USD" is for kraken only, a bare "ETH-USD" for every exchange of `names`.
+
+    UsageError for a symbol of an exchange that is not in `names`.
+    """
     chosen: dict[str, list[str]] = {name: [] for name in names}
     for text in texts:
         exchange, symbol = split_id(text)
@@ -78,7 +81,7 @@ def symbols_by_exchange(texts: Iterable[str], names: Sequence[str]) -> dict[str,
 
 
 def mode_of(facts: Facts, name: str, depth: int) -> tuple[Mode, int]:
-    """The mode and the depth to subscribe to. UsageError for a mode or a depth that the exchange does not have."""
+    """Mode and depth of the subscription. UsageError for a mode or a depth that the exchange does not have."""
     try:
         mode = facts.mode(name)
     except KeyError:
@@ -94,7 +97,7 @@ def mode_of(facts: Facts, name: str, depth: int) -> tuple[Mode, int]:
 
 
 def check_channels(channels: Iterable[str]) -> tuple[str, ...]:
-    """The channels, each once. UsageError for an unknown one."""
+    """Check the channels; returns each once, all for none. UsageError for an unknown one."""
     chosen = tuple(dict.fromkeys(channels))
     for channel in chosen:
         if channel not in CHANNELS:
@@ -103,7 +106,10 @@ def check_channels(channels: Iterable[str]) -> tuple[str, ...]:
 
 
 def addresses(mode: Mode, url: str, rest_url: str) -> tuple[str, str]:
-    """(WebSocket, REST) address. UsageError for what is none. With `url` on this machine and no `rest_url`, both are served there, as the simulators do."""
+    """WebSocket and REST addresses of a collection. UsageError for an address of another scheme.
+
+    With `url` on this machine and no `rest_url`, REST has the same host and port, as with the simulators.
+    """
     if url and not url.startswith(("ws://", "wss://")):
         raise UsageError(f"not a WebSocket address: {url[:200]!r}", "write ws://host:port/path or wss://…")
     if rest_url and not rest_url.startswith(("http://", "https://")):
@@ -120,9 +126,9 @@ def addresses(mode: Mode, url: str, rest_url: str) -> tuple[str, str]:
 def choose(
     exchange: str, wanted: Sequence[str], listed: Sequence[Instrument], *, skip_unlisted: bool = False
 ) -> tuple[list[Instrument], list[str]]:
-    """The instruments of the wanted symbols, each once, and the symbols that are not listed.
+    """Choose the instruments of the wanted symbols, each once; returns them and the symbols that are not listed.
 
-    Refused, naming those and what they may have meant, unless they are to be skipped and others are left.
+    Refused, with near matches, for unlisted symbols, unless they are to be skipped and others are left.
     """
     known = {instrument.symbol: instrument for instrument in listed}
     missing = [symbol for symbol in dict.fromkeys(wanted) if symbol not in known]
@@ -130,14 +136,14 @@ def choose(
     if missing and not (skip_unlisted and found):
         near = {symbol: near_symbols(symbol, list(known))[:SHOWN_MATCHES] for symbol in missing}
         hints = [f"{symbol}: did you mean {', '.join(found)}?" for symbol, found in near.items() if found]
-        rest = ["--skip-unlisted collects the rest"] if found else []
+        rest = ["--skip-unlisted collects the others"] if found else []
         hint = "; ".join([*hints, *rest, f"alphapulse symbols --exchange {exchange}"])
         raise Refused(f"{exchange} does not list {', '.join(missing)}", hint)
     return found, missing
 
 
 def _resolve_alias(instrument: Instrument, known: dict[str, Instrument]) -> Instrument:
-    """A symbol that shares another's book is collected as that one: the exchange sends it under that name."""
+    """Instrument under whose name the exchange sends the book: that of `alias_of`, or the instrument itself."""
     return known.get(instrument.alias_of, instrument) if instrument.alias_of else instrument
 
 
@@ -158,7 +164,10 @@ def plans(
     skip_unlisted: bool = False,
     checksum: str = "strict",
 ) -> list[CollectPlan]:
-    """A plan for each exchange, in the order asked for. UsageError for whatever cannot be right before the exchange is asked."""
+    """Make a plan for each exchange, in the order of `names`.
+
+    UsageError for values that can be refused without asking the exchange.
+    """
     if not names:
         raise UsageError("no exchange to collect from", f"--exchange NAME; names are: {', '.join(exchanges.names())}")
     transports.choose(transport)
@@ -196,5 +205,5 @@ def plans(
 
 
 def _checksum_word(rules: Mapping[str, str], exchange: str, symbol: str) -> str:
-    """The rule for a symbol: that of "kraken:BTC-USD", else that of "BTC-USD", else the one for all."""
+    """Rule for a symbol: that of "kraken:BTC-USD", else that of "BTC-USD", else the one for all symbols."""
     return next((rules[key] for key in (f"{exchange}:{symbol}", symbol, "") if key in rules), "strict")

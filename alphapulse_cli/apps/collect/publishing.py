@@ -1,7 +1,4 @@
-"""A writer's duties to its readers, whatever feeds it: a heartbeat, latencies, checkpoints.
-
-`collect` feeds it from an exchange, a replay from a capture.
-"""
+"""Duties of a writer to its readers: heartbeats, latency counters, checkpoints. They do not depend on the source of its frames."""
 
 import asyncio
 import contextlib
@@ -15,7 +12,10 @@ BEAT_S = 0.1
 
 
 def after_frame(outlet: Outlet) -> Callable[[int], None]:
-    """The function to call once a frame's records are published: it counts their latency and makes the checkpoints that were asked for."""
+    """Make the function to call after a frame's records are published: it records their latency and serves requested checkpoints.
+
+    Its argument is the frame's receive time in ns since 1970, or 0 without a frame.
+    """
     record, serve_checkpoints, realtime_ns = outlet.counters.publish_latency.record, outlet.serve_checkpoints, clock.realtime_ns
 
     def count(receive_ns: int) -> None:
@@ -29,7 +29,10 @@ def after_frame(outlet: Outlet) -> Callable[[int], None]:
 
 @contextlib.asynccontextmanager
 async def published(outlet: Outlet, look: Callable[[], None]) -> AsyncIterator[None]:
-    """Beat, and call `look`, while the body runs. StorageError, the body broken off, where a segment's file was cut short."""
+    """Send heartbeats, and call `look`, every BEAT_S while the body runs.
+
+    StorageError, after cancelling it, if a segment was cut short.
+    """
     body, failures = asyncio.current_task(), list[StorageError]()
     assert body is not None
 

@@ -1,7 +1,8 @@
-"""Several exchanges at once: one process each, restarted when it dies, stopped together.
+"""Supervisor of one process for each exchange: a process that dies is restarted, all are stopped together.
 
-A child is the same command for one exchange, started afresh (never forked: a fork would share the writer's lock). It reads from a
-pipe that only this process holds: when we die, however we die, it reads the end of it and stops cleanly.
+A child is the same command for one exchange, started afresh (never forked: a fork would share the writer's lock). Its standard
+input is a pipe that only the supervisor holds: when the supervisor dies, in any way, the child reads the end of the pipe and stops
+cleanly.
 """
 
 import asyncio
@@ -18,14 +19,14 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 STEADY_AFTER_NS = 60_000_000_000
 STOP_TIMEOUT_S = 10.0
 LINE_BYTES = 1 << 16
-COLLECTING = b"collecting"  # what a child writes on its standard output once the first frame has come
-# What a restart cannot heal: the person must change something. So it is with whatever a child ends with before it ever collected.
+COLLECTING = b"collecting"  # line that a child writes on its standard output after its first frame
+# Exit codes that a restart cannot mend: the user must change something. Any code counts so before the child has ever collected.
 FINAL = frozenset({ExitCode.DONE, ExitCode.USAGE, ExitCode.NOTHING_TO_ATTACH, ExitCode.ALREADY_RUNNING, ExitCode.INTERRUPTED})
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One supervised command: the arguments behind `alphapulse`, and the name it is spoken of by."""
+    """One supervised command: the arguments of `alphapulse`, and the name for its messages."""
 
     name: str
     arguments: Sequence[str]
@@ -33,7 +34,7 @@ class Child:
 
 CODES = frozenset(ExitCode)
 
-Said = Callable[[str, str], None]  # (child, one line of what it said on stderr): already escaped by the child
+Said = Callable[[str, str], None]  # (name of the child, a line of its stderr, which the child has escaped)
 
 
 async def supervise(
@@ -44,10 +45,10 @@ async def supervise(
     together: bool = False,
     failed: Callable[[ExitCode], None] | None = None,
 ) -> ExitCode:
-    """Run all until they end or this is cancelled (then they are stopped cleanly). The first exit code that is not 0, else DONE.
+    """Run all children until they end, or stop them cleanly when cancelled. Returns the first exit code that is not 0, else DONE.
 
-    `duration_s`: each child is told how much of it is left when it starts. `together`: the first that fails for good ends all.
-    `failed` hears of each that does, at once.
+    A child gets the rest of `duration_s` seconds at its start. With `together`, the first child that fails for good ends all.
+    `failed` is called with the exit code of each such child, at once.
     """
     ends_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
 
@@ -65,7 +66,7 @@ async def supervise(
             if any(task.exception() or (together and task.result() is not ExitCode.DONE) for task in done):
                 break
     finally:
-        for task in tasks:  # once: a second cancel would break off their stopping, and leave children behind
+        for task in tasks:  # once: a second cancel would interrupt the stopping and leave children behind
             task.cancel()
         await asyncio.wait(tasks)
     ended = [task.result() for task in tasks if not task.cancelled()]
@@ -81,9 +82,9 @@ async def _keep(child: Child, said: Said, ends_ns: int | None) -> ExitCode:
         has_collected = has_collected or collected
         if code in FINAL:
             return ExitCode(code)
-        if not has_collected and code > 0:  # killed by a signal is another matter
+        if not has_collected and code > 0:  # a child killed by a signal (code < 0) is restarted
             if ends_ns is None or clock.monotonic_ns() < ends_ns:
-                said(child.name, f"ended with code {code} before anything was collected: it is not started again")
+                said(child.name, f"ended with code {code} before it collected any data: it is not started again")
             return ExitCode(code) if code in CODES else ExitCode.FAILED
         if clock.monotonic_ns() - started_ns > STEADY_AFTER_NS:
             pause_s = FIRST_PAUSE_S
@@ -95,7 +96,7 @@ async def _keep(child: Child, said: Said, ends_ns: int | None) -> ExitCode:
 
 
 async def _run_once(arguments: Sequence[str], name: str, said: Said) -> tuple[int, bool]:
-    """(exit code, whether it collected anything)."""
+    """Run a child once; returns its exit code (negative for a signal) and whether it collected data."""
     process = await spawn(arguments, stdout=asyncio.subprocess.PIPE)
     try:
         collected, _ = await asyncio.gather(_has_collected(process), relay(process, name, said))
@@ -105,20 +106,20 @@ async def _run_once(arguments: Sequence[str], name: str, said: Said) -> tuple[in
 
 
 async def _has_collected(process: asyncio.subprocess.Process) -> bool:
-    """Whether it said so before its standard output ended."""
+    """Whether the child wrote COLLECTING before its standard output ended."""
     assert process.stdout is not None
     found = False
-    with contextlib.suppress(ValueError):  # a line beyond the limit: it is none of ours
+    with contextlib.suppress(ValueError):  # a line beyond the limit is not from our child code
         while line := await process.stdout.readline():
             found = found or line.strip() == COLLECTING
     return found
 
 
 async def spawn(arguments: Sequence[str], stdout: int) -> asyncio.subprocess.Process:
-    """`alphapulse` with these arguments, as a process of its own that knows when we are gone."""
+    """Start `alphapulse` with these arguments in a process of its own, whose standard input is a pipe from this one."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        "-P",  # the installed package, whatever lies in the current folder
+        "-P",  # the installed package, not one in the current folder
         "-m",
         "alphapulse_cli",
         *arguments,
@@ -126,17 +127,17 @@ async def spawn(arguments: Sequence[str], stdout: int) -> asyncio.subprocess.Pro
         stdout=stdout,
         stderr=asyncio.subprocess.PIPE,
         limit=LINE_BYTES,
-        start_new_session=True,  # Ctrl-C reaches us alone; we stop the children ourselves
+        start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops the children
     )
 
 
 async def relay(process: asyncio.subprocess.Process, name: str, said: Said) -> None:
-    """What it says on stderr, line by line, until it ends."""
+    """Pass the lines of a process's stderr on to `said` until it ends."""
     assert process.stderr is not None
     while True:
         try:
             line = await process.stderr.readline()
-        except ValueError:  # a line beyond the limit: what was buffered of it is dropped
+        except ValueError:  # a line beyond the limit: its buffered part is dropped
             continue
         if not line:
             return
@@ -144,7 +145,7 @@ async def relay(process: asyncio.subprocess.Process, name: str, said: Said) -> N
 
 
 async def stop(process: asyncio.subprocess.Process) -> None:
-    """SIGTERM, and SIGKILL for one that does not end within ten seconds."""
+    """Stop a process: SIGTERM, and SIGKILL if it does not end within STOP_TIMEOUT_S."""
     if process.returncode is not None:
         return
     with contextlib.suppress(ProcessLookupError):
@@ -158,7 +159,7 @@ async def stop(process: asyncio.subprocess.Process) -> None:
 
 
 async def until_parent_is_gone() -> None:
-    """In a supervised child: returns when standard input ends."""
+    """Wait, in a supervised child, for the end of standard input."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -188,7 +188,7 @@ def test_several_of_which_none_is_ever_collected_are_a_failure(alphapulse, sims,
     }
     refused = alphapulse(*both, **env)
     assert (refused.code, there.asked) == (6, 2)
-    assert refused.stderr.count("ended with code 6 before anything was collected: it is not started again") == 2
+    assert refused.stderr.count("ended with code 6 before it collected any data: it is not started again") == 2
     away = alphapulse(
         *both, "--duration", "3s", ALPHAPULSE_KRAKEN_URL="ws://127.0.0.1:1", ALPHAPULSE_COINBASE_URL="ws://127.0.0.1:1"
     )
@@ -204,7 +204,7 @@ class TestAnUnlistedSymbol:
         process.terminate()
         _, err = process.communicate(timeout=60)
         assert err.decode() == (
-            "warning: kraken: not listed: GONE-USD; the rest is collected, and the list looked at again every 600 s\n"
+            "warning: kraken: not listed: GONE-USD; the other symbols are collected, and the list is read again every 600 s\n"
         )
 
     @pytest.mark.parametrize("how", ["flag", "variable"])
@@ -215,7 +215,7 @@ class TestAnUnlistedSymbol:
         assert done.code == 6
         assert done.stderr == (
             "error: kraken does not list DOGE-UDS\n"
-            "hint: DOGE-UDS: did you mean DOGE-USD?; --skip-unlisted collects the rest; alphapulse symbols --exchange kraken\n"
+            "hint: DOGE-UDS: did you mean DOGE-USD?; --skip-unlisted collects the others; alphapulse symbols --exchange kraken\n"
         )
 
     def test_alone_is_refused_even_if_it_may_be_skipped(self, alphapulse, sims, rest):
@@ -249,7 +249,7 @@ class TestAnUnlistedSymbol:
                 await collecting
 
         play(scene())
-        assert "listed now: DOGE-USD; collecting afresh with it" in told
+        assert "listed now: DOGE-USD; collecting starts again with it" in told
 
 
 def test_a_refusal_leaves_the_lease_to_others(sims, rest, shm_dir):

@@ -25,7 +25,7 @@ class TestSymbols:
         with pytest.raises(Refused, match="kraken does not list XBT-USD, NO-NO") as refused:
             choose("kraken", ["ETH-USD", "XBT-USD", "NO-NO"], listed)
         assert refused.value.hint == (
-            "XBT-USD: did you mean BTC-USD?; --skip-unlisted collects the rest; alphapulse symbols --exchange kraken"
+            "XBT-USD: did you mean BTC-USD?; --skip-unlisted collects the others; alphapulse symbols --exchange kraken"
         )
 
     def test_unknown_ones_may_be_skipped_while_one_is_left(self):

@@ -74,7 +74,7 @@ class TestSupervise:
         """No room, a region that is refused, a mistake of ours: the next try would meet the same."""
         said = []
         assert play(supervise([programs(f"sys.exit({code})")], lambda *line: said.append(line))) == (1 if code == 99 else code)
-        assert said == [("one", f"ended with code {code} before anything was collected: it is not started again")]
+        assert said == [("one", f"ended with code {code} before it collected any data: it is not started again")]
 
     def test_one_that_was_killed_before_is_another_matter(self, programs):
         said = []

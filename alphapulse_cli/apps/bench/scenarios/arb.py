@@ -1,11 +1,11 @@
-"""`arb`: from a change of a book to the opportunity that it makes or ends, at 20,000 deltas a second over three exchanges x ten symbols.
+"""`arb`: latency from a book's change to its opportunity, at 20,000 deltas a second over three exchanges x ten symbols.
 
     a process that writes three sets ═══ segments ═╦═► the watch, in this process: group in hand ─► its events
        every 100th delta makes or ends one         ╚═► `alphapulse arb watch --json` ─► a pipe ─► here: look at the clock
                                                        a bare reader of one symbol's records ─► a pipe ─► here
 
-Each profitable price stands on one exchange, alone, above the asks of one of the two others: one opportunity is born with it and dies
-with it. What is found is compared with what was planted: its exchanges and its size.
+Each profitable bid is on one exchange, above the asks of one of the two others: one opportunity opens with it and closes with it.
+The events are compared with the planted opportunities, by exchanges and size.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ SYMBOLS = tuple(f"S{number}-USD" for number in range(10))
 PLANTED_SET, BUYERS_SET = (
     "kraken",
     "coinbase",
-)  # the others' asks stand a twentieth higher: a bid may stand alone above those of one
+)  # the others' asks are a twentieth higher, so that a planted bid is above the asks of one exchange only
 FEE = "0.001"
 DELTAS_PER_S, PLANT_EVERY = 20_000, 100
 LEVEL_COUNT = 1_000
@@ -64,7 +64,7 @@ LEFT_OUT = f"{len(SETS)} exchanges x {len(SYMBOLS)} symbols, {LEVEL_COUNT:,} lev
 
 
 def measure(ground: Ground) -> Iterator[Result]:
-    """The lines of this scenario."""
+    """Measure the lines of this scenario."""
     with private_directory(str(ground.directory.path)) as alone:
         yield from _measure(replace(ground, directory=alone))
 
@@ -81,7 +81,7 @@ def _measure(ground: Ground) -> Iterator[Result]:
 
 
 def _in_process(ground: Ground, writer: Lines) -> Iterator[Result]:
-    """The watch's own loop, a clock around each step."""
+    """Measure the watch in this process: the time of each step of its loop."""
     fees = dict.fromkeys(SETS, FEE)
     with Watch(ground.directory, Wanted(), ArbitragePolicy(report_every_ns=0), fees, "spin", "bench") as watching:
         watching.settle()
@@ -106,13 +106,13 @@ def _in_process(ground: Ground, writer: Lines) -> Iterator[Result]:
         ground.leave_out("arb", "change to event", f"the writer managed only {found:,.0f} deltas/s")
         return
     if not opened:
-        raise IntegrityError("arb: nothing was found of what is planted")
+        raise IntegrityError("arb: no planted opportunity was found")
     yield eventful.result("arb", "change to event", SCRIPT, told)
     yield quiet.result("arb", "change without one", SCRIPT, told)
 
 
 def _steps(watching: Watch) -> Iterator[tuple[list[Event], float]]:
-    """What each change of a book led to, and how long that took, from the group in hand to the events."""
+    """Iterate over the changes of books: the events of each, and the ns from the group in hand to the events."""
     now = time.perf_counter_ns
     steps = watching.steps(clock.monotonic_ns())
     while True:
@@ -125,7 +125,7 @@ def _steps(watching: Watch) -> Iterator[tuple[list[Event], float]]:
 
 
 def _checked(event: Event) -> bool:
-    """Whether it is a birth; IntegrityError if its size or profit is not what was planted."""
+    """Whether the event is a birth. IntegrityError if its exchanges or its size are not the planted ones."""
     if event.kind is not Kind.OPENED:
         return False
     candidate = event.opportunity.candidate
@@ -137,7 +137,7 @@ def _checked(event: Event) -> bool:
 
 
 def _script_ns(watching: Watch, events: list[Event]) -> float:
-    """What a script would do at that change."""
+    """Time in ns that a plain script would take at that change."""
     symbol = events[0].opportunity.candidate.symbol if events else SYMBOLS[0]
     markets = [market for (_, of), market in watching.detector.markets.items() if of == symbol]
     begun = time.perf_counter_ns()
@@ -146,7 +146,7 @@ def _script_ns(watching: Watch, events: list[Event]) -> float:
 
 
 def naive(detector: ArbitrageDetector, symbol: str, count: int) -> list[tuple[str, str, Decimal]]:
-    """All pairs of exchanges of a symbol whose best prices cross net of fees."""
+    """Pairs of exchanges whose best prices of a symbol cross net of fees, with the net difference: the plain script."""
     found = []
     fee = Decimal(FEE)
     for buy in SETS[:count]:
@@ -164,7 +164,7 @@ def naive(detector: ArbitrageDetector, symbol: str, count: int) -> list[tuple[st
 
 
 def _printed(ground: Ground, writer: Lines, place: str, how: str) -> Iterator[Result]:
-    """From the record's stamp to its event's line, read here out of a pipe."""
+    """Measure the time from a record's receive stamp to its event's line, read from a pipe."""
     case = f"ring to printed event, {how}"
     fees = [word for name in SETS for word in ("--fee", f"{name}={FEE}")]
     watch = (*OURS, "arb", "watch", "--json", "--no-keep", "--wait", how, "--shm-dir", place, *fees)
@@ -193,11 +193,11 @@ def _printed(ground: Ground, writer: Lines, place: str, how: str) -> Iterator[Re
 
 
 def _stamps(source: IO[bytes]) -> list[int]:
-    """The receive times of the lines that are there now: all births and deaths."""
+    """Receive times in the lines that are in the pipe now: of opened and closed events, or of records."""
     lines = os.read(source.fileno(), 1 << 16).splitlines()
     found = []
     for line in lines:
-        with contextlib.suppress(ValueError):  # cut by the read
+        with contextlib.suppress(ValueError):  # a line that the read cut
             row = json.loads(line)
             if isinstance(row, int):
                 found.append(row)
@@ -208,7 +208,7 @@ def _stamps(source: IO[bytes]) -> list[int]:
 
 @contextlib.contextmanager
 def _reader(command: tuple[str, ...]) -> Iterator[IO[bytes]]:
-    """The standard output of such a process; killed and reaped at the end."""
+    """Standard output of a process with that command; killed and reaped at the end."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603 ourselves
     try:
         assert process.stdout is not None
@@ -219,13 +219,13 @@ def _reader(command: tuple[str, ...]) -> Iterator[IO[bytes]]:
 
 
 def _count(writer: Lines) -> tuple[float, int]:
-    """(now, deltas so far)."""
+    """The time now in seconds, and the number of deltas written so far."""
     writer.say("count")
     return time.monotonic(), int(writer.hear())
 
 
 def _rate(writer: Lines, before: tuple[float, int]) -> float:
-    """Deltas a second since then."""
+    """Deltas per second since `before`."""
     now, count = _count(writer)
     return (count - before[1]) / (now - before[0])
 
@@ -234,7 +234,7 @@ def _rate(writer: Lines, before: tuple[float, int]) -> float:
 
 
 def print_records() -> None:
-    """A line for each record of the planted set that has one change: the stamp it holds."""
+    """Print the receive stamp of each record of the planted set that has one change: the bare reader's process."""
     out = sys.stdout.buffer
     with open_directory(sys.argv[1]) as directory:
         reader = GroupReader(directory, PLANTED_SET, SegmentKind.DELTAS)
@@ -250,7 +250,7 @@ def print_records() -> None:
 
 
 def write(parent: Lines, path: str) -> None:
-    """Publish at the rate until the parent is gone; "count" is answered with the deltas so far."""
+    """Publish at the rate until the parent has gone; answer "count" with the number of deltas so far."""
     rows = full_book()
     half = len(rows) // 2
     book = [*rows[: LEVEL_COUNT // 2], *rows[half : half + LEVEL_COUNT // 2]]
@@ -268,7 +268,7 @@ def write(parent: Lines, path: str) -> None:
                 keeper.apply(Snapshot(instrument, levels_of(held)), clock.realtime_ns())
                 springs.append((keeper, [Update(instrument, levels) for levels in ten_changes(NEAR_LEVELS, held)]))
         springs.sort(key=lambda spring: spring[0].instrument.symbol)  # the exchanges by turns
-        with contextlib.suppress(Gone):  # nobody asks any more
+        with contextlib.suppress(Gone):  # the parent has gone
             _write_on(parent, outlets, springs)
 
 
@@ -299,6 +299,6 @@ def _write_on(parent: Lines, outlets: list[Outlet], springs: list[Spring]) -> No
 
 
 def _plant(keeper: BookKeeper) -> tuple[Update, Update]:
-    """A bid to which others' asks may be sold, and its end."""
+    """Update that plants a bid above another exchange's asks, and the one that removes it."""
     bid, gone = levels_of([(PLANTED_TICKS, PLANTED_LOTS, False)]), levels_of([(PLANTED_TICKS, 0, False)])
     return Update(keeper.instrument, bid), Update(keeper.instrument, gone)

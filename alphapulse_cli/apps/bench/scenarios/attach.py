@@ -1,6 +1,6 @@
-"""`attach`: from nothing to an exact full-depth book: find the set, map ring and image, copy, load, hash, compare the hash.
+"""`attach`: time to an exact full-depth book: find the set, map ring and image, copy, load, hash, compare the hash.
 
-This is what a terminal pays once when it starts, and a reader that was lapped pays to be right again.
+It is the cost of a terminal at its start, and of a lapped reader that heals its book.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ SET = "bench-attach"
 
 
 def measure(ground: Ground) -> Iterator[Result]:
-    """The lines of this scenario."""
+    """Measure the lines of this scenario."""
     with ground.outlet(SET) as outlet:
         keeper = keeper_of(outlet, full_book())
         replica = SetFollower(ground.directory, SET).books[SYMBOL]

@@ -1,7 +1,7 @@
-"""`book`: what messages do to a full-depth book of 45,827 levels, the size of Coinbase's BTC-USD when it was looked at.
+"""`book`: cost of messages on a full-depth book of 45,827 levels, the size of Coinbase's BTC-USD when it was recorded.
 
-The changes are those of a lively market: four levels get another size, three go, three come. Two messages that undo one another are
-applied by turns, so the book stays what it is.
+The changes are those of a lively market: four levels get another size, three are removed, three are new. Two messages that undo
+each other are applied in turn, so that the book stays the same.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ clear(); apply(second, batch); publish(batch.records, finish(0, 1, 3, 2))"""
 
 
 def full_book() -> list[Level]:
-    """45,827 levels, best first a side; gaps grow away from the best, as they do."""
+    """Make 45,827 levels, each side best first; gaps grow away from the best, as in real books."""
     levels: list[Level] = []
     for is_ask, count in ((False, LEVEL_COUNT // 2), (True, LEVEL_COUNT - LEVEL_COUNT // 2)):
         ticks = MID_TICKS
@@ -45,12 +45,12 @@ def full_book() -> list[Level]:
 
 
 def levels_of(rows: list[Level]) -> Levels:
-    """As a decoder hands them over."""
+    """Levels in the form that decoders produce."""
     return Levels.from_levels(PRICE_DECIMALS, SIZE_DECIMALS, rows)
 
 
 def ten_changes(depth: int, book: list[Level]) -> tuple[Levels, Levels]:
-    """Two messages of ten changes on both sides, spread over the `depth` best levels; the second undoes the first."""
+    """Make two messages of ten changes on both sides, at the 190 ranks before `depth`; the second undoes the first."""
     bids, asks = ([level for level in book if level[2] is side] for side in (False, True))
     touched = [(bids if i % 2 else asks)[max(0, depth - 190) + i * 20] for i in range(10)]
     first = [
@@ -63,7 +63,7 @@ def ten_changes(depth: int, book: list[Level]) -> tuple[Levels, Levels]:
 
 
 def measure(ground: Ground) -> Iterator[Result]:
-    """The lines of this scenario."""
+    """Measure the lines of this scenario."""
     rows = full_book()
     with ground.outlet("bench-book") as outlet:
         yield from _changes(ground, outlet, rows)
@@ -71,7 +71,7 @@ def measure(ground: Ground) -> Iterator[Result]:
 
 
 def _changes(ground: Ground, outlet: Outlet, rows: list[Level]) -> Iterator[Result]:
-    """Ten changes, applied and published."""
+    """Measure ten changes, applied and published."""
     book, batch = Book(PRICE_DECIMALS, SIZE_DECIMALS), Batch(SYMBOL, "bench", PRICE_DECIMALS, SIZE_DECIMALS)
     book.load(levels_of(rows))
     parts: dict[str, Any] = {
@@ -97,7 +97,7 @@ def _changes(ground: Ground, outlet: Outlet, rows: list[Level]) -> Iterator[Resu
 
 
 def _whole(ground: Ground, rows: list[Level]) -> Iterator[Result]:
-    """Whole books: loaded, compared, hashed."""
+    """Measure whole books: loaded, compared, hashed."""
     book, batch = Book(PRICE_DECIMALS, SIZE_DECIMALS), Batch(SYMBOL, "bench", PRICE_DECIMALS, SIZE_DECIMALS)
     levels = levels_of(rows)
     changed = levels_of([(ticks, lots + 1 if i % 100 == 0 else lots, ask) for i, (ticks, lots, ask) in enumerate(rows)])
@@ -119,7 +119,7 @@ def _whole(ground: Ground, rows: list[Level]) -> Iterator[Result]:
 
 
 def keeper_of(outlet: Outlet, rows: list[Level]) -> BookKeeper:
-    """A keeper whose book is live and holds these levels, in its image too."""
+    """Make a keeper with a live book of these levels, in its image too."""
     keeper = BookKeeper(INSTRUMENT, outlet, None)
     keeper.apply(Snapshot(INSTRUMENT, levels_of(rows)), 1)
     assert keeper.book.bid_count + keeper.book.ask_count == len(rows)

@@ -1,11 +1,12 @@
-"""`collect`: with the socket: what a message costs in CPU, and how many a second go through, over each WebSocket library.
+"""`collect`: CPU and time of a message through the whole collector, socket included, over each WebSocket library.
 
-A sender process pushes ready-made WebSocket frames of about 1 KB as fast as they are taken; a collector process runs `apps.collect.collect`.
+A sender process pushes ready-made WebSocket frames of about 1 KB as fast as they are taken; a collector process runs
+`apps.collect.collect`.
 
     sender: simulated Coinbase, made and framed before ──── loopback TCP ────► collector: the library ─► ingest ─► segments
 
-Beside it, in another process each time, the same frames are only received by the same link: that is the transport's own share. With
-two collectors, the sender begins with both at once, and three processes share the machine's cores.
+For comparison another process only receives the same frames over the same link: that is the transport's own share. With two
+collectors the sender starts with both at once, and three processes share the machine's cores.
 """
 
 import asyncio
@@ -25,11 +26,11 @@ from alphapulse_cli.exchanges.protocol import BOOK, Decoder
 from alphapulse_cli.market.requests import Send
 
 FEED = Feed("coinbase", "coinbase", "")
-STEPS_A_MESSAGE = 2  # of the market: about 1 KB together
+STEPS_A_MESSAGE = 2  # market steps in a message of about 1 KB
 SAMPLE_S = 0.004
 LEAST_FRAMES = 64  # in a sample
 IDLE_LIMIT_S = 30.0
-PREPARED_S = 120.0  # the sender makes the messages in this time, or there is no measure
+PREPARED_S = 120.0  # limit for the sender to make the messages
 FRAMES_A_WRITE = 64
 KEPT_FRAMES = 256
 LOADS = "orjson.loads of the same frame"
@@ -38,7 +39,7 @@ TWO = "picows, two collectors, time a message"
 
 
 def measure(ground: Ground) -> Iterator[Result]:
-    """The lines of this scenario."""
+    """Measure the lines of this scenario."""
     messages = ground.several(4_000, 30_000)
     with child("collect:send", messages) as sender:
         ground.say("collect: making the frames")
@@ -77,7 +78,7 @@ def _one_collector(scene: "Scene", transport: str) -> Iterator[Result]:
 
 
 def _two_collectors(scene: "Scene", transport: str) -> Result:
-    """Wall time a message from the first push until the slower of the two has all."""
+    """Measure wall time a message, from the first one until the slower of two collectors has all."""
     both = Samples()
     for _ in range(scene.ground.several(1, 6)):
         scene.ground.say(f"collect: two collectors, {transport}")
@@ -87,7 +88,7 @@ def _two_collectors(scene: "Scene", transport: str) -> Result:
 
 
 def _wall_ns(told: Sequence[dict[str, Any]]) -> float:
-    """A message, over all receivers."""
+    """Wall time in ns a message, over all receivers."""
     span = max(one["ended_ns"] for one in told) - min(one["began_ns"] for one in told)
     return float(span / sum(one["came"] for one in told))
 
@@ -99,7 +100,7 @@ def _add(samples: Samples, spent: list[float], reference: float) -> None:
 
 
 class Scene(NamedTuple):
-    """The sender, ready, and what it sends to whoever comes."""
+    """A sender that is ready, with its port and its number of messages."""
 
     ground: Ground
     sender: Lines
@@ -107,7 +108,7 @@ class Scene(NamedTuple):
     messages: int
 
     def run(self, transport: str, receivers: int, *, receive_only: bool) -> list[dict[str, Any]]:
-        """What each of these receivers, at the same time, has to tell."""
+        """Run so many receivers at the same time; returns the samples of each."""
         self.sender.say(receivers)
         self.sender.hear()
         path = str(self.ground.directory.path)
@@ -126,7 +127,7 @@ class Scene(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """What every connection is sent: the greeting, the answer to each of its subscriptions, then the messages, framed."""
+    """Framed data for every connection: the greeting, the answers to its subscriptions, then the messages."""
 
     greeting: Sequence[bytes]
     answers: Sequence[Sequence[bytes]]
@@ -134,7 +135,7 @@ class Sent(NamedTuple):
 
 
 class Sender:
-    """Serves whoever connects, until killed: REST and subscriptions as the exchange would, then the messages, to all of a round at once."""
+    """Server that answers REST and subscriptions as the exchange does, then sends the messages to a whole round at once."""
 
     def __init__(self, messages: int) -> None:
         self.server = Server(FEED)
@@ -142,14 +143,14 @@ class Sender:
         self.round = threading.Barrier(1)
 
     def accept(self, listening: Any) -> None:
-        """Every connection in a thread of its own."""
+        """Serve every connection in a thread of its own, until killed."""
         while True:
             connection, _ = listening.accept()
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection: Any) -> None:
-        """One connection."""
-        with connection, contextlib.suppress(OSError, Gone, threading.BrokenBarrierError):  # a receiver that has enough goes
+        """Serve one connection."""
+        with connection, contextlib.suppress(OSError, Gone, threading.BrokenBarrierError):  # a receiver that has all closes it
             connection.settimeout(IDLE_LIMIT_S)
             if _opened(connection, self.server, self.sent):
                 self.round.wait(IDLE_LIMIT_S)
@@ -160,7 +161,7 @@ class Sender:
 
 
 def send(parent: Lines, messages: int) -> None:
-    """The sender: each line it hears begins a round of so many receivers."""
+    """Main function of the sender: each line from the parent starts a round of so many receivers."""
     import socket
 
     sender = Sender(messages)
@@ -173,7 +174,7 @@ def send(parent: Lines, messages: int) -> None:
 
 
 def _prepared(server: Server, messages: int) -> Sent:
-    """All is made and framed before the first receiver comes: the sender must not be what is measured."""
+    """Make and frame all data before the first receiver connects, so that the sender is not the bottleneck."""
     greeting = [_framed(frame) for frame in server.encoder.connected(server.now_ns)]
     asked = [request.frame for request in _subscribing(server).pending_requests() if isinstance(request, Send)]
     answers = [[_framed(frame) for frame in server.encoder.receive(frame, server.now_ns)] for frame in asked]
@@ -185,14 +186,14 @@ def _prepared(server: Server, messages: int) -> Sent:
 
 
 def _subscribing(server: Server) -> Decoder:
-    """A decoder that wants to subscribe."""
+    """Make a decoder whose subscriptions are pending."""
     decoder = server.exchange.decoder([server.instrument()], {BOOK}, server.mode.default_depth, server.mode.name)
     decoder.connected(server.now_ns)
     return decoder
 
 
 def _opened(connection: Any, server: Server, sent: Sent) -> bool:
-    """Whether a WebSocket is open and subscribed; a REST request is answered, and that is all."""
+    """Open a WebSocket and answer its subscriptions: True; answer a REST request: False. Gone if the receiver leaves."""
     from websockets.frames import Frame, Opcode
     from websockets.server import ServerProtocol
 
@@ -221,7 +222,7 @@ def _gone() -> bytes:
 
 
 def _framed(payload: bytes) -> bytes:
-    """An unmasked text frame."""
+    """Unmasked WebSocket text frame of a payload."""
     size = len(payload)
     if size < 126:
         return bytes((0x81, size)) + payload
@@ -234,7 +235,7 @@ def _framed(payload: bytes) -> bytes:
 
 
 def receive(parent: Lines, path: str, name: str, port: int, messages: int, transport: str, receive_only: bool) -> None:
-    """Receive or collect all messages; tell the samples."""
+    """Main function of a receiver: receive or collect all messages, and report the samples."""
     work = _receive_only(port, messages, transport) if receive_only else _collect(path, name, port, messages, transport)
     parent.say(asyncio.run(work))
 
@@ -296,7 +297,10 @@ def _url(server: Server, port: int) -> str:
 
 
 async def _sampled(frames: Any, messages: int) -> dict[str, Any]:
-    """CPU and wall time a message, sampled while they come; over when all are here. When the first and the last of them came."""
+    """Sample CPU and wall time in ns a message until all have come; with the times of the first and the last one.
+
+    Gone after a limit.
+    """
     cpu: list[float] = []
     wall: list[float] = []
     until = time.monotonic() + IDLE_LIMIT_S
@@ -318,7 +322,7 @@ async def _sampled(frames: Any, messages: int) -> dict[str, Any]:
 
 
 def _loads_ns(frames: list[bytes]) -> float:
-    """orjson.loads of the frames: the median over a few turns, in nanoseconds a frame."""
+    """Time of orjson.loads in ns a frame: the median over 50 turns."""
     import orjson
 
     turns = []

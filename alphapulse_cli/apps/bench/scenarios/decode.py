@@ -1,4 +1,4 @@
-"""`decode`: an exchange's frame, as bytes, to events with exact integers; each frame once, against orjson.loads of the same frame."""
+"""`decode`: time from an exchange's frame, as bytes, to events with exact integers, against orjson.loads of the same frame."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,7 +15,7 @@ LOADS = "orjson.loads of the same frame"
 
 
 def tapes(ground: Ground, scenario: str) -> Iterator[tuple[str, Tape]]:
-    """Each simulated feed, then what was recorded, if there is a recording; (name of the line, tape)."""
+    """Iterate over (name of the line, tape) of each simulated feed, and of the recording if there is one."""
     for feed in FEEDS:
         ground.say(f"{scenario}: {feed.case}")
         yield feed.case, tape(feed, ground.several(1_000, 15_000))
@@ -23,7 +23,7 @@ def tapes(ground: Ground, scenario: str) -> Iterator[tuple[str, Tape]]:
 
 
 def measure(ground: Ground) -> Iterator[Result]:
-    """The lines of this scenario."""
+    """Measure the lines of this scenario."""
     import orjson
 
     for case, made in tapes(ground, "decode"):
@@ -37,7 +37,7 @@ def measure(ground: Ground) -> Iterator[Result]:
 
 
 def _receive(decoder: Decoder, last: list[Sequence[Event]]) -> Callable[[bytes], None]:
-    """As `Ingest.receive` does it: the shape first, where the decoder has one."""
+    """Make a function that decodes as `Ingest.receive` does: by the decoder's shape first, if it has one."""
     receive = decoder.receive
     read = decoder.shape.read if decoder.shape is not None else lambda _: None
     last.append(())

@@ -1,9 +1,10 @@
-"""`latency`: one way, from a process that publishes to a process that reads, for each way of waiting; and how much goes through.
+"""`latency`: one-way latency from a publishing process to a reading process, for each way of waiting; and sustained rates.
 
     writer: stamp the record with the clock, publish        ═══ ring ═══►        reader: poll, look at the clock
 
-CLOCK_MONOTONIC is one clock for all processes of a machine. *Paced* records come one by one, the reader waits for each; *at full speed*
-the writer never pauses. `poll` is the bare loop around `RingReader.poll`; spin, yield, sleep and wake are `--wait`'s ways (`readers.waiting`).
+CLOCK_MONOTONIC is one clock for all processes of a machine. *Paced* records come one by one, and the reader waits for each; *at
+full speed* the writer never pauses. `poll` is the bare loop around `RingReader.poll`; spin, yield, sleep and wake are the ways of
+waiting of `--wait` (`readers.waiting`).
 """
 
 import time
@@ -28,7 +29,7 @@ BUSY, IDLE = "a core is kept busy", "the reader sleeps in between"
 PAUSE_NS = {BARE_POLL: 50_000, "spin": 50_000, "yield": 50_000, "sleep": 1_000_000, "wake": 1_000_000}
 ROUND_TRIP = "a pipe round trip"
 LEFT_OUT = "Decoding and the book; the stamp, two looks at the clock and Python's own loop are in it."
-CAPACITY = 65_536  # records: what a burst of a busy machine may be late
+CAPACITY = 65_536  # records: enough for the delays of a busy machine
 FASTEST_PER_S, SLOWEST_PER_S = 32_000_000, 20_000
 SLOWER = 0.7
 CHECK_EVERY = 4096  # empty polls between two looks at the limit
@@ -36,7 +37,7 @@ LIMIT_S = 20.0
 
 
 def measure(ground: Ground) -> Iterator[Result]:
-    """The lines of this scenario."""
+    """Measure the lines of this scenario."""
     with (
         ground.outlet(SET, capacity=CAPACITY) as outlet,
         child("latency:read", str(ground.directory.path), SET) as reader,
@@ -74,7 +75,7 @@ def _told(sentence: str, missed: int) -> str:
 
 
 def _latencies(reader: Lines, writer: RingWriter, way: str, pause_ns: int, count: int, rounds: int) -> tuple[Samples, int]:
-    """One-way latencies of `rounds` times `count` records, pipe round trips between; and how many records the reader missed."""
+    """Sample one-way latencies of `rounds` times `count` records, with pipe round trips between; count the missed ones."""
     samples, missed = Samples(), 0
     for _ in range(rounds):
         trips = _round_trips(reader, max(count // 20, 100))
@@ -102,7 +103,7 @@ def _round_trips(reader: Lines, count: int) -> list[float]:
 
 
 def _publish_stamped(writer: RingWriter, count: int, pause_ns: int) -> None:
-    """Records whose first word is the moment before they were published, `pause_ns` apart."""
+    """Publish records, `pause_ns` apart, whose first word is the time just before their publication."""
     now, publish, records = time.monotonic_ns, writer.publish, filled_batch(1).records
     words = memoryview(records).cast("Q")
     due = now() + 1_000_000
@@ -120,7 +121,7 @@ def _publish_stamped(writer: RingWriter, count: int, pause_ns: int) -> None:
 
 
 def _sustained(reader: Lines, writer: RingWriter, records: int, count: int, rounds: int) -> Samples | None:
-    """Nanoseconds a record at the highest pace that the reader kept up with, missing nothing; None if there was none."""
+    """Sample ns a record at the highest pace at which the reader missed no record; None if it missed some at every pace."""
     samples, memcpy = Samples(batch=count), memcpy_of(DELTA_BYTES)
     per_s = float(FASTEST_PER_S)
     for _ in range(rounds):
@@ -139,7 +140,7 @@ def _sustained(reader: Lines, writer: RingWriter, records: int, count: int, roun
 
 
 def _drained_ns(reader: Lines, writer: RingWriter, records: int, count: int, per_s: float) -> int:
-    """From the first record's publication to the reader's having the last one; 0 if it missed any."""
+    """Time in ns from the first record's publication to the reading of the last one; 0 if the reader missed any."""
     reader.say({"do": "drain", "count": count})
     assert reader.hear() == "draining"
     now, publish, source = time.monotonic_ns, writer.publish, filled_batch(records).records
@@ -159,7 +160,7 @@ def _drained_ns(reader: Lines, writer: RingWriter, records: int, count: int, per
 
 
 def read(parent: Lines, path: str, set_name: str) -> None:
-    """Do what the parent says until it is gone."""
+    """Main function of the reader: carry out the parent's commands until it has gone."""
     with open_directory(path) as directory:
         reader = RingReader(Segment.attach(directory, segment_name(Kind.DELTAS, set_name)))
         ways = {way: idle_strategy(way, directory, set_name) for way in WAYS}
@@ -178,7 +179,7 @@ def read(parent: Lines, path: str, set_name: str) -> None:
 
 
 def _listen(reader: RingReader, idle: Any, count: int) -> dict[str, Any]:
-    """The latencies of the next `count` records, those that were missed left out."""
+    """Latencies in ns of the next `count` records, without those that were missed."""
     poll, now = reader.poll, time.monotonic_ns
     latencies: list[int] = []
     until, seen, missed, empty = now() + int(LIMIT_S * 1e9), 0, 0, 0
@@ -201,7 +202,7 @@ def _listen(reader: RingReader, idle: Any, count: int) -> dict[str, Any]:
 
 
 def _drain(reader: RingReader, count: int) -> dict[str, int]:
-    """Read `count` records as fast as they come."""
+    """Read `count` records as fast as they come; returns the time of the last one and the number missed."""
     poll, now = reader.poll, time.monotonic_ns
     until, seen, missed, empty = now() + int(LIMIT_S * 1e9), 0, 0, 0
     while seen < count:

@@ -1,11 +1,11 @@
-"""`memory`: what a collector of three full-depth books holds resident, and whether that grows with what has passed through it.
+"""`memory`: resident memory of a collector of three full-depth books, and its growth over an hour's messages.
 
     simulated Coinbase, as fast as it is read ──── loopback TCP ────► `alphapulse collect`, a process of its own
                                                                           ▲ /proc/PID/smaps_rollup, a sample every so many messages
 
-An hour is meant in messages: an hour of the simulator's own pace, 20 a second and book. Resident is the kernel's Rss: it counts the
-segments in shared memory, and libraries that other processes share. Whether it stays flat is asked of the process's own memory, the
-kernel's Anonymous: segments have a fixed size, but their pages become resident when they are written first, those of a ring for
+An hour is measured in messages: those of an hour at the simulator's own pace, 20 a second and book. Resident memory is the kernel's
+Rss, which includes the segments in shared memory and libraries that other processes share. Growth is measured in the process's own
+memory, the kernel's Anonymous: segments have a fixed size, but their pages become resident at their first write, those of a ring of
 trades only after many hours of a quiet market.
 """
 
@@ -29,11 +29,11 @@ from alphapulse_cli.shm.layout import Kind
 from alphapulse_cli.shm.segment import Segment
 
 EXCHANGE, SYMBOLS, SET = "coinbase", ("BTC-USD", "ETH-USD", "XRP-USD"), "bench-memory"
-LEVELS_A_SIDE = 24_000  # asked of the market; cheap coins have no room for as many bids
-LEAST_LEVELS = 45_000  # of a book, on the average of the three
+LEVELS_A_SIDE = 24_000  # levels that the market is to have; cheap coins have no room for as many bids
+LEAST_LEVELS = 45_000  # least average number of levels of the three books
 HOUR_MESSAGES = 3600 * 20 * len(SYMBOLS)
 WARM_MESSAGES = RING_CAPACITY + RING_CAPACITY // 8
-SAMPLES, END_SAMPLES = 40, 8  # over the whole of it; the median of the last ones against that of the first
+SAMPLES, END_SAMPLES = 40, 8  # samples in all; the last END_SAMPLES are compared with the first
 LIMIT_S, JOIN_S, LOOK_S = 240.0, 10.0, 0.01
 SEED = 7
 IDLE = f"""
@@ -50,7 +50,7 @@ LEFT_OUT = "What the kernel keeps for sockets; pages of segments that nothing wa
 
 
 def measure(ground: Ground) -> Iterator[Result]:
-    """The lines of this scenario."""
+    """Measure the lines of this scenario."""
     warm, messages = ground.several(WARM_MESSAGES // 8, WARM_MESSAGES), ground.several(HOUR_MESSAGES // 60, HOUR_MESSAGES)
     with child("memory:idle") as bare:
         bare_bytes = float(resident_bytes(bare.hear()["pid"]))
@@ -81,7 +81,7 @@ def measure(ground: Ground) -> Iterator[Result]:
 
 
 def resident_bytes(pid: int, field: str = "Rss", table: str = "smaps_rollup") -> int:
-    """A line of that process's table, which has kB. Gone if there is no such process or line."""
+    """Bytes in a line (in kB) of a process's table in /proc. Gone if there is no such process or line."""
     try:
         lines = Path(f"/proc/{pid}/{table}").read_text(encoding="ascii").splitlines()
     except OSError as error:
@@ -94,7 +94,7 @@ def resident_bytes(pid: int, field: str = "Rss", table: str = "smaps_rollup") ->
 
 
 def _sampled(ground: Ground, pid: int, warm: int, messages: int) -> tuple[list[float], list[float]]:
-    """Resident bytes of the collector, and those of its own memory, every so many messages from the warm one on."""
+    """Sample the bytes of the collector's resident and own memory, SAMPLES times over `messages` after the first `warm`."""
     until = time.monotonic() + LIMIT_S
     resident: list[float] = []
     own: list[float] = []
@@ -111,7 +111,7 @@ def _sampled(ground: Ground, pid: int, warm: int, messages: int) -> tuple[list[f
 
 
 def _frames(ground: Ground) -> int:
-    """How many messages the collector has had; 0 before it is there."""
+    """Number of messages that the collector has received; 0 before it has segments."""
     try:
         segment = Segment.attach(ground.directory, segment_name(Kind.COUNTERS, SET))
     except AlphapulseError:
@@ -123,7 +123,7 @@ def _frames(ground: Ground) -> int:
 
 
 def _check_books(ground: Ground) -> None:
-    """A reader that joins now gets all three, as deep as the lines say."""
+    """Check that a reader that joins now gets all three books in full depth. IntegrityError if not."""
     follower, until = SetFollower(ground.directory, SET), time.monotonic() + JOIN_S
     try:
         while any(one.is_cold for one in follower.books.values()) and time.monotonic() < until:
@@ -132,19 +132,19 @@ def _check_books(ground: Ground) -> None:
     finally:
         follower.close()
     if set(counts) != set(SYMBOLS) or sum(counts.values()) < LEAST_LEVELS * len(SYMBOLS):
-        raise IntegrityError(f"memory: these are no three books of {LEAST_LEVELS} levels: {counts}")
+        raise IntegrityError(f"memory: not three books of {LEAST_LEVELS} levels on average: {counts}")
 
 
 # The other processes
 
 
 def idle(_parent: Lines) -> None:
-    """Become a process that imports what a collector does, says so, and waits to be ended."""
+    """Become a process that imports the modules of a collector, reports its pid, and waits to be ended."""
     os.execv(sys.executable, [*PYTHON, "-c", IDLE])  # noqa: S606 ourselves
 
 
 def simulate(parent: Lines, levels_a_side: int) -> None:
-    """Serve the exchange as fast as it is read, until killed."""
+    """Serve a simulated exchange as fast as it is read, until killed."""
     asyncio.run(_simulate(parent, levels_a_side))
 
 
@@ -159,9 +159,9 @@ async def _simulate(parent: Lines, levels_a_side: int) -> None:
 
 
 def collect(parent: Lines, *arguments: str) -> None:
-    """Become the command itself, silent, until killed."""
+    """Become the `alphapulse` command with these arguments, silent, until killed."""
     parent.say({"pid": os.getpid()})
     silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, parent.writing)  # its events are nobody's here, and a full pipe would stop it
+    os.dup2(silence, parent.writing)  # its output is not read here, and a full pipe would stop it
     os.close(silence)
     os.execv(sys.executable, [*OURS, *arguments])  # noqa: S606 ourselves

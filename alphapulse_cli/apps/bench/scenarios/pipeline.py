@@ -1,6 +1,6 @@
-"""`pipeline`: raw JSON bytes to the published group, through `flow.ingest` as `collect` runs it; no socket.
+"""`pipeline`: time from raw JSON bytes to the published group, through `flow.ingest` as in `collect`, without a socket.
 
-After the last frame the book is compared with the simulated market's own: what was timed was the exact book, not a fast wrong one.
+After the last frame the book is compared with the simulated market's own, which proves that the timed book was exact.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ LEVEL_BYTES = 16
 
 
 def measure(ground: Ground) -> Iterator[Result]:
-    """The lines of this scenario."""
+    """Measure the lines of this scenario."""
     import orjson
 
     for case, made in tapes(ground, "pipeline"):
@@ -38,7 +38,7 @@ def measure(ground: Ground) -> Iterator[Result]:
 
 
 def open_ingest(ingest: Ingest, made: Tape) -> None:
-    """Let it hear the opening, its requests answered by what the tape holds."""
+    """Feed ingest the opening of a tape; its requests are answered by the tape."""
     ingest.connected(STARTED_NS)
     for heard in made.opening:
         if heard.is_snapshot:
@@ -49,7 +49,7 @@ def open_ingest(ingest: Ingest, made: Tape) -> None:
 
 
 def _check(case: str, made: Tape, keeper: BookKeeper) -> None:
-    """IntegrityError if the book is not live, or not the market's."""
+    """Check that the book is LIVE and equal to the market's. IntegrityError if not."""
     if keeper.state is not BookState.LIVE:
         raise IntegrityError(f"pipeline, {case}: the book is {keeper.state.name}, not LIVE")
     if made.market is None:
@@ -60,7 +60,7 @@ def _check(case: str, made: Tape, keeper: BookKeeper) -> None:
 
 
 def _bandwidth(case: str, made: Tape, keeper: BookKeeper, records: int) -> Result:
-    """Bytes of records an update, against sending the full book at each of them."""
+    """Line about the bytes of records an update, against the bytes of the full book."""
     book = float((keeper.book.bid_count + keeper.book.ask_count) * LEVEL_BYTES)
     spent = records * DELTA_BYTES / len(made.updates)
     samples = Samples([spent], [book], [spent / book], len(made.updates))

@@ -1,7 +1,7 @@
-"""`ring`: what it costs to publish into the ring, and to read out of it, from Python, in one process.
+"""`ring`: cost of publishing into the ring and of reading from it, from Python, in one process.
 
-Publishing is one call of the compiled core a group; reading copies the records out. A method of the same core with two arguments and
-nothing to do is the reference of single calls: what is left beside it is the ring.
+Publishing is one call of the compiled core a group; reading copies the records. The reference of single calls is a method of the
+same core with two arguments that has no work to do: the difference is the ring's own cost.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ BARE = "a bare method call of the core, two arguments"
 
 
 def bare_call() -> Timed:
-    """A method with two arguments that finds nothing to do: the size at a price of an empty book."""
+    """Make a timer of a method with two arguments and no work: the size at a price in an empty book."""
     return calls("size_at(1, False)", size_at=Book(2, 8).size_at)
 
 
 def measure(ground: Ground) -> Iterator[Result]:
-    """The lines of this scenario."""
+    """Measure the lines of this scenario."""
     with ground.outlet("bench-ring") as outlet:
         writer, budget = outlet.deltas, ground.budget_s
         one, group = filled_batch(1), filled_batch(GROUP_RECORDS)
@@ -69,7 +69,7 @@ def measure(ground: Ground) -> Iterator[Result]:
 
 
 def filled_batch(records: int) -> Batch:
-    """A group that fills so many records."""
+    """Make a group that fills so many records."""
     batch = Batch(SYMBOL, "bench", 2, 8)
     for i in range(records * MAX_CHANGES):
         batch.append(6_000_000 + i, 1_000 + i)

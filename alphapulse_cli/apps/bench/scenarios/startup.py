@@ -1,6 +1,6 @@
-"""`startup`: from the shell's Enter to the last line of help, in a new process each, against what nobody can save.
+"""`startup`: time of a command's help, each in a new process, against the unavoidable costs.
 
-The bare interpreter is `python -c pass`; the two-command app is what typer itself costs before a line of ours has run.
+These are the bare interpreter (`python -c pass`) and a two-command typer app, the cost of typer before any line of ours runs.
 """
 
 import subprocess
@@ -29,7 +29,7 @@ LEFT_OUT = "Shell and terminal; files are in the page cache and compiled to byte
 
 
 def measure(ground: Ground) -> Iterator[Result]:
-    """The lines of this scenario."""
+    """Measure the lines of this scenario."""
     lines = [
         ("--help", (*OURS, "--help"), TYPER, "a two-command typer app's --help"),
         ("tail --help", (*OURS, "tail", "--help"), TYPER, "a two-command typer app's --help"),
@@ -52,9 +52,9 @@ def measure(ground: Ground) -> Iterator[Result]:
 
 
 def _spent_ns(command: Sequence[str]) -> float | None:
-    """From fork to the end; None for a command that failed."""
+    """Time in ns from fork to the end of a command; None if it failed."""
     begun = time.perf_counter_ns()
-    # Its output is read to the end: with nothing to read, waiting with a limit would look only every 50 ms.
+    # The output is read to its end: without a pipe, waiting with a timeout would look only every 50 ms.
     done = subprocess.run(  # noqa: S603 ourselves
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=LIMIT_S, check=False
     )

@@ -1,10 +1,10 @@
-"""`tui`: what the live screen costs while 20,000 deltas a second come from three exchanges, and how soon a key is seen.
+"""`tui`: CPU and memory of the live screen at 20,000 deltas a second from three exchanges, and its latency to a key.
 
     a process that writes three sets ═══ segments ═══► `alphapulse tui` in a terminal of ours ◄── keys ── here ──► what it draws
                                                        an idle Textual app in another one     ◄── keys ── here ──► what it draws
 
-Both have a terminal of the same size and are looked at in the same moments. A key's time is from writing its byte to reading the first
-words that show what it did: `p` holds the picture and says so in the status line, and `p` again lets it go on.
+Both have a terminal of the same size and are measured over the same windows. A key's time is from writing its byte to reading the
+words that show its effect: `p` pauses the screen and says so in the status line, and `p` again lets it go on.
 """
 
 import contextlib
@@ -35,8 +35,8 @@ from alphapulse_cli.wire import trade as trade_record
 
 SETS, SYMBOLS = ("binance-us", "coinbase", "kraken"), ("BTC-USD", "ETH-USD", "SOL-USD")
 DELTAS_PER_S, DELTAS_A_TRADE = 20_000, 100
-LEVEL_COUNT = 5_000  # of a book: between Kraken's 1,000 and Coinbase's 46,000
-CHANGES = 10  # of a delta, near the best prices
+LEVEL_COUNT = 5_000  # levels of a book: between Kraken's 1,000 and Coinbase's 46,000
+CHANGES = 10  # changes of a delta, near the best prices
 LEAST_OF_THE_RATE = 0.95
 COLUMNS, ROWS = 120, 40
 SCREENS = {"overview": b"1", "books": b"2", "latency": b"3", "tape": b"4", "arbitrage": b"5", "rings": b"6"}
@@ -44,7 +44,7 @@ FIRST = "overview"
 LIMIT_S = 30.0
 TURN_S, BEAT_NS = 0.002, 100_000_000
 PAUSE, HELD, GOES_ON = b"p", b"PAUSED", b"books live"
-# Its own terminal is the one it is in: when we are gone, so is the terminal, and the app is told.
+# The app's controlling terminal is the pty: when this process dies, the pty closes and the app gets SIGHUP.
 OWN = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 IDLE = """
 from textual.app import App
@@ -65,11 +65,11 @@ LEFT_OUT = f"The terminal's own drawing; {len(SETS) * len(SYMBOLS)} books of {LE
 
 
 def measure(ground: Ground) -> Iterator[Result]:
-    """The lines of this scenario."""
+    """Measure the lines of this scenario."""
     if sys.platform != "linux":
-        ground.leave_out("tui", "all", "another process's CPU time and memory are read as Linux tells them")
+        ground.leave_out("tui", "all", "CPU time and memory of another process are read from Linux only")
         return
-    with private_directory(str(ground.directory.path)) as alone:  # what other scenarios left would be shown too
+    with private_directory(str(ground.directory.path)) as alone:  # sets of other scenarios would be shown, too
         yield from _measure(replace(ground, directory=alone))
 
 
@@ -90,30 +90,30 @@ def _measure(ground: Ground) -> Iterator[Result]:
 
 
 class AppTerminal:
-    """A terminal with an app in it; everything the app draws is read, the last of it is kept."""
+    """Pseudo-terminal with an app in it; all its output is read, and the last part is kept."""
 
     def __init__(self, pid: int, descriptor: int) -> None:
         self.pid, self._descriptor, self._drawn = pid, descriptor, b""
 
     def press(self, key: bytes) -> None:
-        """One key; what was drawn before is forgotten."""
+        """Send one key, and forget the output before it."""
         self._drawn = b""
         os.write(self._descriptor, key)
 
     def read(self, limit_s: float) -> None:
-        """What it draws next, if it draws anything within the limit. Gone when it ended."""
+        """Read the app's next output, if any comes within `limit_s` seconds. Gone if the app has ended."""
         if not select.select([self._descriptor], [], [], limit_s)[0]:
             return
         try:
             piece = os.read(self._descriptor, 1 << 16)
-        except OSError:  # how Linux says that nobody has the other end open
+        except OSError:  # on Linux: the other end is closed
             piece = b""
         if not piece:
             raise Gone(f"an app of the benchmark ended early and left: {self._drawn[-200:].decode('utf-8', 'replace')!r}")
         self._drawn = (self._drawn + piece)[-(1 << 17) :]
 
     def until(self, words: bytes) -> None:
-        """Read on until it has drawn these. Gone after the limit."""
+        """Read until the app has drawn these words. Gone after LIMIT_S."""
         end = time.monotonic() + LIMIT_S
         while words not in self._drawn:
             if time.monotonic() > end:
@@ -121,13 +121,13 @@ class AppTerminal:
             self.read(0.1)
 
     def cpu_ns(self) -> int:
-        """Of all its threads, from its start."""
-        return time.clock_gettime_ns((~self.pid << 3) | 2)  # as clock_getcpuclockid() makes it on Linux
+        """CPU time of all threads of the app since its start, in ns."""
+        return time.clock_gettime_ns((~self.pid << 3) | 2)  # the id that clock_getcpuclockid() returns on Linux
 
 
 @contextlib.contextmanager
 def _terminal(*arguments: str) -> Iterator[AppTerminal]:
-    """Python with these arguments in a terminal of its own; killed and reaped at the end."""
+    """Python with these arguments in a pseudo-terminal of its own; killed and reaped at the end."""
     import fcntl
     import pty
     import struct
@@ -156,9 +156,9 @@ def _terminal(*arguments: str) -> Iterator[AppTerminal]:
 
 
 def _costs(ground: Ground, name: str, live: AppTerminal, idle: AppTerminal) -> Iterator[Result]:
-    """CPU a second and memory of both, over the same windows, while the deltas come."""
+    """Measure CPU a second and memory of both apps, over the same windows, while the deltas come."""
     window_s = 0.25 if ground.quick else 1.0
-    _both(live, idle, window_s)  # the first pictures of a screen are no measure
+    _both(live, idle, window_s)  # the first pictures of a screen are not measured
     cpu, memory, published = Samples(), Samples(), _published(ground)
     begun = time.monotonic()
     for _ in range(ground.several(2, 10)):
@@ -183,7 +183,7 @@ def _costs(ground: Ground, name: str, live: AppTerminal, idle: AppTerminal) -> I
 
 
 def _both(live: AppTerminal, idle: AppTerminal, seconds: float) -> None:
-    """Let them draw for so long."""
+    """Let both apps draw for so many seconds."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         live.read(min(left, 0.05))
@@ -191,7 +191,7 @@ def _both(live: AppTerminal, idle: AppTerminal, seconds: float) -> None:
 
 
 def _published(ground: Ground) -> int:
-    """Records of all sets so far."""
+    """Number of delta records published in all sets so far."""
     total = 0
     for name in SETS:
         segment = Segment.attach(ground.directory, segment_name(Kind.DELTAS, name))
@@ -201,7 +201,7 @@ def _published(ground: Ground) -> int:
 
 
 def _key_to_screen(live: AppTerminal, idle: AppTerminal, count: int) -> Result:
-    """`p` and `p` again, in each of them by turns, at moments that keep no step with the pictures."""
+    """Measure `p` and `p` again, in both apps in turn, at times out of step with the screen's own."""
     samples = Samples()
     for i in range(count):
         for words in (HELD, GOES_ON):
@@ -226,7 +226,7 @@ def _pressed_ns(one: AppTerminal, words: bytes) -> float:
 
 
 def write(parent: Lines, path: str) -> None:
-    """Publish at the rate until the parent is gone."""
+    """Publish at the rate until the parent has gone."""
     rows = full_book()
     half = LEVEL_COUNT // 2
     book = [*rows[:half], *rows[len(rows) // 2 : len(rows) // 2 + half]]
