@@ -294,8 +294,8 @@ class TestConnecting:
             async with Rig(directory, "kraken", opener=refuse, facts=facts, timing=timing) as rig:
                 await until(lambda: any("limit of connections is used up" in line for _, line in rig.notices))
                 assert len(rig.opened_at) == 7
-                pauses = [line for _, line in rig.notices if "connecting in" in line]
-                assert 50 < float(pauses[0].split()[2]) <= 60
+                pauses = [line for _, line in rig.notices if "to connect:" in line]
+                assert 50 < float(pauses[0].split()[1]) <= 60
 
         play(scene())
 
