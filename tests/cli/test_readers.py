@@ -170,7 +170,8 @@ class TestTail:
     def test_a_terminal_gets_a_line_a_change(self, alphapulse, writer):
         writer.update([(42, 7, False), (1_000_001, 0, True)])
         code, seen = at_terminal(alphapulse, "tail", "deltas", "--from", "oldest", "--count", "5", NO_COLOR="1")
-        lines = seen.replace("\r", "").splitlines()
+        # the test's writer sends no heartbeat: on a busy machine `tail` warns about it on the same terminal
+        lines = [line for line in seen.replace("\r", "").splitlines() if not line.startswith(("warning: ", "hint: "))]
         assert code == 0
         assert "\x1b" not in seen
         assert [line.split("  ")[1].strip() for line in lines] == ["kraken:BTC-USD"] * 2 + ["kraken:ETH-USD"] * 2 + [
