@@ -74,7 +74,7 @@ def spread_bps(book: Book) -> Fraction | None:
 
 
 def spread_in_bps(bid_ticks: int, ask_ticks: int) -> Fraction | None:
-    """The spread between two prices in basis points of their mid; None for a mid of 0."""
+    """Spread between two prices in basis points of their mid; None for a mid of 0."""
     doubled = bid_ticks + ask_ticks
     return Fraction(2 * BASIS_POINTS * (ask_ticks - bid_ticks), doubled) if doubled else None
 

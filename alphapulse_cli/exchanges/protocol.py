@@ -11,7 +11,8 @@ earlier. Requests leave as values, in the order in which they must be carried ou
     decoder.resync(instrument)                     # flow found the book wrong (a checksum): queue what heals it
     for event in decoder.tick(monotonic_ns): …     # each 100 ms
 
-Where a decoder has a `shape` (exchanges.shape), its caller offers each frame to that first, and to `receive` what the shape declines. A frame is understood in full or refused with DecodeError: no level and no trade of a refused frame leaves. A DecodeError
+Where a decoder has a `shape` (exchanges.shape), its caller offers each frame to that first, and to `receive` what the shape
+declines. A frame is understood in full or refused with DecodeError: no level and no trade of a refused frame leaves. A DecodeError
 changes no state, except that the decoder may have to queue a resync, which `flow` requests with `resync`.
 """
 
@@ -129,12 +130,12 @@ class Decoder(Protocol):
 
     @property
     def shape(self) -> "Shape | None":
-        """The fast road of the usual book update: offered each frame before `receive`; None where there is none."""
+        """Fast parser of the commonest book update, offered each frame before `receive`; None where there is none."""
         return None
 
     @property
     def book_checksum(self) -> BookChecksum | None:
-        """The checksum that a book must have, by the precisions that this connection told; None where the exchange sends none."""
+        """Function for the checksum that a book must have, by this connection's precisions; None if the exchange sends none."""
         return None
 
     def connected(self, monotonic_ns: int) -> None:

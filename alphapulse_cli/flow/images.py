@@ -1,4 +1,4 @@
-"""Book images of one set, from which a follower joins its books: those of shared memory, or of a recording.
+"""Book images of one set, from which a follower joins its books; `SharedImages` are those in shared memory.
 
 symbols() ─► the books there are        image(symbol) ─► a copy of one, whole or its checkpoint        request(symbol) ─► a new
 checkpoint

@@ -109,7 +109,10 @@ class ChecksumState(IntEnum):
 
 
 def state_words(state: BookState, reason: BookReason, trading: TradingStatus | None = None) -> str:
-    """State, reason and restriction of trading for people: "LIVE", "STALE silent", "LIVE unverified, cancel only". None is left out."""
+    """State, reason and trading restriction for people: "LIVE", "STALE silent", "LIVE unverified, cancel only".
+
+    All parts are shown.
+    """
     words = state.name if reason is BookReason.NONE else f"{state.name} {reason.name.lower().replace('_', ' ')}"
     restriction = remark(trading)
     return f"{words}, {restriction}" if restriction else words

@@ -29,7 +29,7 @@ class Finding(Enum):
 
 
 class Confirmation:
-    """Check of one symbol, from `begin` to the first answer that decides it; `due` asks for further snapshots."""
+    """Check of one symbol, up to the first answer that decides it; `due` asks for further snapshots."""
 
     __slots__ = ("_ahead", "_due_ns", "_pause_ns", "_stood")
 
