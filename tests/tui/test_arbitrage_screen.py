@@ -1,6 +1,8 @@
 """Ways to trade on the screen: opportunities first and marked, net and size as the walk says, none of a book that is not LIVE."""
 
+import re
 from dataclasses import replace
+from fractions import Fraction
 
 from support import tui_market
 from support.tui_pictures import at_once, book, drawn, give, picture
@@ -54,6 +56,29 @@ class TestPane:
             await pilot.pause()
             assert "buy at b, sell at a  no profit" in pane(app)
             assert "there is nothing" in pane(app)
+
+        at_once(work, size=(140, 40), screen="arbitrage")
+
+    def test_without_a_profit_it_says_which_prices_would_break_even_to_the_tick(self):
+        """That bid or that ask loses nothing after both fees, the next worse one does."""
+        shown = picture(book("a", bid="99.00", ask="100.00"), book("b", bid="99.50", ask="100.50"))
+        buyer, seller = Fraction("1.001"), Fraction("0.998")
+        shown = replace(shown, arbitrage=tui_market.arbitrage(shown.books, {"a": "0.001", "b": "0.002"}, shown.taken_ns))
+
+        async def work(app, pilot, feed):
+            await give(pilot, feed, shown)
+            said = re.search(r"breaks even with a bid of (\d+\.\d\d) at b, or with an ask of (\d+\.\d\d) at a\.", pane(app))
+            bid, ask = map(Fraction, said.groups())
+            tick = Fraction("0.01")
+            assert bid * seller >= 100 * buyer > (bid - tick) * seller
+            assert Fraction("99.5") * seller >= ask * buyer > Fraction("99.5") * seller - tick * buyer
+
+        at_once(work, size=(140, 40), screen="arbitrage")
+
+    def test_a_row_that_is_held_back_names_the_book_that_is_not_live_and_why(self):
+        async def work(app, pilot, feed):
+            await give(pilot, feed, crossing(BookState.SYNCING))
+            assert "Held back: a book is not live: b: SYNCING" in pane(app)
 
         at_once(work, size=(140, 40), screen="arbitrage")
 

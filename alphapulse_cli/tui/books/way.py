@@ -7,17 +7,22 @@ the walk: size, level by level, and the sums      │ seen lately: when, how lon
                                                   │ survival: how many were still there after so long
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from alphapulse_cli.edges.safe_text import safe
+from alphapulse_cli.flow.arbitrage.candidate import Why
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
 from alphapulse_cli.market.ticks import to_text, trim_text
+from alphapulse_cli.readers.status import state_words
 from alphapulse_cli.tui.books.detail import side_by_side
 from alphapulse_cli.tui.books.ladder import wrapped
 from alphapulse_cli.tui.books.ladder_text import Line, Piece, cut_line
 from alphapulse_cli.tui.feed.picture import ArbitrageRow, Picture, Seen
 from alphapulse_cli.tui.widgets.figures import duration
+from alphapulse_cli.wire.delta import BookState
 
 SURVIVAL_NS = (100_000_000, 500_000_000, 1_000_000_000, 5_000_000_000)
 TWO_COLUMNS, RIGHT = 132, 64
@@ -35,6 +40,7 @@ class Way:
     lately: Sequence[Seen]
     taken_ns: int
     note: str = ""  # pinned, the alarm
+    not_live: Sequence[str] = ()  # "kraken: SYNCING disconnected", of each of its books that is not
 
 
 def way_of(picture: Picture, ends: Ends, note: str) -> Way:
@@ -43,7 +49,9 @@ def way_of(picture: Picture, ends: Ends, note: str) -> Way:
     seen = () if picture.arbitrage is None else picture.arbitrage.seen
     row = next((one for one in rows if (one.buy, one.sell) == ends), None)
     lately = tuple(one for one in seen if (one.buy, one.sell) == ends)
-    return Way(ends, row, lately, picture.taken_ns // 1_000_000_000 * 1_000_000_000, note)
+    statuses = [(name, book.status) for name, symbol in ends for book in picture.books if book.key == (name, symbol)]
+    not_live = tuple(f"{name}: {state_words(status)}" for name, status in statuses if status.state is not BookState.LIVE)
+    return Way(ends, row, lately, picture.taken_ns // 1_000_000_000 * 1_000_000_000, note, not_live)
 
 
 def way_lines(way: Way, width: int, height: int) -> list[Line]:
@@ -55,10 +63,10 @@ def way_lines(way: Way, width: int, height: int) -> list[Line]:
     lines: list[Line] = [(Piece(names, "name"), *_verdict(way.row), Piece(f"  {way.note}" if way.note else "", "best"))]
     room = height - 1
     if width >= TWO_COLUMNS:
-        lines += side_by_side(_walk(way.row, width - RIGHT), _lately(way, room), width - RIGHT, room)
+        lines += side_by_side(_walk(way, width - RIGHT), _lately(way, room), width - RIGHT, room)
     else:
         after = _lately(way, max(room // 2, LEAST_LATELY))
-        lines += [*_walk(way.row, width)[: max(room - len(after), 0)], *after]
+        lines += [*_walk(way, width)[: max(room - len(after), 0)], *after]
     return [cut_line(line, width) for line in lines[:height]]
 
 
@@ -70,17 +78,19 @@ def _verdict(row: ArbitrageRow | None) -> Line:
     return (Piece(row.why.value.replace("_", " "), "waiting"),) if row.why is not None else (Piece("no profit", "quiet"),)
 
 
-def _walk(row: ArbitrageRow | None, width: int) -> list[Line]:
+def _walk(way: Way, width: int) -> list[Line]:
     """The levels taken and the sums; else why there is nothing to walk."""
+    row = way.row
     if row is None:
         return []
     if row.found is None:
         if row.why is not None:
-            return wrapped(f"Held back: {row.why.meaning}.", width, "waiting")
+            said = f"{row.why.meaning}: {'; '.join(way.not_live)}" if row.why is Why.NOT_LIVE and way.not_live else row.why.meaning
+            return wrapped(f"Held back: {safe(said)}.", width, "waiting")
         if row.net_bps is None:
             return wrapped("One side of a book is empty, or nothing converts.", width, "quiet")
         said = f"The best prices leave {float(row.net_bps):+,.2f} bps after both taker fees: there is nothing to walk."
-        return wrapped(said, width, "quiet")
+        return [*wrapped(said, width, "quiet"), *wrapped(_breaks_even(row), width, "size")]
     found = row.found
     if not isinstance(found, DepthWalk):
         return wrapped(f"{found.size.text} earns {found.net.text} {safe(row.currency)}.", width, "mid")
@@ -105,6 +115,18 @@ def _walk(row: ArbitrageRow | None, width: int) -> list[Line]:
             (Piece(f"   {prices[0]:>16}", "ask"), Piece(f"{prices[1]:>16}", "bid"), Piece(f"{sizes[0]:>16}{sizes[1]:>16}", "size"))
         )
     return lines
+
+
+def _breaks_even(row: ArbitrageRow) -> str:
+    """The bid and the ask, on the grids of their texts, with which the best prices alone would leave nothing and take nothing."""
+    assert row.net_bps is not None
+    part = 1 + row.net_bps / 10_000  # of what is laid out, that comes back
+    if not row.ask or not row.bid or part <= 0:
+        return ""
+    grids = [10 ** len(text.partition(".")[2]) for text in (row.bid, row.ask)]
+    bid, ask = math.ceil(Fraction(row.bid) / part * grids[0]), math.floor(Fraction(row.ask) * part * grids[1])
+    texts = to_text(bid, len(str(grids[0])) - 1), to_text(ask, len(str(grids[1])) - 1)
+    return f"It breaks even with a bid of {texts[0]} at {safe(row.sell[0])}, or with an ask of {texts[1]} at {safe(row.buy[0])}."
 
 
 def _lately(way: Way, height: int) -> list[Line]:
