@@ -108,7 +108,7 @@ class Reconstructor:
         range, or a state, reason or trading status that no image can hold: nothing changed.
         """
         if not (0 <= state <= MOST_STATE and 0 <= reason <= MOST_STATE and NOT_TOLD <= trading_status <= MOST_STATE):
-            raise ValueError(f"no state of a book: {state}, reason {reason}, trading status {trading_status}")
+            raise ValueError(f"not the state of a book: {state}, reason {reason}, trading status {trading_status}")
         book = Book(price_decimals, size_decimals)
         book.load_sides(bids, asks)
         self.book = book

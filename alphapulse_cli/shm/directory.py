@@ -124,7 +124,7 @@ class Directory:
             fd = os.open(name, flags | _OPEN, 0o600, dir_fd=self.fd)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):
-                raise NotASegment(f"{self.path / name} is a link or no regular file") from None
+                raise NotASegment(f"{self.path / name} is a link, or not a regular file") from None
             raise
         try:
             if flags & os.O_CREAT and flags & os.O_EXCL:
@@ -137,7 +137,7 @@ class Directory:
 
     def _check_file(self, name: str, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
-            raise NotASegment(f"{self.path / name} is no regular file")
+            raise NotASegment(f"{self.path / name} is not a regular file")
         if found.st_uid != os.geteuid():
             raise NotASegment(f"{self.path / name} belongs to uid {found.st_uid}, not to us")
         if found.st_mode & 0o077:
@@ -205,7 +205,7 @@ def _open_checked(path: Path, name: str, within: int | None, *, create: bool) ->
 
 def _directory_error(error: OSError, path: Path, *, create: bool) -> AlphapulseError:
     if error.errno in (errno.ELOOP, errno.ENOTDIR):
-        return StorageError(f"{path} is a link or no directory", "name a directory of your own: --shm-dir DIR")
+        return StorageError(f"{path} is a link, or not a directory", "name a directory of your own: --shm-dir DIR")
     if error.errno == errno.ENOENT and not create:
         return NoSegment(f"no segments: {path} does not exist", "start a collector first: alphapulse collect --exchange kraken")
     return storage_error(error, f"use {path}")

@@ -125,7 +125,7 @@ class RingReader:
         else:
             first = start
         if not 0 <= first <= native.MASK64:
-            raise ValueError(f"no sequence: {first}")
+            raise ValueError(f"a sequence must be 0..2^64-1, not {first}")
         self._position = first
 
     @property
@@ -154,7 +154,7 @@ class RingReader:
     def seek(self, sequence: int) -> None:
         """Continue from the record of this sequence; ValueError unless it is a u64."""
         if not 0 <= sequence <= native.MASK64:
-            raise ValueError(f"no sequence: {sequence}")
+            raise ValueError(f"a sequence must be 0..2^64-1, not {sequence}")
         self._position = sequence
 
     def poll(self, limit: int) -> Any:

@@ -129,12 +129,12 @@ class Segment:
         try:
             size = os.fstat(fd).st_size
             if size < layout.HEADER_BYTES or size % 8:
-                raise NotASegment(f"{path} is no segment, or truncated: {size} bytes")
+                raise NotASegment(f"{path} is not a segment, or is truncated: {size} bytes")
             mapped = Mapping(fd, size, writable=writable)
         except OSError as error:
             raise storage_error(error, f"map {path}") from None
         except (ValueError, OverflowError):
-            raise NotASegment(f"{path} is no segment: {size} bytes cannot be mapped") from None
+            raise NotASegment(f"{path} is not a segment: {size} bytes cannot be mapped") from None
         finally:
             os.close(fd)
         spec, writer = parse_header(mapped, name, str(path))
@@ -384,7 +384,7 @@ def parse_header(mapped: Any, name: str, path: str) -> tuple[SegmentSpec, Identi
     words = Words(mapped)
     number = {field: words.load_acquire(index) for field, index in layout.WORD.items()}
     if number["magic"] != layout.MAGIC:
-        raise NotASegment(f"{path} is no segment, or not finished: its magic is wrong")
+        raise NotASegment(f"{path} is not a segment, or is unfinished: its magic number is wrong")
     if number["byte_order"] != layout.BYTE_ORDER:
         raise WrongLayout(f"{path} was written on a machine of another byte order")
     if number["layout_major"] != layout.LAYOUT_MAJOR:
@@ -396,7 +396,7 @@ def parse_header(mapped: Any, name: str, path: str) -> tuple[SegmentSpec, Identi
     assert parsed is not None
     kind, set_name, symbol = parsed
     if number["kind"] != kind or _text(mapped, "set_name") != set_name or _text(mapped, "symbol") != symbol:
-        raise NotASegment(f"{path} is another segment under this name")
+        raise NotASegment(f"{path} holds another segment than its name says")
     record_bytes, capacity = number["record_bytes"], number["capacity"]
     sane = (
         number["header_bytes"] == layout.HEADER_BYTES
@@ -410,7 +410,7 @@ def parse_header(mapped: Any, name: str, path: str) -> tuple[SegmentSpec, Identi
     )
     exchange = _text(mapped, "exchange")
     if not sane or not exchange:
-        raise NotASegment(f"{path} is damaged: its header contradicts itself")
+        raise NotASegment(f"{path} is damaged: its header is inconsistent")
     start = layout.HEADER["boot_id"].offset
     boot = bytes(mapped[start : start + layout.ID_BYTES])
     writer = Identity(boot, number["writer_pid"], number["writer_start"], number["pid_namespace"])

@@ -59,7 +59,7 @@ class WakePage:
                 if create and size == 0:
                     allocate(fd, WAKE_BYTES)
                 elif size != WAKE_BYTES:
-                    raise NotASegment(f"{path} is no wake page: {size} bytes", f"rm {path}")
+                    raise NotASegment(f"{path} is not a wake page: {size} bytes", f"rm {path}")
                 return cls(Mapping(fd, WAKE_BYTES, writable=True))
             finally:
                 os.close(fd)

@@ -96,7 +96,7 @@ class TestWhatIsRefused:
 
     def test_a_file_in_its_place(self, tmp_path):
         (tmp_path / "file").write_bytes(b"")
-        with pytest.raises(StorageError, match="no directory"):
+        with pytest.raises(StorageError, match="not a directory"):
             open_directory(tmp_path / "file", create=True)
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")

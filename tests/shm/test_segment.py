@@ -249,7 +249,7 @@ class TestRefusals:
         self.refuse(directory, NotASegment, "is a link")
         path.unlink()
         os.mkfifo(path, 0o600)
-        self.refuse(directory, NotASegment, "no regular file")
+        self.refuse(directory, NotASegment, "not a regular file")
 
     def test_a_sparse_giant(self, directory):
         """Too large to be mapped, or contradicting its header: refused either way."""

@@ -97,7 +97,7 @@ def time_ns(value: str) -> int:
     """Nanoseconds since 1970 of the exchange's time. ValueError for a time before 1970, which no record can hold."""
     ns = rfc3339_ns(value)
     if ns < 0:
-        raise ValueError("a time before 1970")
+        raise ValueError("the time is before 1970")
     return ns
 
 

@@ -102,7 +102,7 @@ def taker_fees(exchanges: Iterable[str], overrides: Mapping[str, str]) -> dict[s
     for name in exchanges:
         text = overrides[name] if name in overrides else registry.get(name).facts.taker_fee
         if not text:
-            raise UsageError(f"{name}'s taker fee is not known", f"say it: {name}=0.0026")
+            raise UsageError(f"{name}'s taker fee is not known", f"give it: --fee {name}=0.0026")
         fees[name] = parse_fee(text)
     return fees
 
