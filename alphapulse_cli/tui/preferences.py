@@ -18,7 +18,7 @@ MOST_NAMES, MOST_CHARACTERS = 256, 200
 def preferences_path() -> Path | None:
     """Path of the file; None for a user without a home."""
     directory = paths.user_directory(paths.STATE)
-    return None if directory is None else directory / "tui.json"
+    return None if directory is None else directory / paths.PREFERENCES
 
 
 class Preferences:
