@@ -2,6 +2,7 @@
 
 A page is a function of `PAGES`; what it says comes from the table in the code that the program itself uses. `--measure` runs the whole
 benchmark on this machine first, two minutes, and keeps the run as docs/reference/performance.json: the page shows it, nobody types it.
+`--man DIR` writes manual pages instead, one a command, of the same help: `scripts/docs.py --man ~/.local/share/man/man1`, then `man alphapulse-collect`.
 """
 
 import ast
@@ -60,6 +61,51 @@ def command_help(command: Any, name: str, parent: Any, depth: int) -> Iterator[s
     yield code(command.get_help(context))
     for child_name, child in getattr(command, "commands", {}).items():
         yield from command_help(child, child_name, context, depth + 1)
+
+
+def manual_pages() -> dict[str, str]:
+    """The manual page of each command, in roff, by its file's name; aliases are left out, as in commands.md."""
+    from alphapulse_cli.cli import commands as listed
+    from alphapulse_cli.cli import root
+
+    top = root.command()
+    context = top.make_context("alphapulse", [], resilient_parsing=True, terminal_width=HELP_COLUMNS)
+    entries = [entry for entry in listed.available().values() if not entry.alias_of]
+    others = [f"alphapulse-{entry.name}" for entry in entries]
+    pages = {"alphapulse.1": manual_page("alphapulse", "crypto order books in shared memory", [top.get_help(context)], others)}
+    for entry in entries:
+        helps = list(command_help(root.load(entry.name), entry.name, context, 2))[1::2]
+        bodies = [text.removeprefix("```text\n").removesuffix("\n```") for text in helps]
+        pages[f"alphapulse-{entry.name}.1"] = manual_page(f"alphapulse-{entry.name}", entry.help, bodies, ["alphapulse"])
+    return pages
+
+
+def manual_page(name: str, about: str, helps: Iterable[str], others: Iterable[str]) -> str:
+    """One page: the help of a command and of those below it, as they stand."""
+    from alphapulse_cli import __version__
+
+    parts = [
+        f'.TH {roff(name.upper())} 1 "" "alphapulse {__version__}" "alphapulse"',
+        ".SH NAME",
+        f"{roff(name)} \\- {roff(about)}",
+    ]
+    for text in helps:
+        usage, _, rest = text.lstrip().partition("\n")
+        parts += [
+            f'.SH "{roff(usage.removeprefix("Usage: ").partition(" [")[0].upper())}"',
+            ".nf",
+            roff(usage),
+            roff(rest.rstrip()),
+            ".fi",
+        ]
+    parts += [".SH SEE ALSO", ", ".join(f"{roff(other)}(1)" for other in others)]
+    return "\n".join(parts) + "\n"
+
+
+def roff(text: str) -> str:
+    """Plain text in roff: nothing in it is a request, a dash is the one that is typed."""
+    escaped = text.replace("\\", "\\e").replace("-", "\\-")
+    return "\n".join("\\&" + line if line.startswith((".", "'")) else line for line in escaped.split("\n"))
 
 
 def layouts() -> Iterator[str]:
@@ -514,7 +560,22 @@ def measure() -> None:
     print(f"wrote docs/reference/{MEASURED.name}")
 
 
+def write_manual(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in manual_pages().items():
+        (folder / name).write_text(text, encoding="utf-8")
+        print(f"wrote {folder / name}")
+    return 0
+
+
 def main() -> int:
+    if "--man" in sys.argv:
+        following = sys.argv[sys.argv.index("--man") + 1 :]
+        return (
+            write_manual(Path(following[0]))
+            if following
+            else sys.exit("error: --man needs a folder\nhint: --man ~/.local/share/man/man1")
+        )
     if "--measure" in sys.argv:
         measure()
     pages = made()
