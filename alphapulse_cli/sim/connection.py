@@ -1,36 +1,31 @@
 """Connection of one client to a simulated exchange: its encoder, its queue of frames, and its own mischief.
 
-    market step ─► encoder ─► mischief ─► queue (bounded in bytes) ─► send_all ─► WebSocket
+    market step ─► encoder ─► mischief ─► edges.server.Client: a bounded queue ─► WebSocket
     client's frame ─► encoder ─────────────┘
 
 Frames are made and queued in the order of the market's states, in the event loop's thread: a client gets an exact feed at whatever
-pace it reads. A client whose queue reaches the bound is dropped, with close code 1008 and the reason; the other clients do not
-notice.
+pace it reads.
 """
 
-import asyncio
 import socket
 import struct
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed
 
+from alphapulse_cli.edges.server.client import Client
 from alphapulse_cli.exchanges.protocol import Encoder
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.sim.market_maker import Step
 from alphapulse_cli.sim.mischief import HANDSHAKES, OF_FRAMES, Injection, Mischief, Scenario
 
-TOO_SLOW = 1008  # RFC 6455: policy violation
-TOLD_WITHIN_S = 1.0  # time for a dropped client to read the reason
 ABOUT_FRAMES = frozenset(OF_FRAMES) - {"checksum", "flood"}
 DRIP_NS = 500_000_000
 FOREVER_NS = 1 << 62
 BOOK_WORDS = (b'"book"', b"level2", b"@depth")  # every exchange's subscription to a book contains one of them
 
 
-class Connection:
+class Connection(Client):
     """Connection of a client; clients are numbered from 1 in the order of their arrival. Times are ns since 1970."""
 
     def __init__(
@@ -48,25 +43,17 @@ class Connection:
 
         `report` is called with each injection and its seconds; `natives` are the exchange's own names by symbol.
         """
-        self.number, self.encoder, self.mischief = number, encoder, mischief
-        self.frames_sent = 0
-        self.queued_bytes = 0
-        self.dropped = ""  # reason, once the client was dropped
-        self._websocket, self._queue_bytes, self._report = websocket, queue_bytes, report
-        self._queue: deque[bytes] = deque()
-        self._wake = asyncio.Event()
+        super().__init__(websocket, queue_bytes)
+        self.number, self.encoder, self.mischief, self._report = number, encoder, mischief, report
         self._silent_until_ns = self._drip_until_ns = self._next_drip_ns = 0
-        self._drops = 0  # frames that may leave before the next drip
         self._is_mute = False
         self._mute_symbols: dict[str, tuple[bytes, ...]] = {}  # muted symbol -> its names in a client's request
         self._natives = natives
         self._next_subscription = ""  # fault of the client's next subscription: "refuse", "lost-ack" or ""
-        self._sender = asyncio.create_task(self._send_all())
-        self._closing: asyncio.Task[None] | None = None
 
     def connected(self, now_ns: int) -> None:
         """Queue the frames with which the exchange greets a client."""
-        self._push(self.encoder.connected(now_ns))
+        self.push(self.encoder.connected(now_ns))
 
     def receive(self, frame: bytes, now_ns: int) -> None:
         """Take a frame of the client and queue the answers."""
@@ -74,32 +61,32 @@ class Connection:
             return
         if self._next_subscription and b"subscribe" in frame.lower() and b"unsubscribe" not in frame.lower():
             kind, self._next_subscription = self._next_subscription, ""
-            self._push(self.encoder.refuse_for_now(frame, now_ns) if kind == "refuse" else ())
+            self.push(self.encoder.refuse_for_now(frame, now_ns) if kind == "refuse" else ())
             return
         if self._mute_symbols and any(word in frame for word in BOOK_WORDS):
             for symbol, names in list(self._mute_symbols.items()):
                 if any(name in frame for name in names):
                     del self._mute_symbols[symbol]
-        self._push(self.encoder.receive(frame, now_ns))
+        self.push(self.encoder.receive(frame, now_ns))
 
     def heartbeat(self, now_ns: int) -> None:
         """Queue the frames that the exchange sends every second: heartbeats, and pictures where the feed has them."""
         if not self._is_mute:
             frames = self.encoder.heartbeat(now_ns)
             mute = [name for names in self._mute_symbols.values() for name in names]
-            self._push([frame for frame in frames if not any(name in frame for name in mute)])
+            self.push([frame for frame in frames if not any(name in frame for name in mute)])
 
     def tell_status(self, symbol: str, now_ns: int) -> None:
         """Queue the frames that announce the symbol's new trading status, where the exchange has such frames."""
         if not self._is_mute:
-            self._push(self.encoder.trading_status(symbol, now_ns))
+            self.push(self.encoder.trading_status(symbol, now_ns))
 
     def take(self, step: Step, instrument: Instrument, now_ns: int) -> bool:
         """Queue the frames of a market step, after this connection's mischief. True if a flood is to follow."""
         if self._is_mute or step.symbol in self._mute_symbols:
             return False
         if step.trades:
-            self._push(self.encoder.trades(step.symbol, step.trades, now_ns))
+            self.push(self.encoder.trades(step.symbol, step.trades, now_ns))
         if not step.changes:
             return False
         scenario = self.mischief.draw(step.symbol)
@@ -110,7 +97,7 @@ class Connection:
         self.encoder.spoil_checksum = False
         mangled = self.mischief.mangle(kind, frames, step.symbol, step.changes, instrument)
         changed = mangled != list(frames)
-        self._push(mangled)
+        self.push(mangled)
         if scenario is None or not frames or (kind == "offgrid" and not changed):
             return False  # the mischief does not apply to these frames: an armed kind waits for the next update
         self.mischief.spend(scenario)
@@ -123,8 +110,10 @@ class Connection:
         kind, until_ns = scenario.kind, now_ns + int(scenario.seconds * 1e9)
         if kind == "stall":
             self._silent_until_ns = max(self._silent_until_ns, until_ns)
+            self.allow(0)
         elif kind == "drip":
             self._drip_until_ns = max(self._drip_until_ns, until_ns)
+            self.allow(0)
         elif kind == "mute" and scenario.symbol:
             native = self._natives[symbol]
             self._mute_symbols[symbol] = (f'"{native}"'.encode(), f'"{native.lower()}@'.encode())
@@ -132,7 +121,8 @@ class Connection:
             self._is_mute = True
         elif kind == "half-open":
             self._silent_until_ns = FOREVER_NS
-            self._websocket.transport.pause_reading()
+            self.allow(0)
+            self.websocket.transport.pause_reading()
         elif kind in ("refuse", "lost-ack"):
             self._next_subscription = kind
         elif kind in ("disconnect", "rst") or kind in HANDSHAKES:
@@ -142,7 +132,7 @@ class Connection:
     def _tear_down(self, kind: str) -> None:
         """End the connection without a close frame; `rst` with a TCP reset."""
         self.dropped = f"mischief: {kind}"
-        transport = self._websocket.transport
+        transport = self.websocket.transport
         end: socket.socket | None = transport.get_extra_info("socket") if kind == "rst" else None
         if end is not None:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -152,60 +142,12 @@ class Connection:
         """Let time pass: end a silence that is over, release the next frame of a drip."""
         if self._silent_until_ns and now_ns >= self._silent_until_ns:
             self._silent_until_ns = 0
-            self._wake.set()
-        if self._drip_until_ns:
-            self._wake.set()
-            if now_ns >= self._drip_until_ns:
-                self._drip_until_ns = 0
-            elif now_ns >= self._next_drip_ns:
-                self._next_drip_ns = now_ns + DRIP_NS
-                self._drops = 1
-
-    def _push(self, frames: Sequence[bytes]) -> None:
-        if self.dropped or not frames:
+            self.allow(0 if self._drip_until_ns else None)
+        if not self._drip_until_ns:
             return
-        self._queue.extend(frames)
-        self.queued_bytes += sum(len(frame) for frame in frames)
-        if self.queued_bytes > self._queue_bytes:
-            self._drop(f"too slow: {self.queued_bytes} bytes waited")
-        else:
-            self._wake.set()
-
-    def _drop(self, reason: str) -> None:
-        """Empty the queue and close the connection with the reason."""
-        self.dropped = reason
-        self._queue.clear()
-        self.queued_bytes = 0
-        self._sender.cancel()  # it waits for room in the socket, and closing would wait for it
-        self._closing = asyncio.create_task(self._tell(reason))
-
-    async def _tell(self, reason: str) -> None:
-        """Send the close frame, which follows all data already in the socket; abort if it is not read within TOLD_WITHIN_S."""
-        try:
-            async with asyncio.timeout(TOLD_WITHIN_S):
-                await self._websocket.close(TOO_SLOW, reason)
-        except TimeoutError:
-            self._websocket.transport.abort()
-
-    async def _send_all(self) -> None:
-        """Send queued frames until the connection ends."""
-        try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while self._queue and not self._silent_until_ns:
-                    if self._drip_until_ns:
-                        if not self._drops:
-                            break
-                        self._drops = 0
-                    frame = self._queue.popleft()
-                    await self._websocket.send(frame.decode())
-                    self.queued_bytes -= len(frame)
-                    self.frames_sent += 1
-        except ConnectionClosed:
-            return
-
-    async def closed(self) -> None:
-        """End the connection's tasks, after the connection has ended."""
-        self._sender.cancel()
-        await asyncio.wait([task for task in (self._sender, self._closing) if task is not None])
+        if now_ns >= self._drip_until_ns:
+            self._drip_until_ns = 0
+            self.allow(0 if self._silent_until_ns else None)
+        elif now_ns >= self._next_drip_ns and not self._silent_until_ns:
+            self._next_drip_ns = now_ns + DRIP_NS
+            self.allow(1)

@@ -14,22 +14,19 @@ loopback. It is not a public server: it has no TLS, no rate limits and no login.
 """
 
 import asyncio
-import logging
 import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from http import HTTPStatus
 from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
 
 from alphapulse_cli import exchanges
+from alphapulse_cli.edges.server.listener import Answer, Listener
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.sim.connection import Connection
@@ -48,11 +45,7 @@ SECOND_NS = 1_000_000_000
 QUEUE_BYTES = 64 << 20  # bound of a client's queue; several full-depth snapshots fit
 ROOM_BYTES = 1 << 20  # an unthrottled market pauses while a client's queue is larger
 STEPS_AT_ONCE = 64  # market steps between two turns of the event loop
-CLOSE_TIMEOUT_S = 1.0
 KEPT_INJECTIONS = 10_000
-LOGGER = logging.getLogger("alphapulse.sim")
-# a client that opens the port and sends no handshake is not worth a traceback
-LOGGER.addFilter(lambda record: record.msg != "opening handshake failed")
 
 
 class SimulatedExchange:
@@ -112,7 +105,7 @@ class SimulatedExchange:
         self._halted_until_ns: dict[str, int] = {}
         self._instruments_path = facts.instruments_path or self._speaker.facts.instruments_path
         self._turn = 0
-        self._server: Server | None = None
+        self._listener = Listener(name, host, port, self.serve_client, self._get, self._refusal)
         self._runner: asyncio.Task[None] | None = None
         self._someone_came = asyncio.Event()
 
@@ -128,21 +121,7 @@ class SimulatedExchange:
 
     async def __aenter__(self) -> Self:
         """Open the port and start the timer. UsageError if the port is not available."""
-        try:
-            self._server = await serve(
-                self.serve_client,
-                self.host,
-                self.port,
-                process_request=self._serve_request,
-                compression=None,
-                close_timeout=CLOSE_TIMEOUT_S,
-                logger=LOGGER,
-            )
-        except OSError as error:
-            raise UsageError(
-                f"{self.name}: no server on {self.host}:{self.port}: {error.strerror or error}", "port 0 takes any free one"
-            ) from error
-        self.port = next(iter(self._server.sockets)).getsockname()[1]
+        self.port = await self._listener.open()
         if self.rate:
             per_second = self.rate * len(self.truth.symbols)
             unthrottled = self.rate == UNTHROTTLED
@@ -152,12 +131,10 @@ class SimulatedExchange:
 
     async def __aexit__(self, *_: object) -> None:
         """Stop the timer, close every connection with code 1001, free the port."""
-        assert self._server is not None
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.wait([self._runner])
-        self._server.close()
-        await self._server.wait_closed()
+        await self._listener.close()
 
     async def run_forever(self) -> None:
         """Wait until cancelled; raises the exception that ended the timer, if any."""
@@ -324,19 +301,12 @@ class SimulatedExchange:
         """Refusal of the next handshake: (HTTP status, headers), or None if it is accepted."""
         return self.outages.refusal()
 
-    async def _serve_request(self, _: ServerConnection, request: Request) -> Response | None:
-        """Answer a request: None for a WebSocket handshake that is accepted, a response to any other GET."""
-        if "upgrade" in request.headers:
-            refusal = self.refusal_of_handshake()
-            return None if refusal is None else _response(*refusal, b"")
-        parts = urlsplit(request.path)
-        path = parts.path.removeprefix(self._rest_path) if parts.path.startswith(self._rest_path + "/") else parts.path
-        status, body = self.answer(path, dict(parse_qsl(parts.query, keep_blank_values=True)))
+    def _refusal(self) -> Answer | None:
+        refusal = self.refusal_of_handshake()
+        return None if refusal is None else Answer(refusal[0], headers=refusal[1])
+
+    async def _get(self, path: str, query: Mapping[str, str]) -> Answer:
+        below = path.removeprefix(self._rest_path) if path.startswith(self._rest_path + "/") else path
+        status, body = self.answer(below, query)
         await asyncio.sleep(self.outages.take_delay_s())
-        return _response(status, [("Content-Type", "application/json")], body)
-
-
-def _response(status: int, headers: list[tuple[str, str]], body: bytes) -> Response:
-    known = {*HTTPStatus}
-    phrase = HTTPStatus(status).phrase if status in known else "refused"
-    return Response(status, phrase, Headers([*headers, ("Content-Length", str(len(body))), ("Connection", "close")]), body)
+        return Answer(status, body)

@@ -1,0 +1,86 @@
+"""One TCP port that serves WebSocket clients and answers GET requests.
+
+    ws://host:port/…   ─► on_handshake ─► refused, or let in ─► on_client(websocket), until it returns
+    http://host:port/… ─► on_get(path, query) ─► Answer
+
+All runs in one event loop. There is no TLS, no login and no limit on requests: what is to be public stands behind a proxy that has them.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import parse_qsl, urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from alphapulse_cli.errors import UsageError
+
+CLOSE_TIMEOUT_S = 1.0
+LOGGER = logging.getLogger("alphapulse.server")
+# a client that opens the port and sends no handshake is not worth a traceback
+LOGGER.addFilter(lambda record: record.msg != "opening handshake failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer to a request: HTTP status, body, headers beside those of the body's length and the connection's end."""
+
+    status: int
+    body: bytes = b""
+    headers: Sequence[tuple[str, str]] = (("Content-Type", "application/json"),)
+
+
+OnClient = Callable[[ServerConnection], Awaitable[None]]
+OnGet = Callable[[str, Mapping[str, str]], Awaitable[Answer]]
+OnHandshake = Callable[[], Answer | None]  # None lets it in
+
+
+class Listener:
+    """The port, while the context lasts; leaving it closes every client with code 1001. `name` is for the error of a port that is taken."""
+
+    def __init__(self, name: str, host: str, port: int, on_client: OnClient, on_get: OnGet, on_handshake: OnHandshake) -> None:
+        self.name, self.host, self.port = name, host, port
+        self._on_client, self._on_get, self._on_handshake = on_client, on_get, on_handshake
+        self._server: Server | None = None
+
+    async def open(self) -> int:
+        """Listen. The port, also where 0 asked for any free one. UsageError if it cannot be had."""
+        try:
+            self._server = await serve(
+                self._on_client,
+                self.host,
+                self.port,
+                process_request=self._respond,
+                compression=None,
+                close_timeout=CLOSE_TIMEOUT_S,
+                logger=LOGGER,
+            )
+        except OSError as error:
+            raise UsageError(
+                f"{self.name}: no server on {self.host}:{self.port}: {error.strerror or error}", "port 0 takes any free one"
+            ) from error
+        self.port = next(iter(self._server.sockets)).getsockname()[1]
+        return self.port
+
+    async def close(self) -> None:
+        """Close every client, free the port."""
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _respond(self, _: ServerConnection, request: Request) -> Response | None:
+        """None for a WebSocket handshake that is let in; the answer to any other GET."""
+        if "upgrade" in request.headers:
+            refusal = self._on_handshake()
+            return None if refusal is None else _response(refusal)
+        parts = urlsplit(request.path)
+        return _response(await self._on_get(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True))))
+
+
+def _response(answer: Answer) -> Response:
+    phrase = HTTPStatus(answer.status).phrase if answer.status in {*HTTPStatus} else "refused"
+    headers = [*answer.headers, ("Content-Length", str(len(answer.body))), ("Connection", "close")]
+    return Response(answer.status, phrase, Headers(headers), answer.body)
