@@ -1,13 +1,14 @@
-"""Thresholds that a user set on rows: which of them are passed now, and which have just been.
+"""Alarms: thresholds that the user set on rows, checked with every picture.
 
     "spread > 5" on (kraken, BTC-USD) ─► Alarm ─┐
                              Picture ─► values ─┴─► check: those that are passed and were not before ─► bell, colour, command
 
-A row of the overview has bid, ask (prices), spread (bps), delay (ms), age (s), deltas (a second), gaps (a count); one of the arbitrage
-screen net and raw (bps) and profit; one of the latency screen its percentiles (ms); a segment its rate (records a second), beat (s since its
-writer's heartbeat), lag (records, of its slowest reader) and missed (by all its readers). `not live` is an alarm of books and segments,
-passed once one was not LIVE, or not there, for 2 s. What has no value passes nothing: a book that is not LIVE has neither prices nor spread. Prices are compared exactly. An alarm that was told is told again only after it was not passed in between, and not
-within QUIET_NS, so that a price at the limit rings no storm.
+A row of the overview has bid, ask (prices), spread (bps), delay (ms), age (s), deltas (a second), gaps (a count); one of the
+arbitrage screen net and raw (bps) and profit; one of the latency screen its percentiles (ms); a segment its rate (records a
+second), beat (s since its writer's heartbeat), lag (records, of its slowest reader) and missed (records, by all its readers). `not
+live` is an alarm of books and segments, passed after 2 s in which one was not LIVE or not there. A missing value passes no alarm: a
+book that is not LIVE has neither prices nor a spread. Prices are compared exactly. An alarm is reported again only after it was not
+passed in between, and not within QUIET_NS, so that a price at the limit does not ring all the time.
 """
 
 import re
@@ -35,7 +36,7 @@ NOT_LIVE = "not live"
 WITH_NOT_LIVE = (BOOK, RING)
 FORM = re.compile(r"([a-z][a-z0-9.]*)\s*([<>])\s*(-?[0-9]{1,15}(?:\.[0-9]{1,12})?)", re.ASCII)
 MOST_ALARMS = 64
-NOT_LIVE_S = Fraction(2)  # a book that is taken anew is LIVE again before
+NOT_LIVE_S = Fraction(2)  # a resync is over before
 QUIET_NS = 10_000_000_000
 PREFIX, BETWEEN = "alarm", "|"
 
@@ -45,14 +46,14 @@ Key = tuple[str, ...]  # (set, symbol), of both books of an arbitrage row one af
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One threshold; `what` is NOT_LIVE, or a name of UNITS with the sign < or > and the limit."""
+    """One threshold: `what` is NOT_LIVE, or a name of UNITS with a sign (< or >) and a limit."""
 
     what: str
     sign: str = ""
     limit: Fraction = Fraction(0)
 
     def is_passed(self, values: Mapping[str, Fraction]) -> bool:
-        """Whether the row's value is beyond the limit; a row without that value is not."""
+        """Whether the row's value is beyond the limit; False for a row without that value."""
         value = values.get(self.what)
         if value is None:
             return False
@@ -60,7 +61,7 @@ class Alarm:
 
 
 def parse(scope: str, text: str) -> Alarm:
-    """The alarm in that text. ValueError, which says what it could be."""
+    """Parse an alarm for rows of that scope, as in "spread > 5". ValueError, which says how to write one."""
     words = " ".join(text.lower().split())
     if scope in WITH_NOT_LIVE and words == NOT_LIVE:
         return Alarm(NOT_LIVE, ">", NOT_LIVE_S)
@@ -73,28 +74,28 @@ def parse(scope: str, text: str) -> Alarm:
 
 
 def about(scope: str) -> str:
-    """What can be typed."""
+    """Help on the alarms of a scope: their names, units and an example."""
     names = ", ".join(f"{name}{f' ({unit.strip()})' if unit else ''}" for name, unit in UNITS[scope].items())
     more = f" Or: {NOT_LIVE}." if scope in WITH_NOT_LIVE else ""
     return f"{names}, then < or > and a number: {EXAMPLES[scope]}.{more} Empty: no alarm."
 
 
 class Alarms:
-    """Those of one user, remembered in `preferences`."""
+    """Alarms of one user, remembered in `preferences`."""
 
     def __init__(self, preferences: Preferences) -> None:
         self._preferences = preferences
         self._set: dict[tuple[str, Key], tuple[str, Alarm]] = dict(_remembered(preferences))
         self._passed: frozenset[tuple[str, Key]] = frozenset()
         self._told_ns: dict[tuple[str, Key], int] = {}
-        self._not_live_ns: dict[tuple[str, Key], int] = {}  # since when
+        self._not_live_ns: dict[tuple[str, Key], int] = {}  # CLOCK_MONOTONIC since which a row is not live
 
     def text_of(self, scope: str, key: Key) -> str:
-        """What was typed for that row; "" for none."""
+        """Text of a row's alarm as it was typed; "" for none."""
         return self._set[scope, key][0] if (scope, key) in self._set else ""
 
     def wrong(self, scope: str, key: Key, text: str) -> str:
-        """What is wrong with such an alarm there; "" for nothing."""
+        """Reason why that text cannot be the row's alarm; "" if it can."""
         if not text.strip():
             return ""
         if (scope, key) not in self._set and len(self._set) >= MOST_ALARMS:
@@ -106,7 +107,7 @@ class Alarms:
         return ""
 
     def put(self, scope: str, key: Key, text: str) -> None:
-        """Set it, or none where the text is empty. ValueError, as `wrong` says."""
+        """Set a row's alarm, or remove it if the text is empty. ValueError with the reason of `wrong`."""
         text = " ".join(text.split())
         wrong = self.wrong(scope, key, text)
         if wrong:
@@ -124,7 +125,7 @@ class Alarms:
         return (scope, key) in self._passed
 
     def check(self, picture: Picture) -> list[str]:
-        """A sentence for each alarm that is passed now and was not before. Exchange text in it is as it came."""
+        """Sentences about the alarms that are passed now and were not before. They may contain hostile text of exchanges."""
         if not self._set:
             return []
         told = []
@@ -144,11 +145,11 @@ class Alarms:
 
     @property
     def passed(self) -> frozenset[tuple[str, Key]]:
-        """(scope, key) of every row whose alarm was passed at the last check."""
+        """Rows, as (scope, key), whose alarms were passed at the last check."""
         return self._passed
 
     def _values(self, scope: str, key: Key, row: AnyRow | None, now_ns: int) -> dict[str, Fraction]:
-        """The row's value; of a book or segment also the seconds since it was LIVE."""
+        """Values of a row by the names of its units; a book or segment that is not live also has its seconds of NOT_LIVE."""
         values = {} if row is None else _VALUES[scope](row)
         if scope not in WITH_NOT_LIVE:
             return values
@@ -160,7 +161,7 @@ class Alarms:
 
 
 def _rows(picture: Picture, scopes: Collection[str]) -> dict[tuple[str, Key], AnyRow]:
-    """Every row that may have an alarm of these scopes."""
+    """Rows of a picture that may have an alarm of these scopes, by (scope, key)."""
     found: dict[tuple[str, Key], AnyRow] = {}
     if BOOK in scopes:
         found |= {(BOOK, book.key): book for book in picture.books}
@@ -174,12 +175,12 @@ def _rows(picture: Picture, scopes: Collection[str]) -> dict[tuple[str, Key], An
 
 
 def is_live(row: AnyRow) -> bool:
-    """Whether a book, or a segment, is."""
+    """Whether a book is LIVE, or a segment live."""
     return row.status.state is BookState.LIVE if isinstance(row, BookPicture) else getattr(row, "state", "") == Liveness.LIVE.value
 
 
 def book_values(book: BookPicture) -> dict[str, Fraction]:
-    """What there is of BOOK_UNITS."""
+    """Values of a book's row, by the names of BOOK_UNITS."""
     status = book.status
     age_s = None if status.age_ms is None else status.age_ms / 1000
     delay_ms = None if status.feed_delay_us is None else Fraction(status.feed_delay_us, 1000)
@@ -197,7 +198,7 @@ def book_values(book: BookPicture) -> dict[str, Fraction]:
 
 
 def arbitrage_values(row: ArbitrageRow) -> dict[str, Fraction]:
-    """What there is of ARBITRAGE_UNITS; net and raw of the best prices, profit of an opportunity."""
+    """Values of an arbitrage row, by the names of ARBITRAGE_UNITS: net and raw of the best prices, profit of an opportunity."""
     profit = None if row.found is None else row.found.net.fraction
     given = {"net": row.net_bps, "raw": row.raw_bps, "profit": profit}
     return {name: value for name, value in given.items() if value is not None}
@@ -232,7 +233,7 @@ _VALUES: dict[str, Callable[[Any], dict[str, Fraction]]] = {
 
 
 def _seen(scope: str, alarm: Alarm, values: Mapping[str, Fraction]) -> str:
-    """The value that passed it."""
+    """Text of the value that passed the alarm."""
     if alarm.what == NOT_LIVE:
         return ""
     return f" (it is {f'{float(values[alarm.what]):,.8f}'.rstrip('0').rstrip('.')}{UNITS[scope][alarm.what]})"
@@ -247,7 +248,7 @@ def _name(scope: str, key: Key) -> str:
 
 
 def _remembered(preferences: Preferences) -> Iterator[tuple[tuple[str, Key], tuple[str, Alarm]]]:
-    """What an earlier run set; what is not understood any more is no alarm."""
+    """Iterate over the alarms of earlier runs; texts that are not valid any more are left out."""
     for name in preferences.names():
         prefix, scope, *key = f"{name}{BETWEEN}".split(BETWEEN)[:-1] if BETWEEN in name else ("", "")
         text = preferences.get(name, "")

@@ -1,10 +1,10 @@
-"""The live screen itself: it wires the feed to the screens, and holds what they share.
+"""Application of the live screen: it connects the feed to the screens, and holds the state that they share.
 
     Feed (its own thread) ─► the newest Picture ─► `show` of the screen in front, at most 12 times a second
     keys ─► the table of screens · pause · help · theme · filter · copy · screenshot
 
-While paused the feed drains on and the picture stays; the status line says how old it is. A mistake of ours, here or in the feed, ends
-the app with the terminal as it was; `failure` is what went wrong.
+While paused the feed keeps draining and the picture stays; the status line says how old it is. A bug, here or in the feed, ends the
+app and restores the terminal; `failure` is the exception.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -38,28 +38,28 @@ STATUS_EVERY_S = 0.5
 SETTLE_S = 0.1  # after a resize
 SWITCHED_S = 0.15  # after another screen was turned to
 THEME, SCREEN = "theme", "screen"
-HOLD, HOLD_ABOUT = "Hold this picture (p)", "The feed goes on meanwhile; nothing is lost"
+HOLD, HOLD_ABOUT = "Pause this picture (p)", "The feed goes on meanwhile; nothing is lost"
 PALETTE = (  # beside screens, themes and the pause
-    ("Filter the rows (/)", "Show only what has these words, of a symbol or exchange"),
-    ("Go to a symbol (g)", "Choose one of all symbols; this screen turns to it"),
-    ("Copy the rows (y)", "All that this screen shows, as text, to the terminal's clipboard"),
-    ("Save a picture (s)", "An SVG of this screen, into the current folder"),
-    ("Explain this screen (?)", "What is shown here, and every key that works"),
+    ("Filter the rows (/)", "Show only rows with these words, of a symbol or exchange"),
+    ("Go to a symbol (g)", "Choose one of all symbols"),
+    ("Copy the rows (y)", "Copy this screen as text to the terminal's clipboard"),
+    ("Save a picture (s)", "Save this screen as an SVG in the current folder"),
+    ("Explain this screen (?)", "Help on this screen, and every key that works"),
     ("Quit the live screen (q)", "The collectors go on"),
 )
 
 
 class FeedLike(Protocol):
-    """What the app needs of a feed."""
+    """Methods of a feed that the app uses."""
 
     def start(self) -> None:
-        """Begin to hand over pictures."""
+        """Begin to pass on pictures."""
 
     def watch(self, watched: Watched) -> None:
-        """Whose ladders are wanted, and how deep."""
+        """Choose the books whose ladders are wanted, and their depth."""
 
     def turn_to(self, screen: str) -> None:
-        """Which screen is looked at."""
+        """Tell the feed which screen is in front."""
 
     def stop(self) -> None:
         """End; no picture comes afterwards."""
@@ -69,15 +69,15 @@ MakeFeed = Callable[[Callable[[Picture], None], Callable[[BaseException], None]]
 
 
 class Arrived(Message):
-    """There is a newer picture: one of these in the queue is enough."""
+    """Message that there is a newer picture; one of these in the queue is enough."""
 
     def can_replace(self, message: Message) -> bool:
-        """An older one that was not looked at yet."""
+        """Whether it replaces `message` in the queue: an older one of its kind."""
         return isinstance(message, Arrived)
 
 
 class Failed(Message):
-    """The feed has made a mistake."""
+    """Message that the feed has failed, with its exception."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()
@@ -85,9 +85,9 @@ class Failed(Message):
 
 
 class AlphapulseApp(SayingApp):
-    """`screen` and `theme` win over what was remembered; `notices` are lines that somebody else appends to.
+    """Application of the live screen. `screen` and `theme` take precedence over the remembered ones.
 
-    `on_alarm` is the command that an alarm runs.
+    `notices` are lines that another thread appends to; `on_alarm` is the command that an alarm runs.
     """
 
     TITLE = "alphapulse"
@@ -129,15 +129,15 @@ class AlphapulseApp(SayingApp):
 
     @property
     def failure(self) -> Exception | None:
-        """What ended the app, if it was a mistake."""
+        """Exception that ended the app, if any."""
         return self._exception
 
     def _fatal_error(self) -> None:
-        """No traceback onto the screen: whoever ran the app says what `failure` is."""
+        """End without Textual's traceback on the screen: the caller of the app reports `failure`."""
         self._close_messages_no_wait()
 
     def on_mount(self) -> None:
-        """Show the first screen, and let the feed begin."""
+        """Show the first screen, and start the feed."""
         names = [tab.name for tab in tabs.TABS]
         wanted = (self._begin, self._preferences.get(SCREEN, ""), names[0])
         self._turn_to(next(name for name in wanted if name in names))
@@ -145,12 +145,12 @@ class AlphapulseApp(SayingApp):
         self._feed.start()
 
     def on_unmount(self) -> None:
-        """The feed leaves no cursor behind."""
+        """Stop the feed, which removes its cursors."""
         self._feed.stop()
         self._hook.leave()
 
     def on_resize(self) -> None:
-        """Draw it all even where the size is what it was: a terminal that was smaller for a moment has lost what lay outside."""
+        """Draw the whole screen, even if the size is the same: a terminal that was smaller for a moment has lost the rest."""
         if self.screen_stack:
             self.screen.refresh(layout=True)
         self._draw_whole_after(SETTLE_S)
@@ -162,17 +162,17 @@ class AlphapulseApp(SayingApp):
         self._settling = self.set_timer(seconds, self._settle)
 
     def _settle(self) -> None:
-        """A storm of sizes, or a change of screens, is over: be as large as the terminal is, and draw once more what it may have cut."""
+        """Take the terminal's size after the last of several resizes or switches of screens, and draw again: an update may have been cut."""
         self._be_as_large()
         if self.screen_stack:
             self.screen.refresh(layout=True)
 
     def _be_as_large(self) -> None:
-        """Of resize signals that follow each other closely, Textual may take the last one first."""
+        """Post a resize if the terminal has another size: Textual may handle resizes in rapid succession in the wrong order."""
         if isinstance(self._driver, TerminalDriver) and self._driver.terminal_size != self.size:
             self.post_message(Resize.from_dimensions(self._driver.terminal_size, None))
 
-    # What the feed calls, in its own thread
+    # Callbacks of the feed, in its own thread
 
     def _take(self, picture: Picture) -> None:
         self._newest = picture
@@ -187,7 +187,7 @@ class AlphapulseApp(SayingApp):
 
     @on(Arrived)
     def _show(self) -> None:
-        """The newest picture to the screen in front; alarms ring while it is paused too."""
+        """Draw the newest picture on the screen in front; alarms are checked while it is paused, too."""
         if self._newest is not None:
             self._ring(self.alarms.check(self._newest))
         if self.is_paused or self._newest is None:
@@ -198,7 +198,7 @@ class AlphapulseApp(SayingApp):
             front.show(self.picture)
 
     def _ring(self, told: Sequence[str]) -> None:
-        """Bell, words, and the user's command."""
+        """Report alarms: the bell, a notice, and the user's command."""
         for sentence in told:
             self.bell()
             self.notify(safe(sentence), title="alarm", severity="warning", timeout=NOTICE_S, markup=False)
@@ -206,18 +206,18 @@ class AlphapulseApp(SayingApp):
             if problem:
                 self.notify(safe(problem), severity="error", markup=False)
 
-    # What screens ask for
+    # Requests of screens
 
     def look_at(self, watched: Watched) -> None:
-        """Whose ladders are wanted, and how deep."""
+        """Choose the books whose ladders are wanted, and their depth."""
         self._feed.watch(watched)
 
     def remembered(self, name: str, default: str) -> str:
-        """From this run or an earlier one."""
+        """Remembered value of a name, from this run or an earlier one."""
         return self._preferences.get(name, default)
 
     def remember(self, name: str, value: str) -> None:
-        """For the next run too."""
+        """Remember a value, for the next run too."""
         self._preferences.set(name, value)
 
     def go(self, title: str, *, is_deeper: bool = False) -> None:
@@ -229,13 +229,13 @@ class AlphapulseApp(SayingApp):
                 self.remember(SCREEN, tab.name)
 
     def _turn_to(self, name: str) -> None:
-        """To that screen; the one that is in front already stays as it is, with the ladders it asked for."""
+        """Switch to that screen, unless it is in front already."""
         if name == self.current_mode:
             return
         left = self.front()
         self._draw_whole_after(SWITCHED_S)
         self._feed.turn_to(name)
-        self._feed.watch(Watched())  # the next screen says what it wants, if anything
+        self._feed.watch(Watched())  # the next screen asks for the ladders it needs
         self.switch_mode(name)
         if left is not None:
             left.is_covered = True
@@ -246,7 +246,7 @@ class AlphapulseApp(SayingApp):
     # The rest of the frame
 
     def _look_around(self) -> None:
-        """A terminal that has gone away ends the app: nobody sees it any more."""
+        """End the app if its terminal has gone; else check its size, its rows and the status line."""
         if isinstance(self._driver, TerminalDriver) and self._driver.is_gone:
             self.exit()
         self._be_as_large()
@@ -256,23 +256,23 @@ class AlphapulseApp(SayingApp):
     # Keys
 
     def action_go(self, title: str) -> None:
-        """A number was pressed."""
+        """Switch to the screen of a number key."""
         self.go(title)
 
     def action_pause(self) -> None:
-        """Hold the picture, or let it go on."""
+        """Pause the picture, or let it go on."""
         self.is_paused = not self.is_paused
         self._show()
         self.renew_status()
 
     def action_filter(self) -> None:
-        """Type what the screen is to show only."""
+        """Open the filter line of the screen in front."""
         front = self.front()
         if front is not None:
             front.query_one(FilterLine).open()
 
     def action_come_back(self) -> None:
-        """Show everything again where a filter is on; else back to the screen whose row was opened."""
+        """End the filter if there is one; else go back to the screen whose row was opened."""
         front = self.front()
         if front is not None and front.filter:
             front.filter = ""
@@ -280,7 +280,7 @@ class AlphapulseApp(SayingApp):
             self.go(next(tab.title for tab in tabs.TABS if tab.name == self._came_from))
 
     def action_jump(self) -> None:
-        """Choose one of all symbols: the cursor goes there, or its ladders are shown."""
+        """Choose one of all symbols: the cursor goes to its row, or its ladders are shown."""
         front, symbols = self.front(), [] if self.picture is None else self.picture.symbols()
         if front is None or not symbols:
             self.notify("there are no symbols yet", timeout=2)
@@ -288,7 +288,7 @@ class AlphapulseApp(SayingApp):
         self.push_screen(Choose("go to a symbol", symbols), lambda symbol: front.jump(symbol) if symbol else None)
 
     def action_next_theme(self) -> None:
-        """Dark, light, high contrast, colour-blind safe."""
+        """Use the next theme: dark, light, high contrast, colour-blind safe."""
         at = NAMES.index(self.theme) if self.theme in NAMES else -1
         self._use_theme(NAMES[(at + 1) % len(NAMES)])
 
@@ -298,7 +298,7 @@ class AlphapulseApp(SayingApp):
         self.notify(f"theme: {name}", timeout=2)
 
     def action_copy(self) -> None:
-        """What is looked at, to the clipboard of the terminal."""
+        """Copy the screen's text to the clipboard of the terminal."""
         front = self.front()
         text = front.copy_text() if front is not None else ""
         if text:
@@ -306,7 +306,7 @@ class AlphapulseApp(SayingApp):
         self.notify(f"copied {len(text.splitlines())} lines" if text else "nothing to copy here", timeout=2)
 
     def action_save_svg(self) -> None:
-        """What is seen, as a file in the current folder."""
+        """Save the screen as an SVG file in the current folder."""
         name = f"alphapulse-{self.current_mode}-{datetime.now().astimezone():%Y%m%d-%H%M%S}.svg"
         try:
             Path(name).write_text(self.export_screenshot(title="alphapulse"), encoding="utf-8")
@@ -316,7 +316,7 @@ class AlphapulseApp(SayingApp):
             self.notify(f"saved {name}", markup=False)
 
     def action_help(self) -> None:
-        """What the focused part is about, and its keys."""
+        """Show help on the focused part and the screen, and their keys."""
         screen = self.screen
         about = [words for words in (getattr(screen.focused, "HELP", None), screen.HELP) if words]
         if self.said:
@@ -329,11 +329,11 @@ class AlphapulseApp(SayingApp):
         self.push_screen(HelpScreen(screen.title or "alphapulse", about, key_rows(bindings)))
 
     def action_interrupt(self) -> None:
-        """Ctrl-C: end as every command does."""
+        """End with the exit code of Ctrl-C."""
         self.exit(return_code=ExitCode.INTERRUPTED)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002 - the same on all
-        """What the palette lists: every screen, every theme, every key's action."""
+        """Entries of the palette: every screen, every theme, every key's action."""
         for tab in tabs.TABS:
             yield SystemCommand(f"Show {tab.title} ({tab.key})", tab.about, lambda title=tab.title: self.go(title))
         for name in NAMES:
@@ -355,5 +355,5 @@ class AlphapulseApp(SayingApp):
         )
 
     def _save_soon(self) -> None:
-        """Once the palette is no part of the picture."""
+        """Save the screen once the palette has closed."""
         self.set_timer(0.1, self.action_save_svg)

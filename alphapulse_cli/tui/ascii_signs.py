@@ -1,7 +1,7 @@
-"""The signs of the live screen in ASCII, one cell each, for a terminal that shows no others.
+"""ASCII replacements, one cell each, for the signs of the live screen on a terminal that shows only ASCII.
 
-It is one where the locale says so: C or POSIX, or a character set other than UTF-8. A machine that says nothing (no LC_ALL, LC_CTYPE,
-LANG) has a terminal that shows UTF-8 nearly always, as Python assumes too. What is in no table is shown as "?".
+The locale decides: C, POSIX, or a character set other than UTF-8 mean ASCII only. Without a locale (no LC_ALL, LC_CTYPE, LANG) the
+terminal is taken to show UTF-8, as Python does. Signs that are in no table become "?".
 """
 
 import os
@@ -27,10 +27,10 @@ PAIRS = (
 
 
 class Signs(dict[int, str]):
-    """For `str.translate`."""
+    """Table for `str.translate`: ASCII text by code point."""
 
     def __missing__(self, code: int) -> str:
-        """ASCII is itself; of another sign it is known that it is there, and how wide it is."""
+        """ASCII itself, or as many "?" as the sign has cells."""
         self[code] = made = chr(code) if code < 128 else "?" * cell_len(chr(code))
         return made
 
@@ -39,12 +39,12 @@ SIGNS = Signs({ord(sign): plain for signs, plains in PAIRS for sign, plain in zi
 
 
 def in_ascii(text: str) -> str:
-    """The text with a sign of ASCII for every other, as wide as before."""
+    """Text with an ASCII replacement for every other sign, of the same width."""
     return text if text.isascii() else text.translate(SIGNS)
 
 
 def begun_with() -> Mapping[str, str]:
-    """The environment this process was begun with, where the system tells; else the one there is now."""
+    """Environment at the start of this process, where the system tells it; else the present one."""
     try:
         told = BEGUN_WITH.read_bytes()
     except OSError:
@@ -54,7 +54,7 @@ def begun_with() -> Mapping[str, str]:
 
 
 def is_ascii_only(environment: Mapping[str, str], encoding: str) -> bool:
-    """Whether a terminal of that locale, written to in that encoding, shows no more than ASCII."""
+    """Whether a terminal of that locale and encoding shows only ASCII."""
     if not _is_utf8(encoding):
         return True
     locale = next((environment[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(name)), "")

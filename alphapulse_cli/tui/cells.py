@@ -1,4 +1,4 @@
-"""What a number looks like in a cell of a table: units that fit, nothing where there is nothing."""
+"""Texts of numbers in the cells of a table."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -7,12 +7,12 @@ from alphapulse_cli.tui.widgets.line_table import Cell
 
 
 def number(value: float | None, places: int) -> Cell:
-    """A number, "" where there is none."""
+    """Cell of a number with `places` decimals; "" for None."""
     return ("", "") if value is None else (f"{value:,.{places}f}", "")
 
 
 def age(age_ms: float | None) -> str:
-    """In a unit that fits: 12 ms, 3.4 s, 5 min, 3 h."""
+    """Text of an age in a unit that fits: 12 ms, 3.4 s, 5 min, 3 h; "" for None."""
     if age_ms is None:
         return ""
     seconds = max(age_ms, 0.0) / 1000
@@ -24,12 +24,12 @@ def age(age_ms: float | None) -> str:
 
 
 def places(texts: Iterable[str]) -> int:
-    """The most digits behind the point in any of them."""
+    """Greatest number of digits behind the point in these texts."""
     return max((len(text.partition(".")[2]) for text in texts), default=0)
 
 
 def aligned(text: str, most: int) -> str:
-    """With blanks where digits up to that place are missing, so that points stand under each other; "" stays that."""
+    """Text padded with blanks to `most` digits behind the point, so that points are aligned; "" stays ""."""
     if not text or not most:
         return text
     behind = len(text.partition(".")[2])
@@ -37,5 +37,5 @@ def aligned(text: str, most: int) -> str:
 
 
 def clock_text(time_ns: int) -> str:
-    """The time of day in UTC, to the millisecond."""
+    """Time of day in UTC, to the millisecond, of ns since 1970."""
     return f"{datetime.fromtimestamp(time_ns // 1_000_000_000, UTC):%H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}"

@@ -1,6 +1,6 @@
-"""Which columns of a table a user wants, and in which order: names in a line of text, remembered.
+"""Columns that a user chose for a table, and their order, as names in a line of text.
 
-"symbol exchange bid ask age" ─► those columns in that order; where the width is short the last ones go first. "": the screen's own.
+"symbol exchange bid ask age" ─► these columns in this order; the last are left out first if the width is short. "": the default ones.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from alphapulse_cli.tui.widgets.line_table import Column
 
 
 def wrong(columns: Sequence[Column], text: str) -> str:
-    """What is wrong with such a line, "" for nothing."""
+    """Reason why a line of names is wrong; "" if it is not."""
     names, known = text.split(), [column.name for column in columns]
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -19,7 +19,7 @@ def wrong(columns: Sequence[Column], text: str) -> str:
 
 
 def chosen(columns: Sequence[Column], text: str) -> list[Column]:
-    """The named ones, each of a rank of its own; all of them, with their own ranks, where the line is empty or wrong."""
+    """Chosen columns, ranked by their order; all columns with their own ranks if the line is empty or wrong."""
     names = text.split()
     if not names or wrong(columns, text):
         return list(columns)

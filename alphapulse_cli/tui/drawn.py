@@ -1,8 +1,8 @@
-"""What stands on the terminal, as far as what was written to it says: text by cell, read back from the very escape sequences.
+"""Text on the terminal by cell, derived from the escape sequences that were written to it.
 
-    driver.write(data) ─► Drawn.take(data) ─► `text(x, y, width)`: what the watchdog compares with what should stand there
+    driver.write(data) ─► Drawn.take(data) ─► `text(x, y, width)`: compared by the watchdog with the text that should be there
 
-Textual moves the cursor, then writes text in colours: no more than this is understood here.
+Only Textual's own output is understood: it moves the cursor, then writes text in colours.
 """
 
 import re
@@ -11,17 +11,17 @@ from rich.cells import cell_len
 
 COLOURS = re.compile(r"\x1b\[[0-9;:]*m|\n")
 TO = "\x1b["  # the cursor: TO row ; column H, both from 1
-NEVER = "\0"  # in a cell that was never written to
+NEVER = "\0"  # text of a cell that was never written to
 
 
 class Drawn:
-    """The cells of a terminal; they grow with what is written."""
+    """Cells of a terminal, as far as they were written to."""
 
     def __init__(self) -> None:
         self._rows: dict[int, list[str]] = {}
 
     def take(self, data: str) -> None:
-        """What is written now."""
+        """Take output that is written to the terminal."""
         for run in COLOURS.sub("", data).split(TO)[1:]:
             where, _, text = run.partition("H")
             row, _, column = where.partition(";")
@@ -35,5 +35,5 @@ class Drawn:
         cells[x : x + len(made)] = made
 
     def text(self, x: int, y: int, width: int) -> str:
-        """What stands in so many cells of a line."""
+        """Text in `width` cells of line `y` from cell `x` on."""
         return "".join(self._rows.get(y, ())[x : x + width])

@@ -1,7 +1,7 @@
-"""Preferences of the live screen's user: theme, screen, symbol, sorting, grouping; names and values, both text.
+"""Preferences of the live screen's user (theme, screen, symbol, sorting, grouping): names and values, both text.
 
-They lie in $XDG_STATE_HOME/alphapulse/tui.json (~/.local/state without it). A file that is damaged or cannot be written is as none: a
-screen that forgets is no reason to stop.
+The file is $XDG_STATE_HOME/alphapulse/tui.json (below ~/.local/state without that variable). A file that is damaged or cannot be
+written is ignored: the screen runs without memory.
 """
 
 import json
@@ -16,28 +16,28 @@ MOST_NAMES, MOST_CHARACTERS = 256, 200
 
 
 def preferences_path() -> Path | None:
-    """Path of the file; None for a user without a home."""
+    """Path of the file; None for a user without a home directory."""
     directory = paths.user_directory(paths.STATE)
     return None if directory is None else directory / paths.PREFERENCES
 
 
 class Preferences:
-    """Preferences in one file; with None they last as long as the object."""
+    """Preferences in one file; without a path (None) they last as long as the object."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._values = {} if path is None else _read(path)
 
     def get(self, name: str, default: str) -> str:
-        """What was last remembered under that name."""
+        """Value last remembered under that name, else `default`."""
         return self._values.get(name, default)
 
     def names(self) -> list[str]:
-        """Everything there is something remembered under."""
+        """Names that have a value."""
         return list(self._values)
 
     def set(self, name: str, value: str) -> None:
-        """Remember it, in the file too; "" is as never remembered."""
+        """Remember a value, in the file too; "" forgets it. Too long values and too many names are ignored."""
         if self._values.get(name) == value or len(value) > MOST_CHARACTERS:
             return
         if len(self._values) >= MOST_NAMES and name not in self._values:
@@ -65,7 +65,7 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all, whoever else writes it at the same time."""
+    """Write the file atomically, also beside other writers. OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

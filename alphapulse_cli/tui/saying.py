@@ -2,8 +2,8 @@
 
     rows that stood still · a notice · PAUSED · what to do where something is missing · how all is going     the first that there is
 
-A command that is to be typed is never cut: where one line does not hold it the status line grows, up to a quarter of the screen. A notice
-that is longer than the line ends at a word; `?` tells the last ones whole.
+A command that is to be typed is never cut: where one line does not hold it the status line grows, up to a quarter of the screen. A
+notice that is longer than the line ends at a word; `?` tells the last ones whole.
 """
 
 from collections import deque

@@ -1,7 +1,7 @@
 """The terminal, which may go away: its window is closed, its line drops, whoever made it has died.
 
-Textual's driver would then wait forever to write, and its input would be read again and again without an end. Here writing to what is gone
-goes nowhere, and `is_gone` says so: the app ends.
+Textual's driver would then wait forever to write, and its input would be read again and again without an end. Here writing to what
+is gone goes nowhere, and `is_gone` says so: the app ends.
 """
 
 import os

@@ -2,8 +2,8 @@
 
     mids of a symbol on all its exchanges ─► one Scale ─► trend_cell of each: "▃▃▄▅▇↑" and the way of each block
 
-All exchanges of a symbol have one scale, so equal heights are equal prices. A spike does not flatten the rest: what lies further out
-than half the middle nine tenths' own range is drawn as an arrow at the edge, ↑ or ↓.
+All exchanges of a symbol have one scale, so equal heights are equal prices. A spike does not flatten the rest: what lies further
+out than half the middle nine tenths' own range is drawn as an arrow at the edge, ↑ or ↓.
 """
 
 from collections.abc import Iterable, Sequence

@@ -3,8 +3,9 @@
     every half second      some rows of the screen in front: made anew, compared with what was written to the terminal (`Drawn`)
     a row that differs     is looked at every time; if what stands there has not changed at LOOKS looks, over 2 s, it is old
 
-A row that moves may differ at any look, since its picture is on its way; it does not stand still meanwhile. Looks are counted and not only
-time, so that a process that got no processor for a while accuses nobody: each look lets everything that waits be drawn first.
+A row that moves may differ at any look, since its picture is on its way; it does not stand still meanwhile. Looks are counted and
+not only time, so that a process that got no processor for a while accuses nobody: each look lets everything that waits be drawn
+first.
 """
 
 from collections.abc import Iterable

@@ -1,1 +1,4 @@
-"""Books told and drawn: ladders, the consolidated book, the depth chart, the lines beside them; the Books screen itself is in `screens`."""
+"""Drawing of books: ladders, the consolidated book, the depth chart, the lines beside them.
+
+The Books screen itself is in `screens`.
+"""

@@ -1,7 +1,7 @@
-"""A depth chart in characters: how much there is to buy or sell down to each price, bids left of the mid, asks right.
+"""Depth chart in characters: the total size up to each price, bids left of the mid, asks right.
 
-Drawing only: floats are made here, of exact sums, and nothing goes back. A column is a price, its height the total up to there; the
-edge of the hill is drawn in eighths of a line.
+The floats of the drawing are made from exact sums. A column is a price, its height the total up to there; the edge of the hill is
+drawn in eighths of a line.
 """
 
 from bisect import bisect_right
@@ -17,7 +17,7 @@ EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
 def reach(rungs: Rungs) -> Fraction:
-    """How far from the mid both sides are known, in ticks; 0 without two sides."""
+    """Distance from the mid, in ticks, up to which both sides are known; 0 without two sides."""
     if not rungs.bids or not rungs.asks:
         return Fraction(0)
     mid = Fraction(rungs.bids[0].ticks + rungs.asks[0].ticks, 2)
@@ -27,13 +27,13 @@ def reach(rungs: Rungs) -> Fraction:
 
 
 def heights(side: Sequence[Rung], distances: Sequence[float], mid: float) -> list[int]:
-    """The total of a side within each distance from the mid, in lots."""
+    """Totals of a side, in lots, within each distance (ticks) from the mid."""
     steps = [abs(rung.ticks - mid) for rung in side]
     return [side[at - 1].total if at else 0 for at in (bisect_right(steps, distance) for distance in distances)]
 
 
 def chart_lines(rungs: Rungs, width: int, height: int) -> list[Line]:
-    """The hills, and the prices below them; no lines where one side is missing or there is no room."""
+    """Lines of the chart: the hills and the prices below them; none if a side is missing or there is no room."""
     half, rows, far = width // 2, height - 2, float(reach(rungs))
     if not far or rows < 1 or half < 8:
         return []
@@ -53,7 +53,7 @@ def chart_lines(rungs: Rungs, width: int, height: int) -> list[Line]:
 
 
 def _hill(eighths: Sequence[int], kind: str) -> list[Piece]:
-    """One line of a hill: blank above it, its edge, and what lies below the edge."""
+    """Pieces of one line of a hill: blank above it, its edge, full below."""
     runs = groupby(eighths, key=lambda height: height > 8)
     return [
         Piece("█" * len(list(run)), f"{kind}-hill")
@@ -71,7 +71,7 @@ def _title(rungs: Rungs, bids: int, asks: int, width: int) -> Line:
 
 
 def _axis(mid: float, far: float, decimals: int, half: int) -> Line:
-    """The mid, and the prices at both ends to the tick."""
+    """Line of the axis: the mid, and the prices at both ends, to the tick."""
     ends = trim_text(round(mid - far), decimals), trim_text(round(mid * 10), decimals + 1), trim_text(round(mid + far), decimals)
     line = [" "] * (half * 2)
     for text, at in zip(ends, (0, half - len(ends[1]) // 2, half * 2 - len(ends[2])), strict=True):

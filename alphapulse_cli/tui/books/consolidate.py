@@ -1,9 +1,9 @@
-"""One symbol's ladders made into rungs, and these into one book over all exchanges.
+"""Consolidation of a symbol's ladders: their rungs, and one book over all exchanges.
 
     Ladder of each LIVE book ─► rungs, grouped ─► the common grid: the finest price and size there is ─► summed by price
 
-Integers on the common grid are exact whatever decimals the exchanges have. A merged rung says how much each exchange has in it. Where
-one exchange's ladder is known no deeper, the merged rungs beyond are not whole.
+Integers on the common grid are exact whatever decimals the exchanges have. A merged rung has the part of each exchange. Where one
+exchange's ladder is not known deeper, the merged rungs beyond are not whole.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from alphapulse_cli.tui.feed.picture import BookPicture, Level
 
 
 def coarsest(books: Sequence[BookPicture]) -> int:
-    """The fewest decimals of a price: what grouping counts in."""
+    """Fewest price decimals of these books: the unit of grouping."""
     return min((book.ladder.price_decimals for book in books if book.ladder is not None), default=0)
 
 
 def rungs_in(book: BookPicture, step: int, coarse: int, limit: int) -> Rungs:
-    """The best `limit` rungs of each side of a book that has a ladder, in groups of `step` ticks of the coarsest exchange."""
+    """Rungs of a book with a ladder: the best `limit` of each side, in groups of `step` ticks of the coarsest exchange."""
     ladder, status = book.ladder, book.status
     assert ladder is not None
     size = group_ticks(step, ladder.price_decimals, coarse)
@@ -41,7 +41,7 @@ def rungs_in(book: BookPicture, step: int, coarse: int, limit: int) -> Rungs:
 
 
 def merged(ladders: Sequence[Rungs], limit: int) -> Rungs:
-    """One book of these, each of which holds `limit` rungs a side or all it has."""
+    """Merge ladders into one book; each of them has `limit` rungs a side, or all of its own."""
     price_decimals = max((one.price_decimals for one in ladders), default=0)
     size_decimals = max((one.size_decimals for one in ladders), default=0)
     moved: dict[tuple[bool, int], int] = {}
@@ -66,7 +66,7 @@ def _first(side: Sequence[Level]) -> int | None:
 def _merged_side(ladders: Sequence[Rungs], limit: int, is_ask: bool, price_decimals: int, size_decimals: int) -> list[Rung]:
     sign = 1 if is_ask else -1  # sorted by it, the best price comes first
     parts: dict[int, list[int]] = {}
-    known_to: list[int] = []  # of each cut ladder: the last price it knows wholly, in the order of sorting
+    known_to: list[int] = []  # last price that each cut ladder knows wholly, in the order of sorting
     for at, one in enumerate(ladders):
         side = one.asks if is_ask else one.bids
         price_scale, size_scale = 10 ** (price_decimals - one.price_decimals), 10 ** (size_decimals - one.size_decimals)
@@ -86,5 +86,5 @@ def _merged_side(ladders: Sequence[Rungs], limit: int, is_ask: bool, price_decim
 
 
 def consolidated(books: Sequence[BookPicture], step: int, coarse: int, limit: int) -> Rungs:
-    """One book of these, which are LIVE and have ladders; the parts of a rung are in their order."""
+    """Consolidated book of LIVE books with ladders; the parts of a rung are in their order."""
     return merged([rungs_in(book, step, coarse, limit) for book in books], limit)

@@ -1,4 +1,4 @@
-"""The ladder of all LIVE exchanges together: which of them are in a level stands behind it."""
+"""Ladder of all LIVE exchanges together, with the initials of the exchanges in each level."""
 
 from alphapulse_cli.tui.books import ladder_columns
 from alphapulse_cli.tui.books.ladder import LadderPane
@@ -6,8 +6,8 @@ from alphapulse_cli.tui.books.ladder_columns import Columns
 
 
 class ConsolidatedPane(LadderPane):
-    """A ladder with one column more: an initial for each exchange that has something at that price."""
+    """Ladder with one more column: the initials of the exchanges that have a size at that price."""
 
     def columns(self, width: int) -> Columns:
-        """With the parts, if they fit."""
+        """Columns of the ladder, with the initials if they fit."""
         return ladder_columns.columns(self._rungs, width, max(len(self._look.initials), len("from")))

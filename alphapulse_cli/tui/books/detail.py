@@ -1,9 +1,9 @@
-"""What is told of one book beside its ladder: state and what to do, trades, mid and spread, rates, latencies; as lines for a given room.
+"""Details of one book, as lines for a given room: state and advice, trades, mid and spread, rates, latencies.
 
 Detail (a book, its set, its trades) ─► detail_lines(width, height)
 
 kraken BTC-USD  ● LIVE                                    pinned: x lets it go
-why it is not LIVE, and what to do next
+reason why it is not LIVE, and advice
 mid and spread            │ trades, newest first
 rates, counts, latencies  │
 """
@@ -24,14 +24,14 @@ from alphapulse_cli.tui.widgets.figures import duration
 from alphapulse_cli.wire.delta import BookState
 
 MOST_TRADES = 60
-TRADES_WIDTH = 40  # of the column beside the chart
+TRADES_WIDTH = 40  # width of the column beside the chart
 TWO_COLUMNS = 84
 RELATIVE = "≈"
 
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """All that the lines are made of; equal ones make equal lines."""
+    """Content of the lines about a book; equal details make equal lines."""
 
     book: BookPicture
     owner: SetPicture | None
@@ -42,7 +42,7 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A row without a book, or a pinned one that is not there any more."""
+    """Content of the lines about a row without a book, or a pinned book that has gone."""
 
     name: str
     advice: str
@@ -50,7 +50,7 @@ class Missing:
 
 
 def detail_of(picture: Picture, key: tuple[str, str], *, is_pinned: bool, alarm: str = "") -> Detail | Missing:
-    """Of the book with that (set, symbol)."""
+    """Details of the book with that key, (set, symbol)."""
     book = next((one for one in picture.books if one.key == key), None)
     if book is None:
         owner = next((one for one in picture.sets if one.status.name == key[0]), None)
@@ -67,7 +67,7 @@ def detail_of(picture: Picture, key: tuple[str, str], *, is_pinned: bool, alarm:
 
 
 def pane_lines(what: Detail | Missing, width: int, height: int, chart: MakeChart = chart_lines) -> list[Line]:
-    """Of a book, or the words about one that is not there."""
+    """Lines about a book, or about one that is not there."""
     if isinstance(what, Detail):
         return detail_lines(what, width, height, chart)
     pin = "  pinned: x lets it go" if what.is_pinned else ""
@@ -76,7 +76,7 @@ def pane_lines(what: Detail | Missing, width: int, height: int, chart: MakeChart
 
 
 def detail_lines(detail: Detail, width: int, height: int, chart: MakeChart = chart_lines) -> list[Line]:
-    """In that much room, the dearest first."""
+    """Lines about a book in that room, the most important first."""
     if width < 1 or height < 1:
         return []
     status = detail.book.status
@@ -99,7 +99,7 @@ def detail_lines(detail: Detail, width: int, height: int, chart: MakeChart = cha
 
 
 def title_line(detail: Detail, width: int) -> Line:
-    """Whose it is and how it stands; at the end whether it is pinned."""
+    """Title line: set, symbol and state; at the end the alarm and the pin."""
     status = detail.book.status
     sign = "●" if status.state is BookState.LIVE else "○"
     name = f" {safe(detail.book.set_name)} {safe(status.symbol)}  "
@@ -119,7 +119,7 @@ def _charted(detail: Detail, width: int, room: int, chart: MakeChart) -> list[Li
 
 
 def _facts(detail: Detail, width: int) -> list[Line]:
-    """Rates, counts, rules for orders and latencies."""
+    """Lines about rates, counts, rules for orders and latencies."""
     status = detail.book.status
     delay = "" if status.feed_delay_us is None else f"{status.feed_delay_us / 1000:,.1f} ms feed delay {RELATIVE}"
     parts = [
@@ -143,7 +143,7 @@ def _facts(detail: Detail, width: int) -> list[Line]:
 
 
 def trade_lines(trades: Sequence[TradeTold], width: int, height: int) -> list[Line]:
-    """Time of receipt, price and size; newest first."""
+    """Lines about trades, newest first: time of receipt, price and size."""
     if height < 2:
         return []
     if not trades:
@@ -166,7 +166,7 @@ def trade_lines(trades: Sequence[TradeTold], width: int, height: int) -> list[Li
 
 
 def flowing(parts: Sequence[tuple[str, str]], width: int) -> list[Line]:
-    """(text, kind) one behind the other, whole, in as many lines as it takes."""
+    """Flow parts, as (text, kind), into as many lines as they need, without cutting a part."""
     lines: list[list[Piece]] = [[]]
     used = 0
     for text, kind in parts:
@@ -179,7 +179,7 @@ def flowing(parts: Sequence[tuple[str, str]], width: int) -> list[Line]:
 
 
 def side_by_side(left: Sequence[Line], right: Sequence[Line], width: int, height: int) -> list[Line]:
-    """The left ones in exactly `width` cells, then the right ones."""
+    """Join two blocks: the left lines in exactly `width` cells, then the right ones."""
     made: list[Line] = []
     for at in range(min(max(len(left), len(right)), height)):
         line = cut_line(left[at], width) if at < len(left) else ()

@@ -1,4 +1,4 @@
-"""Lines about one thing, made by a function of it; drawn again only where they are others than before."""
+"""Widget of lines about one thing, made by a function; only lines that changed are drawn again."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ MakeLines = Callable[[Any, int, int], list[Line]]
 
 
 class DetailLines(Painted):
-    """`tell` gives it what it is about; None is nothing."""
+    """Widget of the lines that `make` makes of the thing passed to `tell`; None shows nothing."""
 
     def __init__(self, make: MakeLines, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -18,11 +18,11 @@ class DetailLines(Painted):
         self._what: Any = None
 
     def tell(self, what: Any) -> None:
-        """Draw the lines of this."""
+        """Draw the lines about this."""
         if what != self._what:
             self._what = what
             self.renew()
 
     def make_lines(self, width: int, height: int) -> list[Line]:
-        """Those of what it is about."""
+        """Lines about the present thing."""
         return [] if self._what is None else self._make(self._what, width, height)

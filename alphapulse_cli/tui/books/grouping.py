@@ -1,9 +1,9 @@
-"""A ladder's levels as the rungs that are drawn: grouped by price, summed from the best on. Integers throughout, so all of it is exact.
+"""Rungs of a ladder: levels grouped by price, with running totals from the best on; exact, in integers throughout.
 
     levels (ticks, lots), best first ─► groups of `step` ticks, bids down, asks up ─► rungs with running totals
 
-A group never looks better than what is in it: a bid's price is rounded down, an ask's up. A book may have more levels than its ladder
-holds; the rungs past which that matters are not `whole`: their sums are at least what they say.
+A group never looks better than its levels: a bid's price is rounded down, an ask's up. A book may have more levels than its ladder
+holds; rungs whose sums may lack some of these are not `whole`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,10 @@ STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000
 
 
 class Rung(NamedTuple):
-    """One line of a side. `total` is the sum of lots from the best rung to this one; `parts` the lots of each book in a merged rung."""
+    """One line of a side.
+
+    `total` is the sum of lots from the best rung to this one, `parts` has the lots of each book if merged.
+    """
 
     ticks: int
     lots: int
@@ -31,8 +34,8 @@ class Rung(NamedTuple):
 class Rungs:
     """Both sides as they are drawn, best first.
 
-    `best` is the (bid, ask) in ticks that grouping hides; `moved` is as `moves_of` makes it; `is_cut` whether the book
-    goes on where the last (bid, ask) rung ends, though it is not known here how.
+    `best` is the best (bid, ask) in ticks before grouping; `moved` is made by `moves_of`; `is_cut` says of (bids, asks) whether the
+    book has further levels that are not known here.
     """
 
     price_decimals: int
@@ -44,32 +47,32 @@ class Rungs:
     is_cut: tuple[bool, bool] = (False, False)
 
     def price(self, rung: Rung) -> Fraction:
-        """For comparing it with another exchange's."""
+        """Exact price of a rung, comparable across exchanges."""
         return Fraction(rung.ticks, 10**self.price_decimals)
 
     def rung_at(self, price: Fraction) -> int | None:
-        """The ticks of that price; None where it is none of this ladder's prices."""
+        """Ticks of that price; None if it is not on this ladder's grid."""
         ticks = price * 10**self.price_decimals
         return ticks.numerator if ticks.denominator == 1 else None
 
     def imbalance(self, count: int) -> Fraction | None:
-        """(bids - asks) / (bids + asks) of the best `count` rungs of each side; None without any."""
+        """Imbalance (bids - asks) / (bids + asks) of the best `count` rungs of each side; None without rungs."""
         bids, asks = (sum(rung.lots for rung in side[:count]) for side in (self.bids, self.asks))
         return Fraction(bids - asks, bids + asks) if bids + asks else None
 
 
 def group_ticks(step: int, decimals: int, coarsest: int) -> int:
-    """How many of a ladder's own ticks a group of `step` ticks of the coarsest exchange is; 1 leaves every ladder as it is."""
+    """Size of a group in a ladder's own ticks, for `step` ticks of the coarsest exchange; a step of 1 means no grouping."""
     return 1 if step == 1 else step * 10 ** (decimals - coarsest)
 
 
 def grouped(ticks: int, step: int, *, is_ask: bool) -> int:
-    """The price of the group: down for a bid, up for an ask."""
+    """Price of a tick's group: rounded down for a bid, up for an ask."""
     return -(-ticks // step) * step if is_ask else ticks // step * step
 
 
 def rungs_of(levels: Sequence[Level], step: int, limit: int, *, is_ask: bool, is_cut: bool = False) -> list[Rung]:
-    """The best `limit` rungs. `is_cut`: the book goes on where the levels end, so that the last group may lack some of its own."""
+    """Make the best `limit` rungs of levels. `is_cut`: the book has further levels, so that the last group may not be whole."""
     if step == 1:
         best = levels[:limit]
         sums = accumulate(lots for _, lots in best)
@@ -92,9 +95,9 @@ def rungs_of(levels: Sequence[Level], step: int, limit: int, *, is_ask: bool, is
 
 
 def moves_of(moved: Mapping[tuple[bool, int], tuple[int, int]], step: int) -> dict[tuple[bool, int], int]:
-    """(is_ask, ticks of the rung) -> +2 or -2 for what moved last of all, +1 or -1 for what moved before it and fades.
+    """Moves by (is_ask, ticks of the rung): +2 or -2 for the newest ones, +1 or -1 for earlier ones, which fade.
 
-    Of a group, the way of the level that moved last.
+    A group has the direction of its level that moved last.
     """
     latest: dict[tuple[bool, int], tuple[int, int]] = {}
     for (is_ask, ticks), (way, when) in moved.items():

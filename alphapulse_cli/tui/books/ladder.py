@@ -1,6 +1,6 @@
-"""One book as a ladder: its name and state, asks above, the spread in the middle, bids below; drawn line by line.
+"""Widget of a book as a ladder: its name and state, asks above, the spread in the middle, bids below.
 
-It is handed rungs, or a sentence where there are none, and draws again only the lines that are others than before.
+It gets rungs, or a sentence if there are none, and draws only the lines that changed.
 
     kraken                 ● LIVE     line 0
        price     size     total       line 1
@@ -54,7 +54,7 @@ GAP = 2  # blank cells to the right
 
 
 class Painted(ByLine):
-    """A widget whose lines are pieces; `renew` draws those that changed. Define `make_lines`."""
+    """Widget whose lines are pieces; `renew` draws those that changed. Subclasses define `make_lines`."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"ladder--{kind}" for kind in (*KINDS, *GROUNDS)}
 
@@ -64,11 +64,11 @@ class Painted(ByLine):
         self._paints: dict[tuple[str, str], Style] = {}
 
     def make_lines(self, width: int, height: int) -> list[Line]:
-        """What it shows in so many cells."""
+        """Make the lines for `width` and `height` in cells."""
         raise NotImplementedError
 
     def renew(self) -> None:
-        """Draw what is not yet as it should be."""
+        """Make the lines again and draw those that changed."""
         self.measure()
         width, height = self.room
         lines = self.make_lines(width, height) if width and height else []
@@ -80,12 +80,12 @@ class Painted(ByLine):
             self.draw_lines(changed)
 
     def on_resize(self, _: Resize) -> None:
-        """Other room, other lines."""
+        """Make all lines for the new size."""
         self._lines = []
         self.renew()
 
     def notify_style_update(self) -> None:
-        """Another theme."""
+        """Forget the styles of the old theme."""
         super().notify_style_update()
         self._paints.clear()
 
@@ -100,38 +100,38 @@ class Painted(ByLine):
         return style
 
     def shown_on(self, y: int) -> Any:
-        """Its pieces."""
+        """Pieces of that line."""
         return self._lines[y] if y < len(self._lines) else ()
 
     def render_line(self, y: int) -> Strip:
-        """One of the lines."""
+        """Strip of that line."""
         line = self.shown_on(y)
         segments = [Segment(piece.text, self._paint(piece.kind, piece.ground)) for piece in line]
         width, blank = self.room.width, self._paint("", "")
         room = width - sum(cell_len(piece.text) for piece in line)
         if room < 0:
             return Strip(segments).adjust_cell_length(width, blank)
-        return Strip([*segments, Segment(" " * room, blank)], width)  # told how wide: measuring again and again is dear
+        return Strip([*segments, Segment(" " * room, blank)], width)  # with its width: measuring it each time is expensive
 
 
 def wrapped(text: str, width: int, kind: str) -> list[Line]:
-    """The words in lines, a cell in from the left; each command in lines of its own."""
+    """Wrap text to lines, indented by a cell; each command has lines of its own."""
     lines = sentence_lines(text, max(width - 2, 1)) or [("", False)]
     return [(Piece(f" {line}", "name" if is_command else kind),) for line, is_command in lines]
 
 
 class LadderPane(Painted):
-    """`show_rungs` or `show_words` gives it all it draws."""
+    """Widget of a ladder; `show_rungs` or `show_words` gives it its content."""
 
     class PriceClicked(Message):
-        """A click on a level; None elsewhere."""
+        """Message about a click on a level, with its price; None elsewhere."""
 
         def __init__(self, price: Fraction | None) -> None:
             super().__init__()
             self.price = price
 
     class Scrolled(Message):
-        """So many levels deeper into the book."""
+        """Message to scroll so many levels deeper into the book."""
 
         def __init__(self, rows: int) -> None:
             super().__init__()
@@ -147,7 +147,10 @@ class LadderPane(Painted):
         self._shown: tuple[object, ...] = ()
 
     def show_rungs(self, title: Line, rungs: Rungs, look: Look, over: int, state: str = "", words: Sequence[str] = ()) -> None:
-        """Draw these; `over`: how many levels the imbalance counts. Where it is not LIVE, its state is in the middle, and words above."""
+        """Draw these rungs; `over` is the number of levels of the imbalance. A book that is not LIVE has its state in the middle.
+
+        Its `words` then take the place of the worst asks.
+        """
         shown = title, rungs, look, over, state, words
         if shown == self._shown and self._lines:
             return
@@ -156,11 +159,11 @@ class LadderPane(Painted):
         self.renew()
 
     def show_words(self, title: Line, words: Sequence[str]) -> None:
-        """Draw these sentences: there is no ladder."""
+        """Draw these sentences in place of a ladder."""
         self.show_rungs(title, Rungs(0, 0), Look(), 0, "", words)
 
     def rows(self) -> tuple[int, int]:
-        """The lines (for asks, for bids)."""
+        """Numbers of lines for asks and for bids."""
         room = max(self.size.height - HEADS - 1, 0)
         return room // 2, room - room // 2
 
@@ -169,7 +172,7 @@ class LadderPane(Painted):
         return [ladder_text.cut_line(line, width) for line in lines]
 
     def make_lines(self, width: int, height: int) -> list[Line]:
-        """Head, asks, middle, bids."""
+        """Make the lines: head, asks, middle, bids."""
         width = max(width - GAP, 1)
         head = [ladder_text.cut_line(self._title, width)]
         if not self._rungs.bids and not self._rungs.asks:
@@ -190,15 +193,15 @@ class LadderPane(Painted):
         return [*head, self.heads(wide), *upper, middle, *below][:height]
 
     def columns(self, width: int) -> Columns:
-        """The columns of this ladder."""
+        """Columns of this ladder, at most `width` cells."""
         return ladder_columns.columns(self._rungs, width)
 
     def heads(self, wide: Columns) -> Line:
-        """Over the columns."""
+        """Line of the columns' titles."""
         return ladder_text.heads(wide)
 
     def price_at(self, y: int) -> Fraction | None:
-        """The price of the level in that line."""
+        """Price of the level in that line; None if there is none."""
         look, rungs = self._look, self._rungs
         asks, bids = self.rows()
         at = y - HEADS
@@ -210,15 +213,15 @@ class LadderPane(Painted):
         return rungs.price(side[look.skip + index])
 
     def on_click(self, event: Click) -> None:
-        """The price under the pointer, for all ladders."""
+        """Post the price under the pointer, for all ladders."""
         self.post_message(self.PriceClicked(self.price_at(event.y)))
 
     def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
-        """Deeper."""
+        """Scroll deeper into the book."""
         event.stop()
         self.post_message(self.Scrolled(3))
 
     def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
-        """Back to the best."""
+        """Scroll back to the best prices."""
         event.stop()
         self.post_message(self.Scrolled(-3))

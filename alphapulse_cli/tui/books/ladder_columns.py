@@ -1,4 +1,4 @@
-"""The columns of a ladder: how wide each is, what goes where the room is short, and how sizes stand in theirs."""
+"""Columns of a ladder: their widths, which of them are left out where the room is short, and the alignment of sizes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ LEAST_SIZE = 8
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The widths of a line: mark 1, price, star 1, then size, total and parts, each after a gap of 1; 0 where there is no room."""
+    """Widths of a line in cells: mark 1, price, star 1, then size, total and parts, each after a gap of 1; 0 if left out."""
 
     width: int
     price: int
@@ -21,24 +21,24 @@ class Columns:
 
     @property
     def begin(self) -> int:
-        """Where the bars begin."""
+        """Cell at which the bars begin."""
         return self.price + 2
 
 
 def price_width(rungs: Rungs) -> int:
-    """Of the longest price; between the best and the last ones none is longer."""
+    """Width of the longest price, which is the best or the last of a side."""
     ends = [rung.ticks for side in (rungs.bids, rungs.asks) for rung in (*side[:1], *side[-1:])]
     return max((len(to_text(ticks, rungs.price_decimals)) for ticks in ends), default=5)
 
 
 def size_width(lots: Iterable[int], decimals: int, least: int) -> int:
-    """Of the longest size with all its digits, of which `least` before the point."""
+    """Width of the longest size with all its digits, at least `least` of them before the point."""
     whole = max(len(str(max(lots, default=0) // 10**decimals)), least)
     return whole + 1 + decimals if decimals else whole
 
 
 def widths(rungs: Rungs) -> tuple[int, int, int]:
-    """What a ladder cannot do without; with every digit of the sizes; of the totals too."""
+    """Three widths of a ladder: the least, with every digit of the sizes, and of the totals too."""
     sides, decimals = (rungs.bids, rungs.asks), rungs.size_decimals
     begin = price_width(rungs) + 2
     plain = begin + 1 + size_width((rung.lots for side in sides for rung in side), decimals, 3)
@@ -46,7 +46,7 @@ def widths(rungs: Rungs) -> tuple[int, int, int]:
 
 
 def columns(rungs: Rungs, width: int, parts: int = 0) -> Columns:
-    """What fits: the size stays, then the parts, then the total."""
+    """Columns that fit into `width`: the size always, then the parts, then the total."""
     price = price_width(rungs)
     _, plain, full = widths(rungs)
     size, total = plain - price - 3, full - plain - 1
@@ -60,7 +60,7 @@ def columns(rungs: Rungs, width: int, parts: int = 0) -> Columns:
 
 
 def size_cells(values: Sequence[int], decimals: int, width: int) -> list[str]:
-    """The column of these, by their points, each exactly `width` wide; digits left out are an ellipsis."""
+    """Cells of a column of sizes (lots), aligned at their points, each exactly `width` wide; missing digits are an ellipsis."""
     whole = max((len(str(value // 10**decimals)) for value in values), default=1)
     shown = max(min(decimals, width - whole - 1), 0)
     return [_size_cell(value, decimals, shown, width) for value in values]

@@ -1,11 +1,11 @@
-"""The lines of a ladder as pieces of text with kinds; no widget, no colour. Kinds are component classes of the widget that draws them.
+"""Lines of a ladder, as pieces of text with kinds, without widgets and colours. Kinds are component classes of the drawing widget.
 
     ▲  50012.30*     0.12        3.4512      title, asks with the worst on top,
     ─ 50012.25 ─ spread 0.10 ─ imbalance +12% ─  the middle,
     ▼  50012.20      1.5         1.5         bids with the best on top
 
-A price stands in its column as the exchange writes it. Sizes stand by their points, without the zeros behind; where a column is too
-narrow the digits that are left out are an ellipsis. `≥` is before a sum that may lack something (grouping.Rung.whole). `>` is the cursor.
+A price is written as the exchange writes it. Sizes are aligned at their points, without trailing zeros; an ellipsis replaces digits
+that do not fit. `≥` precedes a sum that may be incomplete (grouping.Rung.whole). `>` is the cursor.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ GROUNDS = {2: "flash", -2: "flash", 1: "fade", -1: "fade"}
 
 
 class Piece(NamedTuple):
-    """Some text of a line. `ground` is the kind of what lies behind it, "" for nothing."""
+    """Piece of a line: text, its kind, and the kind of its background, "" for none."""
 
     text: str
     kind: str = ""
@@ -34,7 +34,7 @@ Line = tuple[Piece, ...]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a ladder is looked at: rungs left out at the top, how many follow (0: what fits), the cursor's price, best overall."""
+    """View of a ladder: rungs skipped at the top, number of rungs (0: as many as fit), the cursor's price, marks of the best."""
 
     skip: int = 0
     count: int = 0
@@ -42,16 +42,16 @@ class Look:
     best_bid: bool = False
     best_ask: bool = False
     is_stale: bool = False
-    initials: str = ""  # of the exchanges in a merged ladder
+    initials: str = ""  # initials of the exchanges in a merged ladder
 
 
 def fitting(rows: int, look: Look) -> int:
-    """How many rungs a side of so many rows shows."""
+    """Number of rungs that a side with so many rows shows."""
     return min(rows, look.count) if look.count else rows
 
 
 def side_lines(rungs: Rungs, look: Look, wide: Columns, count: int, most: int, *, is_ask: bool) -> list[Line]:
-    """The lines of a side, best first; `most` is the total that a full bar stands for."""
+    """Lines of a side, best first; `most` is the total of a full bar, in lots."""
     shown = (rungs.asks if is_ask else rungs.bids)[look.skip : look.skip + count]
     sizes = size_cells([rung.lots for rung in shown], rungs.size_decimals, wide.size)
     totals = size_cells([rung.total for rung in shown], rungs.size_decimals, wide.total) if wide.total else [""] * len(shown)
@@ -70,7 +70,7 @@ def side_lines(rungs: Rungs, look: Look, wide: Columns, count: int, most: int, *
 def _front(
     rung: Rung, rungs: Rungs, wide: Columns, way: int, *, is_cursor: bool, is_best: bool, look: Look, is_ask: bool
 ) -> tuple[Piece, ...]:
-    """The mark and the price; behind both the flash, or the cursor."""
+    """Pieces of the mark and the price, over the flash or the cursor."""
     ground = "cursor" if is_cursor else GROUNDS.get(way, "")
     mark, kind = (">", "best") if is_cursor else MARKS.get(way, (" ", ""))
     price = to_text(rung.ticks, rungs.price_decimals).rjust(wide.price)
@@ -79,21 +79,21 @@ def _front(
 
 
 def _marked(cell: str, rung: Rung) -> str:
-    """A sum that may lack something says so, in the blank before it if there is one."""
+    """Cell of a sum, with ≥ if it may be incomplete, in the blank before it if there is one."""
     if rung.whole:
         return cell
     return f"{cell[: len(cell) - len(cell.lstrip()) - 1]}≥{cell.lstrip()}" if cell[:1] == " " else f"≥{cell[:-2]}…"
 
 
 def _parts(rung: Rung, look: Look, wide: Columns) -> str:
-    """The initials of the exchanges in it, each in its place."""
+    """Initials of the exchanges in a rung, each in its place."""
     if not wide.parts:
         return ""
     return " " + "".join(mark if lots else "·" for mark, lots in zip(look.initials, rung.parts, strict=False)).ljust(wide.parts)
 
 
 def _barred(cells: Sequence[Piece], width: int, total: int, most: int, look: Look, *, is_ask: bool) -> list[Piece]:
-    """The cells over a bar as long as the total's share; the rest of the line is blank."""
+    """Cells over a bar as long as the total's share of `most`; the rest of the line is blank."""
     bar = 0 if look.is_stale or not most else min(-(-total * width // most), width)
     ground = "ask-bar" if is_ask else "bid-bar"
     used = sum(len(cell.text) for cell in cells)
@@ -108,7 +108,7 @@ def _barred(cells: Sequence[Piece], width: int, total: int, most: int, look: Loo
 
 
 def middle(rungs: Rungs, count: int, word: str, width: int) -> Line:
-    """The line between the sides: mid, spread, imbalance; `word` instead where the book is not to be trusted."""
+    """Line between the sides: mid, spread, imbalance; `word` instead for a book that is not LIVE."""
     if word:
         return ruled((Piece("─ ", "quiet"), Piece(word, "waiting")), width)
     bid, ask = rungs.best
@@ -128,18 +128,18 @@ def middle(rungs: Rungs, count: int, word: str, width: int) -> Line:
 
 
 def ruled(pieces: Line, width: int) -> Line:
-    """The pieces, and a rule from there to the width."""
+    """Pieces followed by a rule up to the width."""
     left = max(width - sum(len(piece.text) for piece in pieces), 0)
     return (*pieces, Piece((" " + "─" * left)[:left], "quiet"))
 
 
 def imbalance_sign(share: Fraction | None) -> str:
-    """Signed percent of all there is, + where there is more bid: the one form everywhere. "" for None."""
+    """Text of an imbalance: signed percent, + for more bids; "" for None."""
     return "" if share is None else f"{round(share * 100):+}%"
 
 
 def heads(wide: Columns) -> Line:
-    """Over the columns: what they are."""
+    """Line of the columns' titles."""
     cells = [" " + "price".rjust(wide.price) + " ", " " + "size".rjust(wide.size)]
     cells += [" " + "total".rjust(wide.total)] if wide.total else []
     cells += [" " + "from".ljust(wide.parts)[: wide.parts]] if wide.parts else []
@@ -147,7 +147,7 @@ def heads(wide: Columns) -> Line:
 
 
 def cut_line(line: Line, width: int) -> Line:
-    """No wider than that; what is cut ends in an ellipsis."""
+    """Cut a line to the width; a cut line ends in an ellipsis."""
     if sum(len(piece.text) for piece in line) <= width:
         return line
     made: list[Piece] = []
@@ -161,7 +161,7 @@ def cut_line(line: Line, width: int) -> Line:
 
 
 def initials(names: Sequence[str]) -> str:
-    """One letter for each name: its first that no other has yet, else a digit."""
+    """Initials of names: for each its first letter that no earlier name has taken, else a digit."""
     taken = ""
     for name in names:
         taken += next(

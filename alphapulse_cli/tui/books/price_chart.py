@@ -1,4 +1,4 @@
-"""Mid and spread of a book over the last minutes, as lines: drawing only, so floats.
+"""Chart of a book's mid and spread over the last minutes, as lines; in floats, for drawing only.
 
     64,120.50 ┤      ▃▅█▆       the mid, from its lowest to its highest here; green above where it began, red below
               │  ▂▄▇█████▇▅
@@ -6,7 +6,7 @@
      spread   │▁▁▂▁▁█▁▁▁▂▁▁     in basis points, from 0 to the widest; ↑ wider than the scale, which a spike does not stretch
               -8 min      now
 
-A column is as many seconds as it takes for all of them to fit; a second in which the book was not LIVE is blank.
+A column covers as many seconds as needed for all of them to fit; a column without a LIVE second is blank.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ MakeChart = Callable[[Sequence[Moment | None], int, int, int], list[Line]]  # of
 
 
 def columns(history: Sequence[Moment | None], width: int) -> tuple[list[Moment | None], int]:
-    """(mean mid and widest spread of each column, seconds a column)."""
+    """Columns of the chart, each with mean mid and widest spread (None without a LIVE second), and the seconds a column."""
     seconds = max(1, -(-len(history) // max(width, 1)))
     made: list[Moment | None] = []
     for at in range(0, len(history), seconds):
@@ -35,13 +35,13 @@ def columns(history: Sequence[Moment | None], width: int) -> tuple[list[Moment |
 
 
 class Chart:
-    """The last chart again, while neither the history nor the room is another: it is drawn more often than a second goes by."""
+    """Cache of the last chart, which is drawn more often than its history changes (once a second)."""
 
     def __init__(self) -> None:
         self._made: tuple[tuple[Sequence[Moment | None], int, int, int], list[Line]] | None = None
 
     def lines(self, history: Sequence[Moment | None], places: int, width: int, height: int) -> list[Line]:
-        """Those of `chart_lines`."""
+        """Lines as from `chart_lines`, kept while history and room are the same."""
         made = self._made
         if made is None or made[0][0] is not history or made[0][1:] != (places, width, height):
             self._made = made = (history, places, width, height), chart_lines(history, places, width, height)
@@ -49,7 +49,7 @@ class Chart:
 
 
 def chart_lines(history: Sequence[Moment | None], places: int, width: int, height: int) -> list[Line]:
-    """In that much room; prices with so many places. A sentence while there is nothing to draw, nothing where there is no room."""
+    """Lines of the chart in that room, prices with `places` decimals; a sentence without two samples, [] without room."""
     height = min(height, MOST_HEIGHT)
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
         return []
@@ -69,7 +69,7 @@ def chart_lines(history: Sequence[Moment | None], places: int, width: int, heigh
 def _mid_lines(
     shown: Sequence[Moment | None], scale: Scale, start: float, rows: int, tags: Sequence[str], label: int
 ) -> list[Line]:
-    """The area, and the highest and lowest price of the scale beside it."""
+    """Lines of the mid: the area, with the highest and lowest price of the scale beside it."""
     drawn = [_cells(one, scale, rows) for one in shown]
     kinds = ["quiet" if one is None or one.mid == start else "bid" if one.mid > start else "ask" for one in shown]
     lines: list[Line] = []
@@ -82,7 +82,7 @@ def _mid_lines(
 
 
 def _cells(one: Moment | None, scale: Scale, rows: int) -> Sequence[str]:
-    """A column, the uppermost cell first."""
+    """Cells of a column, the uppermost first."""
     if one is None:
         return " " * rows
     if one.mid > scale.high:
@@ -109,7 +109,7 @@ def _axis(seconds: int, width: int, label: int) -> Line:
 
 
 def _runs(cells: Sequence[str], kinds: Sequence[str]) -> list[Piece]:
-    """Neighbours of one kind together."""
+    """Pieces of cells, neighbours of the same kind joined."""
     made: list[Piece] = []
     for cell, kind in zip(cells, kinds, strict=True):
         if made and made[-1].kind == kind:

@@ -1,10 +1,10 @@
-"""What is told of one way to trade: the walk through both books, what was seen of it lately, and how long such chances lasted.
+"""Details of one way to trade: the walk through both books, its recent opportunities, and how long these lasted.
 
-Way (a row of the arbitrage screen, what was seen) ─► way_lines(width, height)
+Way (a row of the arbitrage screen, recent opportunities) ─► way_lines(width, height)
 
 BTC-USD  buy at coinbase, sell at kraken  » opportunity
-the walk: size, level by level, and the sums      │ seen lately: when, how long, what it earned at best
-                                                  │ survival: how many were still there after so long
+the walk: size, level by level, and the sums      │ survival: how many were still there at each age
+                                                  │ recent opportunities: end, duration, best profit
 """
 
 import math
@@ -33,18 +33,18 @@ Ends = tuple[tuple[str, str], tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """All that the lines are made of. `row` is None where there is no such way any more; `lately` is of this way only, newest first."""
+    """Content of the lines. `row` is None if the way has gone; `lately` has its recent opportunities, newest first."""
 
     ends: Ends
     row: ArbitrageRow | None
     lately: Sequence[Seen]
     taken_ns: int
-    note: str = ""  # pinned, the alarm
-    not_live: Sequence[str] = ()  # "kraken: SYNCING disconnected", of each of its books that is not
+    note: str = ""  # the alarm, and whether it is pinned
+    not_live: Sequence[str] = ()  # a text for each of its books that is not LIVE: "kraken: SYNCING disconnected"
 
 
 def way_of(picture: Picture, ends: Ends, note: str) -> Way:
-    """That way as the picture has it; its time to the second, so that it is not drawn anew for nothing."""
+    """Details of a way in a picture; their time is cut to the second, so that they are not drawn too often."""
     rows = () if picture.arbitrage is None else picture.arbitrage.rows
     seen = () if picture.arbitrage is None else picture.arbitrage.seen
     row = next((one for one in rows if (one.buy, one.sell) == ends), None)
@@ -55,7 +55,7 @@ def way_of(picture: Picture, ends: Ends, note: str) -> Way:
 
 
 def way_lines(way: Way, width: int, height: int) -> list[Line]:
-    """In that much room."""
+    """Lines about a way to trade in that room."""
     if width < 1 or height < 1:
         return []
     (buy, symbol), (sell, _) = way.ends
@@ -72,14 +72,14 @@ def way_lines(way: Way, width: int, height: int) -> list[Line]:
 
 def _verdict(row: ArbitrageRow | None) -> Line:
     if row is None:
-        return (Piece("there is no such way any more", "waiting"),)
+        return (Piece("not there any more", "waiting"),)
     if row.found is not None:
         return (Piece("» opportunity", "best"),)
     return (Piece(row.why.value.replace("_", " "), "waiting"),) if row.why is not None else (Piece("no profit", "quiet"),)
 
 
 def _walk(way: Way, width: int) -> list[Line]:
-    """The levels taken and the sums; else why there is nothing to walk."""
+    """Lines about the walk: the sums and the levels taken; else the reason why there is no walk."""
     row = way.row
     if row is None:
         return []
@@ -88,7 +88,7 @@ def _walk(way: Way, width: int) -> list[Line]:
             said = f"{row.why.meaning}: {'; '.join(way.not_live)}" if row.why is Why.NOT_LIVE and way.not_live else row.why.meaning
             return wrapped(f"Held back: {safe(said)}.", width, "waiting")
         if row.net_bps is None:
-            return wrapped("One side of a book is empty, or nothing converts.", width, "quiet")
+            return wrapped("One side of a book is empty, or no book converts between the currencies.", width, "quiet")
         said = f"The best prices leave {float(row.net_bps):+,.2f} bps after both taker fees: there is nothing to walk."
         return [*wrapped(said, width, "quiet"), *wrapped(_breaks_even(row), width, "size")]
     found = row.found
@@ -100,7 +100,7 @@ def _walk(way: Way, width: int) -> list[Line]:
         ("buyer's fee", f"-{found.buy_fee.text}", "quiet"),
         ("seller's fee", f"-{found.sell_fee.text}", "quiet"),
         *([("conversion", f"-{found.conversion_fee.text}", "quiet")] if found.conversion_fee.units else []),
-        ("net", f"{found.net.text} {safe(row.currency)}, {float(found.net_bps):.2f} bps of what is laid out", "best"),
+        ("net", f"{found.net.text} {safe(row.currency)}, {float(found.net_bps):.2f} bps of the amount spent", "best"),
         ("ends where", found.end.value, "quiet"),
     ]
     lines: list[Line] = [(Piece(f" {name:<13}", "quiet"), Piece(text, kind)) for name, text, kind in sums]
@@ -118,9 +118,9 @@ def _walk(way: Way, width: int) -> list[Line]:
 
 
 def _breaks_even(row: ArbitrageRow) -> str:
-    """The bid and the ask, on the grids of their texts, with which the best prices alone would leave nothing and take nothing."""
+    """Sentence with the bid, and with the ask, at which the best prices alone would break even; rounded to the texts' decimal places."""
     assert row.net_bps is not None
-    part = 1 + row.net_bps / 10_000  # of what is laid out, that comes back
+    part = 1 + row.net_bps / 10_000  # of the amount spent: the part that comes back
     if not row.ask or not row.bid or part <= 0:
         return ""
     grids = [10 ** len(text.partition(".")[2]) for text in (row.bid, row.ask)]
@@ -130,7 +130,7 @@ def _breaks_even(row: ArbitrageRow) -> str:
 
 
 def _lately(way: Way, height: int) -> list[Line]:
-    """How long such chances lasted, then each that ended."""
+    """Lines about recent opportunities: their survival, then each that ended."""
     lines: list[Line] = [survival_line(way.lately)]
     if way.lately:
         lines.append((Piece(f" {'ended':<13}{'lasted':>10}{'best profit':>22}", "head"),))
@@ -142,7 +142,7 @@ def _lately(way: Way, height: int) -> list[Line]:
 
 
 def survival_line(lately: Sequence[Seen]) -> Line:
-    """How many of those whose whole life was seen were still there after so long."""
+    """Line about survival: of the opportunities seen from birth to end, the number still there at each age."""
     whole = [one.until_ns - one.since_ns for one in lately if not one.is_from_start]
     if not whole:
         return (Piece(" no opportunity came and went here yet", "quiet"),)

@@ -1,4 +1,4 @@
-"""What the Books screen says in words: states and what to do next, titles, the line above the ladders; and how the room is shared out."""
+"""Texts of the Books screen (states and advice, titles, the line above the ladders), and the sharing of its room."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -14,7 +14,7 @@ from alphapulse_cli.tui.books.ladder_text import Line, Piece
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 KINDS = {BookState.LIVE: "live", BookState.STALE: "dead", BookState.HALTED: "dead"}  # the others wait
-NEXT = {  # short: a narrow ladder has eight lines for it
+NEXT = {  # advice by reason; short, since a narrow ladder has eight lines for it
     BookReason.NONE: "It is LIVE again by itself.",
     BookReason.STARTING: "The first snapshot is awaited; it comes by itself.",
     BookReason.SEQUENCE_GAP: "A message was lost; a new snapshot comes by itself.",
@@ -31,14 +31,14 @@ NEXT = {  # short: a narrow ladder has eight lines for it
     BookReason.OFF_GRID: "It has a price or size that no grid holds; it is tried again by itself.",
     BookReason.UNVERIFIED: "Its snapshots' own checksums are wrong; tried again each 10 min. To use it: --checksum warn",
 }
-CHART_ROOM, LEAST_CHART = 30, 7  # rows of the body from which on there is a chart unasked, and what one needs
+CHART_ROOM, LEAST_CHART = 30, 7  # rows of the body from which on a chart is shown by default; least rows of a chart
 FOR_PARTS = 5
 
 
 def why(status: BookStatus, *, has_ladder: bool, revival: str = "", is_named: bool = False) -> list[str]:
-    """Why there is no ladder, or only an old one, and what to do next: the `revival` of its set, where that is not live.
+    """Sentences about a book without a current ladder: its state, and advice (the `revival` of its set if that is not live).
 
-    `is_named`: its state stands above already.
+    `is_named`: the state is shown above already.
     """
     if status.state is BookState.LIVE:
         return ["The book is being read.", "It is here as soon as it is exact."]
@@ -48,7 +48,7 @@ def why(status: BookStatus, *, has_ladder: bool, revival: str = "", is_named: bo
 
 
 def what_next(status: BookStatus) -> str:
-    """What will happen by itself, or what to do."""
+    """Sentence about what will happen by itself, or what to do."""
     if status.is_waiting:
         left_s = (status.wait_until_ns - clock.realtime_ns()) / 1e9
         return f"The exchange asked for a pause of {left_s:,.0f} s more; the collector goes on by itself then."
@@ -56,7 +56,7 @@ def what_next(status: BookStatus) -> str:
 
 
 def title(name: str, status: BookStatus, width: int) -> Line:
-    """The exchange, and at the other end its state."""
+    """Title of a ladder: the exchange, and at the other end its state."""
     mark, words = ("●" if status.state is BookState.LIVE else "○"), state_words(status)
     if len(name) + len(words) + 5 > width:
         words = remark(status.trading_status) or status.state.name
@@ -69,7 +69,7 @@ def title(name: str, status: BookStatus, width: int) -> Line:
 
 
 def merged_title(names: Sequence[str], marks: str, width: int) -> Line:
-    """That it is all of them together, and which letter is whose, if there is room for that."""
+    """Title of the consolidated ladder: the number of exchanges, and their initials with names if there is room."""
     legend = "  ".join(f"{mark} {safe(name)}" for mark, name in zip(marks, names, strict=True))
     name = f" all {len(names)} live "
     short = legend if len(name) + len(legend) <= width else f"{marks}"
@@ -77,7 +77,7 @@ def merged_title(names: Sequence[str], marks: str, width: int) -> Line:
 
 
 def head(parts: Sequence[tuple[str, str]], width: int) -> Line:
-    """The line above the ladders: these (text, kind), the last ones left out where they do not fit."""
+    """Line above the ladders: parts as (text, kind), without those that do not fit."""
     line: list[Piece] = []
     for text, kind in parts:
         if text and sum(len(piece.text) for piece in line) + len(text) + 3 <= width:
@@ -86,12 +86,12 @@ def head(parts: Sequence[tuple[str, str]], width: int) -> Line:
 
 
 def group_words(step: int, coarse: int) -> str:
-    """How prices are grouped."""
+    """Text of the grouping of prices."""
     return "not grouped" if step == 1 else f"grouped by {trim_text(step, coarse)}"
 
 
 def cursor_words(price: Fraction | None, rungs: Rungs) -> str:
-    """How much all LIVE books have at the cursor's price."""
+    """Text of the size that all LIVE books have at the cursor's price."""
     ticks = None if price is None else rungs.rung_at(price)
     if price is None or ticks is None:
         return ""
@@ -103,7 +103,7 @@ def cursor_words(price: Fraction | None, rungs: Rungs) -> str:
 
 
 class Room(NamedTuple):
-    """How many ladders there are, how wide each and the consolidated one are, how high the chart is; 0 for none."""
+    """Share of the room: number of ladders, width of each, width of the consolidated one, height of the chart; 0 for none."""
 
     ladders: int
     each: int
@@ -112,9 +112,9 @@ class Room(NamedTuple):
 
 
 def share(width: int, height: int, count: int, needs: tuple[int, int, int], merged: str, chart: str) -> Room:
-    """The room shared out to `count` ladders; `merged` and `chart` are "on", "off", or "" for where it fits.
+    """Share the room among `count` ladders; `merged` and `chart` are "on", "off", or "" for "if they fit".
 
-    `needs` is how wide a ladder is at least, with whole sizes, and with whole totals.
+    `needs` has three widths of a ladder: the least, with whole sizes, and with whole totals.
     """
     least, plain, full = needs
     has_chart = chart == "on" or (not chart and height >= CHART_ROOM)
@@ -125,5 +125,5 @@ def share(width: int, height: int, count: int, needs: tuple[int, int, int], merg
         return Room(shown, width // shown, 0, chart_rows)
     shown = min(count, max(width - with_parts, 0) // least)
     even = (width - FOR_PARTS) // (shown + 1)
-    each = plain if plain <= even < full else even  # what makes no total possible is better used for the consolidated one's
+    each = plain if plain <= even < full else even  # width that is too little for totals here goes to the consolidated ladder
     return Room(shown, each, width - shown * each, chart_rows)

@@ -1,1 +1,1 @@
-"""Feed of the live screen: a thread that drains the sets' rings and makes a Picture, the values that screens draw."""
+"""Feed of the live screen: a thread that drains the sets' rings and makes Pictures, the values that screens draw."""

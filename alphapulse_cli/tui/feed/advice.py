@@ -1,4 +1,4 @@
-"""What to do next, in a sentence, where something is missing: nothing collected, nothing of what was asked for, a collector that died."""
+"""Advice in a sentence if something is missing: nothing is collected, nothing of the wanted sets, or a collector is not live."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,9 +6,9 @@ from alphapulse_cli.readers.selection import START_ONE, Wanted
 
 
 def advice(place: str, wanted: Wanted, there: Sequence[str], names: Sequence[str], revivals: Mapping[str, str]) -> str:
-    """The sentence and the next command; "" where all is well.
+    """Advice with the next command; "" if all is well.
 
-    `there` are all sets of the place, wanted or not; `names` those shown; `revivals` a sentence for each of them that is not live.
+    `there` are all sets of the directory, wanted or not; `names` those shown; `revivals` has a sentence for each that is not live.
     """
     if not names:
         if not there:

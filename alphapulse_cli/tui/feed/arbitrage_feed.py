@@ -1,9 +1,9 @@
-"""Every way to trade between the sets' books, as they stand when a picture is made: the detector of `arb watch`, asked now and then.
+"""Ways to trade between the sets' books at the time of a picture, from the detector of `arb watch`.
 
     replicas ─► what changed since the last look ─► ArbitrageDetector ─► a row a candidate ─► ArbitragePicture
 
-What comes and goes between two looks is not seen, so neither the detector's events nor its counts of occasions are told: only how things
-stand after all books were taken in. A look that costs much is taken less often: at most a fiftieth of a core goes into looking.
+Opportunities that open and close between two looks are not seen. Therefore the detector's events and counts are not shown, only the
+state after all books were updated. Expensive looks are taken less often: looking uses at most a fiftieth of a core.
 """
 
 from collections import Counter, deque
@@ -30,28 +30,28 @@ COST_SHARE = 50
 AT_LEAST_EVERY_NS = 2_000_000_000
 MOST_SEEN = 500
 
-Standing = tuple[str, Reconstructor, BookState, BookReason]  # symbol, replica, what may be said of it
+Standing = tuple[str, Reconstructor, BookState, BookReason]  # symbol, replica, its state and reason
 
 
 class Followed(Protocol):
-    """What is asked of a set."""
+    """Interface of a followed set."""
 
     name: str
     exchange: str
 
     def stand(self, now_ns: int) -> Iterable[Standing]:
-        """Its books now."""
+        """Books of the set now; `now_ns` is CLOCK_MONOTONIC."""
 
 
 class Lookout:
-    """`fees`: exchange -> taker fee as text, for those that have another than their facts say."""
+    """Lookout for arbitrage. `fees` has configured taker fees by exchange, as text; other exchanges have their lowest tier."""
 
     def __init__(self, fees: dict[str, str]) -> None:
         self._fee_texts = fees
-        self._fees: dict[str, Exact | str] = {}  # exchange -> its fee, or why it has none
+        self._fees: dict[str, Exact | str] = {}  # exchange -> its fee, or a sentence about why it has none
         self._detector = ArbitrageDetector()
-        self._since: dict[Candidate, tuple[int, bool]] = {}  # open ones -> when first seen, and whether the looking began with it
-        self._best: dict[Candidate, Finding] = {}  # of each open one, what earned most
+        self._since: dict[Candidate, tuple[int, bool]] = {}  # open ones -> (first seen, whether it was there at the first look)
+        self._best: dict[Candidate, Finding] = {}  # best finding of each open one
         self._seen: deque[Seen] = deque(maxlen=MOST_SEEN)
         self._is_going_on = False
         self._rows: dict[Candidate, tuple[object, ArbitrageRow]] = {}
@@ -59,14 +59,14 @@ class Lookout:
         self._next = self._next_rules = 0
 
     def pause(self) -> None:
-        """Nobody looks: what is seen next may have been there for long."""
+        """Forget the open opportunities: at the next look their age is unknown."""
         if self._is_going_on:
             self._is_going_on, self._next = False, 0
             self._since.clear()
             self._best.clear()
 
     def look(self, directory: Directory, sets: Iterable[Followed], now_ns: int) -> ArbitragePicture:
-        """How it all stands; the last picture again where a new one would cost too much yet. `now_ns` is monotonic."""
+        """Picture of all ways to trade; the last one again if a new one would come too soon. `now_ns` is CLOCK_MONOTONIC."""
         if now_ns < self._next:
             return self._made
         began_ns = clock.monotonic_ns()
@@ -83,7 +83,7 @@ class Lookout:
     def _standings(
         self, directory: Directory, sets: Iterable[Followed], now_ns: int, *, is_ruling_time: bool
     ) -> Iterable[tuple[Market, Reconstructor, BookState, BookReason]]:
-        """The books whose exchanges' fees are known."""
+        """Iterate over the books whose exchanges' fees are known, with their markets in the detector."""
         markets = self._detector.markets
         for one in sets:
             fee = self._fee(one.exchange)
@@ -100,12 +100,12 @@ class Lookout:
         if exchange not in self._fees:
             try:
                 self._fees[exchange] = taker_fees([exchange], self._fee_texts)[exchange]
-            except UsageError as error:  # also an exchange that we do not know at all: shared memory may say anything
+            except UsageError as error:  # an unknown exchange, too: shared memory may name any
                 self._fees[exchange] = f"{exchange} is left out: {error}; set exchange.{exchange}.taker_fee in the configuration"
         return self._fees[exchange]
 
     def _take(self, standings: Sequence[tuple[Market, Reconstructor, BookState, BookReason]]) -> None:
-        """What is new to the detector, in the order in which it was received."""
+        """Update the detector with the books that changed, in the order in which they were received."""
         detector = self._detector
         now_ns = clock.realtime_ns() - GRACE_NS
         changed: list[tuple[int, Market, Reconstructor, int | None]] = []
@@ -130,7 +130,10 @@ class Lookout:
         detector.advance(now_ns)
 
     def _note_births(self, now_ns: int) -> None:
-        """Since when each is seen, what earned most of it, and which have ended. The detector may have closed and opened one while it took in book after book: it was seen before."""
+        """Note when each opportunity was first seen and its best finding, and record those that ended.
+
+        One that the detector closed and opened again during a single look keeps its time.
+        """
         for candidate, (since_ns, is_from_start) in self._since.items():
             if candidate not in self._detector.open:
                 ends = (candidate.buy.name, candidate.buy.symbol), (candidate.sell.name, candidate.sell.symbol)
@@ -153,7 +156,7 @@ class Lookout:
         )
 
     def _row(self, candidate: Candidate) -> ArbitrageRow:
-        """The same object as long as nothing of it changed."""
+        """Row of a candidate; the same object while it is unchanged."""
         opportunity = self._detector.open.get(candidate)
         found = None if opportunity is None else opportunity.finding
         why = self._detector.held_back(candidate)
@@ -168,7 +171,7 @@ class Lookout:
 def row_of(
     candidate: Candidate, found: Finding | None, why: Why | None, since_ns: int = 0, is_from_start: bool = False
 ) -> ArbitrageRow:
-    """How that way to trade stands. A book that is not LIVE is the reason, whatever its last prices were, and they are not told."""
+    """Row of one way to trade. A book that is not LIVE is the reason, and its prices are not shown."""
     buy, sell = candidate.buy, candidate.sell
     said = candidate.symbol, (buy.name, buy.symbol), (sell.name, sell.symbol), candidate.currency, candidate.note
     if not all(market.is_live for market in candidate.markets):
@@ -188,7 +191,7 @@ def row_of(
 
 
 def raw_bps(buy: Market, sell: Market) -> Fraction | None:
-    """What the best prices would leave of each unit before fees; None across currencies, and where a side is empty."""
+    """Return of the best prices before fees, in basis points; None across currencies, and if a side is empty."""
     if buy.quote != sell.quote or buy.ask is None or sell.bid is None or buy.ask[0] <= 0:
         return None
     return (Fraction(sell.bid[0] * 10**buy.price_decimals, buy.ask[0] * 10**sell.price_decimals) - 1) * BASIS_POINTS

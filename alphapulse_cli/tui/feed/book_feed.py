@@ -1,6 +1,6 @@
-"""One book as the live screen shows it: what its replica says now, over what was sampled; its ladder while somebody looks at it.
+"""Pictures of one book: its replica's state over the sampled rates, and its ladder while the book is watched.
 
-Nothing here runs per record: a book is looked at when a picture is made, and only if its version or state has moved.
+No code here runs per record: a book is examined when a picture is made, and only if its version or state has changed.
 """
 
 from collections import deque
@@ -18,14 +18,14 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.tui.feed.picture import MIDS, MOMENTS, BookPicture, Ladder, Level, Moment
 from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState
 
-FLASH_NS = 600_000_000  # older moves are not marked any more
-MOVED_LEVELS = 128  # of a side: what moves deeper down is not told
+FLASH_NS = 600_000_000  # time for which a move is marked
+MOVED_LEVELS = 128  # best levels of a side whose moves are marked
 
 Moved = dict[tuple[bool, int], tuple[int, int]]
 
 
 class Exact(NamedTuple):
-    """A book's status, and its best prices for comparing."""
+    """Status of a book, and its best prices for comparisons."""
 
     status: BookStatus
     bid: Fraction | None = None
@@ -33,15 +33,15 @@ class Exact(NamedTuple):
 
 
 class OneBook:
-    """Makes the pictures of one book of one set; the same object again while nothing changed."""
+    """Maker of the pictures of one book of one set; it returns the same object while the book is unchanged."""
 
     def __init__(self, set_name: str) -> None:
         self._set_name = set_name
         self.last_trade: TradeTold | None = None
         self._mids: tuple[float, ...] = ()
         self._history: deque[Moment | None] = deque(maxlen=MOMENTS)
-        self._told: tuple[Moment | None, ...] = ()  # the same, while it is watched
-        self._levels = 0  # of the last ladder
+        self._told: tuple[Moment | None, ...] = ()  # the history as a tuple, while the book is watched
+        self._levels = 0  # depth of the last ladder
         self._made: BookPicture | None = None
         self._sample: BookStatus | None = None
         self._key: tuple[object, ...] = ()
@@ -49,7 +49,7 @@ class OneBook:
         self._moved: Moved = {}
 
     def tick(self) -> None:
-        """A second has gone by: the sparkline and the history move on."""
+        """Add a second to the sparkline and the history."""
         moment = None if self._made is None else _moment(self._made)
         self._history.append(moment)
         self._told = tuple(self._history) if self._levels else ()
@@ -60,9 +60,9 @@ class OneBook:
     def picture(
         self, sample: BookStatus, replica: Reconstructor | None, state: tuple[BookState, BookReason], levels: int, now_ns: int
     ) -> BookPicture:
-        """What it is now. `state` is the replica's, which counts once it is warm; until then the sample is all that is known.
+        """Picture of the book now. `state` is that of the replica; the sample takes its place until the replica is whole.
 
-        `levels`: so many of each side, and the history, while somebody looks at it; 0 for nobody.
+        `levels` is the depth of the ladder of a watched book, which also has the history; 0 for a book that is not watched.
         """
         if replica is not None and (replica.is_cold or not replica.version):
             replica = None
@@ -83,7 +83,7 @@ class OneBook:
         return self._made
 
     def _exact(self, sample: BookStatus, replica: Reconstructor, state: tuple[BookState, BookReason]) -> Exact:
-        """The replica's top over the sample's rates and counts."""
+        """Status with the replica's best levels and the sample's rates and counts."""
         book = replica.book
         bid, ask = book.best_bid(), book.best_ask()
         prices, sizes = book.price_decimals, book.size_decimals
@@ -110,7 +110,7 @@ class OneBook:
         return Exact(status, None if bid is None else Fraction(bid[0], unit), None if ask is None else Fraction(ask[0], unit))
 
     def _ladder(self, replica: Reconstructor, levels: int, now_ns: int) -> Ladder:
-        """The best levels, with what moved since the last ladder."""
+        """Ladder of the best levels, with the moves since the last one."""
         book = replica.book
         sides = book.bids(levels), book.asks(levels)
         if self._sides is not None:
@@ -123,12 +123,12 @@ class OneBook:
         return Ladder(book.price_decimals, book.size_decimals, *sides, self._moved)
 
     def _fade(self, now_ns: int) -> bool:
-        """Whether a mark has to go, though nothing else changed."""
+        """Whether a mark has expired."""
         return any(now_ns - when >= FLASH_NS for _, when in self._moved.values())
 
 
 def _moment(book: BookPicture) -> Moment | None:
-    """None where it has no mid: it is not LIVE, or one-sided."""
+    """Mid and spread of a book now; None if it is not LIVE or one-sided."""
     if book.bid is None or book.ask is None or not book.bid + book.ask:
         return None
     mid = (book.bid + book.ask) / 2
@@ -136,16 +136,16 @@ def _moment(book: BookPicture) -> Moment | None:
 
 
 def moves(before: Sequence[Level], after: Sequence[Level], limit: int = MOVED_LEVELS, *, is_ask: bool) -> list[tuple[int, int]]:
-    """(ticks, +1 new or grown, -1 gone or shrunk) of one side's levels.
+    """Moves of one side's levels: (ticks, +1 for new or grown, -1 for gone or shrunk).
 
-    Only the best `limit` are compared. What such a cut hides was not seen: it has not moved.
+    Only the best `limit` levels are compared; a level that the limit hides has not moved.
     """
     before, after = before[:limit], after[:limit]
     old, new = dict(before), dict(after)
     made = []
     for ticks, lots in set(before) ^ set(after):
         earlier, later = old.get(ticks, 0), new.get(ticks, 0)
-        if (lots == later) if later else (lots == earlier):  # a changed level is in both: told once
+        if (lots == later) if later else (lots == earlier):  # a changed level is in both: count it once
             unseen = (not earlier and _beyond(before, ticks, limit, is_ask)) or (not later and _beyond(after, ticks, limit, is_ask))
             if not unseen:
                 made.append((ticks, 1 if later > earlier else -1))
@@ -153,7 +153,7 @@ def moves(before: Sequence[Level], after: Sequence[Level], limit: int = MOVED_LE
 
 
 def _beyond(side: Sequence[Level], ticks: int, limit: int, is_ask: bool) -> bool:
-    """Whether that price lies past the end of a side that was cut."""
+    """Whether that price is beyond the last level of a side that was cut."""
     if len(side) < limit:
         return False
     worst = side[-1][0]

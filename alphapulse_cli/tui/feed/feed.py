@@ -1,12 +1,12 @@
-"""The feed: one thread that drains every set's rings and makes a Picture of what is there, at most 12 times a second.
+"""Feed of the live screen: one thread that drains every set's rings and makes a Picture, at most 12 times a second.
 
     every 20 ms      drain: all rings, in large polls
     every 0.5 s      look: new sets, silent writers, counters and rates
     every second     segments and readers, latency of the second, sparklines
-    changed, 12/s    a Picture ─► `show`, called in this thread; with the ways to trade while the arbitrage screen is looked at
+    changed, 12/s    a Picture ─► `show`, called in this thread; with the ways to trade while the arbitrage screen is in front
 
-It takes no part in anything: what it reads it leaves as it was, but for its cursors. Sets that come, die, restart or lap it are states
-in the Picture, with advice; a directory that is not there yet is looked for. Only a mistake of ours ends it: `failed` is told.
+The feed changes nothing in shared memory but its own cursors. Sets that appear, die, restart or lap it are states in the Picture,
+with advice; a directory that does not exist yet is waited for. Only a bug ends the thread, which calls `failed` with the exception.
 """
 
 import os
@@ -36,15 +36,15 @@ PAUSE_S = 0.02
 PICTURE_EVERY_NS = 1_000_000_000 // 12
 LOOK_EVERY_NS = 500_000_000
 SECOND_NS = 1_000_000_000
-COST_SHARE = 50  # a look that costs much is taken less often: at most a fiftieth of the time goes into each kind
-AT_LEAST_EVERY_NS = 2_000_000_000  # whatever it costs: the first one of all imports, maps and attaches
+COST_SHARE = 50  # expensive looks are taken less often: each kind takes at most a fiftieth of the time
+AT_LEAST_EVERY_NS = 2_000_000_000  # whatever the cost: the first look also imports, maps and attaches
 STOP_WITHIN_S = 5.0
 ARBITRAGE = "arbitrage"  # the screen's name
 RECEIVED = attrgetter("timestamp_ns")
 
 
 class Feed:
-    """Pictures of the sets in the segments' directory (None: the usual one), from `start` to `stop`."""
+    """Feed of the sets in a segments' directory (None: the default one), from `start` to `stop`."""
 
     def __init__(
         self,
@@ -70,30 +70,30 @@ class Feed:
         self._tallies: dict[str, Tally] = {}
         self._samples: list[SetStatus] = []
         self._known: dict[str, SetStatus] = {}  # every wanted set that was ever there, as it was
-        self._revivals: dict[str, str] = {}  # set that is not live -> what to do
+        self._revivals: dict[str, str] = {}  # set that is not live -> its advice
         self._segments: Sequence[segments.SegmentRow] = ()
         self._published: dict[str, tuple[int, int, int]] = {}  # segment -> epoch, published, when
         self._tape: deque[TradeTold] = deque(maxlen=TRADES)
         self._advice = ""
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def watch(self, watched: Watched) -> None:
-        """Whose ladders are wanted, and how deep. Any thread may say so."""
+        """Choose the books whose ladders are wanted, and their depth. Any thread may call it."""
         if watched != self._watched:
             self._watched = watched
             self._changed = True
 
     def turn_to(self, screen: str) -> None:
-        """Which screen is looked at: arbitrage is looked for only while its own is. Any thread may say so."""
+        """Note the screen in front: ways to trade are made only for the arbitrage screen. Any thread may call it."""
         if screen != self._screen:
             self._screen = screen
             self._changed = True
 
     def stop(self) -> None:
-        """End, cursors removed; returns once it has, or after 5 s."""
+        """Stop the thread and remove the cursors; waits for it at most STOP_WITHIN_S."""
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join(STOP_WITHIN_S)
@@ -109,12 +109,15 @@ class Feed:
             self._leave()
 
     def step(self, now_ns: int) -> None:
-        """One turn: drain, look if it is time, show what is new. What the world does wrong is a state, not an exception."""
+        """Make one turn: drain, look if it is due, show a picture if there is news.
+
+        Outside failures become states, not exceptions.
+        """
         self._changed |= self._drain(now_ns)
         if now_ns >= self._next_look:
             known = len(self._followed)
             self._look()
-            spent = clock.monotonic_ns() - now_ns if len(self._followed) == known else 0  # what attaching took is not taken again
+            spent = clock.monotonic_ns() - now_ns if len(self._followed) == known else 0  # the cost of attaching does not recur
             self._next_look = now_ns + pause(LOOK_EVERY_NS, spent)
         if now_ns >= self._next_second:
             self._second(now_ns)
@@ -130,7 +133,7 @@ class Feed:
         for one in self._followed:
             try:
                 changed |= one.drain(now_ns)
-            except (AlphapulseError, OSError):  # cut short under us: attached to again once something whole has its name
+            except (AlphapulseError, OSError):  # a file was cut short: attach again once there is a whole one
                 assert self._sets is not None
                 self._sets.drop(one.name)
                 changed = True
@@ -141,7 +144,7 @@ class Feed:
         return [] if self._sets is None else list(self._sets.readers.values())
 
     def _look(self) -> None:
-        """What there is now."""
+        """Attach to new sets, sample all sets, and find the advice."""
         self._changed = True
         try:
             directory = self._opened()
@@ -166,7 +169,7 @@ class Feed:
         self._advice = advice(str(directory.path), self._wanted, others, [one.name for one in self._samples], self._revivals)
 
     def _opened(self) -> Directory:
-        """The directory; another one, if another has its path by now. NoSegment while there is none."""
+        """Open directory, opened again if its path has another one now. NoSegment while there is none."""
         held = self._directory
         if held is not None:
             with suppress(OSError):
@@ -187,7 +190,7 @@ class Feed:
         return self._source.sample()
 
     def _second(self, now_ns: int) -> None:
-        """What is slow to find out and slow to change."""
+        """Read once a second: latencies, segments and their readers."""
         self._changed = True
         with suppress(AlphapulseError, OSError):
             for one in self._followed:
@@ -199,7 +202,7 @@ class Feed:
                 self._segments = tuple(rows)
 
     def _rate(self, row: segments.SegmentRow, now_ns: int) -> None:
-        """Over the time since the last look, which is longer than `describe` could wait for here."""
+        """Set a ring's rate over the time since the last look, longer than `describe` could wait here."""
         if row.records_per_s is None:
             return
         epoch, published, when = self._published.get(row.name, (0, 0, 0))
@@ -207,7 +210,7 @@ class Feed:
         self._published[row.name] = row.epoch, row.published, now_ns
 
     def picture(self, now_ns: int) -> Picture:
-        """Everything, now."""
+        """Picture of everything now; `now_ns` is CLOCK_MONOTONIC."""
         sets: list[SetPicture] = []
         books: list[BookPicture] = []
         for status in self._samples:
@@ -218,11 +221,11 @@ class Feed:
             else:
                 sets.append(one.picture(status, self._revivals.get(status.name, "")))
                 books += one.books(status.books, self._watched, now_ns)
-        trades = tuple(sorted(self._tape, key=RECEIVED)[::-1])  # of those of one frame the last one first
+        trades = tuple(sorted(self._tape, key=RECEIVED)[::-1])  # trades of one frame have one time: the last one first
         return Picture(now_ns, tuple(sets), tuple(books), trades, self._segments, self._advice, self._arbitrage(now_ns))
 
     def _arbitrage(self, now_ns: int) -> ArbitragePicture | None:
-        """None while nobody looks at it: it costs nothing then."""
+        """Ways to trade; None, without any cost, while the arbitrage screen is not in front."""
         if self._screen != ARBITRAGE or self._directory is None:
             self._lookout.pause()
             return None
@@ -233,7 +236,7 @@ class Feed:
         return only is None or symbol in only
 
     def _leave(self) -> None:
-        """Let go of everything that lies in the directory."""
+        """Close the sets and the directory."""
         if self._sets is not None:
             self._sets.close()
         if self._directory is not None:
@@ -244,7 +247,7 @@ class Feed:
 
 
 def pause(every_ns: int, spent_ns: int) -> int:
-    """How long until the next look of a kind, after one that took so long."""
+    """Time in ns until the next look of a kind, after one that took `spent_ns`."""
     return min(max(every_ns, COST_SHARE * spent_ns), AT_LEAST_EVERY_NS)
 
 

@@ -1,13 +1,13 @@
-"""What the live screen shows at one moment, as values: the feed makes them, widgets draw them, nobody changes them.
+"""Pictures: immutable values that the live screen shows at one time; the feed makes them, widgets draw them.
 
     Picture ─┬─ sets: SetPicture           a collector: alive or not, counters, latency by stage, how far behind it this reader is
-             ├─ books: BookPicture         a symbol of it: top, state, rates; its Ladder while somebody looks at the symbol
+             ├─ books: BookPicture         a symbol of it: top, state, rates; its Ladder while the symbol is watched
              ├─ trades                     of all sets, newest first
              ├─ arbitrage: ArbitragePicture   every way to trade, net of fees; only while its screen is looked at
              └─ segments                   the files behind it all, a look a second
 
-Prices and sizes are exact: ticks and lots with their decimals, or decimal text. Where they are compared or added across exchanges
-they are Fractions. Floats are for drawing only.
+Prices and sizes are exact: ticks and lots with their decimals, or decimal text; Fractions where they are compared or added across
+exchanges. Floats are for drawing only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ from alphapulse_cli.readers.status import BookStatus, SetStatus
 from alphapulse_cli.shm.histogram import Distribution
 
 LADDER_LEVELS = 250  # a side; deeper levels are counted in `BookStatus`, not shown
-MIDS = 24  # of the sparkline, one a second
-MOMENTS = 900  # of a book's mid and spread, one a second
-HISTORY = 120  # of a stage's percentiles, one a second
+MIDS = 24  # samples of the sparkline, one a second
+MOMENTS = 900  # samples of a book's mid and spread, one a second
+HISTORY = 120  # samples of a stage's percentiles, one a second
 TRADES = 500
 
 Level = tuple[int, int]  # (ticks, lots)
@@ -32,7 +32,7 @@ Level = tuple[int, int]  # (ticks, lots)
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """The best levels of a book, best first. `moved`: (is_ask, ticks) -> (+1 grown or new, -1 shrunk or gone; monotonic ns of when)."""
+    """Best levels of a book, best first. `moved`: (is_ask, ticks) -> (+1 grown or new, -1 shrunk or gone; CLOCK_MONOTONIC ns)."""
 
     price_decimals: int
     size_decimals: int
@@ -42,19 +42,19 @@ class Ladder:
 
 
 class Watched(NamedTuple):
-    """Whose ladders are wanted, and how deep: of a symbol ("" for none) in every set, or in the one of that name."""
+    """Wanted ladders and their depth: those of a symbol ("" for none) in every set, or in the set of that name."""
 
     symbol: str = ""
     set_name: str = ""
     levels: int = LADDER_LEVELS
 
     def levels_of(self, set_name: str, symbol: str) -> int:
-        """Of that book; 0: it is not watched."""
+        """Depth of that book's ladder; 0 if it is not watched."""
         return self.levels if symbol and symbol == self.symbol and self.set_name in ("", set_name) else 0
 
 
 class Moment(NamedTuple):
-    """A book in one second, for drawing only."""
+    """Mid and spread of a book in one second, for drawing only."""
 
     mid: float
     spread_bps: float
@@ -62,7 +62,7 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BookPicture:
-    """One symbol of one set. `bid` and `ask` are the best prices for comparing; None where a side is empty, or not LIVE, or not to be traded."""
+    """Book of one set. `bid` and `ask` are its best prices for comparisons; None if empty, not LIVE, or not tradable."""
 
     set_name: str
     status: BookStatus
@@ -75,13 +75,16 @@ class BookPicture:
 
     @property
     def key(self) -> tuple[str, str]:
-        """(set, symbol): what stays when everything else changes."""
+        """Key of the book in all pictures: (set, symbol)."""
         return self.set_name, self.status.symbol
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of the way, in ns, over the last minutes. `is_relative`: it spans two clocks, so only its changes mean something."""
+    """Latency of one step, in ns, over the last two minutes.
+
+    `is_relative`: it spans two clocks, so only its changes are meaningful.
+    """
 
     name: str  # "exchange to received", "received to published", "received to seen here"
     is_relative: bool
@@ -91,9 +94,9 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class SetPicture:
-    """One collector. `lag` is how many records this reader is behind, `missed` how many it lost, `capacity` of the ring.
+    """Set of one collector. `lag` is the number of records that this reader is behind, `missed` the number it lost.
 
-    `revival` is what to do where it is not live, "" else.
+    `capacity` is that of the ring, in records; `revival` is the advice for a set that is not live, else "".
     """
 
     status: SetStatus
@@ -109,52 +112,56 @@ class SetPicture:
 
 @dataclass(frozen=True, slots=True)
 class ArbitrageRow:
-    """One way to trade: buy at a set's best asks, sell at another's best bids. What the books do not allow to say is None.
+    """One way to trade: buy at a set's best asks, sell at another's best bids. Values that the books do not give are None.
 
-    `found` is what the walk through both books earns if there is an opportunity, `why` what holds one back, neither: no profit.
+    `found` is the walk through both books if there is an opportunity, `why` the reason that holds one back; neither means no
+    profit.
     """
 
     symbol: str
     buy: tuple[str, str]  # (set, symbol)
     sell: tuple[str, str]
     currency: str  # of the profit
-    note: str  # what converts, or was assumed
+    note: str  # the book that converts, or the assumption
     ask: str = ""
     bid: str = ""
-    raw_bps: Fraction | None = None  # of the best prices, before fees; None across currencies
-    net_bps: Fraction | None = None  # of the best prices, after fees
+    raw_bps: Fraction | None = None  # return of the best prices before fees; None across currencies
+    net_bps: Fraction | None = None  # return of the best prices after fees
     why: Why | None = None
     found: Finding | None = None
-    since_ns: int = 0  # monotonic: of the picture in which the opportunity was first seen
-    is_from_start: bool = False  # it was there when the looking began, and may be older
+    since_ns: int = 0  # CLOCK_MONOTONIC of the picture in which the opportunity was first seen
+    is_from_start: bool = False  # it was there at the first look, and may be older
 
 
 class Seen(NamedTuple):
-    """An opportunity that was seen to end, as pictures saw it; monotonic ns. `is_from_start`: it may be older than it was seen."""
+    """Opportunity that has ended, as pictures saw it; times are CLOCK_MONOTONIC ns. `is_from_start`: it may be older."""
 
     symbol: str
     buy: tuple[str, str]
     sell: tuple[str, str]
     since_ns: int
     until_ns: int
-    best: Finding  # the one that earned most
+    best: Finding  # the most profitable one
     is_from_start: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ArbitragePicture:
-    """Every way to trade, as the books stood when it was taken; `held_back` counts the rows of each reason."""
+    """All ways to trade at the time of a picture; `held_back` counts the rows of each reason."""
 
     rows: Sequence[ArbitrageRow] = ()
     held_back: Mapping[Why, int] = field(default_factory=dict)
-    not_compared: Sequence[tuple[str, str]] = ()  # symbols whose quote currencies nobody converts
+    not_compared: Sequence[tuple[str, str]] = ()  # pairs of symbols without a book that converts their quote currencies
     unknown_fees: Sequence[str] = ()  # a sentence for each exchange that is left out
     seen: Sequence[Seen] = ()  # newest first
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Everything at once. `advice` is what to do where there is nothing to show, "" else; `taken_ns` is monotonic."""
+    """Everything that the live screen shows at one time. `advice` is a sentence if something is missing, else "".
+
+    `taken_ns` is CLOCK_MONOTONIC.
+    """
 
     taken_ns: int
     sets: Sequence[SetPicture] = ()
@@ -165,7 +172,7 @@ class Picture:
     arbitrage: ArbitragePicture | None = None
 
     def best(self, symbol: str) -> tuple[BookPicture | None, BookPicture | None]:
-        """The books with the highest bid and the lowest ask of a symbol; None where fewer than two LIVE books compete."""
+        """Books with the highest bid and the lowest ask of a symbol; None each if fewer than two LIVE books compete."""
         books = [book for book in self.books if book.status.symbol == symbol]
         bids = [book for book in books if book.bid is not None]
         asks = [book for book in books if book.ask is not None]
@@ -174,5 +181,5 @@ class Picture:
         return max(bids, key=lambda book: book.bid or 0), min(asks, key=lambda book: book.ask or 0)
 
     def symbols(self) -> list[str]:
-        """Every symbol there is, in order."""
+        """All symbols, sorted."""
         return sorted({book.status.symbol for book in self.books})

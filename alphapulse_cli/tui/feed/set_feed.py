@@ -1,6 +1,6 @@
-"""One set, followed for the live screen: its books exactly, its trades, how late both are seen here, and how it is doing.
+"""One set, followed for the live screen: exact books, trades, their latency to here, state and rates.
 
-rings ─► drain: in large polls, nothing per record but trades ─► replicas, trades, how late
+rings ─► drain: in large polls, no work per record but trades ─► replicas, trades, latency to here
 counters ─► read_second: a look a second                      ─► stages
                                   picture: when one is wanted ─► SetPicture, BookPictures
 """
@@ -30,15 +30,15 @@ from alphapulse_cli.tui.feed.stages import StageWatch
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState
 
-MOST_POLLS = 8  # in a row, before anything else has its turn
-SAMPLES = 16  # of how late records are seen, a poll
+MOST_POLLS = 8  # polls in a row, before other sets have their turn
+SAMPLES = 16  # latency samples a poll
 RECORD_WORDS = delta.DELTA_BYTES // 8
 UNKNOWN = BookState.SYNCING, BookReason.STARTING
 
 
 @dataclass(slots=True)
 class Tally:
-    """What stays of a set when it has to be attached to again."""
+    """Counts about a set that survive attaching to it again."""
 
     epoch: int = 0
     missed: int = 0
@@ -47,7 +47,10 @@ class Tally:
 
 
 class OneSet:
-    """SegmentError or StorageError if it cannot be attached to. Counts into `tally`; its trades go to `tape`, newest last."""
+    """Follower of one set. SegmentError or StorageError if it cannot be attached to.
+
+    It counts into `tally`, and appends trades to `tape`, newest last.
+    """
 
     def __init__(
         self, directory: Directory, name: str, exchange: str, wanted: Wanted, tally: Tally, tape: deque[TradeTold]
@@ -67,17 +70,17 @@ class OneSet:
             StageWatch("received to seen here", is_relative=False),
         )
         self._stages: tuple[Stage, ...] = ()
-        self._behind = 0  # the most records since the last picture
+        self._behind = 0  # greatest lag in records since the last picture
         self._note_epoch()
         self.look()
 
     @property
     def ring(self) -> RingReader:
-        """The ring of its deltas."""
+        """Ring of the set's deltas."""
         return self._follower.ring
 
     def look(self) -> None:
-        """A few times a second: trades that were not there yet."""
+        """Attach to the ring of trades if it was not there before; called a few times a second."""
         if self._trades is not None:
             return
         with suppress(SegmentError, StorageError):
@@ -86,7 +89,7 @@ class OneSet:
             self._trades = GroupReader(self._directory, self.name, Kind.TRADES, begin, "tui trades")
 
     def drain(self, now_ns: int) -> bool:
-        """Take in what was published since; whether there was anything. SegmentGone."""
+        """Read the new records of both rings; whether there were any. SegmentGone if a file was cut short."""
         changed = False
         self._behind = max(self._behind, self._follower.groups.reader.lag)
         for _ in range(MOST_POLLS):
@@ -102,7 +105,7 @@ class OneSet:
         return changed
 
     def _note(self, polled: Polled) -> bool:
-        """Count what happened, and sample how late it is seen; whether anything did."""
+        """Count laps and restarts, and sample the latency of records; whether the poll brought anything."""
         if polled.restarted:
             self._note_epoch()
         if polled.missed:
@@ -137,7 +140,7 @@ class OneSet:
         return found
 
     def read_second(self) -> None:
-        """Once a second: the stages, and the sparklines' next points."""
+        """Read the stages and add the sparklines' next points, once a second."""
         for book in self._books.values():
             book.tick()
         if self._counters is None:
@@ -153,7 +156,7 @@ class OneSet:
         self._stages = tuple(watch.read(reading) for watch, reading in zip(watches, readings, strict=True))
 
     def picture(self, status: SetStatus, revival: str = "") -> SetPicture:
-        """State and rates of the set, and the advice where it is not live."""
+        """Picture of the set, with the advice if it is not live."""
         groups, tally = self._follower.groups, self.tally
         behind, self._behind = self._behind, 0
         capacity = groups.segment.spec.capacity
@@ -161,7 +164,7 @@ class OneSet:
         return SetPicture(status, self._stages, behind, tally.missed, tally.laps, tally.restarts, capacity, published, revival)
 
     def books(self, samples: list[BookStatus], watched: Watched, now_ns: int) -> list[BookPicture]:
-        """Each wanted book now."""
+        """Pictures of the wanted books now."""
         replicas = self._follower.books
         made = []
         for sample in samples:
@@ -173,7 +176,7 @@ class OneSet:
         return made
 
     def stand(self, now_ns: int) -> Iterator[tuple[str, Reconstructor, BookState, BookReason]]:
-        """Every wanted book's replica, and what may be said of it now."""
+        """Iterate over the wanted books: symbol, replica, its state and reason now."""
         for symbol, replica in self._follower.books.items():
             if self._wants(symbol):
                 yield symbol, replica, *self._follower.state(symbol, now_ns)

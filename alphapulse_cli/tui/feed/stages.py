@@ -1,4 +1,4 @@
-"""The latency of each stage as the live screen shows it: the last minutes, and what each second was like.
+"""Latency of a stage over the last two minutes, and of each second.
 
 a histogram that only grows ── a reading a second ──► the difference to the last one: p50, p99 of that second
                                                 └──► the difference to the one of two minutes ago: the Stage
@@ -14,7 +14,7 @@ MARK_EVERY_S = 10
 
 
 class StageWatch:
-    """One stage of one set. `is_relative`: it spans two machines' clocks."""
+    """Readings of one stage of one set. `is_relative`: the stage spans two machines' clocks."""
 
     def __init__(self, name: str, *, is_relative: bool) -> None:
         self._name = name
@@ -23,13 +23,13 @@ class StageWatch:
         self.begin_again()
 
     def begin_again(self) -> None:
-        """The histogram is a new one, which counts from zero. What was seen of the old one stays in the history only."""
+        """Start again for a new histogram, which counts from zero; the history of the old one stays."""
         self._marks: deque[Distribution] = deque(maxlen=WINDOW_S // MARK_EVERY_S)
         self._last: Distribution | None = None
         self._readings = 0
 
     def read(self, now: Distribution) -> Stage:
-        """Take in the second's reading. A second in which nothing was recorded is (0, 0) in the history."""
+        """Take the reading of a second and return the stage. A second without samples is (0, 0) in the history."""
         if self._last is not None:
             second = now.since(self._last)
             self._history.append((second.quantile(0.5) or 0, second.quantile(0.99) or 0))
@@ -42,7 +42,7 @@ class StageWatch:
 
 
 def window(now: Distribution, earlier: Distribution) -> Distribution:
-    """What came after the earlier reading, with the largest of *that*, as far as its bucket tells it."""
+    """Distribution of the samples after the earlier reading; its largest value is that of its last bucket."""
     made = now.since(earlier)
     top = next((at for at in range(len(made.counts) - 1, -1, -1) if made.counts[at]), None)
     made.largest = 0 if top is None else min(made.largest, bucket_end(top))

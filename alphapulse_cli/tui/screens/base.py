@@ -81,7 +81,10 @@ class PulseApp(App[None]):
 
 
 class PulseScreen(Screen[None]):
-    """One of the numbered screens. `TITLE` is its name; `HELP` what `?` says about it, above the keys that work here (plain text)."""
+    """One of the numbered screens.
+
+    `TITLE` is its name; `HELP` what `?` says about it, above the keys that work here (plain text).
+    """
 
     NEEDS: ClassVar[str] = ""  # selector of what `show` draws on and is composed last, after the screen itself is there
     AUTO_FOCUS = ""  # the keys are the screen's own: nothing needs the focus to work
@@ -147,7 +150,10 @@ class PulseScreen(Screen[None]):
         return all(word in whole for word in self._filter.split())
 
     def show_again(self) -> None:
-        """Draw the last picture again: after a key changed what is wanted of it. Nothing while the screen is still being composed."""
+        """Draw the last picture again: after a key changed what is wanted of it.
+
+        Nothing while the screen is still being composed.
+        """
         if self.NEEDS and not self.query(self.NEEDS):
             return
         if self.pulse.picture is not None:

@@ -4,7 +4,8 @@
     ladder │ ladder │ …                  │ consolidated            what fits; the other exchanges are a key away
     depth chart                                                    where there is room
 
-Only LIVE books are in the consolidated ladder and the chart. A book that is not LIVE says why and what to do, above its last levels.
+Only LIVE books are in the consolidated ladder and the chart. A book that is not LIVE says why and what to do, above its last
+levels.
 """
 
 from collections.abc import Iterable

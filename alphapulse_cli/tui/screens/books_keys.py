@@ -1,6 +1,7 @@
 """The keys of the Books screen: what of the books is looked at, and how; the screen itself draws it.
 
-Symbol, grouping, levels, the consolidated ladder and the chart are remembered for the user; scrolling and the cursor are of the moment.
+Symbol, grouping, levels, the consolidated ladder and the chart are remembered for the user; scrolling and the cursor are of the
+moment.
 """
 
 from fractions import Fraction

@@ -2,8 +2,8 @@
 
     picture ─► items ─► what the filter leaves ─► sorted ─► a row each ─► LineTable
 
-`o` sorts by the next column that can be sorted by, `r` turns the order around, a click on a title does the one or the other. Both are
-remembered. What has no value is last either way.
+`o` sorts by the next column that can be sorted by, `r` turns the order around, a click on a title does the one or the other. Both
+are remembered. What has no value is last either way.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

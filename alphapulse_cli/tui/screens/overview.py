@@ -38,7 +38,10 @@ NO_BOOK = {None: "no segments", Liveness.LIVE: "no books yet"}
 
 
 class Item(NamedTuple):
-    """A row to be: a book, or a collector without any (then `book` is None). `best` and `crossing` have "bid", "ask" or both in them."""
+    """A row to be: a book, or a collector without any (then `book` is None).
+
+    `best` and `crossing` have "bid", "ask" or both in them.
+    """
 
     owner: SetPicture | None
     book: BookPicture | None

@@ -25,7 +25,10 @@ class Item(NamedTuple):
 
 
 class TapeScreen(ListScreen):
-    """Trades in the order of one time, when we received them. The cursor stays on its trade; at the first row it follows the newest."""
+    """Trades in the order of one time, when we received them.
+
+    The cursor stays on its trade; at the first row it follows the newest.
+    """
 
     TITLE = "Tape"
     NAME = "tape"

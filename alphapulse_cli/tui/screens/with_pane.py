@@ -3,8 +3,8 @@
     table      its rows, and no more lines than they need
     pane       the screen's own widgets, a few times a second; not drawn and not fed where there is no room
 
-`x` pins the row: the pane stays with it wherever the cursor goes. Enter goes deeper, Esc comes back. `a` sets an alarm on the row under
-the cursor; a row whose alarm is passed has a mark and a colour.
+`x` pins the row: the pane stays with it wherever the cursor goes. Enter goes deeper, Esc comes back. `a` sets an alarm on the row
+under the cursor; a row whose alarm is passed has a mark and a colour.
 """
 
 from collections.abc import Iterable

@@ -2,8 +2,8 @@
 
     what line y shows, the width, the theme ─► `render_line(y)` ─► Strip, with Textual's filters ─► kept until one of the three differs
 
-For every update of the terminal Textual asks each widget near it for all its lines, and pads, styles and filters them one by one. That is
-dearer than making them, and here most lines are as they were.
+For every update of the terminal Textual asks each widget near it for all its lines, and pads, styles and filters them one by one.
+That is dearer than making them, and here most lines are as they were.
 """
 
 from collections.abc import Iterable

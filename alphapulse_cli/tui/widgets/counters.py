@@ -5,7 +5,8 @@
     kraken: 60 deltas/s, 15 trades/s, 75 frames/s, 17.0 KiB/s
     ! gaps            3     frames      5,449     groups     4,173
 
-Counters of something that went wrong come first, then the others that are not 0. Where there is room each has its meaning beside it.
+Counters of something that went wrong come first, then the others that are not 0. Where there is room each has its meaning beside
+it.
 """
 
 from bisect import bisect_right

@@ -1,11 +1,13 @@
-"""A table drawn line by line: what there is room for, a cursor, a header that sorts. Screens give it rows; it keeps no data of its own.
+"""A table drawn line by line: what there is room for, a cursor, a header that sorts.
+
+Screens give it rows; it keeps no data of its own.
 
     Column   name, title, width, and a rank: where the width is short the columns of the highest rank go first
     Row      a key that stays when everything else changes, and its cells: (text, kind); a kind is a component class of the widget
 
-A column is as wide as its widest cell so far, so that nothing jumps; it grows to its limit, and what is longer is cut with an ellipsis. The
-row under the cursor stays under it by its key, wherever sorting puts it; before the cursor was moved it is the first row. A table without
-rows says the sentence it was given.
+A column is as wide as its widest cell so far, so that nothing jumps; it grows to its limit, and what is longer is cut with an
+ellipsis. The row under the cursor stays under it by its key, wherever sorting puts it; before the cursor was moved it is the first
+row. A table without rows says the sentence it was given.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +39,8 @@ MOST_CELLS = 4096  # that are kept as they were drawn
 class Column(NamedTuple):
     """One column, `width` to `limit` wide; `rank` 0 stays for as long as there is room.
 
-    `least`: what words may shrink to where not even rank 0 has room, ending in an ellipsis (1: their sign only). Figures are shown whole or not.
+    `least`: what words may shrink to where not even rank 0 has room, ending in an ellipsis (1: their sign only). Figures are shown
+    whole or not.
     """
 
     name: str
