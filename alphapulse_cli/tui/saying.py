@@ -1,6 +1,6 @@
-"""The live screen's sentences: its status line, notices, and the watchdog's verdict on its own rows.
+"""Text of the status line: notices, advice, a summary, and rows that the watchdog found not updated.
 
-    rows that stood still · a notice · PAUSED · what to do where something is missing · how all is going     the first that there is
+    rows not updated · a notice · PAUSED · advice where something is missing · the summary of all sets     the first that there is
 
 A command that is to be typed is never cut: where one line does not hold it the status line grows, up to a quarter of the screen. A
 notice that is longer than the line ends at a word; `?` tells the last ones whole.
@@ -26,16 +26,19 @@ TOO_LONG = "What to type has no room here: make the window larger, or: alphapuls
 
 
 class SayingApp(PulseApp):
-    """`notices` are lines that somebody else appends to; the last one is shown for a while."""
+    """Part of the app that makes the status line.
+
+    `notices` is a list that the caller appends to; the last one is shown for NOTICE_S seconds.
+    """
 
     def __init__(self, notices: Sequence[str] = ()) -> None:
         super().__init__(driver_class=TerminalDriver)
         self._notices = notices
-        self._told: tuple[str, int] = "", 0  # the last notice, and when it came
+        self._told: tuple[str, int] = "", 0  # the last notice, and when it came (ns)
         self._watchdog = Watchdog()
-        self._still: tuple[str, int] = "", 0  # what it found, and when
-        self._note: tuple[str, int] = "", 0  # what was last told by `notify`, and until when
-        self.said: deque[str] = deque(maxlen=KEPT_SAID)  # the last notices, whole, oldest first
+        self._still: tuple[str, int] = "", 0  # the watchdog's last finding, and when (ns)
+        self._note: tuple[str, int] = "", 0  # the last message of `notify`, and until when it is shown (ns)
+        self.said: deque[str] = deque(maxlen=KEPT_SAID)  # the last notices in full, oldest first
 
     def status_lines(self, width: int, most: int) -> list[str]:
         """Text of the status line, at most `most` lines. A passing notice is cut to one; a command to be typed stands whole."""
@@ -51,7 +54,7 @@ class SayingApp(PulseApp):
         return [cut(f" {TOO_LONG if any(is_command for _, is_command in lines) else advice}", width)]
 
     def _passing(self) -> str:
-        """Notices that pass: rows that are old, what just happened, PAUSED."""
+        """Text shown for a while before anything else: rows not updated, the last message, PAUSED, the last notice; "" for no such text."""
         now_ns, picture = clock.monotonic_ns(), self.picture
         said, when_ns = self._still
         if said and now_ns - when_ns < NOTICE_S * 1e9:
@@ -64,7 +67,7 @@ class SayingApp(PulseApp):
         return self._notice()
 
     def _notice(self) -> str:
-        """The last notice, for a few seconds."""
+        """The last notice for NOTICE_S seconds after it came, then ""."""
         now = clock.monotonic_ns()
         last = self._notices[-1] if self._notices else ""
         if last != self._told[0]:
@@ -81,27 +84,32 @@ class SayingApp(PulseApp):
         timeout: float | None = None,
         markup: bool = True,
     ) -> None:
-        """In the status line for a while: a box over the screen would hide rows, or this line."""
+        """Show the message in the status line for `timeout` seconds (default NOTICE_S).
+
+        Textual's box would hide rows, or this line.
+        """
         sign = "" if severity == "information" else "! "
         if severity != "information":
             self.said.append(safe(message))
         self._note = f"{sign}{safe(message)}", clock.monotonic_ns() + int((NOTICE_S if timeout is None else timeout) * 1e9)
-        super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)  # kept; the styles show no box
+        super().notify(
+            message, title=title, severity=severity, timeout=timeout, markup=markup
+        )  # Textual keeps it; the styles show no box
         self.renew_status()
 
     def front(self) -> PulseScreen | None:
-        """The numbered screen, whatever lies over it."""
+        """The numbered screen, even while a prompt or the help lies over it; None before there is one."""
         found = self.screen_stack[0] if self.screen_stack else None
         return found if isinstance(found, PulseScreen) else None
 
     def renew_status(self) -> None:
-        """Say what there is to say now."""
+        """Make the status line anew."""
         front = self.front()
         if front is not None:
             front.renew_status()
 
     def watch_rows(self) -> None:
-        """Rows that stand still on the terminal although they should not: say so, and draw everything again."""
+        """Look for rows whose change did not reach the terminal; if there are any, say so and draw all of them again."""
         front = self.front()
         if not isinstance(self._driver, TerminalDriver) or front is None or front is not self.screen:
             return
@@ -113,7 +121,7 @@ class SayingApp(PulseApp):
 
 
 def summary(picture: Picture | None) -> str:
-    """Summary of all sets, in a line."""
+    """One line about all sets: books LIVE, deltas a second, gaps, records missed here."""
     if picture is None:
         return "looking for segments"
     live = sum(book.status.state is BookState.LIVE for book in picture.books)
@@ -126,7 +134,7 @@ def summary(picture: Picture | None) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """The text in so many cells; a longer one ends in an ellipsis, behind a word where one ends in the last third."""
+    """The text in at most `width` cells; a longer one ends in an ellipsis, after a whole word where one ends in the last third."""
     if len(text) <= width:
         return text
     kept = text[: max(width - 1, 0)]

@@ -7,11 +7,11 @@ VALUE = r"(?:'[^']*'|[A-Za-z0-9_:,./@%+=-]*[A-Za-z0-9_])"
 ALPHAPULSE = rf"alphapulse [a-z]+(?: --[a-z-]+(?: {VALUE})?)*"
 COMMAND = re.compile(rf"kill -[A-Z0-9]+ [0-9]+(?:; {ALPHAPULSE})?|{ALPHAPULSE}")
 WORD = re.compile(r"(?:'[^']*'|[^\s'])+")
-INDENT, ON = "  ", " \\"  # a line that goes on ends as a shell wants it
+INDENT, ON = "  ", " \\"  # a command's line ends in a backslash where the next one continues it
 
 
 def sentence_lines(text: str, width: int) -> list[tuple[str, bool]]:
-    """(line, whether it is of a command) of one sentence or several; only a word longer than the width makes a line longer than it."""
+    """(line, whether it is part of a command) of one or more sentences. No line is longer than `width` unless one word is."""
     lines: list[tuple[str, bool]] = []
     at = 0
     for found in COMMAND.finditer(text):
@@ -22,7 +22,7 @@ def sentence_lines(text: str, width: int) -> list[tuple[str, bool]]:
 
 
 def command_lines(command: str, width: int) -> list[str]:
-    """The command, broken between its words as a shell allows it."""
+    """The command in lines of at most `width` characters, broken between words with a backslash as a shell expects."""
     lines: list[str] = []
     for word in WORD.findall(command):
         if lines and len(lines[-1]) + 1 + len(word) + len(ON) <= width:
@@ -34,5 +34,5 @@ def command_lines(command: str, width: int) -> list[str]:
 
 
 def _wrapped(text: str, width: int) -> list[tuple[str, bool]]:
-    """What stood behind a command begins without the mark that ended it."""
+    """Lines of plain text; spaces and punctuation left over from a command before it are dropped."""
     return [(line, False) for line in textwrap.wrap(text.lstrip(" .;,"), max(width, 1), break_on_hyphens=False)]

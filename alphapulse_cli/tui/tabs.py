@@ -1,4 +1,7 @@
-"""The table of the numbered screens. A screen's module is imported when it is first shown; one that is not there is not there."""
+"""The table of the numbered screens.
+
+A screen's module is imported when it is first shown; a tab whose module is not installed is left out.
+"""
 
 import importlib
 import importlib.util
@@ -13,13 +16,13 @@ PACKAGE = "alphapulse_cli.tui.screens"
 
 @dataclass(frozen=True, slots=True)
 class Tab:
-    """One row: the key, the name in commands and in the memory, the title on the screen."""
+    """One numbered screen: its key, its name in commands and in the remembered preferences, its title."""
 
     key: str
     name: str
     title: str
     class_name: str
-    about: str  # in the palette
+    about: str  # shown in the command palette
 
 
 ALL = (
@@ -34,7 +37,7 @@ TABS = tuple(tab for tab in ALL if importlib.util.find_spec(f"{PACKAGE}.{tab.nam
 
 
 def makers() -> dict[str, Callable[[], PulseScreen]]:
-    """Name -> what makes the screen."""
+    """Name of each tab -> function that makes its screen."""
     return {tab.name: partial(_make, tab) for tab in TABS}
 
 

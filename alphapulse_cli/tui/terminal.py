@@ -1,7 +1,7 @@
-"""The terminal, which may go away: its window is closed, its line drops, whoever made it has died.
+"""Driver of a terminal that may go away: its window is closed, its connection drops, the process that made it ends.
 
-Textual's driver would then wait forever to write, and its input would be read again and again without an end. Here writing to what
-is gone goes nowhere, and `is_gone` says so: the app ends.
+Textual's driver would then wait forever to write, and would read its input again and again without an end. Here such writes are
+dropped, and the app ends as soon as `is_gone`.
 """
 
 import os
@@ -16,29 +16,29 @@ from alphapulse_cli.tui.drawn import Drawn
 
 
 class Quiet:
-    """A file whose errors are none."""
+    """A text file that ignores errors of writing: output to a closed terminal is dropped."""
 
     def __init__(self, file: IO[str] | None) -> None:
         assert file is not None
         self._file = file
 
     def write(self, text: str) -> None:
-        """Write it, if there is something to write to."""
+        """Write the text; drop it where the file is closed or broken."""
         with suppress(OSError, ValueError):
             self._file.write(text)
 
     def flush(self) -> None:
-        """What was written goes out."""
+        """Flush the file; do nothing where it is closed or broken."""
         with suppress(OSError, ValueError):
             self._file.flush()
 
     def fileno(self) -> int:
-        """Of the file."""
+        """The file's descriptor."""
         return self._file.fileno()
 
 
 class TerminalDriver(LinuxDriver):
-    """Textual's own, over `Quiet`; in a C locale all signs are ASCII. `drawn` is what was written, whatever the signs."""
+    """Textual's Linux driver over `Quiet`. In a C locale all signs are written in ASCII; `drawn` keeps the text before that."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -47,16 +47,16 @@ class TerminalDriver(LinuxDriver):
         self._is_ascii = is_ascii_only(begun_with(), getattr(sys.__stderr__, "encoding", "") or "")
 
     def write(self, data: str) -> None:
-        """To the terminal; what was written is remembered."""
+        """Write to the terminal and keep the text in `drawn`."""
         self.drawn.take(data)
         super().write(in_ascii(data) if self._is_ascii else data)
 
     @property
     def terminal_size(self) -> tuple[int, int]:
-        """(columns, rows) now, whatever signals have said."""
+        """(columns, rows) of the terminal now; does not depend on SIGWINCH having arrived."""
         return self._get_terminal_size()
 
     @property
     def is_gone(self) -> bool:
-        """Whether nobody is at the other end any more."""
+        """Whether the terminal is closed."""
         return not os.isatty(self.fileno)

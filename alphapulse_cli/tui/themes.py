@@ -1,28 +1,28 @@
 """The themes: dark, light, high contrast and colour-blind safe. `t` goes from one to the next.
 
-Beside Textual's own variables every theme gives the ones below, which is all that `alphapulse.tcss` colours with:
+Beside Textual's own variables every theme defines these, the only ones that `alphapulse.tcss` uses:
 
     $bid $ask            the sides; up and down, buy and sell alike
-    $bid-bar $ask-bar    what lies behind sizes and depth
+    $bid-bar $ask-bar    bars behind sizes and depth
     $best                the best price over all exchanges
     $crossing            a bid above another exchange's ask
     $live $waiting $dead states
-    $quiet               what is read second
+    $quiet               secondary text
     $stale               levels as last known: between $quiet and the background
-    $flash               behind a level that changed just now
+    $flash               background of a level that changed just now
 """
 
 from textual.color import Color
 from textual.theme import Theme
 
 NAMES = ("dark", "light", "contrast", "colour-blind")
-STALE_PART = 0.66  # of $quiet
+STALE_PART = 0.66  # share of $quiet in $stale; the rest is the background
 
 
 def _theme(
     name: str, ground: tuple[str, str, str, str], tints: tuple[str, str, str, str], ours: dict[str, str], *, dark: bool
 ) -> Theme:
-    """`ground` is background, surface, panel, foreground; `tints` primary, warning, success, error."""
+    """Theme of colours "#rrggbb": `ground` is background, surface, panel, foreground; `tints` is primary, warning, success, error."""
     background, surface, panel, foreground = ground
     primary, warning, success, error = tints
     footer = {
@@ -85,7 +85,7 @@ THEMES = (
         _ours("#00ff87", "#ff8787", ("#005f30", "#7a0000"), "#ffff00", "#ffff00", "#d0d0d0", "#4e4e4e"),
         dark=True,
     ),
-    _theme(  # after Okabe and Ito: blue and orange stay apart in every kind of colour blindness
+    _theme(  # the palette of Okabe and Ito: blue and orange differ for every kind of colour blindness
         "colour-blind",
         ("#0e1217", "#141a21", "#1d2630", "#dfe3e8"),
         ("#56b4e9", "#f0e442", "#56b4e9", "#e69f00"),

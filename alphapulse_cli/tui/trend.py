@@ -1,4 +1,4 @@
-"""A price's last moments in a cell a sample: the height is the price, the colour whether it stands above or below the first sample.
+"""Trend of a price, one cell a sample: the height is the price, the colour whether it is above or below the first sample.
 
     mids of a symbol on all its exchanges ─► one Scale ─► trend_cell of each: "▃▃▄▅▇↑" and the way of each block
 
@@ -17,13 +17,13 @@ LOW_PART, HIGH_PART, REACH = 0.05, 0.95, 0.5
 
 
 class Scale(NamedTuple):
-    """The lowest and the highest price that have a height; what lies beyond is an arrow."""
+    """The lowest and the highest price that are drawn as a height; a price beyond them is drawn as an arrow."""
 
     low: float
     high: float
 
     def height(self, price: float, steps: int) -> int:
-        """0 to steps; -1 below and steps + 1 above the scale; the middle where nothing moved."""
+        """Height of a price, 0 to `steps`; -1 below and `steps` + 1 above the scale; the middle where the scale has one price only."""
         if price < self.low:
             return -1
         if price > self.high:
@@ -32,7 +32,7 @@ class Scale(NamedTuple):
 
 
 def scale_of(prices: Iterable[float]) -> Scale:
-    """From the lowest to the highest of them, spikes left out."""
+    """The scale from the lowest to the highest of these prices, spikes left out."""
     ranked = sorted(prices)
     if not ranked:
         return Scale(0.0, 0.0)
@@ -42,23 +42,23 @@ def scale_of(prices: Iterable[float]) -> Scale:
 
 
 def trend_cell(mids: Sequence[float], scale: Scale) -> Cell:
-    """The blocks, and in the kind behind TREND how each stands to the first one."""
+    """(text, kind) of a table's cell: one block a sample; the kind is TREND and a sign a block for its side of the first sample."""
     if not mids:
         return "", ""
     steps = len(BLOCKS) - 1
-    drawn = BELOW + BLOCKS + ABOVE  # by height + 1
+    drawn = BELOW + BLOCKS + ABOVE  # index: height + 1
     ways = (UP if mid > mids[0] else DOWN if mid < mids[0] else LEVEL for mid in mids)
     return "".join(drawn[scale.height(mid, steps) + 1] for mid in mids), TREND + "".join(ways)
 
 
 class Scales:
-    """The scale of each symbol; the same again while no sample is new."""
+    """Cache of each symbol's scale, kept while no new sample has come."""
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[list[Sequence[float]], Scale]] = {}
 
     def of(self, books: Iterable[BookPicture]) -> dict[str, Scale]:
-        """Symbol -> the scale of all its books here."""
+        """Symbol -> the scale of the samples of all its books."""
         samples: dict[str, list[Sequence[float]]] = {}
         for book in books:
             samples.setdefault(book.status.symbol, []).append(book.mids)

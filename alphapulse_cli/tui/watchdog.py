@@ -1,11 +1,11 @@
-"""The watchdog of what is drawn: it finds rows on the terminal that are not those that should stand there.
+"""Watchdog of the drawing: finds rows on the terminal that differ from what the widgets show now.
 
-    every half second      some rows of the screen in front: made anew, compared with what was written to the terminal (`Drawn`)
-    a row that differs     is looked at every time; if what stands there has not changed at LOOKS looks, over 2 s, it is old
+    every half second      some rows of the screen in front are made anew and compared with what was written to the terminal (`Drawn`)
+    a row that differs     is looked at every time; if it has not changed at LOOKS looks, over 2 s, it is reported as old
 
-A row that moves may differ at any look, since its picture is on its way; it does not stand still meanwhile. Looks are counted and
-not only time, so that a process that got no processor for a while accuses nobody: each look lets everything that waits be drawn
-first.
+A row that moves may differ at any look, since its picture is on its way; it does not stand still meanwhile. Looks are counted
+rather than time, so that a process that got no processor for a while reports no row by mistake: between two looks everything that
+waits is drawn.
 """
 
 from collections.abc import Iterable
@@ -23,19 +23,19 @@ ROWS_A_LOOK = 16
 
 
 class Watched:
-    """A widget that knows what should stand on each of its lines now; to ask changes nothing."""
+    """Interface of a widget that can tell the text of each of its lines now, without side effects."""
 
     def measure(self) -> None:
-        """Take notice of its size."""
+        """Read the widget's size anew; call it before `should_stand`."""
         raise NotImplementedError
 
     def should_stand(self, y: int, width: int) -> str:
-        """Text of that line, or its first cells, as it should stand on the terminal."""
+        """Text of line `y` as it should be on the terminal, cut to `width` cells."""
         raise NotImplementedError
 
 
 class Suspect(NamedTuple):
-    """A row that differs: what stands there, since when it was seen to, at how many looks."""
+    """A row that differs: its text on the terminal, when that was first found (monotonic ns), at how many looks."""
 
     stands: str
     since_ns: int
@@ -43,7 +43,7 @@ class Suspect(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A widget at one look: where its lines are on the terminal, and the part of that which is to be seen."""
+    """A widget at one look: the region of its lines on the terminal, and the visible part of that region."""
 
     widget: Any  # a Watched
     content: Region
@@ -54,14 +54,14 @@ Place = tuple[Widget, int]
 
 
 class Watchdog:
-    """`look` every half second, while no other screen lies over this one."""
+    """Finder of old rows. Call `look` every half second, while no other screen lies over this one."""
 
     def __init__(self) -> None:
         self._suspects: dict[Place, Suspect] = {}
         self._next = 0
 
     def look(self, screen: Screen[Any], drawn: Drawn) -> tuple[int, float]:
-        """(rows that are old, how many seconds the oldest of them is old)."""
+        """(number of old rows, age of the oldest one in seconds); (0, 0.0) if there are none."""
         now_ns = clock.monotonic_ns()
         seen = {one.widget: one for one in self._seen(screen)}
         places = [(one.widget, y) for one in seen.values() for y in range(one.content.height)]
@@ -86,19 +86,19 @@ class Watchdog:
             yield Seen(widget, content, content.intersection(whole))
 
     def _some(self, places: list[Place]) -> Iterable[Place]:
-        """The next few of them: all get their turn."""
+        """The next ROWS_A_LOOK places; every place is reached in turn."""
         begin = self._next if self._next < len(places) else 0
         self._next = begin + ROWS_A_LOOK
         return places[begin : self._next]
 
 
 def watched(screen: Screen[Any]) -> list[Widget]:
-    """The widgets of a screen that are seen and can be judged."""
+    """The screen's visible widgets that are `Watched`."""
     return [widget for widget in screen.walk_children(Widget) if isinstance(widget, Watched) and widget.region]
 
 
 def differs(screen: Screen[Any], drawn: Drawn, seen: Seen, y: int) -> str | None:
-    """What stands in place of a widget's line; None if it is that line, or if another widget lies over it."""
+    """The text on the terminal where a widget's line should be; None if it is right, out of sight or under another widget."""
     widget, content, part = seen
     at = content.y + y
     if not part.width or not part.y <= at < part.bottom or part.x != content.x:

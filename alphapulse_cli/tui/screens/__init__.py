@@ -1,1 +1,1 @@
-"""The screens of the live screen; one module each."""
+"""The numbered screens, and what is shown over them; one module each."""

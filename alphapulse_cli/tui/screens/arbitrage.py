@@ -19,7 +19,7 @@ from alphapulse_cli.tui.screens.with_pane import PaneScreen
 from alphapulse_cli.tui.widgets.line_table import Cell, Column, LineTable, Row
 from alphapulse_cli.tui.widgets.lines import Line, Lines, in_width, joined
 
-NOT_COMPARED = 3  # so many pairs are named
+NOT_COMPARED = 3  # most pairs named in a note
 
 
 def profit(row: ArbitrageRow) -> tuple[bool, Fraction] | None:
@@ -30,7 +30,7 @@ def profit(row: ArbitrageRow) -> tuple[bool, Fraction] | None:
 
 
 class ArbitrageScreen(PaneScreen):
-    """Enter opens the books of the row's symbol."""
+    """The arbitrage screen: a row for each symbol, exchange to buy at and exchange to sell at. Enter opens the symbol's books."""
 
     TITLE = "Arbitrage"
     NAME = "arbitrage"
@@ -85,26 +85,26 @@ class ArbitrageScreen(PaneScreen):
         self._way = DetailLines(way_lines, id="pane-detail")
 
     def compose_body(self) -> Iterable[Widget]:
-        """The table, the pane, and below them what holds rows back."""
+        """The table, the pane, and below them the notes on rows that are held back."""
         yield from super().compose_body()
         yield Lines(id="held-back")
 
     def compose_pane(self) -> Iterable[Widget]:
-        """The walk, and what was seen lately."""
+        """The pane's one widget: the walk, and recent opportunities."""
         yield self._way
 
     def show_pane(self, picture: Picture, key: Ends) -> None:
-        """Of that way to trade."""
+        """Show the way to trade with that key."""
         alarm = self.pulse.alarms.text_of(self.SCOPE, self.alarm_key(key))
         notes = (f"alarm: {alarm}" if alarm else "", "pinned: x lets it go" if self.pinned is not None else "")
         self._way.tell(way_of(picture, key, "  ".join(note for note in notes if note)))
 
     def alarm_key(self, key: Ends) -> tuple[str, str, str, str]:
-        """Both books, one after the other."""
+        """The alarm's key of a row: exchange and symbol of the book to buy from, then of the book to sell to."""
         return (*key[0], *key[1])
 
     def show(self, picture: Picture) -> None:
-        """Table and notes."""
+        """Draw the table and the notes."""
         self._taken_ns = picture.taken_ns
         said = notes(picture.arbitrage or ArbitragePicture())
         self.other_rows = len(said)
@@ -114,17 +114,17 @@ class ArbitrageScreen(PaneScreen):
         below.show(said, lambda width, _: [in_width(note_line(title, parts, width), width) for title, parts in said])
 
     def items(self, picture: Picture) -> Iterable[ArbitrageRow]:
-        """What the filter leaves."""
+        """The ways to trade that match the filter."""
         for row in () if picture.arbitrage is None else picture.arbitrage.rows:
             if self.matches(row.symbol, *row.buy, *row.sell, row.currency, verdict(row)[0]):
                 yield row
 
     def row(self, item: ArbitrageRow) -> Row:
-        """One way to trade."""
+        """The table's row of one way to trade."""
         return Row((item.buy, item.sell), cells_of(item, self._taken_ns))
 
     def nothing(self, picture: Picture) -> str:
-        """Nothing to compare: what to do."""
+        """The sentence shown instead of rows: why there is nothing to compare, and what to do."""
         if picture.advice:
             return picture.advice
         if picture.arbitrage is None:
@@ -133,13 +133,13 @@ class ArbitrageScreen(PaneScreen):
 
     @on(LineTable.Chosen)
     def _open(self, event: LineTable.Chosen) -> None:
-        """The ladders of that row's symbol."""
+        """Open the ladders of the row's symbol."""
         (_, symbol), _ = event.key
         self.open_symbol(symbol)
 
 
 def verdict(row: ArbitrageRow) -> Cell:
-    """In a word or two, and how it is coloured."""
+    """(text, kind) of the verdict's cell."""
     if row.found is not None:
         return "opportunity", "best"
     if row.why is not None:
@@ -148,7 +148,7 @@ def verdict(row: ArbitrageRow) -> Cell:
 
 
 def cells_of(row: ArbitrageRow, taken_ns: int) -> dict[str, Cell]:
-    """Every cell as text and kind; `taken_ns` is the picture's."""
+    """Column -> (text, kind) of a row; `taken_ns` is the picture's time, from which ages count."""
     found = row.found
     bps, raw = signed(row.net_bps), signed(row.raw_bps)
     cells: dict[str, Cell] = {
@@ -177,7 +177,7 @@ def cells_of(row: ArbitrageRow, taken_ns: int) -> dict[str, Cell]:
 
 
 def signed(bps: Fraction | None) -> str:
-    """Basis points with their sign, "" for none."""
+    """Basis points with their sign; "" for None."""
     return "" if bps is None else f"{float(bps):+,.2f}"
 
 
@@ -188,11 +188,11 @@ def money(amount: Exact) -> str:
     return f"{units // 10**digits:,}.{units % 10**digits:0{digits}}"
 
 
-Note = tuple[str, Sequence[str]]  # what it is about, and its parts
+Note = tuple[str, Sequence[str]]  # its subject, and its parts
 
 
 def notes(arbitrage: ArbitragePicture) -> list[Note]:
-    """What holds rows back and what has no row, in a line each."""
+    """Notes, a line each: why rows are held back, and which pairs have no row."""
     made: list[Note] = []
     if arbitrage.held_back:
         told = sorted(arbitrage.held_back.items(), key=lambda one: (-one[1], one[0].value))
@@ -205,5 +205,5 @@ def notes(arbitrage: ArbitragePicture) -> list[Note]:
 
 
 def note_line(title: str, parts: Sequence[str], width: int) -> Line:
-    """Coloured."""
+    """The note as a line of coloured pieces."""
     return [("  ", ""), (title, "waiting"), (joined(parts, width - len(title) - 2), "quiet")]

@@ -1,4 +1,4 @@
-"""What every screen of the live screen is: a frame around a body that shows a Picture.
+"""Base of the numbered screens: a frame around a body that shows a Picture.
 
     Heading      the screens by number, this one marked                        one row
     body         `compose_body`: the screen's own widgets
@@ -6,10 +6,10 @@
     StatusLine   PAUSED, the filter, notices, who is collected                 one row; more for a command that is to be typed
     Footer       the keys that work here                                       one row
 
-A screen draws from `show(picture)` and keeps nothing of the world but the last picture; it is called at most 12 times a second, and
+A screen draws from `show(picture)` and keeps no data but the last picture; it is called at most 12 times a second, and
 only while the screen is in front. At 80 x 24 a body has 21 rows.
 
-`PulseApp` is all that a screen may ask of its app, with answers that do for a test; the real one is in `tui/app.py`.
+`PulseApp` is the part of the app that screens may use, with answers that suffice for a test; the real app is in `tui/app.py`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ FRAME_ROWS = 3  # heading, status line, footer
 
 
 class PulseApp(App[None]):
-    """What screens know of their app."""
+    """The part of the app that screens use; `tui/app.py` has the real one."""
 
     CSS_PATH = Path(__file__).parents[1] / "alphapulse.tcss"
     TABS: ClassVar[tuple[tuple[str, str], ...]] = ()  # (key, title) of each screen
@@ -51,50 +51,50 @@ class PulseApp(App[None]):
         self.theme = NAMES[0]
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """So that the styles hold with a theme that is not ours."""
+        """Values of our style variables for a theme that does not define them."""
         return dict(THEMES[0].variables)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Those that change something: colours of the numbered screens are true ones already, and to look at each line's is dear."""
+        """Textual's line filters without those that change nothing here: filtering each line is slow, and colours are true colours."""
         filters = super().get_line_filters()
-        if not self.screen_stack or not isinstance(self.screen, PulseScreen):  # Textual's palette has others
+        if not self.screen_stack or not isinstance(self.screen, PulseScreen):  # Textual's palette uses other keys
             return filters
         return [one for one in filters if not isinstance(one, ANSIToTruecolor)]
 
     def look_at(self, watched: Watched) -> None:
-        """Whose ladders are wanted from now on. They are in one of the next pictures."""
+        """Ask for the ladders of these books from now on; one of the next pictures has them."""
 
     def remembered(self, name: str, default: str) -> str:
-        """What was remembered under that name ("books.grouping"), in this run or an earlier one."""
+        """The preference remembered under that name ("books.grouping"), from this run or an earlier one; else `default`."""
         return self._remembered.get(name, default)
 
     def remember(self, name: str, value: str) -> None:
-        """Keep it for this user."""
+        """Remember the preference for this user."""
         self._remembered[name] = value
 
-    def status_lines(self, width: int, most: int) -> list[str]:  # noqa: ARG002 - the real one keeps to them
+    def status_lines(self, width: int, most: int) -> list[str]:  # noqa: ARG002 - the real app uses them
         """Text of the status line, at most `most` lines."""
         return [""]
 
     def go(self, title: str, *, is_deeper: bool = False) -> None:
-        """Switch to the screen of that title; Esc comes back from where it is deeper."""
+        """Switch to the screen with that title; with `is_deeper`, Esc comes back."""
 
 
 class PulseScreen(Screen[None]):
     """One of the numbered screens.
 
-    `TITLE` is its name; `HELP` what `?` says about it, above the keys that work here (plain text).
+    `TITLE` is its name; `HELP` is the plain text that `?` shows about it, above the keys that work here.
     """
 
-    NEEDS: ClassVar[str] = ""  # selector of what `show` draws on and is composed last, after the screen itself is there
+    NEEDS: ClassVar[str] = ""  # selector of the widget that `show` needs and that is composed last
     AUTO_FOCUS = ""  # the keys are the screen's own: nothing needs the focus to work
 
     def __init__(self) -> None:
         super().__init__()
         self._filter = ""
         self.status_line = StatusLine()
-        self.status_rows = 1  # as it says
-        self.is_covered = False  # another one was in front since
+        self.status_rows = 1  # lines that the status line takes
+        self.is_covered = False  # another screen was in front since it was last drawn
 
     @property
     def pulse(self) -> PulseApp:
@@ -116,25 +116,25 @@ class PulseScreen(Screen[None]):
         return self.size.height - FRAME_ROWS - (self.status_rows - 1)
 
     def compose_body(self) -> Iterable[Widget]:
-        """The screen's own widgets."""
+        """The screen's own widgets, top to bottom."""
         raise NotImplementedError
 
     def show(self, picture: Picture) -> None:
-        """Draw that picture, the newest or the one the screen is paused at."""
+        """Draw the picture: the newest, or the one at which the screen is paused."""
         raise NotImplementedError
 
     def jump(self, symbol: str) -> None:
-        """Go to that symbol: to its ladders, where a screen has nothing nearer."""
+        """Go to the symbol: by default to its ladders on the Books screen."""
         self.pulse.remember("books.symbol", symbol)
         self.pulse.go("Books", is_deeper=True)
 
     def copy_text(self) -> str:
-        """What `y` copies: what is looked at, as plain text, without markup; "" for nothing."""
+        """Plain text of the screen, which `y` copies; "" if there is nothing to copy."""
         return ""
 
     @property
     def filter(self) -> str:
-        """What was typed after `/`, in lower case; "" shows everything."""
+        """The filter typed after `/`, in lower case; "" shows everything."""
         return self._filter
 
     @filter.setter  # noqa: A003 - the property, not the builtin
@@ -161,14 +161,14 @@ class PulseScreen(Screen[None]):
         self.renew_status()
 
     def renew_status(self) -> None:
-        """Say what there is to say now."""
+        """Make the status line anew."""
         if self.status_line.is_attached:
             self.status_line.renew()
 
     def _refresh_layout(self, size: Size | None = None, scroll: bool = False) -> None:
-        """Textual's turn to lay out a screen; one that comes to the front is drawn at once then, the newest picture on it, and as a whole.
+        """Lay out the screen, as Textual asks; one that has come to the front is drawn at once, as a whole, with the newest picture.
 
-        Else only what has changed would be drawn, between the lines of the screen before, and the whole of it when there is time.
+        Textual would first draw only its changed lines, between those of the screen before, and the whole screen later.
         """
         if self.is_covered and self.is_current:
             self.is_covered = False
@@ -178,5 +178,5 @@ class PulseScreen(Screen[None]):
         super()._refresh_layout(size, scroll)
 
     def on_screen_resume(self) -> None:
-        """In front again: draw what came meanwhile."""
+        """Draw the last picture, since the screen is in front again."""
         self.show_again()

@@ -32,23 +32,23 @@ from alphapulse_cli.tui.screens.books_keys import CHART, IMBALANCE_LEVELS, MERGE
 from alphapulse_cli.wire.delta import BookState
 
 CHART_LEVELS = 150
-CHART_EVERY_NS = 200_000_000  # a hill is read at leisure, and is dear
-PICTURES_NS = 66_000_000  # from one to the next
-CELL_NS = 6_000  # of time for each cell of the terminal: the largest ones are drawn a few times a second, so that they stay cheap
+CHART_EVERY_NS = 200_000_000  # the depth chart is slow to draw and changes slowly
+PICTURES_NS = 66_000_000  # from one ladder to the next
+CELL_NS = 6_000  # time between two drawings for each cell of the terminal: large terminals are drawn only a few times a second
 
 
 class BooksHead(Painted):
-    """The line above the ladders."""
+    """Line above the ladders: symbol, grouping, cursor, which part of the book is shown."""
 
     line: Line = ()
 
     def make_lines(self, width: int, height: int) -> list[Line]:  # noqa: ARG002 - there is one
-        """What the screen has to say."""
+        """The one line of the heading."""
         return [self.line]
 
 
 class BooksScreen(BooksKeys):
-    """One symbol over all its exchanges."""
+    """The Books screen: one symbol over all its exchanges."""
 
     TITLE = "Books"
     NEEDS = "#books-merged"
@@ -62,14 +62,14 @@ class BooksScreen(BooksKeys):
     def __init__(self) -> None:
         super().__init__()
         self._drawn: dict[str, tuple[tuple[Ladder, int, int, int], Rungs]] = {}
-        self._beside: list[tuple[BookPicture, Rungs | None]] = []  # what the ladders show
+        self._beside: list[tuple[BookPicture, Rungs | None]] = []  # the columns that the ladders show
         self._keys: list[tuple[str, str]] = []
         self._drawn_ns = 0
         self._later: Timer | None = None
-        self._charted: tuple[list[str], int] = [], 0  # whose depth is in the chart, and of when
+        self._charted: tuple[list[str], int] = [], 0  # the books whose depth is in the chart, and their times
 
     def compose_body(self) -> Iterable[Widget]:
-        """The line, the ladders, the chart."""
+        """The heading, the ladders, the chart."""
         with Vertical(id="books"):
             yield BooksHead(id="books-head")
             with Horizontal(id="books-ladders"):
@@ -77,7 +77,7 @@ class BooksScreen(BooksKeys):
             yield DepthChart(id="books-chart")
 
     def on_screen_resume(self) -> None:
-        """Whoever was in front may have looked at another symbol; what is drawn then is the base's part."""
+        """Ask for this symbol's ladders again with the next drawing, since another screen may have asked for others."""
         self._looked = None
 
     @on(Resize)
@@ -87,12 +87,12 @@ class BooksScreen(BooksKeys):
     # Drawing
 
     def show_again(self) -> None:
-        """At once: a key was pressed, or it is time."""
+        """Draw at once, without the pause for large terminals: a key was pressed, or the pause is over."""
         self._drawn_ns = 0
         super().show_again()
 
     def _is_soon(self, picture: Picture) -> bool:
-        """Whether so large a terminal was drawn just now; then it is drawn again in a while. Other books are never late."""
+        """Whether to wait: a large terminal was drawn just now. A change of books is always drawn at once."""
         keys, now = [book.key for book in picture.books], clock.monotonic_ns()
         every = self.size.width * self.size.height * CELL_NS
         left = self._drawn_ns + every - now
@@ -106,7 +106,7 @@ class BooksScreen(BooksKeys):
         return False
 
     def show(self, picture: Picture) -> None:
-        """Share the room out, then draw each part."""
+        """Divide the room among ladders and chart, then draw each."""
         if self._is_soon(picture):
             return
         symbols = picture.symbols()
@@ -135,7 +135,7 @@ class BooksScreen(BooksKeys):
         self._draw_head(symbol, symbols, len(shown), coarse)
 
     def _rungs(self, book: BookPicture, step: int, coarse: int, limit: int) -> Rungs | None:
-        """Those of a book; the same ones again while its ladder is the same."""
+        """Rows of a book's ladder; the same object while the ladder is the same."""
         if book.ladder is None:
             return None
         key = book.ladder, step, coarse, limit
@@ -147,7 +147,7 @@ class BooksScreen(BooksKeys):
     def _sentences(
         self, picture: Picture, symbol: str, symbols: list[str], books: list[BookPicture], shown: list[BookPicture]
     ) -> list[str]:
-        """What to say where there is no ladder at all."""
+        """Lines shown where there is no ladder at all."""
         if shown:
             return []
         if books:
@@ -187,7 +187,7 @@ class BooksScreen(BooksKeys):
             pane.show_rungs(title, rungs, look, over, state, words if stale else ())
 
     def _draw_whole(self, shown: list[BookPicture], ladders: dict[str, Rungs | None], limit: int, taken_ns: int) -> None:
-        """The consolidated ladder and the chart."""
+        """Draw the consolidated ladder and the chart."""
         room, pane, chart = self._room, self.query_one(ConsolidatedPane), self.query_one(DepthChart)
         live = [book for book in shown if book.status.state is BookState.LIVE and ladders[book.set_name] is not None]
         names = [book.set_name for book in live]
@@ -220,7 +220,7 @@ class BooksScreen(BooksKeys):
         line.renew()
 
     def copy_text(self) -> str:
-        """The ladders shown, exactly: exchange, side, price, size, total."""
+        """The ladders shown, with exact figures: exchange, side, price, size, total."""
         lines = []
         for book, rungs in self._beside:
             if rungs is None:

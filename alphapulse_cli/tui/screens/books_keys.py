@@ -1,7 +1,6 @@
-"""The keys of the Books screen: what of the books is looked at, and how; the screen itself draws it.
+"""Keys of the Books screen: they choose symbol, grouping, levels, cursor and parts; `books.py` draws them.
 
-Symbol, grouping, levels, the consolidated ladder and the chart are remembered for the user; scrolling and the cursor are of the
-moment.
+Symbol, grouping, levels, the consolidated ladder and the chart are remembered for the user; scrolling and the cursor are not.
 """
 
 from fractions import Fraction
@@ -16,14 +15,17 @@ from alphapulse_cli.tui.books.ladder import LadderPane
 from alphapulse_cli.tui.screens.base import PulseScreen
 
 SYMBOL, GROUPING, LEVELS, MERGED, CHART = (f"books.{name}" for name in ("symbol", "grouping", "levels", "consolidated", "chart"))
-LEVEL_COUNTS = (5, 10, 20, 50, 0)  # 0: what fits
+LEVEL_COUNTS = (5, 10, 20, 50, 0)  # 0: as many as fit
 IMBALANCE_LEVELS = 10
 SYMBOLS = Binding.Group("Symbol", compact=True)
-GROUPS = Binding.Group("Group ", compact=True)  # the footer has no gap behind a group
+GROUPS = Binding.Group("Group ", compact=True)  # the footer puts no gap after a group
 
 
 class BooksKeys(PulseScreen):
-    """What is looked at; `_whole` and `_room` are what was drawn last. `show`, `compose_body` and `copy_text` are the screen's."""
+    """Keys and the state they change; `_whole` and `_room` were drawn last.
+
+    The screen defines `show`, `compose_body` and `copy_text`.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,left_square_bracket", "symbol(-1)", "Previous symbol", group=SYMBOLS),
@@ -47,17 +49,17 @@ class BooksKeys(PulseScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._known: set[str] = set()  # symbols that were here, or were asked for: they are missed, others never chosen
+        self._known: set[str] = set()  # symbols that had books, or were asked for: only such a symbol is shown as missing
         self._looked: str | None = None
         self._skip = self._first = 0
         self._cursor: Fraction | None = None
         self._whole = Rungs(0, 0)
         self._room = say.Room(0, 0, 0, 0)
 
-    # What is looked at
+    # Selection
 
     def show_symbol(self, symbol: str) -> None:
-        """Look at that symbol from now on."""
+        """Show the ladders of that symbol from now on."""
         self._known.add(symbol)
         self.pulse.remember(SYMBOL, symbol)
         self._skip, self._cursor = 0, None
@@ -65,11 +67,11 @@ class BooksKeys(PulseScreen):
             self.show_again()
 
     def jump(self, symbol: str) -> None:
-        """Its ladders, here."""
+        """Show the symbol's ladders on this screen."""
         self.show_symbol(symbol)
 
     def _symbol(self, symbols: list[str]) -> str:
-        """The remembered one, which may be missing now; the first one where nothing better is known."""
+        """The remembered symbol, even if it is missing now; else the first one."""
         wanted = self.pulse.remembered(SYMBOL, "")
         if wanted in symbols:
             self._known.add(wanted)
@@ -86,20 +88,20 @@ class BooksKeys(PulseScreen):
     # Keys and mouse
 
     def action_symbol(self, by: int) -> None:
-        """The next symbol, or the one before."""
+        """Show the next symbol, or the previous one."""
         symbols = self.pulse.picture.symbols() if self.pulse.picture is not None else []
         if symbols:
             now = self._symbol(symbols)
             self.show_symbol(symbols[(symbols.index(now) + by) % len(symbols)] if now in symbols else symbols[0])
 
     def action_group(self, by: int) -> None:
-        """Coarser or finer prices; the cursor's may be none of them."""
+        """Group prices more coarsely or finely; the cursor may then be between two of them."""
         at = STEPS.index(self._step()) + by
         self._cursor = None
         self._choose(GROUPING, str(STEPS[max(0, min(at, len(STEPS) - 1))]))
 
     def action_levels(self, by: int) -> None:
-        """More or fewer levels a side; after the most: what fits."""
+        """Show more or fewer levels a side; after the largest number, as many as fit."""
         at = LEVEL_COUNTS.index(self._count()) + by
         self._choose(LEVELS, str(LEVEL_COUNTS[max(0, min(at, len(LEVEL_COUNTS) - 1))]))
 
@@ -108,25 +110,25 @@ class BooksKeys(PulseScreen):
         self.show_again()
 
     def action_toggle_merged(self) -> None:
-        """The consolidated ladder, even where it takes another's place."""
+        """Show or hide the consolidated ladder, even where it replaces another one."""
         self._choose(MERGED, "off" if self._room.merged else "on")
 
     def action_toggle_chart(self) -> None:
-        """The depth chart, even where it takes the ladders' place."""
+        """Show or hide the depth chart, even where it replaces the ladders."""
         self._choose(CHART, "off" if self._room.chart else "on")
 
     def action_rotate(self, by: int) -> None:
-        """The exchanges there was no room for."""
+        """Show the exchanges for which there was no room."""
         self._first += by
         self.show_again()
 
     def action_scroll(self, rows: int) -> None:
-        """Deeper into the book, or back."""
+        """Scroll deeper into the book, or back."""
         self._skip = max(self._skip + rows, 0)
         self.show_again()
 
     def action_cursor(self, by: int) -> None:
-        """Along the prices of all LIVE books."""
+        """Move the cursor along the prices of all LIVE books."""
         whole = self._whole
         prices = [whole.price(rung) for rung in (*reversed(whole.asks), *whole.bids)]
         if prices:
@@ -135,7 +137,7 @@ class BooksKeys(PulseScreen):
             self.show_again()
 
     def action_reset(self) -> None:
-        """Best prices, what fits, not grouped, no cursor."""
+        """Go back to the best prices, as many levels as fit, no grouping, no cursor."""
         self._skip, self._first, self._cursor = 0, 0, None
         for name in (GROUPING, LEVELS, MERGED, CHART):
             self.pulse.remember(name, "")

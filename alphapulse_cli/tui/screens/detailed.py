@@ -23,7 +23,10 @@ LEAST_TABLE = 5
 
 
 class DetailedScreen(RowKeys, TableKeys, PulseScreen):
-    """What is below the line of dots is for the screens to define. `NAME` is what the sorting is remembered under."""
+    """A table and the details of its row.
+
+    Screens define the methods under "for the screens"; `NAME` is the key of remembered sorting.
+    """
 
     SORTS: ClassVar[Sequence[str]] = ()  # names of columns, in the order of `o`; the first is the natural order
     LARGEST_FIRST: ClassVar[frozenset[str]] = frozenset()
@@ -53,22 +56,22 @@ class DetailedScreen(RowKeys, TableKeys, PulseScreen):
         raise NotImplementedError
 
     def source(self, picture: Picture) -> Any:
-        """What the rows are made of: while it is equal to the last they are the same rows."""
+        """The data of the rows; rows are made anew only when it differs from the last."""
         raise NotImplementedError
 
     def rows(self, picture: Picture, sorted_by: str, *, reverse: bool) -> list[Row]:
-        """The rows in that order; those that the filter leaves."""
+        """The rows that match the filter, in that order."""
         raise NotImplementedError
 
     def show_details(self, picture: Picture, key: Any) -> None:
-        """Those of the row with that key; None for no row."""
+        """Show the details of the row with that key; None for no row."""
         raise NotImplementedError
 
     def nothing(self, picture: Picture) -> str:
-        """What the table says without rows."""
+        """The sentence that the table shows without rows."""
         raise NotImplementedError
 
-    # ··· what they share ···
+    # ··· shared by them ···
 
     def compose_body(self) -> Iterable[Widget]:
         """The table, then the details."""
@@ -78,7 +81,7 @@ class DetailedScreen(RowKeys, TableKeys, PulseScreen):
                 yield from self.compose_details()
 
     def show(self, picture: Picture) -> None:
-        """Draw what has changed."""
+        """Draw rows and details that have changed."""
         self.use_columns()
         by, reverse = self.sorting
         made_of = self.source(picture), self.nothing(picture), self.filter, by, reverse, self.pulse.alarms.passed
@@ -90,11 +93,11 @@ class DetailedScreen(RowKeys, TableKeys, PulseScreen):
         self.show_details(picture, self.table.chosen)
 
     def on_resize(self) -> None:
-        """Share the room anew."""
+        """Divide the room anew."""
         self.show_again()
 
     def _arrange(self) -> None:
-        """What there is room for: `details_height` rows of details, if any."""
+        """Divide the room: `details_height` rows for details, or none."""
         rows = len(self.table.rows)
         room = self.room
         is_beside, is_roomy = self.size.width >= self.BESIDE_FROM, room >= self.LEAST_DETAILS + LEAST_TABLE
@@ -113,17 +116,17 @@ class DetailedScreen(RowKeys, TableKeys, PulseScreen):
 
     @property
     def sorting(self) -> tuple[str, bool]:
-        """(the column's name, whether the other way round), as remembered."""
+        """(the column's name, whether in reverse), as remembered."""
         by, _, way = self.pulse.remembered(f"{self.NAME}.sort", "").partition(":")
         return (by, way == "down") if by in self.SORTS else (self.SORTS[0], self.SORTS[0] in self.LARGEST_FIRST)
 
     def sort_by(self, name: str, *, reverse: bool) -> None:
-        """From now on, and in the next run."""
+        """Sort by that column from now on, and in the next run."""
         self.pulse.remember(f"{self.NAME}.sort", f"{name}:{'down' if reverse else 'up'}")
         self.show_again()
 
     def action_sort(self) -> None:
-        """By the next column that is there."""
+        """Sort by the next visible column."""
         seen = {column.name for column in fitting(self.chosen_columns(), self.table.size.width or self.size.width)}
         names = [name for name in self.SORTS if name in seen]
         by = self.sorting[0]
@@ -131,29 +134,29 @@ class DetailedScreen(RowKeys, TableKeys, PulseScreen):
         self.sort_by(following, reverse=following in self.LARGEST_FIRST)
 
     def on_line_table_header_clicked(self, event: LineTable.HeaderClicked) -> None:
-        """By that column; the other way round if it is that already."""
+        """Sort by that column; in reverse if the table is sorted by it already."""
         by, reverse = self.sorting
         if event.name in self.SORTS:
             self.sort_by(event.name, reverse=not reverse if event.name == by else event.name in self.LARGEST_FIRST)
 
     def on_line_table_chosen(self) -> None:
-        """The details in front, or the table back."""
+        """Show the details in place of the table, or the table again."""
         self.is_large = not self.is_large
         self.show_again()
 
     def action_move(self, rows: int) -> None:
-        """The cursor, and what is told of its row."""
+        """Move the cursor by that many rows, and draw the details of its new row."""
         super().action_move(rows)
         self.show_again()
 
     def on_click(self) -> None:
-        """The pointer may have moved the cursor."""
+        """Draw the details of the row under the cursor, which the mouse may have moved."""
         self.show_again()
 
     on_mouse_scroll_down = on_mouse_scroll_up = on_click
 
     def copy_text(self) -> str:
-        """The table, every column of it, with tabs between."""
+        """The table with all its columns, separated by tabs."""
         lines = ["\t".join(column.title for column in self.COLUMNS)]
         for row in self.table.rows:
             texts = [row.cells[column.name][0] for column in self.COLUMNS if column.name in row.cells]

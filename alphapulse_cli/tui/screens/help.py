@@ -1,4 +1,4 @@
-"""What `?` shows: what the screen, or the part of it that has the focus, is about, and every key that works there."""
+"""Help that `?` shows: the purpose of the screen, or of the part that has the focus, and every key that works there."""
 
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
@@ -14,7 +14,7 @@ HIDDEN_KEYS = frozenset({"tab", "shift+tab", "ctrl+c", "super+c", "ctrl+q"})
 
 
 def key_rows(bindings: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
-    """(keys, what they do) of (key, as it is shown, what it does): the keys of one meaning side by side, in the order of the first."""
+    """(keys, action) rows from (key, its display, action): keys with the same action are side by side, in the order of the first."""
     rows: dict[str, list[str]] = {}
     for key, shown, meaning in bindings:
         if meaning and key not in HIDDEN_KEYS and shown not in rows.setdefault(meaning, []):
@@ -23,7 +23,7 @@ def key_rows(bindings: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
 
 
 class HelpScreen(ModalScreen[None]):
-    """Over the screen it explains; any of its keys closes it."""
+    """Help over the screen that it explains; any of its own keys closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape,question_mark,q,enter,space", "dismiss", "Close"),
@@ -36,7 +36,7 @@ class HelpScreen(ModalScreen[None]):
         self._title, self._about, self._keys = title, about, keys
 
     def compose(self) -> ComposeResult:
-        """The words, then the keys."""
+        """The text, then the keys."""
         with VerticalScroll(id="help") as box:
             box.border_title = self._title
             box.border_subtitle = "esc closes"
@@ -49,5 +49,5 @@ class HelpScreen(ModalScreen[None]):
         return Text("\n").join(Text.assemble((keys.rjust(width), "bold"), "  ", meaning) for keys, meaning in self._keys)
 
     def action_scroll(self, lines: int) -> None:
-        """Up or down."""
+        """Scroll up or down."""
         self.query_one("#help", VerticalScroll).scroll_relative(y=lines, animate=False)

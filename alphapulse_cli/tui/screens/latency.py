@@ -1,4 +1,4 @@
-"""Latency: how long each step takes, for each set, with the shape of it and what each second was like.
+"""Latency screen: duration of each step for each set, with its distribution and its p50 and p99 of each second.
 
     stages, a reading a second ─► a row each: p50 … max, samples     worked out once a second
                                         └─► of the cursor's row: histogram and history
@@ -25,11 +25,11 @@ from alphapulse_cli.tui.widgets.stages import clock_words, stage_words, stages_l
 
 PERCENTILES = tuple(f"p{fraction * 100:g}" for fraction in QUANTILES)
 SHAPE_AXIS, SHAPE_WIDTH, SHAPE_TITLE = (3.0, 10.0), 28, "1µs ·   ·   1ms ·   ·   1s  "
-ALL_GAUGES = 18  # rows that the plots keep where every set has its gauge, not only the cursor's
+ALL_GAUGES = 18  # rows left to the plots where every set has its gauge, not only the cursor's set
 
 
 class Figures(NamedTuple):
-    """What a row says of a stage."""
+    """Figures of a stage in its row."""
 
     stage: Stage
     percentiles: dict[str, int | None]
@@ -37,14 +37,14 @@ class Figures(NamedTuple):
 
 
 def figures_of(stage: Stage) -> Figures:
-    """Work them out."""
+    """Compute the figures of a stage."""
     held = stage.distribution
     found = {name: held.quantile(fraction) for name, fraction in zip(PERCENTILES, QUANTILES, strict=True)}
     return Figures(stage, found | {"max": held.largest if held.count else None}, shape(held, SHAPE_AXIS, SHAPE_WIDTH))
 
 
 class LatencyScreen(DetailedScreen):
-    """A row a set and stage."""
+    """The Latency screen: one row for each stage of each set."""
 
     TITLE = "Latency"
     NAME = "latency"
@@ -77,22 +77,22 @@ class LatencyScreen(DetailedScreen):
         self._plots, self._gauges = Lines(id="plots"), Lines(id="gauges")
 
     def compose_details(self) -> Iterable[Widget]:
-        """The plots of stages, the gauges of sets."""
+        """Two widgets: the plots of stages and the gauges of sets."""
         yield self._plots
         yield self._gauges
 
     def nothing(self, picture: Picture) -> str:
-        """What the table says without rows."""
+        """The sentence that the table shows without rows."""
         if self.filter and picture.sets:
             return "No set or stage has these words: esc ends the filter"
         return picture.advice or "Nothing is collected yet: alphapulse demo starts simulated exchanges"
 
     def source(self, picture: Picture) -> Any:
-        """The stages, which are others once a second, and whose they are."""
+        """The stages with their sets' names; they are new objects once a second."""
         return [(one.status.name, one.status.liveness, one.stages) for one in picture.sets]
 
     def rows(self, picture: Picture, sorted_by: str, *, reverse: bool) -> list[Row]:
-        """A row a stage; a sentence for a set of which nothing was measured."""
+        """One row for each stage; a sentence for a set without measurements."""
         self._figures = {
             (one.status.name, stage.name): self._worked_out((one.status.name, stage.name), stage)
             for one in picture.sets
@@ -110,16 +110,16 @@ class LatencyScreen(DetailedScreen):
         return [row for _, row in sorted(ranked, key=lambda pair: pair[0])]
 
     def _worked_out(self, key: tuple[str, str], stage: Stage) -> Figures:
-        """A stage is a new one once a second only."""
+        """Figures of the stage, computed again only when the stage is a new object: once a second."""
         held = self._figures.get(key)
         return held if held is not None and held.stage is stage else figures_of(stage)
 
     def alarm_key(self, key: Any) -> Key | None:
-        """A set of which nothing was measured can have none."""
+        """The alarm's key of a stage's row; None for a set without measurements."""
         return key if key[1] else None
 
     def show_details(self, picture: Picture, key: Any) -> None:
-        """The plots of the stage with that key, and of others where there is room; the gauges."""
+        """Draw the plots of the stage with that key, of others where there is room, and the gauges."""
         mine = [one for one in picture.sets if key is not None and one.status.name == key[0]]
         gauges = list(picture.sets) if self.details_height >= ALL_GAUGES + len(picture.sets) else mine
         self._gauges.styles.height = len(gauges)
@@ -132,7 +132,7 @@ class LatencyScreen(DetailedScreen):
 
 
 def _rank(figures: Figures, sorted_by: str, at: int, number: int, *, reverse: bool) -> tuple[int, ...]:
-    """Where the row goes; what has no figure goes last."""
+    """Sort key of a row; rows without a figure are last."""
     sign = -1 if reverse else 1
     if sorted_by == "set":
         return sign * at, number

@@ -1,9 +1,9 @@
-"""A screen that is one table: its items are made of the picture, filtered, sorted and drawn; what all such screens can do is here.
+"""Base of a screen that is one table: items made of the picture are filtered, sorted and drawn.
 
-    picture ─► items ─► what the filter leaves ─► sorted ─► a row each ─► LineTable
+    picture ─► items ─► filtered ─► sorted ─► a row each ─► LineTable
 
-`o` sorts by the next column that can be sorted by, `r` turns the order around, a click on a title does the one or the other. Both
-are remembered. What has no value is last either way.
+`o` sorts by the next sortable column, `r` reverses the order, a click on a title does either. Both
+are remembered. Items without a value are last either way.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ from alphapulse_cli.tui.screens.base import PulseScreen
 from alphapulse_cli.tui.screens.row_keys import RINGS, RowKeys
 from alphapulse_cli.tui.widgets.line_table import LineTable, Row, TableKeys
 
-Order = Callable[[Any], Any]  # an item's value to sort by, None for none
+Order = Callable[[Any], Any]  # an item's value to sort by; None if it has no value
 
 
 class ListScreen(RowKeys, TableKeys, PulseScreen):
@@ -42,28 +42,28 @@ class ListScreen(RowKeys, TableKeys, PulseScreen):
         self._rows: list[Row] = []
 
     def compose_body(self) -> Iterable[Widget]:
-        """The table."""
+        """The table, the body's one widget."""
         yield self.table
 
     def items(self, picture: Picture) -> Iterable[Any]:
-        """What there is to list of that picture, the filter applied."""
+        """The picture's items that match the filter."""
         raise NotImplementedError
 
     def row(self, item: Any) -> Row:
-        """An item's row."""
+        """The table's row of an item."""
         raise NotImplementedError
 
     def decorated(self, row: Row) -> Row:
-        """The row with what the screen adds to any row."""
+        """The row with additions that every row of the screen gets, such as an alarm's mark."""
         return row
 
     def nothing(self, picture: Picture) -> str:
-        """The sentence where there are no items."""
+        """The sentence shown where there are no items."""
         raise NotImplementedError
 
     @property
     def order(self) -> tuple[str, bool]:
-        """(column, whether the largest come first), as remembered."""
+        """(column, whether the largest values come first), as remembered."""
         name, sign, _ = self.pulse.remembered(f"{self.NAME}.order", "").partition("-")
         if name in self.ORDERS:
             return name, bool(sign)
@@ -71,7 +71,7 @@ class ListScreen(RowKeys, TableKeys, PulseScreen):
         return first, first in self.LARGEST_FIRST
 
     def show(self, picture: Picture) -> None:
-        """The items, sorted."""
+        """Draw the items, sorted."""
         self.use_columns()
         by, reverse = self.order
         found = list(self.items(picture))
@@ -82,20 +82,20 @@ class ListScreen(RowKeys, TableKeys, PulseScreen):
         self.table.show_rows(self._rows, sentence, by, reverse=reverse)
 
     def copy_text(self) -> str:
-        """The rows with all their columns, aligned, under the titles."""
+        """The titles and the rows with all columns, aligned."""
         lines = [[column.title for column in self.COLUMNS]]
         lines += [[row.cells.get(column.name, ("", ""))[0] for column in self.COLUMNS] for row in self._rows]
         widths = [max(len(line[at]) for line in lines) for at in range(len(self.COLUMNS))]
         return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines)
 
     def open_symbol(self, symbol: str) -> None:
-        """The ladders of that symbol."""
+        """Open the ladders of that symbol."""
         if symbol:
             self.pulse.remember("books.symbol", symbol)
             self.pulse.go("Books", is_deeper=True)
 
     def jump(self, symbol: str) -> None:
-        """The cursor to the first row of that symbol; to its ladders where there is none."""
+        """Move the cursor to the first row of that symbol; where it has no row, open its ladders."""
         found = next((row.key for row in self._rows if row.cells.get("symbol", ("", ""))[0].removeprefix(RINGS) == symbol), None)
         if found is None:
             super().jump(symbol)
@@ -108,14 +108,14 @@ class ListScreen(RowKeys, TableKeys, PulseScreen):
         self.show_again()
 
     def action_sort(self) -> None:
-        """By the next column."""
+        """Sort by the next sortable column."""
         names = list(self.ORDERS)
         if names:
             name = names[(names.index(self.order[0]) + 1) % len(names)]
             self._sort_by(name, reverse=name in self.LARGEST_FIRST)
 
     def action_reverse(self) -> None:
-        """The other way round."""
+        """Reverse the order."""
         by, reverse = self.order
         if by:
             self._sort_by(by, reverse=not reverse)
@@ -128,7 +128,7 @@ class ListScreen(RowKeys, TableKeys, PulseScreen):
 
 
 def ordered(items: Sequence[Any], value: Order, *, reverse: bool) -> list[Any]:
-    """By that value; equal ones stay in their order, those without one are last."""
+    """The items sorted by that value; equal ones keep their order, items without a value are last."""
     having = [item for item in items if value(item) is not None]
     without = [item for item in items if value(item) is None]
     return sorted(having, key=value, reverse=reverse) + without

@@ -47,16 +47,16 @@ class Item(NamedTuple):
     book: BookPicture | None
     best: frozenset[str] = frozenset()
     crossing: frozenset[str] = frozenset()
-    scale: Scale = Scale(0.0, 0.0)  # of the symbol's trends
+    scale: Scale = Scale(0.0, 0.0)  # scale of the symbol's trends
 
     @property
     def name(self) -> str:
-        """The set's."""
+        """The set's name."""
         return self.book.set_name if self.book is not None else self.owner.status.name if self.owner is not None else ""
 
 
 class OverviewScreen(PaneScreen):
-    """Enter opens the book of the row."""
+    """The Overview screen: a row for each exchange and symbol. Enter opens the row's ladders."""
 
     TITLE = "Overview"
     NAME = "overview"
@@ -113,12 +113,12 @@ class OverviewScreen(PaneScreen):
         self._looked: Watched | None = None
 
     def compose_pane(self) -> Iterable[Widget]:
-        """The book's ladder, and what else there is to know of it."""
+        """Two widgets: the book's ladder, and the other facts of the book."""
         yield self._ladder
         yield self._detail
 
     def show_pane(self, picture: Picture, key: tuple[str, str]) -> None:
-        """Of that book."""
+        """Show the book with that key."""
         set_name, symbol = key
         wanted = Watched(symbol, set_name, self.pane_height) if symbol else Watched()
         if wanted != self._looked:
@@ -132,30 +132,30 @@ class OverviewScreen(PaneScreen):
             self._show_ladder(detail.book)
 
     def _show_ladder(self, book: BookPicture) -> None:
-        """Exact levels, or why there are none."""
+        """Show the ladder with exact prices, or the reason why there is none."""
         is_live = book.status.state is BookState.LIVE
         if book.ladder is None:
             self._ladder.show_words((), ["The book is being read."] if is_live else ["No levels are known."])
             return
         rungs = rungs_in(book, 1, 0, self.pane_height)
-        state = "" if is_live else book.status.state.name  # its name and why stand beside it
+        state = "" if is_live else book.status.state.name  # name and reason are shown beside it
         self._ladder.show_rungs((), rungs, Look(is_stale=not is_live), IMBALANCE_LEVELS, state)
 
     def alarm_key(self, key: tuple[str, str]) -> tuple[str, str] | None:
-        """A collector without books can have none."""
+        """The alarm's key of a book's row; None for a collector without books."""
         return key if key[1] else None
 
     def hide_pane(self) -> None:
-        """No ladder is wanted."""
+        """Ask for no ladders any more."""
         self._looked = None
         self.pulse.look_at(Watched())
 
     def on_screen_resume(self) -> None:
-        """Another screen may have wanted other ladders; what is drawn then is the base's part."""
+        """Ask for the pane's ladder again with the next drawing, since another screen may have asked for others."""
         self._looked = None
 
     def items(self, picture: Picture) -> Iterable[Item]:
-        """Books, and collectors that have none."""
+        """Items that match the filter: books, and collectors without books."""
         self._places = places([text for book in picture.books for text in (book.status.bid, book.status.ask)])
         self._size_places = places([text for book in picture.books for text in (book.status.bid_size, book.status.ask_size)])
         marks = {symbol: marked([book for book in picture.books if book.status.symbol == symbol]) for symbol in picture.symbols()}
@@ -172,16 +172,16 @@ class OverviewScreen(PaneScreen):
                 yield Item(one, None)
 
     def row(self, item: Item) -> Row:
-        """Of a book or of a collector."""
+        """The table's row of a book or of a collector."""
         return book_row(item, self._places, self._size_places) if item.book is not None else set_row(item)
 
     def nothing(self, picture: Picture) -> str:
-        """Nothing is collected: what to do."""
+        """The sentence shown where nothing is collected: what to do."""
         return picture.advice or "There are no books yet: they are shown as they come."
 
     @on(LineTable.Chosen)
     def _open(self, event: LineTable.Chosen) -> None:
-        """The ladders of that row's symbol."""
+        """Open the ladders of the row's symbol."""
         self.open_symbol(event.key[1])
 
 
@@ -210,18 +210,18 @@ def marked(books: Sequence[BookPicture]) -> tuple[Marks, Marks]:
 
 
 def of_others(ranked: Sequence[Fraction], own: Fraction | None) -> Fraction | None:
-    """The best price of the other books: `ranked` has all of them, the best one first, `own` among them."""
+    """The best price of the other books. `ranked` has the prices of all books, best first, `own` among them."""
     at = 1 if own is not None and ranked[0] == own else 0
     return ranked[at] if at < len(ranked) else None
 
 
 def sides(bid: bool, ask: bool) -> frozenset[str]:
-    """The names of those that are marked."""
+    """Names of the marked sides: "bid", "ask"."""
     return frozenset(name for name, is_marked in (("bid", bid), ("ask", ask)) if is_marked)
 
 
 def book_row(item: Item, places: int, size_places: int) -> Row:
-    """Every cell as text and kind; prices and sizes with room for so many places behind the point."""
+    """The row of a book; prices and sizes have room for that many decimal places."""
     book = item.book
     assert book is not None
     status = book.status
@@ -257,7 +257,7 @@ def book_row(item: Item, places: int, size_places: int) -> Row:
 
 
 def reason(status: BookStatus, trading: str) -> str:
-    """Why a book is in its state, and what may not be ordered."""
+    """The reason for a book's state, and which orders its market does not take."""
     why = "" if status.reason is BookReason.NONE else status.reason.name.lower().replace("_", " ")
     if status.is_waiting:
         why = f"waits until {wait_end(status)}"
@@ -265,7 +265,7 @@ def reason(status: BookStatus, trading: str) -> str:
 
 
 def set_row(item: Item) -> Row:
-    """A collector that has no books (yet)."""
+    """The row of a collector without books (yet)."""
     assert item.owner is not None
     status = item.owner.status
     said = NO_BOOK.get(status.liveness, status.liveness.value if status.liveness else "")
@@ -278,7 +278,7 @@ def set_row(item: Item) -> Row:
 
 
 def price(side: str, text: str, item: Item, *, is_live: bool) -> Cell:
-    """With its mark, which has its place even where there is none: points stay under each other."""
+    """The price with its mark, or with a blank in its place: decimal points are aligned."""
     if not text:
         return "-", "quiet"
     kind = side if is_live else "quiet"

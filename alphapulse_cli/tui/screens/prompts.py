@@ -1,6 +1,6 @@
-"""What is asked over a screen: one of a list (`Choose`), or a line of text that has to be right (`Ask`). Esc asks no more.
+"""Prompts over a screen: choose from a list (`Choose`), or enter a line of text that is checked (`Ask`). Esc cancels.
 
-Both are dismissed with what was chosen or typed, None after Esc.
+The result of both is the choice or the text, None after Esc.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from alphapulse_cli.edges.safe_text import safe
 
 
 class Choose(ModalScreen[str | None]):
-    """A list that every letter typed makes shorter; Enter takes what is marked."""
+    """A list that shrinks to the entries with the typed words; Enter takes the marked one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Close", show=False),
@@ -32,7 +32,7 @@ class Choose(ModalScreen[str | None]):
         self._found = self._choices
 
     def compose(self) -> ComposeResult:
-        """The line, then the list."""
+        """The line to type in, then the list."""
         with Vertical(id="prompt") as box:
             box.border_title = self._title
             box.border_subtitle = "enter goes there, esc closes"
@@ -40,14 +40,14 @@ class Choose(ModalScreen[str | None]):
             yield OptionList(*(Text(safe(one)) for one in self._choices), compact=True)
 
     def on_mount(self) -> None:
-        """The first one is marked."""
+        """Mark the first entry."""
         self.query_one(OptionList).can_focus = False
         self.query_one(Input).focus()
         self._list(self._choices)
 
     @on(Input.Changed)
     def _narrow(self, event: Input.Changed) -> None:
-        """Those that have all the words, those that begin with the text first."""
+        """Show the entries that have all the words; entries that begin with the text are first."""
         text = event.value.strip().lower()
         found = [one for one in self._choices if all(word in one.lower() for word in text.split())]
         self._list(sorted(found, key=lambda one: not one.lower().startswith(text)))
@@ -60,7 +60,7 @@ class Choose(ModalScreen[str | None]):
         shown.highlighted = 0 if self._found else None
 
     def action_mark(self, by: int) -> None:
-        """The next one, or the one before."""
+        """Mark the next entry, or the previous one."""
         shown = self.query_one(OptionList)
         if self._found:
             shown.highlighted = ((shown.highlighted or 0) + by) % len(self._found)
@@ -77,7 +77,7 @@ class Choose(ModalScreen[str | None]):
 
 
 class Ask(ModalScreen[str | None]):
-    """A line of text. `wrong` says what is wrong with it, "" for nothing: only then Enter takes it."""
+    """A line of text. `wrong` returns its error, "" for a valid text; Enter takes only a valid one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Close", show=False)]
 
@@ -86,7 +86,7 @@ class Ask(ModalScreen[str | None]):
         self._title, self._about, self._value, self._wrong = title, about, value, wrong
 
     def compose(self) -> ComposeResult:
-        """What is asked, the line, what is wrong with it."""
+        """The question, the line, the error."""
         with Vertical(id="prompt") as box:
             box.border_title = safe(self._title)
             box.border_subtitle = "enter takes it, esc leaves it as it was"
@@ -95,7 +95,7 @@ class Ask(ModalScreen[str | None]):
             yield Static("", id="prompt-wrong")
 
     def on_mount(self) -> None:
-        """The line takes the keys."""
+        """Give the line the focus."""
         self.query_one(Input).focus()
 
     @on(Input.Submitted)

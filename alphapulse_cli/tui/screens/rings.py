@@ -1,4 +1,4 @@
-"""Rings: every segment there is, who writes it, who reads it and how far behind, and what its set has counted.
+"""Rings screen: every segment, its writer, its readers and how far behind they are, and its set's counters.
 
 segments, a look a second ─► a row each, its readers beneath it
 the set of the cursor's row ─► its counters; the row's own details above them
@@ -19,31 +19,31 @@ from alphapulse_cli.tui.widgets.line_table import Cell, Column, Row
 from alphapulse_cli.tui.widgets.lines import Lines
 
 STATES = {"live": "live", "building": "waiting", "replaced": "waiting", "retired": "quiet", "silent": "dead", "gone": "dead"}
-ORDER = ("deltas", "trades", "counters", "book")  # of a set's segments
+ORDER = ("deltas", "trades", "counters", "book")  # order of a set's segments
 LIVE_BOOK = "LIVE"
 
 
 def part(row: SegmentRow) -> str:
-    """What the segment is within its set: deltas, trades, counters, or a book's symbol."""
+    """Part of the set that the segment holds: deltas, trades, counters, or a book's symbol."""
     return row.symbol or row.kind
 
 
 def contents(row: SegmentRow) -> str:
-    """4,365 records; 8,016 levels; nothing for counters."""
+    """Contents of a segment: "4,365 records" or "8,016 levels"; "" for counters."""
     if row.levels is not None:
         return f"{figures.count(row.levels)} levels"
     return f"{figures.count(row.published)} records" if row.kind in ORDER[:2] else ""
 
 
 def now_cell(row: SegmentRow) -> Cell:
-    """What it does at the moment: records a second, or the book's state. Green is the file's own state alone."""
+    """(text, kind) of records a second, or of the book's state. Green is used for the file's own state only."""
     if row.book_state:
         return row.book_state, "" if row.book_state == LIVE_BOOK else "waiting"
     return ("" if row.records_per_s is None else f"{row.records_per_s:,.0f} /s"), ""
 
 
 def segment_row(row: SegmentRow, *, is_first: bool = True) -> Row:
-    """A row of the table; one that could not be attached to says why. `is_first`: of its set."""
+    """The row of a segment; if attaching to it failed the row has the reason. `is_first`: the first row of its set."""
     cells: dict[str, Cell] = {"set": (row.set_name, "" if is_first else "quiet"), "part": (part(row), "")}
     if row.problem:
         return Row((row.name, ()), cells | {"state": ("damaged", "dead")}, (row.problem, "dead"))
@@ -65,7 +65,7 @@ def segment_row(row: SegmentRow, *, is_first: bool = True) -> Row:
 
 
 def reader_row(number: int, reader: ReaderRow) -> Row:
-    """A row beneath its ring's."""
+    """The row of a reader, beneath its ring's; `number` tells readers of one process apart."""
     behind = "reads a ring that was replaced" if reader.lag is None else f"{reader.lag:,} behind"
     state = ("reads", "quiet") if reader.alive else ("dead", "dead")
     kind = "waiting" if reader.missed or reader.lag is None else "quiet"
@@ -75,7 +75,7 @@ def reader_row(number: int, reader: ReaderRow) -> Row:
 
 
 class RingsScreen(DetailedScreen):
-    """A row a segment, a row beneath for each of its readers."""
+    """The Rings screen: a row for each segment, and beneath it a row for each of its readers."""
 
     TITLE = "Rings"
     NAME = "rings"
@@ -111,21 +111,21 @@ class RingsScreen(DetailedScreen):
         self._details = Lines(id="counters")
 
     def compose_details(self) -> Iterable[Widget]:
-        """Of the row, and the counters of its set."""
+        """One widget: details of the row, and its set's counters."""
         yield self._details
 
     def nothing(self, picture: Picture) -> str:
-        """What the table says without rows."""
+        """The sentence that the table shows without rows."""
         if self.filter and picture.segments:
             return "No segment or reader has these words: esc ends the filter"
         return picture.advice or ("Looking at the segments" if picture.sets else "No segments yet: alphapulse demo starts some")
 
     def source(self, picture: Picture) -> Any:
-        """The segments, which are others once a second."""
+        """The segments; they are new objects once a second."""
         return picture.segments
 
     def rows(self, picture: Picture, sorted_by: str, *, reverse: bool) -> list[Row]:
-        """Segments in order, each with those of its readers that the filter leaves."""
+        """Segments in order, each with those of its readers that match the filter."""
         made: list[Row] = []
         before = ""
         for row in sorted(picture.segments, key=lambda row: _rank(row, sorted_by, reverse=reverse)):
@@ -141,15 +141,15 @@ class RingsScreen(DetailedScreen):
         return made
 
     def alarm_key(self, key: Any) -> Key | None:
-        """The segment's; a reader's row has its ring's."""
+        """The alarm's key: the segment's name, for a reader's row too."""
         return (key[0],)
 
     def marked(self, row: Row) -> Row:
-        """The segment's own row alone."""
+        """The row, with the alarm's mark if it is a segment's row."""
         return row if row.key[1] else super().marked(row)
 
     def show_details(self, picture: Picture, key: Any) -> None:
-        """Those of the row's segment and reader, and the counters of its set."""
+        """Show details of the row's segment and reader, and the counters of its set."""
         row = next((one for one in picture.segments if key is not None and one.name == key[0]), None)
         if row is None:
             self._details.show(None, lambda _width, _height: ())
@@ -161,7 +161,7 @@ class RingsScreen(DetailedScreen):
 
 
 def _rank(row: SegmentRow, sorted_by: str, *, reverse: bool) -> tuple[Any, ...]:
-    """Where the segment goes; damaged ones, which have no figures, last of a column of figures."""
+    """Sort key of a segment. Sorted by figures, damaged segments, which have none, are last."""
     natural = row.set_name, ORDER.index(row.kind) if row.kind in ORDER else len(ORDER), row.symbol
     words = {"part": part(row), "state": row.state or "damaged"}
     if sorted_by in words:
@@ -180,5 +180,5 @@ def _rank(row: SegmentRow, sorted_by: str, *, reverse: bool) -> tuple[Any, ...]:
 
 
 def _turned(text: str, *, reverse: bool) -> tuple[int, ...]:
-    """Something that sorts as the text does, or the other way round."""
+    """Sort key that sorts as the text does, or in reverse."""
     return (*((-ord(one) if reverse else ord(one)) for one in text), 1 if reverse else 0)

@@ -1,6 +1,6 @@
 """Keys of every screen with a table: choose its columns (`c`), set an alarm on a row (`a`).
 
-`c`   asks for names of columns in the order that is wanted; remembered for that screen
+`c`   asks for the names of columns in the wanted order; remembered for that screen
 `a`   asks for the threshold of the row under the cursor; a row whose alarm is passed has a mark and a colour
 """
 
@@ -18,16 +18,19 @@ from alphapulse_cli.tui.widgets.line_table import Column, LineTable, Row
 if TYPE_CHECKING:
     from alphapulse_cli.tui.screens.base import PulseApp
 
-RINGS = "!"  # before the name of a row whose alarm is passed
+RINGS = "!"  # mark before the name of a row whose alarm is passed
 
 
 class RowKeys:
-    """Mix in before PulseScreen, with a `table` of `COLUMNS`; `NAME` is what the choice is remembered under."""
+    """Mixin for a PulseScreen with a `table` of `COLUMNS`; the choice of columns is remembered under `NAME`.
+
+    List it before PulseScreen.
+    """
 
     NAME: ClassVar[str] = ""
     COLUMNS: ClassVar[Sequence[Column]] = ()
-    SCOPE: ClassVar[str] = BOOK  # of the rows' alarms
-    MARKED: ClassVar[str] = "symbol"  # the column that has the mark
+    SCOPE: ClassVar[str] = BOOK  # scope of the rows' alarms
+    MARKED: ClassVar[str] = "symbol"  # the column with the alarm's mark
     COLUMN_BINDINGS: ClassVar[list[BindingType]] = [Binding("c", "columns", "Choose the columns", show=False)]
     ALARM_BINDINGS: ClassVar[list[BindingType]] = [Binding("a", "alarm", "Set an alarm on the row", show=False)]
 
@@ -38,21 +41,21 @@ class RowKeys:
         show_again: Callable[[], None]
         notify: Callable[..., None]
 
-    _columns = ""  # as they were chosen
+    _columns = ""  # the chosen columns
 
     def use_columns(self) -> None:
-        """The remembered columns, if they differ from the table's."""
+        """Show the remembered columns, if they differ from the table's."""
         wanted = self.pulse.remembered(f"{self.NAME}.columns", "")
         if wanted != self._columns:
             self._columns = wanted
             self.table.set_columns(self.chosen_columns())
 
     def chosen_columns(self) -> list[Column]:
-        """In their order."""
+        """The chosen columns, in the chosen order."""
         return columns.chosen(self.COLUMNS, self._columns)
 
     def action_columns(self) -> None:
-        """Ask which ones, and in which order."""
+        """Ask for the columns and their order."""
 
         def choose(text: str | None) -> None:
             if text is not None:
@@ -64,7 +67,7 @@ class RowKeys:
         self.app.push_screen(Ask("columns", said, self._columns or names, lambda text: columns.wrong(self.COLUMNS, text)), choose)
 
     def alarm_key(self, key: Any) -> Key | None:
-        """Name of a row among alarms, by its key; None where it can have none."""
+        """The alarm's key of the row with that key; None if it cannot have an alarm."""
         raise NotImplementedError
 
     def marked(self, row: Row) -> Row:

@@ -1,4 +1,4 @@
-"""The tape: trades of all exchanges merged, newest first, each as long as it is large."""
+"""Tape screen: trades of all exchanges merged, newest first, each with a bar for its value."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -12,12 +12,12 @@ from alphapulse_cli.tui.screens.listing import ListScreen
 from alphapulse_cli.tui.widgets.line_table import Column, Row
 
 BAR = 30
-DECADES = 4  # of value that a bar's length spans
+DECADES = 4  # powers of ten of value that a bar's length spans
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 class Item(NamedTuple):
-    """A trade, what it was worth in its quote currency, and its part (0 … 1) of the scale up to the largest shown of that currency."""
+    """A trade, its value in its quote currency, and its bar's length (0 … 1), 1 for the largest value shown in that currency."""
 
     trade: TradeTold
     value: Decimal
@@ -25,7 +25,7 @@ class Item(NamedTuple):
 
 
 class TapeScreen(ListScreen):
-    """Trades in the order of one time, when we received them.
+    """The Tape screen: trades in the order in which they were received.
 
     The cursor stays on its trade; at the first row it follows the newest.
     """
@@ -52,7 +52,7 @@ class TapeScreen(ListScreen):
     )
 
     def items(self, picture: Picture) -> Iterable[Item]:
-        """What the filter leaves, newest first."""
+        """The trades that match the filter, newest first."""
         words = self.filter.split()
         least = max((smallest(word) for word in words if word.startswith(">")), default=Decimal(0))
         names = [word for word in words if not word.startswith(">")]
@@ -65,7 +65,7 @@ class TapeScreen(ListScreen):
             yield Item(trade, value, share(value, largest[quote(trade)]))
 
     def row(self, item: Item) -> Row:
-        """One trade."""
+        """The table's row of one trade."""
         trade, kind = item.trade, "bid" if item.trade.side == "buy" else "ask"
         quiet = "quiet" if trade.history else ""
         return Row(
@@ -85,35 +85,35 @@ class TapeScreen(ListScreen):
         )
 
     def nothing(self, picture: Picture) -> str:
-        """No trades: why, and what to do."""
+        """The sentence shown without trades: the reason, and what to do."""
         return picture.advice or "No trades yet: they are shown as they come."
 
 
 def smallest(word: str) -> Decimal:
-    """What stands behind the > of a filter; 0 while it is no number (yet)."""
+    """The number after the > of a filter; 0 while it is not a number (yet)."""
     text = word[1:].replace(",", "").replace("_", "")
     return Decimal(text) if text.isascii() and text.replace(".", "", 1).isdigit() else Decimal(0)
 
 
 def has(trade: TradeTold, words: list[str]) -> bool:
-    """Whether every word is somewhere in it."""
+    """Whether symbol, set, exchange and side of the trade, in lower case, contain every word."""
     whole = f"{trade.symbol} {trade.set_name} {trade.exchange} {trade.side}".lower()
     return all(word in whole for word in words)
 
 
 def quote(trade: TradeTold) -> str:
-    """The currency its value is in."""
+    """The currency of the trade's value: the symbol's quote currency."""
     return trade.symbol.rpartition("-")[2]
 
 
 def share(value: Decimal, most: Decimal) -> float:
-    """How long a bar is, of 1: the whole for the most, less by 1 / DECADES for each tenth of it; 0 from there on."""
+    """Length of a bar, 0 … 1: 1 for the largest value, 1 / DECADES less for each factor of ten below it, 0 beyond DECADES of them."""
     if value <= 0 or most <= 0:
         return 0.0
     return max(0.0, 1 + log10(value / most) / DECADES)
 
 
 def bar(share: float, width: int) -> str:
-    """So much of the width, to an eighth of a cell; never nothing at all."""
+    """A bar of that part (0 … 1) of the width, to an eighth of a cell; at least one eighth."""
     eighths = max(1, round(share * width * 8))
     return EIGHTHS[8] * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")

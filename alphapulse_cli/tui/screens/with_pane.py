@@ -1,9 +1,9 @@
-"""A list whose spare room tells of the row under its cursor, or of the row that was pinned.
+"""Base of a list screen with a pane below the table: details of the row under the cursor, or of the pinned row.
 
-    table      its rows, and no more lines than they need
+    table      the rows, and no more lines than they need
     pane       the screen's own widgets, a few times a second; not drawn and not fed where there is no room
 
-`x` pins the row: the pane stays with it wherever the cursor goes. Enter goes deeper, Esc comes back. `a` sets an alarm on the row
+`x` pins the row: the pane keeps it while the cursor moves. Enter opens the row, Esc comes back. `a` sets an alarm on the row
 under the cursor; a row whose alarm is passed has a mark and a colour.
 """
 
@@ -21,14 +21,14 @@ from alphapulse_cli.tui.screens.row_keys import RowKeys
 from alphapulse_cli.tui.widgets.line_table import Row
 
 LEAST_PANE, LEAST_TABLE = 6, 4
-SHARED_FROM = 30  # rows of the body from which on a long table shares them with the pane
+SHARED_FROM = 30  # rows of the body from which on the pane has a part of them even where the table is long
 PANE_EVERY_NS = 250_000_000
 
 
 class PaneScreen(ListScreen):
-    """`compose_pane`, `show_pane` and `hide_pane` are the screen's."""
+    """A list with a pane. Screens define `compose_pane`, `show_pane` and `hide_pane`."""
 
-    other_rows = 0  # of the body, beside table and pane
+    other_rows = 0  # rows of the body for other widgets than table and pane
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "pin", "Pin"),
         *RowKeys.ALARM_BINDINGS,
@@ -38,7 +38,7 @@ class PaneScreen(ListScreen):
         super().__init__()
         self.pinned: Any = None
         self.pane_height = 0
-        self._told: Any = None  # the key the pane is of
+        self._told: Any = None  # key of the row that the pane shows
         self._pane_ns = 0
 
     # ··· for the screens ···
@@ -48,13 +48,13 @@ class PaneScreen(ListScreen):
         raise NotImplementedError
 
     def show_pane(self, picture: Picture, key: Any) -> None:
-        """Of the row with that key."""
+        """Draw the pane of the row with that key."""
         raise NotImplementedError
 
     def hide_pane(self) -> None:
-        """Nothing of it is seen: what feeds it can stop."""
+        """Stop what feeds the pane, since it is hidden."""
 
-    # ··· what they share ···
+    # ··· shared by them ···
 
     def compose_body(self) -> Iterable[Widget]:
         """The table, then the pane."""
@@ -63,7 +63,7 @@ class PaneScreen(ListScreen):
             yield from self.compose_pane()
 
     def show(self, picture: Picture) -> None:
-        """The table at once, the pane a few times a second, or at once where it is of another row."""
+        """Draw the table, and the pane at most every PANE_EVERY_NS or when its row is another one."""
         super().show(picture)
         self._share_room()
         key = self.table.chosen if self.pinned is None else self.pinned
@@ -74,12 +74,12 @@ class PaneScreen(ListScreen):
             self.show_pane(picture, key)
 
     def show_again(self) -> None:
-        """Everything, at once."""
+        """Draw the table and the pane at once."""
         self._told = None
         super().show_again()
 
     def _share_room(self) -> None:
-        """How many rows the pane has; 0 where the table needs them."""
+        """Set the pane's number of rows; 0 where the table needs them."""
         if not self.is_mounted:
             return
         room, rows = self.room - self.other_rows, len(self.table.rows)
@@ -97,16 +97,16 @@ class PaneScreen(ListScreen):
                 self.hide_pane()
 
     def on_resize(self, _: Resize) -> None:
-        """Share the room anew."""
+        """Divide the room anew."""
         self.show_again()
 
     def action_move(self, rows: int) -> None:
-        """The cursor, and the pane with it."""
+        """Move the cursor by that many rows, and the pane with it."""
         super().action_move(rows)
         self._follow()
 
     def on_click(self) -> None:
-        """The pointer may have moved the cursor."""
+        """Draw the pane of the row under the cursor, which the mouse may have moved."""
         self._follow()
 
     on_mouse_scroll_down = on_mouse_scroll_up = on_click
@@ -117,7 +117,7 @@ class PaneScreen(ListScreen):
             self.show_pane(self.pulse.picture, self._told)
 
     def decorated(self, row: Row) -> Row:
-        """Marked while its alarm is passed."""
+        """The row, with a mark while its alarm is passed."""
         return self.marked(row)
 
     def action_pin(self) -> None:

@@ -1,1 +1,1 @@
-"""The widgets of the live screen; one module each."""
+"""The widgets of the screens; one module each."""

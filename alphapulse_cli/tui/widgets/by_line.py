@@ -1,9 +1,9 @@
-"""A widget that keeps the strips of its lines: one is made again only where what it shows has changed.
+"""Widget that caches the strips of its lines: a strip is made again only when the line's content has changed.
 
-    what line y shows, the width, the theme ─► `render_line(y)` ─► Strip, with Textual's filters ─► kept until one of the three differs
+    content of line y, width, theme ─► `render_line(y)` ─► Strip, with Textual's filters ─► kept until one of the three differs
 
 For every update of the terminal Textual asks each widget near it for all its lines, and pads, styles and filters them one by one.
-That is dearer than making them, and here most lines are as they were.
+That costs more than making them, and here most lines have not changed.
 """
 
 from collections.abc import Iterable
@@ -20,17 +20,20 @@ from alphapulse_cli.tui.watchdog import Watched
 
 
 class ByLine(Watched, Widget):
-    """Define `shown_on` and `render_line`. Borders and paddings above or below are not drawn; those at the sides are."""
+    """A widget drawn line by line; define `shown_on` and `render_line`.
+
+    Borders and paddings at the sides are drawn, others are not.
+    """
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._strips: dict[int, tuple[Any, Strip, Strip]] = {}  # line -> what it shows, that, and that with its sides
+        self._strips: dict[int, tuple[Any, Strip, Strip]] = {}  # line -> its content, its strip, and the strip with its sides
         self._room = Size(0, 0)
         self._ground: Style | None = None
         self._background: Color | None = None
 
     def shown_on(self, y: int) -> Any:
-        """Everything that line is made of, beside width and theme: equal ones make equal strips."""
+        """Content of line `y`, apart from width and theme: equal contents make equal strips."""
         raise NotImplementedError
 
     @property
@@ -39,39 +42,39 @@ class ByLine(Watched, Widget):
         return self._room
 
     def measure(self) -> None:
-        """Take notice of another size."""
+        """Read the widget's size anew."""
         size = self.size
         if size != self._room:
             self._room = size
             self._strips.clear()
 
     def notify_style_update(self) -> None:
-        """Another theme: other colours."""
+        """Drop cached styles: the theme has changed."""
         super().notify_style_update()
         self._strips.clear()
         self._ground = self._background = None
 
     @property
     def ground(self) -> Style:
-        """The style of plain text and blanks; found once a theme."""
+        """Style of plain text and blanks; cached until the theme changes."""
         if self._ground is None:
             self._ground = self.rich_style
         return self._ground
 
     def should_stand(self, y: int, width: int) -> str:
-        """Text of that line, or its first cells, as it should stand on the terminal now; `measure` was called."""
+        """Text of line `y` as it should be on the terminal now, cut to `width` cells; call `measure` first."""
         strip = self._held(y)[1]
         return strip.text if width >= self._room.width else strip.crop(0, width).text
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """What Textual asks for."""
+        """Strips of the lines in `crop`, as Textual asks for them."""
         self.measure()
         strips = [self._held(y)[2] for y in crop.line_range]
         begin, end = crop.column_span
         return strips if not begin and end >= self._width() else [strip.crop(begin, end) for strip in strips]
 
     def draw_lines(self, lines: Iterable[int]) -> None:
-        """Ask that these be drawn, from end to end."""
+        """Ask Textual to draw these lines over their whole width."""
         width = self._width()
         regions = [Region(0, y, width, 1) for y in lines]
         if regions:

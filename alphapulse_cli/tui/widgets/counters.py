@@ -1,4 +1,4 @@
-"""What there is to know of one segment and of its set: facts and readers of the one, rates and counters of the other.
+"""Details of one segment and of its set: facts and readers of the segment, rates and counters of the set.
 
     kraken_orderbook_deltas: live, heartbeat 0.1 s ago, writer 4242, began 12 min ago
     ▕█▍       ▏ tui deltas (4242): 12 of 16,384 records behind, 0 missed
@@ -35,14 +35,14 @@ TROUBLE = frozenset(
         Counter.FETCHES_FAILED,
     )
 )
-COUNTERS = tuple(counter for counter in Counter if counter.unit != "ns")  # moments are told as what they mean
+COUNTERS = tuple(counter for counter in Counter if counter.unit != "ns")  # moments are shown as their meaning
 LABEL, VALUE, GAP = 15, 9, 2  # columns of a counter, without its meaning
 WITH_MEANING = 58
 BAR = 10
 
 
 def detail_lines(row: SegmentRow, status: SetStatus | None, width: int, height: int) -> Sequence[Line]:
-    """All of it in that much room: the segment, its readers, the set."""
+    """Lines about the segment, its readers and the set; at most `height` lines of `width` cells."""
     lines = [segment_line(row, width)]
     lines += [reader_line(reader, row.capacity) for reader in row.readers] if height > len(row.readers) + 4 else []
     if status is None or not status.totals:
@@ -54,7 +54,7 @@ def detail_lines(row: SegmentRow, status: SetStatus | None, width: int, height: 
 
 
 def segment_line(row: SegmentRow, width: int) -> Line:
-    """The file in words, the dearest of them first."""
+    """Facts of the file in words, the most important first."""
     name = f" {row.name} "
     if row.problem:
         return [(name, "title"), (f"damaged: {row.problem}", "dead")]
@@ -70,7 +70,7 @@ def segment_line(row: SegmentRow, width: int) -> Line:
 
 
 def reader_line(reader: ReaderRow, capacity: int) -> Line:
-    """How far behind one reader is."""
+    """Line about one reader: how far behind it is."""
     who = f" {reader.label} ({reader.pid}{'' if reader.alive else ', dead'}): "
     if reader.lag is None or not capacity:
         return [(f"{who}reads a ring that was replaced", "waiting")]
@@ -81,7 +81,7 @@ def reader_line(reader: ReaderRow, capacity: int) -> Line:
 
 
 def rates_line(status: SetStatus, width: int) -> Line:
-    """What the set does a second."""
+    """Rates of the set per second."""
     rates = (
         f"{status.deltas_per_s:,.0f} deltas/s",
         f"{status.trades_per_s:,.0f} trades/s",
@@ -94,7 +94,7 @@ def rates_line(status: SetStatus, width: int) -> Line:
 
 
 def counter_lines(totals: dict[str, int], width: int, height: int) -> list[Line]:
-    """The counters in columns, or with their meanings where all find room so; what finds none is counted."""
+    """Counters in columns, or with their meanings where there is room for all; the number of those left out is given."""
     ranked = sorted(COUNTERS, key=lambda one: (not (one in TROUBLE and totals.get(one.label)), not totals.get(one.label), one))
     if height >= len(ranked) and width >= WITH_MEANING:
         return [[*_runs(one, totals), (f"  {meaning(one)}", "quiet")] for one in ranked]
@@ -111,12 +111,12 @@ def counter_lines(totals: dict[str, int], width: int, height: int) -> list[Line]
 
 
 def meaning(counter: Counter) -> str:
-    """What it counts; the unit first, where the name does not say it."""
+    """Meaning of the counter; the unit first, where the name does not give it."""
     return counter.meaning if counter.unit == "us" or counter.label.endswith(counter.unit) else f"{counter.unit} {counter.meaning}"
 
 
 def _narrow(counter: Counter, totals: dict[str, int], width: int) -> list[Line]:
-    """One counter on a line; its value on one of its own beneath where both are too wide."""
+    """One counter on a line; its value on the next line if both are too wide for one."""
     sign, name, (value, kind) = _runs(counter, totals, min(width - 2, LABEL + VALUE))
     if len(sign[0]) + len(name[0]) + len(value) <= width:
         return [[sign, name, (value, kind)]]
@@ -124,7 +124,7 @@ def _narrow(counter: Counter, totals: dict[str, int], width: int) -> list[Line]:
 
 
 def _runs(counter: Counter, totals: dict[str, int], width: int = LABEL + VALUE) -> Line:
-    """One counter: its sign, its name, its value. A name that is longer than its column takes from the value's."""
+    """Pieces of one counter: sign, name, value. A name longer than its column takes room from the value."""
     value = totals.get(counter.label, 0)
     said = f"{'-' * (value < 0)}{duration(abs(value) * 1000)}" if counter.unit == "us" else f"{value:,}"
     shown = f" {said}".rjust(width - len(counter.label))

@@ -2,14 +2,17 @@
 
 from alphapulse_cli.shm import clock
 
-FIRST_EPOCH = 1_500_000_000  # smaller ones were counted, by tests or by hand
+FIRST_EPOCH = 1_500_000_000  # smaller epochs are plain numbers, of tests or set by hand
 MOST_AHEAD_S = 3_600
 DURATIONS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
 SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 def duration(ns: float | None) -> str:
-    """0 ns, 38.1 µs, 1.20 ms, 1,049 s; "-" for None. Rounded to three digits, in the unit that this leaves."""
+    """Text of a duration in ns: 0 ns, 38.1 µs, 1.20 ms, 1,049 s; "-" for None.
+
+    The unit is chosen after rounding to three digits.
+    """
     if ns is None:
         return "-"
     for size, unit in DURATIONS:
@@ -19,19 +22,19 @@ def duration(ns: float | None) -> str:
 
 
 def _digits(value: float) -> str:
-    """Three of them: 1.20, 38.1, 412; more only before the point."""
+    """Text of a figure with three digits: 1.20, 38.1, 412; more only before the decimal point."""
     if value < 9.995:
         return f"{value:.2f}"
     return f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
 
 
 def count(number: int) -> str:
-    """4,365; 12.3 M from a million on."""
+    """Text of a count: 4,365; from a million on 12.3 M."""
     return f"{number:,}" if number < 1_000_000 else f"{_digits(number / 1e6)} M"
 
 
 def size(octets: int) -> str:
-    """512 B, 24.1 KiB, 516 KiB, 16.0 MiB."""
+    """Text of a size in bytes: 512 B, 24.1 KiB, 516 KiB, 16.0 MiB."""
     for unit_octets, unit in SIZES:
         if octets >= unit_octets:
             return f"{_digits(octets / unit_octets)} {unit}"
@@ -48,7 +51,7 @@ def since(epoch: int) -> str:
 
 
 def age(seconds: float | None) -> str:
-    """0.4 s, 12 s, 3 min, 5 h; "-" for None."""
+    """Text of an age in seconds: 0.4 s, 12 s, 3 min, 5 h; "-" for None."""
     if seconds is None:
         return "-"
     if seconds < 10:

@@ -1,4 +1,4 @@
-"""The frame of every screen: the tabs above, the filter and the status line below."""
+"""Frame of every screen: the tabs above, the filter and the status line below."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
@@ -26,7 +26,7 @@ class FramedApp(Protocol):
     TABS: ClassVar[tuple[tuple[str, str], ...]]
 
     def go(self, title: str) -> None:
-        """To the screen of that name."""
+        """Switch to the screen with that title."""
 
     def status_lines(self, width: int, most: int) -> list[str]:
         """Text of the status line, at most `most` lines."""
@@ -40,11 +40,11 @@ class FramedScreen(Protocol):
     size: Size
 
     def show_again(self) -> None:
-        """Lay out anew: the room has changed."""
+        """Draw again, since the room has changed."""
 
 
 def fitting_tabs(names: tuple[tuple[str, str], ...], width: int) -> list[tuple[str, str]]:
-    """(title, text) of each tab; where they do not all fit, titles lose their ends, all alike, never their number."""
+    """(title, text) of each tab. Where they do not all fit all titles are cut to the same length; numbers are kept."""
     for length in range(max((len(title) for _, title in names), default=0), 0, -1):
         made = [(title, f" {key} {title[:length]} ") for key, title in names]
         if sum(len(text) for _, text in made) <= width:
@@ -53,16 +53,16 @@ def fitting_tabs(names: tuple[tuple[str, str], ...], width: int) -> list[tuple[s
 
 
 class Heading(ByLine):
-    """The screens by number; a click goes to one."""
+    """Heading: the screens by number; a click switches to one."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"heading--name", "heading--tab", "heading--here"}
 
     def shown_on(self, y: int) -> Any:  # noqa: ARG002 - there is one
-        """The tabs, and which is this screen's."""
+        """The tabs, and which of them is this screen's."""
         return self.screen.title, cast(FramedApp, self.app).TABS
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002 - there is one
-        """The name and the tabs."""
+        """Draw the name and the tabs."""
         style = self.get_component_rich_style
         segments = [Segment(NAME, style("heading--name")), Segment(GAP, self.ground)]
         here = self.screen.title
@@ -81,7 +81,7 @@ class Heading(ByLine):
             at += len(text)
 
 
-PART = 4  # of the screen's height that the status line may take, where there is a command to be typed
+PART = 4  # part of the screen's height that the status line may take where it has a command
 
 
 class StatusLine(ByLine):
@@ -92,11 +92,11 @@ class StatusLine(ByLine):
     _said: tuple[str, Sequence[str]] = ("", ("",))
 
     def on_resize(self) -> None:
-        """There is room for more, or for less."""
+        """Make the text anew for the new room."""
         self.renew()
 
     def renew(self) -> None:
-        """Draw it again, if there is something else to say."""
+        """Draw the line again if its text has changed."""
         before, rows = self._said, self.rows
         self._said = self._now()
         if self.rows != rows:
@@ -112,18 +112,18 @@ class StatusLine(ByLine):
         return len(self._said[1])
 
     def _now(self) -> tuple[str, Sequence[str]]:
-        """(the filter, what the app says)."""
+        """(the filter, the app's lines)."""
         screen = cast(FramedScreen, self.screen)
         filtered = f" filter: {safe(screen.filter)} (/ changes it, esc ends it) " if screen.filter else ""
         most = 1 if filtered else max(screen.size.height // PART, 1)
         return filtered, cast(FramedApp, self.app).status_lines(max(self.size.width - len(filtered), 0), most)
 
     def shown_on(self, y: int) -> Any:
-        """Its part of what is said."""
+        """The filter, if it is shown on that line, and the line's text."""
         return self._said[0], self._said[1][y : y + 1]
 
     def render_line(self, y: int) -> Strip:
-        """The filter, marked, before what the app says."""
+        """Draw the filter, marked, before the app's text."""
         filtered, said = self._said
         head = [Segment(filtered, self.get_component_rich_style("status--mark"))] if filtered and not y else []
         segments = [*head, Segment(said[y] if y < len(said) else "", self.ground)]
@@ -131,7 +131,7 @@ class StatusLine(ByLine):
 
 
 class FilterLine(Input):
-    """Typed after `/`: every letter filters at once; Enter keeps it, Esc ends it."""
+    """Line for the filter, opened with `/`: every letter filters at once; Enter keeps the filter, Esc clears it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "End the filter", show=False)]
 
@@ -140,13 +140,13 @@ class FilterLine(Input):
         self.display = False
 
     def open(self) -> None:
-        """Show it and take the keys."""
+        """Show the line and give it the focus."""
         self.display = True
         self.value = cast(FramedScreen, self.screen).filter
         self.focus()
 
     def action_leave(self) -> None:
-        """No filter any more."""
+        """Clear the filter and hide the line."""
         self.value = ""
         self._close()
 

@@ -1,4 +1,4 @@
-"""How far this reader is behind a set's writer, as a bar and in words: full is when the writer laps it.
+"""Gauge of how far this reader is behind a set's writer, as a bar and in words. At 100 % the writer overwrites unread records.
 
 kraken      ▕█▍                  ▏   5.1 % of the ring: 3,342 of 65,536 records behind, keeps up, 0 missed
 """
@@ -13,30 +13,30 @@ HALF, NEARLY_ALL = 0.5, 0.9
 
 
 def bar(part: float, width: int) -> str:
-    """The part (0 … 1) of that many columns; whatever is above 0 is seen."""
+    """A bar of that part (0 … 1) of `width` columns; any part above 0 is visible."""
     eighths = 0 if part <= 0 else max(1, min(round(part * width * 8), width * 8))
     return "".join(EIGHTHS[max(0, min(eighths - at * 8, 8))] for at in range(width))
 
 
 def liveness_word(one: SetPicture) -> str:
-    """live, silent, retired …; gone where there is no such set any more."""
+    """The set's liveness: live, silent, retired …; "gone" if the set does not exist any more."""
     return one.status.liveness.value if one.status.liveness is not None else "gone"
 
 
 def is_live(one: SetPicture) -> bool:
-    """Whether its collector is there and publishes."""
+    """Whether the set's collector runs and publishes."""
     return one.status.liveness is Liveness.LIVE
 
 
 def pace(part: float) -> tuple[str, str]:
-    """(words, kind) for how much of the ring lies ahead of the reader."""
+    """(words, kind) for the part (0 … 1) of the ring that is still unread."""
     if part >= NEARLY_ALL:
         return "about to be lapped", "dead"
     return ("falls behind", "waiting") if part >= HALF else ("keeps up", "live")
 
 
 def gauge_line(one: SetPicture, width: int) -> Line:
-    """The line of one set."""
+    """The gauge's line of one set, `width` cells wide."""
     name: tuple[str, str] = (f" {one.status.name:<11} ", "title")
     if not is_live(one):
         return [name, (f"{liveness_word(one)}: what is shown of it are the last figures", "dead")]

@@ -1,4 +1,4 @@
-"""A distribution drawn: how many samples lie where, on a logarithmic axis of time, with its percentiles marked beneath.
+"""Histogram of a distribution: samples a column on a logarithmic axis of time, with percentiles marked beneath.
 
     4,102 ┤      ▃█▅                    samples in the fullest column
           │    ▁▆███▄▂        ▁
@@ -6,7 +6,7 @@
              10 µs    100 µs   1 ms
                ▲p50 ▲p90   ▲p99
 
-A column counts what the histogram's buckets have in it; where a bucket is wider than a column its samples are spread over both.
+A column counts the samples of the buckets in it; samples of a bucket that spans several columns are spread over them.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ LEAST_NS, MOST_NS = 1, LARGEST + 1
 STEPS = (1, 2, 5, 10)
 DEAREST_FIRST = ("p50", "p99", "max", "p90", "p99.9")
 
-Axis = tuple[float, float]  # (log10 of its begin, of its end), in ns
+Axis = tuple[float, float]  # (log10 of its begin, log10 of its end), both in ns
 
 
 def axis_of(distribution: Distribution) -> Axis:
-    """From a round figure at or below the least sample to one above the largest."""
+    """Axis from a round figure at or below the smallest sample to one at or above the largest."""
     held = [bucket for bucket, count in enumerate(distribution.counts) if count]
     if not held:
         return 3.0, 6.0
@@ -37,13 +37,13 @@ def axis_of(distribution: Distribution) -> Axis:
 
 
 def column_of(ns: float, axis: Axis, width: int) -> int:
-    """Where on an axis that many columns wide; what is beyond an end is in its last column."""
+    """Column of a duration (ns) on an axis `width` columns wide; a duration beyond the axis is in the column at its end."""
     begin, end = axis
     return max(0, min(int((log10(max(ns, LEAST_NS)) - begin) / (end - begin) * width), width - 1))
 
 
 def columns(distribution: Distribution, axis: Axis, width: int) -> list[float]:
-    """How many samples each column has; their sum is the distribution's count."""
+    """Number of samples in each column; the sum is the distribution's count."""
     begin, end = axis
     scale = width / (end - begin)
     held = [0.0] * width
@@ -63,14 +63,14 @@ def columns(distribution: Distribution, axis: Axis, width: int) -> list[float]:
 
 
 def shape(distribution: Distribution, axis: Axis, width: int) -> str:
-    """The whole of it in one line."""
+    """The distribution as one line of blocks, `width` cells wide."""
     held = columns(distribution, axis, width)
     top = max(held)
     return bars([one / top for one in held], 1)[0] if top else " " * width
 
 
 def ticks(axis: Axis, width: int) -> list[tuple[int, str]]:
-    """(column, text) of the round figures on the axis that find room, decades first."""
+    """(column, text) of the round figures on the axis for which there is room; powers of ten go first."""
     begin, end = axis
     decades = range(floor(begin), ceil(end) + 1)
     figures = [10**at for at in decades] + [step * 10**at for step in (2, 5) for at in decades]
@@ -85,7 +85,7 @@ def ticks(axis: Axis, width: int) -> list[tuple[int, str]]:
 
 
 def marks(distribution: Distribution, axis: Axis, width: int, rows: int) -> list[str]:
-    """The percentiles, each ▲ below its column with its name on either side; what finds no room in so many rows is left out."""
+    """Lines of percentiles, each a ▲ below its column with its name beside it; those without room in `rows` lines are left out."""
     named = {f"p{fraction * 100:g}": distribution.quantile(fraction) for fraction in QUANTILES}
     named["max"] = distribution.largest if distribution.count else None
     lines = [" " * width] * rows
@@ -103,7 +103,7 @@ def marks(distribution: Distribution, axis: Axis, width: int, rows: int) -> list
 
 
 def histogram_lines(distribution: Distribution, width: int, height: int) -> Sequence[Line]:
-    """All of it in that much room; nothing where there is none."""
+    """Lines of the histogram, `height` of `width` cells; no lines where there is too little room."""
     across, mark_rows = width - GUTTER, 2 if height >= 7 else 1
     tall = height - 2 - mark_rows
     if across < 12 or tall < 1:

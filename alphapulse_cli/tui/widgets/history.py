@@ -1,4 +1,4 @@
-"""What each second of the last two minutes was like: a band for p99 above one for p50, each from zero on a scale of its own.
+"""History of the last two minutes by second: a band for p99 above one for p50, each from zero on a scale of its own.
 
     1.20 ms ┤    █
         p99 │▂▁▁▂█▁▁▂ ▁▁▂
@@ -22,7 +22,7 @@ Second = tuple[int, int]  # (p50, p99) in ns; (0, 0) where nothing was recorded
 
 
 def band(values: Sequence[int | None], name: str, kind: str, height: int, each: int) -> list[Line]:
-    """One of the two, `each` columns a second; None is a gap."""
+    """Lines of one band, `each` columns a second; values in ns, None is a gap."""
     top = max((value for value in values if value is not None), default=0)
     drawn = bars([0.0 if value is None else max(value / max(top, 1), 1e-9) for value in values], height)
     gutters = [f"{duration(top)} ┤", *["│"] * (height - 1)]
@@ -37,7 +37,7 @@ def band(values: Sequence[int | None], name: str, kind: str, height: int, each: 
 
 
 def history_lines(history: Sequence[Second], width: int, height: int) -> Sequence[Line]:
-    """Both bands in that much room, the newest second at the right end."""
+    """Lines of both bands in `width` cells and `height` lines, the newest second at the right end; none where there is too little room."""
     across, tall = width - GUTTER, (height - 1) // 2
     if across < 8 or tall < 1:
         return []

@@ -1,13 +1,13 @@
-"""A table drawn line by line: what there is room for, a cursor, a header that sorts.
+"""Table drawn line by line, with a cursor and a header that sorts.
 
-Screens give it rows; it keeps no data of its own.
+Screens give it rows; it keeps no other data.
 
     Column   name, title, width, and a rank: where the width is short the columns of the highest rank go first
     Row      a key that stays when everything else changes, and its cells: (text, kind); a kind is a component class of the widget
 
 A column is as wide as its widest cell so far, so that nothing jumps; it grows to its limit, and what is longer is cut with an
-ellipsis. The row under the cursor stays under it by its key, wherever sorting puts it; before the cursor was moved it is the first
-row. A table without rows says the sentence it was given.
+ellipsis. The cursor stays on its row by the row's key, wherever sorting puts it; until it is moved it is on the first row. A table
+without rows shows the sentence it was given.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,11 +29,11 @@ from alphapulse_cli.tui.widgets.by_line import ByLine
 
 GAP = 2
 KINDS = ("bid", "ask", "best", "crossing", "live", "waiting", "dead", "quiet", "strong", "alarm")
-TREND = "trend:"  # a kind; behind it a character for each of the text's: how it is coloured
+TREND = "trend:"  # a kind; followed by a sign for the colour of each character of the text
 UP, DOWN, LEVEL = "+", "-", "="
 TREND_KINDS = {UP: "bid", DOWN: "ask", LEVEL: "quiet"}
 BLOCKS = "▁▂▃▄▅▆▇█"
-MOST_CELLS = 4096  # that are kept as they were drawn
+MOST_CELLS = 4096  # largest number of cached cells
 
 
 class Column(NamedTuple):
@@ -56,7 +56,7 @@ Cell = tuple[str, str]  # (text, kind): kind "" is plain
 
 
 class Row(NamedTuple):
-    """One row; `rest` is a sentence from the first column without a cell to the end of the line."""
+    """One row; `key` identifies it, `rest` is a sentence from the first column without a cell to the end of the line."""
 
     key: Any
     cells: Mapping[str, Cell]
@@ -64,7 +64,7 @@ class Row(NamedTuple):
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
-    """Those that fit; a whole rank goes at a time, never rank 0."""
+    """The columns that fit into `width` cells; the highest ranks are left out as a whole, rank 0 never."""
     for rank in range(max(column.rank for column in columns), 0, -1):
         kept = [column for column in columns if column.rank <= rank]
         if sum(column.width + GAP for column in kept) <= width + GAP:
@@ -73,7 +73,7 @@ def fitting(columns: Sequence[Column], width: int) -> list[Column]:
 
 
 def narrow(columns: Sequence[Column], widest: Mapping[str, int], width: int) -> list[Column]:
-    """Rank 0 where it has too little room, a cell between two columns: words shrink, then the last columns go; the first always stays."""
+    """Columns of rank 0 made narrower, one cell apart: text columns shrink, then the last columns go; the first is always kept."""
     kept = [column for column in columns if column.rank == 0]
     least = [needed(column, widest.get(column.name, 0)) for column in kept]
     while len(kept) > 1 and sum(least) + len(least) - 1 > width:
@@ -89,25 +89,28 @@ def narrow(columns: Sequence[Column], widest: Mapping[str, int], width: int) -> 
 
 
 def needed(column: Column, widest: int) -> int:
-    """How narrow a column may be: a figure's as its widest cell and its title, a word's as it says."""
+    """Least width of a column: for figures the widest cell or the title, for text `least`."""
     return min(max(widest, len(column.title)), column.width) if column.right else column.least or column.width
 
 
 def fitted(text: str, width: int, *, right: bool) -> str:
-    """Exactly `width` characters; what is cut ends in an ellipsis, so that no number is ever shown short without a sign."""
+    """The text in exactly `width` characters.
+
+    A cut text ends in an ellipsis, so that a cut number is never taken for a whole one.
+    """
     shown = text if len(text) <= width else text[:1] if width == 1 else f"{text[: max(width - 1, 0)]}…"[:width]
     return shown.rjust(width) if right else shown.ljust(width)
 
 
 class Drawing(NamedTuple):
-    """A cell as it is drawn, and how wide that is."""
+    """A drawn cell and its width."""
 
     segments: Sequence[Segment]
     width: int
 
 
 class LineTable(ByLine):
-    """`show_rows` gives it all it draws."""
+    """The table's widget; `show_rows` sets its rows."""
 
     can_focus = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -118,14 +121,14 @@ class LineTable(ByLine):
     }
 
     class Chosen(Message):
-        """Enter, or a click, on a row."""
+        """Message: Enter, or a double click, on the row with that key."""
 
         def __init__(self, key: Any) -> None:
             super().__init__()
             self.key = key
 
     class HeaderClicked(Message):
-        """A click on a column's title."""
+        """Message: a click on that column's title."""
 
         def __init__(self, name: str) -> None:
             super().__init__()
@@ -141,20 +144,20 @@ class LineTable(ByLine):
         self._top = 0
         self._fitting: tuple[int, list[Column]] | None = None
         self._gap = GAP
-        self._widest: dict[str, int] = {}  # column -> its widest cell so far
+        self._widest: dict[str, int] = {}  # column -> width of its widest cell so far
         self._styles: dict[tuple[str, bool], Style] = {}
         self._cells: dict[tuple[str, str, int, bool, bool], Drawing] = {}
         self._at = 0  # the row under the cursor
-        self._asked: list[tuple[Row, bool] | None] = []  # what was last asked to be drawn, line by line below the header
+        self._asked: list[tuple[Row, bool] | None] = []  # rows last passed on for drawing, by line below the header
 
     def notify_style_update(self) -> None:
-        """Another theme: other colours."""
+        """Drop cached styles and cells: the theme has changed."""
         super().notify_style_update()
         self._styles.clear()
         self._cells.clear()
 
     def show_rows(self, rows: Sequence[Row], nothing: str, sorted_by: str = "", *, reverse: bool = False) -> None:
-        """Draw these from now on; `nothing` is the sentence where there are none."""
+        """Show these rows from now on; `nothing` is the sentence shown where there are none."""
         self.measure()
         before = self._nothing, self._sorted_by, self._sign, self._shown()
         self._rows, self._nothing = list(rows), nothing
@@ -177,7 +180,10 @@ class LineTable(ByLine):
         self.refresh()
 
     def _draw_changed(self) -> None:
-        """Lines that differ from what was last asked for. What was drawn is no measure: nobody tells when, or whether, it was."""
+        """Draw lines that differ from the last request.
+
+        Textual does not report whether a request was drawn, so requests are compared.
+        """
         before, self._asked = self._asked, self._lines()
         if len(before) != len(self._asked):
             self.refresh()
@@ -194,7 +200,7 @@ class LineTable(ByLine):
         return column._replace(width=min(widest, column.limit)) if column.width < widest and column.width < column.limit else column
 
     def _shown(self) -> list[Column]:
-        """The columns there is room for."""
+        """The columns for which there is room, cached by width."""
         width = self.room.width
         if self._fitting is None or self._fitting[0] != width:
             columns, self._gap = fitting(self._columns, width), GAP
@@ -206,27 +212,27 @@ class LineTable(ByLine):
 
     @property
     def rows(self) -> Sequence[Row]:
-        """What it draws."""
+        """The rows, in their order."""
         return self._rows
 
     @property
     def chosen(self) -> Any:
-        """The key under the cursor; None without rows."""
+        """Key of the row under the cursor; None without rows."""
         return self._rows[self._at].key if self._rows else None
 
     def _find_cursor(self) -> None:
-        """Which row is under it, and which one is the first that is seen."""
+        """Find the row under the cursor and the first visible row."""
         self._at = 0 if self._key is None else next((index for index, row in enumerate(self._rows) if row.key == self._key), 0)
         height = max(self.room.height - 1, 1)
         self._top = max(min(self._top, self._at, len(self._rows) - height), self._at - height + 1, 0)
 
     def _on_line(self, y: int) -> tuple[Row, bool] | None:
-        """The row of that line, and whether the cursor is there."""
+        """(row of line `y`, whether the cursor is on it); None below the last row."""
         index = self._top + y - 1
         return (self._rows[index], index == self._at) if index < len(self._rows) else None
 
     def move(self, rows: int) -> None:
-        """The cursor so many rows down, or up."""
+        """Move the cursor by that many rows; a negative number is up."""
         if self._rows:
             at = max(0, min(self._at + rows, len(self._rows) - 1))
             self._key = self._rows[at].key if at else None
@@ -234,35 +240,35 @@ class LineTable(ByLine):
             self._draw_all()
 
     def set_columns(self, columns: Sequence[Column]) -> None:
-        """Show these from now on."""
+        """Show these columns from now on."""
         self._columns, self._fitting = list(columns), None
         self.refresh()
 
     def put_cursor(self, key: Any) -> None:
-        """The cursor onto the row with that key."""
+        """Put the cursor on the row with that key."""
         self._key = key
         self._find_cursor()
         self.refresh()
 
     def choose(self) -> None:
-        """Enter on the row under the cursor."""
+        """Post `Chosen` for the row under the cursor."""
         if self._rows:
             self.post_message(self.Chosen(self.chosen))
 
     def on_resize(self) -> None:
-        """Other rows may be seen."""
+        """Draw all, since other rows may be visible."""
         self.measure()
         self._find_cursor()
         self._draw_all()
 
     def shown_on(self, y: int) -> Any:
-        """The columns, and the title's sign, the row, or the sentence."""
+        """Content of line `y`: the columns with the sorting's sign, or with the row; or the sentence."""
         if y == 0:
             return self._shown(), self._sorted_by, self._sign
         return (self._shown(), self._on_line(y)) if self._rows else self._nothing
 
     def render_line(self, y: int) -> Strip:
-        """Line 0 is the header."""
+        """Draw line `y`; line 0 is the header."""
         here = self._on_line(y) if y else None
         if here is not None:
             return self._row(*here, self._shown())
@@ -270,7 +276,7 @@ class LineTable(ByLine):
         return Strip(segments).adjust_cell_length(self.room.width, self._style("", is_cursor=False))
 
     def _nothing_line(self, y: int) -> list[Segment]:
-        """The sentence begins on the second line below the header."""
+        """Line `y` of the sentence, which begins on the second line below the header."""
         lines = sentence_lines(self._nothing, self.room.width - 1)
         if not 0 <= y - 2 < len(lines):
             return []
@@ -288,7 +294,7 @@ class LineTable(ByLine):
         return segments
 
     def _row(self, row: Row, is_cursor: bool, columns: Sequence[Column]) -> Strip:
-        """The row's cells, each as it was drawn the last time it said that; never measured twice."""
+        """Strip of a row; cells are cached by text, kind, width and cursor."""
         segments: list[Segment] = []
         used, width = 0, self.room.width
         for column in columns:
@@ -312,7 +318,7 @@ class LineTable(ByLine):
         return Strip(segments, used).adjust_cell_length(width, blank)
 
     def _cell(self, text: str, kind: str, width: int, right: bool, is_cursor: bool) -> "Drawing":
-        """A cell and the gap behind it, in as few segments as it takes."""
+        """A cell and the gap after it, in as few segments as possible."""
         shown, ground = fitted(safe(text), width, right=right), self._style("", is_cursor=is_cursor)
         if kind.startswith(TREND):
             ways = kind[len(TREND) :].ljust(len(shown), LEVEL)
@@ -323,14 +329,14 @@ class LineTable(ByLine):
         else:
             segments = [Segment(shown, self._style(kind, is_cursor=is_cursor))]
         style = segments[-1].style if segments else None
-        if style is not None and style.bgcolor == ground.bgcolor and not style.reverse:  # a blank in its colours is like any other
+        if style is not None and style.bgcolor == ground.bgcolor and not style.reverse:  # a blank looks the same in these colours
             segments[-1] = Segment(segments[-1].text + " " * self._gap, style)
         else:
             segments.append(Segment(" " * self._gap, ground))
         return Drawing(segments, cell_len(shown) + self._gap)
 
     def _style(self, kind: str, *, is_cursor: bool) -> Style:
-        """Of a cell; made once a theme."""
+        """Style of a cell; cached until the theme changes."""
         key = kind, is_cursor
         if key not in self._styles:
             ground = self.get_component_rich_style("table--cursor") if is_cursor else self.ground
@@ -338,7 +344,7 @@ class LineTable(ByLine):
         return self._styles[key]
 
     def on_click(self, event: Click) -> None:
-        """A title sorts, a row is put under the cursor, twice opens it."""
+        """Click on a title: sort; on a row: put the cursor there; double click: open the row."""
         offset = event.get_content_offset(self)
         if offset is None:
             return
@@ -356,11 +362,11 @@ class LineTable(ByLine):
                 self.choose()
 
     def on_mouse_scroll_down(self, _: MouseScrollDown) -> None:
-        """The cursor goes along."""
+        """Move the cursor by three rows."""
         self.move(3)
 
     def on_mouse_scroll_up(self, _: MouseScrollUp) -> None:
-        """The cursor goes along."""
+        """Move the cursor by three rows."""
         self.move(-3)
 
 
@@ -380,9 +386,9 @@ class TableKeys:
     table: LineTable
 
     def action_move(self, rows: int) -> None:
-        """The cursor."""
+        """Move the cursor by that many rows."""
         self.table.move(rows)
 
     def action_choose(self) -> None:
-        """What is under it."""
+        """Open the row under the cursor."""
         self.table.choose()

@@ -1,4 +1,4 @@
-"""A part of a screen that is lines of coloured text, made by a function when its size or what it shows has changed.
+"""Widget of coloured text lines, made by a function when its size or its content has changed.
 
     show(what, make) ─► make(width, height) ─► Lines: text in kinds ─► Strips
 
@@ -24,7 +24,7 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 class Lines(ByLine):
-    """Nothing, until it is shown something."""
+    """The widget; empty until `show` is called."""
 
     can_focus = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{kind}" for kind in KINDS}
@@ -37,13 +37,13 @@ class Lines(ByLine):
         self._made_for: Size | None = None
 
     def show(self, what: Any, make: MakeLines) -> None:
-        """Draw what `make` makes; `what` it makes it of: the same as before needs no drawing."""
+        """Draw the lines of `make(width, height)`; `what` is its data: data equal to the last are not drawn again."""
         if self._what is not what and self._what != what:
             self._what, self._make, self._made_for = what, make, None
             self.refresh()
 
     def lines(self) -> Sequence[Line]:
-        """What is drawn, made for the size there is now."""
+        """The lines, made for the present size."""
         self.measure()
         if self._made_for != self.room:
             self._made_for = self.room
@@ -51,13 +51,13 @@ class Lines(ByLine):
         return self._made
 
     def shown_on(self, y: int) -> Any:
-        """Its text and kinds."""
+        """Text and kinds of line `y`."""
         if self._made_for != self.room:
             self.lines()
         return self._made[y] if y < len(self._made) else ()
 
     def render_line(self, y: int) -> Strip:
-        """A line of it."""
+        """Draw line `y`."""
         line = self.shown_on(y)
         return Strip([Segment(safe(text), self._style(kind)) for text, kind in line]).adjust_cell_length(
             self.room.width, self.ground
@@ -68,13 +68,13 @@ class Lines(ByLine):
 
 
 def side_by_side(parts: Sequence[tuple[Sequence[Line], int]]) -> list[Line]:
-    """Blocks of lines next to each other, each in so many columns."""
+    """Blocks of lines next to each other; each block is (lines, columns)."""
     height = max(len(lines) for lines, _ in parts)
     return [[run for lines, width in parts for run in in_width(lines[y] if y < len(lines) else (), width)] for y in range(height)]
 
 
 def in_width(line: Line, width: int) -> Line:
-    """The line in exactly so many columns; what is cut ends in an ellipsis."""
+    """The line in exactly `width` columns; a cut line ends in an ellipsis."""
     if sum(len(text) for text, _ in line) > width:
         return [*_cut(line, width - 1), ("…", "quiet")] if width > 0 else []
     return [*line, (" " * (width - sum(len(text) for text, _ in line)), "")]
@@ -89,7 +89,7 @@ def _cut(line: Line, width: int) -> Line:
 
 
 def joined(parts: Sequence[str], width: int) -> str:
-    """As many of the parts as find room, with commas between; at least the first."""
+    """The parts separated by commas, as many as fit into `width`; at least the first."""
     said = parts[0]
     for one in parts[1:]:
         if len(said) + 2 + len(one) > width:
@@ -99,6 +99,6 @@ def joined(parts: Sequence[str], width: int) -> str:
 
 
 def bars(parts: Sequence[float], height: int) -> list[str]:
-    """Upright bars `height` lines tall, one a part (0 … 1), top line first. Whatever is above 0 is seen."""
+    """Lines of upright bars, one for each part (0 … 1), `height` lines tall, top line first. Any part above 0 is visible."""
     eighths = [0 if part <= 0 else max(round(part * height * 8), 1) for part in parts]
     return ["".join(BLOCKS[max(0, min(one - below * 8, 8))] for one in eighths) for below in range(height - 1, -1, -1)]

@@ -1,4 +1,4 @@
-"""Stages drawn, each with its shape and its seconds side by side: the one under the cursor, and its neighbours where there is room.
+"""Plots of stages, histogram and history side by side: the stage under the cursor, and others where there is room.
 
 ▸ kraken exchange → received ≈ relative: two clocks  5,249 samples in two minutes
     551 ┤      ▃█▅                       1.20 ms ┤    █
@@ -13,26 +13,26 @@ from alphapulse_cli.tui.widgets.history import history_lines
 from alphapulse_cli.tui.widgets.lines import Line, in_width, side_by_side
 
 RELATIVE = "≈"
-LEAST_WIDTH, LEAST_HEIGHT = 120, 15  # of a stage, where there are several
+LEAST_WIDTH, LEAST_HEIGHT = 120, 15  # least size of a stage's plots, where there are several
 
-Named = tuple[str, Stage]  # of which set, and the stage
+Named = tuple[str, Stage]  # (set's name, stage)
 
 
 def stage_words(stage: Stage) -> str:
-    """Exchange → received ≈."""
+    """Name of a stage with an arrow: "exchange → received ≈"."""
     name = stage.name.replace(" to ", " → ")
     return f"{name} {RELATIVE}" if stage.is_relative else name
 
 
 def clock_words(stage: Stage) -> str:
-    """What there is to say of the clocks, "" where one clock measured both ends."""
+    """Text about the clocks; "" where one clock measured both ends and no sample is below zero."""
     below = stage.distribution.below_zero
     said = "relative: two clocks" if stage.is_relative else ""
     return ", ".join(part for part in (said, f"{below:,} below zero" if below else "") if part)
 
 
 def words_line(named: Named, *, is_chosen: bool) -> Line:
-    """Which stage it is, what is to be known of its clocks, how many samples."""
+    """Heading of a stage: its name, a remark on its clocks, its number of samples."""
     name, stage = named
     clocks = clock_words(stage)
     return [
@@ -43,7 +43,7 @@ def words_line(named: Named, *, is_chosen: bool) -> Line:
 
 
 def stage_lines(named: Named, width: int, height: int, *, is_chosen: bool) -> list[Line]:
-    """One stage in that much room."""
+    """Lines of one stage: heading, histogram and history; at most `height`."""
     stage, left = named[1], width // 2
     shape = histogram_lines(stage.distribution, left, height - 1)
     seconds = history_lines(stage.history, width - left, height - 1)
@@ -53,7 +53,7 @@ def stage_lines(named: Named, width: int, height: int, *, is_chosen: bool) -> li
 
 
 def stages_lines(stages: Sequence[Named], chosen: int | None, width: int, height: int) -> list[Line]:
-    """The page of them that has the chosen one, in columns, row by row; nothing where none is chosen."""
+    """Lines of the page with the chosen stage, in columns, row by row; no lines where none is chosen."""
     if chosen is None or height < 1:
         return []
     across, down = max(width // LEAST_WIDTH, 1), max(height // LEAST_HEIGHT, 1)
