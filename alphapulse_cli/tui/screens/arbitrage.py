@@ -1,4 +1,4 @@
-"""Every two exchanges of every symbol, both ways: what buying here and selling there would earn now, net of fees, walked through both books."""
+"""Arbitrage screen: profit, net of fees, of buying at one exchange and selling at another, for every symbol and pair of exchanges."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
