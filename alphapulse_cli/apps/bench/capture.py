@@ -95,7 +95,7 @@ def _frames(path: Path) -> list[bytes]:
 
 
 def _tape(feed: Known, frames: Sequence[bytes], most: int) -> Tape | None:
-    """Tape of a feed: frames up to the last book's first snapshot are the opening, later updates are timed. None without a book."""
+    """Tape of a feed: frames up to the last book's first snapshot are the opening, later updates are timed; None without a book."""
     first: dict[bytes, int] = {}
     for at, frame in enumerate(frames):
         if feed.snapshot_mark in frame and (found := feed.symbol.search(frame)) and len(first) < MOST_SYMBOLS:

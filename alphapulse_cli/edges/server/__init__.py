@@ -1,1 +1,1 @@
-"""A bounded server: WebSocket clients and GET requests on one TCP port, where a client that reads too slowly harms nobody else."""
+"""Bounded server of WebSocket clients and GET requests on one TCP port: a client that reads too slowly is dropped and delays no other."""

@@ -1,9 +1,9 @@
-"""Server's end of one WebSocket client: frames wait in a queue that is bounded in bytes, and whoever reads too slowly is dropped.
+"""Server's end of one WebSocket client: frames wait in a queue bounded in bytes; a client that reads too slowly is dropped.
 
     push(frames) ─► queue (at most `queue_bytes`) ─► a task of its own ─► WebSocket
 
-`push` never waits, so one client holds up neither the others nor whoever makes the frames. At the bound what waits is forgotten and the
-client is closed with code 1008 and the reason; one that does not read the reason within TOLD_WITHIN_S is cut off.
+`push` never waits, so one client delays neither the others nor the producer of the frames. Over the bound the queue is emptied and the
+connection is closed with code 1008 and the reason; if the client does not read these within TOLD_WITHIN_S, it is aborted.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 TOO_SLOW = 1008  # RFC 6455: policy violation
-TOLD_WITHIN_S = 1.0  # how long a dropped client has to read why
+TOLD_WITHIN_S = 1.0  # seconds that a dropped client has to read the reason
 
 
 class Client:
-    """Frames on their way to one client. `dropped` says why it was given up, "" while it was not."""
+    """Queue and sender of one client; `queue_bytes` is the bound. `dropped` is the reason for dropping it, "" if it was not dropped."""
 
     def __init__(self, websocket: ServerConnection, queue_bytes: int) -> None:
         self.frames_sent = 0
@@ -32,7 +32,7 @@ class Client:
         self._closing: asyncio.Task[None] | None = None
 
     def push(self, frames: Sequence[bytes]) -> None:
-        """Queue text frames. Nothing is queued for a client that was dropped; one that this brings over the bound is."""
+        """Queue text frames (UTF-8); drop the client if that exceeds the bound. Frames for a dropped client are ignored."""
         if self.dropped or not frames:
             return
         self._queue.extend(frames)
@@ -43,7 +43,7 @@ class Client:
             self._wake.set()
 
     def allow(self, count: int | None) -> None:
-        """Let no more than so many of the queued frames leave from now on; None: all."""
+        """Send at most `count` further frames from now on; None lifts the limit."""
         self._allowance = count
         self._wake.set()
 

@@ -3,7 +3,7 @@
     ws://host:port/…   ─► on_handshake ─► refused, or let in ─► on_client(websocket), until it returns
     http://host:port/… ─► on_get(path, query) ─► Answer
 
-All runs in one event loop. There is no TLS, no login and no limit on requests: what is to be public stands behind a proxy that has them.
+All runs in one event loop. There is no TLS, no login and no limit on requests: a public server needs a proxy in front that has them.
 """
 
 import logging
@@ -20,13 +20,13 @@ from alphapulse_cli.errors import UsageError
 
 CLOSE_TIMEOUT_S = 1.0
 LOGGER = logging.getLogger("alphapulse.server")
-# a client that opens the port and sends no handshake is not worth a traceback
+# a client that opens the port without a handshake needs no traceback
 LOGGER.addFilter(lambda record: record.msg != "opening handshake failed")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Answer to a request: HTTP status, body, headers beside those of the body's length and the connection's end."""
+    """Answer to a request: HTTP status, body, and headers apart from Content-Length and Connection, which are added."""
 
     status: int
     body: bytes = b""
@@ -35,11 +35,11 @@ class Answer:
 
 OnClient = Callable[[ServerConnection], Awaitable[None]]
 OnGet = Callable[[str, Mapping[str, str]], Awaitable[Answer]]
-OnHandshake = Callable[[], Answer | None]  # None lets it in
+OnHandshake = Callable[[], Answer | None]  # None accepts the handshake
 
 
 class Listener:
-    """The port, while the context lasts; leaving it closes every client with code 1001. `name` is for the error of a port that is taken."""
+    """A listening port, from `open` to `close`. `name` is used in the error for a port that cannot be had."""
 
     def __init__(self, name: str, host: str, port: int, on_client: OnClient, on_get: OnGet, on_handshake: OnHandshake) -> None:
         self.name, self.host, self.port = name, host, port
@@ -47,7 +47,7 @@ class Listener:
         self._server: Server | None = None
 
     async def open(self) -> int:
-        """Listen. The port, also where 0 asked for any free one. UsageError if it cannot be had."""
+        """Listen, and return the port: for port 0 the free one that was taken. UsageError if the port cannot be had."""
         try:
             self._server = await serve(
                 self._on_client,
@@ -66,13 +66,13 @@ class Listener:
         return self.port
 
     async def close(self) -> None:
-        """Close every client, free the port."""
+        """Close every client with code 1001, and free the port."""
         assert self._server is not None
         self._server.close()
         await self._server.wait_closed()
 
     async def _respond(self, _: ServerConnection, request: Request) -> Response | None:
-        """None for a WebSocket handshake that is let in; the answer to any other GET."""
+        """Answer a GET, or refuse a WebSocket handshake; return None to accept it."""
         if "upgrade" in request.headers:
             refusal = self._on_handshake()
             return None if refusal is None else _response(refusal)

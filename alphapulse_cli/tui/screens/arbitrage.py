@@ -23,7 +23,7 @@ NOT_COMPARED = 3  # most pairs named in a note
 
 
 def profit(row: ArbitrageRow) -> tuple[bool, Fraction] | None:
-    """By which rows are sorted: opportunities by their profit, above all others by what their best prices leave."""
+    """Sort key of a row: opportunities, by profit, are above all others, by the return of their best prices."""
     if row.found is not None:
         return True, row.found.net.fraction
     return None if row.net_bps is None else (False, row.net_bps)
