@@ -16,9 +16,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def release():
-    """The script as a module: its name has no .py."""
+def script():
+    """The script as a module of its own: its name has no .py."""
     loader = importlib.machinery.SourceFileLoader("release", str(ROOT / "scripts" / "release"))
     spec = importlib.util.spec_from_loader("release", loader)
     module = importlib.util.module_from_spec(spec)
@@ -26,6 +25,11 @@ def release():
     loader.exec_module(module)
     sys.dont_write_bytecode = before
     return module
+
+
+@pytest.fixture(scope="module")
+def release():
+    return script()
 
 
 def git(tree, *words):
@@ -98,6 +102,24 @@ class TestARelease:
         monkeypatch.setattr(release, "try_out", lambda *_: release.run("false"))
         assert release.main([]) == 1
         assert git(tree, "tag", "--list") == ""
+
+    @pytest.mark.parametrize(("made", "is_right"), [("1.2.3", True), ("1.2.4", False)])
+    def test_what_is_built_is_an_sdist_and_a_wheel_of_the_version(self, tree, tmp_path, monkeypatch, made, is_right):
+        """With a stand-in for the tools' Python, which makes two files where `build` is told to."""
+        fresh = script()
+        monkeypatch.setattr(fresh, "ROOT", tree)
+        (tree / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools"]\n')
+        python = tmp_path / "python"
+        python.write_text(
+            f'#!/bin/sh\n[ $2 = twine ] && exit 0\nmkdir -p "$5" && touch "$5/alphapulse-{made}.tar.gz" "$5/alphapulse-{made}-py3-none-any.whl"\n'
+        )
+        python.chmod(0o755)
+        monkeypatch.setattr(fresh, "environment", lambda *_: python)
+        if is_right:
+            assert fresh.build(tmp_path, "1.2.3").name == "alphapulse-1.2.3-py3-none-any.whl"
+        else:
+            with pytest.raises(fresh.Refused, match="not an sdist and a wheel of 1.2.3"):
+                fresh.build(tmp_path, "1.2.3")
 
     def test_this_tree_has_a_version_that_can_be_released(self, release):
         from alphapulse_cli import __version__
