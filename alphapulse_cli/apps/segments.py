@@ -52,7 +52,7 @@ class SegmentRow:
     records_per_s: float | None = None
     heartbeat_age_s: float | None = None
     book_state: str = ""
-    trading_status: str | None = None  # of a book's market; None if its writer does not say it
+    trading_status: str | None = None  # trading status of a book's market; None if the writer does not publish it
     levels: int | None = None
     readers: list[ReaderRow] = field(default_factory=list)
 

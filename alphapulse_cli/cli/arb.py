@@ -289,7 +289,12 @@ def scan(
             raise typer.Exit(ExitCode.FAILED)
 
 
-SCAN_RANKS = {"note": 3, "buy_price": 2, "sell_price": 2, "size": 1}  # what a narrow terminal does without first
+SCAN_RANKS = {
+    "note": 3,
+    "buy_price": 2,
+    "sell_price": 2,
+    "size": 1,
+}  # columns left out on a narrow terminal, the highest number first
 
 
 def _scan_columns(rows: "list[dict[str, Any]]", everything: bool) -> "list[render.Column]":

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 CONFIG, STATE = ("XDG_CONFIG_HOME", ".config"), ("XDG_STATE_HOME", ".local/state")
-PREFERENCES = "tui.json"  # of the live screen, in the STATE directory
+PREFERENCES = "tui.json"  # the live screen's file in the STATE directory
 
 
 def user_directory(which: tuple[str, str], environ: Mapping[str, str] = os.environ) -> Path | None:

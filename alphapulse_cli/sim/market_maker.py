@@ -35,7 +35,7 @@ from alphapulse_cli.sim.ladder import Ladder
 from alphapulse_cli.sim.listings import Listing, listings
 from alphapulse_cli.sim.planted import Leg, Planted, PlantedSchedule
 
-TRADES_KEPT = 1000  # of each symbol, for requests of past trades
+TRADES_KEPT = 1000  # most trades kept for each symbol, for requests of past trades
 MAX_SWEPT = 12  # most trades of one step that follow the mid
 CHANGES_A_STEP = 6  # most random orders of a step, before its changes are netted
 HALF_SPREAD = 0.6e-4  # distance of makers' quotes from the mid, a fraction of the price

@@ -64,7 +64,7 @@ class Outcome:
 class Planted:
     """One planted opportunity, from `begin_ns` until before `end_ns`, ns since 1970, to within a simulator's step."""
 
-    number: int  # of the slot
+    number: int  # number of its slot in the schedule
     symbol: str
     buy: Leg
     sell: Leg

@@ -1,9 +1,9 @@
 """Trend of a price, one cell a sample: the height is the price, the colour whether it is above or below the first sample.
 
-    mids of a symbol on all its exchanges ─► one Scale ─► trend_cell of each: "▃▃▄▅▇↑" and the way of each block
+    mids of a symbol on all its exchanges ─► one Scale ─► trend_cell of each: "▃▃▄▅▇↑" and the side of each block
 
-All exchanges of a symbol have one scale, so equal heights are equal prices. A spike does not flatten the rest: what lies further
-out than half the middle nine tenths' own range is drawn as an arrow at the edge, ↑ or ↓.
+All exchanges of a symbol have one scale, so equal heights are equal prices. A spike does not flatten the rest: a price further
+beyond the range of the middle 90 % than half of that range is drawn as an arrow at the edge, ↑ or ↓.
 """
 
 from collections.abc import Iterable, Sequence

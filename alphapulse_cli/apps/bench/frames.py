@@ -54,7 +54,7 @@ class Tape:
 
     exchange: Exchange
     instruments: Sequence[Instrument]
-    depth: int  # of the subscription; 0 is the full book
+    depth: int  # levels a side of the subscription; 0 is the full book
     opening: Sequence[Heard]
     updates: Sequence[bytes]
     market: Market | None  # as it is after the last update; None for a recording

@@ -23,7 +23,7 @@ from alphapulse_cli.exchanges.protocol import Silence
 
 AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 0.25, 30.0
 DOUBTS, DOUBTS_WITHIN_S = 3, 60.0  # doubts in a row, each so soon after the one before, that a connection may have
-STALL_TICKS = 5  # at most so many ticks between two looks count as silence: the rest this process was stopped or starved
+STALL_TICKS = 5  # most ticks between two looks that count as silence: in longer gaps this process was stopped or starved
 
 
 @unique

@@ -31,7 +31,7 @@ class Seen:
     symbol: str  # "BTC-USD"; for a triangle the cycle, "USD>BTC>ETH>USD"
     buy: str  # name of the set to buy from; a triangle has its own set in both
     sell: str
-    currency: str  # of the profit
+    currency: str  # currency of the profit
     born_ns: int
     last_ns: int  # its last reported change
     closed_ns: int | None  # None: its end was not seen

@@ -131,7 +131,7 @@ class LadderPane(Painted):
             self.price = price
 
     class Scrolled(Message):
-        """Message to scroll so many levels deeper into the book."""
+        """Message to scroll that number of levels deeper into the book."""
 
         def __init__(self, rows: int) -> None:
             super().__init__()

@@ -46,7 +46,7 @@ class Look:
 
 
 def fitting(rows: int, look: Look) -> int:
-    """Number of rungs that a side with so many rows shows."""
+    """Number of rungs that a side with that number of rows shows."""
     return min(rows, look.count) if look.count else rows
 
 

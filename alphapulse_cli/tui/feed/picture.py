@@ -70,8 +70,8 @@ class BookPicture:
     ask: Fraction | None = None
     mids: Sequence[float] = ()  # oldest first
     last_trade: TradeTold | None = None
-    ladder: Ladder | None = None  # of a watched symbol, once it is exact here
-    history: Sequence[Moment | None] = ()  # of each second, oldest first; None for one in which it was not LIVE
+    ladder: Ladder | None = None  # only of a watched symbol, once its replica is exact
+    history: Sequence[Moment | None] = ()  # one for each second, oldest first; None for a second in which the book was not LIVE
 
     @property
     def key(self) -> tuple[str, str]:
@@ -121,7 +121,7 @@ class ArbitrageRow:
     symbol: str
     buy: tuple[str, str]  # (set, symbol)
     sell: tuple[str, str]
-    currency: str  # of the profit
+    currency: str  # currency of the profit
     note: str  # the book that converts, or the assumption
     ask: str = ""
     bid: str = ""

@@ -38,7 +38,7 @@ NO_BOOK = {None: "no segments", Liveness.LIVE: "no books yet"}
 
 
 class Item(NamedTuple):
-    """A row to be: a book, or a collector without any (then `book` is None).
+    """Content of one row: a book, or a collector without books (then `book` is None).
 
     `best` and `crossing` have "bid", "ask" or both in them.
     """

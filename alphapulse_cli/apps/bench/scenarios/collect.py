@@ -108,7 +108,7 @@ class Scene(NamedTuple):
     messages: int
 
     def run(self, transport: str, receivers: int, *, receive_only: bool) -> list[dict[str, Any]]:
-        """Run so many receivers at the same time; returns the samples of each."""
+        """Run that number of receivers at the same time; returns the samples of each."""
         self.sender.say(receivers)
         self.sender.hear()
         path = str(self.ground.directory.path)
@@ -161,7 +161,7 @@ class Sender:
 
 
 def send(parent: Lines, messages: int) -> None:
-    """Main function of the sender: each line from the parent starts a round of so many receivers."""
+    """Main function of the sender: each line from the parent starts a round with the number of receivers in it."""
     import socket
 
     sender = Sender(messages)

@@ -69,7 +69,7 @@ def measure(ground: Ground) -> Iterator[Result]:
 
 
 def filled_batch(records: int) -> Batch:
-    """Make a group that fills so many records."""
+    """Make a group that fills that number of records."""
     batch = Batch(SYMBOL, "bench", 2, 8)
     for i in range(records * MAX_CHANGES):
         batch.append(6_000_000 + i, 1_000 + i)

@@ -183,7 +183,7 @@ def _costs(ground: Ground, name: str, live: AppTerminal, idle: AppTerminal) -> I
 
 
 def _both(live: AppTerminal, idle: AppTerminal, seconds: float) -> None:
-    """Let both apps draw for so many seconds."""
+    """Let both apps draw for that number of seconds."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         live.read(min(left, 0.05))
