@@ -118,7 +118,7 @@ class TestARelease:
         if is_right:
             assert fresh.build(tmp_path, "1.2.3").name == "alphapulse-1.2.3-py3-none-any.whl"
         else:
-            with pytest.raises(fresh.Refused, match="not an sdist and a wheel of 1.2.3"):
+            with pytest.raises(fresh.Refused, match="not an sdist and a wheel of"):
                 fresh.build(tmp_path, "1.2.3")
 
     def test_this_tree_has_a_version_that_can_be_released(self, release):
