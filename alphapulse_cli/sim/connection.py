@@ -76,6 +76,10 @@ class Connection(Client):
             mute = [name for names in self._mute_symbols.values() for name in names]
             self.push([frame for frame in frames if not any(name in frame for name in mute)])
 
+    def is_mute(self, symbol: str) -> bool:
+        """Whether a fault keeps this symbol's frames, or all, from being sent."""
+        return self._is_mute or symbol in self._mute_symbols
+
     def tell_status(self, symbol: str, now_ns: int) -> None:
         """Queue the frames that announce the symbol's new trading status, where the exchange has such frames."""
         if not self._is_mute:
@@ -83,7 +87,7 @@ class Connection(Client):
 
     def take(self, step: Step, instrument: Instrument, now_ns: int) -> bool:
         """Queue the frames of a market step, after this connection's mischief. True if a flood is to follow."""
-        if self._is_mute or step.symbol in self._mute_symbols:
+        if self.is_mute(step.symbol):
             return False
         if step.trades:
             self.push(self.encoder.trades(step.symbol, step.trades, now_ns))

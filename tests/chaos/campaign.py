@@ -39,6 +39,7 @@ class Kind:
     allows_s: float = 0.0  # a LIVE book may be wrong for so long
     of_symbol: bool = False  # what it allows is allowed of one symbol
     lasts_s: float = 0.0
+    injected: str = ""  # the simulator's name of it, of one symbol
     by_silence: bool = False  # noticed by what the feed promises: feeds that promise nothing are looked at when all books are quiet
 
     def allowed_s(self, feed):
@@ -51,7 +52,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("gap", NUMBERED),
-        Kind("unseen-gap", frozenset(FEEDS) - NUMBERED, allows_s=UNSEEN_S),
+        Kind("unseen-gap", frozenset(FEEDS) - NUMBERED, allows_s=UNSEEN_S, injected="gap"),
         Kind("duplicate", NUMBERED),
         Kind("reorder", NUMBERED),
         Kind("checksum", frozenset({("kraken", "")})),
@@ -66,7 +67,7 @@ KINDS = {
         Kind("rst"),
         Kind("half-open", allows_s=SILENT_S),
         Kind("mute", allows_s=SILENT_S, by_silence=True),
-        Kind("mute-symbol", allows_s=QUIET_S, of_symbol=True, lasts_s=QUIET_S),
+        Kind("mute-symbol", allows_s=QUIET_S, of_symbol=True, lasts_s=QUIET_S, injected="mute"),
         Kind("refuse"),
         Kind("lost-ack"),
         Kind("sequence-reset", COUNTED, allows_s=BACKWARDS_S),
@@ -134,6 +135,11 @@ async def _scene(world, result, faults_s, every_s):
     dice = random.Random(f"faults {world.seed}")
     async with world:
         judge = world.judge
+        world.when_struck = lambda injection: [
+            allow(world, kind, injection.symbol)
+            for kind in map(KINDS.get, result.kinds)
+            if injection.kind in (kind.name, kind.injected)
+        ]
         if await world.until(world.is_live, 30.0) is None:
             judge.accusations.append("never LIVE at the start")
         await asyncio.sleep(2.0)  # every subscription is answered
@@ -150,7 +156,9 @@ async def _scene(world, result, faults_s, every_s):
             world.sim.inject("disconnect")
         if "halted" in result.kinds:
             bound_s += world.status_within_s
-        healed_s = await world.until(lambda: world.is_live() and world.judge.is_true_now() and world.is_status_told(), bound_s)
+        healed_s = await world.until(
+            lambda: world.is_live() and world.judge.is_true_now() and world.is_status_told() and not world.is_mute(), bound_s
+        )
         if healed_s is None:
             judge.accusations.append(f"J4: not healed {bound_s:.0f} s after the last fault: {world.states()}")
         await asyncio.sleep(2.0)
@@ -164,20 +172,23 @@ async def _scene(world, result, faults_s, every_s):
     result.longest_dark_s, result.notices = judge.longest_dark_s, world.notices
 
 
-def strike(world, kind, dice):
-    """Let one fault happen as soon as it can."""
-    symbol = dice.choice(SYMBOLS)
-    world.trace("fault", kind.name, symbol)
+def allow(world, kind, symbol):
+    """A LIVE book may be wrong because of this fault, counted from now: it was injected, or has struck."""
     allowed_s = kind.allowed_s(world.feed)
     if kind.by_silence and world.is_unproven:
         allowed_s = max(allowed_s, UNPROVEN_S)
     world.judge.allow(allowed_s, symbol if kind.of_symbol else "", lasts_s=kind.lasts_s + 2.0)
+
+
+def strike(world, kind, dice):
+    """Let one fault happen as soon as it can."""
+    symbol = dice.choice(SYMBOLS)
+    world.trace("fault", kind.name, symbol)
+    allow(world, kind, symbol)
     if kind.name == "clock":
         world.time.set_clock(dice.choice((-3600.0, -5.0, 0.5, 3600.0)))
-    elif kind.name == "mute-symbol":
-        world.sim.inject("mute", symbol)
-    elif kind.name == "unseen-gap":
-        world.sim.inject("gap", symbol)
+    elif kind.injected:
+        world.sim.inject(kind.injected, symbol)
     elif kind.name in ("refuse", "lost-ack", "old-snapshot", "late-snapshot", "ahead-snapshot"):
         world.sim.inject(kind.name, symbol, 3.0)
         world.sim.inject("malformed", symbol)  # so that something is asked for

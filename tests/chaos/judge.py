@@ -42,7 +42,9 @@ class Judge:
         keeper, true = self._world.keeper(symbol), self._world.sim.truth.instruments[symbol].trading_status
         told = keeper.trading_status
         self._since(self._untold_since, symbol, now_ns, keeper.state is BookState.LIVE and told is not true)
-        if (now_ns - self._untold_since.get(symbol, now_ns)) / 1e9 > self._world.status_within_s:
+        if (now_ns - self._untold_since.get(symbol, now_ns)) / 1e9 > max(
+            self._world.status_within_s, self._allowed_s(symbol, now_ns)
+        ):
             self._accuse(f"J6 {symbol}: told to be {told.name}, and is {true.name}")
 
     def _allowed_s(self, symbol, now_ns):

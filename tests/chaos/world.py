@@ -87,6 +87,8 @@ class World:
     wires: list = field(default_factory=list)
     notices: list = field(default_factory=list)
     asked: list = field(default_factory=list)  # (monotonic_ns, path)
+    when_struck: object = None  # called with each injection of the simulator, once it has struck
+    struck_count: int = 0
 
     async def __aenter__(self):
         self.started_ns = clock.monotonic_ns()
@@ -134,8 +136,17 @@ class World:
             await asyncio.sleep(self.step_s)
             self.judge.sample()
             await self.sim.advance()
+            self._tell_struck()
             self.outlet.beat(clock.monotonic_ns())
             self.follower.poll(clock.monotonic_ns())
+
+    def _tell_struck(self):
+        """A fault strikes with a frame, which may be a while after it was injected: while books are not LIVE there are few."""
+        count = sum(self.sim.injection_counts.values())
+        if self.when_struck is not None:
+            for injection in list(self.sim.injections)[len(self.sim.injections) - (count - self.struck_count) :]:
+                self.when_struck(injection)
+        self.struck_count = count
 
     async def _open(self, url, on_frame):
         await asyncio.sleep(2 * self.latency_s)
@@ -197,6 +208,10 @@ class World:
         return all(
             self.keepers[symbol].trading_status is self.sim.truth.instruments[symbol].trading_status for symbol in self.symbols
         )
+
+    def is_mute(self):
+        """Whether a symbol's frames are kept back on a connection that is open."""
+        return any(connection.is_mute(symbol) for connection in self.sim.connections for symbol in self.symbols)
 
     def is_true(self):
         return all(self.held_book(symbol) == self.true_book(symbol) for symbol in self.symbols)
