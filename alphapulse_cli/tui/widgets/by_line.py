@@ -75,8 +75,8 @@ class ByLine(Watched, Widget):
 
     def draw_lines(self, lines: Iterable[int]) -> None:
         """Ask Textual to draw these lines over their whole width."""
-        width = self._width()
-        regions = [Region(0, y, width, 1) for y in lines]
+        begin, width = -self.styles.padding.left, self._width()  # from where the content begins, as Textual counts
+        regions = [Region(begin, y, width, 1) for y in lines]
         if regions:
             self.refresh(*regions)
 
