@@ -1,6 +1,6 @@
-"""Every file and directory that alphapulse writes: where it is, what moves it, what removes it.
+"""Table of every file and directory that alphapulse writes: its path, what moves it, what removes it.
 
-`written` is the one table of them; `alphapulse doctor --paths` prints it. In a path, `<set>`, `<symbol>`, `<exchange>`, `<pid>`, `<n>` and
+`written` makes the table; `alphapulse doctor --paths` prints it. In a path, `<set>`, `<symbol>`, `<exchange>`, `<pid>`, `<n>` and
 `<time>` stand for names that are made at run time. tests/apps/test_paths.py compares the table with what commands leave behind.
 """
 
@@ -22,14 +22,14 @@ HERE = "the current directory"
 
 @dataclass(frozen=True, slots=True)
 class WrittenPath:
-    """One kind of file or directory."""
+    """One kind of file or directory that alphapulse writes, and the commands that write and remove it."""
 
     what: str
-    path: str  # "" where this user has no such place: no home directory
-    moved_by: str  # the option, variable or configuration key that puts it elsewhere
+    path: str  # "" if the user has no home directory for it
+    moved_by: str  # option, variable or configuration key that sets the directory
     written_by: str
     removed_by: str
-    is_there: bool | None  # None where the name is not known before it is written
+    is_there: bool | None  # whether it exists; None if the name is made at run time
 
 
 def written(shm_dir: str | None) -> Iterator[WrittenPath]:
@@ -46,11 +46,11 @@ def _beside_the_segments(directory: Path) -> Iterator[WrittenPath]:
         ("ring of trades", "<set>_trades", "alphapulse collect", SWEEP),
         ("book image", "<set>_book_<symbol>", "alphapulse collect", SWEEP),
         ("counters", "<set>_counters", "alphapulse collect", SWEEP),
-        ("segment that is being made", ".new-<pid>-<time>-<n>", "alphapulse collect", SWEEP),
-        ("lock of the set", "<set>.lock", "alphapulse collect", "nothing: never while anything may collect"),
+        ("segment being created", ".new-<pid>-<time>-<n>", "alphapulse collect", SWEEP),
+        ("lock of the set", "<set>.lock", "alphapulse collect", "rm, while nothing collects the set"),
         ("wake page", "<set>.wake", "alphapulse collect", "nothing"),
         ("cursor of a reader", f"{READERS}/<pid namespace>-<pid>-<time>-<n>", "every reader", f"its end; {SWEEP}"),
-        ("limits of an exchange", f"{LIMITS}/<exchange>", "alphapulse collect", "nothing; a simulator's, an hour later"),
+        ("limits of an exchange", f"{LIMITS}/<exchange>", "alphapulse collect", "nothing; for a simulator, an hour"),
         ("counters of an arbitrage watch", f"{WATCHES}/<pid>-<time>", "alphapulse arb watch", "its end; the next watch"),
         ("segments of a benchmark", "bench-<pid>/", "alphapulse bench", "its end; the next benchmark"),
     ):

@@ -1,4 +1,4 @@
-"""`alphapulse doctor`: checks of this machine and its collectors, each with a command that mends it; or every path that alphapulse writes."""
+"""`alphapulse doctor`: checks of this machine and its collectors, each with a command that mends it; or the paths alphapulse writes."""
 
 from typing import Annotated
 
@@ -27,7 +27,7 @@ PATH_COLUMNS = (
 @app.command()
 def doctor(
     paths: Annotated[
-        bool, typer.Option("--paths", help="Instead: every file and directory that alphapulse writes, and what moves it.")
+        bool, typer.Option("--paths", help="List what alphapulse writes, with its path and what moves or removes it.")
     ] = False,
     shm_dir: options.ShmDir = None,
     form: options.Format = None,
@@ -38,7 +38,8 @@ def doctor(
     Examines the interpreter, the core, the clocks, the segments' directory, its writers and its readers. Changes nothing. Exit code
     1 if a check fails.
 
-    --paths lists what alphapulse writes on this machine, for this user and environment; THERE is empty where a name is made at run time.
+    --paths lists every file and directory that alphapulse writes, for this user and environment, instead of the checks. THERE is
+    empty for a name that is made at run time.
 
     Example: alphapulse doctor --json | jq 'select(.verdict != "ok")'
     """
