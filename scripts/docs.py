@@ -145,7 +145,7 @@ def layouts() -> Iterator[str]:
     yield table(("offset", "field", "type", "meaning"), ((at[f"check.{n}"], f"`{n}`", k, m) for n, k, m in delta.CHECK_FIELDS))
     yield "The payload of a STATUS:"
     yield table(("offset", "field", "type", "meaning"), ((at[f"status.{n}"], f"`{n}`", k, m) for n, k, m in delta.STATUS_FIELDS))
-    for kinds in (delta.Kind, delta.BookState, delta.BookReason, delta.ChecksumState, TradingStatus):
+    for kinds in (delta.RecordKind, delta.BookState, delta.BookReason, delta.ChecksumState, TradingStatus):
         yield f"{kinds.__name__}: " + ", ".join(f"{member.value} {member.name}" for member in kinds) + "."
     yield f"## The trade record, {trade.TRADE_BYTES} bytes"
     yield table(("offset", "field", "type", "meaning"), offset_rows(trade.TRADE_FIELDS))
@@ -381,7 +381,7 @@ PYTHON = (  # what a program of one's own may use: heading, the source that docu
         "flow/arbitrage/detector.py",
         ("ArbitrageDetector",),
     ),
-    ("What is told of an opportunity", "flow/arbitrage/opportunity.py", ("Event", "Opportunity", "Kind")),
+    ("What is told of an opportunity", "flow/arbitrage/opportunity.py", ("Event", "Opportunity", "EventKind")),
     ("What a walk found: `event.finding`", "flow/arbitrage/depth_walk.py", ("DepthWalk", "End")),
     ("Exact numbers", "flow/arbitrage/exact.py", ("Exact", "parse", "parse_fee", "rounded")),
 )

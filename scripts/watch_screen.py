@@ -27,7 +27,7 @@ from alphapulse_cli.apps.tail import Tail
 from alphapulse_cli.readers.items import DeltaGroup
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm.directory import open_directory
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 
 MISCHIEF = "gap:0.002,checksum:0.001,stall:0.0005:4,disconnect:0.0005,mute:0.0002"
 EXCHANGES, SYMBOLS = ("kraken", "coinbase", "binance-us"), ("BTC-USD", "ETH-USD", "SOL-USD")
@@ -126,7 +126,7 @@ class Truth:
         self._thread.start()
 
     def _follow(self) -> None:
-        with Tail(self._directory, Kind.DELTAS, Wanted(), quotes=True) as tail:
+        with Tail(self._directory, SegmentKind.DELTAS, Wanted(), quotes=True) as tail:
             while not self._stopping.is_set():
                 now = time.monotonic()
                 for item in tail.poll():

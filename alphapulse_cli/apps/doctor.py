@@ -31,7 +31,7 @@ EXTRAS = {"fast": ("picows", "a WebSocket library that takes less CPU"), "pandas
 
 
 @unique
-class Verdict(Enum):
+class CheckVerdict(Enum):
     """Verdict of a check."""
 
     OK = "ok"
@@ -44,7 +44,7 @@ class Finding:
     """Result of a check; `fix` is a command or an action, "" if none is needed."""
 
     check: str
-    verdict: Verdict
+    verdict: CheckVerdict
     found: str
     fix: str = ""
 
@@ -58,17 +58,19 @@ def examine(shm_dir: str | None) -> Iterator[Finding]:
         try:
             yield from check(shm_dir)
         except (AlphapulseError, OSError, RuntimeError) as error:
-            yield Finding(check.__name__, Verdict.FAIL, str(error), getattr(error, "hint", ""))
+            yield Finding(check.__name__, CheckVerdict.FAIL, str(error), getattr(error, "hint", ""))
 
 
 def python(_: str | None) -> Iterator[Finding]:
     """Check the interpreter and the system."""
     found = f"{platform.python_implementation()} {platform.python_version()} on {platform.machine()}, {platform.system()} {platform.release()}"
-    verdict = Verdict.OK if sys.version_info >= OLDEST_PYTHON else Verdict.FAIL
-    yield Finding("python", verdict, found, "" if verdict is Verdict.OK else "install Python 3.11 or newer")
+    verdict = CheckVerdict.OK if sys.version_info >= OLDEST_PYTHON else CheckVerdict.FAIL
+    yield Finding("python", verdict, found, "" if verdict is CheckVerdict.OK else "install Python 3.11 or newer")
     if sys.platform != "linux":
         yield Finding(
-            "system", Verdict.WARN, "not Linux: files are touched instead of fallocated, waiting polls instead of sleeping in futex"
+            "system",
+            CheckVerdict.WARN,
+            "not Linux: files are touched instead of fallocated, waiting polls instead of sleeping in futex",
         )
 
 
@@ -76,17 +78,17 @@ def core(_: str | None) -> Iterator[Finding]:
     """Check whether the core is compiled, and whether memory order between processes holds."""
     mode = build.core_mode()
     if mode == "compiled":
-        yield Finding("core", Verdict.OK, "compiled from the installed sources")
+        yield Finding("core", CheckVerdict.OK, "compiled from the installed sources")
     else:
         fix = "install a C compiler, then: ALPHAPULSE_BUILD=require pip install --force-reinstall --no-deps alphapulse"
-        yield Finding("core", Verdict.WARN, "interpreted: exact, but several times slower", fix)
+        yield Finding("core", CheckVerdict.WARN, "interpreted: exact, but several times slower", fix)
     if mode == "compiled" or memory.fences_are_sound():
         why = "C11 atomics" if mode == "compiled" else f"{platform.machine()} keeps stores and loads in order"
-        yield Finding("memory order", Verdict.OK, why)
+        yield Finding("memory order", CheckVerdict.OK, why)
     else:
         yield Finding(
             "memory order",
-            Verdict.FAIL,
+            CheckVerdict.FAIL,
             f"interpreted on {platform.machine()}: there are no fences",
             "install a C compiler and reinstall",
         )
@@ -96,15 +98,18 @@ def clocks(_: str | None) -> Iterator[Finding]:
     """Check that the monotonic clock moves in fine steps, and that the date is plausible."""
     finest = min((step for step in map(_clock_step, range(CLOCK_READS)) if step), default=0)
     if not finest:
-        yield Finding("clock", Verdict.FAIL, "the monotonic clock stands still", "heartbeats cannot be judged here")
+        yield Finding("clock", CheckVerdict.FAIL, "the monotonic clock stands still", "heartbeats cannot be judged here")
     elif finest >= COARSE_CLOCK_NS:
-        yield Finding("clock", Verdict.WARN, f"monotonic steps of {finest} ns", "latencies will be coarse here")
+        yield Finding("clock", CheckVerdict.WARN, f"monotonic steps of {finest} ns", "latencies will be coarse here")
     else:
-        yield Finding("clock", Verdict.OK, f"monotonic steps of {finest} ns")
+        yield Finding("clock", CheckVerdict.OK, f"monotonic steps of {finest} ns")
     year = datetime.fromtimestamp(clock.realtime_ns() / 1e9, UTC).year
     if not 2024 <= year <= 2100:
         yield Finding(
-            "date", Verdict.FAIL, f"the clock says the year {year}", "set the clock: feed delays and receive times depend on it"
+            "date",
+            CheckVerdict.FAIL,
+            f"the clock says the year {year}",
+            "set the clock: feed delays and receive times depend on it",
         )
 
 
@@ -125,7 +130,9 @@ def files(_: str | None) -> Iterator[Finding]:
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = soft == resource.RLIM_INFINITY or soft >= ENOUGH_FILES
     said = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
-    yield Finding("open files", Verdict.OK if enough else Verdict.WARN, f"at most {said}", "" if enough else "ulimit -n 65536")
+    yield Finding(
+        "open files", CheckVerdict.OK if enough else CheckVerdict.WARN, f"at most {said}", "" if enough else "ulimit -n 65536"
+    )
 
 
 def directory(shm_dir: str | None) -> Iterator[Finding]:
@@ -133,16 +140,19 @@ def directory(shm_dir: str | None) -> Iterator[Finding]:
     path = directory_path(shm_dir)
     try:
         with open_directory(shm_dir):
-            yield Finding("segments", Verdict.OK, f"{path}, yours and closed to others")
+            yield Finding("segments", CheckVerdict.OK, f"{path}, yours and closed to others")
     except NoSegment:
         if path.parent.is_dir() and os.access(path.parent, os.W_OK):
-            yield Finding("segments", Verdict.OK, f"{path} does not exist yet: the first collector makes it")
+            yield Finding("segments", CheckVerdict.OK, f"{path} does not exist yet: the first collector makes it")
         else:
             yield Finding(
-                "segments", Verdict.FAIL, f"{path} cannot be made: {path.parent} does not exist or is not writable", "--shm-dir DIR"
+                "segments",
+                CheckVerdict.FAIL,
+                f"{path} cannot be made: {path.parent} does not exist or is not writable",
+                "--shm-dir DIR",
             )
     if sys.platform == "linux" and not str(path.resolve()).startswith("/dev/shm/"):  # noqa: S108
-        yield Finding("segments on", Verdict.WARN, f"{path} may not be in memory", "use /dev/shm, or a tmpfs: --shm-dir DIR")
+        yield Finding("segments on", CheckVerdict.WARN, f"{path} may not be in memory", "use /dev/shm, or a tmpfs: --shm-dir DIR")
 
 
 def room(shm_dir: str | None) -> Iterator[Finding]:
@@ -155,16 +165,19 @@ def room(shm_dir: str | None) -> Iterator[Finding]:
     if free < SET_BYTES:
         yield Finding(
             "room",
-            Verdict.FAIL,
+            CheckVerdict.FAIL,
             said,
             f"a set takes about {SET_BYTES >> 20} MiB: alphapulse segments --sweep, or a larger /dev/shm",
         )
     elif total <= DEFAULT_CONTAINER_SHM_BYTES:
         yield Finding(
-            "room", Verdict.WARN, f"{said}: a container's default", "enough for a few exchanges; more: docker run --shm-size=1g"
+            "room",
+            CheckVerdict.WARN,
+            f"{said}: a container's default",
+            "enough for a few exchanges; more: docker run --shm-size=1g",
         )
     else:
-        yield Finding("room", Verdict.OK, said)
+        yield Finding("room", CheckVerdict.OK, said)
 
 
 def waiting(_: str | None) -> Iterator[Finding]:
@@ -172,11 +185,11 @@ def waiting(_: str | None) -> Iterator[Finding]:
     from alphapulse_cli.shm.wake import has_futex
 
     if has_futex():
-        yield Finding("waiting", Verdict.OK, "futex: a sleeping reader is woken by the next record")
+        yield Finding("waiting", CheckVerdict.OK, "futex: a sleeping reader is woken by the next record")
     else:
         yield Finding(
             "waiting",
-            Verdict.WARN,
+            CheckVerdict.WARN,
             "no futex here: sleeping readers look every millisecond",
             "use --wait spin where latency counts",
         )
@@ -189,10 +202,10 @@ def transports(_: str | None) -> Iterator[Finding]:
     chosen, version = transport.choose(transport.AUTO), transport.picows_version()
     if version is not None and chosen != transport.PICOWS:
         yield Finding(
-            "transport", Verdict.WARN, f"{chosen}: picows {version} is too old", "pip install --upgrade 'alphapulse[fast]'"
+            "transport", CheckVerdict.WARN, f"{chosen}: picows {version} is too old", "pip install --upgrade 'alphapulse[fast]'"
         )
     else:
-        yield Finding("transport", Verdict.OK, f"{chosen} {version}" if chosen == transport.PICOWS else chosen)
+        yield Finding("transport", CheckVerdict.OK, f"{chosen} {version}" if chosen == transport.PICOWS else chosen)
 
 
 def sets(shm_dir: str | None) -> Iterator[Finding]:
@@ -204,7 +217,7 @@ def sets(shm_dir: str | None) -> Iterator[Finding]:
             if found.segment is None:
                 yield Finding(
                     "segment",
-                    Verdict.FAIL,
+                    CheckVerdict.FAIL,
                     str(found.problem),
                     getattr(found.problem, "hint", "") or f"rm {opened.path / found.name}",
                 )
@@ -218,14 +231,17 @@ def sets(shm_dir: str | None) -> Iterator[Finding]:
 def _set_finding(opened: Directory, status: SetStatus, seen: set[Liveness]) -> Finding:
     name = status.name
     if seen == {Liveness.LIVE}:
-        return Finding(f"set {name}", Verdict.OK, "live")
+        return Finding(f"set {name}", CheckVerdict.OK, "live")
     needed = revival(opened, status)
     if Liveness.SILENT in seen and needed is not None:
         said = f"silent, no heartbeat for more than {layout.HEARTBEAT_LIMIT_NS / 1e9:.0f} s: {needed.said}"
-        return Finding(f"set {name}", Verdict.WARN, said, f"{needed.do}: {needed.command}" if needed.command else needed.do)
+        return Finding(f"set {name}", CheckVerdict.WARN, said, f"{needed.do}: {needed.command}" if needed.command else needed.do)
     words = ", ".join(sorted(one.value for one in seen))
     return Finding(
-        f"set {name}", Verdict.OK, f"{words}: readable until its collector starts again", "alphapulse segments --sweep removes it"
+        f"set {name}",
+        CheckVerdict.OK,
+        f"{words}: readable until its collector starts again",
+        "alphapulse segments --sweep removes it",
     )
 
 
@@ -235,16 +251,16 @@ def readers(shm_dir: str | None) -> Iterator[Finding]:
         seen = cursor.list_cursors(opened)
         dead = sum(not one.alive for one in seen)
         if dead:
-            yield Finding("readers", Verdict.WARN, f"{dead} dead of {len(seen)}", "alphapulse segments --sweep")
+            yield Finding("readers", CheckVerdict.WARN, f"{dead} dead of {len(seen)}", "alphapulse segments --sweep")
         elif seen:
-            yield Finding("readers", Verdict.OK, f"{len(seen)} reading")
+            yield Finding("readers", CheckVerdict.OK, f"{len(seen)} reading")
 
 
 def settings(_: str | None) -> Iterator[Finding]:
     """Check the configuration files."""
     loaded = layers.load()
     origins = sorted({value.origin for value in loaded if value.origin not in ("default", "flag")})
-    yield Finding("configuration", Verdict.OK, ", ".join(origins) if origins else "defaults only")
+    yield Finding("configuration", CheckVerdict.OK, ", ".join(origins) if origins else "defaults only")
 
 
 def extras(_: str | None) -> Iterator[Finding]:
@@ -253,6 +269,8 @@ def extras(_: str | None) -> Iterator[Finding]:
 
     for name, (module, purpose) in EXTRAS.items():
         if find_spec(module) is None:
-            yield Finding(f"extra {name}", Verdict.OK, f"not installed; it provides {purpose}", f"pip install 'alphapulse[{name}]'")
+            yield Finding(
+                f"extra {name}", CheckVerdict.OK, f"not installed; it provides {purpose}", f"pip install 'alphapulse[{name}]'"
+            )
         else:
-            yield Finding(f"extra {name}", Verdict.OK, "installed")
+            yield Finding(f"extra {name}", CheckVerdict.OK, "installed")

@@ -30,7 +30,7 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import Directory, segment_name
 from alphapulse_cli.shm.image import ImageReader
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState
 
@@ -200,7 +200,7 @@ def _levels(book: Book, levels: list[tuple[int, int]]) -> list[tuple[str, str, s
     return made
 
 
-class Verdict(Enum):
+class ProofVerdict(Enum):
     """Verdict of a book's proof."""
 
     PROVED = "proved"
@@ -225,7 +225,7 @@ class Proof:
     checksums_bad: int
     gaps: int  # gaps in the exchange's feed during the proof
     laps: int  # records of the set that were overwritten before they were read
-    verdict: Verdict = Verdict.UNPROVED
+    verdict: ProofVerdict = ProofVerdict.UNPROVED
     why: str = ""
 
     def row(self) -> dict[str, Any]:
@@ -263,7 +263,7 @@ def verify(
 
 def _counted(directory: Directory, set_name: str) -> dict[str, dict[str, int]]:
     with suppress(SegmentError, StorageError):
-        return CountersReader(Segment.attach(directory, segment_name(Kind.COUNTERS, set_name))).blocks()
+        return CountersReader(Segment.attach(directory, segment_name(SegmentKind.COUNTERS, set_name))).blocks()
     return {}
 
 
@@ -296,22 +296,22 @@ def _proof(directory: Directory, follower: SetFollower, symbol: str, before: dic
     return proof
 
 
-def _judged(proof: Proof, follower: SetFollower, replica: Reconstructor) -> tuple[Verdict, str]:
+def _judged(proof: Proof, follower: SetFollower, replica: Reconstructor) -> tuple[ProofVerdict, str]:
     broken = [why.name.lower().replace("_", " ") for why in WRONG if follower.breaks[proof.symbol][why]]
     if broken:
-        return Verdict.FAILED, ", ".join(broken)
+        return ProofVerdict.FAILED, ", ".join(broken)
     if proof.checks_bad:
-        return Verdict.FAILED, "check failed"
+        return ProofVerdict.FAILED, "check failed"
     if proof.image in ("different", "damaged"):
-        return Verdict.FAILED, f"image {proof.image}"
+        return ProofVerdict.FAILED, f"image {proof.image}"
     if replica.exchange_checksum == ChecksumState.BAD and proof.state is BookState.LIVE:
-        return Verdict.FAILED, "LIVE, though the exchange's checksum disagrees"
+        return ProofVerdict.FAILED, "LIVE, though the exchange's checksum disagrees"
     if proof.image == "not compared":
-        return Verdict.UNPROVED, "image could not be compared"
+        return ProofVerdict.UNPROVED, "image could not be compared"
     if not proof.checks_ok:
         reason = "no CHECK came" if proof.state is BookState.LIVE else f"{proof.state.name}: no CHECK came"
-        return Verdict.UNPROVED, reason
-    return Verdict.PROVED, ""
+        return ProofVerdict.UNPROVED, reason
+    return ProofVerdict.PROVED, ""
 
 
 def _compare(directory: Directory, follower: SetFollower, symbol: str) -> str:
@@ -320,7 +320,7 @@ def _compare(directory: Directory, follower: SetFollower, symbol: str) -> str:
         if follower.damaged[symbol]:
             return "damaged"
         try:
-            reader = ImageReader(Segment.attach(directory, segment_name(Kind.BOOK, follower.set_name, symbol)))
+            reader = ImageReader(Segment.attach(directory, segment_name(SegmentKind.BOOK, follower.set_name, symbol)))
         except (SegmentError, StorageError):
             return "not compared"
         image = reader.copy()

@@ -13,11 +13,11 @@ from alphapulse_cli.market.trading_status import trading_status
 from alphapulse_cli.shm import clock, cursor, layout, listing
 from alphapulse_cli.shm.directory import Directory, parse_segment_name
 from alphapulse_cli.shm.image import ImageReader
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire.delta import BookState, state_words
 
-RINGS = (Kind.DELTAS, Kind.TRADES)
+RINGS = (SegmentKind.DELTAS, SegmentKind.TRADES)
 RATE_OVER_S = 0.25
 
 
@@ -91,7 +91,7 @@ def _row(found: listing.Found, now: int) -> SegmentRow:
     row.pid, row.epoch = segment.writer.pid, segment.epoch
     row.bytes, row.capacity, row.published = segment.spec.file_bytes, segment.spec.capacity, segment.published
     row.heartbeat_age_s = max(now - segment.heartbeat_ns, 0) / 1e9
-    if kind is Kind.BOOK:
+    if kind is SegmentKind.BOOK:
         _add_book(row, segment, now)
     return row
 

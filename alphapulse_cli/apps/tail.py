@@ -17,7 +17,7 @@ from alphapulse_cli.readers.selection import Wanted, settled
 from alphapulse_cli.readers.sets import LONGEST_WAIT_S, SetReaders
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
-from alphapulse_cli.shm.layout import STATUS_SINCE_MINOR, Kind
+from alphapulse_cli.shm.layout import STATUS_SINCE_MINOR, SegmentKind
 
 
 class Tail:
@@ -30,7 +30,7 @@ class Tail:
     def __init__(
         self,
         directory: Directory,
-        kind: Kind,
+        kind: SegmentKind,
         wanted: Wanted,
         start: Start = "now",
         since_ns: int = 0,
@@ -50,7 +50,7 @@ class Tail:
         )
 
     def _attach(self, name: str, exchange: str, start: Start) -> GroupReader | SetFollower:
-        label = f"tail {'deltas' if self._kind is Kind.DELTAS else 'trades'}"
+        label = f"tail {'deltas' if self._kind is SegmentKind.DELTAS else 'trades'}"
         reader: GroupReader | SetFollower
         if self._quotes:
             reader = SetFollower(self._directory, name, start=start, label=label)
@@ -86,7 +86,7 @@ class Tail:
             told.append(Missed(name, segment.spec.exchange, polled.missed))
         if polled.record_count:
             names = self._names[name]
-            if self._kind is Kind.TRADES:
+            if self._kind is SegmentKind.TRADES:
                 records: Iterator[DeltaGroup | TradeTold] = trades_told(polled.records, name, names)
             else:
                 tells_status = segment.layout_minor >= STATUS_SINCE_MINOR

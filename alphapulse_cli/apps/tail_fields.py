@@ -11,7 +11,7 @@ from typing import Any
 
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.readers.items import DeltaGroup, TradeTold
-from alphapulse_cli.wire.delta import Kind
+from alphapulse_cli.wire.delta import RecordKind
 
 Row = dict[str, Any]
 Moment = Callable[[int], str]
@@ -66,8 +66,10 @@ def rows_of(item: DeltaGroup | TradeTold, fields: Sequence[str], moment: Moment)
         yield _picked(_of_trade(item, moment), fields)
         return
     row = _of_group(item, moment)
-    if item.kind is not Kind.DELTA:
-        if "kind" in fields or (item.kind is not Kind.CHECK and any(name in fields for name in (*STATE_FIELDS, *QUOTE_FIELDS))):
+    if item.kind is not RecordKind.DELTA:
+        if "kind" in fields or (
+            item.kind is not RecordKind.CHECK and any(name in fields for name in (*STATE_FIELDS, *QUOTE_FIELDS))
+        ):
             yield _picked(row, fields)
     elif any(name in fields for name in CHANGE_FIELDS):
         for side, price, size, is_new in item.changes:

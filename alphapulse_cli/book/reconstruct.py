@@ -25,8 +25,8 @@ SOURCE_HASH = native.source_hash()
 
 RECORD_BYTES, RECORD_WORDS, HEADER_WORDS, MOST_CHANGES = 256, 32, 8, 12
 FIRST_FLAG, LAST_FLAG, KIND_BITS = delta.FIRST, delta.LAST, delta.KIND_MASK
-DELTA_KIND, RESET_KIND, CHECK_KIND = int(delta.Kind.DELTA), int(delta.Kind.RESET), int(delta.Kind.CHECK)
-STATUS_KIND = int(delta.Kind.STATUS)
+DELTA_KIND, RESET_KIND, CHECK_KIND = int(delta.RecordKind.DELTA), int(delta.RecordKind.RESET), int(delta.RecordKind.CHECK)
+STATUS_KIND = int(delta.RecordKind.STATUS)
 SIGN_BIT = 1 << 63
 LARGE_GROUP = 32  # records from which a group is merged in one walk
 MOST_STATE = 0xFF  # largest number of a record's octet; its meaning is not checked here

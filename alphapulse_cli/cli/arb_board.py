@@ -13,7 +13,7 @@ from alphapulse_cli.cli import render
 from alphapulse_cli.cli.fitting import wrapped
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.flow.arbitrage.candidate import Why
-from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind
+from alphapulse_cli.flow.arbitrage.opportunity import Event, EventKind
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -76,7 +76,7 @@ class Board:
     def take(self, event: Event) -> None:
         """Take one event: an opportunity that opened, changed or closed."""
         name = event.opportunity.id
-        if event.kind is Kind.CLOSED:
+        if event.kind is EventKind.CLOSED:
             self._open.pop(name, None)
             self._ended.appendleft(event)
         else:
@@ -125,7 +125,7 @@ def profit(event: Event) -> Fraction:
 def cells_of(event: Event, now_ns: int) -> dict[str, str]:
     """Cells of one row, by column; the mark repeats the colour: » open, · over."""
     row = event_row(event)
-    is_over = event.kind is Kind.CLOSED
+    is_over = event.kind is EventKind.CLOSED
     life_ms = row["life_ms"] if is_over else max((now_ns - event.opportunity.born_ns) / 1e6, 0.0)
     shown = event.peak if is_over else event.finding
     note = row["note"]

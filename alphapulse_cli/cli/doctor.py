@@ -45,7 +45,7 @@ def doctor(
     """
     from dataclasses import asdict
 
-    from alphapulse_cli.apps.doctor import Verdict, examine
+    from alphapulse_cli.apps.doctor import CheckVerdict, examine
     from alphapulse_cli.apps.paths import written
     from alphapulse_cli.errors import ExitCode, UsageError
 
@@ -60,5 +60,5 @@ def doctor(
     findings = list(examine(where))
     rows = [{"verdict": one.verdict.value, "check": one.check, "found": one.found, "fix": one.fix} for one in findings]
     render.emit_rows(rows, COLUMNS, render.chosen_format(form, as_json))
-    if any(one.verdict is Verdict.FAIL for one in findings):
+    if any(one.verdict is CheckVerdict.FAIL for one in findings):
         raise typer.Exit(ExitCode.FAILED)

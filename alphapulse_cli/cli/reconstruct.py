@@ -221,7 +221,7 @@ def _ladder(view: "View") -> "Table":
 
 
 def _verify(directory: "Directory", wanted: "Wanted", duration: float, form: str, how: str) -> ExitCode:
-    from alphapulse_cli.apps.reconstruct import Verdict, verify
+    from alphapulse_cli.apps.reconstruct import ProofVerdict, verify
 
     if form == "csv":
         raise UsageError("--verify has no csv", "use --format table or --format json")
@@ -230,8 +230,8 @@ def _verify(directory: "Directory", wanted: "Wanted", duration: float, form: str
         render.emit_json(proof.row() for proof in proofs)
     else:
         render.emit_table((proof.row() for proof in proofs), COLUMNS)
-    failed = [proof for proof in proofs if proof.verdict is Verdict.FAILED]
-    unproved = [proof for proof in proofs if proof.verdict is Verdict.UNPROVED]
+    failed = [proof for proof in proofs if proof.verdict is ProofVerdict.FAILED]
+    unproved = [proof for proof in proofs if proof.verdict is ProofVerdict.UNPROVED]
     for proof in failed:
         stderr.error(f"{proof.set_name}:{proof.symbol} FAILED: {proof.why}")
     if failed:

@@ -119,7 +119,7 @@ def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bo
     from alphapulse_cli.cli import standing, tail_lines
     from alphapulse_cli.readers.selection import Wanted, until_there
     from alphapulse_cli.shm.directory import open_directory
-    from alphapulse_cli.shm.layout import Kind
+    from alphapulse_cli.shm.layout import SegmentKind
 
     if local and form != "table":
         raise UsageError("--local is for tables", f"times in {form} are always in UTC")
@@ -128,7 +128,7 @@ def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bo
     local = bool(settings.choose("local", local))
     begin, since_ns = _start(asked.start)
     wanted, how = Wanted.of(asked.exchanges, asked.symbols), settings.choose("wait", asked.wait)
-    kind = Kind.DELTAS if what == "deltas" else Kind.TRADES
+    kind = SegmentKind.DELTAS if what == "deltas" else SegmentKind.TRADES
     with open_directory(settings.choose("shm_dir", asked.shm_dir) or None, create=asked.wait_for) as directory:
 
         def attach() -> Tail:

@@ -11,7 +11,7 @@ from enum import Enum, unique
 
 
 @unique
-class Verdict(Enum):
+class SequenceVerdict(Enum):
     """Meaning of a range of numbers for a book that stands at `last`."""
 
     NEXT = "apply it"
@@ -20,7 +20,7 @@ class Verdict(Enum):
     BACK = "the numbers began anew"  # for callers whose streams never repeat a number; no function here returns it
 
 
-NEXT, OLD, GAP, BACK = Verdict.NEXT, Verdict.OLD, Verdict.GAP, Verdict.BACK
+NEXT, OLD, GAP, BACK = SequenceVerdict.NEXT, SequenceVerdict.OLD, SequenceVerdict.GAP, SequenceVerdict.BACK
 
 
 def missed(last: int, number: int) -> int:
@@ -28,14 +28,14 @@ def missed(last: int, number: int) -> int:
     return number - last - 1
 
 
-def follows(last: int, first: int, final: int) -> Verdict:
+def follows(last: int, first: int, final: int) -> SequenceVerdict:
     """Verdict on a range that must begin directly after `last`. One that straddles it is a GAP too: an unbroken stream has none."""
     if first == last + 1:
         return NEXT
     return OLD if final <= last else GAP
 
 
-def splices(last: int, first: int, final: int) -> Verdict:
+def splices(last: int, first: int, final: int) -> SequenceVerdict:
     """Verdict on the first range after a snapshot taken at `last`: it may begin before it, since sizes are absolute."""
     if final <= last:
         return OLD

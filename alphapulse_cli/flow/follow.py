@@ -26,7 +26,7 @@ from alphapulse_cli.flow.groups import POLL_RECORDS, GroupReader, Polled, Start
 from alphapulse_cli.flow.images import BookImages, Image, SharedImages
 from alphapulse_cli.market.trading_status import TradingStatus, trading_status
 from alphapulse_cli.shm.directory import Directory
-from alphapulse_cli.shm.layout import ALIVE, ImageCopy, Kind
+from alphapulse_cli.shm.layout import ALIVE, ImageCopy, SegmentKind
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState
@@ -61,7 +61,7 @@ class SetFollower:
     ) -> None:
         self.set_name = set_name
         self.books: dict[str, Reconstructor] = {}
-        self.groups = GroupReader(directory, set_name, Kind.DELTAS, start, label)
+        self.groups = GroupReader(directory, set_name, SegmentKind.DELTAS, start, label)
         self.joins = 0
         self.breaks: defaultdict[str, Counter[Why]] = defaultdict(Counter)
         self.damaged: Counter[str] = Counter()

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from alphapulse_cli.errors import SegmentError, SegmentGone, StorageError, WrongLayout
 from alphapulse_cli.shm.cursor import Cursor
 from alphapulse_cli.shm.directory import Directory, segment_name
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire import delta, trade
@@ -45,13 +45,13 @@ class GroupReader:
     With a `label` it leaves a cursor file, so that `segments` shows it and its lag; where that fails it goes on without one.
     """
 
-    def __init__(self, directory: Directory, set_name: str, kind: Kind, start: Start = "now", label: str = "") -> None:
+    def __init__(self, directory: Directory, set_name: str, kind: SegmentKind, start: Start = "now", label: str = "") -> None:
         self.kind = kind
         self.name = segment_name(kind, set_name)
         self.missed = 0
         self._directory = directory
         self._label = label
-        self._flags_at = delta.offsets()["flags"] if kind is Kind.DELTAS else trade.offsets()["flags"]
+        self._flags_at = delta.offsets()["flags"] if kind is SegmentKind.DELTAS else trade.offsets()["flags"]
         self._look_after_ns = 0  # CLOCK_MONOTONIC of the next look for a silent ring's successor
         self._attach(self._checked(Segment.attach(directory, self.name)), start)
 
@@ -68,7 +68,7 @@ class GroupReader:
 
     def _checked(self, segment: Segment) -> Segment:
         """The segment itself, if its records have the length that we read. WrongLayout."""
-        expected = delta.DELTA_BYTES if self.kind is Kind.DELTAS else trade.TRADE_BYTES
+        expected = delta.DELTA_BYTES if self.kind is SegmentKind.DELTAS else trade.TRADE_BYTES
         if segment.spec.record_bytes != expected:
             raise WrongLayout(f"{segment.path} has records of {segment.spec.record_bytes} bytes, not {expected}")
         return segment

@@ -11,7 +11,7 @@ from typing import Protocol
 from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
 from alphapulse_cli.shm.image import ImageReader
-from alphapulse_cli.shm.layout import ImageCopy, Kind
+from alphapulse_cli.shm.layout import ImageCopy, SegmentKind
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.shm.wake import WakePage
 
@@ -53,7 +53,7 @@ class SharedImages:
     def symbols(self) -> list[str]:
         """Symbols that have an image now."""
         parsed = (parse_segment_name(name) for name in self._directory.names())
-        return [one[2] for one in parsed if one is not None and one[0] is Kind.BOOK and one[1] == self._set_name]
+        return [one[2] for one in parsed if one is not None and one[0] is SegmentKind.BOOK and one[1] == self._set_name]
 
     def image(self, symbol: str, epoch: int) -> ImageReader | None:
         """Image of a book; None where there is none of that epoch."""
@@ -75,4 +75,4 @@ class SharedImages:
         return False
 
     def _segment(self, symbol: str) -> Segment:
-        return Segment.attach(self._directory, segment_name(Kind.BOOK, self._set_name, symbol))
+        return Segment.attach(self._directory, segment_name(SegmentKind.BOOK, self._set_name, symbol))

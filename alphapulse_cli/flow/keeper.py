@@ -25,7 +25,7 @@ from alphapulse_cli.market.trading_status import TradingStatus, stricter
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.image import ImageWriter
 from alphapulse_cli.wire.batch import Batch
-from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState, Kind
+from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState, RecordKind
 
 SOURCE_HASH = native.source_hash()
 
@@ -34,7 +34,7 @@ LIVE, STALE, SYNCING, HALTED = BookState.LIVE, BookState.STALE, BookState.SYNCIN
 NO_REASON, BAD_CHECKSUM, UNVERIFIED = BookReason.NONE, BookReason.BAD_CHECKSUM, BookReason.UNVERIFIED
 OFF_GRID, NO_ROOM = BookReason.OFF_GRID, BookReason.NO_ROOM
 CHECKSUM_OK = ChecksumState.OK
-DELTA, RESET = int(Kind.DELTA), int(Kind.RESET)
+DELTA, RESET = int(RecordKind.DELTA), int(RecordKind.RESET)
 CHECKSUMS_OK, UPDATES_IGNORED = int(Counter.CHECKSUMS_OK), int(Counter.UPDATES_IGNORED)
 
 CHECK_EVERY_GROUPS = _CHECK_EVERY = 1024  # the second name is a C number in the compiled core

@@ -19,13 +19,13 @@ from alphapulse_cli.wire.delta import BookReason, BookState
 
 FLAGS_AT = delta.offsets()["flags"]
 RECORD_BYTES, RECORD_WORDS = delta.DELTA_BYTES, delta.DELTA_BYTES // 8
-FIRST, CHECK, KIND_BITS = delta.FIRST, int(delta.Kind.CHECK), delta.KIND_MASK
+FIRST, CHECK, KIND_BITS = delta.FIRST, int(delta.RecordKind.CHECK), delta.KIND_MASK
 LIVE, LIVE_NUMBER, NO_REASON = BookState.LIVE, int(BookState.LIVE), BookReason.NONE
 NO_DELAY = delta.NO_FEED_DELAY
 Group = tuple[SetFollower, Polled, int, int]  # (set, records, first record, number of records)
 
 
-class Step(NamedTuple):
+class MergedStep(NamedTuple):
     """Change of a book, or of its state. `replica` is the live book: read it before asking for the next step.
 
     `timestamp_ns` is the receive time of the message (CLOCK_REALTIME), 0 for a step without one (joined, silent, retired);
@@ -60,7 +60,7 @@ class MergedFollowers:
         self.restarts = 0
         self._seen: dict[str, _Seen] = {}
 
-    def poll(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Iterator[Step]:
+    def poll(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Iterator[MergedStep]:
         """Read new records and return their steps. Exhaust the iterator: the steps left in it are lost with their changes."""
         fetched: list[tuple[SetFollower, Polled]] = []
         unsettled: list[SetFollower] = []
@@ -77,7 +77,7 @@ class MergedFollowers:
                 fetched.append((follower, polled))
         return self._steps(groups_by_time(fetched), unsettled, monotonic_ns)
 
-    def _steps(self, groups: list[Group], unsettled: list[SetFollower], monotonic_ns: int) -> Iterator[Step]:
+    def _steps(self, groups: list[Group], unsettled: list[SetFollower], monotonic_ns: int) -> Iterator[MergedStep]:
         if unsettled:
             yield from self._standing(unsettled, monotonic_ns)
         for follower, polled, start, count in groups:
@@ -86,7 +86,7 @@ class MergedFollowers:
                 yield step
         yield from self._joined(monotonic_ns)
 
-    def _step(self, follower: SetFollower, polled: Polled, start: int, count: int) -> Step | None:
+    def _step(self, follower: SetFollower, polled: Polled, start: int, count: int) -> MergedStep | None:
         """Apply a group; None if it changed no book, as a passed CHECK."""
         replica = follower.take(polled, start, count)
         if replica is None:
@@ -101,14 +101,14 @@ class MergedFollowers:
         told_delay = None if delay == NO_DELAY else delay
         if replica.book_state == LIVE_NUMBER and follower.is_whole(symbol):
             reason = states_of(LIVE_NUMBER, replica.reason)[1] if replica.reason else NO_REASON
-            return Step(follower, symbol, replica, LIVE, reason, timestamp_ns, told_delay)
+            return MergedStep(follower, symbol, replica, LIVE, reason, timestamp_ns, told_delay)
         if not follower.is_whole(symbol):
             seen.is_doubted = True
-            return Step(follower, symbol, replica, BookState.SYNCING, BookReason.STARTING, timestamp_ns, None)
+            return MergedStep(follower, symbol, replica, BookState.SYNCING, BookReason.STARTING, timestamp_ns, None)
         state, reason = states_of(replica.book_state, replica.reason)
-        return Step(follower, symbol, replica, state, reason, timestamp_ns, told_delay)
+        return MergedStep(follower, symbol, replica, state, reason, timestamp_ns, told_delay)
 
-    def _joined(self, monotonic_ns: int) -> Iterator[Step]:
+    def _joined(self, monotonic_ns: int) -> Iterator[MergedStep]:
         """Join cold books; steps of those that were joined or are whole again."""
         for name, follower in self.followers.items():
             seen = self._seen[name]
@@ -118,7 +118,7 @@ class MergedFollowers:
                 seen.is_doubted = not all(map(follower.is_whole, follower.books))
                 yield from self._standing([follower], monotonic_ns)
 
-    def _standing(self, followers: list[SetFollower], monotonic_ns: int) -> Iterator[Step]:
+    def _standing(self, followers: list[SetFollower], monotonic_ns: int) -> Iterator[MergedStep]:
         """Steps of the books of these sets whose state differs from that of the last step."""
         for follower in followers:
             seen = self._seen[follower.set_name]
@@ -127,7 +127,7 @@ class MergedFollowers:
                 told = (follower.groups.segment.epoch, replica.version, state, reason, replica.trading_status)
                 if seen.states.get(symbol) != told:
                     seen.states[symbol] = told
-                    yield Step(follower, symbol, replica, state, reason, 0, None)
+                    yield MergedStep(follower, symbol, replica, state, reason, 0, None)
 
 
 def groups_by_time(fetched: list[tuple[SetFollower, Polled]]) -> list[Group]:

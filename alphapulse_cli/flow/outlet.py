@@ -18,7 +18,7 @@ from alphapulse_cli.shm import layout
 from alphapulse_cli.shm.counters import Counter, CountersWriter, counters_spec
 from alphapulse_cli.shm.directory import Directory, parse_segment_name
 from alphapulse_cli.shm.image import FIRST_CAPACITY, ImageWriter, book_spec
-from alphapulse_cli.shm.layout import Kind, State
+from alphapulse_cli.shm.layout import SegmentKind, State
 from alphapulse_cli.shm.lease import Lease
 from alphapulse_cli.shm.ring import RingWriter
 from alphapulse_cli.shm.segment import Segment, SegmentSpec
@@ -58,8 +58,8 @@ class Outlet:
             self.wake = WakePage.open(directory, set_name, create=True)
             capacity = layout.round_capacity(ring_capacity)
             # Allocate all of them first: where there is no room, the former writer's segments stay as they are.
-            deltas = self._create(self._ring(Kind.DELTAS, DELTA_BYTES, capacity))
-            trades = self._create(self._ring(Kind.TRADES, TRADE_BYTES, capacity))
+            deltas = self._create(self._ring(SegmentKind.DELTAS, DELTA_BYTES, capacity))
+            trades = self._create(self._ring(SegmentKind.TRADES, TRADE_BYTES, capacity))
             counters = self._create(counters_spec(set_name, exchange, self.epoch, len(symbols)))
             for segment in (deltas, trades, counters):
                 segment.ready()
@@ -77,7 +77,7 @@ class Outlet:
         """Epoch of this writer, larger than any earlier one of the set."""
         return self._lease.epoch
 
-    def _ring(self, kind: Kind, record_bytes: int, capacity: int) -> SegmentSpec:
+    def _ring(self, kind: SegmentKind, record_bytes: int, capacity: int) -> SegmentSpec:
         return SegmentSpec(kind, self.set_name, self.exchange, self.epoch, record_bytes, capacity)
 
     def _create(self, spec: SegmentSpec) -> Segment:
@@ -89,7 +89,7 @@ class Outlet:
         """Remove former writers' images of books other than `symbols`, marked REPLACED for their readers."""
         for name in self._directory.names():
             parsed = parse_segment_name(name)
-            if parsed is None or parsed[:2] != (Kind.BOOK, self.set_name) or parsed[2] in symbols:
+            if parsed is None or parsed[:2] != (SegmentKind.BOOK, self.set_name) or parsed[2] in symbols:
                 continue
             with suppress(SegmentError, StorageError):
                 Segment.attach(self._directory, name, writable=True).mark_replaced()

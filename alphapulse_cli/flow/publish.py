@@ -17,11 +17,11 @@ from alphapulse_cli.shm.histogram import Histogram
 from alphapulse_cli.shm.image import FIRST_CAPACITY, ImageWriter
 from alphapulse_cli.shm.ring import RingWriter
 from alphapulse_cli.wire import batch
-from alphapulse_cli.wire.delta import NO_FEED_DELAY, Kind
+from alphapulse_cli.wire.delta import NO_FEED_DELAY, RecordKind
 
 SOURCE_HASH = native.source_hash()
 
-RESET = int(Kind.RESET)
+RESET = int(RecordKind.RESET)
 BOOK_UPDATES, LEVELS_KEPT_OUT, CROSSED = int(Counter.BOOK_UPDATES), int(Counter.LEVELS_KEPT_OUT), int(Counter.CROSSED)
 GROUPS, DELTAS, CHANGES, RESETS = int(Counter.GROUPS), int(Counter.DELTAS), int(Counter.CHANGES), int(Counter.RESETS)
 FEED_DELAY_US = int(Counter.FEED_DELAY_US)

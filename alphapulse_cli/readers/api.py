@@ -43,7 +43,7 @@ from alphapulse_cli.readers.waiting import Waiting
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory, segment_name
 from alphapulse_cli.shm.image import ImageReader
-from alphapulse_cli.shm.layout import ImageCopy, Kind
+from alphapulse_cli.shm.layout import ImageCopy, SegmentKind
 from alphapulse_cli.shm.segment import Liveness, Segment
 from alphapulse_cli.shm.wake import WakePage
 from alphapulse_cli.wire import delta, trade
@@ -62,13 +62,13 @@ class RecordReader:
     `start`: "now", "oldest" (all that the ring still holds), or a sequence. `label` is this reader's name in `alphapulse segments`.
     """
 
-    kind: Kind
+    kind: SegmentKind
 
     def __init__(self, name: str, *, start: Start = "now", shm_dir: str | None = None, label: str = "python") -> None:
         self._name = name
         self._directory = open_directory(shm_dir)
         self._groups = GroupReader(self._directory, name, self.kind, start, label)
-        self._dtype = delta.dtype() if self.kind is Kind.DELTAS else trade.dtype()
+        self._dtype = delta.dtype() if self.kind is SegmentKind.DELTAS else trade.dtype()
         self._waits: dict[str, Waiting] = {}
         self.last_missed = 0  # records, at the last poll
 
@@ -138,13 +138,13 @@ class DeltaReader(RecordReader):
     `records["changes"][i][:records["change_count"][i]]` are the changes of record i; CHECKs and STATUSes have none.
     """
 
-    kind = Kind.DELTAS
+    kind = SegmentKind.DELTAS
 
 
 class TradeReader(RecordReader):
     """Reader of trades: arrays of `wire.trade.dtype()`, 128 bytes a record."""
 
-    kind = Kind.TRADES
+    kind = SegmentKind.TRADES
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class Book:
     def __init__(self, name: str, symbol: str, *, shm_dir: str | None = None) -> None:
         self._name = name
         self._directory = open_directory(shm_dir)
-        self._file = segment_name(Kind.BOOK, name, symbol)
+        self._file = segment_name(SegmentKind.BOOK, name, symbol)
         self._attach()
 
     def _attach(self) -> None:

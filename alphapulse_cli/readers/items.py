@@ -38,7 +38,7 @@ class DeltaGroup(NamedTuple):
     set_name: str
     exchange: str
     symbol: str
-    kind: delta.Kind
+    kind: delta.RecordKind
     version: int
     prev_version: int
     timestamp_ns: int
@@ -168,7 +168,7 @@ def deltas_told(
                 set_name,
                 found[1],
                 found[0],
-                delta.Kind(kind if kind <= delta.Kind.STATUS else delta.Kind.DELTA),
+                delta.RecordKind(kind if kind <= delta.RecordKind.STATUS else delta.RecordKind.DELTA),
                 version,
                 previous,
                 timestamp_ns,
@@ -177,7 +177,7 @@ def deltas_told(
                 sizes,
                 bool(flags & delta.RESYNCED),
                 changes,
-                _told(kind, records, begin, tells_status) if kind >= delta.Kind.CHECK else {},
+                _told(kind, records, begin, tells_status) if kind >= delta.RecordKind.CHECK else {},
                 quote_of(book) if is_live and book is not None and book.version == version else NO_QUOTE,
             )
 
@@ -219,7 +219,7 @@ def trades_told(records: memoryview, set_name: str, names: Names) -> Iterator[Tr
 
 def _told(kind: int, records: memoryview, begin: int, tells_status: bool) -> dict[str, Any]:
     """Fields of a CHECK or a STATUS beside its header."""
-    if kind == delta.Kind.STATUS:
+    if kind == delta.RecordKind.STATUS:
         state, reason = states_of(records[begin], records[begin + 1])
         trading = trading_status(records[begin + 2] if tells_status else NOT_TOLD)
         return {"state": state.name, "reason": reason.name, "trading_status": None if trading is None else trading.name}

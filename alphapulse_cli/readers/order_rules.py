@@ -7,14 +7,14 @@ from alphapulse_cli.flow.arbitrage.terms import Rules
 from alphapulse_cli.market.instrument import MAX_DECIMALS
 from alphapulse_cli.shm.directory import Directory, segment_name
 from alphapulse_cli.shm.image import ImageReader
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.segment import Segment
 
 
 def order_rules(directory: Directory, set_name: str, symbol: str) -> Rules | None:
     """Lot size and minimum size from a book's image; None where there is no image or it does not say them."""
     with suppress(SegmentError, StorageError):
-        said = ImageReader(Segment.attach(directory, segment_name(Kind.BOOK, set_name, symbol))).rules()
+        said = ImageReader(Segment.attach(directory, segment_name(SegmentKind.BOOK, set_name, symbol))).rules()
         if said is not None and said.size_decimals <= MAX_DECIMALS:  # shared memory may hold any bytes
             return Rules(said.lot_size_lots, said.min_size_lots, said.size_decimals)
     return None

@@ -13,7 +13,7 @@ from alphapulse_cli.market.instrument import near_symbols, understood_id
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.segment import Segment
 
 LOOK_AGAIN_NS = 100_000_000
@@ -53,7 +53,7 @@ class Wanted:
         return frozenset(symbol for of, symbol in self.symbols if not of or of in {set_name, exchange})
 
 
-def find_sets(directory: Directory, wanted: Wanted, kind: Kind = Kind.DELTAS) -> dict[str, str]:
+def find_sets(directory: Directory, wanted: Wanted, kind: SegmentKind = SegmentKind.DELTAS) -> dict[str, str]:
     """Exchange by set name of the wanted sets that have a segment of that kind; sets that cannot be attached are left out."""
     found: dict[str, str] = {}
     for name in directory.names():
@@ -69,7 +69,7 @@ def find_sets(directory: Directory, wanted: Wanted, kind: Kind = Kind.DELTAS) ->
 def books_of(directory: Directory, set_name: str) -> list[str]:
     """The symbols of a set's book images, sorted."""
     parsed = (parse_segment_name(name) for name in directory.names())
-    return sorted(one[2] for one in parsed if one is not None and one[0] is Kind.BOOK and one[1] == set_name)
+    return sorted(one[2] for one in parsed if one is not None and one[0] is SegmentKind.BOOK and one[1] == set_name)
 
 
 def nothing_wanted(directory: Directory, wanted: Wanted) -> NoSegment:
@@ -87,11 +87,11 @@ def symbols_here(directory: Directory, set_name: str) -> list[str]:
     """Symbols that a set collects, sorted: those with a book image or with counters (trades only, or a book still to come)."""
     counted: Iterable[str] = ()
     with suppress(SegmentError, StorageError):
-        counted = CountersReader(Segment.attach(directory, segment_name(Kind.COUNTERS, set_name))).blocks()
+        counted = CountersReader(Segment.attach(directory, segment_name(SegmentKind.COUNTERS, set_name))).blocks()
     return sorted({*books_of(directory, set_name), *(symbol for symbol in counted if symbol)})
 
 
-def settled(directory: Directory, wanted: Wanted, kind: Kind = Kind.DELTAS) -> Wanted:
+def settled(directory: Directory, wanted: Wanted, kind: SegmentKind = SegmentKind.DELTAS) -> Wanted:
     """`wanted` with each symbol as the sets here spell it. NoSegment, with near names, if a set or a symbol is not there."""
     sets = find_sets(directory, wanted, kind)
     if not sets:

@@ -26,7 +26,7 @@ from alphapulse_cli.readers.selection import Wanted, find_sets, nothing_wanted
 from alphapulse_cli.readers.waiting import Waiting
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.ring import RingReader
 
 LOOK_EVERY_NS = 500_000_000
@@ -62,7 +62,7 @@ class SetReaders(Generic[Reader]):
         wanted: Wanted,
         attach: "Attach[Reader]",
         *,
-        kind: Kind = Kind.DELTAS,
+        kind: SegmentKind = SegmentKind.DELTAS,
         start: Start = "now",
         how: str = "wake",
         needed: bool = True,

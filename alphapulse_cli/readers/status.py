@@ -21,7 +21,7 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
 from alphapulse_cli.shm.image import ImageReader
-from alphapulse_cli.shm.layout import ImageCopy, Kind
+from alphapulse_cli.shm.layout import ImageCopy, SegmentKind
 from alphapulse_cli.shm.segment import Liveness, Segment
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState
@@ -118,7 +118,7 @@ class StatusSource:
         return None
 
     def _set(self, name: str) -> SetStatus:
-        counters = self._attach(segment_name(Kind.COUNTERS, name))
+        counters = self._attach(segment_name(SegmentKind.COUNTERS, name))
         if counters is None:
             return SetStatus(name, name, None)
         now, reader = clock.monotonic_ns(), CountersReader(counters)
@@ -172,7 +172,7 @@ class StatusSource:
         }
 
     def _book(self, name: str, exchange: str, symbol: str, now: int) -> BookStatus:
-        segment = self._attach(segment_name(Kind.BOOK, name, symbol))
+        segment = self._attach(segment_name(SegmentKind.BOOK, name, symbol))
         if segment is None:
             return BookStatus(exchange, symbol, BookState.COLD, BookReason.STARTING)
         reader = ImageReader(segment)

@@ -18,7 +18,7 @@ from alphapulse_cli.errors import StorageError
 from alphapulse_cli.shm import layout
 from alphapulse_cli.shm.block import BLOCK_BYTES, BLOCK_HEAD_WORDS, USED_WORD, CounterBlock
 from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Distribution, Histogram
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.mapping import Words
 from alphapulse_cli.shm.segment import Segment, SegmentSpec
 
@@ -89,7 +89,7 @@ HISTOGRAMS = (
 
 def counters_spec(set_name: str, exchange: str, epoch: int, symbol_count: int) -> SegmentSpec:
     """Spec of a set's counters segment, with a block for the exchange and for each of `symbol_count` symbols."""
-    return SegmentSpec(Kind.COUNTERS, set_name, exchange, epoch, BLOCK_BYTES, layout.round_capacity(symbol_count + 1))
+    return SegmentSpec(SegmentKind.COUNTERS, set_name, exchange, epoch, BLOCK_BYTES, layout.round_capacity(symbol_count + 1))
 
 
 class CountersWriter:

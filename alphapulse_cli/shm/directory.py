@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Self
 
 from alphapulse_cli.errors import AlphapulseError, NoSegment, NotASegment, StorageError, UsageError
-from alphapulse_cli.shm.layout import NAME_BYTES, SET_NAME_BYTES, Kind
+from alphapulse_cli.shm.layout import NAME_BYTES, SET_NAME_BYTES, SegmentKind
 
 SET_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*")
 SYMBOL_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]*-[A-Za-z0-9.]+")
 _NAME_PATTERN = re.compile(
     r"(?P<set>[a-z0-9-]{1,32})_(?:(?P<plain>orderbook_deltas|trades|counters)|book_(?P<symbol>[A-Za-z0-9][A-Za-z0-9.-]{0,15}))"
 )
-_SUFFIX = {Kind.DELTAS: "orderbook_deltas", Kind.TRADES: "trades", Kind.COUNTERS: "counters"}
+_SUFFIX = {SegmentKind.DELTAS: "orderbook_deltas", SegmentKind.TRADES: "trades", SegmentKind.COUNTERS: "counters"}
 _KIND = {suffix: kind for kind, suffix in _SUFFIX.items()}
 _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # O_NONBLOCK: opening a FIFO in a file's place must not block
 READERS = "readers"
@@ -54,22 +54,22 @@ def check_set_name(name: str) -> str:
     return name
 
 
-def segment_name(kind: Kind, set_name: str, symbol: str = "") -> str:
+def segment_name(kind: SegmentKind, set_name: str, symbol: str = "") -> str:
     """File name of a segment: kraken_orderbook_deltas, kraken_book_BTC-USD. UsageError for names that may not reach a path."""
     check_set_name(set_name)
-    if kind is not Kind.BOOK:
+    if kind is not SegmentKind.BOOK:
         return f"{set_name}_{_SUFFIX[kind]}"
     if not SYMBOL_PATTERN.fullmatch(symbol) or len(symbol) > NAME_BYTES:
         raise UsageError(f"not a symbol: {symbol[:40]!r}", "write BASE-QUOTE, as in BTC-USD")
     return f"{set_name}_book_{symbol}"
 
 
-def parse_segment_name(name: str) -> tuple[Kind, str, str] | None:
+def parse_segment_name(name: str) -> tuple[SegmentKind, str, str] | None:
     """Split a segment's file name into (kind, set name, symbol); None for any other name."""
     match = _NAME_PATTERN.fullmatch(name)
     if match is None:
         return None
-    return _KIND.get(match["plain"], Kind.BOOK), match["set"], match["symbol"] or ""
+    return _KIND.get(match["plain"], SegmentKind.BOOK), match["set"], match["symbol"] or ""
 
 
 def directory_path(override: str | Path | None = None) -> Path:

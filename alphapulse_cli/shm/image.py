@@ -20,7 +20,7 @@ heartbeat. A book that outgrows its file moves to a larger one, and back to a sm
 from alphapulse_cli import native
 from alphapulse_cli.market.trading_status import NOT_TOLD
 from alphapulse_cli.shm import layout, memory
-from alphapulse_cli.shm.layout import ImageCopy, Kind, Rules
+from alphapulse_cli.shm.layout import ImageCopy, Rules, SegmentKind
 from alphapulse_cli.shm.segment import Liveness, Segment, SegmentSpec
 
 SOURCE_HASH = native.source_hash()
@@ -33,7 +33,7 @@ def book_spec(
 ) -> SegmentSpec:
     """Spec of a book's segment with room for at least `levels` a side; `slot` is the book's in the wake page."""
     capacity = layout.round_capacity(levels)
-    return SegmentSpec(Kind.BOOK, set_name, exchange, epoch, layout.LEVEL_BYTES, capacity, symbol, slot)
+    return SegmentSpec(SegmentKind.BOOK, set_name, exchange, epoch, layout.LEVEL_BYTES, capacity, symbol, slot)
 
 
 class ImageWriter:

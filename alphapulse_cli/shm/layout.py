@@ -44,7 +44,7 @@ NO_SLOT = 0xFFFF_FFFF_FFFF_FFFF  # `request_slot` of a book without one
 
 
 @unique
-class Kind(IntEnum):
+class SegmentKind(IntEnum):
     """Content of a segment. The meaning of its records is defined on the floors above."""
 
     DELTAS = 1
@@ -190,9 +190,9 @@ class Rules(NamedTuple):
     min_size_lots: int  # 0 = no minimum known
 
 
-def file_bytes(kind: Kind, record_bytes: int, capacity: int) -> int:
+def file_bytes(kind: SegmentKind, record_bytes: int, capacity: int) -> int:
     """Size in bytes of a segment file with `capacity` records (BOOK: levels a side) of `record_bytes`."""
-    copies = 4 if kind is Kind.BOOK else 1
+    copies = 4 if kind is SegmentKind.BOOK else 1
     return HEADER_BYTES + copies * capacity * record_bytes + tail_bytes(kind)
 
 
@@ -200,9 +200,9 @@ HISTOGRAM_COUNT = 2  # in a counters file, see shm/counters.py
 HISTOGRAM_WORDS = 8 + 1152  # see shm/histogram.py
 
 
-def tail_bytes(kind: Kind) -> int:
+def tail_bytes(kind: SegmentKind) -> int:
     """Size in bytes of what follows the records: the histograms of a counters file, else nothing."""
-    return HISTOGRAM_COUNT * HISTOGRAM_WORDS * 8 if kind is Kind.COUNTERS else 0
+    return HISTOGRAM_COUNT * HISTOGRAM_WORDS * 8 if kind is SegmentKind.COUNTERS else 0
 
 
 def round_capacity(count: int) -> int:

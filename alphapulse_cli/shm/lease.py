@@ -18,7 +18,7 @@ from alphapulse_cli.errors import NotASegment, SegmentError, StorageError, Write
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory, check_set_name, parse_segment_name, segment_name, storage_error
 from alphapulse_cli.shm.identity import Identity, is_stopped, my_identity, pid_namespace, process_is_alive
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.segment import Liveness, Segment
 
 MAX_TEXT_BYTES = 256
@@ -152,7 +152,7 @@ def _refusal(directory: Directory, set_name: str, holder: Holder | None) -> Writ
 def _is_silent(directory: Directory, set_name: str, holder: Holder) -> bool:
     """Whether the holder's segments exist and no longer get a heartbeat."""
     try:
-        counters = Segment.attach(directory, segment_name(Kind.COUNTERS, set_name))
+        counters = Segment.attach(directory, segment_name(SegmentKind.COUNTERS, set_name))
     except (SegmentError, StorageError):
         return False
     return counters.epoch == holder.epoch and counters.liveness(clock.monotonic_ns()) is Liveness.SILENT

@@ -28,7 +28,7 @@ from alphapulse_cli.errors import NoSegment, NotASegment, SegmentError, SegmentG
 from alphapulse_cli.shm import block, clock, layout, memory  # block: compiled, or interpreted, as all of the core is
 from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name, storage_error
 from alphapulse_cli.shm.identity import Identity, boot_id, my_identity, process_is_alive
-from alphapulse_cli.shm.layout import Kind, State
+from alphapulse_cli.shm.layout import SegmentKind, State
 from alphapulse_cli.shm.mapping import Mapping, Words
 
 _CREATED = counting()
@@ -51,7 +51,7 @@ class Liveness(Enum):
 class SegmentSpec:
     """Description of a segment to create. `capacity` is a power of two (`layout.round_capacity`); only a book has a `symbol`."""
 
-    kind: Kind
+    kind: SegmentKind
     set_name: str
     exchange: str
     epoch: int
@@ -179,7 +179,7 @@ class Segment:
         assert self._temporary
         directory = self._open_directory()
         old = _predecessor(directory, self.name)
-        if old is not None and self.spec.kind is not Kind.BOOK:
+        if old is not None and self.spec.kind is not SegmentKind.BOOK:
             old.mark_replaced()
         self._words.store_release(layout.WORD["magic"], layout.MAGIC)
         try:
@@ -298,10 +298,10 @@ class Segment:
 
     def _has_another_writer(self) -> bool:
         """Whether the ring of this book's set belongs to a later writer, which has made no image of the book yet."""
-        if self.spec.kind is not Kind.BOOK or self._directory is None:
+        if self.spec.kind is not SegmentKind.BOOK or self._directory is None:
             return False
         with suppress(SegmentError, StorageError):
-            return Segment.attach(self._directory, segment_name(Kind.DELTAS, self.spec.set_name)).epoch > self.epoch
+            return Segment.attach(self._directory, segment_name(SegmentKind.DELTAS, self.spec.set_name)).epoch > self.epoch
         return False
 
     def is_live(self, monotonic_ns: int) -> bool:
@@ -406,7 +406,7 @@ def parse_header(mapped: Any, name: str, path: str) -> tuple[SegmentSpec, Identi
         and capacity & (capacity - 1) == 0
         and layout.file_bytes(kind, record_bytes, capacity) == len(mapped)
         and number["state"] <= State.REPLACED
-        and (kind is not Kind.BOOK or record_bytes == layout.LEVEL_BYTES)
+        and (kind is not SegmentKind.BOOK or record_bytes == layout.LEVEL_BYTES)
     )
     exchange = _text(mapped, "exchange")
     if not sane or not exchange:

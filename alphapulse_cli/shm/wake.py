@@ -20,7 +20,7 @@ from typing import Any
 from alphapulse_cli.errors import NotASegment, StorageError
 from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import Directory, check_set_name, storage_error
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.mapping import Mapping, Words
 from alphapulse_cli.shm.ring import RingReader, RingWriter
 from alphapulse_cli.shm.segment import allocate
@@ -31,7 +31,7 @@ SLOT_COUNT = WAKE_BYTES - FIRST_SLOT  # books that can have a slot; readers of a
 MAX_WAIT_NS = 5_000_000
 NAP_NS = 1_000_000
 
-_REQUEST_WORDS = {Kind.DELTAS: 0, Kind.TRADES: 16}
+_REQUEST_WORDS = {SegmentKind.DELTAS: 0, SegmentKind.TRADES: 16}
 _FUTEX_CALLS = {"x86_64": 202, "amd64": 202, "aarch64": 98, "arm64": 98}  # the number of futex(2)
 _FUTEX_WAIT, _FUTEX_WAKE = 0, 1  # not the PRIVATE forms: the word is shared between processes
 
@@ -75,7 +75,7 @@ class WakePage:
             raise storage_error(error, f"open {path}") from None
 
     @staticmethod
-    def request_word(kind: Kind) -> int:
+    def request_word(kind: SegmentKind) -> int:
         """Index of the word by which readers of that ring ask to be woken."""
         return _REQUEST_WORDS[kind]
 

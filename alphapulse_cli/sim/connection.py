@@ -16,7 +16,7 @@ from websockets.asyncio.server import ServerConnection
 from alphapulse_cli.edges.server.client import Client
 from alphapulse_cli.exchanges.protocol import Encoder
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.sim.market_maker import Step
+from alphapulse_cli.sim.market_maker import MarketStep
 from alphapulse_cli.sim.mischief import HANDSHAKES, OF_FRAMES, Injection, Mischief, Scenario
 
 ABOUT_FRAMES = frozenset(OF_FRAMES) - {"checksum", "flood"}
@@ -85,7 +85,7 @@ class Connection(Client):
         if not self._is_mute:
             self.push(self.encoder.trading_status(symbol, now_ns))
 
-    def take(self, step: Step, instrument: Instrument, now_ns: int) -> bool:
+    def take(self, step: MarketStep, instrument: Instrument, now_ns: int) -> bool:
         """Queue the frames of a market step, after this connection's mischief. True if a flood is to follow."""
         if self.is_mute(step.symbol):
             return False

@@ -47,7 +47,7 @@ STUB_BID_TICKS = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class MarketStep:
     """Net changes and trades of one symbol in one step."""
 
     symbol: str
@@ -85,7 +85,7 @@ class Market:
         """Canonical symbols of the market."""
         return list(self._books)
 
-    def step(self, symbol: str, now_ns: int) -> Step:
+    def step(self, symbol: str, now_ns: int) -> MarketStep:
         """Make one step of a symbol's market at `now_ns`. KeyError for an unknown symbol."""
         return self._books[symbol].step(now_ns, self._plant_in(symbol, now_ns))
 
@@ -202,7 +202,7 @@ class _Book:
         bound = self._typical_lots * 1000
         return max(1, int(min(lots, bound)))
 
-    def step(self, now_ns: int, plant: Planted | None = None) -> Step:
+    def step(self, now_ns: int, plant: Planted | None = None) -> MarketStep:
         """Make one step: begin or end a planted opportunity, then takers, makers and random orders; returns the net changes."""
         self._touched, self._made = {}, []
         leg = self.leg_of(plant)
@@ -221,7 +221,7 @@ class _Book:
         ]
         self.sequence += len(changes)
         self.trades.extend(self._made)
-        return Step(self.instrument.symbol, changes, self._made)
+        return MarketStep(self.instrument.symbol, changes, self._made)
 
     def _plant(self, leg: Leg) -> None:
         """M7: make the planted level the best of its side, and remove the levels in its way."""

@@ -5,7 +5,7 @@ The book appends its changes, each written straight to its place: change i lies 
 
     batch.clear()
     book.apply(levels, batch)                       # append, append, …
-    count = batch.finish(Kind.DELTA, timestamp_ns, version, prev_version, feed_delay_us, resynced)
+    count = batch.finish(RecordKind.DELTA, timestamp_ns, version, prev_version, feed_delay_us, resynced)
     ring.publish(batch.records, count)
 
 A group may have any number of changes: the memory doubles when it is full and never shrinks (it is bounded by the levels that the
@@ -24,7 +24,7 @@ SOURCE_HASH = native.source_hash()
 
 RECORD_WORDS, HEADER_WORDS, RECORD_CHANGES = 32, 8, 12
 FIRST_FLAG, LAST_FLAG, RESYNCED_FLAG = delta.FIRST, delta.LAST, delta.RESYNCED
-CHECK_KIND, STATUS_KIND = int(delta.Kind.CHECK), int(delta.Kind.STATUS)
+CHECK_KIND, STATUS_KIND = int(delta.RecordKind.CHECK), int(delta.RecordKind.STATUS)
 NO_DELAY = delta.NO_FEED_DELAY
 FIRST_CAPACITY = 4  # records
 _LOW_HALF = 0xFFFF_FFFF
@@ -97,7 +97,7 @@ class Batch:
     ) -> int:
         """Write the headers; the number of records in the group. A group without changes (a RESET) is one record.
 
-        `kind` is a `delta.Kind`, `timestamp_ns` our receive time (CLOCK_REALTIME), `prev_version` and `version` the book's before
+        `kind` is a `delta.RecordKind`, `timestamp_ns` our receive time (CLOCK_REALTIME), `prev_version` and `version` the book's before
         and after.
         """
         left = self.change_count

@@ -58,7 +58,7 @@ NO_FEED_DELAY = -(1 << 31)
 
 
 @unique
-class Kind(IntEnum):
+class RecordKind(IntEnum):
     """Kind of a group: bits 0-2 of the flags."""
 
     DELTA = 0

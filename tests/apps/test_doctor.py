@@ -10,7 +10,7 @@ from support.reader_sets import Writer
 
 from alphapulse_cli import build
 from alphapulse_cli.apps import doctor
-from alphapulse_cli.apps.doctor import Verdict, examine
+from alphapulse_cli.apps.doctor import CheckVerdict, examine
 from alphapulse_cli.edges.exchange import transport
 from alphapulse_cli.shm import clock, memory, wake
 from alphapulse_cli.shm.directory import open_directory
@@ -34,7 +34,7 @@ def found(where, check):
 
 def test_nothing_fails_here(where):
     findings = list(examine(where))
-    assert [one for one in findings if one.verdict is Verdict.FAIL] == []
+    assert [one for one in findings if one.verdict is CheckVerdict.FAIL] == []
     assert len({one.check for one in findings}) >= 9
 
 
@@ -43,28 +43,28 @@ def test_a_core_that_its_sources_left_behind(where, monkeypatch):
         raise RuntimeError("compiled from other sources")
 
     monkeypatch.setattr(build, "core_mode", stale)
-    assert found(where, "core").verdict is Verdict.FAIL
+    assert found(where, "core").verdict is CheckVerdict.FAIL
 
 
 def test_an_interpreted_core_is_slower_and_without_fences_it_is_none(where, monkeypatch):
     monkeypatch.setattr(build, "core_mode", lambda: "interpreted")
     monkeypatch.setattr(memory, "fences_are_sound", lambda: False)
-    assert found(where, "core").verdict is Verdict.WARN
-    assert found(where, "memory order").verdict is Verdict.FAIL
+    assert found(where, "core").verdict is CheckVerdict.WARN
+    assert found(where, "memory order").verdict is CheckVerdict.FAIL
     monkeypatch.setattr(build, "core_mode", lambda: "compiled")
-    assert (found(where, "core").verdict, found(where, "memory order").verdict) == (Verdict.OK, Verdict.OK)
+    assert (found(where, "core").verdict, found(where, "memory order").verdict) == (CheckVerdict.OK, CheckVerdict.OK)
 
 
 def test_a_directory_that_is_open_to_others_or_cannot_be_made(where, tmp_path):
     Path(where).chmod(0o777)
-    assert found(where, "directory").verdict is Verdict.FAIL
-    assert found(str(tmp_path / "none"), "segments").verdict is Verdict.OK
-    assert found(str(tmp_path / "no" / "where"), "segments").verdict is Verdict.FAIL
+    assert found(where, "directory").verdict is CheckVerdict.FAIL
+    assert found(str(tmp_path / "none"), "segments").verdict is CheckVerdict.OK
+    assert found(str(tmp_path / "no" / "where"), "segments").verdict is CheckVerdict.FAIL
 
 
 @pytest.mark.parametrize(
     ("free", "total", "verdict"),
-    [(1 << 20, 1 << 30, Verdict.FAIL), (32 << 20, 64 << 20, Verdict.WARN), (1 << 29, 1 << 30, Verdict.OK)],
+    [(1 << 20, 1 << 30, CheckVerdict.FAIL), (32 << 20, 64 << 20, CheckVerdict.WARN), (1 << 29, 1 << 30, CheckVerdict.OK)],
 )
 def test_room(where, monkeypatch, free, total, verdict):
     monkeypatch.setattr(doctor.os, "statvfs", lambda _: SimpleNamespace(f_bavail=free, f_frsize=1, f_blocks=total))
@@ -74,10 +74,10 @@ def test_room(where, monkeypatch, free, total, verdict):
 def test_sets_that_live_that_ended_and_that_died(where, monkeypatch):
     with open_directory(where) as directory:
         with Writer(directory):
-            assert (found(where, "set kraken").verdict, found(where, "set kraken").found) == (Verdict.OK, "live")
+            assert (found(where, "set kraken").verdict, found(where, "set kraken").found) == (CheckVerdict.OK, "live")
             now = clock.monotonic_ns()
             monkeypatch.setattr(clock, "monotonic_ns", lambda: now + 3_000_000_000)
-            assert found(where, "set kraken").verdict is Verdict.WARN
+            assert found(where, "set kraken").verdict is CheckVerdict.WARN
             assert "no heartbeat" in found(where, "set kraken").found
         monkeypatch.undo()
     assert found(where, "set kraken").found.startswith("retired")
@@ -86,7 +86,7 @@ def test_sets_that_live_that_ended_and_that_died(where, monkeypatch):
 def test_a_damaged_file(where):
     with open(f"{where}/bad_trades", "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
         file.write("x")
-    assert found(where, "segment").verdict is Verdict.FAIL
+    assert found(where, "segment").verdict is CheckVerdict.FAIL
     assert "bad_trades" in found(where, "segment").found
 
 
@@ -97,31 +97,31 @@ def test_few_open_files(where, monkeypatch):
 
 def test_a_clock_that_is_wrong(where, monkeypatch):
     monkeypatch.setattr(clock, "realtime_ns", lambda: 0)
-    assert found(where, "date").verdict is Verdict.FAIL
+    assert found(where, "date").verdict is CheckVerdict.FAIL
 
 
 def test_a_clock_that_stands_still(where, monkeypatch):
     monkeypatch.setattr(clock, "monotonic_ns", lambda: 5)
-    assert found(where, "clock").verdict is Verdict.FAIL
+    assert found(where, "clock").verdict is CheckVerdict.FAIL
 
 
 def test_no_futex(where, monkeypatch):
     monkeypatch.setattr(wake, "has_futex", lambda: False)
-    assert found(where, "waiting").verdict is Verdict.WARN
+    assert found(where, "waiting").verdict is CheckVerdict.WARN
 
 
 def test_a_misspelt_setting(where):
     Path("alphapulse.toml").write_text("dept = 10\n")
-    assert found(where, "settings").verdict is Verdict.FAIL
+    assert found(where, "settings").verdict is CheckVerdict.FAIL
     assert "dept" in found(where, "settings").found
 
 
 @pytest.mark.parametrize(
     ("version", "verdict", "said"),
     [
-        ("2.3.1", Verdict.OK, "picows 2.3.1"),
-        (None, Verdict.OK, "websockets"),
-        ("1.0", Verdict.WARN, "websockets: picows 1.0 is too old"),
+        ("2.3.1", CheckVerdict.OK, "picows 2.3.1"),
+        (None, CheckVerdict.OK, "websockets"),
+        ("1.0", CheckVerdict.WARN, "websockets: picows 1.0 is too old"),
     ],
 )
 def test_the_transport_that_collect_takes(where, monkeypatch, version, verdict, said):

@@ -10,13 +10,13 @@ from support.reader_sets import Writer, ladder, random_rows
 from alphapulse_cli.apps import reconstruct
 from alphapulse_cli.apps.collect.collect import collect
 from alphapulse_cli.apps.collect.plan import CollectPlan
-from alphapulse_cli.apps.reconstruct import Books, Verdict, verify
+from alphapulse_cli.apps.reconstruct import Books, ProofVerdict, verify
 from alphapulse_cli.errors import NoSegment
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.sim.serve import SimSpec, run
-from alphapulse_cli.wire.delta import BookState, ChecksumState, Kind
+from alphapulse_cli.wire.delta import BookState, ChecksumState, RecordKind
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def lively(writer):
 class TestWhatIsRightIsProved:
     def test_a_busy_book(self, directory, writer):
         (proof,) = proved(directory, lively(writer))
-        assert (proof.verdict, proof.image, proof.why, proof.checks_bad) == (Verdict.PROVED, "equal", "", 0)
+        assert (proof.verdict, proof.image, proof.why, proof.checks_bad) == (ProofVerdict.PROVED, "equal", "", 0)
         assert proof.checks_ok > 3
 
     def test_over_a_reset(self, directory, writer):
@@ -76,7 +76,7 @@ class TestWhatIsRightIsProved:
             work()
 
         (proof,) = proved(directory, regridding)
-        assert proof.verdict is Verdict.PROVED
+        assert proof.verdict is ProofVerdict.PROVED
 
     def test_laps_are_counted_and_no_failure(self, directory, monkeypatch):
         with Writer(directory, capacity=64) as writer:
@@ -91,7 +91,7 @@ class TestWhatIsRightIsProved:
 
             (proof,) = proved(directory, flood, 0.6)
             assert proof.laps > 0
-            assert proof.verdict is not Verdict.FAILED
+            assert proof.verdict is not ProofVerdict.FAILED
 
 
 class TestWhatIsWrongFails:
@@ -99,7 +99,7 @@ class TestWhatIsWrongFails:
 
     def failed(self, directory, work):
         (proof,) = proved(directory, work)
-        assert proof.verdict is Verdict.FAILED
+        assert proof.verdict is ProofVerdict.FAILED
         return proof.why
 
     def test_a_change_in_the_image_that_was_never_told(self, directory, writer):
@@ -138,7 +138,7 @@ class TestWhatIsWrongFails:
 
         monkeypatch.setattr(reconstruct, "_compare", damaged_then_compared)
         proofs = proved(directory, lambda: (writer.check(), writer.beat()))
-        assert [(proof.verdict, proof.why) for proof in proofs] == [(Verdict.FAILED, "image different")]
+        assert [(proof.verdict, proof.why) for proof in proofs] == [(ProofVerdict.FAILED, "image different")]
 
     def test_a_book_that_is_live_though_its_checksum_is_bad(self, directory, writer):
         keeper = writer.keepers["BTC-USD"]
@@ -155,7 +155,7 @@ class TestWhatIsWrongFails:
             batch.append(999_990, random.randrange(1, 9))
             keeper._image.begin()
             keeper._commit(writer.now_ns)
-            records = batch.finish(Kind.DELTA, writer.now_ns, keeper.version, keeper.version - 1)
+            records = batch.finish(RecordKind.DELTA, writer.now_ns, keeper.version, keeper.version - 1)
             writer.outlet.deltas.publish(batch.records, records)
             work()
 
@@ -170,7 +170,7 @@ class TestWhatCannotBeProved:
 
     def test_a_book_without_a_check_is_unproved(self, directory, writer):
         (proof,) = proved(directory, writer.beat)
-        assert (proof.verdict, proof.image, proof.why) == (Verdict.UNPROVED, "equal", "no CHECK came")
+        assert (proof.verdict, proof.image, proof.why) == (ProofVerdict.UNPROVED, "equal", "no CHECK came")
 
     def test_a_book_that_is_being_edited_for_ever_is_not_compared(self, directory, writer, monkeypatch):
         monkeypatch.setattr(reconstruct, "COMPARE_TRIES", 3)
@@ -236,5 +236,5 @@ class TestAgainstASimulator:
             raise AssertionError("no live book")
 
         (proof,) = asyncio.run(work())
-        assert (proof.verdict, proof.image, proof.checksums_bad) == (Verdict.PROVED, "equal", 0)
+        assert (proof.verdict, proof.image, proof.checksums_bad) == (ProofVerdict.PROVED, "equal", 0)
         assert proof.checksums_ok > 20

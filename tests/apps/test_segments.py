@@ -9,7 +9,7 @@ from alphapulse_cli.apps.segments import describe, sweep
 from alphapulse_cli.flow.groups import GroupReader
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_rates_are_of_what_came_between_two_looks(directory):
 
 def test_readers_with_their_lag(directory):
     with Writer(directory) as writer:
-        reader = GroupReader(directory, "kraken", Kind.DELTAS, label="a desk")
+        reader = GroupReader(directory, "kraken", SegmentKind.DELTAS, label="a desk")
         writer.snapshot(ladder(40))
         (row,) = rows(directory)["kraken_orderbook_deltas"].readers
         assert (row.pid, row.label, row.alive) == (os.getpid(), "a desk", True)

@@ -18,7 +18,7 @@ from alphapulse_cli.book.side import Side
 from alphapulse_cli.book.walk import Walk
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.wire.batch import Batch
-from alphapulse_cli.wire.delta import FIRST, LAST, NO_FEED_DELAY, BookReason, BookState, Kind, dtype
+from alphapulse_cli.wire.delta import FIRST, LAST, NO_FEED_DELAY, BookReason, BookState, RecordKind, dtype
 
 cut_sizes = st.lists(st.integers(1, 9), min_size=1, max_size=5)
 
@@ -165,7 +165,7 @@ class TestTheRiver:
         writer = Writer()
         for i in range(5):
             writer.take(Message(False, [(100, i + 1, False)], None))
-        groups = [row for row in records_of(writer) if row["symbol"] == SYMBOL.encode() and row["flags"] & 7 == Kind.DELTA]
+        groups = [row for row in records_of(writer) if row["symbol"] == SYMBOL.encode() and row["flags"] & 7 == RecordKind.DELTA]
         assert [(row["prev_version"], row["version"]) for row in groups] == [(i, i + 1) for i in range(5)]
 
 
@@ -239,7 +239,7 @@ class TestCold:
     def test_a_reset(self, replica, writer):
         """The writer replaced its image: read it."""
         writer.batch.clear()
-        count = writer.batch.finish(Kind.RESET, 9, 2, 1, 0, False)
+        count = writer.batch.finish(RecordKind.RESET, 9, 2, 1, 0, False)
         assert replica.apply(writer.batch.records, 0, count) == 1
         assert replica.why is Why.RESET
         writer.pictures[3].load_into(replica)
@@ -289,7 +289,7 @@ class TestCold:
         replica.load(0, 2, 8, BookState.LIVE, b"", b"")
         for ticks in range(25):
             batch.append(ticks, 1)
-        assert batch.finish(Kind.DELTA, 1, 1, 0) == 3
+        assert batch.finish(RecordKind.DELTA, 1, 1, 0) == 3
         first, middle, last = (bytes(batch.records[at : at + 256]) for at in (0, 256, 512))
         assert replica.apply(first + 65_535 * middle + last, 0, 65_537) == 0
         assert replica.why is Why.GROUP_WITHOUT_FIRST

@@ -16,7 +16,7 @@ from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.batch import Batch
-from alphapulse_cli.wire.delta import IS_ASK, LEVEL_IS_NEW, SIZE_MASK, Kind
+from alphapulse_cli.wire.delta import IS_ASK, LEVEL_IS_NEW, SIZE_MASK, RecordKind
 
 SOURCE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "read_deltas.c"
 CAPACITY = 256
@@ -59,7 +59,7 @@ class Writer:
             batch.append(ticks, lots | (IS_ASK if is_ask else 0) | (LEVEL_IS_NEW if is_new else 0))
             price, size = to_text(ticks, batch.price_decimals), to_text(lots, batch.size_decimals)
             told.append(f" {'ask' if is_ask else 'bid'} {price}{'+' if is_new else ' '}{size}")
-        self._publish(batch, batch.finish(Kind.DELTA, clock.realtime_ns(), version + 1, version, 0, resynced))
+        self._publish(batch, batch.finish(RecordKind.DELTA, clock.realtime_ns(), version + 1, version, 0, resynced))
         self.versions[symbol] = version + 1
         self.expected.append(f"{symbol} DELTA {version} {version + 1}{' resynced' * resynced}{''.join(told)}")
 
@@ -67,7 +67,7 @@ class Writer:
         """A RESET, a CHECK and a STATUS."""
         batch, version = self.batches[symbol], self.versions[symbol]
         batch.clear()
-        self._publish(batch, batch.finish(Kind.RESET, clock.realtime_ns(), version + 1, version))
+        self._publish(batch, batch.finish(RecordKind.RESET, clock.realtime_ns(), version + 1, version))
         self._publish(batch, batch.check(clock.realtime_ns(), version + 1, 0xFEDC_0000_0000_0001, 3, 4, 1, 2))
         self._publish(batch, batch.status(clock.realtime_ns(), version + 1, 3, 5, 4))
         self.versions[symbol] = version + 1

@@ -14,7 +14,7 @@ from support.e2e import Simulators, wait_for, wait_until_live, writer_pid
 from support.terminals import Terminal
 
 from alphapulse_cli.shm.directory import segment_name
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 
 EXCHANGES, SYMBOLS = ("kraken", "binance-us"), ("BTC-USD", "ETH-USD")
 LATER = "coinbase"
@@ -190,7 +190,7 @@ class TestHowItEnds:
             names = ("kraken", "coinbase", "binance-us")
             screen.until(lambda text: "LIVE" in text, "a live book")
             # One exchange may show all its books before another has its segments.
-            rings = [alphapulse.shm_dir / segment_name(Kind.DELTAS, name) for name in names]
+            rings = [alphapulse.shm_dir / segment_name(SegmentKind.DELTAS, name) for name in names]
             wait_for(lambda: all(ring.exists() for ring in rings), "the segments of each")
             pids = [writer_pid(alphapulse.shm_dir, name) for name in names]
             assert all(pids)

@@ -11,7 +11,7 @@ from support.flow_parts import SECOND, Replica, River, assert_one_book, listed
 
 from alphapulse_cli.market.requests import FetchSnapshot, Send
 from alphapulse_cli.shm.counters import Counter
-from alphapulse_cli.wire.delta import BookReason, BookState, Kind
+from alphapulse_cli.wire.delta import BookReason, BookState, RecordKind
 
 LIVE, SYNCING, HALTED = BookState.LIVE, BookState.SYNCING, BookState.HALTED
 OFF_GRID = BookReason.OFF_GRID
@@ -190,4 +190,4 @@ class TestATrade:
         assert [(int(row["price_ticks"]), int(row["price_decimals"])) for row in records] == [(12_012_345, 5)]
         assert (scene.keeper().instrument, scene.keeper().state) == (before, LIVE)
         assert scene.count(Counter.OFF_GRID, "BTC-USD") == 1
-        assert scene.groups("BTC-USD", Kind.RESET)[1:] == []
+        assert scene.groups("BTC-USD", RecordKind.RESET)[1:] == []

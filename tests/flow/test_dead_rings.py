@@ -11,7 +11,7 @@ from support.reader_sets import Writer
 from alphapulse_cli.flow.groups import LOOK_EVERY_NS, GroupReader
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
-from alphapulse_cli.shm.layout import HEARTBEAT_LIMIT_NS, Kind
+from alphapulse_cli.shm.layout import HEARTBEAT_LIMIT_NS, SegmentKind
 
 SECOND_NS = 1_000_000_000
 ENDS = ("retires", "is killed", "is killed, its files removed")
@@ -28,7 +28,7 @@ class Scene:
     def __init__(self, directory):
         self.directory, self.now_ns, self.writer = directory, clock.monotonic_ns(), None
         self.start()
-        self.reader = GroupReader(directory, "kraken", Kind.DELTAS, "oldest")
+        self.reader = GroupReader(directory, "kraken", SegmentKind.DELTAS, "oldest")
         self.got = self.missed = 0
 
     def start(self):

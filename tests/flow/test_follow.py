@@ -18,7 +18,7 @@ from alphapulse_cli.flow.groups import GroupReader
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.cursor import list_cursors
 from alphapulse_cli.shm.directory import open_directory
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.segment import Segment, SegmentSpec
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import FIRST, LAST, BookReason, BookState
@@ -64,7 +64,7 @@ class TestWholeGroups:
     @pytest.mark.parametrize("limit", [1, 2, 3, 5, 7, 64, 2048])
     def test_groups_of_13_and_1000_changes_however_reads_are_cut(self, directory, limit):
         with Writer(directory) as writer:
-            reader, follower = GroupReader(directory, "kraken", Kind.DELTAS), SetFollower(directory, "kraken")
+            reader, follower = GroupReader(directory, "kraken", SegmentKind.DELTAS), SetFollower(directory, "kraken")
             writer.snapshot(ladder(2000))
             follower.poll(clock.monotonic_ns())
             writer.update(ladder(13, 50))
@@ -79,7 +79,7 @@ class TestWholeGroups:
     def test_a_group_of_45827_changes(self, directory, limit):
         with Writer(directory) as writer:
             writer.snapshot(ladder(45_827))
-            reader, follower = GroupReader(directory, "kraken", Kind.DELTAS), SetFollower(directory, "kraken")
+            reader, follower = GroupReader(directory, "kraken", SegmentKind.DELTAS), SetFollower(directory, "kraken")
             writer.update(ladder(45_827, 2))
             writer.check()
             assert drained(reader, limit) == ([3819, 1], 0)
@@ -93,7 +93,7 @@ class TestWholeGroups:
             writer.snapshot(ladder(400))
             for round_ in range(20):
                 writer.update(ladder(60, 2 + round_))
-            sizes, missed = drained(GroupReader(directory, "kraken", Kind.DELTAS, "oldest"), 7)
+            sizes, missed = drained(GroupReader(directory, "kraken", SegmentKind.DELTAS, "oldest"), 7)
             assert (set(sizes), missed) == ({5}, 0)
             assert len(sizes) == 12
 
@@ -101,7 +101,7 @@ class TestWholeGroups:
         """Only a broken writer makes one: it must not be held for ever."""
         with Writer(directory, capacity=64) as writer:
             writer.snapshot(ladder(40))
-            reader = GroupReader(directory, "kraken", Kind.DELTAS)
+            reader = GroupReader(directory, "kraken", SegmentKind.DELTAS)
             endless = bytearray(delta.DELTA_BYTES)
             for number in range(100):
                 endless[FLAGS_AT] = FIRST if number == 0 else 0
@@ -115,7 +115,7 @@ class TestWholeGroups:
         """Its first half was read, its second half overwritten: nothing of it is delivered."""
         with Writer(directory, capacity=64) as writer:
             writer.snapshot(ladder(400))
-            reader, follower = GroupReader(directory, "kraken", Kind.DELTAS), SetFollower(directory, "kraken")
+            reader, follower = GroupReader(directory, "kraken", SegmentKind.DELTAS), SetFollower(directory, "kraken")
             writer.update(ladder(120, 3))  # 10 records
             assert reader.poll(clock.monotonic_ns(), 4).record_count == 0
             assert follower.poll(clock.monotonic_ns(), 4).record_count == 0
@@ -447,7 +447,7 @@ class TestRestarts:
 
     def test_what_a_successors_ring_has_overwritten_counts_as_missed(self, directory):
         with Writer(directory, capacity=64):
-            reader = GroupReader(directory, "kraken", Kind.DELTAS)
+            reader = GroupReader(directory, "kraken", SegmentKind.DELTAS)
         with Writer(directory, capacity=64) as writer:
             writer.snapshot(ladder(100))
             for number in range(300):
@@ -459,7 +459,7 @@ class TestRestarts:
 class TestCursors:
     def test_a_labelled_reader_is_seen_with_its_place_and_over_restarts(self, directory):
         with Writer(directory) as writer:
-            reader = GroupReader(directory, "kraken", Kind.DELTAS, label="tail deltas")
+            reader = GroupReader(directory, "kraken", SegmentKind.DELTAS, label="tail deltas")
             writer.snapshot(ladder(10))
             drained(reader)
             (seen,) = list_cursors(directory)
@@ -474,8 +474,8 @@ class TestCursors:
 
 def test_records_of_another_length_are_refused(directory):
     """A ring that says so may be a whole segment otherwise; its bytes would be read as what they are not."""
-    spec = SegmentSpec(Kind.DELTAS, "kraken", "kraken", 1, 512, 16)
+    spec = SegmentSpec(SegmentKind.DELTAS, "kraken", "kraken", 1, 512, 16)
     with Segment.create(directory, spec) as segment:
         segment.ready()
         with pytest.raises(WrongLayout, match="512 bytes"):
-            GroupReader(directory, "kraken", Kind.DELTAS)
+            GroupReader(directory, "kraken", SegmentKind.DELTAS)

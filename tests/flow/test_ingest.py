@@ -16,7 +16,7 @@ from alphapulse_cli.market.events import GapFound, GapReason, OffGrid, Subscript
 from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Send
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire import trade as trade_record
-from alphapulse_cli.wire.delta import BookReason, BookState, Kind
+from alphapulse_cli.wire.delta import BookReason, BookState, RecordKind
 
 LIVE, SYNCING, HALTED, STALE = BookState.LIVE, BookState.SYNCING, BookState.HALTED, BookState.STALE
 GARBAGE = b'{"garbage": [1, 2'
@@ -86,7 +86,7 @@ class TestAWrongChecksum:
         kraken.truth.change("BTC-USD", [(9_021, 4, False)])
         kraken.ask()
         assert kraken.keeper().state is LIVE
-        assert kraken.groups("BTC-USD", Kind.DELTA)[-1].resynced
+        assert kraken.groups("BTC-USD", RecordKind.DELTA)[-1].resynced
         kraken.assert_true(depth=10)
         assert_one_book(kraken.keeper(), replica)
         assert replica.joins == 1
@@ -223,7 +223,7 @@ class TestANumberOffTheGrid:
         keeper = kraken.keeper()
         assert keeper.instrument.price_decimals == 4
         assert keeper.book.bids(1) == [(903_001, 1)]
-        assert kraken.groups("BTC-USD", Kind.RESET)[-1].decimals == (4, 4)
+        assert kraken.groups("BTC-USD", RecordKind.RESET)[-1].decimals == (4, 4)
         assert kraken.count(Counter.OFF_GRID, "BTC-USD") == 1
         assert kraken.keeper("ETH-USD").instrument.price_decimals == 2
         assert_one_book(keeper, replica)

@@ -12,7 +12,7 @@ from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.wire import delta
-from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState, Kind
+from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState, RecordKind
 
 BTC = listed("kraken")
 LIVE, SYNCING, HALTED, STALE, COLD = BookState.LIVE, BookState.SYNCING, BookState.HALTED, BookState.STALE, BookState.COLD
@@ -54,13 +54,13 @@ def kinds(desk):
 class TestTheFirstSnapshot:
     def test_is_a_reset_and_then_live(self, desk, live):
         reset, status = desk.groups()
-        assert (reset.kind, reset.prev_version, reset.version, reset.changes) == (Kind.RESET, 0, 1, [])
-        assert (status.kind, status.version, status.state, status.reason) == (Kind.STATUS, 1, LIVE, BookReason.NONE)
+        assert (reset.kind, reset.prev_version, reset.version, reset.changes) == (RecordKind.RESET, 0, 1, [])
+        assert (status.kind, status.version, status.state, status.reason) == (RecordKind.STATUS, 1, LIVE, BookReason.NONE)
         assert desk.count(Counter.RESETS, "BTC-USD") == 1
 
     def test_may_be_empty(self, desk, keeper):
         keeper.apply(snapshot(), 1)
-        assert (keeper.state, keeper.version, kinds(desk)) == (LIVE, 1, [Kind.RESET, Kind.STATUS])
+        assert (keeper.state, keeper.version, kinds(desk)) == (LIVE, 1, [RecordKind.RESET, RecordKind.STATUS])
 
     def test_before_it_nothing_is_known_and_updates_are_left_out(self, desk, keeper):
         assert keeper.apply(update((100, 1, False)), 1)
@@ -77,7 +77,7 @@ class TestGroups:
     def test_an_update_is_one_group_and_the_version_grows_by_one(self, desk, live):
         live.apply(update((100, 9, False), (98, 1, False), (101, 0, True)), 2)
         group = desk.groups()[-1]
-        assert (group.kind, group.prev_version, group.version, group.resynced) == (Kind.DELTA, 1, 2, False)
+        assert (group.kind, group.prev_version, group.version, group.resynced) == (RecordKind.DELTA, 1, 2, False)
         assert group.changes == [(100, 9, False), (98, 1, False), (101, 0, True)]
 
     def test_what_changes_nothing_is_not_told(self, desk, live):
@@ -93,7 +93,7 @@ class TestGroups:
     def test_a_snapshot_nobody_asked_for_is_an_ordinary_group_of_its_difference(self, desk, live):
         live.apply(snapshot((100, 5, False), (98, 1, False), (101, 8, True)), 2)
         group = desk.groups()[-1]
-        assert (group.kind, group.resynced, group.prev_version, group.version) == (Kind.DELTA, False, 1, 2)
+        assert (group.kind, group.resynced, group.prev_version, group.version) == (RecordKind.DELTA, False, 1, 2)
         assert sorted(group.changes) == [(98, 1, False), (99, 0, False), (101, 8, True)]
 
     def test_a_snapshot_that_heals_is_flagged(self, desk, live):
@@ -102,7 +102,7 @@ class TestGroups:
         live.apply(snapshot((100, 6, False)), 4)
         group, status = desk.groups()[-2:]
         assert (group.kind, group.resynced, sorted(group.changes)) == (
-            Kind.DELTA,
+            RecordKind.DELTA,
             True,
             [(99, 0, False), (100, 6, False), (101, 0, True)],
         )
@@ -119,11 +119,11 @@ class TestGroups:
         keeper = desk.keeper()
         keeper.apply(snapshot((1, 1, False)), 1)
         keeper.apply(update(*((ticks, 1, True) for ticks in range(1000, 1192))), 2)  # 192 changes: 16 records, a quarter
-        assert (desk.groups()[-1].kind, desk.groups()[-1].record_count) == (Kind.DELTA, 16)
+        assert (desk.groups()[-1].kind, desk.groups()[-1].record_count) == (RecordKind.DELTA, 16)
         replica = Replica(desk.outlet, "BTC-USD").follow()
         keeper.apply(update(*((ticks, 2, True) for ticks in range(1000, 1193))), 3)
         reset = desk.groups()[-1]
-        assert (reset.kind, reset.changes, reset.prev_version, reset.version) == (Kind.RESET, [], 2, 3)
+        assert (reset.kind, reset.changes, reset.prev_version, reset.version) == (RecordKind.RESET, [], 2, 3)
         assert_one_book(keeper, replica)
         assert replica.joins == 2
 
@@ -192,7 +192,7 @@ class TestChecks:
     def test_each_second(self, desk, live):
         for now in range(0, 10 * SECOND, SECOND // 10):
             live.tick(1_000 * SECOND + now, 50 * SECOND + now)
-        checks = desk.groups("BTC-USD", Kind.CHECK)
+        checks = desk.groups("BTC-USD", RecordKind.CHECK)
         assert len(checks) == 10
         book = live.book
         assert checks[-1].check == (book.book_hash, 2, 1, ChecksumState.NONE, LIVE)
@@ -201,19 +201,19 @@ class TestChecks:
     def test_also_when_the_clock_is_set_back(self, desk, live):
         live.tick(1_000 * SECOND, 50 * SECOND)
         live.tick(10 * SECOND, 51 * SECOND)
-        assert len(desk.groups("BTC-USD", Kind.CHECK)) == 2
+        assert len(desk.groups("BTC-USD", RecordKind.CHECK)) == 2
 
     def test_each_1024_groups(self, desk, live):
         live.check(5)
         for lots in range(1, 1_026):
             live.apply(update((50, lots, False)), 5)
-        assert kinds(desk)[-3:] == [Kind.DELTA, Kind.CHECK, Kind.DELTA]
-        assert len(desk.groups("BTC-USD", Kind.CHECK)) == 2
+        assert kinds(desk)[-3:] == [RecordKind.DELTA, RecordKind.CHECK, RecordKind.DELTA]
+        assert len(desk.groups("BTC-USD", RecordKind.CHECK)) == 2
 
     def test_not_of_a_book_that_is_not_live(self, desk, live):
         live.set_state(SYNCING, BookReason.SEQUENCE_GAP, 2)
         live.tick(1_000 * SECOND, 50 * SECOND)
-        assert desk.groups("BTC-USD", Kind.CHECK) == []
+        assert desk.groups("BTC-USD", RecordKind.CHECK) == []
 
 
 class TestTheExchangesChecksum:
@@ -344,7 +344,7 @@ class TestGrid:
         finer = live.regrid(4, 4, 2)
         assert (finer.price_decimals, finer.size_decimals) == (4, 4)
         reset = desk.groups()[-1]
-        assert (reset.kind, reset.decimals, reset.prev_version, reset.version) == (Kind.RESET, (4, 4), 1, 2)
+        assert (reset.kind, reset.decimals, reset.prev_version, reset.version) == (RecordKind.RESET, (4, 4), 1, 2)
         assert live.book.bids() == [(10_000, 5), (9_900, 6)]
         assert_one_book(live, replica)
 
@@ -376,7 +376,7 @@ class TestGrid:
             live.apply(
                 snapshot((10**13, 5, False), instrument=replace(BTC, price_decimals=decimals[0], size_decimals=decimals[1])), at
             )
-            reset = desk.groups("BTC-USD", Kind.RESET)[-1]
+            reset = desk.groups("BTC-USD", RecordKind.RESET)[-1]
             assert (live.state, reset.decimals, reset.version) == (LIVE, decimals, live.version)
             assert_one_book(live, replica)
 

@@ -9,7 +9,7 @@ from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.segment import Segment
-from alphapulse_cli.wire.delta import BookReason, BookState, Kind
+from alphapulse_cli.wire.delta import BookReason, BookState, RecordKind
 
 TRADING, CANCEL_ONLY, SUSPENDED = TradingStatus.TRADING, TradingStatus.CANCEL_ONLY, TradingStatus.SUSPENDED
 BTC = listed("kraken")
@@ -32,7 +32,7 @@ def river(directory):
 
 
 def told(desk, symbol="BTC-USD"):
-    return [group.trading for group in desk.groups(symbol, Kind.STATUS)]
+    return [group.trading for group in desk.groups(symbol, RecordKind.STATUS)]
 
 
 def image_of(desk, symbol="BTC-USD"):
@@ -42,7 +42,7 @@ def image_of(desk, symbol="BTC-USD"):
 class TestFromTheStart:
     def test_the_first_snapshot_tells_it(self, river):
         """In the image before, in the ring with LIVE."""
-        first = river.groups("BTC-USD", Kind.STATUS)[0]
+        first = river.groups("BTC-USD", RecordKind.STATUS)[0]
         assert (first.state, first.trading) == (BookState.LIVE, TRADING)
         assert image_of(river).trading_status == TRADING
 
@@ -59,7 +59,7 @@ class TestAtEachChange:
         """The book itself is what it was: same version, same levels, LIVE."""
         version = river.keeper().version
         river.hear(pair("cancel_only"))
-        status = river.groups("BTC-USD", Kind.STATUS)[-1]
+        status = river.groups("BTC-USD", RecordKind.STATUS)[-1]
         assert (status.version, status.prev_version) == (version, version)
         assert (status.state, status.reason, status.trading) == (BookState.LIVE, BookReason.NONE, CANCEL_ONLY)
         assert image_of(river).trading_status == CANCEL_ONLY
@@ -92,7 +92,7 @@ class TestAtEachChange:
     def test_a_book_that_is_not_live_has_one_too(self, river):
         river.disconnect()
         river.hear(pair("maintenance"))
-        status = river.groups("BTC-USD", Kind.STATUS)[-1]
+        status = river.groups("BTC-USD", RecordKind.STATUS)[-1]
         assert (status.state, status.trading) == (BookState.SYNCING, SUSPENDED)
 
     def test_a_larger_image_and_a_checkpoint_keep_it(self, river):

@@ -19,7 +19,7 @@ from alphapulse_cli.readers.waiting import WAYS, Waiting
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.cursor import list_cursors
 from alphapulse_cli.shm.directory import open_directory
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.wire import delta, trade
 from alphapulse_cli.wire.delta import BookReason, BookState
@@ -145,7 +145,7 @@ class TestWaitingForSeveral:
             Writer(directory) as one,
             Writer(directory, set_name="other") as other,
         ):
-            readers = {name: GroupReader(directory, name, Kind.DELTAS).reader for name in ("kraken", "other")}
+            readers = {name: GroupReader(directory, name, SegmentKind.DELTAS).reader for name in ("kraken", "other")}
             waiting = Waiting(how, directory)
             assert not waiting.wait(readers, 0.01)
             later = threading.Timer(0.03, lambda: other.snapshot(ladder(4)))
@@ -159,7 +159,7 @@ class TestWaitingForSeveral:
         with open_directory(where, create=True) as directory:
             with Writer(directory):
                 pass
-            readers = {"kraken": GroupReader(directory, "kraken", Kind.DELTAS).reader}
+            readers = {"kraken": GroupReader(directory, "kraken", SegmentKind.DELTAS).reader}
             waiting = Waiting(how, directory)
             begun = time.monotonic()
             assert not waiting.wait(readers, 10.0)

@@ -8,7 +8,7 @@ from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.groups import GroupReader
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.readers.sets import LOOK_EVERY_NS, SetReaders
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 
 
 def followers(directory, wanted=None, **options):
@@ -54,7 +54,7 @@ class TestWhichSets:
             tries.append(start)
             if len(tries) == 1:
                 raise StorageError("no memory")
-            return GroupReader(directory, name, Kind.DELTAS, start)
+            return GroupReader(directory, name, SegmentKind.DELTAS, start)
 
         with Writer(directory):
             sets = SetReaders(directory, Wanted(), attach, needed=False)

@@ -7,7 +7,7 @@ import pytest
 
 from alphapulse_cli.errors import NoSegment, NotASegment, StorageError, UsageError
 from alphapulse_cli.shm.directory import directory_path, open_directory, parse_segment_name, segment_name
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 
 
 class TestWhereItIs:
@@ -131,10 +131,10 @@ class TestNames:
     @pytest.mark.parametrize(
         ("name", "parsed"),
         [
-            ("kraken_orderbook_deltas", (Kind.DELTAS, "kraken", "")),
-            ("binance-us_trades", (Kind.TRADES, "binance-us", "")),
-            ("kraken_counters", (Kind.COUNTERS, "kraken", "")),
-            ("my-set-2_book_AAPLx-USD.M", (Kind.BOOK, "my-set-2", "AAPLx-USD.M")),
+            ("kraken_orderbook_deltas", (SegmentKind.DELTAS, "kraken", "")),
+            ("binance-us_trades", (SegmentKind.TRADES, "binance-us", "")),
+            ("kraken_counters", (SegmentKind.COUNTERS, "kraken", "")),
+            ("my-set-2_book_AAPLx-USD.M", (SegmentKind.BOOK, "my-set-2", "AAPLx-USD.M")),
         ],
     )
     def test_names_say_kind_set_and_symbol(self, name, parsed):
@@ -167,9 +167,9 @@ class TestNames:
     @pytest.mark.parametrize("set_name", ["", "../x", "a_b", "UPPER", "a" * 33, "a\n", "a/b", "ü"])
     def test_hostile_set_names_never_reach_a_path(self, set_name):
         with pytest.raises(UsageError):
-            segment_name(Kind.TRADES, set_name)
+            segment_name(SegmentKind.TRADES, set_name)
 
     @pytest.mark.parametrize("symbol", ["", "BTC", "../etc-passwd", "BTC-USD/..", "BTC-USD\n", "-USD", "ABCDEFGHIJ-KLMNOPQ", ".-."])
     def test_hostile_symbols_never_reach_a_path(self, symbol):
         with pytest.raises(UsageError):
-            segment_name(Kind.BOOK, "kraken", symbol)
+            segment_name(SegmentKind.BOOK, "kraken", symbol)

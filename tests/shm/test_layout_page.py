@@ -2,7 +2,7 @@
 
 from alphapulse_cli.shm import histogram, layout
 from alphapulse_cli.shm.counters import BLOCK_BYTES, BLOCK_HEAD_WORDS, HISTOGRAMS, Counter
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 
 ALL = (*layout.IDENTITY_FIELDS, *layout.SHARED_FIELDS, *layout.IMAGE_FIELDS, *layout.RULES_FIELDS, *layout.STATUS_FIELDS)
 ALL += layout.CHECKPOINT_FIELDS
@@ -46,8 +46,8 @@ class TestTheHeaderPage:
 
     def test_file_sizes(self):
         """A ring is its header and records; a book holds four arrays."""
-        assert layout.file_bytes(Kind.DELTAS, 256, 16384) == 4096 + 4 * 1024 * 1024
-        assert layout.file_bytes(Kind.BOOK, 16, 1024) == 4096 + 4 * 16 * 1024
+        assert layout.file_bytes(SegmentKind.DELTAS, 256, 16384) == 4096 + 4 * 1024 * 1024
+        assert layout.file_bytes(SegmentKind.BOOK, 16, 1024) == 4096 + 4 * 16 * 1024
 
     def test_capacities_are_rounded_up_to_powers_of_two(self):
         assert [layout.round_capacity(n) for n in (0, 1, 2, 3, 1000, 1024, 1025)] == [1, 1, 2, 4, 1024, 1024, 2048]

@@ -12,7 +12,7 @@ from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.identity import my_identity
 from alphapulse_cli.shm.image import ImageReader, book_spec
-from alphapulse_cli.shm.layout import Kind, State
+from alphapulse_cli.shm.layout import SegmentKind, State
 from alphapulse_cli.shm.lease import MAX_EPOCH, Lease, holder_of
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.segment import Liveness, Segment, SegmentSpec
@@ -30,7 +30,7 @@ class TestOneWriterASet:
     def test_one_that_shows_no_sign_of_life_can_be_ended_and_a_stopped_one_go_on(self, directory):
         """Another name beside it would be no help: its books are STALE."""
         with child("support.shm_processes:hold_a_lease", directory.path, "kraken") as holder:
-            spec = SegmentSpec(Kind.COUNTERS, "kraken", "kraken", holder.line(), 1024, 4)
+            spec = SegmentSpec(SegmentKind.COUNTERS, "kraken", "kraken", holder.line(), 1024, 4)
             segment = Segment.create(directory, spec)
             segment.ready()
             segment.beat(1)

@@ -9,7 +9,7 @@ from alphapulse_cli import native
 from alphapulse_cli.errors import SegmentGone
 from alphapulse_cli.shm import layout
 from alphapulse_cli.shm.directory import open_directory
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.ring import RingReader, RingWriter
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.shm.wake import WakePage
@@ -178,10 +178,10 @@ class TestWaking:
         page = WakePage.open(directory, "kraken", create=True)
         writer = RingWriter(segment, page)
         word = native.words(page.memory)
-        word[page.request_word(Kind.DELTAS)] = 77
-        word[page.request_word(Kind.TRADES)] = 77
+        word[page.request_word(SegmentKind.DELTAS)] = 77
+        word[page.request_word(SegmentKind.TRADES)] = 77
         publish(writer, 1)
-        assert (word[page.request_word(Kind.DELTAS)], word[page.request_word(Kind.TRADES)]) == (0, 77)
+        assert (word[page.request_word(SegmentKind.DELTAS)], word[page.request_word(SegmentKind.TRADES)]) == (0, 77)
 
 
 @settings(max_examples=150, deadline=None)

@@ -13,7 +13,7 @@ from alphapulse_cli.shm import clock, layout, memory, ring, segment
 from alphapulse_cli.shm.counters import CountersReader, CountersWriter, counters_spec
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.image import ImageReader, book_spec
-from alphapulse_cli.shm.layout import Kind, State
+from alphapulse_cli.shm.layout import SegmentKind, State
 from alphapulse_cli.shm.ring import RingReader, RingWriter
 from alphapulse_cli.shm.segment import Liveness, Segment
 
@@ -304,9 +304,9 @@ class TestNoRoom:
 
 
 SPECS = {
-    Kind.DELTAS: ring_spec(),
-    Kind.BOOK: book_spec("kraken", "kraken", "BTC-USD", 1, levels=8),
-    Kind.COUNTERS: counters_spec("kraken", "kraken", 1, 3),
+    SegmentKind.DELTAS: ring_spec(),
+    SegmentKind.BOOK: book_spec("kraken", "kraken", "BTC-USD", 1, levels=8),
+    SegmentKind.COUNTERS: counters_spec("kraken", "kraken", 1, 3),
 }
 
 
@@ -317,7 +317,7 @@ def hostile(tmp_path_factory):
         sound = {}
         for kind, spec in SPECS.items():
             with Segment.create(directory, spec) as opened:
-                if kind is Kind.COUNTERS:
+                if kind is SegmentKind.COUNTERS:
                     CountersWriter(opened)
                 opened.ready()
             sound[kind] = (directory.path / spec.name).read_bytes()
@@ -350,9 +350,9 @@ def test_any_header_is_attached_to_or_refused(hostile, kind, changes, size):
         assert "\n" not in str(error)
         return
     found.liveness(clock.monotonic_ns())
-    if kind is Kind.DELTAS:
+    if kind is SegmentKind.DELTAS:
         read_hostile_ring(found)
-    elif kind is Kind.BOOK:
+    elif kind is SegmentKind.BOOK:
         reader = ImageReader(found)
         for read, *arguments in ((reader.copy, 2), (reader.copy_checkpoint, 2), (reader.top, 3, 2), (reader.peek, 2)):
             copy = found_by(read, *arguments)

@@ -6,7 +6,7 @@ from support.shm_processes import child, payload, ring_spec
 from alphapulse_cli import native
 from alphapulse_cli.errors import NotASegment, StorageError
 from alphapulse_cli.shm import clock, layout, wake
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.ring import RingReader, RingWriter
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.shm.wake import SLOT_COUNT, WAKE_BYTES, WakePage
@@ -93,7 +93,7 @@ class TestWaiting:
     def test_the_request_is_set_before_published_is_read_again(self, page, segment):
         """Else a publish between the two would go unnoticed."""
         page.wait(RingReader(segment, 0), 1)
-        assert native.words(page.memory)[page.request_word(Kind.DELTAS)] == 1
+        assert native.words(page.memory)[page.request_word(SegmentKind.DELTAS)] == 1
 
     @pytest.mark.skipif(wake._futex() is None, reason="this system has no futex")
     def test_a_publish_wakes_a_sleeper_in_another_process(self, page, segment, directory, monkeypatch):

@@ -27,7 +27,7 @@ from alphapulse_cli.shm.layout import State
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire.batch import Batch
-from alphapulse_cli.wire.delta import BookState, Kind
+from alphapulse_cli.wire.delta import BookState, RecordKind
 
 RING, BOOK = "kraken_orderbook_deltas", "kraken_book_BTC-USD"
 CAPACITY = 1024
@@ -51,7 +51,7 @@ def write(path, seed, told, groups=1 << 62):
         image.begin()
         if book.apply(to_levels(rows), batch):
             version += 1
-        count = batch.finish(Kind.DELTA, version, version, version - 1) if batch.change_count else 0
+        count = batch.finish(RecordKind.DELTA, version, version, version - 1) if batch.change_count else 0
         end = outlet.deltas.published + count
         image.commit(version, version, end, book.bid_count, book.ask_count, book.book_hash, BookState.LIVE, 0, 0, 2, 8)
         if count:

@@ -80,7 +80,7 @@ def books(dice, count):
         changed += len(expected)
         if expected:
             version += 1
-            records = batch.finish(delta.Kind.DELTA, version, version, version - 1)
+            records = batch.finish(delta.RecordKind.DELTA, version, version, version - 1)
             octets = bytes(batch.records[: 256 * records])
             found = decoded(octets)
             if (sorted(found or ()) if is_snapshot else found) != expected:
@@ -201,7 +201,7 @@ def groups(dice, count):
         for change in words:
             batch.append(*change)
         stamp, delay, resynced = dice.getrandbits(63), dice.randint(-(1 << 31), (1 << 31) - 1), version % 3 == 0
-        records = batch.finish(delta.Kind.DELTA, stamp, version, version - 1, delay, resynced)
+        records = batch.finish(delta.RecordKind.DELTA, stamp, version, version - 1, delay, resynced)
         octets = bytes(batch.records[: 256 * records])
         if octets != plain_group(words, stamp, version, delay, resynced):
             failed.append(f"group {version} is not as the layout says")

@@ -21,7 +21,7 @@ from alphapulse_cli.readers.api import Book
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import open_directory, segment_name
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire import delta
 from support.shm_processes import tell
@@ -43,7 +43,7 @@ def wait_for(condition, what, limit_s=LIMIT_S):
 
 def counters(shm_dir, set_name):
     """{symbol, "" for the exchange: {label: value}} of a set."""
-    with open_directory(shm_dir) as directory, Segment.attach(directory, segment_name(Kind.COUNTERS, set_name)) as segment:
+    with open_directory(shm_dir) as directory, Segment.attach(directory, segment_name(SegmentKind.COUNTERS, set_name)) as segment:
         return CountersReader(segment).blocks()
 
 
@@ -63,7 +63,7 @@ class Witness:
 
     def __init__(self):
         self.record_count = self.breaks = 0
-        self.kinds = {kind.name: 0 for kind in delta.Kind}
+        self.kinds = {kind.name: 0 for kind in delta.RecordKind}
         self._versions = {}
         self._at = delta.offsets()
 
@@ -79,7 +79,7 @@ class Witness:
         version, previous = (
             int.from_bytes(head[place : place + 8], sys.byteorder) for place in (self._at["version"], self._at["prev_version"])
         )
-        self.kinds[delta.Kind(head[self._at["flags"]] & delta.KIND_MASK).name] += 1
+        self.kinds[delta.RecordKind(head[self._at["flags"]] & delta.KIND_MASK).name] += 1
         self.breaks += self._versions.get(symbol, previous) != previous
         self._versions[symbol] = version
 
@@ -176,11 +176,14 @@ def wait_until_live(shm_dir, set_name, symbols, after_version=0, written_by=None
 
 def book_writer(shm_dir, set_name, symbol):
     """The process that wrote the book image which has the name now."""
-    with open_directory(shm_dir) as directory, Segment.attach(directory, segment_name(Kind.BOOK, set_name, symbol)) as segment:
+    with (
+        open_directory(shm_dir) as directory,
+        Segment.attach(directory, segment_name(SegmentKind.BOOK, set_name, symbol)) as segment,
+    ):
         return segment.writer.pid
 
 
 def writer_pid(shm_dir, set_name):
     """Of the collector that writes the set."""
-    with open_directory(shm_dir) as directory, Segment.attach(directory, segment_name(Kind.DELTAS, set_name)) as segment:
+    with open_directory(shm_dir) as directory, Segment.attach(directory, segment_name(SegmentKind.DELTAS, set_name)) as segment:
         return segment.writer.pid

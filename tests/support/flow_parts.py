@@ -20,7 +20,7 @@ from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire import delta, trade
-from alphapulse_cli.wire.delta import BookReason, BookState, Kind
+from alphapulse_cli.wire.delta import BookReason, BookState, RecordKind
 from support.exchange_truth import PlainTruth, instrument
 
 SECOND = 1_000_000_000
@@ -41,7 +41,7 @@ def listed(exchange, symbol="BTC-USD", price_decimals=2, size_decimals=4):
 class Group:
     """One group of the delta ring."""
 
-    kind: Kind
+    kind: RecordKind
     version: int
     prev_version: int
     changes: list
@@ -85,7 +85,7 @@ def _group(parts):
         for ticks, word in each["changes"][: each["change_count"]]
     ]
     group = Group(
-        Kind(row["flags"] & delta.KIND_MASK),
+        RecordKind(row["flags"] & delta.KIND_MASK),
         int(row["version"]),
         int(row["prev_version"]),
         changes,
@@ -94,9 +94,9 @@ def _group(parts):
         (int(row["price_decimals"]), int(row["size_decimals"])),
         len(parts),
     )
-    if group.kind is Kind.STATUS:
+    if group.kind is RecordKind.STATUS:
         group.state, group.reason, group.trading = BookState(raw[64]), BookReason(raw[65]), TradingStatus(raw[66])
-    if group.kind is Kind.CHECK:
+    if group.kind is RecordKind.CHECK:
         word = int.from_bytes
         group.check = (word(raw[64:72], "little"), word(raw[72:76], "little"), word(raw[76:80], "little"), raw[80], raw[81])
     return group
@@ -194,7 +194,7 @@ class Desk:
         return [group for group in groups_of(self.outlet, symbol) if not kinds or group.kind in kinds]
 
     def states(self, symbol="BTC-USD"):
-        return [(group.state, group.reason) for group in self.groups(symbol, Kind.STATUS)]
+        return [(group.state, group.reason) for group in self.groups(symbol, RecordKind.STATUS)]
 
     def trades(self):
         """[(symbol, id, flags)] of the trade ring."""

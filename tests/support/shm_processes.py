@@ -14,7 +14,7 @@ from alphapulse_cli.errors import AlphapulseError
 from alphapulse_cli.shm import clock, image, layout
 from alphapulse_cli.shm.cursor import Cursor
 from alphapulse_cli.shm.directory import open_directory
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.lease import Lease
 from alphapulse_cli.shm.ring import RingReader, RingWriter
 from alphapulse_cli.shm.segment import Segment, SegmentSpec
@@ -72,7 +72,7 @@ def tell(value):
     sys.stdout.flush()
 
 
-def ring_spec(capacity=16, record_bytes=64, set_name="kraken", epoch=1, kind=Kind.DELTAS):
+def ring_spec(capacity=16, record_bytes=64, set_name="kraken", epoch=1, kind=SegmentKind.DELTAS):
     return SegmentSpec(kind, set_name, "kraken", epoch, record_bytes, capacity)
 
 

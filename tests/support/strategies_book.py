@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.wire.batch import Batch
-from alphapulse_cli.wire.delta import BookState, ChecksumState, Kind
+from alphapulse_cli.wire.delta import BookState, ChecksumState, RecordKind
 
 SYMBOL, EXCHANGE = "BTC-USD", "kraken"
 PRICE_DECIMALS, SIZE_DECIMALS = 2, 8
@@ -154,12 +154,13 @@ class Writer:
             return
         self.version += 1
         self.publish(
-            self.batch, self.batch.finish(Kind.DELTA, 1000 + self.version, self.version, self.version - 1, self.version, False)
+            self.batch,
+            self.batch.finish(RecordKind.DELTA, 1000 + self.version, self.version, self.version - 1, self.version, False),
         )
         self.pictures.append(self.picture())
         self.other.clear()
         self.other.append(1, 1)
-        self.publish(self.other, self.other.finish(Kind.DELTA, 1, 1, 0, 0, False))
+        self.publish(self.other, self.other.finish(RecordKind.DELTA, 1, 1, 0, 0, False))
         self.check()
 
     def check(self, state=BookState.LIVE):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.batch import Batch
-from alphapulse_cli.wire.delta import IS_ASK, LEVEL_IS_NEW, BookReason, BookState, ChecksumState, Kind
+from alphapulse_cli.wire.delta import IS_ASK, LEVEL_IS_NEW, BookReason, BookState, ChecksumState, RecordKind
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def fill(batch, count):
     batch.clear()
     for i in range(count):
         batch.append(10**13 - i, i + 1 | (IS_ASK if i % 2 else 0) | (LEVEL_IS_NEW if i % 3 else 0))
-    return batch.finish(Kind.DELTA, 11, 7, 6, -5, False)
+    return batch.finish(RecordKind.DELTA, 11, 7, 6, -5, False)
 
 
 class TestGroups:
@@ -64,9 +64,9 @@ class TestGroups:
         """And is FIRST and LAST at once."""
         fill(batch, 40)
         batch.clear()
-        assert batch.finish(Kind.RESET, 1, 2, 1, 0, True) == 1
+        assert batch.finish(RecordKind.RESET, 1, 2, 1, 0, True) == 1
         row = rows(batch, 1)[0]
-        assert row["flags"] == Kind.RESET | delta.FIRST | delta.LAST | delta.RESYNCED
+        assert row["flags"] == RecordKind.RESET | delta.FIRST | delta.LAST | delta.RESYNCED
         assert row["change_count"] == 0
         assert not row["changes"].tobytes().strip(b"\0")
 
@@ -107,7 +107,7 @@ class TestWords:
         raw, at = bytes(batch.records[:256]), delta.offsets()
         row = rows(batch, 1)[0]
         assert (row["version"], row["prev_version"], row["change_count"]) == (9, 9, 0)
-        assert row["flags"] == Kind.CHECK | delta.FIRST | delta.LAST
+        assert row["flags"] == RecordKind.CHECK | delta.FIRST | delta.LAST
         assert row["feed_delay_us"] == delta.NO_FEED_DELAY
         assert raw[at["check.book_hash"] :][:8] == b"\xff" * 8
         assert int.from_bytes(raw[at["check.bid_levels"] :][:4], "little") == 45_827
@@ -121,7 +121,7 @@ class TestWords:
         fill(batch, 40)
         assert batch.status(5, 9, BookState.SYNCING, BookReason.BAD_CHECKSUM, TradingStatus.CANCEL_ONLY) == 1
         raw, at = bytes(batch.records[:256]), delta.offsets()
-        assert rows(batch, 1)[0]["flags"] == Kind.STATUS | delta.FIRST | delta.LAST
+        assert rows(batch, 1)[0]["flags"] == RecordKind.STATUS | delta.FIRST | delta.LAST
         assert raw[at["status.state"]] == BookState.SYNCING
         assert raw[at["status.reason"]] == BookReason.BAD_CHECKSUM
         assert raw[at["status.trading_status"]] == TradingStatus.CANCEL_ONLY

@@ -42,7 +42,7 @@ class TestDelta:
         assert delta.SIZE_MASK + delta.LEVEL_IS_NEW == (1 << 63) - 1 - delta.SIZE_MASK + delta.SIZE_MASK
         assert delta.SIZE_MASK & delta.LEVEL_IS_NEW == delta.SIZE_MASK & delta.IS_ASK == delta.LEVEL_IS_NEW & delta.IS_ASK == 0
         assert len({delta.KIND_MASK & 4, delta.FIRST, delta.LAST, delta.RESYNCED}) == 4
-        assert max(delta.Kind) <= delta.KIND_MASK
+        assert max(delta.RecordKind) <= delta.KIND_MASK
 
 
 class TestTrade:

@@ -14,7 +14,7 @@ from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact, ratio_text, rounded
 from alphapulse_cli.flow.arbitrage.market import Standing
-from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind, Opportunity
+from alphapulse_cli.flow.arbitrage.opportunity import Event, EventKind, Opportunity
 from alphapulse_cli.flow.arbitrage.terms import Leg
 from alphapulse_cli.flow.arbitrage.triangle import CycleWalk
 from alphapulse_cli.market.ticks import to_text
@@ -109,7 +109,7 @@ def look_row(detector: ArbitrageDetector, candidate: Candidate) -> Row:
 
 def seen(event: Event, place: str, policy: ArbitragePolicy) -> Seen:
     """Stored form of an event; a birth has its whole working."""
-    one, closed = event.opportunity, event.kind is Kind.CLOSED
+    one, closed = event.opportunity, event.kind is EventKind.CLOSED
     said = names(one.candidate)
     return Seen(
         id=one.id,
@@ -125,7 +125,7 @@ def seen(event: Event, place: str, policy: ArbitragePolicy) -> Seen:
         **_money("birth_", one.birth),
         **_money("peak_", event.peak),
         peak_ns=event.peak_ns,
-        explanation=explanation(one, policy) if event.kind is Kind.OPENED else {},
+        explanation=explanation(one, policy) if event.kind is EventKind.OPENED else {},
         **said,
     )
 

@@ -22,10 +22,10 @@ from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import Exact, parse_fee, taker_fees
 from alphapulse_cli.flow.arbitrage.market import Market
-from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind
+from alphapulse_cli.flow.arbitrage.opportunity import Event, EventKind
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.groups import Start
-from alphapulse_cli.flow.merged import MergedFollowers, Step
+from alphapulse_cli.flow.merged import MergedFollowers, MergedStep
 from alphapulse_cli.market.trading_status import remark, trading_status
 from alphapulse_cli.readers.order_rules import order_rules
 from alphapulse_cli.readers.selection import Wanted, no_such_book
@@ -154,7 +154,7 @@ class Watch:
         for step in self.steps(now):
             came = True
             for event in self.take(step):
-                self.opened += event.kind is Kind.OPENED
+                self.opened += event.kind is EventKind.OPENED
                 yield event
         if not came:
             yield from self.detector.advance(self._now_ns() - GRACE_NS)
@@ -172,11 +172,11 @@ class Watch:
             return []
         return self.detector.set_back(known_ns - ahead_ns)
 
-    def steps(self, monotonic_ns: int) -> Iterator[Step]:
+    def steps(self, monotonic_ns: int) -> Iterator[MergedStep]:
         """Iterate over the new changes of all books; pass each to `take` before asking for the next. `poll` uses both."""
         return self._merged.poll(monotonic_ns)
 
-    def take(self, step: Step) -> list[Event]:
+    def take(self, step: MergedStep) -> list[Event]:
         """Apply one book's change; returns its events."""
         follower, symbol, replica, state, reason, timestamp_ns, delay = step
         market = self.detector.markets.get((follower.set_name, symbol)) or self._market(follower, symbol)
@@ -310,12 +310,12 @@ class _Chosen:
         if self._left is None:
             return True
         name = event.opportunity.id
-        if event.kind is Kind.OPENED and self._left:
+        if event.kind is EventKind.OPENED and self._left:
             self._left -= 1
             self._open.add(name)
             return True
         is_ours = name in self._open
-        if event.kind is Kind.CLOSED:
+        if event.kind is EventKind.CLOSED:
             self._open.discard(name)
         return is_ours
 

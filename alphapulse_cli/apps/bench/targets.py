@@ -89,7 +89,7 @@ TARGETS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TargetVerdict:
     """A target and its measured value, in `unit` ("" for a ratio); None and the reason if it was not measured."""
 
     what: str
@@ -103,14 +103,14 @@ class Verdict:
     reason: str
 
 
-def judge(results: Sequence[Result], left_out: Sequence[LeftOut], targets: Sequence[Target] = TARGETS) -> list[Verdict]:
+def judge(results: Sequence[Result], left_out: Sequence[LeftOut], targets: Sequence[Target] = TARGETS) -> list[TargetVerdict]:
     """Judge every target, in order."""
     measured = {one.name: one for one in results}
     reasons = {(one.scenario, one.case): one.reason for one in left_out}
     return [_judged(target, measured.get((target.scenario, target.case)), reasons) for target in targets]
 
 
-def _judged(target: Target, found: Result | None, reasons: dict[tuple[str, str], str]) -> Verdict:
+def _judged(target: Target, found: Result | None, reasons: dict[tuple[str, str], str]) -> TargetVerdict:
     value = None if found is None else float(getattr(found, target.key))
     if value is None:
         outcome = Outcome.NOT_MEASURED
@@ -118,14 +118,14 @@ def _judged(target: Target, found: Result | None, reasons: dict[tuple[str, str],
     else:
         outcome, reason = Outcome.MET if value <= target.at_most else Outcome.MISSED, ""
     unit = "" if found is None or target.key == "ratio" else found.unit
-    return Verdict(target.what, target.scenario, target.case, target.key, unit, target.at_most, value, outcome, reason)
+    return TargetVerdict(target.what, target.scenario, target.case, target.key, unit, target.at_most, value, outcome, reason)
 
 
-def missed(found: Sequence[Verdict]) -> list[Verdict]:
+def missed(found: Sequence[TargetVerdict]) -> list[TargetVerdict]:
     """Targets that fail the run."""
     return [one for one in found if one.outcome is Outcome.MISSED]
 
 
-def rows(found: Sequence[Verdict]) -> list[dict[str, Any]]:
+def rows(found: Sequence[TargetVerdict]) -> list[dict[str, Any]]:
     """Rows by the keys of their JSON objects."""
     return [asdict(one) for one in found]

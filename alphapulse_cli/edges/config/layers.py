@@ -39,7 +39,7 @@ class Key:
     """A configuration key: its name, type, default and help."""
 
     name: str
-    kind: value_types.Kind
+    kind: value_types.ValueType
     default: Any
     help: str
 

@@ -18,7 +18,7 @@ MOST_ARGUMENTS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ValueType:
     """Type of a configured value: its name for messages, its conversions from text and from TOML (ValueError), its choices."""
 
     described: str  # "a whole number"
@@ -44,11 +44,11 @@ def _only(wanted: type, words: str, then: Callable[[Any], Any]) -> Callable[[Any
     return check
 
 
-def _of_string(words: str, then: Callable[[str], Any], choices: tuple[str, ...] = ()) -> Kind:
-    return Kind(words, then, _only(str, words, then), choices)
+def _of_string(words: str, then: Callable[[str], Any], choices: tuple[str, ...] = ()) -> ValueType:
+    return ValueType(words, then, _only(str, words, then), choices)
 
 
-def _of_choices(*choices: str) -> Kind:
+def _of_choices(*choices: str) -> ValueType:
     words = "one of " + ", ".join(choices)
 
     def check(text: str) -> str:
@@ -59,7 +59,7 @@ def _of_choices(*choices: str) -> Kind:
     return _of_string(words, check, choices)
 
 
-def _of_list(words: str, item: Callable[[str], str]) -> Kind:
+def _of_list(words: str, item: Callable[[str], str]) -> ValueType:
     """Make the type of a list: of strings in TOML, with commas in a variable."""
 
     def of_text(text: str) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def _of_list(words: str, item: Callable[[str], str]) -> Kind:
             raise ValueError(f"expected {words}, got {described(value)}")
         return tuple(item(part) for part in value)
 
-    return Kind(words, of_text, of_toml)
+    return ValueType(words, of_text, of_toml)
 
 
 def count(text: str) -> int:
@@ -201,20 +201,20 @@ def _checksum_of_toml(value: Any) -> str:
 
 TEXT = _of_string("text", str)
 PATH = _of_string("a path", _path)
-COUNT = Kind("a whole number", count, _only(int, "a whole number", lambda value: count(str(value))))
-POWER_OF_TWO = Kind("a power of two", power_of_two, _only(int, "a power of two", lambda value: power_of_two(str(value))))
+COUNT = ValueType("a whole number", count, _only(int, "a whole number", lambda value: count(str(value))))
+POWER_OF_TWO = ValueType("a power of two", power_of_two, _only(int, "a power of two", lambda value: power_of_two(str(value))))
 NAMES = _of_list("a list of names", exchange_name)
 SYMBOLS = _of_list("a list of symbols", symbol)
 CHANNELS = _of_list("a list of channels", _channel)
-TRUTH = Kind("true or false", truth, _only(bool, "true or false", bool))
+TRUTH = ValueType("true or false", truth, _only(bool, "true or false", bool))
 FORMAT = _of_choices("auto", "table", "json", "csv")
 WAIT = _of_choices("spin", "yield", "sleep", "wake")
 TRANSPORT = _of_choices("auto", "websockets", "picows")
-CHECKSUM = Kind("strict or warn, or a table of these by symbol", _checksum, _checksum_of_toml, CHECKSUM_WORDS)
+CHECKSUM = ValueType("strict or warn, or a table of these by symbol", _checksum, _checksum_of_toml, CHECKSUM_WORDS)
 LOG_LEVEL = _of_choices("error", "warning", "info", "debug")
 SKIPPING = _of_choices("auto", "always", "never")
 COLOR = _of_choices("auto", "always", "never")
-COMMAND = Kind("a command as a list of strings; in the variable as a shell's words", _command_of_text, _command_of_toml)
+COMMAND = ValueType("a command as a list of strings; in the variable as a shell's words", _command_of_text, _command_of_toml)
 FEE = _of_string('a decimal fraction in quotes, as in "0.0026"', fee)
 WEBSOCKET_URL = _of_string("a ws:// or wss:// address", _url("ws", "wss"))
 REST_URL = _of_string("a http:// or https:// address", _url("http", "https"))

@@ -23,7 +23,7 @@ from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.link import Link, OnFrame
 from alphapulse_cli.edges.exchange.rate_limit import Limits
 from alphapulse_cli.edges.exchange.transport import open_link
-from alphapulse_cli.edges.exchange.watchdog import AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, Timing, Verdict, Watchdog
+from alphapulse_cli.edges.exchange.watchdog import AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, SilenceVerdict, Timing, Watchdog
 from alphapulse_cli.errors import ExchangeError, Refused
 from alphapulse_cli.exchanges.protocol import Facts
 from alphapulse_cli.flow.ingest import Ingest, Notice
@@ -319,18 +319,18 @@ class Session:
             self._after_frame(0)
             self._do_requests()
             match watchdog.look(now, heard=heard):
-                case Verdict.PING:
+                case SilenceVerdict.PING:
                     self._spawn(self._ping(link, watchdog))
-                case Verdict.DOUBT:
+                case SilenceVerdict.DOUBT:
                     self._ingest.doubt(clock.realtime_ns(), now)
                     self._do_requests()
-                case Verdict.SILENT:
+                case SilenceVerdict.SILENT:
                     self._ingest.silent(clock.realtime_ns())
-                case Verdict.MUTE:
+                case SilenceVerdict.MUTE:
                     self._ingest.silent(clock.realtime_ns(), BookReason.MUTE)
-                case Verdict.HEARD:
+                case SilenceVerdict.HEARD:
                     self._ingest.heard(clock.realtime_ns())
-                case Verdict.DEAD:
+                case SilenceVerdict.DEAD:
                     return watchdog.why
             if (now - opened_ns) / 1e9 > life_s:
                 return "the exchange ends connections of this age"

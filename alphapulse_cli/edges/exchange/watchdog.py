@@ -27,7 +27,7 @@ STALL_TICKS = 5  # most ticks between two looks that count as silence: in longer
 
 
 @unique
-class Verdict(Enum):
+class SilenceVerdict(Enum):
     """Verdict on a connection, which determines the next action."""
 
     NOTHING = "nothing"
@@ -69,7 +69,7 @@ class Watchdog:
         self._proven_after_ns = int(timing.proven_after_s * 1e9)
         self._is_proven = False  # a frame came long enough after the first
         self._doubts, self._doubted_ns = 0, opened_ns
-        self._stale: Verdict | None = None
+        self._stale: SilenceVerdict | None = None
         self.silent_s = 0.0
 
     @property
@@ -83,7 +83,7 @@ class Watchdog:
         """Note that a ping was answered."""
         self._pong_ns = now_ns
 
-    def look(self, now_ns: int, *, heard: bool) -> Verdict:
+    def look(self, now_ns: int, *, heard: bool) -> SilenceVerdict:
         """Judge the connection, once a tick.
 
         `heard`: whether a frame came since the last look. Sets `silent_s`, the seconds without one.
@@ -108,25 +108,25 @@ class Watchdog:
             max(promise.stale_after_s, timing.unproven_stale_after_s), max(promise.dead_after_s, timing.unproven_dead_after_s)
         )
 
-    def _judge(self, now_ns: int) -> Verdict:
+    def _judge(self, now_ns: int) -> SilenceVerdict:
         timing, promise = self._timing, self._promise()
         self.silent_s = feed_s = (now_ns - self._frame_ns) / 1e9
         quiet_s = min(feed_s, (now_ns - self._pong_ns) / 1e9)
         is_mute = promise is not None and feed_s >= promise.stale_after_s
         if quiet_s >= timing.dead_after_s or (promise is not None and feed_s >= promise.dead_after_s):
-            return Verdict.DEAD
+            return SilenceVerdict.DEAD
         is_quiet = quiet_s >= timing.ping_after_s
-        wanted = Verdict.SILENT if quiet_s >= timing.stale_after_s else Verdict.MUTE if is_mute else None
+        wanted = SilenceVerdict.SILENT if quiet_s >= timing.stale_after_s else SilenceVerdict.MUTE if is_mute else None
         if wanted is not self._stale and (wanted is not None or not is_quiet):
             self._stale = wanted
-            return wanted or Verdict.HEARD
+            return wanted or SilenceVerdict.HEARD
         if self._is_to_be_doubted(now_ns, feed_s):
-            return Verdict.DOUBT if self._doubts <= DOUBTS else Verdict.DEAD
+            return SilenceVerdict.DOUBT if self._doubts <= DOUBTS else SilenceVerdict.DEAD
         if is_quiet and not self._pinged:
             self._pinged = True
-            return Verdict.PING
+            return SilenceVerdict.PING
         self._pinged = is_quiet
-        return Verdict.NOTHING
+        return SilenceVerdict.NOTHING
 
     def _is_to_be_doubted(self, now_ns: int, feed_s: float) -> bool:
         after_s = self._silence.doubt_after_s if self._silence is not None else None

@@ -30,7 +30,7 @@ The buffer is bounded by events and by bytes. At the bound its oldest event is d
 from collections import deque
 from enum import Enum, unique
 
-from alphapulse_cli.exchanges.sequence import BACK, NEXT, OLD, Verdict, follows, splices
+from alphapulse_cli.exchanges.sequence import BACK, NEXT, OLD, SequenceVerdict, follows, splices
 
 MAX_EVENTS, MAX_BYTES = 1024, 8 << 20  # 100 s at ten events a second
 NOTHING_SEEN = -1
@@ -79,7 +79,7 @@ class Splice:
         self.live, self.last = False, NOTHING_SEEN
         self._keep(first, final, frame)
 
-    def take(self, first: int, final: int, frame: bytes) -> Verdict:
+    def take(self, first: int, final: int, frame: bytes) -> SequenceVerdict:
         """Take one event of the stream. Live: NEXT, apply it; OLD, ignore it; GAP or BACK, the book is wrong.
 
         Else it is buffered.
@@ -102,7 +102,7 @@ class Splice:
             self.restart(first, final, frame)
         return verdict
 
-    def _keep(self, first: int, final: int, frame: bytes) -> Verdict:
+    def _keep(self, first: int, final: int, frame: bytes) -> SequenceVerdict:
         """B1: lengthen the run, or begin another one with this event."""
         verdict = follows(self.last, first, final)
         if verdict is OLD:

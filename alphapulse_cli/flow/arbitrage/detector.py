@@ -28,7 +28,7 @@ from alphapulse_cli.flow.arbitrage.conversion import settlement
 from alphapulse_cli.flow.arbitrage.cycle_candidate import Cycle, cycles_of
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact
 from alphapulse_cli.flow.arbitrage.market import Market
-from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind, Opportunity
+from alphapulse_cli.flow.arbitrage.opportunity import Event, EventKind, Opportunity
 from alphapulse_cli.flow.arbitrage.routes import Route
 from alphapulse_cli.flow.arbitrage.terms import Rules
 from alphapulse_cli.market.trading_status import TradingStatus
@@ -185,7 +185,7 @@ class ArbitrageDetector:
         opportunity = self.open.get(candidate)
         if opportunity is None:
             opportunity = self.open[candidate] = Opportunity(candidate, finding, at_ns, is_birth_seen, self._former.get(candidate))
-            events.append(self._event(Kind.OPENED, opportunity, at_ns))
+            events.append(self._event(EventKind.OPENED, opportunity, at_ns))
         else:
             self._change(opportunity, finding, at_ns, events)
 
@@ -233,16 +233,16 @@ class ArbitrageDetector:
             opportunity.peak, opportunity.peak_ns = finding, at_ns
         if at_ns - opportunity.reported_ns >= self.policy.report_every_ns:
             opportunity.reported_ns, opportunity.pending = at_ns, False
-            events.append(self._event(Kind.CHANGED, opportunity, at_ns))
+            events.append(self._event(EventKind.CHANGED, opportunity, at_ns))
         else:
             opportunity.pending = True
 
     def _close(self, candidate: Candidate, why: Why, at_ns: int, events: list[Event]) -> None:
         opportunity = self._former[candidate] = self.open.pop(candidate)
-        events.append(self._event(Kind.CLOSED, opportunity, max(at_ns, opportunity.last_ns), why))
+        events.append(self._event(EventKind.CLOSED, opportunity, max(at_ns, opportunity.last_ns), why))
 
     @staticmethod
-    def _event(kind: Kind, one: Opportunity, at_ns: int, why: Why | None = None) -> Event:
+    def _event(kind: EventKind, one: Opportunity, at_ns: int, why: Why | None = None) -> Event:
         return Event(kind, at_ns, one, one.finding, one.peak, one.peak_ns, one.last_ns, one.changes, one.note, why)
 
     def advance(self, now_ns: int) -> list[Event]:
@@ -258,7 +258,7 @@ class ArbitrageDetector:
             ends_ns = min(market.timestamp_ns for market in candidate.markets) + self.policy.max_age_ns + 1
             if opportunity.pending and told_ns <= now_ns and told_ns <= ends_ns:
                 opportunity.reported_ns, opportunity.pending = told_ns, False
-                events.append(self._event(Kind.CHANGED, opportunity, told_ns))
+                events.append(self._event(EventKind.CHANGED, opportunity, told_ns))
             if ends_ns <= now_ns:
                 self._hold_back(candidate, Why.TOO_OLD, ends_ns, events)
         self.now_ns = now_ns

@@ -12,7 +12,7 @@ ID_BYTES = 5  # eight characters
 
 
 @unique
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """Kind of an event."""
 
     OPENED = "opened"
@@ -74,7 +74,7 @@ class Opportunity:
 class Event(NamedTuple):
     """Event of an opportunity, with its state then. `why` is the reason of a close; `last_ns` is the time of its last change."""
 
-    kind: Kind
+    kind: EventKind
     at_ns: int
     opportunity: Opportunity  # only its id, candidate, birth and standings are constant
     finding: Finding

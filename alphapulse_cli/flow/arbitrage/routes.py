@@ -14,7 +14,7 @@ from typing import NamedTuple
 HOMES = ("USD", "USDT", "USDC", "EUR", "GBP")  # a route begins in the first of these in its triangle; else in the first by name
 
 
-class Step(NamedTuple):
+class RouteStep(NamedTuple):
     """One order: buy the symbol's base with its quote, or sell base for quote."""
 
     symbol: str
@@ -37,7 +37,7 @@ class Route(NamedTuple):
     """Three steps from the currency `home` back to it."""
 
     home: str
-    steps: tuple[Step, Step, Step]
+    steps: tuple[RouteStep, RouteStep, RouteStep]
 
     @property
     def text(self) -> str:
@@ -47,13 +47,13 @@ class Route(NamedTuple):
 
 def find_cycles(symbols: Iterable[str]) -> list[Route]:
     """All triangles of these canonical symbols (BASE-QUOTE), once per direction, sorted by text, then by symbols."""
-    markets: dict[tuple[str, str], list[Step]] = {}  # by (currency paid, currency received)
+    markets: dict[tuple[str, str], list[RouteStep]] = {}  # by (currency paid, currency received)
     partners: dict[str, set[str]] = {}
     for symbol in sorted(set(symbols)):
         base, _, quote = symbol.partition("-")
         if not base or not quote or base == quote:
             continue
-        for step in (Step(symbol, True), Step(symbol, False)):
+        for step in (RouteStep(symbol, True), RouteStep(symbol, False)):
             markets.setdefault((step.paid, step.got), []).append(step)
             partners.setdefault(step.paid, set()).add(step.got)
     routes = []

@@ -21,7 +21,7 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import Directory, segment_name
 from alphapulse_cli.shm.histogram import HISTOGRAM_BYTES, Histogram
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.tui.feed.book_feed import OneBook
@@ -84,9 +84,9 @@ class OneSet:
         if self._trades is not None:
             return
         with suppress(SegmentError, StorageError):
-            published = Segment.attach(self._directory, segment_name(Kind.TRADES, self.name)).published
+            published = Segment.attach(self._directory, segment_name(SegmentKind.TRADES, self.name)).published
             begin = max(published - TRADES, 0)
-            self._trades = GroupReader(self._directory, self.name, Kind.TRADES, begin, "tui trades")
+            self._trades = GroupReader(self._directory, self.name, SegmentKind.TRADES, begin, "tui trades")
 
     def drain(self, now_ns: int) -> bool:
         """Read the new records of both rings; whether there were any. SegmentGone if a file was cut short."""
@@ -145,7 +145,7 @@ class OneSet:
             book.tick()
         if self._counters is None:
             with suppress(SegmentError, StorageError):
-                self._counters = CountersReader(Segment.attach(self._directory, segment_name(Kind.COUNTERS, self.name)))
+                self._counters = CountersReader(Segment.attach(self._directory, segment_name(SegmentKind.COUNTERS, self.name)))
                 for watch in self._watches[:2]:
                     watch.begin_again()
         readings = [self._seen.read()]

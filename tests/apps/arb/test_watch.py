@@ -10,7 +10,7 @@ from alphapulse_cli.apps.arb.watch import Watch
 from alphapulse_cli.errors import NoSegment
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
 from alphapulse_cli.flow.arbitrage.exact import parse
-from alphapulse_cli.flow.arbitrage.opportunity import Kind
+from alphapulse_cli.flow.arbitrage.opportunity import EventKind
 from alphapulse_cli.readers import sets as sets_module
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
@@ -55,7 +55,7 @@ class TestTheWatch:
         coinbase.snapshot(DEARER)
         with watch(directory) as watching:
             (event,) = watching.settle()
-            assert (event.kind, event.finding.size.text, event.finding.net.text) == (Kind.OPENED, "0.5", "0.5")
+            assert (event.kind, event.finding.size.text, event.finding.net.text) == (EventKind.OPENED, "0.5", "0.5")
             assert (event.opportunity.candidate.buy.name, event.opportunity.candidate.sell.name) == ("kraken", "coinbase")
             assert not event.opportunity.is_birth_seen
 
@@ -70,7 +70,7 @@ class TestTheWatch:
                 refreshed(coinbase).update([(10_100, 10**8, False)])
                 refreshed(coinbase).update([(10_100, 0, False)])
             events = watching.poll()
-            assert [event.kind for event in events] == [Kind.OPENED, Kind.CLOSED] * 10
+            assert [event.kind for event in events] == [EventKind.OPENED, EventKind.CLOSED] * 10
             assert [event.at_ns for event in events] == sorted(event.at_ns for event in events)
             assert all(event.opportunity.is_birth_seen for event in events)
 
@@ -97,7 +97,7 @@ class TestTheWatch:
                     refreshed(small).update([(10_100, 10**8 + turn, False)])
                 events = watching.poll()
                 assert watching.missed > 0
-                assert told(events) == [(Kind.OPENED, "1")]
+                assert told(events) == [(EventKind.OPENED, "1")]
                 assert not events[0].opportunity.is_birth_seen
 
     def test_goes_on_after_the_clock_was_set_back(self, sets, monkeypatch):
@@ -109,19 +109,19 @@ class TestTheWatch:
         coinbase.snapshot(DEARER)
         policy = ArbitragePolicy(max_age_ns=2_000_000_000)
         with Watch(directory, Wanted(), policy, FREE, "sleep", now_ns=lambda: clock.realtime_ns() - back_ns) as watching:
-            assert told(watching.settle()) == [(Kind.OPENED, "0.5")]
+            assert told(watching.settle()) == [(EventKind.OPENED, "0.5")]
             assert watching.poll() == []
             back_ns = 3600 * 10**9
             (event,) = watching.poll()
-            assert (event.kind, event.why) == (Kind.CLOSED, Why.UNWATCHED)
+            assert (event.kind, event.why) == (EventKind.CLOSED, Why.UNWATCHED)
             for writer, size in ((kraken, 1), (coinbase, 2)):
                 refreshed(writer).now_ns -= back_ns
                 writer.update([(9_000, size, False)])
             (event,) = watching.poll()
-            assert (event.kind, event.opportunity.candidate.buy.name) == (Kind.OPENED, "kraken")
+            assert (event.kind, event.opportunity.candidate.buy.name) == (EventKind.OPENED, "kraken")
             assert event.at_ns < clock.realtime_ns() - back_ns + 10**9
             kinds = [one.kind for one in wait_until(watching.poll)]
-            assert kinds == [Kind.CLOSED], "and grows too old in its time"
+            assert kinds == [EventKind.CLOSED], "and grows too old in its time"
 
     def test_a_silent_writers_book_ends_it(self, sets):
         directory, kraken, coinbase = sets
@@ -131,7 +131,7 @@ class TestTheWatch:
             watching.settle()
             coinbase.close()
             (event,) = wait_until(watching.poll)
-            assert (event.kind, event.why) == (Kind.CLOSED, Why.NOT_LIVE)
+            assert (event.kind, event.why) == (EventKind.CLOSED, Why.NOT_LIVE)
             assert watching.status().not_live == ("coinbase:BTC-USD STALE retired",)
 
     def test_a_status_ends_it_at_once(self, sets):
@@ -176,7 +176,7 @@ class TestTheWatch:
                 watching.settle()
                 with Writer(directory, set_name="coinbase", exchange="coinbase") as coinbase:
                     coinbase.snapshot(DEARER)
-                    assert told(wait_until(watching.poll)) == [(Kind.OPENED, "0.5")]
+                    assert told(wait_until(watching.poll)) == [(EventKind.OPENED, "0.5")]
 
     def test_a_new_writers_book_is_another_chance(self, sets):
         directory, kraken, coinbase = sets
@@ -188,7 +188,7 @@ class TestTheWatch:
             wait_until(watching.poll)
             with Writer(directory, set_name="coinbase", exchange="coinbase") as again:
                 again.snapshot(DEARER)
-                assert told(wait_until(watching.poll)) == [(Kind.OPENED, "0.5")]
+                assert told(wait_until(watching.poll)) == [(EventKind.OPENED, "0.5")]
 
     def test_books_that_convert_are_read_though_only_others_were_asked_for(self, shm_dir):
         with (

@@ -12,12 +12,12 @@ from alphapulse_cli.apps.arb.watch import Watch
 from alphapulse_cli.apps.tail import Tail
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
-from alphapulse_cli.flow.arbitrage.opportunity import Kind
+from alphapulse_cli.flow.arbitrage.opportunity import EventKind
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.readers.items import DeltaGroup
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
-from alphapulse_cli.shm.layout import Kind as Holds
+from alphapulse_cli.shm.layout import SegmentKind as Holds
 from alphapulse_cli.wire.delta import BookState
 
 SYMBOL = "ETH-BTC"
@@ -47,9 +47,9 @@ class TestHalted:
                             events.extend(watching.poll())
                             return any((event.kind, event.why) == (kind, why) for event in events)
 
-                        await until(lambda: happened(Kind.OPENED))
+                        await until(lambda: happened(EventKind.OPENED))
                         rig.sim.set_trading_status(SYMBOL, CANCEL_ONLY)
-                        await until(lambda: happened(Kind.CLOSED, Why.NOT_TRADABLE))
+                        await until(lambda: happened(EventKind.CLOSED, Why.NOT_TRADABLE))
                         assert rig.keeper().state is BookState.LIVE
                         assert watching.status().not_tradable == (f"kraken:{SYMBOL} cancel only",)
                         assert watching.counts()["held_back"] == {"not_tradable": 1}
@@ -58,7 +58,7 @@ class TestHalted:
                         assert (look["verdict"], look["trading_statuses"]) == ("not_tradable", ["CANCEL_ONLY", "TRADING"])
                         events.clear()
                         rig.sim.set_trading_status(SYMBOL, TRADING)
-                        await until(lambda: happened(Kind.OPENED))
+                        await until(lambda: happened(EventKind.OPENED))
                     told = [one.row() for one in tail.poll() if isinstance(one, DeltaGroup) and one.kind.name == "STATUS"]
                     assert [row["trading_status"] for row in told] == ["TRADING", "CANCEL_ONLY", "TRADING"]
                     assert json.dumps(told)

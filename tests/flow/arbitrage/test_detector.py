@@ -11,7 +11,7 @@ from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import Exact, parse, parse_fee
 from alphapulse_cli.flow.arbitrage.market import Market
-from alphapulse_cli.flow.arbitrage.opportunity import Kind
+from alphapulse_cli.flow.arbitrage.opportunity import EventKind
 from alphapulse_cli.flow.arbitrage.terms import Rules
 from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.wire.delta import BookReason, BookState
@@ -66,7 +66,12 @@ class TestAnOpportunity:
         (more,) = floor.set("b:X-USD", 3, bids=[(112, 5)])
         (less,) = floor.set("a:X-USD", 4, asks=[(100, 2)])
         (gone,) = floor.set("a:X-USD", 9, asks=[(112, 2)])
-        assert kinds([born, more, less, gone]) == [(Kind.OPENED, 2), (Kind.CHANGED, 3), (Kind.CHANGED, 4), (Kind.CLOSED, 9)]
+        assert kinds([born, more, less, gone]) == [
+            (EventKind.OPENED, 2),
+            (EventKind.CHANGED, 3),
+            (EventKind.CHANGED, 4),
+            (EventKind.CLOSED, 9),
+        ]
         assert [event.finding.net for event in (born, more, less, gone)] == [Exact(50), Exact(60), Exact(24), Exact(24)]
         assert (gone.peak.net, gone.peak_ns, gone.changes, gone.why) == (Exact(60), 3 * MS, 2, Why.GONE)
         assert {event.opportunity.id for event in (born, more, less, gone)} == {born.opportunity.id}
@@ -103,7 +108,7 @@ class TestAnOpportunity:
         floor.set("b:X-USD", 1, bids=[(110, 5)])
         floor.set("a:X-USD", 9, asks=[(100, 5)])
         (event,) = floor.set("b:X-USD", 5)
-        assert (event.kind, event.at_ns) == (Kind.CLOSED, 9 * MS)
+        assert (event.kind, event.at_ns) == (EventKind.CLOSED, 9 * MS)
 
     def test_born_again_of_the_very_same_books_it_has_another_name(self):
         floor = Floor()
@@ -111,7 +116,7 @@ class TestAnOpportunity:
         market = floor.markets["b:X-USD"]
         floor.detector.withdraw(market, BookState.STALE, BookReason.SILENT, 2 * MS)
         (again,) = floor.detector.update(market, market.book, 2 * MS, market.version)
-        assert again.kind is Kind.OPENED
+        assert again.kind is EventKind.OPENED
         assert again.opportunity.standings == first.opportunity.standings
         assert again.opportunity.id != first.opportunity.id
 
@@ -131,7 +136,7 @@ class TestAnOpportunity:
         floor = Floor()
         floor.crossed()
         (event,) = floor.detector.finish(50 * MS)
-        assert (event.kind, event.why, event.at_ns) == (Kind.CLOSED, Why.UNWATCHED, 50 * MS)
+        assert (event.kind, event.why, event.at_ns) == (EventKind.CLOSED, Why.UNWATCHED, 50 * MS)
         assert floor.detector.open == {}
 
 
@@ -169,14 +174,14 @@ class TestD2WhatMayNotBeBelieved:
         floor = Floor(trust_unverified=trusted)
         floor.set("a:X-USD", 1, asks=[(100, 5)], reason=BookReason.UNVERIFIED)
         events = floor.set("b:X-USD", 2, bids=[(110, 5)])
-        assert kinds(events) == ([(Kind.OPENED, 2)] if trusted else [])
+        assert kinds(events) == ([(EventKind.OPENED, 2)] if trusted else [])
         assert floor.detector.refused == ({} if trusted else {Why.NOT_LIVE: 1})
 
     def test_a_book_that_stops_being_live_ends_it(self):
         floor = Floor()
         floor.crossed()
         (event,) = floor.detector.withdraw(floor.markets["b:X-USD"], BookState.STALE, BookReason.SILENT, 7 * MS)
-        assert (event.kind, event.why) == (Kind.CLOSED, Why.NOT_LIVE)
+        assert (event.kind, event.why) == (EventKind.CLOSED, Why.NOT_LIVE)
         assert floor.detector.refused == {Why.NOT_LIVE: 1}
 
     def test_one_occasion_counts_once(self):
@@ -194,14 +199,14 @@ class TestD2WhatMayNotBeBelieved:
         floor.set("a:X-USD", 1, asks=[(100, 5)])
         assert floor.set("b:X-USD", 102, bids=[(110, 5)]) == []
         assert floor.detector.refused == {Why.TOO_OLD: 1}
-        assert [event.kind for event in floor.set("a:X-USD", 103, asks=[(100, 5)])] == [Kind.OPENED]
+        assert [event.kind for event in floor.set("a:X-USD", 103, asks=[(100, 5)])] == [EventKind.OPENED]
 
     def test_growing_old_ends_it_at_that_very_moment(self):
         """Not when the next change of any book happens to come."""
         floor = Floor("a:X-USD", "b:X-USD", "a:Y-USD", max_age_ns=100 * MS)
         floor.crossed()
         (event,) = floor.set("a:Y-USD", 400)
-        assert (event.kind, event.why, event.at_ns) == (Kind.CLOSED, Why.TOO_OLD, 101 * MS + 1)
+        assert (event.kind, event.why, event.at_ns) == (EventKind.CLOSED, Why.TOO_OLD, 101 * MS + 1)
         assert floor.detector.advance(500 * MS) == []
 
     def test_feeds_out_of_step(self):
@@ -257,7 +262,7 @@ class TestD3HowOftenItIsTold:
         for at_ms in range(3, 50):
             assert floor.set("b:X-USD", at_ms, bids=[(110 + at_ms, 5)]) == []
         (event,) = floor.set("a:Y-USD", 500)
-        assert (event.kind, event.at_ns, event.last_ns, event.changes) == (Kind.CHANGED, 102 * MS, 49 * MS, 47)
+        assert (event.kind, event.at_ns, event.last_ns, event.changes) == (EventKind.CHANGED, 102 * MS, 49 * MS, 47)
         assert event.finding.net == Exact(5 * 59)
 
     def test_births_and_deaths_are_not(self):
@@ -265,7 +270,7 @@ class TestD3HowOftenItIsTold:
         told = []
         for at_ms in range(1, 100, 2):
             told += floor.crossed(at_ms, bid=110 if at_ms % 4 == 1 else 90)
-        assert [event.kind for event in told] == [Kind.OPENED, Kind.CLOSED] * 25
+        assert [event.kind for event in told] == [EventKind.OPENED, EventKind.CLOSED] * 25
 
     def test_a_death_tells_the_last_state_too(self):
         floor = Floor(report_every_ns=10_000 * MS)
@@ -377,7 +382,7 @@ class TestCycles:
         assert (candidate.kind, candidate.symbol, candidate.currency) == ("triangle", "USD>B>E>USD", "USD")
         assert (born.finding.size, born.finding.net, born.finding.spent) == (Exact(3), Exact(30), Exact(300))
         (gone,) = floor.set("a:E-B", 4, asks=[(2, 50)], grid=(1, 0))
-        assert (gone.kind, gone.why) == (Kind.CLOSED, Why.GONE)
+        assert (gone.kind, gone.why) == (EventKind.CLOSED, Why.GONE)
 
     def test_nothing_where_the_prices_come_back_to_the_same(self):
         assert self.turn(Floor(*self.MARKETS, triangular=True), price=10) == []
@@ -438,10 +443,10 @@ def check_against_the_oracle(history):
 def tell(told, event):
     """What a listener knows who only hears events."""
     pair = event.opportunity.candidate.buy.name, event.opportunity.candidate.sell.name
-    if event.kind is Kind.CLOSED:
+    if event.kind is EventKind.CLOSED:
         del told[pair]
     else:
-        assert (pair in told) is (event.kind is Kind.CHANGED)
+        assert (pair in told) is (event.kind is EventKind.CHANGED)
         told[pair] = event.finding.size.fraction, event.finding.net.fraction
 
 

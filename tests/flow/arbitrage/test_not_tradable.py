@@ -4,7 +4,7 @@ import pytest
 from flow.arbitrage.test_detector import MS, Floor
 
 from alphapulse_cli.flow.arbitrage.candidate import REAL_ENDS, Why
-from alphapulse_cli.flow.arbitrage.opportunity import Kind
+from alphapulse_cli.flow.arbitrage.opportunity import EventKind
 from alphapulse_cli.market.trading_status import TradingStatus
 
 BUY, SELL = "a:X-USD", "b:X-USD"
@@ -23,13 +23,13 @@ class TestNotTradable:
         """Whichever side is halted. Where nobody tells, it is as it was before there was a status."""
         floor = Floor()
         (born,) = floor.crossed()
-        assert born.kind is Kind.OPENED
+        assert born.kind is EventKind.OPENED
         events = say(floor, one, 5, status)
         if status in (None, TradingStatus.TRADING, TradingStatus.LIMIT_ONLY):
             assert events == []
             assert floor.detector.refused == {}
         else:
-            assert [(event.kind, event.why) for event in events] == [(Kind.CLOSED, Why.NOT_TRADABLE)]
+            assert [(event.kind, event.why) for event in events] == [(EventKind.CLOSED, Why.NOT_TRADABLE)]
             assert floor.detector.refused == {Why.NOT_TRADABLE: 1}
 
     def test_it_is_counted_once_for_as_long_as_it_lasts_and_over_when_it_trades_again(self):
@@ -39,7 +39,7 @@ class TestNotTradable:
         assert say(floor, SELL, 6, TradingStatus.SUSPENDED) == say(floor, BUY, 7, TradingStatus.TRADING) == []
         assert floor.detector.refused == {Why.NOT_TRADABLE: 1}
         (again,) = say(floor, SELL, 8, TradingStatus.TRADING)
-        assert again.kind is Kind.OPENED
+        assert again.kind is EventKind.OPENED
         say(floor, BUY, 9, TradingStatus.AUCTION)
         assert floor.detector.refused == {Why.NOT_TRADABLE: 2}
 
@@ -58,7 +58,7 @@ class TestNotTradable:
         floor.set("c:EUR-USD", 1, bids=[(2, 10**6)], asks=[(2, 10**6)])
         floor.set("a:X-USD", 2, asks=[(100, 5)])
         (born,) = floor.set("b:X-EUR", 3, bids=[(110, 5)])
-        assert born.kind is Kind.OPENED
+        assert born.kind is EventKind.OPENED
         (closed,) = say(floor, "c:EUR-USD", 4, TradingStatus.SUSPENDED)
         assert closed.why is Why.NOT_TRADABLE
 

@@ -11,7 +11,7 @@ from hypothesis import Phase, example, given, settings
 from alphapulse_cli.flow.arbitrage import ladder, triangle
 from alphapulse_cli.flow.arbitrage.exact import Exact
 from alphapulse_cli.flow.arbitrage.ladder import Ladder
-from alphapulse_cli.flow.arbitrage.routes import Step, find_cycles
+from alphapulse_cli.flow.arbitrage.routes import RouteStep, find_cycles
 from alphapulse_cli.flow.arbitrage.triangle import CycleLeg, CycleTerms, End, walk_cycle
 
 
@@ -168,8 +168,8 @@ class TestCycles:
     def test_both_directions_of_a_triangle(self):
         routes = find_cycles(["ETH-USD", "BTC-USD", "ETH-BTC", "BTC-USD", "DOGE-USD", "nonsense"])
         assert [route.text for route in routes] == ["USD>BTC>ETH>USD", "USD>ETH>BTC>USD"]
-        assert routes[0].steps == (Step("BTC-USD", True), Step("ETH-BTC", True), Step("ETH-USD", False))
-        assert routes[1].steps == (Step("ETH-USD", True), Step("ETH-BTC", False), Step("BTC-USD", False))
+        assert routes[0].steps == (RouteStep("BTC-USD", True), RouteStep("ETH-BTC", True), RouteStep("ETH-USD", False))
+        assert routes[1].steps == (RouteStep("ETH-USD", True), RouteStep("ETH-BTC", False), RouteStep("BTC-USD", False))
 
     def test_home_is_the_first_that_people_count_in(self):
         assert {route.home for route in find_cycles(["BTC-EUR", "BTC-USDT", "USDT-EUR"])} == {"USDT"}

@@ -31,7 +31,7 @@ from alphapulse_cli.errors import IntegrityError
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import Exact
-from alphapulse_cli.flow.arbitrage.opportunity import Event, Kind
+from alphapulse_cli.flow.arbitrage.opportunity import Event, EventKind
 from alphapulse_cli.flow.groups import GroupReader
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet
@@ -40,7 +40,7 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
-from alphapulse_cli.shm.layout import Kind as SegmentKind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.wire import delta
 
 SETS = ("binance-us", "coinbase", "kraken")
@@ -126,7 +126,7 @@ def _steps(watching: Watch) -> Iterator[tuple[list[Event], float]]:
 
 def _checked(event: Event) -> bool:
     """Whether the event is a birth. IntegrityError if its exchanges or its size are not the planted ones."""
-    if event.kind is not Kind.OPENED:
+    if event.kind is not EventKind.OPENED:
         return False
     candidate = event.opportunity.candidate
     if (candidate.buy.name, candidate.sell.name, event.finding.size) != (BUYERS_SET, PLANTED_SET, PLANTED_SIZE):

@@ -13,7 +13,7 @@ from alphapulse_cli.errors import IntegrityError
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.shm.directory import segment_name
 from alphapulse_cli.shm.image import ImageReader
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.segment import Segment
 
 SET = "bench-attach"
@@ -32,7 +32,7 @@ def measure(ground: Ground) -> Iterator[Result]:
         yield samples.result(
             "attach", "hold the exact book", MEMCPY, "Imports and opening the directory; the writer is quiet meanwhile."
         )
-        image = ImageReader(Segment.attach(ground.directory, segment_name(Kind.BOOK, SET, SYMBOL)))
+        image = ImageReader(Segment.attach(ground.directory, segment_name(SegmentKind.BOOK, SET, SYMBOL)))
         samples = by_turns(calls("copy()", copy=image.copy), memcpy, ground.budget_s)
         yield samples.result(
             "attach", "copy the image", MEMCPY, "Mapping it, and checking the book's hash; the writer is quiet meanwhile."

@@ -18,7 +18,7 @@ from alphapulse_cli.apps.bench.report import Result, Samples, quantile
 from alphapulse_cli.apps.bench.scenarios.ring import GROUP_RECORDS, filled_batch
 from alphapulse_cli.readers.waiting import WAYS, idle_strategy
 from alphapulse_cli.shm.directory import open_directory, segment_name
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.ring import RingReader, RingWriter
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire.delta import DELTA_BYTES
@@ -162,7 +162,7 @@ def _drained_ns(reader: Lines, writer: RingWriter, records: int, count: int, per
 def read(parent: Lines, path: str, set_name: str) -> None:
     """Main function of the reader: carry out the parent's commands until it has gone."""
     with open_directory(path) as directory:
-        reader = RingReader(Segment.attach(directory, segment_name(Kind.DELTAS, set_name)))
+        reader = RingReader(Segment.attach(directory, segment_name(SegmentKind.DELTAS, set_name)))
         ways = {way: idle_strategy(way, directory, set_name) for way in WAYS}
         while True:
             command = parent.hear(3600)

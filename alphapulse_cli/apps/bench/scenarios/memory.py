@@ -25,7 +25,7 @@ from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter, CountersReader
 from alphapulse_cli.shm.directory import segment_name
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.segment import Segment
 
 EXCHANGE, SYMBOLS, SET = "coinbase", ("BTC-USD", "ETH-USD", "XRP-USD"), "bench-memory"
@@ -113,7 +113,7 @@ def _sampled(ground: Ground, pid: int, warm: int, messages: int) -> tuple[list[f
 def _frames(ground: Ground) -> int:
     """Number of messages that the collector has received; 0 before it has segments."""
     try:
-        segment = Segment.attach(ground.directory, segment_name(Kind.COUNTERS, SET))
+        segment = Segment.attach(ground.directory, segment_name(SegmentKind.COUNTERS, SET))
     except AlphapulseError:
         return 0
     try:

@@ -12,7 +12,7 @@ from alphapulse_cli.apps.bench.report import Result
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.wire.batch import Batch
-from alphapulse_cli.wire.delta import DELTA_BYTES, MAX_CHANGES, Kind
+from alphapulse_cli.wire.delta import DELTA_BYTES, MAX_CHANGES, RecordKind
 
 GROUP_RECORDS, BATCH_RECORDS = 16, 1024
 BARE = "a bare method call of the core, two arguments"
@@ -73,6 +73,6 @@ def filled_batch(records: int) -> Batch:
     batch = Batch(SYMBOL, "bench", 2, 8)
     for i in range(records * MAX_CHANGES):
         batch.append(6_000_000 + i, 1_000 + i)
-    made = batch.finish(Kind.DELTA, 1, 1, 0)
+    made = batch.finish(RecordKind.DELTA, 1, 1, 0)
     assert made == records
     return batch

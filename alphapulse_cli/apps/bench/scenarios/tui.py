@@ -29,7 +29,7 @@ from alphapulse_cli.market.events import Side, Snapshot, Trade, Update
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory, segment_name
-from alphapulse_cli.shm.layout import Kind
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire import trade as trade_record
 
@@ -194,7 +194,7 @@ def _published(ground: Ground) -> int:
     """Number of delta records published in all sets so far."""
     total = 0
     for name in SETS:
-        segment = Segment.attach(ground.directory, segment_name(Kind.DELTAS, name))
+        segment = Segment.attach(ground.directory, segment_name(SegmentKind.DELTAS, name))
         total += segment.published
         segment.close()
     return total
