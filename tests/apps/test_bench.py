@@ -79,7 +79,7 @@ class TestALine:
     def test_what_is_no_run_is_refused(self, text, tmp_path):
         path = tmp_path / "run.json"
         path.write_text(text)
-        with pytest.raises(UsageError, match="no saved benchmark"):
+        with pytest.raises(UsageError, match="is not a saved benchmark"):
             report.load(path)
 
     def test_a_file_that_is_not_there_is_the_persons_mistake(self, tmp_path):
@@ -320,7 +320,7 @@ class TestMemory:
             here = ground.Ground(directory)
             with here.outlet(memory.SET) as outlet:
                 book.keeper_of(outlet, rows)
-                with pytest.raises(IntegrityError, match="no three books"):
+                with pytest.raises(IntegrityError, match="not three books"):
                     memory._check_books(here)
 
     def test_a_small_run_from_end_to_end(self, shm_dir, monkeypatch):

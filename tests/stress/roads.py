@@ -39,7 +39,7 @@ def spoilt(dice, frame):
 
 def is_read(decoder, frame):
     """Whether the fast road takes it; asked of a decoder of its own, for reading a frame counts it."""
-    return (decoder.shape if hasattr(decoder, "shape") else decoder._shape).read(frame) is not None
+    return (decoder.shape or decoder._shape).read(frame) is not None
 
 
 def simulated(feed, count, dice):

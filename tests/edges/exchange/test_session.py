@@ -137,9 +137,7 @@ class TestAgainstTheSimulators:
         async def scene():
             async with Rig(directory, "kraken", opener=opener) as rig:
                 await rig.live()
-                rig.sim._server.close()
-                await rig.sim._server.wait_closed()
-                rig.sim._server = None
+                await rig.sim.__aexit__()
                 await until(lambda: len(rig.opened_at) >= 4)
                 assert any("connection refused" in line for line in rig.warnings)
                 assert rig.states() == {"ETH-BTC": BookState.SYNCING}

@@ -105,7 +105,11 @@ def test_closing_tells_every_client_1001():
 async def slow_beside_quick(client=Client):
     """What a client that does not read is told, and how many frames of another arrived meanwhile."""
     server = Echo(client=client)
-    async with server.open() as where, connect(f"ws://{where}/", max_queue=1) as slow, connect(f"ws://{where}/") as quick:
+    async with (
+        server.open() as where,
+        connect(f"ws://{where}/", max_queue=1, close_timeout=0.2) as slow,
+        connect(f"ws://{where}/") as quick,
+    ):
         await until(lambda: len(server.clients) == 2)
         for _ in range(400):
             server.clients[0].push([FRAME])
