@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import alphapulse_cli
@@ -25,6 +26,12 @@ from alphapulse_cli import build
 ROOT = Path(__file__).resolve().parent.parent
 EXPECT = os.environ.get("ALPHAPULSE_EXPECT", "")
 PACKAGE = Path(alphapulse_cli.__file__).resolve().parent
+
+# The same examples in each run, and no example fails because a busy machine was slow at it. `--hypothesis-profile=random` looks for new ones.
+SLOW_IS_FINE = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("same", derandomize=True, **SLOW_IS_FINE)
+hypothesis.settings.register_profile("random", **SLOW_IS_FINE)
+hypothesis.settings.load_profile("same")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -12,16 +12,14 @@ from alphapulse_cli.shm.directory import open_directory
 
 
 class TestTheSuccessorsBookIsWaitedFor:
-    def test_a_killed_collectors_image_looks_live_and_is_not_the_successors(self, shm_dir):
+    def test_a_killed_collectors_image_is_not_the_successors(self, shm_dir):
         """That a demo was ended in this moment left a book without a bid: its collector had made its ring and no book yet."""
         with open_directory(shm_dir) as directory:
             with child("support.reader_sets:write_until_told", str(shm_dir), 1, ["BTC-USD"]) as first:
                 first.line()
-                killed = ap.Book("kraken", "BTC-USD", shm_dir=str(shm_dir))
                 pid = book_writer(shm_dir, "kraken", "BTC-USD")
                 os.kill(pid, signal.SIGKILL)
                 first.process.wait(10)
-            assert killed.read(1).state.name == "LIVE", "for two seconds, as the mutant of this wait believes"
             with Writer(directory) as second:
                 assert book_writer(shm_dir, "kraken", "BTC-USD") == os.getpid() != pid
                 assert len(ap.Book("kraken", "BTC-USD", shm_dir=str(shm_dir)).read(1).bids) == 0
