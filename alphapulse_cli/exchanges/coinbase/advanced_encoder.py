@@ -137,18 +137,15 @@ class AdvancedEncoder:
         return self._frame(TRADE_CHANNEL, [{"type": kind, "trades": rows}], now_ns)
 
 
-def _rows(instrument: Instrument, changes: Sequence[Change], now_ns: int) -> list[dict[str, str]]:
-    event_time = rfc3339_text(now_ns, 6)
+def _rows(instrument: Instrument, changes: Sequence[Change], now_ns: int) -> orjson.Fragment:
+    """JSON array of the levels. Written as text, since a whole book has tens of thousands of them."""
     price_decimals, size_decimals = instrument.price_decimals, instrument.size_decimals
-    return [
-        {
-            "side": SIDE_WORDS[is_ask],
-            "event_time": event_time,
-            "price_level": trim_text(ticks, price_decimals),
-            "new_quantity": trim_text(lots, size_decimals),
-        }
+    heads = [f'{{"side":"{word}","event_time":"{rfc3339_text(now_ns, 6)}","price_level":"' for word in SIDE_WORDS]
+    rows = [
+        f'{heads[is_ask]}{trim_text(ticks, price_decimals)}","new_quantity":"{trim_text(lots, size_decimals)}"}}'
         for ticks, lots, is_ask in changes
     ]
+    return orjson.Fragment(f"[{','.join(rows)}]")
 
 
 def _no_product() -> Instrument:
