@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 
+from alphapulse_cli.apps.bench.scenarios.startup import TWO_COMMANDS
+
 HEAVY = (
     "websockets",
     "numpy",
@@ -34,15 +36,6 @@ from alphapulse_cli.cli.app import main
 out, sys.stdout = sys.stdout, open(os.devnull, "w")
 code = main(json.loads(sys.argv[1]))
 print(json.dumps({"code": int(code), "modules": sorted({name.partition(".")[0] for name in sys.modules})}), file=out)
-"""
-BASELINE = """
-import typer
-app = typer.Typer(rich_markup_mode=None)
-@app.command()
-def one() -> None: "The first."
-@app.command()
-def two() -> None: "The second."
-app()
 """
 
 
@@ -91,7 +84,7 @@ def main() -> int:
             failed = True
             print(f"alphapulse {' '.join(arguments)}: exit code {code}, imports {', '.join(heavy) or 'nothing heavy'}")
     if "--modules-only" not in sys.argv:
-        base = median_ms([sys.executable, "-P", "-c", BASELINE, "--help"])
+        base = median_ms([sys.executable, "-P", "-c", TWO_COMMANDS, "--help"])
         print(f"{base:6.0f} ms  a two-command typer app --help")
         for arguments in (["--version"], ["--help"], ["config", "--help"]):
             spent = median_ms([sys.executable, "-P", "-m", "alphapulse_cli", *arguments])

@@ -1,29 +1,39 @@
 """Rows of an exchange's instrument metadata; an unreadable row does not spoil the others."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD
 from alphapulse_cli.market.instrument import Instrument
 
 Row = TypeVar("Row")
+NO_INSTRUMENTS: Mapping[str, Instrument] = {}
 
 
-def understood(rows: Iterable[Row], read: Callable[[Row], Instrument | None]) -> list[Instrument]:
+def understood(
+    rows: Iterable[Row], read: Callable[[Row], Instrument | None], ours: Mapping[str, Instrument], native_of: Callable[[Row], str]
+) -> list[Instrument]:
     """Instruments of the rows that `read` understands; it returns None for a market that cannot be collected.
 
+    A row that it does not understand but whose native name is in `ours` gives that instrument as it is: it is still listed.
     Raises the first row's error where no row was understood: the body is no list of instruments.
     """
-    found, errors, is_any_understood = [], [], False
+    found: list[Instrument | None] = []
+    errors: list[Exception] = []
     for row in rows:
         try:
-            instrument = read(row)
+            found.append(read(row))
         except NOT_UNDERSTOOD as error:
             errors.append(error)
-            continue
-        is_any_understood = True
-        if instrument is not None:
-            found.append(instrument)
-    if errors and not is_any_understood:
+            if (known := _known(row, ours, native_of)) is not None:
+                found.append(known)
+    if errors and not found:
         raise errors[0]
-    return found
+    return [instrument for instrument in found if instrument is not None]
+
+
+def _known(row: Row, ours: Mapping[str, Instrument], native_of: Callable[[Row], str]) -> Instrument | None:
+    try:
+        return ours.get(native_of(row))
+    except NOT_UNDERSTOOD:
+        return None

@@ -151,7 +151,10 @@ class Decoder(Protocol):
         """Events of the answer to a FetchTrades. DecodeError if it is not understood in full."""
 
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
-        """Instruments of the answer to a FetchInstruments. DecodeError if it is not understood."""
+        """Instruments of the answer to a FetchInstruments: those that are listed. DecodeError if it is not understood.
+
+        One of ours whose row cannot be read is listed as it was.
+        """
 
     def fetch_failed(self, instrument: Instrument, monotonic_ns: int) -> None:
         """Queue a failed FetchSnapshot again (the session spaces the tries)."""

@@ -235,10 +235,7 @@ class Ingest:
             found = self.decoder.receive_instruments(body)
             self._on_instruments(InstrumentsSeen(found), receive_ns)
             if found:  # an empty answer does not prove that instruments were removed
-                named = {
-                    native for native in self.keepers if b'"%s"' % native.encode() in body
-                }  # also in rows that could not be read
-                self._statuses.on_listed({each.native for each in found} | named, receive_ns)
+                self._statuses.on_listed({each.native for each in found}, receive_ns)
         except DecodeError as error:
             self.counters.add(Counter.DECODE_ERRORS)
             self._notice("warning", f"instrument metadata not understood: {error}")

@@ -12,7 +12,7 @@ from alphapulse_cli.errors import StorageError
 from alphapulse_cli.flow import outlet as outlet_module
 from alphapulse_cli.flow.ingest import UNREADABLE_IN_A_ROW
 from alphapulse_cli.flow.metadata import PAUSE_NS
-from alphapulse_cli.market.events import GapFound, GapReason, OffGrid, SubscriptionRefused, Trade, TradesMissed
+from alphapulse_cli.market.events import ClosingSoon, GapFound, GapReason, OffGrid, SubscriptionRefused, Trade, TradesMissed
 from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Send
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire import trade as trade_record
@@ -197,6 +197,16 @@ class TestUnreadableFrames:
         assert not any(isinstance(each, Reconnect) for each in kraken.take_requests())
         kraken.hear(GARBAGE)
         assert [each.reason for each in kraken.take_requests()] == ["5 unreadable messages in a row"]
+
+    def test_what_the_exchange_announces_to_all_is_answered_apart_from_others(self, kraken):
+        """Our own reconnects are at once; after an announcement all clients come back at the same moment."""
+        kraken.hear(*[GARBAGE] * UNREADABLE_IN_A_ROW)
+        kraken.ingest._handle([ClosingSoon("serverShutdown")], kraken.now)
+        asked = [each for each in kraken.take_requests() if isinstance(each, Reconnect)]
+        assert [(each.reason, each.others_too) for each in asked] == [
+            ("5 unreadable messages in a row", False),
+            ("announced by the exchange: serverShutdown", True),
+        ]
 
     def test_but_not_with_others_between(self, kraken):
         for _ in range(2 * UNREADABLE_IN_A_ROW):

@@ -1,5 +1,6 @@
 """When the instruments' metadata is read again: beside each connection, at most once a minute, hourly, and after a failure."""
 
+import orjson
 import pytest
 from support.flow_parts import Desk, River, listed
 
@@ -58,6 +59,18 @@ def test_a_failure_is_made_good_a_minute_later(desk):
     assert asked_within(desk, 600) == [60]
 
 
+def without_numbers(body, symbol):
+    """The metadata with the names alone in that symbol's row."""
+    answer = orjson.loads(body)
+    listed = answer.get("symbols") or answer.get("products") or answer["result"]
+    for row in listed.values() if isinstance(listed, dict) else listed:
+        names = {key: row[key] for key in ("symbol", "product_id", "wsname") if key in row}
+        if {each.replace("/", "-") for each in names.values()} & {symbol, symbol.replace("-", "")}:
+            row.clear()
+            row.update(names)
+    return orjson.dumps(answer)
+
+
 @pytest.mark.parametrize("exchange", ["binance-us", "coinbase", "kraken"])
 def test_an_instrument_that_is_listed_no_longer_is_delisted_until_it_is_again(directory, exchange):
     """Kraken takes a pair that it delists out of the answer; an answer that lists nothing says nothing."""
@@ -67,14 +80,16 @@ def test_an_instrument_that_is_listed_no_longer_is_delisted_until_it_is_again(di
     path = next(each.path for each in river.requests if isinstance(each, FetchInstruments)).partition("?")[0]
     everything = dict(river.truth.instruments)
 
-    def read(*symbols):
+    def read(*symbols, spoilt=""):
         river.truth.instruments.clear()
         river.truth.instruments.update({symbol: everything[symbol] for symbol in symbols})
         rest = river.exchange.rest_encoder(river.truth, river.mode)
-        river.ingest.receive_instruments(rest.respond(path, {}, river.now)[1], river.now)
+        body = rest.respond(path, {}, river.now)[1]
+        river.ingest.receive_instruments(without_numbers(body, spoilt) if spoilt else body, river.now)
         return [river.keeper(symbol).trading_status.name for symbol in everything]
 
     assert read(*everything) == ["TRADING", "TRADING"]
+    assert read(*everything, spoilt="ETH-USD") == ["TRADING", "TRADING"], "it is listed, in a row that cannot be read"
     assert read() == ["TRADING", "TRADING"]
     assert read("BTC-USD") == ["TRADING", "DELISTED"]
     assert read("BTC-USD") == ["TRADING", "DELISTED"]

@@ -194,7 +194,7 @@ class Decoder:
 
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
         """Instruments of an `exchangeInfo`. DecodeError if it is not understood."""
-        return parse_instruments(body, exchange=self._facts.name)
+        return parse_instruments(body, exchange=self._facts.name, ours=self.instruments)
 
     def fetch_failed(self, instrument: Instrument, monotonic_ns: int) -> None:
         """Queue a failed snapshot again."""

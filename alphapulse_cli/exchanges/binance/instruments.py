@@ -4,13 +4,15 @@ Left out are symbols that our records cannot name (too long, or not in ASCII: Bi
 finer than 18 decimals, and rows that are not understood: they must not spoil the others.
 """
 
+from collections.abc import Mapping
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import orjson
 
 from alphapulse_cli.errors import DecodeError, UsageError
-from alphapulse_cli.exchanges.instrument_rows import understood
+from alphapulse_cli.exchanges.instrument_rows import NO_INSTRUMENTS, understood
 from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD, TEXT_KEPT
 from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_symbol
 from alphapulse_cli.market.ticks import decimals_of, to_ticks
@@ -31,11 +33,13 @@ WORDS = {status: word for word, status in reversed(STATUSES.items())} | {Trading
 UNSAID_DECIMALS = 8  # of an increment of zero, which the exchange does not enforce: its numbers have eight decimals
 
 
-def parse_instruments(body: bytes, mode: str = "", exchange: str = "binance-us") -> list[Instrument]:
+def parse_instruments(
+    body: bytes, mode: str = "", exchange: str = "binance-us", ours: Mapping[str, Instrument] = NO_INSTRUMENTS
+) -> list[Instrument]:
     """All instruments of the body, trading or not, for both modes. DecodeError if none of its rows is understood."""
     del mode
     try:
-        return understood(orjson.loads(body)["symbols"], partial(_instrument, exchange))
+        return understood(orjson.loads(body)["symbols"], partial(_instrument, exchange), ours, itemgetter("symbol"))
     except NOT_UNDERSTOOD as error:
         raise DecodeError(f"{exchange}: instrument metadata not understood: {error!r:.{TEXT_KEPT}}", body) from error
 

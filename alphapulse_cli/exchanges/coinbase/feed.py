@@ -22,6 +22,7 @@ Rules of both feeds, numbered as the tests number them:
       from the book, messages were missed.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -54,7 +55,7 @@ MOST_TRADES = 1000  # of one GET
 HEARTBEATS = ("heartbeats", "")  # key of the heartbeats' request: they are of no product
 
 
-class Feed:
+class Feed(ABC):
     """Decoder's part that does not depend on which of the two feeds it reads."""
 
     mode_name: str
@@ -168,27 +169,32 @@ class Feed:
 
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
         """Instruments of a products answer. DecodeError if it is not understood."""
-        return parse_instruments(body, self.mode_name)
+        return parse_instruments(body, self.mode_name, self.instruments)
 
-    def fetch_failed(self, _instrument: Instrument, _monotonic_ns: int) -> None:
+    def fetch_failed(self, _instrument: Instrument, _monotonic_ns: int) -> None:  # noqa: B027 - no part for a feed to define
         """Do nothing: no snapshot is ever fetched."""
 
     # Parts that each feed defines
 
+    @abstractmethod
     def _heartbeat_frames(self) -> Sequence[bytes]:
-        raise NotImplementedError
+        """Frames that subscribe to heartbeats."""
 
+    @abstractmethod
     def _subscription(self, verb: str, channel: str, names: list[str]) -> dict[str, Any]:
-        raise NotImplementedError
+        """Request that subscribes to, or by the verb unsubscribes from, a channel of these products."""
 
+    @abstractmethod
     def _trades_path(self, name: str) -> str:
-        raise NotImplementedError
+        """REST path of the latest trades of a product."""
 
+    @abstractmethod
     def _fetched_rows(self, answer: Any) -> list[dict[str, Any]]:
-        raise NotImplementedError
+        """Rows of the answer at that path."""
 
+    @abstractmethod
     def _fetched_trade(self, product: Product, row: dict[str, Any]) -> Numbered:
-        raise NotImplementedError
+        """Id and trade of one of those rows."""
 
     # Subscriptions
 

@@ -14,6 +14,7 @@ import orjson
 
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.coinbase.facts import FACTS
+from alphapulse_cli.exchanges.instrument_rows import NO_INSTRUMENTS
 from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_symbol
 from alphapulse_cli.market.ticks import MAX_TICKS, FinerThanGrid, NumberError, decimals_of, to_ticks
 from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus, stricter
@@ -36,8 +37,11 @@ FLAGS = {  # trading status by a record's flag; each may be set beside "online"
 }
 
 
-def parse_instruments(body: bytes, mode: str = "") -> Sequence[Instrument]:
-    """Spot instruments of a products answer. DecodeError if it is no such answer; KeyError for an unknown mode."""
+def parse_instruments(body: bytes, mode: str = "", ours: Mapping[str, Instrument] = NO_INSTRUMENTS) -> Sequence[Instrument]:
+    """Spot instruments of a products answer; one of `ours`, by native name, whose record cannot be read is given as it is.
+
+    DecodeError if it is no such answer; KeyError for an unknown mode.
+    """
     advanced = FACTS.mode(mode) is FACTS.modes[0]
     try:
         answer = orjson.loads(body)
@@ -47,11 +51,11 @@ def parse_instruments(body: bytes, mode: str = "") -> Sequence[Instrument]:
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise DecodeError("not a list of product records", body)
     names = ("product_id", "price_increment") if advanced else ("id", "quote_increment")
-    found = (_instrument(record, *names) for record in records)
+    found = (_instrument(record, *names, ours) for record in records)
     return [instrument for instrument in found if instrument is not None]
 
 
-def _instrument(record: dict[str, Any], id_key: str, tick_key: str) -> Instrument | None:
+def _instrument(record: dict[str, Any], id_key: str, tick_key: str, ours: Mapping[str, Instrument]) -> Instrument | None:
     """Instrument of a record; None where it cannot be collected."""
     if record.get("product_type", "SPOT") != "SPOT":
         return None
@@ -62,7 +66,8 @@ def _instrument(record: dict[str, Any], id_key: str, tick_key: str) -> Instrumen
         min_size = _lots_up(record.get("base_min_size") or "0", size_decimals)
         alias_of = check_symbol(alias) if alias else ""
     except (KeyError, TypeError, NumberError, UsageError):
-        return None
+        name = record.get(id_key)
+        return ours.get(name) if isinstance(name, str) else None
     status, word = status_of(record)
     return Instrument(
         FACTS.name, product, product, price_decimals, size_decimals, tick_size, lot_size, min_size, status, alias_of, word

@@ -172,7 +172,7 @@ class Decoder:
 
         DecodeError.
         """
-        found = {each.native: each for each in parse_instruments(body)}
+        found = {each.native: each for each in parse_instruments(body, ours=self.instruments)}
         for native, told in self._seen.items():
             rest = found.get(native)
             is_stricter = rest is not None and stricter(rest.trading_status, told.trading_status) is not told.trading_status

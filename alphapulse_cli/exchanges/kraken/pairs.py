@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from alphapulse_cli.errors import DecodeError, UsageError
-from alphapulse_cli.exchanges.instrument_rows import understood
+from alphapulse_cli.exchanges.instrument_rows import NO_INSTRUMENTS, understood
 from alphapulse_cli.exchanges.kraken.facts import NAME
 from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD
 from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_symbol
@@ -34,18 +34,22 @@ STATUSES = {  # trading status of a pair by Kraken's word
 WORDS = {status: word for word, status in reversed(STATUSES.items())}  # Kraken's usual word for each
 
 
-def parse_instruments(body: bytes, mode: str = "") -> list[Instrument]:  # noqa: ARG001  # one mode only
+def parse_instruments(
+    body: bytes,
+    mode: str = "",  # noqa: ARG001  # one mode only
+    ours: Mapping[str, Instrument] = NO_INSTRUMENTS,
+) -> list[Instrument]:
     """Instruments of a REST `AssetPairs` answer. DecodeError if it is no such answer, or if none of its pairs is understood.
 
     Left out: pairs without a WebSocket name, those whose symbol or precision our records cannot hold, and those that are not
-    understood.
+    understood and not among `ours`, by native name.
     """
     try:
         answer = orjson.loads(body)
         if answer["error"]:
             words = ", ".join(map(str, answer["error"]))
             raise DecodeError(f"kraken answers {words[:100]!r}", body)
-        return understood(answer["result"].values(), _from_rest)
+        return understood(answer["result"].values(), _from_rest, ours, _native_of)
     except NOT_UNDERSTOOD as error:
         raise DecodeError(f"not an AssetPairs answer: {type(error).__name__}", body) from error
 
@@ -74,12 +78,15 @@ def from_websocket(pair: Mapping[str, Any]) -> Instrument | None:
     )
 
 
+def _native_of(pair: Mapping[str, Any]) -> str:
+    return "/".join(RENAMED.get(asset, asset) for asset in pair["wsname"].split("/"))
+
+
 def _from_rest(pair: Mapping[str, Any]) -> Instrument | None:
     if "wsname" not in pair:  # dark pools have none
         return None
-    native = "/".join(RENAMED.get(asset, asset) for asset in pair["wsname"].split("/"))
     return _instrument(
-        native,
+        _native_of(pair),
         (pair["pair_decimals"], pair["lot_decimals"]),
         (pair.get("tick_size"), None, pair.get("ordermin")),  # answers of 2021 have neither tick size nor status
         pair.get("status", "online"),
