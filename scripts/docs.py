@@ -367,7 +367,7 @@ PYTHON = (  # what a program of one's own may use: heading, the source that docu
     ),
     ("What `follow` and `Book.read` give", "readers/api.py", ("Following", "FollowUpdate", "BookCopy")),
     ("Which orders a market takes: `ap.TradingStatus`", "market/trading_status.py", ("TradingStatus",)),
-    ("A replica: `ap.Reconstructor`", "book/reconstruct.py", ("Reconstructor", "Why")),
+    ("A replica: `ap.Reconstructor`", "book/reconstruct.py", ("Reconstructor", "ColdReason")),
     ("An exact book: `update.book`, `Reconstructor.book`", "book/book.py", ("Book",)),
     (
         "Questions to an exact book: `alphapulse_cli.book.views`",
@@ -375,7 +375,7 @@ PYTHON = (  # what a program of one's own may use: heading, the source that docu
         ("bbo", "mid", "spread_ticks", "spread_bps", "depth_lots", "imbalance", "depth_walk", "Bbo", "Walk"),
     ),
     ("Arbitrage, live: `ap.arbitrage`", "apps/arb/api.py", ("arbitrage", "Opportunities")),
-    ("Its policy: `ap.ArbitragePolicy`", "flow/arbitrage/candidate.py", ("ArbitragePolicy", "Why")),
+    ("Its policy: `ap.ArbitragePolicy`", "flow/arbitrage/candidate.py", ("ArbitragePolicy", "RejectReason")),
     (
         "Arbitrage over books of your own: `ap.ArbitrageDetector`",
         "flow/arbitrage/detector.py",

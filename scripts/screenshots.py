@@ -25,7 +25,7 @@ from pathlib import Path
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.tui import tabs
 from alphapulse_cli.tui.app import AlphapulseApp
-from alphapulse_cli.tui.feed.feed import Feed
+from alphapulse_cli.tui.feed.feed import ScreenFeed
 from alphapulse_cli.tui.feed.picture import Picture
 from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.wire.delta import BookState
@@ -95,7 +95,7 @@ def _demo(place: str, seed: int) -> subprocess.Popen[bytes]:
 
 async def _taken(place: str, seconds: float, theme: str) -> dict[str, str]:
     """Screen -> SVG. TimeoutError, with the reason, if there is none worth taking."""
-    app = AlphapulseApp(lambda show, failed: Feed(place, Wanted(), show, failed), Preferences(None), theme=theme)
+    app = AlphapulseApp(lambda show, failed: ScreenFeed(place, Wanted(), show, failed), Preferences(None), theme=theme)
     taken = {}
     async with app.run_test(size=(COLUMNS, ROWS)) as pilot:
         await _until(lambda: _all_live(app.picture), "the demo's books did not all become LIVE")

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Any
 
 from alphapulse_cli.book.book import Book
-from alphapulse_cli.book.reconstruct import Reconstructor, Why
+from alphapulse_cli.book.reconstruct import ColdReason, Reconstructor
 from alphapulse_cli.book.views import spread_bps
 from alphapulse_cli.errors import NoSegment, SegmentError, StorageError
 from alphapulse_cli.flow.follow import SetFollower
@@ -37,7 +37,7 @@ from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState
 SETTLE_S = 2.0  # for replicas to be whole: a checkpoint, a resync
 WAIT_S = 0.05
 COMPARE_TRIES = 200
-WRONG = (Why.CHAIN_BROKEN, Why.GROUP_WITHOUT_FIRST, Why.CHECK_FAILED)
+WRONG = (ColdReason.CHAIN_BROKEN, ColdReason.GROUP_WITHOUT_FIRST, ColdReason.CHECK_FAILED)
 
 
 @dataclass(frozen=True, slots=True)

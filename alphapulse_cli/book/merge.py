@@ -16,7 +16,7 @@ SOURCE_HASH = native.source_hash()
 
 ASK_BIT, LOTS_BITS = delta.IS_ASK, delta.SIZE_MASK
 BITS64 = (1 << 64) - 1
-SIGN_BIT = 1 << 63
+SIGN_BIT = delta.SIGN_BIT
 RECORD_WORDS, HEADER_WORDS, MOST_CHANGES = delta.DELTA_BYTES // 8, delta.HEADER_BYTES // 8, delta.MAX_CHANGES
 
 

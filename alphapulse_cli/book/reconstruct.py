@@ -23,11 +23,12 @@ from alphapulse_cli.wire.batch import name_bytes
 
 SOURCE_HASH = native.source_hash()
 
-RECORD_BYTES, RECORD_WORDS, HEADER_WORDS, MOST_CHANGES = 256, 32, 8, 12
+RECORD_BYTES, MOST_CHANGES = delta.DELTA_BYTES, delta.MAX_CHANGES
+RECORD_WORDS, HEADER_WORDS = delta.DELTA_BYTES // 8, delta.HEADER_BYTES // 8
 FIRST_FLAG, LAST_FLAG, KIND_BITS = delta.FIRST, delta.LAST, delta.KIND_MASK
 DELTA_KIND, RESET_KIND, CHECK_KIND = int(delta.RecordKind.DELTA), int(delta.RecordKind.RESET), int(delta.RecordKind.CHECK)
 STATUS_KIND = int(delta.RecordKind.STATUS)
-SIGN_BIT = 1 << 63
+SIGN_BIT = delta.SIGN_BIT
 LARGE_GROUP = 32  # records from which a group is merged in one walk
 MOST_STATE = 0xFF  # largest number of a record's octet; its meaning is not checked here
 MOST_HELD = 65_536  # records of one group: four times the largest that a default ring carries
@@ -36,7 +37,7 @@ _NOT_TOLD = NOT_TOLD
 
 
 @unique
-class Why(IntEnum):
+class ColdReason(IntEnum):
     """Reason for which a replica is cold."""
 
     NOTHING = 0  # the replica is warm
@@ -48,8 +49,17 @@ class Why(IntEnum):
     LAPPED = 6  # records of this book were overwritten before they were read
 
 
-NOTHING, COLD, CHAIN_BROKEN, RESET = int(Why.NOTHING), int(Why.COLD), int(Why.CHAIN_BROKEN), int(Why.RESET)
-CHECK_FAILED, GROUP_WITHOUT_FIRST, LAPPED = int(Why.CHECK_FAILED), int(Why.GROUP_WITHOUT_FIRST), int(Why.LAPPED)
+NOTHING, COLD, CHAIN_BROKEN, RESET = (
+    int(ColdReason.NOTHING),
+    int(ColdReason.COLD),
+    int(ColdReason.CHAIN_BROKEN),
+    int(ColdReason.RESET),
+)
+CHECK_FAILED, GROUP_WITHOUT_FIRST, LAPPED = (
+    int(ColdReason.CHECK_FAILED),
+    int(ColdReason.GROUP_WITHOUT_FIRST),
+    int(ColdReason.LAPPED),
+)
 
 
 class Reconstructor:
@@ -80,9 +90,9 @@ class Reconstructor:
         self._held_count = 0
 
     @property
-    def why(self) -> Why:
+    def why(self) -> ColdReason:
         """Reason for which the replica is cold; NOTHING where it is warm."""
-        return Why(self._why)
+        return ColdReason(self._why)
 
     @property
     def is_cold(self) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 from alphapulse_cli import native
 from alphapulse_cli.book import digits, hashes
 from alphapulse_cli.errors import AlphapulseError
+from alphapulse_cli.market.scan import MAX_TICKS
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.batch import Batch
 
@@ -26,7 +27,7 @@ SOURCE_HASH = native.source_hash()
 LEVEL_BYTES = 16
 FIRST_CAPACITY = 64  # levels
 ASK_BIT = delta.IS_ASK
-MOST_LOTS, MOST_TICKS = delta.SIZE_MASK, (1 << 63) - 1
+MOST_LOTS, MOST_TICKS = delta.SIZE_MASK, MAX_TICKS
 BITS64 = (1 << 64) - 1
 
 

@@ -12,7 +12,7 @@ from alphapulse_cli.apps.arb.rows import event_row
 from alphapulse_cli.cli import render
 from alphapulse_cli.cli.fitting import wrapped
 from alphapulse_cli.edges.safe_text import safe
-from alphapulse_cli.flow.arbitrage.candidate import Why
+from alphapulse_cli.flow.arbitrage.candidate import RejectReason
 from alphapulse_cli.flow.arbitrage.opportunity import Event, EventKind
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def cells_of(event: Event, now_ns: int) -> dict[str, str]:
     shown = event.peak if is_over else event.finding
     note = row["note"]
     if is_over:
-        note = "ended" if event.why is Why.GONE else f"ended: {event.why.meaning if event.why else ''}"
+        note = "ended" if event.why is RejectReason.GONE else f"ended: {event.why.meaning if event.why else ''}"
     return {
         **{key: "" if row.get(key) is None else str(row[key]) for key in ("symbol", "buy", "sell", "currency", "id")},
         "mark": "·" if is_over else "»",

@@ -9,12 +9,12 @@ from alphapulse_cli.cli import render
 from alphapulse_cli.edges.opportunities.record import Seen
 from alphapulse_cli.edges.opportunities.store import OpportunityStore
 from alphapulse_cli.edges.safe_text import safe
-from alphapulse_cli.flow.arbitrage.candidate import Why
+from alphapulse_cli.flow.arbitrage.candidate import RejectReason
 from alphapulse_cli.readers.moments import moment
 
 Told = Mapping[str, Any]
 TAKEN = "◄"
-MEANINGS = {why.value: why.meaning for why in Why}
+MEANINGS = {why.value: why.meaning for why in RejectReason}
 
 
 def show(path: Path, place: str, identifier: str, *, as_json: bool) -> None:

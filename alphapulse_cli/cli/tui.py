@@ -107,14 +107,14 @@ def live_screen(
     from alphapulse_cli.apps.arb.watch import configured_fees
     from alphapulse_cli.readers.selection import Wanted
     from alphapulse_cli.tui.app import AlphapulseApp
-    from alphapulse_cli.tui.feed.feed import Feed
+    from alphapulse_cli.tui.feed.feed import ScreenFeed
     from alphapulse_cli.tui.preferences import Preferences, preferences_path
 
     wanted = Wanted.of(exchanges, symbols)
     fees = configured_fees(options.settings(), {})
 
-    def make_feed(show: Any, failed: Any) -> Feed:
-        return Feed(where, wanted, show, failed, fees)
+    def make_feed(show: Any, failed: Any) -> ScreenFeed:
+        return ScreenFeed(where, wanted, show, failed, fees)
 
     return AlphapulseApp(make_feed, Preferences(preferences_path()), screen, theme, notices, options.settings().get("on_alarm"))
 

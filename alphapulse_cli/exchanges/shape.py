@@ -30,14 +30,15 @@ from alphapulse_cli.market import events, scan
 from alphapulse_cli.market.events import Update
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.levels import Levels, empty
+from alphapulse_cli.wire import delta
 
 SOURCE_HASH = native.source_hash()
 
 KINDS = ("literal", "price", "size", "side", "time", "name", "millis", "first", "final", "checksum", "text", "rows", "next row")
 LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, ROWS, NEXT_ROW = range(len(KINDS))
 FIELDS = {KINDS[kind]: kind for kind in range(PRICE, ROWS)}
-ROW_SIDES = {"rows": 0, "bids": 0, "asks": 1 << 63}  # the last is a level's side bit
-IS_ASK = 1 << 63
+IS_ASK = delta.IS_ASK
+ROW_SIDES = {"rows": 0, "bids": 0, "asks": IS_ASK}  # the last is a level's side bit
 STEP_WORDS = 3  # the kind, and two numbers: a literal's offset and length, or the side of rows and the step that ends them
 UNKNOWN = -1
 MOST_NUMBER = _MOST_NUMBER = 1 << 62  # integers from here on are unusual; the second name is a C number in the compiled core

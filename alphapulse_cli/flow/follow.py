@@ -21,7 +21,7 @@ overwritten before they were read. A book is not LIVE again before its image was
 from collections import Counter, defaultdict
 from collections.abc import Collection
 
-from alphapulse_cli.book.reconstruct import Reconstructor, Why
+from alphapulse_cli.book.reconstruct import ColdReason, Reconstructor
 from alphapulse_cli.flow.groups import POLL_RECORDS, GroupReader, Polled, Start
 from alphapulse_cli.flow.images import BookImages, Image, SharedImages
 from alphapulse_cli.market.trading_status import TradingStatus, trading_status
@@ -63,7 +63,7 @@ class SetFollower:
         self.books: dict[str, Reconstructor] = {}
         self.groups = GroupReader(directory, set_name, SegmentKind.DELTAS, start, label)
         self.joins = 0
-        self.breaks: defaultdict[str, Counter[Why]] = defaultdict(Counter)
+        self.breaks: defaultdict[str, Counter[ColdReason]] = defaultdict(Counter)
         self.damaged: Counter[str] = Counter()
         self._former_checks: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
         self._images = images or SharedImages(directory, set_name)

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from alphapulse_cli.errors import UsageError
+from alphapulse_cli.market.scan import MAX_DECIMALS
 from alphapulse_cli.market.trading_status import TradingStatus
 
 NAME_BYTES = 16  # of a symbol and of an exchange's name in a record, NUL-padded ASCII
-MAX_DECIMALS = 18
 SYMBOL_PATTERN = re.compile(r"[A-Za-z0-9.]+-[A-Za-z0-9.]+")  # mixed case exists: AAPLx-USD
 QUOTES = (  # quote currencies by which names without a separator (BTCUSDT) are split
     *("USDT", "USDC", "FDUSD", "PYUSD", "DAI", "USD", "EUR", "GBP", "JPY", "AUD", "CAD", "CHF", "BRL", "TRY"),

@@ -21,12 +21,13 @@ from alphapulse_cli import native
 from alphapulse_cli.market import scan
 from alphapulse_cli.market import ticks as numbers
 from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.scan import IS_ASK as IS_ASK  # noqa: PLC0414 - a name of this module too
+from alphapulse_cli.market.scan import MAX_LOTS, MAX_TICKS
 from alphapulse_cli.market.ticks import SHOWN_CHARACTERS
 
 SOURCE_HASH = native.source_hash()
 
-IS_ASK = 1 << 63
-LOTS_MASK = (1 << 62) - 1
+LOTS_MASK = MAX_LOTS
 FIRST_CAPACITY = 16
 
 
@@ -69,7 +70,7 @@ class Levels:
 
     def add(self, ticks: int, lots: int, is_ask: bool) -> None:
         """Append one level. One out of range is counted in `kept_out` instead, unless its size is 0."""
-        if not 0 <= ticks <= numbers.MAX_TICKS or not 0 <= lots <= LOTS_MASK:
+        if not 0 <= ticks <= MAX_TICKS or not 0 <= lots <= LOTS_MASK:
             self.kept_out += lots != 0
             return
         self._make_room(1)

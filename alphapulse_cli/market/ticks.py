@@ -21,13 +21,12 @@ from math import copysign, isfinite
 
 from alphapulse_cli import native
 from alphapulse_cli.market import scan
+from alphapulse_cli.market.scan import MAX_DECIMALS
 
 SOURCE_HASH = native.source_hash()
 
-MAX_CHARACTERS, MAX_EXPONENT, MAX_DECIMALS = 400, 400, 18
+MAX_CHARACTERS, MAX_EXPONENT = 400, 400
 SHOWN_CHARACTERS = 40  # of a refused number in a message
-MAX_TICKS = (1 << 63) - 1
-MAX_LOTS = (1 << 62) - 1
 MAX_INTEGER = 10**MAX_CHARACTERS - 1
 NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,3}))?", re.ASCII)
 

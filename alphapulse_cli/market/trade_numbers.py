@@ -7,7 +7,8 @@ no hole in them.
 
 from alphapulse_cli.market.events import Side, Trade
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.ticks import MAX_TICKS, SHOWN_CHARACTERS, OffGridRow, price_and_size
+from alphapulse_cli.market.scan import MAX_TICKS
+from alphapulse_cli.market.ticks import SHOWN_CHARACTERS, OffGridRow, price_and_size
 
 
 def exact_trade(

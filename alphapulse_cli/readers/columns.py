@@ -32,7 +32,7 @@ from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from alphapulse_cli.market.instrument import MAX_DECIMALS
+from alphapulse_cli.market.scan import MAX_DECIMALS
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.wire import delta, trade
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.flow.arbitrage.terms import Rules
-from alphapulse_cli.market.instrument import MAX_DECIMALS
+from alphapulse_cli.market.scan import MAX_DECIMALS
 from alphapulse_cli.shm.directory import Directory, segment_name
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.layout import SegmentKind

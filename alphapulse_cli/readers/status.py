@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from alphapulse_cli.book.views import spread_in_bps
 from alphapulse_cli.errors import SegmentError, SegmentGone, StorageError
 from alphapulse_cli.flow.follow import states_of
-from alphapulse_cli.market.instrument import MAX_DECIMALS
+from alphapulse_cli.market.scan import MAX_DECIMALS
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.market.trading_status import TradingStatus, remark, trading_status
 from alphapulse_cli.readers.moments import moment

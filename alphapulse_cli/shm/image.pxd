@@ -4,6 +4,9 @@ from libc.stdint cimport uint8_t, uint64_t
 from alphapulse_cli cimport native
 from alphapulse_cli.shm cimport memory
 
+cdef Py_ssize_t VERSION, RING_POSITION, TIMESTAMP, BID_COUNT, ASK_COUNT, BOOK_HASH, STATE, REASON, CHECKSUM_STATE
+cdef Py_ssize_t PRICE_DECIMALS, SIZE_DECIMALS
+
 
 cdef class ImageWriter:
     cdef readonly object segment

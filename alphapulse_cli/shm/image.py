@@ -25,6 +25,10 @@ from alphapulse_cli.shm.segment import Liveness, Segment, SegmentSpec
 
 SOURCE_HASH = native.source_hash()
 
+VERSION, RING_POSITION, TIMESTAMP = (layout.IMAGE_INDEX[name] for name in ("version", "ring_position", "timestamp_ns"))
+BID_COUNT, ASK_COUNT, BOOK_HASH = (layout.IMAGE_INDEX[name] for name in ("bid_count", "ask_count", "book_hash"))
+STATE, REASON, CHECKSUM_STATE = (layout.IMAGE_INDEX[name] for name in ("state", "reason", "checksum_state"))
+PRICE_DECIMALS, SIZE_DECIMALS = (layout.IMAGE_INDEX[name] for name in ("price_decimals", "size_decimals"))
 FIRST_CAPACITY = 1024  # levels a side of a book of unknown depth: 64 KiB with its checkpoint
 
 
@@ -80,17 +84,17 @@ class ImageWriter:
         lost.
         """
         words, at = self._words, self._live
-        memory.store_relaxed(words, at + 1, version)
-        memory.store_relaxed(words, at + 2, ring_position)
-        memory.store_relaxed(words, at + 3, timestamp_ns)
-        memory.store_relaxed(words, at + 4, bid_count)
-        memory.store_relaxed(words, at + 5, ask_count)
-        memory.store_relaxed(words, at + 6, book_hash)
-        memory.store_relaxed(words, at + 7, state)
-        memory.store_relaxed(words, at + 8, reason)
-        memory.store_relaxed(words, at + 9, checksum_state)
-        memory.store_relaxed(words, at + 10, price_decimals)
-        memory.store_relaxed(words, at + 11, size_decimals)
+        memory.store_relaxed(words, at + VERSION, version)
+        memory.store_relaxed(words, at + RING_POSITION, ring_position)
+        memory.store_relaxed(words, at + TIMESTAMP, timestamp_ns)
+        memory.store_relaxed(words, at + BID_COUNT, bid_count)
+        memory.store_relaxed(words, at + ASK_COUNT, ask_count)
+        memory.store_relaxed(words, at + BOOK_HASH, book_hash)
+        memory.store_relaxed(words, at + STATE, state)
+        memory.store_relaxed(words, at + REASON, reason)
+        memory.store_relaxed(words, at + CHECKSUM_STATE, checksum_state)
+        memory.store_relaxed(words, at + PRICE_DECIMALS, price_decimals)
+        memory.store_relaxed(words, at + SIZE_DECIMALS, size_decimals)
         memory.store_release(words, at, (words[at] | 1) + 1)
         self._check()
 
@@ -107,8 +111,8 @@ class ImageWriter:
     def set_status(self, state: int, reason: int) -> None:
         """Change the book's state and reason alone. StorageError as of `commit`."""
         self.begin()
-        memory.store_relaxed(self._words, self._live + 7, state)
-        memory.store_relaxed(self._words, self._live + 8, reason)
+        memory.store_relaxed(self._words, self._live + STATE, state)
+        memory.store_relaxed(self._words, self._live + REASON, reason)
         memory.store_release(self._words, self._live, self._words[self._live] + 1)
         self._check()
 
@@ -119,8 +123,8 @@ class ImageWriter:
         memory.release_fence()
         bids, asks = self._data_word, self._data_word + self._side_words
         behind = 2 * self._side_words
-        native.move_words(words, bids + behind, words, bids, 2 * words[live + 4])
-        native.move_words(words, asks + behind, words, asks, 2 * words[live + 5])
+        native.move_words(words, bids + behind, words, bids, 2 * words[live + BID_COUNT])
+        native.move_words(words, asks + behind, words, asks, 2 * words[live + ASK_COUNT])
         native.move_words(words, kept + 1, words, live + 1, self._word_count - 1)
         memory.store_relaxed(words, kept + self._status_behind, words[live + self._status_behind])
         memory.store_release(words, kept, words[kept] + 1)
@@ -148,7 +152,7 @@ class ImageWriter:
     def _take_over(self, old: "ImageWriter") -> None:
         """Copy the book, its words, rules and status from the writer of the old file."""
         live = self._live
-        bid_bytes, ask_bytes = 16 * old._words[live + 4], 16 * old._words[live + 5]  # noqa: SLF001 one of us
+        bid_bytes, ask_bytes = 16 * old._words[live + BID_COUNT], 16 * old._words[live + ASK_COUNT]  # noqa: SLF001 one of us
         self.bids[:bid_bytes] = old.bids[:bid_bytes]
         self.asks[:ask_bytes] = old.asks[:ask_bytes]
         for i in range(1, self._word_count):
@@ -201,7 +205,7 @@ class ImageReader:
         at, first = layout.IMAGE_WORD, layout.RULES_WORD
         for _ in range(tries):
             before = memory.load_acquire(self._words, at)
-            grid = (memory.load_relaxed(self._words, at + 10), memory.load_relaxed(self._words, at + 11))
+            grid = (memory.load_relaxed(self._words, at + PRICE_DECIMALS), memory.load_relaxed(self._words, at + SIZE_DECIMALS))
             said = [memory.load_relaxed(self._words, first + i) for i in range(layout.RULES_WORD_COUNT)]
             memory.acquire_fence()
             if before & 1 == 0 and memory.load_relaxed(self._words, at) == before:
@@ -212,7 +216,7 @@ class ImageReader:
 
     def version(self) -> int:
         """Version last committed, or being committed now: a cheap test for changes."""
-        return memory.load_acquire(self._words, layout.IMAGE_WORD + 1)
+        return memory.load_acquire(self._words, layout.IMAGE_WORD + VERSION)
 
     def writer_died_editing(self, monotonic_ns: int) -> bool:
         """Whether the image is half edited and its writer not LIVE at `monotonic_ns`: it will never be whole again."""
@@ -231,11 +235,11 @@ class ImageReader:
         before = memory.load_acquire(words, at)
         if before & 1:
             return None
-        values = [memory.load_relaxed(words, at + i) for i in range(1, layout.IMAGE_WORD_COUNT)]
-        if values[3] > self.capacity or values[4] > self.capacity:
+        values = [before, *[memory.load_relaxed(words, at + i) for i in range(1, layout.IMAGE_WORD_COUNT)]]
+        if values[BID_COUNT] > self.capacity or values[ASK_COUNT] > self.capacity:
             return None
-        bids = self._best(layout.HEADER_BYTES + behind, values[3], levels)
-        asks = self._best(layout.HEADER_BYTES + behind + self._side_bytes, values[4], levels)
+        bids = self._best(layout.HEADER_BYTES + behind, values[BID_COUNT], levels)
+        asks = self._best(layout.HEADER_BYTES + behind + self._side_bytes, values[ASK_COUNT], levels)
         status = NOT_TOLD
         if self._status_behind:
             status = min(memory.load_relaxed(words, at + self._status_behind), 0xFF)
@@ -244,7 +248,7 @@ class ImageReader:
             return None
         if before == 0:  # nothing was committed yet, or the mapping was replaced by zeros
             self._check()
-        return ImageCopy._make([before, *values, bids, asks, status])
+        return ImageCopy._make([*values, bids, asks, status])
 
     def _check(self) -> None:
         if memory.load_acquire(self._words, layout.SEALED) == 0 and memory.load_acquire(self._words, layout.STATE) == 0:

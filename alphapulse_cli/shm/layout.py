@@ -153,6 +153,7 @@ CLAIMED, PUBLISHED, STATE = WORD["claimed"], WORD["published"], WORD["state"]
 SEALED, HEARTBEAT = WORD["sealed"], WORD["heartbeat_ns"]
 IMAGE_WORD, CHECKPOINT_WORD = IMAGE_FIELDS[0].offset // 8, CHECKPOINT_FIELDS[0].offset // 8
 IMAGE_WORD_COUNT = len(_IMAGE_ROWS)
+IMAGE_INDEX = {name: index for index, (name, *_) in enumerate(_IMAGE_ROWS)}  # of a word of the image: words after `seq`
 RULES_WORD, RULES_WORD_COUNT = RULES_FIELDS[0].offset // 8, len(RULES_FIELDS)
 STATUS_BEHIND = STATUS_OFFSET // 8  # words from `seq`
 

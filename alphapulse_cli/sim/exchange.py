@@ -31,7 +31,7 @@ from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.sim.connection import Connection
 from alphapulse_cli.sim.hidden_price import seed_of
-from alphapulse_cli.sim.market_maker import Market
+from alphapulse_cli.sim.market_maker import SimulatedMarket
 from alphapulse_cli.sim.mischief import DEFAULT_STALL_S, FLOOD_STEPS, Injection, Mischief, Scenario, check_kind
 from alphapulse_cli.sim.outages import Outages
 from alphapulse_cli.sim.pace import keep_pace
@@ -57,7 +57,7 @@ class SimulatedExchange:
     def __init__(
         self,
         name: str,
-        market: Market | None = None,
+        market: SimulatedMarket | None = None,
         *,
         seed: int = 1,
         symbols: Sequence[str] = (),
@@ -90,7 +90,7 @@ class SimulatedExchange:
         self.rate, self.burst = rate, burst
         self._clock = clock or (time.time_ns if rate else None)
         self.now_ns = self._clock() if self._clock else VIRTUAL_START_NS
-        self.truth = market or Market(name, seed, symbols, start_ns=self.now_ns, planted=planted)
+        self.truth = market or SimulatedMarket(name, seed, symbols, start_ns=self.now_ns, planted=planted)
         self._rest = self._speaker.rest_encoder(self.truth, self.mode)
         self.outages = Outages()
         self._websocket_path, self._rest_path = urlsplit(facts.websocket_url).path, urlsplit(facts.rest_url).path.rstrip("/")

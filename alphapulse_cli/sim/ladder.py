@@ -11,7 +11,7 @@ from bisect import bisect_left
 from alphapulse_cli.exchanges.protocol import Level
 
 
-class Ladder:
+class SimulatedLadder:
     """Levels of one side: sizes in lots by price in ticks, never zero."""
 
     def __init__(self, is_ask: bool) -> None:

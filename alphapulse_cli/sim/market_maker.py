@@ -31,7 +31,7 @@ from alphapulse_cli.market.events import Side, Trade
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.sim.hidden_price import HiddenMid, seed_of
-from alphapulse_cli.sim.ladder import Ladder
+from alphapulse_cli.sim.ladder import SimulatedLadder
 from alphapulse_cli.sim.listings import Listing, listings
 from alphapulse_cli.sim.planted import Leg, Planted, PlantedSchedule
 
@@ -55,7 +55,7 @@ class MarketStep:
     trades: Sequence[Trade]
 
 
-class Market:
+class SimulatedMarket:
     """Market of one exchange: an `exchanges.protocol.Truth` with `step`, which makes it move."""
 
     def __init__(
@@ -148,7 +148,7 @@ class _Book:
         mid = self._mid_ticks(start_ns)
         self._half_spread = max(0.5, mid * HALF_SPREAD)
         self._typical_lots = max(1.0, TYPICAL_WORTH_USD / self._worth_usd(start_ns) * 10**self.instrument.size_decimals)
-        self.bids, self.asks = Ladder(is_ask=False), Ladder(is_ask=True)
+        self.bids, self.asks = SimulatedLadder(is_ask=False), SimulatedLadder(is_ask=True)
         for ladder, reach in ((self.bids, 0.97 * mid), (self.asks, 4.0 * mid)):
             ladder.fill(self._first_levels(ladder.is_ask, mid, reach, levels_per_side, listing.has_stubs))
         self._near_gap = max(1.0, 4.0 * mid / levels_per_side / exp(STEEPNESS) * STEEPNESS * 4)
@@ -237,7 +237,7 @@ class _Book:
             self._set_away(other, ticks)
             self._put(other, ticks, self._size())
 
-    def _set_away(self, ladder: Ladder, ticks: int) -> None:
+    def _set_away(self, ladder: SimulatedLadder, ticks: int) -> None:
         self._set_aside.setdefault((ticks, ladder.is_ask), ladder.sizes.get(ticks, 0))
         self._put(ladder, ticks, 0)
 
@@ -265,11 +265,11 @@ class _Book:
         for _ in range(self._random.randint(1, CHANGES_A_STEP)):
             self._anyone(self.bids if self._random.random() < 0.5 else self.asks, mid)
 
-    def _put(self, ladder: Ladder, ticks: int, lots: int) -> None:
+    def _put(self, ladder: SimulatedLadder, ticks: int, lots: int) -> None:
         before = ladder.put(ticks, lots)
         self._touched.setdefault((ticks, ladder.is_ask), before)
 
-    def _other(self, ladder: Ladder) -> Ladder:
+    def _other(self, ladder: SimulatedLadder) -> SimulatedLadder:
         return self.bids if ladder.is_ask else self.asks
 
     def _sweep(self, mid: float, now_ns: int) -> None:
@@ -282,12 +282,12 @@ class _Book:
             else:
                 return
 
-    def _take(self, ladder: Ladder, now_ns: int) -> None:
+    def _take(self, ladder: SimulatedLadder, now_ns: int) -> None:
         """Trade a part of the best level."""
         best_lots = ladder.sizes[ladder.best()]
         self._trade(ladder, max(1, min(self._size() // 4, best_lots - 1)) if best_lots > 1 else 1, now_ns)
 
-    def _trade(self, ladder: Ladder, lots: int, now_ns: int) -> None:
+    def _trade(self, ladder: SimulatedLadder, lots: int, now_ns: int) -> None:
         """M2: trade `lots` of the best level. The last level of a side is refilled rather than removed (M1)."""
         ticks = ladder.best()
         self._last_trade_id += 1
@@ -296,24 +296,24 @@ class _Book:
         left = ladder.sizes[ticks] - lots
         self._put(ladder, ticks, left or (0 if len(ladder) > 1 else self._size()))
 
-    def _clear_of_the_other_side(self, ladder: Ladder, ticks: int) -> int:
+    def _clear_of_the_other_side(self, ladder: SimulatedLadder, ticks: int) -> int:
         """M1: the price moved to at least one tick from the other side's best, and to at least 1 tick."""
         other_best = self._other(ladder).best()
         return max(ticks, other_best + 1) if ladder.is_ask else max(1, min(ticks, other_best - 1))
 
-    def _quote_near(self, ladder: Ladder, mid: float) -> None:
+    def _quote_near(self, ladder: SimulatedLadder, mid: float) -> None:
         """Add a maker's quote if the best level is too far behind the mid."""
         quote = self._clear_of_the_other_side(ladder, self._quote(ladder.is_ask, mid))
         behind = ladder.best() - quote if ladder.is_ask else quote - ladder.best()
         if behind > self._half_spread and self._may_add(ladder):
             self._put(ladder, quote, self._size())
 
-    def _may_add(self, ladder: Ladder) -> bool:
+    def _may_add(self, ladder: SimulatedLadder) -> bool:
         """Whether the side is below the upper bound of M5."""
         target = self._targets[ladder.is_ask]
         return len(ladder) < target + max(4, target // 20)
 
-    def _anyone(self, ladder: Ladder, mid: float) -> None:
+    def _anyone(self, ladder: SimulatedLadder, mid: float) -> None:
         """Add, remove or resize a random level; a side below its level count only gets new levels."""
         surplus = len(ladder) - self._targets[ladder.is_ask]
         choice = self._random.random()
@@ -324,7 +324,7 @@ class _Book:
         else:
             self._put(ladder, ladder.at(self._rank(ladder)), self._size())
 
-    def _add(self, ladder: Ladder, mid: float) -> None:
+    def _add(self, ladder: SimulatedLadder, mid: float) -> None:
         draw = self._random
         spread_out = 40.0 if draw.random() < (0.4 if len(ladder) < self._targets[ladder.is_ask] else 0.12) else 1.0
         distance = int(draw.expovariate(1.0) * self._near_gap * spread_out)
@@ -332,7 +332,7 @@ class _Book:
         ticks = self._clear_of_the_other_side(ladder, quote + distance if ladder.is_ask else quote - distance)
         self._put(ladder, ticks, self._size())
 
-    def _rank(self, ladder: Ladder) -> int:
+    def _rank(self, ladder: SimulatedLadder) -> int:
         """Random rank of a level: mostly among the best few, one time in thirty anywhere."""
         if self._random.random() < 1 / 30:
             return self._random.randrange(len(ladder))

@@ -51,6 +51,7 @@ STATUS_FIELDS = [  # from offset 64 of a STATUS
 
 SIZE_MASK = MAX_LOTS  # the size's bits in size_side, and the largest size
 LEVEL_IS_NEW = 1 << 62
+SIGN_BIT = 1 << 63  # of ticks: (word ^ SIGN_BIT) - SIGN_BIT is the word as a signed number
 
 KIND_MASK = 0b111
 FIRST, LAST, RESYNCED = 1 << 3, 1 << 4, 1 << 5

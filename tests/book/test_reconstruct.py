@@ -13,7 +13,7 @@ from support.strategies_book import EXCHANGE, SYMBOL, Message, Writer, assert_sa
 from alphapulse_cli.book import book as book_module
 from alphapulse_cli.book import hashes
 from alphapulse_cli.book.book import Book
-from alphapulse_cli.book.reconstruct import Reconstructor, Why
+from alphapulse_cli.book.reconstruct import ColdReason, Reconstructor
 from alphapulse_cli.book.side import Side
 from alphapulse_cli.book.walk import Walk
 from alphapulse_cli.market.trading_status import TradingStatus
@@ -89,7 +89,7 @@ def check_holes(history, sizes, hole_start, hole_size):
     if hole_end < total and replica.version != writer.version:
         assert replica.is_cold
     if replica.is_cold:
-        assert replica.why is Why.LAPPED
+        assert replica.why is ColdReason.LAPPED
         assert writer.pictures[-1].load_into(replica)
         assert not replica.is_cold
 
@@ -206,26 +206,26 @@ class TestCold:
     def test_before_any_image(self, writer):
         """It has no book to continue."""
         replica = new_replica()
-        assert (replica.is_cold, replica.why) == (True, Why.COLD)
+        assert (replica.is_cold, replica.why) == (True, ColdReason.COLD)
         assert replica.apply(writer.stream, 0, len(writer.stream) // 256) == 0
         assert replica.book.is_empty
 
     def test_a_version_left_out(self, replica, writer):
         """The chain is what tells."""
         assert replica.apply(writer.stream, 8, 1) == 0
-        assert replica.why is Why.CHAIN_BROKEN
+        assert replica.why is ColdReason.CHAIN_BROKEN
         assert replica.version == 1
         assert replica.apply(writer.stream, 5, 3) == 0
 
     def test_a_check_of_a_version_we_never_saw(self, replica, writer):
         """A lost last group is noticed within a second."""
         replica.apply(writer.stream, 7, 1)
-        assert replica.why is Why.CHAIN_BROKEN
+        assert replica.why is ColdReason.CHAIN_BROKEN
 
     def test_the_rest_of_a_group(self, replica, writer):
         """Its beginning was never there."""
         replica.apply(patched(writer, 5, flags=LAST, version=2, prev_version=1), 0, 1)
-        assert replica.why is Why.GROUP_WITHOUT_FIRST
+        assert replica.why is ColdReason.GROUP_WITHOUT_FIRST
 
     @pytest.mark.parametrize(
         "wrong", [{"price_decimals": 3}, {"size_decimals": 7}, {"change_count": 13}, {"flags": FIRST | LAST | 7}]
@@ -233,7 +233,7 @@ class TestCold:
     def test_a_group_that_cannot_be_ours(self, replica, writer, wrong):
         """Another grid without a RESET, more changes than fit, an unknown kind."""
         replica.apply(patched(writer, 5, **wrong), 0, 1)
-        assert replica.why is Why.CHAIN_BROKEN
+        assert replica.why is ColdReason.CHAIN_BROKEN
         assert_shown(replica, writer.pictures)
 
     def test_a_reset(self, replica, writer):
@@ -241,7 +241,7 @@ class TestCold:
         writer.batch.clear()
         count = writer.batch.finish(RecordKind.RESET, 9, 2, 1, 0, False)
         assert replica.apply(writer.batch.records, 0, count) == 1
-        assert replica.why is Why.RESET
+        assert replica.why is ColdReason.RESET
         writer.pictures[3].load_into(replica)
         assert not replica.is_cold
         assert_shown(replica, writer.pictures)
@@ -251,7 +251,7 @@ class TestCold:
         wrong = bytearray(writer.stream[4 * 256 : 5 * 256])
         wrong[64] ^= 1
         assert replica.apply(wrong, 0, 1) == 1
-        assert replica.why is Why.CHECK_FAILED
+        assert replica.why is ColdReason.CHECK_FAILED
         assert (replica.checks_ok, replica.checks_bad) == (1, 1)
 
     @pytest.mark.parametrize("byte", [72, 76])
@@ -260,7 +260,7 @@ class TestCold:
         wrong = bytearray(writer.stream[4 * 256 : 5 * 256])
         wrong[byte] ^= 1
         replica.apply(wrong, 0, 1)
-        assert replica.why is Why.CHECK_FAILED
+        assert replica.why is ColdReason.CHECK_FAILED
 
     def test_an_image_whose_hash_is_another(self, writer):
         """Torn or spoiled."""
@@ -268,7 +268,7 @@ class TestCold:
         picture.book_hash ^= 1
         replica = new_replica()
         assert not picture.load_into(replica)
-        assert replica.why is Why.CHECK_FAILED
+        assert replica.why is ColdReason.CHECK_FAILED
 
     def test_an_image_that_is_none_changes_nothing(self, replica, writer):
         """ValueError, and the old book is still there."""
@@ -292,7 +292,7 @@ class TestCold:
         assert batch.finish(RecordKind.DELTA, 1, 1, 0) == 3
         first, middle, last = (bytes(batch.records[at : at + 256]) for at in (0, 256, 512))
         assert replica.apply(first + 65_535 * middle + last, 0, 65_537) == 0
-        assert replica.why is Why.GROUP_WITHOUT_FIRST
+        assert replica.why is ColdReason.GROUP_WITHOUT_FIRST
         assert (replica.version, replica.book.bid_count) == (0, 0)
 
 
@@ -303,7 +303,7 @@ class TestHoles:
         writer.pictures[0].load_into(replica)
         replica.apply(writer.stream, 0, 2)
         replica.missed()
-        assert replica.why is Why.LAPPED
+        assert replica.why is ColdReason.LAPPED
 
     def test_a_hole_between_groups_of_others_harms_nothing(self, replica, writer):
         """The chain decides."""
@@ -318,7 +318,7 @@ class TestHoles:
         writer.pictures[0].load_into(replica)
         replica.apply(writer.stream, 0, 2)
         replica.apply(writer.stream, 5, 1)
-        assert replica.why is Why.CHAIN_BROKEN
+        assert replica.why is ColdReason.CHAIN_BROKEN
 
 
 class TestWords:

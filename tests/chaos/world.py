@@ -22,7 +22,7 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter, CountersReader
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.sim.exchange import SimulatedExchange
-from alphapulse_cli.sim.market_maker import Market
+from alphapulse_cli.sim.market_maker import SimulatedMarket
 from alphapulse_cli.wire import trade as trade_record
 from alphapulse_cli.wire.delta import BookState
 
@@ -96,7 +96,9 @@ class World:
         self.server_ahead_ns = self.time.ahead_ns  # the exchange's clock does not jump with ours
         self.exchange = exchanges.get(self.exchange_name)
         self.depth = DEPTHS.get((self.exchange_name, self.mode))
-        market = Market(self.exchange_name, self.seed, self.symbols, levels_per_side=LEVELS, start_ns=self.time.realtime_ns)
+        market = SimulatedMarket(
+            self.exchange_name, self.seed, self.symbols, levels_per_side=LEVELS, start_ns=self.time.realtime_ns
+        )
         self.sim = SimulatedExchange(
             self.exchange_name,
             market,

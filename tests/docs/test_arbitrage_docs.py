@@ -62,9 +62,9 @@ class TestThePage:
         assert options_of(alphapulse, "arb", "watch") - usual <= told
 
     def test_every_reason_is_told(self):
-        from alphapulse_cli.flow.arbitrage.candidate import Why
+        from alphapulse_cli.flow.arbitrage.candidate import RejectReason
 
-        assert set(re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.MULTILINE)) == {why.value for why in Why}
+        assert set(re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.MULTILINE)) == {why.value for why in RejectReason}
 
     def test_the_sums_that_it_shows_are_right(self):
         """With a pocket calculator: Decimal."""

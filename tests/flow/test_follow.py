@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.reader_sets import Overtaken, Writer, assert_same_book, ladder, random_rows
 from support.shm_processes import child
 
-from alphapulse_cli.book.reconstruct import Why
+from alphapulse_cli.book.reconstruct import ColdReason
 from alphapulse_cli.errors import NoSegment, WrongLayout
 from alphapulse_cli.flow.follow import SetFollower, states_of
 from alphapulse_cli.flow.groups import GroupReader
@@ -174,7 +174,9 @@ class TestReplicasAreExact:
                 for symbol, keeper in writer.keepers.items():
                     assert_same_book(follower.books[symbol], keeper.book)
                     assert follower.books[symbol].version == keeper.version
-                    assert not {Why.CHAIN_BROKEN, Why.CHECK_FAILED, Why.GROUP_WITHOUT_FIRST} & set(follower.breaks[symbol])
+                    assert not {ColdReason.CHAIN_BROKEN, ColdReason.CHECK_FAILED, ColdReason.GROUP_WITHOUT_FIRST} & set(
+                        follower.breaks[symbol]
+                    )
                     assert follower.state(symbol, clock.monotonic_ns())[0] is keeper.state
 
     def test_a_late_joiner_holds_the_exact_book_at_once(self, directory):
@@ -198,7 +200,7 @@ class TestReplicasAreExact:
             writer.update(ladder(400, 7))  # 34 records, a quarter of the ring are 16
             drained(follower)
             assert_same_book(follower.books["BTC-USD"], writer.book())
-            assert follower.breaks["BTC-USD"] == {Why.RESET: 2}
+            assert follower.breaks["BTC-USD"] == {ColdReason.RESET: 2}
 
     def test_a_book_without_an_image_is_not_made_up(self, directory):
         """A ring full of garbage names makes no books and raises nothing."""

@@ -12,7 +12,8 @@ from support.strategies_numbers import DECIMALS, EXPONENTS, JSON, PLAIN_DECIMALS
 from alphapulse_cli.market import levels as module
 from alphapulse_cli.market import scan
 from alphapulse_cli.market.levels import IS_ASK, LOTS_MASK, Levels
-from alphapulse_cli.market.ticks import MAX_TICKS, Malformed, NeedsRawText, NumberError, OffGridRow
+from alphapulse_cli.market.scan import MAX_TICKS
+from alphapulse_cli.market.ticks import Malformed, NeedsRawText, NumberError, OffGridRow
 
 ROWS = [(True, "100.5", "0.25"), (False, "99", "1"), (True, "100.5", "0")]  # (is_ask, price, size)
 EXPECTED = [(10050, 2500, True), (9900, 10000, False), (10050, 0, True)]

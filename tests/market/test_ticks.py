@@ -22,6 +22,7 @@ from support.strategies_numbers import (
 )
 
 from alphapulse_cli.market import scan, ticks
+from alphapulse_cli.market.scan import MAX_TICKS
 from alphapulse_cli.market.ticks import (
     FinerThanGrid,
     Malformed,
@@ -91,8 +92,8 @@ class TestTextToTicks:
             ("1e100", 0, 10**100),
             ("1" * 41, 0, int("1" * 41)),
             ("0e-400", 0, 0),
-            ("9223372036854775807", 0, ticks.MAX_TICKS),
-            ("9.223372036854775807", 18, ticks.MAX_TICKS),
+            ("9223372036854775807", 0, MAX_TICKS),
+            ("9.223372036854775807", 18, MAX_TICKS),
             ("9223372036854775808", 0, 1 << 63),
             ("18446744073709551616", 0, 1 << 64),
             ("99999999999999999999", 18, (10**20 - 1) * 10**18),
@@ -176,7 +177,7 @@ class TestTextToTicks:
         """market.scan may give up (-1) but never differ."""
         found = scan.plain(text, decimals)
         if found != -1:
-            assert found == ticks._exact(text, decimals) <= ticks.MAX_TICKS
+            assert found == ticks._exact(text, decimals) <= MAX_TICKS
         assert (
             outcome(to_ticks, text, decimals) == outcome(number_to_ticks, text, decimals) == outcome(ticks._exact, text, decimals)
         )
@@ -197,7 +198,7 @@ class TestJsonNumbers:
             (2251799813685247.0, 0, (1 << 51) - 1),
             (1 << 70, 0, 1 << 70),
             (10**40 - 1, 18, (10**40 - 1) * 10**18),
-            (9223372036854775807, 0, ticks.MAX_TICKS),
+            (9223372036854775807, 0, MAX_TICKS),
         ],
     )
     def test_a_number_that_proves_its_decimal(self, number, decimals, expected):

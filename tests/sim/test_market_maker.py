@@ -10,9 +10,9 @@ from alphapulse_cli.market.events import Side
 from alphapulse_cli.market.levels import LOTS_MASK
 from alphapulse_cli.sim import market_maker
 from alphapulse_cli.sim.hidden_price import HiddenMid
-from alphapulse_cli.sim.ladder import Ladder
+from alphapulse_cli.sim.ladder import SimulatedLadder
 from alphapulse_cli.sim.listings import LISTED, listings
-from alphapulse_cli.sim.market_maker import Market
+from alphapulse_cli.sim.market_maker import SimulatedMarket
 
 START_NS = 1_790_000_000 * 10**9
 STEP_NS = 50_000_000
@@ -36,7 +36,7 @@ class TestM1NeverCrossed:
     def test_however_far_the_price_runs(self, where, seed, levels, waits):
         """Thin books and long waits: takers run out of levels before makers have followed."""
         exchange, symbol = where
-        market = Market(exchange, seed, [symbol], levels_per_side=levels, start_ns=START_NS)
+        market = SimulatedMarket(exchange, seed, [symbol], levels_per_side=levels, start_ns=START_NS)
         for _ in steps_of(market, symbol, waits):
             bids, asks = market.book(symbol)
             assert bids[0][0] < asks[0][0]
@@ -47,7 +47,7 @@ class TestM1NeverCrossed:
         """A thousand levels are more than takers clear in a step. The mutant's makers do not look at the other side: it crosses."""
         if not guarded:
             monkeypatch.setattr(market_maker._Book, "_clear_of_the_other_side", lambda _, __, ticks: ticks)
-        market = Market("kraken", 1, ["BTC-USD"], levels_per_side=1000, start_ns=START_NS)
+        market = SimulatedMarket("kraken", 1, ["BTC-USD"], levels_per_side=1000, start_ns=START_NS)
         crossed = False
         for _ in steps_of(market, "BTC-USD", [10**12] * 200):
             bids, asks = market.book("BTC-USD", 1)
@@ -63,7 +63,7 @@ class TestM2TradesTakeFromTheBest:
     def test_taken_sizes_were_there(self, where, seed, waits):
         """Trades of a step, applied in order to the book before it, never take more than the best level holds."""
         exchange, symbol = where
-        market = Market(exchange, seed, [symbol], levels_per_side=50, start_ns=START_NS)
+        market = SimulatedMarket(exchange, seed, [symbol], levels_per_side=50, start_ns=START_NS)
         book = DictBook(*map(dict, market.book(symbol)))
         for step in steps_of(market, symbol, waits):
             for trade in step.trades:
@@ -82,7 +82,7 @@ class TestM2TradesTakeFromTheBest:
 
     def test_a_consumed_level_is_among_the_changes(self):
         """Whoever sees a trade of the whole best level sees that level gone in the same step."""
-        market = Market("kraken", 3, ["BTC-USD"], levels_per_side=200, start_ns=START_NS)
+        market = SimulatedMarket("kraken", 3, ["BTC-USD"], levels_per_side=200, start_ns=START_NS)
         found = 0
         for i in range(400):
             before = dict(market.book("BTC-USD")[1])
@@ -96,7 +96,7 @@ class TestM2TradesTakeFromTheBest:
 
     def test_both_sides_take(self):
         """Takers buy and sell."""
-        market = Market("kraken", 3, ["BTC-USD"], start_ns=START_NS)
+        market = SimulatedMarket("kraken", 3, ["BTC-USD"], start_ns=START_NS)
         sides = [trade.side for step in steps_of(market, "BTC-USD", [STEP_NS] * 400) for trade in step.trades]
         assert sides.count(Side.BUY) > 10
         assert sides.count(Side.SELL) > 10
@@ -110,7 +110,7 @@ class TestM3M4Numbers:
     def test_ids_and_sequence_grow_by_what_happened(self, where, seed, waits):
         """Trade ids by one, the sequence by each step's changes; the past's end is what was traded last."""
         exchange, symbol = where
-        market = Market(exchange, seed, [symbol], levels_per_side=50, start_ns=START_NS)
+        market = SimulatedMarket(exchange, seed, [symbol], levels_per_side=50, start_ns=START_NS)
         sequence, trades = market.sequence(symbol), []
         for step in steps_of(market, symbol, waits):
             sequence += len(step.changes)
@@ -126,7 +126,7 @@ class TestM3M4Numbers:
     def test_changes_are_the_net_of_the_step(self, where, seed, waits):
         """Applied to the book before, the changes give the book after; no price twice, none without effect."""
         exchange, symbol = where
-        market = Market(exchange, seed, [symbol], levels_per_side=30, start_ns=START_NS)
+        market = SimulatedMarket(exchange, seed, [symbol], levels_per_side=30, start_ns=START_NS)
         book = DictBook(*map(dict, market.book(symbol)))
         for step in steps_of(market, symbol, waits):
             assert len({(ticks, is_ask) for ticks, _, is_ask in step.changes}) == len(step.changes)
@@ -141,7 +141,7 @@ class TestM5LevelCounts:
 
     def test_coinbase_keeps_45000_levels_of_btc(self):
         """Both sides together, after a minute of trading; stub orders of 10^13 ticks among them."""
-        market = Market("coinbase", 5, ["BTC-USD"], start_ns=START_NS)
+        market = SimulatedMarket("coinbase", 5, ["BTC-USD"], start_ns=START_NS)
         for _ in steps_of(market, "BTC-USD", [STEP_NS] * 1200):
             pass
         bids, asks = market.level_counts("BTC-USD")
@@ -152,7 +152,7 @@ class TestM5LevelCounts:
     @pytest.mark.parametrize("exchange", LISTED)
     def test_every_listed_book_stays_within_a_tenth(self, exchange):
         """None withers, none grows without end."""
-        market = Market(exchange, 2, start_ns=START_NS)
+        market = SimulatedMarket(exchange, 2, start_ns=START_NS)
         first = {symbol: market.level_counts(symbol) for symbol in market.symbols}
         for i in range(200):
             for symbol in market.symbols:
@@ -169,14 +169,14 @@ class TestM6Deterministic:
     @settings(max_examples=20, deadline=None)
     def test_two_markets_of_one_seed_agree(self, seed, waits):
         """Changes, trades, numbers and books."""
-        one, other = (Market("kraken", seed, ["ETH-USD"], levels_per_side=40, start_ns=START_NS) for _ in range(2))
+        one, other = (SimulatedMarket("kraken", seed, ["ETH-USD"], levels_per_side=40, start_ns=START_NS) for _ in range(2))
         assert list(steps_of(one, "ETH-USD", waits)) == list(steps_of(other, "ETH-USD", waits))
         assert one.book("ETH-USD") == other.book("ETH-USD")
 
     def test_other_symbols_do_not_disturb(self):
         """A symbol's history is its own, whatever else is traded beside it."""
-        alone = Market("kraken", 9, ["ETH-USD"], start_ns=START_NS)
-        together = Market("kraken", 9, start_ns=START_NS)
+        alone = SimulatedMarket("kraken", 9, ["ETH-USD"], start_ns=START_NS)
+        together = SimulatedMarket("kraken", 9, start_ns=START_NS)
         for i in range(100):
             together.step("BTC-USD", START_NS + i * STEP_NS)
             now_ns = START_NS + i * STEP_NS
@@ -184,7 +184,7 @@ class TestM6Deterministic:
 
     def test_another_seed_is_another_history(self):
         """Seeds matter."""
-        books = [Market("kraken", seed, ["ETH-USD"], start_ns=START_NS).book("ETH-USD", 5) for seed in (1, 2)]
+        books = [SimulatedMarket("kraken", seed, ["ETH-USD"], start_ns=START_NS).book("ETH-USD", 5) for seed in (1, 2)]
         assert books[0] != books[1]
 
 
@@ -193,7 +193,7 @@ class TestCorrelatedAcrossExchanges:
 
     def test_spreads_cross_now_and_then(self):
         """Five minutes of BTC-USD on three exchanges: crossed sometimes, far from always; mids within a thousandth of one another."""
-        markets = [Market(name, 11, ["BTC-USD"], start_ns=START_NS) for name in ("kraken", "coinbase", "binance-us")]
+        markets = [SimulatedMarket(name, 11, ["BTC-USD"], start_ns=START_NS) for name in ("kraken", "coinbase", "binance-us")]
         crossings, crossed_steps, was_crossed = 0, 0, False
         for i in range(3000):
             now_ns = START_NS + i * 2 * STEP_NS
@@ -233,7 +233,7 @@ class TestLadder:
     @given(st.booleans(), st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=80))
     def test_puts_as_a_dict_would(self, is_ask, puts):
         """Sizes before, counts, best and every depth."""
-        ladder, model = Ladder(is_ask), {}
+        ladder, model = SimulatedLadder(is_ask), {}
         for ticks, lots in puts:
             assert ladder.put(ticks, lots) == model.get(ticks, 0)
             model.pop(ticks, None)
@@ -257,10 +257,10 @@ class TestListings:
     def test_an_unknown_exchange_is_refused(self):
         """With those that there are."""
         with pytest.raises(UsageError) as refused:
-            Market("mtgox")
+            SimulatedMarket("mtgox")
         assert "kraken" in refused.value.hint
 
     def test_symbols_come_in_the_order_asked_for_and_once(self):
         """All of them for none."""
-        assert Market("kraken", symbols=["ETH-USD", "BTC-USD", "ETH-USD"]).symbols == ["ETH-USD", "BTC-USD"]
-        assert Market("kraken").symbols == [row[0] for row in LISTED["kraken"]]
+        assert SimulatedMarket("kraken", symbols=["ETH-USD", "BTC-USD", "ETH-USD"]).symbols == ["ETH-USD", "BTC-USD"]
+        assert SimulatedMarket("kraken").symbols == [row[0] for row in LISTED["kraken"]]

@@ -10,7 +10,7 @@ from support.sim_parts import DictBook
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.sim import market_maker
 from alphapulse_cli.sim.listings import LISTED
-from alphapulse_cli.sim.market_maker import Market
+from alphapulse_cli.sim.market_maker import SimulatedMarket
 from alphapulse_cli.sim.planted import PlantedSchedule, parse_plant, taker_fee
 
 SECOND = 1_000_000_000
@@ -86,7 +86,9 @@ class TestP2AProfitForOnePairAlone:
             for name in names:
                 if plant.symbol not in {row[0] for row in LISTED[name]}:
                     continue
-                market = Market(name, 7, [plant.symbol], levels_per_side=400, start_ns=plant.begin_ns - SECOND, planted=schedule)
+                market = SimulatedMarket(
+                    name, 7, [plant.symbol], levels_per_side=400, start_ns=plant.begin_ns - SECOND, planted=schedule
+                )
                 for i in range(1, 24):
                     market.step(plant.symbol, plant.begin_ns - SECOND + i * SECOND // 20)
                 bids, asks = market.book(plant.symbol, 1)
@@ -115,7 +117,7 @@ class TestP3OneSize:
 
 
 def carried(plant, name, levels, schedule, seed=1):
-    market = Market(name, seed, [plant.symbol], levels_per_side=levels, start_ns=plant.begin_ns - SECOND, planted=schedule)
+    market = SimulatedMarket(name, seed, [plant.symbol], levels_per_side=levels, start_ns=plant.begin_ns - SECOND, planted=schedule)
     for i in range(10):
         market.step(plant.symbol, plant.begin_ns - SECOND + i)
     return market
@@ -158,7 +160,7 @@ class TestM7TheMarketThatCarriesIt:
     def test_a_market_that_does_not_clear_the_way_is_found(self, monkeypatch, clears):
         """The mutant puts the level and leaves the other side where it is: crossed in itself."""
         if not clears:
-            monkeypatch.setattr(market_maker.Ladder, "better_than", lambda *_: [])
+            monkeypatch.setattr(market_maker.SimulatedLadder, "better_than", lambda *_: [])
         schedule = PlantedSchedule(1, NAMES)
         plant = next(schedule.planted(START_NS, START_NS + 20 * SECOND))
         market = carried(plant, plant.buy.instrument.exchange, 500, schedule)
@@ -189,7 +191,7 @@ class TestM7TheMarketThatCarriesIt:
         assert market.due(plant.end_ns) == [plant.symbol]
 
     def test_without_a_schedule_nothing_is_planted(self):
-        market = Market("kraken", 1, ["BTC-USD"], levels_per_side=50, start_ns=START_NS)
+        market = SimulatedMarket("kraken", 1, ["BTC-USD"], levels_per_side=50, start_ns=START_NS)
         for i in range(400):
             market.step("BTC-USD", START_NS + i * SECOND // 20)
             assert market.due(START_NS + i * SECOND // 20) == ()

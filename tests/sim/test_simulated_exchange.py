@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.sim.exchange import UNTHROTTLED, VIRTUAL_START_NS, SimulatedExchange
-from alphapulse_cli.sim.market_maker import Market
+from alphapulse_cli.sim.market_maker import SimulatedMarket
 from alphapulse_cli.sim.mischief import FLOOD_STEPS, Injection, Scenario
 
 SYMBOLS = ["BTC-USD", "ETH-USD"]
@@ -17,7 +17,7 @@ SYMBOLS = ["BTC-USD", "ETH-USD"]
 
 def small_exchange(levels=60, symbols=SYMBOLS, **options):
     """A simulated exchange that moves when it is told to, with small books."""
-    market = Market("kraken", 5, symbols, levels_per_side=levels, start_ns=VIRTUAL_START_NS)
+    market = SimulatedMarket("kraken", 5, symbols, levels_per_side=levels, start_ns=VIRTUAL_START_NS)
     return SimulatedExchange("small", market, speaker=SMALL, **{"rate": 0, **options})
 
 
@@ -142,7 +142,7 @@ class TestRest:
         """45,000 levels."""
 
         async def scene():
-            market = Market("coinbase", 5, ["BTC-USD"], start_ns=VIRTUAL_START_NS)
+            market = SimulatedMarket("coinbase", 5, ["BTC-USD"], start_ns=VIRTUAL_START_NS)
             async with SimulatedExchange("small", market, speaker=SMALL, rate=0) as exchange:
                 _, body = await get(exchange, "/book?symbol=BTC-USD")
                 assert len(body["bids"]) == market.level_counts("BTC-USD")[0]

@@ -13,7 +13,7 @@ from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.market.events import Unrecognised
 from alphapulse_cli.sim.exchange import VIRTUAL_START_NS, SimulatedExchange
 from alphapulse_cli.sim.listings import LISTED, listings
-from alphapulse_cli.sim.market_maker import Market
+from alphapulse_cli.sim.market_maker import SimulatedMarket
 from alphapulse_cli.sim.mischief import GARBAGE_FRAME, UNKNOWN_FRAME
 
 EVERY_PROTOCOL = pytest.mark.parametrize(("name", "mode"), CLIENTS, ids=lambda word: word or "default")
@@ -26,7 +26,7 @@ def first_symbol(name):
 
 def exchange_of(name, mode="", symbols=(), levels=80, **options):
     """A simulated exchange with small books that moves when it is told to."""
-    market = Market(name, 8, symbols, levels_per_side=levels, start_ns=VIRTUAL_START_NS)
+    market = SimulatedMarket(name, 8, symbols, levels_per_side=levels, start_ns=VIRTUAL_START_NS)
     return SimulatedExchange(name, market, mode=mode, **{"rate": 0, **options})
 
 

@@ -13,7 +13,7 @@ from stress import image_variants, ring_variants
 from support.shm_processes import child, payload, ring_spec, tell
 from support.strategies_book import Message, Writer
 
-from alphapulse_cli.book.reconstruct import Reconstructor, Why
+from alphapulse_cli.book.reconstruct import ColdReason, Reconstructor
 from alphapulse_cli.errors import SegmentGone
 from alphapulse_cli.shm import clock, image, layout
 from alphapulse_cli.shm.directory import open_directory
@@ -192,7 +192,7 @@ def noticed_without_first(seed):
         replica = Reconstructor("kraken", "BTC-USD")
         before.load_into(replica)
         replica.apply(bytes(writer.stream), 0, len(writer.stream) // 256)
-        caught += replica.why is Why.GROUP_WITHOUT_FIRST and replica.book.book_hash == before.book_hash
+        caught += replica.why is ColdReason.GROUP_WITHOUT_FIRST and replica.book.book_hash == before.book_hash
     return caught
 
 

@@ -18,7 +18,7 @@ from alphapulse_cli.shm import clock, histogram
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.feed.arbitrage_feed import row_of
-from alphapulse_cli.tui.feed.picture import ArbitragePicture, Ladder, Moment, Picture, Stage
+from alphapulse_cli.tui.feed.picture import ArbitragePicture, BookLadder, Moment, Picture, Stage
 from alphapulse_cli.wire.delta import BookState
 from support.tui_pictures import book, picture
 
@@ -74,7 +74,7 @@ def _book(at, set_name, symbol):
         status=status,
         mids=tuple((bid + ask) / 200 + (i * (at + 3) % 7) / 10 for i in range(24)),
         last_trade=_trade(at, set_name, symbol),
-        ladder=Ladder(2, 4, bids, asks, moved),
+        ladder=BookLadder(2, 4, bids, asks, moved),
         history=tuple(
             None if 40 <= i < 44 else Moment((bid + ask) / 200 + (i * i * (at + 3) % 97) / 20 + i / 40, 1.0 + i % 13 / 10)
             for i in range(300)

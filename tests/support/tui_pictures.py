@@ -10,7 +10,7 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.app import AlphapulseApp
-from alphapulse_cli.tui.feed.picture import BookPicture, Ladder, Picture, SetPicture
+from alphapulse_cli.tui.feed.picture import BookLadder, BookPicture, Picture, SetPicture
 from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.wire.delta import BookReason, BookState
 
@@ -60,7 +60,7 @@ def book(set_name="kraken", symbol="BTC-USD", bid="100.00", ask="100.01", state=
     live = state is BookState.LIVE
     bids = [(int(bid.replace(".", "")) - i, 150 + i) for i in range(3)]
     asks = [(int(ask.replace(".", "")) + i, 250 + i) for i in range(3)]
-    shown = {"ladder": Ladder(2, 2, bids, asks), "mids": (100.0, 100.1, 100.2)} | more
+    shown = {"ladder": BookLadder(2, 2, bids, asks), "mids": (100.0, 100.1, 100.2)} | more
     return BookPicture(set_name, status, Fraction(bid) if live else None, Fraction(ask) if live else None, **shown)
 
 

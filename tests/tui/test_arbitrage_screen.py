@@ -7,7 +7,7 @@ from fractions import Fraction
 from support import tui_market
 from support.tui_pictures import at_once, book, drawn, give, picture
 
-from alphapulse_cli.flow.arbitrage.candidate import Why
+from alphapulse_cli.flow.arbitrage.candidate import RejectReason
 from alphapulse_cli.flow.arbitrage.exact import Exact
 from alphapulse_cli.shm import clock
 from alphapulse_cli.tui.feed.arbitrage_feed import Lookout
@@ -151,7 +151,7 @@ class TestWords:
     def test_opportunities_sort_above_all_others(self):
         rows = sorted(tui_market.MARKET.arbitrage.rows, key=lambda row: profit(row) or (False, -(10**9)), reverse=True)
         assert [row.found is not None for row in rows[:2]] == [True, False]
-        assert rows[-1].why is Why.NOT_LIVE
+        assert rows[-1].why is RejectReason.NOT_LIVE
         assert verdict(rows[-1]) == ("not live", "waiting")
 
     def test_money_is_never_shown_as_more_than_it_is(self):

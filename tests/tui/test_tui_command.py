@@ -107,7 +107,7 @@ class TestHowItEnds:
             "    def find_spec(self, name, path=None, target=None):\n"
             "        if name == 'alphapulse_cli.tui.app':\n"
             "            import alphapulse_cli.tui.feed.feed as feed\n"
-            "            feed.Feed.picture = broken\n"
+            "            feed.ScreenFeed.picture = broken\n"
             "sys.meta_path.insert(0, Finder())\n"
         )
         path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alphapulse_cli.edges.opportunities.record import Seen
-from alphapulse_cli.flow.arbitrage.candidate import REAL_ENDS, ArbitragePolicy, Candidate, Finding, Why
+from alphapulse_cli.flow.arbitrage.candidate import REAL_ENDS, ArbitragePolicy, Candidate, Finding, RejectReason
 from alphapulse_cli.flow.arbitrage.cycle_candidate import Cycle
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
@@ -84,7 +84,7 @@ def look_row(detector: ArbitrageDetector, candidate: Candidate) -> Row:
     top = candidate.best_return()
     verdict = "opportunity" if opportunity is not None else "no profit" if why is None else why.value
     if top is None:
-        verdict = Why.NOT_LIVE.value if not all(one.is_live for one in candidate.markets) else "one-sided"
+        verdict = RejectReason.NOT_LIVE.value if not all(one.is_live for one in candidate.markets) else "one-sided"
     row = {
         **names(candidate),
         "note": candidate.note,

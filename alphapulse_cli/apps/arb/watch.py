@@ -18,10 +18,10 @@ from alphapulse_cli import exchanges
 from alphapulse_cli.apps.arb.rows import look_row
 from alphapulse_cli.edges.config.layers import Settings
 from alphapulse_cli.edges.opportunities.watch_counters import Tally
-from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
+from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, RejectReason
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import Exact, parse_fee, taker_fees
-from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.flow.arbitrage.market import ArbitrageMarket
 from alphapulse_cli.flow.arbitrage.opportunity import Event, EventKind
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.groups import Start
@@ -55,7 +55,7 @@ class WatchStatus:
     candidates: int
     opened: int
     open: int
-    refused: Mapping[Why, int]  # number of opportunities held back by each reason, since the watch began
+    refused: Mapping[RejectReason, int]  # number of opportunities held back by each reason, since the watch began
     missed: int  # records overwritten before they were read
     not_compared: tuple[tuple[str, str], ...]  # pairs of symbols without a book that converts between their currencies
 
@@ -129,7 +129,7 @@ class Watch:
                     rules = order_rules(self._directory, follower.set_name, symbol)
                     self.detector.set_rules(self._market(follower, symbol), rules)
 
-    def _market(self, follower: SetFollower, symbol: str) -> Market:
+    def _market(self, follower: SetFollower, symbol: str) -> ArbitrageMarket:
         found = self.detector.markets.get((follower.set_name, symbol))
         if found is None:
             only = self._wanted.symbols_of(follower.set_name, follower.exchange)

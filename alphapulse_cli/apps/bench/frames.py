@@ -16,7 +16,7 @@ from alphapulse_cli.exchanges import Exchange
 from alphapulse_cli.exchanges.protocol import BOOK, Change, Decoder, Encoder, Mode, RestEncoder
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import FetchSnapshot, Request, Send
-from alphapulse_cli.sim.market_maker import Market
+from alphapulse_cli.sim.market_maker import SimulatedMarket
 
 SEED = 7
 STARTED_NS = 1_790_000_000 * 10**9
@@ -24,7 +24,7 @@ STEP_NS = 50_000_000
 WARMING_UPDATES = 64  # after these every decoder is live: its snapshot is joined with the stream
 
 
-class Feed(NamedTuple):
+class BenchFeed(NamedTuple):
     """Feed of an exchange, with the name of its lines."""
 
     case: str
@@ -34,10 +34,10 @@ class Feed(NamedTuple):
 
 
 FEEDS = (
-    Feed("kraken", "kraken", ""),
-    Feed("coinbase", "coinbase", ""),
-    Feed("coinbase, Exchange feed", "coinbase", "exchange"),
-    Feed("binance-us", "binance-us", ""),
+    BenchFeed("kraken", "kraken", ""),
+    BenchFeed("coinbase", "coinbase", ""),
+    BenchFeed("coinbase, Exchange feed", "coinbase", "exchange"),
+    BenchFeed("binance-us", "binance-us", ""),
 )
 
 
@@ -57,18 +57,18 @@ class Tape:
     depth: int  # levels a side of the subscription; 0 is the full book
     opening: Sequence[Heard]
     updates: Sequence[bytes]
-    market: Market | None  # as it is after the last update; None for a recording
+    market: SimulatedMarket | None  # as it is after the last update; None for a recording
     receiver: Callable[[], Decoder]
 
 
 class Server:
     """Exchange's side of one connection, without sockets."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: BenchFeed) -> None:
         self.exchange = exchanges.get(feed.exchange)
         self.mode: Mode = self.exchange.facts.mode(feed.mode)
         self.symbol, self.now_ns = feed.symbol, STARTED_NS
-        self.market = Market(feed.exchange, SEED, [feed.symbol], start_ns=STARTED_NS)
+        self.market = SimulatedMarket(feed.exchange, SEED, [feed.symbol], start_ns=STARTED_NS)
         self.encoder: Encoder = self.exchange.encoder(self.market, self.mode.name)
         self.rest: RestEncoder = self.exchange.rest_encoder(self.market, self.mode.name)
 
@@ -95,7 +95,7 @@ class Server:
 
 
 @cache
-def tape(feed: Feed, count: int) -> Tape:
+def tape(feed: BenchFeed, count: int) -> Tape:
     """Tape of a connection to that feed, with `count` updates after its opening."""
     server = Server(feed)
     instrument, depth = server.instrument(), server.mode.default_depth

@@ -9,7 +9,8 @@ from typing import Any
 from alphapulse_cli.market.events import OffGrid, Side, Trade, Update
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.levels import Levels, empty_of
-from alphapulse_cli.market.ticks import MAX_TICKS, FinerThanGrid, to_ticks
+from alphapulse_cli.market.scan import MAX_TICKS
+from alphapulse_cli.market.ticks import FinerThanGrid, to_ticks
 from alphapulse_cli.market.trade_numbers import exact_trade
 
 NS_PER_MS, NS_PER_US = 1_000_000, 1_000

@@ -38,7 +38,7 @@ import orjson
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.coinbase.facts import ADVANCED, ADVANCED_CHANNELS
-from alphapulse_cli.exchanges.coinbase.feed import HEARTBEATS, MOST_TRADES, Feed
+from alphapulse_cli.exchanges.coinbase.feed import HEARTBEATS, MOST_TRADES, CoinbaseFeed
 from alphapulse_cli.exchanges.coinbase.product import (
     KIND_CHARACTERS,
     Product,
@@ -84,7 +84,7 @@ IS_HISTORY = {"snapshot": True, "update": False}
 Found = tuple[Callable[[Product, Any], Sequence[Event]], Product, Any]  # (function that applies it, product, data read)
 
 
-class AdvancedFeed(Feed):
+class AdvancedFeed(CoinbaseFeed):
     """Decoder of mode "advanced"."""
 
     mode_name = ADVANCED

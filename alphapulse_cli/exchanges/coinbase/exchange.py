@@ -25,7 +25,7 @@ import orjson
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.coinbase.facts import EXCHANGE, EXCHANGE_CHANNELS
-from alphapulse_cli.exchanges.coinbase.feed import HEARTBEATS, MOST_TRADES, Feed
+from alphapulse_cli.exchanges.coinbase.feed import HEARTBEATS, MOST_TRADES, CoinbaseFeed
 from alphapulse_cli.exchanges.coinbase.product import (
     KIND_CHARACTERS,
     Product,
@@ -57,7 +57,7 @@ USUAL_UPDATE = '{"type":"l2update","product_id":"<name>","changes":[<rows>["<sid
 PRODUCT_KINDS = frozenset({"l2update", "match", "last_match", "heartbeat", "snapshot"})
 
 
-class ExchangeFeed(Feed):
+class ExchangeFeed(CoinbaseFeed):
     """Decoder of mode "exchange"."""
 
     mode_name = EXCHANGE

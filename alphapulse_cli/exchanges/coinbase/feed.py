@@ -55,7 +55,7 @@ MOST_TRADES = 1000  # of one GET
 HEARTBEATS = ("heartbeats", "")  # key of the heartbeats' request: they are of no product
 
 
-class Feed(ABC):
+class CoinbaseFeed(ABC):
     """Decoder's part that does not depend on which of the two feeds it reads."""
 
     mode_name: str

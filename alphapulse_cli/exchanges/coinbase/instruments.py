@@ -15,8 +15,9 @@ import orjson
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.coinbase.facts import FACTS
 from alphapulse_cli.exchanges.instrument_rows import NO_INSTRUMENTS
-from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_symbol
-from alphapulse_cli.market.ticks import MAX_TICKS, FinerThanGrid, NumberError, decimals_of, to_ticks
+from alphapulse_cli.market.instrument import Instrument, check_symbol
+from alphapulse_cli.market.scan import MAX_DECIMALS, MAX_TICKS
+from alphapulse_cli.market.ticks import FinerThanGrid, NumberError, decimals_of, to_ticks
 from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus, stricter
 
 ONLINE = "online"

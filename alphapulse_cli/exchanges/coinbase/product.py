@@ -9,7 +9,8 @@ from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.exchanges.trade_ids import TradeIds
 from alphapulse_cli.market.events import Event, OffGrid, Side, Trade
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.ticks import MAX_TICKS, Malformed, decimals_of
+from alphapulse_cli.market.scan import MAX_TICKS
+from alphapulse_cli.market.ticks import Malformed, decimals_of
 from alphapulse_cli.market.trade_numbers import exact_trade
 
 KIND_CHARACTERS = 40  # of hostile text in an Unrecognised

@@ -13,7 +13,8 @@ from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.market.events import OffGrid, Side, Snapshot, Trade, Unrecognised, Update
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.levels import Levels, empty_of
-from alphapulse_cli.market.ticks import MAX_TICKS, FinerThanGrid, NeedsRawText, decimals_of, to_ticks
+from alphapulse_cli.market.scan import MAX_TICKS
+from alphapulse_cli.market.ticks import FinerThanGrid, NeedsRawText, decimals_of, to_ticks
 from alphapulse_cli.market.trade_numbers import exact_trade
 
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}

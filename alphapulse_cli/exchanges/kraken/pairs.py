@@ -14,7 +14,8 @@ from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.instrument_rows import NO_INSTRUMENTS, understood
 from alphapulse_cli.exchanges.kraken.facts import NAME
 from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD
-from alphapulse_cli.market.instrument import MAX_DECIMALS, Instrument, check_symbol
+from alphapulse_cli.market.instrument import Instrument, check_symbol
+from alphapulse_cli.market.scan import MAX_DECIMALS
 from alphapulse_cli.market.ticks import FinerThanGrid, number_to_ticks
 from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus
 

@@ -13,14 +13,14 @@ from typing import Protocol, Self
 from alphapulse_cli.flow.arbitrage.conversion import Settlement
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk, End, walk
 from alphapulse_cli.flow.arbitrage.exact import ZERO, Exact
-from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.flow.arbitrage.market import ArbitrageMarket
 from alphapulse_cli.flow.arbitrage.terms import Leg, Rate, Terms
 
 SECOND_NS = 1_000_000_000
 
 
 @unique
-class Why(StrEnum):
+class RejectReason(StrEnum):
     """Reason for which crossing prices are no opportunity, or for which one ended; `meaning` is for people."""
 
     meaning: str
@@ -44,7 +44,9 @@ class Why(StrEnum):
     UNWATCHED = "unwatched", "the watch ended"
 
 
-REAL_ENDS = frozenset({Why.GONE, Why.TOO_SMALL, Why.BELOW_LIMITS})  # ends seen in the market; after any other it may have lived on
+REAL_ENDS = frozenset(
+    {RejectReason.GONE, RejectReason.TOO_SMALL, RejectReason.BELOW_LIMITS}
+)  # ends seen in the market; after any other it may have lived on
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,11 @@ class Candidate(Protocol):
 
     kind: str  # "pair" or "triangle"
     symbol: str
-    buy: Market  # market of the first order
-    sell: Market  # market of the last order of a pair; a cycle's is its first market too
+    buy: ArbitrageMarket  # market of the first order
+    sell: ArbitrageMarket  # market of the last order of a pair; a cycle's is its first market too
 
     @property
-    def markets(self) -> tuple[Market, ...]:
+    def markets(self) -> tuple[ArbitrageMarket, ...]:
         """All markets on whose prices it now depends."""
 
     @property
@@ -111,7 +113,7 @@ class Candidate(Protocol):
     def note(self) -> str:
         """Assumption made, or the book that converts; "" for neither."""
 
-    def is_rate(self, market: Market) -> bool:
+    def is_rate(self, market: ArbitrageMarket) -> bool:
         """Whether that market's best level is part of the terms."""
 
     def forget_terms(self) -> None:
@@ -135,13 +137,13 @@ class Pair:
 
     kind = "pair"
 
-    def __init__(self, buy: Market, sell: Market, settled: Settlement, policy: ArbitragePolicy) -> None:
+    def __init__(self, buy: ArbitrageMarket, sell: ArbitrageMarket, settled: Settlement, policy: ArbitragePolicy) -> None:
         self.buy, self.sell = buy, sell
         self.symbol = buy.symbol if buy.quote == sell.quote else f"{buy.base}-{settled.currency}"
         self.settled = settled
         self._policy = policy
         self._terms: Terms | None = None
-        self._markets: tuple[Market, ...] = (buy, sell)
+        self._markets: tuple[ArbitrageMarket, ...] = (buy, sell)
 
     def settle(self, settled: Settlement) -> None:
         """Count the profit in the currency of this settlement from now on."""
@@ -149,7 +151,7 @@ class Pair:
         self.forget_terms()
 
     @property
-    def markets(self) -> tuple[Market, ...]:
+    def markets(self) -> tuple[ArbitrageMarket, ...]:
         """The two books, and the one that converts, if any."""
         return self._markets
 
@@ -164,7 +166,7 @@ class Pair:
         rate = None if self._terms is None else self._terms.buy.rate or self._terms.sell.rate
         return self.settled.note if rate is None else f"{rate.source} at {rate.price.text}"
 
-    def is_rate(self, market: Market) -> bool:
+    def is_rate(self, market: ArbitrageMarket) -> bool:
         """Whether the market is another than the two that are traded."""
         return market is not self.buy and market is not self.sell
 
@@ -217,5 +219,5 @@ class Pair:
         return Fraction(bid[0] * terms.sell_weight, ask[0] * terms.buy_weight) - 1
 
 
-def _leg(market: Market, rate: Rate | None) -> Leg:
+def _leg(market: ArbitrageMarket, rate: Rate | None) -> Leg:
     return Leg(market.price_decimals, market.size_decimals, market.fee, market.order_rules(), rate)

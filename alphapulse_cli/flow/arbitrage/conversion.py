@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from alphapulse_cli.flow.arbitrage.exact import Exact
-from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.flow.arbitrage.market import ArbitrageMarket
 from alphapulse_cli.flow.arbitrage.terms import Rate
 
 DOLLARS = frozenset({"USD", "USDT", "USDC"})  # currencies that `treat_as_usd` counts as one
@@ -25,9 +25,9 @@ class Settlement:
     currency: str
     note: str = ""  # assumption made: "USDT taken as USD"
     converts_buy: bool = False  # the buyer's quote currency is converted; otherwise the seller's
-    markets: tuple[Market, ...] = ()
+    markets: tuple[ArbitrageMarket, ...] = ()
 
-    def rate(self) -> tuple[Rate, Market] | None:
+    def rate(self) -> tuple[Rate, ArbitrageMarket] | None:
         """Rate of the first live market's best level, and that market; None where none is live."""
         for market in self.markets:
             level = market.ask if self.converts_buy else market.bid
@@ -38,7 +38,9 @@ class Settlement:
         return None
 
 
-def settlement(buy: Market, sell: Market, markets: Iterable[Market], *, treat_as_usd: bool) -> Settlement | None:
+def settlement(
+    buy: ArbitrageMarket, sell: ArbitrageMarket, markets: Iterable[ArbitrageMarket], *, treat_as_usd: bool
+) -> Settlement | None:
     """Settlement of a purchase at `buy` and a sale at `sell`; None for two currencies without a conversion."""
     paid, got = buy.quote, sell.quote
     if paid == got:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
-from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.flow.arbitrage.market import ArbitrageMarket
 from alphapulse_cli.flow.arbitrage.routes import Route, find_cycles
 from alphapulse_cli.flow.arbitrage.triangle import CycleLeg, CycleTerms, CycleWalk, walk_cycle
 
@@ -18,7 +18,9 @@ class Cycle:
     kind = "triangle"
     note = ""
 
-    def __init__(self, route: Route, markets: tuple[Market, Market, Market], policy: ArbitragePolicy) -> None:
+    def __init__(
+        self, route: Route, markets: tuple[ArbitrageMarket, ArbitrageMarket, ArbitrageMarket], policy: ArbitragePolicy
+    ) -> None:
         self.route, self.markets = route, markets
         self.buy = self.sell = markets[0]
         self.symbol, self.currency = route.text, route.home
@@ -26,7 +28,7 @@ class Cycle:
         self._is_buy = tuple(step.is_buy for step in route.steps)
         self._terms: CycleTerms | None = None
 
-    def is_rate(self, market: Market) -> bool:  # noqa: ARG002 as every candidate
+    def is_rate(self, market: ArbitrageMarket) -> bool:  # noqa: ARG002 as every candidate
         """Always False: a cycle has no conversion book."""
         return False
 
@@ -72,7 +74,7 @@ class Cycle:
         return None if prices is None else self.terms().best_return(prices)
 
 
-def cycles_of(markets: Mapping[str, Market], policy: ArbitragePolicy) -> list[Cycle]:
+def cycles_of(markets: Mapping[str, ArbitrageMarket], policy: ArbitragePolicy) -> list[Cycle]:
     """All cycles of one set, whose markets are given by symbol."""
     found = []
     for route in find_cycles(markets):

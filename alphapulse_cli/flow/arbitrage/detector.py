@@ -23,11 +23,11 @@ included, live or years later. Rules, numbered as the tests number them:
 from collections import Counter, defaultdict
 
 from alphapulse_cli.book.book import Book
-from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Candidate, Finding, Pair, Why
+from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Candidate, Finding, Pair, RejectReason
 from alphapulse_cli.flow.arbitrage.conversion import settlement
 from alphapulse_cli.flow.arbitrage.cycle_candidate import Cycle, cycles_of
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact
-from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.flow.arbitrage.market import ArbitrageMarket
 from alphapulse_cli.flow.arbitrage.opportunity import Event, EventKind, Opportunity
 from alphapulse_cli.flow.arbitrage.routes import Route
 from alphapulse_cli.flow.arbitrage.terms import Rules
@@ -45,28 +45,28 @@ class ArbitrageDetector:
 
     def __init__(self, policy: ArbitragePolicy | None = None) -> None:
         self.policy = policy or ArbitragePolicy()
-        self.markets: dict[tuple[str, str], Market] = {}
+        self.markets: dict[tuple[str, str], ArbitrageMarket] = {}
         self.open: dict[Candidate, Opportunity] = {}
-        self.refused: Counter[Why] = Counter()
+        self.refused: Counter[RejectReason] = Counter()
         self.looks = 0  # candidates looked at
         self.now_ns = 0
-        self._pairs: dict[tuple[Market, Market], Pair] = {}
+        self._pairs: dict[tuple[ArbitrageMarket, ArbitrageMarket], Pair] = {}
         self._cycles: dict[tuple[str, Route], Cycle] = {}
-        self._of_market: defaultdict[Market, list[Candidate]] = defaultdict(list)  # candidates of which a market is part
-        self._held_back: dict[Candidate, Why] = {}
+        self._of_market: defaultdict[ArbitrageMarket, list[Candidate]] = defaultdict(list)  # candidates of which a market is part
+        self._held_back: dict[Candidate, RejectReason] = {}
         self._former: dict[Candidate, Opportunity] = {}
 
     def add(
         self, name: str, exchange: str, symbol: str, fee: Exact, rules: Rules | None = None, *, is_traded: bool = True
-    ) -> Market:
-        """Add a book, COLD until its first `update`; the same Market for the same name and symbol.
+    ) -> ArbitrageMarket:
+        """Add a book, COLD until its first `update`; the same market for the same name and symbol.
 
         `fee` is the taker fee as a fraction. A book with `is_traded` False only converts currencies.
         """
         market = self.markets.get((name, symbol))
         if market is None:
             trust = self.policy.trust_unverified
-            market = self.markets[name, symbol] = Market(name, exchange, symbol, fee, rules, is_traded, trust)
+            market = self.markets[name, symbol] = ArbitrageMarket(name, exchange, symbol, fee, rules, is_traded, trust)
             self._pair_up()
             if self.policy.triangular and is_traded:
                 self._close_cycles(name)
@@ -114,14 +114,14 @@ class ArbitrageDetector:
                     if pair not in self._of_market[market]:
                         self._of_market[market].append(pair)
 
-    def held_back(self, candidate: Candidate) -> Why | None:
+    def held_back(self, candidate: Candidate) -> RejectReason | None:
         """Reason for which a candidate with crossing best prices is no opportunity.
 
         It is None where they do not cross net of fees, or where the candidate is an opportunity.
         """
         return self._held_back.get(candidate)
 
-    def set_rules(self, market: Market, rules: Rules | None) -> None:
+    def set_rules(self, market: ArbitrageMarket, rules: Rules | None) -> None:
         """Set the exchange's order rules of a market from now on."""
         if rules != market.rules:
             market.rules = rules
@@ -130,7 +130,7 @@ class ArbitrageDetector:
 
     def update(
         self,
-        market: Market,
+        market: ArbitrageMarket,
         book: Book,
         timestamp_ns: int,
         version: int = 0,
@@ -155,7 +155,7 @@ class ArbitrageDetector:
             self._look(candidate, events, now_ns or 0, is_birth_seen=was_live)
         return events
 
-    def withdraw(self, market: Market, state: BookState, reason: BookReason, now_ns: int) -> list[Event]:
+    def withdraw(self, market: ArbitrageMarket, state: BookState, reason: BookReason, now_ns: int) -> list[Event]:
         """Distrust a book that did not change: its writer is gone, or it must be joined again. The events that this causes."""
         events = self.advance(now_ns)
         market.state, market.reason, market.is_live = state, reason, False
@@ -170,16 +170,16 @@ class ArbitrageDetector:
         self.looks += 1
         if not candidate.crosses():
             if candidate in self.open:
-                self._close(candidate, Why.GONE, _moment(candidate, now_ns), events)
+                self._close(candidate, RejectReason.GONE, _moment(candidate, now_ns), events)
             if self._held_back:
                 self._held_back.pop(candidate, None)
             return
         at_ns, why, finding = _moment(candidate, now_ns), self._doubt(candidate), None
         if why is None:
             finding = candidate.walk()
-            why = Why.TOO_SMALL if finding is None else self._below_limits(finding)
+            why = RejectReason.TOO_SMALL if finding is None else self._below_limits(finding)
         if why is not None or finding is None:
-            self._hold_back(candidate, why or Why.TOO_SMALL, at_ns, events)
+            self._hold_back(candidate, why or RejectReason.TOO_SMALL, at_ns, events)
             return
         self._held_back.pop(candidate, None)
         opportunity = self.open.get(candidate)
@@ -189,34 +189,34 @@ class ArbitrageDetector:
         else:
             self._change(opportunity, finding, at_ns, events)
 
-    def _doubt(self, candidate: Candidate) -> Why | None:
+    def _doubt(self, candidate: Candidate) -> RejectReason | None:
         """Reason for which its books may not be traded on now; None if there is none."""
         if not candidate.is_convertible():
-            return Why.NO_RATE
+            return RejectReason.NO_RATE
         markets, oldest = candidate.markets, self.now_ns - self.policy.max_age_ns
         for market in markets:
             if not market.is_live:
-                return Why.NOT_LIVE
+                return RejectReason.NOT_LIVE
             if not market.is_tradable:
-                return Why.NOT_TRADABLE
+                return RejectReason.NOT_TRADABLE
             if market.is_crossed:
-                return Why.CROSSED
+                return RejectReason.CROSSED
             if market.timestamp_ns < oldest:
-                return Why.TOO_OLD
+                return RejectReason.TOO_OLD
         delays = [market.feed_delay_us for market in markets if market.feed_delay_us is not None]
         if delays and max(delays) - min(delays) > self.policy.max_skew_us:
-            return Why.OUT_OF_STEP
+            return RejectReason.OUT_OF_STEP
         return None
 
-    def _below_limits(self, finding: Finding) -> Why | None:
+    def _below_limits(self, finding: Finding) -> RejectReason | None:
         policy = self.policy
         if policy.min_profit.units and finding.net < policy.min_profit:
-            return Why.BELOW_LIMITS
+            return RejectReason.BELOW_LIMITS
         if policy.min_bps.units and finding.net * EXACT_BPS < policy.min_bps * finding.spent:
-            return Why.BELOW_LIMITS
+            return RejectReason.BELOW_LIMITS
         return None
 
-    def _hold_back(self, candidate: Candidate, why: Why, at_ns: int, events: list[Event]) -> None:
+    def _hold_back(self, candidate: Candidate, why: RejectReason, at_ns: int, events: list[Event]) -> None:
         if candidate in self.open:
             self._close(candidate, why, at_ns, events)
         if self._held_back.get(candidate) is not why:
@@ -237,12 +237,12 @@ class ArbitrageDetector:
         else:
             opportunity.pending = True
 
-    def _close(self, candidate: Candidate, why: Why, at_ns: int, events: list[Event]) -> None:
+    def _close(self, candidate: Candidate, why: RejectReason, at_ns: int, events: list[Event]) -> None:
         opportunity = self._former[candidate] = self.open.pop(candidate)
         events.append(self._event(EventKind.CLOSED, opportunity, max(at_ns, opportunity.last_ns), why))
 
     @staticmethod
-    def _event(kind: EventKind, one: Opportunity, at_ns: int, why: Why | None = None) -> Event:
+    def _event(kind: EventKind, one: Opportunity, at_ns: int, why: RejectReason | None = None) -> Event:
         return Event(kind, at_ns, one, one.finding, one.peak, one.peak_ns, one.last_ns, one.changes, one.note, why)
 
     def advance(self, now_ns: int) -> list[Event]:
@@ -260,7 +260,7 @@ class ArbitrageDetector:
                 opportunity.reported_ns, opportunity.pending = told_ns, False
                 events.append(self._event(EventKind.CHANGED, opportunity, told_ns))
             if ends_ns <= now_ns:
-                self._hold_back(candidate, Why.TOO_OLD, ends_ns, events)
+                self._hold_back(candidate, RejectReason.TOO_OLD, ends_ns, events)
         self.now_ns = now_ns
         events.sort(key=lambda event: event.at_ns)
         return events
@@ -277,7 +277,7 @@ class ArbitrageDetector:
         """End the watch: all open opportunities are closed, their true end unknown."""
         events = self.advance(now_ns)
         for candidate in list(self.open):
-            self._close(candidate, Why.UNWATCHED, self.now_ns, events)
+            self._close(candidate, RejectReason.UNWATCHED, self.now_ns, events)
         return events
 
 

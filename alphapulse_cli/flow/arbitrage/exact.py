@@ -11,11 +11,11 @@ from fractions import Fraction
 from functools import total_ordering
 
 from alphapulse_cli import exchanges as registry
+from alphapulse_cli.book.views import BASIS_POINTS as BASIS_POINTS  # noqa: PLC0414 - a name of this module too
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market import ticks
 
 SHOWN_DIGITS = 12  # digits after the point of a number that no decimal equals
-BASIS_POINTS = 10_000
 
 
 @total_ordering

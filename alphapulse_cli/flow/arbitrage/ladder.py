@@ -60,7 +60,7 @@ class CycleLeg:
         return int(10 ** (self.decimals - self.rules.size_decimals))
 
 
-class Ladder:
+class LegLadder:
     """Side of a book that a leg takes, best level first, read as far as needed; `seen` are the levels read, on the book's grid."""
 
     def __init__(self, book: Book, leg: CycleLeg) -> None:

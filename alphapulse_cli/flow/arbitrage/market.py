@@ -26,7 +26,7 @@ class Standing(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Market:
+class ArbitrageMarket:
     """Symbol of a set. `bid` and `ask` are its best levels now; prices are in ticks of 10**-price_decimals, as the book's.
 
     `timestamp_ns` is the receive time of the last message that changed the book, `feed_delay_us` that message's feed delay, None if

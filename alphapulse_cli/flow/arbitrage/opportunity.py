@@ -5,7 +5,7 @@ from enum import StrEnum, unique
 from hashlib import blake2b
 from typing import NamedTuple
 
-from alphapulse_cli.flow.arbitrage.candidate import Candidate, Finding, Why
+from alphapulse_cli.flow.arbitrage.candidate import Candidate, Finding, RejectReason
 from alphapulse_cli.flow.arbitrage.market import Standing
 
 ID_BYTES = 5  # eight characters
@@ -83,7 +83,7 @@ class Event(NamedTuple):
     last_ns: int
     changes: int
     note: str
-    why: Why | None = None
+    why: RejectReason | None = None
 
 
 def identify(kind: str, standings: tuple[Standing, ...], turn: int) -> str:

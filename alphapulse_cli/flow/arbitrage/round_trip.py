@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from alphapulse_cli.flow.arbitrage.depth_walk import MOST_PIECES, End
-from alphapulse_cli.flow.arbitrage.ladder import Ladder
+from alphapulse_cli.flow.arbitrage.ladder import LegLadder
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Mark:
 class Place:
     """Position of the round on one leg: a level; the order, cost and proceeds before it; and cost and proceeds a unit within it."""
 
-    def __init__(self, ladder: Ladder) -> None:
+    def __init__(self, ladder: LegLadder) -> None:
         self._ladder, self._index = ladder, -1
         self.ticks = self.lots = 0
         self.order = self.paid = self.got = self.pays = self.gets = Fraction(0)
@@ -71,7 +71,9 @@ class Place:
         return self.order + (amount - self.got) / self.gets
 
 
-def marks_of(ladders: tuple[Ladder, Ladder, Ladder], crosses: Callable[[tuple[int, int, int]], bool]) -> tuple[list[Mark], End]:
+def marks_of(
+    ladders: tuple[LegLadder, LegLadder, LegLadder], crosses: Callable[[tuple[int, int, int]], bool]
+) -> tuple[list[Mark], End]:
     """All marks as far as the prices cross, the peak last, and the reason of the end.
 
     There are no marks where the best prices do not cross.

@@ -31,7 +31,7 @@ from math import gcd
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage.depth_walk import MOST_PIECES, End
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact
-from alphapulse_cli.flow.arbitrage.ladder import CycleLeg, Ladder
+from alphapulse_cli.flow.arbitrage.ladder import CycleLeg, LegLadder
 from alphapulse_cli.flow.arbitrage.round_trip import marks_of
 
 __all__ = ["MOST_PIECES", "CycleLeg", "CycleTerms", "CycleWalk", "End", "LegWalk", "walk_cycle"]
@@ -132,7 +132,7 @@ class CycleWalk:
 
 def walk_cycle(books: Sequence[Book], terms: CycleTerms, most_spent: Exact | None = None) -> CycleWalk | None:
     """Find the round through the books of three legs that earns most; None if no admissible one earns anything."""
-    first, second, third = (Ladder(book, leg) for book, leg in zip(books, terms.legs, strict=True))
+    first, second, third = (LegLadder(book, leg) for book, leg in zip(books, terms.legs, strict=True))
     ladders = (first, second, third)
     marks, end = marks_of(ladders, terms.crosses)
     smallest = _first_for(ladders, third.minimum)
@@ -154,7 +154,7 @@ def walk_cycle(books: Sequence[Book], terms: CycleTerms, most_spent: Exact | Non
 class _Trial:
     """Trial of first orders within bounds: `best` are the three orders of the one that earns most, None while none does."""
 
-    def __init__(self, ladders: tuple[Ladder, Ladder, Ladder], smallest: int, most: int | None) -> None:
+    def __init__(self, ladders: tuple[LegLadder, LegLadder, LegLadder], smallest: int, most: int | None) -> None:
         self.best: Orders | None = None
         self.best_net = Fraction(0)
         self.aims: set[int] = set()
@@ -192,7 +192,7 @@ class _Trial:
             self.best, self.best_net = orders, net
 
 
-def orders_of(ladders: tuple[Ladder, Ladder, Ladder], order: int) -> Orders | None:
+def orders_of(ladders: tuple[LegLadder, LegLadder, LegLadder], order: int) -> Orders | None:
     """T2: the three orders that follow from a first one; None if one of them is not admissible."""
     first, second, third = ladders
     if order < first.minimum or first.fills(order) is None:
@@ -204,7 +204,7 @@ def orders_of(ladders: tuple[Ladder, Ladder, Ladder], order: int) -> Orders | No
     return (order, next_order, last) if last >= third.minimum else None
 
 
-def _first_for(ladders: tuple[Ladder, Ladder, Ladder], last: int) -> int | None:
+def _first_for(ladders: tuple[LegLadder, LegLadder, LegLadder], last: int) -> int | None:
     """Smallest first order that leads to a third of at least `last`; None where the books do not hold it."""
     first, second, third = ladders
     if third.fills(last) is None:
@@ -213,7 +213,7 @@ def _first_for(ladders: tuple[Ladder, Ladder, Ladder], last: int) -> int | None:
     return None if middle is None else first.least(second.paid(middle))
 
 
-def _found(ladders: tuple[Ladder, Ladder, Ladder], terms: CycleTerms, orders: Orders, end: End) -> CycleWalk:
+def _found(ladders: tuple[LegLadder, LegLadder, LegLadder], terms: CycleTerms, orders: Orders, end: End) -> CycleWalk:
     first, second, third = (_leg_walk(ladder, order) for ladder, order in zip(ladders, orders, strict=True))
     one, two, three = (ladder.without_fee() for ladder in ladders)
     bare = orders_of((one, two, three), orders[0])
@@ -222,7 +222,7 @@ def _found(ladders: tuple[Ladder, Ladder, Ladder], terms: CycleTerms, orders: Or
     return CycleWalk(terms, (first, second, third), gross, end)
 
 
-def _leg_walk(ladder: Ladder, order: int) -> LegWalk:
+def _leg_walk(ladder: LegLadder, order: int) -> LegWalk:
     leg, fills = ladder.leg, ladder.fills(order)
     assert fills is not None
     notional = Exact(sum(ticks * lots for ticks, lots in fills), leg.price_decimals + leg.decimals)

@@ -1,6 +1,6 @@
 """Consolidation of a symbol's ladders: their rungs, and one book over all exchanges.
 
-    Ladder of each LIVE book ─► rungs, grouped ─► the common grid: the finest price and size there is ─► summed by price
+    BookLadder of each LIVE book ─► rungs, grouped ─► the common grid: the finest price and size there is ─► summed by price
 
 Integers on the common grid are exact whatever decimals the exchanges have. A merged rung has the part of each exchange. Where one
 exchange's ladder is not known deeper, the merged rungs beyond are not whole.

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from alphapulse_cli.edges.safe_text import safe
-from alphapulse_cli.flow.arbitrage.candidate import Why
+from alphapulse_cli.flow.arbitrage.candidate import RejectReason
 from alphapulse_cli.flow.arbitrage.depth_walk import DepthWalk
+from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS
 from alphapulse_cli.market.ticks import to_text, trim_text
 from alphapulse_cli.readers.status import state_words
 from alphapulse_cli.tui.books.detail import side_by_side
@@ -85,7 +86,11 @@ def _walk(way: Way, width: int) -> list[Line]:
         return []
     if row.found is None:
         if row.why is not None:
-            said = f"{row.why.meaning}: {'; '.join(way.not_live)}" if row.why is Why.NOT_LIVE and way.not_live else row.why.meaning
+            said = (
+                f"{row.why.meaning}: {'; '.join(way.not_live)}"
+                if row.why is RejectReason.NOT_LIVE and way.not_live
+                else row.why.meaning
+            )
             return wrapped(f"Held back: {safe(said)}.", width, "waiting")
         if row.net_bps is None:
             return wrapped("One side of a book is empty, or no book converts between the currencies.", width, "quiet")
@@ -120,7 +125,7 @@ def _walk(way: Way, width: int) -> list[Line]:
 def _breaks_even(row: ArbitrageRow) -> str:
     """Sentence with the bid, and with the ask, at which the best prices alone would break even; rounded to the texts' decimal places."""
     assert row.net_bps is not None
-    part = 1 + row.net_bps / 10_000  # of the amount spent: the part that comes back
+    part = 1 + row.net_bps / BASIS_POINTS  # of the amount spent: the part that comes back
     if not row.ask or not row.bid or part <= 0:
         return ""
     grids = [10 ** len(text.partition(".")[2]) for text in (row.bid, row.ask)]

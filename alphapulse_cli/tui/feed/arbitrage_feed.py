@@ -14,10 +14,10 @@ from typing import Protocol
 from alphapulse_cli.apps.arb.watch import GRACE_NS, RULES_EVERY_NS
 from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.flow.arbitrage.candidate import Candidate, Finding, Why
+from alphapulse_cli.flow.arbitrage.candidate import Candidate, Finding, RejectReason
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact, taker_fees
-from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.flow.arbitrage.market import ArbitrageMarket
 from alphapulse_cli.market.trading_status import trading_status
 from alphapulse_cli.readers.items import text
 from alphapulse_cli.readers.order_rules import order_rules
@@ -82,7 +82,7 @@ class Lookout:
 
     def _standings(
         self, directory: Directory, sets: Iterable[Followed], now_ns: int, *, is_ruling_time: bool
-    ) -> Iterable[tuple[Market, Reconstructor, BookState, BookReason]]:
+    ) -> Iterable[tuple[ArbitrageMarket, Reconstructor, BookState, BookReason]]:
         """Iterate over the books whose exchanges' fees are known, with their markets in the detector."""
         markets = self._detector.markets
         for one in sets:
@@ -104,11 +104,11 @@ class Lookout:
                 self._fees[exchange] = f"{exchange} is left out: {error}; set exchange.{exchange}.taker_fee in the configuration"
         return self._fees[exchange]
 
-    def _take(self, standings: Sequence[tuple[Market, Reconstructor, BookState, BookReason]]) -> None:
+    def _take(self, standings: Sequence[tuple[ArbitrageMarket, Reconstructor, BookState, BookReason]]) -> None:
         """Update the detector with the books that changed, in the order in which they were received."""
         detector = self._detector
         now_ns = clock.realtime_ns() - GRACE_NS
-        changed: list[tuple[int, Market, Reconstructor, int | None]] = []
+        changed: list[tuple[int, ArbitrageMarket, Reconstructor, int | None]] = []
         for market, replica, state, reason in standings:
             if state is not BookState.LIVE:
                 if (market.state, market.reason) != (state, reason):
@@ -169,13 +169,13 @@ class Lookout:
 
 
 def row_of(
-    candidate: Candidate, found: Finding | None, why: Why | None, since_ns: int = 0, is_from_start: bool = False
+    candidate: Candidate, found: Finding | None, why: RejectReason | None, since_ns: int = 0, is_from_start: bool = False
 ) -> ArbitrageRow:
     """Row of one way to trade. A book that is not LIVE is the reason, and its prices are not shown."""
     buy, sell = candidate.buy, candidate.sell
     said = candidate.symbol, (buy.name, buy.symbol), (sell.name, sell.symbol), candidate.currency, candidate.note
     if not all(market.is_live for market in candidate.markets):
-        return ArbitrageRow(*said, why=Why.NOT_LIVE)
+        return ArbitrageRow(*said, why=RejectReason.NOT_LIVE)
     net = candidate.best_return()
     return ArbitrageRow(
         *said,
@@ -190,7 +190,7 @@ def row_of(
     )
 
 
-def raw_bps(buy: Market, sell: Market) -> Fraction | None:
+def raw_bps(buy: ArbitrageMarket, sell: ArbitrageMarket) -> Fraction | None:
     """Return of the best prices before fees, in basis points; None across currencies, and if a side is empty."""
     if buy.quote != sell.quote or buy.ask is None or sell.bid is None or buy.ask[0] <= 0:
         return None

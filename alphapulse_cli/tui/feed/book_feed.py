@@ -10,12 +10,12 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from alphapulse_cli.book.reconstruct import Reconstructor
-from alphapulse_cli.book.views import spread_bps
+from alphapulse_cli.book.views import BASIS_POINTS, spread_bps
 from alphapulse_cli.market.trading_status import allows_taking, trading_status
 from alphapulse_cli.readers.items import TradeTold, text
 from alphapulse_cli.readers.status import BookStatus
 from alphapulse_cli.shm import clock
-from alphapulse_cli.tui.feed.picture import MIDS, MOMENTS, BookPicture, Ladder, Level, Moment
+from alphapulse_cli.tui.feed.picture import MIDS, MOMENTS, BookLadder, BookPicture, Level, Moment
 from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState
 
 FLASH_NS = 600_000_000  # time for which a move is marked
@@ -109,7 +109,7 @@ class OneBook:
         unit = 10**prices
         return Exact(status, None if bid is None else Fraction(bid[0], unit), None if ask is None else Fraction(ask[0], unit))
 
-    def _ladder(self, replica: Reconstructor, levels: int, now_ns: int) -> Ladder:
+    def _ladder(self, replica: Reconstructor, levels: int, now_ns: int) -> BookLadder:
         """Ladder of the best levels, with the moves since the last one."""
         book = replica.book
         sides = book.bids(levels), book.asks(levels)
@@ -120,7 +120,7 @@ class OneBook:
                     moved[is_ask, ticks] = way, now_ns
             self._moved = {level: told for level, told in moved.items() if now_ns - told[1] < FLASH_NS}
         self._sides = sides
-        return Ladder(book.price_decimals, book.size_decimals, *sides, self._moved)
+        return BookLadder(book.price_decimals, book.size_decimals, *sides, self._moved)
 
     def _fade(self, now_ns: int) -> bool:
         """Whether a mark has expired."""
@@ -132,7 +132,7 @@ def _moment(book: BookPicture) -> Moment | None:
     if book.bid is None or book.ask is None or not book.bid + book.ask:
         return None
     mid = (book.bid + book.ask) / 2
-    return Moment(float(mid), float((book.ask - book.bid) / mid * 10_000))
+    return Moment(float(mid), float((book.ask - book.bid) / mid * BASIS_POINTS))
 
 
 def moves(before: Sequence[Level], after: Sequence[Level], limit: int = MOVED_LEVELS, *, is_ask: bool) -> list[tuple[int, int]]:

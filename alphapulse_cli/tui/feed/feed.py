@@ -43,7 +43,7 @@ ARBITRAGE = "arbitrage"  # the screen's name
 RECEIVED = attrgetter("timestamp_ns")
 
 
-class Feed:
+class ScreenFeed:
     """Feed of the sets in a segments' directory (None: the default one), from `start` to `stop`."""
 
     def __init__(

@@ -1,7 +1,7 @@
 """Pictures: immutable values that the live screen shows at one time; the feed makes them, widgets draw them.
 
     Picture ─┬─ sets: SetPicture           a collector: alive or not, counters, latency by stage, how far behind it this reader is
-             ├─ books: BookPicture         a symbol of it: top, state, rates; its Ladder while the symbol is watched
+             ├─ books: BookPicture         a symbol of it: top, state, rates; its BookLadder while the symbol is watched
              ├─ trades                     of all sets, newest first
              ├─ arbitrage: ArbitragePicture   every way to trade, net of fees; only while its screen is looked at
              └─ segments                   the files behind it all, a look a second
@@ -16,7 +16,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from alphapulse_cli.apps.segments import SegmentRow
-from alphapulse_cli.flow.arbitrage.candidate import Finding, Why
+from alphapulse_cli.flow.arbitrage.candidate import Finding, RejectReason
 from alphapulse_cli.readers.items import TradeTold
 from alphapulse_cli.readers.status import BookStatus, SetStatus
 from alphapulse_cli.shm.histogram import Distribution
@@ -31,7 +31,7 @@ Level = tuple[int, int]  # (ticks, lots)
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
+class BookLadder:
     """Best levels of a book, best first. `moved`: (is_ask, ticks) -> (+1 grown or new, -1 shrunk or gone; CLOCK_MONOTONIC ns)."""
 
     price_decimals: int
@@ -70,7 +70,7 @@ class BookPicture:
     ask: Fraction | None = None
     mids: Sequence[float] = ()  # oldest first
     last_trade: TradeTold | None = None
-    ladder: Ladder | None = None  # only of a watched symbol, once its replica is exact
+    ladder: BookLadder | None = None  # only of a watched symbol, once its replica is exact
     history: Sequence[Moment | None] = ()  # one for each second, oldest first; None for a second in which the book was not LIVE
 
     @property
@@ -127,7 +127,7 @@ class ArbitrageRow:
     bid: str = ""
     raw_bps: Fraction | None = None  # return of the best prices before fees; None across currencies
     net_bps: Fraction | None = None  # return of the best prices after fees
-    why: Why | None = None
+    why: RejectReason | None = None
     found: Finding | None = None
     since_ns: int = 0  # CLOCK_MONOTONIC of the picture in which the opportunity was first seen
     is_from_start: bool = False  # it was there at the first look, and may be older
@@ -150,7 +150,7 @@ class ArbitragePicture:
     """All ways to trade at the time of a picture; `held_back` counts the rows of each reason."""
 
     rows: Sequence[ArbitrageRow] = ()
-    held_back: Mapping[Why, int] = field(default_factory=dict)
+    held_back: Mapping[RejectReason, int] = field(default_factory=dict)
     not_compared: Sequence[tuple[str, str]] = ()  # pairs of symbols without a book that converts their quote currencies
     unknown_fees: Sequence[str] = ()  # a sentence for each exchange that is left out
     seen: Sequence[Seen] = ()  # newest first

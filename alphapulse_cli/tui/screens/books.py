@@ -27,7 +27,7 @@ from alphapulse_cli.tui.books.grouping import Rungs
 from alphapulse_cli.tui.books.ladder import GAP, LadderPane, Painted
 from alphapulse_cli.tui.books.ladder_columns import widths
 from alphapulse_cli.tui.books.ladder_text import Line, Look, initials
-from alphapulse_cli.tui.feed.picture import BookPicture, Ladder, Picture, Watched
+from alphapulse_cli.tui.feed.picture import BookLadder, BookPicture, Picture, Watched
 from alphapulse_cli.tui.screens.books_keys import CHART, IMBALANCE_LEVELS, MERGED, BooksKeys
 from alphapulse_cli.wire.delta import BookState
 
@@ -61,7 +61,7 @@ class BooksScreen(BooksKeys):
 
     def __init__(self) -> None:
         super().__init__()
-        self._drawn: dict[str, tuple[tuple[Ladder, int, int, int], Rungs]] = {}
+        self._drawn: dict[str, tuple[tuple[BookLadder, int, int, int], Rungs]] = {}
         self._beside: list[tuple[BookPicture, Rungs | None]] = []  # the columns that the ladders show
         self._keys: list[tuple[str, str]] = []
         self._drawn_ns = 0

@@ -9,7 +9,7 @@ import pytest
 
 from alphapulse_cli.apps.arb.rows import event_row
 from alphapulse_cli.apps.arb.watch import Watch
-from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, STEP_NS, Feed, Tape, tape
+from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, STEP_NS, BenchFeed, Tape, tape
 from alphapulse_cli.exchanges.protocol import BOOK
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
@@ -31,7 +31,7 @@ START_NS = STARTED_NS + 10**12
 
 def tapes() -> dict[str, Tape]:
     """What each exchange sent."""
-    feeds: dict[str, Feed] = {feed.exchange: feed for feed in reversed(FEEDS)}
+    feeds: dict[str, BenchFeed] = {feed.exchange: feed for feed in reversed(FEEDS)}
     return {name: tape(feeds[name], UPDATES) for name in NAMES}
 
 

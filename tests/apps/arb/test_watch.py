@@ -8,7 +8,7 @@ from support.reader_sets import Writer, kept_alive
 
 from alphapulse_cli.apps.arb.watch import Watch
 from alphapulse_cli.errors import NoSegment
-from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
+from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, RejectReason
 from alphapulse_cli.flow.arbitrage.exact import parse
 from alphapulse_cli.flow.arbitrage.opportunity import EventKind
 from alphapulse_cli.readers import sets as sets_module
@@ -113,7 +113,7 @@ class TestTheWatch:
             assert watching.poll() == []
             back_ns = 3600 * 10**9
             (event,) = watching.poll()
-            assert (event.kind, event.why) == (EventKind.CLOSED, Why.UNWATCHED)
+            assert (event.kind, event.why) == (EventKind.CLOSED, RejectReason.UNWATCHED)
             for writer, size in ((kraken, 1), (coinbase, 2)):
                 refreshed(writer).now_ns -= back_ns
                 writer.update([(9_000, size, False)])
@@ -131,7 +131,7 @@ class TestTheWatch:
             watching.settle()
             coinbase.close()
             (event,) = wait_until(watching.poll)
-            assert (event.kind, event.why) == (EventKind.CLOSED, Why.NOT_LIVE)
+            assert (event.kind, event.why) == (EventKind.CLOSED, RejectReason.NOT_LIVE)
             assert watching.status().not_live == ("coinbase:BTC-USD STALE retired",)
 
     def test_a_status_ends_it_at_once(self, sets):
@@ -142,7 +142,7 @@ class TestTheWatch:
             watching.settle()
             coinbase.keepers["BTC-USD"].set_state(BookState.SYNCING, BookReason.SEQUENCE_GAP, clock.realtime_ns())
             (event,) = watching.poll()
-            assert (event.why, dict(watching.status().refused)) == (Why.NOT_LIVE, {Why.NOT_LIVE: 1})
+            assert (event.why, dict(watching.status().refused)) == (RejectReason.NOT_LIVE, {RejectReason.NOT_LIVE: 1})
 
     def test_growing_old_ends_it_though_nothing_comes(self, sets):
         directory, kraken, coinbase = sets
@@ -151,7 +151,7 @@ class TestTheWatch:
         with watch(directory, max_age_ns=300_000_000) as watching:
             (born,) = watching.settle()
             (event,) = wait_until(watching.poll)
-            assert (event.why, event.at_ns) == (Why.TOO_OLD, kraken.now_ns + 300_000_001)
+            assert (event.why, event.at_ns) == (RejectReason.TOO_OLD, kraken.now_ns + 300_000_001)
             assert born.opportunity is event.opportunity
 
     def test_a_check_does_not_make_a_book_younger(self, sets):
@@ -167,7 +167,7 @@ class TestTheWatch:
                 return watching.poll()
 
             (event,) = wait_until(polled)
-            assert (event.why, event.at_ns) == (Why.TOO_OLD, changed_ns + 300_000_001)
+            assert (event.why, event.at_ns) == (RejectReason.TOO_OLD, changed_ns + 300_000_001)
 
     def test_a_set_that_comes_later_is_taken_in(self, shm_dir):
         with open_directory(shm_dir, create=True) as directory, Writer(directory) as kraken:

@@ -11,7 +11,7 @@ from alphapulse_cli import exchanges
 from alphapulse_cli.apps.arb.watch import Watch
 from alphapulse_cli.apps.tail import Tail
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
+from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, RejectReason
 from alphapulse_cli.flow.arbitrage.opportunity import EventKind
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.readers.items import DeltaGroup
@@ -49,7 +49,7 @@ class TestHalted:
 
                         await until(lambda: happened(EventKind.OPENED))
                         rig.sim.set_trading_status(SYMBOL, CANCEL_ONLY)
-                        await until(lambda: happened(EventKind.CLOSED, Why.NOT_TRADABLE))
+                        await until(lambda: happened(EventKind.CLOSED, RejectReason.NOT_TRADABLE))
                         assert rig.keeper().state is BookState.LIVE
                         assert watching.status().not_tradable == (f"kraken:{SYMBOL} cancel only",)
                         assert watching.counts()["held_back"] == {"not_tradable": 1}

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage import candidate as candidates
-from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, Why
+from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, RejectReason
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import Exact, parse, parse_fee
-from alphapulse_cli.flow.arbitrage.market import Market
+from alphapulse_cli.flow.arbitrage.market import ArbitrageMarket
 from alphapulse_cli.flow.arbitrage.opportunity import EventKind
 from alphapulse_cli.flow.arbitrage.terms import Rules
 from alphapulse_cli.market.levels import Levels
@@ -73,7 +73,7 @@ class TestAnOpportunity:
             (EventKind.CLOSED, 9),
         ]
         assert [event.finding.net for event in (born, more, less, gone)] == [Exact(50), Exact(60), Exact(24), Exact(24)]
-        assert (gone.peak.net, gone.peak_ns, gone.changes, gone.why) == (Exact(60), 3 * MS, 2, Why.GONE)
+        assert (gone.peak.net, gone.peak_ns, gone.changes, gone.why) == (Exact(60), 3 * MS, 2, RejectReason.GONE)
         assert {event.opportunity.id for event in (born, more, less, gone)} == {born.opportunity.id}
         assert (gone.opportunity.born_ns, gone.opportunity.birth.net) == (2 * MS, Exact(50))
 
@@ -136,7 +136,7 @@ class TestAnOpportunity:
         floor = Floor()
         floor.crossed()
         (event,) = floor.detector.finish(50 * MS)
-        assert (event.kind, event.why, event.at_ns) == (EventKind.CLOSED, Why.UNWATCHED, 50 * MS)
+        assert (event.kind, event.why, event.at_ns) == (EventKind.CLOSED, RejectReason.UNWATCHED, 50 * MS)
         assert floor.detector.open == {}
 
 
@@ -167,7 +167,7 @@ class TestD2WhatMayNotBeBelieved:
         floor = Floor()
         floor.set("a:X-USD", 1, asks=[(100, 5)], state=state)
         assert floor.set("b:X-USD", 2, bids=[(110, 5)]) == []
-        assert floor.detector.refused == {Why.NOT_LIVE: 1}
+        assert floor.detector.refused == {RejectReason.NOT_LIVE: 1}
 
     @pytest.mark.parametrize("trusted", [False, True])
     def test_a_live_book_that_its_checksums_refute_is_traded_only_where_that_was_asked_for(self, trusted):
@@ -175,30 +175,30 @@ class TestD2WhatMayNotBeBelieved:
         floor.set("a:X-USD", 1, asks=[(100, 5)], reason=BookReason.UNVERIFIED)
         events = floor.set("b:X-USD", 2, bids=[(110, 5)])
         assert kinds(events) == ([(EventKind.OPENED, 2)] if trusted else [])
-        assert floor.detector.refused == ({} if trusted else {Why.NOT_LIVE: 1})
+        assert floor.detector.refused == ({} if trusted else {RejectReason.NOT_LIVE: 1})
 
     def test_a_book_that_stops_being_live_ends_it(self):
         floor = Floor()
         floor.crossed()
         (event,) = floor.detector.withdraw(floor.markets["b:X-USD"], BookState.STALE, BookReason.SILENT, 7 * MS)
-        assert (event.kind, event.why) == (EventKind.CLOSED, Why.NOT_LIVE)
-        assert floor.detector.refused == {Why.NOT_LIVE: 1}
+        assert (event.kind, event.why) == (EventKind.CLOSED, RejectReason.NOT_LIVE)
+        assert floor.detector.refused == {RejectReason.NOT_LIVE: 1}
 
     def test_one_occasion_counts_once(self):
         floor = Floor()
         floor.set("a:X-USD", 1, asks=[(100, 5)], state=BookState.STALE)
         for at_ms in range(2, 9):
             floor.set("b:X-USD", at_ms, bids=[(110 + at_ms, 5)])
-        assert floor.detector.refused == {Why.NOT_LIVE: 1}
+        assert floor.detector.refused == {RejectReason.NOT_LIVE: 1}
         floor.set("b:X-USD", 10, bids=[(90, 5)])
         floor.set("b:X-USD", 11, bids=[(110, 5)])
-        assert floor.detector.refused == {Why.NOT_LIVE: 2}
+        assert floor.detector.refused == {RejectReason.NOT_LIVE: 2}
 
     def test_an_old_book(self):
         floor = Floor(max_age_ns=100 * MS)
         floor.set("a:X-USD", 1, asks=[(100, 5)])
         assert floor.set("b:X-USD", 102, bids=[(110, 5)]) == []
-        assert floor.detector.refused == {Why.TOO_OLD: 1}
+        assert floor.detector.refused == {RejectReason.TOO_OLD: 1}
         assert [event.kind for event in floor.set("a:X-USD", 103, asks=[(100, 5)])] == [EventKind.OPENED]
 
     def test_growing_old_ends_it_at_that_very_moment(self):
@@ -206,14 +206,14 @@ class TestD2WhatMayNotBeBelieved:
         floor = Floor("a:X-USD", "b:X-USD", "a:Y-USD", max_age_ns=100 * MS)
         floor.crossed()
         (event,) = floor.set("a:Y-USD", 400)
-        assert (event.kind, event.why, event.at_ns) == (EventKind.CLOSED, Why.TOO_OLD, 101 * MS + 1)
+        assert (event.kind, event.why, event.at_ns) == (EventKind.CLOSED, RejectReason.TOO_OLD, 101 * MS + 1)
         assert floor.detector.advance(500 * MS) == []
 
     def test_feeds_out_of_step(self):
         floor = Floor(max_skew_us=1000)
         floor.set("a:X-USD", 1, asks=[(100, 5)], delay_us=500)
         assert floor.set("b:X-USD", 2, bids=[(110, 5)], delay_us=1501) == []
-        assert floor.detector.refused == {Why.OUT_OF_STEP: 1}
+        assert floor.detector.refused == {RejectReason.OUT_OF_STEP: 1}
         assert len(floor.set("b:X-USD", 3, bids=[(110, 5)], delay_us=-500)) == 1
 
     def test_a_feed_that_tells_no_time_cannot_be_out_of_step(self):
@@ -225,13 +225,13 @@ class TestD2WhatMayNotBeBelieved:
         floor = Floor()
         floor.set("a:X-USD", 1, asks=[(100, 5)], bids=[(101, 1)])
         assert floor.set("b:X-USD", 2, bids=[(110, 5)]) == []
-        assert floor.detector.refused == {Why.CROSSED: 1}
+        assert floor.detector.refused == {RejectReason.CROSSED: 1}
 
     def test_a_size_that_nobody_accepts(self):
         floor = Floor()
         floor.detector.set_rules(floor.markets["a:X-USD"], Rules(1, 6, 0))
         assert floor.crossed() == []
-        assert floor.detector.refused == {Why.TOO_SMALL: 1}
+        assert floor.detector.refused == {RejectReason.TOO_SMALL: 1}
 
     @pytest.mark.parametrize(
         ("limit", "value", "found"),
@@ -246,13 +246,13 @@ class TestD2WhatMayNotBeBelieved:
         """50 of 500 spent are 1,000 basis points."""
         floor = Floor(**{limit: parse(value)})
         assert len(floor.crossed()) == found
-        assert floor.detector.refused == ({} if found else {Why.BELOW_LIMITS: 1})
+        assert floor.detector.refused == ({} if found else {RejectReason.BELOW_LIMITS: 1})
 
     def test_an_empty_book_ends_it(self):
         floor = Floor()
         floor.crossed()
         (event,) = floor.set("b:X-USD", 7)
-        assert event.why is Why.GONE
+        assert event.why is RejectReason.GONE
 
 
 class TestD3HowOftenItIsTold:
@@ -338,14 +338,14 @@ class TestCurrencies:
         (changed,) = floor.set("c:USDT-USD", 3, asks=[(102, 9999)], grid=(2, 0))
         assert (changed.finding.net, changed.opportunity) == (Exact(40), born.opportunity)
         (gone,) = floor.set("c:USDT-USD", 4, asks=[(111, 9999)], grid=(2, 0))
-        assert gone.why is Why.GONE
+        assert gone.why is RejectReason.GONE
 
     def test_a_rate_that_is_not_live_is_none(self):
         floor = Floor(*self.MARKETS)
         floor.set("c:USDT-USD", 0, asks=[(1, 9999)])
         self.cross(floor)
         (event,) = floor.set("c:USDT-USD", 3, asks=[(1, 9999)], state=BookState.SYNCING)
-        assert event.why is Why.NO_RATE
+        assert event.why is RejectReason.NO_RATE
         assert len(floor.set("c:USDT-USD", 4, asks=[(1, 9999)])) == 1
 
     def test_the_legs_own_exchange_converts_first(self):
@@ -382,7 +382,7 @@ class TestCycles:
         assert (candidate.kind, candidate.symbol, candidate.currency) == ("triangle", "USD>B>E>USD", "USD")
         assert (born.finding.size, born.finding.net, born.finding.spent) == (Exact(3), Exact(30), Exact(300))
         (gone,) = floor.set("a:E-B", 4, asks=[(2, 50)], grid=(1, 0))
-        assert (gone.kind, gone.why) == (EventKind.CLOSED, Why.GONE)
+        assert (gone.kind, gone.why) == (EventKind.CLOSED, RejectReason.GONE)
 
     def test_nothing_where_the_prices_come_back_to_the_same(self):
         assert self.turn(Floor(*self.MARKETS, triangular=True), price=10) == []
@@ -401,7 +401,7 @@ class TestCycles:
         floor = Floor(*self.MARKETS, triangular=True)
         self.turn(floor)
         (event,) = floor.detector.withdraw(floor.markets[one], BookState.STALE, BookReason.SILENT, 7 * MS)
-        assert event.why is Why.NOT_LIVE
+        assert event.why is RejectReason.NOT_LIVE
 
     def test_two_exchanges_make_no_cycle_together(self):
         floor = Floor("a:B-USD", "b:E-B", "a:E-USD", triangular=True)
@@ -508,12 +508,12 @@ def keeps_the_first_size(monkeypatch):
 
 
 def forgets_the_fees(monkeypatch):
-    real = Market.__init__
+    real = ArbitrageMarket.__init__
 
     def init(self, name, exchange, symbol, fee, *rest):
         real(self, name, exchange, symbol, FREE, *rest)
 
-    monkeypatch.setattr(Market, "__init__", init)
+    monkeypatch.setattr(ArbitrageMarket, "__init__", init)
 
 
 def reopens_under_the_old_age(monkeypatch):
@@ -522,7 +522,7 @@ def reopens_under_the_old_age(monkeypatch):
 
     def doubt(self, candidate):
         why = real(self, candidate)
-        return None if why is Why.TOO_OLD else why
+        return None if why is RejectReason.TOO_OLD else why
 
     monkeypatch.setattr(ArbitrageDetector, "_doubt", doubt)
 

@@ -3,7 +3,7 @@
 import pytest
 from flow.arbitrage.test_detector import MS, Floor
 
-from alphapulse_cli.flow.arbitrage.candidate import REAL_ENDS, Why
+from alphapulse_cli.flow.arbitrage.candidate import REAL_ENDS, RejectReason
 from alphapulse_cli.flow.arbitrage.opportunity import EventKind
 from alphapulse_cli.market.trading_status import TradingStatus
 
@@ -29,19 +29,19 @@ class TestNotTradable:
             assert events == []
             assert floor.detector.refused == {}
         else:
-            assert [(event.kind, event.why) for event in events] == [(EventKind.CLOSED, Why.NOT_TRADABLE)]
-            assert floor.detector.refused == {Why.NOT_TRADABLE: 1}
+            assert [(event.kind, event.why) for event in events] == [(EventKind.CLOSED, RejectReason.NOT_TRADABLE)]
+            assert floor.detector.refused == {RejectReason.NOT_TRADABLE: 1}
 
     def test_it_is_counted_once_for_as_long_as_it_lasts_and_over_when_it_trades_again(self):
         floor = Floor()
         floor.crossed()
         say(floor, SELL, 5, TradingStatus.CANCEL_ONLY)
         assert say(floor, SELL, 6, TradingStatus.SUSPENDED) == say(floor, BUY, 7, TradingStatus.TRADING) == []
-        assert floor.detector.refused == {Why.NOT_TRADABLE: 1}
+        assert floor.detector.refused == {RejectReason.NOT_TRADABLE: 1}
         (again,) = say(floor, SELL, 8, TradingStatus.TRADING)
         assert again.kind is EventKind.OPENED
         say(floor, BUY, 9, TradingStatus.AUCTION)
-        assert floor.detector.refused == {Why.NOT_TRADABLE: 2}
+        assert floor.detector.refused == {RejectReason.NOT_TRADABLE: 2}
 
     def test_a_book_that_is_not_live_is_that_first(self):
         """The reason that heals by itself is told."""
@@ -50,7 +50,7 @@ class TestNotTradable:
         say(floor, SELL, 5, TradingStatus.CANCEL_ONLY)
         market = floor.markets[SELL]
         floor.detector.withdraw(market, market.state.STALE, market.reason.SILENT, 6 * MS)
-        assert floor.detector.held_back(floor.detector.candidates[0]) is Why.NOT_LIVE
+        assert floor.detector.held_back(floor.detector.candidates[0]) is RejectReason.NOT_LIVE
 
     def test_the_market_that_converts_must_trade_too(self):
         """Its price is part of the profit, and its fee: somebody must sell there."""
@@ -60,7 +60,7 @@ class TestNotTradable:
         (born,) = floor.set("b:X-EUR", 3, bids=[(110, 5)])
         assert born.kind is EventKind.OPENED
         (closed,) = say(floor, "c:EUR-USD", 4, TradingStatus.SUSPENDED)
-        assert closed.why is Why.NOT_TRADABLE
+        assert closed.why is RejectReason.NOT_TRADABLE
 
     def test_it_is_no_end_that_the_prices_made(self):
-        assert Why.NOT_TRADABLE not in REAL_ENDS
+        assert RejectReason.NOT_TRADABLE not in REAL_ENDS

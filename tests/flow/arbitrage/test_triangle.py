@@ -10,7 +10,7 @@ from hypothesis import Phase, example, given, settings
 
 from alphapulse_cli.flow.arbitrage import ladder, triangle
 from alphapulse_cli.flow.arbitrage.exact import Exact
-from alphapulse_cli.flow.arbitrage.ladder import Ladder
+from alphapulse_cli.flow.arbitrage.ladder import LegLadder
 from alphapulse_cli.flow.arbitrage.routes import RouteStep, find_cycles
 from alphapulse_cli.flow.arbitrage.triangle import CycleLeg, CycleTerms, End, walk_cycle
 
@@ -213,13 +213,13 @@ FLOATS_DIFFER = Case(  # 1 / 2.8 * 0.8 * 3.5 is 1, and as doubles more
 
 def changes_weights(monkeypatch, change):
     """Every ladder's weight is changed once made."""
-    real = Ladder.__init__
+    real = LegLadder.__init__
 
     def init(self, book, leg):
         real(self, book, leg)
         self.weight = change(leg, self.weight)
 
-    monkeypatch.setattr(Ladder, "__init__", init)
+    monkeypatch.setattr(LegLadder, "__init__", init)
 
 
 def forgets_the_fee_of_sales(monkeypatch):
@@ -237,11 +237,11 @@ def takes_fees_off_nothing_when_comparing(monkeypatch):
 
 def counts_dust(monkeypatch):
     """As if the second leg could use all that the first brought."""
-    monkeypatch.setattr(Ladder, "rounded_down", lambda self, order: order)
+    monkeypatch.setattr(LegLadder, "rounded_down", lambda self, order: order)
 
 
 def rounds_up(monkeypatch):
-    monkeypatch.setattr(Ladder, "rounded_down", lambda self, order: -(-order // self.step) * self.step)
+    monkeypatch.setattr(LegLadder, "rounded_down", lambda self, order: -(-order // self.step) * self.step)
 
 
 def of_leg(monkeypatch, index, **more):

@@ -13,7 +13,7 @@ from alphapulse_cli.tui.books import words as say
 from alphapulse_cli.tui.books.consolidated import ConsolidatedPane
 from alphapulse_cli.tui.books.depth_chart import DepthChart
 from alphapulse_cli.tui.books.ladder import LadderPane, wrapped
-from alphapulse_cli.tui.feed.picture import Ladder
+from alphapulse_cli.tui.feed.picture import BookLadder
 from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.wire.delta import BookReason, BookState
 
@@ -24,7 +24,7 @@ def ladder(mid=5_000_000, decimals=2, levels=200, moved=None):
     """Levels one tick apart, each of one lot more than the one before."""
     bids = [(mid - at, 10 + at) for at in range(levels)]
     asks = [(mid + 1 + at, 20 + at) for at in range(levels)]
-    return Ladder(decimals, 1, bids, asks, moved or {})
+    return BookLadder(decimals, 1, bids, asks, moved or {})
 
 
 def of(name, **more):
@@ -93,7 +93,7 @@ class TestWhatIsShown:
 
     def test_the_consolidated_one_adds_up_whoever_has_a_part(self):
         async def work(app, pilot, feed):
-            cheap = Ladder(1, 0, [(499_999, 7)], [(500_005, 1)])
+            cheap = BookLadder(1, 0, [(499_999, 7)], [(500_005, 1)])
             await give(pilot, feed, picture(of("binance"), of("kraken", ladder=cheap)))
             lines = text_of(app.screen.query_one(ConsolidatedPane)).splitlines()
             assert "b binance  k kraken" in lines[0]

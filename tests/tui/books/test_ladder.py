@@ -15,7 +15,7 @@ from alphapulse_cli.tui.books.consolidate import coarsest, consolidated, merged,
 from alphapulse_cli.tui.books.grouping import STEPS, Rung, Rungs, group_ticks, grouped, moves_of, rungs_of
 from alphapulse_cli.tui.books.ladder_columns import columns, size_cells, widths
 from alphapulse_cli.tui.books.ladder_text import Look
-from alphapulse_cli.tui.feed.picture import Ladder
+from alphapulse_cli.tui.feed.picture import BookLadder
 
 LOTS = st.integers(1, 10**14)
 
@@ -27,7 +27,7 @@ def side(is_ask):
     return levels.map(lambda found: sorted(found.items(), reverse=not is_ask))
 
 
-ladders = st.builds(Ladder, st.integers(0, 8), st.integers(0, 8), side(False), side(True))
+ladders = st.builds(BookLadder, st.integers(0, 8), st.integers(0, 8), side(False), side(True))
 
 
 def of(set_name, ladder, more=0):
@@ -95,7 +95,7 @@ class TestTheLadderIsTheBook:
             wrong = Rungs(rungs.price_decimals, rungs.size_decimals, mine, mine)
             return ladder_text.side_lines(wrong, look, wide, count, most, is_ask=is_ask)
 
-        ladder = Ladder(2, 3, [(99, 5), (98, 6)], [(101, 7), (102, 8)])
+        ladder = BookLadder(2, 3, [(99, 5), (98, 6)], [(101, 7), (102, 8)])
         check_ladder(ladder, 5)
         with pytest.raises(AssertionError):
             check_ladder(ladder, 5, mutant)
@@ -121,7 +121,7 @@ class TestGrouping:
         assert group_ticks(1, 4, 1) == 1
 
     def test_the_last_group_of_a_cut_ladder_is_at_least_what_it_says(self):
-        rungs = rungs_in(of("kraken", Ladder(0, 0, [(29, 1), (21, 2), (19, 3)], [(31, 1)]), more=1), 10, 0, 10)
+        rungs = rungs_in(of("kraken", BookLadder(0, 0, [(29, 1), (21, 2), (19, 3)], [(31, 1)]), more=1), 10, 0, 10)
         assert rungs.bids == [Rung(20, 3, 3), Rung(10, 3, 6, whole=False)]
         assert rungs.is_cut == (True, True)
         assert "≥3" in text_of(shown(rungs, False, 5)[1])
@@ -153,12 +153,15 @@ class TestConsolidated:
                 assert (rung.total, sum(rung.parts), rung.whole) == (total, rung.lots, True)
 
     def test_beyond_what_one_of_them_knows_the_sums_are_at_least(self):
-        cut, deep = of("a", Ladder(0, 0, [(50, 1), (49, 1)], []), more=5), of("b", Ladder(1, 0, [(500, 1), (490, 1), (480, 1)], []))
+        cut, deep = (
+            of("a", BookLadder(0, 0, [(50, 1), (49, 1)], []), more=5),
+            of("b", BookLadder(1, 0, [(500, 1), (490, 1), (480, 1)], [])),
+        )
         assert [rung.whole for rung in consolidated([cut, deep], 1, 0, 9).bids] == [True, True, False]
         assert [rung.whole for rung in consolidated([cut, deep], 2, 0, 9).bids] == [True, False]
 
     def test_the_best_prices_are_those_before_grouping(self):
-        books = [of("a", Ladder(0, 0, [(47, 1)], [(53, 1)])), of("b", Ladder(1, 0, [(481, 1)], [(529, 1)]))]
+        books = [of("a", BookLadder(0, 0, [(47, 1)], [(53, 1)])), of("b", BookLadder(1, 0, [(481, 1)], [(529, 1)]))]
         assert consolidated(books, 10, 0, 5).best == (481, 529)
 
     def test_nothing_merged_is_nothing(self):
@@ -171,29 +174,29 @@ class TestTheMiddle:
         [(9999, 10002, "100.005 ─ spread 0.03"), (10000, 10000, "locked 0.00"), (10003, 10001, "crossed -0.02")],
     )
     def test_it_says_mid_and_spread_exactly_and_what_is_odd_in_words(self, bid, ask, wanted):
-        rungs = rungs_in(of("kraken", Ladder(2, 0, [(bid, 3)], [(ask, 1)])), 1, 2, 5)
+        rungs = rungs_in(of("kraken", BookLadder(2, 0, [(bid, 3)], [(ask, 1)])), 1, 2, 5)
         line = text_of(ladder_text.middle(rungs, 10, "", 60))
         assert wanted in line
         assert "imbalance +50%" in line
 
     def test_in_few_cells_the_words_are_signs_and_then_go(self):
-        rungs = rungs_in(of("kraken", Ladder(2, 0, [(9999, 1)], [(10001, 3)])), 1, 2, 5)
+        rungs = rungs_in(of("kraken", BookLadder(2, 0, [(9999, 1)], [(10001, 3)])), 1, 2, 5)
         lines = [text_of(ladder_text.middle(rungs, 10, "", width)) for width in (30, 22, 16, 5)]
         assert [line.rstrip("─ ") for line in lines] == ["─ 100 ─ Δ0.02 ─ -50%", "─ 100 ─ Δ0.02 ─ -50%", "─ 100 Δ0.02", "─ 100"]
 
     def test_a_side_that_is_empty_is_said(self):
-        assert "no bids" in text_of(ladder_text.middle(rungs_in(of("a", Ladder(0, 0, [], [(1, 1)])), 1, 0, 5), 10, "", 30))
-        assert "no asks" in text_of(ladder_text.middle(rungs_in(of("a", Ladder(0, 0, [(1, 1)], [])), 1, 0, 5), 10, "", 30))
+        assert "no bids" in text_of(ladder_text.middle(rungs_in(of("a", BookLadder(0, 0, [], [(1, 1)])), 1, 0, 5), 10, "", 30))
+        assert "no asks" in text_of(ladder_text.middle(rungs_in(of("a", BookLadder(0, 0, [(1, 1)], [])), 1, 0, 5), 10, "", 30))
 
     def test_imbalance_is_of_the_best_levels_only(self):
-        rungs = rungs_in(of("a", Ladder(0, 0, [(9, 3), (8, 100)], [(10, 1)])), 1, 0, 5)
+        rungs = rungs_in(of("a", BookLadder(0, 0, [(9, 3), (8, 100)], [(10, 1)])), 1, 0, 5)
         assert (rungs.imbalance(1), Rungs(0, 0).imbalance(5)) == (Fraction(1, 2), None)
 
 
 class TestMarks:
     def lines(self, look, moved=None):
         return ladder_text.side_lines(
-            rungs_in(of("a", Ladder(1, 0, [(95, 3), (90, 1)], [(101, 1)], moved or {})), 1, 1, 5),
+            rungs_in(of("a", BookLadder(1, 0, [(95, 3), (90, 1)], [(101, 1)], moved or {})), 1, 1, 5),
             look,
             columns(Rungs(1, 0), 40),
             5,
@@ -240,7 +243,7 @@ class TestColumns:
 
 class TestTheChart:
     def test_hills_grow_away_from_the_mid_and_the_axis_says_where(self):
-        rungs = consolidated([of("a", Ladder(0, 0, [(99, 1), (98, 1), (90, 2)], [(101, 2), (110, 2)]))], 1, 0, 50)
+        rungs = consolidated([of("a", BookLadder(0, 0, [(99, 1), (98, 1), (90, 2)], [(101, 2), (110, 2)]))], 1, 0, 50)
         lines = [text_of(line) for line in chart_lines(rungs, 40, 10)]
         assert len(lines) == 10
         assert {len(line) for line in lines} == {40}
@@ -251,7 +254,7 @@ class TestTheChart:
 
     @pytest.mark.parametrize(("width", "height"), [(0, 0), (10, 10), (40, 2)])
     def test_without_room_or_a_side_there_is_none(self, width, height):
-        rungs = consolidated([of("a", Ladder(0, 0, [(99, 1)], [(101, 2)]))], 1, 0, 50)
+        rungs = consolidated([of("a", BookLadder(0, 0, [(99, 1)], [(101, 2)]))], 1, 0, 50)
         assert chart_lines(rungs, width, height) == []
         assert chart_lines(Rungs(0, 0), 40, 10) == []
         assert reach(Rungs(0, 0)) == 0

@@ -11,7 +11,7 @@ from support.reader_sets import PRICE_DECIMALS, SIZE_DECIMALS, Writer, ladder, r
 
 from alphapulse_cli import build
 from alphapulse_cli.errors import SegmentGone
-from alphapulse_cli.flow.arbitrage.candidate import Why
+from alphapulse_cli.flow.arbitrage.candidate import RejectReason
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.cursor import list_cursors
@@ -19,7 +19,7 @@ from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.feed import arbitrage_feed, book_feed, set_feed
 from alphapulse_cli.tui.feed.book_feed import moves
-from alphapulse_cli.tui.feed.feed import Feed
+from alphapulse_cli.tui.feed.feed import ScreenFeed
 from alphapulse_cli.tui.feed.picture import LADDER_LEVELS, Watched
 from alphapulse_cli.wire.delta import BookReason, BookState
 
@@ -31,7 +31,7 @@ class Stepped:
 
     def __init__(self, place, wanted=None):
         self.pictures = []
-        self.feed = Feed(str(place), wanted or Wanted(), self.pictures.append, pytest.fail)
+        self.feed = ScreenFeed(str(place), wanted or Wanted(), self.pictures.append, pytest.fail)
 
     def step(self, everything=True):
         """The picture that the step made, if any; with `everything`, looks and seconds are due."""
@@ -326,7 +326,7 @@ class TestArbitrage:
             feed.feed._lookout._next = 0
             told = feed.step().arbitrage
             assert [row.found for row in told.rows] == [None, None]
-            assert told.held_back == {Why.NOT_LIVE: 2}
+            assert told.held_back == {RejectReason.NOT_LIVE: 2}
             (seen,) = told.seen
             assert (seen.buy, seen.sell, seen.best.net.text) == (("kraken", "BTC-USD"), ("coinbase", "BTC-USD"), "159.8")
             assert seen.is_from_start  # it was there when the looking began, so its life is no whole one
@@ -338,7 +338,7 @@ class TestTheThread:
         shown = threading.Event()
         with Writer(directory) as writer:
             writer.snapshot(ladder(10))
-            feed = Feed(str(shm_dir), Wanted(), lambda picture: shown.set() if picture.books else None, pytest.fail)
+            feed = ScreenFeed(str(shm_dir), Wanted(), lambda picture: shown.set() if picture.books else None, pytest.fail)
             feed.start()
             assert shown.wait(20)
             assert list_cursors(directory)
@@ -355,14 +355,14 @@ class TestTheThread:
         def show(picture):
             raise ZeroDivisionError
 
-        feed = Feed(str(shm_dir), Wanted(), show, failed)
+        feed = ScreenFeed(str(shm_dir), Wanted(), show, failed)
         feed.start()
         assert done.wait(20)
         feed.stop()
         assert isinstance(told[0], ZeroDivisionError)
 
     def test_stopped_before_it_began(self, shm_dir):
-        Feed(str(shm_dir), Wanted(), pytest.fail, pytest.fail).stop()
+        ScreenFeed(str(shm_dir), Wanted(), pytest.fail, pytest.fail).stop()
 
 
 assert SIZE_DECIMALS == 8  # what the sizes above are written with

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from alphapulse_cli.apps.bench.children import CHILD_LIFE_S, Gone, Lines, child
-from alphapulse_cli.apps.bench.frames import Feed, Server
+from alphapulse_cli.apps.bench.frames import BenchFeed, Server
 from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.report import Result, Samples, quantile
 from alphapulse_cli.edges.exchange.transport import PICOWS, WEBSOCKETS, choose
@@ -25,7 +25,7 @@ from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges.protocol import BOOK, Decoder
 from alphapulse_cli.market.requests import Send
 
-FEED = Feed("coinbase", "coinbase", "")
+FEED = BenchFeed("coinbase", "coinbase", "")
 STEPS_A_MESSAGE = 2  # market steps in a message of about 1 KB
 SAMPLE_S = 0.004
 LEAST_FRAMES = 64  # in a sample

@@ -150,9 +150,9 @@ def simulate(parent: Lines, levels_a_side: int) -> None:
 
 async def _simulate(parent: Lines, levels_a_side: int) -> None:
     from alphapulse_cli.sim.exchange import UNTHROTTLED, SimulatedExchange
-    from alphapulse_cli.sim.market_maker import Market
+    from alphapulse_cli.sim.market_maker import SimulatedMarket
 
-    market = Market(EXCHANGE, SEED, SYMBOLS, levels_per_side=levels_a_side, start_ns=time.time_ns())
+    market = SimulatedMarket(EXCHANGE, SEED, SYMBOLS, levels_per_side=levels_a_side, start_ns=time.time_ns())
     async with SimulatedExchange(EXCHANGE, market, rate=UNTHROTTLED) as exchange:
         parent.say({"url": exchange.websocket_url, "rest_url": exchange.rest_url})
         await exchange.run_forever()
