@@ -4,8 +4,10 @@
 and comes from an installed package and not from the source tree beside the tests. Unset (a quick run by hand), it is reported only.
 """
 
+import asyncio
 import contextlib
 import gc
+import inspect
 import os
 import shutil
 import signal
@@ -13,7 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,6 +90,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not path.exists():
             raise pytest.UsageError(f"LONGEST_FIRST names {path}, which is not there")
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+ASYNC_LIMIT_S = 60
+
+
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async def` test in an event loop of its own. One that hangs fails with the line at which it waits."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+    asyncio.run(_bounded(pyfuncitem.obj(**arguments)))
+    return True
+
+
+async def _bounded(test: Coroutine[None, None, None]) -> None:
+    async with asyncio.timeout(ASYNC_LIMIT_S):
+        await test
 
 
 def pytest_collection_finish() -> None:

@@ -1,9 +1,15 @@
 """Pictures made by hand, and a feed that hands them over: for tests of the live screen that need no segments."""
 
-import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
+from textual.app import App
 from textual.css.stylesheet import Stylesheet
+from textual.pilot import Pilot
+from textual.strip import Strip
 
 from alphapulse_cli.readers.status import BookStatus, SetStatus
 from alphapulse_cli.shm import clock
@@ -74,26 +80,70 @@ def picture(*books, advice="", **more):
     return Picture(clock.monotonic_ns(), sets, books, advice=advice, **more)
 
 
-def at_once(work, size=(100, 30), **arguments):
-    """Run `work(app, pilot, feed)` with an app whose feed is our hand."""
+def strips_of(app: App[Any]) -> list[Strip]:
+    """The lines on an app's screen, with their colours; Textual has no public way to them."""
+    return app.screen._compositor.render_strips(app.size)
 
-    async def run():
-        feed = HandFeed()
-        app = AlphapulseApp(feed.make, arguments.pop("state", Preferences(None)), **arguments)
-        async with app.run_test(size=size) as pilot:
+
+def lines_of(app: App[Any]) -> list[str]:
+    """The lines on an app's screen, as text without the blanks at their ends."""
+    return [strip.text.rstrip() for strip in strips_of(app)]
+
+
+@dataclass(frozen=True)
+class RunningApp:
+    """The app while it runs, the keys and mouse of its user, and the feed that is the test's hand."""
+
+    app: AlphapulseApp
+    pilot: Pilot[None]
+    feed: HandFeed
+    pauses: int
+
+    @property
+    def screen(self) -> Any:
+        """The screen in front, a dialog too."""
+        return self.app.screen
+
+    async def give(self, shown: Picture) -> None:
+        """Show a picture; returns once it is drawn."""
+        self.feed.show(shown)
+        await self.settle()
+
+    async def press(self, *keys: str) -> None:
+        """Press keys one after another; returns once what they did is drawn."""
+        await self.pilot.press(*keys)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Wait until all that was sent to the app is done and drawn."""
+        for _ in range(self.pauses):
+            await self.pilot.pause()
+
+    def strips(self) -> list[Strip]:
+        """The lines on the screen, with their colours."""
+        return strips_of(self.app)
+
+    def lines(self) -> list[str]:
+        """The lines on the screen, as text without the blanks at their ends."""
+        return lines_of(self.app)
+
+
+@contextlib.asynccontextmanager
+async def running_app(
+    size: tuple[int, int] = (100, 30),
+    *,
+    given: Picture | None = None,
+    pauses: int = 1,
+    state: Preferences | None = None,
+    **arguments: Any,
+) -> AsyncIterator[RunningApp]:
+    """The app in a terminal of this size (columns, rows), `given` shown if there is one; other arguments are the app's own."""
+    feed = HandFeed()
+    app = AlphapulseApp(feed.make, state or Preferences(None), **arguments)
+    async with app.run_test(size=size) as pilot:
+        tui = RunningApp(app, pilot, feed, pauses)
+        if given is None:
             await pilot.pause()
-            await work(app, pilot, feed)
-        return app, feed
-
-    return asyncio.run(run())
-
-
-async def give(pilot, feed, shown):
-    """Hand it over, and wait until it was shown."""
-    feed.show(shown)
-    await pilot.pause()
-
-
-def drawn(app):
-    """The lines on the screen, as text."""
-    return ["".join(segment.text for segment in strip).rstrip() for strip in app.screen._compositor.render_strips()]
+        else:
+            await tui.give(given)
+        yield tui

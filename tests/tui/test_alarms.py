@@ -6,7 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from support.tui_pictures import at_once, book, drawn, give, picture
+from support.tui_pictures import book, picture, running_app
 
 from alphapulse_cli.edges.hook import MOST_RUNNING, Hook
 from alphapulse_cli.tui.alarms import (
@@ -164,39 +164,33 @@ class TestHook:
 
 
 class TestScreen:
-    def test_a_is_asked_checked_shown_and_rings(self, tmp_path, monkeypatch):
+    async def test_a_is_asked_checked_shown_and_rings(self, tmp_path, monkeypatch):
         told = tmp_path / "told"
 
-        async def work(app, pilot, feed):
+        async with running_app(size=(120, 40), on_alarm=[sys.executable, "-c", WRITES, str(told)]) as tui:
             bells = []
-            monkeypatch.setattr(app, "bell", lambda: bells.append(1))
-            await give(pilot, feed, picture(book("kraken", bid="100.00", ask="100.01")))
-            await pilot.press("a", *"bid > x", "enter")
-            await pilot.pause()
-            assert "not an alarm: 'bid > x'" in "\n".join(drawn(app))
-            await pilot.press("backspace", *"100", "enter")
-            await pilot.pause()
-            assert "alarm: bid > 100" in "\n".join(drawn(app))
+            monkeypatch.setattr(tui.app, "bell", lambda: bells.append(1))
+            await tui.give(picture(book("kraken", bid="100.00", ask="100.01")))
+            await tui.press("a", *"bid > x", "enter")
+            assert "not an alarm: 'bid > x'" in "\n".join(tui.lines())
+            await tui.press("backspace", *"100", "enter")
+            assert "alarm: bid > 100" in "\n".join(tui.lines())
             assert not bells
-            await give(pilot, feed, picture(book("kraken", bid="100.50", ask="100.51")))
-            await pilot.pause()
+            await tui.give(picture(book("kraken", bid="100.50", ask="100.51")))
+            await tui.settle()
             assert bells == [1]
-            text = "\n".join(drawn(app))
+            text = "\n".join(tui.lines())
             assert "!BTC-USD" in text
-            assert [one.message for one in app._notifications] == ["kraken BTC-USD: bid > 100 (it is 100.5)"]
-            assert app._hook._running[0].wait(30) == 0
+            assert [one.message for one in tui.app._notifications] == ["kraken BTC-USD: bid > 100 (it is 100.5)"]
+            assert tui.app._hook._running[0].wait(30) == 0
             assert json.loads(told.read_text()) == ["alphapulse: kraken BTC-USD: bid > 100 (it is 100.5)"]
 
-        at_once(work, size=(120, 40), on_alarm=[sys.executable, "-c", WRITES, str(told)])
-
-    def test_it_rings_on_any_screen_and_while_paused(self, monkeypatch):
-        async def work(app, pilot, feed):
+    async def test_it_rings_on_any_screen_and_while_paused(self, monkeypatch):
+        async with running_app() as tui:
             bells = []
-            monkeypatch.setattr(app, "bell", lambda: bells.append(1))
-            await give(pilot, feed, picture(book("kraken", bid="100.00")))
-            app.alarms.put(BOOK, KEY, "bid > 100")
-            await pilot.press("4", "p")
-            await give(pilot, feed, picture(book("kraken", bid="100.50")))
+            monkeypatch.setattr(tui.app, "bell", lambda: bells.append(1))
+            await tui.give(picture(book("kraken", bid="100.00")))
+            tui.app.alarms.put(BOOK, KEY, "bid > 100")
+            await tui.press("4", "p")
+            await tui.give(picture(book("kraken", bid="100.50")))
             assert bells == [1]
-
-        at_once(work)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.tui_pictures import at_once, book, drawn, give, picture
+from support.tui_pictures import book, lines_of, picture, running_app
 
 from alphapulse_cli.tui import saying as module
 from alphapulse_cli.tui import tabs
@@ -14,7 +14,7 @@ from alphapulse_cli.tui.saying import TOO_LONG, cut, summary
 from alphapulse_cli.tui.screens.base import PulseScreen
 from alphapulse_cli.tui.screens.help import HelpScreen, key_rows
 from alphapulse_cli.tui.terminal import TerminalDriver
-from alphapulse_cli.tui.themes import NAMES
+from alphapulse_cli.tui.themes import NAMES, THEMES
 from alphapulse_cli.tui.widgets.frame import FilterLine, StatusLine, fitting_tabs
 from alphapulse_cli.wire.delta import BookState
 
@@ -22,43 +22,34 @@ SIZE = (100, 30)
 
 
 class TestScreens:
-    def test_each_number_shows_its_screen_and_the_picture(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book(), book("coinbase")))
+    async def test_each_number_shows_its_screen_and_the_picture(self):
+        async with running_app(given=picture(book(), book("coinbase"))) as tui:
             for tab in tabs.TABS:
-                await pilot.press(tab.key)
-                await pilot.pause()
-                assert (app.current_mode, app.screen.title) == (tab.name, tab.title)
+                await tui.press(tab.key)
+                assert (tui.app.current_mode, tui.screen.title) == (tab.name, tab.title)
 
-        at_once(work)
-
-    def test_a_click_on_a_tab_does_too(self):
-        async def work(app, pilot, feed):
+    async def test_a_click_on_a_tab_does_too(self):
+        async with running_app() as tui:
             for tab in reversed(tabs.TABS):
                 at = len(" alphapulse  ")
                 for title, text in fitting_tabs(AlphapulseApp.TABS, SIZE[0] - at):
                     if title == tab.title:
-                        await pilot.click(offset=(at + 1, 0))
+                        await tui.pilot.click(offset=(at + 1, 0))
                     at += len(text)
-                await pilot.pause()
-                assert app.screen.title == tab.title
-
-        at_once(work)
+                await tui.settle()
+                assert tui.screen.title == tab.title
 
     @pytest.mark.parametrize("size", [(80, 24), (300, 100), (20, 6), (1, 1)])
-    def test_every_screen_bears_every_size_with_and_without_books(self, size):
-        async def work(app, pilot, feed):
+    async def test_every_screen_bears_every_size_with_and_without_books(self, size):
+        async with running_app(size=size) as tui:
             for shown in (picture(advice="start one"), picture(book(), book("coinbase", state=BookState.STALE))):
-                await give(pilot, feed, shown)
+                await tui.give(shown)
                 for tab in tabs.TABS:
-                    await pilot.press(tab.key)
-                    await pilot.pause()
-            await pilot.resize_terminal(*SIZE)
-            await pilot.pause()
+                    await tui.press(tab.key)
+            await tui.pilot.resize_terminal(*SIZE)
+            await tui.settle()
 
-        at_once(work, size=size)
-
-    def test_it_is_as_large_as_the_terminal_whatever_came_last(self):
+    async def test_it_is_as_large_as_the_terminal_whatever_came_last(self):
         """Of nested signal handlers the last one's size is told first."""
 
         class Larger(TerminalDriver):
@@ -67,265 +58,205 @@ class TestScreens:
 
             terminal_size = (90, 20)
 
-        async def work(app, pilot, feed):
-            driver, app._driver = app._driver, Larger()
-            app._be_as_large()
-            app._driver = driver
-            await pilot.pause()
-            assert (app.size, app.screen.size) == ((90, 20), (90, 20))
+        async with running_app() as tui:
+            driver, tui.app._driver = tui.app._driver, Larger()
+            tui.app._be_as_large()
+            tui.app._driver = driver
+            await tui.settle()
+            assert (tui.app.size, tui.screen.size) == ((90, 20), (90, 20))
 
-        at_once(work)
-
-    def test_the_one_asked_for_wins_over_the_remembered_one(self, tmp_path):
+    async def test_the_one_asked_for_wins_over_the_remembered_one(self, tmp_path):
         names = [tab.name for tab in tabs.TABS]
-        state = Preferences(tmp_path / "tui.json")
-
-        async def last(app, pilot, feed):
-            assert app.current_mode == names[0]
-            await pilot.press(tabs.TABS[-1].key)
-
-        async def again(app, pilot, feed):
-            assert app.current_mode == names[-1]
-
-        async def first(app, pilot, feed):
-            assert app.current_mode == names[0]
-
-        at_once(last, state=state)
-        at_once(again, state=Preferences(tmp_path / "tui.json"))
-        at_once(first, state=Preferences(tmp_path / "tui.json"), screen=names[0])
+        path = tmp_path / "tui.json"
+        async with running_app(state=Preferences(path)) as tui:
+            assert tui.app.current_mode == names[0]
+            await tui.press(tabs.TABS[-1].key)
+        async with running_app(state=Preferences(path)) as tui:
+            assert tui.app.current_mode == names[-1]
+        async with running_app(state=Preferences(path), screen=names[0]) as tui:
+            assert tui.app.current_mode == names[0]
 
 
 class TestPause:
-    def test_the_picture_stays_until_p_again(self, monkeypatch):
-        async def work(app, pilot, feed):
+    async def test_the_picture_stays_until_p_again(self, monkeypatch):
+        async with running_app() as tui:
             before, after = picture(book(bid="99.00")), picture(book(bid="99.50"))
-            await give(pilot, feed, before)
-            await pilot.press("p")
-            await give(pilot, feed, after)
-            assert app.picture is before
-            assert re.search(r"PAUSED, \d+ s old", "".join(app.status_lines(80, 1)))
-            await pilot.press("p")
-            assert app.picture is after
-            assert "PAUSED" not in "".join(app.status_lines(80, 1))
-
-        at_once(work)
+            await tui.give(before)
+            await tui.press("p")
+            await tui.give(after)
+            assert tui.app.picture is before
+            assert re.search(r"PAUSED, \d+ s old", "".join(tui.app.status_lines(80, 1)))
+            await tui.press("p")
+            assert tui.app.picture is after
+            assert "PAUSED" not in "".join(tui.app.status_lines(80, 1))
 
 
 class TestFilter:
-    def test_typed_letters_filter_at_once_and_keys_are_letters_meanwhile(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book()))
-            await pilot.press("slash", "q", "1")
-            await pilot.pause()
-            assert app.screen.filter == "q1"
-            await pilot.press("enter")
-            assert not app.screen.query_one(FilterLine).display
-            assert app.screen.filter == "q1"
-            assert "filter: q1" in app.screen.query_one(StatusLine).render_line(0).text
-            await pilot.press("escape")
-            assert app.screen.filter == ""
+    async def test_typed_letters_filter_at_once_and_keys_are_letters_meanwhile(self):
+        async with running_app(given=picture(book())) as tui:
+            await tui.press("slash", "q", "1")
+            assert tui.screen.filter == "q1"
+            await tui.press("enter")
+            assert not tui.screen.query_one(FilterLine).display
+            assert tui.screen.filter == "q1"
+            assert "filter: q1" in tui.screen.query_one(StatusLine).render_line(0).text
+            await tui.press("escape")
+            assert tui.screen.filter == ""
 
-        at_once(work)
-
-    def test_escape_ends_it(self):
-        async def work(app, pilot, feed):
-            await pilot.press("slash", "x", "escape")
-            await pilot.pause()
-            assert app.screen.filter == ""
-            assert not app.screen.query_one(FilterLine).display
-
-        at_once(work)
+    async def test_escape_ends_it(self):
+        async with running_app() as tui:
+            await tui.press("slash", "x", "escape")
+            assert tui.screen.filter == ""
+            assert not tui.screen.query_one(FilterLine).display
 
 
 class TestThemes:
-    def test_t_goes_round_and_is_remembered(self, tmp_path):
+    async def test_t_goes_round_and_is_remembered(self, tmp_path):
         path = tmp_path / "tui.json"
-
-        async def work(app, pilot, feed):
-            seen = [app.theme]
+        async with running_app(state=Preferences(path)) as tui:
+            seen = [tui.app.theme]
             for _ in NAMES:
-                await pilot.press("t")
-                seen.append(app.theme)
+                await tui.press("t")
+                seen.append(tui.app.theme)
             assert seen == [*NAMES, NAMES[0]]
-            await pilot.press("t")
+            await tui.press("t")
+        async with running_app(state=Preferences(path)) as tui:
+            assert tui.app.theme == NAMES[1]
 
-        async def again(app, pilot, feed):
-            assert app.theme == NAMES[1]
-
-        at_once(work, state=Preferences(path))
-        at_once(again, state=Preferences(path))
-
-    def test_every_theme_gives_every_colour_that_the_styles_use(self):
-        from alphapulse_cli.tui.themes import THEMES
-
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book()))
-
+    async def test_every_theme_gives_every_colour_that_the_styles_use(self):
         for theme in THEMES:
             assert theme.variables.keys() == THEMES[0].variables.keys()
-            at_once(work, theme=theme.name)
+            async with running_app(theme=theme.name, given=picture(book())) as tui:
+                assert tui.app.theme == theme.name
 
 
 class TestCopyAndScreenshot:
-    def test_y_copies_what_the_screen_says(self, monkeypatch):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book()))
-            monkeypatch.setattr(type(app.screen), "copy_text", lambda self: "BTC-USD\t100.00")
-            await pilot.press("y")
-            assert app.clipboard == "BTC-USD\t100.00"
+    async def test_y_copies_what_the_screen_says(self, monkeypatch):
+        async with running_app(given=picture(book())) as tui:
+            monkeypatch.setattr(type(tui.screen), "copy_text", lambda self: "BTC-USD\t100.00")
+            await tui.press("y")
+            assert tui.app.clipboard == "BTC-USD\t100.00"
 
-        at_once(work)
-
-    def test_s_saves_an_svg_here(self, tmp_path, monkeypatch):
+    async def test_s_saves_an_svg_here(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
 
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book()))
-            await pilot.press("s")
-            await pilot.pause()
-
-        at_once(work)
+        async with running_app(given=picture(book())) as tui:
+            await tui.press("s")
         (saved,) = tmp_path.glob("alphapulse-*.svg")
         assert saved.read_text().startswith("<svg")
 
-    def test_a_folder_that_cannot_be_written_is_a_notice(self, monkeypatch):
+    async def test_a_folder_that_cannot_be_written_is_a_notice(self, monkeypatch):
         def refuse(*_, **__):
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(Path, "write_text", refuse)
 
-        async def work(app, pilot, feed):
-            await pilot.press("s")
-            await pilot.pause()
-            line = app.screen.query_one(StatusLine)
+        async with running_app() as tui:
+            await tui.press("s")
+            line = tui.screen.query_one(StatusLine)
             assert "! cannot write alphapulse-" in line.render_line(0).text
             assert "Permission denied" in line.render_line(0).text
-            assert not any(rack.display for rack in app.screen.query("ToastRack")), "a box over the screen"
-
-        at_once(work)
+            assert not any(rack.display for rack in tui.screen.query("ToastRack")), "a box over the screen"
 
 
 class TestHelp:
-    def test_it_says_more_than_the_footer_has_room_for(self):
-        async def work(app, pilot, feed):
-            await pilot.press("2", "question_mark")
-            await pilot.pause()
-            shown = str(app.screen._table())
+    async def test_it_says_more_than_the_footer_has_room_for(self):
+        async with running_app() as tui:
+            await tui.press("2", "question_mark")
+            shown = str(tui.screen._table())
             assert "c  All exchanges' books as one: show or hide" in shown
             assert "d  Depth chart: show or hide" in shown
 
-        at_once(work)
-
-    def test_it_shows_the_keys_of_the_screen_and_goes_away(self):
-        async def work(app, pilot, feed):
-            await pilot.press("question_mark")
-            await pilot.pause()
-            assert isinstance(app.screen, HelpScreen)
-            shown = str(app.screen._table())
+    async def test_it_shows_the_keys_of_the_screen_and_goes_away(self):
+        async with running_app() as tui:
+            await tui.press("question_mark")
+            assert isinstance(tui.screen, HelpScreen)
+            shown = str(tui.screen._table())
             assert all(meaning in shown for meaning in ("Pause", "Filter", "Theme", *(tab.title for tab in tabs.TABS)))
-            await give(pilot, feed, picture(book()))
-            await pilot.press("escape")
-            await pilot.pause()
-            assert not isinstance(app.screen, HelpScreen)
-            assert app.picture.books
-
-        at_once(work)
+            await tui.give(picture(book()))
+            await tui.press("escape")
+            assert not isinstance(tui.screen, HelpScreen)
+            assert tui.app.picture.books
 
     def test_keys_of_one_meaning_stand_together(self):
         rows = key_rows([("up", "↑", "Up"), ("k", "k", "Up"), ("tab", "tab", "Focus"), ("x", "x", "")])
         assert rows == [("↑ k", "Up")]
 
-    def test_the_palette_lists_every_screen_and_theme(self):
-        async def work(app, pilot, feed):
-            titles = [command.title for command in app.get_system_commands(app.screen)]
+    async def test_the_palette_lists_every_screen_and_theme(self):
+        async with running_app() as tui:
+            titles = [command.title for command in tui.app.get_system_commands(tui.screen)]
             assert titles[: len(tabs.TABS)] == [f"Show {tab.title} ({tab.key})" for tab in tabs.TABS]
             assert {f"Use the theme {name}" for name in NAMES} <= set(titles)
-            await pilot.press("ctrl+p")
-            await pilot.pause()
-            await pilot.press(*"theme light", "enter")
-            await pilot.pause()
-            assert app.theme == "light"
-
-        at_once(work)
+            await tui.press("ctrl+p")
+            await tui.press(*"theme light", "enter")
+            assert tui.app.theme == "light"
 
 
 class TestTheStatusLine:
-    def test_before_the_first_picture_then_advice_then_how_it_goes(self):
-        async def work(app, pilot, feed):
-            assert "looking" in "".join(app.status_lines(80, 1))
-            await give(pilot, feed, picture(advice="start \x1b[2J one"))
-            assert "".join(app.status_lines(80, 1)) == " start \\x1b[2J one"
-            await give(pilot, feed, picture(book(), book("coinbase", state=BookState.STALE)))
-            assert "".join(app.status_lines(80, 1)) == " 2 sets, 1/2 books live, 24 deltas/s, 0 gaps"
-            assert "".join(app.status_lines(10, 1)) == " 2 sets,…"
+    async def test_before_the_first_picture_then_advice_then_how_it_goes(self):
+        async with running_app() as tui:
+            assert "looking" in "".join(tui.app.status_lines(80, 1))
+            await tui.give(picture(advice="start \x1b[2J one"))
+            assert "".join(tui.app.status_lines(80, 1)) == " start \\x1b[2J one"
+            await tui.give(picture(book(), book("coinbase", state=BookState.STALE)))
+            assert "".join(tui.app.status_lines(80, 1)) == " 2 sets, 1/2 books live, 24 deltas/s, 0 gaps"
+            assert "".join(tui.app.status_lines(10, 1)) == " 2 sets,…"
 
-        at_once(work)
-
-    def test_a_command_is_never_cut_where_there_is_room_for_it_in_more_lines(self):
+    async def test_a_command_is_never_cut_where_there_is_room_for_it_in_more_lines(self):
         command = "alphapulse collect --exchange kraken --symbols BTC-USD,ETH-USD --as mine"
         said = f"The collector of mine (pid 4242) was killed. Start it again: {command}"
 
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book("mine", state=BookState.STALE), advice=said))
-            assert app.status_lines(200, 6) == [f" {said}"]
-            assert "".join(app.status_lines(100, 6)) == f" The collector of mine (pid 4242) was killed. Start it again:   {command}"
-            narrow = app.status_lines(60, 6)
+        async with running_app(given=picture(book("mine", state=BookState.STALE), advice=said)) as tui:
+            assert tui.app.status_lines(200, 6) == [f" {said}"]
+            assert (
+                "".join(tui.app.status_lines(100, 6))
+                == f" The collector of mine (pid 4242) was killed. Start it again:   {command}"
+            )
+            narrow = tui.app.status_lines(60, 6)
             assert [line for line in narrow if line.endswith(" \\")]
             first = next(at for at, line in enumerate(narrow) if line.startswith("   alphapulse"))
-            for lines in (narrow[first:], app.status_lines(60, 2)):
+            for lines in (narrow[first:], tui.app.status_lines(60, 2)):
                 assert " ".join(" ".join(lines).replace(" \\", "").split()) == command
-            assert app.status_lines(60, 1) == [cut(f" {TOO_LONG}", 60)]
-            assert app.status_lines(20, 9) == [cut(f" {TOO_LONG}", 20)]
+            assert tui.app.status_lines(60, 1) == [cut(f" {TOO_LONG}", 60)]
+            assert tui.app.status_lines(20, 9) == [cut(f" {TOO_LONG}", 20)]
 
-        at_once(work)
-
-    def test_the_line_grows_for_a_command_and_shrinks_again_and_the_rows_keep_their_place(self):
+    async def test_the_line_grows_for_a_command_and_shrinks_again_and_the_rows_keep_their_place(self):
         said = (
             "The collector of kraken (pid 4242) was killed. Start it again: alphapulse collect --exchange kraken --symbols BTC-USD"
         )
 
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book(state=BookState.STALE), advice=said))
-            app.renew_status()
-            await pilot.pause()
-            lines = drawn(app)
+        async with running_app(size=(80, 24), given=picture(book(state=BookState.STALE), advice=said)) as tui:
+            tui.app.renew_status()
+            await tui.settle()
+            lines = tui.lines()
             assert lines[-3].strip() == "The collector of kraken (pid 4242) was killed. Start it again:"
             assert lines[-2].strip() == "alphapulse collect --exchange kraken --symbols BTC-USD"
             assert "BTC-USD" in lines[2]
-            await give(pilot, feed, picture(book()))
-            app.renew_status()
-            await pilot.pause()
-            assert "1/1 books live" in drawn(app)[-2]
+            await tui.give(picture(book()))
+            tui.app.renew_status()
+            await tui.settle()
+            assert "1/1 books live" in tui.lines()[-2]
 
-        at_once(work, size=(80, 24))
-
-    def test_a_notice_is_shown_escaped_and_goes_away(self, monkeypatch):
+    async def test_a_notice_is_shown_escaped_and_goes_away(self, monkeypatch):
         notices = []
 
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book()))
+        async with running_app(notices=notices, given=picture(book())) as tui:
             notices.append("kraken: \x1b]0;x\a reconnecting")
-            assert "".join(app.status_lines(80, 1)) == " kraken: \\x1b]0;x\\x07 reconnecting"
+            assert "".join(tui.app.status_lines(80, 1)) == " kraken: \\x1b]0;x\\x07 reconnecting"
             monkeypatch.setattr(module, "NOTICE_S", 0)
-            assert "reconnecting" not in "".join(app.status_lines(80, 1))
+            assert "reconnecting" not in "".join(tui.app.status_lines(80, 1))
 
-        at_once(work, notices=notices)
-
-    def test_a_long_notice_ends_at_a_word_and_help_has_all_of_it(self):
+    async def test_a_long_notice_ends_at_a_word_and_help_has_all_of_it(self):
         notices = []
         said = "binance-us: disconnected: it answers 429; it asks to be left alone until 12:30:15Z (in 600 s)"
 
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book()))
+        async with running_app(size=(60, 60), notices=notices, given=picture(book())) as tui:
             notices.append(said)
-            (line,) = app.status_lines(60, 9)
+            (line,) = tui.app.status_lines(60, 9)
             assert line == " binance-us: disconnected: it answers 429; it asks to be…"
-            await pilot.press("question_mark")
-            await pilot.pause()
-            shown = " ".join(" ".join(line.strip(" │") for line in drawn(app)).split())
+            await tui.press("question_mark")
+            shown = " ".join(" ".join(line.strip(" │") for line in tui.lines()).split())
             assert f"Said lately, the newest last: {said}" in shown
-
-        at_once(work, size=(60, 60), notices=notices)
 
     @pytest.mark.parametrize(
         ("text", "width", "shown"),
@@ -350,71 +281,59 @@ class TestTheStatusLine:
 
 
 class TestTurningToAScreen:
-    def test_the_first_that_is_drawn_of_it_is_all_of_it_with_the_newest_picture(self, monkeypatch):
+    async def test_the_first_that_is_drawn_of_it_is_all_of_it_with_the_newest_picture(self, monkeypatch):
         """Not its changes alone, between the lines of the screen before, as Textual would have it."""
         drawn_first = []
         display = AlphapulseApp._display
 
         def noted(app, screen, update):
             if update is not None and not app._batch_count and isinstance(screen, PulseScreen):
-                drawn_first.append((screen.NAME, type(update).__name__, "\n".join(drawn(app))))
+                drawn_first.append((screen.NAME, type(update).__name__, "\n".join(lines_of(app))))
             display(app, screen, update)
 
         monkeypatch.setattr(AlphapulseApp, "_display", noted)
 
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book()))
+        async with running_app(given=picture(book())) as tui:
             for key in "35":
-                await pilot.press(key)
-                await pilot.pause()
-            await give(pilot, feed, picture(book("coinbase")))
+                await tui.press(key)
+            await tui.give(picture(book("coinbase")))
             for key, name, here in (("3", "latency", "stage"), ("1", "overview", "coinbase"), ("5", "arbitrage", "sell at")):
                 drawn_first.clear()
-                await pilot.press(key)
+                await tui.press(key)
                 screen, kind, text = drawn_first[0]
                 assert (screen, kind) == (name, "LayoutUpdate")
                 assert here in text
-                await pilot.pause()
-
-        at_once(work)
 
 
 class TestTheEnd:
     @pytest.mark.parametrize(("key", "code"), [("q", 0), ("ctrl+q", 0), ("ctrl+c", 130)])
-    def test_each_key_that_ends_it_stops_the_feed(self, key, code):
-        async def work(app, pilot, feed):
-            assert feed.started
-            await pilot.press(key)
+    async def test_each_key_that_ends_it_stops_the_feed(self, key, code):
+        async with running_app() as tui:
+            assert tui.feed.started
+            await tui.pilot.press(key)
+        assert (tui.app.return_code, tui.feed.stopped, tui.app.failure) == (code, True, None)
 
-        app, feed = at_once(work)
-        assert (app.return_code, feed.stopped, app.failure) == (code, True, None)
+    async def test_ctrl_c_ends_it_while_the_filter_is_open(self):
+        async with running_app() as tui:
+            await tui.pilot.press("slash", "a", "ctrl+c")
+        assert tui.app.return_code == 130
 
-    def test_ctrl_c_ends_it_while_the_filter_is_open(self):
-        async def work(app, pilot, feed):
-            await pilot.press("slash", "a", "ctrl+c")
+    async def test_a_mistake_in_the_feed_ends_it_and_is_known(self):
+        with pytest.raises(ZeroDivisionError, match="ours"):  # noqa: PT012 - the app raises it as it ends
+            async with running_app() as tui:
+                tui.feed.failed(ZeroDivisionError("ours"))
+                await tui.settle()
 
-        assert at_once(work)[0].return_code == 130
-
-    def test_a_mistake_in_the_feed_ends_it_and_is_known(self):
-        async def work(app, pilot, feed):
-            feed.failed(ZeroDivisionError("ours"))
-            await pilot.pause()
-
-        with pytest.raises(ZeroDivisionError, match="ours"):
-            at_once(work)
-
-    def test_pictures_that_come_faster_than_they_are_drawn_are_skipped(self, monkeypatch):
-        async def work(app, pilot, feed):
+    async def test_pictures_that_come_faster_than_they_are_drawn_are_skipped(self, monkeypatch):
+        async with running_app() as tui:
             drawn = []
-            monkeypatch.setattr(type(app.screen), "show", lambda self, shown: drawn.append(shown))
+            monkeypatch.setattr(type(tui.screen), "show", lambda self, shown: drawn.append(shown))
             made = [picture(book(bid=f"99.{i:02}")) for i in range(50)]
             for one in made:
-                feed.show(one)
-            await pilot.pause()
+                tui.feed.show(one)
+            await tui.settle()
             assert drawn[-1] is made[-1]
             assert len(drawn) < len(made)
-
-        at_once(work)
 
 
 class TestState:

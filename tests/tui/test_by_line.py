@@ -1,8 +1,9 @@
 """Widgets that keep their lines: one is made again only where it shows something else, and always then."""
 
-import asyncio
+import contextlib
 
 from rich.segment import Segment
+from support.tui_pictures import strips_of
 from textual.app import App
 from textual.strip import Strip
 
@@ -37,18 +38,17 @@ class Bare(App):
         yield self.widget
 
 
-def with_words(work, size=(20, 6)):
-    async def run():
-        widget = Words()
-        async with Bare(widget).run_test(size=size) as pilot:
-            await pilot.pause()
-            await work(widget, pilot)
-
-    asyncio.run(run())
+@contextlib.asynccontextmanager
+async def words_shown():
+    """(the widget, the pilot) of a small terminal with nothing else in it."""
+    widget = Words()
+    async with Bare(widget).run_test(size=(20, 6)) as pilot:
+        await pilot.pause()
+        yield widget, pilot
 
 
 def on_screen(pilot):
-    return [strip.text for strip in pilot.app.screen._compositor.render_strips()]
+    return [strip.text for strip in strips_of(pilot.app)]
 
 
 async def drawn(widget, pilot, lines):
@@ -59,18 +59,16 @@ async def drawn(widget, pilot, lines):
     return widget.made
 
 
-def test_a_line_is_made_again_where_it_shows_something_else_only():
-    async def work(widget, pilot):
+async def test_a_line_is_made_again_where_it_shows_something_else_only():
+    async with words_shown() as (widget, pilot):
         widget.words[2] = "THREE"
         assert await drawn(widget, pilot, [0, 1, 2, 3]) == [2]
         assert on_screen(pilot)[:4] == [f"  {words:<18}" for words in ("one", "two", "THREE", "four")]
         assert await drawn(widget, pilot, [2]) == []
 
-    with_words(work)
 
-
-def test_another_theme_or_width_makes_all_anew():
-    async def work(widget, pilot):
+async def test_another_theme_or_width_makes_all_anew():
+    async with words_shown() as (widget, pilot):
         before = widget.render_lines(widget.size.region)[0]
         widget.made.clear()
         pilot.app.theme = "light"
@@ -83,24 +81,18 @@ def test_another_theme_or_width_makes_all_anew():
         assert {0, 1, 2, 3} <= set(widget.made)
         assert on_screen(pilot)[0] == f"  {'one':<28}"
 
-    with_words(work)
 
-
-def test_a_line_is_drawn_to_its_very_end():
-    async def work(widget, pilot):
+async def test_a_line_is_drawn_to_its_very_end():
+    async with words_shown() as (widget, _):
         widget.words[1] = "x" * 16  # the last cell is the padding's neighbour
         widget.draw_lines([1])
         (region,) = widget._repaint_regions
         assert (region.x, region.right) == (0, 20)
 
-    with_words(work)
 
-
-def test_to_ask_what_should_stand_changes_nothing_and_knows_the_newest():
-    async def work(widget, pilot):
+async def test_to_ask_what_should_stand_changes_nothing_and_knows_the_newest():
+    async with words_shown() as (widget, _):
         widget.words[0] = "other"
         assert widget.should_stand(0, 16) == f"{'other':<16}"
         assert widget.should_stand(0, 3) == "oth"
         assert not widget._repaint_regions
-
-    with_words(work)

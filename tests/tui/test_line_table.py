@@ -1,6 +1,6 @@
 """The table drawn line by line: which columns fit, what is cut, and columns that grow and never jump back."""
 
-import asyncio
+import contextlib
 
 import pytest
 from textual.app import App
@@ -26,13 +26,12 @@ class Bare(App):
         yield self.table
 
 
-def with_table(columns, work, size=(40, 10)):
-    async def run():
-        table = LineTable(columns)
-        async with Bare(table).run_test(size=size) as pilot:
-            await work(table, pilot)
-
-    asyncio.run(run())
+@contextlib.asynccontextmanager
+async def table_of(columns, size=(40, 10)):
+    """A table with these columns that fills a terminal of this size."""
+    table = LineTable(columns)
+    async with Bare(table).run_test(size=size):
+        yield table
 
 
 def text(table, y):
@@ -44,7 +43,7 @@ class TestColumns:
     def test_a_whole_rank_goes_at_a_time_and_the_last_stays(self, width, names):
         assert "".join(column.name for column in fitting(COLUMNS, width)) == names
 
-    def test_where_nothing_else_goes_words_shrink_then_the_last_columns_go_and_no_figure_is_cut(self):
+    async def test_where_nothing_else_goes_words_shrink_then_the_last_columns_go_and_no_figure_is_cut(self):
         columns = (
             Column("symbol", "symbol", 9, right=False, least=7),
             Column("state", "state", 9, right=False, least=1),
@@ -53,24 +52,19 @@ class TestColumns:
         )
         row = Row(1, {"symbol": ("BTC-USD", ""), "state": ("● LIVE", "live"), "bid": ("63000.01", ""), "ask": ("1,063,000.02", "")})
 
-        def shown(width):
-            found = []
-
-            async def work(table, pilot):
+        async def shown(width):
+            async with table_of(columns, size=(width, 5)) as table:
                 table.show_rows([row], "")
-                found.append(text(table, 1))
+                return text(table, 1).rstrip()
 
-            with_table(columns, work, size=(width, 5))
-            return found[0].rstrip()
-
-        assert shown(60) == "BTC-USD    ● LIVE       63000.01  1,063,000.02"
-        assert shown(31) == "BTC-USD ● 63000.01 1,063,000.02"
-        assert shown(30) == "BTC-USD   ● LIVE      63000.01"
-        assert shown(18) == "BTC-USD ● 63000.01"
-        assert shown(17) == "BTC-USD   ● LIVE"
-        assert shown(5) == "BTC-…"
+        assert await shown(60) == "BTC-USD    ● LIVE       63000.01  1,063,000.02"
+        assert await shown(31) == "BTC-USD ● 63000.01 1,063,000.02"
+        assert await shown(30) == "BTC-USD   ● LIVE      63000.01"
+        assert await shown(18) == "BTC-USD ● 63000.01"
+        assert await shown(17) == "BTC-USD   ● LIVE"
+        assert await shown(5) == "BTC-…"
         for width in range(1, 50, 5):
-            figures = [word for word in shown(width).split() if word[0].isdigit()]
+            figures = [word for word in (await shown(width)).split() if word[0].isdigit()]
             assert set(figures) <= {"63000.01", "1,063,000.02"}, width
 
     def test_what_is_cut_says_so(self):
@@ -80,19 +74,17 @@ class TestColumns:
         assert fitted("12", 0, right=True) == ""
         assert fitted("● LIVE", 1, right=False) == "●"
 
-    def test_they_grow_to_their_limit_and_do_not_jump_back(self):
-        async def work(table, pilot):
+    async def test_they_grow_to_their_limit_and_do_not_jump_back(self):
+        async with table_of((Column("a", "x", 3, limit=7),)) as table:
             for value, width in (("1", 3), ("12345", 5), ("1", 5), ("123456789", 7)):
                 table.show_rows([Row(1, {"a": (value, "")})], "")
                 assert text(table, 0).index("x") == width - 1
             assert text(table, 1).startswith("123456…")
 
-        with_table((Column("a", "x", 3, limit=7),), work)
-
 
 class TestRows:
-    def test_the_top_follows_the_cursor(self):
-        async def work(table, pilot):
+    async def test_the_top_follows_the_cursor(self):
+        async with table_of((Column("a", "a", 3),)) as table:
             table.show_rows([Row(number, {"a": (str(number), "")}) for number in range(50)], "")
             table.move(30)
             shown = [text(table, y).strip() for y in range(1, 10)]
@@ -100,27 +92,21 @@ class TestRows:
             table.move(-100)
             assert text(table, 1).strip() == "0"
 
-        with_table((Column("a", "a", 3),), work)
-
-    def test_none_are_a_sentence_in_lines_that_fit(self):
-        async def work(table, pilot):
+    async def test_none_are_a_sentence_in_lines_that_fit(self):
+        async with table_of((Column("a", "a", 3),), size=(20, 10)) as table:
             table.show_rows([], "nothing is here and that has a reason")
             assert [text(table, y).strip() for y in range(2, 5)] == ["nothing is here and", "that has a reason", ""]
             assert table.chosen is None
             table.move(1)
             table.choose()
 
-        with_table((Column("a", "a", 3),), work, size=(20, 10))
-
-    def test_a_trend_is_coloured_by_the_ways_behind_its_kind(self):
-        async def work(table, pilot):
+    async def test_a_trend_is_coloured_by_the_ways_behind_its_kind(self):
+        async with table_of((Column("a", "a", 3, right=False),)) as table:
             table.show_rows([Row(1, {"a": ("▁▂█", f"{TREND}+-=")})], "")
             cells = [(cell, segment.style.color) for segment in table.render_line(1) for cell in segment.text]
             drawn = [(cell, colour) for cell, colour in cells if cell in BLOCKS]
             colours = [table.get_component_rich_style(f"table--{kind}").color for kind in ("bid", "ask", "quiet")]
             assert drawn == list(zip("▁▂█", colours, strict=True))
-
-        with_table((Column("a", "a", 3, right=False),), work)
 
 
 class TestSentences:

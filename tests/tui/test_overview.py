@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from support.tui_pictures import at_once, book, drawn, give, picture
+from support.tui_pictures import book, picture, running_app
 
 from alphapulse_cli.readers.status import SetStatus
 from alphapulse_cli.shm.segment import Liveness
@@ -15,16 +15,16 @@ from alphapulse_cli.wire.delta import BookState
 WIDE = (220, 30)
 
 
-def rows(app):
+def rows(tui):
     """The lines of the table, the header first; what is beneath its ruled line is the pane's."""
-    lines = drawn(app)[1:-2]
+    lines = tui.lines()[1:-2]
     ruled = next((at for at, line in enumerate(lines) if line.startswith("──")), len(lines))
     return lines[:ruled]
 
 
-def names(app):
+def names(tui):
     """Symbol and exchange of each row."""
-    return [tuple(line.split()[:2]) for line in rows(app)[1:] if line.strip()]
+    return [tuple(line.split()[:2]) for line in rows(tui)[1:] if line.strip()]
 
 
 def three():
@@ -65,21 +65,17 @@ class TestMarks:
         _, crossing = marked([book("a", bid="100.05", ask="100.01"), book("b", bid="99.00", ask="101.00")])
         assert crossing == {("a", "BTC-USD"): set(), ("b", "BTC-USD"): set()}
 
-    def test_are_drawn(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book("a", bid="100.00", ask="100.01"), book("b", bid="100.02", ask="100.03")))
-            first, second = rows(app)[1:3]
+    async def test_are_drawn(self):
+        async with running_app(given=picture(book("a", bid="100.00", ask="100.01"), book("b", bid="100.02", ask="100.03"))) as tui:
+            first, second = rows(tui)[1:3]
             assert "100.01«" in first
             assert "»100.02" in second
 
-        at_once(work)
-
 
 class TestRows:
-    def test_every_value_is_there_where_there_is_room(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            header, first = rows(app)[:2]
+    async def test_every_value_is_there_where_there_is_room(self):
+        async with running_app(size=WIDE, given=three()) as tui:
+            header, first = rows(tui)[:2]
             for title in (
                 "symbol",
                 "exchange",
@@ -98,258 +94,179 @@ class TestRows:
             assert first.split()[:4] == ["BTC-USD", "binance", "✗", "STALE"]
             assert first.split()[-1] == "silent"
 
-        at_once(work, size=WIDE)
-
-    def test_at_80_columns_the_dearest_are_left(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            header = rows(app)[0]
+    async def test_at_80_columns_the_dearest_are_left(self):
+        async with running_app(size=(80, 24), given=three()) as tui:
+            header = rows(tui)[0]
             assert [title in header for title in ("bid", "ask", "bps", "age", "trend", "gaps")] == [True] * 4 + [False] * 2
-            assert all(len(line) <= 80 for line in drawn(app))
+            assert all(len(line) <= 80 for line in tui.lines())
 
-        at_once(work, size=(80, 24))
-
-    def test_points_stand_under_each_other(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book("a", bid="100.25"), book("b", bid="9.5", ask="100")))
-            first, second = rows(app)[1:3]
+    async def test_points_stand_under_each_other(self):
+        async with running_app(size=WIDE, given=picture(book("a", bid="100.25"), book("b", bid="9.5", ask="100"))) as tui:
+            first, second = rows(tui)[1:3]
             assert first.index(".25") == second.index("9.5 ") + 1
 
-        at_once(work, size=WIDE)
-
-    def test_a_collector_without_books_has_a_row_that_says_so(self):
-        async def work(app, pilot, feed):
+    async def test_a_collector_without_books_has_a_row_that_says_so(self):
+        async with running_app() as tui:
             sets = (SetPicture(SetStatus("kraken", "kraken", Liveness.LIVE)), SetPicture(SetStatus("coinbase", "coinbase", None)))
-            await give(pilot, feed, Picture(1, sets))
-            text = "\n".join(rows(app))
+            await tui.give(Picture(1, sets))
+            text = "\n".join(rows(tui))
             assert "○ no books yet" in text
             assert "✗ no segments" in text
 
-        at_once(work)
+    async def test_hostile_text_is_escaped(self):
+        async with running_app(given=picture(book("k\x1b[31m", "B\x07TC-USD"))) as tui:
+            assert "\\x1b[31m" in rows(tui)[1]
+            assert "B\\x07TC" in rows(tui)[1]
 
-    def test_hostile_text_is_escaped(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book("k\x1b[31m", "B\x07TC-USD")))
-            assert "\\x1b[31m" in rows(app)[1]
-            assert "B\\x07TC" in rows(app)[1]
-
-        at_once(work)
-
-    def test_nothing_is_a_sentence(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(advice="Nothing is collected. Start one: alphapulse collect --exchange kraken"))
-            assert "alphapulse collect --exchange kraken" in "\n".join(rows(app))
-
-        at_once(work)
+    async def test_nothing_is_a_sentence(self):
+        async with running_app(
+            given=picture(advice="Nothing is collected. Start one: alphapulse collect --exchange kraken")
+        ) as tui:
+            assert "alphapulse collect --exchange kraken" in "\n".join(rows(tui))
 
 
 class TestKeys:
-    def test_o_sorts_by_the_next_column_and_r_turns_it_around_and_both_are_remembered(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            assert names(app) == [("BTC-USD", "binance"), ("BTC-USD", "coinbase"), ("BTC-USD", "kraken"), ("ETH-USD", "kraken")]
-            await pilot.press("r")
-            await pilot.pause()
-            assert names(app)[0] == ("ETH-USD", "kraken")
-            await pilot.press("o")
-            await pilot.pause()
-            assert [name for _, name in names(app)] == ["binance", "coinbase", "kraken", "kraken"]
-            assert app.remembered("overview.order", "") == "exchange"
+    async def test_o_sorts_by_the_next_column_and_r_turns_it_around_and_both_are_remembered(self):
+        async with running_app(given=three()) as tui:
+            assert names(tui) == [("BTC-USD", "binance"), ("BTC-USD", "coinbase"), ("BTC-USD", "kraken"), ("ETH-USD", "kraken")]
+            await tui.press("r")
+            assert names(tui)[0] == ("ETH-USD", "kraken")
+            await tui.press("o")
+            assert [name for _, name in names(tui)] == ["binance", "coinbase", "kraken", "kraken"]
+            assert tui.app.remembered("overview.order", "") == "exchange"
 
-        at_once(work)
+    async def test_what_has_no_value_is_last_either_way(self):
+        async with running_app(given=three()) as tui:
+            tui.screen._sort_by("bid", reverse=False)
+            await tui.settle()
+            assert names(tui)[-1] == ("BTC-USD", "binance")
+            await tui.press("r")
+            assert names(tui)[0] == ("BTC-USD", "coinbase")
+            assert names(tui)[-1] == ("BTC-USD", "binance")
 
-    def test_what_has_no_value_is_last_either_way(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            app.screen._sort_by("bid", reverse=False)
-            await pilot.pause()
-            assert names(app)[-1] == ("BTC-USD", "binance")
-            await pilot.press("r")
-            await pilot.pause()
-            assert names(app)[0] == ("BTC-USD", "coinbase")
-            assert names(app)[-1] == ("BTC-USD", "binance")
+    async def test_a_click_on_a_title_sorts_by_it_and_another_turns_it_around(self):
+        async with running_app(given=three()) as tui:
+            at = rows(tui)[0].index("bps")
+            await tui.pilot.click(offset=(at, 1))
+            await tui.settle()
+            assert tui.screen.order == ("spread", True)
+            await tui.pilot.click(offset=(at, 1))
+            await tui.settle()
+            assert tui.screen.order == ("spread", False)
 
-        at_once(work)
+    async def test_the_filter_wants_every_word(self):
+        async with running_app(given=three()) as tui:
+            await tui.press("slash", *"btc kr", "enter")
+            assert names(tui) == [("BTC-USD", "kraken")]
+            await tui.press("slash", *"zz", "enter")
+            assert "Nothing has all of: zz" in "\n".join(rows(tui))
 
-    def test_a_click_on_a_title_sorts_by_it_and_another_turns_it_around(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            at = rows(app)[0].index("bps")
-            await pilot.click(offset=(at, 1))
-            await pilot.pause()
-            assert app.screen.order == ("spread", True)
-            await pilot.click(offset=(at, 1))
-            await pilot.pause()
-            assert app.screen.order == ("spread", False)
+    async def test_enter_opens_the_books_of_the_row_under_the_cursor(self):
+        async with running_app(given=three()) as tui:
+            await tui.press("down", "down", "down", "enter")
+            assert (tui.app.current_mode, tui.app.remembered("books.symbol", "")) == ("books", "ETH-USD")
+            assert tui.feed.watched == "ETH-USD"
 
-        at_once(work)
+    async def test_esc_comes_back_to_the_row(self):
+        async with running_app(given=three()) as tui:
+            await tui.press("down", "down", "down", "enter")
+            await tui.press("escape")
+            assert tui.app.current_mode == "overview"
+            assert tui.screen.table.chosen == ("kraken", "ETH-USD")
+            await tui.press("2", "escape")
+            assert tui.app.current_mode == "books"  # came by its number: there is nothing to go back to
 
-    def test_the_filter_wants_every_word(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            await pilot.press("slash", *"btc kr", "enter")
-            await pilot.pause()
-            assert names(app) == [("BTC-USD", "kraken")]
-            await pilot.press("slash", *"zz", "enter")
-            await pilot.pause()
-            assert "Nothing has all of: zz" in "\n".join(rows(app))
+    async def test_g_lists_the_symbols_and_puts_the_cursor_there(self):
+        async with running_app(given=three()) as tui:
+            await tui.press("g")
+            assert "ETH-USD" in "\n".join(tui.lines())
+            await tui.press(*"eth", "enter")
+            assert tui.screen.table.chosen == ("kraken", "ETH-USD")
+            await tui.press("g", *"zzz", "enter")
+            assert "go to a symbol" in "\n".join(tui.lines())  # nothing has these letters: it stays open
+            await tui.press("escape")
+            assert tui.screen.table.chosen == ("kraken", "ETH-USD")
 
-        at_once(work)
+    async def test_g_goes_to_the_ladders_where_a_screen_has_no_row_of_it(self):
+        async with running_app(given=three()) as tui:
+            await tui.press("6", "g", "down", "enter")
+            assert (tui.app.current_mode, tui.feed.watched) == ("books", "ETH-USD")
+            await tui.press("g", "enter")
+            assert (tui.app.current_mode, tui.feed.watched) == ("books", "BTC-USD")
 
-    def test_enter_opens_the_books_of_the_row_under_the_cursor(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            await pilot.press("down", "down", "down", "enter")
-            await pilot.pause()
-            assert (app.current_mode, app.remembered("books.symbol", "")) == ("books", "ETH-USD")
-            assert feed.watched == "ETH-USD"
-
-        at_once(work)
-
-    def test_esc_comes_back_to_the_row(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            await pilot.press("down", "down", "down", "enter")
-            await pilot.pause()
-            await pilot.press("escape")
-            await pilot.pause()
-            assert app.current_mode == "overview"
-            assert app.screen.table.chosen == ("kraken", "ETH-USD")
-            await pilot.press("2", "escape")
-            await pilot.pause()
-            assert app.current_mode == "books"  # came by its number: there is nothing to go back to
-
-        at_once(work)
-
-    def test_g_lists_the_symbols_and_puts_the_cursor_there(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            await pilot.press("g")
-            await pilot.pause()
-            assert "ETH-USD" in "\n".join(drawn(app))
-            await pilot.press(*"eth", "enter")
-            await pilot.pause()
-            assert app.screen.table.chosen == ("kraken", "ETH-USD")
-            await pilot.press("g", *"zzz", "enter")
-            await pilot.pause()
-            assert "go to a symbol" in "\n".join(drawn(app))  # nothing has these letters: it stays open
-            await pilot.press("escape")
-            await pilot.pause()
-            assert app.screen.table.chosen == ("kraken", "ETH-USD")
-
-        at_once(work)
-
-    def test_g_goes_to_the_ladders_where_a_screen_has_no_row_of_it(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            await pilot.press("6", "g", "down", "enter")
-            await pilot.pause()
-            assert (app.current_mode, feed.watched) == ("books", "ETH-USD")
-            await pilot.press("g", "enter")
-            await pilot.pause()
-            assert (app.current_mode, feed.watched) == ("books", "BTC-USD")
-
-        at_once(work)
-
-    def test_c_chooses_columns_and_their_order_and_they_are_remembered(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            await pilot.press("c")
-            await pilot.pause()
-            prompt = app.screen.query_one("Input")
+    async def test_c_chooses_columns_and_their_order_and_they_are_remembered(self):
+        async with running_app(given=three()) as tui:
+            await tui.press("c")
+            prompt = tui.screen.query_one("Input")
             prompt.value = "ask symbol moon"
-            await pilot.press("enter")
-            await pilot.pause()
-            assert "no such column: moon" in "\n".join(drawn(app))
+            await tui.press("enter")
+            assert "no such column: moon" in "\n".join(tui.lines())
             prompt.value = "ask symbol ask"
-            await pilot.press("enter")
-            await pilot.pause()
-            assert "named twice: ask" in "\n".join(drawn(app))
+            await tui.press("enter")
+            assert "named twice: ask" in "\n".join(tui.lines())
             prompt.value = "age symbol exchange"
-            await pilot.press("enter")
-            await pilot.pause()
-            assert rows(app)[0].split() == ["age", "symbol▲", "exchange"]
-            assert rows(app)[2].split() == ["3", "ms", "BTC-USD", "coinbase"]
-            assert app.remembered("overview.columns", "") == "age symbol exchange"
-            await pilot.press("c")
-            await pilot.pause()
-            app.screen.query_one("Input").value = ""
-            await pilot.press("enter")
-            await pilot.pause()
-            assert "state" in rows(app)[0]
+            await tui.press("enter")
+            assert rows(tui)[0].split() == ["age", "symbol▲", "exchange"]
+            assert rows(tui)[2].split() == ["3", "ms", "BTC-USD", "coinbase"]
+            assert tui.app.remembered("overview.columns", "") == "age symbol exchange"
+            await tui.press("c")
+            tui.screen.query_one("Input").value = ""
+            await tui.press("enter")
+            assert "state" in rows(tui)[0]
 
-        at_once(work)
+    async def test_chosen_columns_that_do_not_fit_go_from_the_last_and_a_wrong_memory_is_none(self):
+        async with running_app(size=(54, 30)) as tui:
+            tui.app.remember("overview.columns", "symbol exchange bid ask bid_size")
+            await tui.give(three())
+            assert rows(tui)[0].split() == ["symbol▲", "exchange", "bid", "ask"]
+            tui.app.remember("overview.columns", "symbol nonsense")
+            await tui.give(three())
+            assert "exchange" in rows(tui)[0]
 
-    def test_chosen_columns_that_do_not_fit_go_from_the_last_and_a_wrong_memory_is_none(self):
-        async def work(app, pilot, feed):
-            app.remember("overview.columns", "symbol exchange bid ask bid_size")
-            await give(pilot, feed, three())
-            assert rows(app)[0].split() == ["symbol▲", "exchange", "bid", "ask"]
-            app.remember("overview.columns", "symbol nonsense")
-            await give(pilot, feed, three())
-            assert "exchange" in rows(app)[0]
+    async def test_so_does_a_double_click(self):
+        async with running_app(given=three()) as tui:
+            await tui.pilot.click(offset=(5, 5), times=2)
+            await tui.settle()
+            assert (tui.app.current_mode, tui.feed.watched) == ("books", "ETH-USD")
 
-        at_once(work, size=(54, 30))
+    async def test_the_cursor_stays_on_its_row_when_sorting_moves_it(self):
+        async with running_app(given=three()) as tui:
+            await tui.press("down")
+            assert tui.screen.table.chosen == ("coinbase", "BTC-USD")
+            await tui.press("r")
+            assert tui.screen.table.chosen == ("coinbase", "BTC-USD")
 
-    def test_so_does_a_double_click(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            await pilot.click(offset=(5, 5), times=2)
-            await pilot.pause()
-            assert (app.current_mode, feed.watched) == ("books", "ETH-USD")
-
-        at_once(work)
-
-    def test_the_cursor_stays_on_its_row_when_sorting_moves_it(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            await pilot.press("down")
-            assert app.screen.table.chosen == ("coinbase", "BTC-USD")
-            await pilot.press("r")
-            await pilot.pause()
-            assert app.screen.table.chosen == ("coinbase", "BTC-USD")
-
-        at_once(work)
-
-    def test_y_copies_all_columns_of_what_is_listed(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            await pilot.press("y")
-            lines = app.clipboard.splitlines()
+    async def test_y_copies_all_columns_of_what_is_listed(self):
+        async with running_app(given=three()) as tui:
+            await tui.press("y")
+            lines = tui.app.clipboard.splitlines()
             assert lines[0].split()[:3] == ["symbol", "exchange", "state"]
             assert lines[2].split()[:2] == ["BTC-USD", "coinbase"]
             assert len(lines) == 5
 
-        at_once(work)
 
-
-def pane(app):
+def pane(tui):
     """The lines beneath the table's ruled line."""
-    lines = drawn(app)[1:-2]
+    lines = tui.lines()[1:-2]
     ruled = next((at for at, line in enumerate(lines) if line.startswith("──")), len(lines))
     return lines[ruled + 1 :]
 
 
 class TestPane:
-    def test_it_tells_of_the_row_under_the_cursor_and_wants_its_ladder_only(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            assert (feed.watched, feed.depth[0]) == ("BTC-USD", "binance")
-            await pilot.press("down")
-            await pilot.pause()
-            assert (feed.watched, feed.depth[0]) == ("BTC-USD", "coinbase")
-            text = "\n".join(pane(app))
+    async def test_it_tells_of_the_row_under_the_cursor_and_wants_its_ladder_only(self):
+        async with running_app(size=(120, 40), given=three()) as tui:
+            assert (tui.feed.watched, tui.feed.depth[0]) == ("BTC-USD", "binance")
+            await tui.press("down")
+            assert (tui.feed.watched, tui.feed.depth[0]) == ("BTC-USD", "coinbase")
+            text = "\n".join(pane(tui))
             assert "coinbase BTC-USD  ● LIVE" in text
             assert "100.04" in text
             assert "12 deltas/s" in text
             assert "no trades yet" in text
 
-        at_once(work, size=(120, 40))
-
-    def test_a_book_that_is_not_live_says_why_and_what_to_do(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            text = " ".join(" ".join(pane(app)).split())
+    async def test_a_book_that_is_not_live_says_why_and_what_to_do(self):
+        async with running_app(size=(120, 40), given=three()) as tui:
+            text = " ".join(" ".join(pane(tui)).split())
             assert "binance BTC-USD ○ STALE silent" in text
             assert "Nothing was heard for too long" in text
             command = "alphapulse collect --exchange binance --symbols BTC-USD"
@@ -359,64 +276,48 @@ class TestPane:
                 else one
                 for one in three().sets
             )
-            await give(pilot, feed, replace(three(), sets=dead, taken_ns=three().taken_ns + 10**9))
-            assert any(line.strip().endswith(command) for line in pane(app))
+            await tui.give(replace(three(), sets=dead, taken_ns=three().taken_ns + 10**9))
+            assert any(line.strip().endswith(command) for line in pane(tui))
 
-        at_once(work, size=(120, 40))
-
-    def test_its_own_number_leaves_the_ladder_as_it_is(self):
+    async def test_its_own_number_leaves_the_ladder_as_it_is(self):
         """Pressed where it is in front already; so does that of Books."""
-
-        async def work(app, pilot, feed):
+        async with running_app(size=(120, 40)) as tui:
             for key in "12":
-                await pilot.press(key)
-                await give(pilot, feed, three())
-                wanted = feed.watched, feed.depth
+                await tui.press(key)
+                await tui.give(three())
+                wanted = tui.feed.watched, tui.feed.depth
                 assert wanted[0] == "BTC-USD"
-                await pilot.press(key)
-                await give(pilot, feed, three())
-                assert (feed.watched, feed.depth) == wanted
+                await tui.press(key)
+                await tui.give(three())
+                assert (tui.feed.watched, tui.feed.depth) == wanted
 
-        at_once(work, size=(120, 40))
+    async def test_x_pins_the_row_and_lets_it_go_again(self):
+        async with running_app(size=(120, 40), given=three()) as tui:
+            await tui.press("down", "x", "down", "down")
+            assert "coinbase BTC-USD  ● LIVE" in pane(tui)[0]
+            assert "pinned" in pane(tui)[0]
+            assert tui.screen.table.chosen == ("kraken", "ETH-USD")
+            await tui.give(picture(book("kraken", "ETH-USD")))
+            await tui.press("up")
+            assert "coinbase BTC-USD" in "\n".join(pane(tui))
+            assert "no book" in "\n".join(pane(tui))
+            await tui.press("x")
+            assert "kraken ETH-USD  ● LIVE" in "\n".join(pane(tui))
 
-    def test_x_pins_the_row_and_lets_it_go_again(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, three())
-            await pilot.press("down", "x", "down", "down")
-            await pilot.pause()
-            assert "coinbase BTC-USD  ● LIVE" in pane(app)[0]
-            assert "pinned" in pane(app)[0]
-            assert app.screen.table.chosen == ("kraken", "ETH-USD")
-            await give(pilot, feed, picture(book("kraken", "ETH-USD")))
-            await pilot.press("up")
-            assert "coinbase BTC-USD" in "\n".join(pane(app))
-            assert "no book" in "\n".join(pane(app))
-            await pilot.press("x")
-            await pilot.pause()
-            assert "kraken ETH-USD  ● LIVE" in "\n".join(pane(app))
+    async def test_where_the_table_needs_the_room_there_is_none_and_nothing_is_watched(self):
+        async with running_app(size=(100, 24), given=picture(*(book(f"s{at}", f"S{at}-USD") for at in range(15)))) as tui:
+            assert pane(tui) == []
+            assert tui.feed.watched == ""
+            await tui.press("down")
+            assert tui.feed.watched == ""
 
-        at_once(work, size=(120, 40))
-
-    def test_where_the_table_needs_the_room_there_is_none_and_nothing_is_watched(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(*(book(f"s{at}", f"S{at}-USD") for at in range(15))))
-            assert pane(app) == []
-            assert feed.watched == ""
-            await pilot.press("down")
-            assert feed.watched == ""
-
-        at_once(work, size=(100, 24))
-
-    def test_what_it_shows_changes_with_the_market(self):
-        async def work(app, pilot, feed):
-            await give(pilot, feed, picture(book("a")))
-            before = pane(app)
+    async def test_what_it_shows_changes_with_the_market(self):
+        async with running_app(size=(100, 40), given=picture(book("a"))) as tui:
+            before = pane(tui)
             later = picture(book("a", bid="77.50", ask="77.60"))
-            await give(pilot, feed, replace(later, taken_ns=later.taken_ns + 1_000_000_000))
-            assert "77.50" in "\n".join(pane(app))
-            assert pane(app) != before
-
-        at_once(work, size=(100, 40))
+            await tui.give(replace(later, taken_ns=later.taken_ns + 1_000_000_000))
+            assert "77.50" in "\n".join(pane(tui))
+            assert pane(tui) != before
 
 
 class TestCells:

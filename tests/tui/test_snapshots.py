@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import tui_market
-from support.tui_pictures import at_once, give
+from support.tui_pictures import running_app
 
 from alphapulse_cli.tui import tabs
 from alphapulse_cli.tui.widgets.frame import StatusLine
@@ -25,10 +25,10 @@ MOST_BYTES = 60_000
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
-def snapshot(app):
+def snapshot(tui):
     """The screen as text."""
     letters, lines, colours = {}, [], []
-    for strip in app.screen._compositor.render_strips():
+    for strip in tui.strips():
         cells = [(character, segment.style) for segment in strip for character in segment.text]
         lines.append("|" + "".join(character for character, _ in cells).rstrip())
         runs = [(str(style), len(list(run))) for style, run in groupby(cells, key=lambda cell: told(cell[1]))]
@@ -54,20 +54,14 @@ def counted(rows):
     return [(row, len(list(same))) for row, same in groupby(rows)]
 
 
-def taken(name, size, theme, shown=tui_market.MARKET):
+async def taken(name, size, theme, shown=tui_market.MARKET):
     """That screen with the hand-made market on it, once nothing moves any more."""
-    made = []
-
-    async def work(app, pilot, feed):
-        await give(pilot, feed, shown)
-        await pilot.pause()
-        for line in app.screen.query(StatusLine):
+    async with running_app(size, theme=theme, screen=name, given=shown) as tui:
+        await tui.settle()
+        for line in tui.screen.query(StatusLine):
             line.renew()
-        await pilot.pause()
-        made.append(snapshot(app))
-
-    at_once(work, size=size, theme=theme, screen=name)
-    return made[0]
+        await tui.settle()
+        return snapshot(tui)
 
 
 @pytest.fixture(autouse=True)
@@ -78,9 +72,9 @@ def stopped_clock(monkeypatch):
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("name", [tab.name for tab in tabs.TABS])
-def test_it_looks_as_it_did(name, size, theme):
+async def test_it_looks_as_it_did(name, size, theme):
     path = FOLDER / f"{name}-{size[0]}x{size[1]}-{theme}.txt"
-    now = taken(name, size, theme)
+    now = await taken(name, size, theme)
     assert len(now.encode()) < MOST_BYTES
     if RENEW:
         path.parent.mkdir(exist_ok=True)
@@ -96,18 +90,18 @@ def test_it_looks_as_it_did(name, size, theme):
         )
 
 
-def test_a_snapshot_is_the_same_twice():
+async def test_a_snapshot_is_the_same_twice():
     """Whatever else decides what is drawn would show as failures that come and go."""
-    assert taken("books", (120, 40), "dark") == taken("books", (120, 40), "dark")
+    assert await taken("books", (120, 40), "dark") == await taken("books", (120, 40), "dark")
 
 
-def test_one_cell_or_one_colour_more_is_another_snapshot():
-    def drawn(**more):
-        return taken("overview", (120, 40), "dark", tui_market.changed(**more))
+async def test_one_cell_or_one_colour_more_is_another_snapshot():
+    async def drawn(**more):
+        return await taken("overview", (120, 40), "dark", tui_market.changed(**more))
 
-    assert drawn() == taken("overview", (120, 40), "dark")
-    assert drawn() != drawn(bid="100.02")
-    assert drawn() != drawn(state="STALE")
+    assert await drawn() == await taken("overview", (120, 40), "dark")
+    assert await drawn() != await drawn(bid="100.02")
+    assert await drawn() != await drawn(state="STALE")
 
 
 def test_nothing_is_kept_of_what_is_not_there_any_more():
@@ -115,18 +109,14 @@ def test_nothing_is_kept_of_what_is_not_there_any_more():
     assert {path.name for path in FOLDER.iterdir()} == known
 
 
-def test_every_colour_of_every_screen_is_a_true_one():
+async def test_every_colour_of_every_screen_is_a_true_one():
     """Textual's own look for other colours in each line is left out there (`get_line_filters`): there must be none, and nothing dim."""
     drawn = set()
 
-    async def work(app, pilot, feed):
-        await give(pilot, feed, tui_market.MARKET)
+    async with running_app(size=(120, 40), theme="dark", screen="overview", given=tui_market.MARKET) as tui:
         for keys in (*(tab.key for tab in tabs.TABS), "slash", "x", "escape"):
-            await pilot.press(keys)
-            await pilot.pause()
-            drawn.update(told(segment.style) for strip in app.screen._compositor.render_strips() for segment in strip)
-
-    at_once(work, size=(120, 40), theme="dark", screen="overview")
+            await tui.press(keys)
+            drawn.update(told(segment.style) for strip in tui.strips() for segment in strip)
     true = re.compile(r"((bold|italic|underline|reverse) )*(#[0-9a-f]{6}|-) on (#[0-9a-f]{6}|-)")
     assert len(drawn) > 20
     assert not [style for style in drawn if not true.fullmatch(style)]

@@ -1,7 +1,7 @@
 """A trend: heights on one scale over a symbol's exchanges, the colour against the first sample, spikes as arrows."""
 
 import pytest
-from support.tui_pictures import at_once, book, give, picture
+from support.tui_pictures import book, picture, running_app
 
 from alphapulse_cli.tui.trend import Scale, Scales, scale_of, trend_cell
 from alphapulse_cli.tui.widgets.line_table import TREND
@@ -42,15 +42,12 @@ class TestScale:
         assert scales.of([first, book("b", mids=(1.0, 9.0))])["BTC-USD"] == Scale(1.0, 9.0)
 
 
-def test_what_is_on_the_screen_is_green_above_the_start_and_red_below_it():
+async def test_what_is_on_the_screen_is_green_above_the_start_and_red_below_it():
     colours = []
 
-    async def work(app, pilot, feed):
-        await give(pilot, feed, picture(book("a", mids=(5.0, 9.0, 1.0))))
-        strips = app.screen._compositor.render_strips()
+    async with running_app(size=(120, 20), given=picture(book("a", mids=(5.0, 9.0, 1.0)))) as tui:
+        strips = tui.strips()
         for segment in strips[2]:
             colours.extend(segment.style.color.name for block in segment.text if block in "▅█▁")
-
-    at_once(work, size=(120, 20))
     assert colours[1:] == ["#4cc38a", "#f2727f"]  # $bid and $ask of the dark theme
     assert colours[0] not in colours[1:]
