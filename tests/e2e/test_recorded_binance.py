@@ -1,7 +1,7 @@
 """Binance.US of 2021-10-12, replayed over WebSocket and REST: the splice of diffs onto snapshots, held by `collect` itself.
 
-The server answers each snapshot where the recording has it, between the diffs that were received before and after. Of one symbol, a slice,
-where the whole recording is absent.
+The server answers each snapshot where the recording has it, between the diffs that were received before and after. Where the whole recording
+is absent, a slice of two symbols.
 """
 
 import signal
@@ -9,7 +9,6 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 import orjson
-import pytest
 from support.e2e import counters, exact, totals, wait_for
 from support.recorded import recorded_file, recorded_folder, recorded_frames
 from support.replay_server import Answer, Frame, ReplayServer
@@ -21,10 +20,12 @@ if (recorded_folder() / "BINANCE_US.ws.1.0").is_file():
     FRAMES, SNAPSHOTS, METADATA = "BINANCE_US.ws.1.0", "BINANCE_US.http.0.0", "BINANCE_US.0"
     SYMBOLS = {"CRVUSDT": "CRV-USDT", "COMPUSDT": "COMP-USDT", "OMGBUSD": "OMG-BUSD", "ZRXUSDT": "ZRX-USDT"}
     DIFFS = 336
+    LOST = "OMGBUSD", 50  # the symbol, and which of its diffs
 else:
     FRAMES, SNAPSHOTS, METADATA = "binance-us-diffs.txt", "binance-us-snapshot.txt", "binance-us-symbols.txt"
-    SYMBOLS = {"CRVUSDT": "CRV-USDT"}
-    DIFFS = 29
+    SYMBOLS = {"CRVUSDT": "CRV-USDT", "ZRXUSDT": "ZRX-USDT"}
+    DIFFS = 70
+    LOST = "ZRXUSDT", 20
 
 
 def answers(name):
@@ -82,7 +83,7 @@ def in_states(shm_dir, expected):
 
 class TestTheSplice:
     def test_it_holds(self, alphapulse):
-        """336 diffs, no gap, and both the images and a reader's replicas end as the model."""
+        """All diffs, no gap, and both the images and a reader's replicas end as the model."""
         with played(timeline()) as exchange:
             process = collect(alphapulse, exchange)
             wait_for(exchange.subscribed.is_set, "a subscription")
@@ -114,11 +115,11 @@ class TestTheSplice:
         assert (told["missed"], told["breaks"], told["checks_bad"]) == (0, 0, 0)
         assert told["got"] == told["published"]
 
-    @pytest.mark.skipif(len(SYMBOLS) == 1, reason="needs the other books of the whole recording: set ALPHAPULSE_RECORDED")
     def test_a_lost_diff_is_seen_and_its_book_is_not_called_live(self, alphapulse):
         """The same recording without one diff: that book waits for a snapshot, the others end as the model."""
-        steps = timeline()
-        lost = [index for index, step in enumerate(steps) if isinstance(step, Frame) and b'"s":"OMGBUSD","U"' in step.body][50]
+        native, number = LOST
+        symbol, said, steps = SYMBOLS[native], f'"s":"{native}","U"'.encode(), timeline()
+        lost = [index for index, step in enumerate(steps) if isinstance(step, Frame) and said in step.body][number]
         with played(steps[:lost] + steps[lost + 1 :]) as exchange:
             collect(alphapulse, exchange)
             exchange.play()
@@ -126,9 +127,9 @@ class TestTheSplice:
             wait_for(lambda: exchange.refused, "another snapshot asked for")
             frames = exchange.frame_count + len(exchange.heard)
             wait_for(lambda: counters(alphapulse.shm_dir, "binance-us")[""]["frames"] == frames, "all frames collected")
-            expected = dict.fromkeys(SYMBOLS.values(), "LIVE") | {"OMG-BUSD": "SYNCING"}
+            expected = dict.fromkeys(SYMBOLS.values(), "LIVE") | {symbol: "SYNCING"}
             books = wait_for(lambda: in_states(alphapulse.shm_dir, expected), "a SYNCING book, the others LIVE")
             counted = counters(alphapulse.shm_dir, "binance-us")
-        assert counted["OMG-BUSD"]["gaps"] == 1
+        assert counted[symbol]["gaps"] == 1
         truth = model()
-        assert {symbol for symbol, image in books.items() if exact(image.rows()) != truth[symbol]} == {"OMG-BUSD"}
+        assert {name for name, image in books.items() if exact(image.rows()) != truth[name]} == {symbol}

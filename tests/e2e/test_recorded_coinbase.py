@@ -1,31 +1,48 @@
 """Coinbase's Exchange feed of 2021-04-17, replayed over a real WebSocket into `collect`, and read by other processes.
 
-Frames and metadata are the recording's; the model is a dict of decimals. Skipped where the recordings are absent.
+Frames and metadata are the recording's; the model is a dict of decimals. Where the whole recording is absent, a slice of one product.
 """
 
 import os
 import signal
 import time
+from dataclasses import dataclass
 from decimal import Decimal
 
 import orjson
 import pytest
 from support.e2e import counters, exact, totals, wait_for
-from support.recorded import recorded_answers, recorded_frames
+from support.recorded import recorded_answers, recorded_folder, recorded_frames
 from support.replay_server import Frame, ReplayServer
 from support.shm_processes import child
 
 from alphapulse_cli.readers.api import Book
 
-FRAMES, METADATA = "COINBASE.ws.28.0", "COINBASE.0"
-UPDATES, PRODUCTS = 9719, 10
-STUBS = {"BAND-BTC": 8_690_000_000, "CRV-EUR": 8_888_880_040_000, "SKL-USD": 9_999_990_000}  # ticks of their furthest asks
+
+@dataclass(frozen=True)
+class Recording:
+    """The files of a recording, and how many messages of each kind are in it."""
+
+    frames: str
+    metadata: str
+    products: int
+    updates: int
+    trades: int
+    stub_ticks: dict[str, int]  # of the furthest asks of some products
+    small_ring: int  # records; all updates do not fit
+
+
+if (recorded_folder() / "COINBASE.ws.28.0").is_file():
+    STUBS = {"BAND-BTC": 8_690_000_000, "CRV-EUR": 8_888_880_040_000, "SKL-USD": 9_999_990_000}
+    RECORDED = Recording("COINBASE.ws.28.0", "COINBASE.0", 10, 9719, 107, STUBS, 256)
+else:
+    RECORDED = Recording("coinbase-exchange.txt", "coinbase-products.txt", 1, 94, 2, {"SKL-GBP": 10_005_018}, 64)
 
 
 def model():
     """Each product's final book as the frames say it, and nothing else of ours."""
     books = {}
-    for _, frame in recorded_frames(FRAMES):
+    for _, frame in recorded_frames(RECORDED.frames):
         message = orjson.loads(frame)
         book = books.setdefault(message.get("product_id"), {})
         if message["type"] == "snapshot":
@@ -43,8 +60,8 @@ def truth():
 
 def replay():
     """The recording and the metadata of that day, to be played."""
-    [products] = [body for url, body in recorded_answers(METADATA) if url.endswith("/products")]
-    return ReplayServer([Frame(frame) for _, frame in recorded_frames(FRAMES)], {"/products": products})
+    [products] = [body for url, body in recorded_answers(RECORDED.metadata) if url.endswith("/products")]
+    return ReplayServer([Frame(frame) for _, frame in recorded_frames(RECORDED.frames)], {"/products": products})
 
 
 def collect(alphapulse, exchange, products, **environment):
@@ -89,20 +106,20 @@ def told(exchange, collector, module_alphapulse, record_testsuite_property):
 class TestWhatIsCollected:
     def test_every_message_is_taken_in_and_none_is_amiss(self, told, module_alphapulse):
         counted = totals(module_alphapulse.shm_dir, "coinbase")
-        assert counted["book_updates"] == UPDATES + PRODUCTS
-        assert counted["trades"] == 107
+        assert counted["book_updates"] == RECORDED.updates + RECORDED.products
+        assert counted["trades"] == RECORDED.trades
         wrong = "gaps", "resyncs", "decode_errors", "levels_kept_out", "trades_refused", "off_grid", "reconnects", "updates_ignored"
         assert {label: counted[label] for label in wrong} == dict.fromkeys(wrong, 0)
 
     def test_the_images_hold_the_models_books_level_for_level(self, told, truth, module_alphapulse):
-        assert len(truth) == PRODUCTS
+        assert len(truth) == RECORDED.products
         for product, levels in truth.items():
             image = Book("coinbase", product, shm_dir=str(module_alphapulse.shm_dir)).read()
             assert exact(image.rows()) == levels, product
             assert image.state.name == "LIVE"
 
     def test_stub_orders_far_away_are_there(self, told, module_alphapulse):
-        for product, ticks in STUBS.items():
+        for product, ticks in RECORDED.stub_ticks.items():
             image = Book("coinbase", product, shm_dir=str(module_alphapulse.shm_dir)).read()
             assert int(image.asks[-1, 0]) == ticks
 
@@ -114,7 +131,7 @@ class TestAReaderFromTheStart:
 
     def test_it_was_given_every_group_in_an_unbroken_chain(self, told, module_alphapulse):
         assert told["kinds"]["DELTA"] + told["kinds"]["RESET"] == totals(module_alphapulse.shm_dir, "coinbase")["groups"]
-        assert told["kinds"]["RESET"] == PRODUCTS
+        assert told["kinds"]["RESET"] == RECORDED.products
         assert told["breaks"] == 0
 
     def test_its_books_are_the_models_level_for_level(self, told, truth):
@@ -126,7 +143,7 @@ class TestAReaderFromTheStart:
 
 class TestReconstructInAnotherProcess:
     def test_it_prints_the_models_books_level_for_level(self, told, truth, module_alphapulse):
-        """`alphapulse reconstruct --format json`, of all ten products."""
+        """`alphapulse reconstruct --format json`, of all products."""
         done = module_alphapulse("reconstruct", "--exchange", "coinbase", "--format", "json")
         assert (done.code, done.stderr) == (0, "")
         rows = {row["symbol"]: row for row in map(orjson.loads, done.stdout.splitlines())}
@@ -142,9 +159,9 @@ class TestAReaderThatWasTooSlow:
     def test_it_is_told_what_it_missed_and_holds_the_models_books_in_the_end(self, truth, alphapulse):
         """Stopped while a small ring went round many times; nothing of the writer's waits for it."""
         with replay() as exchange:
-            collect(alphapulse, exchange, truth, ALPHAPULSE_RING_RECORDS="256")
+            collect(alphapulse, exchange, truth, ALPHAPULSE_RING_RECORDS=str(RECORDED.small_ring))
             told = self._told(exchange, alphapulse.shm_dir)
-        assert told["missed"] > UPDATES - 256
+        assert told["missed"] > RECORDED.updates - RECORDED.small_ring
         assert told["got"] + told["missed"] <= told["published"]  # the rest of a group whose first record is gone is left out
         assert told["joins"] >= 1
         assert {product: exact(rows) for product, rows in told["books"].items()} == truth
@@ -164,5 +181,5 @@ class TestTheEnd:
         collector.send_signal(signal.SIGTERM)
         _, stderr = collector.communicate(timeout=30)
         assert (collector.returncode, b"Traceback" in stderr) == (0, False)
-        image = Book("coinbase", "YFI-BTC", shm_dir=str(module_alphapulse.shm_dir)).read(1)
+        image = Book("coinbase", next(iter(RECORDED.stub_ticks)), shm_dir=str(module_alphapulse.shm_dir)).read(1)
         assert image.state.name == "STALE"

@@ -1,4 +1,4 @@
-"""Binance.US as recorded on 2021-10-12: four symbols, 336 diffs, snapshots of the same minute; of one symbol where the whole is absent."""
+"""Binance.US as recorded on 2021-10-12: four symbols, 336 diffs, snapshots of the same minute; of two symbols where the whole is absent."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Recording:
     diffs: int
 
 
-SLICE = Recording("binance-us-symbols.txt", "binance-us-snapshot.txt", "binance-us-diffs.txt", ("CRVUSDT",), 29)
+SLICE = Recording("binance-us-symbols.txt", "binance-us-snapshot.txt", "binance-us-diffs.txt", ("CRVUSDT", "ZRXUSDT"), 70)
 WHOLE = Recording("BINANCE_US.0", "BINANCE_US.http.0.0", "BINANCE_US.ws.1.0", ("COMPUSDT", "CRVUSDT", "OMGBUSD", "ZRXUSDT"), 336)
 
 
