@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from support.sim_parts import SMALL, SmallClient, client_of, play, until
+from support.sim_parts import SMALL, SmallClient, client_of, until
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.errors import UsageError
@@ -22,25 +22,21 @@ SPECS = [SimSpec(name, ["BTC-USD"], rate=100) for name in ("kraken", "coinbase",
 class TestRun:
     """From the ports to the end."""
 
-    def test_all_exchanges_serve_until_cancelled(self):
+    async def test_all_exchanges_serve_until_cancelled(self):
         """`on_ready` is told once, when every port is open; afterwards they are closed."""
-
-        async def scene():
-            told = []
-            task = asyncio.create_task(run(SPECS, seed=4, on_ready=told.append))
-            await until(lambda: bool(told))
-            assert len(told) == 1
-            assert len({exchange.port for exchange in told[0]} | {0}) == 4
-            for exchange, native in zip(told[0], ["BTC/USD", "BTC-USD", "BTCUSD"], strict=True):
-                async with client_of(exchange) as websocket:
-                    await SmallClient(websocket).subscribe(native)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            with pytest.raises(OSError):
-                await asyncio.open_connection("127.0.0.1", told[0][0].port)
-
-        play(scene())
+        told = []
+        task = asyncio.create_task(run(SPECS, seed=4, on_ready=told.append))
+        await until(lambda: bool(told))
+        assert len(told) == 1
+        assert len({exchange.port for exchange in told[0]} | {0}) == 4
+        for exchange, native in zip(told[0], ["BTC/USD", "BTC-USD", "BTCUSD"], strict=True):
+            async with client_of(exchange) as websocket:
+                await SmallClient(websocket).subscribe(native)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(OSError):
+            await asyncio.open_connection("127.0.0.1", told[0][0].port)
 
     def test_prices_are_shared(self):
         """The mids of two exchanges are within a thousandth of one another."""
@@ -69,17 +65,13 @@ class TestRun:
         with pytest.raises(TypeError):
             asyncio.run(run(SPECS[:1], duration=20, on_ready=break_it))
 
-    def test_a_taken_port_stops_the_others_too(self):
+    async def test_a_taken_port_stops_the_others_too(self):
         """Two on one port."""
-
-        async def scene():
-            told = []
-            task = asyncio.create_task(run(SPECS[:1], on_ready=told.append))
-            await until(lambda: bool(told))
-            port = told[0][0].port
-            with pytest.raises(UsageError, match=str(port)):
-                await run([SPECS[1], SimSpec("kraken", ["BTC-USD"], port=port)])
-            task.cancel()
-            await asyncio.wait([task])
-
-        play(scene())
+        told = []
+        task = asyncio.create_task(run(SPECS[:1], on_ready=told.append))
+        await until(lambda: bool(told))
+        port = told[0][0].port
+        with pytest.raises(UsageError, match=str(port)):
+            await run([SPECS[1], SimSpec("kraken", ["BTC-USD"], port=port)])
+        task.cancel()
+        await asyncio.wait([task])

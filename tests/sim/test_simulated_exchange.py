@@ -24,82 +24,62 @@ def small_exchange(levels=60, symbols=SYMBOLS, **options):
 class TestWhatAClientSees:
     """Snapshot and updates fit; the book is the truth's at all times."""
 
-    def test_the_book_is_exact_after_every_step(self):
+    async def test_the_book_is_exact_after_every_step(self):
         """Read as many frames as there are: then the dict book is the truth."""
-
-        async def scene():
-            async with small_exchange() as exchange, client_of(exchange) as websocket:
-                client = SmallClient(websocket)
-                await client.subscribe("BTC/USD")
-                for _ in range(50):
-                    await exchange.advance(3)
-                    await client.read_until(lambda: client.seq == exchange.truth.sequence("BTC-USD"))
-                    assert client.book.levels() == exchange.truth.book("BTC-USD")
-                assert client.wrong == []
-                assert any("trade" in frame for frame in client.frames)
-
-        play(scene())
-
-    def test_a_late_subscriber_gets_the_book_of_that_moment(self):
-        """While the market runs by its timer."""
-
-        async def scene():
-            async with small_exchange(rate=300) as exchange, client_of(exchange) as websocket:
-                await until(lambda: exchange.step_count > 50)
-                client = SmallClient(websocket)
-                await client.subscribe("BTC/USD")
-                await client.read_until(lambda: client.updates > 100)
-                exchange._runner.cancel()
+        async with small_exchange() as exchange, client_of(exchange) as websocket:
+            client = SmallClient(websocket)
+            await client.subscribe("BTC/USD")
+            for _ in range(50):
+                await exchange.advance(3)
                 await client.read_until(lambda: client.seq == exchange.truth.sequence("BTC-USD"))
                 assert client.book.levels() == exchange.truth.book("BTC-USD")
-                assert client.wrong == []
+            assert client.wrong == []
+            assert any("trade" in frame for frame in client.frames)
 
-        play(scene())
+    async def test_a_late_subscriber_gets_the_book_of_that_moment(self):
+        """While the market runs by its timer."""
+        async with small_exchange(rate=300) as exchange, client_of(exchange) as websocket:
+            await until(lambda: exchange.step_count > 50)
+            client = SmallClient(websocket)
+            await client.subscribe("BTC/USD")
+            await client.read_until(lambda: client.updates > 100)
+            exchange._runner.cancel()
+            await client.read_until(lambda: client.seq == exchange.truth.sequence("BTC-USD"))
+            assert client.book.levels() == exchange.truth.book("BTC-USD")
+            assert client.wrong == []
 
-    def test_each_connection_has_its_own_subscriptions(self):
+    async def test_each_connection_has_its_own_subscriptions(self):
         """Two clients, two symbols; both greeted."""
+        async with small_exchange() as exchange, client_of(exchange) as one, client_of(exchange) as other:
+            clients = [SmallClient(one), SmallClient(other)]
+            await clients[0].subscribe("BTC/USD")
+            await clients[1].subscribe("ETH/USD")
+            await exchange.advance(20)
+            for client, symbol, native in zip(clients, SYMBOLS, ["BTC/USD", "ETH/USD"], strict=True):
+                await client.read_until(lambda c=client, s=symbol: c.seq == exchange.truth.sequence(s))
+                assert client.frames[0] == {"hello": "plain"}
+                assert {frame["update"] for frame in client.frames if "update" in frame} == {native}
+                assert client.book.levels() == exchange.truth.book(symbol)
 
-        async def scene():
-            async with small_exchange() as exchange, client_of(exchange) as one, client_of(exchange) as other:
-                clients = [SmallClient(one), SmallClient(other)]
-                await clients[0].subscribe("BTC/USD")
-                await clients[1].subscribe("ETH/USD")
-                await exchange.advance(20)
-                for client, symbol, native in zip(clients, SYMBOLS, ["BTC/USD", "ETH/USD"], strict=True):
-                    await client.read_until(lambda c=client, s=symbol: c.seq == exchange.truth.sequence(s))
-                    assert client.frames[0] == {"hello": "plain"}
-                    assert {frame["update"] for frame in client.frames if "update" in frame} == {native}
-                    assert client.book.levels() == exchange.truth.book(symbol)
-
-        play(scene())
-
-    def test_unknown_symbols_and_nonsense_get_the_exchanges_own_errors(self):
+    async def test_unknown_symbols_and_nonsense_get_the_exchanges_own_errors(self):
         """The connection goes on."""
+        async with small_exchange() as exchange, client_of(exchange) as websocket:
+            client = SmallClient(websocket)
+            await websocket.send('{"subscribe":"FOO/BAR"}')
+            await websocket.send(b"\xff\x00 binary nonsense")
+            await client.read_until(lambda: client.errors == 2)
+            assert client.frames[1:] == [{"error": "no FOO/BAR"}, {"error": "what?"}]
+            await client.subscribe("BTC/USD")
 
-        async def scene():
-            async with small_exchange() as exchange, client_of(exchange) as websocket:
-                client = SmallClient(websocket)
-                await websocket.send('{"subscribe":"FOO/BAR"}')
-                await websocket.send(b"\xff\x00 binary nonsense")
-                await client.read_until(lambda: client.errors == 2)
-                assert client.frames[1:] == [{"error": "no FOO/BAR"}, {"error": "what?"}]
-                await client.subscribe("BTC/USD")
-
-        play(scene())
-
-    def test_heartbeats_come_each_second_of_the_exchanges_clock(self):
+    async def test_heartbeats_come_each_second_of_the_exchanges_clock(self):
         """Twenty steps of 50 ms are a second."""
-
-        async def scene():
-            async with small_exchange() as exchange, client_of(exchange) as websocket:
-                client = SmallClient(websocket)
-                await client.subscribe("BTC/USD")
-                await exchange.advance(60)
-                await client.read_until(lambda: client.seq == exchange.truth.sequence("BTC-USD"))
-                beats = [frame["heartbeat"] - VIRTUAL_START_NS for frame in client.frames if "heartbeat" in frame]
-                assert beats == [1_000_000_000, 2_000_000_000, 3_000_000_000]
-
-        play(scene())
+        async with small_exchange() as exchange, client_of(exchange) as websocket:
+            client = SmallClient(websocket)
+            await client.subscribe("BTC/USD")
+            await exchange.advance(60)
+            await client.read_until(lambda: client.seq == exchange.truth.sequence("BTC-USD"))
+            beats = [frame["heartbeat"] - VIRTUAL_START_NS for frame in client.frames if "heartbeat" in frame]
+            assert beats == [1_000_000_000, 2_000_000_000, 3_000_000_000]
 
     def test_the_same_seed_and_steps_send_the_same_frames(self):
         """Mischief included."""
@@ -123,79 +103,59 @@ class TestWhatAClientSees:
 class TestRest:
     """REST on the same port, below the prefix of the real exchange."""
 
-    def test_metadata_and_books(self):
+    async def test_metadata_and_books(self):
         """With and without the prefix; the query's values reach it; unknown paths are its own 404."""
+        async with small_exchange() as exchange:
+            assert exchange.rest_url == f"http://127.0.0.1:{exchange.port}/api/v9"
+            assert await get(exchange, "/instruments") == (200, ["BTC/USD", "ETH/USD"])
+            status, body = await get(exchange, "/book?symbol=BTC-USD")
+            assert status == 200
+            assert [tuple(level) for level in body["bids"]] == exchange.truth.book("BTC-USD")[0]
+            assert await get(exchange, "/book?symbol=FOO") == (404, {"error": "not here"})
+            assert await get(exchange, "/../../etc/passwd") == (404, {"error": "not here"})
 
-        async def scene():
-            async with small_exchange() as exchange:
-                assert exchange.rest_url == f"http://127.0.0.1:{exchange.port}/api/v9"
-                assert await get(exchange, "/instruments") == (200, ["BTC/USD", "ETH/USD"])
-                status, body = await get(exchange, "/book?symbol=BTC-USD")
-                assert status == 200
-                assert [tuple(level) for level in body["bids"]] == exchange.truth.book("BTC-USD")[0]
-                assert await get(exchange, "/book?symbol=FOO") == (404, {"error": "not here"})
-                assert await get(exchange, "/../../etc/passwd") == (404, {"error": "not here"})
-
-        play(scene())
-
-    def test_a_large_body_arrives_whole(self):
+    async def test_a_large_body_arrives_whole(self):
         """45,000 levels."""
-
-        async def scene():
-            market = SimulatedMarket("coinbase", 5, ["BTC-USD"], start_ns=VIRTUAL_START_NS)
-            async with SimulatedExchange("small", market, speaker=SMALL, rate=0) as exchange:
-                _, body = await get(exchange, "/book?symbol=BTC-USD")
-                assert len(body["bids"]) == market.level_counts("BTC-USD")[0]
-
-        play(scene())
+        market = SimulatedMarket("coinbase", 5, ["BTC-USD"], start_ns=VIRTUAL_START_NS)
+        async with SimulatedExchange("small", market, speaker=SMALL, rate=0) as exchange:
+            _, body = await get(exchange, "/book?symbol=BTC-USD")
+            assert len(body["bids"]) == market.level_counts("BTC-USD")[0]
 
 
 class TestPace:
     """A set rate, bursts, as fast as can be, or not at all."""
 
-    def test_a_set_rate_is_kept_within_reason(self):
+    async def test_a_set_rate_is_kept_within_reason(self):
         """200 steps a second of each of two symbols: never faster, and not much slower even on a busy machine."""
+        async with small_exchange(rate=200) as exchange:
+            loop = asyncio.get_running_loop()
+            start = loop.time()
+            await until(lambda: exchange.step_count >= 400)
+            assert 0.8 < loop.time() - start < 15
 
-        async def scene():
-            async with small_exchange(rate=200) as exchange:
-                loop = asyncio.get_running_loop()
-                start = loop.time()
-                await until(lambda: exchange.step_count >= 400)
-                assert 0.8 < loop.time() - start < 15
-
-        play(scene())
-
-    def test_bursts_come_together(self):
+    async def test_bursts_come_together(self):
         """Steps are counted in whole bursts."""
+        async with small_exchange(rate=100, burst=25) as exchange:
+            seen = set()
+            while exchange.step_count < 100:
+                await asyncio.sleep(0)
+                seen.add(exchange.step_count)
+            assert all(count % 25 == 0 for count in seen)
 
-        async def scene():
-            async with small_exchange(rate=100, burst=25) as exchange:
-                seen = set()
-                while exchange.step_count < 100:
-                    await asyncio.sleep(0)
-                    seen.add(exchange.step_count)
-                assert all(count % 25 == 0 for count in seen)
-
-        play(scene())
-
-    def test_unthrottled_waits_for_its_clients_and_stays_exact(self):
+    async def test_unthrottled_waits_for_its_clients_and_stays_exact(self):
         """No frame is lost to speed; nothing happens while nobody is there."""
-
-        async def scene():
-            async with small_exchange(rate=UNTHROTTLED) as exchange:
-                for _ in range(10):
-                    await asyncio.sleep(0)
-                assert exchange.step_count == 0
-                async with client_of(exchange) as websocket:
-                    client = SmallClient(websocket)
-                    await client.subscribe("BTC/USD")
-                    await client.read_until(lambda: exchange.step_count > 3000)
-                    exchange._runner.cancel()
-                    await client.read_until(lambda: client.seq == exchange.truth.sequence("BTC-USD"))
-                    assert client.book.levels() == exchange.truth.book("BTC-USD")
-                    assert client.wrong == []
-
-        play(scene())
+        async with small_exchange(rate=UNTHROTTLED) as exchange:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert exchange.step_count == 0
+            async with client_of(exchange) as websocket:
+                client = SmallClient(websocket)
+                await client.subscribe("BTC/USD")
+                await client.read_until(lambda: exchange.step_count > 3000)
+                exchange._runner.cancel()
+                await client.read_until(lambda: client.seq == exchange.truth.sequence("BTC-USD"))
+                assert client.book.levels() == exchange.truth.book("BTC-USD")
+                assert client.wrong == []
 
     @pytest.mark.parametrize("options", [{"rate": -1}, {"rate": float("nan")}, {"burst": 0}, {"mode": "none"}])
     def test_impossible_options_are_refused(self, options):
@@ -207,62 +167,50 @@ class TestPace:
 class TestSlowAndGoneClients:
     """Nobody's slowness is another's trouble."""
 
-    def test_a_client_that_does_not_read_is_dropped_at_the_bound_and_told(self):
+    async def test_a_client_that_does_not_read_is_dropped_at_the_bound_and_told(self):
         """The socket is full and so is its queue: close code 1008 with the reason, seen by the client if it reads in time."""
+        async with small_exchange(levels=2000, queue_bytes=1_000_000) as exchange, client_of(exchange, max_queue=1) as slow:
+            while not exchange.connections or not exchange.connections[0].dropped:
+                await slow.send('{"subscribe":"BTC/USD"}')
+                await asyncio.sleep(0)
+                assert all(connection.queued_bytes <= 1_000_000 for connection in exchange.connections)
+            with pytest.raises(ConnectionClosedError, match="too slow") as closed:
+                await read_to_the_end(slow)
+            assert closed.value.rcvd.code == 1008
+            await until(lambda: not exchange.connections)
+            assert "too slow" in exchange.dropped[0]
 
-        async def scene():
-            async with small_exchange(levels=2000, queue_bytes=1_000_000) as exchange, client_of(exchange, max_queue=1) as slow:
-                while not exchange.connections or not exchange.connections[0].dropped:
-                    await slow.send('{"subscribe":"BTC/USD"}')
-                    await asyncio.sleep(0)
-                    assert all(connection.queued_bytes <= 1_000_000 for connection in exchange.connections)
-                with pytest.raises(ConnectionClosedError, match="too slow") as closed:
-                    await read_to_the_end(slow)
-                assert closed.value.rcvd.code == 1008
-                await until(lambda: not exchange.connections)
-                assert "too slow" in exchange.dropped[0]
-
-        play(scene())
-
-    def test_others_lose_nothing_by_it(self):
+    async def test_others_lose_nothing_by_it(self):
         """A client that reads goes on while the other is dropped."""
+        async with (
+            small_exchange(levels=2000, queue_bytes=1_000_000) as exchange,
+            client_of(exchange, max_queue=1) as slow,
+            client_of(exchange) as quick,
+        ):
+            client = SmallClient(quick)
+            await client.subscribe("BTC/USD")
+            while not exchange.dropped:
+                if len(exchange.connections) == 2 and not exchange.connections[0].dropped:
+                    await slow.send('{"subscribe":"BTC/USD"}')
+                await exchange.advance(1)
+                await client.read_until(lambda: client.seq == exchange.truth.sequence("BTC-USD"))
+            assert [connection.number for connection in exchange.connections] == [2]
+            assert client.book.levels() == exchange.truth.book("BTC-USD")
+            assert client.wrong == []
 
-        async def scene():
-            async with (
-                small_exchange(levels=2000, queue_bytes=1_000_000) as exchange,
-                client_of(exchange, max_queue=1) as slow,
-                client_of(exchange) as quick,
-            ):
-                client = SmallClient(quick)
-                await client.subscribe("BTC/USD")
-                while not exchange.dropped:
-                    if len(exchange.connections) == 2 and not exchange.connections[0].dropped:
-                        await slow.send('{"subscribe":"BTC/USD"}')
-                    await exchange.advance(1)
-                    await client.read_until(lambda: client.seq == exchange.truth.sequence("BTC-USD"))
-                assert [connection.number for connection in exchange.connections] == [2]
-                assert client.book.levels() == exchange.truth.book("BTC-USD")
-                assert client.wrong == []
-
-        play(scene())
-
-    def test_a_client_that_goes_is_forgotten(self):
+    async def test_a_client_that_goes_is_forgotten(self):
         """With close frame or without."""
-
-        async def scene():
-            async with small_exchange() as exchange:
-                for abruptly in (False, True):
-                    websocket = await client_of(exchange)
-                    await until(lambda: len(exchange.connections) == 1)
-                    if abruptly:
-                        websocket.transport.abort()
-                    else:
-                        await websocket.close()
-                    await until(lambda: not exchange.connections)
-                    await exchange.advance(5)
-                assert exchange.connection_count == 2
-
-        play(scene())
+        async with small_exchange() as exchange:
+            for abruptly in (False, True):
+                websocket = await client_of(exchange)
+                await until(lambda: len(exchange.connections) == 1)
+                if abruptly:
+                    websocket.transport.abort()
+                else:
+                    await websocket.close()
+                await until(lambda: not exchange.connections)
+                await exchange.advance(5)
+            assert exchange.connection_count == 2
 
 
 class TestMischiefOverTheWire:
@@ -345,58 +293,42 @@ class TestMischiefOverTheWire:
 
         play(self.struck("flood", check))
 
-    def test_what_cannot_strike_is_not_logged(self):
+    async def test_what_cannot_strike_is_not_logged(self):
         """A client without a subscription gets no update that could be dropped; the mischief waits for one."""
+        async with small_exchange() as exchange, client_of(exchange) as websocket:
+            client = SmallClient(websocket)
+            await client.read_until(lambda: bool(client.frames))
+            exchange.inject("gap")
+            await exchange.advance(20)
+            assert not exchange.injections
+            await client.subscribe("BTC/USD")
+            await exchange.advance(20)
+            assert [each.kind for each in exchange.injections] == ["gap"]
+            assert exchange.injections[0] == Injection(exchange.injections[0].at_ns, "gap", 1, "BTC-USD")
 
-        async def scene():
-            async with small_exchange() as exchange, client_of(exchange) as websocket:
-                client = SmallClient(websocket)
-                await client.read_until(lambda: bool(client.frames))
-                exchange.inject("gap")
-                await exchange.advance(20)
-                assert not exchange.injections
-                await client.subscribe("BTC/USD")
-                await exchange.advance(20)
-                assert [each.kind for each in exchange.injections] == ["gap"]
-                assert exchange.injections[0] == Injection(exchange.injections[0].at_ns, "gap", 1, "BTC-USD")
-
-        play(scene())
-
-    def test_an_unknown_kind_is_refused(self):
+    async def test_an_unknown_kind_is_refused(self):
         """As on the command line."""
-
-        async def scene():
-            async with small_exchange() as exchange:
-                with pytest.raises(UsageError, match="unknown mischief"):
-                    exchange.inject("gop")
-
-        play(scene())
+        async with small_exchange() as exchange:
+            with pytest.raises(UsageError, match="unknown mischief"):
+                exchange.inject("gop")
 
 
 class TestItsLife:
     """Addresses, ports, the end."""
 
-    def test_addresses_have_the_real_paths(self):
+    async def test_addresses_have_the_real_paths(self):
         """Those of the mode."""
+        async with small_exchange(mode="fancy") as exchange:
+            assert exchange.websocket_url == f"ws://127.0.0.1:{exchange.port}/fancy"
+            assert exchange.rest_url == f"http://127.0.0.1:{exchange.port}"
+            assert exchange.mode == FACTS.modes[1].name
 
-        async def scene():
-            async with small_exchange(mode="fancy") as exchange:
-                assert exchange.websocket_url == f"ws://127.0.0.1:{exchange.port}/fancy"
-                assert exchange.rest_url == f"http://127.0.0.1:{exchange.port}"
-                assert exchange.mode == FACTS.modes[1].name
-
-        play(scene())
-
-    def test_a_taken_port_is_refused_in_one_line(self):
+    async def test_a_taken_port_is_refused_in_one_line(self):
         """Naming it."""
-
-        async def scene():
-            async with small_exchange() as exchange:
-                with pytest.raises(UsageError, match=str(exchange.port)):
-                    async with small_exchange(port=exchange.port):
-                        pass
-
-        play(scene())
+        async with small_exchange() as exchange:
+            with pytest.raises(UsageError, match=str(exchange.port)):
+                async with small_exchange(port=exchange.port):
+                    pass
 
     def test_who_opens_the_port_and_says_nothing_leaves_no_trace(self, caplog):
         """Nor does one that speaks no HTTP; the exchange goes on."""
@@ -416,15 +348,11 @@ class TestItsLife:
         play(scene())
         assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
 
-    def test_stopping_tells_the_clients(self):
+    async def test_stopping_tells_the_clients(self):
         """Close code 1001, going away."""
-
-        async def scene():
-            async with small_exchange(rate=50) as exchange:
-                websocket = await client_of(exchange)
-                await websocket.send(json.dumps({"subscribe": "BTC/USD"}))
-            with pytest.raises(ConnectionClosed) as closed:
-                await read_to_the_end(websocket)
-            assert closed.value.rcvd.code == 1001
-
-        play(scene())
+        async with small_exchange(rate=50) as exchange:
+            websocket = await client_of(exchange)
+            await websocket.send(json.dumps({"subscribe": "BTC/USD"}))
+        with pytest.raises(ConnectionClosed) as closed:
+            await read_to_the_end(websocket)
+        assert closed.value.rcvd.code == 1001

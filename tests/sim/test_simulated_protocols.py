@@ -147,25 +147,19 @@ class TestMetadata:
     """REST at `rest_url` + the path of the facts, as a collector asks for it."""
 
     @EVERY_PROTOCOL
-    def test_every_instrument_is_read_back(self, name, mode):
+    async def test_every_instrument_is_read_back(self, name, mode):
         """Name for name, grid for grid, by the exchange's own parser; an unknown path is its own 404."""
-
-        async def scene():
-            exchange_parts = exchanges.get(name)
-            facts = exchange_parts.facts
-            path = facts.mode(mode).instruments_path or facts.instruments_path
-            async with exchange_of(name, mode) as exchange:
-                status, body = await get(exchange, path)
-                assert status == 200
-                seen = exchange_parts.parse_instruments(orjson.dumps(body), exchange.mode)
-                grids = {(each.symbol, each.price_decimals, each.size_decimals) for each in seen}
-                assert grids == {
-                    (each.symbol, each.price_decimals, each.size_decimals) for each in exchange.truth.instruments.values()
-                }
-                status, _ = await get(exchange, "/no/such/path")
-                assert status == 404
-
-        play(scene())
+        exchange_parts = exchanges.get(name)
+        facts = exchange_parts.facts
+        path = facts.mode(mode).instruments_path or facts.instruments_path
+        async with exchange_of(name, mode) as exchange:
+            status, body = await get(exchange, path)
+            assert status == 200
+            seen = exchange_parts.parse_instruments(orjson.dumps(body), exchange.mode)
+            grids = {(each.symbol, each.price_decimals, each.size_decimals) for each in seen}
+            assert grids == {(each.symbol, each.price_decimals, each.size_decimals) for each in exchange.truth.instruments.values()}
+            status, _ = await get(exchange, "/no/such/path")
+            assert status == 404
 
 
 class TestMischiefInEachProtocol:

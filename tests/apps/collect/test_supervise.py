@@ -128,24 +128,18 @@ class TestSupervise:
 
 
 class TestStop:
-    def test_one_that_will_not_hear_is_killed(self, monkeypatch):
+    async def test_one_that_will_not_hear_is_killed(self, monkeypatch):
         monkeypatch.setattr(module, "STOP_TIMEOUT_S", 0.2)
         program = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
 
-        async def scene():
-            process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=subprocess.PIPE)
-            await process.stdout.readline()
-            await stop(process)
-            assert process.returncode == -9
-            await stop(process)
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=subprocess.PIPE)
+        await process.stdout.readline()
+        await stop(process)
+        assert process.returncode == -9
+        await stop(process)
 
-        play(scene())
-
-    def test_a_child_ends_when_nobody_holds_its_standard_input(self):
-        async def scene():
-            process = await spawn(["sim", "kraken", "--symbols", "ETH-BTC", "--json", "--supervised"], stdout=subprocess.PIPE)
-            assert b"websocket_url" in await asyncio.wait_for(process.stdout.readline(), 30)
-            process.stdin.close()
-            assert await asyncio.wait_for(process.wait(), 30) == 0
-
-        play(scene())
+    async def test_a_child_ends_when_nobody_holds_its_standard_input(self):
+        process = await spawn(["sim", "kraken", "--symbols", "ETH-BTC", "--json", "--supervised"], stdout=subprocess.PIPE)
+        assert b"websocket_url" in await asyncio.wait_for(process.stdout.readline(), 30)
+        process.stdin.close()
+        assert await asyncio.wait_for(process.wait(), 30) == 0

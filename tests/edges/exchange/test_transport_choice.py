@@ -112,18 +112,15 @@ class TestTheEnvironmentsProxy:
         assert heard == [b"through"]
         assert asked == [b"CONNECT ws.exchange.example:80 HTTP/1.1"]
 
-    def test_that_refuses_is_no_connection(self, opener, monkeypatch):
+    async def test_that_refuses_is_no_connection(self, opener, monkeypatch):
         async def refuses(reader, writer):
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
 
-        async def scene():
-            async with tcp(refuses) as proxy:
-                monkeypatch.setenv("http_proxy", proxy.replace("ws:", "http:"))
-                with pytest.raises(ExchangeError, match=r"cannot connect to ws://ws.exchange.example/"):
-                    await opener("ws://ws.exchange.example/", lambda *_: None)
-
-        play(scene())
+        async with tcp(refuses) as proxy:
+            monkeypatch.setenv("http_proxy", proxy.replace("ws:", "http:"))
+            with pytest.raises(ExchangeError, match=r"cannot connect to ws://ws.exchange.example/"):
+                await opener("ws://ws.exchange.example/", lambda *_: None)
 
 
 async def relay(reader, writer, port, asked):
@@ -183,32 +180,26 @@ class TestTls:
         play(scene())
         assert heard == list(range(1000))
 
-    def test_an_authority_that_nobody_trusts(self, opener, server):
-        async def scene():
-            async with server() as listening:
-                port = listening.sockets[0].getsockname()[1]
-                with pytest.raises(Refused, match=r"wss://localhost.*: its certificate cannot be verified: self-signed"):
-                    await opener(f"wss://localhost:{port}/", lambda *_: None)
-
-        play(scene())
+    async def test_an_authority_that_nobody_trusts(self, opener, server):
+        async with server() as listening:
+            port = listening.sockets[0].getsockname()[1]
+            with pytest.raises(Refused, match=r"wss://localhost.*: its certificate cannot be verified: self-signed"):
+                await opener(f"wss://localhost:{port}/", lambda *_: None)
 
 
-def test_name_and_password_of_an_address_are_sent(opener):
+async def test_name_and_password_of_an_address_are_sent(opener):
     seen = []
 
     async def handle(connection):
         seen.append((connection.request.headers["Authorization"], connection.request.headers["Host"]))
         await connection.wait_closed()
 
-    async def scene():
-        async with serve(handle, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            link = await opener(f"ws://me:se%20cret@127.0.0.1:{port}/", lambda *_: None)
-            await until(lambda: seen)
-            await link.close()
-            assert seen == [("Basic bWU6c2UgY3JldA==", f"127.0.0.1:{port}")]
-
-    play(scene())
+    async with serve(handle, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        link = await opener(f"ws://me:se%20cret@127.0.0.1:{port}/", lambda *_: None)
+        await until(lambda: seen)
+        await link.close()
+        assert seen == [("Basic bWU6c2UgY3JldA==", f"127.0.0.1:{port}")]
 
 
 def test_an_addresses_parts():

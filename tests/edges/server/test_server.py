@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
-from support.sim_parts import play, read_to_the_end, until
+from support.sim_parts import read_to_the_end, until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 
@@ -49,57 +49,45 @@ class Echo:
             await self.listener.close()
 
 
-def test_clients_and_requests_share_a_port():
-    async def scene():
-        server = Echo()
-        async with server.open() as where, connect(f"ws://{where}/any") as client:
-            await client.send("hello")
-            assert await client.recv() == "hello"
-            fetcher = Fetcher(f"http://{where}")
-            assert await fetcher.get("/path?a=1&b=") == repr(("/path", {"a": "1", "b": ""})).encode()
-            with pytest.raises(ExchangeError, match="404"):
-                await fetcher.get("/missing")
-        assert server.gone == [""]
-
-    play(scene())
+async def test_clients_and_requests_share_a_port():
+    server = Echo()
+    async with server.open() as where, connect(f"ws://{where}/any") as client:
+        await client.send("hello")
+        assert await client.recv() == "hello"
+        fetcher = Fetcher(f"http://{where}")
+        assert await fetcher.get("/path?a=1&b=") == repr(("/path", {"a": "1", "b": ""})).encode()
+        with pytest.raises(ExchangeError, match="404"):
+            await fetcher.get("/missing")
+    assert server.gone == [""]
 
 
-def test_a_handshake_is_refused_as_it_is_told():
-    async def scene():
-        server = Echo()
-        server.refusal = Answer(429, headers=[("Retry-After", "7")])
-        async with server.open() as where:
-            with pytest.raises(InvalidStatus) as refused:
-                await connect(f"ws://{where}/")
-            assert (refused.value.response.status_code, refused.value.response.headers["Retry-After"]) == (429, "7")
-            server.refusal = None
-            async with connect(f"ws://{where}/"):
-                assert len(server.clients) == 1
-
-    play(scene())
+async def test_a_handshake_is_refused_as_it_is_told():
+    server = Echo()
+    server.refusal = Answer(429, headers=[("Retry-After", "7")])
+    async with server.open() as where:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"ws://{where}/")
+        assert (refused.value.response.status_code, refused.value.response.headers["Retry-After"]) == (429, "7")
+        server.refusal = None
+        async with connect(f"ws://{where}/"):
+            assert len(server.clients) == 1
 
 
-def test_a_taken_port_is_said_with_its_name():
-    async def scene():
-        first = Echo()
-        async with first.open():
-            with pytest.raises(UsageError, match=f"second: no server on 127.0.0.1:{first.listener.port}") as refused:
-                await Listener("second", "127.0.0.1", first.listener.port, first.serve, first.get, lambda: None).open()
-            assert refused.value.hint == "port 0 takes any free one"
-
-    play(scene())
+async def test_a_taken_port_is_said_with_its_name():
+    first = Echo()
+    async with first.open():
+        with pytest.raises(UsageError, match=f"second: no server on 127.0.0.1:{first.listener.port}") as refused:
+            await Listener("second", "127.0.0.1", first.listener.port, first.serve, first.get, lambda: None).open()
+        assert refused.value.hint == "port 0 takes any free one"
 
 
-def test_closing_tells_every_client_1001():
-    async def scene():
-        server = Echo()
-        async with server.open() as where:
-            client = await connect(f"ws://{where}/")
-        with pytest.raises(ConnectionClosed) as closed:
-            await client.recv()
-        assert closed.value.rcvd.code == 1001
-
-    play(scene())
+async def test_closing_tells_every_client_1001():
+    server = Echo()
+    async with server.open() as where:
+        client = await connect(f"ws://{where}/")
+    with pytest.raises(ConnectionClosed) as closed:
+        await client.recv()
+    assert closed.value.rcvd.code == 1001
 
 
 async def slow_beside_quick(client=Client):
@@ -125,45 +113,36 @@ async def slow_beside_quick(client=Client):
         return server.clients[0].dropped, closed.value.rcvd, server.clients[1].dropped
 
 
-def test_who_reads_too_slowly_is_dropped_and_told_and_nobody_else_notices():
-    async def scene():
-        dropped, told, other = await slow_beside_quick()
-        assert dropped.startswith("too slow: ")
-        assert (told.code, told.reason) == (TOO_SLOW, dropped)
-        assert other == ""
-
-    play(scene())
+async def test_who_reads_too_slowly_is_dropped_and_told_and_nobody_else_notices():
+    dropped, told, other = await slow_beside_quick()
+    assert dropped.startswith("too slow: ")
+    assert (told.code, told.reason) == (TOO_SLOW, dropped)
+    assert other == ""
 
 
-def test_without_a_bound_the_same_scene_fails():
+async def test_without_a_bound_the_same_scene_fails():
     """A mutant: a client for whom anything may wait."""
 
     class Patient(Client):
         def __init__(self, websocket, _queue_bytes):
             super().__init__(websocket, 1 << 62)
 
-    async def scene():
-        with pytest.raises(AssertionError):
-            await slow_beside_quick(Patient)
-
-    play(scene())
+    with pytest.raises(AssertionError):
+        await slow_beside_quick(Patient)
 
 
-def test_an_allowance_holds_frames_back_and_lets_so_many_go():
-    async def scene():
-        server = Echo()
-        async with server.open() as where, connect(f"ws://{where}/") as reader:
-            await until(lambda: server.clients)
-            (client,) = server.clients
-            client.allow(0)
-            client.push([b"1", b"2", b"3"])
-            await reader.ping()
-            await asyncio.sleep(0)
-            assert (client.frames_sent, client.queued_bytes) == (0, 3)
-            client.allow(2)
-            assert [await reader.recv(), await reader.recv()] == ["1", "2"]
-            assert (client.frames_sent, client.queued_bytes) == (2, 1)
-            client.allow(None)
-            assert await reader.recv() == "3"
-
-    play(scene())
+async def test_an_allowance_holds_frames_back_and_lets_so_many_go():
+    server = Echo()
+    async with server.open() as where, connect(f"ws://{where}/") as reader:
+        await until(lambda: server.clients)
+        (client,) = server.clients
+        client.allow(0)
+        client.push([b"1", b"2", b"3"])
+        await reader.ping()
+        await asyncio.sleep(0)
+        assert (client.frames_sent, client.queued_bytes) == (0, 3)
+        client.allow(2)
+        assert [await reader.recv(), await reader.recv()] == ["1", "2"]
+        assert (client.frames_sent, client.queued_bytes) == (2, 1)
+        client.allow(None)
+        assert await reader.recv() == "3"
