@@ -187,7 +187,9 @@ class Decoder(Protocol):
 class Truth(Protocol):
     """Market of a simulator, from which an encoder makes its frames. Symbols are canonical."""
 
-    instruments: Mapping[str, Instrument]
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        """Instruments as they are now, by symbol."""
 
     def book(self, symbol: str, depth: int | None = None) -> tuple[Sequence[Level], Sequence[Level]]:
         """Bids and asks, best first, each level (ticks, lots); the best `depth` of each side, all for None."""
