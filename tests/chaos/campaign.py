@@ -35,7 +35,7 @@ class Kind:
     """One kind of fault: on which feeds it can be healed, and what it allows."""
 
     name: str
-    feeds: frozenset = frozenset(FEEDS)
+    feeds: frozenset[tuple[str, str]] = frozenset(FEEDS)
     allows_s: float = 0.0  # a LIVE book may be wrong for so long
     of_symbol: bool = False  # what it allows is allowed of one symbol
     lasts_s: float = 0.0
@@ -87,16 +87,16 @@ KINDS = {
 
 @dataclass
 class Result:
-    feed: tuple
+    feed: tuple[str, str]
     seed: int
-    kinds: tuple
-    accusations: list = field(default_factory=list)
+    kinds: tuple[str, ...]
+    accusations: list[str] = field(default_factory=list)
     trace: str = ""
     live_share: float = 0.0
     longest_dark_s: float = 0.0
     struck: int = 0
     seconds: float = 0.0
-    notices: list = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     def __str__(self):
         return (

@@ -1,8 +1,9 @@
 """Defects planted on purpose, one for each way in which a LIVE book was once wrong; the campaign must find each of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 from unittest.mock import patch
 
 from alphapulse_cli.edges.exchange.watchdog import Watchdog
@@ -20,8 +21,8 @@ class Canary:
 
     name: str
     kind: str
-    feeds: tuple
-    patches: Callable
+    feeds: tuple[tuple[str, str], ...]
+    patches: Callable[[], Iterator[tuple[type, str, Any]]]
 
     def feed(self, seed):
         return self.feeds[seed % len(self.feeds)]

@@ -36,9 +36,9 @@ class Soak:
     samples: int = 0
     all_live: int = 0
     faults: int = 0
-    dark_s: dict = field(default_factory=dict)  # exchange -> the share of samples in which not both of its books were LIVE
+    dark_s: dict[str, int] = field(default_factory=dict)  # exchange -> number of samples in which not both of its books were LIVE
     longest_dark_s: float = 0.0
-    accusations: list = field(default_factory=list)
+    accusations: list[str] = field(default_factory=list)
 
     @property
     def live_share(self):
@@ -108,7 +108,7 @@ async def _stop(process):
 
 
 async def _attached(directory):
-    followers = {}
+    followers: dict[str, SetFollower] = {}
 
     def attach():
         for name in EXCHANGES.keys() - followers.keys():

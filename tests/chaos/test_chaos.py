@@ -45,7 +45,7 @@ def test_the_same_seed_is_the_same_run(seed):
     done = subprocess.run(
         [sys.executable, "-P", SCRIPT, "--seeds", f"{seed}..{seed}", "--tell"], env=env, capture_output=True, text=True, timeout=100
     )
-    assert re.search(r"\[([0-9a-f]{16})\]", done.stdout)[1] == here.trace, done.stdout + done.stderr
+    assert re.search(r"\[([0-9a-f]{16})\]", done.stdout).group(1) == here.trace, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("canary", CANARIES, ids=lambda canary: canary.name)

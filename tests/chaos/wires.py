@@ -23,7 +23,7 @@ class OneWay:
 
     def __init__(self, latency_s, arrive):
         self._latency_s, self._arrive = latency_s, arrive
-        self._under_way = deque()
+        self._under_way: deque[bytes] = deque()
         self.is_frozen = False
 
     def send(self, frame):
@@ -48,7 +48,7 @@ class Wire:
         self.world = world
         self._on_frame = on_frame
         self._ended = asyncio.get_running_loop().create_future()
-        self._received = asyncio.Queue()
+        self._received: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._down, self._up = OneWay(world.latency_s, self._arrived), OneWay(world.latency_s, self._received.put_nowait)
         self.is_open = True
         self.opened_ns = clock.monotonic_ns()

@@ -6,13 +6,18 @@ SimulatedExchange ═ Wire ═ Session ─► Ingest ─► segments ─► SetF
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 from chaos.judge import Judge
+from chaos.virtual_time import VirtualTime
 from chaos.wires import Link, Rest, Wire
+from websockets.asyncio.server import ServerConnection
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.reconstruct import WRONG
+from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.link import answers
 from alphapulse_cli.edges.exchange.session import Session
 from alphapulse_cli.flow.follow import SetFollower
@@ -20,6 +25,7 @@ from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter, CountersReader
+from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.sim.exchange import SimulatedExchange
 from alphapulse_cli.sim.market_maker import SimulatedMarket
@@ -58,36 +64,26 @@ class WatchedEncoder:
         return frames
 
 
-@dataclass
-class Speaker:
+def watched(exchange, judge):
     """The exchange as the simulator has it, its encoders watched."""
-
-    real: object
-    judge: object
-
-    def __getattr__(self, name):
-        return getattr(self.real, name)
-
-    def encoder(self, truth, mode=""):
-        return WatchedEncoder(self.real.encoder(truth, mode), self.judge)
+    return replace(exchange, encoder=lambda truth, mode: WatchedEncoder(exchange.encoder(truth, mode), judge))
 
 
 @dataclass
 class World:
     """One run: entered, it lives; `sim.inject` lets faults strike, `judge` looks."""
 
-    directory: object
-    time: object
+    directory: Directory
+    time: VirtualTime
     exchange_name: str
     mode: str = ""
     seed: int = 0
     latency_s: float = 0.02
     step_s: float = STEP_S
-    symbols: tuple = SYMBOLS
-    wires: list = field(default_factory=list)
-    notices: list = field(default_factory=list)
-    asked: list = field(default_factory=list)  # (monotonic_ns, path)
-    when_struck: object = None  # called with each injection of the simulator, once it has struck
+    symbols: tuple[str, ...] = SYMBOLS
+    wires: list[Wire] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    when_struck: Callable[[Any], None] | None = None  # called with each injection of the simulator, once it has struck
     struck_count: int = 0
 
     async def __aenter__(self):
@@ -106,7 +102,7 @@ class World:
             rate=0,
             mode=self.mode,
             clock=lambda: self.time.monotonic_ns + self.server_ahead_ns,
-            speaker=Speaker(self.exchange, self.judge),
+            speaker=watched(self.exchange, self.judge),
         )
         instruments = list(market.instruments.values())
         self.outlet = Outlet(
@@ -115,8 +111,9 @@ class World:
         decoder = self.exchange.decoder(instruments, {"book", "trades"}, self.depth or 0, self.mode)
         self.ingest = Ingest(self.exchange, decoder, instruments, ("book", "trades"), self.outlet, self._note, self.mode)
         self.keepers = {keeper.instrument.symbol: keeper for keeper in self.ingest.keepers.values()}
+        fetcher = cast("Fetcher", Rest(self))
         self.session = Session(
-            self.exchange.facts, URL, Rest(self), self.ingest, self._note, self._after_frame, self._open, mode=self.mode
+            self.exchange.facts, URL, fetcher, self.ingest, self._note, self._after_frame, self._open, mode=self.mode
         )
         self.follower = SetFollower(self.directory, self.exchange_name)
         self._tasks = [asyncio.create_task(self.session.run()), asyncio.create_task(self._move())]
@@ -158,7 +155,7 @@ class World:
             raise answers(url, *refusal)
         wire = Wire(self, on_frame)
         self.wires.append(wire)
-        self._tasks.append(asyncio.create_task(self.sim.serve_client(wire)))
+        self._tasks.append(asyncio.create_task(self.sim.serve_client(cast("ServerConnection", wire))))
         return Link(wire)
 
     def _note(self, level, line):

@@ -60,7 +60,9 @@ class DictBook:
     """The simplest client: two dicts, live between a Snapshot and the next GapFound."""
 
     def __init__(self):
-        self.sides, self.live, self.gaps = ({}, {}), False, []
+        self.sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self.gaps: list[GapFound] = []
+        self.live = False
 
     def apply(self, events):
         for event in events:

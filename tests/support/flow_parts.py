@@ -8,6 +8,7 @@ Replica(desk.outlet, "BTC-USD")                   image and ring through the pro
 
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.book.reconstruct import Reconstructor
@@ -44,15 +45,15 @@ class Group:
     kind: RecordKind
     version: int
     prev_version: int
-    changes: list
+    changes: list[tuple[int, int, bool]]
     resynced: bool
     feed_delay_us: int
-    decimals: tuple
+    decimals: tuple[int, int]
     record_count: int
     state: BookState | None = None
     reason: BookReason | None = None
     trading: TradingStatus | None = None
-    check: tuple = ()
+    check: tuple[int, ...] = ()
 
 
 def groups_of(outlet, symbol):
@@ -60,7 +61,8 @@ def groups_of(outlet, symbol):
     import numpy as np
 
     reader = RingReader(outlet.deltas.segment, "oldest")
-    found, parts = [], []
+    found: list[Group] = []
+    parts: list[tuple[Any, bytes]] = []
     while True:
         records, _, _ = reader.poll(1 << 14)
         if not records:
@@ -239,8 +241,8 @@ class Fetches:
     snapshots: int = 0
     proofs: int = 0
     failed: int = 0
-    metadata: list = field(default_factory=list)
-    reconnects: list = field(default_factory=list)
+    metadata: list[str] = field(default_factory=list)
+    reconnects: list[str] = field(default_factory=list)
 
 
 class River(Desk):

@@ -6,6 +6,7 @@ async with raw(handle) as url:        # async def handle(reader, writer), called
 
 import asyncio
 import contextlib
+from typing import Any
 
 from websockets.utils import accept_key
 
@@ -15,10 +16,12 @@ TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 @contextlib.asynccontextmanager
 async def tcp(handle):
     """A plain TCP server; the ws:// address of it. Its connections end with it."""
-    running = set()
+    running: set[asyncio.Task[Any]] = set()
 
     async def kept(reader, writer):
-        running.add(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        running.add(task)
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await handle(reader, writer)

@@ -135,7 +135,7 @@ def stop_within_a_write(path, is_mutant):
         sys.stdin.readline()
 
     if is_mutant:
-        opportunities_module._transaction = nullcontext
+        opportunities_module._transaction = nullcontext  # type: ignore[assignment]  # it begins nothing and commits nothing
     with OpportunityStore(Path(path)) as store:
         store.record([seen(number) for number in range(10)])
         OpportunityStore._prune = hang

@@ -9,6 +9,7 @@ async with Rig(directory, "kraken") as rig:
 
 import asyncio
 from dataclasses import replace
+from typing import cast
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.edges.exchange.fetch import Fetcher
@@ -92,7 +93,8 @@ class Rig:
         self.fetcher = Fetcher(self.sim.rest_url, limits.weight)
         url = self.url or self.sim.websocket_url
         after = self._after_frame
-        self.session = Session(facts, url, self.fetcher, self.ingest, self._note, after, self._open, self.timing, limits, self.mode)
+        ingest = cast("Ingest", self.ingest)
+        self.session = Session(facts, url, self.fetcher, ingest, self._note, after, self._open, self.timing, limits, self.mode)
         self.follower = SetFollower(self.directory, self.name)
         self.task = asyncio.create_task(self.session.run())
         return self

@@ -36,7 +36,7 @@ class SmallEncoder:
 
     def __init__(self, truth, mode) -> None:
         self.truth, self.mode, self.spoil_checksum = truth, mode, False
-        self._subscribed = {}
+        self._subscribed: dict[str, str] = {}
 
     def connected(self, now_ns):
         return [_frame({"hello": self.mode})]
@@ -66,8 +66,17 @@ class SmallEncoder:
         rows = [[trade.trade_id, trade.price_ticks, trade.size_lots] for trade in trades]
         return [_frame({"trade": self._subscribed[symbol], "trades": rows})] if symbol in self._subscribed else []
 
+    def trading_status(self, symbol, now_ns):
+        return []
+
     def heartbeat(self, now_ns):
         return [_frame({"heartbeat": now_ns})]
+
+    def refuse_for_now(self, frame, now_ns):
+        return [_frame({"error": "too soon"})]
+
+    def restart_sequence(self):
+        pass  # the truth counts
 
 
 class SmallRest:
@@ -175,7 +184,7 @@ async def read_to_the_end(websocket: ClientConnection) -> None:
         await within(websocket.recv())
 
 
-async def until(reached: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
+async def until(reached: Callable[[], object], limit_s: float = LIMIT_S) -> None:
     """Let the loop run until it is so; TimeoutError at the limit."""
     async with asyncio.timeout(limit_s):
         while not reached():  # noqa: ASYNC110 - any condition, not an event's

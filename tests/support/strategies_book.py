@@ -102,8 +102,8 @@ class Picture:
     """The book at one version, and where in the stream that version's group ends."""
 
     version: int
-    bids: list
-    asks: list
+    bids: list[tuple[int, int]]
+    asks: list[tuple[int, int]]
     book_hash: int
     position: int
 

@@ -66,7 +66,7 @@ def book(set_name="kraken", symbol="BTC-USD", bid="100.00", ask="100.01", state=
     live = state is BookState.LIVE
     bids = [(int(bid.replace(".", "")) - i, 150 + i) for i in range(3)]
     asks = [(int(ask.replace(".", "")) + i, 250 + i) for i in range(3)]
-    shown = {"ladder": BookLadder(2, 2, bids, asks), "mids": (100.0, 100.1, 100.2)} | more
+    shown: dict[str, Any] = {"ladder": BookLadder(2, 2, bids, asks), "mids": (100.0, 100.1, 100.2)} | more
     return BookPicture(set_name, status, Fraction(bid) if live else None, Fraction(ask) if live else None, **shown)
 
 

@@ -1,6 +1,7 @@
 """Two decoders of one feed that hear the same, one of them without its shape: the fast road and the JSON road, to be compared."""
 
 from functools import cache
+from typing import Any
 
 import orjson
 
@@ -43,7 +44,7 @@ def said(decoder, frame):
     """All that a frame makes of a decoder: events or refusal, and what it asks for."""
     try:
         usual = decoder.shape.read(frame) if decoder.shape is not None else None
-        events = [plain(event) for event in ([usual] if usual is not None else decoder.receive(frame, STARTED_NS))]
+        events: list[Any] | str = [plain(event) for event in ([usual] if usual is not None else decoder.receive(frame, STARTED_NS))]
     except DecodeError as error:
         events = str(error)
     return events, decoder.pending_requests()
