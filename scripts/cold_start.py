@@ -41,12 +41,13 @@ print(json.dumps({"code": int(code), "modules": sorted({name.partition(".")[0] f
 
 def light_commands() -> list[list[str]]:
     """The help of everything, and what a prompt or a script asks often."""
-    from alphapulse_cli.cli import commands, root
+    from alphapulse_cli.cli import commands
+    from alphapulse_cli.cli.loading import load
 
     lines = [["--version"], ["--help"]]
     for name in commands.available():
         lines.append([name, "--help"])
-        lines += [[name, child, "--help"] for child in getattr(root.load(name), "commands", {})]
+        lines += [[name, child, "--help"] for child in getattr(load(name), "commands", {})]
     return lines
 
 

@@ -44,6 +44,7 @@ def first_paragraph(documented: Any) -> str:
 def commands() -> Iterator[str]:
     from alphapulse_cli.cli import commands as listed
     from alphapulse_cli.cli import root
+    from alphapulse_cli.cli.loading import load
 
     yield "# Commands"
     yield "What `--help` says, of every command."
@@ -52,7 +53,7 @@ def commands() -> Iterator[str]:
     yield code(top.get_help(context))
     for name, entry in listed.available().items():
         if not entry.alias_of:
-            yield from command_help(root.load(name), name, context, 2)
+            yield from command_help(load(name), name, context, 2)
 
 
 def command_help(command: Any, name: str, parent: Any, depth: int) -> Iterator[str]:
@@ -67,6 +68,7 @@ def manual_pages() -> dict[str, str]:
     """The manual page of each command, in roff, by its file's name; aliases are left out, as in commands.md."""
     from alphapulse_cli.cli import commands as listed
     from alphapulse_cli.cli import root
+    from alphapulse_cli.cli.loading import load
 
     top = root.command()
     context = top.make_context("alphapulse", [], resilient_parsing=True, terminal_width=HELP_COLUMNS)
@@ -74,7 +76,7 @@ def manual_pages() -> dict[str, str]:
     others = [f"alphapulse-{entry.name}" for entry in entries]
     pages = {"alphapulse.1": manual_page("alphapulse", "crypto order books in shared memory", [top.get_help(context)], others)}
     for entry in entries:
-        helps = list(command_help(root.load(entry.name), entry.name, context, 2))[1::2]
+        helps = list(command_help(load(entry.name), entry.name, context, 2))[1::2]
         bodies = [text.removeprefix("```text\n").removesuffix("\n```") for text in helps]
         pages[f"alphapulse-{entry.name}.1"] = manual_page(f"alphapulse-{entry.name}", entry.help, bodies, ["alphapulse"])
     return pages
@@ -211,12 +213,12 @@ def offset_rows(fields: Iterable[tuple[str, str, str]]) -> Iterator[tuple[object
 def counters() -> Iterator[str]:
     from alphapulse_cli.shm import counters as counted
     from alphapulse_cli.shm import histogram
+    from alphapulse_cli.shm.block import BLOCK_HEAD_WORDS
 
     yield "# Counters"
     yield code((counted.__doc__ or "").partition("\n\n")[2])
     rows = (
-        (counted.BLOCK_HEAD_WORDS * 8 + member.value * 8, f"`{member.label}`", member.unit, member.meaning)
-        for member in counted.Counter
+        (BLOCK_HEAD_WORDS * 8 + member.value * 8, f"`{member.label}`", member.unit, member.meaning) for member in counted.Counter
     )
     yield table(("offset in the block", "counter", "unit", "meaning"), rows)
     yield "Histograms, behind the blocks, in this order:"
@@ -290,7 +292,7 @@ ENDINGS = (
 )
 
 
-def tree(kind: type) -> Iterator[Any]:
+def tree(kind: type[Any]) -> Iterator[Any]:
     """The class and all below it that `errors.py` defines, depth first."""
     yield kind
     for below in kind.__subclasses__():

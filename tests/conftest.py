@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -30,7 +31,7 @@ EXPECT = os.environ.get("ALPHAPULSE_EXPECT", "")
 PACKAGE = Path(alphapulse_cli.__file__).resolve().parent
 
 # The same examples in each run, and no example fails because a busy machine was slow at it. `--hypothesis-profile=random` looks for new ones.
-SLOW_IS_FINE = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+SLOW_IS_FINE: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("same", derandomize=True, **SLOW_IS_FINE)
 hypothesis.settings.register_profile("random", **SLOW_IS_FINE)
 hypothesis.settings.load_profile("same")

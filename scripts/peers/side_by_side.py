@@ -151,7 +151,7 @@ async def _start(stack, command, log, stdout):
 
 
 async def _attached(stack, directory):
-    found = {}
+    found: dict[str, Ours] = {}
 
     def attach():
         for name in EXCHANGES.keys() - found.keys():

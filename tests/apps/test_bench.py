@@ -109,11 +109,16 @@ class TestTurns:
 
     def test_a_sample_is_never_more_calls_than_allowed(self):
         calls = []
-        samples = measure.by_turns(lambda n: calls.append(n) or 0.1 * n, lambda n: 1e6 * n, 0, most_calls=100)
+
+        def work(count):
+            calls.append(count)
+            return 0.1 * count
+
+        samples = measure.by_turns(work, lambda n: 1e6 * n, 0, most_calls=100)
         assert (max(calls), samples.batch) == (100, 100)
 
     def test_each_frame_goes_once_through_both(self):
-        seen = {"work": [], "reference": []}
+        seen: dict[str, list[bytes]] = {"work": [], "reference": []}
         given_frames = [bytes([i]) for i in range(measure.FRAMES_A_TURN + 3)]
         samples = measure.frame_by_frame(seen["work"].append, seen["reference"].append, given_frames)
         assert seen == {"work": given_frames, "reference": given_frames}
@@ -417,7 +422,12 @@ class TestNothingIsLeftBehind:
     def test_children_are_reaped_however_it_ends(self, ending, monkeypatch, shm_dir):
         started = []
         popen = subprocess.Popen
-        monkeypatch.setattr(subprocess, "Popen", lambda *args, **named: started.append(popen(*args, **named)) or started[-1])
+
+        def start(*args, **named):
+            started.append(popen(*args, **named))
+            return started[-1]
+
+        monkeypatch.setattr(subprocess, "Popen", start)
         with open_directory(shm_dir) as directory, ground.Ground(directory).outlet("bench-latency"):
             try:
                 with children.child("latency:read", str(shm_dir), "bench-latency") as reader:

@@ -14,7 +14,8 @@ from alphapulse_cli.shm.segment import Liveness
 
 def test_comes_up_shows_live_books_and_is_gone_afterwards(alphapulse):
     demo = alphapulse.start("demo", "--json", "--duration", "1h")
-    wanted, live = {(exchange, symbol) for exchange in EXCHANGES for symbol in SYMBOLS}, set()
+    wanted = {(exchange, symbol) for exchange in EXCHANGES for symbol in SYMBOLS}
+    live: set[tuple[str, str]] = set()
     while live != wanted:
         row = json.loads(demo.stdout.readline())
         if row["state"] == "LIVE" and row["bid"] and row["ask"]:

@@ -9,7 +9,6 @@ import pytest
 from support.reader_sets import Writer
 
 from alphapulse_cli import build
-from alphapulse_cli.apps import doctor
 from alphapulse_cli.apps.doctor import CheckVerdict, examine
 from alphapulse_cli.edges.exchange import transport
 from alphapulse_cli.shm import clock, memory, wake
@@ -67,7 +66,7 @@ def test_a_directory_that_is_open_to_others_or_cannot_be_made(where, tmp_path):
     [(1 << 20, 1 << 30, CheckVerdict.FAIL), (32 << 20, 64 << 20, CheckVerdict.WARN), (1 << 29, 1 << 30, CheckVerdict.OK)],
 )
 def test_room(where, monkeypatch, free, total, verdict):
-    monkeypatch.setattr(doctor.os, "statvfs", lambda _: SimpleNamespace(f_bavail=free, f_frsize=1, f_blocks=total))
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=free, f_frsize=1, f_blocks=total))
     assert found(where, "room").verdict is verdict
 
 

@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from cli.test_readers import kept_alive
-from support.reader_sets import Writer
+from support.reader_sets import Writer, kept_alive
 
 import alphapulse_cli as ap
 from alphapulse_cli.apps.reconstruct import Books

@@ -5,6 +5,7 @@ are wrong in one place each: the same cases must catch every one of them.
 """
 
 import random
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -186,7 +187,7 @@ def runs_are_one(monkeypatch):
     monkeypatch.setattr(Walk, "take", take)
 
 
-MUTANTS = {
+MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "sizes are not compared": runs_without_sizes,
     "a run is one too long": runs_one_too_long,
     "one too many is settled": partial(settle, by=1),

@@ -1,26 +1,19 @@
 """Commands on sets written here, run in this process: quick, through the same `main`."""
 
-from typing import NamedTuple
-
 import pytest
+from conftest import Done, Runner
 from support.reader_sets import Writer, ladder
 
 from alphapulse_cli.cli import app, options, stderr
 from alphapulse_cli.shm.directory import open_directory
 
 
-class Done(NamedTuple):
-    code: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
 def quick(alphapulse, monkeypatch, capsys):
     """As `alphapulse` ever is, but that calling it is quick: no process is started for it."""
 
-    class Quick(type(alphapulse)):
-        def __call__(self, *arguments):
+    class Quick(Runner):
+        def __call__(self, *arguments):  # type: ignore[override]  # without what only a process can be given
             options._load.cache_clear()
             code = app.main(arguments)
             return Done(int(code), *capsys.readouterr())

@@ -47,7 +47,12 @@ def plans(draw):
 def planned_by(quick, words):
     """The one plan that the command makes of these words."""
     made = []
-    with patch.object(collecting, "run", lambda plans, **_: made.extend(plans) or ExitCode.DONE):
+
+    def run(plans, **_):
+        made.extend(plans)
+        return ExitCode.DONE
+
+    with patch.object(collecting, "run", run):
         done = quick(*words)
     assert (done.code, done.stderr) == (0, "")
     (plan,) = made

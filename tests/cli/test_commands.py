@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from alphapulse_cli import __version__, exchanges
 from alphapulse_cli.cli import app, commands, options, root, stderr
+from alphapulse_cli.cli.loading import load
 from alphapulse_cli.edges.config import layers
 from alphapulse_cli.errors import UsageError
 
@@ -59,7 +60,7 @@ class TestTheCommandTable:
         code, out, err = run(name, "--help")
         assert (code, err) == (0, "")
         assert f"Usage: alphapulse {name}" in out
-        command = root.load(name)
+        command = load(name)
         for child in getattr(command, "commands", {"": command}).values():
             assert child.help
             for parameter in child.params:
@@ -163,7 +164,7 @@ class TestHelpOnANarrowTerminal:
         """Of the command itself and of those below it; each line fits."""
         top = root.command()
         context = top.make_context("alphapulse", [], resilient_parsing=True, terminal_width=80)
-        command = root.load(name) if name else top
+        command = load(name) if name else top
         shown = command.make_context(name, [], parent=context, resilient_parsing=True, terminal_width=80) if name else context
         text = command.get_help(shown)
         assert not [

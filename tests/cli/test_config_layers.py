@@ -1,6 +1,7 @@
 """Configuration: flag > environment > ./alphapulse.toml > user config > default, and an error that names what is wrong."""
 
 import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -131,7 +132,7 @@ class TestWhatIsWrongIsNamed:
     def test_any_table_is_read_or_refused_with_a_usage_error(self, table):
         """No value of a file, of whatever type, ends in anything but values or a UsageError."""
         try:
-            list(layers._from_table(table, layers.KEYS, layers.Path("f.toml"), ""))
+            list(layers._from_table(table, layers.KEYS, Path("f.toml"), ""))
         except UsageError as error:
             assert "f.toml" in str(error)
 

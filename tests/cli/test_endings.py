@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import Runner
 from support import endless_command
 
 SCRIPT = str(Path(endless_command.__file__))
@@ -17,7 +18,7 @@ SCRIPT = str(Path(endless_command.__file__))
 def endless(alphapulse):
     """The runner, with `alphapulse endless` in place of the console script's `alphapulse`."""
 
-    class Endless(type(alphapulse)):
+    class Endless(Runner):
         command = property(lambda self: [sys.executable, "-P", SCRIPT])
 
     runner = Endless(alphapulse.directory, alphapulse.shm_dir)

@@ -60,9 +60,10 @@ def test_the_board_at_80_columns_cuts_no_price_beside_a_long_state():
         ask="62793.7",
         trading_status=TradingStatus.CANCEL_ONLY,
     )
-    console = Console(width=80, file=io.StringIO())
+    terminal = io.StringIO()
+    console = Console(width=80, file=terminal)
     console.print(board.board([SetStatus("kraken", "kraken", Liveness.LIVE, totals=TOTALS, books=[book])], [], "title", 80, 24))
-    said = console.file.getvalue()
+    said = terminal.getvalue()
     for whole in ("BTC-USD", "kraken ", "62788.1", "62793.7", "disconnected", "cancel only"):
         assert whole in said, said
 
@@ -75,11 +76,12 @@ NOTICE = (
 def shown_board(width, height, notices, state=BookReason.DISCONNECTED):
     """What a terminal of that size shows of a board with these notices."""
     books = [BookStatus("kraken", f"{name}-USD", BookState.SYNCING, state, bid="62788.1", ask="62793.7") for name in ("BTC", "ETH")]
-    console = Console(width=width, height=height, file=io.StringIO())
+    terminal = io.StringIO()
+    console = Console(width=width, height=height, file=terminal)
     console.print(
         board.board([SetStatus("kraken", "kraken", Liveness.LIVE, totals=TOTALS, books=books)], notices, "title", width, height)
     )
-    return console.file.getvalue().splitlines()[:height]
+    return terminal.getvalue().splitlines()[:height]
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])

@@ -135,7 +135,7 @@ class TestWaitingForIt:
         assert (done.code, done.stderr.count("waiting: ")) == (3, 1)
 
     def test_follow_waits(self, directory, shm_dir, caplog):
-        made = []
+        made: list[Writer] = []
 
         def start_it(seconds_ns):
             if not made:

@@ -3,7 +3,8 @@
 import pytest
 import typer
 
-from alphapulse_cli.cli import app, commands, configured, options, root, stderr
+from alphapulse_cli.cli import app, commands, configured, options, stderr
+from alphapulse_cli.cli.loading import load
 
 DURATION, DECIMAL = "a length of time", "a decimal"
 # Options with a value that nobody can complete: (what it is instead). A path is the shell's own to complete.
@@ -60,7 +61,7 @@ def tree():
     """(path, command, parameter, long name) of every visible option."""
     for name, entry in commands.available().items():
         if not entry.alias_of:
-            yield from below(root.load(name), (name,))
+            yield from below(load(name), (name,))
 
 
 def below(command, path):

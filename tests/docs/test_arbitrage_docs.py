@@ -109,6 +109,7 @@ def refreshed(writer):
 def strategy():
     """The example, as a module."""
     spec = importlib.util.spec_from_file_location("arbitrage_strategy", STRATEGY)
+    assert spec is not None
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
     return made
@@ -194,6 +195,8 @@ class TestTheStrategy:
         kraken, coinbase = sets
         words = [sys.executable, "-P", str(STRATEGY), "--shm-dir", str(shm_dir), "--seconds", "20"]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        output = process.stdout
         try:
             wait_until(lambda: "python" in alphapulse("segments").stdout, what="the strategy")
             refreshed(kraken).update([(9_900, 2, False)])
@@ -202,10 +205,10 @@ class TestTheStrategy:
             def printed():
                 for writer in sets:
                     writer.beat()
-                return select.select([process.stdout], [], [], 0.1)[0]
+                return select.select([output], [], [], 0.1)[0]
 
             wait_until(printed, what="a trade")
-            line = process.stdout.readline()
+            line = output.readline()
         finally:
             process.kill()
             process.communicate()

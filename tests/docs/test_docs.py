@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from alphapulse_cli.cli import commands, root
+from alphapulse_cli.cli.loading import load
 from alphapulse_cli.edges.config import layers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,7 +130,7 @@ class TestCommands:
 
     @pytest.mark.parametrize("page", WRITTEN, ids=name_of)
     def test_each_flag_of_the_text_exists_somewhere(self, page):
-        known = {"--help"}.union(*(every_flag(root.load(name)) for name in commands.available()), flags(root.command()))
+        known = {"--help"}.union(*(every_flag(load(name)) for name in commands.available()), flags(root.command()))
         for code in re.findall(r"`([^`\n]+)`", prose(page)):
             for flag in re.findall(r"(?<!\S)--[a-z][a-z-]+", code):
                 if not code.startswith(("pip", "scripts/docs.py", "systemctl", ".ci/run")):
@@ -196,7 +197,7 @@ def command_of(words):
     command = root.command()
     if words and not words[0].startswith("-"):
         assert words[0] in commands.available(), words
-        command, words = root.load(words[0]), words[1:]
+        command, words = load(words[0]), words[1:]
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
     return command, words

@@ -38,7 +38,7 @@ def test_it_says_what_was_expected_seen_and_where(script):
 
 def test_the_packages_are_pinned_and_named_in_the_head(script):
     text = script.read_text()
-    command = re.search(r"-m pip install (.*)\n\} 2>", text)[1]
+    command = re.search(r"-m pip install (.*)\n\} 2>", text).group(1)
     packages = [word for word in command.split() if not word.startswith("-")]
     assert packages
     for package in packages:
@@ -54,7 +54,7 @@ def test_it_leaves_nothing_behind_and_is_a_script(script):
 
 
 def test_its_program_is_python_without_alphapulse(script):
-    program = re.search(r"<<'PY'\n(.*)\nPY\n$", script.read_text(), re.DOTALL)[1]
+    program = re.search(r"<<'PY'\n(.*)\nPY\n$", script.read_text(), re.DOTALL).group(1)
     tree = ast.parse(program)
     imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for name in node.names}
     assert not any("alphapulse" in name for name in imported | {getattr(node, "module", None) or "" for node in ast.walk(tree)})

@@ -64,6 +64,7 @@ class Market:
 
 def script(monkeypatch):
     spec = importlib.util.spec_from_file_location("screenshots", SCRIPT)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "_all_live", lambda _picture: True)

@@ -40,9 +40,9 @@ def answers(name):
 
 def timeline():
     """Frames and snapshots in the order in which they were received."""
-    frames = [(stamp, Frame(frame)) for stamp, frame in recorded_frames(FRAMES)]
-    snapshots = [(stamp, Answer(path, body)) for stamp, path, body in answers(SNAPSHOTS)]
-    return [step for _, step in sorted(frames + snapshots, key=lambda timed: timed[0])]
+    steps: list[tuple[int, Frame | Answer]] = [(stamp, Frame(frame)) for stamp, frame in recorded_frames(FRAMES)]
+    steps += [(stamp, Answer(path, body)) for stamp, path, body in answers(SNAPSHOTS)]
+    return [step for _, step in sorted(steps, key=lambda timed: timed[0])]
 
 
 def yes(frame):

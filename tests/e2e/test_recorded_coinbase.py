@@ -41,7 +41,7 @@ else:
 
 def model():
     """Each product's final book as the frames say it, and nothing else of ours."""
-    books = {}
+    books: dict[str | None, dict[tuple[str, Decimal], Decimal]] = {}
     for _, frame in recorded_frames(RECORDED.frames):
         message = orjson.loads(frame)
         book = books.setdefault(message.get("product_id"), {})

@@ -81,7 +81,7 @@ class TestTail:
         """One JSON object a group, of all three exchanges; each book's versions follow on one another."""
         rows = rows_of(module_alphapulse("tail", "deltas", "--json", "--duration", "2s"))
         assert {row["exchange"] for row in rows} == set(EXCHANGES)
-        versions = {}
+        versions: dict[tuple[str, str], int] = {}
         for row in rows:
             book = row["exchange"], row["symbol"]
             assert versions.get(book, row["prev_version"]) == row["prev_version"]

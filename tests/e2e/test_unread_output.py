@@ -42,7 +42,7 @@ def test_a_terminal_that_is_not_read_holds_up_the_board_and_not_the_collector(al
     terminal = Terminal(command, 200, 60, env=env, cwd=alphapulse.directory)
     try:
         wait_until_live(alphapulse.shm_dir, "kraken", ["BTC-USD"])
-        looks = []
+        looks: list[int] = []
 
         def is_full():
             terminal.resize(100 + len(looks) % 2, 60)

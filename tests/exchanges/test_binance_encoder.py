@@ -254,7 +254,7 @@ class TestInstruments:
         "odd", [{"baseAsset": "\u5e01\u5b89"}, {"quoteAsset": "LONGERTHANALL"}, {"baseAsset": ""}, {"symbol": "X" * 33}]
     )
     def test_a_symbol_that_records_cannot_name_does_not_take_the_others_along(self, odd):
-        rows = [orjson.loads(self.body(**fields))["symbols"][0] for fields in (odd, {})]
+        rows = [orjson.loads(body)["symbols"][0] for body in (self.body(**odd), self.body())]
         assert [found.symbol for found in parse_instruments(orjson.dumps({"symbols": rows}))] == ["ABCDUS-DT"]
         assert parse_instruments(self.body(tick="1e-20")) == []
 

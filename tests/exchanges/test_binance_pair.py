@@ -16,7 +16,7 @@ from support.exchange_truth import PlainTruth
 
 from alphapulse_cli.exchanges.binance import Decoder, Encoder, RestEncoder, splice
 from alphapulse_cli.exchanges.protocol import BOOK
-from alphapulse_cli.exchanges.sequence import GAP, NEXT
+from alphapulse_cli.exchanges.sequence import GAP, NEXT, follows, splices
 from alphapulse_cli.market.events import Snapshot
 from alphapulse_cli.market.requests import FetchSnapshot
 
@@ -36,10 +36,12 @@ class Pair:
         self.changed_at = []  # (id, ticks, is_ask)
         self.encoder, self.rest = Encoder(self.truth), RestEncoder(self.truth)
         self.decoder, self.client = Decoder([BTC], {BOOK}, SNAPSHOT_DEPTH), DictBook()
-        self.frames, self.asked, self.bodies = deque(), 0, deque()
+        self.frames: deque[bytes] = deque()
+        self.bodies: deque[bytes] = deque()
+        self.asked = 0
         self.seen = self.snapshot_id = self.last_id = self.now = 0
         self.cached = b""
-        self.snapshot_known = (set(), set())
+        self.snapshot_known: tuple[set[int], set[int]] = (set(), set())
         self.connect()
 
     def _sides(self):
@@ -217,13 +219,11 @@ class TestTheSchedulesCatchWhatIsBroken:
         assert not any(goes_wrong(seed) for seed in range(100))
 
     def test_gaps_taken_for_updates(self, monkeypatch):
-        real = splice.follows
-        monkeypatch.setattr(splice, "follows", lambda *ids: NEXT if real(*ids) is GAP else real(*ids))
+        monkeypatch.setattr(splice, "follows", lambda *ids: NEXT if follows(*ids) is GAP else follows(*ids))
         assert is_caught()
 
     def test_a_first_event_that_may_begin_anywhere(self, monkeypatch):
-        real = splice.splices
-        monkeypatch.setattr(splice, "splices", lambda *ids: NEXT if real(*ids) is GAP else real(*ids))
+        monkeypatch.setattr(splice, "splices", lambda *ids: NEXT if splices(*ids) is GAP else splices(*ids))
         assert is_caught()
 
     def test_snapshots_older_than_the_stream(self, monkeypatch):

@@ -13,6 +13,7 @@ from support.recorded import recorded_answers, recorded_frames
 from alphapulse_cli.exchanges.binance import Decoder, parse_instruments
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES
 from alphapulse_cli.market.events import Snapshot, Unrecognised, Update
+from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import FetchSnapshot
 from alphapulse_cli.market.ticks import to_text
 
@@ -68,7 +69,9 @@ def test_the_splice_holds_whenever_the_snapshot_comes(recording, instruments, sn
     """Each symbol's snapshot is handed in once so many more of its events are buffered."""
     decoder = Decoder([instruments[native] for native in recording.natives], {BOOK, TRADES})
     decoder.connected(0)
-    books, events, waiting = {native: DictBook() for native in recording.natives}, Counter(), {}
+    books = {native: DictBook() for native in recording.natives}
+    events: Counter[str | type] = Counter()
+    waiting: dict[Instrument, int] = {}
     for receive_ns, frame in recorded_frames(recording.frames):
         data = orjson.loads(frame)["data"]
         found = list(decoder.receive(frame, receive_ns))

@@ -17,7 +17,7 @@ from alphapulse_cli.market.events import (
     Update,
     UpdateIgnored,
 )
-from alphapulse_cli.market.requests import Send
+from alphapulse_cli.market.requests import FetchSnapshot, Send
 
 L = 113129219
 
@@ -379,7 +379,7 @@ class TestB9AQuietSymbolIsBelievedWithoutAStream:
         now = 0
         for number in (12, 13, 14, 15):  # the stream of this symbol is dead
             assert decoder.receive_snapshot(BTC, snapshot(number), 0) == ()
-            found = []
+            found: list[FetchSnapshot] = []
             while not found:
                 now += SECOND
                 decoder.tick(now)

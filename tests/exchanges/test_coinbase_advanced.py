@@ -33,6 +33,7 @@ from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.coinbase import FACTS, Decoder
 from alphapulse_cli.exchanges.coinbase.advanced import MOST_BREAKS
 from alphapulse_cli.market.events import (
+    Event,
     GapFound,
     GapReason,
     Heartbeat,
@@ -232,7 +233,8 @@ class TestS5WhatIsOwed:
         decoder = Decoder((BTC,), ("book",), mode=mode)
         decoder.connected(0)
         assert "heartbeat" in str(sent(decoder)[0])
-        found, told = [], []
+        found: list[float] = []
+        told: list[Event] = []
         for tenth in range(400):
             told += decoder.tick(tenth * SECOND // 10)
             requests = [each for each in decoder.pending_requests() if isinstance(each, Send)]

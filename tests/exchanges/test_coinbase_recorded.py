@@ -79,7 +79,7 @@ def events(recording, instruments):
 
 def books_of(events):
     """{product: {(side, price): size}} after all book events, in exact decimals."""
-    books = {}
+    books: dict[str, dict[tuple[str, int], int]] = {}
     for event in (event for event in events if isinstance(event, BookEvent)):
         held = books.setdefault(event.instrument.native, {})
         if isinstance(event, Snapshot):
@@ -120,13 +120,15 @@ def test_a_grid_too_coarse_is_made_finer_on_the_way(recording, instruments):
     coarse = [Instrument("coinbase", each.symbol, each.native, 0, 0) for each in instruments]
     decoder = Decoder(coarse, {"book"}, mode="exchange")
     decoder.connected(0)
-    held, asked = [], 0
+    held: list[BookEvent] = []
+    asked = 0
     for receive_ns, frame in recorded_frames(recording.frames):
         found = list(decoder.receive(frame, receive_ns))
         while found and type(found[0]).__name__ == "OffGrid":
             asked += 1
             need = found[0]
             finer = need.instrument.on_grid(need.price_decimals, need.size_decimals)
+            assert finer is not None
             held = [
                 _on_grid(event, finer) if isinstance(event, BookEvent) and event.instrument.native == finer.native else event
                 for event in held

@@ -1,5 +1,7 @@
 """Both ends of a Coinbase connection without a socket: what the encoder tells of a market, the decoder's client knows exactly."""
 
+from typing import Any
+
 import orjson
 import pytest
 from hypothesis import given
@@ -252,7 +254,7 @@ class TestWhatTheServerSays:
     @pytest.mark.parametrize("mode", MODES)
     def test_what_is_not_subscribed_to_gives_no_frames(self, mode):
         line = Line(market(), mode)
-        verbs = {
+        verbs: dict[str, list[dict[str, Any]]] = {
             "advanced": [{"channel": each} for each in ("level2", "market_trades")],
             "exchange": [{"channels": ["level2_50", "matches"]}],
         }

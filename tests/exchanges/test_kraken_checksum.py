@@ -115,6 +115,7 @@ class TestFinerGrid:
 
     def test_the_hook_takes_the_excess_from_the_instruments_grid(self):
         finer = BTC_USD.on_grid(3, 8)
+        assert finer is not None
         asks, bids = ([(ticks * 100, lots) for ticks, lots in side] for side in (self.ASKS, self.BIDS))
         assert (
             book_checksum(finer, Top(bids, asks), 1, 8)
@@ -137,6 +138,7 @@ def test_of_a_book_it_is_that_of_its_levels(bids, asks, prices, sizes):
     best = Top(sorted(bids.items(), reverse=True), sorted(asks.items()))
     assert book.top_digits(10) == best.top_digits(10)
     instrument = BTC_USD.on_grid(3, 8)
+    assert instrument is not None
     for precisions in ((), (3 - prices, 8 - sizes)):
         plain = levels_checksum(best.asks(10), best.bids(10), *([prices, sizes] if precisions else []))
         assert book_checksum(instrument, book, *precisions) == plain
@@ -156,7 +158,9 @@ def test_every_checksum_of_a_real_recording_is_right(metadata, frames, count):
     """Kraken v1, 2021-04-17, one pair and ten at depth 1000: the same construction, over the decimals that the wire shows."""
     [(_, pairs)] = recorded_answers(metadata)
     grids = {instrument.native: instrument for instrument in parse_instruments(pairs)}
-    books, precisions, right = {}, {}, 0
+    books: dict[str, tuple[dict[int, int], dict[int, int]]] = {}
+    precisions: dict[str, tuple[int, int]] = {}
+    right = 0
     for _, frame in recorded_frames(frames):
         message = json.loads(frame)
         if not isinstance(message, list):

@@ -519,6 +519,7 @@ class TestK10Instruments:
     def test_a_new_precision_renders_the_checksum(self, kraken):
         kraken.receive(self.frame(price_precision=2), 0)
         finer = BTC.on_grid(2, 8)
+        assert finer is not None
         assert kraken.book_checksum(finer, Top([(1200, 7)], [])) == Decoder([finer], ()).book_checksum(finer, Top([(1200, 7)], []))
 
     def test_an_increment_finer_than_the_precision_is_no_tick_size(self, kraken):

@@ -4,12 +4,14 @@ import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges import protocol
+from alphapulse_cli.market.instrument import Instrument
 
 
 class TestNames:
@@ -73,9 +75,10 @@ class TestOtherPeoplesExchanges:
 
     def test_a_module_with_the_five_names_is_one(self, plug_ins):
         facts = protocol.Facts("mine", "Mine", (), "/")
-        plug_ins(mine={"FACTS": facts, "Decoder": 1, "Encoder": 2, "RestEncoder": 3, "parse_instruments": 4})
+        parts: list[Any] = [1, 2, 3, 4]  # the registry looks into none of them
+        plug_ins(mine=dict(zip(("FACTS", "Decoder", "Encoder", "RestEncoder", "parse_instruments"), (facts, *parts), strict=True)))
         assert exchanges.names()[4:] == ["mine"]
-        assert exchanges.get("mine") == exchanges.Exchange(facts, 1, 2, 3, 4)
+        assert exchanges.get("mine") == exchanges.Exchange(facts, *parts)
 
     def test_one_that_lacks_a_part_is_refused_by_name(self, plug_ins):
         plug_ins(mine={"FACTS": protocol.Facts("mine", "Mine", (), "/")})
@@ -95,7 +98,7 @@ class TestOtherPeoplesExchanges:
 
 class _EmptyTruth:
     def __init__(self):
-        self.instruments = {}
+        self.instruments: dict[str, Instrument] = {}
 
     def book(self, symbol, depth=None):
         raise KeyError(symbol)

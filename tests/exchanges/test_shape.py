@@ -256,6 +256,7 @@ class TestRecorded:
                 off_grid = [event for event in heard[0] if isinstance(event, OffGrid)]
                 for event in off_grid:
                     finer = event.instrument.on_grid(event.price_decimals, event.size_decimals)
+                    assert finer is not None
                     fast.use_instrument(finer)
                     slow.use_instrument(finer)
                 if not off_grid:

@@ -39,37 +39,37 @@ class TestBatches:
 
 class TestOwed:
     def test_silence_is_asked_again_for_ever_with_growing_pauses(self):
-        owed = Owed()
+        owed = Owed[str]()
         owed.ask("BTC", 0)
         assert asked_at(owed, 300) == [10, 30, 70, 130, 190, 250]
 
     def test_and_told_once(self):
-        owed = Owed()
+        owed = Owed[str]()
         owed.ask("BTC", 0)
         assert owed.due(10 * SECOND) == (["BTC"], ["BTC"])
         assert owed.due(30 * SECOND) == (["BTC"], [])
 
     def test_a_refusal_for_now_is_asked_again_soon_then_more_rarely(self):
-        owed = Owed()
+        owed = Owed[str]()
         owed.refuse("BTC", 0, final=False)
         assert asked_at(owed, 300, lambda key, second: owed.refuse(key, second * SECOND, final=False)) == [
             1, 2, 3, 5, 9, 17, 33, 65, 125, 185, 245
         ]  # fmt: skip
 
     def test_a_refusal_for_good_each_ten_minutes(self):
-        owed = Owed()
+        owed = Owed[str]()
         owed.refuse("BTC", 0, final=True)
         assert asked_at(owed, 1300, lambda key, second: owed.refuse(key, second * SECOND, final=True)) == [600, 1200]
 
     def test_what_is_settled_is_asked_no_more(self):
-        owed = Owed()
+        owed = Owed[str]()
         owed.ask("BTC", 0)
         owed.settle("BTC")
         assert asked_at(owed, 100) == []
         assert not owed.waits("BTC")
 
     def test_a_new_reason_begins_with_small_pauses(self):
-        owed = Owed()
+        owed = Owed[str]()
         owed.ask("BTC", 0)
         owed.due(10 * SECOND)
         owed.due(30 * SECOND)
@@ -77,7 +77,7 @@ class TestOwed:
         assert asked_at(owed, 42) == [41]
 
     def test_hurry_only_ever_shortens(self):
-        owed = Owed()
+        owed = Owed[str]()
         owed.ask("BTC", 0)
         owed.hurry("BTC", 2 * SECOND)
         owed.hurry("BTC", 5 * SECOND)

@@ -163,7 +163,8 @@ FRAMES = st.lists(st.tuples(st.lists(st.integers(1, 60), min_size=1, max_size=8)
 
 def check(made, frames):
     """However trades come: each id is told at most once, and missed - recovered is what was never told."""
-    seen, missed, recovered = [], 0, 0
+    seen: list[int] = []
+    missed = recovered = 0
     for numbers, history in frames:
         found, _, more, back = take(made, *numbers, history=history)
         seen, missed, recovered = seen + found, missed + more, recovered + back

@@ -47,9 +47,9 @@ class Scene(River):
 
     def __init__(self, directory, exchange, mode):
         super().__init__(directory, exchange, [listed(exchange, symbol) for symbol in SYMBOLS], mode=mode)
-        self.absurd = None
+        self.absurd: tuple[bytes, bytes] | None = None
         self.rest = Distorted(self.rest, self)
-        self.asked_at = []
+        self.asked_at: list[float] = []
         for symbol in SYMBOLS:
             self.truth.change(symbol, [(9_120, 10**10, False), (10_010, 1, True)])
         self.connect().settle([(9_121, 7, False), (10_011, 7, True)])

@@ -7,6 +7,7 @@ import contextlib
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -275,7 +276,7 @@ class History:
         self.was_ailing = ailing
         is_good = keeper.state in (LIVE, STALE)
         self.good_since = (self.now if self.good_since is None else self.good_since) if is_good else None
-        rounds = [[]]
+        rounds: list[list[Any]] = [[]]
         for each in self.told:
             if each == "again":
                 rounds.append([])

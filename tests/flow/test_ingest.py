@@ -12,7 +12,7 @@ from alphapulse_cli.errors import StorageError
 from alphapulse_cli.flow import outlet as outlet_module
 from alphapulse_cli.flow.ingest import UNREADABLE_IN_A_ROW
 from alphapulse_cli.flow.metadata import PAUSE_NS
-from alphapulse_cli.market.events import ClosingSoon, GapFound, GapReason, OffGrid, SubscriptionRefused, Trade, TradesMissed
+from alphapulse_cli.market.events import ClosingSoon, GapFound, GapReason, OffGrid, Side, SubscriptionRefused, Trade, TradesMissed
 from alphapulse_cli.market.requests import FetchInstruments, FetchSnapshot, Reconnect, Send
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire import trade as trade_record
@@ -307,7 +307,7 @@ class TestTrades:
 
     def test_one_that_does_not_fit_its_record_is_counted_never_cut(self, directory):
         desk = Desk(directory, [listed("kraken")])
-        trades = [Trade(desk.instruments[0], name, 1, 1, 0, None) for name in ("1", "x" * 33, "ü", "2")]
+        trades = [Trade(desk.instruments[0], name, 1, 1, Side.BUY, None) for name in ("1", "x" * 33, "ü", "2")]
         desk.ingest._handle(trades, desk.now)
         assert [name for _, name, _ in desk.trades()] == ["1", "2"]
         assert [flags for *_, flags in desk.trades()] == [trade_record.FIRST, trade_record.LAST]
@@ -318,9 +318,9 @@ class TestTrades:
     def test_tell_the_feed_delay_unless_they_are_history(self, directory):
         desk = Desk(directory, [listed("kraken")])
         instrument = desk.instruments[0]
-        desk.ingest._handle([Trade(instrument, "1", 1, 1, 0, desk.now - 3_000_000, history=True)], desk.now)
+        desk.ingest._handle([Trade(instrument, "1", 1, 1, Side.BUY, desk.now - 3_000_000, history=True)], desk.now)
         assert desk.count(Counter.FEED_DELAY_US, "BTC-USD") == 0
-        desk.ingest._handle([Trade(instrument, "2", 1, 1, 0, desk.now - 3_000_000)], desk.now)
+        desk.ingest._handle([Trade(instrument, "2", 1, 1, Side.BUY, desk.now - 3_000_000)], desk.now)
         assert desk.count(Counter.FEED_DELAY_US, "BTC-USD") == 3_000
 
     def test_missed_ones_are_counted(self, directory):

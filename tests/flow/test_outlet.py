@@ -117,7 +117,8 @@ class TestWithoutRoom:
 
     @staticmethod
     def _room_for(monkeypatch, count):
-        real, made = segment.allocate, []
+        real = segment.allocate
+        made: list[int] = []
 
         def allocate(fd, size):
             if len(made) == count:

@@ -1,6 +1,7 @@
 """Books that have grown quiet: when they are checked, what proves them, and what becomes of those that nobody vouches for."""
 
 import json
+from typing import Any
 
 import pytest
 from support.flow_parts import SECOND, Replica, River, assert_one_book, listed
@@ -30,7 +31,8 @@ def said(river, symbol="ETH-USD"):
 
 def goes_on(river, seconds, *, moving=("BTC-USD",), every=1.0, answered=True):
     """Time goes by, and these move; [(second, what ETH-USD is called)] whenever that is another."""
-    seen, step = [], 0.1
+    seen: list[tuple[float, Any]] = []
+    step = 0.1
     for tenth in range(1, round(seconds / step) + 1):
         river.tick(step)
         for symbol in moving:

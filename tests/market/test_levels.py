@@ -295,7 +295,8 @@ class TestAColumn:
         assert one != Levels.from_levels(2, 8, [(3, 4, False), (1, 2, True)])
         assert one != Levels.from_levels(2, 7, [(1, 2, True), (3, 4, False)])
         assert one != [(1, 2, True), (3, 4, False)]
-        assert Levels.__hash__ is None
+        with pytest.raises(TypeError, match="unhashable"):
+            hash(one)
         assert repr(one) == "Levels(2, 8, [(1, 2, True), (3, 4, False)])"
 
     @pytest.mark.parametrize(("price", "size"), [(-1, 0), (0, -1), (19, 0), (0, 19)])

@@ -6,6 +6,7 @@ import struct
 import time
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -251,7 +252,7 @@ class TestJsonNumbers:
 
     def test_nesting_does_not_reach_the_message(self):
         """A value nested deeper than Python can print is Malformed, not a RecursionError."""
-        deep = []
+        deep: list[Any] = []
         for _ in range(100_000):
             deep = [deep]
         with pytest.raises(Malformed):

@@ -20,6 +20,7 @@ def script():
     """The script as a module of its own: its name has no .py."""
     loader = importlib.machinery.SourceFileLoader("release", str(ROOT / "scripts" / "release"))
     spec = importlib.util.spec_from_loader("release", loader)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
     loader.exec_module(module)

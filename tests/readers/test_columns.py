@@ -5,6 +5,7 @@ import decimal
 import re
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,10 +85,10 @@ class TestNumbers:
 
     def test_an_unknown_form_and_another_array_are_refused(self):
         with pytest.raises(ValueError, match="decimal, text, float"):
-            ap.prices(trades((1, 1, 0, 0, 0)), "complex")
+            ap.prices(trades((1, 1, 0, 0, 0)), "complex")  # type: ignore[arg-type]  # no such form
         for other in (np.zeros(3), [1, 2]):
             with pytest.raises(TypeError, match="not records of a reader"):
-                ap.prices(other)
+                ap.prices(other)  # type: ignore[arg-type]  # a list is no array
         with pytest.raises(TypeError, match="DeltaReader"):
             ap.changes(trades())
 
@@ -202,7 +203,7 @@ class TestTheReference:
             "trades": trades((12_345_678_901, 200_000_000, EIGHT, EIGHT, RECEIVED_NS + AHEAD_NS)),
             "deltas": deltas((EIGHT, EIGHT, -250_000, [(12_345_678_901, 200_000_000, True, True)])),
         }
-        found = {}
+        found: dict[str, list[Any]] = {}
         for line in self.lines():
             ast.parse(line)
             exec(line, known)
@@ -216,5 +217,5 @@ class TestTheReference:
 
 def test_the_row_of_a_change_has_one_name_for_one_thing():
     """Fields of a change that a record has too are called the same."""
-    shared = set(columns.change_dtype().names) & set(delta.dtype().names)
+    shared = set(columns.change_dtype().names or ()) & set(delta.dtype().names or ())
     assert shared == {"timestamp_ns", "symbol", "exchange", "version", "price_decimals", "size_decimals", "feed_delay_us"}

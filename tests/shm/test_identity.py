@@ -28,7 +28,9 @@ class TestProcessIsAlive:
     def test_a_zombie_is_dead(self):
         """It has a pid and a start time until its parent asks for it."""
         with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as process:
-            who = my_identity()._replace(pid=process.pid, start_time=identity.start_time(process.pid))
+            start_time = identity.start_time(process.pid)
+            assert start_time is not None
+            who = my_identity()._replace(pid=process.pid, start_time=start_time)
             assert process_is_alive(who)
             process.stdin.close()
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)

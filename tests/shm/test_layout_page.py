@@ -1,7 +1,8 @@
 """The header page: one table, and what derives from it."""
 
 from alphapulse_cli.shm import histogram, layout
-from alphapulse_cli.shm.counters import BLOCK_BYTES, BLOCK_HEAD_WORDS, HISTOGRAMS, Counter
+from alphapulse_cli.shm.block import BLOCK_BYTES, BLOCK_HEAD_WORDS
+from alphapulse_cli.shm.counters import HISTOGRAMS, Counter
 from alphapulse_cli.shm.layout import SegmentKind
 
 ALL = (*layout.IDENTITY_FIELDS, *layout.SHARED_FIELDS, *layout.IMAGE_FIELDS, *layout.RULES_FIELDS, *layout.STATUS_FIELDS)

@@ -132,5 +132,4 @@ class TestDeathOfAWriter:
         assert not reader.ended, "what was published is still to be read"
         records, first, missed = reader.poll(100)
         assert (bytes(records), first, missed) == (b"".join(payload(s) for s in range(5)), 0, 0)
-        assert reader.ended
-        assert Segment.attach(directory, "kraken_orderbook_deltas").epoch == lease.epoch
+        assert (reader.ended, Segment.attach(directory, "kraken_orderbook_deltas").epoch) == (True, lease.epoch)

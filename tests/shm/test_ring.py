@@ -159,8 +159,7 @@ class TestTheEnd:
         assert not reader.ended
         assert records(reader.poll(100)) == (0, 4, 0)
         assert records(reader.poll(100)) == (4, 0, 0)
-        assert reader.ended
-        assert reader.published() == 4
+        assert (reader.ended, reader.published()) == (True, 4)
 
     def test_a_seal_that_is_seen_before_the_last_records_does_not_end_early(self, segment):
         publish(RingWriter(segment), 3)

@@ -12,6 +12,7 @@ from alphapulse_cli.errors import NoSegment, NotASegment, SegmentError, SegmentG
 from alphapulse_cli.shm import clock, layout, memory, ring, segment
 from alphapulse_cli.shm.counters import CountersReader, CountersWriter, counters_spec
 from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.shm.identity import my_identity
 from alphapulse_cli.shm.image import ImageReader, book_spec
 from alphapulse_cli.shm.layout import SegmentKind, State
 from alphapulse_cli.shm.ring import RingReader, RingWriter
@@ -24,6 +25,19 @@ def made(directory, **changes):
     opened = Segment.create(directory, ring_spec(**changes))
     opened.ready()
     return opened
+
+
+def noted_at_rename(monkeypatch, directory, old):
+    """A list that gets the state of `old` whenever a file gets its name."""
+    seen = []
+    rename = type(directory).rename
+
+    def noting(*arguments):
+        seen.append(old.state)
+        rename(*arguments)
+
+    monkeypatch.setattr(type(directory), "rename", noting)
+    return seen
 
 
 class TestBirth:
@@ -47,7 +61,7 @@ class TestBirth:
         found = Segment.attach(directory, "my-set_book_AAPLx-USD")
         assert found.spec == spec
         assert found.spec.capacity == 4096
-        assert found.writer == segment.my_identity()
+        assert found.writer == my_identity()
         assert (found.path.stat().st_mode & 0o777, found.path.stat().st_size) == (0o600, spec.file_bytes)
 
     def test_readers_cannot_write(self, directory):
@@ -102,9 +116,7 @@ class TestEnd:
     def test_a_ring_ends_before_its_successor_appears(self, directory, monkeypatch):
         """Else a reader could read on in the old one after it saw the new."""
         old = made(directory)
-        seen = []
-        rename = type(directory).rename
-        monkeypatch.setattr(type(directory), "rename", lambda *a: (seen.append(old.state), rename(*a)))
+        seen = noted_at_rename(monkeypatch, directory, old)
         made(directory, epoch=2)
         assert seen == [State.REPLACED]
 
@@ -112,9 +124,7 @@ class TestEnd:
         """So that whoever sees REPLACED finds the new file at once."""
         old = Segment.create(directory, book_spec("kraken", "kraken", "BTC-USD", 1))
         old.ready()
-        seen = []
-        rename = type(directory).rename
-        monkeypatch.setattr(type(directory), "rename", lambda *a: (seen.append(old.state), rename(*a)))
+        seen = noted_at_rename(monkeypatch, directory, old)
         Segment.create(directory, book_spec("kraken", "kraken", "BTC-USD", 2)).ready()
         assert seen == [State.READY]
         assert old.state is State.REPLACED

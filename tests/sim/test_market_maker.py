@@ -233,7 +233,8 @@ class TestLadder:
     @given(st.booleans(), st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=80))
     def test_puts_as_a_dict_would(self, is_ask, puts):
         """Sizes before, counts, best and every depth."""
-        ladder, model = SimulatedLadder(is_ask), {}
+        ladder = SimulatedLadder(is_ask)
+        model: dict[int, int] = {}
         for ticks, lots in puts:
             assert ladder.put(ticks, lots) == model.get(ticks, 0)
             model.pop(ticks, None)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.sim_parts import DictBook
 
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.sim import market_maker
+from alphapulse_cli.sim.ladder import SimulatedLadder
 from alphapulse_cli.sim.listings import LISTED
 from alphapulse_cli.sim.market_maker import SimulatedMarket
 from alphapulse_cli.sim.planted import PlantedSchedule, parse_plant, taker_fee
@@ -160,7 +160,7 @@ class TestM7TheMarketThatCarriesIt:
     def test_a_market_that_does_not_clear_the_way_is_found(self, monkeypatch, clears):
         """The mutant puts the level and leaves the other side where it is: crossed in itself."""
         if not clears:
-            monkeypatch.setattr(market_maker.SimulatedLadder, "better_than", lambda *_: [])
+            monkeypatch.setattr(SimulatedLadder, "better_than", lambda *_: [])
         schedule = PlantedSchedule(1, NAMES)
         plant = next(schedule.planted(START_NS, START_NS + 20 * SECOND))
         market = carried(plant, plant.buy.instrument.exchange, 500, schedule)

@@ -1,6 +1,7 @@
 """Each exchange's own protocol over a real loopback socket, read by a raw client that shares no code with alphapulse's decoders."""
 
 import json
+from typing import Any
 
 import orjson
 import pytest
@@ -121,7 +122,7 @@ class TestRefusals:
         async def check(exchange, client):
             words = {"channels": ["level2_batch"]} if mode else {"channel": "level2"}
             await client.websocket.send(json.dumps({"type": "subscribe", "product_ids": ["FOO-BAR"], **words}))
-            errors = []
+            errors: list[dict[str, Any]] = []
             client.take = errors.append
             while not errors or errors[-1].get("type") != "error":
                 await client.read()

@@ -148,7 +148,7 @@ def live(path, doing, *, guarded):
             next(work)
         if not guarded:
             signal.signal(signal.SIGBUS, signal.SIG_DFL)
-            Mapping.is_cut = lambda _: False  # nor may it look at the file's size in time
+            Mapping.is_cut = lambda self: False  # nor may it look at the file's size in time
         tell("mapped")
         until = time.monotonic() + LIMIT_S
         try:

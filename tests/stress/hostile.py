@@ -85,10 +85,10 @@ def use(directory, name):
                 assert missed >= 0
             assert reader.lag >= 0
     else:
-        reader = ImageReader(segment)
-        for copy in (reader.copy(2), reader.copy_checkpoint(2), reader.peek(2), reader.top(1, 2)):
+        image = ImageReader(segment)
+        for copy in (image.copy(2), image.copy_checkpoint(2), image.peek(2), image.top(1, 2)):
             assert copy is None or len(copy.bids) <= 16 * segment.spec.capacity
-        reader.writer_died_editing(clock.monotonic_ns())
+        image.writer_died_editing(clock.monotonic_ns())
 
 
 class Judge:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from stress import cut
 from support.reader_sets import Writer, ladder
-from support.shm_processes import child
+from support.shm_processes import child, ring_spec
 
 from alphapulse_cli import build
 from alphapulse_cli.errors import StorageError, WriterAlive
@@ -49,8 +49,8 @@ def zombie():
         with suppress(BaseException):
             directory = open_directory(".")
             lease = Lease.acquire(directory, "kraken")
-            Segment.create(directory, cut.ring_spec(epoch=lease.epoch)).ready()
-            Segment.create(directory, cut.ring_spec(epoch=lease.epoch))  # never finished
+            Segment.create(directory, ring_spec(epoch=lease.epoch)).ready()
+            Segment.create(directory, ring_spec(epoch=lease.epoch))  # never finished
             cursor = Cursor(directory, cut.RING, lease.epoch, "tail")
             cursor.update(1, 0)
             os._exit(0)  # with all of it in hand
@@ -166,7 +166,7 @@ def no_descriptor(place, judge):
         try:
             for what, use in (
                 ("attach", lambda: Segment.attach(directory, cut.RING)),
-                ("create", lambda: Segment.create(directory, cut.ring_spec())),
+                ("create", lambda: Segment.create(directory, ring_spec())),
                 ("the lock", lambda: Lease.acquire(directory, "coinbase")),
                 ("the wake page", lambda: WakePage.open(directory, "kraken")),
             ):

@@ -114,7 +114,7 @@ class VariantReader:
         ask_bytes = bytes(self.memory[asks : asks + 16 * values[4]])
         if self.words[layout.IMAGE_WORD] != before and self.mutant != "no re-check":
             return None
-        return layout.ImageCopy(before, *values, bid_bytes, ask_bytes)
+        return layout.ImageCopy(before, *values, bid_bytes, ask_bytes)  # type: ignore[call-arg]  # as many as the layout has words
 
 
 def read_image(path, variant):

@@ -7,6 +7,7 @@ written a second time, in the plainest way, and shares no code with what it judg
 import random
 import struct
 from decimal import Decimal
+from typing import Any
 
 from support.strategies_book import book_hash, to_levels
 
@@ -51,7 +52,9 @@ def change(ticks, old, lots, is_ask):
 
 def books(dice, count):
     """Random updates and snapshots to a book, its batch and a replica of it, beside a dict; (updates, what failed)."""
-    book, batch, model, failed = Book(2, 8), Batch("BTC-USD", "kraken", 2, 8), {}, []
+    book, batch = Book(2, 8), Batch("BTC-USD", "kraken", 2, 8)
+    model: dict[tuple[int, bool], int] = {}
+    failed: list[str] = []
     replica = Reconstructor("kraken", "BTC-USD")
     replica.load(0, 2, 8, 2, b"", b"")
     done = version = messages = changed = 0
@@ -168,7 +171,7 @@ def judged(made, decimals):
     failed, expected = [], expected_of(made, decimals)
     for function in (to_ticks, number_to_ticks):
         try:
-            found = function(made, decimals)
+            found: Any = function(made, decimals)
         except (Malformed, FinerThanGrid) as error:
             found = type(error)
         if found != expected:
@@ -183,7 +186,8 @@ def parser(dice, count):
 
 def groups(dice, count):
     """`count` random groups of up to 40 changes: each byte as the layout says, and a replica that takes them all is the dict."""
-    failed, model = [], {}
+    failed: list[str] = []
+    model: dict[tuple[int, bool], int] = {}
     batch, replica = Batch("BTC-USD", "kraken", 2, 8), Reconstructor("kraken", "BTC-USD")
     replica.load(0, 2, 8, 2, b"", b"")
     for version in range(1, count + 1):

@@ -44,8 +44,9 @@ def is_read(decoder, frame):
 
 def simulated(feed, count, dice):
     """(differences, frames that the fast road took) of `count` frames of that feed."""
-    made, failed, read = tape(feed, OPENED_ANEW), [], 0
-    heard = 0
+    made = tape(feed, OPENED_ANEW)
+    failed: list[str] = []
+    heard = read = 0
     while heard < count and len(failed) < 20:
         fast, slow, third = (opened(made, blind=blind) for blind in (False, True, False))
         for frame in made.updates[:OPENED_ANEW]:  # whose ids follow the opening
@@ -105,7 +106,8 @@ def _empty_book(frame):
 
 def campaign(_place, count, seed, say):
     """(what was counted, what failed)."""
-    dice, failed, taken = random.Random(seed), [], 0
+    dice, taken = random.Random(seed), 0
+    failed: list[str] = []
     for feed in FEEDS:
         found, read = simulated(feed, count // len(FEEDS), dice)
         failed, taken = failed + found, taken + read

@@ -67,9 +67,9 @@ def break_it(mutant):
     if mutant == "published before the records":
         RingWriter.publish = publish_early
     elif mutant == "an edit that is not marked":
-        ImageWriter.begin = lambda _: None
+        ImageWriter.begin = lambda self: None
     elif mutant == "no seal for the former ring":
-        Segment.mark_replaced = lambda _: None
+        Segment.mark_replaced = lambda self: None
 
 
 class Judge:
@@ -79,7 +79,8 @@ class Judge:
         from alphapulse_cli.flow.follow import SetFollower
         from alphapulse_cli.shm.segment import Segment
 
-        self.directory, self.told, self.books = directory, told, {0: ([], [])}
+        self.directory, self.told = directory, told
+        self.books: dict[int, tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {0: ([], [])}
         self.counted = dict.fromkeys(("deaths", "in a takeover", "in an edit", "in a publish", "successions"), 0)
         self.failed = []
         live(directory, told, self._note).close()
@@ -185,7 +186,7 @@ def interpreted(paths, count, seed):
     from alphapulse_cli.shm.directory import open_directory
 
     assert build.core_mode() == "interpreted"
-    outlet.FIRST_CAPACITY = 4  # so that a book of a few levels outgrows its image
+    outlet.FIRST_CAPACITY = 4  # type: ignore[attr-defined]  # the outlet's own name for it: so that a book of a few levels outgrows its image
     counted, failed = {}, []
     for path, mutant in zip(paths, ("", *MUTANTS), strict=True):
         told = memoryview(mmap.mmap(-1, 4096)).cast("Q")

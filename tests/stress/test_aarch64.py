@@ -20,7 +20,8 @@ FLAGS = ("-O2", "-fno-strict-aliasing", "-march=armv8-a", "-mno-outline-atomics"
 
 def directives():
     """What setup.py tells Cython."""
-    return ast.literal_eval(re.search(r"^DIRECTIVES = (\{.*?\})", (ROOT / "setup.py").read_text(), re.DOTALL | re.MULTILINE)[1])
+    found = re.search(r"^DIRECTIVES = (\{.*?\})", (ROOT / "setup.py").read_text(), re.DOTALL | re.MULTILINE)
+    return ast.literal_eval(found.group(1))
 
 
 @pytest.fixture(scope="module")

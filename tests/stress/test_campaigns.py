@@ -21,7 +21,7 @@ def left_by(pid):
 
 def stress(*arguments, **env):
     """How it ended; and its directories, named by its pid, are gone."""
-    command = [sys.executable, "-P", SCRIPT, *arguments]
+    command = [sys.executable, "-P", str(SCRIPT), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **env}) as process:
         try:
             out, err = process.communicate(timeout=300)
@@ -59,7 +59,7 @@ def test_a_defect_is_found_and_its_exit_code_is_one(tmp_path):
 
 def test_it_runs_as_its_documentation_says(tmp_path):
     """`python scripts/stress.py`, from any folder, without -P: this file's folder, where `stress` is itself, is then first in the path."""
-    command = [sys.executable, SCRIPT, "fuzz", "--seed", "5", "--count", "2000", "--quiet"]
+    command = [sys.executable, str(SCRIPT), "fuzz", "--seed", "5", "--count", "2000", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "fuzz: passed" in done.stdout
@@ -67,7 +67,7 @@ def test_it_runs_as_its_documentation_says(tmp_path):
 
 def test_a_python_without_alphapulse_is_told_what_to_do(tmp_path):
     """No traceback; where the venv is there, it runs in its place."""
-    bare = [sys.executable, "-S", "-E", SCRIPT, "fuzz", "--seed", "5", "--count", "2000", "--quiet"]
+    bare = [sys.executable, "-S", "-E", str(SCRIPT), "fuzz", "--seed", "5", "--count", "2000", "--quiet"]
     known = {**os.environ, "ALPHAPULSE_VENV": str(tmp_path / "none")}
     done = subprocess.run(bare, capture_output=True, text=True, env=known, timeout=100, check=False)
     assert (done.returncode, done.stdout) == (2, "")
@@ -92,7 +92,12 @@ class TestMutantsAreMet:
     def test_the_round_that_catches_it_is_waited_for(self):
         rounds = iter([0, 0, 0, 7])
         places = []
-        assert torn.until_caught(lambda name: places.append(name) or name, "ring x", lambda path: next(rounds)) == 7
+
+        def place(name):
+            places.append(name)
+            return name
+
+        assert torn.until_caught(place, "ring x", lambda path: next(rounds)) == 7
         assert places == ["ring x 0", "ring x 1", "ring x 2", "ring x 3"]
 
     def test_one_that_is_never_caught_is_a_failure(self, monkeypatch):
@@ -110,7 +115,7 @@ def test_an_unknown_campaign_is_named():
 
 
 def test_ended_by_a_signal_it_leaves_nothing():
-    command = [sys.executable, "-P", SCRIPT, "torn", "--count", "1000000000"]
+    command = [sys.executable, "-P", str(SCRIPT), "torn", "--count", "1000000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             while "image:" not in process.stdout.readline():

@@ -55,7 +55,7 @@ def outcomes(*threads):
     programs = [orders(steps) for steps in threads]
     words = sorted({access[1] for accesses, _ in programs for access in accesses})
     place_of = {word: place for place, word in enumerate(words)}
-    load_places = {}
+    load_places: dict[tuple[int, int], int] = {}
     for thread, (accesses, _) in enumerate(programs):
         for index, access in enumerate(accesses):
             if access[0] in LOADS:

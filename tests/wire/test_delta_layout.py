@@ -26,7 +26,7 @@ class TestDelta:
     def test_the_table_the_dtype_and_the_design_agree(self):
         """One table, three readings of it."""
         dtype = delta.dtype()
-        assert {name: dtype.fields[name][1] for name in dtype.names} == DESIGN_DELTA
+        assert {name: field[1] for name, field in dtype.fields.items()} == DESIGN_DELTA
         assert delta.offsets() == DESIGN_DELTA | DESIGN_PAYLOADS
         assert dtype.itemsize == delta.DELTA_BYTES == 256
 
@@ -51,7 +51,7 @@ class TestTrade:
     def test_the_table_the_dtype_and_the_design_agree(self):
         """The first 89 bytes are the seed's."""
         dtype = trade.dtype()
-        assert {name: dtype.fields[name][1] for name in dtype.names} == DESIGN_TRADE
+        assert {name: field[1] for name, field in dtype.fields.items()} == DESIGN_TRADE
         assert dtype.itemsize == trade.TRADE_BYTES == trade.RECORD.size == 128
 
     def test_what_is_packed_is_what_the_dtype_reads(self):

@@ -22,7 +22,7 @@ from alphapulse_cli.wire.delta import BookReason, BookState
 
 NAMES = ("kraken", "coinbase", "binance-us")
 NO_PICOWS = pytest.mark.skipif(importlib.util.find_spec("picows") is None, reason="picows is not installed (extra `fast`)")
-TOLD = {}  # the environment of every collector
+TOLD: dict[str, str] = {}  # the environment of every collector
 DEPTHS = {"kraken": 10}
 SYMBOLS = ("ETH-BTC", "DOGE-USD")
 MISCHIEF = {
@@ -62,7 +62,8 @@ def until_live(alphapulse, sims, *names):
 
 def strike(sims, name, kind):
     """Inject until it struck; what was armed went with its connection if that is being replaced just now."""
-    sim, armed = sims.served[name], []
+    sim = sims.served[name]
+    armed: list[int] = []
 
     def struck():
         if sim.connections and armed[-1:] != [sim.connection_count]:

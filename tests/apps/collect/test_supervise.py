@@ -90,7 +90,8 @@ class TestSupervise:
         assert said[0] == ("one", "ended with code -9; starting it again in 0 s")
 
     def test_together_the_first_that_fails_for_good_ends_all(self, programs):
-        children, failed = [programs("time.sleep(60)"), programs("sys.exit(1)", "two")], []
+        children = [programs("time.sleep(60)"), programs("sys.exit(1)", "two")]
+        failed: list[ExitCode] = []
         assert play(supervise(children, lambda *_: None, together=True, failed=failed.append)) is ExitCode.FAILED
         assert failed == [ExitCode.FAILED]
 

@@ -6,6 +6,7 @@ import gc
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 from support.link_parts import raw, stays
@@ -45,7 +46,8 @@ def black_hole(family=socket.AF_INET):
 @pytest.fixture
 def has_addresses(monkeypatch):
     """Gives the host its addresses."""
-    real, known = socket.getaddrinfo, []
+    real = socket.getaddrinfo
+    known: list[Any] = []
 
     def lookup(host, *rest, **more):
         return list(known) if host == HOST else real(host, *rest, **more)

@@ -100,7 +100,7 @@ def test_carries_a_connection(proxy, opener, monkeypatch, scheme):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_carries_rest(proxy, monkeypatch, scheme):
     monkeypatch.setenv("HTTP_PROXY" if scheme == "http" else "SOCKS_PROXY", f"{scheme}://{proxy}")
-    heard = []
+    heard: list[bytes] = []
     with rest_server(heard) as port:
         assert play(Fetcher(f"http://{host_for(scheme)}:{port}").get("/x")) == b"{}"
     assert b"GET /x HTTP/1.1" in heard[0] or b"/x HTTP/1.1" in heard[0]
@@ -109,7 +109,7 @@ def test_carries_rest(proxy, monkeypatch, scheme):
 def test_without_its_h_a_name_is_resolved_here(proxy, opener, monkeypatch):
     """As curl has it, with either transport and for REST; picows by itself would leave the name to the proxy, which knows it."""
     monkeypatch.setenv("ALL_PROXY", f"socks5://{proxy}")
-    heard = []
+    heard: list[bytes] = []
     with rest_server(heard) as port:
         with pytest.raises(ExchangeError, match="cannot connect"):
             play(opener(f"ws://{HOST}:{port}/", lambda *_: None))

@@ -26,7 +26,7 @@ def install(monkeypatch, version):
     stand_in = None
     if version is not None:
         stand_in = ModuleType("picows")
-        stand_in.__version__ = version
+        vars(stand_in)["__version__"] = version
     monkeypatch.setitem(sys.modules, "picows", stand_in)
 
 
@@ -93,7 +93,8 @@ class TestTheEnvironmentsProxy:
 
     def test_carries_the_connection(self, opener, monkeypatch):
         """CONNECT to the exchange's own name, which only the proxy can resolve; then the frames."""
-        asked, heard = [], []
+        asked: list[bytes] = []
+        heard: list[bytes] = []
 
         async def handle(connection):
             await connection.send("through")

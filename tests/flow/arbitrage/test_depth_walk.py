@@ -16,7 +16,8 @@ ASKS, BIDS = ((100, 5), (101, 5), (103, 9)), ((104, 4), (102, 3), (100, 9))
 
 
 def run(case):
-    return walk(*case.books(), case.terms())
+    asks, bids = case.books()
+    return walk(asks, bids, case.terms())
 
 
 def plain(asks=ASKS, bids=BIDS, **more):
@@ -80,7 +81,12 @@ class TestW1NothingUnlessTheTopsCrossNetOfFees:
         """Beyond the first look at each side."""
         looks = []
         real = depth_walk.levels
-        monkeypatch.setattr(depth_walk, "levels", lambda *asked, **side: looks.append(side) or real(*asked, **side))
+
+        def noted(*asked, **side):
+            looks.append(side)
+            return real(*asked, **side)
+
+        monkeypatch.setattr(depth_walk, "levels", noted)
         assert run(plain([(101 + i, 5) for i in range(99)], [(100 - i, 5) for i in range(99)])) is None
         assert looks == [{"is_ask": True}, {"is_ask": False}]
 

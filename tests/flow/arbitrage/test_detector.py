@@ -1,5 +1,7 @@
 """Opportunities open, change and close as the books do: rules D1 to D4, and a property against the oracle with its mutants."""
 
+from typing import Any
+
 import pytest
 from flow.arbitrage.arbitrage_oracle import Case, Side, best
 from hypothesis import Phase, given, settings
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage import candidate as candidates
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, RejectReason
+from alphapulse_cli.flow.arbitrage.cycle_candidate import Cycle
+from alphapulse_cli.flow.arbitrage.depth_walk import walk
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import Exact, parse, parse_fee
 from alphapulse_cli.flow.arbitrage.market import ArbitrageMarket
@@ -151,8 +155,12 @@ class TestD1OnlyWhatTheChangeTouches:
 
     def test_nothing_is_walked_before_the_tops_cross(self, monkeypatch):
         walked = []
-        real = candidates.walk
-        monkeypatch.setattr(candidates, "walk", lambda *books: walked.append(books) or real(*books))
+
+        def noted(*books):
+            walked.append(books)
+            return walk(*books)
+
+        monkeypatch.setattr(candidates, "walk", noted)
         floor = Floor(fees={"a": "0.05", "b": "0.05"})
         floor.crossed()
         floor.crossed(at_ms=3, bid=110)
@@ -411,6 +419,7 @@ class TestCycles:
         floor = Floor(*self.MARKETS, triangular=True)
         self.turn(floor)
         (cycle,) = (one for one in floor.detector.candidates if one.symbol == "USD>B>E>USD")
+        assert isinstance(cycle, Cycle)
         terms = cycle.terms()
         floor.set("a:E-B", 5, asks=[(1, 40)], grid=(1, 0))
         assert cycle.terms() is terms
@@ -430,7 +439,9 @@ MAX_AGE_MS = 60
 def check_against_the_oracle(history):
     """After each change exactly those pairs are open that the oracle finds, each with its size and net; every birth and death is told."""
     floor = Floor(*(f"{name}:X-USD" for name in NAMES), fees=FEES, max_age_ns=MAX_AGE_MS * MS, report_every_ns=0)
-    held, told, at_ms = {}, {}, 0
+    held: dict[str, Any] = {}
+    told: dict[tuple[str, str], Any] = {}
+    at_ms = 0
     for name, bids, drawn, wait_ms, state in history:
         at_ms += wait_ms
         asks = tuple(row for row in drawn if not bids or row[0] > max(bids)[0])
@@ -485,7 +496,11 @@ def trusts_every_book(monkeypatch):
 
 
 def forgets_that_books_age(monkeypatch):
-    monkeypatch.setattr(ArbitrageDetector, "advance", lambda self, now_ns: setattr(self, "now_ns", now_ns) or [])
+    def advance(self, now_ns):
+        self.now_ns = now_ns
+        return []
+
+    monkeypatch.setattr(ArbitrageDetector, "advance", advance)
 
 
 def looks_at_the_buyers_changes_only(monkeypatch):

@@ -70,9 +70,9 @@ class TestFeesOfExchanges:
     def test_facts_that_are_silent_are_no_fee_of_0(self, monkeypatch):
         from types import SimpleNamespace
 
-        from alphapulse_cli.flow.arbitrage import exact
+        from alphapulse_cli import exchanges
 
-        monkeypatch.setattr(exact.registry, "get", lambda name: SimpleNamespace(facts=SimpleNamespace(taker_fee="")))
+        monkeypatch.setattr(exchanges, "get", lambda name: SimpleNamespace(facts=SimpleNamespace(taker_fee="")))
         with pytest.raises(UsageError, match="not known"):
             taker_fees(["kraken"], {})
 

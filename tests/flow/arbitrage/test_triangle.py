@@ -11,6 +11,7 @@ from hypothesis import Phase, example, given, settings
 from alphapulse_cli.flow.arbitrage import ladder, triangle
 from alphapulse_cli.flow.arbitrage.exact import Exact
 from alphapulse_cli.flow.arbitrage.ladder import LegLadder
+from alphapulse_cli.flow.arbitrage.round_trip import marks_of
 from alphapulse_cli.flow.arbitrage.routes import RouteStep, find_cycles
 from alphapulse_cli.flow.arbitrage.triangle import CycleLeg, CycleTerms, End, walk_cycle
 
@@ -295,13 +296,11 @@ def compares_floats(monkeypatch):
 
 
 def tries_the_first_mark_only(monkeypatch):
-    real = triangle.marks_of
-
-    def marks_of(*arguments):
-        marks, end = real(*arguments)
+    def first_mark_of(*arguments):
+        marks, end = marks_of(*arguments)
         return marks[:1], end
 
-    monkeypatch.setattr(triangle, "marks_of", marks_of)
+    monkeypatch.setattr(triangle, "marks_of", first_mark_of)
 
 
 MUTANTS = [

@@ -92,7 +92,7 @@ class Side:
 class Case:
     """Three sides in order, and what the first may cost."""
 
-    sides: tuple[Side, Side, Side]
+    sides: tuple[Side, ...]
     most_spent: str | None = None
 
     def terms(self):
@@ -110,7 +110,7 @@ class Case:
 
 def outcome(case, size):
     """[(size, paid, got, fee)] of the three legs of that first order; None where one of them is not to be had."""
-    found = []
+    found: list[tuple[Fraction, ...]] = []
     for side in case.sides:
         size = side.largest(found[-1][2]) if found else size
         order = side.order(size)
