@@ -204,7 +204,7 @@ class TestViews:
 class TestAgainstASimulator:
     """Over real sockets: simulator, collector, and the reader in another thread."""
 
-    def test_books_are_proved(self, directory):
+    async def test_books_are_proved(self, directory):
         async def work():
             loop = asyncio.get_running_loop()
             ready = loop.create_future()
@@ -235,6 +235,6 @@ class TestAgainstASimulator:
                 clock.pause(20_000_000)
             raise AssertionError("no live book")
 
-        (proof,) = asyncio.run(work())
+        (proof,) = await work()
         assert (proof.verdict, proof.image, proof.checksums_bad) == (ProofVerdict.PROVED, "equal", 0)
         assert proof.checksums_ok > 20

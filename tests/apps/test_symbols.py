@@ -39,8 +39,8 @@ def test_a_pattern_in_any_case(pattern):
     assert "SOL-USD" not in found
 
 
-def test_what_cannot_be_asked():
+async def test_what_cannot_be_asked():
     with pytest.raises(UsageError, match="no mode"):
-        asyncio.run(symbols("kraken", "v9", "", "http://127.0.0.1:1", "", lambda *_: None))
+        await symbols("kraken", "v9", "", "http://127.0.0.1:1", "", lambda *_: None)
     with pytest.raises(ExchangeError):
-        asyncio.run(symbols("kraken", "", "", "http://127.0.0.1:1", "", lambda *_: None))
+        await symbols("kraken", "", "", "http://127.0.0.1:1", "", lambda *_: None)

@@ -1,6 +1,5 @@
 """scripts/screenshots.py makes a picture of every screen, of a market that is alive, and nobody who looks at one fetches anything."""
 
-import asyncio
 import html
 import importlib.util
 import re
@@ -72,16 +71,16 @@ def script(monkeypatch):
     return module
 
 
-def test_a_list_is_taken_once_it_shows_what_it_is_about_however_late(monkeypatch):
+async def test_a_list_is_taken_once_it_shows_what_it_is_about_however_late(monkeypatch):
     module, market = script(monkeypatch), Market(until=50)
     tape = next(tab for tab in tabs.TABS if tab.name == "tape")
-    assert "BTC-USD" in asyncio.run(module._worth_it(market, tape))
+    assert "BTC-USD" in await module._worth_it(market, tape)
     assert market.looks > 50
 
 
-def test_without_it_there_is_no_picture_but_the_reason(monkeypatch):
+async def test_without_it_there_is_no_picture_but_the_reason(monkeypatch):
     module = script(monkeypatch)
     monkeypatch.setattr(module, "LIMIT_S", 0.05)
     tape = next(tab for tab in tabs.TABS if tab.name == "tape")
     with pytest.raises(TimeoutError, match="Tape still does not show BTC-USD"):
-        asyncio.run(module._worth_it(Market(until=10**9), tape))
+        await module._worth_it(Market(until=10**9), tape)

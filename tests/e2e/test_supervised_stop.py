@@ -10,7 +10,7 @@ SLOW = "import signal,sys,time; signal.signal(signal.SIGTERM, lambda *_: (time.s
 READY = "import sys,time; print('ready', file=sys.stderr, flush=True); time.sleep(60)"
 
 
-def test_a_slow_child_is_gone_before_supervise_ends(monkeypatch):
+async def test_a_slow_child_is_gone_before_supervise_ends(monkeypatch):
     """One stops at once, one after half a second; cancelled, `supervise` has seen the end of both."""
     processes, said = [], []
 
@@ -19,21 +19,18 @@ def test_a_slow_child_is_gone_before_supervise_ends(monkeypatch):
         processes.append(await asyncio.create_subprocess_exec(sys.executable, "-c", arguments[0], **pipes))
         return processes[-1]
 
-    async def scene():
-        ready = asyncio.Event()
-
-        def hear(name, line):
-            said.append((name, line))
-            if len(said) == 2:
-                ready.set()
-
-        children = [Child("quick", [READY]), Child("slow", [f"{SLOW}\n{READY}"])]
-        supervising = asyncio.create_task(supervise(children, hear))
-        await asyncio.wait_for(ready.wait(), 30)
-        supervising.cancel()
-        await asyncio.wait([supervising])
-        assert supervising.cancelled()
-        assert [process.returncode for process in processes if process.returncode is None] == []
-
     monkeypatch.setattr(module, "spawn", spawn)
-    asyncio.run(scene())
+    ready = asyncio.Event()
+
+    def hear(name, line):
+        said.append((name, line))
+        if len(said) == 2:
+            ready.set()
+
+    children = [Child("quick", [READY]), Child("slow", [f"{SLOW}\n{READY}"])]
+    supervising = asyncio.create_task(supervise(children, hear))
+    await asyncio.wait_for(ready.wait(), 30)
+    supervising.cancel()
+    await asyncio.wait([supervising])
+    assert supervising.cancelled()
+    assert [process.returncode for process in processes if process.returncode is None] == []

@@ -1,6 +1,5 @@
 """The public readers: arrays of records, copies of books, updates of replicas, data frames."""
 
-import asyncio
 import builtins
 import subprocess
 import sys
@@ -228,18 +227,15 @@ class TestFollow:
             (update,) = following.poll()
             assert (update.state, update.reason) == (BookState.STALE, BookReason.RETIRED)
 
-    def test_async(self, writer, where):
-        async def first_two():
-            seen = []
-            with ap.follow("kraken", symbols=["BTC-USD"], shm_dir=where) as following:
-                async for update in following:
-                    seen.append(update.version)
-                    if len(seen) == 2:
-                        break
-                    writer.update([(999_999, 7, False)])
-            return seen
-
-        assert asyncio.run(asyncio.wait_for(first_two(), 10)) == [1, 2]
+    async def test_async(self, writer, where):
+        seen = []
+        with ap.follow("kraken", symbols=["BTC-USD"], shm_dir=where) as following:
+            async for update in following:
+                seen.append(update.version)
+                if len(seen) == 2:
+                    break
+                writer.update([(999_999, 7, False)])
+        assert seen == [1, 2]
 
     def test_nothing_to_follow_is_refused(self, where):
         with pytest.raises(UsageError):

@@ -6,7 +6,6 @@ import json
 from urllib.request import urlopen
 
 import pytest
-from support.sim_parts import play
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -50,20 +49,17 @@ class Client:
         await (await self.websocket.ping())
 
 
-def scene(name, story, **options):
-    """Play `story(sim, client)` with a subscribed client."""
-
-    async def work():
-        async with (
-            SimulatedExchange(name, rate=0, symbols=SYMBOLS[name], **options) as sim,
-            connect(sim.websocket_url, max_size=None, compression=None) as websocket,
-        ):
-            client = Client(sim, websocket)
-            await client.subscribe()
-            await story(sim, client)
-            client.listening.cancel()
-
-    play(work())
+@contextlib.asynccontextmanager
+async def subscribed(name):
+    """(the simulated exchange, a client that is subscribed to its two books)."""
+    async with (
+        SimulatedExchange(name, rate=0, symbols=SYMBOLS[name]) as sim,
+        connect(sim.websocket_url, max_size=None, compression=None) as websocket,
+    ):
+        client = Client(sim, websocket)
+        await client.subscribe()
+        yield sim, client
+        client.listening.cancel()
 
 
 SYMBOLS = {"kraken": ("BTC-USD", "ETH-USD"), "coinbase": ("BTC-USD", "ETH-USD"), "binance-us": ("BTC-USDT", "ETH-USDT")}
@@ -72,17 +68,15 @@ NAMES = sorted(SYMBOLS)
 
 @pytest.mark.parametrize("name", NAMES)
 class TestMute:
-    def test_says_nothing_more_and_answers_pings(self, name):
-        async def story(sim, client):
+    async def test_says_nothing_more_and_answers_pings(self, name):
+        async with subscribed(name) as (sim, client):
             assert await client.drained(steps=3)
             sim.inject("mute")
             await client.drained(steps=3)
             assert await client.drained(steps=40) == []
 
-        scene(name, story)
-
-    def test_one_symbol_goes_and_comes_back_when_it_is_subscribed_to_again(self, name):
-        async def story(sim, client):
+    async def test_one_symbol_goes_and_comes_back_when_it_is_subscribed_to_again(self, name):
+        async with subscribed(name) as (sim, client):
             symbol, other = SYMBOLS[name]
             native, kept = (sim.truth.instruments[each].native for each in (symbol, other))
             sim.inject("mute", symbol)
@@ -94,23 +88,19 @@ class TestMute:
             if name != "kraken":  # which says "Already subscribed", and goes on
                 assert native in "".join(await client.drained(steps=20))
 
-        scene(name, story)
-
 
 @pytest.mark.parametrize("name", NAMES)
 class TestSubscriptionsThatFail:
-    def test_one_is_refused_for_now_the_next_is_right(self, name):
-        async def story(sim, client):
+    async def test_one_is_refused_for_now_the_next_is_right(self, name):
+        async with subscribed(name) as (sim, client):
             sim.inject("refuse")
             await client.drained(steps=3)
             await client.websocket.send(json.dumps(SUBSCRIBE[name]))
             heard = "".join(await client.drained())
             assert any(word in heard for word in ("Exceeded msg rate", "Too many requests", "rate limit exceeded"))
 
-        scene(name, story)
-
-    def test_one_is_not_heard(self, name):
-        async def story(sim, client):
+    async def test_one_is_not_heard(self, name):
+        async with subscribed(name) as (sim, client):
             sim.inject("lost-ack")
             await client.drained(steps=3)
             await client.websocket.send(json.dumps(SUBSCRIBE[name]))
@@ -118,23 +108,19 @@ class TestSubscriptionsThatFail:
             await client.websocket.send(json.dumps(SUBSCRIBE[name]))
             assert await client.drained()
 
-        scene(name, story)
-
 
 @pytest.mark.parametrize("kind", ["disconnect", "rst", "handshake-503"])
-def test_a_connection_is_torn_down(kind):
-    async def story(sim, client):
+async def test_a_connection_is_torn_down(kind):
+    async with subscribed("kraken") as (sim, client):
         sim.inject(kind)
         with pytest.raises(ConnectionClosed):
             await client.drained(steps=5)
         assert sim.injection_counts == {kind: 1}
 
-    scene("kraken", story)
-
 
 @pytest.mark.parametrize(("status", "pause"), [(401, None), (403, None), (418, "7"), (429, "7"), (503, None)])
-def test_the_next_handshake_is_refused_once(status, pause):
-    async def story(sim, client):
+async def test_the_next_handshake_is_refused_once(status, pause):
+    async with subscribed("kraken") as (sim, client):
         sim.inject(f"handshake-{status}", seconds=7)
         with pytest.raises(ConnectionClosed):
             await client.drained(steps=5)
@@ -145,12 +131,10 @@ def test_the_next_handshake_is_refused_once(status, pause):
         async with connect(sim.websocket_url):
             pass
 
-    scene("kraken", story)
-
 
 class TestSequenceReset:
-    def test_binances_ids_go_back_on_the_same_connection_and_by_rest(self):
-        async def story(sim, client):
+    async def test_binances_ids_go_back_on_the_same_connection_and_by_rest(self):
+        async with subscribed("binance-us") as (sim, client):
             symbol = SYMBOLS["binance-us"][0]
             before = sim.truth.sequence(symbol)
             sim.inject("sequence-reset", symbol)
@@ -158,15 +142,11 @@ class TestSequenceReset:
             assert ids[0] == max(ids) > before > 100 * ids[-1]
             assert await snapshot_id(sim) == ids[-1]
 
-        scene("binance-us", story)
-
-    def test_coinbases_numbers_begin_anew(self):
-        async def story(sim, client):
+    async def test_coinbases_numbers_begin_anew(self):
+        async with subscribed("coinbase") as (sim, client):
             sim.inject("sequence-reset")
             numbers = [json.loads(each)["sequence_num"] for each in await client.drained(steps=6)]
             assert 0 in numbers[1:]
-
-        scene("coinbase", story)
 
 
 async def snapshot_id(sim):
@@ -178,8 +158,8 @@ async def snapshot_id(sim):
 
 
 class TestSnapshots:
-    def test_old_is_the_one_before_ahead_is_far_ahead_once_each(self):
-        async def story(sim, client):
+    async def test_old_is_the_one_before_ahead_is_far_ahead_once_each(self):
+        async with subscribed("binance-us") as (sim, client):
             first = await snapshot_id(sim)
             sim.inject("old-snapshot")
             await client.drained(steps=5)
@@ -190,16 +170,12 @@ class TestSnapshots:
             assert await snapshot_id(sim) == sim.truth.sequence("BTC-USDT") + 1_000_000
             assert await snapshot_id(sim) == sim.truth.sequence("BTC-USDT")
 
-        scene("binance-us", story)
 
-
-def test_metadata_tell_a_new_smallest_order():
-    async def story(sim, client):
+async def test_metadata_tell_a_new_smallest_order():
+    async with subscribed("kraken") as (sim, client):
         before = sim.truth.instruments["BTC-USD"].min_size_lots
         sim.inject("metadata", "BTC-USD")
         await client.drained(steps=5)
         status, body = sim.answer("/0/public/AssetPairs", {})
         assert (status, sim.truth.instruments["BTC-USD"].min_size_lots) == (200, 2 * before)
         assert body != b""
-
-    scene("kraken", story)

@@ -38,7 +38,7 @@ class TestRun:
         with pytest.raises(OSError):
             await asyncio.open_connection("127.0.0.1", told[0][0].port)
 
-    def test_prices_are_shared(self):
+    async def test_prices_are_shared(self):
         """The mids of two exchanges are within a thousandth of one another."""
 
         def check(served):
@@ -48,22 +48,22 @@ class TestRun:
                 mids.append((bids[0][0] + asks[0][0]) / 10 ** exchange.truth.instruments["BTC-USD"].price_decimals)
             assert max(mids) / min(mids) < 1.001
 
-        asyncio.run(run(SPECS, seed=4, duration=0.05, on_ready=check))
+        await run(SPECS, seed=4, duration=0.05, on_ready=check)
 
-    def test_a_duration_ends_it_and_the_counts_are_still_there(self):
+    async def test_a_duration_ends_it_and_the_counts_are_still_there(self):
         """Returned stopped."""
-        served = asyncio.run(run(SPECS, duration=0.3))
+        served = await run(SPECS, duration=0.3)
         assert [exchange.name for exchange in served] == ["kraken", "coinbase", "binance-us"]
         assert all(exchange.step_count for exchange in served)
 
-    def test_a_market_that_breaks_is_not_hidden(self):
+    async def test_a_market_that_breaks_is_not_hidden(self):
         """An error of the timer comes out of `run`."""
 
         def break_it(served):
             served[0].truth.step = None
 
         with pytest.raises(TypeError):
-            asyncio.run(run(SPECS[:1], duration=20, on_ready=break_it))
+            await run(SPECS[:1], duration=20, on_ready=break_it)
 
     async def test_a_taken_port_stops_the_others_too(self):
         """Two on one port."""

@@ -1,6 +1,7 @@
 """The server of a simulated exchange over real loopback sockets, speaking the small protocol of support.sim_parts."""
 
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -217,14 +218,15 @@ class TestMischiefOverTheWire:
     """Each kind can be seen by a client, and is in the log."""
 
     @staticmethod
-    async def struck(kind, check):
-        """Arm one kind on a quiet exchange, hand exchange and client to the check, see that it is in the log once."""
+    @contextlib.asynccontextmanager
+    async def struck(kind):
+        """(a quiet exchange with one kind armed, its client); in the end, that kind is in the log once."""
         async with small_exchange() as exchange, client_of(exchange) as websocket:
             client = SmallClient(websocket)
             await client.subscribe("BTC/USD")
             await exchange.advance(5)
             exchange.inject(kind, "BTC-USD", seconds=1.0)
-            await check(exchange, client)
+            yield exchange, client
             assert [(each.kind, each.connection, each.symbol) for each in exchange.injections] == [(kind, 1, "BTC-USD")]
             assert exchange.injection_counts == {kind: 1}
 
@@ -239,20 +241,16 @@ class TestMischiefOverTheWire:
             ("unknown", "unknown"),
         ],
     )
-    def test_frames_go_wrong_as_named(self, kind, wrong):
+    async def test_frames_go_wrong_as_named(self, kind, wrong):
         """The client notes what it could know."""
-
-        async def check(exchange, client):
+        async with self.struck(kind) as (exchange, client):
             await exchange.advance(10, "BTC-USD")
             await client.read_until(lambda: client.seq == exchange.truth.sequence("BTC-USD"))
             assert wrong in client.wrong
 
-        play(self.struck(kind, check))
-
-    def test_a_disconnect_is_a_connection_torn_down(self):
+    async def test_a_disconnect_is_a_connection_torn_down(self):
         """Without a close frame; another connection may come."""
-
-        async def check(exchange, client):
+        async with self.struck("disconnect") as (exchange, client):
             await exchange.advance(10, "BTC-USD")
             with pytest.raises(ConnectionClosedError) as closed:
                 await read_to_the_end(client.websocket)
@@ -260,12 +258,9 @@ class TestMischiefOverTheWire:
             async with client_of(exchange) as websocket:
                 await SmallClient(websocket).subscribe("BTC/USD")
 
-        play(self.struck("disconnect", check))
-
-    def test_a_stall_is_silence_and_then_all_that_waited(self):
+    async def test_a_stall_is_silence_and_then_all_that_waited(self):
         """A second of the exchange's clock: nothing but what was on its way; after it the book is exact."""
-
-        async def check(exchange, client):
+        async with self.struck("stall") as (exchange, client):
             await exchange.advance(1, "BTC-USD")
             while not exchange.injections:
                 await exchange.advance(1, "BTC-USD")
@@ -278,20 +273,15 @@ class TestMischiefOverTheWire:
             assert client.book.levels() == exchange.truth.book("BTC-USD")
             assert client.wrong == []
 
-        play(self.struck("stall", check))
-
-    def test_a_flood_is_many_steps_at_once(self):
+    async def test_a_flood_is_many_steps_at_once(self):
         """All of them legal, all of them sent."""
-
-        async def check(exchange, client):
+        async with self.struck("flood") as (exchange, client):
             before = exchange.step_count
             await exchange.advance(5, "BTC-USD")
             assert exchange.step_count >= before + 5 + FLOOD_STEPS
             await client.read_until(lambda: client.seq == exchange.truth.sequence("BTC-USD"))
             assert client.book.levels() == exchange.truth.book("BTC-USD")
             assert client.wrong == []
-
-        play(self.struck("flood", check))
 
     async def test_what_cannot_strike_is_not_logged(self):
         """A client without a subscription gets no update that could be dropped; the mischief waits for one."""
@@ -330,22 +320,18 @@ class TestItsLife:
                 async with small_exchange(port=exchange.port):
                     pass
 
-    def test_who_opens_the_port_and_says_nothing_leaves_no_trace(self, caplog):
+    async def test_who_opens_the_port_and_says_nothing_leaves_no_trace(self, caplog):
         """Nor does one that speaks no HTTP; the exchange goes on."""
-
-        async def scene():
-            async with small_exchange() as exchange:
-                for words in (b"", b"no HTTP at all\r\n\r\n"):
-                    reader, writer = await asyncio.open_connection(exchange.host, exchange.port)
-                    writer.write(words)
-                    writer.write_eof()
-                    await within(reader.read())
-                    writer.close()
-                    await writer.wait_closed()
-                async with client_of(exchange) as websocket:
-                    await SmallClient(websocket).subscribe("BTC/USD")
-
-        play(scene())
+        async with small_exchange() as exchange:
+            for words in (b"", b"no HTTP at all\r\n\r\n"):
+                reader, writer = await asyncio.open_connection(exchange.host, exchange.port)
+                writer.write(words)
+                writer.write_eof()
+                await within(reader.read())
+                writer.close()
+                await writer.wait_closed()
+            async with client_of(exchange) as websocket:
+                await SmallClient(websocket).subscribe("BTC/USD")
         assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
 
     async def test_stopping_tells_the_clients(self):

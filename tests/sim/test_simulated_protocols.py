@@ -1,12 +1,13 @@
 """Each exchange's own protocol over a real loopback socket, read by a raw client that shares no code with alphapulse's decoders."""
 
+import contextlib
 import json
 from typing import Any
 
 import orjson
 import pytest
 from support.sim_clients import CLIENTS, RawClient
-from support.sim_parts import client_of, get, play, within
+from support.sim_parts import client_of, get, within
 from websockets.exceptions import ConnectionClosedError
 
 from alphapulse_cli import exchanges
@@ -31,22 +32,22 @@ def exchange_of(name, mode="", symbols=(), levels=80, **options):
     return SimulatedExchange(name, market, mode=mode, **{"rate": 0, **options})
 
 
-async def with_client(name, mode, check, symbol="", **options):
-    """Subscribe a raw client to one symbol and hand exchange and client to the check."""
+@contextlib.asynccontextmanager
+async def subscribed(name, mode, symbol="", **options):
+    """(the exchange, a raw client that is subscribed to one symbol)."""
     async with exchange_of(name, mode, **options) as exchange, client_of(exchange) as websocket:
         client: RawClient = CLIENTS[name, mode](websocket, exchange, symbol or first_symbol(name))
         await client.subscribe()
-        await check(exchange, client)
+        yield exchange, client
 
 
 class TestBooksAreExact:
     """Snapshot and updates rebuild the truth, and whatever the protocol proves itself by is right on every frame."""
 
     @EVERY_PROTOCOL
-    def test_after_every_few_steps(self, name, mode):
+    async def test_after_every_few_steps(self, name, mode):
         """Checksums, sequences, prices on the grid; trades as they were, by the taker's side, ids without a hole."""
-
-        async def check(exchange, client):
+        async with subscribed(name, mode) as (exchange, client):
             start = exchange.truth.recent_trades(client.symbol, 10**6)
             for _ in range(60):
                 await exchange.advance(4)
@@ -57,53 +58,41 @@ class TestBooksAreExact:
             assert len(told) > 20
             assert client.trades[-len(told) :] == told
 
-        play(with_client(name, mode, check))
-
     @pytest.mark.parametrize(("name", "symbol"), [(name, row[0]) for name, rows in LISTED.items() for row in rows])
-    def test_of_every_listed_symbol(self, name, symbol):
+    async def test_of_every_listed_symbol(self, name, symbol):
         """Every grid there is."""
-
-        async def check(exchange, client):
+        async with subscribed(name, "", symbol, levels=30) as (exchange, client):
             for _ in range(5):
                 await exchange.advance(4, symbol)
                 await client.read_until_exact()
             assert client.wrong == []
 
-        play(with_client(name, "", check, symbol, levels=30))
-
-    def test_coinbase_sends_45000_levels_in_one_frame(self):
+    async def test_coinbase_sends_45000_levels_in_one_frame(self):
         """Stub orders of 10^13 ticks included."""
-
-        async def check(exchange, client):
+        async with subscribed("coinbase", "", symbols=["BTC-USD"], levels=0) as (exchange, client):
             await exchange.advance(5)
             await client.read_until_exact()
             assert len(client.book.bids) + len(client.book.asks) > 45_000
             assert max(client.book.asks) == 10**13
             assert client.wrong == []
 
-        play(with_client("coinbase", "", check, symbols=["BTC-USD"], levels=0))
-
     @pytest.mark.parametrize("name", LISTED)
-    def test_on_a_timer_as_well(self, name):
+    async def test_on_a_timer_as_well(self, name):
         """By the real clock, at a rate; stopped to compare."""
-
-        async def check(exchange, client):
+        async with subscribed(name, "", rate=100) as (exchange, client):
             while exchange.step_count < 300:
                 await client.read()
             exchange._runner.cancel()
             await client.read_until_exact()
             assert client.wrong == []
 
-        play(with_client(name, "", check, rate=100))
-
 
 class TestRefusals:
     """Each exchange's own answer to what it does not know."""
 
-    def test_kraken_names_the_unknown_pair(self):
+    async def test_kraken_names_the_unknown_pair(self):
         """And goes on."""
-
-        async def check(exchange, client):
+        async with subscribed("kraken", "") as (exchange, client):
             params = {"channel": "book", "symbol": ["FOO/BAR"]}
             await client.websocket.send(json.dumps({"method": "subscribe", "params": params, "req_id": 7}))
             while not any(frame.get("req_id") == 7 for frame in client.frames):
@@ -113,13 +102,10 @@ class TestRefusals:
             await exchange.advance(4)
             await client.read_until_exact()
 
-        play(with_client("kraken", "", check))
-
     @pytest.mark.parametrize("mode", ["", "exchange"])
-    def test_coinbase_sends_an_error(self, mode):
+    async def test_coinbase_sends_an_error(self, mode):
         """Of type `error`, without a sequence number."""
-
-        async def check(exchange, client):
+        async with subscribed("coinbase", mode) as (_, client):
             words = {"channels": ["level2_batch"]} if mode else {"channel": "level2"}
             await client.websocket.send(json.dumps({"type": "subscribe", "product_ids": ["FOO-BAR"], **words}))
             errors: list[dict[str, Any]] = []
@@ -128,20 +114,15 @@ class TestRefusals:
                 await client.read()
             assert "sequence_num" not in errors[-1]
 
-        play(with_client("coinbase", mode, check))
-
-    def test_binance_acknowledges_and_stays_silent(self):
+    async def test_binance_acknowledges_and_stays_silent(self):
         """As the real one; REST says so instead."""
-
-        async def check(exchange, client):
+        async with subscribed("binance-us", "") as (exchange, client):
             await client.websocket.send('{"method":"SUBSCRIBE","params":["foobar@depth@100ms"],"id":9}')
             while not any(frame.get("id") == 9 for frame in client.frames):
                 await client.read()
             assert client.frames[-1] == {"result": None, "id": 9}
             status, body = await get(exchange, "/api/v3/depth?symbol=FOOBAR")
             assert (status, body["code"]) == (400, -1121)
-
-        play(with_client("binance-us", "", check))
 
 
 class TestMetadata:
@@ -187,10 +168,9 @@ class TestMischiefInEachProtocol:
     )
 
     @pytest.mark.parametrize(("name", "kind", "wrong"), PROVEN)
-    def test_it_is_found(self, name, kind, wrong):
+    async def test_it_is_found(self, name, kind, wrong):
         """Once armed, once logged, and found by the client."""
-
-        async def check(exchange, client):
+        async with subscribed(name, "") as (exchange, client):
             await exchange.advance(4)
             await client.read_until_exact()
             exchange.inject(kind, client.symbol)
@@ -199,8 +179,6 @@ class TestMischiefInEachProtocol:
             while wrong not in client.wrong:
                 await client.read()
             assert [each.kind for each in exchange.injections] == [kind]
-
-        play(with_client(name, "", check))
 
     @EVERY_PROTOCOL
     def test_the_added_frames_are_what_the_decoders_take_them_for(self, name, mode):
@@ -213,43 +191,34 @@ class TestMischiefInEachProtocol:
             decoder.receive(GARBAGE_FRAME, VIRTUAL_START_NS)
 
     @pytest.mark.parametrize("name", ["coinbase", "binance-us"])
-    def test_a_checksum_cannot_be_spoiled_where_there_is_none(self, name):
+    async def test_a_checksum_cannot_be_spoiled_where_there_is_none(self, name):
         """Nothing happens, and nothing is logged."""
-
-        async def check(exchange, client):
+        async with subscribed(name, "") as (exchange, client):
             exchange.inject("checksum")
             await exchange.advance(20)
             await client.read_until_exact()
             assert client.wrong == []
             assert not exchange.injections
 
-        play(with_client(name, "", check))
-
     @pytest.mark.parametrize("name", ["kraken", "coinbase", "binance-us"])
     @pytest.mark.parametrize("kind", ["flood", "stall"])
-    def test_what_is_only_trying_leaves_books_exact(self, name, kind):
+    async def test_what_is_only_trying_leaves_books_exact(self, name, kind):
         """A flood is legal, a stall is only late."""
-
-        async def check(exchange, client):
+        async with subscribed(name, "") as (exchange, client):
             exchange.inject(kind, seconds=1.0)
             await exchange.advance(40)
             await client.read_until_exact()
             assert client.wrong == []
             assert exchange.injection_counts == {kind: 1}
 
-        play(with_client(name, "", check))
-
-    def test_a_disconnect_is_sudden(self):
+    async def test_a_disconnect_is_sudden(self):
         """No close frame."""
-
-        async def check(exchange, client):
+        async with subscribed("kraken", "") as (exchange, client):
             exchange.inject("disconnect")
             await exchange.advance(40)
             with pytest.raises(ConnectionClosedError) as closed:
                 await within(_read_on(client))
             assert closed.value.rcvd is None
-
-        play(with_client("kraken", "", check))
 
 
 async def _read_on(client):

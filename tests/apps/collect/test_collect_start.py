@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from support.app_parts import Sims, live_books, sample, wait_until
-from support.sim_parts import play
 
 from alphapulse_cli.apps.collect.collect import collect
 from alphapulse_cli.apps.collect.plan import CollectPlan
@@ -131,15 +130,15 @@ class TestTheDuration:
         done = alphapulse(*words(sims, rest(None), "--duration", "1s"))
         assert (done.code, done.stderr) == (6, "error: nothing was collected before the duration was over\n")
 
-    def test_over_while_the_exchange_is_away_says_why_nothing_came(self, sims, rest, shm_dir, over):
+    async def test_over_while_the_exchange_is_away_says_why_nothing_came(self, sims, rest, shm_dir, over):
         told = []
         collecting = collect(plan_of(sims, rest(*[UNAVAILABLE] * 99), shm_dir), lambda _, message: told.append(message))
         with pytest.raises(ExchangeError) as failed:
-            play(over(collecting, lambda: told))
+            await over(collecting, lambda: told)
         assert str(failed.value) == f"nothing was collected before the duration was over: {told[0]}"
 
-    def test_over_with_books_is_a_good_end(self, sims, rest, shm_dir, over):
-        play(over(collect(plan_of(sims, rest(), shm_dir), lambda *_: None), moving(sims, shm_dir, {"ETH-BTC", "DOGE-USD"})))
+    async def test_over_with_books_is_a_good_end(self, sims, rest, shm_dir, over):
+        await over(collect(plan_of(sims, rest(), shm_dir), lambda *_: None), moving(sims, shm_dir, {"ETH-BTC", "DOGE-USD"}))
         assert [one.liveness for one in sample(shm_dir)] == [Liveness.RETIRED]
 
 
@@ -228,33 +227,30 @@ class TestAnUnlistedSymbol:
             "error: ALPHAPULSE_SKIP_UNLISTED: expected one of auto, always, never, got 'perhaps'",
         )
 
-    def test_is_taken_up_when_it_is_listed(self, sims, rest, shm_dir):
+    async def test_is_taken_up_when_it_is_listed(self, sims, rest, shm_dir):
         there = rest()
         there.unlisted.add("XDG/USD")  # as REST calls DOGE
         told = []
         plan = plan_of(sims, there, shm_dir, skip_unlisted=True, listing_every_s=0.05)
 
-        async def scene():
-            collecting = asyncio.create_task(collect(plan, lambda _, message: told.append(message)))
-            await asyncio.to_thread(wait_until, moving(sims, shm_dir, {"ETH-BTC"}))
-            (before,) = sample(shm_dir, "kraken")
-            looks = there.asked
-            await asyncio.to_thread(wait_until, lambda: there.asked > looks)
-            there.unlisted.clear()
-            await asyncio.to_thread(wait_until, moving(sims, shm_dir, {"ETH-BTC", "DOGE-USD"}))
-            (after,) = sample(shm_dir, "kraken")
-            assert after.epoch > before.epoch
-            collecting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await collecting
-
-        play(scene())
+        collecting = asyncio.create_task(collect(plan, lambda _, message: told.append(message)))
+        await asyncio.to_thread(wait_until, moving(sims, shm_dir, {"ETH-BTC"}))
+        (before,) = sample(shm_dir, "kraken")
+        looks = there.asked
+        await asyncio.to_thread(wait_until, lambda: there.asked > looks)
+        there.unlisted.clear()
+        await asyncio.to_thread(wait_until, moving(sims, shm_dir, {"ETH-BTC", "DOGE-USD"}))
+        (after,) = sample(shm_dir, "kraken")
+        assert after.epoch > before.epoch
+        collecting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await collecting
         assert "listed now: DOGE-USD; collecting starts again with it" in told
 
 
-def test_a_refusal_leaves_the_lease_to_others(sims, rest, shm_dir):
+async def test_a_refusal_leaves_the_lease_to_others(sims, rest, shm_dir):
     plan = CollectPlan("kraken", ("GONE-USD",), url=sims.served["kraken"].websocket_url, rest_url=rest().url, shm_dir=str(shm_dir))
     with pytest.raises(Refused):
-        play(collect(plan, lambda *_: None))
+        await collect(plan, lambda *_: None)
     with open_directory(shm_dir) as directory:
         Lease.acquire(directory, "kraken").release()

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from support.sim_parts import play, until
+from support.sim_parts import until
 
 from alphapulse_cli.apps.collect import supervise as module
 from alphapulse_cli.apps.collect.supervise import Child, spawn, stop, supervise
@@ -44,86 +44,75 @@ def programs(monkeypatch):
 
 
 class TestSupervise:
-    def test_a_child_that_is_done_is_not_started_again(self):
+    async def test_a_child_that_is_done_is_not_started_again(self):
         said = []
-        assert play(supervise([Child("one", ["version"])], lambda *line: said.append(line))) is ExitCode.DONE
+        assert await supervise([Child("one", ["version"])], lambda *line: said.append(line)) is ExitCode.DONE
         assert said == []
 
-    def test_one_that_a_restart_cannot_heal_is_not_either_and_its_words_are_heard(self):
+    async def test_one_that_a_restart_cannot_heal_is_not_either_and_its_words_are_heard(self):
         said = []
         children = [Child("good", ["version"]), Child("bad", ["collect", "--exchange", "nonsense"])]
-        assert play(supervise(children, lambda *line: said.append(line))) is ExitCode.USAGE
+        assert await supervise(children, lambda *line: said.append(line)) is ExitCode.USAGE
         assert said[0][0] == "bad"
         assert said[0][1].startswith("error: unknown exchange: 'nonsense'")
 
-    def test_any_other_that_has_collected_is_after_ever_longer_pauses(self, programs):
+    async def test_any_other_that_has_collected_is_after_ever_longer_pauses(self, programs):
         said = []
-
-        async def scene():
-            task = asyncio.create_task(supervise([programs(f"{SAYS}; sys.exit(6)")], lambda *line: said.append(line)))
-            await until(lambda: sum("starting it again" in line for _, line in said) == 2, 40)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-
-        play(scene())
+        task = asyncio.create_task(supervise([programs(f"{SAYS}; sys.exit(6)")], lambda *line: said.append(line)))
+        await until(lambda: sum("starting it again" in line for _, line in said) == 2, 40)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
         assert set(said) == {("one", "ended with code 6; starting it again in 0 s")}
 
     @pytest.mark.parametrize("code", [1, 6, 99])
-    def test_what_ends_before_it_collected_is_not(self, programs, code):
+    async def test_what_ends_before_it_collected_is_not(self, programs, code):
         """No room, a region that is refused, a mistake of ours: the next try would meet the same."""
         said = []
-        assert play(supervise([programs(f"sys.exit({code})")], lambda *line: said.append(line))) == (1 if code == 99 else code)
+        assert await supervise([programs(f"sys.exit({code})")], lambda *line: said.append(line)) == (1 if code == 99 else code)
         assert said == [("one", f"ended with code {code} before it collected any data: it is not started again")]
 
-    def test_one_that_was_killed_before_is_another_matter(self, programs):
+    async def test_one_that_was_killed_before_is_another_matter(self, programs):
         said = []
-
-        async def scene():
-            task = asyncio.create_task(supervise([programs("os.kill(os.getpid(), 9)")], lambda *line: said.append(line)))
-            await until(lambda: said, 40)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-
-        play(scene())
+        task = asyncio.create_task(supervise([programs("os.kill(os.getpid(), 9)")], lambda *line: said.append(line)))
+        await until(lambda: said, 40)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
         assert said[0] == ("one", "ended with code -9; starting it again in 0 s")
 
-    def test_together_the_first_that_fails_for_good_ends_all(self, programs):
+    async def test_together_the_first_that_fails_for_good_ends_all(self, programs):
         children = [programs("time.sleep(60)"), programs("sys.exit(1)", "two")]
         failed: list[ExitCode] = []
-        assert play(supervise(children, lambda *_: None, together=True, failed=failed.append)) is ExitCode.FAILED
+        assert await supervise(children, lambda *_: None, together=True, failed=failed.append) is ExitCode.FAILED
         assert failed == [ExitCode.FAILED]
 
-    def test_apart_the_others_go_on(self, programs):
+    async def test_apart_the_others_go_on(self, programs):
         children = [programs(f"{SAYS}; time.sleep(0.5)"), programs("sys.exit(6)", "two")]
-        assert play(supervise(children, lambda *_: None)) is ExitCode.EXCHANGE
+        assert await supervise(children, lambda *_: None) is ExitCode.EXCHANGE
 
-    def test_each_is_told_how_much_of_the_duration_is_left(self, programs):
+    async def test_each_is_told_how_much_of_the_duration_is_left(self, programs):
         said = []
-        play(supervise([programs("print(*sys.argv[1:], file=sys.stderr)")], lambda *line: said.append(line), 30.0))
+        await supervise([programs("print(*sys.argv[1:], file=sys.stderr)")], lambda *line: said.append(line), 30.0)
         ((name, words),) = said
         flag, left = words.split()
         assert (name, flag) == ("one", "--duration")
         assert 0 < float(left.removesuffix("s")) <= 30
 
-    def test_when_the_duration_is_over_nothing_is_started_again(self, programs):
+    async def test_when_the_duration_is_over_nothing_is_started_again(self, programs):
         said = []
-        assert play(supervise([programs(f"{SAYS}; sys.exit(1)")], lambda *line: said.append(line), 0.01)) is ExitCode.DONE
+        assert await supervise([programs(f"{SAYS}; sys.exit(1)")], lambda *line: said.append(line), 0.01) is ExitCode.DONE
         assert said == []
 
-    def test_a_line_without_end_is_dropped_not_fatal(self):
+    async def test_a_line_without_end_is_dropped_not_fatal(self):
         said = []
         program = "import sys; sys.stderr.write('x' * 300000 + '\\nafter\\n')"
 
-        async def scene():
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", program, stderr=subprocess.PIPE, limit=module.LINE_BYTES
-            )
-            await module.relay(process, "one", lambda *line: said.append(line))
-            await process.wait()
-
-        play(scene())
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, stderr=subprocess.PIPE, limit=module.LINE_BYTES
+        )
+        await module.relay(process, "one", lambda *line: said.append(line))
+        await process.wait()
         assert said[-1] == ("one", "after")
         assert all(len(line) <= module.LINE_BYTES * 5 for _, line in said)
 

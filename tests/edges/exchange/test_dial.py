@@ -67,32 +67,26 @@ class TestTheRace:
         assert dial.in_turn([v6(1), v6(2), v6(3), v4(4)]) == [v6(1), v4(4), v6(2), v6(3)]
         assert dial.in_turn([]) == []
 
-    def test_a_silent_address_does_not_hold_up_the_next(self):
-        async def scene(hole, port):
-            connected = await asyncio.wait_for(dial.first_of([hole, v4(port)]), PATIENCE_S)
-            with connected:
-                return connected.getpeername()[1]
-
+    async def test_a_silent_address_does_not_hold_up_the_next(self):
         with black_hole() as hole, socket.create_server(("127.0.0.1", 0)) as listening:
             port = listening.getsockname()[1]
-            assert play(scene(hole, port)) == port
+            with await asyncio.wait_for(dial.first_of([hole, v4(port)]), PATIENCE_S) as connected:
+                assert connected.getpeername()[1] == port
 
-    def test_a_refusal_lets_the_next_begin_at_once(self):
+    async def test_a_refusal_lets_the_next_begin_at_once(self):
         """With no time between the attempts but the refusal's own."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            addresses = [refused(), v4(listening.getsockname()[1])]
+            with await asyncio.wait_for(dial.first_of(addresses, next_after_s=1e6), PATIENCE_S) as connected:
+                assert connected.getpeername() == listening.getsockname()
 
-        async def scene(port):
-            return await asyncio.wait_for(dial.first_of([refused(), v4(port)], next_after_s=1e6), PATIENCE_S)
-
-        with socket.create_server(("127.0.0.1", 0)) as listening, play(scene(listening.getsockname()[1])) as connected:
-            assert connected.getpeername() == listening.getsockname()
-
-    def test_the_last_ones_error_is_told_where_all_fail(self):
+    async def test_the_last_ones_error_is_told_where_all_fail(self):
         with pytest.raises(ConnectionRefusedError, match="Connection refused"):
-            play(dial.first_of([refused(), refused()]))
+            await dial.first_of([refused(), refused()])
 
-    def test_no_address_is_an_error(self):
+    async def test_no_address_is_an_error(self):
         with pytest.raises(OSError, match="no address"):
-            play(dial.first_of([]))
+            await dial.first_of([])
 
     def test_given_up_it_leaves_no_socket_open(self):
         async def scene(hole):
@@ -109,18 +103,15 @@ class TestTheRace:
 
 
 class TestAHostWhoseFirstAddressSwallowsEverything:
-    def test_is_reached_by_both_transports(self, opener, has_addresses):
-        async def scene(hole):
+    async def test_is_reached_by_both_transports(self, opener, has_addresses):
+        with black_hole(socket.AF_INET6) as hole:
             async with raw(stays) as url:
                 port = int(url.rpartition(":")[2].strip("/"))
                 has_addresses([hole, v4(port)])
                 link = await asyncio.wait_for(opener(f"ws://{HOST}:{port}/", lambda *_: None), PATIENCE_S)
                 await link.close()
 
-        with black_hole(socket.AF_INET6) as hole:
-            play(scene(hole))
-
-    def test_is_reached_by_rest(self, has_addresses):
+    async def test_is_reached_by_rest(self, has_addresses):
         def answer(listening):
             connection, _ = listening.accept()
             with connection:
@@ -132,14 +123,14 @@ class TestAHostWhoseFirstAddressSwallowsEverything:
             port = listening.getsockname()[1]
             has_addresses([hole, v4(port)])
             fetcher = Fetcher(f"http://{HOST}:{port}")
-            assert play(asyncio.wait_for(fetcher.get("/x"), PATIENCE_S)) == b"{}"
+            assert await asyncio.wait_for(fetcher.get("/x"), PATIENCE_S) == b"{}"
 
 
 class TestBackground:
-    def test_gives_the_result_and_raises_the_error(self):
-        assert play(background.call(sum, [1, 2])) == 3
+    async def test_gives_the_result_and_raises_the_error(self):
+        assert await background.call(sum, [1, 2]) == 3
         with pytest.raises(ZeroDivisionError):
-            play(background.call(lambda: 1 // 0))
+            await background.call(lambda: 1 // 0)
 
     def test_nobody_waits_for_a_thread_that_hangs(self):
         """Neither the loop's end nor the executor's: with asyncio's own executor this would take until `release` is set."""

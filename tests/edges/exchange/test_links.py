@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 from support.link_parts import BINARY, CLOSE, PING, PONG, farewell, frame, raw, sends, stays, tcp
-from support.sim_parts import play, until
+from support.sim_parts import until
 
 from alphapulse_cli.edges.exchange import link as shared
 from alphapulse_cli.edges.exchange.link import FRAMES_PER_TURN
@@ -248,7 +248,7 @@ class TestTurns:
         assert (most <= 4 * FRAMES_PER_TURN) is bounded
 
     @pytest.mark.parametrize(("size", "at_once"), [(1 << 20, 1), (1 << 10, 256)], ids=["large frames", "small frames"])
-    def test_one_that_is_faster_than_its_frames_are_handled_is_made_to_wait(self, opener, size, at_once):
+    async def test_one_that_is_faster_than_its_frames_are_handled_is_made_to_wait(self, opener, size, at_once):
         """What was sent and is not handled yet is what the kernel and one read hold, not what the sender has: 200 MB here."""
         chunk, total = frame(b"x" * size) * at_once, (200 << 20) // size
 
@@ -275,7 +275,7 @@ class TestTurns:
                     await asyncio.sleep(0)
             assert max(behind) * size < 96 << 20
 
-        play(scene())
+        await scene()
 
 
 class TestSending:

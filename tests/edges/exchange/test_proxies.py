@@ -10,7 +10,7 @@ import time
 
 import pytest
 from support.link_parts import frame, raw, sends
-from support.sim_parts import play, until
+from support.sim_parts import until
 
 from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.proxies import hidden, proxy_of
@@ -82,56 +82,53 @@ def rest_server(heard):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_carries_a_connection(proxy, opener, monkeypatch, scheme):
+async def test_carries_a_connection(proxy, opener, monkeypatch, scheme):
     monkeypatch.setenv("ALL_PROXY", f"{scheme}://{proxy}")
     heard = []
 
-    async def scene():
-        async with raw(sends(frame(b"through"))) as url:
-            port = url.rpartition(":")[2]
-            link = await opener(f"ws://{host_for(scheme)}:{port}", lambda octets, _: heard.append(octets))
-            await until(lambda: heard)
-            await link.close()
-
-    play(scene())
+    async with raw(sends(frame(b"through"))) as url:
+        port = url.rpartition(":")[2]
+        link = await opener(f"ws://{host_for(scheme)}:{port}", lambda octets, _: heard.append(octets))
+        await until(lambda: heard)
+        await link.close()
     assert heard == [b"through"]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_carries_rest(proxy, monkeypatch, scheme):
+async def test_carries_rest(proxy, monkeypatch, scheme):
     monkeypatch.setenv("HTTP_PROXY" if scheme == "http" else "SOCKS_PROXY", f"{scheme}://{proxy}")
     heard: list[bytes] = []
     with rest_server(heard) as port:
-        assert play(Fetcher(f"http://{host_for(scheme)}:{port}").get("/x")) == b"{}"
+        assert await Fetcher(f"http://{host_for(scheme)}:{port}").get("/x") == b"{}"
     assert b"GET /x HTTP/1.1" in heard[0] or b"/x HTTP/1.1" in heard[0]
 
 
-def test_without_its_h_a_name_is_resolved_here(proxy, opener, monkeypatch):
+async def test_without_its_h_a_name_is_resolved_here(proxy, opener, monkeypatch):
     """As curl has it, with either transport and for REST; picows by itself would leave the name to the proxy, which knows it."""
     monkeypatch.setenv("ALL_PROXY", f"socks5://{proxy}")
     heard: list[bytes] = []
     with rest_server(heard) as port:
         with pytest.raises(ExchangeError, match="cannot connect"):
-            play(opener(f"ws://{HOST}:{port}/", lambda *_: None))
+            await opener(f"ws://{HOST}:{port}/", lambda *_: None)
         with pytest.raises(ExchangeError, match="cannot fetch"):
-            play(Fetcher(f"http://{HOST}:{port}").get("/x"))
+            await Fetcher(f"http://{HOST}:{port}").get("/x")
     assert heard == []
 
 
-def test_no_proxy_names_who_is_reached_without(proxy, monkeypatch):
+async def test_no_proxy_names_who_is_reached_without(proxy, monkeypatch):
     """The name means nothing without the proxy."""
     monkeypatch.setenv("ALL_PROXY", f"socks5h://{proxy}")
     monkeypatch.setenv("NO_PROXY", HOST)
     with pytest.raises(ExchangeError, match="cannot fetch"):
-        play(asyncio.wait_for(Fetcher(f"http://{HOST}:1").get("/x"), 30))
+        await asyncio.wait_for(Fetcher(f"http://{HOST}:1").get("/x"), 30)
 
 
-def test_that_is_not_there_is_one_error(monkeypatch, opener):
+async def test_that_is_not_there_is_one_error(monkeypatch, opener):
     monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1")
     with pytest.raises(ExchangeError, match=r"cannot connect to ws://exchange\.example"):
-        play(opener(f"ws://{HOST}:1/", lambda *_: None))
+        await opener(f"ws://{HOST}:1/", lambda *_: None)
     with pytest.raises(ExchangeError, match=r"cannot fetch .*: Could not connect to proxy 127\.0\.0\.1:1") as failed:
-        play(Fetcher(f"http://{HOST}:1").get("/x"))
+        await Fetcher(f"http://{HOST}:1").get("/x")
     assert "\n" not in str(failed.value)
 
 
@@ -154,10 +151,10 @@ def test_is_chosen_by_the_environment(monkeypatch, environment, url, proxy):
     assert proxy_of(url) == proxy
 
 
-def test_one_that_speaks_tls_is_refused_for_rest(monkeypatch):
+async def test_one_that_speaks_tls_is_refused_for_rest(monkeypatch):
     monkeypatch.setenv("https_proxy", "https://me:secret@p.example:1")
     with pytest.raises(UsageError) as failed:
-        play(Fetcher("https://x.example").get("/x"))
+        await Fetcher("https://x.example").get("/x")
     assert str(failed.value) == "REST cannot use a proxy that itself speaks TLS: https://p.example:1"
 
 

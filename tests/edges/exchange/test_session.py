@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 from support.session_parts import PATIENT, QUICK, Rig, links_of
-from support.sim_parts import play, until
+from support.sim_parts import until
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.edges.exchange.session import Backoff, Session
@@ -330,7 +330,7 @@ class TestConnecting:
             await rig.settles()
             assert rig.session._backoff.bound_s == 0
 
-    def test_a_break_that_the_decoder_wanted_costs_no_pause(self, directory):
+    async def test_a_break_that_the_decoder_wanted_costs_no_pause(self, directory):
         """Not even the one that keeps many collectors apart, unless the exchange told all of them at this moment."""
         opener, links = links_of()
 
@@ -346,8 +346,8 @@ class TestConnecting:
                     await until(lambda: len(links) == 2)
                 return [line.rpartition(" in ")[2] for line in rig.warnings if "connecting again" in line]
 
-        assert play(scene(others_too=False)) == ["0.0 s"]
-        assert play(scene(others_too=True)) != ["0.0 s"]
+        assert await scene(others_too=False) == ["0.0 s"]
+        assert await scene(others_too=True) != ["0.0 s"]
 
     async def test_a_farewell_that_nobody_answers_holds_up_nothing(self, directory):
         """The next connection stands while the last one is still being closed; the session's end waits for it."""

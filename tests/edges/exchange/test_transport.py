@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 from support.link_parts import raw, tcp
-from support.sim_parts import play, until
+from support.sim_parts import until
 from websockets.asyncio.server import serve
 
 from alphapulse_cli.edges.exchange import link as shared
@@ -70,13 +70,13 @@ class TestNoConnection:
             "ws://127.0.0.1:x/",
         ],
     )
-    def test_an_address_that_cannot_be_is_a_usage_error(self, opened, url):
+    async def test_an_address_that_cannot_be_is_a_usage_error(self, opened, url):
         with pytest.raises(UsageError, match="not a WebSocket address"):
-            play(opened(url))
+            await opened(url)
 
-    def test_nobody_there(self, opened):
+    async def test_nobody_there(self, opened):
         with pytest.raises(ExchangeError, match=r"cannot connect to ws://127.0.0.1:1/: connection refused"):
-            play(opened("ws://127.0.0.1:1/"))
+            await opened("ws://127.0.0.1:1/")
 
     @pytest.mark.parametrize(
         "answer",

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 from support.link_parts import tcp
-from support.sim_parts import play, until
+from support.sim_parts import until
 from websockets.asyncio.server import serve
 
 from alphapulse_cli.edges.exchange.link import check_address
@@ -91,7 +91,7 @@ class TestTheEnvironmentsProxy:
         with pytest.raises(UsageError, match="not a proxy's address: https_proxy="):
             proxy_of(EXCHANGE)
 
-    def test_carries_the_connection(self, opener, monkeypatch):
+    async def test_carries_the_connection(self, opener, monkeypatch):
         """CONNECT to the exchange's own name, which only the proxy can resolve; then the frames."""
         asked: list[bytes] = []
         heard: list[bytes] = []
@@ -100,16 +100,13 @@ class TestTheEnvironmentsProxy:
             await connection.send("through")
             await connection.wait_closed()
 
-        async def scene():
-            async with serve(handle, "127.0.0.1", 0) as server:
-                port = server.sockets[0].getsockname()[1]
-                async with tcp(lambda reader, writer: relay(reader, writer, port, asked)) as proxy:
-                    monkeypatch.setenv("http_proxy", proxy.replace("ws:", "http:"))
-                    link = await opener("ws://ws.exchange.example/v2", lambda frame, _: heard.append(frame))
-                    await until(lambda: heard)
-                    await link.close()
-
-        play(scene())
+        async with serve(handle, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with tcp(lambda reader, writer: relay(reader, writer, port, asked)) as proxy:
+                monkeypatch.setenv("http_proxy", proxy.replace("ws:", "http:"))
+                link = await opener("ws://ws.exchange.example/v2", lambda frame, _: heard.append(frame))
+                await until(lambda: heard)
+                await link.close()
         assert heard == [b"through"]
         assert asked == [b"CONNECT ws.exchange.example:80 HTTP/1.1"]
 
@@ -167,18 +164,15 @@ class TestTls:
 
         return lambda: serve(handle, "localhost", 0, ssl=context)
 
-    def test_frames_arrive_in_order_and_then_the_farewell(self, opener, server, certificate, monkeypatch):
+    async def test_frames_arrive_in_order_and_then_the_farewell(self, opener, server, certificate, monkeypatch):
         monkeypatch.setenv("SSL_CERT_FILE", certificate[0])
         heard = []
 
-        async def scene():
-            async with server() as listening:
-                port = listening.sockets[0].getsockname()[1]
-                link = await opener(f"wss://localhost:{port}/", lambda frame, _: heard.append(int(frame)))
-                assert await link.closed() == "closed by the exchange, code 1000 alphapulse"
-                await link.close()
-
-        play(scene())
+        async with server() as listening:
+            port = listening.sockets[0].getsockname()[1]
+            link = await opener(f"wss://localhost:{port}/", lambda frame, _: heard.append(int(frame)))
+            assert await link.closed() == "closed by the exchange, code 1000 alphapulse"
+            await link.close()
         assert heard == list(range(1000))
 
     async def test_an_authority_that_nobody_trusts(self, opener, server):
