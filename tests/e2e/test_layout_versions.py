@@ -19,6 +19,7 @@ import zipfile
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import layout_parts
@@ -28,7 +29,7 @@ from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.readers.api import Book, follow
 from alphapulse_cli.shm import clock, layout
-from alphapulse_cli.shm.counters import BLOCK_HEAD_WORDS
+from alphapulse_cli.shm.block import BLOCK_HEAD_WORDS
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.identity import my_identity
 from alphapulse_cli.shm.image import ImageReader
@@ -140,7 +141,8 @@ def changes_of(record):
 
 def lines_of(records):
     """The lines that read_deltas.c prints of these records, without trading status."""
-    lines, group = [], []
+    lines: list[str] = []
+    group: list[dict[str, Any]] = []
     for record in records:
         group = [record] if record["flags"] & delta.FIRST else [*group, record]
         if not record["flags"] & delta.LAST:

@@ -1,12 +1,14 @@
 """Several simulated exchanges in one process: `run`."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from support.sim_parts import SMALL, SmallClient, client_of, until
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.errors import UsageError
+from alphapulse_cli.sim.exchange import SimulatedExchange
 from alphapulse_cli.sim.serve import SimSpec, run
 
 
@@ -24,7 +26,7 @@ class TestRun:
 
     async def test_all_exchanges_serve_until_cancelled(self):
         """`on_ready` is told once, when every port is open; afterwards they are closed."""
-        told = []
+        told: list[Sequence[SimulatedExchange]] = []
         task = asyncio.create_task(run(SPECS, seed=4, on_ready=told.append))
         await until(lambda: bool(told))
         assert len(told) == 1
@@ -67,7 +69,7 @@ class TestRun:
 
     async def test_a_taken_port_stops_the_others_too(self):
         """Two on one port."""
-        told = []
+        told: list[Sequence[SimulatedExchange]] = []
         task = asyncio.create_task(run(SPECS[:1], on_ready=told.append))
         await until(lambda: bool(told))
         port = told[0][0].port

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from functools import partial
 
 import pytest
 from support.sim_parts import FACTS, SMALL, SmallClient, client_of, get, play, read_to_the_end, until, within
@@ -52,12 +53,16 @@ class TestWhatAClientSees:
     async def test_each_connection_has_its_own_subscriptions(self):
         """Two clients, two symbols; both greeted."""
         async with small_exchange() as exchange, client_of(exchange) as one, client_of(exchange) as other:
+
+            def has_all(client, symbol):
+                return client.seq == exchange.truth.sequence(symbol)
+
             clients = [SmallClient(one), SmallClient(other)]
             await clients[0].subscribe("BTC/USD")
             await clients[1].subscribe("ETH/USD")
             await exchange.advance(20)
             for client, symbol, native in zip(clients, SYMBOLS, ["BTC/USD", "ETH/USD"], strict=True):
-                await client.read_until(lambda c=client, s=symbol: c.seq == exchange.truth.sequence(s))
+                await client.read_until(partial(has_all, client, symbol))
                 assert client.frames[0] == {"hello": "plain"}
                 assert {frame["update"] for frame in client.frames if "update" in frame} == {native}
                 assert client.book.levels() == exchange.truth.book(symbol)

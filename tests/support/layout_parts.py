@@ -14,12 +14,13 @@ import json
 import sys
 import time
 from decimal import Decimal
+from typing import Any
 
 NAME = "coinbase"
 START_NS = 1_790_000_000_000_000_000
 STEP_NS = 1_000_000
 RING = 256
-RULES = {"BTC-USD": [1, 100, 10_000], "DOGE-USD": [10, 1, 0]}  # tick, lot and minimum size, in ticks and lots
+RULES = {"BTC-USD": (1, 100, 10_000), "DOGE-USD": (10, 1, 0)}  # tick, lot and minimum size, in ticks and lots
 DECIMALS = {"BTC-USD": (2, 8), "DOGE-USD": (5, 1)}
 END = {"BTC-USD": 5, "DOGE-USD": 2}  # versions of the books when all is told
 
@@ -148,7 +149,7 @@ def everything(shm_dir):
     from alphapulse_cli.shm.directory import open_directory
     from alphapulse_cli.shm.segment import Segment
 
-    found = {"package": ap.__file__, "layout": [layout.LAYOUT_MAJOR, layout.LAYOUT_MINOR]}
+    found: dict[str, Any] = {"package": ap.__file__, "layout": [layout.LAYOUT_MAJOR, layout.LAYOUT_MINOR]}
     for name, reader_class in (("deltas", ap.DeltaReader), ("trades", ap.TradeReader)):
         with reader_class(NAME, start="oldest", shm_dir=shm_dir) as reader:
             records = reader.poll()
@@ -183,7 +184,8 @@ def follow(shm_dir, end):
 
     import alphapulse_cli as ap
 
-    found, following = {}, False
+    found: dict[str, dict[str, Any]] = {}
+    following = False
     limit = time.monotonic() + 20
     with ap.follow(NAME, shm_dir=shm_dir) as updates:
         while any(found.get(symbol, {}).get("version") != version for symbol, version in end.items()):

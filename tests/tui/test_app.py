@@ -175,8 +175,7 @@ class TestHelp:
             assert all(meaning in shown for meaning in ("Pause", "Filter", "Theme", *(tab.title for tab in tabs.TABS)))
             await tui.give(picture(book()))
             await tui.press("escape")
-            assert not isinstance(tui.screen, HelpScreen)
-            assert tui.app.picture.books
+            assert (isinstance(tui.screen, HelpScreen), len(tui.app.picture.books)) == (False, 1)
 
     def test_keys_of_one_meaning_stand_together(self):
         rows = key_rows([("up", "↑", "Up"), ("k", "k", "Up"), ("tab", "tab", "Focus"), ("x", "x", "")])
@@ -238,7 +237,7 @@ class TestTheStatusLine:
             assert "1/1 books live" in tui.lines()[-2]
 
     async def test_a_notice_is_shown_escaped_and_goes_away(self, monkeypatch):
-        notices = []
+        notices: list[str] = []
 
         async with running_app(notices=notices, given=picture(book())) as tui:
             notices.append("kraken: \x1b]0;x\a reconnecting")
@@ -247,7 +246,7 @@ class TestTheStatusLine:
             assert "reconnecting" not in "".join(tui.app.status_lines(80, 1))
 
     async def test_a_long_notice_ends_at_a_word_and_help_has_all_of_it(self):
-        notices = []
+        notices: list[str] = []
         said = "binance-us: disconnected: it answers 429; it asks to be left alone until 12:30:15Z (in 600 s)"
 
         async with running_app(size=(60, 60), notices=notices, given=picture(book())) as tui:
@@ -288,7 +287,7 @@ class TestTurningToAScreen:
 
         def noted(app, screen, update):
             if update is not None and not app._batch_count and isinstance(screen, PulseScreen):
-                drawn_first.append((screen.NAME, type(update).__name__, "\n".join(lines_of(app))))
+                drawn_first.append((getattr(screen, "NAME", ""), type(update).__name__, "\n".join(lines_of(app))))
             display(app, screen, update)
 
         monkeypatch.setattr(AlphapulseApp, "_display", noted)

@@ -10,6 +10,7 @@ from support.tui_pictures import book, picture, running_app
 from alphapulse_cli.flow.arbitrage.candidate import RejectReason
 from alphapulse_cli.flow.arbitrage.exact import Exact
 from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.tui.feed.arbitrage_feed import Lookout
 from alphapulse_cli.tui.feed.picture import Seen
 from alphapulse_cli.tui.screens.arbitrage import ArbitrageScreen, money, notes, profit, verdict
@@ -140,14 +141,15 @@ class TestWords:
         assert [money(Exact(units, 3)) for units in (1_999, 1_234_567, 999)] == ["1.99", "1,234.56", "0.999000"]
         assert money(Exact(19_999_999, 10)) == "0.001999"
 
-    def test_an_exchange_whose_fee_nobody_knows_is_a_sentence(self):
+    def test_an_exchange_whose_fee_nobody_knows_is_a_sentence(self, tmp_path):
         class Unknown:
             name = exchange = "nowhere"
 
             def stand(self, now_ns):
                 raise AssertionError("it is left out")
 
-        made = Lookout({}).look(None, [Unknown()], clock.monotonic_ns())
+        with open_directory(tmp_path) as directory:
+            made = Lookout({}).look(directory, [Unknown()], clock.monotonic_ns())
         assert "nowhere is left out" in made.unknown_fees[0]
         assert notes(made) == [("", [made.unknown_fees[0]])]
 

@@ -46,7 +46,12 @@ def test_on_a_terminal_in_a_c_locale_nothing_but_ascii_is_written(alphapulse, sh
         terminal = Terminal([*alphapulse.command, "tui"], 40, 12, env=environment, cwd=alphapulse.directory)
         written = []
         feed = terminal.screen.feed
-        terminal.screen.feed = lambda octets: (written.append(octets), feed(octets))
+
+        def noted(octets):
+            written.append(octets)
+            feed(octets)
+
+        terminal.screen.feed = noted
         try:
             terminal.until(lambda text: "60000.0" in text, "a price")
             for key in "23456":

@@ -27,7 +27,7 @@ class Words(ByLine):
         return Strip([Segment(self.words[y], self.ground)])
 
 
-class Bare(App):
+class Bare(App[None]):
     def __init__(self, widget):
         super().__init__()
         self.widget = widget

@@ -117,7 +117,13 @@ class TestTheTable:
 
     async def test_figures_are_worked_out_once_a_second_only(self, monkeypatch):
         worked = []
-        monkeypatch.setattr(latency, "figures_of", lambda one, real=latency.figures_of: worked.append(one) or real(one))
+        figures_of = latency.figures_of
+
+        def noted(one):
+            worked.append(one)
+            return figures_of(one)
+
+        monkeypatch.setattr(latency, "figures_of", noted)
         shown = measured()
 
         async with latencies(given=shown) as tui:

@@ -12,7 +12,7 @@ from alphapulse_cli.tui.widgets.line_table import BLOCKS, TREND, Column, LineTab
 COLUMNS = (Column("a", "aa", 5), Column("b", "bb", 5, rank=1), Column("c", "cc", 5, rank=2), Column("d", "dd", 5, rank=2))
 
 
-class Bare(App):
+class Bare(App[None]):
     CSS_PATH = None
 
     def __init__(self, table):

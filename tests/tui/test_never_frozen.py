@@ -63,7 +63,9 @@ class Walk:
         """Until each of them has changed that often."""
         _, count, usual = MOVING[self.name]
         times = usual if times is None else times
-        changed, last, end = {}, {}, time.monotonic() + LIMIT_S
+        changed: dict[str, int] = {}
+        last: dict[str, str] = {}
+        end = time.monotonic() + LIMIT_S
         while len(last) < count or min(changed[key] for key in last) < times:
             if time.monotonic() > end:
                 raise Frozen(f"{self.name} after {after}: changed {changed}\n{self.terminal.screen.text}")

@@ -1,6 +1,7 @@
 """The rings screen: segments and their readers, what is wrong with them, the counters of the set, and the keys."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from support.tui_pictures import book, picture, running_app
@@ -17,7 +18,14 @@ SIZES = [(80, 24), (120, 40), (300, 100)]
 
 def segment(set_name, kind, symbol="", **more):
     name = f"{set_name}_book_{symbol}" if symbol else f"{set_name}_{kind}"
-    known = {"state": "live", "pid": 4242, "epoch": 1_795_408_839, "bytes": 4_198_400, "capacity": 16_384, "heartbeat_age_s": 0.1}
+    known: dict[str, Any] = {
+        "state": "live",
+        "pid": 4242,
+        "epoch": 1_795_408_839,
+        "bytes": 4_198_400,
+        "capacity": 16_384,
+        "heartbeat_age_s": 0.1,
+    }
     return SegmentRow(name, set_name, kind, symbol, **(known | more))
 
 

@@ -27,7 +27,8 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 def snapshot(tui):
     """The screen as text."""
-    letters, lines, colours = {}, [], []
+    letters: dict[str, str] = {}
+    lines, colours = [], []
     for strip in tui.strips():
         cells = [(character, segment.style) for segment in strip for character in segment.text]
         lines.append("|" + "".join(character for character, _ in cells).rstrip())
@@ -111,7 +112,7 @@ def test_nothing_is_kept_of_what_is_not_there_any_more():
 
 async def test_every_colour_of_every_screen_is_a_true_one():
     """Textual's own look for other colours in each line is left out there (`get_line_filters`): there must be none, and nothing dim."""
-    drawn = set()
+    drawn: set[str] = set()
 
     async with running_app(size=(120, 40), theme="dark", screen="overview", given=tui_market.MARKET) as tui:
         for keys in (*(tab.key for tab in tabs.TABS), "slash", "x", "escape"):

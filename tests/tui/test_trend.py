@@ -43,7 +43,7 @@ class TestScale:
 
 
 async def test_what_is_on_the_screen_is_green_above_the_start_and_red_below_it():
-    colours = []
+    colours: list[str] = []
 
     async with running_app(size=(120, 20), given=picture(book("a", mids=(5.0, 9.0, 1.0)))) as tui:
         strips = tui.strips()

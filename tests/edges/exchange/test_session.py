@@ -1,9 +1,11 @@
 """A connection's life against simulated exchanges over loopback, and against links that do as they are told where a clock matters."""
 
 import asyncio
+import inspect
 import json
 import re
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -33,6 +35,11 @@ TRADES = (
     b'{"channel":"trade","type":"update","data":[{"symbol":"ETH/BTC","side":"buy","price":0.05,"qty":1.0,"ord_type":"limit",'
     b'"trade_id":1,"timestamp":"2026-11-27T08:00:00.123456Z"}]}'
 )
+
+
+def is_spoken_to(links, count):
+    """Whether there are so many links, and something was sent over the last of them."""
+    return len(links) == count and links[-1].sent
 
 
 def named(feed):
@@ -93,15 +100,25 @@ class TestAgainstTheSimulators:
         """While 500 steps come at once, the watchdog's ticks go on and the books stay right."""
         async with Rig(directory, "coinbase", opener=opener, timing=replace(PATIENT, tick_s=0.001)) as rig:
             await rig.live()
-            ticks, frames = [], []
+            ticks: list[int] = []  # the count of frames at each
+            frame_count = 0
             tick, receive = rig.ingest.tick, rig.ingest.receive
-            rig.ingest.tick = lambda *times: (ticks.append(len(frames)), tick(*times))
-            rig.ingest.receive = lambda frame, now: (frames.append(1), receive(frame, now))
+
+            def counted_tick(*times):
+                ticks.append(frame_count)
+                tick(*times)
+
+            def counted_receive(frame, now):
+                nonlocal frame_count
+                frame_count += 1
+                return receive(frame, now)
+
+            rig.ingest.tick, rig.ingest.receive = counted_tick, counted_receive
             for count in range(1, 5):
                 rig.sim.inject("flood")
                 await rig.moves_until(lambda count=count: rig.sim.injection_counts["flood"] == count)
             await rig.settles()
-            assert len(frames) > 2000
+            assert frame_count > 2000
             assert max(later - earlier for earlier, later in pairwise([0, *ticks])) <= 1000
 
     async def test_frames_of_many_megabytes_arrive(self, directory, opener):
@@ -125,7 +142,8 @@ class TestAgainstTheSimulators:
 
     async def test_a_snapshot_that_fails_is_asked_for_again(self, directory, opener):
         async with Rig(directory, "binance-us", opener=opener) as rig:
-            get, failures = rig.fetcher.get, []
+            get = rig.fetcher.get
+            failures: list[str] = []
 
             async def failing(path, weight=1):
                 if len(failures) < 2:
@@ -157,7 +175,7 @@ class TestSilence:
         opener, links = links_of(answers=True)
 
         async with Rig(directory, "kraken", timing=QUICK, opener=opener) as rig:
-            seen = []
+            seen: list[int] = []
             rig.ingest.silent = seen.append
             await until(lambda: links and links[0].pings >= 4)
             assert (seen, len(links)) == ([], 1)
@@ -298,7 +316,7 @@ class TestConnecting:
 
         async with Rig(directory, "kraken", opener=opener) as rig:
             for number in range(5):
-                await until(lambda number=number: len(links) == number + 1 and links[-1].sent)
+                await until(partial(is_spoken_to, links, number + 1))
                 links[-1].hear(data.replace(b'"trade_id":1', b'"trade_id":%d' % (number + 1)))
                 links[-1].end("enough")
             await until(lambda: len(links) == 6)
@@ -312,7 +330,7 @@ class TestConnecting:
         timing = replace(PATIENT, first_backoff_s=0.001, longest_backoff_s=1.0)
         async with Rig(directory, "kraken", opener=opener, timing=timing) as rig:
             for number in range(5):
-                await until(lambda number=number: len(links) == number + 1 and links[-1].sent)
+                await until(partial(is_spoken_to, links, number + 1))
                 if frame:
                     links[-1].hear(frame)
                 links[-1].end("enough")
@@ -523,4 +541,4 @@ class TestErrands:
 
 
 def test_the_usual_opener_is_the_real_one():
-    assert Session.__init__.__defaults__[0] is open_link
+    assert inspect.signature(Session).parameters["opener"].default is open_link

@@ -143,7 +143,7 @@ class TestALink:
             await connection.send(b"\xff\0")
             await connection.wait_closed()
 
-        frames = []
+        frames: list[bytes] = []
         async with websocket(handle) as url:
             link = await opened(url, frames)
             await until(lambda: len(frames) == 2)

@@ -14,6 +14,7 @@ from alphapulse_cli.tui.books.depth_chart import DepthChart
 from alphapulse_cli.tui.books.ladder import LadderPane, wrapped
 from alphapulse_cli.tui.feed.picture import BookLadder
 from alphapulse_cli.tui.preferences import Preferences
+from alphapulse_cli.tui.screens.books_keys import BooksKeys
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 SIZES = [(80, 24), (120, 40), (300, 100)]
@@ -283,7 +284,7 @@ class TestKeys:
         async with books(given=three()) as tui:
             await tui.press("question_mark")
             text = str(tui.screen._table())
-            assert all((one.tooltip or one.description) in text for one in type(tui.app.screen_stack[0]).__mro__[1].BINDINGS)
+            assert all((one.tooltip or one.description) in text for one in BooksKeys.BINDINGS)
 
 
 class TestMemory:
@@ -338,9 +339,13 @@ class TestDrawing:
             shown = three()
             await tui.give(shown)
             drawn = []
-            monkeypatch.setattr(
-                LadderPane, "render_line", lambda self, y, was=LadderPane.render_line: drawn.append((self, y)) or was(self, y)
-            )
+            render_line = LadderPane.render_line
+
+            def noted(self, y):
+                drawn.append((self, y))
+                return render_line(self, y)
+
+            monkeypatch.setattr(LadderPane, "render_line", noted)
             await tui.give(replace(shown, taken_ns=shown.taken_ns + 1))
             assert drawn == []
             other = ladder()

@@ -138,12 +138,12 @@ class TestConsolidated:
         coarse = coarsest(books)
         whole = consolidated(books, step, coarse, limit)
         for is_ask, rungs in ((False, whole.bids), (True, whole.asks)):
-            wanted = {}
+            wanted: dict[Fraction, Fraction] = {}
             for ladder in found:
                 size = group_ticks(step, ladder.price_decimals, coarse)
                 for ticks, lots in ladder.asks if is_ask else ladder.bids:
                     price = Fraction(grouped(ticks, size, is_ask=is_ask), 10**ladder.price_decimals)
-                    wanted[price] = wanted.get(price, 0) + Fraction(lots, 10**ladder.size_decimals)
+                    wanted[price] = wanted.get(price, Fraction(0)) + Fraction(lots, 10**ladder.size_decimals)
             best = sorted(wanted, reverse=not is_ask)[:limit]
             assert [whole.price(rung) for rung in rungs] == best
             unit, total = 10**whole.size_decimals, 0

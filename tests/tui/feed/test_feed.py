@@ -20,18 +20,23 @@ from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.feed import arbitrage_feed, book_feed, set_feed
 from alphapulse_cli.tui.feed.book_feed import moves
 from alphapulse_cli.tui.feed.feed import ScreenFeed
-from alphapulse_cli.tui.feed.picture import LADDER_LEVELS, Watched
+from alphapulse_cli.tui.feed.picture import LADDER_LEVELS, Picture, Watched
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 UNIT = 10**PRICE_DECIMALS
+
+
+def fail(told):
+    """What a feed must not tell: its error, or a picture. pytest.fail itself takes nothing but text."""
+    pytest.fail(repr(told))
 
 
 class Stepped:
     """A feed that is stepped by hand; looks, seconds and pictures are due whenever the test says so."""
 
     def __init__(self, place, wanted=None):
-        self.pictures = []
-        self.feed = ScreenFeed(str(place), wanted or Wanted(), self.pictures.append, pytest.fail)
+        self.pictures: list[Picture] = []
+        self.feed = ScreenFeed(str(place), wanted or Wanted(), self.pictures.append, fail)
 
     def step(self, everything=True):
         """The picture that the step made, if any; with `everything`, looks and seconds are due."""
@@ -338,7 +343,7 @@ class TestTheThread:
         shown = threading.Event()
         with Writer(directory) as writer:
             writer.snapshot(ladder(10))
-            feed = ScreenFeed(str(shm_dir), Wanted(), lambda picture: shown.set() if picture.books else None, pytest.fail)
+            feed = ScreenFeed(str(shm_dir), Wanted(), lambda picture: shown.set() if picture.books else None, fail)
             feed.start()
             assert shown.wait(20)
             assert list_cursors(directory)
@@ -362,7 +367,7 @@ class TestTheThread:
         assert isinstance(told[0], ZeroDivisionError)
 
     def test_stopped_before_it_began(self, shm_dir):
-        ScreenFeed(str(shm_dir), Wanted(), pytest.fail, pytest.fail).stop()
+        ScreenFeed(str(shm_dir), Wanted(), fail, fail).stop()
 
 
 assert SIZE_DECIMALS == 8  # what the sizes above are written with
