@@ -27,7 +27,8 @@ class Paper:
         self.lived_ns = lived_ns  # what we grant ourselves to see it, decide and be there
         self.waiting = {}  # id -> the last event of an opportunity that is younger
         self.held = defaultdict(Fraction)  # (exchange, symbol) -> what was bought, less what was sold, at the prices then
-        self.counts, self.sums = Counter(), defaultdict(lambda: ZERO)
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.sums: dict[tuple[str, str], Exact] = defaultdict(lambda: ZERO)
 
     def take(self, event):
         """One event, in the order of its time."""

@@ -9,7 +9,7 @@ from alphapulse_cli.shm.directory import open_directory
 
 
 def main(duration_s):
-    told = {}
+    told: dict[tuple[str, str], object] = {}  # (set, symbol) -> what was printed last
     with open_directory(None) as directory:
 
         def attach(name, _exchange, start):

@@ -13,7 +13,8 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 
 from alphapulse_cli.exchanges import Exchange
-from alphapulse_cli.exchanges.protocol import Facts, Mode
+from alphapulse_cli.exchanges.protocol import Facts, Level, Mode, Truth
+from alphapulse_cli.sim.exchange import SimulatedExchange
 
 LIMIT_S = 20.0
 FACTS = Facts(
@@ -34,7 +35,7 @@ def _none(*_: Any) -> Any:
 class SmallEncoder:
     """`exchanges.protocol.Encoder` of the small protocol."""
 
-    def __init__(self, truth, mode) -> None:
+    def __init__(self, truth: Truth, mode: str) -> None:
         self.truth, self.mode, self.spoil_checksum = truth, mode, False
         self._subscribed: dict[str, str] = {}
 
@@ -82,10 +83,10 @@ class SmallEncoder:
 class SmallRest:
     """`exchanges.protocol.RestEncoder` of the small protocol."""
 
-    def __init__(self, truth, mode) -> None:
+    def __init__(self, truth: Truth, mode: str) -> None:
         self.truth = truth
 
-    def respond(self, path: str, query: Mapping[str, str], now_ns: int):
+    def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
         if path == "/instruments":
             return 200, json.dumps([each.native for each in self.truth.instruments.values()]).encode()
         if path == "/book" and query.get("symbol") in self.truth.instruments:
@@ -113,7 +114,7 @@ class DictBook:
         if lots:
             side[ticks] = lots
 
-    def levels(self, depth: int | None = None):
+    def levels(self, depth: int | None = None) -> tuple[list[Level], list[Level]]:
         """As `Truth.book`."""
         return sorted(self.bids.items(), reverse=True)[:depth], sorted(self.asks.items())[:depth]
 
@@ -196,12 +197,12 @@ def play(scene: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(within(scene, 2 * LIMIT_S))
 
 
-def client_of(exchange, **options: Any):
+def client_of(exchange: SimulatedExchange, **options: Any) -> connect:
     """A WebSocket to it, large frames allowed."""
     return connect(exchange.websocket_url, **{"max_size": None, "close_timeout": 0.2, **options})
 
 
-async def get(exchange, path: str) -> tuple[int, Any]:
+async def get(exchange: SimulatedExchange, path: str) -> tuple[int, Any]:
     """(status, JSON) of a GET below its REST address, over a plain socket."""
     reader, writer = await asyncio.open_connection(exchange.host, exchange.port)
     prefix = exchange.rest_url.split(f":{exchange.port}", 1)[1]
