@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import orjson
 from support.e2e import counters, exact, totals, wait_for
 from support.recorded import recorded_file, recorded_folder, recorded_frames
-from support.replay_server import Answer, Frame, ReplayServer
+from support.replay_server import Answer, Frame, Pause, ReplayServer
 from support.shm_processes import child
 
 from alphapulse_cli.readers.api import Book
@@ -120,8 +120,10 @@ class TestTheSplice:
         native, number = LOST
         symbol, said, steps = SYMBOLS[native], f'"s":"{native}","U"'.encode(), timeline()
         lost = [index for index, step in enumerate(steps) if isinstance(step, Frame) and said in step.body][number]
-        with played(steps[:lost] + steps[lost + 1 :]) as exchange:
+        with played([*steps[:lost], Pause(), *steps[lost + 1 :]]) as exchange:
             collect(alphapulse, exchange)
+            exchange.play()
+            wait_for(lambda: in_states(alphapulse.shm_dir, {symbol: "LIVE"}), "a LIVE book, which can lose a diff")
             exchange.play()
             wait_for(exchange.played.is_set, "the whole timeline played")
             wait_for(lambda: exchange.refused, "another snapshot asked for")

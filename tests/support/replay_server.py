@@ -5,7 +5,7 @@
                  └─ sent as fast as the client takes it
 
 Nothing is played before the client has said something (its subscription) and the test has called `play`, so that readers can attach
-first. After the last frame the connection stays open and pings are answered: the books stay LIVE until somebody ends them. A path of
+first; at a `Pause` it has to call it again. After the last frame the connection stays open and pings are answered: the books stay LIVE until somebody ends them. A path of
 `always` is answered at any time, each answer of the timeline once, everything else with 404. One client at a time: the first.
 
 It runs in a thread of its own; leaving the `with` raises what went wrong in it.
@@ -42,6 +42,11 @@ class Answer:
     body: bytes
 
 
+@dataclass(frozen=True)
+class Pause:
+    """Nothing more is played until the test calls `play` again. An answer and the frames after it race for the client; here none does."""
+
+
 Confirm = Callable[[bytes], Sequence[bytes]]  # what the client sent -> what the exchange says to it
 
 
@@ -49,7 +54,7 @@ Confirm = Callable[[bytes], Sequence[bytes]]  # what the client sent -> what the
 class ReplayServer:
     """Plays `timeline` to the first client. `sent_count` frames were sent so far; `subscribed` and `played` are set once they are so."""
 
-    timeline: Sequence[Frame | Answer]
+    timeline: Sequence[Frame | Answer | Pause]
     always: Mapping[str, bytes] = field(default_factory=dict)
     confirm: Confirm = lambda _: ()
     sent_count: int = 0
@@ -74,8 +79,8 @@ class ReplayServer:
         return sum(isinstance(step, Frame) for step in self.timeline)
 
     def play(self) -> None:
-        """Let the timeline begin."""
-        self._loop.call_soon_threadsafe(self._go.set)
+        """Let the timeline begin, or go on after a pause."""
+        self._loop.call_soon_threadsafe(self._go.release)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -104,7 +109,7 @@ class ReplayServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._go, self._spoken, self._stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._go, self._spoken, self._stop = asyncio.Semaphore(0), asyncio.Event(), asyncio.Event()
         self._asked = {step.path: self._loop.create_future() for step in self.timeline if isinstance(step, Answer)}
         self._bodies = {path: self._loop.create_future() for path in self._asked}
         self._taken = False
@@ -174,7 +179,7 @@ class ReplayServer:
                 self._failure = player.exception()
 
     async def _play(self, connection: ServerConnection) -> None:
-        await self._go.wait()
+        await self._go.acquire()
         await self._spoken.wait()
         try:
             for step in self.timeline:
@@ -185,6 +190,8 @@ class ReplayServer:
                     case Answer(path, body):
                         await asyncio.wait_for(self._asked[path], LIMIT_S)
                         self._bodies[path].set_result(body)
+                    case Pause():
+                        await self._go.acquire()
         except ConnectionClosed:
             return  # the client had enough: a test that minds looks at `played`
         self.played.set()
