@@ -78,14 +78,15 @@ LOOKS_AT_SETTINGS: "list[Callable[[Settings], None]]" = []  # checks of settings
 
 def settings() -> "Settings":
     """Configuration below the flags, read once a process; applies its `log_level` and `color`. UsageError for a faulty one."""
-    loaded = _load()
+    loaded = read_settings()
     stderr.use_colour(loaded.get("color"))
     stderr.start_log(loaded.get("log_level"))
     return loaded
 
 
 @cache
-def _load() -> "Settings":
+def read_settings() -> "Settings":
+    """Configuration below the flags, read at the first call of a process. UsageError for a faulty one."""
     from alphapulse_cli.edges.config import layers
 
     loaded = layers.load()

@@ -16,22 +16,22 @@ MOST_CHARACTERS = 500
 
 
 class Hook:
-    """The user's command, and its runs that have not ended."""
+    """The user's command, and `running`: its runs of which no end is known yet."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = tuple(command)
-        self._running: list[subprocess.Popen[bytes]] = []
+        self.running: list[subprocess.Popen[bytes]] = []
 
     def tell(self, text: str) -> str:
         """Start the command with this text, without waiting for it. Returns a sentence about a failure, or ""."""
-        self._running = [one for one in self._running if one.poll() is None]
+        self.running = [one for one in self.running if one.poll() is None]
         if not self._command:
             return ""
-        if len(self._running) >= MOST_RUNNING:
+        if len(self.running) >= MOST_RUNNING:
             return f"on_alarm: {MOST_RUNNING} runs of {self._command[0]} have not ended, so it was not run again"
         told = f"alphapulse: {safe(text)}"[:MOST_CHARACTERS]
         try:
-            self._running.append(
+            self.running.append(
                 subprocess.Popen(  # noqa: S603 - the user's own command, no shell
                     [*self._command, told],
                     stdin=subprocess.DEVNULL,
@@ -46,7 +46,7 @@ class Hook:
 
     def leave(self) -> None:
         """Leave the runs that have not ended to themselves."""
-        for one in self._running:
+        for one in self.running:
             if one.poll() is None:
                 one.returncode = 0  # else Popen warns that the child still runs, which is intended
-        self._running.clear()
+        self.running.clear()

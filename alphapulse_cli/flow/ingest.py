@@ -184,7 +184,7 @@ class Ingest:
             self._unreadable(error, receive_ns)
         else:
             self._unreadable_in_a_row = 0
-            self._handle(events, receive_ns)
+            self.handle(events, receive_ns)
         if self._unsettled:
             self._settle_grids()
 
@@ -197,7 +197,7 @@ class Ingest:
             self.counters.add(Counter.DECODE_ERRORS)
             self._notice("warning", f"{instrument.id}: unreadable snapshot: {error}")
         else:
-            self._handle(events, receive_ns)
+            self.handle(events, receive_ns)
         self._settle_grids()
 
     def receive_trades(self, instrument: Instrument, body: bytes, receive_ns: int) -> None:
@@ -209,7 +209,7 @@ class Ingest:
             self.counters.add(Counter.DECODE_ERRORS)
             self._notice("warning", f"{instrument.id}: unreadable trades: {error}")
         else:
-            self._handle(events, receive_ns)
+            self.handle(events, receive_ns)
 
     def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> None:
         """Compare a quiet book with the answer to a FetchProof."""
@@ -219,7 +219,7 @@ class Ingest:
             self.counters.add(Counter.DECODE_ERRORS)
             self._notice("warning", f"{instrument.id}: unreadable snapshot: {error}")
         else:
-            self._handle(events, receive_ns)
+            self.handle(events, receive_ns)
 
     def fetch_failed(self, instrument: Instrument | None, monotonic_ns: int) -> None:
         """Note a failed FetchSnapshot; for None a failed FetchInstruments, which is repeated in a minute."""
@@ -250,7 +250,7 @@ class Ingest:
         self._monotonic_ns = monotonic_ns
         events = self.decoder.tick(monotonic_ns)
         if events:
-            self._handle(events, now_ns)
+            self.handle(events, now_ns)
         if self._metadata.is_due(monotonic_ns):
             self._read_metadata()
         for keeper in self.keepers.values():
@@ -291,7 +291,7 @@ class Ingest:
             events = decode()
         return events
 
-    def _handle(self, events: Sequence[Event], receive_ns: int) -> None:
+    def handle(self, events: Sequence[Event], receive_ns: int) -> None:
         """Apply the events of one frame, in order; its trades together."""
         trades: list[Trade] = []
         for event in events:

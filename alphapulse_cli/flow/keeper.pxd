@@ -34,9 +34,9 @@ cdef class BookKeeper:
     cdef Py_ssize_t _snapshots_refuted
     cdef object _told
     cdef object _kept_out_text
-    cdef readonly ImageWriter _image
+    cdef readonly ImageWriter image
     cdef Book _book
-    cdef readonly Batch _batch
+    cdef readonly Batch batch
     cdef Publisher _publisher
     cdef Py_ssize_t _groups_since_check
     cdef object _checked_ns

@@ -46,7 +46,8 @@ class BookKeeper:
     """Keeper of one book. `state` and `reason` are those published to readers; `version` grows by one with each group.
 
     `instrument` is the one on whose grid messages are decoded. While the book is LIVE or STALE both are on one grid; otherwise the
-    next snapshot brings the grid that it needs. With `checksum_warns` a book whose snapshots never match their checksum is LIVE,
+    next snapshot brings the grid that it needs. `image` is the book's writer in shared memory (another one once the book outgrew it),
+    `batch` holds the records that were published last. With `checksum_warns` a book whose snapshots never match their checksum is LIVE,
     UNVERIFIED.
     """
 
@@ -64,10 +65,10 @@ class BookKeeper:
         self._outlet = outlet
         self._ring = outlet.deltas
         self._book_checksum = book_checksum
-        self._image = outlet.open_image(instrument)
-        self._book = Book(instrument.price_decimals, instrument.size_decimals, self._image.bids, self._image.asks)
-        self._batch = Batch(instrument.symbol, instrument.exchange, instrument.price_decimals, instrument.size_decimals)
-        self._publisher = Publisher(self._book, self._batch, self._image, self._ring, self.counters, outlet.delays)
+        self.image = outlet.open_image(instrument)
+        self._book = Book(instrument.price_decimals, instrument.size_decimals, self.image.bids, self.image.asks)
+        self.batch = Batch(instrument.symbol, instrument.exchange, instrument.price_decimals, instrument.size_decimals)
+        self._publisher = Publisher(self._book, self.batch, self.image, self._ring, self.counters, outlet.delays)
         self._say()
         self._checksum_warns = checksum_warns
         self._snapshots_refuted = 0  # snapshots in a row with a wrong checksum of their own
@@ -77,7 +78,7 @@ class BookKeeper:
         self._checked_ns = self._monotonic_ns = 0
         self._edit()
         self._set_rules()
-        self._image.set_trading_status(self.trading_status)
+        self.image.set_trading_status(self.trading_status)
         self._commit(0)
 
     @property
@@ -138,7 +139,7 @@ class BookKeeper:
         self.instrument = held.on_grid(levels.price_decimals, levels.size_decimals) or held
         if levels.price_decimals == book.price_decimals and levels.size_decimals == book.size_decimals:
             return False
-        self._batch.set_decimals(levels.price_decimals, levels.size_decimals)
+        self.batch.set_decimals(levels.price_decimals, levels.size_decimals)
         return True
 
     def _leave_out(self, event: BookEvent, receive_ns: int) -> None:
@@ -173,7 +174,7 @@ class BookKeeper:
 
     def _edit(self) -> None:
         """Start an edit of the image, up to `_commit`."""
-        self._image.begin()
+        self.image.begin()
 
     def _commit(self, receive_ns: int) -> None:
         """End an edit of the image without a group in the ring."""
@@ -253,8 +254,8 @@ class BookKeeper:
         self._tell_status(receive_ns)
 
     def _tell_status(self, receive_ns: int) -> None:
-        records = self._batch.status(receive_ns, self.version, self.state, self.reason, self.trading_status)
-        self._ring.publish(self._batch.records, records)
+        records = self.batch.status(receive_ns, self.version, self.state, self.reason, self.trading_status)
+        self._ring.publish(self.batch.records, records)
 
     def tick(self, now_ns: int, monotonic_ns: int) -> bool:
         """Let time pass, about every 100 ms: a CHECK each second. True if the book is good again after a reported ailment."""
@@ -269,13 +270,13 @@ class BookKeeper:
     def check(self, now_ns: int) -> None:
         """Publish a CHECK, against which any reader can prove its replica."""
         book, self._groups_since_check, self._checked_ns = self._book, 0, self._monotonic_ns
-        records = self._batch.check(now_ns, self.version, book.book_hash, book.bid_count, book.ask_count, self.checksum, self.state)
-        self._ring.publish(self._batch.records, records)
+        records = self.batch.check(now_ns, self.version, book.book_hash, book.bid_count, book.ask_count, self.checksum, self.state)
+        self._ring.publish(self.batch.records, records)
 
     def _make_room(self, levels: int, receive_ns: int) -> bool:
         """Make room for `levels` a side before a message is applied; False, and HALTED, where there is none."""
         try:
-            larger = self._outlet.grow_image(self._image, levels)
+            larger = self._outlet.grow_image(self.image, levels)
         except StorageError:
             self._halt(NO_ROOM, receive_ns)
             return False
@@ -289,12 +290,12 @@ class BookKeeper:
         Twice the present levels still fit, so that it need not move again soon.
         """
         with contextlib.suppress(StorageError):  # both files exist for a moment; if there is no room the next snapshot tries again
-            self._move_to(self._outlet.shrink_image(self._image, 2 * levels), receive_ns)
+            self._move_to(self._outlet.shrink_image(self.image, 2 * levels), receive_ns)
             self.counters.add(Counter.IMAGES_SHRUNK)
 
     def _move_to(self, image: ImageWriter, receive_ns: int) -> None:
         """Move the book to another file: readers of the old one see REPLACED and follow."""
-        self._image = image
+        self.image = image
         self._edit()
         self._book.rebind(image.bids, image.asks)
         self._publisher.use_image(image)
@@ -319,9 +320,9 @@ class BookKeeper:
         if not self._book.rescale(finer.price_decimals, finer.size_decimals):
             self._commit(receive_ns)
             return False
-        self._image.set_rules(*finer.rules)
-        self._batch.set_decimals(finer.price_decimals, finer.size_decimals)
-        self._batch.clear()
+        self.image.set_rules(*finer.rules)
+        self.batch.set_decimals(finer.price_decimals, finer.size_decimals)
+        self.batch.clear()
         if self.version == 0:
             self._commit(receive_ns)
         else:
@@ -355,11 +356,11 @@ class BookKeeper:
             return False
         self.trading_status = status
         self._edit()
-        self._image.set_trading_status(status)
+        self.image.set_trading_status(status)
         self._commit(receive_ns)
         self._tell_status(receive_ns)
         return True
 
     def _set_rules(self) -> None:
         """Store the order rules in the image, which must be open for an edit."""
-        self._image.set_rules(*self.instrument.rules)
+        self.image.set_rules(*self.instrument.rules)

@@ -47,7 +47,7 @@ class Outlet:
         `lease` is one of this set that the caller holds and keeps; without it the outlet takes and releases its own.
         """
         self.set_name, self.exchange = set_name, exchange
-        self._directory = directory
+        self.directory = directory
         self._segments: list[Segment] = []
         self._images: dict[str, ImageWriter] = {}
         self._symbols = list(symbols)
@@ -81,19 +81,19 @@ class Outlet:
         return SegmentSpec(kind, self.set_name, self.exchange, self.epoch, record_bytes, capacity)
 
     def _create(self, spec: SegmentSpec) -> Segment:
-        segment = Segment.create(self._directory, spec)
+        segment = Segment.create(self.directory, spec)
         self._segments.append(segment)
         return segment
 
     def forget_books_but(self, symbols: Collection[str]) -> None:
         """Remove former writers' images of books other than `symbols`, marked REPLACED for their readers."""
-        for name in self._directory.names():
+        for name in self.directory.names():
             parsed = parse_segment_name(name)
             if parsed is None or parsed[:2] != (SegmentKind.BOOK, self.set_name) or parsed[2] in symbols:
                 continue
             with suppress(SegmentError, StorageError):
-                Segment.attach(self._directory, name, writable=True).mark_replaced()
-            self._directory.unlink(name)
+                Segment.attach(self.directory, name, writable=True).mark_replaced()
+            self.directory.unlink(name)
 
     def open_image(self, instrument: Instrument) -> ImageWriter:
         """Create the empty image of a book. StorageError."""
@@ -146,7 +146,7 @@ class Outlet:
         names = [segment.name for segment in self._segments if segment.state is not State.BUILDING]
         self._retire()
         for name in names:  # while we hold the lease no other writer can own them
-            self._directory.unlink(name)
+            self.directory.unlink(name)
         self._let_go()
 
     def _let_go(self) -> None:

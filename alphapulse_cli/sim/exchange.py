@@ -131,10 +131,15 @@ class SimulatedExchange:
 
     async def __aexit__(self, *_: object) -> None:
         """Stop the timer, close every connection with code 1001, free the port."""
+        self.stop_timer()
         if self._runner is not None:
-            self._runner.cancel()
             await asyncio.wait([self._runner])
         await self._listener.close()
+
+    def stop_timer(self) -> None:
+        """Stop the timer for good, if there is one: from here on the market moves by `advance` only."""
+        if self._runner is not None:
+            self._runner.cancel()
 
     async def run_forever(self) -> None:
         """Wait until cancelled; raises the exception that ended the timer, if any."""

@@ -122,7 +122,7 @@ class AlphapulseApp(SayingApp):
         self._came_from = ""  # the screen that Esc goes back to
         self._newest: Picture | None = None
         self.alarms = Alarms(preferences)
-        self._hook = Hook(on_alarm)
+        self.hook = Hook(on_alarm)
         self._settling: Timer | None = None
         self._feed = make_feed(self._take, self._fail)
         self.theme = next(name for name in (theme, preferences.get(THEME, ""), NAMES[0]) if name in NAMES)
@@ -147,7 +147,7 @@ class AlphapulseApp(SayingApp):
     def on_unmount(self) -> None:
         """Stop the feed, which removes its cursors."""
         self._feed.stop()
-        self._hook.leave()
+        self.hook.leave()
 
     def on_resize(self) -> None:
         """Draw the whole screen, even if the size is the same: a terminal that was smaller for a moment has lost the rest."""
@@ -202,7 +202,7 @@ class AlphapulseApp(SayingApp):
         for sentence in told:
             self.bell()
             self.notify(safe(sentence), title="alarm", severity="warning", timeout=NOTICE_S, markup=False)
-            problem = self._hook.tell(sentence)
+            problem = self.hook.tell(sentence)
             if problem:
                 self.notify(safe(problem), severity="error", markup=False)
 

@@ -106,7 +106,7 @@ class TestWhatIsWrongFails:
         keeper, work = writer.keepers["BTC-USD"], lively(writer)
 
         def dishonest():
-            keeper._image.begin()
+            keeper.image.begin()
             keeper.book.set(1_000_500, 1 << 63 | random.randrange(1, 9))
             keeper._commit(writer.now_ns)
             work()
@@ -124,13 +124,13 @@ class TestWhatIsWrongFails:
         assert "chain broken" in self.failed(directory, forgetful)
 
     def test_an_image_whose_levels_are_not_its_hash(self, directory, writer):
-        writer.keepers["BTC-USD"]._image.bids[8] ^= 0x40  # the worst bid's size
+        writer.keepers["BTC-USD"].image.bids[8] ^= 0x40  # the worst bid's size
         assert self.failed(directory, writer.beat) == "image damaged"
 
     def test_an_image_that_differs_from_its_deltas_at_the_end(self, directory, writer, monkeypatch):
         """The replica was loaded before the damage: only the comparison can see it."""
         compare = reconstruct._compare
-        image = writer.keepers["BTC-USD"]._image
+        image = writer.keepers["BTC-USD"].image
 
         def damaged_then_compared(*arguments):
             image.bids[8] ^= 0x40
@@ -149,11 +149,11 @@ class TestWhatIsWrongFails:
         keeper, work = writer.keepers["BTC-USD"], lively(writer)
 
         def lying():
-            batch = keeper._batch
+            batch = keeper.batch
             keeper.version += 1
             batch.clear()
             batch.append(999_990, random.randrange(1, 9))
-            keeper._image.begin()
+            keeper.image.begin()
             keeper._commit(writer.now_ns)
             records = batch.finish(RecordKind.DELTA, writer.now_ns, keeper.version, keeper.version - 1)
             writer.outlet.deltas.publish(batch.records, records)
@@ -175,7 +175,7 @@ class TestWhatCannotBeProved:
     def test_a_book_that_is_being_edited_for_ever_is_not_compared(self, directory, writer, monkeypatch):
         monkeypatch.setattr(reconstruct, "COMPARE_TRIES", 3)
         books = Books(directory, Wanted())
-        writer.keepers["BTC-USD"]._image.begin()
+        writer.keepers["BTC-USD"].image.begin()
         assert reconstruct._compare(directory, books.followers[0], "BTC-USD") == "not compared"
 
 

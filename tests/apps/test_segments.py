@@ -69,7 +69,7 @@ def test_a_dead_writers_book_is_not_live(directory, monkeypatch):
 def test_a_half_edited_book_is_called_that(directory):
     with Writer(directory) as writer:
         writer.snapshot(ladder(40))
-        writer.keepers["BTC-USD"]._image.begin()
+        writer.keepers["BTC-USD"].image.begin()
         assert rows(directory)["kraken_book_BTC-USD"].book_state == "half edited"
         writer.keepers["BTC-USD"]._commit(writer.now_ns)
 

@@ -14,7 +14,7 @@ def quick(alphapulse, monkeypatch, capsys):
 
     class Quick(Runner):
         def __call__(self, *arguments):  # type: ignore[override]  # without what only a process can be given
-            options._load.cache_clear()
+            options.read_settings.cache_clear()
             code = app.main(arguments)
             return Done(int(code), *capsys.readouterr())
 
@@ -25,7 +25,7 @@ def quick(alphapulse, monkeypatch, capsys):
     runner = Quick(alphapulse.directory, alphapulse.shm_dir)
     yield runner
     runner.close()
-    options._load.cache_clear()
+    options.read_settings.cache_clear()
     stderr.reset()
 
 

@@ -82,7 +82,7 @@ def test_the_property_sees_every_field(quick, left_out):
 def test_several_exchanges_and_the_demo_start_collectors_by_it(quick, monkeypatch):
     """Their children are what the plans say, also where another mode is configured for the real exchange."""
     monkeypatch.setenv("ALPHAPULSE_COINBASE_MODE", "exchange")
-    options._load.cache_clear()
+    options.read_settings.cache_clear()
     child = _collector(DemoPlan(shm_dir="/x", verbosity=["-q"]), "coinbase", "ws://127.0.0.1:1/ws", "http://127.0.0.1:1")
     assert child.arguments[-2:] == ["--supervised", "-q"]
     plan = planned_by(quick, child.arguments)

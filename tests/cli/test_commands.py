@@ -23,9 +23,9 @@ def nobodys_configuration(tmp_path, monkeypatch):
         monkeypatch.delenv(key.env(exchange), raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     monkeypatch.chdir(tmp_path)
-    options._load.cache_clear()
+    options.read_settings.cache_clear()
     yield
-    options._load.cache_clear()
+    options.read_settings.cache_clear()
     stderr.reset()
 
 

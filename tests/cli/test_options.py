@@ -90,16 +90,16 @@ def at(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("ALPHAPULSE_SHM_DIR", str(tmp_path / "shm"))
     monkeypatch.chdir(tmp_path)
-    options._load.cache_clear()
+    options.read_settings.cache_clear()
     yield tmp_path
-    options._load.cache_clear()
+    options.read_settings.cache_clear()
     stderr.reset()
 
 
 @pytest.fixture
 def run(at, capsys):
     def run(*arguments):
-        options._load.cache_clear()
+        options.read_settings.cache_clear()
         code = app.main(arguments)
         return int(code), *capsys.readouterr()
 

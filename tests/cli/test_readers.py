@@ -296,8 +296,8 @@ def wrong_check(writer):
     """A CHECK whose hash is of another book."""
     keeper = writer.keepers["BTC-USD"]
     book = keeper.book
-    count = keeper._batch.check(writer.now_ns, keeper.version, book.book_hash ^ 1, book.bid_count, book.ask_count, 0, keeper.state)
-    writer.outlet.deltas.publish(keeper._batch.records, count)
+    count = keeper.batch.check(writer.now_ns, keeper.version, book.book_hash ^ 1, book.bid_count, book.ask_count, 0, keeper.state)
+    writer.outlet.deltas.publish(keeper.batch.records, count)
 
 
 class TestSegments:

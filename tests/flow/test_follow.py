@@ -267,7 +267,7 @@ class TestLaps:
             writer.update([(999_999, 77, False)])
             for number in range(200):
                 writer.update([(999_000, 1 + number, False)], "ETH-USD")
-            image = writer.keepers["BTC-USD"]._image
+            image = writer.keepers["BTC-USD"].image
             image.begin()
             drained(follower)
             assert follower.state("BTC-USD", clock.monotonic_ns()) == (BookState.SYNCING, BookReason.STARTING)
@@ -316,7 +316,7 @@ class TestCheckpoints:
         """Its continuation was read and dropped: no group to come would tie to it."""
         with Writer(directory) as writer:
             writer.snapshot(ladder(300))
-            writer.keepers["BTC-USD"]._image.checkpoint()
+            writer.keepers["BTC-USD"].image.checkpoint()
             follower = SetFollower(directory, "kraken")
             assert_same_book(follower.books["BTC-USD"], writer.book())
             writer.update([(999_999, 50, False)])
@@ -332,7 +332,7 @@ class TestCheckpoints:
         with Writer(directory, ("BTC-USD", "ETH-USD"), capacity=64) as writer:
             writer.snapshot(ladder(300))
             writer.snapshot(ladder(300), "ETH-USD")
-            writer.keepers["BTC-USD"]._image.checkpoint()
+            writer.keepers["BTC-USD"].image.checkpoint()
             follower = SetFollower(directory, "kraken")
             follower.poll(clock.monotonic_ns())
             writer.update([(999_999, 77, False)])
@@ -350,7 +350,7 @@ class TestDamage:
     def test_an_image_that_is_no_book_is_counted_once_and_never_live(self, directory):
         with Writer(directory) as writer:
             writer.snapshot(ladder(100))
-            image = writer.keepers["BTC-USD"]._image
+            image = writer.keepers["BTC-USD"].image
             good = bytes(image.bids[:16])
             image.bids[:16] = (5_000_000).to_bytes(8, "little") + good[8:]
             follower = SetFollower(directory, "kraken")
@@ -366,7 +366,7 @@ class TestDamage:
     def test_a_level_that_differs_from_the_images_own_hash_is_damage(self, directory):
         with Writer(directory) as writer:
             writer.snapshot(ladder(100))
-            writer.keepers["BTC-USD"]._image.bids[8] ^= 1
+            writer.keepers["BTC-USD"].image.bids[8] ^= 1
             follower = SetFollower(directory, "kraken")
             assert (follower.damaged["BTC-USD"], follower.books["BTC-USD"].is_cold) == (1, True)
 

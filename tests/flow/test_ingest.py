@@ -173,7 +173,7 @@ class TestAGap:
         assert replica.joins == 1
 
     def test_of_the_whole_connection_is_the_exchanges(self, kraken):
-        kraken.ingest._handle([GapFound((), GapReason.SEQUENCE)], kraken.now)
+        kraken.ingest.handle([GapFound((), GapReason.SEQUENCE)], kraken.now)
         assert kraken.count(Counter.GAPS) == 1
 
 
@@ -201,7 +201,7 @@ class TestUnreadableFrames:
     def test_what_the_exchange_announces_to_all_is_answered_apart_from_others(self, kraken):
         """Our own reconnects are at once; after an announcement all clients come back at the same moment."""
         kraken.hear(*[GARBAGE] * UNREADABLE_IN_A_ROW)
-        kraken.ingest._handle([ClosingSoon("serverShutdown")], kraken.now)
+        kraken.ingest.handle([ClosingSoon("serverShutdown")], kraken.now)
         asked = [each for each in kraken.take_requests() if isinstance(each, Reconnect)]
         assert [(each.reason, each.others_too) for each in asked] == [
             ("5 unreadable messages in a row", False),
@@ -255,7 +255,7 @@ class TestANumberOffTheGrid:
     def test_a_decoder_that_is_never_satisfied_ends_in_a_resync_not_in_a_wrong_book(self, kraken):
         keeper = kraken.keeper()
         stubborn = OffGrid(keeper.instrument, 3, 3)
-        kraken.ingest._handle(kraken.ingest._on_grid([stubborn], lambda: [stubborn], kraken.now), kraken.now)
+        kraken.ingest.handle(kraken.ingest._on_grid([stubborn], lambda: [stubborn], kraken.now), kraken.now)
         assert keeper.state is SYNCING
         kraken.settle().assert_true  # noqa: B018 - on a finer grid than the truth's
         assert keeper.state is LIVE
@@ -308,46 +308,46 @@ class TestTrades:
     def test_one_that_does_not_fit_its_record_is_counted_never_cut(self, directory):
         desk = Desk(directory, [listed("kraken")])
         trades = [Trade(desk.instruments[0], name, 1, 1, Side.BUY, None) for name in ("1", "x" * 33, "ü", "2")]
-        desk.ingest._handle(trades, desk.now)
+        desk.ingest.handle(trades, desk.now)
         assert [name for _, name, _ in desk.trades()] == ["1", "2"]
         assert [flags for *_, flags in desk.trades()] == [trade_record.FIRST, trade_record.LAST]
         assert desk.count(Counter.TRADES_REFUSED, "BTC-USD") == 2
-        desk.ingest._handle(trades[1:3], desk.now)
+        desk.ingest.handle(trades[1:3], desk.now)
         assert len(desk.trades()) == 2
 
     def test_tell_the_feed_delay_unless_they_are_history(self, directory):
         desk = Desk(directory, [listed("kraken")])
         instrument = desk.instruments[0]
-        desk.ingest._handle([Trade(instrument, "1", 1, 1, Side.BUY, desk.now - 3_000_000, history=True)], desk.now)
+        desk.ingest.handle([Trade(instrument, "1", 1, 1, Side.BUY, desk.now - 3_000_000, history=True)], desk.now)
         assert desk.count(Counter.FEED_DELAY_US, "BTC-USD") == 0
-        desk.ingest._handle([Trade(instrument, "2", 1, 1, Side.BUY, desk.now - 3_000_000)], desk.now)
+        desk.ingest.handle([Trade(instrument, "2", 1, 1, Side.BUY, desk.now - 3_000_000)], desk.now)
         assert desk.count(Counter.FEED_DELAY_US, "BTC-USD") == 3_000
 
     def test_missed_ones_are_counted(self, directory):
         desk = Desk(directory, [listed("kraken")])
-        desk.ingest._handle([TradesMissed(desk.instruments[0], 5)], desk.now)
+        desk.ingest.handle([TradesMissed(desk.instruments[0], 5)], desk.now)
         assert desk.count(Counter.TRADES_MISSED, "BTC-USD") == 5
 
     def test_alone_they_need_no_book(self, coinbase):
         assert coinbase.ingest.keepers == {}
-        assert not any(name.endswith("_book_BTC-USD") for name in coinbase.outlet._directory.names())
+        assert not any(name.endswith("_book_BTC-USD") for name in coinbase.outlet.directory.names())
 
 
 class TestARefusal:
     def test_of_a_books_subscription_halts_it(self, kraken):
-        kraken.ingest._handle([SubscriptionRefused("book", "BTC/USD", "no \x1b[2J")], kraken.now)
+        kraken.ingest.handle([SubscriptionRefused("book", "BTC/USD", "no \x1b[2J")], kraken.now)
         assert (kraken.keeper().state, kraken.keeper().reason) == (HALTED, BookReason.REFUSED)
         assert kraken.count(Counter.REFUSALS) == 1
 
     @pytest.mark.parametrize("channel", ["trades", "", "instrument"])
     def test_of_anything_else_does_not(self, kraken, channel):
-        kraken.ingest._handle([SubscriptionRefused(channel, "BTC/USD", "no")], kraken.now)
+        kraken.ingest.handle([SubscriptionRefused(channel, "BTC/USD", "no")], kraken.now)
         assert kraken.keeper().state is LIVE
 
     def test_is_over_when_a_snapshot_comes_after_all(self, kraken):
         """Kraken asks again by itself after "Exceeded msg rate"."""
         replica = Replica(kraken.outlet, "BTC-USD").follow()
-        kraken.ingest._handle([SubscriptionRefused("book", "BTC/USD", "Exceeded msg rate")], kraken.now)
+        kraken.ingest.handle([SubscriptionRefused("book", "BTC/USD", "Exceeded msg rate")], kraken.now)
         kraken.change([(9_030, 1, False)])
         assert kraken.keeper().state is HALTED
         kraken.disconnect()
@@ -359,7 +359,7 @@ class TestARefusal:
     def test_that_names_nobody_is_told_once_for_each_reason(self, kraken):
         """A rate that was too high at the start must not keep silent that a channel needs keys, days later."""
         for reason in ("rate limit exceeded", "requires authentication", "rate limit exceeded", "requires authentication"):
-            kraken.ingest._handle([SubscriptionRefused("", "", reason, for_now=True)], kraken.now)
+            kraken.ingest.handle([SubscriptionRefused("", "", reason, for_now=True)], kraken.now)
         told = [line for line in kraken.warnings if "refused" in line]
         assert [line.partition(": ")[2].partition(";")[0] for line in told] == ["rate limit exceeded", "requires authentication"]
 
@@ -370,7 +370,7 @@ class TestARefusal:
             river.settle()
         state = river.keeper().state
         for _ in range(3):
-            river.ingest._handle([SubscriptionRefused("book", "BTC/USD", "Exceeded msg rate", for_now=True)], river.now)
+            river.ingest.handle([SubscriptionRefused("book", "BTC/USD", "Exceeded msg rate", for_now=True)], river.now)
         assert river.keeper().state is state
         assert river.count(Counter.REFUSALS) == 3
         assert sum("Exceeded msg rate" in line for _, line in river.notices) == 1

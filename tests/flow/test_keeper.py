@@ -395,7 +395,7 @@ class TestTheRulesOfOrders:
         return Desk(directory, [self.RULED])
 
     def rules(self, desk):
-        return ImageReader(desk.keeper()._image.segment).rules()
+        return ImageReader(desk.keeper().image.segment).rules()
 
     def test_are_there_before_the_first_snapshot(self, ruled):
         assert self.rules(ruled) == (BTC.price_decimals, BTC.size_decimals, 5, 10, 300)
@@ -441,14 +441,14 @@ class TestTheRulesOfOrders:
 
     def test_are_none_where_the_writer_does_not_say(self, ruled):
         """A writer of layout 1.0 leaves zeros there."""
-        image = ruled.keeper()._image
+        image = ruled.keeper().image
         image.begin()
         image.set_rules(0, 0, 0)
         ruled.keeper()._commit(1)
         assert self.rules(ruled) is None
 
     def test_are_none_in_the_middle_of_an_edit(self, ruled):
-        image = ruled.keeper()._image
+        image = ruled.keeper().image
         image.begin()
         assert self.rules(ruled) is None
         ruled.keeper()._commit(1)

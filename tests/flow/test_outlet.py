@@ -107,7 +107,7 @@ class TestWithoutRoom:
 
     def test_growing_changes_nothing(self, directory, monkeypatch):
         desk = Desk(directory, [BTC])
-        image = desk.keeper()._image
+        image = desk.keeper().image
         self._room_for(monkeypatch, 0)
         before = segments(directory)
         with pytest.raises(StorageError):

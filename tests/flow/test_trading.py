@@ -36,7 +36,7 @@ def told(desk, symbol="BTC-USD"):
 
 
 def image_of(desk, symbol="BTC-USD"):
-    return ImageReader(desk.keeper(symbol)._image.segment).peek()
+    return ImageReader(desk.keeper(symbol).image.segment).peek()
 
 
 class TestFromTheStart:
@@ -98,10 +98,10 @@ class TestAtEachChange:
     def test_a_larger_image_and_a_checkpoint_keep_it(self, river):
         river.hear(pair("cancel_only"))
         keeper = river.keeper()
-        river.outlet.grow_image(keeper._image, 4096)
+        river.outlet.grow_image(keeper.image, 4096)
         river.outlet.wake.request_checkpoint(0)
         river.outlet.serve_checkpoints(SECOND)
-        reader = ImageReader(Segment.attach(river.outlet._directory, "kraken_book_BTC-USD"))
+        reader = ImageReader(Segment.attach(river.outlet.directory, "kraken_book_BTC-USD"))
         assert reader.copy().trading_status == reader.copy_checkpoint().trading_status == CANCEL_ONLY
 
 
@@ -146,12 +146,12 @@ class TestTheWholeExchange:
 
 class TestReaders:
     def test_a_follower_knows_it_from_image_and_ring(self, river):
-        with_image = SetFollower(river.outlet._directory, "kraken")
+        with_image = SetFollower(river.outlet.directory, "kraken")
         assert with_image.trading_status("BTC-USD") is TRADING
         river.hear(pair("cancel_only"))
         with_image.poll(clock.monotonic_ns())
         assert with_image.trading_status("BTC-USD") is CANCEL_ONLY
-        assert SetFollower(river.outlet._directory, "kraken").trading_status("BTC-USD") is CANCEL_ONLY
+        assert SetFollower(river.outlet.directory, "kraken").trading_status("BTC-USD") is CANCEL_ONLY
 
     def test_a_status_lost_in_a_lap_is_found_in_the_image(self, directory):
         """Version, state and reason are the same as before: only the trading status is not."""
@@ -166,16 +166,16 @@ class TestReaders:
     def test_a_writer_of_layout_1_1_does_not_tell(self, river):
         """Its page is the same but for the number, its STATUS records end with a 0: readers know no status, and take it for none."""
         for name in ("kraken_book_BTC-USD", "kraken_orderbook_deltas"):
-            segment = Segment.attach(river.outlet._directory, name, writable=True)
+            segment = Segment.attach(river.outlet.directory, name, writable=True)
             segment._words.store_relaxed(layout.WORD["layout_minor"], 1)
-        follower = SetFollower(river.outlet._directory, "kraken")
+        follower = SetFollower(river.outlet.directory, "kraken")
         assert follower.trading_status("BTC-USD") is None
         keeper = river.keeper()
-        river.outlet.deltas.publish(keeper._batch.records, keeper._batch.status(river.now, keeper.version, 3, 5, 0))
+        river.outlet.deltas.publish(keeper.batch.records, keeper.batch.status(river.now, keeper.version, 3, 5, 0))
         follower.poll(clock.monotonic_ns())
         assert (follower.books["BTC-USD"].book_state, follower.trading_status("BTC-USD")) == (BookState.STALE, None)
         assert ImageReader(segment_of_book(river)).copy().trading_status == -1
 
 
 def segment_of_book(river):
-    return Segment.attach(river.outlet._directory, "kraken_book_BTC-USD")
+    return Segment.attach(river.outlet.directory, "kraken_book_BTC-USD")

@@ -196,7 +196,7 @@ class TestBook:
             assert (book.read().state, book.read().reason) == (BookState.STALE, BookReason.SILENT)
 
     def test_one_that_died_editing_is_told_from_a_busy_one(self, writer, where, monkeypatch):
-        writer.keepers["BTC-USD"]._image.begin()
+        writer.keepers["BTC-USD"].image.begin()
         now = clock.monotonic_ns()
         monkeypatch.setattr(clock, "monotonic_ns", lambda: now + 3_000_000_000)
         with ap.Book("kraken", "BTC-USD", shm_dir=where) as book, pytest.raises(NoSegment, match="died"):

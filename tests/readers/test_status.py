@@ -78,7 +78,7 @@ class TestABook:
     def test_that_moved_to_a_larger_file_is_followed(self, directory, river, time):
         source = StatusSource(directory)
         source.sample()
-        river.outlet.grow_image(river.keeper()._image, 5000)
+        river.outlet.grow_image(river.keeper().image, 5000)
         river.outlet.beat(time.now)
         assert book_of(source)[1].bid == "99.90"
 

@@ -45,7 +45,7 @@ class TestWhatAClientSees:
             client = SmallClient(websocket)
             await client.subscribe("BTC/USD")
             await client.read_until(lambda: client.updates > 100)
-            exchange._runner.cancel()
+            exchange.stop_timer()
             await client.read_until(lambda: client.seq == exchange.truth.sequence("BTC-USD"))
             assert client.book.levels() == exchange.truth.book("BTC-USD")
             assert client.wrong == []
@@ -158,7 +158,7 @@ class TestPace:
                 client = SmallClient(websocket)
                 await client.subscribe("BTC/USD")
                 await client.read_until(lambda: exchange.step_count > 3000)
-                exchange._runner.cancel()
+                exchange.stop_timer()
                 await client.read_until(lambda: client.seq == exchange.truth.sequence("BTC-USD"))
                 assert client.book.levels() == exchange.truth.book("BTC-USD")
                 assert client.wrong == []

@@ -82,7 +82,7 @@ class TestBooksAreExact:
         async with subscribed(name, "", rate=100) as (exchange, client):
             while exchange.step_count < 300:
                 await client.read()
-            exchange._runner.cancel()
+            exchange.stop_timer()
             await client.read_until_exact()
             assert client.wrong == []
 

@@ -120,7 +120,7 @@ class Replica:
         return ImageReader(self.outlet_image()).copy()
 
     def outlet_image(self):
-        return Segment.attach(self.outlet._directory, f"{self.outlet.set_name}_book_{self.symbol}")
+        return Segment.attach(self.outlet.directory, f"{self.outlet.set_name}_book_{self.symbol}")
 
     def follow(self, rounds=10**6):
         """Read what there is; join where it must."""

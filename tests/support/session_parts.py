@@ -42,7 +42,7 @@ DEPTHS = {("kraken", ""): 10, ("binance-us", "depth20"): 20}
 
 
 class Watchable:
-    """The real thing, whose methods a test may replace; the compiled one's cannot be."""
+    """The real thing, whose methods a test may replace; those of a compiled class, or of one with slots, cannot be."""
 
     def __init__(self, real):
         self._real = real
@@ -81,7 +81,7 @@ class Rig:
     async def __aenter__(self):
         await self.sim.__aenter__()
         exchange = exchanges.get(self.name)
-        instruments = exchange.parse_instruments(self._metadata(exchange), self.mode)
+        instruments = exchange.parse_instruments(self.metadata(exchange), self.mode)
         self.instruments = [each for each in instruments if each.symbol in self.symbols]
         symbols = [each.symbol for each in self.instruments]
         self.outlet = Outlet(self.directory, self.name, self.name, symbols, 4096, clock.monotonic_ns())
@@ -89,12 +89,12 @@ class Rig:
         self.ingest = Watchable(Ingest(exchange, decoder, self.instruments, ("book", "trades"), self.outlet, self._note, self.mode))
         modes = [replace(mode, silence=self.silence) for mode in exchange.facts.modes]
         facts = replace(exchange.facts, modes=modes, **self.facts)
-        limits = Limits.of(facts)
-        self.fetcher = Fetcher(self.sim.rest_url, limits.weight)
+        self.limits = limits = Limits.of(facts)
+        self.fetcher = Watchable(Fetcher(self.sim.rest_url, limits.weight))
         url = self.url or self.sim.websocket_url
         after = self._after_frame
-        ingest = cast("Ingest", self.ingest)
-        self.session = Session(facts, url, self.fetcher, ingest, self._note, after, self._open, self.timing, limits, self.mode)
+        ingest, fetcher = cast("Ingest", self.ingest), cast("Fetcher", self.fetcher)
+        self.session = Session(facts, url, fetcher, ingest, self._note, after, self._open, self.timing, limits, self.mode)
         self.follower = SetFollower(self.directory, self.name)
         self.task = asyncio.create_task(self.session.run())
         return self
@@ -105,9 +105,9 @@ class Rig:
         self.outlet.close()
         await self.sim.__aexit__(*_)
 
-    def _metadata(self, exchange):
+    def metadata(self, exchange):
         path = exchange.facts.mode(self.mode).instruments_path or exchange.facts.instruments_path
-        status, body = self.sim._rest.respond(path, {}, self.sim.now_ns)
+        status, body = self.sim.answer(path, {})
         assert status == 200
         return body
 

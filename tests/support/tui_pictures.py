@@ -123,6 +123,10 @@ class RunningApp:
         """The lines on the screen, with their colours."""
         return strips_of(self.app)
 
+    def words(self) -> str:
+        """All that is on the screen, one blank between words and no frames: a sentence that is wrapped in its box is whole again."""
+        return " ".join(" ".join(line.strip(" │") for line in self.lines()).split())
+
     def lines(self) -> list[str]:
         """The lines on the screen, as text without the blanks at their ends."""
         return lines_of(self.app)

@@ -141,7 +141,7 @@ class TestHook:
         told = tmp_path / "told"
         hook = Hook([sys.executable, "-c", WRITES, str(told), "--mine"])
         assert hook.tell(text) == ""
-        assert hook._running[0].wait(30) == 0
+        assert hook.running[0].wait(30) == 0
         mine, said = json.loads(told.read_text())
         assert mine == "--mine"
         assert said.startswith("alphapulse: ")
@@ -158,7 +158,7 @@ class TestHook:
             assert [hook.tell("x") for _ in range(MOST_RUNNING)] == [""] * MOST_RUNNING
             assert "have not ended" in hook.tell("x")
         finally:
-            for one in hook._running:
+            for one in hook.running:
                 one.kill()
                 one.wait()
 
@@ -182,7 +182,7 @@ class TestScreen:
             text = "\n".join(tui.lines())
             assert "!BTC-USD" in text
             assert [one.message for one in tui.app._notifications] == ["kraken BTC-USD: bid > 100 (it is 100.5)"]
-            assert tui.app._hook._running[0].wait(30) == 0
+            assert tui.app.hook.running[0].wait(30) == 0
             assert json.loads(told.read_text()) == ["alphapulse: kraken BTC-USD: bid > 100 (it is 100.5)"]
 
     async def test_it_rings_on_any_screen_and_while_paused(self, monkeypatch):

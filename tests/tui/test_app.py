@@ -161,17 +161,16 @@ class TestCopyAndScreenshot:
 
 class TestHelp:
     async def test_it_says_more_than_the_footer_has_room_for(self):
-        async with running_app() as tui:
+        async with running_app(size=(100, 60)) as tui:
             await tui.press("2", "question_mark")
-            shown = str(tui.screen._table())
-            assert "c  All exchanges' books as one: show or hide" in shown
-            assert "d  Depth chart: show or hide" in shown
+            assert "c All exchanges' books as one: show or hide" in tui.words()
+            assert "d Depth chart: show or hide" in tui.words()
 
     async def test_it_shows_the_keys_of_the_screen_and_goes_away(self):
-        async with running_app() as tui:
+        async with running_app(size=(100, 60)) as tui:
             await tui.press("question_mark")
             assert isinstance(tui.screen, HelpScreen)
-            shown = str(tui.screen._table())
+            shown = tui.words()
             assert all(meaning in shown for meaning in ("Pause", "Filter", "Theme", *(tab.title for tab in tabs.TABS)))
             await tui.give(picture(book()))
             await tui.press("escape")
@@ -254,8 +253,7 @@ class TestTheStatusLine:
             (line,) = tui.app.status_lines(60, 9)
             assert line == " binance-us: disconnected: it answers 429; it asks to be…"
             await tui.press("question_mark")
-            shown = " ".join(" ".join(line.strip(" │") for line in tui.lines()).split())
-            assert f"Said lately, the newest last: {said}" in shown
+            assert f"Said lately, the newest last: {said}" in tui.words()
 
     @pytest.mark.parametrize(
         ("text", "width", "shown"),

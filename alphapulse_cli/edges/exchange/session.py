@@ -206,9 +206,10 @@ class Session:
 
     def _do_all(self, requests: list[Request]) -> None:
         for request in requests:
-            self._do(request)
+            self.carry_out(request)
 
-    def _do(self, request: Request) -> None:
+    def carry_out(self, request: Request) -> None:
+        """Carry out a request of the decoder, at once or in a task of the session; the answer to a fetch goes to `ingest`."""
         match request:
             case Send(frame):
                 self._sends.put_nowait(frame)

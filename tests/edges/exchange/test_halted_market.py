@@ -67,11 +67,11 @@ class TestHalted:
             await rig.live()
             status = CANCEL_ONLY if feed[0] == "coinbase" else TradingStatus.SUSPENDED
             rig.sim.set_trading_status(SYMBOL, status)
-            rig.ingest.receive_instruments(rig._metadata(exchanges.get(feed[0])), clock.realtime_ns())
+            rig.ingest.receive_instruments(rig.metadata(exchanges.get(feed[0])), clock.realtime_ns())
             assert rig.keeper().trading_status is status
             assert rig.keeper().state is BookState.LIVE
             rig.sim.set_trading_status(SYMBOL, TRADING)
-            rig.ingest.receive_instruments(rig._metadata(exchanges.get(feed[0])), clock.realtime_ns())
+            rig.ingest.receive_instruments(rig.metadata(exchanges.get(feed[0])), clock.realtime_ns())
             assert rig.keeper().trading_status is TRADING
 
     async def test_the_mischief_halts_a_market_and_lets_it_go_on(self, directory):

@@ -151,7 +151,7 @@ class TestAgainstTheSimulators:
                     raise ExchangeError("not now")
                 return await get(path, weight)
 
-            rig.session._fetcher = type("Failing", (), {"get": staticmethod(failing)})
+            rig.fetcher.get = failing
             await rig.settles()
             assert len(failures) == 2
             assert rig.count(Counter.FETCHES_FAILED) == 2
@@ -274,7 +274,7 @@ class TestConnecting:
             await until(lambda: any("asked for a pause: connecting at" in line for line in rig.warnings))
             assert len(rig.opened_at) == 1
             assert any("connecting again in 100.0 s" in line for line in rig.warnings)
-            assert 90 < rig.session._limits.connects.pause_left_s(clock.monotonic_ns()) <= 100
+            assert 90 < rig.limits.connects.pause_left_s(clock.monotonic_ns()) <= 100
             assert 90e9 < rig.count(Counter.WAIT_UNTIL_NS) - clock.realtime_ns() <= 100e9, "readers know, too"
 
     @pytest.mark.parametrize("status", [418, 429])
@@ -342,7 +342,7 @@ class TestConnecting:
         async with Rig(directory, "coinbase", opener=opener) as rig:
             await rig.live()
             for number in range(2, 7):
-                rig.session._do(Reconnect("a new one, please"))
+                rig.session.carry_out(Reconnect("a new one, please"))
                 await rig.moves_until(lambda number=number: rig.sim.connection_count == number)
                 await rig.live()
             await rig.settles()
@@ -358,7 +358,7 @@ class TestConnecting:
             async with Rig(directory, "kraken", opener=opener, timing=timing) as rig:
                 await until(lambda: links and links[0].sent)
                 links[0].hear(SNAPSHOT)
-                rig.session._do(Reconnect("a new one, please", others_too=others_too))
+                rig.session.carry_out(Reconnect("a new one, please", others_too=others_too))
                 await until(lambda: any("a new one, please; connecting again in" in line for line in rig.warnings))
                 if not others_too:
                     await until(lambda: len(links) == 2)
@@ -374,7 +374,7 @@ class TestConnecting:
         async with Rig(directory, "kraken", opener=opener) as rig:
             await until(lambda: links and links[0].sent)
             links[0].hear(SNAPSHOT)
-            rig.session._do(Reconnect("a new one, please"))
+            rig.session.carry_out(Reconnect("a new one, please"))
             await until(lambda: len(links) == 2 and links[1].sent)
             assert links[0].is_closed
             rig.task.cancel()
@@ -426,7 +426,7 @@ class TestSending:
         async with Rig(directory, "kraken", opener=opener, facts={"sends": Rate(5, 20.0)}) as rig:
             await until(lambda: links and len(links[0].sent) == 3)  # instruments, book, trades
             for number in range(5):
-                rig.session._do(Send(b"%d" % number))
+                rig.session.carry_out(Send(b"%d" % number))
             await until(lambda: b"4" in links[0].sent)
             assert links[0].sent[-5:] == [b"0", b"1", b"2", b"3", b"4"]
             for count, at in enumerate(links[0].sent_at, start=1):  # nothing was sent before the link was opened
@@ -445,15 +445,15 @@ class TestSending:
             )  # 99: not the book's checksum
             await until(lambda: len(links[0].sent) == 5)
             assert [json.loads(frame)["method"] for frame in links[0].sent[3:]] == ["unsubscribe", "subscribe"]
-            assert rig.session._limits.sends.reserve(clock.monotonic_ns()) > 0, "and that was the burst"
+            assert rig.limits.sends.reserve(clock.monotonic_ns()) > 0, "and that was the burst"
 
     async def test_more_slowly_where_the_exchange_says_too_fast(self, directory):
         opener, links = links_of()
 
         async with Rig(directory, "kraken", opener=opener, facts={"sends": Rate(20, 1.0)}) as rig:
             await until(lambda: links and len(links[0].sent) == 3)
-            rig.session._do(SlowDown("Exceeded msg rate"))
-            assert 1.5 < rig.session._limits.sends.reserve(clock.monotonic_ns()) <= 2
+            rig.session.carry_out(SlowDown("Exceeded msg rate"))
+            assert 1.5 < rig.limits.sends.reserve(clock.monotonic_ns()) <= 2
             assert rig.warnings == ["sending more slowly for a minute: Exceeded msg rate"]
 
     async def test_what_was_not_sent_is_forgotten_with_its_connection(self, directory):
@@ -461,8 +461,8 @@ class TestSending:
 
         async with Rig(directory, "kraken", opener=opener, facts={"sends": Rate(1, 0.01)}) as rig:
             await until(lambda: links and links[0].sent)
-            rig.session._do(Send(b"of the first"))
-            rig.session._do(Reconnect("test"))
+            rig.session.carry_out(Send(b"of the first"))
+            rig.session.carry_out(Reconnect("test"))
             await until(lambda: len(links) == 2)
             assert rig.session._sends.qsize() <= 3
             assert any("disconnected: test" in line for line in rig.warnings)
@@ -480,8 +480,8 @@ class TestErrands:
             async def get(path, weight):
                 raise ZeroDivisionError
 
-            rig.session._fetcher = type("Broken", (), {"get": staticmethod(get)})
-            rig.session._do(FetchInstruments("/x"))
+            rig.fetcher.get = get
+            rig.session.carry_out(FetchInstruments("/x"))
             with pytest.raises(ZeroDivisionError):
                 await asyncio.wait_for(asyncio.shield(rig.task), 20)
 
@@ -506,8 +506,8 @@ class TestErrands:
             async def get(path, weight):
                 await asyncio.Event().wait()
 
-            rig.session._fetcher = type("Slow", (), {"get": staticmethod(get)})
-            rig.session._do(FetchSnapshot(rig.instruments[0], "/x"))
+            rig.fetcher.get = get
+            rig.session.carry_out(FetchSnapshot(rig.instruments[0], "/x"))
             await until(lambda: rig.session._errands)
             links[0].end("bye")
             await until(lambda: len(links) == 2)
@@ -526,17 +526,17 @@ class TestErrands:
                 await go_on.wait()
                 return b"{}"
 
-            rig.session._fetcher = type("Slow", (), {"get": staticmethod(get)})
+            rig.fetcher.get = get
             (one,) = rig.instruments
             wanted = [kind for path in "ab" for kind in (FetchProof(one, path), FetchTrades(one, path), FetchInstruments(path))]
             for request in 3 * wanted:
-                rig.session._do(request)
+                rig.session.carry_out(request)
             await until(lambda: len(asked) >= 6)
             await asyncio.sleep(0)
             assert sorted(asked) == ["a", "a", "a", "b", "b", "b"]
             go_on.set()
             await until(lambda: not rig.session._errands)
-            rig.session._do(wanted[0])
+            rig.session.carry_out(wanted[0])
             await until(lambda: len(asked) == 7)
 
 

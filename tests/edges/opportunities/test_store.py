@@ -11,6 +11,7 @@ import stat
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -59,8 +60,7 @@ class TestWhatIsKeptComesBack:
     @settings(IN_ONE_PLACE, max_examples=50)
     @given(some=st.lists(opportunities(born_ns=st.integers(0, 2**62)), max_size=5, unique_by=lambda one: one.key))
     def test_through_the_file(self, tmp_path, some):
-        with OpportunityStore(tmp_path / "o.sqlite") as store:
-            store._connection.execute("DELETE FROM seen")
+        with TemporaryDirectory(dir=tmp_path) as empty, OpportunityStore(Path(empty) / "o.sqlite") as store:
             store.record(some)
             assert {one.key: one for one in store.rows()} == {one.key: one for one in some}
 
@@ -567,8 +567,9 @@ class TestProcesses:
                     told = writer.line()
                 writer.kill()
                 told = max([told, *(json.loads(line) for line in writer.process.stdout if line.endswith("\n"))])
+            with closing(sqlite3.connect(path)) as plain:
+                assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             with OpportunityStore(path) as store:
-                assert store._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
                 for place in range(life + 1):
                     found = store.rows(f"/{place}")
                     assert len(found) == size

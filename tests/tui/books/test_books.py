@@ -281,9 +281,9 @@ class TestKeys:
             tui.screen.show_again()
 
     async def test_every_key_is_in_the_help(self):
-        async with books(given=three()) as tui:
+        async with books((120, 60), given=three()) as tui:
             await tui.press("question_mark")
-            text = str(tui.screen._table())
+            text = tui.words()
             assert all((one.tooltip or one.description) in text for one in BooksKeys.BINDINGS)
 
 
