@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = ("alphapulse_cli.market.ticks", "alphapulse_cli.market.levels")
+MODULES = ("alphapulse_cli.shm.block", "alphapulse_cli.book.hashes")  # the smallest
 COPIED = ("alphapulse_cli", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md")
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 
@@ -141,7 +141,7 @@ class TestAllOrNone:
 
     def test_auto_where_one_module_fails_drops_the_others(self, tree, compiler, interpreted, tmp_path):
         """The trap: one failed module among compiled ones leaves an unimportable package."""
-        fickle = compiler_script(tmp_path / "fickle-cc", refuses="*-c*levels.c*")
+        fickle = compiler_script(tmp_path / "fickle-cc", refuses="*-c*hashes.c*")
         done, wheel = backend(tree, "build_wheel", "auto", CC=fickle)
         assert done.returncode == 0, done.stderr
         assert contents(wheel) == contents(interpreted)
@@ -158,7 +158,7 @@ class TestAllOrNone:
     def test_a_failed_build_in_place_removes_what_an_older_one_left(self, tmp_path):
         """An .so of yesterday beside today's sources would be a mixture, and a lie."""
         tree = copy_tree(tmp_path / "tree")
-        stale = tree / "alphapulse_cli" / "market" / f"ticks{SUFFIX}"
+        stale = tree / "alphapulse_cli" / "shm" / f"block{SUFFIX}"
         stale.write_bytes(b"")
         done = subprocess.run(
             [sys.executable, "-P", "setup.py", "-q", "build_ext", "--inplace"],
@@ -230,12 +230,12 @@ class TestItRunsInAnEmptyEnvironment:
     def test_an_edited_source_beside_its_extension_is_an_error(self, compiled, tmp_path):
         """After an edit a stale .so still answers: the hash says so."""
         python = installed_elsewhere(compiled, tmp_path / "venv")
-        (source,) = (tmp_path / "venv" / "lib").rglob("alphapulse_cli/market/ticks.py")
+        (source,) = (tmp_path / "venv" / "lib").rglob("alphapulse_cli/shm/block.py")
         source.write_text(source.read_text() + "\n# edited\n")
         assert "compiled from other sources" in asked(python, tmp_path, "-c", CORE_MODE).stderr
 
     def test_a_removed_extension_is_a_mixture_and_an_error(self, compiled, tmp_path):
         python = installed_elsewhere(compiled, tmp_path / "venv")
-        (extension,) = (tmp_path / "venv" / "lib").rglob(f"ticks{SUFFIX}")
+        (extension,) = (tmp_path / "venv" / "lib").rglob(f"block{SUFFIX}")
         extension.unlink()
         assert "compiled in part only" in asked(python, tmp_path, "-c", CORE_MODE).stderr

@@ -84,14 +84,14 @@ def check_by_pair(history):
         assert order == sorted(order)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(histories())
 def test_survival_is_as_the_rules_say(history):
     """Whatever was seen."""
     check_survival(history)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(histories())
 def test_sums_are_exact(history):
     """Whatever was seen."""

@@ -126,7 +126,7 @@ def test_with_mischief_nothing_is_invented(alphapulse, sims, mischief):
     """A book that is resyncing gives nothing; what is reported is what was planted, in as many pieces as its books were live."""
     stage = Stage(alphapulse, sims, mischief)
     promised = set()
-    for _ in range(4):
+    for _ in range(3):
         plant = stage.coming()
         promised |= {way(one) for one in stage.schedule.planted(stage.now_ns() - 20 * SECOND, plant.end_ns)}
         stage.go_to(plant.begin_ns - SECOND // 2)

@@ -52,12 +52,12 @@ def noise(count):
 
 
 class TestWhatIsKeptComesBack:
-    @settings(IN_ONE_PLACE, max_examples=200)
+    @settings(IN_ONE_PLACE, max_examples=100)
     @given(one=opportunities())
     def test_every_field(self, one):
         assert rows.unpacked(rows.packed(one)) == one
 
-    @settings(IN_ONE_PLACE, max_examples=50)
+    @settings(IN_ONE_PLACE, max_examples=30)
     @given(some=st.lists(opportunities(born_ns=st.integers(0, 2**62)), max_size=5, unique_by=lambda one: one.key))
     def test_through_the_file(self, tmp_path, some):
         with TemporaryDirectory(dir=tmp_path) as empty, OpportunityStore(Path(empty) / "o.sqlite") as store:
@@ -345,7 +345,7 @@ class TestALargeExplanationIsCut:
         store.record([seen(1, explanation={"text": "x" * 70_000})])
         assert store.find("last").explanation == {"cut_to": 0, "cut_bytes": 70_011}
 
-    @settings(deadline=None)
+    @settings(deadline=None, max_examples=40)
     @given(JSON.map(lambda value: {"value": value}), st.integers(1, 3000))
     def test_never_more_than_64_kib(self, value, times):
         octets = rows._bounded({"many": [value] * times})
@@ -504,7 +504,7 @@ class TestWhatIsNoStoreIsRefused:
             assert str(path) in str(told.value)
             assert "delete it" in told.value.hint
 
-    @settings(IN_ONE_PLACE, max_examples=150)
+    @settings(IN_ONE_PLACE, max_examples=80)
     @given(data=st.data())
     def test_damaged_anywhere(self, tmp_path, data):
         """Bytes flipped, or the end cut off: it says what it still knows, or a StorageError; never anything else."""
@@ -527,7 +527,7 @@ class TestWhatIsNoStoreIsRefused:
 
 
 class TestProcesses:
-    BATCHES, SIZE = 40, 25
+    BATCHES, SIZE = 20, 25
 
     def test_two_write_while_a_third_reads(self, path):
         """Every look sees whole batches of each writer, as many as before or more; in the end all of both."""

@@ -43,7 +43,7 @@ def check_against_every_size(case):
     assert sum(lots for *_, lots in found.fills) == found.size_lots
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(cases())
 def test_no_size_earns_more(case):
     """Whatever the books, grids, fees, lots, minimums, caps and rates."""
@@ -224,7 +224,7 @@ FLOATS_DIFFER = Case(Side(((1920, 5),), price_decimals=2), Side(((192, 5),), pri
 def prove():
     """The property, the same examples each time, without shrinking."""
     quick = settings(
-        max_examples=500,
+        max_examples=300,
         deadline=None,
         derandomize=True,
         database=None,

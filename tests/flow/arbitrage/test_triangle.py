@@ -54,14 +54,14 @@ def check_against_every_size(case, *, every=None):
         assert [ticks for ticks, _ in leg.fills] == [ticks for ticks, _ in leg.levels[: len(leg.fills)]]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(cases())
 def test_no_size_earns_more_than_the_bound_beyond(case):
     """Whatever the books, directions, grids, fees, lots, minimums and the cap."""
     check_against_every_size(case)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(cases())
 def test_with_lots_that_do_not_matter_no_size_earns_more(case):
     """Orders in billionths: the bound is billionths too."""
@@ -191,7 +191,7 @@ class TestCycles:
 def prove():
     """The property, the same examples each time, without shrinking."""
     quick = settings(
-        max_examples=400,
+        max_examples=300,
         deadline=None,
         derandomize=True,
         database=None,
