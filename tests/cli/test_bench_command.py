@@ -45,10 +45,11 @@ def test_a_quick_run_is_one_json_object_as_documented(alphapulse, tmp_path, shm_
     assert list(shm_dir.iterdir()) == [], "its directory is gone"
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("scenario", ["latency", "collect", "startup", "tui"])
 def test_each_scenario_with_other_processes_runs_to_its_end(alphapulse, shm_dir, scenario):
     """Sockets, pipes, terminals and rings between real processes; every line that a target reads is there, by its name."""
-    done = alphapulse("bench", scenario, "--quick", timeout=100)
+    done = alphapulse("bench", scenario, "--quick", timeout=240)
     assert (done.code, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     there = {(row["scenario"], row["case"]) for row in found["results"] + found["left_out"]}

@@ -1,10 +1,10 @@
 """Child processes of a benchmark (a ring's reader, a sender, a collector): started afresh, controlled by lines, always reaped.
 
     with child("latency:listen", path, "bench") as reader:
-        reader.say({"do": "listen"})
+        reader.send({"do": "listen"})
         answer = reader.hear()
 
-A child is a function in a module of `scenarios`, called with JSON values; it uses `hear` and `say` on its standard input and
+A child is a function in a module of `scenarios`, called with JSON values; it uses `hear` and `send` on its standard input and
 output. However the parent ends, the child ends: its input closes, and it never lives longer than CHILD_LIFE_S.
 """
 
@@ -24,7 +24,7 @@ from typing import IO, Any
 from alphapulse_cli.errors import AlphapulseError
 
 CHILD_LIFE_S = 300
-ANSWER_S = 60.0
+ANSWER_S = 120.0
 MOST_LINE_BYTES = 64 << 20
 _RUN = "from alphapulse_cli.apps.bench.children import run; run()"
 
@@ -40,7 +40,7 @@ class Lines:
         self.reading, self.writing = reading, writing
         self._held = b""
 
-    def say(self, value: Any) -> None:
+    def send(self, value: Any) -> None:
         """Write a value as one line."""
         text = memoryview(json.dumps(value).encode() + b"\n")
         while text:

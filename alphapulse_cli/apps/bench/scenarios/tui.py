@@ -41,7 +41,7 @@ LEAST_OF_THE_RATE = 0.95
 COLUMNS, ROWS = 120, 40
 SCREENS = {"overview": b"1", "books": b"2", "latency": b"3", "tape": b"4", "arbitrage": b"5", "rings": b"6"}
 FIRST = "overview"
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 TURN_S, BEAT_NS = 0.002, 100_000_000
 PAUSE, HELD, GOES_ON = b"p", b"PAUSED", b"books live"
 # The app's controlling terminal is the pty: when this process dies, the pty closes and the app gets SIGHUP.
@@ -81,11 +81,11 @@ def _measure(ground: Ground) -> Iterator[Result]:
         for one in (live, idle):
             one.until(GOES_ON)
         for name, key in SCREENS.items():
-            ground.say(f"tui: {name}, CPU")
+            ground.progress(f"tui: {name}, CPU")
             live.press(key)
             yield from _costs(ground, name, live, idle)
         live.press(SCREENS[FIRST])
-        ground.say("tui: key to screen")
+        ground.progress("tui: key to screen")
         yield _key_to_screen(live, idle, ground.several(10, 150))
 
 
@@ -239,7 +239,7 @@ def write(parent: Lines, path: str) -> None:
         keepers = [BookKeeper(one, outlets[i % len(SETS)], None) for i, one in enumerate(instruments)]
         for keeper in keepers:
             keeper.apply(Snapshot(keeper.instrument, levels_of(book)), clock.realtime_ns())
-        parent.say("writing")
+        parent.send("writing")
         _write_on(parent, outlets, keepers, [[Update(one, levels) for levels in pair] for one in instruments])
 
 
