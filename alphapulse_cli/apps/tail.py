@@ -1,6 +1,6 @@
 """Follower of the rings of all wanted sets: every group of deltas or every trade, and the number of records missed.
 
-    rings of all wanted sets ─► whole groups ─► DeltaGroup | TradeTold | Missed | Restarted, in each set's own order
+    rings of all wanted sets ─► whole groups ─► DeltaGroup | TradeItem | Missed | Restarted, in each set's own order
 
 Sets that appear while it runs are read from the oldest record of their ring. The order between two sets is that of arrival. No
 record is lost silently: a lap is a `Missed` among the data.
@@ -12,7 +12,7 @@ from typing import Self
 
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.groups import GroupReader, Start
-from alphapulse_cli.readers.items import DeltaGroup, Item, Missed, Names, Restarted, TradeTold, deltas_told, trades_told
+from alphapulse_cli.readers.items import DeltaGroup, Item, Missed, Names, Restarted, TradeItem, delta_groups, trade_items
 from alphapulse_cli.readers.selection import Wanted, settled
 from alphapulse_cli.readers.sets import LONGEST_WAIT_S, SetReaders
 from alphapulse_cli.shm import clock
@@ -73,28 +73,28 @@ class Tail:
         return self._read(now_ns)
 
     def _read(self, now_ns: int) -> list[Item]:
-        return [item for name, reader in self._sets.readers.items() for item in self._told(name, reader, now_ns)]
+        return [item for name, reader in self._sets.readers.items() for item in self._items_of(name, reader, now_ns)]
 
-    def _told(self, name: str, reader: GroupReader | SetFollower, now_ns: int) -> list[Item]:
+    def _items_of(self, name: str, reader: GroupReader | SetFollower, now_ns: int) -> list[Item]:
         follower = reader if isinstance(reader, SetFollower) else None
         groups = reader.groups if isinstance(reader, SetFollower) else reader
         polled = groups.poll(now_ns) if follower is None else follower.fetch(now_ns)
-        segment, told = groups.segment, list[Item]()
+        segment, items = groups.segment, list[Item]()
         if polled.restarted:
-            told.append(Restarted(name, segment.spec.exchange, segment.epoch))
+            items.append(Restarted(name, segment.spec.exchange, segment.epoch))
         if polled.missed:
-            told.append(Missed(name, segment.spec.exchange, polled.missed))
+            items.append(Missed(name, segment.spec.exchange, polled.missed))
         if polled.record_count:
             names = self._names[name]
             if self._kind is SegmentKind.TRADES:
-                records: Iterator[DeltaGroup | TradeTold] = trades_told(polled.records, name, names)
+                records: Iterator[DeltaGroup | TradeItem] = trade_items(polled.records, name, names)
             else:
                 tells_status = segment.layout_minor >= STATUS_SINCE_MINOR
-                records = deltas_told(polled, name, names, tells_status=tells_status, follower=follower, now_ns=now_ns)
-            told += self._after(name, records) if name in self._before else records
+                records = delta_groups(polled, name, names, tells_status=tells_status, follower=follower, now_ns=now_ns)
+            items += self._after(name, records) if name in self._before else records
         if follower is not None:
             follower.join()
-        return told
+        return items
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until there may be more; False after `timeout_s` or LONGEST_WAIT_S seconds."""
@@ -116,14 +116,14 @@ class Tail:
         left = count
         for item in self._sets.items(read, duration_s):
             yield item
-            if left is not None and isinstance(item, DeltaGroup | TradeTold):
+            if left is not None and isinstance(item, DeltaGroup | TradeItem):
                 left -= 1
                 if left == 0:
                     return
 
-    def _after(self, name: str, told: Iterator[DeltaGroup | TradeTold]) -> Iterator[Item]:
+    def _after(self, name: str, items: Iterator[DeltaGroup | TradeItem]) -> Iterator[Item]:
         """Iterate over the items from the first one that is not older than `since_ns`."""
-        for item in told:
+        for item in items:
             if name not in self._before or item.timestamp_ns >= self._since_ns:
                 self._before.discard(name)
                 yield item

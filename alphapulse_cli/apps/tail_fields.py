@@ -1,6 +1,6 @@
 """Flat rows of chosen fields of `tail`'s items, for --fields and for CSV.
 
-    DeltaGroup ─► a row a change where a field of a change is chosen, else a row a group       TradeTold ─► a row
+    DeltaGroup ─► a row a change where a field of a change is chosen, else a row a group       TradeItem ─► a row
 
 CHECK, STATUS and RESET groups have a row of their own: a CHECK if `kind` is chosen, the others if `kind`, `state`, `reason` or a
 quote is. `bid`, `ask` and their sizes are the book's best levels after the group; None where the book is not LIVE.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.readers.items import DeltaGroup, TradeTold
+from alphapulse_cli.readers.items import DeltaGroup, TradeItem
 from alphapulse_cli.wire.delta import RecordKind
 
 Row = dict[str, Any]
@@ -60,9 +60,9 @@ def needs_quotes(fields: Sequence[str]) -> bool:
     return any(name in QUOTE_FIELDS for name in fields)
 
 
-def rows_of(item: DeltaGroup | TradeTold, fields: Sequence[str], moment: Moment) -> Iterator[Row]:
+def rows_of(item: DeltaGroup | TradeItem, fields: Sequence[str], moment: Moment) -> Iterator[Row]:
     """Rows of one group or trade, each with these fields in their order; `moment` formats a time."""
-    if isinstance(item, TradeTold):
+    if isinstance(item, TradeItem):
         yield _picked(_of_trade(item, moment), fields)
         return
     row = _of_group(item, moment)
@@ -95,7 +95,7 @@ def _of_group(group: DeltaGroup, moment: Moment) -> Row:
     }
 
 
-def _of_trade(trade: TradeTold, moment: Moment) -> Row:
+def _of_trade(trade: TradeItem, moment: Moment) -> Row:
     exchange_ns = trade.exchange_ns
     return {
         **trade.row(),

@@ -28,7 +28,7 @@ cdef class Book:
     cpdef reserve(self, Py_ssize_t count)
     cpdef Py_ssize_t cut(self, Py_ssize_t depth, Batch batch) except -1
     cpdef load(self, Levels levels)
-    @cython.locals(told_before=Py_ssize_t)
+    @cython.locals(changes_before=Py_ssize_t)
     cpdef Py_ssize_t replace(self, Levels levels, Batch batch) except -1
     cpdef load_sides(self, object bids, object asks)
     cpdef Py_ssize_t room(self) noexcept

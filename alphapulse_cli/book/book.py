@@ -143,19 +143,19 @@ class Book:
         NoRoom, or ValueError for another grid: nothing changed.
         """
         self._check_grid(levels)
-        told_before = batch.change_count
+        changes_before = batch.change_count
         if not self._walk(levels, batch):
-            batch.take_back(told_before)
+            batch.take_back(changes_before)
             levels = arranged(levels)
             self._walk(levels, batch)
         try:
             self._make_room_for_incoming()
         except NoRoom:
-            batch.take_back(told_before)
+            batch.take_back(changes_before)
             raise
         self._bid_walk.take(levels, True)
         self._ask_walk.take(levels, True)
-        return batch.change_count - told_before
+        return batch.change_count - changes_before
 
     def load_sides(self, bids: Any, asks: Any) -> None:
         """Become the two sides in the form of an image (16 bytes a level, best last).

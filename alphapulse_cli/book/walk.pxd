@@ -37,8 +37,8 @@ cdef class Walk:
     )
     cdef Py_ssize_t survey(self, Levels levels, Py_ssize_t i) except -2
     @cython.locals(at=Py_ssize_t, step=Py_ssize_t, settled=Py_ssize_t, skipped=Py_ssize_t, i=Py_ssize_t, left=Py_ssize_t, side=Side)
-    cdef int take(self, Levels levels, bint is_told) except -1
+    cdef int take(self, Levels levels, bint is_hashed) except -1
     @cython.locals(second=Py_ssize_t, falls=bint)
     cdef int _aim(self, Levels levels, Py_ssize_t i) except -1
     @cython.locals(below=Py_ssize_t)
-    cdef int _tell(self, Batch batch, Py_ssize_t at, int64_t ticks, int64_t old, int64_t lots) except -1
+    cdef int _record(self, Batch batch, Py_ssize_t at, int64_t ticks, int64_t old, int64_t lots) except -1

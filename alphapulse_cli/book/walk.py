@@ -69,14 +69,14 @@ class Walk:
             incoming += 1
             i += 1
             while left and (pairs[at] ^ flip) < rank:
-                self._tell(batch, at, pairs[at], pairs[at + 1], 0)
+                self._record(batch, at, pairs[at], pairs[at + 1], 0)
                 at += step
                 left -= 1
             if left == 0 or pairs[at] != ticks:
-                self._tell(batch, at, ticks, 0, lots)
+                self._record(batch, at, ticks, 0, lots)
                 continue
             if pairs[at + 1] != lots:
-                self._tell(batch, at, ticks, pairs[at + 1], lots)
+                self._record(batch, at, ticks, pairs[at + 1], lots)
             at += step
             left -= 1
         self._at, self._left, self._last, self.incoming = at, left, last, incoming
@@ -86,7 +86,7 @@ class Walk:
         """Emit removals of the levels that no run has met."""
         pairs = self._side._pairs
         while self._left:
-            self._tell(batch, self._at, pairs[self._at], pairs[self._at + 1], 0)
+            self._record(batch, self._at, pairs[self._at], pairs[self._at + 1], 0)
             self._at += self._step
             self._left -= 1
 
@@ -113,15 +113,15 @@ class Walk:
         self._last, self.incoming = last, incoming
         return i
 
-    def take(self, levels: Levels, is_told: bool) -> None:
+    def take(self, levels: Levels, is_hashed: bool) -> None:
         """Become the levels walked over. Room must be reserved.
 
-        `is_told` says that the walk was by `run`s, which have computed the hash.
+        `is_hashed` says that the walk was by `run`s, which have computed the hash.
         """
         side, pairs, words, step = self._side, self._side._pairs, levels._words, self._step
         at = 0 if step > 0 else 2 * self.incoming - 2
         if self._runs < 2:
-            settled = self._settled if is_told else 0
+            settled = self._settled if is_hashed else 0
             skipped = settled if step > 0 else 0
             runs.take(pairs, at + 2 * skipped, step, words, 2 * (self._first + skipped), self._side_bit, self.incoming - settled)
         else:
@@ -133,7 +133,7 @@ class Walk:
                     left -= 1
                 i += 2
         side.count = self.incoming
-        side.level_hash = self._hash if is_told else hashes.of_levels(pairs, side.count, side.is_ask)
+        side.level_hash = self._hash if is_hashed else hashes.of_levels(pairs, side.count, side.is_ask)
 
     def _aim(self, levels: Levels, i: int) -> None:
         """Note that the side's first level is `i`, and find the direction of the walk from its second: prices fall or rise."""
@@ -148,7 +148,7 @@ class Walk:
         self._step = 2 if falls == self._side.is_ask else -2
         self._at = 0 if self._step > 0 else 2 * self._left - 2
 
-    def _tell(self, batch: Batch, at: int, ticks: int, old: int, lots: int) -> None:
+    def _record(self, batch: Batch, at: int, ticks: int, old: int, lots: int) -> None:
         """Emit one difference at word `at` of the side: to the batch, to the incoming hash, and to the bound of settled levels."""
         batch.append(ticks, lots | (0 if old else NEW_BIT) | self._side_bit)
         self._hash = (self._hash + hashes.of_change(ticks, self._side.is_ask, old, lots)) & BITS64

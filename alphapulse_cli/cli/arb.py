@@ -166,13 +166,13 @@ def watch(
         attached, duration = until_there(attach, stderr.note, duration) if wait_for else (attach(), duration)
         watching = opened.enter_context(attached)
         keeper = opened.enter_context(Keeper(_keeps_at(store) if keep else None, str(directory.path), policy, stderr.warning))
-        _say_if_alone(watching, triangular)
+        _warn_if_alone(watching, triangular)
         gc.freeze()  # objects made so far stay: a garbage collection in the middle of a change need not visit them
         try:
             if form == "json":
-                render.emit_json(_told(watching, keeper, count, duration))
+                render.emit_json(_events_until(watching, keeper, count, duration))
             elif form == "csv":
-                render.emit_csv(_events(_told(watching, keeper, count, duration)))
+                render.emit_csv(_events(_events_until(watching, keeper, count, duration)))
             else:
                 from alphapulse_cli.cli import arb_board
 
@@ -180,7 +180,7 @@ def watch(
         finally:  # also after Ctrl-C and a closed pipe
             for event in watching.end():
                 keeper.hold(event)
-        _say_end(watching)
+        _report_end(watching)
 
 
 def _refuse_one(exchanges: list[str] | None, triangular: bool) -> None:
@@ -192,14 +192,14 @@ def _refuse_one(exchanges: list[str] | None, triangular: bool) -> None:
         )
 
 
-def _say_if_alone(watching: "Watch", triangular: bool) -> None:
+def _warn_if_alone(watching: "Watch", triangular: bool) -> None:
     if len(watching.exchanges) == 1 and not triangular:
         stderr.warning(
             f"only {watching.exchanges[0]} is collected: there is nothing to compare; collect another exchange, or use --triangular"
         )
 
 
-def _told(watching: "Watch", keeper: "Keeper", count: int | None, duration: float | None) -> "Iterator[render.Row | None]":
+def _events_until(watching: "Watch", keeper: "Keeper", count: int | None, duration: float | None) -> "Iterator[render.Row | None]":
     """Iterate over the events as rows, with a row for missed records among them; each event is yielded first, then kept."""
     from alphapulse_cli.apps.arb.rows import event_row
 
@@ -226,7 +226,7 @@ def _events(rows: "Iterator[render.Row | None]") -> "Iterator[render.Row | None]
             yield row
 
 
-def _say_end(watching: "Watch") -> None:
+def _report_end(watching: "Watch") -> None:
     status = watching.status()
     held = ", ".join(f"{count} {why.meaning}" for why, count in sorted(status.refused.items(), key=lambda one: -one[1]))
     stderr.note(f"{status.opened} opportunities opened; held back: {held or 'none'}")
@@ -276,7 +276,7 @@ def scan(
     ):
         watching.settle()
         watching.require_books()
-        _say_if_alone(watching, triangular)
+        _warn_if_alone(watching, triangular)
         found = watching.looks(everything)
         render.emit_rows(found, _scan_columns(found, everything), render.chosen_format(form, as_json), _scan_sentence)
         status = watching.status()

@@ -24,7 +24,7 @@ def show(path: Path, place: str, identifier: str, *, as_json: bool) -> None:
     if as_json:
         render.emit_json([json_row(found)])
         return
-    for line in told(found):
+    for line in lines_of(found):
         sys.stdout.write(safe(line) + "\n")
 
 
@@ -42,7 +42,7 @@ def json_row(one: Seen) -> dict[str, Any]:
     }
 
 
-def told(one: Seen) -> Iterator[str]:
+def lines_of(one: Seen) -> Iterator[str]:
     """Iterate over the lines of the working."""
     why = one.explanation
     yield from _head(one)

@@ -39,12 +39,12 @@ def run(plans: Sequence[CollectPlan], *, as_json: bool, supervised: bool) -> Exi
 
 async def _one(plan: CollectPlan, notices: running.Notices, *, supervised: bool) -> ExitCode:
     name = "" if supervised else plan.name  # a parent puts the name before every line
-    first = _tell_parent if supervised else None
-    await collect(plan, lambda level, message: notices.say(name, level, message), on_first_frame=first)
+    first = _report_to_parent if supervised else None
+    await collect(plan, lambda level, message: notices.add(name, level, message), on_first_frame=first)
     return ExitCode.DONE
 
 
-def _tell_parent() -> None:
+def _report_to_parent() -> None:
     """Tell the parent that the first frame has arrived: from now on it restarts this process if it fails."""
     with suppress(OSError, ValueError):
         print(COLLECTING.decode("ascii"), flush=True)
@@ -55,5 +55,5 @@ async def _several(plans: Sequence[CollectPlan], notices: running.Notices) -> Ex
     duration_s = plans[0].duration_s
     with suppress(TimeoutError):  # each child keeps to the duration by itself; one that hangs is not waited for
         async with asyncio.timeout(None if duration_s is None else duration_s + HANGING_S):
-            return await supervise(children, lambda name, line: notices.say(name, "said", line), duration_s)
+            return await supervise(children, lambda name, line: notices.add(name, "said", line), duration_s)
     return ExitCode.FAILED

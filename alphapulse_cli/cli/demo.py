@@ -94,7 +94,7 @@ def demo(
             try:
                 async with asyncio.timeout(duration):
                     code = await running.beside(
-                        run_demo(plan, lambda name, line: notices.say(name, "said", line), failed.append), show(directory)
+                        run_demo(plan, lambda name, line: notices.add(name, "said", line), failed.append), show(directory)
                     )
             except TimeoutError:
                 return failed[0] if failed else ExitCode.DONE

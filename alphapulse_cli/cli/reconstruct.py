@@ -101,7 +101,7 @@ def _show(books: "Books", form: str, depth: int | None, watch: bool, count: int 
     if not watch:
         views = books.views(depth)
         _print(views, form)
-        _say_states(views)
+        _print_states(views)
     elif form == "table" and stderr.is_terminal(sys.stdout):
         _live(books, depth or TABLE_DEPTH, count, duration)
     elif form == "table":
@@ -124,7 +124,7 @@ def _print(views: "list[View]", form: str) -> None:
         render.console(sys.stdout).print(picture(views))
 
 
-def _say_states(views: "Iterable[View]") -> None:
+def _print_states(views: "Iterable[View]") -> None:
     for view in views:
         if view.state.name != "LIVE":
             stderr.warning(f"{view.id} is not live: {_state_words(view)}")

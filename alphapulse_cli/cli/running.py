@@ -34,7 +34,7 @@ class Notices:
         self.lines: deque[str] = deque(maxlen=KEPT_NOTICES)
         self._on_board = on_board
 
-    def say(self, name: str, level: str, message: str) -> None:
+    def add(self, name: str, level: str, message: str) -> None:
         """Add one notice of `name`. Level "info" needs -v; "said" is a line of a child, which got -v and -q itself."""
         if level == "info" and not stderr.explains():
             return
@@ -56,7 +56,7 @@ def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False)
     the parent holds open, cancels it too.
     """
 
-    async def until_told() -> ExitCode:
+    async def until_signal() -> ExitCode:
         task = asyncio.ensure_future(work)
         told: ExitCode | None = None
 
@@ -88,7 +88,7 @@ def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False)
 
     stderr.never_wait()
     try:
-        return background.run(until_told())
+        return background.run(until_signal())
     except OSError as problem:
         if problem.errno in (errno.EMFILE, errno.ENFILE):
             raise storage_error(problem, "go on") from problem
@@ -125,7 +125,7 @@ async def show(sample: Callable[[], list[SetStatus]], notices: Notices, title: s
 
 async def _lines(sample: Callable[[], list[SetStatus]], *, as_json: bool) -> None:
     """Write a line a set every 5 s, or JSON rows every second. Warn once while they cannot be written, as on a full disk."""
-    is_told = False
+    is_shown = False
     while True:
         await asyncio.sleep(LINES_EVERY_S if not as_json else 1.0)
         try:
@@ -133,11 +133,11 @@ async def _lines(sample: Callable[[], list[SetStatus]], *, as_json: bool) -> Non
         except BrokenPipeError:
             raise
         except OSError as problem:
-            if not is_told:
+            if not is_shown:
                 stderr.warning(f"lines on standard output are lost: {problem.strerror}; collecting goes on")
-            is_told = True
+            is_shown = True
         else:
-            is_told = False
+            is_shown = False
 
 
 class Written:

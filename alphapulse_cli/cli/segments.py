@@ -69,10 +69,10 @@ def segments(
             for row in rows:
                 if row.problem:
                     stderr.warning(row.problem)
-            _say_what_to_do(directory, sorted({row.set_name for row in rows if row.exchange}))
+            _print_advice(directory, sorted({row.set_name for row in rows if row.exchange}))
 
 
-def _say_what_to_do(directory: "Directory", names: list[str]) -> None:
+def _print_advice(directory: "Directory", names: list[str]) -> None:
     """Warn on stderr about each set that is not live, with the command that mends it."""
     from alphapulse_cli.apps.revive import revival
     from alphapulse_cli.readers.status import StatusSource

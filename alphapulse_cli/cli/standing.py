@@ -16,7 +16,7 @@ class Standing:
 
     def __init__(self, directory: "Directory") -> None:
         self._directory = directory
-        self._told: dict[str, str] = {}  # set name -> the notice last given, "" for a live collector
+        self._given: dict[str, str] = {}  # set name -> the notice last given, "" for a live collector
         self._look_ns = 0
 
     def look(self, names: Sequence[str], now_ns: int) -> None:
@@ -30,9 +30,9 @@ class Standing:
         for one in StatusSource(self._directory, names).sample():
             needed = revival(self._directory, one)
             said = needed.said if needed else ""
-            if said == self._told.get(one.name, ""):
+            if said == self._given.get(one.name, ""):
                 continue
-            self._told[one.name] = said
+            self._given[one.name] = said
             if needed:
                 stderr.warning(said, f"{needed.do}: {needed.command}" if needed.command else needed.do)
             else:

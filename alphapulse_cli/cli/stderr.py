@@ -50,17 +50,17 @@ def is_terminal(stream: IO[Any] | None) -> bool:
 
 def error(message: object, hint: object = "") -> None:
     """Write `error: …` and, if there is a hint, `hint: …`."""
-    _say("error", "31", message)
+    _write_line("error", "31", message)
     if hint:
-        _say("hint", "36", hint)
+        _write_line("hint", "36", hint)
 
 
 def warning(message: object, hint: object = "") -> None:
     """Write `warning: …` and, if there is a hint, `hint: …`, unless -q was given."""
     if _chosen != ERROR:
-        _say("warning", "33", message)
+        _write_line("warning", "33", message)
         if hint:
-            _say("hint", "36", hint)
+            _write_line("hint", "36", hint)
 
 
 def note(message: object) -> None:
@@ -79,7 +79,7 @@ def flags() -> list[str]:
     return ["-v"] if _chosen == INFO else ["-q"] if _chosen == ERROR else []
 
 
-def _say(word: str, colour: str, message: object) -> None:
+def _write_line(word: str, colour: str, message: object) -> None:
     head = f"\x1b[1;{colour}m{word}:\x1b[0m" if wants_colour(sys.stderr) else f"{word}:"
     _write(f"{head} {safe(message)}")
 

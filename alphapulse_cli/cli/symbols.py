@@ -72,7 +72,7 @@ def symbols(
             _configured(settings, "url", name),
             rest_url or _configured(settings, "rest_url", name),
             pattern,
-            lambda level, message: notices.say(name, level, message),
+            lambda level, message: notices.add(name, level, message),
         )
     )
     render.emit_rows(map(asdict, rows), COLUMNS, render.chosen_format(form, as_json))

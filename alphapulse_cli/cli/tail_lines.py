@@ -11,7 +11,7 @@ from alphapulse_cli.apps.tail_fields import change_word, rows_of
 from alphapulse_cli.cli import render, stderr
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.readers import moments
-from alphapulse_cli.readers.items import DeltaGroup, Item, Missed, Restarted, TradeTold
+from alphapulse_cli.readers.items import DeltaGroup, Item, Missed, Restarted, TradeItem
 
 COLOURS = {"bid": "32", "ask": "31", "buy": "32", "sell": "31", "time": "2", "mark": "33"}
 NUMBERS = ("version", "prev_version", "feed_delay_us", "price", "size", "bid", "bid_size", "ask", "ask_size")
@@ -24,7 +24,7 @@ def print_json(items: Iterable[Item | None], fields: Sequence[str]) -> None:
         for item in items:
             if item is None:
                 yield None
-            elif fields and isinstance(item, DeltaGroup | TradeTold):
+            elif fields and isinstance(item, DeltaGroup | TradeItem):
                 yield from rows_of(item, fields, _exact_utc)
             else:
                 yield item.row()
@@ -37,11 +37,11 @@ def print_csv(items: Iterable[Item | None], fields: Sequence[str]) -> None:
 
     def rows() -> Iterator[render.Row | None]:
         for item in items:
-            if isinstance(item, DeltaGroup | TradeTold):
+            if isinstance(item, DeltaGroup | TradeItem):
                 yield from rows_of(item, fields, _exact_utc)
             else:
                 yield None
-                say_beside(item)
+                report_beside(item)
 
     render.emit_csv(rows(), fields)
 
@@ -61,7 +61,7 @@ def print_fields(items: Iterable[Item | None], fields: Sequence[str], *, local: 
     out = sys.stdout
     is_headed = False
     for item in items:
-        if isinstance(item, DeltaGroup | TradeTold):
+        if isinstance(item, DeltaGroup | TradeItem):
             for row in rows_of(item, fields, moment):
                 cells = [render.words(value) for value in row.values()]
                 if not is_headed:  # the first row's cells widen the header
@@ -72,11 +72,11 @@ def print_fields(items: Iterable[Item | None], fields: Sequence[str], *, local: 
                 out.write(line(cells))
         else:
             out.flush()
-            say_beside(item)
+            report_beside(item)
     out.flush()
 
 
-def say_beside(item: Item | None) -> None:
+def report_beside(item: Item | None) -> None:
     """Report missed records or a new collector on stderr."""
     if isinstance(item, Missed):
         stderr.warning(f"{item.set_name}: {item.missed} records missed: they were overwritten before they could be read")
@@ -102,11 +102,11 @@ class Lines:
         for item in items:
             if isinstance(item, DeltaGroup):
                 out.write(self.group(item))
-            elif isinstance(item, TradeTold):
+            elif isinstance(item, TradeItem):
                 out.write(self.trade(item))
             else:
                 out.flush()
-                say_beside(item)
+                report_beside(item)
         out.flush()
 
     def group(self, group: DeltaGroup) -> str:
@@ -122,7 +122,7 @@ class Lines:
 
     @staticmethod
     def _marked(group: DeltaGroup) -> str:
-        told = group.told
+        told = group.own_fields
         if group.kind.name == "STATUS":
             why = f" ({told['reason'].lower().replace('_', ' ')})" if told["reason"] != "NONE" else ""
             trading = f", {told['trading_status']}" if told["trading_status"] else ""  # older writers do not say it
@@ -134,7 +134,7 @@ class Lines:
             )
         return "RESET: the book was replaced; read its image"
 
-    def trade(self, trade: TradeTold) -> str:
+    def trade(self, trade: TradeItem) -> str:
         """Line of a trade."""
         cells = f"{trade.side:<7}  {self._cell('price', trade.price, right=True)}  {self._cell('size', trade.size, right=True)}"
         tail = safe(trade.trade_id) + ("  history" if trade.history else "")

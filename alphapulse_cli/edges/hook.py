@@ -22,18 +22,18 @@ class Hook:
         self._command = tuple(command)
         self.running: list[subprocess.Popen[bytes]] = []
 
-    def tell(self, text: str) -> str:
+    def run(self, text: str) -> str:
         """Start the command with this text, without waiting for it. Returns a sentence about a failure, or ""."""
         self.running = [one for one in self.running if one.poll() is None]
         if not self._command:
             return ""
         if len(self.running) >= MOST_RUNNING:
             return f"on_alarm: {MOST_RUNNING} runs of {self._command[0]} have not ended, so it was not run again"
-        told = f"alphapulse: {safe(text)}"[:MOST_CHARACTERS]
+        argument = f"alphapulse: {safe(text)}"[:MOST_CHARACTERS]
         try:
             self.running.append(
                 subprocess.Popen(  # noqa: S603 - the user's own command, no shell
-                    [*self._command, told],
+                    [*self._command, argument],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,

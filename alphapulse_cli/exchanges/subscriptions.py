@@ -67,7 +67,7 @@ class _Debt:
     deadline_ns: int
     asked: int = 0  # repeated requests in a row without an answer
     refused: int = 0  # times in a row
-    is_told: bool = False
+    is_reported: bool = False
 
 
 class Owed(Generic[Key]):
@@ -111,7 +111,7 @@ class Owed(Generic[Key]):
         debt = self._debts.setdefault(key, _Debt(0))
         pause_ns = FINAL_PAUSE_NS if final else min(REFUSED_PAUSE_NS << min(debt.refused, 8), LONGEST_PAUSE_NS)
         debt.refused, debt.asked = debt.refused + 1, 0
-        debt.is_told = True  # the refusal itself is reported
+        debt.is_reported = True  # the refusal itself is reported
         debt.deadline_ns = now_ns + pause_ns
 
     def hurry(self, key: Key, deadline_ns: int) -> None:
@@ -123,13 +123,13 @@ class Owed(Generic[Key]):
     def due(self, now_ns: int) -> tuple[list[Key], list[Key]]:
         """Requests to repeat now, and those of them whose silence has not been reported yet; both are noted as done."""
         again = [key for key, debt in self._debts.items() if now_ns >= debt.deadline_ns]
-        untold = [key for key in again if not self._debts[key].is_told]
+        unreported = [key for key in again if not self._debts[key].is_reported]
         for key in again:
             debt = self._debts[key]
             debt.asked += 1
-            debt.is_told = True
+            debt.is_reported = True
             debt.deadline_ns = now_ns + min(ANSWER_WITHIN_NS << min(debt.asked, 8), LONGEST_PAUSE_NS)
-        return again, untold
+        return again, unreported
 
 
 class LastResort(Generic[Key]):

@@ -32,7 +32,7 @@ cdef class BookKeeper:
     cdef object _book_checksum
     cdef bint _checksum_warns
     cdef Py_ssize_t _snapshots_refuted
-    cdef object _told
+    cdef object _reported
     cdef object _kept_out_text
     cdef readonly ImageWriter image
     cdef Book _book
@@ -53,7 +53,7 @@ cdef class BookKeeper:
     cdef bint _agrees(self, BookEvent event) except -1
     cdef _become(self, object state, object reason)
     cdef _note_checksum(self, object checksum)
-    cdef _say(self)
-    cdef _tell_status(self, object receive_ns)
+    cdef _show_state(self)
+    cdef _publish_status(self, object receive_ns)
     cdef bint _make_room(self, Py_ssize_t levels, object receive_ns) except -1
     cpdef check(self, object now_ns)

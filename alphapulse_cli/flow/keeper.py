@@ -69,10 +69,10 @@ class BookKeeper:
         self._book = Book(instrument.price_decimals, instrument.size_decimals, self.image.bids, self.image.asks)
         self.batch = Batch(instrument.symbol, instrument.exchange, instrument.price_decimals, instrument.size_decimals)
         self._publisher = Publisher(self._book, self.batch, self.image, self._ring, self.counters, outlet.delays)
-        self._say()
+        self._show_state()
         self._checksum_warns = checksum_warns
         self._snapshots_refuted = 0  # snapshots in a row with a wrong checksum of their own
-        self._told: set[tuple[BookState, BookReason]] = set()  # ailments reported since the book was last good
+        self._reported: set[tuple[BookState, BookReason]] = set()  # ailments reported since the book was last good
         self._kept_out_text = ""
         self._groups_since_check = 0
         self._checked_ns = self._monotonic_ns = 0
@@ -128,7 +128,7 @@ class BookKeeper:
         else:
             self._commit(receive_ns)
         if self.state is not state or self.reason is not reason:
-            self._tell_status(receive_ns)
+            self._publish_status(receive_ns)
         if is_snapshot and publisher.is_roomy(levels.count):
             self._give_room_back(levels.count, receive_ns)
         return is_right
@@ -218,7 +218,7 @@ class BookKeeper:
         elif is_good and (not was_good or self.reason is UNVERIFIED):
             self.pacer.healed(self._monotonic_ns)
         self.state, self.reason = state, reason
-        self._say()
+        self._show_state()
 
     def ailment(self) -> tuple[BookState, BookReason, str] | None:
         """Take the ailment to report: state, reason and the faulty level (hostile text).
@@ -226,17 +226,17 @@ class BookKeeper:
         The result is None without an ailment, or if it was reported since the book was last good.
         """
         ails = self.state, self.reason
-        if (self.state is not HALTED and self.reason not in (OFF_GRID, UNVERIFIED)) or ails in self._told:
+        if (self.state is not HALTED and self.reason not in (OFF_GRID, UNVERIFIED)) or ails in self._reported:
             return None
-        self._told.add(ails)
+        self._reported.add(ails)
         return *ails, self._kept_out_text
 
     def _note_checksum(self, checksum: ChecksumState) -> None:
         self.checksum = checksum
-        self._say()
+        self._show_state()
 
-    def _say(self) -> None:
-        self._publisher.say(self.state, self.reason, self.checksum)
+    def _show_state(self) -> None:
+        self._publisher.set_state(self.state, self.reason, self.checksum)
 
     def set_state(self, state: BookState, reason: BookReason, receive_ns: int) -> None:
         """Publish a state and reason: in the image at once, in the ring as a STATUS.
@@ -251,9 +251,9 @@ class BookKeeper:
         self._become(state, reason)
         self._edit()
         self._commit(receive_ns)
-        self._tell_status(receive_ns)
+        self._publish_status(receive_ns)
 
-    def _tell_status(self, receive_ns: int) -> None:
+    def _publish_status(self, receive_ns: int) -> None:
         records = self.batch.status(receive_ns, self.version, self.state, self.reason, self.trading_status)
         self._ring.publish(self.batch.records, records)
 
@@ -262,9 +262,9 @@ class BookKeeper:
         self._monotonic_ns = monotonic_ns
         if self.state is LIVE and monotonic_ns - self._checked_ns >= CHECK_EVERY_NS:
             self.check(now_ns)
-        if not self._told or self.reason is UNVERIFIED or not self.pacer.is_calm(monotonic_ns):
+        if not self._reported or self.reason is UNVERIFIED or not self.pacer.is_calm(monotonic_ns):
             return False
-        self._told.clear()
+        self._reported.clear()
         return True
 
     def check(self, now_ns: int) -> None:
@@ -358,7 +358,7 @@ class BookKeeper:
         self._edit()
         self.image.set_trading_status(status)
         self._commit(receive_ns)
-        self._tell_status(receive_ns)
+        self._publish_status(receive_ns)
         return True
 
     def _set_rules(self) -> None:

@@ -43,7 +43,7 @@ cdef class Publisher:
     cdef uint64_t _checksum
 
     cpdef use_image(self, ImageWriter image)
-    cpdef say(self, uint64_t state, uint64_t reason, uint64_t checksum)
+    cpdef set_state(self, uint64_t state, uint64_t reason, uint64_t checksum)
     @cython.locals(needed=Py_ssize_t)
     cpdef Py_ssize_t room_needed(self, Levels levels, bint is_snapshot)
     cpdef bint is_roomy(self, Py_ssize_t levels)

@@ -3,7 +3,7 @@
     change(event) ─► image seqlock odd ─► Book.apply, cut ─► the batch holds the changes
     publish(…)    ─► headers ─► image seqlock even ─► ring ─► counters
 
-Between the two the keeper sets the state and reason of the book (`say`). The keeper also decides whether a message may be applied,
+Between the two the keeper sets the state and reason of the book (`set_state`). The keeper also decides whether a message may be applied,
 the state of a book, and what is reported of it.
 """
 
@@ -64,7 +64,7 @@ class Publisher:
         """Publish to another image of the same book from now on."""
         self._image = image
 
-    def say(self, state: int, reason: int, checksum: int) -> None:
+    def set_state(self, state: int, reason: int, checksum: int) -> None:
         """Set the state, reason and checksum state that the image shows from the next commit on."""
         self._state, self._reason, self._checksum = state, reason, checksum
 

@@ -27,15 +27,15 @@ class TradingStatuses:
         self._notice = notice
         self._of_exchange = SystemStatus("")
         self._announced: dict[str, None] = {}
-        self._is_told = False
+        self._is_reported = False
 
     def start(self) -> None:
         """Report, once, the markets that do not accept every order."""
-        if not self._is_told:
-            self._is_told = True
+        if not self._is_reported:
+            self._is_reported = True
             for keeper in self._keepers.values():
                 if keeper.trading_status is not TradingStatus.TRADING:
-                    self._tell(keeper)
+                    self._report(keeper)
 
     def is_any_restricted(self) -> bool:
         """Whether an instrument does not accept every order, by its metadata."""
@@ -44,7 +44,7 @@ class TradingStatuses:
     def on_instrument(self, keeper: BookKeeper, seen: Instrument, receive_ns: int) -> None:
         """Take in newer metadata of a book's instrument."""
         if keeper.use_status(seen, self._of_exchange.trading_status, receive_ns):
-            self._tell(keeper)
+            self._report(keeper)
 
     def on_listed(self, natives: Collection[str], receive_ns: int) -> None:
         """Mark instruments that the exchange's metadata no longer lists as DELISTED, until they are listed again."""
@@ -59,7 +59,7 @@ class TradingStatuses:
         self._of_exchange = said
         for keeper in self._keepers.values():
             if keeper.use_status(keeper.instrument, said.trading_status, receive_ns):
-                self._tell(keeper)
+                self._report(keeper)
         for announcement in said.announcements:
             if announcement not in self._announced:
                 if len(self._announced) >= MOST_ANNOUNCEMENTS:
@@ -67,7 +67,7 @@ class TradingStatuses:
                 self._announced[announcement] = None
                 self._notice("warning", f"the exchange announces: {announcement}")
 
-    def _tell(self, keeper: BookKeeper) -> None:
+    def _report(self, keeper: BookKeeper) -> None:
         instrument, status = keeper.instrument, keeper.trading_status
         word = instrument.status_word if status is instrument.trading_status else self._of_exchange.status
         line = f"{instrument.id}: trading status {status.name}"

@@ -1,6 +1,6 @@
 """Items that readers of rings hand out: groups of deltas, trades, missed records, and new writers.
 
-    records of one set ─► deltas_told ─► DeltaGroup        records of one set ─► trades_told ─► TradeTold
+    records of one set ─► delta_groups ─► DeltaGroup        records of one set ─► trade_items ─► TradeItem
 
 Prices and sizes are exact decimal text. `Names` decodes each symbol and exchange once.
 """
@@ -33,7 +33,7 @@ text = lru_cache(1 << 16)(to_text)  # the same prices and sizes return many time
 
 
 class DeltaGroup(NamedTuple):
-    """One group. `changes` are (side, price, size, is new) in exact decimal text; `told` has the fields of a CHECK or STATUS."""
+    """One group. `changes` are (side, price, size, is new) in exact decimal text; `own_fields` has the fields of a CHECK or STATUS."""
 
     set_name: str
     exchange: str
@@ -47,7 +47,7 @@ class DeltaGroup(NamedTuple):
     size_decimals: int
     resynced: bool
     changes: list[tuple[str, str, str, bool]]
-    told: dict[str, Any]
+    own_fields: dict[str, Any]
     quote: tuple[str | None, str | None, str | None, str | None] = NO_QUOTE  # (bid, its size, ask, its size) where books are kept
 
     def row(self) -> dict[str, Any]:
@@ -66,11 +66,11 @@ class DeltaGroup(NamedTuple):
             "size_decimals": self.size_decimals,
             "resynced": self.resynced,
             "changes": [change[:3] for change in self.changes],
-            **self.told,
+            **self.own_fields,
         }
 
 
-class TradeTold(NamedTuple):
+class TradeItem(NamedTuple):
     """One trade; `side` is the taker's, price and size are exact decimal text."""
 
     set_name: str
@@ -88,9 +88,9 @@ class TradeTold(NamedTuple):
 
     def row(self) -> dict[str, Any]:
         """Row of the item, by the keys of its JSON object."""
-        told = self._asdict()
-        names = {"set": told.pop("set_name"), "exchange": told.pop("exchange"), "symbol": told.pop("symbol")}
-        return {**names, "time": moment(self.timestamp_ns, digits=9), **told}
+        own_fields = self._asdict()
+        names = {"set": own_fields.pop("set_name"), "exchange": own_fields.pop("exchange"), "symbol": own_fields.pop("symbol")}
+        return {**names, "time": moment(self.timestamp_ns, digits=9), **own_fields}
 
 
 class Missed(NamedTuple):
@@ -117,7 +117,7 @@ class Restarted(NamedTuple):
         return {"set": self.set_name, "exchange": self.exchange, "restarted": True, "epoch": self.epoch}
 
 
-Item = DeltaGroup | TradeTold | Missed | Restarted
+Item = DeltaGroup | TradeItem | Missed | Restarted
 
 
 class Names:
@@ -140,7 +140,7 @@ class Names:
         return self._known[key]
 
 
-def deltas_told(
+def delta_groups(
     polled: Polled, set_name: str, names: Names, *, tells_status: bool = True, follower: SetFollower | None = None, now_ns: int = 0
 ) -> Iterator[DeltaGroup]:
     """Iterate over the wanted groups among polled records. A `follower` applies each group first and adds the quote after it."""
@@ -177,7 +177,7 @@ def deltas_told(
                 sizes,
                 bool(flags & delta.RESYNCED),
                 changes,
-                _told(kind, records, begin, tells_status) if kind >= delta.RecordKind.CHECK else {},
+                _status_fields(kind, records, begin, tells_status) if kind >= delta.RecordKind.CHECK else {},
                 quote_of(book) if is_live and book is not None and book.version == version else NO_QUOTE,
             )
 
@@ -194,14 +194,14 @@ def quote_of(book: Reconstructor) -> tuple[str | None, str | None, str | None, s
     )
 
 
-def trades_told(records: memoryview, set_name: str, names: Names) -> Iterator[TradeTold]:
+def trade_items(records: memoryview, set_name: str, names: Names) -> Iterator[TradeItem]:
     """Iterate over the wanted trades among these records."""
     for one in trade.RECORD.iter_unpack(records):
         timestamp_ns, symbol, exchange, _, _, side, trade_id, ticks, lots, exchange_ns, prices, sizes, flags = one
         found = names.of(symbol + exchange)
         if found is None:
             continue
-        yield TradeTold(
+        yield TradeItem(
             set_name,
             found[1],
             found[0],
@@ -217,7 +217,7 @@ def trades_told(records: memoryview, set_name: str, names: Names) -> Iterator[Tr
         )
 
 
-def _told(kind: int, records: memoryview, begin: int, tells_status: bool) -> dict[str, Any]:
+def _status_fields(kind: int, records: memoryview, begin: int, tells_status: bool) -> dict[str, Any]:
     """Fields of a CHECK or a STATUS beside its header."""
     if kind == delta.RecordKind.STATUS:
         state, reason = states_of(records[begin], records[begin + 1])

@@ -80,7 +80,7 @@ class Connection(Client):
         """Whether a fault keeps this symbol's frames, or all, from being sent."""
         return self._is_mute or symbol in self._mute_symbols
 
-    def tell_status(self, symbol: str, now_ns: int) -> None:
+    def send_status(self, symbol: str, now_ns: int) -> None:
         """Queue the frames that announce the symbol's new trading status, where the exchange has such frames."""
         if not self._is_mute:
             self.push(self.encoder.trading_status(symbol, now_ns))

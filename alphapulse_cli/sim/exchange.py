@@ -180,7 +180,7 @@ class SimulatedExchange:
             self.truth.set_trading_status(symbol, before)
             raise UsageError(f"{self.name} cannot announce a market that is {status.name}", "use SUSPENDED or CANCEL_ONLY")
         for connection in self.connections:
-            connection.tell_status(symbol, self._now())
+            connection.send_status(symbol, self._now())
 
     def _metadata(self) -> bytes:
         path, _, query = self._instruments_path.partition("?")

@@ -202,7 +202,7 @@ class AlphapulseApp(SayingApp):
         for sentence in told:
             self.bell()
             self.notify(safe(sentence), title="alarm", severity="warning", timeout=NOTICE_S, markup=False)
-            problem = self.hook.tell(sentence)
+            problem = self.hook.run(sentence)
             if problem:
                 self.notify(safe(problem), severity="error", markup=False)
 

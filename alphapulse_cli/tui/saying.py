@@ -34,7 +34,7 @@ class SayingApp(PulseApp):
     def __init__(self, notices: Sequence[str] = ()) -> None:
         super().__init__(driver_class=TerminalDriver)
         self._notices = notices
-        self._told: tuple[str, int] = "", 0  # the last notice, and when it came (ns)
+        self._last_notice: tuple[str, int] = "", 0  # the last notice, and when it came (ns)
         self._watchdog = Watchdog()
         self._still: tuple[str, int] = "", 0  # the watchdog's last finding, and when (ns)
         self._note: tuple[str, int] = "", 0  # the last message of `notify`, and until when it is shown (ns)
@@ -70,10 +70,10 @@ class SayingApp(PulseApp):
         """The last notice for NOTICE_S seconds after it came, then ""."""
         now = clock.monotonic_ns()
         last = self._notices[-1] if self._notices else ""
-        if last != self._told[0]:
-            self._told = last, now
+        if last != self._last_notice[0]:
+            self._last_notice = last, now
             self.said.append(safe(last))
-        return safe(last) if last and now - self._told[1] < NOTICE_S * 1e9 else ""
+        return safe(last) if last and now - self._last_notice[1] < NOTICE_S * 1e9 else ""
 
     def notify(
         self,

@@ -431,7 +431,7 @@ class TestNothingIsLeftBehind:
         with open_directory(shm_dir) as directory, ground.Ground(directory).outlet("bench-latency"):
             try:
                 with children.child("latency:read", str(shm_dir), "bench-latency") as reader:
-                    reader.say({"do": "echo", "count": 2})
+                    reader.send({"do": "echo", "count": 2})
                     assert reader.hear() == "echoing"
                     reader.ping()
                     reader.ping()

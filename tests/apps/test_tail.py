@@ -147,7 +147,7 @@ class TestQuotes:
             writer.update([(42, 7, False)])
             assert tail.poll()[0].quote[0] == "10000.00"
             writer.keepers["BTC-USD"].set_state(BookState.SYNCING, BookReason.SEQUENCE_GAP, writer.now_ns)
-            assert [(group.told["state"], group.quote) for group in tail.poll()] == [("SYNCING", NO_QUOTE)]
+            assert [(group.own_fields["state"], group.quote) for group in tail.poll()] == [("SYNCING", NO_QUOTE)]
 
     def test_a_side_without_levels_has_none(self, directory):
         with Writer(directory) as writer, Tail(directory, SegmentKind.DELTAS, Wanted(), quotes=True) as tail:

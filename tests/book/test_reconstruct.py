@@ -402,8 +402,8 @@ def leave_leftovers(monkeypatch):
 
 
 def forget_removals_in_difference(monkeypatch):
-    real = Walk._tell
-    monkeypatch.setattr(Walk, "_tell", lambda self, batch, at, ticks, old, lots: lots and real(self, batch, at, ticks, old, lots))
+    real = Walk._record
+    monkeypatch.setattr(Walk, "_record", lambda self, batch, at, ticks, old, lots: lots and real(self, batch, at, ticks, old, lots))
 
 
 def keep_levels_of_size_zero(monkeypatch):

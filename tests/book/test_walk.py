@@ -154,15 +154,15 @@ def runs_one_too_long(monkeypatch):
 def settle(monkeypatch, by):
     real = Walk.take
 
-    def take(self, levels, is_told):
+    def take(self, levels, is_hashed):
         self._settled = max(0, min(self._settled + by, self.incoming))
-        real(self, levels, is_told)
+        real(self, levels, is_hashed)
 
     monkeypatch.setattr(Walk, "take", take)
 
 
 def nothing_is_unsettled_by_what_comes(monkeypatch):
-    real = Walk._tell
+    real = Walk._record
 
     def tell(self, batch, at, ticks, old, lots):
         settled = self._settled
@@ -170,7 +170,7 @@ def nothing_is_unsettled_by_what_comes(monkeypatch):
         if not old:
             self._settled = settled
 
-    monkeypatch.setattr(Walk, "_tell", tell)
+    monkeypatch.setattr(Walk, "_record", tell)
 
 
 def what_is_left_stays(monkeypatch):
@@ -180,9 +180,9 @@ def what_is_left_stays(monkeypatch):
 def runs_are_one(monkeypatch):
     real = Walk.take
 
-    def take(self, levels, is_told):
+    def take(self, levels, is_hashed):
         self._runs = 1
-        real(self, levels, is_told)
+        real(self, levels, is_hashed)
 
     monkeypatch.setattr(Walk, "take", take)
 

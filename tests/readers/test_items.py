@@ -5,16 +5,16 @@ from hypothesis import strategies as st
 
 from alphapulse_cli.flow.groups import Polled
 from alphapulse_cli.readers import items
-from alphapulse_cli.readers.items import KEPT_NAMES, Names, TradeTold, deltas_told, trades_told
+from alphapulse_cli.readers.items import KEPT_NAMES, Names, TradeItem, delta_groups, trade_items
 from alphapulse_cli.wire import delta, trade
 
 
 @given(octets=st.binary(min_size=256, max_size=256))
 def test_any_bytes_become_rows(octets):
     """A damaged ring is shown as far as it goes; it raises nothing."""
-    told = deltas_told(Polled(memoryview(octets * 2), 2, 0, 0, False), "kraken", Names(None))
+    told = delta_groups(Polled(memoryview(octets * 2), 2, 0, 0, False), "kraken", Names(None))
     assert all(item.row() for item in told)
-    assert len([item.row() for item in trades_told(memoryview(octets), "kraken", Names(None))]) == 2
+    assert len([item.row() for item in trade_items(memoryview(octets), "kraken", Names(None))]) == 2
 
 
 def test_layouts_are_those_of_the_tables():
@@ -22,7 +22,7 @@ def test_layouts_are_those_of_the_tables():
     assert items.HEADER.size == at["changes"]
     assert trade.RECORD.size == trade.TRADE_BYTES
     assert items.CHECK.size == at["check.state"] + 1 - at["check.book_hash"]
-    assert TradeTold._fields[3] == "timestamp_ns"
+    assert TradeItem._fields[3] == "timestamp_ns"
 
 
 def test_names_are_of_wanted_symbols_and_boundedly_many():

@@ -13,7 +13,7 @@ from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import parse_fee
 from alphapulse_cli.market.levels import Levels
-from alphapulse_cli.readers.items import TradeTold
+from alphapulse_cli.readers.items import TradeItem
 from alphapulse_cli.shm import clock, histogram
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.segment import Liveness
@@ -88,7 +88,7 @@ def _trade(number, set_name, symbol):
     when = EPOCH_NS - number * 173_000_000
     size = f"{number % 5}.{number * 7 % 100:02}"
     side = "sell" if is_sell else "buy"
-    return TradeTold(
+    return TradeItem(
         set_name,
         set_name,
         symbol,

@@ -140,7 +140,7 @@ class TestHook:
     def test_it_gets_one_argument_more_printable_and_never_an_option(self, tmp_path, text):
         told = tmp_path / "told"
         hook = Hook([sys.executable, "-c", WRITES, str(told), "--mine"])
-        assert hook.tell(text) == ""
+        assert hook.run(text) == ""
         assert hook.running[0].wait(30) == 0
         mine, said = json.loads(told.read_text())
         assert mine == "--mine"
@@ -149,14 +149,14 @@ class TestHook:
         assert said.count("$(touch x)") == text.count("$(touch x)")  # nothing was expanded
 
     def test_what_cannot_be_run_is_said(self, tmp_path):
-        assert "cannot be run: No such file" in Hook([str(tmp_path / "none")]).tell("x")
-        assert Hook([]).tell("x") == ""
+        assert "cannot be run: No such file" in Hook([str(tmp_path / "none")]).run("x")
+        assert Hook([]).run("x") == ""
 
     def test_commands_that_do_not_end_are_bounded(self):
         hook = Hook([sys.executable, "-c", "import time; time.sleep(60)"])
         try:
-            assert [hook.tell("x") for _ in range(MOST_RUNNING)] == [""] * MOST_RUNNING
-            assert "have not ended" in hook.tell("x")
+            assert [hook.run("x") for _ in range(MOST_RUNNING)] == [""] * MOST_RUNNING
+            assert "have not ended" in hook.run("x")
         finally:
             for one in hook.running:
                 one.kill()

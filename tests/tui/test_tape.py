@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from support.tui_pictures import picture, running_app
 
-from alphapulse_cli.readers.items import TradeTold
+from alphapulse_cli.readers.items import TradeItem
 from alphapulse_cli.tui.screens.tape import bar, share, smallest
 
 SECOND = 1_000_000_000
@@ -15,7 +15,7 @@ NOON = 43_200 * SECOND
 def trade(number, symbol="BTC-USD", name="kraken", side="buy", price="100.00", size="1.5", **more):
     """One, as long after noon as its number."""
     values = {"exchange_ns": NOON + number * SECOND + 7_000_000, "history": False} | more
-    return TradeTold(
+    return TradeItem(
         name, name, symbol, NOON + number * SECOND, values["exchange_ns"], str(number), side, price, size, 2, 1, values["history"]
     )
 

@@ -149,7 +149,7 @@ class Watch:
             self._use_rules(now)
             yield from self._look_at_clock()
             if self._tally is not None and self._tally.is_due(now):
-                self._tally.tell(self.counts(), now)
+                self._tally.write(self.counts(), now)
         came = False
         for step in self.steps(now):
             came = True

@@ -50,13 +50,13 @@ def run(names: Sequence[str], *, quick: bool, capture: Path | None, shm_dir: str
         ground = Ground(directory, quick, capture, report.left_out)
         for done, name in enumerate(names):
 
-            def say(what: str, done: int = done) -> None:
+            def show(what: str, done: int = done) -> None:
                 progress(done, len(names), what)
 
-            ground.say = say
-            say(name)
+            ground.progress = show
+            show(name)
             for result in importlib.import_module(f"alphapulse_cli.apps.bench.scenarios.{name}").measure(ground):
                 report.results.append(result)
-                say(f"{result.scenario}: {result.case}")
+                show(f"{result.scenario}: {result.case}")
         progress(len(names), len(names), "")
     return report

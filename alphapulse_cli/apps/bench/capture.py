@@ -60,7 +60,7 @@ def captured(ground: Ground, scenario: str, most: int) -> Iterator[tuple[str, Ta
         )
         return
     case = f"capture {path.name}" if ground.capture else "recorded Coinbase"
-    ground.say(f"{scenario}: {case}")
+    ground.progress(f"{scenario}: {case}")
     yield case, read_tape(path, most)
 
 

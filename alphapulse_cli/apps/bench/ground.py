@@ -33,7 +33,7 @@ class Ground:
     quick: bool = False
     capture: Path | None = None
     left_out: list[LeftOut] = field(default_factory=list)
-    say: Callable[[str], None] = lambda _: None  # takes the name of the present measurement
+    progress: Callable[[str], None] = lambda _: None  # takes the name of the present measurement
 
     @property
     def budget_s(self) -> float:

@@ -37,7 +37,7 @@ LONGEST_PAUSE_NS = 11 * 366 * 86_400 * 10**9
 FORGOTTEN_AFTER_S = 3600.0  # age since its last change at which a simulator's file is removed
 
 T = TypeVar("T")
-Tell = Callable[[str], None]
+Notice = Callable[[str], None]
 
 
 class LaterVersion(Exception):
@@ -47,21 +47,21 @@ class LaterVersion(Exception):
 class Ledger:
     """Accounts of one exchange, shared with every process that opens the same file.
 
-    `tell` gets each problem with the file once, as a line. `port` is that of an exchange on this machine.
+    `notice` gets each problem with the file once, as a line. `port` is that of an exchange on this machine.
     """
 
-    def __init__(self, directory: Directory, exchange: str, tell: Tell, *, port: int | None = None) -> None:
+    def __init__(self, directory: Directory, exchange: str, notice: Notice, *, port: int | None = None) -> None:
         self.name = exchange if port is None else f"{exchange}@{port}"
-        self._tell = tell
+        self._notice = notice
         self._own: dict[str, Account] = {}
         self._fd = -1
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._folder: Directory | None = None
         try:
             self._folder = directory.subdirectory(FOLDER, create=True)
             self._sweep(self._folder)
         except (OSError, SegmentError, StorageError) as error:
-            self._say(f"limits are not shared with other collectors: {error}")
+            self._warn(f"limits are not shared with other collectors: {error}")
 
     def update(self, name: str, change: Callable[[Account], T]) -> T:
         """Alter an account, as `rate_limit.Accounts.update`.
@@ -75,7 +75,7 @@ class Ledger:
             try:
                 content = self._read()
             except LaterVersion:
-                self._say(
+                self._warn(
                     f"limits/{self.name} was written by a later version of alphapulse: limits are not shared with other collectors"
                 )
                 return change(own)
@@ -113,7 +113,7 @@ class Ledger:
                     fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     if time.monotonic() > give_up_at:
-                        self._say(
+                        self._warn(
                             f"limits/{self.name} is locked by a process that is stopped: limits are not shared with other collectors"
                         )
                         return False
@@ -124,7 +124,7 @@ class Ledger:
                 os.close(self._fd)  # the file was removed: open the name again
                 self._fd = -1
         except (OSError, SegmentError) as error:
-            self._say(f"limits are not shared with other collectors: {error}")
+            self._warn(f"limits are not shared with other collectors: {error}")
         return False
 
     def _open(self) -> bool:
@@ -147,7 +147,7 @@ class Ledger:
                 raise LaterVersion
             _check(content, clock.monotonic_ns())
         except (ValueError, LookupError, TypeError, AttributeError):
-            self._say(f"limits/{self.name} was damaged: counting starts again")
+            self._warn(f"limits/{self.name} was damaged: counting starts again")
             return empty
         return content if content["boot"] == empty["boot"] else empty
 
@@ -161,13 +161,13 @@ class Ledger:
             if os.fstat(self._fd).st_size != FILE_BYTES:
                 os.ftruncate(self._fd, FILE_BYTES)
         except OSError as error:
-            self._say(f"limits are not shared with other collectors: {error.strerror}")
+            self._warn(f"limits are not shared with other collectors: {error.strerror}")
 
-    def _say(self, line: str) -> None:
+    def _warn(self, line: str) -> None:
         """Report each line once."""
-        if line not in self._told:
-            self._told.add(line)
-            self._tell(line)
+        if line not in self._warned:
+            self._warned.add(line)
+            self._notice(line)
 
     def _sweep(self, folder: Directory) -> None:
         """Remove files of simulators that have not changed for FORGOTTEN_AFTER_S; files of exchanges stay."""

@@ -130,7 +130,7 @@ class PicowsLink(WSListener):
         elif not self._is_stopped:
             self._is_holding = False
             if self._why:
-                self._tell_end()
+                self._signal_end()
             else:
                 self._room = shared.FRAMES_PER_TURN
                 self._connection.underlying_transport.resume_reading()
@@ -186,9 +186,9 @@ class PicowsLink(WSListener):
                 pong.set_result(False)
         self._writable.set()
         if self._is_stopped or not self._is_holding:
-            self._tell_end()
+            self._signal_end()
 
-    def _tell_end(self) -> None:
+    def _signal_end(self) -> None:
         if not self._end.done():
             self._end.set_result(self._why)
 
@@ -240,7 +240,7 @@ class PicowsLink(WSListener):
             connection.disconnect(graceful=False)
             await _until_gone(connection)
             if self._why:
-                self._tell_end()
+                self._signal_end()
             if self._end.done():
                 self._end.exception()  # mark it as retrieved: `closed` raised it
 

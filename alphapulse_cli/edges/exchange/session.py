@@ -136,7 +136,7 @@ class Session:
                 why, retry_after_s = str(error), error.retry_after_s
             if retry_after_s:
                 self._limits.connects.pause(clock.monotonic_ns() + int(retry_after_s * 1e9))
-                self._tell_wait(retry_after_s)
+                self._publish_wait(retry_after_s)
             good = self._was_fed
             pause_s = self._backoff.after_good_s(others_too=self._others_too) if good else self._backoff.after_failure_s()
             self._notice("warning", f"disconnected: {why}; connecting again in {max(pause_s, retry_after_s or 0):.1f} s")
@@ -148,13 +148,13 @@ class Session:
         asked_s = self._limits.connects.pause_left_s(now_ns)
         pause_s = self._limits.connects.reserve(now_ns)
         if asked_s > 0:
-            self._tell_wait(asked_s)
+            self._publish_wait(asked_s)
             self._notice("warning", f"the exchange asked for a pause: connecting at {retry_after.end_of(asked_s)}")
         elif pause_s > 0:
             self._notice("info", f"waiting {pause_s:.1f} s to connect: the exchange's limit of connections is used up")
         await asyncio.sleep(pause_s)
 
-    def _tell_wait(self, seconds: float) -> None:
+    def _publish_wait(self, seconds: float) -> None:
         """Tell readers, by a counter, that the exchange asked for a pause of `seconds` from now; 0 ends it."""
         self._ingest.counters.set(Counter.WAIT_UNTIL_NS, clock.realtime_ns() + int(seconds * 1e9) if seconds else 0)
 
@@ -171,7 +171,7 @@ class Session:
             raise
         opened_ns = clock.monotonic_ns()
         self._connected_count += 1
-        self._tell_wait(0)
+        self._publish_wait(0)
         if self._connected_count > 1:
             self._ingest.counters.add(Counter.RECONNECTS)
         try:
@@ -254,7 +254,7 @@ class Session:
         except ExchangeError as error:
             self._notice("warning", f"{request.instrument.id}: no snapshot: {error}")
             if error.retry_after_s:
-                self._tell_wait(error.retry_after_s)
+                self._publish_wait(error.retry_after_s)
             self._ingest.fetch_failed(request.instrument, clock.monotonic_ns())
         else:
             now_ns = clock.realtime_ns()

@@ -98,7 +98,7 @@ class OpportunityStore:
         assert most > 0
         self.path, self.most = path, most
         self._most_bytes = max(most * BYTES_PER_ROW, LEAST_BYTES)
-        with _told(path):
+        with _storage_errors(path):
             found = _identity(path)
             if found is None:
                 if not create:
@@ -141,7 +141,7 @@ class OpportunityStore:
         An empty explanation leaves the one that is there.
         """
         rows = [packed(one) for one in seen]
-        with _told(self.path):
+        with _storage_errors(self.path):
             self._check_same()
             with _transaction(self._connection):
                 self._connection.executemany(_UPSERT, rows)
@@ -187,7 +187,7 @@ class OpportunityStore:
         """
         wanted_symbols, wanted_names = frozenset(symbols), frozenset(names)
         bounds = (None if place is None else plain(place), min(max(since_ns, 0), MOST_INTEGER))
-        with _told(self.path), closing(self._connection.execute(_ROWS, bounds)) as found:
+        with _storage_errors(self.path), closing(self._connection.execute(_ROWS, bounds)) as found:
             chosen = (
                 row
                 for row in found
@@ -199,7 +199,7 @@ class OpportunityStore:
     def find(self, prefix: str, place: str | None = None) -> Seen:
         """Find the opportunity whose id begins with `prefix`, or the newest for "last". UsageError for none, or for several."""
         where = None if place is None else plain(place)
-        with _told(self.path):
+        with _storage_errors(self.path):
             if prefix == LAST:
                 found = self._connection.execute(_NEWEST, (where,)).fetchall()
             elif prefix:
@@ -297,7 +297,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _storage_errors(path: Path) -> Iterator[None]:
     """Turn errors of SQLite and the system into StorageErrors that name the file."""
     try:
         yield

@@ -28,7 +28,7 @@ class Tally:
         who = my_identity()
         self._name = f"{who.pid}-{who.start_time}"
         self._who = [who.boot_id.hex(), who.pid, who.start_time, who.pid_namespace]
-        self._told_ns = 0
+        self._written_ns = 0
         self._folder: Directory | None = None
         with suppress(StorageError):
             self._folder = directory.subdirectory(WATCHES, create=True)
@@ -36,11 +36,11 @@ class Tally:
 
     def is_due(self, monotonic_ns: int) -> bool:
         """Whether the file was last written a second ago or longer. `monotonic_ns` is CLOCK_MONOTONIC."""
-        return monotonic_ns - self._told_ns >= EVERY_NS
+        return monotonic_ns - self._written_ns >= EVERY_NS
 
-    def tell(self, counts: dict[str, Any], monotonic_ns: int) -> None:
+    def write(self, counts: dict[str, Any], monotonic_ns: int) -> None:
         """Replace the file by these counts."""
-        self._told_ns = monotonic_ns
+        self._written_ns = monotonic_ns
         if self._folder is None:
             return
         beside = f".{self._name}"

@@ -53,14 +53,14 @@ class Client:
         self._queue.clear()
         self.queued_bytes = 0
         self._sender.cancel()  # it waits for room in the socket, and closing would wait for it
-        self._closing = asyncio.create_task(self._tell(reason))
+        self._closing = asyncio.create_task(self._close(reason))
 
     async def closed(self) -> None:
         """End the connection's tasks, after the connection has ended."""
         self._sender.cancel()
         await asyncio.wait([task for task in (self._sender, self._closing) if task is not None])
 
-    async def _tell(self, reason: str) -> None:
+    async def _close(self, reason: str) -> None:
         """Send the close frame, which follows all data already in the socket; abort if it is not read within TOLD_WITHIN_S."""
         try:
             async with asyncio.timeout(TOLD_WITHIN_S):

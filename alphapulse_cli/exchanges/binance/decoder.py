@@ -116,7 +116,7 @@ class Decoder:
         self._pictured: set[str] = set()  # symbols with a picture on this connection
         self._died_ns: dict[str, int] = {}  # time at which a stream was last found dead
         self._replaced_ns: dict[str, int] = {}  # time at which the connection was last replaced for a symbol
-        self._told_silent: set[str] = set()  # symbols whose silence was reported, until their book is good
+        self._reported_silent: set[str] = set()  # symbols whose silence was reported, until their book is good
         self._requests: list[Request] = []
         self._now_ns = 0  # CLOCK_MONOTONIC, of the last tick
 
@@ -357,7 +357,7 @@ class Decoder:
                 self._awaited.pop(native, None)
             elif self._stands(native) is not None:
                 self._awaited.pop(native, None)
-                self._told_silent.discard(native)
+                self._reported_silent.discard(native)
             elif native not in self._awaited:
                 self._awaited[native] = Awaited(now_ns)
             elif self._awaited[native].due(now_ns):
@@ -375,13 +375,13 @@ class Decoder:
         """Restart a dead stream whose book is not shown as good: no gap, and reported once."""
         self._awaited.pop(native, None)
         self._restart(native)
-        is_told = native in self._told_silent
-        self._told_silent.add(native)
-        return () if is_told else (Unanswered(BOOK, (native,)),)
+        is_reported = native in self._reported_silent
+        self._reported_silent.add(native)
+        return () if is_reported else (Unanswered(BOOK, (native,)),)
 
     def _on_dead_stream(self, instrument: Instrument, detail: str) -> Sequence[Event]:
         """Restart a dead stream of a good book, which is a gap."""
-        self._told_silent.discard(instrument.native)
+        self._reported_silent.discard(instrument.native)
         self._restart(instrument.native)
         self.resync(instrument)
         return (GapFound((instrument,), GapReason.QUIET, detail),)

@@ -58,7 +58,7 @@ class Encoder:
         self._by_native = {instrument.native: instrument for instrument in truth.instruments.values()}
         self._windows: dict[str, _Window] = {}
         self._trading: set[str] = set()
-        self._told_pairs = False
+        self._sent_pairs = False
         self._spoke = False
         self.spoil_checksum = False
 
@@ -105,7 +105,7 @@ class Encoder:
 
     def trading_status(self, symbol: str, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002 - the frame tells no time
         """An update of the channel `instrument` for a client that subscribed to it."""
-        if not self._told_pairs:
+        if not self._sent_pairs:
             return []
         self._spoke = True
         pair = pair_json(self._truth.instruments[symbol])
@@ -114,7 +114,7 @@ class Encoder:
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
         """A heartbeat, if there is a subscription and no other frame was sent since the last call."""
         spoke, self._spoke = self._spoke, False
-        subscribed = self._windows or self._trading or self._told_pairs
+        subscribed = self._windows or self._trading or self._sent_pairs
         return [b'{"channel":"heartbeat"}'] if subscribed and not spoke else []
 
     def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002 - it names neither request nor time
@@ -161,7 +161,7 @@ class Encoder:
         return [_ack(answer, result | {"depth": window.depth})]
 
     def _instruments(self, answer: Json, subscribe: bool) -> list[bytes]:
-        self._told_pairs = subscribe
+        self._sent_pairs = subscribe
         ack = _ack(answer, {"channel": "instrument", "snapshot": True})
         if not subscribe:
             return [ack]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alphapulse_cli.edges.safe_text import safe
-from alphapulse_cli.readers.items import TradeTold
+from alphapulse_cli.readers.items import TradeItem
 from alphapulse_cli.readers.status import state_words
 from alphapulse_cli.tui.books import words as say
 from alphapulse_cli.tui.books.ladder import wrapped
@@ -35,7 +35,7 @@ class Detail:
 
     book: BookPicture
     owner: SetPicture | None
-    trades: Sequence[TradeTold] = ()
+    trades: Sequence[TradeItem] = ()
     is_pinned: bool = False
     alarm: str = ""
 
@@ -142,7 +142,7 @@ def _facts(detail: Detail, width: int) -> list[Line]:
     return lines
 
 
-def trade_lines(trades: Sequence[TradeTold], width: int, height: int) -> list[Line]:
+def trade_lines(trades: Sequence[TradeItem], width: int, height: int) -> list[Line]:
     """Lines about trades, newest first: time of receipt, price and size."""
     if height < 2:
         return []

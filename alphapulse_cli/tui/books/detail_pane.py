@@ -10,19 +10,19 @@ MakeLines = Callable[[Any, int, int], list[Line]]
 
 
 class DetailLines(Painted):
-    """Widget of the lines that `make` makes of the thing passed to `tell`; None shows nothing."""
+    """Widget of the lines that `make` makes of the thing passed to `show_item`; None shows nothing."""
 
     def __init__(self, make: MakeLines, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._make = make
-        self._what: Any = None
+        self._item: Any = None
 
-    def tell(self, what: Any) -> None:
+    def show_item(self, item: Any) -> None:
         """Draw the lines about this."""
-        if what != self._what:
-            self._what = what
+        if item != self._item:
+            self._item = item
             self.renew()
 
     def make_lines(self, width: int, height: int) -> list[Line]:
         """Lines about the present thing."""
-        return [] if self._what is None else self._make(self._what, width, height)
+        return [] if self._item is None else self._make(self._item, width, height)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.book.views import BASIS_POINTS, spread_bps
 from alphapulse_cli.market.trading_status import allows_taking, trading_status
-from alphapulse_cli.readers.items import TradeTold, text
+from alphapulse_cli.readers.items import TradeItem, text
 from alphapulse_cli.readers.status import BookStatus
 from alphapulse_cli.shm import clock
 from alphapulse_cli.tui.feed.picture import MIDS, MOMENTS, BookLadder, BookPicture, Level, Moment
@@ -37,10 +37,10 @@ class OneBook:
 
     def __init__(self, set_name: str) -> None:
         self._set_name = set_name
-        self.last_trade: TradeTold | None = None
+        self.last_trade: TradeItem | None = None
         self._mids: tuple[float, ...] = ()
         self._history: deque[Moment | None] = deque(maxlen=MOMENTS)
-        self._told: tuple[Moment | None, ...] = ()  # the history as a tuple, while the book is watched
+        self._moments: tuple[Moment | None, ...] = ()  # the history as a tuple, while the book is watched
         self._levels = 0  # depth of the last ladder
         self._made: BookPicture | None = None
         self._sample: BookStatus | None = None
@@ -52,7 +52,7 @@ class OneBook:
         """Add a second to the sparkline and the history."""
         moment = None if self._made is None else _moment(self._made)
         self._history.append(moment)
-        self._told = tuple(self._history) if self._levels else ()
+        self._moments = tuple(self._history) if self._levels else ()
         self._key = ()
         if moment is not None:
             self._mids = (*self._mids, moment.mid)[-MIDS:]
@@ -75,11 +75,11 @@ class OneBook:
         exact = Exact(sample) if replica is None else self._exact(sample, replica, state)
         if levels != self._levels:
             self._levels, self._sides, self._moved = levels, None, {}
-            self._told = tuple(self._history) if levels else ()
+            self._moments = tuple(self._history) if levels else ()
         ladder = self._ladder(replica, levels, now_ns) if replica is not None and levels else None
         if ladder is None:
             self._sides, self._moved = None, {}
-        self._made = BookPicture(self._set_name, *exact, self._mids, self.last_trade, ladder, self._told)
+        self._made = BookPicture(self._set_name, *exact, self._mids, self.last_trade, ladder, self._moments)
         return self._made
 
     def _exact(self, sample: BookStatus, replica: Reconstructor, state: tuple[BookState, BookReason]) -> Exact:

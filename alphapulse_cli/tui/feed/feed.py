@@ -21,7 +21,7 @@ from alphapulse_cli.apps import segments
 from alphapulse_cli.apps.revive import revival
 from alphapulse_cli.errors import AlphapulseError
 from alphapulse_cli.flow.groups import Start
-from alphapulse_cli.readers.items import TradeTold
+from alphapulse_cli.readers.items import TradeItem
 from alphapulse_cli.readers.selection import Wanted, find_sets
 from alphapulse_cli.readers.sets import SetReaders
 from alphapulse_cli.readers.status import SetStatus, StatusSource
@@ -73,7 +73,7 @@ class ScreenFeed:
         self._revivals: dict[str, str] = {}  # set that is not live -> its advice
         self._segments: Sequence[segments.SegmentRow] = ()
         self._published: dict[str, tuple[int, int, int]] = {}  # segment -> epoch, published, when
-        self._tape: deque[TradeTold] = deque(maxlen=TRADES)
+        self._tape: deque[TradeItem] = deque(maxlen=TRADES)
         self._advice = ""
 
     def start(self) -> None:
@@ -156,7 +156,7 @@ class ScreenFeed:
         except (AlphapulseError, OSError) as error:
             self._leave()
             self._samples, self._revivals = [], {}
-            self._advice = _told(error)
+            self._advice = _error_text(error)
             return
         self._known |= {one.name: one for one in samples if one.liveness is not None}
         there = {one.name for one in samples if one.liveness is not None}
@@ -251,7 +251,7 @@ def pause(every_ns: int, spent_ns: int) -> int:
     return min(max(every_ns, COST_SHARE * spent_ns), AT_LEAST_EVERY_NS)
 
 
-def _told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     hint = getattr(error, "hint", "")
     said = f"{str(error)[:1].upper()}{str(error)[1:]}"
     return f"{said}. {hint[:1].upper()}{hint[1:]}" if hint else said

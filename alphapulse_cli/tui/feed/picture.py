@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from alphapulse_cli.apps.segments import SegmentRow
 from alphapulse_cli.flow.arbitrage.candidate import Finding, RejectReason
-from alphapulse_cli.readers.items import TradeTold
+from alphapulse_cli.readers.items import TradeItem
 from alphapulse_cli.readers.status import BookStatus, SetStatus
 from alphapulse_cli.shm.histogram import Distribution
 
@@ -69,7 +69,7 @@ class BookPicture:
     bid: Fraction | None = None
     ask: Fraction | None = None
     mids: Sequence[float] = ()  # oldest first
-    last_trade: TradeTold | None = None
+    last_trade: TradeItem | None = None
     ladder: BookLadder | None = None  # only of a watched symbol, once its replica is exact
     history: Sequence[Moment | None] = ()  # one for each second, oldest first; None for a second in which the book was not LIVE
 
@@ -166,7 +166,7 @@ class Picture:
     taken_ns: int
     sets: Sequence[SetPicture] = ()
     books: Sequence[BookPicture] = ()
-    trades: Sequence[TradeTold] = ()  # newest first
+    trades: Sequence[TradeItem] = ()  # newest first
     segments: Sequence[SegmentRow] = ()
     advice: str = ""
     arbitrage: ArbitragePicture | None = None

@@ -14,7 +14,7 @@ from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.errors import SegmentError, StorageError
 from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.groups import POLL_RECORDS, GroupReader, Polled
-from alphapulse_cli.readers.items import Names, TradeTold, trades_told
+from alphapulse_cli.readers.items import Names, TradeItem, trade_items
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.readers.status import BookStatus, SetStatus
 from alphapulse_cli.shm import clock
@@ -53,7 +53,7 @@ class OneSet:
     """
 
     def __init__(
-        self, directory: Directory, name: str, exchange: str, wanted: Wanted, tally: Tally, tape: deque[TradeTold]
+        self, directory: Directory, name: str, exchange: str, wanted: Wanted, tally: Tally, tape: deque[TradeItem]
     ) -> None:
         self.name, self.exchange, self.tally = name, exchange, tally
         self._directory, self._tape = directory, tape
@@ -126,7 +126,7 @@ class OneSet:
         self._counters = None
 
     def _take_trades(self, records: memoryview) -> None:
-        for trade in trades_told(records, self.name, self._names):
+        for trade in trade_items(records, self.name, self._names):
             self._tape.append(trade)
             self._book(trade.symbol).last_trade = trade
 

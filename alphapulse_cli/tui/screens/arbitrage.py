@@ -97,7 +97,7 @@ class ArbitrageScreen(PaneScreen):
         """Show the way to trade with that key."""
         alarm = self.pulse.alarms.text_of(self.SCOPE, self.alarm_key(key))
         notes = (f"alarm: {alarm}" if alarm else "", "pinned: x lets it go" if self.pinned is not None else "")
-        self._way.tell(way_of(picture, key, "  ".join(note for note in notes if note)))
+        self._way.show_item(way_of(picture, key, "  ".join(note for note in notes if note)))
 
     def alarm_key(self, key: Ends) -> tuple[str, str, str, str]:
         """The alarm's key of a row: exchange and symbol of the book to buy from, then of the book to sell to."""

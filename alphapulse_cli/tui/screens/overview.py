@@ -126,7 +126,7 @@ class OverviewScreen(PaneScreen):
             self.pulse.look_at(wanted)
         alarm = self.pulse.alarms.text_of(self.SCOPE, key)
         detail = detail_of(picture, key, is_pinned=self.pinned is not None, alarm=alarm)
-        self._detail.tell(detail)
+        self._detail.show_item(detail)
         self._ladder.display = isinstance(detail, Detail) and self.size.width >= LADDER_FROM
         if isinstance(detail, Detail) and self._ladder.display:
             self._show_ladder(detail.book)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from math import log10
 from typing import NamedTuple
 
-from alphapulse_cli.readers.items import TradeTold
+from alphapulse_cli.readers.items import TradeItem
 from alphapulse_cli.tui.cells import clock_text
 from alphapulse_cli.tui.feed.picture import Picture
 from alphapulse_cli.tui.screens.listing import ListScreen
@@ -19,7 +19,7 @@ EIGHTHS = " ▏▎▍▌▋▊▉█"
 class Item(NamedTuple):
     """A trade, its value in its quote currency, and its bar's length (0 … 1), 1 for the largest value shown in that currency."""
 
-    trade: TradeTold
+    trade: TradeItem
     value: Decimal
     share: float
 
@@ -95,13 +95,13 @@ def smallest(word: str) -> Decimal:
     return Decimal(text) if text.isascii() and text.replace(".", "", 1).isdigit() else Decimal(0)
 
 
-def has(trade: TradeTold, words: list[str]) -> bool:
+def has(trade: TradeItem, words: list[str]) -> bool:
     """Whether symbol, set, exchange and side of the trade, in lower case, contain every word."""
     whole = f"{trade.symbol} {trade.set_name} {trade.exchange} {trade.side}".lower()
     return all(word in whole for word in words)
 
 
-def quote(trade: TradeTold) -> str:
+def quote(trade: TradeItem) -> str:
     """The currency of the trade's value: the symbol's quote currency."""
     return trade.symbol.rpartition("-")[2]
 

@@ -38,7 +38,7 @@ class PaneScreen(ListScreen):
         super().__init__()
         self.pinned: Any = None
         self.pane_height = 0
-        self._told: Any = None  # key of the row that the pane shows
+        self._pane_key: Any = None  # key of the row that the pane shows
         self._pane_ns = 0
 
     # ··· for the screens ···
@@ -69,13 +69,13 @@ class PaneScreen(ListScreen):
         key = self.table.chosen if self.pinned is None else self.pinned
         if not self.pane_height or key is None:
             return
-        if key != self._told or abs(picture.taken_ns - self._pane_ns) >= PANE_EVERY_NS:
-            self._told, self._pane_ns = key, picture.taken_ns
+        if key != self._pane_key or abs(picture.taken_ns - self._pane_ns) >= PANE_EVERY_NS:
+            self._pane_key, self._pane_ns = key, picture.taken_ns
             self.show_pane(picture, key)
 
     def show_again(self) -> None:
         """Draw the table and the pane at once."""
-        self._told = None
+        self._pane_key = None
         super().show_again()
 
     def _share_room(self) -> None:
@@ -92,7 +92,7 @@ class PaneScreen(ListScreen):
             pane = self.query_one("#pane")
             pane.display = bool(left)
             pane.styles.height = left
-            self._told = None
+            self._pane_key = None
             if not left:
                 self.hide_pane()
 
@@ -112,9 +112,9 @@ class PaneScreen(ListScreen):
     on_mouse_scroll_down = on_mouse_scroll_up = on_click
 
     def _follow(self) -> None:
-        if self.pinned is None and self.pane_height and self.pulse.picture is not None and self.table.chosen != self._told:
-            self._told, self._pane_ns = self.table.chosen, self.pulse.picture.taken_ns
-            self.show_pane(self.pulse.picture, self._told)
+        if self.pinned is None and self.pane_height and self.pulse.picture is not None and self.table.chosen != self._pane_key:
+            self._pane_key, self._pane_ns = self.table.chosen, self.pulse.picture.taken_ns
+            self.show_pane(self.pulse.picture, self._pane_key)
 
     def decorated(self, row: Row) -> Row:
         """The row, with a mark while its alarm is passed."""

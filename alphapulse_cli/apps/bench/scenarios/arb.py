@@ -73,10 +73,10 @@ def _measure(ground: Ground) -> Iterator[Result]:
     place = str(ground.directory.path)
     with child("arb:write", place) as writer:
         assert writer.hear() == "writing"
-        ground.say("arb: change to event")
+        ground.progress("arb: change to event")
         yield from _in_process(ground, writer)
         for how in ("wake", "spin"):
-            ground.say(f"arb: ring to printed, {how}")
+            ground.progress(f"arb: ring to printed, {how}")
             yield from _printed(ground, writer, place, how)
 
 
@@ -220,7 +220,7 @@ def _reader(command: tuple[str, ...]) -> Iterator[IO[bytes]]:
 
 def _count(writer: Lines) -> tuple[float, int]:
     """The time now in seconds, and the number of deltas written so far."""
-    writer.say("count")
+    writer.send("count")
     return time.monotonic(), int(writer.hear())
 
 
@@ -276,12 +276,12 @@ def _write_on(parent: Lines, outlets: list[Outlet], springs: list[Spring]) -> No
     plants = {
         keeper.instrument.symbol: (keeper, *_plant(keeper)) for keeper, _ in springs if keeper.instrument.exchange == PLANTED_SET
     }
-    parent.say("writing")
+    parent.send("writing")
     begun, published, beat = clock.monotonic_ns(), 0, 0
     while True:
         if select.select([parent.reading], [], [], TURN_S)[0]:
             parent.hear()
-            parent.say(published)
+            parent.send(published)
         now = clock.monotonic_ns()
         if now - beat > BEAT_NS:
             beat = now

@@ -42,7 +42,7 @@ def measure(ground: Ground) -> Iterator[Result]:
     """Measure the lines of this scenario."""
     messages = ground.several(4_000, 30_000)
     with child("collect:send", messages) as sender:
-        ground.say("collect: making the frames")
+        ground.progress("collect: making the frames")
         scene = Scene(ground, sender, sender.hear(PREPARED_S)["port"], messages)
         yield from _one_collector(scene, WEBSOCKETS)
         try:
@@ -58,9 +58,9 @@ def measure(ground: Ground) -> Iterator[Result]:
 def _one_collector(scene: "Scene", transport: str) -> Iterator[Result]:
     receiving, collecting, wall, own = Samples(), Samples(), Samples(), Samples()
     for _ in range(scene.ground.several(2, 6)):
-        scene.ground.say(f"collect: {transport} alone")
+        scene.ground.progress(f"collect: {transport} alone")
         [bare] = scene.run(transport, 1, receive_only=True)
-        scene.ground.say(f"collect: {transport}")
+        scene.ground.progress(f"collect: {transport}")
         [full] = scene.run(transport, 1, receive_only=False)
         loads, received = bare["loads_ns"], quantile(sorted(bare["cpu"]), 0.5)
         _add(receiving, bare["cpu"], loads)
@@ -81,7 +81,7 @@ def _two_collectors(scene: "Scene", transport: str) -> Result:
     """Measure wall time a message, from the first one until the slower of two collectors has all."""
     both = Samples()
     for _ in range(scene.ground.several(1, 6)):
-        scene.ground.say(f"collect: two collectors, {transport}")
+        scene.ground.progress(f"collect: two collectors, {transport}")
         bare, full = (_wall_ns(scene.run(transport, 2, receive_only=only)) for only in (True, False))
         _add(both, [full], bare)
     return both.result("collect", TWO, f"{RECEIVING}, by two", "Nothing: the sender's work is in it. A sample is a whole run.")
@@ -109,7 +109,7 @@ class Scene(NamedTuple):
 
     def run(self, transport: str, receivers: int, *, receive_only: bool) -> list[dict[str, Any]]:
         """Run that number of receivers at the same time; returns the samples of each."""
-        self.sender.say(receivers)
+        self.sender.send(receivers)
         self.sender.hear()
         path = str(self.ground.directory.path)
         with contextlib.ExitStack() as stack:
@@ -167,10 +167,10 @@ def send(parent: Lines, messages: int) -> None:
     sender = Sender(messages)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=sender.accept, args=(listening,), daemon=True).start()
-        parent.say({"port": listening.getsockname()[1]})
+        parent.send({"port": listening.getsockname()[1]})
         while True:
             sender.round = threading.Barrier(parent.hear(CHILD_LIFE_S))
-            parent.say("ready")
+            parent.send("ready")
 
 
 def _prepared(server: Server, messages: int) -> Sent:
@@ -237,7 +237,7 @@ def _framed(payload: bytes) -> bytes:
 def receive(parent: Lines, path: str, name: str, port: int, messages: int, transport: str, receive_only: bool) -> None:
     """Main function of a receiver: receive or collect all messages, and report the samples."""
     work = _receive_only(port, messages, transport) if receive_only else _collect(path, name, port, messages, transport)
-    parent.say(asyncio.run(work))
+    parent.send(asyncio.run(work))
 
 
 async def _receive_only(port: int, messages: int, transport: str) -> dict[str, Any]:

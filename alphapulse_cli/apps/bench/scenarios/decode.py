@@ -17,7 +17,7 @@ LOADS = "orjson.loads of the same frame"
 def tapes(ground: Ground, scenario: str) -> Iterator[tuple[str, Tape]]:
     """Iterate over (name of the line, tape) of each simulated feed, and of the recording if there is one."""
     for feed in FEEDS:
-        ground.say(f"{scenario}: {feed.case}")
+        ground.progress(f"{scenario}: {feed.case}")
         yield feed.case, tape(feed, ground.several(1_000, 15_000))
     yield from captured(ground, scenario, ground.several(1_000, 15_000))
 

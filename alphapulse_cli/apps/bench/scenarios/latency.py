@@ -44,20 +44,23 @@ def measure(ground: Ground) -> Iterator[Result]:
     ):
         writer = outlet.deltas
         for way in (BARE_POLL, *WAYS):
-            ground.say(f"latency: {way}, paced")
+            ground.progress(f"latency: {way}, paced")
             pauses = ground.several(600 if PAUSE_NS[way] < 100_000 else 80, 4000 if PAUSE_NS[way] < 100_000 else 500)
             samples, missed = _latencies(reader, writer, way, PAUSE_NS[way], pauses, ground.several(4, 12))
-            yield samples.result("latency", f"{way}, paced", ROUND_TRIP, _told(LEFT_OUT, missed))
-        ground.say("latency: full speed")
+            yield samples.result("latency", f"{way}, paced", ROUND_TRIP, _with_missed(LEFT_OUT, missed))
+        ground.progress("latency: full speed")
         samples, missed = _latencies(reader, writer, BARE_POLL, 0, ground.several(20_000, 100_000), ground.several(3, 10))
         yield samples.result(
-            "latency", f"{BARE_POLL}, full speed", ROUND_TRIP, _told("Queueing is in it: one by one, without a pause.", missed)
+            "latency",
+            f"{BARE_POLL}, full speed",
+            ROUND_TRIP,
+            _with_missed("Queueing is in it: one by one, without a pause.", missed),
         )
         for case, records in (
             ("sustained singly, a record", 1),
             (f"sustained in groups of {GROUP_RECORDS}, a record", GROUP_RECORDS),
         ):
-            ground.say(f"latency: {case}")
+            ground.progress(f"latency: {case}")
             found = _sustained(reader, writer, records, ground.several(300_000, 3_000_000), ground.several(3, 8))
             if found is None:
                 ground.leave_out("latency", case, f"the reader missed records even at {SLOWEST_PER_S} a second")
@@ -70,7 +73,7 @@ def measure(ground: Ground) -> Iterator[Result]:
                 )
 
 
-def _told(sentence: str, missed: int) -> str:
+def _with_missed(sentence: str, missed: int) -> str:
     return f"{sentence} {missed} were missed." if missed else sentence
 
 
@@ -79,7 +82,7 @@ def _latencies(reader: Lines, writer: RingWriter, way: str, pause_ns: int, count
     samples, missed = Samples(), 0
     for _ in range(rounds):
         trips = _round_trips(reader, max(count // 20, 100))
-        reader.say({"do": "listen", "way": way, "count": count})
+        reader.send({"do": "listen", "way": way, "count": count})
         assert reader.hear() == "listening"
         _publish_stamped(writer, count, pause_ns)
         told = reader.hear()
@@ -92,7 +95,7 @@ def _latencies(reader: Lines, writer: RingWriter, way: str, pause_ns: int, count
 
 
 def _round_trips(reader: Lines, count: int) -> list[float]:
-    reader.say({"do": "echo", "count": count})
+    reader.send({"do": "echo", "count": count})
     assert reader.hear() == "echoing"
     now, trips = time.monotonic_ns, []
     for _ in range(count):
@@ -141,7 +144,7 @@ def _sustained(reader: Lines, writer: RingWriter, records: int, count: int, roun
 
 def _drained_ns(reader: Lines, writer: RingWriter, records: int, count: int, per_s: float) -> int:
     """Time in ns from the first record's publication to the reading of the last one; 0 if the reader missed any."""
-    reader.say({"do": "drain", "count": count})
+    reader.send({"do": "drain", "count": count})
     assert reader.hear() == "draining"
     now, publish, source = time.monotonic_ns, writer.publish, filled_batch(records).records
     burst = max(1, 256 // records)
@@ -168,14 +171,14 @@ def read(parent: Lines, path: str, set_name: str) -> None:
             command = parent.hear(3600)
             reader.seek(reader.published())
             if command["do"] == "echo":
-                parent.say("echoing")
+                parent.send("echoing")
                 parent.echo(command["count"])
             elif command["do"] == "listen":
-                parent.say("listening")
-                parent.say(_listen(reader, ways.get(command["way"]), command["count"]))
+                parent.send("listening")
+                parent.send(_listen(reader, ways.get(command["way"]), command["count"]))
             else:
-                parent.say("draining")
-                parent.say(_drain(reader, command["count"]))
+                parent.send("draining")
+                parent.send(_drain(reader, command["count"]))
 
 
 def _listen(reader: RingReader, idle: Any, count: int) -> dict[str, Any]:

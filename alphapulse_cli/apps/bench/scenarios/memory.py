@@ -106,7 +106,7 @@ def _sampled(ground: Ground, pid: int, warm: int, messages: int) -> tuple[list[f
             time.sleep(LOOK_S)
         resident.append(float(resident_bytes(pid)))
         own.append(float(resident_bytes(pid, "Anonymous")))
-        ground.say(f"memory: {seen:,} of {warm + messages:,} messages, {resident[-1] / 1e6:.1f} MB")
+        ground.progress(f"memory: {seen:,} of {warm + messages:,} messages, {resident[-1] / 1e6:.1f} MB")
     return resident, own
 
 
@@ -154,13 +154,13 @@ async def _simulate(parent: Lines, levels_a_side: int) -> None:
 
     market = SimulatedMarket(EXCHANGE, SEED, SYMBOLS, levels_per_side=levels_a_side, start_ns=time.time_ns())
     async with SimulatedExchange(EXCHANGE, market, rate=UNTHROTTLED) as exchange:
-        parent.say({"url": exchange.websocket_url, "rest_url": exchange.rest_url})
+        parent.send({"url": exchange.websocket_url, "rest_url": exchange.rest_url})
         await exchange.run_forever()
 
 
 def collect(parent: Lines, *arguments: str) -> None:
     """Become the `alphapulse` command with these arguments, silent, until killed."""
-    parent.say({"pid": os.getpid()})
+    parent.send({"pid": os.getpid()})
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, parent.writing)  # its output is not read here, and a full pipe would stop it
     os.close(silence)

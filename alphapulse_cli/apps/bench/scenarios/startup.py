@@ -36,7 +36,7 @@ def measure(ground: Ground) -> Iterator[Result]:
         ("a two-command typer app's --help", TYPER, BARE, "a bare interpreter"),
     ]
     for case, command, reference, named in lines:
-        ground.say(f"startup: {case}")
+        ground.progress(f"startup: {case}")
         if _spent_ns(command) is None:
             ground.leave_out("startup", case, "the command is not there")
             continue
