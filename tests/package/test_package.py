@@ -44,7 +44,7 @@ def copy_tree(target):
 
 def compiler_script(path, refuses=""):
     """The machine's C compiler, in a hurry (-O0); it fails for what matches `refuses`."""
-    real = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    real = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
     case = f'case "$*" in {refuses}) exit 1;; esac\n' if refuses else ""
     path.write_text(f'#!/bin/sh\n{case}exec {real} "$@" -O0 -g0\n')
     path.chmod(0o755)
