@@ -205,25 +205,6 @@ class TestAgainstASimulator:
     """Over real sockets: simulator, collector, and the reader in another thread."""
 
     async def test_books_are_proved(self, directory):
-        async def work():
-            loop = asyncio.get_running_loop()
-            ready = loop.create_future()
-            served = asyncio.create_task(
-                run([SimSpec("kraken", rate=100)], seed=3, on_ready=lambda made: ready.set_result(made[0]))
-            )
-            where = await asyncio.wait_for(ready, 20)
-            plan = CollectPlan(
-                "kraken", ("BTC-USD",), url=where.websocket_url, rest_url=where.rest_url, shm_dir=str(directory.path)
-            )
-            collected = asyncio.create_task(collect(plan, lambda _level, _line: None))
-            try:
-                await loop.run_in_executor(None, until_live)
-                return await loop.run_in_executor(None, verify, directory, Wanted(), 2.2, lambda _: None)
-            finally:
-                for task in (collected, served):
-                    task.cancel()
-                await asyncio.gather(collected, served, return_exceptions=True)
-
         def until_live():
             end = clock.monotonic_ns() + 20_000_000_000
             while clock.monotonic_ns() < end:
@@ -235,6 +216,18 @@ class TestAgainstASimulator:
                 clock.pause(20_000_000)
             raise AssertionError("no live book")
 
-        (proof,) = await work()
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        served = asyncio.create_task(run([SimSpec("kraken", rate=100)], seed=3, on_ready=lambda made: ready.set_result(made[0])))
+        where = await asyncio.wait_for(ready, 20)
+        plan = CollectPlan("kraken", ("BTC-USD",), url=where.websocket_url, rest_url=where.rest_url, shm_dir=str(directory.path))
+        collected = asyncio.create_task(collect(plan, lambda _level, _line: None))
+        try:
+            await loop.run_in_executor(None, until_live)
+            (proof,) = await loop.run_in_executor(None, verify, directory, Wanted(), 2.2, lambda _: None)
+        finally:
+            for task in (collected, served):
+                task.cancel()
+            await asyncio.gather(collected, served, return_exceptions=True)
         assert (proof.verdict, proof.image, proof.checksums_bad) == (ProofVerdict.PROVED, "equal", 0)
         assert proof.checksums_ok > 20
