@@ -16,7 +16,7 @@ declines. A frame is understood in full or refused with DecodeError: no level an
 changes no state, except that the decoder may have to queue a resync, which `flow` requests with `resync`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -112,6 +112,10 @@ class Facts:
     sends_per_address: bool = False  # `sends` bounds an address; otherwise each connection
     connection_life_s: float = 0.0  # age at which the exchange closes a connection; 0 = never
     subscribe_batch: int = 100  # most symbols in one subscribe message
+    channels_per_connection: int = (
+        0  # most subscriptions of a connection, a channel of a symbol each (its book, its trades); 0 = no limit
+    )
+    books_per_connection: int = 0  # most books among them; 0 = no limit but the one above
     taker_fee: str = ""  # of the lowest tier, a decimal fraction: "0.0026"
     quirks: Sequence[str] = field(default_factory=tuple)
 
@@ -120,6 +124,13 @@ class Facts:
         if not name:
             return self.modes[0]
         return {mode.name: mode for mode in self.modes}[name]
+
+    def symbols_per_connection(self, channels: Collection[str]) -> int:
+        """Most symbols that one connection carries with these channels of each, BOOK and TRADES; 0 = no limit."""
+        by_channels = self.channels_per_connection // max(len(channels), 1)
+        by_books = self.books_per_connection if BOOK in channels else 0
+        limits = [limit for limit in (by_channels, by_books) if limit]
+        return min(limits, default=0)
 
 
 class Decoder(Protocol):

@@ -108,3 +108,30 @@ class _EmptyTruth:
 
     def recent_trades(self, symbol, count):
         raise KeyError(symbol)
+
+
+class TestWhatAConnectionCarries:
+    """Each exchange has its own bound, in books or in channels of symbols; a set of more symbols takes several connections."""
+
+    @pytest.mark.parametrize(
+        ("channels_most", "books_most", "channels", "symbols"),
+        [
+            (0, 0, (protocol.BOOK, protocol.TRADES), 0),
+            (1024, 0, (protocol.BOOK, protocol.TRADES), 512),
+            (1024, 0, (protocol.TRADES,), 1024),
+            (25, 0, (protocol.BOOK, protocol.TRADES), 12),
+            (0, 30, (protocol.BOOK, protocol.TRADES), 30),
+            (0, 30, (protocol.TRADES,), 0),
+            (40, 30, (protocol.BOOK, protocol.TRADES), 20),
+            (40, 30, (protocol.BOOK,), 30),
+        ],
+    )
+    def test_is_counted_in_symbols(self, channels_most, books_most, channels, symbols):
+        facts = protocol.Facts("mine", "Mine", (), "/", channels_per_connection=channels_most, books_per_connection=books_most)
+        assert facts.symbols_per_connection(channels) == symbols
+
+    @pytest.mark.parametrize("name", ["binance", "binance-us"])
+    def test_is_1024_streams_at_binance(self, name):
+        facts = exchanges.get(name).facts
+        assert facts.symbols_per_connection({protocol.BOOK, protocol.TRADES}) == 512
+        assert facts.symbols_per_connection({protocol.BOOK}) == 1024

@@ -76,6 +76,7 @@ BINANCE_US = Facts(
     sends=SENDS,
     connection_life_s=24 * 3600.0,
     subscribe_batch=100,
+    channels_per_connection=MAX_STREAMS,
     taker_fee="0.006",  # of the dearer pairs, so that no profit is shown that the fee would eat; a lower one is configured
     quirks=(*_QUIRKS, "the server pings every 3 minutes", "its taker fee differs by pair: set your own"),
 )
@@ -91,6 +92,7 @@ BINANCE = Facts(
     sends=SENDS,
     connection_life_s=24 * 3600.0,
     subscribe_batch=100,
+    channels_per_connection=MAX_STREAMS,
     taker_fee="0.001",
     quirks=(
         *_QUIRKS,
