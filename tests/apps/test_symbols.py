@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from support.feeds import FEEDS
 
 from alphapulse_cli.apps.symbols import symbols
 from alphapulse_cli.errors import ExchangeError, UsageError
@@ -17,9 +18,7 @@ def listed(exchange, pattern="", mode=""):
     return asyncio.run(ask())
 
 
-@pytest.mark.parametrize(
-    ("exchange", "mode"), [("kraken", ""), ("coinbase", ""), ("coinbase", "exchange"), ("binance-us", ""), ("binance", "")]
-)
+@pytest.mark.parametrize(("exchange", "mode"), [*FEEDS, ("binance", "")])
 def test_every_exchange_lists_its_markets(exchange, mode):
     rows = listed(exchange, mode=mode)
     assert [row.symbol for row in rows] == sorted(row.symbol for row in rows)

@@ -11,6 +11,7 @@ import pytest
 from chaos.campaign import FEEDS, HEALING_KINDS, KINDS, feed_and_kinds, run_seed
 from chaos.canaries import CANARIES
 from chaos.sockets import soak
+from support.feeds import feed_id
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "chaos.py"
 SEEDS = range(200)
@@ -61,7 +62,7 @@ def test_over_real_sockets_books_heal_and_no_readers_chain_breaks():
     assert seen.all_live > 0
 
 
-@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: "-".join(filter(None, feed)))
+@pytest.mark.parametrize("feed", FEEDS, ids=feed_id)
 @pytest.mark.parametrize("kind", HEALING_KINDS)
 def test_with_a_fault_each_5_seconds_books_are_live_95_percent_of_the_time(feed, kind):
     if feed in KINDS[kind].feeds:

@@ -13,6 +13,7 @@ from typing import Any, cast
 from chaos.judge import Judge
 from chaos.virtual_time import VirtualTime
 from chaos.wires import Link, Rest, Wire
+from support.feeds import DEPTHS
 from websockets.asyncio.server import ServerConnection
 
 from alphapulse_cli import exchanges
@@ -42,7 +43,6 @@ STATUS_WITHIN_S, STATUS_BY_REST_S = (
     1.0,
     31.0 + 120.0 + 2.0,
 )  # once a book is quiet, and no sooner than two minutes after the last look
-DEPTHS = {("kraken", ""): 10, ("binance-us", "depth20"): 20}
 
 
 class WatchedEncoder:

@@ -4,16 +4,18 @@ Nesting as deep as the parser takes, text as long as a frame, an integer of 64 b
 another exception, and short, since events are shown to people.
 """
 
+from urllib.parse import parse_qsl
+
 import orjson
 import pytest
 from support.exchange_truth import PlainTruth, instrument
+from support.flow_parts import native_of
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges import BUILT_IN, get
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES
 from alphapulse_cli.market.requests import FetchSnapshot, Send
 
-NATIVES = {"kraken": "BTC/USD", "coinbase": "BTC-USD", "binance-us": "BTCUSD", "binance": "BTCUSD"}
 NOW = 1_700_000_000_000_000_000
 DEEP = b"[" * 1000 + b"]" * 1000  # orjson takes 1,024; repr() of it does not fit the interpreter's stack
 LONG = b'"' + b"x" * 100_000 + b'"'
@@ -34,7 +36,7 @@ HARD_TO_SHOW = [
 
 def market(name):
     """The truth about one instrument of that exchange: some levels, and a trade."""
-    truth = PlainTruth([instrument(name, "BTC-USD", NATIVES[name], 2, 8)])
+    truth = PlainTruth([instrument(name, "BTC-USD", native_of(name, "BTC-USD"), 2, 8)])
     truth.change("BTC-USD", [(1000 + i, 7, True) for i in range(3)] + [(999 - i, 7, False) for i in range(3)])
     return truth
 
@@ -107,9 +109,12 @@ class TestEveryPlace:
             events_of(lambda answer=answer: exchange.parse_instruments(answer, mode))
 
     def test_of_a_fetched_snapshot(self, name, mode, raw):
-        decoder, _ = fed(get(name), mode, market(name))
+        exchange, truth = get(name), market(name)
+        decoder, _ = fed(exchange, mode, truth)
         fetches = [request for request in decoder.pending_requests() if isinstance(request, FetchSnapshot)]
         for request in fetches:
-            body = b'{"lastUpdateId":7,"bids":[["1.00","2"]],"asks":[["3.00","4"]]}'
+            path, _, query = request.path.partition("?")
+            status, body = exchange.rest_encoder(truth, mode).respond(path, dict(parse_qsl(query)), NOW)
+            assert status == 200
             for answer in variants([body], raw):
                 events_of(lambda answer=answer, request=request: decoder.receive_snapshot(request.instrument, answer, NOW))

@@ -7,6 +7,7 @@ import re
 from itertools import pairwise
 
 import pytest
+from support.feeds import DEPTHS, FEEDS, PICTURES, feed_id
 from support.flow_parts import SECOND, Replica, River, assert_one_book, listed
 
 from alphapulse_cli.market.requests import FetchSnapshot, Send
@@ -15,7 +16,6 @@ from alphapulse_cli.wire.delta import BookReason, BookState, RecordKind
 
 LIVE, SYNCING, HALTED = BookState.LIVE, BookState.SYNCING, BookState.HALTED
 OFF_GRID = BookReason.OFF_GRID
-FEEDS = [("kraken", ""), ("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", "diff"), ("binance-us", "depth20")]
 MARKED = (9_123, 7_777, False)  # the level that is written otherwise: 91.23, 0.7777
 ABSURD = {
     "too fine for any grid": (rb"91\.230*(?=\D)", b"1e-30"),
@@ -27,7 +27,7 @@ ABSURD = {
 }
 TRADE_PRICE = rb"(?<=[\":])120(\.0+)?(?=[\",}])"  # at 12 000 ticks
 SYMBOLS = ("BTC-USD", "ETH-USD")
-every_feed = pytest.mark.parametrize(("exchange", "mode"), FEEDS, ids=["-".join(feed).strip("-") for feed in FEEDS])
+every_feed = pytest.mark.parametrize(("exchange", "mode"), FEEDS, ids=map(feed_id, FEEDS))
 every_way = pytest.mark.parametrize("absurd", ABSURD.values(), ids=ABSURD)
 
 
@@ -47,6 +47,7 @@ class Scene(River):
 
     def __init__(self, directory, exchange, mode):
         super().__init__(directory, exchange, [listed(exchange, symbol) for symbol in SYMBOLS], mode=mode)
+        self.is_pictures = (exchange, mode) in PICTURES
         self.absurd: tuple[bytes, bytes] | None = None
         self.rest = Distorted(self.rest, self)
         self.asked_at: list[float] = []
@@ -79,7 +80,7 @@ class Scene(River):
         self.absurd = absurd
         self.change([MARKED])
         self.ask()
-        if self.mode == "depth20":
+        if self.is_pictures:
             self.change([(10_011, 9, True)])  # the next picture
         return self
 
@@ -101,10 +102,10 @@ class TestALevel:
         scene.absurd = None
         scene.ask()
         scene.settle([(9_122, 7, False), (10_012, 7, True)])
-        scene.assert_true(depth=10 if scene.mode == "" else None)
+        scene.assert_true(depth=DEPTHS.get((scene.exchange.facts.name, scene.mode)))
         assert scene.keeper().instrument == grid
         assert_one_book(scene.keeper(), replica)
-        assert len(scene.asked_at) == (scene.mode != "depth20"), "asked once; a picture needs no asking"
+        assert len(scene.asked_at) == (not scene.is_pictures), "asked once; a picture needs no asking"
         (line,) = scene.warnings
         assert "kraken" not in line or line.startswith("kraken:BTC-USD: a level fits no grid (price ")
 
@@ -122,7 +123,7 @@ class TestALevel:
         scene.ask()
         scene.change([(9_122, 3, False)])
         assert scene.keeper().state is LIVE
-        scene.assert_true(depth=10 if scene.mode == "" else None)
+        scene.assert_true(depth=DEPTHS.get((scene.exchange.facts.name, scene.mode)))
         assert_one_book(scene.keeper(), replica)
         for _ in range(30):
             scene.tick(0.1)
@@ -130,7 +131,7 @@ class TestALevel:
         assert scene.count(Counter.RESYNCS, "BTC-USD") == 1
 
     def test_that_stays_is_tried_again_for_ever_more_rarely_and_told_once(self, scene):
-        if scene.mode == "depth20":
+        if scene.is_pictures:
             pytest.skip("pictures come by themselves")
         scene.halt(ABSURD["too fine for any grid"])
         halted_at, scene.asked_at = scene.now, []

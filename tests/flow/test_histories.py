@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import feeds
+from support.feeds import DEPTHS
 from support.flow_parts import Replica, River, assert_one_book, listed
 
 from alphapulse_cli.flow import keeper as keeper_module
@@ -19,13 +21,7 @@ from alphapulse_cli.shm.directory import open_directory
 
 SYMBOLS = ("BTC-USD", "ETH-USD")
 # name, mode, depth of its books, whether a lost frame shows
-FEEDS = [
-    ("kraken", "", 10, True),
-    ("coinbase", "advanced", None, True),
-    ("coinbase", "exchange", None, False),
-    ("binance-us", "diff", None, True),
-    ("binance-us", "depth20", 20, True),
-]
+FEEDS = [(*feed, DEPTHS.get(feed), feed != ("coinbase", "exchange")) for feed in feeds.FEEDS]
 GARBAGE = b'{"garbage": [1, 2'
 UNKNOWN = b'{"type":"mystery","method":"mystery","stream":"mystery","channel":"mystery","e":"mystery"}'
 

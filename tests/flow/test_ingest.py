@@ -6,6 +6,7 @@ import pytest
 from support.binance import diff
 from support.coinbase_frames import frame as advanced_frame
 from support.coinbase_frames import trade as advanced_trade
+from support.feeds import DEPTHS, EXCHANGES, FEEDS, feed_id
 from support.flow_parts import SECOND, Desk, Replica, River, assert_one_book, listed
 
 from alphapulse_cli.errors import StorageError
@@ -35,16 +36,7 @@ def kraken(directory):
 
 
 class TestAStream:
-    @pytest.mark.parametrize(
-        ("exchange", "mode", "depth"),
-        [
-            ("kraken", "", 10),
-            ("coinbase", "advanced", None),
-            ("coinbase", "exchange", None),
-            ("binance-us", "diff", None),
-            ("binance-us", "depth20", 20),
-        ],
-    )
+    @pytest.mark.parametrize(("exchange", "mode", "depth"), [(*feed, DEPTHS.get(feed)) for feed in FEEDS], ids=map(feed_id, FEEDS))
     def test_becomes_the_exchanges_book(self, directory, exchange, mode, depth):
         river = River(directory, exchange, mode=mode)
         river.truth.change("BTC-USD", DEEP)
@@ -244,7 +236,7 @@ class TestANumberOffTheGrid:
             kraken.ingest._regrid(OffGrid(kraken.keeper().instrument, 5, 5), kraken.now, may_refine=True)
             assert sum(isinstance(each, FetchInstruments) for each in kraken.take_requests()) == expected
 
-    @pytest.mark.parametrize(("exchange", "mode"), [("coinbase", "exchange"), ("coinbase", "advanced"), ("kraken", "")])
+    @pytest.mark.parametrize(("exchange", "mode"), FEEDS)
     def test_asks_for_it_where_the_mode_keeps_it(self, directory, exchange, mode):
         desk = Desk(directory, [listed(exchange)], mode=mode)
         desk.ingest._regrid(OffGrid(desk.instruments[0], 5, 5), 10**18, may_refine=True)
@@ -489,7 +481,7 @@ class TestTheClockSetBack:
     """Deadlines are of CLOCK_MONOTONIC: however the real-time clock jumps, healing goes on as before."""
 
     @pytest.mark.parametrize("seconds", [-3600, 3600])
-    @pytest.mark.parametrize("name", ["kraken", "coinbase", "binance-us"])
+    @pytest.mark.parametrize("name", EXCHANGES)
     def test_stops_no_healing(self, directory, name, seconds):
         river = River(directory, name)
         river.truth.change("BTC-USD", DEEP)

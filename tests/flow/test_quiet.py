@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from support.feeds import DEPTHS, FEEDS, PICTURES, feed_id
 from support.flow_parts import SECOND, Replica, River, assert_one_book, listed
 
 from alphapulse_cli.flow.quiet import PROOF_WITHIN_NS, ROUND_BOOKS
@@ -13,7 +14,6 @@ from alphapulse_cli.wire.delta import BookReason, BookState
 
 LIVE, STALE, SYNCING = BookState.LIVE, BookState.STALE, BookState.SYNCING
 SYMBOLS = ("BTC-USD", "ETH-USD")
-FEEDS = [("kraken", ""), ("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", "diff"), ("binance-us", "depth20")]
 DEEP = [(ticks, 3, is_ask) for is_ask, every in ((False, range(9_000, 9_015)), (True, range(11_000, 11_015))) for ticks in every]
 
 
@@ -50,7 +50,7 @@ def lose(river, changes, symbol="ETH-USD"):
     river.truth.change(symbol, changes)
 
 
-@pytest.fixture(params=FEEDS, ids="-".join)
+@pytest.fixture(params=FEEDS, ids=feed_id)
 def river(request, directory):
     return river_of(directory, request.param)
 
@@ -155,10 +155,10 @@ class TestWhatProvesIt:
         replica = Replica(river.outlet, "ETH-USD").follow()
         lose(river, [(9_100, 5, False), (11_000, 0, True)])
         goes_on(river, 22)
-        if river.mode == "depth20":  # which comes back with the next picture
+        if (river.exchange.facts.name, river.mode) in PICTURES:  # which comes back with the next picture
             river.change([(9_014, 4, False)], "ETH-USD")
         assert said(river) == (LIVE, BookReason.NONE)
-        river.assert_true("ETH-USD", 10 if river.exchange.facts.name == "kraken" else None)
+        river.assert_true("ETH-USD", DEPTHS.get((river.exchange.facts.name, river.mode)))
         assert_one_book(river.keeper("ETH-USD"), replica)
         assert river.count(Counter.GAPS, "ETH-USD") == 1
 

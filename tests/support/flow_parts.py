@@ -26,16 +26,21 @@ from support.exchange_truth import PlainTruth, instrument
 
 SECOND = 1_000_000_000
 START_NS = 1_790_000_000 * SECOND
-NATIVES = {
+NATIVES = {  # where it is not BASE-QUOTE
     "kraken": lambda symbol: symbol.replace("-", "/"),
-    "coinbase": lambda symbol: symbol,
     "binance-us": lambda symbol: symbol.replace("-", ""),
+    "binance": lambda symbol: symbol.replace("-", ""),
 }
 
 
 def listed(exchange, symbol="BTC-USD", price_decimals=2, size_decimals=4):
     """That exchange's instrument of the symbol."""
-    return instrument(exchange, symbol, NATIVES[exchange](symbol), price_decimals, size_decimals)
+    return instrument(exchange, symbol, native_of(exchange, symbol), price_decimals, size_decimals)
+
+
+def native_of(exchange, symbol):
+    """That exchange's name of the symbol."""
+    return NATIVES.get(exchange, str)(symbol)
 
 
 @dataclass

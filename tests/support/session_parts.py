@@ -25,6 +25,7 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.sim.exchange import SimulatedExchange
 from alphapulse_cli.wire.delta import BookState
+from support.feeds import DEPTHS
 from support.sim_parts import until
 
 QUICK = Timing(
@@ -38,7 +39,6 @@ QUICK = Timing(
     longest_backoff_s=0.05,
 )
 PATIENT = replace(QUICK, ping_after_s=30.0, stale_after_s=40.0, dead_after_s=50.0)  # for tests that are not about silence
-DEPTHS = {("kraken", ""): 10, ("binance-us", "depth20"): 20}
 
 
 class Watchable:

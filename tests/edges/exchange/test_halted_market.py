@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from support.feeds import FEEDS, feed_id
 from support.reader_sets import Writer
 from support.session_parts import Rig
 from support.sim_parts import until
@@ -22,7 +23,7 @@ from alphapulse_cli.wire.delta import BookState
 
 SYMBOL = "ETH-BTC"
 CANCEL_ONLY, TRADING = TradingStatus.CANCEL_ONLY, TradingStatus.TRADING
-BY_REST = [("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", "diff"), ("binance-us", "depth20")]
+BY_REST = [feed for feed in FEEDS if feed[0] != "kraken"]
 
 
 class TestHalted:
@@ -60,7 +61,7 @@ class TestHalted:
                 assert json.dumps(told)
                 tail.close()
 
-    @pytest.mark.parametrize("feed", BY_REST, ids="-".join)
+    @pytest.mark.parametrize("feed", BY_REST, ids=feed_id)
     async def test_the_others_tell_it_with_the_metadata(self, directory, feed):
         """Which is read again beside a reconnect."""
         async with Rig(directory, feed[0], mode=feed[1]) as rig:

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
+from support.feeds import FEEDS, feed_id
 from support.session_parts import PATIENT, QUICK, Rig, links_of
 from support.sim_parts import until
 
@@ -24,7 +25,6 @@ from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.tui.books.words import why
 from alphapulse_cli.wire.delta import BookReason, BookState
 
-FEEDS = [("kraken", ""), ("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", "diff"), ("binance-us", "depth20")]
 PROVABLE = [feed for feed in FEEDS if feed != ("coinbase", "exchange")]
 HEARTBEAT = b'{"channel":"heartbeat"}'
 SNAPSHOT = (
@@ -42,12 +42,8 @@ def is_spoken_to(links, count):
     return len(links) == count and links[-1].sent
 
 
-def named(feed):
-    return "-".join(filter(None, feed))
-
-
 class TestAgainstTheSimulators:
-    @pytest.mark.parametrize("feed", FEEDS, ids=named)
+    @pytest.mark.parametrize("feed", FEEDS, ids=feed_id)
     async def test_collects_two_books_exactly(self, directory, opener, feed):
         async with Rig(directory, feed[0], opener=opener, mode=feed[1], symbols=("ETH-BTC", "DOGE-USD")) as rig:
             await rig.live()
@@ -57,7 +53,7 @@ class TestAgainstTheSimulators:
             assert rig.warnings == []
             assert rig.sim.connection_count == 1
 
-    @pytest.mark.parametrize("feed", PROVABLE, ids=named)
+    @pytest.mark.parametrize("feed", PROVABLE, ids=feed_id)
     @pytest.mark.parametrize("kind", ["gap", "garbage", "reorder", "duplicate", "offgrid", "unknown", "disconnect"])
     async def test_heals(self, directory, opener, feed, kind):
         async with Rig(directory, feed[0], opener=opener, mode=feed[1]) as rig:
