@@ -6,7 +6,7 @@ snapshot ahead, and still ahead of
 the stream MEET_NS later             the stream is dead (GapFound QUIET): subscribe to it anew, fetch the book
 snapshot behind                      an old answer, which proves nothing: another is fetched, after ever longer pauses
 
-A picture stream (`depth20`) without a picture is checked likewise (`Awaited`): the same number twice and no picture means that the
+A picture stream (Binance's `depth20`) without a picture is checked likewise (`Awaited`): the same number twice and no picture means that the
 symbol is quiet, and the snapshot is its picture; a number that moves on, and no picture a second later, that the stream is dead.
 """
 
@@ -15,7 +15,7 @@ from enum import Enum, unique
 PROOF_DEPTH = 20  # levels a side: the deeper levels of a book that began with a snapshot of a hundred are not all known
 AGAIN_NS = 120_000_000_000  # a stream that dies twice within this span has its connection replaced
 NO_HELP_NS = 600_000_000_000  # shortest time between replacements for a stream that a new connection does not feed either
-MEET_NS = 1_000_000_000  # ten times the span that the exchange gathers into one message (100 ms)
+MEET_NS = 1_000_000_000  # ten times the span that the exchanges gather into one message (100 ms)
 FIRST_PAUSE_NS, LONGEST_PAUSE_NS = 10_000_000_000, 60_000_000_000
 
 

@@ -29,7 +29,7 @@ from orjson import loads
 
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.binance import facts as binance
-from alphapulse_cli.exchanges.binance.confirmation import (
+from alphapulse_cli.exchanges.confirmation import (
     AGAIN_NS,
     NO_HELP_NS,
     PROOF_DEPTH,
