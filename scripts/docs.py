@@ -332,6 +332,14 @@ def configuration() -> Iterator[str]:
     )
 
 
+def _carried(facts: Any) -> str:
+    """Sentence about the symbols that one connection carries."""
+    both, books = facts.symbols_per_connection(("book", "trades")), facts.symbols_per_connection(("book",))
+    if not both:
+        return "One connection carries any number of symbols."
+    return f"One connection carries {both} symbols with books and trades, or {books or 'any number'} with books alone; more symbols take more connections."
+
+
 def exchanges() -> Iterator[str]:
     from alphapulse_cli import exchanges as registry
 
@@ -353,7 +361,7 @@ def exchanges() -> Iterator[str]:
                 for mode in facts.modes
             ),
         )
-        yield f"Taker fee of the lowest tier: {facts.taker_fee or 'not said'}."
+        yield f"Taker fee of the lowest tier: {facts.taker_fee or 'not said'}. {_carried(facts)}"
         if facts.quirks:
             yield "\n".join(f"- {quirk}" for quirk in facts.quirks)
     yield "## Refused by name"

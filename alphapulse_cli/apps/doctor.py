@@ -19,9 +19,13 @@ from alphapulse_cli.errors import AlphapulseError, NoSegment
 from alphapulse_cli.readers.status import SetStatus, StatusSource
 from alphapulse_cli.shm import clock, cursor, layout, listing, memory
 from alphapulse_cli.shm.directory import Directory, directory_path, open_directory
+from alphapulse_cli.shm.image import FIRST_CAPACITY
+from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.segment import Liveness
+from alphapulse_cli.wire.delta import DELTA_BYTES
+from alphapulse_cli.wire.trade import TRADE_BYTES
 
-SET_BYTES = 8 << 20  # two rings of the default capacity, counters and some books
+OTHER_BYTES = 1 << 20  # counters, and books that outgrow their first file
 DEFAULT_CONTAINER_SHM_BYTES = 64 << 20
 ENOUGH_FILES = 1024
 CLOCK_READS, LOOKS_AT_A_CLOCK = 50, 1000
@@ -162,12 +166,13 @@ def room(shm_dir: str | None) -> Iterator[Finding]:
     found = os.statvfs(there)
     free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
     said = f"{free >> 20} of {total >> 20} MiB free at {there}"
-    if free < SET_BYTES:
+    needed, of_what = _room_needed()
+    if free < needed:
         yield Finding(
             "room",
             CheckVerdict.FAIL,
             said,
-            f"a set takes about {SET_BYTES >> 20} MiB: alphapulse segments --sweep, or a larger /dev/shm",
+            f"{of_what} takes about {needed >> 20} MiB: alphapulse segments --sweep, a larger /dev/shm, or smaller rings (ring_records)",
         )
     elif total <= DEFAULT_CONTAINER_SHM_BYTES:
         yield Finding(
@@ -178,6 +183,16 @@ def room(shm_dir: str | None) -> Iterator[Finding]:
         )
     else:
         yield Finding("room", CheckVerdict.OK, said)
+
+
+def _room_needed() -> tuple[int, str]:
+    """Bytes that a set of the configured symbols takes, rounded up to MiB, and words for that set."""
+    loaded = layers.load()
+    symbols = len(loaded.get("symbols"))
+    records = loaded.get("ring_records") or layout.ring_records(symbols)
+    books = symbols * layout.file_bytes(SegmentKind.BOOK, layout.LEVEL_BYTES, FIRST_CAPACITY)
+    needed = records * (DELTA_BYTES + TRADE_BYTES) + books + OTHER_BYTES
+    return needed, f"a set of {symbols} symbols"
 
 
 def waiting(_: str | None) -> Iterator[Finding]:

@@ -155,8 +155,10 @@ def set_words(one: SetStatus) -> str:
     latency = "" if p50 is None or p99 is None else f", published in {p50 / 1000:.0f} us (p99 {p99 / 1000:.0f})"
     live = sum(book.state is BookState.LIVE for book in one.books)
     total = one.totals
+    several = total["connections"] > 1
+    connections = f" {total['connections_open']} of {total['connections']} connections," if several else ""
     return (
-        f"{safe(one.name)}: {one.liveness.value}, pid {one.pid}, {live}/{len(one.books)} books live, {total['gaps']} gaps,"
+        f"{safe(one.name)}: {one.liveness.value}, pid {one.pid}, {live}/{len(one.books)} books live,{connections} {total['gaps']} gaps,"
         f" {total['checksums_bad']} bad checksums, {total['resyncs']} resyncs, {total['reconnects']} reconnects,"  # before the rates: the end may be cut
         f" {one.frames_per_s:.0f} messages/s, {one.deltas_per_s:.0f} deltas/s, {one.trades_per_s:.0f} trades/s{latency}"
     )

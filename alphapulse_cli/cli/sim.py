@@ -52,6 +52,16 @@ def sim(
             help="Plant cross-exchange opportunities at this rate: 6/min or 10s; 6/min:kraken+coinbase where each exchange has its own command. None if not given.",
         ),
     ] = "",
+    more: Annotated[
+        int,
+        typer.Option(
+            "--more",
+            min=0,
+            max=2000,
+            metavar="N",
+            help="Invented markets with small books beside the listed ones: QAA-USD, QAB-USD …",
+        ),
+    ] = 0,
     duration: options.Duration = None,
     as_json: options.Json = False,
     supervised: options.Supervised = False,
@@ -80,7 +90,15 @@ def sim(
     plan = parse_plant(plant)
     planted = plan.schedule(seed, names, tuple(symbols or ())) if plan else None
     specs = [
-        SimSpec(name, tuple(symbols or ()), port + place if port else 0, rate=rate or UNTHROTTLED, mode=mode, mischief=scenarios)
+        SimSpec(
+            name,
+            tuple(symbols or ()),
+            port + place if port else 0,
+            rate=rate or UNTHROTTLED,
+            mode=mode,
+            mischief=scenarios,
+            more=more,
+        )
         for place, name in enumerate(dict.fromkeys(names))
     ]
 

@@ -112,9 +112,7 @@ class Facts:
     sends_per_address: bool = False  # `sends` bounds an address; otherwise each connection
     connection_life_s: float = 0.0  # age at which the exchange closes a connection; 0 = never
     subscribe_batch: int = 100  # most symbols in one subscribe message
-    channels_per_connection: int = (
-        0  # most subscriptions of a connection, a channel of a symbol each (its book, its trades); 0 = no limit
-    )
+    channels_per_connection: int = 0  # most subscriptions, a symbol's book and its trades being two; 0 = no limit
     books_per_connection: int = 0  # most books among them; 0 = no limit but the one above
     taker_fee: str = ""  # of the lowest tier, a decimal fraction: "0.0026"
     quirks: Sequence[str] = field(default_factory=tuple)

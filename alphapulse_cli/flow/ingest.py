@@ -98,7 +98,8 @@ class Ingest:
         self._shape: Shape | None = decoder.shape
         self.outlet = outlet
         books = instruments if BOOK in channels else ()
-        outlet.forget_books_but({one.symbol for one in books})
+        if BOOK not in channels:
+            outlet.forget_books({one.symbol for one in instruments})
         checksum = decoder.book_checksum
         self.keepers = {one.native: BookKeeper(one, outlet, checksum, checksum_warns=one.symbol in checksum_warns) for one in books}
         self.counters = outlet.counters.block()
@@ -230,7 +231,9 @@ class Ingest:
             self.decoder.fetch_failed(self._current(instrument), monotonic_ns)
 
     def receive_instruments(self, body: bytes, receive_ns: int) -> None:
-        """Take in the answer to a FetchInstruments."""
+        """Take in the answer to a FetchInstruments, of this connection or of another one of the same set."""
+        if self._monotonic_ns:  # once connected
+            self._metadata.read(self._monotonic_ns)
         try:
             found = self.decoder.receive_instruments(body)
             self._on_instruments(InstrumentsSeen(found), receive_ns)

@@ -26,6 +26,7 @@ from alphapulse_cli.shm.wake import WakePage
 from alphapulse_cli.wire.delta import DELTA_BYTES
 from alphapulse_cli.wire.trade import TRADE_BYTES
 
+SYMBOLS_TO_COME = 64  # symbols that can be added to an open outlet, at least: the counters file has room for them
 CHECKPOINT_PAUSE_NS = 50_000_000  # shortest time between two checkpoints of one book
 
 
@@ -44,7 +45,7 @@ class Outlet:
     ) -> None:
         """Open the set.
 
-        `lease` is one of this set that the caller holds and keeps; without it the outlet takes and releases its own.
+        `ring_capacity` is in records; 0 = by the number of symbols (`layout.ring_records`). `lease` is one of this set that the caller holds and keeps; without it the outlet takes and releases its own.
         """
         self.set_name, self.exchange = set_name, exchange
         self.directory = directory
@@ -56,11 +57,11 @@ class Outlet:
         self._owns_lease = lease is None
         try:
             self.wake = WakePage.open(directory, set_name, create=True)
-            capacity = layout.round_capacity(ring_capacity)
+            capacity = layout.round_capacity(ring_capacity) if ring_capacity else layout.ring_records(len(symbols))
             # Allocate all of them first: where there is no room, the former writer's segments stay as they are.
             deltas = self._create(self._ring(SegmentKind.DELTAS, DELTA_BYTES, capacity))
             trades = self._create(self._ring(SegmentKind.TRADES, TRADE_BYTES, capacity))
-            counters = self._create(counters_spec(set_name, exchange, self.epoch, len(symbols)))
+            counters = self._create(counters_spec(set_name, exchange, self.epoch, len(symbols) + SYMBOLS_TO_COME))
             for segment in (deltas, trades, counters):
                 segment.ready()
             self.deltas, self.trades = RingWriter(deltas, self.wake), RingWriter(trades, self.wake)
@@ -71,6 +72,11 @@ class Outlet:
             self.discard()
             raise
         self.beat(monotonic_ns)
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """Symbols of the set, in the order in which they were taken in."""
+        return self._symbols
 
     @property
     def epoch(self) -> int:
@@ -87,13 +93,36 @@ class Outlet:
 
     def forget_books_but(self, symbols: Collection[str]) -> None:
         """Remove former writers' images of books other than `symbols`, marked REPLACED for their readers."""
-        for name in self.directory.names():
-            parsed = parse_segment_name(name)
-            if parsed is None or parsed[:2] != (SegmentKind.BOOK, self.set_name) or parsed[2] in symbols:
-                continue
-            with suppress(SegmentError, StorageError):
-                Segment.attach(self.directory, name, writable=True).mark_replaced()
-            self.directory.unlink(name)
+        self.forget_books({symbol for symbol in self._books_there() if symbol not in symbols})
+
+    def forget_books(self, symbols: Collection[str]) -> None:
+        """Remove former writers' images of these books, marked REPLACED for their readers."""
+        for symbol, name in self._books_there().items():
+            if symbol in symbols:
+                with suppress(SegmentError, StorageError):
+                    Segment.attach(self.directory, name, writable=True).mark_replaced()
+                self.directory.unlink(name)
+
+    def _books_there(self) -> dict[str, str]:
+        """Names of the set's image files by symbol."""
+        parsed = {name: parse_segment_name(name) for name in self.directory.names()}
+        return {found[2]: name for name, found in parsed.items() if found and found[:2] == (SegmentKind.BOOK, self.set_name)}
+
+    def add(self, symbols: Sequence[str]) -> None:
+        """Take in further symbols. StorageError, and then none is taken in, where the counters file has no room for them."""
+        new = [symbol for symbol in dict.fromkeys(symbols) if symbol not in self._symbols]
+        room = self.counters.segment.spec.capacity - 1 - len(self._symbols)
+        if len(new) > room:
+            raise StorageError(f"{self.set_name} has room for {room} more symbols", "start the collector again with all of them")
+        self._symbols += new
+
+    def remove(self, symbols: Sequence[str]) -> None:
+        """Retire the images of these symbols, whose files stay readable; their counters stay."""
+        for symbol in symbols:
+            image = self._images.pop(symbol, None)
+            if image is not None:
+                self._segments.remove(image.segment)
+                image.segment.retire()
 
     def open_image(self, instrument: Instrument) -> ImageWriter:
         """Create the empty image of a book. StorageError."""

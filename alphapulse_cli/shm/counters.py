@@ -59,7 +59,7 @@ class Counter(IntEnum):
     TRADES_MISSED = "trades", "missed upstream, by the exchange's own count"
     OFF_GRID = "numbers", "finer than the instrument's decimals"
     CROSSED = "updates", "after which the best bid was at or above the best ask"
-    RECONNECTS = "connections", "made after the first"
+    RECONNECTS = "connections", "made in place of one that ended"
     IMAGES_GROWN = "images", "moved to a larger file"
     RESETS = "groups", "published as RESET: first snapshots, new decimals, groups too big for the ring"
     CHECKPOINTS = "checkpoints", "of images made for readers"
@@ -73,6 +73,8 @@ class Counter(IntEnum):
     UNVERIFIED = "books", "shown as unverified: the checksums of their snapshots were repeatedly wrong"
     IMAGES_SHRUNK = "images", "moved to a smaller file, after an unusually large snapshot"
     WAIT_UNTIL_NS = "ns", "CLOCK_REALTIME of the end of the pause that the exchange asked for (Retry-After); 0 = none"
+    CONNECTIONS = "connections", "among which the set's symbols are divided"
+    CONNECTIONS_OPEN = "connections", "open now, of those"
 
     @property
     def label(self) -> str:
@@ -80,7 +82,9 @@ class Counter(IntEnum):
         return self.name.lower()
 
 
-LAST_VALUES = frozenset({Counter.LAST_FRAME_NS, Counter.FEED_DELAY_US, Counter.WAIT_UNTIL_NS})  # every other counter is a sum
+LAST_VALUES = frozenset(
+    {Counter.LAST_FRAME_NS, Counter.FEED_DELAY_US, Counter.WAIT_UNTIL_NS, Counter.CONNECTIONS, Counter.CONNECTIONS_OPEN}
+)  # every other counter is a sum
 HISTOGRAMS = (
     ("publish_latency_ns", "from the receipt of a frame to the publication of its records"),
     ("feed_delay_ns", "our receive time minus the exchange's time"),

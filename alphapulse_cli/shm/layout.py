@@ -206,6 +206,15 @@ def tail_bytes(kind: SegmentKind) -> int:
     return HISTOGRAM_COUNT * HISTOGRAM_WORDS * 8 if kind is SegmentKind.COUNTERS else 0
 
 
+RECORDS_PER_SYMBOL = 256  # 25 s of a busy market: ten groups a second of one record each
+LEAST_RECORDS, MOST_RECORDS = 16_384, 1 << 20  # of a ring whose capacity nobody chose
+
+
+def ring_records(symbol_count: int) -> int:
+    """Capacity of the rings of a set of that many symbols: a power of two from LEAST_RECORDS (up to 64 symbols) to MOST_RECORDS."""
+    return min(max(round_capacity(RECORDS_PER_SYMBOL * symbol_count), LEAST_RECORDS), MOST_RECORDS)
+
+
 def round_capacity(count: int) -> int:
     """Smallest power of two that is not below `count`."""
     return 1 << max(count - 1, 0).bit_length()

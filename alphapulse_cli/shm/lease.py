@@ -56,11 +56,6 @@ class Lease:
             raise
         return cls(set_name, fd, epoch)
 
-    def renew(self, directory: Directory) -> None:
-        """Take the next epoch, for another generation of segments by the same writer. StorageError where it cannot be written."""
-        self.epoch = _next_epoch(directory, self.set_name, self.epoch)
-        _write_holder(self._fd, Holder(my_identity(), self.epoch))
-
     def release(self) -> None:
         """Release the lock for the next writer."""
         if self._fd >= 0:

@@ -71,12 +71,13 @@ class SimulatedExchange:
         clock: Callable[[], int] | None = None,
         speaker: exchanges.Exchange | None = None,
         planted: PlantedSchedule | None = None,
+        more: int = 0,
     ) -> None:
         """Set the exchange up; `async with` opens its port. UsageError for unknown names or an impossible rate or burst.
 
         `rate` is in steps per second for each symbol, in groups of `burst`; with 0 only `advance` moves the market. `clock` returns
         ns since 1970; the default is the real clock with a rate, a virtual one without. `speaker` replaces the registry's exchange.
-        `planted` goes into the market that is made if `market` is None.
+        `planted` and `more`, a number of invented symbols, go into the market that is made if `market` is None.
         """
         self._speaker = speaker or exchanges.get(name)
         try:
@@ -90,7 +91,7 @@ class SimulatedExchange:
         self.rate, self.burst = rate, burst
         self._clock = clock or (time.time_ns if rate else None)
         self.now_ns = self._clock() if self._clock else VIRTUAL_START_NS
-        self.truth = market or SimulatedMarket(name, seed, symbols, start_ns=self.now_ns, planted=planted)
+        self.truth = market or SimulatedMarket(name, seed, symbols, start_ns=self.now_ns, planted=planted, more=more)
         self._rest = self._speaker.rest_encoder(self.truth, self.mode)
         self.outages = Outages()
         self._websocket_path, self._rest_path = urlsplit(facts.websocket_url).path, urlsplit(facts.rest_url).path.rstrip("/")

@@ -26,6 +26,7 @@ ASSETS = {
     "USD": (1.0, 0.0),
     "USDT": (0.9996, 0.04e-4),
 }
+INVENTED_MOVE = 1.6e-4
 
 
 def scatter(value: int) -> int:
@@ -41,6 +42,11 @@ def seed_of(seed: int, *names: str) -> int:
     for name in names:
         seed = scatter((seed & MASK64) ^ crc32(name.encode()))
     return seed
+
+
+def _asset(name: str) -> tuple[float, float]:
+    """Price and move of an asset: those of ASSETS, or of an invented one, between 1 and 100 USD."""
+    return ASSETS.get(name) or (1.0 + seed_of(0, name) % 9900 / 100, INVENTED_MOVE)
 
 
 class Noise:
@@ -87,7 +93,7 @@ class HiddenMid:
 
     def __init__(self, seed: int, exchange: str, symbol: str) -> None:
         base, _, quote = symbol.partition("-")
-        (base_worth, base_move), (quote_worth, quote_move) = ASSETS[base], ASSETS[quote]
+        (base_worth, base_move), (quote_worth, quote_move) = _asset(base), _asset(quote)
         self._worth = base_worth / quote_worth
         self._base = Wander(seed_of(seed, base), base_move)
         self._quote = Wander(seed_of(seed, quote), quote_move)

@@ -7,6 +7,7 @@ sides. Full-depth books also have stub orders at absurd prices.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from string import ascii_uppercase
 
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.instrument import Instrument
@@ -73,23 +74,34 @@ MIN_SIZES: dict[str, dict[str, int]] = {
     "coinbase": {"ETH-USD": 1_000, "XRP-USD": 1_000},
     "binance-us": {"SOL-USD": 10, "DOGE-USD": 2},
 }
+INVENTED_BASES = [f"{first}{second}{third}" for first in "QVWZ" for second in ascii_uppercase for third in ascii_uppercase]
+INVENTED_LEVELS = 40
 FULL_DEPTH = frozenset({"coinbase"})
 
 
-def listings(exchange: str, symbols: Sequence[str] = ()) -> list[Listing]:
-    """Listings of an exchange for these canonical symbols, in their order; all its listings for ().
+def listings(exchange: str, symbols: Sequence[str] = (), more: int = 0) -> list[Listing]:
+    """Listings of an exchange for these canonical symbols, in their order; all its listings for (), with `more` invented ones.
 
     UsageError, with near matches, for an exchange or a symbol that is not simulated.
     """
     if exchange not in LISTED:
         raise UsageError(f"no simulator of {exchange[:40]!r}", f"simulators are: {', '.join(LISTED)}")
-    rows = {row[0]: row for row in LISTED[exchange]}
+    rows = {row[0]: row for row in (*LISTED[exchange], *_invented(LISTED[exchange][0], more))}
     for symbol in symbols:
         if symbol not in rows:
             near = get_close_matches(symbol.upper(), rows, n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}?" if near else f"it lists {', '.join(rows)}"
             raise UsageError(f"the simulated {exchange} does not list {symbol[:40]!r}", hint)
     return [_listing(exchange, rows[symbol]) for symbol in dict.fromkeys(symbols or rows)]
+
+
+def _invented(like: Row, count: int) -> list[Row]:
+    """Rows of invented markets with small books, QAA-USD, QAB-USD …, named as the exchange names the market `like`."""
+    if count > len(INVENTED_BASES):
+        raise UsageError(f"{count} invented markets; there are names for {len(INVENTED_BASES)}")
+    symbol, native, *_ = like
+    base, _, quote = symbol.partition("-")
+    return [(f"{name}-{quote}", native.replace(base, name, 1), 4, 2, INVENTED_LEVELS) for name in INVENTED_BASES[:count]]
 
 
 def _listing(exchange: str, row: Row) -> Listing:

@@ -67,8 +67,9 @@ class SimulatedMarket:
         levels_per_side: int = 0,
         start_ns: int = 0,
         planted: PlantedSchedule | None = None,
+        more: int = 0,
     ) -> None:
-        """Make the books of `start_ns`, of all listed symbols for (), with the listings' depth for 0.
+        """Make the books of `start_ns`, of all listed symbols for (), with the listings' depth for 0; `more` are invented symbols.
 
         UsageError for unknown names.
         """
@@ -76,7 +77,7 @@ class SimulatedMarket:
         self._planted = planted
         self._books = {
             listing.instrument.symbol: _Book(seed, listing, levels_per_side or listing.levels_per_side, start_ns)
-            for listing in listings(exchange, symbols)
+            for listing in listings(exchange, symbols, more)
         }
         self.instruments: Mapping[str, Instrument] = {symbol: book.instrument for symbol, book in self._books.items()}
 

@@ -25,6 +25,7 @@ class SimSpec:
     burst: int = 1
     mode: str = ""
     mischief: Sequence[Scenario] = ()
+    more: int = 0
 
 
 OnReady = Callable[[Sequence[SimulatedExchange]], None]
@@ -54,6 +55,7 @@ async def run(
             mode=spec.mode,
             mischief=spec.mischief,
             planted=planted,
+            more=spec.more,
         )
         for spec in simulations
     ]

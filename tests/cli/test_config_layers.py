@@ -29,7 +29,7 @@ class TestTheStrongerLayerDecides:
     def test_defaults_hold_where_nothing_is_set(self, tmp_path, home):
         settings = layers.load(home, tmp_path)
         assert [value.origin for value in settings] == ["default"] * len(list(layers.known()))
-        assert settings.get("ring_records") == 16_384
+        assert settings.get("ring_records") == 0
         assert settings.get("url", "kraken") == ""
 
     def test_user_file_then_project_file_then_environment_then_flag(self, tmp_path, home):

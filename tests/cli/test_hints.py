@@ -15,7 +15,7 @@ from alphapulse_cli.readers.status import BookStatus, SetStatus
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.wire.delta import BookReason, BookState
 
-TOTALS = {"gaps": 3, "checksums_bad": 4, "resyncs": 5, "reconnects": 6}
+TOTALS = {"connections": 1, "connections_open": 1, "gaps": 3, "checksums_bad": 4, "resyncs": 5, "reconnects": 6}
 
 
 def test_a_simulator_says_how_to_collect_from_it(quick):
@@ -47,6 +47,13 @@ def test_the_board_tells_faults_before_rates():
     """The end of the line is what a narrow terminal cuts."""
     said = board.set_words(SetStatus("kraken", "kraken", Liveness.LIVE, totals=TOTALS))
     assert said.index("3 gaps, 4 bad checksums, 5 resyncs, 6 reconnects") < said.index("messages/s")
+
+
+def test_the_board_counts_the_open_connections_of_a_set_with_several():
+    one, two = ({**TOTALS, "connections": total, "connections_open": opened} for total, opened in ((1, 1), (3, 2)))
+    said = [board.set_words(SetStatus("kraken", "kraken", Liveness.LIVE, totals=totals)) for totals in (one, two)]
+    assert ["connections" in line.replace("reconnects", "") for line in said] == [False, True]
+    assert "2 of 3 connections" in said[1]
 
 
 def test_the_board_at_80_columns_cuts_no_price_beside_a_long_state():

@@ -9,7 +9,7 @@ from support.flow_parts import Desk, Replica, listed
 
 from alphapulse_cli.errors import StorageError, WriterAlive
 from alphapulse_cli.flow.outlet import CHECKPOINT_PAUSE_NS, Outlet
-from alphapulse_cli.shm import clock, segment
+from alphapulse_cli.shm import clock, layout, segment
 from alphapulse_cli.shm.counters import Counter, CountersReader
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.layout import State
@@ -31,6 +31,43 @@ def opened(directory, *instruments):
 
 def segments(directory):
     return [name for name in directory.names() if not name.endswith((".lock", ".wake"))]
+
+
+class TestTheRings:
+    @pytest.mark.parametrize(
+        ("symbols", "records"), [(1, 16_384), (64, 16_384), (65, 32_768), (600, 262_144), (4096, 1 << 20), (5000, 1 << 20)]
+    )
+    def test_grow_with_the_symbols_between_a_floor_and_a_cap(self, symbols, records):
+        assert layout.ring_records(symbols) == records
+
+    def test_have_that_capacity_unless_one_is_chosen(self, directory):
+        symbols = [f"S{place}-USD" for place in range(65)]
+        with Outlet(directory, "a", "kraken", symbols, 0, 0) as grown, Outlet(directory, "b", "kraken", symbols, 64, 0) as chosen:
+            assert (grown.deltas.capacity, grown.trades.capacity) == (32_768, 32_768)
+            assert (chosen.deltas.capacity, chosen.trades.capacity) == (64, 64)
+
+
+class TestAnOpenOutlet:
+    def test_takes_in_further_symbols_while_its_counters_have_room(self, directory):
+        with opened(directory, BTC) as outlet:
+            outlet.add(["ETH-USD", "BTC-USD"])
+            outlet.open_image(ETH)
+            assert list(outlet.symbols) == ["BTC-USD", "ETH-USD"]
+            assert ImageReader(Segment.attach(directory, "kraken_book_ETH-USD")).segment.spec.request_slot == 1
+            with pytest.raises(StorageError, match="kraken has room for 125 more symbols"):
+                outlet.add([f"S{place}-USD" for place in range(1000)])
+            outlet.add([f"S{place}-USD" for place in range(125)])
+            for symbol in outlet.symbols:
+                outlet.counters.block(symbol)
+
+    def test_removes_a_symbol_and_retires_its_image(self, directory):
+        with opened(directory, BTC, ETH) as outlet:
+            before = Segment.attach(directory, "kraken_book_ETH-USD")
+            outlet.remove(["ETH-USD", "NO-NO"])
+            assert before.liveness(clock.monotonic_ns()) is Liveness.RETIRED
+            outlet.beat(clock.monotonic_ns())
+            outlet.open_image(ETH)  # it may come back
+            assert Segment.attach(directory, "kraken_book_ETH-USD").liveness(clock.monotonic_ns()) is Liveness.LIVE
 
 
 class TestOpening:

@@ -77,3 +77,15 @@ class TestRun:
             await run([SPECS[1], SimSpec("kraken", ["BTC-USD"], port=port)])
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_invented_markets_have_their_own_names_in_the_form_of_the_exchange():
+    (one,) = await run([SimSpec("kraken", more=3)], duration=0.01)
+    invented = [each for symbol, each in one.truth.instruments.items() if symbol.startswith("Q")]
+    assert [(each.symbol, each.native) for each in invented] == [
+        ("QAA-USD", "QAA/USD"),
+        ("QAB-USD", "QAB/USD"),
+        ("QAC-USD", "QAC/USD"),
+    ]
+    with pytest.raises(UsageError, match="99999 invented markets"):
+        await run([SimSpec("kraken", more=99_999)])

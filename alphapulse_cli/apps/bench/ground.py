@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alphapulse_cli.apps.bench.report import LeftOut
-from alphapulse_cli.edges.config.layers import DEFAULT_RING_RECORDS
 from alphapulse_cli.flow.outlet import Outlet
-from alphapulse_cli.shm import clock
+from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import Directory, open_directory
 
 OURS = re.compile(r"bench-[0-9]{1,10}")
 ABANDONED_AFTER_NS = 10_000_000_000
-RING_CAPACITY = DEFAULT_RING_RECORDS  # as `collect` makes them
+RING_CAPACITY = layout.LEAST_RECORDS  # as `collect` makes them
 SYMBOL = "BTC-USD"
 
 

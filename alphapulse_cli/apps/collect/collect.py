@@ -1,6 +1,6 @@
 """Collector of one exchange into its set of segments, until it is stopped.
 
-    lease ─► instruments (REST) ─► the symbols asked for ─► Outlet (segments) ─► Ingest ◄─ Session ◄─ the exchange
+    lease ─► instruments (REST) ─► the symbols asked for ─► Outlet (segments) ◄─ Connections ◄─ the exchange
                                         ▲                                             │
                                         └──── a symbol that was skipped is listed ────┘
 
@@ -9,35 +9,36 @@ writer.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.apps.collect.listing import list_instruments, until_listed
-from alphapulse_cli.apps.collect.plan import CollectPlan, addresses, choose, mode_of
-from alphapulse_cli.apps.collect.publishing import after_frame, published
+from alphapulse_cli.apps.collect.connections import Connections, Feed
+from alphapulse_cli.apps.collect.listing import later_list, list_instruments
+from alphapulse_cli.apps.collect.plan import CollectPlan, addresses, choose, find, mode_of
+from alphapulse_cli.apps.collect.publishing import published
 from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.ledger import Ledger
 from alphapulse_cli.edges.exchange.loopback import is_loopback
 from alphapulse_cli.edges.exchange.rate_limit import Limits
-from alphapulse_cli.edges.exchange.session import Session
-from alphapulse_cli.edges.exchange.transport import open_link
 from alphapulse_cli.errors import ExchangeError, StorageError
-from alphapulse_cli.flow.ingest import Ingest, Notice
+from alphapulse_cli.flow.ingest import Notice
 from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
-from alphapulse_cli.shm.directory import Directory, open_directory
+from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.lease import Lease
-
-OnReady = Callable[[Outlet, Ingest], None]
 
 
 async def collect(
-    plan: CollectPlan, notice: Notice, on_ready: OnReady | None = None, on_first_frame: Callable[[], None] | None = None
+    plan: CollectPlan,
+    notice: Notice,
+    on_ready: Callable[[Outlet], None] | None = None,
+    on_first_frame: Callable[[], None] | None = None,
 ) -> None:
     """Collect until cancelled, or for `plan.duration_s` seconds, which includes the waiting for an unreachable exchange.
 
@@ -57,19 +58,19 @@ async def collect(
 
 @dataclass(slots=True)
 class Collection:
-    """Collection of one exchange, with a generation of segments for each list of its symbols that are listed."""
+    """Collection of one exchange: its listed symbols, and those that are listed later."""
 
     plan: CollectPlan
     notice: Notice
-    on_ready: OnReady | None = None
+    on_ready: Callable[[Outlet], None] | None = None
     on_first_frame: Callable[[], None] | None = None
     has_frames: bool = field(default=False, init=False)
     last_told: str = field(default="", init=False)  # ": " and the text of the last warning
 
     async def run(self) -> None:
-        """Collect until cancelled, one generation after another; exceptions as from `collect`."""
+        """Collect until cancelled; exceptions as from `collect`."""
         plan, exchange = self.plan, exchanges.get(self.plan.exchange)
-        mode, _ = mode_of(exchange.facts, plan.mode, plan.depth)
+        mode, depth = mode_of(exchange.facts, plan.mode, plan.depth)
         url, rest_url = addresses(mode, plan.url, plan.rest_url)
         with (
             open_directory(plan.shm_dir, create=True) as directory,
@@ -77,72 +78,83 @@ class Collection:
             Ledger(directory, plan.exchange, partial(self._notice, "warning"), port=_port_here(url)) as ledger,
         ):
             limits = Limits.of(exchange.facts, ledger)
-            fetcher = Fetcher(rest_url, limits.weight)
-            while True:
-                await self._generation(directory, lease, url, fetcher, limits)
-                lease.renew(directory)
+            feed = Feed(exchange, plan, mode, depth, url, Fetcher(rest_url, limits.weight), limits)
+            listed = await list_instruments(exchange, mode, feed.fetcher, self._notice, tries=None)
+            instruments, skipped = choose(plan.exchange, plan.symbols, listed, skip_unlisted=plan.skip_unlisted)
+            if skipped:
+                names, every = ", ".join(skipped), f"{plan.listing_every_s:.0f} s"
+                self._notice(
+                    "warning", f"not listed: {names}; the other symbols are collected, and the list is read again every {every}"
+                )
+            symbols = [instrument.symbol for instrument in instruments]
+            with Outlet(directory, plan.name, plan.exchange, symbols, plan.ring_capacity, clock.monotonic_ns(), lease) as outlet:
+                await self._publish(feed, outlet, instruments, skipped)
 
     def _notice(self, level: str, message: str) -> None:
         if level == "warning":
             self.last_told = f": {message}"
         self.notice(level, message)
 
-    async def _generation(self, directory: Directory, lease: Lease, url: str, fetcher: Fetcher, limits: Limits) -> None:
-        """Collect the listed symbols until a symbol that was skipped is listed."""
-        plan, exchange = self.plan, exchanges.get(self.plan.exchange)
-        mode, depth = mode_of(exchange.facts, plan.mode, plan.depth)
-        listed = await list_instruments(exchange, mode, fetcher, self._notice, tries=None)
-        instruments, skipped = choose(plan.exchange, plan.symbols, listed, skip_unlisted=plan.skip_unlisted)
-        if skipped:
-            names, every = ", ".join(skipped), f"{plan.listing_every_s:.0f} s"
-            self._notice(
-                "warning", f"not listed: {names}; the other symbols are collected, and the list is read again every {every}"
-            )
-        decoder = exchange.decoder(instruments, set(plan.channels), depth, mode.name)
-        symbols = [instrument.symbol for instrument in instruments]
-        with Outlet(directory, plan.name, plan.exchange, symbols, plan.ring_capacity, clock.monotonic_ns(), lease) as outlet:
+    async def _publish(self, feed: Feed, outlet: Outlet, instruments: Sequence[Instrument], skipped: Sequence[str]) -> None:
+        """Collect the instruments into the outlet until cancelled, and symbols that were skipped once they are listed."""
+        async with Connections(feed, outlet, self._notice) as connections:
             try:
-                warns = plan.checksum_warns
-                ingest = Ingest(
-                    exchange, decoder, instruments, plan.channels, outlet, self._notice, mode.name, checksum_warns=warns
-                )
+                connections.add(instruments)
             except StorageError:
                 outlet.discard()
                 raise
-            opener = partial(open_link, transport=plan.transport)
-            session = Session(
-                exchange.facts, url, fetcher, ingest, self._notice, after_frame(outlet), opener, limits=limits, mode=mode.name
-            )
             if self.on_ready is not None:
-                self.on_ready(outlet, ingest)
-            async with published(outlet, partial(self._look, ingest)):
+                self.on_ready(outlet)
+            look = partial(self._look, outlet)
+            async with published(outlet, look):
                 try:
-                    found = await _first(session.run(), until_listed(exchange, mode, fetcher, skipped, plan.listing_every_s))
+                    await _first(connections.failure(), self._take_up(feed, connections, outlet, skipped))
                 finally:
-                    self._look(ingest)
-                    ingest.retire(clock.realtime_ns())
-            self._notice("said", f"listed now: {', '.join(found)}; collecting starts again with it")
+                    look()
+                    await connections.close()
+                    connections.retire()
 
-    def _look(self, ingest: Ingest) -> None:
+    async def _take_up(self, feed: Feed, connections: Connections, outlet: Outlet, skipped: Sequence[str]) -> None:
+        """Collect skipped symbols as soon as they are listed, on connections of their own; the others go on undisturbed."""
+        while skipped:
+            listed = await later_list(feed.exchange, feed.mode, feed.fetcher, self.plan.listing_every_s)
+            found, skipped = find(skipped, listed)
+            new = [instrument for instrument in found if instrument.symbol not in outlet.symbols]
+            if new:
+                self._add(connections, outlet, new)
+        await asyncio.Event().wait()
+
+    def _add(self, connections: Connections, outlet: Outlet, new: Sequence[Instrument]) -> None:
+        """Collect further instruments; where there is no room for them, say so, and go on with the others."""
+        symbols = [instrument.symbol for instrument in new]
+        try:
+            outlet.add(symbols)
+            connections.add(new)
+        except StorageError as error:
+            outlet.remove(symbols)
+            self._notice("warning", f"listed now: {', '.join(symbols)}, but not collected: {error}")
+        else:
+            self._notice("said", f"listed now: {', '.join(symbols)}; collected from now on")
+
+    def _look(self, outlet: Outlet) -> None:
         """Note the first frame, and call `on_first_frame` once."""
-        if not self.has_frames and ingest.counters.get(Counter.FRAMES):
+        if not self.has_frames and outlet.counters.block().get(Counter.FRAMES):
             self.has_frames = True
             if self.on_first_frame is not None:
                 self.on_first_frame()
 
 
-async def _first(session: Coroutine[Any, Any, None], listing: Coroutine[Any, Any, list[str]]) -> list[str]:
-    """Run the session until the listing returns, and return its result; an exception of either is raised."""
-    running, looking = asyncio.create_task(session), asyncio.create_task(listing)
+async def _first(*work: Coroutine[Any, Any, None]) -> None:
+    """Run these until the first of them ends; its exception is raised."""
+    running = [asyncio.create_task(one) for one in work]
     try:
-        await asyncio.wait({running, looking}, return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            running.result()
-        return looking.result()
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
-        for task in (running, looking):
+        for task in running:
             task.cancel()
-        await asyncio.gather(running, looking, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 def _port_here(url: str) -> int | None:

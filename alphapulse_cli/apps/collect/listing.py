@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import count
 
 from alphapulse_cli.edges.exchange import retry_after
@@ -45,20 +45,14 @@ async def list_instruments(
     raise AssertionError("unreachable")
 
 
-async def until_listed(exchange: Exchange, mode: Mode, fetcher: Fetcher, skipped: Collection[str], every_s: float) -> list[str]:
-    """Wait until the exchange lists some of the skipped symbols, asking every `every_s` seconds; returns these.
-
-    Endless if none was skipped.
-    """
+async def later_list(exchange: Exchange, mode: Mode, fetcher: Fetcher, every_s: float) -> Sequence[Instrument]:
+    """Fetch the instruments again after about `every_s` seconds, and again after each failure."""
     while True:
-        await asyncio.sleep(every_s * random.uniform(1 - SPREAD, 1 + SPREAD) if skipped else 1e9)  # noqa: S311 - no secret
+        await asyncio.sleep(every_s * random.uniform(1 - SPREAD, 1 + SPREAD))  # noqa: S311 - no secret
         try:
-            listed = {instrument.symbol for instrument in await _asked(exchange, mode, fetcher)}
-        except ExchangeError:  # the session reports an unreachable exchange; this can wait
+            return await _asked(exchange, mode, fetcher)
+        except ExchangeError:  # the sessions report an unreachable exchange; this can wait
             continue
-        found = [symbol for symbol in skipped if symbol in listed]
-        if found:
-            return found
 
 
 async def _asked(exchange: Exchange, mode: Mode, fetcher: Fetcher) -> Sequence[Instrument]:

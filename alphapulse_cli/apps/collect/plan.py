@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.edges.config import value_types
-from alphapulse_cli.edges.config.layers import DEFAULT_RING_RECORDS, DEFAULT_SYMBOLS
+from alphapulse_cli.edges.config.layers import DEFAULT_SYMBOLS
 from alphapulse_cli.edges.exchange import transport as transports
 from alphapulse_cli.edges.exchange.loopback import is_loopback
 from alphapulse_cli.errors import Refused, UsageError
@@ -33,7 +33,7 @@ class CollectPlan:
     rest_url: str = ""
     set_name: str = ""  # "" = the exchange's name
     shm_dir: str | None = None
-    ring_capacity: int = DEFAULT_RING_RECORDS
+    ring_capacity: int = 0  # 0 = by the number of symbols
     duration_s: float | None = None
     transport: str = transports.AUTO
     skip_unlisted: bool = False  # collect the other symbols where the exchange does not list all
@@ -130,16 +130,22 @@ def choose(
 
     Refused, with near matches, for unlisted symbols, unless they are to be skipped and others are left.
     """
-    known = {instrument.symbol: instrument for instrument in listed}
-    missing = [symbol for symbol in dict.fromkeys(wanted) if symbol not in known]
-    found = list(dict.fromkeys(_resolve_alias(known[symbol], known) for symbol in wanted if symbol in known))
+    found, missing = find(wanted, listed)
     if missing and not (skip_unlisted and found):
-        near = {symbol: near_symbols(symbol, list(known))[:SHOWN_MATCHES] for symbol in missing}
-        hints = [f"{symbol}: did you mean {', '.join(found)}?" for symbol, found in near.items() if found]
+        known = [instrument.symbol for instrument in listed]
+        near = {symbol: near_symbols(symbol, known)[:SHOWN_MATCHES] for symbol in missing}
+        hints = [f"{symbol}: did you mean {', '.join(names)}?" for symbol, names in near.items() if names]
         rest = ["--skip-unlisted collects the others"] if found else []
         hint = "; ".join([*hints, *rest, f"alphapulse symbols --exchange {exchange}"])
         raise Refused(f"{exchange} does not list {', '.join(missing)}", hint)
     return found, missing
+
+
+def find(wanted: Sequence[str], listed: Sequence[Instrument]) -> tuple[list[Instrument], list[str]]:
+    """Find the instruments of the wanted symbols, each once; returns them and the symbols that are not listed."""
+    known = {instrument.symbol: instrument for instrument in listed}
+    missing = [symbol for symbol in dict.fromkeys(wanted) if symbol not in known]
+    return list(dict.fromkeys(_resolve_alias(known[symbol], known) for symbol in wanted if symbol in known)), missing
 
 
 def _resolve_alias(instrument: Instrument, known: dict[str, Instrument]) -> Instrument:
@@ -158,7 +164,7 @@ def plans(
     rest_urls: Mapping[str, str],
     set_name: str = "",
     shm_dir: str | None = None,
-    ring_capacity: int = DEFAULT_RING_RECORDS,
+    ring_capacity: int = 0,
     duration_s: float | None = None,
     transport: str = transports.AUTO,
     skip_unlisted: bool = False,

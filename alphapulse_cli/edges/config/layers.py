@@ -31,7 +31,6 @@ OTHER_VARIABLES = frozenset(  # variables of the build, the scripts and the test
 PROJECT_FILE = "alphapulse.toml"
 LARGEST_FILE_BYTES = 1 << 20
 DEFAULT_SYMBOLS = ("BTC-USD", "ETH-USD")
-DEFAULT_RING_RECORDS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,12 @@ KEYS = (
     Key("symbols", value_types.SYMBOLS, DEFAULT_SYMBOLS, "symbols to collect; kraken:BTC-USD means one exchange only"),
     Key("channels", value_types.CHANNELS, ("book", "trades"), "what to collect of each symbol"),
     Key("depth", value_types.COUNT, 0, "levels per side to collect; 0: the exchange's default"),
-    Key("ring_records", value_types.POWER_OF_TWO, DEFAULT_RING_RECORDS, "capacity of each ring in records, a power of two"),
+    Key(
+        "ring_records",
+        value_types.POWER_OF_TWO,
+        0,
+        "capacity of each ring in records; 0: 256 for each symbol, rounded up to a power of two, at least 16384 and at most 1048576",
+    ),
     Key(
         "transport",
         value_types.TRANSPORT,

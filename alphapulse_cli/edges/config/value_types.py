@@ -81,10 +81,10 @@ def count(text: str) -> int:
 
 
 def power_of_two(text: str) -> int:
-    """Parse a power of two from 64 up. ValueError for other numbers."""
+    """Parse a power of two from 64 up, or 0. ValueError for other numbers."""
     number = count(text)
-    if number < 64 or number & (number - 1):
-        raise ValueError(f"expected a power of two from 64 up, got {number}")
+    if number and (number < 64 or number & (number - 1)):
+        raise ValueError(f"expected a power of two from 64 up, or 0, got {number}")
     return number
 
 
@@ -202,7 +202,9 @@ def _checksum_of_toml(value: Any) -> str:
 TEXT = _of_string("text", str)
 PATH = _of_string("a path", _path)
 COUNT = ValueType("a whole number", count, _only(int, "a whole number", lambda value: count(str(value))))
-POWER_OF_TWO = ValueType("a power of two", power_of_two, _only(int, "a power of two", lambda value: power_of_two(str(value))))
+POWER_OF_TWO = ValueType(
+    "a power of two, or 0", power_of_two, _only(int, "a power of two, or 0", lambda value: power_of_two(str(value)))
+)
 NAMES = _of_list("a list of names", exchange_name)
 SYMBOLS = _of_list("a list of symbols", symbol)
 CHANNELS = _of_list("a list of channels", _channel)

@@ -10,7 +10,7 @@ Times are CLOCK_MONOTONIC in nanoseconds, handed in: one clock for all processes
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from alphapulse_cli.exchanges.protocol import Facts, Rate
@@ -114,3 +114,7 @@ class Limits:
             RateLimit(facts.sends, (shared if facts.sends_per_address else None) or own, SENDS),
             RateLimit(facts.rest_weight, shared or own, WEIGHT),
         )
+
+    def of_another(self, facts: Facts) -> "Limits":
+        """Limits of another connection of the same collector: its own `sends`, unless the exchange counts those by address."""
+        return self if facts.sends_per_address else replace(self, sends=RateLimit(facts.sends))

@@ -6,7 +6,7 @@ After a connection that carried books or trades the next one is made at once: wi
 random time within `Timing.at_once_s`, so that collectors that were disconnected together do not return together. The old connection
 is closed meanwhile, which takes seconds if the exchange does not answer. Connections that failed or carried no data lengthen the
 pause. All connections keep within the exchange's limits (`edges.exchange.rate_limit`), which all collectors of a machine may share,
-and wait for the end of a Retry-After.
+and wait for the end of a Retry-After. A set of more symbols than a connection carries has several sessions: `Siblings`.
 
 `edges.exchange.watchdog` judges silence. The session runs in one event loop; `_on_frame` handles a frame in the link's own turn.
 """
@@ -22,6 +22,7 @@ from alphapulse_cli.edges.exchange import retry_after
 from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.link import Link, OnFrame
 from alphapulse_cli.edges.exchange.rate_limit import Limits
+from alphapulse_cli.edges.exchange.siblings import Siblings
 from alphapulse_cli.edges.exchange.transport import open_link
 from alphapulse_cli.edges.exchange.watchdog import AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, SilenceVerdict, Timing, Watchdog
 from alphapulse_cli.errors import ExchangeError, Refused
@@ -43,7 +44,7 @@ from alphapulse_cli.wire.delta import BookReason
 
 LIFE_MARGIN_S = 3600.0  # a connection is renewed this long before the exchange would end it
 
-R = TypeVar("R", FetchTrades, FetchProof, FetchInstruments)
+R = TypeVar("R", FetchTrades, FetchProof)
 
 Opener = Callable[[str, OnFrame], Awaitable[Link]]
 
@@ -75,7 +76,8 @@ class Backoff:
 class Session:
     """Session with one exchange that feeds `ingest` until `run` is cancelled.
 
-    `after_frame` is called after each frame with its receive time in ns since 1970, and each `Timing.tick_s` with 0.
+    `after_frame` is called after each frame with its receive time in ns since 1970, and each `Timing.tick_s` with 0. `siblings` is
+    shared by the sessions of one set; each renews its connection `early_s` seconds sooner than it must, so that not all do at once.
     """
 
     def __init__(
@@ -90,6 +92,8 @@ class Session:
         timing: Timing | None = None,
         limits: Limits | None = None,
         mode: str = "",
+        siblings: Siblings | None = None,
+        early_s: float = 0.0,
     ) -> None:
         self._facts = facts
         self._url = url
@@ -102,6 +106,9 @@ class Session:
         self._silence = facts.mode(mode).silence
         self._backoff = Backoff(self._timing.first_backoff_s, self._timing.longest_backoff_s, self._timing.at_once_s)
         self._limits = limits or Limits.of(facts)
+        self._siblings = siblings or Siblings()
+        self._siblings.ingests.append(ingest)
+        self._life_s = _renewed_after_s(facts) - early_s
         self._connected_count = 0
         self._is_heard = False  # whether a frame came since the watchdog last looked: frames need not read the clock
         self._was_fed = False  # whether the last connection carried books or trades
@@ -113,7 +120,7 @@ class Session:
         self._end: asyncio.Future[str] | None = None  # of this connection: our reason to end it, or the exception of an errand
 
     async def run(self) -> None:
-        """Keep connected until cancelled. UsageError, or Refused before the first connection: a retry cannot help.
+        """Keep connected until cancelled. UsageError, or Refused before the first connection of the set: a retry cannot help.
 
         Other network errors are reported as notices, and the session connects again.
         """
@@ -129,7 +136,7 @@ class Session:
             try:
                 why = await self._one_connection()
             except Refused as error:
-                if not self._connected_count:
+                if not self._siblings.has_connected:
                     raise
                 why = str(error)
             except ExchangeError as error:
@@ -156,7 +163,8 @@ class Session:
 
     def _publish_wait(self, seconds: float) -> None:
         """Tell readers, by a counter, that the exchange asked for a pause of `seconds` from now; 0 ends it."""
-        self._ingest.counters.set(Counter.WAIT_UNTIL_NS, clock.realtime_ns() + int(seconds * 1e9) if seconds else 0)
+        until_ns = clock.realtime_ns() + int(seconds * 1e9) if seconds else 0
+        self._ingest.counters.set(Counter.WAIT_UNTIL_NS, self._siblings.told_to_wait(self._ingest, until_ns))
 
     async def _one_connection(self) -> str:
         """Run one connection from its opening to its end; returns the reason of the end. ExchangeError if it cannot be opened."""
@@ -171,6 +179,7 @@ class Session:
             raise
         opened_ns = clock.monotonic_ns()
         self._connected_count += 1
+        self._ingest.counters.set(Counter.CONNECTIONS_OPEN, self._siblings.opened(self._ingest))
         self._publish_wait(0)
         if self._connected_count > 1:
             self._ingest.counters.add(Counter.RECONNECTS)
@@ -182,6 +191,7 @@ class Session:
                 self._ingest.disconnected(clock.realtime_ns())  # before closing, which may take a while
                 return str(done.pop().result())
         finally:
+            self._ingest.counters.set(Counter.CONNECTIONS_OPEN, self._siblings.ended(self._ingest))
             self._was_fed = self._ingest.is_fed
             for errand in self._errands:
                 errand.cancel()
@@ -220,7 +230,8 @@ class Session:
             case FetchProof():
                 self._fetch_once(request, self._fetch_proof)
             case FetchInstruments():
-                self._fetch_once(request, self._fetch_instruments)
+                if not self._siblings.is_reading:  # else the answer comes to this connection, too
+                    self._siblings.reader = self._spawn(self._fetch_instruments(request))
             case Reconnect(reason, others_too):
                 if self._end is not None and not self._end.done():
                     self._others_too = others_too
@@ -286,13 +297,18 @@ class Session:
         self._do_requests()
 
     async def _fetch_instruments(self, request: FetchInstruments) -> None:
+        """Read the metadata for all connections of the set.
+
+        A read that fails, or ends with this connection, is repeated by this session: a minute later, or beside its next connection.
+        """
         try:
             body = await self._fetcher.get(request.path, request.weight)
         except ExchangeError as error:
             self._notice("warning", f"no instrument metadata: {error}")
             self._ingest.fetch_failed(None, clock.monotonic_ns())
         else:
-            self._ingest.receive_instruments(body, clock.realtime_ns())
+            for ingest in self._siblings.ingests:
+                ingest.receive_instruments(body, clock.realtime_ns())
         self._do_requests()
 
     async def _send_queued(self, link: Link) -> str:
@@ -309,9 +325,6 @@ class Session:
 
     async def _watch(self, link: Link, opened_ns: int) -> str:
         """Tick ingest, act on the watchdog's verdicts, and return the reason when the connection is to end."""
-        life_s = (
-            max(self._facts.connection_life_s - LIFE_MARGIN_S, LIFE_MARGIN_S) if self._facts.connection_life_s else float("inf")
-        )
         watchdog = Watchdog(self._timing, self._silence, opened_ns)
         while True:
             await asyncio.sleep(self._timing.tick_s)
@@ -333,7 +346,7 @@ class Session:
                     self._ingest.heard(clock.realtime_ns())
                 case SilenceVerdict.DEAD:
                     return watchdog.why
-            if (now - opened_ns) / 1e9 > life_s:
+            if (now - opened_ns) / 1e9 > self._life_s:
                 return "the exchange ends connections of this age"
 
     async def _ping(self, link: Link, watchdog: Watchdog) -> None:
@@ -342,6 +355,11 @@ class Session:
             async with asyncio.timeout(self._timing.dead_after_s):
                 await link.ping()
             watchdog.ponged(clock.monotonic_ns())
+
+
+def _renewed_after_s(facts: Facts) -> float:
+    """Age at which a connection is replaced, before the exchange would end it."""
+    return max(facts.connection_life_s - LIFE_MARGIN_S, LIFE_MARGIN_S) if facts.connection_life_s else float("inf")
 
 
 @contextlib.asynccontextmanager

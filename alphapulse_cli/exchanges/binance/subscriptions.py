@@ -44,7 +44,7 @@ class Subscriptions:
         if len(natives) * len(suffixes) > MAX_STREAMS:
             raise UsageError(
                 f"{len(natives) * len(suffixes)} streams; a connection carries {MAX_STREAMS}",
-                "collect fewer symbols, or one channel of --channels",
+                "divide the symbols among several connections, as `collect` does",
             )
         self._suffixes = suffixes
         cut = batches(natives, batch, lambda names: self._frame(names, LONGEST_ID)) if suffixes else ()

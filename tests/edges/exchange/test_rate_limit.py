@@ -96,3 +96,11 @@ class TestLimits:
         shared = OwnAccounts()
         assert shared.update("a", lambda account: account) is not shared.update("b", lambda account: account)
         assert shared.update("a", lambda account: account) == Account()
+
+    def test_of_another_connection_are_the_same_but_for_messages_that_the_exchange_counts_by_connection(self):
+        for name, has_own in (("kraken", True), ("coinbase", False)):
+            facts = exchanges.get(name).facts
+            one = Limits.of(facts)
+            other = one.of_another(facts)
+            assert (other.connects, other.weight) == (one.connects, one.weight)
+            assert (other.sends is not one.sends) is has_own

@@ -278,11 +278,11 @@ async def _collect(path: str, name: str, port: int, messages: int, transport: st
         shm_dir=path,
         transport=transport,
     )
-    work = asyncio.create_task(collect(plan, lambda *_: None, lambda _, ingest: begun.set_result(ingest)))
+    work = asyncio.create_task(collect(plan, lambda *_: None, begun.set_result))
     await asyncio.wait({work, begun}, return_when=asyncio.FIRST_COMPLETED)
     if work.done():
         work.result()
-    counters = begun.result().counters
+    counters = begun.result().counters.block()
     try:
         return await _sampled(lambda: counters.get(Counter.FRAMES), messages)
     finally:

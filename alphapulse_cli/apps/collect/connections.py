@@ -1,0 +1,147 @@
+"""Connections of one set: its symbols divided among them, each with its own decoder, books and session.
+
+    symbols ─┬─► decoder ─► Ingest ◄─ Session ◄─ the exchange
+             └─► decoder ─► Ingest ◄─ Session ◄─ the exchange
+                               └─────────────────────────────► one Outlet: rings, counters, images
+
+A symbol is on exactly one connection, so that its sequence, its healing and its silence are judged there alone: the loss of a
+connection changes the books of its own symbols only. Limits that the exchange counts by address are shared.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Self
+
+from alphapulse_cli.apps.collect.plan import CollectPlan
+from alphapulse_cli.apps.collect.publishing import after_frame
+from alphapulse_cli.edges.exchange.fetch import Fetcher
+from alphapulse_cli.edges.exchange.rate_limit import Limits
+from alphapulse_cli.edges.exchange.session import Session
+from alphapulse_cli.edges.exchange.siblings import Siblings
+from alphapulse_cli.edges.exchange.transport import open_link
+from alphapulse_cli.exchanges import Exchange
+from alphapulse_cli.exchanges.protocol import Mode
+from alphapulse_cli.flow.ingest import Ingest, Notice
+from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.counters import Counter
+
+RENEWED_WITHIN_S = 1800.0  # connections that were opened together are renewed over this time, one after another
+
+
+def divide(instruments: Sequence[Instrument], most: int) -> list[list[Instrument]]:
+    """Divide the instruments, in their order, among as few connections as carry `most` each, evenly; 0 = one carries all."""
+    if not instruments:
+        return []
+    count = -(-len(instruments) // most) if most else 1
+    size, larger = divmod(len(instruments), count)
+    ends = [place * size + min(place, larger) for place in range(count + 1)]
+    return [list(instruments[start:end]) for start, end in pairwise(ends)]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Feed of an exchange as a plan wants it: what every connection of the set has in common."""
+
+    exchange: Exchange
+    plan: CollectPlan
+    mode: Mode
+    depth: int
+    url: str
+    fetcher: Fetcher
+    limits: Limits
+
+    def ingest(self, instruments: Sequence[Instrument], outlet: Outlet, notice: Notice) -> Ingest:
+        """Make the decoder and the books of these instruments. StorageError where there is no room for a book."""
+        plan, decoder = self.plan, self.exchange.decoder(instruments, set(self.plan.channels), self.depth, self.mode.name)
+        warns = plan.checksum_warns
+        return Ingest(self.exchange, decoder, instruments, plan.channels, outlet, notice, self.mode.name, checksum_warns=warns)
+
+    def session(self, ingest: Ingest, notice: Notice, after: Callable[[int], None], siblings: Siblings, early_s: float) -> Session:
+        """Make the session that feeds `ingest`."""
+        facts, opener = self.exchange.facts, partial(open_link, transport=self.plan.transport)
+        return Session(
+            facts,
+            self.url,
+            self.fetcher,
+            ingest,
+            notice,
+            after,
+            opener,
+            limits=self.limits.of_another(facts),
+            mode=self.mode.name,
+            siblings=siblings,
+            early_s=early_s,
+        )
+
+
+class Connections:
+    """Connections of one set, in a `async with`, at whose end all are closed. More can be added while they run."""
+
+    def __init__(self, feed: Feed, outlet: Outlet, notice: Notice) -> None:
+        self._feed, self._outlet, self._notice = feed, outlet, notice
+        self._after_frame = after_frame(outlet)
+        self._most = feed.exchange.facts.symbols_per_connection(feed.plan.channels)
+        self._siblings = Siblings()
+        self._ingests: list[Ingest] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def add(self, instruments: Sequence[Instrument]) -> None:
+        """Open as many connections as these instruments take. StorageError where there is no room: none is opened."""
+        shares = divide(instruments, self._most)
+        made = [self._feed.ingest(share, self._outlet, self._notice) for share in shares]
+        for place, (share, ingest) in enumerate(zip(shares, made, strict=True)):
+            self._ingests.append(ingest)
+            notice = self._notice_of(f"connection {len(self._ingests)} ({_named(share)})")
+            early_s = RENEWED_WITHIN_S * place / len(shares)
+            session = self._feed.session(ingest, notice, self._after_frame, self._siblings, early_s)
+            task = asyncio.create_task(session.run())
+            task.add_done_callback(self._ended)
+            self._tasks.append(task)
+        self._outlet.counters.block().set(Counter.CONNECTIONS, len(self._ingests))
+
+    async def failure(self) -> None:
+        """Wait for the first error of a connection, which a retry cannot mend, and raise it."""
+        await asyncio.shield(self._failed)
+
+    def retire(self) -> None:
+        """Mark every book as RETIRED: the collector stops in good order."""
+        for ingest in self._ingests:
+            ingest.retire(clock.realtime_ns())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._failed.done():
+            self._failed.exception()  # it was raised, or another error was
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    def _notice_of(self, name: str) -> Notice:
+        """Notices of a connection's session: with its name where there are several."""
+
+        def notice(level: str, message: str) -> None:
+            self._notice(level, f"{name}: {message}" if len(self._ingests) > 1 else message)
+
+        return notice
+
+
+def _named(instruments: Sequence[Instrument]) -> str:
+    more = len(instruments) - 1
+    return instruments[0].symbol + (f" and {more} more" if more else "")
