@@ -16,6 +16,7 @@ from alphapulse_cli import build
 from alphapulse_cli.apps.revive import revival
 from alphapulse_cli.edges.config import layers
 from alphapulse_cli.errors import AlphapulseError, NoSegment
+from alphapulse_cli.market.choice import is_pattern, split_choice, top_count
 from alphapulse_cli.readers.status import SetStatus, StatusSource
 from alphapulse_cli.shm import clock, cursor, layout, listing, memory
 from alphapulse_cli.shm.directory import Directory, directory_path, open_directory
@@ -188,11 +189,12 @@ def room(shm_dir: str | None) -> Iterator[Finding]:
 def _room_needed() -> tuple[int, str]:
     """Bytes that a set of the configured symbols takes, rounded up to MiB, and words for that set."""
     loaded = layers.load()
-    symbols = len(loaded.get("symbols"))
+    choices = [split_choice(text)[1] for text in loaded.get("symbols")]
+    symbols = sum(top_count(one) or 1 for one in choices)  # a pattern counts as one
     records = loaded.get("ring_records") or layout.ring_records(symbols)
     books = symbols * layout.file_bytes(SegmentKind.BOOK, layout.LEVEL_BYTES, FIRST_CAPACITY)
     needed = records * (DELTA_BYTES + TRADE_BYTES) + books + OTHER_BYTES
-    return needed, f"a set of {symbols} symbols"
+    return needed, f"a set of {'at least ' if any(map(is_pattern, choices)) else ''}{symbols} symbols"
 
 
 def waiting(_: str | None) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ app = options.command_app()
 @app.command()
 def collect(
     names: options.Exchanges = None,
-    symbols: options.Symbols = None,
+    symbols: options.Choices = None,
     channels: Annotated[
         list[str] | None,
         typer.Option(

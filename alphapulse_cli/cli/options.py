@@ -128,6 +128,13 @@ def _symbols(values: list[str] | None) -> list[str] | None:
     return list(dict.fromkeys(f"{exchange}:{symbol}" if exchange else symbol for exchange, symbol in ids))
 
 
+def _choices(values: list[str] | None) -> list[str] | None:
+    """Canonical choices of symbols: symbols as `_symbols`, patterns, top:N. UsageError for other texts."""
+    from alphapulse_cli.market.choice import understood_choice
+
+    return list(dict.fromkeys(map(understood_choice, split_lists(values)))) if values else None
+
+
 def complete_exchange(incomplete: str) -> list[str]:
     """Completions of an exchange's name."""
     from alphapulse_cli import exchanges
@@ -140,7 +147,8 @@ def complete_symbol(incomplete: str) -> list[str]:
     exchange, colon, begun = incomplete.rpartition(":")
     try:
         chosen = settings()
-        known = [*_symbols_here(chosen.get("shm_dir")), *(symbol.rpartition(":")[2] for symbol in chosen.get("symbols"))]
+        configured = (symbol.rpartition(":")[2] for symbol in chosen.get("symbols"))
+        known = [*_symbols_here(chosen.get("shm_dir")), *(symbol for symbol in configured if "-" in symbol and "*" not in symbol)]
     except (AlphapulseError, OSError):  # a prompt is no place for an error
         return []
     return [exchange + colon + symbol for symbol in dict.fromkeys(known) if symbol.upper().startswith(begun.upper())]
@@ -220,6 +228,20 @@ Symbols = Annotated[
         autocompletion=complete_symbol,
         show_default=False,
         help="Only this symbol: BTC-USD or kraken:BTC-USD. Repeat it, or separate symbols with commas.",
+    ),
+]
+Choices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--symbol",
+        "--symbols",
+        "-s",
+        metavar="SYMBOL",
+        callback=_choices,
+        autocompletion=complete_symbol,
+        show_default=False,
+        help="Only this symbol: BTC-USD or kraken:BTC-USD; a quoted pattern, '*-USD'; or the most traded, top:50. Repeat it, or"
+        " separate with commas.",
     ),
 ]
 ShmDir = Annotated[

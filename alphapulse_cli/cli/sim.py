@@ -59,7 +59,7 @@ def sim(
             min=0,
             max=2000,
             metavar="N",
-            help="Invented markets with small books beside the listed ones: QAA-USD, QAB-USD …",
+            help="Invented markets with small books beside the listed ones: QAA-USD, QAB-USD and so on.",
         ),
     ] = 0,
     duration: options.Duration = None,

@@ -10,7 +10,7 @@ the group "alphapulse.exchanges"; they cannot take a built-in name.
 """
 
 import importlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -41,6 +41,10 @@ class Exchange:
     encoder: Callable[[Truth, str], Encoder]  # truth, mode
     rest_encoder: Callable[[Truth, str], RestEncoder]  # truth, mode
     parse_instruments: Callable[[bytes, str], Sequence[Instrument]]  # body, mode; raises DecodeError
+    parse_volumes: Callable[[bytes], Mapping[str, tuple[float, float]]] | None = (
+        None  # body of `facts.volumes_path`; native name ->
+    )
+    # (volume of 24 hours in the base currency, last price); raises DecodeError
 
 
 def names() -> list[str]:
@@ -91,6 +95,7 @@ def _of_module(module: ModuleType) -> Exchange:
         encoder=module.Encoder,
         rest_encoder=module.RestEncoder,
         parse_instruments=module.parse_instruments,
+        parse_volumes=getattr(module, "parse_volumes", None),
     )
 
 

@@ -111,6 +111,8 @@ class Facts:
     sends: Rate = Rate(1, 1.0)
     sends_per_address: bool = False  # `sends` bounds an address; otherwise each connection
     connection_life_s: float = 0.0  # age at which the exchange closes a connection; 0 = never
+    volumes_path: str = ""  # REST path of all markets' volumes of 24 hours, for `Exchange.parse_volumes`; "" = none
+    volumes_weight: int = 1
     subscribe_batch: int = 100  # most symbols in one subscribe message
     channels_per_connection: int = 0  # most subscriptions, a symbol's book and its trades being two; 0 = no limit
     books_per_connection: int = 0  # most books among them; 0 = no limit but the one above

@@ -20,6 +20,7 @@ cdef class Ingest:
     cdef readonly CounterBlock counters
     cdef object _fetch_instruments
     cdef dict _symbol_counters
+    cdef readonly object symbols
     cdef object _notice
     cdef list _requests
     cdef Py_ssize_t _unreadable_in_a_row

@@ -112,6 +112,7 @@ class Ingest:
         self._quiet = QuietBooks(self.keepers.values() if confirm else (), self._confirm, in_band=in_band)
         self._crossed = CrossedBooks(() if facts.mode(mode).shows_loss else self.keepers.values())
         self._symbol_counters = {one.native: outlet.counters.block(one.symbol) for one in instruments}
+        self.symbols = frozenset(one.symbol for one in instruments)  # of the connection, without the dropped ones
         self._notice = notice
         self._requests: list[Request] = []
         self._unreadable_in_a_row = 0
@@ -145,6 +146,16 @@ class Ingest:
         """Mark every book as RETIRED, before the segments are, when the collector stops in good order."""
         for keeper in self.keepers.values():
             keeper.set_state(BookState.STALE, BookReason.RETIRED, now_ns)
+
+    def drop(self, symbols: Collection[str], now_ns: int) -> None:
+        """Mark the books of these symbols as RETIRED, and keep them no longer; what still comes for them is left out."""
+        for native, keeper in list(self.keepers.items()):
+            if keeper.instrument.symbol in symbols:
+                keeper.set_state(BookState.STALE, BookReason.RETIRED, now_ns)
+                del self.keepers[native]
+                self._quiet.forget(keeper)
+                self._crossed.forget(keeper)
+        self.symbols = self.symbols.difference(symbols)
 
     def doubt(self, now_ns: int, monotonic_ns: int) -> None:
         """Mark LIVE books as UNCONFIRMED and request their proof: the exchange should have been heard by now."""
@@ -309,7 +320,8 @@ class Ingest:
                     self._on_proof(event, receive_ns)
                 case Trade():
                     self.is_fed = True
-                    trades.append(event)
+                    if event.instrument.symbol in self.symbols:
+                        trades.append(event)
                 case GapFound():
                     self._on_gap(event, receive_ns)
                 case InstrumentsSeen():

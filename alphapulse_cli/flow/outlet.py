@@ -116,7 +116,7 @@ class Outlet:
             raise StorageError(f"{self.set_name} has room for {room} more symbols", "start the collector again with all of them")
         self._symbols += new
 
-    def remove(self, symbols: Sequence[str]) -> None:
+    def remove(self, symbols: Collection[str]) -> None:
         """Retire the images of these symbols, whose files stay readable; their counters stay."""
         for symbol in symbols:
             image = self._images.pop(symbol, None)

@@ -144,6 +144,10 @@ class QuietBooks:
             _call_unconfirmed(keeper, now_ns)
             self._confirm(keeper.instrument)
 
+    def forget(self, keeper: BookKeeper) -> None:
+        """Watch this book no longer."""
+        self._pulses.pop(keeper, None)
+
     def refutes(self, keeper: BookKeeper, event: Snapshot) -> bool:
         """Whether a snapshot that is about to be applied shows that a doubted book has missed a message."""
         is_doubted = keeper.reason is BookReason.UNCONFIRMED or self.is_mute(keeper)
@@ -205,6 +209,10 @@ class CrossedBooks:
 
     def __init__(self, keepers: Iterable[BookKeeper]) -> None:
         self._crossings = {keeper: _Crossing() for keeper in keepers}
+
+    def forget(self, keeper: BookKeeper) -> None:
+        """Watch this book no longer."""
+        self._crossings.pop(keeper, None)
 
     def tick(self, monotonic_ns: int) -> Sequence[BookKeeper]:
         """Books that were LIVE and crossed or locked at every look for their bound, 3 s at first; each is returned once."""

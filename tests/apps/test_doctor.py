@@ -70,6 +70,23 @@ def test_room(where, monkeypatch, free, total, verdict):
     assert found(where, "room").verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("symbols", "records", "words"),
+    [
+        ("BTC-USD,ETH-USD", "", "a set of 2 symbols takes about 7 MiB"),
+        ("top:600", "", "a set of 600 symbols takes about 136 MiB"),
+        ("top:600", "16384", "a set of 600 symbols takes about 46 MiB"),
+        ("*-USD,kraken:BTC-EUR", "", "a set of at least 2 symbols takes about 7 MiB"),
+    ],
+)
+def test_room_that_is_missing_is_what_the_configured_symbols_need(where, monkeypatch, symbols, records, words):
+    monkeypatch.setenv("ALPHAPULSE_SYMBOLS", symbols)
+    if records:
+        monkeypatch.setenv("ALPHAPULSE_RING_RECORDS", records)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1 << 20, f_frsize=1, f_blocks=1 << 30))
+    assert found(where, "room").fix.startswith(words)
+
+
 def test_sets_that_live_that_ended_and_that_died(where, monkeypatch):
     with open_directory(where) as directory:
         with Writer(directory):

@@ -18,6 +18,7 @@ CONFIGURED = {"ring_capacity", "listing_every_s"}  # no flag sets them
 TOLD_AT_EACH_START = {"duration_s"}
 CODES = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=2, max_size=6)
 SYMBOLS = st.builds("{}-{}".format, CODES, CODES)
+PATTERNS = st.builds("{}*-{}".format, st.just("") | CODES, CODES) | st.just("*")
 PATHS = st.text("abc /-=,:é", min_size=1, max_size=12)
 HOSTS = st.sampled_from(["127.0.0.1:9000", "localhost:1", "proxy.example", "[::1]:8"])
 
@@ -27,7 +28,7 @@ def plans(draw):
     """Plans that a command line can have made."""
     name = draw(st.sampled_from(["kraken", "coinbase", "binance-us"]))
     mode = draw(st.sampled_from(exchanges.get(name).facts.modes))
-    symbols = draw(st.lists(SYMBOLS, min_size=1, max_size=4, unique=True))
+    symbols = draw(st.lists(SYMBOLS | PATTERNS, min_size=1, max_size=4, unique=True))
     return CollectPlan(
         name,
         tuple(symbols),

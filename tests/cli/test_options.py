@@ -11,7 +11,7 @@ DURATION, DECIMAL = "a length of time", "a decimal"
 FREE = {
     **dict.fromkeys(("duration", "last", "max-age", "max-skew", "every"), DURATION),
     **dict.fromkeys(("size", "notional", "min-bps", "min-profit"), DECIMAL),
-    **dict.fromkeys(("count", "depth", "seed", "port", "rate", "fail-over"), "a number"),
+    **dict.fromkeys(("count", "depth", "seed", "port", "rate", "more", "fail-over"), "a number"),
     **dict.fromkeys(("shm-dir", "store", "save", "compare", "capture"), "a path"),
     **dict.fromkeys(("url", "rest-url", "as", "after"), "the user's own text"),
 }
@@ -22,6 +22,7 @@ WRONG = {
     **{key: ["much", "NaN", "1e999999"] for key in ("min-bps", "min-profit")},
     **{key: ["0", "-1", "1.5", "many"] for key in ("count", "depth")},
     "seed": ["-1", "x"],
+    "more": ["-1", "x", "2001"],
     "port": ["-1", "65536", "http"],
     "rate": ["-1", "fast"],
     "fail-over": ["x"],

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.connections import Connections, Feed
-from alphapulse_cli.apps.collect.listing import later_list, list_instruments
-from alphapulse_cli.apps.collect.plan import CollectPlan, addresses, choose, find, mode_of
+from alphapulse_cli.apps.collect.listing import later_list, list_instruments, list_volumes
+from alphapulse_cli.apps.collect.plan import CollectPlan, addresses, choose, find, mode_of, unlisted
 from alphapulse_cli.apps.collect.publishing import published
 from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.ledger import Ledger
@@ -27,6 +27,7 @@ from alphapulse_cli.edges.exchange.rate_limit import Limits
 from alphapulse_cli.errors import ExchangeError, StorageError
 from alphapulse_cli.flow.ingest import Notice
 from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.market.choice import top_count
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
@@ -80,7 +81,8 @@ class Collection:
             limits = Limits.of(exchange.facts, ledger)
             feed = Feed(exchange, plan, mode, depth, url, Fetcher(rest_url, limits.weight), limits)
             listed = await list_instruments(exchange, mode, feed.fetcher, self._notice, tries=None)
-            instruments, skipped = choose(plan.exchange, plan.symbols, listed, skip_unlisted=plan.skip_unlisted)
+            volumes = await list_volumes(exchange, feed.fetcher, self._notice) if any(map(top_count, plan.symbols)) else None
+            instruments, skipped = choose(plan.exchange, plan.symbols, listed, skip_unlisted=plan.skip_unlisted, volumes=volumes)
             if skipped:
                 names, every = ", ".join(skipped), f"{plan.listing_every_s:.0f} s"
                 self._notice(
@@ -115,17 +117,30 @@ class Collection:
                     connections.retire()
 
     async def _take_up(self, feed: Feed, connections: Connections, outlet: Outlet, skipped: Sequence[str]) -> None:
-        """Collect skipped symbols as soon as they are listed, on connections of their own; the others go on undisturbed."""
-        while skipped:
+        """Follow the list of instruments: collect skipped symbols, and what matches a pattern, once they are listed.
+
+        They get connections of their own: the others go on undisturbed. A symbol of a pattern that is listed no longer, twice in a row,
+        is retired.
+        """
+        patterns = self.plan.standing_choices
+        collected, missed = set(outlet.symbols), set[str]()
+        while skipped or patterns:
             listed = await later_list(feed.exchange, feed.mode, feed.fetcher, self.plan.listing_every_s)
-            found, skipped = find(skipped, listed)
-            new = [instrument for instrument in found if instrument.symbol not in outlet.symbols]
-            if new:
-                self._add(connections, outlet, new)
+            found, missing = find([*skipped, *patterns], listed)
+            skipped = [symbol for symbol in skipped if symbol in missing]
+            new = [instrument for instrument in found if instrument.symbol not in collected]
+            if new and self._add(connections, outlet, new):
+                collected.update(instrument.symbol for instrument in new)
+            gone = unlisted(collected, patterns, listed)
+            if ended := sorted(gone & missed):
+                connections.remove(ended)
+                collected.difference_update(ended)
+                self._notice("warning", f"listed no longer: {', '.join(ended)}; retired")
+            missed = gone
         await asyncio.Event().wait()
 
-    def _add(self, connections: Connections, outlet: Outlet, new: Sequence[Instrument]) -> None:
-        """Collect further instruments; where there is no room for them, say so, and go on with the others."""
+    def _add(self, connections: Connections, outlet: Outlet, new: Sequence[Instrument]) -> bool:
+        """Collect further instruments; where there is no room for them, say so, and go on with the others. Whether there is."""
         symbols = [instrument.symbol for instrument in new]
         try:
             outlet.add(symbols)
@@ -133,8 +148,9 @@ class Collection:
         except StorageError as error:
             outlet.remove(symbols)
             self._notice("warning", f"listed now: {', '.join(symbols)}, but not collected: {error}")
-        else:
-            self._notice("said", f"listed now: {', '.join(symbols)}; collected from now on")
+            return False
+        self._notice("said", f"listed now: {', '.join(symbols)}; collected from now on")
+        return True
 
     def _look(self, outlet: Outlet) -> None:
         """Note the first frame, and call `on_first_frame` once."""

@@ -9,7 +9,7 @@ connection changes the books of its own symbols only. Limits that the exchange c
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -58,7 +58,7 @@ class Feed:
     def ingest(self, instruments: Sequence[Instrument], outlet: Outlet, notice: Notice) -> Ingest:
         """Make the decoder and the books of these instruments. StorageError where there is no room for a book."""
         plan, decoder = self.plan, self.exchange.decoder(instruments, set(self.plan.channels), self.depth, self.mode.name)
-        warns = plan.checksum_warns
+        warns = {instrument.symbol for instrument in instruments if plan.warns(instrument.symbol)}
         return Ingest(self.exchange, decoder, instruments, plan.channels, outlet, notice, self.mode.name, checksum_warns=warns)
 
     def session(self, ingest: Ingest, notice: Notice, after: Callable[[int], None], siblings: Siblings, early_s: float) -> Session:
@@ -103,7 +103,19 @@ class Connections:
             task = asyncio.create_task(session.run())
             task.add_done_callback(self._ended)
             self._tasks.append(task)
-        self._outlet.counters.block().set(Counter.CONNECTIONS, len(self._ingests))
+        self._outlet.counters.block().set(Counter.CONNECTIONS, sum(bool(ingest.symbols) for ingest in self._ingests))
+
+    def remove(self, symbols: Collection[str]) -> None:
+        """Retire these books; a connection that is left without one is closed.
+
+        Others stay subscribed to them until they end, and what still comes for them is left out.
+        """
+        for ingest, task in zip(self._ingests, self._tasks, strict=True):
+            ingest.drop(symbols, clock.realtime_ns())
+            if not ingest.symbols:
+                task.cancel()
+        self._outlet.remove(symbols)
+        self._outlet.counters.block().set(Counter.CONNECTIONS, sum(bool(ingest.symbols) for ingest in self._ingests))
 
     async def failure(self) -> None:
         """Wait for the first error of a connection, which a retry cannot mend, and raise it."""

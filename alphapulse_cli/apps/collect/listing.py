@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from itertools import count
 
+from alphapulse_cli.apps.collect.volumes import Volumes
 from alphapulse_cli.edges.exchange import retry_after
 from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.session import Backoff
@@ -53,6 +54,20 @@ async def later_list(exchange: Exchange, mode: Mode, fetcher: Fetcher, every_s: 
             return await _asked(exchange, mode, fetcher)
         except ExchangeError:  # the sessions report an unreachable exchange; this can wait
             continue
+
+
+async def list_volumes(exchange: Exchange, fetcher: Fetcher, notice: Notice) -> Volumes:
+    """Fetch the volumes of the exchange's markets, repeated until it answers. Refused at once if a retry cannot help."""
+    assert exchange.parse_volumes is not None
+    backoff = Backoff()
+    while True:
+        try:
+            return exchange.parse_volumes(await fetcher.get(exchange.facts.volumes_path, exchange.facts.volumes_weight))
+        except Refused:
+            raise
+        except ExchangeError as error:
+            notice("warning", f"waiting for the volumes of its markets: {error}")
+            await asyncio.sleep(max(backoff.after_failure_s(), error.retry_after_s or 0.0))
 
 
 async def _asked(exchange: Exchange, mode: Mode, fetcher: Fetcher) -> Sequence[Instrument]:

@@ -3,21 +3,25 @@
 The module has no I/O: the list of instruments is handed in.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
+from alphapulse_cli.apps.collect.volumes import Volumes, most_traded
 from alphapulse_cli.edges.config import value_types
 from alphapulse_cli.edges.config.layers import DEFAULT_SYMBOLS
 from alphapulse_cli.edges.exchange import transport as transports
 from alphapulse_cli.edges.exchange.loopback import is_loopback
 from alphapulse_cli.errors import Refused, UsageError
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Facts, Mode
-from alphapulse_cli.market.instrument import Instrument, near_symbols, split_id
+from alphapulse_cli.market.choice import is_pattern, matches, near_patterns, split_choice, top_count
+from alphapulse_cli.market.instrument import Instrument, near_symbols
+from alphapulse_cli.market.trading_status import TradingStatus
 
 CHANNELS = (BOOK, TRADES)
 SHOWN_MATCHES = 5
+CLOSED = frozenset({TradingStatus.SUSPENDED, TradingStatus.DELISTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class CollectPlan:
     """Plan of one exchange's collection. `depth` 0 takes the mode's default, empty addresses the exchange's own."""
 
     exchange: str
-    symbols: Sequence[str] = DEFAULT_SYMBOLS  # canonical, already without "exchange:"
+    symbols: Sequence[str] = DEFAULT_SYMBOLS  # canonical symbols, patterns and top:N, already without "exchange:"
     channels: Sequence[str] = CHANNELS
     mode: str = ""
     depth: int = 0
@@ -38,12 +42,22 @@ class CollectPlan:
     transport: str = transports.AUTO
     skip_unlisted: bool = False  # collect the other symbols where the exchange does not list all
     listing_every_s: float = 600.0  # time between two looks for skipped symbols
-    checksum_warns: Sequence[str] = ()  # symbols whose books stay LIVE, unverified, when their checksums never match
+    checksum_warns: Sequence[str] = ()  # choices whose books stay LIVE, unverified, when their checksums never match
 
     @property
     def name(self) -> str:
         """Name of the set."""
         return self.set_name or self.exchange
+
+    @property
+    def standing_choices(self) -> Sequence[str]:
+        """Patterns: what is listed later and matches one is collected, too. The choice of top:N is made once."""
+        return [one for one in self.symbols if is_pattern(one)]
+
+    def warns(self, symbol: str) -> bool:
+        """Whether the checksums of that symbol's book may be wrong for good."""
+        own = [symbol] if symbol in self.symbols else [symbol, *(one for one in self.symbols if is_pattern(one) or top_count(one))]
+        return any(one in self.checksum_warns and (one == symbol or top_count(one) or matches(one, symbol)) for one in own)
 
     def to_argv(self) -> list[str]:
         """Words of a command line behind `alphapulse` that make this plan in a process with the same configuration.
@@ -71,7 +85,7 @@ def symbols_by_exchange(texts: Iterable[str], names: Sequence[str]) -> dict[str,
     """
     chosen: dict[str, list[str]] = {name: [] for name in names}
     for text in texts:
-        exchange, symbol = split_id(text)
+        exchange, symbol = split_choice(text)
         if exchange and exchange not in chosen:
             raise UsageError(f"{text}: {exchange} is not among the exchanges to collect", f"add --exchange {exchange}")
         for name in [exchange] if exchange else names:
@@ -124,16 +138,21 @@ def addresses(mode: Mode, url: str, rest_url: str) -> tuple[str, str]:
 
 
 def choose(
-    exchange: str, wanted: Sequence[str], listed: Sequence[Instrument], *, skip_unlisted: bool = False
+    exchange: str,
+    wanted: Sequence[str],
+    listed: Sequence[Instrument],
+    *,
+    skip_unlisted: bool = False,
+    volumes: Volumes | None = None,
 ) -> tuple[list[Instrument], list[str]]:
-    """Choose the instruments of the wanted symbols, each once; returns them and the symbols that are not listed.
+    """Choose the instruments of the wanted symbols, each once; returns them and the symbols and patterns without any.
 
     Refused, with near matches, for unlisted symbols, unless they are to be skipped and others are left.
     """
-    found, missing = find(wanted, listed)
+    found, missing = find(wanted, listed, volumes)
     if missing and not (skip_unlisted and found):
         known = [instrument.symbol for instrument in listed]
-        near = {symbol: near_symbols(symbol, known)[:SHOWN_MATCHES] for symbol in missing}
+        near = {one: (near_patterns if is_pattern(one) else near_symbols)(one, known)[:SHOWN_MATCHES] for one in missing}
         hints = [f"{symbol}: did you mean {', '.join(names)}?" for symbol, names in near.items() if names]
         rest = ["--skip-unlisted collects the others"] if found else []
         hint = "; ".join([*hints, *rest, f"alphapulse symbols --exchange {exchange}"])
@@ -141,14 +160,37 @@ def choose(
     return found, missing
 
 
-def find(wanted: Sequence[str], listed: Sequence[Instrument]) -> tuple[list[Instrument], list[str]]:
-    """Find the instruments of the wanted symbols, each once; returns them and the symbols that are not listed."""
+def find(wanted: Sequence[str], listed: Sequence[Instrument], volumes: Volumes | None = None) -> tuple[list[Instrument], list[str]]:
+    """Find the instruments of the wanted symbols, each once; returns them and the symbols and patterns without any."""
     known = {instrument.symbol: instrument for instrument in listed}
-    missing = [symbol for symbol in dict.fromkeys(wanted) if symbol not in known]
-    return list(dict.fromkeys(_resolve_alias(known[symbol], known) for symbol in wanted if symbol in known)), missing
+    found = {one: _matching(one, known, volumes or {}) for one in wanted}
+    chosen = dict.fromkeys(_resolve_alias(instrument, known) for some in found.values() for instrument in some)
+    return list(chosen), [one for one, some in found.items() if not some]
 
 
-def _resolve_alias(instrument: Instrument, known: dict[str, Instrument]) -> Instrument:
+def _matching(one: str, known: Mapping[str, Instrument], volumes: Volumes) -> Sequence[Instrument]:
+    """Instruments of one choice. Patterns and top:N leave out markets that do not trade: exchanges list those for years."""
+    if one in known:
+        return [known[one]]
+    trading = [instrument for instrument in known.values() if instrument.trading_status not in CLOSED]
+    if top_count(one):
+        return most_traded(trading, volumes, top_count(one))
+    return [instrument for instrument in trading if matches(one, instrument.symbol)] if is_pattern(one) else []
+
+
+def unlisted(collected: Collection[str], patterns: Sequence[str], listed: Sequence[Instrument]) -> set[str]:
+    """Collected symbols that match a pattern and are listed no longer, or as DELISTED.
+
+    A list without half of the collected symbols proves nothing: it may be cut short.
+    """
+    there = {instrument.symbol for instrument in listed if instrument.trading_status is not TradingStatus.DELISTED}
+    gone = {symbol for symbol in collected if symbol not in there}
+    if 2 * len(gone) > len(collected):
+        return set()
+    return {symbol for symbol in gone if any(matches(pattern, symbol) for pattern in patterns)}
+
+
+def _resolve_alias(instrument: Instrument, known: Mapping[str, Instrument]) -> Instrument:
     """Instrument under whose name the exchange sends the book: that of `alias_of`, or the instrument itself."""
     return known.get(instrument.alias_of, instrument) if instrument.alias_of else instrument
 
@@ -189,6 +231,7 @@ def plans(
         mode_of(exchanges.get(name).facts, mode, depths.get(name, 0))
         if not chosen[name]:
             raise UsageError(f"no symbol for {name}", f"--symbols {name}:BTC-USD")
+        _check_volumes(name, chosen[name])
         made.append(
             CollectPlan(
                 name,
@@ -204,10 +247,37 @@ def plans(
                 duration_s,
                 transport,
                 skip_unlisted,
-                checksum_warns=tuple(symbol for symbol in chosen[name] if _checksum_word(rules, name, symbol) == "warn"),
+                checksum_warns=_checksum_warns(rules, name, chosen[name]),
             )
         )
     return made
+
+
+def _check_volumes(name: str, chosen: Sequence[str]) -> None:
+    """UsageError for top:N at an exchange that does not tell the volumes of its markets."""
+    top = next(filter(top_count, chosen), "")
+    if top and exchanges.get(name).parse_volumes is None:
+        telling = ", ".join(each for each in exchanges.names() if exchanges.get(each).parse_volumes)
+        hint = f"name symbols, or a pattern such as '*-USD'; volumes are known of: {telling}"
+        raise UsageError(f"{top}: the volumes of {name}'s markets are not known here", hint)
+
+
+def _checksum_warns(rules: Mapping[str, str], exchange: str, chosen: Sequence[str]) -> tuple[str, ...]:
+    """Choices whose rule is "warn", and symbols with a rule of their own that a pattern or top:N may choose.
+
+    UsageError for a strict rule of a symbol that a pattern with "warn" may choose.
+    """
+    warns = [one for one in chosen if _checksum_word(rules, exchange, one) == "warn"]
+    is_open = any(is_pattern(one) or top_count(one) for one in chosen)
+    for key, word in rules.items() if is_open else ():
+        owner, symbol = split_choice(key) if key else ("", "")
+        if not symbol or symbol in chosen or owner not in ("", exchange):
+            continue
+        if word == "warn":
+            warns.append(symbol)
+        elif any(is_pattern(one) or top_count(one) for one in warns):
+            raise UsageError(f"--checksum {key}=strict: a pattern with warn may choose {symbol}", "leave one of the two out")
+    return tuple(dict.fromkeys(warns))
 
 
 def _checksum_word(rules: Mapping[str, str], exchange: str, symbol: str) -> str:

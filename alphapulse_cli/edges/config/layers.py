@@ -55,7 +55,12 @@ KEYS = (
         "directory of the segments; empty: /dev/shm/alphapulse-<uid>, or the system's temporary directory",
     ),
     Key("exchanges", value_types.NAMES, (), "exchanges to collect when --exchange is not given"),
-    Key("symbols", value_types.SYMBOLS, DEFAULT_SYMBOLS, "symbols to collect; kraken:BTC-USD means one exchange only"),
+    Key(
+        "symbols",
+        value_types.SYMBOLS,
+        DEFAULT_SYMBOLS,
+        "symbols to collect, patterns such as *-USD, or top:50; kraken:BTC-USD means one exchange only",
+    ),
     Key("channels", value_types.CHANNELS, ("book", "trades"), "what to collect of each symbol"),
     Key("depth", value_types.COUNT, 0, "levels per side to collect; 0: the exchange's default"),
     Key(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.market.instrument import understood_id
+from alphapulse_cli.market.choice import understood_choice
 
 LARGEST_COUNT = 1 << 31
 MOST_ARGUMENTS = 64
@@ -115,12 +115,11 @@ def exchange_name(text: str) -> str:
 
 
 def symbol(text: str) -> str:
-    """Canonical symbol, BTC-USD or kraken:BTC-USD, of any notation ("btc/usd"). ValueError for a text that is no symbol."""
+    """Canonical choice: a symbol of any notation ("btc/usd"), a pattern or top:N. ValueError for a text that is none."""
     try:
-        exchange, found = understood_id(text)
+        return understood_choice(text)
     except UsageError as error:
         raise ValueError(f"{error}; {error.hint}") from None
-    return f"{exchange}:{found}" if exchange else found
 
 
 def _url(*schemes: str) -> Callable[[str], str]:

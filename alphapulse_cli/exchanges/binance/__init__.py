@@ -6,7 +6,7 @@ from alphapulse_cli.exchanges import Exchange
 from alphapulse_cli.exchanges.binance.decoder import Decoder
 from alphapulse_cli.exchanges.binance.encoder import Encoder
 from alphapulse_cli.exchanges.binance.facts import FACTS
-from alphapulse_cli.exchanges.binance.instruments import parse_instruments
+from alphapulse_cli.exchanges.binance.instruments import parse_instruments, parse_volumes
 from alphapulse_cli.exchanges.binance.rest import RestEncoder
 
 
@@ -17,10 +17,11 @@ def _profile(name: str) -> Exchange:
         encoder=partial(Encoder, exchange=name),
         rest_encoder=partial(RestEncoder, exchange=name),
         parse_instruments=partial(parse_instruments, exchange=name),
+        parse_volumes=partial(parse_volumes, exchange=name),
     )
 
 
 BINANCE_US = _profile("binance-us")
 BINANCE = _profile("binance")
 
-__all__ = ["BINANCE", "BINANCE_US", "Decoder", "Encoder", "RestEncoder", "parse_instruments"]
+__all__ = ["BINANCE", "BINANCE_US", "Decoder", "Encoder", "RestEncoder", "parse_instruments", "parse_volumes"]

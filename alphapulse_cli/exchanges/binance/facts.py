@@ -17,6 +17,7 @@ DIFF_STREAM, PICTURE_STREAM, TRADE_STREAM = "depth@100ms", "depth20@100ms", "tra
 PICTURE_DEPTH = 20
 
 EXCHANGE_INFO, DEPTH_PATH, TRADES_PATH = "/api/v3/exchangeInfo", "/api/v3/depth", "/api/v3/trades"
+VOLUMES_PATH = "/api/v3/ticker/24hr"
 MAX_STREAMS = 1024  # of one connection
 SENDS = Rate.within(4, 1.0, burst=2)  # the exchange's limit: 5 a second on a connection, pongs included
 CONNECTS = Rate.within(240, 300.0, burst=60)  # Binance's limit: 300 in five minutes from an address; Binance.US documents none
@@ -77,6 +78,8 @@ BINANCE_US = Facts(
     connection_life_s=24 * 3600.0,
     subscribe_batch=100,
     channels_per_connection=MAX_STREAMS,
+    volumes_path=VOLUMES_PATH,
+    volumes_weight=80,  # of all symbols at once: Binance's; Binance.US is assumed to count the same
     taker_fee="0.006",  # of the dearer pairs, so that no profit is shown that the fee would eat; a lower one is configured
     quirks=(*_QUIRKS, "the server pings every 3 minutes", "its taker fee differs by pair: set your own"),
 )
@@ -93,6 +96,8 @@ BINANCE = Facts(
     connection_life_s=24 * 3600.0,
     subscribe_batch=100,
     channels_per_connection=MAX_STREAMS,
+    volumes_path=VOLUMES_PATH,
+    volumes_weight=80,  # of all symbols at once: Binance's; Binance.US is assumed to count the same
     taker_fee="0.001",
     quirks=(
         *_QUIRKS,

@@ -45,6 +45,17 @@ def parse_instruments(
         raise DecodeError(f"{exchange}: instrument metadata not understood: {error!r:.{TEXT_KEPT}}", body) from error
 
 
+def parse_volumes(body: bytes, exchange: str = "binance-us") -> dict[str, tuple[float, float]]:
+    """Volumes of 24 hours in the base currency, and last prices, by native symbol. DecodeError if the body is not understood."""
+    try:
+        rows = orjson.loads(body)
+        if type(rows) is not list:
+            raise TypeError("volumes are not an array")
+        return {row["symbol"]: (float(row["volume"]), float(row["lastPrice"])) for row in rows}
+    except NOT_UNDERSTOOD as error:
+        raise DecodeError(f"{exchange}: volumes not understood: {error!r:.{TEXT_KEPT}}", body) from error
+
+
 def _instrument(exchange: str, row: dict[str, Any]) -> Instrument | None:
     filters = {each["filterType"]: each for each in row["filters"]}
     tick, lot, smallest = filters["PRICE_FILTER"]["tickSize"], filters["LOT_SIZE"]["stepSize"], filters["LOT_SIZE"]["minQty"]

@@ -1,4 +1,4 @@
-"""Binance's REST side, from a simulator's truth: `exchangeInfo`, `depth` and `trades`.
+"""Binance's REST side, from a simulator's truth: `exchangeInfo`, `depth`, `trades` and `ticker/24hr`.
 
 `lastUpdateId` is the truth's sequence now.
 """
@@ -41,6 +41,8 @@ class RestEncoder:
             return self._depth(query)
         if path == binance.TRADES_PATH:
             return self._trades(query)
+        if path == binance.VOLUMES_PATH:
+            return 200, orjson.dumps([self._volume(native, symbol) for native, symbol in self._symbols.items()])
         return _refusal(404, UNKNOWN_PATH, "Path not found.")
 
     def _exchange_info(self, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
@@ -64,6 +66,16 @@ class RestEncoder:
 
     def _trades(self, query: Mapping[str, str]) -> tuple[int, bytes]:
         return self._of_symbol(query, DEFAULT_TRADES, binance.RECENT_TRADES, self._recent_trades)
+
+    def _volume(self, native: str, symbol: str) -> dict[str, Any]:
+        """Row of the 24 hour statistics: the volume is that of the trades which the simulator remembers."""
+        instrument, trades = self._truth.instruments[symbol], self._truth.recent_trades(symbol, binance.RECENT_TRADES)
+        last = trades[-1].price_ticks if trades else 0
+        return {
+            "symbol": native,
+            "lastPrice": wire_text(last, instrument.price_decimals),
+            "volume": wire_text(sum(trade.size_lots for trade in trades), instrument.size_decimals),
+        }
 
     def _recent_trades(self, symbol: str, count: int) -> list[dict[str, Any]]:
         instrument = self._truth.instruments[symbol]

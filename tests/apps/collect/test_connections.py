@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from dataclasses import replace
 from typing import cast
 
@@ -16,12 +17,13 @@ from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect import connections
 from alphapulse_cli.apps.collect.collect import collect
 from alphapulse_cli.apps.collect.connections import divide
-from alphapulse_cli.apps.collect.plan import CollectPlan
+from alphapulse_cli.apps.collect.plan import CollectPlan, unlisted
 from alphapulse_cli.cli.board import set_words
 from alphapulse_cli.edges.exchange import session
 from alphapulse_cli.exchanges.binance.encoder import Encoder as BinanceEncoder
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Rate
 from alphapulse_cli.flow.follow import SetFollower
+from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.readers.status import StatusSource
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
@@ -56,12 +58,14 @@ def two_a_connection(monkeypatch):
 class Scene:
     """A simulated Binance.US and a collector of it, in one event loop; and what other processes would see of the set."""
 
-    def __init__(self, shm_dir, symbols=SYMBOLS, more=0, mode="", **plan):
+    def __init__(self, shm_dir, symbols=SYMBOLS, listed=(), *, more=0, mode="", before=0, **plan):
         self.symbols, self.shm_dir, self.mode, self.plan, self.told = symbols, shm_dir, mode, plan, []
-        self.sim = SimulatedExchange("binance-us", symbols=symbols, rate=0, seed=5, more=more, mode=mode)
+        self.before = before  # steps of the market before the collector starts
+        self.sim = SimulatedExchange("binance-us", symbols=listed or symbols, rate=0, seed=5, more=more, mode=mode)
 
     async def __aenter__(self):
         await self.sim.__aenter__()
+        await self.sim.advance(self.before)
         plan = CollectPlan(
             "binance-us",
             self.symbols,
@@ -114,6 +118,19 @@ class Scene:
         assert sorted(streams) == sorted(f"{native}@{kind}" for native in natives for kind in (BOOK_STREAMS[self.mode], "trade"))
 
 
+def exact(follower, sim, symbols):
+    """Whether a reader's books are the exchange's, as far as a snapshot of bounded depth is sure to reach."""
+    follower.poll(clock.monotonic_ns())
+    books = {symbol: follower.books[symbol].book for symbol in symbols if symbol in follower.books}
+    return {symbol: (list(book.bids(20)), list(book.asks(20))) for symbol, book in books.items()} == {
+        symbol: tuple(map(list, sim.truth.book(symbol, 20))) for symbol in symbols
+    }
+
+
+def volumes_of(sim):
+    return json.loads(sim.answer("/api/v3/ticker/24hr", {})[1])
+
+
 @pytest.mark.usefixtures("two_a_connection")
 class TestSeveralConnections:
     async def test_carry_each_symbol_once_and_their_books_are_exact(self, shm_dir):
@@ -123,14 +140,7 @@ class TestSeveralConnections:
             assert sorted(len(each) for each in scene.carried()) == [2, 4, 4]
             follower = SetFollower(scene.directory, "binance-us")
             await scene.sim.advance(50)
-            best = {symbol: tuple(map(list, scene.sim.truth.book(symbol, 20))) for symbol in SYMBOLS}
-
-            def exact():
-                follower.poll(clock.monotonic_ns())
-                books = {symbol: book.book for symbol, book in follower.books.items()}
-                return best == {symbol: (list(book.bids(20)), list(book.asks(20))) for symbol, book in books.items()}
-
-            await until(exact)
+            await until(lambda: exact(follower, scene.sim, SYMBOLS))
             status = scene.status()
             assert (status.totals["connections"], status.totals["connections_open"], status.totals["reconnects"]) == (3, 3, 0)
             assert "3 of 3 connections" in set_words(status)
@@ -192,6 +202,61 @@ class TestBrokenOnesAreCaught:
             moving = [symbol for symbol in SYMBOLS if symbol not in ITS_CONNECTION]
             with pytest.raises(TimeoutError):
                 await scene.moves_until(lambda: scene.books()[DOOMED].state is not BookState.LIVE, limit_s=1, symbols=moving)
+
+
+class TestAPattern:
+    """`--symbols 'D*-USD'` follows the exchange's list while it runs."""
+
+    async def test_takes_up_new_listings_and_retires_what_is_listed_no_longer(self, shm_dir):
+        async with Scene(
+            shm_dir, ("BTC-USD", "?O*-USD"), ("BTC-USD", "DOGE-USD", "ETH-BTC", "SOL-USD"), listing_every_s=0.05
+        ) as scene:
+            listed = scene.sim._rest._symbols
+            scene.symbols = ("BTC-USD", "DOGE-USD", "SOL-USD")
+            await scene.all_live()
+            follower = SetFollower(scene.directory, "binance-us")
+            versions = {symbol: book.version for symbol, book in scene.books().items()}
+
+            doge = listed.pop("DOGEUSD")
+            await scene.moves_until(lambda: scene.books()["DOGE-USD"].reason is BookReason.RETIRED)
+            assert scene.live() == {"BTC-USD", "SOL-USD"}
+            await scene.moves_until(lambda: scene.books()["BTC-USD"].version > versions["BTC-USD"])
+            trades = scene.source.sample()[0].totals["trades"]
+            await scene.sim.advance(30, "DOGE-USD")
+            assert scene.source.sample()[0].totals["trades"] == trades, "what still comes is left out"
+
+            listed["DOGEUSD"] = doge
+            await scene.all_live()
+            assert len(scene.sim.connections) == 2, "one of its own"
+            await scene.sim.advance(20)
+            await until(lambda: exact(follower, scene.sim, scene.symbols))
+            assert not follower.breaks["BTC-USD"]
+            told = [line for _, line in scene.told]
+            assert "listed no longer: DOGE-USD; retired" in told
+            assert "listed now: DOGE-USD; collected from now on" in told
+
+    def test_retires_nothing_for_a_list_that_was_cut_short(self):
+        whole = [instrument("binance-us", f"{base}-USD", f"{base}USD") for base in ("BTC", "ETH", "SOL", "XRP")]
+        collected = {one.symbol for one in whole}
+        assert unlisted(collected, ["*-USD"], whole) == set()
+        assert unlisted(collected, ["*-USD"], whole[2:]) == {"BTC-USD", "ETH-USD"}
+        assert unlisted(collected, ["BTC-*"], whole[2:]) == {"BTC-USD"}, "the other was named, and stays, DELISTED"
+        assert unlisted(collected, ["*-USD"], whole[3:]) == set()
+        assert unlisted(collected, ["*-USD"], []) == set()
+        delisted = [one.with_status(TradingStatus.DELISTED, "") for one in whole[:2]]
+        assert unlisted(collected, ["*-USD"], [*delisted, *whole[2:]]) == {"BTC-USD", "ETH-USD"}
+
+
+class TestTheMostTraded:
+    async def test_are_chosen_once_by_the_exchanges_volumes(self, shm_dir):
+        async with Scene(shm_dir, ("top:2",), SYMBOLS, before=40) as scene:
+            worth = {row["symbol"]: float(row["volume"]) * float(row["lastPrice"]) for row in volumes_of(scene.sim)}
+            scene.symbols = tuple(
+                symbol for symbol in SYMBOLS if symbol.replace("-", "") in sorted(worth, key=worth.__getitem__)[-2:]
+            )
+            await scene.all_live()
+            scene.requires_each_symbol_once()
+            assert len(set(worth.values())) == len(SYMBOLS)
 
 
 class TestSixHundredSymbols:

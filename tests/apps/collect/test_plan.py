@@ -1,12 +1,18 @@
 """What a person asked for, checked before anything is opened."""
 
+from typing import ClassVar
+
 import pytest
 from support.exchange_truth import instrument
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.plan import addresses, check_channels, choose, mode_of, plans, symbols_by_exchange
-from alphapulse_cli.errors import Refused, UsageError
+from alphapulse_cli.apps.collect.volumes import most_traded
+from alphapulse_cli.errors import DecodeError, Refused, UsageError
+from alphapulse_cli.exchanges.binance import parse_volumes
+from alphapulse_cli.market.trading_status import TradingStatus
 
+CLOSED_AND_OPEN = (TradingStatus.SUSPENDED, TradingStatus.DELISTED, TradingStatus.TRADING, TradingStatus.POST_ONLY)
 KRAKEN, COINBASE, BINANCE = (exchanges.get(name).facts for name in ("kraken", "coinbase", "binance-us"))
 
 
@@ -41,6 +47,82 @@ class TestSymbols:
         alias = type(coins)("coinbase", "BTC-USDC", "BTC-USDC", 2, 8, alias_of="BTC-USD")
         assert choose("coinbase", ["BTC-USDC", "BTC-USD"], [dollars, alias]) == ([dollars], [])
         assert choose("coinbase", ["BTC-USDC"], [alias]) == ([alias], []), "its owner is not listed"
+
+
+class TestPatterns:
+    LISTED = tuple(instrument("kraken", symbol, symbol) for symbol in ("BTC-USD", "ETH-USD", "BTC-EUR", "ETH-EUR"))
+
+    def test_choose_all_that_match_and_each_once_in_the_order_of_the_list(self):
+        chosen, missing = choose("kraken", ["ETH-EUR", "*-USD", "ETH-*"], self.LISTED)
+        assert [one.symbol for one in chosen] == ["ETH-EUR", "BTC-USD", "ETH-USD"]
+        assert missing == []
+
+    def test_leave_out_markets_that_do_not_trade_unless_they_are_named(self):
+        halted = [one.with_status(status, "") for one, status in zip(self.LISTED, CLOSED_AND_OPEN, strict=True)]
+        assert [one.symbol for one in choose("kraken", ["*"], halted)[0]] == ["BTC-EUR", "ETH-EUR"]
+        assert [one.symbol for one in choose("kraken", ["BTC-USD"], halted)[0]] == ["BTC-USD"]
+
+    def test_without_a_match_are_refused_with_near_ones(self):
+        with pytest.raises(Refused, match=r"kraken does not list \*-UDS") as refused:
+            choose("kraken", ["*-UDS"], self.LISTED)
+        assert refused.value.hint.startswith("*-UDS: did you mean *-USD?")
+
+    def test_go_to_the_exchanges_they_name(self):
+        chosen = symbols_by_exchange(["*-USD", "kraken:*-EUR", "binance:top:5"], ["kraken", "binance"])
+        assert chosen == {"kraken": ["*-USD", "*-EUR"], "binance": ["*-USD", "top:5"]}
+
+
+class TestTheMostTraded:
+    LISTED = tuple(
+        instrument("binance", symbol, symbol.replace("-", ""))
+        for symbol in ("BTC-USDT", "ETH-USDT", "ETH-BTC", "XRP-EUR", "EUR-USDT", "SOL-TRY", "NEW-USDT")
+    )
+    VOLUMES: ClassVar = {
+        "BTCUSDT": (10.0, 60_000.0),  # 600,000 dollars
+        "ETHUSDT": (100.0, 3_000.0),  # 300,000
+        "ETHBTC": (200.0, 0.05),  # 10 BTC: as much as BTC-USDT
+        "XRPEUR": (500_000.0, 2.0),  # 1,000,000 EUR
+        "EURUSDT": (1.0, 1.1),
+        "SOLTRY": (1e9, 1e9),  # no price of TRY in dollars
+    }
+
+    def test_are_ranked_by_their_value_in_dollars(self):
+        ranked = [one.symbol for one in most_traded(self.LISTED, self.VOLUMES, 9)]
+        assert ranked == ["XRP-EUR", "BTC-USDT", "ETH-BTC", "ETH-USDT", "EUR-USDT"]
+        assert [one.symbol for one in choose("binance", ["top:2"], self.LISTED, volumes=self.VOLUMES)[0]] == ranked[:2]
+
+    def test_are_refused_where_the_exchange_does_not_tell_volumes(self):
+        with pytest.raises(UsageError, match="top:5: the volumes of kraken's markets are not known here") as refused:
+            plans(["kraken"], ["top:5"], [], {}, {}, urls={}, rest_urls={})
+        assert "binance" in refused.value.hint
+
+    def test_of_volumes_that_cannot_be_read_are_a_decode_error(self):
+        for body in (b"{}", b"[1]", b'[{"symbol":"A","volume":"x","lastPrice":"1"}]', b"<html>"):
+            with pytest.raises(DecodeError, match="volumes not understood"):
+                parse_volumes(body)
+
+
+class TestChecksumRules:
+    @pytest.mark.parametrize(
+        ("rule", "symbols", "warned"),
+        [
+            ("warn", ["*-USD"], {"BTC-USD", "ETH-USD"}),
+            ("warn", ["top:2"], {"BTC-USD", "ETH-USD"}),
+            ("BTC-USD=warn", ["*-USD"], {"BTC-USD"}),
+            ("kraken:*-USD=warn", ["*-USD", "BTC-EUR"], {"BTC-USD", "ETH-USD"}),
+            ("coinbase:BTC-USD=warn", ["*-USD"], set()),
+            ("warn,BTC-USD=strict", ["BTC-USD", "ETH-*"], {"ETH-USD"}),
+            ("strict", ["*"], set()),
+        ],
+    )
+    def test_hold_for_what_a_pattern_chooses(self, rule, symbols, warned):
+        name = "binance" if symbols == ["top:2"] else "kraken"
+        (plan,) = plans([name], symbols, [], {}, {}, urls={}, rest_urls={}, checksum=rule)
+        assert {symbol for symbol in ("BTC-USD", "ETH-USD") if plan.warns(symbol)} == warned
+
+    def test_that_a_pattern_would_break_are_refused(self):
+        with pytest.raises(UsageError, match="a pattern with warn may choose BTC-USD"):
+            plans(["kraken"], ["*-USD"], [], {}, {}, urls={}, rest_urls={}, checksum="warn,BTC-USD=strict")
 
 
 class TestModes:
