@@ -23,8 +23,9 @@ sys.path[:] = [
     *(place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent),
 ]
 
-from chaos.campaign import FEEDS, HEALING_KINDS, KINDS, run_seed  # noqa: E402 - of the package that was just put in reach
+from chaos.campaign import HEALING_KINDS, KINDS, run_seed  # noqa: E402 - of the package that was just put in reach
 from chaos.sockets import HEALED_BY, soak  # noqa: E402
+from support.feeds import FEEDS  # noqa: E402
 
 LEAST_LIVE = 0.95
 

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from chaos.campaign import FEEDS, HEALING_KINDS, KINDS, feed_and_kinds, run_seed
+from chaos.campaign import HEALING_KINDS, KINDS, feed_and_kinds, run_seed
 from chaos.canaries import CANARIES
 from chaos.sockets import soak
-from support.feeds import feed_id
+from support.feeds import FEEDS, feed_id
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "chaos.py"
 SEEDS = range(200)

@@ -20,7 +20,12 @@ def planned(quick):
 
     def plan(*words):
         made = []
-        with patch.object(collecting, "run", lambda plans, **_: made.extend(plans) or ExitCode.DONE):
+
+        def run(plans, **_):
+            made.extend(plans)
+            return ExitCode.DONE
+
+        with patch.object(collecting, "run", run):
             done = quick("collect", *words)
         assert (done.code, done.stderr) == (0, "")
         return {one.exchange: one.symbols for one in made}

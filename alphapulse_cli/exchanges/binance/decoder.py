@@ -29,6 +29,10 @@ from orjson import loads
 
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.binance import facts as binance
+from alphapulse_cli.exchanges.binance.fields import OffGridFound, fetched_trade_of, integer, levels_of, trade_of, update_of
+from alphapulse_cli.exchanges.binance.instruments import parse_instruments
+from alphapulse_cli.exchanges.binance.spliced_book import SplicedBook
+from alphapulse_cli.exchanges.binance.subscriptions import Subscriptions, stream_name
 from alphapulse_cli.exchanges.confirmation import (
     AGAIN_NS,
     NO_HELP_NS,
@@ -37,10 +41,6 @@ from alphapulse_cli.exchanges.confirmation import (
     Confirmation,
     Finding,
 )
-from alphapulse_cli.exchanges.binance.fields import OffGridFound, fetched_trade_of, integer, levels_of, trade_of, update_of
-from alphapulse_cli.exchanges.binance.instruments import parse_instruments
-from alphapulse_cli.exchanges.binance.spliced_book import SplicedBook
-from alphapulse_cli.exchanges.binance.subscriptions import Subscriptions, stream_name
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES
 from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.trade_ids import TradeIds
