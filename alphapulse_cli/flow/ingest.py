@@ -149,12 +149,11 @@ class Ingest:
 
     def drop(self, symbols: Collection[str], now_ns: int) -> None:
         """Mark the books of these symbols as RETIRED, and keep them no longer; what still comes for them is left out."""
-        for native, keeper in list(self.keepers.items()):
-            if keeper.instrument.symbol in symbols:
-                keeper.set_state(BookState.STALE, BookReason.RETIRED, now_ns)
-                del self.keepers[native]
-                self._quiet.forget(keeper)
-                self._crossed.forget(keeper)
+        for keeper in [each for each in self.keepers.values() if each.instrument.symbol in symbols]:
+            keeper.set_state(BookState.STALE, BookReason.RETIRED, now_ns)
+            del self.keepers[keeper.instrument.native]
+            self._quiet.forget(keeper)
+            self._crossed.forget(keeper)
         self.symbols = self.symbols.difference(symbols)
 
     def doubt(self, now_ns: int, monotonic_ns: int) -> None:
