@@ -5,7 +5,7 @@
     python scripts/chaos.py --seeds 17..17 --tell   one, with what the collector said
     python scripts/chaos.py --kinds gap,refuse --feed kraken --seeds 1..20
     python scripts/chaos.py --healing               a fault each 5 s on every feed; how much of the time all books were LIVE
-    python scripts/chaos.py --sockets --minutes 10  the same in real time: three exchanges, three collect processes, real sockets
+    python scripts/chaos.py --sockets --minutes 10  the same in real time: four exchanges, four collect processes, real sockets
 
 The Session, the Decoder, the books, the segments and a following reader are the real ones; the network, REST and the clock are made up, so
 a minute of a collector takes half a second, and the same seed gives the same run and the same trace. What the judge demands stands in
@@ -25,7 +25,7 @@ sys.path[:] = [
 
 from chaos.campaign import HEALING_KINDS, KINDS, run_seed  # noqa: E402 - of the package that was just put in reach
 from chaos.sockets import HEALED_BY, soak  # noqa: E402
-from support.feeds import FEEDS  # noqa: E402
+from support.feeds import FEEDS, feed_id  # noqa: E402
 
 LEAST_LIVE = 0.95
 
@@ -34,7 +34,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", default="0..199", metavar="A..B", help="first and last; 0..199 if not given")
     parser.add_argument("--kinds", default="", help=f"only these, by commas, of {', '.join(KINDS)}")
-    parser.add_argument("--feed", default="", help=f"only this, of {', '.join(map(named, FEEDS))}")
+    parser.add_argument("--feed", default="", help=f"only this, of {', '.join(map(feed_id, FEEDS))}")
     parser.add_argument("--healing", action="store_true", help="the healing figure of each feed in place of the campaign")
     parser.add_argument("--sockets", action="store_true", help="over real sockets, in real time")
     parser.add_argument("--minutes", type=float, default=1.0, help="how long, over sockets; 1 if not given")
@@ -49,15 +49,11 @@ def arguments():
     unknown = sorted(set(given.kinds) - set(KINDS))
     if unknown:
         parser.error(f"no kind {unknown[0]}: there are {', '.join(KINDS)}")
-    feeds = {named(feed): feed for feed in FEEDS}
+    feeds = {feed_id(feed): feed for feed in FEEDS}
     if given.feed and given.feed not in feeds:
         parser.error(f"no feed {given.feed}: there are {', '.join(feeds)}")
     given.feed = feeds.get(given.feed)
     return given
-
-
-def named(feed):
-    return "-".join(filter(None, feed))
 
 
 def campaign(given):
@@ -87,7 +83,7 @@ def healing(given):
             result = run_seed(given.seeds[0], feed=feed, kinds=(kind,), faults_s=300.0, every_s=every_s)
             accused += bool(result.accusations)
             print(
-                f"{named(feed):20} {kind:12} all LIVE {100 * result.live_share:6.2f} %  longest dark {result.longest_dark_s:5.2f} s"
+                f"{feed_id(feed):20} {kind:12} all LIVE {100 * result.live_share:6.2f} %  longest dark {result.longest_dark_s:5.2f} s"
                 f"  faults {result.struck:3}  {'; '.join(result.accusations) or 'right'}",
                 flush=True,
             )

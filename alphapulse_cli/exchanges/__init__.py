@@ -25,6 +25,7 @@ BUILT_IN = {
     "coinbase": "alphapulse_cli.exchanges.coinbase",
     "binance-us": "alphapulse_cli.exchanges.binance:BINANCE_US",
     "binance": "alphapulse_cli.exchanges.binance:BINANCE",
+    "okx": "alphapulse_cli.exchanges.okx",
 }
 REFUSED = {
     "ftx": "FTX closed in November 2022: it has no market data to collect",

@@ -15,6 +15,8 @@ Rules, numbered as the tests number them:
   T6  Missing trades are asked for by REST, where the exchange gives them without keys: FIRST_FILL_NS after the hole opened (the
       past that a subscription brings may fill it by itself), then after longer pauses, FILL_TRIES times for each hole at the newest
       end. Only numbers in holes are taken from the answer: newer ones come by the stream.
+  T7  A trade may stand for several (OKX's `count`): its number is the last of as many. It fills them all, and only what lies
+      before the first of them is missing. Without a count nothing is known to be missing before it.
 
 So at any time the missed minus the recovered trades that left are the ids between the oldest and the newest that never left.
 """
@@ -32,6 +34,7 @@ FIRST_FILL_NS, FILL_PAUSES_NS = 1_000_000_000, (10_000_000_000, 60_000_000_000, 
 FILL_TRIES = len(FILL_PAUSES_NS)
 
 Numbered = tuple[int, Sequence[Trade]]  # a trade's number, and the trade on the grid of each instrument that shares the market
+Counted = tuple[int, int, Sequence[Trade]]  # the same with the count of numbers that it stands for (T7), 0 where none is told
 SEEN, NEW, LATE = -1, 0, -2
 
 
@@ -69,19 +72,23 @@ class TradeIds:
 
     def take(self, numbered: Iterable[Numbered], now_ns: int) -> list[Event]:
         """Events of one frame's trades, in the order of their numbers; `now_ns` is CLOCK_MONOTONIC (T6)."""
+        return self.take_counted([(number, 1, trades) for number, trades in numbered], now_ns)
+
+    def take_counted(self, counted: Iterable[Counted], now_ns: int) -> list[Event]:
+        """Events of one frame's trades that may each stand for several (T7)."""
         events: list[Event] = []
         recovered = 0
         instruments: list[Trade] = []
-        for number, trades in sorted(numbered, key=_number):
-            verdict, missed = self._place(number, trades[0].exchange_ns)
+        for number, count, trades in sorted(counted, key=_number):
+            verdict, missed, filled = self._place(number, count, trades[0].exchange_ns)
             if verdict == SEEN:
                 continue
             if missed:
                 self._opened(now_ns)
                 events += [TradesMissed(trade.instrument, missed) for trade in trades]
             if verdict == LATE:
-                if not missed and number > self.oldest:
-                    recovered += 1
+                if filled:
+                    recovered += filled
                     instruments = list(trades)
                 events += [trade if trade.history else replace(trade, history=True) for trade in trades]
             else:
@@ -117,30 +124,35 @@ class TradeIds:
     def _opened(self, now_ns: int) -> None:
         self._tries, self._fill_at_ns = 0, now_ns + FIRST_FILL_NS
 
-    def _place(self, number: int, exchange_ns: int | None) -> tuple[int, int]:
-        """Note a number as seen; the verdict on it (NEW, LATE, SEEN), and how many were missed before it."""
+    def _place(self, number: int, count: int, exchange_ns: int | None) -> tuple[int, int, int]:
+        """Note a number, the last of `count` (0: of all since the newest), as seen.
+
+        The verdict on it (NEW, LATE, SEEN), how many were missed before it, and how many missed ones it fills.
+        """
         newest = self.newest
         if number != newest + 1 and newest >= 0 and self._is_anew(number, exchange_ns):  # T4
             self._begin_anew()
             newest = -1
+        first = number - count + 1 if count else newest + 1 if 0 <= newest < number else number
         if newest < 0:
-            self.oldest = number
+            self.oldest = first
         if newest < 0 or number > newest:
             before_ns = self._newest_ns
             self.newest, self._newest_ns = number, exchange_ns
-            missed = number - newest - 1 if newest >= 0 else 0
+            missed = max(first - newest - 1, 0) if newest >= 0 else 0
             if missed:
                 if self._fill_at_ns is None:
                     self.since_ns = before_ns or 0
-                self._add_hole(len(self._hole_firsts), newest + 1, number - 1)
-            return NEW, missed
+                self._add_hole(len(self._hole_firsts), newest + 1, first - 1)
+            return NEW, missed, 0
         if number < self.oldest:
             missed = self.oldest - number - 1
             if missed:
                 self._add_hole(0, number + 1, self.oldest - 1)
-            self.oldest = number
-            return LATE, missed
-        return (LATE, 0) if self._fill_one(number) else (SEEN, 0)
+            self.oldest = first
+            return LATE, missed, 0
+        filled = self._fill_some(first, number)
+        return (LATE, 0, filled) if filled else (SEEN, 0, 0)
 
     def _is_anew(self, number: int, exchange_ns: int | None) -> bool:
         if number > self.newest:
@@ -149,18 +161,19 @@ class TradeIds:
             return True
         return exchange_ns is not None and self._newest_ns is not None and exchange_ns > self._newest_ns + BEGAN_ANEW_NS
 
-    def _fill_one(self, number: int) -> bool:
-        """Take a number out of its hole; False if it is in none."""
+    def _fill_some(self, first: int, number: int) -> int:
+        """Take the numbers from `first` to `number` out of the hole that `number` is in; how many, 0 if it is in none."""
         at = bisect_right(self._hole_firsts, number) - 1
         if at < 0 or number > self._hole_lasts[at]:
-            return False
-        first, last = self._hole_firsts[at], self._hole_lasts[at]
-        left = [(first, number - 1)] if first < number else []
-        right = [(number + 1, last)] if number < last else []
+            return 0
+        hole_first, hole_last = self._hole_firsts[at], self._hole_lasts[at]
+        first = max(first, hole_first)
+        left = [(hole_first, first - 1)] if hole_first < first else []
+        right = [(number + 1, hole_last)] if number < hole_last else []
         self._hole_firsts[at : at + 1] = [hole[0] for hole in left + right]
         self._hole_lasts[at : at + 1] = [hole[1] for hole in left + right]
         self._bound()
-        return True
+        return number - first + 1
 
     def _add_hole(self, at: int, first: int, last: int) -> None:
         self._hole_firsts.insert(at, first)
@@ -173,5 +186,5 @@ class TradeIds:
             del self._hole_firsts[0], self._hole_lasts[0]
 
 
-def _number(numbered: Numbered) -> int:
-    return numbered[0]
+def _number(counted: Counted) -> int:
+    return counted[0]

@@ -60,6 +60,16 @@ LISTED: dict[str, Sequence[Row]] = {
         ("DOGE-USDT", "DOGEUSDT", 5, 0, 3000),
         ("ETH-BTC", "ETHBTC", 5, 4, 800),
     ),
+    "okx": (
+        ("BTC-USD", "BTC-USD", 1, 8, 1000),
+        ("ETH-USD", "ETH-USD", 2, 6, 1000),
+        ("SOL-USD", "SOL-USD", 2, 6, 1000),
+        ("XRP-USD", "XRP-USD", 4, 6, 800),
+        ("DOGE-USD", "DOGE-USD", 5, 6, 800),
+        ("ETH-BTC", "ETH-BTC", 5, 6, 500),
+        ("BTC-USDT", "BTC-USDT", 1, 8, 1000),
+        ("ETH-USDT", "ETH-USDT", 2, 6, 1000),
+    ),
 }
 # minimum order size in lots where it is more than one lot; invented, in the order of magnitude of the real ones
 MIN_SIZES: dict[str, dict[str, int]] = {
@@ -73,6 +83,7 @@ MIN_SIZES: dict[str, dict[str, int]] = {
     },
     "coinbase": {"ETH-USD": 1_000, "XRP-USD": 1_000},
     "binance-us": {"SOL-USD": 10, "DOGE-USD": 2},
+    "okx": {"BTC-USD": 1_000, "ETH-USD": 100, "SOL-USD": 1_000, "XRP-USD": 1_000_000, "DOGE-USD": 10_000_000, "BTC-USDT": 1_000},
 }
 INVENTED_BASES = [f"{first}{second}{third}" for first in "QVWZ" for second in ascii_uppercase for third in ascii_uppercase]
 INVENTED_LEVELS = 40

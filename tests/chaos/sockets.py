@@ -1,6 +1,6 @@
 """The same faults over real sockets: simulated exchanges, `alphapulse collect` processes and a reader of their segments, in real time.
 
-3 simulated exchanges ═ TCP ═ 3 collect processes ─► segments ─► SetFollower, looked at ten times a second
+4 simulated exchanges ═ TCP ═ 4 collect processes ─► segments ─► SetFollower, looked at ten times a second
 """
 
 import asyncio
@@ -23,6 +23,7 @@ EXCHANGES = {
     "kraken": ("BTC-USD", "ETH-USD"),
     "coinbase": ("BTC-USD", "ETH-USD"),
     "binance-us": ("BTC-USDT", "ETH-USDT"),
+    "okx": ("BTC-USDT", "ETH-USDT"),
 }
 HEALED_BY = ("gap", "checksum", "disconnect", "refuse")
 LOOK_S, START_S, CALM_S = 0.1, 60.0, 30.0

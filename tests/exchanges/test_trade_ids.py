@@ -1,4 +1,4 @@
-"""Rules T1 to T6 of `exchanges/trade_ids.py`, and what they add up to whatever comes in which order."""
+"""Rules T1 to T7 of `exchanges/trade_ids.py`, and what they add up to whatever comes in which order."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,11 +151,48 @@ class TestT6MissingTradesAreAskedFor:
         assert told(events) == ([11, 12, 13, 14], [11, 12, 13, 14], 0, 4)
 
 
+class TestT7ATradeMayStandForSeveral:
+    @staticmethod
+    def take(ids, *counted):
+        """Told ids, missed, recovered of trades given as (number, count)."""
+        events = ids.take_counted([(number, count, traded(number)[1]) for number, count in counted], 0)
+        found, _, missed, recovered = told(events)
+        return found, missed, recovered
+
+    def test_only_what_lies_before_the_first_of_them_is_missing(self):
+        ids = TradeIds()
+        assert self.take(ids, (100, 1), (103, 3)) == ([100, 103], 0, 0)
+        assert self.take(ids, (110, 4)) == ([110], 3, 0)
+        assert ids.holes == [(104, 106)]
+
+    def test_it_fills_them_all(self):
+        ids = TradeIds()
+        self.take(ids, (100, 1), (110, 1))
+        assert self.take(ids, (105, 3)) == ([105], 0, 3)
+        assert ids.holes == [(101, 102), (106, 109)]
+        assert self.take(ids, (102, 9)) == ([102], 0, 2), "no more than the hole holds"
+
+    def test_without_a_count_nothing_before_it_is_missing(self):
+        ids = TradeIds()
+        assert self.take(ids, (100, 0), (107, 0)) == ([100, 107], 0, 0)
+        assert self.take(ids, (100, 0)) == ([], 0, 0)
+
+    def test_a_count_that_reaches_back_over_what_was_told(self):
+        ids = TradeIds()
+        assert self.take(ids, (100, 1), (103, 50)) == ([100, 103], 0, 0)
+
+    def test_the_first_of_all(self):
+        ids = TradeIds()
+        assert self.take(ids, (100, 5)) == ([100], 0, 0)
+        assert self.take(ids, (95, 1)) == ([95], 0, 0)
+        assert ids.holes == []
+
+
 class Forgetful(TradeIds):
     """A mutant that remembers the newest number only, as all three decoders did."""
 
-    def _fill_one(self, number):
-        return number < self.newest
+    def _fill_some(self, first, number):
+        return number - first + 1 if number < self.newest else 0
 
 
 FRAMES = st.lists(st.tuples(st.lists(st.integers(1, 60), min_size=1, max_size=8), st.booleans()), max_size=30)

@@ -10,17 +10,19 @@ from alphapulse_cli.exchanges.kraken.status import read_status
 from alphapulse_cli.market.trading_status import TradingStatus
 
 T = TradingStatus
-FEEDS = [("kraken", ""), ("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", "")]
+FEEDS = [("kraken", ""), ("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", ""), ("okx", "")]
 CAN_SAY = {
     "kraken": {T.TRADING, T.LIMIT_ONLY, T.POST_ONLY, T.CANCEL_ONLY, T.SUSPENDED, T.DELISTED},
     "coinbase": {T.TRADING, T.LIMIT_ONLY, T.POST_ONLY, T.AUCTION, T.CANCEL_ONLY, T.SUSPENDED, T.DELISTED},
     "binance-us": {T.TRADING, T.AUCTION, T.SUSPENDED},
+    "okx": {T.TRADING, T.SUSPENDED},
 }
 PATHS = {
     "kraken": "/0/public/AssetPairs",
     "coinbase": "/products",
     "coinbase-advanced": "/api/v3/brokerage/market/products",
     "binance-us": "/api/v3/exchangeInfo",
+    "okx": "/api/v5/public/instruments",
 }
 
 
@@ -31,7 +33,11 @@ def body_of(name, mode, status=T.TRADING, said=()):
     code, body = exchanges.get(name).rest_encoder(truth, mode).respond(path, {}, 0)
     assert code == 200
     answer = orjson.loads(body)
-    rows = answer if mode == "exchange" else answer.get("products") or answer.get("symbols") or answer["result"].values()
+    rows = (
+        answer
+        if mode == "exchange"
+        else answer.get("products") or answer.get("symbols") or answer.get("data") or answer["result"].values()
+    )
     for row in rows:
         row.update(said)
     return orjson.dumps(answer)

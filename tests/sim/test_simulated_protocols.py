@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from support.feeds import EXCHANGES
 from support.sim_clients import CLIENTS, RawClient
 from support.sim_parts import client_of, get, within
 from websockets.exceptions import ConnectionClosedError
@@ -124,6 +125,18 @@ class TestRefusals:
             status, body = await get(exchange, "/api/v3/depth?symbol=FOOBAR")
             assert (status, body["code"]) == (400, -1121)
 
+    async def test_okx_names_what_it_does_not_know(self):
+        """With the code 60018, and goes on; by REST with 200 and a code."""
+        async with subscribed("okx", "") as (exchange, client):
+            args = [{"channel": "books", "instId": "FOO-BAR"}]
+            await client.websocket.send(json.dumps({"id": "9", "op": "subscribe", "args": args}))
+            while not any(frame.get("id") == "9" for frame in client.frames):
+                await client.read()
+            assert (client.frames[-1]["event"], client.frames[-1]["code"]) == ("error", "60018")
+            assert "FOO-BAR" in client.frames[-1]["msg"]
+            status, body = await get(exchange, "/api/v5/market/books?instId=FOO-BAR")
+            assert (status, body["code"]) == (200, "51001")
+
 
 class TestMetadata:
     """REST at `rest_url` + the path of the facts, as a collector asks for it."""
@@ -165,6 +178,12 @@ class TestMischiefInEachProtocol:
         ("kraken", "offgrid", "off grid"),
         ("coinbase", "offgrid", "off grid"),
         ("binance-us", "offgrid", "off grid"),
+        ("okx", "gap", "sequence"),
+        ("okx", "duplicate", "sequence"),
+        ("okx", "reorder", "sequence"),
+        ("okx", "garbage", "garbage"),
+        ("okx", "unknown", "unknown"),
+        ("okx", "offgrid", "off grid"),
     )
 
     @pytest.mark.parametrize(("name", "kind", "wrong"), PROVEN)
@@ -190,7 +209,7 @@ class TestMischiefInEachProtocol:
         with pytest.raises(DecodeError):
             decoder.receive(GARBAGE_FRAME, VIRTUAL_START_NS)
 
-    @pytest.mark.parametrize("name", ["coinbase", "binance-us"])
+    @pytest.mark.parametrize("name", ["coinbase", "binance-us", "okx"])
     async def test_a_checksum_cannot_be_spoiled_where_there_is_none(self, name):
         """Nothing happens, and nothing is logged."""
         async with subscribed(name, "") as (exchange, client):
@@ -200,7 +219,7 @@ class TestMischiefInEachProtocol:
             assert client.wrong == []
             assert not exchange.injections
 
-    @pytest.mark.parametrize("name", ["kraken", "coinbase", "binance-us"])
+    @pytest.mark.parametrize("name", EXCHANGES)
     @pytest.mark.parametrize("kind", ["flood", "stall"])
     async def test_what_is_only_trying_leaves_books_exact(self, name, kind):
         """A flood is legal, a stall is only late."""

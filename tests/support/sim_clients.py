@@ -224,6 +224,58 @@ class PictureClient(BinanceClient):
             super().take(message)
 
 
+class OkxClient(RawClient):
+    """OKX's 400 levels: prevSeqId is the last seqId; trade ids step by their count."""
+
+    depth: int | None = 400
+    channel = "books"
+    last = -1
+    last_trade = -1
+
+    def requests(self):
+        channels = (self.channel, "trades")
+        return [{"op": "subscribe", "args": [{"channel": each, "instId": self.instrument.native} for each in channels]}]
+
+    def take(self, message):
+        channel = message.get("arg", {}).get("channel")
+        if channel == "trades" and "data" in message:
+            for row in message["data"]:
+                number = int(row["tradeId"])
+                if self.last_trade >= 0 and number - int(row["count"]) != self.last_trade:
+                    self.wrong.append("trade ids")
+                self.last_trade = number
+                self.trades.append((row["tradeId"], self.ticks(row["px"]), self.lots(row["sz"]), row["side"]))
+        elif channel == self.channel and "data" in message:
+            self.take_book(message)
+        elif message.get("type") == "mystery":
+            self.wrong.append("unknown")
+
+    def take_book(self, message):
+        [row] = message["data"]
+        if message["action"] == "snapshot":
+            self.book, self.ready = DictBook(), True
+        elif row["prevSeqId"] != self.last:
+            self.wrong.append("sequence")
+        self.last = row["seqId"]
+        for key, is_ask in (("bids", False), ("asks", True)):
+            for price, size, _, _ in row[key]:
+                self.put(price, size, is_ask)
+
+
+class Okx5Client(OkxClient):
+    """OKX's whole top 5."""
+
+    depth = 5
+    channel = "books5"
+
+    def take_book(self, message):
+        self.book, self.ready = DictBook(), True
+        [row] = message["data"]
+        for key, is_ask in (("bids", False), ("asks", True)):
+            for price, size, _, _ in row[key]:
+                self.put(price, size, is_ask)
+
+
 CLIENTS: dict[tuple[str, str], type[RawClient]] = {
     ("kraken", ""): KrakenClient,
     ("coinbase", ""): AdvancedClient,
@@ -231,4 +283,6 @@ CLIENTS: dict[tuple[str, str], type[RawClient]] = {
     ("binance-us", ""): BinanceClient,
     ("binance-us", "depth20"): PictureClient,
     ("binance", ""): BinanceClient,
+    ("okx", ""): OkxClient,
+    ("okx", "books5"): Okx5Client,
 }

@@ -38,6 +38,7 @@ FEEDS = (
     BenchFeed("coinbase", "coinbase", ""),
     BenchFeed("coinbase, Exchange feed", "coinbase", "exchange"),
     BenchFeed("binance-us", "binance-us", ""),
+    BenchFeed("okx", "okx", ""),
 )
 
 

@@ -20,15 +20,16 @@ from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.wire.delta import BookReason, BookState
 
-NAMES = ("kraken", "coinbase", "binance-us")
+NAMES = ("kraken", "coinbase", "binance-us", "okx")
 NO_PICOWS = pytest.mark.skipif(importlib.util.find_spec("picows") is None, reason="picows is not installed (extra `fast`)")
 TOLD: dict[str, str] = {}  # the environment of every collector
-DEPTHS = {"kraken": 10}
+DEPTHS = {"kraken": 10, "okx": 400}
 SYMBOLS = ("ETH-BTC", "DOGE-USD")
 MISCHIEF = {
     "kraken": ("checksum", "garbage", "disconnect"),
     "coinbase": ("gap", "reorder", "disconnect"),
     "binance-us": ("gap", "duplicate", "disconnect"),
+    "okx": ("gap", "reorder", "disconnect"),
 }
 
 

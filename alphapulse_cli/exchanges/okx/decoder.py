@@ -1,0 +1,475 @@
+"""OKX, API v5, spot: frames of the channels `books`, `books5` and `trades` become events. No sockets, no clock, no logging.
+
+    books     400 levels a side: a snapshot, then changes          ─► Book (O1 to O9) ─► Snapshot, Update …
+    books5    the whole top 5 each time                            ─► Snapshot of depth 5; `flow` publishes the difference
+    trades    rows of one or more fills                            ─► TradeIds (T1 to T7); `side` is the taker's
+
+The rules, numbered as the tests number them:
+
+  O1   A `snapshot` replaces the book, asked for or not; its seqId is the start of the chain. Sizes are absolute, 0 removes. The
+       exchange removes the levels that leave its window of 400: nothing is cut here.
+  O2   An `update` follows if its prevSeqId is the last seqId, whatever the step to its own seqId.
+  O3   Without a change for a minute an empty update has seqId = prevSeqId: it proves the book, and is an Update without levels.
+  O4   A seqId below prevSeqId, where that is the last one, is a reset by the exchange: the chain goes on from the smaller number.
+  O5   Any other update is a gap. The symbol is unsubscribed and subscribed; until the answer its messages are of the old
+       subscription and ignored. A hundred times an hour at most: beyond that a gap heals by REST, as in O8, since the exchange
+       counts subscriptions.
+  O6   A checksum that is not 0 leaves with the event (older recordings), signed. A message without numbers needs one, and follows
+       a snapshot without numbers only. A checksum of 0 is none.
+  O7   Where the first message is an update, or no snapshot came 5 s after the answer, the book begins with a REST snapshot. No
+       book was believed, so it is no gap.
+  O8   Messages are kept meanwhile, as one unbroken chain: one that does not follow begins another, and so does a reset. A snapshot
+       older than the chain is refused, and another fetched. One ahead of it is held for 5 s at most. The book is the snapshot, then
+       the kept messages beyond its seqId. From then on O2 to O5 hold, and a gap heals by another REST snapshot.
+  O9   A snapshot that the stream had not reached (nothing came so far) may be overlapped by the first message: it is ignored if it
+       ends at or before the snapshot, at most 20 in a row.
+  O10  A picture of `books5` replaces the top 5. One of the same seqId is the same picture. One of a smaller seqId is a gap: no book
+       is shown until the next that does not go back. `resync` takes the next, whatever its seqId.
+  O11  Subscriptions are answered one by one. One that is neither answered nor fed is requested again, for ever, with the pauses of
+       `Owed`; a book that was requested three times in vain has its connection replaced (`LastResort`).
+  O12  A refusal concerns the subscription that its text names, else all those of its request. Codes 60011, 60018 and 64003 are
+       final; 60014 is about our rate, and slows us down.
+  O13  `ping`, as text, after 20 s without a message; the answer is the text `pong`. No answer within 10 s: the connection is
+       replaced. A notice 64008 announces the end of the connection.
+  O14  A quiet book is checked by a REST snapshot: with the same seqId its best levels must be the book's. One that is ahead, and
+       still ahead of the stream a second later, shows a dead stream: it is subscribed to anew. Without an answer within 3 s the
+       connection is replaced, and so it is, at most once in ten minutes, where the stream dies again within two.
+  O15  Missing trades are fetched from among the last 500.
+  O16  A well-formed message of an unknown kind leaves as Unrecognised; any other that is not understood is a DecodeError, and then
+       nothing has changed.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from orjson import loads
+
+from alphapulse_cli.errors import DecodeError, UsageError
+from alphapulse_cli.exchanges.confirmation import AGAIN_NS, PROOF_DEPTH, Confirmation, Finding
+from alphapulse_cli.exchanges.okx import facts as okx
+from alphapulse_cli.exchanges.okx.book import NONE, Book, Stage
+from alphapulse_cli.exchanges.okx.checksum import book_checksum
+from alphapulse_cli.exchanges.okx.fields import (
+    BookKind,
+    Json,
+    OffGridFound,
+    answered,
+    book_of,
+    digits,
+    fetched_row,
+    integer,
+    numbers_of,
+    picture_number,
+    rows,
+    trade_of,
+)
+from alphapulse_cli.exchanges.okx.instruments import parse_instruments
+from alphapulse_cli.exchanges.okx.subscriptions import Key, Subscriptions
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, BookTop
+from alphapulse_cli.exchanges.shape import Shape
+from alphapulse_cli.exchanges.subscriptions import SILENCES, LastResort, is_final, is_rate
+from alphapulse_cli.exchanges.trade_ids import Counted, TradeIds
+from alphapulse_cli.market.events import (
+    ClosingSoon,
+    Event,
+    GapFound,
+    GapReason,
+    Heartbeat,
+    Proof,
+    Snapshot,
+    Subscribed,
+    SubscriptionRefused,
+    Unanswered,
+    Unrecognised,
+    Update,
+)
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.requests import FetchProof, FetchSnapshot, FetchTrades, Reconnect, Request, Send, SlowDown
+
+USUAL_UPDATE = (
+    '{"arg":{"channel":"books","instId":"<name>"},"action":"update","data":[{"asks":[<asks>["<price>","<size>","0","<text>"]</asks>],'
+    '"bids":[<bids>["<price>","<size>","0","<text>"]</bids>],"ts":"<millis>","checksum":0,'
+)
+SEQ_FIRST, PREV_FIRST = '"seqId":<first>,"prevSeqId":<final>}]}', '"prevSeqId":<final>,"seqId":<first>}]}'  # both are documented
+BOOK_EVENTS: dict[str, BookKind] = {"snapshot": Snapshot, "update": Update}
+BOOKS_CHANNEL, PICTURES_CHANNEL, TRADES_CHANNEL = "books", "books5", "trades"
+OUR_CHANNELS = {BOOKS_CHANNEL: BOOK, PICTURES_CHANNEL: BOOK, TRADES_CHANNEL: TRADES}  # OKX's name -> ours
+PING, PONG = b"ping", b"pong"
+PING_AFTER_NS, PONG_WITHIN_NS, RESTART_WITHIN_NS = 20_000_000_000, 10_000_000_000, 3_000_000_000
+FINAL_CODES = frozenset({"60011", "60018", "64003"})  # login required, no such channel or instrument, a higher VIP level required
+RATE_CODES = frozenset({"60014", "50011"})
+CLOSING_CODE = "64008"
+
+
+@dataclass(slots=True)
+class _Pictures:
+    """Last picture of one symbol on this connection."""
+
+    last: int = NONE
+    is_doubted: bool = False  # O10: the last one went back
+
+
+class Decoder:
+    """Decoder of one connection; `exchanges.protocol.Decoder`. UsageError for a depth that the mode does not have."""
+
+    confirms_in_band = False
+    shape = None  # an update needs its chain: `receive` asks the shape itself
+
+    def __init__(self, instruments: Iterable[Instrument], channels: Collection[str], depth: int = 0, mode: str = "") -> None:
+        chosen = okx.FACTS.mode(mode)
+        if depth not in (0, chosen.default_depth):
+            raise UsageError(
+                f"okx has no book of depth {depth} in mode {chosen.name}", f"it has {chosen.default_depth} levels a side"
+            )
+        self.instruments = {instrument.native: instrument for instrument in instruments}
+        self._is_pictures = chosen.name == okx.BOOKS5
+        self._channel = PICTURES_CHANNEL if self._is_pictures else BOOKS_CHANNEL
+        natives = list(self.instruments) if BOOK in channels else []
+        self._books = {} if self._is_pictures else {each: self._new_book(each) for each in natives}
+        self._shown = {each: _Pictures() for each in natives} if self._is_pictures else {}
+        self._trades = {each: TradeIds() for each in self.instruments} if TRADES in channels else {}
+        keys = [*((self._channel, each) for each in natives), *((TRADES_CHANNEL, each) for each in self._trades)]
+        self._subscriptions = Subscriptions(keys)
+        self._shape, self._other_shape = Shape(USUAL_UPDATE + SEQ_FIRST), Shape(USUAL_UPDATE + PREV_FIRST)
+        self._is_prev_first = False  # the order of keys that `_shape` reads: that of the last update
+        self._shape.instruments = self._other_shape.instruments = self.instruments
+        self._checks: dict[str, Confirmation] = {}  # of quiet books
+        self._restarted_ns: dict[str, int] = {}  # O14: dead streams that were subscribed to anew, until the answer
+        self._died_ns: dict[str, int] = {}  # time at which a stream was last found dead
+        self._last_resort: LastResort[Key | str] = LastResort()
+        self._requests: list[Request] = []
+        self._now_ns = 0  # CLOCK_MONOTONIC, of the last tick
+        self._start_connection(0)
+
+    def _new_book(self, native: str) -> Book:
+        return Book(self.instruments[native], self._fetch, self._subscribe_anew)
+
+    def _start_connection(self, monotonic_ns: int) -> None:
+        self._now_ns = self._heard_ns = monotonic_ns
+        self._pinged_ns: int | None = None  # time of the ping that waits for an answer
+        self._hour_ns, self._resubscriptions = monotonic_ns, 0  # O5
+
+    # The interface `exchanges.protocol.Decoder`
+
+    def connected(self, monotonic_ns: int) -> None:
+        """Start on a new connection: forget everything of the last one but trade ids, and queue the subscriptions."""
+        self._start_connection(monotonic_ns)
+        for book in self._books.values():
+            book.reset()
+        for native in self._shown:
+            self._shown[native] = _Pictures()
+        self._checks.clear()
+        self._restarted_ns.clear()
+        self._requests = []
+        self._subscriptions.connected(monotonic_ns)
+
+    def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - its frames need no receive time
+        """Events of one frame. DecodeError if it is not understood in full; then nothing has changed."""
+        self._heard_ns = self._now_ns
+        usual = self._shape.read(frame)
+        if usual is not None:
+            book = self._books.get(usual.instrument.native)
+            if book is not None and book.follows == self._shape.final:  # O2, O4: nearly every frame
+                book.last = book.follows = self._shape.first
+                return (usual,)
+        if frame == PONG:
+            self._pinged_ns = None
+            return (Heartbeat(),)
+        channel = None
+        try:
+            message = loads(frame)
+            if type(message) is not dict:
+                return (Unrecognised(type(message).__name__),)
+            if "event" in message:
+                return self._on_talk(message)
+            if type(message.get("arg")) is dict:
+                channel = message["arg"].get("channel")
+                return self._on_data(message, channel, frame)
+            return (Unrecognised(_short(f"message with the key {next(iter(message), '')}")),)
+        except OffGridFound as found:
+            return (found.event,)
+        except NOT_UNDERSTOOD as error:
+            raise DecodeError(f"okx: {error!r:.200}", frame, may_hold_books=channel != TRADES_CHANNEL) from error
+
+    def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
+        """O8: events of a REST snapshot: a Snapshot and the kept Updates after it. DecodeError if it is not understood in full.
+
+        SnapshotRefused where it does not fit the stream; no events where it has to wait for the stream.
+        """
+        book = self._books.get(instrument.native)
+        if book is None or book.stage is not Stage.SPLICING or not book.in_flight:
+            return ()
+        try:
+            return book.on_fetched(body, self._now_ns)
+        except OffGridFound as found:
+            return (found.event,)
+        except NOT_UNDERSTOOD as error:
+            book.fetch_again(self._now_ns)
+            raise DecodeError(f"okx: snapshot of {instrument.id}: {error!r:.200}", body) from error
+
+    def receive_trades(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
+        """O15: events of the missing trades in the answer to a FetchTrades. DecodeError if it is not understood in full."""
+        ids, current = self._trades.get(instrument.native), self.instruments.get(instrument.native)
+        if ids is None or current is None:
+            return ()
+        try:
+            missing = [row for row in answered(body) if ids.misses(digits(row["tradeId"]))]
+            read = [trade_of(current, row, history=True) for row in missing]
+        except NOT_UNDERSTOOD as error:
+            raise DecodeError(f"okx: trades of {instrument.id}: {error!r:.200}", body) from error
+        return ids.take_counted([(number, count or 1, (trade,)) for number, count, trade in read], self._now_ns)
+
+    def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
+        """Instruments of an answer to `public/instruments`. DecodeError if it is not understood."""
+        return parse_instruments(body, ours=self.instruments)
+
+    def fetch_failed(self, instrument: Instrument, monotonic_ns: int) -> None:
+        """Queue a failed snapshot again."""
+        book = self._books.get(instrument.native)
+        if book is not None and book.in_flight:
+            self._now_ns = monotonic_ns
+            book.fetch_again(monotonic_ns)
+
+    def pending_requests(self) -> Sequence[Request]:
+        """Take the queued requests, in the order in which to carry them out."""
+        requests = [*self._requests, *map(Send, self._subscriptions.frames())]
+        self._requests = []
+        return requests
+
+    def tick(self, monotonic_ns: int) -> Sequence[Event]:
+        """Queue the requests that are due: pings, subscriptions, snapshots, missing trades."""
+        self._now_ns = monotonic_ns
+        self._keep_alive()
+        events = [event for book in self._books.values() for event in book.tick(monotonic_ns)]
+        for native, check in self._checks.items():
+            if check.due(monotonic_ns):
+                self._fetch_proof(native)
+        for native, ids in self._trades.items():
+            if ids.wants_fill(monotonic_ns):
+                path = f"{okx.TRADES_PATH}?instId={quote(native)}&limit={okx.RECENT_TRADES}"
+                self._requests.append(FetchTrades(self.instruments[native], path))
+        for (channel, native), silences in self._subscriptions.silences().items():
+            if channel == self._channel and self._last_resort.is_due((channel, native), silences, monotonic_ns):
+                self._requests.append(Reconnect(f"no answer to the subscription to the book of {native}, {silences} times"))
+        silent: dict[str, list[str]] = {}
+        for channel, native in self._subscriptions.tick(monotonic_ns):
+            silent.setdefault(OUR_CHANNELS[channel], []).append(native)
+        return [*events, *(Unanswered(ours, natives) for ours, natives in silent.items())]
+
+    def resync(self, instrument: Instrument) -> None:
+        """Heal a wrong book: subscribe to it anew or fetch a snapshot (O5, O8), or take the next picture, whatever its seqId."""
+        book = self._books.get(instrument.native)
+        if book is not None:
+            book.heal()
+        if instrument.native in self._shown:
+            self._shown[instrument.native] = _Pictures()
+
+    def confirm(self, instrument: Instrument) -> None:
+        """O14: fetch a small snapshot with which to compare a quiet symbol's stream and book."""
+        stands = self._stands(instrument.native)
+        if stands is not None:
+            self._checks[instrument.native] = Confirmation(stands)
+            self._fetch_proof(instrument.native)
+
+    def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
+        """O14: judge a quiet symbol by the answer to a FetchProof. DecodeError as of `receive`."""
+        native, stands = instrument.native, self._stands(instrument.native)
+        check = self._checks.pop(native, None)
+        if check is None or stands is None:
+            return ()
+        try:
+            row = fetched_row(body)
+            number, told = integer(row["seqId"]), book_of(Snapshot, self.instruments[native], row)
+        except OffGridFound:
+            return ()
+        except NOT_UNDERSTOOD as error:
+            raise DecodeError(f"okx: snapshot of {instrument.id}: {error!r:.200}", body) from error
+        finding = check.judge(number, stands, self._now_ns)
+        if not check.is_over:
+            self._checks[native] = check
+        if finding is Finding.COMPARE:
+            return (Proof(told.instrument, told.levels, self._proof_depth),)
+        return self._on_dead_stream(native, f"it stands at {stands}, the book at {number}") if finding is Finding.DEAD else ()
+
+    def use_instrument(self, instrument: Instrument) -> None:
+        """Decode frames, kept ones too, on the grid of this instrument from now on."""
+        self.instruments[instrument.native] = instrument
+        if instrument.native in self._books:
+            self._books[instrument.native].instrument = instrument
+
+    def book_checksum(self, instrument: Instrument, book: BookTop) -> int:
+        """Checksum that this book must have (O6)."""
+        return book_checksum(instrument, book)
+
+    # Data
+
+    def _on_data(self, message: Json, channel: object, frame: bytes) -> Sequence[Event]:
+        native = message["arg"].get("instId")
+        if channel == BOOKS_CHANNEL and (book := self._books.get(native)) is not None:
+            return self._on_book(book, message, frame)
+        if channel == PICTURES_CHANNEL and native in self._shown:
+            instrument = self.instruments[native]
+            read = [(picture_number(row), book_of(Snapshot, instrument, row, okx.PICTURE_DEPTH)) for row in rows(message["data"])]
+            return [event for number, picture in read for event in self._on_picture(native, number, picture)]
+        if channel == TRADES_CHANNEL and native in self._trades:
+            return self._on_trades(native, message)
+        return (Unrecognised(_short(f"{channel} of {native}")),)
+
+    def _on_book(self, book: Book, message: Json, frame: bytes) -> Sequence[Event]:
+        kind = BOOK_EVENTS.get(message["action"])
+        if kind is None:
+            return (Unrecognised(_short(f"{BOOKS_CHANNEL} {message['action']}")),)
+        read = [(book_of(kind, book.instrument, row), numbers_of(row)) for row in rows(message["data"])]
+        is_prev_first = frame.rfind(b'"prevSeqId":') < frame.rfind(b',"seqId":')
+        if kind is Update and is_prev_first is not self._is_prev_first:
+            self._is_prev_first = is_prev_first
+            self._shape, self._other_shape = self._other_shape, self._shape
+        events: list[Event] = []
+        for place, (event, numbers) in enumerate(read):
+            if isinstance(event, Snapshot):
+                self._fed(BOOKS_CHANNEL, book.instrument.native)
+                events += book.on_snapshot(event, numbers)
+            else:
+                events += book.on_update(event, numbers, frame, place, self._now_ns)
+        return events
+
+    def _on_picture(self, native: str, number: int, picture: Snapshot | Update) -> Sequence[Event]:
+        """O10: events of one picture."""
+        shown = self._shown[native]
+        self._fed(PICTURES_CHANNEL, native)
+        last, shown.last = shown.last, number
+        if number < last:
+            shown.is_doubted = True
+            detail = f"picture {last} is followed by {number}"
+            return (GapFound((picture.instrument,), GapReason.SEQUENCE_RESET, detail),)
+        if number == last != NONE and not shown.is_doubted:
+            return ()
+        shown.is_doubted = False
+        return (picture,)
+
+    def _on_trades(self, native: str, message: Json) -> Sequence[Event]:
+        instrument = self.instruments[native]
+        read: list[Counted] = []
+        for row in rows(message["data"]):
+            number, count, trade = trade_of(instrument, row)
+            read.append((number, count, (trade,)))
+        self._fed(TRADES_CHANNEL, native)
+        return self._trades[native].take_counted(read, self._now_ns)
+
+    def _fed(self, channel: str, native: str) -> None:
+        """Note data that proves a subscription."""
+        self._subscriptions.settle((channel, native))
+        if channel != TRADES_CHANNEL:
+            self._restarted_ns.pop(native, None)
+
+    # Answers, notices
+
+    def _on_talk(self, message: Json) -> Sequence[Event]:
+        kind = message["event"]
+        if kind == "error":
+            return self._on_refusal(message)
+        if kind == "notice" and message.get("code") == CLOSING_CODE:
+            return (ClosingSoon(_short(f"{CLOSING_CODE} {message.get('msg', '')}")),)
+        if kind not in ("subscribe", "unsubscribe"):
+            return (Unrecognised(_short(kind)),)
+        key = message["arg"]["channel"], message["arg"]["instId"]
+        if kind == "unsubscribe":
+            return ()
+        if key not in self._subscriptions.keys:
+            return (Unrecognised(_short(f"answer to {key[0]} of {key[1]}")),)
+        channel, native = key
+        if channel != PICTURES_CHANNEL:  # which are answered by the first picture
+            self._subscriptions.settle(key)
+        if channel != TRADES_CHANNEL:
+            self._restarted_ns.pop(native, None)
+        if channel == BOOKS_CHANNEL:
+            self._books[native].acked(self._now_ns)
+        return (Subscribed(OUR_CHANNELS[channel], (native,)),)
+
+    def _on_refusal(self, message: Json) -> Sequence[Event]:
+        """O12: events of a refusal."""
+        code, words = message.get("code", ""), message.get("msg", "")
+        if type(code) is not str or type(words) is not str:
+            raise TypeError("an error of unknown shape")
+        reason = _short(f"{code} {words}")
+        final = code in FINAL_CODES or is_final(words)
+        keys = self._subscriptions.refused(message.get("id"), words, self._now_ns, final=final)
+        if code in RATE_CODES or is_rate(words):
+            self._requests.append(SlowDown(reason))
+        if not keys:
+            return (SubscriptionRefused("", "", reason, for_now=not final),)
+        return [SubscriptionRefused(OUR_CHANNELS[channel], native, reason, for_now=not final) for channel, native in keys]
+
+    def _keep_alive(self) -> None:
+        """O13, O14: ping a silent connection; replace one that does not answer."""
+        now_ns = self._now_ns
+        if self._pinged_ns is not None and self._heard_ns > self._pinged_ns:
+            self._pinged_ns = None
+        if self._pinged_ns is not None and now_ns - self._pinged_ns >= PONG_WITHIN_NS:
+            self._pinged_ns = now_ns
+            self._requests.append(Reconnect("no answer to a ping"))
+        if self._pinged_ns is None and now_ns - self._heard_ns >= PING_AFTER_NS:
+            self._pinged_ns = now_ns
+            self._requests.append(Send(PING))
+        mute = [native for native, asked_ns in self._restarted_ns.items() if now_ns - asked_ns > RESTART_WITHIN_NS]
+        if mute:
+            self._restarted_ns.clear()
+            self._requests.append(Reconnect(f"no answer to the new subscription to the dead stream of {mute[0]}"))
+
+    # Healing
+
+    def _subscribe_anew(self, native: str) -> None:
+        """O5: queue a new subscription of a book, or a REST snapshot where there were too many in this hour."""
+        if self._now_ns - self._hour_ns >= okx.HOUR_NS:
+            self._hour_ns, self._resubscriptions = self._now_ns, 0
+        self._resubscriptions += 1
+        is_dead = native in self._restarted_ns  # only a new subscription revives it
+        if self._resubscriptions > okx.MOST_RESUBSCRIPTIONS and native in self._books and not is_dead:
+            self._books[native].splice()
+        else:
+            self._subscriptions.ask_anew((self._channel, native), self._now_ns)
+
+    def _fetch(self, instrument: Instrument) -> None:
+        """O7: queue the fetch of a snapshot."""
+        path = f"{okx.BOOKS_PATH}?instId={quote(instrument.native)}&sz={okx.BOOK_DEPTH}&source=0"
+        self._requests.append(FetchSnapshot(instrument, path))
+
+    # Quiet books
+
+    @property
+    def _proof_depth(self) -> int:
+        return okx.PICTURE_DEPTH if self._is_pictures else PROOF_DEPTH
+
+    def _stands(self, native: str) -> int | None:
+        """Last number of a symbol's stream; None where its book is not good, or has no numbers."""
+        if native in self._shown:
+            shown = self._shown[native]
+            return None if shown.last == NONE or shown.is_doubted else shown.last
+        book = self._books.get(native)
+        return book.last if book is not None and book.stage is Stage.LIVE and book.last != NONE else None
+
+    def _fetch_proof(self, native: str) -> None:
+        path = f"{okx.BOOKS_PATH}?instId={quote(native)}&sz={self._proof_depth}"
+        self._requests.append(FetchProof(self.instruments[native], path))
+
+    def _on_dead_stream(self, native: str, detail: str) -> Sequence[Event]:
+        """O14: subscribe to a dead stream anew, which is a gap of its book. One that died before has its connection replaced."""
+        died_ns, self._died_ns[native] = self._died_ns.get(native), self._now_ns
+        if died_ns is not None and self._now_ns - died_ns < AGAIN_NS and self._last_resort.is_due(native, SILENCES, self._now_ns):
+            self._requests.append(Reconnect(f"the stream of {native} died again"))
+        self._restarted_ns[native] = self._now_ns
+        if native in self._books:
+            self._books[native].subscribe_anew()
+        else:
+            self._shown[native] = _Pictures()
+            self._subscribe_anew(native)
+        return (GapFound((self.instruments[native],), GapReason.QUIET, detail),)
+
+
+def _short(value: Any) -> str:
+    """Text of the exchange, cut to TEXT_KEPT characters: hostile. TypeError for any other type."""
+    if type(value) is not str:
+        raise TypeError("not text")
+    return value[:TEXT_KEPT]

@@ -1,0 +1,215 @@
+"""Server side of one OKX connection: a client's requests in; answers, snapshots, updates, pictures and trades out, from a `Truth`.
+
+The book that OKX keeps right is the *client's window*: the best 400 levels a side. After each change of the market the encoder
+compares the window with the truth's best 400 and sends what differs, an explicit removal of each level that left it included.
+`seqId` is the truth's sequence, `prevSeqId` the number that this connection was sent last: a truth whose numbers begin anew makes a
+reset of the kind that OKX describes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from alphapulse_cli.exchanges.okx import facts as okx
+from alphapulse_cli.exchanges.okx.fields import NO_SNAPSHOT_BEFORE, NS_PER_MS, Json, rows
+from alphapulse_cli.exchanges.protocol import Change, Level, Truth
+from alphapulse_cli.market.events import Side, Trade
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.ticks import trim_text
+
+CONNECTION_ID = "32f4414f"
+KEEP_ALIVE_NS = 60_000_000_000
+BOOKS, PICTURES, TRADES = "books", "books5", "trades"
+
+
+class _Window:
+    """A client's copy of one book: the best levels a side, best first; `seq` is the last number sent, at `sent_ns`."""
+
+    __slots__ = ("asks", "bids", "sent_ns", "seq")
+
+    def __init__(self, bids: Sequence[Level], asks: Sequence[Level], seq: int, now_ns: int) -> None:
+        self.bids, self.asks, self.seq, self.sent_ns = bids, asks, seq, now_ns
+
+    def is_touched_by(self, changes: Sequence[Change]) -> bool:
+        """Whether any of these changes is visible in the window."""
+        for ticks, _, is_ask in changes:
+            side = self.asks if is_ask else self.bids
+            if len(side) < okx.BOOK_DEPTH or (ticks <= side[-1][0] if is_ask else ticks >= side[-1][0]):
+                return True
+        return False
+
+
+class Encoder:
+    """Encoder of one client's connection; `exchanges.protocol.Encoder`. KeyError for an unknown mode.
+
+    `snapshots`: whether a subscription to a book begins with a snapshot; OKX announced in 2026 that it would end that.
+    """
+
+    def __init__(self, truth: Truth, mode: str = "", *, snapshots: bool = True) -> None:
+        okx.FACTS.mode(mode)
+        self.spoil_checksum = False  # no effect: there is no checksum
+        self._truth = truth
+        self._snapshots = snapshots
+        self._by_native = {instrument.native: instrument for instrument in truth.instruments.values()}
+        self._windows: dict[str, _Window] = {}
+        self._subscribed: dict[str, set[str]] = {PICTURES: set(), TRADES: set()}  # symbols by channel
+
+    def connected(self, now_ns: int) -> Sequence[bytes]:
+        """No frames: OKX sends no greeting."""
+        del now_ns
+        return ()
+
+    def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
+        """Answers of a request, one for each argument, each followed by its snapshot; OKX's errors; pongs."""
+        if frame == b"ping":
+            return [b"pong"]
+        request: Any = None
+        try:
+            request = orjson.loads(frame)
+            step = {"subscribe": self._subscribe, "unsubscribe": self._unsubscribe}[request["op"]]
+            args = [(arg["channel"], arg["instId"]) for arg in rows(request["args"])]
+            return [reply for channel, native in args for reply in step(channel, native, request, now_ns)]
+        except (LookupError, TypeError, ValueError, AttributeError):
+            return [_error("60012", "Invalid request: not understood", request)]
+
+    def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
+        """A message of the book, none if the changes are outside the client's window; and a picture."""
+        frames: list[bytes] = []
+        window = self._windows.get(symbol)
+        if window is not None and window.is_touched_by(changes):
+            bids, asks = map(list, self._truth.book(symbol, okx.BOOK_DEPTH))
+            told = _difference(window.bids, bids), _difference(window.asks, asks)
+            window.bids, window.asks = bids, asks
+            if any(told):
+                frames.append(self._book_frame("update", symbol, *told, now_ns))
+        if symbol in self._subscribed[PICTURES]:
+            frames.append(self._picture(symbol, now_ns))
+        return frames
+
+    def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
+        """One frame a trade, if the client is subscribed."""
+        if symbol not in self._subscribed[TRADES]:
+            return ()
+        number = self._truth.sequence(symbol)
+        return [
+            _data(TRADES, trade.instrument, [{**trade_row(trade, now_ns), "count": "1", "source": "0", "seqId": number}])
+            for trade in trades
+        ]
+
+    def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
+        """No frames: the trading status is only in the REST answer `public/instruments`."""
+        return ()
+
+    def heartbeat(self, now_ns: int) -> Sequence[bytes]:
+        """Messages without levels of the books that were not sent any for a minute."""
+        quiet = [symbol for symbol, window in self._windows.items() if now_ns - window.sent_ns >= KEEP_ALIVE_NS]
+        return [self._book_frame("update", symbol, (), (), now_ns, moves=False) for symbol in quiet]
+
+    def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
+        """The error for too many requests."""
+        del now_ns
+        return [_error("60014", "Requests too frequent", orjson.loads(frame))]
+
+    def restart_sequence(self) -> None:
+        """Do nothing: the numbers belong to the book; a message names the one that this connection was sent last."""
+
+    # Requests
+
+    def _subscribe(self, channel: str, native: str, request: Json, now_ns: int) -> list[bytes]:
+        instrument = self._by_native.get(native)
+        if instrument is None or channel not in (BOOKS, PICTURES, TRADES):
+            said = (
+                f"Wrong URL or channel:{channel},instId:{native} doesn't exist. Please use the correct URL, channel and parameters."
+            )
+            return [_error("60018", said, request)]
+        answer, symbol = _answer("subscribe", channel, native, request), instrument.symbol
+        if channel == TRADES:
+            self._subscribed[TRADES].add(symbol)
+            return [answer]
+        if channel == PICTURES:
+            self._subscribed[PICTURES].add(symbol)
+            return [answer, self._picture(symbol, now_ns)]
+        if symbol in self._windows:
+            return [answer]
+        bids, asks = map(list, self._truth.book(symbol, okx.BOOK_DEPTH))
+        self._windows[symbol] = _Window(bids, asks, self._truth.sequence(symbol), now_ns)
+        return [answer, self._book_frame("snapshot", symbol, bids, asks, now_ns)] if self._snapshots else [answer]
+
+    def _unsubscribe(self, channel: str, native: str, request: Json, now_ns: int) -> list[bytes]:
+        del now_ns
+        instrument = self._by_native.get(native)
+        symbol = instrument.symbol if instrument is not None else ""
+        if channel == BOOKS:
+            self._windows.pop(symbol, None)
+        elif channel in self._subscribed:
+            self._subscribed[channel].discard(symbol)
+        return [_answer("unsubscribe", channel, native, request)]
+
+    # Frames
+
+    def _book_frame(
+        self, action: str, symbol: str, bids: Sequence[Level], asks: Sequence[Level], now_ns: int, *, moves: bool = True
+    ) -> bytes:
+        window, instrument = self._windows[symbol], self._truth.instruments[symbol]
+        prev = NO_SNAPSHOT_BEFORE if action == "snapshot" else window.seq
+        window.seq = self._truth.sequence(symbol) if moves else window.seq
+        window.sent_ns = now_ns
+        row = {**book_row(instrument, bids, asks, now_ns), "checksum": 0, "seqId": window.seq, "prevSeqId": prev}
+        return _data(BOOKS, instrument, [row], action)
+
+    def _picture(self, symbol: str, now_ns: int) -> bytes:
+        instrument, (bids, asks) = self._truth.instruments[symbol], self._truth.book(symbol, okx.PICTURE_DEPTH)
+        row = {**book_row(instrument, bids, asks, now_ns), "instId": instrument.native, "seqId": self._truth.sequence(symbol)}
+        return _data(PICTURES, instrument, [row])
+
+
+def book_row(instrument: Instrument, bids: Sequence[Level], asks: Sequence[Level], now_ns: int) -> Json:
+    """Levels and time of a book message: rows [price, size, "0", number of orders]."""
+    return {"asks": _rows(instrument, asks), "bids": _rows(instrument, bids), "ts": str(now_ns // NS_PER_MS)}
+
+
+def _rows(instrument: Instrument, levels: Sequence[Level]) -> list[list[str]]:
+    prices, sizes = instrument.price_decimals, instrument.size_decimals
+    return [[trim_text(ticks, prices), trim_text(lots, sizes), "0", "1" if lots else "0"] for ticks, lots in levels]
+
+
+def trade_row(trade: Trade, now_ns: int) -> Json:
+    """Trade as OKX writes it, by REST too; one without an exchange time is dated `now_ns`."""
+    instrument = trade.instrument
+    return {
+        "instId": instrument.native,
+        "tradeId": str(int(trade.trade_id)),
+        "px": trim_text(trade.price_ticks, instrument.price_decimals),
+        "sz": trim_text(trade.size_lots, instrument.size_decimals),
+        "side": "sell" if trade.side is Side.SELL else "buy",
+        "ts": str((now_ns if trade.exchange_ns is None else trade.exchange_ns) // NS_PER_MS),
+    }
+
+
+def _difference(held: Sequence[Level], wanted: Sequence[Level]) -> list[Level]:
+    """Removals first, then new sizes, best first."""
+    if held == wanted:
+        return []
+    before, after = dict(held), dict(wanted)
+    return [(ticks, 0) for ticks in before if ticks not in after] + [level for level in wanted if before.get(level[0]) != level[1]]
+
+
+def _data(channel: str, instrument: Instrument, data: list[Json], action: str = "") -> bytes:
+    message: Json = {"arg": {"channel": channel, "instId": instrument.native}}
+    return orjson.dumps({**message, **({"action": action} if action else {}), "data": data})
+
+
+def _id_of(request: Any) -> Json:
+    """Field `id` of an answer: that of the request, if it has one."""
+    number = request.get("id") if isinstance(request, dict) else None
+    return {"id": number} if isinstance(number, str) else {}
+
+
+def _answer(event: str, channel: str, native: str, request: Json) -> bytes:
+    arg = {"channel": channel, "instId": native}
+    return orjson.dumps({**_id_of(request), "event": event, "arg": arg, "connId": CONNECTION_ID})
+
+
+def _error(code: str, message: str, request: Any) -> bytes:
+    return orjson.dumps({**_id_of(request), "event": "error", "code": code, "msg": message, "connId": CONNECTION_ID})
