@@ -50,7 +50,7 @@ from alphapulse_cli.market.events import (
     Update,
     UpdateIgnored,
 )
-from alphapulse_cli.market.requests import FetchProof, FetchTrades, Reconnect, SlowDown
+from alphapulse_cli.market.requests import FetchProof, FetchTrades, Reconnect
 
 HEAL = [("unsubscribe", [("books", "BTC-USDT")]), ("subscribe", [("books", "BTC-USDT")])]
 
@@ -212,6 +212,11 @@ class TestO5AnyOtherUpdateIsAGap:
         assert kinds(decoder.receive(update(20, 25), 0)) == [GapFound]
         assert len(fetches(decoder)) == 1
         assert kinds(decoder.receive_snapshot(BTC, fetched(22), 0)) == [Snapshot, Update]
+        decoder.connected(0)
+        decoder.receive(snapshot(30, ["64040.2 1"]), 0)
+        decoder.pending_requests()
+        decoder.resync(BTC)
+        assert len(fetches(decoder)) == 1, "our own bound of messages does not begin anew with a connection"
         decoder.tick(okx.HOUR_NS)
         decoder.receive(snapshot(30, ["64040.2 1"]), 0)
         decoder.pending_requests()
@@ -567,10 +572,23 @@ class TestO12Refusals:
             (each["op"], [tuple(arg.values()) for arg in each["args"]]) for each in sent(decoder) if each != b"ping"
         ] or not final
 
-    def test_too_many_requests_slow_us_down(self):
-        decoder = started()
-        decoder.receive(self.refusal("60014", "Requests too frequent"), 0)
-        assert [type(request) for request in decoder.pending_requests()] == [SlowDown]
+    def test_too_many_requests_are_made_again_and_the_fifth_in_a_minute_replaces_the_connection(self):
+        """The exchange counts by connection. A single one, as after a burst, is over with the next request."""
+        decoder, seen = started(channels=("book",)), []
+        for again in range(12):
+            decoder.receive(self.refusal("60014", "Requests too frequent"), 0)
+            seen.append(len(reconnects(decoder)))
+            goes_by(decoder, 9, start=9.0 * again)
+            decoder.receive(b"pong", 0)
+        assert seen == [0, 0, 0, 0, 1, *[0] * 7], "once in ten minutes"
+
+    def test_those_that_are_far_apart_do_not(self):
+        decoder = live(10)
+        for again in range(12):
+            decoder.receive(self.refusal("60014", "Requests too frequent"), 0)
+            goes_by(decoder, 20, start=20.0 * again)
+            decoder.receive(update(10 + again, 11 + again), 0)
+        assert not any("too many" in why for why in reconnects(decoder))
 
     def test_of_an_unsubscribe_says_nothing(self):
         decoder = live(10)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support.exchange_truth import PlainTruth
 from support.okx import BTC, SECOND, DictBook
 
-from alphapulse_cli.exchanges.okx import Decoder, Encoder, RestEncoder, parse_instruments
+from alphapulse_cli.errors import DecodeError
+from alphapulse_cli.exchanges.okx import FACTS, Decoder, Encoder, RestEncoder, parse_instruments, parse_volumes
 from alphapulse_cli.exchanges.okx import book as okx_book
 from alphapulse_cli.exchanges.okx.book import Book, Stage
 from alphapulse_cli.exchanges.protocol import BOOK
@@ -157,6 +158,21 @@ class TestRest:
             truth.trade(SYMBOL, ticks, 5, exchange_ns=NOW)
         _, body = RestEncoder(truth).respond("/api/v5/market/trades", {"instId": SYMBOL, "limit": "2"}, NOW)
         assert [row["tradeId"] for row in orjson.loads(body)["data"]] == ["3", "2"]
+
+    def test_the_volumes_are_read_back(self):
+        truth = truth_of()
+        path = FACTS.volumes_path
+        assert parse_volumes(RestEncoder(truth).respond(path, {}, NOW)[1]) == {}, "nothing was traded yet"
+        truth.trade(SYMBOL, 1000, 3 * 10**8, exchange_ns=NOW)
+        truth.trade(SYMBOL, 1015, 10**8, exchange_ns=NOW)
+        assert parse_volumes(RestEncoder(truth).respond(path, {}, NOW)[1]) == {SYMBOL: (4.0, 101.5)}
+
+    @pytest.mark.parametrize(
+        "body", [b"{", b"[]", b'{"code":"50011","msg":"","data":[]}', b'{"code":"0","data":[{"instId":"A-B","last":"x"}]}']
+    )
+    def test_volumes_that_cannot_be_read(self, body):
+        with pytest.raises(DecodeError, match="volumes not understood"):
+            parse_volumes(body)
 
     def test_the_time(self):
         assert orjson.loads(self.get("public/time")[1])["data"] == [{"ts": "1700000000000"}]

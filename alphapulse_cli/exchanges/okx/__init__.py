@@ -3,7 +3,7 @@
 from alphapulse_cli.exchanges.okx.decoder import Decoder
 from alphapulse_cli.exchanges.okx.encoder import Encoder
 from alphapulse_cli.exchanges.okx.facts import FACTS
-from alphapulse_cli.exchanges.okx.instruments import parse_instruments
+from alphapulse_cli.exchanges.okx.instruments import parse_instruments, parse_volumes
 from alphapulse_cli.exchanges.okx.rest import RestEncoder
 
-__all__ = ["FACTS", "Decoder", "Encoder", "RestEncoder", "parse_instruments"]
+__all__ = ["FACTS", "Decoder", "Encoder", "RestEncoder", "parse_instruments", "parse_volumes"]

@@ -13,7 +13,7 @@ The rules, numbered as the tests number them:
   O4   A seqId below prevSeqId, where that is the last one, is a reset by the exchange: the chain goes on from the smaller number.
   O5   Any other update is a gap. The symbol is unsubscribed and subscribed; until the answer its messages are of the old
        subscription and ignored. A hundred times an hour at most: beyond that a gap heals by REST, as in O8, since the exchange
-       counts subscriptions.
+       counts requests.
   O6   A checksum that is not 0 leaves with the event (older recordings), signed. A message without numbers needs one, and follows
        a snapshot without numbers only. A checksum of 0 is none.
   O7   Where the first message is an update, or no snapshot came 5 s after the answer, the book begins with a REST snapshot. No
@@ -28,7 +28,8 @@ The rules, numbered as the tests number them:
   O11  Subscriptions are answered one by one. One that is neither answered nor fed is requested again, for ever, with the pauses of
        `Owed`; a book that was requested three times in vain has its connection replaced (`LastResort`).
   O12  A refusal concerns the subscription that its text names, else all those of its request. Codes 60011, 60018 and 64003 are
-       final; 60014 is about our rate, and slows us down.
+       final. Those about our rate (60014) are requested again like all others, with pauses; after five of them within a minute the
+       connection is replaced, at most once in ten minutes, since the exchange counts the requests of a connection.
   O13  `ping`, as text, after 20 s without a message; the answer is the text `pong`. No answer within 10 s: the connection is
        replaced. A notice 64008 announces the end of the connection.
   O14  A quiet book is checked by a REST snapshot: with the same seqId its best levels must be the book's. One that is ahead, and
@@ -86,7 +87,7 @@ from alphapulse_cli.market.events import (
     Update,
 )
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.requests import FetchProof, FetchSnapshot, FetchTrades, Reconnect, Request, Send, SlowDown
+from alphapulse_cli.market.requests import FetchProof, FetchSnapshot, FetchTrades, Reconnect, Request, Send
 
 USUAL_UPDATE = (
     '{"arg":{"channel":"books","instId":"<name>"},"action":"update","data":[{"asks":[<asks>["<price>","<size>","0","<text>"]</asks>],'
@@ -100,6 +101,7 @@ PING, PONG = b"ping", b"pong"
 PING_AFTER_NS, PONG_WITHIN_NS, RESTART_WITHIN_NS = 20_000_000_000, 10_000_000_000, 3_000_000_000
 FINAL_CODES = frozenset({"60011", "60018", "64003"})  # login required, no such channel or instrument, a higher VIP level required
 RATE_CODES = frozenset({"60014", "50011"})
+RATE_REFUSALS, RATE_WITHIN_NS = 5, 60_000_000_000
 CLOSING_CODE = "64008"
 
 
@@ -139,6 +141,7 @@ class Decoder:
         self._restarted_ns: dict[str, int] = {}  # O14: dead streams that were subscribed to anew, until the answer
         self._died_ns: dict[str, int] = {}  # time at which a stream was last found dead
         self._last_resort: LastResort[Key | str] = LastResort()
+        self._hour_ns = self._resubscriptions = 0  # O5
         self._requests: list[Request] = []
         self._now_ns = 0  # CLOCK_MONOTONIC, of the last tick
         self._start_connection(0)
@@ -149,7 +152,7 @@ class Decoder:
     def _start_connection(self, monotonic_ns: int) -> None:
         self._now_ns = self._heard_ns = monotonic_ns
         self._pinged_ns: int | None = None  # time of the ping that waits for an answer
-        self._hour_ns, self._resubscriptions = monotonic_ns, 0  # O5
+        self._refused_ns: list[int] = []  # O12: times of refusals for our rate
 
     # The interface `exchanges.protocol.Decoder`
 
@@ -397,10 +400,16 @@ class Decoder:
         final = code in FINAL_CODES or is_final(words)
         keys = self._subscriptions.refused(message.get("id"), words, self._now_ns, final=final)
         if code in RATE_CODES or is_rate(words):
-            self._requests.append(SlowDown(reason))
+            self._on_rate()
         if not keys:
             return (SubscriptionRefused("", "", reason, for_now=not final),)
         return [SubscriptionRefused(OUR_CHANNELS[channel], native, reason, for_now=not final) for channel, native in keys]
+
+    def _on_rate(self) -> None:
+        """O12: count a refusal for our rate."""
+        self._refused_ns = [*(each for each in self._refused_ns if self._now_ns - each < RATE_WITHIN_NS), self._now_ns]
+        if len(self._refused_ns) >= RATE_REFUSALS and self._last_resort.is_due("rate", SILENCES, self._now_ns):
+            self._requests.append(Reconnect(f"{RATE_REFUSALS} requests refused within a minute as too many"))
 
     def _keep_alive(self) -> None:
         """O13, O14: ping a silent connection; replace one that does not answer."""

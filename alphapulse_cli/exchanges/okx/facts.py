@@ -12,6 +12,7 @@ BOOK_DEPTH, PICTURE_DEPTH = 400, 5  # levels a side of the channels `books` and 
 
 INSTRUMENTS, INSTRUMENTS_QUERY = "/api/v5/public/instruments", "instType=SPOT"
 BOOKS_PATH, TRADES_PATH = "/api/v5/market/books", "/api/v5/market/trades"
+VOLUMES = "/api/v5/market/tickers"
 RECENT_TRADES = 500  # most trades of one GET
 BOOKS_PER_CONNECTION = 29  # the exchange advises fewer than 30 depth channels on a connection
 MOST_RESUBSCRIPTIONS, HOUR_NS = 100, 3_600_000_000_000  # of a connection within an hour; the exchange's limit is 240 pairs
@@ -48,6 +49,8 @@ FACTS = Facts(
     connects=Rate.within(3, 1.0, burst=2),  # the exchange's limit: 3 a second from an address
     sends=Rate.within(480, 3600.0, burst=240),  # the exchange's limit: 480 requests an hour on a connection; a ping is none
     subscribe_batch=100,
+    volumes_path=f"{VOLUMES}?{INSTRUMENTS_QUERY}",
+    volumes_weight=2,
     books_per_connection=BOOKS_PER_CONNECTION,
     taker_fee="0.001",  # of www.okx.com
     quirks=(

@@ -40,6 +40,17 @@ def parse_instruments(
         raise DecodeError(f"{NAME}: instrument metadata not understood: {error!r:.{TEXT_KEPT}}", body) from error
 
 
+def parse_volumes(body: bytes) -> dict[str, tuple[float, float]]:
+    """Volumes of 24 hours in the base currency, and last prices, by native name. DecodeError if the body is not understood.
+
+    A market in which nothing was ever traded has no last price, and is left out.
+    """
+    try:
+        return {row["instId"]: (float(row["vol24h"]), float(row["last"])) for row in answered(body) if row["last"]}
+    except NOT_UNDERSTOOD as error:
+        raise DecodeError(f"{NAME}: volumes not understood: {error!r:.{TEXT_KEPT}}", body) from error
+
+
 def _instrument(row: dict[str, Any]) -> Instrument | None:
     if row.get("instType", SPOT) != SPOT:
         return None

@@ -1,4 +1,4 @@
-"""OKX's REST side for simulators: `public/instruments`, `public/time`, `market/books` and `market/trades`.
+"""OKX's REST side for simulators: the paths `public/…` and `market/…` that alphapulse requests, and `public/time`.
 
 `seqId` is the truth's sequence now. OKX's errors come with HTTP 200 and a code.
 """
@@ -38,6 +38,8 @@ class RestEncoder:
             return _answer([{"ts": str(now_ns // NS_PER_MS)}])
         if path == okx.INSTRUMENTS:
             return self._instruments(query)
+        if path == okx.VOLUMES:
+            return _answer([self._ticker(native, symbol) for native, symbol in self._symbols.items()])
         if path not in (okx.BOOKS_PATH, okx.TRADES_PATH):
             return 404, orjson.dumps({"code": "404", "data": [], "msg": "Not Found"})
         symbol = self._symbols.get(query.get("instId", ""))
@@ -59,6 +61,13 @@ class RestEncoder:
             return _refusal("51000", "Parameter sz error")
         levels = self._truth.book(symbol, int(size))
         return _answer([{**book_row(self._truth.instruments[symbol], *levels, now_ns), "seqId": self._truth.sequence(symbol)}])
+
+    def _ticker(self, native: str, symbol: str) -> Json:
+        """Row of the tickers: the volume is that of the trades which the simulator remembers."""
+        instrument, trades = self._truth.instruments[symbol], self._truth.recent_trades(symbol, okx.RECENT_TRADES)
+        lots = sum(trade.size_lots for trade in trades)
+        last = trim_text(trades[-1].price_ticks, instrument.price_decimals) if trades else ""
+        return {"instType": SPOT, "instId": native, "last": last, "vol24h": trim_text(lots, instrument.size_decimals)}
 
     def _trades(self, symbol: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
         limit = query.get("limit", str(DEFAULT_TRADES))
