@@ -7,10 +7,10 @@ from alphapulse_cli.market cimport events, scan
 from alphapulse_cli.market.events cimport Update
 from alphapulse_cli.market.levels cimport Levels, empty
 
-cdef uint64_t LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, ROWS, NEXT_ROW, IS_ASK
+cdef uint64_t LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, COUNT, AMOUNT, CHANNEL, LEVEL, ROWS, NEXT_ROW, IS_ASK
 cdef Py_ssize_t STEP_WORDS
 cdef int64_t LARGEST_CHECKSUM, LARGEST_MILLIS, LEAST_MICROS, LARGEST_MICROS, NS_PER_MS, NS_PER_US, _MOST_NUMBER
-cdef uint8_t QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE
+cdef uint8_t QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE, MINUS
 
 
 @cython.final
@@ -35,6 +35,7 @@ cdef class Shape:
     cdef int64_t _ticks
     cdef int64_t _lots
     cdef uint64_t _side
+    cdef int64_t _orders
     cdef int64_t _newest_ns
     cdef int _price_decimals
     cdef int _size_decimals
@@ -54,5 +55,7 @@ cdef class Shape:
     cdef int64_t _number(self, int decimals) noexcept
     @cython.locals(at=Py_ssize_t, octet=uint8_t)
     cdef Py_ssize_t _end_of_text(self) noexcept
+    @cython.locals(start=Py_ssize_t, is_integer=bint)
+    cdef str _digits(self)
     @cython.locals(start=Py_ssize_t, end=Py_ssize_t)
     cdef str _text(self)

@@ -5,8 +5,11 @@ A *shape* is one kind of book update, written as an example of it. The parts tha
     {"type":"l2update","product_id":"<name>","changes":[<rows>["<side>","<price>","<size>"]</rows>],"time":"<time>"}
 
     <name>              the exchange's name of the instrument, before any price, since its grid decides what they mean
+    <channel>           an integer in its place, by whose digits `instruments` knows the instrument
     <bids> … </bids>    repeated rows, with commas between; <asks> likewise; in <rows> each row has its <side>
     <price> <size>      a decimal, quoted or not
+    <amount>            a size whose sign is the side: an ask's is negative; <count> before it: with 0 the size is 0
+    <level>             the end of a row that stands alone
     <time> <millis>     RFC 3339 text, or milliseconds or microseconds since 1970; the newest of a frame counts
     <first> <final>     integers for the decoder; <checksum> is the book's, 32 bits
     <text>              anything without escapes, ignored
@@ -34,8 +37,28 @@ from alphapulse_cli.wire import delta
 
 SOURCE_HASH = native.source_hash()
 
-KINDS = ("literal", "price", "size", "side", "time", "name", "millis", "first", "final", "checksum", "text", "rows", "next row")
-LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, ROWS, NEXT_ROW = range(len(KINDS))
+KINDS = (
+    *(
+        "literal",
+        "price",
+        "size",
+        "side",
+        "time",
+        "name",
+        "millis",
+        "first",
+        "final",
+        "checksum",
+        "text",
+        "count",
+        "amount",
+        "channel",
+    ),
+    *("level", "rows", "next row"),
+)
+LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, COUNT, AMOUNT, CHANNEL, LEVEL, ROWS, NEXT_ROW = range(
+    len(KINDS)
+)
 FIELDS = {KINDS[kind]: kind for kind in range(PRICE, ROWS)}
 IS_ASK = delta.IS_ASK
 ROW_SIDES = {"rows": 0, "bids": 0, "asks": IS_ASK}  # the last is a level's side bit
@@ -45,7 +68,7 @@ MOST_NUMBER = _MOST_NUMBER = 1 << 62  # integers from here on are unusual; the s
 LARGEST_CHECKSUM, LARGEST_MILLIS = (1 << 32) - 1, 9_000_000_000_000  # milliseconds of the year 2255: as ns they fit 63 bits
 LEAST_MICROS, LARGEST_MICROS = 100_000_000_000_000, 9_000_000_000_000_000  # no time in ms is so large
 NS_PER_MS, NS_PER_US = 1_000_000, 1_000
-QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE = b'",]\\ \x7f'
+QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE, MINUS = b'",]\\ \x7f-'
 
 
 class Shape:
@@ -73,7 +96,7 @@ class Shape:
         self._steps = native.new_words(STEP_WORDS * len(pieces))
         self._frame = self._literal  # the frame being read: `_at` is the next of `_size` bytes
         self._count = self._at = self._size = 0
-        self._ticks = self._lots = self._side = self._newest_ns = 0
+        self._ticks = self._lots = self._side = self._orders = self._newest_ns = 0
         self._instrument: Instrument | None = None  # the instrument of these decimals
         self._price_decimals = self._size_decimals = 0
         self._is_compiled = bool(SOURCE_HASH)
@@ -131,19 +154,21 @@ class Shape:
             if kind == LITERAL:
                 if not self._is_literal(one, other):
                     return None
-            elif kind == NAME:
-                instrument = self.instruments.get(self._text())
+            elif kind in (NAME, CHANNEL):
+                instrument = self.instruments.get(self._text() if kind == NAME else self._digits())
                 if instrument is None:
                     return None
                 if instrument is not self._instrument:
                     self._instrument = instrument
                     self._price_decimals, self._size_decimals = instrument.price_decimals, instrument.size_decimals
                 levels = empty(self._price_decimals, self._size_decimals)
-            elif kind < ROWS:
+            elif kind < LEVEL:
                 if not self._is_field(kind):
                     return None
             elif levels is None:  # rows before the name: their grid is unknown
                 return None
+            elif kind == LEVEL:
+                levels.put(self._ticks, self._lots | self._side)
             elif kind == ROWS:
                 self._side = one
                 if self._frame[self._at] == CLOSE:
@@ -177,6 +202,12 @@ class Shape:
             lots = self._number(self._size_decimals)
             self._lots = lots
             return lots >= 0 and lots >> 62 == 0
+        if kind == AMOUNT:
+            self._side = IS_ASK if self._frame[self._at] == MINUS else 0
+            self._at += self._side == IS_ASK
+            lots = self._number(self._size_decimals)
+            self._lots = lots if self._orders else 0
+            return lots > 0 and lots >> 62 == 0  # an amount of 0 has no side
         if kind == SIDE:
             if self._is_literal(self._bid_at, self._bid_length):
                 self._side = 0
@@ -206,6 +237,8 @@ class Shape:
         elif kind == CHECKSUM:
             self._checksum = value
             return 0 <= value <= LARGEST_CHECKSUM
+        elif kind == COUNT:
+            self._orders = value
         elif kind == FIRST:
             self.first = value
         else:
@@ -217,6 +250,13 @@ class Shape:
         start = self._at
         self._at = scan.number_end(self._frame, start)
         return scan.plain_at(self._frame, start, self._at, decimals)
+
+    def _digits(self) -> str:
+        """Pass an integer and return its digits; "" for any other number."""
+        start = self._at
+        self._at = scan.number_end(self._frame, start)
+        is_integer = scan.integer_at(self._frame, start, self._at) >= 0
+        return native.text(self._frame, start, self._at) if is_integer else ""
 
     def _end_of_text(self) -> int:
         """Pass the characters up to a quote and return its offset, -1 if one of them is unusual."""
