@@ -32,6 +32,7 @@ cdef class BookKeeper:
     cdef object _book_checksum
     cdef bint _checksum_warns
     cdef Py_ssize_t _snapshots_refuted
+    cdef bint _is_snapshot_unproven
     cdef object _reported
     cdef object _kept_out_text
     cdef readonly ImageWriter image

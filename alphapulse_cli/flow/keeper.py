@@ -72,6 +72,7 @@ class BookKeeper:
         self._show_state()
         self._checksum_warns = checksum_warns
         self._snapshots_refuted = 0  # snapshots in a row with a wrong checksum of their own
+        self._is_snapshot_unproven = False  # whose checksum comes in a message of its own, and has not come yet
         self._reported: set[tuple[BookState, BookReason]] = set()  # ailments reported since the book was last good
         self._kept_out_text = ""
         self._groups_since_check = 0
@@ -114,13 +115,15 @@ class BookKeeper:
         # The checksum is compared before the commit: the image never calls a book LIVE that fails it.
         is_right = event.checksum is None or self._agrees(event)
         if not is_right:
-            self._doubt(is_snapshot)
+            self._doubt(is_snapshot or self._is_snapshot_unproven)
         elif is_snapshot:
-            self._snapshots_refuted = 0
-            self._become(LIVE, NO_REASON)
-        elif reason is UNVERIFIED and event.checksum is not None:
-            self._snapshots_refuted = 0
-            self._become(state, NO_REASON)
+            self._is_snapshot_unproven = event.checksum is None and self._book_checksum is not None
+            if not self._is_snapshot_unproven:
+                self._snapshots_refuted = 0
+            self._become(LIVE, self.live_reason)
+        elif event.checksum is not None and (reason is UNVERIFIED or self._is_snapshot_unproven):
+            self._snapshots_refuted, self._is_snapshot_unproven = 0, False
+            self._become(state, NO_REASON if reason is UNVERIFIED else reason)
         if is_whole:
             self._publish(RESET, receive_ns, False)
         elif changes:
@@ -196,6 +199,7 @@ class BookKeeper:
     def _doubt(self, is_snapshot: bool) -> None:
         """Mark a book that failed the checksum as SYNCING; as UNVERIFIED where fresh snapshots fail it too."""
         self._snapshots_refuted += is_snapshot
+        self._is_snapshot_unproven = False
         if self._snapshots_refuted < SNAPSHOTS_DOUBTED:
             self._become(SYNCING, BAD_CHECKSUM)
             return

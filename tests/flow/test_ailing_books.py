@@ -32,18 +32,17 @@ is_compiled = bool(keeper_module.SOURCE_HASH)
 
 
 class Wrong(River):
-    """Kraken, whose checksums of BTC-USD are wrong while `spoils` says so."""
+    """Kraken, or another exchange, whose checksums of BTC-USD are wrong while `spoils` says so."""
 
-    def __init__(self, directory, **options):
-        super().__init__(directory, "kraken", **options)
+    def __init__(self, directory, exchange="kraken", **options):
+        super().__init__(directory, exchange, **options)
         self.spoils = True
         self.truth.change("BTC-USD", DEEP)
         self.connect()
 
     def hear(self, *frames):
         for frame in frames:
-            is_spoiled = self.spoils and b'"book"' in frame
-            super().hear(re.sub(rb'"checksum":[0-9]+', b'"checksum":7', frame) if is_spoiled else frame)
+            super().hear(re.sub(rb'("checksum":|"cs",)-?[0-9]+', rb"\g<1>7", frame) if self.spoils else frame)
 
     def doubt(self):
         """Until it is UNVERIFIED: how many snapshots that took."""
@@ -153,6 +152,68 @@ class TestAChecksumThatIsAlwaysWrong:
             wrong.ask()
             wrong.spoils = False
         wrong.settle()
+        assert wrong.count(Counter.UNVERIFIED, "BTC-USD") == 0
+
+
+class WrongLater(Wrong):
+    """Bitfinex, whose checksums come in frames of their own, after the snapshot: those of BTC-USD are wrong while `spoils` says so."""
+
+    def __init__(self, directory, **options):
+        super().__init__(directory, "bitfinex", **options)
+
+    def move(self, steps=20):
+        """So many updates that a checksum comes."""
+        for step in range(steps):
+            self.change([(9_030, 1 + step + self.now % 1000, False)])
+
+
+class TestAChecksumThatComesLater:
+    def test_and_is_always_wrong_is_not_live_after_five_and_tried_again_each_ten_minutes(self, directory):
+        wrong = WrongLater(directory)
+        assert wrong.doubt() == SNAPSHOTS_DOUBTED
+        assert (wrong.keeper().state, wrong.keeper().reason) == (SYNCING, UNVERIFIED)
+        asked = len(wrong.requests)
+        for _ in range(1900):
+            wrong.tick()
+            wrong.ask()
+            assert (wrong.keeper().state, wrong.keeper().reason) == (SYNCING, UNVERIFIED)
+        tries = [each for each in wrong.requests[asked:] if b'"unsubscribe"' in getattr(each, "frame", b"")]
+        assert len(tries) == 3
+        assert len([line for line in wrong.warnings if "UNVERIFIED" in line]) == 1
+        assert wrong.count(Counter.UNVERIFIED, "BTC-USD") == 1
+
+    def test_heals_with_a_right_one(self, directory):
+        wrong = WrongLater(directory)
+        wrong.doubt()
+        wrong.spoils = False
+        wrong.tick(600)
+        wrong.ask()
+        assert (wrong.keeper().state, wrong.keeper().reason) == (LIVE, BookReason.NONE)
+        wrong.assert_true(depth=100)
+
+    def test_under_warn_is_live_says_so_and_is_verified_by_a_right_one(self, directory):
+        wrong = WrongLater(directory, checksum_warns={"BTC-USD"})
+        wrong.doubt()
+        wrong.move()
+        assert (wrong.keeper().state, wrong.keeper().reason) == (LIVE, UNVERIFIED)
+        wrong.spoils = False
+        wrong.move()
+        assert (wrong.keeper().state, wrong.keeper().reason) == (LIVE, BookReason.NONE)
+        wrong.assert_true(depth=100)
+
+    def test_and_is_wrong_now_and_then_is_no_doubt(self, directory):
+        """The checksum that follows each snapshot is right, a later one is not."""
+        wrong = WrongLater(directory)
+        wrong.spoils = False
+        for _ in range(SNAPSHOTS_DOUBTED + 1):
+            for _ in range(70):
+                wrong.tick()
+                wrong.ask()
+            assert (wrong.keeper().state, wrong.keeper().reason) == (LIVE, BookReason.NONE)
+            wrong.spoils = True
+            wrong.move()
+            assert (wrong.keeper().state, wrong.keeper().reason) == (SYNCING, BookReason.BAD_CHECKSUM)
+            wrong.spoils = False
         assert wrong.count(Counter.UNVERIFIED, "BTC-USD") == 0
 
 
