@@ -26,6 +26,7 @@ BUILT_IN = {
     "binance-us": "alphapulse_cli.exchanges.binance:BINANCE_US",
     "binance": "alphapulse_cli.exchanges.binance:BINANCE",
     "okx": "alphapulse_cli.exchanges.okx",
+    "bitfinex": "alphapulse_cli.exchanges.bitfinex",
 }
 REFUSED = {
     "ftx": "FTX closed in November 2022: it has no market data to collect",

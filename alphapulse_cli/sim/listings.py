@@ -70,6 +70,16 @@ LISTED: dict[str, Sequence[Row]] = {
         ("BTC-USDT", "BTC-USDT", 1, 8, 1000),
         ("ETH-USDT", "ETH-USDT", 2, 6, 1000),
     ),
+    "bitfinex": (  # prices of five significant digits
+        ("BTC-USD", "tBTCUSD", 0, 8, 1000),
+        ("ETH-USD", "tETHUSD", 1, 8, 1000),
+        ("SOL-USD", "tSOLUSD", 2, 8, 800),
+        ("XRP-USD", "tXRPUSD", 4, 8, 800),
+        ("DOGE-USD", "tDOGE:USD", 5, 8, 800),
+        ("ETH-BTC", "tETHBTC", 6, 8, 400),
+        ("BTC-USDT", "tBTCUST", 0, 8, 800),
+        ("ETH-USDT", "tETHUST", 1, 8, 800),
+    ),
 }
 # minimum order size in lots where it is more than one lot; invented, in the order of magnitude of the real ones
 MIN_SIZES: dict[str, dict[str, int]] = {

@@ -45,8 +45,10 @@ class Kind:
 
     def allowed_s(self, feed):
         """The bound on this feed."""
-        promises_nothing = exchanges.get(feed[0]).facts.mode(feed[1]).silence is None
-        return ALL_QUIET_S if self.by_silence and promises_nothing else self.allows_s
+        promise = exchanges.get(feed[0]).facts.mode(feed[1]).silence
+        if self.by_silence:
+            return ALL_QUIET_S if promise is None else max(self.allows_s, promise.stale_after_s + 1.0)
+        return self.allows_s
 
 
 KINDS = {
@@ -56,7 +58,7 @@ KINDS = {
         Kind("unseen-gap", frozenset(FEEDS) - NUMBERED, allows_s=UNSEEN_S, injected="gap"),
         Kind("duplicate", NUMBERED),
         Kind("reorder", NUMBERED),
-        Kind("checksum", frozenset({("kraken", "")})),
+        Kind("checksum", frozenset({("kraken", ""), ("bitfinex", "")})),
         Kind("malformed"),
         Kind("bomb"),
         Kind("garbage"),

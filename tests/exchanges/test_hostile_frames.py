@@ -30,6 +30,9 @@ HARD_TO_SHOW = [
     b'{"stream":%s,"e":%s}',
     b'{"channel":%s,"sequence_num":0,"events":%s}',
     b'{"type":%s,"product_id":%s}',
+    b'{"event":"error","msg":%s,"code":10300,"channel":%s}',
+    b'{"event":%s,"code":20060,"msg":%s}',
+    b"[4204928,%s,%s]",
     b'{"type":"subscriptions","channels":[{"name":%s,"product_ids":[%s]}]}',
 ]
 

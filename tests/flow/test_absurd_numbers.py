@@ -25,7 +25,7 @@ ABSURD = {
     "a size beyond 62 bits": (rb"0\.77770*(?=\D)", b"461168601842738.7904"),
     "a size too fine": (rb"0\.77770*(?=\D)", b"1e-30"),
 }
-TRADE_PRICE = rb"(?<=[\":])120(\.0+)?(?=[\",}])"  # at 12 000 ticks
+TRADE_PRICE = rb"(?<=[\":])120(\.0+)?(?=[\",}])|(?<=,)120(?=\])"  # at 12 000 ticks
 SYMBOLS = ("BTC-USD", "ETH-USD")
 every_feed = pytest.mark.parametrize(("exchange", "mode"), FEEDS, ids=map(feed_id, FEEDS))
 every_way = pytest.mark.parametrize("absurd", ABSURD.values(), ids=ABSURD)
@@ -72,7 +72,8 @@ class Scene(River):
     def is_ask(self, request):
         """For a snapshot of BTC-USD; the quiet ETH-USD is checked besides."""
         if isinstance(request, Send):
-            return b'"unsubscribe"' in request.frame and b"BTC" in request.frame
+            verbs = (b'"unsubscribe"', b'"event":"subscribe"')  # Bitfinex ends a channel by its number
+            return b"BTC" in request.frame and any(verb in request.frame for verb in verbs)
         return isinstance(request, FetchSnapshot) and request.instrument.symbol == "BTC-USD"
 
     def halt(self, absurd):

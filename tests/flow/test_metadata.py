@@ -2,8 +2,8 @@
 
 import orjson
 import pytest
-from support.feeds import EXCHANGES
-from support.flow_parts import Desk, River, listed
+from support.feeds import EXCHANGES, NO_STATUS
+from support.flow_parts import Desk, River, listed, native_of
 
 from alphapulse_cli.market.requests import FetchInstruments
 from alphapulse_cli.market.trading_status import TradingStatus
@@ -63,6 +63,8 @@ def test_a_failure_is_made_good_a_minute_later(desk):
 def without_numbers(body, symbol):
     """The metadata with the names alone in that symbol's row."""
     answer = orjson.loads(body)
+    if isinstance(answer, list):
+        return orjson.dumps([row if native_of("bitfinex", symbol) != row[0] else [row[0], *["?"] * 10] for row in answer])
     listed = answer.get("symbols") or answer.get("products") or answer.get("data") or answer["result"]
     for row in listed.values() if isinstance(listed, dict) else listed:
         names = {key: row[key] for key in ("symbol", "product_id", "wsname", "instId") if key in row}
@@ -100,7 +102,7 @@ def test_an_instrument_that_is_listed_no_longer_is_delisted_until_it_is_again(di
     assert read(*everything) == ["TRADING", "TRADING"]
 
 
-@pytest.mark.parametrize("exchange", [name for name in EXCHANGES if name != "kraken"])
+@pytest.mark.parametrize("exchange", [name for name in EXCHANGES if name != "kraken" and name not in NO_STATUS])
 def test_each_two_minutes_while_a_market_is_not_traded_freely(directory, exchange):
     """Where it is told over REST alone, nobody says that it trades again."""
     river = River(directory, exchange)  # whose books are not LIVE: none is quiet

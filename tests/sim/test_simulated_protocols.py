@@ -137,6 +137,17 @@ class TestRefusals:
             status, body = await get(exchange, "/api/v5/market/books?instId=FOO-BAR")
             assert (status, body["code"]) == (200, "51001")
 
+    async def test_bitfinex_sends_an_error_with_a_code(self):
+        """Of an unknown symbol, of a second subscription; and goes on."""
+        async with subscribed("bitfinex", "") as (exchange, client):
+            for symbol in ("tFOOBAR", client.instrument.native):
+                await client.websocket.send(json.dumps({"event": "subscribe", "channel": "book", "symbol": symbol}))
+            while len(errors := [frame for frame in client.frames if "code" in frame]) < 2:
+                await client.read()
+            assert [(frame["code"], frame["symbol"]) for frame in errors] == [(10300, "tFOOBAR"), (10301, client.instrument.native)]
+            await exchange.advance(4)
+            await client.read_until_exact()
+
 
 class TestMetadata:
     """REST at `rest_url` + the path of the facts, as a collector asks for it."""
@@ -169,6 +180,14 @@ class TestMischiefInEachProtocol:
         ("coinbase", "reorder", "sequence"),
         ("binance-us", "gap", "sequence"),
         ("binance-us", "reorder", "sequence"),
+        ("bitfinex", "gap", "sequence"),
+        ("bitfinex", "duplicate", "sequence"),
+        ("bitfinex", "reorder", "sequence"),
+        ("bitfinex", "checksum", "checksum"),
+        ("bitfinex", "sequence-reset", "sequence"),
+        ("bitfinex", "garbage", "garbage"),
+        ("bitfinex", "unknown", "unknown"),
+        ("bitfinex", "offgrid", "off grid"),
         ("kraken", "garbage", "garbage"),
         ("coinbase", "garbage", "garbage"),
         ("binance-us", "garbage", "garbage"),

@@ -22,6 +22,7 @@ DEPTHS = {  # levels a side of the books of a feed that does not give the full d
     (name, mode): facts.default_depth for name, mode in FEEDS if not (facts := exchanges.get(name).facts.mode(mode)).full_depth
 }
 PICTURES = {("binance-us", "depth20"), ("okx", "books5")} & set(FEEDS)  # each message is the whole book: the next one heals
+NO_STATUS = {"bitfinex"}  # exchanges that tell no trading status of a market, only the whole exchange's
 
 
 def feed_id(feed):

@@ -30,6 +30,7 @@ NATIVES = {  # where it is not BASE-QUOTE
     "kraken": lambda symbol: symbol.replace("-", "/"),
     "binance-us": lambda symbol: symbol.replace("-", ""),
     "binance": lambda symbol: symbol.replace("-", ""),
+    "bitfinex": lambda symbol: f"t{symbol.replace('-', '' if len(symbol) == len('BTC-USD') else ':')}",
 }
 
 

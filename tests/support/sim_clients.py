@@ -3,6 +3,7 @@
 Numbers are read as decimals. What a client can know to be wrong (a checksum, a sequence) it notes in `wrong`.
 """
 
+import itertools
 import json
 import zlib
 from decimal import Decimal
@@ -276,6 +277,70 @@ class Okx5Client(OkxClient):
                 self.put(price, size, is_ask)
 
 
+class BitfinexClient(RawClient):
+    """Bitfinex at length 100: one sequence over all data of the connection, and the signed CRC32 over the text of its numbers."""
+
+    depth = 100
+    last = 0
+
+    def __init__(self, *known: Any) -> None:
+        super().__init__(*known)
+        self.channels: dict[int, str] = {}
+
+    def requests(self):
+        native = self.instrument.native
+        return [
+            {"event": "conf", "flags": 65536 + 131072},
+            {"event": "subscribe", "channel": "book", "symbol": native, "len": "100"},
+            {"event": "subscribe", "channel": "trades", "symbol": native},
+        ]
+
+    def take(self, message):
+        if isinstance(message, dict):
+            if message.get("event") == "subscribed":
+                self.channels[message["chanId"]] = message["channel"]
+            elif message.get("type") == "mystery":
+                self.wrong.append("unknown")
+            return
+        if message[-1] != self.last + 1:
+            self.wrong.append("sequence")
+        self.last = message[-1]
+        if self.channels[message[0]] == "trades":
+            if message[1] == "te":
+                number, _, amount, price = message[2]
+                self.trades.append((str(number), self.ticks(price), self.lots(abs(amount)), "sell" if amount < 0 else "buy"))
+        elif message[1] == "cs":
+            if message[2] != self.checksum():
+                self.wrong.append("checksum")
+        elif message[1] != "hb":
+            if isinstance(message[1][0], list):
+                self.book, self.ready = DictBook(), True
+            for price, count, amount in message[1] if isinstance(message[1][0], list) else [message[1]]:
+                self.put(price, abs(amount) if count else 0, amount < 0)
+
+    def checksum(self):
+        tokens = []
+        for pair in itertools.zip_longest(*self.book.levels(25)):
+            for level, sign in zip(pair, (1, -1), strict=True):
+                if level is not None:
+                    tokens += [
+                        self.text(level[0], self.instrument.price_decimals),
+                        self.text(sign * level[1], self.instrument.size_decimals),
+                    ]
+        crc = zlib.crc32(":".join(tokens).encode())
+        return crc - (crc >> 31 << 32)
+
+    @staticmethod
+    def text(units, decimals):
+        """By way of a double, and of Python's own shortest text of it: the sizes and prices here need no exponent, or a negative one."""
+        text = repr(units / 10**decimals)
+        return (
+            text.removesuffix(".0").replace("e-0", "e-")
+            if "e" in text and abs(units) * 10**6 < 10**decimals
+            else f"{Decimal(text):f}".removesuffix(".0")
+        )
+
+
 CLIENTS: dict[tuple[str, str], type[RawClient]] = {
     ("kraken", ""): KrakenClient,
     ("coinbase", ""): AdvancedClient,
@@ -285,4 +350,5 @@ CLIENTS: dict[tuple[str, str], type[RawClient]] = {
     ("binance", ""): BinanceClient,
     ("okx", ""): OkxClient,
     ("okx", "books5"): Okx5Client,
+    ("bitfinex", ""): BitfinexClient,
 }

@@ -39,6 +39,7 @@ FEEDS = (
     BenchFeed("coinbase, Exchange feed", "coinbase", "exchange"),
     BenchFeed("binance-us", "binance-us", ""),
     BenchFeed("okx", "okx", ""),
+    BenchFeed("bitfinex", "bitfinex", ""),
 )
 
 

@@ -1,0 +1,234 @@
+"""Bitfinex WebSocket v2: frames of the channels `book` and `trades`, and the server's events, become events of ours.
+
+No sockets, no clock, no logging, no book. The rules, numbered as the tests number them:
+
+  F1   The flags are set before anything is subscribed to, and again while they are not confirmed: sequence numbers, checksums, times.
+  F2   A channel's data name only its number; the ack says which subscription that is, on this connection. Data of channels that were
+       ended are ignored, of channels that we did not ask for Unrecognised; all are counted.
+  F3   A list of levels is a snapshot, also an empty one, and replaces the book, asked for or not. One level is an update: the size is
+       absolute, the amount's sign its side, and a count of 0 removes it. The exchange removes levels that leave its window: `flow`
+       does not cut.
+  F4   An update before the first snapshot is a gap, reported once; the symbol is then unsubscribed and subscribed. While a symbol
+       heals, its updates are ignored. One healing is in flight at a time.
+  F5   Every data frame of the connection has a number, one more than the last: data, heartbeats, checksums, trades, of all channels.
+       The first number is taken as it comes. Any other step, forwards or back, lost a frame of nobody knows which channel: one gap
+       for all books, and a new connection; until then no book is believed. Frames without numbers are believed until one has one.
+  F6   A frame that is refused with DecodeError, but whose number is the expected one, counts as received. A frame answered with
+       OffGrid counts at once; handed in again it does not count twice.
+  F7   A checksum comes in a frame of its own and is of the book after all frames before it: an update without levels.
+  F8   A trade leaves at `te`; at `tu` it is known, unless its `te` came before our subscription: then it leaves now. Ids have gaps,
+       so they show no loss: a lost `te` is a hole in the sequence (F5), and the trades with which the next subscription begins bring
+       it (`trades`). `amount` > 0: the taker bought.
+  F9   A snapshot brings the grid that it needs, since prices have five significant digits and no tick. An update finer than the grid
+       leaves as OffGrid; a trade brings its own grid, or is refused.
+  F10  Prices and sizes are JSON numbers, 7e-7 among them. Where a double does not prove the decimal that it came from, the raw token
+       is parsed.
+  F11  Info 20051 announces the end of the connection. 20060 begins a maintenance: the exchange is suspended; 20061 ends it: no book
+       of before counts, and all is subscribed to anew. The greeting tells whether the exchange operates; another version than 2 is
+       not understood.
+  F12  A request without an answer, or refused, is repeated for ever, with the pauses of `Owed`. "Already subscribed" of a channel
+       whose number we know subscribes anew; else only a new connection tells the number. An end that we did not ask for is a gap.
+       For a book that was requested three times in vain the connection is replaced (`LastResort`).
+  F13  A quiet book is checked by new subscriptions to it and to its trades. Until its snapshot comes its updates count; where the
+       snapshot then differs from the book, messages were missed.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from alphapulse_cli.errors import DecodeError
+from alphapulse_cli.exchanges.bitfinex.checksum import book_checksum, unsigned
+from alphapulse_cli.exchanges.bitfinex.connection import Connection
+from alphapulse_cli.exchanges.bitfinex.entries import (
+    integer,
+    raw_frame,
+    read_levels,
+    read_past,
+    read_trade,
+    rows,
+    sequence_of,
+    time_of,
+    unknown,
+)
+from alphapulse_cli.exchanges.bitfinex.pairs import parse_instruments, trades_path
+from alphapulse_cli.exchanges.bitfinex.subscriptions import GOOD, Key, Standing
+from alphapulse_cli.exchanges.bitfinex.trades import SeenTrades
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop
+from alphapulse_cli.market.events import Event, GapFound, GapReason, Heartbeat, OffGrid, Snapshot, Unrecognised, Update
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.levels import Levels, empty_of
+from alphapulse_cli.market.requests import FetchTrades
+from alphapulse_cli.market.ticks import Malformed, OffGridRow
+
+HEARTBEAT, CHECKSUM, EXECUTED, UPDATED = "hb", "cs", "te", "tu"
+
+
+class Decoder(Connection):
+    """Decoder of one connection; `exchanges.protocol.Decoder`. UsageError for a depth that Bitfinex does not offer."""
+
+    def __init__(self, instruments: Iterable[Instrument], channels: Collection[str], depth: int = 0, mode: str = "") -> None:
+        super().__init__(instruments, channels, depth, mode)
+        self._trades = {native: SeenTrades() for native in self.instruments if TRADES in self.channels}
+        self._checksums: dict[str, int] = {}  # the last announced, by native symbol
+
+    def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - Bitfinex's frames need no receive time
+        """Events of one frame. DecodeError if it is not understood in full; then it has changed nothing but the count (F6)."""
+        try:
+            message = orjson.loads(frame)
+        except orjson.JSONDecodeError as error:
+            raise DecodeError(f"not JSON: {error}", frame) from error
+        try:
+            if isinstance(message, list):
+                return self._on_data(message, frame)
+            if not isinstance(message, dict):
+                return [Unrecognised(type(message).__name__)]
+            return self._on_server_event(message)
+        except NOT_UNDERSTOOD as error:
+            words = f"a frame was not understood: {type(error).__name__} {str(error)[:80]!r}"
+            raise DecodeError(words, frame, may_hold_books=self._may_hold_books(message)) from error
+
+    def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
+        """Raise DecodeError: never requested, since a REST book has no number by which it could be spliced."""
+        raise DecodeError("bitfinex has no REST snapshot that could be spliced", body)
+
+    def receive_trades(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
+        """F8: events of the missing trades in the answer to a FetchTrades. DecodeError if it is not understood in full."""
+        seen, current = self._trades.get(instrument.native), self.instruments.get(instrument.native)
+        if seen is None or current is None:
+            return ()
+        try:
+            read = read_past(current, orjson.loads(body), lambda: raw_frame(body))
+        except NOT_UNDERSTOOD as error:
+            raise DecodeError(f"trades were not understood: {type(error).__name__} {str(error)[:80]!r}", body) from error
+        return seen.fill(read)
+
+    def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
+        """Instruments of a `tickers` answer. DecodeError."""
+        return parse_instruments(body, ours=self.instruments)
+
+    def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
+        """Raise DecodeError: never requested, since Bitfinex's proof is a snapshot over the WebSocket."""
+        raise DecodeError("bitfinex has no REST snapshot that could be compared", body)
+
+    def fetch_failed(self, instrument: Instrument, monotonic_ns: int) -> None:
+        """Do nothing: no snapshot is ever fetched."""
+
+    def tick(self, monotonic_ns: int) -> Sequence[Event]:
+        """Queue repetitions of unanswered requests (F12) and fetches of missing trades (F8)."""
+        for native, seen in self._trades.items():
+            if seen.wants_fill(monotonic_ns):
+                self._requests.append(FetchTrades(self.instruments[native], trades_path(native, seen.since_ms)))
+        return self._repeat_requests(monotonic_ns)
+
+    def book_checksum(self, instrument: Instrument, book: BookTop) -> int:
+        """Checksum that this book must have."""
+        return book_checksum(instrument, book, self._checksums.get(instrument.native))
+
+    def _may_hold_books(self, message: Any) -> bool:
+        """Whether a frame that was not understood may be a book's; counts it if its number is the expected one (F6)."""
+        if not isinstance(message, list):
+            return False
+        try:
+            number = sequence_of(message, _place_of_sequence(message))
+            if number is not None and number == self._expected and not self._broken:
+                self._expect(number + 1)
+            key = self._subscriptions.key_of(integer(message[0]))
+        except NOT_UNDERSTOOD:
+            return True
+        return key is None or key[0] == BOOK
+
+    # Data
+
+    def _on_data(self, message: list[Any], frame: bytes) -> Sequence[Event]:
+        """Events of a data frame. It is read in full first, then counted, then believed."""
+        channel, content, place = integer(message[0]), message[1], _place_of_sequence(message)
+        number, exchange_ns = sequence_of(message, place), time_of(message, place + 1)
+        if number is None and self._must_have_numbers:
+            raise Malformed("a frame without a sequence number")
+        key = self._subscriptions.key_of(channel)
+        if content == HEARTBEAT:
+            return [*self._count(number), Heartbeat(exchange_ns)]
+        if key is None:
+            said: list[Event] = [] if self._subscriptions.was_ended(channel) else [unknown("data of channel", channel)]
+            return [*self._count(number), *said]
+        if key[0] == TRADES:
+            return self._on_trades(key, message, frame, number)
+        return self._on_book(key, message, frame, number, exchange_ns)
+
+    def _on_book(self, key: Key, message: list[Any], frame: bytes, number: int | None, exchange_ns: int | None) -> Sequence[Event]:
+        native, content = key[1], message[1]
+        instrument = self.instruments[native]
+        if content == CHECKSUM:
+            checksum = unsigned(message[2])
+            return self._believe_checksum(key, checksum, self._count(number), exchange_ns)
+        is_snapshot = not rows(content) or isinstance(content[0], list)
+        table = content if is_snapshot else [content]
+        try:
+            levels = read_levels(instrument, table, lambda: _rows_of(raw_frame(frame)[1], is_snapshot))
+        except OffGridRow as off:
+            finer = (
+                instrument.on_grid(off.price_decimals, off.size_decimals) if is_snapshot and not instrument.grid_is_final else None
+            )
+            if finer is None:
+                broke = self._count(number)
+                if not broke:
+                    self._handed_back = number
+                return broke or [OffGrid(instrument, off.price_decimals, off.size_decimals)]
+            instrument = finer
+            levels = read_levels(instrument, table, lambda: _rows_of(raw_frame(frame)[1], is_snapshot))
+        broke = self._count(number)
+        if broke or self._broken:
+            return broke
+        return (
+            self._believe_snapshot(key, instrument, levels, exchange_ns) if is_snapshot else self._believe(key, levels, exchange_ns)
+        )
+
+    def _believe_snapshot(self, key: Key, instrument: Instrument, levels: Levels, exchange_ns: int | None) -> Sequence[Event]:
+        self.instruments[key[1]] = instrument  # F9
+        self._subscriptions.arrived(key)
+        self.shape.instruments[str(self._subscriptions.number_of(key))] = instrument
+        return [Snapshot(instrument, levels, exchange_ns)]
+
+    def _believe(self, key: Key, levels: Levels, exchange_ns: int | None) -> Sequence[Event]:
+        """Events of an update in the subscription's state (F4)."""
+        standing, instrument = self._subscriptions.standings[key], self.instruments[key[1]]
+        if standing in GOOD:
+            return [Update(instrument, levels, exchange_ns)]
+        if standing is Standing.ASKED:
+            self._heal(key)
+            return [GapFound([instrument], GapReason.UPDATE_BEFORE_SNAPSHOT)]
+        return []
+
+    def _believe_checksum(self, key: Key, checksum: int, broke: list[Event], exchange_ns: int | None) -> Sequence[Event]:
+        """Events of a checksum (F7): an update without levels, of a good book."""
+        if broke or self._broken or self._subscriptions.standings[key] not in GOOD:
+            return broke
+        instrument = self.instruments[key[1]]
+        self._checksums[key[1]] = checksum
+        return [Update(instrument, empty_of(instrument), exchange_ns, checksum)]
+
+    def _on_trades(self, key: Key, message: list[Any], frame: bytes, number: int | None) -> Sequence[Event]:
+        """Events of a frame of trades (F8)."""
+        native, content = key[1], message[1]
+        instrument, seen = self.instruments[native], self._trades[native]
+        if isinstance(content, str):
+            if content not in (EXECUTED, UPDATED):
+                return [*self._count(number), unknown("trades", content)]
+            trade_id, trade = read_trade(instrument, message[2], lambda: raw_frame(frame)[2], history=False)
+            return [*self._count(number), *seen.take(trade_id, trade)]
+        past = read_past(instrument, content, lambda: raw_frame(frame)[1])
+        broke = self._count(number)
+        self._subscriptions.arrived(key)
+        return [*broke, *seen.take_past(past, self._now_ns)]
+
+
+def _place_of_sequence(message: list[Any]) -> int:
+    """Place of the sequence number in a data frame: after its content, which is one value, or a word and a value."""
+    word = message[1]
+    return 3 if isinstance(word, str) and word != HEARTBEAT else 2
+
+
+def _rows_of(content: list[Any], is_snapshot: bool) -> list[Any]:
+    return content if is_snapshot else [content]

@@ -1,0 +1,166 @@
+"""Whatever bytes come, Bitfinex's decoder gives events or DecodeError; what it refuses has changed nothing but the count (F6)."""
+
+import copy
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.bitfinex_frames import BTC, ETH, NOW
+from support.exchange_truth import PlainTruth
+
+from alphapulse_cli.errors import DecodeError
+from alphapulse_cli.exchanges.bitfinex import Decoder, Encoder, RestEncoder, parse_instruments
+
+CHANGES = [(1000, 0, True), (1003, 7, True)]
+
+
+def real_frames():
+    """A decoder in the middle of its life, and one frame of every kind that the server sends."""
+    truth = PlainTruth([BTC, ETH])
+    for symbol in truth.instruments:
+        truth.change(symbol, [(1000 + i, 7, True) for i in range(3)] + [(999 - i, 7, False) for i in range(3)])
+    encoder, decoder = Encoder(truth), Decoder([BTC, ETH], {"book", "trades"})
+    frames = list(encoder.connected(NOW))
+    decoder.connected(NOW)
+    for request in decoder.pending_requests():
+        frames += encoder.receive(request.frame, NOW)
+    truth.change("BTC-USD", CHANGES)
+    frames += encoder.update("BTC-USD", CHANGES, NOW)
+    frames += encoder.trades("BTC-USD", [truth.trade("BTC-USD", 1000, 5, exchange_ns=NOW)], NOW)
+    frames += encoder.heartbeat(NOW + 16 * 10**9)
+    frames += encoder.receive(b'{"event":"ping","cid":4}', NOW)
+    frames += encoder.receive(b'{"event":"subscribe","channel":"book","symbol":"tFOOBAR"}', NOW)
+    return [*frames, b'{"event":"info","code":20060,"msg":"maintenance"}']
+
+
+FRAMES = real_frames()
+LAST = max(json.loads(frame)[-2] for frame in FRAMES if frame.startswith(b"["))
+texts = st.text(st.sampled_from('aZ0/-. "\\\x00\x1b\x7f\u00e9\u202e\U0001f600'), max_size=8)
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.integers(LAST - 2, LAST + 3)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["tBTCUSD", "1e400", "hb", "cs", "te", "tu", "book"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def places(value, path=()):
+    """The paths of all places in a parsed frame."""
+    yield path
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield from places(child, (*path, key))
+
+
+@st.composite
+def frames_with_one_part_replaced(draw):
+    message = json.loads(draw(st.sampled_from(FRAMES)))
+    if isinstance(message, list) and draw(st.booleans()):
+        message[-2] = LAST + 1  # in its turn
+    path = draw(st.sampled_from(list(places(message))))
+    value = draw(json_values)
+    if not path:
+        return json.dumps(value).encode()
+    holder = message
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = value
+    return json.dumps(message).encode()
+
+
+@st.composite
+def frames_with_some_bytes_replaced(draw):
+    frame = bytearray(draw(st.sampled_from(FRAMES)))
+    for _ in range(draw(st.integers(1, 4))):
+        frame[draw(st.integers(0, len(frame) - 1))] = draw(st.integers(0, 255))
+    return bytes(frame)[: draw(st.integers(1, len(frame)))] if draw(st.booleans()) else bytes(frame)
+
+
+def fed():
+    decoder = Decoder([BTC, ETH], {"book", "trades"})
+    decoder.connected(NOW)
+    decoder.pending_requests()
+    for frame in FRAMES:
+        decoder.receive(frame, NOW)
+    assert decoder._expected == LAST + 1
+    return decoder
+
+
+def memory(decoder):
+    """All that a decoder remembers, but for the count."""
+    apart = ("_on_event", "shape", "_subscriptions", "_trades", "_conf", "_last_resort", "_awaited")
+    kept = {name: value for name, value in vars(decoder).items() if name not in apart}
+    known = {name: value for name, value in vars(decoder._subscriptions).items() if name != "_owed"}
+    seen = {native: vars(each) for native, each in decoder._trades.items()}
+    owed = decoder._subscriptions._owed._debts, decoder._conf._debts, decoder._last_resort._replaced_ns
+    return copy.deepcopy((kept, known, seen, owed, decoder.shape.instruments))
+
+
+@given(st.binary(max_size=120) | frames_with_some_bytes_replaced() | frames_with_one_part_replaced())
+def test_any_bytes_give_events_or_decode_error(frame):
+    decoder = fed()
+    before, refused, events = memory(decoder), None, ()
+    try:
+        events = decoder.receive(frame, NOW)
+    except DecodeError as error:
+        refused = error
+    if refused is not None:
+        assert memory(decoder) == before
+        assert decoder._expected in (LAST + 1, LAST + 2)
+        assert len(refused.frame) <= 200
+    for told in (*events, refused):
+        repr(told).encode()
+
+
+@given(frames_with_one_part_replaced())
+def test_what_was_fed_does_no_harm_to_what_follows(frame):
+    """After any frame a new connection still gives books."""
+    decoder = fed()
+    with suppress(DecodeError):
+        decoder.receive(frame, NOW)
+    decoder.connected(NOW)
+    events = [event for each in FRAMES for event in decoder.receive(each, NOW)]
+    assert sum(type(event).__name__ == "Snapshot" for event in events) == 2
+
+
+@pytest.mark.parametrize("depth", [500, 900, 1020, 5000, 100_000])
+def test_deep_nesting_is_refused_or_understood(depth):
+    """Also on the way over the raw tokens, where another parser with another limit reads the frame."""
+    nested = "[" * depth + "]" * depth
+    needs_raw = f"[4204928,[12345678901234567.5,1,1],{LAST + 1},{nested}]"
+    for frame in (nested, needs_raw):
+        with suppress(DecodeError):
+            fed().receive(frame.encode(), NOW)
+
+
+@given(st.binary(max_size=120) | json_values.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_give_instruments_or_decode_error(body):
+    with suppress(DecodeError):
+        parse_instruments(body)
+
+
+@given(st.binary(max_size=120) | json_values.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_give_trades_or_decode_error(body):
+    with suppress(DecodeError):
+        fed().receive_trades(BTC, body, NOW)
+
+
+@given(st.data())
+def test_a_damaged_answer_gives_instruments_or_decode_error(data):
+    truth = PlainTruth([BTC])
+    truth.change("BTC-USD", [(63309, 1, False), (63310, 1, True)])
+    answer = json.loads(RestEncoder(truth).respond("/v2/tickers", {}, NOW)[1])
+    answer[0][data.draw(st.integers(0, 10))] = data.draw(json_values)
+    try:
+        found = parse_instruments(json.dumps(answer).encode())
+    except DecodeError:
+        return
+    assert all(len(each.symbol) <= 16 for each in found)
+    assert all(0 < each.tick_size_ticks < 1 << 63 and 0 <= each.price_decimals <= 8 for each in found)
