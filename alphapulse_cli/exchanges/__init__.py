@@ -5,7 +5,7 @@
     decoder = exchange.decoder(instruments, {BOOK, TRADES}, depth=0, mode=mode)
 
 Importing the registry imports no exchange: each is a path, "module" or "module:attribute", resolved on demand. It leads to an
-`Exchange`, or to a module with FACTS, Decoder, Encoder, RestEncoder and parse_instruments. Third-party exchanges are entry points of
+`Exchange`, or to a module with FACTS, Decoder, Encoder, RestEncoder, parse_instruments and, for its simulator, LISTINGS. Third-party exchanges are entry points of
 the group "alphapulse.exchanges"; they cannot take a built-in name.
 """
 
@@ -34,6 +34,9 @@ REFUSED = {
 }
 
 
+Listed = tuple[str, str, int, int, int]  # symbol, native name, price decimals, size decimals, levels a side of the simulated book
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """One exchange: its facts and the constructors of its parts. `mode` is a name from `facts.modes`, "" the default."""
@@ -47,6 +50,7 @@ class Exchange:
         None  # body of `facts.volumes_path`; native name ->
     )
     # (volume of 24 hours in the base currency, last price); raises DecodeError
+    listings: Sequence[Listed] = ()  # instruments of its simulator, where `sim.listings` does not have them: a plug-in's
 
 
 def names() -> list[str]:
@@ -98,6 +102,7 @@ def _of_module(module: ModuleType) -> Exchange:
         rest_encoder=module.RestEncoder,
         parse_instruments=module.parse_instruments,
         parse_volumes=getattr(module, "parse_volumes", None),
+        listings=getattr(module, "LISTINGS", ()),
     )
 
 

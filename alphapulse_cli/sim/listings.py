@@ -5,11 +5,14 @@ sides. Full-depth books also have stub orders at absurd prices.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from string import ascii_uppercase
 
+from alphapulse_cli import exchanges
 from alphapulse_cli.errors import UsageError
+from alphapulse_cli.exchanges import Listed
 from alphapulse_cli.market.instrument import Instrument
 
 
@@ -22,10 +25,7 @@ class Listing:
     has_stubs: bool = False
 
 
-# symbol, native, price decimals, size decimals, levels per side
-Row = tuple[str, str, int, int, int]
-
-LISTED: dict[str, Sequence[Row]] = {
+LISTED: dict[str, Sequence[Listed]] = {
     "kraken": (
         ("BTC-USD", "BTC/USD", 1, 8, 2500),
         ("ETH-USD", "ETH/USD", 2, 8, 2500),
@@ -105,9 +105,8 @@ def listings(exchange: str, symbols: Sequence[str] = (), more: int = 0) -> list[
 
     UsageError, with near matches, for an exchange or a symbol that is not simulated.
     """
-    if exchange not in LISTED:
-        raise UsageError(f"no simulator of {exchange[:40]!r}", f"simulators are: {', '.join(LISTED)}")
-    rows = {row[0]: row for row in (*LISTED[exchange], *_invented(LISTED[exchange][0], more))}
+    held = rows_of(exchange)
+    rows = {row[0]: row for row in (*held, *_invented(held[0], more))}
     for symbol in symbols:
         if symbol not in rows:
             near = get_close_matches(symbol.upper(), rows, n=3, cutoff=0.5)
@@ -116,8 +115,8 @@ def listings(exchange: str, symbols: Sequence[str] = (), more: int = 0) -> list[
     return [_listing(exchange, rows[symbol]) for symbol in dict.fromkeys(symbols or rows)]
 
 
-def _invented(like: Row, count: int) -> list[Row]:
-    """Rows of invented markets with small books, QAA-USD, QAB-USD …, named as the exchange names the market `like`."""
+def _invented(like: Listed, count: int) -> list[Listed]:
+    """Listeds of invented markets with small books, QAA-USD, QAB-USD …, named as the exchange names the market `like`."""
     if count > len(INVENTED_BASES):
         raise UsageError(f"{count} invented markets; there are names for {len(INVENTED_BASES)}")
     symbol, native, *_ = like
@@ -125,7 +124,27 @@ def _invented(like: Row, count: int) -> list[Row]:
     return [(f"{name}-{quote}", native.replace(base, name, 1), 4, 2, INVENTED_LEVELS) for name in INVENTED_BASES[:count]]
 
 
-def _listing(exchange: str, row: Row) -> Listing:
+def rows_of(exchange: str) -> Sequence[Listed]:
+    """Rows of an exchange: of the table here, or of its own package (a plug-in). UsageError where it has none."""
+    if exchange in LISTED:
+        return LISTED[exchange]
+    rows = exchanges.get(exchange).listings if exchange in exchanges.names() else ()
+    if not rows:
+        raise UsageError(f"no simulator of {exchange[:40]!r}", f"simulators are: {', '.join(simulated())}")
+    return rows
+
+
+def simulated() -> list[str]:
+    """Names of the exchanges that have a simulator, plug-ins last. A plug-in that cannot be used has none."""
+    found = list(LISTED)
+    for name in exchanges.names():
+        if name not in LISTED:
+            with suppress(UsageError):
+                found += [name] if exchanges.get(name).listings else []
+    return found
+
+
+def _listing(exchange: str, row: Listed) -> Listing:
     symbol, native, price_decimals, size_decimals, levels_per_side = row
     smallest = MIN_SIZES.get(exchange, {}).get(symbol, 1)
     instrument = Instrument(exchange, symbol, native, price_decimals, size_decimals, min_size_lots=smallest)

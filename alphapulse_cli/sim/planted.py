@@ -24,7 +24,7 @@ from alphapulse_cli import exchanges as registry
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.sim.hidden_price import HiddenMid, scatter, seed_of
-from alphapulse_cli.sim.listings import LISTED, listings
+from alphapulse_cli.sim.listings import listings, rows_of
 
 SECOND_NS = 1_000_000_000
 SHORTEST_EVERY_NS, LONGEST_EVERY_NS = SECOND_NS // 2, 3600 * SECOND_NS
@@ -233,8 +233,7 @@ def parse_plant(text: str) -> PlantPlan | None:
     every_ns = round(60 * SECOND_NS / float(found[1])) if found[1] else round(float(found[2]) * SECOND_NS)
     names = found[3].split("+") if found[3] else ()
     for name in names:
-        if name not in LISTED:
-            raise UsageError(f"no simulator of {name[:40]!r}", f"simulators are: {', '.join(LISTED)}")
+        rows_of(name)
     if not SHORTEST_EVERY_NS <= every_ns <= LONGEST_EVERY_NS:
         raise UsageError(f"not a rate to plant at: {text[:40]!r}", "plant from once in 0.5s to once in 3600s")
     return PlantPlan(every_ns, names)

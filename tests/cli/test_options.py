@@ -12,7 +12,7 @@ FREE = {
     **dict.fromkeys(("duration", "last", "max-age", "max-skew", "every"), DURATION),
     **dict.fromkeys(("size", "notional", "min-bps", "min-profit"), DECIMAL),
     **dict.fromkeys(("count", "depth", "seed", "port", "rate", "more", "fail-over"), "a number"),
-    **dict.fromkeys(("shm-dir", "store", "save", "compare", "capture"), "a path"),
+    **dict.fromkeys(("shm-dir", "store", "save", "compare", "capture", "into"), "a path"),
     **dict.fromkeys(("url", "rest-url", "as", "after"), "the user's own text"),
 }
 # A wrong value of each, refused with 2 before anything is begun.
@@ -54,8 +54,15 @@ ANY = {
     "save",
     "compare",
     "capture",
+    "into",
 }  # any text is the name of a file; what is wrong with that is told by 1 or 3
-BEHIND = {"sim": ["kraken"], "arb explain": ["last"], "collect": ["--exchange", "kraken"]}
+BEHIND = {
+    "sim": ["kraken"],
+    "arb explain": ["last"],
+    "collect": ["--exchange", "kraken"],
+    "exchanges check": ["kraken"],
+    "exchanges new": ["moon"],
+}
 
 
 def tree():

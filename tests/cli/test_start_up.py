@@ -29,6 +29,15 @@ def test_it_would_be_noticed(monkeypatch):
     assert (code, "rich" in heavy) == (0, True)
 
 
+def test_our_own_events_would_be_noticed():
+    """Once the log imported them, for the time of day: a third of every command's start."""
+    script = runpy.run_path(str(SCRIPT))
+    script["heavy_modules"].__globals__["PROBE"] = script["PROBE"].replace(
+        "code = main", "import alphapulse_cli.readers.moments\ncode = main"
+    )
+    assert script["heavy_modules"](["--version"]) == (0, ["alphapulse_cli.market.events"])
+
+
 def test_importing_the_package_imports_none_of_it():
     line = "import sys, alphapulse_cli; print([name for name in sys.modules if name.startswith('alphapulse_cli.')])"
     done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)

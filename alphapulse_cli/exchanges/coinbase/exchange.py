@@ -24,7 +24,7 @@ from urllib.parse import quote
 import orjson
 
 from alphapulse_cli.errors import DecodeError
-from alphapulse_cli.exchanges.coinbase.facts import EXCHANGE, EXCHANGE_CHANNELS
+from alphapulse_cli.exchanges.coinbase.facts import EXCHANGE, EXCHANGE_CHANNELS, FACTS
 from alphapulse_cli.exchanges.coinbase.feed import HEARTBEATS, MOST_TRADES, CoinbaseFeed
 from alphapulse_cli.exchanges.coinbase.product import (
     KIND_CHARACTERS,
@@ -36,6 +36,7 @@ from alphapulse_cli.exchanges.coinbase.product import (
     trades_of,
 )
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES
+from alphapulse_cli.exchanges.subscriptions import batches
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.exchanges.trade_ids import Numbered
 from alphapulse_cli.market.events import (
@@ -179,7 +180,11 @@ class ExchangeFeed(CoinbaseFeed):
         return number, trades_of(product, number, row, TAKER_SIDES[row["side"]], time_ns(row["time"]), history=True)
 
     def _heartbeat_frames(self) -> Sequence[bytes]:
-        return [orjson.dumps(self._subscription("subscribe", "heartbeat", list(self._products)))]
+        made = batches(self._products, FACTS.subscribe_batch, self._heartbeat_frame)
+        return [frame for _, frame in made]
+
+    def _heartbeat_frame(self, names: list[str]) -> bytes:
+        return orjson.dumps(self._subscription("subscribe", "heartbeat", names))
 
     def _subscription(self, verb: str, channel: str, names: list[str]) -> dict[str, Any]:
         return {"type": verb, "product_ids": names, "channels": [channel]}

@@ -1,0 +1,265 @@
+"""Decoder of Example: frames of the channels `book`, `trades` and `heartbeat` become events.
+
+    {"channel":"book","type":"snapshot","name":"BTC_USD","seq":7,"bids":[["64000.1","0.5"]],"asks":[["64000.2","1"]],"ts":1790000000000}
+    {"channel":"book","type":"update","name":"BTC_USD","prev":7,"seq":9,"bids":[["64000.1","0"]],"asks":[],"ts":1790000000100}
+    {"channel":"trades","name":"BTC_USD","trades":[{"id":5,"price":"64000.2","size":"0.1","side":"buy","ts":1790000000100}]}
+    {"channel":"heartbeat","ts":1790000001000}
+    {"op":"subscribed","channel":"book","name":"BTC_USD"}     {"op":"unsubscribed",…}     {"op":"error","message":"…","name":"…"}
+
+No sockets, no clock, no book. The rules, numbered as the tests number them:
+
+  E1  A `snapshot` replaces the book, asked for or not.
+  E2  In an `update` a size is absolute; size 0 removes the level.
+  E3  `prev` of an update is the `seq` of the frame before it; any other is a gap: the book is unsubscribed and subscribed.
+  E4  While a book heals, its updates belong to the old subscription and are ignored. So are those before the first snapshot.
+  E5  `side` of a trade is the taker's. Ids grow by one: rules T1 to T6 of `trade_ids`, without T6 (no REST trades).
+  E6  A request without an answer, or refused, is repeated with the pauses of `Owed`.
+  E7  A quiet book is checked by a new subscription: its updates count until the snapshot comes.
+  E8  A number finer than the grid leaves as OffGrid and changes nothing. A frame is understood in full or refused.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import orjson
+
+from alphapulse_cli.errors import DecodeError
+from alphapulse_cli.exchanges.example.facts import FACTS
+from alphapulse_cli.exchanges.example.instruments import parse_instruments
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, BookChecksum
+from alphapulse_cli.exchanges.shape import UNKNOWN, Shape
+from alphapulse_cli.exchanges.subscriptions import Owed, batches, is_final
+from alphapulse_cli.exchanges.trade_ids import TradeIds
+from alphapulse_cli.market.events import (
+    Event,
+    GapFound,
+    GapReason,
+    Heartbeat,
+    OffGrid,
+    Side,
+    Snapshot,
+    Subscribed,
+    SubscriptionRefused,
+    Trade,
+    Unanswered,
+    Unrecognised,
+    Update,
+)
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.levels import empty_of
+from alphapulse_cli.market.requests import Request, Send
+from alphapulse_cli.market.scan import MAX_TICKS
+from alphapulse_cli.market.ticks import FinerThanGrid, decimals_of
+from alphapulse_cli.market.trade_numbers import exact_trade
+
+SIDES = {"buy": Side.BUY, "sell": Side.SELL}
+NS_PER_MS = 1_000_000
+Json = dict[str, Any]
+
+
+class Decoder:
+    """Decoder of one connection; `exchanges.protocol.Decoder`."""
+
+    confirms_in_band = True
+    shape: Shape | None = None  # the last step: see shape.py
+    book_checksum: BookChecksum | None = None
+
+    def __init__(self, instruments: Iterable[Instrument], channels: Collection[str], depth: int = 0, mode: str = "") -> None:  # noqa: ARG002
+        self.instruments = {instrument.native: instrument for instrument in instruments}
+        self._channels = [channel for channel in (BOOK, TRADES) if channel in channels]
+        self._sequences: dict[str, int] = dict.fromkeys(self.instruments, UNKNOWN)  # seq of each good book's last frame
+        self._trade_ids = {native: TradeIds() for native in self.instruments}
+        self._owed: Owed[tuple[str, str]] = Owed()  # (channel, native)
+        self._requests: list[Request] = []
+        self._now_ns = 0
+
+    # The interface `exchanges.protocol.Decoder`
+
+    def connected(self, monotonic_ns: int) -> None:
+        """Queue all subscriptions; books of the last connection are forgotten, trade ids are kept."""
+        self._now_ns = monotonic_ns
+        self._requests.clear()
+        self._owed.clear()
+        self._sequences = dict.fromkeys(self.instruments, UNKNOWN)
+        for channel in self._channels:
+            self._ask(channel, list(self.instruments))
+
+    def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
+        """Events of one frame. DecodeError if it is not understood in full; then nothing has changed."""
+        try:
+            message = orjson.loads(frame)
+            if not isinstance(message, dict):
+                return [Unrecognised(type(message).__name__)]
+            if "op" in message:
+                return self._on_answer(message)
+            match message.get("channel"):
+                case "book":
+                    return self._on_book(message)
+                case "trades":
+                    return self._on_trades(message)
+                case "heartbeat":
+                    return [Heartbeat(_time_ns(message["ts"]))]
+            return [Unrecognised(f"channel {message.get('channel')}"[:TEXT_KEPT])]
+        except NOT_UNDERSTOOD as error:
+            raise DecodeError(f"a frame was not understood: {type(error).__name__} {str(error)[:80]!r}", frame) from error
+
+    def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
+        """Raise DecodeError: never requested."""
+        raise DecodeError("snapshots come over the WebSocket", body)
+
+    def receive_trades(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
+        """Raise DecodeError: never requested."""
+        raise DecodeError("trades come over the WebSocket", body)
+
+    def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
+        """Raise DecodeError: never requested."""
+        raise DecodeError("a proof is a snapshot over the WebSocket", body)
+
+    def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
+        """Instruments of the answer to a FetchInstruments. DecodeError."""
+        return parse_instruments(body, ours=self.instruments)
+
+    def fetch_failed(self, instrument: Instrument, monotonic_ns: int) -> None:
+        """Do nothing: no snapshot is ever fetched."""
+
+    def pending_requests(self) -> Sequence[Request]:
+        """Take the queued requests."""
+        requests, self._requests = self._requests, []
+        return requests
+
+    def tick(self, monotonic_ns: int) -> Sequence[Event]:
+        """Queue what is due again (E6)."""
+        self._now_ns = monotonic_ns
+        again, untold = self._owed.due(monotonic_ns)
+        for channel in self._channels:
+            natives = [native for of, native in again if of == channel]
+            for batch, frame in batches(natives, FACTS.subscribe_batch, partial(_frame, "unsubscribe", channel)):
+                self._requests += [Send(frame), Send(_frame("subscribe", channel, batch))]
+                if channel == BOOK:
+                    self._sequences.update(dict.fromkeys(batch, UNKNOWN))
+        told = [(channel, tuple(native for of, native in untold if of == channel)) for channel in self._channels]
+        return [Unanswered(channel, natives) for channel, natives in told if natives]
+
+    def resync(self, instrument: Instrument) -> None:
+        """Unsubscribe and subscribe one book, unless its snapshot is already on its way (E4)."""
+        if self._sequences[instrument.native] != UNKNOWN:
+            self._ask_anew(instrument.native)
+
+    def confirm(self, instrument: Instrument) -> None:
+        """Unsubscribe and subscribe a good book, whose updates count until the snapshot (E7)."""
+        sequence = self._sequences[instrument.native]
+        if sequence != UNKNOWN:
+            self._ask_anew(instrument.native)
+            self._sequences[instrument.native] = sequence
+
+    def use_instrument(self, instrument: Instrument) -> None:
+        """Decode on the grid of this instrument from now on."""
+        self.instruments[instrument.native] = instrument
+
+    # Requests
+
+    def _ask(self, channel: str, natives: list[str]) -> None:
+        for batch, frame in batches(natives, FACTS.subscribe_batch, partial(_frame, "subscribe", channel)):
+            self._requests.append(Send(frame))
+            for native in batch:
+                self._owed.ask((channel, native), self._now_ns)
+
+    def _ask_anew(self, native: str) -> None:
+        self._sequences[native] = UNKNOWN
+        self._requests.append(Send(_frame("unsubscribe", BOOK, [native])))
+        self._ask(BOOK, [native])
+
+    def _on_answer(self, message: Json) -> Sequence[Event]:
+        match message["op"]:
+            case "subscribed":
+                channel, native = str(message["channel"])[:TEXT_KEPT], message["name"]
+                if channel == TRADES:
+                    self._owed.settle((TRADES, native))  # a book is settled by its snapshot
+                return [Subscribed(channel, (native,))] if native in self.instruments else [Unrecognised("ack of another name")]
+            case "unsubscribed":
+                return []
+            case "error":
+                return self._on_error(message)
+        return [Unrecognised(f"op {message['op']}"[:TEXT_KEPT])]
+
+    def _on_error(self, message: Json) -> Sequence[Event]:
+        """Refusal of one subscription, or of everything that waits where it names none (E6)."""
+        reason, channel, native = (str(message.get(key, ""))[:TEXT_KEPT] for key in ("message", "channel", "name"))
+        final = is_final(reason)
+        keys = [(channel, native)] if native in self.instruments else self._owed.everything()
+        for key in keys:
+            self._owed.refuse(key, self._now_ns, final=final and native in self.instruments)
+        return [SubscriptionRefused(channel, native, reason, for_now=not final)]
+
+    # Channels
+
+    def _on_book(self, message: Json) -> Sequence[Event]:
+        instrument, kind = self.instruments.get(message["name"]), message["type"]
+        if instrument is None or BOOK not in self._channels or kind not in ("snapshot", "update"):
+            return [Unrecognised(f"book {kind} of {message['name']}"[:TEXT_KEPT])]
+        native, sequence = instrument.native, _number(message["seq"])
+        previous = _number(message["prev"]) if kind == "update" else UNKNOWN
+        event = self._levels(Snapshot if kind == "snapshot" else Update, instrument, message)
+        if isinstance(event, OffGrid):
+            return [event]
+        if isinstance(event, Snapshot):
+            self._owed.settle((BOOK, native))
+        elif self._sequences[native] == UNKNOWN:  # E4
+            return []
+        elif previous != self._sequences[native]:  # E3
+            told = f"prev {previous}, expected {self._sequences[native]}"
+            self._ask_anew(native)
+            return [GapFound((instrument,), GapReason.SEQUENCE, told)]
+        self._sequences[native] = sequence
+        return [event]
+
+    def _levels(self, kind: type[Snapshot] | type[Update], instrument: Instrument, message: Json) -> Snapshot | Update | OffGrid:
+        exchange_ns, sides = _time_ns(message["ts"]), [_rows(message["bids"]), _rows(message["asks"])]
+        levels = empty_of(instrument)
+        try:
+            levels.add_pairs(sides[0], is_ask=False)
+            levels.add_pairs(sides[1], is_ask=True)
+        except FinerThanGrid:  # E8
+            prices, sizes = (max(decimals_of(row[at]) for side in sides for row in side) for at in (0, 1))
+            return OffGrid(instrument, max(prices, instrument.price_decimals), max(sizes, instrument.size_decimals))
+        return kind(instrument, levels, exchange_ns)
+
+    def _on_trades(self, message: Json) -> Sequence[Event]:
+        instrument = self.instruments.get(message["name"])
+        if instrument is None or TRADES not in self._channels:
+            return [Unrecognised(f"trades of {message['name']}"[:TEXT_KEPT])]
+        numbered = [(_number(row["id"]), (_trade(instrument, row),)) for row in _rows(message["trades"], dict)]
+        self._owed.settle((TRADES, instrument.native))
+        return self._trade_ids[instrument.native].take(numbered, self._now_ns)
+
+
+def _frame(op: str, channel: str, names: Sequence[str]) -> bytes:
+    return orjson.dumps({"op": op, "channel": channel, "names": names})
+
+
+def _trade(instrument: Instrument, row: Json) -> Trade:
+    price, size = row["price"], row["size"]
+    if type(price) is not str or type(size) is not str:
+        raise TypeError("price and size must be text")
+    return exact_trade(instrument, str(_number(row["id"])), price, size, SIDES[row["side"]], _time_ns(row["ts"]))
+
+
+def _rows(value: object, kind: type = list) -> list[Any]:
+    """The list itself, if each element is of that type: no text or object may pass for a row."""
+    if type(value) is not list or not all(type(row) is kind for row in value):
+        raise TypeError(f"not a list of {kind.__name__}s")
+    return value
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_TICKS:
+        raise ValueError("not an integer of 63 bits")
+    return value
+
+
+def _time_ns(value: object) -> int:
+    """Nanoseconds since 1970 of a time in milliseconds, whole ones only."""
+    if type(value) is not int or not 0 < value < MAX_TICKS // NS_PER_MS:
+        raise ValueError("not a time in milliseconds")
+    return value * NS_PER_MS
