@@ -5,18 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alphapulse_cli.cli import options
+from alphapulse_cli.cli import collect_changes, options
 from alphapulse_cli.edges import process
 from alphapulse_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from alphapulse_cli.edges.config.layers import Settings
 
-app = options.command_app()
+app = options.command_app(cls=collect_changes.CollectGroup, invoke_without_command=True, subcommand_metavar="[add|rm …]")
+app.command("add")(collect_changes.add)
+app.command("rm")(collect_changes.remove)
 
 
-@app.command()
+@app.callback()
 def collect(
+    context: typer.Context,
     names: options.Exchanges = None,
     symbols: options.Choices = None,
     channels: Annotated[
@@ -105,6 +108,10 @@ def collect(
 
     Example: alphapulse collect --exchange kraken --exchange coinbase --symbols BTC-USD,ETH-USD
     """
+    if context.invoked_subcommand is not None:
+        collect_changes.refuse_options_before(context)
+        return
+
     from alphapulse_cli import exchanges
     from alphapulse_cli.apps.collect.plan import plans
     from alphapulse_cli.cli import collecting

@@ -68,9 +68,8 @@ class Group(TyperGroup):
 
 def command_app(**settings: Any) -> typer.Typer:
     """Make the `app` of a command's module: plain help, without typer's tracebacks and completion options."""
-    return typer.Typer(
-        cls=Group, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=CONTEXT, **settings
-    )
+    usual = {"cls": Group, "rich_markup_mode": None, "context_settings": CONTEXT}
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, **usual | settings)
 
 
 LOOKS_AT_SETTINGS: "list[Callable[[Settings], None]]" = []  # checks of settings just read; the root command adds one

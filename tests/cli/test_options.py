@@ -62,6 +62,8 @@ BEHIND = {
     "collect": ["--exchange", "kraken"],
     "exchanges check": ["kraken"],
     "exchanges new": ["moon"],
+    "collect add": ["BTC-USD"],
+    "collect rm": ["BTC-USD"],
 }
 
 

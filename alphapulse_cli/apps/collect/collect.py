@@ -17,9 +17,11 @@ from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.connections import Connections, Feed
-from alphapulse_cli.apps.collect.listing import later_list, list_instruments, list_volumes
-from alphapulse_cli.apps.collect.plan import CollectPlan, addresses, choose, find, mode_of, unlisted
+from alphapulse_cli.apps.collect.listing import list_instruments, list_volumes
+from alphapulse_cli.apps.collect.members import Members
+from alphapulse_cli.apps.collect.plan import CollectPlan, addresses, choose, mode_of
 from alphapulse_cli.apps.collect.publishing import published
+from alphapulse_cli.edges import control
 from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.ledger import Ledger
 from alphapulse_cli.edges.exchange.loopback import is_loopback
@@ -27,7 +29,7 @@ from alphapulse_cli.edges.exchange.rate_limit import Limits
 from alphapulse_cli.errors import ExchangeError, StorageError
 from alphapulse_cli.flow.ingest import Notice
 from alphapulse_cli.flow.outlet import Outlet
-from alphapulse_cli.market.choice import top_count
+from alphapulse_cli.market.choice import top_count, understood_choice
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
@@ -110,47 +112,29 @@ class Collection:
             look = partial(self._look, outlet)
             async with published(outlet, look):
                 try:
-                    await _first(connections.failure(), self._take_up(feed, connections, outlet, skipped))
+                    members = Members(feed, outlet, connections, self._notice, skipped)
+                    await _first(connections.failure(), members.follow(), self._listen(outlet, members))
                 finally:
                     look()
                     await connections.close()
                     connections.retire()
 
-    async def _take_up(self, feed: Feed, connections: Connections, outlet: Outlet, skipped: Sequence[str]) -> None:
-        """Follow the list of instruments: collect skipped symbols, and what matches a pattern, once they are listed.
-
-        They get connections of their own: the others go on undisturbed. A symbol of a pattern that is listed no longer, twice in a row,
-        is retired.
-        """
-        patterns = self.plan.standing_choices
-        collected, missed = set(outlet.symbols), set[str]()
-        while skipped or patterns:
-            listed = await later_list(feed.exchange, feed.mode, feed.fetcher, self.plan.listing_every_s)
-            found, missing = find([*skipped, *patterns], listed)
-            skipped = [symbol for symbol in skipped if symbol in missing]
-            new = [instrument for instrument in found if instrument.symbol not in collected]
-            if new and self._add(connections, outlet, new):
-                collected.update(instrument.symbol for instrument in new)
-            gone = unlisted(collected, patterns, listed)
-            if ended := sorted(gone & missed):
-                connections.remove(ended)
-                collected.difference_update(ended)
-                self._notice("warning", f"listed no longer: {', '.join(ended)}; retired")
-            missed = gone
-        await asyncio.Event().wait()
-
-    def _add(self, connections: Connections, outlet: Outlet, new: Sequence[Instrument]) -> bool:
-        """Collect further instruments; where there is no room for them, say so, and go on with the others. Whether there is."""
-        symbols = [instrument.symbol for instrument in new]
+    async def _listen(self, outlet: Outlet, members: Members) -> None:
+        """Serve `collect add` and `collect rm` until cancelled; without a control socket, say so and collect all the same."""
         try:
-            outlet.add(symbols)
-            connections.add(new)
+            async with control.ControlServer(outlet.directory, outlet.set_name, partial(self._answer, members)):
+                await asyncio.Event().wait()
         except StorageError as error:
-            outlet.remove(symbols)
-            self._notice("warning", f"listed now: {', '.join(symbols)}, but not collected: {error}")
-            return False
-        self._notice("said", f"listed now: {', '.join(symbols)}; collected from now on")
-        return True
+            self._notice("warning", f"symbols cannot be added or removed: {error}")
+            await asyncio.Event().wait()
+
+    async def _answer(self, members: Members, action: str, texts: Sequence[str]) -> Sequence[str]:
+        """Carry out `collect add` or `collect rm`. UsageError for a text that is no symbol and no pattern."""
+        choices = list(dict.fromkeys(map(understood_choice, texts)))
+        changed = await members.add(choices) if action == control.ADD else members.remove(choices)
+        if changed:
+            self._notice("said", f"{'added' if action == control.ADD else 'removed'}: {', '.join(changed)}")
+        return changed
 
     def _look(self, outlet: Outlet) -> None:
         """Note the first frame, and call `on_first_frame` once."""

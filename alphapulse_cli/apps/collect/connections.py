@@ -106,9 +106,9 @@ class Connections:
         self._outlet.counters.block().set(Counter.CONNECTIONS, sum(bool(ingest.symbols) for ingest in self._ingests))
 
     def remove(self, symbols: Collection[str]) -> None:
-        """Retire these books; a connection that is left without one is closed.
+        """Retire these symbols; a connection that is left without one is closed.
 
-        Others stay subscribed to them until they end, and what still comes for them is left out.
+        Other connections stay subscribed to them, and what still comes for them is left out.
         """
         for ingest, task in zip(self._ingests, self._tasks, strict=True):
             ingest.drop(symbols, clock.realtime_ns())

@@ -56,6 +56,8 @@ class CollectPlan:
 
     def warns(self, symbol: str) -> bool:
         """Whether the checksums of that symbol's book may be wrong for good."""
+        if all(one in self.checksum_warns for one in self.symbols):
+            return True  # of symbols that are added later, too
         own = [symbol] if symbol in self.symbols else [symbol, *(one for one in self.symbols if is_pattern(one) or top_count(one))]
         return any(one in self.checksum_warns and (one == symbol or top_count(one) or matches(one, symbol)) for one in own)
 

@@ -19,7 +19,9 @@ from alphapulse_cli.apps.collect.collect import collect
 from alphapulse_cli.apps.collect.connections import divide
 from alphapulse_cli.apps.collect.plan import CollectPlan, unlisted
 from alphapulse_cli.cli.board import set_words
+from alphapulse_cli.edges.control import ask
 from alphapulse_cli.edges.exchange import session
+from alphapulse_cli.errors import ExchangeError, UsageError
 from alphapulse_cli.exchanges.binance.encoder import Encoder as BinanceEncoder
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Rate
 from alphapulse_cli.flow.follow import SetFollower
@@ -245,6 +247,72 @@ class TestAPattern:
         assert unlisted(collected, ["*-USD"], []) == set()
         delisted = [one.with_status(TradingStatus.DELISTED, "") for one in whole[:2]]
         assert unlisted(collected, ["*-USD"], [*delisted, *whole[2:]]) == {"BTC-USD", "ETH-USD"}
+
+
+class TestChangingARunningSet:
+    async def asked(self, scene, action, *symbols):
+        return await asyncio.to_thread(ask, scene.directory, "binance-us", action, symbols)
+
+    async def test_adds_and_removes_without_disturbing_the_others(self, shm_dir):
+        async with Scene(shm_dir, ("BTC-USD", "ETH-USD"), SYMBOLS) as scene:
+            await scene.all_live()
+            follower = SetFollower(scene.directory, "binance-us")
+            assert await self.asked(scene, "add", "SOL-USD", "BTC-USD") == ["SOL-USD"]
+            scene.symbols = ("BTC-USD", "ETH-USD", "SOL-USD")
+            await scene.all_live()
+            scene.requires_each_symbol_once()
+            assert await self.asked(scene, "add", "SOL-USD") == []
+
+            assert await self.asked(scene, "rm", "SOL-USD") == ["SOL-USD"]
+            assert scene.books()["SOL-USD"].reason is BookReason.RETIRED
+            await scene.moves_until(lambda: len(scene.sim.connections) == 1)
+            assert scene.status().totals["connections"] == 1
+            assert await self.asked(scene, "rm", "ETH-USD") == ["ETH-USD"], "it shares its connection"
+            assert scene.live() == {"BTC-USD"}
+
+            assert await self.asked(scene, "add", "ETH-USD", "SOL-USD") == ["ETH-USD", "SOL-USD"]
+            await scene.all_live()
+            await scene.sim.advance(20)
+            await until(lambda: exact(follower, scene.sim, scene.symbols))
+            assert not follower.breaks["BTC-USD"]
+            assert scene.books()["BTC-USD"].resyncs == 0
+
+    async def test_refuses_what_cannot_be_and_changes_nothing(self, shm_dir):
+        async with Scene(shm_dir, ("BTC-USD", "ETH-USD"), SYMBOLS) as scene:
+            await scene.all_live()
+            for action, symbols, kind, message in (
+                ("add", ("SOL-USD", "NO-NO"), ExchangeError, "binance-us does not list NO-NO"),
+                ("add", ("top:5",), UsageError, "top:5: the most traded are chosen when a collector starts"),
+                ("add", ("?",), ExchangeError, r"binance-us does not list \?"),
+                ("add", ("nonsense",), UsageError, "not a symbol: 'nonsense'"),
+                ("rm", ("BTC-USD", "SOL-USD"), UsageError, "SOL-USD is not collected"),
+                ("rm", ("*-USD",), UsageError, "nothing would be left to collect"),
+            ):
+                with pytest.raises(kind, match=message):
+                    await self.asked(scene, action, *symbols)
+            assert scene.live() == set(scene.symbols)
+            assert scene.sim.connection_count == 1
+
+    async def test_of_patterns_holds_for_what_is_listed_later(self, shm_dir):
+        async with Scene(shm_dir, ("BTC-USD",), SYMBOLS, listing_every_s=0.05) as scene:
+            listed = scene.sim._rest._symbols
+            doge = listed.pop("DOGEUSD")
+            await scene.all_live()
+            assert await self.asked(scene, "add", "?O*-USD") == ["SOL-USD"]
+            listed["DOGEUSD"] = doge
+            scene.symbols = ("BTC-USD", "DOGE-USD", "SOL-USD")
+            await scene.all_live()
+            assert await self.asked(scene, "rm", "SOL-USD") == ["SOL-USD"], "though a pattern would take it up"
+            count, looks, answer = scene.sim.connection_count, [], scene.sim.answer
+
+            def counted(path, query):
+                looks.append(path)
+                return answer(path, query)
+
+            scene.sim.answer = counted
+            await scene.moves_until(lambda: looks.count("/api/v3/exchangeInfo") > 3)
+            assert scene.sim.connection_count == count
+            assert scene.live() == {"BTC-USD", "DOGE-USD"}
 
 
 class TestTheMostTraded:
