@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import orjson
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.apps.collect.plan import CollectPlan
+from alphapulse_cli.apps.collect.plan import CollectPlan, symbols_by_exchange
 from alphapulse_cli.apps.collect.supervise import Child, Said, relay, spawn, stop, supervise
 from alphapulse_cli.errors import AlphapulseError, ExitCode
+from alphapulse_cli.sim.listings import listings, rows_of, simulated
 
 EXCHANGES = ("kraken", "coinbase", "binance-us")
 SYMBOLS = ("BTC-USD", "ETH-USD", "SOL-USD")
@@ -36,6 +37,35 @@ class DemoPlan:
     transport: str = "auto"  # the WebSocket library of the collectors
     verbosity: Sequence[str] = ()  # -v or -q, for the children
 
+    def symbols_by_exchange(self) -> dict[str, list[str]]:
+        """Symbols of each exchange: of `symbols` those that its simulator lists, or the same against USDT where it lists none.
+
+        UsageError, with near names, for an exchange that has none of either, and for a symbol that no exchange lists.
+        """
+        found: dict[str, list[str]] = {}
+        for name, wanted in symbols_by_exchange(self.symbols, self.exchanges).items():
+            listed = {row[0] for row in rows_of(name)}
+            ours = [symbol for symbol in wanted if symbol in listed]
+            found[name] = ours or [f"{symbol}T" for symbol in wanted if f"{symbol}T" in listed]
+            if not found[name]:
+                listings(name, wanted)  # raises
+        for symbol in (text.rpartition(":")[2] for text in self.symbols):
+            if not any(symbol in ours or f"{symbol}T" in ours for ours in found.values()):
+                listings(self.exchanges[0], [symbol])  # raises
+        return found
+
+
+def chosen_exchanges(names: Sequence[str]) -> list[str]:
+    """Names of the exchanges to simulate, each once; "all" stands for every one that has a simulator.
+
+    UsageError, with near names, for one that is unknown or has no simulator.
+    """
+    found = dict.fromkeys(each for name in names for each in (simulated() if name == "all" else [name]))
+    for name in found:
+        exchanges.get(name)
+        rows_of(name)
+    return list(found)
+
 
 async def demo(plan: DemoPlan, said: Said, failed: Callable[[ExitCode], None]) -> ExitCode:
     """Run the demo until cancelled; returns the exit code of the collectors.
@@ -50,7 +80,8 @@ async def demo(plan: DemoPlan, said: Said, failed: Callable[[ExitCode], None]) -
             addresses = await asyncio.wait_for(_addresses(simulator, len(plan.exchanges)), READY_TIMEOUT_S)
         except TimeoutError:
             raise AlphapulseError(f"the simulators did not start within {READY_TIMEOUT_S:.0f} s") from None
-        collectors = [_collector(plan, name, *where) for name, where in addresses.items()]
+        symbols = plan.symbols_by_exchange()
+        collectors = [_collector(plan, name, symbols[name], *where) for name, where in addresses.items()]
         working = asyncio.create_task(supervise(collectors, said, together=True, failed=failed))
         talking = asyncio.create_task(relay(simulator, "sim", said))  # ends with the simulators
         try:
@@ -67,7 +98,8 @@ async def demo(plan: DemoPlan, said: Said, failed: Callable[[ExitCode], None]) -
 
 
 async def _start_simulator(plan: DemoPlan) -> asyncio.subprocess.Process:
-    options = ["--rate", f"{plan.rate:g}", "--seed", str(plan.seed), "--symbols", ",".join(plan.symbols), "--json", "--supervised"]
+    symbols = ",".join(f"{name}:{symbol}" for name, ours in plan.symbols_by_exchange().items() for symbol in ours)
+    options = ["--rate", f"{plan.rate:g}", "--seed", str(plan.seed), "--symbols", symbols, "--json", "--supervised"]
     if plan.mischief:
         options += ["--mischief", plan.mischief]
     options += ["--plant", plan.plant] if len(plan.exchanges) > 1 else []
@@ -89,11 +121,11 @@ async def _addresses(simulator: asyncio.subprocess.Process, count: int) -> dict[
     return found
 
 
-def _collector(plan: DemoPlan, name: str, websocket_url: str, rest_url: str) -> Child:
+def _collector(plan: DemoPlan, name: str, symbols: Sequence[str], websocket_url: str, rest_url: str) -> Child:
     mode = exchanges.get(name).facts.mode().name  # as the simulators speak, whatever is configured for the real exchange
     one = CollectPlan(
         name,
-        plan.symbols,
+        symbols,
         mode=mode,
         url=websocket_url,
         rest_url=rest_url,

@@ -9,8 +9,24 @@ from alphapulse_cli.cli import options
 app = options.command_app()
 
 
+def _complete_simulated(incomplete: str) -> list[str]:
+    return [name for name in ("all", *options.complete_exchange("")) if name.startswith(incomplete)]
+
+
 @app.command()
 def demo(
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exchange",
+            "--exchanges",
+            "-e",
+            metavar="NAME",
+            autocompletion=_complete_simulated,
+            show_default=False,
+            help="Exchanges to simulate: names, with commas between, or all. Default: kraken,coinbase,binance-us.",
+        ),
+    ] = None,
     symbols: options.Symbols = None,
     rate: Annotated[
         float, typer.Option(min=0.1, metavar="N", help="Book updates per second for each symbol of each exchange.")
@@ -41,13 +57,15 @@ def demo(
 ) -> None:
     """Run simulated exchanges, a collector for each, and the live screen on their books. Nothing leaves this machine.
 
+    An exchange that lists none of the symbols is simulated with the same against USDT.
+
     While it runs, try in a second terminal: alphapulse tail deltas; alphapulse reconstruct --symbol BTC-USD --depth 10;
     alphapulse arb watch; alphapulse segments. q or Ctrl-C ends it; only retired segments remain.
     """
     import asyncio
     import sys
 
-    from alphapulse_cli.apps.demo import EXCHANGES, SYMBOLS, DemoPlan
+    from alphapulse_cli.apps.demo import EXCHANGES, SYMBOLS, DemoPlan, chosen_exchanges
     from alphapulse_cli.apps.demo import demo as run_demo
     from alphapulse_cli.cli import render, running, stderr
     from alphapulse_cli.cli import tui as live
@@ -63,7 +81,7 @@ def demo(
     settings = options.settings()
     where = settings.choose("shm_dir", shm_dir)
     plan = DemoPlan(
-        EXCHANGES,
+        chosen_exchanges(options.split_lists(names)) if names else EXCHANGES,
         tuple(symbols or SYMBOLS),
         rate,
         seed,
@@ -73,6 +91,7 @@ def demo(
         transport=settings.get("transport"),
         verbosity=stderr.flags(),
     )
+    plan.symbols_by_exchange()  # before anything is started
     board = not render.wants_json(as_json) and sys.stdout.isatty()
     notices = running.Notices(on_board=board)
     full = board and not plain and all(stderr.is_terminal(stream) for stream in (sys.stdin, sys.stderr))

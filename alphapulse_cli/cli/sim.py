@@ -75,6 +75,7 @@ def sim(
     Example: alphapulse sim kraken coinbase --seed 7 --mischief gap:0.001
     """
     from alphapulse_cli import exchanges
+    from alphapulse_cli.apps.collect.plan import symbols_by_exchange
     from alphapulse_cli.cli import running
     from alphapulse_cli.errors import ExitCode
     from alphapulse_cli.sim.exchange import UNTHROTTLED
@@ -88,18 +89,20 @@ def sim(
         exchanges.get(name)
     scenarios = parse_mischief(mischief) if mischief else []
     plan = parse_plant(plant)
-    planted = plan.schedule(seed, names, tuple(symbols or ())) if plan else None
+    names = list(dict.fromkeys(names))
+    chosen = symbols_by_exchange(symbols or (), names)
+    planted = plan.schedule(seed, names, [symbol for ours in chosen.values() for symbol in ours]) if plan else None
     specs = [
         SimSpec(
             name,
-            tuple(symbols or ()),
+            tuple(chosen[name]),
             port + place if port else 0,
             rate=rate or UNTHROTTLED,
             mode=mode,
             mischief=scenarios,
             more=more,
         )
-        for place, name in enumerate(dict.fromkeys(names))
+        for place, name in enumerate(names)
     ]
 
     def ready(simulated: Sequence["SimulatedExchange"]) -> None:
@@ -108,8 +111,9 @@ def sim(
         form = render.chosen_format(None, as_json)
         render.emit_rows([*rows, None], columns, form)
         if form == "table":
-            said = "".join([f" --mode {mode}" if mode else "", f" --symbols {','.join(symbols)}" if symbols else ""])
             for one in simulated:
+                symbols = ",".join(chosen[one.name])
+                said = "".join([f" --mode {mode}" if mode else "", f" --symbols {symbols}" if symbols else ""])
                 stderr.note(f"to collect from it: alphapulse collect --exchange {one.name} --url {one.websocket_url}{said}")
 
     async def serve() -> ExitCode:

@@ -6,10 +6,13 @@ import resource
 import signal
 import subprocess
 
+import pytest
 from support.app_parts import live_books, processes_of, sample, wait_until
 
-from alphapulse_cli.apps.demo import EXCHANGES, SYMBOLS
+from alphapulse_cli.apps.demo import EXCHANGES, SYMBOLS, DemoPlan, chosen_exchanges
+from alphapulse_cli.errors import UsageError
 from alphapulse_cli.shm.segment import Liveness
+from alphapulse_cli.sim.listings import simulated
 
 
 def test_comes_up_shows_live_books_and_is_gone_afterwards(alphapulse):
@@ -25,6 +28,46 @@ def test_comes_up_shows_live_books_and_is_gone_afterwards(alphapulse):
     assert (demo.returncode, err) == (0, b"")
     assert processes_of(alphapulse.shm_dir) == []
     assert {one.liveness for one in sample(alphapulse.shm_dir)} == {Liveness.RETIRED}
+
+
+SMALL_SHM_BYTES = 64 << 20  # what a container has for /dev/shm by default
+
+
+def test_all_exchanges_are_live_proved_and_fit_in_a_containers_memory(alphapulse):
+    demo = alphapulse.start("demo", "--exchanges", "all", "--json", "--duration", "1h")
+    wanted = {(name, symbol) for name, ours in DemoPlan(simulated()).symbols_by_exchange().items() for symbol in ours}
+    assert {name for name, _ in wanted} >= {*EXCHANGES, "okx", "bitfinex"}
+    live: set[tuple[str, str]] = set()
+    while live != wanted:
+        row = json.loads(demo.stdout.readline())
+        if row["state"] == "LIVE" and row["bid"] and row["ask"]:
+            live.add((row["exchange"], row["symbol"]))
+    proof = alphapulse("reconstruct", "--verify", "--duration", "2", "--json", timeout=100)
+    assert (proof.code, {json.loads(line)["verdict"] for line in proof.stdout.splitlines()}) == (0, {"proved"}), proof.stderr
+    used = sum(path.stat().st_blocks * 512 for path in alphapulse.shm_dir.iterdir())
+    assert used <= SMALL_SHM_BYTES
+    demo.terminate()
+    assert demo.communicate(timeout=60)[1] == b""
+
+
+class TestSymbolsOfEachExchange:
+    def test_are_those_that_it_lists_or_the_same_against_usdt(self):
+        plan = DemoPlan(["kraken", "binance"], ["BTC-USD", "SOL-USD", "ETH-BTC"])
+        assert plan.symbols_by_exchange() == {"kraken": ["BTC-USD", "SOL-USD", "ETH-BTC"], "binance": ["ETH-BTC"]}
+        plan = DemoPlan(["kraken", "binance"], ["BTC-USD", "kraken:SOL-USD"])
+        assert plan.symbols_by_exchange() == {"kraken": ["BTC-USD", "SOL-USD"], "binance": ["BTC-USDT"]}
+
+    def test_a_symbol_that_none_lists_is_refused(self):
+        with pytest.raises(UsageError, match="does not list 'BTC-EUR'"):
+            DemoPlan(["kraken", "coinbase"], ["BTC-USD", "BTC-EUR"]).symbols_by_exchange()
+        with pytest.raises(UsageError, match="does not list 'BTC-EUR'"):
+            DemoPlan(["kraken"], ["BTC-EUR"]).symbols_by_exchange()
+
+    def test_names_of_no_simulator_are_refused(self):
+        assert chosen_exchanges(["kraken", "all"])[0] == "kraken"
+        assert sorted(chosen_exchanges(["all"])) == sorted(simulated())
+        with pytest.raises(UsageError, match="unknown exchange: 'krakn'"):
+            chosen_exchanges(["krakn"])
 
 
 def test_without_room_it_ends_with_1_and_says_so(alphapulse):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.plan import CHANNELS, CollectPlan
+from alphapulse_cli.apps.demo import SYMBOLS as DEMO_SYMBOLS
 from alphapulse_cli.apps.demo import DemoPlan, _collector
 from alphapulse_cli.cli import collecting, options
 from alphapulse_cli.edges.exchange.transport import AUTO, WEBSOCKETS
@@ -84,7 +85,9 @@ def test_several_exchanges_and_the_demo_start_collectors_by_it(quick, monkeypatc
     """Their children are what the plans say, also where another mode is configured for the real exchange."""
     monkeypatch.setenv("ALPHAPULSE_COINBASE_MODE", "exchange")
     options.read_settings.cache_clear()
-    child = _collector(DemoPlan(shm_dir="/x", verbosity=["-q"]), "coinbase", "ws://127.0.0.1:1/ws", "http://127.0.0.1:1")
+    child = _collector(
+        DemoPlan(shm_dir="/x", verbosity=["-q"]), "coinbase", DEMO_SYMBOLS, "ws://127.0.0.1:1/ws", "http://127.0.0.1:1"
+    )
     assert child.arguments[-2:] == ["--supervised", "-q"]
     plan = planned_by(quick, child.arguments)
     assert (plan.exchange, plan.mode, plan.url, plan.rest_url) == (
