@@ -48,6 +48,14 @@ FEEDS = (
         re.compile(rb'"symbol":"([^"]{1,16})"'),
         one_sequence=False,
     ),
+    Known(
+        b'"action":"update"',
+        "okx",
+        "",
+        b'"action":"snapshot"',
+        re.compile(rb'"channel":"books","instId":"([^"]{1,16})"'),
+        one_sequence=False,
+    ),
 )
 
 
@@ -80,7 +88,7 @@ def read_tape(path: Path, most: int) -> Tape:
                 return made
     raise UsageError(
         f"{path}: no book of a feed that can be replayed from its frames alone",
-        "lines of `<epoch seconds>: <frame>`, of Coinbase (both feeds) or Kraken v2, from a snapshot on",
+        "lines of `<epoch seconds>: <frame>`, of Coinbase (both feeds), Kraken v2 or OKX, from a snapshot on",
     )
 
 
