@@ -9,7 +9,7 @@ import orjson
 
 from alphapulse_cli.sim.mischief import HANDSHAKES
 
-SNAPSHOT_ID = "lastUpdateId"  # only the Binance exchanges have REST snapshots that are joined with the stream
+SNAPSHOT_IDS = ("lastUpdateId", "seqId")  # of REST snapshots that are joined with the stream: Binance's, OKX's
 AHEAD = 1_000_000
 WITH_PAUSE = (418, 429)
 
@@ -37,7 +37,8 @@ class Outages:
 
     def spoil(self, path: str, status: int, body: bytes) -> tuple[int, bytes]:
         """Answer to a REST request after a fault, which alters snapshots only."""
-        if status != 200 or SNAPSHOT_ID.encode() not in body:
+        name = next((each for each in SNAPSHOT_IDS if b'"%s"' % each.encode() in body), "")
+        if status != 200 or not name:
             return status, body
         kind, seconds = self._snapshots.popleft() if self._snapshots else ("", 0.0)
         former = self._former.get(path, body)
@@ -46,7 +47,8 @@ class Outages:
             return status, former
         if kind == "ahead-snapshot":
             picture = orjson.loads(body)
-            picture[SNAPSHOT_ID] += AHEAD
+            row = picture if name in picture else picture["data"][0]
+            row[name] += AHEAD
             return status, orjson.dumps(picture)
         self._late_s = seconds if kind == "late-snapshot" else 0.0
         return status, body

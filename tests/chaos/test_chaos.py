@@ -13,6 +13,8 @@ from chaos.canaries import CANARIES
 from chaos.sockets import soak
 from support.feeds import FEEDS, feed_id
 
+from alphapulse_cli.exchanges.okx import encoder as okx_encoder
+
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "chaos.py"
 SEEDS = range(200)
 PARTS = 8
@@ -22,6 +24,19 @@ PARTS = 8
 def test_no_seed_is_accused(part):
     accused = [str(result) for seed in SEEDS[part::PARTS] if (result := run_seed(seed)).accusations]
     assert accused == []
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [("gap", "disconnect"), ("old-snapshot", "ahead-snapshot"), ("late-snapshot", "malformed"), ("mute-symbol", "sequence-reset")],
+)
+def test_okx_without_snapshots_in_band(kinds, monkeypatch):
+    """As OKX announced in 2026: every book begins with a REST snapshot, and heals with one."""
+    made = okx_encoder.Encoder.__init__
+    monkeypatch.setattr(okx_encoder.Encoder, "__init__", lambda self, truth, mode="", **_: made(self, truth, mode, snapshots=False))
+    results = [run_seed(seed, feed=("okx", "books"), kinds=kinds) for seed in range(3)]
+    assert [str(result) for result in results if result.accusations] == []
+    assert all(result.struck for result in results)
 
 
 def test_the_seeds_cover_every_kind_on_every_feed_that_has_it():

@@ -178,6 +178,22 @@ class TestSnapshots:
             assert await snapshot_id(sim) == sim.truth.sequence("BTC-USDT") + 1_000_000
             assert await snapshot_id(sim) == sim.truth.sequence("BTC-USDT")
 
+    async def test_so_are_those_of_okx(self):
+        async with subscribed("okx") as (sim, client):
+
+            def seq():
+                return json.loads(sim.answer("/api/v5/market/books", {"instId": "BTC-USDT", "sz": "400"})[1])["data"][0]["seqId"]
+
+            first = seq()
+            for kind, said in (
+                ("old-snapshot", lambda: first),
+                ("ahead-snapshot", lambda: sim.truth.sequence("BTC-USDT") + 1_000_000),
+            ):
+                sim.inject(kind)
+                await client.drained(steps=5)
+                assert seq() == said()
+                assert seq() == sim.truth.sequence("BTC-USDT")
+
 
 async def test_metadata_tell_a_new_smallest_order():
     async with subscribed("kraken") as (sim, client):
