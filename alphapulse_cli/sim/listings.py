@@ -94,6 +94,7 @@ MIN_SIZES: dict[str, dict[str, int]] = {
     "coinbase": {"ETH-USD": 1_000, "XRP-USD": 1_000},
     "binance-us": {"SOL-USD": 10, "DOGE-USD": 2},
     "okx": {"BTC-USD": 1_000, "ETH-USD": 100, "SOL-USD": 1_000, "XRP-USD": 1_000_000, "DOGE-USD": 10_000_000, "BTC-USDT": 1_000},
+    "bitfinex": dict.fromkeys((row[0] for row in LISTED["bitfinex"]), 0),  # its tickers tell none
 }
 INVENTED_BASES = [f"{first}{second}{third}" for first in "QVWZ" for second in ascii_uppercase for third in ascii_uppercase]
 INVENTED_LEVELS = 40

@@ -24,6 +24,7 @@ EXCHANGES = {
     "coinbase": ("BTC-USD", "ETH-USD"),
     "binance-us": ("BTC-USDT", "ETH-USDT"),
     "okx": ("BTC-USDT", "ETH-USDT"),
+    "bitfinex": ("BTC-USD", "ETH-USD"),
 }
 HEALED_BY = ("gap", "checksum", "disconnect", "refuse")
 LOOK_S, START_S, CALM_S = 0.1, 60.0, 30.0

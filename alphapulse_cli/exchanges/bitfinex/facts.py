@@ -42,6 +42,7 @@ FACTS = Facts(
         "data frames name a channel number, which is another on each connection",
         "the checksum is of the numbers as JavaScript writes them, 7e-7 among them; it comes now and then, in a frame of its own",
         "a trade comes twice, at once (te) and confirmed (tu): it is published at the first; trade ids have gaps, so none shows a loss",
+        "its metadata are the tickers: they tell no smallest order and no trading status of a pair",
         "currency codes differ from common ones: UST is USDT, UDC is USDC, IOT is IOTA, ALG is ALGO",
     ),
 )

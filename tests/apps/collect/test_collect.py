@@ -20,16 +20,17 @@ from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.wire.delta import BookReason, BookState
 
-NAMES = ("kraken", "coinbase", "binance-us", "okx")
+NAMES = ("kraken", "coinbase", "binance-us", "okx", "bitfinex")
 NO_PICOWS = pytest.mark.skipif(importlib.util.find_spec("picows") is None, reason="picows is not installed (extra `fast`)")
 TOLD: dict[str, str] = {}  # the environment of every collector
-DEPTHS = {"kraken": 10, "okx": 400}
+DEPTHS = {"kraken": 10, "okx": 400, "bitfinex": 100}
 SYMBOLS = ("ETH-BTC", "DOGE-USD")
 MISCHIEF = {
     "kraken": ("checksum", "garbage", "disconnect"),
     "coinbase": ("gap", "reorder", "disconnect"),
     "binance-us": ("gap", "duplicate", "disconnect"),
     "okx": ("gap", "reorder", "disconnect"),
+    "bitfinex": ("gap", "checksum", "disconnect"),
 }
 
 
@@ -209,7 +210,7 @@ class TestTheRulesOfOrders:
             (name, one.symbol): (
                 to_text(one.tick_size_ticks, one.price_decimals),
                 to_text(one.lot_size_lots, one.size_decimals),
-                to_text(one.min_size_lots, one.size_decimals),
+                to_text(one.min_size_lots, one.size_decimals) if one.min_size_lots else "",
             )
             for name, instruments in listed.items()
             for one in instruments.values()
