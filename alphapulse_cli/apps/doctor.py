@@ -247,8 +247,14 @@ def sets(shm_dir: str | None) -> Iterator[Finding]:
 
 def _set_finding(opened: Directory, status: SetStatus, seen: set[Liveness]) -> Finding:
     name = status.name
-    if seen == {Liveness.LIVE}:
-        return Finding(f"set {name}", CheckVerdict.OK, "live")
+    if status.liveness is Liveness.LIVE and seen <= {Liveness.LIVE, Liveness.RETIRED}:  # RETIRED: books that it has given up
+        opened_count, count = status.totals["connections_open"], status.totals["connections"]
+        if opened_count < count:
+            said = f"live, with {opened_count} of {count} connections open"
+            return Finding(
+                f"set {name}", CheckVerdict.WARN, said, "it opens them again by itself; its messages say why it could not"
+            )
+        return Finding(f"set {name}", CheckVerdict.OK, f"live, {count} connections" if count > 1 else "live")
     needed = revival(opened, status)
     if Liveness.SILENT in seen and needed is not None:
         said = f"silent, no heartbeat for more than {layout.HEARTBEAT_LIMIT_NS / 1e9:.0f} s: {needed.said}"

@@ -143,7 +143,7 @@ class StatusSource:
             reader.histograms()["publish_latency_ns"].summary(),
         )
         for symbol in sorted(blocks):
-            if symbol:
+            if symbol and not self._is_removed(name, symbol, status.liveness, now):
                 book = self._book(name, counters.spec.exchange, symbol, now)
                 rate = rates.get(symbol, {})
                 book.deltas_per_s, book.trades_per_s = rate.get("deltas", 0.0), rate.get("trades", 0.0)
@@ -170,6 +170,11 @@ class StatusSource:
             symbol: {key: max(block[key] - before.get(symbol, block)[key], 0) / seconds for key in RATES}
             for symbol, block in blocks.items()
         }
+
+    def _is_removed(self, name: str, symbol: str, liveness: Liveness | None, now: int) -> bool:
+        """Whether the collector, which goes on, has given this book up (`collect rm`, a delisted symbol)."""
+        segment = self._attach(segment_name(SegmentKind.BOOK, name, symbol)) if liveness is Liveness.LIVE else None
+        return segment is not None and segment.liveness(now) is Liveness.RETIRED
 
     def _book(self, name: str, exchange: str, symbol: str, now: int) -> BookStatus:
         segment = self._attach(segment_name(SegmentKind.BOOK, name, symbol))

@@ -12,6 +12,7 @@ from alphapulse_cli import build
 from alphapulse_cli.apps.doctor import CheckVerdict, examine
 from alphapulse_cli.edges.exchange import transport
 from alphapulse_cli.shm import clock, memory, wake
+from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.directory import open_directory
 
 
@@ -85,6 +86,22 @@ def test_room_that_is_missing_is_what_the_configured_symbols_need(where, monkeyp
         monkeypatch.setenv("ALPHAPULSE_RING_RECORDS", records)
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1 << 20, f_frsize=1, f_blocks=1 << 30))
     assert found(where, "room").fix.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("opened", "count", "verdict", "said"),
+    [
+        (1, 1, CheckVerdict.OK, "live"),
+        (0, 1, CheckVerdict.WARN, "live, with 0 of 1 connections open"),
+        (3, 3, CheckVerdict.OK, "live, 3 connections"),
+        (2, 3, CheckVerdict.WARN, "live, with 2 of 3 connections open"),
+    ],
+)
+def test_a_live_set_that_lacks_a_connection(where, opened, count, verdict, said):
+    with open_directory(where) as directory, Writer(directory) as writer:
+        writer.outlet.counters.block().set(Counter.CONNECTIONS, count)
+        writer.outlet.counters.block().set(Counter.CONNECTIONS_OPEN, opened)
+        assert (found(where, "set kraken").verdict, found(where, "set kraken").found) == (verdict, said)
 
 
 def test_sets_that_live_that_ended_and_that_died(where, monkeypatch):

@@ -6,8 +6,6 @@ import signal
 import pytest
 from support.app_parts import Sims, live_books, sample, wait_until
 
-from alphapulse_cli.wire.delta import BookReason
-
 
 @pytest.fixture
 def sims():
@@ -44,7 +42,9 @@ class TestARunningCollector:
         assert json.loads(removed.stdout) == {"set": "kraken", "symbol": "ETH-BTC", "change": "removed"}
         live(alphapulse, sims, "DOGE-USD")
         (status,) = sample(alphapulse.shm_dir)
-        assert {book.reason for book in status.books if book.symbol == "ETH-BTC"} == {BookReason.RETIRED}
+        assert [book.symbol for book in status.books] == ["DOGE-USD"]
+        checked = alphapulse("doctor", "--json").stdout.splitlines()
+        assert [row["found"] for row in map(json.loads, checked) if row["check"] == "set kraken"] == ["live"]
 
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)

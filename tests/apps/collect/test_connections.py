@@ -24,11 +24,13 @@ from alphapulse_cli.edges.exchange import session
 from alphapulse_cli.errors import ExchangeError, UsageError
 from alphapulse_cli.exchanges.binance.encoder import Encoder as BinanceEncoder
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Rate
-from alphapulse_cli.flow.follow import SetFollower
+from alphapulse_cli.flow.follow import SetFollower, states_of
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.readers.status import StatusSource
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.shm.image import ImageReader
+from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.sim.exchange import SimulatedExchange
 from alphapulse_cli.sim.listings import listings
 from alphapulse_cli.wire.delta import BookReason, BookState
@@ -49,12 +51,16 @@ class TestDividing:
         assert {len(share) for share in shares} <= {count // max(len(shares), 1), -(-count // max(len(shares), 1))}
 
 
+def bounded(monkeypatch, connects):
+    """Binance.US, if a connection carried four streams, and with that bound on connections."""
+    real = exchanges.get("binance-us")
+    facts = replace(real.facts, channels_per_connection=4, connects=connects)
+    monkeypatch.setattr(exchanges, "get", lambda name: replace(real, facts=facts) if name == "binance-us" else real)
+
+
 @pytest.fixture
 def two_a_connection(monkeypatch):
-    """Binance.US, if a connection carried four streams, and connections cost nothing."""
-    real = exchanges.get("binance-us")
-    facts = replace(real.facts, channels_per_connection=4, connects=Rate(1000, 1000.0))
-    monkeypatch.setattr(exchanges, "get", lambda name: replace(real, facts=facts) if name == "binance-us" else real)
+    bounded(monkeypatch, Rate(1000, 1000.0))
 
 
 class Scene:
@@ -129,6 +135,14 @@ def exact(follower, sim, symbols):
     }
 
 
+def state_of(scene, follower, symbol):
+    """State of a book as a reader of its image and one of the ring see it: the same."""
+    follower.poll(clock.monotonic_ns())
+    image = ImageReader(Segment.attach(scene.directory, f"binance-us_book_{symbol}")).top(1)
+    assert states_of(image.state, image.reason) == follower.state(symbol, clock.monotonic_ns())
+    return follower.state(symbol, clock.monotonic_ns())
+
+
 def volumes_of(sim):
     return json.loads(sim.answer("/api/v3/ticker/24hr", {})[1])
 
@@ -162,6 +176,20 @@ class TestSeveralConnections:
             assert lost.startswith("connection 2 (SOL-USD and 1 more): disconnected: ")
             scene.requires_each_symbol_once()
 
+    async def test_are_renewed_one_after_another(self, shm_dir, monkeypatch):
+        """Each within the hour before the exchange would end it, or sooner: not all books at the same moment."""
+        made = []
+
+        class Seen(session.Session):
+            def __init__(self, *what, **more):
+                super().__init__(*what, **more)
+                made.append(self)
+
+        monkeypatch.setattr(connections, "Session", Seen)
+        async with Scene(shm_dir) as scene:
+            await scene.all_live()
+            assert [one._life_s for one in made] == [23 * 3600 - 600 * place for place in range(3)]
+
     async def test_a_dead_one_is_not_hidden_by_the_frames_of_the_others(self, shm_dir, monkeypatch):
         monkeypatch.setattr(session, "Timing", lambda: QUICK)
         async with Scene(shm_dir) as scene:
@@ -173,6 +201,18 @@ class TestSeveralConnections:
             assert scene.books()[DOOMED].state is BookState.STALE
             await scene.all_live()
             assert {symbol for symbol, book in scene.books().items() if book.resyncs} >= ITS_CONNECTION
+
+
+class TestTheExchangesLimits:
+    async def test_of_connections_hold_for_all_of_a_set_together(self, shm_dir, monkeypatch):
+        bounded(monkeypatch, Rate(2, 0.001))
+        async with Scene(shm_dir) as scene:
+            await scene.moves_until(lambda: [line for _, line in scene.told if "the exchange's limit of connections" in line])
+            await scene.moves_until(lambda: len(scene.live()) == 4)
+            assert scene.sim.connection_count == 2
+            status = scene.status()
+            assert (status.totals["connections"], status.totals["connections_open"]) == (3, 2)
+            assert "4/5 books live, 2 of 3 connections" in set_words(status)
 
 
 @pytest.mark.usefixtures("two_a_connection")
@@ -220,7 +260,8 @@ class TestAPattern:
             versions = {symbol: book.version for symbol, book in scene.books().items()}
 
             doge = listed.pop("DOGEUSD")
-            await scene.moves_until(lambda: scene.books()["DOGE-USD"].reason is BookReason.RETIRED)
+            await scene.moves_until(lambda: "DOGE-USD" not in scene.books())
+            assert state_of(scene, follower, "DOGE-USD") == (BookState.STALE, BookReason.RETIRED)
             assert scene.live() == {"BTC-USD", "SOL-USD"}
             await scene.moves_until(lambda: scene.books()["BTC-USD"].version > versions["BTC-USD"])
             trades = scene.source.sample()[0].totals["trades"]
@@ -264,7 +305,8 @@ class TestChangingARunningSet:
             assert await self.asked(scene, "add", "SOL-USD") == []
 
             assert await self.asked(scene, "rm", "SOL-USD") == ["SOL-USD"]
-            assert scene.books()["SOL-USD"].reason is BookReason.RETIRED
+            assert set(scene.books()) == {"BTC-USD", "ETH-USD"}
+            assert state_of(scene, follower, "SOL-USD") == (BookState.STALE, BookReason.RETIRED)
             await scene.moves_until(lambda: len(scene.sim.connections) == 1)
             assert scene.status().totals["connections"] == 1
             assert await self.asked(scene, "rm", "ETH-USD") == ["ETH-USD"], "it shares its connection"
