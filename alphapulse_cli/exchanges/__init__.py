@@ -27,6 +27,7 @@ BUILT_IN = {
     "binance": "alphapulse_cli.exchanges.binance:BINANCE",
     "okx": "alphapulse_cli.exchanges.okx",
     "bitfinex": "alphapulse_cli.exchanges.bitfinex",
+    "bybit": "alphapulse_cli.exchanges.bybit",
 }
 REFUSED = {
     "ftx": "FTX closed in November 2022: it has no market data to collect",

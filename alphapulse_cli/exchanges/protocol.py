@@ -95,6 +95,9 @@ class Mode:
     instruments_path: str = ""  # REST path of this mode's metadata; "" = `Facts.instruments_path`
     silence: Silence | None = None  # None: the feed promises no heartbeat; pings tell whether the connection is alive
     shows_loss: bool = True  # a lost book message shows (sequence, checksum); False: only a crossed book reveals it
+    crossed_s: float = (
+        0.0  # time for which a book may be crossed before it is requested anew; 0: 3 s without `shows_loss`, else for ever
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,25 @@ from alphapulse_cli.market cimport events, scan
 from alphapulse_cli.market.events cimport Update
 from alphapulse_cli.market.levels cimport Levels, empty
 
-cdef uint64_t LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, COUNT, AMOUNT, CHANNEL, LEVEL, ROWS, NEXT_ROW, IS_ASK
+cdef uint64_t LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, AGAIN, COUNT, AMOUNT, CHANNEL, LEVEL, ROWS, NEXT_ROW, IS_ASK
 cdef Py_ssize_t STEP_WORDS
 cdef int64_t LARGEST_CHECKSUM, LARGEST_MILLIS, LEAST_MICROS, LARGEST_MICROS, NS_PER_MS, NS_PER_US, _MOST_NUMBER
 cdef uint8_t QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE, MINUS
 
 
 @cython.final
+cdef class Numbers:
+    cdef public int64_t last
+    cdef public int64_t final
+
+
+@cython.final
 cdef class Shape:
     cdef public dict instruments
+    cdef public dict numbers
     cdef public int64_t expected
     cdef bint _is_counted
+    cdef bint _counted_by_name
     cdef readonly int64_t first
     cdef readonly int64_t final
     cdef object _depth
@@ -32,6 +40,8 @@ cdef class Shape:
     cdef const uint8_t *_frame
     cdef Py_ssize_t _at
     cdef Py_ssize_t _size
+    cdef Py_ssize_t _name_at
+    cdef Py_ssize_t _name_length
     cdef int64_t _ticks
     cdef int64_t _lots
     cdef uint64_t _side
@@ -44,8 +54,10 @@ cdef class Shape:
     cdef bint _is_compiled
 
     cpdef Update read(self, object frame)
-    @cython.locals(levels=Levels, step=Py_ssize_t, word=Py_ssize_t, kind=uint64_t, one=uint64_t, other=uint64_t)
+    @cython.locals(levels=Levels, numbers=Numbers, step=Py_ssize_t, word=Py_ssize_t, kind=uint64_t, one=uint64_t, other=uint64_t)
     cdef Update _read(self, bytes frame)
+    @cython.locals(length=Py_ssize_t)
+    cdef bint _is_name_again(self) noexcept
     cdef bint _is_literal(self, Py_ssize_t start, Py_ssize_t length) noexcept
     @cython.locals(lots=int64_t, start=Py_ssize_t, ns=int64_t)
     cdef bint _is_field(self, uint64_t kind) except -1

@@ -6,6 +6,7 @@ A *shape* is one kind of book update, written as an example of it. The parts tha
 
     <name>              the exchange's name of the instrument, before any price, since its grid decides what they mean
     <channel>           an integer in its place, by whose digits `instruments` knows the instrument
+    <again>             the same name once more
     <bids> … </bids>    repeated rows, with commas between; <asks> likewise; in <rows> each row has its <side>
     <price> <size>      a decimal, quoted or not
     <amount>            a size whose sign is the side: an ask's is negative; <count> before it: with 0 the size is 0
@@ -16,7 +17,7 @@ A *shape* is one kind of book update, written as an example of it. The parts tha
 
 The caller of a decoder that has a `shape` offers each frame to that first. The decoder stays in charge of what a frame means: it
 puts into `instruments` only those whose books are LIVE, and where a feed counts its frames, `expected` is the number that <first>
-must be.
+must be. Where each book's frames are counted by themselves, `numbers` has the last ones by name, and <first> must be one more.
 
 A frame is of the shape byte for byte, or it is not: another order of keys, a space, an escape, a number off the grid, a price of 0,
 a time not after 1970, no row at all, not the expected number. Then the answer is None and no state has changed; the decoder parses
@@ -50,15 +51,32 @@ KINDS = (
         "final",
         "checksum",
         "text",
+        "again",
         "count",
         "amount",
-        "channel",
     ),
-    *("level", "rows", "next row"),
+    *("channel", "level", "rows", "next row"),
 )
-LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, COUNT, AMOUNT, CHANNEL, LEVEL, ROWS, NEXT_ROW = range(
-    len(KINDS)
-)
+(
+    LITERAL,
+    PRICE,
+    SIZE,
+    SIDE,
+    TIME,
+    NAME,
+    MILLIS,
+    FIRST,
+    FINAL,
+    CHECKSUM,
+    TEXT,
+    AGAIN,
+    COUNT,
+    AMOUNT,
+    CHANNEL,
+    LEVEL,
+    ROWS,
+    NEXT_ROW,
+) = range(len(KINDS))
 FIELDS = {KINDS[kind]: kind for kind in range(PRICE, ROWS)}
 IS_ASK = delta.IS_ASK
 ROW_SIDES = {"rows": 0, "bids": 0, "asks": IS_ASK}  # the last is a level's side bit
@@ -71,20 +89,39 @@ NS_PER_MS, NS_PER_US = 1_000_000, 1_000
 QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE, MINUS = b'",]\\ \x7f-'
 
 
+class Numbers:
+    """Numbers of the last frame of one instrument: `last`, its <first>, and `final`, its <final> if it has one.
+
+    Decoder and shape share them: either moves them on.
+    """
+
+    def __init__(self, last: int, final: int = 0) -> None:
+        self.last = last
+        self.final = final
+
+
 class Shape:
     """Parser of one kind of frame; ValueError for an example with an unknown name, or with rows that do not end.
 
     `instruments`, by the exchange's names, are those that may be read. `expected`, of a counted feed (`is_counted`), is the number
-    of the next frame, UNKNOWN if no number is right. `bid_word` and `ask_word` are the values of <side>; `depth` is that of the
-    updates.
+    of the next frame, UNKNOWN if no number is right; of one that is `counted_by_name`, `numbers` are those of the last frames.
+    `bid_word` and `ask_word` are the values of <side>; `depth` is that of the updates.
     """
 
     def __init__(
-        self, example: str, bid_word: str = "", ask_word: str = "", depth: int | None = None, *, is_counted: bool = False
+        self,
+        example: str,
+        bid_word: str = "",
+        ask_word: str = "",
+        depth: int | None = None,
+        *,
+        is_counted: bool = False,
+        counted_by_name: bool = False,
     ) -> None:
         self.instruments: dict[str, Instrument] = {}
+        self.numbers: dict[str, Numbers] = {}
         self.expected = UNKNOWN
-        self._is_counted = is_counted
+        self._is_counted, self._counted_by_name = is_counted, counted_by_name
         self.first = self.final = 0  # of the frame read last
         self._depth = depth
         pieces = re.split("<(/?[a-z]+)>", example)
@@ -95,7 +132,7 @@ class Shape:
         self._bid_at = self._ask_at - self._bid_length
         self._steps = native.new_words(STEP_WORDS * len(pieces))
         self._frame = self._literal  # the frame being read: `_at` is the next of `_size` bytes
-        self._count = self._at = self._size = 0
+        self._count = self._at = self._size = self._name_at = self._name_length = 0
         self._ticks = self._lots = self._side = self._orders = self._newest_ns = 0
         self._instrument: Instrument | None = None  # the instrument of these decimals
         self._price_decimals = self._size_decimals = 0
@@ -145,7 +182,9 @@ class Shape:
         self._frame, self._at, self._size = native.octets_of(frame, 0), 0, len(frame)
         self._newest_ns, self._checksum = 0, None
         instrument: Instrument | None = None
+        numbers: Numbers | None = None
         levels: Levels | None = None
+        name = ""
         step = 0
         while step < self._count:
             word = STEP_WORDS * step
@@ -155,7 +194,8 @@ class Shape:
                 if not self._is_literal(one, other):
                     return None
             elif kind in (NAME, CHANNEL):
-                instrument = self.instruments.get(self._text() if kind == NAME else self._digits())
+                name = self._text() if kind == NAME else self._digits()
+                instrument = self.instruments.get(name)
                 if instrument is None:
                     return None
                 if instrument is not self._instrument:
@@ -184,6 +224,11 @@ class Shape:
             if self.first != self.expected:
                 return None
             self.expected += 1
+        elif self._counted_by_name:
+            numbers = self.numbers.get(name)
+            if numbers is None or self.first != numbers.last + 1:
+                return None
+            numbers.last, numbers.final = self.first, self.final
         return events.update(instrument, levels, self._newest_ns, self._checksum, self._depth)
 
     def _is_literal(self, start: int, length: int) -> bool:
@@ -221,6 +266,8 @@ class Shape:
             return ns >= 0
         if kind == TEXT:
             return self._end_of_text() >= 0
+        if kind == AGAIN:
+            return self._is_name_again()
         return self._is_integer(kind)
 
     def _is_integer(self, kind: int) -> bool:
@@ -270,8 +317,17 @@ class Shape:
                 return -1
             at += 1
 
+    def _is_name_again(self) -> bool:
+        """Pass the bytes of the name, if they are next; what follows them is the example's to say."""
+        length = self._name_length
+        if length > self._size - self._at or not native.same_octets(self._frame, self._at, self._frame, self._name_at, length):
+            return False
+        self._at += length
+        return True
+
     def _text(self) -> str:
         """Pass text up to a quote and return it; "" if a character of it is unusual."""
-        start = self._at
+        start = self._name_at = self._at
         end = self._end_of_text()
+        self._name_length = end - start
         return native.text(self._frame, start, end) if end > start else ""

@@ -28,7 +28,7 @@ MESSAGE_BYTES = 4000  # longest message of a request: Binance leaves more than 4
 FINAL_WORDS = re.compile(
     r"not supported|unsupported|unknown (?:symbol|stream|pair|product|channel)|invalid (?:symbol|stream|pair|product|channel)"
     r"|not a valid (?:symbol|stream|pair|product|channel)|(?:symbol|pair|product|channel) not found|require[sd]? authentication"
-    r"|authentication failure|delisted",
+    r"|authentication failure|delisted|handler not found",
     re.IGNORECASE,
 )
 

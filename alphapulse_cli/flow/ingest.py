@@ -110,7 +110,7 @@ class Ingest:
         confirm = getattr(decoder, "confirm", None)  # a plug-in's decoder may not have it
         in_band = getattr(decoder, "confirms_in_band", False)
         self._quiet = QuietBooks(self.keepers.values() if confirm else (), self._confirm, in_band=in_band)
-        self._crossed = CrossedBooks(() if facts.mode(mode).shows_loss else self.keepers.values())
+        self._crossed = CrossedBooks.of(facts.mode(mode), self.keepers.values())
         self._symbol_counters = {one.native: outlet.counters.block(one.symbol) for one in instruments}
         self.symbols = frozenset(one.symbol for one in instruments)  # of the connection, without the dropped ones
         self._notice = notice

@@ -13,7 +13,8 @@ A feed that is late with a promised heartbeat is doubted as a whole (`QuietBooks
 
 A book that is LIVE though UNVERIFIED is checked like any other and keeps that reason: no snapshot can verify it.
 
-Where a lost message cannot be seen at all, a book that is crossed or locked in itself for 3 s is the sign of one (`CrossedBooks`).
+Where a lost message cannot be seen at all, a book that is crossed or locked in itself for 3 s is the sign of one (`CrossedBooks`);
+an exchange whose numbers may hide a loss sets a bound of its own (`Mode.crossed_s`).
 
 No work is done at a message: every 100 ms the counters of the books' messages are compared. Times are CLOCK_MONOTONIC, handed in.
 """
@@ -21,7 +22,9 @@ No work is done at a message: every 100 ms the counters of the books' messages a
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
+from typing import Self
 
+from alphapulse_cli.exchanges.protocol import Mode
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.market.events import Proof, Snapshot
 from alphapulse_cli.market.instrument import Instrument
@@ -195,9 +198,9 @@ class _Crossing:
 
     __slots__ = ("bound_ns", "since_ns")
 
-    def __init__(self) -> None:
+    def __init__(self, bound_ns: int) -> None:
         self.since_ns = 0  # 0 = not crossed, or not LIVE
-        self.bound_ns = CROSSED_NS
+        self.bound_ns = bound_ns
 
 
 class CrossedBooks:
@@ -207,21 +210,28 @@ class CrossedBooks:
     minute.
     """
 
-    def __init__(self, keepers: Iterable[BookKeeper]) -> None:
-        self._crossings = {keeper: _Crossing() for keeper in keepers}
+    def __init__(self, keepers: Iterable[BookKeeper], bound_ns: int = CROSSED_NS) -> None:
+        self._bound_ns = bound_ns
+        self._crossings = {keeper: _Crossing(bound_ns) for keeper in keepers}
+
+    @classmethod
+    def of(cls, mode: Mode, keepers: Iterable[BookKeeper]) -> Self:
+        """Watch over these books of a feed, or over none where a lost message always shows."""
+        bound_ns = int(mode.crossed_s * SECOND_NS) or CROSSED_NS
+        return cls(keepers if mode.crossed_s or not mode.shows_loss else (), bound_ns)
 
     def forget(self, keeper: BookKeeper) -> None:
         """Watch this book no longer."""
         self._crossings.pop(keeper, None)
 
     def tick(self, monotonic_ns: int) -> Sequence[BookKeeper]:
-        """Books that were LIVE and crossed or locked at every look for their bound, 3 s at first; each is returned once."""
+        """Books that were LIVE and crossed or locked at every look for their bound; each is returned once."""
         told: list[BookKeeper] = []
         for keeper, crossing in self._crossings.items():
             if keeper.state is not BookState.LIVE:
                 crossing.since_ns = 0
             elif not _is_crossed(keeper):
-                crossing.since_ns, crossing.bound_ns = 0, CROSSED_NS
+                crossing.since_ns, crossing.bound_ns = 0, self._bound_ns
             elif not crossing.since_ns:
                 crossing.since_ns = monotonic_ns
             elif monotonic_ns - crossing.since_ns >= crossing.bound_ns:

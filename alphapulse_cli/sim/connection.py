@@ -22,7 +22,7 @@ from alphapulse_cli.sim.mischief import HANDSHAKES, OF_FRAMES, Injection, Mischi
 ABOUT_FRAMES = frozenset(OF_FRAMES) - {"checksum", "flood"}
 DRIP_NS = 500_000_000
 FOREVER_NS = 1 << 62
-BOOK_WORDS = (b'"book', b"level2", b"@depth")  # every exchange's subscription to a book contains one of them
+BOOK_WORDS = (b'"book', b"level2", b"@depth", b"orderbook.")  # every exchange's subscription to a book contains one of them
 
 
 class Connection(Client):
@@ -120,7 +120,7 @@ class Connection(Client):
             self.allow(0)
         elif kind == "mute" and scenario.symbol:
             native = self._natives[symbol]
-            self._mute_symbols[symbol] = (f'"{native}"'.encode(), f'"{native.lower()}@'.encode())
+            self._mute_symbols[symbol] = (f'"{native}"'.encode(), f'"{native.lower()}@'.encode(), f'.{native}"'.encode())
         elif kind == "mute":
             self._is_mute = True
         elif kind == "half-open":

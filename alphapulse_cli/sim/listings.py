@@ -80,6 +80,14 @@ LISTED: dict[str, Sequence[Listed]] = {
         ("BTC-USDT", "tBTCUST", 0, 8, 800),
         ("ETH-USDT", "tETHUST", 1, 8, 800),
     ),
+    "bybit": (
+        ("BTC-USDT", "BTCUSDT", 1, 6, 2500),
+        ("ETH-USDT", "ETHUSDT", 2, 5, 2500),
+        ("SOL-USDT", "SOLUSDT", 2, 3, 2000),
+        ("XRP-USDT", "XRPUSDT", 4, 2, 2000),
+        ("DOGE-USDT", "DOGEUSDT", 5, 1, 2000),
+        ("ETH-BTC", "ETHBTC", 6, 5, 800),
+    ),
 }
 # minimum order size in lots where it is more than one lot; invented, in the order of magnitude of the real ones
 MIN_SIZES: dict[str, dict[str, int]] = {
@@ -95,6 +103,7 @@ MIN_SIZES: dict[str, dict[str, int]] = {
     "binance-us": {"SOL-USD": 10, "DOGE-USD": 2},
     "okx": {"BTC-USD": 1_000, "ETH-USD": 100, "SOL-USD": 1_000, "XRP-USD": 1_000_000, "DOGE-USD": 10_000_000, "BTC-USDT": 1_000},
     "bitfinex": dict.fromkeys((row[0] for row in LISTED["bitfinex"]), 0),  # its tickers tell none
+    "bybit": {"BTC-USDT": 11, "XRP-USDT": 100},
 }
 INVENTED_BASES = [f"{first}{second}{third}" for first in "QVWZ" for second in ascii_uppercase for third in ascii_uppercase]
 INVENTED_LEVELS = 40

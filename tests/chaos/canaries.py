@@ -9,10 +9,11 @@ from unittest.mock import patch
 from alphapulse_cli.edges.exchange.watchdog import Watchdog
 from alphapulse_cli.exchanges.binance.splice import Splice
 from alphapulse_cli.exchanges.binance.spliced_book import SplicedBook
+from alphapulse_cli.exchanges.bybit.decoder import Decoder as BybitDecoder
 from alphapulse_cli.exchanges.sequence import OLD
 from alphapulse_cli.flow.quiet import CrossedBooks, QuietBooks
 from alphapulse_cli.flow.trading import TradingStatuses
-from alphapulse_cli.market.events import UpdateIgnored
+from alphapulse_cli.market.events import Update, UpdateIgnored
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,16 @@ def looking_at_no_crossed_book():
     yield CrossedBooks, "tick", lambda *_: ()
 
 
+def seeing_no_hole():
+    """In Bybit's numbers."""
+
+    def deaf(self, instrument, topic, numbered, levels, moment_ns):
+        self._numbers[instrument.native].last = numbered[0]
+        return [Update(instrument, levels, moment_ns, None, self.depth)]
+
+    yield BybitDecoder, "_on_delta", deaf
+
+
 def telling_no_halt():
     yield TradingStatuses, "on_instrument", lambda *_: None
 
@@ -68,5 +79,6 @@ CANARIES = (
     Canary("pongs prove the feed", "mute", (("kraken", ""), ("coinbase", "advanced")), trusting_pongs),
     Canary("no quiet book is looked at", "mute-symbol", (("kraken", ""), ("binance-us", "diff")), looking_at_no_quiet_book),
     Canary("no crossed book is looked at", "unseen-gap", (("coinbase", "exchange"),), looking_at_no_crossed_book),
+    Canary("no hole in the numbers is seen", "gap", (("bybit", ""),), seeing_no_hole),
     Canary("no halted market is told", "halted", (("kraken", ""), ("coinbase", "advanced")), telling_no_halt),
 )

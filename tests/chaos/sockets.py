@@ -1,6 +1,6 @@
 """The same faults over real sockets: simulated exchanges, `alphapulse collect` processes and a reader of their segments, in real time.
 
-4 simulated exchanges ═ TCP ═ 4 collect processes ─► segments ─► SetFollower, looked at ten times a second
+simulated exchanges ═ TCP ═ as many collect processes ─► segments ─► SetFollower, looked at ten times a second
 """
 
 import asyncio
@@ -25,6 +25,7 @@ EXCHANGES = {
     "binance-us": ("BTC-USDT", "ETH-USDT"),
     "okx": ("BTC-USDT", "ETH-USDT"),
     "bitfinex": ("BTC-USD", "ETH-USD"),
+    "bybit": ("BTC-USDT", "ETH-USDT"),
 }
 HEALED_BY = ("gap", "checksum", "disconnect", "refuse")
 LOOK_S, START_S, CALM_S = 0.1, 60.0, 30.0

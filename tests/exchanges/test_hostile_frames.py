@@ -105,8 +105,8 @@ class TestEveryPlace:
 
     def test_of_metadata(self, name, mode, raw):
         exchange, truth = get(name), market(name)
-        path = exchange.facts.mode(mode).instruments_path or exchange.facts.instruments_path
-        status, body = exchange.rest_encoder(truth, mode).respond(path, {}, NOW)
+        path, _, query = (exchange.facts.mode(mode).instruments_path or exchange.facts.instruments_path).partition("?")
+        status, body = exchange.rest_encoder(truth, mode).respond(path, dict(parse_qsl(query)), NOW)
         assert status == 200
         for answer in variants([body], raw):
             events_of(lambda answer=answer: exchange.parse_instruments(answer, mode))

@@ -1,8 +1,11 @@
 """Each exchange's words for what a market takes, by REST and in band, to our trading statuses and back."""
 
+from urllib.parse import parse_qsl
+
 import orjson
 import pytest
 from support.exchange_truth import PlainTruth
+from support.feeds import FEEDS, NO_STATUS
 from support.flow_parts import listed
 
 from alphapulse_cli import exchanges
@@ -10,35 +13,33 @@ from alphapulse_cli.exchanges.kraken.status import read_status
 from alphapulse_cli.market.trading_status import TradingStatus
 
 T = TradingStatus
-FEEDS = [("kraken", ""), ("coinbase", "advanced"), ("coinbase", "exchange"), ("binance-us", ""), ("okx", "")]
+TELLING = [feed for feed in FEEDS if feed[0] not in NO_STATUS]
 CAN_SAY = {
     "kraken": {T.TRADING, T.LIMIT_ONLY, T.POST_ONLY, T.CANCEL_ONLY, T.SUSPENDED, T.DELISTED},
     "coinbase": {T.TRADING, T.LIMIT_ONLY, T.POST_ONLY, T.AUCTION, T.CANCEL_ONLY, T.SUSPENDED, T.DELISTED},
     "binance-us": {T.TRADING, T.AUCTION, T.SUSPENDED},
     "okx": {T.TRADING, T.SUSPENDED},
+    "bybit": {T.TRADING, T.SUSPENDED, T.DELISTED},
 }
-PATHS = {
-    "kraken": "/0/public/AssetPairs",
-    "coinbase": "/products",
-    "coinbase-advanced": "/api/v3/brokerage/market/products",
-    "binance-us": "/api/v3/exchangeInfo",
-    "okx": "/api/v5/public/instruments",
+ROWS = {  # the records of an answer
+    "kraken": lambda answer: answer["result"].values(),
+    "coinbase": lambda answer: answer["products"],
+    "coinbase-exchange": lambda answer: answer,
+    "binance-us": lambda answer: answer["symbols"],
+    "okx": lambda answer: answer["data"],
+    "bybit": lambda answer: answer["result"]["list"],
 }
 
 
 def body_of(name, mode, status=T.TRADING, said=()):
     """The exchange's metadata of one market that is so, its record changed by what is said."""
     truth = PlainTruth([listed(name).with_status(status, "")])
-    path = PATHS["coinbase-advanced" if mode == "advanced" else name]
-    code, body = exchanges.get(name).rest_encoder(truth, mode).respond(path, {}, 0)
+    facts = exchanges.get(name).facts
+    path, _, query = (facts.mode(mode).instruments_path or facts.instruments_path).partition("?")
+    code, body = exchanges.get(name).rest_encoder(truth, mode).respond(path, dict(parse_qsl(query)), 0)
     assert code == 200
     answer = orjson.loads(body)
-    rows = (
-        answer
-        if mode == "exchange"
-        else answer.get("products") or answer.get("symbols") or answer.get("data") or answer["result"].values()
-    )
-    for row in rows:
+    for row in ROWS["coinbase-exchange" if mode == "exchange" else name](answer):
         row.update(said)
     return orjson.dumps(answer)
 
@@ -55,7 +56,7 @@ def read(name, mode, body):
 
 class TestThereAndBack:
     @pytest.mark.parametrize("status", [one for one in T if one is not T.UNKNOWN])
-    @pytest.mark.parametrize(("name", "mode"), FEEDS)
+    @pytest.mark.parametrize(("name", "mode"), TELLING)
     def test_a_simulator_says_what_its_exchange_has_a_word_for(self, name, mode, status):
         """What it has none for is UNKNOWN to who reads it: nothing is taken for another thing."""
         expected = status if status in CAN_SAY[name] else T.UNKNOWN
@@ -80,6 +81,15 @@ class TestWords:
     )  # fmt: skip
     def test_of_binance(self, word, status):
         found = read("binance-us", "", record("binance-us", "", status=word))
+        assert (found.trading_status, found.status_word) == (status, word)
+
+    @pytest.mark.parametrize(
+        ("word", "status"),
+        [("Trading", T.TRADING), ("PreLaunch", T.SUSPENDED), ("Delivering", T.SUSPENDED), ("Closed", T.DELISTED),
+         ("Halted", T.UNKNOWN), ("", T.UNKNOWN), ("TRADING", T.UNKNOWN)],
+    )  # fmt: skip
+    def test_of_bybit(self, word, status):
+        found = read("bybit", "", record("bybit", "", status=word))
         assert (found.trading_status, found.status_word) == (status, word)
 
     @pytest.mark.parametrize(
@@ -129,6 +139,6 @@ class TestInBand:
         (event,) = exchange.decoder([listed("kraken")], {"book"}, 0, "").receive(frame, 0)
         assert event.instruments[0].trading_status is T.CANCEL_ONLY
 
-    @pytest.mark.parametrize(("name", "mode"), FEEDS[1:])
+    @pytest.mark.parametrize(("name", "mode"), [feed for feed in TELLING if feed[0] != "kraken"])
     def test_the_others_say_nothing(self, name, mode):
         assert not exchanges.get(name).encoder(PlainTruth([listed(name)]), mode).trading_status("BTC-USD", 0)

@@ -115,6 +115,26 @@ class TestRefusals:
                 await client.read()
             assert "sequence_num" not in errors[-1]
 
+    @pytest.mark.parametrize(
+        ("args", "words"),
+        [
+            (["publicTrade.ETHUSDT", "orderbook.50.FOOBAR"], "Invalid symbol :[orderbook.50.FOOBAR]"),
+            (["orderbook.30.BTCUSDT"], "error:handler not found,topic:orderbook.30.BTCUSDT"),
+            (["orderbook.50.BTCUSDT"], "error:already subscribed,topic:orderbook.50.BTCUSDT"),
+            ([f"publicTrade.T{number}" for number in range(11)], "args size >10"),
+        ],
+    )
+    async def test_bybit_refuses_the_whole_request(self, args, words):
+        """And the book goes on."""
+        async with subscribed("bybit", "") as (exchange, client):
+            await client.websocket.send(json.dumps({"op": "subscribe", "args": args, "req_id": "x"}))
+            while not any(frame.get("req_id") == "x" for frame in client.frames):
+                await client.read()
+            assert (client.frames[-1]["success"], client.frames[-1]["ret_msg"]) == (False, words)
+            assert not exchange.connections[0].encoder.trades("ETH-USDT", exchange.truth.recent_trades("ETH-USDT", 1), 0)
+            await exchange.advance(4)
+            await client.read_until_exact()
+
     async def test_binance_acknowledges_and_stays_silent(self):
         """As the real one; REST says so instead."""
         async with subscribed("binance-us", "") as (exchange, client):
@@ -188,12 +208,17 @@ class TestMischiefInEachProtocol:
         ("bitfinex", "garbage", "garbage"),
         ("bitfinex", "unknown", "unknown"),
         ("bitfinex", "offgrid", "off grid"),
+        ("bybit", "gap", "sequence"),
+        ("bybit", "duplicate", "sequence"),
+        ("bybit", "reorder", "sequence"),
         ("kraken", "garbage", "garbage"),
         ("coinbase", "garbage", "garbage"),
         ("binance-us", "garbage", "garbage"),
+        ("bybit", "garbage", "garbage"),
         ("kraken", "unknown", "unknown"),
         ("coinbase", "unknown", "unknown"),
         ("binance-us", "unknown", "unknown"),
+        ("bybit", "unknown", "unknown"),
         ("kraken", "offgrid", "off grid"),
         ("coinbase", "offgrid", "off grid"),
         ("binance-us", "offgrid", "off grid"),
@@ -203,6 +228,7 @@ class TestMischiefInEachProtocol:
         ("okx", "garbage", "garbage"),
         ("okx", "unknown", "unknown"),
         ("okx", "offgrid", "off grid"),
+        ("bybit", "offgrid", "off grid"),
     )
 
     @pytest.mark.parametrize(("name", "kind", "wrong"), PROVEN)
@@ -228,7 +254,7 @@ class TestMischiefInEachProtocol:
         with pytest.raises(DecodeError):
             decoder.receive(GARBAGE_FRAME, VIRTUAL_START_NS)
 
-    @pytest.mark.parametrize("name", ["coinbase", "binance-us", "okx"])
+    @pytest.mark.parametrize("name", ["coinbase", "binance-us", "okx", "bybit"])
     async def test_a_checksum_cannot_be_spoiled_where_there_is_none(self, name):
         """Nothing happens, and nothing is logged."""
         async with subscribed(name, "") as (exchange, client):

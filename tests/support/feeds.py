@@ -23,6 +23,7 @@ DEPTHS = {  # levels a side of the books of a feed that does not give the full d
 }
 PICTURES = {("binance-us", "depth20"), ("okx", "books5")} & set(FEEDS)  # each message is the whole book: the next one heals
 NO_STATUS = {"bitfinex"}  # exchanges that tell no trading status of a market, only the whole exchange's
+UNNUMBERED_TRADES = {("bybit", "")} & set(FEEDS)  # their ids have no order: a lost trade does not show
 
 
 def feed_id(feed):

@@ -31,6 +31,7 @@ NATIVES = {  # where it is not BASE-QUOTE
     "binance-us": lambda symbol: symbol.replace("-", ""),
     "binance": lambda symbol: symbol.replace("-", ""),
     "bitfinex": lambda symbol: f"t{symbol.replace('-', '' if len(symbol) == len('BTC-USD') else ':')}",
+    "bybit": lambda symbol: symbol.replace("-", ""),
 }
 
 

@@ -10,6 +10,7 @@ async with Rig(directory, "kraken") as rig:
 import asyncio
 from dataclasses import replace
 from typing import cast
+from urllib.parse import parse_qsl
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.edges.exchange.fetch import Fetcher
@@ -106,8 +107,8 @@ class Rig:
         await self.sim.__aexit__(*_)
 
     def metadata(self, exchange):
-        path = exchange.facts.mode(self.mode).instruments_path or exchange.facts.instruments_path
-        status, body = self.sim.answer(path, {})
+        path, _, query = (exchange.facts.mode(self.mode).instruments_path or exchange.facts.instruments_path).partition("?")
+        status, body = self.sim.answer(path, dict(parse_qsl(query)))
         assert status == 200
         return body
 

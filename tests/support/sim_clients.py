@@ -341,6 +341,34 @@ class BitfinexClient(RawClient):
         )
 
 
+class BybitClient(RawClient):
+    """Bybit v5 at depth 50: `u` has no hole."""
+
+    depth = 50
+    last = -1
+
+    def requests(self):
+        native = self.instrument.native
+        return [{"op": "subscribe", "req_id": "1", "args": [f"orderbook.50.{native}", f"publicTrade.{native}"]}]
+
+    def take(self, message):
+        if message.get("topic", "").startswith("publicTrade."):
+            for row in message["data"]:
+                self.trades.append((row["i"], self.ticks(row["p"]), self.lots(row["v"]), row["S"].lower()))
+        elif message.get("topic", "").startswith("orderbook."):
+            data = message["data"]
+            if message["type"] == "snapshot":
+                self.book, self.ready = DictBook(), True
+            elif data["u"] != self.last + 1:
+                self.wrong.append("sequence")
+            self.last = data["u"]
+            for key, is_ask in (("b", False), ("a", True)):
+                for price, size in data[key]:
+                    self.put(price, size, is_ask)
+        elif "op" not in message:
+            self.wrong.append("unknown")
+
+
 CLIENTS: dict[tuple[str, str], type[RawClient]] = {
     ("kraken", ""): KrakenClient,
     ("coinbase", ""): AdvancedClient,
@@ -351,4 +379,5 @@ CLIENTS: dict[tuple[str, str], type[RawClient]] = {
     ("okx", ""): OkxClient,
     ("okx", "books5"): Okx5Client,
     ("bitfinex", ""): BitfinexClient,
+    ("bybit", ""): BybitClient,
 }

@@ -40,6 +40,7 @@ FEEDS = (
     BenchFeed("binance-us", "binance-us", ""),
     BenchFeed("okx", "okx", ""),
     BenchFeed("bitfinex", "bitfinex", ""),
+    BenchFeed("bybit", "bybit", "", "BTC-USDT"),
 )
 
 

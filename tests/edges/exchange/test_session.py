@@ -22,6 +22,7 @@ from alphapulse_cli.market.requests import FetchInstruments, FetchProof, FetchSn
 from alphapulse_cli.readers.status import StatusSource, state_words
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.sim.listings import LISTED
 from alphapulse_cli.tui.books.words import why
 from alphapulse_cli.wire.delta import BookReason, BookState
 
@@ -45,7 +46,8 @@ def is_spoken_to(links, count):
 class TestAgainstTheSimulators:
     @pytest.mark.parametrize("feed", FEEDS, ids=feed_id)
     async def test_collects_two_books_exactly(self, directory, opener, feed):
-        async with Rig(directory, feed[0], opener=opener, mode=feed[1], symbols=("ETH-BTC", "DOGE-USD")) as rig:
+        doge = next(row[0] for row in LISTED[feed[0]] if row[0].startswith("DOGE-"))
+        async with Rig(directory, feed[0], opener=opener, mode=feed[1], symbols=("ETH-BTC", doge)) as rig:
             await rig.live()
             await rig.moves_until(lambda: rig.total(Counter.TRADES))
             await rig.sim.advance(200)

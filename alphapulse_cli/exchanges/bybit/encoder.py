@@ -1,0 +1,238 @@
+"""Server side of a Bybit connection: a client's requests in; answers, snapshots, deltas and trades out, from a `Truth`.
+
+The exchange keeps a *window* for each subscription: the best N levels a side. After each change of the market the encoder compares
+it with the truth's best N and sends every level that is new or has another size, and a removal (size "0") of every level that is
+gone or has left the window. `u` counts these messages, `seq` is the truth's own number. Numbers are text without trailing zeros.
+
+After a restart (`restart_sequence`) the next message of each book is a snapshot whose `u` is 1.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from alphapulse_cli.exchanges.bybit.facts import DEPTHS, MOST_ARGS, MOST_TEXT, MOST_TRADES
+from alphapulse_cli.exchanges.bybit.subscriptions import SEPARATORS
+from alphapulse_cli.exchanges.protocol import Change, Level, Truth
+from alphapulse_cli.market.events import Side, Trade
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.ticks import trim_text
+
+NS_PER_MS = 1_000_000
+CONNECTION_ID = "d9avsh3fo0jvsls9d82g-5m9jh"  # in the form of real ones
+
+
+class _Window:
+    """The best `depth` levels a side as the client was told them, and the number `u` of the last message."""
+
+    def __init__(self, depth: int, number: int) -> None:
+        self.depth, self.number = depth, number
+        self.bids: dict[int, int] = {}
+        self.asks: dict[int, int] = {}
+        self.is_restarted = False
+
+    def touched_by(self, changes: Sequence[Change]) -> bool:
+        """Whether any of these changes is visible in the window."""
+        for ticks, _, is_ask in changes:
+            side = self.asks if is_ask else self.bids
+            if len(side) < self.depth or (ticks <= max(side) if is_ask else ticks >= min(side)):
+                return True
+        return False
+
+    def move_to(self, bids: Sequence[Level], asks: Sequence[Level]) -> tuple[list[Level], list[Level]]:
+        """Levels to send so that the client's window becomes this one, (bids, asks); size 0 is a removal."""
+        told = _difference(self.bids, bids), _difference(self.asks, asks)
+        self.bids, self.asks = dict(bids), dict(asks)
+        return told
+
+
+class Encoder:
+    """Encoder of one client's connection; `exchanges.protocol.Encoder`. There is no checksum to spoil."""
+
+    def __init__(self, truth: Truth, mode: str = "") -> None:  # noqa: ARG002  # one mode only
+        self.spoil_checksum = False
+        self._truth = truth
+        self._by_native = {instrument.native: instrument.symbol for instrument in truth.instruments.values()}
+        self._windows: dict[str, dict[int, _Window]] = {symbol: {} for symbol in truth.instruments}  # by depth
+        self._numbers: dict[str, int] = {}  # the last `u` of each book topic ever subscribed to
+        self._trading: set[str] = set()
+
+    def connected(self, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
+        """No frames: Bybit sends no greeting."""
+        return ()
+
+    def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
+        """Answer to a request, followed by the snapshots that it asks for; or Bybit's error, and then nothing of it is done."""
+        try:
+            request = orjson.loads(frame)
+        except orjson.JSONDecodeError as error:
+            return [_answer("", "", f"Failed to decode incoming data:{error}"[:200], success=False)]
+        if not isinstance(request, dict):
+            return [_answer("", "", "Failed to decode incoming data:readObjectStart: expect { or n", success=False)]
+        verb, req_id, topics = request.get("op"), request.get("req_id", ""), request.get("args")
+        if not isinstance(req_id, str):
+            req_id = ""
+        if verb == "ping":
+            return [_answer("ping", req_id, "pong")]
+        if verb not in ("subscribe", "unsubscribe"):
+            return [_answer("", req_id, "error:invalid op", success=False)]
+        if not isinstance(topics, list) or not topics or not all(isinstance(topic, str) for topic in topics):
+            return [_answer(verb, req_id, "error:invalid args", success=False)]
+        if len(topics) > MOST_ARGS:
+            return [_answer(verb, req_id, f"args size >{MOST_ARGS}", success=False)]
+        return self._unsubscribe(topics, req_id) if verb == "unsubscribe" else self._subscribe(topics, req_id, now_ns)
+
+    def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
+        """One delta for each depth that the client is subscribed to, none where the changes are outside its window."""
+        frames = []
+        for window in self._windows[symbol].values():
+            if window.is_restarted:
+                frames.append(self._snapshot(symbol, window, now_ns))
+            elif window.touched_by(changes):
+                bids, asks = window.move_to(*self._truth.book(symbol, window.depth))
+                if bids or asks:
+                    window.number += 1
+                    frames.append(self._book_frame("delta", symbol, window, bids, asks, now_ns))
+        return frames
+
+    def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
+        """All of these trades, 1,024 in a frame, if the client is subscribed."""
+        if symbol not in self._trading:
+            return ()
+        return [self._trade_frame(symbol, trades[at : at + MOST_TRADES], now_ns) for at in range(0, len(trades), MOST_TRADES)]
+
+    def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
+        """No frames: the trading status is only in the REST answer `instruments-info`."""
+        return ()
+
+    def heartbeat(self, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
+        """No frames: Bybit sends no heartbeat."""
+        return ()
+
+    def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
+        """An error for too many requests, in the words of the REST side: the WebSocket's are not published."""
+        request = orjson.loads(frame)
+        return [_answer(request["op"], request.get("req_id", ""), "Too many visits. Exceeded the API Rate Limit.", success=False)]
+
+    def restart_sequence(self) -> None:
+        """Restart the service: the next message of each book is a snapshot whose number is 1."""
+        for windows in self._windows.values():
+            for window in windows.values():
+                window.is_restarted = True
+
+    # Requests
+
+    def _subscribe(self, topics: Sequence[str], req_id: str, now_ns: int) -> list[bytes]:
+        fault = self._fault_of(topics)
+        if fault:
+            return [_answer("subscribe", req_id, fault, success=False)]
+        frames = [_answer("subscribe", req_id, "subscribe")]
+        for topic in topics:
+            symbol, depth = self._understood(topic)
+            if not depth:
+                self._trading.add(symbol)
+                continue
+            window = self._windows[symbol][depth] = _Window(depth, self._numbers.get(topic, self._truth.sequence(symbol)))
+            frames.append(self._snapshot(symbol, window, now_ns))
+        return frames
+
+    def _fault_of(self, topics: Sequence[str]) -> str:
+        """Bybit's reason to refuse a subscription to these topics; "" for none."""
+        there = set(self._topics())
+        for topic in topics:
+            symbol, depth = self._understood(topic)
+            if depth is None:
+                return f"error:handler not found,topic:{topic[:200]}"
+            if not symbol:
+                return f"Invalid symbol :[{topic[:200]}]"
+            if topic in there:
+                return f"error:already subscribed,topic:{topic}"
+        if sum(len(topic) + SEPARATORS for topic in there | set(topics)) > MOST_TEXT:
+            return f"error:args exceed {MOST_TEXT} characters"
+        return ""
+
+    def _unsubscribe(self, topics: Sequence[str], req_id: str) -> list[bytes]:
+        for topic in topics:
+            symbol, depth = self._understood(topic)
+            if depth == 0:
+                self._trading.discard(symbol)
+            elif symbol and depth in self._windows[symbol]:
+                self._numbers[topic] = self._windows[symbol].pop(depth).number
+        return [_answer("unsubscribe", req_id, "")]
+
+    def _understood(self, topic: str) -> tuple[str, int | None]:
+        """Symbol and depth of a topic: depth 0 for trades, None for a topic that Bybit does not have; symbol "" for an unknown one."""
+        channel, _, rest = topic.partition(".")
+        if channel == "publicTrade":
+            return self._by_native.get(rest, ""), 0
+        depth, _, native = rest.partition(".")
+        if channel != "orderbook" or depth not in map(str, DEPTHS):
+            return "", None
+        return self._by_native.get(native, ""), int(depth)
+
+    def _topics(self) -> list[str]:
+        """All topics that the client is subscribed to."""
+        natives = {symbol: native for native, symbol in self._by_native.items()}
+        books = [f"orderbook.{depth}.{natives[symbol]}" for symbol, windows in self._windows.items() for depth in windows]
+        return [*books, *(f"publicTrade.{natives[symbol]}" for symbol in self._trading)]
+
+    # Frames
+
+    def _snapshot(self, symbol: str, window: _Window, now_ns: int) -> bytes:
+        if window.is_restarted:
+            window.number, window.is_restarted = 1, False
+        bids, asks = self._truth.book(symbol, window.depth)
+        window.move_to(bids, asks)
+        return self._book_frame("snapshot", symbol, window, bids, asks, now_ns)
+
+    def _book_frame(
+        self, kind: str, symbol: str, window: _Window, bids: Sequence[Level], asks: Sequence[Level], now_ns: int
+    ) -> bytes:
+        instrument, now_ms = self._truth.instruments[symbol], now_ns // NS_PER_MS
+        data = {
+            "s": instrument.native,
+            "b": _rows(instrument, bids),
+            "a": _rows(instrument, asks),
+            "u": window.number,
+            "seq": self._truth.sequence(symbol),
+        }
+        topic = f"orderbook.{window.depth}.{instrument.native}"
+        return orjson.dumps({"topic": topic, "ts": now_ms, "type": kind, "data": data, "cts": now_ms})
+
+    def _trade_frame(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> bytes:
+        topic, now_ms = f"publicTrade.{self._truth.instruments[symbol].native}", now_ns // NS_PER_MS
+        rows = [_trade(trade, now_ms, self._truth.sequence(symbol)) for trade in trades]
+        return orjson.dumps({"topic": topic, "ts": now_ms, "type": "snapshot", "data": rows})
+
+
+def _difference(held: dict[int, int], wanted: Sequence[Level]) -> list[Level]:
+    """New sizes, best first, then removals."""
+    after = dict(wanted)
+    return [(ticks, lots) for ticks, lots in wanted if held.get(ticks) != lots] + [
+        (ticks, 0) for ticks in held if ticks not in after
+    ]
+
+
+def _rows(instrument: Instrument, levels: Sequence[Level]) -> list[list[str]]:
+    prices, sizes = instrument.price_decimals, instrument.size_decimals
+    return [[trim_text(ticks, prices), trim_text(lots, sizes)] for ticks, lots in levels]
+
+
+def _trade(trade: Trade, now_ms: int, sequence: int) -> dict[str, Any]:
+    instrument = trade.instrument
+    return {
+        "i": trade.trade_id,
+        "T": now_ms if trade.exchange_ns is None else trade.exchange_ns // NS_PER_MS,
+        "p": trim_text(trade.price_ticks, instrument.price_decimals),
+        "v": trim_text(trade.size_lots, instrument.size_decimals),
+        "S": "Sell" if trade.side is Side.SELL else "Buy",
+        "s": instrument.native,
+        "BT": False,
+        "RPI": False,
+        "seq": sequence,
+    }
+
+
+def _answer(verb: str, req_id: str, words: str, *, success: bool = True) -> bytes:
+    return orjson.dumps({"success": success, "ret_msg": words, "conn_id": CONNECTION_ID, "req_id": req_id, "op": verb})
