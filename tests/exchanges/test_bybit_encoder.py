@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.exchange_truth import PlainTruth
 
-from alphapulse_cli.exchanges.bybit import Decoder, Encoder, RestEncoder, parse_instruments
+from alphapulse_cli.errors import DecodeError
+from alphapulse_cli.exchanges.bybit import Decoder, Encoder, RestEncoder, parse_instruments, parse_volumes
 from alphapulse_cli.exchanges.bybit.facts import MOST_TEXT
 from alphapulse_cli.market.events import BookEvent, GapFound, Heartbeat, Side, Snapshot, Subscribed, SubscriptionRefused, Update
 from alphapulse_cli.market.instrument import Instrument
@@ -20,6 +21,7 @@ STOCK = Instrument(
     "bybit", "AAPLX-USDT", "AAPLXUSDT", 2, 3, tick_size_ticks=5, lot_size_lots=5, trading_status=TradingStatus.SUSPENDED
 )
 NOW = 1_700_000_000_123_000_000
+TICKERS = "/v5/market/tickers"
 INFO, SPOT = "/v5/market/instruments-info", {"category": "spot"}
 
 
@@ -236,6 +238,26 @@ class TestRest:
     @pytest.mark.parametrize("query", [{}, {"category": "linear"}])
     def test_another_category_is_an_error(self, truth, query):
         assert json.loads(RestEncoder(truth).respond(INFO, query, NOW)[1])["retCode"] == 10001
+
+    def test_the_volumes_are_read_back(self, truth):
+        rest = RestEncoder(truth)
+        assert parse_volumes(rest.respond(TICKERS, SPOT, NOW)[1]) == {}, "nothing was traded yet"
+        for ticks, lots in ((1000, 1_500_000), (1015, 2_500_000)):
+            truth.trade("BTC-USDT", ticks, lots)
+        assert parse_volumes(rest.respond(TICKERS, SPOT, NOW)[1]) == {"BTCUSDT": (4.0, 101.5)}
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"[]",
+            b'{"retCode":0,"result":{"list":[{"symbol":"BTCUSDT"}]}}',
+            b'{"retCode":0,"result":{"list":[{"symbol":1,"lastPrice":"x","volume24h":"1"}]}}',
+        ],
+    )
+    def test_volumes_that_cannot_be_read(self, body):
+        with pytest.raises(DecodeError, match="volumes not understood"):
+            parse_volumes(body)
 
     def test_an_unknown_path(self, truth):
         assert RestEncoder(truth).respond("/v5/order/create", {}, NOW)[0] == 404

@@ -3,7 +3,7 @@
 from alphapulse_cli.exchanges.bybit.decoder import Decoder
 from alphapulse_cli.exchanges.bybit.encoder import Encoder
 from alphapulse_cli.exchanges.bybit.facts import FACTS
-from alphapulse_cli.exchanges.bybit.instruments import parse_instruments
+from alphapulse_cli.exchanges.bybit.instruments import parse_instruments, parse_volumes
 from alphapulse_cli.exchanges.bybit.rest import RestEncoder
 
-__all__ = ["FACTS", "Decoder", "Encoder", "RestEncoder", "parse_instruments"]
+__all__ = ["FACTS", "Decoder", "Encoder", "RestEncoder", "parse_instruments", "parse_volumes"]

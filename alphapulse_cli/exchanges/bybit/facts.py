@@ -8,7 +8,7 @@ address is refused there (api.bybit.com answers 403 to some countries, while the
 from alphapulse_cli.exchanges.protocol import Facts, Mode, Rate
 
 NAME = "bybit"
-INSTRUMENTS = "/v5/market/instruments-info"
+INSTRUMENTS, TICKERS = "/v5/market/instruments-info", "/v5/market/tickers"
 DEPTHS, DEFAULT_DEPTH = (50, 200, 1000), 50
 MOST_ARGS = 10  # topics of one request
 MOST_TEXT = 21_000  # characters of all topics of one connection
@@ -30,6 +30,7 @@ FACTS = Facts(
         ),
     ),
     instruments_path=f"{INSTRUMENTS}?category=spot",
+    volumes_path=f"{TICKERS}?category=spot",
     rest_weight=Rate.within(
         300, 5.0, burst=50
     ),  # the exchange's limit: 600 in five seconds from an address, then a ban of ten minutes

@@ -1,4 +1,4 @@
-"""Instruments of an `instruments-info` answer. `BTCUSDT` has no separator: base and quote are read from their fields, never split."""
+"""Instruments of an `instruments-info` answer, volumes of a `tickers` answer. `BTCUSDT` has no separator: base and quote are read from their fields, never split."""
 
 from collections.abc import Mapping
 from operator import itemgetter
@@ -35,12 +35,29 @@ def parse_instruments(
     Left out: symbols that our records cannot name or hold, and rows that are not understood and not among `ours`, by native name.
     """
     try:
-        answer = orjson.loads(body)
-        if answer["retCode"] != 0:
-            raise DecodeError(f"bybit answers {str(answer.get('retMsg', ''))[:TEXT_KEPT]!r}", body)
-        return understood(answer["result"]["list"], _instrument, ours, itemgetter("symbol"))
+        return understood(_rows(body), _instrument, ours, itemgetter("symbol"))
     except NOT_UNDERSTOOD as error:
         raise DecodeError(f"not an instruments-info answer: {type(error).__name__}", body) from error
+
+
+def parse_volumes(body: bytes) -> dict[str, tuple[float, float]]:
+    """Volumes of 24 hours in the base currency, and last prices, by native name. DecodeError if the body is not understood.
+
+    A market in which nothing was ever traded has no last price, and is left out.
+    """
+    try:
+        return {row["symbol"]: (float(row["volume24h"]), float(row["lastPrice"])) for row in _rows(body) if row["lastPrice"]}
+    except NOT_UNDERSTOOD as error:
+        raise DecodeError(f"bybit: volumes not understood: {type(error).__name__}", body) from error
+
+
+def _rows(body: bytes) -> list[Any]:
+    """Rows of an answer. DecodeError for Bybit's error."""
+    answer = orjson.loads(body)
+    if answer["retCode"] != 0:
+        raise DecodeError(f"bybit answers {str(answer.get('retMsg', ''))[:TEXT_KEPT]!r}", body)
+    found: list[Any] = answer["result"]["list"]
+    return found
 
 
 def _instrument(row: Mapping[str, Any]) -> Instrument | None:
