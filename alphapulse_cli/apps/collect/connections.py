@@ -9,6 +9,7 @@ connection changes the books of its own symbols only. Limits that the exchange c
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,8 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
 
+SAME_WITHIN_S = 1.0
+FIGURES = re.compile(r"[0-9.]+")
 RENEWED_WITHIN_S = 1800.0  # connections that were opened together are renewed over this time, one after another
 
 
@@ -90,6 +93,7 @@ class Connections:
         self._ingests: list[Ingest] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._chorus = Chorus(notice)
 
     def add(self, instruments: Sequence[Instrument]) -> None:
         """Open as many connections as these instruments take. StorageError where there is no room: none is opened."""
@@ -134,6 +138,7 @@ class Connections:
 
     async def close(self) -> None:
         """End all connections."""
+        self._chorus.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -149,9 +154,46 @@ class Connections:
         """Notices of a connection's session: with its name where there are several."""
 
         def notice(level: str, message: str) -> None:
-            self._notice(level, f"{name}: {message}" if len(self._ingests) > 1 else message)
+            if len(self._ingests) > 1:
+                self._chorus.add(name, level, message)
+            else:
+                self._notice(level, message)
 
         return notice
+
+
+class Chorus:
+    """Notices of several connections: what many say within a second, as when the network is lost, is told once, with their number."""
+
+    def __init__(self, notice: Notice) -> None:
+        self._notice = notice
+        self._said: dict[tuple[str, str], int] = {}  # (level, message without figures) -> connections that said it after the first
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def add(self, name: str, level: str, message: str) -> None:
+        """Tell the first notice of its kind with the name of its connection; count those that follow within a second."""
+        kind = level, FIGURES.sub("", message)
+        if kind in self._said:
+            self._said[kind] += 1
+            return
+        self._said[kind] = 0
+        self._notice(level, f"{name}: {message}")
+        self._timers = [timer for timer in self._timers if not timer.cancelled() and timer.when() > _loop_time()]
+        self._timers.append(asyncio.get_running_loop().call_later(SAME_WITHIN_S, self._tell_others, kind, message))
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        for timer in self._timers:
+            timer.cancel()
+
+    def _tell_others(self, kind: tuple[str, str], message: str) -> None:
+        others = self._said.pop(kind)
+        if others:
+            self._notice(kind[0], f"{others} more connection{'s' if others > 1 else ''}: {message}")
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _named(instruments: Sequence[Instrument]) -> str:

@@ -203,6 +203,25 @@ class TestSeveralConnections:
             assert {symbol for symbol, book in scene.books().items() if book.resyncs} >= ITS_CONNECTION
 
 
+class TestWhatManyConnectionsSay:
+    async def test_is_told_once_with_their_number(self, monkeypatch):
+        monkeypatch.setattr(connections, "SAME_WITHIN_S", 0.01)
+        told = []
+        chorus = connections.Chorus(lambda *notice: told.append(notice))
+        for number in (1, 2, 3):
+            chorus.add(f"connection {number}", "warning", f"disconnected: nothing heard for {number}.5 s")
+        chorus.add("connection 1", "info", "disconnected: nothing heard for 1.5 s")
+        assert told == [
+            ("warning", "connection 1: disconnected: nothing heard for 1.5 s"),
+            ("info", "connection 1: disconnected: nothing heard for 1.5 s"),
+        ]
+        await until(lambda: len(told) == 3)
+        assert told.pop() == ("warning", "2 more connections: disconnected: nothing heard for 1.5 s")
+        chorus.add("connection 4", "warning", "disconnected: nothing heard for 9.9 s")
+        assert told[2:] == [("warning", "connection 4: disconnected: nothing heard for 9.9 s")]
+        chorus.close()
+
+
 class TestTheExchangesLimits:
     async def test_of_connections_hold_for_all_of_a_set_together(self, shm_dir, monkeypatch):
         bounded(monkeypatch, Rate(2, 0.001))
