@@ -3,7 +3,7 @@
 State words and marks repeat what the colours say. Text of an exchange is shown escaped.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,8 @@ STYLES = {
     BookState.HALTED: "bold red",
 }
 SHOWN_NOTICES = 6
+FRAME_LINES = 5  # title, two empty lines, the table's header, an empty line before the notices
+NOTICE_LINES = 2  # kept free for the newest notice
 LONGEST_STATE = len("SYNCING disconnected,")  # a longer one takes a second line
 
 
@@ -81,15 +83,39 @@ def board(sets: Sequence[SetStatus], notices: Sequence[str], title: str, width: 
     from rich.console import Group, RenderableType
     from rich.text import Text
 
-    state_width = min(max((len(state_words(book)) for one in sets for book in one.books), default=0), LONGEST_STATE)
-    lines: list[RenderableType] = [Text(title, style="bold"), Text(""), _books(sets, columns_for(width, state_width)), Text("")]
-    for one in sets:
-        healthy = one.liveness is not None and one.liveness.value == "live"
-        lines += [Text(line, style="" if healthy else "red") for line in wrapped(set_words(one), width)]
-    books = [book for one in sets for book in one.books]
-    rows = 1 + sum(len(wrapped(state_words(book), max(state_width, 1))) for book in books)
-    said = last_notices(notices, width, height - len(lines) + 1 - rows - 1)
+    books = sorted((book for one in sets for book in one.books), key=lambda book: (book.symbol, book.exchange))
+    state_width = min(max((len(state_words(book)) for book in books), default=0), LONGEST_STATE)
+    about = [(line, "" if is_healthy(one) else "red") for one in sets for line in wrapped(set_words(one), width)]
+    wanted = {id(book): len(wrapped(state_words(book), max(state_width, 1))) for book in books}  # lines of each
+    room = height - FRAME_LINES - len(about) - (NOTICE_LINES if notices else 0)
+    shown = books if sum(wanted.values()) <= room else ailing_first(books, wanted, room - 1)
+    hidden = len(books) - len(shown)
+    ailing = sum(book.state is not BookState.LIVE for book in books) - sum(book.state is not BookState.LIVE for book in shown)
+    lines: list[RenderableType] = [Text(title, style="bold"), Text(""), _books(shown, books, columns_for(width, state_width))]
+    lines += (
+        [Text(f"and {hidden} more books, {f'{ailing} of them not LIVE' if ailing else 'all LIVE'}", style="dim")] if hidden else []
+    )
+    lines += [Text(""), *(Text(line, style=style) for line, style in about)]
+    rows = sum(wanted[id(book)] for book in shown) + bool(hidden)
+    said = last_notices(notices, width, height - FRAME_LINES - len(about) - rows)
     return Group(*lines, *(Text(line, style="dim") for line in ([""] if said else []) + said))
+
+
+def is_healthy(one: SetStatus) -> bool:
+    """Whether the set's collector lives."""
+    return one.liveness is not None and one.liveness.value == "live"
+
+
+def ailing_first(books: Sequence[BookStatus], wanted: Mapping[int, int], room: int) -> list[BookStatus]:
+    """Books that find room in so many lines, one at least: those that are not LIVE before the others; in the order of `books`."""
+    chosen: list[BookStatus] = []
+    for book in sorted(books, key=lambda book: book.state is BookState.LIVE):
+        room -= wanted[id(book)]
+        if room < 0 and chosen:
+            break
+        chosen.append(book)
+    ids = {id(book) for book in chosen}
+    return [book for book in books if id(book) in ids]
 
 
 def last_notices(notices: Sequence[str], width: int, room: int) -> list[str]:
@@ -103,7 +129,8 @@ def last_notices(notices: Sequence[str], width: int, room: int) -> list[str]:
     return lines
 
 
-def _books(sets: Sequence[SetStatus], columns: Sequence[BoardColumn]) -> "Table":
+def _books(shown: Sequence[BookStatus], books: Sequence[BookStatus], columns: Sequence[BoardColumn]) -> "Table":
+    """Table of the books shown, in which the best prices are those of all `books`."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
@@ -111,10 +138,9 @@ def _books(sets: Sequence[SetStatus], columns: Sequence[BoardColumn]) -> "Table"
         table.add_column(
             column.title, justify="right" if column.right else "left", no_wrap=column.title != "state"
         )  # a price is never cut
-    books = sorted((book for one in sets for book in one.books), key=lambda book: (book.symbol, book.exchange))
-    best = {symbol: _best([book for book in books if book.symbol == symbol]) for symbol in {book.symbol for book in books}}
+    best = {symbol: _best([book for book in books if book.symbol == symbol]) for symbol in {book.symbol for book in shown}}
     previous = ""
-    for book in books:
+    for book in shown:
         best_bid, best_ask = best[book.symbol]
         cells = {
             "symbol": _text(book.symbol if book.symbol != previous else "", "bold"),

@@ -134,3 +134,43 @@ def test_tail_in_a_pipe_leaves_stderr_alone(quick, directory):
     with Writer(directory) as ended:
         ended.snapshot(ladder(4))
     assert quick("tail", "deltas", "--duration", "0.1").stderr == ""
+
+
+def many_books(count, ailing):
+    return [
+        BookStatus("kraken", f"S{place:03}-USD", BookState.STALE if place in ailing else BookState.LIVE, BookReason.NONE)
+        for place in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("height", "count"), [(24, 600), (24, 18), (12, 40), (6, 40), (24, 3)])
+def test_the_board_of_more_books_than_lines_keeps_the_sets_and_the_newest_notice_in_sight(height, count):
+    """Books that are not LIVE come before the others."""
+    books = many_books(count, ailing={count - 1})
+    status = SetStatus("kraken", "kraken", Liveness.LIVE, totals=TOTALS, books=books)
+    terminal = io.StringIO()
+    Console(width=160, file=terminal).print(board.board([status], ["kraken: the newest notice"], "title", 160, height))
+    lines = terminal.getvalue().splitlines()
+    rows = [line for line in lines if line.startswith("S")]
+    assert f"S{count - 1:03}-USD" in rows[-1]
+    assert any(f"{count - 1}/{count} books live" in line for line in lines)
+    assert lines[-1] == "kraken: the newest notice"
+    hidden = count - len(rows)
+    assert [line for line in lines if line.startswith("and ")] == ([f"and {hidden} more books, all LIVE"] if hidden else [])
+    assert len(lines) <= height or (height == 6 and len(rows) == 1)
+    assert bool(hidden) == (count > height - 8)
+
+
+def test_the_board_tells_how_many_ailing_books_found_no_room():
+    status = SetStatus("kraken", "kraken", Liveness.LIVE, totals=TOTALS, books=many_books(100, ailing=set(range(60))))
+    terminal = io.StringIO()
+    Console(width=160, file=terminal).print(board.board([status], [], "title", 160, 24))
+    lines = terminal.getvalue().splitlines()
+    rows = sum(line.startswith("S") for line in lines)
+    assert f"and {100 - rows} more books, {60 - rows} of them not LIVE" in lines
+
+
+def test_of_the_books_that_find_no_room_the_ailing_ones_do():
+    books = many_books(100, ailing={7, 60, 99})
+    chosen = board.ailing_first(books, {id(book): 1 for book in books}, 5)
+    assert [book.symbol for book in chosen] == ["S000-USD", "S001-USD", "S007-USD", "S060-USD", "S099-USD"]
