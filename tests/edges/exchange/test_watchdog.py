@@ -143,10 +143,13 @@ def test_a_starved_collector_still_finds_a_dead_feed():
 
 @pytest.mark.parametrize("name", list(exchanges.BUILT_IN))
 def test_the_promises_of_the_exchanges(name):
-    """Kraken and Coinbase send a heartbeat a second; Binance promises no frame."""
-    found = {mode.silence for mode in exchanges.get(name).facts.modes}
-    doubt_after_s = 2.0 if name == "kraken" else None  # Coinbase's snapshots are megabytes
-    assert found == ({None} if name.startswith("binance") else {Silence(3.0, 5.0, doubt_after_s)})
+    """Kraken and Coinbase send a heartbeat a second, Bitfinex one each 15 s; the others promise no frame."""
+    promises = {
+        "kraken": Silence(3.0, 5.0, 2.0),
+        "coinbase": Silence(3.0, 5.0),  # whose snapshots are megabytes
+        "bitfinex": Silence(20.0, 30.0),
+    }
+    assert {mode.silence for mode in exchanges.get(name).facts.modes} == {promises.get(name)}
 
 
 def test_the_constants_are_the_designs():
