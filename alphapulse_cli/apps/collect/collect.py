@@ -1,8 +1,8 @@
 """Collector of one exchange into its set of segments, until it is stopped.
 
     lease ─► instruments (REST) ─► the symbols asked for ─► Outlet (segments) ◄─ Connections ◄─ the exchange
-                                        ▲                                             │
-                                        └──── a symbol that was skipped is listed ────┘
+                                                                                     ▲
+          later lists, patterns, `collect add` and `collect rm` ─► Members ──────────┘
 
 The collector runs in one event loop and one thread. The heartbeat comes from that same loop: if it hangs, readers see a dead
 writer.
@@ -61,7 +61,7 @@ async def collect(
 
 @dataclass(slots=True)
 class Collection:
-    """Collection of one exchange: its listed symbols, and those that are listed later."""
+    """Collection of one exchange, from its lease to its last record."""
 
     plan: CollectPlan
     notice: Notice
@@ -100,7 +100,7 @@ class Collection:
         self.notice(level, message)
 
     async def _publish(self, feed: Feed, outlet: Outlet, instruments: Sequence[Instrument], skipped: Sequence[str]) -> None:
-        """Collect the instruments into the outlet until cancelled, and symbols that were skipped once they are listed."""
+        """Collect the instruments into the outlet until cancelled, and what becomes a member of the set meanwhile."""
         async with Connections(feed, outlet, self._notice) as connections:
             try:
                 connections.add(instruments)

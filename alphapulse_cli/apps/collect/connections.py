@@ -90,8 +90,9 @@ class Connections:
         self._after_frame = after_frame(outlet)
         self._most = feed.exchange.facts.symbols_per_connection(feed.plan.channels)
         self._siblings = Siblings()
-        self._ingests: list[Ingest] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._made_count = 0
+        self._sessions: dict[Ingest, asyncio.Task[None]] = {}  # of the connections that there are
+        self._ending: set[asyncio.Task[None]] = set()  # of those given up
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._chorus = Chorus(notice)
 
@@ -100,26 +101,29 @@ class Connections:
         shares = divide(instruments, self._most)
         made = [self._feed.ingest(share, self._outlet, self._notice) for share in shares]
         for place, (share, ingest) in enumerate(zip(shares, made, strict=True)):
-            self._ingests.append(ingest)
-            notice = self._notice_of(f"connection {len(self._ingests)} ({_named(share)})")
+            self._made_count += 1
+            notice = self._notice_of(f"connection {self._made_count} ({_named(share)})")
             early_s = RENEWED_WITHIN_S * place / len(shares)
             session = self._feed.session(ingest, notice, self._after_frame, self._siblings, early_s)
             task = asyncio.create_task(session.run())
             task.add_done_callback(self._ended)
-            self._tasks.append(task)
-        self._outlet.counters.block().set(Counter.CONNECTIONS, sum(bool(ingest.symbols) for ingest in self._ingests))
+            self._sessions[ingest] = task
+        self._outlet.counters.block().set(Counter.CONNECTIONS, len(self._sessions))
 
     def remove(self, symbols: Collection[str]) -> None:
         """Retire these symbols; a connection that is left without one is closed.
 
         Other connections stay subscribed to them, and what still comes for them is left out.
         """
-        for ingest, task in zip(self._ingests, self._tasks, strict=True):
+        for ingest, task in list(self._sessions.items()):
             ingest.drop(symbols, clock.realtime_ns())
             if not ingest.symbols:
                 task.cancel()
+                self._ending.add(task)
+                del self._sessions[ingest]
+                self._siblings.forget(ingest)
         self._outlet.remove(symbols)
-        self._outlet.counters.block().set(Counter.CONNECTIONS, sum(bool(ingest.symbols) for ingest in self._ingests))
+        self._outlet.counters.block().set(Counter.CONNECTIONS, len(self._sessions))
 
     async def failure(self) -> None:
         """Wait for the first error of a connection, which a retry cannot mend, and raise it."""
@@ -127,7 +131,7 @@ class Connections:
 
     def retire(self) -> None:
         """Mark every book as RETIRED: the collector stops in good order."""
-        for ingest in self._ingests:
+        for ingest in self._sessions:
             ingest.retire(clock.realtime_ns())
 
     async def __aenter__(self) -> Self:
@@ -139,13 +143,15 @@ class Connections:
     async def close(self) -> None:
         """End all connections."""
         self._chorus.close()
-        for task in self._tasks:
+        tasks = [*self._sessions.values(), *self._ending]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._failed.done():
             self._failed.exception()  # it was raised, or another error was
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not self._failed.done():
             self._failed.set_exception(error)
@@ -154,7 +160,7 @@ class Connections:
         """Notices of a connection's session: with its name where there are several."""
 
         def notice(level: str, message: str) -> None:
-            if len(self._ingests) > 1:
+            if len(self._sessions) > 1:
                 self._chorus.add(name, level, message)
             else:
                 self._notice(level, message)

@@ -26,6 +26,11 @@ class Siblings:
         """Whether one of them reads the instrument metadata now."""
         return self.reader is not None and not self.reader.done()
 
+    def forget(self, ingest: Ingest) -> None:
+        """Forget a connection that is given up; its end is still noted by `ended`."""
+        self.ingests.remove(ingest)
+        self._waits.pop(id(ingest), None)
+
     def opened(self, ingest: Ingest) -> int:
         """Note an open connection; returns how many are."""
         self.has_connected = True

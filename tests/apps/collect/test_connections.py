@@ -328,6 +328,7 @@ class TestChangingARunningSet:
             assert state_of(scene, follower, "SOL-USD") == (BookState.STALE, BookReason.RETIRED)
             await scene.moves_until(lambda: len(scene.sim.connections) == 1)
             assert scene.status().totals["connections"] == 1
+            assert scene.status().totals["connections_open"] == 1
             assert await self.asked(scene, "rm", "ETH-USD") == ["ETH-USD"], "it shares its connection"
             assert scene.live() == {"BTC-USD"}
 

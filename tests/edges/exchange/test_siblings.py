@@ -94,6 +94,17 @@ class TestARefusal:
             assert len(tries) == 4
 
 
+class TestAConnectionThatIsGivenUp:
+    def test_is_handed_nothing_more_and_its_pause_is_nobodys(self):
+        siblings, one, other = Siblings(), _ingest(), _ingest()
+        siblings.ingests += [one, other]
+        siblings.told_to_wait(one, 500)
+        siblings.told_to_wait(other, 300)
+        siblings.forget(one)
+        assert siblings.ingests == [other]
+        assert siblings.told_to_wait(other, 0) == 0
+
+
 class TestCounting:
     async def test_tells_how_many_are_open(self, directory):
         opener, links = links_of(answers=True)
@@ -109,4 +120,4 @@ class TestCounting:
 
 
 def _ingest() -> Any:
-    return SimpleNamespace()
+    return object()
