@@ -22,6 +22,7 @@ HEALING_S = 15.0  # for all books to be LIVE and true once faults have ended and
 # How long a LIVE book may be wrong without anybody's knowing, a second past the bound in which the collector says that it notices.
 UNPROVEN_S, SILENT_S, QUIET_S, ALL_QUIET_S, BACKWARDS_S = 11.0, 4.0, 31.0, 61.0, 6.0
 UNSEEN_S = 1000.0  # a lost frame of a feed without numbers shows where the book crosses itself (J3), else with the next connection
+STALL_S = 6.0
 DRIPPING_S = 30.0  # a feed that is late is shown by its feed delay, not by a state
 
 OF_CONNECTIONS = frozenset({"mute", "stall", "drip", "half-open", "disconnect", "rst"})
@@ -47,7 +48,12 @@ class Kind:
         """The bound on this feed."""
         promise = exchanges.get(feed[0]).facts.mode(feed[1]).silence
         if self.by_silence:
-            return ALL_QUIET_S if promise is None else max(self.allows_s, promise.stale_after_s + 1.0)
+            if promise is None:
+                return ALL_QUIET_S
+            unnoticed_s = (
+                STALL_S if promise.stale_after_s > STALL_S else 0.0
+            )  # a stall that ends before it is noticed, then silence
+            return max(self.allows_s, promise.stale_after_s + unnoticed_s + 1.0)
         return self.allows_s
 
 
@@ -64,7 +70,7 @@ KINDS = {
         Kind("garbage"),
         Kind("unknown"),
         Kind("flood"),
-        Kind("stall", allows_s=SILENT_S, lasts_s=6.0, by_silence=True),
+        Kind("stall", allows_s=SILENT_S, lasts_s=STALL_S, by_silence=True),
         Kind("drip", allows_s=DRIPPING_S, lasts_s=6.0),
         Kind("disconnect"),
         Kind("rst"),
@@ -72,7 +78,7 @@ KINDS = {
         Kind("mute", allows_s=SILENT_S, by_silence=True),
         Kind("mute-symbol", allows_s=QUIET_S, of_symbol=True, lasts_s=QUIET_S, injected="mute"),
         Kind("refuse"),
-        Kind("lost-ack"),
+        Kind("lost-ack", lasts_s=20.0),  # an answer that is lost twice is asked for after 10 s and after 20 more
         Kind("sequence-reset", COUNTED, allows_s=BACKWARDS_S),
         Kind("old-snapshot", SPLICED),
         Kind("late-snapshot", SPLICED),

@@ -179,7 +179,7 @@ class TestF4BeforeTheSnapshotAndWhileHealing:
         assert told(decoder, frame(10092, [57002, 1, -0.4], 2)) == []
 
     def test_a_healing_book_ignores_updates_and_checksums_until_its_snapshot(self):
-        decoder = live()
+        decoder = live(channels=("book",))
         decoder.resync(BTC)
         assert [each["event"] for each in sent(decoder)] == ["unsubscribe", "subscribe"]
         assert told(decoder, frame(10092, [57002, 1, -0.4], 100)) == []
@@ -193,7 +193,7 @@ class TestF4BeforeTheSnapshotAndWhileHealing:
         decoder = live()
         decoder.resync(BTC)
         decoder.resync(BTC)
-        assert len(sent(decoder)) == 2
+        assert len(sent(decoder)) == 4, "the book and its trades (F13)"
         decoder.resync(BTC)
         assert sent(decoder) == []
 
@@ -588,6 +588,20 @@ class TestF13QuietBooks:
         assert type(one(decoder, frame(6, BOOK_ROWS, 101))) is Snapshot
         decoder.confirm(BTC)
         assert sent(decoder)[0] == {"event": "unsubscribe", "chanId": 6}
+
+    def test_a_book_that_is_asked_for_again_brings_its_trades_along(self):
+        """However it came to that: resynced, or without an answer."""
+        decoder = live()
+        decoder.resync(BTC)
+        assert {"event": "unsubscribe", "chanId": 17470} in sent(decoder)
+        for number in (10092, 17470):
+            decoder.receive(event("unsubscribed", status="OK", chanId=number), NOW)
+        decoder.receive(ack("trades", number=7), NOW)
+        decoder.receive(frame(7, [], 100), NOW)
+        decoder.tick(NOW + 11 * SECOND)
+        assert [(each["event"], each.get("channel")) for each in sent(decoder)] == [
+            ("subscribe", "book"), ("unsubscribe", None), ("subscribe", "trades"),
+        ]  # fmt: skip
 
     def test_one_check_is_in_flight_at_a_time(self):
         decoder = live()

@@ -177,7 +177,7 @@ class TestAChecksumThatComesLater:
             wrong.tick()
             wrong.ask()
             assert (wrong.keeper().state, wrong.keeper().reason) == (SYNCING, UNVERIFIED)
-        tries = [each for each in wrong.requests[asked:] if b'"unsubscribe"' in getattr(each, "frame", b"")]
+        tries = [each for each in wrong.requests[asked:] if b'"subscribe","channel":"book"' in getattr(each, "frame", b"")]
         assert len(tries) == 3
         assert len([line for line in wrong.warnings if "UNVERIFIED" in line]) == 1
         assert wrong.count(Counter.UNVERIFIED, "BTC-USD") == 1

@@ -101,8 +101,12 @@ class Connection:
         for key, silences in self._subscriptions.silences().items():
             if key[0] == BOOK and self._last_resort.is_due(key, silences, monotonic_ns):
                 self._requests.append(Reconnect(f"no answer to the subscription to the book of {key[1]}, {silences} times"))
+        due, unreported = self._subscriptions.tick(monotonic_ns)
+        for channel, native in due:
+            if channel == BOOK:
+                self._confirm_trades(native)
         silent: dict[str, list[str]] = {}
-        for channel, native in self._subscriptions.tick(monotonic_ns):
+        for channel, native in unreported:
             silent.setdefault(channel, []).append(native)
         return [*(Unanswered(name) for name in unanswered), *(Unanswered(name, natives) for name, natives in silent.items())]
 
@@ -114,12 +118,10 @@ class Connection:
 
     def confirm(self, instrument: Instrument) -> None:
         """F13: unsubscribe and subscribe a good book and its trades."""
-        key, trades = (BOOK, instrument.native), (TRADES, instrument.native)
-        if self._subscriptions.standings.get(key) is not Standing.LIVE or self._broken:
-            return
-        self._subscriptions.ask_anew(key, self._now_ns, Standing.CONFIRMING)
-        if self._subscriptions.standings.get(trades) is Standing.LIVE:
-            self._subscriptions.ask_anew(trades, self._now_ns, Standing.CONFIRMING)
+        key = BOOK, instrument.native
+        if self._subscriptions.standings.get(key) is Standing.LIVE and not self._broken:
+            self._subscriptions.ask_anew(key, self._now_ns, Standing.CONFIRMING)
+            self._confirm_trades(instrument.native)
 
     def use_instrument(self, instrument: Instrument) -> None:
         """Decode on the grid of this instrument from now on."""
@@ -171,6 +173,13 @@ class Connection:
         """Subscribe anew to a book that is wrong, or never was right."""
         self._unshape(key)
         self._subscriptions.ask_anew(key, self._now_ns)
+        self._confirm_trades(key[1])
+
+    def _confirm_trades(self, native: str) -> None:
+        """F13: subscribe anew to the trades of a symbol whose book is subscribed to anew."""
+        key = TRADES, native
+        if self._subscriptions.standings.get(key) is Standing.LIVE:
+            self._subscriptions.ask_anew(key, self._now_ns, Standing.CONFIRMING)
 
     def _unshape(self, key: Key) -> None:
         self.shape.instruments.pop(str(self._subscriptions.number_of(key)), None)

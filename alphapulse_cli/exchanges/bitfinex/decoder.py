@@ -29,8 +29,9 @@ No sockets, no clock, no logging, no book. The rules, numbered as the tests numb
   F12  A request without an answer, or refused, is repeated for ever, with the pauses of `Owed`. "Already subscribed" of a channel
        whose number we know subscribes anew; else only a new connection tells the number. An end that we did not ask for is a gap.
        For a book that was requested three times in vain the connection is replaced (`LastResort`).
-  F13  A quiet book is checked by new subscriptions to it and to its trades. Until its snapshot comes its updates count; where the
-       snapshot then differs from the book, messages were missed.
+  F13  A quiet book is checked by a new subscription. Until its snapshot comes its updates count; where the snapshot then differs from
+       the book, messages were missed. Whenever a book is subscribed to anew, so are the trades of its symbol: the past with which
+       their subscription begins brings what a dead stream has missed.
 """
 
 from collections.abc import Collection, Iterable, Sequence

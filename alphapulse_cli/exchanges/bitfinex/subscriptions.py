@@ -118,14 +118,14 @@ class Subscriptions:
         for key in self._owed.everything():
             self._owed.refuse(key, monotonic_ns, final=False)
 
-    def tick(self, monotonic_ns: int) -> list[Key]:
-        """Queue the requests that are due again; those whose silence is to be reported."""
+    def tick(self, monotonic_ns: int) -> tuple[list[Key], list[Key]]:
+        """Queue the requests that are due again; those, and which of them whose silence is to be reported."""
         again, unreported = self._owed.due(monotonic_ns)
         for key in again:
             if self.standings[key] not in GOOD:
                 self.standings[key] = Standing.HEALING
             self._waiting[key] = None
-        return unreported
+        return again, unreported
 
     def silences(self) -> dict[Key, int]:
         """Number of times in a row that each waiting subscription was requested without an answer."""
