@@ -8,7 +8,7 @@ from support.bitfinex_frames import NOW
 from support.recorded import recorded_frames
 
 from alphapulse_cli.exchanges.bitfinex import Decoder
-from alphapulse_cli.market.events import GapFound, Heartbeat, OffGrid, Snapshot, Trade, Update
+from alphapulse_cli.market.events import Event, GapFound, Heartbeat, OffGrid, Snapshot, Trade, Update
 from alphapulse_cli.market.instrument import Instrument
 
 EVERY_RECORDING = pytest.mark.parametrize(
@@ -51,7 +51,8 @@ def played(name):
     """(decoder, model, events of all frames); a level finer than the grid is answered as `flow` answers it."""
     found, frames = natives(name)
     books = [Instrument("bitfinex", native[1:].replace(":", "-"), native, 0, 8) for native in sorted(found)]
-    decoder, model, told = Decoder(books, {"book", "trades"}), Model(), []
+    decoder, model = Decoder(books, {"book", "trades"}), Model()
+    told: list[Event] = []
     decoder.connected(NOW)
     for frame in frames:
         model.hear(frame)
