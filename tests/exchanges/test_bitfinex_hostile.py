@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.bitfinex_frames import BTC, ETH, NOW
 from support.exchange_truth import PlainTruth
+from support.hostile import frames_with_one_part_replaced, frames_with_some_bytes_replaced, json_values
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.bitfinex import Decoder, Encoder, RestEncoder, parse_instruments
@@ -37,50 +38,17 @@ def real_frames():
 
 FRAMES = real_frames()
 LAST = max(json.loads(frame)[-2] for frame in FRAMES if frame.startswith(b"["))
-texts = st.text(st.sampled_from('aZ0/-. "\\\x00\x1b\x7f\u00e9\u202e\U0001f600'), max_size=8)
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.integers(LAST - 2, LAST + 3)
-    | st.floats()
-    | st.text(max_size=8)
-    | st.sampled_from(["tBTCUSD", "1e400", "hb", "cs", "te", "tu", "book"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=6,
-)
+VALUES = json_values("tBTCUSD", "1e400", "hb", "cs", "te", "tu", "book", also=st.integers(LAST - 2, LAST + 3))
 
 
-def places(value, path=()):
-    """The paths of all places in a parsed frame."""
-    yield path
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, child in children:
-        yield from places(child, (*path, key))
-
-
-@st.composite
-def frames_with_one_part_replaced(draw):
-    message = json.loads(draw(st.sampled_from(FRAMES)))
+def in_its_turn(draw, message):
+    """Number the frame as the next one, or leave it as it is."""
     if isinstance(message, list) and draw(st.booleans()):
-        message[-2] = LAST + 1  # in its turn
-    path = draw(st.sampled_from(list(places(message))))
-    value = draw(json_values)
-    if not path:
-        return json.dumps(value).encode()
-    holder = message
-    for key in path[:-1]:
-        holder = holder[key]
-    holder[path[-1]] = value
-    return json.dumps(message).encode()
+        message[-2] = LAST + 1
 
 
-@st.composite
-def frames_with_some_bytes_replaced(draw):
-    frame = bytearray(draw(st.sampled_from(FRAMES)))
-    for _ in range(draw(st.integers(1, 4))):
-        frame[draw(st.integers(0, len(frame) - 1))] = draw(st.integers(0, 255))
-    return bytes(frame)[: draw(st.integers(1, len(frame)))] if draw(st.booleans()) else bytes(frame)
+PART_REPLACED = frames_with_one_part_replaced(FRAMES, VALUES, in_its_turn)
+BYTES_REPLACED = frames_with_some_bytes_replaced(FRAMES)
 
 
 def fed():
@@ -103,7 +71,7 @@ def memory(decoder):
     return copy.deepcopy((kept, known, seen, owed, decoder.shape.instruments))
 
 
-@given(st.binary(max_size=120) | frames_with_some_bytes_replaced() | frames_with_one_part_replaced())
+@given(st.binary(max_size=120) | BYTES_REPLACED | PART_REPLACED)
 def test_any_bytes_give_events_or_decode_error(frame):
     decoder = fed()
     before, refused, events = memory(decoder), None, ()
@@ -119,7 +87,7 @@ def test_any_bytes_give_events_or_decode_error(frame):
         repr(told).encode()
 
 
-@given(frames_with_one_part_replaced())
+@given(PART_REPLACED)
 def test_what_was_fed_does_no_harm_to_what_follows(frame):
     """After any frame a new connection still gives books."""
     decoder = fed()
@@ -140,13 +108,13 @@ def test_deep_nesting_is_refused_or_understood(depth):
             fed().receive(frame.encode(), NOW)
 
 
-@given(st.binary(max_size=120) | json_values.map(lambda value: json.dumps(value).encode()))
+@given(st.binary(max_size=120) | VALUES.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_give_instruments_or_decode_error(body):
     with suppress(DecodeError):
         parse_instruments(body)
 
 
-@given(st.binary(max_size=120) | json_values.map(lambda value: json.dumps(value).encode()))
+@given(st.binary(max_size=120) | VALUES.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_give_trades_or_decode_error(body):
     with suppress(DecodeError):
         fed().receive_trades(BTC, body, NOW)
@@ -157,7 +125,7 @@ def test_a_damaged_answer_gives_instruments_or_decode_error(data):
     truth = PlainTruth([BTC])
     truth.change("BTC-USD", [(63309, 1, False), (63310, 1, True)])
     answer = json.loads(RestEncoder(truth).respond("/v2/tickers", {}, NOW)[1])
-    answer[0][data.draw(st.integers(0, 10))] = data.draw(json_values)
+    answer[0][data.draw(st.integers(0, 10))] = data.draw(VALUES)
     try:
         found = parse_instruments(json.dumps(answer).encode())
     except DecodeError:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.exchange_truth import PlainTruth
+from support.hostile import frames_with_one_part_replaced, frames_with_some_bytes_replaced, json_values
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.bybit import Decoder, Encoder, RestEncoder, parse_instruments
@@ -36,47 +37,9 @@ def real_frames():
 
 
 FRAMES = real_frames()
-texts = st.text(st.sampled_from('aZ0/-. "\\\x00\x1b\x7f\u00e9\u202e\U0001f600'), max_size=8)
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats()
-    | st.text(max_size=8)
-    | st.sampled_from(["BTCUSDT", "orderbook.50.BTCUSDT", "publicTrade.BTCUSDT", "delta", "s1", "1e400", "Buy"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=6,
-)
-
-
-def places(value, path=()):
-    """The paths of all places in a parsed frame."""
-    yield path
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, child in children:
-        yield from places(child, (*path, key))
-
-
-@st.composite
-def frames_with_one_part_replaced(draw):
-    message = json.loads(draw(st.sampled_from(FRAMES)))
-    path = draw(st.sampled_from(list(places(message))))
-    value = draw(json_values)
-    if not path:
-        return json.dumps(value).encode()
-    holder = message
-    for key in path[:-1]:
-        holder = holder[key]
-    holder[path[-1]] = value
-    return json.dumps(message).encode()
-
-
-@st.composite
-def frames_with_some_bytes_replaced(draw):
-    frame = bytearray(draw(st.sampled_from(FRAMES)))
-    for _ in range(draw(st.integers(1, 4))):
-        frame[draw(st.integers(0, len(frame) - 1))] = draw(st.integers(0, 255))
-    return bytes(frame)[: draw(st.integers(1, len(frame)))] if draw(st.booleans()) else bytes(frame)
+VALUES = json_values("BTCUSDT", "orderbook.50.BTCUSDT", "publicTrade.BTCUSDT", "delta", "s1", "1e400", "Buy")
+PART_REPLACED = frames_with_one_part_replaced(FRAMES, VALUES)
+BYTES_REPLACED = frames_with_some_bytes_replaced(FRAMES)
 
 
 def fed():
@@ -99,7 +62,7 @@ def memory(decoder):
     return copy.deepcopy((kept, topics, decoder._topics._owed._debts, decoder.shape.instruments, numbers))
 
 
-@given(st.binary(max_size=120) | frames_with_some_bytes_replaced() | frames_with_one_part_replaced())
+@given(st.binary(max_size=120) | BYTES_REPLACED | PART_REPLACED)
 def test_any_bytes_give_events_or_decode_error(frame):
     decoder = fed()
     before, refused, events = memory(decoder), None, ()
@@ -114,7 +77,7 @@ def test_any_bytes_give_events_or_decode_error(frame):
         repr(told).encode()
 
 
-@given(frames_with_one_part_replaced())
+@given(PART_REPLACED)
 def test_what_was_fed_does_no_harm_to_what_follows(frame):
     """After any frame a snapshot still gives a book."""
     decoder = fed()
@@ -134,7 +97,7 @@ def test_deep_nesting_is_refused_or_understood(depth):
             fed().receive(frame, NOW)
 
 
-@given(st.binary(max_size=120) | json_values.map(lambda value: json.dumps(value).encode()))
+@given(st.binary(max_size=120) | VALUES.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_give_instruments_or_decode_error(body):
     with suppress(DecodeError):
         parse_instruments(body)
@@ -157,7 +120,7 @@ def test_a_damaged_answer_gives_instruments_or_decode_error(data):
     _, body = RestEncoder(PlainTruth([BTC])).respond("/v5/market/instruments-info", {"category": "spot"}, NOW)
     answer = json.loads(body)
     record = answer["result"]["list"][0]
-    record[data.draw(st.sampled_from(sorted(record)))] = data.draw(json_values)
+    record[data.draw(st.sampled_from(sorted(record)))] = data.draw(VALUES)
     try:
         found = parse_instruments(json.dumps(answer).encode())
     except DecodeError:

@@ -11,6 +11,7 @@ import pytest
 from support.exchange_truth import PlainTruth, instrument
 from support.flow_parts import native_of
 
+from alphapulse_cli.apps.conformance.frames import places, replaced
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges import BUILT_IN, get
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES
@@ -57,23 +58,6 @@ def fed(exchange, mode, truth):
     for frame in frames:
         decoder.receive(frame, NOW)
     return decoder, frames
-
-
-def places(value, path=()):
-    """The paths of all places in a parsed frame."""
-    yield path
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, child in children:
-        yield from places(child, (*path, key))
-
-
-def replaced(frame, path, raw):
-    """The frame with the raw JSON at that place."""
-    message = holder = {"": orjson.loads(frame)}
-    for key in ("", *path)[:-1]:
-        holder = holder[key]
-    holder[("", *path)[-1]] = "@@"
-    return orjson.dumps(message[""]).replace(b'"@@"', raw)
 
 
 def variants(frames, raw):

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.exchange_truth import PlainTruth
+from support.hostile import frames_with_one_part_replaced, frames_with_some_bytes_replaced, json_values
 from support.okx import BTC, fetched, picture, snapshot, splicing, update
 
+from alphapulse_cli.apps.conformance.frames import places
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.okx import Decoder, Encoder, RestEncoder, parse_instruments
 
@@ -33,49 +35,18 @@ def real_frames(mode):
 
 
 FRAMES = {mode: real_frames(mode) for mode in ("books", "books5")}
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats()
-    | st.text(max_size=8)
-    | st.sampled_from(["BTC-USDT", "1e400", "buy", "books", "snapshot", "0", "-1"]),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["arg", "data", "seqId", "code", "x\x1b"]), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
+KEYS = st.sampled_from(["arg", "data", "seqId", "code", "x\x1b"])
+VALUES = json_values("BTC-USDT", "1e400", "buy", "books", "snapshot", "0", "-1", keys=KEYS)
 modes = st.sampled_from(sorted(FRAMES))
-
-
-def places(value, path=()):
-    """The paths of all places in a parsed frame."""
-    yield path
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, child in children:
-        yield from places(child, (*path, key))
 
 
 @st.composite
 def hostile(draw):
     """(mode, a real frame with one part replaced, or some bytes, or nothing real at all)."""
     mode = draw(modes)
-    frame = draw(st.sampled_from(FRAMES[mode]))
-    match draw(st.integers(0, 2)):
-        case 0:
-            message = holder = {"": json.loads(frame)}
-            path = ("", *draw(st.sampled_from(list(places(message[""])))))
-            for key in path[:-1]:
-                holder = holder[key]
-            holder[path[-1]] = draw(json_values)
-            return mode, json.dumps(message[""]).encode()
-        case 1:
-            spoiled = bytearray(frame)
-            for _ in range(draw(st.integers(1, 4))):
-                spoiled[draw(st.integers(0, len(spoiled) - 1))] = draw(st.integers(0, 255))
-            return mode, bytes(spoiled)[: draw(st.integers(1, len(spoiled)))]
-        case _:
-            return mode, draw(st.binary(max_size=120))
+    frames = FRAMES[mode]
+    real = frames_with_one_part_replaced(frames, VALUES) | frames_with_some_bytes_replaced(frames)
+    return mode, draw(real | st.binary(max_size=120))
 
 
 def fed(mode):
@@ -139,7 +110,7 @@ def test_a_damaged_snapshot_of_rest_is_refused_and_asked_for_again(data):
     holder, path = answer, ("", *data.draw(st.sampled_from(list(places(answer[""])))))
     for key in path[:-1]:
         holder = holder[key]
-    holder[path[-1]] = data.draw(json_values)
+    holder[path[-1]] = data.draw(VALUES)
     with suppress(DecodeError):
         decoder.receive_snapshot(BTC, json.dumps(answer[""]).encode(), NOW)
     decoder.pending_requests()
@@ -159,7 +130,7 @@ def test_deep_nesting_is_refused_or_understood(depth):
 def test_a_damaged_answer_gives_instruments_or_decode_error(data):
     answer = json.loads(RestEncoder(PlainTruth([BTC])).respond("/api/v5/public/instruments", {"instType": "SPOT"}, NOW)[1])
     [row] = answer["data"]
-    row[data.draw(st.sampled_from(sorted(row)))] = data.draw(json_values)
+    row[data.draw(st.sampled_from(sorted(row)))] = data.draw(VALUES)
     try:
         found = parse_instruments(json.dumps(answer).encode())
     except DecodeError:
@@ -167,7 +138,7 @@ def test_a_damaged_answer_gives_instruments_or_decode_error(data):
     assert all(len(each.symbol) <= 16 for each in found)
 
 
-@given(st.binary(max_size=120) | json_values.map(lambda value: json.dumps(value).encode()))
+@given(st.binary(max_size=120) | VALUES.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_give_instruments_or_decode_error(body):
     with suppress(DecodeError):
         parse_instruments(body)

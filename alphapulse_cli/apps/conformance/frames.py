@@ -60,7 +60,7 @@ def metadata(make: MakeLine) -> str:
     with line:
         facts = line.exchange.facts
         path = line.facts.instruments_path or facts.instruments_path
-        status, body = _get(line, path)
+        status, body = line.get(path)
         require(status == 200, f"{path} has the status {status}")
         read = {each.native: each for each in line.exchange.parse_instruments(body, line.mode)}
         for instrument in line.market.instruments.values():
@@ -72,16 +72,9 @@ def metadata(make: MakeLine) -> str:
             require(found.symbol == instrument.symbol, f"{instrument.native} reads as {found.symbol}, not {instrument.symbol}")
             require(grid == wanted, f"{instrument.native} has {grid} decimals of price and size, not {wanted}")
             require(found.trading_status is instrument.trading_status, f"{instrument.native} reads as {found.trading_status.name}")
-        status, _ = _get(line, "/no/such/path")
+        status, _ = line.get("/no/such/path")
         require(status == 404, f"an unknown path has the status {status}, not 404")
         return f"{len(line.market.instruments)} instruments"
-
-
-def _get(line: Line, path: str) -> tuple[int, bytes]:
-    from urllib.parse import parse_qsl
-
-    bare, _, query = path.partition("?")
-    return line.rest.respond(bare, dict(parse_qsl(query)), line.now_ns)
 
 
 def unknown_frame(make: MakeLine) -> str:
@@ -93,7 +86,7 @@ def unknown_frame(make: MakeLine) -> str:
 
 
 def hostile_bytes(make: MakeLine, seed: int) -> str:
-    """Whatever arrives: events or DecodeError, never another exception, and never a text too long to show."""
+    """Every frame gives events or DecodeError, never another exception, and never a text too long to show."""
     dice = random.Random(seed)  # noqa: S311
     with make() as line:
         start_live(line)
@@ -106,7 +99,7 @@ def hostile_bytes(make: MakeLine, seed: int) -> str:
             line.decoder.pending_requests()
             tried += 1
         bodies = {type(request): (request, body) for request, body in line.answers}
-        _, listed = _get(line, line.facts.instruments_path or line.exchange.facts.instruments_path)
+        _, listed = line.get(line.facts.instruments_path or line.exchange.facts.instruments_path)
         for request, body in [*bodies.values(), (FetchInstruments("", 1), listed)]:
             read = _reader(line, request)
             for hostile in _mangled([body], dice):
@@ -168,20 +161,22 @@ def _replaced(frame: bytes, dice: random.Random) -> Iterator[bytes]:
         parsed = orjson.loads(frame)
     except orjson.JSONDecodeError:
         return
-    paths = list(_paths(parsed))
+    paths = list(places(parsed))
     for path in dice.sample(paths, min(len(paths), 30)):
         for raw in NASTY:
-            yield _with(frame, path, raw)
+            yield replaced(frame, path, raw)
 
 
-def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Paths of all places in a parsed frame, the whole of it first."""
     yield path
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
-        yield from _paths(child, (*path, key))
+        yield from places(child, (*path, key))
 
 
-def _with(frame: bytes, path: tuple[Any, ...], raw: bytes) -> bytes:
+def replaced(frame: bytes, path: tuple[Any, ...], raw: bytes) -> bytes:
+    """Frame with the raw JSON at that place."""
     message = holder = {"": orjson.loads(frame)}
     for key in ("", *path)[:-1]:
         holder = holder[key]

@@ -155,9 +155,13 @@ class Line:
             case SlowDown():
                 pass
 
+    def get(self, path: str) -> tuple[int, bytes]:
+        """GET a path of the exchange's REST side, its query included: (HTTP status, body)."""
+        bare, _, query = path.partition("?")
+        return self.rest.respond(bare, dict(parse_qsl(query)), self.now_ns)
+
     def _fetch(self, request: FetchSnapshot | FetchProof | FetchTrades | FetchInstruments) -> None:
-        path, _, query = request.path.partition("?")
-        status, body = self.rest.respond(path, dict(parse_qsl(query)), self.now_ns)
+        status, body = self.get(request.path)
         self.answers.append((request, body))
         match request:
             case FetchInstruments() if status == 200:
