@@ -1,6 +1,7 @@
 """scripts/environment: what is installed is never stale, and what cannot work is said in a line."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -79,12 +80,20 @@ class TestItIsNeverMute:
     """A first installation takes minutes: what is done is said, and that it goes on."""
 
     def test_it_says_that_it_goes_on_until_it_ends(self, tree):
-        """The work ends when its words were seen: no time is waited for."""
+        """The work ends when its words were seen: no time is waited for, nor is one expected."""
         work = 'in_sight bash -c "while ! grep -q work said; do sleep 0.01; done; cat"'
         line = f"source scripts/environment; (echo read | {work}) 2>said; cat said >&2"
         done = bash(tree, line, ALPHAPULSE_TICK="0.05")
         assert (done.returncode, done.stdout) == (0, "read\n")
-        assert "at work for 0 s\n" in done.stderr
+        assert re.fullmatch(r"(  at work for \d+ s\n)+", done.stderr)
+
+    def test_its_first_word_waits_for_no_round_number(self, tree):
+        """A machine that was busy looks first after 3 s, then after 14: bash counts SECONDS on from what is assigned."""
+        work = 'in_sight bash -c "while ! grep -q 14 said; do sleep 0.01; done"'
+        sleep = "sleep() { command sleep 0.01; SECONDS=$(($(wc -l <said) ? started + 14 : started + 3)); }"
+        line = f"source scripts/environment; {sleep}; {work} 2>said; cat said >&2"
+        done = bash(tree, line)
+        assert re.fullmatch(r"  at work for 3 s\n(  at work for 14 s\n)+", done.stderr) is not None, done.stderr
 
     def test_its_failure_is_the_works(self, tree):
         assert bash(tree, "source scripts/environment; in_sight bash -c 'exit 7'", ALPHAPULSE_TICK="0.01").returncode == 7
