@@ -368,6 +368,24 @@ def exchanges() -> Iterator[str]:
     yield "\n".join(f"- `{name}`: {reason}" for name, reason in registry.REFUSED.items())
 
 
+def simulators() -> Iterator[str]:
+    from alphapulse_cli import exchanges as registry
+    from alphapulse_cli.sim.exchange import NOT_SIMULATED
+
+    yield "# Simulators"
+    yield (
+        "What `alphapulse sim` does not do, and what a client gets in its place: as said beside the code of each encoder. How to use them:"
+        " [test a bot](../how-to/test-a-bot-against-the-simulators.md)."
+    )
+    heads = ("the real exchange has", "the simulator")
+    yield "## All of them"
+    yield table(heads, NOT_SIMULATED)
+    for name in registry.BUILT_IN:
+        exchange = registry.get(name)
+        yield f"## {exchange.facts.title} (`{name}`)"
+        yield table(heads, exchange.not_simulated) if exchange.not_simulated else "Nobody has listed it yet."
+
+
 PYTHON = (  # what a program of one's own may use: heading, the source that documents it, names
     ("The package: `import alphapulse_cli as ap`", "readers/api.py", ("follow", "DeltaReader", "TradeReader", "Book")),
     (
@@ -544,6 +562,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "exchanges.md": exchanges,
     "layouts.md": layouts,
     "python.md": python,
+    "simulators.md": simulators,
     "performance.md": performance,
 }
 

@@ -1,6 +1,8 @@
 """`alphapulse sim`: simulated exchanges behind the real protocols, on loopback."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,6 +64,14 @@ def sim(
             help="Invented markets with small books beside the listed ones: QAA-USD, QAB-USD and so on.",
         ),
     ] = 0,
+    tls: Annotated[
+        bool,
+        typer.Option(
+            "--tls",
+            show_default=False,
+            help="Serve wss:// and https:// by a throw-away certificate authority (extra `tls`), whose file is printed: clients run with SSL_CERT_FILE set to it.",
+        ),
+    ] = False,
     duration: options.Duration = None,
     as_json: options.Json = False,
     supervised: options.Supervised = False,
@@ -77,6 +87,7 @@ def sim(
     from alphapulse_cli import exchanges
     from alphapulse_cli.apps.collect.plan import symbols_by_exchange
     from alphapulse_cli.cli import running
+    from alphapulse_cli.edges.server.throwaway_ca import throwaway_ca
     from alphapulse_cli.errors import ExitCode
     from alphapulse_cli.sim.exchange import UNTHROTTLED
     from alphapulse_cli.sim.mischief import parse_mischief
@@ -105,11 +116,16 @@ def sim(
         for place, name in enumerate(names)
     ]
 
-    def ready(simulated: Sequence["SimulatedExchange"]) -> None:
+    def ready(simulated: Sequence["SimulatedExchange"], ca_file: str) -> None:
         columns = [render.Column("exchange"), render.Column("websocket_url", "WebSocket"), render.Column("rest_url", "REST")]
         rows = [{"exchange": one.name, "websocket_url": one.websocket_url, "rest_url": one.rest_url} for one in simulated]
+        if ca_file:
+            columns.append(render.Column("ca_file", "CA file"))
+            rows = [{**row, "ca_file": ca_file} for row in rows]
         form = render.chosen_format(None, as_json)
         render.emit_rows([*rows, None], columns, form)
+        if form == "table" and ca_file:
+            stderr.note(f"for clients in another terminal: export SSL_CERT_FILE={ca_file}")
         if form == "table":
             for one in simulated:
                 symbols = ",".join(chosen[one.name])
@@ -117,7 +133,9 @@ def sim(
                 stderr.note(f"to collect from it: alphapulse collect --exchange {one.name} --url {one.websocket_url}{said}")
 
     async def serve() -> ExitCode:
-        await run(specs, seed=seed, duration=duration, on_ready=ready, planted=planted)
+        with throwaway_ca() if tls else nullcontext() as made:
+            on_ready = partial(ready, ca_file=str(made.ca_file) if made else "")
+            await run(specs, seed=seed, duration=duration, on_ready=on_ready, planted=planted, tls=made.context if made else None)
         return ExitCode.DONE
 
     raise typer.Exit(running.run(serve(), supervised=supervised))

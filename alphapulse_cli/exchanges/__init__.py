@@ -5,7 +5,7 @@
     decoder = exchange.decoder(instruments, {BOOK, TRADES}, depth=0, mode=mode)
 
 Importing the registry imports no exchange: each is a path, "module" or "module:attribute", resolved on demand. It leads to an
-`Exchange`, or to a module with FACTS, Decoder, Encoder, RestEncoder, parse_instruments and, for its simulator, LISTINGS. Third-party exchanges are entry points of
+`Exchange`, or to a module with FACTS, Decoder, Encoder, RestEncoder, parse_instruments and, for its simulator, LISTINGS and NOT_SIMULATED. Third-party exchanges are entry points of
 the group "alphapulse.exchanges"; they cannot take a built-in name.
 """
 
@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.exchanges.protocol import Decoder, Encoder, Facts, RestEncoder, Truth
+from alphapulse_cli.exchanges.protocol import Decoder, Encoder, Facts, NotSimulated, RestEncoder, Truth
 from alphapulse_cli.market.instrument import Instrument
 
 ENTRY_POINTS = "alphapulse.exchanges"
@@ -52,6 +52,7 @@ class Exchange:
     )
     # (volume of 24 hours in the base currency, last price); raises DecodeError
     listings: Sequence[Listed] = ()  # instruments of its simulator, where `sim.listings` does not have them: a plug-in's
+    not_simulated: Sequence[NotSimulated] = ()  # what its encoders do not do: the rows of docs/reference/simulators.md
 
 
 def names() -> list[str]:
@@ -104,6 +105,7 @@ def _of_module(module: ModuleType) -> Exchange:
         parse_instruments=module.parse_instruments,
         parse_volumes=getattr(module, "parse_volumes", None),
         listings=getattr(module, "LISTINGS", ()),
+        not_simulated=getattr(module, "NOT_SIMULATED", ()),
     )
 
 

@@ -18,17 +18,21 @@ changes no state, except that the decoder may have to queue a resync, which `flo
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from urllib.parse import parse_qsl, urlsplit
 
 from alphapulse_cli.market.events import Event, Trade
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import Request
+from alphapulse_cli.market.trade_summary import Span, TradeSummary
 
 if TYPE_CHECKING:  # the registry imports no part of an exchange
     from alphapulse_cli.exchanges.shape import Shape
 
 Level = tuple[int, int]  # (ticks, lots)
 Change = tuple[int, int, bool]  # (ticks, lots, is_ask)
+Refusal = tuple[int, bytes]  # (HTTP status, body) of a handshake that is not accepted
+NotSimulated = tuple[str, str]  # (what the real exchange has, what a client of the simulator gets in its place)
 
 
 class BookTop(Protocol):
@@ -214,6 +218,12 @@ class Truth(Protocol):
     def recent_trades(self, symbol: str, count: int) -> Sequence[Trade]:
         """Last `count` trades, oldest first."""
 
+    def last_day(self, symbol: str, now_ns: int) -> TradeSummary:
+        """Summary of the trades of the last 24 hours: open, high, low, last, volumes, count."""
+
+    def candles(self, symbol: str, span: Span, count: int) -> Sequence[TradeSummary]:
+        """Newest `count` candles with a trade, oldest first, as many as are kept; `without_holes` adds those without."""
+
 
 class Encoder(Protocol):
     """The exchange's side of *one* connection: a client's frames in, the exchange's frames out; no socket, no clock.
@@ -222,6 +232,8 @@ class Encoder(Protocol):
     """
 
     spoil_checksum: bool  # fault injection: the next checksum sent is wrong, then this is False again
+
+    # An encoder may have `opened` as well, as `PathReader` has it.
 
     def connected(self, now_ns: int) -> Sequence[bytes]:
         """Frames of the greeting, if the exchange sends one."""
@@ -248,8 +260,38 @@ class Encoder(Protocol):
         """Restart the sequence numbers that this connection counts; no effect where the truth counts them or there are none."""
 
 
+@runtime_checkable
+class PathReader(Protocol):
+    """Optional part of an encoder: it reads the address that its client opened, called before `connected`.
+
+    It is also called on an encoder of its own before the handshake, to learn whether to refuse that.
+    """
+
+    def opened(self, path: str, query: Mapping[str, str]) -> Refusal | None:
+        """Take the address: a path and the values of its query. Returns the refusal of one that the exchange does not have."""
+
+
+def opened(encoder: Encoder, address: str) -> Refusal | None:
+    """Tell an encoder the path and query that its client opened, if it reads them; returns the refusal of the handshake, or None."""
+    if not isinstance(encoder, PathReader):
+        return None
+    parts = urlsplit(address)
+    return encoder.opened(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)))
+
+
 class RestEncoder(Protocol):
-    """The exchange's REST side: instrument metadata, and book snapshots where it has them."""
+    """The exchange's REST side: instrument metadata, and book snapshots where it has them.
+
+    It may have `headers` as well, as `HeadersEncoder` has it.
+    """
 
     def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
         """Answer a GET with (HTTP status, body); an unknown path gets 404 with the exchange's error."""
+
+
+@runtime_checkable
+class HeadersEncoder(Protocol):
+    """Optional part of a RestEncoder: HTTP headers of its own, such as used limits. Date and Content-Type are added anyway."""
+
+    def headers(self, path: str, query: Mapping[str, str], now_ns: int) -> Sequence[tuple[str, str]]:
+        """Headers of the answer to that request; called once for each, after `respond`."""

@@ -9,12 +9,15 @@
     ws://host:port/… ─► process_request ─┬─ Upgrade ─► Connection (encoder, queue, mischief) ◄─ every step of the market
     http://host:port/… ──────────────────┴─ GET ─────► RestEncoder
 
+    exchange.freeze(); exchange.truth.book("BTC-USD"); exchange.thaw()      # compare a client with the market, which stands still
+
 The exchange runs in one event loop: a snapshot and the updates after it always fit. It serves tests, demos and users' own bots on
-loopback. It is not a public server: it has no TLS, no rate limits and no login.
+loopback, with TLS where it is given any. It is not a public server: it has no rate limits and no login.
 """
 
 import asyncio
 import math
+import ssl
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +31,7 @@ from websockets.exceptions import ConnectionClosed
 from alphapulse_cli import exchanges
 from alphapulse_cli.edges.server.listener import Answer, Listener
 from alphapulse_cli.errors import UsageError
+from alphapulse_cli.exchanges.protocol import HeadersEncoder, opened
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.sim.connection import Connection
 from alphapulse_cli.sim.hidden_price import seed_of
@@ -46,6 +50,16 @@ QUEUE_BYTES = 64 << 20  # bound of a client's queue; several full-depth snapshot
 ROOM_BYTES = 1 << 20  # an unthrottled market pauses while a client's queue is larger
 STEPS_AT_ONCE = 64  # market steps between two turns of the event loop
 KEPT_INJECTIONS = 10_000
+FROZEN_PAUSE_S = 0.01  # between two looks of an unthrottled market that stands still
+NOT_SIMULATED = (  # of every exchange: the first rows of docs/reference/simulators.md
+    ("orders, accounts, private channels, keys", "refused as any unknown path or channel is"),
+    ("rate limits and bans", "none; of what an exchange tells about used limits, what its encoder counts"),
+    ("a TLS certificate of a known authority", "plain ws:// and http://, or one of a throw-away authority with `--tls`"),
+    ("compressed frames (permessage-deflate)", "never agreed to in the handshake; clients fall back to plain frames"),
+    ("the exchange's own listing", "a few of its symbols on their real grids, and `--more N` invented ones"),
+    ("a market with a past", "trades, candles and figures of 24 hours since the simulator's start; candles of up to a year"),
+)
+JSON = ("Content-Type", "application/json")
 
 
 class SimulatedExchange:
@@ -72,12 +86,14 @@ class SimulatedExchange:
         speaker: exchanges.Exchange | None = None,
         planted: PlantedSchedule | None = None,
         more: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Set the exchange up; `async with` opens its port. UsageError for unknown names or an impossible rate or burst.
 
         `rate` is in steps per second for each symbol, in groups of `burst`; with 0 only `advance` moves the market. `clock` returns
         ns since 1970; the default is the real clock with a rate, a virtual one without. `speaker` replaces the registry's exchange.
-        `planted` and `more`, a number of invented symbols, go into the market that is made if `market` is None.
+        `planted` and `more`, a number of invented symbols, go into the market that is made if `market` is None. With `tls`, a
+        server's context (`edges.server.throwaway_ca`), the addresses are wss:// and https://.
         """
         self._speaker = speaker or exchanges.get(name)
         try:
@@ -106,19 +122,21 @@ class SimulatedExchange:
         self._halted_until_ns: dict[str, int] = {}
         self._instruments_path = facts.instruments_path or self._speaker.facts.instruments_path
         self._turn = 0
-        self._listener = Listener(name, host, port, self.serve_client, self._get, self._refusal)
+        self._is_frozen = False
+        self._tls = "s" if tls else ""
+        self._listener = Listener(name, host, port, self.serve_client, self._get, self._refusal, tls)
         self._runner: asyncio.Task[None] | None = None
         self._someone_came = asyncio.Event()
 
     @property
     def websocket_url(self) -> str:
         """WebSocket address for clients: this host and port, with the path of the real exchange."""
-        return f"ws://{self.host}:{self.port}{self._websocket_path}"
+        return f"ws{self._tls}://{self.host}:{self.port}{self._websocket_path}"
 
     @property
     def rest_url(self) -> str:
         """REST address for clients: this host and port, with the prefix of the real exchange's paths."""
-        return f"http://{self.host}:{self.port}{self._rest_path}"
+        return f"http{self._tls}://{self.host}:{self.port}{self._rest_path}"
 
     async def __aenter__(self) -> Self:
         """Open the port and start the timer. UsageError if the port is not available."""
@@ -157,6 +175,14 @@ class SimulatedExchange:
                 self._step(each)
             if i % STEPS_AT_ONCE == STEPS_AT_ONCE - 1 or i == steps - 1:
                 await asyncio.sleep(0)
+
+    def freeze(self) -> None:
+        """Let the market stand still: no step changes it until `thaw`. Heartbeats and answers go on."""
+        self._is_frozen = True
+
+    def thaw(self) -> None:
+        """Let a frozen market move again."""
+        self._is_frozen = False
 
     def inject(self, kind: str, symbol: str = "", seconds: float = DEFAULT_STALL_S) -> None:
         """Inject mischief into the next update (of `symbol`, or of any) on every present connection.
@@ -208,6 +234,13 @@ class SimulatedExchange:
         for connection in self.connections:
             connection.mischief.disarm()
 
+    def end_mischief(self) -> None:
+        """Cause no further mischief, on present connections and on those to come. Silences that have begun end when they would."""
+        self._mischief = ()
+        self.outages = Outages()
+        for connection in self.connections:
+            connection.mischief.end()
+
     def _pass_time(self, step_ns: int) -> None:
         """Read the clock, or advance the virtual one; then do what is due: ends of silences and halts, heartbeats."""
         self.now_ns = self._clock() if self._clock else self.now_ns + step_ns
@@ -221,7 +254,7 @@ class SimulatedExchange:
                 connection.heartbeat(self.now_ns)
 
     def _step(self, symbol: str, *, may_flood: bool = True) -> None:
-        if not self.truth.instruments[symbol].trading:
+        if self._is_frozen or not self.truth.instruments[symbol].trading:
             return
         step = self.truth.step(symbol, self.now_ns)
         self.step_count += 1
@@ -248,7 +281,7 @@ class SimulatedExchange:
                 self._someone_came.clear()
                 await self._someone_came.wait()
             self._step_next(STEPS_AT_ONCE)
-            await asyncio.sleep(0)
+            await asyncio.sleep(FROZEN_PAUSE_S if self._is_frozen else 0)
             while any(connection.queued_bytes > ROOM_BYTES and not connection.dropped for connection in self.connections):
                 await asyncio.sleep(0.0005)
                 self._pass_time(0)
@@ -257,11 +290,14 @@ class SimulatedExchange:
         """Serve one client until its connection ends; `websocket` is the server's end of an open connection."""
         self.connection_count += 1
         number = self.connection_count
+        encoder = self._speaker.encoder(self.truth, self.mode)
+        if websocket.request is not None:
+            opened(encoder, websocket.request.path)
         mischief = Mischief(self._mischief, seed_of(self._seed, self.name, "mischief", str(number)))
         connection = Connection(
             number,
             websocket,
-            self._speaker.encoder(self.truth, self.mode),
+            encoder,
             mischief,
             queue_bytes=self._queue_bytes,
             report=self._report,
@@ -307,12 +343,16 @@ class SimulatedExchange:
         """Refusal of the next handshake: (HTTP status, headers), or None if it is accepted."""
         return self.outages.refusal()
 
-    def _refusal(self) -> Answer | None:
+    def _refusal(self, address: str) -> Answer | None:
         refusal = self.refusal_of_handshake()
-        return None if refusal is None else Answer(refusal[0], headers=refusal[1])
+        if refusal is not None:
+            return Answer(refusal[0], headers=refusal[1])
+        refused = opened(self._speaker.encoder(self.truth, self.mode), address)
+        return None if refused is None else Answer(*refused)
 
     async def _get(self, path: str, query: Mapping[str, str]) -> Answer:
         below = path.removeprefix(self._rest_path) if path.startswith(self._rest_path + "/") else path
         status, body = self.answer(below, query)
+        headers = self._rest.headers(below, query, self._now()) if isinstance(self._rest, HeadersEncoder) else ()
         await asyncio.sleep(self.outages.take_delay_s())
-        return Answer(status, body)
+        return Answer(status, body, [JSON, *headers])

@@ -20,7 +20,6 @@ Time is handed in, in ns since 1970. The market shares no code with `alphapulse_
 with.
 """
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, exp, floor
@@ -29,13 +28,14 @@ from random import Random
 from alphapulse_cli.exchanges.protocol import Change, Level
 from alphapulse_cli.market.events import Side, Trade
 from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.trade_summary import Span, TradeSummary
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.sim.hidden_price import HiddenMid, seed_of
+from alphapulse_cli.sim.history import History
 from alphapulse_cli.sim.ladder import SimulatedLadder
 from alphapulse_cli.sim.listings import Listing, listings
 from alphapulse_cli.sim.planted import Leg, Planted, PlantedSchedule
 
-TRADES_KEPT = 1000  # most trades kept for each symbol, for requests of past trades
 MAX_SWEPT = 12  # most trades of one step that follow the mid
 CHANGES_A_STEP = 6  # most random orders of a step, before its changes are netted
 HALF_SPREAD = 0.6e-4  # distance of makers' quotes from the mid, a fraction of the price
@@ -133,8 +133,16 @@ class SimulatedMarket:
 
     def recent_trades(self, symbol: str, count: int) -> Sequence[Trade]:
         """The last `count` trades of a symbol, at most TRADES_KEPT, oldest first."""
-        trades = self._books[symbol].trades
+        trades = self._books[symbol].history.trades
         return list(trades)[-count:] if count > 0 else []
+
+    def last_day(self, symbol: str, now_ns: int) -> TradeSummary:
+        """Summary of a symbol's trades of the last 24 hours."""
+        return self._books[symbol].history.last_day(now_ns)
+
+    def candles(self, symbol: str, span: Span, count: int) -> Sequence[TradeSummary]:
+        """The newest `count` candles of a symbol with a trade, oldest first; as many as are kept."""
+        return self._books[symbol].history.candles(span, count)
 
 
 class _Book:
@@ -142,7 +150,7 @@ class _Book:
 
     def __init__(self, seed: int, listing: Listing, levels_per_side: int, start_ns: int) -> None:
         self.instrument = listing.instrument
-        self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
+        self.history = History()
         self._random = Random(seed_of(seed, self.instrument.id, "orders"))  # noqa: S311 - a market, not a secret
         self._hidden = HiddenMid(seed, self.instrument.exchange, self.instrument.symbol)
         self._unit = float(10**self.instrument.price_decimals)
@@ -221,7 +229,7 @@ class _Book:
             if (size := (self.asks if is_ask else self.bids).sizes.get(ticks, 0)) != before
         ]
         self.sequence += len(changes)
-        self.trades.extend(self._made)
+        self.history.add(self._made, now_ns)
         return MarketStep(self.instrument.symbol, changes, self._made)
 
     def _plant(self, leg: Leg) -> None:

@@ -149,6 +149,11 @@ class Mischief:
         """Cancel armed mischief that has not struck."""
         self._armed.clear()
 
+    def end(self) -> None:
+        """Cause no further mischief; a frame that is held back comes with the next update of its symbol."""
+        self.disarm()
+        self._scenarios = ()
+
     def draw(self, symbol: str) -> Scenario | None:
         """Draw the fault of this update, at most one: the first armed one, else by probability; None for no fault."""
         for scenario in self._armed:

@@ -4,6 +4,7 @@ await run([SimSpec("kraken"), SimSpec("coinbase", port=9001)], seed=7, on_ready=
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ async def run(
     duration: float | None = None,
     on_ready: OnReady = lambda _: None,
     planted: PlantedSchedule | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Sequence[SimulatedExchange]:
     """Serve until cancelled or for `duration` seconds; `on_ready` is called with the exchanges once all have their ports.
 
@@ -56,6 +58,7 @@ async def run(
             mischief=spec.mischief,
             planted=planted,
             more=spec.more,
+            tls=tls,
         )
         for spec in simulations
     ]

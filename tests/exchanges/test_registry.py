@@ -109,6 +109,12 @@ class _EmptyTruth:
     def recent_trades(self, symbol, count):
         raise KeyError(symbol)
 
+    def last_day(self, symbol, now_ns):
+        raise KeyError(symbol)
+
+    def candles(self, symbol, span, count):
+        raise KeyError(symbol)
+
 
 class TestWhatAConnectionCarries:
     """Each exchange has its own bound, in books or in channels of symbols; a set of more symbols takes several connections."""

@@ -7,11 +7,12 @@
 It keeps two dicts a symbol and sorts whenever it is asked: slow, and obviously right.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from alphapulse_cli.exchanges.protocol import Change, Level
 from alphapulse_cli.market.events import Side, Trade
 from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.trade_summary import DAY_S, SECOND_NS, Span, TradeSummary, by_span, merged
 
 
 def instrument(
@@ -60,3 +61,17 @@ class PlainTruth:
     def recent_trades(self, symbol: str, count: int) -> Sequence[Trade]:
         """The last `count` trades, oldest first."""
         return self._trades[symbol][-count:] if count else []
+
+    def last_day(self, symbol: str, now_ns: int) -> TradeSummary:
+        """All trades: these markets are younger than a day."""
+        return merged(self._one_by_one(symbol), now_ns - DAY_S * SECOND_NS, now_ns)
+
+    def candles(self, symbol: str, span: Span, count: int) -> Sequence[TradeSummary]:
+        """The newest candles with a trade, of the trades that have a time."""
+        return list(by_span(self._one_by_one(symbol), span))[-count:]
+
+    def _one_by_one(self, symbol: str) -> Iterator[TradeSummary]:
+        for trade in self._trades[symbol]:
+            one = TradeSummary(trade.exchange_ns or 0, (trade.exchange_ns or 0) + 1)
+            one.add(trade)
+            yield one

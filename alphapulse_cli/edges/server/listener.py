@@ -1,14 +1,17 @@
 """One TCP port that serves WebSocket clients and answers GET requests.
 
-    ws://host:port/…   ─► on_handshake ─► refused, or let in ─► on_client(websocket), until it returns
+    ws://host:port/…   ─► on_handshake(path and query) ─► refused, or let in ─► on_client(websocket), until it returns
     http://host:port/… ─► on_get(path, query) ─► Answer
 
-All runs in one event loop. There is no TLS, no login and no limit on requests: a public server needs a proxy in front that has them.
+All runs in one event loop. Every answer has a Date. With `tls` the addresses are wss:// and https://. There is no login and no limit on
+requests: a public server needs a proxy in front that has them.
 """
 
 import logging
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
@@ -26,7 +29,7 @@ LOGGER.addFilter(lambda record: record.msg != "opening handshake failed")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Answer to a request: HTTP status, body, and headers apart from Content-Length and Connection, which are added."""
+    """Answer to a request: HTTP status, body, and headers apart from Date, Content-Length and Connection, which are added."""
 
     status: int
     body: bytes = b""
@@ -35,14 +38,23 @@ class Answer:
 
 OnClient = Callable[[ServerConnection], Awaitable[None]]
 OnGet = Callable[[str, Mapping[str, str]], Awaitable[Answer]]
-OnHandshake = Callable[[], Answer | None]  # None accepts the handshake
+OnHandshake = Callable[[str], Answer | None]  # path and query in; None accepts the handshake
 
 
 class Listener:
     """A listening port, from `open` to `close`. `name` is used in the error for a port that cannot be had."""
 
-    def __init__(self, name: str, host: str, port: int, on_client: OnClient, on_get: OnGet, on_handshake: OnHandshake) -> None:
-        self.name, self.host, self.port = name, host, port
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        on_client: OnClient,
+        on_get: OnGet,
+        on_handshake: OnHandshake,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.name, self.host, self.port, self._tls = name, host, port, tls
         self._on_client, self._on_get, self._on_handshake = on_client, on_get, on_handshake
         self._server: Server | None = None
 
@@ -57,6 +69,7 @@ class Listener:
                 compression=None,
                 close_timeout=CLOSE_TIMEOUT_S,
                 logger=LOGGER,
+                ssl=self._tls,
             )
         except OSError as error:
             raise UsageError(
@@ -74,7 +87,7 @@ class Listener:
     async def _respond(self, _: ServerConnection, request: Request) -> Response | None:
         """Answer a GET, or refuse a WebSocket handshake; return None to accept it."""
         if "upgrade" in request.headers:
-            refusal = self._on_handshake()
+            refusal = self._on_handshake(request.path)
             return None if refusal is None else _response(refusal)
         parts = urlsplit(request.path)
         return _response(await self._on_get(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True))))
@@ -82,5 +95,10 @@ class Listener:
 
 def _response(answer: Answer) -> Response:
     phrase = HTTPStatus(answer.status).phrase if answer.status in {*HTTPStatus} else "refused"
-    headers = [*answer.headers, ("Content-Length", str(len(answer.body))), ("Connection", "close")]
+    headers = [
+        ("Date", formatdate(usegmt=True)),
+        *answer.headers,
+        ("Content-Length", str(len(answer.body))),
+        ("Connection", "close"),
+    ]
     return Response(answer.status, phrase, Headers(headers), answer.body)

@@ -22,7 +22,7 @@ class Echo:
     def __init__(self, queue_bytes=1_000_000, client=Client):
         self.clients, self.refusal, self.gone = [], None, []
         self._queue_bytes, self._client = queue_bytes, client
-        self.listener = Listener("echo", "127.0.0.1", 0, self.serve, self.get, lambda: self.refusal)
+        self.listener = Listener("echo", "127.0.0.1", 0, self.serve, self.get, lambda _: self.refusal)
 
     async def serve(self, websocket):
         client = self._client(websocket, self._queue_bytes)
@@ -77,7 +77,7 @@ async def test_a_taken_port_is_said_with_its_name():
     first = Echo()
     async with first.open():
         with pytest.raises(UsageError, match=f"second: no server on 127.0.0.1:{first.listener.port}") as refused:
-            await Listener("second", "127.0.0.1", first.listener.port, first.serve, first.get, lambda: None).open()
+            await Listener("second", "127.0.0.1", first.listener.port, first.serve, first.get, lambda _: None).open()
         assert refused.value.hint == "port 0 takes any free one"
 
 

@@ -1,0 +1,42 @@
+"""`alphapulse sim --tls`: what it prints is enough for a client in another process, and nothing stays behind."""
+
+import json
+import signal
+import ssl
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trustme")
+LIMIT_S = 40.0
+
+
+@pytest.fixture(scope="module")
+def served(module_alphapulse):
+    """(process, the line it printed)."""
+    process = module_alphapulse.start("sim", "kraken", "--symbols", "BTC-USD", "--tls", "--json")
+    return process, json.loads(process.stdout.readline())
+
+
+def test_a_collector_that_is_told_of_the_file_is_live_and_another_is_refused(module_alphapulse, served):
+    """Books and instruments: the WebSocket and REST of one address."""
+    _, line = served
+    assert line["websocket_url"].startswith("wss://127.0.0.1:")
+    assert line["rest_url"].startswith("https://127.0.0.1:")
+    collect = ["collect", "--exchange", "kraken", "--symbols", "BTC-USD", "--url", line["websocket_url"], "--duration", "3s"]
+    refused = module_alphapulse(*collect)
+    assert refused.code == 6
+    assert "certificate" in refused.stderr
+    told = module_alphapulse(*collect, SSL_CERT_FILE=line["ca_file"])
+    assert told.code == 0, told.stderr
+
+
+def test_the_file_is_gone_with_the_simulator(served):
+    process, line = served
+    trusting = ssl.create_default_context(cafile=line["ca_file"])
+    with urllib.request.urlopen(f"{line['rest_url']}/0/public/AssetPairs", context=trusting, timeout=LIMIT_S) as answer:
+        assert answer.headers["Date"].endswith("GMT")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LIMIT_S) == 0
+    assert not Path(line["ca_file"]).parent.exists()
