@@ -14,7 +14,7 @@ import orjson
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.plan import CollectPlan, symbols_by_exchange
-from alphapulse_cli.apps.collect.supervise import Child, Said, relay, spawn, stop, supervise
+from alphapulse_cli.apps.collect.supervise import Child, OnLine, relay, spawn, stop, supervise
 from alphapulse_cli.errors import AlphapulseError, ExitCode
 from alphapulse_cli.sim.listings import listings, rows_of, simulated
 
@@ -67,7 +67,7 @@ def chosen_exchanges(names: Sequence[str]) -> list[str]:
     return list(found)
 
 
-async def demo(plan: DemoPlan, said: Said, failed: Callable[[ExitCode], None]) -> ExitCode:
+async def demo(plan: DemoPlan, on_line: OnLine, failed: Callable[[ExitCode], None]) -> ExitCode:
     """Run the demo until cancelled; returns the exit code of the collectors.
 
     AlphapulseError if the simulators do not start, or end.
@@ -82,8 +82,8 @@ async def demo(plan: DemoPlan, said: Said, failed: Callable[[ExitCode], None]) -
             raise AlphapulseError(f"the simulators did not start within {READY_TIMEOUT_S:.0f} s") from None
         symbols = plan.symbols_by_exchange()
         collectors = [_collector(plan, name, symbols[name], *where) for name, where in addresses.items()]
-        working = asyncio.create_task(supervise(collectors, said, together=True, failed=failed))
-        talking = asyncio.create_task(relay(simulator, "sim", said))  # ends with the simulators
+        working = asyncio.create_task(supervise(collectors, on_line, together=True, failed=failed))
+        talking = asyncio.create_task(relay(simulator, "sim", on_line))  # ends with the simulators
         try:
             await asyncio.wait({working, talking}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():

@@ -134,9 +134,9 @@ def files(_: str | None) -> Iterator[Finding]:
 
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = soft == resource.RLIM_INFINITY or soft >= ENOUGH_FILES
-    said = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
+    text = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
     yield Finding(
-        "open files", CheckVerdict.OK if enough else CheckVerdict.WARN, f"at most {said}", "" if enough else "ulimit -n 65536"
+        "open files", CheckVerdict.OK if enough else CheckVerdict.WARN, f"at most {text}", "" if enough else "ulimit -n 65536"
     )
 
 
@@ -166,24 +166,24 @@ def room(shm_dir: str | None) -> Iterator[Finding]:
     there = path if path.exists() else path.parent
     found = os.statvfs(there)
     free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-    said = f"{free >> 20} of {total >> 20} MiB free at {there}"
+    text = f"{free >> 20} of {total >> 20} MiB free at {there}"
     needed, of_what = _room_needed()
     if free < needed:
         yield Finding(
             "room",
             CheckVerdict.FAIL,
-            said,
+            text,
             f"{of_what} takes about {needed >> 20} MiB: alphapulse segments --sweep, a larger /dev/shm, or smaller rings (ring_records)",
         )
     elif total <= DEFAULT_CONTAINER_SHM_BYTES:
         yield Finding(
             "room",
             CheckVerdict.WARN,
-            f"{said}: a container's default",
+            f"{text}: a container's default",
             "enough for a few exchanges; more: docker run --shm-size=1g",
         )
     else:
-        yield Finding("room", CheckVerdict.OK, said)
+        yield Finding("room", CheckVerdict.OK, text)
 
 
 def _room_needed() -> tuple[int, str]:
@@ -250,15 +250,15 @@ def _set_finding(opened: Directory, status: SetStatus, seen: set[Liveness]) -> F
     if status.liveness is Liveness.LIVE and seen <= {Liveness.LIVE, Liveness.RETIRED}:  # RETIRED: books that it has given up
         opened_count, count = status.totals["connections_open"], status.totals["connections"]
         if opened_count < count:
-            said = f"live, with {opened_count} of {count} connections open"
+            text = f"live, with {opened_count} of {count} connections open"
             return Finding(
-                f"set {name}", CheckVerdict.WARN, said, "it opens them again by itself; its messages say why it could not"
+                f"set {name}", CheckVerdict.WARN, text, "it opens them again by itself; its messages say why it could not"
             )
         return Finding(f"set {name}", CheckVerdict.OK, f"live, {count} connections" if count > 1 else "live")
     needed = revival(opened, status)
     if Liveness.SILENT in seen and needed is not None:
-        said = f"silent, no heartbeat for more than {layout.HEARTBEAT_LIMIT_NS / 1e9:.0f} s: {needed.said}"
-        return Finding(f"set {name}", CheckVerdict.WARN, said, f"{needed.do}: {needed.command}" if needed.command else needed.do)
+        text = f"silent, no heartbeat for more than {layout.HEARTBEAT_LIMIT_NS / 1e9:.0f} s: {needed.state}"
+        return Finding(f"set {name}", CheckVerdict.WARN, text, f"{needed.do}: {needed.command}" if needed.command else needed.do)
     words = ", ".join(sorted(one.value for one in seen))
     return Finding(
         f"set {name}",

@@ -25,15 +25,15 @@ END_IT = "kill -9 {pid}"
 class Revival(NamedTuple):
     """State of a collector and the advice for it; `command` is "" if none is to be typed."""
 
-    said: str
+    state: str
     do: str = ""
     command: str = ""
 
     @property
     def sentence(self) -> str:
         """The state, the advice and the command as one sentence."""
-        said = f"{self.said[:1].upper()}{self.said[1:]}"
-        done = f"{said}. {self.do[:1].upper()}{self.do[1:]}" if self.do else said
+        state = f"{self.state[:1].upper()}{self.state[1:]}"
+        done = f"{state}. {self.do[:1].upper()}{self.do[1:]}" if self.do else state
         return f"{done}: {self.command}" if self.command else done
 
 
@@ -50,7 +50,7 @@ def revival(directory: Directory, status: SetStatus) -> Revival | None:
             )
         if status.liveness is Liveness.SILENT:
             return _silent(directory, status, holder)
-    said = {
+    state = {
         None: f"there are no segments of {name} any more",
         Liveness.SILENT: f"the collector of {name} (pid {status.pid}) was killed",
         Liveness.RETIRED: f"the collector of {name} has ended",
@@ -58,7 +58,7 @@ def revival(directory: Directory, status: SetStatus) -> Revival | None:
         Liveness.BUILDING: f"the collector of {name} was killed as it started",
         Liveness.GONE: f"the segments of {name} were cut short",
     }[status.liveness]
-    return Revival(said, "start it again", collect_command(directory, status))
+    return Revival(state, "start it again", collect_command(directory, status))
 
 
 def _silent(directory: Directory, status: SetStatus, holder: Holder) -> Revival:
@@ -68,11 +68,11 @@ def _silent(directory: Directory, status: SetStatus, holder: Holder) -> Revival:
         return Revival(f"the collector of {name} (pid {pid} of another container) was killed or hangs", "start its container again")
     if is_stopped(pid):
         return Revival(f"the collector of {name} (pid {pid}) is stopped", "let it go on", f"kill -CONT {pid}")
-    said = f"the collector of {name} (pid {pid}) shows no sign of life"
+    state = f"the collector of {name} (pid {pid}) shows no sign of life"
     if is_supervised(pid):
-        return Revival(said, "if it hangs, end it; its parent starts another", END_IT.format(pid=pid))
+        return Revival(state, "if it hangs, end it; its parent starts another", END_IT.format(pid=pid))
     command = collect_command(directory, status)
-    return Revival(said, "if it hangs, end it and start it again", f"{END_IT.format(pid=pid)}; {command}")
+    return Revival(state, "if it hangs, end it and start it again", f"{END_IT.format(pid=pid)}; {command}")
 
 
 def is_supervised(pid: int) -> bool:

@@ -89,8 +89,8 @@ class Tail:
             if self._kind is SegmentKind.TRADES:
                 records: Iterator[DeltaGroup | TradeItem] = trade_items(polled.records, name, names)
             else:
-                tells_status = segment.layout_minor >= STATUS_SINCE_MINOR
-                records = delta_groups(polled, name, names, tells_status=tells_status, follower=follower, now_ns=now_ns)
+                has_status = segment.layout_minor >= STATUS_SINCE_MINOR
+                records = delta_groups(polled, name, names, has_status=has_status, follower=follower, now_ns=now_ns)
             items += self._after(name, records) if name in self._before else records
         if follower is not None:
             follower.join()

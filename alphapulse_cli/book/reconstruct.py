@@ -17,7 +17,7 @@ from typing import Any
 
 from alphapulse_cli import native
 from alphapulse_cli.book.book import Book
-from alphapulse_cli.market.trading_status import NOT_TOLD
+from alphapulse_cli.market.trading_status import NOT_REPORTED
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.batch import name_bytes
 
@@ -33,7 +33,7 @@ LARGE_GROUP = 32  # records from which a group is merged in one walk
 MOST_STATE = 0xFF  # largest number of a record's octet; its meaning is not checked here
 MOST_HELD = 65_536  # records of one group: four times the largest that a default ring carries
 NO_DELAY = delta.NO_FEED_DELAY
-_NOT_TOLD = NOT_TOLD
+_NOT_REPORTED = NOT_REPORTED
 
 
 @unique
@@ -74,7 +74,7 @@ class Reconstructor:
         self.feed_delay_us = NO_DELAY
         self.book_state = int(delta.BookState.COLD)  # the writer's last, of an image, STATUS or CHECK
         self.reason = int(delta.BookReason.NONE)
-        self.trading_status = _NOT_TOLD  # the writer's last: the number of a TradingStatus
+        self.trading_status = _NOT_REPORTED  # the writer's last: the number of a TradingStatus
         self.exchange_checksum = int(delta.ChecksumState.NONE)  # of the last CHECK
         self.checks_ok = 0
         self.checks_bad = 0
@@ -110,14 +110,14 @@ class Reconstructor:
         book_hash: int | None = None,
         reason: int = 0,
         timestamp_ns: int = 0,
-        trading_status: int = NOT_TOLD,
+        trading_status: int = NOT_REPORTED,
     ) -> bool:
         """Become a copy of an image; False and cold if `book_hash` is given and differs from that of the sides.
 
         `bids` and `asks` are 16 bytes a level (i64 ticks, i64 lots), best last. ValueError for sides out of order, sizes out of
         range, or a state, reason or trading status that no image can hold: nothing changed.
         """
-        if not (0 <= state <= MOST_STATE and 0 <= reason <= MOST_STATE and NOT_TOLD <= trading_status <= MOST_STATE):
+        if not (0 <= state <= MOST_STATE and 0 <= reason <= MOST_STATE and NOT_REPORTED <= trading_status <= MOST_STATE):
             raise ValueError(f"not the state of a book: {state}, reason {reason}, trading status {trading_status}")
         book = Book(price_decimals, size_decimals)
         book.load_sides(bids, asks)
@@ -243,7 +243,7 @@ class Reconstructor:
             self.book_state = payload & 0xFF
             self.reason = payload >> 8 & 0xFF
             trading = payload >> 16 & 0xFF
-            if trading or self.trading_status != _NOT_TOLD:  # 0 from a writer of layout 1.1 or older means "not told"
+            if trading or self.trading_status != _NOT_REPORTED:  # 0 from a writer of layout 1.1 or older means "not told"
                 self.trading_status = trading
         else:
             self._check(words, at)

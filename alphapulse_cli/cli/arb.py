@@ -313,13 +313,13 @@ def _scan_columns(rows: "list[dict[str, Any]]", everything: bool) -> "list[rende
 
 def _scan_sentence(row: "render.Row") -> str:
     """One way to trade where there is no room for a table."""
-    said = [str(row["verdict"])]
+    parts = [str(row["verdict"])]
     if row["best_bps"] is not None:
-        said.append(f"best prices {row['best_bps']} bps")
+        parts.append(f"best prices {row['best_bps']} bps")
     if row["id"]:
-        said.append(f"net {row['net']} {row['currency']}, {row['net_bps']} bps, size {row['size']}")
-    said += [str(row["note"])] if row["note"] else []
-    return f"{row['symbol']} {row['buy']} > {row['sell']}: {'; '.join(said)}"
+        parts.append(f"net {row['net']} {row['currency']}, {row['net_bps']} bps, size {row['size']}")
+    parts += [str(row["note"])] if row["note"] else []
+    return f"{row['symbol']} {row['buy']} > {row['sell']}: {'; '.join(parts)}"
 
 
 @app.command()
@@ -406,8 +406,8 @@ def counters(form: options.Format = None, as_json: options.Json = False, shm_dir
     elif form == "csv":
         render.emit_csv(rows)
     elif rows:
-        told = [{**row, "held_back": ", ".join(f"{why} {count}" for why, count in row["held_back"].items())} for row in rows]
-        render.emit_table(told, [render.Column(name, right=name != "held_back") for name in COUNTED])
+        shown = [{**row, "held_back": ", ".join(f"{why} {count}" for why, count in row["held_back"].items())} for row in rows]
+        render.emit_table(shown, [render.Column(name, right=name != "held_back") for name in COUNTED])
     if not rows:
         stderr.note("no arb watch is running here")
 

@@ -170,8 +170,8 @@ def footer(status: "WatchStatus") -> list[tuple[str, str]]:
         )
     ]
     if status.refused:
-        told = ", ".join(f"{count} {why.meaning}" for why, count in sorted(status.refused.items(), key=lambda one: -one[1]))
-        lines.append((f"held back: {told}", "yellow"))
+        reasons = ", ".join(f"{count} {why.meaning}" for why, count in sorted(status.refused.items(), key=lambda one: -one[1]))
+        lines.append((f"held back: {reasons}", "yellow"))
     lines += [(f"{one}: not used", "red") for one in status.not_live[:SHOWN_NOT_LIVE]]
     if len(status.not_live) > SHOWN_NOT_LIVE:
         lines.append((f"and {len(status.not_live) - SHOWN_NOT_LIVE} more that are not live", "red"))

@@ -12,7 +12,7 @@ from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.flow.arbitrage.candidate import RejectReason
 from alphapulse_cli.readers.moments import moment
 
-Told = Mapping[str, Any]
+Explanation = Mapping[str, Any]
 TAKEN = "◄"
 MEANINGS = {why.value: why.meaning for why in RejectReason}
 
@@ -69,7 +69,7 @@ def _head(one: Seen) -> Iterator[str]:
     yield f"born {moment(one.born_ns)}{seen}"
 
 
-def _books(why: Told) -> Iterator[str]:
+def _books(why: Explanation) -> Iterator[str]:
     yield "The books, as they were received here:"
     for book in why["books"]:
         delay = "unknown" if book["feed_delay_us"] is None else f"{book['feed_delay_us'] / 1000:.3f} ms"
@@ -80,7 +80,7 @@ def _books(why: Told) -> Iterator[str]:
         )
 
 
-def _pair(why: Told) -> Iterator[str]:
+def _pair(why: Explanation) -> Iterator[str]:
     yield from _side(f"Asks of {why['buy']}", why["asks"], [(row[0], row[2]) for row in why["walk"]])
     yield from _side(f"Bids of {why['sell']}", why["bids"], [(row[1], row[2]) for row in why["walk"]])
     yield ""
@@ -115,7 +115,7 @@ def _side(title: str, levels: Any, fills: list[tuple[str, str]]) -> Iterator[str
     )
 
 
-def _sums(why: Told) -> Iterator[str]:
+def _sums(why: Explanation) -> Iterator[str]:
     currency, buy_rate, sell_rate = why["currency"], why["buy_rate"], why["sell_rate"]
     yield "The sums:"
     lines = [
@@ -132,9 +132,9 @@ def _sums(why: Told) -> Iterator[str]:
         (f"fee of {why['buy']}", why["buy_fee_paid"], f"{why['paid_settled']} x {why['buy_fee']}"),
         (f"fee of {why['sell']}", why["sell_fee_paid"], f"{why['got_settled']} x {why['sell_fee']}"),
     ]
-    for rate, said in ((buy_rate, "(paid + fee)"), (sell_rate, "(got - fee)")):
+    for rate, formula in ((buy_rate, "(paid + fee)"), (sell_rate, "(got - fee)")):
         if rate is not None:
-            lines.append((f"fee of converting, {rate['source']}", why["conversion_fee_paid"], f"{said} x {rate['fee']}"))
+            lines.append((f"fee of converting, {rate['source']}", why["conversion_fee_paid"], f"{formula} x {rate['fee']}"))
     lines += [
         ("net profit", why["net"], "gross - all fees"),
         ("spent", why["spent"], "the amount paid, with its fees"),
@@ -145,7 +145,7 @@ def _sums(why: Told) -> Iterator[str]:
     yield from columns(lines, left=(0, 2))
 
 
-def _cycle(why: Told) -> Iterator[str]:
+def _cycle(why: Explanation) -> Iterator[str]:
     for number, leg in enumerate(why["legs"], 1):
         fee = f"the fee of {leg['fee_paid']} (x {leg['fee']}) is in the {leg['paid_currency'] if leg['action'] == 'buy' else leg['got_currency']}"
         yield f"{number}. {leg['action']} {leg['size']} at {leg['symbol']}: {leg['paid']} {leg['paid_currency']} leave, {leg['got']} {leg['got_currency']} arrive; {fee}"

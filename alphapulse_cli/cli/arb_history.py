@@ -99,5 +99,5 @@ def _worded(row: dict[str, Any]) -> dict[str, Any]:
 
 def _born(ns: int) -> str:
     """Time of day in UTC, or the date if it is not today's."""
-    told, today = moment(ns), moment(time.time_ns())
-    return f"{told[11:23]}Z" if told[:10] == today[:10] else told[:10]
+    text, today = moment(ns), moment(time.time_ns())
+    return f"{text[11:23]}Z" if text[:10] == today[:10] else text[:10]

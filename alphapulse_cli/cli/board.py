@@ -97,8 +97,8 @@ def board(sets: Sequence[SetStatus], notices: Sequence[str], title: str, width: 
     )
     lines += [Text(""), *(Text(line, style=style) for line, style in about)]
     rows = sum(wanted[id(book)] for book in shown) + bool(hidden)
-    said = last_notices(notices, width, height - FRAME_LINES - len(about) - rows)
-    return Group(*lines, *(Text(line, style="dim") for line in ([""] if said else []) + said))
+    recent = last_notices(notices, width, height - FRAME_LINES - len(about) - rows)
+    return Group(*lines, *(Text(line, style="dim") for line in ([""] if recent else []) + recent))
 
 
 def is_healthy(one: SetStatus) -> bool:

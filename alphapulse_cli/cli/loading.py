@@ -11,21 +11,21 @@ from alphapulse_cli.cli import commands, options, stderr
 def load(name: str) -> Any:
     """Import the command of that name and add -v and -q."""
     command = typer.main.get_command(importlib.import_module(commands.available()[name].module).app)
-    _add_talk_options(command)
+    _add_verbosity_options(command)
     return command
 
 
-def _add_talk_options(command: Any) -> None:
+def _add_verbosity_options(command: Any) -> None:
     """Add -v and -q to a command and its subcommands: they mean the same before and after its name."""
-    command.params.extend(_talk_options())
+    command.params.extend(_verbosity_options())
     for child in getattr(command, "commands", {}).values():
-        _add_talk_options(child)
+        _add_verbosity_options(child)
 
 
-def _talk_options() -> list[Any]:
+def _verbosity_options() -> list[Any]:
     """Make new -v and -q parameters from the declaration of the root's own."""
     carrier = options.command_app()
-    carrier.command()(_talk)
+    carrier.command()(_verbosity)
     return list(typer.main.get_command(carrier).params)
 
 
@@ -44,5 +44,5 @@ Quiet = Annotated[
 ]
 
 
-def _talk(verbose: Verbose = False, quiet: Quiet = False) -> None:
+def _verbosity(verbose: Verbose = False, quiet: Quiet = False) -> None:
     """Declare the two options."""

@@ -28,23 +28,23 @@ class OneLine(logging.Formatter):
 class ToStderr(logging.Handler):
     """Handler that passes each line to `tell`, which writes to stderr without blocking a collector."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], None]) -> None:
         super().__init__()
-        self._tell = tell
+        self._write = write
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record as one line."""
         try:
-            self._tell(self.format(record))
+            self._write(self.format(record))
         except Exception:  # noqa: BLE001 - as in every handler: a record that cannot be written is no reason to fail
             self.handleError(record)
 
 
-def start(level: int, tell: Callable[[str], None]) -> None:
+def start(level: int, write: Callable[[str], None]) -> None:
     """Send records of `level` and above to `tell`, a line at a time; a second call only changes the level."""
     root = logging.getLogger()
     if not any(isinstance(handler.formatter, OneLine) for handler in root.handlers):
-        handler = ToStderr(tell)
+        handler = ToStderr(write)
         handler.setFormatter(OneLine())
         root.addHandler(handler)
     root.setLevel(level)

@@ -58,11 +58,11 @@ def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False)
 
     async def until_signal() -> ExitCode:
         task = asyncio.ensure_future(work)
-        told: ExitCode | None = None
+        code_of_signal: ExitCode | None = None
 
         def stop(code: ExitCode = ExitCode.DONE) -> None:
-            nonlocal told
-            told = told or code
+            nonlocal code_of_signal
+            code_of_signal = code_of_signal or code
             task.cancel()
 
         def gone(_: object) -> None:
@@ -78,8 +78,8 @@ def run(work: Coroutine[Any, Any, ExitCode | None], *, supervised: bool = False)
         try:
             return await task or ExitCode.DONE
         except asyncio.CancelledError:
-            if told is not None:
-                return told
+            if code_of_signal is not None:
+                return code_of_signal
             raise
         finally:
             if parent is not None:
@@ -144,13 +144,13 @@ class Written:
     """Buffer that stands in for a terminal's stream: it collects text and answers as the terminal does."""
 
     def __init__(self, terminal: TextIO) -> None:
-        self._said: list[str] = []
+        self._written: list[str] = []
         self.encoding = terminal.encoding or "utf-8"
         self.isatty, self.fileno = terminal.isatty, terminal.fileno
 
     def write(self, text: str) -> int:
         """Append the text to the buffer."""
-        self._said.append(text)
+        self._written.append(text)
         return len(text)
 
     def flush(self) -> None:
@@ -158,8 +158,8 @@ class Written:
 
     def taken(self) -> bytes:
         """Empty the buffer: the text since the last call, encoded for the terminal."""
-        said, self._said = "".join(self._said), []
-        return said.encode(self.encoding, "backslashreplace")
+        text, self._written = "".join(self._written), []
+        return text.encode(self.encoding, "backslashreplace")
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -80,7 +80,7 @@ def _print_advice(directory: "Directory", names: list[str]) -> None:
     for one in StatusSource(directory, names).sample():
         needed = revival(directory, one)
         if needed is not None:
-            stderr.warning(needed.said, f"{needed.do}: {needed.command}" if needed.command else needed.do)
+            stderr.warning(needed.state, f"{needed.do}: {needed.command}" if needed.command else needed.do)
 
 
 def _nothing(directory: "Directory", names: list[str] | None, there: list[str]) -> NoSegment:

@@ -129,8 +129,8 @@ def sim(
         if form == "table":
             for one in simulated:
                 symbols = ",".join(chosen[one.name])
-                said = "".join([f" --mode {mode}" if mode else "", f" --symbols {symbols}" if symbols else ""])
-                stderr.note(f"to collect from it: alphapulse collect --exchange {one.name} --url {one.websocket_url}{said}")
+                options = "".join([f" --mode {mode}" if mode else "", f" --symbols {symbols}" if symbols else ""])
+                stderr.note(f"to collect from it: alphapulse collect --exchange {one.name} --url {one.websocket_url}{options}")
 
     async def serve() -> ExitCode:
         with throwaway_ca() if tls else nullcontext() as made:

@@ -29,11 +29,11 @@ class Standing:
         self._look_ns = now_ns + LOOK_AGAIN_NS
         for one in StatusSource(self._directory, names).sample():
             needed = revival(self._directory, one)
-            said = needed.said if needed else ""
-            if said == self._given.get(one.name, ""):
+            state = needed.state if needed else ""
+            if state == self._given.get(one.name, ""):
                 continue
-            self._given[one.name] = said
+            self._given[one.name] = state
             if needed:
-                stderr.warning(said, f"{needed.do}: {needed.command}" if needed.command else needed.do)
+                stderr.warning(state, f"{needed.do}: {needed.command}" if needed.command else needed.do)
             else:
                 stderr.note(f"the collector of {one.name} is back")

@@ -122,16 +122,14 @@ class Lines:
 
     @staticmethod
     def _marked(group: DeltaGroup) -> str:
-        told = group.own_fields
+        fields = group.own_fields
         if group.kind.name == "STATUS":
-            why = f" ({told['reason'].lower().replace('_', ' ')})" if told["reason"] != "NONE" else ""
-            trading = f", {told['trading_status']}" if told["trading_status"] else ""  # older writers do not say it
-            return f"STATUS {told['state']}{why}{trading}"
+            why = f" ({fields['reason'].lower().replace('_', ' ')})" if fields["reason"] != "NONE" else ""
+            trading = f", {fields['trading_status']}" if fields["trading_status"] else ""  # older writers do not say it
+            return f"STATUS {fields['state']}{why}{trading}"
         if group.kind.name == "CHECK":
-            checksum = f", exchange checksum {told['checksum'].lower()}" if told["checksum"] != "NONE" else ""
-            return (
-                f"CHECK {told['state']}, {told['bid_levels']} bids, {told['ask_levels']} asks, hash {told['book_hash']}{checksum}"
-            )
+            checksum = f", exchange checksum {fields['checksum'].lower()}" if fields["checksum"] != "NONE" else ""
+            return f"CHECK {fields['state']}, {fields['bid_levels']} bids, {fields['ask_levels']} asks, hash {fields['book_hash']}{checksum}"
         return "RESET: the book was replaced; read its image"
 
     def trade(self, trade: TradeItem) -> str:

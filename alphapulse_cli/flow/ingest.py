@@ -119,7 +119,7 @@ class Ingest:
         self._metadata = MetadataSchedule(outlet.epoch)
         self.is_fed = False  # whether this connection has carried a book or a trade
         self._monotonic_ns = 0  # time of the last tick, from which deadlines that begin with a frame count
-        self._refusals_told: set[tuple[str, str]] = set()  # reported: (channel, native or message), until subscribed
+        self._reported_refusals: set[tuple[str, str]] = set()  # reported: (channel, native or message), until subscribed
         self._statuses = TradingStatuses(self.keepers, notice)
         self._unsettled: dict[str, BookKeeper] = {}  # for this frame decoded on another grid than their instrument's
         self._trades = TradePublisher(outlet, self._symbol_counters, notice)
@@ -326,7 +326,7 @@ class Ingest:
                 case InstrumentsSeen():
                     self._on_instruments(event, receive_ns)
                 case Subscribed():
-                    self._refusals_told.difference_update([(event.channel, native) for native in event.natives])
+                    self._reported_refusals.difference_update([(event.channel, native) for native in event.natives])
                     self._notice("info", f"subscribed to {event.channel} {' '.join(event.natives)}")
                 case SubscriptionRefused():
                     self._on_refusal(event, receive_ns)
@@ -367,9 +367,9 @@ class Ingest:
 
     def _on_ailing(self, keeper: BookKeeper) -> None:
         """Report a book that differs from the exchange's, and request what may heal it."""
-        told, name = keeper.ailment(), keeper.instrument.id
-        if told is not None:
-            state, reason, what = told
+        ailment, name = keeper.ailment(), keeper.instrument.id
+        if ailment is not None:
+            state, reason, what = ailment
             self._notice("warning", f"{name}: {sentence(state, reason, what, keeper.pacer.retry_pause_s)}")
         if keeper.reason is BookReason.OFF_GRID:
             self.decoder.use_instrument(keeper.instrument)
@@ -437,10 +437,10 @@ class Ingest:
         """
         self.counters.add(Counter.REFUSALS)
         key = event.channel, event.native or event.message  # a refusal without a symbol is reported once for each text
-        if key not in self._refusals_told:
-            if len(self._refusals_told) >= MOST_REFUSALS:
-                self._refusals_told.clear()
-            self._refusals_told.add(key)
+        if key not in self._reported_refusals:
+            if len(self._reported_refusals) >= MOST_REFUSALS:
+                self._reported_refusals.clear()
+            self._reported_refusals.add(key)
             when = "asking again within a minute" if event.for_now else "asking again every 10 minutes"
             name = f"{event.channel} {event.native}".strip() or "a request"
             self._notice("warning", f"the exchange refused {name}: {event.message}; {when}")

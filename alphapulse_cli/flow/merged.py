@@ -98,15 +98,15 @@ class MergedFollowers:
         if not seen.is_alive:
             return None  # a step with all changes until then follows when the set is alive
         timestamp_ns, delay = replica.timestamp_ns, replica.feed_delay_us
-        told_delay = None if delay == NO_DELAY else delay
+        known_delay = None if delay == NO_DELAY else delay
         if replica.book_state == LIVE_NUMBER and follower.is_whole(symbol):
             reason = states_of(LIVE_NUMBER, replica.reason)[1] if replica.reason else NO_REASON
-            return MergedStep(follower, symbol, replica, LIVE, reason, timestamp_ns, told_delay)
+            return MergedStep(follower, symbol, replica, LIVE, reason, timestamp_ns, known_delay)
         if not follower.is_whole(symbol):
             seen.is_doubted = True
             return MergedStep(follower, symbol, replica, BookState.SYNCING, BookReason.STARTING, timestamp_ns, None)
         state, reason = states_of(replica.book_state, replica.reason)
-        return MergedStep(follower, symbol, replica, state, reason, timestamp_ns, told_delay)
+        return MergedStep(follower, symbol, replica, state, reason, timestamp_ns, known_delay)
 
     def _joined(self, monotonic_ns: int) -> Iterator[MergedStep]:
         """Join cold books; steps of those that were joined or are whole again."""
@@ -124,9 +124,9 @@ class MergedFollowers:
             seen = self._seen[follower.set_name]
             for symbol, replica in follower.books.items():
                 state, reason = follower.state(symbol, monotonic_ns)
-                told = (follower.groups.segment.epoch, replica.version, state, reason, replica.trading_status)
-                if seen.states.get(symbol) != told:
-                    seen.states[symbol] = told
+                current = (follower.groups.segment.epoch, replica.version, state, reason, replica.trading_status)
+                if seen.states.get(symbol) != current:
+                    seen.states[symbol] = current
                     yield MergedStep(follower, symbol, replica, state, reason, 0, None)
 
 

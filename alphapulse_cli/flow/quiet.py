@@ -226,7 +226,7 @@ class CrossedBooks:
 
     def tick(self, monotonic_ns: int) -> Sequence[BookKeeper]:
         """Books that were LIVE and crossed or locked at every look for their bound; each is returned once."""
-        told: list[BookKeeper] = []
+        changed: list[BookKeeper] = []
         for keeper, crossing in self._crossings.items():
             if keeper.state is not BookState.LIVE:
                 crossing.since_ns = 0
@@ -236,8 +236,8 @@ class CrossedBooks:
                 crossing.since_ns = monotonic_ns
             elif monotonic_ns - crossing.since_ns >= crossing.bound_ns:
                 crossing.since_ns, crossing.bound_ns = 0, min(2 * crossing.bound_ns, LONGEST_CROSSED_NS)
-                told.append(keeper)
-        return told
+                changed.append(keeper)
+        return changed
 
 
 def _is_crossed(keeper: BookKeeper) -> bool:

@@ -19,7 +19,7 @@ class TradePublisher:
 
     def __init__(self, outlet: Outlet, counters: Mapping[str, CounterBlock], notice: Notice) -> None:
         self._outlet, self._counters, self._notice = outlet, counters, notice
-        self._refusals_told: set[str] = set()  # natives with a trade that no record holds
+        self._reported_refusals: set[str] = set()  # natives with a trade that no record holds
 
     def publish(self, trades: Sequence[Trade], receive_ns: int) -> None:
         """Publish the trades of one frame as one group; as several where they exceed a quarter of the ring.
@@ -50,8 +50,8 @@ class TradePublisher:
         """Count a trade that fits no record, and report the first of its symbol; books are not affected."""
         native = trade.instrument.native
         self._counters[native].add(Counter.TRADES_REFUSED)
-        if native not in self._refusals_told:
-            self._refusals_told.add(native)
+        if native not in self._reported_refusals:
+            self._reported_refusals.add(native)
             self._notice(
                 "warning",
                 f"{trade.instrument.id}: left out a trade that fits no record ({trade.refused}). Others like it are only counted,"

@@ -52,15 +52,15 @@ class TradingStatuses:
             if native not in natives:
                 self.on_instrument(keeper, keeper.instrument.with_status(TradingStatus.DELISTED, UNLISTED), receive_ns)
 
-    def on_system(self, said: SystemStatus, receive_ns: int) -> None:
+    def on_system(self, system: SystemStatus, receive_ns: int) -> None:
         """Take in the status of the whole exchange, and report its announcements, each once."""
-        changed = said.trading_status is not self._of_exchange.trading_status
-        self._notice("warning" if changed else "info", f"the exchange says: {said.status}")
-        self._of_exchange = said
+        changed = system.trading_status is not self._of_exchange.trading_status
+        self._notice("warning" if changed else "info", f"the exchange says: {system.status}")
+        self._of_exchange = system
         for keeper in self._keepers.values():
-            if keeper.use_status(keeper.instrument, said.trading_status, receive_ns):
+            if keeper.use_status(keeper.instrument, system.trading_status, receive_ns):
                 self._report(keeper)
-        for announcement in said.announcements:
+        for announcement in system.announcements:
             if announcement not in self._announced:
                 if len(self._announced) >= MOST_ANNOUNCEMENTS:
                     self._announced.clear()

@@ -72,8 +72,8 @@ class BookEvent:
         return None if self.time_ns == NO_TIME else self.time_ns
 
     def __repr__(self) -> str:
-        said = f"{self.instrument.id}, {self.levels!r}, {self.exchange_ns}, {self.checksum}, {self.depth}"
-        return f"{type(self).__name__}({said})"
+        fields = f"{self.instrument.id}, {self.levels!r}, {self.exchange_ns}, {self.checksum}, {self.depth}"
+        return f"{type(self).__name__}({fields})"
 
 
 class Snapshot(BookEvent):

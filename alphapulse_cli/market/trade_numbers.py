@@ -31,6 +31,6 @@ def exact_trade(
         if grid is not None:
             ticks, lots = price_and_size(price, size, grid.price_decimals, grid.size_decimals)
     if grid is None or ticks > MAX_TICKS or lots > MAX_TICKS:
-        said = f"price {str(price)[:SHOWN_CHARACTERS]} size {str(size)[:SHOWN_CHARACTERS]}"
-        return Trade(instrument, trade_id, 0, 0, side, exchange_ns, history, refused=said)
+        refused = f"price {str(price)[:SHOWN_CHARACTERS]} size {str(size)[:SHOWN_CHARACTERS]}"
+        return Trade(instrument, trade_id, 0, 0, side, exchange_ns, history, refused=refused)
     return Trade(grid, trade_id, ticks, lots, side, exchange_ns, history)

@@ -7,7 +7,7 @@ accept an order that takes liquidity (LIMIT_ONLY a crossing limit order); no oth
 from enum import IntEnum, unique
 
 WORD_CHARACTERS = 40  # kept of an exchange's own word: hostile text
-NOT_TOLD = -1  # in place of a status number: the writer's layout is older than the status
+NOT_REPORTED = -1  # in place of a status number: the writer's layout is older than the status
 
 
 @unique
@@ -48,8 +48,8 @@ def stricter(*statuses: TradingStatus) -> TradingStatus:
 
 
 def trading_status(number: int) -> TradingStatus | None:
-    """Status of an image's or record's number: UNKNOWN for a number of a later version, None for NOT_TOLD."""
-    if number == NOT_TOLD:
+    """Status of an image's or record's number: UNKNOWN for a number of a later version, None for NOT_REPORTED."""
+    if number == NOT_REPORTED:
         return None
     return TradingStatus(number) if number in TradingStatus._value2member_map_ else TradingStatus.UNKNOWN
 

@@ -136,8 +136,8 @@ def exchange_times(records: "Array") -> "Array":
     known = _known(records)
     if known.dtype != trade.dtype():
         return times(known) - feed_delays(known)
-    told = _signed(known["exchange_ns"])
-    return np.where(told == 0, np.datetime64("NaT", "ns"), told.astype("datetime64[ns]"))
+    stored = _signed(known["exchange_ns"])
+    return np.where(stored == 0, np.datetime64("NaT", "ns"), stored.astype("datetime64[ns]"))
 
 
 def feed_delays(records: "Array") -> "Array":
@@ -147,8 +147,8 @@ def feed_delays(records: "Array") -> "Array":
     known = _known(records)
     if known.dtype == trade.dtype():
         return times(known) - exchange_times(known)
-    told = known["feed_delay_us"].astype(np.int64)
-    return np.where(told == delta.NO_FEED_DELAY, np.timedelta64("NaT", "ns"), (told * 1000).astype("timedelta64[ns]"))
+    stored = known["feed_delay_us"].astype(np.int64)
+    return np.where(stored == delta.NO_FEED_DELAY, np.timedelta64("NaT", "ns"), (stored * 1000).astype("timedelta64[ns]"))
 
 
 def level_numbers(units: "Array", decimals: int, form: Form = "decimal") -> "Array":
@@ -197,20 +197,20 @@ def _floats(units: "Array", decimals: "Array") -> "Array":
     return made
 
 
-def _decimals(told: "Array") -> "Array":
+def _decimals(stored: "Array") -> "Array":
     import numpy as np
 
-    signed = told.astype(np.int64)
+    signed = stored.astype(np.int64)
     if len(signed) and not 0 <= signed.min() <= signed.max() <= MAX_DECIMALS:
         raise ValueError(f"a damaged record: {signed.max()} decimals; the limit is {MAX_DECIMALS}")
     return signed
 
 
-def _signed(told: "Array") -> "Array":
+def _signed(stored: "Array") -> "Array":
     """Times or versions as int64; one beyond int64, from a damaged record, becomes the greatest int64."""
     import numpy as np
 
-    return np.minimum(told, np.uint64(LAST)).astype(np.int64) if told.dtype.kind == "u" else told
+    return np.minimum(stored, np.uint64(LAST)).astype(np.int64) if stored.dtype.kind == "u" else stored
 
 
 def to_pandas(records: "Array") -> "pd.DataFrame":

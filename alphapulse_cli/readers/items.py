@@ -14,7 +14,7 @@ from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.flow.follow import SetFollower, states_of
 from alphapulse_cli.flow.groups import Polled
 from alphapulse_cli.market.ticks import to_text
-from alphapulse_cli.market.trading_status import NOT_TOLD, trading_status
+from alphapulse_cli.market.trading_status import NOT_REPORTED, trading_status
 from alphapulse_cli.readers.moments import moment
 from alphapulse_cli.wire import delta, trade
 from alphapulse_cli.wire.delta import BookState
@@ -141,7 +141,7 @@ class Names:
 
 
 def delta_groups(
-    polled: Polled, set_name: str, names: Names, *, tells_status: bool = True, follower: SetFollower | None = None, now_ns: int = 0
+    polled: Polled, set_name: str, names: Names, *, has_status: bool = True, follower: SetFollower | None = None, now_ns: int = 0
 ) -> Iterator[DeltaGroup]:
     """Iterate over the wanted groups among polled records. A `follower` applies each group first and adds the quote after it."""
     records, first = polled.records, 0
@@ -177,7 +177,7 @@ def delta_groups(
                 sizes,
                 bool(flags & delta.RESYNCED),
                 changes,
-                _status_fields(kind, records, begin, tells_status) if kind >= delta.RecordKind.CHECK else {},
+                _status_fields(kind, records, begin, has_status) if kind >= delta.RecordKind.CHECK else {},
                 quote_of(book) if is_live and book is not None and book.version == version else NO_QUOTE,
             )
 
@@ -217,11 +217,11 @@ def trade_items(records: memoryview, set_name: str, names: Names) -> Iterator[Tr
         )
 
 
-def _status_fields(kind: int, records: memoryview, begin: int, tells_status: bool) -> dict[str, Any]:
+def _status_fields(kind: int, records: memoryview, begin: int, has_status: bool) -> dict[str, Any]:
     """Fields of a CHECK or a STATUS beside its header."""
     if kind == delta.RecordKind.STATUS:
         state, reason = states_of(records[begin], records[begin + 1])
-        trading = trading_status(records[begin + 2] if tells_status else NOT_TOLD)
+        trading = trading_status(records[begin + 2] if has_status else NOT_REPORTED)
         return {"state": state.name, "reason": reason.name, "trading_status": None if trading is None else trading.name}
     book_hash, bid_levels, ask_levels, checksum, state_number = CHECK.unpack_from(records, begin)
     return {

@@ -35,8 +35,8 @@ def _second(seconds: int, local: bool) -> tuple[str, str] | None:
     try:
         when = datetime.fromtimestamp(seconds, UTC)
         if local:
-            told = when.astimezone().isoformat(timespec="seconds")
-            return told[:19], told[19:]
+            here = when.astimezone().isoformat(timespec="seconds")
+            return here[:19], here[19:]
     except (OverflowError, ValueError, OSError):
         return None
     return when.isoformat(timespec="seconds")[:19], "Z"

@@ -14,7 +14,7 @@ from alphapulse_cli.shm.segment import Segment
 def order_rules(directory: Directory, set_name: str, symbol: str) -> Rules | None:
     """Lot size and minimum size from a book's image; None where there is no image or it does not say them."""
     with suppress(SegmentError, StorageError):
-        said = ImageReader(Segment.attach(directory, segment_name(SegmentKind.BOOK, set_name, symbol))).rules()
-        if said is not None and said.size_decimals <= MAX_DECIMALS:  # shared memory may hold any bytes
-            return Rules(said.lot_size_lots, said.min_size_lots, said.size_decimals)
+        rules = ImageReader(Segment.attach(directory, segment_name(SegmentKind.BOOK, set_name, symbol))).rules()
+        if rules is not None and rules.size_decimals <= MAX_DECIMALS:  # shared memory may hold any bytes
+            return Rules(rules.lot_size_lots, rules.min_size_lots, rules.size_decimals)
     return None

@@ -112,14 +112,14 @@ def settled(directory: Directory, wanted: Wanted, kind: SegmentKind = SegmentKin
 
 
 def until_there(
-    attempt: Callable[[], There], say: Callable[[str], None], duration_s: float | None = None
+    attempt: Callable[[], There], report: Callable[[str], None], duration_s: float | None = None
 ) -> tuple[There, float | None]:
     """Result of `attempt`, tried ten times a second while it raises NoSegment, and the seconds left of `duration_s` (None without).
 
     `say` gets each different reason for waiting once. NoSegment after `duration_s`.
     """
     end_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
-    said = ""
+    reported = ""
     while True:
         try:
             there = attempt()
@@ -127,9 +127,9 @@ def until_there(
         except NoSegment as absent:
             if end_ns is not None and clock.monotonic_ns() >= end_ns:
                 raise
-            if str(absent) != said:
-                said = str(absent)
-                say(f"waiting: {said}")
+            if str(absent) != reported:
+                reported = str(absent)
+                report(f"waiting: {reported}")
         clock.pause(LOOK_AGAIN_NS)
 
 

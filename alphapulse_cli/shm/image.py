@@ -18,7 +18,7 @@ heartbeat. A book that outgrows its file moves to a larger one, and back to a sm
 """
 
 from alphapulse_cli import native
-from alphapulse_cli.market.trading_status import NOT_TOLD
+from alphapulse_cli.market.trading_status import NOT_REPORTED
 from alphapulse_cli.shm import layout, memory
 from alphapulse_cli.shm.layout import ImageCopy, Rules, SegmentKind
 from alphapulse_cli.shm.segment import Liveness, Segment, SegmentSpec
@@ -206,12 +206,12 @@ class ImageReader:
         for _ in range(tries):
             before = memory.load_acquire(self._words, at)
             grid = (memory.load_relaxed(self._words, at + PRICE_DECIMALS), memory.load_relaxed(self._words, at + SIZE_DECIMALS))
-            said = [memory.load_relaxed(self._words, first + i) for i in range(layout.RULES_WORD_COUNT)]
+            values = [memory.load_relaxed(self._words, first + i) for i in range(layout.RULES_WORD_COUNT)]
             memory.acquire_fence()
             if before & 1 == 0 and memory.load_relaxed(self._words, at) == before:
                 if before == 0:
                     self._check()
-                return Rules(*grid, *said) if before and said[0] and said[1] else None
+                return Rules(*grid, *values) if before and values[0] and values[1] else None
         return None
 
     def version(self) -> int:
@@ -240,7 +240,7 @@ class ImageReader:
             return None
         bids = self._best(layout.HEADER_BYTES + behind, values[BID_COUNT], levels)
         asks = self._best(layout.HEADER_BYTES + behind + self._side_bytes, values[ASK_COUNT], levels)
-        status = NOT_TOLD
+        status = NOT_REPORTED
         if self._status_behind:
             status = min(memory.load_relaxed(words, at + self._status_behind), 0xFF)
         memory.acquire_fence()

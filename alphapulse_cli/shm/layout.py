@@ -25,7 +25,7 @@ into bytes that are unused here, and readers ignore them; another *major* layout
 from enum import IntEnum, unique
 from typing import NamedTuple
 
-from alphapulse_cli.market.trading_status import NOT_TOLD
+from alphapulse_cli.market.trading_status import NOT_REPORTED
 
 LAYOUT_MAJOR, LAYOUT_MINOR = 1, 2  # 1.1: order rules; 1.2: trading status, in the image and in STATUS records
 STATUS_SINCE_MINOR = 2  # a writer of an older layout stores no trading status
@@ -161,7 +161,7 @@ STATUS_BEHIND = STATUS_OFFSET // 8  # words from `seq`
 class ImageCopy(NamedTuple):
     """Consistent copy of an image: its words in the order of IMAGE_FIELDS, and levels of 16 bytes each, the best price last.
 
-    `trading_status` is the number of a TradingStatus, at most 255, or NOT_TOLD.
+    `trading_status` is the number of a TradingStatus, at most 255, or NOT_REPORTED.
     """
 
     seq: int
@@ -178,7 +178,7 @@ class ImageCopy(NamedTuple):
     size_decimals: int
     bids: bytes
     asks: bytes
-    trading_status: int = NOT_TOLD
+    trading_status: int = NOT_REPORTED
 
 
 class Rules(NamedTuple):

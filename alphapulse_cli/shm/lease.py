@@ -136,12 +136,12 @@ def _refusal(directory: Directory, set_name: str, holder: Holder | None) -> Writ
     if holder is None or not process_is_alive(holder.who):
         return WriterAlive(f"{set_name} is already being collected by another process", BESIDE_IT)
     pid = holder.who.pid
-    said = f"{set_name} is already being collected by pid {pid}"
+    collected_by = f"{set_name} is already being collected by pid {pid}"
     if holder.who.pid_namespace != pid_namespace() or not _is_silent(directory, set_name, holder):
-        return WriterAlive(said, BESIDE_IT)
+        return WriterAlive(collected_by, BESIDE_IT)
     if is_stopped(pid):
-        return WriterAlive(f"{said}, which is stopped", f"let it go on: kill -CONT {pid}")
-    return WriterAlive(f"{said}, which shows no sign of life", f"if it hangs, end it and try again: kill -9 {pid}")
+        return WriterAlive(f"{collected_by}, which is stopped", f"let it go on: kill -CONT {pid}")
+    return WriterAlive(f"{collected_by}, which shows no sign of life", f"if it hangs, end it and try again: kill -9 {pid}")
 
 
 def _is_silent(directory: Directory, set_name: str, holder: Holder) -> bool:

@@ -87,7 +87,7 @@ class Alarms:
         self._preferences = preferences
         self._set: dict[tuple[str, Key], tuple[str, Alarm]] = dict(_remembered(preferences))
         self._passed: frozenset[tuple[str, Key]] = frozenset()
-        self._told_ns: dict[tuple[str, Key], int] = {}
+        self._rung_ns: dict[tuple[str, Key], int] = {}
         self._not_live_ns: dict[tuple[str, Key], int] = {}  # CLOCK_MONOTONIC since which a row is not live
 
     def text_of(self, scope: str, key: Key) -> str:
@@ -113,7 +113,7 @@ class Alarms:
         if wrong:
             raise ValueError(wrong)
         self._passed -= {(scope, key)}
-        self._told_ns.pop((scope, key), None)
+        self._rung_ns.pop((scope, key), None)
         if text:
             self._set[scope, key] = text, parse(scope, text)
         else:
@@ -128,7 +128,7 @@ class Alarms:
         """Sentences about the alarms that are passed now and were not before. They may contain hostile text of exchanges."""
         if not self._set:
             return []
-        told = []
+        sentences = []
         passed = set()
         rows = _rows(picture, {scope for scope, _ in self._set})
         for (at, key), (text, alarm) in self._set.items():
@@ -136,12 +136,12 @@ class Alarms:
             if not alarm.is_passed(values):
                 continue
             passed.add((at, key))
-            last = self._told_ns.get((at, key))
+            last = self._rung_ns.get((at, key))
             if (at, key) not in self._passed and (last is None or picture.taken_ns - last >= QUIET_NS):
-                self._told_ns[at, key] = picture.taken_ns
-                told.append(f"{_named(key)}: {text}{_seen(at, alarm, values)}")
+                self._rung_ns[at, key] = picture.taken_ns
+                sentences.append(f"{_named(key)}: {text}{_seen(at, alarm, values)}")
         self._passed = frozenset(passed)
-        return told
+        return sentences
 
     @property
     def passed(self) -> frozenset[tuple[str, Key]]:

@@ -197,9 +197,9 @@ class AlphapulseApp(SayingApp):
         if front is not None and front.is_mounted:
             front.show(self.picture)
 
-    def _ring(self, told: Sequence[str]) -> None:
+    def _ring(self, sentences: Sequence[str]) -> None:
         """Report alarms: the bell, a notice, and the user's command."""
-        for sentence in told:
+        for sentence in sentences:
             self.bell()
             self.notify(safe(sentence), title="alarm", severity="warning", timeout=NOTICE_S, markup=False)
             problem = self.hook.run(sentence)
@@ -319,8 +319,8 @@ class AlphapulseApp(SayingApp):
         """Show help on the focused part and the screen, and their keys."""
         screen = self.screen
         about = [words for words in (getattr(screen.focused, "HELP", None), screen.HELP) if words]
-        if self.said:
-            about.append("\n".join(["Said lately, the newest last:", *self.said]))
+        if self.recent:
+            about.append("\n".join(["Said lately, the newest last:", *self.recent]))
         bindings = [
             (one.binding.key, self.get_key_display(one.binding), one.tooltip or one.binding.tooltip or one.binding.description)
             for one in screen.active_bindings.values()

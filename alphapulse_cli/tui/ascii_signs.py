@@ -46,10 +46,10 @@ def in_ascii(text: str) -> str:
 def begun_with() -> Mapping[str, str]:
     """Environment at the start of this process, where the system tells it; else the present one."""
     try:
-        told = BEGUN_WITH.read_bytes()
+        environment = BEGUN_WITH.read_bytes()
     except OSError:
         return os.environ
-    pairs = (one.partition(b"=") for one in told.split(b"\0"))
+    pairs = (one.partition(b"=") for one in environment.split(b"\0"))
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 
 

@@ -21,7 +21,7 @@ from alphapulse_cli.tui.watchdog import Watchdog, watched
 from alphapulse_cli.wire.delta import BookState
 
 NOTICE_S = 8.0
-KEPT_SAID = 6
+KEPT_NOTICES = 6
 TOO_LONG = "What to type has no room here: make the window larger, or: alphapulse doctor"
 
 
@@ -38,15 +38,15 @@ class SayingApp(PulseApp):
         self._watchdog = Watchdog()
         self._still: tuple[str, int] = "", 0  # the watchdog's last finding, and when (ns)
         self._note: tuple[str, int] = "", 0  # the last message of `notify`, and until when it is shown (ns)
-        self.said: deque[str] = deque(maxlen=KEPT_SAID)  # the last notices in full, oldest first
+        self.recent: deque[str] = deque(maxlen=KEPT_NOTICES)  # the last notices in full, oldest first
 
     def status_lines(self, width: int, most: int) -> list[str]:
         """Text of the status line, at most `most` lines. A passing notice is cut to one; a command to be typed stands whole."""
         passing = self._passing()
         advice = "" if passing or self.picture is None else safe(self.picture.advice)
-        said = passing or advice or summary(self.picture)
+        text = passing or advice or summary(self.picture)
         if not advice or len(advice) < width:
-            return [cut(f" {said}", width)]
+            return [cut(f" {text}", width)]
         lines = sentence_lines(advice, width - 1)
         for some in (lines, [line for line in lines if line[1]]):
             if some and len(some) <= most and all(len(line) < width for line, is_command in some if is_command):
@@ -56,12 +56,12 @@ class SayingApp(PulseApp):
     def _passing(self) -> str:
         """Text shown for a while before anything else: rows not updated, the last message, PAUSED, the last notice; "" for no such text."""
         now_ns, picture = clock.monotonic_ns(), self.picture
-        said, when_ns = self._still
-        if said and now_ns - when_ns < NOTICE_S * 1e9:
-            return said
-        said, until_ns = self._note
-        if said and now_ns < until_ns:
-            return said
+        text, when_ns = self._still
+        if text and now_ns - when_ns < NOTICE_S * 1e9:
+            return text
+        text, until_ns = self._note
+        if text and now_ns < until_ns:
+            return text
         if self.is_paused and picture is not None:
             return f"PAUSED, {(now_ns - picture.taken_ns) / 1e9:.0f} s old; the feed goes on (p resumes)"
         return self._notice()
@@ -72,7 +72,7 @@ class SayingApp(PulseApp):
         last = self._notices[-1] if self._notices else ""
         if last != self._last_notice[0]:
             self._last_notice = last, now
-            self.said.append(safe(last))
+            self.recent.append(safe(last))
         return safe(last) if last and now - self._last_notice[1] < NOTICE_S * 1e9 else ""
 
     def notify(
@@ -90,7 +90,7 @@ class SayingApp(PulseApp):
         """
         sign = "" if severity == "information" else "! "
         if severity != "information":
-            self.said.append(safe(message))
+            self.recent.append(safe(message))
         self._note = f"{sign}{safe(message)}", clock.monotonic_ns() + int((NOTICE_S if timeout is None else timeout) * 1e9)
         super().notify(
             message, title=title, severity=severity, timeout=timeout, markup=markup
@@ -129,8 +129,8 @@ def summary(picture: Picture | None) -> str:
     gaps = sum(one.status.totals.get("gaps", 0) for one in picture.sets)
     missed = sum(one.missed for one in picture.sets)
     sets = len(picture.sets)
-    said = f"{sets} set{'' if sets == 1 else 's'}, {live}/{len(picture.books)} books live, {rate:,.0f} deltas/s, {gaps} gaps"
-    return f"{said}, {missed:,} records missed here" if missed else said
+    text = f"{sets} set{'' if sets == 1 else 's'}, {live}/{len(picture.books)} books live, {rate:,.0f} deltas/s, {gaps} gaps"
+    return f"{text}, {missed:,} records missed here" if missed else text
 
 
 def cut(text: str, width: int) -> str:

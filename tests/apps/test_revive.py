@@ -40,7 +40,7 @@ class TestWhatBecameOfIt:
             writer.snapshot(ladder(10))
         known = status(directory)
         told = revival(directory, known)
-        assert (told.said, told.command) == ("the collector of kraken has ended", f"{START} --shm-dir {directory.path}")
+        assert (told.state, told.command) == ("the collector of kraken has ended", f"{START} --shm-dir {directory.path}")
         for name in directory.names():
             if name.startswith("kraken_"):
                 directory.unlink(name)
@@ -55,13 +55,13 @@ class TestWhatBecameOfIt:
             dead = silent(directory, writer)
             (directory.path / "kraken.lock").unlink()
             told = revival(directory, dead)
-        assert (told.said, told.do) == (f"the collector of kraken (pid {os.getpid()}) was killed", "start it again")
+        assert (told.state, told.do) == (f"the collector of kraken (pid {os.getpid()}) was killed", "start it again")
 
     def test_one_whose_process_lives_is_ended_first(self, directory):
         with Writer(directory) as writer:
             writer.snapshot(ladder(10))
             told = revival(directory, silent(directory, writer))
-        assert "shows no sign of life" in told.said
+        assert "shows no sign of life" in told.state
         assert told.command == f"kill -9 {os.getpid()}; {START} --shm-dir {directory.path}"
 
     @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ class TestWhatBecameOfIt:
     )
     def test_of_what_a_dead_one_left_half_done(self, directory, liveness, said):
         told = revival(directory, SetStatus("kraken", "kraken", liveness, 1, 1))
-        assert (told.said, told.do) == (said, "start it again")
+        assert (told.state, told.do) == (said, "start it again")
 
     @pytest.mark.parametrize("liveness", [Liveness.REPLACED, Liveness.BUILDING, Liveness.RETIRED, Liveness.SILENT])
     def test_one_that_is_about_to_take_the_set_over_is_waited_for(self, directory, liveness):
@@ -82,7 +82,7 @@ class TestWhatBecameOfIt:
         with child("support.shm_processes:hold_a_lease", directory.path, "kraken") as holder:
             epoch = holder.line()
             told = revival(directory, SetStatus("kraken", "kraken", liveness, 1, epoch - 1))
-        assert (told.said, told.command) == (f"the collector of kraken (pid {holder.pid}) is starting", "")
+        assert (told.state, told.command) == (f"the collector of kraken (pid {holder.pid}) is starting", "")
 
     def test_every_state_has_an_answer(self, directory):
         for liveness in (None, *Liveness):

@@ -7,7 +7,7 @@ import pytest
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.trading_status import (
     BY_STRICTNESS,
-    NOT_TOLD,
+    NOT_REPORTED,
     TradingStatus,
     allows_taking,
     remark,
@@ -60,7 +60,7 @@ class TestNumbers:
     def test_a_number_of_a_later_version_is_unknown(self):
         assert trading_status(8) is trading_status(255) is TradingStatus.UNKNOWN
         assert trading_status(4) is TradingStatus.CANCEL_ONLY
-        assert trading_status(NOT_TOLD) is None
+        assert trading_status(NOT_REPORTED) is None
 
     def test_words_for_people(self):
         assert [remark(one) for one in (None, TradingStatus.TRADING, TradingStatus.CANCEL_ONLY)] == ["", "", "cancel only"]

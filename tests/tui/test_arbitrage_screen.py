@@ -11,7 +11,7 @@ from alphapulse_cli.flow.arbitrage.candidate import RejectReason
 from alphapulse_cli.flow.arbitrage.exact import Exact
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
-from alphapulse_cli.tui.feed.arbitrage_feed import Lookout
+from alphapulse_cli.tui.feed.arbitrage_feed import ArbitrageFeed
 from alphapulse_cli.tui.feed.picture import Seen
 from alphapulse_cli.tui.screens.arbitrage import ArbitrageScreen, money, notes, profit, verdict
 from alphapulse_cli.wire.delta import BookState
@@ -149,7 +149,7 @@ class TestWords:
                 raise AssertionError("it is left out")
 
         with open_directory(tmp_path) as directory:
-            made = Lookout({}).look(directory, [Unknown()], clock.monotonic_ns())
+            made = ArbitrageFeed({}).look(directory, [Unknown()], clock.monotonic_ns())
         assert "nowhere is left out" in made.unknown_fees[0]
         assert notes(made) == [("", [made.unknown_fees[0]])]
 

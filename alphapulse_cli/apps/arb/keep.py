@@ -19,12 +19,12 @@ class Keeper:
     A failure is reported once, and the watch goes on.
     """
 
-    def __init__(self, path: Path | None, place: str, policy: ArbitragePolicy, say: Callable[[str], None]) -> None:
+    def __init__(self, path: Path | None, place: str, policy: ArbitragePolicy, report: Callable[[str], None]) -> None:
         self._writer = None if path is None else StoreWriter(path)
         self._place = str(Path(place).resolve())
         self._policy = policy
-        self._say = say
-        self._has_said = False
+        self._report = report
+        self._has_reported = False
         self._held: deque[Event] = deque()
 
     def hold(self, event: Event) -> None:
@@ -37,9 +37,9 @@ class Keeper:
         while self._held and self._writer is not None:
             self._writer.put(seen(self._held[0], self._place, self._policy))
             self._held.popleft()  # after the put: an interrupt between them keeps it twice, which does no harm
-            if self._writer.error is not None and not self._has_said:
-                self._has_said = True
-                self._say(f"opportunities are not kept: {self._writer.error}")
+            if self._writer.error is not None and not self._has_reported:
+                self._has_reported = True
+                self._report(f"opportunities are not kept: {self._writer.error}")
 
     def close(self) -> None:
         """Write the queued events, within CLOSE_S, and close the store."""
@@ -47,11 +47,13 @@ class Keeper:
             return
         self.catch_up()
         self._writer.close(CLOSE_S)
-        if self._writer.error is not None and not self._has_said:
-            self._has_said = True
-            self._say(f"opportunities were not kept: {self._writer.error}")
+        if self._writer.error is not None and not self._has_reported:
+            self._has_reported = True
+            self._report(f"opportunities were not kept: {self._writer.error}")
         elif self._writer.dropped and self._writer.error is None:
-            self._say(f"{self._writer.dropped} changes of opportunities were not kept: the store could not be written fast enough")
+            self._report(
+                f"{self._writer.dropped} changes of opportunities were not kept: the store could not be written fast enough"
+            )
 
     def __enter__(self) -> Self:
         return self

@@ -110,7 +110,7 @@ def look_row(detector: ArbitrageDetector, candidate: Candidate) -> Row:
 def seen(event: Event, place: str, policy: ArbitragePolicy) -> Seen:
     """Stored form of an event; a birth has its whole working."""
     one, closed = event.opportunity, event.kind is EventKind.CLOSED
-    said = names(one.candidate)
+    named = names(one.candidate)
     return Seen(
         id=one.id,
         place=place,
@@ -126,7 +126,7 @@ def seen(event: Event, place: str, policy: ArbitragePolicy) -> Seen:
         **_money("peak_", event.peak),
         peak_ns=event.peak_ns,
         explanation=explanation(one, policy) if event.kind is EventKind.OPENED else {},
-        **said,
+        **named,
     )
 
 

@@ -162,11 +162,11 @@ class Watch:
     def _look_at_clock(self) -> list[Event]:
         """Close all opportunities if the real-time clock was set back: by the new time all books would be too old for a while."""
         before = clock.monotonic_ns()
-        told_ns = self._now_ns()
+        wall_ns = self._now_ns()
         after = clock.monotonic_ns()
-        if not told_ns or after - before > CLOCK_READ_NS:  # the clock stands still, or this process did
+        if not wall_ns or after - before > CLOCK_READ_NS:  # the clock stands still, or this process did
             return []
-        ahead_ns, known_ns = told_ns - before, self._ahead_ns
+        ahead_ns, known_ns = wall_ns - before, self._ahead_ns
         self._ahead_ns = ahead_ns
         if known_ns is None or known_ns - ahead_ns < SET_BACK_NS:
             return []

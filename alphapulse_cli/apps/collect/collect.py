@@ -56,7 +56,7 @@ async def collect(
         if not limit.expired():
             raise
         if not collection.has_frames:
-            raise ExchangeError(f"nothing was collected before the duration was over{collection.last_told}") from None
+            raise ExchangeError(f"nothing was collected before the duration was over{collection.last_warning}") from None
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class Collection:
     on_ready: Callable[[Outlet], None] | None = None
     on_first_frame: Callable[[], None] | None = None
     has_frames: bool = field(default=False, init=False)
-    last_told: str = field(default="", init=False)  # ": " and the text of the last warning
+    last_warning: str = field(default="", init=False)  # ": " and the text of the last warning
 
     async def run(self) -> None:
         """Collect until cancelled; exceptions as from `collect`."""
@@ -96,7 +96,7 @@ class Collection:
 
     def _notice(self, level: str, message: str) -> None:
         if level == "warning":
-            self.last_told = f": {message}"
+            self.last_warning = f": {message}"
         self.notice(level, message)
 
     async def _publish(self, feed: Feed, outlet: Outlet, instruments: Sequence[Instrument], skipped: Sequence[str]) -> None:

@@ -173,27 +173,28 @@ class Chorus:
 
     def __init__(self, notice: Notice) -> None:
         self._notice = notice
-        self._said: dict[tuple[str, str], int] = {}  # (level, message without figures) -> connections that said it after the first
+        # (level, message without figures) -> connections that said it after the first
+        self._repeats: dict[tuple[str, str], int] = {}
         self._timers: list[asyncio.TimerHandle] = []
 
     def add(self, name: str, level: str, message: str) -> None:
         """Tell the first notice of its kind with the name of its connection; count those that follow within a second."""
         kind = level, FIGURES.sub("", message)
-        if kind in self._said:
-            self._said[kind] += 1
+        if kind in self._repeats:
+            self._repeats[kind] += 1
             return
-        self._said[kind] = 0
+        self._repeats[kind] = 0
         self._notice(level, f"{name}: {message}")
         self._timers = [timer for timer in self._timers if not timer.cancelled() and timer.when() > _loop_time()]
-        self._timers.append(asyncio.get_running_loop().call_later(SAME_WITHIN_S, self._tell_others, kind, message))
+        self._timers.append(asyncio.get_running_loop().call_later(SAME_WITHIN_S, self._report_repeats, kind, message))
 
     def close(self) -> None:
         """Tell nothing more."""
         for timer in self._timers:
             timer.cancel()
 
-    def _tell_others(self, kind: tuple[str, str], message: str) -> None:
-        others = self._said.pop(kind)
+    def _report_repeats(self, kind: tuple[str, str], message: str) -> None:
+        others = self._repeats.pop(kind)
         if others:
             self._notice(kind[0], f"{others} more connection{'s' if others > 1 else ''}: {message}")
 

@@ -27,7 +27,7 @@ async def list_instruments(
 
     Refused at once if a retry cannot help, ExchangeError after the last try. Each reason is reported once, not at each try.
     """
-    backoff, told = Backoff(), ""
+    backoff, reported = Backoff(), ""
     asked_s = fetcher.limit.pause_left_s(clock.monotonic_ns())
     if asked_s > 0:
         notice("warning", f"the exchange asked for a pause: asking for its instruments at {retry_after.end_of(asked_s)}")
@@ -39,8 +39,8 @@ async def list_instruments(
         except ExchangeError as error:
             if attempt == tries:
                 raise
-            if str(error) != told:
-                told = str(error)
+            if str(error) != reported:
+                reported = str(error)
                 notice("warning", f"waiting for the list of instruments: {error}")
             await asyncio.sleep(max(backoff.after_failure_s(), error.retry_after_s or 0.0))
     raise AssertionError("unreachable")

@@ -259,8 +259,8 @@ def _check_volumes(name: str, chosen: Sequence[str]) -> None:
     """UsageError for top:N at an exchange that does not tell the volumes of its markets."""
     top = next(filter(top_count, chosen), "")
     if top and exchanges.get(name).parse_volumes is None:
-        telling = ", ".join(each for each in exchanges.names() if exchanges.get(each).parse_volumes)
-        hint = f"name symbols, or a pattern such as '*-USD'; volumes are known of: {telling}"
+        with_volumes = ", ".join(each for each in exchanges.names() if exchanges.get(each).parse_volumes)
+        hint = f"name symbols, or a pattern such as '*-USD'; volumes are known of: {with_volumes}"
         raise UsageError(f"{top}: the volumes of {name}'s markets are not known here", hint)
 
 

@@ -34,12 +34,12 @@ class Child:
 
 CODES = frozenset(ExitCode)
 
-Said = Callable[[str, str], None]  # (name of the child, a line of its stderr, which the child has escaped)
+OnLine = Callable[[str, str], None]  # (name of the child, a line of its stderr, which the child has escaped)
 
 
 async def supervise(
     children: Sequence[Child],
-    said: Said,
+    on_line: OnLine,
     duration_s: float | None = None,
     *,
     together: bool = False,
@@ -53,7 +53,7 @@ async def supervise(
     ends_ns = None if duration_s is None else clock.monotonic_ns() + int(duration_s * 1e9)
 
     async def kept(child: Child) -> ExitCode:
-        code = await _keep(child, said, ends_ns)
+        code = await _keep(child, on_line, ends_ns)
         if failed is not None and code is not ExitCode.DONE:
             failed(code)
         return code
@@ -73,33 +73,33 @@ async def supervise(
     return next((code for code in ended if code is not ExitCode.DONE), ExitCode.DONE)
 
 
-async def _keep(child: Child, said: Said, ends_ns: int | None) -> ExitCode:
+async def _keep(child: Child, on_line: OnLine, ends_ns: int | None) -> ExitCode:
     pause_s, has_collected = FIRST_PAUSE_S, False
     while True:
         started_ns = clock.monotonic_ns()
         left = [] if ends_ns is None else ["--duration", f"{max((ends_ns - started_ns) / 1e9, 0.001):.3f}s"]
-        code, collected = await _run_once([*child.arguments, *left], child.name, said)
+        code, collected = await _run_once([*child.arguments, *left], child.name, on_line)
         has_collected = has_collected or collected
         if code in FINAL:
             return ExitCode(code)
         if not has_collected and code > 0:  # a child killed by a signal (code < 0) is restarted
             if ends_ns is None or clock.monotonic_ns() < ends_ns:
-                said(child.name, f"ended with code {code} before it collected any data: it is not started again")
+                on_line(child.name, f"ended with code {code} before it collected any data: it is not started again")
             return ExitCode(code) if code in CODES else ExitCode.FAILED
         if clock.monotonic_ns() - started_ns > STEADY_AFTER_NS:
             pause_s = FIRST_PAUSE_S
         if ends_ns is not None and clock.monotonic_ns() + pause_s * 1e9 >= ends_ns:
             return ExitCode.DONE if has_collected else ExitCode.FAILED
-        said(child.name, f"ended with code {code}; starting it again in {pause_s:.0f} s")
+        on_line(child.name, f"ended with code {code}; starting it again in {pause_s:.0f} s")
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-async def _run_once(arguments: Sequence[str], name: str, said: Said) -> tuple[int, bool]:
+async def _run_once(arguments: Sequence[str], name: str, on_line: OnLine) -> tuple[int, bool]:
     """Run a child once; returns its exit code (negative for a signal) and whether it collected data."""
     process = await spawn(arguments, stdout=asyncio.subprocess.PIPE)
     try:
-        collected, _ = await asyncio.gather(_has_collected(process), relay(process, name, said))
+        collected, _ = await asyncio.gather(_has_collected(process), relay(process, name, on_line))
         return await process.wait(), collected
     finally:
         await stop(process)
@@ -131,7 +131,7 @@ async def spawn(arguments: Sequence[str], stdout: int) -> asyncio.subprocess.Pro
     )
 
 
-async def relay(process: asyncio.subprocess.Process, name: str, said: Said) -> None:
+async def relay(process: asyncio.subprocess.Process, name: str, on_line: OnLine) -> None:
     """Pass the lines of a process's stderr on to `said` until it ends."""
     assert process.stderr is not None
     while True:
@@ -141,7 +141,7 @@ async def relay(process: asyncio.subprocess.Process, name: str, said: Said) -> N
             continue
         if not line:
             return
-        said(name, line.decode("utf-8", "replace").rstrip("\n"))
+        on_line(name, line.decode("utf-8", "replace").rstrip("\n"))
 
 
 async def stop(process: asyncio.subprocess.Process) -> None:

@@ -206,7 +206,7 @@ def refused_leaves_no_trace(make: MakeLine, seed: int) -> str:
                 continue
             tried += 1
             for number in range(6):
-                said = [
+                found = [
                     (line.left_live.copy(), line.keepers[symbol].book.bids(3), line.keepers[symbol].book.asks(3))
                     for symbol in line.symbols
                 ]
@@ -214,7 +214,7 @@ def refused_leaves_no_trace(make: MakeLine, seed: int) -> str:
                     (other.left_live.copy(), other.keepers[symbol].book.bids(3), other.keepers[symbol].book.asks(3))
                     for symbol in other.symbols
                 ]
-                require(said == plain, f"{number} steps after the refused frame {hostile[:300]!r} the books are not as without it")
+                require(found == plain, f"{number} steps after the refused frame {hostile[:300]!r} the books are not as without it")
                 line.step()
                 other.step()
     require(tried, "no frame of this feed could be made unreadable: the decoder refuses nothing")
@@ -253,9 +253,9 @@ def both_roads(make: MakeLine) -> str:
         for decoder in (fast, slow):
             _answer(decoder, answers)
         usual = fast.shape.read(frame) if fast.shape is not None else None
-        said = [usual] if usual is not None else _events(fast, frame)
+        found = [usual] if usual is not None else _events(fast, frame)
         wanted = _events(slow, frame)
-        require(_plain(said) == _plain(wanted), f"the two parsers differ on the frame {frame[:300]!r}")
+        require(_plain(found) == _plain(wanted), f"the two parsers differ on the frame {frame[:300]!r}")
         taken += usual is not None
         updates += any(isinstance(event, Update) for event in wanted)
     if not shape.SOURCE_HASH:

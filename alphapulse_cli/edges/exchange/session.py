@@ -164,7 +164,7 @@ class Session:
     def _publish_wait(self, seconds: float) -> None:
         """Tell readers, by a counter, that the exchange asked for a pause of `seconds` from now; 0 ends it."""
         until_ns = clock.realtime_ns() + int(seconds * 1e9) if seconds else 0
-        self._ingest.counters.set(Counter.WAIT_UNTIL_NS, self._siblings.told_to_wait(self._ingest, until_ns))
+        self._ingest.counters.set(Counter.WAIT_UNTIL_NS, self._siblings.wait_until_ns(self._ingest, until_ns))
 
     async def _one_connection(self) -> str:
         """Run one connection from its opening to its end; returns the reason of the end. ExchangeError if it cannot be opened."""

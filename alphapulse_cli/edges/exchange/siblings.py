@@ -42,7 +42,7 @@ class Siblings:
         self._open.discard(id(ingest))
         return len(self._open)
 
-    def told_to_wait(self, ingest: Ingest, until_ns: int) -> int:
+    def wait_until_ns(self, ingest: Ingest, until_ns: int) -> int:
         """Note the end of the pause that the exchange asked a connection for, 0 for none; returns the latest of all connections."""
         self._waits[id(ingest)] = until_ns
         return max(self._waits.values())

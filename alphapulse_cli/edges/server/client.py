@@ -14,7 +14,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 TOO_SLOW = 1008  # RFC 6455: policy violation
-TOLD_WITHIN_S = 1.0  # seconds that a dropped client has to read the reason
+READ_REASON_WITHIN_S = 1.0  # seconds that a dropped client has to read the reason
 
 
 class Client:
@@ -63,7 +63,7 @@ class Client:
     async def _close(self, reason: str) -> None:
         """Send the close frame, which follows all data already in the socket; abort if it is not read within TOLD_WITHIN_S."""
         try:
-            async with asyncio.timeout(TOLD_WITHIN_S):
+            async with asyncio.timeout(READ_REASON_WITHIN_S):
                 await self.websocket.close(TOO_SLOW, reason)
         except TimeoutError:
             self.websocket.transport.abort()

@@ -254,11 +254,11 @@ class ArbitrageDetector:
         if now_ns <= self.now_ns:
             return events
         for candidate, opportunity in list(self.open.items()):
-            told_ns = opportunity.reported_ns + self.policy.report_every_ns
+            report_ns = opportunity.reported_ns + self.policy.report_every_ns
             ends_ns = min(market.timestamp_ns for market in candidate.markets) + self.policy.max_age_ns + 1
-            if opportunity.pending and told_ns <= now_ns and told_ns <= ends_ns:
-                opportunity.reported_ns, opportunity.pending = told_ns, False
-                events.append(self._event(EventKind.CHANGED, opportunity, told_ns))
+            if opportunity.pending and report_ns <= now_ns and report_ns <= ends_ns:
+                opportunity.reported_ns, opportunity.pending = report_ns, False
+                events.append(self._event(EventKind.CHANGED, opportunity, report_ns))
             if ends_ns <= now_ns:
                 self._hold_back(candidate, RejectReason.TOO_OLD, ends_ns, events)
         self.now_ns = now_ns

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.readers.items import TradeItem
 from alphapulse_cli.readers.status import state_words
-from alphapulse_cli.tui.books import words as say
+from alphapulse_cli.tui.books import words as book_words
 from alphapulse_cli.tui.books.ladder import wrapped
 from alphapulse_cli.tui.books.ladder_text import Line, Piece, cut_line
 from alphapulse_cli.tui.books.price_chart import MOST_HEIGHT, MakeChart, chart_lines
@@ -84,7 +84,7 @@ def detail_lines(detail: Detail, width: int, height: int, chart: MakeChart = cha
     if status.state is not BookState.LIVE:
         revival = "" if detail.owner is None else detail.owner.revival
         is_named = any(state_words(status) in piece.text for piece in lines[0])
-        for words in say.why(status, has_ladder=detail.book.ladder is not None, revival=revival, is_named=is_named):
+        for words in book_words.why(status, has_ladder=detail.book.ladder is not None, revival=revival, is_named=is_named):
             lines += wrapped(words, width, "waiting")
     if width >= TWO_COLUMNS:
         left = width - TRADES_WIDTH
@@ -108,7 +108,7 @@ def title_line(detail: Detail, width: int) -> Line:
     pin = "  ".join(part for part in (alarm, "pinned: x lets it go" if detail.is_pinned else "") if part)
     return (
         Piece(name, "name"),
-        Piece(state, say.KINDS.get(status.state, "waiting")),
+        Piece(state, book_words.KINDS.get(status.state, "waiting")),
         Piece(pin.rjust(max(width - len(name) - len(state), len(pin) + 2)), "best"),
     )
 

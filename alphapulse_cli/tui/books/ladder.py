@@ -179,7 +179,7 @@ class LadderPane(Painted):
             return [*head, (), *self._word_lines(width)][:height]
         wide, look, rungs = self.columns(width), self._look, self._rungs
         asks, bids = self.rows()
-        said = self._word_lines(width)[:asks] if self._state else []
+        reason = self._word_lines(width)[:asks] if self._state else []
         shown = [ladder_text.fitting(rows, look) for rows in (bids, asks)]
         sides = [side[look.skip : look.skip + count] for side, count in zip((rungs.bids, rungs.asks), shown, strict=True)]
         most = max((rung.total for side in sides for rung in side[-1:]), default=0)
@@ -188,7 +188,7 @@ class LadderPane(Painted):
             for is_ask, count in zip((False, True), shown, strict=True)
         )
         upper: list[Line] = [*[()] * (asks - len(above)), *above[::-1]]
-        upper[: len(said)] = said  # in place of the worst asks: the middle stays beside the others'
+        upper[: len(reason)] = reason  # in place of the worst asks: the middle stays beside the others'
         middle = ladder_text.cut_line(ladder_text.middle(rungs, self._over, self._state, width), width)
         return [*head, self.heads(wide), *upper, middle, *below][:height]
 

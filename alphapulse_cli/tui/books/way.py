@@ -86,16 +86,16 @@ def _walk(way: Way, width: int) -> list[Line]:
         return []
     if row.found is None:
         if row.why is not None:
-            said = (
+            sentence = (
                 f"{row.why.meaning}: {'; '.join(way.not_live)}"
                 if row.why is RejectReason.NOT_LIVE and way.not_live
                 else row.why.meaning
             )
-            return wrapped(f"Held back: {safe(said)}.", width, "waiting")
+            return wrapped(f"Held back: {safe(sentence)}.", width, "waiting")
         if row.net_bps is None:
             return wrapped("One side of a book is empty, or no book converts between the currencies.", width, "quiet")
-        said = f"The best prices leave {float(row.net_bps):+,.2f} bps after both taker fees: there is nothing to walk."
-        return [*wrapped(said, width, "quiet"), *wrapped(_breaks_even(row), width, "size")]
+        sentence = f"The best prices leave {float(row.net_bps):+,.2f} bps after both taker fees: there is nothing to walk."
+        return [*wrapped(sentence, width, "quiet"), *wrapped(_breaks_even(row), width, "size")]
     found = row.found
     if not isinstance(found, DepthWalk):
         return wrapped(f"{found.size.text} earns {found.net.text} {safe(row.currency)}.", width, "mid")

@@ -43,8 +43,8 @@ def why(status: BookStatus, *, has_ladder: bool, revival: str = "", is_named: bo
     if status.state is BookState.LIVE:
         return ["The book is being read.", "It is here as soon as it is exact."]
     levels = "levels as last known" if has_ladder else "no levels are known"
-    said = f"{levels[0].upper()}{levels[1:]}." if is_named else f"{state_words(status)}; {levels}."
-    return [said, safe(revival) or what_next(status)]
+    sentence = f"{levels[0].upper()}{levels[1:]}." if is_named else f"{state_words(status)}; {levels}."
+    return [sentence, safe(revival) or what_next(status)]
 
 
 def what_next(status: BookStatus) -> str:
@@ -98,8 +98,10 @@ def cursor_words(price: Fraction | None, rungs: Rungs) -> str:
     found = [
         (rung, side) for side, rungs_of in (("bid", rungs.bids), ("asked", rungs.asks)) for rung in rungs_of if rung.ticks == ticks
     ]
-    said = ", ".join(f"{trim_text(rung.lots, rungs.size_decimals)} {side} by {sum(map(bool, rung.parts))}" for rung, side in found)
-    return f"> {trim_text(ticks, rungs.price_decimals)}: {said or 'nothing live'}"
+    sentence = ", ".join(
+        f"{trim_text(rung.lots, rungs.size_decimals)} {side} by {sum(map(bool, rung.parts))}" for rung, side in found
+    )
+    return f"> {trim_text(ticks, rungs.price_decimals)}: {sentence or 'nothing live'}"
 
 
 class Room(NamedTuple):

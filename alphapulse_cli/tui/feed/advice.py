@@ -15,7 +15,7 @@ def advice(place: str, wanted: Wanted, there: Sequence[str], names: Sequence[str
             return f"Nothing is collected in {place} yet. {START_ONE[0].upper()}{START_ONE[1:]}"
         asked = ", ".join([*sorted(wanted.exchanges), *(f"{of}:{symbol}" if of else symbol for of, symbol in wanted.symbols)])
         return f"Nothing of {asked} is collected in {place}; there are: {', '.join(there)}. It is shown here once it is"
-    said = [revivals[name] for name in names if name in revivals]
-    if len(said) < 2:
-        return said[0] if said else ""
-    return f"{len(said)} collectors are not there: each row says what to do. {said[0]}"
+    sentences = [revivals[name] for name in names if name in revivals]
+    if len(sentences) < 2:
+        return sentences[0] if sentences else ""
+    return f"{len(sentences)} collectors are not there: each row says what to do. {sentences[0]}"

@@ -43,8 +43,8 @@ class Followed(Protocol):
         """Books of the set now; `now_ns` is CLOCK_MONOTONIC."""
 
 
-class Lookout:
-    """Lookout for arbitrage. `fees` has configured taker fees by exchange, as text; other exchanges have their lowest tier."""
+class ArbitrageFeed:
+    """Detector of arbitrage on the followed books. `fees` has configured taker fees by exchange, as text; other exchanges have their lowest tier."""
 
     def __init__(self, fees: dict[str, str]) -> None:
         self._fee_texts = fees
@@ -118,8 +118,8 @@ class Lookout:
             trading = trading_status(replica.trading_status)
             if not (market.is_live and is_known and market.trading_status is trading):
                 delay = None if replica.feed_delay_us == NO_FEED_DELAY else replica.feed_delay_us
-                told = (market.timestamp_ns, market.feed_delay_us) if is_known else (replica.timestamp_ns, delay)
-                changed.append((told[0], market, replica, told[1]))
+                moment = (market.timestamp_ns, market.feed_delay_us) if is_known else (replica.timestamp_ns, delay)
+                changed.append((moment[0], market, replica, moment[1]))
         there = {id(market) for market, *_ in standings}
         for market in detector.markets.values():
             if id(market) not in there and market.is_live:  # its set is gone, or it must be attached to again
@@ -173,12 +173,12 @@ def row_of(
 ) -> ArbitrageRow:
     """Row of one way to trade. A book that is not LIVE is the reason, and its prices are not shown."""
     buy, sell = candidate.buy, candidate.sell
-    said = candidate.symbol, (buy.name, buy.symbol), (sell.name, sell.symbol), candidate.currency, candidate.note
+    named = candidate.symbol, (buy.name, buy.symbol), (sell.name, sell.symbol), candidate.currency, candidate.note
     if not all(market.is_live for market in candidate.markets):
-        return ArbitrageRow(*said, why=RejectReason.NOT_LIVE)
+        return ArbitrageRow(*named, why=RejectReason.NOT_LIVE)
     net = candidate.best_return()
     return ArbitrageRow(
-        *said,
+        *named,
         "" if buy.ask is None else text(buy.ask[0], buy.price_decimals),
         "" if sell.bid is None else text(sell.bid[0], sell.price_decimals),
         raw_bps(buy, sell),

@@ -118,7 +118,7 @@ class OneBook:
             for is_ask in (False, True):
                 for ticks, way in moves(self._sides[is_ask], sides[is_ask], min(levels, MOVED_LEVELS), is_ask=is_ask):
                     moved[is_ask, ticks] = way, now_ns
-            self._moved = {level: told for level, told in moved.items() if now_ns - told[1] < FLASH_NS}
+            self._moved = {level: change for level, change in moved.items() if now_ns - change[1] < FLASH_NS}
         self._sides = sides
         return BookLadder(book.price_decimals, book.size_decimals, *sides, self._moved)
 

@@ -28,7 +28,7 @@ from alphapulse_cli.readers.status import SetStatus, StatusSource
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory, open_directory
 from alphapulse_cli.tui.feed.advice import advice
-from alphapulse_cli.tui.feed.arbitrage_feed import Lookout
+from alphapulse_cli.tui.feed.arbitrage_feed import ArbitrageFeed
 from alphapulse_cli.tui.feed.picture import TRADES, ArbitragePicture, BookPicture, Picture, SetPicture, Watched
 from alphapulse_cli.tui.feed.set_feed import OneSet, Tally
 
@@ -61,7 +61,7 @@ class ScreenFeed:
         self._watched = Watched()
         self._screen = ""
         self._fees = dict(fees or {})
-        self._lookout = Lookout(self._fees)
+        self._arbitrage_feed = ArbitrageFeed(self._fees)
         self._changed = True
         self._next_picture = self._next_look = self._next_second = 0
         self._directory: Directory | None = None
@@ -161,7 +161,7 @@ class ScreenFeed:
         self._known |= {one.name: one for one in samples if one.liveness is not None}
         there = {one.name for one in samples if one.liveness is not None}
         gone = [replace(self._known[name], liveness=None) for name in sorted(self._known.keys() - there)]
-        self._revivals = {one.name: said.sentence for one in (*samples, *gone) if (said := revival(directory, one)) is not None}
+        self._revivals = {one.name: found.sentence for one in (*samples, *gone) if (found := revival(directory, one)) is not None}
         self._samples = samples + [
             SetStatus(one.name, one.exchange, None) for one in gone if one.name not in {s.name for s in samples}
         ]
@@ -227,9 +227,9 @@ class ScreenFeed:
     def _arbitrage(self, now_ns: int) -> ArbitragePicture | None:
         """Ways to trade; None, without any cost, while the arbitrage screen is not in front."""
         if self._screen != ARBITRAGE or self._directory is None:
-            self._lookout.pause()
+            self._arbitrage_feed.pause()
             return None
-        return self._lookout.look(self._directory, self._followed, now_ns)
+        return self._arbitrage_feed.look(self._directory, self._followed, now_ns)
 
     def _wants(self, status: SetStatus, symbol: str) -> bool:
         only = self._wanted.symbols_of(status.name, status.exchange)
@@ -242,7 +242,7 @@ class ScreenFeed:
         if self._directory is not None:
             self._directory.close()
         self._directory = self._source = self._sets = None
-        self._lookout = Lookout(self._fees)
+        self._arbitrage_feed = ArbitrageFeed(self._fees)
         self._segments = ()
 
 
@@ -253,5 +253,5 @@ def pause(every_ns: int, spent_ns: int) -> int:
 
 def _error_text(error: Exception) -> str:
     hint = getattr(error, "hint", "")
-    said = f"{str(error)[:1].upper()}{str(error)[1:]}"
-    return f"{said}. {hint[:1].upper()}{hint[1:]}" if hint else said
+    found = f"{str(error)[:1].upper()}{str(error)[1:]}"
+    return f"{found}. {hint[:1].upper()}{hint[1:]}" if hint else found

@@ -106,12 +106,12 @@ class ArbitrageScreen(PaneScreen):
     def show(self, picture: Picture) -> None:
         """Draw the table and the notes."""
         self._taken_ns = picture.taken_ns
-        said = notes(picture.arbitrage or ArbitragePicture())
-        self.other_rows = len(said)
+        lines = notes(picture.arbitrage or ArbitragePicture())
+        self.other_rows = len(lines)
         super().show(picture)
         below = self.query_one("#held-back", Lines)
-        below.styles.height = len(said)
-        below.show(said, lambda width, _: [in_width(note_line(title, parts, width), width) for title, parts in said])
+        below.styles.height = len(lines)
+        below.show(lines, lambda width, _: [in_width(note_line(title, parts, width), width) for title, parts in lines])
 
     def items(self, picture: Picture) -> Iterable[ArbitrageRow]:
         """The ways to trade that match the filter."""
@@ -195,8 +195,8 @@ def notes(arbitrage: ArbitragePicture) -> list[Note]:
     """Notes, a line each: why rows are held back, and which pairs have no row."""
     made: list[Note] = []
     if arbitrage.held_back:
-        told = sorted(arbitrage.held_back.items(), key=lambda one: (-one[1], one[0].value))
-        made.append(("held back: ", [f"{count} {why.value.replace('_', ' ')} ({why.meaning})" for why, count in told]))
+        reasons = sorted(arbitrage.held_back.items(), key=lambda one: (-one[1], one[0].value))
+        made.append(("held back: ", [f"{count} {why.value.replace('_', ' ')} ({why.meaning})" for why, count in reasons]))
     if arbitrage.not_compared:
         pairs = [f"{one}/{other}" for one, other in arbitrage.not_compared[:NOT_COMPARED]]
         more = len(arbitrage.not_compared) - len(pairs)

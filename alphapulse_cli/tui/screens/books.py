@@ -19,7 +19,7 @@ from textual.widget import Widget
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.shm import clock
-from alphapulse_cli.tui.books import words as say
+from alphapulse_cli.tui.books import words as book_words
 from alphapulse_cli.tui.books.consolidate import coarsest, merged, rungs_in
 from alphapulse_cli.tui.books.consolidated import ConsolidatedPane
 from alphapulse_cli.tui.books.depth_chart import DepthChart
@@ -126,7 +126,7 @@ class BooksScreen(BooksKeys):
         needs = [widths(rungs) for rungs in known] or [(20, 30, 40)]
         least, plain, full = (GAP + max(need[at] for need in needs) for at in range(3))
         chosen = (self.pulse.remembered(name, "") for name in (MERGED, CHART))
-        self._room = say.share(body.width, body.height - 1, len(shown), (least, plain, full), *chosen)
+        self._room = book_words.share(body.width, body.height - 1, len(shown), (least, plain, full), *chosen)
         self._first %= max(len(shown), 1)
         turned = shown[self._first :] + shown[: self._first] if self._room.ladders < len(shown) else shown
         self._beside = [(book, ladders[book.set_name]) for book in turned[: self._room.ladders]]
@@ -175,9 +175,9 @@ class BooksScreen(BooksKeys):
         best_bid, best_ask = picture.best(symbol)
         revivals = {one.status.name: one.revival for one in picture.sets}
         for pane, (book, rungs) in zip(panes, self._beside, strict=False):
-            title = say.title(book.set_name, book.status, width - GAP)
+            title = book_words.title(book.set_name, book.status, width - GAP)
             stale = book.status.state is not BookState.LIVE
-            words = say.why(book.status, has_ladder=rungs is not None, revival=revivals.get(book.set_name, ""))
+            words = book_words.why(book.status, has_ladder=rungs is not None, revival=revivals.get(book.set_name, ""))
             if rungs is None:
                 pane.show_words(title, words)
                 continue
@@ -196,7 +196,7 @@ class BooksScreen(BooksKeys):
         if pane.display:
             pane.styles.width = room.merged
             marks = initials(names)
-            title = say.merged_title(names, marks, room.merged - GAP)
+            title = book_words.merged_title(names, marks, room.merged - GAP)
             look = Look(self._skip, self._count(), self._cursor, initials=marks)
             if live:
                 pane.show_rungs(title, self._whole, look, self._count() or IMBALANCE_LEVELS)
@@ -213,10 +213,15 @@ class BooksScreen(BooksKeys):
         at = f"{symbols.index(symbol) + 1} of {len(symbols)}" if symbol in symbols else ""
         hidden = f"{self._room.ladders} of {count} exchanges shown, e: next" if self._room.ladders < count else ""
         levels = f"{self._count()} levels" if self._count() else ""
-        parts = [(safe(symbol), "name"), (at, "quiet"), (hidden, "waiting"), (say.group_words(self._step(), coarse), "quiet")]
-        parts += [(say.cursor_words(self._cursor, self._whole), "mid"), (levels, "quiet")]
+        parts = [
+            (safe(symbol), "name"),
+            (at, "quiet"),
+            (hidden, "waiting"),
+            (book_words.group_words(self._step(), coarse), "quiet"),
+        ]
+        parts += [(book_words.cursor_words(self._cursor, self._whole), "mid"), (levels, "quiet")]
         parts += [(f"from level {self._skip + 1}" if self._skip else "", "quiet")]
-        line.line = say.head(parts, line.size.width)
+        line.line = book_words.head(parts, line.size.width)
         line.renew()
 
     def copy_text(self) -> str:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 
-from alphapulse_cli.tui.books import words as say
+from alphapulse_cli.tui.books import words as book_words
 from alphapulse_cli.tui.books.grouping import STEPS, Rungs
 from alphapulse_cli.tui.books.ladder import LadderPane
 from alphapulse_cli.tui.screens.base import PulseScreen
@@ -54,7 +54,7 @@ class BooksKeys(PulseScreen):
         self._skip = self._first = 0
         self._cursor: Fraction | None = None
         self._whole = Rungs(0, 0)
-        self._room = say.Room(0, 0, 0, 0)
+        self._room = book_words.Room(0, 0, 0, 0)
 
     # Selection
 

@@ -162,5 +162,5 @@ def _row(one: SetPicture, figures: Figures) -> Row:
 
 
 def _silent_row(one: SetPicture) -> Row:
-    said = "nothing is measured yet" if is_live(one) else f"{liveness_word(one)}: nothing was measured"
-    return Row((one.status.name, ""), {"set": (one.status.name, "dead")}, (said, "waiting" if is_live(one) else "dead"))
+    reason = "nothing is measured yet" if is_live(one) else f"{liveness_word(one)}: nothing was measured"
+    return Row((one.status.name, ""), {"set": (one.status.name, "dead")}, (reason, "waiting" if is_live(one) else "dead"))

@@ -268,12 +268,12 @@ def set_row(item: Item) -> Row:
     """The row of a collector without books (yet)."""
     assert item.owner is not None
     status = item.owner.status
-    said = NO_BOOK.get(status.liveness, status.liveness.value if status.liveness else "")
+    state = NO_BOOK.get(status.liveness, status.liveness.value if status.liveness else "")
     kind = "waiting" if status.liveness is Liveness.LIVE else "dead"
     sign = "○" if status.liveness is Liveness.LIVE else "✗"
     return Row(
         (status.name, ""),
-        {"symbol": ("-", "quiet"), "exchange": (status.name, ""), "state": (f"{sign} {said}", kind), "reason": (said, kind)},
+        {"symbol": ("-", "quiet"), "exchange": (status.name, ""), "state": (f"{sign} {state}", kind), "reason": (state, kind)},
     )
 
 

@@ -69,9 +69,9 @@ def reader_row(number: int, reader: ReaderRow) -> Row:
     behind = "reads a ring that was replaced" if reader.lag is None else f"{reader.lag:,} behind"
     state = ("reads", "quiet") if reader.alive else ("dead", "dead")
     kind = "waiting" if reader.missed or reader.lag is None else "quiet"
-    said = f"{behind}, {'! ' if reader.missed else ''}{reader.missed:,} missed, pid {reader.pid}"
+    words = f"{behind}, {'! ' if reader.missed else ''}{reader.missed:,} missed, pid {reader.pid}"
     key = reader.segment, (number, reader.pid, reader.label)
-    return Row(key, {"set": ("", ""), "part": (f"└ {reader.label}", "quiet"), "state": state}, (said, kind))
+    return Row(key, {"set": ("", ""), "part": (f"└ {reader.label}", "quiet"), "state": state}, (words, kind))
 
 
 class RingsScreen(DetailedScreen):

@@ -63,8 +63,10 @@ class RowKeys:
                 self.show_again()
 
         names = " ".join(column.name for column in self.COLUMNS)
-        said = f"{names}. In the order you want; the last go first. Empty: as at first."
-        self.app.push_screen(Ask("columns", said, self._columns or names, lambda text: columns.wrong(self.COLUMNS, text)), choose)
+        question = f"{names}. In the order you want; the last go first. Empty: as at first."
+        self.app.push_screen(
+            Ask("columns", question, self._columns or names, lambda text: columns.wrong(self.COLUMNS, text)), choose
+        )
 
     def alarm_key(self, key: Any) -> Key | None:
         """The alarm's key of the row with that key; None if it cannot have an alarm."""

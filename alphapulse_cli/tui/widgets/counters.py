@@ -65,8 +65,8 @@ def segment_line(row: SegmentRow, width: int) -> Line:
         f"room for {row.capacity:,}",
         f"began {since(row.epoch)}",
     ]
-    said = joined(facts, width - len(name))[len(row.state) :]
-    return [(name, "title"), (row.state, "live" if row.state == "live" else "dead"), (said, "quiet")]
+    text = joined(facts, width - len(name))[len(row.state) :]
+    return [(name, "title"), (row.state, "live" if row.state == "live" else "dead"), (text, "quiet")]
 
 
 def reader_line(reader: ReaderRow, capacity: int) -> Line:
@@ -75,9 +75,9 @@ def reader_line(reader: ReaderRow, capacity: int) -> Line:
     if reader.lag is None or not capacity:
         return [(f"{who}reads a ring that was replaced", "waiting")]
     words, kind = pace(reader.lag / capacity)
-    said = f"{words}, {reader.lag:,} of {capacity:,} behind, "
+    text = f"{words}, {reader.lag:,} of {capacity:,} behind, "
     missed = (f"{'! ' if reader.missed else ''}{reader.missed:,} missed", "waiting" if reader.missed else "quiet")
-    return [(" ▕", "quiet"), (bar(reader.lag / capacity, BAR), kind), ("▏", "quiet"), (who, ""), (said, "quiet"), missed]
+    return [(" ▕", "quiet"), (bar(reader.lag / capacity, BAR), kind), ("▏", "quiet"), (who, ""), (text, "quiet"), missed]
 
 
 def rates_line(status: SetStatus, width: int) -> Line:
@@ -101,12 +101,12 @@ def counter_lines(totals: dict[str, int], width: int, height: int) -> list[Line]
     across = max(width // (LABEL + VALUE + GAP + 2), 1)
     wide = width // across
     room = across * max(height, 0)
-    told = [_narrow(one, totals, wide) if across == 1 else [_runs(one, totals)] for one in ranked]
-    ends = list(accumulate(len(each) for each in told))
-    count = len(told) if ends[-1] <= room else bisect_right(ends, room - 1)
-    cells = [cell for each in told[:count] for cell in each]
-    if count < len(told) and room:
-        cells.append([(f"  {len(told) - count} more: enter", "quiet")])
+    lines = [_narrow(one, totals, wide) if across == 1 else [_runs(one, totals)] for one in ranked]
+    ends = list(accumulate(len(each) for each in lines))
+    count = len(lines) if ends[-1] <= room else bisect_right(ends, room - 1)
+    cells = [cell for each in lines[:count] for cell in each]
+    if count < len(lines) and room:
+        cells.append([(f"  {len(lines) - count} more: enter", "quiet")])
     return [[run for cell in cells[at : at + across] for run in in_width(cell, wide)] for at in range(0, len(cells), across)]
 
 
@@ -126,8 +126,8 @@ def _narrow(counter: Counter, totals: dict[str, int], width: int) -> list[Line]:
 def _runs(counter: Counter, totals: dict[str, int], width: int = LABEL + VALUE) -> Line:
     """Pieces of one counter: sign, name, value. A name longer than its column takes room from the value."""
     value = totals.get(counter.label, 0)
-    said = f"{'-' * (value < 0)}{duration(abs(value) * 1000)}" if counter.unit == "us" else f"{value:,}"
-    shown = f" {said}".rjust(width - len(counter.label))
+    text = f"{'-' * (value < 0)}{duration(abs(value) * 1000)}" if counter.unit == "us" else f"{value:,}"
+    shown = f" {text}".rjust(width - len(counter.label))
     if value and counter in TROUBLE:
         return [("! ", "waiting"), (counter.label, "waiting"), (shown, "waiting")]
     kind = "" if value else "quiet"

@@ -89,7 +89,7 @@ class StatusLine(ByLine):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"status--mark"}
 
-    _said: tuple[str, Sequence[str]] = ("", ("",))
+    _drawn: tuple[str, Sequence[str]] = ("", ("",))
 
     def on_resize(self) -> None:
         """Make the text anew for the new room."""
@@ -97,19 +97,19 @@ class StatusLine(ByLine):
 
     def renew(self) -> None:
         """Draw the line again if its text has changed."""
-        before, rows = self._said, self.rows
-        self._said = self._now()
+        before, rows = self._drawn, self.rows
+        self._drawn = self._now()
         if self.rows != rows:
             screen = cast(FramedScreen, self.screen)
             self.styles.height = screen.status_rows = self.rows
             screen.show_again()
-        if self._said != before:
+        if self._drawn != before:
             self.refresh()
 
     @property
     def rows(self) -> int:
         """Number of lines it takes."""
-        return len(self._said[1])
+        return len(self._drawn[1])
 
     def _now(self) -> tuple[str, Sequence[str]]:
         """(the filter, the app's lines)."""
@@ -120,13 +120,13 @@ class StatusLine(ByLine):
 
     def shown_on(self, y: int) -> Any:
         """The filter, if it is shown on that line, and the line's text."""
-        return self._said[0], self._said[1][y : y + 1]
+        return self._drawn[0], self._drawn[1][y : y + 1]
 
     def render_line(self, y: int) -> Strip:
         """Draw the filter, marked, before the app's text."""
-        filtered, said = self._said
+        filtered, shown = self._drawn
         head = [Segment(filtered, self.get_component_rich_style("status--mark"))] if filtered and not y else []
-        segments = [*head, Segment(said[y] if y < len(said) else "", self.ground)]
+        segments = [*head, Segment(shown[y] if y < len(shown) else "", self.ground)]
         return Strip(segments).adjust_cell_length(self.size.width, self.ground)
 
 

@@ -90,12 +90,12 @@ def _cut(line: Line, width: int) -> Line:
 
 def joined(parts: Sequence[str], width: int) -> str:
     """The parts separated by commas, as many as fit into `width`; at least the first."""
-    said = parts[0]
+    text = parts[0]
     for one in parts[1:]:
-        if len(said) + 2 + len(one) > width:
+        if len(text) + 2 + len(one) > width:
             break
-        said += f", {one}"
-    return said
+        text += f", {one}"
+    return text
 
 
 def bars(parts: Sequence[float], height: int) -> list[str]:

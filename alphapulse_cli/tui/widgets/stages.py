@@ -27,8 +27,8 @@ def stage_words(stage: Stage) -> str:
 def clock_words(stage: Stage) -> str:
     """Text about the clocks; "" where one clock measured both ends and no sample is below zero."""
     below = stage.distribution.below_zero
-    said = "relative: two clocks" if stage.is_relative else ""
-    return ", ".join(part for part in (said, f"{below:,} below zero" if below else "") if part)
+    note = "relative: two clocks" if stage.is_relative else ""
+    return ", ".join(part for part in (note, f"{below:,} below zero" if below else "") if part)
 
 
 def words_line(named: Named, *, is_chosen: bool) -> Line:

@@ -70,11 +70,11 @@ class TestTheMetadata:
 class TestAPauseThatTheExchangeAskedFor:
     def test_lasts_until_the_latest_end_of_any_connections(self):
         siblings, one, other = Siblings(), _ingest(), _ingest()
-        assert siblings.told_to_wait(one, 500) == 500
-        assert siblings.told_to_wait(other, 0) == 500, "this one has connected; the first still waits"
-        assert siblings.told_to_wait(other, 700) == 700
-        assert siblings.told_to_wait(one, 0) == 700
-        assert siblings.told_to_wait(other, 0) == 0
+        assert siblings.wait_until_ns(one, 500) == 500
+        assert siblings.wait_until_ns(other, 0) == 500, "this one has connected; the first still waits"
+        assert siblings.wait_until_ns(other, 700) == 700
+        assert siblings.wait_until_ns(one, 0) == 700
+        assert siblings.wait_until_ns(other, 0) == 0
 
 
 class TestARefusal:
@@ -98,11 +98,11 @@ class TestAConnectionThatIsGivenUp:
     def test_is_handed_nothing_more_and_its_pause_is_nobodys(self):
         siblings, one, other = Siblings(), _ingest(), _ingest()
         siblings.ingests += [one, other]
-        siblings.told_to_wait(one, 500)
-        siblings.told_to_wait(other, 300)
+        siblings.wait_until_ns(one, 500)
+        siblings.wait_until_ns(other, 300)
         siblings.forget(one)
         assert siblings.ingests == [other]
-        assert siblings.told_to_wait(other, 0) == 0
+        assert siblings.wait_until_ns(other, 0) == 0
 
 
 class TestCounting:

@@ -316,7 +316,7 @@ class TestArbitrage:
         unit = 10**SIZE_DECIMALS
         feed = stepped()
         feed.feed._fees = {"kraken": "0.001", "coinbase": "0.001"}
-        feed.feed._lookout = arbitrage_feed.Lookout(feed.feed._fees)
+        feed.feed._arbitrage_feed = arbitrage_feed.ArbitrageFeed(feed.feed._fees)
         with Writer(directory) as cheap:
             cheap.snapshot([(999_000, unit, False), (1_000_000, 2 * unit, True)])
             with Writer(directory, set_name="coinbase", exchange="coinbase") as dear:
@@ -328,7 +328,7 @@ class TestArbitrage:
                 (row,) = [row for row in told.rows if row.found is not None]
                 assert (row.buy[0], row.sell[0], row.currency) == ("kraken", "coinbase", "USD")
                 assert (row.found.size.text, row.found.net.text) == ("2", "159.8")
-            feed.feed._lookout._next = 0
+            feed.feed._arbitrage_feed._next = 0
             told = feed.step().arbitrage
             assert [row.found for row in told.rows] == [None, None]
             assert told.held_back == {RejectReason.NOT_LIVE: 2}

@@ -101,14 +101,14 @@ def _in_process(ground: Ground, writer: Lines) -> Iterator[Result]:
         missed = watching.missed
         gc.unfreeze()
     found = _rate(writer, before)
-    told = f"{LEFT_OUT}, {found:,.0f} deltas/s came, {missed} missed. Reading the rings is not in it, applying the group to its book is."
+    leaves_out = f"{LEFT_OUT}, {found:,.0f} deltas/s came, {missed} missed. Reading the rings is not in it, applying the group to its book is."
     if found < LEAST_OF_THE_RATE * DELTAS_PER_S:
         ground.leave_out("arb", "change to event", f"the writer managed only {found:,.0f} deltas/s")
         return
     if not opened:
         raise IntegrityError("arb: no planted opportunity was found")
-    yield eventful.result("arb", "change to event", SCRIPT, told)
-    yield quiet.result("arb", "change without one", SCRIPT, told)
+    yield eventful.result("arb", "change to event", SCRIPT, leaves_out)
+    yield quiet.result("arb", "change without one", SCRIPT, leaves_out)
 
 
 def _steps(watching: Watch) -> Iterator[tuple[list[Event], float]]:
@@ -188,8 +188,8 @@ def _printed(ground: Ground, writer: Lines, place: str, how: str) -> Iterator[Re
         return
     middle = sorted(samples.reference)[len(samples.reference) // 2]
     samples.ratios = [spent / middle for spent in samples.work]
-    told = f"{LEFT_OUT}, {found:,.0f} deltas/s came. From the receive stamp: applying, publishing and the pipe are in it."
-    yield samples.result("arb", case, BARE_READER, told)
+    leaves_out = f"{LEFT_OUT}, {found:,.0f} deltas/s came. From the receive stamp: applying, publishing and the pipe are in it."
+    yield samples.result("arb", case, BARE_READER, leaves_out)
 
 
 def _stamps(source: IO[bytes]) -> list[int]:

@@ -87,10 +87,10 @@ def _two_collectors(scene: "Scene", transport: str) -> Result:
     return both.result("collect", TWO, f"{RECEIVING}, by two", "Nothing: the sender's work is in it. A sample is a whole run.")
 
 
-def _wall_ns(told: Sequence[dict[str, Any]]) -> float:
+def _wall_ns(reports: Sequence[dict[str, Any]]) -> float:
     """Wall time in ns a message, over all receivers."""
-    span = max(one["ended_ns"] for one in told) - min(one["began_ns"] for one in told)
-    return float(span / sum(one["came"] for one in told))
+    span = max(one["ended_ns"] for one in reports) - min(one["began_ns"] for one in reports)
+    return float(span / sum(one["came"] for one in reports))
 
 
 def _add(samples: Samples, spent: list[float], reference: float) -> None:
@@ -116,11 +116,11 @@ class Scene(NamedTuple):
             names = [f"bench-collect-{number}" for number in range(receivers)]
             asked = [(path, name, self.port, self.messages, transport, receive_only) for name in names]
             running = [stack.enter_context(child("collect:receive", *one)) for one in asked]
-            told: list[dict[str, Any]] = [one.hear() for one in running]
+            reports: list[dict[str, Any]] = [one.hear() for one in running]
         for name in self.ground.directory.names():
             if name.startswith("bench-collect"):
                 self.ground.directory.unlink(name)
-        return told
+        return reports
 
 
 # The sender's process

@@ -85,11 +85,11 @@ def _latencies(reader: Lines, writer: RingWriter, way: str, pause_ns: int, count
         reader.send({"do": "listen", "way": way, "count": count})
         assert reader.hear() == "listening"
         _publish_stamped(writer, count, pause_ns)
-        told = reader.hear()
-        missed += told["missed"]
-        samples.work += told["latencies"]
+        report = reader.hear()
+        missed += report["missed"]
+        samples.work += report["latencies"]
         samples.reference += trips
-        median = quantile(sorted(told["latencies"]), 0.5)
+        median = quantile(sorted(report["latencies"]), 0.5)
         samples.ratios.append(median / quantile(sorted(trips), 0.5))
     return samples, missed
 
@@ -155,8 +155,8 @@ def _drained_ns(reader: Lines, writer: RingWriter, records: int, count: int, per
         for _ in range(burst):
             publish(source, records)
         due += int(burst * records * 1e9 / per_s)
-    told = reader.hear()
-    return 0 if told["missed"] else told["ended_ns"] - begun
+    report = reader.hear()
+    return 0 if report["missed"] else report["ended_ns"] - begun
 
 
 # The reader's process

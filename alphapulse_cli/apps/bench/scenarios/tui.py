@@ -174,12 +174,12 @@ def _costs(ground: Ground, name: str, live: AppTerminal, idle: AppTerminal) -> I
         memory.reference.append(bare)
         memory.ratios.append(held / bare)
     rate = (_published(ground) - published) / (time.monotonic() - begun)
-    said = f"{LEFT_OUT}, {CHANGES} changes a delta, {rate:,.0f} deltas/s came."
+    leaves_out = f"{LEFT_OUT}, {CHANGES} changes a delta, {rate:,.0f} deltas/s came."
     if rate < LEAST_OF_THE_RATE * DELTAS_PER_S:
         ground.leave_out("tui", f"{name}, CPU a second", f"the writer managed only {rate:,.0f} deltas/s")
     else:
-        yield cpu.result("tui", f"{name}, CPU a second", IDLE_NAMED, said)
-    yield memory.result("tui", f"{name}, resident", IDLE_NAMED, said, "bytes")
+        yield cpu.result("tui", f"{name}, CPU a second", IDLE_NAMED, leaves_out)
+    yield memory.result("tui", f"{name}, resident", IDLE_NAMED, leaves_out, "bytes")
 
 
 def _both(live: AppTerminal, idle: AppTerminal, seconds: float) -> None:
