@@ -386,6 +386,33 @@ def simulators() -> Iterator[str]:
         yield table(heads, exchange.not_simulated) if exchange.not_simulated else "Nobody has listed it yet."
 
 
+CLIENTS = TARGET / "clients.json"  # kept by scripts/clients.sh
+
+
+def clients() -> Iterator[str]:
+    yield "# Client libraries"
+    yield (
+        "Libraries from PyPI that were driven against the simulators, their hosts redirected by their own settings and nothing else"
+        " changed, and what each verified there: books and trades are compared with the simulated market, number by number. Made by"
+        " `scripts/clients.sh`, which runs it again."
+    )
+    rows = json.loads(CLIENTS.read_text()) if CLIENTS.exists() else []
+    for library in dict.fromkeys(row["library"] for row in rows):
+        ours = [row for row in rows if row["library"] == library]
+        yield f"## {library} {ours[0]['version']}"
+        yield table(
+            ("exchange", "verified", "failed"),
+            (
+                (
+                    row["exchange"],
+                    "; ".join(f"{check['checked']} ({check['detail']})" for check in row["checks"] if check["ok"]),
+                    "; ".join(f"{check['checked']} ({check['detail']})" for check in row["checks"] if not check["ok"]) or "-",
+                )
+                for row in ours
+            ),
+        )
+
+
 PYTHON = (  # what a program of one's own may use: heading, the source that documents it, names
     ("The package: `import alphapulse_cli as ap`", "readers/api.py", ("follow", "DeltaReader", "TradeReader", "Book")),
     (
@@ -555,6 +582,7 @@ def performance() -> Iterator[str]:
 
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "clients.md": clients,
     "commands.md": commands,
     "configuration.md": configuration,
     "counters.md": counters,

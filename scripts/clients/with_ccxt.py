@@ -1,0 +1,126 @@
+"""ccxt.pro beside a simulator: markets, an exact book, trades, tickers and candles, and a lost update that it must notice."""
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+from ccxt import pro
+from common import run, until
+
+LIBRARY, VERSION = "ccxt", "4.5.90"
+RUNS = ("binance", "binance-us")
+CLASSES = {"binance": "binance", "binance-us": "binanceus"}
+SYMBOLS = {"binance": "BTC/USDT", "binance-us": "BTC/USDT"}
+DEPTH = 500  # levels a side that it holds for sure: it begins with a snapshot of a thousand
+WANTED_BOOKS, WANTED_TRADES = 60, 20
+
+
+class Watching:
+    """The library's streams of one symbol, each read by a task that goes on after an error, as its examples do."""
+
+    def __init__(self, exchange, symbol):
+        self.exchange, self.symbol = exchange, symbol
+        self.book: Any = None
+        self.book_count, self.errors = 0, []
+        self.trades, self.ticker, self.candles, self.best = {}, None, [], None
+        self.tasks = [asyncio.create_task(self._on(each)) for each in (self._book, self._trades)]
+
+    def also(self, *readers):
+        self.tasks += [asyncio.create_task(self._on(reader)) for reader in readers]
+
+    async def _on(self, read):
+        while True:
+            try:
+                await read()
+            except Exception as error:
+                self.errors.append(f"{read.__name__}: {type(error).__name__}: {str(error)[:150]}")
+                await asyncio.sleep(0.2)
+
+    async def _book(self):
+        self.book = await self.exchange.watch_order_book(self.symbol)
+        self.book_count += 1
+
+    async def _trades(self):
+        for trade in await self.exchange.watch_trades(self.symbol):
+            self.trades[trade["id"]] = (trade["side"], trade["price"], trade["amount"])
+
+    async def watch_ticker(self):
+        self.ticker = await self.exchange.watch_ticker(self.symbol)
+
+    async def watch_candles(self):
+        self.candles = await self.exchange.watch_ohlcv(self.symbol, "1m")
+
+    async def watch_best(self):
+        self.best = (await self.exchange.watch_bids_asks([self.symbol]))[self.symbol]
+
+
+def exchange_of(simulator):
+    """The library's exchange with its hosts redirected, nothing else."""
+    exchange = getattr(pro, CLASSES[simulator.exchange])({"enableRateLimit": False})
+    exchange.urls["api"] = simulator.redirected(exchange.urls["api"])
+    if simulator.exchange.startswith("binance"):
+        exchange.options["fetchMarkets"] = {"types": ["spot"]}  # derivatives have hosts of their own
+    return exchange
+
+
+async def rest(report, simulator, exchange, symbol):
+    """What it asks by REST, while the market stands still."""
+    ours = symbol.replace("/", "-")
+    truth, rows = simulator.truth(ours), simulator.ask("trades", symbol=ours)
+    book = await exchange.fetch_order_book(symbol, 100)
+    report.equal_books("REST book", truth, book["bids"], book["asks"], 100)
+    trades = await exchange.fetch_trades(symbol, limit=50)
+    report.equal_trades("REST trades", rows, {one["id"]: (one["side"], one["price"], one["amount"]) for one in trades})
+    ticker = await exchange.fetch_ticker(symbol)
+    last = Decimal(rows[-1][2])
+    prices = (ticker["bid"], ticker["ask"], ticker["last"])
+    best = (Decimal(truth["bids"][0][0]), Decimal(truth["asks"][0][0]), last)
+    report.check("REST ticker", tuple(Decimal(str(each)) for each in prices) == best, f"bid, ask, last {prices}")
+    true = [[Decimal(str(each)) for each in row[:6]] for row in simulator.ask("candles", symbol=ours, seconds=60)]
+    got = [[Decimal(str(each)) for each in row] for row in await exchange.fetch_ohlcv(symbol, "1m") if row[5]]
+    report.check("REST candles", got and got == true, f"{len(got)} candles")
+
+
+async def main(simulator, report):
+    symbol = SYMBOLS[simulator.exchange]
+    ours = symbol.replace("/", "-")
+    exchange = exchange_of(simulator)
+    markets = await exchange.load_markets()
+    report.check("markets", symbol in markets, f"{len(markets)} markets, {symbol} precision {markets[symbol]['precision']}")
+    watching = Watching(exchange, symbol)
+    watching.also(watching.watch_ticker, watching.watch_candles, watching.watch_best)
+    filled = await until(lambda: watching.book_count > WANTED_BOOKS and len(watching.trades) > WANTED_TRADES)
+    report.check("streams", filled, f"{watching.book_count} books, {len(watching.trades)} trades, errors {watching.errors[:3]}")
+    await asyncio.to_thread(simulator.ask, "freeze")
+    await asyncio.sleep(1)
+    truth, rows = simulator.truth(ours), simulator.ask("trades", symbol=ours)
+    report.equal_books("book", truth, watching.book["bids"], watching.book["asks"], DEPTH)
+    report.equal_trades("trades and their sides", rows, watching.trades)
+    ticker, best = watching.ticker or {}, watching.best or {}
+    report.check(
+        "ticker", str(ticker.get("last")) and Decimal(str(ticker["last"])) == Decimal(rows[-1][2]), f"last {ticker.get('last')}"
+    )
+    found = tuple(Decimal(str(best.get(each))) for each in ("bid", "ask"))
+    report.check("best bid and ask", found == tuple(Decimal(truth[each][0][0]) for each in ("bids", "asks")), f"{found}")
+    candle = simulator.ask("candles", symbol=ours, seconds=60)[-1]
+    newest = [Decimal(str(each)) for each in (watching.candles or [[0]])[-1]]
+    report.check("candles", newest == [Decimal(str(each)) for each in candle[:6]], f"newest {newest}")
+    await rest(report, simulator, exchange, symbol)
+    await lost_update(report, simulator, watching, ours)
+
+
+async def lost_update(report, simulator, watching, ours):
+    """One update is not sent: the library must say so, and its book must be exact again."""
+    before = len(watching.errors)
+    await asyncio.to_thread(simulator.ask, "thaw")
+    await asyncio.to_thread(simulator.ask, "inject", kind="gap", symbol=ours)
+    noticed = await until(lambda: len(watching.errors) > before)
+    report.check("a lost update is noticed", noticed, watching.errors[before] if noticed else "nothing was raised")
+    count = watching.book_count
+    await until(lambda: watching.book_count > count + 20)
+    await asyncio.to_thread(simulator.ask, "freeze")
+    await asyncio.sleep(1)
+    report.equal_books("and heals", simulator.truth(ours), watching.book["bids"], watching.book["asks"], DEPTH)
+
+
+run(main)
