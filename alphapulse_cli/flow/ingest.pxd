@@ -29,7 +29,7 @@ cdef class Ingest:
     cdef object _quiet
     cdef object _crossed
     cdef object _monotonic_ns
-    cdef set _refusals_told
+    cdef set _reported_refusals
     cdef object _statuses
     cdef dict _unsettled
     cdef object _trades
