@@ -220,28 +220,24 @@ class TestTrades:
         assert all(trade.history for trade in past)
 
 
-class TestRest:
-    def test_instruments_survive_the_way_over_rest(self, truth):
-        status, body = RestEncoder(truth).respond("/0/public/AssetPairs", {}, NOW)
+class TestInstruments:
+    def test_they_survive_the_way_over_rest(self, truth):
+        rest = RestEncoder(truth)
+        status, body = rest.respond("/0/public/AssetPairs", {}, NOW)
         assert status == 200
-        assert b'"wsname":"XBT/USD"' in body
-        seen = parse_instruments(body)
-        assert seen[0] == BTC
-        assert (seen[1].native, seen[1].tick_size_ticks, seen[1].trading) == ("AAPLx/USD", 5, False)
+        assert parse_instruments(body) == [BTC]
+        [stock] = parse_instruments(rest.respond("/0/public/AssetPairs", {"aclass_base": "tokenized_asset"}, NOW)[1])
+        assert (stock.native, stock.tick_size_ticks, stock.trading) == ("AAPLx/USD", 5, False)
 
-    def test_instruments_survive_the_way_over_the_websocket(self, truth):
+    def test_they_survive_the_way_over_the_websocket(self, truth):
         events = Line(Decoder([BTC, STOCK], ()), Encoder(truth)).connect()
         assert events[-1] == InstrumentsSeen([BTC, STOCK])
 
-    def test_one_pair_and_an_unknown_one(self, truth):
-        rest = RestEncoder(truth)
-        assert len(parse_instruments(rest.respond("/0/public/AssetPairs", {"pair": "XBTUSD"}, NOW)[1])) == 1
-        assert json.loads(rest.respond("/0/public/AssetPairs", {"pair": "FOOBAR"}, NOW)[1]) == {
-            "error": ["EQuery:Unknown asset pair"]
-        }
-
-    def test_an_unknown_path(self, truth):
-        assert RestEncoder(truth).respond("/0/private/Balance", {}, NOW)[0] == 404
+    def test_a_client_may_do_without_the_present_ones(self, truth):
+        encoder = Encoder(truth)
+        [ack] = ask(encoder, channel="instrument", snapshot=False)
+        assert ack["result"] == {"channel": "instrument", "snapshot": False}
+        assert encoder.trading_status("BTC-USD", NOW) != []
 
 
 # Whatever happens in the market, and whatever is lost on the way

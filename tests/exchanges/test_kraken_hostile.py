@@ -113,7 +113,7 @@ def test_any_bytes_give_instruments_or_decode_error(body):
 @given(st.data())
 def test_a_damaged_answer_gives_instruments_or_decode_error(data):
     answer = json.loads(RestEncoder(PlainTruth([BTC])).respond("/0/public/AssetPairs", {}, NOW)[1])
-    pair = answer["result"]["XBTUSD"]
+    pair = answer["result"]["XXBTZUSD"]
     pair[data.draw(st.sampled_from(sorted(pair)))] = data.draw(VALUES)
     try:
         found = parse_instruments(json.dumps(answer).encode())

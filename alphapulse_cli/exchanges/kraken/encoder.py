@@ -6,7 +6,8 @@ compares the window with the truth's best N and sends
     each level that is new or has another size, the level that rises into the window from below included
     a delete (size 0) for a removed level, but none for a level that better ones pushed out: the client cuts it off by itself
 
-with the checksum of the window afterwards. Numbers are JSON numbers with all their decimals, trailing zeros included.
+with the checksum of the window afterwards. Numbers are JSON numbers with all their decimals, trailing zeros included. The channels
+`ticker` and `ohlc` are in `summaries`.
 """
 
 from collections.abc import Sequence
@@ -17,12 +18,21 @@ from alphapulse_cli.exchanges.kraken.checksum import levels_checksum
 from alphapulse_cli.exchanges.kraken.entries import Json, rows
 from alphapulse_cli.exchanges.kraken.facts import FACTS
 from alphapulse_cli.exchanges.kraken.render import asset_json, levels_json, pair_json, quoted, time_text, trade_json
-from alphapulse_cli.exchanges.protocol import Change, Level, Truth
+from alphapulse_cli.exchanges.kraken.summaries import Summaries
+from alphapulse_cli.exchanges.protocol import Change, Level, NotSimulated, Truth
 from alphapulse_cli.market.events import Trade
+from alphapulse_cli.market.instrument import Instrument
 
 HISTORY_TRADES = 50
 CONNECTION_ID = 13834774380200032777  # real ones exceed 2^63, so this one does
-CHANNELS_OF_SYMBOLS = ("book", "trade")
+CHANNELS_OF_SYMBOLS = ("book", "trade", "ticker", "ohlc")
+PRIVATE = frozenset(  # channels and methods of another address, which needs a key
+    {
+        *("executions", "balances", "level3", "add_order", "amend_order", "edit_order", "batch_add", "batch_cancel"),
+        *("cancel_order", "cancel_all", "cancel_all_orders_after"),
+    }
+)
+PRIVATE_ANSWER = "Private data and trading are unavailable on this endpoint. Try ws-auth.kraken.com"
 
 
 class _Window:
@@ -58,6 +68,7 @@ class Encoder:
         self._by_native = {instrument.native: instrument for instrument in truth.instruments.values()}
         self._windows: dict[str, _Window] = {}
         self._trading: set[str] = set()
+        self._summaries = Summaries(truth)
         self._sent_pairs = False
         self._spoke = False
         self.spoil_checksum = False
@@ -80,9 +91,11 @@ class Encoder:
             if method == "ping":
                 return [orjson.dumps(answer | {"method": "pong"})]
             if method not in ("subscribe", "unsubscribe"):
-                return [_refusal(answer, "Unsupported method")]
+                return [_refusal(answer, PRIVATE_ANSWER if method in PRIVATE else "Unsupported method")]
+            if params["channel"] in PRIVATE:
+                return [_refusal(answer, PRIVATE_ANSWER)]
             if params["channel"] == "instrument":
-                return self._instruments(answer, method == "subscribe")
+                return self._instruments(params, answer, method == "subscribe")
             if params["channel"] not in CHANNELS_OF_SYMBOLS:
                 return [_refusal(answer, "Channel not supported")]
             natives = dict.fromkeys(rows(params["symbol"]))
@@ -92,16 +105,23 @@ class Encoder:
             return [_refusal({"method": "error", "time_in": moment, "time_out": moment}, "Malformed request")]
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
-        """One book frame, or none if the changes are outside the client's window."""
+        """One book frame, none if the changes are outside the client's window; before it the tickers that they cause."""
+        tickers = self._summaries.of_book(symbol, now_ns)
+        self._spoke |= bool(tickers)
         window = self._windows.get(symbol)
         if window is None or not window.touched_by(changes):
-            return []
+            return tickers
         bids, asks = window.move_to(*self._truth.book(symbol, window.depth))
-        return [self._book_frame("update", symbol, bids, asks, now_ns)] if bids or asks else []
+        return [*tickers, self._book_frame("update", symbol, bids, asks, now_ns)] if bids or asks else tickers
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """One frame with all of these trades."""
-        return [self._trade_frame("update", trades, now_ns)] if trades and symbol in self._trading else []
+        """One frame with all of these trades, and those of the ticker and the candles that they change."""
+        if not trades:
+            return []
+        frames = [self._trade_frame("update", trades, now_ns)] if symbol in self._trading else []
+        frames += self._summaries.of_trades(symbol, now_ns)
+        self._spoke |= bool(frames)
+        return frames
 
     def trading_status(self, symbol: str, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002 - the frame tells no time
         """An update of the channel `instrument` for a client that subscribed to it."""
@@ -114,7 +134,7 @@ class Encoder:
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
         """A heartbeat, if there is a subscription and no other frame was sent since the last call."""
         spoke, self._spoke = self._spoke, False
-        subscribed = self._windows or self._trading or self._sent_pairs
+        subscribed = self._windows or self._trading or self._sent_pairs or self._summaries.any
         return [b'{"channel":"heartbeat"}'] if subscribed and not spoke else []
 
     def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002 - it names neither request nor time
@@ -131,6 +151,8 @@ class Encoder:
         if instrument is None:
             return [_refusal(answer, f"Currency pair not supported {native}")]
         symbol, channel = instrument.symbol, params["channel"]
+        if channel in ("ticker", "ohlc"):
+            return self._summarise(params, instrument, answer, now_ns)
         if symbol in (self._windows if channel == "book" else self._trading):
             return [_refusal(answer, "Already subscribed")]
         if channel == "trade":
@@ -148,9 +170,18 @@ class Encoder:
         window.bids, window.asks = map(list, self._truth.book(symbol, depth))
         return [ack, self._book_frame("snapshot", symbol, window.bids, window.asks, now_ns)] if wanted else [ack]
 
+    def _summarise(self, params: Json, instrument: Instrument, answer: Json, now_ns: int) -> list[bytes]:
+        result, frame = self._summaries.subscribe(params, instrument, now_ns)
+        if isinstance(result, str):
+            return [_refusal(answer, result)]
+        return [_ack(answer, result), *([frame] if frame else [])]
+
     def _unsubscribe(self, params: Json, native: str, answer: Json, now_ns: int) -> list[bytes]:  # noqa: ARG002
         instrument, channel = self._by_native.get(native), params["channel"]
         result: Json = {"channel": channel, "symbol": native}
+        if instrument is not None and channel in ("ticker", "ohlc"):
+            ended = self._summaries.unsubscribe(params, instrument)
+            return [_ack(answer, ended) if ended else _refusal(answer, "Subscription Not Found")]
         if instrument is not None and channel == "trade" and instrument.symbol in self._trading:
             self._trading.discard(instrument.symbol)
             return [_ack(answer, result)]
@@ -160,10 +191,11 @@ class Encoder:
         del self._windows[instrument.symbol]
         return [_ack(answer, result | {"depth": window.depth})]
 
-    def _instruments(self, answer: Json, subscribe: bool) -> list[bytes]:
+    def _instruments(self, params: Json, answer: Json, subscribe: bool) -> list[bytes]:
         self._sent_pairs = subscribe
-        ack = _ack(answer, {"channel": "instrument", "snapshot": True})
-        if not subscribe:
+        wanted = params.get("snapshot", True) is True
+        ack = _ack(answer, {"channel": "instrument", "snapshot": wanted})
+        if not subscribe or not wanted:
             return [ack]
         names = {name for native in self._by_native for name in native.split("/")}
         assets = ",".join(asset_json(name) for name in sorted(names))
@@ -186,6 +218,16 @@ class Encoder:
     def _trade_frame(self, kind: str, trades: Sequence[Trade], now_ns: int) -> bytes:
         self._spoke = True
         return f'{{"channel":"trade","type":"{kind}","data":[{",".join(trade_json(trade, now_ns) for trade in trades)}]}}'.encode()
+
+
+NOT_SIMULATED: Sequence[NotSimulated] = (
+    ("WebSocket version 1 (`wss://ws.kraken.com`)", "every path speaks version 2"),
+    ("the channel `level3`, channels and methods that need a key", f"refused: {PRIVATE_ANSWER!r}"),
+    ("candles of a market's past in the snapshot of `ohlc`", "those since the simulator's start, ten at most"),
+    ("`Spread`, `GroupedBook`, `PreTrade`, `PostTrade` and other products by REST", "404, EGeneral:Unknown method"),
+    ("`Depth`: sizes of three decimals, the time of each level's last change", "sizes of all decimals, the time of the answer"),
+    ("leverage and position limits of each pair", "those of BTC/USD and ETH/BTC; the other pairs have no margin"),
+)
 
 
 def _worse(ticks: int, than: int, is_ask: bool) -> bool:
