@@ -1,4 +1,4 @@
-"""What is compiled, and proof that what runs is what the sources say.
+"""List of the compiled modules, and proof that what runs was built from these very sources.
 
 The compiled core is all of `COMPILED_MODULES` or none of them. Each compiled module holds the hash of the sources it was made
 from as `SOURCE_HASH`; in a tree where those sources lie beside it, `core_mode` compares the two.

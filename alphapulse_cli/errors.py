@@ -1,7 +1,7 @@
-"""What can go wrong, as a tree; each class says what its catcher should do.
+"""Tree of all errors that users can meet; each class says what its catcher should do.
 
     AlphapulseError
-    ├── UsageError            exit 2   what was asked for cannot be right; the hint says what could
+    ├── UsageError            exit 2   a request that cannot be right; the hint says what could
     ├── ExchangeError         exit 6   the network or the exchange
     │   ├── DecodeError                count it, drop the frame, resync its instruments; many in a row: reconnect
     │   └── Refused                    the exchange said no, and will again: a region, a path, a symbol, a certificate
@@ -10,11 +10,11 @@
     │   ├── NotASegment                a file, but not ours: wrong magic, truncated, a link, another's
     │   ├── WrongLayout                ours, of another layout version
     │   └── SegmentGone                its file was cut short while we read it: attach again once a collector made a new one
-    ├── StorageError          exit 1   no room, no permission: the world's, not the reader's
-    ├── WriterAlive           exit 7   a second writer was stopped at the door
-    └── IntegrityError        exit 4   only `--verify` and friends raise it; in daily life it is a state
+    ├── StorageError          exit 1   no room or no permission on the disk or in shared memory
+    ├── WriterAlive           exit 7   another process collects this set already
+    └── IntegrityError        exit 4   a proof failed (`--verify`); elsewhere a bad book is a state, not an error
 
-A gap, a bad checksum, a lap, silence and a lost connection are daily life: events and counters, not exceptions.
+A gap, a bad checksum, a lap, silence and a lost connection are not exceptions: they are events and counters.
 """
 
 from enum import IntEnum, unique
@@ -22,7 +22,7 @@ from enum import IntEnum, unique
 
 @unique
 class ExitCode(IntEnum):
-    """What the process says when it ends; the same numbers for every command."""
+    """Exit code of the process; the same numbers for every command."""
 
     DONE = 0  # done; SIGTERM and a closed pipe too
     FAILED = 1
@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
 
 
 class AlphapulseError(Exception):
-    """Anything alphapulse raises on purpose. `str(error)` is one line for a person, `hint` the next thing to try."""
+    """Base of all errors that alphapulse raises. `str(error)` is one line for a person, `hint` the next thing to try."""
 
     exit_code = ExitCode.FAILED
 
@@ -48,7 +48,7 @@ class AlphapulseError(Exception):
 
 
 class UsageError(AlphapulseError):
-    """What was asked for cannot be right."""
+    """Request that cannot be right: a wrong option, name or value."""
 
     exit_code = ExitCode.USAGE
 
@@ -82,7 +82,7 @@ class Refused(ExchangeError):
 
 
 class SegmentError(AlphapulseError):
-    """There is nothing usable to attach to."""
+    """Segment that cannot be attached to: missing, foreign or damaged."""
 
     exit_code = ExitCode.NOTHING_TO_ATTACH
 

@@ -1,7 +1,7 @@
 """The line between the compiled core and its interpreted stand-in: views of raw memory, and which of the two is running.
 
 A hot module is one plain `.py` file. Cython compiles it with the types of the `.pxd` beside it; without a compiler the very
-same source runs interpreted. What the two cannot share is said here once: in C `words(buffer)` is a pointer, interpreted it is
+same source runs interpreted. The differences of the two are kept here, in one place: in C `words(buffer)` is a pointer, interpreted it is
 a `memoryview`; both are indexed, `memory[i]`, alike. Compiled code takes `native.pxd` instead of this file.
 
 The buffer handed in must outlive the view: keep a reference to it beside the view.
