@@ -7,7 +7,7 @@ from alphapulse_cli.market cimport events, scan
 from alphapulse_cli.market.events cimport Update
 from alphapulse_cli.market.levels cimport Levels, empty
 
-cdef uint64_t LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, AGAIN, COUNT, AMOUNT, CHANNEL, LEVEL, ROWS, NEXT_ROW, IS_ASK
+cdef uint64_t LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, AGAIN, COUNT, AMOUNT, CHANNEL, LEVEL, ROWS, NEXT_ROW, OPTIONAL, IS_ASK
 cdef Py_ssize_t STEP_WORDS
 cdef int64_t LARGEST_CHECKSUM, LARGEST_MILLIS, LEAST_MICROS, LARGEST_MICROS, NS_PER_MS, NS_PER_US, _MOST_NUMBER
 cdef uint8_t QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE, MINUS

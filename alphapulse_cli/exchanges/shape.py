@@ -14,6 +14,7 @@ A *shape* is one kind of book update, written as an example of it. The parts tha
     <time> <millis>     RFC 3339 text, or milliseconds or microseconds since 1970; the newest of a frame counts
     <first> <final>     integers for the decoder; <checksum> is the book's, 32 bits
     <text>              anything without escapes, ignored
+    <optional> … </optional>   bytes that may be missing
 
 The caller of a decoder that has a `shape` offers each frame to that first. The decoder stays in charge of what a frame means: it
 puts into `instruments` only those whose books are LIVE, and where a feed counts its frames, `expected` is the number that <first>
@@ -55,7 +56,7 @@ KINDS = (
         "count",
         "amount",
     ),
-    *("channel", "level", "rows", "next row"),
+    *("channel", "level", "rows", "next row", "optional"),
 )
 (
     LITERAL,
@@ -76,6 +77,7 @@ KINDS = (
     LEVEL,
     ROWS,
     NEXT_ROW,
+    OPTIONAL,
 ) = range(len(KINDS))
 FIELDS = {KINDS[kind]: kind for kind in range(PRICE, ROWS)}
 IS_ASK = delta.IS_ASK
@@ -147,12 +149,16 @@ class Shape:
     def _compile(self, pieces: list[str]) -> None:
         """Turn literals and names, which alternate, into steps."""
         at, opened = 0, ""
-        begin = 0
+        begin, is_optional = 0, False
         for index, piece in enumerate(pieces):
             if index % 2 == 0:
                 if piece:
-                    self._add(LITERAL, at, len(piece))
+                    self._add(OPTIONAL if is_optional else LITERAL, at, len(piece))
                 at += len(piece)
+            elif is_optional or piece == "optional":
+                if is_optional and piece != "/optional":
+                    raise ValueError(f"<{piece}> is out of place in the example: only bytes are optional")
+                is_optional = not is_optional
             elif piece in FIELDS:
                 self._add(FIELDS[piece], 0, 0)
             elif piece in ROW_SIDES and not opened:
@@ -162,8 +168,8 @@ class Shape:
                 opened = ""
             else:
                 raise ValueError(f"<{piece}> is unknown or out of place in the example")
-        if opened:
-            raise ValueError(f"<{opened}> has no end in the example")
+        if opened or is_optional:
+            raise ValueError(f"<{opened or 'optional'}> has no end in the example")
 
     def _add(self, kind: int, one: int, other: int) -> int:
         at = STEP_WORDS * self._count
@@ -193,6 +199,8 @@ class Shape:
             if kind == LITERAL:
                 if not self._is_literal(one, other):
                     return None
+            elif kind == OPTIONAL:
+                self._is_literal(one, other)
             elif kind in (NAME, CHANNEL):
                 name = self._text() if kind == NAME else self._digits()
                 instrument = self.instruments.get(name)

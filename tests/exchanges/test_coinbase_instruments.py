@@ -135,7 +135,7 @@ class TestRest:
         rest = RestEncoder(truth, mode)
         if mode == "advanced":
             status, body = rest.respond("/api/v3/brokerage/market/product_book", {"product_id": "BTC-USDC", "limit": "1"}, TIME_NS)
-            assert orjson.loads(body)["pricebook"]["bids"] == [{"price": "10.00", "size": "0.00000005"}]
+            assert orjson.loads(body)["pricebook"]["bids"] == [{"price": "10", "size": "0.00000005"}]
         else:
             status, body = rest.respond("/products/BTC-USD/book", {"level": "2"}, TIME_NS)
             assert orjson.loads(body)["bids"] == [["10.00", "0.00000005", 1], ["9.99", "0.00000005", 1]]

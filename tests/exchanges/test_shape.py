@@ -51,7 +51,11 @@ def read(frame, example=EXAMPLE, **kept):
 
 class TestExamples:
     @pytest.mark.parametrize(
-        "example", ["<nonsense>", "[<bids>", "<bids><asks></asks></bids>", "</bids>", "<bids></asks>", "<literal>"]
+        "example",
+        [
+            *("<nonsense>", "[<bids>", "<bids><asks></asks></bids>", "</bids>", "<bids></asks>", "<literal>"),
+            *("<optional>", "</optional>", "<optional><price></optional>", "<bids><optional></bids>"),
+        ],
     )
     def test_with_a_name_that_means_nothing_there_are_refused(self, example):
         with pytest.raises(ValueError, match=r"<[/a-z]+>"):
@@ -117,6 +121,14 @@ class TestReading:
         for each, ticks in ((BTC, 150), (finer, 150_000_000), (BTC, 150)):
             shape.instruments = {"BTC-USD": each}
             assert next(iter(shape.read(USUAL).levels))[0] == ticks
+
+    def test_optional_bytes_may_be_missing_and_nothing_else_may_be_there(self):
+        example = EXAMPLE.replace('"n":', '<optional>"id":"",</optional>"n":')
+        with_it = USUAL.replace(b'"n":', b'"id":"","n":')
+        assert list(read(with_it, example).levels) == list(read(USUAL, example).levels) == list(read(USUAL).levels)
+        for other in (b'"id":"x","n":', b'"id":"","id":"","n":', b'"id":"', b'"id":"",'):
+            assert read(USUAL.replace(b'"n":', other), example) is None
+        assert read(with_it) is None
 
     def test_a_counted_feed_only_in_its_order(self):
         """The number moves on with each frame that is read, and with no other."""

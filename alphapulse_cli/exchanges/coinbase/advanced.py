@@ -17,7 +17,8 @@ Rules of this feed, numbered as the tests number them (S1 to S7 are in feed.py):
       it counts then, and the books in it that were on their grids are distrusted, for they missed it too.
   C5  `error` frames and frames of types unknown have no number and are not counted.
   C6  A `snapshot` replaces the book. `side` is "bid" or "offer"; sizes are absolute and zero removes, also a level that was never
-      there; the last of repeated levels counts. Prices are compared as numbers: zeros are trimmed.
+      there; the last of repeated levels counts. Prices are compared as numbers: zeros are trimmed. A frame may have a `client_id`,
+      which was empty in every frame that was recorded with one (September 2026).
   C7  `events` may hold several products, and one product several times: each product's changes of a frame are one event, products
       in order of first mention. A snapshot begins a new event. `"updates":[]` of an update is no event.
   C8  Feed delay counts from the engine: an update's time is the newest `event_time` of its levels. In its place the frame's
@@ -73,7 +74,8 @@ from alphapulse_cli.market.ticks import FinerThanGrid, Malformed
 OUR_CHANNELS = {name: ours for ours, name in ADVANCED_CHANNELS.items()}
 TAKER_SIDES = {"SELL": Side.BUY, "BUY": Side.SELL}  # the frame's is the maker's (C10)
 USUAL_UPDATE = (
-    '{"channel":"l2_data","timestamp":"<text>","sequence_num":<first>,"events":[{"type":"update","product_id":"<name>",'
+    '{"channel":"l2_data",<optional>"client_id":"",</optional>"timestamp":"<text>","sequence_num":<first>,"events":['
+    '{"type":"update","product_id":"<name>",'
     '"updates":[<rows>{"side":"<side>","event_time":"<time>","price_level":"<price>","new_quantity":"<size>"}</rows>]}]}'
 )
 LOST_NS = 2_000_000_000

@@ -12,10 +12,13 @@ from typing import Any
 import orjson
 
 from alphapulse_cli.exchanges.protocol import Truth
+from alphapulse_cli.exchanges.timestamps import SECOND_NS
 from alphapulse_cli.market.events import Side
 from alphapulse_cli.market.instrument import Instrument
 
 MAKER_WORDS = {Side.BUY: "sell", Side.SELL: "buy"}  # taker side -> the maker's side, as frames name it
+TAKER_WORDS = {Side.BUY: "buy", Side.SELL: "sell"}
+BATCH_S = 5  # seconds between frames of `ticker_batch`, and of `status`, whose interval is not documented
 
 
 class NotAcceptedError(ValueError):
@@ -69,6 +72,45 @@ class Subscriptions:
     def has(self, channel: str, instrument: Instrument) -> bool:
         """Whether the client gets the channel's frames of this instrument."""
         return instrument.native in self._by_channel.get(channel, ())
+
+
+class Every:
+    """Alarm that is due once in so many seconds; the first time at once."""
+
+    def __init__(self, seconds: int) -> None:
+        self._period_ns = seconds * SECOND_NS
+        self._next_ns = 0
+
+    def is_due(self, now_ns: int) -> bool:
+        """Whether the time has come; if it has, the next time is a period later."""
+        if now_ns < self._next_ns:
+            return False
+        self._next_ns = now_ns + self._period_ns
+        return True
+
+
+class Changes:
+    """Last trade that a client was told of, by channel and product."""
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+        self._told: dict[tuple[str, str], str] = {}
+
+    def traded(self, channel: str, instruments: Sequence[Instrument]) -> Sequence[Instrument]:
+        """Those that have traded since the last call for the channel; their last trades count as told."""
+        found = []
+        for instrument in instruments:
+            last = self._truth.recent_trades(instrument.symbol, 1)
+            key = (channel, instrument.symbol)
+            if last and last[0].trade_id != self._told.get(key):
+                self._told[key] = last[0].trade_id
+                found.append(instrument)
+        return found
+
+
+def no_product(name: str) -> Instrument:
+    """Placeholder instrument of that name, for a channel without products: the confirmation names it."""
+    return Instrument("coinbase", name, name, 0, 0)
 
 
 def client_message(frame: bytes) -> tuple[bool, dict[str, Any]]:
