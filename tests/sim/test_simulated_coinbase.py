@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from support.sim_parts import client_of, get, within
@@ -20,7 +21,7 @@ def exchange_of(mode):
 
 async def heard_until(websocket, is_last):
     """Frames up to the first of which `is_last` is true."""
-    found = []
+    found: list[Any] = []
     while not found or not is_last(found[-1]):
         found.append(json.loads(await within(websocket.recv())))
     return found
