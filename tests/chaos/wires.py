@@ -44,6 +44,8 @@ class OneWay:
 class Wire:
     """One connection. `link` is the client's end; this object is the server's: send, recv, close, transport.abort()."""
 
+    request = None  # there is no handshake: no path that the client opened
+
     def __init__(self, world, on_frame):
         self.world = world
         self._on_frame = on_frame
