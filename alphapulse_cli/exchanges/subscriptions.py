@@ -1,20 +1,30 @@
-"""Requests that wait for an exchange's answer: when to ask again, and in how many messages.
+"""Subscriptions of one connection: a state for each, when to request it again, and in how many messages.
 
-    ask ──answer, data──► settled
+    ASKED ──first data──► LIVE ──wrong──► HEALING ──snapshot──► LIVE
+      │                   LIVE ──quiet for long──► CONFIRMING ──snapshot──► LIVE
+      └──refused for good──► REFUSED ──snapshot──► LIVE
+
+    request ──data, or the answer that the exchange's rules call enough──► settled
      │ ▲
      │ └── due: no answer for 10 s, then 20, 40, 60, 60 …      refused for now: again after ¼ s, ½, 1, 2 … 60
      └──── refused for good ("not supported", "unknown symbol"): again each 10 minutes, so that a listing heals it
 
-No request is ever given up. One that a connection left unanswered three times in a row may succeed on another: `LastResort`.
-Times are monotonic nanoseconds, handed in. A key names one request: a channel and a symbol, or a batch.
+`Subscriptions` is all of it: a decoder tells it what the exchange's frames mean (`arrived`, `already_there`, `refused`, `ask_anew`),
+and sends its `frames`. What waits leaves together; a subscription that has to be ended first is ended and begun in two messages, one
+after the other. No request is ever given up, and none is repeated before its time unless its subscription was found wrong meanwhile.
+One that a connection left unanswered three times in a row may succeed on another: `LastResort`. `Owed`, its clock, serves requests
+without a subscription too. Times are monotonic nanoseconds, handed in. A key names one subscription: a channel and a symbol, say.
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, unique
+from functools import partial
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
+Name = TypeVar("Name")
 
 NS_PER_S = 1_000_000_000
 ANSWER_WITHIN_NS = 10 * NS_PER_S
@@ -23,6 +33,10 @@ LONGEST_PAUSE_NS = 60 * NS_PER_S
 FINAL_PAUSE_NS = 600 * NS_PER_S
 SILENCES, REPLACED_NS = 3, 600 * NS_PER_S  # silences until a connection is replaced; shortest time between two such for one request
 MESSAGE_BYTES = 4000  # longest message of a request: Binance leaves more than 4,088 bytes without an answer
+SUBSCRIBE, UNSUBSCRIBE = "subscribe", "unsubscribe"
+LONGEST_NUMBER = 999_999_999  # of a request, with which a message's length is computed
+MOST_REMEMBERED = 1000  # requests of a connection whose keys are remembered
+TOO_FAST_NS = 2 * NS_PER_S  # a second refusal for our rate within this span slows us down
 
 # Words of a refusal for good: of a symbol or channel that the exchange does not have. Every other refusal may soon be over.
 FINAL_WORDS = re.compile(
@@ -31,7 +45,6 @@ FINAL_WORDS = re.compile(
     r"|authentication failure|delisted|handler not found",
     re.IGNORECASE,
 )
-
 
 RATE_WORDS = re.compile(r"\brate\b|too many|too fast|throttl", re.IGNORECASE)
 
@@ -46,7 +59,7 @@ def is_final(message: str) -> bool:
     return FINAL_WORDS.search(message) is not None
 
 
-def batches(names: Iterable[str], most: int, frame_of: Callable[[list[str]], bytes]) -> Iterator[tuple[list[str], bytes]]:
+def batches(names: Iterable[Name], most: int, frame_of: Callable[[list[Name]], bytes]) -> Iterator[tuple[list[Name], bytes]]:
     """Split the names, in order, into messages of at most `most` names and MESSAGE_BYTES bytes; each batch with its frame.
 
     A name that alone exceeds the limit has a message of its own.
@@ -114,6 +127,11 @@ class Owed(Generic[Key]):
         debt.is_reported = True  # the refusal itself is reported
         debt.deadline_ns = now_ns + pause_ns
 
+    def refuse_all(self, now_ns: int) -> None:
+        """Note a refusal that names no request: all that wait count as refused for now."""
+        for key in self._debts:
+            self.refuse(key, now_ns, final=False)
+
     def hurry(self, key: Key, deadline_ns: int) -> None:
         """Ask again at that time, if not sooner: the answer may have been lost."""
         debt = self._debts.get(key)
@@ -148,3 +166,166 @@ class LastResort(Generic[Key]):
             return False
         self._replaced_ns[key] = now_ns
         return True
+
+
+@dataclass(slots=True)
+class Patience:
+    """Decision to slow down: for the first refusal for our rate asking again is enough, for a second one soon after it is not."""
+
+    _until_ns: int = 0
+
+    def is_over(self, now_ns: int) -> bool:
+        """Note a refusal for our rate; whether it is the second within 2 s."""
+        is_second = now_ns < self._until_ns
+        self._until_ns = now_ns + TOO_FAST_NS
+        return is_second
+
+
+@unique
+class Standing(Enum):
+    """State of a subscription."""
+
+    ASKED = "asked"
+    HEALING = "healing"  # requested anew; updates of the old subscription are ignored
+    LIVE = "live"
+    CONFIRMING = "confirming"  # live, but requested anew as a check: its snapshot will show whether anything was missed
+    REFUSED = "refused"
+
+
+GOOD = (Standing.LIVE, Standing.CONFIRMING)  # states in which updates count
+
+
+class Subscriptions(Generic[Key]):
+    """Subscriptions of one connection by key, and the queue of those to request: `most` keys in a message, `spacing_ns` apart.
+
+    `frame_of` makes the message of a request from its number, SUBSCRIBE or UNSUBSCRIBE, and its keys.
+    """
+
+    def __init__(
+        self, keys: Iterable[Key], most: int, frame_of: Callable[[int, str, list[Key]], bytes], spacing_ns: int = 0
+    ) -> None:
+        self.standings = dict.fromkeys(keys, Standing.ASKED)
+        self._most, self._frame_of, self._spacing_ns = most, frame_of, spacing_ns
+        self._owed: Owed[Key] = Owed()
+        self._waiting: dict[Key, bool] = {}  # to request, in order; whether to unsubscribe first
+        self._alone: set[Key] = set()  # to be requested in a message of their own
+        self._asked: dict[str, tuple[str, Sequence[Key]]] = {}  # requests of this connection by their number
+        self._requests_made = 0
+
+    def start(self, now_ns: int) -> int:
+        """Queue all subscriptions of a new connection; the time at which the next message can leave.
+
+        Each deadline counts from the time at which its message can have left.
+        """
+        self._owed.clear()
+        self._alone.clear()
+        self._asked.clear()
+        for place, key in enumerate(self.standings):
+            self.standings[key] = Standing.ASKED
+            self._owed.ask(key, now_ns + place // self._most * self._spacing_ns)
+        self._waiting = dict.fromkeys(self.standings, False)
+        return now_ns + -(-len(self.standings) // self._most) * self._spacing_ns
+
+    # What the exchange's frames mean
+
+    def is_good(self, key: Key) -> bool:
+        """Whether updates of that subscription count; False for a key that is none of ours."""
+        return self.standings.get(key) in GOOD
+
+    def waits(self, key: Key) -> bool:
+        """Whether the subscription still waits for its answer."""
+        return self._owed.waits(key)
+
+    def arrived(self, key: Key) -> None:
+        """Note data, or an answer, that proves the subscription: it is LIVE and no longer queued."""
+        self.standings[key] = Standing.LIVE
+        self._owed.settle(key)
+        self._waiting.pop(key, None)
+        self._alone.discard(key)
+
+    def already_there(self, key: Key, now_ns: int) -> None:
+        """Note an answer "already subscribed".
+
+        The subscription is good where it is LIVE. Without a snapshot it is useless, and is made anew.
+        """
+        if self.is_good(key):
+            self.arrived(key)
+        else:
+            self.ask_anew(key, now_ns)
+
+    def refused(self, key: Key, now_ns: int, *, final: bool) -> None:
+        """Note a refusal. A LIVE subscription goes on unless it is `final`, since the refusal may concern another request."""
+        self._owed.refuse(key, now_ns, final=final)
+        if final:
+            self.standings[key] = Standing.REFUSED
+
+    def all_refused(self, now_ns: int) -> None:
+        """Note a refusal that names no request: all waiting requests count as refused for now."""
+        self._owed.refuse_all(now_ns)
+
+    def request_of(self, request_id: object, *, is_over: bool = False) -> tuple[str, Sequence[Key]] | None:
+        """SUBSCRIBE or UNSUBSCRIBE, and the keys, of a request of this connection by its number, as text; None if unknown.
+
+        `is_over` forgets it, where only one answer comes to each.
+        """
+        if not isinstance(request_id, str):
+            return None
+        return self._asked.pop(request_id, None) if is_over else self._asked.get(request_id)
+
+    # What to request
+
+    def ask_anew(self, key: Key, now_ns: int, standing: Standing = Standing.HEALING) -> None:
+        """Queue an unsubscribe and subscribe of what is wrong, or never was right."""
+        self.standings[key] = standing
+        self._owed.ask(key, now_ns)
+        self._waiting[key] = True
+
+    def confirm(self, key: Key, now_ns: int) -> bool:
+        """Queue an unsubscribe and subscribe of a LIVE subscription, whose updates still count. Whether it was LIVE."""
+        is_live = self.standings.get(key) is Standing.LIVE
+        if is_live:
+            self.ask_anew(key, now_ns, Standing.CONFIRMING)
+        return is_live
+
+    def ask_again(self, keys: Iterable[Key], now_ns: int, *, alone: bool = False) -> None:
+        """Queue keys whose request was refused for another one of it; `alone`, each by itself, where it is not known for which."""
+        for key in keys:
+            self._owed.ask(key, now_ns)
+            self._waiting.setdefault(key, False)
+            if alone:
+                self._alone.add(key)
+
+    def tick(self, now_ns: int) -> tuple[list[Key], list[Key]]:
+        """Queue the requests that are due again; those, and which of them have a silence that is to be reported."""
+        again, unreported = self._owed.due(now_ns)
+        for key in again:
+            # After a refusal there is no subscription to end, and a LIVE one is kept. After a silence the ack may have been lost:
+            # then only ending the subscription first brings a snapshot.
+            ends = self.standings[key] is not Standing.LIVE and not self._owed.was_refused(key)
+            if ends and self.standings[key] is not Standing.CONFIRMING:
+                self.standings[key] = Standing.HEALING
+            self._waiting[key] = ends
+        return again, unreported
+
+    def silences(self) -> dict[Key, int]:
+        """Number of times in a row that each waiting subscription was requested without an answer."""
+        return {key: self._owed.silences(key) for key in self._owed.everything()}
+
+    def frames(self) -> Iterator[bytes]:
+        """Take the queued requests as frames."""
+        waiting, self._waiting = self._waiting, {}
+        for ends in (True, False):
+            keys = [key for key, is_ended_first in waiting.items() if is_ended_first is ends]
+            together = [key for key in keys if key not in self._alone]
+            requests = [batch for batch, _ in batches(together, self._most, partial(self._frame_of, LONGEST_NUMBER, UNSUBSCRIBE))]
+            requests += [[key] for key in keys if key in self._alone]
+            for batch in requests:
+                for verb in (UNSUBSCRIBE, SUBSCRIBE) if ends else (SUBSCRIBE,):
+                    yield self._request(verb, batch)
+
+    def _request(self, verb: str, keys: list[Key]) -> bytes:
+        self._requests_made += 1
+        self._asked[str(self._requests_made)] = verb, keys
+        if len(self._asked) > MOST_REMEMBERED:
+            del self._asked[next(iter(self._asked))]
+        return self._frame_of(self._requests_made, verb, keys)

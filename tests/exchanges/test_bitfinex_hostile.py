@@ -65,7 +65,7 @@ def memory(decoder):
     """All that a decoder remembers, but for the count."""
     apart = ("_on_event", "shape", "_subscriptions", "_trades", "_conf", "_last_resort", "_awaited")
     kept = {name: value for name, value in vars(decoder).items() if name not in apart}
-    known = {name: value for name, value in vars(decoder._subscriptions).items() if name != "_owed"}
+    known = {name: value for name, value in vars(decoder._subscriptions).items() if name not in ("_owed", "_frame_of")}
     seen = {native: vars(each) for native, each in decoder._trades.items()}
     owed = decoder._subscriptions._owed._debts, decoder._conf._debts, decoder._last_resort._replaced_ns
     return copy.deepcopy((kept, known, seen, owed, decoder.shape.instruments))

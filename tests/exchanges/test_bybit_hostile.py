@@ -57,7 +57,7 @@ def memory(decoder):
     """All that a decoder remembers."""
     apart = ("shape", "_topics", "_numbers", "_last_resort")
     kept = {name: value for name, value in vars(decoder).items() if name not in apart}
-    topics = {name: value for name, value in vars(decoder._topics).items() if name != "_owed"}
+    topics = {name: value for name, value in vars(decoder._topics).items() if name not in ("_owed", "_frame_of")}
     numbers = {native: (each.last, each.final) for native, each in decoder._numbers.items()}
     return copy.deepcopy((kept, topics, decoder._topics._owed._debts, decoder.shape.instruments, numbers))
 

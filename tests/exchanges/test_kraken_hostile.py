@@ -57,7 +57,7 @@ def memory(decoder):
     apart = ("_handlers", "shape", "_book", "_trades", "_trade_ids", "_metadata", "_last_resort")
     kept = {name: value for name, value in vars(decoder).items() if name not in apart}
     channels = [
-        ({name: value for name, value in vars(channel).items() if name != "_owed"}, channel._owed._debts)
+        ({name: value for name, value in vars(channel).items() if name not in ("_owed", "_frame_of")}, channel._owed._debts)
         for channel in (decoder._book, decoder._trades)
     ]
     seen = {native: (ids.oldest, ids.newest, ids.holes) for native, ids in decoder._trade_ids.items()}

@@ -9,10 +9,10 @@ from typing import Any
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges.bitfinex.entries import integer, text, time_of, unknown
 from alphapulse_cli.exchanges.bitfinex.facts import FACTS, SEQ_ALL, VERSION
-from alphapulse_cli.exchanges.bitfinex.subscriptions import GOOD, Key, Standing, Subscriptions, conf
+from alphapulse_cli.exchanges.bitfinex.subscriptions import Key, Numbered, conf
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES
 from alphapulse_cli.exchanges.shape import MOST_NUMBER, UNKNOWN, Shape
-from alphapulse_cli.exchanges.subscriptions import LastResort, Owed, is_final, is_rate
+from alphapulse_cli.exchanges.subscriptions import GOOD, LastResort, Owed, Patience, Standing, is_final, is_rate
 from alphapulse_cli.market.events import (
     ClosingSoon,
     Event,
@@ -30,7 +30,6 @@ from alphapulse_cli.market.ticks import Malformed
 from alphapulse_cli.market.trading_status import TradingStatus
 
 USUAL_UPDATE = "[<channel>,[<price>,<count>,<amount><level>],<first>,<millis>]"
-TOO_FAST_NS = 2_000_000_000  # a second refusal for our rate within this span slows us down
 RESTART, MAINTENANCE, MAINTENANCE_OVER = 20051, 20060, 20061  # codes of info events
 UNKNOWN_PAIR, SUBSCRIBED_ALREADY, CHANNEL_LIMIT, NOT_SUBSCRIBED, RATE_LIMIT = 10001, 10301, 10305, 10401, 11010
 FINAL_CODES = (UNKNOWN_PAIR, 10011, 10012, 10302, CHANNEL_LIMIT)  # unknown pair, precision, length, channel; too many channels
@@ -53,12 +52,13 @@ class Connection:
         self.channels = [channel for channel in (BOOK, TRADES) if channel in channels]
         book = {"prec": "P0", "freq": "F0", "len": str(depth)}
         keys = [(channel, native) for native in self.instruments for channel in self.channels]
-        self._subscriptions = Subscriptions(keys, {BOOK: book, TRADES: {}})
+        self._subscriptions = Numbered(keys, {BOOK: book, TRADES: {}})
         self.shape = Shape(USUAL_UPDATE, is_counted=True)
         self._conf: Owed[str] = Owed()  # its only key is CONF
         self._last_resort: LastResort[Key] = LastResort()
         self._requests: list[Request] = []
-        self._now_ns = self._too_fast_until_ns = 0  # CLOCK_MONOTONIC; the first is of the last tick
+        self._patience = Patience()
+        self._now_ns = 0  # CLOCK_MONOTONIC, of the last tick
         self._awaited: int | None = None  # F5
         self._handed_back: int | None = None  # F6: number of a frame answered with OffGrid
         self._must_have_numbers = self._broken = False
@@ -113,14 +113,13 @@ class Connection:
     def resync(self, instrument: Instrument) -> None:
         """Unsubscribe and subscribe one book, unless its snapshot, or a new connection, is already on its way (F4)."""
         key = BOOK, instrument.native
-        if self._subscriptions.standings.get(key) in GOOD and not self._broken:
+        if self._subscriptions.is_good(key) and not self._broken:
             self._heal(key)
 
     def confirm(self, instrument: Instrument) -> None:
         """F13: unsubscribe and subscribe a good book and its trades."""
         key = BOOK, instrument.native
-        if self._subscriptions.standings.get(key) is Standing.LIVE and not self._broken:
-            self._subscriptions.ask_anew(key, self._now_ns, Standing.CONFIRMING)
+        if not self._broken and self._subscriptions.confirm(key, self._now_ns):
             self._confirm_trades(instrument.native)
 
     def use_instrument(self, instrument: Instrument) -> None:
@@ -177,9 +176,7 @@ class Connection:
 
     def _confirm_trades(self, native: str) -> None:
         """F13: subscribe anew to the trades of a symbol whose book is subscribed to anew."""
-        key = TRADES, native
-        if self._subscriptions.standings.get(key) is Standing.LIVE:
-            self._subscriptions.ask_anew(key, self._now_ns, Standing.CONFIRMING)
+        self._subscriptions.confirm((TRADES, native), self._now_ns)
 
     def _unshape(self, key: Key) -> None:
         self.shape.instruments.pop(str(self._subscriptions.number_of(key)), None)
@@ -259,7 +256,7 @@ class Connection:
         key, wanted = self._subscriptions.closed(number)
         if key is None or wanted or self._broken:
             return []
-        was_good = self._subscriptions.standings[key] in GOOD
+        was_good = self._subscriptions.is_good(key)
         self._subscriptions.ask_anew(key, self._now_ns)
         if key[0] != BOOK or not was_good:
             return []
@@ -272,11 +269,10 @@ class Connection:
         if code == NOT_SUBSCRIBED and type(message.get("chanId")) is int:
             return [*self._on_end(message["chanId"]), unknown("error", reason)]
         final = code in FINAL_CODES or is_final(reason) or INVALID in reason
-        if code == RATE_LIMIT or is_rate(reason):  # for the first one, asking again is enough
+        if code == RATE_LIMIT or is_rate(reason):
             final = False
-            if self._now_ns < self._too_fast_until_ns:
+            if self._patience.is_over(self._now_ns):
                 self._requests.append(SlowDown(reason))
-            self._too_fast_until_ns = self._now_ns + TOO_FAST_NS
         if key not in self._subscriptions.standings:
             if not any(key):
                 self._subscriptions.all_refused(self._now_ns)

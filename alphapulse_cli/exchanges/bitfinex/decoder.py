@@ -54,9 +54,10 @@ from alphapulse_cli.exchanges.bitfinex.entries import (
     unknown,
 )
 from alphapulse_cli.exchanges.bitfinex.pairs import parse_instruments, trades_path
-from alphapulse_cli.exchanges.bitfinex.subscriptions import GOOD, Key, Standing
+from alphapulse_cli.exchanges.bitfinex.subscriptions import Key
 from alphapulse_cli.exchanges.bitfinex.trades import SeenTrades
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop
+from alphapulse_cli.exchanges.subscriptions import GOOD, Standing
 from alphapulse_cli.market.events import Event, GapFound, GapReason, Heartbeat, OffGrid, Snapshot, Unrecognised, Update
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.levels import Levels, empty_of

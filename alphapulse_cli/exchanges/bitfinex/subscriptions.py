@@ -1,8 +1,4 @@
-"""Subscriptions at Bitfinex: a state and a channel number for each symbol and channel, and the frames that subscribe.
-
-    ASKED ──first data──► LIVE ──wrong──► HEALING ──snapshot──► LIVE        unanswered requests: exchanges.subscriptions
-                        LIVE ──quiet for long──► CONFIRMING ──snapshot──► LIVE
-      └──symbol: invalid──► REFUSED ──snapshot, requested each ten minutes──► LIVE
+"""Requests at Bitfinex: one subscription each, and the number of the channel that carries it.
 
 An ack names the number of a channel, and the data that follow name nothing else. A subscription ends by its number; the same number
 may come again. Frames of one connection come in order, so a number means the old subscription until `unsubscribed`, and the new one
@@ -10,54 +6,33 @@ after `subscribed`.
 """
 
 from collections.abc import Iterable, Iterator
-from enum import Enum, unique
 from typing import Any
 
 import orjson
 
 from alphapulse_cli.exchanges.bitfinex.facts import FLAGS
-from alphapulse_cli.exchanges.subscriptions import Owed
+from alphapulse_cli.exchanges.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Subscriptions
 
 Key = tuple[str, str]  # (channel, native symbol)
 MOST_ENDED = 1000  # numbers of ended channels that are remembered
 
 
-@unique
-class Standing(Enum):
-    """State of a subscription."""
-
-    ASKED = "asked"
-    HEALING = "healing"  # requested anew; updates of the old subscription are ignored
-    LIVE = "live"
-    CONFIRMING = "confirming"  # live, but requested anew as a check: its snapshot will show whether anything was missed
-    REFUSED = "refused"
-
-
-GOOD = (Standing.LIVE, Standing.CONFIRMING)  # states in which updates count
-
-
-class Subscriptions:
-    """Subscriptions of one connection by channel and native symbol, and the queue of those to request."""
+class Numbered(Subscriptions[Key]):
+    """Subscriptions of one connection by channel and native symbol, and the numbers of their channels."""
 
     def __init__(self, keys: Iterable[Key], params: dict[str, dict[str, Any]]) -> None:
+        super().__init__(keys, 1, self._frame)
         self._params = params  # of a subscription, by channel
-        self.standings = dict.fromkeys(keys, Standing.ASKED)
         self._keys: dict[int, Key] = {}  # by channel number
         self._numbers: dict[Key, int] = {}
         self._ended: dict[int, None] = {}  # numbers of channels that were ended, in order
         self._ending: set[int] = set()  # numbers whose `unsubscribed` is awaited
-        self._waiting: dict[Key, None] = {}
-        self._owed: Owed[Key] = Owed()
 
-    def start(self, monotonic_ns: int) -> None:
-        """Queue all subscriptions of a new connection."""
+    def start(self, now_ns: int) -> int:
+        """Queue all subscriptions of a new connection; the numbers of the last one mean nothing. The time, as given."""
         for known in (self._keys, self._numbers, self._ended, self._ending):
             known.clear()
-        self._owed.clear()
-        for key in self.standings:
-            self.standings[key] = Standing.ASKED
-            self._owed.ask(key, monotonic_ns)
-        self._waiting = dict.fromkeys(self.standings)
+        return super().start(now_ns)
 
     def key_of(self, number: int) -> Key | None:
         """Subscription of a channel number; None where there is none."""
@@ -95,42 +70,6 @@ class Subscriptions:
             del self._ended[next(iter(self._ended))]
         return key, wanted
 
-    def ask_anew(self, key: Key, monotonic_ns: int, standing: Standing = Standing.HEALING) -> None:
-        """Queue an end and a new subscription."""
-        self.standings[key] = standing
-        self._owed.ask(key, monotonic_ns)
-        self._waiting[key] = None
-
-    def arrived(self, key: Key) -> None:
-        """Note data that proves the subscription: it is LIVE and no longer queued."""
-        self.standings[key] = Standing.LIVE
-        self._owed.settle(key)
-        self._waiting.pop(key, None)
-
-    def refused(self, key: Key, monotonic_ns: int, *, final: bool) -> None:
-        """Note a refusal. A LIVE subscription goes on unless it is `final`."""
-        self._owed.refuse(key, monotonic_ns, final=final)
-        if final:
-            self.standings[key] = Standing.REFUSED
-
-    def all_refused(self, monotonic_ns: int) -> None:
-        """Note a refusal that names no request: all waiting requests count as refused for now."""
-        for key in self._owed.everything():
-            self._owed.refuse(key, monotonic_ns, final=False)
-
-    def tick(self, monotonic_ns: int) -> tuple[list[Key], list[Key]]:
-        """Queue the requests that are due again; those, and which of them whose silence is to be reported."""
-        again, unreported = self._owed.due(monotonic_ns)
-        for key in again:
-            if self.standings[key] not in GOOD:
-                self.standings[key] = Standing.HEALING
-            self._waiting[key] = None
-        return again, unreported
-
-    def silences(self) -> dict[Key, int]:
-        """Number of times in a row that each waiting subscription was requested without an answer."""
-        return {key: self._owed.silences(key) for key in self._owed.everything()}
-
     def frames(self) -> Iterator[bytes]:
         """Take the queued requests as frames: of each, the end of the old subscription, if there is one, and the new one."""
         waiting, self._waiting = self._waiting, {}
@@ -138,9 +77,12 @@ class Subscriptions:
             number = self._numbers.get(key)
             if number is not None and number not in self._ending:
                 self._ending.add(number)
-                yield orjson.dumps({"event": "unsubscribe", "chanId": number})
-            channel, native = key
-            yield orjson.dumps({"event": "subscribe", "channel": channel, "symbol": native, **self._params[channel]})
+                yield orjson.dumps({"event": UNSUBSCRIBE, "chanId": number})
+            yield self._request(SUBSCRIBE, [key])
+
+    def _frame(self, _number: int, verb: str, keys: list[Key]) -> bytes:
+        [(channel, native)] = keys
+        return orjson.dumps({"event": verb, "channel": channel, "symbol": native, **self._params[channel]})
 
 
 def conf() -> bytes:

@@ -36,10 +36,10 @@ from alphapulse_cli.exchanges.bybit import subscriptions
 from alphapulse_cli.exchanges.bybit.facts import FACTS, NAME
 from alphapulse_cli.exchanges.bybit.fields import book_time_ns, levels_of, number, off_grid, text, trade_of, unknown
 from alphapulse_cli.exchanges.bybit.instruments import parse_instruments
-from alphapulse_cli.exchanges.bybit.subscriptions import GOOD, Standing, Topics
+from alphapulse_cli.exchanges.bybit.subscriptions import Topics
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES
 from alphapulse_cli.exchanges.shape import Numbers, Shape
-from alphapulse_cli.exchanges.subscriptions import LastResort, is_rate
+from alphapulse_cli.exchanges.subscriptions import LastResort, Patience, Standing, is_rate
 from alphapulse_cli.market.events import (
     Event,
     GapFound,
@@ -59,7 +59,6 @@ from alphapulse_cli.market.requests import Reconnect, Request, Send, SlowDown
 from alphapulse_cli.market.ticks import FinerThanGrid
 
 PING_EVERY_NS = 20_000_000_000
-TOO_FAST_NS = 2_000_000_000  # a second refusal for our rate within this span slows us down
 MOST_IGNORED = 20  # Y4
 RESTARTED = 1  # Y1
 TRADE_TOPIC = "publicTrade."
@@ -97,9 +96,10 @@ class Decoder:
         self._numbers = self.shape.numbers
         self._ignored: dict[str, tuple[int, int]] = {}  # native -> the last `u`, and the messages ignored since (Y4)
         self._last_resort: LastResort[str] = LastResort()
+        self._patience = Patience()
         self._requests: list[Request] = []
         self._now_ns = self._pinged_ns = 0  # CLOCK_MONOTONIC, of the last tick
-        self._pings = self._too_fast_until_ns = 0
+        self._pings = 0
 
     # The interface `exchanges.protocol.Decoder`
 
@@ -169,20 +169,17 @@ class Decoder:
         for topic, silences in self._topics.silences().items():
             if self._of_topic[topic][0] == BOOK and self._last_resort.is_due(topic, silences, monotonic_ns):
                 self._requests.append(Reconnect(f"no answer to the subscription to {topic}, {silences} times"))
-        silent = self._by_channel(self._topics.tick(monotonic_ns))
+        silent = self._by_channel(self._topics.tick(monotonic_ns)[1])
         return [Unanswered(channel, natives) for channel, natives in silent.items()]
 
     def resync(self, instrument: Instrument) -> None:
         """Unsubscribe and subscribe one book, unless its snapshot is already on its way (Y5)."""
-        topic = self._book_topics.get(instrument.native, "")
-        if self._topics.standings.get(topic) in GOOD:
+        if self._topics.is_good(self._book_topics.get(instrument.native, "")):
             self._ask_anew(instrument.native)
 
     def confirm(self, instrument: Instrument) -> None:
         """Y12: unsubscribe and subscribe a good book; its snapshot will show whether anything was missed."""
-        topic = self._book_topics.get(instrument.native, "")
-        if self._topics.standings.get(topic) is Standing.LIVE:
-            self._topics.confirm(topic, self._now_ns)
+        self._topics.confirm(self._book_topics.get(instrument.native, ""), self._now_ns)
 
     def use_instrument(self, instrument: Instrument) -> None:
         """Decode on the grid of this instrument from now on."""
@@ -215,10 +212,10 @@ class Decoder:
         self, instrument: Instrument, topic: str, numbered: tuple[int, int], levels: Levels, moment_ns: int
     ) -> Sequence[Event]:
         """Events of a delta with these (`u`, `seq`), by Y3 to Y5."""
-        standing, native, (update, sequence) = self._topics.standings[topic], instrument.native, numbered
-        if standing is Standing.ASKED:
+        native, (update, sequence) = instrument.native, numbered
+        if self._topics.standings[topic] is Standing.ASKED:
             return [self._gap(instrument, GapReason.UPDATE_BEFORE_SNAPSHOT)]
-        if standing not in GOOD:
+        if not self._topics.is_good(topic):
             return []
         numbers = self._numbers[native]
         if update == numbers.last + 1:
@@ -285,10 +282,10 @@ class Decoder:
             self._topics.all_refused(self._now_ns)
             return [SubscriptionRefused("", "", reason, for_now=True)]
         told: list[Event] = []
-        there = self._topics.already_there(topics, reason, self._now_ns)
+        there = self._topics.named_there(topics, reason, self._now_ns)
         if there:
             return [Subscribed(channel, natives) for channel, natives in self._by_channel([there]).items()]
-        for topic, final in self._topics.refused(topics, reason, self._now_ns):
+        for topic, final in self._topics.request_refused(topics, reason, self._now_ns):
             channel, native = self._of_topic[topic]
             if final and channel == BOOK:
                 self.shape.instruments.pop(native, None)
@@ -296,10 +293,8 @@ class Decoder:
         return told or [SubscriptionRefused("", "", reason, for_now=True)]
 
     def _slow_down(self, reason: str) -> None:
-        if is_rate(reason):  # for the first one, asking again is enough
-            if self._now_ns < self._too_fast_until_ns:
-                self._requests.append(SlowDown(f"{NAME}: {reason}"))
-            self._too_fast_until_ns = self._now_ns + TOO_FAST_NS
+        if is_rate(reason) and self._patience.is_over(self._now_ns):
+            self._requests.append(SlowDown(f"{NAME}: {reason}"))
 
     def _by_channel(self, topics: Iterable[str]) -> dict[str, list[str]]:
         """Native symbols of these topics, by our name of their channel."""

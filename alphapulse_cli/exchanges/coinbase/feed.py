@@ -34,7 +34,7 @@ from alphapulse_cli.exchanges.coinbase.instruments import parse_instruments
 from alphapulse_cli.exchanges.coinbase.product import Product, Trust, off_grid, trade_number
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES
 from alphapulse_cli.exchanges.shape import Shape
-from alphapulse_cli.exchanges.subscriptions import LastResort, Owed, batches, is_rate
+from alphapulse_cli.exchanges.subscriptions import LastResort, Owed, Patience, batches, is_rate
 from alphapulse_cli.exchanges.trade_ids import Numbered
 from alphapulse_cli.market.events import (
     Event,
@@ -50,7 +50,6 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import FetchTrades, Reconnect, Request, Send, SlowDown
 from alphapulse_cli.market.ticks import FinerThanGrid
 
-TOO_FAST_NS = 2_000_000_000  # S5
 MOST_TRADES = 1000  # of one GET
 HEARTBEATS = ("heartbeats", "")  # key of the heartbeats' request: they are of no product
 
@@ -78,7 +77,7 @@ class CoinbaseFeed(ABC):
         self._again: dict[str, dict[str, bool]] = {}  # channel -> products to subscribe to, and whether to unsubscribe first
         self._owed: Owed[tuple[str, str]] = Owed()  # (channel, product)
         self._last_resort: LastResort[str] = LastResort()
-        self._too_fast_until_ns = 0
+        self._patience = Patience()
         self._now_ns = 0  # CLOCK_MONOTONIC, of the last tick
 
     # The interface `exchanges.protocol.Decoder`, without `receive`
@@ -213,12 +212,9 @@ class CoinbaseFeed(ABC):
 
     def _on_error(self, message: str) -> Sequence[Event]:
         """S5: events of an error, which names no request."""
-        for key in self._owed.everything():
-            self._owed.refuse(key, self._now_ns, final=False)
-        if is_rate(message):
-            if self._now_ns < self._too_fast_until_ns:
-                self._requests.append(SlowDown(message))
-            self._too_fast_until_ns = self._now_ns + TOO_FAST_NS
+        self._owed.refuse_all(self._now_ns)
+        if is_rate(message) and self._patience.is_over(self._now_ns):
+            self._requests.append(SlowDown(message))
         return [SubscriptionRefused("", "", message, for_now=True)]
 
     def _trust(self, product: Product, trust: Trust) -> None:

@@ -13,7 +13,7 @@ No sockets, no clock, no book. The rules, numbered as the tests number them:
   E3  `prev` of an update is the `seq` of the frame before it; any other is a gap: the book is unsubscribed and subscribed.
   E4  While a book heals, its updates belong to the old subscription and are ignored. So are those before the first snapshot.
   E5  `side` of a trade is the taker's. Ids grow by one: rules T1 to T6 of `trade_ids`, without T6 (no REST trades).
-  E6  A request without an answer, or refused, is repeated with the pauses of `Owed`.
+  E6  A request without an answer, or refused, is repeated with the pauses of `Subscriptions`.
   E7  A quiet book is checked by a new subscription: its updates count until the snapshot comes.
   E8  A number finer than the grid leaves as OffGrid and changes nothing. A frame is understood in full or refused.
 """
@@ -29,7 +29,7 @@ from alphapulse_cli.exchanges.example.facts import FACTS
 from alphapulse_cli.exchanges.example.instruments import parse_instruments
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, BookChecksum
 from alphapulse_cli.exchanges.shape import UNKNOWN, Shape
-from alphapulse_cli.exchanges.subscriptions import Owed, batches, is_final
+from alphapulse_cli.exchanges.subscriptions import Subscriptions, is_final
 from alphapulse_cli.exchanges.trade_ids import TradeIds
 from alphapulse_cli.market.events import (
     Event,
@@ -67,11 +67,12 @@ class Decoder:
 
     def __init__(self, instruments: Iterable[Instrument], channels: Collection[str], depth: int = 0, mode: str = "") -> None:  # noqa: ARG002
         self.instruments = {instrument.native: instrument for instrument in instruments}
-        self._channels = [channel for channel in (BOOK, TRADES) if channel in channels]
-        self._sequences: dict[str, int] = dict.fromkeys(self.instruments, UNKNOWN)  # seq of each good book's last frame
+        self._book, self._trades = (
+            Subscriptions(self.instruments if channel in channels else (), FACTS.subscribe_batch, partial(_frame, channel))
+            for channel in (BOOK, TRADES)
+        )
+        self._sequences: dict[str, int] = {}  # seq of each good book's last frame
         self._trade_ids = {native: TradeIds() for native in self.instruments}
-        self._owed: Owed[tuple[str, str]] = Owed()  # (channel, native)
-        self._requests: list[Request] = []
         self._now_ns = 0
 
     # The interface `exchanges.protocol.Decoder`
@@ -79,11 +80,8 @@ class Decoder:
     def connected(self, monotonic_ns: int) -> None:
         """Queue all subscriptions; books of the last connection are forgotten, trade ids are kept."""
         self._now_ns = monotonic_ns
-        self._requests.clear()
-        self._owed.clear()
-        self._sequences = dict.fromkeys(self.instruments, UNKNOWN)
-        for channel in self._channels:
-            self._ask(channel, list(self.instruments))
+        self._book.start(monotonic_ns)
+        self._trades.start(monotonic_ns)
 
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
         """Events of one frame. DecodeError if it is not understood in full; then nothing has changed."""
@@ -125,57 +123,35 @@ class Decoder:
 
     def pending_requests(self) -> Sequence[Request]:
         """Take the queued requests."""
-        requests, self._requests = self._requests, []
-        return requests
+        return [Send(frame) for subscriptions in (self._book, self._trades) for frame in subscriptions.frames()]
 
     def tick(self, monotonic_ns: int) -> Sequence[Event]:
         """Queue what is due again (E6)."""
         self._now_ns = monotonic_ns
-        again, untold = self._owed.due(monotonic_ns)
-        for channel in self._channels:
-            natives = [native for of, native in again if of == channel]
-            for batch, frame in batches(natives, FACTS.subscribe_batch, partial(_frame, "unsubscribe", channel)):
-                self._requests += [Send(frame), Send(_frame("subscribe", channel, batch))]
-                if channel == BOOK:
-                    self._sequences.update(dict.fromkeys(batch, UNKNOWN))
-        told = [(channel, tuple(native for of, native in untold if of == channel)) for channel in self._channels]
-        return [Unanswered(channel, natives) for channel, natives in told if natives]
+        silent = {BOOK: self._book.tick(monotonic_ns)[1], TRADES: self._trades.tick(monotonic_ns)[1]}
+        return [Unanswered(channel, natives) for channel, natives in silent.items() if natives]
 
     def resync(self, instrument: Instrument) -> None:
         """Unsubscribe and subscribe one book, unless its snapshot is already on its way (E4)."""
-        if self._sequences[instrument.native] != UNKNOWN:
-            self._ask_anew(instrument.native)
+        if self._book.is_good(instrument.native):
+            self._book.ask_anew(instrument.native, self._now_ns)
 
     def confirm(self, instrument: Instrument) -> None:
         """Unsubscribe and subscribe a good book, whose updates count until the snapshot (E7)."""
-        sequence = self._sequences[instrument.native]
-        if sequence != UNKNOWN:
-            self._ask_anew(instrument.native)
-            self._sequences[instrument.native] = sequence
+        self._book.confirm(instrument.native, self._now_ns)
 
     def use_instrument(self, instrument: Instrument) -> None:
         """Decode on the grid of this instrument from now on."""
         self.instruments[instrument.native] = instrument
 
-    # Requests
-
-    def _ask(self, channel: str, natives: list[str]) -> None:
-        for batch, frame in batches(natives, FACTS.subscribe_batch, partial(_frame, "subscribe", channel)):
-            self._requests.append(Send(frame))
-            for native in batch:
-                self._owed.ask((channel, native), self._now_ns)
-
-    def _ask_anew(self, native: str) -> None:
-        self._sequences[native] = UNKNOWN
-        self._requests.append(Send(_frame("unsubscribe", BOOK, [native])))
-        self._ask(BOOK, [native])
+    # Answers
 
     def _on_answer(self, message: Json) -> Sequence[Event]:
         match message["op"]:
             case "subscribed":
                 channel, native = str(message["channel"])[:TEXT_KEPT], message["name"]
-                if channel == TRADES:
-                    self._owed.settle((TRADES, native))  # a book is settled by its snapshot
+                if channel == TRADES and native in self._trades.standings:
+                    self._trades.arrived(native)  # a book is settled by its snapshot
                 return [Subscribed(channel, (native,))] if native in self.instruments else [Unrecognised("ack of another name")]
             case "unsubscribed":
                 return []
@@ -187,16 +163,19 @@ class Decoder:
         """Refusal of one subscription, or of everything that waits where it names none (E6)."""
         reason, channel, native = (str(message.get(key, ""))[:TEXT_KEPT] for key in ("message", "channel", "name"))
         final = is_final(reason)
-        keys = [(channel, native)] if native in self.instruments else self._owed.everything()
-        for key in keys:
-            self._owed.refuse(key, self._now_ns, final=final and native in self.instruments)
+        subscriptions = {BOOK: self._book, TRADES: self._trades}.get(channel)
+        if subscriptions is not None and native in subscriptions.standings:
+            subscriptions.refused(native, self._now_ns, final=final)
+        else:
+            self._book.all_refused(self._now_ns)
+            self._trades.all_refused(self._now_ns)
         return [SubscriptionRefused(channel, native, reason, for_now=not final)]
 
     # Channels
 
     def _on_book(self, message: Json) -> Sequence[Event]:
         instrument, kind = self.instruments.get(message["name"]), message["type"]
-        if instrument is None or BOOK not in self._channels or kind not in ("snapshot", "update"):
+        if instrument is None or instrument.native not in self._book.standings or kind not in ("snapshot", "update"):
             return [Unrecognised(f"book {kind} of {message['name']}"[:TEXT_KEPT])]
         native, sequence = instrument.native, _number(message["seq"])
         previous = _number(message["prev"]) if kind == "update" else UNKNOWN
@@ -204,12 +183,12 @@ class Decoder:
         if isinstance(event, OffGrid):
             return [event]
         if isinstance(event, Snapshot):
-            self._owed.settle((BOOK, native))
-        elif self._sequences[native] == UNKNOWN:  # E4
+            self._book.arrived(native)
+        elif not self._book.is_good(native):  # E4
             return []
         elif previous != self._sequences[native]:  # E3
             told = f"prev {previous}, expected {self._sequences[native]}"
-            self._ask_anew(native)
+            self._book.ask_anew(native, self._now_ns)
             return [GapFound((instrument,), GapReason.SEQUENCE, told)]
         self._sequences[native] = sequence
         return [event]
@@ -227,14 +206,14 @@ class Decoder:
 
     def _on_trades(self, message: Json) -> Sequence[Event]:
         instrument = self.instruments.get(message["name"])
-        if instrument is None or TRADES not in self._channels:
+        if instrument is None or instrument.native not in self._trades.standings:
             return [Unrecognised(f"trades of {message['name']}"[:TEXT_KEPT])]
         numbered = [(_number(row["id"]), (_trade(instrument, row),)) for row in _rows(message["trades"], dict)]
-        self._owed.settle((TRADES, instrument.native))
+        self._trades.arrived(instrument.native)
         return self._trade_ids[instrument.native].take(numbered, self._now_ns)
 
 
-def _frame(op: str, channel: str, names: Sequence[str]) -> bytes:
+def _frame(channel: str, _number: int, op: str, names: Sequence[str]) -> bytes:
     return orjson.dumps({"op": op, "channel": channel, "names": names})
 
 

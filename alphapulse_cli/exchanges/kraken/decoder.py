@@ -53,10 +53,10 @@ from alphapulse_cli.exchanges.kraken.entries import (
 from alphapulse_cli.exchanges.kraken.facts import FACTS
 from alphapulse_cli.exchanges.kraken.pairs import from_websocket, parse_instruments, trades_path
 from alphapulse_cli.exchanges.kraken.status import read_status
-from alphapulse_cli.exchanges.kraken.subscriptions import GOOD, Channel, Standing
+from alphapulse_cli.exchanges.kraken.subscriptions import SEND_SPACING_NS, Channel
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop
 from alphapulse_cli.exchanges.shape import Shape
-from alphapulse_cli.exchanges.subscriptions import LastResort, Owed, is_final, is_rate
+from alphapulse_cli.exchanges.subscriptions import LastResort, Owed, Patience, Standing, is_final, is_rate
 from alphapulse_cli.exchanges.trade_ids import Numbered, TradeIds
 from alphapulse_cli.market.events import (
     Event,
@@ -78,7 +78,6 @@ from alphapulse_cli.market.requests import FetchTrades, Reconnect, Request, Send
 from alphapulse_cli.market.trading_status import stricter
 
 PING_EVERY_NS = 30_000_000_000
-TOO_FAST_NS = 2_000_000_000  # a second refusal for our rate within this span slows us down
 USUAL_UPDATE = (
     '{"channel":"book","type":"update","data":[{"symbol":"<name>","bids":[<bids>{"price":<price>,"qty":<size>}</bids>],'
     '"asks":[<asks>{"price":<price>,"qty":<size>}</asks>],"checksum":<checksum>,"timestamp":"<time>"}]}'
@@ -109,9 +108,10 @@ class Decoder:
         self.shape = Shape(USUAL_UPDATE, depth=self.depth)
         self._metadata: Owed[str] = Owed()  # its only key is INSTRUMENT
         self._last_resort: LastResort[str] = LastResort()
+        self._patience = Patience()
         self._requests: list[Request] = []
         self._now_ns = self._pinged_ns = 0  # CLOCK_MONOTONIC, of the last tick
-        self._pings = self._metadata_asked = self._too_fast_until_ns = 0
+        self._pings = self._metadata_asked = 0
         self._handlers = {
             "book": self._on_book,
             "trade": self._on_trades,
@@ -132,7 +132,7 @@ class Decoder:
         self._ask_for_metadata()
         self.shape.instruments.clear()
         self._trades.params = {"snapshot": any(ids.newest >= 0 for ids in self._trade_ids.values())}  # K8
-        self._trades.start(self._book.start(monotonic_ns))
+        self._trades.start(self._book.start(monotonic_ns + SEND_SPACING_NS))
 
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - Kraken's frames need no receive time
         """Events of one frame. DecodeError if it is not understood in full; then nothing has changed."""
@@ -204,7 +204,7 @@ class Decoder:
         for native, silences in self._book.silences().items():
             if self._last_resort.is_due(native, silences, monotonic_ns):
                 self._requests.append(Reconnect(f"no answer to the subscription to the book of {native}, {silences} times"))
-        silent = {channel.name: channel.tick(monotonic_ns) for channel in (self._book, self._trades)}
+        silent = {channel.name: channel.tick(monotonic_ns)[1] for channel in (self._book, self._trades)}
         told = [Unanswered(OUR_CHANNELS[name], natives) for name, natives in silent.items() if natives]
         return [*(Unanswered(name) for name in untold), *told]
 
@@ -215,13 +215,12 @@ class Decoder:
 
     def resync(self, instrument: Instrument) -> None:
         """Unsubscribe and subscribe one book, unless its snapshot is already on its way (K6)."""
-        if self._book.standings.get(instrument.native) in GOOD:
+        if self._book.is_good(instrument.native):
             self._ask_anew(instrument.native)
 
     def confirm(self, instrument: Instrument) -> None:
         """K14: unsubscribe and subscribe a good book; its snapshot will show whether anything was missed."""
-        if self._book.standings.get(instrument.native) is Standing.LIVE:
-            self._book.confirm(instrument.native, self._now_ns)
+        self._book.confirm(instrument.native, self._now_ns)
 
     def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
         """Raise DecodeError: never requested, since Kraken's proof is a snapshot over the WebSocket."""
@@ -261,10 +260,9 @@ class Decoder:
         if not isinstance(event, Update):
             return [event]
         native = event.instrument.native
-        standing = self._book.standings[native]
-        if standing in GOOD:
+        if self._book.is_good(native):
             return [event]
-        if standing is Standing.ASKED:
+        if self._book.standings[native] is Standing.ASKED:
             self._ask_anew(native)
             return [GapFound([event.instrument], GapReason.UPDATE_BEFORE_SNAPSHOT)]
         return []
@@ -349,8 +347,7 @@ class Decoder:
         """Events of an error that names no request (K12)."""
         self._book.all_refused(self._now_ns)
         self._trades.all_refused(self._now_ns)
-        for name in self._metadata.everything():
-            self._metadata.refuse(name, self._now_ns, final=False)
+        self._metadata.refuse_all(self._now_ns)
         self._slow_down(reason)
         return [SubscriptionRefused("", "", reason, for_now=True)]
 
@@ -371,7 +368,7 @@ class Decoder:
         if subscribed is None or native not in subscribed.standings:
             return [SubscriptionRefused(channel, native, reason, for_now=not final)]
         if reason.casefold().startswith(ALREADY):
-            subscribed.accepted(native, self._now_ns)
+            subscribed.already_there(native, self._now_ns)
             return [Subscribed(channel, (native,))]
         subscribed.refused(native, self._now_ns, final=final)
         if final and subscribed is self._book:
@@ -379,7 +376,5 @@ class Decoder:
         return [SubscriptionRefused(channel, native, reason, for_now=not final)]
 
     def _slow_down(self, reason: str) -> None:
-        if is_rate(reason):  # for the first one, asking again is enough
-            if self._now_ns < self._too_fast_until_ns:
-                self._requests.append(SlowDown(reason))
-            self._too_fast_until_ns = self._now_ns + TOO_FAST_NS
+        if is_rate(reason) and self._patience.is_over(self._now_ns):
+            self._requests.append(SlowDown(reason))

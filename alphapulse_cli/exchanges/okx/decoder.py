@@ -67,7 +67,7 @@ from alphapulse_cli.exchanges.okx.fields import (
     trade_of,
 )
 from alphapulse_cli.exchanges.okx.instruments import parse_instruments
-from alphapulse_cli.exchanges.okx.subscriptions import Key, Subscriptions
+from alphapulse_cli.exchanges.okx.subscriptions import Arguments, Key
 from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, BookTop
 from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.subscriptions import SILENCES, LastResort, is_final, is_rate
@@ -133,7 +133,7 @@ class Decoder:
         self._shown = {each: _Pictures() for each in natives} if self._is_pictures else {}
         self._trades = {each: TradeIds() for each in self.instruments} if TRADES in channels else {}
         keys = [*((self._channel, each) for each in natives), *((TRADES_CHANNEL, each) for each in self._trades)]
-        self._subscriptions = Subscriptions(keys)
+        self._subscriptions = Arguments(keys)
         self._shape, self._other_shape = Shape(USUAL_UPDATE + SEQ_FIRST), Shape(USUAL_UPDATE + PREV_FIRST)
         self._is_prev_first = False  # the order of keys that `_shape` reads: that of the last update
         self._shape.instruments = self._other_shape.instruments = self.instruments
@@ -166,7 +166,7 @@ class Decoder:
         self._checks.clear()
         self._restarted_ns.clear()
         self._requests = []
-        self._subscriptions.connected(monotonic_ns)
+        self._subscriptions.start(monotonic_ns)
 
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - its frames need no receive time
         """Events of one frame. DecodeError if it is not understood in full; then nothing has changed."""
@@ -257,7 +257,7 @@ class Decoder:
             if channel == self._channel and self._last_resort.is_due((channel, native), silences, monotonic_ns):
                 self._requests.append(Reconnect(f"no answer to the subscription to the book of {native}, {silences} times"))
         silent: dict[str, list[str]] = {}
-        for channel, native in self._subscriptions.tick(monotonic_ns):
+        for channel, native in self._subscriptions.tick(monotonic_ns)[1]:
             silent.setdefault(OUR_CHANNELS[channel], []).append(native)
         return [*events, *(Unanswered(ours, natives) for ours, natives in silent.items())]
 
@@ -363,7 +363,7 @@ class Decoder:
 
     def _fed(self, channel: str, native: str) -> None:
         """Note data that proves a subscription."""
-        self._subscriptions.settle((channel, native))
+        self._subscriptions.arrived((channel, native))
         if channel != TRADES_CHANNEL:
             self._restarted_ns.pop(native, None)
 
@@ -380,11 +380,11 @@ class Decoder:
         key = message["arg"]["channel"], message["arg"]["instId"]
         if kind == "unsubscribe":
             return ()
-        if key not in self._subscriptions.keys:
+        if key not in self._subscriptions.standings:
             return (Unrecognised(_short(f"answer to {key[0]} of {key[1]}")),)
         channel, native = key
         if channel != PICTURES_CHANNEL:  # which are answered by the first picture
-            self._subscriptions.settle(key)
+            self._subscriptions.arrived(key)
         if channel != TRADES_CHANNEL:
             self._restarted_ns.pop(native, None)
         if channel == BOOKS_CHANNEL:
@@ -398,7 +398,7 @@ class Decoder:
             raise TypeError("an error of unknown shape")
         reason = _short(f"{code} {words}")
         final = code in FINAL_CODES or is_final(words)
-        keys = self._subscriptions.refused(message.get("id"), words, self._now_ns, final=final)
+        keys = self._subscriptions.request_refused(message.get("id"), words, self._now_ns, final=final)
         if code in RATE_CODES or is_rate(words):
             self._on_rate()
         if not keys:

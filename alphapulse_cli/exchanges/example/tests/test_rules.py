@@ -115,7 +115,7 @@ class TestE6Requests:
         [event] = decoder.receive(b'{"op":"error","message":"too many requests"}', 0)
         assert event == SubscriptionRefused("", "", "too many requests", for_now=True)
         decoder.tick(SECOND_NS)
-        assert [each["op"] for each in sent(decoder)] == ["unsubscribe", "subscribe"] * 2
+        assert [each["op"] for each in sent(decoder)] == ["subscribe"] * 2
 
 
 class TestE7QuietBook:
