@@ -106,7 +106,8 @@ class TestAnswers:
         assert not encoder.trades("BTC-USDT", [truth.trade("BTC-USDT", 1000, 1)], NOW)
 
     @pytest.mark.parametrize(
-        "topic", ["orderbook.30.BTCUSDT", "orderbook.1.BTCUSDT", "kline.1.BTCUSDT", "orderbook", "", "orderbook.x"]
+        "topic",
+        ["orderbook.30.BTCUSDT", "orderbook.full.BTCUSDT", "kline.2.BTCUSDT", "kline.BTCUSDT", "orderbook", "", "orderbook.x"],
     )
     def test_a_topic_that_there_is_not(self, truth, topic):
         [refused] = ask(Encoder(truth), topic)

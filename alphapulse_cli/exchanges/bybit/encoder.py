@@ -4,6 +4,8 @@ The exchange keeps a *window* for each subscription: the best N levels a side. A
 it with the truth's best N and sends every level that is new or has another size, and a removal (size "0") of every level that is
 gone or has left the window. `u` counts these messages, `seq` is the truth's own number. Numbers are text without trailing zeros.
 
+Depth 1 is sent as snapshots only, and again after three seconds without a change. `tickers` and `kline` are in `summaries`.
+
 After a restart (`restart_sequence`) the next message of each book is a snapshot whose `u` is 1.
 """
 
@@ -13,13 +15,15 @@ from typing import Any
 import orjson
 
 from alphapulse_cli.exchanges.bybit.facts import DEPTHS, MOST_ARGS, MOST_TEXT, MOST_TRADES
+from alphapulse_cli.exchanges.bybit.render import NS_PER_MS, SPANS, rows_of, side_of
 from alphapulse_cli.exchanges.bybit.subscriptions import SEPARATORS
-from alphapulse_cli.exchanges.protocol import Change, Level, Truth
-from alphapulse_cli.market.events import Side, Trade
-from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.exchanges.bybit.summaries import Summaries
+from alphapulse_cli.exchanges.protocol import Change, Level, NotSimulated, Truth
+from alphapulse_cli.market.events import Trade
 from alphapulse_cli.market.ticks import trim_text
 
-NS_PER_MS = 1_000_000
+BEST = 1  # the depth of the topic that has the best levels alone
+REPEAT_NS = 3_000_000_000
 CONNECTION_ID = "d9avsh3fo0jvsls9d82g-5m9jh"  # in the form of real ones
 
 
@@ -31,6 +35,7 @@ class _Window:
         self.bids: dict[int, int] = {}
         self.asks: dict[int, int] = {}
         self.is_restarted = False
+        self.sent_ns = 0
 
     def touched_by(self, changes: Sequence[Change]) -> bool:
         """Whether any of these changes is visible in the window."""
@@ -57,6 +62,7 @@ class Encoder:
         self._windows: dict[str, dict[int, _Window]] = {symbol: {} for symbol in truth.instruments}  # by depth
         self._numbers: dict[str, int] = {}  # the last `u` of each book topic ever subscribed to
         self._trading: set[str] = set()
+        self._summaries = Summaries(truth)
 
     def connected(self, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
         """No frames: Bybit sends no greeting."""
@@ -91,24 +97,33 @@ class Encoder:
                 frames.append(self._snapshot(symbol, window, now_ns))
             elif window.touched_by(changes):
                 bids, asks = window.move_to(*self._truth.book(symbol, window.depth))
-                if bids or asks:
-                    window.number += 1
+                if not bids and not asks:
+                    continue
+                window.number += 1
+                if window.depth == BEST:  # first, so that a fault which takes the last frame away takes that of a whole book
+                    frames.insert(0, self._snapshot(symbol, window, now_ns))
+                else:
                     frames.append(self._book_frame("delta", symbol, window, bids, asks, now_ns))
         return frames
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """All of these trades, 1,024 in a frame, if the client is subscribed."""
-        if symbol not in self._trading:
-            return ()
-        return [self._trade_frame(symbol, trades[at : at + MOST_TRADES], now_ns) for at in range(0, len(trades), MOST_TRADES)]
+        """All of these trades, 1,024 in a frame, if the client is subscribed; then the ticker and the candles that they change."""
+        starts = range(0, len(trades), MOST_TRADES) if symbol in self._trading else ()
+        frames = [self._trade_frame(symbol, trades[at : at + MOST_TRADES], now_ns) for at in starts]
+        return frames + self._summaries.of_trades(symbol, now_ns) if trades else frames
 
     def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
         """No frames: the trading status is only in the REST answer `instruments-info`."""
         return ()
 
-    def heartbeat(self, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
-        """No frames: Bybit sends no heartbeat."""
-        return ()
+    def heartbeat(self, now_ns: int) -> Sequence[bytes]:
+        """No heartbeat: Bybit has none. Candles that are over, and best levels that have not changed for three seconds."""
+        frames = self._summaries.of_time(now_ns)
+        for symbol, windows in self._windows.items():
+            window = windows.get(BEST)
+            if window is not None and now_ns - window.sent_ns >= REPEAT_NS:
+                frames.append(self._snapshot(symbol, window, now_ns))
+        return frames
 
     def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
         """An error for too many requests, in the words of the REST side: the WebSocket's are not published."""
@@ -130,6 +145,9 @@ class Encoder:
         frames = [_answer("subscribe", req_id, "subscribe")]
         for topic in topics:
             symbol, depth = self._understood(topic)
+            if isinstance(depth, str):
+                frames += self._summaries.subscribe(symbol, depth, now_ns)
+                continue
             if not depth:
                 self._trading.add(symbol)
                 continue
@@ -155,27 +173,34 @@ class Encoder:
     def _unsubscribe(self, topics: Sequence[str], req_id: str) -> list[bytes]:
         for topic in topics:
             symbol, depth = self._understood(topic)
-            if depth == 0:
+            if isinstance(depth, str):
+                self._summaries.unsubscribe(symbol, depth)
+            elif depth == 0:
                 self._trading.discard(symbol)
             elif symbol and depth in self._windows[symbol]:
                 self._numbers[topic] = self._windows[symbol].pop(depth).number
         return [_answer("unsubscribe", req_id, "")]
 
-    def _understood(self, topic: str) -> tuple[str, int | None]:
-        """Symbol and depth of a topic: depth 0 for trades, None for a topic that Bybit does not have; symbol "" for an unknown one."""
+    def _understood(self, topic: str) -> tuple[str, int | str | None]:
+        """Symbol of a topic, "" for an unknown one, and its kind.
+
+        The kind is a depth for a book, 0 for trades, an interval for candles, "" for the ticker, None for what Bybit does not have.
+        """
         channel, _, rest = topic.partition(".")
-        if channel == "publicTrade":
-            return self._by_native.get(rest, ""), 0
-        depth, _, native = rest.partition(".")
-        if channel != "orderbook" or depth not in map(str, DEPTHS):
-            return "", None
-        return self._by_native.get(native, ""), int(depth)
+        if channel in ("publicTrade", "tickers"):
+            return self._by_native.get(rest, ""), 0 if channel == "publicTrade" else ""
+        kind, _, native = rest.partition(".")
+        symbol = self._by_native.get(native, "")
+        if channel == "kline" and kind in SPANS:
+            return symbol, kind
+        return (symbol, int(kind)) if channel == "orderbook" and kind in map(str, (BEST, *DEPTHS)) else ("", None)
 
     def _topics(self) -> list[str]:
         """All topics that the client is subscribed to."""
         natives = {symbol: native for native, symbol in self._by_native.items()}
         books = [f"orderbook.{depth}.{natives[symbol]}" for symbol, windows in self._windows.items() for depth in windows]
-        return [*books, *(f"publicTrade.{natives[symbol]}" for symbol in self._trading)]
+        trades = [f"publicTrade.{natives[symbol]}" for symbol in self._trading]
+        return [*books, *trades, *self._summaries.topics()]
 
     # Frames
 
@@ -190,10 +215,11 @@ class Encoder:
         self, kind: str, symbol: str, window: _Window, bids: Sequence[Level], asks: Sequence[Level], now_ns: int
     ) -> bytes:
         instrument, now_ms = self._truth.instruments[symbol], now_ns // NS_PER_MS
+        window.sent_ns = now_ns
         data = {
             "s": instrument.native,
-            "b": _rows(instrument, bids),
-            "a": _rows(instrument, asks),
+            "b": rows_of(instrument, bids),
+            "a": rows_of(instrument, asks),
             "u": window.number,
             "seq": self._truth.sequence(symbol),
         }
@@ -206,17 +232,21 @@ class Encoder:
         return orjson.dumps({"topic": topic, "ts": now_ms, "type": "snapshot", "data": rows})
 
 
+NOT_SIMULATED: Sequence[NotSimulated] = (
+    ("`linear`, `inverse`, `option`, by WebSocket and by REST", "every path of the WebSocket is spot; REST: 10001"),
+    ("topics `orderbook.full`, `orderbook.rpi`, `allLiquidation`, index prices", "refused: error:handler not found"),
+    ("the pace of topics: 10 ms to 300 ms", "a frame for each change of the market"),
+    ("`tickers.usdIndexPrice`", "empty, as for a coin that is no collateral"),
+    ("REST paths other than time, status, instruments, tickers, book, trades and candles", "404"),
+)
+
+
 def _difference(held: dict[int, int], wanted: Sequence[Level]) -> list[Level]:
     """New sizes, best first, then removals."""
     after = dict(wanted)
     return [(ticks, lots) for ticks, lots in wanted if held.get(ticks) != lots] + [
         (ticks, 0) for ticks in held if ticks not in after
     ]
-
-
-def _rows(instrument: Instrument, levels: Sequence[Level]) -> list[list[str]]:
-    prices, sizes = instrument.price_decimals, instrument.size_decimals
-    return [[trim_text(ticks, prices), trim_text(lots, sizes)] for ticks, lots in levels]
 
 
 def _trade(trade: Trade, now_ms: int, sequence: int) -> dict[str, Any]:
@@ -226,7 +256,7 @@ def _trade(trade: Trade, now_ms: int, sequence: int) -> dict[str, Any]:
         "T": now_ms if trade.exchange_ns is None else trade.exchange_ns // NS_PER_MS,
         "p": trim_text(trade.price_ticks, instrument.price_decimals),
         "v": trim_text(trade.size_lots, instrument.size_decimals),
-        "S": "Sell" if trade.side is Side.SELL else "Buy",
+        "S": side_of(trade),
         "s": instrument.native,
         "BT": False,
         "RPI": False,

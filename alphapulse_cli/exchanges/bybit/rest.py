@@ -1,19 +1,25 @@
-"""Bybit's REST side for simulators: `instruments-info` and `tickers`, the only paths that alphapulse requests."""
+"""Bybit's REST side for simulators: the public market paths of spot, with parameters, limits and fields of Bybit's documentation."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from alphapulse_cli.exchanges.bybit.facts import FACTS, INSTRUMENTS, TICKERS
 from alphapulse_cli.exchanges.bybit.instruments import status_word
+from alphapulse_cli.exchanges.bybit.render import NS_PER_MS, SPANS, candle_figures, day_figures, rows_of, side_of
 from alphapulse_cli.exchanges.protocol import Truth
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.ticks import to_text, trim_text
+from alphapulse_cli.market.trade_summary import SECOND_NS, without_holes
 
-NS_PER_MS = 1_000_000
 PARAMS_ERROR = 10001
-TRADES_ADDED = 1000  # most trades whose sizes make up a volume
+MOST_LEVELS, MOST_TRADES, MOST_CANDLES, USUAL_CANDLES = 1000, 60, 1000, 200
+LARGEST_MS = 9_000_000_000_000
+
+
+class _RefusedError(Exception):
+    """A request that is answered by Bybit's error 10001; its text is that error's."""
 
 
 class RestEncoder:
@@ -24,23 +30,100 @@ class RestEncoder:
         self._truth = truth
 
     def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
-        """Answer for all spot symbols, or for the one that `symbol` names; Bybit's errors come with status 200."""
-        if path not in (INSTRUMENTS, TICKERS):
+        """Answer a public path of spot; Bybit's errors come with status 200, unknown paths with 404."""
+        if path == "/v5/market/time":
+            return 200, _answer(0, "OK", {"timeSecond": str(now_ns // SECOND_NS), "timeNano": str(now_ns)}, now_ns)
+        if path == "/v5/system/status":  # it lists maintenance, of which there is none
+            return 200, _answer(0, "OK", {"list": []}, now_ns)
+        route = ROUTES.get(path)
+        if route is None:
             return 404, _answer(404, "Not Found", {}, now_ns)
         if query.get("category") != "spot":
             return 200, _answer(PARAMS_ERROR, "params error: Category is invalid", {}, now_ns)
-        listed = [each for each in self._truth.instruments.values() if query.get("symbol", each.native) == each.native]
-        if not listed and "symbol" in query:
-            return 200, _answer(PARAMS_ERROR, "params error: symbol invalid", {}, now_ns)
-        row = _row if path == INSTRUMENTS else self._ticker
-        return 200, _answer(0, "OK", {"category": "spot", "list": [row(each) for each in listed]}, now_ns)
+        try:
+            return 200, _answer(0, "OK", route(self, query, now_ns), now_ns)
+        except _RefusedError as refused:
+            return 200, _answer(PARAMS_ERROR, str(refused), {}, now_ns)
 
-    def _ticker(self, instrument: Instrument) -> dict[str, Any]:
-        """Row of the tickers: the volume is that of the trades which the simulator remembers."""
-        trades = self._truth.recent_trades(instrument.symbol, TRADES_ADDED)
-        last = trim_text(trades[-1].price_ticks, instrument.price_decimals) if trades else ""
-        lots = sum(trade.size_lots for trade in trades)
-        return {"symbol": instrument.native, "lastPrice": last, "volume24h": trim_text(lots, instrument.size_decimals)}
+    def _listed(self, query: Mapping[str, str]) -> Sequence[Instrument]:
+        """The instrument that `symbol` names, all without one."""
+        return [self._one(query)] if "symbol" in query else [*self._truth.instruments.values()]
+
+    def _one(self, query: Mapping[str, str]) -> Instrument:
+        for instrument in self._truth.instruments.values():
+            if query.get("symbol") == instrument.native:
+                return instrument
+        raise _RefusedError("params error: symbol invalid")
+
+    def _instruments(self, query: Mapping[str, str], now_ns: int) -> dict[str, Any]:  # noqa: ARG002
+        return {"category": "spot", "list": [_row(each) for each in self._listed(query)]}
+
+    def _tickers(self, query: Mapping[str, str], now_ns: int) -> dict[str, Any]:
+        return {"category": "spot", "list": [self._ticker(each, now_ns) for each in self._listed(query)]}
+
+    def _ticker(self, instrument: Instrument, now_ns: int) -> dict[str, str]:
+        bids, asks = self._truth.book(instrument.symbol, 1)
+        row = day_figures(self._truth, instrument, now_ns)
+        for name, side in (("bid1", bids), ("ask1", asks)):
+            price, size = (rows_of(instrument, side) or [["", ""]])[0]
+            row |= {f"{name}Price": price, f"{name}Size": size}
+        return row
+
+    def _book(self, query: Mapping[str, str], now_ns: int) -> dict[str, Any]:
+        instrument = self._one(query)
+        bids, asks = self._truth.book(instrument.symbol, _number(query, "limit", 1, MOST_LEVELS))
+        now_ms, number = now_ns // NS_PER_MS, self._truth.sequence(instrument.symbol)
+        sides = {"b": rows_of(instrument, bids), "a": rows_of(instrument, asks)}
+        return {"s": instrument.native, **sides, "ts": now_ms, "u": number, "seq": number, "cts": now_ms}
+
+    def _trades(self, query: Mapping[str, str], now_ns: int) -> dict[str, Any]:  # noqa: ARG002
+        instrument = self._one(query)
+        trades = self._truth.recent_trades(instrument.symbol, _number(query, "limit", MOST_TRADES, MOST_TRADES))
+        number = self._truth.sequence(instrument.symbol)
+        rows = [
+            {
+                "execId": trade.trade_id,
+                "symbol": instrument.native,
+                "price": trim_text(trade.price_ticks, instrument.price_decimals),
+                "size": trim_text(trade.size_lots, instrument.size_decimals),
+                "side": side_of(trade),
+                "time": str((trade.exchange_ns or 0) // NS_PER_MS),
+                "isBlockTrade": False,
+                "isRPITrade": False,
+                "seq": str(number),
+            }
+            for trade in reversed(trades)
+        ]
+        return {"category": "spot", "list": rows}
+
+    def _candles(self, query: Mapping[str, str], now_ns: int) -> dict[str, Any]:
+        instrument, span = self._one(query), SPANS.get(query.get("interval", ""))
+        if span is None:
+            raise _RefusedError("params error: interval invalid")
+        count = _number(query, "limit", USUAL_CANDLES, MOST_CANDLES)
+        start_ms, end_ms = _number(query, "start", 0, LARGEST_MS), _number(query, "end", LARGEST_MS, LARGEST_MS)
+        held = without_holes(self._truth.candles(instrument.symbol, span, MOST_CANDLES), span, now_ns, MOST_CANDLES)
+        wanted = [each for each in held if start_ms <= each.begin_ns // NS_PER_MS <= end_ms]
+        wanted = wanted[:count] if "start" in query and "end" not in query else wanted[-count:]
+        rows = [[str(value) for value in candle_figures(instrument, each).values()] for each in reversed(wanted)]
+        return {"symbol": instrument.native, "category": "spot", "list": rows}
+
+
+ROUTES: Mapping[str, Callable[[RestEncoder, Mapping[str, str], int], dict[str, Any]]] = {
+    INSTRUMENTS: RestEncoder._instruments,  # noqa: SLF001 - the table of this class's own methods
+    TICKERS: RestEncoder._tickers,  # noqa: SLF001
+    "/v5/market/orderbook": RestEncoder._book,  # noqa: SLF001
+    "/v5/market/recent-trade": RestEncoder._trades,  # noqa: SLF001
+    "/v5/market/kline": RestEncoder._candles,  # noqa: SLF001
+}
+
+
+def _number(query: Mapping[str, str], name: str, usual: int, most: int) -> int:
+    """Value of a number's parameter; one above its limit is that limit, as Bybit takes it."""
+    text = query.get(name, str(usual))
+    if not (text.isascii() and text.isdecimal() and len(text) <= 20 and (int(text) > 0 or not usual)):
+        raise _RefusedError(f"params error: {name} invalid")
+    return min(int(text), most)
 
 
 def _answer(code: int, message: str, result: dict[str, Any], now_ns: int) -> bytes:
