@@ -4,6 +4,7 @@
     python scripts/chaos.py --seeds 0..4999         as many as you like
     python scripts/chaos.py --seeds 17..17 --tell   one, with what the collector said
     python scripts/chaos.py --kinds gap,refuse --feed kraken --seeds 1..20
+    python scripts/chaos.py --feed my-exchange      a plug-in that is installed beside alphapulse
     python scripts/chaos.py --healing               a fault each 5 s on every feed; how much of the time all books were LIVE
     python scripts/chaos.py --sockets --minutes 10  the same in real time: four exchanges, four collect processes, real sockets
 
@@ -25,7 +26,9 @@ sys.path[:] = [
 
 from chaos.campaign import HEALING_KINDS, KINDS, run_seed  # noqa: E402 - of the package that was just put in reach
 from chaos.sockets import HEALED_BY, soak  # noqa: E402
-from support.feeds import FEEDS, feed_id  # noqa: E402
+from support.feeds import FEEDS, feed_id, feeds_of  # noqa: E402
+
+from alphapulse_cli import exchanges  # noqa: E402
 
 LEAST_LIVE = 0.95
 
@@ -49,7 +52,8 @@ def arguments():
     unknown = sorted(set(given.kinds) - set(KINDS))
     if unknown:
         parser.error(f"no kind {unknown[0]}: there are {', '.join(KINDS)}")
-    feeds = {feed_id(feed): feed for feed in FEEDS}
+    plug_ins = [feed for name in exchanges.names() if name not in exchanges.BUILT_IN for feed in feeds_of(name)]
+    feeds = {feed_id(feed): feed for feed in (*FEEDS, *plug_ins)}
     if given.feed and given.feed not in feeds:
         parser.error(f"no feed {given.feed}: there are {', '.join(feeds)}")
     given.feed = feeds.get(given.feed)

@@ -123,6 +123,7 @@ class Facts:
     subscribe_batch: int = 100  # most symbols in one subscribe message
     channels_per_connection: int = 0  # most subscriptions, a symbol's book and its trades being two; 0 = no limit
     books_per_connection: int = 0  # most books among them; 0 = no limit but the one above
+    trades_show_loss: bool = True  # a lost trade shows, by ids without gaps or a sequence of the connection; False: it does not
     taker_fee: str = ""  # of the lowest tier, a decimal fraction: "0.0026"
     quirks: Sequence[str] = field(default_factory=tuple)
 

@@ -229,6 +229,26 @@ def test_a_parser_that_differs_from_the_decoder_fails(monkeypatch):
     assert found.detail.startswith(("the two parsers differ on the frame", "LIVE again after the opening a LIVE book is wrong"))
 
 
+def test_a_decoder_that_never_leaves_a_mute_connection_fails(monkeypatch):
+    from alphapulse_cli.market.requests import Reconnect
+
+    monkeypatch.setattr(conformance, "CHECKS", {"mute connection": conformance.CHECKS["mute connection"]})
+    real = exchanges.get("okx")  # it promises no heartbeats
+
+    class Stays(Broken):
+        def __init__(self, instruments, mode):
+            self.__dict__["_real"] = real.decoder(instruments, {"book", "trades"}, 0, mode)
+
+        def pending_requests(self):
+            return [request for request in self._real.pending_requests() if not isinstance(request, Reconnect)]
+
+    _, found = conformance.check(_with_decoder(real, Stays), ["books"])
+    assert found.verdict is CheckVerdict.FAILED
+    assert found.detail.startswith("a connection on which nothing came for 300 s was not replaced: ")
+    _, found = conformance.check(real, ["books"])
+    assert (found.verdict, found.detail) == (CheckVerdict.PASSED, "replaced after 14 s, healed")
+
+
 def test_a_decoder_that_cannot_be_made_fails_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(conformance, "CHECKS", {"round trip": conformance.CHECKS["round trip"]})

@@ -30,6 +30,7 @@ HEALING_KINDS = ("gap", "checksum", "disconnect", "refuse")
 NUMBERED = frozenset(FEEDS) - {("coinbase", "exchange")}  # a lost frame shows, or the next picture makes good for it
 COUNTED = frozenset(feed for feed in NUMBERED if feed[0] != "kraken")  # by numbers
 SPLICED = frozenset({("binance-us", "diff")})
+LIKE_A_PLUG_IN = {True: ("bybit", ""), False: ("coinbase", "exchange")}  # by `Mode.shows_loss`
 
 
 @dataclass(frozen=True)
@@ -111,20 +112,27 @@ class Result:
         return f"seed {self.seed} {feed_id(self.feed)} {','.join(self.kinds)}: {'; '.join(self.accusations) or 'right'}"
 
 
-def feed_and_kinds(seed):
+def kinds_of(feed):
+    """Names of the kinds of fault that strike a feed; a plug-in's, those of a built-in one that shows a loss as it does."""
+    if feed not in FEEDS:
+        feed = LIKE_A_PLUG_IN[exchanges.get(feed[0]).facts.mode(feed[1]).shows_loss]
+    return [name for name, kind in KINDS.items() if feed in kind.feeds]
+
+
+def feed_and_kinds(seed, feed=None):
     """What a seed is about: one feed, one to three kinds of fault; the first of them in turn, so that few seeds have them all."""
     dice = random.Random(f"chaos {seed}")
-    turn, place = divmod(seed, len(FEEDS))
-    feed = FEEDS[place]
-    known = [name for name, kind in KINDS.items() if feed in kind.feeds]
+    turn, place = (seed, 0) if feed else divmod(seed, len(FEEDS))
+    feed = feed or FEEDS[place]
+    known = kinds_of(feed)
     first = known.pop((turn + 7 * place) % len(known))
     return feed, (first, *dice.sample(known, dice.choice((0, 0, 1, 2))))
 
 
 def run_seed(seed, *, feed=None, kinds=None, faults_s=20.0, every_s=5.0):
     """One run; the same arguments give the same trace."""
-    chosen_feed, chosen_kinds = feed_and_kinds(seed)
-    result = Result(feed or chosen_feed, seed, tuple(kinds or chosen_kinds))
+    feed, chosen_kinds = feed_and_kinds(seed, feed)
+    result = Result(feed, seed, tuple(kinds or chosen_kinds))
     began = time.perf_counter()
     with (
         tempfile.TemporaryDirectory(prefix="alphapulse-chaos-", dir=shared_memory()) as place,

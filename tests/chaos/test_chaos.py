@@ -5,14 +5,16 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from chaos.campaign import HEALING_KINDS, KINDS, feed_and_kinds, run_seed
+from chaos.campaign import HEALING_KINDS, KINDS, feed_and_kinds, kinds_of, run_seed
 from chaos.canaries import CANARIES
 from chaos.sockets import soak
-from support.feeds import FEEDS, feed_id
+from support.feeds import FEEDS, feed_id, feeds_of
 
+from alphapulse_cli import exchanges
 from alphapulse_cli.exchanges.okx import encoder as okx_encoder
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "chaos.py"
@@ -51,6 +53,15 @@ def test_every_kind_strikes():
         feed = sorted(kind.feeds)[number % len(kind.feeds)]
         result = run_seed(number, feed=feed, kinds=(name,), faults_s=6.0)
         assert result.struck or name == "clock", name
+
+
+def test_the_package_of_exchanges_new_is_struck_as_any_plug_in(monkeypatch):
+    point = EntryPoint("example", "alphapulse_cli.exchanges.example", exchanges.ENTRY_POINTS)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point] if group == exchanges.ENTRY_POINTS else [])
+    [feed] = feeds_of("example")
+    results = [run_seed(seed, feed=feed) for seed in range(0, len(kinds_of(feed)), 3)]
+    assert [str(result) for result in results if result.accusations] == []
+    assert sum(result.struck for result in results) > len(results)
 
 
 @pytest.mark.parametrize("seed", [3, 11])

@@ -13,7 +13,7 @@ from typing import Any, cast
 from chaos.judge import Judge
 from chaos.virtual_time import VirtualTime
 from chaos.wires import Link, Rest, Wire
-from support.feeds import DEPTHS, UNNUMBERED_TRADES
+from support.feeds import depth_of
 from websockets.asyncio.server import ServerConnection
 
 from alphapulse_cli import exchanges
@@ -29,7 +29,7 @@ from alphapulse_cli.shm.counters import Counter, CountersReader
 from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.sim.exchange import SimulatedExchange
-from alphapulse_cli.sim.listings import LISTED
+from alphapulse_cli.sim.listings import rows_of
 from alphapulse_cli.sim.market_maker import SimulatedMarket
 from alphapulse_cli.wire import trade as trade_record
 from alphapulse_cli.wire.delta import BookState
@@ -87,12 +87,12 @@ class World:
     struck_count: int = 0
 
     async def __aenter__(self):
-        self.symbols = self.symbols or tuple(row[0] for row in LISTED[self.exchange_name][:2])
+        self.symbols = self.symbols or tuple(row[0] for row in rows_of(self.exchange_name)[:2])
         self.started_ns = clock.monotonic_ns()
         self.judge = Judge(self)
         self.server_ahead_ns = self.time.ahead_ns  # the exchange's clock does not jump with ours
         self.exchange = exchanges.get(self.exchange_name)
-        self.depth = DEPTHS.get((self.exchange_name, self.mode))
+        self.depth = depth_of((self.exchange_name, self.mode))
         market = SimulatedMarket(
             self.exchange_name, self.seed, self.symbols, levels_per_side=LEVELS, start_ns=self.time.realtime_ns
         )
@@ -230,7 +230,7 @@ class World:
             reported = self.count(Counter.TRADES_MISSED, symbol) - self.count(Counter.TRADES_RECOVERED, symbol)
             # Coinbase's Exchange feed names the last trade before it tells any: what lies between is lost, and no told trade frames it.
             framed = reported >= untold if self.feed == ("coinbase", "exchange") else reported == untold
-            framed = framed or (self.feed in UNNUMBERED_TRADES and reported == 0)
+            framed = framed or (not self.exchange.facts.trades_show_loss and reported == 0)
             if twice or not framed:
                 found.append(f"J5 {symbol}: {twice} trades told twice, {untold} untold, {reported} reported missed")
         return found

@@ -10,7 +10,7 @@ the package's author, or says why it does not apply to the feed.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from alphapulse_cli.apps.conformance import books, frames
+from alphapulse_cli.apps.conformance import books, frames, silence
 from alphapulse_cli.apps.conformance.finding import CheckVerdict, DoesNotApply, Fault, Finding
 from alphapulse_cli.apps.conformance.healing import MakeLine
 from alphapulse_cli.apps.conformance.line import Line
@@ -40,6 +40,7 @@ CHECKS: dict[str, Check] = {
     "quiet book": lambda make, _: books.quiet_book(make),
     "refused for now": lambda make, _: books.refused_for_now(make),
     "lost request": lambda make, _: books.lost_request(make),
+    "mute connection": lambda make, _: silence.mute_connection(make),
     "limits": lambda make, _: frames.limits(make),
 }
 

@@ -88,6 +88,7 @@ class Line:
         self.answers: list[tuple[Request, bytes]] = []  # bodies of fetched requests
         self.left_live: set[str] = set()  # symbols whose book was not LIVE after some frame, since this was last emptied
         self.reconnections = 0
+        self.is_mute = False  # whether the exchange's frames are swallowed, until the next connection
         self.fault_of_sends: Callable[[bytes], Sequence[bytes] | None] | None = None  # answers instead of the exchange, or None
 
     def __enter__(self) -> Self:
@@ -109,6 +110,7 @@ class Line:
     def connect(self) -> None:
         """Open the connection, and carry out what the decoder requests on it."""
         self.encoder = self.exchange.encoder(self.market, self.mode)
+        self.is_mute = False
         self.ingest.connected(self.monotonic_ns)
         self.deliver(self.encoder.connected(self.now_ns))
         self.carry_out()
@@ -121,8 +123,8 @@ class Line:
         self.connect()
 
     def deliver(self, frames: Sequence[bytes]) -> None:
-        """Hand frames to the collector, in order."""
-        for frame in frames:
+        """Hand frames to the collector, in order; none where the connection is mute."""
+        for frame in () if self.is_mute else frames:
             self.frames.append(frame)
             self.ingest.receive(frame, self.now_ns)
             self._look()

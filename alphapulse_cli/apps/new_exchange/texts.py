@@ -55,11 +55,14 @@ are red until they say what the exchange really does.
 3. **Metadata** (instruments.py): native names, decimals of price and size, the words of the trading status.
 4. **Decoder** (decoder.py): rules E1 to E8 become yours; renumber them, and let tests/test_rules.py carry the numbers.
    What shows a loss: a sequence, a checksum (`book_checksum`), nothing (`Mode.shows_loss=False`)? What heals it: a new subscription,
-   a REST snapshot (`FetchSnapshot`), a new connection (`Reconnect`)?
+   a REST snapshot (`FetchSnapshot`), a new connection (`Reconnect`)? What shows a mute connection: heartbeats (`Mode.silence`), or a ping
+   of the exchange's own that the decoder sends?
 5. **Encoder** (encoder.py): the other side, from the same table.
 6. **`alphapulse exchanges check {name}`** until nothing fails.
 7. **Recorded frames**: put short ones, with origin and date, into tests/test_rules.py.
 8. **Fast**: a `Shape` of the commonest book update (alphapulse_cli/exchanges/shape.py); the kit compares both parsers.
+9. **The campaign of faults**, from a source tree of alphapulse: `python -P scripts/chaos.py --feed {name} --seeds 0..49`.
 
-How each part must behave: `alphapulse_cli/exchanges/protocol.py`, and docs/how-to/add-an-exchange.md of alphapulse.
+How each part must behave: `alphapulse_cli/exchanges/protocol.py`, and docs/how-to/add-an-exchange.md of alphapulse. The modules are in
+the folder that `.venv/bin/python -c "import alphapulse_cli; print(alphapulse_cli.__path__[0])"` prints.
 """

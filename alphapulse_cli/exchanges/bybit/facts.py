@@ -36,6 +36,7 @@ FACTS = Facts(
     ),  # the exchange's limit: 600 in five seconds from an address, then a ban of ten minutes
     connects=Rate.within(400, 300.0, burst=50),  # the exchange's limit: 500 in five minutes
     sends=Rate(10, 10.0),  # the exchange publishes no limit
+    trades_show_loss=False,  # their ids are of no order
     subscribe_batch=MOST_ARGS // 2,  # a symbol's book and trades are two topics
     channels_per_connection=600,  # MOST_TEXT, with names of 16 characters and books of depth 1000
     taker_fee="0.001",
