@@ -89,8 +89,8 @@ class Connection(Client):
         """Queue the frames of a market step, after this connection's mischief. True if a flood is to follow."""
         if self.is_mute(step.symbol):
             return False
-        if step.trades:
-            self.push(self.encoder.trades(step.symbol, step.trades, now_ns))
+        trades = self.encoder.trades(step.symbol, step.trades, now_ns) if step.trades else ()
+        self.push(trades)
         if not step.changes:
             return False
         scenario = self.mischief.draw(step.symbol)
@@ -102,7 +102,8 @@ class Connection(Client):
         mangled = self.mischief.mangle(kind, frames, step.symbol, step.changes, instrument)
         changed = mangled != list(frames)
         self.push(mangled)
-        if scenario is None or not frames or (kind == "offgrid" and not changed):
+        told = frames or (trades and kind not in ABOUT_FRAMES)  # a client of trades alone meets faults of the connection too
+        if scenario is None or not told or (kind == "offgrid" and not changed):
             return False  # the mischief does not apply to these frames: an armed kind waits for the next update
         self.mischief.spend(scenario)
         struck = spoiled if kind == "checksum" else changed or kind not in ABOUT_FRAMES

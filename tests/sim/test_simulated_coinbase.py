@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support.sim_parts import client_of, get, within
+from websockets.exceptions import ConnectionClosedError
 
 from alphapulse_cli.sim.exchange import VIRTUAL_START_NS, SimulatedExchange
 from alphapulse_cli.sim.market_maker import SimulatedMarket
@@ -70,3 +71,23 @@ async def test_what_clients_ask_first_is_there_before_the_market_moves(mode, pat
         status, body = await get(exchange, path)
         assert status == 200
         assert "BTC" in str(body)
+
+
+async def test_a_client_of_trades_alone_meets_faults_of_the_connection():
+    async with exchange_of("exchange") as exchange, client_of(exchange) as websocket:
+        await websocket.send(json.dumps({"type": "subscribe", "channels": ["matches"], "product_ids": ["BTC-USD"]}))
+        await heard_until(websocket, lambda frame: frame["type"] == "subscriptions")
+        exchange.inject("disconnect")
+        await exchange.advance(200)
+        with pytest.raises(ConnectionClosedError):
+            await heard_until(websocket, lambda _: False)
+        assert exchange.injection_counts == {"disconnect": 1}
+
+
+async def test_faults_of_book_frames_wait_for_a_book():
+    async with exchange_of("exchange") as exchange, client_of(exchange) as websocket:
+        await websocket.send(json.dumps({"type": "subscribe", "channels": ["matches"], "product_ids": ["BTC-USD"]}))
+        await heard_until(websocket, lambda frame: frame["type"] == "subscriptions")
+        exchange.inject("gap")
+        await exchange.advance(200)
+        assert exchange.injection_counts == {}

@@ -3,7 +3,7 @@
     ws://host:port/…   ─► on_handshake(path and query) ─► refused, or let in ─► on_client(websocket), until it returns
     http://host:port/… ─► on_get(path, query) ─► Answer
 
-All runs in one event loop. Every answer has a Date. With `tls` the addresses are wss:// and https://. There is no login and no limit on
+All runs in one event loop. A name that a query repeats has its values joined by commas; a body of a GET is ignored. Every answer has a Date. With `tls` the addresses are wss:// and https://. There is no login and no limit on
 requests: a public server needs a proxy in front that has them.
 """
 
@@ -19,6 +19,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from alphapulse_cli.edges.server.plain_get import PlainGetConnection
 from alphapulse_cli.errors import UsageError
 
 CLOSE_TIMEOUT_S = 1.0
@@ -70,6 +71,7 @@ class Listener:
                 close_timeout=CLOSE_TIMEOUT_S,
                 logger=LOGGER,
                 ssl=self._tls,
+                create_connection=PlainGetConnection,
             )
         except OSError as error:
             raise UsageError(
@@ -90,7 +92,15 @@ class Listener:
             refusal = self._on_handshake(request.path)
             return None if refusal is None else _response(refusal)
         parts = urlsplit(request.path)
-        return _response(await self._on_get(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True))))
+        return _response(await self._on_get(parts.path, _values(parts.query)))
+
+
+def _values(query: str) -> dict[str, str]:
+    """Values of a query by name; those of a repeated name are joined by commas."""
+    found: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
 
 
 def _response(answer: Answer) -> Response:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
-from support.sim_parts import read_to_the_end, until
+from support.sim_parts import read_to_the_end, until, within
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 
@@ -59,6 +59,49 @@ async def test_clients_and_requests_share_a_port():
         with pytest.raises(ExchangeError, match="404"):
             await fetcher.get("/missing")
     assert server.gone == [""]
+
+
+GET = b"GET /path?a=1&b=x&a=2 HTTP/1.1\r\nHost: x\r\n"
+ANSWER = repr(("/path", {"a": "1,2", "b": "x"})).encode()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param([GET + b"\r\n"], id="no body"),
+        pytest.param([GET + b"Content-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"], id="body"),
+        pytest.param([GET + b"content-length: 2\r\n\r\n", b"{}"], id="body in a packet of its own"),
+        pytest.param([GET[:7], GET[7:] + b"CONTENT-LENGTH: 2\r", b"\n\r\n{", b"}"], id="in pieces"),
+        pytest.param([GET + b"Content-Length: 70000\r\n\r\n" + b"\x88" * 70_000], id="large body that looks like frames"),
+    ],
+)
+async def test_a_get_is_answered_whatever_its_body(parts):
+    """Coinbase's own SDK sends `{}` with each GET. A repeated name of the query keeps all of its values."""
+    async with Echo().open() as where:
+        reader, writer = await asyncio.open_connection(*where.split(":"))
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)
+        answer = await within(reader.read())
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert answer.endswith(b"\r\n\r\n" + ANSWER)
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "head", [b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", b"GET / HTTP/1.1\r\nX: " + b"x" * 90_000, b"\r\n\r\n"]
+)
+async def test_what_is_no_get_and_no_handshake_ends_the_connection_alone(head):
+    async with Echo().open() as where:
+        reader, writer = await asyncio.open_connection(*where.split(":"))
+        writer.write(head)
+        writer.write_eof()
+        assert not (await within(reader.read())).startswith(b"HTTP/1.1 200")
+        writer.close()
+        async with connect(f"ws://{where}/any") as client:
+            await client.send("hello")
+            assert await client.recv() == "hello"
 
 
 async def test_a_handshake_is_refused_as_it_is_told():

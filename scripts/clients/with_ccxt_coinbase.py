@@ -1,0 +1,127 @@
+"""ccxt beside a simulated Coinbase, its two feeds: `coinbase` (Advanced Trade) and `coinbaseexchange`, whose book needs keys.
+
+What the library does with the real exchange is what it must do here: `coinbase` reports the maker's side of a trade, and looks at no
+sequence number, so a lost update goes unnoticed; after a lost connection it connects and subscribes anew.
+"""
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+from ccxt import pro
+from common import run, until
+
+LIBRARY, VERSION = "ccxt", "4.5.90"
+RUNS = ("coinbase", "coinbase:exchange")
+SYMBOL, OURS = "BTC/USD", "BTC-USD"
+OTHER_SIDE = {"buy": "sell", "sell": "buy"}
+WANTED_BOOKS, WANTED_TRADES = 40, 20
+
+
+class Watching:
+    """Streams of one exchange, each read by a task that goes on after an error, as the library's examples do."""
+
+    def __init__(self, exchange, is_advanced):
+        self.exchange, self.is_advanced = exchange, is_advanced
+        self.book: Any = None
+        self.ticker: Any = None
+        self.book_count, self.errors = 0, []
+        self.trades: dict[str, tuple[str, Any, Any]] = {}
+        readers = [self._trades, self._ticker, *([self._book] if is_advanced else [])]
+        self.tasks = [asyncio.create_task(self._on(each)) for each in readers]
+
+    async def _on(self, read):
+        while True:
+            try:
+                await read()
+            except Exception as error:
+                self.errors.append(f"{read.__name__}: {type(error).__name__}: {str(error)[:150]}")
+                await asyncio.sleep(0.2)
+
+    async def _book(self):
+        self.book = await self.exchange.watch_order_book(SYMBOL)
+        self.book_count += 1
+
+    async def _trades(self):
+        for trade in await self.exchange.watch_trades(SYMBOL):
+            self.trades[trade["id"]] = self.trade_of(trade)
+
+    async def _ticker(self):
+        self.ticker = await self.exchange.watch_ticker(SYMBOL)
+
+    def trade_of(self, trade):
+        """(the taker's side, price, size): `coinbase` passes the maker's side on."""
+        return OTHER_SIDE[trade["side"]] if self.is_advanced else trade["side"], trade["price"], trade["amount"]
+
+
+def exchange_of(simulator, is_advanced):
+    """The library's exchange with its hosts redirected, nothing else."""
+    exchange = (pro.coinbase if is_advanced else pro.coinbaseexchange)({"enableRateLimit": False})
+    exchange.hostname = simulator.rest_origin.partition("://")[2]
+    exchange.urls["api"] = simulator.redirected(exchange.urls["api"])
+    return exchange
+
+
+async def rest(report, simulator, watching):
+    """What it asks by REST, while the market stands still."""
+    exchange = watching.exchange
+    truth, rows = simulator.truth(OURS), simulator.ask("trades", symbol=OURS)
+    depth = 50 if watching.is_advanced else 1
+    book = await exchange.fetch_order_book(
+        SYMBOL, *([depth] if watching.is_advanced else []), params={} if watching.is_advanced else {"level": 1}
+    )
+    report.equal_books("REST book", truth, book["bids"], book["asks"], depth)
+    trades = await exchange.fetch_trades(SYMBOL, limit=50)
+    report.equal_trades("REST trades", rows, {one["id"]: watching.trade_of(one) for one in trades})
+    ticker = await exchange.fetch_ticker(SYMBOL)
+    last = Decimal(str(ticker["last"]))
+    report.check("REST ticker", last == Decimal(rows[-1][2]), f"last {last}")
+    true = [[Decimal(str(each)) for each in row[:6]] for row in simulator.ask("candles", symbol=OURS, seconds=60)]
+    got = [[Decimal(str(each)) for each in row] for row in await exchange.fetch_ohlcv(SYMBOL, "1m")]
+    report.check("REST candles", got and got == true, f"{len(got)} candles")
+    report.check("REST time", await exchange.fetch_time() > 0)
+
+
+async def main(simulator, report):
+    is_advanced = simulator.exchange == "coinbase"
+    exchange = exchange_of(simulator, is_advanced)
+    markets = await exchange.load_markets()
+    detail = f"{len(markets)} markets, {len(exchange.currencies)} currencies, precision {markets[SYMBOL]['precision']}"
+    report.check("markets and currencies", SYMBOL in markets and "USD" in exchange.currencies, detail)
+    watching = Watching(exchange, is_advanced)
+    filled = await until(
+        lambda: (
+            (watching.book_count > WANTED_BOOKS or not is_advanced) and len(watching.trades) > WANTED_TRADES and watching.ticker
+        ),
+        60,
+    )
+    report.check("streams", filled, f"{watching.book_count} books, {len(watching.trades)} trades, errors {watching.errors[:3]}")
+    await asyncio.to_thread(simulator.ask, "freeze")
+    await asyncio.sleep(1)
+    truth, rows = simulator.truth(OURS), simulator.ask("trades", symbol=OURS)
+    if is_advanced:
+        report.equal_books("book", truth, watching.book["bids"], watching.book["asks"])
+    report.equal_trades("trades and their sides", rows, watching.trades)
+    report.check("ticker", Decimal(str(watching.ticker["last"])) == Decimal(rows[-1][2]), f"last {watching.ticker['last']}")
+    await rest(report, simulator, watching)
+    await lost_connection(report, simulator, watching)
+
+
+async def lost_connection(report, simulator, watching):
+    """The connection is cut: the library must say so, connect anew, and be exact again."""
+    before = len(watching.errors)
+    await asyncio.to_thread(simulator.ask, "inject", kind="disconnect", symbol=OURS)
+    await asyncio.to_thread(simulator.ask, "thaw")
+    noticed = await until(lambda: len(watching.errors) > before)
+    report.check("a lost connection is noticed", noticed, watching.errors[before] if noticed else "nothing was raised")
+    books, trades = watching.book_count, len(watching.trades)
+    await until(lambda: (watching.book_count > books + 20 or not watching.is_advanced) and len(watching.trades) > trades + 5, 60)
+    await asyncio.to_thread(simulator.ask, "freeze")
+    await asyncio.sleep(1)
+    if watching.is_advanced:
+        report.equal_books("and heals", simulator.truth(OURS), watching.book["bids"], watching.book["asks"])
+    else:
+        report.check("and heals", len(watching.trades) > trades + 5, f"{len(watching.trades) - trades} further trades")
+
+
+run(main)
