@@ -1,5 +1,6 @@
 """`alphapulse sim`: simulated exchanges behind the real protocols, on loopback."""
 
+import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -130,7 +131,9 @@ def sim(
             for one in simulated:
                 symbols = ",".join(chosen[one.name])
                 options = "".join([f" --mode {mode}" if mode else "", f" --symbols {symbols}" if symbols else ""])
-                stderr.note(f"to collect from it: alphapulse collect --exchange {one.name} --url {one.websocket_url}{options}")
+                stderr.note(
+                    f"to collect from it: alphapulse collect --exchange {one.name} --url {shlex.quote(one.websocket_url)}{options}"
+                )
 
     async def serve() -> ExitCode:
         with throwaway_ca() if tls else nullcontext() as made:

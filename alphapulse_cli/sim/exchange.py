@@ -110,7 +110,9 @@ class SimulatedExchange:
         self.truth = market or SimulatedMarket(name, seed, symbols, start_ns=self.now_ns, planted=planted, more=more)
         self._rest = self._speaker.rest_encoder(self.truth, self.mode)
         self.outages = Outages()
-        self._websocket_path, self._rest_path = urlsplit(facts.websocket_url).path, urlsplit(facts.rest_url).path.rstrip("/")
+        self._rest_path = urlsplit(facts.rest_url).path.rstrip("/")
+        parts = urlsplit(facts.websocket_url)
+        self._websocket_path = parts.path + (f"?{parts.query}" if parts.query else "")
         self._seed, self._mischief, self._queue_bytes = seed, mischief, queue_bytes
         self.connections: list[Connection] = []
         self.connection_count = 0  # since the start
@@ -130,7 +132,7 @@ class SimulatedExchange:
 
     @property
     def websocket_url(self) -> str:
-        """WebSocket address for clients: this host and port, with the path of the real exchange."""
+        """WebSocket address for clients: this host and port, with the path and query of the real exchange."""
         return f"ws{self._tls}://{self.host}:{self.port}{self._websocket_path}"
 
     @property

@@ -38,6 +38,7 @@ HERE = Path(__file__).resolve().parent
 SAVED = HERE.parents[1] / "docs" / "reference" / "clients.json"
 RUN_S = 120.0
 RATE, SEED = 20.0, 7
+TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")  # variables by which clients are told of an authority: of OpenSSL, of requests
 NAMES = ("LIBRARY", "VERSION", "RUNS", "PYTHON", "TLS", "ALSO")
 
 
@@ -109,7 +110,7 @@ async def run_one(client: Client, run: str, python: Path) -> dict[str, Any]:
             *addresses,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            env=os.environ | ({"SSL_CERT_FILE": str(made.ca_file)} if made else {}),
+            env=os.environ | (dict.fromkeys(TRUST, str(made.ca_file)) if made else {}),
             limit=1 << 24,
         )
         try:

@@ -39,7 +39,7 @@ class TestRequests:
             (b"nonsense", 3),
             (b"[]", 2),
             (b'{"method":"SUBSCRIBE","params":["a@trade"]}', 2),
-            (b'{"method":"SUBSCRIBE","params":["a@trade"],"id":-1}', 2),
+            (b'{"method":"SUBSCRIBE","params":["a@trade"],"id":1.5}', 2),
             (b'{"method":"SUBSCRIBE","params":"a@trade","id":1}', 2),
             (b'{"method":"SUBSCRIBE","params":[1],"id":1}', 2),
             (b'{"method":"DANCE","id":1}', 2),
@@ -171,7 +171,7 @@ class TestRest:
             ("/api/v3/depth", {"symbol": "BTCUSDT", "limit": "ten"}, 400, -1100),
             ("/api/v3/exchangeInfo", {"symbols": '["BTCUSDT","NOSUCH"]'}, 400, -1121),
             ("/api/v3/exchangeInfo", {"symbols": "BTCUSDT"}, 400, -1100),
-            ("/api/v3/exchangeInfo", {"symbol": "btcusdt"}, 400, -1121),
+            ("/api/v3/exchangeInfo", {"symbol": "btcusdt"}, 400, -1100),
             ("/nowhere", {}, 404, -1000),
         ],
     )

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 from alphapulse_cli.errors import AlphapulseError
 from alphapulse_cli.exchanges import Exchange
-from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Decoder, Level
+from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Decoder, Level, opened
 from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.market.instrument import Instrument
@@ -111,6 +111,7 @@ class Line:
         """Open the connection, and carry out what the decoder requests on it."""
         self.encoder = self.exchange.encoder(self.market, self.mode)
         self.is_mute = False
+        opened(self.encoder, self.exchange.facts.mode(self.mode).websocket_url)
         self.ingest.connected(self.monotonic_ns)
         self.deliver(self.encoder.connected(self.now_ns))
         self.carry_out()

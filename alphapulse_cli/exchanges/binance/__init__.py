@@ -4,7 +4,7 @@ from functools import partial
 
 from alphapulse_cli.exchanges import Exchange
 from alphapulse_cli.exchanges.binance.decoder import Decoder
-from alphapulse_cli.exchanges.binance.encoder import Encoder
+from alphapulse_cli.exchanges.binance.encoder import NOT_SIMULATED, Encoder
 from alphapulse_cli.exchanges.binance.facts import FACTS
 from alphapulse_cli.exchanges.binance.instruments import parse_instruments, parse_volumes
 from alphapulse_cli.exchanges.binance.rest import RestEncoder
@@ -18,6 +18,7 @@ def _profile(name: str) -> Exchange:
         rest_encoder=partial(RestEncoder, exchange=name),
         parse_instruments=partial(parse_instruments, exchange=name),
         parse_volumes=partial(parse_volumes, exchange=name),
+        not_simulated=NOT_SIMULATED,
     )
 
 

@@ -1,6 +1,8 @@
-"""Binance's REST side, from a simulator's truth: `exchangeInfo`, `depth`, `trades` and `ticker/24hr`.
+"""Binance's REST side, from a simulator's truth: every public GET of market data but those of NOT_SIMULATED in `encoder`.
 
-`lastUpdateId` is the truth's sequence now.
+`lastUpdateId` is the truth's sequence now. Paths, parameters, error codes and weights are those of the public documentation
+(rest-api.md and errors.md of Binance's and of Binance.US's repositories of API docs); the used weight of each calendar minute is
+counted and told in headers, and nobody is ever refused for it.
 """
 
 import re
@@ -10,139 +12,255 @@ from typing import Any
 import orjson
 
 from alphapulse_cli.exchanges.binance import facts as binance
-from alphapulse_cli.exchanges.binance.instruments import status_word
-from alphapulse_cli.exchanges.protocol import Level, Truth
-from alphapulse_cli.market.events import Side
-from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.ticks import to_text
+from alphapulse_cli.exchanges.binance import figures
+from alphapulse_cli.exchanges.binance.exchange_info import exchange_info
+from alphapulse_cli.exchanges.binance.wire import picture, price_text, quote_text, size_text
+from alphapulse_cli.exchanges.protocol import Truth
+from alphapulse_cli.market.events import Side, Trade
+from alphapulse_cli.market.trade_summary import TradeSummary
 
-WIRE_DECIMALS = 8
-NS_PER_MS = 1_000_000
-UNKNOWN_PATH, BAD_PARAMETER, MISSING_PARAMETER, INVALID_SYMBOL = -1000, -1100, -1102, -1121
-DEFAULT_LIMIT, DEFAULT_TRADES = 100, 500
+NS_PER_MS, NS_PER_MINUTE = 1_000_000, 60_000_000_000
+UNKNOWN_PATH, BAD_PARAMETER, MISSING_PARAMETER = -1000, -1100, -1102
+INVALID_INTERVAL, INVALID_SYMBOL, INVALID_COMBINATION, INVALID_VALUE = -1120, -1121, -1128, -1130
+DEFAULT_DEPTH, DEFAULT_ROWS, MOST_ROWS = 100, 500, 1000
+BAD_SYMBOL, BAD_NUMBER = "^[A-Z0-9-_.]{1,20}$", "^[0-9]{1,20}$"
+# Weights of a GET, (one symbol, all symbols): Binance, Binance.US. Depth has weights of its own, by its limit.
+WEIGHTS: Mapping[str, Mapping[str, tuple[int, int]]] = {
+    "binance": {
+        binance.EXCHANGE_INFO: (20, 20),
+        binance.TRADES_PATH: (25, 25),
+        "/api/v3/aggTrades": (4, 4),
+        "/api/v3/klines": (2, 2),
+        "/api/v3/uiKlines": (2, 2),
+        "/api/v3/avgPrice": (2, 2),
+        binance.VOLUMES_PATH: (2, 80),
+        "/api/v3/ticker/price": (2, 4),
+        "/api/v3/ticker/bookTicker": (2, 4),
+    },
+    "binance-us": {binance.EXCHANGE_INFO: (10, 10), binance.VOLUMES_PATH: (1, 40), "/api/v3/ticker/price": (1, 2)},
+}
+
+Query = Mapping[str, str]
+
+
+class RefusedError(ValueError):
+    """Refusal of a request, with the exchange's code and words; HTTP status 400."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class RestEncoder:
-    """REST side of a simulated Binance or Binance.US; `exchanges.protocol.RestEncoder`."""
+    """REST side of a simulated Binance or Binance.US; `exchanges.protocol.RestEncoder` with `headers`."""
 
     def __init__(self, truth: Truth, mode: str = "", exchange: str = "binance-us") -> None:
         binance.FACTS[exchange].mode(mode)
-        self._truth = truth
+        self._truth, self._exchange = truth, exchange
         self._symbols = {instrument.native: symbol for symbol, instrument in truth.instruments.items()}
+        self._minute, self._used_weight = 0, 0
+        self._answers: Mapping[str, Callable[[Query, int], Any]] = {
+            "/api/v3/ping": lambda _query, _now_ns: {},
+            "/api/v3/time": lambda _query, now_ns: {"serverTime": now_ns // NS_PER_MS},
+            binance.EXCHANGE_INFO: self._exchange_info,
+            binance.DEPTH_PATH: self._depth,
+            binance.TRADES_PATH: self._trades,
+            "/api/v3/aggTrades": self._aggregate_trades,
+            "/api/v3/klines": self._candles,
+            "/api/v3/uiKlines": self._candles,
+            "/api/v3/avgPrice": self._average,
+            binance.VOLUMES_PATH: self._tickers,
+            "/api/v3/ticker/price": self._prices,
+            "/api/v3/ticker/bookTicker": self._best,
+        }
 
-    def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
+    def respond(self, path: str, query: Query, now_ns: int) -> tuple[int, bytes]:
         """Answer a GET with (HTTP status, body).
 
         The exchange's error comes with 400 for a bad parameter, 404 for an unknown path.
         """
-        if path == binance.EXCHANGE_INFO:
-            return self._exchange_info(query, now_ns)
+        answer = self._answers.get(path)
+        if answer is None:
+            return 404, orjson.dumps({"code": UNKNOWN_PATH, "msg": "Path not found."})
+        try:
+            return 200, orjson.dumps(answer(query, now_ns))
+        except RefusedError as refused:
+            return 400, orjson.dumps({"code": refused.code, "msg": str(refused)})
+
+    def headers(self, path: str, query: Query, now_ns: int) -> Sequence[tuple[str, str]]:
+        """Weight used in this calendar minute, this request included."""
+        if self._minute != now_ns // NS_PER_MINUTE:
+            self._minute, self._used_weight = now_ns // NS_PER_MINUTE, 0
+        self._used_weight += self._weight(path, query)
+        return [(name, str(self._used_weight)) for name in ("X-MBX-USED-WEIGHT", "X-MBX-USED-WEIGHT-1M")]
+
+    def _weight(self, path: str, query: Query) -> int:
         if path == binance.DEPTH_PATH:
-            return self._depth(query)
-        if path == binance.TRADES_PATH:
-            return self._trades(query)
-        if path == binance.VOLUMES_PATH:
-            return 200, orjson.dumps([self._volume(native, symbol) for native, symbol in self._symbols.items()])
-        return _refusal(404, UNKNOWN_PATH, "Path not found.")
+            limit = query.get("limit", "")
+            fitting = binance.snapshot_limit(int(limit) if re.fullmatch(BAD_NUMBER, limit, re.ASCII) else DEFAULT_DEPTH)
+            return binance.snapshot_weight(self._exchange, fitting)
+        return WEIGHTS[self._exchange].get(path, (1, 1))["symbol" not in query]
 
-    def _exchange_info(self, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
-        natives: Any = list(self._symbols)
+    # Parameters
+
+    def _symbol(self, query: Query) -> str:
+        """Our symbol of the parameter `symbol`."""
+        native = query.get("symbol")
+        if not native:
+            raise RefusedError(MISSING_PARAMETER, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
+        if not re.fullmatch(BAD_SYMBOL, native, re.ASCII):
+            raise _illegal("symbol", BAD_SYMBOL)
+        return self._known(native)
+
+    def _known(self, native: str) -> str:
+        if native not in self._symbols:
+            raise RefusedError(INVALID_SYMBOL, "Invalid symbol.")
+        return self._symbols[native]
+
+    def _chosen(self, query: Query) -> list[str]:
+        """Our symbols of `symbol` or `symbols`, all without either."""
+        if "symbol" in query and "symbols" in query:
+            raise RefusedError(INVALID_COMBINATION, "Combination of optional parameters invalid.")
         if "symbol" in query:
-            natives = [query["symbol"]]
-        elif "symbols" in query:
-            try:
-                natives = orjson.loads(query["symbols"])
-            except orjson.JSONDecodeError:
-                natives = None
-            if not isinstance(natives, list) or not all(isinstance(native, str) for native in natives):
-                return _refusal(400, BAD_PARAMETER, "Illegal characters found in parameter 'symbols'.")
-        if not all(native in self._symbols for native in natives):
-            return _refusal(400, INVALID_SYMBOL, "Invalid symbol.")
-        symbols = [_symbol_info(self._truth.instruments[self._symbols[native]]) for native in natives]
-        return 200, orjson.dumps({"timezone": "UTC", "serverTime": now_ns // NS_PER_MS, "symbols": symbols})
+            return [self._symbol(query)]
+        if "symbols" not in query:
+            return list(self._symbols.values())
+        try:
+            natives = orjson.loads(query["symbols"])
+        except orjson.JSONDecodeError:
+            natives = None
+        well_formed = isinstance(natives, list) and all(
+            isinstance(one, str) and re.fullmatch(BAD_SYMBOL, one, re.ASCII) for one in natives
+        )
+        if not well_formed:
+            raise _illegal("symbols", r"^\[(\"[A-Z0-9-_.]{1,20}\"(,\"[A-Z0-9-_.]{1,20}\"){0,}){0,1}\]$")
+        return [self._known(native) for native in natives]
 
-    def _depth(self, query: Mapping[str, str]) -> tuple[int, bytes]:
-        return self._of_symbol(query, DEFAULT_LIMIT, binance.SNAPSHOT_LIMITS[-1], lambda symbol, n: picture(self._truth, symbol, n))
+    def _one_or_more(self, query: Query, row: Callable[[str], dict[str, Any]]) -> Any:
+        """A row for `symbol`, otherwise a list of rows."""
+        rows = [row(symbol) for symbol in self._chosen(query)]
+        return rows[0] if "symbol" in query else rows
 
-    def _trades(self, query: Mapping[str, str]) -> tuple[int, bytes]:
-        return self._of_symbol(query, DEFAULT_TRADES, binance.RECENT_TRADES, self._recent_trades)
+    # Answers
 
-    def _volume(self, native: str, symbol: str) -> dict[str, Any]:
-        """Row of the 24 hour statistics: the volume is that of the trades which the simulator remembers."""
-        instrument, trades = self._truth.instruments[symbol], self._truth.recent_trades(symbol, binance.RECENT_TRADES)
-        last = trades[-1].price_ticks if trades else 0
-        return {
-            "symbol": native,
-            "lastPrice": wire_text(last, instrument.price_decimals),
-            "volume": wire_text(sum(trade.size_lots for trade in trades), instrument.size_decimals),
-        }
+    def _exchange_info(self, query: Query, now_ns: int) -> dict[str, Any]:
+        chosen = [self._truth.instruments[symbol] for symbol in self._chosen(query)]
+        return exchange_info(self._exchange, chosen, now_ns // NS_PER_MS)
 
-    def _recent_trades(self, symbol: str, count: int) -> list[dict[str, Any]]:
-        instrument = self._truth.instruments[symbol]
-        return [
-            {
-                "id": int(trade.trade_id),
-                "price": wire_text(trade.price_ticks, instrument.price_decimals),
-                "qty": wire_text(trade.size_lots, instrument.size_decimals),
-                "time": (trade.exchange_ns or 0) // NS_PER_MS,
-                "isBuyerMaker": trade.side is Side.SELL,
-                "isBestMatch": True,
-            }
-            for trade in self._truth.recent_trades(symbol, count)
-        ]
+    def _depth(self, query: Query, _now_ns: int) -> dict[str, Any]:
+        symbol = self._symbol(query)
+        return picture(self._truth, symbol, _number(query, "limit", DEFAULT_DEPTH, binance.SNAPSHOT_LIMITS[-1]))
 
-    def _of_symbol(self, query: Mapping[str, str], default: int, most: int, answer: Callable[[str, int], Any]) -> tuple[int, bytes]:
-        if not query.get("symbol"):
-            return _refusal(400, MISSING_PARAMETER, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
-        limit = query.get("limit", str(default))
-        if not re.fullmatch(r"0*[1-9][0-9]{0,8}", limit, re.ASCII):
-            return _refusal(400, BAD_PARAMETER, "Illegal characters found in parameter 'limit'.")
-        if query["symbol"] not in self._symbols:
-            return _refusal(400, INVALID_SYMBOL, "Invalid symbol.")
-        return 200, orjson.dumps(answer(self._symbols[query["symbol"]], min(int(limit), most)))
+    def _trades(self, query: Query, _now_ns: int) -> list[dict[str, Any]]:
+        symbol = self._symbol(query)
+        return [_trade_row(trade) for trade in self._truth.recent_trades(symbol, _limit(query))]
+
+    def _aggregate_trades(self, query: Query, _now_ns: int) -> list[dict[str, Any]]:
+        symbol = self._symbol(query)
+        begin_ms, end_ms = _moments(query)
+        found = self._truth.recent_trades(symbol, MOST_ROWS)
+        if "fromId" in query:
+            first_id = _number(query, "fromId", 0)
+            found = [trade for trade in found if int(trade.trade_id) >= first_id][: _limit(query)]
+        elif begin_ms is not None:
+            found = [trade for trade in found if _time_ms(trade) >= begin_ms]
+        if end_ms is not None:
+            found = [trade for trade in found if _time_ms(trade) <= end_ms]
+        is_forward = "fromId" in query or begin_ms is not None
+        return [aggregate_row(trade, NS_PER_MS) for trade in (found[: _limit(query)] if is_forward else found[-_limit(query) :])]
+
+    def _candles(self, query: Query, now_ns: int) -> list[list[Any]]:
+        symbol = self._symbol(query)
+        if "interval" not in query:
+            raise RefusedError(MISSING_PARAMETER, "Mandatory parameter 'interval' was not sent, was empty/null, or malformed.")
+        span = figures.intervals(self._exchange).get(query["interval"])
+        if span is None:
+            raise RefusedError(INVALID_INTERVAL, "Invalid interval.")
+        begin_ms, end_ms = _moments(query)
+        found: Sequence[TradeSummary] = figures.candles(self._truth, symbol, span, now_ns, MOST_ROWS)
+        if end_ms is not None:
+            found = [candle for candle in found if candle.begin_ns // NS_PER_MS <= end_ms]
+        if begin_ms is not None:
+            found = [candle for candle in found if candle.begin_ns // NS_PER_MS >= begin_ms][: _limit(query)]
+        return [figures.candle_row(self._truth.instruments[symbol], candle) for candle in found[-_limit(query) :]]
+
+    def _average(self, query: Query, now_ns: int) -> dict[str, Any]:
+        return figures.average(self._truth, self._symbol(query), now_ns)
+
+    def _tickers(self, query: Query, now_ns: int) -> Any:
+        kind = query.get("type", "FULL")
+        if kind not in ("FULL", "MINI"):
+            raise RefusedError(INVALID_VALUE, "Data sent for parameter 'type' is not valid.")
+
+        def row(symbol: str) -> dict[str, Any]:
+            full = figures.ticker(self._truth, symbol, now_ns)
+            return full if kind == "FULL" else {name: full[name] for name in figures.MINI_OF_REST}
+
+        return self._one_or_more(query, row)
+
+    def _prices(self, query: Query, _now_ns: int) -> Any:
+        def row(symbol: str) -> dict[str, Any]:
+            instrument, last = self._truth.instruments[symbol], self._truth.recent_trades(symbol, 1)
+            return {"symbol": instrument.native, "price": price_text(instrument, last[-1].price_ticks if last else 0)}
+
+        return self._one_or_more(query, row)
+
+    def _best(self, query: Query, _now_ns: int) -> Any:
+        def row(symbol: str) -> dict[str, Any]:
+            return {"symbol": self._truth.instruments[symbol].native, **figures.best(self._truth, symbol)}
+
+        return self._one_or_more(query, row)
 
 
-def wire_text(value: int, decimals: int) -> str:
-    """Decimal text as Binance writes it: eight decimals, more where the grid is finer."""
-    places, factor = _finest(decimals)
-    return to_text(value * factor, places)
+def _illegal(name: str, legal: str) -> RefusedError:
+    return RefusedError(BAD_PARAMETER, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")
 
 
-def _finest(decimals: int) -> tuple[int, int]:
-    """Number of decimals to write, and the factor that brings a number of `decimals` there."""
-    return max(WIRE_DECIMALS, decimals), 10 ** max(WIRE_DECIMALS - decimals, 0)
+def _number(query: Query, name: str, default: int, most: int | None = None) -> int:
+    """Value of a parameter that is a whole number; a limit (with `most`) is 1 at least and cut to that."""
+    text = query.get(name, str(default))
+    if not re.fullmatch(BAD_NUMBER, text, re.ASCII) or (most is not None and not int(text)):
+        raise _illegal(name, BAD_NUMBER)
+    return int(text) if most is None else min(int(text), most)
 
 
-def wire_rows(instrument: Instrument, levels: Sequence[Level]) -> list[list[str]]:
-    """Rows [price, quantity] as text, of (ticks, lots)."""
-    prices, price_factor = _finest(instrument.price_decimals)
-    sizes, size_factor = _finest(instrument.size_decimals)
-    return [[to_text(ticks * price_factor, prices), to_text(lots * size_factor, sizes)] for ticks, lots in levels]
+def _limit(query: Query) -> int:
+    return _number(query, "limit", DEFAULT_ROWS, MOST_ROWS)
 
 
-def picture(truth: Truth, symbol: str, depth: int) -> dict[str, Any]:
-    """Best `depth` levels a side: a REST snapshot, and the data of a partial depth frame."""
-    instrument, (bids, asks) = truth.instruments[symbol], truth.book(symbol, depth)
-    return {"lastUpdateId": truth.sequence(symbol), "bids": wire_rows(instrument, bids), "asks": wire_rows(instrument, asks)}
+def _moments(query: Query) -> tuple[int | None, int | None]:
+    """Times `startTime` and `endTime`, ms since 1970; None where not given."""
+    begin_ms, end_ms = (_number(query, name, 0) if name in query else None for name in ("startTime", "endTime"))
+    return begin_ms, end_ms
 
 
-def _symbol_info(instrument: Instrument) -> dict[str, Any]:
-    base, _, quote = instrument.symbol.partition("-")
+def _time_ms(trade: Trade) -> int:
+    return (trade.exchange_ns or 0) // NS_PER_MS
+
+
+def _trade_row(trade: Trade) -> dict[str, Any]:
+    instrument = trade.instrument
     return {
-        "symbol": instrument.native,
-        "status": status_word(instrument),
-        "baseAsset": base,
-        "quoteAsset": quote,
-        "filters": [
-            {"filterType": "PRICE_FILTER", "tickSize": wire_text(instrument.tick_size_ticks, instrument.price_decimals)},
-            {
-                "filterType": "LOT_SIZE",
-                "minQty": wire_text(instrument.min_size_lots, instrument.size_decimals),
-                "stepSize": wire_text(instrument.lot_size_lots, instrument.size_decimals),
-            },
-        ],
+        "id": int(trade.trade_id),
+        "price": price_text(instrument, trade.price_ticks),
+        "qty": size_text(instrument, trade.size_lots),
+        "quoteQty": quote_text(instrument, trade.price_ticks * trade.size_lots),
+        "time": _time_ms(trade),
+        "isBuyerMaker": trade.side is Side.SELL,
+        "isBestMatch": True,
     }
 
 
-def _refusal(status: int, code: int, message: str) -> tuple[int, bytes]:
-    return status, orjson.dumps({"code": code, "msg": message})
+def aggregate_row(trade: Trade, ns_per_unit: int) -> dict[str, Any]:
+    """Aggregate of one trade, without the event's own fields: each taker's order takes one level, so that each trade is its own."""
+    instrument, number = trade.instrument, int(trade.trade_id)
+    return {
+        "a": number,
+        "p": price_text(instrument, trade.price_ticks),
+        "q": size_text(instrument, trade.size_lots),
+        "f": number,
+        "l": number,
+        "T": (trade.exchange_ns or 0) // ns_per_unit,
+        "m": trade.side is Side.SELL,
+        "M": True,
+    }

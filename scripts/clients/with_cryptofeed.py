@@ -1,0 +1,84 @@
+"""cryptofeed beside a simulator, behind TLS: it insists on wss://. Its own checks of sequences and checksums are on."""
+
+import asyncio
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from common import run, until
+from cryptofeed import FeedHandler
+from cryptofeed.connection import RestEndpoint, WebsocketEndpoint
+from cryptofeed.defines import CANDLES, L2_BOOK, TICKER, TRADES
+from cryptofeed.exchanges import Binance, BinanceUS
+
+LIBRARY, VERSION = "cryptofeed", "3.0.1"
+RUNS = ("binance", "binance-us")
+PYTHON, TLS = "3.13", True
+FEEDS = {
+    "binance": (Binance, "BTC-USDT", 500),
+    "binance-us": (BinanceUS, "BTC-USDT", 500),
+}  # class, symbol, levels it holds for sure
+CHANNELS = {"binance": (CANDLES, TICKER), "binance-us": (CANDLES, TICKER)}  # beside books and trades
+
+
+def redirected(kind, simulator):
+    """The library's feed with its endpoints on this machine."""
+    sockets = [
+        WebsocketEndpoint(simulator.redirected(one.address), limit=one.limit, options=one.options)
+        for one in kind.websocket_endpoints[:1]
+    ]
+    rests = [RestEndpoint(simulator.redirected(one.address), routes=one.routes) for one in kind.rest_endpoints[:1]]
+    return type(kind.__name__, (kind,), {"websocket_endpoints": sockets, "rest_endpoints": rests})
+
+
+class Seen:
+    """What its callbacks were given."""
+
+    def __init__(self):
+        self.book: Any = None
+        self.book_count, self.snapshots, self.trades, self.other = 0, 0, {}, {}
+
+    async def on_book(self, book, _receipt):
+        self.book, self.book_count = book, self.book_count + 1
+        self.snapshots += book.delta is None
+
+    async def on_trade(self, trade, _receipt):
+        self.trades[trade.id] = (trade.side, trade.price, trade.amount)
+
+    async def on_other(self, value, _receipt):
+        self.other[type(value).__name__] = value
+
+    def levels(self):
+        sides = self.book.book.to_dict()
+        return sides["bid"].items(), sides["ask"].items()
+
+
+async def main(simulator, report):
+    kind, symbol, depth = FEEDS[simulator.exchange]
+    channels = CHANNELS[simulator.exchange]
+    seen = Seen()
+    log = str(Path(mkdtemp()) / "cryptofeed.log")
+    handler = FeedHandler(config={"log": {"filename": log, "level": "INFO"}, "uvloop": False})
+    callbacks = {L2_BOOK: seen.on_book, TRADES: seen.on_trade, **dict.fromkeys(channels, seen.on_other)}
+    handler.add_feed(redirected(kind, simulator)(symbols=[symbol], channels=[L2_BOOK, TRADES, *channels], callbacks=callbacks))
+    running = asyncio.create_task(handler.run_async(install_signal_handlers=False))
+    filled = await until(lambda: seen.book_count > 60 and len(seen.trades) > 15 and len(seen.other) >= 1)
+    detail = f"{seen.book_count} books, {len(seen.trades)} trades, {', '.join(seen.other)}"
+    report.check("symbols read, streams behind TLS", filled and not running.done(), detail)
+    await asyncio.to_thread(simulator.ask, "freeze")
+    await asyncio.sleep(1)
+    report.equal_books("book", simulator.truth(symbol), *seen.levels(), depth)
+    report.equal_trades("trades and their sides", simulator.ask("trades", symbol=symbol), seen.trades)
+    snapshots = seen.snapshots
+    await asyncio.to_thread(simulator.ask, "thaw")
+    await asyncio.to_thread(simulator.ask, "inject", kind="gap", symbol=symbol)
+    noticed = await until(lambda: seen.snapshots > snapshots)
+    report.check("a lost update is noticed", noticed, "it fetched the book anew" if noticed else "the book went on")
+    count = seen.book_count
+    await until(lambda: seen.book_count > count + 30)
+    await asyncio.to_thread(simulator.ask, "freeze")
+    await asyncio.sleep(1)
+    report.equal_books("and heals", simulator.truth(symbol), *seen.levels(), depth)
+
+
+run(main)
