@@ -15,7 +15,7 @@ import orjson
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.plan import CollectPlan, symbols_by_exchange
 from alphapulse_cli.apps.collect.supervise import Child, OnLine, relay, spawn, stop, supervise
-from alphapulse_cli.errors import AlphapulseError, ExitCode
+from alphapulse_cli.errors import AlphapulseError, ExitCode, UsageError
 from alphapulse_cli.sim.listings import listings, rows_of, simulated
 
 EXCHANGES = ("kraken", "coinbase", "binance-us")
@@ -58,8 +58,10 @@ class DemoPlan:
 def chosen_exchanges(names: Sequence[str]) -> list[str]:
     """Names of the exchanges to simulate, each once; "all" stands for every one that has a simulator.
 
-    UsageError, with near names, for one that is unknown or has no simulator.
+    UsageError, with near names, for one that is unknown or has no simulator, and for none.
     """
+    if not names:
+        raise UsageError("no exchange to simulate", f"--exchanges NAME,…, or all; names are: {', '.join(simulated())}")
     found = dict.fromkeys(each for name in names for each in (simulated() if name == "all" else [name]))
     for name in found:
         exchanges.get(name)

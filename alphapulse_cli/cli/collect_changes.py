@@ -96,6 +96,8 @@ def _change(action: str, texts: Sequence[str], names: list[str] | None, set_name
 
     settings = options.settings()
     choices = [split_choice(understood_choice(text)) for text in options.split_lists(texts)]
+    if not choices:
+        raise UsageError(f"no symbol to {'add' if action == 'add' else 'remove'}", f"alphapulse collect {action} BTC-USD")
     if set_name and names:
         raise UsageError("--as and --exchange name one set each", "give one of the two")
     if set_name:

@@ -69,6 +69,10 @@ class TestSymbolsOfEachExchange:
         with pytest.raises(UsageError, match="unknown exchange: 'krakn'"):
             chosen_exchanges(["krakn"])
 
+    def test_no_name_is_refused(self, alphapulse):
+        done = alphapulse("demo", "--exchanges", ",", "--duration", "1")
+        assert (done.code, done.stderr.splitlines()[0]) == (2, "error: no exchange to simulate")
+
 
 def test_without_room_it_ends_with_1_and_says_so(alphapulse):
     """The collectors' files may be a page long; each says what it lacked, and none is started again."""

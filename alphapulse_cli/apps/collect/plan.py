@@ -157,7 +157,8 @@ def choose(
         near = {one: (near_patterns if is_pattern(one) else near_symbols)(one, known)[:SHOWN_MATCHES] for one in missing}
         hints = [f"{symbol}: did you mean {', '.join(names)}?" for symbol, names in near.items() if names]
         rest = ["--skip-unlisted collects the others"] if found else []
-        hint = "; ".join([*hints, *rest, f"alphapulse symbols --exchange {exchange}"])
+        unnamed = [f"{', '.join(DEFAULT_SYMBOLS)}: the default of --symbols"] if tuple(wanted) == DEFAULT_SYMBOLS else []
+        hint = "; ".join([*unnamed, *hints, *rest, f"alphapulse symbols --exchange {exchange}"])
         raise Refused(f"{exchange} does not list {', '.join(missing)}", hint)
     return found, missing
 

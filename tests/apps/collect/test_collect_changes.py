@@ -57,6 +57,8 @@ class TestARunningCollector:
             (("add", "DOGE-UDS"), 6, "kraken does not list DOGE-UDS", "DOGE-UDS: did you mean DOGE-USD?"),
             (("add", "nonsense"), 2, "not a symbol: 'nonsense'", "write BASE-QUOTE"),
             (("add", "top:5"), 2, "top:5: the most traded are chosen when a collector starts", "add symbols or a pattern"),
+            (("rm", ""), 2, "no symbol to remove", "alphapulse collect rm BTC-USD"),
+            (("add", ","), 2, "no symbol to add", "alphapulse collect add BTC-USD"),
             (("rm", "DOGE-USD"), 2, "DOGE-USD is not collected", ""),
             (("rm", "ETH-BTC"), 2, "nothing would be left to collect", "end the collector instead"),
             (("add", "coinbase:DOGE-USD"), 3, "coinbase is not being collected", "alphapulse collect --exchange coinbase"),

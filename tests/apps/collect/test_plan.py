@@ -8,6 +8,7 @@ from support.exchange_truth import instrument
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.plan import addresses, check_channels, choose, mode_of, plans, symbols_by_exchange
 from alphapulse_cli.apps.collect.volumes import most_traded
+from alphapulse_cli.edges.config.layers import DEFAULT_SYMBOLS
 from alphapulse_cli.errors import DecodeError, Refused, UsageError
 from alphapulse_cli.exchanges.binance import parse_volumes
 from alphapulse_cli.market.trading_status import TradingStatus
@@ -32,6 +33,13 @@ class TestSymbols:
             choose("kraken", ["ETH-USD", "XBT-USD", "NO-NO"], listed)
         assert refused.value.hint == (
             "XBT-USD: did you mean BTC-USD?; --skip-unlisted collects the others; alphapulse symbols --exchange kraken"
+        )
+
+    def test_the_default_ones_are_named_as_such_where_they_are_not_listed(self):
+        with pytest.raises(Refused, match="bybit does not list BTC-USD, ETH-USD") as refused:
+            choose("bybit", DEFAULT_SYMBOLS, [instrument("bybit", "BTC-USDT", "BTCUSDT")])
+        assert refused.value.hint == (
+            "BTC-USD, ETH-USD: the default of --symbols; BTC-USD: did you mean BTC-USDT?; alphapulse symbols --exchange bybit"
         )
 
     def test_unknown_ones_may_be_skipped_while_one_is_left(self):
