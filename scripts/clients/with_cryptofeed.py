@@ -9,16 +9,18 @@ from common import run, until
 from cryptofeed import FeedHandler
 from cryptofeed.connection import RestEndpoint, WebsocketEndpoint
 from cryptofeed.defines import CANDLES, L2_BOOK, TICKER, TRADES
-from cryptofeed.exchanges import Binance, BinanceUS
+from cryptofeed.exchanges import Binance, BinanceUS, Coinbase
 
 LIBRARY, VERSION = "cryptofeed", "3.0.1"
-RUNS = ("binance", "binance-us")
+RUNS = ("binance", "binance-us", "coinbase")
 PYTHON, TLS = "3.13", True
 FEEDS = {
     "binance": (Binance, "BTC-USDT", 500),
     "binance-us": (BinanceUS, "BTC-USDT", 500),
-}  # class, symbol, levels it holds for sure
-CHANNELS = {"binance": (CANDLES, TICKER), "binance-us": (CANDLES, TICKER)}  # beside books and trades
+    "coinbase": (Coinbase, "BTC-USD", None),
+}  # class, symbol, levels it holds for sure: None for all
+CHANNELS = dict.fromkeys(FEEDS, (CANDLES, TICKER))  # beside books and trades
+OPTIONS = {"coinbase": {"candle_interval": "5m"}}  # the only one that Coinbase's channel has
 
 
 def redirected(kind, simulator):
@@ -60,7 +62,11 @@ async def main(simulator, report):
     log = str(Path(mkdtemp()) / "cryptofeed.log")
     handler = FeedHandler(config={"log": {"filename": log, "level": "INFO"}, "uvloop": False})
     callbacks = {L2_BOOK: seen.on_book, TRADES: seen.on_trade, **dict.fromkeys(channels, seen.on_other)}
-    handler.add_feed(redirected(kind, simulator)(symbols=[symbol], channels=[L2_BOOK, TRADES, *channels], callbacks=callbacks))
+    handler.add_feed(
+        redirected(kind, simulator)(
+            symbols=[symbol], channels=[L2_BOOK, TRADES, *channels], callbacks=callbacks, **OPTIONS.get(simulator.exchange, {})
+        )
+    )
     running = asyncio.create_task(handler.run_async(install_signal_handlers=False))
     filled = await until(lambda: seen.book_count > 60 and len(seen.trades) > 15 and len(seen.other) >= 1)
     detail = f"{seen.book_count} books, {len(seen.trades)} trades, {', '.join(seen.other)}"
