@@ -5,6 +5,7 @@
 #   scripts/clients.sh ccxt python-kraken-sdk       only these libraries
 #   scripts/clients.sh --exchange binance ccxt      only with that exchange
 #   scripts/clients.sh --keep DIR …                 environments are kept in DIR, so that the next run is quick
+#   scripts/clients.sh --install-only --keep DIR …  environments alone, for ALPHAPULSE_CLIENTS=DIR scripts/test tests/clients
 #
 # A library that needs another Python finds it as python3.13, below pyenv, or by PYTHON313=/path/to/it. Everything runs on this machine
 # alone. Exit code 1 if a check failed. How to add a library: scripts/clients/drive.py.

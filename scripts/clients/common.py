@@ -83,15 +83,8 @@ class Report:
 
     def equal_books(self, what: str, truth: Any, bids: Iterable[Any], asks: Iterable[Any], depth: int | None = None) -> bool:
         """Check both sides, level by level in exact decimals: the best `depth` levels, all for None."""
-        problems, count = [], 0
-        for side, rows in (("bids", bids), ("asks", asks)):
-            true = {Decimal(price): Decimal(size) for price, size in truth[side][:depth]}
-            got = {Decimal(str(row[0])): Decimal(str(row[1])) for row in rows}
-            best = sorted(got, reverse=side == "bids")[:depth]
-            got = {price: got[price] for price in best}
-            count += len(true)
-            wrong = [price for price in {**true, **got} if true.get(price) != got.get(price)]
-            problems += [f"{len(wrong)} {side} of {len(true)} differ, first {wrong[0]}"] if wrong else []
+        problems = differences(truth, bids, asks, depth)
+        count = sum(len(truth[side][:depth]) for side in ("bids", "asks"))
         return self.check(what, not problems, "; ".join(problems) or f"{count} levels equal")
 
     def equal_trades(self, what: str, true_rows: Sequence[Sequence[Any]], got: Mapping[str, tuple[str, Any, Any]]) -> bool:
@@ -110,6 +103,19 @@ class Report:
         """End the process at once, whatever threads the library still has."""
         sys.stdout.flush()
         os._exit(1 if self.failed else 0)
+
+
+def differences(truth: Any, bids: Iterable[Any], asks: Iterable[Any], depth: int | None = None) -> list[str]:
+    """Differences of a book and the truth, a text for each side that has any."""
+    problems = []
+    for side, rows in (("bids", bids), ("asks", asks)):
+        true = {Decimal(price): Decimal(size) for price, size in truth[side][:depth]}
+        got = {Decimal(str(row[0])): Decimal(str(row[1])) for row in rows}
+        best = sorted(got, reverse=side == "bids")[:depth]
+        got = {price: got[price] for price in best}
+        wrong = [price for price in {**true, **got} if true.get(price) != got.get(price)]
+        problems += [f"{len(wrong)} {side} of {len(true)} differ, first {wrong[0]}"] if wrong else []
+    return problems
 
 
 def run(main: Callable[[Simulator, Report], Awaitable[None]]) -> NoReturn:

@@ -139,6 +139,7 @@ async def main() -> int:
     parser.add_argument("library", nargs="*", choices=[[], *(client.library for client in clients)], help="all if not given")
     parser.add_argument("--exchange", default="", help="only with this one, as the file names it")
     parser.add_argument("--keep", type=Path, help="keep the environments in this folder")
+    parser.add_argument("--install-only", action="store_true", help="make the environments, and run nothing")
     parser.add_argument("--no-save", action="store_true", help="leave docs/reference/clients.json as it is")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -149,12 +150,14 @@ async def main() -> int:
             if not runs or (given.library and client.library not in given.library):
                 continue
             python = installed(client, place)
-            for run in runs:
+            for run in () if given.install_only else runs:
                 row = await run_one(client, run, python)
                 rows.append(row)
                 for check in row["checks"]:
                     mark = "ok  " if check["ok"] else "FAIL"
                     print(f"{mark} {client.library} {client.version} {run}: {check['checked']}: {check['detail']}", flush=True)
+    if given.install_only:
+        return 0
     if not rows:
         sys.exit("error: no library has such a run")
     if not given.no_save:
