@@ -72,6 +72,16 @@ class TestTicker:
             truth.change("BTC-USD", [change])
             assert len(by_best.update("BTC-USD", [change], NOW)) == frames
             assert by_trades.update("BTC-USD", [change], NOW) == []
+        trade = truth.trade("BTC-USD", 1000, 1, exchange_ns=NOW)
+        assert [len(encoder.trades("BTC-USD", [trade], NOW)) for encoder in (by_best, by_trades)] == [0, 1]
+
+    def test_a_client_may_have_both(self, truth):
+        encoder = Encoder(truth)
+        for trigger in ("trades", "bbo"):
+            assert len(ask(encoder, channel="ticker", event_trigger=trigger)) == 2
+        truth.change("BTC-USD", [(1001, 5, True)])
+        assert len(encoder.update("BTC-USD", [(1001, 5, True)], NOW)) == 1
+        assert len(encoder.trades("BTC-USD", [truth.trade("BTC-USD", 1000, 1, exchange_ns=NOW)], NOW)) == 1
 
     def test_it_comes_before_the_book_frame_of_the_same_change(self, truth):
         """So that a fault which takes an update away takes the book's."""

@@ -25,7 +25,7 @@ class Summaries:
 
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
-        self._triggers: dict[str, str] = {}
+        self._triggers: dict[str, list[str]] = {}
         self._best: dict[str, Best] = {}  # best levels as last sent
         self._intervals: dict[str, list[int]] = {}
 
@@ -42,9 +42,10 @@ class Summaries:
             trigger = params.get("event_trigger", TRIGGERS[0])
             if trigger not in TRIGGERS:
                 return "Subscription event_trigger not supported", b""
-            if symbol in self._triggers:
+            triggers = self._triggers.setdefault(symbol, [])
+            if trigger in triggers:
                 return "Already subscribed", b""
-            self._triggers[symbol] = trigger
+            triggers.append(trigger)
             frame = self._ticker("snapshot", symbol, now_ns)
             return result | {"event_trigger": trigger}, frame if wanted else b""
         minutes = params.get("interval", MINUTES[0])
@@ -60,22 +61,20 @@ class Summaries:
 
     def unsubscribe(self, params: Json, instrument: Instrument) -> Json | None:
         """End a subscription: the result for its ack, or None where there was none."""
-        symbol, result = instrument.symbol, {"channel": params["channel"], "symbol": instrument.native}
-        if params["channel"] == "ticker":
-            trigger = self._triggers.pop(symbol, None)
-            return None if trigger is None else result | {"event_trigger": trigger}
-        minutes = params.get("interval", MINUTES[0])
-        intervals = self._intervals.get(symbol, [])
-        if minutes not in intervals:
+        symbol, channel = instrument.symbol, params["channel"]
+        field, held = ("event_trigger", self._triggers) if channel == "ticker" else ("interval", self._intervals)
+        subscribed = held.get(symbol, [])
+        wanted = params.get(field, TRIGGERS[0] if channel == "ticker" else MINUTES[0])
+        if wanted not in subscribed:
             return None
-        intervals.remove(minutes)
-        if not intervals:
-            del self._intervals[symbol]
-        return result | {"interval": minutes}
+        subscribed.remove(wanted)
+        if not subscribed:
+            del held[symbol]
+        return {"channel": channel, "symbol": instrument.native, field: wanted}
 
     def of_trades(self, symbol: str, now_ns: int) -> list[bytes]:
         """Frames that new trades of the symbol cause."""
-        frames = [self._ticker("update", symbol, now_ns)] if symbol in self._triggers else []
+        frames = [self._ticker("update", symbol, now_ns)] if "trades" in self._triggers.get(symbol, ()) else []
         instrument = self._truth.instruments[symbol]
         for minutes in self._intervals.get(symbol, ()):
             newest = self._truth.candles(symbol, Span(60 * minutes), 1)
@@ -84,7 +83,7 @@ class Summaries:
 
     def of_book(self, symbol: str, now_ns: int) -> list[bytes]:
         """Frames that a change of the symbol's book causes."""
-        if self._triggers.get(symbol) != "bbo" or self._best[symbol] == list(self._truth.book(symbol, 1)):
+        if "bbo" not in self._triggers.get(symbol, ()) or self._best[symbol] == list(self._truth.book(symbol, 1)):
             return []
         return [self._ticker("update", symbol, now_ns)]
 
