@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from alphapulse_cli cimport native
-from alphapulse_cli.book cimport merge
+from alphapulse_cli.book cimport digits, merge
 from alphapulse_cli.book.side cimport Side
 from alphapulse_cli.book.walk cimport Walk
 from alphapulse_cli.market.levels cimport Levels
@@ -33,6 +33,8 @@ cdef class Book:
     cpdef load_sides(self, object bids, object asks)
     cpdef Py_ssize_t room(self) noexcept
     cpdef bytes top_digits(self, Py_ssize_t count)
+    @cython.locals(bids=Side, asks=Side)
+    cpdef bytes top_decimals(self, Py_ssize_t count, int price_decimals, int size_decimals, bint sign)
     cpdef rebind(self, object bids_memory, object asks_memory)
     cdef bint _has_both(self) noexcept
     cdef bint _check_grid(self, Levels levels) except -1

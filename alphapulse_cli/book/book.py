@@ -20,7 +20,7 @@ hashes, whatever order of changes led to them. `HASH_VECTORS` are test vectors f
 from typing import Any
 
 from alphapulse_cli import native
-from alphapulse_cli.book import merge
+from alphapulse_cli.book import digits, merge
 from alphapulse_cli.book.side import NoRoom, Side
 from alphapulse_cli.book.walk import Walk
 from alphapulse_cli.market.levels import Levels
@@ -240,6 +240,23 @@ class Book:
     def top_digits(self, count: int) -> bytes:
         """Best `count` asks, then bids, best first, as decimal digits of ticks and lots without separators."""
         return self._asks.best_digits(count) + self._bids.best_digits(count)
+
+    def top_decimals(self, count: int, price_decimals: int, size_decimals: int, sign: bool) -> bytes:
+        """Best `count` bids and asks in turn, best first, as price:size joined by ":": shortest plain decimals.
+
+        Where one side ends the other goes on. With `sign` the sizes of asks are negative.
+        """
+        bids, asks = self._bids, self._asks
+        return digits.decimals_of(
+            bids._pairs,
+            bids.count,
+            asks._pairs,
+            asks.count,
+            count,
+            price_decimals,
+            size_decimals,
+            sign,
+        )
 
     @property
     def is_crossed(self) -> bool:

@@ -47,6 +47,9 @@ class BookTop(Protocol):
     def top_digits(self, count: int) -> bytes:
         """Best asks, then best bids, as decimal digits of ticks and lots without separators."""
 
+    def top_decimals(self, count: int, price_decimals: int, size_decimals: int, sign: bool) -> bytes:
+        """Best bids and asks in turn as price:size joined by ":", shortest plain decimals; with `sign` asks' sizes are negative."""
+
 
 BookChecksum = Callable[[Instrument, BookTop], int]  # the checksum that a book must have
 

@@ -7,9 +7,9 @@ from alphapulse_cli.market cimport events, scan
 from alphapulse_cli.market.events cimport Update
 from alphapulse_cli.market.levels cimport Levels, empty
 
-cdef uint64_t LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, AGAIN, COUNT, AMOUNT, CHANNEL, LEVEL, ROWS, NEXT_ROW, OPTIONAL, IS_ASK
+cdef uint64_t LITERAL, PRICE, SIZE, SIDE, TIME, NAME, MILLIS, FIRST, FINAL, CHECKSUM, TEXT, AGAIN, COUNT, AMOUNT, SIGNED, CHANNEL, LEVEL, ROWS, NEXT_ROW, OPTIONAL, IS_ASK
 cdef Py_ssize_t STEP_WORDS
-cdef int64_t LARGEST_CHECKSUM, LARGEST_MILLIS, LEAST_MICROS, LARGEST_MICROS, NS_PER_MS, NS_PER_US, _MOST_NUMBER
+cdef int64_t SIGN_BIT, LARGEST_CHECKSUM, LARGEST_MILLIS, LEAST_MICROS, LARGEST_MICROS, NS_PER_MS, NS_PER_US, _MOST_NUMBER
 cdef uint8_t QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE, MINUS
 
 
@@ -50,18 +50,20 @@ cdef class Shape:
     cdef int _price_decimals
     cdef int _size_decimals
     cdef object _instrument
-    cdef object _checksum
+    cdef public object checksum
+    cdef Py_ssize_t _alone
     cdef bint _is_compiled
 
     cpdef Update read(self, object frame)
-    @cython.locals(levels=Levels, numbers=Numbers, step=Py_ssize_t, word=Py_ssize_t, kind=uint64_t, one=uint64_t, other=uint64_t)
     cdef Update _read(self, bytes frame)
+    @cython.locals(levels=Levels, numbers=Numbers, word=Py_ssize_t, kind=uint64_t, one=uint64_t, other=uint64_t, is_alone=bint)
+    cdef Update _read_as(self, bytes frame, Py_ssize_t step, Py_ssize_t end)
     @cython.locals(length=Py_ssize_t)
     cdef bint _is_name_again(self) noexcept
     cdef bint _is_literal(self, Py_ssize_t start, Py_ssize_t length) noexcept
     @cython.locals(lots=int64_t, start=Py_ssize_t, ns=int64_t)
     cdef bint _is_field(self, uint64_t kind) except -1
-    @cython.locals(start=Py_ssize_t, value=int64_t)
+    @cython.locals(start=Py_ssize_t, value=int64_t, is_negative=bint)
     cdef bint _is_integer(self, uint64_t kind) except -1
     @cython.locals(start=Py_ssize_t)
     cdef int64_t _number(self, int decimals) noexcept

@@ -12,9 +12,11 @@ A *shape* is one kind of book update, written as an example of it. The parts tha
     <amount>            a size whose sign is the side: an ask's is negative; <count> before it: with 0 the size is 0
     <level>             the end of a row that stands alone
     <time> <millis>     RFC 3339 text, or milliseconds or microseconds since 1970; the newest of a frame counts
-    <first> <final>     integers for the decoder; <checksum> is the book's, 32 bits
+    <first> <final>     integers for the decoder; <checksum> is the book's, 32 bits; <signed> too
     <text>              anything without escapes, ignored
     <optional> … </optional>   bytes that may be missing
+
+Where an exchange sends checksums in frames of their own, `checksum_alone` is the example of one: it gives an update without levels.
 
 The caller of a decoder that has a `shape` offers each frame to that first. The decoder stays in charge of what a frame means: it
 puts into `instruments` only those whose books are LIVE, and where a feed counts its frames, `expected` is the number that <first>
@@ -55,6 +57,7 @@ KINDS = (
         "again",
         "count",
         "amount",
+        "signed",
     ),
     *("channel", "level", "rows", "next row", "optional"),
 )
@@ -73,6 +76,7 @@ KINDS = (
     AGAIN,
     COUNT,
     AMOUNT,
+    SIGNED,
     CHANNEL,
     LEVEL,
     ROWS,
@@ -85,7 +89,11 @@ ROW_SIDES = {"rows": 0, "bids": 0, "asks": IS_ASK}  # the last is a level's side
 STEP_WORDS = 3  # the kind, and two numbers: a literal's offset and length, or the side of rows and the step that ends them
 UNKNOWN = -1
 MOST_NUMBER = _MOST_NUMBER = 1 << 62  # integers from here on are unusual; the second name is a C number in the compiled core
-LARGEST_CHECKSUM, LARGEST_MILLIS = (1 << 32) - 1, 9_000_000_000_000  # milliseconds of the year 2255: as ns they fit 63 bits
+SIGN_BIT, LARGEST_CHECKSUM, LARGEST_MILLIS = (
+    1 << 31,
+    (1 << 32) - 1,
+    9_000_000_000_000,
+)  # milliseconds of the year 2255: as ns they fit 63 bits
 LEAST_MICROS, LARGEST_MICROS = 100_000_000_000_000, 9_000_000_000_000_000  # no time in ms is so large
 NS_PER_MS, NS_PER_US = 1_000_000, 1_000
 QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE, MINUS = b'",]\\ \x7f-'
@@ -116,6 +124,7 @@ class Shape:
         bid_word: str = "",
         ask_word: str = "",
         depth: int | None = None,
+        checksum_alone: str = "",
         *,
         is_counted: bool = False,
         counted_by_name: bool = False,
@@ -126,29 +135,31 @@ class Shape:
         self._is_counted, self._counted_by_name = is_counted, counted_by_name
         self.first = self.final = 0  # of the frame read last
         self._depth = depth
-        pieces = re.split("<(/?[a-z]+)>", example)
-        self._literals = "".join([*pieces[::2], bid_word, ask_word]).encode("ascii")
+        pieces, pieces_alone = (re.split("<(/?[a-z]+)>", one) for one in (example, checksum_alone))
+        self._literals = "".join([*pieces[::2], *pieces_alone[::2], bid_word, ask_word]).encode("ascii")
         self._literal = native.octets_of(self._literals, 0)
         self._bid_length, self._ask_length = len(bid_word), len(ask_word)
         self._ask_at = len(self._literals) - self._ask_length
         self._bid_at = self._ask_at - self._bid_length
-        self._steps = native.new_words(STEP_WORDS * len(pieces))
+        self._steps = native.new_words(STEP_WORDS * (len(pieces) + len(pieces_alone)))
         self._frame = self._literal  # the frame being read: `_at` is the next of `_size` bytes
         self._count = self._at = self._size = self._name_at = self._name_length = 0
         self._ticks = self._lots = self._side = self._orders = self._newest_ns = 0
         self._instrument: Instrument | None = None  # the instrument of these decimals
         self._price_decimals = self._size_decimals = 0
         self._is_compiled = bool(SOURCE_HASH)
-        self._checksum: int | None = None
-        self._compile(pieces)
+        self.checksum: int | None = None
+        at = self._compile(pieces, 0)
+        self._alone = self._count  # the first step of `checksum_alone`
+        self._compile(pieces_alone, at)
 
     def __dealloc__(self) -> None:
         # Called by the compiled core alone; the interpreted one leaves memory to the garbage collector.
         native.free_words(self._steps)
 
-    def _compile(self, pieces: list[str]) -> None:
-        """Turn literals and names, which alternate, into steps."""
-        at, opened = 0, ""
+    def _compile(self, pieces: list[str], at: int) -> int:
+        """Turn literals and names, which alternate, into steps; `at` is the first literal's offset, the last one's end is returned."""
+        opened = ""
         begin, is_optional = 0, False
         for index, piece in enumerate(pieces):
             if index % 2 == 0:
@@ -170,6 +181,7 @@ class Shape:
                 raise ValueError(f"<{piece}> is unknown or out of place in the example")
         if opened or is_optional:
             raise ValueError(f"<{opened or 'optional'}> has no end in the example")
+        return at
 
     def _add(self, kind: int, one: int, other: int) -> int:
         at = STEP_WORDS * self._count
@@ -184,15 +196,22 @@ class Shape:
         return self._read(frame)
 
     def _read(self, frame: bytes) -> Update | None:
+        update = self._read_as(frame, 0, self._alone)
+        if update is None and self._alone < self._count:
+            return self._read_as(frame, self._alone, self._count)
+        return update
+
+    def _read_as(self, frame: bytes, step: int, end: int) -> Update | None:
+        """Read a frame by the steps of one example."""
         # A 0 follows the last byte of a `bytes` object. Every step stops at it but a literal, which checks the size.
         self._frame, self._at, self._size = native.octets_of(frame, 0), 0, len(frame)
-        self._newest_ns, self._checksum = 0, None
+        self._newest_ns, self.checksum = 0, None
+        is_alone = step == self._alone
         instrument: Instrument | None = None
         numbers: Numbers | None = None
         levels: Levels | None = None
         name = ""
-        step = 0
-        while step < self._count:
+        while step < end:
             word = STEP_WORDS * step
             kind, one, other = self._steps[word], self._steps[word + 1], self._steps[word + 2]
             step += 1
@@ -226,7 +245,9 @@ class Shape:
                 if self._frame[self._at] == COMMA:
                     self._at += 1
                     step = one + 1
-        if instrument is None or levels is None or levels.count == 0 or self._at != self._size or self._newest_ns <= 0:
+        if instrument is None or levels is None or self._at != self._size or self._newest_ns <= 0:
+            return None
+        if levels.count == 0 and not is_alone:
             return None
         if self._is_counted:
             if self.first != self.expected:
@@ -237,7 +258,7 @@ class Shape:
             if numbers is None or self.first != numbers.last + 1:
                 return None
             numbers.last, numbers.final = self.first, self.final
-        return events.update(instrument, levels, self._newest_ns, self._checksum, self._depth)
+        return events.update(instrument, levels, self._newest_ns, self.checksum, self._depth)
 
     def _is_literal(self, start: int, length: int) -> bool:
         """Pass these bytes, if they are next."""
@@ -279,9 +300,13 @@ class Shape:
         return self._is_integer(kind)
 
     def _is_integer(self, kind: int) -> bool:
-        start = self._at
+        is_negative = kind == SIGNED and self._frame[self._at] == MINUS
+        start = self._at = self._at + is_negative
         self._at = scan.number_end(self._frame, start)
         value = scan.integer_at(self._frame, start, self._at)
+        if kind == SIGNED:
+            self.checksum = LARGEST_CHECKSUM + 1 - value if is_negative else value
+            return is_negative <= value <= (SIGN_BIT if is_negative else LARGEST_CHECKSUM)  # -0 is unusual
         if kind == MILLIS:
             if LEAST_MICROS <= value <= LARGEST_MICROS:
                 self._newest_ns = max(self._newest_ns, value * NS_PER_US)
@@ -290,7 +315,7 @@ class Shape:
             else:
                 return False
         elif kind == CHECKSUM:
-            self._checksum = value
+            self.checksum = value
             return 0 <= value <= LARGEST_CHECKSUM
         elif kind == COUNT:
             self._orders = value

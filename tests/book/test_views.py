@@ -5,6 +5,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.decimals import top_decimals
 from support.strategies_book import Message, Model, level_lists, to_levels
 
 from alphapulse_cli.book import views
@@ -47,6 +48,30 @@ class TestTop:
         book.load(to_levels([(0, 1, False), (0, 1, True)], 2, 0))
         assert views.spread_bps(book) is None
         assert views.mid(book) == 0
+
+
+sides = st.dictionaries(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 2000), st.integers(1, 2**62 - 1), max_size=8)
+
+
+class TestTopDecimals:
+    """Text of a checksum, as the book writes it itself: that of Python's decimals."""
+
+    @given(bids=sides, asks=sides, count=st.integers(0, 9), prices=st.integers(0, 18), sizes=st.integers(0, 18), sign=st.booleans())
+    def test_it_is_the_text_of_the_lists_of_levels(self, bids, asks, count, prices, sizes, sign):
+        book = Book(prices, sizes)
+        book.reserve(8)
+        for side, side_bit in ((bids, 0), (asks, 1 << 63)):
+            for ticks, lots in side.items():
+                book.set(ticks, lots | side_bit)
+        expected = top_decimals(book.bids(count), book.asks(count), prices, sizes, sign=sign)
+        assert book.top_decimals(count, prices, sizes, sign) == expected
+
+    def test_an_example(self):
+        book = Book(2, 3)
+        book.load(to_levels([(10050, 500, False), (10000, 1, False), (10100, 120, True)], 2, 3))
+        assert book.top_decimals(25, 2, 3, True) == b"100.5:0.5:101:-0.12:100:0.001"
+        assert book.top_decimals(1, 2, 3, False) == b"100.5:0.5:101:0.12"
+        assert Book(2, 3).top_decimals(25, 2, 3, True) == b""
 
 
 class TestDepth:

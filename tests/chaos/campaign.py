@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.virtual_time import VirtualTime
-from chaos.world import World
+from chaos.world import STALL_S, World
 from support.feeds import FEEDS, feed_id
 
 from alphapulse_cli import exchanges
@@ -22,7 +22,6 @@ HEALING_S = 15.0  # for all books to be LIVE and true once faults have ended and
 # How long a LIVE book may be wrong without anybody's knowing, a second past the bound in which the collector says that it notices.
 UNPROVEN_S, SILENT_S, QUIET_S, ALL_QUIET_S, BACKWARDS_S = 11.0, 4.0, 31.0, 61.0, 6.0
 UNSEEN_S = 1000.0  # a lost frame of a feed without numbers shows where the book crosses itself (J3), else with the next connection
-STALL_S = 6.0
 DRIPPING_S = 30.0  # a feed that is late is shown by its feed delay, not by a state
 
 OF_CONNECTIONS = frozenset({"mute", "stall", "drip", "half-open", "disconnect", "rst"})
@@ -45,15 +44,14 @@ class Kind:
     injected: str = ""  # the simulator's name of it, of one symbol
     by_silence: bool = False  # noticed by what the feed promises: feeds that promise nothing are looked at when all books are quiet
 
-    def allowed_s(self, feed):
-        """The bound on this feed."""
+    def allowed_s(self, feed, stalled_s=STALL_S):
+        """The bound on this feed, after stalls that lasted `stalled_s` without a pause."""
         promise = exchanges.get(feed[0]).facts.mode(feed[1]).silence
         if self.by_silence:
             if promise is None:
                 return ALL_QUIET_S
-            unnoticed_s = (
-                STALL_S if promise.stale_after_s > STALL_S else 0.0
-            )  # a stall that ends before it is noticed, then silence
+            # Stalls that end before they are noticed, then silence: what a stall kept back is late, so the book is never right between.
+            unnoticed_s = min(stalled_s, promise.stale_after_s) if promise.stale_after_s > STALL_S else 0.0
             return max(self.allows_s, promise.stale_after_s + unnoticed_s + 1.0)
         return self.allows_s
 
@@ -191,7 +189,7 @@ async def _scene(world, result, faults_s, every_s):
 
 def allow(world, kind, symbol):
     """A LIVE book may be wrong because of this fault, counted from now: it was injected, or has struck."""
-    allowed_s = kind.allowed_s(world.feed)
+    allowed_s = kind.allowed_s(world.feed, max(STALL_S, world.stalled_s))
     if kind.by_silence and world.is_unproven:
         allowed_s = max(allowed_s, UNPROVEN_S)
     world.judge.allow(allowed_s, symbol if kind.of_symbol else "", lasts_s=kind.lasts_s + 2.0)

@@ -75,6 +75,19 @@ def test_the_same_seed_is_the_same_run(seed):
     assert re.search(r"\[([0-9a-f]{16})\]", done.stdout).group(1) == here.trace, done.stdout + done.stderr
 
 
+STALLS_THEN_SILENCE = {"seed": 2022, "feed": ("bitfinex", ""), "kinds": ("stall", "mute", "lost-ack")}
+
+
+def test_stalls_that_follow_one_another_and_then_silence_accuse_nobody():
+    """The second of two stalls begins before the first is over, and a mute feed follows: Bitfinex is STALE 20 s after the last frame."""
+    assert run_seed(**STALLS_THEN_SILENCE).accusations == []
+
+
+def test_a_collector_that_never_notices_silence_is_accused_also_after_such_stalls():
+    with next(canary for canary in CANARIES if canary.kind == "mute").planted():
+        assert run_seed(**STALLS_THEN_SILENCE).accusations
+
+
 @pytest.mark.parametrize("canary", CANARIES, ids=lambda canary: canary.name)
 def test_a_planted_defect_is_found_in_less_than_50_seeds(canary):
     with canary.planted():

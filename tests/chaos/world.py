@@ -37,6 +37,8 @@ from alphapulse_cli.wire.delta import BookState
 LEVELS = 40
 RING_RECORDS = 16_384
 URL = "wss://exchange.invalid"
+STALL_S = 6.0  # of each stall
+NS_PER_S = 1_000_000_000
 STEP_S = 0.1  # a step of every symbol
 LOOK_S = 0.05  # between two looks at whether what is waited for has come
 STATUS_WITHIN_S, STATUS_BY_REST_S = (
@@ -85,6 +87,7 @@ class World:
     notices: list[str] = field(default_factory=list)
     when_struck: Callable[[Any], None] | None = None  # called with each injection of the simulator, once it has struck
     struck_count: int = 0
+    stall_ns: tuple[int, int] = (0, 0)  # begin and end of the last stalls that followed one another without a pause
 
     async def __aenter__(self):
         self.symbols = self.symbols or tuple(row[0] for row in rows_of(self.exchange_name)[:2])
@@ -143,10 +146,18 @@ class World:
     def _tell_struck(self):
         """A fault strikes with a frame, which may be a while after it was injected: while books are not LIVE there are few."""
         count = sum(self.sim.injection_counts.values())
-        if self.when_struck is not None:
-            for injection in list(self.sim.injections)[len(self.sim.injections) - (count - self.struck_count) :]:
+        for injection in list(self.sim.injections)[len(self.sim.injections) - (count - self.struck_count) :]:
+            if injection.kind == "stall":
+                self._note_stall()
+            if self.when_struck is not None:
                 self.when_struck(injection)
         self.struck_count = count
+
+    def _note_stall(self):
+        """A stall that strikes before the last one is over prolongs it."""
+        now_ns = clock.monotonic_ns()
+        began_ns, ends_ns = self.stall_ns
+        self.stall_ns = (began_ns if now_ns <= ends_ns else now_ns), now_ns + int(STALL_S * 1e9)
 
     async def _open(self, url, on_frame):
         await asyncio.sleep(2 * self.latency_s)
@@ -170,6 +181,12 @@ class World:
     def is_unproven(self):
         """Whether the newest connection, if any is open, is too young to have shown that it keeps a promise of heartbeats."""
         return not self.wires or clock.monotonic_ns() - self.wires[-1].opened_ns < 1_500_000_000
+
+    @property
+    def stalled_s(self):
+        """How long the stalls that are at work, or ended within a second, last without a pause; else 0."""
+        began_ns, ends_ns = self.stall_ns
+        return (ends_ns - began_ns) / 1e9 if clock.monotonic_ns() <= ends_ns + NS_PER_S else 0.0
 
     @property
     def status_within_s(self):

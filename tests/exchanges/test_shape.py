@@ -62,6 +62,53 @@ class TestExamples:
             Shape(example)
 
 
+CHECKSUM_ALONE = '[<channel>,"cs",<signed>,<first>,<millis>]'
+
+
+@compiled
+class TestAChecksumAlone:
+    """An update without levels; the first example's frames are read as before."""
+
+    @staticmethod
+    def shape():
+        shape = Shape(
+            "[<channel>,[<price>,<count>,<amount><level>],<first>,<millis>]", checksum_alone=CHECKSUM_ALONE, is_counted=True
+        )
+        shape.instruments, shape.expected = {"17": BTC}, 5
+        return shape
+
+    @pytest.mark.parametrize(
+        ("signed", "unsigned"),
+        [(b"0", 0), (b"7", 7), (b"-1", 2**32 - 1), (b"-2147483648", 2**31), (b"2147483647", 2**31 - 1), (b"4294967295", 2**32 - 1)],
+    )
+    def test_is_read(self, signed, unsigned):
+        shape = self.shape()
+        update = shape.read(b'[17,"cs",%s,5,1786562867500]' % signed)
+        assert (list(update.levels), update.checksum, update.exchange_ns) == ([], unsigned, AT_NS)
+        assert (shape.checksum, shape.expected) == (unsigned, 6)
+        update = shape.read(b"[17,[1.5,2,-0.25],6,1786562867501]")
+        assert (list(update.levels), update.checksum, shape.expected) == ([(150, 2500, True)], None, 7)
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            *(
+                b'[17,"cs",%s,5,1786562867500]' % each
+                for each in (b"-0", b"-2147483649", b"4294967296", b"1.5", b"--1", b"", b'"7"')
+            ),
+            b'[17,"cs",7,6,1786562867500]',
+            b'[18,"cs",7,5,1786562867500]',
+            b'[17,"cs",7,5]',
+            b'[17,"cs",7,5,0]',
+            b'[17,"hb",5,1786562867500]',
+        ],
+    )
+    def test_of_another_form_or_number_is_left_to_the_decoder(self, frame):
+        shape = self.shape()
+        assert shape.read(frame) is None
+        assert shape.expected == 5
+
+
 @compiled
 class TestReading:
     def test_an_update_in_full(self):
@@ -147,17 +194,14 @@ class TestReading:
 @pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.case)
 class TestEachFeed:
     def test_takes_the_fast_road_with_every_usual_update(self, feed):
-        """Where checksums come in frames of their own, those are no update."""
+        """A checksum that comes in a frame of its own is an update without levels."""
         made = tape(feed, 300)
         fast, slow = opened(made, blind=False), opened(made, blind=True)
         shape = fast.shape or fast._shape
         levels = 0
         for frame in made.updates:
-            count = sum(event.levels.count for event in slow.receive(frame, STARTED_NS))
-            assert (shape.read(frame) is not None) == (count > 0)
-            levels += count
-            if not count:
-                fast.receive(frame, STARTED_NS)
+            levels += sum(event.levels.count for event in slow.receive(frame, STARTED_NS))
+            assert shape.read(frame) is not None
         assert levels >= 250
 
     def test_says_on_it_what_it_says_on_the_slow_one(self, feed):

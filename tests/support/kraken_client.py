@@ -9,6 +9,7 @@ from alphapulse_cli.exchanges.kraken import Decoder, Encoder
 from alphapulse_cli.exchanges.kraken.checksum import book_checksum
 from alphapulse_cli.market.events import Event, Snapshot, Update
 from alphapulse_cli.market.requests import Send
+from support.decimals import top_decimals
 
 
 class Top:
@@ -25,6 +26,9 @@ class Top:
 
     def top_digits(self, count):
         return "".join(f"{ticks}{lots}" for ticks, lots in [*self.asks(count), *self.bids(count)]).encode()
+
+    def top_decimals(self, count, price_decimals, size_decimals, sign):
+        return top_decimals(self.bids(count), self.asks(count), price_decimals, size_decimals, sign=sign)
 
 
 class DictBook:

@@ -6,6 +6,7 @@ from alphapulse_cli.exchanges.okx import Decoder
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES
 from alphapulse_cli.market.events import GapFound, Snapshot, Update
 from alphapulse_cli.market.requests import FetchSnapshot, Send
+from support.decimals import top_decimals
 from support.exchange_truth import instrument
 
 SECOND = 1_000_000_000
@@ -124,3 +125,6 @@ class DictBook:
 
     def top_digits(self, count):
         raise NotImplementedError(count)
+
+    def top_decimals(self, count, price_decimals, size_decimals, sign):
+        return top_decimals(self.bids(count), self.asks(count), price_decimals, size_decimals, sign=sign)

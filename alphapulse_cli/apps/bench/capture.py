@@ -34,6 +34,8 @@ class Known(NamedTuple):
     snapshot_mark: bytes
     symbol: re.Pattern[bytes]
     one_sequence: bool  # the connection has one sequence: no frame may be left out
+    depth: re.Pattern[bytes] | None = None  # the depth in the frame with the snapshot's mark, where it is told
+    snapshot_after: int = 0  # frames from the one with the mark to the snapshot
 
 
 PRODUCT = re.compile(rb'"product_id":"([^"]{1,16})"')
@@ -55,6 +57,25 @@ FEEDS = (
         b'"action":"snapshot"',
         re.compile(rb'"channel":"books","instId":"([^"]{1,16})"'),
         one_sequence=False,
+    ),
+    Known(
+        b'"type":"delta"',
+        "bybit",
+        "",
+        b'"type":"snapshot"',
+        re.compile(rb'"topic":"orderbook\.[0-9]{1,4}\.([^"]{1,16})"'),
+        one_sequence=False,
+        depth=re.compile(rb'"topic":"orderbook\.([0-9]{1,4})\.'),
+    ),
+    Known(  # data name only the channel of the ack
+        b'"event":"subscribed","channel":"book"',
+        "bitfinex",
+        "",
+        b'"event":"subscribed","channel":"book"',
+        re.compile(rb'"symbol":"(t[^"]{1,15})"'),
+        one_sequence=True,
+        depth=re.compile(rb'"len":"([0-9]{1,3})"'),
+        snapshot_after=1,
     ),
 )
 
@@ -88,7 +109,7 @@ def read_tape(path: Path, most: int) -> Tape:
                 return made
     raise UsageError(
         f"{path}: no book of a feed that can be replayed from its frames alone",
-        "lines of `<epoch seconds>: <frame>`, of Coinbase (both feeds), Kraken v2 or OKX, from a snapshot on",
+        "lines of `<epoch seconds>: <frame>`, of Coinbase (both feeds), Kraken v2, OKX, Bybit or Bitfinex, from a snapshot on (Bitfinex: from the acks on)",
     )
 
 
@@ -108,13 +129,15 @@ def _tape(feed: Known, frames: Sequence[bytes], most: int) -> Tape | None:
     for at, frame in enumerate(frames):
         if feed.snapshot_mark in frame and (found := feed.symbol.search(frame)) and len(first) < MOST_SYMBOLS:
             first.setdefault(found[1], at)
-    begins = max(first.values(), default=0) + 1
+    begins = max(first.values(), default=0) + 1 + feed.snapshot_after
     kept = [frame for frame in frames[begins:] if feed.one_sequence or (feed.mark in frame and feed.snapshot_mark not in frame)]
     if not first or not kept:
         return None
     opening, updates = frames[min(first.values()) * (not feed.one_sequence) : begins], kept[:most]
     exchange = exchanges.get(feed.exchange)
-    depth = _depth(exchange.facts.mode(feed.mode), frames[begins - 1])
+    depth = _depth(feed, exchange.facts.mode(feed.mode), frames[max(first.values())])
+    if depth is None:
+        return None
     natives = [native.decode("ascii", "replace") for native in first]
     coarse = [Instrument(feed.exchange, native.replace("/", "-"), native, 0, 0) for native in natives]
     instruments = _on_their_grids(exchange.decoder(coarse, {BOOK}, depth, feed.mode), [*opening, *updates])
@@ -122,8 +145,12 @@ def _tape(feed: Known, frames: Sequence[bytes], most: int) -> Tape | None:
     return Tape(exchange, instruments, depth, heard, updates, None, lambda: exchange.decoder(instruments, {BOOK}, depth, feed.mode))
 
 
-def _depth(mode: Mode, snapshot: bytes) -> int:
-    """Depth of the recorded subscription, derived from the size of a snapshot where the feed offers a choice."""
+def _depth(feed: Known, mode: Mode, snapshot: bytes) -> int | None:
+    """Depth of the recorded subscription, from the frame or derived from the size of the snapshot; None for one of former times."""
+    if feed.depth is not None:
+        found = feed.depth.search(snapshot)
+        depth = int(found[1]) if found is not None else mode.default_depth
+        return depth if depth in mode.depths else None
     held = max(snapshot.partition(b'"bids"')[2].partition(b'"asks"')[0].count(b'"price"'), 1)
     return next((depth for depth in sorted(mode.depths) if depth >= held), mode.default_depth)
 

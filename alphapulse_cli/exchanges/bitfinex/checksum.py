@@ -18,6 +18,7 @@ from alphapulse_cli.exchanges.protocol import BookTop, Level
 from alphapulse_cli.market.instrument import Instrument
 
 MASK32 = 0xFFFF_FFFF
+TINY = b"0.000000"  # in the plain decimals of every number below 1e-6, and of few others
 
 
 def book_text(
@@ -40,6 +41,9 @@ def book_checksum(instrument: Instrument, book: BookTop, announced: int | None =
     newer client library does: then that checksum is returned if it is the announced one.
     """
     grid = instrument.price_decimals, instrument.size_decimals
+    usual = book.top_decimals(CHECKSUM_DEPTH, *grid, True)
+    if TINY not in usual:
+        return crc32(usual)
     bids, asks = book.bids(CHECKSUM_DEPTH), book.asks(CHECKSUM_DEPTH)
     text = book_text(bids, asks, *grid)
     made = crc32(text.encode("ascii"))

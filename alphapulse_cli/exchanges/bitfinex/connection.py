@@ -30,6 +30,7 @@ from alphapulse_cli.market.ticks import Malformed
 from alphapulse_cli.market.trading_status import TradingStatus
 
 USUAL_UPDATE = "[<channel>,[<price>,<count>,<amount><level>],<first>,<millis>]"
+USUAL_CHECKSUM = '[<channel>,"cs",<signed>,<first>,<millis>]'
 RESTART, MAINTENANCE, MAINTENANCE_OVER = 20051, 20060, 20061  # codes of info events
 UNKNOWN_PAIR, SUBSCRIBED_ALREADY, CHANNEL_LIMIT, NOT_SUBSCRIBED, RATE_LIMIT = 10001, 10301, 10305, 10401, 11010
 FINAL_CODES = (UNKNOWN_PAIR, 10011, 10012, 10302, CHANNEL_LIMIT)  # unknown pair, precision, length, channel; too many channels
@@ -53,7 +54,7 @@ class Connection:
         book = {"prec": "P0", "freq": "F0", "len": str(depth)}
         keys = [(channel, native) for native in self.instruments for channel in self.channels]
         self._subscriptions = Numbered(keys, {BOOK: book, TRADES: {}})
-        self.shape = Shape(USUAL_UPDATE, is_counted=True)
+        self.shape = Shape(USUAL_UPDATE, checksum_alone=USUAL_CHECKSUM, is_counted=True)
         self._conf: Owed[str] = Owed()  # its only key is CONF
         self._last_resort: LastResort[Key] = LastResort()
         self._requests: list[Request] = []

@@ -73,7 +73,6 @@ class Decoder(Connection):
     def __init__(self, instruments: Iterable[Instrument], channels: Collection[str], depth: int = 0, mode: str = "") -> None:
         super().__init__(instruments, channels, depth, mode)
         self._trades = {native: SeenTrades() for native in self.instruments if TRADES in self.channels}
-        self._checksums: dict[str, int] = {}  # the last announced, by native symbol
 
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - Bitfinex's frames need no receive time
         """Events of one frame. DecodeError if it is not understood in full; then it has changed nothing but the count (F6)."""
@@ -125,8 +124,8 @@ class Decoder(Connection):
         return self._repeat_requests(monotonic_ns)
 
     def book_checksum(self, instrument: Instrument, book: BookTop) -> int:
-        """Checksum that this book must have."""
-        return book_checksum(instrument, book, self._checksums.get(instrument.native))
+        """Checksum that this book must have, straight after the frame that announced one."""
+        return book_checksum(instrument, book, self.shape.checksum)
 
     def _may_hold_books(self, message: Any) -> bool:
         """Whether a frame that was not understood may be a book's; counts it if its number is the expected one (F6)."""
@@ -208,7 +207,7 @@ class Decoder(Connection):
         if broke or self._broken or self._subscriptions.standings[key] not in GOOD:
             return broke
         instrument = self.instruments[key[1]]
-        self._checksums[key[1]] = checksum
+        self.shape.checksum = checksum
         return [Update(instrument, empty_of(instrument), exchange_ns, checksum)]
 
     def _on_trades(self, key: Key, message: list[Any], frame: bytes, number: int | None) -> Sequence[Event]:

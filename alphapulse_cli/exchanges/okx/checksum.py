@@ -7,12 +7,10 @@
 The text is the one that was sent. OKX writes numbers without trailing zeros, so it follows from the integers of any grid.
 """
 
-from itertools import chain, zip_longest
 from zlib import crc32
 
-from alphapulse_cli.exchanges.protocol import BookTop, Level
+from alphapulse_cli.exchanges.protocol import BookTop
 from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.ticks import trim_text
 
 CHECKSUM_DEPTH = 25
 SIGN_BIT = 1 << 31
@@ -20,12 +18,5 @@ SIGN_BIT = 1 << 31
 
 def book_checksum(instrument: Instrument, book: BookTop) -> int:
     """Checksum that this book must have, a signed integer of 32 bits."""
-    pairs = zip_longest(book.bids(CHECKSUM_DEPTH), book.asks(CHECKSUM_DEPTH))
-    texts = [_text(instrument, level) for level in chain.from_iterable(pairs) if level is not None]
-    unsigned = crc32(":".join(texts).encode("ascii"))
+    unsigned = crc32(book.top_decimals(CHECKSUM_DEPTH, instrument.price_decimals, instrument.size_decimals, False))
     return (unsigned ^ SIGN_BIT) - SIGN_BIT
-
-
-def _text(instrument: Instrument, level: Level) -> str:
-    ticks, lots = level
-    return f"{trim_text(ticks, instrument.price_decimals)}:{trim_text(lots, instrument.size_decimals)}"
