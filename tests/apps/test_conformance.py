@@ -1,6 +1,7 @@
 """The conformance kit: our own exchanges pass it, and each broken decoder fails the check that is made for its fault."""
 
 import tempfile
+from dataclasses import replace
 
 import pytest
 from support.feeds import FEEDS
@@ -8,11 +9,13 @@ from support.feeds import FEEDS
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps import conformance
 from alphapulse_cli.apps.conformance import CheckVerdict
-from alphapulse_cli.exchanges import shape
+from alphapulse_cli.exchanges import example, shape
 from alphapulse_cli.exchanges.kraken.decoder import USUAL_UPDATE
+from alphapulse_cli.exchanges.protocol import Rate
 from alphapulse_cli.exchanges.shape import Shape
-from alphapulse_cli.market.events import BookEvent, GapFound, Snapshot, Trade, Update
+from alphapulse_cli.market.events import BookEvent, GapFound, Snapshot, Trade, TradesMissed, TradesRecovered, Update
 from alphapulse_cli.market.levels import Levels
+from alphapulse_cli.market.requests import FetchTrades, SlowDown
 
 BROKEN = "kraken"  # whose decoder is broken below: snapshots, updates, trades, checksums, requests
 
@@ -31,6 +34,7 @@ def test_our_own_exchanges_pass(name, mode):
         "refused frame",
         "new connection",
         "limits",
+        "spent limit",
     }
 
 
@@ -98,8 +102,6 @@ class SwappedSides(Broken):
 
     @staticmethod
     def _swapped(event):
-        from dataclasses import replace
-
         return replace(event, side=type(event.side)(1 - event.side))
 
 
@@ -163,6 +165,16 @@ class Chatty(Broken):
         return [*self._real.pending_requests(), Send(b'{"method":"ping"}')]
 
 
+class LosesTrades(Broken):
+    """Neither counts missing trades nor fetches them."""
+
+    def changed(self, events):
+        return [event for event in events if not isinstance(event, TradesMissed | TradesRecovered)]
+
+    def pending_requests(self):
+        return [request for request in self._real.pending_requests() if not isinstance(request, FetchTrades)]
+
+
 FAULTS = [
     (Empty, "round trip"),
     (Empty, "first snapshot"),
@@ -178,6 +190,7 @@ FAULTS = [
     (GivesUp, "lost request"),
     (GivesUp, "refused for now"),
     (Chatty, "metadata"),
+    (LosesTrades, "dead trades"),
 ]
 
 
@@ -195,14 +208,97 @@ def test_a_broken_decoder_fails(broken, check, monkeypatch):
 
 
 def _with_decoder(exchange, broken):
-    from dataclasses import replace
-
     return replace(exchange, decoder=lambda instruments, channels, depth, mode: broken(instruments, mode))
 
 
-def test_facts_that_contradict_each_other_fail():
-    from dataclasses import replace
+def only(monkeypatch, check):
+    monkeypatch.setattr(conformance, "CHECKS", {check: conformance.CHECKS[check]})
 
+
+@pytest.fixture
+def template(monkeypatch):
+    """The exchange that `exchanges new` writes."""
+    monkeypatch.setitem(exchanges.BUILT_IN, "example", "alphapulse_cli.exchanges.example")
+    return exchanges.get("example")
+
+
+@pytest.mark.parametrize("check", ["dead trades", "spent limit", "metadata"])
+def test_the_template_passes(template, check, monkeypatch):
+    only(monkeypatch, check)
+    found = list(conformance.check(template))
+    assert [finding.verdict for finding in found] == [CheckVerdict.PASSED] * 2, found
+
+
+HOURLY = Rate.within(480, 3600.0, burst=240)
+
+
+def test_slowing_down_where_the_limit_is_of_an_hour_fails(monkeypatch):
+    """Kraken's decoder, which slows down at the second refusal, on an exchange that counts the messages of an hour."""
+    only(monkeypatch, "spent limit")
+    real = exchanges.get(BROKEN)
+    _, found = conformance.check(replace(real, facts=replace(real.facts, sends=HOURLY)))
+    assert found.verdict is CheckVerdict.FAILED
+    assert found.detail.startswith("SlowDown spends the whole burst of `sends`, which takes 3,600 s to come again")
+
+
+class Wasteful(Broken):
+    """Requests everything again at once for as long as anything is missing, and never slows down."""
+
+    def tick(self, monotonic_ns):
+        for native in self._real._book.silences():
+            self._real._book.ask_anew(native, monotonic_ns)
+        return self._real.tick(monotonic_ns)
+
+    def pending_requests(self):
+        return [request for request in self._real.pending_requests() if not isinstance(request, SlowDown)]
+
+
+def test_spending_what_is_left_of_an_hour_fails(monkeypatch):
+    only(monkeypatch, "spent limit")
+    broken = _with_decoder(exchanges.get(BROKEN), Wasteful)
+    _, found = conformance.check(replace(broken, facts=replace(broken.facts, sends=HOURLY)))
+    assert found.verdict is CheckVerdict.FAILED
+    assert "messages where 12 were left" in found.detail
+
+
+def test_the_template_passes_with_a_query_in_its_path(template, monkeypatch):
+    only(monkeypatch, "metadata")
+    facts = replace(example.FACTS, instruments_path="/instruments?kind=spot")
+    monkeypatch.setattr("alphapulse_cli.exchanges.example.encoder.FACTS", facts)
+    assert [finding.verdict for finding in conformance.check(replace(template, facts=facts))] == [CheckVerdict.PASSED] * 2
+
+
+class WholePath:
+    """REST side that compares the path with its query, though they come apart."""
+
+    def __init__(self, truth, mode):
+        self.real = exchanges.get(BROKEN).rest_encoder(truth, mode)
+
+    def respond(self, path, query, now_ns):
+        if path != "/0/public/AssetPairs?info=info":
+            return 404, b""
+        return self.real.respond("/0/public/AssetPairs", query, now_ns)
+
+
+def test_a_rest_side_that_looks_for_the_query_in_the_path_fails(monkeypatch):
+    only(monkeypatch, "metadata")
+    real = exchanges.get(BROKEN)
+    path = "/0/public/AssetPairs?info=info"
+    _, found = conformance.check(replace(real, facts=replace(real.facts, instruments_path=path), rest_encoder=WholePath))
+    assert (found.verdict, found.detail) == (
+        CheckVerdict.FAILED,
+        f"{path} has the status 404; the REST encoder gets path and query apart",
+    )
+
+
+@pytest.mark.parametrize("path", ["instruments", "/instruments?", "/instruments?kind", "/instruments#all"])
+def test_a_path_that_is_none_fails(path):
+    real = exchanges.get(BROKEN)
+    first = next(iter(conformance.check(replace(real, facts=replace(real.facts, instruments_path=path)))))
+    assert first.detail == f"mode 'v2': {path!r} is no path like /instruments or /instruments?kind=spot"
+
+
+def test_facts_that_contradict_each_other_fail():
     real = exchanges.get(BROKEN)
     wrong = replace(real, facts=replace(real.facts, subscribe_batch=0))
     assert next(iter(conformance.check(wrong))).detail == "subscribe_batch is not above 0"

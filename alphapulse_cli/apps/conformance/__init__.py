@@ -10,7 +10,7 @@ the package's author, or says why it does not apply to the feed.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from alphapulse_cli.apps.conformance import books, frames, silence
+from alphapulse_cli.apps.conformance import books, constants, frames, limits, silence, trades
 from alphapulse_cli.apps.conformance.finding import CheckVerdict, DoesNotApply, Fault, Finding
 from alphapulse_cli.apps.conformance.healing import MakeLine
 from alphapulse_cli.apps.conformance.line import Line
@@ -24,7 +24,7 @@ __all__ = ["CHECKS", "CheckVerdict", "Finding", "check"]
 Check = Callable[[MakeLine, int], str]
 
 CHECKS: dict[str, Check] = {
-    "metadata": lambda make, _: frames.metadata(make),
+    "metadata": lambda make, _: constants.metadata(make),
     "round trip": lambda make, _: books.round_trip(make),
     "both parsers": lambda make, _: frames.both_roads(make),
     "first snapshot": lambda make, _: frames.first_snapshots(make),
@@ -41,7 +41,9 @@ CHECKS: dict[str, Check] = {
     "refused for now": lambda make, _: books.refused_for_now(make),
     "lost request": lambda make, _: books.lost_request(make),
     "mute connection": lambda make, _: silence.mute_connection(make),
-    "limits": lambda make, _: frames.limits(make),
+    "dead trades": lambda make, _: trades.dead_trades(make),
+    "limits": lambda make, _: limits.limits(make),
+    "spent limit": lambda make, _: limits.spent_limit(make),
 }
 
 
@@ -54,7 +56,7 @@ def check(
 ) -> Iterator[Finding]:
     """Run all checks on these modes of the exchange, all its modes for (). `decoder` (instruments, mode) replaces its own."""
     name = exchange.facts.name
-    yield _finding(name, "", "facts", lambda: frames.constants(exchange))
+    yield _finding(name, "", "facts", lambda: constants.constants(exchange))
     for mode in modes or [mode.name for mode in exchange.facts.modes]:
 
         def make(mode: str = mode) -> Line:

@@ -1,8 +1,7 @@
-"""Checks of single frames and requests: hostile bytes, both parsers of a feed, metadata, limits, constants."""
+"""Checks of single frames: hostile bytes, both parsers of a feed, first snapshots."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,12 +10,10 @@ from alphapulse_cli.apps.conformance.finding import DoesNotApply, Fault, require
 from alphapulse_cli.apps.conformance.healing import MakeLine, start_live
 from alphapulse_cli.apps.conformance.line import CHANNELS, START_NS, Line
 from alphapulse_cli.errors import DecodeError
-from alphapulse_cli.exchanges import Exchange, shape
+from alphapulse_cli.exchanges import shape
 from alphapulse_cli.exchanges.protocol import Decoder
-from alphapulse_cli.exchanges.subscriptions import MESSAGE_BYTES
 from alphapulse_cli.market.events import BookEvent, Snapshot, Unrecognised, Update
-from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.requests import FetchInstruments, FetchProof, FetchSnapshot, FetchTrades, Send
+from alphapulse_cli.market.requests import FetchInstruments, FetchProof, FetchSnapshot, FetchTrades
 
 STEPS = 60
 TRIALS = 15  # frames that are to be refused without a trace
@@ -27,54 +24,6 @@ NASTY = (
     b"[" * 900 + b"]" * 900, b'"' + b"x" * 100_000 + b'"', b'"1e-30"', b"0.1e-400", b'"\\u001b[2J"',
 )  # fmt: skip
 UNKNOWN = b'{"type":"mystery","method":"mystery","stream":"mystery","e":"mystery","data":{"e":"mystery","E":1}}'
-
-
-def constants(exchange: Exchange) -> str:
-    """The facts are complete and do not contradict each other."""
-    facts = exchange.facts
-    require(facts.modes, "FACTS has no mode")
-    for mode in facts.modes:
-        where = f"mode {mode.name!r}"
-        require(mode.websocket_url.startswith(("wss://", "ws://")), f"{where}: websocket_url is {mode.websocket_url!r}")
-        require(mode.rest_url.startswith(("https://", "http://")), f"{where}: rest_url is {mode.rest_url!r}")
-        require(mode.validates, f"{where}: `validates` says nothing")
-        require(
-            not mode.depths or mode.default_depth in (0, *mode.depths),
-            f"{where}: default_depth {mode.default_depth} is none of depths",
-        )
-        require(mode.full_depth or mode.default_depth, f"{where}: neither full_depth nor a default_depth")
-        require(mode.instruments_path or facts.instruments_path, f"{where}: no path of the instrument metadata")
-    names = [mode.name for mode in facts.modes]
-    require(len(set(names)) == len(names), "two modes of one name")
-    rates = {"rest_weight": facts.rest_weight, "connects": facts.connects, "sends": facts.sends}
-    for name, rate in rates.items():
-        require(rate.burst >= 1 and rate.per_second > 0, f"{name} allows nothing: {rate}")
-    require(facts.subscribe_batch >= 1, "subscribe_batch is not above 0")
-    require(0 < float(facts.taker_fee or 0) < 0.1, f"taker_fee {facts.taker_fee!r} is no decimal fraction between 0 and 0.1")
-    return f"{len(names)} modes: {', '.join(names)}"
-
-
-def metadata(make: MakeLine) -> str:
-    """The metadata of the REST encoder reads back as the market's instruments; another path is an error."""
-    line = make()
-    with line:
-        facts = line.exchange.facts
-        path = line.facts.instruments_path or facts.instruments_path
-        status, body = line.get(path)
-        require(status == 200, f"{path} has the status {status}")
-        read = {each.native: each for each in line.exchange.parse_instruments(body, line.mode)}
-        for instrument in line.market.instruments.values():
-            found = read.get(instrument.native)
-            if found is None:
-                raise Fault(f"the metadata lists no {instrument.native}")
-            grid = found.price_decimals, found.size_decimals
-            wanted = instrument.price_decimals, instrument.size_decimals
-            require(found.symbol == instrument.symbol, f"{instrument.native} reads as {found.symbol}, not {instrument.symbol}")
-            require(grid == wanted, f"{instrument.native} has {grid} decimals of price and size, not {wanted}")
-            require(found.trading_status is instrument.trading_status, f"{instrument.native} reads as {found.trading_status.name}")
-        status, _ = line.get("/no/such/path")
-        require(status == 404, f"an unknown path has the status {status}, not 404")
-        return f"{len(line.market.instruments)} instruments"
 
 
 def unknown_frame(make: MakeLine) -> str:
@@ -289,42 +238,6 @@ def _plain(events: Sequence[Any]) -> list[Any]:
         else event
         for event in events
     ]
-
-
-def limits(make: MakeLine) -> str:
-    """No request names more symbols than `subscribe_batch`, none is longer than MESSAGE_BYTES, and no symbol is forgotten."""
-    with make() as line:
-        facts, listed = line.exchange.facts, line.market.instruments[line.symbols[0]]
-        base = listed.symbol.partition("-")[0]
-        count = min(3 * facts.subscribe_batch + 1, 1000)
-        many = [_renamed(listed, base, f"Q{number:03}X") for number in range(count)]
-        decoder = line.exchange.decoder(many, CHANNELS, 0, line.mode)
-        decoder.connected(START_NS)
-        sends: list[bytes] = []
-        for tick in range(20):
-            sends += [request.frame for request in decoder.pending_requests() if isinstance(request, Send)]
-            decoder.tick(START_NS + tick * 100_000_000)
-        named = {instrument.native: 0 for instrument in many}
-        most = 0
-        for frame in sends:
-            text = frame.decode().casefold()
-            require(len(frame) <= MESSAGE_BYTES, f"a request of {len(frame):,} bytes: more than {MESSAGE_BYTES:,}")
-            inside = [native for native in named if native.casefold() in text]
-            most = max(most, len(inside))
-            require(
-                len(inside) <= facts.subscribe_batch,
-                f"a request names {len(inside)} symbols: subscribe_batch is {facts.subscribe_batch}",
-            )
-            for native in inside:
-                named[native] += 1
-        forgotten = [native for native, times in named.items() if not times]
-        require(not forgotten, f"{len(forgotten)} of {count} symbols are in no request: {' '.join(forgotten[:3])} …")
-        return f"{count} symbols in {len(sends)} requests, at most {most} in one"
-
-
-def _renamed(listed: Instrument, base: str, name: str) -> Instrument:
-    native = listed.native.replace(base, name, 1) if base in listed.native else f"{name}{listed.native}"
-    return replace(listed, symbol=listed.symbol.replace(base, name, 1), native=native)
 
 
 def first_snapshots(make: MakeLine) -> str:

@@ -8,6 +8,7 @@ No socket, no clock: time is virtual and moves by STEP_NS a step, and every requ
 is the same run, and a fault is the only thing that can go wrong in it.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qsl
 
+from alphapulse_cli.edges.exchange.rate_limit import RateLimit
 from alphapulse_cli.errors import AlphapulseError
 from alphapulse_cli.exchanges import Exchange
 from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Decoder, Level, opened
@@ -89,6 +91,10 @@ class Line:
         self.left_live: set[str] = set()  # symbols whose book was not LIVE after some frame, since this was last emptied
         self.reconnections = 0
         self.is_mute = False  # whether the exchange's frames are swallowed, until the next connection
+        self.trades_made = dict.fromkeys(self.symbols, 0)
+        self.without_trades: set[str] = set()  # symbols whose frames of trades get lost
+        self.limit: RateLimit | None = None  # of sent messages; None: each leaves at once
+        self._late: deque[tuple[int, bytes]] = deque()  # messages that wait for the limit, and when they leave
         self.fault_of_sends: Callable[[bytes], Sequence[bytes] | None] | None = None  # answers instead of the exchange, or None
 
     def __enter__(self) -> Self:
@@ -112,6 +118,7 @@ class Line:
         self.encoder = self.exchange.encoder(self.market, self.mode)
         self.is_mute = False
         opened(self.encoder, self.exchange.facts.mode(self.mode).websocket_url)
+        self._late.clear()
         self.ingest.connected(self.monotonic_ns)
         self.deliver(self.encoder.connected(self.now_ns))
         self.carry_out()
@@ -149,14 +156,23 @@ class Line:
     def _carry_out(self, request: Request) -> None:
         match request:
             case Send(frame):
-                answers = self.fault_of_sends(frame) if self.fault_of_sends else None
-                self.deliver(self.encoder.receive(frame, self.now_ns) if answers is None else answers)
+                wait_s = self.limit.reserve(self.monotonic_ns) if self.limit else 0
+                if wait_s:
+                    self._late.append((self.monotonic_ns + int(wait_s * 1e9), frame))
+                else:
+                    self._send(frame)
             case FetchSnapshot() | FetchProof() | FetchTrades() | FetchInstruments():
                 self._fetch(request)
             case Reconnect():
                 self.reconnect()
+            case SlowDown() if self.limit:
+                self.limit.slow_down(self.monotonic_ns)
             case SlowDown():
                 pass
+
+    def _send(self, frame: bytes) -> None:
+        answers = self.fault_of_sends(frame) if self.fault_of_sends else None
+        self.deliver(self.encoder.receive(frame, self.now_ns) if answers is None else answers)
 
     def get(self, path: str) -> tuple[int, bytes]:
         """GET a path of the exchange's REST side, its query included: (HTTP status, body)."""
@@ -192,7 +208,9 @@ class Line:
         for each in [symbol] if symbol else self.symbols:
             made = self.market.step(each, self.now_ns)
             if made.trades:
-                self.deliver(self.encoder.trades(each, made.trades, self.now_ns))
+                self.trades_made[each] += len(made.trades)
+                frames = self.encoder.trades(each, made.trades, self.now_ns)
+                self.deliver(() if each in self.without_trades else frames)
             if made.changes:
                 frames = self.encoder.update(each, made.changes, self.now_ns)
                 struck += len(frames)
@@ -207,6 +225,8 @@ class Line:
             self.monotonic_ns += STEP_NS
             if self.now_ns % 1_000_000_000 < STEP_NS:
                 self.deliver(self.encoder.heartbeat(self.now_ns))
+            while self._late and self._late[0][0] <= self.monotonic_ns:
+                self._send(self._late.popleft()[1])
             self.ingest.tick(self.now_ns, self.monotonic_ns)
             self.carry_out()
 
@@ -237,14 +257,14 @@ class Line:
                 return f"{len(got)} {side} levels where the market has {len(wanted)}; the first difference is at level {first + 1}"
         return ""
 
-    def published_trades(self, symbol: str) -> list[tuple[str, int, int, int]]:
-        """Trades in the ring that are no history: (id, ticks, lots, side), on the grid of the listing, oldest first."""
+    def published_trades(self, symbol: str, *, history: bool = False) -> list[tuple[str, int, int, int]]:
+        """Trades in the ring, with `history` also those: (id, ticks, lots, side), on the grid of the listing, oldest first."""
         import numpy as np
 
         records, _, _ = RingReader(self.outlet.trades.segment, "oldest").poll(RING_RECORDS)
         listed, found = self.market.instruments[symbol], []
         for row in np.frombuffer(bytes(records), trade_record.dtype()):
-            if row["symbol"].decode() != symbol or row["flags"] & trade_record.HISTORY:
+            if row["symbol"].decode() != symbol or (row["flags"] & trade_record.HISTORY and not history):
                 continue
             price, size = (
                 10 ** (int(row["price_decimals"]) - listed.price_decimals),

@@ -102,7 +102,7 @@ class RestEncoder:
 
     def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:  # noqa: ARG002
         """Answer a GET with (HTTP status, body)."""
-        if path != FACTS.instruments_path:
+        if path != FACTS.instruments_path.partition("?")[0]:  # its query comes apart
             return 404, b'{"error":"not found"}'
         return 200, orjson.dumps({"instruments": [instrument_row(each) for each in self._truth.instruments.values()]})
 
