@@ -389,6 +389,10 @@ def simulators() -> Iterator[str]:
 CLIENTS = TARGET / "clients.json"  # kept by scripts/clients.sh
 
 
+def _check(check: Mapping[str, Any]) -> str:
+    return f"{check['checked']}" + (f" ({check['detail']})" if check["detail"] else "")
+
+
 def clients() -> Iterator[str]:
     yield "# Client libraries"
     yield (
@@ -405,8 +409,8 @@ def clients() -> Iterator[str]:
             (
                 (
                     row["exchange"],
-                    "; ".join(f"{check['checked']} ({check['detail']})" for check in row["checks"] if check["ok"]),
-                    "; ".join(f"{check['checked']} ({check['detail']})" for check in row["checks"] if not check["ok"]) or "-",
+                    "; ".join(_check(check) for check in row["checks"] if check["ok"]),
+                    "; ".join(_check(check) for check in row["checks"] if not check["ok"]) or "-",
                 )
                 for row in ours
             ),
