@@ -9,18 +9,22 @@ from common import run, until
 from cryptofeed import FeedHandler
 from cryptofeed.connection import RestEndpoint, WebsocketEndpoint
 from cryptofeed.defines import CANDLES, L2_BOOK, TICKER, TRADES
-from cryptofeed.exchanges import Binance, BinanceUS, Coinbase
+from cryptofeed.exchanges import Binance, BinanceUS, Coinbase, Kraken
 
 LIBRARY, VERSION = "cryptofeed", "3.0.1"
-RUNS = ("binance", "binance-us", "coinbase")
+RUNS = ("binance", "binance-us", "coinbase", "kraken")
 PYTHON, TLS = "3.13", True
 FEEDS = {
     "binance": (Binance, "BTC-USDT", 500),
     "binance-us": (BinanceUS, "BTC-USDT", 500),
     "coinbase": (Coinbase, "BTC-USD", None),
+    "kraken": (Kraken, "BTC-USD", 10),
 }  # class, symbol, levels it holds for sure: None for all
 CHANNELS = dict.fromkeys(FEEDS, (CANDLES, TICKER))  # beside books and trades
-OPTIONS = {"coinbase": {"candle_interval": "5m"}}  # the only one that Coinbase's channel has
+OPTIONS = {
+    "coinbase": {"candle_interval": "5m"},  # the only one that Coinbase's channel has
+    "kraken": {"checksum_validation": True, "max_depth": 10},  # a checksum covers ten levels: a lost update shows at once
+}
 
 
 def redirected(kind, simulator):
