@@ -8,11 +8,11 @@ from ccxt import pro
 from common import differences, run, until
 
 LIBRARY, VERSION = "ccxt", "4.5.90"
-RUNS = ("binance", "binance-us", "kraken", "bybit")
+RUNS = ("binance", "binance-us", "kraken", "bybit", "okx")
 CLASSES = {"binance-us": "binanceus"}  # the library's name of an exchange, where it is another
 SYMBOLS = {"kraken": "BTC/USD"}
 USUAL_SYMBOL = "BTC/USDT"
-DEPTHS = {"kraken": 10, "bybit": 50}  # levels a side that it holds for sure
+DEPTHS = {"kraken": 10, "bybit": 50, "okx": 400}  # levels a side that it holds for sure
 USUAL_DEPTH = 500  # it begins with a snapshot of a thousand
 UNCHECKED = {"kraken", "bybit"}  # whose books it does not check: it notices no lost update, with the real exchange neither
 BEST_APART = {"bybit"}  # where its best levels, of a topic of their own, replace its book of the same symbol

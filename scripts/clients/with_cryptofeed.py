@@ -21,7 +21,7 @@ FEEDS = {
     "kraken": (Kraken, "BTC-USD", 10),
 }  # class, symbol, levels it holds for sure: None for all
 CHANNELS = dict.fromkeys(FEEDS, (CANDLES, TICKER))  # beside books and trades
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "coinbase": {"candle_interval": "5m"},  # the only one that Coinbase's channel has
     "kraken": {"checksum_validation": True, "max_depth": 10},  # a checksum covers ten levels: a lost update shows at once
 }

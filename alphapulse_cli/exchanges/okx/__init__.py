@@ -1,9 +1,9 @@
 """OKX, API v5, spot: facts, decoder and encoder. Rules O1… are in `decoder`."""
 
 from alphapulse_cli.exchanges.okx.decoder import Decoder
-from alphapulse_cli.exchanges.okx.encoder import Encoder
+from alphapulse_cli.exchanges.okx.encoder import NOT_SIMULATED, Encoder
 from alphapulse_cli.exchanges.okx.facts import FACTS
 from alphapulse_cli.exchanges.okx.instruments import parse_instruments, parse_volumes
 from alphapulse_cli.exchanges.okx.rest import RestEncoder
 
-__all__ = ["FACTS", "Decoder", "Encoder", "RestEncoder", "parse_instruments", "parse_volumes"]
+__all__ = ["FACTS", "NOT_SIMULATED", "Decoder", "Encoder", "RestEncoder", "parse_instruments", "parse_volumes"]

@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 
 from alphapulse_cli.exchanges.okx import facts as okx
-from alphapulse_cli.exchanges.okx.fields import NO_SNAPSHOT_BEFORE, NS_PER_MS, Json, rows
-from alphapulse_cli.exchanges.protocol import Change, Level, Truth
-from alphapulse_cli.market.events import Side, Trade
-from alphapulse_cli.market.instrument import Instrument
-from alphapulse_cli.market.ticks import trim_text
+from alphapulse_cli.exchanges.okx.fields import NO_SNAPSHOT_BEFORE, Json, rows
+from alphapulse_cli.exchanges.okx.rows import book_row, data_frame, trade_row
+from alphapulse_cli.exchanges.okx.summaries import Summaries
+from alphapulse_cli.exchanges.protocol import Change, Level, NotSimulated, Truth
+from alphapulse_cli.market.events import Trade
 
 CONNECTION_ID = "32f4414f"
 KEEP_ALIVE_NS = 60_000_000_000
@@ -53,6 +53,7 @@ class Encoder:
         self._snapshots = snapshots
         self._by_native = {instrument.native: instrument for instrument in truth.instruments.values()}
         self._windows: dict[str, _Window] = {}
+        self._summaries = Summaries(truth)
         self._subscribed: dict[str, set[str]] = {PICTURES: set(), TRADES: set()}  # symbols by channel
 
     def connected(self, now_ns: int) -> Sequence[bytes]:
@@ -74,8 +75,8 @@ class Encoder:
             return [_error("60012", "Invalid request: not understood", request)]
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
-        """A message of the book, none if the changes are outside the client's window; and a picture."""
-        frames: list[bytes] = []
+        """Tickers and best levels; a message of the book, none if the changes are outside the client's window; and a picture."""
+        frames = self._summaries.of_book(symbol, now_ns)
         window = self._windows.get(symbol)
         if window is not None and window.is_touched_by(changes):
             bids, asks = map(list, self._truth.book(symbol, okx.BOOK_DEPTH))
@@ -88,23 +89,25 @@ class Encoder:
         return frames
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """One frame a trade, if the client is subscribed."""
+        """One frame a trade, if the client is subscribed; then the ticker and the candles that they change."""
+        others = self._summaries.of_trades(symbol, now_ns) if trades else []
         if symbol not in self._subscribed[TRADES]:
-            return ()
+            return others
         number = self._truth.sequence(symbol)
         return [
-            _data(TRADES, trade.instrument, [{**trade_row(trade, now_ns), "count": "1", "source": "0", "seqId": number}])
+            data_frame(TRADES, trade.instrument, [{**trade_row(trade, now_ns), "count": "1", "source": "0", "seqId": number}])
             for trade in trades
-        ]
+        ] + others
 
     def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
         """No frames: the trading status is only in the REST answer `public/instruments`."""
         return ()
 
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
-        """Messages without levels of the books that were not sent any for a minute."""
+        """Candles that are over; messages without levels of the books that were not sent any for a minute."""
+        over = self._summaries.of_time(now_ns)
         quiet = [symbol for symbol, window in self._windows.items() if now_ns - window.sent_ns >= KEEP_ALIVE_NS]
-        return [self._book_frame("update", symbol, (), (), now_ns, moves=False) for symbol in quiet]
+        return over + [self._book_frame("update", symbol, (), (), now_ns, moves=False) for symbol in quiet]
 
     def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
         """The error for too many requests."""
@@ -118,12 +121,14 @@ class Encoder:
 
     def _subscribe(self, channel: str, native: str, request: Json, now_ns: int) -> list[bytes]:
         instrument = self._by_native.get(native)
-        if instrument is None or channel not in (BOOKS, PICTURES, TRADES):
+        if instrument is None or not (channel in (BOOKS, PICTURES, TRADES) or Summaries.has(channel)):
             said = (
                 f"Wrong URL or channel:{channel},instId:{native} doesn't exist. Please use the correct URL, channel and parameters."
             )
             return [_error("60018", said, request)]
         answer, symbol = _answer("subscribe", channel, native, request), instrument.symbol
+        if Summaries.has(channel):
+            return [answer, *self._summaries.subscribe(channel, symbol, now_ns)]
         if channel == TRADES:
             self._subscribed[TRADES].add(symbol)
             return [answer]
@@ -144,6 +149,8 @@ class Encoder:
             self._windows.pop(symbol, None)
         elif channel in self._subscribed:
             self._subscribed[channel].discard(symbol)
+        else:
+            self._summaries.unsubscribe(channel, symbol)
         return [_answer("unsubscribe", channel, native, request)]
 
     # Frames
@@ -156,35 +163,22 @@ class Encoder:
         window.seq = self._truth.sequence(symbol) if moves else window.seq
         window.sent_ns = now_ns
         row = {**book_row(instrument, bids, asks, now_ns), "checksum": 0, "seqId": window.seq, "prevSeqId": prev}
-        return _data(BOOKS, instrument, [row], action)
+        return data_frame(BOOKS, instrument, [row], action)
 
     def _picture(self, symbol: str, now_ns: int) -> bytes:
         instrument, (bids, asks) = self._truth.instruments[symbol], self._truth.book(symbol, okx.PICTURE_DEPTH)
         row = {**book_row(instrument, bids, asks, now_ns), "instId": instrument.native, "seqId": self._truth.sequence(symbol)}
-        return _data(PICTURES, instrument, [row])
+        return data_frame(PICTURES, instrument, [row])
 
 
-def book_row(instrument: Instrument, bids: Sequence[Level], asks: Sequence[Level], now_ns: int) -> Json:
-    """Levels and time of a book message: rows [price, size, "0", number of orders]."""
-    return {"asks": _rows(instrument, asks), "bids": _rows(instrument, bids), "ts": str(now_ns // NS_PER_MS)}
-
-
-def _rows(instrument: Instrument, levels: Sequence[Level]) -> list[list[str]]:
-    prices, sizes = instrument.price_decimals, instrument.size_decimals
-    return [[trim_text(ticks, prices), trim_text(lots, sizes), "0", "1" if lots else "0"] for ticks, lots in levels]
-
-
-def trade_row(trade: Trade, now_ns: int) -> Json:
-    """Trade as OKX writes it, by REST too; one without an exchange time is dated `now_ns`."""
-    instrument = trade.instrument
-    return {
-        "instId": instrument.native,
-        "tradeId": str(int(trade.trade_id)),
-        "px": trim_text(trade.price_ticks, instrument.price_decimals),
-        "sz": trim_text(trade.size_lots, instrument.size_decimals),
-        "side": "sell" if trade.side is Side.SELL else "buy",
-        "ts": str((now_ns if trade.exchange_ns is None else trade.exchange_ns) // NS_PER_MS),
-    }
+NOT_SIMULATED: Sequence[NotSimulated] = (
+    ("swaps, futures, options, index and mark prices", "spot alone; other `instType` by REST: 51000; channels: error 60018"),
+    ("channels `books-l2-tbt`, `books50-l2-tbt`, `books-rpi`, `trades-all`, `instruments`, `status`", "error 60018"),
+    ("`/ws/v5/business` and `/ws/v5/private`", "every path serves the public channels, candles among them"),
+    ("the pace of channels: 10 ms to 1 s", "a frame for each change of the market"),
+    ("several fills in one trade (`count`), bars of a month by Hong Kong's clock (1M)", "one fill a trade; 1Mutc"),
+    ("REST paths other than time, status, instruments, books, trades, tickers and candles", "404"),
+)
 
 
 def _difference(held: Sequence[Level], wanted: Sequence[Level]) -> list[Level]:
@@ -193,11 +187,6 @@ def _difference(held: Sequence[Level], wanted: Sequence[Level]) -> list[Level]:
         return []
     before, after = dict(held), dict(wanted)
     return [(ticks, 0) for ticks in before if ticks not in after] + [level for level in wanted if before.get(level[0]) != level[1]]
-
-
-def _data(channel: str, instrument: Instrument, data: list[Json], action: str = "") -> bytes:
-    message: Json = {"arg": {"channel": channel, "instId": instrument.native}}
-    return orjson.dumps({**message, **({"action": action} if action else {}), "data": data})
 
 
 def _id_of(request: Any) -> Json:

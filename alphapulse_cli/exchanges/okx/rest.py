@@ -1,4 +1,4 @@
-"""OKX's REST side for simulators: the paths `public/…` and `market/…` that alphapulse requests, and `public/time`.
+"""OKX's REST side for simulators: the paths that alphapulse requests, and those of the market that other clients ask for.
 
 `seqId` is the truth's sequence now. OKX's errors come with HTTP 200 and a code.
 """
@@ -11,15 +11,21 @@ from urllib.parse import parse_qsl
 import orjson
 
 from alphapulse_cli.exchanges.okx import facts as okx
-from alphapulse_cli.exchanges.okx.encoder import book_row, trade_row
 from alphapulse_cli.exchanges.okx.fields import NS_PER_MS, Json
 from alphapulse_cli.exchanges.okx.instruments import SPOT, status_word
+from alphapulse_cli.exchanges.okx.rows import book_row, trade_row
+from alphapulse_cli.exchanges.okx.summaries import SPANS, candle_row, ticker_row
 from alphapulse_cli.exchanges.protocol import Truth
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.ticks import trim_text
+from alphapulse_cli.market.trade_summary import without_holes
 
-TIME_PATH = "/api/v5/public/time"
-DEFAULT_TRADES = 100
+TIME_PATH, STATUS_PATH = "/api/v5/public/time", "/api/v5/system/status"
+TICKER_PATH = "/api/v5/market/ticker"
+CANDLES_PATHS = ("/api/v5/market/candles", "/api/v5/market/history-candles")
+DEFAULT_TRADES = DEFAULT_CANDLES = 100
+MOST_CANDLES = 300
+HELD_CANDLES = 1440
 
 
 class RestEncoder:
@@ -36,15 +42,23 @@ class RestEncoder:
         query = {**dict(parse_qsl(more)), **query}
         if path == TIME_PATH:
             return _answer([{"ts": str(now_ns // NS_PER_MS)}])
+        if path == STATUS_PATH:  # it lists maintenance, of which there is none
+            return _answer([])
         if path == okx.INSTRUMENTS:
             return self._instruments(query)
         if path == okx.VOLUMES:
-            return _answer([self._ticker(native, symbol) for native, symbol in self._symbols.items()])
-        if path not in (okx.BOOKS_PATH, okx.TRADES_PATH):
+            if query.get("instType", SPOT) != SPOT:
+                return _refusal("51000", "Parameter instType error")
+            return _answer([ticker_row(self._truth, each, now_ns) for each in self._truth.instruments.values()])
+        if path not in (okx.BOOKS_PATH, okx.TRADES_PATH, TICKER_PATH, *CANDLES_PATHS):
             return 404, orjson.dumps({"code": "404", "data": [], "msg": "Not Found"})
         symbol = self._symbols.get(query.get("instId", ""))
         if symbol is None:
             return _refusal("51001", "Instrument ID does not exist")
+        if path == TICKER_PATH:
+            return _answer([ticker_row(self._truth, self._truth.instruments[symbol], now_ns)])
+        if path in CANDLES_PATHS:
+            return self._candles(symbol, query, now_ns)
         return self._book(symbol, query, now_ns) if path == okx.BOOKS_PATH else self._trades(symbol, query, now_ns)
 
     def _instruments(self, query: Mapping[str, str]) -> tuple[int, bytes]:
@@ -62,12 +76,20 @@ class RestEncoder:
         levels = self._truth.book(symbol, int(size))
         return _answer([{**book_row(self._truth.instruments[symbol], *levels, now_ns), "seqId": self._truth.sequence(symbol)}])
 
-    def _ticker(self, native: str, symbol: str) -> Json:
-        """Row of the tickers: the volume is that of the trades which the simulator remembers."""
-        instrument, trades = self._truth.instruments[symbol], self._truth.recent_trades(symbol, okx.RECENT_TRADES)
-        lots = sum(trade.size_lots for trade in trades)
-        last = trim_text(trades[-1].price_ticks, instrument.price_decimals) if trades else ""
-        return {"instType": SPOT, "instId": native, "last": last, "vol24h": trim_text(lots, instrument.size_decimals)}
+    def _candles(self, symbol: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
+        """Newest first; `after` a time are those before it, `before` a time those after it, as OKX has it."""
+        span, limit = SPANS.get(query.get("bar", "1m")), query.get("limit", str(DEFAULT_CANDLES))
+        bounds = [query.get(name, usual) for name, usual in (("before", "0"), ("after", "9" * 16))]
+        if span is None:
+            return _refusal("51000", "Parameter bar error")
+        if not re.fullmatch(r"[1-9][0-9]{0,2}", limit, re.ASCII) or int(limit) > MOST_CANDLES:
+            return _refusal("51000", "Parameter limit error")
+        if not all(re.fullmatch(r"[0-9]{1,16}", bound, re.ASCII) for bound in bounds):
+            return _refusal("51000", "Parameter after error")
+        held = without_holes(self._truth.candles(symbol, span, HELD_CANDLES), span, now_ns, HELD_CANDLES)
+        before, after = map(int, bounds)
+        wanted = [each for each in held if before < each.begin_ns // NS_PER_MS < after][-int(limit) :]
+        return _answer([candle_row(self._truth.instruments[symbol], each, now_ns) for each in reversed(wanted)])
 
     def _trades(self, symbol: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
         limit = query.get("limit", str(DEFAULT_TRADES))
