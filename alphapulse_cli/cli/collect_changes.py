@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from alphapulse_cli.cli import options, render, stderr
-from alphapulse_cli.errors import NoSegment, UsageError
+from alphapulse_cli.errors import AlphapulseError, NoSegment, UsageError
 
 NO_OPTIONS = "alphapulse.collect.no_options"  # key of a context's `meta`
 COLUMNS = (render.Column("set"), render.Column("symbol"), render.Column("change"))
@@ -95,9 +95,13 @@ def _change(action: str, texts: Sequence[str], names: list[str] | None, set_name
     from alphapulse_cli.shm.directory import check_set_name, open_directory
 
     settings = options.settings()
-    choices = [split_choice(understood_choice(text)) for text in options.split_lists(texts)]
-    if not choices:
+    words = options.split_lists(texts)
+    if not words:
         raise UsageError(f"no symbol to {'add' if action == 'add' else 'remove'}", f"alphapulse collect {action} BTC-USD")
+    for word in words:
+        if word in exchanges.names():
+            raise UsageError(f"not a symbol, but an exchange: {word}", f"alphapulse collect {action} --exchange {word} SYMBOL...")
+    choices = [split_choice(understood_choice(text)) for text in words]
     if set_name and names:
         raise UsageError("--as and --exchange name one set each", "give one of the two")
     if set_name:
@@ -108,11 +112,17 @@ def _change(action: str, texts: Sequence[str], names: list[str] | None, set_name
     with open_directory(settings.choose("shm_dir", shm_dir) or None) as directory:
         usual = [set_name] if set_name else list(names or ()) or control.controlled_sets(directory)
         rows: list[dict[str, Any]] = []
-        for name, symbols in _by_set(choices, usual, asked=bool(set_name or names)).items():
-            changed = control.ask(directory, name, action, symbols)
-            rows += [{"set": name, "symbol": symbol, "change": "added" if action == "add" else "removed"} for symbol in changed]
-            if not changed and action == "add":
-                stderr.note(f"{name}: collected already: {', '.join(symbols)}")
+        by_set = _by_set(choices, usual, asked=bool(set_name or names))
+        try:
+            for name, symbols in by_set.items():
+                changed = control.ask(directory, name, action, symbols)
+                rows += [{"set": name, "symbol": symbol, "change": "added" if action == "add" else "removed"} for symbol in changed]
+                if not changed and action == "add":
+                    stderr.note(f"{name}: collected already: {', '.join(symbols)}")
+        except AlphapulseError:
+            if rows:  # another set has changed already
+                render.emit_rows(rows, COLUMNS, form)
+            raise
     render.emit_rows(rows, COLUMNS, form)
 
 

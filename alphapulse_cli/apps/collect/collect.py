@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.connections import Connections, Feed
 from alphapulse_cli.apps.collect.listing import list_instruments, list_volumes
-from alphapulse_cli.apps.collect.members import Members
+from alphapulse_cli.apps.collect.members import Members, some
 from alphapulse_cli.apps.collect.plan import CollectPlan, addresses, choose, mode_of
 from alphapulse_cli.apps.collect.publishing import published
 from alphapulse_cli.edges import control
@@ -133,7 +133,7 @@ class Collection:
         choices = list(dict.fromkeys(map(understood_choice, texts)))
         changed = await members.add(choices) if action == control.ADD else members.remove(choices)
         if changed:
-            self._notice("said", f"{'added' if action == control.ADD else 'removed'}: {', '.join(changed)}")
+            self._notice("said", f"{'added' if action == control.ADD else 'removed'}: {some(changed)}")
         return changed
 
     def _look(self, outlet: Outlet) -> None:

@@ -18,6 +18,8 @@ from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.market.choice import is_pattern, matches, top_count
 from alphapulse_cli.market.instrument import Instrument, near_symbols
 
+MOST_NAMED = 8  # symbols of a notice; a pattern may bring hundreds
+
 
 class Members:
     """Symbols of a running set. `skipped` are wanted ones that were not listed at the start."""
@@ -94,7 +96,7 @@ class Members:
         found, missing = find([*self._skipped, *self._patterns], listed)
         self._skipped = [symbol for symbol in self._skipped if symbol in missing]
         new = [one for one in found if one.symbol not in self.symbols and one.symbol not in self._removed]
-        names = ", ".join(instrument.symbol for instrument in new)
+        names = some([instrument.symbol for instrument in new])
         try:
             self._open(new)
         except StorageError as error:
@@ -116,3 +118,9 @@ class Members:
     def _remove(self, symbols: Collection[str]) -> None:
         self._connections.remove(symbols)
         self.symbols.difference_update(symbols)
+
+
+def some(symbols: Sequence[str]) -> str:
+    """Symbols for a notice: all of a few, the first MOST_NAMED of many with the number of the others."""
+    more = len(symbols) - MOST_NAMED
+    return ", ".join(symbols[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -70,6 +70,12 @@ class TestARunningCollector:
             assert len(said) == 1 if not hint else said[1].startswith(f"hint: {hint}")
         live(alphapulse, sims, "ETH-BTC")
 
+    def test_a_refusal_of_one_set_hides_no_change_of_another(self, alphapulse, sims):
+        begin(alphapulse, sims)
+        done = alphapulse("collect", "add", "kraken:DOGE-USD", "coinbase:DOGE-USD")
+        assert (done.code, json.loads(done.stdout)["change"]) == (3, "added")
+        assert done.stderr.startswith("error: coinbase is not being collected\n")
+
     def test_among_several_must_be_named(self, alphapulse, sims):
         begin(alphapulse, sims)
         alphapulse.start("collect", "--exchange", "kraken", "--as", "mine", "--symbols", "ETH-BTC", **sims.environment())
@@ -106,8 +112,18 @@ class TestTheWords:
         done = alphapulse("collect", "ad")
         assert (done.code, done.stderr.splitlines()) == (2, ["error: no such command: 'ad'", "hint: did you mean add?"])
 
-    def test_no_symbol_is_a_usage_error(self, alphapulse):
-        assert alphapulse("collect", "add").code == 2
+    @pytest.mark.parametrize("words", [(), ("",), (" , ",)])
+    def test_no_symbol_is_a_usage_error(self, alphapulse, words):
+        done = alphapulse("collect", "add", *words)
+        assert (done.code, done.stdout) == (2, "")
+        assert done.stderr.startswith("error: no symbol to add\nhint: " if words else "error: missing argument")
+
+    def test_an_exchange_in_place_of_a_symbol_is_named(self, alphapulse):
+        done = alphapulse("collect", "rm", "kraken", "BTC-USD")
+        assert (done.code, done.stderr.splitlines()) == (
+            2,
+            ["error: not a symbol, but an exchange: kraken", "hint: alphapulse collect rm --exchange kraken SYMBOL..."],
+        )
 
     def test_one_set_is_named_once(self, alphapulse):
         done = alphapulse("collect", "add", "--as", "mine", "--exchange", "kraken", "BTC-USD")

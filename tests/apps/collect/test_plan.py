@@ -6,6 +6,7 @@ import pytest
 from support.exchange_truth import instrument
 
 from alphapulse_cli import exchanges
+from alphapulse_cli.apps.collect.members import some
 from alphapulse_cli.apps.collect.plan import addresses, check_channels, choose, mode_of, plans, symbols_by_exchange
 from alphapulse_cli.apps.collect.volumes import most_traded
 from alphapulse_cli.edges.config.layers import DEFAULT_SYMBOLS
@@ -217,3 +218,10 @@ class TestPlans:
         with pytest.raises(UsageError, match="--checksum: expected strict or warn") as refused:
             self.warned(checksum)
         assert refused.value.hint == "write --checksum warn, or --checksum kraken:BTC-USD=warn"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(1, "S0"), (8, "S0, S1, S2, S3, S4, S5, S6, S7"), (65, "S0, S1, S2, S3, S4, S5, S6, S7 and 57 more")]
+)
+def test_a_notice_names_a_few_symbols_and_counts_the_others(count, text):
+    assert some([f"S{number}" for number in range(count)]) == text
