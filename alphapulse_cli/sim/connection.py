@@ -47,6 +47,7 @@ class Connection(Client):
         self.number, self.encoder, self.mischief, self._report = number, encoder, mischief, report
         self._silent_until_ns = self._drip_until_ns = self._next_drip_ns = 0
         self._is_mute = False
+        self._has_books = False  # it was sent an update of a book
         self._mute_symbols: dict[str, tuple[bytes, ...]] = {}  # muted symbol -> its names in a client's request
         self._natives = natives
         self._next_subscription = ""  # fault of the client's next subscription: "refuse", "lost-ack" or ""
@@ -102,7 +103,9 @@ class Connection(Client):
         mangled = self.mischief.mangle(kind, frames, step.symbol, step.changes, instrument)
         changed = mangled != list(frames)
         self.push(mangled)
-        told = frames or (trades and kind not in ABOUT_FRAMES)  # a client of trades alone meets faults of the connection too
+        self._has_books = self._has_books or bool(frames)
+        # a client of trades alone meets faults of the connection too; one whose book is on its way back meets them with its next update
+        told = frames or (trades and not self._has_books and kind not in ABOUT_FRAMES)
         if scenario is None or not told or (kind == "offgrid" and not changed):
             return False  # the mischief does not apply to these frames: an armed kind waits for the next update
         self.mischief.spend(scenario)
