@@ -191,6 +191,19 @@ class TestReading:
 
 
 @compiled
+def test_coinbases_road_is_for_frames_with_an_empty_client_id_and_without():
+    """Its frames of books had one in September 2026, and none a month before."""
+    (feed,) = (each for each in FEEDS if each.case == "coinbase")
+    made = tape(feed, 20)
+    assert all(b'"client_id":"",' in frame for frame in made.updates)
+    for cut in (b"", b'"client_id":"",'):
+        decoder = opened(made, blind=False)
+        assert all(decoder.shape.read(frame.replace(cut, b"")) is not None for frame in made.updates)
+    other = opened(made, blind=False)
+    assert other.shape.read(made.updates[0].replace(b'"client_id":""', b'"client_id":"7"')) is None
+
+
+@compiled
 @pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.case)
 class TestEachFeed:
     def test_takes_the_fast_road_with_every_usual_update(self, feed):
