@@ -8,14 +8,17 @@ from ccxt import pro
 from common import differences, run, until
 
 LIBRARY, VERSION = "ccxt", "4.5.90"
-RUNS = ("binance", "binance-us", "kraken", "bybit", "okx")
+RUNS = ("binance", "binance-us", "kraken", "bybit", "okx", "bitfinex")
 CLASSES = {"binance-us": "binanceus"}  # the library's name of an exchange, where it is another
-SYMBOLS = {"kraken": "BTC/USD"}
+SYMBOLS = {
+    "kraken": "BTC/USD",
+    "bitfinex": "DOGE/USD",
+}  # of bitfinex one without amounts below 1e-6, which its checksum writes otherwise
 USUAL_SYMBOL = "BTC/USDT"
-DEPTHS = {"kraken": 10, "bybit": 50, "okx": 400}  # levels a side that it holds for sure
+DEPTHS = {"kraken": 10, "bybit": 50, "okx": 400, "bitfinex": 25}  # levels a side that it holds for sure
 USUAL_DEPTH = 500  # it begins with a snapshot of a thousand
-UNCHECKED = {"kraken", "bybit"}  # whose books it does not check: it notices no lost update, with the real exchange neither
-BEST_APART = {"bybit"}  # where its best levels, of a topic of their own, replace its book of the same symbol
+NO_GAP = {"kraken", "bybit", "bitfinex"}  # whose books it does not check, or does not heal: with the real exchange neither
+NO_BEST = {"bybit", "bitfinex"}  # of bybit it would replace the book of the same symbol; of bitfinex it has none
 SPOT = {"types": ["spot"]}  # derivatives have hosts of their own
 WANTED_BOOKS, WANTED_TRADES = 60, 20
 SETTLED_S = 10.0  # in which what was sent is read
@@ -103,7 +106,7 @@ async def main(simulator, report):
     report.check("markets", symbol in markets, f"{len(markets)} markets, {symbol} precision {markets[symbol]['precision']}")
     watching = Watching(exchange, symbol)
     watching.also(watching.watch_ticker, watching.watch_candles)
-    if simulator.exchange not in BEST_APART:
+    if simulator.exchange not in NO_BEST:
         watching.also(watching.watch_best)
     filled = await until(lambda: watching.book_count > WANTED_BOOKS and len(watching.trades) > WANTED_TRADES)
     report.check("streams", filled, f"{watching.book_count} books, {len(watching.trades)} trades, errors {watching.errors[:3]}")
@@ -114,7 +117,7 @@ async def main(simulator, report):
     report.equal_trades("trades and their sides", rows, watching.trades)
     last = Decimal(rows[-1][2])
     report.check("ticker", await until(lambda: watching.said("ticker", "last") == [last], SETTLED_S), f"last {last}")
-    if simulator.exchange not in BEST_APART:
+    if simulator.exchange not in NO_BEST:
         best = [Decimal(truth[side][0][0]) for side in ("bids", "asks")]
         report.check("best bid and ask", await until(lambda: watching.said("best", "bid", "ask") == best, SETTLED_S), f"{best}")
     candle = [Decimal(str(each)) for each in simulator.ask("candles", symbol=ours, seconds=60)[-1][:6]]
@@ -129,7 +132,7 @@ async def main(simulator, report):
 
 async def fault(report, simulator, watching, ours, depth):
     """One update is not sent, or the connection is lost: the library must say so, and its book must be exact again."""
-    kind, what = ("disconnect", "a lost connection") if simulator.exchange in UNCHECKED else ("gap", "a lost update")
+    kind, what = ("disconnect", "a lost connection") if simulator.exchange in NO_GAP else ("gap", "a lost update")
     before = len(watching.errors)
     await asyncio.to_thread(simulator.ask, "thaw")
     await asyncio.to_thread(simulator.ask, "inject", kind=kind, symbol=ours)

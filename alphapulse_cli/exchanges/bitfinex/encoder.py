@@ -14,9 +14,9 @@ import orjson
 
 from alphapulse_cli.exchanges.bitfinex.checksum import book_text, signed
 from alphapulse_cli.exchanges.bitfinex.facts import CHANNELS_PER_CONNECTION, FACTS, OB_CHECKSUM, SEQ_ALL, TIMESTAMP, VERSION
-from alphapulse_cli.exchanges.bitfinex.numbers import number_text
-from alphapulse_cli.exchanges.bitfinex.rest import trade_row
-from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Change, Level, Truth
+from alphapulse_cli.exchanges.bitfinex.figures import NS_PER_MS, SPANS, candle_row, ticker_figures, understood_key
+from alphapulse_cli.exchanges.bitfinex.rest import level_row, trade_row
+from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Change, Level, NotSimulated, Truth
 from alphapulse_cli.market.events import Trade
 from alphapulse_cli.market.instrument import Instrument
 
@@ -25,7 +25,8 @@ FIRST_CHANNEL = 4_204_928
 HISTORY_TRADES = 30
 CHECKSUM_EVERY = 8
 HEARTBEAT_NS = 15_000_000_000
-NS_PER_MS = 1_000_000
+TICKER, CANDLES = "ticker", "candles"
+SNAPSHOT_CANDLES = 240
 PRECISIONS, FREQUENCIES = ("P0",), ("F0",)  # that the simulator has; the real exchange has coarser and slower ones
 DEFAULT_LENGTH = "25"
 
@@ -47,6 +48,7 @@ class _Channel:
         self.number, self.depth, self.spoke_ns = number, depth, now_ns
         self.sides: tuple[dict[int, int], dict[int, int]] = ({}, {})  # lots by ticks: bids, asks
         self.until_checksum = CHECKSUM_EVERY
+        self.best: list[Sequence[Level]] = []  # of a ticker: best levels as last sent
 
 
 class Encoder:
@@ -56,7 +58,7 @@ class Encoder:
         self._lengths = [str(depth) for depth in FACTS.mode(mode).depths]
         self._truth = truth
         self._by_native = {instrument.native: instrument for instrument in truth.instruments.values()}
-        self._channels: dict[tuple[str, str], _Channel] = {}  # by channel and symbol
+        self._channels: dict[tuple[str, str], _Channel] = {}  # by channel and symbol; of candles, by channel and key
         self._next_number = FIRST_CHANNEL
         self._flags = self._sequence = 0
         self.spoil_checksum = False
@@ -78,31 +80,41 @@ class Encoder:
             return [_error(message, "parameters: invalid", 10000)]
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:  # noqa: ARG002 - the window is compared
-        """A frame for each level of the client's window that changed, and now and then the checksum."""
-        channel = self._channels.get((BOOK, symbol))
+        """The ticker; a frame for each level of the client's window that changed, and now and then the checksum."""
+        ticker, channel = self._channels.get((TICKER, symbol)), self._channels.get((BOOK, symbol))
+        tickers = [self._ticker(ticker, symbol, now_ns)] if ticker and ticker.best != [*self._truth.book(symbol, 1)] else []
         if channel is None:
-            return []
-        instrument, frames = self._truth.instruments[symbol], []
+            return tickers
+        instrument, frames = self._truth.instruments[symbol], list[bytes]()
         for is_ask, (before, levels) in enumerate(zip(channel.sides, self._truth.book(symbol, channel.depth), strict=True)):
             after = dict(levels)
             gone = [(ticks, 0) for ticks in before if ticks not in after]
             changed = gone + [(ticks, lots) for ticks, lots in levels if before.get(ticks) != lots]
-            frames += [self._data(channel, _level(instrument, level, is_ask=bool(is_ask)), now_ns) for level in changed]
+            frames += [self._data(channel, level_row(instrument, level, is_ask=bool(is_ask)), now_ns) for level in changed]
             before.clear()
             before.update(after)
         if not frames:
-            return []
+            return tickers
         channel.until_checksum -= 1
         if channel.until_checksum <= 0 or self.spoil_checksum:
             frames += self._checksum(channel, instrument, now_ns)
-        return frames
+        return tickers + frames
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """Each trade at once and confirmed, oldest first."""
-        channel = self._channels.get((TRADES, symbol))
-        if channel is None:
-            return []
-        return [self._data(channel, f'"{word}",{trade_row(trade, now_ns)}', now_ns) for trade in trades for word in ("te", "tu")]
+        """Each trade at once and confirmed, oldest first; then the ticker and the candles that they change."""
+        frames, channel = list[bytes](), self._channels.get((TRADES, symbol))
+        if channel is not None:
+            twice = [(trade, word) for trade in trades for word in ("te", "tu")]
+            frames = [self._data(channel, f'"{word}",{trade_row(trade, now_ns)}', now_ns) for trade, word in twice]
+        ticker = self._channels.get((TICKER, symbol))
+        if trades and ticker is not None:
+            frames.append(self._ticker(ticker, symbol, now_ns))
+        for (name, key), each in self._channels.items() if trades else ():
+            length, native = understood_key(key) or ("", "")
+            if name == CANDLES and self._by_native[native].symbol == symbol:
+                [newest] = self._truth.candles(symbol, SPANS[length], 1)
+                frames.append(self._data(each, candle_row(self._truth.instruments[symbol], newest), now_ns))
+        return frames
 
     def trading_status(self, symbol: str, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
         """No frames: Bitfinex has no trading status of a pair."""
@@ -139,7 +151,9 @@ class Encoder:
 
     def _subscribe(self, message: Json, now_ns: int) -> list[bytes]:
         name, native = message["channel"], message.get("symbol")
-        if name not in (BOOK, TRADES):
+        if name == CANDLES:
+            return self._subscribe_candles(message, now_ns)
+        if name not in (BOOK, TRADES, TICKER):
             raise _Refusal("channel: unknown", 10302)
         instrument = self._by_native.get(native) if isinstance(native, str) else None
         if instrument is None:
@@ -161,11 +175,29 @@ class Encoder:
         channel = _Channel(self._next_number, int(ack.get("len", 0)), now_ns)
         self._channels[name, instrument.symbol] = channel
         self._next_number += 1
-        first = self._first_book if name == BOOK else self._first_trades
+        first = {BOOK: self._first_book, TRADES: self._first_trades, TICKER: self._first_ticker}[name]
         return [
             orjson.dumps({**ack, "pair": instrument.native[1:]}),
             *first(channel, self._truth.instruments[instrument.symbol], now_ns),
         ]
+
+    def _subscribe_candles(self, message: Json, now_ns: int) -> list[bytes]:
+        length, native = understood_key(message.get("key")) or ("", "")
+        instrument = self._by_native.get(native)
+        if instrument is None:
+            raise _Refusal("key: invalid", 10300)
+        key: str = message["key"]
+        if (CANDLES, key) in self._channels:
+            raise _Refusal("subscribe: dup", 10301)
+        if len(self._channels) >= CHANNELS_PER_CONNECTION:
+            raise _Refusal("subscribe: limit", 10305)
+        channel = self._channels[CANDLES, key] = _Channel(self._next_number, 0, now_ns)
+        self._next_number += 1
+        ack: Json = {"event": "subscribed", "channel": CANDLES, "chanId": channel.number, "key": key}
+        ack |= {"subId": message["subId"]} if "subId" in message else {}
+        past = self._truth.candles(instrument.symbol, SPANS[length], SNAPSHOT_CANDLES)
+        rows = ",".join(candle_row(self._truth.instruments[instrument.symbol], each) for each in reversed(past))
+        return [orjson.dumps(ack), self._data(channel, f"[{rows}]", now_ns)]
 
     def _unsubscribe(self, message: Json) -> bytes:
         number = message["chanId"]
@@ -180,14 +212,21 @@ class Encoder:
     def _first_book(self, channel: _Channel, instrument: Instrument, now_ns: int) -> list[bytes]:
         bids, asks = self._truth.book(instrument.symbol, channel.depth)
         channel.sides = dict(bids), dict(asks)
-        levels = [_level(instrument, level, is_ask=False) for level in bids] + [
-            _level(instrument, level, is_ask=True) for level in asks
+        levels = [level_row(instrument, level, is_ask=False) for level in bids] + [
+            level_row(instrument, level, is_ask=True) for level in asks
         ]
         return [self._data(channel, f"[{','.join(levels)}]", now_ns), *self._checksum(channel, instrument, now_ns)]
 
     def _first_trades(self, channel: _Channel, instrument: Instrument, now_ns: int) -> list[bytes]:
         past = self._truth.recent_trades(instrument.symbol, HISTORY_TRADES)
         return [self._data(channel, f"[{','.join(trade_row(trade, now_ns) for trade in reversed(past))}]", now_ns)]
+
+    def _first_ticker(self, channel: _Channel, instrument: Instrument, now_ns: int) -> list[bytes]:
+        return [self._ticker(channel, instrument.symbol, now_ns)]
+
+    def _ticker(self, channel: _Channel, symbol: str, now_ns: int) -> bytes:
+        channel.best = [*self._truth.book(symbol, 1)]
+        return self._data(channel, f"[{ticker_figures(self._truth, self._truth.instruments[symbol], now_ns)}]", now_ns)
 
     def _checksum(self, channel: _Channel, instrument: Instrument, now_ns: int) -> list[bytes]:
         """Checksum of the client's window, if it asked for checksums."""
@@ -212,13 +251,19 @@ class Encoder:
         return f"[{channel.number},{content}{ending}]".encode("ascii")
 
 
-def _level(instrument: Instrument, level: Level, *, is_ask: bool) -> str:
-    """Row [price, count, amount] of a level. The truth counts no orders: the count is made of the size."""
-    ticks, lots = level
-    sign, price = "-" if is_ask else "", number_text(ticks, instrument.price_decimals)
-    if not lots:
-        return f"[{price},0,{sign}1]"
-    return f"[{price},{1 + lots % 5},{sign}{number_text(lots, instrument.size_decimals)}]"
+NOT_SIMULATED: Sequence[NotSimulated] = (
+    (
+        "funding, derivatives, liquidations: symbols `f…`, `t…F0:…F0`, channel `status`",
+        "refused: symbol: invalid, channel: unknown",
+    ),
+    (
+        "precisions P1 to P4 and R0, frequency F1 of the channel `book`",
+        "refused: prec: invalid (10011); R0 by REST: a level as one order",
+    ),
+    ("the number of orders of a level", "1 to 5, made of its size"),
+    ("smallest and largest orders, labels, networks and fees of `conf`", "null or empty lists"),
+    ("REST paths other than tickers, ticker, trades, book, candles, conf and platform/status", "404"),
+)
 
 
 def _error(message: Json, words: str, code: int) -> bytes:

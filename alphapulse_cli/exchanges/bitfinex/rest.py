@@ -1,17 +1,27 @@
-"""Bitfinex's REST side for simulators: `tickers` and the trades of a pair, the only paths that alphapulse requests."""
+"""Bitfinex's REST side for simulators: tickers, trades, books, candles, the state of the platform, and what `conf` tells of pairs.
 
-from collections.abc import Mapping, Sequence
+/v2/conf/LABEL,LABEL…  ─► a list for each label; empty for those of transfers, derivatives and margin, of which there is nothing
+"""
+
+import re
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 import orjson
 
 from alphapulse_cli.exchanges.bitfinex.facts import MOST_TRADES, TICKERS_PATH, TRADES_PATH
+from alphapulse_cli.exchanges.bitfinex.figures import NS_PER_MS, SPANS, candle_row, ticker_figures, understood_key
 from alphapulse_cli.exchanges.bitfinex.numbers import number_text
 from alphapulse_cli.exchanges.protocol import Level, Truth
 from alphapulse_cli.market.events import Side, Trade
 from alphapulse_cli.market.instrument import Instrument
 
-NS_PER_MS = 1_000_000
+BOOK_PATH = re.compile(r"/v2/book/(t[\w:]+)/(P0|R0)")
+CANDLES_PATH = re.compile(r"/v2/candles/([\w:]+)/(hist|last)")
+SPELLINGS = {"UST": "USDt", "UDC": "USDC"}  # of currencies whose code here is not the common one, among those that are listed
+BOOK_LENGTHS = ("1", "25", "100", "250")
+DEFAULT_CANDLES, MOST_CANDLES = 100, 10_000
+INVALID_PATH = b'["error",10020,"path: invalid"]'
 DEFAULT_TRADES = 125
 
 
@@ -23,38 +33,111 @@ def trade_row(trade: Trade, now_ns: int) -> str:
     return f"[{int(trade.trade_id)},{moment},{sign}{amount},{number_text(trade.price_ticks, instrument.price_decimals)}]"
 
 
+def level_row(instrument: Instrument, level: Level, *, is_ask: bool) -> str:
+    """Row [price, count, amount] of a level. The truth counts no orders: the count is made of the size."""
+    ticks, lots = level
+    sign, price = "-" if is_ask else "", number_text(ticks, instrument.price_decimals)
+    if not lots:
+        return f"[{price},0,{sign}1]"
+    return f"[{price},{1 + lots % 5},{sign}{number_text(lots, instrument.size_decimals)}]"
+
+
+def _order_row(instrument: Instrument, level: Level, *, is_ask: bool) -> str:
+    """Row [order, price, amount]: a level as one order, which is named by its price."""
+    ticks, lots = level
+    sign = "-" if is_ask else ""
+    return f"[{ticks},{number_text(ticks, instrument.price_decimals)},{sign}{number_text(lots, instrument.size_decimals)}]"
+
+
 class RestEncoder:
     """REST side of a simulated Bitfinex; `exchanges.protocol.RestEncoder`."""
 
     def __init__(self, truth: Truth, mode: str = "") -> None:  # noqa: ARG002  # one mode only
         self._truth = truth
         self._by_path = {TRADES_PATH.format(native=each.native): symbol for symbol, each in truth.instruments.items()}
+        self._by_native = {each.native: symbol for symbol, each in truth.instruments.items()}
 
     def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
-        """Answer `tickers`, of all pairs or of those that `symbols` names, or the trades of one pair."""
+        """Answer a public path; 404 with Bitfinex's error for one that there is not."""
         path, _, rest = path.partition("?")
         query = {**dict(parse_qsl(rest)), **query}
         if path in self._by_path:
             return 200, self._trades(self._by_path[path], query, now_ns)
-        if path != TICKERS_PATH:
-            return 404, b'["error",10020,"path: invalid"]'
+        if path == "/v2/platform/status":
+            return 200, b"[1]"
+        if path.startswith("/v2/conf/"):
+            return self._conf(path.removeprefix("/v2/conf/").split(","))
+        if path.startswith("/v2/ticker/"):
+            return self._ticker(path.removeprefix("/v2/ticker/"), now_ns)
+        if found := BOOK_PATH.fullmatch(path):
+            return self._book(found[1], found[2], query.get("len", "25"))
+        if found := CANDLES_PATH.fullmatch(path):
+            return self._candles(found[1], query, is_last=found[2] == "last")
+        return (200, self._tickers(query, now_ns)) if path == TICKERS_PATH else (404, INVALID_PATH)
+
+    def _conf(self, labels: list[str]) -> tuple[int, bytes]:
+        if not all(label.startswith("pub:") for label in labels):
+            return 404, INVALID_PATH
+        pairs = [native[1:] for native in self._by_native]
+        codes = sorted({code for pair in pairs for code in (pair.split(":") if ":" in pair else (pair[:3], pair[3:]))})
+        sizes = [
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+        ]  # smallest and largest order: none is known
+        told: dict[str, object] = {
+            "pub:list:currency": codes,
+            "pub:list:pair:exchange": pairs,
+            "pub:map:currency:sym": [[code, SPELLINGS[code]] for code in codes if code in SPELLINGS],
+            "pub:info:pair": [[pair, sizes] for pair in pairs],
+        }
+        return 200, orjson.dumps([told.get(label, []) for label in labels])
+
+    def _tickers(self, query: Mapping[str, str], now_ns: int) -> bytes:
+        """Rows [symbol, …] of all pairs, or of those that `symbols` names."""
         wanted = query.get("symbols", "ALL").split(",")
         found = [each for each in self._truth.instruments.values() if wanted == ["ALL"] or each.native in wanted]
-        return 200, f"[{','.join(map(self._ticker, found))}]".encode("ascii")
+        rows = [f"[{orjson.dumps(each.native).decode()},{ticker_figures(self._truth, each, now_ns)}]" for each in found]
+        return f"[{','.join(rows)}]".encode("ascii")
 
-    def _ticker(self, instrument: Instrument) -> str:
-        """Row [symbol, bid, size, ask, size, change, relative change, last price, volume, high, low] of a pair.
+    def _ticker(self, native: str, now_ns: int) -> tuple[int, bytes]:
+        symbol = self._by_native.get(native)
+        if symbol is None:
+            return 500, b'["error",10020,"symbol: invalid"]'
+        return 200, f"[{ticker_figures(self._truth, self._truth.instruments[symbol], now_ns)}]".encode("ascii")
 
-        The volume is that of the trades which the simulator remembers.
-        """
-        bids, asks = self._truth.book(instrument.symbol, 1)
-        trades = self._truth.recent_trades(instrument.symbol, 1)
-        last = number_text(trades[-1].price_ticks, trades[-1].instrument.price_decimals) if trades else "null"
-        sides = ",".join(_best(instrument, side) for side in (bids, asks))
-        volume = number_text(
-            sum(trade.size_lots for trade in self._truth.recent_trades(instrument.symbol, MOST_TRADES)), instrument.size_decimals
-        )
-        return f"[{orjson.dumps(instrument.native).decode()},{sides},0,0,{last},{volume},{last},{last}]"
+    def _book(self, native: str, precision: str, length: str) -> tuple[int, bytes]:
+        symbol = self._by_native.get(native)
+        if symbol is None or length not in BOOK_LENGTHS:
+            return 500, f'["error",10020,"{"symbol" if symbol is None else "len"}: invalid"]'.encode("ascii")
+        instrument, row = self._truth.instruments[symbol], level_row if precision == "P0" else _order_row
+        bids, asks = self._truth.book(symbol, int(length))
+        rows = [row(instrument, each, is_ask=False) for each in bids] + [row(instrument, each, is_ask=True) for each in asks]
+        return 200, f"[{','.join(rows)}]".encode("ascii")
+
+    def _candles(self, key: str, query: Mapping[str, str], *, is_last: bool) -> tuple[int, bytes]:
+        """Candles with a trade: the newest first, the oldest for `sort` 1; from `start` to `end`, at most `limit`. Of `last`, one row."""
+        length, native = understood_key(key) or ("", "")
+        symbol = self._by_native.get(native)
+        numbers = [query.get(name, usual) for name, usual in (("start", "0"), ("end", "9" * 16), ("limit", str(DEFAULT_CANDLES)))]
+        if symbol is None or not all(re.fullmatch(r"[0-9]{1,16}", each, re.ASCII) for each in numbers):
+            return 500, b'["error",10020,"key: invalid"]'
+        start, end, limit = map(int, numbers)
+        instrument, held = self._truth.instruments[symbol], self._truth.candles(symbol, SPANS[length], MOST_CANDLES)
+        if is_last:
+            return 200, (candle_row(instrument, held[-1]) if held else "[]").encode("ascii")
+        found = [each for each in held if start <= each.begin_ns // NS_PER_MS <= end]
+        chosen = found[:limit] if query.get("sort") == "1" else found[::-1][:limit]
+        return 200, f"[{','.join(candle_row(instrument, each) for each in chosen)}]".encode("ascii")
 
     def _trades(self, symbol: str, query: Mapping[str, str], now_ns: int) -> bytes:
         """Trades since `start` (ms), oldest first for `sort` 1, else the newest first; at most `limit`."""
@@ -65,10 +148,3 @@ class RestEncoder:
         found = [each for each in self._truth.recent_trades(symbol, MOST_TRADES) if (each.exchange_ns or 0) >= since_ns]
         chosen = found[:most] if query.get("sort") == "1" else found[::-1][:most]
         return f"[{','.join(trade_row(each, now_ns) for each in chosen)}]".encode("ascii")
-
-
-def _best(instrument: Instrument, side: Sequence[Level]) -> str:
-    if not side:
-        return "null,0"
-    ticks, lots = side[0]
-    return f"{number_text(ticks, instrument.price_decimals)},{number_text(lots, instrument.size_decimals)}"
