@@ -8,17 +8,14 @@ from ccxt import pro
 from common import differences, run, until
 
 LIBRARY, VERSION = "ccxt", "4.5.90"
-RUNS = ("binance", "binance-us", "kraken", "bybit", "okx", "bitfinex")
+RUNS = ("binance", "binance-us", "kraken", "bybit", "okx")
 CLASSES = {"binance-us": "binanceus"}  # the library's name of an exchange, where it is another
-SYMBOLS = {
-    "kraken": "BTC/USD",
-    "bitfinex": "DOGE/USD",
-}  # of bitfinex one without amounts below 1e-6, which its checksum writes otherwise
+SYMBOLS = {"kraken": "BTC/USD"}
 USUAL_SYMBOL = "BTC/USDT"
-DEPTHS = {"kraken": 10, "bybit": 50, "okx": 400, "bitfinex": 25}  # levels a side that it holds for sure
+DEPTHS = {"kraken": 10, "bybit": 50, "okx": 400}  # levels a side that it holds for sure
 USUAL_DEPTH = 500  # it begins with a snapshot of a thousand
-NO_GAP = {"kraken", "bybit", "bitfinex"}  # whose books it does not check, or does not heal: with the real exchange neither
-NO_BEST = {"bybit", "bitfinex"}  # of bybit it would replace the book of the same symbol; of bitfinex it has none
+NO_GAP = {"kraken", "bybit"}  # whose books it does not check: it notices no lost update, with the real exchange neither
+NO_BEST = {"bybit"}  # where its best levels, of a topic of their own, replace its book of the same symbol
 SPOT = {"types": ["spot"]}  # derivatives have hosts of their own
 WANTED_BOOKS, WANTED_TRADES = 60, 20
 SETTLED_S = 10.0  # in which what was sent is read
