@@ -19,6 +19,7 @@ RUNS = ("binance",)
 ALSO = ("fastmm-engine-live==0.9.0", "numba")
 SYMBOL = "BTC-USDT"
 KEYS = {"FASTMM_BINANCE_API_KEY": "none", "FASTMM_BINANCE_API_SECRET": "none"}  # a dry run sends none
+PLACE = re.compile(r"^.*?\w\.[ch]pp:\d+ ")  # of a line of its log: time, level, process, file and line
 QUOTES = re.compile(r"dry run BTCUSDT: bid ([\d.]+) x \S+ ask ([\d.]+)")
 HALF_SPREAD = Decimal("0.0015")  # of the starter project
 ROUNDING = Decimal("0.02")  # its quotes are whole cents
@@ -49,7 +50,9 @@ class Engine:
             self.lines.append(line.decode("utf-8", "replace").rstrip())
 
     def said(self, words):
-        return next((line for line in self.lines if words in line), "")
+        """Text of the first line with these words, without its time, process and place; "" if there is none."""
+        line = next((line for line in self.lines if words in line), "")
+        return PLACE.sub("", line)
 
     def quotes(self):
         """Its latest bid and ask on paper."""
@@ -85,9 +88,10 @@ async def main(simulator, report):
         engine = await started(simulator, folder)
         live = await until(lambda: engine.said("md channel -> Live") or engine.process.returncode is not None, 60)
         report.check(
-            "exchangeInfo: grid, limits, rate rules", engine.said("reference data loaded"), engine.said("reference data")[-80:]
+            "exchangeInfo: grid, limits, rate rules", engine.said("reference data loaded"), engine.said("reference data loaded")
         )
-        report.check("streams", live and engine.said("md channel -> Live"), (engine.lines or ["nothing was said"])[-1][-120:])
+        streams = engine.said("md channel -> Live")
+        report.check("streams", live and streams, streams or (engine.lines or ["nothing was said"])[-1][-120:])
         await until(engine.quotes, 30)
         await asyncio.to_thread(simulator.ask, "inject", kind="gap", symbol=SYMBOL)
         await asyncio.sleep(3)  # it hears of the loss with the next update, and fetches the book anew
