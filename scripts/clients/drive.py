@@ -127,10 +127,11 @@ async def run_one(client: Client, run: str, python: Path) -> dict[str, Any]:
 
 
 def saved(rows: list[dict[str, Any]]) -> None:
-    """Keep the rows of this run in place of the former ones of the same library and exchange."""
+    """Keep the rows of this run in place of the former ones of the same library and exchange, and write the page anew."""
     before = json.loads(SAVED.read_text()) if SAVED.exists() else []
     table = {(row["library"], row["exchange"]): row for row in [*before, *rows]}
     SAVED.write_text(json.dumps([table[key] for key in sorted(table)], indent=1) + "\n")
+    subprocess.run([sys.executable, "-P", HERE.parent / "docs.py"], check=True)
 
 
 async def main() -> int:
