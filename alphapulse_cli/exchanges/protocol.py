@@ -258,7 +258,7 @@ class Encoder(Protocol):
         """Frames of the heartbeat; called about once a second."""
 
     def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """Answer to a client's request that came too soon: a refusal by the exchange's rate limit."""
+        """Answer to a client's request, a JSON object, that came too soon: a refusal by the exchange's rate limit."""
 
     def restart_sequence(self) -> None:
         """Restart the sequence numbers that this connection counts; no effect where the truth counts them or there are none."""

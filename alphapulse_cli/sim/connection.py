@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Callable, Mapping
 
+import orjson
 from websockets.asyncio.server import ServerConnection
 
 from alphapulse_cli.edges.server.client import Client
@@ -60,7 +61,7 @@ class Connection(Client):
         """Take a frame of the client and queue the answers."""
         if self._is_mute and b"ping" not in frame:
             return
-        if self._next_subscription and b"subscribe" in frame.lower() and b"unsubscribe" not in frame.lower():
+        if self._next_subscription and _subscribes(frame):
             kind, self._next_subscription = self._next_subscription, ""
             self.push(self.encoder.refuse_for_now(frame, now_ns) if kind == "refuse" else ())
             return
@@ -159,3 +160,14 @@ class Connection(Client):
         elif now_ns >= self._next_drip_ns and not self._silent_until_ns:
             self._next_drip_ns = now_ns + DRIP_NS
             self.allow(1)
+
+
+def _subscribes(frame: bytes) -> bool:
+    """Whether a client's frame is a JSON object that subscribes; a client may send anything."""
+    words = frame.lower()
+    if b"subscribe" not in words or b"unsubscribe" in words:
+        return False
+    try:
+        return isinstance(orjson.loads(frame), dict)
+    except orjson.JSONDecodeError:
+        return False

@@ -27,6 +27,26 @@ from typing import Any, NoReturn
 LIMIT_S = 30.0
 
 
+class Readers:
+    """Tasks that read a library's streams for ever; a stream that raises is noted and read again, as the libraries' examples do."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def read(self, *streams: Callable[[], Awaitable[None]]) -> None:
+        """Begin to read these too."""
+        self.tasks += [asyncio.create_task(self._on(stream)) for stream in streams]
+
+    async def _on(self, stream: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await stream()
+            except Exception as error:
+                self.errors.append(f"{stream.__name__}: {type(error).__name__}: {str(error)[:150]}")
+                await asyncio.sleep(0.2)
+
+
 @dataclass(frozen=True)
 class Simulator:
     """Addresses of the simulated exchange, and its control."""

@@ -137,7 +137,9 @@ def saved(rows: list[dict[str, Any]]) -> None:
 async def main() -> int:
     clients = [client_of(file) for file in sorted(HERE.glob("with_*.py"))]
     parser = argparse.ArgumentParser(prog="scripts/clients.sh", description="The simulators beside real client libraries.")
-    parser.add_argument("library", nargs="*", choices=[[], *(client.library for client in clients)], help="all if not given")
+    parser.add_argument(
+        "library", nargs="*", choices=[[], *dict.fromkeys(client.library for client in clients)], help="all if not given"
+    )
     parser.add_argument("--exchange", default="", help="only with this one, as the file names it")
     parser.add_argument("--keep", type=Path, help="keep the environments in this folder")
     parser.add_argument("--install-only", action="store_true", help="make the environments, and run nothing")

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from ccxt import pro
-from common import differences, run, until
+from common import Readers, differences, run, until
 
 LIBRARY, VERSION = "ccxt", "4.5.90"
 RUNS = ("binance", "binance-us", "kraken", "bybit", "okx")
@@ -22,25 +22,15 @@ SETTLED_S = 10.0  # in which what was sent is read
 
 
 class Watching:
-    """The library's streams of one symbol, each read by a task that goes on after an error, as its examples do."""
+    """The library's streams of one symbol."""
 
     def __init__(self, exchange, symbol):
+        self.readers = Readers()
         self.exchange, self.symbol = exchange, symbol
         self.book: Any = None
-        self.book_count, self.errors = 0, []
+        self.book_count = 0
         self.trades, self.ticker, self.candles, self.best = {}, None, [], None
-        self.tasks = [asyncio.create_task(self._on(each)) for each in (self._book, self._trades)]
-
-    def also(self, *readers):
-        self.tasks += [asyncio.create_task(self._on(reader)) for reader in readers]
-
-    async def _on(self, read):
-        while True:
-            try:
-                await read()
-            except Exception as error:
-                self.errors.append(f"{read.__name__}: {type(error).__name__}: {str(error)[:150]}")
-                await asyncio.sleep(0.2)
+        self.readers.read(self._book, self._trades)
 
     async def _book(self):
         self.book = await self.exchange.watch_order_book(self.symbol)
@@ -102,11 +92,13 @@ async def main(simulator, report):
     markets = await exchange.load_markets()
     report.check("markets", symbol in markets, f"{len(markets)} markets, {symbol} precision {markets[symbol]['precision']}")
     watching = Watching(exchange, symbol)
-    watching.also(watching.watch_ticker, watching.watch_candles)
+    watching.readers.read(watching.watch_ticker, watching.watch_candles)
     if simulator.exchange not in NO_BEST:
-        watching.also(watching.watch_best)
+        watching.readers.read(watching.watch_best)
     filled = await until(lambda: watching.book_count > WANTED_BOOKS and len(watching.trades) > WANTED_TRADES)
-    report.check("streams", filled, f"{watching.book_count} books, {len(watching.trades)} trades, errors {watching.errors[:3]}")
+    report.check(
+        "streams", filled, f"{watching.book_count} books, {len(watching.trades)} trades, errors {watching.readers.errors[:3]}"
+    )
     await asyncio.to_thread(simulator.ask, "freeze")
     truth, rows = simulator.truth(ours), simulator.ask("trades", symbol=ours)
     await until(lambda: rows[-1][0] in watching.trades and watching.holds(truth, depth), SETTLED_S)
@@ -130,11 +122,11 @@ async def main(simulator, report):
 async def fault(report, simulator, watching, ours, depth):
     """One update is not sent, or the connection is lost: the library must say so, and its book must be exact again."""
     kind, what = ("disconnect", "a lost connection") if simulator.exchange in NO_GAP else ("gap", "a lost update")
-    before = len(watching.errors)
+    before = len(watching.readers.errors)
     await asyncio.to_thread(simulator.ask, "thaw")
     await asyncio.to_thread(simulator.ask, "inject", kind=kind, symbol=ours)
-    noticed = await until(lambda: len(watching.errors) > before)
-    report.check(f"{what} is noticed", noticed, watching.errors[before] if noticed else "nothing was raised")
+    noticed = await until(lambda: len(watching.readers.errors) > before)
+    report.check(f"{what} is noticed", noticed, watching.readers.errors[before] if noticed else "nothing was raised")
     count = watching.book_count
     await until(lambda: watching.book_count > count + 20)
     await asyncio.to_thread(simulator.ask, "freeze")

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from ccxt import pro
-from common import run, until
+from common import Readers, run, until
 
 LIBRARY, VERSION = "ccxt", "4.5.90"
 RUNS = ("coinbase", "coinbase:exchange")
@@ -19,24 +19,16 @@ WANTED_BOOKS, WANTED_TRADES = 40, 20
 
 
 class Watching:
-    """Streams of one exchange, each read by a task that goes on after an error, as the library's examples do."""
+    """The library's streams of one exchange."""
 
     def __init__(self, exchange, is_advanced):
+        self.readers = Readers()
         self.exchange, self.is_advanced = exchange, is_advanced
         self.book: Any = None
         self.ticker: Any = None
-        self.book_count, self.errors = 0, []
+        self.book_count = 0
         self.trades: dict[str, tuple[str, Any, Any]] = {}
-        readers = [self._trades, self._ticker, *([self._book] if is_advanced else [])]
-        self.tasks = [asyncio.create_task(self._on(each)) for each in readers]
-
-    async def _on(self, read):
-        while True:
-            try:
-                await read()
-            except Exception as error:
-                self.errors.append(f"{read.__name__}: {type(error).__name__}: {str(error)[:150]}")
-                await asyncio.sleep(0.2)
+        self.readers.read(self._trades, self._ticker, *([self._book] if is_advanced else []))
 
     async def _book(self):
         self.book = await self.exchange.watch_order_book(SYMBOL)
@@ -95,7 +87,9 @@ async def main(simulator, report):
         ),
         60,
     )
-    report.check("streams", filled, f"{watching.book_count} books, {len(watching.trades)} trades, errors {watching.errors[:3]}")
+    report.check(
+        "streams", filled, f"{watching.book_count} books, {len(watching.trades)} trades, errors {watching.readers.errors[:3]}"
+    )
     await asyncio.to_thread(simulator.ask, "freeze")
     await asyncio.sleep(1)
     truth, rows = simulator.truth(OURS), simulator.ask("trades", symbol=OURS)
@@ -109,11 +103,11 @@ async def main(simulator, report):
 
 async def lost_connection(report, simulator, watching):
     """The connection is cut: the library must say so, connect anew, and be exact again."""
-    before = len(watching.errors)
+    before = len(watching.readers.errors)
     await asyncio.to_thread(simulator.ask, "inject", kind="disconnect", symbol=OURS)
     await asyncio.to_thread(simulator.ask, "thaw")
-    noticed = await until(lambda: len(watching.errors) > before)
-    report.check("a lost connection is noticed", noticed, watching.errors[before] if noticed else "nothing was raised")
+    noticed = await until(lambda: len(watching.readers.errors) > before)
+    report.check("a lost connection is noticed", noticed, watching.readers.errors[before] if noticed else "nothing was raised")
     books, trades = watching.book_count, len(watching.trades)
     await until(lambda: (watching.book_count > books + 20 or not watching.is_advanced) and len(watching.trades) > trades + 5, 60)
     await asyncio.to_thread(simulator.ask, "freeze")

@@ -21,6 +21,16 @@ from alphapulse_cli.sim.mischief import GARBAGE_FRAME, UNKNOWN_FRAME
 
 EVERY_PROTOCOL = pytest.mark.parametrize(("name", "mode"), CLIENTS, ids=lambda word: word or "default")
 
+REFUSED = {  # words of each exchange's refusal by a rate limit
+    "kraken": "Exceeded msg rate",
+    "coinbase": "rate limit exceeded",
+    "binance-us": "Too many requests",
+    "binance": "Too many requests",
+    "okx": "Requests too frequent",
+    "bitfinex": "ratelimit: error",
+    "bybit": "Too many visits",
+}
+
 
 def first_symbol(name):
     """Its first listing: BTC against a dollar of some kind."""
@@ -288,3 +298,20 @@ class TestMischiefInEachProtocol:
 async def _read_on(client):
     while True:
         await client.read()
+
+
+class TestARefusalForNow:
+    """The fault `refuse` strikes the next subscription; whatever else a client sends is answered as ever."""
+
+    @EVERY_PROTOCOL
+    async def test_waits_for_an_object_whatever_is_sent(self, name, mode):
+        async with subscribed(name, mode) as (exchange, client):
+            for frame in ('["subscribe"]', "subscribe", '"subscribe"', '{"subscribe"', '{"x": "subscribe"}'):
+                exchange.inject("refuse")
+                while not exchange.injection_counts["refuse"]:
+                    await exchange.advance(1)
+                for each in (frame, json.dumps(client.requests()[-1])):
+                    await client.websocket.send(each)
+                while REFUSED[name] not in await within(client.websocket.recv()):
+                    pass
+                exchange.injection_counts.clear()

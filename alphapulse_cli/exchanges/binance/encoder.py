@@ -218,9 +218,9 @@ class Encoder:
         return ()
 
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
-        """What comes each second whether anything changes or not: pictures, figures of 24 hours, and each other second candles.
+        """Frames of each second, whether anything changes or not: pictures, figures of 24 hours, and each other second candles.
 
-        Diffs and trades do not. Pings are the transport's business.
+        No diffs and no trades are among them. Pings are the transport's business.
         """
         self._seconds += 1
         frames = []

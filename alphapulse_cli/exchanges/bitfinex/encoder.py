@@ -127,8 +127,7 @@ class Encoder:
 
     def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
         """A refusal by a rate limit. Its words are those of REST: none of the WebSocket was ever recorded."""
-        message = orjson.loads(frame)
-        return [_error(message if isinstance(message, dict) else {}, "ratelimit: error", 11010)]
+        return [_error(orjson.loads(frame), "ratelimit: error", 11010)]
 
     def restart_sequence(self) -> None:
         """Restart the sequence numbers of this connection."""

@@ -23,6 +23,7 @@ BOOK_LENGTHS = ("1", "25", "100", "250")
 DEFAULT_CANDLES, MOST_CANDLES = 100, 10_000
 INVALID_PATH = b'["error",10020,"path: invalid"]'
 DEFAULT_TRADES = 125
+INFO_FIELDS = 12  # of a pair in pub:info:pair
 
 
 def trade_row(trade: Trade, now_ns: int) -> str:
@@ -80,20 +81,7 @@ class RestEncoder:
             return 404, INVALID_PATH
         pairs = [native[1:] for native in self._by_native]
         codes = sorted({code for pair in pairs for code in (pair.split(":") if ":" in pair else (pair[:3], pair[3:]))})
-        sizes = [
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-        ]  # smallest and largest order: none is known
+        sizes = [None] * INFO_FIELDS  # the smallest and largest order among them: no listing of ours has them
         told: dict[str, object] = {
             "pub:list:currency": codes,
             "pub:list:pair:exchange": pairs,

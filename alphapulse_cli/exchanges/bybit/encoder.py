@@ -128,7 +128,11 @@ class Encoder:
     def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
         """An error for too many requests, in the words of the REST side: the WebSocket's are not published."""
         request = orjson.loads(frame)
-        return [_answer(request["op"], request.get("req_id", ""), "Too many visits. Exceeded the API Rate Limit.", success=False)]
+        return [
+            _answer(
+                request.get("op", ""), request.get("req_id", ""), "Too many visits. Exceeded the API Rate Limit.", success=False
+            )
+        ]
 
     def restart_sequence(self) -> None:
         """Restart the service: the next message of each book is a snapshot whose number is 1."""

@@ -26,6 +26,7 @@ from alphapulse_cli.exchanges.coinbase.products import exchange_status
 from alphapulse_cli.exchanges.coinbase.server import (
     BATCH_S,
     MAKER_WORDS,
+    RATE_REFUSAL,
     TAKER_WORDS,
     Changes,
     Every,
@@ -127,8 +128,8 @@ class ExchangeEncoder:
         return frames
 
     def refuse_for_now(self, _frame: bytes, _now_ns: int) -> Sequence[bytes]:
-        """An error that names no product. Its words are invented: no real one was ever recorded."""
-        return [orjson.dumps({"type": "error", "message": "rate limit exceeded"})]
+        """An error that names no product."""
+        return [RATE_REFUSAL]
 
     def restart_sequence(self) -> None:
         """Do nothing: the feed has no sequence numbers."""

@@ -108,6 +108,9 @@ class Changes:
         return found
 
 
+RATE_REFUSAL = orjson.dumps({"type": "error", "message": "rate limit exceeded"})  # names no product; no real one was ever recorded
+
+
 def no_product(name: str) -> Instrument:
     """Placeholder instrument of that name, for a channel without products: the confirmation names it."""
     return Instrument("coinbase", name, name, 0, 0)
