@@ -15,21 +15,24 @@ USUAL_SYMBOL = "BTC/USDT"
 DEPTHS = {"kraken": 10, "bybit": 50, "okx": 400}  # levels a side that it holds for sure
 USUAL_DEPTH = 500  # it begins with a snapshot of a thousand
 NO_GAP = {"kraken", "bybit"}  # whose books it does not check: it notices no lost update, with the real exchange neither
-NO_BEST = {"bybit"}  # where its best levels, of a topic of their own, replace its book of the same symbol
+NO_BEST = {  # where it cannot watch the best levels beside the rest
+    "bybit",  # they are of a topic of their own, and replace its book of the same symbol
+    "kraken",  # only the first of ticker and best levels is subscribed to, so the best levels would come with trades alone
+}
 SPOT = {"types": ["spot"]}  # derivatives have hosts of their own
 WANTED_BOOKS, WANTED_TRADES = 60, 20
 SETTLED_S = 10.0  # in which what was sent is read
 
 
 class Watching:
-    """The library's streams of one symbol."""
+    """The library's streams of one symbol. What it holds is read from its own stores: of two frames in a row a task may get one only."""
 
     def __init__(self, exchange, symbol):
         self.readers = Readers()
         self.exchange, self.symbol = exchange, symbol
         self.book: Any = None
         self.book_count = 0
-        self.trades, self.ticker, self.candles, self.best = {}, None, [], None
+        self.trades: dict[str, tuple[str, Any, Any]] = {}
         self.readers.read(self._book, self._trades)
 
     async def _book(self):
@@ -40,23 +43,27 @@ class Watching:
         """Whether the book is the true one by now."""
         return not differences(truth, self.book["bids"], self.book["asks"], depth)
 
-    def said(self, what, *fields):
+    def exact(self, newest, *fields):
         """Exact numbers of the newest ticker or best levels; none where there is none yet."""
-        newest = getattr(self, what)
-        return [Decimal(str(newest[field])) for field in fields if newest and newest[field] is not None]
+        found = newest.get(self.symbol)
+        return [Decimal(str(found[field])) for field in fields if found and found[field] is not None]
+
+    def candles(self):
+        """Rows of the candles of a minute."""
+        return [[Decimal(str(each)) for each in row] for row in self.exchange.ohlcvs.get(self.symbol, {}).get("1m", ())]
 
     async def _trades(self):
         for trade in await self.exchange.watch_trades(self.symbol):
             self.trades[trade["id"]] = (trade["side"], trade["price"], trade["amount"])
 
     async def watch_ticker(self):
-        self.ticker = await self.exchange.watch_ticker(self.symbol)
+        await self.exchange.watch_ticker(self.symbol)
 
     async def watch_candles(self):
-        self.candles = await self.exchange.watch_ohlcv(self.symbol, "1m")
+        await self.exchange.watch_ohlcv(self.symbol, "1m")
 
     async def watch_best(self):
-        self.best = (await self.exchange.watch_bids_asks([self.symbol]))[self.symbol]
+        await self.exchange.watch_bids_asks([self.symbol])
 
 
 def exchange_of(simulator):
@@ -105,16 +112,17 @@ async def main(simulator, report):
     report.equal_books("book", truth, watching.book["bids"], watching.book["asks"], depth)
     report.equal_trades("trades and their sides", rows, watching.trades)
     last = Decimal(rows[-1][2])
-    report.check("ticker", await until(lambda: watching.said("ticker", "last") == [last], SETTLED_S), f"last {last}")
+    report.check("ticker", await until(lambda: watching.exact(exchange.tickers, "last") == [last], SETTLED_S), f"last {last}")
     if simulator.exchange not in NO_BEST:
         best = [Decimal(truth[side][0][0]) for side in ("bids", "asks")]
-        report.check("best bid and ask", await until(lambda: watching.said("best", "bid", "ask") == best, SETTLED_S), f"{best}")
+        report.check(
+            "best bid and ask", await until(lambda: watching.exact(exchange.bidsasks, "bid", "ask") == best, SETTLED_S), f"{best}"
+        )
     candle = [Decimal(str(each)) for each in simulator.ask("candles", symbol=ours, seconds=60)[-1][:6]]
 
-    def has_it():
-        return candle in [[Decimal(str(each)) for each in row] for row in watching.candles]
-
-    report.check("candles", await until(has_it, SETTLED_S), f"newest {candle[4]}")  # they come each other second
+    report.check(
+        "candles", await until(lambda: candle in watching.candles(), SETTLED_S), f"newest {candle[4]}"
+    )  # they come each other second
     await rest(report, simulator, exchange, symbol)
     await fault(report, simulator, watching, ours, depth)
 
