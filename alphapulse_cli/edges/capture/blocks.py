@@ -1,0 +1,117 @@
+"""Blocks of a capture: whole rows in one zstd frame with a checksum, each readable without those before it.
+
+A flipped bit or a torn end costs the block that it is in: `read_blocks` gives all others, and says what it left out.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+BLOCK_BYTES = 64 << 10  # of rows; a single longer row has a block of its own
+BLOCK_S = 1.0  # longest time that rows wait for their block to be written
+MOST_BLOCK_BYTES = 128 << 20  # decompressed, of a block that is read: more is no capture of ours
+WINDOW_BYTES = 1 << 20  # read at a time
+MAGIC = b"\x28\xb5\x2f\xfd"  # of a zstd frame (RFC 8878)
+LEVEL = 3
+_OPTIONS: dict[int, int] = {zstd.CompressionParameter.compression_level: LEVEL, zstd.CompressionParameter.checksum_flag: 1}
+
+Read = Callable[[int, int], bytes]  # (offset, count) -> at most that many bytes of a file
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Block of a file: where it lies, and its rows as bytes."""
+
+    offset: int
+    compressed_bytes: int
+    rows: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes of a file that are no whole block."""
+
+    offset: int
+    length: int
+    reason: str
+    at_end: bool  # a block that was being written when its writer ended: nothing follows it
+
+
+def compress(rows: bytes) -> bytes:
+    """Compress whole rows into one block."""
+    return zstd.compress(rows, options=_OPTIONS)
+
+
+def decompress(block: bytes) -> bytes:
+    """Rows of one block. ValueError, with the reason, for bytes that are not exactly one undamaged block."""
+    try:
+        held = zstd.get_frame_info(block).decompressed_size
+        if held is None or held > MOST_BLOCK_BYTES:
+            raise ValueError("not a block of a capture: its size is not stated, or too large")
+        decompressor = zstd.ZstdDecompressor()
+        rows = decompressor.decompress(block, held + 1)
+    except zstd.ZstdError as error:
+        raise ValueError(_reason(error)) from None
+    if not decompressor.eof or decompressor.unused_data or len(rows) != held:
+        raise ValueError("the block is cut short")
+    return rows
+
+
+def read_blocks(read: Read, end: int, start: int = 0) -> Iterator[Block | Damage]:
+    """Iterate over the blocks of a file of `end` bytes, from the offset `start` on, which must begin a block; Damage for what is none.
+
+    `read` returns the bytes of (offset, count). After damage the next block is searched for.
+    """
+    while start < end:
+        found = _block_at(read, start, end)
+        if isinstance(found, Block):
+            yield found
+            start += found.compressed_bytes
+            continue
+        stop = _next_block(read, start + 1, end)
+        yield Damage(start, stop - start, found, at_end=stop == end)
+        start = stop
+
+
+def _block_at(read: Read, start: int, end: int) -> Block | str:
+    """Block that begins at `start`, or the reason why there is none."""
+    count = WINDOW_BYTES
+    while True:
+        window = read(start, min(count, end - start))
+        try:
+            length = zstd.get_frame_size(window)
+            break
+        except zstd.ZstdError:
+            if window[:4] != MAGIC[: len(window)]:
+                return "no block of a capture"
+            if start + count >= end or count >= MOST_BLOCK_BYTES:
+                return "the block is cut short"
+            count *= 4
+    try:
+        return Block(start, length, decompress(window[:length]))
+    except ValueError as error:
+        return str(error)
+
+
+def _next_block(read: Read, start: int, end: int) -> int:
+    """Offset of the next whole block from `start` on; `end` if there is none."""
+    while start < end:
+        window = read(start, WINDOW_BYTES)
+        at = window.find(MAGIC)
+        while at >= 0:
+            if isinstance(_block_at(read, start + at, end), Block):
+                return start + at
+            at = window.find(MAGIC, at + 1)
+        if len(window) < len(MAGIC):
+            break
+        start += len(window) - len(MAGIC) + 1
+    return end
+
+
+def _reason(error: Exception) -> str:
+    return "its checksum does not match" if "checksum" in str(error).lower() else "the block cannot be decompressed"

@@ -1,0 +1,137 @@
+"""Reader of captures: the rows of a file, or of many in order, from any time on; what cannot be read is left out and named.
+
+    CaptureFile ─► entries (its index, or a scan) ─► blocks ─► rows
+
+A file that is being written is read as far as its whole blocks go.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from alphapulse_cli.edges.capture import files
+from alphapulse_cli.edges.capture.blocks import Damage, decompress, read_blocks
+from alphapulse_cli.edges.capture.head import Head, parse_head
+from alphapulse_cli.edges.capture.index import Entry, entry_of, read_index
+from alphapulse_cli.edges.capture.rows import BrokenRows, Kind, Row, parse_rows
+from alphapulse_cli.errors import UsageError
+
+MOST_INDEX_BYTES = 1 << 30
+
+
+@dataclass(slots=True)
+class CaptureFile:
+    """One file of a capture, open for reading in a `with`. UsageError for a file that is not there, or no capture.
+
+    `damages` has the bytes that were found to be unreadable so far.
+    """
+
+    path: Path
+    damages: list[Damage] = field(default_factory=list)
+    size: int = 0  # bytes, when it was opened
+    _source: int = -1  # file descriptor: a mapping of a file that its writer cuts would end this process
+    _entries: list[Entry] | None = None
+    _head: Head | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._source = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            self.size = os.fstat(self._source).st_size
+        except OSError as error:
+            raise UsageError(f"cannot read {self.path}: {error.strerror}") from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._source)
+
+    @property
+    def head(self) -> Head:
+        """Head of the file. UsageError if it has none: no capture, or of a newer version."""
+        if self._head is None:
+            first = next(self.rows(), None)
+            if first is None or first.kind != Kind.HEAD:
+                raise UsageError(
+                    f"{self.path}: no capture, or its beginning is lost", f"captures are files that end in {files.SUFFIX}"
+                )
+            self._head = parse_head(first.payload)
+        return self._head
+
+    def entries(self) -> list[Entry]:
+        """Entries of all whole blocks: from the index as far as it goes, then by a scan, which also finds damage."""
+        if self._entries is None:
+            self._entries = self._indexed()
+            after = self._entries[-1] if self._entries else None
+            self._scan(after.end if after else 0, after.first_row + after.row_count if after else 0)
+        return self._entries
+
+    def blocks(self, start: int = 0) -> Iterator[tuple[Entry, bytes]]:
+        """Iterate over the entries from number `start` on with their rows as bytes. Damaged ones are left out."""
+        for entry in self.entries()[start:]:
+            data = self._read(entry.offset, entry.compressed_bytes)
+            try:
+                yield entry, decompress(data)
+            except ValueError as error:
+                self._note(Damage(entry.offset, len(data), str(error), at_end=entry.end == self.size))
+
+    def rows(self, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[Row]:
+        """Iterate over the rows, in the order in which they were written, of from_ns ≤ time < to_ns; None is unbounded."""
+        for entry, block in self.blocks():
+            if (from_ns is not None and entry.last_ns < from_ns) or (to_ns is not None and entry.first_ns >= to_ns):
+                continue
+            is_whole = (from_ns is None or entry.first_ns >= from_ns) and (to_ns is None or entry.last_ns < to_ns)
+            try:
+                for row in parse_rows(block):
+                    if is_whole or ((from_ns is None or row.time_ns >= from_ns) and (to_ns is None or row.time_ns < to_ns)):
+                        yield row
+            except BrokenRows as error:
+                self._note(Damage(entry.offset, entry.compressed_bytes, str(error), at_end=False))
+
+    def _indexed(self) -> list[Entry]:
+        path = files.index_path(self.path)
+        try:
+            if path.stat().st_size > MOST_INDEX_BYTES:
+                return []
+            return read_index(path.read_bytes(), self.size)
+        except OSError:
+            return []
+
+    def _scan(self, start: int, first_row: int) -> None:
+        """Add entries of the blocks that the index does not know."""
+        assert self._entries is not None
+        for found in read_blocks(self._read, self.size, start):
+            if isinstance(found, Damage):
+                self._note(found)
+                continue
+            try:
+                entry = entry_of(found, first_row)
+            except BrokenRows as error:
+                self._note(Damage(found.offset, found.compressed_bytes, str(error), at_end=False))
+                continue
+            self._entries.append(entry)
+            first_row += entry.row_count
+
+    def _read(self, offset: int, count: int) -> bytes:
+        return os.pread(self._source, count, offset)
+
+    def _note(self, damage: Damage) -> None:
+        if damage not in self.damages:
+            self.damages.append(damage)
+
+
+def read_rows(
+    paths: Sequence[Path],
+    from_ns: int | None = None,
+    to_ns: int | None = None,
+    on_damage: Callable[[Path, Damage], None] | None = None,
+) -> Iterator[tuple[Head, Row]]:
+    """Iterate over the rows of several files, one file after another, each with its file's head. UsageError for a file that is no capture."""
+    for path in paths:
+        with CaptureFile(path) as file:
+            head = file.head
+            for row in file.rows(from_ns, to_ns):
+                yield head, row
+            if on_damage is not None:
+                for damage in file.damages:
+                    on_damage(path, damage)

@@ -1,0 +1,98 @@
+"""Writer of captures: rows become blocks of a file in a thread of its own, for which the collector never waits.
+
+    event loop: put ─► block of rows ─► queue, bounded in bytes ─► thread: `rolling.RollingFiles`
+
+A block is handed over at 64 KiB or a second after its first row, so that a killed process loses no more than that. What the queue
+or the disk cannot take is left out: its rows are counted, and a `lost` row stands in the file where they would have been.
+"""
+
+import queue
+import threading
+
+import orjson
+
+from alphapulse_cli.edges.capture.blocks import BLOCK_BYTES, BLOCK_S
+from alphapulse_cli.edges.capture.head import Head
+from alphapulse_cli.edges.capture.rolling import Loss, RollingFiles, RowBlock, Totals
+from alphapulse_cli.edges.capture.rows import Kind, row_bytes
+
+MOST_QUEUED_BYTES = 32 << 20
+HANDED_OVER_NS = int(0.7e9 * BLOCK_S)  # age of the first row seen by `beat`: its tick and the write take a part of the second
+JOIN_S = 10.0  # longest wait for the last blocks when a capture ends
+
+
+class CaptureWriter:
+    """Writer of one set's capture, from one thread. `head` and `preamble` begin each file; set them when they change."""
+
+    def __init__(self, files: RollingFiles, head: Head, *, most_queued_bytes: int = MOST_QUEUED_BYTES) -> None:
+        self.head, self.preamble = head, list[tuple[bytes, int, bytes]]()
+        self._files, self._most_queued_bytes = files, most_queued_bytes
+        self._rows: list[bytes] = []
+        self._rows_bytes = self._first_ns = self._last_ns = 0
+        self._handed_bytes = 0  # by this thread
+        self._taken_bytes = 0  # by the writer's thread
+        self._seen_ns = 0  # monotonic time at which `beat` first saw the rows that wait
+        self._loss: Loss | None = None  # of rows for which the queue had no room
+        self._queue: queue.SimpleQueue[RowBlock | None] = queue.SimpleQueue()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._work, name="capture", daemon=True)
+        self._thread.start()
+
+    @property
+    def totals(self) -> Totals:
+        """Figures since the start."""
+        return self._files.totals
+
+    def put(self, kind: bytes, time_ns: int, connection: int, payload: bytes) -> None:
+        """Take in a row; returns at once, whatever the disk does."""
+        row = row_bytes(kind, time_ns, connection, payload)
+        if not self._rows:
+            self._first_ns = self._last_ns = time_ns
+        elif time_ns > self._last_ns:
+            self._last_ns = time_ns
+        elif time_ns < self._first_ns:  # the clock was set back
+            self._first_ns = time_ns
+        self._rows.append(row)
+        self._rows_bytes += len(row)
+        if self._rows_bytes >= BLOCK_BYTES:
+            self._hand_over()
+
+    def beat(self, monotonic_ns: int) -> None:
+        """Hand over rows that have waited long enough; called about every 100 ms."""
+        if not self._rows:
+            self._seen_ns = 0
+        elif not self._seen_ns:
+            self._seen_ns = monotonic_ns
+        elif monotonic_ns - self._seen_ns >= HANDED_OVER_NS:
+            self._hand_over()
+
+    def close(self, reason: str, time_ns: int) -> None:
+        """Write what is left and the `done` row, and end the file; waits JOIN_S at most for a slow disk."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.put(Kind.DONE, time_ns, 0, orjson.dumps({"reason": reason}))
+        if self._rows:
+            self._hand_over()
+        self._queue.put(None)
+        self._thread.join(JOIN_S)
+
+    def _hand_over(self) -> None:
+        rows, count, first_ns = b"".join(self._rows), len(self._rows), self._first_ns
+        self._rows.clear()
+        self._rows_bytes = self._seen_ns = 0
+        queued_bytes = self._handed_bytes - self._taken_bytes
+        if queued_bytes and queued_bytes + len(rows) > self._most_queued_bytes and not self._is_closed:
+            self._loss = Loss(count, len(rows), first_ns, self._last_ns, "the disk is too slow").and_another(self._loss)
+            self.totals.rows_lost_queue += count
+            return
+        if self._loss is not None:
+            rows, count, self._loss = self._loss.row(first_ns) + rows, count + 1, None
+        self._handed_bytes += len(rows)
+        self._queue.put(RowBlock(rows, count, first_ns, self._last_ns, self.head, tuple(self.preamble)))
+
+    def _work(self) -> None:
+        while (block := self._queue.get()) is not None:
+            self._files.write(block, is_last=self._is_closed)
+            self._taken_bytes += len(block.rows)
+        self._files.close()
