@@ -1,4 +1,4 @@
-"""Control socket of a collector: one request and one answer, each a line of JSON, over a Unix socket of mode 0600.
+"""Control socket of a collector or a replay: one request and one answer, each a line of JSON, over a Unix socket of mode 0600.
 
     <set>.control, beside the segments
 
@@ -32,13 +32,17 @@ LINE_BYTES = 1 << 16
 REQUEST_TIMEOUT_S, ANSWER_TIMEOUT_S = 5.0, 60.0  # an answer may wait for the exchange's list of instruments
 ERRORS: dict[int, type[AlphapulseError]] = {ExitCode.USAGE: UsageError, ExitCode.EXCHANGE: ExchangeError}  # others: StorageError
 
-Handle = Callable[[str, Sequence[str]], Awaitable[Sequence[str]]]  # (ADD or REMOVE, symbols) -> symbols that changed
+Handle = Callable[[str, Sequence[str]], Awaitable[Sequence[str]]]  # (action, symbols or other words) -> those that changed
 
 
 class ControlServer:
-    """Control socket of the set that this process writes, in an `async with`. StorageError where it cannot be made."""
+    """Control socket of the set, or replay, that this process writes, in an `async with`. StorageError where it cannot be made.
 
-    def __init__(self, directory: Directory, set_name: str, handle: Handle) -> None:
+    `actions` are those that it knows; only collectors' ones need words.
+    """
+
+    def __init__(self, directory: Directory, set_name: str, handle: Handle, actions: Sequence[str] = (ADD, REMOVE)) -> None:
+        self._actions = actions
         self._directory, self._name, self._handle = directory, check_set_name(set_name) + SUFFIX, handle
         self._one_at_a_time = asyncio.Lock()
         self._server: asyncio.Server | None = None
@@ -73,7 +77,7 @@ class ControlServer:
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
-            action, symbols = _read_request(line)
+            action, symbols = _read_request(line, self._actions)
             async with self._one_at_a_time:
                 changed = await self._handle(action, symbols)
         except AlphapulseError as error:
@@ -81,10 +85,10 @@ class ControlServer:
         return {"version": VERSION, "symbols": list(changed)}
 
 
-def ask(directory: Directory, set_name: str, action: str, symbols: Sequence[str]) -> list[str]:
-    """Ask the collector of a set to add or remove symbols; returns those that changed.
+def ask(directory: Directory, set_name: str, action: str, symbols: Sequence[str], *, absent: NoSegment | None = None) -> list[str]:
+    """Ask the collector of a set to add or remove symbols, or a replay for an action of its own; returns the answer's words.
 
-    NoSegment where nothing collects the set; the collector's own UsageError, ExchangeError or StorageError.
+    `absent`, or another NoSegment, where nothing listens; the other side's own UsageError, ExchangeError or StorageError.
     """
     name = check_set_name(set_name) + SUFFIX
     request = orjson.dumps({"version": VERSION, "do": action, "symbols": list(symbols)}) + b"\n"
@@ -96,7 +100,8 @@ def ask(directory: Directory, set_name: str, action: str, symbols: Sequence[str]
             line = _read_line(connection)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
-                raise NoSegment(f"{set_name} is not being collected", f"alphapulse collect --exchange {set_name}") from None
+                usual = NoSegment(f"{set_name} is not being collected", f"alphapulse collect --exchange {set_name}")
+                raise absent or usual from None
             raise StorageError(f"no answer from the collector of {set_name}: {error.strerror or error}") from None
     return _read_answer(line, set_name)
 
@@ -114,12 +119,14 @@ def _is_listening(directory: Directory, name: str) -> bool:
     return False
 
 
-def _read_request(line: bytes) -> tuple[str, list[str]]:
+def _read_request(line: bytes, actions: Sequence[str]) -> tuple[str, list[str]]:
     content = _content(line, "request")
     action, symbols = content.get("do"), content.get("symbols")
-    if action not in (ADD, REMOVE):
-        raise UsageError(f"the collector knows no {str(action)[:40]!r}", "alphapulse of another version?")
-    if not isinstance(symbols, list) or not symbols or not all(isinstance(one, str) for one in symbols):
+    if not isinstance(action, str) or action not in actions:
+        raise UsageError(f"the process there knows no {str(action)[:40]!r}", "alphapulse of another version?")
+    if not isinstance(symbols, list) or not all(isinstance(one, str) for one in symbols):
+        raise UsageError("no symbols")
+    if not symbols and action in (ADD, REMOVE):
         raise UsageError("no symbols")
     return action, symbols
 

@@ -42,10 +42,14 @@ class Outlet:
         ring_capacity: int,
         monotonic_ns: int,
         lease: Lease | None = None,
+        *,
+        is_hidden: bool = False,
     ) -> None:
         """Open the set.
 
-        `ring_capacity` is in records; 0 = by the number of symbols (`layout.ring_records`). `lease` is one of this set that the caller holds and keeps; without it the outlet takes and releases its own.
+        `ring_capacity` is in records; 0 = by the number of symbols (`layout.ring_records`). `lease` is one of this set that the
+        caller holds and keeps; without it the outlet takes and releases its own. Readers see a hidden set's rings and counters
+        after `show`.
         """
         self.set_name, self.exchange = set_name, exchange
         self.directory = directory
@@ -62,8 +66,9 @@ class Outlet:
             deltas = self._create(self._ring(SegmentKind.DELTAS, DELTA_BYTES, capacity))
             trades = self._create(self._ring(SegmentKind.TRADES, TRADE_BYTES, capacity))
             counters = self._create(counters_spec(set_name, exchange, self.epoch, len(symbols) + SYMBOLS_TO_COME))
-            for segment in (deltas, trades, counters):
-                segment.ready()
+            self._to_show = [deltas, trades, counters]
+            if not is_hidden:
+                self.show()
             self.deltas, self.trades = RingWriter(deltas, self.wake), RingWriter(trades, self.wake)
             self.counters = CountersWriter(counters)
             self.delays = DelayMeter(self.counters.block(), self.counters.feed_delay)
@@ -72,6 +77,12 @@ class Outlet:
             self.discard()
             raise
         self.beat(monotonic_ns)
+
+    def show(self) -> None:
+        """Let readers see the rings and counters; without effect once they do."""
+        for segment in self._to_show:
+            segment.ready()
+        self._to_show = []
 
     @property
     def symbols(self) -> Sequence[str]:

@@ -45,7 +45,8 @@ def capture_files(places: Iterable[Path], set_name: str = "") -> list[Path]:
         try:
             if not place.is_dir():
                 place.stat()
-                found.append(place)
+                if not place.name.endswith(INDEX_SUFFIX):  # of `captures/*`
+                    found.append(place)
                 continue
             inside = [path for path in place.iterdir() if set_of(path) and set_name in ("", set_of(path))]
         except OSError as error:

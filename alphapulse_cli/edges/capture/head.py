@@ -32,6 +32,7 @@ class Head:
     file_number: int = 0  # of the file in its run, from 0
     instruments: Sequence[Instrument] = ()
     source: str = "live"  # or the name of the foreign format from which it was imported
+    checksum_warns: Sequence[str] = ()  # symbols whose books are LIVE, unverified, when their checksums never match (`--checksum`)
 
     def to_payload(self) -> bytes:
         """Payload of the file's first row."""
@@ -48,6 +49,7 @@ class Head:
                 "channels": list(self.channels),
                 "set": self.set_name,
                 "url": self.url,
+                "checksum_warns": list(self.checksum_warns),
                 "run_ns": self.run_ns,
                 "file": self.file_number,
                 "instruments": rows,
@@ -94,6 +96,7 @@ def _head(given: Mapping[str, Any]) -> Head:
         _integer(given, "file"),
         [_instrument(exchange, row) for row in instruments],
         _text(given, "source", 40),
+        [str(symbol)[:16] for symbol in given.get("checksum_warns", ())],
     )
 
 

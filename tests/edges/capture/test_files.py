@@ -74,7 +74,9 @@ def test_a_cut_row_is_no_row(at):
 
 
 def test_a_head_says_what_was_captured():
-    assert parse_head(HEAD.to_payload()) == Head(**{**_members(HEAD), "channels": ["book"], "instruments": [BTC]})
+    assert parse_head(HEAD.to_payload()) == Head(
+        **{**_members(HEAD), "channels": ["book"], "instruments": [BTC], "checksum_warns": []}
+    )
 
 
 def _members(head):

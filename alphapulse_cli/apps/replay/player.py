@@ -1,0 +1,223 @@
+"""Player of one run of a collector: the rows of its capture go through decoder, books and rings as they did when they were live.
+
+    recv ─► Ingest.receive            rest ─► Ingest.receive_snapshot, receive_trades, receive_proof, receive_instruments
+    open, shut ─► connected, disconnected        mark ─► doubt, silent, heard        100 ms of the recording ─► tick
+
+It has no clock: time is that of the rows, so that a replay gives the same records at any speed and in any process. Requests of the
+decoder are dropped, since the recording has the answers. What the capture lost is a gap: those books wait for their next snapshot.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from alphapulse_cli import exchanges
+from alphapulse_cli.edges.capture.head import Head
+from alphapulse_cli.edges.capture.rows import Kind, Row
+from alphapulse_cli.edges.exchange.watchdog import SilenceVerdict, Timing, Watchdog
+from alphapulse_cli.errors import DecodeError, UsageError
+from alphapulse_cli.flow.ingest import Ingest, Notice
+from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.market.events import GapFound, GapReason
+from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.wire.delta import BookReason
+
+TICK_NS = 100_000_000  # as a session ticks; at multiples of it since 1970, wherever a replay begins
+LIVE_SOURCE = "live"
+RECEIVED = bytes(Kind.RECEIVED)
+
+MakeOutlet = Callable[[Sequence[str]], Outlet]  # symbols -> the set's segments
+
+
+class Player:
+    """Player of one run. `only` are the symbols to play; empty for all. UsageError where the run is of an unknown exchange or feed."""
+
+    def __init__(self, head: Head, make_outlet: MakeOutlet, notice: Notice, only: Collection[str] = ()) -> None:
+        self.head = head
+        self.now_ns = 0  # of the recording: that of the latest row or tick, which never goes back
+        self._exchange = exchanges.get(head.exchange)
+        try:
+            self._mode = self._exchange.facts.mode(head.mode)
+        except KeyError:
+            raise UsageError(f"{head.exchange} has no mode {head.mode[:40]!r}", "was it captured by a newer alphapulse?") from None
+        self._notice, self._only = notice, frozenset(only)
+        self._known = {instrument.native: instrument for instrument in head.instruments}
+        self._metadata = b""  # last answer with metadata, for symbols that were added while it ran
+        self.outlet = make_outlet([one.symbol for one in head.instruments if self._is_wanted(one.symbol)])
+        self._ingests: dict[int, Ingest] = {}  # by connection
+        self._open: dict[int, Ingest] = {}  # of those that are connected
+        self._watchdogs: dict[int, Watchdog] = {}  # of recordings without the session's judgements
+        self._heard: set[int] = set()
+        self._next_tick_ns = 0
+
+    def play(self, row: Row) -> None:
+        """Play one row, and before it the ticks that were due."""
+        kind, time_ns, connection, payload = row
+        if time_ns >= self._next_tick_ns:
+            self.advance(time_ns)
+        self.now_ns = max(self.now_ns, time_ns)
+        if kind == RECEIVED:
+            ingest = self._open.get(connection)
+            if ingest is not None:
+                ingest.receive(payload, time_ns)
+                ingest.pending_requests()
+                if self._watchdogs:
+                    self._heard.add(connection)
+        elif kind != Kind.SENT:
+            self._rare(kind, time_ns, connection, payload)
+
+    def advance(self, time_ns: int) -> None:
+        """Let the recording's clock pass to `time_ns`."""
+        if not self._open or not self._next_tick_ns:
+            self._next_tick_ns = (time_ns // TICK_NS + 1) * TICK_NS
+            return
+        while self._next_tick_ns <= time_ns:
+            self.now_ns = max(self.now_ns, self._next_tick_ns)
+            for connection, ingest in self._open.items():
+                ingest.tick(self._next_tick_ns, self._next_tick_ns)
+                self._watch(connection, ingest, self._next_tick_ns)
+                ingest.pending_requests()
+            self._next_tick_ns += TICK_NS
+
+    def close(self) -> None:
+        """End the run: its books are no longer kept, and its segments are retired."""
+        for ingest in self._open.values():
+            ingest.retire(self.now_ns)
+        self.outlet.close()
+
+    def _rare(self, kind: bytes, time_ns: int, connection: int, payload: bytes) -> None:
+        """Play a row that is no frame. Rows of unknown kinds, and members that cannot be right, are left out."""
+        try:
+            if kind == Kind.REST:
+                line, _, body = payload.partition(b"\n")
+                self._on_answer(orjson.loads(line), body, time_ns, connection)
+            elif kind == Kind.HEAD:
+                pass  # of the next file of this run; its instruments are those of the rows that follow
+            else:
+                self._on_session(kind, orjson.loads(payload), time_ns, connection)
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            self._notice("warning", f"a row of the capture cannot be right: {kind.decode('ascii', 'replace')}: {error}")
+        for ingest in self._open.values():
+            ingest.pending_requests()
+
+    def _on_session(self, kind: bytes, members: Mapping[str, Any], time_ns: int, connection: int) -> None:
+        ingest = self._open.get(connection)
+        if kind == Kind.OPEN:
+            if not (ingest is not None and members.get("again")):
+                self._on_open([str(native) for native in members["symbols"]], time_ns, connection)
+        elif kind == Kind.LOST:
+            self._on_loss(members, time_ns)
+        elif ingest is None:
+            return
+        elif kind == Kind.SHUT:
+            del self._open[connection]
+            ingest.disconnected(time_ns)
+            self.outlet.counters.block().set(Counter.CONNECTIONS_OPEN, len(self._open))
+        elif kind == Kind.MARK:
+            self._judge(ingest, str(members["verdict"]), time_ns)
+        elif kind == Kind.FAILED:
+            self._on_failed(ingest, members, time_ns)
+
+    def _on_open(self, natives: Sequence[str], time_ns: int, connection: int) -> None:
+        """Connect: the decoder begins anew, as it did then."""
+        ingest = self._ingests.get(connection)
+        if ingest is None:
+            ingest = self._ingests[connection] = self._ingest(self._instruments(natives), time_ns)
+        self._open.pop(connection, None)
+        self._open[connection] = ingest
+        self._next_tick_ns = self._next_tick_ns or (time_ns // TICK_NS + 1) * TICK_NS
+        counters = self.outlet.counters.block()
+        counters.set(Counter.CONNECTIONS, len(self._ingests))
+        counters.set(Counter.CONNECTIONS_OPEN, len(self._open))
+        ingest.connected(time_ns)
+        ingest.pending_requests()
+        if self.head.source != LIVE_SOURCE:
+            self._watchdogs[connection] = Watchdog(Timing(), self._mode.silence, time_ns)
+
+    def _ingest(self, instruments: Sequence[Instrument], time_ns: int) -> Ingest:
+        """Make decoder and books of a connection's instruments; those that are not to be played are dropped at once."""
+        head, outlet = self.head, self.outlet
+        outlet.add([one.symbol for one in instruments])
+        decoder = self._exchange.decoder(instruments, set(head.channels), head.depth, self._mode.name)
+        warns = set(head.checksum_warns)
+        made = Ingest(
+            self._exchange, decoder, instruments, head.channels, outlet, self._notice, self._mode.name, checksum_warns=warns
+        )
+        unwanted = [one.symbol for one in instruments if not self._is_wanted(one.symbol)]
+        if unwanted:
+            made.drop(unwanted, time_ns)
+            outlet.remove(unwanted)
+        return made
+
+    def _is_wanted(self, symbol: str) -> bool:
+        return not self._only or symbol in self._only
+
+    def _instruments(self, natives: Sequence[str]) -> list[Instrument]:
+        """Instruments of these native names: from the head, else from the last metadata that were read."""
+        if self._metadata and any(native not in self._known for native in natives):
+            try:
+                for one in self._exchange.parse_instruments(self._metadata, self._mode.name):
+                    self._known.setdefault(one.native, one)
+            except DecodeError as error:
+                self._notice("warning", f"instrument metadata not understood: {error}")
+        missing = [native for native in natives if native not in self._known]
+        if missing:
+            self._notice("warning", f"the capture has no metadata of {', '.join(missing)[:200]}: left out")
+        return [self._known[native] for native in natives if native in self._known]
+
+    def _on_answer(self, members: Mapping[str, Any], body: bytes, time_ns: int, connection: int) -> None:
+        """Hand the body of an answer to where the session handed it."""
+        request, ingest = members["request"], self._open.get(connection)
+        if int(members.get("status", 200)) != 200:
+            return
+        if request == "instruments":
+            self._metadata = body
+            for each in self._open.values():
+                each.receive_instruments(body, time_ns)
+            return
+        instrument = self._known.get(str(members.get("symbol")))
+        if ingest is None or instrument is None or not self._is_wanted(instrument.symbol):
+            return
+        if request == "snapshot":
+            ingest.receive_snapshot(instrument, body, time_ns)
+        elif request == "trades":
+            ingest.receive_trades(instrument, body, time_ns)
+        elif request == "proof":
+            ingest.receive_proof(instrument, body, time_ns)
+
+    def _on_failed(self, ingest: Ingest, members: Mapping[str, Any], time_ns: int) -> None:
+        request, instrument = members["request"], self._known.get(str(members.get("symbol")))
+        if request == "instruments":
+            ingest.fetch_failed(None, time_ns)
+        elif request == "snapshot" and instrument is not None:
+            ingest.fetch_failed(instrument, time_ns)
+
+    def _on_loss(self, members: Mapping[str, Any], time_ns: int) -> None:
+        """Rows are missing: any book may have missed an update."""
+        for ingest in self._open.values():
+            books = [keeper.instrument for keeper in ingest.keepers.values()]
+            ingest.handle([GapFound(tuple(books), GapReason.SEQUENCE, f"not captured: {members.get('reason', '')}")], time_ns)
+
+    def _watch(self, connection: int, ingest: Ingest, now_ns: int) -> None:
+        """Judge the silence of a recording that has no judgements: as if every ping had been answered."""
+        watchdog = self._watchdogs.get(connection)
+        if watchdog is None:
+            return
+        watchdog.ponged(now_ns)
+        heard = connection in self._heard
+        self._heard.discard(connection)
+        verdict = watchdog.look(now_ns, heard=heard)
+        self._judge(ingest, SilenceVerdict.MUTE.value if verdict is SilenceVerdict.DEAD else verdict.value, now_ns)
+
+    def _judge(self, ingest: Ingest, verdict: str, now_ns: int) -> None:
+        match verdict:
+            case SilenceVerdict.DOUBT.value:
+                ingest.doubt(now_ns, now_ns)
+            case SilenceVerdict.SILENT.value:
+                ingest.silent(now_ns)
+            case SilenceVerdict.MUTE.value:
+                ingest.silent(now_ns, BookReason.MUTE)
+            case SilenceVerdict.HEARD.value:
+                ingest.heard(now_ns)

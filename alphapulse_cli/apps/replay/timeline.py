@@ -1,0 +1,122 @@
+"""Timeline of captures: the rows of all files in the order in which they are played, exchanges merged by receive time.
+
+    set kraken:   file ─► file ─► …   ─┐
+    set coinbase: file ─► file ─► …   ─┴─► (set, row), by time; of equal times by set, then as written
+
+The order within a set is that in which its collector took the rows in, also where its clock was set back. Bytes that cannot be read
+become a `lost` row in their place, so that the books know of them.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import itemgetter
+from pathlib import Path
+
+import orjson
+
+from alphapulse_cli.edges.capture.head import Head
+from alphapulse_cli.edges.capture.reader import CaptureFile
+from alphapulse_cli.edges.capture.rows import BrokenRows, Kind, Row, parse_rows
+from alphapulse_cli.errors import UsageError
+
+Damaged = Callable[[Path, str], None]  # (file, what cannot be read)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Capture of one set: its files in order of time and their heads."""
+
+    set_name: str
+    exchange: str
+    files: Sequence[Path]
+    heads: Sequence[Head]
+    first_ns: int  # earliest and latest time of a row
+    last_ns: int
+
+    def rows(self, from_ns: int | None, to_ns: int | None, damaged: Damaged) -> Iterator[Row]:
+        """Iterate over the rows before `to_ns`, beginning with the run (of a collector) in which `from_ns` lies."""
+        for path in self.files[self._first_file(from_ns) :]:
+            yield from file_rows(path, to_ns, damaged)
+
+    def _first_file(self, from_ns: int | None) -> int:
+        """Number of the first file of the run in which `from_ns` lies: a file in the middle of a run has no snapshots of its own."""
+        if from_ns is None:
+            return 0
+        runs = [number for number, head in enumerate(self.heads) if not number or head.run_ns != self.heads[number - 1].run_ns]
+        return max((number for number in runs if self.heads[number].run_ns <= from_ns), default=0)
+
+
+def recordings(paths: Sequence[Path]) -> list[Recording]:
+    """Open the files and sort them into sets. UsageError for a file that is no capture, and for two captures of the same time of a set."""
+    found: dict[str, list[tuple[Head, Path, int, int]]] = {}
+    for path in paths:
+        with CaptureFile(path) as file:
+            head, entries = file.head, file.entries()
+        times = min(entry.first_ns for entry in entries), max(entry.last_ns for entry in entries)
+        found.setdefault(head.set_name, []).append((head, path, *times))
+    return [_recording(name, files) for name, files in sorted(found.items())]
+
+
+def _recording(name: str, files: list[tuple[Head, Path, int, int]]) -> Recording:
+    files.sort(key=lambda one: (one[0].run_ns, one[0].file_number))
+    heads = [head for head, *_ in files]
+    for before, after in pairwise(files):
+        if (before[0].run_ns, before[0].file_number) == (after[0].run_ns, after[0].file_number):
+            raise UsageError(f"{before[1]} and {after[1]} are the same part of one capture", "give each once")
+        if before[0].exchange != after[0].exchange:
+            raise UsageError(f"the set {name} is of {before[0].exchange} in {before[1]} and of {after[0].exchange} in {after[1]}")
+        if before[0].run_ns != after[0].run_ns and before[3] > after[2]:
+            raise UsageError(
+                f"{before[1]} and {after[1]} are two captures of {name} at the same time",
+                "play one of them, or make one of both: alphapulse capture merge",
+            )
+    first, last = min(one[2] for one in files), max(one[3] for one in files)
+    return Recording(name, heads[0].exchange, [path for _, path, *_ in files], heads, first, last)
+
+
+def file_rows(path: Path, to_ns: int | None, damaged: Damaged) -> Iterator[Row]:
+    """Iterate over the rows of a file before `to_ns`; a `lost` row stands in the place of what cannot be read."""
+    with CaptureFile(path) as file:
+        end = 0
+        last_ns = 0
+        for entry, block in file.blocks():
+            if entry.offset != end:
+                yield _lost(path, entry.offset - end, last_ns or entry.first_ns, damaged)
+            end = entry.end
+            if to_ns is not None and entry.first_ns >= to_ns:
+                continue
+            is_whole = to_ns is None or entry.last_ns < to_ns
+            try:
+                if is_whole:
+                    yield from parse_rows(block)
+                else:
+                    yield from (row for row in parse_rows(block) if row.time_ns < to_ns)  # type: ignore[operator]
+            except BrokenRows as error:
+                yield _lost(path, len(block) - error.offset, last_ns or entry.first_ns, damaged)
+            last_ns = entry.last_ns
+        if end < file.size:
+            damaged(path, f"{file.size - end} bytes at its end are no whole block: its writer was ended, or still writes")
+
+
+def _lost(path: Path, length: int, time_ns: int, damaged: Damaged) -> Row:
+    damaged(path, f"{length} bytes cannot be read; books that may have changed meanwhile wait for their next snapshot")
+    members = {"rows": 0, "bytes": length, "from_ns": time_ns, "to_ns": time_ns, "reason": "damaged"}
+    return Row(bytes(Kind.LOST), time_ns, 0, orjson.dumps(members))
+
+
+def merged(rows: Sequence[Iterator[Row]]) -> Iterator[tuple[int, Row]]:
+    """Iterate over the rows of all sets by time, each with the number of its set."""
+    if len(rows) == 1:
+        return ((0, row) for row in rows[0])
+    timed = [_timed(number, one) for number, one in enumerate(rows)]
+    return ((number, row) for _, number, row in heapq.merge(*timed, key=itemgetter(0, 1)))
+
+
+def _timed(number: int, rows: Iterator[Row]) -> Iterator[tuple[int, int, Row]]:
+    """Rows with the time at which they are played: their own, but never before that of an earlier row."""
+    reached_ns = 0
+    for row in rows:
+        reached_ns = max(reached_ns, row.time_ns)
+        yield reached_ns, number, row

@@ -1,0 +1,356 @@
+"""Replays: the same records at any speed and in any process; books equal to the market's; steering; what a capture lost."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import orjson
+import pytest
+from support.captures import tape_rows, write_rows
+
+import alphapulse_cli as ap
+from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, STEP_NS
+from alphapulse_cli.apps.replay.plan import MAX, ReplayPlan, check_span, parse_speed, replay_directory
+from alphapulse_cli.apps.replay.player import TICK_NS
+from alphapulse_cli.apps.replay.replay import CONTROL_NAME, Replay
+from alphapulse_cli.apps.replay.timeline import file_rows, merged, recordings
+from alphapulse_cli.edges import control
+from alphapulse_cli.edges.capture.files import capture_files, index_path
+from alphapulse_cli.edges.capture.rows import Kind, Row
+from alphapulse_cli.errors import UsageError
+from alphapulse_cli.readers import moments
+from alphapulse_cli.shm import layout
+from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.shm.segment import Segment
+from alphapulse_cli.wire import delta
+from alphapulse_cli.wire.delta import DELTA_BYTES, KIND_MASK, BookReason, BookState, RecordKind
+
+COUNT = 300
+BY_CASE = {feed.case: feed for feed in FEEDS}
+
+
+@pytest.fixture(scope="module")
+def captures(tmp_path_factory):
+    """Folder with a capture of each feed, and the markets as they are at its end."""
+    folder, markets = tmp_path_factory.mktemp("captures"), {}
+    for feed in FEEDS:
+        name = feed.case.replace(", Exchange feed", "-ex")
+        head, rows, markets[name] = tape_rows(feed, COUNT)
+        write_rows(folder, replace(head, set_name=name), rows)
+    return folder, markets
+
+
+def replayed(paths, shm_dir, *, speed=MAX, hold=False, **plan):
+    """Run a replay to its end; the Replay."""
+    made = ReplayPlan(capture_files(paths), speed, shm_dir=str(shm_dir), **plan)
+    with open_directory(made.shm_dir, create=True) as directory:
+        replay = Replay(made, recordings(made.places), directory, lambda *_: None, hold=hold)
+        asyncio.run(replay.run())
+    return replay
+
+
+def area(shm_dir, set_name, kind="orderbook_deltas"):
+    """Published records of a ring, as bytes."""
+    with open_directory(str(shm_dir)) as directory, Segment.attach(directory, f"{set_name}_{kind}") as segment:
+        assert segment.published <= segment.spec.capacity
+        size = segment.published * segment.spec.record_bytes
+        return bytes(segment.memory[layout.HEADER_BYTES : layout.HEADER_BYTES + size])
+
+
+def book(shm_dir, set_name, symbol):
+    """Levels of a book's image, best first."""
+    with ap.Book(set_name, symbol, shm_dir=str(shm_dir)) as image:
+        copy = image.read()
+    return [tuple(level) for level in copy.bids.tolist()], [tuple(level) for level in copy.asks.tolist()]
+
+
+@pytest.mark.parametrize("case", BY_CASE)
+def test_a_replayed_book_equals_the_market(captures, tmp_path, case):
+    folder, markets = captures
+    name, symbol = case.replace(", Exchange feed", "-ex"), BY_CASE[case].symbol
+    replayed(folder.glob(f"{name}-2*.cap.zst"), tmp_path / "shm")
+    head_depth = recordings(capture_files(folder.glob(f"{name}-2*.cap.zst")))[0].heads[0].depth
+    assert book(tmp_path / "shm", name, symbol) == tuple(list(side) for side in markets[name].book(symbol, head_depth or None))
+
+
+def test_the_records_are_the_same_at_any_speed_and_in_any_process(captures, tmp_path):
+    """All seven feeds at once: at the fastest, paced, stepped through, and in another process."""
+    folder, _ = captures
+    names = [one.set_name for one in recordings(capture_files([folder]))]
+    replayed([folder], tmp_path / "max")
+    replayed([folder], tmp_path / "paced", speed=60.0)
+    command = [
+        sys.executable,
+        "-m",
+        "alphapulse_cli",
+        "replay",
+        str(folder),
+        "--speed",
+        "max",
+        "--shm-dir",
+        str(tmp_path / "other"),
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=100, env={**os.environ, "PYTHONHASHSEED": "7"})
+    for name in names:
+        once = area(tmp_path / "max", name)
+        assert len(once) > COUNT * DELTA_BYTES
+        assert area(tmp_path / "paced", name) == once
+        assert area(tmp_path / "other", name) == once
+        assert area(tmp_path / "paced", name, "trades") == area(tmp_path / "max", name, "trades")
+
+
+def test_records_carry_the_recordings_time_and_every_kind(captures, tmp_path):
+    import numpy as np
+
+    folder, _ = captures
+    replayed(folder.glob("kraken-2*"), tmp_path / "shm")
+    records = np.frombuffer(area(tmp_path / "shm", "kraken"), dtype=delta.dtype())
+    assert records["timestamp_ns"].min() > STARTED_NS
+    assert records["timestamp_ns"].max() <= STARTED_NS + (COUNT + 200) * STEP_NS
+    kinds = {RecordKind(flags & KIND_MASK).name for flags in records["flags"].tolist()}
+    assert {"DELTA", "CHECK", "STATUS"} <= kinds
+
+
+def test_silence_in_a_recording_is_judged_by_its_own_clock(tmp_path):
+    """A capture that was imported has no judgements of its session: the feed's promise is applied to the recorded times."""
+    head, rows, _ = tape_rows(BY_CASE["kraken"], 60)
+    late = [*rows[:-10], *(row._replace(time_ns=row.time_ns + 4_000_000_000) for row in rows[-10:])]
+    states = {}
+    for name, source in (("live", "live"), ("imported", "cryptofeed")):
+        write_rows(tmp_path / name, replace(head, source=source), late)
+        replayed([tmp_path / name], tmp_path / f"{name}-shm")
+        states[name] = [state for state, _ in statuses(tmp_path / f"{name}-shm", "kraken")]
+    assert "STALE" not in states["live"][:-1]
+    assert states["imported"][-3:] == ["STALE", "LIVE", "STALE"]  # silent; heard again; retired
+
+
+def statuses(shm_dir, name):
+    import numpy as np
+
+    records = np.frombuffer(area(shm_dir, name), dtype=delta.dtype())
+    found = records[records["flags"] & KIND_MASK == RecordKind.STATUS]
+    return [(BookState(record.tobytes()[64]).name, BookReason(record.tobytes()[65]).name) for record in found]
+
+
+def test_a_lost_connection_and_a_new_one_are_played(tmp_path):
+    head, rows, market = tape_rows(BY_CASE["kraken"], 40)
+    middle, step = len(rows), rows[-1].time_ns - rows[0].time_ns
+    again = [row._replace(time_ns=row.time_ns + step + STEP_NS) for row in rows]
+    shut = Row(bytes(Kind.SHUT), rows[-1].time_ns + 1, 1, b'{"reason":"closed by the exchange, code 1006"}')
+    write_rows(tmp_path / "capture", head, [*rows, shut, *again])
+    replayed([tmp_path / "capture"], tmp_path / "shm")
+    assert ("SYNCING", "DISCONNECTED") in statuses(tmp_path / "shm", "kraken")
+    assert book(tmp_path / "shm", "kraken", "BTC-USD") == tuple(list(side) for side in market.book("BTC-USD", 10))
+    assert middle
+
+
+def test_what_a_capture_lost_is_a_gap_until_the_next_snapshot(tmp_path):
+    """Kraken's checksum would show a lost frame anyway; the Exchange feed has no sequence: only the `lost` row tells."""
+    head, rows, _ = tape_rows(BY_CASE["coinbase, Exchange feed"], 60)
+    lost = Row(bytes(Kind.LOST), rows[-20].time_ns, 0, orjson.dumps({"rows": 3, "bytes": 9, "reason": "the disk is too slow"}))
+    write_rows(tmp_path / "capture", head, [*rows[:-20], lost, *rows[-17:]])
+    replayed([tmp_path / "capture"], tmp_path / "shm")
+    assert ("SYNCING", "SEQUENCE_GAP") in statuses(tmp_path / "shm", "coinbase")
+    assert [state for state, _ in statuses(tmp_path / "shm", "coinbase")][-2:] == ["SYNCING", "STALE"]
+
+
+class Reports(list[str]):
+    """What was said of damaged files."""
+
+    def __call__(self, path, what):
+        self.append(f"{path}: {what}")
+
+
+def test_damage_in_the_middle_is_a_gap_in_its_place(tmp_path):
+    head, rows, _ = tape_rows(BY_CASE["coinbase, Exchange feed"], 60)
+    write_rows(tmp_path / "capture", head, rows, block_rows=10)
+    [path] = capture_files([tmp_path / "capture"])
+    [one] = recordings([path])
+    whole = list(file_rows(path, None, lambda *_: None))
+    from alphapulse_cli.edges.capture.reader import CaptureFile
+
+    with CaptureFile(path) as file:
+        hit = file.entries()[-3]
+    data = bytearray(path.read_bytes())
+    data[hit.offset + 40] ^= 1
+    path.write_bytes(bytes(data))
+    for keeps_index in (True, False):
+        if not keeps_index:
+            index_path(path).unlink()
+        reports = Reports()
+        found = list(file_rows(path, None, reports))
+        assert len(reports) == 1
+        assert [row.kind for row in found].count(bytes(Kind.LOST)) == 1
+        assert len(found) == len(whole) - hit.row_count + 1
+    replayed([path], tmp_path / "shm")
+    assert ("SYNCING", "SEQUENCE_GAP") in statuses(tmp_path / "shm", "coinbase")
+    assert one.set_name == "coinbase"
+
+
+def test_only_the_symbols_asked_for_are_played(tmp_path):
+    head, rows, _ = tape_rows(BY_CASE["kraken"], 40)
+    other = replace(head.instruments[0], symbol="ETH-USD", native="ETH/USD")
+    rows[0] = rows[0]._replace(payload=orjson.dumps({"url": "", "symbols": ["BTC/USD", "ETH/USD"]}))
+    write_rows(tmp_path / "capture", replace(head, instruments=(*head.instruments, other)), rows)
+    replayed([tmp_path / "capture"], tmp_path / "shm", symbols=["kraken:ETH-USD"])
+    assert len(area(tmp_path / "shm", "kraken")) == len(statuses(tmp_path / "shm", "kraken")) * DELTA_BYTES  # "retired", and no more
+    replayed([tmp_path / "capture"], tmp_path / "shm", symbols=["BTC-USD"])
+    assert len(area(tmp_path / "shm", "kraken")) > 40 * DELTA_BYTES
+
+
+def test_rows_are_merged_by_time_and_keep_the_order_of_their_set(captures):
+    """A clock that is set back does not change the order in which one collector took its rows in."""
+    first = [Row(b"recv", time_ns, 1, b"a") for time_ns in (10, 30, 20, 40)]
+    second = [Row(b"recv", time_ns, 1, b"b") for time_ns in (15, 25, 45)]
+    played = [(number, row.time_ns) for number, row in merged([iter(first), iter(second)])]
+    assert played == [(0, 10), (1, 15), (1, 25), (0, 30), (0, 20), (0, 40), (1, 45)]
+
+
+def test_a_later_start_shows_the_book_of_that_time(captures, tmp_path):
+    folder, _ = captures
+    paths = list(folder.glob("kraken-2*.cap.zst"))
+    replayed(paths, tmp_path / "whole")
+    middle_ns = STARTED_NS + 200 * STEP_NS
+    replayed(paths, tmp_path / "later", from_ns=middle_ns)
+    assert area(tmp_path / "later", "kraken") == area(tmp_path / "whole", "kraken")
+    replayed(paths, tmp_path / "early", to_ns=middle_ns)
+    early = area(tmp_path / "early", "kraken")
+    assert early[: -2 * DELTA_BYTES] == area(tmp_path / "whole", "kraken")[: len(early) - 2 * DELTA_BYTES]
+
+
+async def until(condition):
+    """Wait until the condition holds; the test's own limit ends it."""
+    while not condition():  # noqa: ASYNC110 - a replay has no event for each frame
+        await asyncio.sleep(0.01)
+
+
+class TestSteering:
+    """A replay that runs in this loop, asked over its socket as the commands ask it."""
+
+    @pytest.fixture
+    def steered(self, captures, tmp_path):
+        folder, _ = captures
+
+        def run(work, **plan):
+            made = ReplayPlan(capture_files(folder.glob("kraken-2*.cap.zst")), shm_dir=str(tmp_path / "shm"), **plan)
+
+            async def together():
+                with open_directory(made.shm_dir, create=True) as directory:
+                    ready = asyncio.Event()
+                    replay = Replay(made, recordings(made.places), directory, lambda *_: None, ready.set, hold=True)
+                    playing = asyncio.create_task(replay.run())
+                    async with asyncio.timeout(60):
+                        await asyncio.wait({playing, asyncio.create_task(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
+
+                        async def ask(action, *words):
+                            return await asyncio.to_thread(control.ask, directory, CONTROL_NAME, action, words)
+
+                        await work(replay, ask)
+                    playing.cancel()
+                    await asyncio.gather(playing, return_exceptions=True)
+
+            asyncio.run(together())
+
+        return run
+
+    def test_pause_step_speed_and_the_end(self, steered):
+        async def work(replay, ask):
+            state, moment, speed = await ask("status")
+            assert (state, speed) == ("paused", "1x")
+            before = replay.progress.frames
+            state, *_ = await ask("step", "5")
+            await until(lambda: replay.progress.frames >= before + 5)
+            assert (state, replay.progress.frames) == ("paused", before + 5)
+            assert (await ask("speed", "max"))[2] == "max"
+            await ask("resume")
+            await until(lambda: replay.progress.is_over)
+            assert (await ask("status"))[0] == "over"
+            assert moment.endswith("Z")
+
+        steered(work, paused=True)
+
+    def test_seek_forth_and_back_shows_the_book_of_that_time(self, steered, tmp_path):
+        async def work(replay, ask):
+            books: dict[int, object] = {}
+            for place in (100, 250, 100, 250):
+                to_ns = STARTED_NS + place * STEP_NS
+                await ask("seek", moments.moment(to_ns, digits=9))
+                await until(lambda to_ns=to_ns: replay.is_shown and replay.progress.now_ns >= to_ns)
+                shown = await asyncio.to_thread(book, tmp_path / "shm", "kraken", "BTC-USD")
+                assert books.setdefault(place, shown) == shown
+            assert books[100] != books[250]
+
+        steered(work, paused=True)
+
+    @pytest.mark.parametrize(
+        ("action", "words", "message"),
+        [
+            ("seek", ["2026-09-21T14:13:21"], "without an offset"),
+            ("seek", ["2020-01-01T00:00:00Z"], "not in the recording"),
+            ("speed", ["fast"], "not a speed"),
+            ("speed", [], "takes other words"),
+            ("step", ["0"], "not a number of frames"),
+            ("jump", ["1"], "knows no"),
+        ],
+    )
+    def test_wrong_words_change_nothing(self, steered, action, words, message):
+        async def work(replay, ask):
+            before = await ask("status")
+            with pytest.raises(UsageError, match=message):
+                await ask(action, *words)
+            assert await ask("status") == before
+
+        steered(work, paused=True)
+
+    def test_a_second_replay_in_the_same_directory_is_refused(self, steered, captures, tmp_path):
+        async def work(replay, ask):
+            code = "import sys; from alphapulse_cli.__main__ import main; sys.exit(main())"
+            command = [sys.executable, "-c", code, "replay", str(captures[0]), "--shm-dir", str(tmp_path / "shm")]
+            second = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60)
+            assert second.returncode == 7
+            assert b"a replay runs in" in second.stderr
+
+        steered(work, paused=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "speed"),
+    [("1x", 1.0), ("10", 10.0), ("0.5x", 0.5), ("max", MAX), ("MAX", None), ("0", None), ("-1x", None), ("1e9", None), ("", None)],
+)
+def test_speeds(text, speed):
+    if speed is None:
+        with pytest.raises(UsageError):
+            parse_speed(text)
+    else:
+        assert parse_speed(text) == speed
+
+
+def test_a_replay_never_writes_among_live_books(tmp_path, monkeypatch):
+    usual = tmp_path / "live"
+    usual.mkdir()
+    monkeypatch.setenv("ALPHAPULSE_SHM_DIR", str(usual))
+    assert replay_directory(None, None).name == "live-replay"
+    (tmp_path / "link").symlink_to(usual)
+    for chosen in (str(usual), str(tmp_path / "link"), str(usual) + "/."):
+        with pytest.raises(UsageError, match="live books"):
+            replay_directory(chosen, None)
+
+
+def test_two_captures_of_one_set_at_one_time_are_refused(tmp_path):
+    head, rows, _ = tape_rows(BY_CASE["kraken"], 5)
+    write_rows(tmp_path / "a", head, rows)
+    write_rows(tmp_path / "b", replace(head, run_ns=head.run_ns + 1), rows)
+    with pytest.raises(UsageError, match="at the same time"):
+        recordings(capture_files([tmp_path / "a", tmp_path / "b"]))
+    with pytest.raises(UsageError, match="same part"):
+        recordings([*capture_files([tmp_path / "a"]), *capture_files([tmp_path / "a"])])
+
+
+def test_a_plan_must_lie_in_the_recording(captures, tmp_path):
+    found = recordings(capture_files([captures[0]]))
+    for plan in ({"from_ns": 1}, {"to_ns": 1}, {"from_ns": STARTED_NS + 5, "to_ns": STARTED_NS + 4}, {"symbols": ["DOGE-USD"]}):
+        with pytest.raises(UsageError):
+            check_span(ReplayPlan([tmp_path], **plan), found)
+    assert TICK_NS == 100_000_000

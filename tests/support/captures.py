@@ -1,0 +1,53 @@
+"""Captures for tests: made of the simulators' frames without a socket, or written row by row."""
+
+from pathlib import Path
+
+import orjson
+
+from alphapulse_cli.apps.bench.frames import STARTED_NS, STEP_NS, BenchFeed, tape
+from alphapulse_cli.edges.capture.files import LeastFree
+from alphapulse_cli.edges.capture.head import Head
+from alphapulse_cli.edges.capture.rolling import RollingFiles, Rotation, RowBlock
+from alphapulse_cli.edges.capture.rows import Kind, Row, row_bytes
+from alphapulse_cli.sim.market_maker import SimulatedMarket
+
+BLOCK_ROWS = 50
+
+
+def write_rows(
+    folder: Path, head: Head, rows: list[Row], *, block_rows: int = BLOCK_ROWS, rotation: Rotation | None = None
+) -> None:
+    """Write a capture of these rows."""
+    folder.mkdir(exist_ok=True)
+    made = RollingFiles(folder, _no_report, rotation or Rotation(0, 0), LeastFree(0.0, 0))
+    for start in range(0, len(rows), block_rows):
+        part = rows[start : start + block_rows]
+        times = [row.time_ns for row in part]
+        made.write(RowBlock(b"".join(row_bytes(*row) for row in part), len(part), min(times), max(times), head))
+    made.close()
+
+
+def tape_rows(feed: BenchFeed, count: int, start_ns: int = STARTED_NS) -> tuple[Head, list[Row], SimulatedMarket]:
+    """Head and rows of one connection to a simulated feed, and its market as it is after the last row."""
+    made = tape(feed, count)
+    name, now_ns = made.exchange.facts.name, start_ns
+    natives = [one.native for one in made.instruments]
+    rows = [Row(bytes(Kind.OPEN), now_ns, 1, orjson.dumps({"url": "ws://127.0.0.1:1", "symbols": natives}))]
+    for heard in made.opening:
+        now_ns += STEP_NS
+        if heard.is_snapshot:
+            line = orjson.dumps({"request": "snapshot", "symbol": natives[0], "path": "/", "status": 200, "headers": {}})
+            rows.append(Row(bytes(Kind.REST), now_ns, 1, line + b"\n" + heard.body))
+        else:
+            rows.append(Row(bytes(Kind.RECEIVED), now_ns, 1, heard.body))
+    for frame in made.updates:
+        now_ns += STEP_NS
+        rows.append(Row(bytes(Kind.RECEIVED), now_ns, 1, frame))
+    mode = made.exchange.facts.mode(feed.mode)
+    head = Head(name, mode.name, made.depth, ("book",), name, "ws://127.0.0.1:1", start_ns, 0, tuple(made.instruments))
+    assert made.market is not None
+    return head, rows, made.market
+
+
+def _no_report(_level: str, _text: str) -> None:
+    """Take a report of the writer."""
