@@ -187,12 +187,13 @@ def view_of(follower: SetFollower, symbol: str, replica: Reconstructor, depth: i
         book.ask_count,
         to_text(ask[0] - bid[0], book.price_decimals) if bid and ask else "",
         None if bps is None else float(bps),
-        _levels(book, book.bids(depth)),
-        _levels(book, book.asks(depth)),
+        level_rows(book, book.bids(depth)),
+        level_rows(book, book.asks(depth)),
     )
 
 
-def _levels(book: Book, levels: list[tuple[int, int]]) -> list[tuple[str, str, str]]:
+def level_rows(book: Book, levels: list[tuple[int, int]]) -> list[tuple[str, str, str]]:
+    """Rows of (price, size, cumulative size) in exact decimal text."""
     total, made = 0, []
     for ticks, lots in levels:
         total += lots

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 app = options.command_app()
 
+PAST_FIELDS = ("bid", "ask", "mid", "spread", "spread_bps", "bid_size", "ask_size", "imbalance")
 TABLE_DEPTH, VERIFY_S, REFRESH_S = 10, 10.0, 0.2
 COLUMNS = (
     *(render.Column(name) for name in ("set", "symbol", "state")),
@@ -38,6 +40,12 @@ COLUMNS = (
 
 @app.command()
 def reconstruct(
+    places: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE...]", show_default=False, help="Captures, and folders of them, for --at, --at-version and --every."
+        ),
+    ] = None,
     symbols: options.Symbols = None,
     exchanges: options.Exchanges = None,
     depth: Annotated[
@@ -57,6 +65,43 @@ def reconstruct(
             "--verify", help="Prove that every replica equals the writer's book and its image, for --duration (default 10s)."
         ),
     ] = False,
+    at: Annotated[
+        str,
+        typer.Option(
+            "--at",
+            metavar="TIME",
+            show_default=False,
+            help="Show the books of a capture at this time, as in 2026-11-27T08:00:00.123Z.",
+        ),
+    ] = "",
+    at_version: Annotated[
+        int | None,
+        typer.Option(
+            "--at-version", min=1, metavar="N", show_default=False, help="Show the book of a capture when it had this version."
+        ),
+    ] = None,
+    every: Annotated[
+        float | None,
+        typer.Option(
+            "--every",
+            metavar="TIME",
+            parser=options.parse_duration,
+            show_default=False,
+            help="Print a line of --fields for each book of a capture, this far apart: 1s, 100ms.",
+        ),
+    ] = None,
+    start: Annotated[str, typer.Option("--from", metavar="TIME", show_default=False, help="Begin --every at this time.")] = "",
+    end: Annotated[str, typer.Option("--to", metavar="TIME", show_default=False, help="End --every at this time.")] = "",
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fields",
+            metavar="NAMES",
+            autocompletion=options.complete_words(*PAST_FIELDS, several=True),
+            show_default=False,
+            help="Fields of --every. Default: bid,ask,mid,spread,imbalance.",
+        ),
+    ] = None,
     count: options.Count = None,
     duration: options.Duration = None,
     as_json: options.Json = False,
@@ -64,13 +109,28 @@ def reconstruct(
     wait: options.Wait = None,
     shm_dir: options.ShmDir = None,
 ) -> None:
-    """Show the full book of a symbol on all exchanges, rebuilt in this process from image and deltas.
+    """Show the full book of a symbol on all exchanges, rebuilt in this process from image and deltas, or from a capture.
 
     A book that is not LIVE is shown with its state, and a warning on stderr. Exit codes of --verify: 0 if every book matched at
     least one CHECK and equals its image, 4 if any book differed, 1 if a book could not be proved.
 
+    With a capture it is the book of the past: --at an instant, --at-version a version, or a series --every so often.
+
     Example: alphapulse reconstruct --symbol BTC-USD --depth 10
+
+    Example: alphapulse reconstruct --at 2026-11-27T08:00:00Z captures
     """
+    if places or at or at_version is not None or every is not None:
+        from alphapulse_cli.cli import past
+
+        refused = [name for name, given in (("--watch", watch), ("--verify", prove), ("--wait-for", wait_for)) if given]
+        asked = past.Asked(
+            places or [], at, at_version, every, start, end, options.split_lists(fields or ()), symbols or [], exchanges or []
+        )
+        past.show(asked, render.chosen_format(form, as_json), depth, refused)
+        return
+    if start or end or fields:
+        raise UsageError("--from, --to and --fields go with --every and a capture", "alphapulse reconstruct --every 1s FILE")
     from alphapulse_cli.apps.reconstruct import Books
     from alphapulse_cli.readers.selection import Wanted, until_there
     from alphapulse_cli.shm.directory import open_directory
@@ -100,7 +160,7 @@ def _show(books: "Books", form: str, depth: int | None, watch: bool, count: int 
     depth = depth or (TABLE_DEPTH if form == "table" else None)
     if not watch:
         views = books.views(depth)
-        _print(views, form)
+        print_views(views, form)
         _print_states(views)
     elif form == "table" and stderr.is_terminal(sys.stdout):
         _live(books, depth or TABLE_DEPTH, count, duration)
@@ -115,7 +175,8 @@ def _show(books: "Books", form: str, depth: int | None, watch: bool, count: int 
         render.emit_json(None if view is None else view.row() for view in books.changes(depth, count, duration))
 
 
-def _print(views: "list[View]", form: str) -> None:
+def print_views(views: "list[View]", form: str) -> None:
+    """Print views as table, json or csv."""
     if form == "json":
         render.emit_json(view.row() for view in views)
     elif form == "csv":

@@ -7,7 +7,7 @@ It has no clock: time is that of the rows, so that a replay gives the same recor
 decoder are dropped, since the recording has the answers. What the capture lost is a gap: those books wait for their next snapshot.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -18,10 +18,12 @@ from alphapulse_cli.edges.capture.rows import Kind, Row
 from alphapulse_cli.edges.exchange.watchdog import SilenceVerdict, Timing, Watchdog
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.flow.ingest import Ingest, Notice
+from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.market.events import GapFound, GapReason
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.wire.delta import BookReason
 
 TICK_NS = 100_000_000  # as a session ticks; at multiples of it since 1970, wherever a replay begins
@@ -80,6 +82,18 @@ class Player:
                 self._watch(connection, ingest, self._next_tick_ns)
                 ingest.pending_requests()
             self._next_tick_ns += TICK_NS
+
+    def books(self) -> Iterator[tuple[BookKeeper, int]]:
+        """Iterate over the keepers of the books that are played, each with the time of the last frame in it, in ns since 1970."""
+        for ingest in self._ingests.values():
+            for keeper in ingest.keepers.values():
+                image = ImageReader(keeper.image.segment).peek()
+                yield keeper, image.timestamp_ns if image is not None else 0
+
+    @property
+    def validated_by(self) -> str:
+        """Means by which the exchange lets a book be proved, in words."""
+        return self._mode.validates
 
     def close(self) -> None:
         """End the run: its books are no longer kept, and its segments are retired."""

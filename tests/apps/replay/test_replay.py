@@ -195,7 +195,9 @@ def test_only_the_symbols_asked_for_are_played(tmp_path):
     rows[0] = rows[0]._replace(payload=orjson.dumps({"url": "", "symbols": ["BTC/USD", "ETH/USD"]}))
     write_rows(tmp_path / "capture", replace(head, instruments=(*head.instruments, other)), rows)
     replayed([tmp_path / "capture"], tmp_path / "shm", symbols=["kraken:ETH-USD"])
-    assert len(area(tmp_path / "shm", "kraken")) == len(statuses(tmp_path / "shm", "kraken")) * DELTA_BYTES  # "retired", and no more
+    assert (
+        len(area(tmp_path / "shm", "kraken")) == len(statuses(tmp_path / "shm", "kraken")) * DELTA_BYTES
+    )  # "retired", and no more
     replayed([tmp_path / "capture"], tmp_path / "shm", symbols=["BTC-USD"])
     assert len(area(tmp_path / "shm", "kraken")) > 40 * DELTA_BYTES
 

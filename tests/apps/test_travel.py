@@ -1,0 +1,154 @@
+"""Books of the past: at an instant, at a version, in a series, and replayed in Python, equal to what a live follower noted."""
+
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import pytest
+from support.captures import tape_rows, write_rows
+from typer.testing import CliRunner
+
+import alphapulse_cli as ap
+from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, STEP_NS
+from alphapulse_cli.apps.replay.timeline import recordings
+from alphapulse_cli.apps.travel import Travel, series
+from alphapulse_cli.edges.capture.files import capture_files
+from alphapulse_cli.errors import NoSegment, UsageError
+from alphapulse_cli.readers.moments import moment
+
+COUNT = 150
+BY_CASE = {feed.case: feed for feed in FEEDS}
+
+
+def no_damage(path, what):
+    raise AssertionError(f"{path}: {what}")
+
+
+@pytest.fixture(scope="module")
+def captures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("captures")
+    for case in ("kraken", "binance-us", "okx", "bitfinex"):
+        head, rows, _ = tape_rows(BY_CASE[case], COUNT)
+        write_rows(folder, head, rows)
+    return folder
+
+
+def invoke(*words):
+    """Run `alphapulse reconstruct` with these words in this process."""
+    from alphapulse_cli.cli import reconstruct
+
+    return CliRunner().invoke(reconstruct.app, [str(word) for word in words])
+
+
+def test_the_book_of_an_instant_is_what_a_follower_noted_then(captures):
+    """Each update of a replay is noted with its time; the book asked for at that time is the same, level for level."""
+    noted = {}
+    with ap.replay(captures) as updates:
+        for number, update in enumerate(updates):
+            if number % 40 == 7:
+                noted[update.exchange, update.timestamp_ns] = update.copy()
+    assert {exchange for exchange, _ in noted} == {"kraken", "binance-us", "okx", "bitfinex"}
+    for (exchange, time_ns), book in noted.items():
+        then = ap.at(captures, exchange, book.symbol, time_ns)
+        assert then.rows() == book.rows()
+        assert (then.version, then.timestamp_ns) >= (book.version, book.timestamp_ns)
+
+
+def test_a_replay_gives_every_version_in_order(captures):
+    versions: dict[int, int] = {}
+    with ap.replay([captures / path.name for path in captures.glob("okx*.zst")], symbols=["BTC-USD"]) as updates:
+        for update in updates:
+            versions.setdefault(update.version, update.timestamp_ns)
+    assert list(versions) == list(range(min(versions), max(versions) + 1))
+    assert list(versions.values()) == sorted(versions.values())
+
+
+@pytest.mark.parametrize("form", ["text", "ns", "datetime", "offset"])
+def test_an_instant_may_be_written_in_several_ways(captures, form):
+    time_ns = STARTED_NS + 150 * STEP_NS
+    aware = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_ns // 1000)
+    forms: dict[str, str | int | datetime] = {
+        "text": moment(time_ns),
+        "ns": time_ns,
+        "datetime": aware,
+        "offset": moment(time_ns, local=True),
+    }
+    assert ap.at(captures, "kraken", "BTC-USD", forms[form]).rows() == ap.at(captures, "kraken", "BTC-USD", time_ns).rows()
+
+
+def test_times_without_an_offset_and_outside_are_refused(captures):
+    for wrong in ("2026-09-21T14:14:00", datetime(2026, 9, 21, 14, 14)):  # noqa: DTZ001 - that is the point
+        with pytest.raises(UsageError, match="without an offset"):
+            ap.at(captures, "kraken", "BTC-USD", wrong)
+    with pytest.raises(UsageError, match="not in the capture"):
+        ap.at(captures, "kraken", "BTC-USD", 1)
+    with pytest.raises(NoSegment, match="no book of DOGE-USD"):
+        ap.at(captures, "kraken", "DOGE-USD", STARTED_NS + STEP_NS)
+    with pytest.raises(NoSegment, match="no capture of gemini"):
+        ap.at(captures, "gemini", "BTC-USD", STARTED_NS + STEP_NS)
+    with pytest.raises(NoSegment, match="DOGE-USD"):
+        ap.replay(captures, symbols=["DOGE-USD"])
+
+
+def test_a_series_has_the_book_of_each_instant(captures):
+    [kraken] = [one for one in recordings(capture_files([captures])) if one.set_name == "kraken"]
+    span = kraken.first_ns + 5 * 10**9, kraken.last_ns
+    rows = list(series(kraken, [], span, 10**9, ["bid", "ask", "mid", "spread", "imbalance"], no_damage))
+    assert len(rows) == (span[1] // 10**9) - -(-span[0] // 10**9) + 1
+    for row in rows[:3]:
+        book = ap.at(captures, "kraken", "BTC-USD", row["time"])
+        assert [row["bid"], row["ask"]] == [book.rows(1)[0][1], book.rows(1)[1][1]]
+        assert row["state"] == book.state.name
+    with pytest.raises(UsageError, match="unknown field"):
+        list(series(kraken, [], span, 10**9, ["color"], no_damage))
+    with pytest.raises(UsageError, match="samples"):
+        list(series(kraken, [], span, 1, ["bid"], no_damage))
+
+
+def test_a_version_is_found(captures):
+    [okx] = [one for one in recordings(capture_files([captures])) if one.set_name == "okx"]
+    with Travel(okx, [], okx.first_ns, no_damage) as travel:
+        [book] = travel.to_version(30)
+        assert book.keeper.version == 30
+    with Travel(okx, [], okx.first_ns, no_damage) as travel, pytest.raises(UsageError, match="version 100000"):
+        travel.to_version(100_000)
+
+
+class TestCommand:
+    def test_json_table_and_csv_show_the_same_book(self, captures):
+        at = moment(STARTED_NS + 150 * STEP_NS)
+        options = ("--at", at, "--exchange", "kraken", "--depth", 3)
+        answer = orjson.loads(invoke(*options, "--json", captures).stdout)
+        book = ap.at(captures, "kraken", "BTC-USD", at)
+        assert [["bid", *level] for level in answer["bids"]] == [list(row) for row in book.rows(3)[:3]]
+        assert (answer["state"], answer["version"], answer["checksum"]) == ("LIVE", book.version, "OK")
+        table = invoke(*options, "--format", "table", captures).stdout
+        rows = invoke(*options, "--format", "csv", captures).stdout
+        assert answer["bids"][0][0] in table
+        assert f"bid,{answer['bids'][0][0]},{answer['bids'][0][1]}" in rows
+
+    def test_a_series_in_csv(self, captures):
+        lines = invoke("--every", "2s", "--fields", "bid,spread", "--format", "csv", "-e", "okx", captures).stdout.splitlines()
+        assert lines[0] == "time,set,symbol,state,bid,spread"
+        assert len(lines) > 4
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["--at", "2026-09-21T14:14:00"], "without an offset"),
+            (["--at", "yesterday"], "not a time"),
+            (["--at", "1999-01-01T00:00:00Z"], "not in the capture"),
+            ([], "books of many times"),
+            (["--at", "2026-09-21T14:14:00Z", "--every", "1s"], "contradict"),
+            (["--at", "2026-09-21T14:14:00Z", "--watch"], "--watch is for live books"),
+            (["--at", "2026-09-21T14:14:00Z", "--fields", "bid"], "go with --every"),
+            (["--every", "1s", "--fields", "colour"], "unknown field"),
+            (["--at-version", "3"], "several sets"),
+            (["--at", "2026-09-21T14:14:00Z", "-e", "gemini"], "no capture of gemini"),
+        ],
+    )
+    def test_wrong_words_are_refused(self, captures, words, message):
+        result = invoke(*words, captures)
+        assert message in str(result.exception)
+
+    def test_at_without_a_capture_is_refused(self):
+        assert "need a capture" in str(invoke("--at", "2026-09-21T14:14:00Z").exception)
