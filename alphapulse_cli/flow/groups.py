@@ -4,7 +4,8 @@
 
 After a miss everything up to the next FIRST is skipped; a ring's oldest record, too, may be in the middle of a group. When a ring
 has ended, or its writer is silent, and another ring has its name, that one is read from its first record, and the records that it
-has already overwritten count as missed: a reader that only polls never stays on a dead ring.
+has already overwritten count as missed: a reader that only polls never stays on a dead ring. A replay never takes a collector's place
+here, nor a collector a replay's: what began as the present, or as the past, stays that for its reader.
 """
 
 from contextlib import suppress
@@ -82,6 +83,15 @@ class GroupReader:
     def position(self) -> int:
         """Sequence of the next record to read from the ring."""
         return self.reader.position
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether a replay writes the ring; that of a reader never changes."""
+        return self.segment.is_replay
+
+    def now_ns(self) -> int:
+        """Time now on the clock of the ring's records, ns since 1970: see `Segment.now_ns`."""
+        return self.segment.now_ns()
 
     def is_live(self, monotonic_ns: int) -> bool:
         """Whether the ring's writer is alive: the ring is READY and its heartbeat fresh."""
@@ -167,7 +177,7 @@ class GroupReader:
         """Attach to the ring that has the name now, if it is another."""
         with suppress(SegmentError, StorageError):
             found = self._checked(Segment.attach(self._directory, self.name))
-            if found.epoch > self.segment.epoch:
+            if found.epoch > self.segment.epoch and found.is_replay == self.segment.is_replay:
                 self._attach(found, "oldest")
                 return True
         return False

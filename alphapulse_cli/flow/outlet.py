@@ -4,6 +4,9 @@
 
 Opening an outlet replaces the set's former segments: readers drain the old rings to their seal and switch. `beat` must be called at
 least every 250 ms by the loop that publishes, or the set counts as dead. Use it in a `with`: leaving it retires the set.
+
+A replay opens its outlet with `replay=True`, which marks every segment, and beats with the time that it has reached in the recording:
+before the first record of a later time is published, or readers see ages below 0 (which they show as 0).
 """
 
 from collections.abc import Collection, Sequence
@@ -11,12 +14,12 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from alphapulse_cli.errors import SegmentError, StorageError
+from alphapulse_cli.errors import SegmentError, StorageError, UsageError
 from alphapulse_cli.flow.publish import DelayMeter
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm import layout
 from alphapulse_cli.shm.counters import Counter, CountersWriter, counters_spec
-from alphapulse_cli.shm.directory import Directory, parse_segment_name
+from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
 from alphapulse_cli.shm.image import FIRST_CAPACITY, ImageWriter, book_spec
 from alphapulse_cli.shm.layout import SegmentKind, State
 from alphapulse_cli.shm.lease import Lease
@@ -44,14 +47,17 @@ class Outlet:
         lease: Lease | None = None,
         *,
         is_hidden: bool = False,
+        replay: bool = False,
     ) -> None:
         """Open the set.
 
         `ring_capacity` is in records; 0 = by the number of symbols (`layout.ring_records`). `lease` is one of this set that the
         caller holds and keeps; without it the outlet takes and releases its own. Readers see a hidden set's rings and counters
-        after `show`.
+        after `show`. UsageError for a replay where a collector's set has the name.
         """
         self.set_name, self.exchange = set_name, exchange
+        self.replay = replay
+        self._recording_ns = 0  # last time that a replay gave
         self.directory = directory
         self._segments: list[Segment] = []
         self._images: dict[str, ImageWriter] = {}
@@ -60,12 +66,14 @@ class Outlet:
         self._lease = lease or Lease.acquire(directory, set_name)
         self._owns_lease = lease is None
         try:
+            if replay:
+                self._refuse_a_collectors_set()
             self.wake = WakePage.open(directory, set_name, create=True)
             capacity = layout.round_capacity(ring_capacity) if ring_capacity else layout.ring_records(len(symbols))
             # Allocate all of them first: where there is no room, the former writer's segments stay as they are.
             deltas = self._create(self._ring(SegmentKind.DELTAS, DELTA_BYTES, capacity))
             trades = self._create(self._ring(SegmentKind.TRADES, TRADE_BYTES, capacity))
-            counters = self._create(counters_spec(set_name, exchange, self.epoch, len(symbols) + SYMBOLS_TO_COME))
+            counters = self._create(counters_spec(set_name, exchange, self.epoch, len(symbols) + SYMBOLS_TO_COME, replay=replay))
             self._to_show = [deltas, trades, counters]
             if not is_hidden:
                 self.show()
@@ -95,10 +103,21 @@ class Outlet:
         return self._lease.epoch
 
     def _ring(self, kind: SegmentKind, record_bytes: int, capacity: int) -> SegmentSpec:
-        return SegmentSpec(kind, self.set_name, self.exchange, self.epoch, record_bytes, capacity)
+        return SegmentSpec(kind, self.set_name, self.exchange, self.epoch, record_bytes, capacity, replay=self.replay)
+
+    def _refuse_a_collectors_set(self) -> None:
+        """UsageError where a collector's ring has the name: programs that follow it must not meet the past in its place."""
+        with suppress(SegmentError, StorageError):
+            found = Segment.attach(self.directory, segment_name(SegmentKind.DELTAS, self.set_name))
+            if not found.is_replay:
+                raise UsageError(
+                    f"{self.directory.path} holds {self.set_name} as a collector wrote it: a replay does not take its place",
+                    "name a directory for the replay alone: --shm-dir DIR",
+                )
 
     def _create(self, spec: SegmentSpec) -> Segment:
         segment = Segment.create(self.directory, spec)
+        segment.set_recording(self._recording_ns)
         self._segments.append(segment)
         return segment
 
@@ -138,7 +157,8 @@ class Outlet:
     def open_image(self, instrument: Instrument) -> ImageWriter:
         """Create the empty image of a book. StorageError."""
         slot = self._symbols.index(instrument.symbol)
-        segment = self._create(book_spec(self.set_name, self.exchange, instrument.symbol, self.epoch, FIRST_CAPACITY, slot))
+        name = instrument.symbol
+        segment = self._create(book_spec(self.set_name, self.exchange, name, self.epoch, FIRST_CAPACITY, slot, replay=self.replay))
         segment.ready()
         image = self._images[instrument.symbol] = ImageWriter(segment)
         return image
@@ -171,8 +191,12 @@ class Outlet:
                 self._checkpointed_ns[slot] = now_ns
                 self.counters.block(self._symbols[slot]).add(Counter.CHECKPOINTS)
 
-    def beat(self, monotonic_ns: int) -> None:
-        """Store the heartbeat in all segments. Raises StorageError where one was cut short."""
+    def beat(self, monotonic_ns: int, recording_ns: int = 0) -> None:
+        """Store the heartbeat in all segments, and a replay's clock (ns since 1970) if given. StorageError where one was cut short."""
+        if recording_ns:
+            self._recording_ns = recording_ns
+            for segment in self._segments:
+                segment.set_recording(recording_ns)
         for segment in self._segments:
             segment.beat(monotonic_ns)
 

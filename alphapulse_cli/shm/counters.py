@@ -91,9 +91,10 @@ HISTOGRAMS = (
 )
 
 
-def counters_spec(set_name: str, exchange: str, epoch: int, symbol_count: int) -> SegmentSpec:
+def counters_spec(set_name: str, exchange: str, epoch: int, symbol_count: int, *, replay: bool = False) -> SegmentSpec:
     """Spec of a set's counters segment, with a block for the exchange and for each of `symbol_count` symbols."""
-    return SegmentSpec(SegmentKind.COUNTERS, set_name, exchange, epoch, BLOCK_BYTES, layout.round_capacity(symbol_count + 1))
+    capacity = layout.round_capacity(symbol_count + 1)
+    return SegmentSpec(SegmentKind.COUNTERS, set_name, exchange, epoch, BLOCK_BYTES, capacity, replay=replay)
 
 
 class CountersWriter:

@@ -33,11 +33,18 @@ FIRST_CAPACITY = 1024  # levels a side of a book of unknown depth: 64 KiB with i
 
 
 def book_spec(
-    set_name: str, exchange: str, symbol: str, epoch: int, levels: int = FIRST_CAPACITY, slot: int = layout.NO_SLOT
+    set_name: str,
+    exchange: str,
+    symbol: str,
+    epoch: int,
+    levels: int = FIRST_CAPACITY,
+    slot: int = layout.NO_SLOT,
+    *,
+    replay: bool = False,
 ) -> SegmentSpec:
     """Spec of a book's segment with room for at least `levels` a side; `slot` is the book's in the wake page."""
     capacity = layout.round_capacity(levels)
-    return SegmentSpec(SegmentKind.BOOK, set_name, exchange, epoch, layout.LEVEL_BYTES, capacity, symbol, slot)
+    return SegmentSpec(SegmentKind.BOOK, set_name, exchange, epoch, layout.LEVEL_BYTES, capacity, symbol, slot, replay)
 
 
 class ImageWriter:

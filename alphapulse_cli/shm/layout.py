@@ -6,7 +6,8 @@
       512 │ state          BUILDING, READY, RETIRED, REPLACED                                                              │
       640 │ sealed         where the ring ends; 2^64-1 while it has no end                                                 │
       768 │ heartbeat_ns   CLOCK_MONOTONIC, stored at least every 250 ms                                                   │
-          │                Each of these five words is alone on a pair of cache lines (128 bytes), so that                 │
+      896 │ recording_ns   a replay's clock: the time of the recording that it has reached                                 │
+          │                Each of these six words  is alone on a pair of cache lines (128 bytes), so that                 │
           │                readers that poll one of them do not slow the writer of another.                                │
      1024 │ image          BOOK: words of the live book, under the seqlock `seq`                                           │
      1120 │ rules          BOOK: the instrument's tick, lot and minimum size, under the live book's `seq`                  │
@@ -20,6 +21,10 @@
 
 Integers are in the machine's own byte order (`byte_order` tells), texts are NUL-padded ASCII. A newer *minor* layout may put fields
 into bytes that are unused here, and readers ignore them; another *major* layout is refused.
+
+**Replays.** Segments that a replay writes are laid out like those of a collector, but have REPLAY_MAJOR in place of LAYOUT_MAJOR: that
+is their mark, and a reader that does not know replays refuses them by the rule above instead of taking the past for the present. The
+ages of what they hold run on `recording_ns`; heartbeats stay on CLOCK_MONOTONIC, since the replay's process lives now.
 """
 
 from enum import IntEnum, unique
@@ -27,7 +32,8 @@ from typing import NamedTuple
 
 from alphapulse_cli.market.trading_status import NOT_REPORTED
 
-LAYOUT_MAJOR, LAYOUT_MINOR = 1, 2  # 1.1: order rules; 1.2: trading status, in the image and in STATUS records
+LAYOUT_MAJOR, LAYOUT_MINOR = 1, 3  # 1.1: order rules; 1.2: trading status, in the image and in STATUS records; 1.3: replays
+REPLAY_MAJOR = 1000 + LAYOUT_MAJOR  # of a replay's segments; no version of the layout will ever have such a number
 STATUS_SINCE_MINOR = 2  # a writer of an older layout stores no trading status
 
 MAGIC = int.from_bytes(b"alphapls", "little")
@@ -89,7 +95,7 @@ IDENTITY_FIELDS = _table(
     0,
     ("magic", "u64", '"alphapls"; written last: it means ready'),
     ("byte_order", "u64", "0x0102030405060708 as the writer's machine stores it"),
-    ("layout_major", "u64", "readers refuse any other"),
+    ("layout_major", "u64", "1, or 1001 where a replay wrote the segment; readers refuse any other"),
     ("layout_minor", "u64", "readers ignore fields that they do not know"),
     ("header_bytes", "u64", "4096: where the data begins"),
     ("record_bytes", "u64", "size of one record, level or block; a multiple of 8"),
@@ -100,7 +106,7 @@ IDENTITY_FIELDS = _table(
     ("writer_pid", "u64", "pid of the writer in its own pid namespace"),
     ("writer_start", "u64", "field 22 of /proc/<pid>/stat: tells a recycled pid"),
     ("pid_namespace", "u64", "inode of /proc/self/ns/pid; 0 where there is none"),
-    ("created_ns", "u64", "time of creation, CLOCK_REALTIME"),
+    ("created_ns", "u64", "time of creation, CLOCK_REALTIME, in a replay too"),
     ("request_slot", "u64", "BOOK: its slot in the wake page; 2^64-1 = none"),
     ("boot_id", "id16", "id of the boot to which CLOCK_MONOTONIC and the pid belong"),
     ("exchange", "text16", "name of the exchange: kraken"),
@@ -114,6 +120,11 @@ SHARED_FIELDS = _table(
     ("state", "u64", "0 BUILDING, 1 READY, 2 RETIRED, 3 REPLACED"),
     ("sealed", "u64", "nothing at or past this sequence is valid; 2^64-1 while alive"),
     ("heartbeat_ns", "u64", "the writer's last heartbeat, CLOCK_MONOTONIC; older than 2 s: the writer counts as gone"),
+    (
+        "recording_ns",
+        "u64",
+        "replay: the time that it has reached in the recording, CLOCK_REALTIME of then; 0 = not known, and 0 in a live segment",
+    ),
     stride=CACHE_LINES_BYTES,
 )
 _IMAGE_ROWS = (
@@ -150,7 +161,7 @@ HEADER = {field.name: field for field in (*IDENTITY_FIELDS, *SHARED_FIELDS)}
 WORD = {name: field.offset // 8 for name, field in HEADER.items() if field.type == "u64"}  # index of a header word
 
 CLAIMED, PUBLISHED, STATE = WORD["claimed"], WORD["published"], WORD["state"]
-SEALED, HEARTBEAT = WORD["sealed"], WORD["heartbeat_ns"]
+SEALED, HEARTBEAT, RECORDING = WORD["sealed"], WORD["heartbeat_ns"], WORD["recording_ns"]
 IMAGE_WORD, CHECKPOINT_WORD = IMAGE_FIELDS[0].offset // 8, CHECKPOINT_FIELDS[0].offset // 8
 IMAGE_WORD_COUNT = len(_IMAGE_ROWS)
 IMAGE_INDEX = {name: index for index, (name, *_) in enumerate(_IMAGE_ROWS)}  # of a word of the image: words after `seq`

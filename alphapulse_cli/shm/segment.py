@@ -4,6 +4,7 @@
              … fill it …
              ready()                           magic, predecessor sealed and marked, rename, state READY
              beat(monotonic_ns)                at least every 250 ms, for as long as it publishes
+             set_recording(recording_ns)       a replay: at each tick
              retire()                          sealed where it ends, state RETIRED; the file stays readable
     reader   Segment.attach(directory, name)   mapped read-only, every header field checked against the file
              liveness(monotonic_ns)            LIVE while READY, of this boot and with a heartbeat younger than 2 s; from 150 ms on
@@ -59,6 +60,7 @@ class SegmentSpec:
     capacity: int
     symbol: str = ""
     request_slot: int = layout.NO_SLOT
+    replay: bool = False  # written by a replay: its times are those of a recording
 
     @property
     def name(self) -> str:
@@ -145,7 +147,7 @@ class Segment:
         spec, who = self.spec, self.writer
         numbers = {
             "byte_order": layout.BYTE_ORDER,
-            "layout_major": layout.LAYOUT_MAJOR,
+            "layout_major": layout.REPLAY_MAJOR if spec.replay else layout.LAYOUT_MAJOR,
             "layout_minor": layout.LAYOUT_MINOR,
             "header_bytes": layout.HEADER_BYTES,
             "record_bytes": spec.record_bytes,
@@ -192,6 +194,11 @@ class Segment:
         if old is not None:
             old.mark_replaced()
 
+    def set_recording(self, recording_ns: int) -> None:
+        """Store the time that a replay has reached in the recording, ns since 1970; 0 in a live segment."""
+        assert self.spec.replay or not recording_ns, f"{self.name} is live"
+        self._words.store_relaxed(layout.RECORDING, recording_ns)
+
     def beat(self, monotonic_ns: int) -> None:
         """Store the heartbeat of a living writer. StorageError where the file was cut short."""
         self._words.store_relaxed(layout.HEARTBEAT, monotonic_ns)
@@ -233,6 +240,19 @@ class Segment:
     def heartbeat_ns(self) -> int:
         """Time of the writer's last heartbeat, CLOCK_MONOTONIC."""
         return self._words.load_acquire(layout.HEARTBEAT)
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether a replay wrote it: what it holds is of the past, and ages run on the recording's clock."""
+        return self.spec.replay
+
+    def now_ns(self) -> int:
+        """Time now on the clock of the segment's records, ns since 1970: that of the recording in a replay, else CLOCK_REALTIME.
+
+        0 in a replay that has not said it yet. Every age of what the segment holds is measured against this. A replay stores it
+        about every 100 ms, so a record may be a little ahead of it.
+        """
+        return self._words.load_relaxed(layout.RECORDING) if self.spec.replay else clock.realtime_ns()
 
     @property
     def state(self) -> State:
@@ -310,7 +330,9 @@ class Segment:
 
     def resized(self, capacity: int) -> "Segment":
         """Create a segment like this one with another capacity, not yet `ready`. StorageError; this one is untouched."""
-        return Segment.create(self._open_directory(), replace(self.spec, capacity=layout.round_capacity(capacity)))
+        made = Segment.create(self._open_directory(), replace(self.spec, capacity=layout.round_capacity(capacity)))
+        made.set_recording(self._words.load_relaxed(layout.RECORDING))
+        return made
 
     def _open_directory(self) -> Directory:
         assert self._directory is not None, f"{self.name} is closed"
@@ -387,7 +409,7 @@ def parse_header(mapped: Any, name: str, path: str) -> tuple[SegmentSpec, Identi
         raise NotASegment(f"{path} is not a segment, or is unfinished: its magic number is wrong")
     if number["byte_order"] != layout.BYTE_ORDER:
         raise WrongLayout(f"{path} was written on a machine of another byte order")
-    if number["layout_major"] != layout.LAYOUT_MAJOR:
+    if number["layout_major"] not in (layout.LAYOUT_MAJOR, layout.REPLAY_MAJOR):
         ours, theirs = layout.LAYOUT_MAJOR, number["layout_major"]
         raise WrongLayout(f"{path} has layout {theirs}, this version reads {ours}", "use the same alphapulse as its collector")
     if number["file_bytes"] != len(mapped):
@@ -414,7 +436,9 @@ def parse_header(mapped: Any, name: str, path: str) -> tuple[SegmentSpec, Identi
     start = layout.HEADER["boot_id"].offset
     boot = bytes(mapped[start : start + layout.ID_BYTES])
     writer = Identity(boot, number["writer_pid"], number["writer_start"], number["pid_namespace"])
-    return SegmentSpec(kind, set_name, exchange, number["epoch"], record_bytes, capacity, symbol, number["request_slot"]), writer
+    is_replay = number["layout_major"] == layout.REPLAY_MAJOR
+    made = SegmentSpec(kind, set_name, exchange, number["epoch"], record_bytes, capacity, symbol, number["request_slot"], is_replay)
+    return made, writer
 
 
 def _text(mapped: Any, name: str) -> str | None:

@@ -22,6 +22,7 @@ enum { RECORD = 256, HEADER = 4096, KIND_DELTAS = 1, MAX_CHANGES = 12, FIRST = 1
 enum { MAGIC = 0, BYTE_ORDER_TAG = 8, LAYOUT_MAJOR = 16, HEADER_SIZE = 32, RECORD_SIZE = 40, CAPACITY = 48, FILE_SIZE = 56,
        KIND = 64, EPOCH = 72, CLAIMED = 256, PUBLISHED = 384, SEALED = 640, HEARTBEAT = 768 };
 static const uint64_t ALIVE = UINT64_MAX; /* `sealed` of a ring that has no end yet */
+enum { LIVE_LAYOUT = 1, REPLAY_LAYOUT = 1001 }; /* the second: a replay wrote it, its times are of the past */
 
 typedef struct { uint64_t price_ticks, size_side; } Change; /* the price is signed; see print_group */
 typedef struct {
@@ -34,7 +35,7 @@ typedef struct {
 } Record;
 _Static_assert(sizeof(Record) == RECORD, "the record is 256 bytes");
 
-typedef struct { const unsigned char *at; size_t bytes; uint64_t capacity, epoch; } Ring;
+typedef struct { const unsigned char *at; size_t bytes; uint64_t capacity, epoch, layout; } Ring;
 
 static uint64_t plain(const Ring *ring, int offset) { uint64_t word; memcpy(&word, ring->at + offset, 8); return word; }
 static uint64_t acquire(const Ring *ring, int offset) {
@@ -60,10 +61,11 @@ static const char *attach(const char *path, Ring *ring) {
     ring->at = mapped;
     ring->capacity = plain(ring, CAPACITY);
     ring->epoch = plain(ring, EPOCH);
+    ring->layout = plain(ring, LAYOUT_MAJOR);
     const char *wrong = NULL;
     if (acquire(ring, MAGIC) != 0x736c706168706c61u) wrong = "is no segment"; /* "alphapls" */
     else if (plain(ring, BYTE_ORDER_TAG) != 0x0102030405060708u) wrong = "is of another byte order";
-    else if (plain(ring, LAYOUT_MAJOR) != 1) wrong = "has another layout";
+    else if (ring->layout != LIVE_LAYOUT && ring->layout != REPLAY_LAYOUT) wrong = "has another layout";
     else if (plain(ring, KIND) != KIND_DELTAS || plain(ring, RECORD_SIZE) != RECORD) wrong = "is no ring of deltas";
     else if (plain(ring, HEADER_SIZE) != HEADER || ring->capacity == 0 || ring->capacity > UINT64_C(1) << 32
              || (ring->capacity & (ring->capacity - 1)) != 0 || plain(ring, FILE_SIZE) != ring->bytes
@@ -105,6 +107,7 @@ int main(int argc, char **argv) {
     Ring ring, next;
     const char *wrong = argc > 1 ? attach(argv[1], &ring) : "is not given";
     if (wrong) { fprintf(stderr, "%s %s\n", argc > 1 ? argv[1] : "the segment's path", wrong); return 3; }
+    if (ring.layout == REPLAY_LAYOUT) printf("REPLAY\n");
     const double patience_s = argc > 2 ? atof(argv[2]) : 1e9;
     uint64_t claimed = acquire(&ring, CLAIMED), heard_ns = monotonic_ns();
     uint64_t position = least(claimed > ring.capacity ? claimed - ring.capacity : 0, acquire(&ring, PUBLISHED));
@@ -116,7 +119,7 @@ int main(int argc, char **argv) {
         const uint64_t sealed = acquire(&ring, SEALED), end = least(acquire(&ring, PUBLISHED), sealed);
         if (end <= position) { /* nothing new: perhaps for ever, perhaps there is a successor */
             if (sealed != ALIVE && position >= sealed && attach(argv[1], &next) == NULL) {
-                if (next.epoch > ring.epoch) {
+                if (next.epoch > ring.epoch && next.layout == ring.layout) { /* no replay takes a collector's place */
                     munmap((void *)(uintptr_t)ring.at, ring.bytes);
                     ring = next, position = 0, held_count = 0, skipping = 1;
                     printf("RESTARTED\n");

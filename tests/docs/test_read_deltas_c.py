@@ -44,8 +44,9 @@ def until(condition):
 class Writer:
     """A collector of two books, without an exchange: `expected` is what a reader must print."""
 
-    def __init__(self, shm_dir, capacity=CAPACITY):
-        self.outlet = Outlet(open_directory(shm_dir), "kraken", "kraken", ["BTC-USD", "DOGE-USD"], capacity, clock.monotonic_ns())
+    def __init__(self, shm_dir, capacity=CAPACITY, *, replay=False):
+        symbols = ["BTC-USD", "DOGE-USD"]
+        self.outlet = Outlet(open_directory(shm_dir), "kraken", "kraken", symbols, capacity, clock.monotonic_ns(), replay=replay)
         self.batches = {"BTC-USD": Batch("BTC-USD", "kraken", 2, 8), "DOGE-USD": Batch("DOGE-USD", "kraken", 0, 18)}
         self.versions = dict.fromkeys(self.batches, 0)
         self.expected = []
@@ -182,6 +183,21 @@ def test_a_restarted_writer_is_followed_and_nothing_of_either_is_lost(program, s
             assert reading.lines() == wanted
 
 
+def test_a_replay_is_called_one_and_no_collector_follows_it(program, shm_dir, tmp_path):
+    """The first line says REPLAY; the set that a collector makes in its place afterwards is another one, which is not read."""
+    replay = Writer(shm_dir, replay=True)
+    replay.few()
+    with Reading(program, shm_dir, tmp_path) as reading:
+        until(lambda: reading.lines() == ["REPLAY", *replay.expected])
+        replay.outlet.close()
+        collector = Writer(shm_dir)
+        with collector.outlet:
+            collector.few()
+            told = reading.process.stderr.readline()  # when the last heartbeat of its ring is 2 s old
+        assert "the writer is silent" in told
+        assert reading.lines() == ["REPLAY", *replay.expected]
+
+
 def test_it_ends_when_nothing_is_published_any_more(program, shm_dir, tmp_path):
     writer = Writer(shm_dir)
     with writer.outlet, Reading(program, shm_dir, tmp_path, "0.1") as reading:
@@ -233,7 +249,7 @@ class TestTheProgramKnowsWhatTheCodeSays:
         for said, name in names.items():
             assert re.search(rf"\b{said} = {layout.HEADER[name].offset}\b", source), said
         assert f"0x{layout.MAGIC:016x}u" in source
-        assert f"plain(ring, LAYOUT_MAJOR) != {layout.LAYOUT_MAJOR})" in source
+        assert f"LIVE_LAYOUT = {layout.LAYOUT_MAJOR}, REPLAY_LAYOUT = {layout.REPLAY_MAJOR} }}" in source
 
     def test_the_page_shows_how_it_is_compiled_and_names_it(self):
         page = (SOURCE.parent / "read-a-segment-from-another-language.md").read_text()

@@ -106,7 +106,7 @@ def printed(program, folder):
 def sets():
     """Folder of sets, a folder each: "1.0" and so on as that version wrote it, "today" as today's writer does.
 
-    Made of today's: "major" with another major, and one for each name in MOVED with that field moved.
+    "replay" as a replay of today would. Made of today's: "major" with another major, and one for each name in MOVED with that field moved.
     """
     shared = Path("/dev/shm")
     root = Path(tempfile.mkdtemp(prefix="alphapulse-test-", dir=shared if os.access(shared, os.W_OK) else None))
@@ -118,6 +118,10 @@ def sets():
     teller.tell(BEGINNING)
     teller.tell(REST)
     teller.end()
+    (root / "replay").mkdir(mode=0o700)
+    teller = Teller(str(root / "replay"), replay=True)
+    teller.tell(BEGINNING)
+    teller.tell(REST)
     for name in ("major", *MOVED):
         shutil.copytree(root / "today", root / name)
     for path in (root / "major").glob(f"{NAME}_*"):
@@ -263,6 +267,30 @@ def beat_until(teller, condition):
         assert time.monotonic() < end, "it never happened"
         teller.beat()
         time.sleep(0.02)
+
+
+class TestAReplay:
+    """Of the same frames: no reader that does not know replays may take it for live."""
+
+    def test_todays_readers_read_all_of_it(self, sets):
+        assert_true(everything(str(sets / "replay")))
+
+    @pytest.mark.parametrize("version", [version for version in SAME_MAJOR if minor_of(version) >= 3])
+    def test_later_readers_do_too(self, version, sets):
+        assert_true(readings(version, sets)["replay"])
+
+    @pytest.mark.parametrize("version", [version for version in SAME_MAJOR if minor_of(version) < 3])
+    def test_older_readers_refuse_it(self, version, sets):
+        refusal = readings(version, sets)["replay"]["refused"]
+        assert refusal.startswith("WrongLayout: ")
+        assert f"has layout {layout.REPLAY_MAJOR}, this version reads {layout.LAYOUT_MAJOR}" in refusal
+
+    @with_compiler
+    @pytest.mark.parametrize("version", [version for version in SAME_MAJOR if minor_of(version) < 3])
+    def test_the_older_reader_in_c_refuses_it(self, version, sets, compiled):
+        code, lines, complaint = printed(compiled(FROZEN / version / "read_deltas.c"), sets / "replay")
+        assert (code, lines) == (3, [])
+        assert "has another layout" in complaint
 
 
 @pytest.mark.parametrize("version", SAME_MAJOR)

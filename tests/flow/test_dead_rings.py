@@ -22,6 +22,12 @@ LIVES = st.lists(
 )
 
 
+def remove_segments(directory):
+    for name in directory.names():
+        if not name.endswith((".lock", ".wake")):
+            directory.unlink(name)
+
+
 class Scene:
     """Writers one after another, and a reader; time passes when told."""
 
@@ -41,9 +47,7 @@ class Scene:
             self.writer.close()
             return
         if "removed" in how:
-            for name in self.directory.names():
-                if not name.endswith((".lock", ".wake")):
-                    self.directory.unlink(name)
+            remove_segments(self.directory)
         outlet._lease.release()
 
     def write(self, groups):
@@ -106,3 +110,24 @@ def test_one_that_does_is_found(method, broken, how):
     assert follows(lives)
     with patch.object(GroupReader, method, broken):
         assert not follows(lives)
+
+
+@pytest.mark.parametrize("is_replay_first", [False, True])
+def test_no_replay_takes_a_collectors_place_nor_a_collector_a_replays(is_replay_first, directory):
+    """Not even where the old files are gone without a seal, and its writer dead."""
+    first = Writer(directory, capacity=64, replay=is_replay_first)
+    reader = GroupReader(directory, "kraken", SegmentKind.DELTAS, "oldest")
+    kept = reader.segment
+    first.close()
+    remove_segments(directory)
+    second = Writer(directory, capacity=64, replay=not is_replay_first)
+    second.update([(999_000, 1, False)])
+    for seconds in (0, 1, 3):
+        polled = reader.poll(clock.monotonic_ns() + seconds * SECOND_NS)
+        assert not polled.restarted
+        assert reader.segment is kept
+        assert reader.is_replay is is_replay_first
+    second.close()
+    remove_segments(directory)
+    with Writer(directory, capacity=64, replay=is_replay_first):
+        assert reader.poll(clock.monotonic_ns() + 4 * SECOND_NS).restarted

@@ -7,7 +7,7 @@ import sys
 import pytest
 from support.flow_parts import Desk, Replica, listed
 
-from alphapulse_cli.errors import StorageError, WriterAlive
+from alphapulse_cli.errors import StorageError, UsageError, WriterAlive
 from alphapulse_cli.flow.outlet import CHECKPOINT_PAUSE_NS, Outlet
 from alphapulse_cli.shm import clock, layout, segment
 from alphapulse_cli.shm.counters import Counter, CountersReader
@@ -45,6 +45,29 @@ class TestTheRings:
         with Outlet(directory, "a", "kraken", symbols, 0, 0) as grown, Outlet(directory, "b", "kraken", symbols, 64, 0) as chosen:
             assert (grown.deltas.capacity, grown.trades.capacity) == (32_768, 32_768)
             assert (chosen.deltas.capacity, chosen.trades.capacity) == (64, 64)
+
+
+class TestAReplay:
+    def test_marks_all_its_segments_and_stores_the_recordings_clock_in_them(self, directory):
+        with Outlet(directory, "kraken", "kraken", ["BTC-USD", "ETH-USD"], 64, clock.monotonic_ns(), replay=True) as outlet:
+            outlet.open_image(BTC)
+            outlet.beat(clock.monotonic_ns(), 1_740_000_000_000_000_000)
+            outlet.open_image(ETH)  # after the beat
+            outlet.beat(clock.monotonic_ns())
+            for name in segments(directory):
+                found = Segment.attach(directory, name)
+                assert (name, found.is_replay, found.now_ns()) == (name, True, 1_740_000_000_000_000_000)
+
+    def test_does_not_take_a_collectors_place(self, directory):
+        """Not even a dead one's: whoever follows that set must not be given the past."""
+        opened(directory, BTC).close()
+        with pytest.raises(UsageError, match="holds kraken as a collector wrote it: a replay does not take its place"):
+            Outlet(directory, "kraken", "kraken", ["BTC-USD"], 64, 0, replay=True)
+        assert not Segment.attach(directory, NAMES[1]).is_replay
+        with Outlet(directory, "past", "kraken", ["BTC-USD"], 64, 0, replay=True):  # the lock of the other is free again
+            pass
+        with Outlet(directory, "past", "kraken", ["BTC-USD"], 64, 0, replay=True), opened(directory, BTC):
+            pass
 
 
 class TestAnOpenOutlet:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -40,6 +41,32 @@ def noted_at_rename(monkeypatch, directory, old):
     return seen
 
 
+class TestTheClockOfItsRecords:
+    """`now_ns`: what every age of a segment's contents is measured against."""
+
+    def test_is_ours_in_a_live_one(self, directory):
+        opened = made(directory)
+        before = clock.realtime_ns()
+        assert before <= Segment.attach(directory, NAME).now_ns() <= clock.realtime_ns()
+        with pytest.raises(AssertionError, match="kraken_orderbook_deltas is live"):
+            opened.set_recording(1)
+
+    def test_is_the_recordings_in_a_replay_as_far_as_it_has_come(self, directory):
+        opened = made(directory, replay=True)
+        reader = Segment.attach(directory, NAME)
+        assert reader.now_ns() == 0
+        for now_ns in (1_740_000_000_000_000_000, 1_740_000_000_000_000_001, 1_730_000_000_000_000_000):  # the last: a seek back
+            opened.set_recording(now_ns)
+            assert reader.now_ns() == now_ns
+            assert reader.liveness(clock.monotonic_ns()) is Liveness.LIVE  # that clock is our own
+
+    def test_goes_with_a_book_into_its_larger_file(self, directory):
+        book = Segment.create(directory, book_spec("kraken", "kraken", "BTC-USD", 1, levels=8, replay=True))
+        book.set_recording(77)
+        larger = book.resized(64)
+        assert (larger.is_replay, larger.now_ns()) == (True, 77)
+
+
 class TestBirth:
     def test_nobody_sees_it_before_it_is_ready(self, directory):
         """It has a temporary name and no magic until then."""
@@ -63,6 +90,16 @@ class TestBirth:
         assert found.spec.capacity == 4096
         assert found.writer == my_identity()
         assert (found.path.stat().st_mode & 0o777, found.path.stat().st_size) == (0o600, spec.file_bytes)
+
+    @pytest.mark.parametrize("is_replay", [False, True])
+    def test_whether_a_replay_made_it_stands_in_its_major_layout(self, directory, is_replay):
+        """By it a reader that does not know replays refuses them."""
+        spec = replace(ring_spec(), replay=is_replay)
+        opened = Segment.create(directory, spec)
+        opened.ready()
+        assert memoryview(opened.memory).cast("Q")[layout.WORD["layout_major"]] == (1001 if is_replay else 1)
+        found = Segment.attach(directory, NAME)
+        assert (found.is_replay, found.spec) == (is_replay, spec)
 
     def test_readers_cannot_write(self, directory):
         made(directory)

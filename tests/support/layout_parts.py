@@ -87,7 +87,8 @@ def truth(frames):
 class Teller:
     """Writer of the story: a collector without a socket. It beats whenever something is told, or `beat` is called."""
 
-    def __init__(self, shm_dir):
+    def __init__(self, shm_dir, **marks):
+        """`marks` are further arguments of the outlet, which not every version has."""
         from alphapulse_cli import exchanges
         from alphapulse_cli.flow.ingest import Ingest
         from alphapulse_cli.flow.outlet import Outlet
@@ -97,7 +98,7 @@ class Teller:
         told = [Instrument(NAME, symbol, symbol, *DECIMALS[symbol], *RULES[symbol]) for symbol in DECIMALS]
         exchange = exchanges.get(NAME)
         channels = ("book", "trades")
-        self.outlet = Outlet(open_directory(shm_dir, create=True), NAME, NAME, list(DECIMALS), RING, time.monotonic_ns())
+        self.outlet = Outlet(open_directory(shm_dir, create=True), NAME, NAME, list(DECIMALS), RING, time.monotonic_ns(), **marks)
         decoder = exchange.decoder(told, set(channels), 0, "exchange")
         self.ingest = Ingest(exchange, decoder, told, channels, self.outlet, self.refuse, "exchange")
         self.now_ns = START_NS

@@ -22,6 +22,7 @@ from alphapulse_cli.wire import trade as trade_record
 from support.shm_processes import tell
 
 PRICE_DECIMALS, SIZE_DECIMALS = 2, 8
+PAST_NS = 1_740_000_000_000_000_000  # 2025-02-19T21:20:00Z: the clock of a set that is a replay
 
 
 def instrument(symbol="BTC-USD", exchange="kraken"):
@@ -36,13 +37,14 @@ def ladder(count, first_lots=1):
 
 
 class Writer:
-    """One set, written by hand. In a `with`, or `close` it: it retires the set then."""
+    """One set, written by hand. In a `with`, or `close` it: it retires the set then. A replay's clock is `now_ns`, from PAST_NS on."""
 
-    def __init__(self, directory, symbols=("BTC-USD",), set_name="kraken", exchange="kraken", capacity=16_384):
+    def __init__(self, directory, symbols=("BTC-USD",), set_name="kraken", exchange="kraken", capacity=16_384, *, replay=False):
         self.directory = directory
-        self.outlet = Outlet(directory, set_name, exchange, list(symbols), capacity, clock.monotonic_ns())
+        self.outlet = Outlet(directory, set_name, exchange, list(symbols), capacity, clock.monotonic_ns(), replay=replay)
         self.keepers = {symbol: BookKeeper(instrument(symbol, exchange), self.outlet, None) for symbol in symbols}
-        self.now_ns = clock.realtime_ns()
+        self.now_ns = PAST_NS if replay else clock.realtime_ns()
+        self.beat()
 
     def snapshot(self, rows, symbol="BTC-USD", **said):
         return self._apply(Snapshot, rows, symbol, said)
@@ -71,7 +73,7 @@ class Writer:
         return self.keepers[symbol].book
 
     def beat(self):
-        self.outlet.beat(clock.monotonic_ns())
+        self.outlet.beat(clock.monotonic_ns(), self.now_ns if self.outlet.replay else 0)
 
     def close(self):
         self.outlet.close()

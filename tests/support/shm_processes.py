@@ -72,8 +72,8 @@ def tell(value):
     sys.stdout.flush()
 
 
-def ring_spec(capacity=16, record_bytes=64, set_name="kraken", epoch=1, kind=SegmentKind.DELTAS):
-    return SegmentSpec(kind, set_name, "kraken", epoch, record_bytes, capacity)
+def ring_spec(capacity=16, record_bytes=64, set_name="kraken", epoch=1, kind=SegmentKind.DELTAS, *, replay=False):
+    return SegmentSpec(kind, set_name, "kraken", epoch, record_bytes, capacity, replay=replay)
 
 
 def make_ring(path):

@@ -212,6 +212,7 @@ class Replay:
         """Let readers see the sets."""
         self.is_shown = True
         for player in self._players.values():
+            player.outlet.beat(clock.monotonic_ns(), self._show_ns)
             player.outlet.show()
         self.pace.set(clock.monotonic_ns(), self._show_ns)
         if self.on_ready is not None:
@@ -225,7 +226,7 @@ class Replay:
         if monotonic_ns - self._beaten_ns >= BEAT_NS:
             self._beaten_ns = monotonic_ns
             for player in self._players.values():
-                player.outlet.beat(monotonic_ns)
+                player.outlet.beat(monotonic_ns, self.progress.now_ns)
 
     def _close(self) -> None:
         for player in self._players.values():
@@ -299,6 +300,7 @@ class _OutletMaker:
             replay.plan.ring_capacity,
             clock.monotonic_ns(),
             is_hidden=not replay.is_shown,
+            replay=True,
         )
 
 
