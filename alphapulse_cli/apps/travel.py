@@ -156,7 +156,8 @@ class Travel:
                 if self._player is not None:
                     self._player.close()
                 self._player = Player(head, self._outlet, lambda *_: None, self._only)
-        elif self._player is not None:
+                return
+        if self._player is not None:
             self._player.play(row)
 
     def _outlet(self, symbols: Sequence[str]) -> Outlet:

@@ -18,7 +18,7 @@ changes no state, except that the decoder may have to queue a resync, which `flo
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlsplit
 
 from alphapulse_cli.market.events import Event, Trade
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # the registry imports no part of an exchange
 Level = tuple[int, int]  # (ticks, lots)
 Change = tuple[int, int, bool]  # (ticks, lots, is_ask)
 Refusal = tuple[int, bytes]  # (HTTP status, body) of a handshake that is not accepted
+Position = dict[str, Any]  # of a decoder in its connection: values of JSON
 NotSimulated = tuple[str, str]  # (what the real exchange has, what a client of the simulator gets in its place)
 
 
@@ -204,6 +205,23 @@ class Decoder(Protocol):
 
     def use_instrument(self, instrument: Instrument) -> None:
         """Decode on the grid of this instrument (same native name) from now on."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """Optional part of a decoder: it can go on in the middle of a connection, with books that were kept by another.
+
+    Without it the past of a capture is read from the beginning of a connection.
+    """
+
+    def position(self) -> Position:
+        """Numbers by which the next frames are judged, as values of JSON. Only books that are good have any."""
+
+    def resume(self, position: Position, natives: Collection[str]) -> None:
+        """Go on from a `position`; called after `connected`. The books of these instruments are good.
+
+        LookupError, TypeError or ValueError for a position that cannot be right.
+        """
 
 
 class Truth(Protocol):

@@ -24,6 +24,7 @@ from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.market.trading_status import TradingStatus, stricter
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.image import ImageWriter
+from alphapulse_cli.shm.layout import LEVEL_BYTES
 from alphapulse_cli.wire.batch import Batch
 from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState, RecordKind
 
@@ -331,6 +332,35 @@ class BookKeeper:
             self._commit(receive_ns)
         else:
             self._publish(RESET, receive_ns, False)
+        return True
+
+    def resume(
+        self,
+        grid: Instrument,
+        sides: tuple[bytes, bytes],
+        version: int,
+        trust: tuple[BookState, BookReason, ChecksumState],
+        receive_ns: int,
+    ) -> bool:
+        """Take over a book of a checkpoint: bids and asks on that grid as an image holds them. False, and HALTED, without room.
+
+        It is not published in the ring: readers find it in the image. ValueError for sides that cannot be right: nothing changed.
+        """
+        Book(grid.price_decimals, grid.size_decimals).load_sides(*sides)
+        levels = max(map(len, sides)) // LEVEL_BYTES
+        if levels > self.image.capacity and not self._make_room(levels, receive_ns):
+            return False
+        self.instrument = grid
+        self._edit()
+        self._book.clear()
+        self._book.rescale(grid.price_decimals, grid.size_decimals)
+        self._book.load_sides(*sides)
+        self.batch.set_decimals(grid.price_decimals, grid.size_decimals)
+        self._set_rules()
+        self.version = version
+        self.state, self.reason, self.checksum = trust
+        self._show_state()
+        self._commit(receive_ns)
         return True
 
     def use_metadata(self, seen: Instrument, receive_ns: int) -> bool:

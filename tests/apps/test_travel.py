@@ -4,14 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
-from support.captures import tape_rows, write_rows
+from support.captures import tape_rows, write_rows, write_with_checkpoints
 from typer.testing import CliRunner
 
 import alphapulse_cli as ap
 from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, STEP_NS
 from alphapulse_cli.apps.replay.timeline import recordings
 from alphapulse_cli.apps.travel import Travel, series
-from alphapulse_cli.edges.capture.files import capture_files
+from alphapulse_cli.edges.capture.files import capture_files, index_path
+from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS
+from alphapulse_cli.edges.capture.reader import CaptureFile
 from alphapulse_cli.errors import NoSegment, UsageError
 from alphapulse_cli.readers.moments import moment
 
@@ -111,6 +113,38 @@ def test_a_version_is_found(captures):
         assert book.keeper.version == 30
     with Travel(okx, [], okx.first_ns, no_damage) as travel, pytest.raises(UsageError, match="version 100000"):
         travel.to_version(100_000)
+
+
+@pytest.mark.parametrize("case", [feed.case for feed in FEEDS])
+def test_checkpoints_give_the_same_book_without_what_came_before(tmp_path, case):
+    """The part of the file before the last checkpoint is overwritten: only what stands behind it can have been read."""
+    head, rows, _ = tape_rows(BY_CASE[case], COUNT)
+    symbol = head.instruments[0].symbol
+    write_rows(tmp_path / "without", head, rows)
+    write_with_checkpoints(tmp_path / "with", head, rows, 50, block_rows=10)
+    [path] = capture_files([tmp_path / "with"])
+    with CaptureFile(path) as file:
+        held = [entry for entry in file.entries() if entry.flags & HOLDS_CHECKPOINTS]
+        begin = file.entries()[0].end
+    assert len(held) >= 3
+    data = bytearray(path.read_bytes())
+    data[begin : held[-1].offset] = bytes(held[-1].offset - begin)
+    path.write_bytes(data)
+    for time_ns in (held[-1].last_ns, held[-1].last_ns + 7 * STEP_NS + 1, rows[-1].time_ns):
+        then, expected = (ap.at(tmp_path / name, head.exchange, symbol, time_ns) for name in ("with", "without"))
+        assert then.rows() == expected.rows()
+        assert (then.version, then.state, then.timestamp_ns) == (expected.version, expected.state, expected.timestamp_ns)
+
+
+def test_an_index_made_anew_knows_the_checkpoints(tmp_path):
+    head, rows, _ = tape_rows(BY_CASE["kraken"], COUNT)
+    write_with_checkpoints(tmp_path / "capture", head, rows, 50, block_rows=10)
+    [path] = capture_files([tmp_path / "capture"])
+    with CaptureFile(path) as file:
+        written = file.entries()
+    index_path(path).unlink()
+    with CaptureFile(path) as file:
+        assert file.entries() == written
 
 
 class TestCommand:

@@ -108,7 +108,6 @@ class Replaying:
         for number, row in merged(rows):
             if row.kind == Kind.HEAD:
                 self._begin(number, parse_head(row.payload))
-                continue
             player = self._players[number]
             if player is None:
                 continue

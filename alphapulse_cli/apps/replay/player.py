@@ -13,10 +13,11 @@ from typing import Any
 import orjson
 
 from alphapulse_cli import exchanges
-from alphapulse_cli.edges.capture.head import Head
+from alphapulse_cli.edges.capture.head import Head, parse_head
 from alphapulse_cli.edges.capture.rows import Kind, Row
 from alphapulse_cli.edges.exchange.watchdog import SilenceVerdict, Timing, Watchdog
 from alphapulse_cli.errors import DecodeError, UsageError
+from alphapulse_cli.flow.checkpoint import checkpoint, resume
 from alphapulse_cli.flow.ingest import Ingest, Notice
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet
@@ -90,6 +91,13 @@ class Player:
                 image = ImageReader(keeper.image.segment).peek()
                 yield keeper, image.timestamp_ns if image is not None else 0
 
+    def checkpoints(self) -> Iterator[tuple[int, bytes]]:
+        """Iterate over checkpoints of the open connections, each with its connection's number."""
+        for connection, ingest in self._open.items():
+            made = checkpoint(ingest)
+            if made is not None:
+                yield connection, made
+
     @property
     def validated_by(self) -> str:
         """Means by which the exchange lets a book be proved, in words."""
@@ -108,13 +116,31 @@ class Player:
                 line, _, body = payload.partition(b"\n")
                 self._on_answer(orjson.loads(line), body, time_ns, connection)
             elif kind == Kind.HEAD:
-                pass  # of the next file of this run; its instruments are those of the rows that follow
+                self._on_head(parse_head(payload))
+            elif kind == Kind.HELD:
+                self._on_checkpoint(payload, time_ns, connection)
             else:
                 self._on_session(kind, orjson.loads(payload), time_ns, connection)
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             self._notice("warning", f"a row of the capture cannot be right: {kind.decode('ascii', 'replace')}: {error}")
         for ingest in self._open.values():
             ingest.pending_requests()
+
+    def _on_head(self, head: Head) -> None:
+        """Take in the head of another file of this run, or of a block of checkpoints: symbols may have been added."""
+        for instrument in head.instruments:
+            self._known.setdefault(instrument.native, instrument)
+
+    def _on_checkpoint(self, payload: bytes, time_ns: int, connection: int) -> None:
+        """Take up a connection whose beginning was not played."""
+        if connection in self._open:
+            return
+        members = orjson.loads(payload.partition(b"\n")[0])
+        self._on_open([str(row["native"]) for row in members["books"]], time_ns, connection)
+        try:
+            resume(self._open[connection], payload, time_ns)
+        except ValueError as error:
+            self._notice("warning", f"{error}; its books wait for their next snapshot")
 
     def _on_session(self, kind: bytes, members: Mapping[str, Any], time_ns: int, connection: int) -> None:
         ingest = self._open.get(connection)

@@ -201,7 +201,7 @@ class Replay:
                     player.close()
                 outlet = _OutletMaker(self, head.set_name, head.exchange)
                 self._players[number] = Player(head, outlet, self._notice_of(head.set_name), self.plan.symbols_of(head.exchange))
-            return
+                return
         if player is not None:
             player.play(row)
             self.progress.now_ns = player.now_ns

@@ -17,6 +17,7 @@ from pathlib import Path
 import orjson
 
 from alphapulse_cli.edges.capture.head import Head
+from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS
 from alphapulse_cli.edges.capture.reader import CaptureFile
 from alphapulse_cli.edges.capture.rows import BrokenRows, Kind, Row, parse_rows
 from alphapulse_cli.errors import UsageError
@@ -36,14 +37,31 @@ class Recording:
     last_ns: int
 
     def rows(self, from_ns: int | None, to_ns: int | None, damaged: Damaged) -> Iterator[Row]:
-        """Iterate over the rows before `to_ns`, beginning with the run (of a collector) in which `from_ns` lies."""
-        for path in self.files[self._first_file(from_ns) :]:
-            yield from file_rows(path, to_ns, damaged)
+        """Iterate over the rows before `to_ns`, from a place on from which the books of `from_ns` can be played.
 
-    def _first_file(self, from_ns: int | None) -> int:
-        """Number of the first file of the run in which `from_ns` lies: a file in the middle of a run has no snapshots of its own."""
+        It is the last block of checkpoints before that time, else the beginning of the collector's run. The first row is a head.
+        """
+        number, offset = self._start(from_ns)
+        for path in self.files[number:]:
+            yield from file_rows(path, to_ns, damaged, offset)
+            offset = 0
+
+    def _start(self, from_ns: int | None) -> tuple[int, int]:
+        """Number of a file, and the offset of its block, from which to play the books of `from_ns`."""
         if from_ns is None:
-            return 0
+            return 0, 0
+        begin = self._run_of(from_ns)
+        for number in range(len(self.files) - 1, begin - 1, -1):
+            if self.heads[number].run_ns > from_ns:
+                continue
+            with CaptureFile(self.files[number]) as file:
+                held = [one for one in file.entries() if one.flags & HOLDS_CHECKPOINTS and one.last_ns <= from_ns]
+                if held:
+                    return number, held[-1].offset
+        return begin, 0
+
+    def _run_of(self, from_ns: int) -> int:
+        """Number of the first file of the run in which `from_ns` lies."""
         runs = [number for number, head in enumerate(self.heads) if not number or head.run_ns != self.heads[number - 1].run_ns]
         return max((number for number in runs if self.heads[number].run_ns <= from_ns), default=0)
 
@@ -76,12 +94,16 @@ def _recording(name: str, files: list[tuple[Head, Path, int, int]]) -> Recording
     return Recording(name, heads[0].exchange, [path for _, path, *_ in files], heads, first, last)
 
 
-def file_rows(path: Path, to_ns: int | None, damaged: Damaged) -> Iterator[Row]:
-    """Iterate over the rows of a file before `to_ns`; a `lost` row stands in the place of what cannot be read."""
+def file_rows(path: Path, to_ns: int | None, damaged: Damaged, offset: int = 0) -> Iterator[Row]:
+    """Iterate over the rows of a file before `to_ns`, from the block at `offset` on.
+
+    A `lost` row stands in the place of what cannot be read.
+    """
     with CaptureFile(path) as file:
-        end = 0
+        end = offset
         last_ns = 0
-        for entry, block in file.blocks():
+        first = next((number for number, entry in enumerate(file.entries()) if entry.offset >= offset), 0)
+        for entry, block in file.blocks(first):
             if entry.offset != end:
                 yield _lost(path, entry.offset - end, last_ns or entry.first_ns, damaged)
             end = entry.end

@@ -10,11 +10,14 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from alphapulse_cli.edges.capture.blocks import Block
-from alphapulse_cli.edges.capture.rows import BrokenRows, Row, parse_rows
+from alphapulse_cli.edges.capture.rows import BrokenRows, Kind, Row, parse_rows
 
 MAGIC = b"alphapulse capture index 1\n".ljust(56, b"\0")
 ENTRY = struct.Struct("<QIIQIIqq")  # and a CRC-32 of these bytes, and four zero bytes
 ENTRY_BYTES = 56
+
+
+HOLDS_CHECKPOINTS = 1  # flag of a block that begins with a head and has checkpoints of all connections that were open
 
 
 class Entry(NamedTuple):
@@ -25,7 +28,7 @@ class Entry(NamedTuple):
     rows_bytes: int  # decompressed
     first_row: int  # number of its first row in the file, from 0
     row_count: int
-    flags: int  # 0 today
+    flags: int  # HOLDS_CHECKPOINTS
     first_ns: int
     last_ns: int
 
@@ -41,7 +44,8 @@ def entry_of(block: Block, first_row: int, rows: Sequence[Row] | None = None) ->
     if not rows:
         raise BrokenRows("a block without rows", 0)
     times = [row.time_ns for row in rows]
-    return Entry(block.offset, block.compressed_bytes, len(block.rows), first_row, len(rows), 0, min(times), max(times))
+    flags = HOLDS_CHECKPOINTS if len(rows) > 1 and (rows[0].kind, rows[1].kind) == (Kind.HEAD, Kind.HELD) else 0
+    return Entry(block.offset, block.compressed_bytes, len(block.rows), first_row, len(rows), flags, min(times), max(times))
 
 
 def entry_bytes(entry: Entry) -> bytes:

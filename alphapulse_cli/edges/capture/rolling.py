@@ -17,7 +17,7 @@ from alphapulse_cli.edges.capture import files
 from alphapulse_cli.edges.capture.blocks import compress
 from alphapulse_cli.edges.capture.files import LeastFree
 from alphapulse_cli.edges.capture.head import Head
-from alphapulse_cli.edges.capture.index import MAGIC, Entry, entry_bytes
+from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS, MAGIC, Entry, entry_bytes
 from alphapulse_cli.edges.capture.rows import Kind, row_bytes
 from alphapulse_cli.shm import clock
 
@@ -45,6 +45,7 @@ class RowBlock(NamedTuple):
     last_ns: int
     head: Head
     preamble: Preamble = ()
+    flags: int = 0  # of its entry in the index
 
 
 class Loss(NamedTuple):
@@ -77,6 +78,7 @@ class Totals:
     rows_lost_queue: int = 0
     rows_lost_disk: int = 0
     bytes_written: int = 0  # compressed
+    checkpoint_bytes: int = 0  # of checkpoints, among them
     files: int = 0
     stopped: str = ""  # reason why nothing is written now; "" while all is well
 
@@ -164,7 +166,7 @@ class RollingFiles:
         if self._loss is not None:
             self._append(self._loss.row(block.first_ns), 1, block.first_ns, block.first_ns)
             self._loss = None
-        self._append(block.rows, block.row_count, block.first_ns, block.last_ns)
+        self._append(block.rows, block.row_count, block.first_ns, block.last_ns, block.flags)
 
     def _is_full(self, time_ns: int) -> bool:
         span_ns = self.rotation.seconds * 1_000_000_000
@@ -201,13 +203,14 @@ class RollingFiles:
         if self.on_new_file is not None:
             self.on_new_file(path)
 
-    def _append(self, rows: bytes, count: int, first_ns: int, last_ns: int) -> None:
+    def _append(self, rows: bytes, count: int, first_ns: int, last_ns: int, flags: int = 0) -> None:
         """Write one block and its entry. OSError of the block; an entry that cannot be written is written with the next one."""
         block = compress(rows)
         _write_all(self._data, block)
-        entry = Entry(self._offset, len(block), len(rows), self._row, count, 0, first_ns, last_ns)
+        entry = Entry(self._offset, len(block), len(rows), self._row, count, flags, first_ns, last_ns)
         self._offset, self._row = entry.end, self._row + count
         self.totals.bytes_written += len(block)
+        self.totals.checkpoint_bytes += len(block) if flags & HOLDS_CHECKPOINTS else 0
         self.totals.rows += count
         self._entries += entry_bytes(entry)
         if self._index >= 0:

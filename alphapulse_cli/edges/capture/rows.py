@@ -7,7 +7,7 @@ Fields have a fixed width and one space behind them, so that a row is read witho
 pager. `length` counts the payload's bytes, which may hold line ends; a line end follows it. `time_ns` is CLOCK_REALTIME in
 nanoseconds since 1970, of frames the receive time. Connection 0 stands for the whole set.
 
-    head  first row of a file: a JSON object (`head.py`)
+    head  a JSON object (`head.py`): the first row of a file, and of a block with checkpoints
     open  a connection was made: {"url", "symbols": native names}
     recv  a frame as it was received
     sent  a frame as we sent it
@@ -15,6 +15,8 @@ nanoseconds since 1970, of frames the receive time. Connection 0 stands for the 
     fail  a GET without an answer: {"request", "symbol", "path", "error"}
     mark  the session's judgement of a connection's silence: {"verdict": "doubt" | "silent" | "mute" | "heard"}
     shut  a connection has ended: {"reason"}
+    held  a checkpoint of a connection: its books and its decoder's position (`flow/checkpoint.py`); a head stands before the first
+          of a block, so that a reader may begin there
     lost  rows that were not written: {"rows", "bytes", "from_ns", "to_ns", "reason"}
     done  last row of a file that was closed in good order: {"reason"}
 
@@ -45,6 +47,7 @@ class Kind(bytes, Enum):
     FAILED = b"fail"
     MARK = b"mark"
     SHUT = b"shut"
+    HELD = b"held"
     LOST = b"lost"
     DONE = b"done"
 

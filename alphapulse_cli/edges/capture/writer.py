@@ -8,11 +8,13 @@ or the disk cannot take is left out: its rows are counted, and a `lost` row stan
 
 import queue
 import threading
+from collections.abc import Sequence
 
 import orjson
 
 from alphapulse_cli.edges.capture.blocks import BLOCK_BYTES, BLOCK_S
 from alphapulse_cli.edges.capture.head import Head
+from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS
 from alphapulse_cli.edges.capture.rolling import Loss, RollingFiles, RowBlock, Totals
 from alphapulse_cli.edges.capture.rows import Kind, row_bytes
 
@@ -57,6 +59,19 @@ class CaptureWriter:
         if self._rows_bytes >= BLOCK_BYTES:
             self._hand_over()
 
+    def put_checkpoints(self, time_ns: int, checkpoints: Sequence[tuple[int, bytes]]) -> int:
+        """Take in the checkpoints (connection, payload) of all open connections, as a block of their own behind all earlier rows.
+
+        Returns their bytes, not yet compressed.
+        """
+        self._hand_over_waiting()
+        rows = [row_bytes(Kind.HEAD, time_ns, 0, self.head.to_payload())]
+        rows += [row_bytes(Kind.HELD, time_ns, connection, payload) for connection, payload in checkpoints]
+        self._rows, self._rows_bytes, self._first_ns, self._last_ns = rows, sum(map(len, rows)), time_ns, time_ns
+        size = self._rows_bytes
+        self._hand_over(HOLDS_CHECKPOINTS)
+        return size
+
     def beat(self, monotonic_ns: int) -> None:
         """Hand over rows that have waited long enough; called about every 100 ms."""
         if not self._rows:
@@ -72,12 +87,15 @@ class CaptureWriter:
             return
         self._is_closed = True
         self.put(Kind.DONE, time_ns, 0, orjson.dumps({"reason": reason}))
-        if self._rows:
-            self._hand_over()
+        self._hand_over_waiting()
         self._queue.put(None)
         self._thread.join(JOIN_S)
 
-    def _hand_over(self) -> None:
+    def _hand_over_waiting(self) -> None:
+        if self._rows:
+            self._hand_over()
+
+    def _hand_over(self, flags: int = 0) -> None:
         rows, count, first_ns = b"".join(self._rows), len(self._rows), self._first_ns
         self._rows.clear()
         self._rows_bytes = self._seen_ns = 0
@@ -87,9 +105,16 @@ class CaptureWriter:
             self.totals.rows_lost_queue += count
             return
         if self._loss is not None:
-            rows, count, self._loss = self._loss.row(first_ns) + rows, count + 1, None
-        self._handed_bytes += len(rows)
-        self._queue.put(RowBlock(rows, count, first_ns, self._last_ns, self.head, tuple(self.preamble)))
+            lost, self._loss = self._loss, None
+            if flags:  # whose block begins with a head
+                self._hand(RowBlock(lost.row(first_ns), 1, first_ns, first_ns, self.head, tuple(self.preamble)))
+            else:
+                rows, count = lost.row(first_ns) + rows, count + 1
+        self._hand(RowBlock(rows, count, first_ns, self._last_ns, self.head, tuple(self.preamble), flags))
+
+    def _hand(self, block: RowBlock) -> None:
+        self._handed_bytes += len(block.rows)
+        self._queue.put(block)
 
     def _work(self) -> None:
         while (block := self._queue.get()) is not None:

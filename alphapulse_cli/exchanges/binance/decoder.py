@@ -41,7 +41,7 @@ from alphapulse_cli.exchanges.confirmation import (
     Confirmation,
     Finding,
 )
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, Position
 from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.trade_ids import TradeIds
 from alphapulse_cli.market.events import ClosingSoon, Event, GapFound, GapReason, Proof, Snapshot, Unanswered, Unrecognised
@@ -269,6 +269,20 @@ class Decoder:
         if finding is Finding.COMPARE:
             return (Proof(current, levels, PROOF_DEPTH),)
         return self._on_dead_stream(current, f"it stands at {stands}, the book at {number}") if finding is Finding.DEAD else ()
+
+    def position(self) -> Position:
+        """Position in the connection: the last id of each live stream, or of each last picture."""
+        live: Position = {native: book.splice.position for native, book in self._books.items() if book.splice.live}
+        return live | {native: [shown.last, False] for native, shown in self._shown.items() if shown.last != NO_PICTURE}
+
+    def resume(self, position: Position, natives: Collection[str]) -> None:
+        """Go on with good books of these symbols."""
+        for native in natives:
+            last, is_unmet = position[native]
+            if native in self._books:
+                self._books[native].splice.resume(int(last), is_unmet=bool(is_unmet))
+            else:
+                self._shown[native].last = int(last)
 
     def use_instrument(self, instrument: Instrument) -> None:
         """Decode frames, buffered ones too, on the grid of this instrument from now on."""

@@ -68,6 +68,16 @@ class Splice:
         """Whether an event came on this connection."""
         return self._was_fed or (self.live and not self._is_unmet)
 
+    @property
+    def position(self) -> tuple[int, bool]:
+        """Last number of a live stream, and whether no event has reached its snapshot yet (B9)."""
+        return self.last, self._is_unmet
+
+    def resume(self, last: int, *, is_unmet: bool) -> None:
+        """Go on, live, from a `position`."""
+        self._clear()
+        self.live, self.last, self._is_unmet, self._was_fed = True, last, is_unmet, not is_unmet
+
     def discard(self) -> None:
         """Drop a wrong book of an unbroken stream: buffer again from here on."""
         if self.live:

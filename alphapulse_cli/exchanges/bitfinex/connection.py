@@ -10,7 +10,7 @@ from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges.bitfinex.entries import integer, text, time_of, unknown
 from alphapulse_cli.exchanges.bitfinex.facts import FACTS, SEQ_ALL, VERSION
 from alphapulse_cli.exchanges.bitfinex.subscriptions import Key, Numbered, conf
-from alphapulse_cli.exchanges.protocol import BOOK, TRADES
+from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Position
 from alphapulse_cli.exchanges.shape import MOST_NUMBER, UNKNOWN, Shape
 from alphapulse_cli.exchanges.subscriptions import GOOD, LastResort, Owed, Patience, Standing, is_final, is_rate
 from alphapulse_cli.market.events import (
@@ -122,6 +122,29 @@ class Connection:
         key = BOOK, instrument.native
         if not self._broken and self._subscriptions.confirm(key, self._now_ns):
             self._confirm_trades(instrument.native)
+
+    def position(self) -> Position:
+        """Position in the connection: the number of the next frame, and those of the channels."""
+        numbered = ((key, self._subscriptions.number_of(key)) for key in self._subscriptions.standings)
+        return {"next": self._expected, "channels": [[*key, number] for key, number in numbered if number is not None]}
+
+    def resume(self, position: Position, natives: Collection[str]) -> None:
+        """Go on with good books of these symbols."""
+        awaited = position["next"]
+        self._expect(None if awaited is None else int(awaited))
+        self._must_have_numbers = awaited is not None
+        self._conf.settle(CONF)
+        for channel, native, number in position["channels"]:
+            key = str(channel), str(native)
+            if key in self._subscriptions.standings:
+                self._subscriptions.opened(key, int(number))
+        for native in natives:
+            key = BOOK, native
+            number = self._subscriptions.number_of(key)
+            if number is None:
+                raise LookupError(f"no channel of the book of {native}")
+            self._subscriptions.arrived(key)
+            self.shape.instruments[str(number)] = self.instruments[native]
 
     def use_instrument(self, instrument: Instrument) -> None:
         """Decode on the grid of this instrument from now on."""

@@ -37,7 +37,7 @@ from alphapulse_cli.exchanges.bybit.facts import FACTS, NAME
 from alphapulse_cli.exchanges.bybit.fields import book_time_ns, levels_of, number, off_grid, text, trade_of, unknown
 from alphapulse_cli.exchanges.bybit.instruments import parse_instruments
 from alphapulse_cli.exchanges.bybit.subscriptions import Topics
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, Position
 from alphapulse_cli.exchanges.shape import Numbers, Shape
 from alphapulse_cli.exchanges.subscriptions import LastResort, Patience, Standing, is_rate
 from alphapulse_cli.market.events import (
@@ -180,6 +180,19 @@ class Decoder:
     def confirm(self, instrument: Instrument) -> None:
         """Y12: unsubscribe and subscribe a good book; its snapshot will show whether anything was missed."""
         self._topics.confirm(self._book_topics.get(instrument.native, ""), self._now_ns)
+
+    def position(self) -> Position:
+        """Position in the connection: (`u`, `seq`) of the last message of each good book."""
+        numbers = self._numbers.items()
+        return {native: [one.last, one.final] for native, one in numbers if self._topics.is_good(self._book_topics[native])}
+
+    def resume(self, position: Position, natives: Collection[str]) -> None:
+        """Go on with good books of these symbols."""
+        for native in natives:
+            last, final = position[native]
+            self._numbers[native] = Numbers(int(last), int(final))
+            self._topics.arrived(self._book_topics[native])
+            self.shape.instruments[native] = self.instruments[native]
 
     def use_instrument(self, instrument: Instrument) -> None:
         """Decode on the grid of this instrument from now on."""

@@ -49,7 +49,7 @@ from alphapulse_cli.exchanges.coinbase.product import (
     trade_number,
     trades_of,
 )
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, Position
 from alphapulse_cli.exchanges.shape import MOST_NUMBER, UNKNOWN
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.exchanges.trade_ids import Numbered
@@ -144,6 +144,15 @@ class AdvancedFeed(CoinbaseFeed):
             self._owed.settle(HEARTBEATS)
         events += said
         return events
+
+    def position(self) -> Position:
+        """Position in the connection: the number of the next frame."""
+        return {"next": self._expected}
+
+    def resume(self, position: Position, natives: Collection[str]) -> None:
+        """Go on with good books of these products."""
+        super().resume(position, natives)
+        self._expect(None if position["next"] is None else int(position["next"]))
 
     def resync(self, instrument: Instrument) -> None:
         """Subscribe anew to the book, unless that or a new connection is already under way."""

@@ -32,7 +32,7 @@ from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.coinbase.facts import FACTS
 from alphapulse_cli.exchanges.coinbase.instruments import parse_instruments
 from alphapulse_cli.exchanges.coinbase.product import Product, Trust, off_grid, trade_number
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, Position
 from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.subscriptions import LastResort, Owed, Patience, batches, is_rate
 from alphapulse_cli.exchanges.trade_ids import Numbered
@@ -141,6 +141,17 @@ class CoinbaseFeed(ABC):
     def receive_proof(self, _instrument: Instrument, body: bytes, _receive_ns: int) -> Sequence[Event]:
         """Raise DecodeError: never requested, since books are proven in-band."""
         raise DecodeError("Coinbase's books do not come by REST", body)
+
+    def position(self) -> Position:
+        """Position in the connection."""
+        return {}
+
+    def resume(self, position: Position, natives: Collection[str]) -> None:  # noqa: ARG002
+        """Go on with good books of these products."""
+        for instrument in (self.instruments[native] for native in natives):
+            product = self._products[instrument.alias_of or instrument.native]
+            self._trust(product, Trust.LIVE)
+            self._arrived(BOOK, product.name)
 
     def use_instrument(self, instrument: Instrument) -> None:
         """Decode on the grid of this instrument (same native name) from now on."""

@@ -54,7 +54,7 @@ from alphapulse_cli.exchanges.kraken.facts import FACTS
 from alphapulse_cli.exchanges.kraken.pairs import from_websocket, parse_instruments, trades_path
 from alphapulse_cli.exchanges.kraken.status import read_status
 from alphapulse_cli.exchanges.kraken.subscriptions import SEND_SPACING_NS, Channel
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop, Position
 from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.subscriptions import LastResort, Owed, Patience, Standing, is_final, is_rate
 from alphapulse_cli.exchanges.trade_ids import Numbered, TradeIds
@@ -225,6 +225,16 @@ class Decoder:
     def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
         """Raise DecodeError: never requested, since Kraken's proof is a snapshot over the WebSocket."""
         raise DecodeError("kraken has no REST snapshot that could be compared", body)
+
+    def position(self) -> Position:
+        """Position in the connection: Kraken numbers no frames, a checksum judges each."""
+        return {}
+
+    def resume(self, position: Position, natives: Collection[str]) -> None:  # noqa: ARG002
+        """Go on with good books of these symbols."""
+        for native in natives:
+            self._book.arrived(native)
+            self.shape.instruments[native] = self.instruments[native]
 
     def use_instrument(self, instrument: Instrument) -> None:
         """Decode on the grid of this instrument from now on."""

@@ -171,6 +171,16 @@ class Book:
         self._wait(Stage.HEALING)
         self._ask_anew(self.instrument.native)
 
+    @property
+    def position(self) -> tuple[int, int, bool]:
+        """Numbers of a live book: the last of the stream, the one that the next message names, whether none met the snapshot (O9)."""
+        return self.last, self.follows, self._is_unmet
+
+    def resume(self, last: int, follows: int, *, is_unmet: bool) -> None:
+        """Go on, live, from a `position`."""
+        self._wait(Stage.LIVE)
+        self.last, self.follows, self._is_unmet = last, follows, is_unmet
+
     def _stand_at(self, number: int) -> None:
         self.last = self.follows = number
         self._is_unmet, self._ignored = False, 0

@@ -68,7 +68,7 @@ from alphapulse_cli.exchanges.okx.fields import (
 )
 from alphapulse_cli.exchanges.okx.instruments import parse_instruments
 from alphapulse_cli.exchanges.okx.subscriptions import Arguments, Key
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, BookTop
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, BookTop, Position
 from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.subscriptions import SILENCES, LastResort, is_final, is_rate
 from alphapulse_cli.exchanges.trade_ids import Counted, TradeIds
@@ -295,6 +295,21 @@ class Decoder:
         if finding is Finding.COMPARE:
             return (Proof(told.instrument, told.levels, self._proof_depth),)
         return self._on_dead_stream(native, f"it stands at {stands}, the book at {number}") if finding is Finding.DEAD else ()
+
+    def position(self) -> Position:
+        """Position in the connection: the numbers of each live book, or of each last picture."""
+        live: Position = {native: book.position for native, book in self._books.items() if book.stage is Stage.LIVE}
+        return live | {native: [shown.last, 0, False] for native, shown in self._shown.items() if shown.last != NONE}
+
+    def resume(self, position: Position, natives: Collection[str]) -> None:
+        """Go on with good books of these symbols."""
+        for native in natives:
+            last, follows, is_unmet = position[native]
+            if native in self._books:
+                self._books[native].resume(int(last), int(follows), is_unmet=bool(is_unmet))
+            else:
+                self._shown[native].last = int(last)
+            self._subscriptions.arrived((self._channel, native))
 
     def use_instrument(self, instrument: Instrument) -> None:
         """Decode frames, kept ones too, on the grid of this instrument from now on."""
