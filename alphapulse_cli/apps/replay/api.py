@@ -139,7 +139,7 @@ class Replaying:
             before.close()
 
         def outlet(symbols: Sequence[str]) -> Outlet:
-            return Outlet(self._directory, head.set_name, head.exchange, symbols, 0, clock.monotonic_ns())
+            return Outlet(self._directory, head.set_name, head.exchange, symbols, 0, clock.monotonic_ns(), replay=True)
 
         self._players[number] = Player(head, outlet, lambda *_: None, self._symbols or ())
 
@@ -149,7 +149,7 @@ class Replaying:
             self._beaten_ns = now_ns
             for player in self._players:
                 if player is not None:
-                    player.outlet.beat(now_ns)
+                    player.outlet.beat(now_ns, player.now_ns)
 
     def _close_players(self) -> None:
         for player in self._players:

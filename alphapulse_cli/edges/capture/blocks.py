@@ -17,6 +17,7 @@ BLOCK_S = 1.0  # longest time that rows wait for their block to be written
 MOST_BLOCK_BYTES = 128 << 20  # decompressed, of a block that is read: more is no capture of ours
 WINDOW_BYTES = 1 << 20  # read at a time
 MAGIC = b"\x28\xb5\x2f\xfd"  # of a zstd frame (RFC 8878)
+FLAGS_AT, HAS_CHECKSUM = 4, 4  # byte of a frame that follows its magic, and its bit: without it a flipped bit would be believed
 LEVEL = 3
 _OPTIONS: dict[int, int] = {zstd.CompressionParameter.compression_level: LEVEL, zstd.CompressionParameter.checksum_flag: 1}
 
@@ -49,6 +50,8 @@ def compress(rows: bytes) -> bytes:
 
 def decompress(block: bytes) -> bytes:
     """Rows of one block. ValueError, with the reason, for bytes that are not exactly one undamaged block."""
+    if len(block) > FLAGS_AT and not block[FLAGS_AT] & HAS_CHECKSUM:
+        raise ValueError("a block without a checksum")
     try:
         held = zstd.get_frame_info(block).decompressed_size
         if held is None or held > MOST_BLOCK_BYTES:
