@@ -43,7 +43,8 @@ NOTHING = memoryview(b"")
 class GroupReader:
     """Reader of one ring's whole groups, across its writers' restarts. NoSegment if there is none yet.
 
-    With a `label` it leaves a cursor file, so that `segments` shows it and its lag; where that fails it goes on without one.
+    With a `label` it leaves a cursor file, so that `segments` shows it and its lag; where that fails it goes on without one. On a
+    replay's ring it always leaves one: a replay at full speed waits for the readers that it knows.
     """
 
     def __init__(self, directory: Directory, set_name: str, kind: SegmentKind, start: Start = "now", label: str = "") -> None:
@@ -61,11 +62,16 @@ class GroupReader:
         self.reader = RingReader(segment, start)
         self._skipping = start != "now"  # the first record may be in the middle of a group
         self._held = bytearray()  # a group whose LAST was not read yet
-        self._cursor: Cursor | None = None
-        if self._label:
+        self._cursor = self._new_cursor(segment)  # the former one goes after that: a replay that waits for it sees one all the time
+
+    def _new_cursor(self, segment: Segment) -> Cursor | None:
+        label = self._label or ("reader" if segment.is_replay else "")
+        if label:
             with suppress(SegmentError, StorageError):
-                self._cursor = Cursor(self._directory, self.name, segment.epoch, self._label)
-                self._cursor.update(self.reader.position, self.missed)
+                made = Cursor(self._directory, self.name, segment.epoch, label)
+                made.update(self.reader.position, self.missed)
+                return made
+        return None
 
     def _checked(self, segment: Segment) -> Segment:
         """The segment itself, if its records have the length that we read. WrongLayout."""

@@ -24,7 +24,7 @@ LIVES = st.lists(
 
 def remove_segments(directory):
     for name in directory.names():
-        if not name.endswith((".lock", ".wake")):
+        if "_" in name:
             directory.unlink(name)
 
 

@@ -3,14 +3,81 @@
 import time
 
 import pytest
-from support.shm_processes import child
+from support.shm_processes import child, ring_spec
 
 from alphapulse_cli.errors import StorageError
 from alphapulse_cli.shm import cursor
-from alphapulse_cli.shm.cursor import CURSOR_BYTES, CURSOR_FIELDS, Cursor, list_cursors, sweep_cursors
+from alphapulse_cli.shm.cursor import (
+    CURSOR_BYTES,
+    CURSOR_FIELDS,
+    UNCERTAIN_NS,
+    AttachedReaders,
+    Cursor,
+    list_cursors,
+    sweep_cursors,
+)
 from alphapulse_cli.shm.identity import my_identity
+from alphapulse_cli.shm.ring import RingWriter
+from alphapulse_cli.shm.segment import Segment
 
 RING = "kraken_orderbook_deltas"
+
+
+class TestTheReadersOfARing:
+    """What a replay at full speed waits for."""
+
+    def test_the_slowest_is_the_living_one_that_is_furthest_behind(self, directory):
+        """Two processes without a label; one is killed, the other reads on."""
+        ring = ring_of(directory)
+        RingWriter(ring).publish(bytes(256 * 8), 8)
+        readers = AttachedReaders(directory, ring)
+        assert readers.slowest(0) is None
+        with child("support.shm_processes:read_a_replay", directory.path) as slow:
+            assert slow.line() == 0
+            with child("support.shm_processes:read_a_replay", directory.path) as fast:
+                assert fast.line() == 0
+                slow.say("3")
+                fast.say("5")
+                assert (slow.line(), fast.line()) == (3, 5)
+                found = readers.slowest(0)
+                assert (found.position, found.who.pid, found.label) == (3, slow.pid, "reader")
+                slow.kill()
+                found = readers.slowest(0)
+                assert (found.position, found.who.pid) == (5, fast.pid)
+                fast.kill()
+                assert readers.slowest(0) is None
+
+    def test_one_that_still_reads_the_former_ring_is_at_the_beginning_of_the_new_one(self, directory):
+        ring = ring_of(directory, epoch=2)
+        with Cursor(directory, RING, 1, "drains the former") as late, Cursor(directory, RING, 2, "here") as here:
+            late.update(700, 0)
+            here.update(4, 0)
+            found = AttachedReaders(directory, ring).slowest(0)
+            assert (found.label, found.position) == ("drains the former", 0)
+
+    def test_those_of_other_rings_do_not_count(self, directory):
+        with Cursor(directory, "kraken_trades", 1, "trades"), Cursor(directory, RING, 3, "of a later writer"):
+            assert AttachedReaders(directory, ring_of(directory)).slowest(0) is None
+
+    def test_one_of_another_container_counts_while_it_moves(self, directory, monkeypatch):
+        """Nobody here can tell whether its process lives: a dead one must not hold a replay for ever."""
+        me = my_identity()
+        monkeypatch.setattr(cursor, "my_identity", lambda: me._replace(pid_namespace=4026531001))
+        readers = AttachedReaders(directory, ring_of(directory))
+        with Cursor(directory, RING, 1, "elsewhere") as elsewhere:
+            assert readers.slowest(1).label == "elsewhere"
+            assert readers.slowest(UNCERTAIN_NS).label == "elsewhere"
+            elsewhere.update(1, 0)
+            assert readers.slowest(UNCERTAIN_NS + 1).label == "elsewhere"
+            assert readers.slowest(2 * UNCERTAIN_NS + 1) is None
+            elsewhere.update(2, 0)
+            assert readers.slowest(3 * UNCERTAIN_NS).position == 2
+
+
+def ring_of(directory, epoch=1):
+    made = Segment.create(directory, ring_spec(16, 256, epoch=epoch, replay=True))
+    made.ready()
+    return made
 
 
 class TestCursors:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from alphapulse_cli.errors import AlphapulseError
+from alphapulse_cli.flow.groups import GroupReader
 from alphapulse_cli.shm import clock, image, layout
 from alphapulse_cli.shm.cursor import Cursor
 from alphapulse_cli.shm.directory import open_directory
@@ -156,6 +157,15 @@ def sleep_until_published(path):
     while not page.wait(reader) and clock.monotonic_ns() - started < 20_000_000_000:
         naps += 1
     tell([reader.lag, naps])
+
+
+def read_a_replay(path):
+    """A reader of a replay's ring that polls as many records as it is told, says its position, and reads on until killed."""
+    reader = GroupReader(open_directory(path), "kraken", SegmentKind.DELTAS, "oldest")
+    tell(reader.position)
+    for line in sys.stdin:
+        reader.poll(clock.monotonic_ns(), int(line))
+        tell(reader.position)
 
 
 def hold_a_cursor(path):
