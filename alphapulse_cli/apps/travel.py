@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from alphapulse_cli.apps.reconstruct import View, level_rows
 from alphapulse_cli.apps.replay.player import Player
-from alphapulse_cli.apps.replay.timeline import Recording
+from alphapulse_cli.apps.replay.timeline import OVER, Recording
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.book.views import imbalance, mid_doubled, spread_bps
 from alphapulse_cli.edges.capture.head import parse_head
@@ -157,7 +157,9 @@ class Travel:
                     self._player.close()
                 self._player = Player(head, self._outlet, lambda *_: None, self._only)
                 return
-        if self._player is not None:
+        if self._player is not None and row.kind == OVER:
+            self._player.finish()
+        elif self._player is not None:
             self._player.play(row)
 
     def _outlet(self, symbols: Sequence[str]) -> Outlet:

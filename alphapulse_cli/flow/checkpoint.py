@@ -59,7 +59,6 @@ def resume(ingest: Ingest, payload: bytes, time_ns: int) -> None:
         decoder.resume(members["position"], good)
     except (LookupError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"a checkpoint that cannot be right: {error!s:.100}") from None
-    ingest.is_fed = bool(good)
 
 
 def _book(native: str, keeper: BookKeeper) -> tuple[dict[str, Any], tuple[bytes, bytes]]:

@@ -346,15 +346,16 @@ class BookKeeper:
 
         It is not published in the ring: readers find it in the image. ValueError for sides that cannot be right: nothing changed.
         """
-        Book(grid.price_decimals, grid.size_decimals).load_sides(*sides)
-        levels = max(map(len, sides)) // LEVEL_BYTES
+        bids, asks = sides
+        Book(grid.price_decimals, grid.size_decimals).load_sides(bids, asks)
+        levels = max(len(bids), len(asks)) // LEVEL_BYTES
         if levels > self.image.capacity and not self._make_room(levels, receive_ns):
             return False
         self.instrument = grid
         self._edit()
         self._book.clear()
         self._book.rescale(grid.price_decimals, grid.size_decimals)
-        self._book.load_sides(*sides)
+        self._book.load_sides(bids, asks)
         self.batch.set_decimals(grid.price_decimals, grid.size_decimals)
         self._set_rules()
         self.version = version

@@ -20,6 +20,8 @@ SCENARIOS = {  # module of `scenarios` -> the thing it measures, in the order of
     "ring": "publishing into the ring and reading out of it, one process",
     "latency": "one way between two processes, for each way of waiting; sustained rates",
     "pipeline": "raw JSON bytes to the published group, per exchange",
+    "replay": "a capture's file to the published group, at the highest speed, per exchange",
+    "travel": "to the exact book of an instant in a capture, short and long",
     "collect": "the same with the socket: CPU and time a message",
     "memory": "resident memory of a collector of three full-depth books, before and after an hour's messages",
     "arb": "a book's change to the opportunity it makes, in process and to a printed line, at 20,000 deltas/s",

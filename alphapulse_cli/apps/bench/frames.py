@@ -62,6 +62,7 @@ class Tape:
     updates: Sequence[bytes]
     market: SimulatedMarket | None  # as it is after the last update; None for a recording
     receiver: Callable[[], Decoder]
+    mode: str = ""  # name of the feed; "" where the exchange has one only
 
 
 class Server:
@@ -115,7 +116,7 @@ def tape(feed: BenchFeed, count: int) -> Tape:
     updates: list[bytes] = []
     while len(updates) < count:
         updates += server.update()
-    return Tape(server.exchange, [instrument], depth, opening, updates, server.market, receiver)
+    return Tape(server.exchange, [instrument], depth, opening, updates, server.market, receiver, server.mode.name)
 
 
 def _hear(server: Server, decoder: Decoder, frames: Sequence[bytes], opening: list[Heard]) -> None:

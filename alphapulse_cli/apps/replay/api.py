@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from alphapulse_cli.apps.replay.player import Player
-from alphapulse_cli.apps.replay.timeline import Recording, merged, recordings
+from alphapulse_cli.apps.replay.timeline import OVER, Recording, merged, recordings
 from alphapulse_cli.apps.travel import book_at
 from alphapulse_cli.edges.capture.files import capture_files
 from alphapulse_cli.edges.capture.head import Head, parse_head
@@ -111,7 +111,10 @@ class Replaying:
             player = self._players[number]
             if player is None:
                 continue
-            player.play(row)
+            if row.kind == OVER:
+                player.finish()
+            else:
+                player.play(row)
             if self._from_ns is not None and row.time_ns < self._from_ns:
                 continue
             published = sum(one.outlet.deltas.published for one in self._players if one is not None)

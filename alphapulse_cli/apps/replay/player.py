@@ -103,10 +103,15 @@ class Player:
         """Means by which the exchange lets a book be proved, in words."""
         return self._mode.validates
 
-    def close(self) -> None:
-        """End the run: its books are no longer kept, and its segments are retired."""
+    def finish(self) -> None:
+        """End the run at its last row: its books are no longer kept. They can still be read."""
         for ingest in self._open.values():
             ingest.retire(self.now_ns)
+        self._open.clear()
+
+    def close(self) -> None:
+        """End the run, and retire its segments."""
+        self.finish()
         self.outlet.close()
 
     def _rare(self, kind: bytes, time_ns: int, connection: int, payload: bytes) -> None:

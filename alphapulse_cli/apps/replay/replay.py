@@ -17,7 +17,7 @@ from pathlib import Path
 
 from alphapulse_cli.apps.replay.plan import MAX, ReplayPlan, parse_speed, speed_text
 from alphapulse_cli.apps.replay.player import RECEIVED, Player
-from alphapulse_cli.apps.replay.timeline import Recording, merged
+from alphapulse_cli.apps.replay.timeline import OVER, Recording, merged
 from alphapulse_cli.edges.capture.head import parse_head
 from alphapulse_cli.edges.capture.rows import Kind, Row
 from alphapulse_cli.edges.control import ControlServer
@@ -202,7 +202,11 @@ class Replay:
                 outlet = _OutletMaker(self, head.set_name, head.exchange)
                 self._players[number] = Player(head, outlet, self._notice_of(head.set_name), self.plan.symbols_of(head.exchange))
                 return
-        if player is not None:
+        if row.kind == OVER:
+            if player is not None:
+                player.close()
+                del self._players[number]
+        elif player is not None:
             player.play(row)
             self.progress.now_ns = player.now_ns
             self.progress.rows += 1

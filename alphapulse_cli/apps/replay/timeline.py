@@ -22,6 +22,8 @@ from alphapulse_cli.edges.capture.reader import CaptureFile
 from alphapulse_cli.edges.capture.rows import BrokenRows, Kind, Row, parse_rows
 from alphapulse_cli.errors import UsageError
 
+OVER = b"over"  # kind of a row that no file has: the collector's run has ended, and nothing is known of the time behind it
+
 Damaged = Callable[[Path, str], None]  # (file, what cannot be read)
 
 
@@ -39,12 +41,18 @@ class Recording:
     def rows(self, from_ns: int | None, to_ns: int | None, damaged: Damaged) -> Iterator[Row]:
         """Iterate over the rows before `to_ns`, from a place on from which the books of `from_ns` can be played.
 
-        It is the last block of checkpoints before that time, else the beginning of the collector's run. The first row is a head.
+        It is the last block of checkpoints before that time, else the beginning of the collector's run. The first row is a head. Behind
+        the last row of each run stands a row OVER.
         """
-        number, offset = self._start(from_ns)
-        for path in self.files[number:]:
-            yield from file_rows(path, to_ns, damaged, offset)
+        begin, offset = self._start(from_ns)
+        for number in range(begin, len(self.files)):
+            last_ns = 0
+            for row in file_rows(self.files[number], to_ns, damaged, offset):
+                last_ns = row.time_ns
+                yield row
             offset = 0
+            if number + 1 == len(self.files) or self.heads[number + 1].run_ns != self.heads[number].run_ns:
+                yield Row(OVER, last_ns, 0, b"")
 
     def _start(self, from_ns: int | None) -> tuple[int, int]:
         """Number of a file, and the offset of its block, from which to play the books of `from_ns`."""

@@ -1,0 +1,95 @@
+"""`replay`: time a frame of `replay --speed max`, from the capture's file to the published group, against `pipeline` with that frame.
+
+Reading, decompression, rows, ticks and the player are in it. After each round the book is compared with the simulated market's own.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from alphapulse_cli.apps.bench import captures
+from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, Tape, tape
+from alphapulse_cli.apps.bench.ground import Ground
+from alphapulse_cli.apps.bench.report import Result, Samples
+from alphapulse_cli.apps.bench.scenarios.pipeline import open_ingest
+from alphapulse_cli.apps.replay.player import Player
+from alphapulse_cli.apps.replay.timeline import file_rows
+from alphapulse_cli.edges.capture.head import Head
+from alphapulse_cli.edges.capture.rows import Kind
+from alphapulse_cli.errors import IntegrityError
+from alphapulse_cli.exchanges.protocol import BOOK
+from alphapulse_cli.flow.ingest import Ingest
+from alphapulse_cli.flow.outlet import Outlet
+
+SET = "bench-replay"
+PIPELINE = "`pipeline` with the same frame"
+FEWEST = 3  # rounds
+
+
+def measure(ground: Ground) -> Iterator[Result]:
+    """Measure the lines of this scenario."""
+    for feed in FEEDS:
+        ground.progress(f"replay: {feed.case}")
+        made = tape(feed, ground.several(1_000, 15_000))
+        folder = Path(ground.directory.path) / "captures"
+        head = captures.head_of(made)
+        path = captures.write(folder, head, captures.rows_of(made))
+        samples = Samples(batch=len(made.updates))
+        until = time.monotonic() + ground.budget_s
+        while len(samples.work) < FEWEST or time.monotonic() < until:
+            work = _round(ground, made, lambda outlet: _replayed(outlet, head, path, made))  # noqa: B023 called here
+            reference = _round(ground, made, lambda outlet: _piped(outlet, made))  # noqa: B023
+            samples.work.append(work)
+            samples.reference.append(reference)
+            samples.ratios.append(work / reference)
+        for each in folder.iterdir():
+            each.unlink()
+        folder.rmdir()
+        leaves_out = "The opening of the connection, making the segments, pacing; the clock, merging of several sets."
+        yield samples.result("replay", feed.case, PIPELINE, leaves_out)
+
+
+def _round(ground: Ground, made: Tape, timed: Callable[[Outlet], float]) -> float:
+    symbols = [one.symbol for one in made.instruments]
+    with ground.outlet(SET, made.exchange.facts.name, symbols) as outlet:
+        return timed(outlet) / len(made.updates)
+
+
+def _replayed(outlet: Outlet, head: Head, path: Path, made: Tape) -> float:
+    """Nanoseconds of the updates of a capture, played."""
+    player = Player(head, lambda _: outlet, lambda *_: None)
+    rows = file_rows(path, None, _damaged)
+    for row in itertools.islice(rows, 2 + len(made.opening)):
+        if row.kind != Kind.HEAD:
+            player.play(row)
+    play = player.play
+    begun = time.perf_counter_ns()
+    for row in rows:
+        play(row)
+    spent = time.perf_counter_ns() - begun
+    [(keeper, _)] = player.books()
+    if made.market is not None:
+        bids, asks = made.market.book(keeper.instrument.symbol, made.depth or None)
+        if (keeper.book.bids(), keeper.book.asks()) != (list(bids), list(asks)):
+            raise IntegrityError(f"replay, {head.exchange}: the book is not the market's")
+    return float(spent)
+
+
+def _piped(outlet: Outlet, made: Tape) -> float:
+    """Nanoseconds of the same updates through ingest alone."""
+    ingest = Ingest(made.exchange, made.receiver(), made.instruments, {BOOK}, outlet, lambda *_: None)
+    open_ingest(ingest, made)
+    receive, frames = ingest.receive, made.updates
+    begun = time.perf_counter_ns()
+    _feed(receive, frames)
+    return float(time.perf_counter_ns() - begun)
+
+
+def _feed(receive: Callable[[bytes, int], None], frames: Sequence[bytes]) -> None:
+    for frame in frames:
+        receive(frame, STARTED_NS)
+
+
+def _damaged(path: Path, what: str) -> None:
+    raise IntegrityError(f"{path}: {what}")
