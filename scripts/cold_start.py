@@ -1,8 +1,9 @@
 """Start-up hygiene: light commands import nothing heavy. Fails on what is imported, prints (and never judges) how long it takes.
 
 Run by the Python that has alphapulse installed. `--modules-only` leaves the timings out. Each command's help is loaded in a process
-of its own, and what `sys.modules` holds at its end is compared with the list of heavy packages. The times are medians of a few runs
-beside a two-command typer app on the same machine, in the same minute: only their ratio means anything.
+of its own, forked before anything of a command was imported, and what `sys.modules` holds at its end is compared with the list of heavy
+packages. The times are medians of a few runs beside a two-command typer app on the same machine, in the same minute: only their ratio
+means anything.
 """
 
 import json
@@ -34,27 +35,27 @@ RUNS = 5
 PROBE = """
 import json, os, sys
 from alphapulse_cli.cli.app import main
-out, sys.stdout = sys.stdout, open(os.devnull, "w")
-code = main(json.loads(sys.argv[1]))
-modules = {name.partition(".")[0] for name in sys.modules} | {name for name in sys.modules if name.startswith("alphapulse_cli.")}
-print(json.dumps({"code": int(code), "modules": sorted(modules)}), file=out)
+for arguments in json.loads(sys.argv[1]):
+    if os.fork():
+        os.wait()
+        continue
+    out, sys.stdout = sys.stdout, open(os.devnull, "w")
+    code = main(arguments)
+    modules = {name.partition(".")[0] for name in sys.modules} | {name for name in sys.modules if name.startswith("alphapulse_cli.")}
+    print(json.dumps({"code": int(code), "modules": sorted(modules)}), file=out, flush=True)
+    os._exit(0)
 """
 
 
 def light_commands() -> list[list[str]]:
-    """The help of everything, and what a prompt or a script asks often.
-
-    Left out are subcommands below a command with options of its own: typer parses those first, with pydantic.
-    """
+    """The help of everything, and what a prompt or a script asks often."""
     from alphapulse_cli.cli import commands
     from alphapulse_cli.cli.loading import load
 
     lines = [["--version"], ["--help"]]
     for name in commands.available():
         lines.append([name, "--help"])
-        command = load(name)
-        if all(getattr(parameter, "is_flag", False) for parameter in command.params):
-            lines += [[name, child, "--help"] for child in getattr(command, "commands", {})]
+        lines += [[name, child, "--help"] for child in getattr(load(name), "commands", {})]
     return lines
 
 
@@ -62,17 +63,19 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("ALPHAPULSE_", "COV_"))}
 
 
-def heavy_modules(arguments: list[str]) -> tuple[int, list[str]]:
-    """The command's exit code, and which heavy packages it imported."""
+def heavy_modules(lines: list[list[str]]) -> list[tuple[int, list[str]]]:
+    """Each command's exit code, and which heavy packages it imported."""
     done = subprocess.run(
-        [sys.executable, "-P", "-c", PROBE, json.dumps(arguments)],
+        [sys.executable, "-P", "-c", PROBE, json.dumps(lines)],
         capture_output=True,
         check=True,
         text=True,
         env=clean_environment(),
     )
-    answer = json.loads(done.stdout)
-    return answer["code"], sorted(set(HEAVY) & set(answer["modules"]))
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    if len(answers) != len(lines):
+        raise RuntimeError(f"{len(answers)} of {len(lines)} commands answered: {done.stderr}")
+    return [(answer["code"], sorted(set(HEAVY) & set(answer["modules"]))) for answer in answers]
 
 
 def median_ms(command: list[str]) -> float:
@@ -86,8 +89,8 @@ def median_ms(command: list[str]) -> float:
 
 def main() -> int:
     failed = False
-    for arguments in light_commands():
-        code, heavy = heavy_modules(arguments)
+    lines = light_commands()
+    for arguments, (code, heavy) in zip(lines, heavy_modules(lines), strict=True):
         if code or heavy:
             failed = True
             print(f"alphapulse {' '.join(arguments)}: exit code {code}, imports {', '.join(heavy) or 'nothing heavy'}")

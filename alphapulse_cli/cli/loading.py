@@ -5,13 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from alphapulse_cli.cli import commands, options, stderr
+from alphapulse_cli.cli import commands, options, plain_values, stderr
 
 
 def load(name: str) -> Any:
-    """Import the command of that name and add -v and -q."""
+    """Import the command of that name, add -v and -q, and let plain values be read without pydantic."""
     command = typer.main.get_command(importlib.import_module(commands.available()[name].module).app)
     _add_verbosity_options(command)
+    plain_values.read_plainly(command)
     return command
 
 
@@ -29,7 +30,7 @@ def _verbosity_options() -> list[Any]:
     return list(typer.main.get_command(carrier).params)
 
 
-# Flags, not a count: typer parses only flags without pydantic, which would double the start-up time of every command.
+# Flags, not a count: flags are read without pydantic, whose import is a third of a command's start.
 Verbose = Annotated[
     bool,
     typer.Option(

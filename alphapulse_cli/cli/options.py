@@ -33,13 +33,6 @@ WHENCE = ("now", "oldest", "-10s", "-1m")
 class Group(TyperGroup):
     """Group of commands that answers an unknown name with UsageError and the near matches."""
 
-    def get_help_option(self, ctx: Any) -> Any:
-        """Help option with the default False: typer would parse None through pydantic, which costs 80 ms at each start."""
-        option = super().get_help_option(ctx)
-        if option is not None:
-            option.default = False
-        return option
-
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands with the whole first sentence of each, wrapped to the terminal and never cut."""
         shown = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]

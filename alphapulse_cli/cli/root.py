@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from alphapulse_cli import __version__
-from alphapulse_cli.cli import commands, configured, options
+from alphapulse_cli.cli import commands, configured, options, plain_values
 from alphapulse_cli.cli.loading import Quiet, Verbose, load
 from alphapulse_cli.edges.process import PROGRAM
 
@@ -77,10 +77,7 @@ def _root(
 
 
 def command(completion: bool = True) -> Any:
-    """Make the root command; without `completion` it lacks typer's completion options, which cost 80 ms of start-up.
-
-    (Typer parses an option with a value through pydantic even when it is not given.)
-    """
+    """Make the root command; without `completion` it lacks typer's completion options."""
     app = typer.Typer(
         name=PROGRAM,
         cls=Root,
@@ -93,4 +90,6 @@ def command(completion: bool = True) -> Any:
         "6 exchange or network, 7 already running, 130 interrupted.",
         context_settings=options.CONTEXT,
     )
-    return typer.main.get_command(app)
+    made = typer.main.get_command(app)
+    plain_values.read_plainly(made)
+    return made

@@ -23,9 +23,9 @@ def test_it_would_be_noticed(monkeypatch):
     """A command that prints a table imports rich, and is told so."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     script = runpy.run_path(str(SCRIPT))
-    probe = script["PROBE"].replace("code = main", "import rich.table\ncode = main")
+    probe = script["PROBE"].replace("code = main", "import rich.table; code = main")
     script["heavy_modules"].__globals__["PROBE"] = probe
-    code, heavy = script["heavy_modules"](["--version"])
+    [(code, heavy)] = script["heavy_modules"]([["--version"]])
     assert (code, "rich" in heavy) == (0, True)
 
 
@@ -33,9 +33,9 @@ def test_our_own_events_would_be_noticed():
     """Once the log imported them, for the time of day: a third of every command's start."""
     script = runpy.run_path(str(SCRIPT))
     script["heavy_modules"].__globals__["PROBE"] = script["PROBE"].replace(
-        "code = main", "import alphapulse_cli.readers.moments\ncode = main"
+        "code = main", "import alphapulse_cli.readers.moments; code = main"
     )
-    assert script["heavy_modules"](["--version"]) == (0, ["alphapulse_cli.market.events"])
+    assert script["heavy_modules"]([["--version"]]) == [(0, ["alphapulse_cli.market.events"])]
 
 
 def test_importing_the_package_imports_none_of_it():
