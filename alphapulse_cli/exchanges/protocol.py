@@ -117,6 +117,7 @@ class Facts:
     modes: Sequence[Mode]  # the first is the default
     instruments_path: str  # REST path of the instrument metadata below `rest_url`
     instruments_weight: int = 1
+    further_metadata: Sequence[str] = ()  # REST paths of what the answer there lacks; `parse_instruments` reads them by `joined`
     rest_weight: Rate = Rate(30, 0.5)  # our own bound, below the exchange's: 60 in any minute
     connects: Rate = Rate(5, 0.08)  # 9 in any minute
     sends: Rate = Rate(1, 1.0)
@@ -137,12 +138,21 @@ class Facts:
             return self.modes[0]
         return {mode.name: mode for mode in self.modes}[name]
 
+    def metadata_paths(self, mode: str = "") -> tuple[str, ...]:
+        """REST paths of a mode's instrument metadata, the first that of the instruments; their answers are read together, `joined`."""
+        return (self.mode(mode).instruments_path or self.instruments_path, *self.further_metadata)
+
     def symbols_per_connection(self, channels: Collection[str]) -> int:
         """Most symbols that one connection carries with these channels of each, BOOK and TRADES; 0 = no limit."""
         by_channels = self.channels_per_connection // max(len(channels), 1)
         by_books = self.books_per_connection if BOOK in channels else 0
         limits = [limit for limit in (by_channels, by_books) if limit]
         return min(limits, default=0)
+
+
+def joined(bodies: Sequence[bytes]) -> bytes:
+    """Body of the instrument metadata, for `parse_instruments`: the only answer, or the JSON array of several."""
+    return bodies[0] if len(bodies) == 1 else b"[" + b",".join(bodies) + b"]"
 
 
 class Decoder(Protocol):

@@ -104,9 +104,7 @@ class Ingest:
         self.keepers = {one.native: BookKeeper(one, outlet, checksum, checksum_warns=one.symbol in checksum_warns) for one in books}
         self.counters = outlet.counters.block()
         facts = exchange.facts
-        self._fetch_instruments = FetchInstruments(
-            facts.mode(mode).instruments_path or facts.instruments_path, facts.instruments_weight
-        )
+        self._fetch_instruments = FetchInstruments(facts.metadata_paths(mode), facts.instruments_weight)
         confirm = getattr(decoder, "confirm", None)  # a plug-in's decoder may not have it
         in_band = getattr(decoder, "confirms_in_band", False)
         self._quiet = QuietBooks(self.keepers.values() if confirm else (), self._confirm, in_band=in_band)

@@ -1,5 +1,6 @@
 """Requests of a decoder, which has no socket of its own: the session carries them out in order and hands the answers back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alphapulse_cli.market.instrument import Instrument
@@ -47,9 +48,9 @@ class FetchProof:
 
 @dataclass(frozen=True, slots=True)
 class FetchInstruments:
-    """GET the instrument metadata again and hand it to `Decoder.receive_instruments`."""
+    """GET the instrument metadata again, all its paths, and hand the answers to `Decoder.receive_instruments`, `joined`."""
 
-    path: str
+    paths: Sequence[str]
     weight: int = 1
 
 

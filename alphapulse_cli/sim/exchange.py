@@ -31,7 +31,7 @@ from websockets.exceptions import ConnectionClosed
 from alphapulse_cli import exchanges
 from alphapulse_cli.edges.server.listener import Answer, Listener
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.exchanges.protocol import HeadersEncoder, opened
+from alphapulse_cli.exchanges.protocol import HeadersEncoder, joined, opened
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.sim.connection import Connection
 from alphapulse_cli.sim.hidden_price import seed_of
@@ -122,7 +122,7 @@ class SimulatedExchange:
         self.dropped: deque[str] = deque(maxlen=KEPT_INJECTIONS)
         self._next_heartbeat_ns = self.now_ns + SECOND_NS
         self._halted_until_ns: dict[str, int] = {}
-        self._instruments_path = facts.instruments_path or self._speaker.facts.instruments_path
+        self._metadata_paths = self._speaker.facts.metadata_paths(self.mode)
         self._turn = 0
         self._is_frozen = False
         self._tls = "s" if tls else ""
@@ -212,8 +212,8 @@ class SimulatedExchange:
             connection.send_status(symbol, self._now())
 
     def _metadata(self) -> bytes:
-        path, _, query = self._instruments_path.partition("?")
-        return self._rest.respond(path, dict(parse_qsl(query)), self._now())[1]
+        parts = [path.partition("?") for path in self._metadata_paths]
+        return joined([self._rest.respond(path, dict(parse_qsl(query)), self._now())[1] for path, _, query in parts])
 
     def _halt(self, symbol: str, seconds: float) -> None:
         """Halt a symbol's market for that time, with the first trading status that the exchange can announce."""

@@ -89,7 +89,8 @@ LISTED: dict[str, Sequence[Listed]] = {
         ("ETH-BTC", "ETHBTC", 6, 5, 800),
     ),
 }
-# minimum order size in lots where it is more than one lot; invented, in the order of magnitude of the real ones
+# minimum order size in lots where it is more than one lot; invented, in the order of magnitude of the real ones. Of Bitfinex, BTC's is a
+# real one that others quote; the others are of about the same value, between 2.5 and 5 USD, as it is said to be for all pairs there.
 MIN_SIZES: dict[str, dict[str, int]] = {
     "kraken": {
         "BTC-USD": 5_000,
@@ -102,7 +103,16 @@ MIN_SIZES: dict[str, dict[str, int]] = {
     "coinbase": {"ETH-USD": 1_000, "XRP-USD": 1_000},
     "binance-us": {"SOL-USD": 10, "DOGE-USD": 2},
     "okx": {"BTC-USD": 1_000, "ETH-USD": 100, "SOL-USD": 1_000, "XRP-USD": 1_000_000, "DOGE-USD": 10_000_000, "BTC-USDT": 1_000},
-    "bitfinex": dict.fromkeys((row[0] for row in LISTED["bitfinex"]), 0),  # its tickers tell none
+    "bitfinex": {
+        "BTC-USD": 6_000,
+        "ETH-USD": 120_000,
+        "SOL-USD": 2_000_000,
+        "XRP-USD": 200_000_000,
+        "DOGE-USD": 2_200_000_000,
+        "ETH-BTC": 120_000,
+        "BTC-USDT": 6_000,
+        "ETH-USDT": 120_000,
+    },
     "bybit": {"BTC-USDT": 11, "XRP-USDT": 100},
 }
 INVENTED_BASES = [f"{first}{second}{third}" for first in "QVWZ" for second in ascii_uppercase for third in ascii_uppercase]

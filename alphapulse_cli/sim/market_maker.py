@@ -15,6 +15,7 @@ Rules, as the tests number them:
   M7  A planted opportunity (`sim.planted`) puts its level at the best place of its side and removes the levels of either side that are in
       its way. While it lasts the best levels stay and no trades happen; sizes behind them keep changing. Then the removed levels
       return.
+  M8  No level and no trade is smaller than the exchange's smallest order: a taker leaves that much of a level, or nothing.
 
 Time is handed in, in ns since 1970. The market shares no code with `alphapulse_cli.book`: it is the truth that books are compared
 with.
@@ -209,7 +210,12 @@ class _Book:
         """Random size in lots, by a power law, bounded at 1000 typical sizes."""
         lots = self._typical_lots * 0.2 * self._random.paretovariate(SIZE_TAIL)
         bound = self._typical_lots * 1000
-        return max(1, int(min(lots, bound)))
+        return max(self._least, int(min(lots, bound)))
+
+    @property
+    def _least(self) -> int:
+        """M8: the smallest order in lots."""
+        return max(1, self.instrument.min_size_lots)
 
     def step(self, now_ns: int, plant: Planted | None = None) -> MarketStep:
         """Make one step: begin or end a planted opportunity, then takers, makers and random orders; returns the net changes."""
@@ -294,7 +300,8 @@ class _Book:
     def _take(self, ladder: SimulatedLadder, now_ns: int) -> None:
         """Trade a part of the best level."""
         best_lots = ladder.sizes[ladder.best()]
-        self._trade(ladder, max(1, min(self._size() // 4, best_lots - 1)) if best_lots > 1 else 1, now_ns)
+        part = min(max(self._least, self._size() // 4), best_lots)
+        self._trade(ladder, part if best_lots - part >= self._least else best_lots, now_ns)  # M8
 
     def _trade(self, ladder: SimulatedLadder, lots: int, now_ns: int) -> None:
         """M2: trade `lots` of the best level. The last level of a side is refilled rather than removed (M1)."""

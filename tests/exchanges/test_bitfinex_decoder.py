@@ -16,6 +16,7 @@ from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.bitfinex import FACTS, Decoder, parse_instruments, parse_volumes
 from alphapulse_cli.exchanges.bitfinex.checksum import unsigned
 from alphapulse_cli.exchanges.bitfinex.trades import IDS_KEPT
+from alphapulse_cli.exchanges.protocol import joined
 from alphapulse_cli.market.events import (
     ClosingSoon,
     GapFound,
@@ -625,6 +626,37 @@ class TestInstruments:
             "BTC-USD": ("tBTCUSD", 0, 1), "DOGE-USD": ("tDOGE:USD", 5, 1), "ETH-BTC": ("tETHBTC", 6, 1), "BTC-USDT": ("tBTCUST", 0, 10),
             "NEW-USD": ("tNEW:USD", 5, 1),
         }  # fmt: skip
+
+    SIZES = b'[[["BTCUSD",[null,null,null,"0.00006","2000.0",null]],["DOGE:USD",[null,null,null,"22.0","1.0"]],["ETHBTC",[null,0,0,null]]]]'
+
+    def test_the_smallest_orders_come_from_a_second_answer(self):
+        """The real row of AAVE:USD, and an answer that lacks pairs: of those no smallest order is known."""
+        found = {each.native: each.min_size_lots for each in parse_instruments(joined([self.TICKERS, self.SIZES]))}
+        assert found == {"tBTCUSD": 6000, "tDOGE:USD": 22 * 10**8, "tETHBTC": 0, "tBTCUST": 0, "tNEW:USD": 0}
+        aave = b'[[["AAVE:USD",[null,null,null,"0.02","5000.0",null,null,null,null,null,null,null]]]]'
+        [one] = parse_instruments(joined([b'[["tAAVE:USD",90.1,1,90.2,1,0,0,90.1,5,91,89]]', aave]))
+        assert (one.symbol, one.min_size_lots, one.price_decimals) == ("AAVE-USD", 2_000_000, 3)
+
+    @pytest.mark.parametrize("bad", [b'"x"', b'"0.000000001"', b"4", b"[]"])
+    def test_a_smallest_order_that_is_not_understood_changes_none_that_is_known(self, bad):
+        body = joined([self.TICKERS, self.SIZES.replace(b'"0.00006"', bad)])
+        assert {each.native: each.min_size_lots for each in parse_instruments(body)}.keys() == {
+            "tDOGE:USD",
+            "tETHBTC",
+            "tBTCUST",
+            "tNEW:USD",
+        }
+        found = {each.native: each for each in parse_instruments(body, ours={"tBTCUSD": replace(BTC, min_size_lots=5)})}
+        assert found["tBTCUSD"].min_size_lots == 5
+
+    @pytest.mark.parametrize(
+        "sizes", [b'["error",10020,"x"]', b"[7]", b"{}", b'[[["BTCUSD"]]]', b'[[["BTCUSD",[null]]]]', b"[[7]]"]
+    )
+    def test_a_second_answer_that_is_another_is_refused(self, sizes):
+        with pytest.raises(DecodeError):
+            parse_instruments(joined([self.TICKERS, sizes]))
+        with pytest.raises(DecodeError):
+            parse_instruments(joined([b'["error",11010,"ratelimit: error"]', self.SIZES]))
 
     @pytest.mark.parametrize(
         "body", [b"x", b"{}", b"7", b'["error",11010,"ratelimit: error"]', b'[7,"x"]', b'[["tBTCUSD",true,1,1,1,1,1,1,1,1,1]]']

@@ -3,6 +3,7 @@
 import copy
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from support.hostile import frames_with_one_part_replaced, frames_with_some_byte
 
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.bitfinex import Decoder, Encoder, RestEncoder, parse_instruments
+from alphapulse_cli.exchanges.protocol import joined
 
 CHANGES = [(1000, 0, True), (1003, 7, True)]
 
@@ -132,3 +134,20 @@ def test_a_damaged_answer_gives_instruments_or_decode_error(data):
         return
     assert all(len(each.symbol) <= 16 for each in found)
     assert all(0 < each.tick_size_ticks < 1 << 63 and 0 <= each.price_decimals <= 8 for each in found)
+
+
+@given(st.data())
+def test_damaged_order_sizes_give_instruments_or_decode_error(data):
+    """A pair whose row cannot be read keeps the rules that are known of it."""
+    truth = PlainTruth([replace(BTC, min_size_lots=6000), replace(BTC, symbol="ETH-USD", native="tETHUSD", min_size_lots=7)])
+    rest = RestEncoder(truth)
+    bodies = [rest.respond(path, {}, NOW)[1] for path in ("/v2/tickers", "/v2/conf/pub:info:pair")]
+    sizes = json.loads(bodies[1])
+    sizes[0][0][1][3] = data.draw(VALUES | st.text("0123456789.-+eE_ ", max_size=50))
+    ours = {"tBTCUSD": replace(BTC, min_size_lots=1234)}
+    try:
+        found = {each.native: each for each in parse_instruments(joined([bodies[0], json.dumps(sizes).encode()]), ours=ours)}
+    except DecodeError:
+        return
+    assert found["tETHUSD"].min_size_lots == 7
+    assert found["tBTCUSD"].min_size_lots >= 0

@@ -11,7 +11,7 @@ from alphapulse_cli.exchanges.bitfinex import Encoder, RestEncoder
 from alphapulse_cli.market.events import Side
 from alphapulse_cli.market.instrument import Instrument
 
-BTC = Instrument("bitfinex", "BTC-USD", "tBTCUSD", 1, 8)
+BTC = Instrument("bitfinex", "BTC-USD", "tBTCUSD", 1, 8, min_size_lots=6000)
 DOGE = Instrument("bitfinex", "DOGE-USDT", "tDOGE:UST", 5, 8)
 SECOND = 10**9
 NOW = 1_800_000_030 * SECOND  # 30 seconds into a minute
@@ -113,7 +113,10 @@ class TestRest:
         status, (codes, spellings, pairs, sizes, margin) = get(truth, f"conf/{labels}")
         assert (status, codes, spellings) == (200, ["BTC", "DOGE", "USD", "UST"], [["UST", "USDt"]])
         assert (pairs, margin) == (["BTCUSD", "DOGE:UST"], [])
-        assert sizes == [[pair, [None] * 12] for pair in pairs]
+        assert [(pair, len(fields), fields[3:5]) for pair, fields in sizes] == [
+            ("BTCUSD", 12, ["0.00006", "2000.0"]),
+            ("DOGE:UST", 12, [None, "50000000.0"]),
+        ]
         assert get(truth, "conf/secret")[0] == 404
 
     def test_status_and_tickers(self, truth):

@@ -242,7 +242,8 @@ class TestANumberOffTheGrid:
         desk.ingest._regrid(OffGrid(desk.instruments[0], 5, 5), 10**18, may_refine=True)
         (request,) = desk.take_requests()
         facts = desk.exchange.facts
-        assert request.path == (facts.mode(mode).instruments_path or facts.instruments_path)
+        assert request.paths[0] == (facts.mode(mode).instruments_path or facts.instruments_path)
+        assert request.paths[1:] == tuple(facts.further_metadata)
 
     def test_a_decoder_that_is_never_satisfied_ends_in_a_resync_not_in_a_wrong_book(self, kraken):
         keeper = kraken.keeper()

@@ -7,6 +7,7 @@ import pytest
 from support.feeds import EXCHANGES, NO_STATUS
 from support.flow_parts import Desk, River, listed, native_of
 
+from alphapulse_cli.exchanges.protocol import joined
 from alphapulse_cli.market.requests import FetchInstruments
 from alphapulse_cli.market.trading_status import TradingStatus
 
@@ -62,11 +63,21 @@ def test_a_failure_is_made_good_a_minute_later(desk):
     assert asked_within(desk, 600) == [60]
 
 
+def metadata(river):
+    """The answers to what was asked first, of the market as it is now."""
+    rest = river.exchange.rest_encoder(river.truth, river.mode)
+    asked = next(each.paths for each in river.requests if isinstance(each, FetchInstruments))
+    parts = [path.partition("?") for path in asked]
+    return joined([rest.respond(path, dict(parse_qsl(query)), river.now)[1] for path, _, query in parts])
+
+
 def without_numbers(body, symbol):
     """The metadata with the names alone in that symbol's row."""
     answer = orjson.loads(body)
     if isinstance(answer, list):
-        return orjson.dumps([row if native_of("bitfinex", symbol) != row[0] else [row[0], *["?"] * 10] for row in answer])
+        tickers, sizes = answer
+        rows = [row if native_of("bitfinex", symbol) != row[0] else [row[0], *["?"] * 10] for row in tickers]
+        return orjson.dumps([rows, sizes])
     listed = answer.get("symbols") or answer.get("products") or answer.get("data") or answer["result"]
     if "list" in listed:
         listed = listed["list"]
@@ -84,14 +95,12 @@ def test_an_instrument_that_is_listed_no_longer_is_delisted_until_it_is_again(di
     river = River(directory, exchange, [listed(exchange, symbol) for symbol in ("BTC-USD", "ETH-USD")])
     river.ingest.connected(river.monotonic)
     asked_within(river, 130)
-    path, _, query = next(each.path for each in river.requests if isinstance(each, FetchInstruments)).partition("?")
     everything = dict(river.truth.instruments)
 
     def read(*symbols, spoilt=""):
         river.truth.instruments.clear()
         river.truth.instruments.update({symbol: everything[symbol] for symbol in symbols})
-        rest = river.exchange.rest_encoder(river.truth, river.mode)
-        body = rest.respond(path, dict(parse_qsl(query)), river.now)[1]
+        body = metadata(river)
         river.ingest.receive_instruments(without_numbers(body, spoilt) if spoilt else body, river.now)
         return [river.keeper(symbol).trading_status.name for symbol in everything]
 
@@ -115,9 +124,7 @@ def test_each_two_minutes_while_a_market_is_not_traded_freely(directory, exchang
 
     def read(status):
         river.truth.instruments["BTC-USD"] = listed_as.with_status(status, "")
-        path, _, query = next(each.path for each in river.requests if isinstance(each, FetchInstruments)).partition("?")
-        body = river.rest.respond(path, dict(parse_qsl(query)), river.now)[1]
-        river.ingest.receive_instruments(body, river.now)
+        river.ingest.receive_instruments(metadata(river), river.now)
 
     asked_within(river, 130)
     read(TradingStatus.SUSPENDED)

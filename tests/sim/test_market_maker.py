@@ -1,4 +1,4 @@
-"""The simulated market against its own rules, M1 to M6, and against what people would call plausible."""
+"""The simulated market against its own rules, M1 to M6 and M8, and against what people would call plausible."""
 
 import pytest
 from hypothesis import given, settings
@@ -265,3 +265,29 @@ class TestListings:
         """All of them for none."""
         assert SimulatedMarket("kraken", symbols=["ETH-USD", "BTC-USD", "ETH-USD"]).symbols == ["ETH-USD", "BTC-USD"]
         assert SimulatedMarket("kraken").symbols == [row[0] for row in LISTED["kraken"]]
+
+
+class TestM8NoDust:
+    """M8: no level and no trade is smaller than the smallest order."""
+
+    @given(SOME_SYMBOLS, st.integers(0, 2**64), st.integers(1, 60), WAITS_NS)
+    @settings(max_examples=40, deadline=None)
+    def test_however_it_is_taken(self, where, seed, levels, waits):
+        exchange, symbol = where
+        market = SimulatedMarket(exchange, seed, [symbol], levels_per_side=levels, start_ns=START_NS)
+        least = max(1, market.instruments[symbol].min_size_lots)
+        for step in steps_of(market, symbol, waits):
+            bids, asks = market.book(symbol)
+            assert min(lots for _, lots in [*bids, *asks]) >= least
+            assert all(trade.size_lots >= least for trade in step.trades)
+
+    @pytest.mark.parametrize("leaves_dust", [False, True])
+    def test_a_market_that_leaves_dust_is_found(self, monkeypatch, leaves_dust):
+        """The mutant's takers leave one lot where they wanted all."""
+        if leaves_dust:
+            monkeypatch.setattr(market_maker._Book, "_least", 1)
+        market = SimulatedMarket("bitfinex", 1, ["BTC-USD"], levels_per_side=50, start_ns=START_NS)
+        least, sizes = market.instruments["BTC-USD"].min_size_lots, list[int]()
+        for step in steps_of(market, "BTC-USD", [STEP_NS] * 3000):
+            sizes += [lots for _, lots, _ in step.changes if lots]
+        assert (min(sizes) < least) is leaves_dust

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosedError
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.errors import DecodeError
+from alphapulse_cli.exchanges.protocol import joined
 from alphapulse_cli.market.events import Unrecognised
 from alphapulse_cli.sim.exchange import VIRTUAL_START_NS, SimulatedExchange
 from alphapulse_cli.sim.listings import LISTED, listings
@@ -187,13 +188,14 @@ class TestMetadata:
         """Name for name, grid for grid, by the exchange's own parser; an unknown path is its own 404."""
         exchange_parts = exchanges.get(name)
         facts = exchange_parts.facts
-        path = facts.mode(mode).instruments_path or facts.instruments_path
         async with exchange_of(name, mode) as exchange:
-            status, body = await get(exchange, path)
-            assert status == 200
-            seen = exchange_parts.parse_instruments(orjson.dumps(body), exchange.mode)
-            grids = {(each.symbol, each.price_decimals, each.size_decimals) for each in seen}
-            assert grids == {(each.symbol, each.price_decimals, each.size_decimals) for each in exchange.truth.instruments.values()}
+            answers = [await get(exchange, path) for path in facts.metadata_paths(mode)]
+            assert {status for status, _ in answers} == {200}
+            seen = exchange_parts.parse_instruments(joined([orjson.dumps(body) for _, body in answers]), exchange.mode)
+            true = exchange.truth.instruments.values()
+            grids, true_grids = ({(one.symbol, one.price_decimals, one.size_decimals) for one in found} for found in (seen, true))
+            assert grids == true_grids
+            assert {one.symbol: one.min_size_lots for one in seen} == {one.symbol: one.min_size_lots for one in true}
             status, _ = await get(exchange, "/no/such/path")
             assert status == 404
 

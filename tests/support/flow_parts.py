@@ -307,8 +307,8 @@ class River(Desk):
                 assert status == 200
                 self.done.proofs += 1
                 self.ingest.receive_proof(request.instrument, body, self.now)
-            case FetchInstruments(path):
-                self.done.metadata.append(path)
+            case FetchInstruments(paths):
+                self.done.metadata += paths
             case Reconnect(reason):
                 self.done.reconnects.append(reason)
                 self.disconnect()

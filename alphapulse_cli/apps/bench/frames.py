@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.exchanges import Exchange
-from alphapulse_cli.exchanges.protocol import BOOK, Change, Decoder, Encoder, Mode, RestEncoder
+from alphapulse_cli.exchanges.protocol import BOOK, Change, Decoder, Encoder, Mode, RestEncoder, joined
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import FetchSnapshot, Request, Send
 from alphapulse_cli.sim.market_maker import SimulatedMarket
@@ -84,7 +84,7 @@ class Server:
 
     def instrument(self) -> Instrument:
         """Instrument of the feed's symbol, parsed from the exchange's metadata."""
-        listed = self.get(self.mode.instruments_path or self.exchange.facts.instruments_path)
+        listed = joined([self.get(path) for path in self.exchange.facts.metadata_paths(self.mode.name)])
         found = self.exchange.parse_instruments(listed, self.mode.name)
         return next(one for one in found if one.symbol == self.symbol)
 

@@ -7,7 +7,7 @@ from itertools import count
 
 from alphapulse_cli.apps.collect.volumes import Volumes
 from alphapulse_cli.edges.exchange import retry_after
-from alphapulse_cli.edges.exchange.fetch import Fetcher
+from alphapulse_cli.edges.exchange.fetch import Fetcher, fetch_metadata
 from alphapulse_cli.edges.exchange.session import Backoff
 from alphapulse_cli.errors import ExchangeError, Refused
 from alphapulse_cli.exchanges import Exchange
@@ -71,6 +71,6 @@ async def list_volumes(exchange: Exchange, fetcher: Fetcher, notice: Notice) -> 
 
 
 async def _asked(exchange: Exchange, mode: Mode, fetcher: Fetcher) -> Sequence[Instrument]:
-    path = mode.instruments_path or exchange.facts.instruments_path
-    body = await fetcher.get(path, exchange.facts.instruments_weight)
+    facts = exchange.facts
+    body = await fetch_metadata(fetcher, facts.metadata_paths(mode.name), facts.instruments_weight)
     return exchange.parse_instruments(body, mode.name)

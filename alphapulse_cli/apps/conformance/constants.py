@@ -22,7 +22,7 @@ def constants(exchange: Exchange) -> str:
         )
         require(mode.full_depth or mode.default_depth, f"{where}: neither full_depth nor a default_depth")
         require(mode.instruments_path or facts.instruments_path, f"{where}: no path of the instrument metadata")
-        for path in (mode.instruments_path, facts.instruments_path, facts.volumes_path):
+        for path in (mode.instruments_path, facts.instruments_path, *facts.further_metadata, facts.volumes_path):
             require(not path or is_path(path), f"{where}: {path!r} is no path like /instruments or /instruments?kind=spot")
     names = [mode.name for mode in facts.modes]
     require(len(set(names)) == len(names), "two modes of one name")
@@ -38,12 +38,11 @@ def metadata(make: MakeLine) -> str:
     """The metadata of the REST encoder reads back as the market's instruments; another path is an error."""
     line = make()
     with line:
-        facts = line.exchange.facts
-        path = line.facts.instruments_path or facts.instruments_path
-        status, body = line.get(path)
-        hint = "; the REST encoder gets path and query apart" if "?" in path else ""
-        require(status == 200, f"{path} has the status {status}{hint}")
-        read = {each.native: each for each in line.exchange.parse_instruments(body, line.mode)}
+        for path in line.metadata_paths:
+            status, _ = line.get(path)
+            hint = "; the REST encoder gets path and query apart" if "?" in path else ""
+            require(status == 200, f"{path} has the status {status}{hint}")
+        read = {each.native: each for each in line.exchange.parse_instruments(line.metadata()[1], line.mode)}
         for instrument in line.market.instruments.values():
             found = read.get(instrument.native)
             if found is None:

@@ -48,8 +48,7 @@ def hostile_bytes(make: MakeLine, seed: int) -> str:
             line.decoder.pending_requests()
             tried += 1
         bodies = {type(request): (request, body) for request, body in line.answers}
-        _, listed = line.get(line.facts.instruments_path or line.exchange.facts.instruments_path)
-        for request, body in [*bodies.values(), (FetchInstruments("", 1), listed)]:
+        for request, body in [*bodies.values(), (FetchInstruments(line.metadata_paths), line.metadata()[1])]:
             read = _reader(line, request)
             for hostile in _mangled([body], dice):
                 _try(lambda hostile=hostile, read=read: read(hostile), hostile)  # type: ignore[misc]

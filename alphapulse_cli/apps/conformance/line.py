@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 from alphapulse_cli.edges.exchange.rate_limit import RateLimit
 from alphapulse_cli.errors import AlphapulseError
 from alphapulse_cli.exchanges import Exchange
-from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Decoder, Level, opened
+from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Decoder, Level, joined, opened
 from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.market.instrument import Instrument
@@ -179,8 +179,18 @@ class Line:
         bare, _, query = path.partition("?")
         return self.rest.respond(bare, dict(parse_qsl(query)), self.now_ns)
 
+    @property
+    def metadata_paths(self) -> tuple[str, ...]:
+        """REST paths of the mode's instrument metadata."""
+        return self.exchange.facts.metadata_paths(self.mode)
+
+    def metadata(self) -> tuple[int, bytes]:
+        """GET the instrument metadata: (worst HTTP status, body for `parse_instruments`)."""
+        answers = [self.get(path) for path in self.metadata_paths]
+        return max(status for status, _ in answers), joined([body for _, body in answers])
+
     def _fetch(self, request: FetchSnapshot | FetchProof | FetchTrades | FetchInstruments) -> None:
-        status, body = self.get(request.path)
+        status, body = self.metadata() if isinstance(request, FetchInstruments) else self.get(request.path)
         self.answers.append((request, body))
         match request:
             case FetchInstruments() if status == 200:

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -24,7 +24,7 @@ from alphapulse_cli.edges.exchange import dial, proxies, retry_after
 from alphapulse_cli.edges.exchange.link import TOO_MANY, refusal, untrusted
 from alphapulse_cli.edges.exchange.rate_limit import RateLimit
 from alphapulse_cli.errors import ExchangeError, UsageError
-from alphapulse_cli.exchanges.protocol import Rate
+from alphapulse_cli.exchanges.protocol import Rate, joined
 from alphapulse_cli.shm import clock
 
 MAX_BODY_BYTES = 64 << 20
@@ -119,6 +119,14 @@ class Fetcher:
         if whole.lstrip()[:1] == b"<":
             raise ValueError("the answer is HTML, not JSON: perhaps a login page or a block")
         return whole
+
+
+async def fetch_metadata(fetcher: Fetcher, paths: Sequence[str], weight: int) -> bytes:
+    """Fetch the instrument metadata of these paths, one after the other: the body that `parse_instruments` reads.
+
+    ExchangeError as from `Fetcher.get`: of all, or not at all.
+    """
+    return joined([await fetcher.get(path, weight) for path in paths])
 
 
 def unpacked(body: bytes, encoding: str, max_bytes: int) -> bytes:

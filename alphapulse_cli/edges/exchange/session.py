@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from alphapulse_cli.edges.exchange import retry_after
-from alphapulse_cli.edges.exchange.fetch import Fetcher
+from alphapulse_cli.edges.exchange.fetch import Fetcher, fetch_metadata
 from alphapulse_cli.edges.exchange.link import Link, OnFrame
 from alphapulse_cli.edges.exchange.rate_limit import Limits
 from alphapulse_cli.edges.exchange.siblings import Siblings
@@ -302,7 +302,7 @@ class Session:
         A read that fails, or ends with this connection, is repeated by this session: a minute later, or beside its next connection.
         """
         try:
-            body = await self._fetcher.get(request.path, request.weight)
+            body = await fetch_metadata(self._fetcher, request.paths, request.weight)
         except ExchangeError as error:
             self._notice("warning", f"no instrument metadata: {error}")
             self._ingest.fetch_failed(None, clock.monotonic_ns())

@@ -106,7 +106,7 @@ class Decoder(Connection):
         return seen.fill(read)
 
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
-        """Instruments of a `tickers` answer. DecodeError."""
+        """Instruments of the answers `tickers` and `pub:info:pair`. DecodeError."""
         return parse_instruments(body, ours=self.instruments)
 
     def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002

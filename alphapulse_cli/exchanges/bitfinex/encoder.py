@@ -260,7 +260,10 @@ NOT_SIMULATED: Sequence[NotSimulated] = (
         "refused: prec: invalid (10011); R0 by REST: a level as one order",
     ),
     ("the number of orders of a level", "1 to 5, made of its size"),
-    ("smallest and largest orders, labels, networks and fees of `conf`", "null or empty lists"),
+    (
+        "margins, labels, networks and fees of `conf`; every pair's own largest order",
+        "null or empty lists; one that fits its price",
+    ),
     ("REST paths other than tickers, ticker, trades, book, candles, conf and platform/status", "404"),
 )
 

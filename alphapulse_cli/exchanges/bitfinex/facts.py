@@ -9,6 +9,7 @@ FLAGS = TIMESTAMP | SEQ_ALL | OB_CHECKSUM
 CHECKSUM_DEPTH = 25  # the checksum covers this many levels a side, or what a smaller subscription has
 CHANNELS_PER_CONNECTION = 25
 TICKERS_PATH = "/v2/tickers"
+ORDER_SIZES_PATH = "/v2/conf/pub:info:pair"
 TRADES_PATH = "/v2/trades/{native}/hist"
 MOST_TRADES = 10_000  # of one GET
 
@@ -28,6 +29,7 @@ FACTS = Facts(
         ),
     ),
     instruments_path=f"{TICKERS_PATH}?symbols=ALL",
+    further_metadata=(ORDER_SIZES_PATH,),
     volumes_path=f"{TICKERS_PATH}?symbols=ALL",
     rest_weight=Rate.within(10, 60.0, burst=5),  # the exchange's limits: 10 to 90 requests a minute, by path
     connects=Rate.within(20, 60.0, burst=5),  # the exchange's limit: 20 a minute from an address
@@ -42,7 +44,7 @@ FACTS = Facts(
         "data frames name a channel number, which is another on each connection",
         "the checksum is of the numbers as JavaScript writes them, 7e-7 among them; it comes now and then, in a frame of its own",
         "a trade comes twice, at once (te) and confirmed (tu): it is published at the first; trade ids have gaps, so none shows a loss",
-        "its metadata are the tickers: they tell no smallest order and no trading status of a pair",
+        "its metadata are the tickers, and `pub:info:pair` for the smallest orders: nothing tells a trading status of a pair",
         "currency codes differ from common ones: UST is USDT, UDC is USDC, IOT is IOTA, ALG is ALGO",
     ),
 )

@@ -1,9 +1,13 @@
-"""Bitfinex's pairs: native names, canonical symbols, and the instruments of a `tickers` answer.
+"""Bitfinex's pairs: native names, canonical symbols, and the instruments of its answers `tickers` and `pub:info:pair`.
 
     tBTCUSD -> BTC-USD      tDOGE:USD -> DOGE-USD      tBTCUST -> BTC-USDT
 
-No metadata of the exchange names a tick: a price has five significant digits. So the grid comes from the ticker's prices. A list of
-pairs alone (`conf/pub:list:pair:exchange`, `conf/pub:map:currency:sym` after it or not) is understood too; its instruments begin on a
+No metadata of the exchange names a tick: a price has five significant digits. So the grid comes from the ticker's prices, and the
+smallest order from a second answer:
+
+    [ tickers, [[["BTCUSD",[null,null,null,"0.00006","2000.0",…]],…]] ]      smallest and largest order, in the base currency
+
+Tickers alone give instruments without a smallest order. A list of pairs alone (`conf/pub:list:pair:exchange`, `conf/pub:map:currency:sym` after it or not) is understood too; its instruments begin on a
 grid of five decimals.
 """
 
@@ -20,6 +24,7 @@ from alphapulse_cli.exchanges.bitfinex.numbers import SIGNIFICANT_DIGITS, price_
 from alphapulse_cli.exchanges.instrument_rows import NO_INSTRUMENTS, understood
 from alphapulse_cli.exchanges.protocol import NOT_UNDERSTOOD, TEXT_KEPT
 from alphapulse_cli.market.instrument import Instrument, check_symbol
+from alphapulse_cli.market.ticks import to_ticks
 
 SIZE_DECIMALS = 8
 MAX_NATIVE = 32  # characters
@@ -50,6 +55,7 @@ RENAMED = {
 BID, ASK, LAST_PRICE, VOLUME = 1, 3, 7, 8  # places in a ticker's row
 PRICES = (BID, ASK, LAST_PRICE)
 TICKER_FIELDS = 11
+SMALLEST_ORDER = 3  # place in a pair's row of `pub:info:pair`; the largest order follows
 
 
 def parse_instruments(
@@ -57,17 +63,18 @@ def parse_instruments(
     mode: str = "",  # noqa: ARG001  # one mode only
     ours: Mapping[str, Instrument] = NO_INSTRUMENTS,
 ) -> list[Instrument]:
-    """Instruments of a REST answer: `tickers`, or a list of pairs. DecodeError if it is neither, or if none of its rows is understood.
+    """Instruments of `tickers` joined with `pub:info:pair`, of `tickers` alone, or of a list of pairs.
 
-    Left out: funding currencies, derivatives, test pairs, pairs whose symbol no record can hold, and the second of two pairs with
-    one symbol.
+    DecodeError for any other body, and if none of its rows is understood. Left out: funding currencies, derivatives, test pairs, pairs
+    whose symbol no record can hold, and the second of two pairs with one symbol.
     """
     try:
-        answer = orjson.loads(body)
-        if not isinstance(answer, list) or (answer and answer[0] == "error"):
-            raise DecodeError(f"bitfinex answers {str(answer)[:100]!r}", body)
+        answer, sizes = _parted(orjson.loads(body))
+        for each in (answer, sizes):
+            if not isinstance(each, list) or (each and each[0] == "error"):
+                raise DecodeError(f"bitfinex answers {str(each)[:100]!r}", body)
         rows, names = (_listed(answer), _renamed(answer)) if answer and _is_list_of_pairs(answer[0]) else (answer, RENAMED)
-        found = understood(rows, partial(_instrument, names), ours, _native_of)
+        found = understood(rows, partial(_instrument, names, _smallest_orders(sizes)), ours, _native_of)
     except NOT_UNDERSTOOD as error:
         raise DecodeError(f"not an answer of tickers: {type(error).__name__}", body) from error
     by_symbol: dict[str, Instrument] = {}
@@ -105,6 +112,18 @@ def trades_path(native: str, since_ms: int) -> str:
     return f"{TRADES_PATH.format(native=quote(native))}?limit={MOST_TRADES}&sort=1&start={since_ms}"
 
 
+def _parted(answer: Any) -> tuple[Any, Any]:
+    """The answers `tickers` and `pub:info:pair` of a joined body; any other body, and no sizes."""
+    is_joined = isinstance(answer, list) and len(answer) == 2 and all(isinstance(each, list) for each in answer)
+    is_joined = is_joined and (not answer[0] or answer[0][0] == "error" or isinstance(answer[0][0], list))
+    return (answer[0], answer[1]) if is_joined else (answer, [])
+
+
+def _smallest_orders(answer: list[Any]) -> Mapping[str, Any]:
+    """Texts of the smallest orders by pair, as the exchange tells them."""
+    return {pair: fields[SMALLEST_ORDER] for pair, fields in (answer[0] if answer else ())}
+
+
 def _is_list_of_pairs(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value) and not (value and value[0].startswith("t"))
 
@@ -132,7 +151,7 @@ def _native_of(row: Sequence[Any]) -> str:
     return native
 
 
-def _instrument(names: Mapping[str, str], row: Sequence[Any]) -> Instrument | None:
+def _instrument(names: Mapping[str, str], smallest: Mapping[str, Any], row: Sequence[Any]) -> Instrument | None:
     """Instrument of a ticker, or of a row that is only a name; None for what cannot be collected."""
     if not isinstance(row, list):
         raise TypeError("a row must be a list")
@@ -147,7 +166,9 @@ def _instrument(names: Mapping[str, str], row: Sequence[Any]) -> Instrument | No
         return None
     exponents = [] if len(row) < TICKER_FIELDS else [_exponent(row[place]) for place in PRICES if row[place]]
     decimals, tick = price_grid(min(exponents)) if exponents else (SIGNIFICANT_DIGITS, 1)
-    return Instrument(NAME, symbol, native, decimals, SIZE_DECIMALS, tick_size_ticks=tick)
+    told = smallest.get(native[1:])
+    least = 0 if told is None else to_ticks(told, SIZE_DECIMALS)
+    return Instrument(NAME, symbol, native, decimals, SIZE_DECIMALS, tick_size_ticks=tick, min_size_lots=least)
 
 
 def _exponent(price: object) -> int:

@@ -1,6 +1,9 @@
 """Bitfinex's REST side for simulators: tickers, trades, books, candles, the state of the platform, and what `conf` tells of pairs.
 
 /v2/conf/LABEL,LABEL…  ─► a list for each label; empty for those of transfers, derivatives and margin, of which there is nothing
+
+Of `pub:info:pair`, BTC's largest order and the row's twelve places are the real exchange's, as others quote them; the largest orders of
+other currencies are invented, of the same value or so.
 """
 
 import re
@@ -12,9 +15,11 @@ import orjson
 from alphapulse_cli.exchanges.bitfinex.facts import MOST_TRADES, TICKERS_PATH, TRADES_PATH
 from alphapulse_cli.exchanges.bitfinex.figures import NS_PER_MS, SPANS, candle_row, ticker_figures, understood_key
 from alphapulse_cli.exchanges.bitfinex.numbers import number_text
+from alphapulse_cli.exchanges.bitfinex.pairs import SMALLEST_ORDER, codes_of
 from alphapulse_cli.exchanges.protocol import Level, Truth
 from alphapulse_cli.market.events import Side, Trade
 from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.market.ticks import trim_text
 
 BOOK_PATH = re.compile(r"/v2/book/(t[\w:]+)/(P0|R0)")
 CANDLES_PATH = re.compile(r"/v2/candles/([\w:]+)/(hist|last)")
@@ -23,7 +28,9 @@ BOOK_LENGTHS = ("1", "25", "100", "250")
 DEFAULT_CANDLES, MOST_CANDLES = 100, 10_000
 INVALID_PATH = b'["error",10020,"path: invalid"]'
 DEFAULT_TRADES = 125
-INFO_FIELDS = 12  # of a pair in pub:info:pair
+INFO_FIELDS = 12  # of a pair in pub:info:pair: texts of the smallest and the largest order, the margins, and places without meaning
+LARGEST_ORDERS = {"BTC": "2000.0", "ETH": "5000.0", "SOL": "100000.0", "XRP": "5000000.0", "DOGE": "50000000.0"}
+OTHERS_LARGEST_ORDER = "100000.0"
 
 
 def trade_row(trade: Trade, now_ns: int) -> str:
@@ -48,6 +55,15 @@ def _order_row(instrument: Instrument, level: Level, *, is_ask: bool) -> str:
     ticks, lots = level
     sign = "-" if is_ask else ""
     return f"[{ticks},{number_text(ticks, instrument.price_decimals)},{sign}{number_text(lots, instrument.size_decimals)}]"
+
+
+def _order_sizes(instrument: Instrument) -> list[object]:
+    """Row of a pair in pub:info:pair; without a smallest order where the market has none."""
+    fields: list[str | None] = [None] * INFO_FIELDS
+    least = trim_text(instrument.min_size_lots, instrument.size_decimals)
+    fields[SMALLEST_ORDER] = (least if "." in least else f"{least}.0") if instrument.min_size_lots else None
+    fields[SMALLEST_ORDER + 1] = LARGEST_ORDERS.get(instrument.symbol.partition("-")[0], OTHERS_LARGEST_ORDER)
+    return [instrument.native[1:], fields]
 
 
 class RestEncoder:
@@ -80,13 +96,12 @@ class RestEncoder:
         if not all(label.startswith("pub:") for label in labels):
             return 404, INVALID_PATH
         pairs = [native[1:] for native in self._by_native]
-        codes = sorted({code for pair in pairs for code in (pair.split(":") if ":" in pair else (pair[:3], pair[3:]))})
-        sizes = [None] * INFO_FIELDS  # the smallest and largest order among them: no listing of ours has them
+        codes = sorted({code for native in self._by_native for code in codes_of(native)})
         told: dict[str, object] = {
             "pub:list:currency": codes,
             "pub:list:pair:exchange": pairs,
             "pub:map:currency:sym": [[code, SPELLINGS[code]] for code in codes if code in SPELLINGS],
-            "pub:info:pair": [[pair, sizes] for pair in pairs],
+            "pub:info:pair": [_order_sizes(each) for each in self._truth.instruments.values()],
         }
         return 200, orjson.dumps([told.get(label, []) for label in labels])
 

@@ -384,6 +384,7 @@ class TestTheMostTraded:
             scene.symbols = tuple(
                 symbol for symbol in SYMBOLS if symbol.replace("-", "") in sorted(worth, key=worth.__getitem__)[-2:]
             )
+            await until(lambda: scene.sim.connections)  # chosen, while the market stands still
             await scene.all_live()
             scene.requires_each_symbol_once()
             assert len(set(worth.values())) == len(SYMBOLS)

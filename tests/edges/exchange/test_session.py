@@ -479,7 +479,7 @@ class TestErrands:
                 raise ZeroDivisionError
 
             rig.fetcher.get = get
-            rig.session.carry_out(FetchInstruments("/x"))
+            rig.session.carry_out(FetchInstruments(["/x"]))
             with pytest.raises(ZeroDivisionError):
                 await asyncio.wait_for(asyncio.shield(rig.task), 20)
 
@@ -526,7 +526,7 @@ class TestErrands:
 
             rig.fetcher.get = get
             (one,) = rig.instruments
-            wanted = [kind for path in "ab" for kind in (FetchProof(one, path), FetchTrades(one, path))] + [FetchInstruments("c")]
+            wanted = [kind for path in "ab" for kind in (FetchProof(one, path), FetchTrades(one, path))] + [FetchInstruments(["c"])]
             for request in 3 * wanted:
                 rig.session.carry_out(request)
             await until(lambda: len(asked) >= 5)

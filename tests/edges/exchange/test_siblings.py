@@ -12,7 +12,7 @@ from alphapulse_cli.errors import ExchangeError, Refused
 from alphapulse_cli.market.requests import FetchInstruments, Reconnect
 from alphapulse_cli.shm.counters import Counter
 
-READ = FetchInstruments("/instruments")
+READ = FetchInstruments(["/instruments"])
 
 
 class Fetches:
