@@ -34,6 +34,7 @@ COMMANDS = (  # in the order in which a newcomer needs them
     Entry("tail", "Follow the deltas or the trades as they are published"),
     Entry("reconstruct", "Show the full book of a symbol, or prove that every replica is exact"),
     Entry("arb", "Find cross-exchange opportunities, net of fees and depth"),
+    Entry("capture", "Look into captures of exchanges' frames, check them, make new ones out of others"),
     Entry("segments", "List the segments in shared memory, their writers and their readers"),
     Entry("doctor", "Check this machine and the collectors, and suggest what to do"),
     Entry("exchanges", "List the exchanges, their feeds, and how each book is validated"),

@@ -16,6 +16,7 @@ BLOCK_BYTES = 64 << 10  # of rows; a single longer row has a block of its own
 BLOCK_S = 1.0  # longest time that rows wait for their block to be written
 MOST_BLOCK_BYTES = 128 << 20  # decompressed, of a block that is read: more is no capture of ours
 WINDOW_BYTES = 1 << 20  # read at a time
+SEARCH_BYTES = 1 << 30  # and four times the file: most bytes read in the search for blocks behind damage
 MAGIC = b"\x28\xb5\x2f\xfd"  # of a zstd frame (RFC 8878)
 FLAGS_AT, HAS_CHECKSUM = 4, 4  # byte of a frame that follows its magic, and its bit: without it a flipped bit would be believed
 LEVEL = 3
@@ -54,8 +55,10 @@ def decompress(block: bytes) -> bytes:
         raise ValueError("a block without a checksum")
     try:
         held = zstd.get_frame_info(block).decompressed_size
-        if held is None or held > MOST_BLOCK_BYTES:
-            raise ValueError("not a block of a capture: its size is not stated, or too large")
+        if held is None:
+            raise ValueError("no block of a capture: it does not state its size")
+        if held > MOST_BLOCK_BYTES:
+            raise ValueError(f"the block holds {held} bytes, and {MOST_BLOCK_BYTES} are the most that is read")
         decompressor = zstd.ZstdDecompressor()
         rows = decompressor.decompress(block, held + 1)
     except zstd.ZstdError as error:
@@ -68,15 +71,17 @@ def decompress(block: bytes) -> bytes:
 def read_blocks(read: Read, end: int, start: int = 0) -> Iterator[Block | Damage]:
     """Iterate over the blocks of a file of `end` bytes, from the offset `start` on, which must begin a block; Damage for what is none.
 
-    `read` returns the bytes of (offset, count). After damage the next block is searched for.
+    `read` returns the bytes of (offset, count). After damage the next block is searched for; a file that holds the beginnings of
+    blocks everywhere, and no blocks, is given up once the search has read it several times (SEARCH_BYTES).
     """
+    left = [SEARCH_BYTES + 4 * (end - start)]
     while start < end:
         found = _block_at(read, start, end)
         if isinstance(found, Block):
             yield found
             start += found.compressed_bytes
             continue
-        stop = _next_block(read, start + 1, end)
+        stop = _next_block(_counted(read, left), start + 1, end, left)
         yield Damage(start, stop - start, found, at_end=stop == end)
         start = stop
 
@@ -92,8 +97,10 @@ def _block_at(read: Read, start: int, end: int) -> Block | str:
         except zstd.ZstdError:
             if window[:4] != MAGIC[: len(window)]:
                 return "no block of a capture"
-            if start + count >= end or count >= MOST_BLOCK_BYTES:
+            if start + count >= end:
                 return "the block is cut short"
+            if count >= MOST_BLOCK_BYTES:
+                return f"the block is larger than {MOST_BLOCK_BYTES} bytes, the most that is read"
             count *= 4
     try:
         return Block(start, length, decompress(window[:length]))
@@ -101,16 +108,27 @@ def _block_at(read: Read, start: int, end: int) -> Block | str:
         return str(error)
 
 
-def _next_block(read: Read, start: int, end: int) -> int:
-    """Offset of the next whole block from `start` on; `end` if there is none."""
+def _counted(read: Read, left: list[int]) -> Read:
+    """`read`, with the number of bytes read taken from `left`."""
+
+    def counted(offset: int, count: int) -> bytes:
+        data = read(offset, count)
+        left[0] -= len(data)
+        return data
+
+    return counted
+
+
+def _next_block(read: Read, start: int, end: int, left: list[int]) -> int:
+    """Offset of the next whole block from `start` on; `end` if there is none, or once `left` bytes were read in the search."""
     while start < end:
         window = read(start, WINDOW_BYTES)
         at = window.find(MAGIC)
-        while at >= 0:
+        while at >= 0 and left[0] > 0:
             if isinstance(_block_at(read, start + at, end), Block):
                 return start + at
             at = window.find(MAGIC, at + 1)
-        if len(window) < len(MAGIC):
+        if len(window) < len(MAGIC) or left[0] <= 0:
             break
         start += len(window) - len(MAGIC) + 1
     return end

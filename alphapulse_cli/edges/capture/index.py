@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from alphapulse_cli.edges.capture.blocks import Block
+from alphapulse_cli.edges.capture.blocks import MOST_BLOCK_BYTES, Block
 from alphapulse_cli.edges.capture.rows import BrokenRows, Kind, Row, parse_rows
 
 MAGIC = b"alphapulse capture index 1\n".ljust(56, b"\0")
@@ -65,6 +65,7 @@ def read_index(data: bytes, file_bytes: int) -> list[Entry]:
         entry = Entry(*ENTRY.unpack(packed))
         (crc,) = struct.unpack_from("<I", data, at + ENTRY.size)
         fits = entry.offset == end and entry.end <= file_bytes and entry.first_row == first_row and entry.row_count
+        fits = fits and entry.compressed_bytes <= MOST_BLOCK_BYTES
         if crc != zlib.crc32(packed) or not fits:
             break
         entries.append(entry)

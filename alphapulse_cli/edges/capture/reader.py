@@ -5,6 +5,7 @@
 A file that is being written is read as far as its whole blocks go.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from alphapulse_cli.edges.capture import files
-from alphapulse_cli.edges.capture.blocks import Damage, decompress, read_blocks
+from alphapulse_cli.edges.capture.blocks import Block, Damage, decompress, read_blocks
 from alphapulse_cli.edges.capture.head import Head, parse_head
 from alphapulse_cli.edges.capture.index import Entry, entry_of, read_index
 from alphapulse_cli.edges.capture.rows import BrokenRows, Kind, Row, parse_rows
@@ -48,20 +49,46 @@ class CaptureFile:
 
     @property
     def head(self) -> Head:
-        """Head of the file. UsageError if it has none: no capture, or of a newer version."""
+        """Head of the file. UsageError if it has none: no capture, its beginning is lost, or a newer version wrote it."""
+        found = self.head_if_left()
+        if found is None:
+            raise UsageError(
+                f"{self.path}: no capture, or its beginning is lost",
+                f"captures are files that end in {files.SUFFIX}; `alphapulse capture check` tells what is left of this one",
+            )
+        return found
+
+    def head_if_left(self) -> Head | None:
+        """Head of the file; None where its first block is lost. UsageError for the head of another format or a newer version."""
         if self._head is None:
-            first = next(self.rows(), None)
-            if first is None or first.kind != Kind.HEAD:
-                raise UsageError(
-                    f"{self.path}: no capture, or its beginning is lost", f"captures are files that end in {files.SUFFIX}"
-                )
-            self._head = parse_head(first.payload)
+            first = next(read_blocks(self._read, self.size), None)
+            row = next(_whole_rows(first.rows), None) if isinstance(first, Block) else None
+            if row is None or row.kind != Kind.HEAD:
+                return None
+            try:
+                self._head = parse_head(row.payload)
+            except UsageError as error:
+                raise UsageError(f"{self.path}: {error}", error.hint) from None
         return self._head
+
+    def scan(self) -> Iterator[Block | Damage]:
+        """Iterate over the blocks as they lie in the file, without its index; Damage for bytes that are no whole block."""
+        return read_blocks(self._read, self.size)
+
+    def indexed(self) -> list[Entry]:
+        """Entries of the file's index, as far as it fits the file; none where there is none."""
+        path = files.index_path(self.path)
+        try:
+            if path.stat().st_size > MOST_INDEX_BYTES:
+                return []
+            return read_index(path.read_bytes(), self.size)
+        except OSError:
+            return []
 
     def entries(self) -> list[Entry]:
         """Entries of all whole blocks: from the index as far as it goes, then by a scan, which also finds damage."""
         if self._entries is None:
-            self._entries = self._indexed()
+            self._entries = self.indexed()
             after = self._entries[-1] if self._entries else None
             self._scan(after.end if after else 0, after.first_row + after.row_count if after else 0)
         return self._entries
@@ -88,15 +115,6 @@ class CaptureFile:
             except BrokenRows as error:
                 self._note(Damage(entry.offset, entry.compressed_bytes, str(error), at_end=False))
 
-    def _indexed(self) -> list[Entry]:
-        path = files.index_path(self.path)
-        try:
-            if path.stat().st_size > MOST_INDEX_BYTES:
-                return []
-            return read_index(path.read_bytes(), self.size)
-        except OSError:
-            return []
-
     def _scan(self, start: int, first_row: int) -> None:
         """Add entries of the blocks that the index does not know."""
         assert self._entries is not None
@@ -118,6 +136,12 @@ class CaptureFile:
     def _note(self, damage: Damage) -> None:
         if damage not in self.damages:
             self.damages.append(damage)
+
+
+def _whole_rows(block: bytes) -> Iterator[Row]:
+    """Rows of a block up to the first that is none."""
+    with contextlib.suppress(BrokenRows):
+        yield from parse_rows(block)
 
 
 def read_rows(

@@ -1,0 +1,1 @@
+"""`alphapulse capture`: tools for captures, one file a subcommand."""

@@ -1,0 +1,176 @@
+"""`alphapulse capture …`: what captures hold, whether it is whole, and new captures out of others."""
+
+from typing import Annotated
+
+import typer
+
+from alphapulse_cli.cli import options, render, stderr
+from alphapulse_cli.errors import ExitCode, UsageError
+
+app = options.command_app(help="Look into captures, check them, and make new ones out of others.")
+
+INFO_COLUMNS = (
+    render.Column("file", whole=True),
+    render.Column("exchange"),
+    render.Column("mode", rank=2),
+    render.Column("symbols"),
+    render.Column("from"),
+    render.Column("to"),
+    render.Column("frames", right=True),
+    render.Column("rows", right=True, rank=3),
+    render.Column("bytes", right=True),
+    render.Column("ratio", right=True, rank=1),
+    render.Column("connections", rank=4),
+    render.Column("lost_rows", "rows lost", right=True, rank=5),
+    render.Column("state"),
+)
+CHECK_COLUMNS = (render.Column("file"), render.Column("check"), render.Column("verdict"), render.Column("detail"))
+
+
+def complete_kinds(incomplete: str) -> list[str]:
+    """Completions of the last kind of row in a list."""
+    from alphapulse_cli.apps.capture.places import KINDS
+
+    return options.complete_words(*KINDS, several=True)(incomplete)
+
+
+Places = Annotated[
+    list[str], typer.Argument(metavar="FILE|DIR…", help="Files of captures, or folders with them.", show_default=False)
+]
+From = Annotated[
+    str,
+    typer.Option(
+        "--from", metavar="TIME", show_default=False, help="From this time on: RFC 3339 with Z or an offset, 2026-11-27T08:00:00Z."
+    ),
+]
+To = Annotated[str, typer.Option("--to", metavar="TIME", show_default=False, help="Up to this time, which is left out.")]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kinds",
+        metavar="KIND",
+        autocompletion=complete_kinds,
+        show_default=False,
+        help="Only these kinds of rows: head, open, recv, sent, rest, fail, mark, shut, lost, done. Repeat it, or separate with commas.",
+    ),
+]
+
+
+@app.command()
+def info(places: Places, form: options.Format = None, as_json: options.Json = False) -> None:
+    """Show what captures hold, a row per file: exchange, symbols, span of time, frames, size, and whether it is whole.
+
+    States: whole (and closed in good order), open (being written, or its writer was killed), cut (its last block is torn), damaged,
+    head lost, rows lost (left out by its writer). JSON has more: rows by kind, every connection with its openings and ends, losses.
+
+    Example: alphapulse capture info captures/ --json | jq .rows_by_kind
+    """
+    from alphapulse_cli.apps.capture.info import row_of
+    from alphapulse_cli.apps.capture.places import files_of
+    from alphapulse_cli.apps.capture.survey import survey
+    from alphapulse_cli.cli.capture_progress import progress
+
+    form = render.chosen_format(form, as_json)
+    paths = files_of(places)
+    with progress(paths) as advance:
+        rows = [row_of(survey(path, advance)) for path in paths]
+    if form == "table":
+        rows = [
+            row | {"from": _brief(row["from"]), "to": _brief(row["to"]), "connections": len(row["connections"])} for row in rows
+        ]
+        render.emit_table(rows, INFO_COLUMNS)
+    elif form == "csv":
+        render.emit_csv(rows)
+    else:
+        render.emit_json(rows)
+
+
+def _brief(time: str | None) -> str | None:
+    """RFC 3339 time with nanoseconds, cut to milliseconds."""
+    return f"{time[:23]}Z" if time else None
+
+
+@app.command()
+def check(
+    places: Places,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Write a fresh index for each file whose own is missing or wrong; the data stay as they are."
+        ),
+    ] = False,
+    form: options.Format = None,
+    as_json: options.Json = False,
+) -> None:
+    """Check that captures are whole: every block decompressed and compared with its checksum, every row parsed, every index compared.
+
+    Missing files of a run, rows that were not written, damage and a torn end are named. Exit code 4 if something does not hold. A file
+    that is being written is no failure, unless its last block is torn just now.
+
+    Example: alphapulse capture check captures/
+    """
+    from alphapulse_cli.apps.capture.check import Verdict, check_file, check_runs
+    from alphapulse_cli.apps.capture.places import files_of
+    from alphapulse_cli.apps.capture.survey import survey
+    from alphapulse_cli.cli.capture_progress import progress
+
+    form = render.chosen_format(form, as_json)
+    paths = files_of(places)
+    with progress(paths) as advance:
+        surveys = [survey(path, advance) for path in paths]
+    findings = [finding for one in surveys for finding in check_file(one, repair=repair)] + list(check_runs(surveys))
+    render.emit_rows(
+        [{"file": each.file, "check": each.check, "verdict": each.verdict.value, "detail": each.detail} for each in findings],
+        CHECK_COLUMNS,
+        form,
+    )
+    failed = sum(each.verdict is Verdict.FAILS for each in findings)
+    if failed:
+        stderr.note(f"{failed} of {len(findings)} findings: not as it should be")
+        raise typer.Exit(ExitCode.INTEGRITY)
+
+
+@app.command()
+def cat(
+    places: Places,
+    begin: From = "",
+    end: To = "",
+    kinds: Kinds = None,
+    connection: Annotated[
+        int | None,
+        typer.Option("--connection", min=0, max=9999, metavar="N", show_default=False, help="Only rows of this connection."),
+    ] = None,
+    rows: Annotated[bool, typer.Option("--rows", help="Whole rows, as they stand in the file; without it their payloads.")] = False,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="HOW",
+            autocompletion=options.complete_words("raw", "json"),
+            show_default=False,
+            help="raw, or json: one JSON object per row. Default: raw.",
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Print the frames of captures (or other rows) in the order in which they were written: the exchange's own bytes, a line each.
+
+    In a pipe or a file the bytes are exact; on a terminal what is not printable is escaped. Without --kinds, payloads are those of recv,
+    whole rows those of every kind. A file whose head is lost, or that is damaged, is printed as far as it is readable.
+
+    Example: alphapulse capture cat captures/ --from 2026-11-27T08:00:00Z --to 2026-11-27T08:01:00Z | jq .channel
+    """
+    from alphapulse_cli.apps.capture.cat import Wanted, json_row, rows_of
+    from alphapulse_cli.apps.capture.places import files_of, kinds_of, span_of
+    from alphapulse_cli.cli import capture_lines
+
+    if form not in (None, "raw", "json") or (as_json and form == "raw"):
+        raise UsageError(f"not a format of cat: {form[:20]!r}" if not as_json else "--json and --format raw contradict each other")
+    wants_json = as_json or form == "json"
+    chosen = kinds_of(options.split_lists(kinds)) if kinds else frozenset() if rows or wants_json else kinds_of(["recv"])
+    wanted = Wanted(span_of(begin, end), chosen, connection)
+    found = rows_of(files_of(places), wanted, capture_lines.warn_of_damage)
+    if wants_json:
+        render.emit_json(map(json_row, found))
+    else:
+        capture_lines.write(found, whole=rows)
