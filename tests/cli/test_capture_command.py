@@ -130,7 +130,7 @@ class TestCheck:
         said = {row["check"]: (row["verdict"], row["detail"]) for row in rows_of(result)}
         assert said["blocks"][0] == said["losses"][0] == "fails"
         assert "no block of a capture" in said["blocks"][1]
-        assert "12 rows were not written" in said["losses"][1]
+        assert "12 rows are missing" in said["losses"][1]
         assert said["index"][0] == "holds", "it is right about the blocks that are left"
 
     def test_a_torn_end_fails_and_a_missing_one_is_noted(self, quick, tmp_path):

@@ -101,7 +101,7 @@ def _blocks(found: Survey) -> Iterator[tuple[Verdict, str]]:
 def _losses(found: Survey) -> Iterator[tuple[Verdict, str]]:
     for loss in found.losses:
         span = f"{moment(loss.from_ns)} to {moment(loss.to_ns)}"
-        yield Verdict.FAILS, f"{loss.rows} rows were not written, {span}: {loss.reason}"
+        yield Verdict.FAILS, f"{loss.rows or 'some'} rows are missing, {span}: {loss.reason}"
 
 
 def _end(found: Survey) -> Iterator[tuple[Verdict, str]]:

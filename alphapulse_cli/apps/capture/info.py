@@ -59,8 +59,8 @@ def state_of(found: Survey) -> str:
         said.append("damaged")
     if found.cut_bytes:
         said.append("cut")
-    if found.lost_rows:
-        said.append(f"{found.lost_rows} rows lost")
+    if found.losses:
+        said.append(f"{found.lost_rows or 'some'} rows lost")
     if not said and not found.closed:
         return "open"  # being written, or its writer was killed after a whole block
     return ", ".join(said) or "whole"
