@@ -29,6 +29,7 @@ COMPILED_MODULES = (
     "alphapulse_cli.flow.publish",
     "alphapulse_cli.flow.keeper",
     "alphapulse_cli.flow.ingest",
+    "alphapulse_cli.flow.playing",
 )
 
 

@@ -88,6 +88,16 @@ cdef inline bint same_octets(const uint8_t *one, Py_ssize_t at, const uint8_t *o
     return memcmp(one + at, other + start, <size_t>count) == 0
 
 
+cdef inline uint64_t number(const uint8_t *octets, Py_ssize_t start, Py_ssize_t end) noexcept nogil:
+    cdef uint64_t value = 0
+    cdef Py_ssize_t at
+    for at in range(start, end):
+        if octets[at] < 48 or octets[at] > 57:
+            return MASK64
+        value = value * 10 + octets[at] - 48
+    return value
+
+
 cdef inline str text(const uint8_t *octets, Py_ssize_t start, Py_ssize_t end):
     return PyUnicode_DecodeASCII(<const char *>octets + start, end - start, NULL)
 

@@ -59,6 +59,12 @@ def same_octets(one: Any, at: int, other: Any, start: int, count: int) -> bool:
     return bool(one[at : at + count] == other[start : start + count])
 
 
+def number(octets: Any, start: int, end: int) -> int:
+    """The decimal number that these ASCII digits write, at most 19 of them; MASK64 where one of them is no digit."""
+    digits = bytes(octets[start:end])
+    return int(digits) if digits.isdigit() else MASK64
+
+
 def text(octets: Any, start: int, end: int) -> str:
     """The ASCII characters of these bytes."""
     return bytes(octets[start:end]).decode("ascii")

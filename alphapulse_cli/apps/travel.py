@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from alphapulse_cli.apps.reconstruct import View, level_rows
+from alphapulse_cli.apps.replay.playback import Playback
 from alphapulse_cli.apps.replay.player import Player
-from alphapulse_cli.apps.replay.timeline import OVER, Recording
+from alphapulse_cli.apps.replay.timeline import Recording
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.book.views import imbalance, mid_doubled, spread_bps
-from alphapulse_cli.edges.capture.head import parse_head
-from alphapulse_cli.edges.capture.rows import Kind, Row
+from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.errors import NoSegment, UsageError
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet
@@ -111,10 +111,8 @@ class Travel:
             raise NoSegment(
                 f"no book of {', '.join(only)} in the capture of {recording.set_name}", f"it has {', '.join(known)[:200]}"
             )
-        self._recording, self._only = recording, wanted
-        self._rows = recording.rows(from_ns, None, damaged)
-        self._next: Row | None = None
-        self._player: Player | None = None
+        self._recording, self._only, self._from_ns, self._damaged = recording, wanted, from_ns, damaged
+        self._playback: Playback | None = None
         self._opened = contextlib.ExitStack()
         self._directory: Directory | None = None
 
@@ -122,45 +120,34 @@ class Travel:
         parent = usual_path().parent
         path = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="alphapulse-past-", dir=parent))
         self._directory = self._opened.enter_context(open_directory(Path(path) / "segments", create=True))
-        self._next = next(self._rows, None)
+        self._playback = Playback([self._recording], (self._from_ns, None), self._damaged, self._player, keeps_ended=True)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._player is not None:
-            self._player.close()
+        if self._playback is not None:
+            self._playback.close()
         self._opened.close()
 
     def to(self, time_ns: int) -> list[BookThen]:
         """Play up to the instant, rows of that very time included; the books there were."""
-        while self._next is not None and self._next.time_ns <= time_ns:
-            self._play(self._next)
-            self._next = next(self._rows, None)
-        if self._player is not None:
-            self._player.advance(time_ns)
+        assert self._playback is not None, "used in a `with`"
+        while self._playback.play(time_ns):
+            pass
+        self._playback.advance(time_ns)
         return list(self._books(time_ns))
 
     def to_version(self, version: int) -> list[BookThen]:
         """Play until a book has that version; that book alone. UsageError if none comes to have it."""
-        while self._next is not None:
-            self._play(self._next)
-            now_ns, self._next = self._next.time_ns, next(self._rows, None)
-            reached = [book for book in self._books(now_ns) if book.keeper.version == version]
+        assert self._playback is not None, "used in a `with`"
+        while self._playback.next_ns is not None:
+            self._playback.play_one()
+            reached = [book for book in self._books(self._playback.now_ns) if book.keeper.version == version]
             if reached:
                 return reached
         raise UsageError(f"no book of this capture has the version {version}", "versions count from 1 at each start of a collector")
 
-    def _play(self, row: Row) -> None:
-        if row.kind == Kind.HEAD:
-            head = parse_head(row.payload)
-            if self._player is None or head.run_ns != self._player.head.run_ns:
-                if self._player is not None:
-                    self._player.close()
-                self._player = Player(head, self._outlet, lambda *_: None, self._only)
-                return
-        if self._player is not None and row.kind == OVER:
-            self._player.finish()
-        elif self._player is not None:
-            self._player.play(row)
+    def _player(self, head: Head) -> Player:
+        return Player(head, self._outlet, lambda *_: None, self._only)
 
     def _outlet(self, symbols: Sequence[str]) -> Outlet:
         assert self._directory is not None
@@ -168,10 +155,10 @@ class Travel:
         return Outlet(self._directory, one.set_name, one.exchange, symbols, RING_RECORDS, clock.monotonic_ns(), is_hidden=True)
 
     def _books(self, time_ns: int) -> Iterator[BookThen]:
-        if self._player is None:
-            return
-        for keeper, timestamp_ns in self._player.books():
-            yield BookThen(self._recording.set_name, keeper, time_ns, timestamp_ns, self._player.validated_by)
+        assert self._playback is not None
+        for player in self._playback.players:
+            for keeper, timestamp_ns in player.books():
+                yield BookThen(self._recording.set_name, keeper, time_ns, timestamp_ns, player.validated_by)
 
 
 def book_at(recordings: Sequence[Recording], symbols: Sequence[str], time_ns: int, damaged: Damaged) -> Iterator[BookThen]:

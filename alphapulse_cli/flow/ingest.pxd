@@ -35,6 +35,6 @@ cdef class Ingest:
     cdef object _trades
 
     @cython.locals(counters=CounterBlock)
-    cpdef receive(self, object frame, object receive_ns)
+    cpdef bint receive(self, object frame, object receive_ns) except -1
     @cython.locals(keeper=BookKeeper)
-    cdef _on_book(self, BookEvent event, object receive_ns)
+    cdef bint _on_book(self, BookEvent event, object receive_ns) except -1

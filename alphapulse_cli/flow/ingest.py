@@ -170,8 +170,8 @@ class Ingest:
             if keeper.state is BookState.STALE and not self._quiet.is_mute(keeper):
                 keeper.set_state(BookState.LIVE, self._quiet.reason_when_live(keeper), now_ns)
 
-    def receive(self, frame: bytes, receive_ns: int) -> None:
-        """Take in one frame from the socket; `receive_ns` is CLOCK_REALTIME."""
+    def receive(self, frame: bytes, receive_ns: int) -> bool:
+        """Take in one frame from the socket; `receive_ns` is CLOCK_REALTIME. Whether `pending_requests` may have something new."""
         counters = self.counters
         counters.add(FRAMES)
         counters.add(BYTES, len(frame))
@@ -180,14 +180,13 @@ class Ingest:
             usual = self._shape.read(frame)
             if usual is not None:  # nearly every frame
                 self._unreadable_in_a_row = 0
-                self._on_book(usual, receive_ns)
-                return
+                return not self._on_book(usual, receive_ns)
         try:
             events = self._decode(frame, receive_ns)
             if len(events) == 1 and type(events[0]) is Update:
                 self._unreadable_in_a_row = 0
                 self._on_book(events[0], receive_ns)
-                return
+                return True
             events = self._on_grid(events, partial(self._decode, frame, receive_ns), receive_ns)
         except DecodeError as error:
             self._unreadable(error, receive_ns)
@@ -196,6 +195,7 @@ class Ingest:
             self.handle(events, receive_ns)
         if self._unsettled:
             self._settle_grids()
+        return True
 
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> None:
         """Take in the answer to a FetchSnapshot. An unreadable one leaves the stream as it is: the decoder requests another."""
@@ -356,12 +356,13 @@ class Ingest:
                 self._look_at_grid(trade)
             self._trades.publish(trades, receive_ns)
 
-    def _on_book(self, event: BookEvent, receive_ns: int) -> None:
+    def _on_book(self, event: BookEvent, receive_ns: int) -> bool:
+        """Give the event to its keeper; whether all went well."""
         keeper = self.keepers.get(event.instrument.native)
-        if keeper is None:
-            return
-        if not keeper.apply(event, receive_ns):
-            self._on_ailing(keeper)
+        if keeper is None or keeper.apply(event, receive_ns):
+            return True
+        self._on_ailing(keeper)
+        return False
 
     def _on_ailing(self, keeper: BookKeeper) -> None:
         """Report a book that differs from the exchange's, and request what may heal it."""

@@ -25,8 +25,8 @@ def head_of(tape: Tape, start_ns: int = STARTED_NS) -> Head:
     return Head(name, tape.mode, tape.depth, (BOOK,), name, ADDRESS, start_ns, 0, tuple(tape.instruments))
 
 
-def rows_of(tape: Tape, start_ns: int = STARTED_NS) -> list[Row]:
-    """Rows of one connection: its opening and its updates, STEP_NS apart."""
+def rows_of(tape: Tape, start_ns: int = STARTED_NS, step_ns: int = STEP_NS) -> list[Row]:
+    """Rows of one connection: its opening, and its updates `step_ns` apart."""
     natives = [one.native for one in tape.instruments]
     rows = [Row(bytes(Kind.OPEN), start_ns, 1, orjson.dumps({"url": ADDRESS, "symbols": natives}))]
     for heard in tape.opening:
@@ -37,7 +37,7 @@ def rows_of(tape: Tape, start_ns: int = STARTED_NS) -> list[Row]:
         else:
             rows.append(Row(bytes(Kind.RECEIVED), time_ns, 1, heard.body))
     begin_ns = rows[-1].time_ns
-    return rows + [Row(bytes(Kind.RECEIVED), begin_ns + place * STEP_NS, 1, frame) for place, frame in enumerate(tape.updates, 1)]
+    return rows + [Row(bytes(Kind.RECEIVED), begin_ns + place * step_ns, 1, frame) for place, frame in enumerate(tape.updates, 1)]
 
 
 def write(folder: Path, head: Head, rows: Sequence[Row], *, block_rows: int = 0, rotation: Rotation | None = None) -> Path:

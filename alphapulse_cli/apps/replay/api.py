@@ -15,12 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from alphapulse_cli.apps.replay.playback import Playback
 from alphapulse_cli.apps.replay.player import Player
-from alphapulse_cli.apps.replay.timeline import OVER, Recording, merged, recordings
+from alphapulse_cli.apps.replay.timeline import Recording, recordings
 from alphapulse_cli.apps.travel import book_at
 from alphapulse_cli.edges.capture.files import capture_files
-from alphapulse_cli.edges.capture.head import Head, parse_head
-from alphapulse_cli.edges.capture.rows import Kind
+from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.errors import NoSegment, UsageError
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.readers.api import BookCopy, Following, FollowUpdate
@@ -94,71 +94,53 @@ class Replaying:
                 _require_within(found, time_ns)
         self._from_ns, self._to_ns, self._symbols = from_ns, to_ns, symbols
         self._beaten_ns = 0
-        self._players: list[Player | None] = [None] * len(found)
-        self._recordings = found
+        self._published = 0
+        self._following: Following | None = None
         path = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="alphapulse-past-", dir=usual_path().parent))
         self._shm_dir = str(Path(path) / "segments")
         self._directory = self._opened.enter_context(open_directory(self._shm_dir, create=True))
-        self._opened.callback(self._close_players)
+        self._playback = Playback(found, (from_ns, to_ns), _warn, self._player, keeps_ended=True)
+        self._opened.callback(self._end)
 
     def __iter__(self) -> Iterator[FollowUpdate]:
-        rows = [one.rows(self._from_ns, self._to_ns, _warn) for one in self._recordings]
-        following: Following | None = None
-        seen = 0
-        for number, row in merged(rows):
-            if row.kind == Kind.HEAD:
-                self._begin(number, parse_head(row.payload))
-            player = self._players[number]
-            if player is None:
+        playback = self._playback
+        while playback.next_ns is not None:
+            if self._from_ns is not None and playback.next_ns < self._from_ns:
+                playback.play(self._from_ns - 1)
                 continue
-            if row.kind == OVER:
-                player.finish()
-            else:
-                player.play(row)
-            if self._from_ns is not None and row.time_ns < self._from_ns:
-                continue
-            published = sum(one.outlet.deltas.published for one in self._players if one is not None)
-            if published != seen:
-                seen = published
+            playback.play_one()
+            published = sum(player.outlet.deltas.published for player in playback.players)
+            if published != self._published:
+                self._published = published
                 self._beat()
-                if following is None or len(following.followers) < sum(one is not None for one in self._players):
-                    following = self._follow(following)
-                yield from following.poll()
+                yield from self._follow().poll()
 
-    def _follow(self, following: Following | None) -> Following:
-        """Follow the sets that have begun."""
-        if following is not None:
-            following.close()
-        names = [self._recordings[number].set_name for number, player in enumerate(self._players) if player is not None]
-        made = Following(names, self._symbols, self._shm_dir)
-        self._opened.callback(made.close)
-        return made
+    def _follow(self) -> Following:
+        """Follow all sets that have begun."""
+        names = [player.head.set_name for player in self._playback.players]
+        if self._following is None or len(self._following.followers) < len(names):
+            if self._following is not None:
+                self._following.close()
+            self._following = Following(names, self._symbols, self._shm_dir)
+        return self._following
 
-    def _begin(self, number: int, head: Head) -> None:
-        before = self._players[number]
-        if before is not None:
-            if before.head.run_ns == head.run_ns:
-                return
-            before.close()
-
+    def _player(self, head: Head) -> Player:
         def outlet(symbols: Sequence[str]) -> Outlet:
             return Outlet(self._directory, head.set_name, head.exchange, symbols, 0, clock.monotonic_ns(), replay=True)
 
-        self._players[number] = Player(head, outlet, lambda *_: None, self._symbols or ())
+        return Player(head, outlet, lambda *_: None, self._symbols or ())
 
     def _beat(self) -> None:
         now_ns = clock.monotonic_ns()
         if now_ns - self._beaten_ns >= BEAT_NS:
             self._beaten_ns = now_ns
-            for player in self._players:
-                if player is not None:
-                    player.outlet.beat(now_ns, player.now_ns)
+            for player in self._playback.players:
+                player.outlet.beat(now_ns, player.now_ns)
 
-    def _close_players(self) -> None:
-        for player in self._players:
-            if player is not None:
-                player.close()
-        self._players = [None] * len(self._players)
+    def _end(self) -> None:
+        if self._following is not None:
+            self._following.close()
+        self._playback.close()
 
     def close(self) -> None:
         """End the replay, and remove its segments."""

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from alphapulse_cli import exchanges
+from alphapulse_cli.apps.replay.timeline import Reel
 from alphapulse_cli.edges.capture.head import Head, parse_head
 from alphapulse_cli.edges.capture.rows import Kind, Row
 from alphapulse_cli.edges.exchange.watchdog import SilenceVerdict, Timing, Watchdog
@@ -21,6 +22,7 @@ from alphapulse_cli.flow.checkpoint import checkpoint, resume
 from alphapulse_cli.flow.ingest import Ingest, Notice
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.flow.playing import FramePlayer
 from alphapulse_cli.market.events import GapFound, GapReason
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm.counters import Counter
@@ -51,6 +53,7 @@ class Player:
         self.outlet = make_outlet([one.symbol for one in head.instruments if self._is_wanted(one.symbol)])
         self._ingests: dict[int, Ingest] = {}  # by connection
         self._open: dict[int, Ingest] = {}  # of those that are connected
+        self._frames = FramePlayer(self._open)
         self._watchdogs: dict[int, Watchdog] = {}  # of recordings without the session's judgements
         self._heard: set[int] = set()
         self._next_tick_ns = 0
@@ -70,6 +73,20 @@ class Player:
                     self._heard.add(connection)
         elif kind != Kind.SENT:
             self._rare(kind, time_ns, connection, payload)
+
+    def play_frames(self, reel: Reel, until_ns: int) -> int:
+        """Play the frames that come next in the reel, up to that time and the next tick at most; their number, 0 for another row."""
+        limit_ns = min(until_ns, self._next_tick_ns - 1) if self._next_tick_ns else 0
+        frames = self._frames
+        before, at = frames.frames, frames.run(reel.block, reel.at, limit_ns)
+        if at == reel.at:
+            return 0
+        reel.move(at)
+        self.now_ns = max(self.now_ns, frames.last_ns)
+        if frames.has_requests:
+            for ingest in self._open.values():
+                ingest.pending_requests()
+        return frames.frames - before
 
     def advance(self, time_ns: int) -> None:
         """Let the recording's clock pass to `time_ns`."""
@@ -179,6 +196,7 @@ class Player:
         ingest.connected(time_ns)
         ingest.pending_requests()
         if self.head.source != LIVE_SOURCE:
+            self._frames.heard = self._heard
             self._watchdogs[connection] = Watchdog(Timing(), self._mode.silence, time_ns)
 
     def _ingest(self, instruments: Sequence[Instrument], time_ns: int) -> Ingest:

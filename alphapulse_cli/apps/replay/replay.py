@@ -11,15 +11,16 @@ before the start is played first, as fast as it goes and before readers see the 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alphapulse_cli.apps.replay.plan import MAX, ReplayPlan, parse_speed, speed_text
-from alphapulse_cli.apps.replay.player import RECEIVED, Player
-from alphapulse_cli.apps.replay.timeline import OVER, Recording, merged
-from alphapulse_cli.edges.capture.head import parse_head
-from alphapulse_cli.edges.capture.rows import Kind, Row
+from alphapulse_cli.apps.replay.playback import Playback
+from alphapulse_cli.apps.replay.player import Player
+from alphapulse_cli.apps.replay.timeline import Recording
+from alphapulse_cli.edges.capture.head import Head
+from alphapulse_cli.edges.capture.rows import MOST_TIME_NS
 from alphapulse_cli.edges.control import ControlServer
 from alphapulse_cli.errors import UsageError, WriterAlive
 from alphapulse_cli.flow.ingest import Notice
@@ -31,9 +32,8 @@ from alphapulse_cli.shm.lease import Lease
 
 CONTROL_NAME = "replay"
 ACTIONS = ("pause", "resume", "step", "seek", "speed", "status")
-BEAT_NS = 50_000_000
+BEAT_NS, BEAT_S = 50_000_000, 0.05
 SLICE_NS = 5_000_000  # work between two looks at the event loop
-LOOK_EVERY = 64  # rows between two looks at the clock
 MOST_STEPS = 1_000_000
 
 
@@ -50,11 +50,11 @@ class Pace:
         """Let the recording's time be `recording_ns` now, and go on from there."""
         self._wall_ns, self._recording_ns = wall_ns, recording_ns
 
-    def reached(self, wall_ns: int) -> int | None:
-        """Time of the recording that is reached; None at the speed MAX, which is bound by nothing."""
+    def reached(self, wall_ns: int) -> int:
+        """Time of the recording that is reached; the last of all times at the speed MAX, which is bound by nothing."""
         if self.is_paused:
             return self._recording_ns
-        return None if self.speed == MAX else self._recording_ns + int((wall_ns - self._wall_ns) * self.speed)
+        return MOST_TIME_NS if self.speed == MAX else self._recording_ns + int((wall_ns - self._wall_ns) * self.speed)
 
     def wait_s(self, recording_ns: int, wall_ns: int) -> float:
         """Seconds from now until the recording's time is `recording_ns`."""
@@ -86,9 +86,7 @@ class Replay:
     pace: Pace = field(init=False)
     progress: Progress = field(init=False)
     is_shown: bool = field(default=False, init=False)  # whether readers see it
-    _players: dict[int, Player] = field(default_factory=dict)
-    _rows: Iterator[tuple[int, Row]] = field(default_factory=lambda: iter(()))
-    _next: tuple[int, Row] | None = None
+    _playback: Playback | None = None
     _show_ns: int = 0  # time of the recording from which on readers see it
     _steps: int = 0  # frames to play while paused
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -127,10 +125,8 @@ class Replay:
     def _begin(self, from_ns: int | None) -> None:
         """Begin at a time of the recording; what lies before it is played at once."""
         self._close()
-        damaged = self._damaged
-        self._rows = merged([one.rows(from_ns, self.plan.to_ns, damaged) for one in self.recordings])
-        self._next = next(self._rows, None)
-        self._show_ns = from_ns if from_ns is not None else (self._next[1].time_ns if self._next else 0)
+        self._playback = Playback(self.recordings, (from_ns, self.plan.to_ns), self._damaged, self._player)
+        self._show_ns = from_ns if from_ns is not None else self._playback.next_ns or 0
         self.is_shown = self.progress.is_over = False
         self.pace.set(clock.monotonic_ns(), self._show_ns)
         self.progress.now_ns = self._show_ns
@@ -152,70 +148,60 @@ class Replay:
 
     def _slice(self, wall_ns: int) -> float:
         """Play what is due, for SLICE_NS at most; the seconds until more is due."""
-        limit_ns = wall_ns + SLICE_NS
-        while self._next is not None:
-            reached_ns = self._show_ns - 1 if not self.is_shown else self.pace.reached(wall_ns)
-            due = self._due(reached_ns)
-            if due is None and not self.is_shown:
-                self._show()
-                return 0.0
-            if due is None:
-                assert reached_ns is not None
-                for player in self._players.values():
-                    player.advance(min(reached_ns, self._next[1].time_ns))
-                self.progress.now_ns = max(self.progress.now_ns, reached_ns)
-                return (
-                    min(BEAT_NS / 1e9, self.pace.wait_s(self._next[1].time_ns, wall_ns))
-                    if not self.pace.is_paused
-                    else BEAT_NS / 1e9
-                )
+        limit_ns, playback = wall_ns + SLICE_NS, self._playback
+        assert playback is not None
+        while playback.next_ns is not None:
+            if self.is_shown and self.pace.is_paused:
+                return self._step()
+            reached_ns = self.pace.reached(wall_ns) if self.is_shown else self._show_ns - 1
+            if not playback.play(reached_ns):
+                if not self.is_shown:
+                    self._show()
+                    return 0.0
+                return self._wait(reached_ns, wall_ns)
+            self._note_progress()
             wall_ns = clock.monotonic_ns()
             if wall_ns >= limit_ns:
                 return 0.0
         if not self.is_shown:
             self._show()
         self.progress.is_over = True
-        return BEAT_NS / 1e9
+        return BEAT_S
 
-    def _due(self, reached_ns: int | None) -> int | None:
-        """Play up to LOOK_EVERY rows that are due; their number, None if none was."""
-        played = 0
-        while self._next is not None and played < LOOK_EVERY:
-            number, row = self._next
-            if reached_ns is not None and row.time_ns > reached_ns:
-                if not (self.pace.is_paused and self._steps and self.is_shown):
-                    break
-                self._steps -= row.kind == RECEIVED
-                self.pace.set(clock.monotonic_ns(), row.time_ns)
-            self._one(number, row)
-            self._next = next(self._rows, None)
-            played += 1
-        return played or None
+    def _step(self) -> float:
+        """Play the frames asked for by `step`, and what comes before them; the seconds until there may be more to do."""
+        assert self._playback is not None
+        while self._steps and self._playback.next_ns is not None:
+            self._steps -= self._playback.play_one()
+            self._note_progress()
+            self.pace.set(clock.monotonic_ns(), self.progress.now_ns)
+        return BEAT_S
 
-    def _one(self, number: int, row: Row) -> None:
-        player = self._players.get(number)
-        if row.kind == Kind.HEAD:
-            head = parse_head(row.payload)
-            if player is None or player.head.run_ns != head.run_ns:
-                if player is not None:
-                    player.close()
-                outlet = _OutletMaker(self, head.set_name, head.exchange)
-                self._players[number] = Player(head, outlet, self._notice_of(head.set_name), self.plan.symbols_of(head.exchange))
-                return
-        if row.kind == OVER:
-            if player is not None:
-                player.close()
-                del self._players[number]
-        elif player is not None:
-            player.play(row)
-            self.progress.now_ns = player.now_ns
-            self.progress.rows += 1
-            self.progress.frames += row.kind == RECEIVED
+    def _wait(self, reached_ns: int, wall_ns: int) -> float:
+        """Let the clocks pass to the time reached, at which nothing is due; the seconds until something is."""
+        playback = self._playback
+        assert playback is not None
+        assert playback.next_ns is not None
+        playback.advance(min(reached_ns, playback.next_ns))
+        self.progress.now_ns = max(self.progress.now_ns, reached_ns)
+        return min(BEAT_S, self.pace.wait_s(playback.next_ns, wall_ns))
+
+    def _note_progress(self) -> None:
+        playback, progress = self._playback, self.progress
+        assert playback is not None
+        progress.now_ns, progress.rows, progress.frames = playback.now_ns, playback.rows, playback.frames
+
+    def _player(self, head: Head) -> Player:
+        notice, outlet = self._notice_of(head.set_name), _OutletMaker(self, head.set_name, head.exchange)
+        return Player(head, outlet, notice, self.plan.symbols_of(head.exchange))
 
     def _show(self) -> None:
         """Let readers see the sets."""
         self.is_shown = True
-        for player in self._players.values():
+        assert self._playback is not None
+        self._playback.advance(self._show_ns)
+        self.progress.now_ns = self._show_ns
+        for player in self._playback.players:
             player.outlet.beat(clock.monotonic_ns(), self._show_ns)
             player.outlet.show()
         self.pace.set(clock.monotonic_ns(), self._show_ns)
@@ -225,17 +211,18 @@ class Replay:
 
     def _beat(self, monotonic_ns: int) -> None:
         """Send heartbeats, and serve the checkpoints that readers request."""
-        for player in self._players.values():
+        players = self._playback.players if self._playback is not None else ()
+        for player in players:
             player.outlet.serve_checkpoints(self.progress.now_ns)
         if monotonic_ns - self._beaten_ns >= BEAT_NS:
             self._beaten_ns = monotonic_ns
-            for player in self._players.values():
+            for player in players:
                 player.outlet.beat(monotonic_ns, self.progress.now_ns)
 
     def _close(self) -> None:
-        for player in self._players.values():
-            player.close()
-        self._players.clear()
+        if self._playback is not None:
+            self._playback.close()
+            self._playback = None
 
     def _damaged(self, path: Path, what: str) -> None:
         self.notice("warning", f"{path}: {what}")

@@ -1,17 +1,15 @@
 """Timeline of captures: the rows of all files in the order in which they are played, exchanges merged by receive time.
 
-    set kraken:   file ─► file ─► …   ─┐
-    set coinbase: file ─► file ─► …   ─┴─► (set, row), by time; of equal times by set, then as written
+    set kraken:   file ─► file ─► …  blocks ─► Reel ─┐
+    set coinbase: file ─► file ─► …  blocks ─► Reel ─┴─► `playback`: by time; of equal times by set, then as written
 
 The order within a set is that in which its collector took the rows in, also where its clock was set back. Bytes that cannot be read
 become a `lost` row in their place, so that the books know of them.
 """
 
-import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from operator import itemgetter
 from pathlib import Path
 
 import orjson
@@ -19,9 +17,10 @@ import orjson
 from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS
 from alphapulse_cli.edges.capture.reader import CaptureFile
-from alphapulse_cli.edges.capture.rows import BrokenRows, Kind, Row, parse_rows
+from alphapulse_cli.edges.capture.rows import PREFIX_BYTES, BrokenRows, Kind, Row, parse_rows, row_bytes
 from alphapulse_cli.errors import UsageError
 
+SO_WHAT = "books that may have changed meanwhile wait for their next snapshot"
 OVER = b"over"  # kind of a row that no file has: the collector's run has ended, and nothing is known of the time behind it
 
 Damaged = Callable[[Path, str], None]  # (file, what cannot be read)
@@ -38,21 +37,18 @@ class Recording:
     first_ns: int  # earliest and latest time of a row
     last_ns: int
 
-    def rows(self, from_ns: int | None, to_ns: int | None, damaged: Damaged) -> Iterator[Row]:
-        """Iterate over the rows before `to_ns`, from a place on from which the books of `from_ns` can be played.
+    def blocks(self, from_ns: int | None, to_ns: int | None, damaged: Damaged) -> Iterator[bytes]:
+        """Iterate over blocks of the rows before `to_ns`, from a place on from which the books of `from_ns` can be played.
 
         It is the last block of checkpoints before that time, else the beginning of the collector's run. The first row is a head. Behind
         the last row of each run stands a row OVER.
         """
         begin, offset = self._start(from_ns)
         for number in range(begin, len(self.files)):
-            last_ns = 0
-            for row in file_rows(self.files[number], to_ns, damaged, offset):
-                last_ns = row.time_ns
-                yield row
+            yield from file_blocks(self.files[number], to_ns, damaged, offset)
             offset = 0
             if number + 1 == len(self.files) or self.heads[number + 1].run_ns != self.heads[number].run_ns:
-                yield Row(OVER, last_ns, 0, b"")
+                yield row_bytes(OVER, 0, 0, b"")
 
     def _start(self, from_ns: int | None) -> tuple[int, int]:
         """Number of a file, and the offset of its block, from which to play the books of `from_ns`."""
@@ -102,51 +98,68 @@ def _recording(name: str, files: list[tuple[Head, Path, int, int]]) -> Recording
     return Recording(name, heads[0].exchange, [path for _, path, *_ in files], heads, first, last)
 
 
-def file_rows(path: Path, to_ns: int | None, damaged: Damaged, offset: int = 0) -> Iterator[Row]:
-    """Iterate over the rows of a file before `to_ns`, from the block at `offset` on.
+def file_blocks(path: Path, to_ns: int | None, damaged: Damaged, offset: int = 0) -> Iterator[bytes]:
+    """Iterate over the blocks of a file with its rows before `to_ns`, from the block at `offset` on.
 
     A `lost` row stands in the place of what cannot be read.
     """
     with CaptureFile(path) as file:
-        end = offset
-        last_ns = 0
+        end, last_ns = offset, 0
         first = next((number for number, entry in enumerate(file.entries()) if entry.offset >= offset), 0)
         for entry, block in file.blocks(first):
             if entry.offset != end:
-                yield _lost(path, entry.offset - end, last_ns or entry.first_ns, damaged)
-            end = entry.end
-            if to_ns is not None and entry.first_ns >= to_ns:
-                continue
-            is_whole = to_ns is None or entry.last_ns < to_ns
-            try:
-                if is_whole:
-                    yield from parse_rows(block)
-                else:
-                    yield from (row for row in parse_rows(block) if row.time_ns < to_ns)  # type: ignore[operator]
-            except BrokenRows as error:
-                yield _lost(path, len(block) - error.offset, last_ns or entry.first_ns, damaged)
-            last_ns = entry.last_ns
+                damaged(path, f"{entry.offset - end} bytes cannot be read; {SO_WHAT}")
+                yield lost_row(entry.offset - end, last_ns or entry.first_ns)
+            end, last_ns = entry.end, entry.last_ns
+            if to_ns is None or entry.last_ns < to_ns:
+                yield block
+            elif entry.first_ns < to_ns:
+                yield b"".join(row_bytes(*row) for row in parse_rows(block) if row.time_ns < to_ns)
         if end < file.size:
             damaged(path, f"{file.size - end} bytes at its end are no whole block: its writer was ended, or still writes")
 
 
-def _lost(path: Path, length: int, time_ns: int, damaged: Damaged) -> Row:
-    damaged(path, f"{length} bytes cannot be read; books that may have changed meanwhile wait for their next snapshot")
+def lost_row(length: int, time_ns: int) -> bytes:
+    """Row `lost` in the place of bytes that cannot be read."""
     members = {"rows": 0, "bytes": length, "from_ns": time_ns, "to_ns": time_ns, "reason": "damaged"}
-    return Row(bytes(Kind.LOST), time_ns, 0, orjson.dumps(members))
+    return row_bytes(Kind.LOST, time_ns, 0, orjson.dumps(members))
 
 
-def merged(rows: Sequence[Iterator[Row]]) -> Iterator[tuple[int, Row]]:
-    """Iterate over the rows of all sets by time, each with the number of its set."""
-    if len(rows) == 1:
-        return ((0, row) for row in rows[0])
-    timed = [_timed(number, one) for number, one in enumerate(rows)]
-    return ((number, row) for _, number, row in heapq.merge(*timed, key=itemgetter(0, 1)))
+class Reel:
+    """Rows of one set in the order in which they are played. `time_ns` is the time at which the next one is, None behind the last.
 
+    It is the row's own time, but never before that of an earlier row.
+    """
 
-def _timed(number: int, rows: Iterator[Row]) -> Iterator[tuple[int, int, Row]]:
-    """Rows with the time at which they are played: their own, but never before that of an earlier row."""
-    reached_ns = 0
-    for row in rows:
-        reached_ns = max(reached_ns, row.time_ns)
-        yield reached_ns, number, row
+    def __init__(self, name: str, blocks: Iterator[bytes], damaged: Callable[[str], None]) -> None:
+        self._name, self._blocks, self._damaged = name, blocks, damaged
+        self.block = b""
+        self.at = 0  # offset of the next row in the block
+        self.time_ns: int | None = 0
+        self._reached_ns = 0
+        self.move(0)
+
+    def move(self, at: int) -> None:
+        """Go on with the row at that offset of the block; with the next block, at its end."""
+        while at >= len(self.block):
+            block = next(self._blocks, None)
+            if block is None:
+                self.time_ns = None
+                return
+            self.block, at = block, 0
+        self.at = at
+        digits = self.block[at + 5 : at + 24]
+        self._reached_ns = max(self._reached_ns, int(digits)) if digits.isdigit() else self._reached_ns
+        self.time_ns = self._reached_ns
+
+    def next_row(self) -> Row:
+        """Take the next row. Of a block that is wrong from here on it is `lost`."""
+        try:
+            row = next(parse_rows(self.block, self.at))
+        except BrokenRows as error:
+            left = len(self.block) - self.at
+            self._damaged(f"{left} bytes of a block of {self._name} are no rows ({error}); {SO_WHAT}")
+            self.move(len(self.block))
+            return Row(*next(parse_rows(lost_row(left, self._reached_ns))))
+        self.move(self.at + PREFIX_BYTES + len(row.payload) + 1)
+        return row

@@ -13,12 +13,13 @@ from support.captures import tape_rows, write_rows
 import alphapulse_cli as ap
 from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, STEP_NS
 from alphapulse_cli.apps.replay.plan import MAX, ReplayPlan, check_span, parse_speed, replay_directory
+from alphapulse_cli.apps.replay.playback import Playback
 from alphapulse_cli.apps.replay.player import TICK_NS
 from alphapulse_cli.apps.replay.replay import CONTROL_NAME, Replay
-from alphapulse_cli.apps.replay.timeline import file_rows, merged, recordings
+from alphapulse_cli.apps.replay.timeline import file_blocks, recordings
 from alphapulse_cli.edges import control
 from alphapulse_cli.edges.capture.files import capture_files, index_path
-from alphapulse_cli.edges.capture.rows import Kind, Row
+from alphapulse_cli.edges.capture.rows import MOST_TIME_NS, Kind, Row, parse_rows
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.readers import moments
 from alphapulse_cli.shm import layout
@@ -168,7 +169,7 @@ def test_damage_in_the_middle_is_a_gap_in_its_place(tmp_path):
     write_rows(tmp_path / "capture", head, rows, block_rows=10)
     [path] = capture_files([tmp_path / "capture"])
     [one] = recordings([path])
-    whole = list(file_rows(path, None, lambda *_: None))
+    whole = [row for block in file_blocks(path, None, lambda *_: None) for row in parse_rows(block)]
     from alphapulse_cli.edges.capture.reader import CaptureFile
 
     with CaptureFile(path) as file:
@@ -180,7 +181,7 @@ def test_damage_in_the_middle_is_a_gap_in_its_place(tmp_path):
         if not keeps_index:
             index_path(path).unlink()
         reports = Reports()
-        found = list(file_rows(path, None, reports))
+        found = [row for block in file_blocks(path, None, reports) for row in parse_rows(block)]
         assert len(reports) == 1
         assert [row.kind for row in found].count(bytes(Kind.LOST)) == 1
         assert len(found) == len(whole) - hit.row_count + 1
@@ -202,12 +203,36 @@ def test_only_the_symbols_asked_for_are_played(tmp_path):
     assert len(area(tmp_path / "shm", "kraken")) > 40 * DELTA_BYTES
 
 
-def test_rows_are_merged_by_time_and_keep_the_order_of_their_set(captures):
+def test_rows_are_merged_by_time_and_keep_the_order_of_their_set(captures, tmp_path):
     """A clock that is set back does not change the order in which one collector took its rows in."""
-    first = [Row(b"recv", time_ns, 1, b"a") for time_ns in (10, 30, 20, 40)]
-    second = [Row(b"recv", time_ns, 1, b"b") for time_ns in (15, 25, 45)]
-    played = [(number, row.time_ns) for number, row in merged([iter(first), iter(second)])]
-    assert played == [(0, 10), (1, 15), (1, 25), (0, 30), (0, 20), (0, 40), (1, 45)]
+    played = []
+
+    class Noting:
+        def __init__(self, head):
+            self.head, self.now_ns = head, 0
+
+        def play_frames(self, reel, until_ns):
+            return 0
+
+        def play(self, row):
+            self.now_ns = max(self.now_ns, row.time_ns)
+            played.append((self.head.set_name, row.time_ns))
+
+        def close(self):
+            pass
+
+    head, _, _ = tape_rows(BY_CASE["kraken"], 1)
+    start = head.run_ns
+    for name, times in (("a", (10, 30, 20, 40)), ("b", (15, 25, 40, 45))):
+        rows = [Row(b"recv", start + time_ns, 1, b"x") for time_ns in times]
+        write_rows(tmp_path / "captures", replace(head, set_name=name), rows)
+    found = recordings(capture_files([tmp_path / "captures"]))
+    playback = Playback(found, (None, None), lambda *_: None, Noting)  # type: ignore[arg-type]
+    while playback.play(MOST_TIME_NS):
+        pass
+    assert [(name, time_ns - start) for name, time_ns in played] == [
+        ("a", 10), ("b", 15), ("b", 25), ("a", 30), ("a", 20), ("a", 40), ("b", 40), ("b", 45),
+    ]  # fmt: skip
 
 
 def test_a_later_start_shows_the_book_of_that_time(captures, tmp_path):

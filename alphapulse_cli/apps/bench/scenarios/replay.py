@@ -3,7 +3,6 @@
 Reading, decompression, rows, ticks and the player are in it. After each round the book is compared with the simulated market's own.
 """
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,10 +12,11 @@ from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, Tape, tape
 from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.report import Result, Samples
 from alphapulse_cli.apps.bench.scenarios.pipeline import open_ingest
+from alphapulse_cli.apps.replay.playback import Playback
 from alphapulse_cli.apps.replay.player import Player
-from alphapulse_cli.apps.replay.timeline import file_rows
+from alphapulse_cli.apps.replay.timeline import recordings
 from alphapulse_cli.edges.capture.head import Head
-from alphapulse_cli.edges.capture.rows import Kind
+from alphapulse_cli.edges.capture.rows import MOST_TIME_NS
 from alphapulse_cli.errors import IntegrityError
 from alphapulse_cli.exchanges.protocol import BOOK
 from alphapulse_cli.flow.ingest import Ingest
@@ -24,6 +24,7 @@ from alphapulse_cli.flow.outlet import Outlet
 
 SET = "bench-replay"
 PIPELINE = "`pipeline` with the same frame"
+STEP_NS = 1_000_000  # between two frames
 FEWEST = 3  # rounds
 
 
@@ -34,11 +35,11 @@ def measure(ground: Ground) -> Iterator[Result]:
         made = tape(feed, ground.several(1_000, 15_000))
         folder = Path(ground.directory.path) / "captures"
         head = captures.head_of(made)
-        path = captures.write(folder, head, captures.rows_of(made))
+        path = captures.write(folder, head, captures.rows_of(made, step_ns=STEP_NS))
         samples = Samples(batch=len(made.updates))
         until = time.monotonic() + ground.budget_s
         while len(samples.work) < FEWEST or time.monotonic() < until:
-            work = _round(ground, made, lambda outlet: _replayed(outlet, head, path, made))  # noqa: B023 called here
+            work = _round(ground, made, lambda outlet: _replayed(outlet, path, made))  # noqa: B023 called here
             reference = _round(ground, made, lambda outlet: _piped(outlet, made))  # noqa: B023
             samples.work.append(work)
             samples.reference.append(reference)
@@ -56,23 +57,24 @@ def _round(ground: Ground, made: Tape, timed: Callable[[Outlet], float]) -> floa
         return timed(outlet) / len(made.updates)
 
 
-def _replayed(outlet: Outlet, head: Head, path: Path, made: Tape) -> float:
+def _replayed(outlet: Outlet, path: Path, made: Tape) -> float:
     """Nanoseconds of the updates of a capture, played."""
-    player = Player(head, lambda _: outlet, lambda *_: None)
-    rows = file_rows(path, None, _damaged)
-    for row in itertools.islice(rows, 2 + len(made.opening)):
-        if row.kind != Kind.HEAD:
-            player.play(row)
-    play = player.play
+
+    def player(head: Head) -> Player:
+        return Player(head, lambda _: outlet, lambda *_: None)
+
+    playback = Playback(recordings([path]), (None, None), _damaged, player, keeps_ended=True)
+    while playback.frames < len([heard for heard in made.opening if not heard.is_snapshot]):
+        playback.play_one()
     begun = time.perf_counter_ns()
-    for row in rows:
-        play(row)
+    while playback.play(MOST_TIME_NS):
+        pass
     spent = time.perf_counter_ns() - begun
-    [(keeper, _)] = player.books()
+    [(keeper, _)] = [held for one in playback.players for held in one.books()]
     if made.market is not None:
         bids, asks = made.market.book(keeper.instrument.symbol, made.depth or None)
         if (keeper.book.bids(), keeper.book.asks()) != (list(bids), list(asks)):
-            raise IntegrityError(f"replay, {head.exchange}: the book is not the market's")
+            raise IntegrityError(f"replay, {outlet.exchange}: the book is not the market's")
     return float(spent)
 
 
@@ -86,7 +88,7 @@ def _piped(outlet: Outlet, made: Tape) -> float:
     return float(time.perf_counter_ns() - begun)
 
 
-def _feed(receive: Callable[[bytes, int], None], frames: Sequence[bytes]) -> None:
+def _feed(receive: Callable[[bytes, int], object], frames: Sequence[bytes]) -> None:
     for frame in frames:
         receive(frame, STARTED_NS)
 

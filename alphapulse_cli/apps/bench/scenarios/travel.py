@@ -19,29 +19,28 @@ from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS
 from alphapulse_cli.edges.capture.reader import CaptureFile
 from alphapulse_cli.errors import IntegrityError
 
-FEEDS = (BenchFeed("kraken", "kraken", ""), BenchFeed("coinbase, 45,800 levels", "coinbase", ""))
+KRAKEN, COINBASE = BenchFeed("kraken", "kraken", ""), BenchFeed("coinbase, 45,800 levels", "coinbase", "")
 LONGER = 10
-EVERY = {"kraken": 60, "coinbase": 1_500}  # updates between two checkpoints, which keeps these below 15 % of the file
+LINES = ((KRAKEN, 1, ""), (KRAKEN, LONGER, f", a capture {LONGER} times as long"), (COINBASE, 1, ""))
+CHECKPOINTS = 4  # in a capture of the usual length
 READ = "reading and decompressing its checkpoint and the blocks behind it"
 SEED, FEWEST = 11, 5
 
 
 def measure(ground: Ground) -> Iterator[Result]:
     """Measure the lines of this scenario."""
-    for feed in FEEDS:
-        for factor, words in ((1, ""), (LONGER, f", a capture {LONGER} times as long")):
-            case = feed.case + words
-            ground.progress(f"travel: {case}")
-            count = factor * ground.several(1_500, 3_000)
-            made, folder = tape(feed, count), Path(ground.directory.path) / "captures"
-            head = captures.head_of(made)
-            with ground.outlet("bench-travel", head.exchange, [one.symbol for one in made.instruments]) as outlet:
-                path = captures.write_with_checkpoints(folder, outlet, head, captures.rows_of(made), EVERY[feed.exchange])
-            [recording] = recordings([path])
-            yield _line(ground, case, recording)
-            for each in folder.iterdir():
-                each.unlink()
-            folder.rmdir()
+    for feed, factor, words in LINES:
+        ground.progress(f"travel: {feed.case}{words}")
+        usual = ground.several(1_500, 6_000)
+        made, folder = tape(feed, factor * usual), Path(ground.directory.path) / "captures"
+        head = captures.head_of(made)
+        with ground.outlet("bench-travel", head.exchange, [one.symbol for one in made.instruments]) as outlet:
+            path = captures.write_with_checkpoints(folder, outlet, head, captures.rows_of(made), usual // CHECKPOINTS)
+        [recording] = recordings([path])
+        yield _line(ground, feed.case + words, recording)
+        for each in folder.iterdir():
+            each.unlink()
+        folder.rmdir()
 
 
 def _line(ground: Ground, case: str, recording: Recording) -> Result:
