@@ -171,7 +171,10 @@ class Ingest:
                 keeper.set_state(BookState.LIVE, self._quiet.reason_when_live(keeper), now_ns)
 
     def receive(self, frame: bytes, receive_ns: int) -> bool:
-        """Take in one frame from the socket; `receive_ns` is CLOCK_REALTIME. Whether `pending_requests` may have something new."""
+        """Take in one frame from the socket; `receive_ns` is CLOCK_REALTIME.
+
+        Whether it was anything but an update of a good book: then the decoder is likely to have requests.
+        """
         counters = self.counters
         counters.add(FRAMES)
         counters.add(BYTES, len(frame))
@@ -185,8 +188,7 @@ class Ingest:
             events = self._decode(frame, receive_ns)
             if len(events) == 1 and type(events[0]) is Update:
                 self._unreadable_in_a_row = 0
-                self._on_book(events[0], receive_ns)
-                return True
+                return not self._on_book(events[0], receive_ns)
             events = self._on_grid(events, partial(self._decode, frame, receive_ns), receive_ns)
         except DecodeError as error:
             self._unreadable(error, receive_ns)

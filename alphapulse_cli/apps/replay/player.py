@@ -1,7 +1,7 @@
 """Player of one run of a collector: the rows of its capture go through decoder, books and rings as they did when they were live.
 
     recv ─► Ingest.receive            rest ─► Ingest.receive_snapshot, receive_trades, receive_proof, receive_instruments
-    open, shut ─► connected, disconnected        mark ─► doubt, silent, heard        100 ms of the recording ─► tick
+    open, shut ─► connected, disconnected        mark ─► doubt, silent, heard        half a second of the recording ─► tick
 
 It has no clock: time is that of the rows, so that a replay gives the same records at any speed and in any process. Requests of the
 decoder are dropped, since the recording has the answers. What the capture lost is a gap: those books wait for their next snapshot.
@@ -29,7 +29,7 @@ from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.wire.delta import BookReason
 
-TICK_NS = 100_000_000  # as a session ticks; at multiples of it since 1970, wherever a replay begins
+TICK_NS = 500_000_000  # at multiples of it since 1970, wherever a replay begins; nothing in a replay waits for a shorter time
 LIVE_SOURCE = "live"
 RECEIVED = bytes(Kind.RECEIVED)
 
@@ -76,7 +76,11 @@ class Player:
 
     def play_frames(self, reel: Reel, until_ns: int) -> int:
         """Play the frames that come next in the reel, up to that time and the next tick at most; their number, 0 for another row."""
-        limit_ns = min(until_ns, self._next_tick_ns - 1) if self._next_tick_ns else 0
+        if not self._next_tick_ns or reel.time_ns is None:
+            return 0
+        if reel.time_ns >= self._next_tick_ns:
+            self.advance(reel.time_ns)
+        limit_ns = min(until_ns, self._next_tick_ns - 1)
         frames = self._frames
         before, at = frames.frames, frames.run(reel.block, reel.at, limit_ns)
         if at == reel.at:
