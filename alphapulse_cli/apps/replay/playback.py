@@ -35,6 +35,9 @@ class Playback:
         self._players: dict[int, Player] = {}  # by number of the reel
         self.rows = self.frames = 0  # played so far
         self.now_ns = 0  # of the recording: the latest time played
+        for number, reel in enumerate(self._reels):
+            if reel.next_kind == Kind.HEAD:  # so that all sets are there from the beginning
+                self._one(number)
 
     @property
     def players(self) -> Collection[Player]:

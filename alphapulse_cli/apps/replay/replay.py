@@ -18,6 +18,7 @@ from pathlib import Path
 from alphapulse_cli.apps.replay.plan import MAX, ReplayPlan, parse_speed, speed_text
 from alphapulse_cli.apps.replay.playback import Playback
 from alphapulse_cli.apps.replay.player import Player
+from alphapulse_cli.apps.replay.room import Room
 from alphapulse_cli.apps.replay.timeline import Recording
 from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.edges.capture.rows import MOST_TIME_NS
@@ -33,6 +34,7 @@ from alphapulse_cli.shm.lease import Lease
 CONTROL_NAME = "replay"
 ACTIONS = ("pause", "resume", "step", "seek", "speed", "status")
 BEAT_NS, BEAT_S = 50_000_000, 0.05
+READER_PAUSE_S, READER_STANDS_NS = 0.002, 5_000_000_000
 SLICE_NS = 5_000_000  # work between two looks at the event loop
 MOST_STEPS = 1_000_000
 
@@ -45,6 +47,11 @@ class Pace:
     is_paused: bool = False
     _wall_ns: int = 0
     _recording_ns: int = 0
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether it is faster than it was recorded."""
+        return self.speed == MAX or self.speed > 1.0
 
     def set(self, wall_ns: int, recording_ns: int) -> None:
         """Let the recording's time be `recording_ns` now, and go on from there."""
@@ -91,6 +98,8 @@ class Replay:
     _steps: int = 0  # frames to play while paused
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _beaten_ns: int = 0
+    _rooms: dict[Outlet, Room] = field(default_factory=dict)
+    _waited_ns: int = 0  # time since which a reader is waited for
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.plan.speed)
@@ -153,6 +162,8 @@ class Replay:
         while playback.next_ns is not None:
             if self.is_shown and self.pace.is_paused:
                 return self._step()
+            if self.is_shown and self.pace.is_fast and self._waits_for_a_reader(wall_ns):
+                return READER_PAUSE_S
             reached_ns = self.pace.reached(wall_ns) if self.is_shown else self._show_ns - 1
             if not playback.play(reached_ns):
                 if not self.is_shown:
@@ -167,6 +178,22 @@ class Replay:
             self._show()
         self.progress.is_over = True
         return BEAT_S
+
+    def _waits_for_a_reader(self, wall_ns: int) -> bool:
+        """Whether a reader would be lapped by what comes next. One that stands for READER_STANDS_NS is named."""
+        for player in self._playback.players if self._playback is not None else ():
+            reader = self._rooms[player.outlet].missing(wall_ns)
+            if reader is not None:
+                self._waited_ns = self._waited_ns or wall_ns
+                if wall_ns - self._waited_ns >= READER_STANDS_NS:
+                    self._waited_ns = wall_ns
+                    self.notice(
+                        "warning", f"waiting for {reader.label or 'a reader'} (process {reader.who.pid}), which does not read on"
+                    )
+                self.pace.set(wall_ns, self.progress.now_ns)
+                return True
+        self._waited_ns = 0
+        return False
 
     def _step(self) -> float:
         """Play the frames asked for by `step`, and what comes before them; the seconds until there may be more to do."""
@@ -193,7 +220,9 @@ class Replay:
 
     def _player(self, head: Head) -> Player:
         notice, outlet = self._notice_of(head.set_name), _OutletMaker(self, head.set_name, head.exchange)
-        return Player(head, outlet, notice, self.plan.symbols_of(head.exchange))
+        made = Player(head, outlet, notice, self.plan.symbols_of(head.exchange))
+        self._rooms[made.outlet] = Room(self.directory, made.outlet)
+        return made
 
     def _show(self) -> None:
         """Let readers see the sets."""
@@ -223,6 +252,7 @@ class Replay:
         if self._playback is not None:
             self._playback.close()
             self._playback = None
+        self._rooms.clear()
 
     def _damaged(self, path: Path, what: str) -> None:
         self.notice("warning", f"{path}: {what}")

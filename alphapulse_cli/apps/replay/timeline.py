@@ -17,7 +17,7 @@ import orjson
 from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS
 from alphapulse_cli.edges.capture.reader import CaptureFile
-from alphapulse_cli.edges.capture.rows import PREFIX_BYTES, BrokenRows, Kind, Row, parse_rows, row_bytes
+from alphapulse_cli.edges.capture.rows import KIND_BYTES, PREFIX_BYTES, BrokenRows, Kind, Row, parse_rows, row_bytes
 from alphapulse_cli.errors import UsageError
 
 SO_WHAT = "books that may have changed meanwhile wait for their next snapshot"
@@ -151,6 +151,11 @@ class Reel:
         digits = self.block[at + 5 : at + 24]
         self._reached_ns = max(self._reached_ns, int(digits)) if digits.isdigit() else self._reached_ns
         self.time_ns = self._reached_ns
+
+    @property
+    def next_kind(self) -> bytes:
+        """Kind of the next row."""
+        return self.block[self.at : self.at + KIND_BYTES]
 
     def next_row(self) -> Row:
         """Take the next row. Of a block that is wrong from here on it is `lost`."""

@@ -16,6 +16,7 @@ from alphapulse_cli.apps.replay.plan import MAX, ReplayPlan, check_span, parse_s
 from alphapulse_cli.apps.replay.playback import Playback
 from alphapulse_cli.apps.replay.player import TICK_NS
 from alphapulse_cli.apps.replay.replay import CONTROL_NAME, Replay
+from alphapulse_cli.apps.replay.room import Room
 from alphapulse_cli.apps.replay.timeline import file_blocks, recordings
 from alphapulse_cli.edges import control
 from alphapulse_cli.edges.capture.files import capture_files, index_path
@@ -310,6 +311,25 @@ class TestSteering:
             assert books[100] != books[250]
 
         steered(work, paused=True)
+
+    @pytest.mark.parametrize("has_room", [True, False], ids=["waits", "mutant"])
+    def test_at_full_speed_no_reader_is_lapped(self, steered, tmp_path, monkeypatch, has_room):
+        """A reader that takes 20 records at a time misses none, though the recording has more than the ring holds."""
+        if not has_room:  # broken mutant: a replay that does not look at its readers
+            monkeypatch.setattr(Room, "missing", lambda *_: None)
+
+        async def work(replay, ask):
+            with ap.DeltaReader("kraken", shm_dir=str(tmp_path / "shm")) as reader:
+                await ask("speed", "max")
+                await ask("resume")
+                read = len(reader.poll(20))
+                while not replay.progress.is_over or reader.lag:
+                    await asyncio.sleep(0.002)
+                    read += len(reader.poll(20))
+                assert (reader.missed == 0) is has_room
+                assert read > 300 or not has_room
+
+        steered(work, paused=True, ring_capacity=256)
 
     @pytest.mark.parametrize(
         ("action", "words", "message"),
