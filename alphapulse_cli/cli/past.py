@@ -1,14 +1,15 @@
 """`alphapulse reconstruct` of a capture: its books at an instant or a version, or a series of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alphapulse_cli.cli import reconstruct, render, stderr
+from alphapulse_cli.cli import render, stderr
 from alphapulse_cli.errors import NoSegment, UsageError
 
 if TYPE_CHECKING:
+    from alphapulse_cli.apps.reconstruct import View
     from alphapulse_cli.apps.replay.timeline import Recording
     from alphapulse_cli.apps.travel import BookThen
 
@@ -33,8 +34,10 @@ class Asked:
         return [symbol for exchange, _, symbol in parts if exchange in ("", recording.exchange)]
 
 
-def show(asked: Asked, form: str, depth: int | None, refused: Sequence[str]) -> None:
-    """Print what was asked for. UsageError for options that contradict each other."""
+def show(
+    asked: Asked, form: str, depth: tuple[int | None, int], refused: Sequence[str], print_views: "Callable[[list[View], str], None]"
+) -> None:
+    """Print what was asked for; `depth` is that asked for, and that of a table without. UsageError for options that contradict each other."""
     from alphapulse_cli.apps.replay.timeline import recordings
     from alphapulse_cli.edges.capture.files import capture_files
 
@@ -49,10 +52,10 @@ def show(asked: Asked, form: str, depth: int | None, refused: Sequence[str]) -> 
         return
     rows = []
     views = []
-    depth = depth or (reconstruct.TABLE_DEPTH if form == "table" else None)
+    levels = depth[0] or (depth[1] if form == "table" else None)
     for book in _books(asked, found):
-        views.append(book.view(depth))
-        rows.append(book.row(depth))
+        views.append(book.view(levels))
+        rows.append(book.row(levels))
         if book.keeper.state.name != "LIVE":
             stderr.warning(f"{book.id} was not live then: {book.keeper.state.name} {book.keeper.reason.name}")
     if not rows:
@@ -60,7 +63,7 @@ def show(asked: Asked, form: str, depth: int | None, refused: Sequence[str]) -> 
     if form == "json":
         render.emit_json(rows)
     else:
-        reconstruct.print_views(views, form)
+        print_views(views, form)
 
 
 def _check(asked: Asked, refused: Sequence[str]) -> None:

@@ -127,7 +127,7 @@ def reconstruct(
         asked = past.Asked(
             places or [], at, at_version, every, start, end, options.split_lists(fields or ()), symbols or [], exchanges or []
         )
-        past.show(asked, render.chosen_format(form, as_json), depth, refused)
+        past.show(asked, render.chosen_format(form, as_json), (depth, TABLE_DEPTH), refused, print_views)
         return
     if start or end or fields:
         raise UsageError("--from, --to and --fields go with --every and a capture", "alphapulse reconstruct --every 1s FILE")
