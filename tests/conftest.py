@@ -22,6 +22,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from support import once
 
 import alphapulse_cli
 from alphapulse_cli import build
@@ -82,8 +83,12 @@ LONGEST_FIRST = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the longest files first, unless the order is to be a random one (scripts/shuffled_runs.sh)."""
+    """Mark what runs once, and put the longest files first, unless the order is to be a random one (scripts/shuffled_runs.sh)."""
+    for item in items:
+        if item.path in once.FILES:
+            item.add_marker("once")
     if config.pluginmanager.hasplugin("randomly"):
         return
     rank = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST_FIRST)}

@@ -10,6 +10,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.campaigns import size
 from support.exchange_truth import instrument
 from support.recorded import recorded_frames
 from support.two_roads import Blind, blinded, opened, said
@@ -237,7 +238,8 @@ class TestEachFeed:
             if chosen > 0.9:  # heal: a new connection, and the opening once more
                 fast, slow = opened(made, blind=False), opened(made, blind=True)
 
-    @settings(max_examples=300, deadline=None)
+    @pytest.mark.campaign
+    @settings(max_examples=size(100, 300), deadline=None)
     @given(st.data())
     def test_whatever_is_done_to_its_frames(self, feed, data):
         made = tape(feed, 300)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import feeds
+from support.campaigns import size
 from support.feeds import DEPTHS
 from support.flow_parts import Replica, River, assert_one_book, listed
 
@@ -108,8 +109,9 @@ def play(schedule, feed, seed):
         scene.close()
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: f"{feed[0]}-{feed[1]}")
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=size(40, 120))
 @given(schedule=st.lists(actions, max_size=40), seed=st.integers(0, 1000))
 def test_image_book_and_replica_are_one_and_end_as_the_truth(feed, schedule, seed):
     play(schedule, feed, seed)

@@ -118,6 +118,6 @@ class TestWhatCannotWork:
         assert "alphapulse needs Python 3.11 or newer" in done.stderr
         assert "Python 3.8.1" in done.stderr
 
-    @pytest.mark.parametrize("name", ["test", "demo", "check", "environment", "lowest", "coverage", "../.ci/run"])
+    @pytest.mark.parametrize("name", ["test", "demo", "check", "environment", "lowest", "coverage", "campaigns", "../.ci/run"])
     def test_the_scripts_are_well_formed(self, name):
         assert subprocess.run(["bash", "-n", ROOT / "scripts" / name], capture_output=True).stderr == b""

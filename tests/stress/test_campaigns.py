@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from stress import torn
+from support.campaigns import size
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "stress.py"
 
@@ -31,10 +32,12 @@ def stress(*arguments, **env):
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-@pytest.mark.parametrize(
-    ("campaign", "count"),
-    [("torn", 10_000), ("death", 50), ("stores", 40), ("hostile", 3000), ("numbers", 30_000), ("roads", 2000), ("fuzz", 20_000)],
-)
+BOUNDED = {"torn": 2500, "death": 15, "stores": 15, "hostile": 1000, "numbers": 10_000, "roads": 500, "fuzz": 5000}
+WHOLE = {"torn": 10_000, "death": 50, "stores": 40, "hostile": 3000, "numbers": 30_000, "roads": 2000, "fuzz": 20_000}
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(("campaign", "count"), size(BOUNDED, WHOLE).items())
 def test_nothing_fails_and_it_says_what_it_did(campaign, count):
     """Seed and count first, the outcome with its figures last."""
     done = stress(campaign, "--seed", "5", "--count", str(count))

@@ -10,6 +10,7 @@ import re
 import time
 
 import pytest
+from support.campaigns import size
 from support.shm_processes import child
 from support.terminals import Terminal
 
@@ -144,13 +145,19 @@ def market(shm_dir):
         yield process
 
 
+def events_of(number):
+    """Events that strike a screen: in the suite every other one, so that each strikes every other screen; in a campaign all."""
+    return size(EVENTS[number % 2 :: 2], EVENTS)
+
+
+@pytest.mark.campaign
 @pytest.mark.timeout(300)
-def test_every_screen_moves_from_its_start_and_after_every_event(walk, market):
+def test_every_screen_moves_from_its_start_and_after_its_events(walk, market):
     walked = walk()
-    for tab in tabs.TABS:
+    for number, tab in enumerate(tabs.TABS):
         walked.start(tab)
         walked.moves("its start", 2)
-        for event in EVENTS:
+        for event in events_of(number):
             event(walked)
             walked.moves(event.__name__, 2 if event is Walk.resize else None)
     walked.terminal.press("q")

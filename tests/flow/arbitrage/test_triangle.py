@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 from flow.arbitrage.triangle_oracle import Case, Side, best, bound, cases, outcome, returned
 from hypothesis import Phase, example, given, settings
+from support.campaigns import size
 
 from alphapulse_cli.flow.arbitrage import ladder, triangle
 from alphapulse_cli.flow.arbitrage.exact import Exact
@@ -61,7 +62,8 @@ def test_no_size_earns_more_than_the_bound_beyond(case):
     check_against_every_size(case)
 
 
-@settings(max_examples=50, deadline=None)
+@pytest.mark.campaign
+@settings(max_examples=size(20, 50), deadline=None)
 @given(cases())
 def test_with_lots_that_do_not_matter_no_size_earns_more(case):
     """Orders in billionths: the bound is billionths too."""
