@@ -42,10 +42,10 @@ MOST_BYTES = 200_000
 PREPARE = {"books": "plus plus plus plus"}
 # What must stand on a picture for it to be worth taking.
 SHOWN = {
-    "overview": [*SYMBOLS, *EXCHANGES, "LIVE", "total", "spread bps"],
-    "books": [SYMBOLS[0], "coinbase", "LIVE"],
-    "latency": [*EXCHANGES, "p99"],
-    "tape": [SYMBOLS[0], "buy", "sell"],
+    "overview": [*SYMBOLS, *EXCHANGES, "LIVE", "symbol", "total", "spread bps"],
+    "books": [SYMBOLS[0], "coinbase", "LIVE", "bids"],
+    "latency": [*EXCHANGES, "received", "p99"],
+    "tape": [SYMBOLS[0], "price", "buy", "sell"],
     "arbitrage": [SYMBOLS[0]],
     "rings": [*EXCHANGES, "live"],
 }

@@ -45,6 +45,13 @@ def test_it_makes_every_screen_from_a_living_market(alphapulse, tmp_path):
         assert len(svg.encode()) < 200_000
 
 
+def test_every_word_that_is_looked_for_was_waited_for(monkeypatch):
+    """Else a picture could be taken before it has it: once in many runs no newest trade is of BTC-USD."""
+    assert {name: set(words) - set(script(monkeypatch).SHOWN[name]) for name, words in WORDS.items()} == {
+        key: set() for key in WORDS
+    }
+
+
 class Market:
     """An app whose newest trades are another symbol's for some pictures: what the script asks of the real one, no more."""
 
@@ -58,7 +65,7 @@ class Market:
 
     def export_screenshot(self, title):
         newest = "BTC-USD" if self.looks > self.until else "ETH-USD"
-        return f"<text>{title} buy sell {newest}</text>"
+        return f"<text>{title} price buy sell {newest}</text>"
 
 
 def script(monkeypatch):
