@@ -98,7 +98,8 @@ def floor(tree, percent):
 
 
 def percent(done):
-    return float(re.search(r"^TOTAL.* ([0-9.]+)%$", done.stdout, re.MULTILINE)[1])
+    [found] = re.findall(r"^TOTAL.* ([0-9.]+)%$", done.stdout, re.MULTILINE)
+    return float(found)
 
 
 def ran(done):
