@@ -5,7 +5,8 @@
     {"position": …, "books": [{"native", "version", "time_ns", "state", "reason", "checksum", "price_decimals", "size_decimals",
      "bids", "asks"}, …]}⏎ and for each book its bids, then its asks: the ticks (i64, little-endian, best last), then the lots
 
-Prices and sizes stand in columns because they compress better so. Only books that are good have levels.
+Prices and sizes stand in columns because they compress better so. There are no checkpoints while a book is healing: what the decoder
+has buffered for it is not in them.
 """
 
 import sys
@@ -26,8 +27,11 @@ MOST_VERSION = 2**63 - 1
 
 
 def checkpoint(ingest: Ingest) -> bytes | None:
-    """Make a checkpoint of a connection; None if its decoder cannot go on from one, or on a machine of another byte order."""
-    if not isinstance(ingest.decoder, Resumable) or sys.byteorder != "little":
+    """Make a checkpoint of a connection.
+
+    None if its decoder cannot go on from one, while one of its books is healing, and on a machine of another byte order.
+    """
+    if not isinstance(ingest.decoder, Resumable) or sys.byteorder != "little" or any(map(_is_healing, ingest.keepers.values())):
         return None
     books, columns = [], list[bytes]()
     for native, keeper in ingest.keepers.items():
@@ -40,7 +44,7 @@ def checkpoint(ingest: Ingest) -> bytes | None:
 def resume(ingest: Ingest, payload: bytes, time_ns: int) -> None:
     """Take up a connection that has just been `connected` at a checkpoint. ValueError for one that cannot be right.
 
-    Books that were not good at the checkpoint wait for their next snapshot.
+    Books that were not good at the checkpoint are not now, and wait for their next snapshot.
     """
     decoder = ingest.decoder
     if not isinstance(decoder, Resumable):
@@ -61,8 +65,13 @@ def resume(ingest: Ingest, payload: bytes, time_ns: int) -> None:
         raise ValueError(f"a checkpoint that cannot be right: {error!s:.100}") from None
 
 
+def _is_healing(keeper: BookKeeper) -> bool:
+    """Whether a snapshot of the book is on its way; one that the exchange's checksums never match may stay so for good."""
+    return keeper.state is BookState.SYNCING and keeper.reason is not BookReason.UNVERIFIED
+
+
 def _book(native: str, keeper: BookKeeper) -> tuple[dict[str, Any], tuple[bytes, bytes]]:
-    image = ImageReader(keeper.image.segment).copy() if keeper.state in GOOD else ImageReader(keeper.image.segment).peek()
+    image = ImageReader(keeper.image.segment).copy()
     assert image is not None, "the writer of an image reads it between two of its own edits"
     row = {
         "native": native,
@@ -82,7 +91,7 @@ def _book(native: str, keeper: BookKeeper) -> tuple[dict[str, Any], tuple[bytes,
 def _resume_book(ingest: Ingest, keeper: BookKeeper, row: Mapping[str, Any], sides: list[bytes], time_ns: int) -> bool:
     """Give a keeper the book of a checkpoint; whether it is good."""
     state, version = BookState(row["state"]), int(row["version"])
-    if state not in GOOD:
+    if state is BookState.COLD:
         return False
     grid = _on_grid(keeper.instrument, int(row["price_decimals"]), int(row["size_decimals"]))
     if not 0 <= version <= MOST_VERSION:
@@ -90,7 +99,8 @@ def _resume_book(ingest: Ingest, keeper: BookKeeper, row: Mapping[str, Any], sid
     if grid is not keeper.instrument:
         ingest.decoder.use_instrument(grid)
     reason, checksum = BookReason(row["reason"]), ChecksumState(row["checksum"])
-    return keeper.resume(grid, (sides[0], sides[1]), version, (state, reason, checksum), min(int(row["time_ns"]), time_ns))
+    is_kept = keeper.resume(grid, (sides[0], sides[1]), version, (state, reason, checksum), min(int(row["time_ns"]), time_ns))
+    return is_kept and state in GOOD
 
 
 def _on_grid(instrument: Instrument, price_decimals: int, size_decimals: int) -> Instrument:

@@ -11,7 +11,7 @@ from alphapulse_cli.flow.checkpoint import checkpoint, resume
 from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.shm.directory import open_directory
-from alphapulse_cli.wire.delta import BookState
+from alphapulse_cli.wire.delta import BookReason, BookState
 
 COUNT = 60
 BY_CASE = {feed.case: feed for feed in FEEDS}
@@ -113,6 +113,21 @@ def test_a_book_that_was_not_good_waits_for_its_snapshot(followed, case):
     before = later.keeper.state
     later.play(rows[1:])
     assert [before, later.keeper.state] == [BookState.COLD, BookState.LIVE]
+
+
+def test_there_is_none_while_a_book_heals_and_one_of_a_halted_book_keeps_its_version(followed):
+    head, rows, _ = tape_rows(BY_CASE["binance-us"], COUNT)
+    whole, later = followed(head), followed(head)
+    whole.play(rows[:-20])
+    whole.play(rows[-19:])  # a lost frame
+    assert whole.keeper.state is BookState.SYNCING
+    assert checkpoint(whole.ingest) is None
+    whole.keeper.set_state(BookState.HALTED, BookReason.REFUSED, rows[-1].time_ns)
+    payload = checkpoint(whole.ingest)
+    assert payload is not None
+    later.ingest.connected(rows[-1].time_ns)
+    resume(later.ingest, payload, rows[-1].time_ns)
+    assert later.state() == whole.state()
 
 
 def changed(payload, **members):
