@@ -174,3 +174,85 @@ def cat(
         render.emit_json(map(json_row, found))
     else:
         capture_lines.write(found, whole=rows)
+
+
+@app.command("import")
+def import_(
+    form: Annotated[
+        str,
+        typer.Argument(
+            metavar="FORMAT",
+            autocompletion=options.complete_words("cryptofeed", "tardis", "ndjson"),
+            help="cryptofeed, tardis or ndjson.",
+        ),
+    ],
+    places: Annotated[
+        list[str], typer.Argument(metavar="FILE… DIR", help="Files of one feed, and the folder to make.", show_default=False)
+    ],
+    exchange: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=options.complete_exchange,
+            show_default=False,
+            help="Exchange; recognized by the frames if not given.",
+        ),
+    ] = "",
+    mode: Annotated[
+        str,
+        typer.Option(
+            metavar="MODE", autocompletion=options.complete_mode, show_default=False, help="Feed of the exchange, likewise."
+        ),
+    ] = "",
+    depth: Annotated[
+        int | None, typer.Option(min=1, metavar="N", show_default=False, help="Levels a side of the subscription, likewise.")
+    ] = None,
+    as_name: Annotated[
+        str, typer.Option("--as", metavar="NAME", show_default=False, help="Name of the set; the exchange's if not given.")
+    ] = "",
+    time_field: Annotated[
+        str,
+        typer.Option(
+            "--time-field", metavar="NAME", show_default=False, help="For ndjson: member with the time; a.b for one within another."
+        ),
+    ] = "",
+    time_unit: Annotated[
+        str,
+        typer.Option(
+            "--time-unit",
+            metavar="UNIT",
+            autocompletion=options.complete_words("s", "ms", "us", "ns", "rfc3339"),
+            show_default=False,
+            help="For ndjson: s, ms, us or ns since 1970, or rfc3339. Default: ns.",
+        ),
+    ] = "ns",
+) -> None:
+    """Make a capture of a recording of others: cryptofeed's raw files, Tardis's raw data, or NDJSON with a time in each line.
+
+    Lines of cryptofeed are `<epoch seconds>: <frame>`, `<URL> <-> <time>` (a connection), `<URL> <- <time>: <text>` (sent) and `<URL> ->
+    <time>: <body>` (an answer: metadata, or a snapshot of Binance); give the files of one feed together. Lines of tardis are `<time>
+    <frame>`, an empty one is a lost connection. Lines of ndjson are the frames. Files may be compressed with gzip or zstd.
+
+    Books of former protocols (Kraken v1, depths that Bybit had) are written as frames of today's, which a note says.
+
+    Example: alphapulse capture import cryptofeed KRAKEN.ws.50.0 KRAKEN.0 captures/kraken-2021
+    """
+    from pathlib import Path
+
+    from alphapulse_cli.apps.capture import imports
+    from alphapulse_cli.cli import capture_import
+
+    if len(places) < 2:
+        raise UsageError("nothing to import", "name files, then the folder to make: capture import cryptofeed FILE… DIR")
+    reader = capture_import.reader_of(form, time_field, time_unit)
+    plan = imports.ImportPlan(
+        form,
+        reader,
+        [Path(place) for place in places[:-1]],
+        Path(places[-1]),
+        exchange,
+        mode,
+        depth or 0,
+        capture_import.set_name(as_name),
+    )
+    capture_import.report(imports.run(plan), plan.folder)

@@ -20,6 +20,7 @@ from alphapulse_cli.apps import bench
 from alphapulse_cli.apps.bench import capture, children, compare, frames, ground, measure, report, targets
 from alphapulse_cli.apps.bench.scenarios import book, decode, memory, pipeline
 from alphapulse_cli.book.book import Book
+from alphapulse_cli.edges.capture import feeds
 from alphapulse_cli.errors import IntegrityError, UsageError
 from alphapulse_cli.market.events import Update
 from alphapulse_cli.shm.directory import open_directory
@@ -350,7 +351,7 @@ class TestCaptures:
 
     @pytest.mark.parametrize(
         "feed",
-        [feed for feed in frames.FEEDS if feed.exchange in {known.exchange for known in capture.FEEDS}],
+        [feed for feed in frames.FEEDS if feed.exchange in {known.exchange for known in feeds.FEEDS}],
         ids=lambda feed: feed.case,
     )
     def test_a_capture_is_replayed_from_its_snapshot_on(self, feed, tmp_path, shm_dir):
