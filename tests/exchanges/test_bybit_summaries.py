@@ -211,14 +211,29 @@ class TestRest:
     @pytest.mark.parametrize("path", ["orderbook", "recent-trade", "kline"])
     def test_bad_parameters_are_named(self, truth, path):
         good = {**MARKET, "interval": "1"}
+        unknown = "Not supported symbols" if path == "kline" else "params error: symbol invalid"
         for wrong, reason in (
-            ({"category": "linear"}, "Category is invalid"),
-            ({"symbol": "FOO"}, "symbol invalid"),
-            ({"limit": "0"}, "limit invalid"),
-            ({"limit": "²"}, "limit invalid"),
+            ({"category": "linear"}, unknown),
+            ({"category": "margin"}, "params error: Category is invalid"),
+            ({"symbol": "FOO"}, unknown),
+            ({"limit": "0"}, "params error: limit invalid"),
+            ({"limit": "²"}, "params error: limit invalid"),
         ):
-            assert get(truth, f"/v5/market/{path}", **{**good, **wrong}) == f"params error: {reason}"
+            assert get(truth, f"/v5/market/{path}", **{**good, **wrong}) == reason
         assert get(truth, "/v5/market/kline", **MARKET, interval="7") == "params error: interval invalid"
+
+    def test_an_unknown_symbol_has_no_ticker_and_no_instrument(self, truth):
+        """In the exchange's words, which differ from path to path."""
+        assert get(truth, "/v5/market/tickers", category="spot", symbol="FOO") == "Not supported symbols"
+        assert get(truth, "/v5/market/instruments-info", category="spot", symbol="FOO")["list"] == []
+
+    @pytest.mark.parametrize("category", ["linear", "inverse", "option"])
+    def test_nothing_is_listed_in_another_category(self, truth, category):
+        """So that a client which asks for all of them goes on."""
+        for path, refusal in (("instruments-info", "params error: symbol invalid"), ("tickers", "Not supported symbols")):
+            answer = get(truth, f"/v5/market/{path}", category=category, limit="1000")
+            assert (answer["category"], answer["list"]) == (category, [])
+            assert get(truth, f"/v5/market/{path}", category=category, symbol="BTCUSDT") == refusal
 
     @given(
         st.sampled_from(["instruments-info", "tickers", "orderbook", "recent-trade", "kline"]),

@@ -66,6 +66,13 @@ class TestRequests:
         [told] = parsed(Encoder(truth_of()).receive(frame, NOW))
         assert (told["event"], told["code"]) == ("error", code)
 
+    def test_an_unknown_instrument_is_refused_in_the_exchanges_words(self):
+        [told] = parsed(Encoder(truth_of()).receive(BOOKS.replace(b"BTC", b"FOO"), NOW))
+        assert told["msg"] == (
+            "Wrong URL or channel:books,instId:FOO-USDT doesn't exist. Please use the correct URL, channel and parameters "
+            "referring to API document."
+        )
+
     def test_a_second_subscription_is_answered_without_a_second_snapshot(self):
         encoder = Encoder(truth_of())
         encoder.receive(BOOKS, NOW)
@@ -99,6 +106,16 @@ class TestTheWindow:
         truth.change(SYMBOL, [(1000, 7, False)])
         [told] = parsed(encoder.update(SYMBOL, [(1000, 7, False)], NOW))
         assert told["data"][0]["bids"] == [["60", "0", "0", "0"], ["100", "0.00000007", "0", "1"]]
+
+    def test_its_frame_is_the_last_of_a_change(self):
+        """A fault that takes the last frame away takes the one that a client misses."""
+        truth = truth_of()
+        encoder = Encoder(truth)
+        for channel in (b"books", b"books5", b"tickers", b"bbo-tbt"):
+            encoder.receive(BOOKS.replace(b'"books"', b'"%s"' % channel), NOW)
+        truth.change(SYMBOL, [(1001, 9, False)])
+        told = parsed(encoder.update(SYMBOL, [(1001, 9, False)], NOW))
+        assert [each["arg"]["channel"] for each in told] == ["tickers", "bbo-tbt", "books5", "books"]
 
     def test_what_happens_beyond_it_is_not_told(self):
         truth = truth_of(depth=410)
@@ -136,6 +153,29 @@ class TestRest:
         [found] = parse_instruments(body.replace(b'"live"', b'"%s"' % word.encode()))
         assert (found.trading_status, found.status_word) == (status, word)
 
+    @pytest.mark.parametrize("kind", ["MARGIN", "SWAP", "FUTURES", "OPTION"])
+    def test_nothing_is_listed_of_another_kind(self, kind):
+        """So that a client which asks for all of them goes on."""
+        for path in ("public/instruments", "market/tickers"):
+            assert orjson.loads(self.get(path, instType=kind)[1]) == {"code": "0", "data": [], "msg": ""}
+
+    def test_an_instrument_has_every_field_of_a_spot_market(self):
+        """Clients with typed records need them all."""
+        [row] = orjson.loads(self.get("public/instruments", instType="SPOT", instId=SYMBOL)[1])["data"]
+        assert {
+            "ctVal",
+            "expTime",
+            "lever",
+            "listTime",
+            "maxLmtSz",
+            "ruleType",
+            "settleCcy",
+            "stk",
+            "tradeQuoteCcyList",
+            "uly",
+        } <= set(row)
+        assert (row["instId"], row["tickSz"], row["ctVal"], row["maxLmtAmt"]) == (SYMBOL, "0.1", "", "1000000")
+
     def test_a_book_cut_to_its_size(self):
         [row] = orjson.loads(self.get("market/books", instId=SYMBOL, sz="2")[1])["data"]
         assert (len(row["asks"]), len(row["bids"]), row["seqId"]) == (2, 2, 6)
@@ -143,7 +183,9 @@ class TestRest:
     @pytest.mark.parametrize(
         ("path", "query", "code"),
         [
-            ("market/books", {"instId": "FOO-BAR"}, "51001"), ("market/trades", {}, "51001"), ("public/instruments", {"instType": "SWAP"}, "51000"),
+            ("market/books", {"instId": "FOO-BAR"}, "51001"), ("market/trades", {}, "51001"), ("public/instruments", {"instType": "FOO"}, "51000"),
+            ("public/instruments", {}, "50014"), ("public/instruments", {"instType": "SPOT", "instId": "FOO-BAR"}, "51001"),
+            ("public/instruments", {"instType": "SWAP", "instId": SYMBOL}, "51001"),
             ("market/books", {"instId": SYMBOL, "sz": "401"}, "51000"), ("market/books", {"instId": SYMBOL, "sz": "x"}, "51000"),
             ("market/trades", {"instId": SYMBOL, "limit": "0"}, "51000"),
         ],

@@ -171,8 +171,24 @@ class TestRest:
     def test_tickers_and_the_status(self, truth):
         assert get(truth, "market/ticker", instId="BTC-USDT") == get(truth, "market/tickers", instType="SPOT") == [TICKER]
         assert get(truth, "market/ticker", instId="FOO-BAR")[0] == "51001"
-        assert get(truth, "market/tickers", instType="SWAP")[0] == "51000"
+        assert get(truth, "market/tickers", instType="FOO") == ("51000", "Parameter instType error")
+        assert get(truth, "market/tickers") == ("50014", "Parameter instType can not be empty")
         assert get(truth, "system/status") == []
+
+    def test_past_trades_come_by_pages(self, truth):
+        """Of ids, or of times."""
+        truth.trade("BTC-USDT", 1000, 1, exchange_ns=NOW)
+        rows = get(truth, "market/history-trades", instId="BTC-USDT")
+        ids = [int(row["tradeId"]) for row in rows]
+        assert len(ids) > 2
+        assert ids == sorted(ids, reverse=True)
+        page = get(truth, "market/history-trades", instId="BTC-USDT", after=rows[0]["tradeId"], limit="1")
+        assert page == rows[1:2]
+        assert get(truth, "market/history-trades", instId="BTC-USDT", before=rows[1]["tradeId"]) == rows[:1]
+        older = [row for row in rows if int(row["ts"]) < int(rows[0]["ts"])]
+        assert get(truth, "market/history-trades", instId="BTC-USDT", type="2", after=rows[0]["ts"]) == older != []
+        for wrong in ({"limit": "101"}, {"after": "x"}):
+            assert get(truth, "market/history-trades", instId="BTC-USDT", **wrong)[0] == "51000"
 
     def test_candles_are_newest_first_and_without_a_hole(self, truth):
         query = {"instId": "BTC-USDT", "bar": "1m"}
@@ -191,10 +207,12 @@ class TestRest:
         assert get(truth, "market/candles", **{"instId": "BTC-USDT", **wrong})[0] == "51000"
 
     @given(
-        st.sampled_from(["books", "trades", "ticker", "tickers", "candles"]),
-        st.dictionaries(st.sampled_from(["sz", "limit", "bar", "after", "before"]), st.text(max_size=22)),
+        st.sampled_from(["books", "trades", "history-trades", "ticker", "tickers", "candles"]),
+        st.dictionaries(st.sampled_from(["sz", "limit", "bar", "after", "before", "type"]), st.text(max_size=22)),
     )
     def test_any_query_has_an_answer(self, path, query):
-        status, body = RestEncoder(PlainTruth([BTC])).respond(f"/api/v5/market/{path}", {"instId": "BTC-USDT", **query}, NOW)
+        status, body = RestEncoder(PlainTruth([BTC])).respond(
+            f"/api/v5/market/{path}", {"instId": "BTC-USDT", "instType": "SPOT", **query}, NOW
+        )
         assert status == 200
         assert json.loads(body)["code"] in ("0", "51000")

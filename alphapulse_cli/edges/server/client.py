@@ -47,6 +47,11 @@ class Client:
         self._allowance = count
         self._wake.set()
 
+    @property
+    def is_held_back(self) -> bool:
+        """Whether nothing is sent any more until `allow` says so."""
+        return self._allowance == 0
+
     def drop(self, reason: str) -> None:
         """Empty the queue and close the connection with the reason."""
         self.dropped = reason

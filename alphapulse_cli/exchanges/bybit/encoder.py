@@ -237,7 +237,7 @@ class Encoder:
 
 
 NOT_SIMULATED: Sequence[NotSimulated] = (
-    ("`linear`, `inverse`, `option`, by WebSocket and by REST", "every path of the WebSocket is spot; REST: 10001"),
+    ("`linear`, `inverse`, `option`", "every path of the WebSocket is spot; REST: nothing is listed, their symbols: 10001"),
     ("topics `orderbook.full`, `orderbook.rpi`, `allLiquidation`, index prices", "refused: error:handler not found"),
     ("the pace of topics: 10 ms to 300 ms", "a frame for each change of the market"),
     ("`tickers.usdIndexPrice`", "empty, as for a coin that is no collateral"),

@@ -14,6 +14,8 @@ from alphapulse_cli.market.ticks import to_text, trim_text
 from alphapulse_cli.market.trade_summary import SECOND_NS, without_holes
 
 PARAMS_ERROR = 10001
+SYMBOL_INVALID, NOT_SUPPORTED = "params error: symbol invalid", "Not supported symbols"
+EMPTY_CATEGORIES = ("linear", "inverse", "option")  # of which there is nothing here
 MOST_LEVELS, MOST_TRADES, MOST_CANDLES, USUAL_CANDLES = 1000, 60, 1000, 200
 LARGEST_MS = 9_000_000_000_000
 
@@ -38,7 +40,7 @@ class RestEncoder:
         route = ROUTES.get(path)
         if route is None:
             return 404, _answer(404, "Not Found", {}, now_ns)
-        if query.get("category") != "spot":
+        if query.get("category") not in ("spot", *EMPTY_CATEGORIES):
             return 200, _answer(PARAMS_ERROR, "params error: Category is invalid", {}, now_ns)
         try:
             return 200, _answer(0, "OK", route(self, query, now_ns), now_ns)
@@ -46,20 +48,26 @@ class RestEncoder:
             return 200, _answer(PARAMS_ERROR, str(refused), {}, now_ns)
 
     def _listed(self, query: Mapping[str, str]) -> Sequence[Instrument]:
-        """The instrument that `symbol` names, all without one."""
-        return [self._one(query)] if "symbol" in query else [*self._truth.instruments.values()]
+        """The instrument that `symbol` names, all without one; none of a name that is not listed, and of another category."""
+        if query["category"] in EMPTY_CATEGORIES:
+            return []
+        return [each for each in self._truth.instruments.values() if query.get("symbol", each.native) == each.native]
 
-    def _one(self, query: Mapping[str, str]) -> Instrument:
-        for instrument in self._truth.instruments.values():
-            if query.get("symbol") == instrument.native:
-                return instrument
-        raise _RefusedError("params error: symbol invalid")
+    def _one(self, query: Mapping[str, str], unknown: str = SYMBOL_INVALID) -> Instrument:
+        """The instrument that `symbol` names; refused with the path's own words if there is none."""
+        for instrument in self._listed(query) if "symbol" in query else ():
+            return instrument
+        raise _RefusedError(unknown)
 
     def _instruments(self, query: Mapping[str, str], now_ns: int) -> dict[str, Any]:  # noqa: ARG002
-        return {"category": "spot", "list": [_row(each) for each in self._listed(query)]}
+        listed = self._listed(query)
+        if query["category"] != "spot" and "symbol" in query:  # of spot the list is empty then
+            raise _RefusedError(SYMBOL_INVALID)
+        return {"category": query["category"], "list": [_row(each) for each in listed]}
 
     def _tickers(self, query: Mapping[str, str], now_ns: int) -> dict[str, Any]:
-        return {"category": "spot", "list": [self._ticker(each, now_ns) for each in self._listed(query)]}
+        wanted = [self._one(query, NOT_SUPPORTED)] if "symbol" in query else self._listed(query)
+        return {"category": query["category"], "list": [self._ticker(each, now_ns) for each in wanted]}
 
     def _ticker(self, instrument: Instrument, now_ns: int) -> dict[str, str]:
         bids, asks = self._truth.book(instrument.symbol, 1)
@@ -97,7 +105,7 @@ class RestEncoder:
         return {"category": "spot", "list": rows}
 
     def _candles(self, query: Mapping[str, str], now_ns: int) -> dict[str, Any]:
-        instrument, span = self._one(query), SPANS.get(query.get("interval", ""))
+        instrument, span = self._one(query, NOT_SUPPORTED), SPANS.get(query.get("interval", ""))
         if span is None:
             raise _RefusedError("params error: interval invalid")
         count = _number(query, "limit", USUAL_CANDLES, MOST_CANDLES)

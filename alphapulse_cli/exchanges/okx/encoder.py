@@ -20,6 +20,10 @@ from alphapulse_cli.market.events import Trade
 
 CONNECTION_ID = "32f4414f"
 KEEP_ALIVE_NS = 60_000_000_000
+UNKNOWN = (
+    "Wrong URL or channel:{channel},instId:{native} doesn't exist. "
+    "Please use the correct URL, channel and parameters referring to API document."
+)
 BOOKS, PICTURES, TRADES = "books", "books5", "trades"
 
 
@@ -75,8 +79,13 @@ class Encoder:
             return [_error("60012", "Invalid request: not understood", request)]
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
-        """Tickers and best levels; a message of the book, none if the changes are outside the client's window; and a picture."""
+        """Tickers and best levels, and a picture; a message of the book, none if the changes are outside the client's window.
+
+        The book's is last, so that a fault which takes the last frame away takes that one.
+        """
         frames = self._summaries.of_book(symbol, now_ns)
+        if symbol in self._subscribed[PICTURES]:
+            frames.append(self._picture(symbol, now_ns))
         window = self._windows.get(symbol)
         if window is not None and window.is_touched_by(changes):
             bids, asks = map(list, self._truth.book(symbol, okx.BOOK_DEPTH))
@@ -84,8 +93,6 @@ class Encoder:
             window.bids, window.asks = bids, asks
             if any(told):
                 frames.append(self._book_frame("update", symbol, *told, now_ns))
-        if symbol in self._subscribed[PICTURES]:
-            frames.append(self._picture(symbol, now_ns))
         return frames
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
@@ -122,10 +129,7 @@ class Encoder:
     def _subscribe(self, channel: str, native: str, request: Json, now_ns: int) -> list[bytes]:
         instrument = self._by_native.get(native)
         if instrument is None or not (channel in (BOOKS, PICTURES, TRADES) or Summaries.has(channel)):
-            said = (
-                f"Wrong URL or channel:{channel},instId:{native} doesn't exist. Please use the correct URL, channel and parameters."
-            )
-            return [_error("60018", said, request)]
+            return [_error("60018", UNKNOWN.format(channel=channel, native=native), request)]
         answer, symbol = _answer("subscribe", channel, native, request), instrument.symbol
         if Summaries.has(channel):
             return [answer, *self._summaries.subscribe(channel, symbol, now_ns)]
@@ -172,12 +176,16 @@ class Encoder:
 
 
 NOT_SIMULATED: Sequence[NotSimulated] = (
-    ("swaps, futures, options, index and mark prices", "spot alone; other `instType` by REST: 51000; channels: error 60018"),
+    (
+        "swaps, futures, options, index and mark prices",
+        "spot alone; by REST nothing of another `instType` is listed; channels: error 60018",
+    ),
     ("channels `books-l2-tbt`, `books50-l2-tbt`, `books-rpi`, `trades-all`, `instruments`, `status`", "error 60018"),
     ("`/ws/v5/business` and `/ws/v5/private`", "every path serves the public channels, candles among them"),
     ("the pace of channels: 10 ms to 1 s", "a frame for each change of the market"),
     ("several fills in one trade (`count`), bars of a month by Hong Kong's clock (1M)", "one fill a trade; 1Mutc"),
-    ("REST paths other than time, status, instruments, books, trades, tickers and candles", "404"),
+    ("an instrument's largest orders, leverage and day of listing", "those of BTC-USDT"),
+    ("REST paths other than time, status, instruments, books, trades, history-trades, tickers and candles", "404"),
 )
 
 
