@@ -25,6 +25,8 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 LIMIT_S = 30.0
+LAST = "ALPHAPULSE_LAST_CHECK"  # variable: the check after which a run ends, "" for none
+SETTLED_S = 10.0  # in which what was sent is read
 
 
 class Readers:
@@ -94,11 +96,14 @@ class Report:
 
     def __init__(self) -> None:
         self.failed = 0
+        self._last = os.environ.get(LAST, "")
 
     def check(self, what: str, is_right: object, detail: str = "") -> bool:
         """Print one check; a short text names it in the table, the detail is told of this run."""
         self.failed += not is_right
         print(json.dumps({"checked": what, "ok": bool(is_right), "detail": detail}), flush=True)
+        if what == self._last:
+            self.end()
         return bool(is_right)
 
     def equal_books(self, what: str, truth: Any, bids: Iterable[Any], asks: Iterable[Any], depth: int | None = None) -> bool:
@@ -118,6 +123,15 @@ class Report:
         invented = [one for one in got if order and int(order[0]) <= int(one) and one not in true]
         detail = f"{len(ids)} trades, {len(wrong)} wrong, {len(missing)} missing, {len(invented)} invented"
         return self.check(what, ids and not (wrong or missing or invented), detail)
+
+    async def refused(self, what: str, request: Awaitable[object], kind: type[Exception], words: str) -> bool:
+        """Check that a request ends with the library's own exception, which has the exchange's words."""
+        try:
+            answer = await request
+        except Exception as error:
+            is_right = isinstance(error, kind) and words in str(error)
+            return self.check(what, is_right, f"{type(error).__name__}: {words if is_right else str(error)[:150]}")
+        return self.check(what, is_right=False, detail=f"answered: {str(answer)[:150]}")
 
     def end(self) -> NoReturn:
         """End the process at once, whatever threads the library still has."""

@@ -76,8 +76,9 @@ class Control:
         return "done"
 
     async def _until_sent(self) -> None:
+        """Wait until every frame is sent, but for those that a fault holds back."""
         async with asyncio.timeout(SENT_WITHIN_S):
-            while any(connection.queued_bytes for connection in self._exchange.connections):  # noqa: ASYNC110 - others' queues
+            while any(each.queued_bytes and not each.is_held_back for each in self._exchange.connections):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     def _truth(self, symbol: str) -> dict[str, Any]:

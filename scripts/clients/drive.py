@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common import LAST
 from control import Control
 
 from alphapulse_cli.edges.server.throwaway_ca import throwaway_ca
@@ -36,6 +37,7 @@ from alphapulse_cli.sim.exchange import SimulatedExchange
 
 HERE = Path(__file__).resolve().parent
 SAVED = HERE.parents[1] / "docs" / "reference" / "clients.json"
+PAGE = HERE.parents[1] / "docs" / "how-to" / "test-a-bot-against-the-simulators.md"
 RUN_S = 120.0
 RATE, SEED = 20.0, 7
 TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")  # variables by which clients are told of an authority: of OpenSSL, of requests
@@ -94,8 +96,8 @@ def installed(client: Client, place: Path) -> Path:
     return python
 
 
-async def run_one(client: Client, run: str, python: Path) -> dict[str, Any]:
-    """Run one library with one simulated exchange: a row of the table, its checks in order."""
+async def run_one(client: Client, run: str, python: Path, last: str = "") -> dict[str, Any]:
+    """Run one library with one simulated exchange, as far as the check `last`: a row of the table, its checks in order."""
     name, _, mode = run.partition(":")
     async with AsyncExitStack() as stack:
         made = stack.enter_context(throwaway_ca()) if client.tls else None
@@ -110,7 +112,7 @@ async def run_one(client: Client, run: str, python: Path) -> dict[str, Any]:
             *addresses,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            env=os.environ | (dict.fromkeys(TRUST, str(made.ca_file)) if made else {}),
+            env=os.environ | {LAST: last} | (dict.fromkeys(TRUST, str(made.ca_file)) if made else {}),
             limit=1 << 24,
         )
         try:
@@ -159,13 +161,23 @@ async def main() -> int:
                 for check in row["checks"]:
                     mark = "ok  " if check["ok"] else "FAIL"
                     print(f"{mark} {client.library} {client.version} {run}: {check['checked']}: {check['detail']}", flush=True)
+        programs = 0 if given.install_only else programs_of_the_page(place, {row["library"] for row in rows})
     if given.install_only:
         return 0
     if not rows:
         sys.exit("error: no library has such a run")
     if not given.no_save:
         saved(rows)
-    return 0 if all(check["ok"] for row in rows for check in row["checks"]) else 1
+    return programs or (0 if all(check["ok"] for row in rows for check in row["checks"]) else 1)
+
+
+def programs_of_the_page(place: Path, libraries: set[str]) -> int:
+    """Run the programs that "test a bot" shows of these libraries, by their test: its exit code, 0 if there are none."""
+    shown = sorted(library for library in libraries if f"pip install {library}==" in PAGE.read_text())
+    if not shown:
+        return 0
+    command = [str(HERE.parent / "test"), "-n", "0", "-q", "tests/docs/test_bot_programs.py", "-k", " or ".join(shown)]
+    return subprocess.run(command, env=os.environ | {"ALPHAPULSE_CLIENTS": str(place.resolve())}, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -92,7 +92,8 @@ class Faults:
 
     async def _begin(self, kind: str, seconds: float) -> None:
         await asyncio.to_thread(self._simulator.ask, "thaw")
-        await asyncio.to_thread(self._simulator.ask, "inject", kind=kind, symbol=self._symbol, seconds=seconds)
+        symbol = "" if kind == "mute" else self._symbol  # of the whole connection, not of its one book
+        await asyncio.to_thread(self._simulator.ask, "inject", kind=kind, symbol=symbol, seconds=seconds)
 
     async def _struck(self, kind: str) -> int:
         """How often that kind has struck, on all connections."""
@@ -102,7 +103,7 @@ class Faults:
     async def _notice(self, what: str, signs: Signs, before: int, said: str) -> None:
         noticed = await until(lambda: _count(signs()) > before)
         shown = signs()
-        told = said or (f"{_count(shown) - before} times" if isinstance(shown, int) else shown[before] if noticed else "")
+        told = said or (f"{_count(shown) - before} times" if isinstance(shown, int) else shown[before][:200] if noticed else "")
         self._report.check(f"{what} is noticed", noticed, told if noticed else "nothing was shown")
 
 
@@ -121,7 +122,7 @@ async def _by_and_by(asked: Callable[[], Awaitable[Any]], is_wanted: Callable[[A
 
 
 class Said(logging.Handler):
-    """What a library writes to its log from now on, of warnings and worse: `lines`, each without its traceback."""
+    """What a library writes to its log from now on, of warnings and worse: `lines`, each with its exception and without a traceback."""
 
     def __init__(self, logger: str) -> None:
         super().__init__(logging.WARNING)
@@ -130,7 +131,8 @@ class Said(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a line."""
-        self.lines.append(record.getMessage()[:200])
+        error = record.exc_info[1] if record.exc_info else None
+        self.lines.append(record.getMessage() + (f" {type(error).__name__}: {error}" if error else ""))
 
     def with_words(self, words: str) -> list[str]:
         """The lines in which these words are."""

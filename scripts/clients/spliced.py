@@ -26,6 +26,10 @@ class SplicedBook:
                     if not float(size):
                         del side[price]
 
+    def forget(self) -> None:
+        """Have updates wait for a snapshot again."""
+        self.last_id = 0
+
     def snapshot(self, body: Mapping[str, Any]) -> None:
         """Begin anew with a REST snapshot, and the updates that waited for it."""
         self.bids, self.asks = dict(body["bids"]), dict(body["asks"])

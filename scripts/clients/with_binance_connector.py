@@ -1,11 +1,14 @@
 """binance-connector beside a simulator: streams, both named in the URL and subscribed to, and REST. It keeps no book: spliced.py does."""
 
+import asyncio
 import json
 from decimal import Decimal
 
+from binance.error import ClientError
 from binance.spot import Spot
 from binance.websocket.spot.websocket_stream import SpotWebsocketStreamClient
 from common import run, wait_until
+from faults import Faults, Held
 from spliced import SplicedBook
 
 LIBRARY, VERSION = "binance-connector", "3.13.0"
@@ -30,27 +33,30 @@ class Seen:
             self.trades[str(payload["t"])] = ("sell" if payload["m"] else "buy", payload["p"], payload["q"])
 
 
+def connected(simulator, seen, *, is_combined):
+    """A connection that is subscribed to everything."""
+    client = SpotWebsocketStreamClient(
+        stream_url=simulator.websocket_origin,
+        on_message=seen.take,
+        is_combined=is_combined,
+        on_error=lambda _, error: seen.errors.append(f"{type(error).__name__}: {error}"),
+    )
+    client.diff_book_depth(NATIVE.lower(), speed=100)
+    client.trade(NATIVE.lower())
+    client.agg_trade(NATIVE.lower())
+    client.book_ticker(NATIVE.lower())
+    client.kline(NATIVE.lower(), "1m")
+    client.ticker(NATIVE.lower())
+    client.mini_ticker(NATIVE.lower())
+    client.partial_book_depth(NATIVE.lower(), level=5, speed=100)
+
+
 async def main(simulator, report):
     rest = Spot(base_url=simulator.rest_origin)
     report.check("ping and time", rest.ping() == {} and rest.time()["serverTime"], "")
     bare, combined = Seen(), Seen()
-    clients = []
     for seen, is_combined in ((bare, False), (combined, True)):
-        client = SpotWebsocketStreamClient(
-            stream_url=simulator.websocket_origin,
-            on_message=seen.take,
-            is_combined=is_combined,
-            on_error=lambda _, error: print(error),
-        )
-        clients.append(client)
-        client.diff_book_depth(NATIVE.lower(), speed=100)
-        client.trade(NATIVE.lower())
-        client.agg_trade(NATIVE.lower())
-        client.book_ticker(NATIVE.lower())
-        client.kline(NATIVE.lower(), "1m")
-        client.ticker(NATIVE.lower())
-        client.mini_ticker(NATIVE.lower())
-        client.partial_book_depth(NATIVE.lower(), level=5, speed=100)
+        connected(simulator, seen, is_combined=is_combined)
     wanted = {"answer", "depthUpdate", "trade", "aggTrade", "bookTicker", "kline", "24hrTicker", "24hrMiniTicker", "picture"}
     for seen, is_combined in ((bare, False), (combined, True)):
         wait_until(lambda seen=seen: wanted <= {kind for kind, _ in seen.kinds})
@@ -70,10 +76,32 @@ async def main(simulator, report):
         report.equal_trades(f"trades and their sides, {way}", rows, seen.trades)
     report.check("no gap in the update ids", bare.book.gaps == combined.book.gaps == 0, "")
     market_data(report, rest, truth, rows)
-    simulator.ask("thaw")
-    simulator.ask("inject", kind="gap", symbol=OURS)
-    noticed = wait_until(lambda: bare.book.gaps and combined.book.gaps)
-    report.check("a lost update shows in the update ids", noticed, f"{bare.book.gaps} and {combined.book.gaps} gaps")
+    await after_faults(report, simulator, rest, bare, combined)
+
+
+async def after_faults(report, simulator, rest, bare, combined):
+    """It hands frames and errors on; the rest is its user's: a new snapshot after a gap, a new connection after a lost one."""
+
+    async def snapshots():
+        for seen in (bare, combined):
+            seen.book.forget()
+            seen.book.snapshot(await asyncio.to_thread(rest.depth, NATIVE, limit=5000))
+
+    def gaps():
+        return bare.book.gaps * combined.book.gaps
+
+    held = Held(lambda: bare.book.applied, lambda: (bare.book.bids.items(), bare.book.asks.items()), DEPTH)
+    faults = Faults(simulator, report, OURS, held)
+    await faults.strike("gap", "a lost update", gaps, "a step in the update ids", then=snapshots)
+
+    async def connections():
+        for seen, is_combined in ((bare, False), (combined, True)):
+            connected(simulator, seen, is_combined=is_combined)
+        await snapshots()
+
+    await faults.strike("disconnect", "a lost connection", lambda: bare.errors, then=connections)
+    unknown = asyncio.to_thread(rest.depth, "NOSUCHUSDT")
+    await report.refused("an unknown symbol is refused", unknown, ClientError, "-1121, 'Invalid symbol.'")
 
 
 def market_data(report, rest, truth, rows):

@@ -5,7 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 from ccxt import pro
-from common import Readers, differences, run, until
+from ccxt_faults import SETTINGS, connection_and_market
+from common import SETTLED_S, Readers, differences, run, until
+from faults import Faults, Held
 
 LIBRARY, VERSION = "ccxt", "4.5.90"
 RUNS = ("binance", "binance-us", "kraken", "bybit", "okx")
@@ -14,14 +16,22 @@ SYMBOLS = {"kraken": "BTC/USD"}
 USUAL_SYMBOL = "BTC/USDT"
 DEPTHS = {"kraken": 10, "bybit": 50, "okx": 400}  # levels a side that it holds for sure
 USUAL_DEPTH = 500  # it begins with a snapshot of a thousand
-NO_GAP = {"kraken", "bybit"}  # whose books it does not check: it notices no lost update, with the real exchange neither
 NO_BEST = {  # where it cannot watch the best levels beside the rest
     "bybit",  # they are of a topic of their own, and replace its book of the same symbol
     "kraken",  # only the first of ticker and best levels is subscribed to, so the best levels would come with trades alone
 }
-SPOT = {"types": ["spot"]}  # derivatives have hosts of their own
+SPOT = {"fetchMarkets": {"types": ["spot"]}}  # its derivatives have hosts of their own
+OPTIONS = {"binance": SPOT, "binanceus": SPOT}
 WANTED_BOOKS, WANTED_TRADES = 60, 20
-SETTLED_S = 10.0  # in which what was sent is read
+GAPS = {"okx": "InvalidNonce", "binance": "ChecksumError", "binance-us": "ChecksumError"}  # its exception for a lost update
+TOO_SOON = {"bybit": "ExchangeError: bybit Too many visits", "okx": "RateLimitExceeded: "}  # where it sees a refused subscription
+UNKNOWN = {  # its method for an order book, a name that is not listed, the exchange's words
+    "binance": ("publicGetDepth", {"symbol": "NOSUCHUSDT"}, '{"code":-1121,"msg":"Invalid symbol."}'),
+    "binance-us": ("publicGetDepth", {"symbol": "NOSUCHUSDT"}, '{"code":-1121,"msg":"Invalid symbol."}'),
+    "bybit": ("publicGetV5MarketOrderbook", {"category": "spot", "symbol": "NOSUCHUSDT"}, "params error: symbol invalid"),
+    "kraken": ("publicGetDepth", {"pair": "NOSUCHUSD"}, "EQuery:Unknown asset pair"),
+    "okx": ("publicGetMarketBooks", {"instId": "NOSUCH-USDT"}, "Instrument ID, Instrument ID code, or Spread ID doesn't exist."),
+}
 
 
 class Watching:
@@ -62,6 +72,9 @@ class Watching:
     async def watch_candles(self):
         await self.exchange.watch_ohlcv(self.symbol, "1m")
 
+    async def watch_another(self):
+        await self.exchange.watch_order_book(self.symbol.replace("BTC", "ETH"))
+
     async def watch_best(self):
         await self.exchange.watch_bids_asks([self.symbol])
 
@@ -69,7 +82,7 @@ class Watching:
 def exchange_of(simulator):
     """The library's exchange with its hosts redirected, nothing else."""
     name = CLASSES.get(simulator.exchange, simulator.exchange)
-    exchange = getattr(pro, name)({"enableRateLimit": False, "options": {"fetchMarkets": SPOT, "defaultType": "spot"}})
+    exchange = getattr(pro, name)(SETTINGS | {"options": OPTIONS.get(name, {})})
     exchange.urls["api"] = simulator.redirected(exchange.urls["api"])
     return exchange
 
@@ -124,23 +137,24 @@ async def main(simulator, report):
         "candles", await until(lambda: candle in watching.candles(), SETTLED_S), f"newest {candle[4]}"
     )  # they come each other second
     await rest(report, simulator, exchange, symbol)
-    await fault(report, simulator, watching, ours, depth)
+    await after_faults(report, simulator, watching, ours, depth)
 
 
-async def fault(report, simulator, watching, ours, depth):
-    """One update is not sent, or the connection is lost: the library must say so, and its book must be exact again."""
-    kind, what = ("disconnect", "a lost connection") if simulator.exchange in NO_GAP else ("gap", "a lost update")
-    before = len(watching.readers.errors)
-    await asyncio.to_thread(simulator.ask, "thaw")
-    await asyncio.to_thread(simulator.ask, "inject", kind=kind, symbol=ours)
-    noticed = await until(lambda: len(watching.readers.errors) > before)
-    report.check(f"{what} is noticed", noticed, watching.readers.errors[before] if noticed else "nothing was raised")
-    count = watching.book_count
-    await until(lambda: watching.book_count > count + 20)
-    await asyncio.to_thread(simulator.ask, "freeze")
-    truth = simulator.truth(ours)
-    await until(lambda: watching.holds(truth, depth), SETTLED_S)
-    report.equal_books("and heals", truth, watching.book["bids"], watching.book["asks"], depth)
+async def after_faults(report, simulator, watching, ours, depth):
+    """Books of Kraken and Bybit it does not check; a refusal by Kraken it does not see, and at Binance it connects for each book."""
+    name, errors = simulator.exchange, watching.readers.errors
+    held = Held(lambda: watching.book_count, lambda: (watching.book["bids"], watching.book["asks"]), depth)
+    faults = Faults(simulator, report, ours, held)
+    if name in GAPS:
+        await faults.strike("gap", "a lost update", lambda: [error for error in errors if GAPS[name] in error])
+    await connection_and_market(report, faults, watching.exchange, watching.symbol, errors, UNKNOWN[name])
+
+    async def another():
+        watching.readers.read(watching.watch_another)
+
+    if name in TOO_SOON:
+        words = f"watch_another: {TOO_SOON[name]}"
+        await faults.refuse("a refused subscription", another, lambda: [error for error in errors if words in error])
 
 
 run(main)

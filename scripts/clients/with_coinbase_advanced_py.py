@@ -4,6 +4,7 @@ The SDK hands frames on as they come. So this program does what its users do: it
 inverts the maker's side of trades. The SDK's own part is REST, the types of its answers, and connecting and subscribing anew.
 """
 
+import asyncio
 import json
 import os
 import threading
@@ -13,7 +14,9 @@ os.environ.update(REQUESTS_CA_BUNDLE=os.environ.get("SSL_CERT_FILE", ""))  # its
 
 from coinbase.rest import RESTClient
 from coinbase.websocket import WSClient
-from common import LIMIT_S, Report, Simulator, wait_until
+from common import LIMIT_S, run, wait_until
+from faults import Faults, Held
+from requests.exceptions import HTTPError
 
 LIBRARY, VERSION = "coinbase-advanced-py", "1.8.4"
 RUNS = ("coinbase",)
@@ -104,7 +107,7 @@ def streams(report, simulator, program):
         )
 
 
-def main(simulator, report):
+async def main(simulator, report):
     program = Program()
     client = WSClient(
         api_key=None, api_secret=None, base_url=simulator.websocket_url, on_message=program.on_message, on_close=program.on_close
@@ -119,23 +122,29 @@ def main(simulator, report):
     wait_until(lambda: program.channels["heartbeats"] > beats + 1)
     streams(report, simulator, program)
     rest(report, simulator)
-    gaps = program.gaps
-    simulator.ask("thaw")
-    simulator.ask("inject", kind="gap", symbol=PRODUCT)
-    report.check("a lost update shows in the numbers", wait_until(lambda: program.gaps > gaps), f"{program.gaps - gaps} step")
-    snapshots = program.channels["subscriptions"]
-    simulator.ask("inject", kind="disconnect", symbol=PRODUCT)
-    again = wait_until(lambda: program.channels["subscriptions"] >= snapshots + 6)
-    report.check(
-        "a lost connection is made and subscribed to anew", again, f"{program.channels['subscriptions'] - snapshots} answers"
-    )
-    simulator.ask("freeze")
-    beats = program.channels["heartbeats"]
-    wait_until(lambda: program.channels["heartbeats"] > beats + 1)
-    with program.lock:
-        report.equal_books("and heals", simulator.truth(PRODUCT), *(list(side.items()) for side in program.sides.values()))
-    report.end()
+    await after_faults(report, simulator, program, client)
 
 
-if __name__ == "__main__":
-    main(Simulator.of_arguments(), Report())
+async def after_faults(report, simulator, program, client):
+    """It connects and subscribes anew by itself; a gap is its user's to see, who subscribes to the book again."""
+
+    def sides():
+        with program.lock:
+            return [list(side.items()) for side in program.sides.values()]
+
+    async def book_again():
+        await asyncio.to_thread(client.unsubscribe, [PRODUCT], ["level2"])
+        await asyncio.to_thread(client.subscribe, [PRODUCT], ["level2"])
+
+    def books():
+        return program.channels["l2_data"]
+
+    faults = Faults(simulator, report, PRODUCT, Held(books, sides))
+    await faults.strike("gap", "a lost update", lambda: program.gaps, "a step in `sequence_num`", then=book_again)
+    await faults.strike("disconnect", "a lost connection", lambda: program.channels["subscriptions"], "it subscribes anew")
+    rest = RESTClient(api_key=None, api_secret=None, base_url=simulator.rest_origin.partition("://")[2], timeout=LIMIT_S)
+    unknown = asyncio.to_thread(rest.get_public_product, "NOSUCH-USD")
+    await report.refused("an unknown product is refused", unknown, HTTPError, "NOT_FOUND")
+
+
+run(main)

@@ -1,10 +1,12 @@
-"""python-kraken-sdk beside a simulator: its order book client, which verifies every checksum, trades, and REST; a lost update that it must notice."""
+"""python-kraken-sdk beside a simulator: its order book client, which verifies every checksum, trades, and REST; a the faults that it must notice."""
 
 import asyncio
 from decimal import Decimal
 
-from common import differences, run, until
+from common import SETTLED_S, differences, run, until
+from faults import Faults, Held, Said
 from kraken.base_api import SpotClient
+from kraken.exceptions import KrakenUnknownAssetError
 from kraken.spot import Market, SpotOrderBookClient
 from kraken.spot.websocket import SpotWSClientBase
 
@@ -13,7 +15,6 @@ RUNS = ("kraken",)
 PAIR, SYMBOL = "BTC/USD", "BTC-USD"
 DEPTH = 10  # its usual one: every level of the book is in its checksum
 WANTED_BOOKS, WANTED_TRADES = 40, 10
-SETTLED_S = 10.0  # in which what was sent is read
 
 
 class Book(SpotOrderBookClient):  # type: ignore[misc]  # the library is in an environment of its own
@@ -26,8 +27,8 @@ class Book(SpotOrderBookClient):  # type: ignore[misc]  # the library is in an e
 
     async def on_message(self, message):
         channel = message.get("channel") if isinstance(message, dict) else None
-        if message.get("success") is False:
-            self.refused.append(message["error"])
+        refusal = message.get("Error") or (message.get("success") is False and message["error"])
+        self.refused += [refusal] if refusal else []
         for row in message["data"] if channel in ("trade", "ticker", "ohlc") else ():
             if channel == "trade":
                 self.trades[str(row["trade_id"])] = (row["side"], row["price"], row["qty"])
@@ -45,7 +46,7 @@ class Book(SpotOrderBookClient):  # type: ignore[misc]  # the library is in an e
         self.invalid += not self.get(pair)["valid"]
 
     def sides(self):
-        held = self.get(PAIR)
+        held = self.get(PAIR) or {"bid": {}, "ask": {}}
         return [[(price, row[0]) for price, row in held[side].items()] for side in ("bid", "ask")]
 
 
@@ -70,18 +71,22 @@ async def book_of(report, simulator, depth):
     return book
 
 
-async def lost_update(report, simulator, book):
-    """One update is not sent: the library must say so, and its book must be exact again."""
-    await asyncio.to_thread(simulator.ask, "thaw")
-    await asyncio.to_thread(simulator.ask, "inject", kind="gap", symbol=SYMBOL)
-    noticed = await until(lambda: book.complaints)
-    report.check("a lost update is noticed", noticed, book.complaints[0] if noticed else "nothing was said")
-    count = book.count
-    await until(lambda: book.count > count + 20)
-    await asyncio.to_thread(simulator.ask, "freeze")
-    truth = simulator.truth(SYMBOL)
-    await until(lambda: not differences(truth, *book.sides(), DEPTH), SETTLED_S)
-    report.equal_books("and heals", truth, *book.sides(), DEPTH)
+async def after_faults(report, simulator, book):
+    """What it says, of what it notices."""
+    said = Said("kraken")
+    faults = Faults(simulator, report, SYMBOL, Held(lambda: book.count, book.sides, DEPTH))
+    await faults.strike("gap", "a lost update", lambda: book.complaints)
+    await faults.strike("checksum", "a wrong checksum", lambda: book.complaints)
+    lost, closed = "a lost connection", "no close frame received or sent"
+    await faults.strike("disconnect", lost, lambda: said.with_words(closed), "it connects anew")
+    maintenance, words = "maintenance at the next handshake", "server rejected WebSocket connection: HTTP 503"
+    await faults.strike("handshake-503", maintenance, lambda: said.with_words(words), words)
+    await faults.refuse("a refused subscription", lambda: book.add_book(pairs=["ETH/USD"]), lambda: book.refused)
+    await book.add_book(pairs=["NOSUCH/USD"])
+    refusal = "Currency pair not supported NOSUCH/USD"
+    report.check("an unknown pair's book is refused", await until(lambda: refusal in book.refused), f"{book.refused}")
+    unknown = asyncio.to_thread(Market().get_order_book, pair="NOSUCHUSD")
+    await report.refused("an unknown pair is refused", unknown, KrakenUnknownAssetError, "EQuery:Unknown asset pair")
 
 
 def rest(report, simulator):
@@ -121,7 +126,7 @@ async def main(simulator, report):
         "candles", [Decimal(str(each)) for each in newest] == [Decimal(str(each)) for each in candle[1:]], f"newest {newest}"
     )
     await asyncio.to_thread(rest, report, simulator)
-    await lost_update(report, simulator, book)
+    await after_faults(report, simulator, book)
 
 
 run(main)

@@ -6,8 +6,10 @@ from typing import Any
 
 from binance import AsyncClient, BinanceSocketManager
 from binance.base_client import BaseClient
+from binance.exceptions import BinanceAPIException
 from binance.ws.depthcache import DepthCacheManager
 from common import run, until
+from faults import Faults, Held, Said
 
 LIBRARY, VERSION = "python-binance", "1.0.37"
 RUNS = ("binance", "binance-us")
@@ -21,12 +23,15 @@ class Seen:
     def __init__(self):
         self.cache: Any = None
         self.books, self.begun, self.trades, self.other = 0, 0, {}, {}
+        self.errors: list[str] = []
 
     async def read_book(self, manager):
         async with manager as stream:
             while True:
                 cache = await stream.recv()
-                if not isinstance(cache, dict):  # errors come as a dict
+                if isinstance(cache, dict):  # an error
+                    self.errors.append(f"{cache['type']}: {cache['m']}")
+                else:
                     self.begun += cache is not self.cache  # it makes a new one whenever it begins anew
                     self.cache, self.books = cache, self.books + 1
 
@@ -35,7 +40,9 @@ class Seen:
             while True:
                 payload = await stream.recv()
                 payload = payload.get("data", payload)
-                if payload.get("e") == "trade":
+                if payload.get("e") == "error":
+                    self.errors.append(f"{payload['type']}: {payload['m']}")
+                elif payload.get("e") == "trade":
                     self.trades[str(payload["t"])] = ("sell" if payload["m"] else "buy", payload["p"], payload["q"])
                 else:
                     self.other[payload.get("e") or ("bookTicker" if "B" in payload else "pictures")] = payload
@@ -74,18 +81,25 @@ async def main(simulator, report):
     found = [[Decimal(best[price]), Decimal(best[size])] for price, size in (("b", "B"), ("a", "A"))]
     report.check("best bid and ask", found == [[Decimal(each) for each in truth[side][0]] for side in ("bids", "asks")], "equal")
     await rest(report, client, truth, rows)
-    begun = seen.begun
-    await asyncio.to_thread(simulator.ask, "thaw")
-    await asyncio.to_thread(simulator.ask, "inject", kind="gap", symbol=OURS)
-    noticed = await until(lambda: seen.begun > begun)
-    report.check("a lost update is noticed", noticed, "it began its cache anew" if noticed else "the cache went on")
-    before = seen.books
-    await until(lambda: seen.books > before + 30)
-    await asyncio.to_thread(simulator.ask, "freeze")
-    await asyncio.sleep(1)
-    report.equal_books("and heals", simulator.truth(OURS), *seen.book(), DEPTH)
+    await after_faults(report, simulator, client, seen)
     for task in tasks:
         task.cancel()
+
+
+async def after_faults(report, simulator, client, seen):
+    """It begins its cache anew; it tells a stream's readers of a lost connection, and connects anew by itself."""
+    faults, said = Faults(simulator, report, OURS, Held(lambda: seen.books, seen.book, DEPTH)), Said("binance")
+    await faults.strike("gap", "a lost update", lambda: seen.begun, "it began its cache anew")
+    await faults.strike("disconnect", "a lost connection", lambda: seen.errors)
+    refused = "Failed to connect to websocket: server rejected WebSocket connection: HTTP 503"
+    await faults.strike("handshake-503", "maintenance at the next handshake", lambda: said.with_words(refused), refused)
+
+    async def is_open():
+        return (await client.get_symbol_info(NATIVE))["status"] == "TRADING"
+
+    await faults.halt(is_open, "in `exchangeInfo`")
+    unknown = client.get_order_book(symbol="NOSUCHUSDT")
+    await report.refused("an unknown symbol is refused", unknown, BinanceAPIException, "APIError(code=-1121): Invalid symbol.")
 
 
 async def rest(report, client, truth, rows):

@@ -25,7 +25,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "clients"
 def script(name, monkeypatch):
     """A module of that folder, which is not on the path."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    for one in ("control", "common", "spliced", "drive"):
+    for one in ("control", "common", "faults", "spliced", "drive"):
         monkeypatch.delitem(sys.modules, one, raising=False)
     return importlib.import_module(name)
 
@@ -78,6 +78,27 @@ class TestTrades:
             assert not report.equal_trades("trades", ROWS, got)
 
 
+class TestRefusals:
+    """A request that must fail, with the library's own exception and the exchange's words."""
+
+    @pytest.mark.parametrize(
+        ("error", "is_right"),
+        [
+            (ValueError("EQuery:Unknown asset pair"), True),
+            (ValueError("EGeneral:Too many requests"), False),
+            (OSError("EQuery:Unknown asset pair"), False),
+            (None, False),
+        ],
+    )
+    async def test_the_exception_and_its_words_count(self, report, error, is_right):
+        async def request():
+            if error:
+                raise error
+
+        assert await report.refused("unknown", request(), ValueError, "Unknown asset pair") is is_right
+        assert report.failed == (not is_right)
+
+
 class TestASplicedBook:
     def test_begins_with_the_snapshot_and_what_follows_it(self, monkeypatch):
         book = script("spliced", monkeypatch).SplicedBook()
@@ -91,6 +112,104 @@ class TestASplicedBook:
         book.snapshot(SNAPSHOT)
         book.update({"U": 8, "u": 9, "b": [], "a": []})
         assert book.gaps == 1
+
+
+class FakeSimulator:
+    """A market that moves by one update at each look at it, and remembers what it was asked."""
+
+    def __init__(self, held_right=True, strikes=True):
+        self.asked, self.held_right, self.strikes = [], held_right, strikes
+        self.signs, self.updates, self.halted, self.struck = [], 0, 0, 0
+
+    def ask(self, what, **query):
+        self.asked.append((what, query.get("kind")))
+        if what == "inject" and self.strikes:
+            self.struck += 1
+            self.halted = 3 if query["kind"] == "halted" else 0
+            self.signs += [] if query["kind"] == "refuse" else ["it broke"]
+        return {"injections": {"refuse": self.struck}}
+
+    def truth(self, symbol):
+        assert symbol == "X-Y"
+        return TRUTH
+
+    def count(self):
+        self.updates += 1
+        return self.updates
+
+    def sides(self):
+        return [(("100", 1), ("99", 2)), (("101", 3), ("102", 4 if self.held_right else 5))]
+
+    async def is_open(self):
+        self.halted -= self.halted > 0
+        return not self.halted
+
+
+class TestFaults:
+    """A fault that nothing shows, a book that stays wrong, updates that stop: each is told."""
+
+    @pytest.fixture
+    def faults(self, monkeypatch, report):
+        module = script("faults", monkeypatch)
+        monkeypatch.setattr(module, "SETTLED_S", 0.01)
+        monkeypatch.setattr(module, "LIMIT_S", 0.05)
+        monkeypatch.setattr(sys.modules["common"].until, "__defaults__", (0.2,))
+
+        def made(simulator, **held):
+            return module.Faults(
+                simulator, report, "X-Y", module.Held(**{"count": simulator.count, "sides": simulator.sides, "further": 2, **held})
+            )
+
+        return made
+
+    def told(self, capsys):
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return {line["checked"]: (line["ok"], line["detail"]) for line in lines}
+
+    async def test_one_that_is_noticed_and_healed(self, faults, capsys):
+        simulator = FakeSimulator()
+        await faults(simulator).strike("gap", "a loss", lambda: simulator.signs)
+        assert self.told(capsys) == {"a loss is noticed": (True, "it broke"), "the book after a loss": (True, "4 levels equal")}
+        assert simulator.asked == [("thaw", None), ("inject", "gap"), ("freeze", None)]
+
+    async def test_one_that_nothing_shows_even_if_the_book_is_right(self, faults, capsys):
+        simulator = FakeSimulator(strikes=False)
+        await faults(simulator).strike("gap", "a loss", lambda: len(simulator.signs), "a step")
+        assert self.told(capsys)["a loss is noticed"] == (False, "nothing was shown")
+
+    async def test_a_book_that_stays_wrong(self, faults, capsys):
+        simulator = FakeSimulator(held_right=False)
+        await faults(simulator).strike("gap", "a loss", lambda: len(simulator.signs), "a step")
+        told = self.told(capsys)
+        assert told["a loss is noticed"] == (True, "a step")
+        assert told["the book after a loss"] == (False, "1 asks of 2 differ, first 102.0")
+
+    async def test_updates_that_stop_are_no_healing_though_the_book_is_the_true_one(self, faults, capsys):
+        simulator = FakeSimulator()
+        await faults(simulator, count=lambda: 7).heal("a loss")
+        await faults(simulator, count=lambda: 7, sides=None).heal("another")
+        assert self.told(capsys) == {
+            "it goes on after a loss": (False, "0 updates"),
+            "it goes on after another": (False, "0 updates"),
+        }
+
+    @pytest.mark.parametrize("shows", [True, False])
+    async def test_a_refused_subscription(self, faults, capsys, shows):
+        simulator, shown = FakeSimulator(), []
+
+        async def subscribe():
+            assert simulator.struck
+            shown.extend(["too soon"] * shows)
+
+        await faults(simulator).refuse("a refusal", subscribe, lambda: shown)
+        assert self.told(capsys) == {"a refusal is noticed": (True, "too soon") if shows else (False, "nothing was shown")}
+
+    @pytest.mark.parametrize(("strikes", "ok"), [(True, True), (False, False)])
+    async def test_a_halt_must_be_told_and_its_end(self, faults, monkeypatch, capsys, strikes, ok):
+        simulator = FakeSimulator(strikes=strikes)
+        monkeypatch.setattr(sys.modules["faults"], "LIMIT_S", 5.0 if ok else 0.05)
+        await faults(simulator).halt(simulator.is_open, "active")
+        assert self.told(capsys)["a halted market is told, and its end"][0] is ok
 
 
 class TestTheFilesOfTheLibraries:
@@ -119,6 +238,8 @@ class TestTheFilesOfTheLibraries:
     def test_rows_of_a_run_take_the_place_of_the_former_ones(self, monkeypatch, tmp_path):
         drive = script("drive", monkeypatch)
         monkeypatch.setattr(drive, "SAVED", tmp_path / "clients.json")
+        monkeypatch.setattr(drive.subprocess, "run", lambda command, **_: pages.append(Path(command[-1]).name))
+        pages: list[str] = []
 
         def row(library, exchange, version):
             return {"library": library, "version": version, "exchange": exchange, "checks": []}
@@ -127,6 +248,7 @@ class TestTheFilesOfTheLibraries:
         drive.saved([row("b", "kraken", "2"), row("b", "binance", "2")])
         kept = [(one["library"], one["exchange"], one["version"]) for one in json.loads(drive.SAVED.read_text())]
         assert kept == [("a", "kraken", "1"), ("b", "binance", "2"), ("b", "kraken", "2")]
+        assert pages == ["docs.py", "docs.py"], "the page is made anew each time"
 
 
 async def test_the_control_freezes_the_market_and_tells_its_truth(monkeypatch):

@@ -7,6 +7,7 @@ Each library runs in an environment of its own, in a process of its own, driven 
 ALPHAPULSE_CLIENTS these tests are skipped: the libraries are no part of what the suite needs.
 """
 
+import asyncio
 import os
 from importlib import import_module
 from pathlib import Path
@@ -22,10 +23,15 @@ pytestmark = pytest.mark.skipif(
     not PLACE, reason="no client libraries: set ALPHAPULSE_CLIENTS to the folder that holds their environments"
 )
 
+FAULTS = ("a lost connection", "maintenance at the next handshake")
 CHECKS = {  # of every library that is run here, beside those of its own
     *("book", "trades and their sides", "ticker", "candles", "REST book", "REST trades", "REST ticker", "REST candles"),
-    "and heals",
 }
+
+
+def noticed(*faults):
+    """The checks of faults that a library must notice, and heal."""
+    return {check for fault in (*FAULTS, *faults) for check in (f"{fault} is noticed", f"the book after {fault}")}
 
 
 @pytest.fixture(scope="module")
@@ -36,29 +42,32 @@ def drive():
         yield import_module("drive")
 
 
-async def checked(drive, file, run):
-    """Checks of one run, by what they check."""
+async def checked(drive, file, run, last=""):
+    """Checks of one run, by what they check, as far as the one named `last`."""
     client = drive.client_of(SCRIPTS / file)
     python = Path(PLACE) / f"{client.library}-{client.version}" / "bin" / "python"
     assert python.exists(), f"no environment of {client.library} {client.version} in {PLACE}"
-    row = await drive.run_one(client, run, python)
+    row = await drive.run_one(client, run, python, last)
     return {each["checked"]: each for each in row["checks"]}
 
 
-@pytest.mark.parametrize(
-    ("file", "own"),
-    [
-        ("with_ccxt.py", {"markets", "streams", "a lost connection is noticed"}),
-        (
-            "with_kraken_sdk.py",
-            {"streams", "its own checksums", "REST status and time", "REST assets and pairs", "a lost update is noticed"},
-        ),
-    ],
-)
-async def test_kraken(drive, file, own):
-    checks = await checked(drive, file, "kraken")
-    assert [each for each in checks.values() if not each["ok"]] == []
-    assert set(checks) == CHECKS | own
+OF_KRAKEN = {
+    "with_ccxt.py": {"markets", "streams", "a halted market is told, and its end", "an unknown symbol is refused"}
+    | noticed("a dead connection"),
+    "with_kraken_sdk.py": {
+        *("streams", "its own checksums", "REST status and time", "REST assets and pairs", "a refused subscription is noticed"),
+        *("an unknown pair's book is refused", "an unknown pair is refused"),
+    }
+    | noticed("a lost update", "a wrong checksum"),
+}
+
+
+async def test_kraken(drive):
+    """Both at the same time, each with a simulator of its own: their faults take a while."""
+    runs = await asyncio.gather(*(checked(drive, file, "kraken") for file in OF_KRAKEN))
+    for (file, own), checks in zip(OF_KRAKEN.items(), runs, strict=True):
+        assert [each for each in checks.values() if not each["ok"]] == [], file
+        assert set(checks) == CHECKS | own, file
 
 
 async def test_a_simulator_that_tells_the_makers_side_is_found_out(drive, monkeypatch):
@@ -71,5 +80,6 @@ async def test_a_simulator_that_tells_the_makers_side_is_found_out(drive, monkey
         return row.replace(side, swapped[side])
 
     monkeypatch.setattr("alphapulse_cli.exchanges.kraken.encoder.trade_json", wrong)
-    checks = await checked(drive, "with_kraken_sdk.py", "kraken")
+    checks = await checked(drive, "with_kraken_sdk.py", "kraken", last="candles")
     assert [name for name, each in checks.items() if not each["ok"]] == ["trades and their sides"]
+    assert {"book", "ticker", "candles"} < set(checks)
