@@ -17,8 +17,9 @@ from alphapulse_cli.apps.revive import revival
 from alphapulse_cli.edges.config import layers
 from alphapulse_cli.errors import AlphapulseError, NoSegment
 from alphapulse_cli.market.choice import is_pattern, split_choice, top_count
-from alphapulse_cli.readers.status import SetStatus, StatusSource
+from alphapulse_cli.readers.status import SetStatus, StatusSource, capture_state, capture_words
 from alphapulse_cli.shm import clock, cursor, layout, listing, memory
+from alphapulse_cli.shm.counters import CaptureState
 from alphapulse_cli.shm.directory import Directory, directory_path, open_directory
 from alphapulse_cli.shm.image import FIRST_CAPACITY
 from alphapulse_cli.shm.layout import SegmentKind
@@ -247,6 +248,9 @@ def sets(shm_dir: str | None) -> Iterator[Finding]:
 
 def _set_finding(opened: Directory, status: SetStatus, seen: set[Liveness]) -> Finding:
     name = status.name
+    if status.liveness is Liveness.LIVE and capture_state(status.totals) > CaptureState.WRITING:
+        text = f"live, but {capture_words(status.totals)}"
+        return Finding(f"set {name}", CheckVerdict.WARN, text, "make room there, or --keep 50GiB; it goes on by itself")
     if status.liveness is Liveness.LIVE and seen <= {Liveness.LIVE, Liveness.RETIRED}:  # RETIRED: books that it has given up
         opened_count, count = status.totals["connections_open"], status.totals["connections"]
         if opened_count < count:

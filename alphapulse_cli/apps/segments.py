@@ -6,11 +6,15 @@ A damaged or foreign file has a row with its problem. Only `sweep` changes anyth
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from alphapulse_cli.errors import SegmentGone
 from alphapulse_cli.flow.follow import states_of
 from alphapulse_cli.market.trading_status import trading_status
+from alphapulse_cli.readers.status import capture_state
 from alphapulse_cli.shm import clock, cursor, layout, listing
+from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import Directory, parse_segment_name
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.layout import SegmentKind
@@ -54,6 +58,10 @@ class SegmentRow:
     book_state: str = ""
     trading_status: str | None = None  # trading status of a book's market; None if the writer does not publish it
     levels: int | None = None
+    capture: str | None = None  # of counters: state of the set's capture; None without one
+    capture_rows: int | None = None
+    capture_bytes: int | None = None
+    capture_rows_lost: int | None = None
     readers: list[ReaderRow] = field(default_factory=list)
 
 
@@ -93,7 +101,19 @@ def _row(found: listing.Found, now: int) -> SegmentRow:
     row.heartbeat_age_s = max(now - segment.heartbeat_ns, 0) / 1e9
     if kind is SegmentKind.BOOK:
         _add_book(row, segment, now)
+    if kind is SegmentKind.COUNTERS:
+        _add_capture(row, segment)
     return row
+
+
+def _add_capture(row: SegmentRow, segment: Segment) -> None:
+    """Add the state and the figures of a set's capture to the row of its counters."""
+    with suppress(SegmentGone):
+        totals = CountersReader(segment).total()
+        state = capture_state(totals)
+        if state:
+            row.capture, row.capture_rows = state.name, totals["capture_rows"]
+            row.capture_bytes, row.capture_rows_lost = totals["capture_bytes"], totals["capture_rows_lost"]
 
 
 def _add_book(row: SegmentRow, segment: Segment, now: int) -> None:

@@ -13,7 +13,8 @@ from alphapulse_cli.cli.fitting import wrapped
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.market.trading_status import allows_taking
 from alphapulse_cli.readers.moments import moment
-from alphapulse_cli.readers.status import BookStatus, SetStatus, state_words
+from alphapulse_cli.readers.status import BookStatus, SetStatus, capture_state, capture_words, state_words
+from alphapulse_cli.shm.counters import CaptureState
 from alphapulse_cli.wire.delta import BookState
 
 if TYPE_CHECKING:
@@ -102,8 +103,9 @@ def board(sets: Sequence[SetStatus], notices: Sequence[str], title: str, width: 
 
 
 def is_healthy(one: SetStatus) -> bool:
-    """Whether the set's collector lives."""
-    return one.liveness is not None and one.liveness.value == "live"
+    """Whether the set's collector lives, and its capture is not stopped."""
+    is_live = one.liveness is not None and one.liveness.value == "live"
+    return is_live and capture_state(one.totals) <= CaptureState.WRITING
 
 
 def ailing_first(books: Sequence[BookStatus], wanted: Mapping[int, int], room: int) -> list[BookStatus]:
@@ -182,10 +184,12 @@ def set_words(one: SetStatus) -> str:
     live = sum(book.state is BookState.LIVE for book in one.books)
     total = one.totals
     several = total["connections"] > 1
+    capture = capture_words(total)
     connections = f" {total['connections_open']} of {total['connections']} connections," if several else ""
     return (
         f"{safe(one.name)}: {one.liveness.value}, pid {one.pid}, {live}/{len(one.books)} books live,{connections} {total['gaps']} gaps,"
-        f" {total['checksums_bad']} bad checksums, {total['resyncs']} resyncs, {total['reconnects']} reconnects,"  # before the rates: the end may be cut
+        f" {total['checksums_bad']} bad checksums, {total['resyncs']} resyncs, {total['reconnects']} reconnects,"
+        f"{f' {capture},' if capture else ''}"  # before the rates: the end may be cut
         f" {one.frames_per_s:.0f} messages/s, {one.deltas_per_s:.0f} deltas/s, {one.trades_per_s:.0f} trades/s{latency}"
     )
 
@@ -193,6 +197,7 @@ def set_words(one: SetStatus) -> str:
 def rows(sets: Sequence[SetStatus]) -> Iterator[dict[str, Any]]:
     """Iterate over JSON rows, one a book."""
     for one in sets:
+        capture = capture_state(one.totals)
         for book in one.books:
             yield {
                 "set": one.name,
@@ -216,6 +221,9 @@ def rows(sets: Sequence[SetStatus]) -> Iterator[dict[str, Any]]:
                 "feed_delay_us": book.feed_delay_us,
                 "gaps": book.gaps,
                 "resyncs": book.resyncs,
+                "capture": capture.name if capture else None,
+                "capture_rows": one.totals.get("capture_rows", 0),
+                "capture_rows_lost": one.totals.get("capture_rows_lost", 0),
             }
 
 

@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
-from alphapulse_cli.cli import options, render, stderr
+from alphapulse_cli.cli import capture_run, options, render, stderr
 from alphapulse_cli.errors import ExitCode, UsageError
 
-app = options.command_app(help="Look into captures, check them, and make new ones out of others.")
+app = options.command_app(help="Capture what exchanges send; look into captures, check them, and make new ones out of others.")
+app.command("run")(capture_run.run)
 
 INFO_COLUMNS = (
     render.Column("file", whole=True),

@@ -1,9 +1,11 @@
 """Runner of `collect`: one exchange in this process, or a supervised process for each of several, with the board beside it."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from alphapulse_cli.apps.collect.collect import collect
@@ -13,12 +15,22 @@ from alphapulse_cli.cli import render, running, stderr
 from alphapulse_cli.errors import ExitCode
 from alphapulse_cli.readers.status import StatusSource
 from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.shm.private import private_directory
 
 HANGING_S = 5.0  # beyond the duration: children that have not ended by then are stopped
 
 
 def run(plans: Sequence[CollectPlan], *, as_json: bool, supervised: bool) -> ExitCode:
     """Collect until a signal or the duration ends it. A supervised child prints its notices only: its parent shows the board."""
+    with contextlib.ExitStack() as stack:
+        capture = plans[0].capture
+        if capture is not None and capture.is_all and plans[0].books_dir is None:
+            alone = stack.enter_context(private_directory(plans[0].shm_dir, "capture"))
+            plans = [replace(plan, books_dir=str(alone.path)) for plan in plans]
+        return _run(plans, as_json=as_json, supervised=supervised)
+
+
+def _run(plans: Sequence[CollectPlan], *, as_json: bool, supervised: bool) -> ExitCode:
     on_board = not supervised and not render.wants_json(as_json) and sys.stdout.isatty()
     notices = running.Notices(on_board=on_board)
 
@@ -29,9 +41,10 @@ def run(plans: Sequence[CollectPlan], *, as_json: bool, supervised: bool) -> Exi
         return running.run(work(), supervised=True)
 
     async def with_board() -> ExitCode | None:
-        with open_directory(plans[0].shm_dir, create=True) as directory:
+        with open_directory(plans[0].books_dir or plans[0].shm_dir, create=True) as directory:
             status = StatusSource(directory, [plan.name for plan in plans])
-            title = f"alphapulse collect: {', '.join(plan.name for plan in plans)}; Ctrl-C ends it"
+            command = "capture run" if plans[0].books_dir else "collect"
+            title = f"alphapulse {command}: {', '.join(plan.name for plan in plans)}; Ctrl-C ends it"
             return await running.beside(work(), running.show(status.sample, notices, title, as_json=as_json))
 
     return running.run(with_board())

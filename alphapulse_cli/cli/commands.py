@@ -28,6 +28,7 @@ class Entry:
 COMMANDS = (  # in the order in which a newcomer needs them
     Entry("demo", "Run simulated exchanges, collectors and the live screen, without a network"),
     Entry("collect", "Collect books and trades of exchanges into shared memory"),
+    Entry("capture", "Capture what exchanges send, to be replayed"),
     Entry("replay", "Play captures again, at any speed, into segments of their own"),
     Entry("tui", "Show the live screen: books, ladders, latencies, trades, arbitrage, rings"),
     Entry("top", "Show the live screen", alias_of="tui"),

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from alphapulse_cli.edges.config.layers import Settings
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-LONGEST_S = 366 * 86_400.0
 LONGEST_SENTENCE = 10_000
 FORMATS = ("table", "json", "csv")
 WHENCE = ("now", "oldest", "-10s", "-1m")
@@ -89,13 +87,12 @@ def read_settings() -> "Settings":
 
 def parse_duration(text: str) -> float:
     """Seconds of "10", "10s", "500ms", "2m", "1h" or "1h30m". UsageError for other texts, for zero and for more than 366 days."""
-    import re
+    from alphapulse_cli.edges import quantities
 
-    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|)", text, re.ASCII) if len(text) <= 20 else []
-    seconds = sum(float(number) * SECONDS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or not 0 < seconds <= LONGEST_S:
-        raise UsageError(f"not a duration: {text[:40]!r}", "write 10s, 2m, 1h, 500ms or 1h30m; a bare number is seconds")
-    return seconds
+    try:
+        return quantities.duration_s(text)
+    except ValueError as error:
+        raise UsageError(str(error), "write 10s, 2m, 1h, 500ms or 1h30m; a bare number is seconds") from None
 
 
 def split_lists(values: Iterable[str]) -> list[str]:

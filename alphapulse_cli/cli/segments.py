@@ -65,10 +65,12 @@ def segments(
         elif form == "csv":
             render.emit_csv(map(_json, rows))
         else:
-            render.emit_table(_table(rows), COLUMNS)
+            columns = (*COLUMNS, render.Column("capture")) if any(row.capture for row in rows) else COLUMNS
+            render.emit_table(_table(rows), columns)
             for row in rows:
                 if row.problem:
                     stderr.warning(row.problem)
+            _warn_of_captures(directory, sorted({row.set_name for row in rows if row.capture and row.state == "live"}))
             _print_advice(directory, sorted({row.set_name for row in rows if row.exchange}))
 
 
@@ -81,6 +83,16 @@ def _print_advice(directory: "Directory", names: list[str]) -> None:
         needed = revival(directory, one)
         if needed is not None:
             stderr.warning(needed.state, f"{needed.do}: {needed.command}" if needed.command else needed.do)
+
+
+def _warn_of_captures(directory: "Directory", names: list[str]) -> None:
+    """Warn on stderr about each capture that is stopped or has lost rows."""
+    from alphapulse_cli.readers.status import StatusSource, capture_state, capture_words
+    from alphapulse_cli.shm.counters import CaptureState
+
+    for one in StatusSource(directory, names).sample():
+        if capture_state(one.totals) > CaptureState.WRITING or one.totals.get("capture_rows_lost"):
+            stderr.warning(f"{one.name}: {capture_words(one.totals)}")
 
 
 def _nothing(directory: "Directory", names: list[str] | None, there: list[str]) -> NoSegment:
@@ -109,12 +121,20 @@ def _table(rows: "list[SegmentRow]") -> Iterator[dict[str, Any]]:
             "book": row.book_state,
             "trading": (row.trading_status or "").lower().replace("_", " "),
             "levels": row.levels,
+            "capture": _capture(row),
             "readers": [
                 f"{reader.label} {reader.pid} ({'dead' if not reader.alive else '?' if reader.lag is None else reader.lag})"
                 + (f" missed {reader.missed}" if reader.missed else "")
                 for reader in row.readers
             ],
         }
+
+
+def _capture(row: "SegmentRow") -> str:
+    if not row.capture:
+        return ""
+    lost = f", {row.capture_rows_lost} lost" if row.capture_rows_lost else ""
+    return f"{row.capture.lower().replace('_', ' ')}: {row.capture_rows} rows, {_size(row.capture_bytes or 0)}{lost}"
 
 
 def _size(octets: int) -> str:

@@ -6,7 +6,7 @@ The source is one more reader and slows no collector. A set that is gone or not 
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.market.trading_status import TradingStatus, remark, trading_status
 from alphapulse_cli.readers.moments import moment
 from alphapulse_cli.shm import clock
-from alphapulse_cli.shm.counters import CountersReader
+from alphapulse_cli.shm.counters import CaptureState, CountersReader
 from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
 from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.shm.layout import ImageCopy, SegmentKind
@@ -191,6 +191,30 @@ class StatusSource:
             status.lot_size = to_text(rules.lot_size_lots, rules.size_decimals)
             status.min_size = to_text(rules.min_size_lots, rules.size_decimals) if rules.min_size_lots else ""
         return status
+
+
+STOPPED_WORDS = {
+    CaptureState.NO_ROOM: "CAPTURE STOPPED: the disk is full",
+    CaptureState.FAILING: "CAPTURE STOPPED: the disk fails",
+}
+
+
+def capture_state(totals: Mapping[str, int]) -> CaptureState:
+    """State of a set's capture, from its counters."""
+    code = totals.get("capture_state", 0)
+    return CaptureState(code) if 0 <= code <= max(CaptureState) else CaptureState.FAILING
+
+
+def capture_words(totals: Mapping[str, int]) -> str:
+    """Text about a set's capture, from its counters: what was written, what was lost, and whether it is stopped; "" without one."""
+    state = capture_state(totals)
+    if state is CaptureState.NONE:
+        return ""
+    words = STOPPED_WORDS.get(state, "capture")
+    lost = totals["capture_rows_lost"]
+    return f"{words}, {totals['capture_rows']} rows, {totals['capture_bytes'] / 2**20:.1f} MiB" + (
+        f", {lost} rows lost" if lost else ""
+    )
 
 
 def state_words(book: BookStatus) -> str:

@@ -75,6 +75,10 @@ class Counter(IntEnum):
     WAIT_UNTIL_NS = "ns", "CLOCK_REALTIME of the end of the pause that the exchange asked for (Retry-After); 0 = none"
     CONNECTIONS = "connections", "among which the set's symbols are divided"
     CONNECTIONS_OPEN = "connections", "open now, of those"
+    CAPTURE_STATE = "code", "of the capture: 0 none, 1 written, 2 stopped for want of room, 3 stopped by a failing disk"
+    CAPTURE_ROWS = "rows", "written to the capture"
+    CAPTURE_BYTES = "bytes", "of the capture's files, compressed, written by this collector"
+    CAPTURE_ROWS_LOST = "rows", "of the capture that were not written: the disk was full, too slow or failing"
 
     @property
     def label(self) -> str:
@@ -83,8 +87,27 @@ class Counter(IntEnum):
 
 
 LAST_VALUES = frozenset(
-    {Counter.LAST_FRAME_NS, Counter.FEED_DELAY_US, Counter.WAIT_UNTIL_NS, Counter.CONNECTIONS, Counter.CONNECTIONS_OPEN}
+    {
+        Counter.LAST_FRAME_NS,
+        Counter.FEED_DELAY_US,
+        Counter.WAIT_UNTIL_NS,
+        Counter.CONNECTIONS,
+        Counter.CONNECTIONS_OPEN,
+        Counter.CAPTURE_STATE,
+    }
 )  # every other counter is a sum
+
+
+@unique
+class CaptureState(IntEnum):
+    """State of a collector's capture, as CAPTURE_STATE tells it. Readers take a code that they do not know for FAILING."""
+
+    NONE = 0  # also where the writer is older than captures
+    WRITING = 1
+    NO_ROOM = 2  # stopped until the disk has room again
+    FAILING = 3  # stopped: the disk or the folder refuses
+
+
 HISTOGRAMS = (
     ("publish_latency_ns", "from the receipt of a frame to the publication of its records"),
     ("feed_delay_ns", "our receive time minus the exchange's time"),

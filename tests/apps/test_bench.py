@@ -24,6 +24,7 @@ from alphapulse_cli.edges.capture import feeds
 from alphapulse_cli.errors import IntegrityError, UsageError
 from alphapulse_cli.market.events import Update
 from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.shm.private import private_directory
 
 KRAKEN = next(feed for feed in frames.FEEDS if feed.exchange == "kraken")
 
@@ -282,7 +283,7 @@ class TestWhatIsTimedIsRight:
 
     def measured(self, shm_dir, monkeypatch, made):
         monkeypatch.setattr(pipeline, "tapes", lambda *_: iter([("kraken", made)]))
-        with ground.private_directory(str(shm_dir)) as directory:
+        with private_directory(str(shm_dir), "bench") as directory:
             return list(pipeline.measure(ground.Ground(directory, quick=True)))
 
     def test_the_pipelines_book_is_the_markets(self, shm_dir, monkeypatch):
@@ -322,7 +323,7 @@ class TestMemory:
     def test_the_books_must_be_as_deep_as_the_lines_say(self, shm_dir, monkeypatch):
         monkeypatch.setattr(memory, "SYMBOLS", (ground.SYMBOL,))
         rows = book.full_book()[: memory.LEAST_LEVELS - 1]
-        with ground.private_directory(str(shm_dir)) as directory:
+        with private_directory(str(shm_dir), "bench") as directory:
             here = ground.Ground(directory)
             with here.outlet(memory.SET) as outlet:
                 book.keeper_of(outlet, rows)
@@ -333,7 +334,7 @@ class TestMemory:
         """The simulator, the collector's own command, and lines whose order of size is the only possible one."""
         for name, value in {"LEVELS_A_SIDE": 60, "LEAST_LEVELS": 100, "WARM_MESSAGES": 40, "HOUR_MESSAGES": 6000}.items():
             monkeypatch.setattr(memory, name, value)
-        with ground.private_directory(str(shm_dir)) as directory:
+        with private_directory(str(shm_dir), "bench") as directory:
             resident, peak, own = memory.measure(ground.Ground(directory, quick=True))
         assert own.p50 < resident.p50 <= 1.1 * peak.p50
         assert resident.reference_p50 > 5e6
@@ -376,7 +377,7 @@ class TestCaptures:
 
     def test_without_a_recording_the_line_is_left_out_with_the_reason(self, monkeypatch, shm_dir):
         monkeypatch.delenv(capture.RECORDED, raising=False)
-        with ground.private_directory(str(shm_dir)) as directory:
+        with private_directory(str(shm_dir), "bench") as directory:
             here = ground.Ground(directory)
             assert list(capture.captured(here, "decode", 10)) == []
         [left] = here.left_out
@@ -386,19 +387,19 @@ class TestCaptures:
     def test_a_decoder_that_gives_nothing_is_no_benchmark(self, shm_dir, monkeypatch):
         made = dataclasses.replace(frames.tape(KRAKEN, 40), updates=[b'{"channel":"heartbeat"}'] * 3)
         monkeypatch.setattr(decode, "tapes", lambda *_: iter([("kraken", made)]))
-        with ground.private_directory(str(shm_dir)) as directory, pytest.raises(IntegrityError, match="no Update"):
+        with private_directory(str(shm_dir), "bench") as directory, pytest.raises(IntegrityError, match="no Update"):
             list(decode.measure(ground.Ground(directory, quick=True)))
 
 
 class TestNothingIsLeftBehind:
     def test_the_directory_goes_with_the_run(self, shm_dir):
-        with ground.private_directory(str(shm_dir)) as directory:
+        with private_directory(str(shm_dir), "bench") as directory:
             (directory.path / "something").write_text("x")
             assert directory.path.parent == shm_dir
         assert list(shm_dir.iterdir()) == []
 
     def test_even_when_it_fails(self, shm_dir):
-        with pytest.raises(ZeroDivisionError), ground.private_directory(str(shm_dir)):
+        with pytest.raises(ZeroDivisionError), private_directory(str(shm_dir), "bench"):
             raise ZeroDivisionError
         assert list(shm_dir.iterdir()) == []
 
@@ -412,7 +413,7 @@ class TestNothingIsLeftBehind:
         held = os.open(shm_dir / "bench-2", os.O_RDONLY)
         try:
             fcntl.flock(held, fcntl.LOCK_EX)
-            with ground.private_directory(str(shm_dir)):
+            with private_directory(str(shm_dir), "bench"):
                 pass
         finally:
             os.close(held)

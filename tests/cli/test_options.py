@@ -35,6 +35,9 @@ WRONG = {
     "channels": ["books"],
     "transport": ["carrier-pigeon"],
     "checksum": ["maybe", "BTC-USD=maybe"],
+    "rotate": ["hourly", "", "1h,2h", "0.5s", "10KiB", "\x1b[2J"],
+    "keep": ["for ever", "7d,8d", "50Gb", "-7d"],
+    "least-free": ["100%", "", "-1", "5%,6%", "a little"],
     "screen": ["nonesuch"],
     "theme": ["nonesuch"],
     "fee": ["kraken", "kraken=26 bp", "nonesuch=0.1"],
@@ -62,6 +65,7 @@ BEHIND = {
     "collect": ["--exchange", "kraken"],
     "exchanges check": ["kraken"],
     "exchanges new": ["moon"],
+    "capture run": ["captures", "--exchange", "kraken"],
     "collect add": ["BTC-USD"],
     "collect rm": ["BTC-USD"],
 }

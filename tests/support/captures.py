@@ -6,7 +6,7 @@ from pathlib import Path
 from alphapulse_cli.apps.bench import captures
 from alphapulse_cli.apps.bench.frames import STARTED_NS, BenchFeed, tape
 from alphapulse_cli.edges.capture.head import Head
-from alphapulse_cli.edges.capture.rolling import Rotation
+from alphapulse_cli.edges.capture.keeping import Rotation
 from alphapulse_cli.edges.capture.rows import Row
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.shm.directory import open_directory

@@ -69,11 +69,13 @@ class Rig:
         silence=None,
         seed=3,
         sim_options=None,
+        recorder=None,
     ):
         self.directory, self.name, self.mode, self.symbols = directory, name, mode, symbols
         self.timing, self.opener, self.url = timing, opener, url
         self.facts = {"connects": Rate(1000, 1000.0), "sends": Rate(200, 200.0)} | (facts or {})
         self.silence = silence
+        self.recorder = recorder
         self.depth = DEPTHS.get((name, mode))
         self.sim = SimulatedExchange(name, seed=seed, symbols=symbols, rate=0, mode=mode, **(sim_options or {}))
         self.notices = []
@@ -95,7 +97,19 @@ class Rig:
         url = self.url or self.sim.websocket_url
         after = self._after_frame
         ingest, fetcher = cast("Ingest", self.ingest), cast("Fetcher", self.fetcher)
-        self.session = Session(facts, url, fetcher, ingest, self._note, after, self._open, self.timing, limits, self.mode)
+        self.session = Session(
+            facts,
+            url,
+            fetcher,
+            ingest,
+            self._note,
+            after,
+            self._open,
+            self.timing,
+            limits,
+            self.mode,
+            recorder=self.recorder,
+        )
         self.follower = SetFollower(self.directory, self.name)
         self.task = asyncio.create_task(self.session.run())
         return self

@@ -8,8 +8,9 @@ import orjson
 from alphapulse_cli.edges.capture import files
 from alphapulse_cli.edges.capture.files import LeastFree
 from alphapulse_cli.edges.capture.head import Head
+from alphapulse_cli.edges.capture.keeping import Rotation
 from alphapulse_cli.edges.capture.reader import CaptureFile
-from alphapulse_cli.edges.capture.rolling import RollingFiles, Rotation, RowBlock
+from alphapulse_cli.edges.capture.rolling import RollingFiles, RowBlock
 from alphapulse_cli.edges.capture.rows import Row, row_bytes
 from alphapulse_cli.market.instrument import Instrument
 

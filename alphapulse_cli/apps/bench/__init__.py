@@ -10,9 +10,10 @@ import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from alphapulse_cli.apps.bench.ground import Ground, private_directory
+from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.report import Report, new_report
 from alphapulse_cli.errors import UsageError
+from alphapulse_cli.shm.private import private_directory
 
 SCENARIOS = {  # module of `scenarios` -> the thing it measures, in the order of the data
     "decode": "an exchange's frame to exact events, per exchange",
@@ -48,7 +49,7 @@ def chosen(names: Sequence[str]) -> list[str]:
 def run(names: Sequence[str], *, quick: bool, capture: Path | None, shm_dir: str | None, progress: Progress) -> Report:
     """Run the scenarios, one after another. IntegrityError if timed work turns out wrong."""
     report = new_report(quick=quick)
-    with private_directory(shm_dir) as directory:
+    with private_directory(shm_dir, "bench") as directory:
         ground = Ground(directory, quick, capture, report.left_out)
         for done, name in enumerate(names):
 

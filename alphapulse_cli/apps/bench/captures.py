@@ -11,7 +11,8 @@ from alphapulse_cli.edges.capture.blocks import BLOCK_BYTES
 from alphapulse_cli.edges.capture.files import LeastFree, capture_files
 from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS
-from alphapulse_cli.edges.capture.rolling import RollingFiles, Rotation, RowBlock
+from alphapulse_cli.edges.capture.keeping import Rotation
+from alphapulse_cli.edges.capture.rolling import RollingFiles, RowBlock
 from alphapulse_cli.edges.capture.rows import Kind, Row, row_bytes
 from alphapulse_cli.exchanges.protocol import BOOK
 from alphapulse_cli.flow.outlet import Outlet

@@ -16,12 +16,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
+from alphapulse_cli.apps.collect import capturing
 from alphapulse_cli.apps.collect.connections import Connections, Feed
 from alphapulse_cli.apps.collect.listing import list_instruments, list_volumes
 from alphapulse_cli.apps.collect.members import Members, some
 from alphapulse_cli.apps.collect.plan import CollectPlan, addresses, choose, mode_of
 from alphapulse_cli.apps.collect.publishing import published
 from alphapulse_cli.edges import control
+from alphapulse_cli.edges.capture.recorder import Recorder
 from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.ledger import Ledger
 from alphapulse_cli.edges.exchange.loopback import is_loopback
@@ -75,13 +77,19 @@ class Collection:
         plan, exchange = self.plan, exchanges.get(self.plan.exchange)
         mode, depth = mode_of(exchange.facts, plan.mode, plan.depth)
         url, rest_url = addresses(mode, plan.url, plan.rest_url)
+        head = capturing.head_of(plan.exchange, mode.name, depth, tuple(plan.channels), plan.name, url)
         with (
-            open_directory(plan.shm_dir, create=True) as directory,
+            open_directory(plan.shm_dir, create=True) as shared,
+            open_directory(plan.books_dir or plan.shm_dir) as directory,
             Lease.acquire(directory, plan.name) as lease,
-            Ledger(directory, plan.exchange, partial(self._notice, "warning"), port=_port_here(url)) as ledger,
+            Ledger(shared, plan.exchange, partial(self._notice, "warning"), port=_port_here(url)) as ledger,
+            capturing.recording(plan.capture, head, self._notice) as recorder,
         ):
             limits = Limits.of(exchange.facts, ledger)
-            feed = Feed(exchange, plan, mode, depth, url, Fetcher(rest_url, limits.weight), limits)
+            fetcher = Fetcher(rest_url, limits.weight)
+            if recorder is not None:
+                fetcher.on_answer = recorder.listen_to_set(exchange.facts.volumes_path)
+            feed = Feed(exchange, plan, mode, depth, url, fetcher, limits, recorder)
             listed = await list_instruments(exchange, mode, feed.fetcher, self._notice, tries=None)
             volumes = await list_volumes(exchange, feed.fetcher, self._notice) if any(map(top_count, plan.symbols)) else None
             instruments, skipped = choose(plan.exchange, plan.symbols, listed, skip_unlisted=plan.skip_unlisted, volumes=volumes)
@@ -109,7 +117,7 @@ class Collection:
                 raise
             if self.on_ready is not None:
                 self.on_ready(outlet)
-            look = partial(self._look, outlet)
+            look = partial(self._look, outlet, feed.recorder)
             async with published(outlet, look):
                 try:
                     members = Members(feed, outlet, connections, self._notice, skipped)
@@ -136,8 +144,11 @@ class Collection:
             self._notice("said", f"{'added' if action == control.ADD else 'removed'}: {some(changed)}")
         return changed
 
-    def _look(self, outlet: Outlet) -> None:
-        """Note the first frame, and call `on_first_frame` once."""
+    def _look(self, outlet: Outlet, recorder: Recorder | None) -> None:
+        """Note the first frame, and call `on_first_frame` once; let the capture go on."""
+        if recorder is not None:
+            recorder.beat(clock.monotonic_ns())
+            capturing.publish(recorder.totals, outlet.counters.block())
         if not self.has_frames and outlet.counters.block().get(Counter.FRAMES):
             self.has_frames = True
             if self.on_first_frame is not None:

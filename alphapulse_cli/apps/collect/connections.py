@@ -18,6 +18,7 @@ from typing import Self
 
 from alphapulse_cli.apps.collect.plan import CollectPlan
 from alphapulse_cli.apps.collect.publishing import after_frame
+from alphapulse_cli.edges.capture.recorder import Recorder
 from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.rate_limit import Limits
 from alphapulse_cli.edges.exchange.session import Session
@@ -25,6 +26,7 @@ from alphapulse_cli.edges.exchange.siblings import Siblings
 from alphapulse_cli.edges.exchange.transport import open_link
 from alphapulse_cli.exchanges import Exchange
 from alphapulse_cli.exchanges.protocol import Mode
+from alphapulse_cli.flow.checkpoint import checkpoint
 from alphapulse_cli.flow.ingest import Ingest, Notice
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.market.instrument import Instrument
@@ -57,6 +59,7 @@ class Feed:
     url: str
     fetcher: Fetcher
     limits: Limits
+    recorder: Recorder | None = None
 
     def ingest(self, instruments: Sequence[Instrument], outlet: Outlet, notice: Notice) -> Ingest:
         """Make the decoder and the books of these instruments. StorageError where there is no room for a book."""
@@ -79,6 +82,7 @@ class Feed:
             mode=self.mode.name,
             siblings=siblings,
             early_s=early_s,
+            recorder=self.recorder,
         )
 
 
@@ -92,6 +96,7 @@ class Connections:
         self._siblings = Siblings()
         self._made_count = 0
         self._sessions: dict[Ingest, asyncio.Task[None]] = {}  # of the connections that there are
+        self._numbers: dict[Ingest, int] = {}  # of the same in the capture
         self._ending: set[asyncio.Task[None]] = set()  # of those given up
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._chorus = Chorus(notice)
@@ -100,6 +105,9 @@ class Connections:
         """Open as many connections as these instruments take. StorageError where there is no room: none is opened."""
         shares = divide(instruments, self._most)
         made = [self._feed.ingest(share, self._outlet, self._notice) for share in shares]
+        recorder, is_first = self._feed.recorder, not self._made_count
+        if recorder is not None and not is_first:
+            recorder.changed(instruments, ())
         for place, (share, ingest) in enumerate(zip(shares, made, strict=True)):
             self._made_count += 1
             notice = self._notice_of(f"connection {self._made_count} ({_named(share)})")
@@ -107,7 +115,9 @@ class Connections:
             session = self._feed.session(ingest, notice, self._after_frame, self._siblings, early_s)
             task = asyncio.create_task(session.run())
             task.add_done_callback(self._ended)
-            self._sessions[ingest] = task
+            self._sessions[ingest], self._numbers[ingest] = task, session.number
+        if recorder is not None and is_first:
+            recorder.begin(self._present_instruments, self._feed.plan.warns, self._checkpoints)
         self._outlet.counters.block().set(Counter.CONNECTIONS, len(self._sessions))
 
     def remove(self, symbols: Collection[str]) -> None:
@@ -115,15 +125,31 @@ class Connections:
 
         Other connections stay subscribed to them, and what still comes for them is left out.
         """
+        recorder = self._feed.recorder
+        if recorder is not None:
+            recorder.changed((), symbols)
         for ingest, task in list(self._sessions.items()):
             ingest.drop(symbols, clock.realtime_ns())
             if not ingest.symbols:
+                number = self._numbers.pop(ingest)
+                if recorder is not None:
+                    recorder.shut(number, "its symbols were removed", clock.realtime_ns())
                 task.cancel()
                 self._ending.add(task)
                 del self._sessions[ingest]
                 self._siblings.forget(ingest)
         self._outlet.remove(symbols)
         self._outlet.counters.block().set(Counter.CONNECTIONS, len(self._sessions))
+
+    def _present_instruments(self) -> list[Instrument]:
+        """Instruments of the set, on their present grids."""
+        return [one for ingest in self._sessions for one in ingest.decoder.instruments.values() if one.symbol in ingest.symbols]
+
+    def _checkpoints(self) -> list[tuple[int, bytes]]:
+        """Checkpoints of all connections, by their numbers in the capture; none if a decoder cannot go on from one."""
+        made = [(number, checkpoint(ingest)) for ingest, number in self._numbers.items()]
+        found = [(number, payload) for number, payload in made if payload is not None]
+        return found if len(found) == len(made) else []
 
     async def failure(self) -> None:
         """Wait for the first error of a connection, which a retry cannot mend, and raise it."""

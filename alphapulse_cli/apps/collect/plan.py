@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.volumes import Volumes, most_traded
+from alphapulse_cli.edges.capture.keeping import CapturePlan
 from alphapulse_cli.edges.config import value_types
 from alphapulse_cli.edges.config.layers import DEFAULT_SYMBOLS
 from alphapulse_cli.edges.exchange import transport as transports
@@ -43,6 +44,8 @@ class CollectPlan:
     skip_unlisted: bool = False  # collect the other symbols where the exchange does not list all
     listing_every_s: float = 600.0  # time between two looks for skipped symbols
     checksum_warns: Sequence[str] = ()  # choices whose books stay LIVE, unverified, when their checksums never match
+    capture: CapturePlan | None = None
+    books_dir: str | None = None  # directory of the segments where `shm_dir` is for the shared limits only
 
     @property
     def name(self) -> str:
@@ -66,7 +69,9 @@ class CollectPlan:
 
         `ring_capacity` and `listing_every_s` have no flag and are not on it; nor is `duration_s`: who starts the process knows what is left.
         """
-        words = ["collect", "--exchange", self.exchange, "--symbols", ",".join(self.symbols), "--channels", ",".join(self.channels)]
+        capture = self.capture
+        words = capture.to_argv() if capture else ["collect", "--capture", ""]
+        words += ["--exchange", self.exchange, "--symbols", ",".join(self.symbols), "--channels", ",".join(self.channels)]
         words += ["--transport", self.transport, "--skip-unlisted" if self.skip_unlisted else "--no-skip-unlisted"]
         words += ["--checksum", ",".join(f"{symbol}=warn" for symbol in self.checksum_warns) or "strict"]
         given = {
@@ -76,6 +81,7 @@ class CollectPlan:
             "--url": self.url,
             "--rest-url": self.rest_url,
             "--shm-dir": self.shm_dir,
+            "--books-dir": self.books_dir if capture and capture.is_all else None,
         }
         return words + [word for flag, value in given.items() if value for word in (flag, value)]
 
@@ -214,6 +220,8 @@ def plans(
     transport: str = transports.AUTO,
     skip_unlisted: bool = False,
     checksum: str = "strict",
+    capture: CapturePlan | None = None,
+    books_dir: str | None = None,
 ) -> list[CollectPlan]:
     """Make a plan for each exchange, in the order of `names`.
 
@@ -251,6 +259,8 @@ def plans(
                 transport,
                 skip_unlisted,
                 checksum_warns=_checksum_warns(rules, name, chosen[name]),
+                capture=capture,
+                books_dir=books_dir,
             )
         )
     return made

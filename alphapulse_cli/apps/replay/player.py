@@ -8,16 +8,18 @@ decoder are dropped, since the recording has the answers. What the capture lost 
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.replay.timeline import Reel
-from alphapulse_cli.edges.capture.head import Head, parse_head
+from alphapulse_cli.edges.capture.head import Head, instrument_of, parse_head
 from alphapulse_cli.edges.capture.rows import Kind, Row
 from alphapulse_cli.edges.exchange.watchdog import SilenceVerdict, Timing, Watchdog
 from alphapulse_cli.errors import DecodeError, UsageError
+from alphapulse_cli.exchanges.protocol import joined
 from alphapulse_cli.flow.checkpoint import checkpoint, resume
 from alphapulse_cli.flow.ingest import Ingest, Notice
 from alphapulse_cli.flow.keeper import BookKeeper
@@ -49,6 +51,7 @@ class Player:
             raise UsageError(f"{head.exchange} has no mode {head.mode[:40]!r}", "was it captured by a newer alphapulse?") from None
         self._notice, self._only = notice, frozenset(only)
         self._known = {instrument.native: instrument for instrument in head.instruments}
+        self._parts: dict[int, dict[str, bytes]] = {}  # answers with metadata that has several paths, by connection
         self._metadata = b""  # last answer with metadata, for symbols that were added while it ran
         self.outlet = make_outlet([one.symbol for one in head.instruments if self._is_wanted(one.symbol)])
         self._ingests: dict[int, Ingest] = {}  # by connection
@@ -147,7 +150,7 @@ class Player:
                 self._on_checkpoint(payload, time_ns, connection)
             else:
                 self._on_session(kind, orjson.loads(payload), time_ns, connection)
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
             self._notice("warning", f"a row of the capture cannot be right: {kind.decode('ascii', 'replace')}: {error}")
         for ingest in self._open.values():
             ingest.pending_requests()
@@ -175,6 +178,8 @@ class Player:
                 self._on_open([str(native) for native in members["symbols"]], time_ns, connection)
         elif kind == Kind.LOST:
             self._on_loss(members, time_ns)
+        elif kind == Kind.MEMBERS:
+            self._on_members(members, time_ns)
         elif ingest is None:
             return
         elif kind == Kind.SHUT:
@@ -237,11 +242,16 @@ class Player:
     def _on_answer(self, members: Mapping[str, Any], body: bytes, time_ns: int, connection: int) -> None:
         """Hand the body of an answer to where the session handed it."""
         request, ingest = members["request"], self._open.get(connection)
-        if int(members.get("status", 200)) != 200:
+        if int(members.get("status", 200)) != 200 or "error" in members:
+            if ingest is not None:
+                self._on_failed(ingest, members, time_ns)
             return
         if request == "instruments":
-            self._metadata = body
-            for each in self._open.values():
+            whole = self._whole_metadata(connection, str(members.get("path")), body)
+            if whole is None:
+                return
+            self._metadata = body = whole
+            for each in self._open.values() if connection else ():  # a list for the choice of symbols goes to no connection
                 each.receive_instruments(body, time_ns)
             return
         instrument = self._known.get(str(members.get("symbol")))
@@ -253,6 +263,27 @@ class Player:
             ingest.receive_trades(instrument, body, time_ns)
         elif request == "proof":
             ingest.receive_proof(instrument, body, time_ns)
+
+    def _whole_metadata(self, connection: int, path: str, body: bytes) -> bytes | None:
+        """Metadata of all paths together; None as long as an answer is missing."""
+        paths = self._exchange.facts.metadata_paths(self._mode.name)
+        if len(paths) == 1 or path not in paths:
+            return body
+        parts = self._parts.setdefault(connection, {})
+        if path == paths[0]:
+            parts.clear()
+        parts[path] = body
+        return joined([parts[each] for each in paths]) if len(parts) == len(paths) else None
+
+    def _on_members(self, members: Mapping[str, Any], time_ns: int) -> None:
+        """Learn of symbols that were added, and retire those that were removed."""
+        for one in map(partial(instrument_of, self.head.exchange), members["added"]):
+            self._known[one.native] = one
+        removed = {str(symbol) for symbol in members["removed"]}
+        if removed:
+            for ingest in self._ingests.values():
+                ingest.drop(removed, time_ns)
+            self.outlet.remove(removed)
 
     def _on_failed(self, ingest: Ingest, members: Mapping[str, Any], time_ns: int) -> None:
         request, instrument = members["request"], self._known.get(str(members.get("symbol")))

@@ -4,6 +4,8 @@ kraken-20261128T080000.000Z.cap.zst         rows in zstd blocks, readable with `
 kraken-20261128T080000.000Z.cap.idx         its index
 """
 
+import contextlib
+import fcntl
 import os
 import re
 from collections.abc import Iterable
@@ -33,6 +35,35 @@ def set_of(path: Path) -> str | None:
     """Name of the set that a file's name states; None for another name."""
     found = FILE_NAME.fullmatch(path.name)
     return found["set"] if found else None
+
+
+def begun_ns(path: Path) -> int:
+    """Time in a file's name, to the millisecond, in ns since 1970; 0 for another name."""
+    found = FILE_NAME.fullmatch(path.name)
+    if found is None:
+        return 0
+    with contextlib.suppress(ValueError):
+        moment = datetime.strptime(found["time"][:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        return int(moment.timestamp()) * 1_000_000_000 + int(found["time"][16:19]) * 1_000_000
+    return 0
+
+
+def mark_as_written(descriptor: int) -> None:
+    """Lock a file for as long as this process has it open, so that no other one deletes it; where locks work."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a process, this one perhaps, has the file open for writing. OSError if it cannot be opened."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def capture_files(places: Iterable[Path], set_name: str = "") -> list[Path]:

@@ -36,7 +36,7 @@ class Head:
 
     def to_payload(self) -> bytes:
         """Payload of the file's first row."""
-        rows = [_instrument_row(instrument) for instrument in self.instruments]
+        rows = [instrument_row(instrument) for instrument in self.instruments]
         return orjson.dumps(
             {
                 "format": FORMAT,
@@ -94,13 +94,14 @@ def _head(given: Mapping[str, Any]) -> Head:
         _text(given, "url", 4096),
         _integer(given, "run_ns"),
         _integer(given, "file"),
-        [_instrument(exchange, row) for row in instruments],
+        [instrument_of(exchange, row) for row in instruments],
         _text(given, "source", 40),
         [str(symbol)[:16] for symbol in given.get("checksum_warns", ())],
     )
 
 
-def _instrument_row(one: Instrument) -> dict[str, object]:
+def instrument_row(one: Instrument) -> dict[str, object]:
+    """Members of an instrument, in a head and in a `memb` row."""
     return {
         "symbol": one.symbol,
         "native": one.native,
@@ -115,7 +116,8 @@ def _instrument_row(one: Instrument) -> dict[str, object]:
     }
 
 
-def _instrument(exchange: str, row: Mapping[str, Any]) -> Instrument:
+def instrument_of(exchange: str, row: Mapping[str, Any]) -> Instrument:
+    """Instrument of such members. KeyError, TypeError or ValueError for members that cannot be right."""
     symbol = _text(row, "symbol", 16)
     if not SYMBOL_PATTERN.fullmatch(symbol):
         raise ValueError(f"symbol: {symbol!r}")

@@ -1,10 +1,13 @@
 """Files of a capture as they are written, one after another: blocks in, data and index out, the next file each hour or size.
 
+Old files are deleted only where `Keep` asks for it, at each new file and each minute.
+
 It is used by one thread: the writer's (`writer.py`), or a tool's that writes a capture from another. What cannot be written is
 counted, and a `lost` row stands in the file where it would have been.
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,22 +21,18 @@ from alphapulse_cli.edges.capture.blocks import compress
 from alphapulse_cli.edges.capture.files import LeastFree
 from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS, MAGIC, Entry, entry_bytes
+from alphapulse_cli.edges.capture.keeping import Keep, Rotation
 from alphapulse_cli.edges.capture.rows import Kind, row_bytes
 from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.counters import CaptureState
 
 TRY_AGAIN_S = 5.0  # pause after a failed write
 LOOK_AT_ROOM_S = 1.0
+SWEEP_S = 60.0
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Preamble = Sequence[tuple[bytes, int, bytes]]  # (kind, connection, payload) of the rows behind the head of each file
 Report = Callable[[str, str], None]  # (level, one line of text)
-
-
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """Bounds of a file: it ends with the UTC span of `seconds` in which it began, or at about `most_bytes`; 0 = no bound."""
-
-    seconds: int = 3600
-    most_bytes: int = 0
 
 
 class RowBlock(NamedTuple):
@@ -81,6 +80,7 @@ class Totals:
     checkpoint_bytes: int = 0  # of checkpoints, among them
     files: int = 0
     stopped: str = ""  # reason why nothing is written now; "" while all is well
+    state: CaptureState = CaptureState.WRITING
 
     @property
     def rows_lost(self) -> int:
@@ -96,6 +96,7 @@ class RollingFiles:
     report: Report
     rotation: Rotation = field(default_factory=Rotation)
     least_free: LeastFree = field(default_factory=LeastFree)
+    keep: Keep = field(default_factory=Keep)
     on_new_file: Callable[[Path], None] | None = None
     totals: Totals = field(default_factory=Totals)
     path: Path | None = None  # of the file that is open
@@ -109,6 +110,7 @@ class RollingFiles:
     _loss: Loss | None = None
     _room_looked_s: float = float("-inf")
     _failed_s: float = float("-inf")
+    _swept_s: float = float("-inf")
 
     def write(self, block: RowBlock, *, is_last: bool = False) -> None:
         """Write a block, in the next file if this one is full; after a failure its rows are lost, and the next try is TRY_AGAIN_S later.
@@ -116,19 +118,36 @@ class RollingFiles:
         `is_last` makes it try at once.
         """
         now_s = clock.monotonic_ns() / 1e9
-        reason = self.totals.stopped if now_s - self._failed_s < TRY_AGAIN_S and not is_last else ""
+        if self.totals.stopped and now_s - self._failed_s < TRY_AGAIN_S and not is_last:
+            self._lose(block, self.totals.stopped, self.totals.state, now_s)
+            return
+        self.sweep(block.head.set_name, now_s)
         try:
-            reason = reason or self._no_room(now_s)
-            if not reason:
-                self._write(block)
+            self._leave_a_lost_file()
+            missing = self._no_room(now_s)
+            if missing:
+                self._lose(block, missing, CaptureState.NO_ROOM, now_s)
+                return
+            self._write(block)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
             self._undo()
-        if reason:
-            self._lose(block, reason, now_s)
-        elif self.totals.stopped:
-            self.totals.stopped = ""
+            state = CaptureState.NO_ROOM if error.errno in FULL else CaptureState.FAILING
+            self._lose(block, (error.strerror or str(error)).lower(), state, now_s)
+            return
+        if self.totals.stopped:
+            self.totals.stopped, self.totals.state = "", CaptureState.WRITING
             self.report("warning", "the capture is written again")
+
+    def sweep(self, set_name: str, now_s: float) -> None:
+        """Delete what `keep` does not keep, if a minute has passed since the last time."""
+        if now_s - self._swept_s < SWEEP_S:
+            return
+        self._swept_s = now_s
+        with contextlib.suppress(OSError):
+            gone = self.keep.sweep(self.folder, set_name, clock.realtime_ns())
+            if gone:
+                more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+                self.report("info", f"captures deleted, as asked by --keep: {gone[0].name}{more}")
 
     def close(self) -> None:
         """End the file that is open."""
@@ -148,12 +167,17 @@ class RollingFiles:
         missing = self.least_free.missing(self.folder)
         return f"too little room on the disk: {missing}" if missing else ""
 
-    def _lose(self, block: RowBlock, reason: str, now_s: float) -> None:
+    def _leave_a_lost_file(self) -> None:
+        """End the file if it was deleted, or its folder was: rows written to it would be gone unseen."""
+        if self._data >= 0 and os.fstat(self._data).st_nlink == 0:
+            self.close()
+
+    def _lose(self, block: RowBlock, reason: str, state: CaptureState, now_s: float) -> None:
         if not self.totals.stopped:
             self.report("warning", f"the capture is not written: {reason}; what comes meanwhile is counted as lost")
         if self.totals.stopped != reason or now_s - self._failed_s >= TRY_AGAIN_S:
             self._failed_s = now_s
-        self.totals.stopped = reason
+        self.totals.stopped, self.totals.state = reason, state
         self.totals.rows_lost_disk += block.row_count
         self._loss = Loss(block.row_count, len(block.rows), block.first_ns, block.last_ns, reason).and_another(self._loss)
 
@@ -169,7 +193,7 @@ class RollingFiles:
         self._append(block.rows, block.row_count, block.first_ns, block.last_ns, block.flags)
 
     def _is_full(self, time_ns: int) -> bool:
-        span_ns = self.rotation.seconds * 1_000_000_000
+        span_ns = int(self.rotation.seconds * 1e9)
         is_past = bool(span_ns) and time_ns // span_ns > self._begun_ns // span_ns
         return is_past or bool(self.rotation.most_bytes and self._offset >= self.rotation.most_bytes)
 
@@ -184,6 +208,7 @@ class RollingFiles:
                 break
             except FileExistsError:  # two files within a millisecond
                 named_ns += 1_000_000
+        files.mark_as_written(self._data)
         self.path, self._offset, self._row, self._entries = path, 0, 0, MAGIC
         try:
             with contextlib.suppress(OSError):
@@ -200,6 +225,7 @@ class RollingFiles:
             raise
         self._number += 1
         self.totals.files += 1
+        self._swept_s = float("-inf")  # the next block sweeps
         if self.on_new_file is not None:
             self.on_new_file(path)
 

@@ -8,17 +8,23 @@ pager. `length` counts the payload's bytes, which may hold line ends; a line end
 nanoseconds since 1970, of frames the receive time. Connection 0 stands for the whole set.
 
     head  a JSON object (`head.py`): the first row of a file, and of a block with checkpoints
-    open  a connection was made: {"url", "symbols": native names}
+    memb  the set's symbols have changed: {"added": instruments as in the head, "removed": symbols}; before the rows of what is added
+    open  a connection was made: {"url", "symbols": native names}; behind a head with "again": true, it was made before
     recv  a frame as it was received
     sent  a frame as we sent it
-    rest  an answer to a GET: a JSON object in one line, {"request", "symbol", "path", "status", "headers"}, then the body
+    rest  an answer to a GET: a JSON object in one line, {"request", "symbol", "path", "status", "headers"}, then the body; with
+          "error" if the answer was not taken, and the body is then as far as it was read
     fail  a GET without an answer: {"request", "symbol", "path", "error"}
     mark  the session's judgement of a connection's silence: {"verdict": "doubt" | "silent" | "mute" | "heard"}
-    shut  a connection has ended: {"reason"}
+    shut  a connection has ended, or could not be made: {"reason"}
     held  a checkpoint of a connection: its books and its decoder's position (`flow/checkpoint.py`); a head stands before the first
           of a block, so that a reader may begin there
     lost  rows that were not written: {"rows", "bytes", "from_ns", "to_ns", "reason"}
     done  last row of a file that was closed in good order: {"reason"}
+
+Rows lie in the order in which ingest saw them. Of rest and fail, `request` is "instruments", "snapshot", "trades", "proof" or
+"volumes", and `symbol` the native name of what it is about; instruments that a connection has read are for all connections, those
+of connection 0 are for the choice of symbols only.
 
 Readers skip kinds and JSON members that they do not know; `version` in the head changes when a reader of today could misread.
 """
@@ -40,6 +46,7 @@ class Kind(bytes, Enum):
     """Kind of a row."""
 
     HEAD = b"head"
+    MEMBERS = b"memb"
     OPEN = b"open"
     RECEIVED = b"recv"
     SENT = b"sent"

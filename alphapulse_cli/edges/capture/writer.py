@@ -15,8 +15,9 @@ import orjson
 from alphapulse_cli.edges.capture.blocks import BLOCK_BYTES, BLOCK_S
 from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS
-from alphapulse_cli.edges.capture.rolling import Loss, RollingFiles, RowBlock, Totals
+from alphapulse_cli.edges.capture.rolling import SWEEP_S, Loss, Preamble, RollingFiles, RowBlock, Totals
 from alphapulse_cli.edges.capture.rows import Kind, row_bytes
+from alphapulse_cli.shm import clock
 
 MOST_QUEUED_BYTES = 32 << 20
 HANDED_OVER_NS = int(0.7e9 * BLOCK_S)  # age of the first row seen by `beat`: its tick and the write take a part of the second
@@ -24,10 +25,15 @@ JOIN_S = 10.0  # longest wait for the last blocks when a capture ends
 
 
 class CaptureWriter:
-    """Writer of one set's capture, from one thread. `head` and `preamble` begin each file; set them when they change."""
+    """Writer of one set's capture, from one thread.
+
+    `head` and `preamble` begin each file, as they were when the first row of its first block came; set them when they change.
+    """
 
     def __init__(self, files: RollingFiles, head: Head, *, most_queued_bytes: int = MOST_QUEUED_BYTES) -> None:
-        self.head, self.preamble = head, list[tuple[bytes, int, bytes]]()
+        self.head = head
+        self.preamble: Preamble = ()
+        self._begin: tuple[Head, Preamble] = head, ()  # of the block that is being filled
         self._files, self._most_queued_bytes = files, most_queued_bytes
         self._rows: list[bytes] = []
         self._rows_bytes = self._first_ns = self._last_ns = 0
@@ -35,6 +41,7 @@ class CaptureWriter:
         self._taken_bytes = 0  # by the writer's thread
         self._seen_ns = 0  # monotonic time at which `beat` first saw the rows that wait
         self._loss: Loss | None = None  # of rows for which the queue had no room
+        self._is_losing = False
         self._queue: queue.SimpleQueue[RowBlock | None] = queue.SimpleQueue()
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="capture", daemon=True)
@@ -50,6 +57,7 @@ class CaptureWriter:
         row = row_bytes(kind, time_ns, connection, payload)
         if not self._rows:
             self._first_ns = self._last_ns = time_ns
+            self._begin = self.head, self.preamble
         elif time_ns > self._last_ns:
             self._last_ns = time_ns
         elif time_ns < self._first_ns:  # the clock was set back
@@ -67,6 +75,7 @@ class CaptureWriter:
         self._hand_over_waiting()
         rows = [row_bytes(Kind.HEAD, time_ns, 0, self.head.to_payload())]
         rows += [row_bytes(Kind.HELD, time_ns, connection, payload) for connection, payload in checkpoints]
+        self._begin = self.head, self.preamble
         self._rows, self._rows_bytes, self._first_ns, self._last_ns = rows, sum(map(len, rows)), time_ns, time_ns
         size = self._rows_bytes
         self._hand_over(HOLDS_CHECKPOINTS)
@@ -82,11 +91,12 @@ class CaptureWriter:
             self._hand_over()
 
     def close(self, reason: str, time_ns: int) -> None:
-        """Write what is left and the `done` row, and end the file; waits JOIN_S at most for a slow disk."""
+        """Write what is left and the `done` row, if there is a reason, and end the file; waits JOIN_S at most for a slow disk."""
         if self._is_closed:
             return
         self._is_closed = True
-        self.put(Kind.DONE, time_ns, 0, orjson.dumps({"reason": reason}))
+        if reason:
+            self.put(Kind.DONE, time_ns, 0, orjson.dumps({"reason": reason}))
         self._hand_over_waiting()
         self._queue.put(None)
         self._thread.join(JOIN_S)
@@ -103,21 +113,34 @@ class CaptureWriter:
         if queued_bytes and queued_bytes + len(rows) > self._most_queued_bytes and not self._is_closed:
             self._loss = Loss(count, len(rows), first_ns, self._last_ns, "the disk is too slow").and_another(self._loss)
             self.totals.rows_lost_queue += count
+            if not self._is_losing:
+                self._is_losing = True
+                self._files.report("warning", "the disk is too slow for the capture: rows that it cannot take are counted as lost")
             return
+        if self._is_losing and not queued_bytes:
+            self._is_losing = False
+            self._files.report("warning", "the disk keeps up with the capture again")
         if self._loss is not None:
             lost, self._loss = self._loss, None
             if flags:  # whose block begins with a head
-                self._hand(RowBlock(lost.row(first_ns), 1, first_ns, first_ns, self.head, tuple(self.preamble)))
+                self._hand(RowBlock(lost.row(first_ns), 1, first_ns, first_ns, *self._begin))
             else:
                 rows, count = lost.row(first_ns) + rows, count + 1
-        self._hand(RowBlock(rows, count, first_ns, self._last_ns, self.head, tuple(self.preamble), flags))
+        self._hand(RowBlock(rows, count, first_ns, self._last_ns, *self._begin, flags))
 
     def _hand(self, block: RowBlock) -> None:
         self._handed_bytes += len(block.rows)
         self._queue.put(block)
 
     def _work(self) -> None:
-        while (block := self._queue.get()) is not None:
+        while True:
+            try:
+                block = self._queue.get(timeout=SWEEP_S)
+            except queue.Empty:
+                self._files.sweep(self.head.set_name, clock.monotonic_ns() / 1e9)
+                continue
+            if block is None:
+                break
             self._files.write(block, is_last=self._is_closed)
             self._taken_bytes += len(block.rows)
         self._files.close()

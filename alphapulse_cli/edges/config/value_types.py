@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from alphapulse_cli.edges.capture import keeping
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.choice import understood_choice
 
@@ -198,6 +199,14 @@ def _checksum_of_toml(value: Any) -> str:
     return _checksum(value)
 
 
+def _bounds(words: str, read: Callable[[str], object]) -> ValueType:
+    def check(text: str) -> str:
+        read(text)
+        return text
+
+    return _of_string(words, check)
+
+
 TEXT = _of_string("text", str)
 PATH = _of_string("a path", _path)
 COUNT = ValueType("a whole number", count, _only(int, "a whole number", lambda value: count(str(value))))
@@ -216,6 +225,9 @@ LOG_LEVEL = _of_choices("error", "warning", "info", "debug")
 SKIPPING = _of_choices("auto", "always", "never")
 COLOR = _of_choices("auto", "always", "never")
 COMMAND = ValueType("a command as a list of strings; in the variable as a shell's words", _command_of_text, _command_of_toml)
+ROTATION = _bounds("a duration, a size, or both with a comma", keeping.rotation)
+KEEP = _bounds("an age, a size, or both with a comma", keeping.keep)
+LEAST_FREE = _bounds("a share, a size, or both with a comma; or 0", keeping.least_free)
 FEE = _of_string('a decimal fraction in quotes, as in "0.0026"', fee)
 WEBSOCKET_URL = _of_string("a ws:// or wss:// address", _url("ws", "wss"))
 REST_URL = _of_string("a http:// or https:// address", _url("http", "https"))

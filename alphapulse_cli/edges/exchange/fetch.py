@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from alphapulse_cli import __version__
@@ -34,14 +34,33 @@ CHUNK_BYTES = 1 << 18
 RETRY_AFTER_S = 60.0  # pause after a "too many requests" without a Retry-After
 USUAL_WEIGHT = Rate.within(60, 60.0, burst=30)
 MOST_AT_ONCE = 8  # concurrent GETs
+FAILING = 300  # first status that urllib raises as an error
+
+MOST_OF_A_REFUSAL = 1 << 16  # bytes read of the body of a failing answer, and the longest time for it
+REFUSAL_S = 2.0
 
 Connect = Callable[..., socket.socket]
+
+
+class Answer(NamedTuple):
+    """Answer to a GET: with `error`, the reason, if it is not taken; with status 0 if there was none."""
+
+    path: str
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes  # without its Content-Encoding
+    receive_ns: int  # CLOCK_REALTIME when the event loop had it
+    error: str = ""
+
+
+OnAnswer = Callable[[Answer], None]
 
 
 @dataclass(slots=True)
 class Fetcher:
     """GET client of one REST address, within the exchange's limit of request weight.
 
+    `on_answer` hears of every answer, in the event loop's turn in which `get` returns it, unless `get` is given another listener.
     UsageError for other than http:// or https://.
     """
 
@@ -50,6 +69,7 @@ class Fetcher:
     timeout_s: float = TIMEOUT_S
     whole_timeout_s: float = WHOLE_TIMEOUT_S
     max_body_bytes: int = MAX_BODY_BYTES
+    on_answer: OnAnswer | None = None
     _at_once: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,7 +84,7 @@ class Fetcher:
             raise UsageError(f"not a REST address: {self.base_url[:200]!r}", "write http://host:port or https://…")
         self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
 
-    async def get(self, path: str, weight: int = 1) -> bytes:
+    async def get(self, path: str, weight: int = 1, on_answer: OnAnswer | None = None) -> bytes:
         """Fetch the body of `path`, once the limit allows its `weight`.
 
         ExchangeError for any failure; Refused if a retry cannot help.
@@ -73,26 +93,33 @@ class Fetcher:
         if pause_s > 0:
             await asyncio.sleep(pause_s)
         url = self.base_url.rstrip("/") + path
+        listener = on_answer or self.on_answer
         async with self._at_once:
             try:
-                return await background.call(self._get, url)
-            except urllib.error.HTTPError as error:
-                with contextlib.closing(error):
-                    raise self._refusal(url, error) from None
+                answer = await background.call(self._get, url, listener is not None)
             except (OSError, HTTPException, ValueError) as error:
-                inner = getattr(error, "reason", error)
-                if isinstance(inner, ssl.SSLCertVerificationError):
-                    raise untrusted(url, inner) from None
-                raise ExchangeError(
-                    f"cannot fetch {url[:200]}: {_reason(error)}", "is the address right, and the network up?"
-                ) from None
+                failure = _failure(url, error)
+                if listener is not None:
+                    listener(Answer(path, 0, (), b"", clock.realtime_ns(), str(failure)))
+                raise failure from None
+        failed: ExchangeError | None = None
+        if answer.status >= FAILING:
+            failed = self._refusal(url, answer)
+        elif answer.error:
+            failed = _failure(url, ValueError(answer.error))
+        if listener is not None:
+            error_text = str(failed) if failed is not None else ""
+            listener(answer._replace(path=path, receive_ns=clock.realtime_ns(), error=error_text))
+        if failed is not None:
+            raise failed
+        return answer.body
 
-    def _refusal(self, url: str, error: urllib.error.HTTPError) -> ExchangeError:
-        refused = refusal(url, error.code)
+    def _refusal(self, url: str, answer: Answer) -> ExchangeError:
+        refused = refusal(url, answer.status)
         if refused is not None:
             return refused
-        message, pause_s = f"{url[:200]} answers {error.code}", retry_after.asked_pause_s(error.headers.items())
-        if error.code in TOO_MANY:
+        message, pause_s = f"{url[:200]} answers {answer.status}", retry_after.asked_pause_s(answer.headers)
+        if answer.status in TOO_MANY:
             message += ": too many requests"
             pause_s = RETRY_AFTER_S if pause_s is None else pause_s
         if pause_s is None:
@@ -100,12 +127,21 @@ class Fetcher:
         self.limit.pause(clock.monotonic_ns() + int(pause_s * 1e9))
         return ExchangeError(f"{message}; next request not before {retry_after.end_of(pause_s)}", retry_after_s=pause_s)
 
-    def _get(self, url: str) -> bytes:
+    def _get(self, url: str, with_refusals: bool) -> Answer:
+        """Answer to a GET, with a reason if its body is not to be taken.
+
+        OSError, HTTPException or ValueError if there is no whole one. The body of a failing answer is read only `with_refusals`.
+        """
         headers = {"User-Agent": f"alphapulse/{__version__}", "Accept": "application/json"}
         request = urllib.request.Request(url, headers=headers)  # noqa: S310  # http(s) is checked
         give_up_at = time.monotonic() + self.whole_timeout_s
         body = bytearray()
-        with _opener(url).open(request, timeout=self.timeout_s) as answer:
+        try:
+            answer = _opener(url).open(request, timeout=self.timeout_s)
+        except urllib.error.HTTPError as error:
+            with contextlib.closing(error):
+                return Answer("", error.code, error.headers.items(), _beginning(error) if with_refusals else b"", 0)
+        with answer:
             length = answer.length  # None if the answer does not state it
             while chunk := answer.read1(CHUNK_BYTES):
                 body += chunk
@@ -113,20 +149,44 @@ class Fetcher:
                     raise ValueError(_too_long(self.max_body_bytes))
                 if time.monotonic() > give_up_at:
                     raise TimeoutError(f"no whole answer within {self.whole_timeout_s:.0f} s")
+        found = Answer("", answer.status, answer.headers.items(), bytes(body), 0)
         if length is not None and len(body) < length:
-            raise ValueError(f"an answer cut short after {len(body)} of {length} bytes")
-        whole = unpacked(bytes(body), answer.headers.get("Content-Encoding", ""), self.max_body_bytes)
-        if whole.lstrip()[:1] == b"<":
-            raise ValueError("the answer is HTML, not JSON: perhaps a login page or a block")
-        return whole
+            return found._replace(error=f"an answer cut short after {len(body)} of {length} bytes")
+        try:
+            found = found._replace(body=unpacked(found.body, answer.headers.get("Content-Encoding", ""), self.max_body_bytes))
+        except ValueError as error:
+            return found._replace(error=str(error))
+        is_page = found.body.lstrip()[:1] == b"<"
+        return found._replace(error="the answer is HTML, not JSON: perhaps a login page or a block") if is_page else found
 
 
-async def fetch_metadata(fetcher: Fetcher, paths: Sequence[str], weight: int) -> bytes:
+def _beginning(refusal: urllib.error.HTTPError) -> bytes:
+    """First bytes of a failing answer's body, as far as they come soon."""
+    until, body = time.monotonic() + REFUSAL_S, b""
+    with contextlib.suppress(OSError, HTTPException, ValueError, AttributeError):  # a refusal need not have a body
+        while len(body) < MOST_OF_A_REFUSAL and time.monotonic() < until:
+            chunk = refusal.read1(MOST_OF_A_REFUSAL - len(body))
+            if not chunk:
+                break
+            body += chunk
+    return body
+
+
+def _failure(url: str, error: Exception) -> ExchangeError:
+    """Error of a GET without a usable answer."""
+    inner = getattr(error, "reason", error)
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return untrusted(url, inner)
+    return ExchangeError(f"cannot fetch {url[:200]}: {_reason(error)}", "is the address right, and the network up?")
+
+
+async def fetch_metadata(fetcher: Fetcher, paths: Sequence[str], weight: int, on_answer: OnAnswer | None = None) -> bytes:
     """Fetch the instrument metadata of these paths, one after the other: the body that `parse_instruments` reads.
 
     ExchangeError as from `Fetcher.get`: of all, or not at all.
     """
-    return joined([await fetcher.get(path, weight) for path in paths])
+    listener = [] if on_answer is None else [on_answer]
+    return joined([await fetcher.get(path, weight, *listener) for path in paths])
 
 
 def unpacked(body: bytes, encoding: str, max_bytes: int) -> bytes:

@@ -8,6 +8,8 @@ is closed meanwhile, which takes seconds if the exchange does not answer. Connec
 pause. All connections keep within the exchange's limits (`edges.exchange.rate_limit`), which all collectors of a machine may share,
 and wait for the end of a Retry-After. A set of more symbols than a connection carries has several sessions: `Siblings`.
 
+With a recorder each frame is noted before it is decoded, and all else that ingest is told.
+
 `edges.exchange.watchdog` judges silence. The session runs in one event loop; `_on_frame` handles a frame in the link's own turn.
 """
 
@@ -22,6 +24,7 @@ from alphapulse_cli.edges.exchange import retry_after
 from alphapulse_cli.edges.exchange.fetch import Fetcher, fetch_metadata
 from alphapulse_cli.edges.exchange.link import Link, OnFrame
 from alphapulse_cli.edges.exchange.rate_limit import Limits
+from alphapulse_cli.edges.exchange.recording import SessionRecorder
 from alphapulse_cli.edges.exchange.siblings import Siblings
 from alphapulse_cli.edges.exchange.transport import open_link
 from alphapulse_cli.edges.exchange.watchdog import AT_ONCE_S, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, SilenceVerdict, Timing, Watchdog
@@ -94,6 +97,7 @@ class Session:
         mode: str = "",
         siblings: Siblings | None = None,
         early_s: float = 0.0,
+        recorder: SessionRecorder | None = None,
     ) -> None:
         self._facts = facts
         self._url = url
@@ -109,6 +113,8 @@ class Session:
         self._siblings = siblings or Siblings()
         self._siblings.ingests.append(ingest)
         self._life_s = _renewed_after_s(facts) - early_s
+        self._recorder = recorder
+        self.number = recorder.connection() if recorder is not None else 0  # in the capture
         self._connected_count = 0
         self._is_heard = False  # whether a frame came since the watchdog last looked: frames need not read the clock
         self._was_fed = False  # whether the last connection carried books or trades
@@ -174,8 +180,8 @@ class Session:
         self._end = asyncio.get_running_loop().create_future()
         try:
             link = await self._opener(self._url, self._on_frame)
-        except ExchangeError:
-            self._ingest.disconnected(clock.realtime_ns())
+        except ExchangeError as error:
+            self._lost(str(error))
             raise
         opened_ns = clock.monotonic_ns()
         self._connected_count += 1
@@ -184,18 +190,26 @@ class Session:
         if self._connected_count > 1:
             self._ingest.counters.add(Counter.RECONNECTS)
         try:
+            if self._recorder is not None:
+                self._recorder.opened(self.number, self._url, self._natives(), clock.realtime_ns())
             self._ingest.connected(clock.monotonic_ns())
             self._do_requests()
             async with _tasks(self._send_queued(link), self._watch(link, opened_ns), link.closed()) as running:
                 done, _ = await asyncio.wait({*running, self._end}, return_when=asyncio.FIRST_COMPLETED)
-                self._ingest.disconnected(clock.realtime_ns())  # before closing, which may take a while
-                return str(done.pop().result())
+                ended = done.pop()
+                self._lost(_reason(ended))  # before closing, which may take a while
+                return str(ended.result())
         finally:
             self._ingest.counters.set(Counter.CONNECTIONS_OPEN, self._siblings.ended(self._ingest))
             self._was_fed = self._ingest.is_fed
             for errand in self._errands:
                 errand.cancel()
             self._farewell(link)
+
+    def _natives(self) -> list[str]:
+        """Native names of the connection's symbols."""
+        ingest = self._ingest
+        return [native for native, one in ingest.decoder.instruments.items() if one.symbol in ingest.symbols]
 
     def _farewell(self, link: Link) -> None:
         """Close the link while the next one is opened; no frame of it arrives from here on."""
@@ -205,6 +219,8 @@ class Session:
 
     def _on_frame(self, frame: bytes, receive_ns: int) -> None:
         self._is_heard = True
+        if self._recorder is not None:
+            self._recorder.received(self.number, frame, receive_ns)
         self._ingest.receive(frame, receive_ns)
         self._after_frame(receive_ns)
         requests = self._ingest.pending_requests()
@@ -259,39 +275,43 @@ class Session:
         if error is not None and self._end is not None and not self._end.done():
             self._end.set_exception(error)
 
+    async def _get(self, request: FetchSnapshot | FetchTrades | FetchProof, kind: str, native: str) -> tuple[bytes, int]:
+        """Body of a GET and its receive time, noted as `kind`. ExchangeError."""
+        if self._recorder is None:
+            return await self._fetcher.get(request.path, request.weight), clock.realtime_ns()
+        listener = self._recorder.listen(self.number, kind, native)
+        return await self._fetcher.get(request.path, request.weight, listener), listener.receive_ns
+
     async def _fetch_snapshot(self, request: FetchSnapshot) -> None:
         try:
-            body = await self._fetcher.get(request.path, request.weight)
+            body, now_ns = await self._get(request, "snapshot", request.instrument.native)
         except ExchangeError as error:
             self._notice("warning", f"{request.instrument.id}: no snapshot: {error}")
             if error.retry_after_s:
                 self._publish_wait(error.retry_after_s)
             self._ingest.fetch_failed(request.instrument, clock.monotonic_ns())
         else:
-            now_ns = clock.realtime_ns()
             self._ingest.receive_snapshot(request.instrument, body, now_ns)
             self._after_frame(now_ns)
         self._do_requests()
 
     async def _fetch_trades(self, request: FetchTrades) -> None:
         try:
-            body = await self._fetcher.get(request.path, request.weight)
+            body, now_ns = await self._get(request, "trades", request.instrument.native)
         except ExchangeError as error:
             self._notice("info", f"{request.instrument.id}: missing trades cannot be fetched: {error}")
         else:
-            now_ns = clock.realtime_ns()
             self._ingest.receive_trades(request.instrument, body, now_ns)
             self._after_frame(now_ns)
         self._do_requests()
 
     async def _fetch_proof(self, request: FetchProof) -> None:
         try:
-            body = await self._fetcher.get(request.path, request.weight)
+            body, now_ns = await self._get(request, "proof", request.instrument.native)
         except ExchangeError as error:
             self._notice("info", f"{request.instrument.id}: cannot be checked: {error}")
             self._ingest.counters.add(Counter.FETCHES_FAILED)
         else:
-            now_ns = clock.realtime_ns()
             self._ingest.receive_proof(request.instrument, body, now_ns)
             self._after_frame(now_ns)
         self._do_requests()
@@ -302,13 +322,15 @@ class Session:
         A read that fails, or ends with this connection, is repeated by this session: a minute later, or beside its next connection.
         """
         try:
-            body = await fetch_metadata(self._fetcher, request.paths, request.weight)
+            listener = self._recorder.listen(self.number, "instruments") if self._recorder is not None else None
+            body = await fetch_metadata(self._fetcher, request.paths, request.weight, listener)
+            now_ns = listener.receive_ns if listener is not None else clock.realtime_ns()
         except ExchangeError as error:
             self._notice("warning", f"no instrument metadata: {error}")
             self._ingest.fetch_failed(None, clock.monotonic_ns())
         else:
             for ingest in self._siblings.ingests:
-                ingest.receive_instruments(body, clock.realtime_ns())
+                ingest.receive_instruments(body, now_ns)
         self._do_requests()
 
     async def _send_queued(self, link: Link) -> str:
@@ -321,6 +343,8 @@ class Session:
             pause_s = self._limits.sends.reserve(clock.monotonic_ns())
             if pause_s > 0:
                 await asyncio.sleep(pause_s)
+            if self._recorder is not None:
+                self._recorder.sent(self.number, frame)
             await link.send(frame)
 
     async def _watch(self, link: Link, opened_ns: int) -> str:
@@ -336,18 +360,32 @@ class Session:
                 case SilenceVerdict.PING:
                     self._spawn(self._ping(link, watchdog))
                 case SilenceVerdict.DOUBT:
-                    self._ingest.doubt(clock.realtime_ns(), now)
+                    self._ingest.doubt(self._marked(SilenceVerdict.DOUBT), now)
                     self._do_requests()
                 case SilenceVerdict.SILENT:
-                    self._ingest.silent(clock.realtime_ns())
+                    self._ingest.silent(self._marked(SilenceVerdict.SILENT))
                 case SilenceVerdict.MUTE:
-                    self._ingest.silent(clock.realtime_ns(), BookReason.MUTE)
+                    self._ingest.silent(self._marked(SilenceVerdict.MUTE), BookReason.MUTE)
                 case SilenceVerdict.HEARD:
-                    self._ingest.heard(clock.realtime_ns())
+                    self._ingest.heard(self._marked(SilenceVerdict.HEARD))
                 case SilenceVerdict.DEAD:
                     return watchdog.why
             if (now - opened_ns) / 1e9 > self._life_s:
                 return "the exchange ends connections of this age"
+
+    def _marked(self, verdict: SilenceVerdict) -> int:
+        """Note a verdict that ingest is told; returns the time, in ns since 1970."""
+        now_ns = clock.realtime_ns()
+        if self._recorder is not None:
+            self._recorder.marked(self.number, verdict, now_ns)
+        return now_ns
+
+    def _lost(self, reason: str) -> None:
+        """Tell ingest that there is no connection."""
+        now_ns = clock.realtime_ns()
+        if self._recorder is not None:
+            self._recorder.shut(self.number, reason, now_ns)
+        self._ingest.disconnected(now_ns)
 
     async def _ping(self, link: Link, watchdog: Watchdog) -> None:
         """Ping, and tell the watchdog of the pong; a missing pong is the watchdog's to judge."""
@@ -355,6 +393,11 @@ class Session:
             async with asyncio.timeout(self._timing.dead_after_s):
                 await link.ping()
             watchdog.ponged(clock.monotonic_ns())
+
+
+def _reason(ended: asyncio.Future[str]) -> str:
+    """Reason of a connection's end, also where it is an exception."""
+    return str(ended.exception() or ended.result())
 
 
 def _renewed_after_s(facts: Facts) -> float:

@@ -13,8 +13,9 @@ from alphapulse_cli.edges.capture.blocks import Block, Damage, compress, read_bl
 from alphapulse_cli.edges.capture.files import LeastFree
 from alphapulse_cli.edges.capture.head import Head, parse_head
 from alphapulse_cli.edges.capture.index import entry_bytes, entry_of, index_bytes, read_index
+from alphapulse_cli.edges.capture.keeping import Rotation
 from alphapulse_cli.edges.capture.reader import CaptureFile
-from alphapulse_cli.edges.capture.rolling import RollingFiles, Rotation
+from alphapulse_cli.edges.capture.rolling import RollingFiles
 from alphapulse_cli.edges.capture.rows import BrokenRows, Row, parse_rows, row_bytes
 from alphapulse_cli.edges.capture.writer import CaptureWriter
 from alphapulse_cli.errors import UsageError

@@ -23,7 +23,7 @@ from typing import IO
 
 from alphapulse_cli.apps.arb.watch import Watch
 from alphapulse_cli.apps.bench.children import Gone, Lines, child
-from alphapulse_cli.apps.bench.ground import RING_CAPACITY, Ground, private_directory
+from alphapulse_cli.apps.bench.ground import RING_CAPACITY, Ground
 from alphapulse_cli.apps.bench.report import Result, Samples
 from alphapulse_cli.apps.bench.scenarios.book import MID_TICKS, PRICE_DECIMALS, SIZE_DECIMALS, full_book, levels_of, ten_changes
 from alphapulse_cli.apps.bench.scenarios.startup import OURS
@@ -41,6 +41,7 @@ from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.layout import SegmentKind
+from alphapulse_cli.shm.private import private_directory
 from alphapulse_cli.wire import delta
 
 SETS = ("binance-us", "coinbase", "kraken")
@@ -65,7 +66,7 @@ LEFT_OUT = f"{len(SETS)} exchanges x {len(SYMBOLS)} symbols, {LEVEL_COUNT:,} lev
 
 def measure(ground: Ground) -> Iterator[Result]:
     """Measure the lines of this scenario."""
-    with private_directory(str(ground.directory.path)) as alone:
+    with private_directory(str(ground.directory.path), "bench") as alone:
         yield from _measure(replace(ground, directory=alone))
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from alphapulse_cli.apps.bench.children import Gone, Lines, child
-from alphapulse_cli.apps.bench.ground import RING_CAPACITY, Ground, private_directory
+from alphapulse_cli.apps.bench.ground import RING_CAPACITY, Ground
 from alphapulse_cli.apps.bench.report import Result, Samples
 from alphapulse_cli.apps.bench.scenarios.book import PRICE_DECIMALS, SIZE_DECIMALS, full_book, levels_of, ten_changes
 from alphapulse_cli.apps.bench.scenarios.memory import resident_bytes
@@ -30,6 +30,7 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory, segment_name
 from alphapulse_cli.shm.layout import SegmentKind
+from alphapulse_cli.shm.private import private_directory
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire import trade as trade_record
 
@@ -69,7 +70,7 @@ def measure(ground: Ground) -> Iterator[Result]:
     if sys.platform != "linux":
         ground.leave_out("tui", "all", "CPU time and memory of another process are read from Linux only")
         return
-    with private_directory(str(ground.directory.path)) as alone:  # sets of other scenarios would be shown, too
+    with private_directory(str(ground.directory.path), "bench") as alone:  # sets of other scenarios would be shown, too
         yield from _measure(replace(ground, directory=alone))
 
 
