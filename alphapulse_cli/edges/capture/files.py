@@ -111,10 +111,16 @@ class LeastFree:
     def missing(self, folder: Path) -> str:
         """Reason not to write to the folder now: too little is free; "" if there is room. OSError."""
         disk = os.statvfs(folder)
-        free, whole = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+        free, whole = free_bytes(folder), disk.f_blocks * disk.f_frsize
         if free < self.free_bytes or free < self.share * whole:
             return f"{free / 2**20:.0f} MiB free of {whole / 2**20:.0f}"
         return ""
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that this user may still write to the folder's disk. OSError."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
 
 
 def oldest_first(paths: Iterable[Path]) -> list[Path]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import orjson
 
 from alphapulse_cli.edges.capture import files
-from alphapulse_cli.edges.capture.blocks import compress
+from alphapulse_cli.edges.capture.blocks import BLOCK_BYTES, compress
 from alphapulse_cli.edges.capture.files import LeastFree
 from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS, MAGIC, Entry, entry_bytes
@@ -29,6 +29,7 @@ from alphapulse_cli.shm.counters import CaptureState
 TRY_AGAIN_S = 5.0  # pause after a failed write
 LOOK_AT_ROOM_S = 1.0
 SWEEP_S = 60.0
+ROOM_TO_GO_ON = 4 * BLOCK_BYTES
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Preamble = Sequence[tuple[bytes, int, bytes]]  # (kind, connection, payload) of the rows behind the head of each file
@@ -124,7 +125,7 @@ class RollingFiles:
         self.sweep(block.head.set_name, now_s)
         try:
             self._leave_a_lost_file()
-            missing = self._no_room(now_s)
+            missing = self._no_room(now_s) or (self._is_full_still() and not is_last and self.totals.stopped)
             if missing:
                 self._lose(block, missing, CaptureState.NO_ROOM, now_s)
                 return
@@ -166,6 +167,10 @@ class RollingFiles:
         self._room_looked_s = now_s
         missing = self.least_free.missing(self.folder)
         return f"too little room on the disk: {missing}" if missing else ""
+
+    def _is_full_still(self) -> bool:
+        """Whether a disk that was full has no room for several blocks: small blocks would find some, and the next would not."""
+        return self.totals.state is CaptureState.NO_ROOM and files.free_bytes(self.folder) < ROOM_TO_GO_ON
 
     def _leave_a_lost_file(self) -> None:
         """End the file if it was deleted, or its folder was: rows written to it would be gone unseen."""
