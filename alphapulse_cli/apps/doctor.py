@@ -17,6 +17,7 @@ from alphapulse_cli.apps.revive import revival
 from alphapulse_cli.edges.config import layers
 from alphapulse_cli.errors import AlphapulseError, NoSegment
 from alphapulse_cli.market.choice import is_pattern, split_choice, top_count
+from alphapulse_cli.readers.moments import REPLAY, replay_words
 from alphapulse_cli.readers.status import SetStatus, StatusSource, capture_state, capture_words
 from alphapulse_cli.shm import clock, cursor, layout, listing, memory
 from alphapulse_cli.shm.counters import CaptureState
@@ -251,6 +252,8 @@ def _set_finding(opened: Directory, status: SetStatus, seen: set[Liveness]) -> F
     if status.liveness is Liveness.LIVE and capture_state(status.totals) > CaptureState.WRITING:
         text = f"live, but {capture_words(status.totals)}"
         return Finding(f"set {name}", CheckVerdict.WARN, text, "make room there, or --keep 50GiB; it goes on by itself")
+    if status.replay and status.liveness is Liveness.LIVE:
+        return Finding(f"set {name}", CheckVerdict.OK, f"{replay_words(status.recording_ns)}: played from a recording, not live")
     if status.liveness is Liveness.LIVE and seen <= {Liveness.LIVE, Liveness.RETIRED}:  # RETIRED: books that it has given up
         opened_count, count = status.totals["connections_open"], status.totals["connections"]
         if opened_count < count:
@@ -267,7 +270,9 @@ def _set_finding(opened: Directory, status: SetStatus, seen: set[Liveness]) -> F
     return Finding(
         f"set {name}",
         CheckVerdict.OK,
-        f"{words}: readable until its collector starts again",
+        f"{words}, {REPLAY}: readable until a replay starts again"
+        if status.replay
+        else f"{words}: readable until its collector starts again",
         "alphapulse segments --sweep removes it",
     )
 

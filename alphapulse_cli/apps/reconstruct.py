@@ -23,7 +23,7 @@ from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.groups import Start
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.market.trading_status import TradingStatus
-from alphapulse_cli.readers.moments import moment
+from alphapulse_cli.readers.moments import age_ms, moment
 from alphapulse_cli.readers.selection import Wanted, no_such_book, settled
 from alphapulse_cli.readers.sets import SetReaders
 from alphapulse_cli.shm import clock
@@ -59,6 +59,7 @@ class View:
     spread_bps: float | None
     bids: list[tuple[str, str, str]]
     asks: list[tuple[str, str, str]]
+    replay: bool = False  # a replay writes the set
 
     @property
     def id(self) -> str:
@@ -82,6 +83,7 @@ class View:
             "spread": self.spread,
             "bids": [level[:2] for level in self.bids],
             "asks": [level[:2] for level in self.asks],
+            **({"replay": True} if self.replay else {}),
         }
 
 
@@ -172,7 +174,6 @@ def view_of(follower: SetFollower, symbol: str, replica: Reconstructor, depth: i
     state, reason = follower.state(symbol, now)
     book = replica.book
     bid, ask, bps = book.best_bid(), book.best_ask(), spread_bps(book)
-    age_ms = (clock.realtime_ns() - replica.timestamp_ns) / 1e6 if replica.timestamp_ns else None
     return View(
         follower.set_name,
         follower.exchange,
@@ -182,13 +183,14 @@ def view_of(follower: SetFollower, symbol: str, replica: Reconstructor, depth: i
         follower.trading_status(symbol),
         replica.version,
         replica.timestamp_ns,
-        age_ms,
+        age_ms(replica.timestamp_ns, follower.groups.now_ns()),
         book.bid_count,
         book.ask_count,
         to_text(ask[0] - bid[0], book.price_decimals) if bid and ask else "",
         None if bps is None else float(bps),
         level_rows(book, book.bids(depth)),
         level_rows(book, book.asks(depth)),
+        follower.groups.is_replay,
     )
 
 
@@ -228,13 +230,14 @@ class Proof:
     laps: int  # records of the set that were overwritten before they were read
     verdict: ProofVerdict = ProofVerdict.UNPROVED
     why: str = ""
+    replay: bool = False  # a replay writes the set
 
     def row(self) -> dict[str, Any]:
         """Row by the keys of its JSON object."""
         names = ("set_name", "exchange", "symbol", "version", "levels", "checks_ok", "checks_bad", "image")
         numbers = ("checksums_ok", "checksums_bad", "gaps", "laps", "why")
         row = {name.replace("set_name", "set"): getattr(self, name) for name in (*names, *numbers)}
-        return {**row, "state": self.state.name, "verdict": self.verdict.value}
+        return {**row, "state": self.state.name, "verdict": self.verdict.value, **({"replay": True} if self.replay else {})}
 
 
 def verify(
@@ -292,6 +295,7 @@ def _proof(directory: Directory, follower: SetFollower, symbol: str, before: dic
         since("checksums_bad"),
         since("gaps"),
         follower.groups.missed,
+        replay=follower.groups.is_replay,
     )
     proof.verdict, proof.why = _judged(proof, follower, replica)
     return proof

@@ -42,6 +42,8 @@ def revival(directory: Directory, status: SetStatus) -> Revival | None:
     if status.liveness is Liveness.LIVE:
         return None
     name = status.name
+    if status.replay:
+        return _replay_over(status)
     holder = holder_of(directory, name)
     if holder is not None and process_is_alive(holder.who):
         if status.liveness in (Liveness.REPLACED, Liveness.BUILDING) or holder.epoch != status.epoch:
@@ -59,6 +61,14 @@ def revival(directory: Directory, status: SetStatus) -> Revival | None:
         Liveness.GONE: f"the segments of {name} were cut short",
     }[status.liveness]
     return Revival(state, "start it again", collect_command(directory, status))
+
+
+def _replay_over(status: SetStatus) -> Revival:
+    """Advice for a set whose replay no longer runs; which recording it played is not in its segments."""
+    if status.liveness is Liveness.SILENT and is_stopped(status.pid):
+        return Revival(f"the replay of {status.name} (pid {status.pid}) is stopped", "let it go on", f"kill -CONT {status.pid}")
+    over = "was killed or hangs" if status.liveness is Liveness.SILENT else "is over"
+    return Revival(f"the replay of {status.name} {over}", "play it again: alphapulse replay FILE")
 
 
 def _silent(directory: Directory, status: SetStatus, holder: Holder) -> Revival:

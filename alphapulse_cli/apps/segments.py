@@ -63,6 +63,8 @@ class SegmentRow:
     capture_bytes: int | None = None
     capture_rows_lost: int | None = None
     readers: list[ReaderRow] = field(default_factory=list)
+    replay: bool = False  # a replay wrote it
+    recording_ns: int | None = None  # time that the replay has reached in the recording, since 1970; None: live, or not known
 
 
 def describe(directory: Directory, pause: Callable[[float], None]) -> list[SegmentRow]:
@@ -98,6 +100,8 @@ def _row(found: listing.Found, now: int) -> SegmentRow:
     row.state = segment.liveness(now).value
     row.pid, row.epoch = segment.writer.pid, segment.epoch
     row.bytes, row.capacity, row.published = segment.spec.file_bytes, segment.spec.capacity, segment.published
+    row.replay = segment.is_replay
+    row.recording_ns = (segment.now_ns() or None) if segment.is_replay else None
     row.heartbeat_age_s = max(now - segment.heartbeat_ns, 0) / 1e9
     if kind is SegmentKind.BOOK:
         _add_book(row, segment, now)

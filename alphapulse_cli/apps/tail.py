@@ -23,7 +23,8 @@ from alphapulse_cli.shm.layout import STATUS_SINCE_MINOR, SegmentKind
 class Tail:
     """Follower of deltas or trades. NoSegment if a wanted set or symbol is not there, UsageError for an unknown way of waiting.
 
-    Records before `since_ns` (ns since 1970) are left out. With `quotes` books are kept, and each group has the best bid and ask
+    Records before `since_ns` (ns since 1970), or received more than `ago_ns` before now (by the set's own clock: a replay's runs in its
+    recording), are left out. With `quotes` books are kept, and each group has the best bid and ask
     after it.
     """
 
@@ -37,13 +38,14 @@ class Tail:
         how: str = "wake",
         *,
         quotes: bool = False,
+        ago_ns: int | None = None,
     ) -> None:
         self._directory = directory
         self._kind = kind
         self._wanted = wanted = settled(directory, wanted, kind)
         self._quotes = quotes
-        self._since_ns = since_ns
-        self._before: set[str] = set()  # sets whose records are still older than `since_ns`
+        self._since_ns, self._ago_ns = since_ns, ago_ns
+        self._before: dict[str, int] = {}  # set whose records are still older than wanted -> ns since 1970 of the first wanted
         self._names: dict[str, Names] = {}
         self._sets: SetReaders[GroupReader | SetFollower] = SetReaders(
             directory, wanted, self._attach, kind=kind, start=start, how=how
@@ -57,8 +59,10 @@ class Tail:
         else:
             reader = GroupReader(self._directory, name, self._kind, start, label)
         self._names[name] = Names(self._wanted.symbols_of(name, exchange))
-        if self._since_ns:
-            self._before.add(name)
+        groups = reader.groups if isinstance(reader, SetFollower) else reader
+        since_ns = self._since_ns if self._ago_ns is None else groups.now_ns() - self._ago_ns
+        if since_ns > 0:
+            self._before[name] = since_ns
         return reader
 
     @property
@@ -79,18 +83,20 @@ class Tail:
         follower = reader if isinstance(reader, SetFollower) else None
         groups = reader.groups if isinstance(reader, SetFollower) else reader
         polled = groups.poll(now_ns) if follower is None else follower.fetch(now_ns)
-        segment, items = groups.segment, list[Item]()
+        segment, items, is_replay = groups.segment, list[Item](), groups.is_replay
         if polled.restarted:
-            items.append(Restarted(name, segment.spec.exchange, segment.epoch))
+            items.append(Restarted(name, segment.spec.exchange, segment.epoch, is_replay))
         if polled.missed:
-            items.append(Missed(name, segment.spec.exchange, polled.missed))
+            items.append(Missed(name, segment.spec.exchange, polled.missed, is_replay))
         if polled.record_count:
             names = self._names[name]
             if self._kind is SegmentKind.TRADES:
-                records: Iterator[DeltaGroup | TradeItem] = trade_items(polled.records, name, names)
+                records: Iterator[DeltaGroup | TradeItem] = trade_items(polled.records, name, names, replay=is_replay)
             else:
                 has_status = segment.layout_minor >= STATUS_SINCE_MINOR
-                records = delta_groups(polled, name, names, has_status=has_status, follower=follower, now_ns=now_ns)
+                records = delta_groups(
+                    polled, name, names, has_status=has_status, follower=follower, now_ns=now_ns, replay=is_replay
+                )
             items += self._after(name, records) if name in self._before else records
         if follower is not None:
             follower.join()
@@ -122,10 +128,10 @@ class Tail:
                     return
 
     def _after(self, name: str, items: Iterator[DeltaGroup | TradeItem]) -> Iterator[Item]:
-        """Iterate over the items from the first one that is not older than `since_ns`."""
+        """Iterate over the items from the first one that is not older than wanted."""
         for item in items:
-            if name not in self._before or item.timestamp_ns >= self._since_ns:
-                self._before.discard(name)
+            if item.timestamp_ns >= self._before.get(name, 0):
+                self._before.pop(name, None)
                 yield item
 
     def close(self) -> None:

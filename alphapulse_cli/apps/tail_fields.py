@@ -16,7 +16,19 @@ from alphapulse_cli.wire.delta import RecordKind
 Row = dict[str, Any]
 Moment = Callable[[int], str]
 
-GROUP_FIELDS = ("time", "timestamp_ns", "set", "exchange", "symbol", "kind", "version", "prev_version", "feed_delay_us", "resynced")
+GROUP_FIELDS = (
+    "time",
+    "timestamp_ns",
+    "set",
+    "exchange",
+    "symbol",
+    "kind",
+    "version",
+    "prev_version",
+    "feed_delay_us",
+    "resynced",
+    "replay",
+)
 STATE_FIELDS = ("state", "reason")
 CHANGE_FIELDS = ("side", "price", "size", "what")
 QUOTE_FIELDS = ("bid", "bid_size", "ask", "ask_size")
@@ -35,6 +47,7 @@ TRADE_FIELDS = (
     "exchange_ns",
     "feed_delay_us",
     "history",
+    "replay",
 )
 DELTAS_CSV = ("time", "set", "exchange", "symbol", "kind", "version", *CHANGE_FIELDS, *STATE_FIELDS)
 TRADES_CSV = ("time", "set", "exchange", "symbol", "side", "price", "size", "trade_id", "exchange_time", "history")
@@ -92,6 +105,7 @@ def _of_group(group: DeltaGroup, moment: Moment) -> Row:
         **group.row(),
         "time": moment(group.timestamp_ns),
         **dict(zip(QUOTE_FIELDS, group.quote, strict=True)),
+        "replay": group.replay,
     }
 
 
@@ -99,6 +113,7 @@ def _of_trade(trade: TradeItem, moment: Moment) -> Row:
     exchange_ns = trade.exchange_ns
     return {
         **trade.row(),
+        "replay": trade.replay,
         "time": moment(trade.timestamp_ns),
         "exchange_time": None if exchange_ns is None else moment(exchange_ns),
         "feed_delay_us": None if exchange_ns is None else (trade.timestamp_ns - exchange_ns) // 1000,

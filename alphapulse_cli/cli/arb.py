@@ -136,13 +136,15 @@ def watch(
 
     Each opportunity is walked through both books to the size that earns most, net of taker fees, within lot and minimum sizes.
     Every opening and closing is reported, changes no more often than --every. Books that are not LIVE, too old or out of step, and
-    markets that take no orders, are not used; the opportunities held back for such a reason are counted.
+    markets that take no orders, are not used; the opportunities held back for such a reason are counted. Those of a replay are marked
+    REPLAY ("replay" in JSON) and not kept; replayed and live sets are not compared.
 
     Example: alphapulse arb watch --symbols BTC-USD --min-bps 5 --fee kraken=0.0016
     """
     from alphapulse_cli.apps.arb.keep import Keeper
     from alphapulse_cli.apps.arb.watch import Watch, configured_fees
     from alphapulse_cli.edges.opportunities.watch_counters import Tally
+    from alphapulse_cli.readers.moments import REPLAY
     from alphapulse_cli.readers.selection import Wanted, until_there
     from alphapulse_cli.shm.directory import open_directory
 
@@ -165,7 +167,10 @@ def watch(
 
         attached, duration = until_there(attach, stderr.note, duration) if wait_for else (attach(), duration)
         watching = opened.enter_context(attached)
-        keeper = opened.enter_context(Keeper(_keeps_at(store) if keep else None, str(directory.path), policy, stderr.warning))
+        if watching.is_replay:
+            stderr.warning(f"{REPLAY}: these opportunities are of the past, and are not kept")
+        place = _keeps_at(store) if keep and not watching.is_replay else None
+        keeper = opened.enter_context(Keeper(place, str(directory.path), policy, stderr.warning))
         _warn_if_alone(watching, triangular)
         gc.freeze()  # objects made so far stay: a garbage collection in the middle of a change need not visit them
         try:
@@ -207,7 +212,7 @@ def _events_until(watching: "Watch", keeper: "Keeper", count: int | None, durati
     for event in watching.events(count, duration):
         if event is not None:
             keeper.hold(event)
-            yield event_row(event)
+            yield event_row(event) | ({"replay": True} if watching.is_replay else {})
             yield None  # printed at once, then kept
             keeper.catch_up()
             continue
@@ -227,9 +232,13 @@ def _events(rows: "Iterator[render.Row | None]") -> "Iterator[render.Row | None]
 
 
 def _report_end(watching: "Watch") -> None:
+    from alphapulse_cli.readers.moments import REPLAY
+
     status = watching.status()
     held = ", ".join(f"{count} {why.meaning}" for why, count in sorted(status.refused.items(), key=lambda one: -one[1]))
-    stderr.note(f"{status.opened} opportunities opened; held back: {held or 'none'}")
+    stderr.note(f"{f'{REPLAY}: ' if status.replay else ''}{status.opened} opportunities opened; held back: {held or 'none'}")
+    for name in status.left_out:
+        stderr.note(f"{name} was left out: it is {'live' if status.replay else f'a {REPLAY}'}, and the others are not")
     for one, other in status.not_compared:
         stderr.note(f"{one} and {other} were not compared: collect a book that converts between them, or use --treat-as-usd")
 
@@ -263,6 +272,7 @@ def scan(
     Example: alphapulse arb scan --all
     """
     from alphapulse_cli.apps.arb.watch import Watch, configured_fees
+    from alphapulse_cli.readers.moments import REPLAY
     from alphapulse_cli.readers.selection import Wanted
     from alphapulse_cli.shm.directory import open_directory
 
@@ -277,6 +287,8 @@ def scan(
         watching.settle()
         watching.require_books()
         _warn_if_alone(watching, triangular)
+        if watching.is_replay:
+            stderr.warning(f"{REPLAY}: these books are of the past")
         found = watching.looks(everything)
         render.emit_rows(found, _scan_columns(found, everything), render.chosen_format(form, as_json), _scan_sentence)
         status = watching.status()

@@ -14,6 +14,7 @@ from alphapulse_cli.cli.fitting import wrapped
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.flow.arbitrage.candidate import RejectReason
 from alphapulse_cli.flow.arbitrage.opportunity import Event, EventKind
+from alphapulse_cli.readers.moments import REPLAY, replay_words
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -82,16 +83,17 @@ class Board:
         else:
             self._open[name] = event
 
-    def draw(self, status: "WatchStatus", now_ns: int, width: int, height: int) -> "Group":
-        """Draw the table and its footer, cut to `width` and `height` in terminal cells; `now_ns` is ns since 1970."""
+    def draw(self, status: "WatchStatus", width: int, height: int) -> "Group":
+        """Draw the table and its footer, cut to `width` and `height` in terminal cells."""
         from rich.console import Group
         from rich.text import Text
 
         going = sorted(self._open.values(), key=profit, reverse=True)
         below = [(part, style) for line, style in footer(status) for part in wrapped(safe(line), width)]
         room = max(height - len(below) - 4, 1)
-        table = self._table(going[:room], list(self._ended)[: max(room - len(going), 0)], columns_for(width), now_ns)
-        parts: list[Any] = [Text(self._title, style="bold", no_wrap=True, overflow="ellipsis"), Text(""), table]
+        table = self._table(going[:room], list(self._ended)[: max(room - len(going), 0)], columns_for(width), status.now_ns)
+        title = f"{REPLAY} {self._title}" if status.replay else self._title
+        parts: list[Any] = [Text(title, style="bold", no_wrap=True, overflow="ellipsis"), Text(""), table]
         if not going and not self._ended:
             parts.append(Text("no opportunity yet: no prices cross, net of fees", style="dim"))
         parts.append(Text(""))
@@ -162,7 +164,8 @@ def life_text(milliseconds: float, *, exact: bool = True) -> str:
 
 def footer(status: "WatchStatus") -> list[tuple[str, str]]:
     """Lines below the table, each with its style: books, counts, reasons for holding back, books that are not used."""
-    lines = [
+    lines = [(f"{replay_words(status.now_ns)}: these books are of the past", "yellow")] if status.replay else []
+    lines += [
         (
             f"{status.books_live} of {status.books} books live · {status.candidates} ways to trade · {status.opened} opened, "
             f"{status.open} open" + (f" · {status.missed} records missed" if status.missed else ""),
@@ -178,6 +181,7 @@ def footer(status: "WatchStatus") -> list[tuple[str, str]]:
     lines += [(f"{one}: not used", "red") for one in status.not_tradable[:SHOWN_NOT_LIVE]]
     if len(status.not_tradable) > SHOWN_NOT_LIVE:
         lines.append((f"and {len(status.not_tradable) - SHOWN_NOT_LIVE} more that take no orders", "red"))
+    lines += [(f"{name}: left out, it is {'live' if status.replay else REPLAY}", "red") for name in status.left_out]
     if status.not_compared:
         pairs = ", ".join(f"{one}/{other}" for one, other in status.not_compared[:3])
         lines.append((f"not compared, different currencies: {pairs}; collect a book that converts, or use --treat-as-usd", "dim"))
@@ -200,5 +204,5 @@ def run(watching: "Watch", keeper: "Keeper", count: int | None, duration: float 
             now = time.monotonic_ns()
             if now - drawn_ns >= REFRESH_NS:
                 drawn_ns = now
-                live.update(board.draw(watching.status(), time.time_ns(), console.width, console.height), refresh=True)
-        live.update(board.draw(watching.status(), time.time_ns(), console.width, console.height), refresh=True)
+                live.update(board.draw(watching.status(), console.width, console.height), refresh=True)
+        live.update(board.draw(watching.status(), console.width, console.height), refresh=True)

@@ -12,7 +12,7 @@ from alphapulse_cli.cli import render
 from alphapulse_cli.cli.fitting import wrapped
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.market.trading_status import allows_taking
-from alphapulse_cli.readers.moments import moment
+from alphapulse_cli.readers.moments import moment, replay_words
 from alphapulse_cli.readers.status import BookStatus, SetStatus, capture_state, capture_words, state_words
 from alphapulse_cli.shm.counters import CaptureState
 from alphapulse_cli.wire.delta import BookState
@@ -140,10 +140,11 @@ def _books(shown: Sequence[BookStatus], books: Sequence[BookStatus], columns: Se
         table.add_column(
             column.title, justify="right" if column.right else "left", no_wrap=column.title != "state"
         )  # a price is never cut
-    best = {symbol: _best([book for book in books if book.symbol == symbol]) for symbol in {book.symbol for book in shown}}
+    kinds = {(book.symbol, book.replay) for book in shown}  # the past does not compete with the present
+    best = {kind: _best([book for book in books if (book.symbol, book.replay) == kind]) for kind in kinds}
     previous = ""
     for book in shown:
-        best_bid, best_ask = best[book.symbol]
+        best_bid, best_ask = best[book.symbol, book.replay]
         cells = {
             "symbol": _text(book.symbol if book.symbol != previous else "", "bold"),
             "exchange": _text(book.exchange, ""),
@@ -183,11 +184,12 @@ def set_words(one: SetStatus) -> str:
     latency = "" if p50 is None or p99 is None else f", published in {p50 / 1000:.0f} us (p99 {p99 / 1000:.0f})"
     live = sum(book.state is BookState.LIVE for book in one.books)
     total = one.totals
+    replay = f"{replay_words(one.recording_ns)}, " if one.replay else ""
     several = total["connections"] > 1
     capture = capture_words(total)
     connections = f" {total['connections_open']} of {total['connections']} connections," if several else ""
     return (
-        f"{safe(one.name)}: {one.liveness.value}, pid {one.pid}, {live}/{len(one.books)} books live,{connections} {total['gaps']} gaps,"
+        f"{safe(one.name)}: {replay}{one.liveness.value}, pid {one.pid}, {live}/{len(one.books)} books live,{connections} {total['gaps']} gaps,"
         f" {total['checksums_bad']} bad checksums, {total['resyncs']} resyncs, {total['reconnects']} reconnects,"
         f"{f' {capture},' if capture else ''}"  # before the rates: the end may be cut
         f" {one.frames_per_s:.0f} messages/s, {one.deltas_per_s:.0f} deltas/s, {one.trades_per_s:.0f} trades/s{latency}"
@@ -224,6 +226,7 @@ def rows(sets: Sequence[SetStatus]) -> Iterator[dict[str, Any]]:
                 "capture": capture.name if capture else None,
                 "capture_rows": one.totals.get("capture_rows", 0),
                 "capture_rows_lost": one.totals.get("capture_rows_lost", 0),
+                **({"replay": True, "recording": moment(one.recording_ns) if one.recording_ns else None} if one.replay else {}),
             }
 
 

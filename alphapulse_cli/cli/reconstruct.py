@@ -156,7 +156,12 @@ def reconstruct(
 
 
 def _show(books: "Books", form: str, depth: int | None, watch: bool, count: int | None, duration: float | None) -> None:
+    from alphapulse_cli.readers.moments import replay_warning
+
     books.settle()
+    for follower in books.followers:
+        if follower.groups.is_replay:
+            stderr.warning(replay_warning(follower.set_name, follower.groups.now_ns()))
     depth = depth or (TABLE_DEPTH if form == "table" else None)
     if not watch:
         views = books.views(depth)
@@ -194,9 +199,11 @@ def _print_states(views: "Iterable[View]") -> None:
 
 
 def _state_words(view: "View") -> str:
+    from alphapulse_cli.readers.moments import REPLAY
     from alphapulse_cli.wire.delta import state_words
 
-    return state_words(view.state, view.reason, view.trading_status)
+    words = state_words(view.state, view.reason, view.trading_status)
+    return f"{words}, {REPLAY}" if view.replay else words
 
 
 CSV_COLUMNS = ("exchange", "symbol", "state", "version", "side", "price", "size", "trading_status")
@@ -246,13 +253,15 @@ def picture(views: "list[View]") -> "Group":
 def _one(view: "View") -> "Iterator[Any]":
     from rich.text import Text
 
+    from alphapulse_cli.readers.moments import REPLAY
+
     state = _state_words(view)
     spread = f"spread {view.spread} ({view.spread_bps:.2f} bps)" if view.spread and view.spread_bps is not None else "one-sided"
     age = "-" if view.age_ms is None else f"{max(view.age_ms, 0):.0f} ms"
     yield Text.assemble(
         (safe(view.id), "bold"),
         "  ",
-        (state, "green" if state == "LIVE" else "bold red"),
+        (state, "green" if state.removesuffix(f", {REPLAY}") == "LIVE" else "bold red"),
         f"  v{view.version}  {spread}  {view.bid_levels} bids, {view.ask_levels} asks  age {age}",
     )
     yield _ladder(view)
@@ -283,6 +292,7 @@ def _ladder(view: "View") -> "Table":
 
 def _verify(directory: "Directory", wanted: "Wanted", duration: float, form: str, how: str) -> ExitCode:
     from alphapulse_cli.apps.reconstruct import ProofVerdict, verify
+    from alphapulse_cli.readers.moments import replay_warning
 
     if form == "csv":
         raise UsageError("--verify has no csv", "use --format table or --format json")
@@ -291,6 +301,8 @@ def _verify(directory: "Directory", wanted: "Wanted", duration: float, form: str
         render.emit_json(proof.row() for proof in proofs)
     else:
         render.emit_table((proof.row() for proof in proofs), COLUMNS)
+    for name in sorted({proof.set_name for proof in proofs if proof.replay}):
+        stderr.warning(replay_warning(name))
     failed = [proof for proof in proofs if proof.verdict is ProofVerdict.FAILED]
     unproved = [proof for proof in proofs if proof.verdict is ProofVerdict.UNPROVED]
     for proof in failed:

@@ -40,7 +40,8 @@ def segments(
 ) -> None:
     """List the segments in shared memory: the writer of each, its readers and how many records they lag, sizes and rates.
 
-    States: live, silent (its writer was killed or hangs), retired (its writer closed it), replaced (by a newer file of that name).
+    States: live, silent (its writer was killed or hangs), retired (its writer closed it), replaced (by a newer file of that name);
+    with REPLAY where `alphapulse replay` wrote it: what it holds is of the past ("replay" and "recording_ns" in JSON).
 
     Example: alphapulse segments --json | jq 'select(.state != "live")'
     """
@@ -114,7 +115,7 @@ def _table(rows: "list[SegmentRow]") -> Iterator[dict[str, Any]]:
         yield {
             "set": row.set_name,
             "holds": row.symbol or row.kind,
-            "state": row.state if not row.problem else "unusable",
+            "state": "unusable" if row.problem else f"{row.state}, REPLAY" if row.replay else row.state,
             "writer": row.pid or None,
             "size": _size(row.bytes),
             "per_s": None if row.records_per_s is None else f"{row.records_per_s:.0f}",

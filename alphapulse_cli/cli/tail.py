@@ -64,8 +64,10 @@ def deltas(
     In JSON "changes" are [side, price, size]; size 0 removes the level. --count counts groups. Records that were overwritten before
     they could be read are reported as "missed". --exchange also takes the name of a set made with `collect --as`.
 
-    Fields of --fields: time, timestamp_ns, set, exchange, symbol, kind, version, prev_version, feed_delay_us, resynced, state,
-    reason, side, price, size, what, bid, bid_size, ask, ask_size.
+    Fields of --fields: time, timestamp_ns, set, exchange, symbol, kind, version, prev_version, feed_delay_us, resynced, replay,
+    state, reason, side, price, size, what, bid, bid_size, ask, ask_size.
+
+    What comes from `alphapulse replay` is announced as REPLAY, marked in each line, and has "replay": true in JSON.
 
     Example: alphapulse tail deltas --symbol BTC-USD --from -10s --json | head
     """
@@ -91,7 +93,7 @@ def trades(
     """Follow every trade: a line on a terminal, a JSON object in a pipe. The side is the taker's.
 
     Fields of --fields: time, timestamp_ns, set, exchange, symbol, side, price, size, trade_id, exchange_time, exchange_ns,
-    feed_delay_us, history.
+    feed_delay_us, history, replay.
 
     Example: alphapulse tail trades --exchange kraken --format csv | head
     """
@@ -126,20 +128,20 @@ def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bo
     names = tail_fields.chosen(fields, what) if fields is not None else ()
     settings = options.settings()
     local = bool(settings.choose("local", local))
-    begin, since_ns = _start(asked.start)
+    begin, since_ns, ago_ns = _start(asked.start)
     wanted, how = Wanted.of(asked.exchanges, asked.symbols), settings.choose("wait", asked.wait)
     kind = SegmentKind.DELTAS if what == "deltas" else SegmentKind.TRADES
     with open_directory(settings.choose("shm_dir", asked.shm_dir) or None, create=asked.wait_for) as directory:
 
         def attach() -> Tail:
-            return Tail(directory, kind, wanted, begin, since_ns, how, quotes=tail_fields.needs_quotes(names))
+            return Tail(directory, kind, wanted, begin, since_ns, how, quotes=tail_fields.needs_quotes(names), ago_ns=ago_ns)
 
         attached, left_s = until_there(attach, stderr.note, asked.duration) if asked.wait_for else (attach(), asked.duration)
         with attached as tail:
             seen = stderr.is_terminal(sys.stdout) and stderr.is_terminal(
                 sys.stderr
             )  # not into `less`, where notices would spoil the page
-            look = standing.Standing(directory).look if seen else None
+            look = standing.Standing(directory, only_replays=not seen).look
             items = tail.items(asked.count, left_s, look)
             if form == "json":
                 tail_lines.print_json(items, names)
@@ -151,20 +153,19 @@ def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bo
                 tail_lines.Lines(stderr.wants_colour(sys.stdout), local=local).print(items)
 
 
-def _start(text: str) -> "tuple[Start, int]":
-    """Start and limit of --from: "now" or "oldest", and the earliest wanted time in ns since 1970 (0: none).
+def _start(text: str) -> "tuple[Start, int, int | None]":
+    """Start and limit of --from: "now" or "oldest", the earliest wanted time in ns since 1970 (0: none), or how long before now.
 
     UsageError for other texts.
     """
     from alphapulse_cli.readers import moments
-    from alphapulse_cli.shm import clock
 
     if text in ("now", "oldest"):
-        return ("now" if text == "now" else "oldest"), 0
+        return ("now" if text == "now" else "oldest"), 0, None
     if text[:1].isdigit():
-        return "oldest", moments.parse(text)
+        return "oldest", moments.parse(text), None
     if not text.startswith("-"):
         raise UsageError(
             f"unknown --from: {text[:40]!r}", "write --from now, --from oldest, --from -10s or --from 2026-11-27T10:55:00Z"
         )
-    return "oldest", clock.realtime_ns() - int(options.parse_duration(text[1:]) * 1e9)
+    return "oldest", 0, int(options.parse_duration(text[1:]) * 1e9)

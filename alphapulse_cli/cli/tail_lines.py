@@ -81,7 +81,8 @@ def report_beside(item: Item | None) -> None:
     if isinstance(item, Missed):
         stderr.warning(f"{item.set_name}: {item.missed} records missed: they were overwritten before they could be read")
     elif isinstance(item, Restarted):
-        stderr.warning(f"{item.set_name}: a new collector has taken over (epoch {item.epoch}); versions begin again")
+        writer = "replay begins" if item.replay else "collector has taken over"
+        stderr.warning(f"{item.set_name}: a new {writer} (epoch {item.epoch}); versions begin again")
 
 
 def _exact_utc(ns: int) -> str:
@@ -111,7 +112,11 @@ class Lines:
 
     def group(self, group: DeltaGroup) -> str:
         """Lines of a group: one a change, or one for a CHECK, STATUS or RESET."""
-        head = self._head(group.timestamp_ns, group.set_name, group.symbol) + self._cell("version", f"v{group.version}") + "  "
+        head = (
+            self._head(group.timestamp_ns, group.set_name, group.symbol, group.replay)
+            + self._cell("version", f"v{group.version}")
+            + "  "
+        )
         if group.kind.name != "DELTA":
             return head + self._paint("mark", self._marked(group)) + "\n"
         lines = []
@@ -136,11 +141,14 @@ class Lines:
         """Line of a trade."""
         cells = f"{trade.side:<7}  {self._cell('price', trade.price, right=True)}  {self._cell('size', trade.size, right=True)}"
         tail = safe(trade.trade_id) + ("  history" if trade.history else "")
-        return f"{self._head(trade.timestamp_ns, trade.set_name, trade.symbol)}{self._paint(trade.side, cells)}  {tail}\n"
+        return f"{self._head(trade.timestamp_ns, trade.set_name, trade.symbol, trade.replay)}{self._paint(trade.side, cells)}  {tail}\n"
 
-    def _head(self, timestamp_ns: int, set_name: str, symbol: str) -> str:
-        moment = moments.time_of_day(timestamp_ns, local=self._local)
-        return f"{self._paint('time', moment)}  {self._cell('name', safe(f'{set_name}:{symbol}'))}  "
+    def _head(self, timestamp_ns: int, set_name: str, symbol: str, is_replay: bool) -> str:
+        """Beginning of a line; with the day and the word REPLAY where it is of the past."""
+        made = moments.moment if is_replay else moments.time_of_day
+        mark = self._paint("mark", f"{moments.REPLAY}  ") if is_replay else ""
+        moment = made(timestamp_ns, local=self._local)
+        return f"{mark}{self._paint('time', moment)}  {self._cell('name', safe(f'{set_name}:{symbol}'))}  "
 
     def _cell(self, column: str, text: str, *, right: bool = False) -> str:
         width = self._widths[column] = max(self._widths.get(column, 0), len(text))

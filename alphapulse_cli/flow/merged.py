@@ -6,6 +6,9 @@
 
 The order holds within one poll. A set whose records become visible later than another's newer ones is not waited for: the steps'
 time may go back between two polls. A book that was joined, lapped or restarted, or whose writer went silent, gives a step too.
+
+Replayed sets are waited for: a group is held until the recording's clock has reached it in all of them, and a replay stores its clock
+once all records up to then are published. So the order of the steps is the recording's, at any speed, and the same each time.
 """
 
 from collections.abc import Iterator
@@ -59,15 +62,21 @@ class MergedFollowers:
         self.missed = 0
         self.restarts = 0
         self._seen: dict[str, _Seen] = {}
+        self._held: dict[str, bytes] = {}  # replayed set -> its records that the recording's clock has not reached
 
     def poll(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Iterator[MergedStep]:
         """Read new records and return their steps. Exhaust the iterator: the steps left in it are lost with their changes."""
+        reached_ns = self._reached_ns(monotonic_ns)  # before the records: what is published later is of a later time
         fetched: list[tuple[SetFollower, Polled]] = []
         unsettled: list[SetFollower] = []
         for name, follower in self.followers.items():
             polled = follower.fetch(monotonic_ns, limit)
+            held = self._held.pop(name, b"")
+            if held and not polled.restarted:
+                polled = _behind(held, polled)
             seen = self._seen.get(name) or self._seen.setdefault(name, _Seen())
-            is_alive = follower.groups.is_live(monotonic_ns)
+            # What a replay has published holds, whatever became of it since; a collector's books hold only while it lives.
+            is_alive = follower.groups.is_live(monotonic_ns) or (follower.groups.is_replay and polled.record_count > 0)
             if polled.missed or polled.restarted or is_alive is not seen.is_alive:
                 seen.is_alive, seen.is_doubted = is_alive, True
                 unsettled.append(follower)
@@ -75,7 +84,24 @@ class MergedFollowers:
                 self.restarts += polled.restarted
             if polled.record_count:
                 fetched.append((follower, polled))
-        return self._steps(groups_by_time(fetched), unsettled, monotonic_ns)
+        groups = groups_by_time(fetched)
+        if reached_ns is not None:
+            groups = self._up_to(reached_ns, groups)
+        return self._steps(groups, unsettled, monotonic_ns)
+
+    def _reached_ns(self, monotonic_ns: int) -> int | None:
+        """Time of the recording that all living replays have reached; None without any."""
+        replays = (one.groups for one in self.followers.values() if one.groups.is_replay)
+        return min((groups.now_ns() for groups in replays if groups.is_live(monotonic_ns)), default=None)
+
+    def _up_to(self, reached_ns: int, groups: list[Group]) -> list[Group]:
+        """Groups up to that time; the others are kept for the next poll."""
+        for place, (_, polled, start, _) in enumerate(groups):
+            if polled.records.cast("Q")[start * RECORD_WORDS] > reached_ns:
+                for follower, late, first, _ in groups[place:]:
+                    self._held.setdefault(follower.set_name, bytes(late.records[first * RECORD_BYTES :]))
+                return groups[:place]
+        return groups
 
     def _steps(self, groups: list[Group], unsettled: list[SetFollower], monotonic_ns: int) -> Iterator[MergedStep]:
         if unsettled:
@@ -128,6 +154,12 @@ class MergedFollowers:
                 if seen.states.get(symbol) != current:
                     seen.states[symbol] = current
                     yield MergedStep(follower, symbol, replica, state, reason, 0, None)
+
+
+def _behind(held: bytes, polled: Polled) -> Polled:
+    """Poll whose records come behind those held."""
+    records = held + bytes(polled.records)
+    return polled._replace(records=memoryview(records), record_count=len(records) // RECORD_BYTES)
 
 
 def groups_by_time(fetched: list[tuple[SetFollower, Polled]]) -> list[Group]:

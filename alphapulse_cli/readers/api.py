@@ -17,6 +17,9 @@ use `prices(records)`, `sizes`, `times`, `exchange_times` and `feed_delays`: a r
 numpy wraps them. `poll` returns an array of its own memory, copied out of the ring and checked against laps; `poll(copy=False)`
 saves a copy and lends the reader's memory, which its next `poll` overwrites.
 
+A set that `alphapulse replay` writes is read in the same way, from the replay's own directory (`shm_dir`). `replay` of readers, copies
+and updates tells it from a live one; its ages are to be measured with a reader's `now_ns()`.
+
 Errors are in `alphapulse_cli.errors`: NoSegment where nothing was collected yet, StorageError where the directory may not be used,
 UsageError for impossible names, SegmentGone where a file was cut short under its reader (try again to attach to the next
 collector's).
@@ -98,6 +101,18 @@ class RecordReader:
         return self._groups.reader.lag
 
     @property
+    def replay(self) -> bool:
+        """Whether a replay writes the set: its records are of the past."""
+        return self._groups.is_replay
+
+    def now_ns(self) -> int:
+        """Time now on the clock of the records, ns since 1970, for their ages: CLOCK_REALTIME, or that of the recording in a replay.
+
+        0 in a replay that has not said it yet.
+        """
+        return self._groups.now_ns()
+
+    @property
     def liveness(self) -> Liveness:
         """State of the set's writer process now, from its heartbeat and lock."""
         return self._groups.segment.liveness(clock.monotonic_ns())
@@ -165,6 +180,7 @@ class BookCopy:
     trading_status: TradingStatus | None  # which orders the market takes; None where its writer does not say
     bids: "np.ndarray[Any, Any]"
     asks: "np.ndarray[Any, Any]"
+    replay: bool = False  # a replay writes the set: LIVE is then as of the recording
 
     def prices(self, side: str, form: Form = "decimal") -> "np.ndarray[Any, Any]":
         """Prices of side "bid" or "ask", shape (n,), best first: exact "decimal" or "text", nearest "float".
@@ -237,6 +253,7 @@ class Book:
             trading_status(image.trading_status),
             bids,
             asks,
+            self._segment.is_replay,
         )
 
     def _copy(self, depth: int | None) -> ImageCopy:
@@ -295,6 +312,7 @@ class FollowUpdate:
     reason: BookReason
     trading_status: TradingStatus | None  # which orders the market takes; None where its writer does not say
     missed: int  # records lost to laps so far; the book was healed from its image
+    replay: bool = False  # a replay writes the set: LIVE is then as of the recording
 
     @property
     def is_tradable(self) -> bool:
@@ -319,6 +337,7 @@ class FollowUpdate:
             self.trading_status,
             bids,
             asks,
+            self.replay,
         )
 
 
@@ -380,6 +399,7 @@ class Following:
                 reason,
                 follower.trading_status(symbol),
                 follower.groups.missed,
+                follower.groups.is_replay,
             )
 
     def wait(self, timeout_s: float) -> bool:

@@ -2,7 +2,7 @@
 
     records of one set ─► delta_groups ─► DeltaGroup        records of one set ─► trade_items ─► TradeItem
 
-Prices and sizes are exact decimal text. `Names` decodes each symbol and exchange once.
+Prices and sizes are exact decimal text. `Names` decodes each symbol and exchange once. Rows of a replayed set say so: "replay": true.
 """
 
 import struct
@@ -49,6 +49,7 @@ class DeltaGroup(NamedTuple):
     changes: list[tuple[str, str, str, bool]]
     own_fields: dict[str, Any]
     quote: tuple[str | None, str | None, str | None, str | None] = NO_QUOTE  # (bid, its size, ask, its size) where books are kept
+    replay: bool = False  # a replay wrote it
 
     def row(self) -> dict[str, Any]:
         """Row of the item, by the keys of its JSON object."""
@@ -67,6 +68,7 @@ class DeltaGroup(NamedTuple):
             "resynced": self.resynced,
             "changes": [change[:3] for change in self.changes],
             **self.own_fields,
+            **_mark(self.replay),
         }
 
 
@@ -85,10 +87,13 @@ class TradeItem(NamedTuple):
     price_decimals: int
     size_decimals: int
     history: bool
+    replay: bool = False
 
     def row(self) -> dict[str, Any]:
         """Row of the item, by the keys of its JSON object."""
         own_fields = self._asdict()
+        if not own_fields["replay"]:
+            del own_fields["replay"]
         names = {"set": own_fields.pop("set_name"), "exchange": own_fields.pop("exchange"), "symbol": own_fields.pop("symbol")}
         return {**names, "time": moment(self.timestamp_ns, digits=9), **own_fields}
 
@@ -99,10 +104,11 @@ class Missed(NamedTuple):
     set_name: str
     exchange: str
     missed: int
+    replay: bool = False
 
     def row(self) -> dict[str, Any]:
         """Row of the item, by the keys of its JSON object."""
-        return {"set": self.set_name, "exchange": self.exchange, "missed": self.missed}
+        return {"set": self.set_name, "exchange": self.exchange, "missed": self.missed, **_mark(self.replay)}
 
 
 class Restarted(NamedTuple):
@@ -111,10 +117,17 @@ class Restarted(NamedTuple):
     set_name: str
     exchange: str
     epoch: int
+    replay: bool = False
 
     def row(self) -> dict[str, Any]:
         """Row of the item, by the keys of its JSON object."""
-        return {"set": self.set_name, "exchange": self.exchange, "restarted": True, "epoch": self.epoch}
+        row = {"set": self.set_name, "exchange": self.exchange, "restarted": True, "epoch": self.epoch}
+        return {**row, **_mark(self.replay)}
+
+
+def _mark(is_replay: bool) -> dict[str, Any]:
+    """Mark of a replay's row; a live one has none."""
+    return {"replay": True} if is_replay else {}
 
 
 Item = DeltaGroup | TradeItem | Missed | Restarted
@@ -141,7 +154,14 @@ class Names:
 
 
 def delta_groups(
-    polled: Polled, set_name: str, names: Names, *, has_status: bool = True, follower: SetFollower | None = None, now_ns: int = 0
+    polled: Polled,
+    set_name: str,
+    names: Names,
+    *,
+    has_status: bool = True,
+    follower: SetFollower | None = None,
+    now_ns: int = 0,
+    replay: bool = False,
 ) -> Iterator[DeltaGroup]:
     """Iterate over the wanted groups among polled records. A `follower` applies each group first and adds the quote after it."""
     records, first = polled.records, 0
@@ -179,6 +199,7 @@ def delta_groups(
                 changes,
                 _status_fields(kind, records, begin, has_status) if kind >= delta.RecordKind.CHECK else {},
                 quote_of(book) if is_live and book is not None and book.version == version else NO_QUOTE,
+                replay,
             )
 
 
@@ -194,7 +215,7 @@ def quote_of(book: Reconstructor) -> tuple[str | None, str | None, str | None, s
     )
 
 
-def trade_items(records: memoryview, set_name: str, names: Names) -> Iterator[TradeItem]:
+def trade_items(records: memoryview, set_name: str, names: Names, *, replay: bool = False) -> Iterator[TradeItem]:
     """Iterate over the wanted trades among these records."""
     for one in trade.RECORD.iter_unpack(records):
         timestamp_ns, symbol, exchange, _, _, side, trade_id, ticks, lots, exchange_ns, prices, sizes, flags = one
@@ -214,6 +235,7 @@ def trade_items(records: memoryview, set_name: str, names: Names) -> Iterator[Tr
             prices,
             sizes,
             bool(flags & trade.HISTORY),
+            replay,
         )
 
 

@@ -17,6 +17,27 @@ WITHOUT_OFFSET = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?
 HINT = "write it in UTC, as in 2026-11-27T10:55:37Z, or with its offset, as in 2026-11-27T11:55:37+01:00"
 
 
+REPLAY = "REPLAY"  # word of every output about a set that a replay writes
+
+
+def replay_words(recording_ns: int) -> str:
+    """Text that tells a replay from a live set: REPLAY, and the time that it has reached in the recording if that is known."""
+    return f"{REPLAY} at {moment(recording_ns, digits=3)}" if recording_ns else REPLAY
+
+
+def replay_warning(set_name: str, recording_ns: int = 0) -> str:
+    """Sentence about a set that a replay writes, for stderr."""
+    return f"{replay_words(recording_ns)}: {set_name} is not live, it is played from a recording"
+
+
+def age_ms(timestamp_ns: int, now_ns: int) -> float | None:
+    """Age in milliseconds of what was received at `timestamp_ns`, at `now_ns` of the same clock (`Segment.now_ns`).
+
+    None where either is 0: not known.
+    """
+    return (now_ns - timestamp_ns) / 1e6 if timestamp_ns and now_ns else None
+
+
 def moment(ns: int, *, local: bool = False, digits: int = 6) -> str:
     """RFC 3339 text of `ns` nanoseconds since 1970: UTC with Z, or local with its offset; `digits` (1 to 9) behind the point."""
     seconds, rest = divmod(ns, SECOND_NS)

@@ -16,7 +16,7 @@ from alphapulse_cli.flow.follow import states_of
 from alphapulse_cli.market.scan import MAX_DECIMALS
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.market.trading_status import TradingStatus, remark, trading_status
-from alphapulse_cli.readers.moments import moment
+from alphapulse_cli.readers.moments import REPLAY, age_ms, moment
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CaptureState, CountersReader
 from alphapulse_cli.shm.directory import Directory, parse_segment_name, segment_name
@@ -64,6 +64,7 @@ class BookStatus:
     min_size: str = ""  # "" also where there is no minimum
     trading_status: TradingStatus | None = None  # which orders the market takes; None where its writer does not say
     wait_until_ns: int = 0  # ns since 1970: end of the pause that the exchange asked for, while the book is not LIVE; 0: none
+    replay: bool = False  # a replay writes the set: the book is of the past, its age is by the recording's clock
 
     @property
     def is_waiting(self) -> bool:
@@ -87,6 +88,8 @@ class SetStatus:
     totals: dict[str, int] = field(default_factory=dict)
     publish_latency: dict[str, int | None] = field(default_factory=dict)  # summary in ns, since the collector began
     books: list[BookStatus] = field(default_factory=list)
+    replay: bool = False  # a replay writes it
+    recording_ns: int = 0  # time that the replay has reached in the recording; 0: live, or not known
 
 
 class StatusSource:
@@ -129,6 +132,7 @@ class StatusSource:
         rates = self._rates(name, counters.epoch, now, blocks)
         own = rates.get("", {})
         until_ns = totals["wait_until_ns"] if totals["wait_until_ns"] > clock.realtime_ns() else 0
+        is_replay = counters.is_replay
         status = SetStatus(
             name,
             counters.spec.exchange,
@@ -141,6 +145,8 @@ class StatusSource:
             sum(rate.get("trades", 0.0) for rate in rates.values()),
             totals,
             reader.histograms()["publish_latency_ns"].summary(),
+            replay=is_replay,
+            recording_ns=counters.now_ns() if is_replay else 0,
         )
         for symbol in sorted(blocks):
             if symbol and not self._is_removed(name, symbol, status.liveness, now):
@@ -150,6 +156,7 @@ class StatusSource:
                 book.gaps, book.resyncs = blocks[symbol]["gaps"], blocks[symbol]["resyncs"]
                 book.feed_delay_us = blocks[symbol]["feed_delay_us"] or None
                 book.wait_until_ns = until_ns if book.state is not BookState.LIVE else 0
+                book.replay = is_replay
                 status.books.append(book)
         return status
 
@@ -184,7 +191,7 @@ class StatusSource:
         image = reader.top(1)
         if image is None:
             return BookStatus(exchange, symbol, BookState.STALE, BookReason.SILENT)
-        status = book_status(exchange, symbol, image, live=segment.is_live(now))
+        status = book_status(exchange, symbol, image, segment.now_ns(), live=segment.is_live(now))
         rules = reader.rules()
         if rules is not None and max(rules.price_decimals, rules.size_decimals) <= MAX_DECIMALS:  # shared memory may hold any bytes
             status.tick_size = to_text(rules.tick_size_ticks, rules.price_decimals)
@@ -218,11 +225,11 @@ def capture_words(totals: Mapping[str, int]) -> str:
 
 
 def state_words(book: BookStatus) -> str:
-    """Text of a book's state: the state and its reason, the end of a pause that the exchange asked for, the trading status.
+    """Text of a book's state: the state and its reason, the end of a pause that the exchange asked for, the trading status, REPLAY.
 
     The trading status is left out where the market takes all orders.
     """
-    parts = [delta.state_words(book.state, book.reason), remark(book.trading_status)]
+    parts = [delta.state_words(book.state, book.reason), remark(book.trading_status), REPLAY if book.replay else ""]
     if book.is_waiting:
         parts.insert(1, f"told to wait until {wait_end(book)}")
     return ", ".join(part for part in parts if part)
@@ -234,8 +241,11 @@ def wait_end(book: BookStatus) -> str:
     return text if book.wait_until_ns - clock.realtime_ns() >= A_DAY_NS else text[11:]
 
 
-def book_status(exchange: str, symbol: str, image: ImageCopy, *, live: bool) -> BookStatus:
-    """Status of a book from its image's best levels; LIVE becomes STALE (SILENT) where its writer is not `live`."""
+def book_status(exchange: str, symbol: str, image: ImageCopy, now_ns: int, *, live: bool) -> BookStatus:
+    """Status of a book from its image's best levels; LIVE becomes STALE (SILENT) where its writer is not `live`.
+
+    `now_ns` is the time now on the set's clock (`Segment.now_ns`).
+    """
     state, reason = states_of(image.state, image.reason)
     if not live and state is BookState.LIVE:
         state, reason = BookState.STALE, BookReason.SILENT
@@ -244,8 +254,7 @@ def book_status(exchange: str, symbol: str, image: ImageCopy, *, live: bool) -> 
     status.bid_count, status.ask_count, status.version = image.bid_count, image.ask_count, image.version
     if image.checksum_state <= max(ChecksumState):
         status.checksum = ChecksumState(image.checksum_state)
-    if image.timestamp_ns:
-        status.age_ms = (clock.realtime_ns() - image.timestamp_ns) / 1e6
+    status.age_ms = age_ms(image.timestamp_ns, now_ns)
     bid, ask = _level(image.bids), _level(image.asks)
     if bid is not None:
         status.bid, status.bid_size = to_text(bid[0], image.price_decimals), to_text(bid[1], image.size_decimals)

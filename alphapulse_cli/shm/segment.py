@@ -195,9 +195,12 @@ class Segment:
             old.mark_replaced()
 
     def set_recording(self, recording_ns: int) -> None:
-        """Store the time that a replay has reached in the recording, ns since 1970; 0 in a live segment."""
+        """Store the time that a replay has reached in the recording, ns since 1970; 0 in a live segment.
+
+        Records received until then are published before: readers that merge several sets count on it.
+        """
         assert self.spec.replay or not recording_ns, f"{self.name} is live"
-        self._words.store_relaxed(layout.RECORDING, recording_ns)
+        self._words.store_release(layout.RECORDING, recording_ns)
 
     def beat(self, monotonic_ns: int) -> None:
         """Store the heartbeat of a living writer. StorageError where the file was cut short."""
@@ -252,7 +255,7 @@ class Segment:
         0 in a replay that has not said it yet. Every age of what the segment holds is measured against this. A replay stores it
         about every 100 ms, so a record may be a little ahead of it.
         """
-        return self._words.load_relaxed(layout.RECORDING) if self.spec.replay else clock.realtime_ns()
+        return self._words.load_acquire(layout.RECORDING) if self.spec.replay else clock.realtime_ns()
 
     @property
     def state(self) -> State:

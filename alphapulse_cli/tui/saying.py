@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from textual.notifications import SeverityLevel
 
 from alphapulse_cli.edges.safe_text import safe
+from alphapulse_cli.readers.moments import replay_words
 from alphapulse_cli.shm import clock
 from alphapulse_cli.tui.feed.picture import Picture
 from alphapulse_cli.tui.screens.base import PulseApp, PulseScreen
@@ -130,6 +131,9 @@ def summary(picture: Picture | None) -> str:
     missed = sum(one.missed for one in picture.sets)
     sets = len(picture.sets)
     text = f"{sets} set{'' if sets == 1 else 's'}, {live}/{len(picture.books)} books live, {rate:,.0f} deltas/s, {gaps} gaps"
+    replays = picture.replays
+    if replays:
+        text = f"{replay_words(max(one.status.recording_ns for one in replays))}: {text}"
     return f"{text}, {missed:,} records missed here" if missed else text
 
 

@@ -154,6 +154,25 @@ def write_until_told(path, seed, symbols):
             tell([writer.outlet.epoch, writer.keepers[symbols[0]].version, writer.book(symbols[0]).book_hash])
 
 
+def play_until_killed(path, replays, live):
+    """Some sets that a replay writes, with the clock of 2025 and at the pace of ours, and some live ones beside them."""
+    directory = open_directory(path, create=True)
+    writers = [Writer(directory, ("BTC-USD",), name, name, replay=name in replays) for name in (*replays, *live)]
+    for writer in writers:
+        writer.snapshot(ladder(40))
+    tell("playing")
+    began_ns = clock.realtime_ns()
+    for turn in itertools.count(1):
+        now_ns = clock.realtime_ns()
+        for writer in writers:
+            writer.now_ns = PAST_NS + now_ns - began_ns if writer.outlet.replay else now_ns
+            writer.update([(1_000_000, 1 + turn % 7, False)])
+            writer.check()
+            writer.trades((f"t{turn}", 1_000_000, 5, 0))
+            writer.beat()
+        time.sleep(0.05)
+
+
 def move_until_killed(path, exchanges, symbols):
     """A market that never rests: every best price, every ring and every tape changes some twenty times a second."""
     directory = open_directory(path, create=True)

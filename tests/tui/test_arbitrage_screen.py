@@ -144,6 +144,10 @@ class TestWords:
     def test_an_exchange_whose_fee_nobody_knows_is_a_sentence(self, tmp_path):
         class Unknown:
             name = exchange = "nowhere"
+            is_replay = False
+
+            def clock_ns(self):
+                return clock.realtime_ns()
 
             def stand(self, now_ns):
                 raise AssertionError("it is left out")

@@ -3,11 +3,13 @@
     rings ─► MergedFollowers ─► Step ─► ArbitrageDetector ─► Event ─► printer, store or screen
                                   └── clock: only while no records come, to close opportunities on old books
 
-Sets that appear while it runs are included. Missed records, books that are not live and reasons that hold an opportunity back are
+Sets that appear while it runs are included. Replayed sets are watched like live ones, with time left to their records, so that the
+events are the same each time; they are never compared with live ones, whose clock is another. Missed records, books that are not live and reasons that hold an opportunity back are
 counted.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import permutations
@@ -18,6 +20,7 @@ from alphapulse_cli import exchanges
 from alphapulse_cli.apps.arb.rows import look_row
 from alphapulse_cli.edges.config.layers import Settings
 from alphapulse_cli.edges.opportunities.watch_counters import Tally
+from alphapulse_cli.errors import SegmentError, StorageError, UsageError
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy, RejectReason
 from alphapulse_cli.flow.arbitrage.detector import ArbitrageDetector
 from alphapulse_cli.flow.arbitrage.exact import Exact, parse_fee, taker_fees
@@ -27,11 +30,14 @@ from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.groups import Start
 from alphapulse_cli.flow.merged import MergedFollowers, MergedStep
 from alphapulse_cli.market.trading_status import remark, trading_status
+from alphapulse_cli.readers.moments import REPLAY
 from alphapulse_cli.readers.order_rules import order_rules
-from alphapulse_cli.readers.selection import Wanted, no_such_book
+from alphapulse_cli.readers.selection import Wanted, find_sets, no_such_book
 from alphapulse_cli.readers.sets import SetReaders
 from alphapulse_cli.shm import clock
-from alphapulse_cli.shm.directory import Directory
+from alphapulse_cli.shm.directory import Directory, segment_name
+from alphapulse_cli.shm.layout import SegmentKind
+from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire.delta import BookState, state_words
 
 RULES_EVERY_NS = 5_000_000_000
@@ -40,6 +46,7 @@ SET_BACK_NS = 500_000_000  # a smaller step back is an adjustment
 GRACE_NS = 20_000_000  # lag of the detector's time behind the clock while no records come: records on their way may be as old
 LONGEST_WAIT_S = 0.05
 SETTLE_S = 2.0
+CLOCKS_DIFFER = "the one's time is that of a recording, the other's is now"
 LIVE = BookState.LIVE
 NOTHING = Fraction(-(10**9))  # a return below all others
 
@@ -58,13 +65,17 @@ class WatchStatus:
     refused: Mapping[RejectReason, int]  # number of opportunities held back by each reason, since the watch began
     missed: int  # records overwritten before they were read
     not_compared: tuple[tuple[str, str], ...]  # pairs of symbols without a book that converts between their currencies
+    replay: bool = False  # the sets are replays
+    now_ns: int = 0  # time of the watch, since 1970: in a replay that of the recording
+    left_out: tuple[str, ...] = ()  # sets of the other kind (live, replay) than those watched
 
 
 class Watch:
-    """Live watch for arbitrage. NoSegment if no wanted set is there, UsageError for an exchange whose fee is unknown.
+    """Watch for arbitrage on live sets, or on replayed ones.
 
-    `now_ns` is the clock (ns since 1970) while no records come; one that returns 0 leaves time to the records, so that replays are
-    equal.
+    NoSegment if no wanted set is there, UsageError for an exchange whose fee is unknown, and for live and replayed sets together.
+    `now_ns` is the clock (ns since 1970) while no records come: ours for live sets; one that returns 0, as for replays, leaves time to
+    the records, so that the events are equal each time.
     """
 
     def __init__(
@@ -75,7 +86,7 @@ class Watch:
         fees: Mapping[str, str] | None = None,
         how: str = "wake",
         label: str = "arb",
-        now_ns: Callable[[], int] = clock.realtime_ns,
+        now_ns: Callable[[], int] | None = None,
         tally: Tally | None = None,
     ) -> None:
         self.detector = ArbitrageDetector(policy)
@@ -86,7 +97,9 @@ class Watch:
         self._fee_texts = dict(fees or {})
         self._fees: dict[str, Exact] = {}
         self._label = label
-        self._now_ns = now_ns
+        self.is_replay = replayed(directory, wanted)
+        self._now_ns = now_ns or (_no_clock if self.is_replay else clock.realtime_ns)
+        self._left_out: set[str] = set()
         self._tally = tally
         self._began_ns = clock.realtime_ns()
         self._ruled_ns = 0
@@ -116,7 +129,12 @@ class Watch:
         self._fees.setdefault(exchange, taker_fees([exchange], self._fee_texts)[exchange])
         symbols = self._wanted.symbols_of(name, exchange)
         followed = None if symbols is None else symbols | self._converting
-        return SetFollower(self._directory, name, followed, label=self._label)
+        follower = SetFollower(self._directory, name, followed, label=self._label)
+        if follower.groups.is_replay is not self.is_replay:
+            follower.close()
+            self._left_out.add(name)
+            raise SegmentError(f"{name} is left out: {CLOCKS_DIFFER}")
+        return follower
 
     def _use_rules(self, now: int) -> None:
         """Add new books to the detector, and read the exchanges' rules for orders every RULES_EVERY_NS."""
@@ -244,7 +262,7 @@ class Watch:
         detector = self.detector
         candidates = detector.candidates if everything else list(detector.open)
         candidates.sort(key=lambda one: one.best_return() or NOTHING, reverse=True)
-        return [look_row(detector, one) for one in candidates]
+        return [look_row(detector, one) | ({"replay": True} if self.is_replay else {}) for one in candidates]
 
     def status(self) -> WatchStatus:
         """Status of the watch now."""
@@ -263,6 +281,9 @@ class Watch:
             dict(self.detector.refused),
             self.missed,
             tuple(self.detector.not_compared()),
+            self.is_replay,
+            self.detector.now_ns if self.is_replay else clock.realtime_ns(),
+            tuple(sorted(self._left_out)),
         )
 
     def counts(self) -> dict[str, Any]:
@@ -318,6 +339,25 @@ class _Chosen:
         if event.kind is EventKind.CLOSED:
             self._open.discard(name)
         return is_ours
+
+
+def replayed(directory: Directory, wanted: Wanted) -> bool:
+    """Whether the wanted sets are replays. UsageError where some are and others are live."""
+    kinds: dict[bool, list[str]] = {False: [], True: []}
+    for name in find_sets(directory, wanted):
+        with suppress(SegmentError, StorageError):
+            kinds[Segment.attach(directory, segment_name(SegmentKind.DELTAS, name)).is_replay].append(name)
+    if kinds[False] and kinds[True]:
+        raise UsageError(
+            f"{', '.join(kinds[True])} from a {REPLAY} cannot be compared with {', '.join(kinds[False])}: {CLOCKS_DIFFER}",
+            "name sets of one kind: --exchange …",
+        )
+    return bool(kinds[True])
+
+
+def _no_clock() -> int:
+    """Clock that leaves time to the records."""
+    return 0
 
 
 def _converting_symbols(wanted: Wanted) -> frozenset[str]:

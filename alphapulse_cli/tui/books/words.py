@@ -7,6 +7,7 @@ from typing import NamedTuple
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.market.ticks import trim_text
 from alphapulse_cli.market.trading_status import allows_taking, remark
+from alphapulse_cli.readers.moments import REPLAY
 from alphapulse_cli.readers.status import BookStatus, state_words
 from alphapulse_cli.shm import clock
 from alphapulse_cli.tui.books.grouping import Rungs
@@ -59,7 +60,7 @@ def title(name: str, status: BookStatus, width: int) -> Line:
     """Title of a ladder: the exchange, and at the other end its state."""
     mark, words = ("●" if status.state is BookState.LIVE else "○"), state_words(status)
     if len(name) + len(words) + 5 > width:
-        words = remark(status.trading_status) or status.state.name
+        words = REPLAY if status.replay else remark(status.trading_status) or status.state.name
     left = f" {safe(name)} "
     room = max(width - len(words) - 2, 0)
     left = left if len(left) <= room else f"{left[: max(room - 1, 0)]}…"

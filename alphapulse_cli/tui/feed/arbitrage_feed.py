@@ -20,6 +20,7 @@ from alphapulse_cli.flow.arbitrage.exact import BASIS_POINTS, Exact, taker_fees
 from alphapulse_cli.flow.arbitrage.market import ArbitrageMarket
 from alphapulse_cli.market.trading_status import trading_status
 from alphapulse_cli.readers.items import text
+from alphapulse_cli.readers.moments import REPLAY
 from alphapulse_cli.readers.order_rules import order_rules
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
@@ -39,6 +40,13 @@ class Followed(Protocol):
     name: str
     exchange: str
 
+    @property
+    def is_replay(self) -> bool:
+        """Whether a replay writes the set."""
+
+    def clock_ns(self) -> int:
+        """Time now on the set's clock, ns since 1970; 0 in a replay that has not said it."""
+
     def stand(self, now_ns: int) -> Iterable[Standing]:
         """Books of the set now; `now_ns` is CLOCK_MONOTONIC."""
 
@@ -54,6 +62,8 @@ class ArbitrageFeed:
         self._best: dict[Candidate, Finding] = {}  # best finding of each open one
         self._seen: deque[Seen] = deque(maxlen=MOST_SEEN)
         self._is_going_on = False
+        self._is_replay = False
+        self._left_out: tuple[str, ...] = ()
         self._rows: dict[Candidate, tuple[object, ArbitrageRow]] = {}
         self._made = ArbitragePicture()
         self._next = self._next_rules = 0
@@ -73,12 +83,29 @@ class ArbitrageFeed:
         is_ruling_time = now_ns >= self._next_rules
         if is_ruling_time:
             self._next_rules = now_ns + RULES_EVERY_NS
-        self._take(list(self._standings(directory, sets, now_ns, is_ruling_time=is_ruling_time)))
+        compared = self._of_one_clock(list(sets))
+        present_ns = max((one.clock_ns() for one in compared), default=0)
+        self._take(list(self._standings(directory, compared, now_ns, is_ruling_time=is_ruling_time)), present_ns)
         self._note_births(now_ns)
         self._made = self._picture()
         self._is_going_on = True
         self._next = now_ns + min(COST_SHARE * (clock.monotonic_ns() - began_ns), AT_LEAST_EVERY_NS)
         return self._made
+
+    def _of_one_clock(self, sets: Sequence[Followed]) -> Sequence[Followed]:
+        """Sets whose books can be compared: the live ones where there are any, else the replays.
+
+        The detector begins anew when that changes, since its time never goes back.
+        """
+        live = [one for one in sets if not one.is_replay]
+        self._left_out = tuple(
+            f"{one.name} is left out: it is a {REPLAY}, the others are live" for one in sets if one.is_replay and live
+        )
+        if self._is_replay is not (not live):
+            self._is_replay = not live
+            self._detector = ArbitrageDetector()
+            self._since, self._best, self._rows = {}, {}, {}
+        return live or sets
 
     def _standings(
         self, directory: Directory, sets: Iterable[Followed], now_ns: int, *, is_ruling_time: bool
@@ -104,10 +131,13 @@ class ArbitrageFeed:
                 self._fees[exchange] = f"{exchange} is left out: {error}; set exchange.{exchange}.taker_fee in the configuration"
         return self._fees[exchange]
 
-    def _take(self, standings: Sequence[tuple[ArbitrageMarket, Reconstructor, BookState, BookReason]]) -> None:
-        """Update the detector with the books that changed, in the order in which they were received."""
+    def _take(self, standings: Sequence[tuple[ArbitrageMarket, Reconstructor, BookState, BookReason]], present_ns: int) -> None:
+        """Update the detector with the books that changed, in the order in which they were received.
+
+        `present_ns` is the time now on the clock of all of them; 0: not known.
+        """
         detector = self._detector
-        now_ns = clock.realtime_ns() - GRACE_NS
+        now_ns = present_ns - GRACE_NS
         changed: list[tuple[int, ArbitrageMarket, Reconstructor, int | None]] = []
         for market, replica, state, reason in standings:
             if state is not BookState.LIVE:
@@ -151,7 +181,7 @@ class ArbitrageFeed:
             tuple(rows),
             Counter(row.why for row in rows if row.why is not None),
             tuple(self._detector.not_compared()),
-            tuple(sorted(fee for fee in self._fees.values() if isinstance(fee, str))),
+            (*sorted(fee for fee in self._fees.values() if isinstance(fee, str)), *self._left_out),
             tuple(self._seen),
         )
 

@@ -13,8 +13,8 @@ from alphapulse_cli.book.reconstruct import Reconstructor
 from alphapulse_cli.book.views import BASIS_POINTS, spread_bps
 from alphapulse_cli.market.trading_status import allows_taking, trading_status
 from alphapulse_cli.readers.items import TradeItem, text
+from alphapulse_cli.readers.moments import age_ms
 from alphapulse_cli.readers.status import BookStatus
-from alphapulse_cli.shm import clock
 from alphapulse_cli.tui.feed.picture import MIDS, MOMENTS, BookLadder, BookPicture, Level, Moment
 from alphapulse_cli.wire.delta import NO_FEED_DELAY, BookReason, BookState
 
@@ -58,11 +58,18 @@ class OneBook:
             self._mids = (*self._mids, moment.mid)[-MIDS:]
 
     def picture(
-        self, sample: BookStatus, replica: Reconstructor | None, state: tuple[BookState, BookReason], levels: int, now_ns: int
+        self,
+        sample: BookStatus,
+        replica: Reconstructor | None,
+        state: tuple[BookState, BookReason],
+        levels: int,
+        now_ns: int,
+        clock_ns: int,
     ) -> BookPicture:
         """Picture of the book now. `state` is that of the replica; the sample takes its place until the replica is whole.
 
         `levels` is the depth of the ladder of a watched book, which also has the history; 0 for a book that is not watched.
+        `clock_ns` is the time now on the set's clock (`Segment.now_ns`), `now_ns` that of the screen, CLOCK_MONOTONIC.
         """
         if replica is not None and (replica.is_cold or not replica.version):
             replica = None
@@ -72,7 +79,7 @@ class OneBook:
         if self._made is not None and key == self._key and sample is self._sample and not self._fade(now_ns):
             return self._made
         self._key, self._sample = key, sample
-        exact = Exact(sample) if replica is None else self._exact(sample, replica, state)
+        exact = Exact(sample) if replica is None else self._exact(sample, replica, state, clock_ns)
         if levels != self._levels:
             self._levels, self._sides, self._moved = levels, None, {}
             self._moments = tuple(self._history) if levels else ()
@@ -82,7 +89,7 @@ class OneBook:
         self._made = BookPicture(self._set_name, *exact, self._mids, self.last_trade, ladder, self._moments)
         return self._made
 
-    def _exact(self, sample: BookStatus, replica: Reconstructor, state: tuple[BookState, BookReason]) -> Exact:
+    def _exact(self, sample: BookStatus, replica: Reconstructor, state: tuple[BookState, BookReason], clock_ns: int) -> Exact:
         """Status with the replica's best levels and the sample's rates and counts."""
         book = replica.book
         bid, ask = book.best_bid(), book.best_ask()
@@ -101,7 +108,7 @@ class OneBook:
             ask_count=book.ask_count,
             version=replica.version,
             trading_status=trading_status(replica.trading_status),
-            age_ms=(clock.realtime_ns() - replica.timestamp_ns) / 1e6 if replica.timestamp_ns else None,
+            age_ms=age_ms(replica.timestamp_ns, clock_ns),
             feed_delay_us=sample.feed_delay_us if replica.feed_delay_us == NO_FEED_DELAY else replica.feed_delay_us,
         )
         if state[0] is not BookState.LIVE or not allows_taking(status.trading_status):

@@ -152,7 +152,7 @@ class ArbitragePicture:
     rows: Sequence[ArbitrageRow] = ()
     held_back: Mapping[RejectReason, int] = field(default_factory=dict)
     not_compared: Sequence[tuple[str, str]] = ()  # pairs of symbols without a book that converts their quote currencies
-    unknown_fees: Sequence[str] = ()  # a sentence for each exchange that is left out
+    unknown_fees: Sequence[str] = ()  # a sentence for each exchange or replay that is left out
     seen: Sequence[Seen] = ()  # newest first
 
 
@@ -171,9 +171,14 @@ class Picture:
     advice: str = ""
     arbitrage: ArbitragePicture | None = None
 
+    @property
+    def replays(self) -> Sequence[SetPicture]:
+        """Sets that replays write: of the past."""
+        return [one for one in self.sets if one.status.replay]
+
     def best(self, symbol: str) -> tuple[BookPicture | None, BookPicture | None]:
         """Books with the highest bid and the lowest ask of a symbol; None each if fewer than two LIVE books compete."""
-        books = [book for book in self.books if book.status.symbol == symbol]
+        books = of_one_time([book for book in self.books if book.status.symbol == symbol])
         bids = [book for book in books if book.bid is not None]
         asks = [book for book in books if book.ask is not None]
         if len(bids) < 2 or len(asks) < 2:
@@ -183,3 +188,9 @@ class Picture:
     def symbols(self) -> list[str]:
         """All symbols, sorted."""
         return sorted({book.status.symbol for book in self.books})
+
+
+def of_one_time(books: Sequence[BookPicture]) -> Sequence[BookPicture]:
+    """Books that can be compared with one another: without those of replays where there are live ones."""
+    live = [book for book in books if not book.status.replay]
+    return live or books

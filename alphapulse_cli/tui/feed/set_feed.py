@@ -75,6 +75,15 @@ class OneSet:
         self.look()
 
     @property
+    def is_replay(self) -> bool:
+        """Whether a replay writes the set."""
+        return self._follower.groups.is_replay
+
+    def clock_ns(self) -> int:
+        """Time now on the set's clock, ns since 1970; 0 in a replay that has not said it."""
+        return self._follower.groups.now_ns()
+
+    @property
     def ring(self) -> RingReader:
         """Ring of the set's deltas."""
         return self._follower.ring
@@ -112,7 +121,7 @@ class OneSet:
             self.tally.missed += polled.missed
             self.tally.laps += 1
         count = polled.record_count
-        if count:
+        if count and not self._follower.groups.is_replay:  # how late a replay is seen cannot be told: its clock moves in steps
             now, step = clock.realtime_ns(), RECORD_WORDS * max(count // SAMPLES, 1)
             for received_ns in polled.records.cast("Q")[::step].tolist():
                 self._seen.record(now - received_ns)
@@ -126,7 +135,7 @@ class OneSet:
         self._counters = None
 
     def _take_trades(self, records: memoryview) -> None:
-        for trade in trade_items(records, self.name, self._names):
+        for trade in trade_items(records, self.name, self._names, replay=self.is_replay):
             self._tape.append(trade)
             self._book(trade.symbol).last_trade = trade
 
@@ -166,13 +175,15 @@ class OneSet:
     def books(self, samples: list[BookStatus], watched: Watched, now_ns: int) -> list[BookPicture]:
         """Pictures of the wanted books now."""
         replicas = self._follower.books
+        clock_ns = self.clock_ns()
         made = []
         for sample in samples:
             symbol = sample.symbol
             if self._wants(symbol):
                 replica = replicas.get(symbol)
                 state = UNKNOWN if replica is None else self._follower.state(symbol, now_ns)
-                made.append(self._book(symbol).picture(sample, replica, state, watched.levels_of(self.name, symbol), now_ns))
+                levels = watched.levels_of(self.name, symbol)
+                made.append(self._book(symbol).picture(sample, replica, state, levels, now_ns, clock_ns))
         return made
 
     def stand(self, now_ns: int) -> Iterator[tuple[str, Reconstructor, BookState, BookReason]]:

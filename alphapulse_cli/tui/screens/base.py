@@ -92,6 +92,7 @@ class PulseScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._filter = ""
+        self.heading = Heading()
         self.status_line = StatusLine()
         self.status_rows = 1  # lines that the status line takes
         self.is_covered = False  # another screen was in front since it was last drawn
@@ -103,7 +104,7 @@ class PulseScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """The frame around the body."""
-        yield Heading()
+        yield self.heading
         yield from self.compose_body()
         with Vertical(id="foot"):
             yield FilterLine()
@@ -161,7 +162,9 @@ class PulseScreen(Screen[None]):
         self.renew_status()
 
     def renew_status(self) -> None:
-        """Make the status line anew."""
+        """Make the status line anew, and the heading if it calls the sets otherwise now."""
+        if self.heading.is_attached:
+            self.heading.renew()
         if self.status_line.is_attached:
             self.status_line.renew()
 

@@ -27,7 +27,7 @@ from alphapulse_cli.tui.books.grouping import Rungs
 from alphapulse_cli.tui.books.ladder import GAP, LadderPane, Painted
 from alphapulse_cli.tui.books.ladder_columns import widths
 from alphapulse_cli.tui.books.ladder_text import Line, Look, initials
-from alphapulse_cli.tui.feed.picture import BookLadder, BookPicture, Picture, Watched
+from alphapulse_cli.tui.feed.picture import BookLadder, BookPicture, Picture, Watched, of_one_time
 from alphapulse_cli.tui.screens.books_keys import CHART, IMBALANCE_LEVELS, MERGED, BooksKeys
 from alphapulse_cli.wire.delta import BookState
 
@@ -189,7 +189,7 @@ class BooksScreen(BooksKeys):
     def _draw_whole(self, shown: list[BookPicture], ladders: dict[str, Rungs | None], limit: int, taken_ns: int) -> None:
         """Draw the consolidated ladder and the chart."""
         room, pane, chart = self._room, self.query_one(ConsolidatedPane), self.query_one(DepthChart)
-        live = [book for book in shown if book.status.state is BookState.LIVE and ladders[book.set_name] is not None]
+        live = of_one_time([book for book in shown if book.status.state is BookState.LIVE and ladders[book.set_name] is not None])
         names = [book.set_name for book in live]
         pane.display, chart.display = bool(room.merged and shown), bool(room.chart and shown)
         self._whole = merged([rungs for book in live if (rungs := ladders[book.set_name]) is not None], limit)

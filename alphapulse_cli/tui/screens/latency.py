@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from textual.widget import Widget
 
+from alphapulse_cli.readers.moments import REPLAY
 from alphapulse_cli.shm.histogram import QUANTILES
 from alphapulse_cli.tui.alarms import LATENCY, Key
 from alphapulse_cli.tui.feed.picture import Picture, SetPicture, Stage
@@ -147,11 +148,12 @@ def _row(one: SetPicture, figures: Figures) -> Row:
     live = is_live(one)
     plain = "" if live else "quiet"
     cells: dict[str, Cell] = {name: (duration(value), plain) for name, value in figures.percentiles.items()}
+    name = f"{REPLAY} {one.status.name}" if one.status.replay else one.status.name
     return Row(
         (one.status.name, stage.name),
         cells
         | {
-            "set": (one.status.name if live else f"✕ {one.status.name}", plain and "dead"),
+            "set": (name if live else f"✕ {name}", plain and "dead"),
             "stage": (stage_words(stage), plain or ("waiting" if stage.is_relative else "")),
             "samples": (f"{stage.distribution.count:,}", "quiet"),
             "shape": (figures.shape, "quiet"),

@@ -9,6 +9,7 @@ from textual import on
 from textual.widget import Widget
 
 from alphapulse_cli.market.trading_status import allows_taking, remark
+from alphapulse_cli.readers.moments import REPLAY
 from alphapulse_cli.readers.status import BookStatus, wait_end
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.books.consolidate import rungs_in
@@ -158,13 +159,19 @@ class OverviewScreen(PaneScreen):
         """Items that match the filter: books, and collectors without books."""
         self._places = places([text for book in picture.books for text in (book.status.bid, book.status.ask)])
         self._size_places = places([text for book in picture.books for text in (book.status.bid_size, book.status.ask_size)])
-        marks = {symbol: marked([book for book in picture.books if book.status.symbol == symbol]) for symbol in picture.symbols()}
+        marks = {
+            (symbol, replay): marked(
+                [book for book in picture.books if (book.status.symbol, book.status.replay) == (symbol, replay)]
+            )
+            for symbol in picture.symbols()
+            for replay in (False, True)
+        }
         owners = {one.status.name: one for one in picture.sets}
         scales = self._scales.of(picture.books)
         for book in picture.books:
             status = book.status
             if self.matches(status.symbol, status.exchange, book.set_name, status.state.name):
-                best, crossing = (of.get(book.key, frozenset()) for of in marks[status.symbol])
+                best, crossing = (of.get(book.key, frozenset()) for of in marks[status.symbol, status.replay])
                 yield Item(owners.get(book.set_name), book, best, crossing, scales[status.symbol])
         having = {book.set_name for book in picture.books}
         for one in picture.sets:
@@ -234,7 +241,7 @@ def book_row(item: Item, places: int, size_places: int) -> Row:
     trade, why = book.last_trade, reason(status, trading)
     cells: dict[str, Cell] = {
         "symbol": (status.symbol, "strong"),
-        "exchange": (status.exchange if status.exchange == book.set_name else book.set_name, ""),
+        "exchange": (f"{REPLAY} {book.set_name}" if status.replay else book.set_name, "waiting" if status.replay else ""),
         "state": (f"{sign} {trading if not tradable and status.state is BookState.LIVE else status.state.name}", kind),
         "bid_size": (aligned(status.bid_size, size_places), "" if is_live else "quiet"),
         "bid": price("bid", aligned(status.bid, places), item, is_live=is_live),
@@ -273,7 +280,12 @@ def set_row(item: Item) -> Row:
     sign = "○" if status.liveness is Liveness.LIVE else "✗"
     return Row(
         (status.name, ""),
-        {"symbol": ("-", "quiet"), "exchange": (status.name, ""), "state": (f"{sign} {state}", kind), "reason": (state, kind)},
+        {
+            "symbol": ("-", "quiet"),
+            "exchange": (f"{REPLAY} {status.name}" if status.replay else status.name, ""),
+            "state": (f"{sign} {state}", kind),
+            "reason": (state, kind),
+        },
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from textual.widget import Widget
 
 from alphapulse_cli.apps.segments import ReaderRow, SegmentRow
+from alphapulse_cli.readers.moments import REPLAY
 from alphapulse_cli.tui.alarms import RING, Key
 from alphapulse_cli.tui.feed.picture import Picture
 from alphapulse_cli.tui.screens.detailed import DetailedScreen
@@ -44,7 +45,8 @@ def now_cell(row: SegmentRow) -> Cell:
 
 def segment_row(row: SegmentRow, *, is_first: bool = True) -> Row:
     """The row of a segment; if attaching to it failed the row has the reason. `is_first`: the first row of its set."""
-    cells: dict[str, Cell] = {"set": (row.set_name, "" if is_first else "quiet"), "part": (part(row), "")}
+    name = f"{REPLAY} {row.set_name}" if row.replay else row.set_name
+    cells: dict[str, Cell] = {"set": (name, "" if is_first else "quiet"), "part": (part(row), "")}
     if row.problem:
         return Row((row.name, ()), cells | {"state": ("damaged", "dead")}, (row.problem, "dead"))
     return Row(

@@ -6,6 +6,7 @@ from math import log10
 from typing import NamedTuple
 
 from alphapulse_cli.readers.items import TradeItem
+from alphapulse_cli.readers.moments import REPLAY
 from alphapulse_cli.tui.cells import clock_text
 from alphapulse_cli.tui.feed.picture import Picture
 from alphapulse_cli.tui.screens.listing import ListScreen
@@ -74,7 +75,7 @@ class TapeScreen(ListScreen):
                 "time": (f"{'h' if trade.history else ''}{clock_text(trade.timestamp_ns)}", "quiet"),
                 "exchange_time": ("-" if trade.exchange_ns is None else clock_text(trade.exchange_ns), "quiet"),
                 "symbol": (trade.symbol, "strong"),
-                "exchange": (trade.set_name, ""),
+                "exchange": (f"{REPLAY} {trade.set_name}" if trade.replay else trade.set_name, ""),
                 "side": (f"{'▲' if kind == 'bid' else '▼'} {trade.side}", kind),
                 "price": (trade.price, quiet or kind),
                 "size": (trade.size, quiet),

@@ -11,12 +11,16 @@ from textual.strip import Strip
 from textual.widgets import Input
 
 from alphapulse_cli.edges.safe_text import safe
+from alphapulse_cli.readers.moments import REPLAY
 from alphapulse_cli.tui.widgets.by_line import ByLine
 
 if TYPE_CHECKING:
     from textual.events import Click
 
+    from alphapulse_cli.tui.feed.picture import Picture
+
 NAME = " alphapulse "
+REPLAYED, MIXED = f" {REPLAY} ", f" {REPLAY}+LIVE "  # in place of the name
 GAP = " "
 
 
@@ -24,6 +28,7 @@ class FramedApp(Protocol):
     """The part of the app that the frame uses."""
 
     TABS: ClassVar[tuple[tuple[str, str], ...]]
+    picture: "Picture | None"
 
     def go(self, title: str) -> None:
         """Switch to the screen with that title."""
@@ -55,26 +60,43 @@ def fitting_tabs(names: tuple[tuple[str, str], ...], width: int) -> list[tuple[s
 class Heading(ByLine):
     """Heading: the screens by number; a click switches to one."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"heading--name", "heading--tab", "heading--here"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"heading--name", "heading--replay", "heading--tab", "heading--here"}
+
+    _drawn = NAME
+
+    def renew(self) -> None:
+        """Draw the line again if its first word has changed."""
+        before, self._drawn = self._drawn, self._title()
+        if self._drawn != before:
+            self.refresh()
 
     def shown_on(self, y: int) -> Any:  # noqa: ARG002 - there is one
-        """The tabs, and which of them is this screen's."""
-        return self.screen.title, cast(FramedApp, self.app).TABS
+        """The tabs, which of them is this screen's, and the word before them."""
+        return self.screen.title, cast(FramedApp, self.app).TABS, self._title()
+
+    def _title(self) -> str:
+        """The program's name; REPLAY where what is shown is of the past."""
+        picture = cast(FramedApp, self.app).picture
+        if picture is None or not picture.replays:
+            return NAME
+        return REPLAYED if len(picture.replays) == len(picture.sets) else MIXED
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002 - there is one
         """Draw the name and the tabs."""
         style = self.get_component_rich_style
-        segments = [Segment(NAME, style("heading--name")), Segment(GAP, self.ground)]
+        name = self._title()
+        kind = "heading--name" if name is NAME else "heading--replay"
+        segments = [Segment(name, style(kind)), Segment(GAP, self.ground)]
         here = self.screen.title
         segments += [Segment(text, style("heading--here" if title == here else "heading--tab")) for title, text in self._tabs()]
         return Strip(segments).adjust_cell_length(self.size.width, self.ground)
 
     def _tabs(self) -> list[tuple[str, str]]:
-        return fitting_tabs(cast(FramedApp, self.app).TABS, self.size.width - len(NAME) - len(GAP))
+        return fitting_tabs(cast(FramedApp, self.app).TABS, self.size.width - len(self._title()) - len(GAP))
 
     def on_click(self, event: "Click") -> None:
         """Go to the screen under the pointer."""
-        at = len(NAME) + len(GAP)
+        at = len(self._title()) + len(GAP)
         for title, text in self._tabs():
             if at <= event.x < at + len(text):
                 cast(FramedApp, self.app).go(title)

@@ -3,6 +3,7 @@
 kraken      ▕█▍                  ▏   5.1 % of the ring: 3,342 of 65,536 records behind, keeps up, 0 missed
 """
 
+from alphapulse_cli.readers.moments import REPLAY
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.tui.feed.picture import SetPicture
 from alphapulse_cli.tui.widgets.lines import Line, in_width
@@ -20,7 +21,8 @@ def bar(part: float, width: int) -> str:
 
 def liveness_word(one: SetPicture) -> str:
     """The set's liveness: live, silent, retired …; "gone" if the set does not exist any more."""
-    return one.status.liveness.value if one.status.liveness is not None else "gone"
+    word = one.status.liveness.value if one.status.liveness is not None else "gone"
+    return f"{word}, {REPLAY}" if one.status.replay else word
 
 
 def is_live(one: SetPicture) -> bool:
