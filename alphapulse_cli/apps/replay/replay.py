@@ -258,9 +258,9 @@ class Replay:
         self.notice("warning", f"{path}: {what}")
 
     def _notice_of(self, set_name: str) -> Notice:
-        def notice(level: str, message: str) -> None:
+        def notice(_level: str, message: str) -> None:  # what a collector would say now, which was said then
             if self.is_shown:
-                self.notice(level, f"{moments.moment(self.progress.now_ns, digits=3)} {set_name}: {message}")
+                self.notice("info", f"{moments.moment(self.progress.now_ns, digits=3)} {set_name}: {message}")
 
         return notice
 
