@@ -88,6 +88,12 @@ def test_room_that_is_missing_is_what_the_configured_symbols_need(where, monkeyp
     assert found(where, "room").fix.startswith(words)
 
 
+def stand_still(monkeypatch, later_ns=0):
+    """Stop the monotonic clock: a heartbeat of just now stays one, however long the checks take."""
+    now = clock.monotonic_ns() + later_ns
+    monkeypatch.setattr(clock, "monotonic_ns", lambda: now)
+
+
 @pytest.mark.parametrize(
     ("opened", "count", "verdict", "said"),
     [
@@ -97,8 +103,9 @@ def test_room_that_is_missing_is_what_the_configured_symbols_need(where, monkeyp
         (2, 3, CheckVerdict.WARN, "live, with 2 of 3 connections open"),
     ],
 )
-def test_a_live_set_that_lacks_a_connection(where, opened, count, verdict, said):
+def test_a_live_set_that_lacks_a_connection(where, monkeypatch, opened, count, verdict, said):
     with open_directory(where) as directory, Writer(directory) as writer:
+        stand_still(monkeypatch)
         writer.outlet.counters.block().set(Counter.CONNECTIONS, count)
         writer.outlet.counters.block().set(Counter.CONNECTIONS_OPEN, opened)
         assert (found(where, "set kraken").verdict, found(where, "set kraken").found) == (verdict, said)
@@ -107,9 +114,9 @@ def test_a_live_set_that_lacks_a_connection(where, opened, count, verdict, said)
 def test_sets_that_live_that_ended_and_that_died(where, monkeypatch):
     with open_directory(where) as directory:
         with Writer(directory):
+            stand_still(monkeypatch)
             assert (found(where, "set kraken").verdict, found(where, "set kraken").found) == (CheckVerdict.OK, "live")
-            now = clock.monotonic_ns()
-            monkeypatch.setattr(clock, "monotonic_ns", lambda: now + 3_000_000_000)
+            stand_still(monkeypatch, later_ns=3_000_000_000)
             assert found(where, "set kraken").verdict is CheckVerdict.WARN
             assert "no heartbeat" in found(where, "set kraken").found
         monkeypatch.undo()

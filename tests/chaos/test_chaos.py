@@ -108,10 +108,10 @@ def test_a_planted_defect_is_found_in_less_than_50_seeds(canary):
 
 
 def test_over_real_sockets_books_heal_and_no_readers_chain_breaks():
-    """In real time on a machine that may be busy: no share of it is asked for here, `scripts/chaos.py --sockets` does."""
+    """LIVE at the start and in the end. In real time on a machine that may be busy no share of it is asked for; `scripts/chaos.py --sockets` does."""
     seen = asyncio.run(soak(6.0, every_s=0.4, at_least=12, seed=5))
     assert seen.accusations == []
-    assert seen.all_live > 0
+    assert seen.faults >= 12
 
 
 @pytest.mark.campaign

@@ -24,12 +24,32 @@ def test_a_collector_that_is_told_of_the_file_is_live_and_another_is_refused(mod
     _, line = served
     assert line["websocket_url"].startswith("wss://127.0.0.1:")
     assert line["rest_url"].startswith("https://127.0.0.1:")
-    collect = ["collect", "--exchange", "kraken", "--symbols", "BTC-USD", "--url", line["websocket_url"], "--duration", "3s"]
-    refused = module_alphapulse(*collect)
+    refused = collected(module_alphapulse, line, lambda done: "certificate" in done.stderr)
     assert refused.code == 6
     assert "certificate" in refused.stderr
-    told = module_alphapulse(*collect, SSL_CERT_FILE=line["ca_file"])
+    told = collected(module_alphapulse, line, lambda done: done.code == 0, SSL_CERT_FILE=line["ca_file"])
     assert told.code == 0, told.stderr
+
+
+def collected(runner, line, is_enough, **env):
+    """How a collector ended after 3 s; after 30 s where the machine was too busy for that to be enough."""
+    for duration in ("3s", "30s"):
+        done = runner(
+            "collect",
+            "--exchange",
+            "kraken",
+            "--symbols",
+            "BTC-USD",
+            "--url",
+            line["websocket_url"],
+            "--duration",
+            duration,
+            timeout=90,
+            **env,
+        )
+        if is_enough(done):
+            break
+    return done
 
 
 def test_the_file_is_gone_with_the_simulator(served):

@@ -266,7 +266,10 @@ class TestWhatCannotBe:
 
     def test_an_exchange_that_is_not_there(self, alphapulse):
         """It is waited for, as long as there is time."""
-        done = alphapulse("collect", "--exchange", "kraken", "--url", "ws://127.0.0.1:1/v2", "--duration", "3s")
+        for duration in ("3s", "20s"):  # the longer one where the machine was too busy to try once in the shorter
+            done = alphapulse("collect", "--exchange", "kraken", "--url", "ws://127.0.0.1:1/v2", "--duration", duration)
+            if "warning" in done.stderr:
+                break
         assert (done.code, done.stdout) == (6, "")
         why = "waiting for the list of instruments: cannot fetch http://127.0.0.1:1/0/public/AssetPairs: Connection refused"
         assert done.stderr.splitlines() == [
