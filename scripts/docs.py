@@ -433,6 +433,7 @@ PYTHON = (  # what a program of one's own may use: heading, the source that docu
         "book/views.py",
         ("bbo", "mid", "spread_ticks", "spread_bps", "depth_lots", "imbalance", "depth_walk", "Bbo", "Walk"),
     ),
+    ("The past, from captures: `ap.at`, `ap.replay`", "apps/past.py", ("at", "replay", "Replaying")),
     ("Arbitrage, live: `ap.arbitrage`", "apps/arb/api.py", ("arbitrage", "Opportunities")),
     ("Its policy: `ap.ArbitragePolicy`", "flow/arbitrage/candidate.py", ("ArbitragePolicy", "RejectReason")),
     (

@@ -3,6 +3,8 @@
 The writer is in this process, so that the recording's clock moves when the test says so; a live set lies beside where both are meant.
 """
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from support.reader_sets import PAST_NS, Writer, ladder
@@ -17,12 +19,14 @@ from alphapulse_cli.apps.tail import Tail
 from alphapulse_cli.cli import board
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
+from alphapulse_cli.flow.merged import MergedFollowers
 from alphapulse_cli.readers.items import DeltaGroup, TradeItem
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.readers.status import StatusSource, state_words
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.layout import SegmentKind
+from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.tui.feed.arbitrage_feed import ArbitrageFeed
 from alphapulse_cli.tui.feed.feed import ScreenFeed
 from alphapulse_cli.tui.feed.picture import Picture
@@ -126,6 +130,11 @@ class TestAges:
             assert not reader.replay
             assert before <= reader.now_ns() <= clock.realtime_ns()
 
+    def test_against_our_own_clock_are_found(self, directory, past):
+        """What a reader would show that does not know replays."""
+        with patch.object(Segment, "now_ns", lambda _: clock.realtime_ns()):
+            assert (StatusSource(directory).sample()[0].books[0].age_ms or 0) > 3600 * 24 * 365 * 1000
+
 
 class TestNothingTakesThemForLive:
     def test_programs_are_told(self, past, beside, shm_dir):
@@ -187,6 +196,26 @@ def traded(directory, name, bid, *, replay):
     return writer
 
 
+def order_of_two(directory):
+    """(set, time in the recording) of the steps of two replayed sets, of which the one publishes its later record first."""
+    with (
+        traded(directory, "kraken", 1_000_000, replay=True) as kraken,
+        traded(directory, "coinbase", 1_000_100, replay=True) as coinbase,
+        Watch(directory, Wanted(), ArbitragePolicy(), FREE, "sleep") as watching,
+    ):
+        watching.settle()
+        kraken.now_ns += 2 * SECOND_NS
+        kraken.update([(1_000_000, 3, False)])  # the clock has not reached it
+        steps = list(watching.steps(clock.monotonic_ns()))
+        coinbase.now_ns += SECOND_NS
+        coinbase.update([(1_000_100, 3, False)])
+        coinbase.now_ns = kraken.now_ns
+        kraken.beat()
+        coinbase.beat()
+        steps += watching.steps(clock.monotonic_ns())
+        return [(step.follower.set_name, step.timestamp_ns - PAST_NS) for step in steps]
+
+
 class TestArbitrage:
     def test_between_replays_is_found_by_their_records_alone(self, directory):
         """Books of 2025 are not too old, and the events carry the recording's times."""
@@ -223,22 +252,12 @@ class TestArbitrage:
 
     def test_the_order_is_the_recordings_however_late_a_set_is_seen(self, directory):
         """A record that is ahead of the recording's clock waits for those of the other set that are published after it."""
-        with (
-            traded(directory, "kraken", 1_000_000, replay=True) as kraken,
-            traded(directory, "coinbase", 1_000_100, replay=True) as coinbase,
-            Watch(directory, Wanted(), ArbitragePolicy(), FREE, "sleep") as watching,
-        ):
-            watching.settle()
-            kraken.now_ns += 2 * SECOND_NS
-            kraken.update([(1_000_000, 3, False)])  # published, but the clock has not reached it
-            assert [step.timestamp_ns for step in watching.steps(clock.monotonic_ns())] == []
-            coinbase.now_ns += SECOND_NS
-            coinbase.update([(1_000_100, 3, False)])
-            coinbase.now_ns = kraken.now_ns
-            kraken.beat()
-            coinbase.beat()
-            steps = [(step.follower.set_name, step.timestamp_ns - PAST_NS) for step in watching.steps(clock.monotonic_ns())]
-            assert steps == [("coinbase", SECOND_NS), ("kraken", 2 * SECOND_NS)]
+        assert order_of_two(directory) == [("coinbase", SECOND_NS), ("kraken", 2 * SECOND_NS)]
+
+    def test_without_waiting_for_the_clock_it_is_that_of_publication(self, directory):
+        """Else the test above could not fail."""
+        with patch.object(MergedFollowers, "_up_to", lambda _, __, groups: groups):
+            assert order_of_two(directory) == [("kraken", 2 * SECOND_NS), ("coinbase", SECOND_NS)]
 
     def test_what_a_replay_published_last_counts_though_it_has_ended(self, directory):
         with (
