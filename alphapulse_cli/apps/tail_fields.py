@@ -59,9 +59,9 @@ def chosen(text: str, what: str) -> tuple[str, ...]:
     UsageError, naming all, for an unknown one.
     """
     known = DELTA_FIELDS if what == "deltas" else TRADE_FIELDS
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     unknown = [name for name in names if name not in known]
-    if unknown or not names:
+    if unknown:
         of_deltas = what == "trades" and unknown and unknown[0] in DELTA_FIELDS
         there = "a field of deltas, not of trades" if of_deltas else f"not a field of {what}"
         raise UsageError(f"{there}: {', '.join(unknown)[:40] or 'nothing'}", f"fields are: {', '.join(known)}")

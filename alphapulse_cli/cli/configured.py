@@ -86,7 +86,7 @@ class Defaults(dict[str, Any]):
     def _found(self, parameter: Any) -> tuple[Any, str] | None:
         name = variable(self._path, key_of(parameter))
         text = os.environ.get(name)
-        if text:  # a variable that is set but empty counts as not set
+        if text or (text is not None and parameter.multiple):  # empty: not set, but no list, which would silently be the default
             return ([text] if parameter.multiple else text), name
         self.refuse_unknown()
         for file, table in self._sections():
@@ -128,6 +128,8 @@ class Defaults(dict[str, Any]):
 
         from alphapulse_cli.edges.config import value_types
 
+        if parameter.multiple and value == []:
+            raise UsageError(f"{origin}: the list is empty", _about(parameter))
         if parameter.multiple and isinstance(value, list):
             texts: Any = [str(part) for part in value]
         elif isinstance(value, dict | list):

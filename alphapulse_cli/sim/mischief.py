@@ -95,7 +95,7 @@ class Injection:
 
 def parse_mischief(text: str) -> list[Scenario]:
     """Parse scenarios, as in "gap,checksum:0.01"; [] for "". UsageError, with the nearest kinds, for other texts."""
-    return [_parse_scenario(word.strip()) for word in text.split(",") if word.strip()]
+    return [_parse_scenario(word.strip()) for word in text.split(",")] if text.strip() else []
 
 
 def check_kind(kind: str) -> str:

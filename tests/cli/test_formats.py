@@ -151,7 +151,7 @@ class TestFields:
         ("what", "fields", "message"),
         [
             ("deltas", "time,prize", "not a field of deltas: prize"),
-            ("deltas", "", "not a field of deltas: nothing"),
+            ("deltas", "time,,set", "not a field of deltas: nothing"),
             ("trades", "bid", "a field of deltas, not of trades: bid"),
         ],
     )

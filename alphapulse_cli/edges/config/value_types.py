@@ -6,7 +6,7 @@ Both give the same Python value, or a ValueError that says in one line why the v
 import os
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,16 +60,21 @@ def _of_choices(*choices: str) -> ValueType:
     return _of_string(words, check, choices)
 
 
-def _of_list(words: str, item: Callable[[str], str]) -> ValueType:
-    """Make the type of a list: of strings in TOML, with commas in a variable."""
+def _of_list(words: str, item: Callable[[str], str], *, may_be_empty: bool = False) -> ValueType:
+    """Make the type of a list: of strings in TOML, with commas in a variable. Each part must be an `item`."""
+
+    def checked(parts: Sequence[str]) -> tuple[str, ...]:
+        if not parts and not may_be_empty:
+            raise ValueError(f"expected {words}, got an empty one")
+        return tuple(map(item, parts))
 
     def of_text(text: str) -> tuple[str, ...]:
-        return tuple(item(part.strip()) for part in text.split(",") if part.strip())
+        return checked([part.strip() for part in text.split(",")] if text.strip() else [])
 
     def of_toml(value: Any) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
             raise ValueError(f"expected {words}, got {described(value)}")
-        return tuple(item(part) for part in value)
+        return checked(value)
 
     return ValueType(words, of_text, of_toml)
 
@@ -178,7 +183,7 @@ def checksum_rules(text: str) -> dict[str, str]:
     ValueError for another word than strict or warn, or a text that is no symbol.
     """
     rules: dict[str, str] = {}
-    for part in filter(None, map(str.strip, text.split(","))):
+    for part in map(str.strip, text.split(",")):
         name, equals, word = part.rpartition("=")
         if word not in CHECKSUM_WORDS or (equals and not name):
             raise ValueError(f"expected {' or '.join(CHECKSUM_WORDS)}, or SYMBOL=warn, got {part[:40]!r}")
@@ -213,7 +218,7 @@ COUNT = ValueType("a whole number", count, _only(int, "a whole number", lambda v
 POWER_OF_TWO = ValueType(
     "a power of two, or 0", power_of_two, _only(int, "a power of two, or 0", lambda value: power_of_two(str(value)))
 )
-NAMES = _of_list("a list of names", exchange_name)
+NAMES = _of_list("a list of names", exchange_name, may_be_empty=True)
 SYMBOLS = _of_list("a list of symbols", symbol)
 CHANNELS = _of_list("a list of channels", _channel)
 TRUTH = ValueType("true or false", truth, _only(bool, "true or false", bool))
