@@ -10,7 +10,7 @@ app = options.command_app()
 
 
 def _complete_simulated(incomplete: str) -> list[str]:
-    return [name for name in ("all", *options.complete_exchange("")) if name.startswith(incomplete)]
+    return options.complete_words("all", *options.complete_exchange(""), several=True)(incomplete)
 
 
 @app.command()

@@ -11,6 +11,7 @@ An option that the configuration can set defaults to None, which means "not give
 
 from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -124,32 +125,64 @@ def _choices(values: list[str] | None) -> list[str] | None:
     return list(dict.fromkeys(map(understood_choice, split_lists(values)))) if values else None
 
 
+def _begun(incomplete: str) -> tuple[str, str]:
+    """Split a list with commas into what stands before its last word, comma included, and the word begun."""
+    before, comma, begun = incomplete.rpartition(",")
+    return before + comma, begun
+
+
+def chosen_exchanges(context: Any) -> list[str]:
+    """Exchanges and sets that the command line names so far: of --exchange, or of an argument EXCHANGE."""
+    found: list[str] = []
+    for parameter in context.command.params:
+        is_argument = str(parameter.metavar).startswith("EXCHANGE")
+        if is_argument or "--exchange" in parameter.opts:
+            # while an option still lacks its value the parser leaves the arguments in `args`
+            value = context.params.get(parameter.name) or (context.args if is_argument else ())
+            found += [value] if isinstance(value, str) else value
+    return found
+
+
 def complete_exchange(incomplete: str) -> list[str]:
-    """Completions of an exchange's name."""
+    """Completions of an exchange's name, the last of a list with commas."""
     from alphapulse_cli import exchanges
 
-    return [name for name in exchanges.names() if name.startswith(incomplete)]
+    before, begun = _begun(incomplete)
+    return [before + name for name in exchanges.names() if name.startswith(begun) and name not in before.split(",")]
 
 
-def complete_symbol(incomplete: str) -> list[str]:
-    """Completions of a symbol, in any case: symbols with a book here, then configured ones; a `kraken:` before them stays."""
-    exchange, colon, begun = incomplete.rpartition(":")
+def complete_symbol(context: typer.Context, incomplete: str) -> list[str]:
+    """Completions of a symbol, the last of a list: symbols with a book here, then configured ones.
+
+    Of the exchanges that are named before it, as in `--exchange kraken` or `kraken:`, if any are.
+    """
+    before, begun = _begun(incomplete)
+    exchange, colon, begun = begun.rpartition(":")
     try:
         chosen = settings()
-        configured = (symbol.rpartition(":")[2] for symbol in chosen.get("symbols"))
-        known = [*_symbols_here(chosen.get("shm_dir")), *(symbol for symbol in configured if "-" in symbol and "*" not in symbol)]
+        wanted = [exchange] if colon else chosen_exchanges(context)
+        configured = [one.rpartition(":") for one in chosen.get("symbols") if "-" in one and "*" not in one]
+        here = _symbols_here(context.params.get("shm_dir") or chosen.get("shm_dir"), wanted)
     except (AlphapulseError, OSError):  # a prompt is no place for an error
         return []
-    return [exchange + colon + symbol for symbol in dict.fromkeys(known) if symbol.upper().startswith(begun.upper())]
+    known = [*here, *(symbol for of, _, symbol in configured if not of or not wanted or of in wanted)]
+    heads = dict.fromkeys(before + exchange + colon + symbol for symbol in known if symbol.upper().startswith(begun.upper()))
+    return [word for word in heads if word.removeprefix(before) not in before.split(",")]
 
 
-def _symbols_here(shm_dir: str) -> list[str]:
-    """Symbols whose book images are in the segments' directory."""
+def _symbols_here(shm_dir: str, wanted: list[str]) -> list[str]:
+    """Symbols whose book images are in the segments' directory, in sets of the `wanted` names or exchanges; of all for none."""
+    from alphapulse_cli.readers.selection import Wanted, find_sets
     from alphapulse_cli.shm import directory
 
     folder = directory.directory_path(shm_dir or None)
-    parsed = (directory.parse_segment_name(path.name) for path in folder.iterdir()) if folder.is_dir() else ()
-    return sorted({found[2] for found in parsed if found is not None and found[2]})
+    parsed = [directory.parse_segment_name(path.name) for path in folder.iterdir()] if folder.is_dir() else []
+    books = [(found[1], found[2]) for found in parsed if found is not None and found[2]]
+    if books and wanted:
+        with directory.open_directory(shm_dir or None) as opened:
+            sets = find_sets(opened, Wanted.of(wanted, None))
+        books = [(name, symbol) for name, symbol in books if name in sets]
+    return sorted({symbol for _, symbol in books})
 
 
 def _format(form: str | None) -> str | None:
@@ -167,11 +200,11 @@ def _wait(how: str | None) -> str | None:
 
 
 def complete_words(*words: str, several: bool = False) -> Callable[[str], list[str]]:
-    """Make a completion of these words; with `several`, of the last word in a list with commas."""
+    """Make a completion of these words; with `several`, of the last word in a list with commas, without those before it."""
 
     def complete(incomplete: str) -> list[str]:
-        before, comma, begun = incomplete.rpartition(",") if several else ("", "", incomplete)
-        return [before + comma + word for word in words if word.startswith(begun)]
+        before, begun = _begun(incomplete) if several else ("", incomplete)
+        return [before + word for word in words if word.startswith(begun) and word not in before.split(",")]
 
     return complete
 
@@ -183,14 +216,20 @@ def complete_mischief(incomplete: str) -> list[str]:
     return complete_words(*KINDS, several=True)(incomplete)
 
 
-def complete_mode(incomplete: str) -> list[str]:
-    """Completions of a feed's name; coinbase=exchange where the exchange is named first."""
+def complete_mode(context: typer.Context, incomplete: str) -> list[str]:
+    """Completions of a feed's name, of the exchanges that are named before it, if any are.
+
+    Where the option belongs to several exchanges each is written coinbase=exchange.
+    """
     from alphapulse_cli import exchanges
 
     name, equals, begun = incomplete.rpartition("=")
-    of = [name] if equals else exchanges.names()
-    modes = [mode.name for one in of if one in exchanges.names() for mode in exchanges.get(one).facts.modes]
-    return [name + equals + mode for mode in dict.fromkeys(modes) if mode.startswith(begun)]
+    chosen = [one for one in chosen_exchanges(context) if one in exchanges.names()]
+    of = [name] if equals else chosen or exchanges.names()
+    modes = {one: [mode.name for mode in exchanges.get(one).facts.modes] for one in of if one in exchanges.names()}
+    if len(chosen) > 1 and not equals:
+        return [word for one in chosen for mode in modes[one] if (word := f"{one}={mode}").startswith(begun)]
+    return [name + equals + mode for mode in dict.fromkeys(chain(*modes.values())) if mode.startswith(begun)]
 
 
 Exchanges = Annotated[

@@ -3,8 +3,9 @@
 from unittest.mock import patch
 
 import pytest
+import typer
 
-from alphapulse_cli.cli import collecting, options
+from alphapulse_cli.cli import collecting, loading, options
 from alphapulse_cli.errors import ExitCode
 
 WRONG = [
@@ -74,5 +75,6 @@ class TestTheConfiguration:
     def test_of_a_pattern_is_no_completion(self, quick, monkeypatch):
         monkeypatch.setenv("ALPHAPULSE_SYMBOLS", "*-USD,top:5,BTC-USD")
         options.read_settings.cache_clear()
-        assert options.complete_symbol("") == ["BTC-USD"]
-        assert options.complete_symbol("t") == []
+        context = typer.Context(loading.load("doctor"), info_name="doctor")
+        assert options.complete_symbol(context, "") == ["BTC-USD"]
+        assert options.complete_symbol(context, "t") == []

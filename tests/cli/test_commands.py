@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from support.reader_sets import Writer
 from typer.testing import CliRunner
 
 from alphapulse_cli import __version__, exchanges
@@ -12,6 +13,7 @@ from alphapulse_cli.cli import app, commands, options, root, stderr
 from alphapulse_cli.cli.loading import load
 from alphapulse_cli.edges.config import layers
 from alphapulse_cli.errors import UsageError
+from alphapulse_cli.shm.directory import open_directory
 
 FOLDER = Path(app.__file__).parent
 
@@ -106,22 +108,65 @@ class TestCompletion:
         assert self.completed(monkeypatch, capsys, "alphapulse config s") == ["show"]
         assert "--json" in self.completed(monkeypatch, capsys, "alphapulse config show --")
 
-    def test_exchanges_and_symbols(self, tmp_path, monkeypatch):
+    def symbols(self, monkeypatch, capsys, begun, before="alphapulse tail deltas"):
+        return self.completed(monkeypatch, capsys, f"{before} --symbol {begun}")
+
+    def test_exchanges_and_symbols(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setenv("ALPHAPULSE_SHM_DIR", str(tmp_path / "none"))
         assert options.complete_exchange("bin") == ["binance-us", "binance"]
-        assert options.complete_symbol("btc") == ["BTC-USD"]
-        assert options.complete_symbol("kraken:e") == ["kraken:ETH-USD"]
+        assert self.symbols(monkeypatch, capsys, "BTC") == ["BTC-USD"]
+        assert self.symbols(monkeypatch, capsys, "kraken:E") == ["kraken:ETH-USD"]
 
-    def test_symbols_with_a_book_here_come_first(self, tmp_path, monkeypatch):
+    def test_the_last_word_of_a_list_without_those_before_it(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setenv("ALPHAPULSE_SHM_DIR", str(tmp_path / "none"))
+        assert options.complete_exchange("kraken,bin") == ["kraken,binance-us", "kraken,binance"]
+        assert options.complete_exchange("binance,bin") == ["binance,binance-us"]
+        assert self.symbols(monkeypatch, capsys, "BTC-USD,") == ["BTC-USD,ETH-USD"]
+        assert self.completed(monkeypatch, capsys, "alphapulse tail trades --fields price,si") == ["price,side", "price,size"]
+        assert self.completed(monkeypatch, capsys, "alphapulse tail trades --fields side,si") == ["side,size"]
+        assert self.completed(monkeypatch, capsys, "alphapulse demo --exchanges kraken,coi") == ["kraken,coinbase"]
+
+    def test_symbols_with_a_book_here_come_first(self, tmp_path, monkeypatch, capsys):
         for name in ("kraken_book_SOL-USD", "binance_book_AAPLx-USD", "kraken_trades", "unrelated"):
             (tmp_path / name).touch()
         monkeypatch.setenv("ALPHAPULSE_SHM_DIR", str(tmp_path))
-        assert options.complete_symbol("") == ["AAPLx-USD", "SOL-USD", "BTC-USD", "ETH-USD"]
-        assert options.complete_symbol("aaplX") == ["AAPLx-USD"]
+        assert self.symbols(monkeypatch, capsys, "") == ["AAPLx-USD", "SOL-USD", "BTC-USD", "ETH-USD"]
+        assert self.symbols(monkeypatch, capsys, "AAPL") == ["AAPLx-USD"]
 
-    def test_a_broken_configuration_is_no_reason_to_talk_while_completing(self, tmp_path):
+    def test_symbols_are_those_of_the_exchange_and_the_directory_named_before(self, shm_dir, tmp_path, monkeypatch, capsys):
+        monkeypatch.setenv("ALPHAPULSE_SYMBOLS", "coinbase:BTC-USD,DOT-USD")
+        monkeypatch.setenv("ALPHAPULSE_SHM_DIR", str(tmp_path))
+        with (
+            open_directory(shm_dir) as there,
+            Writer(there, ("SOL-USD",), set_name="mine"),
+            Writer(there, ("ADA-USD",), set_name="coinbase", exchange="coinbase"),
+        ):
+            options.read_settings.cache_clear()
+            line = f"alphapulse tail deltas --shm-dir {shm_dir}"
+            assert self.symbols(monkeypatch, capsys, "", line) == ["ADA-USD", "SOL-USD", "BTC-USD", "DOT-USD"]
+            assert self.symbols(monkeypatch, capsys, "", f"{line} --exchange kraken") == ["SOL-USD", "DOT-USD"]
+            assert self.symbols(monkeypatch, capsys, "", f"{line} -e mine") == ["SOL-USD", "DOT-USD"]
+            assert self.symbols(monkeypatch, capsys, "coinbase:", line) == [
+                f"coinbase:{symbol}" for symbol in ("ADA-USD", "BTC-USD", "DOT-USD")
+            ]
+
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            ("exchanges check kraken --mode ", ["v2"]),
+            ("symbols --exchange coinbase --mode ", ["advanced", "exchange"]),
+            ("sim coinbase --mode ", ["advanced", "exchange"]),
+            ("collect --exchange coinbase,kraken --mode ", ["coinbase=advanced", "coinbase=exchange", "kraken=v2"]),
+            ("collect --exchange coinbase,kraken --mode coinbase=e", ["coinbase=exchange"]),
+            ("arb watch --exchange kraken,coinbase --fee ", ["kraken=", "coinbase="]),
+        ],
+    )
+    def test_words_are_those_of_the_exchanges_named_before(self, monkeypatch, capsys, line, words):
+        assert self.completed(monkeypatch, capsys, f"alphapulse {line}") == words
+
+    def test_a_broken_configuration_is_no_reason_to_talk_while_completing(self, tmp_path, monkeypatch, capsys):
         (tmp_path / "alphapulse.toml").write_text("what = 1")
-        assert options.complete_symbol("") == []
+        assert self.symbols(monkeypatch, capsys, "") == []
 
     def test_the_script_for_a_shell(self, run):
         assert "_ALPHAPULSE_COMPLETE=complete_bash" in run("--show-completion", "bash")[1]
