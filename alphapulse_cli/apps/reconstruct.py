@@ -25,7 +25,7 @@ from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.readers.moments import age_ms, moment
 from alphapulse_cli.readers.selection import Wanted, no_such_book, settled
-from alphapulse_cli.readers.sets import SetReaders
+from alphapulse_cli.readers.sets import Observe, SetReaders
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import CountersReader
 from alphapulse_cli.shm.directory import Directory, segment_name
@@ -90,13 +90,15 @@ class View:
 class Books:
     """Replicas of all wanted books of all wanted sets. NoSegment if there is no such set, or no book of a wanted symbol."""
 
-    def __init__(self, directory: Directory, wanted: Wanted, how: str = "wake", label: str = "reconstruct") -> None:
+    def __init__(
+        self, directory: Directory, wanted: Wanted, how: str = "wake", label: str = "reconstruct", observe: Observe | None = None
+    ) -> None:
         self._wanted = wanted = settled(directory, wanted)
 
         def attach(name: str, exchange: str, _: Start) -> SetFollower:
             return SetFollower(directory, name, wanted.symbols_of(name, exchange), label=label)
 
-        self._sets = SetReaders(directory, wanted, attach, how=how)
+        self._sets = SetReaders(directory, wanted, attach, how=how, observe=observe)
         there = {symbol for follower in self.followers for symbol in follower.books}
         missing = [symbol for _, symbol in wanted.symbols if symbol not in there]
         if missing or not there:

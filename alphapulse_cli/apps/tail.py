@@ -6,7 +6,7 @@ Sets that appear while it runs are read from the oldest record of their ring. Th
 record is lost silently: a lap is a `Missed` among the data.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +14,7 @@ from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.flow.groups import GroupReader, Start
 from alphapulse_cli.readers.items import DeltaGroup, Item, Missed, Names, Restarted, TradeItem, delta_groups, trade_items
 from alphapulse_cli.readers.selection import Wanted, settled
-from alphapulse_cli.readers.sets import LONGEST_WAIT_S, SetReaders
+from alphapulse_cli.readers.sets import LONGEST_WAIT_S, Observe, SetReaders
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.shm.layout import STATUS_SINCE_MINOR, SegmentKind
@@ -25,7 +25,7 @@ class Tail:
 
     Records before `since_ns` (ns since 1970), or received more than `ago_ns` before now (by the set's own clock: a replay's runs in its
     recording), are left out. With `quotes` books are kept, and each group has the best bid and ask
-    after it.
+    after it. `observe` is called twice a second with the names of the sets that are followed.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Tail:
         *,
         quotes: bool = False,
         ago_ns: int | None = None,
+        observe: Observe | None = None,
     ) -> None:
         self._directory = directory
         self._kind = kind
@@ -48,7 +49,7 @@ class Tail:
         self._before: dict[str, int] = {}  # set whose records are still older than wanted -> ns since 1970 of the first wanted
         self._names: dict[str, Names] = {}
         self._sets: SetReaders[GroupReader | SetFollower] = SetReaders(
-            directory, wanted, self._attach, kind=kind, start=start, how=how
+            directory, wanted, self._attach, kind=kind, start=start, how=how, observe=observe
         )
 
     def _attach(self, name: str, exchange: str, start: Start) -> GroupReader | SetFollower:
@@ -106,21 +107,10 @@ class Tail:
         """Wait until there may be more; False after `timeout_s` or LONGEST_WAIT_S seconds."""
         return self._sets.wait(min(timeout_s, LONGEST_WAIT_S))
 
-    def items(
-        self, count: int | None = None, duration_s: float | None = None, beside: Callable[[Sequence[str], int], None] | None = None
-    ) -> Iterator[Item | None]:
-        """Iterate over items, at most `count` groups or trades, for at most `duration_s` seconds; None means "no more for now".
-
-        `beside` is called before each look, also while no records come, with the names of the sets and CLOCK_MONOTONIC in ns.
-        """
-
-        def read(now_ns: int) -> list[Item]:
-            if beside is not None:
-                beside(self.sets, now_ns)
-            return self._read(now_ns)
-
+    def items(self, count: int | None = None, duration_s: float | None = None) -> Iterator[Item | None]:
+        """Iterate over items, at most `count` groups or trades, for at most `duration_s` seconds; None means "no more for now"."""
         left = count
-        for item in self._sets.items(read, duration_s):
+        for item in self._sets.items(self._read, duration_s):
             yield item
             if left is not None and isinstance(item, DeltaGroup | TradeItem):
                 left -= 1

@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with process.signals():
             code = _ended(list(sys.argv[1:] if arguments is None else arguments))
-            return code if process.flush_standard_output() else ExitCode.DONE
+            is_heard = process.flush_standard_output()
+            _release()
+            return code if is_heard else ExitCode.DONE
     except OSError as problem:  # the output could not be stored; a failure already reported is not reported again
         return code or _world(problem)
     except KeyboardInterrupt:  # a second Ctrl-C, during the end
@@ -63,6 +65,13 @@ def _ended(arguments: list[str]) -> int:
         return _world(problem)
     except Exception as problem:  # noqa: BLE001 - the outermost handler: the user sees one line
         return _ours(problem)
+
+
+def _release() -> None:
+    """Write the notices that were held back while a pager drew on the terminal."""
+    from alphapulse_cli.cli import stderr
+
+    stderr.release()
 
 
 def _run(arguments: list[str]) -> int:

@@ -23,9 +23,10 @@ app = options.command_app(
 )
 
 
-def _complete_fee(incomplete: str) -> list[str]:
-    """Completions of an exchange's name, each with the = before its fee."""
-    return [f"{name}=" for name in options.complete_exchange(incomplete)]
+def _complete_fee(context: typer.Context, incomplete: str) -> list[str]:
+    """Completions of an exchange's name, each with the = before its fee: of those named by --exchange, if any are."""
+    names = options.chosen_exchanges(context) or _exchange_names()
+    return [f"{name}=" for name in names if name in _exchange_names() and name.startswith(incomplete)]
 
 
 Fees = Annotated[
@@ -143,6 +144,7 @@ def watch(
     """
     from alphapulse_cli.apps.arb.keep import Keeper
     from alphapulse_cli.apps.arb.watch import Watch, configured_fees
+    from alphapulse_cli.cli import standing
     from alphapulse_cli.edges.opportunities.watch_counters import Tally
     from alphapulse_cli.readers.moments import REPLAY
     from alphapulse_cli.readers.selection import Wanted, until_there
@@ -160,7 +162,9 @@ def watch(
 
         def attach() -> Watch:
             with ExitStack() as undone:
-                watching = undone.enter_context(Watch(directory, wanted, policy, fee_texts, how, "arb watch", tally=tally))
+                look = standing.Standing(directory, wanted).look
+                made = Watch(directory, wanted, policy, fee_texts, how, "arb watch", tally=tally, observe=look)
+                watching = undone.enter_context(made)
                 watching.require_books()
                 undone.pop_all()
             return watching

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from alphapulse_cli.apps.arb.rows import event_row
-from alphapulse_cli.cli import render
+from alphapulse_cli.cli import render, stderr
 from alphapulse_cli.cli.fitting import wrapped
 from alphapulse_cli.edges.safe_text import safe
 from alphapulse_cli.flow.arbitrage.candidate import RejectReason
@@ -194,7 +194,7 @@ def run(watching: "Watch", keeper: "Keeper", count: int | None, duration: float 
 
     board = Board("alphapulse arb: net of taker fees, walked through both books; Ctrl-C ends it")
     console = render.console(sys.stdout)
-    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+    with stderr.drawing(), Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         drawn_ns = 0
         for event in watching.events(count, duration):
             if event is not None:

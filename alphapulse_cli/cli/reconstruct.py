@@ -132,6 +132,7 @@ def reconstruct(
     if start or end or fields:
         raise UsageError("--from, --to and --fields go with --every and a capture", "alphapulse reconstruct --every 1s FILE")
     from alphapulse_cli.apps.reconstruct import Books
+    from alphapulse_cli.cli import standing
     from alphapulse_cli.readers.selection import Wanted, until_there
     from alphapulse_cli.shm.directory import open_directory
 
@@ -148,7 +149,7 @@ def reconstruct(
                 stderr.warning("--verify proves whole books for --duration and ends; it ignores --watch, --depth and --count")
             stderr.note(f"proving every book for {VERIFY_S if duration is None else duration:g} s")
             raise typer.Exit(_verify(directory, wanted, VERIFY_S if duration is None else duration, form, how))
-        books = Books(directory, wanted, how)
+        books = Books(directory, wanted, how, observe=standing.Standing(directory, wanted).look if watch else None)
         try:
             _show(books, form, depth, watch, count, duration)
         finally:
@@ -229,7 +230,7 @@ def _live(books: "Books", depth: int, count: int | None, duration: float | None)
     from rich.live import Live
 
     end = None if duration is None else time.monotonic() + duration
-    with Live(console=render.console(sys.stdout), auto_refresh=False, vertical_overflow="crop") as live:
+    with stderr.drawing(), Live(console=render.console(sys.stdout), auto_refresh=False, vertical_overflow="crop") as live:
         shown = 0
         while True:
             live.update(picture(books.views(depth)), refresh=True)

@@ -4,13 +4,21 @@ Text of an exchange, a file or a user is shown through `safe`: one line, no cont
 
 A command with an event loop never waits for the reader of its stderr (`never_wait`): where a pipe is full or a terminal is stopped,
 lines are lost, and the next line that can be written is preceded by their number.
+
+While another program draws on the terminal (`… | less`), or this one does (`drawing`), warnings and notes are held back. They are
+written once the terminal is free, at the latest by `release` at the end. The error that ends a command is never held back.
 """
 
+import contextlib
 import os
 import select
 import sys
+import time
+from collections import deque
+from collections.abc import Iterator
 from typing import IO, Any
 
+from alphapulse_cli.edges import process
 from alphapulse_cli.edges.safe_text import safe
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40  # as in `logging`, which is not imported for `--help`
@@ -21,6 +29,11 @@ _colour = "auto"  # the configured `color`
 _waits = True  # whether to wait for room on stderr
 _lost = 0  # number of lines lost since the last one written
 ALWAYS_WHOLE = select.PIPE_BUF  # bytes that a writable pipe always takes at once
+MOST_HELD = 200  # lines held back; beyond it the oldest are lost, with their number
+_held: deque[str] = deque()
+_held_lost = 0
+_drawing = False  # whether this process draws on its terminal
+FREE_AGAIN_S = 0.1
 
 
 def wants_colour(stream: IO[Any] | None) -> bool:
@@ -58,20 +71,20 @@ def error(message: object, hint: object = "") -> None:
 def warning(message: object, hint: object = "") -> None:
     """Write `warning: …` and, if there is a hint, `hint: …`, unless -q was given."""
     if _chosen != ERROR:
-        _write_line("warning", "33", message)
+        _write_line("warning", "33", message, may_hold=True)
         if hint:
-            _write_line("hint", "36", hint)
+            _write_line("hint", "36", hint, may_hold=True)
 
 
 def note(message: object) -> None:
     """Write a line without a level, unless -q was given."""
     if _chosen != ERROR:
-        _write(safe(message))
+        _write_or_hold(safe(message))
 
 
 def passed_on(line: str) -> None:
     """Write a line of a child process, with or without -q: the child got -q itself."""
-    _write(safe(line))
+    _write_or_hold(safe(line))
 
 
 def flags() -> list[str]:
@@ -79,9 +92,65 @@ def flags() -> list[str]:
     return ["-v"] if _chosen == INFO else ["-q"] if _chosen == ERROR else []
 
 
-def _write_line(word: str, colour: str, message: object) -> None:
+def _write_line(word: str, colour: str, message: object, *, may_hold: bool = False) -> None:
     head = f"\x1b[1;{colour}m{word}:\x1b[0m" if wants_colour(sys.stderr) else f"{word}:"
-    _write(f"{head} {safe(message)}")
+    (_write_or_hold if may_hold else _write)(f"{head} {safe(message)}")
+
+
+@contextlib.contextmanager
+def drawing() -> Iterator[None]:
+    """Within it warnings and notes are held back where stdout and stderr are terminals: a live table is drawn there."""
+    global _drawing  # noqa: PLW0603 - one process, one terminal
+    _drawing = is_terminal(sys.stdout)
+    try:
+        yield
+    finally:
+        _drawing = False
+        _write_held()
+
+
+def _is_terminal_taken() -> bool:
+    """Whether a full-screen program draws on the terminal that stderr is: this one (`drawing`), or one that reads our output."""
+    if not is_terminal(sys.stderr):
+        return False
+    return _drawing or (not is_terminal(sys.stdout) and process.is_drawn_on(sys.stderr.fileno()))
+
+
+def _write_or_hold(line: str) -> None:
+    global _held_lost  # noqa: PLW0603 - one process, one stderr
+    if not _is_terminal_taken():
+        _write_held()
+        _write(line)
+        return
+    if len(_held) == MOST_HELD:
+        _held.popleft()
+        _held_lost += 1
+    _held.append(line)
+
+
+def _write_held() -> None:
+    global _held_lost  # noqa: PLW0603 - one process, one stderr
+    if _held_lost:
+        _write(f"warning: the first {_held_lost} lines were lost here, since another program drew on the terminal")
+    _held_lost = 0
+    while _held:
+        _write(_held.popleft())
+
+
+def release() -> None:
+    """Write what was held back, as the last act of a command: once the terminal is free; stdout is closed first, so that it can be.
+
+    The shell waits for the pager anyway. An interrupt ends the waiting, and the lines are written at once.
+    """
+    if not _held:
+        return
+    try:
+        if _is_terminal_taken():
+            process.discard(sys.stdout)
+        while _is_terminal_taken():
+            time.sleep(FREE_AGAIN_S)
+    finally:
+        _write_held()
 
 
 def never_wait() -> None:
@@ -151,7 +220,7 @@ def start_log(level: str = "warning") -> None:
     """Send log records of `level` and above to stderr; -q limits it to errors, -v makes it at least info."""
     from alphapulse_cli.cli import log
 
-    log.start(min(_chosen, LEVELS[level]) if _chosen == INFO else _chosen or LEVELS[level], _write)
+    log.start(min(_chosen, LEVELS[level]) if _chosen == INFO else _chosen or LEVELS[level], _write_or_hold)
 
 
 def louder(wanted: bool) -> bool:
@@ -175,6 +244,7 @@ def _choose(level: int) -> None:
 
 
 def reset() -> None:
-    """Forget -v, -q, the configured colour and `never_wait`: tests call `main` many times in one process."""
-    global _chosen, _colour, _waits, _lost
-    _chosen, _colour, _waits, _lost = 0, "auto", True, 0
+    """Forget -v, -q, the configured colour, `never_wait` and lines held: tests call `main` many times in one process."""
+    global _chosen, _colour, _waits, _lost, _held_lost, _drawing
+    _chosen, _colour, _waits, _lost, _held_lost, _drawing = 0, "auto", True, 0, 0, False
+    _held.clear()

@@ -132,17 +132,16 @@ def _follow(what: str, asked: Asked, form: str, fields: str | None, *, local: bo
     wanted, how = Wanted.of(asked.exchanges, asked.symbols), settings.choose("wait", asked.wait)
     kind = SegmentKind.DELTAS if what == "deltas" else SegmentKind.TRADES
     with open_directory(settings.choose("shm_dir", asked.shm_dir) or None, create=asked.wait_for) as directory:
+        watcher = standing.Standing(directory, wanted, replays=True)
 
         def attach() -> Tail:
-            return Tail(directory, kind, wanted, begin, since_ns, how, quotes=tail_fields.needs_quotes(names), ago_ns=ago_ns)
+            needs_quotes = tail_fields.needs_quotes(names)
+            return Tail(directory, kind, wanted, begin, since_ns, how, quotes=needs_quotes, ago_ns=ago_ns, observe=watcher.look)
 
         attached, left_s = until_there(attach, stderr.note, asked.duration) if asked.wait_for else (attach(), asked.duration)
         with attached as tail:
-            seen = stderr.is_terminal(sys.stdout) and stderr.is_terminal(
-                sys.stderr
-            )  # not into `less`, where notices would spoil the page
-            look = standing.Standing(directory, only_replays=not seen).look
-            items = tail.items(asked.count, left_s, look)
+            watcher.warn_of_replays(tail.sets)
+            items = tail.items(asked.count, left_s)
             if form == "json":
                 tail_lines.print_json(items, names)
             elif form == "csv":

@@ -1,7 +1,8 @@
 """Process environment: signals, the terminal, and standard streams that may be closed pipes.
 
 `standard_streams` makes stdout and stderr safe to write to, `signals` sets the signals that end the process, `borrowed_terminal`
-restores the terminal's modes, `flush_standard_output` detects a reader that has gone. No function here prints.
+restores the terminal's modes, `is_drawn_on` detects a full-screen program on it, `flush_standard_output` a reader that has gone. No
+function here prints.
 """
 
 import contextlib
@@ -94,7 +95,10 @@ def signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def borrowed_terminal() -> Iterator[None]:
-    """Restore the terminal's modes at the end; show the cursor again if an interrupt or a signal ends it."""
+    """Restore the terminal's modes at the end; show the cursor again if an interrupt or a signal ends it.
+
+    A process in the background leaves the modes alone: they are those of the program in front, and setting them would stop it (SIGTTOU).
+    """
     import termios
 
     descriptor, modes = _terminal_of(sys.stdin), None
@@ -110,9 +114,17 @@ def borrowed_terminal() -> Iterator[None]:
                 os.write(screen, SHOW_CURSOR)
         raise
     finally:
-        if modes is not None and descriptor is not None:
+        if modes is not None and descriptor is not None and _is_in_front(descriptor):
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(descriptor, termios.TCSANOW, modes)
+
+
+def _is_in_front(descriptor: int) -> bool:
+    """Whether the process is not in the background of that terminal; True for one without job control."""
+    try:
+        return os.tcgetpgrp(descriptor) == os.getpgrp()
+    except OSError:
+        return True
 
 
 def _terminal_of(stream: IO[str] | None) -> int | None:
@@ -123,6 +135,25 @@ def _terminal_of(stream: IO[str] | None) -> int | None:
     except (OSError, ValueError):  # closed, or not backed by a file
         pass
     return None
+
+
+def is_drawn_on(descriptor: int) -> bool:
+    """Whether another program draws on that terminal and reads its keys one by one, as `less` behind our pipe or an editor does.
+
+    False for a shell at its prompt, which reads keys like that too, and for a descriptor that is no terminal.
+    """
+    import termios
+
+    try:
+        if termios.tcgetattr(descriptor)[3] & termios.ICANON:
+            return False
+    except (OSError, termios.error):
+        return False
+    try:
+        front = os.tcgetpgrp(descriptor)
+    except OSError:  # a terminal without job control
+        return True
+    return front == os.getpgrp() or front != os.getsid(0)
 
 
 def flush_standard_output() -> bool:

@@ -16,7 +16,7 @@ A program supplies `attach` and `read`:
         …
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
@@ -47,13 +47,15 @@ class SetReader(Protocol):
 Reader = TypeVar("Reader", bound=SetReader)
 Item = TypeVar("Item")
 Attach = Callable[[str, str, Start], Reader]  # (set name, its exchange, where to start)
+Observe = Callable[[Collection[str], int], None]  # (set names, CLOCK_MONOTONIC in ns)
 
 
 class SetReaders(Generic[Reader]):
     """Readers of all wanted sets that have a ring of that kind, by set name. UsageError for an unknown way of waiting.
 
     `attach` makes a reader; where it raises SegmentError or StorageError the set is tried again at the next look. `start` is the
-    place in the rings that are there now. With `needed`, NoSegment if no wanted set is there.
+    place in the rings that are there now. With `needed`, NoSegment if no wanted set is there. `observe` is called at each later look
+    with the names of the sets and CLOCK_MONOTONIC in ns.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class SetReaders(Generic[Reader]):
         start: Start = "now",
         how: str = "wake",
         needed: bool = True,
+        observe: Observe | None = None,
     ) -> None:
         self.readers: dict[str, Reader] = {}
         self._directory, self._wanted, self._kind = directory, wanted, kind
@@ -73,9 +76,11 @@ class SetReaders(Generic[Reader]):
         self._waiting = Waiting(how, directory)
         self._look_after_ns = 0
         self._left_out: set[str] = set()
+        self._observe: Observe | None = None
         self.look(clock.monotonic_ns(), start)
         if needed and not self.readers:
             raise nothing_wanted(directory, wanted)
+        self._observe = observe
 
     def look(self, monotonic_ns: int, start: Start = "oldest") -> bool:
         """Attach to new sets, at most twice a second; whether it was time to look. `monotonic_ns` is CLOCK_MONOTONIC now."""
@@ -83,6 +88,8 @@ class SetReaders(Generic[Reader]):
             return False
         self._look_after_ns = monotonic_ns + LOOK_EVERY_NS
         self.look_now(start)
+        if self._observe is not None:
+            self._observe(self.readers.keys(), monotonic_ns)
         return True
 
     def look_now(self, start: Start = "oldest") -> dict[str, str]:

@@ -130,12 +130,6 @@ def test_tail_on_a_terminal_says_that_a_collector_has_ended_and_that_it_is_back(
         terminal.close()
 
 
-def test_tail_in_a_pipe_leaves_stderr_alone(quick, directory):
-    with Writer(directory) as ended:
-        ended.snapshot(ladder(4))
-    assert quick("tail", "deltas", "--duration", "0.1").stderr == ""
-
-
 def many_books(count, ailing):
     return [
         BookStatus("kraken", f"S{place:03}-USD", BookState.STALE if place in ailing else BookState.LIVE, BookReason.NONE)

@@ -33,7 +33,7 @@ from alphapulse_cli.market.trading_status import remark, trading_status
 from alphapulse_cli.readers.moments import REPLAY
 from alphapulse_cli.readers.order_rules import order_rules
 from alphapulse_cli.readers.selection import Wanted, find_sets, no_such_book
-from alphapulse_cli.readers.sets import SetReaders
+from alphapulse_cli.readers.sets import Observe, SetReaders
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory, segment_name
 from alphapulse_cli.shm.layout import SegmentKind
@@ -88,6 +88,7 @@ class Watch:
         label: str = "arb",
         now_ns: Callable[[], int] | None = None,
         tally: Tally | None = None,
+        observe: Observe | None = None,
     ) -> None:
         self.detector = ArbitrageDetector(policy)
         self.opened = 0
@@ -104,7 +105,7 @@ class Watch:
         self._began_ns = clock.realtime_ns()
         self._ruled_ns = 0
         self._ahead_ns: int | None = None  # CLOCK_REALTIME minus CLOCK_MONOTONIC at the last look
-        self._sets = SetReaders(directory, wanted, self._attach, how=how)
+        self._sets = SetReaders(directory, wanted, self._attach, how=how, observe=observe)
         self._merged = MergedFollowers(self._sets.readers)
         self._use_rules(clock.monotonic_ns())
 
