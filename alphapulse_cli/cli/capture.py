@@ -1,11 +1,14 @@
 """`alphapulse capture …`: what captures hold, whether it is whole, and new captures out of others."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alphapulse_cli.cli import capture_run, options, render, stderr
 from alphapulse_cli.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 app = options.command_app(help="Capture what exchanges send; look into captures, check them, and make new ones out of others.")
 app.command("run")(capture_run.run)
@@ -24,6 +27,16 @@ INFO_COLUMNS = (
     render.Column("connections", rank=4),
     render.Column("lost_rows", "rows lost", right=True, rank=5),
     render.Column("state"),
+)
+DIFF_COLUMNS = (
+    render.Column("capture"),
+    render.Column("frames", right=True),
+    render.Column("from", rank=2),
+    render.Column("to", rank=2),
+    render.Column("only_here", "only here", right=True),
+    render.Column("first", rank=1),
+    render.Column("last", rank=1),
+    render.Column("outside", right=True),
 )
 CHECK_COLUMNS = (render.Column("file"), render.Column("check"), render.Column("verdict"), render.Column("detail"))
 
@@ -257,3 +270,88 @@ def import_(
         capture_import.set_name(as_name),
     )
     capture_import.report(imports.run(plan), plan.folder)
+
+
+@app.command()
+def cut(
+    places: Annotated[
+        list[str], typer.Argument(metavar="FILE|DIR… DIR", help="Captures, and the folder to make.", show_default=False)
+    ],
+    begin: From = "",
+    end: To = "",
+) -> None:
+    """Make a capture of a span of others, which replays by itself.
+
+    It begins where a replay of that span begins: with the last checkpoints before --from, or, without any, with the beginning of the
+    collector's run. So its books at --from are exact, and its first rows are older than --from.
+
+    Example: alphapulse capture cut captures/ ten-minutes/ --from 2026-11-27T08:00:00Z --to 2026-11-27T08:10:00Z
+    """
+    from alphapulse_cli.apps.capture.cut import cut as make
+    from alphapulse_cli.apps.capture.places import files_of, span_of
+    from alphapulse_cli.cli import capture_lines
+    from alphapulse_cli.readers.moments import moment
+
+    span = span_of(begin, end)
+    sources, folder = _target(places, "cut")
+    made = make(files_of(sources), folder, span, capture_lines.warn)
+    lead = f", {made.before} of them before --from, from {moment(made.first_ns)} on" if made.before else ""
+    stderr.note(f"{made.rows} rows in {folder}{lead}")
+
+
+@app.command()
+def merge(
+    places: Annotated[
+        list[str], typer.Argument(metavar="FILE|DIR… DIR", help="Captures, and the folder to make.", show_default=False)
+    ],
+) -> None:
+    """Make one folder of several captures, each set in files of its own.
+
+    Captures of a set one after the other are copied. Those of different symbols of one feed at the same time become one: rows by time,
+    connections renumbered. Two of the same symbols at the same time are refused, since a book cannot be fed twice.
+
+    Example: alphapulse capture merge monday/ tuesday/ both/
+    """
+    from alphapulse_cli.apps.capture.merge import merge as make
+    from alphapulse_cli.apps.capture.places import files_of
+    from alphapulse_cli.cli import capture_lines
+
+    sources, folder = _target(places, "merge")
+    for line in make(files_of(sources), folder, capture_lines.warn):
+        stderr.note(line)
+
+
+@app.command()
+def diff(
+    one: Annotated[str, typer.Argument(metavar="FILE|DIR", help="A capture.", show_default=False)],
+    other: Annotated[str, typer.Argument(metavar="FILE|DIR", help="Another of the same feed.", show_default=False)],
+    form: options.Format = None,
+    as_json: options.Json = False,
+) -> None:
+    """Compare the frames of two captures of one feed: how many each has that the other has not, the first and the last of them.
+
+    Frames are compared by content, times aside. `outside` counts those before the other's first frame or after its last. What differs by
+    connection (acks, channel numbers, sequence numbers of a connection) differs here. Exit code 0 if they are equal, 1 if not.
+
+    Example: alphapulse capture diff host-a/ host-b/
+    """
+    from alphapulse_cli.apps.capture.diff import diff as compare
+    from alphapulse_cli.apps.capture.diff import row_of
+    from alphapulse_cli.apps.capture.places import files_of
+    from alphapulse_cli.cli import capture_lines
+
+    form = render.chosen_format(form, as_json)
+    sides = compare(files_of([one]), files_of([other]), capture_lines.warn)
+    rows = [row_of(name, side) for name, side in zip((one, other), sides, strict=True)]
+    render.emit_rows(rows, DIFF_COLUMNS, form)
+    if any(side.missing for side in sides):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _target(places: list[str], command: str) -> "tuple[list[str], Path]":
+    """Captures, and the folder to make, which is the last of the places."""
+    from pathlib import Path
+
+    if len(places) < 2:
+        raise UsageError(f"nothing to {command}", f"name captures, then the folder to make: capture {command} FILE|DIR… DIR")
+    return places[:-1], Path(places[-1])

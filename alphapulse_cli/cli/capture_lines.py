@@ -30,3 +30,8 @@ def warn_of_damage(path: Path, damage: "Damage") -> None:
     """Write a warning on stderr of bytes that could not be read."""
     where = "at its end" if damage.at_end else f"at {damage.offset}"
     stderr.warning(f"{path}: {damage.length} bytes {where} are not readable: {damage.reason}")
+
+
+def warn(path: Path, what: str) -> None:
+    """Write a warning on stderr of what could not be read in a file."""
+    stderr.warning(f"{path}: {what}")

@@ -1,11 +1,12 @@
 """Arguments that the tools have in common: files and folders, kinds of rows, spans of time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from alphapulse_cli.apps.replay.timeline import OVER, lost_row
 from alphapulse_cli.edges.capture.files import capture_files
-from alphapulse_cli.edges.capture.rows import Kind
+from alphapulse_cli.edges.capture.rows import PREFIX_BYTES, BrokenRows, Kind, Row, parse_rows
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.readers import moments
 
@@ -43,3 +44,18 @@ def kinds_of(names: Iterable[str]) -> frozenset[bytes]:
 def files_of(places: Sequence[str]) -> list[Path]:
     """Files at these places, a folder's in order of time. UsageError where there is nothing to read."""
     return capture_files(map(Path, places))
+
+
+def rows_in(blocks: Iterable[bytes]) -> Iterator[Row]:
+    """Iterate over the rows of blocks; a `lost` row stands in the place of what is none. The marks of ended runs are left out."""
+    last_ns = 0
+    for block in blocks:
+        place = 0
+        try:
+            for row in parse_rows(block):
+                place += PREFIX_BYTES + len(row.payload) + 1
+                if row.kind != OVER:
+                    last_ns = row.time_ns
+                    yield row
+        except BrokenRows:
+            yield next(parse_rows(lost_row(len(block) - place, last_ns)))
