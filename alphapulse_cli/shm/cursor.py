@@ -71,7 +71,7 @@ class AttachedReaders:
     def slowest(self, monotonic_ns: int) -> CursorInfo | None:
         """Reader whose next record is the oldest; None without readers.
 
-        It costs some ten microseconds a reader: while fewer records than the capacity were published since its `position`, nobody is
+        It reads a file of each reader, about 0.1 ms each: while fewer records than the capacity were published since its `position`, nobody is
         lapped and no new look is needed. A reader that still reads a former ring of that name is at 0 of this one. Dead readers do
         not count; of another pid namespace, where that cannot be known, those that have not moved for UNCERTAIN_NS.
         """
