@@ -51,6 +51,8 @@ TARGETS = (
     Target("attach and hold an exact 45,827-level book: at most 1 ms", "attach", "hold the exact book", "p50", 1_000_000.0),
     Target(f"{COLLECT} (websockets)", "collect", "websockets, CPU a message beyond the transport's", "ratio", 2.2),
     Target(f"{COLLECT} (picows)", "collect", "picows, CPU a message beyond the transport's", "ratio", 2.2),
+    Target("collect --capture at 5,000 messages/s: at most 1.15 x collect's CPU", "capture", "CPU a message", "ratio", 1.15),
+    Target("a capture's frames: at most 1/0.95 of one zstd frame of all", "capture", "size of the frames", "ratio", 1 / 0.95),
     Target(
         "collect: 100,000 messages/s over two collectors, picows",
         "collect",

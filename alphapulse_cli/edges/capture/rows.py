@@ -76,12 +76,16 @@ class BrokenRows(Exception):
         self.offset = offset
 
 
-def row_bytes(kind: bytes, time_ns: int, connection: int, payload: bytes) -> bytes:
-    """Bytes of a row. UsageError for a payload of more than MOST_PAYLOAD_BYTES."""
-    length = len(payload)
+def prefix_bytes(kind: bytes, time_ns: int, connection: int, length: int) -> bytes:
+    """Bytes of a row before its payload of that length. UsageError for a length of more than MOST_PAYLOAD_BYTES."""
     if length > MOST_PAYLOAD_BYTES:
         raise UsageError(f"{length} bytes do not fit a row of a capture", f"at most {MOST_PAYLOAD_BYTES}")
-    return b"%b %019d %04d %08d %b\n" % (kind, time_ns, connection, length, payload)
+    return b"%b %019d %04d %08d " % (kind, time_ns, connection, length)
+
+
+def row_bytes(kind: bytes, time_ns: int, connection: int, payload: bytes) -> bytes:
+    """Bytes of a row. UsageError for a payload of more than MOST_PAYLOAD_BYTES."""
+    return b"".join((prefix_bytes(kind, time_ns, connection, len(payload)), payload, b"\n"))
 
 
 def parse_rows(block: bytes, start: int = 0) -> Iterator[Row]:

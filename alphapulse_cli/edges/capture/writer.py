@@ -16,7 +16,7 @@ from alphapulse_cli.edges.capture.blocks import BLOCK_BYTES, BLOCK_S
 from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS
 from alphapulse_cli.edges.capture.rolling import SWEEP_S, Loss, Preamble, RollingFiles, RowBlock, Totals
-from alphapulse_cli.edges.capture.rows import Kind, row_bytes
+from alphapulse_cli.edges.capture.rows import PREFIX_BYTES, Kind, prefix_bytes, row_bytes
 from alphapulse_cli.shm import clock
 
 MOST_QUEUED_BYTES = 32 << 20
@@ -35,8 +35,8 @@ class CaptureWriter:
         self.preamble: Preamble = ()
         self._begin: tuple[Head, Preamble] = head, ()  # of the block that is being filled
         self._files, self._most_queued_bytes = files, most_queued_bytes
-        self._rows: list[bytes] = []
-        self._rows_bytes = self._first_ns = self._last_ns = 0
+        self._parts: list[bytes] = []  # of the block: prefixes, payloads, line ends; joined once, since payloads are long
+        self._row_count = self._rows_bytes = self._first_ns = self._last_ns = 0
         self._handed_bytes = 0  # by this thread
         self._taken_bytes = 0  # by the writer's thread
         self._seen_ns = 0  # monotonic time at which `beat` first saw the rows that wait
@@ -54,16 +54,18 @@ class CaptureWriter:
 
     def put(self, kind: bytes, time_ns: int, connection: int, payload: bytes) -> None:
         """Take in a row; returns at once, whatever the disk does."""
-        row = row_bytes(kind, time_ns, connection, payload)
-        if not self._rows:
+        length = len(payload)
+        prefix = prefix_bytes(kind, time_ns, connection, length)
+        if not self._row_count:
             self._first_ns = self._last_ns = time_ns
             self._begin = self.head, self.preamble
         elif time_ns > self._last_ns:
             self._last_ns = time_ns
         elif time_ns < self._first_ns:  # the clock was set back
             self._first_ns = time_ns
-        self._rows.append(row)
-        self._rows_bytes += len(row)
+        self._parts += (prefix, payload, b"\n")
+        self._row_count += 1
+        self._rows_bytes += PREFIX_BYTES + length + 1
         if self._rows_bytes >= BLOCK_BYTES:
             self._hand_over()
 
@@ -76,14 +78,15 @@ class CaptureWriter:
         rows = [row_bytes(Kind.HEAD, time_ns, 0, self.head.to_payload())]
         rows += [row_bytes(Kind.HELD, time_ns, connection, payload) for connection, payload in checkpoints]
         self._begin = self.head, self.preamble
-        self._rows, self._rows_bytes, self._first_ns, self._last_ns = rows, sum(map(len, rows)), time_ns, time_ns
+        self._parts, self._row_count, self._rows_bytes = rows, len(rows), sum(map(len, rows))
+        self._first_ns = self._last_ns = time_ns
         size = self._rows_bytes
         self._hand_over(HOLDS_CHECKPOINTS)
         return size
 
     def beat(self, monotonic_ns: int) -> None:
         """Hand over rows that have waited long enough; called about every 100 ms."""
-        if not self._rows:
+        if not self._row_count:
             self._seen_ns = 0
         elif not self._seen_ns:
             self._seen_ns = monotonic_ns
@@ -102,13 +105,13 @@ class CaptureWriter:
         self._thread.join(JOIN_S)
 
     def _hand_over_waiting(self) -> None:
-        if self._rows:
+        if self._row_count:
             self._hand_over()
 
     def _hand_over(self, flags: int = 0) -> None:
-        rows, count, first_ns = b"".join(self._rows), len(self._rows), self._first_ns
-        self._rows.clear()
-        self._rows_bytes = self._seen_ns = 0
+        rows, count, first_ns = b"".join(self._parts), self._row_count, self._first_ns
+        self._parts.clear()
+        self._row_count = self._rows_bytes = self._seen_ns = 0
         queued_bytes = self._handed_bytes - self._taken_bytes
         if queued_bytes and queued_bytes + len(rows) > self._most_queued_bytes and not self._is_closed:
             self._loss = Loss(count, len(rows), first_ns, self._last_ns, "the disk is too slow").and_another(self._loss)

@@ -110,7 +110,7 @@ class TestRollingFiles:
         return RollingFiles(folder, lambda level, text: reports.append((level, text)), Rotation(3600), LeastFree(0.0, 0), **more)
 
     def test_it_sweeps_at_each_new_file_and_each_minute(self, tmp_path, now):
-        reports = []
+        reports: list[tuple[str, str]] = []
         files_made = self.rolling(tmp_path, reports, keep=Keep(0, 250))
         old = [made(tmp_path, "kraken", hours, size=120) for hours in (-9, -8, -7)]
         files_made.write(block(T0))
@@ -129,7 +129,7 @@ class TestRollingFiles:
         files_made.close()
 
     def test_a_file_that_was_deleted_under_it_is_left_for_another(self, tmp_path, now):
-        reports = []
+        reports: list[tuple[str, str]] = []
         files_made = self.rolling(tmp_path, reports)
         files_made.write(block(T0))
         for path in tmp_path.iterdir():
@@ -139,7 +139,7 @@ class TestRollingFiles:
         files_made.close()
 
     def test_a_folder_that_is_gone_is_a_failing_disk_and_its_return_the_end_of_it(self, tmp_path, now):
-        reports = []
+        reports: list[tuple[str, str]] = []
         folder = tmp_path / "c"
         folder.mkdir()
         files_made = self.rolling(folder, reports)
@@ -160,7 +160,7 @@ class TestRollingFiles:
         assert len(files.capture_files([Path(folder)])) == 1
 
     def test_a_disk_below_the_bound_stops_it_and_says_so_in_the_state(self, tmp_path, now):
-        reports = []
+        reports: list[tuple[str, str]] = []
         files_made = self.rolling(tmp_path, reports)
         files_made.least_free = LeastFree(0.0, 1 << 62)
         files_made.write(block(T0))

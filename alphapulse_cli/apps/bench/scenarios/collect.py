@@ -20,6 +20,7 @@ from alphapulse_cli.apps.bench.children import CHILD_LIFE_S, Gone, Lines, child
 from alphapulse_cli.apps.bench.frames import BenchFeed, Server
 from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.report import Result, Samples, quantile
+from alphapulse_cli.edges.capture.keeping import CapturePlan
 from alphapulse_cli.edges.exchange.transport import PICOWS, WEBSOCKETS, choose
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges.protocol import BOOK, Decoder
@@ -31,7 +32,7 @@ SAMPLE_S = 0.004
 LEAST_FRAMES = 64  # in a sample
 IDLE_LIMIT_S = 30.0
 PREPARED_S = 120.0  # limit for the sender to make the messages
-FRAMES_A_WRITE = 64
+FRAMES_A_WRITE, PACED_FRAMES_A_WRITE = 64, 5
 KEPT_FRAMES = 256
 LOADS = "orjson.loads of the same frame"
 RECEIVING = "receiving the same frames and nothing else"
@@ -137,9 +138,10 @@ class Sent(NamedTuple):
 class Sender:
     """Server that answers REST and subscriptions as the exchange does, then sends the messages to a whole round at once."""
 
-    def __init__(self, messages: int) -> None:
+    def __init__(self, messages: int, a_second: int = 0) -> None:
         self.server = Server(FEED)
-        self.sent = _prepared(self.server, messages)
+        self.pause_s = PACED_FRAMES_A_WRITE / a_second if a_second else 0.0
+        self.sent = _prepared(self.server, messages, PACED_FRAMES_A_WRITE if a_second else FRAMES_A_WRITE)
         self.round = threading.Barrier(1)
 
     def accept(self, listening: Any) -> None:
@@ -154,17 +156,23 @@ class Sender:
             connection.settimeout(IDLE_LIMIT_S)
             if _opened(connection, self.server, self.sent):
                 self.round.wait(IDLE_LIMIT_S)
-                for chunk in self.sent.messages:
+                begun = time.monotonic()
+                for number, chunk in enumerate(self.sent.messages):
+                    if self.pause_s:
+                        time.sleep(max(begun + number * self.pause_s - time.monotonic(), 0.0))
                     connection.sendall(chunk)
                 while connection.recv(1 << 16):
                     pass
 
 
-def send(parent: Lines, messages: int) -> None:
-    """Main function of the sender: each line from the parent starts a round with the number of receivers in it."""
+def send(parent: Lines, messages: int, a_second: int = 0) -> None:
+    """Main function of the sender: each line from the parent starts a round with the number of receivers in it.
+
+    `a_second` is the pace of the messages; 0 = as fast as they are taken.
+    """
     import socket
 
-    sender = Sender(messages)
+    sender = Sender(messages, a_second)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=sender.accept, args=(listening,), daemon=True).start()
         parent.send({"port": listening.getsockname()[1]})
@@ -173,7 +181,7 @@ def send(parent: Lines, messages: int) -> None:
             parent.send("ready")
 
 
-def _prepared(server: Server, messages: int) -> Sent:
+def _prepared(server: Server, messages: int, frames_a_write: int) -> Sent:
     """Make and frame all data before the first receiver connects, so that the sender is not the bottleneck."""
     greeting = [_framed(frame) for frame in server.encoder.connected(server.now_ns)]
     asked = [request.frame for request in _subscribing(server).pending_requests() if isinstance(request, Send)]
@@ -181,7 +189,7 @@ def _prepared(server: Server, messages: int) -> Sent:
     framed: list[bytes] = []
     while len(framed) < messages:
         framed += [_framed(frame) for frame in server.update(STEPS_A_MESSAGE)]
-    chunks = [b"".join(framed[at : at + FRAMES_A_WRITE]) for at in range(0, messages, FRAMES_A_WRITE)]
+    chunks = [b"".join(framed[at : min(at + frames_a_write, messages)]) for at in range(0, messages, frames_a_write)]
     return Sent(greeting, answers, chunks)
 
 
@@ -236,7 +244,7 @@ def _framed(payload: bytes) -> bytes:
 
 def receive(parent: Lines, path: str, name: str, port: int, messages: int, transport: str, receive_only: bool) -> None:
     """Main function of a receiver: receive or collect all messages, and report the samples."""
-    work = _receive_only(port, messages, transport) if receive_only else _collect(path, name, port, messages, transport)
+    work = _receive_only(port, messages, transport) if receive_only else collected(path, name, port, messages, transport)
     parent.send(asyncio.run(work))
 
 
@@ -262,7 +270,10 @@ async def _receive_only(port: int, messages: int, transport: str) -> dict[str, A
     return {**samples, "loads_ns": _loads_ns(kept), "frame_bytes": sorted(map(len, kept))[len(kept) // 2]}
 
 
-async def _collect(path: str, name: str, port: int, messages: int, transport: str) -> dict[str, Any]:
+async def collected(
+    path: str, name: str, port: int, messages: int, transport: str, capture: CapturePlan | None = None, sample_s: float = SAMPLE_S
+) -> dict[str, Any]:
+    """Collect all messages, and capture them if asked to; returns the samples."""
     from alphapulse_cli.apps.collect.collect import collect
     from alphapulse_cli.apps.collect.plan import CollectPlan
     from alphapulse_cli.shm.counters import Counter
@@ -277,6 +288,7 @@ async def _collect(path: str, name: str, port: int, messages: int, transport: st
         set_name=name,
         shm_dir=path,
         transport=transport,
+        capture=capture,
     )
     work = asyncio.create_task(collect(plan, lambda *_: None, begun.set_result))
     await asyncio.wait({work, begun}, return_when=asyncio.FIRST_COMPLETED)
@@ -284,7 +296,7 @@ async def _collect(path: str, name: str, port: int, messages: int, transport: st
         work.result()
     counters = begun.result().counters.block()
     try:
-        return await _sampled(lambda: counters.get(Counter.FRAMES), messages)
+        return await _sampled(lambda: counters.get(Counter.FRAMES), messages, sample_s)
     finally:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
@@ -296,7 +308,7 @@ def _url(server: Server, port: int) -> str:
     return f"ws://127.0.0.1:{port}{urlsplit(server.mode.websocket_url).path}"
 
 
-async def _sampled(frames: Any, messages: int) -> dict[str, Any]:
+async def _sampled(frames: Any, messages: int, sample_s: float = SAMPLE_S) -> dict[str, Any]:
     """Sample CPU and wall time in ns a message until all have come; with the times of the first and the last one.
 
     Gone after a limit.
@@ -307,7 +319,7 @@ async def _sampled(frames: Any, messages: int) -> dict[str, Any]:
     last = (frames(), time.process_time_ns(), time.monotonic_ns())
     began = last
     while last[0] < messages and time.monotonic() < until:
-        await asyncio.sleep(SAMPLE_S)
+        await asyncio.sleep(sample_s)
         now = (frames(), time.process_time_ns(), time.monotonic_ns())
         came = now[0] - last[0]
         if came >= LEAST_FRAMES:
