@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference"
-BY_HAND = {"glossary.md": "Glossary"}  # pages that stand there too; this script leaves them alone
+BY_HAND = {"captures.md": "Captures", "glossary.md": "Glossary"}  # pages that stand there too; this script leaves them alone
 MADE = "<!-- Made by scripts/docs.py of the code; do not edit. -->"
 HELP_COLUMNS = 100
 MEASURED = TARGET / "performance.json"  # a saved run, kept beside the page that shows it
