@@ -10,6 +10,7 @@ from alphapulse_cli.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+CAT_FORMATS = ("raw", "json")
 app = options.command_app(help="Capture what exchanges send; look into captures, check them, and make new ones out of others.")
 app.command("run")(capture_run.run)
 
@@ -54,10 +55,23 @@ Places = Annotated[
 From = Annotated[
     str,
     typer.Option(
-        "--from", metavar="TIME", show_default=False, help="From this time on: RFC 3339 with Z or an offset, 2026-11-27T08:00:00Z."
+        "--from",
+        metavar="TIME",
+        autocompletion=options.complete_moment,
+        show_default=False,
+        help="From this time on: RFC 3339 with Z or an offset, 2026-11-27T08:00:00Z.",
     ),
 ]
-To = Annotated[str, typer.Option("--to", metavar="TIME", show_default=False, help="Up to this time, which is left out.")]
+To = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="TIME",
+        autocompletion=options.complete_moment,
+        show_default=False,
+        help="Up to this time, which is left out.",
+    ),
+]
 Kinds = Annotated[
     list[str] | None,
     typer.Option(
@@ -144,6 +158,12 @@ def check(
         raise typer.Exit(ExitCode.INTEGRITY)
 
 
+def _cat_format(form: str | None) -> str | None:
+    if form is not None and form not in CAT_FORMATS:
+        raise UsageError(f"unknown format: {form[:20]!r}", f"formats are: {', '.join(CAT_FORMATS)}")
+    return form
+
+
 @app.command()
 def cat(
     places: Places,
@@ -160,7 +180,8 @@ def cat(
         typer.Option(
             "--format",
             metavar="HOW",
-            autocompletion=options.complete_words("raw", "json"),
+            callback=_cat_format,
+            autocompletion=options.complete_words(*CAT_FORMATS),
             show_default=False,
             help="raw, or json: one JSON object per row. Default: raw.",
         ),
@@ -178,8 +199,8 @@ def cat(
     from alphapulse_cli.apps.capture.places import files_of, kinds_of, span_of
     from alphapulse_cli.cli import capture_lines
 
-    if form not in (None, "raw", "json") or (as_json and form == "raw"):
-        raise UsageError(f"not a format of cat: {form[:20]!r}" if not as_json else "--json and --format raw contradict each other")
+    if as_json and form == "raw":
+        raise UsageError("--json and --format raw contradict each other", "say one of them")
     wants_json = as_json or form == "json"
     chosen = kinds_of(options.split_lists(kinds)) if kinds else frozenset() if rows or wants_json else kinds_of(["recv"])
     wanted = Wanted(span_of(begin, end), chosen, connection)

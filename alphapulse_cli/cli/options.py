@@ -209,6 +209,15 @@ def complete_words(*words: str, several: bool = False) -> Callable[[str], list[s
     return complete
 
 
+def complete_moment(incomplete: str) -> list[str]:
+    """Completions of a time: the full hours of the last day, in UTC."""
+    from datetime import UTC, datetime, timedelta
+
+    now = datetime.now(UTC)
+    hours = (f"{now - timedelta(hours=back):%Y-%m-%dT%H:00:00Z}" for back in range(24))
+    return [hour for hour in hours if hour.startswith(incomplete)]
+
+
 def complete_mischief(incomplete: str) -> list[str]:
     """Completions of the last kind in a list of mischief."""
     from alphapulse_cli.sim.mischief import KINDS

@@ -70,6 +70,7 @@ def reconstruct(
         typer.Option(
             "--at",
             metavar="TIME",
+            autocompletion=options.complete_moment,
             show_default=False,
             help="Show the books of a capture at this time, as in 2026-11-27T08:00:00.123Z.",
         ),
@@ -90,8 +91,18 @@ def reconstruct(
             help="Print a line of --fields for each book of a capture, this far apart: 1s, 100ms.",
         ),
     ] = None,
-    start: Annotated[str, typer.Option("--from", metavar="TIME", show_default=False, help="Begin --every at this time.")] = "",
-    end: Annotated[str, typer.Option("--to", metavar="TIME", show_default=False, help="End --every at this time.")] = "",
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="TIME", autocompletion=options.complete_moment, show_default=False, help="Begin --every at this time."
+        ),
+    ] = "",
+    end: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="TIME", autocompletion=options.complete_moment, show_default=False, help="End --every at this time."
+        ),
+    ] = "",
     fields: Annotated[
         list[str] | None,
         typer.Option(

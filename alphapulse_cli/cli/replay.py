@@ -54,11 +54,22 @@ def play(
     start: Annotated[
         str,
         typer.Option(
-            "--from", metavar="TIME", show_default=False, help="Begin at this time of the recording, as in 2026-11-27T08:00:00Z."
+            "--from",
+            metavar="TIME",
+            autocompletion=options.complete_moment,
+            show_default=False,
+            help="Begin at this time of the recording, as in 2026-11-27T08:00:00Z.",
         ),
     ] = "",
     end: Annotated[
-        str, typer.Option("--to", metavar="TIME", show_default=False, help="End before this time of the recording.")
+        str,
+        typer.Option(
+            "--to",
+            metavar="TIME",
+            autocompletion=options.complete_moment,
+            show_default=False,
+            help="End before this time of the recording.",
+        ),
     ] = "",
     symbols: options.Symbols = None,
     paused: Annotated[bool, typer.Option("--paused", help="Begin paused, for `replay step` and `replay resume`.")] = False,

@@ -11,9 +11,9 @@ DURATION, DECIMAL = "a length of time", "a decimal"
 FREE = {
     **dict.fromkeys(("duration", "last", "max-age", "max-skew", "every"), DURATION),
     **dict.fromkeys(("size", "notional", "min-bps", "min-profit"), DECIMAL),
-    **dict.fromkeys(("count", "depth", "seed", "port", "rate", "more", "fail-over"), "a number"),
+    **dict.fromkeys(("count", "depth", "seed", "port", "rate", "more", "fail-over", "at-version", "connection"), "a number"),
     **dict.fromkeys(("shm-dir", "store", "save", "compare", "capture", "into"), "a path"),
-    **dict.fromkeys(("url", "rest-url", "as", "after"), "the user's own text"),
+    **dict.fromkeys(("url", "rest-url", "as", "after", "time-field"), "the user's own text"),
 }
 # A wrong value of each, refused with 2 before anything is begun.
 WRONG = {
@@ -30,7 +30,14 @@ WRONG = {
     "format": ["xml", ""],
     "symbols": ["BTC", "-", "a\x1bb-USD"],
     "fields": ["prize", ""],
-    "from": ["yesterday", "-", "2026-11-27"],
+    **{key: ["yesterday", "-", "2026-11-27"] for key in ("from", "to", "at")},
+    "at-version": ["0", "-1", "x"],
+    "speed": ["fast", "0", "-1x", "1e9"],
+    "kinds": ["nonesuch"],
+    "connection": ["-1", "10000", "x"],
+    "exchange": ["nonesuch"],
+    "time-field": ["", "a..b"],
+    "time-unit": ["fortnight"],
     "wait": ["forever", ""],
     "channels": ["books"],
     "transport": ["carrier-pigeon"],
@@ -61,6 +68,14 @@ ANY = {
 }  # any text is the name of a file; what is wrong with that is told by 1 or 3
 BEHIND = {
     "sim": ["kraken"],
+    "capture info": ["nofile"],
+    "capture check": ["nofile"],
+    "capture cat": ["nofile"],
+    "capture cut": ["nofile", "made"],
+    "capture merge": ["nofile", "made"],
+    "capture diff": ["nofile", "nofile"],
+    "capture import": ["ndjson", "nofile", "made"],
+    "replay play": ["nofile"],
     "arb explain": ["last"],
     "collect": ["--exchange", "kraken"],
     "exchanges check": ["kraken"],

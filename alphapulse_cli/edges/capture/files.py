@@ -81,7 +81,9 @@ def capture_files(places: Iterable[Path], set_name: str = "") -> list[Path]:
                 continue
             inside = [path for path in place.iterdir() if set_of(path) and set_name in ("", set_of(path))]
         except OSError as error:
-            raise UsageError(f"cannot read {place}: {error.strerror}") from None
+            raise UsageError(
+                f"cannot read {place}: {error.strerror}", f"name files that end in {SUFFIX}, or folders of them"
+            ) from None
         if not inside:
             raise UsageError(
                 f"{place}: no capture in this folder" + (f" of {set_name}" if set_name else ""), f"files end in {SUFFIX}"
