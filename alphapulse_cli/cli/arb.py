@@ -384,7 +384,7 @@ def explain(
     identifier: Annotated[
         str, typer.Argument(metavar="ID", help="Id of the opportunity, or a unique beginning of it; `last` for the newest.")
     ],
-    form: options.Format = None,
+    form: options.FormatWithoutRows = None,
     as_json: options.Json = False,
     store: StorePath = None,
     shm_dir: options.ShmDir = None,
@@ -395,9 +395,7 @@ def explain(
     """
     from alphapulse_cli.cli import arb_explain
 
-    form = render.chosen_format(form, as_json, ("table", "json"))
-    if form == "csv":
-        raise UsageError("arb explain has no csv: it is not a table", "use --format table or --format json")
+    form = render.chosen_format(form, as_json, options.TABLE_OR_JSON)
     arb_explain.show(_store_path(store), _place(shm_dir), identifier, as_json=form == "json")
 
 

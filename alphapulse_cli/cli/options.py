@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 LONGEST_SENTENCE = 10_000
 FORMATS = ("table", "json", "csv")
+TABLE_OR_JSON = ("table", "json")
 WHENCE = ("now", "oldest", "-10s", "-1m")
 
 
@@ -186,8 +187,17 @@ def _symbols_here(shm_dir: str, wanted: list[str]) -> list[str]:
 
 
 def _format(form: str | None) -> str | None:
-    if form is not None and form not in FORMATS:
-        raise UsageError(f"unknown format: {form[:20]!r}", f"formats are: {', '.join(FORMATS)}")
+    return _one_of(form, FORMATS)
+
+
+def _table_or_json(form: str | None) -> str | None:
+    return _one_of(form, TABLE_OR_JSON)
+
+
+def _one_of(form: str | None, offered: tuple[str, ...]) -> str | None:
+    if form is not None and form not in offered:
+        message = f"--format {form}: this is not a table of rows" if form in FORMATS else f"unknown format: {form[:20]!r}"
+        raise UsageError(message, f"formats are: {', '.join(offered)}")
     return form
 
 
@@ -316,6 +326,17 @@ Format = Annotated[
         autocompletion=complete_words(*FORMATS),
         show_default=False,
         help="table, json or csv. Default: table on a terminal, json in a pipe.",
+    ),
+]
+FormatWithoutRows = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="HOW",
+        callback=_table_or_json,
+        autocompletion=complete_words(*TABLE_OR_JSON),
+        show_default=False,
+        help="table or json. Default: table on a terminal, json in a pipe.",
     ),
 ]
 Local = Annotated[

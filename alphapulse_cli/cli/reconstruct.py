@@ -147,7 +147,7 @@ def reconstruct(
     from alphapulse_cli.readers.selection import Wanted, until_there
     from alphapulse_cli.shm.directory import open_directory
 
-    form = render.chosen_format(form, as_json, ("table", "json") if prove else options.FORMATS)
+    form = render.chosen_format(form, as_json)
     wanted = Wanted.of(exchanges, symbols)
     settings = options.settings()
     how = settings.choose("wait", wait)
@@ -306,13 +306,8 @@ def _verify(directory: "Directory", wanted: "Wanted", duration: float, form: str
     from alphapulse_cli.apps.reconstruct import ProofVerdict, verify
     from alphapulse_cli.readers.moments import replay_warning
 
-    if form == "csv":
-        raise UsageError("--verify has no csv", "use --format table or --format json")
     proofs = verify(directory, wanted, duration, lambda name: stderr.note(f"{name}: left out, its collector is gone"), how)
-    if form == "json":
-        render.emit_json(proof.row() for proof in proofs)
-    else:
-        render.emit_table((proof.row() for proof in proofs), COLUMNS)
+    render.emit_rows((proof.row() for proof in proofs), COLUMNS, form)
     for name in sorted({proof.set_name for proof in proofs if proof.replay}):
         stderr.warning(replay_warning(name))
     failed = [proof for proof in proofs if proof.verdict is ProofVerdict.FAILED]

@@ -155,6 +155,7 @@ class TestCompletion:
         [
             ("exchanges check kraken --mode ", ["v2"]),
             ("symbols --exchange coinbase --mode ", ["advanced", "exchange"]),
+            ("arb explain last --format ", ["table", "json"]),
             ("sim coinbase --mode ", ["advanced", "exchange"]),
             ("collect --exchange coinbase,kraken --mode ", ["coinbase=advanced", "coinbase=exchange", "kraken=v2"]),
             ("collect --exchange coinbase,kraken --mode coinbase=e", ["coinbase=exchange"]),
@@ -163,6 +164,14 @@ class TestCompletion:
     )
     def test_words_are_those_of_the_exchanges_named_before(self, monkeypatch, capsys, line, words):
         assert self.completed(monkeypatch, capsys, f"alphapulse {line}") == words
+
+    def test_a_format_that_a_command_has_not_is_neither_offered_nor_configured(self, tmp_path, run):
+        assert "csv" not in run("arb", "explain", "--help")[1]
+        refused = "--format csv: this is not a table of rows\nhint: formats are: table, json\n"
+        assert run("arb", "explain", "last", "--format", "csv") == (2, "", f"error: {refused}")
+        (tmp_path / "alphapulse.toml").write_text("[command.arb.explain]\nformat = 'csv'\n")
+        code, out, err = run("arb", "explain", "last")
+        assert (code, out, err.endswith(f"command.arb.explain.format: {refused}")) == (2, "", True)
 
     def test_a_broken_configuration_is_no_reason_to_talk_while_completing(self, tmp_path, monkeypatch, capsys):
         (tmp_path / "alphapulse.toml").write_text("what = 1")

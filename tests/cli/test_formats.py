@@ -18,6 +18,7 @@ READERS = {
     "tail deltas": ["tail", "deltas", "--from", "oldest", "--count", "3"],
     "tail trades": ["tail", "trades", "--from", "oldest", "--count", "1"],
     "reconstruct": ["reconstruct"],
+    "reconstruct --verify": ["reconstruct", "--verify", "--duration", "100ms"],
     "reconstruct --watch": ["reconstruct", "--watch", "--count", "2"],
     "segments": ["segments"],
     "arb scan": ["arb", "scan", "--all"],

@@ -249,7 +249,6 @@ class TestReconstruct:
 
     def test_wrong_formats_are_2(self, alphapulse, writer):
         assert alphapulse("reconstruct", "--format", "xml").code == 2
-        assert alphapulse("reconstruct", "--verify", "--format", "csv").code == 2
 
 
 class TestVerify:
