@@ -54,6 +54,10 @@ class Engine:
         line = next((line for line in self.lines if words in line), "")
         return PLACE.sub("", line)
 
+    def count(self, words):
+        """How many lines have these words."""
+        return sum(words in line for line in self.lines)
+
     def quotes(self):
         """Its latest bid and ask on paper."""
         found = [match.groups() for line in self.lines if (match := QUOTES.search(line))]
@@ -95,8 +99,14 @@ async def main(simulator, report):
         await until(engine.quotes, 30)
         await asyncio.to_thread(simulator.ask, "inject", kind="gap", symbol=SYMBOL)
         await asyncio.sleep(3)  # it hears of the loss with the next update, and fetches the book anew
-        await asyncio.to_thread(simulator.ask, "freeze")
-        await quotes_of_the_true_book(simulator, report, engine)
+        await quotes_of_the_true_book(simulator, report, engine, "its quotes are of the true book")
+        await asyncio.to_thread(simulator.ask, "thaw")
+        connected = engine.count("md channel -> Live")
+        await asyncio.to_thread(simulator.ask, "inject", kind="disconnect", symbol=SYMBOL)
+        again = await until(lambda: engine.count("md channel -> Live") > connected, 30)
+        report.check("a lost connection is noticed", again, "it connects anew" if again else "nothing was said")
+        await asyncio.sleep(3)
+        await quotes_of_the_true_book(simulator, report, engine, "the quotes after a lost connection")
         engine.process.terminate()
         code = await asyncio.wait_for(engine.process.wait(), 30)
         await engine.reading
@@ -106,8 +116,9 @@ async def main(simulator, report):
         report.check("ends in order", code == 0 and books and books[1] == "1/1", final[-120:])
 
 
-async def quotes_of_the_true_book(simulator, report, engine):
-    """It quotes around the middle of its book: that of the market that stands still."""
+async def quotes_of_the_true_book(simulator, report, engine, what):
+    """It quotes around the middle of its book: that of the market, which stands still from now on."""
+    await asyncio.to_thread(simulator.ask, "freeze")
     truth = simulator.truth(SYMBOL)
     middle = (Decimal(truth["bids"][0][0]) + Decimal(truth["asks"][0][0])) / 2
     wanted = middle * (1 - HALF_SPREAD), middle * (1 + HALF_SPREAD)
@@ -117,7 +128,7 @@ async def quotes_of_the_true_book(simulator, report, engine):
         return quotes and all(abs(one - other) <= ROUNDING for one, other in zip(quotes, wanted, strict=True))
 
     right = await until(is_right, 20)
-    report.check("its quotes are of the true book", right, f"bid and ask {engine.quotes()}, middle {middle}")
+    report.check(what, right, f"bid and ask {engine.quotes()}, middle {middle}")
 
 
 run(main)
