@@ -38,7 +38,7 @@ from alphapulse_cli.sim.exchange import SimulatedExchange
 HERE = Path(__file__).resolve().parent
 SAVED = HERE.parents[1] / "docs" / "reference" / "clients.json"
 PAGE = HERE.parents[1] / "docs" / "how-to" / "test-a-bot-against-the-simulators.md"
-RUN_S = 120.0
+RUN_S = 240.0
 RATE, SEED = 20.0, 7
 TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")  # variables by which clients are told of an authority: of OpenSSL, of requests
 NAMES = ("LIBRARY", "VERSION", "RUNS", "PYTHON", "TLS", "ALSO")
@@ -105,26 +105,28 @@ async def run_one(client: Client, run: str, python: Path, last: str = "") -> dic
         await stack.enter_async_context(exchange)
         control = await stack.enter_async_context(Control(exchange))
         addresses = (exchange.websocket_url, exchange.rest_url, control.url)
+        said = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it; what was said in time counts
         process = await asyncio.create_subprocess_exec(
             python,
             str(client.file),
             run,
             *addresses,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=said,
             env=os.environ | {LAST: last} | (dict.fromkeys(TRUST, str(made.ca_file)) if made else {}),
-            limit=1 << 24,
         )
+        code = ""
         try:
             async with asyncio.timeout(RUN_S):
-                out = (await process.communicate())[0].decode("utf-8", "replace")
+                code = f"exit code {await process.wait()}"
         except TimeoutError:
             process.kill()
-            out = (await process.communicate())[0].decode("utf-8", "replace")
-            out += json.dumps({"checked": "ends by itself", "ok": False, "detail": f"not within {RUN_S:.0f} s"})
+            await process.wait()
+        said.seek(0)
+        out = said.read().decode("utf-8", "replace")
     checks = [json.loads(line) for line in out.splitlines() if line.startswith('{"checked"')]
     if process.returncode not in (0, 1) or not checks:
-        checks.append({"checked": "ends by itself", "ok": False, "detail": f"exit code {process.returncode}"})
+        checks.append({"checked": "ends by itself", "ok": False, "detail": code or f"not within {RUN_S:.0f} s"})
     return {"library": client.library, "version": client.version, "exchange": run, "checks": checks}
 
 
