@@ -224,7 +224,7 @@ class TestTheDetails:
             assert "more: enter" in details(tui)
             await tui.press("enter")
             assert not tui.screen.table.display
-            await tui.pilot.resize_terminal(80, 40)
+            await tui.pilot.resize_terminal(80, 50)
             await tui.settle()
             assert "frames             5,449  received from the exchange" in details(tui)
             await tui.press("enter")
