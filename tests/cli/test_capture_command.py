@@ -294,7 +294,7 @@ class TestCat:
             (["--to", "yesterday"], "not a time"),
             (["--from", "2025-11-28T10:00:00Z", "--to", "2025-11-28T10:00:00Z"], "is not after --from"),
             (["--kinds", "recv,frames"], "unknown kind of rows: 'frames'"),
-            (["--format", "xml"], "not a format of cat"),
+            (["--format", "xml"], "unknown format: 'xml'"),
             (["--connection", "-1"], "--connection"),
         ],
     )
