@@ -195,6 +195,7 @@ class TestOneCollector:
         assert rows[-1].kind != b"done"
         assert len(received_in(rows)) >= due > 50
         again, _ = self.begin(alphapulse, sims, "--capture", str(folder))
+        wait_until(lambda: sample(alphapulse.shm_dir, "kraken")[0].pid == again.pid, what="the next collector")
         self.until_live(alphapulse, sims)
         assert end(again)[0] == 0
         first, second = rows_of(folder, "kraken")
