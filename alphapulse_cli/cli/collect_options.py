@@ -87,7 +87,8 @@ Capture = Annotated[
         "--capture",
         metavar="DIR",
         show_default=False,
-        help="Also write all that is received and sent to files in this folder, to be replayed: see `alphapulse capture`.",
+        help="Also write all that is received and sent to files in this folder, to be replayed: see `alphapulse capture`. none: not, whatever the configuration"
+        " says.",
     ),
 ]
 Rotate = Annotated[
@@ -106,8 +107,9 @@ KeepFor = Annotated[
         "--keep",
         metavar="BOUNDS",
         show_default=False,
-        autocompletion=options.complete_words("7d", "50GiB", "7d,50GiB"),
-        help="Delete this set's oldest captures beyond an age or a size: 7d, 50GiB, or both with a comma. Default: delete nothing.",
+        autocompletion=options.complete_words("7d", "50GiB", "7d,50GiB", "none"),
+        help="Delete this set's oldest captures beyond an age or a size: 7d, 50GiB, or both with a comma. Default: delete nothing; none:"
+        " nothing, whatever the configuration says.",
     ),
 ]
 LeastRoom = Annotated[
@@ -142,7 +144,7 @@ def capture_plan(
             read(text)
         except ValueError as error:
             raise UsageError(f"{flag}: {error}", hint) from None
-    if not folder:
+    if folder in ("", keeping.NONE):
         lonely = next((flag for flag, text in given.items() if text is not None), "")
         if lonely:
             raise UsageError(f"{lonely} is about captures, and nothing is captured", "add --capture DIR")
@@ -150,7 +152,7 @@ def capture_plan(
     return keeping.CapturePlan(
         str(Path(folder).absolute()),
         settings.choose("rotate", rotate),
-        settings.choose("keep", keep),
+        "" if keep == keeping.NONE else settings.choose("keep", keep),
         settings.choose("least_free", least_free),
         is_all,
     )

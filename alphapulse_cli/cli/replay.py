@@ -18,6 +18,8 @@ PLAY = "play"
 class ReplayGroup(options.Group):
     """Group in which `play` may be left out: `replay FILE` is `replay play FILE`."""
 
+    default = PLAY
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the group's own words, with `play` before what is no command."""
         is_own = not args or args[0] in self.commands or args[0] in options.CONTEXT["help_option_names"]

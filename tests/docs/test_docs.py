@@ -200,6 +200,8 @@ def command_of(words):
         command, words = load(words[0]), words[1:]
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
+    if words and hasattr(command, "default"):  # `replay FILE` is `replay play FILE`
+        command = command.commands[command.default]
     return command, words
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.volumes import Volumes, most_traded
+from alphapulse_cli.edges.capture import keeping
 from alphapulse_cli.edges.capture.keeping import CapturePlan
 from alphapulse_cli.edges.config import value_types
 from alphapulse_cli.edges.config.layers import DEFAULT_SYMBOLS
@@ -70,7 +71,7 @@ class CollectPlan:
         `ring_capacity` and `listing_every_s` have no flag and are not on it; nor is `duration_s`: who starts the process knows what is left.
         """
         capture = self.capture
-        words = capture.to_argv() if capture else ["collect", "--capture", ""]
+        words = capture.to_argv() if capture else ["collect", "--capture", keeping.NONE]
         words += ["--exchange", self.exchange, "--symbols", ",".join(self.symbols), "--channels", ",".join(self.channels)]
         words += ["--transport", self.transport, "--skip-unlisted" if self.skip_unlisted else "--no-skip-unlisted"]
         words += ["--checksum", ",".join(f"{symbol}=warn" for symbol in self.checksum_warns) or "strict"]

@@ -16,6 +16,7 @@ from alphapulse_cli.edges.capture.files import LeastFree
 
 DEFAULT_ROTATE, DEFAULT_KEEP, DEFAULT_LEAST_FREE = "1h", "", "5%,1GiB"
 LEAST_ROTATION_S = 1.0
+NONE = "none"  # on a command line: neither what the configuration says
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class CapturePlan:
     def to_argv(self) -> list[str]:
         """Words of a command line for this capture: the command, and the options of the capture."""
         command = ["capture", "run", self.folder] if self.is_all else ["collect", "--capture", self.folder]
-        return [*command, "--rotate", self.rotate, "--keep", self.keep, "--least-free", self.least_free]
+        return [*command, "--rotate", self.rotate, "--keep", self.keep or NONE, "--least-free", self.least_free]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,9 @@ def rotation(text: str) -> Rotation:
 
 
 def keep(text: str) -> Keep:
-    """Read "7d", "50GiB", both with a comma, or "": nothing is ever deleted. ValueError for other texts."""
+    """Read "7d", "50GiB", both with a comma, or "" or "none": nothing is ever deleted. ValueError for other texts."""
+    if text == NONE:
+        return Keep(0.0, 0)
     words = "expected an age, a number of bytes, or both with a comma, as in 7d,50GiB"
     seconds, most_bytes = _two(text, quantities.duration_s, quantities.byte_count, words)
     return Keep(seconds or 0.0, int(most_bytes or 0))
