@@ -96,8 +96,6 @@ def _change(action: str, texts: Sequence[str], names: list[str] | None, set_name
 
     settings = options.settings()
     words = options.split_lists(texts)
-    if not words:
-        raise UsageError(f"no symbol to {'add' if action == 'add' else 'remove'}", f"alphapulse collect {action} BTC-USD")
     for word in words:
         if word in exchanges.names():
             raise UsageError(f"not a symbol, but an exchange: {word}", f"alphapulse collect {action} --exchange {word} SYMBOL...")

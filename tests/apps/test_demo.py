@@ -71,7 +71,7 @@ class TestSymbolsOfEachExchange:
 
     def test_no_name_is_refused(self, alphapulse):
         done = alphapulse("demo", "--exchanges", ",", "--duration", "1")
-        assert (done.code, done.stderr.splitlines()[0]) == (2, "error: no exchange to simulate")
+        assert (done.code, done.stderr.splitlines()[0]) == (2, "error: --exchange: an empty name in ','")
 
 
 def test_without_room_it_ends_with_1_and_says_so(alphapulse):

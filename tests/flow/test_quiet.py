@@ -58,9 +58,10 @@ def river(request, directory):
 def test_beside_it_the_trading_status_is_read_at_most_each_two_minutes(river):
     """A halted market is a quiet one, and Coinbase and Binance tell a halt in their metadata only."""
     goes_on(river, 61)
-    before = len(river.done.metadata)
+    before = list(river.done.metadata)
     goes_on(river, 241, moving=())
-    assert len(river.done.metadata) - before == 2
+    reads = river.done.metadata[len(before) :]
+    assert [reads.count(path) for path in set(reads)] == [2] * len(set(before))  # an answer may come from several paths
 
 
 class TestWhenItIsChecked:

@@ -29,7 +29,7 @@ class TestHowItIsWritten:
 
     def test_a_list_of_kinds_with_their_probabilities(self):
         """Defaults where nothing is said, blanks where people put them."""
-        assert parse_mischief("gap, checksum:0.5,stall:0.001:2.5,") == [
+        assert parse_mischief("gap, checksum:0.5,stall:0.001:2.5") == [
             Scenario("gap", DEFAULT_PROBABILITY),
             Scenario("checksum", 0.5),
             Scenario("stall", 0.001, 2.5),
@@ -39,6 +39,8 @@ class TestHowItIsWritten:
             Scenario("gap", 0.5, symbol="BTC-USD"),
         ]
         assert parse_mischief("") == []
+        with pytest.raises(UsageError, match="unknown mischief: ''"):
+            parse_mischief("gap,")
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_every_kind_can_be_written(self, kind):

@@ -57,8 +57,8 @@ class TestARunningCollector:
             (("add", "DOGE-UDS"), 6, "kraken does not list DOGE-UDS", "DOGE-UDS: did you mean DOGE-USD?"),
             (("add", "nonsense"), 2, "not a symbol: 'nonsense'", "write BASE-QUOTE"),
             (("add", "top:5"), 2, "top:5: the most traded are chosen when a collector starts", "add symbols or a pattern"),
-            (("rm", ""), 2, "no symbol to remove", "alphapulse collect rm BTC-USD"),
-            (("add", ","), 2, "no symbol to add", "alphapulse collect add BTC-USD"),
+            (("rm", ""), 2, "SYMBOL...: the value is empty", "name one"),
+            (("add", ","), 2, "SYMBOL...: an empty name in ','", "name one"),
             (("rm", "DOGE-USD"), 2, "DOGE-USD is not collected", ""),
             (("rm", "ETH-BTC"), 2, "nothing would be left to collect", "end the collector instead"),
             (("add", "coinbase:DOGE-USD"), 3, "coinbase is not being collected", "alphapulse collect --exchange coinbase"),
@@ -116,7 +116,7 @@ class TestTheWords:
     def test_no_symbol_is_a_usage_error(self, alphapulse, words):
         done = alphapulse("collect", "add", *words)
         assert (done.code, done.stdout) == (2, "")
-        assert done.stderr.startswith("error: no symbol to add\nhint: " if words else "error: missing argument")
+        assert done.stderr.startswith("error: SYMBOL...: " if words else "error: missing argument")
 
     def test_an_exchange_in_place_of_a_symbol_is_named(self, alphapulse):
         done = alphapulse("collect", "rm", "kraken", "BTC-USD")
