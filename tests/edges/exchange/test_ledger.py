@@ -19,12 +19,14 @@ from alphapulse_cli.shm.identity import boot_id
 RATE = Rate(20, 0.001)  # twenty at once, and then none for as long as a test may take
 TAKER = """
 import sys, time
+from alphapulse_cli.edges.exchange import ledger as module
 from alphapulse_cli.edges.exchange.ledger import Ledger
 from alphapulse_cli.edges.exchange.rate_limit import RateLimit
 from alphapulse_cli.exchanges.protocol import Rate
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 
+module.PATIENCE_S = 20.0  # a busy machine may stop a holder for longer than the usual 5 ms, which then counts as stopped
 with open_directory(sys.argv[1]) as directory, Ledger(directory, "kraken", print) as ledger:
     limit = RateLimit(Rate(20, 0.001), ledger, "connects")
     print("ready", flush=True)
