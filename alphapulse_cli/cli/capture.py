@@ -52,26 +52,6 @@ def complete_kinds(incomplete: str) -> list[str]:
 Places = Annotated[
     list[str], typer.Argument(metavar="FILE|DIR…", help="Files of captures, or folders with them.", show_default=False)
 ]
-From = Annotated[
-    str,
-    typer.Option(
-        "--from",
-        metavar="TIME",
-        autocompletion=options.complete_moment,
-        show_default=False,
-        help="From this time on: RFC 3339 with Z or an offset, 2026-11-27T08:00:00Z.",
-    ),
-]
-To = Annotated[
-    str,
-    typer.Option(
-        "--to",
-        metavar="TIME",
-        autocompletion=options.complete_moment,
-        show_default=False,
-        help="Up to this time, which is left out.",
-    ),
-]
 Kinds = Annotated[
     list[str] | None,
     typer.Option(
@@ -167,8 +147,8 @@ def _cat_format(form: str | None) -> str | None:
 @app.command()
 def cat(
     places: Places,
-    begin: From = "",
-    end: To = "",
+    begin: options.FromTime = "",
+    end: options.ToTime = "",
     kinds: Kinds = None,
     connection: Annotated[
         int | None,
@@ -298,8 +278,8 @@ def cut(
     places: Annotated[
         list[str], typer.Argument(metavar="FILE|DIR… DIR", help="Captures, and the folder to make.", show_default=False)
     ],
-    begin: From = "",
-    end: To = "",
+    begin: options.FromTime = "",
+    end: options.ToTime = "",
 ) -> None:
     """Make a capture of a span of others, which replays by itself.
 

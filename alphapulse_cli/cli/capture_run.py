@@ -39,10 +39,7 @@ def run(
     Example: alphapulse capture run --exchange kraken --symbols BTC-USD --keep 50GiB captures
     """
     from alphapulse_cli.cli import collecting
-    from alphapulse_cli.errors import UsageError
 
-    if not folder:
-        raise UsageError("no folder to capture into", "alphapulse capture run --exchange kraken captures")
     settings = options.settings()
     made = collect_options.make_plans(
         settings,

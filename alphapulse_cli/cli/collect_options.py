@@ -144,7 +144,7 @@ def capture_plan(
             read(text)
         except ValueError as error:
             raise UsageError(f"{flag}: {error}", hint) from None
-    if folder in ("", keeping.NONE):
+    if not folder or (folder == keeping.NONE and not is_all):
         lonely = next((flag for flag, text in given.items() if text is not None), "")
         if lonely:
             raise UsageError(f"{lonely} is about captures, and nothing is captured", "add --capture DIR")

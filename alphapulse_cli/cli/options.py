@@ -310,6 +310,22 @@ Duration = Annotated[
         help="Stop after this time: 10s, 2m, 1h; a bare number is seconds.",
     ),
 ]
+FromTime = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="TIME",
+        autocompletion=complete_moment,
+        show_default=False,
+        help="From this time of the recording on: RFC 3339 with Z or an offset, as in 2026-11-27T08:00:00Z.",
+    ),
+]
+ToTime = Annotated[
+    str,
+    typer.Option(
+        "--to", metavar="TIME", autocompletion=complete_moment, show_default=False, help="Up to this time of the recording."
+    ),
+]
 Count = Annotated[
     int | None,
     typer.Option(

@@ -91,18 +91,8 @@ def reconstruct(
             help="Print a line of --fields for each book of a capture, this far apart: 1s, 100ms.",
         ),
     ] = None,
-    start: Annotated[
-        str,
-        typer.Option(
-            "--from", metavar="TIME", autocompletion=options.complete_moment, show_default=False, help="Begin --every at this time."
-        ),
-    ] = "",
-    end: Annotated[
-        str,
-        typer.Option(
-            "--to", metavar="TIME", autocompletion=options.complete_moment, show_default=False, help="End --every at this time."
-        ),
-    ] = "",
+    start: options.FromTime = "",
+    end: options.ToTime = "",
     fields: Annotated[
         list[str] | None,
         typer.Option(

@@ -53,26 +53,8 @@ def play(
             help="Speed: 1x as it was, 10x, 0.5x, or max: as fast as it goes.",
         ),
     ] = "1x",
-    start: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar="TIME",
-            autocompletion=options.complete_moment,
-            show_default=False,
-            help="Begin at this time of the recording, as in 2026-11-27T08:00:00Z.",
-        ),
-    ] = "",
-    end: Annotated[
-        str,
-        typer.Option(
-            "--to",
-            metavar="TIME",
-            autocompletion=options.complete_moment,
-            show_default=False,
-            help="End before this time of the recording.",
-        ),
-    ] = "",
+    start: options.FromTime = "",
+    end: options.ToTime = "",
     symbols: options.Symbols = None,
     paused: Annotated[bool, typer.Option("--paused", help="Begin paused, for `replay step` and `replay resume`.")] = False,
     hold: Annotated[bool, typer.Option("--hold", help="At the end stay, for `replay seek`, until Ctrl-C.")] = False,

@@ -184,5 +184,11 @@ class TestCommand:
         result = invoke(*words, captures)
         assert message in str(result.exception)
 
+    def test_completion_has_all_fields(self):
+        from alphapulse_cli.apps.travel import FIELDS
+        from alphapulse_cli.cli.reconstruct import PAST_FIELDS
+
+        assert PAST_FIELDS == FIELDS
+
     def test_at_without_a_capture_is_refused(self):
         assert "need a capture" in str(invoke("--at", "2026-09-21T14:14:00Z").exception)

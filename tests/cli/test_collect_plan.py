@@ -125,6 +125,11 @@ def test_a_configured_capture_is_not_that_of_a_child_without_one(quick, monkeypa
     assert planned_by(quick, CollectPlan("kraken").to_argv()).capture is None
 
 
+def test_a_capture_alone_may_have_a_folder_of_any_name(quick):
+    made = planned_by(quick, ["capture", "run", "none", "--exchange", "kraken"])
+    assert made.capture == CapturePlan(str(quick.directory / "none"), is_all=True)
+
+
 @pytest.mark.parametrize("command", [["collect", "--capture", "c"], ["capture", "run", "c"]])
 @pytest.mark.parametrize(
     ("flag", "key", "wrong", "says"),

@@ -49,7 +49,7 @@ class Recording:
 
 @dataclass(slots=True)
 class _Seen:
-    """What the first pass saw of one file."""
+    """Findings of the first pass over one file."""
 
     url: str = ""
     feed: Known | None = None

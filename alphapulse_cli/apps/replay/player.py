@@ -32,6 +32,9 @@ from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.wire.delta import BookReason
 
 TICK_NS = 500_000_000  # at multiples of it since 1970, wherever a replay begins; nothing in a replay waits for a shorter time
+MOST_IDLE_NS = (
+    3600 * 10**9
+)  # time without a row after which the recording's clock no longer ticks: it was set, or nothing was captured
 LIVE_SOURCE = "live"
 RECEIVED = bytes(Kind.RECEIVED)
 
@@ -60,13 +63,14 @@ class Player:
         self._watchdogs: dict[int, Watchdog] = {}  # of recordings without the session's judgements
         self._heard: set[int] = set()
         self._next_tick_ns = 0
+        self._row_ns = 0  # of the recording: when the last row was played
 
     def play(self, row: Row) -> None:
         """Play one row, and before it the ticks that were due."""
         kind, time_ns, connection, payload = row
         if time_ns >= self._next_tick_ns:
             self.advance(time_ns)
-        self.now_ns = max(self.now_ns, time_ns)
+        self.now_ns = self._row_ns = max(self.now_ns, time_ns)
         if kind == RECEIVED:
             ingest = self._open.get(connection)
             if ingest is not None:
@@ -89,7 +93,7 @@ class Player:
         if at == reel.at:
             return 0
         reel.move(at)
-        self.now_ns = max(self.now_ns, frames.last_ns)
+        self.now_ns = self._row_ns = max(self.now_ns, frames.last_ns)
         if frames.has_requests:
             for ingest in self._open.values():
                 ingest.pending_requests()
@@ -100,13 +104,16 @@ class Player:
         if not self._open or not self._next_tick_ns:
             self._next_tick_ns = (time_ns // TICK_NS + 1) * TICK_NS
             return
-        while self._next_tick_ns <= time_ns:
+        last_ns = min(time_ns, self._row_ns + MOST_IDLE_NS)
+        while self._next_tick_ns <= last_ns:
             self.now_ns = max(self.now_ns, self._next_tick_ns)
             for connection, ingest in self._open.items():
                 ingest.tick(self._next_tick_ns, self._next_tick_ns)
                 self._watch(connection, ingest, self._next_tick_ns)
                 ingest.pending_requests()
             self._next_tick_ns += TICK_NS
+        if self._next_tick_ns <= time_ns:
+            self._next_tick_ns = (time_ns // TICK_NS + 1) * TICK_NS
 
     def books(self) -> Iterator[tuple[BookKeeper, int]]:
         """Iterate over the keepers of the books that are played, each with the time of the last frame in it, in ns since 1970."""

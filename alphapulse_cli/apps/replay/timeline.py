@@ -92,7 +92,7 @@ def _recording(name: str, files: list[tuple[Head, Path, int, int]]) -> Recording
         if before[0].run_ns != after[0].run_ns and before[3] > after[2]:
             raise UsageError(
                 f"{before[1]} and {after[1]} are two captures of {name} at the same time",
-                "play one of them, or make one of both: alphapulse capture merge",
+                "play one of them; alphapulse capture diff shows what each has more",
             )
     first, last = min(one[2] for one in files), max(one[3] for one in files)
     return Recording(name, heads[0].exchange, [path for _, path, *_ in files], heads, first, last)

@@ -136,6 +136,15 @@ def statuses(shm_dir, name):
     return [(BookState(record.tobytes()[64]).name, BookReason(record.tobytes()[65]).name) for record in found]
 
 
+def test_a_clock_that_was_set_by_decades_costs_no_decades_of_ticks(tmp_path):
+    """A machine without a battery begins in 1970: the recording's clock ticks for an hour without a row at most."""
+    head, rows, market = tape_rows(BY_CASE["kraken"], 40)
+    rows = [row._replace(time_ns=10**9 * (1 + place)) if place < 5 else row for place, row in enumerate(rows)]
+    write_rows(tmp_path / "capture", replace(head, run_ns=1), rows)
+    replayed([tmp_path / "capture"], tmp_path / "shm")
+    assert book(tmp_path / "shm", "kraken", "BTC-USD") == tuple(list(side) for side in market.book("BTC-USD", 10))
+
+
 def test_a_lost_connection_and_a_new_one_are_played(tmp_path):
     head, rows, market = tape_rows(BY_CASE["kraken"], 40)
     middle, step = len(rows), rows[-1].time_ns - rows[0].time_ns
