@@ -9,7 +9,7 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 import orjson
-from support.e2e import counters, exact, totals, wait_for
+from support.e2e import counters, exact, totals, wait_for, wait_for_frames
 from support.recorded import recorded_file, recorded_folder, recorded_frames
 from support.replay_server import Answer, Frame, Pause, ReplayServer
 from support.shm_processes import child
@@ -92,9 +92,12 @@ class TestTheSplice:
                 exchange.play()
                 wait_for(exchange.played.is_set, "the whole timeline played")
                 frames = exchange.frame_count + len(exchange.heard)  # and a confirmation of each subscription
-                wait_for(lambda: counters(alphapulse.shm_dir, "binance-us")[""]["frames"] == frames, "all frames collected")
                 expected = dict.fromkeys(SYMBOLS.values(), "LIVE")
-                books = wait_for(lambda: in_states(alphapulse.shm_dir, expected), "LIVE books")
+                wait_for(
+                    lambda: in_states(alphapulse.shm_dir, expected), "LIVE books"
+                )  # from their snapshots on, whatever is held for them
+                wait_for_frames(alphapulse.shm_dir, "binance-us", frames)
+                books = in_states(alphapulse.shm_dir, expected)
                 reader.say()
                 told = reader.line()
             process.send_signal(signal.SIGTERM)
@@ -128,9 +131,10 @@ class TestTheSplice:
             wait_for(exchange.played.is_set, "the whole timeline played")
             wait_for(lambda: exchange.refused, "another snapshot asked for")
             frames = exchange.frame_count + len(exchange.heard)
-            wait_for(lambda: counters(alphapulse.shm_dir, "binance-us")[""]["frames"] == frames, "all frames collected")
             expected = dict.fromkeys(SYMBOLS.values(), "LIVE") | {symbol: "SYNCING"}
-            books = wait_for(lambda: in_states(alphapulse.shm_dir, expected), "a SYNCING book, the others LIVE")
+            wait_for(lambda: in_states(alphapulse.shm_dir, expected), "a SYNCING book, the others LIVE")
+            wait_for_frames(alphapulse.shm_dir, "binance-us", frames)
+            books = in_states(alphapulse.shm_dir, expected)
             counted = counters(alphapulse.shm_dir, "binance-us")
         assert counted[symbol]["gaps"] == 1
         truth = model()

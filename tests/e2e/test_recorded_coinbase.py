@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import orjson
 import pytest
-from support.e2e import counters, exact, totals, wait_for
+from support.e2e import exact, totals, wait_for, wait_for_frames
 from support.recorded import recorded_answers, recorded_folder, recorded_frames
 from support.replay_server import Frame, ReplayServer
 from support.shm_processes import child
@@ -76,7 +76,7 @@ def collect(alphapulse, exchange, products, **environment):
 def play(exchange, shm_dir):
     """All of it, until the collector has taken it in."""
     exchange.play()
-    wait_for(lambda: counters(shm_dir, "coinbase")[""]["frames"] == exchange.frame_count, "all frames collected")
+    wait_for_frames(shm_dir, "coinbase", exchange.frame_count)
 
 
 @pytest.fixture(scope="module")

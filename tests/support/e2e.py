@@ -53,6 +53,17 @@ def totals(shm_dir, set_name):
     return {label: sum(block[label] for block in blocks.values()) for label in blocks[""]}
 
 
+def wait_for_frames(shm_dir, set_name, frame_count):
+    """The set's collector has taken in this many frames, with all that became of them.
+
+    A frame is counted before its books change, and one answer may bring many changes: so the collector is seen at its next heartbeat too.
+    """
+    wait_for(lambda: counters(shm_dir, set_name)[""]["frames"] == frame_count, "all frames collected")
+    with open_directory(shm_dir) as directory, Segment.attach(directory, segment_name(SegmentKind.COUNTERS, set_name)) as segment:
+        counted_at = segment.heartbeat_ns
+        wait_for(lambda: segment.heartbeat_ns != counted_at, "the collector's next heartbeat")
+
+
 def exact(rows):
     """{(side, price): size} as decimals, of rows (side, price, size) in text."""
     return {(side, Decimal(price)): Decimal(size) for side, price, size in rows}
