@@ -148,12 +148,13 @@ async def _show(replaying: "Replay") -> None:
 def line(replaying: "Replay") -> str:
     """One line: REPLAY, the recording's time, speed, the share that is played, frames."""
     from alphapulse_cli.apps.replay.plan import speed_text
+    from alphapulse_cli.apps.replay.replay import PLAYING
     from alphapulse_cli.readers import moments
 
     progress = replaying.progress
     span = max(progress.last_ns - progress.first_ns, 1)
     share = min(max((progress.now_ns - progress.first_ns) / span, 0.0), 1.0)
-    state = "over" if progress.is_over else "paused" if replaying.pace.is_paused else speed_text(replaying.pace.speed)
+    state = speed_text(replaying.pace.speed) if replaying.state == PLAYING else replaying.state
     return f"REPLAY {moments.moment(progress.now_ns, digits=1)} {state} {share:.0%} {progress.frames} frames"
 
 
@@ -173,7 +174,7 @@ def _figures(progress: "Progress", taken_s: float) -> dict[str, Any]:
 def _steer(action: str, words: list[str], shm_dir: str | None) -> None:
     """Ask the running replay, and print its state."""
     from alphapulse_cli.apps.replay.plan import replay_directory
-    from alphapulse_cli.apps.replay.replay import CONTROL_NAME
+    from alphapulse_cli.apps.replay.replay import CONTROL_NAME, SEEKING
     from alphapulse_cli.edges import control
     from alphapulse_cli.shm.directory import open_directory
 
@@ -181,7 +182,7 @@ def _steer(action: str, words: list[str], shm_dir: str | None) -> None:
     absent = NoSegment(f"no replay runs in {path}", "alphapulse replay FILE")
     with open_directory(path) as directory:
         state, moment, speed = control.ask(directory, CONTROL_NAME, action, words, absent=absent)
-    print(f"{state} at {moment}, {speed}")
+    print(f"{state} {'to' if state == SEEKING else 'at'} {moment}, {speed}")
 
 
 @app.command()
@@ -198,10 +199,19 @@ def resume(shm_dir: options.ShmDir = None) -> None:
 
 @app.command()
 def step(
-    count: Annotated[int, typer.Argument(metavar="[N]", min=1, help="Number of frames.")] = 1, shm_dir: options.ShmDir = None
+    size: Annotated[
+        str, typer.Argument(metavar="[N|TIME]", show_default=False, help="Number of frames, or a time, as in 1s or 250ms.")
+    ] = "1",
+    shm_dir: options.ShmDir = None,
 ) -> None:
-    """Pause the running replay, and play the next N frames."""
-    _steer("step", [str(count)], shm_dir)
+    """Pause the running replay, and play the next N frames, or the next TIME of the recording.
+
+    Example: alphapulse replay step 1s
+    """
+    from alphapulse_cli.apps.replay.replay import step_size
+
+    step_size(size)
+    _steer("step", [size], shm_dir)
 
 
 @app.command()
@@ -212,6 +222,9 @@ def seek(
     shm_dir: options.ShmDir = None,
 ) -> None:
     """Go to another time of the recording; its readers see the books of that time, in a new epoch.
+
+    The books are built anew from the last checkpoint before it, else from the beginning of the collector's run: meanwhile it is
+    `seeking`, and readers see no set.
 
     Example: alphapulse replay seek 2026-11-27T08:00:00Z
     """
@@ -243,5 +256,5 @@ def speed(
 
 @app.command()
 def status(shm_dir: options.ShmDir = None) -> None:
-    """Print the state of the running replay: playing, paused or over, its time, its speed."""
+    """Print the state of the running replay: playing, paused, seeking or over, its time, its speed."""
     _steer("status", [], shm_dir)

@@ -5,16 +5,21 @@
                                            ▲
           pause · resume · step · seek · speed, over the control socket
 
+    Recording ─► survey, a block at a time ─► Marks of gaps ◄─ what the books lost as they were played
+
 Each run of a collector in the recording, and each seek, begins a new epoch, as a collector that was started again does. What lies
 before the start is played first, as fast as it goes and before readers see the set, since the books depend on it.
 """
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alphapulse_cli.apps.replay import survey
+from alphapulse_cli.apps.replay.marks import Marks
 from alphapulse_cli.apps.replay.plan import MAX, ReplayPlan, parse_speed, speed_text
 from alphapulse_cli.apps.replay.playback import Playback
 from alphapulse_cli.apps.replay.player import Player
@@ -23,20 +28,26 @@ from alphapulse_cli.apps.replay.timeline import Recording
 from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.edges.capture.rows import MOST_TIME_NS
 from alphapulse_cli.edges.control import ControlServer
-from alphapulse_cli.errors import UsageError, WriterAlive
+from alphapulse_cli.edges.quantities import duration_s
+from alphapulse_cli.errors import AlphapulseError, UsageError, WriterAlive
 from alphapulse_cli.flow.ingest import Notice
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.readers import moments
 from alphapulse_cli.shm import clock
+from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.shm.lease import Lease
 
 CONTROL_NAME = "replay"
-ACTIONS = ("pause", "resume", "step", "seek", "speed", "status")
+TIMELINE = "timeline"  # the action of which the live screen's scrubber is drawn
+ACTIONS = ("pause", "resume", "step", "seek", "speed", "status", TIMELINE)
+PLAYING, PAUSED, SEEKING, OVER = "playing", "paused", "seeking", "over"
 BEAT_NS, BEAT_S = 50_000_000, 0.05
 READER_PAUSE_S, READER_STANDS_NS = 0.002, 5_000_000_000
 SLICE_NS = 5_000_000  # work between two looks at the event loop
 MOST_STEPS = 1_000_000
+SURVEY_SHARE = 10  # the survey takes a tenth of the time at most
+FAULTS = (Counter.GAPS, Counter.CHECKSUMS_BAD, Counter.DECODE_ERRORS)  # counters that mark a time as it is played
 
 
 @dataclass(slots=True)
@@ -92,19 +103,26 @@ class Replay:
     hold: bool = False  # stay, paused, at the end of the recording
     pace: Pace = field(init=False)
     progress: Progress = field(init=False)
+    gaps: Marks = field(init=False)  # times at which something is missing, as far as it is known
+    surveyed: float = field(default=0.0, init=False)  # share of the recording that the survey has read
     is_shown: bool = field(default=False, init=False)  # whether readers see it
     _playback: Playback | None = None
     _show_ns: int = 0  # time of the recording from which on readers see it
     _steps: int = 0  # frames to play while paused
+    _step_to_ns: int = 0  # time of the recording to play to while paused; 0: none
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _beaten_ns: int = 0
     _rooms: dict[Outlet, Room] = field(default_factory=dict)
     _waited_ns: int = 0  # time since which a reader is waited for
+    _has_warned: bool = False  # a collector would have warned since the faults were last counted
+    _faults: dict[Outlet, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.plan.speed)
         first = min(one.first_ns for one in self.recordings)
-        self.progress = Progress(max(first, self.plan.from_ns or 0), max(one.last_ns for one in self.recordings))
+        last = max(one.last_ns for one in self.recordings)
+        self.progress = Progress(max(first, self.plan.from_ns or 0), min(last, self.plan.to_ns or last))
+        self.gaps = Marks(self.progress.first_ns, self.progress.last_ns)
 
     async def run(self) -> None:
         """Play to the end of the recording, or until cancelled; the segments are retired then."""
@@ -112,7 +130,11 @@ class Replay:
             async with self._controlled():
                 self._begin(self.plan.from_ns)
                 self.pace.is_paused = self.plan.paused
-                await self._play()
+                surveying = asyncio.create_task(self._survey())
+                try:
+                    await self._play()
+                finally:
+                    surveying.cancel()
         finally:
             self._close()
 
@@ -137,6 +159,7 @@ class Replay:
         self._playback = Playback(self.recordings, (from_ns, self.plan.to_ns), self._damaged, self._player)
         self._show_ns = from_ns if from_ns is not None else self._playback.next_ns or 0
         self.is_shown = self.progress.is_over = False
+        self._steps = self._step_to_ns = 0
         self.pace.set(clock.monotonic_ns(), self._show_ns)
         self.progress.now_ns = self._show_ns
 
@@ -161,7 +184,7 @@ class Replay:
         assert playback is not None
         while playback.next_ns is not None:
             if self.is_shown and self.pace.is_paused:
-                return self._step()
+                return self._step(wall_ns)
             if self.is_shown and self.pace.is_fast and self._waits_for_a_reader(wall_ns):
                 return READER_PAUSE_S
             reached_ns = self.pace.reached(wall_ns) if self.is_shown else self._show_ns - 1
@@ -195,14 +218,25 @@ class Replay:
         self._waited_ns = 0
         return False
 
-    def _step(self) -> float:
-        """Play the frames asked for by `step`, and what comes before them; the seconds until there may be more to do."""
-        assert self._playback is not None
-        while self._steps and self._playback.next_ns is not None:
-            self._steps -= self._playback.play_one()
-            self._note_progress()
-            self.pace.set(clock.monotonic_ns(), self.progress.now_ns)
-        return BEAT_S
+    def _step(self, wall_ns: int) -> float:
+        """Play what `step` has asked for, and what comes before it, for SLICE_NS at most; the seconds until there may be more to do."""
+        playback, limit_ns = self._playback, wall_ns + SLICE_NS
+        assert playback is not None
+        while (self._steps or self._step_to_ns) and playback.next_ns is not None and wall_ns < limit_ns:
+            if self._waits_for_a_reader(wall_ns):
+                return READER_PAUSE_S
+            if self._steps:
+                self._steps -= playback.play_one()
+                self._note_progress()
+            elif playback.play(self._step_to_ns):
+                self._note_progress()
+            else:
+                playback.advance(self._step_to_ns)
+                self.progress.now_ns = max(self.progress.now_ns, self._step_to_ns)
+                self._step_to_ns = 0
+            wall_ns = clock.monotonic_ns()
+            self.pace.set(wall_ns, self.progress.now_ns)
+        return 0.0 if wall_ns >= limit_ns else BEAT_S
 
     def _wait(self, reached_ns: int, wall_ns: int) -> float:
         """Let the clocks pass to the time reached, at which nothing is due; the seconds until something is."""
@@ -217,6 +251,34 @@ class Replay:
         playback, progress = self._playback, self.progress
         assert playback is not None
         progress.now_ns, progress.rows, progress.frames = playback.now_ns, playback.rows, playback.frames
+        if self._has_warned:
+            self._has_warned = False
+            self._mark_faults()
+
+    def _mark_faults(self) -> None:
+        """Mark the present time as a gap if a counter of FAULTS has grown."""
+        for player in self._playback.players if self._playback is not None else ():
+            outlet = player.outlet
+            blocks = [outlet.counters.block(name) for name in ("", *outlet.symbols)]
+            count = sum(block.get(fault) for block in blocks for fault in FAULTS)
+            if count > self._faults.get(outlet, 0):
+                self.gaps.add(self.progress.now_ns)
+            self._faults[outlet] = count
+
+    async def _survey(self) -> None:
+        """Mark the gaps that the capture itself tells of, beside the replay."""
+        spans = [one.last_ns - one.first_ns + 1 for one in self.recordings]
+        with contextlib.suppress(AlphapulseError, OSError):  # of a file that is gone by now: playing it tells more
+            for number, recording in enumerate(self.recordings):
+                began_ns = clock.monotonic_ns()
+                for reached_ns, found in survey.gaps(recording, self.plan.to_ns):
+                    for from_ns, to_ns in found:
+                        self.gaps.add(from_ns, to_ns)
+                    read = min(max(reached_ns - recording.first_ns, 0), spans[number])
+                    self.surveyed = (sum(spans[:number]) + read) / sum(spans)
+                    await asyncio.sleep((clock.monotonic_ns() - began_ns) * (SURVEY_SHARE - 1) / 1e9)
+                    began_ns = clock.monotonic_ns()
+            self.surveyed = 1.0
 
     def _player(self, head: Head) -> Player:
         notice, outlet = self._notice_of(head.set_name), _OutletMaker(self, head.set_name, head.exchange)
@@ -253,12 +315,14 @@ class Replay:
             self._playback.close()
             self._playback = None
         self._rooms.clear()
+        self._faults.clear()
 
     def _damaged(self, path: Path, what: str) -> None:
         self.notice("warning", f"{path}: {what}")
 
     def _notice_of(self, set_name: str) -> Notice:
-        def notice(_level: str, message: str) -> None:  # what a collector would say now, which was said then
+        def notice(level: str, message: str) -> None:  # what a collector would say now, which was said then
+            self._has_warned |= level == "warning"
             if self.is_shown:
                 self.notice("info", f"{moments.moment(self.progress.now_ns, digits=3)} {set_name}: {message}")
 
@@ -272,10 +336,14 @@ class Replay:
             case ["pause"]:
                 self._repace(is_paused=True)
             case ["resume"]:
+                self._steps = self._step_to_ns = 0
                 self._repace(is_paused=False)
             case ["step", *count] if len(count) <= 1:
+                frames, time_ns = step_size(count[0] if count else "1")
                 self._repace(is_paused=True)
-                self._steps += _step_count(count[0] if count else "1")
+                self._steps += frames
+                if time_ns:
+                    self._step_to_ns = min(max(self._step_to_ns, self.progress.now_ns) + time_ns, self.progress.last_ns)
             case ["speed", text]:
                 self.pace.speed, is_paused = parse_speed(text), self.pace.is_paused
                 self._repace(is_paused=is_paused)
@@ -283,6 +351,8 @@ class Replay:
                 self._seek(moments.parse(text))
             case ["status"]:
                 pass
+            case ["timeline", *revision] if len(revision) <= 1:
+                return self._timeline(revision[0] if revision else "")
             case _:
                 raise UsageError(f"{action} takes other words than {' '.join(words)[:60]!r}", f"alphapulse replay {action} --help")
         self._changed.set()
@@ -298,9 +368,29 @@ class Replay:
             raise UsageError(f"{moments.moment(to_ns)} is not in the recording", f"it is from {first} to {last}")
         self._begin(to_ns)
 
+    @property
+    def state(self) -> str:
+        """What it does, in a word; seeking while it plays what lies before the time that readers will see."""
+        if not self.is_shown:
+            return SEEKING
+        return OVER if self.progress.is_over else PAUSED if self.pace.is_paused else PLAYING
+
     def _state(self) -> list[str]:
-        state = "over" if self.progress.is_over else "paused" if self.pace.is_paused else "playing"
-        return [state, moments.moment(self.progress.now_ns), speed_text(self.pace.speed)]
+        return [self.state, moments.moment(self.progress.now_ns if self.is_shown else self._show_ns), speed_text(self.pace.speed)]
+
+    def _timeline(self, revision: str) -> list[str]:
+        """State for a scrubber, times to the ns: first and last time, percentage surveyed, revision of the gaps and each as FROM/TO.
+
+        The gaps are left out where the caller has those of that revision.
+        """
+        progress, gaps = self.progress, self.gaps
+        state, _, speed = self._state()
+        times = (progress.now_ns if self.is_shown else self._show_ns, progress.first_ns, progress.last_ns)
+        now, first, last = (moments.moment(time_ns, digits=9) for time_ns in times)
+        head = [state, now, speed, first, last, str(int(self.surveyed * 100)), str(gaps.revision)]
+        if revision == head[-1]:
+            return head
+        return [*head, *("/".join(moments.moment(time_ns, digits=9) for time_ns in span) for span in gaps.ranges())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +415,13 @@ class _OutletMaker:
         )
 
 
-def _step_count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MOST_STEPS:
-        raise UsageError(f"not a number of frames: {text[:20]!r}", f"from 1 to {MOST_STEPS}")
-    return int(text)
+def step_size(text: str) -> tuple[int, int]:
+    """(frames, time in ns) of a step, one of them 0. UsageError for what is neither a number of frames nor a time."""
+    if text.isdecimal():
+        if not 1 <= int(text[:20]) <= MOST_STEPS:
+            raise UsageError(f"not a number of frames: {text[:20]!r}", f"from 1 to {MOST_STEPS}")
+        return int(text), 0
+    try:
+        return 0, max(math.floor(duration_s(text) * 1e9), 1)
+    except ValueError:
+        raise UsageError(f"not a number of frames, nor a time: {text[:20]!r}", "as in 10, or 1s, 250ms, 2m") from None

@@ -21,6 +21,7 @@ from alphapulse_cli.edges.capture.rows import KIND_BYTES, PREFIX_BYTES, BrokenRo
 from alphapulse_cli.errors import UsageError
 
 SO_WHAT = "books that may have changed meanwhile wait for their next snapshot"
+DAMAGED = "damaged"  # reason of a `lost` row that no file has
 OVER = b"over"  # kind of a row that no file has: the collector's run has ended, and nothing is known of the time behind it
 
 Damaged = Callable[[Path, str], None]  # (file, what cannot be read)
@@ -121,7 +122,7 @@ def file_blocks(path: Path, to_ns: int | None, damaged: Damaged, offset: int = 0
 
 def lost_row(length: int, time_ns: int) -> bytes:
     """Row `lost` in the place of bytes that cannot be read."""
-    members = {"rows": 0, "bytes": length, "from_ns": time_ns, "to_ns": time_ns, "reason": "damaged"}
+    members = {"rows": 0, "bytes": length, "from_ns": time_ns, "to_ns": time_ns, "reason": DAMAGED}
     return row_bytes(Kind.LOST, time_ns, 0, orjson.dumps(members))
 
 

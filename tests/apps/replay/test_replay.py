@@ -308,6 +308,31 @@ class TestSteering:
 
         steered(work, paused=True)
 
+    def test_a_step_of_time_plays_that_time_and_no_more(self, steered):
+        async def work(replay, ask):
+            before_ns, before = replay.progress.now_ns, replay.progress.frames
+            for count, text in enumerate(("250ms", "0.25s"), 1):
+                assert (await ask("step", text))[0] == "paused"
+                to_ns = before_ns + count * 250_000_000
+                await until(lambda to_ns=to_ns: replay.progress.now_ns >= to_ns)
+                assert (replay.progress.now_ns, replay.pace.is_paused) == (to_ns, True)
+            assert before < replay.progress.frames
+            now, first, last = (moments.parse(word) for word in [*(await ask("timeline"))[1:2], *(await ask("timeline"))[3:5]])
+            assert now == to_ns
+            assert (first, last) == (replay.progress.first_ns, replay.progress.last_ns)
+
+        steered(work, paused=True)
+
+    def test_it_is_seeking_until_the_books_of_that_time_are_there(self, steered):
+        async def work(replay, ask):
+            to_ns = STARTED_NS + 200 * STEP_NS
+            replay._seek(to_ns)  # no turn of the loop: what lies before has not been played
+            assert (replay.state, replay._timeline("")[:2]) == ("seeking", ["seeking", moments.moment(to_ns, digits=9)])
+            await until(lambda: replay.is_shown)
+            assert (await ask("status"))[0] == "paused"
+
+        steered(work, paused=True)
+
     def test_seek_forth_and_back_shows_the_book_of_that_time(self, steered, tmp_path):
         async def work(replay, ask):
             books: dict[int, object] = {}
@@ -348,6 +373,8 @@ class TestSteering:
             ("speed", ["fast"], "not a speed"),
             ("speed", [], "takes other words"),
             ("step", ["0"], "not a number of frames"),
+            ("step", ["soon"], "nor a time"),
+            ("timeline", ["1", "2"], "takes other words"),
             ("jump", ["1"], "knows no"),
         ],
     )
