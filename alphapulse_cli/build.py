@@ -30,6 +30,7 @@ COMPILED_MODULES = (
     "alphapulse_cli.flow.keeper",
     "alphapulse_cli.flow.ingest",
     "alphapulse_cli.flow.playing",
+    "alphapulse_cli.edges.capture.packing",
 )
 
 

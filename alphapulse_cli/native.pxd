@@ -98,6 +98,13 @@ cdef inline uint64_t number(const uint8_t *octets, Py_ssize_t start, Py_ssize_t 
     return value
 
 
+cdef inline void write_number(uint8_t *octets, Py_ssize_t start, Py_ssize_t end, uint64_t value) noexcept nogil:
+    while end > start:
+        end -= 1
+        octets[end] = <uint8_t>(48 + value % 10)
+        value //= 10
+
+
 cdef inline str text(const uint8_t *octets, Py_ssize_t start, Py_ssize_t end):
     return PyUnicode_DecodeASCII(<const char *>octets + start, end - start, NULL)
 

@@ -65,6 +65,11 @@ def number(octets: Any, start: int, end: int) -> int:
     return int(digits) if digits.isdigit() else MASK64
 
 
+def write_number(octets: Any, start: int, end: int, value: int) -> None:
+    """Write a number as ASCII decimal digits, padded with zeros, into exactly these bytes; it must fit them."""
+    octets[start:end] = b"%0*d" % (end - start, value)
+
+
 def text(octets: Any, start: int, end: int) -> str:
     """The ASCII characters of these bytes."""
     return bytes(octets[start:end]).decode("ascii")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import orjson
 
 from alphapulse_cli.edges.capture import files
-from alphapulse_cli.edges.capture.blocks import BLOCK_BYTES, compress
+from alphapulse_cli.edges.capture.blocks import BLOCK_BYTES, Compressor
 from alphapulse_cli.edges.capture.files import LeastFree
 from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS, MAGIC, Entry, entry_bytes
@@ -101,6 +101,7 @@ class RollingFiles:
     on_new_file: Callable[[Path], None] | None = None
     totals: Totals = field(default_factory=Totals)
     path: Path | None = None  # of the file that is open
+    _compressor: Compressor = field(default_factory=Compressor)
     _data: int = -1  # file descriptors
     _index: int = -1
     _entries: bytes = b""  # of the index, not written yet
@@ -236,7 +237,7 @@ class RollingFiles:
 
     def _append(self, rows: bytes, count: int, first_ns: int, last_ns: int, flags: int = 0) -> None:
         """Write one block and its entry. OSError of the block; an entry that cannot be written is written with the next one."""
-        block = compress(rows)
+        block = self._compressor.compress(rows)
         _write_all(self._data, block)
         entry = Entry(self._offset, len(block), len(rows), self._row, count, flags, first_ns, last_ns)
         self._offset, self._row = entry.end, self._row + count

@@ -76,10 +76,15 @@ class BrokenRows(Exception):
         self.offset = offset
 
 
+def too_long(length: int) -> UsageError:
+    """Error for a payload of that many bytes."""
+    return UsageError(f"{length} bytes do not fit a row of a capture", f"at most {MOST_PAYLOAD_BYTES}")
+
+
 def prefix_bytes(kind: bytes, time_ns: int, connection: int, length: int) -> bytes:
     """Bytes of a row before its payload of that length. UsageError for a length of more than MOST_PAYLOAD_BYTES."""
     if length > MOST_PAYLOAD_BYTES:
-        raise UsageError(f"{length} bytes do not fit a row of a capture", f"at most {MOST_PAYLOAD_BYTES}")
+        raise too_long(length)
     return b"%b %019d %04d %08d " % (kind, time_ns, connection, length)
 
 

@@ -15,12 +15,17 @@ import orjson
 from alphapulse_cli.edges.capture.blocks import BLOCK_BYTES, BLOCK_S
 from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS
+from alphapulse_cli.edges.capture.packing import RowPacker
 from alphapulse_cli.edges.capture.rolling import SWEEP_S, Loss, Preamble, RollingFiles, RowBlock, Totals
-from alphapulse_cli.edges.capture.rows import PREFIX_BYTES, Kind, prefix_bytes, row_bytes
+from alphapulse_cli.edges.capture.rows import Kind
 from alphapulse_cli.shm import clock
 
 MOST_QUEUED_BYTES = 32 << 20
-HANDED_OVER_NS = int(0.7e9 * BLOCK_S)  # age of the first row seen by `beat`: its tick and the write take a part of the second
+HANDED_OVER_NS = int(
+    0.6e9 * BLOCK_S
+)  # age of the first row seen by `beat`: its tick, the nap and the write take a part of the second
+NAP_S = 0.1  # pause of the thread behind its blocks: several at a time cost far less than as many wakes of a cold core
+HURRY_BYTES = 1 << 20  # that wait end the pause
 JOIN_S = 10.0  # longest wait for the last blocks when a capture ends
 
 
@@ -35,14 +40,14 @@ class CaptureWriter:
         self.preamble: Preamble = ()
         self._begin: tuple[Head, Preamble] = head, ()  # of the block that is being filled
         self._files, self._most_queued_bytes = files, most_queued_bytes
-        self._parts: list[bytes] = []  # of the block: prefixes, payloads, line ends; joined once, since payloads are long
-        self._row_count = self._rows_bytes = self._first_ns = self._last_ns = 0
+        self._rows = RowPacker(2 * BLOCK_BYTES)
         self._handed_bytes = 0  # by this thread
         self._taken_bytes = 0  # by the writer's thread
         self._seen_ns = 0  # monotonic time at which `beat` first saw the rows that wait
         self._loss: Loss | None = None  # of rows for which the queue had no room
         self._is_losing = False
         self._queue: queue.SimpleQueue[RowBlock | None] = queue.SimpleQueue()
+        self._hurry = threading.Event()  # ends the thread's nap
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="capture", daemon=True)
         self._thread.start()
@@ -54,19 +59,10 @@ class CaptureWriter:
 
     def put(self, kind: bytes, time_ns: int, connection: int, payload: bytes) -> None:
         """Take in a row; returns at once, whatever the disk does."""
-        length = len(payload)
-        prefix = prefix_bytes(kind, time_ns, connection, length)
-        if not self._row_count:
-            self._first_ns = self._last_ns = time_ns
+        rows = self._rows
+        if not rows.row_count:
             self._begin = self.head, self.preamble
-        elif time_ns > self._last_ns:
-            self._last_ns = time_ns
-        elif time_ns < self._first_ns:  # the clock was set back
-            self._first_ns = time_ns
-        self._parts += (prefix, payload, b"\n")
-        self._row_count += 1
-        self._rows_bytes += PREFIX_BYTES + length + 1
-        if self._rows_bytes >= BLOCK_BYTES:
+        if rows.put(kind, time_ns, connection, payload) >= BLOCK_BYTES:
             self._hand_over()
 
     def put_checkpoints(self, time_ns: int, checkpoints: Sequence[tuple[int, bytes]]) -> int:
@@ -75,18 +71,16 @@ class CaptureWriter:
         Returns their bytes, not yet compressed.
         """
         self._hand_over_waiting()
-        rows = [row_bytes(Kind.HEAD, time_ns, 0, self.head.to_payload())]
-        rows += [row_bytes(Kind.HELD, time_ns, connection, payload) for connection, payload in checkpoints]
         self._begin = self.head, self.preamble
-        self._parts, self._row_count, self._rows_bytes = rows, len(rows), sum(map(len, rows))
-        self._first_ns = self._last_ns = time_ns
-        size = self._rows_bytes
+        size = self._rows.put(Kind.HEAD, time_ns, 0, self.head.to_payload())
+        for connection, payload in checkpoints:
+            size = self._rows.put(Kind.HELD, time_ns, connection, payload)
         self._hand_over(HOLDS_CHECKPOINTS)
         return size
 
     def beat(self, monotonic_ns: int) -> None:
         """Hand over rows that have waited long enough; called about every 100 ms."""
-        if not self._row_count:
+        if not self._rows.row_count:
             self._seen_ns = 0
         elif not self._seen_ns:
             self._seen_ns = monotonic_ns
@@ -102,19 +96,20 @@ class CaptureWriter:
             self.put(Kind.DONE, time_ns, 0, orjson.dumps({"reason": reason}))
         self._hand_over_waiting()
         self._queue.put(None)
+        self._hurry.set()
         self._thread.join(JOIN_S)
 
     def _hand_over_waiting(self) -> None:
-        if self._row_count:
+        if self._rows.row_count:
             self._hand_over()
 
     def _hand_over(self, flags: int = 0) -> None:
-        rows, count, first_ns = b"".join(self._parts), self._row_count, self._first_ns
-        self._parts.clear()
-        self._row_count = self._rows_bytes = self._seen_ns = 0
+        packer, self._seen_ns = self._rows, 0
+        count, first_ns, last_ns = packer.row_count, packer.first_ns, packer.last_ns
+        rows = packer.take()
         queued_bytes = self._handed_bytes - self._taken_bytes
         if queued_bytes and queued_bytes + len(rows) > self._most_queued_bytes and not self._is_closed:
-            self._loss = Loss(count, len(rows), first_ns, self._last_ns, "the disk is too slow").and_another(self._loss)
+            self._loss = Loss(count, len(rows), first_ns, last_ns, "the disk is too slow").and_another(self._loss)
             self.totals.rows_lost_queue += count
             if not self._is_losing:
                 self._is_losing = True
@@ -129,11 +124,13 @@ class CaptureWriter:
                 self._hand(RowBlock(lost.row(first_ns), 1, first_ns, first_ns, *self._begin))
             else:
                 rows, count = lost.row(first_ns) + rows, count + 1
-        self._hand(RowBlock(rows, count, first_ns, self._last_ns, *self._begin, flags))
+        self._hand(RowBlock(rows, count, first_ns, last_ns, *self._begin, flags))
 
     def _hand(self, block: RowBlock) -> None:
         self._handed_bytes += len(block.rows)
         self._queue.put(block)
+        if self._handed_bytes - self._taken_bytes >= HURRY_BYTES:
+            self._hurry.set()
 
     def _work(self) -> None:
         while True:
@@ -146,4 +143,7 @@ class CaptureWriter:
                 break
             self._files.write(block, is_last=self._is_closed)
             self._taken_bytes += len(block.rows)
+            if self._queue.empty():
+                self._hurry.wait(NAP_S)
+                self._hurry.clear()
         self._files.close()
