@@ -5,8 +5,8 @@
     decoder = exchange.decoder(instruments, {BOOK, TRADES}, depth=0, mode=mode)
 
 Importing the registry imports no exchange: each is a path, "module" or "module:attribute", resolved on demand. It leads to an
-`Exchange`, or to a module with FACTS, Decoder, Encoder, RestEncoder, parse_instruments and, for its simulator, LISTINGS and NOT_SIMULATED. Third-party exchanges are entry points of
-the group "alphapulse.exchanges"; they cannot take a built-in name.
+`Exchange`, or to a module with FACTS, Decoder, Encoder, RestEncoder, parse_instruments and, for its simulator, LISTINGS and
+NOT_SIMULATED. Third-party exchanges are entry points of the group "alphapulse.exchanges"; they cannot take a built-in name.
 """
 
 import importlib
@@ -35,7 +35,7 @@ REFUSED = {
 }
 
 
-Listed = tuple[str, str, int, int, int]  # symbol, native name, price decimals, size decimals, levels a side of the simulated book
+Listed = tuple[str, str, int, int, int]  # symbol, native name, price decimals, size decimals, levels per side of the simulated book
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +52,16 @@ class Exchange:
     )
     # (volume of 24 hours in the base currency, last price); raises DecodeError
     listings: Sequence[Listed] = ()  # instruments of its simulator, where `sim.listings` does not have them: a plug-in's
-    not_simulated: Sequence[NotSimulated] = ()  # what its encoders do not do: the rows of docs/reference/simulators.md
+    not_simulated: Sequence[NotSimulated] = ()  # missing features of the simulator: rows of docs/reference/simulators.md
 
 
 def names() -> list[str]:
-    """All names that `get` accepts: the built-in ones, then those of plug-ins, sorted."""
+    """Names that `get` accepts: built-in exchanges first, then plug-ins, sorted."""
     return [*BUILT_IN, *sorted(_entry_points())]
 
 
 def get(name: str) -> Exchange:
-    """Exchange of that name; UsageError, with the nearest names, where there is none or its plug-in is broken."""
+    """Return the exchange of that name; UsageError, with the nearest names, if there is none or its plug-in cannot be loaded."""
     if name.lower() in REFUSED:
         raise UsageError(REFUSED[name.lower()], f"exchanges are: {', '.join(names())}")
     if name in BUILT_IN:

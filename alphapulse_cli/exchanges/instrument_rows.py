@@ -1,4 +1,4 @@
-"""Rows of an exchange's instrument metadata; an unreadable row does not spoil the others."""
+"""Parser of the rows of an exchange's instrument metadata; an unreadable row is skipped."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
@@ -13,10 +13,10 @@ NO_INSTRUMENTS: Mapping[str, Instrument] = {}
 def understood(
     rows: Iterable[Row], read: Callable[[Row], Instrument | None], ours: Mapping[str, Instrument], native_of: Callable[[Row], str]
 ) -> list[Instrument]:
-    """Instruments of the rows that `read` understands; it returns None for a market that cannot be collected.
+    """Instruments of the rows that `read` understands; `read` returns None for a market that cannot be collected.
 
-    A row that it does not understand but whose native name is in `ours` gives that instrument as it is: it is still listed.
-    Raises the first row's error where no row was understood: the body is no list of instruments.
+    An unreadable row whose native name is in `ours` gives that instrument unchanged: it is still listed.
+    Raises the first row's error if no row is understood: the body is no list of instruments.
     """
     found: list[Instrument | None] = []
     errors: list[Exception] = []

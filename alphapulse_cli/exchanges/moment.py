@@ -1,9 +1,9 @@
-"""Fast parser of usual RFC 3339 text to nanoseconds, character by character; it declines everything unusual.
+"""Fast parser of common RFC 3339 text to nanoseconds, character by character; it declines any other form.
 
 Usual is `2026-08-12T19:27:47.532655123Z`: UTC, without a fraction or with 1 to 9 digits of one, in the years 1970 to 2261. For
-anything else `usual_ns` returns -1 and never raises: `exchanges.timestamps` then takes the exact slow path, which knows offsets and
-names what is wrong. Compiled code takes `moment.pxd` instead. Interpreted nothing would be faster than the slow path and its cache
-of recent seconds, so this stand-in declines everything.
+anything else `usual_ns` returns -1 and never raises: `exchanges.timestamps` then takes the exact slow path, which supports offsets
+and gives the reason of an error. Compiled code uses `moment.pxd` instead. Interpreted, it would not be faster than the slow path
+with its cache of recent seconds, so this stand-in declines everything.
 """
 
 from typing import Any

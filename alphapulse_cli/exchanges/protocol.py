@@ -1,19 +1,19 @@
 """Interfaces of an exchange: its facts, a decoder (bytes in, events and requests out) and an encoder (the reverse).
 
-A decoder has no socket, no clock, no log. Two times are handed in: `receive_ns` (CLOCK_REALTIME) only stamps frames, `monotonic_ns`
+A decoder has no socket, no clock, no log. Two times are arguments: `receive_ns` (CLOCK_REALTIME) only stamps frames, `monotonic_ns`
 (CLOCK_MONOTONIC) is the clock of deadlines. A deadline that begins with a frame counts from the last `tick`, at most about 100 ms
-earlier. Requests leave as values, in the order in which they must be carried out:
+earlier. Requests are returned as values, in order of execution:
 
     decoder = kraken.Decoder(instruments, channels={"book", "trades"}, depth=10, mode="")
     decoder.connected(monotonic_ns)                # a new connection: forget the old one's state, queue the subscriptions
     for request in decoder.pending_requests(): …   # Send, FetchSnapshot, …
     for event in decoder.receive(frame, receive_ns): … # each frame, in order
-    decoder.resync(instrument)                     # flow found the book wrong (a checksum): queue what heals it
+    decoder.resync(instrument)                     # flow found the book wrong (checksum): queue its repair
     for event in decoder.tick(monotonic_ns): …     # each 100 ms
 
-Where a decoder has a `shape` (exchanges.shape), its caller offers each frame to that first, and to `receive` what the shape
-declines. A frame is understood in full or refused with DecodeError: no level and no trade of a refused frame leaves. A DecodeError
-changes no state, except that the decoder may have to queue a resync, which `flow` requests with `resync`.
+If a decoder has a `shape` (exchanges.shape), its caller offers each frame to the shape first, and to `receive` if the shape
+declines it. A frame is parsed in full or refused with DecodeError: no level and no trade of a refused frame is published. A
+DecodeError changes no state; if it affects a book, `flow` calls `resync`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,18 +26,18 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import Request
 from alphapulse_cli.market.trade_summary import Span, TradeSummary
 
-if TYPE_CHECKING:  # the registry imports no part of an exchange
+if TYPE_CHECKING:  # importing the registry must not import any exchange's parts
     from alphapulse_cli.exchanges.shape import Shape
 
 Level = tuple[int, int]  # (ticks, lots)
 Change = tuple[int, int, bool]  # (ticks, lots, is_ask)
-Refusal = tuple[int, bytes]  # (HTTP status, body) of a handshake that is not accepted
-Position = dict[str, Any]  # of a decoder in its connection: values of JSON
-NotSimulated = tuple[str, str]  # (what the real exchange has, what a client of the simulator gets in its place)
+Refusal = tuple[int, bytes]  # (HTTP status, body) of a refused handshake
+Position = dict[str, Any]  # position of a decoder in its connection, as JSON values
+NotSimulated = tuple[str, str]  # (feature of the real exchange, behaviour of the simulator instead)
 
 
 class BookTop(Protocol):
-    """View of a book for a checksum: at most the `count` best levels of a side, best first."""
+    """View of a book for a checksum: at most the `count` best levels per side, best first."""
 
     def bids(self, count: int) -> Sequence[Level]:
         """Best bids."""
@@ -49,29 +49,29 @@ class BookTop(Protocol):
         """Best asks, then best bids, as decimal digits of ticks and lots without separators."""
 
     def top_decimals(self, count: int, price_decimals: int, size_decimals: int, sign: bool) -> bytes:
-        """Best bids and asks in turn as price:size joined by ":", shortest plain decimals; with `sign` asks' sizes are negative."""
+        """Best bids and asks alternating, price:size joined by ":", in shortest decimals; with `sign`, asks' sizes are negative."""
 
 
 BookChecksum = Callable[[Instrument, BookTop], int]  # the checksum that a book must have
 
-BOOK, TRADES = "book", "trades"  # our names of the channels; each exchange's own are in its decoder
+BOOK, TRADES = "book", "trades"  # canonical channel names; each exchange's own names are in its decoder
 
-# Exceptions of reading a frame with unexpected contents: a decoder turns them into a DecodeError. RecursionError: nesting that the
+# Exceptions of parsing a frame with unexpected contents: a decoder turns them into a DecodeError. RecursionError: nesting that the
 # parser accepts can still be too deep for `repr`.
 NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
-TEXT_KEPT = 200  # characters of an exchange's own words in events and errors: hostile, and as long as a frame may be
+TEXT_KEPT = 200  # longest text of an exchange (in characters) kept in events and errors: hostile, otherwise as long as a frame
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Bound on the rate of an action: `burst` at once after a rest, then `per_second`."""
+    """Token-bucket rate limit: `burst` actions at once after a pause, then `per_second`."""
 
     burst: int
     per_second: float
 
     @classmethod
     def within(cls, amount: int, span_s: float, burst: int) -> "Rate":
-        """Rate with that burst, and never more than `amount` in any `span_s` seconds."""
+        """Rate limit with that burst, and at most `amount` actions in any `span_s` seconds."""
         return cls(burst, (amount - burst) / span_s)
 
 
@@ -80,8 +80,8 @@ class Silence:
     """Longest silences, in seconds, of a feed that promises heartbeats.
 
     After `stale_after_s` its books are STALE, after `dead_after_s` the connection is replaced. A pong does not end a silence: it
-    proves the transport, not the feed. Where snapshots are small they are requested before that (after `doubt_after_s`): books that
-    they prove are LIVE, since they equal the exchange's present ones.
+    proves the transport, not the feed. Feeds with small snapshots request them earlier (after `doubt_after_s`): a book that equals
+    its new snapshot stays LIVE.
     """
 
     stale_after_s: float = 3.0
@@ -91,7 +91,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One feed of an exchange: its addresses, and the means by which its books are kept right."""
+    """Feed of an exchange: its addresses, and how its books are kept correct."""
 
     name: str
     websocket_url: str
@@ -102,10 +102,8 @@ class Mode:
     default_depth: int = 0  # 0 = the full book
     instruments_path: str = ""  # REST path of this mode's metadata; "" = `Facts.instruments_path`
     silence: Silence | None = None  # None: the feed promises no heartbeat; pings tell whether the connection is alive
-    shows_loss: bool = True  # a lost book message shows (sequence, checksum); False: only a crossed book reveals it
-    crossed_s: float = (
-        0.0  # time for which a book may be crossed before it is requested anew; 0: 3 s without `shows_loss`, else for ever
-    )
+    shows_loss: bool = True  # whether a lost book message is detected (sequence, checksum); False: only a crossed book reveals it
+    crossed_s: float = 0.0  # time that a book may stay crossed before a resync; 0: 3 s without `shows_loss`, else unlimited
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,33 +115,33 @@ class Facts:
     modes: Sequence[Mode]  # the first is the default
     instruments_path: str  # REST path of the instrument metadata below `rest_url`
     instruments_weight: int = 1
-    further_metadata: Sequence[str] = ()  # REST paths of what the answer there lacks; `parse_instruments` reads them by `joined`
-    rest_weight: Rate = Rate(30, 0.5)  # our own bound, below the exchange's: 60 in any minute
+    further_metadata: Sequence[str] = ()  # further REST paths of the metadata; `parse_instruments` gets all answers `joined`
+    rest_weight: Rate = Rate(30, 0.5)  # our own limit, below the exchange's: 60 in any minute
     connects: Rate = Rate(5, 0.08)  # 9 in any minute
     sends: Rate = Rate(1, 1.0)
-    sends_per_address: bool = False  # `sends` bounds an address; otherwise each connection
+    sends_per_address: bool = False  # whether `sends` limits an address; otherwise each connection
     connection_life_s: float = 0.0  # age at which the exchange closes a connection; 0 = never
     volumes_path: str = ""  # REST path of all markets' volumes of 24 hours, for `Exchange.parse_volumes`; "" = none
     volumes_weight: int = 1
     subscribe_batch: int = 100  # most symbols in one subscribe message
-    channels_per_connection: int = 0  # most subscriptions, a symbol's book and its trades being two; 0 = no limit
-    books_per_connection: int = 0  # most books among them; 0 = no limit but the one above
-    trades_show_loss: bool = True  # a lost trade shows, by ids without gaps or a sequence of the connection; False: it does not
-    taker_fee: str = ""  # of the lowest tier, a decimal fraction: "0.0026"
+    channels_per_connection: int = 0  # most subscriptions on a connection (a symbol's book and trades are two); 0 = no limit
+    books_per_connection: int = 0  # most books on a connection; 0 = no limit but the one above
+    trades_show_loss: bool = True  # whether a lost trade is detected, by contiguous ids or the connection's sequence
+    taker_fee: str = ""  # taker fee of the lowest tier, a decimal fraction: "0.0026"
     quirks: Sequence[str] = field(default_factory=tuple)
 
     def mode(self, name: str = "") -> Mode:
-        """Mode of that name, the default one for "". KeyError where there is none."""
+        """Return the mode of that name, the default one for "". KeyError if there is none."""
         if not name:
             return self.modes[0]
         return {mode.name: mode for mode in self.modes}[name]
 
     def metadata_paths(self, mode: str = "") -> tuple[str, ...]:
-        """REST paths of a mode's instrument metadata, the first that of the instruments; their answers are read together, `joined`."""
+        """REST paths of a mode's instrument metadata, the instruments' first; their answers are parsed together, `joined`."""
         return (self.mode(mode).instruments_path or self.instruments_path, *self.further_metadata)
 
     def symbols_per_connection(self, channels: Collection[str]) -> int:
-        """Most symbols that one connection carries with these channels of each, BOOK and TRADES; 0 = no limit."""
+        """Most symbols per connection if each has these channels (BOOK, TRADES); 0 = no limit."""
         by_channels = self.channels_per_connection // max(len(channels), 1)
         by_books = self.books_per_connection if BOOK in channels else 0
         limits = [limit for limit in (by_channels, by_books) if limit]
@@ -151,24 +149,24 @@ class Facts:
 
 
 def joined(bodies: Sequence[bytes]) -> bytes:
-    """Body of the instrument metadata, for `parse_instruments`: the only answer, or the JSON array of several."""
+    """Join REST answers to the body for `parse_instruments`: a single answer unchanged, several as a JSON array."""
     return bodies[0] if len(bodies) == 1 else b"[" + b",".join(bodies) + b"]"
 
 
 class Decoder(Protocol):
     """Decoder of one connection: bytes and receive times in, events and requests out."""
 
-    instruments: dict[str, Instrument]  # by native name
-    confirms_in_band: bool  # whether `confirm` leads to a Snapshot; otherwise to a FetchProof
+    instruments: dict[str, Instrument]  # instruments by native name
+    confirms_in_band: bool  # whether `confirm` gives a Snapshot; otherwise a FetchProof
 
     @property
     def shape(self) -> "Shape | None":
-        """Fast parser of the commonest book update, offered each frame before `receive`; None where there is none."""
+        """Fast parser of the commonest book update, offered each frame before `receive`; None if the decoder has none."""
         return None
 
     @property
     def book_checksum(self) -> BookChecksum | None:
-        """Function for the checksum that a book must have, by this connection's precisions; None if the exchange sends none."""
+        """Function that computes a book's checksum, with this connection's precisions; None if the exchange sends no checksums."""
         return None
 
     def connected(self, monotonic_ns: int) -> None:
@@ -184,33 +182,33 @@ class Decoder(Protocol):
         """Events of the answer to a FetchTrades. DecodeError if it is not understood in full."""
 
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
-        """Instruments of the answer to a FetchInstruments: those that are listed. DecodeError if it is not understood.
+        """Listed instruments in the answer to a FetchInstruments. DecodeError if it is not understood.
 
-        One of ours whose row cannot be read is listed as it was.
+        A subscribed instrument whose row cannot be read is returned unchanged.
         """
 
     def fetch_failed(self, instrument: Instrument, monotonic_ns: int) -> None:
         """Queue a failed FetchSnapshot again (the session spaces the tries)."""
 
     def pending_requests(self) -> Sequence[Request]:
-        """Take the queued requests, in the order in which to carry them out."""
+        """Take the queued requests, in the order of execution."""
 
     def tick(self, monotonic_ns: int) -> Sequence[Event]:
-        """Events of the passage of time (called about every 100 ms): overdue answers. Queues pings and all that has come due."""
+        """Events caused by the passage of time: overdue answers. Queues pings and other due requests. Called about every 100 ms."""
 
     def resync(self, instrument: Instrument) -> None:
-        """Queue what brings a fresh Snapshot of a wrong book. One is in flight at a time."""
+        """Queue requests for a fresh Snapshot of a wrong book. One resync per book is in flight at a time."""
 
     def confirm(self, instrument: Instrument) -> None:
         """Queue a check of a quiet book: a new subscription (its Snapshot is compared), or a FetchProof.
 
-        The book stays good meanwhile: its updates leave as events as before. A stream that proves dead leaves as GapFound (QUIET).
+        The book stays live meanwhile: its updates still give events. A dead stream gives GapFound (QUIET).
         """
 
     def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:
-        """Events of the answer to a FetchProof: a Proof, a GapFound, or none where it proves nothing.
+        """Events of the answer to a FetchProof: a Proof, a GapFound, or none if it proves nothing.
 
-        DecodeError as of `receive_snapshot`.
+        DecodeError if it is not understood.
         """
 
     def use_instrument(self, instrument: Instrument) -> None:
@@ -219,18 +217,18 @@ class Decoder(Protocol):
 
 @runtime_checkable
 class Resumable(Protocol):
-    """Optional part of a decoder: it can go on in the middle of a connection, with books that were kept by another.
+    """Optional interface of a decoder that can resume in the middle of a connection, with books saved earlier.
 
-    Without it the past of a capture is read from the beginning of a connection.
+    Without it, a capture has to be read from the beginning of a connection.
     """
 
     def position(self) -> Position:
-        """Numbers by which the next frames are judged, as values of JSON. Only books that are good have any."""
+        """Sequence numbers needed to continue, as JSON values; of live books only."""
 
     def resume(self, position: Position, natives: Collection[str]) -> None:
-        """Go on from a `position`; called after `connected`. The books of these instruments are good.
+        """Resume from a `position`; called after `connected`. The books of these instruments are live.
 
-        LookupError, TypeError or ValueError for a position that cannot be right.
+        LookupError, TypeError or ValueError for an invalid position.
         """
 
 
@@ -239,13 +237,13 @@ class Truth(Protocol):
 
     @property
     def instruments(self) -> Mapping[str, Instrument]:
-        """Instruments as they are now, by symbol."""
+        """Current instruments by symbol."""
 
     def book(self, symbol: str, depth: int | None = None) -> tuple[Sequence[Level], Sequence[Level]]:
-        """Bids and asks, best first, each level (ticks, lots); the best `depth` of each side, all for None."""
+        """Bids and asks, best first, each level (ticks, lots); at most `depth` per side, all for None."""
 
     def sequence(self, symbol: str) -> int:
-        """Number of level changes of the book so far: grows by `len(changes)` with each `Encoder.update`."""
+        """Sequence number of the book: it grows by `len(changes)` with each `Encoder.update`."""
 
     def recent_trades(self, symbol: str, count: int) -> Sequence[Trade]:
         """Last `count` trades, oldest first."""
@@ -254,57 +252,57 @@ class Truth(Protocol):
         """Summary of the trades of the last 24 hours: open, high, low, last, volumes, count."""
 
     def candles(self, symbol: str, span: Span, count: int) -> Sequence[TradeSummary]:
-        """Newest `count` candles with a trade, oldest first, as many as are kept; `without_holes` adds those without."""
+        """Newest `count` candles with a trade, oldest first, as far as stored; `without_holes` adds those without a trade."""
 
 
 class Encoder(Protocol):
     """The exchange's side of *one* connection: a client's frames in, the exchange's frames out; no socket, no clock.
 
-    The truth contains a change before `update` is called for it. Unsubscribed channels give no frames.
+    The truth contains a change before `update` is called for it. Channels without a subscription give no frames.
     """
 
     spoil_checksum: bool  # fault injection: the next checksum sent is wrong, then this is False again
 
-    # An encoder may have `opened` as well, as `PathReader` has it.
+    # An encoder may implement `PathReader` as well.
 
     def connected(self, now_ns: int) -> Sequence[bytes]:
         """Frames of the greeting, if the exchange sends one."""
 
     def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """Answers to a client's frame: acks, snapshots, the exchange's error for an unknown symbol or malformed frame."""
+        """Answers to a client's frame: acks, snapshots, or the exchange's error for an unknown symbol or malformed frame."""
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
-        """Frames of these (ticks, lots, is_ask) changes."""
+        """Frames of book changes, each (ticks, lots, is_ask)."""
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
         """Frames of these trades."""
 
     def trading_status(self, symbol: str, now_ns: int) -> Sequence[bytes]:
-        """Frames that announce the symbol's new trading status; empty where the exchange tells it by REST only."""
+        """Frames that announce the symbol's new trading status; empty if the exchange reports it by REST only."""
 
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
         """Frames of the heartbeat; called about once a second."""
 
     def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """Answer to a client's request, a JSON object, that came too soon: a refusal by the exchange's rate limit."""
+        """Refusal of a client's request (a JSON object) by the exchange's rate limit."""
 
     def restart_sequence(self) -> None:
-        """Restart the sequence numbers that this connection counts; no effect where the truth counts them or there are none."""
+        """Restart the sequence numbers that this connection counts; no effect if they are the truth's or there are none."""
 
 
 @runtime_checkable
 class PathReader(Protocol):
-    """Optional part of an encoder: it reads the address that its client opened, called before `connected`.
+    """Optional interface of an encoder that reads the address opened by its client, called before `connected`.
 
-    It is also called on an encoder of its own before the handshake, to learn whether to refuse that.
+    Before the handshake it is also called on a temporary encoder, to decide whether to refuse the handshake.
     """
 
     def opened(self, path: str, query: Mapping[str, str]) -> Refusal | None:
-        """Take the address: a path and the values of its query. Returns the refusal of one that the exchange does not have."""
+        """Read the address (path and query). Returns the refusal if the exchange has no such address."""
 
 
 def opened(encoder: Encoder, address: str) -> Refusal | None:
-    """Tell an encoder the path and query that its client opened, if it reads them; returns the refusal of the handshake, or None."""
+    """Pass the opened path and query to an encoder that is a PathReader; returns the refusal of the handshake, or None."""
     if not isinstance(encoder, PathReader):
         return None
     parts = urlsplit(address)
@@ -314,7 +312,7 @@ def opened(encoder: Encoder, address: str) -> Refusal | None:
 class RestEncoder(Protocol):
     """The exchange's REST side: instrument metadata, and book snapshots where it has them.
 
-    It may have `headers` as well, as `HeadersEncoder` has it.
+    It may implement `HeadersEncoder` as well.
     """
 
     def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
@@ -323,7 +321,7 @@ class RestEncoder(Protocol):
 
 @runtime_checkable
 class HeadersEncoder(Protocol):
-    """Optional part of a RestEncoder: HTTP headers of its own, such as used limits. Date and Content-Type are added anyway."""
+    """Optional interface of a RestEncoder with extra HTTP headers, such as used limits. Date and Content-Type are always added."""
 
     def headers(self, path: str, query: Mapping[str, str], now_ns: int) -> Sequence[tuple[str, str]]:
         """Headers of the answer to that request; called once for each, after `respond`."""

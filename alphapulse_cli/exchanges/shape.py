@@ -1,32 +1,32 @@
 """Fast parser of the commonest frames: an exchange's bytes become levels without a JSON parser in between.
 
-A *shape* is one kind of book update, written as an example of it. The parts that vary from frame to frame are named in it:
+A *shape* is a template of one kind of book update: an example in which the varying parts have names:
 
     {"type":"l2update","product_id":"<name>","changes":[<rows>["<side>","<price>","<size>"]</rows>],"time":"<time>"}
 
-    <name>              the exchange's name of the instrument, before any price, since its grid decides what they mean
-    <channel>           an integer in its place, by whose digits `instruments` knows the instrument
-    <again>             the same name once more
+    <name>              the exchange's name of the instrument; before any price, since its grid is needed to parse prices
+    <channel>           an integer instead of a name; `instruments` has its digits as a key
+    <again>             the same name again
     <bids> … </bids>    repeated rows, with commas between; <asks> likewise; in <rows> each row has its <side>
     <price> <size>      a decimal, quoted or not
     <amount>            a size whose sign is the side: an ask's is negative; <count> before it: with 0 the size is 0
-    <level>             the end of a row that stands alone
+    <level>             the end of a row without a list around it
     <time> <millis>     RFC 3339 text, or milliseconds or microseconds since 1970; the newest of a frame counts
     <first> <final>     integers for the decoder; <checksum> is the book's, 32 bits; <signed> too
     <text>              anything without escapes, ignored
     <optional> … </optional>   bytes that may be missing
 
-Where an exchange sends checksums in frames of their own, `checksum_alone` is the example of one: it gives an update without levels.
+If an exchange sends checksums in frames of their own, `checksum_alone` is their template: it gives an update without levels.
 
-The caller of a decoder that has a `shape` offers each frame to that first. The decoder stays in charge of what a frame means: it
-puts into `instruments` only those whose books are LIVE, and where a feed counts its frames, `expected` is the number that <first>
-must be. Where each book's frames are counted by themselves, `numbers` has the last ones by name, and <first> must be one more.
+The caller of a decoder with a `shape` offers each frame to the shape first. The decoder controls which frames it may read: it puts
+into `instruments` only those whose books are LIVE; if a feed numbers its frames, `expected` is the required <first>; if each book's
+frames are numbered separately, `numbers` has the last ones by name, and <first> must be one more.
 
-A frame is of the shape byte for byte, or it is not: another order of keys, a space, an escape, a number off the grid, a price of 0,
-a time not after 1970, no row at all, not the expected number. Then the answer is None and no state has changed; the decoder parses
-the frame as JSON. So this parser may decline anything, but each answer that it gives is the slow path's.
+A frame must match byte for byte. The parser declines it for another order of keys, a space, an escape, a number off the grid, a
+price of 0, a time not after 1970, no rows, or an unexpected number: it returns None, no state has changed, and the decoder parses
+the frame as JSON. So it may decline any frame, but an update that it returns equals the one of the slow path.
 
-Interpreted nothing would be faster than the JSON library, so there it declines everything.
+Interpreted, it would not be faster than the JSON library, so it declines everything.
 """
 
 import re
@@ -86,23 +86,23 @@ KINDS = (
 FIELDS = {KINDS[kind]: kind for kind in range(PRICE, ROWS)}
 IS_ASK = delta.IS_ASK
 ROW_SIDES = {"rows": 0, "bids": 0, "asks": IS_ASK}  # the last is a level's side bit
-STEP_WORDS = 3  # the kind, and two numbers: a literal's offset and length, or the side of rows and the step that ends them
+STEP_WORDS = 3  # kind, then two numbers: offset and length of a literal, or side of rows and index of the step that ends them
 UNKNOWN = -1
-MOST_NUMBER = _MOST_NUMBER = 1 << 62  # integers from here on are unusual; the second name is a C number in the compiled core
+MOST_NUMBER = _MOST_NUMBER = 1 << 62  # larger integers are declined; the second name is a C number in the compiled core
 SIGN_BIT, LARGEST_CHECKSUM, LARGEST_MILLIS = (
     1 << 31,
     (1 << 32) - 1,
     9_000_000_000_000,
 )  # milliseconds of the year 2255: as ns they fit 63 bits
-LEAST_MICROS, LARGEST_MICROS = 100_000_000_000_000, 9_000_000_000_000_000  # no time in ms is so large
+LEAST_MICROS, LARGEST_MICROS = 100_000_000_000_000, 9_000_000_000_000_000  # larger than any time in ms
 NS_PER_MS, NS_PER_US = 1_000_000, 1_000
 QUOTE, COMMA, CLOSE, BACKSLASH, SPACE, DELETE, MINUS = b'",]\\ \x7f-'
 
 
 class Numbers:
-    """Numbers of the last frame of one instrument: `last`, its <first>, and `final`, its <final> if it has one.
+    """Sequence numbers of one instrument's last frame: `last`, its <first>, and `final`, its <final> if any.
 
-    Decoder and shape share them: either moves them on.
+    Decoder and shape share and update them.
     """
 
     def __init__(self, last: int, final: int = 0) -> None:
@@ -111,11 +111,11 @@ class Numbers:
 
 
 class Shape:
-    """Parser of one kind of frame; ValueError for an example with an unknown name, or with rows that do not end.
+    """Parser of one kind of frame; ValueError for a template with an unknown name, or with rows that do not end.
 
-    `instruments`, by the exchange's names, are those that may be read. `expected`, of a counted feed (`is_counted`), is the number
-    of the next frame, UNKNOWN if no number is right; of one that is `counted_by_name`, `numbers` are those of the last frames.
-    `bid_word` and `ask_word` are the values of <side>; `depth` is that of the updates.
+    `instruments`: instruments whose frames may be read, by native name. `expected`: the next frame's number on a feed with
+    `is_counted`, UNKNOWN to decline all. `numbers`: last numbers by native name on a feed with `counted_by_name`. `bid_word` and
+    `ask_word`: values of <side>. `depth`: depth of the updates.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Shape:
         self._frame = self._literal  # the frame being read: `_at` is the next of `_size` bytes
         self._count = self._at = self._size = self._name_at = self._name_length = 0
         self._ticks = self._lots = self._side = self._orders = self._newest_ns = 0
-        self._instrument: Instrument | None = None  # the instrument of these decimals
+        self._instrument: Instrument | None = None  # instrument of the frame being read; the decimals are its grid
         self._price_decimals = self._size_decimals = 0
         self._is_compiled = bool(SOURCE_HASH)
         self.checksum: int | None = None
@@ -158,7 +158,7 @@ class Shape:
         native.free_words(self._steps)
 
     def _compile(self, pieces: list[str], at: int) -> int:
-        """Turn literals and names, which alternate, into steps; `at` is the first literal's offset, the last one's end is returned."""
+        """Compile alternating literals and names to steps; `at`: offset of the first literal; returns the end of the last."""
         opened = ""
         begin, is_optional = 0, False
         for index, piece in enumerate(pieces):
@@ -190,7 +190,7 @@ class Shape:
         return self._count - 1
 
     def read(self, frame: bytes) -> Update | None:
-        """Update of the frame, if it is of this shape, of one of `instruments` and the expected one; else None."""
+        """Parse a frame to an Update if it matches the shape, is of one of `instruments` and has the expected number; else None."""
         if not self._is_compiled or type(frame) is not bytes:
             return None
         return self._read(frame)
@@ -202,8 +202,8 @@ class Shape:
         return update
 
     def _read_as(self, frame: bytes, step: int, end: int) -> Update | None:
-        """Read a frame by the steps of one example."""
-        # A 0 follows the last byte of a `bytes` object. Every step stops at it but a literal, which checks the size.
+        """Parse a frame by the steps of one template."""
+        # A 0 follows the last byte of a `bytes` object. Every step stops at it; a literal checks the size instead.
         self._frame, self._at, self._size = native.octets_of(frame, 0), 0, len(frame)
         self._newest_ns, self.checksum = 0, None
         is_alone = step == self._alone
@@ -261,17 +261,17 @@ class Shape:
         return events.update(instrument, levels, self._newest_ns, self.checksum, self._depth)
 
     def _is_literal(self, start: int, length: int) -> bool:
-        """Pass these bytes, if they are next."""
+        """Skip these bytes if they are next; returns whether they were."""
         if length > self._size - self._at or not native.same_octets(self._frame, self._at, self._literal, start, length):
             return False
         self._at += length
         return True
 
     def _is_field(self, kind: int) -> bool:
-        """Pass a value, if it is a usual one, and store it."""
+        """Parse and store a value; False if it is declined."""
         if kind == PRICE:
             self._ticks = self._number(self._price_decimals)
-            return self._ticks > 0  # a price of 0 is left to the slow path
+            return self._ticks > 0  # a price of 0 is for the slow path
         if kind == SIZE:
             lots = self._number(self._size_decimals)
             self._lots = lots
@@ -306,7 +306,7 @@ class Shape:
         value = scan.integer_at(self._frame, start, self._at)
         if kind == SIGNED:
             self.checksum = LARGEST_CHECKSUM + 1 - value if is_negative else value
-            return is_negative <= value <= (SIGN_BIT if is_negative else LARGEST_CHECKSUM)  # -0 is unusual
+            return is_negative <= value <= (SIGN_BIT if is_negative else LARGEST_CHECKSUM)  # -0 is declined
         if kind == MILLIS:
             if LEAST_MICROS <= value <= LARGEST_MICROS:
                 self._newest_ns = max(self._newest_ns, value * NS_PER_US)
@@ -326,20 +326,20 @@ class Shape:
         return 0 <= value < _MOST_NUMBER
 
     def _number(self, decimals: int) -> int:
-        """Pass a decimal and return it in ticks, -1 if it is unusual."""
+        """Parse a decimal to ticks; -1 if it is declined."""
         start = self._at
         self._at = scan.number_end(self._frame, start)
         return scan.plain_at(self._frame, start, self._at, decimals)
 
     def _digits(self) -> str:
-        """Pass an integer and return its digits; "" for any other number."""
+        """Parse the digits of an integer; "" for any other number."""
         start = self._at
         self._at = scan.number_end(self._frame, start)
         is_integer = scan.integer_at(self._frame, start, self._at) >= 0
         return native.text(self._frame, start, self._at) if is_integer else ""
 
     def _end_of_text(self) -> int:
-        """Pass the characters up to a quote and return its offset, -1 if one of them is unusual."""
+        """Find the closing quote and return its offset; -1 if an earlier character is an escape or control character."""
         at = self._at
         while True:
             octet = self._frame[at]
@@ -351,7 +351,7 @@ class Shape:
             at += 1
 
     def _is_name_again(self) -> bool:
-        """Pass the bytes of the name, if they are next; what follows them is the example's to say."""
+        """Skip the name's bytes if they are next; returns whether they were. The next literal checks what follows."""
         length = self._name_length
         if length > self._size - self._at or not native.same_octets(self._frame, self._at, self._frame, self._name_at, length):
             return False
@@ -359,7 +359,7 @@ class Shape:
         return True
 
     def _text(self) -> str:
-        """Pass text up to a quote and return it; "" if a character of it is unusual."""
+        """Parse text up to the closing quote; "" if it is declined."""
         start = self._name_at = self._at
         end = self._end_of_text()
         self._name_length = end - start

@@ -1,13 +1,13 @@
-"""RFC 3339 text to nanoseconds since 1970 and back: exact, strict, and quick for a stream of neighbouring times.
+"""Conversion of RFC 3339 text to nanoseconds since 1970 and back: exact, strict, and fast for a stream of close times.
 
     2026-08-12T19:27:47.532655123Z
     └───────┬─────────┘ └───┬───┘└ Z, or an offset: +02:00
       once a second      0 to 9 digits, each counted
 
-The compiled core reads usual text in place (`exchanges.moment`). For other text, and interpreted: frames of one second share the
-first nineteen characters, so the meaning of those is cached for the last few seconds. Refused: lower-case letters, a space for the
-T, more than nine digits, a leap second (no exchange sends one), days that do not exist, and times after the year 2262, where
-nanoseconds outgrow 63 bits.
+The compiled core reads usual text in place (`exchanges.moment`). This module parses other text, and all text when interpreted:
+frames of one second share the first nineteen characters, so the results for the last few seconds are cached. Refused: lower-case
+letters, a space for the T, more than nine digits, a leap second (no exchange sends one), days that do not exist, and times after
+the year 2262, where nanoseconds outgrow 63 bits.
 """
 
 import re
@@ -22,9 +22,9 @@ SOURCE_HASH = native.source_hash()
 SECOND_NS = 1_000_000_000
 FRACTION_NS: tuple[int, ...] = tuple(
     10 ** (9 - digits) for digits in range(10)
-)  # nanoseconds of one unit of a fraction with that many digits
+)  # index: digits of a fraction; value: nanoseconds of its last digit
 EPOCH_DAY = date(1970, 1, 1).toordinal()
-LAST_SECOND_NS = ((1 << 63) // SECOND_NS - 2 * 86_400) * SECOND_NS  # with room for any offset
+LAST_SECOND_NS = ((1 << 63) // SECOND_NS - 2 * 86_400) * SECOND_NS  # leaves room for any offset
 SECONDS_REMEMBERED = 64
 
 _SECOND = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)", re.ASCII)
@@ -32,7 +32,7 @@ _REST = re.compile(r"(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))", re.
 
 
 def rfc3339_ns(text: str) -> int:
-    """Nanoseconds since 1970 (negative before) of RFC 3339 text; ValueError for any other text, TypeError for no text."""
+    """Nanoseconds since 1970 (negative before) of RFC 3339 text; ValueError for any other text, TypeError for another type."""
     if not isinstance(text, str):  # a dict takes a slice for a key where slices are hashable (3.12 on)
         raise TypeError(f"a time must be text, not {type(text).__name__}")
     ns = moment.usual_ns(text)
@@ -46,7 +46,7 @@ def rfc3339_ns(text: str) -> int:
 
 
 def rfc3339_text(ns: int, digits: int = 9) -> str:
-    """RFC 3339 text, in UTC, of nanoseconds since 1970, with `digits` (0 to 9) after the point; finer digits are cut off."""
+    """RFC 3339 text, in UTC, of nanoseconds since 1970, with `digits` (0 to 9) after the point; truncated."""
     seconds, fraction_ns = divmod(ns, SECOND_NS)
     whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
     return f"{whole}.{fraction_ns // FRACTION_NS[digits]:0{digits}}Z" if digits else f"{whole}Z"

@@ -1,24 +1,24 @@
-"""Trade ids of one market: finds holes in the exchange's numbers, which grow by one, and lets each trade leave once.
+"""Gap detection and deduplication by trade ids of one market, for exchanges whose ids grow by one.
 
-    seen      ████████████░░░██████░████████▌          ids are kept over connections
+    seen      ████████████░░░██████░████████▌          ids are kept across connections
               oldest       holes           newest
 
 Rules, numbered as the tests number them:
-  T1  A number beyond the newest + 1 opens a hole: TradesMissed, before the trade that shows it.
-  T2  A number in a hole fills it: TradesRecovered, and the trade leaves as history, however it came. So does one below the oldest,
-      from a subscription's past; the numbers between it and the oldest are a hole like any other.
-  T3  A number that was seen does not leave again, whatever frame, connection or answer brings it.
-  T4  The numbers begin anew where one that is not beyond the newest was traded more than a second after it: all seen numbers are
-      forgotten, and nothing is missed.
-      So they do where it is more than MOST_STEP from all that was seen: no outage is that long, and no counter holds such sums.
-  T5  At most MOST_HOLES holes are remembered. Beyond that the lowest is given up: its trades stay missed, late ones are left out.
-  T6  Missing trades are asked for by REST, where the exchange gives them without keys: FIRST_FILL_NS after the hole opened (the
-      past that a subscription brings may fill it by itself), then after longer pauses, FILL_TRIES times for each hole at the newest
-      end. Only numbers in holes are taken from the answer: newer ones come by the stream.
-  T7  A trade may stand for several (OKX's `count`): its number is the last of as many. It fills them all, and only what lies
-      before the first of them is missing. Without a count nothing is known to be missing before it.
+  T1  An id above the newest + 1 opens a hole: TradesMissed, before the trade that shows it.
+  T2  An id in a hole fills it: TradesRecovered, and the trade is published as history. So is one below the oldest id, from a
+      subscription's snapshot; the ids between it and the oldest are a hole like any other.
+  T3  A trade whose id was seen is not published again, from any frame, connection or answer.
+  T4  The ids are reset if a trade with an id at or below the newest is more than a second newer: all seen ids are forgotten,
+      and nothing is missed.
+      Likewise if an id is more than MOST_STEP from all seen ids: no outage is that long, and no counter holds such sums.
+  T5  At most MOST_HOLES holes are remembered. Beyond that the lowest is dropped: its trades stay missed, even if they arrive later.
+  T6  Missing trades are fetched by REST, if the exchange serves them without keys: FIRST_FILL_NS after the hole opened (a
+      subscription's snapshot may fill it first), then after longer pauses, FILL_TRIES times for each hole at the newest end. Only
+      trades in holes are taken from the answer: newer ones come by the stream.
+  T7  A trade may stand for several (OKX's `count`): its id is the last of them. It fills them all, and only ids before the first
+      of them are missing. Without a count no id before it counts as missing.
 
-So at any time the missed minus the recovered trades that left are the ids between the oldest and the newest that never left.
+Invariant: reported missed minus recovered trades = ids between the oldest and the newest that were never published.
 """
 
 from bisect import bisect_right
@@ -33,13 +33,13 @@ MOST_STEP = 1_000_000_000
 FIRST_FILL_NS, FILL_PAUSES_NS = 1_000_000_000, (10_000_000_000, 60_000_000_000, 60_000_000_000)
 FILL_TRIES = len(FILL_PAUSES_NS)
 
-Numbered = tuple[int, Sequence[Trade]]  # a trade's number, and the trade on the grid of each instrument that shares the market
-Counted = tuple[int, int, Sequence[Trade]]  # the same with the count of numbers that it stands for (T7), 0 where none is told
+Numbered = tuple[int, Sequence[Trade]]  # a trade's id, and the trade on the grid of each instrument that shares the market
+Counted = tuple[int, int, Sequence[Trade]]  # the same with the count of ids that it stands for (T7), 0 if unknown
 SEEN, NEW, LATE = -1, 0, -2
 
 
 class TradeIds:
-    """Numbers seen of one market's trades, kept as the oldest, the newest and the holes between."""
+    """Seen trade ids of one market, stored as the oldest, the newest and the holes between."""
 
     __slots__ = ("_fill_at_ns", "_hole_firsts", "_hole_lasts", "_newest_ns", "_tries", "newest", "oldest", "since_ns")
 
@@ -62,16 +62,16 @@ class TradeIds:
 
     @property
     def holes(self) -> list[tuple[int, int]]:
-        """Holes as (first, last) missing number, ascending."""
+        """Holes as (first, last) missing id, ascending."""
         return list(zip(self._hole_firsts, self._hole_lasts, strict=True))
 
     def misses(self, number: int) -> bool:
-        """Whether the trade of that number is missing."""
+        """Whether the trade with that id is missing."""
         at = bisect_right(self._hole_firsts, number) - 1
         return at >= 0 and number <= self._hole_lasts[at]
 
     def take(self, numbered: Iterable[Numbered], now_ns: int) -> list[Event]:
-        """Events of one frame's trades, in the order of their numbers; `now_ns` is CLOCK_MONOTONIC (T6)."""
+        """Events of one frame's trades, in order of their ids; `now_ns` is CLOCK_MONOTONIC (T6)."""
         return self.take_counted([(number, 1, trades) for number, trades in numbered], now_ns)
 
     def take_counted(self, counted: Iterable[Counted], now_ns: int) -> list[Event]:
@@ -102,7 +102,7 @@ class TradeIds:
         return self.take([one for one in numbered if self.misses(one[0])], now_ns)
 
     def wants_fill(self, now_ns: int) -> bool:
-        """T6: whether to fetch missing trades now; a yes is noted."""
+        """T6: whether to fetch missing trades now; True counts as requested."""
         if self._fill_at_ns is None or now_ns < self._fill_at_ns:
             return False
         if not self._hole_firsts or self._tries == FILL_TRIES:
@@ -113,7 +113,7 @@ class TradeIds:
         return True
 
     def last_known(self, number: int) -> int:
-        """Note the exchange's number of the last trade; how many trades that shows to be missing (T1)."""
+        """Record the exchange's last trade id; returns how many trades it shows to be missing (T1)."""
         if self.newest < 0 or not self.newest < number <= self.newest + MOST_STEP:
             return 0
         missed = number - self.newest
@@ -125,9 +125,9 @@ class TradeIds:
         self._tries, self._fill_at_ns = 0, now_ns + FIRST_FILL_NS
 
     def _place(self, number: int, count: int, exchange_ns: int | None) -> tuple[int, int, int]:
-        """Note a number, the last of `count` (0: of all since the newest), as seen.
+        """Record an id as seen, the last of `count` ids (0: of all since the newest).
 
-        The verdict on it (NEW, LATE, SEEN), how many were missed before it, and how many missed ones it fills.
+        Returns (NEW, LATE or SEEN; ids missed before it; missed ids that it fills).
         """
         newest = self.newest
         if number != newest + 1 and newest >= 0 and self._is_anew(number, exchange_ns):  # T4
@@ -162,16 +162,16 @@ class TradeIds:
         return exchange_ns is not None and self._newest_ns is not None and exchange_ns > self._newest_ns + BEGAN_ANEW_NS
 
     def _fill_some(self, first: int, number: int) -> int:
-        """Take the numbers from `first` to `number` out of the hole that `number` is in; how many, 0 if it is in none."""
+        """Remove the ids `first` to `number` from the hole that contains `number`; returns their count, 0 without a hole."""
         at = bisect_right(self._hole_firsts, number) - 1
         if at < 0 or number > self._hole_lasts[at]:
             return 0
         hole_first, hole_last = self._hole_firsts[at], self._hole_lasts[at]
         first = max(first, hole_first)
-        left = [(hole_first, first - 1)] if hole_first < first else []
-        right = [(number + 1, hole_last)] if number < hole_last else []
-        self._hole_firsts[at : at + 1] = [hole[0] for hole in left + right]
-        self._hole_lasts[at : at + 1] = [hole[1] for hole in left + right]
+        below = [(hole_first, first - 1)] if hole_first < first else []
+        above = [(number + 1, hole_last)] if number < hole_last else []
+        self._hole_firsts[at : at + 1] = [hole[0] for hole in below + above]
+        self._hole_lasts[at : at + 1] = [hole[1] for hole in below + above]
         self._bound()
         return number - first + 1
 
@@ -181,7 +181,7 @@ class TradeIds:
         self._bound()
 
     def _bound(self) -> None:
-        """T5: give up the lowest hole beyond MOST_HOLES."""
+        """T5: drop the lowest hole beyond MOST_HOLES."""
         if len(self._hole_firsts) > MOST_HOLES:
             del self._hole_firsts[0], self._hole_lasts[0]
 

@@ -246,4 +246,4 @@ class TestW5AskingForEver:
             client.decoder.connected(0) if number == 0 else client.decoder.confirm(client.decoder.instruments["T0USDT"])
             client.sent()
             client.snapshot("T0")
-        assert len(client.decoder._topics._asked) == 1000
+        assert len(client.decoder._topics._sent) == 1000

@@ -68,7 +68,7 @@ def memory(decoder):
         native: {slot: getattr(book, slot) for slot in book.__slots__ if slot not in ("_fetch", "_ask_anew")}
         for native, book in decoder._books.items()
     }
-    subscriptions = (decoder._subscriptions._owed._debts, decoder._subscriptions._waiting, decoder._subscriptions._asked)
+    subscriptions = (decoder._subscriptions._owed._debts, decoder._subscriptions._waiting, decoder._subscriptions._sent)
     seen = {native: (ids.oldest, ids.newest, ids.holes) for native, ids in decoder._trades.items()}
     return copy.deepcopy((kept, books, subscriptions, seen))
 

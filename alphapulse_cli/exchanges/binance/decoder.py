@@ -6,14 +6,14 @@
 
 A *picture* is one message of a depth20 stream: the whole top 20. Subscriptions keep rules U1 to U3. The rules of pictures and of
 trades by REST, numbered as the tests number them:
-  P1  A picture replaces the top 20. One of the same id is the same picture, and no event.
-  P2  One of a smaller id goes back: the numbers began anew, or it is old. That is a gap, and no book is shown until the next
-      picture that does not go back.
-  P3  `resync` takes the next picture, whatever its id.
+  P1  A picture replaces the top 20. A picture with the same id is a repetition: no event.
+  P2  A picture with a smaller id is out of order: the sequence was reset, or the picture is old. That is a gap; no book is
+      shown until the next picture whose id does not decrease.
+  P3  After `resync` the next picture is accepted with any id.
   P4  Missing trades are fetched from among the last 1,000, which is all that REST gives without keys.
-  P5  A subscribed symbol without a picture for 10 s is looked up by REST (`confirmation.Awaited`): on a quiet market the answer is
-      its picture, otherwise its stream is dead. A dead stream is subscribed to anew; a second time soon after, the connection is
-      replaced, and where that was no help, at most once in ten minutes.
+  P5  A subscribed symbol without a picture for 10 s is looked up by REST (`confirmation.Awaited`): on a quiet market the REST
+      snapshot serves as its picture, otherwise its stream is dead. A dead stream is resubscribed; if it dies again soon after,
+      the connection is replaced, at most once in ten minutes if a new connection did not help.
 
 Sizes are absolute and zero removes, also a level that is not there. A frame is parsed in full before any state changes, so a
 DecodeError or an OffGrid leaves the decoder as it was, except that an unreadable snapshot is requested again. An answer to no
@@ -62,15 +62,15 @@ class _Pictures:
     """Last picture of one symbol on this connection."""
 
     last: int = NO_PICTURE
-    is_doubted: bool = False  # P2: the last one went back
+    is_doubted: bool = False  # P2: the last picture's id decreased
 
 
 @dataclass(slots=True)
 class _Trading:
-    """Trades of one symbol; the ids are kept over connections."""
+    """Trade ids of one symbol, kept across connections."""
 
     ids: TradeIds = field(default_factory=TradeIds)
-    is_fed: bool = False  # on this connection
+    is_fed: bool = False  # whether trade frames arrived on this connection
 
 
 class Decoder:
@@ -80,7 +80,7 @@ class Decoder:
     """
 
     confirms_in_band = False
-    shape = None  # a diff needs its splice: `receive` asks the shape itself
+    shape = None  # mode diff: `receive` calls the shape itself, after the splice
     book_checksum = None
 
     def __init__(
@@ -123,7 +123,7 @@ class Decoder:
     # The interface `exchanges.protocol.Decoder`
 
     def connected(self, monotonic_ns: int) -> None:
-        """Start on a new connection: forget everything of the last one but trade ids, and queue the subscriptions."""
+        """Start on a new connection: forget everything of the last one except trade ids, and queue the subscriptions."""
         self._now_ns = monotonic_ns
         for book in self._books.values():
             book.reset()
@@ -222,12 +222,12 @@ class Decoder:
         for native in self._subscriptions.fed(self._is_fed):
             if native in self._books:
                 self._books[native].confirmed(monotonic_ns)
-        frames, told, gave_up = self._subscriptions.again(monotonic_ns, self._is_fed)
+        frames, reports, gave_up = self._subscriptions.again(monotonic_ns, self._is_fed)
         if gave_up:
             self._requests.append(Reconnect("the subscriptions were neither confirmed nor fed"))
         else:
             self._requests += map(Send, frames)
-        return [*events, *told]
+        return [*events, *reports]
 
     def resync(self, instrument: Instrument) -> None:
         """Heal a wrong book: fetch another snapshot, or take the next picture, whatever its id (P3)."""
@@ -238,18 +238,18 @@ class Decoder:
             self._shown[instrument.native] = _Pictures()
 
     def confirm(self, instrument: Instrument) -> None:
-        """Fetch a small snapshot with which to compare a quiet symbol's stream and book (`confirmation`)."""
-        stands = self._stands(instrument.native)
-        if stands is not None:
-            self._checks[instrument.native] = Confirmation(stands)
+        """Request a small REST snapshot to compare a quiet symbol's stream and book with (`confirmation`)."""
+        last_number = self._last_number(instrument.native)
+        if last_number is not None:
+            self._checks[instrument.native] = Confirmation(last_number)
             self._fetch_proof(instrument.native)
 
     def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
         """Judge a quiet symbol by the answer to a FetchProof. DecodeError as of `receive`."""
-        native, stands = instrument.native, self._stands(instrument.native)
+        native, last_number = instrument.native, self._last_number(instrument.native)
         check = self._checks.pop(native, None)
-        awaited = self._awaited.get(native) if stands is None else None
-        if awaited is None and (check is None or stands is None):
+        awaited = self._awaited.get(native) if last_number is None else None
+        if awaited is None and (check is None or last_number is None):
             return ()
         current = self.instruments[native]
         try:
@@ -262,13 +262,13 @@ class Decoder:
         if awaited is not None:
             return self._on_awaited(awaited, current, number, levels)
         assert check is not None
-        assert stands is not None
-        finding = check.judge(number, stands, self._now_ns)
+        assert last_number is not None
+        finding = check.judge(number, last_number, self._now_ns)
         if not check.is_over:
             self._checks[native] = check
         if finding is Finding.COMPARE:
             return (Proof(current, levels, PROOF_DEPTH),)
-        return self._on_dead_stream(current, f"it stands at {stands}, the book at {number}") if finding is Finding.DEAD else ()
+        return self._on_dead_stream(current, f"it stands at {last_number}, the book at {number}") if finding is Finding.DEAD else ()
 
     def position(self) -> Position:
         """Position in the connection: the last id of each live stream, or of each last picture."""
@@ -276,7 +276,7 @@ class Decoder:
         return live | {native: [shown.last, False] for native, shown in self._shown.items() if shown.last != NO_PICTURE}
 
     def resume(self, position: Position, natives: Collection[str]) -> None:
-        """Go on with good books of these symbols."""
+        """Resume with live books of these symbols."""
         for native in natives:
             last, is_unmet = position[native]
             if native in self._books:
@@ -291,7 +291,7 @@ class Decoder:
             self._books[instrument.native].instrument = instrument
 
     def pending_requests(self) -> Sequence[Request]:
-        """Take the queued requests, in the order in which to carry them out."""
+        """Take the queued requests, in the order of execution."""
         if not self._requests:
             return ()
         requests, self._requests = self._requests, []
@@ -320,7 +320,7 @@ class Decoder:
         return next(iter(self._picture_natives.values())) if len(self._picture_natives) == 1 else None
 
     def _is_fed(self, native: str) -> bool:
-        """Whether any data of that symbol came on this connection."""
+        """Whether any data message of that symbol arrived on this connection."""
         book, shown, trading = self._books.get(native), self._shown.get(native), self._trades.get(native)
         return (
             (book is not None and book.is_fed)
@@ -329,7 +329,7 @@ class Decoder:
         )
 
     def _on_talk(self, message: Any, data: Any) -> Sequence[Event]:
-        """Events of a message that is neither book nor trade."""
+        """Events of a control message: an answer to a request, a notice of shutdown, or an unknown type."""
         if type(message) is not dict:
             raise TypeError("not an object")
         stream, kind = message.get("stream"), data.get("e") if type(data) is dict else None
@@ -345,8 +345,8 @@ class Decoder:
 
     # Quiet books
 
-    def _stands(self, native: str) -> int | None:
-        """Last number of a symbol's stream; None where its book is not good."""
+    def _last_number(self, native: str) -> int | None:
+        """Last update id of a symbol's stream; None if its book is not live."""
         if native in self._shown:
             last = self._shown[native].last
             return None if last == NO_PICTURE or self._shown[native].is_doubted else last
@@ -354,7 +354,7 @@ class Decoder:
         return book.splice.last if book is not None and book.splice.live else None
 
     def _was_fed(self, native: str) -> bool:
-        """Whether the stream of its book has brought anything on this connection."""
+        """Whether the symbol's book stream sent any message on this connection."""
         book = self._books.get(native)
         return native in self._pictured if book is None else book.splice.was_fed
 
@@ -364,12 +364,12 @@ class Decoder:
         self._requests.append(FetchProof(self.instruments[native], path, weight))
 
     def _await_pictures(self, now_ns: int) -> None:
-        """P5: look up the symbols that have had no picture for long."""
+        """P5: request REST snapshots of symbols without a picture for 10 s."""
         unanswered = self._subscriptions.unanswered()
         for native in self._shown:
             if native in unanswered:
                 self._awaited.pop(native, None)
-            elif self._stands(native) is not None:
+            elif self._last_number(native) is not None:
                 self._awaited.pop(native, None)
                 self._reported_silent.discard(native)
             elif native not in self._awaited:
@@ -378,7 +378,7 @@ class Decoder:
                 self._fetch_proof(native)
 
     def _on_awaited(self, awaited: Awaited, instrument: Instrument, number: int, levels: Levels) -> Sequence[Event]:
-        """P5: events of a snapshot for a stream without a picture."""
+        """P5: events of a REST snapshot for a symbol without a picture."""
         finding = awaited.judge(number, self._now_ns)
         if finding is Finding.COMPARE:
             self._shown[instrument.native] = _Pictures(number)
@@ -386,7 +386,7 @@ class Decoder:
         return self._on_silent_stream(instrument.native) if finding is Finding.DEAD else ()
 
     def _on_silent_stream(self, native: str) -> Sequence[Event]:
-        """Restart a dead stream whose book is not shown as good: no gap, and reported once."""
+        """Restart a dead stream whose book is not live: reported once, and not as a gap."""
         self._awaited.pop(native, None)
         self._restart(native)
         is_reported = native in self._reported_silent
@@ -401,7 +401,7 @@ class Decoder:
         return (GapFound((instrument,), GapReason.QUIET, detail),)
 
     def _restart(self, native: str) -> None:
-        """Subscribe anew to a dead stream; a second time soon after, replace the connection."""
+        """Resubscribe to a dead stream; replace the connection if it died recently as well."""
         stream = stream_name(native, self._book_stream)
         died_ns, self._died_ns[native] = self._died_ns.get(native), self._now_ns
         replaced_ns = self._replaced_ns.get(native)

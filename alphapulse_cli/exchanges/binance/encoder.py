@@ -7,8 +7,8 @@ the sequence now (`rest.py`). So any snapshot splices onto any stream by rules B
     /ws, /ws/<stream>                 bare frames
     ?timeUnit=MICROSECOND             Binance alone: times in microseconds
 
-The connection serves every requested stream in both modes; the trades' ids must be decimal numbers. A stream that nobody has, that of
-an unknown symbol too, is acknowledged and stays silent, as at the real exchange; one that only the real exchange has (NOT_SIMULATED)
+The connection serves every requested stream in both modes; the trades' ids must be decimal numbers. An unknown stream, or one
+of an unknown symbol, is acknowledged and stays silent, as at the real exchange; one that only the real exchange has (NOT_SIMULATED)
 is refused. `spoil_checksum` has no effect: there is no checksum.
 """
 
@@ -28,7 +28,7 @@ from alphapulse_cli.market.events import Trade
 NS_PER_MS, NS_PER_US = 1_000_000, 1_000
 UNKNOWN_PROPERTY, INVALID_VALUE, INVALID_REQUEST, INVALID_JSON = 0, 1, 2, 3
 TOO_MANY_REQUESTS = -1003
-ID_CHARACTERS = 36  # most of an id that is text
+ID_CHARACTERS = 36  # longest request id that is text
 METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 NOT_SIMULATED: Sequence[NotSimulated] = (
     (
@@ -68,7 +68,7 @@ class Encoder:
         self._ticker_sent: dict[str, str] = {}  # symbol -> id of the last trade of its figures in !ticker@arr
 
     def opened(self, path: str, query: Mapping[str, str]) -> Refusal | None:
-        """Take the address that the client opened: bare or wrapped frames, the unit of times, the streams named in it."""
+        """Read the address that the client opened: bare or wrapped frames, unit of times, streams to subscribe to."""
         if self._facts.name == "binance":
             is_micro = query.get("timeUnit", "").upper() == "MICROSECOND"
             self._ns_per_unit = NS_PER_US if is_micro else NS_PER_MS
@@ -85,12 +85,12 @@ class Encoder:
         return None
 
     def connected(self, now_ns: int) -> Sequence[bytes]:
-        """The first pictures of streams that the address names; there is no greeting."""
+        """First pictures of the streams in the opened address; Binance sends no greeting."""
         del now_ns
         return [frame for name in self._streams for frame in self._first_picture(name)] if self._streams else ()
 
     def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """Ack of a request, with the first picture of each picture stream in it; or the exchange's error."""
+        """Answer to a request, then the first picture of each picture stream in it; or the exchange's error."""
         del now_ns
         try:
             request = orjson.loads(frame)
@@ -105,7 +105,7 @@ class Encoder:
         return self._answer(request.get("method"), request.get("params", []), number)
 
     def _is_id(self, number: Any) -> bool:
-        """Whether this operator takes a request's id: Binance integers of 64 bits, short texts and null, Binance.US unsigned integers."""
+        """Whether a request's id is valid: Binance accepts 64-bit integers, short texts and null; Binance.US unsigned integers."""
         if self._facts.name != "binance":
             return type(number) is int and number >= 0
         if isinstance(number, str):
@@ -114,8 +114,8 @@ class Encoder:
 
     def _answer(self, method: Any, params: Any, number: Any) -> Sequence[bytes]:
         if method not in METHODS:
-            said = f"unknown variant `{method}`, expected one of {', '.join(METHODS)}" if method else "missing field `method`"
-            return [self._error(INVALID_REQUEST, f"Invalid request: {said:.200}", number)]
+            problem = f"unknown variant `{method}`, expected one of {', '.join(METHODS)}" if method else "missing field `method`"
+            return [self._error(INVALID_REQUEST, f"Invalid request: {problem:.200}", number)]
         if method == "LIST_SUBSCRIPTIONS":
             return [orjson.dumps({"result": list(self._streams), "id": number})]
         if method.endswith("PROPERTY"):
@@ -138,7 +138,7 @@ class Encoder:
         return [ack, *(frame for stream in new for frame in self._first_picture(stream))]
 
     def _property(self, method: str, params: Any, number: Any) -> bytes:
-        """Answer to SET_PROPERTY and GET_PROPERTY: there is one property, `combined`."""
+        """Answer to SET_PROPERTY and GET_PROPERTY; the only property is `combined`."""
         if not isinstance(params, list) or not params or not isinstance(params[0], str):
             return self._error(INVALID_REQUEST, "Invalid request: property name must be a string", number)
         if params[0] != "combined":
@@ -174,7 +174,7 @@ class Encoder:
         return self._pictures(symbol, {suffix: stream}) if stream is not None else ()
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
-        """The best bid and ask if they changed, a picture, and last one depthUpdate with all changes, to each stream of that kind."""
+        """Frames of a book change: best bid and ask if they changed, a picture, and last a depthUpdate, if subscribed."""
         wanted = self._wanted[symbol]
         if not wanted or not changes:
             return ()
@@ -208,13 +208,13 @@ class Encoder:
         frames = []
         for suffix, stream in self._wanted[symbol].items():
             if stream.kind is Kind.TRADE:
-                frames += [self._frame(symbol, suffix, streams.trade(made, now, unit)) for made in trades]
+                frames += [self._frame(symbol, suffix, streams.trade(trade, now, unit)) for trade in trades]
             elif stream.kind is Kind.AGGREGATE:
-                frames += [self._frame(symbol, suffix, streams.aggregate(made, now, unit)) for made in trades]
+                frames += [self._frame(symbol, suffix, streams.aggregate(trade, now, unit)) for trade in trades]
         return frames or ()
 
     def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
-        """No frames: the trading status is only in the REST answer `exchangeInfo`."""
+        """Return no frames: the trading status is only in the REST answer `exchangeInfo`."""
         return ()
 
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
@@ -241,23 +241,25 @@ class Encoder:
         return frames
 
     def _candles(self, symbol: str, suffix: str, interval: str, now_ns: int) -> list[bytes]:
-        """Every candle that ended since the last frame, once more and with `x` true; then the present one."""
+        """Frames of candles: each one that ended since the last frame, with `x` true; then the current one."""
         span, instrument = figures.INTERVALS[interval], self._truth.instruments[symbol]
         present_ns = span.begin_ns(now_ns)
         last_ns = self._candle_sent.get((symbol, suffix), present_ns)
         count = 2 + (present_ns - last_ns) // (span.seconds * 10**9)
         frames = []
-        for made in figures.candles(self._truth, symbol, span, now_ns, min(count, 100)):
-            if made.begin_ns >= last_ns:
-                is_over = made.begin_ns < present_ns
-                data = streams.candle(instrument, made, interval, now_ns // self._ns_per_unit, self._ns_per_unit, is_over=is_over)
+        for summary in figures.candles(self._truth, symbol, span, now_ns, min(count, 100)):
+            if summary.begin_ns >= last_ns:
+                is_over = summary.begin_ns < present_ns
+                data = streams.candle(
+                    instrument, summary, interval, now_ns // self._ns_per_unit, self._ns_per_unit, is_over=is_over
+                )
                 frames.append(self._frame(symbol, suffix, data))
         if frames:
             self._candle_sent[symbol, suffix] = present_ns
         return frames
 
     def _of_all(self, now_ns: int) -> list[bytes]:
-        """Arrays of the tickers that changed since the last ones."""
+        """Frames of the all-market streams (`!ticker@arr`): the tickers that changed since the last such frame."""
         kinds = {name: kind for name, kind in OF_ALL.items() if name in self._streams}
         if not kinds:
             return []
@@ -281,7 +283,7 @@ class Encoder:
         return [self._error(TOO_MANY_REQUESTS, "Too many requests; please slow down.", number)]
 
     def restart_sequence(self) -> None:
-        """Do nothing: the ids belong to the book, not to the connection."""
+        """Do nothing: update ids count changes of the book, not of the connection."""
 
     def _error(self, code: int, message: str, number: Any) -> bytes:
         """Error frame: flat at Binance.US, nested on Binance's newer servers."""

@@ -1,8 +1,8 @@
 """GET exchangeInfo of the simulators of Binance and Binance.US: limits, and each symbol with all its filters.
 
-Grids and smallest orders are the instrument's. The other fields have the values of the recorded Binance.US answer of 2021-10-12 and, where
-Binance's differ, of its public documentation (rest-api.md, filters.md; MIN_NOTIONAL became NOTIONAL). Bounds of prices, sizes and orders
-are of the recorded order of magnitude, rounded to the grid.
+Grids and smallest orders are the instrument's. The other fields have the values of the recorded Binance.US answer of 2021-10-12
+and, where Binance's differ, of its public documentation (rest-api.md, filters.md; MIN_NOTIONAL became NOTIONAL). Bounds of prices,
+sizes and orders are of the recorded order of magnitude, rounded to the grid.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ RATE_LIMITS = {  # (kind, interval, number of them, limit); Binance.US as record
         ("RAW_REQUESTS", "MINUTE", 5, 61_000),
     ),
 }
-LARGEST_PRICE, LARGEST_SIZE, LARGEST_MARKET_SIZE = 1_000_000, 9_000_000, 100_000  # in units of the currencies
+LARGEST_PRICE, LARGEST_SIZE, LARGEST_MARKET_SIZE = 1_000_000, 9_000_000, 100_000  # in base or quote currency
 SMALLEST_WORTH, LARGEST_WORTH = {"binance-us": "10.00000000", "binance": "5.00000000"}, "9000000.00000000"
 SMALLEST_WORTH_IN_BTC = "0.00010000"
 

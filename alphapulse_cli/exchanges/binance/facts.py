@@ -28,7 +28,7 @@ TRADES_WEIGHT = 25  # Binance's; Binance.US is assumed to count the same
 
 
 def snapshot_limit(depth: int | None) -> int:
-    """Smallest limit of a REST snapshot that holds `depth` levels a side; the largest for 0 or None."""
+    """Smallest limit of a REST snapshot that holds `depth` levels per side; the largest for 0 or None."""
     return next((limit for limit in SNAPSHOT_LIMITS if depth and depth <= limit), SNAPSHOT_LIMITS[-1])
 
 

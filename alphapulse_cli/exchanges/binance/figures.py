@@ -1,7 +1,7 @@
-"""Figures of a simulated Binance market, as REST and streams tell them: 24 hours, candles, the best bid and ask.
+"""Statistics of a simulated Binance market for REST answers and streams: 24-hour figures, candles, best bid and ask.
 
-All of them are what the market did (`Truth.last_day`, `Truth.candles`); times are handed in, in ns since 1970. Field names and intervals
-are from the public documentation of Binance's spot API (rest-api.md, web-socket-streams.md).
+All are computed from the simulated trades (`Truth.last_day`, `Truth.candles`); times are arguments, in ns since 1970. Field names
+and intervals are from the public documentation of Binance's spot API (rest-api.md, web-socket-streams.md).
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,12 +54,12 @@ MINI_OF_REST = (*MINI_TICKER, "openTime", "closeTime", "firstId", "lastId", "cou
 
 
 def intervals(exchange: str) -> Mapping[str, Span]:
-    """Intervals of the exchange's candles, by their names. Binance.US documents none of a second."""
+    """Candle intervals of the exchange, by name. Binance.US documents no interval of one second."""
     return INTERVALS if exchange == "binance" else {name: span for name, span in INTERVALS.items() if name != "1s"}
 
 
 def number_of(trade_id: str) -> int:
-    """Trade id as a number; -1 without a trade."""
+    """Trade id as an integer; -1 for "", no trade."""
     return int(trade_id) if trade_id else -1
 
 
@@ -100,13 +100,13 @@ def ticker(truth: Truth, symbol: str, now_ns: int, ns_per_unit: int = NS_PER_MS)
 
 
 def _ratio(above: int, below: int, grid: str) -> str:
-    """Decimal text of a ratio, rounded to the grid; 0 where there is nothing below."""
+    """Decimal text of a ratio, rounded to the grid; 0 for a denominator of 0."""
     exact = Decimal(above) / below if below else Decimal(0)
     return f"{exact.quantize(Decimal(grid), ROUND_HALF_UP):f}"
 
 
 def candles(truth: Truth, symbol: str, span: Span, now_ns: int, count: int) -> Sequence[TradeSummary]:
-    """The newest `count` candles up to now, those without a trade included."""
+    """The newest `count` candles up to now, including candles without a trade."""
     return without_holes(truth.candles(symbol, span, count + 1), span, now_ns, count)
 
 
@@ -126,7 +126,7 @@ def candle_row(instrument: Instrument, candle: TradeSummary) -> list[Any]:
 
 
 def average(truth: Truth, symbol: str, now_ns: int) -> dict[str, Any]:
-    """Weighted average price of the last five minutes, to within a minute, as GET avgPrice tells it; the last price without a trade."""
+    """Volume-weighted average price of the last five minutes (to within a minute); the last price if there was no trade."""
     begin_ns = now_ns - 300 * 1000 * NS_PER_MS
     minutes = [each for each in truth.candles(symbol, INTERVALS["1m"], 6) if each.begin_ns >= begin_ns]
     instrument, last = truth.instruments[symbol], truth.recent_trades(symbol, 1)

@@ -20,7 +20,7 @@ from alphapulse_cli.market.ticks import decimals_of, to_ticks
 from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus
 
 MAX_NATIVE = 32  # characters; the longest known symbol has half of that
-STATUSES = {  # trading status of a symbol by Binance's word
+STATUSES = {  # Binance's status word -> trading status of a symbol
     "TRADING": TradingStatus.TRADING,
     "AUCTION_MATCH": TradingStatus.AUCTION,
     "PRE_TRADING": TradingStatus.SUSPENDED,
@@ -85,7 +85,7 @@ def _instrument(exchange: str, row: dict[str, Any]) -> Instrument | None:
 
 
 def status_word(instrument: Instrument) -> str:
-    """Binance's word for an instrument's trading status; "UNKNOWN" where it has none."""
+    """Binance's word for an instrument's trading status; "UNKNOWN" if Binance has no word for it."""
     return instrument.status_word or WORDS.get(instrument.trading_status, "UNKNOWN")
 
 

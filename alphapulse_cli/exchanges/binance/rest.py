@@ -2,7 +2,7 @@
 
 `lastUpdateId` is the truth's sequence now. Paths, parameters, error codes and weights are those of the public documentation
 (rest-api.md and errors.md of Binance's and of Binance.US's repositories of API docs); the used weight of each calendar minute is
-counted and told in headers, and nobody is ever refused for it.
+counted and reported in headers, but no request is refused for it.
 """
 
 import re
@@ -75,10 +75,7 @@ class RestEncoder:
         }
 
     def respond(self, path: str, query: Query, now_ns: int) -> tuple[int, bytes]:
-        """Answer a GET with (HTTP status, body).
-
-        The exchange's error comes with 400 for a bad parameter, 404 for an unknown path.
-        """
+        """Answer a GET with (HTTP status, body): 400 and the exchange's error for a bad parameter, 404 for an unknown path."""
         answer = self._answers.get(path)
         if answer is None:
             return 404, orjson.dumps({"code": UNKNOWN_PATH, "msg": "Path not found."})
@@ -104,7 +101,7 @@ class RestEncoder:
     # Parameters
 
     def _symbol(self, query: Query) -> str:
-        """Our symbol of the parameter `symbol`."""
+        """Canonical symbol of the parameter `symbol`."""
         native = query.get("symbol")
         if not native:
             raise RefusedError(MISSING_PARAMETER, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
@@ -118,7 +115,7 @@ class RestEncoder:
         return self._symbols[native]
 
     def _chosen(self, query: Query) -> list[str]:
-        """Our symbols of `symbol` or `symbols`, all without either."""
+        """Canonical symbols of the parameter `symbol` or `symbols`; all symbols if neither is given."""
         if "symbol" in query and "symbols" in query:
             raise RefusedError(INVALID_COMBINATION, "Combination of optional parameters invalid.")
         if "symbol" in query:
@@ -217,7 +214,7 @@ def _illegal(name: str, legal: str) -> RefusedError:
 
 
 def _number(query: Query, name: str, default: int, most: int | None = None) -> int:
-    """Value of a parameter that is a whole number; a limit (with `most`) is 1 at least and cut to that."""
+    """Value of an integer parameter; with `most`, a limit: at least 1, larger values are reduced to `most`."""
     text = query.get(name, str(default))
     if not re.fullmatch(BAD_NUMBER, text, re.ASCII) or (most is not None and not int(text)):
         raise _illegal(name, BAD_NUMBER)
@@ -229,7 +226,7 @@ def _limit(query: Query) -> int:
 
 
 def _moments(query: Query) -> tuple[int | None, int | None]:
-    """Times `startTime` and `endTime`, ms since 1970; None where not given."""
+    """Times `startTime` and `endTime`, ms since 1970; None if not given."""
     begin_ms, end_ms = (_number(query, name, 0) if name in query else None for name in ("startTime", "endTime"))
     return begin_ms, end_ms
 
@@ -252,7 +249,7 @@ def _trade_row(trade: Trade) -> dict[str, Any]:
 
 
 def aggregate_row(trade: Trade, ns_per_unit: int) -> dict[str, Any]:
-    """Aggregate of one trade, without the event's own fields: each taker's order takes one level, so that each trade is its own."""
+    """Aggregate of one trade, without the event's own fields: in the simulator one aggregate holds one trade."""
     instrument, number = trade.instrument, int(trade.trade_id)
     return {
         "a": number,

@@ -3,26 +3,26 @@
     BUFFERING  ── a snapshot that the stream has met (B3..B6) ──►  LIVE
         ▲────── a range that does not follow (B7), goes back (B8) or is ignored for too long (B10) ──┘
 
-  B1  Buffer the stream's events. The buffer is one unbroken run: an event that does not follow restarts it, and so does one that
-      goes back, for then the numbers began anew.
+  B1  Buffer the stream's events. The buffer is one unbroken run: an event that does not follow restarts it. So does an event
+      that goes back (a smaller number), because the sequence was reset.
   B2  Fetch a snapshot; L is its id. (The decoder requests it.)
-  B3  L older than the stream: an event between them is lost to us. Fetch again. No book was believed, so it is no gap.
+  B3  L older than the stream: an event between them is lost. Fetch again. No book was live, so this is no gap.
   B4  Drop the events with u <= L.
   B5  A snapshot is believed once the stream has met it: the newest u is L or more. One that is ahead is held until then, for 20
       messages or 5 s at most, or longer where the stream lags: while it goes on at a pace that reaches it within a minute.
-      Otherwise it is of another numbering, and another is fetched. The first event kept must satisfy U <= L + 1 <= u; an unbroken
-      run (B1) that begins early enough (B3) has one.
+      Otherwise its numbers are of another sequence, and another is fetched. The first event kept must satisfy U <= L + 1 <= u; an
+      unbroken run (B1) that begins early enough (B3) has one.
   B6  The book is the snapshot, then the events kept, in order. Sizes are absolute, so an overlap is harmless.
   B7  From then on U == previous u + 1. A later U is a gap: back to B1, beginning with that event.
   B8  An event that ends at our number is a repetition: ignored. One that ends before it goes back, and an unbroken stream never
-      does: the numbers began anew. Back to B1, beginning with that event.
-  B9  A quiet symbol has no stream to meet. Its snapshot is believed where the stream is confirmed and has shown nothing at all; or
-      where two snapshots, 5 s apart, have the same id and not one event came between. Its first event may overlap L or end before
+      does: the sequence was reset. Back to B1, beginning with that event.
+  B9  A quiet symbol has no events to meet. Its snapshot is believed if the subscription is confirmed and no event came at all; or
+      if two snapshots, 5 s apart, have the same id and no event came between. Its first event may overlap L or end before
       it: the exchange gathers events for 100 ms, so an older one may be on its way.
   B10 Each event that a LIVE book ignores is counted (UPDATES_IGNORED). More than 20 of them in a row, or 5 s without one that
       follows, is a gap.
-  B11 Two snapshots, 5 s apart, the later with a larger id, and not one event between: the stream is dead. It is subscribed to anew;
-      a second time soon after, the connection is replaced, and where that was no help, at most once in ten minutes.
+  B11 Two snapshots, 5 s apart, the later with a larger id, and no event between: the stream is dead. It is resubscribed;
+      if it dies again soon after, the connection is replaced, at most once in ten minutes if a new connection did not help.
 
 The buffer is bounded by events and by bytes. At the bound its oldest event is dropped, and B3 refuses a snapshot that needs it.
 """
@@ -54,7 +54,7 @@ class Splice:
         self.reset()
 
     def reset(self) -> None:
-        """Start on a new connection: forget everything of the old one."""
+        """Reset for a new connection: forget all state of the old one."""
         self.live = False
         self.last = NOTHING_SEEN  # the last u, or L
         self._is_unmet = False  # B9: live, and no event has reached the snapshot yet
@@ -65,34 +65,34 @@ class Splice:
 
     @property
     def was_fed(self) -> bool:
-        """Whether an event came on this connection."""
+        """Whether any event arrived on this connection."""
         return self._was_fed or (self.live and not self._is_unmet)
 
     @property
     def position(self) -> tuple[int, bool]:
-        """Last number of a live stream, and whether no event has reached its snapshot yet (B9)."""
+        """Last update id of a live stream, and whether its snapshot is still ahead of the stream (B9)."""
         return self.last, self._is_unmet
 
     def resume(self, last: int, *, is_unmet: bool) -> None:
-        """Go on, live, from a `position`."""
+        """Resume in state LIVE from a `position`."""
         self._clear()
         self.live, self.last, self._is_unmet, self._was_fed = True, last, is_unmet, not is_unmet
 
     def discard(self) -> None:
-        """Drop a wrong book of an unbroken stream: buffer again from here on."""
+        """Drop a wrong book of an unbroken stream: return to BUFFERING."""
         if self.live:
             self._was_fed = self.was_fed
             self.live, self._floor = False, self.last
 
     def restart(self, first: int, final: int, frame: bytes) -> None:
-        """Distrust all that came before: buffer, beginning with this event."""
+        """Drop all earlier events: return to BUFFERING, beginning with this event."""
         self.live, self.last = False, NOTHING_SEEN
         self._keep(first, final, frame)
 
     def take(self, first: int, final: int, frame: bytes) -> SequenceVerdict:
-        """Take one event of the stream. Live: NEXT, apply it; OLD, ignore it; GAP or BACK, the book is wrong.
+        """Judge one event of the stream. When LIVE: NEXT, apply it; OLD, ignore it; GAP or BACK, the book is wrong.
 
-        Else it is buffered.
+        When BUFFERING, the event is buffered.
         """
         if not self.live:
             return self._keep(first, final, frame)
@@ -113,7 +113,7 @@ class Splice:
         return verdict
 
     def _keep(self, first: int, final: int, frame: bytes) -> SequenceVerdict:
-        """B1: lengthen the run, or begin another one with this event."""
+        """B1: append the event to the buffered run, or begin another run with it."""
         verdict = follows(self.last, first, final)
         if verdict is OLD:
             if final == self.last:

@@ -3,7 +3,7 @@
     depthUpdate ─► on_event ─► Splice ─► Update                    fetch() ─► the decoder's queue of requests
     REST body ──► on_snapshot ─► refused │ held until met (B5) │ Snapshot and the buffered Updates
 
-One snapshot is in flight at a time. After one that did not help another is fetched at once, then after pauses that double up to a
+One snapshot is in flight at a time. If it does not fit, the next is fetched at once, later ones after pauses that double up to a
 minute.
 """
 
@@ -22,13 +22,13 @@ from alphapulse_cli.market.instrument import Instrument
 FIRST_PAUSE_NS, LONGEST_PAUSE_NS = 1_000_000_000, 60_000_000_000
 QUIET_NS = 1_500_000_000  # B9: from the confirmation to the snapshot
 HELD_NS, HELD_EVENTS, LATE_NS = 5_000_000_000, 20, 60_000_000_000  # B5
-LEAST_PACE_NS = 1_000_000_000  # shortest span over which a pace is measured
+LEAST_PACE_NS = 1_000_000_000  # shortest span over which the stream's rate is measured
 IGNORED_NS, IGNORED_EVENTS = 5_000_000_000, 20  # B10
 
 
 @dataclass(slots=True)
 class _Held:
-    """Snapshot that the stream has yet to reach."""
+    """Snapshot that is ahead of the stream, held until the stream reaches it."""
 
     number: int
     snapshot: Snapshot
@@ -38,15 +38,15 @@ class _Held:
     events: int = 0  # events of the stream since
     event_ns: int = 0  # time of the last of them
 
-    def is_near(self, stands: int, now_ns: int) -> bool:
-        """B5: whether the stream, now at `stands`, goes on and at its pace so far reaches the snapshot within LATE_NS."""
+    def is_near(self, last_number: int, now_ns: int) -> bool:
+        """B5: whether the stream advances and, at its rate so far, reaches the snapshot within LATE_NS."""
         took_ns = max(now_ns - self.since_ns, LEAST_PACE_NS)
-        is_reached = (self.number - stands) * took_ns <= (stands - self.stood) * LATE_NS
+        is_reached = (self.number - last_number) * took_ns <= (last_number - self.stood) * LATE_NS
         return self.events > 0 and now_ns - self.event_ns < HELD_NS and is_reached
 
 
 class SplicedBook:
-    """Book of one symbol on this connection. `fetch` is called for each snapshot that is needed."""
+    """Book of one symbol on this connection. It calls `fetch` to request a REST snapshot."""
 
     __slots__ = (
         "_fetch",
@@ -79,11 +79,11 @@ class SplicedBook:
         self._unmet = (-1, -1)  # B9: id of the snapshot given up without an event since, and the stream's last number then
         self.is_dead = False  # B11; the decoder clears it when it has restarted the stream
         self._ignored = self._ignored_ns = 0  # B10: number of events ignored in a row, and the time of the first
-        self._ignored_at = -1  # the splice's last number meanwhile
+        self._ignored_at = -1  # the splice's last number then
 
     @property
     def is_fed(self) -> bool:
-        """Whether the stream has brought anything on this connection."""
+        """Whether the stream sent any event on this connection."""
         return self.splice.last != NOTHING_SEEN
 
     def fetch(self) -> None:
@@ -94,7 +94,7 @@ class SplicedBook:
             self._fetch(self.instrument)
 
     def fetch_again(self, now_ns: int) -> None:
-        """Request another snapshot after one that did not help: at once the first time, then after ever longer pauses."""
+        """Request another snapshot after one that did not fit: at once the first time, then after growing pauses."""
         self.failures += 1
         self.in_flight, self._held = False, None
         if self.failures == 1:
@@ -105,7 +105,7 @@ class SplicedBook:
     def confirmed(self, now_ns: int) -> None:
         """B9: note that the stream is subscribed to.
 
-        A quiet symbol's first event may be long in coming, so a snapshot is scheduled.
+        A quiet symbol may have no event for long, so a snapshot is scheduled.
         """
         if not self.splice.live and not self.in_flight and self._held is None and self.due_ns is None:
             self.due_ns = now_ns + QUIET_NS
@@ -117,7 +117,7 @@ class SplicedBook:
             self.fetch()
 
     def tick(self, now_ns: int) -> Sequence[Event]:
-        """Fetch a snapshot that is due; give up one that was held for too long (B5, B9)."""
+        """Fetch a snapshot that is due; drop one that was held for too long (B5, B9)."""
         held = self._held
         if held is not None and now_ns - held.since_ns >= HELD_NS and not held.is_near(self.splice.last, now_ns):
             return self._give_up(held, now_ns)
@@ -128,7 +128,7 @@ class SplicedBook:
     # The stream
 
     def on_event(self, update: Update, first: Any, final: Any, frame: bytes, now_ns: int) -> Sequence[Event]:
-        """Events of one event of the stream. ValueError for an invalid range of ids."""
+        """Book events of one depthUpdate of the stream. ValueError for an invalid range of ids."""
         if not (type(first) is int and type(final) is int and 0 <= first <= final):
             raise ValueError(f"not a range of ids: {first!r}..{final!r}")
         splice = self.splice
@@ -165,7 +165,7 @@ class SplicedBook:
         return ignored, GapFound((self.instrument,), GapReason.IGNORED, detail)
 
     def _on_held(self, held: _Held, is_back: bool, now_ns: int) -> Sequence[Event]:
-        """B5: adopt a held snapshot if the stream has met it now."""
+        """B5: adopt a held snapshot if the stream has reached it."""
         held.events, held.event_ns = held.events + 1, now_ns
         meeting = self.splice.meeting(held.number)
         if meeting is Meeting.MET and not is_back:
@@ -178,7 +178,7 @@ class SplicedBook:
     # Snapshots
 
     def on_snapshot(self, body: bytes, now_ns: int) -> Sequence[Event]:
-        """Events of a REST snapshot. One of NOT_UNDERSTOOD, or OffGridFound: nothing has changed."""
+        """Events of a REST snapshot. An exception (one of NOT_UNDERSTOOD, or OffGridFound) leaves the state unchanged."""
         answer = loads(body)
         number = integer(answer["lastUpdateId"])
         snapshot = Snapshot(self.instrument, levels_of(self.instrument, answer["bids"], answer["asks"]))
@@ -194,9 +194,9 @@ class SplicedBook:
         return ()
 
     def _adopt(self, held: _Held) -> Sequence[Event]:
-        """B6: make the snapshot the book. OffGridFound: nothing has changed.
+        """B6: make the snapshot the book. OffGridFound leaves the state unchanged.
 
-        The buffered frames are decoded on the present grid, which may be coarser than when they came.
+        Buffered frames are decoded on the current grid, which may differ from the grid at their arrival.
         """
         snapshot = held.snapshot
         if snapshot.instrument is not self.instrument:  # the grid changed while it was held

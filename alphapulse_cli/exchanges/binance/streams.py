@@ -1,4 +1,4 @@
-"""Streams of Binance's simulator: their names, and the payloads that they send. Field letters are those of web-socket-streams.md.
+"""Streams of Binance's simulator: names and payloads. Field letters are those of web-socket-streams.md.
 
 btcusdt@depth@100ms ─► Stream("diff")      btcusdt@kline_1m ─► Stream("kline", "1m")      !ticker@arr ─► Stream("tickers")
 """
@@ -20,7 +20,7 @@ from alphapulse_cli.market.trade_summary import TradeSummary
 
 @unique
 class Kind(Enum):
-    """Kind of a stream; MISSING are those that the real exchange has and the simulator has not."""
+    """Kind of a stream; MISSING: a stream of the real exchange that the simulator lacks."""
 
     DIFF = "diff"
     PICTURE = "picture"
@@ -51,14 +51,14 @@ MISSING_OF_ALL = re.compile(r"!ticker_(?:1h|4h|1d)@arr")
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Meaning of the part of a stream's name behind its symbol: its kind, and its depth or interval."""
+    """Parsed suffix of a stream name (the part after the symbol): kind, and depth or interval."""
 
     kind: Kind
     detail: str = ""
 
 
 def stream_of(suffix: str, exchange: str) -> Stream:
-    """Meaning of `depth@100ms` or `kline_1m`."""
+    """Parse a stream suffix, such as `depth@100ms` or `kline_1m`."""
     for pattern, kind in OF_A_SYMBOL:
         match = pattern.fullmatch(suffix)
         if match:
@@ -68,7 +68,7 @@ def stream_of(suffix: str, exchange: str) -> Stream:
 
 
 def is_missing(name: str, exchange: str) -> bool:
-    """Whether the real exchange has a stream of that name and the simulator has not."""
+    """Whether the real exchange has a stream of that name but the simulator lacks it."""
     if name.startswith("!"):
         return MISSING_OF_ALL.fullmatch(name) is not None
     return stream_of(name.partition("@")[2], exchange).kind is Kind.MISSING
@@ -88,25 +88,25 @@ def diff(truth: Truth, symbol: str, changes: Sequence[Change], now: int) -> dict
     }
 
 
-def trade(made: Trade, now: int, ns_per_unit: int) -> dict[str, Any]:
+def trade(fill: Trade, now: int, ns_per_unit: int) -> dict[str, Any]:
     """Payload of a trade stream."""
-    instrument = made.instrument
+    instrument = fill.instrument
     return {
         "e": "trade",
         "E": now,
         "s": instrument.native,
-        "t": int(made.trade_id),
-        "p": price_text(instrument, made.price_ticks),
-        "q": size_text(instrument, made.size_lots),
-        "T": now if made.exchange_ns is None else made.exchange_ns // ns_per_unit,
-        "m": made.side is Side.SELL,  # the buyer was the maker: the taker sold
+        "t": int(fill.trade_id),
+        "p": price_text(instrument, fill.price_ticks),
+        "q": size_text(instrument, fill.size_lots),
+        "T": now if fill.exchange_ns is None else fill.exchange_ns // ns_per_unit,
+        "m": fill.side is Side.SELL,  # the buyer was the maker: the taker sold
         "M": True,
     }
 
 
-def aggregate(made: Trade, now: int, ns_per_unit: int) -> dict[str, Any]:
+def aggregate(fill: Trade, now: int, ns_per_unit: int) -> dict[str, Any]:
     """Payload of an aggTrade stream."""
-    return {"e": "aggTrade", "E": now, "s": made.instrument.native, **aggregate_row(made, ns_per_unit)}
+    return {"e": "aggTrade", "E": now, "s": fill.instrument.native, **aggregate_row(fill, ns_per_unit)}
 
 
 def best(truth: Truth, symbol: str) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def ticker(truth: Truth, symbol: str, now_ns: int, ns_per_unit: int, kind: Kind)
 
 
 def candle(
-    instrument: Instrument, made: TradeSummary, interval: str, now: int, ns_per_unit: int, *, is_over: bool
+    instrument: Instrument, summary: TradeSummary, interval: str, now: int, ns_per_unit: int, *, is_over: bool
 ) -> dict[str, Any]:
     """Payload of a kline stream."""
     return {
@@ -139,22 +139,22 @@ def candle(
         "E": now,
         "s": instrument.native,
         "k": {
-            "t": made.begin_ns // ns_per_unit,
-            "T": made.end_ns // ns_per_unit - 1,
+            "t": summary.begin_ns // ns_per_unit,
+            "T": summary.end_ns // ns_per_unit - 1,
             "s": instrument.native,
             "i": interval,
-            "f": figures.number_of(made.first_id),
-            "L": figures.number_of(made.last_id),
-            "o": price_text(instrument, made.open_ticks),
-            "c": price_text(instrument, made.close_ticks),
-            "h": price_text(instrument, made.high_ticks),
-            "l": price_text(instrument, made.low_ticks),
-            "v": size_text(instrument, made.size_lots),
-            "n": made.trade_count,
+            "f": figures.number_of(summary.first_id),
+            "L": figures.number_of(summary.last_id),
+            "o": price_text(instrument, summary.open_ticks),
+            "c": price_text(instrument, summary.close_ticks),
+            "h": price_text(instrument, summary.high_ticks),
+            "l": price_text(instrument, summary.low_ticks),
+            "v": size_text(instrument, summary.size_lots),
+            "n": summary.trade_count,
             "x": is_over,
-            "q": quote_text(instrument, made.quote),
-            "V": size_text(instrument, made.bought_lots),
-            "Q": quote_text(instrument, made.bought_quote),
+            "q": quote_text(instrument, summary.quote),
+            "V": size_text(instrument, summary.bought_lots),
+            "Q": quote_text(instrument, summary.bought_quote),
             "B": "0",
         },
     }

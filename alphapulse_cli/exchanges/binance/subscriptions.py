@@ -1,14 +1,14 @@
-"""Subscriptions of a Binance connection, in few messages, and the exchange's answers to them.
+"""Subscriptions of one Binance connection: batched SUBSCRIBE requests, and the exchange's answers.
 
 A client may send five messages a second, so many streams go into one SUBSCRIBE; each has an integer id, and one answer.
 `result: null` accepts, unknown symbols too. A refusal is `{"code", "msg", "id"}` or, on newer servers, `{"error": {…}, "id"}`.
 
 Rules, numbered as the tests number them:
-  U1  A SUBSCRIBE holds as many symbols as the facts say and is never longer than MESSAGE_BYTES: a longer one gets no answer at all.
-  U2  One that is neither answered nor fed is sent again (data of one of its streams confirm them all), and so is one that was
-      refused, for ever, with the pauses of `Owed`; a stream that is already subscribed to is no error. Only the first silence of
-      each is reported.
-  U3  Three silences in a row on a connection that has fed nothing at all: the connection is replaced.
+  U1  A SUBSCRIBE holds at most `Facts.subscribe_batch` symbols and MESSAGE_BYTES bytes: Binance does not answer a longer one.
+  U2  A SUBSCRIBE without an answer and without data is sent again (data of one of its streams confirm all of them). So is a
+      refused one, without limit, after the pauses of `Owed`; to subscribe twice is no error. Only the first silence of each is
+      reported.
+  U3  A connection that sent no data at all is replaced after three unanswered SUBSCRIBEs in a row.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,18 +22,18 @@ from alphapulse_cli.exchanges.protocol import BOOK, TEXT_KEPT, TRADES
 from alphapulse_cli.exchanges.subscriptions import Owed, batches, is_final
 from alphapulse_cli.market.events import Event, Subscribed, SubscriptionRefused, Unanswered, Unrecognised
 
-RESTART_WITHIN_NS = 3_000_000_000  # a connection that does not answer the restart of a dead stream in this time is mute
+RESTART_WITHIN_NS = 3_000_000_000  # longest wait for the answer to the restart of a dead stream; then the connection counts as dead
 SILENCES = 3  # U3
-LONGEST_ID = 1 << 32  # id of the most digits, with which a message's length is computed
+LONGEST_ID = 1 << 32  # longest id, for computing a message's length
 
 
 def stream_name(native: str, suffix: str) -> str:
-    """Full name of a stream: btcusdt@trade of BTCUSDT and trade."""
+    """Full name of a stream: BTCUSDT and trade give btcusdt@trade."""
     return f"{native.lower()}@{suffix}"
 
 
 def _ours(suffix: str) -> str:
-    """Our name of a stream's channel."""
+    """Canonical channel name (BOOK or TRADES) of a stream suffix."""
     return TRADES if suffix == TRADE_STREAM else BOOK
 
 
@@ -64,7 +64,7 @@ class Subscriptions:
         return [self._ask(place) for place in range(len(self._batches))]
 
     def fed(self, is_fed: Callable[[str], bool]) -> list[str]:
-        """U2: symbols of batches without an answer but with data, which confirm them; each once."""
+        """U2: symbols of unanswered batches that data have confirmed; each batch once."""
         places = [place for place in self._owed.everything() if any(map(is_fed, self._batches[place]))]
         for place in places:
             self._owed.settle(place)
@@ -77,14 +77,14 @@ class Subscriptions:
     def again(self, monotonic_ns: int, is_fed: Callable[[str], bool]) -> tuple[list[bytes], list[Event], bool]:
         """U2, U3: messages to send again, events to report, and whether to replace the connection."""
         due, untold = self._owed.due(monotonic_ns)
-        told: list[Event] = [Unanswered(_ours(suffix), self._batches[place]) for place in untold for suffix in self._suffixes]
+        events: list[Event] = [Unanswered(_ours(suffix), self._batches[place]) for place in untold for suffix in self._suffixes]
         gave_up = any(self._owed.silences(place) >= SILENCES for place in due)
         gave_up = gave_up and not any(is_fed(native) for native in self._natives())
         unheard = any(monotonic_ns - asked_ns > RESTART_WITHIN_NS for asked_ns in self._restarts.values())
-        return [self._ask(place) for place in due], told, gave_up or unheard
+        return [self._ask(place) for place in due], events, gave_up or unheard
 
     def restart(self, stream: str, monotonic_ns: int) -> list[bytes]:
-        """Messages that unsubscribe one stream of the connection and subscribe to it anew."""
+        """Messages that unsubscribe one stream of the connection and resubscribe to it."""
         frames = []
         for method in ("UNSUBSCRIBE", "SUBSCRIBE"):
             self._last_id += 1

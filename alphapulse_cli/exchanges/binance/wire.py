@@ -1,4 +1,4 @@
-"""Numbers as Binance writes them, for its simulator: decimal text with eight decimals, more where an instrument's grid is finer."""
+"""Number formats of Binance, for its simulator: decimal text with eight decimals, more if an instrument's grid is finer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +17,13 @@ def wire_text(value: int, decimals: int) -> str:
 
 
 def money_text(value: int, decimals: int) -> str:
-    """Decimal text of an amount of money, a sum of ticks times lots: what is finer than eight decimals is cut off."""
+    """Decimal text of a quote amount, a sum of ticks times lots, truncated to eight decimals."""
     finer = max(decimals - WIRE_DECIMALS, 0)
     return to_text(value // 10**finer * 10 ** max(WIRE_DECIMALS - decimals, 0), WIRE_DECIMALS)
 
 
 def _finest(decimals: int) -> tuple[int, int]:
-    """Number of decimals to write, and the factor that brings a number of `decimals` there."""
+    """Number of decimals to write, and the factor that scales an integer of `decimals` to it."""
     return max(WIRE_DECIMALS, decimals), 10 ** max(WIRE_DECIMALS - decimals, 0)
 
 
@@ -50,6 +50,6 @@ def wire_rows(instrument: Instrument, levels: Sequence[Level]) -> list[list[str]
 
 
 def picture(truth: Truth, symbol: str, depth: int) -> dict[str, Any]:
-    """Best `depth` levels a side: a REST snapshot, and the data of a partial depth frame."""
+    """Best `depth` levels per side: a REST snapshot, and the data of a partial depth frame."""
     instrument, (bids, asks) = truth.instruments[symbol], truth.book(symbol, depth)
     return {"lastUpdateId": truth.sequence(symbol), "bids": wire_rows(instrument, bids), "asks": wire_rows(instrument, asks)}

@@ -1,4 +1,4 @@
-"""Bitfinex's book checksum: CRC-32 over the text of the 25 best levels a side.
+"""Bitfinex's book checksum: CRC-32 over the text of the 25 best levels per side.
 
     bid, ask, bid, ask, …, best first, as far as each side has levels; of each level price and amount, an ask's amount negative;
     numbers as JavaScript writes them (`numbers`), joined by colons
@@ -18,7 +18,7 @@ from alphapulse_cli.exchanges.protocol import BookTop, Level
 from alphapulse_cli.market.instrument import Instrument
 
 MASK32 = 0xFFFF_FFFF
-TINY = b"0.000000"  # in the plain decimals of every number below 1e-6, and of few others
+TINY = b"0.000000"  # the plain decimals of every number below 1e-6 contain it, and few other numbers do
 
 
 def book_text(
@@ -28,7 +28,7 @@ def book_text(
     size_decimals: int,
     text: Callable[[int, int], str] = number_text,
 ) -> str:
-    """Text of a book's levels, best first, over which the checksum is made; `text` writes a number."""
+    """Text of a book's levels, best first, that the checksum covers; `text` formats a number."""
     words_of_bids = [f"{text(ticks, price_decimals)}:{text(lots, size_decimals)}" for ticks, lots in bids[:CHECKSUM_DEPTH]]
     words_of_asks = [f"{text(ticks, price_decimals)}:-{text(lots, size_decimals)}" for ticks, lots in asks[:CHECKSUM_DEPTH]]
     return ":".join(word for word in chain.from_iterable(zip_longest(words_of_bids, words_of_asks)) if word is not None)
@@ -37,8 +37,8 @@ def book_text(
 def book_checksum(instrument: Instrument, book: BookTop, announced: int | None = None) -> int:
     """Unsigned checksum of a book on the grid of `instrument`.
 
-    Where a number below 1e-6 makes it differ from the `announced` one, the exchange may have written that number plainly, as its
-    newer client library does: then that checksum is returned if it is the announced one.
+    If it differs from the `announced` one and a number is below 1e-6, the exchange may have written that number in plain decimals,
+    as its newer client library does: the checksum of that text is returned if it equals the announced one.
     """
     grid = instrument.price_decimals, instrument.size_decimals
     usual = book.top_decimals(CHECKSUM_DEPTH, *grid, True)
@@ -46,20 +46,20 @@ def book_checksum(instrument: Instrument, book: BookTop, announced: int | None =
         return crc32(usual)
     bids, asks = book.bids(CHECKSUM_DEPTH), book.asks(CHECKSUM_DEPTH)
     text = book_text(bids, asks, *grid)
-    made = crc32(text.encode("ascii"))
-    if announced is not None and made != announced and "e-" in text:
+    checksum = crc32(text.encode("ascii"))
+    if announced is not None and checksum != announced and "e-" in text:
         plain = crc32(book_text(bids, asks, *grid, plain_text).encode("ascii"))
-        return announced if plain == announced else made
-    return made
+        return announced if plain == announced else checksum
+    return checksum
 
 
 def signed(checksum: int) -> int:
-    """The checksum as the exchange writes it: a signed 32-bit integer."""
+    """Convert a checksum to the exchange's form, a signed 32-bit integer."""
     return checksum - (1 << 32) if checksum >> 31 else checksum
 
 
 def unsigned(checksum: object) -> int:
-    """Unsigned checksum of the exchange's integer. ValueError for anything but an integer of 32 bits."""
+    """Convert the exchange's signed integer to an unsigned checksum. ValueError for anything but a 32-bit integer."""
     if type(checksum) is not int or not -(1 << 31) <= checksum <= MASK32:
         raise ValueError("the checksum is not an integer of 32 bits")
     return checksum & MASK32

@@ -1,6 +1,6 @@
-"""Bitfinex's connection as a decoder sees it: flags, subscriptions, the sequence of its frames, and the server's events.
+"""Connection part of Bitfinex's decoder: flags, subscriptions, sequence numbers of frames, and the server's events.
 
-The rules F1, F2, F4 to F6 and F11 to F13 of `decoder`, as far as they do not concern the contents of books and trades.
+It implements rules F1, F2, F4 to F6 and F11 to F13 of `decoder`, except for the contents of books and trades.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -31,7 +31,7 @@ from alphapulse_cli.market.trading_status import TradingStatus
 
 USUAL_UPDATE = "[<channel>,[<price>,<count>,<amount><level>],<first>,<millis>]"
 USUAL_CHECKSUM = '[<channel>,"cs",<signed>,<first>,<millis>]'
-RESTART, MAINTENANCE, MAINTENANCE_OVER = 20051, 20060, 20061  # codes of info events
+RESTART, MAINTENANCE, MAINTENANCE_OVER = 20051, 20060, 20061  # codes of `info` events
 UNKNOWN_PAIR, SUBSCRIBED_ALREADY, CHANNEL_LIMIT, NOT_SUBSCRIBED, RATE_LIMIT = 10001, 10301, 10305, 10401, 11010
 FINAL_CODES = (UNKNOWN_PAIR, 10011, 10012, 10302, CHANNEL_LIMIT)  # unknown pair, precision, length, channel; too many channels
 INVALID = "symbol: invalid"  # words of code 10300
@@ -40,7 +40,7 @@ CONF = "conf"
 
 
 class Connection:
-    """Part of the decoder that does not read books and trades. UsageError for a depth that Bitfinex does not offer."""
+    """Base of the decoder: all but the contents of books and trades. UsageError for a depth that Bitfinex does not offer."""
 
     confirms_in_band = True
 
@@ -73,7 +73,7 @@ class Connection:
         }
 
     def connected(self, monotonic_ns: int) -> None:
-        """Queue the flags and all subscriptions; channels, numbers and books of the last connection are forgotten, trade ids kept."""
+        """Queue the flags and all subscriptions; forget all state of the last connection except trade ids."""
         self._now_ns = monotonic_ns
         self._requests = []
         self._conf.clear()
@@ -86,13 +86,13 @@ class Connection:
         self._subscriptions.start(monotonic_ns)
 
     def pending_requests(self) -> Sequence[Request]:
-        """Take the queued requests, in the order in which to carry them out."""
+        """Take the queued requests, in the order of execution."""
         requests = [*self._requests, *map(Send, () if self._broken else self._subscriptions.frames())]
         self._requests = []
         return requests
 
     def _repeat_requests(self, monotonic_ns: int) -> list[Event]:
-        """Queue what is due again (F12); the events of what has not been answered for the first time."""
+        """Queue the repeated requests that are due (F12); returns an Unanswered event at the first repetition of each."""
         self._now_ns = monotonic_ns
         if self._broken:
             return []
@@ -112,24 +112,24 @@ class Connection:
         return [*(Unanswered(name) for name in unanswered), *(Unanswered(name, natives) for name, natives in silent.items())]
 
     def resync(self, instrument: Instrument) -> None:
-        """Unsubscribe and subscribe one book, unless its snapshot, or a new connection, is already on its way (F4)."""
+        """Resubscribe to one book, unless its snapshot, or a new connection, is already on its way (F4)."""
         key = BOOK, instrument.native
         if self._subscriptions.is_good(key) and not self._broken:
             self._heal(key)
 
     def confirm(self, instrument: Instrument) -> None:
-        """F13: unsubscribe and subscribe a good book and its trades."""
+        """F13: resubscribe to a good book and its trades."""
         key = BOOK, instrument.native
         if not self._broken and self._subscriptions.confirm(key, self._now_ns):
             self._confirm_trades(instrument.native)
 
     def position(self) -> Position:
-        """Position in the connection: the number of the next frame, and those of the channels."""
+        """Position in the connection: the next frame's sequence number, and the channel numbers."""
         numbered = ((key, self._subscriptions.number_of(key)) for key in self._subscriptions.standings)
         return {"next": self._expected, "channels": [[*key, number] for key, number in numbered if number is not None]}
 
     def resume(self, position: Position, natives: Collection[str]) -> None:
-        """Go on with good books of these symbols."""
+        """Resume with live books of these symbols."""
         awaited = position["next"]
         self._expect(None if awaited is None else int(awaited))
         self._must_have_numbers = awaited is not None
@@ -157,7 +157,7 @@ class Connection:
 
     @property
     def _expected(self) -> int | None:
-        """Number of the next frame; None before the first. The shape counts it, since it reads most frames."""
+        """Sequence number of the next frame; None before the first. The shape keeps it, since it reads most frames."""
         return self._awaited if self.shape.expected == UNKNOWN else self.shape.expected
 
     def _expect(self, number: int | None) -> None:
@@ -165,7 +165,7 @@ class Connection:
         self.shape.expected = number if number is not None and number < MOST_NUMBER else UNKNOWN
 
     def _count(self, number: int | None) -> list[Event]:
-        """Count a frame: no events, or those of a break. Malformed for a frame without a number where all have one."""
+        """Count a frame; returns the events of a sequence break, if any. Malformed if an expected number is missing."""
         if number is None:
             if self._must_have_numbers:
                 raise Malformed("a frame without a sequence number")
@@ -186,20 +186,20 @@ class Connection:
         return [GapFound(books, GapReason.SEQUENCE if number > expected else GapReason.SEQUENCE_RESET, detail)]
 
     def _break(self, reason: str) -> None:
-        """Believe no book any more, and ask for a new connection."""
+        """Mark all books as not live, and request a new connection."""
         self._broken = True
         self._requests = [Reconnect(reason)]
         self.shape.instruments.clear()
         self._expect(None)
 
     def _heal(self, key: Key) -> None:
-        """Subscribe anew to a book that is wrong, or never was right."""
+        """Resubscribe to a book that is wrong or has no snapshot."""
         self._unshape(key)
         self._subscriptions.ask_anew(key, self._now_ns)
         self._confirm_trades(key[1])
 
     def _confirm_trades(self, native: str) -> None:
-        """F13: subscribe anew to the trades of a symbol whose book is subscribed to anew."""
+        """F13: resubscribe to the trades of a symbol whose book is resubscribed."""
         self._subscriptions.confirm((TRADES, native), self._now_ns)
 
     def _unshape(self, key: Key) -> None:
@@ -213,15 +213,15 @@ class Connection:
         return [unknown("event", text(kind) if kind is not None else "")] if handler is None else handler(message)
 
     def _on_info(self, message: dict[str, Any]) -> list[Event]:
-        """The greeting, or an announcement (F11)."""
+        """Events of an `info` message: the greeting, or an announcement (F11)."""
         code = message.get("code")
         if code is None:
             return self._on_greeting(message)
-        said = text(message.get("msg", ""))
+        text_of_info = text(message.get("msg", ""))
         if code == RESTART:
-            return [ClosingSoon(said or str(RESTART))]
+            return [ClosingSoon(text_of_info or str(RESTART))]
         if code == MAINTENANCE:
-            return [SystemStatus("maintenance", TradingStatus.SUSPENDED, (said,) if said else ())]
+            return [SystemStatus("maintenance", TradingStatus.SUSPENDED, (text_of_info,) if text_of_info else ())]
         if code == MAINTENANCE_OVER:
             return [SystemStatus("operative"), *self._begin_anew()]
         return [unknown("info", code)]
@@ -238,7 +238,7 @@ class Connection:
         return [SystemStatus("operative" if is_up else "maintenance", TradingStatus.TRADING if is_up else TradingStatus.SUSPENDED)]
 
     def _begin_anew(self) -> list[Event]:
-        """Subscribe anew to everything; the gap of the books."""
+        """Resubscribe to everything; returns the gap of the live books."""
         if self._broken:
             return []
         lost: list[Instrument] = []
@@ -252,7 +252,7 @@ class Connection:
         return [GapFound(lost, GapReason.DISCONNECTED, "the exchange's maintenance is over")] if lost else []
 
     def _on_conf(self, message: dict[str, Any]) -> list[Event]:
-        """F1: the answer to `conf`."""
+        """F1: events of the answer to `conf`."""
         if message.get("status") == "OK" and integer(message.get("flags", 0)) & SEQ_ALL:
             self._conf.settle(CONF)
             return [Subscribed(CONF)]
@@ -263,7 +263,7 @@ class Connection:
         ]
 
     def _on_subscribed(self, message: dict[str, Any]) -> list[Event]:
-        """F2: the number of a channel."""
+        """F2: events of an acknowledged subscription, which names its channel number."""
         key, number = (text(message["channel"]), text(message.get("symbol", ""))), integer(message["chanId"])
         if key not in self._subscriptions.standings:
             return [unknown("ack of", " ".join(key))]
@@ -272,7 +272,7 @@ class Connection:
         return [Subscribed(*_named(key))]
 
     def _on_unsubscribed(self, message: dict[str, Any]) -> list[Event]:
-        """The end of a channel (F12)."""
+        """Events of the end of a channel (F12)."""
         return self._on_end(integer(message["chanId"]))
 
     def _on_end(self, number: int) -> list[Event]:
@@ -287,7 +287,7 @@ class Connection:
         return [GapFound([self.instruments[key[1]]], GapReason.QUIET, "the exchange ended the subscription")]
 
     def _on_error(self, message: dict[str, Any]) -> list[Event]:
-        """A refusal (F12): it names channel and symbol, or nothing."""
+        """Events of a refusal (F12): it names channel and symbol, or neither."""
         reason, code = text(message.get("msg", "")), message.get("code")
         key = text(message.get("channel", "")), text(message.get("symbol", ""))
         if code == NOT_SUBSCRIBED and type(message.get("chanId")) is int:

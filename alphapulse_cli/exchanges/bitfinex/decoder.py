@@ -1,37 +1,38 @@
-"""Bitfinex WebSocket v2: frames of the channels `book` and `trades`, and the server's events, become events of ours.
+"""Bitfinex WebSocket v2: frames of the channels `book` and `trades`, and the server's events, become events of alphapulse.
 
 No sockets, no clock, no logging, no book. The rules, numbered as the tests number them:
 
-  F1   The flags are set before anything is subscribed to, and again while they are not confirmed: sequence numbers, checksums, times.
-  F2   A channel's data name only its number; the ack says which subscription that is, on this connection. Data of channels that were
-       ended are ignored, of channels that we did not ask for Unrecognised; all are counted.
-  F3   A list of levels is a snapshot, also an empty one, and replaces the book, asked for or not. One level is an update: the size is
-       absolute, the amount's sign its side, and a count of 0 removes it. The exchange removes levels that leave its window: `flow`
-       does not cut.
-  F4   An update before the first snapshot is a gap, reported once; the symbol is then unsubscribed and subscribed. While a symbol
+  F1   The flags (sequence numbers, checksums, times) are set before any subscription, and again until they are confirmed.
+  F2   Data frames carry a channel number; the ack maps it to a subscription, for this connection only. Data of ended channels are
+       ignored, of channels that were not requested Unrecognised; all are counted (F5).
+  F3   A list of levels is a snapshot, also an empty one, and replaces the book, requested or not. One level is an update: the size
+       is absolute, the amount's sign its side, and a count of 0 removes it. The exchange removes levels that leave its window:
+       `flow` does not cut.
+  F4   An update before the first snapshot is a gap, reported once; the symbol is then resubscribed. While a symbol
        heals, its updates are ignored. One healing is in flight at a time.
-  F5   Every data frame of the connection has a number, one more than the last: data, heartbeats, checksums, trades, of all channels.
-       The first number is taken as it comes. Any other step, forwards or back, lost a frame of nobody knows which channel: one gap
-       for all books, and a new connection; until then no book is believed. Frames without numbers are believed until one has one.
-  F6   A frame that is refused with DecodeError, but whose number is the expected one, counts as received. A frame answered with
-       OffGrid counts at once; handed in again it does not count twice.
-  F7   A checksum comes in a frame of its own and is of the book after all frames before it: an update without levels.
-  F8   A trade leaves at `te`; at `tu` it is known, unless its `te` came before our subscription: then it leaves now. Ids have gaps,
-       so they show no loss: a lost `te` is a hole in the sequence (F5), and the trades with which the next subscription begins bring
-       it (`trades`). `amount` > 0: the taker bought.
-  F9   A snapshot brings the grid that it needs, since prices have five significant digits and no tick. An update finer than the grid
-       leaves as OffGrid; a trade brings its own grid, or is refused.
-  F10  Prices and sizes are JSON numbers, 7e-7 among them. Where a double does not prove the decimal that it came from, the raw token
+  F5   Every data frame of the connection has a number, one more than the last: data, heartbeats, checksums, trades, of all
+       channels. The first number is taken as it comes. Any other step, forwards or back, means a lost frame of an unknown channel:
+       one gap for all books, and a new connection; until then no book is live. Frames without numbers are accepted until the first
+       numbered frame.
+  F6   A frame that is refused with DecodeError but has the expected number counts as received. A frame answered with OffGrid
+       counts at once; when it is passed in again it is not counted twice.
+  F7   A checksum comes in a frame of its own and covers the book after all earlier frames: an update without levels.
+  F8   A trade is published at its `te`. Its `tu` is a repetition, unless its `te` came before our subscription: then it is
+       published at `tu`. Ids have gaps, so they show no loss: a lost `te` is a hole in the sequence (F5), and the snapshot of
+       trades with which the next subscription begins contains it (`trades`). `amount` > 0: the taker bought.
+  F9   A snapshot sets the grid that it needs, since prices have five significant digits and no tick. An update finer than the grid
+       gives OffGrid; a trade uses its own grid, or is refused.
+  F10  Prices and sizes are JSON numbers, 7e-7 among them. If a double does not determine the decimal text exactly, the raw token
        is parsed.
-  F11  Info 20051 announces the end of the connection. 20060 begins a maintenance: the exchange is suspended; 20061 ends it: no book
-       of before counts, and all is subscribed to anew. The greeting tells whether the exchange operates; another version than 2 is
-       not understood.
-  F12  A request without an answer, or refused, is repeated for ever, with the pauses of `Owed`. "Already subscribed" of a channel
-       whose number we know subscribes anew; else only a new connection tells the number. An end that we did not ask for is a gap.
-       For a book that was requested three times in vain the connection is replaced (`LastResort`).
-  F13  A quiet book is checked by a new subscription. Until its snapshot comes its updates count; where the snapshot then differs from
-       the book, messages were missed. Whenever a book is subscribed to anew, so are the trades of its symbol: the past with which
-       their subscription begins brings what a dead stream has missed.
+  F11  Info 20051 announces the end of the connection. 20060 begins a maintenance: the exchange is suspended; 20061 ends it:
+       earlier books are dropped, and everything is resubscribed. The greeting contains the platform status; a version other than 2
+       is refused.
+  F12  A request without an answer, or refused, is repeated without limit, with the pauses of `Owed`. "Already subscribed" for a
+       channel with a known number: resubscribe; with an unknown number: new connection. An end that was not requested is a gap. For
+       a book still unanswered after three requests the connection is replaced (`LastResort`).
+  F13  A quiet book is checked by a new subscription. Until its snapshot comes its updates are applied; if the snapshot then differs
+       from the book, messages were missed. Whenever a book is resubscribed, so are the trades of its symbol: the snapshot of trades
+       with which their subscription begins contains those that a dead stream has missed.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -75,7 +76,7 @@ class Decoder(Connection):
         self._trades = {native: SeenTrades() for native in self.instruments if TRADES in self.channels}
 
     def receive(self, frame: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002 - Bitfinex's frames need no receive time
-        """Events of one frame. DecodeError if it is not understood in full; then it has changed nothing but the count (F6)."""
+        """Events of one frame. DecodeError if it is not understood in full; then only the sequence number has changed (F6)."""
         try:
             message = orjson.loads(frame)
         except orjson.JSONDecodeError as error:
@@ -91,7 +92,7 @@ class Decoder(Connection):
             raise DecodeError(words, frame, may_hold_books=self._may_hold_books(message)) from error
 
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
-        """Raise DecodeError: never requested, since a REST book has no number by which it could be spliced."""
+        """Raise DecodeError: never requested, since a REST book has no sequence number to splice it by."""
         raise DecodeError("bitfinex has no REST snapshot that could be spliced", body)
 
     def receive_trades(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
@@ -110,7 +111,7 @@ class Decoder(Connection):
         return parse_instruments(body, ours=self.instruments)
 
     def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
-        """Raise DecodeError: never requested, since Bitfinex's proof is a snapshot over the WebSocket."""
+        """Raise DecodeError: never requested, since a quiet book is checked by a WebSocket snapshot."""
         raise DecodeError("bitfinex has no REST snapshot that could be compared", body)
 
     def fetch_failed(self, instrument: Instrument, monotonic_ns: int) -> None:
@@ -124,11 +125,11 @@ class Decoder(Connection):
         return self._repeat_requests(monotonic_ns)
 
     def book_checksum(self, instrument: Instrument, book: BookTop) -> int:
-        """Checksum that this book must have, straight after the frame that announced one."""
+        """Checksum that this book must have, evaluated directly after the frame that announced one."""
         return book_checksum(instrument, book, self.shape.checksum)
 
     def _may_hold_books(self, message: Any) -> bool:
-        """Whether a frame that was not understood may be a book's; counts it if its number is the expected one (F6)."""
+        """Whether an unreadable frame may belong to a book; counts it if its number is the expected one (F6)."""
         if not isinstance(message, list):
             return False
         try:
@@ -143,7 +144,7 @@ class Decoder(Connection):
     # Data
 
     def _on_data(self, message: list[Any], frame: bytes) -> Sequence[Event]:
-        """Events of a data frame. It is read in full first, then counted, then believed."""
+        """Events of a data frame, which is parsed in full, then counted, then applied."""
         channel, content, place = integer(message[0]), message[1], _place_of_sequence(message)
         number, exchange_ns = sequence_of(message, place), time_of(message, place + 1)
         if number is None and self._must_have_numbers:
@@ -152,8 +153,8 @@ class Decoder(Connection):
         if content == HEARTBEAT:
             return [*self._count(number), Heartbeat(exchange_ns)]
         if key is None:
-            said: list[Event] = [] if self._subscriptions.was_ended(channel) else [unknown("data of channel", channel)]
-            return [*self._count(number), *said]
+            events: list[Event] = [] if self._subscriptions.was_ended(channel) else [unknown("data of channel", channel)]
+            return [*self._count(number), *events]
         if key[0] == TRADES:
             return self._on_trades(key, message, frame, number)
         return self._on_book(key, message, frame, number, exchange_ns)
@@ -226,7 +227,7 @@ class Decoder(Connection):
 
 
 def _place_of_sequence(message: list[Any]) -> int:
-    """Place of the sequence number in a data frame: after its content, which is one value, or a word and a value."""
+    """Index of the sequence number in a data frame: after the content, which is one value, or a word and a value."""
     word = message[1]
     return 3 if isinstance(word, str) and word != HEARTBEAT else 2
 

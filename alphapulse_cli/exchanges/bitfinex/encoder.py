@@ -1,9 +1,9 @@
 """Server side of a Bitfinex connection: a client's requests in; acks, snapshots, updates, checksums and trades out, from a `Truth`.
 
-The exchange keeps the *client's window*: the best `len` levels a side. After each change of the market the encoder sends a frame for
-each level that left the window (a count of 0) or came into it, or has another size. Numbers are JSON numbers as JavaScript writes them.
-The flags of `conf` add a sequence number, a time and checksum frames. A checksum follows the snapshot, each CHECKSUM_EVERY-th update of
-a book and its heartbeats, since the real exchange sends it now and then.
+The exchange keeps the *client's window*: the best `len` levels per side. After each change of the market the encoder sends a frame
+for each level that left the window (a count of 0) or came into it, or has another size. Numbers are JSON numbers as JavaScript
+writes them. The flags of `conf` add a sequence number, a time and checksum frames. A checksum follows the snapshot, each
+CHECKSUM_EVERY-th update of a book and its heartbeats, since the real exchange sends it now and then.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ CHECKSUM_EVERY = 8
 HEARTBEAT_NS = 15_000_000_000
 TICKER, CANDLES = "ticker", "candles"
 SNAPSHOT_CANDLES = 240
-PRECISIONS, FREQUENCIES = ("P0",), ("F0",)  # that the simulator has; the real exchange has coarser and slower ones
+PRECISIONS, FREQUENCIES = ("P0",), ("F0",)  # of the simulator; the real exchange also has coarser and slower ones
 DEFAULT_LENGTH = "25"
 
 Json = dict[str, Any]
@@ -42,7 +42,7 @@ class _Refusal(ValueError):
 
 
 class _Channel:
-    """One subscription of the client: its number and time of the last frame; of a book, the window too."""
+    """One subscription of the client: channel number, time of the last frame and, for a book, the client's window."""
 
     def __init__(self, number: int, depth: int, now_ns: int) -> None:
         self.number, self.depth, self.spoke_ns = number, depth, now_ns
@@ -71,8 +71,8 @@ class Encoder:
         """Acks, each followed by its snapshot; Bitfinex's errors; pongs."""
         message: Json = {}
         try:
-            asked = orjson.loads(frame)
-            message = asked if isinstance(asked, dict) else {}
+            request = orjson.loads(frame)
+            message = request if isinstance(request, dict) else {}
             return self._answer(message, now_ns)
         except _Refusal as refusal:
             return [_error(message, str(refusal), refusal.code)]
@@ -80,7 +80,7 @@ class Encoder:
             return [_error(message, "parameters: invalid", 10000)]
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:  # noqa: ARG002 - the window is compared
-        """The ticker; a frame for each level of the client's window that changed, and now and then the checksum."""
+        """Frames of a book change: ticker, one frame per changed level of the client's window, now and then a checksum."""
         ticker, channel = self._channels.get((TICKER, symbol)), self._channels.get((BOOK, symbol))
         tickers = [self._ticker(ticker, symbol, now_ns)] if ticker and ticker.best != [*self._truth.book(symbol, 1)] else []
         if channel is None:
@@ -88,8 +88,8 @@ class Encoder:
         instrument, frames = self._truth.instruments[symbol], list[bytes]()
         for is_ask, (before, levels) in enumerate(zip(channel.sides, self._truth.book(symbol, channel.depth), strict=True)):
             after = dict(levels)
-            gone = [(ticks, 0) for ticks in before if ticks not in after]
-            changed = gone + [(ticks, lots) for ticks, lots in levels if before.get(ticks) != lots]
+            removals = [(ticks, 0) for ticks in before if ticks not in after]
+            changed = removals + [(ticks, lots) for ticks, lots in levels if before.get(ticks) != lots]
             frames += [self._data(channel, level_row(instrument, level, is_ask=bool(is_ask)), now_ns) for level in changed]
             before.clear()
             before.update(after)
@@ -101,7 +101,7 @@ class Encoder:
         return tickers + frames
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """Each trade at once and confirmed, oldest first; then the ticker and the candles that they change."""
+        """Frames `te` and `tu` for each trade, oldest first; then the ticker and the candles that they change."""
         frames, channel = list[bytes](), self._channels.get((TRADES, symbol))
         if channel is not None:
             twice = [(trade, word) for trade in trades for word in ("te", "tu")]
@@ -117,16 +117,16 @@ class Encoder:
         return frames
 
     def trading_status(self, symbol: str, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
-        """No frames: Bitfinex has no trading status of a pair."""
+        """Return no frames: Bitfinex has no trading status of a pair."""
         return ()
 
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
         """Heartbeats of channels that have been silent for 15 s."""
-        late = [channel for channel in self._channels.values() if now_ns - channel.spoke_ns >= HEARTBEAT_NS]
-        return [self._data(channel, '"hb"', now_ns) for channel in late]
+        silent = [channel for channel in self._channels.values() if now_ns - channel.spoke_ns >= HEARTBEAT_NS]
+        return [self._data(channel, '"hb"', now_ns) for channel in silent]
 
     def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
-        """A refusal by a rate limit. Its words are those of REST: none of the WebSocket was ever recorded."""
+        """Refusal by a rate limit, in the words of REST: none of the WebSocket was ever recorded."""
         return [_error(orjson.loads(frame), "ratelimit: error", 11010)]
 
     def restart_sequence(self) -> None:
@@ -269,5 +269,5 @@ NOT_SIMULATED: Sequence[NotSimulated] = (
 
 
 def _error(message: Json, words: str, code: int) -> bytes:
-    said = {key: message[key] for key in ("channel", "symbol", "chanId") if key in message}
-    return orjson.dumps({"event": "error", "msg": words, "code": code, **said})
+    echoed = {key: message[key] for key in ("channel", "symbol", "chanId") if key in message}
+    return orjson.dumps({"event": "error", "msg": words, "code": code, **echoed})

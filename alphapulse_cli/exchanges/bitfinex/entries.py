@@ -1,11 +1,11 @@
-"""Parser of the parts of a data frame, in full or not at all: the stateless half of the decoder.
+"""Parsers of the parts of a data frame: the stateless half of the decoder. A part is parsed in full or refused.
 
-    [channel, [price, count, amount], sequence, time]        [channel, "cs", checksum, sequence, time]      sequence and time as far
-    [channel, [[price, count, amount], …], sequence, time]   [channel, "hb", sequence, time]                as the flags ask for them
+    [channel, [price, count, amount], sequence, time]        [channel, "cs", checksum, sequence, time]      sequence and time only
+    [channel, [[price, count, amount], …], sequence, time]   [channel, "hb", sequence, time]                if the flags ask for it
     [channel, "te", [id, time, amount, price], sequence, time]
 
-Numbers are read from the doubles of the parsed frame where those prove their decimals, else from its raw tokens (rule F10 of
-`decoder`). What is not understood raises one of `protocol.NOT_UNDERSTOOD`; the decoder turns that into a DecodeError.
+Numbers are read from the doubles of the parsed frame if those determine the decimals exactly, else from its raw tokens (rule F10 of
+`decoder`). Unexpected content raises one of `protocol.NOT_UNDERSTOOD`; the decoder turns that into a DecodeError.
 """
 
 import json
@@ -35,7 +35,7 @@ def raw_frame(frame: bytes) -> list[Any]:
 
 
 def sequence_of(message: list[Any], place: int) -> int | None:
-    """Sequence number of a frame at its place; None in a frame that ends before it. Malformed for what is no such number."""
+    """Sequence number at index `place` of a frame; None if the frame is shorter. Malformed for anything but an integer."""
     if len(message) <= place:
         return None
     number = message[place]
@@ -45,13 +45,13 @@ def sequence_of(message: list[Any], place: int) -> int | None:
 
 
 def time_of(message: list[Any], place: int) -> int | None:
-    """Exchange's time of a frame in nanoseconds since 1970; None where it has none, or something else in its place."""
+    """Exchange's time of a frame in nanoseconds since 1970; None if there is no time at its index."""
     value = message[place] if len(message) > place else None
     return value * NS_PER_MS if type(value) is int and 0 < value <= LARGEST_MS else None
 
 
 def milliseconds(value: object) -> int:
-    """Nanoseconds since 1970 of the exchange's milliseconds. Malformed for a time that cannot be one."""
+    """Convert the exchange's milliseconds to nanoseconds since 1970. Malformed for a value out of range."""
     if type(value) is not int or not 0 < value <= LARGEST_MS:
         raise Malformed("the time is not in milliseconds")
     return value * NS_PER_MS
@@ -98,7 +98,7 @@ def _row_of(table: Callable[[], list[Any]], place: int) -> Any:
 
 
 def rows(value: object) -> list[Any]:
-    """The list itself. Malformed for any other type, so that no text or object passes for a list."""
+    """Return the value if it is a list. Malformed for any other type, so that no text or object passes for a list."""
     if type(value) is not list:
         raise Malformed("not a list")
     return value
@@ -112,15 +112,15 @@ def text(value: object) -> str:
 
 
 def integer(value: object) -> int:
-    """The integer itself. Malformed for any other type."""
+    """Return the value if it is an integer. Malformed for any other type."""
     if type(value) is not int:
         raise Malformed("not an integer")
     return value
 
 
-def unknown(what: str, value: object) -> Unrecognised:
+def unknown(kind: str, value: object) -> Unrecognised:
     """Unrecognised event that names the kind and the exchange's word."""
-    return Unrecognised(f"{what} {value}"[:TEXT_KEPT])
+    return Unrecognised(f"{kind} {value}"[:TEXT_KEPT])
 
 
 def _levels(instrument: Instrument, sided: list[list[Any]]) -> Levels:
@@ -142,7 +142,7 @@ def _sided(row: Any) -> list[Any]:
 
 
 def _sided_text(row: list[str]) -> list[Any]:
-    """The same of a row of raw tokens, which `_sided` has understood already."""
+    """Row [side, price, size] of a row of raw tokens that `_sided` has accepted already."""
     price, count, amount = row
     return [ASK if amount.startswith("-") else BID, price, amount.removeprefix("-") if int(count) else 0]
 
@@ -153,7 +153,7 @@ def _number(value: object) -> None:
 
 
 def _amount(amount: Any) -> tuple[bool, int | float]:
-    """Whether an amount is negative, and its size. Malformed for 0, which has no side."""
+    """Split an amount into (is negative, absolute size). Malformed for 0, which has no side."""
     _number(amount)
     if not amount:
         raise Malformed("an amount of 0")

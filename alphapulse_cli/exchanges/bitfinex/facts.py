@@ -6,12 +6,12 @@ NAME = "bitfinex"
 VERSION = 2  # of the WebSocket API, named in the greeting
 TIMESTAMP, SEQ_ALL, OB_CHECKSUM = 32768, 65536, 131072  # flags of `conf`
 FLAGS = TIMESTAMP | SEQ_ALL | OB_CHECKSUM
-CHECKSUM_DEPTH = 25  # the checksum covers this many levels a side, or what a smaller subscription has
+CHECKSUM_DEPTH = 25  # the checksum covers this many levels per side, or all of a smaller subscription
 CHANNELS_PER_CONNECTION = 25
 TICKERS_PATH = "/v2/tickers"
 ORDER_SIZES_PATH = "/v2/conf/pub:info:pair"
 TRADES_PATH = "/v2/trades/{native}/hist"
-MOST_TRADES = 10_000  # of one GET
+MOST_TRADES = 10_000  # most trades of one GET
 
 FACTS = Facts(
     name=NAME,
@@ -31,9 +31,9 @@ FACTS = Facts(
     instruments_path=f"{TICKERS_PATH}?symbols=ALL",
     further_metadata=(ORDER_SIZES_PATH,),
     volumes_path=f"{TICKERS_PATH}?symbols=ALL",
-    rest_weight=Rate.within(10, 60.0, burst=5),  # the exchange's limits: 10 to 90 requests a minute, by path
+    rest_weight=Rate.within(10, 60.0, burst=5),  # the exchange's limits: 10 to 90 requests a minute, depending on the path
     connects=Rate.within(20, 60.0, burst=5),  # the exchange's limit: 20 a minute from an address
-    sends=Rate(30, 5.0),  # no limit is published; the burst is `conf` and a full connection's 25 subscriptions
+    sends=Rate(30, 5.0),  # no limit is published; a burst fits `conf` and a full connection's 25 subscriptions
     subscribe_batch=1,
     channels_per_connection=CHANNELS_PER_CONNECTION,
     taker_fee="0.002",

@@ -1,4 +1,4 @@
-"""Ticker and candles in Bitfinex's notation, for channels and REST answers of simulators: JSON numbers as JavaScript writes them."""
+"""Ticker and candles in Bitfinex's format, for channels and REST answers of simulators: JSON numbers as JavaScript writes them."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from alphapulse_cli.market.trade_summary import DAY_S, MONTH, WEEK, Span, TradeS
 NS_PER_MS = 1_000_000
 RELATIVE_DECIMALS = 8
 HOUR_S = 3600
-SPANS = {  # lengths of candles by Bitfinex's name
+SPANS = {  # Bitfinex's name of a candle interval -> its length
     **{f"{minutes}m": Span(60 * minutes) for minutes in (1, 5, 15, 30)},
     **{f"{hours}h": Span(HOUR_S * hours) for hours in (1, 3, 6, 12)},
     "1D": Span(DAY_S),
@@ -24,7 +24,7 @@ SPANS = {  # lengths of candles by Bitfinex's name
 def ticker_figures(truth: Truth, instrument: Instrument, now_ns: int) -> str:
     """Best bid and its size, best ask and its size, change and relative change of 24 hours, last price, volume, high, low.
 
-    null where there is no level, and where there was no trade.
+    A figure without a level or a trade is null.
     """
     symbol, prices = instrument.symbol, instrument.price_decimals
     day, last = truth.last_day(symbol, now_ns), truth.recent_trades(symbol, 1)
@@ -49,7 +49,7 @@ def candle_row(instrument: Instrument, candle: TradeSummary) -> str:
 
 
 def understood_key(key: object) -> tuple[str, str] | None:
-    """Name of the length and native symbol of a candles' key, trade:1m:tBTCUSD; None for any other."""
+    """Parse a candle key, trade:1m:tBTCUSD, to (interval name, native symbol); None for any other text."""
     parts = key.split(":", 2) if isinstance(key, str) else []
     return (parts[1], parts[2]) if len(parts) == 3 and parts[0] == "trade" and parts[1] in SPANS else None
 

@@ -1,13 +1,13 @@
-"""Numbers as Bitfinex writes them: the text that JavaScript gives a number, from our integers, and its five significant digits.
+"""Number formats of Bitfinex: JavaScript's text of a number, made from exact integers, and five significant digits of a price.
 
-JavaScript writes the shortest digits that prove a double, without trailing zeros, in exponent form below 1e-6 and from 1e21 on.
+JavaScript writes the shortest digits that determine a double, without trailing zeros, in exponent form below 1e-6 and from 1e21 on.
 Such digits are those of an exact integer without its trailing zeros, so the text follows from ticks and decimals alone:
 
     ticks 700, decimals 9   ->   digits "7", 700e-9 = 0.7e-6   ->   "7e-7"
 """
 
 SIGNIFICANT_DIGITS = 5
-LEAST_PLAIN, MOST_PLAIN = -6, 21  # places of the point, counted from the first digit, of numbers that are written plainly
+LEAST_PLAIN, MOST_PLAIN = -6, 21  # positions of the decimal point, from the first digit, of numbers written in plain decimals
 MOST_PRICE_DECIMALS = 8
 
 
@@ -25,7 +25,7 @@ def number_text(units: int, decimals: int) -> str:
 
 
 def plain_text(units: int, decimals: int) -> str:
-    """Text of the same number that never is in exponent form."""
+    """Plain decimal text of the same number, never in exponent form."""
     whole = str(units)
     digits = whole.rstrip("0")
     return _plain(digits, len(whole) - decimals) if digits else "0"
@@ -40,6 +40,6 @@ def _plain(digits: str, place: int) -> str:
 
 
 def price_grid(exponent: int) -> tuple[int, int]:
-    """Decimals, and ticks of the smallest step, of prices of about 10**`exponent`: five significant digits, 8 decimals at most."""
+    """Price grid at about 10**`exponent` as (decimals, step in ticks): five significant digits, at most 8 decimals."""
     finest = exponent - SIGNIFICANT_DIGITS + 1
     return min(max(0, -finest), MOST_PRICE_DECIMALS), int(10 ** min(max(0, finest), 18))

@@ -7,8 +7,8 @@ smallest order from a second answer:
 
     [ tickers, [[["BTCUSD",[null,null,null,"0.00006","2000.0",…]],…]] ]      smallest and largest order, in the base currency
 
-Tickers alone give instruments without a smallest order. A list of pairs alone (`conf/pub:list:pair:exchange`, `conf/pub:map:currency:sym` after it or not) is understood too; its instruments begin on a
-grid of five decimals.
+Tickers alone give instruments without a smallest order. A list of pairs alone (`conf/pub:list:pair:exchange`, with or without
+`conf/pub:map:currency:sym` after it) is accepted too; its instruments begin on a grid of five decimals.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from alphapulse_cli.market.ticks import to_ticks
 
 SIZE_DECIMALS = 8
 MAX_NATIVE = 32  # characters
-CODE_LENGTH = 3  # of both codes of a pair that is written without a colon
+CODE_LENGTH = 3  # both codes of a pair that is written without a colon
 # Common names of Bitfinex's codes. The exchange's own list is `GET /v2/conf/pub:map:currency:sym`.
 RENAMED = {
     "ALG": "ALGO",
@@ -52,10 +52,10 @@ RENAMED = {
     "VSY": "VSYS",
     "WBT": "WBTC",
 }
-BID, ASK, LAST_PRICE, VOLUME = 1, 3, 7, 8  # places in a ticker's row
+BID, ASK, LAST_PRICE, VOLUME = 1, 3, 7, 8  # indexes in a ticker's row
 PRICES = (BID, ASK, LAST_PRICE)
 TICKER_FIELDS = 11
-SMALLEST_ORDER = 3  # place in a pair's row of `pub:info:pair`; the largest order follows
+SMALLEST_ORDER = 3  # index in a pair's row of `pub:info:pair`; the largest order follows
 
 
 def parse_instruments(
@@ -65,8 +65,8 @@ def parse_instruments(
 ) -> list[Instrument]:
     """Instruments of `tickers` joined with `pub:info:pair`, of `tickers` alone, or of a list of pairs.
 
-    DecodeError for any other body, and if none of its rows is understood. Left out: funding currencies, derivatives, test pairs, pairs
-    whose symbol no record can hold, and the second of two pairs with one symbol.
+    DecodeError for any other body, and if none of its rows is understood. Left out: funding currencies, derivatives, test pairs,
+    pairs whose symbol no record can hold, and the second of two pairs with one symbol.
     """
     try:
         answer, sizes = _parted(orjson.loads(body))
@@ -99,7 +99,7 @@ def parse_volumes(body: bytes) -> dict[str, tuple[float, float]]:
 
 
 def codes_of(native: str) -> tuple[str, str]:
-    """Bitfinex's codes (base, quote) of a native name; ("", "") where it is no pair of two currencies."""
+    """Split a native name into Bitfinex's codes (base, quote); ("", "") if it is not a pair of two currencies."""
     pair = native[1:]
     base, colon, quoted = pair.partition(":")
     if colon:
@@ -113,14 +113,14 @@ def trades_path(native: str, since_ms: int) -> str:
 
 
 def _parted(answer: Any) -> tuple[Any, Any]:
-    """The answers `tickers` and `pub:info:pair` of a joined body; any other body, and no sizes."""
+    """Split a joined body into the answers (`tickers`, `pub:info:pair`); any other body is returned with no sizes."""
     is_joined = isinstance(answer, list) and len(answer) == 2 and all(isinstance(each, list) for each in answer)
     is_joined = is_joined and (not answer[0] or answer[0][0] == "error" or isinstance(answer[0][0], list))
     return (answer[0], answer[1]) if is_joined else (answer, [])
 
 
 def _smallest_orders(answer: list[Any]) -> Mapping[str, Any]:
-    """Texts of the smallest orders by pair, as the exchange tells them."""
+    """Smallest order sizes by pair, as text of the exchange."""
     return {pair: fields[SMALLEST_ORDER] for pair, fields in (answer[0] if answer else ())}
 
 
@@ -133,7 +133,7 @@ def _listed(answer: list[Any]) -> list[list[Any]]:
 
 
 def _renamed(answer: list[Any]) -> Mapping[str, str]:
-    """Names of the codes by the answer's own map, if it has one: [["UST","USDt"],…]."""
+    """Code names from the answer's own map, if it has one: [["UST","USDt"],…]."""
     for part in answer[1:]:
         if (
             isinstance(part, list)
@@ -152,7 +152,7 @@ def _native_of(row: Sequence[Any]) -> str:
 
 
 def _instrument(names: Mapping[str, str], smallest: Mapping[str, Any], row: Sequence[Any]) -> Instrument | None:
-    """Instrument of a ticker, or of a row that is only a name; None for what cannot be collected."""
+    """Instrument of a ticker's row, or of a bare pair name; None for one that cannot be collected."""
     if not isinstance(row, list):
         raise TypeError("a row must be a list")
     native = _native_of(row)
@@ -166,13 +166,13 @@ def _instrument(names: Mapping[str, str], smallest: Mapping[str, Any], row: Sequ
         return None
     exponents = [] if len(row) < TICKER_FIELDS else [_exponent(row[place]) for place in PRICES if row[place]]
     decimals, tick = price_grid(min(exponents)) if exponents else (SIGNIFICANT_DIGITS, 1)
-    told = smallest.get(native[1:])
-    least = 0 if told is None else to_ticks(told, SIZE_DECIMALS)
+    smallest_order = smallest.get(native[1:])
+    least = 0 if smallest_order is None else to_ticks(smallest_order, SIZE_DECIMALS)
     return Instrument(NAME, symbol, native, decimals, SIZE_DECIMALS, tick_size_ticks=tick, min_size_lots=least)
 
 
 def _exponent(price: object) -> int:
-    """Power of ten of a price's first digit: 4 for 63310, -2 for 0.0397. ValueError for what is no price."""
+    """Power of ten of a price's first digit: 4 for 63310, -2 for 0.0397. ValueError for anything but a price."""
     if type(price) not in (int, float) or not 0 < price < float("inf"):  # type: ignore[operator]
         raise ValueError(f"not a price: {str(price)[:TEXT_KEPT]!r}")
     return int(f"{price:.16e}".partition("e")[2])

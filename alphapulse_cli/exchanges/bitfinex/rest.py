@@ -1,9 +1,9 @@
-"""Bitfinex's REST side for simulators: tickers, trades, books, candles, the state of the platform, and what `conf` tells of pairs.
+"""Bitfinex's REST side for simulators: tickers, trades, books, candles, platform status, and pair metadata of `conf`.
 
-/v2/conf/LABEL,LABEL…  ─► a list for each label; empty for those of transfers, derivatives and margin, of which there is nothing
+/v2/conf/LABEL,LABEL…  ─► a list for each label; empty for transfers, derivatives and margin, which are not simulated
 
-Of `pub:info:pair`, BTC's largest order and the row's twelve places are the real exchange's, as others quote them; the largest orders of
-other currencies are invented, of the same value or so.
+Of `pub:info:pair`, BTC's largest order and the twelve fields of a row are the real exchange's, as quoted by third parties; the
+largest orders of other currencies are invented, of about the same value.
 """
 
 import re
@@ -23,12 +23,12 @@ from alphapulse_cli.market.ticks import trim_text
 
 BOOK_PATH = re.compile(r"/v2/book/(t[\w:]+)/(P0|R0)")
 CANDLES_PATH = re.compile(r"/v2/candles/([\w:]+)/(hist|last)")
-SPELLINGS = {"UST": "USDt", "UDC": "USDC"}  # of currencies whose code here is not the common one, among those that are listed
+SPELLINGS = {"UST": "USDt", "UDC": "USDC"}  # code -> usual spelling, for listed currencies whose code is not the usual one
 BOOK_LENGTHS = ("1", "25", "100", "250")
 DEFAULT_CANDLES, MOST_CANDLES = 100, 10_000
 INVALID_PATH = b'["error",10020,"path: invalid"]'
 DEFAULT_TRADES = 125
-INFO_FIELDS = 12  # of a pair in pub:info:pair: texts of the smallest and the largest order, the margins, and places without meaning
+INFO_FIELDS = 12  # pair row of pub:info:pair: smallest order, largest order, margins, unused fields
 LARGEST_ORDERS = {"BTC": "2000.0", "ETH": "5000.0", "SOL": "100000.0", "XRP": "5000000.0", "DOGE": "50000000.0"}
 OTHERS_LARGEST_ORDER = "100000.0"
 
@@ -42,7 +42,7 @@ def trade_row(trade: Trade, now_ns: int) -> str:
 
 
 def level_row(instrument: Instrument, level: Level, *, is_ask: bool) -> str:
-    """Row [price, count, amount] of a level. The truth counts no orders: the count is made of the size."""
+    """Row [price, count, amount] of a level. The simulated market has no orders: the count is derived from the size."""
     ticks, lots = level
     sign, price = "-" if is_ask else "", number_text(ticks, instrument.price_decimals)
     if not lots:
@@ -51,14 +51,14 @@ def level_row(instrument: Instrument, level: Level, *, is_ask: bool) -> str:
 
 
 def _order_row(instrument: Instrument, level: Level, *, is_ask: bool) -> str:
-    """Row [order, price, amount]: a level as one order, which is named by its price."""
+    """Row [order, price, amount] of a raw book: a level as one order, whose id is its price."""
     ticks, lots = level
     sign = "-" if is_ask else ""
     return f"[{ticks},{number_text(ticks, instrument.price_decimals)},{sign}{number_text(lots, instrument.size_decimals)}]"
 
 
 def _order_sizes(instrument: Instrument) -> list[object]:
-    """Row of a pair in pub:info:pair; without a smallest order where the market has none."""
+    """Row of a pair in pub:info:pair; without a smallest order if the market has none."""
     fields: list[str | None] = [None] * INFO_FIELDS
     least = trim_text(instrument.min_size_lots, instrument.size_decimals)
     fields[SMALLEST_ORDER] = (least if "." in least else f"{least}.0") if instrument.min_size_lots else None
@@ -75,7 +75,7 @@ class RestEncoder:
         self._by_native = {each.native: symbol for symbol, each in truth.instruments.items()}
 
     def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
-        """Answer a public path; 404 with Bitfinex's error for one that there is not."""
+        """Answer a public path; 404 with Bitfinex's error for an unknown one."""
         path, _, rest = path.partition("?")
         query = {**dict(parse_qsl(rest)), **query}
         if path in self._by_path:
@@ -97,16 +97,16 @@ class RestEncoder:
             return 404, INVALID_PATH
         pairs = [native[1:] for native in self._by_native]
         codes = sorted({code for native in self._by_native for code in codes_of(native)})
-        told: dict[str, object] = {
+        answers: dict[str, object] = {
             "pub:list:currency": codes,
             "pub:list:pair:exchange": pairs,
             "pub:map:currency:sym": [[code, SPELLINGS[code]] for code in codes if code in SPELLINGS],
             "pub:info:pair": [_order_sizes(each) for each in self._truth.instruments.values()],
         }
-        return 200, orjson.dumps([told.get(label, []) for label in labels])
+        return 200, orjson.dumps([answers.get(label, []) for label in labels])
 
     def _tickers(self, query: Mapping[str, str], now_ns: int) -> bytes:
-        """Rows [symbol, …] of all pairs, or of those that `symbols` names."""
+        """Rows [symbol, …] of all pairs, or of the pairs in the parameter `symbols`."""
         wanted = query.get("symbols", "ALL").split(",")
         found = [each for each in self._truth.instruments.values() if wanted == ["ALL"] or each.native in wanted]
         rows = [f"[{orjson.dumps(each.native).decode()},{ticker_figures(self._truth, each, now_ns)}]" for each in found]
@@ -128,7 +128,7 @@ class RestEncoder:
         return 200, f"[{','.join(rows)}]".encode("ascii")
 
     def _candles(self, key: str, query: Mapping[str, str], *, is_last: bool) -> tuple[int, bytes]:
-        """Candles with a trade: the newest first, the oldest for `sort` 1; from `start` to `end`, at most `limit`. Of `last`, one row."""
+        """Candles with a trade from `start` to `end`, at most `limit`: newest first (`sort` 1: oldest). One row for `last`."""
         length, native = understood_key(key) or ("", "")
         symbol = self._by_native.get(native)
         numbers = [query.get(name, usual) for name, usual in (("start", "0"), ("end", "9" * 16), ("limit", str(DEFAULT_CANDLES)))]

@@ -1,8 +1,8 @@
-"""Requests at Bitfinex: one subscription each, and the number of the channel that carries it.
+"""Subscription requests of a Bitfinex connection (one subscription each), and the channel numbers of their data.
 
-An ack names the number of a channel, and the data that follow name nothing else. A subscription ends by its number; the same number
-may come again. Frames of one connection come in order, so a number means the old subscription until `unsubscribed`, and the new one
-after `subscribed`.
+An ack assigns a channel number, the only identification of the data that follow. A subscription is ended by its number, which may
+be assigned again. Frames of one connection come in order, so a number refers to the old subscription until `unsubscribed`, and to
+the new one after `subscribed`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ from alphapulse_cli.exchanges.bitfinex.facts import FLAGS
 from alphapulse_cli.exchanges.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Subscriptions
 
 Key = tuple[str, str]  # (channel, native symbol)
-MOST_ENDED = 1000  # numbers of ended channels that are remembered
+MOST_ENDED = 1000  # most numbers of ended channels remembered
 
 
 class Numbered(Subscriptions[Key]):
@@ -22,32 +22,32 @@ class Numbered(Subscriptions[Key]):
 
     def __init__(self, keys: Iterable[Key], params: dict[str, dict[str, Any]]) -> None:
         super().__init__(keys, 1, self._frame)
-        self._params = params  # of a subscription, by channel
+        self._params = params  # (channel, native symbol) -> channel number
         self._keys: dict[int, Key] = {}  # by channel number
         self._numbers: dict[Key, int] = {}
         self._ended: dict[int, None] = {}  # numbers of channels that were ended, in order
         self._ending: set[int] = set()  # numbers whose `unsubscribed` is awaited
 
     def start(self, now_ns: int) -> int:
-        """Queue all subscriptions of a new connection; the numbers of the last one mean nothing. The time, as given."""
+        """Queue all subscriptions of a new connection and forget the channel numbers of the last one; returns the time given."""
         for known in (self._keys, self._numbers, self._ended, self._ending):
             known.clear()
         return super().start(now_ns)
 
     def key_of(self, number: int) -> Key | None:
-        """Subscription of a channel number; None where there is none."""
+        """Subscription with that channel number; None if there is none."""
         return self._keys.get(number)
 
     def number_of(self, key: Key) -> int | None:
-        """Channel number of a subscription; None where there is none yet."""
+        """Channel number of a subscription; None if there is none yet."""
         return self._numbers.get(key)
 
     def was_ended(self, number: int) -> bool:
-        """Whether that channel was ended: its last data may still come."""
+        """Whether that channel was ended; its last data may still arrive."""
         return number in self._ended
 
     def opened(self, key: Key, number: int) -> None:
-        """Note an ack: the channel's number."""
+        """Record an ack, which assigns the channel number."""
         before = self._numbers.pop(key, None)
         if before is not None:
             self._keys.pop(before, None)
@@ -59,7 +59,7 @@ class Numbered(Subscriptions[Key]):
         self._ending.discard(number)
 
     def closed(self, number: int) -> tuple[Key | None, bool]:
-        """Note the end of a channel: its subscription, and whether we asked for the end."""
+        """Record the end of a channel; returns its subscription, and whether the end was requested."""
         wanted = number in self._ending
         self._ending.discard(number)
         key = self._keys.pop(number, None)
@@ -71,7 +71,7 @@ class Numbered(Subscriptions[Key]):
         return key, wanted
 
     def frames(self) -> Iterator[bytes]:
-        """Take the queued requests as frames: of each, the end of the old subscription, if there is one, and the new one."""
+        """Take the queued requests as frames: for each, `unsubscribe` if there is an old subscription, then `subscribe`."""
         waiting, self._waiting = self._waiting, {}
         for key in waiting:
             number = self._numbers.get(key)

@@ -5,25 +5,25 @@
 
 No sockets, no clock, no logging, no book. Subscriptions keep rules W1 to W5. The others, numbered as the tests number them:
 
-  Y1   A book `snapshot` replaces the book, asked for or not. So does any message whose `u` is 1: the service was restarted.
-  Y2   In a `delta` a size is absolute, never a difference; "0" removes the level, also one that is not there. A level that leaves the
-       window of N a side is removed in the same way; each message leaves with the depth N, to which `flow` cuts, which changes
-       nothing where the exchange keeps its word.
-  Y3   The `u` of a `delta` is one more than that of the message before. A larger one is a gap: the book is subscribed to anew.
-  Y4   A `delta` whose `u` is not beyond the last is old, and ignored. But one whose `seq` is newer than the last is of numbers that
-       began anew, which is a gap; so are more than 20 ignored ones in a row. `seq` grows with holes, so it shows no loss.
-  Y5   A `delta` before the first snapshot is a gap, reported once. While a book heals, updates belong to its old subscription and
-       are ignored. One healing is in flight at a time.
-  Y6   Prices and sizes are text. A level finer than the grid leaves as OffGrid and changes nothing; a trade brings its own grid.
-  Y7   The time of a book message is `ts`, or `cts` of the matching engine where that is newer or alone: milliseconds.
-  Y8   `S` of a trade is the taker's side, its time `T`. Its `type` is "snapshot", and yet no trade is history. Ids are text without
-       an order, so no missing trade is seen.
+  Y1   A book `snapshot` replaces the book, requested or not. So does any message with `u` = 1: Bybit's service was restarted.
+  Y2   In a `delta` a size is absolute, never a difference; "0" removes the level, also one that is not there. A level that leaves
+       the window of N a side is removed in the same way; each message carries the depth N, to which `flow` truncates the book as a
+       safeguard.
+  Y3   The `u` of a `delta` is one more than that of the message before. A larger one is a gap: the book is resubscribed.
+  Y4   A `delta` whose `u` is not above the last one is old, and ignored. If its `seq` is above the last one, `u` was reset, which
+       is a gap; so are more than 20 ignored deltas in a row. `seq` grows with holes, so it shows no loss.
+  Y5   A `delta` before the first snapshot is a gap, reported once. While a resubscription is in flight, updates belong to the old
+       subscription and are ignored. One resubscription is in flight at a time.
+  Y6   Prices and sizes are text. A level finer than the grid gives OffGrid and changes nothing; a trade uses its own grid.
+  Y7   The time of a book message is `ts`, or the matching engine's `cts` if that is newer or `ts` is missing: milliseconds.
+  Y8   `S` of a trade is the taker's side, its time `T`. Although its `type` is "snapshot", no trade is history. Ids have no
+       order, so a missing trade cannot be detected.
   Y9   A pong is an answer whose `op` is still "ping", or "pong" on other feeds of this exchange.
-  Y10  A well-formed message of an unknown kind or topic leaves as Unrecognised; any other that is not understood is a DecodeError.
-  Y11  A ping is sent each 20 s. For a book that was requested three times in vain the connection is replaced (`LastResort`).
-  Y12  A quiet book is checked by a new subscription. Until its snapshot comes its updates count; where the snapshot then differs
-       from the book, messages were missed. A book that is crossed for a second is subscribed to anew: `u` is not promised to show
-       every loss.
+  Y10  A well-formed message of an unknown kind or topic gives Unrecognised; any other that is not understood is a DecodeError.
+  Y11  A ping is sent each 20 s. For a book still unanswered after three requests the connection is replaced (`LastResort`).
+  Y12  A quiet book is checked by a new subscription. Until its snapshot comes its updates are applied; if the snapshot then differs
+       from the book, messages were missed. A book that is crossed for a second is resubscribed: Bybit does not promise that `u`
+       shows every loss.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -104,7 +104,7 @@ class Decoder:
     # The interface `exchanges.protocol.Decoder`
 
     def connected(self, monotonic_ns: int) -> None:
-        """Queue all subscriptions; the books and numbers of the last connection are forgotten."""
+        """Queue all subscriptions; forget books and sequence numbers of the last connection."""
         self._now_ns = self._pinged_ns = monotonic_ns
         self._requests = []
         self.shape.instruments.clear()
@@ -135,15 +135,15 @@ class Decoder:
             raise DecodeError(words, frame, may_hold_books=not is_of_trades) from error
 
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
-        """Raise DecodeError: never requested, since Bybit's snapshots come over the WebSocket."""
+        """Raise DecodeError: never requested, since book snapshots come over the WebSocket."""
         raise DecodeError("bybit's snapshots come over the WebSocket", body)
 
     def receive_trades(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
-        """Raise DecodeError: never requested, since a missing trade is not seen (Y8)."""
+        """Raise DecodeError: never requested, since missing trades cannot be detected (Y8)."""
         raise DecodeError("bybit's trades come over the WebSocket", body)
 
     def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
-        """Raise DecodeError: never requested, since the proof is a snapshot over the WebSocket."""
+        """Raise DecodeError: never requested, since a quiet book is checked by a WebSocket snapshot."""
         raise DecodeError("bybit's proofs come over the WebSocket", body)
 
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
@@ -154,7 +154,7 @@ class Decoder:
         """Do nothing: no snapshot is ever fetched."""
 
     def pending_requests(self) -> Sequence[Request]:
-        """Take the queued requests. All waiting topics leave together, ten in a message."""
+        """Take the queued requests. All waiting topics are sent together, ten in a message."""
         requests = [*self._requests, *map(Send, self._topics.frames())]
         self._requests = []
         return requests
@@ -173,12 +173,12 @@ class Decoder:
         return [Unanswered(channel, natives) for channel, natives in silent.items()]
 
     def resync(self, instrument: Instrument) -> None:
-        """Unsubscribe and subscribe one book, unless its snapshot is already on its way (Y5)."""
+        """Resubscribe to one book, unless its snapshot is already on its way (Y5)."""
         if self._topics.is_good(self._book_topics.get(instrument.native, "")):
             self._ask_anew(instrument.native)
 
     def confirm(self, instrument: Instrument) -> None:
-        """Y12: unsubscribe and subscribe a good book; its snapshot will show whether anything was missed."""
+        """Y12: resubscribe to a good book; its snapshot will show whether anything was missed."""
         self._topics.confirm(self._book_topics.get(instrument.native, ""), self._now_ns)
 
     def position(self) -> Position:
@@ -187,7 +187,7 @@ class Decoder:
         return {native: [one.last, one.final] for native, one in numbers if self._topics.is_good(self._book_topics[native])}
 
     def resume(self, position: Position, natives: Collection[str]) -> None:
-        """Go on with good books of these symbols."""
+        """Resume with live books of these symbols."""
         for native in natives:
             last, final = position[native]
             self._numbers[native] = Numbers(int(last), int(final))
@@ -250,7 +250,7 @@ class Decoder:
         return GapFound([instrument], reason, detail)
 
     def _ask_anew(self, native: str) -> None:
-        """Subscribe anew to a book that is wrong, or never was right."""
+        """Resubscribe to a book that is wrong or has no snapshot."""
         self.shape.instruments.pop(native, None)
         self._ignored.pop(native, None)
         self._topics.ask_anew(self._book_topics[native], self._now_ns)
@@ -294,23 +294,23 @@ class Decoder:
         if topics is None:
             self._topics.all_refused(self._now_ns)
             return [SubscriptionRefused("", "", reason, for_now=True)]
-        told: list[Event] = []
-        there = self._topics.named_there(topics, reason, self._now_ns)
-        if there:
-            return [Subscribed(channel, natives) for channel, natives in self._by_channel([there]).items()]
+        events: list[Event] = []
+        subscribed_already = self._topics.named_there(topics, reason, self._now_ns)
+        if subscribed_already:
+            return [Subscribed(channel, natives) for channel, natives in self._by_channel([subscribed_already]).items()]
         for topic, final in self._topics.request_refused(topics, reason, self._now_ns):
             channel, native = self._of_topic[topic]
             if final and channel == BOOK:
                 self.shape.instruments.pop(native, None)
-            told.append(SubscriptionRefused(channel, native, reason, for_now=not final))
-        return told or [SubscriptionRefused("", "", reason, for_now=True)]
+            events.append(SubscriptionRefused(channel, native, reason, for_now=not final))
+        return events or [SubscriptionRefused("", "", reason, for_now=True)]
 
     def _slow_down(self, reason: str) -> None:
         if is_rate(reason) and self._patience.is_over(self._now_ns):
             self._requests.append(SlowDown(f"{NAME}: {reason}"))
 
     def _by_channel(self, topics: Iterable[str]) -> dict[str, list[str]]:
-        """Native symbols of these topics, by our name of their channel."""
+        """Native symbols of these topics, by canonical channel name."""
         found: dict[str, list[str]] = {}
         for topic in topics:
             channel, native = self._of_topic[topic]

@@ -1,8 +1,9 @@
 """Server side of a Bybit connection: a client's requests in; answers, snapshots, deltas and trades out, from a `Truth`.
 
-The exchange keeps a *window* for each subscription: the best N levels a side. After each change of the market the encoder compares
-it with the truth's best N and sends every level that is new or has another size, and a removal (size "0") of every level that is
-gone or has left the window. `u` counts these messages, `seq` is the truth's own number. Numbers are text without trailing zeros.
+The exchange keeps a *window* for each subscription: the best N levels per side. After each change of the market the encoder
+compares it with the truth's best N and sends every level that is new or has another size, and a removal (size "0") of every level
+that is gone or has left the window. `u` counts these messages, `seq` is the truth's own number. Numbers are text without trailing
+zeros.
 
 Depth 1 is sent as snapshots only, and again after three seconds without a change. `tickers` and `kline` are in `summaries`.
 
@@ -22,13 +23,13 @@ from alphapulse_cli.exchanges.protocol import Change, Level, NotSimulated, Truth
 from alphapulse_cli.market.events import Trade
 from alphapulse_cli.market.ticks import trim_text
 
-BEST = 1  # the depth of the topic that has the best levels alone
+BEST = 1  # depth of the topic with only the best level per side
 REPEAT_NS = 3_000_000_000
-CONNECTION_ID = "d9avsh3fo0jvsls9d82g-5m9jh"  # in the form of real ones
+CONNECTION_ID = "d9avsh3fo0jvsls9d82g-5m9jh"  # same format as the real exchange's
 
 
 class _Window:
-    """The best `depth` levels a side as the client was told them, and the number `u` of the last message."""
+    """The best `depth` levels per side as last sent to the client, and the number `u` of the last message."""
 
     def __init__(self, depth: int, number: int) -> None:
         self.depth, self.number = depth, number
@@ -47,9 +48,9 @@ class _Window:
 
     def move_to(self, bids: Sequence[Level], asks: Sequence[Level]) -> tuple[list[Level], list[Level]]:
         """Levels to send so that the client's window becomes this one, (bids, asks); size 0 is a removal."""
-        told = _difference(self.bids, bids), _difference(self.asks, asks)
+        differences = _difference(self.bids, bids), _difference(self.asks, asks)
         self.bids, self.asks = dict(bids), dict(asks)
-        return told
+        return differences
 
 
 class Encoder:
@@ -65,11 +66,11 @@ class Encoder:
         self._summaries = Summaries(truth)
 
     def connected(self, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
-        """No frames: Bybit sends no greeting."""
+        """Return no frames: Bybit sends no greeting."""
         return ()
 
     def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """Answer to a request, followed by the snapshots that it asks for; or Bybit's error, and then nothing of it is done."""
+        """Answer to a request, then the snapshots of the new topics; or Bybit's error, without any effect."""
         try:
             request = orjson.loads(frame)
         except orjson.JSONDecodeError as error:
@@ -90,7 +91,7 @@ class Encoder:
         return self._unsubscribe(topics, req_id) if verb == "unsubscribe" else self._subscribe(topics, req_id, now_ns)
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
-        """One delta for each depth that the client is subscribed to, none where the changes are outside its window."""
+        """One delta for each subscribed depth, none if the changes are outside its window."""
         frames = []
         for window in self._windows[symbol].values():
             if window.is_restarted:
@@ -100,24 +101,24 @@ class Encoder:
                 if not bids and not asks:
                     continue
                 window.number += 1
-                if window.depth == BEST:  # first, so that a fault which takes the last frame away takes that of a whole book
+                if window.depth == BEST:  # first, so that a fault that drops the last frame drops the one of the deepest book
                     frames.insert(0, self._snapshot(symbol, window, now_ns))
                 else:
                     frames.append(self._book_frame("delta", symbol, window, bids, asks, now_ns))
         return frames
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """All of these trades, 1,024 in a frame, if the client is subscribed; then the ticker and the candles that they change."""
+        """Frames of these trades, 1,024 in each, if the client is subscribed; then the ticker and the candles that they change."""
         starts = range(0, len(trades), MOST_TRADES) if symbol in self._trading else ()
         frames = [self._trade_frame(symbol, trades[at : at + MOST_TRADES], now_ns) for at in starts]
         return frames + self._summaries.of_trades(symbol, now_ns) if trades else frames
 
     def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
-        """No frames: the trading status is only in the REST answer `instruments-info`."""
+        """Return no frames: the trading status is only in the REST answer `instruments-info`."""
         return ()
 
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
-        """No heartbeat: Bybit has none. Candles that are over, and best levels that have not changed for three seconds."""
+        """Frames due by time: closed candles, and best levels without a change for three seconds. Bybit has no heartbeat."""
         frames = self._summaries.of_time(now_ns)
         for symbol, windows in self._windows.items():
             window = windows.get(BEST)
@@ -126,7 +127,7 @@ class Encoder:
         return frames
 
     def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
-        """An error for too many requests, in the words of the REST side: the WebSocket's are not published."""
+        """Refusal by a rate limit, in the words of REST: those of the WebSocket are not published."""
         request = orjson.loads(frame)
         return [
             _answer(
@@ -135,7 +136,7 @@ class Encoder:
         ]
 
     def restart_sequence(self) -> None:
-        """Restart the service: the next message of each book is a snapshot whose number is 1."""
+        """Simulate a restart of Bybit's service: the next message of each book is a snapshot with `u` = 1."""
         for windows in self._windows.values():
             for window in windows.values():
                 window.is_restarted = True
@@ -161,16 +162,16 @@ class Encoder:
 
     def _fault_of(self, topics: Sequence[str]) -> str:
         """Bybit's reason to refuse a subscription to these topics; "" for none."""
-        there = set(self._topics())
+        subscribed = set(self._topics())
         for topic in topics:
             symbol, depth = self._understood(topic)
             if depth is None:
                 return f"error:handler not found,topic:{topic[:200]}"
             if not symbol:
                 return f"Invalid symbol :[{topic[:200]}]"
-            if topic in there:
+            if topic in subscribed:
                 return f"error:already subscribed,topic:{topic}"
-        if sum(len(topic) + SEPARATORS for topic in there | set(topics)) > MOST_TEXT:
+        if sum(len(topic) + SEPARATORS for topic in subscribed | set(topics)) > MOST_TEXT:
             return f"error:args exceed {MOST_TEXT} characters"
         return ""
 
@@ -186,9 +187,9 @@ class Encoder:
         return [_answer("unsubscribe", req_id, "")]
 
     def _understood(self, topic: str) -> tuple[str, int | str | None]:
-        """Symbol of a topic, "" for an unknown one, and its kind.
+        """Parse a topic to (symbol, kind); the symbol is "" if it is unknown.
 
-        The kind is a depth for a book, 0 for trades, an interval for candles, "" for the ticker, None for what Bybit does not have.
+        The kind is the depth of a book, 0 for trades, the interval of candles, "" for the ticker, None for an unknown topic.
         """
         channel, _, rest = topic.partition(".")
         if channel in ("publicTrade", "tickers"):
@@ -246,7 +247,7 @@ NOT_SIMULATED: Sequence[NotSimulated] = (
 
 
 def _difference(held: dict[int, int], wanted: Sequence[Level]) -> list[Level]:
-    """New sizes, best first, then removals."""
+    """Levels that turn `held` into `wanted`: new sizes, best first, then removals."""
     after = dict(wanted)
     return [(ticks, lots) for ticks, lots in wanted if held.get(ticks) != lots] + [
         (ticks, 0) for ticks in held if ticks not in after

@@ -1,4 +1,4 @@
-"""Parsers of the fields of Bybit's messages. Each raises one of `protocol.NOT_UNDERSTOOD` for any other contents."""
+"""Parsers of the fields of Bybit's messages. Each raises one of `protocol.NOT_UNDERSTOOD` for unexpected contents."""
 
 import re
 from typing import Any
@@ -12,10 +12,10 @@ from alphapulse_cli.market.ticks import FinerThanGrid, to_ticks
 from alphapulse_cli.market.trade_numbers import exact_trade
 
 NS_PER_MS, NS_PER_US = 1_000_000, 1_000
-LARGEST_MILLIS = 9_000_000_000_000  # of the year 2255: ns still fit 63 bits; these bounds are those of `exchanges.shape`
-LEAST_MICROS, LARGEST_MICROS = 100_000_000_000_000, 9_000_000_000_000_000  # no time in ms is so large
+LARGEST_MILLIS = 9_000_000_000_000  # in the year 2255, so that ns fit 63 bits; `exchanges.shape` has the same bounds
+LEAST_MICROS, LARGEST_MICROS = 100_000_000_000_000, 9_000_000_000_000_000  # larger than any time in ms
 TAKER_SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
-TRADE_ID = re.compile(r"[0-9A-Za-z-]{1,32}")  # as many characters as a record holds; spot's are digits
+TRADE_ID = re.compile(r"[0-9A-Za-z-]{1,32}")  # longest trade id that a record holds; ids of spot trades are digits
 
 
 def text(value: object) -> str:
@@ -33,7 +33,7 @@ def number(value: Any) -> int:
 
 
 def time_ns(moment: Any) -> int:
-    """Nanoseconds since 1970 of a time in ms; in µs where it is too large for ms."""
+    """Nanoseconds since 1970 of a time in ms, or in µs if it is too large for ms."""
     if type(moment) is int:
         if LEAST_MICROS <= moment <= LARGEST_MICROS:
             return moment * NS_PER_US
@@ -43,7 +43,7 @@ def time_ns(moment: Any) -> int:
 
 
 def book_time_ns(message: dict[str, Any]) -> int:
-    """Time of a book message: the newer one of `ts`, at which it was made, and `cts`, of the matching engine (not always there)."""
+    """Time of a book message: the newer of `ts` (time of sending) and the optional `cts` (time of the matching engine)."""
     made_ns = time_ns(message["ts"])
     return max(made_ns, time_ns(message["cts"])) if "cts" in message else made_ns
 
@@ -76,21 +76,21 @@ def trade_of(instrument: Instrument, row: dict[str, Any]) -> Trade:
     return exact_trade(instrument, trade_id, price, size, TAKER_SIDES[row["S"]], time_ns(row["T"]))
 
 
-def unknown(what: str, value: object) -> Unrecognised:
+def unknown(kind: str, value: object) -> Unrecognised:
     """Unrecognised event that names the kind and the exchange's word."""
-    return Unrecognised(f"{what} {value}"[:TEXT_KEPT])
+    return Unrecognised(f"{kind} {value}"[:TEXT_KEPT])
 
 
 def _rows(value: Any) -> list[Any]:
-    """The rows themselves, if each is a list: the first two characters of a text would pass for a price and a size."""
+    """Return the rows if each is a list; a text would pass for a row, its first two characters for price and size."""
     if type(value) is not list or not all(type(row) is list for row in value):
         raise ValueError("a side is not a list of rows")
     return value
 
 
-def _needed(said: str, decimals: int) -> int:
+def _needed(number_text: str, decimals: int) -> int:
     try:
-        to_ticks(said, decimals)
+        to_ticks(number_text, decimals)
     except FinerThanGrid as finer:
         return finer.needed_decimals
     return decimals

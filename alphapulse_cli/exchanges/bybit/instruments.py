@@ -1,4 +1,7 @@
-"""Instruments of an `instruments-info` answer, volumes of a `tickers` answer. `BTCUSDT` has no separator: base and quote are read from their fields, never split."""
+"""Instruments of an `instruments-info` answer, volumes of a `tickers` answer.
+
+`BTCUSDT` has no separator: base and quote are read from their fields, never split.
+"""
 
 from collections.abc import Mapping
 from operator import itemgetter
@@ -16,7 +19,7 @@ from alphapulse_cli.market.ticks import decimals_of, to_ticks
 from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus
 
 MAX_NATIVE = 32  # characters; the longest known symbol has half of that
-STATUSES = {  # trading status of a symbol by Bybit's word
+STATUSES = {  # Bybit's status word -> trading status of a symbol
     "Trading": TradingStatus.TRADING,
     "PreLaunch": TradingStatus.SUSPENDED,
     "Delivering": TradingStatus.SUSPENDED,
@@ -30,7 +33,7 @@ def parse_instruments(
     mode: str = "",  # noqa: ARG001  # one mode only
     ours: Mapping[str, Instrument] = NO_INSTRUMENTS,
 ) -> list[Instrument]:
-    """Instruments of an `instruments-info` answer. DecodeError if it is no such answer, or if none of its rows is understood.
+    """Instruments of an `instruments-info` answer. DecodeError for any other body, or if no row is understood.
 
     Left out: symbols that our records cannot name or hold, and rows that are not understood and not among `ours`, by native name.
     """
@@ -43,7 +46,7 @@ def parse_instruments(
 def parse_volumes(body: bytes) -> dict[str, tuple[float, float]]:
     """Volumes of 24 hours in the base currency, and last prices, by native name. DecodeError if the body is not understood.
 
-    A market in which nothing was ever traded has no last price, and is left out.
+    Left out: markets without any trade yet, which have no last price.
     """
     try:
         return {row["symbol"]: (float(row["volume24h"]), float(row["lastPrice"])) for row in _rows(body) if row["lastPrice"]}
@@ -88,5 +91,5 @@ def _instrument(row: Mapping[str, Any]) -> Instrument | None:
 
 
 def status_word(instrument: Instrument) -> str:
-    """Bybit's word for an instrument's trading status; "Unknown" where it has none."""
+    """Bybit's word for an instrument's trading status; "Unknown" if Bybit has no word for it."""
     return instrument.status_word or WORDS.get(instrument.trading_status, "Unknown")

@@ -1,4 +1,4 @@
-"""Market data in Bybit's notation, for the encoder's frames and the REST answers of simulators. Numbers are text without trailing zeros."""
+"""Market data in Bybit's format, for frames and REST answers of simulators. Numbers are text without trailing zeros."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from alphapulse_cli.market.ticks import to_text, trim_text
 from alphapulse_cli.market.trade_summary import DAY_S, MONTH, WEEK, Span, TradeSummary
 
 NS_PER_MS = 1_000_000
-SPANS = {  # lengths of candles by Bybit's name of the interval
+SPANS = {  # Bybit's name of a candle interval -> its length
     **{str(minutes): Span(60 * minutes) for minutes in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)},
     "D": Span(DAY_S),
     "W": WEEK,
@@ -19,7 +19,7 @@ SPANS = {  # lengths of candles by Bybit's name of the interval
 
 
 def rows_of(instrument: Instrument, levels: Sequence[Level]) -> list[list[str]]:
-    """Rows [price, size] of a side of a book."""
+    """Rows [price, size] of one side of a book."""
     prices, sizes = instrument.price_decimals, instrument.size_decimals
     return [[trim_text(ticks, prices), trim_text(lots, sizes)] for ticks, lots in levels]
 
@@ -30,9 +30,9 @@ def side_of(trade: Trade) -> str:
 
 
 def day_figures(truth: Truth, instrument: Instrument, now_ns: int) -> dict[str, str]:
-    """Last price and figures of 24 hours: the fields of a spot ticker. Prices are empty where there was no trade.
+    """Last price and figures of 24 hours: the fields of a spot ticker. Prices are empty if there was no trade.
 
-    The index price is empty as for a coin that is no collateral: a simulated market has no index.
+    The index price is empty, since a simulated market has no index.
     """
     day, last = truth.last_day(instrument.symbol, now_ns), truth.recent_trades(instrument.symbol, 1)
     prices, sizes = instrument.price_decimals, instrument.size_decimals
@@ -57,7 +57,7 @@ def day_figures(truth: Truth, instrument: Instrument, now_ns: int) -> dict[str, 
 
 
 def candle_figures(instrument: Instrument, candle: TradeSummary) -> dict[str, Any]:
-    """Begin in ms, prices, volume and turnover of a candle, in the order of a row of `kline`."""
+    """Row of `kline`: begin in ms, prices (open, high, low, close), volume, turnover."""
     prices, sizes = instrument.price_decimals, instrument.size_decimals
     return {
         "start": candle.begin_ns // NS_PER_MS,

@@ -1,4 +1,4 @@
-"""Bybit's REST side for simulators: the public market paths of spot, with parameters, limits and fields of Bybit's documentation."""
+"""Bybit's REST side for simulators: public market paths of spot, with parameters, limits and fields of Bybit's documentation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,13 +15,13 @@ from alphapulse_cli.market.trade_summary import SECOND_NS, without_holes
 
 PARAMS_ERROR = 10001
 SYMBOL_INVALID, NOT_SUPPORTED = "params error: symbol invalid", "Not supported symbols"
-EMPTY_CATEGORIES = ("linear", "inverse", "option")  # of which there is nothing here
+EMPTY_CATEGORIES = ("linear", "inverse", "option")  # valid categories that are not simulated: their lists are empty
 MOST_LEVELS, MOST_TRADES, MOST_CANDLES, USUAL_CANDLES = 1000, 60, 1000, 200
 LARGEST_MS = 9_000_000_000_000
 
 
 class _RefusedError(Exception):
-    """A request that is answered by Bybit's error 10001; its text is that error's."""
+    """Refusal of a request with Bybit's error 10001; `str(error)` is that error's text."""
 
 
 class RestEncoder:
@@ -35,7 +35,7 @@ class RestEncoder:
         """Answer a public path of spot; Bybit's errors come with status 200, unknown paths with 404."""
         if path == "/v5/market/time":
             return 200, _answer(0, "OK", {"timeSecond": str(now_ns // SECOND_NS), "timeNano": str(now_ns)}, now_ns)
-        if path == "/v5/system/status":  # it lists maintenance, of which there is none
+        if path == "/v5/system/status":  # it lists maintenance; the simulator has none
             return 200, _answer(0, "OK", {"list": []}, now_ns)
         route = ROUTES.get(path)
         if route is None:
@@ -48,20 +48,20 @@ class RestEncoder:
             return 200, _answer(PARAMS_ERROR, str(refused), {}, now_ns)
 
     def _listed(self, query: Mapping[str, str]) -> Sequence[Instrument]:
-        """The instrument that `symbol` names, all without one; none of a name that is not listed, and of another category."""
+        """Instruments of the parameter `symbol`, all without one; empty for an unlisted name or another category."""
         if query["category"] in EMPTY_CATEGORIES:
             return []
         return [each for each in self._truth.instruments.values() if query.get("symbol", each.native) == each.native]
 
     def _one(self, query: Mapping[str, str], unknown: str = SYMBOL_INVALID) -> Instrument:
-        """The instrument that `symbol` names; refused with the path's own words if there is none."""
+        """The instrument of the parameter `symbol`; refused with the path's own error text if there is none."""
         for instrument in self._listed(query) if "symbol" in query else ():
             return instrument
         raise _RefusedError(unknown)
 
     def _instruments(self, query: Mapping[str, str], now_ns: int) -> dict[str, Any]:  # noqa: ARG002
         listed = self._listed(query)
-        if query["category"] != "spot" and "symbol" in query:  # of spot the list is empty then
+        if query["category"] != "spot" and "symbol" in query:  # without a symbol, the answer for spot is an empty list
             raise _RefusedError(SYMBOL_INVALID)
         return {"category": query["category"], "list": [_row(each) for each in listed]}
 
@@ -127,7 +127,7 @@ ROUTES: Mapping[str, Callable[[RestEncoder, Mapping[str, str], int], dict[str, A
 
 
 def _number(query: Mapping[str, str], name: str, usual: int, most: int) -> int:
-    """Value of a number's parameter; one above its limit is that limit, as Bybit takes it."""
+    """Value of a numeric parameter; larger values are reduced to the limit, as Bybit does."""
     text = query.get(name, str(usual))
     if not (text.isascii() and text.isdecimal() and len(text) <= 20 and (int(text) > 0 or not usual)):
         raise _RefusedError(f"params error: {name} invalid")

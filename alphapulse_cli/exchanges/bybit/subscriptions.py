@@ -1,14 +1,14 @@
-"""Requests at Bybit: at most ten topics in a message, one answer to each message, and what an answer says of its topics.
+"""Subscription requests of a Bybit connection: at most ten topics in a message, one answer to each message.
 
 A topic is a channel and a symbol: `orderbook.50.BTCUSDT`, `publicTrade.BTCUSDT`. Rules, numbered as the tests number them:
 
   W1  A request holds at most ten topics, books and trades mixed; those of one connection at most 21,000 characters.
-  W2  One answer comes to each request, and its `req_id` tells which. An answer to a book is not enough: its snapshot settles it.
-  W3  One bad topic has the whole request refused. Where the refusal names it, that topic is refused, and the others are requested
-      again together; where it names none, each is requested alone, since one of them may be bad.
-  W4  "Already subscribed" is an ack of what is LIVE. A book without a snapshot is unsubscribed first, to bring one.
-  W5  A request without an answer, or refused, is repeated for ever, with the pauses of `Owed`. A refusal while a book is LIVE does
-      not end it.
+  W2  Each request gets one answer, matched by `req_id`. A book's subscription is settled by its snapshot, not by the answer.
+  W3  Bybit refuses a whole request for one bad topic. If the refusal names it, that topic is refused, and the others are requested
+      again together; if it names none, each is requested alone, since one of them may be bad.
+  W4  "Already subscribed" counts as an ack for a LIVE topic. A book without a snapshot is resubscribed, to get one.
+  W5  A request without an answer, or refused, is repeated without limit, after the pauses of `Owed`. A refusal while a book is LIVE
+      does not end it.
 """
 
 import re
@@ -27,7 +27,7 @@ ALREADY = "already subscribed"
 NAMED_TOPIC = re.compile(
     r"topic:\s*([\w.-]+)|\[([\w.-]+)\]", re.ASCII
 )  # "…,topic:orderbook.50.X", "Invalid symbol :[orderbook.50.X]"
-SEPARATORS = 3  # characters of a topic's quotes and comma
+SEPARATORS = 3  # characters around a topic: quotes and comma
 
 
 class Topics(Subscriptions[str]):
@@ -43,12 +43,12 @@ class Topics(Subscriptions[str]):
             )
 
     def answered(self, request_id: object) -> Sequence[str] | None:
-        """Topics of the subscribe that an answer belongs to, which is then over; None where that is not known."""
+        """Take the topics of the request that an answer belongs to; None for an unknown request."""
         verb, topics = self.request_of(request_id, is_over=True) or ("", ())
         return topics if verb == SUBSCRIBE else None
 
     def named_there(self, topics: Sequence[str], reason: str, monotonic_ns: int) -> str:
-        """W4: the topic of a refused request that the exchange calls subscribed already, "" for any other refusal; it is noted."""
+        """W4: record and return the topic that a refusal calls already subscribed; "" for any other refusal."""
         named = _named(reason)
         if named not in topics or ALREADY not in reason.casefold():
             return ""
@@ -57,9 +57,9 @@ class Topics(Subscriptions[str]):
         return named
 
     def request_refused(self, topics: Sequence[str], reason: str, monotonic_ns: int) -> list[tuple[str, bool]]:
-        """W3: note the refusal of a request; the topics that are refused, each with whether that is for good.
+        """W3: record the refusal of a request; returns each refused topic and whether that is final.
 
-        Topics that are only requested again are not among them.
+        Topics that are merely requested again are not included.
         """
         named, final = _named(reason), is_final(reason)
         if named in topics:
@@ -74,17 +74,17 @@ class Topics(Subscriptions[str]):
 
 
 def ping(count: int) -> bytes:
-    """Frame of our ping number `count`."""
+    """Frame of the ping with number `count`."""
     return orjson.dumps({"req_id": f"p{count}", "op": "ping"})
 
 
 def reason_of(message: dict[str, Any]) -> str:
-    """The exchange's words of an answer: hostile. ValueError where they are no text."""
+    """Message text of an answer, as sent by the exchange: hostile. ValueError if it is not text."""
     return text(message.get("ret_msg", ""))
 
 
 def _named(reason: str) -> str:
-    """Topic that the exchange's words name; "" if none."""
+    """Topic that a refusal's text names; "" if none."""
     match = NAMED_TOPIC.search(reason)
     return match[1] or match[2] if match else ""
 

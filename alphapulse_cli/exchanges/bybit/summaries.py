@@ -1,7 +1,7 @@
-"""Topics `tickers` and `kline` of one client: its subscriptions, and the frames that trades and the passage of time cause.
+"""Topics `tickers` and `kline` of one simulated client: its subscriptions, and the frames sent after trades and by time.
 
-trades ─► tickers (a snapshot each time, as spot has it), the present candle of each interval
-a candle is over ─► it is sent once more, confirmed, with the next heartbeat
+trades ─► tickers (for spot always a snapshot), the current candle of each interval
+a candle closes ─► it is sent once more, confirmed, with the next heartbeat
 """
 
 import orjson
@@ -17,20 +17,20 @@ class Summaries:
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
         self._tickers: set[str] = set()
-        self._candles: dict[tuple[str, str], TradeSummary | None] = {}  # symbol, interval -> the candle sent, until it is confirmed
+        self._candles: dict[tuple[str, str], TradeSummary | None] = {}  # (symbol, interval) -> candle sent and not yet confirmed
 
     def has(self, symbol: str, interval: str) -> bool:
-        """Whether there is a subscription to that interval's candles, to the ticker for ""."""
+        """Whether the client is subscribed to that interval's candles (to the ticker for "")."""
         return (symbol, interval) in self._candles if interval else symbol in self._tickers
 
     def topics(self) -> list[str]:
-        """All topics that the client is subscribed to."""
+        """Topics that the client is subscribed to."""
         natives = {symbol: instrument.native for symbol, instrument in self._truth.instruments.items()}
         candles = [f"kline.{interval}.{natives[symbol]}" for symbol, interval in self._candles]
         return [*candles, *(f"tickers.{natives[symbol]}" for symbol in self._tickers)]
 
     def subscribe(self, symbol: str, interval: str, now_ns: int) -> list[bytes]:
-        """Start a subscription, to the ticker for interval ""; its first frame."""
+        """Start a subscription (interval "": to the ticker); returns its first frame."""
         if interval:
             self._candles[symbol, interval] = None
             return []
@@ -45,7 +45,7 @@ class Summaries:
             self._tickers.discard(symbol)
 
     def of_trades(self, symbol: str, now_ns: int) -> list[bytes]:
-        """Frames that new trades of the symbol cause."""
+        """Frames sent after new trades of the symbol."""
         frames = [self._ticker(symbol, now_ns)] if symbol in self._tickers else []
         for subscribed, interval in self._candles:
             if subscribed == symbol:
@@ -56,7 +56,7 @@ class Summaries:
         return frames
 
     def of_time(self, now_ns: int) -> list[bytes]:
-        """Frames of the candles that are over."""
+        """Frames of candles that have closed."""
         return [frame for symbol, interval in self._candles for frame in self._confirmed(symbol, interval, now_ns)]
 
     def _confirmed(self, symbol: str, interval: str, now_ns: int) -> list[bytes]:

@@ -4,31 +4,31 @@
         {"side":"bid","event_time":…,"price_level":"63310.2","new_quantity":"0"}]}]}
 
 Rules of this feed, numbered as the tests number them (S1 to S7 are in feed.py):
-  C1  `sequence_num` counts every frame of a connection, of any channel, by one. The first number of a connection is taken as it
-      comes: frames lost before it lie before every snapshot that we have.
+  C1  `sequence_num` counts every frame of a connection, of any channel, by one. The first number of a connection may be any:
+      frames lost before it precede every snapshot.
   C2  Any other step, forwards or back, is a loss for an unknown product: one GapFound for all instruments, and all books and
-      trades are subscribed to anew on the same connection, which goes on counting from there: that takes one round trip, where a
-      new connection takes four. Trades are still believed, and the past with which their subscription begins fills the holes. An
-      answer already awaited may itself be lost: it is requested again LOST_NS later. More than MOST_BREAKS breaks without all
-      books being good in between are one Reconnect, and no book of that connection is believed any more.
-  C3  The expected number of a frame that is refused with DecodeError counts as received, or the next frame would show a false
-      gap. An unexpected one does not: the next frame finds the break.
-  C4  A frame answered with OffGrid counts only when it is handed in again. If the next frame comes instead, it was given up:
-      it counts then, and the books in it that were on their grids are distrusted, for they missed it too.
-  C5  `error` frames and frames of types unknown have no number and are not counted.
+      trades are resubscribed on the same connection, whose count continues from there: that takes one round trip, a new
+      connection four. Trades are still published, and the snapshot with which their subscription begins fills the holes. An
+      outstanding answer may itself be lost: it is requested again LOST_NS later. More than MOST_BREAKS breaks without all
+      books being live in between give one Reconnect, and no book of that connection is live any more.
+  C3  A frame that is refused with DecodeError counts as received if it has the expected number; otherwise the next frame would
+      show a false gap. With an unexpected number it does not count: the next frame reveals the break.
+  C4  A frame answered with OffGrid counts only when it is passed in again. If the next frame comes instead, the caller dropped
+      it: it counts then, and the books in it that were on their grids are DISTRUSTED, since they missed it too.
+  C5  `error` frames and frames of unknown types have no number and are not counted.
   C6  A `snapshot` replaces the book. `side` is "bid" or "offer"; sizes are absolute and zero removes, also a level that was never
-      there; the last of repeated levels counts. Prices are compared as numbers: zeros are trimmed. A frame may have a `client_id`,
-      which was empty in every frame that was recorded with one (September 2026).
-  C7  `events` may hold several products, and one product several times: each product's changes of a frame are one event, products
-      in order of first mention. A snapshot begins a new event. `"updates":[]` of an update is no event.
-  C8  Feed delay counts from the engine: an update's time is the newest `event_time` of its levels. In its place the frame's
-      `timestamp` is taken where that is of 1970 or before, and for a snapshot, whose levels are as old as their orders. A
+      there; the last of repeated levels counts. Prices are compared as numbers: zeros are trimmed. A frame may have a
+      `client_id`, which is ignored (empty in all recordings, September 2026).
+  C7  `events` may hold several products, and one product several times: all changes of a product in a frame are one event, in
+      order of first mention. A snapshot begins a new event. An update with `"updates":[]` gives no event.
+  C8  Feed delay is measured from the matching engine: an update's time is the newest `event_time` of its levels. The frame's
+      `timestamp` is used instead if that is of 1970 or before, and for a snapshot, whose levels are as old as their orders. A
       `timestamp` or a trade's `time` of 1970 or before (servers write an unset one so, or as the year 1) counts as missing.
-  C9  A confirmation (`subscriptions`, a list of all subscriptions) may come after data; no data waits for it.
-  C10 Trades come newest first: they leave in order of their ids. `side` is the maker's: "SELL" means that the taker bought.
+  C9  A confirmation (`subscriptions`, a list of all subscriptions) may come after data; data are accepted without it.
+  C10 Trades come newest first: they are published in order of their ids. `side` is the maker's: "SELL" means that the taker bought.
       A `snapshot` of trades is history.
   C11 A heartbeat's `current_time` is not RFC 3339 and its counter is sometimes text: neither is read.
-  C12 Channels, and products, that we did not ask for are Unrecognised: no errors, but counted in the sequence.
+  C12 Channels and products that were not requested give Unrecognised: no error; their frames are counted in the sequence.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -72,7 +72,7 @@ from alphapulse_cli.market.requests import Reconnect
 from alphapulse_cli.market.ticks import FinerThanGrid, Malformed
 
 OUR_CHANNELS = {name: ours for ours, name in ADVANCED_CHANNELS.items()}
-TAKER_SIDES = {"SELL": Side.BUY, "BUY": Side.SELL}  # the frame's is the maker's (C10)
+TAKER_SIDES = {"SELL": Side.BUY, "BUY": Side.SELL}  # the frame names the maker's side (C10)
 USUAL_UPDATE = (
     '{"channel":"l2_data",<optional>"client_id":"",</optional>"timestamp":"<text>","sequence_num":<first>,"events":['
     '{"type":"update","product_id":"<name>",'
@@ -98,22 +98,22 @@ class AdvancedFeed(CoinbaseFeed):
     def __init__(self, instruments: Sequence[Instrument], channels: Collection[str]) -> None:
         super().__init__(instruments, channels)
         self._awaited: int | None = None
-        self._broken = False  # C2: no book of this connection is believed any more
-        self._breaks = 0  # sequence breaks since all books were last good
+        self._broken = False  # C2: after too many breaks, no book of this connection is live any more
+        self._breaks = 0  # sequence breaks since all books were last live
         self._set_aside: list[Product] | None = None  # C4: products on their grids in the expected frame, if that was OffGrid
 
     @property
     def _expected(self) -> int | None:
-        """Number of the next frame; None before the first. The shape counts it, since it reads most frames."""
+        """Sequence number of the next frame; None before the first. The shape keeps it, since it reads most frames."""
         return self._awaited if self.shape.expected == UNKNOWN else self.shape.expected
 
     def _expect(self, number: int | None, *, usual: bool = True) -> None:
-        """Set the number of the next frame; with `usual` False the shape declines it and leaves it to `receive`."""
+        """Set the sequence number of the next frame; with `usual` False the shape declines that frame, for `receive` to read."""
         self._awaited = number
         self.shape.expected = number if usual and number is not None and 0 <= number < MOST_NUMBER else UNKNOWN
 
     def connected(self, monotonic_ns: int) -> None:
-        """Start on a new connection: a new count, and every book waits for its snapshot."""
+        """Reset for a new connection: a new sequence, and every book waits for its snapshot."""
         super().connected(monotonic_ns)
         self._broken, self._breaks, self._set_aside = False, 0, None
         self._expect(None)
@@ -127,7 +127,7 @@ class AdvancedFeed(CoinbaseFeed):
             if type(number) is not int:
                 return self._on_unnumbered(message)
             try:
-                found, said = self._read(message)
+                found, events_of_frame = self._read(message)
             except FinerThanGrid:
                 return self._off_grid(message, number)
         except NOT_UNDERSTOOD as error:
@@ -140,29 +140,29 @@ class AdvancedFeed(CoinbaseFeed):
         self._expect(number + 1)
         for believe, product, read in found:
             events += believe(product, read)
-        if said and self._owed.waits(HEARTBEATS) and any(map(_is_of_heartbeats, said)):
+        if events_of_frame and self._owed.waits(HEARTBEATS) and any(map(_is_of_heartbeats, events_of_frame)):
             self._owed.settle(HEARTBEATS)
-        events += said
+        events += events_of_frame
         return events
 
     def position(self) -> Position:
-        """Position in the connection: the number of the next frame."""
+        """Position in the connection: the sequence number of the next frame."""
         return {"next": self._expected}
 
     def resume(self, position: Position, natives: Collection[str]) -> None:
-        """Go on with good books of these products."""
+        """Resume with live books of these products."""
         super().resume(position, natives)
         self._expect(None if position["next"] is None else int(position["next"]))
 
     def resync(self, instrument: Instrument) -> None:
-        """Subscribe anew to the book, unless that or a new connection is already under way."""
+        """Resubscribe to the book, unless that or a new connection is already in flight."""
         if not self._broken:
             super().resync(instrument)
 
     # Reading, without a change of state
 
     def _read(self, message: dict[str, Any]) -> tuple[list[Found], list[Event]]:
-        """Contents of a numbered frame: those to apply to products, and other events."""
+        """Parse a numbered frame to (changes to apply to products, other events)."""
         channel, entries = message["channel"], message.get("events")
         if channel == "l2_data":
             return self._read_books(message, _list(entries))
@@ -179,13 +179,13 @@ class AdvancedFeed(CoinbaseFeed):
     def _read_books(self, message: dict[str, Any], entries: list[Any]) -> tuple[list[Found], list[Event]]:
         """Snapshots and updates of a frame of `l2_data` (C6, C7, C8)."""
         found: list[Found] = []
-        said: list[Event] = []
-        updates: dict[str, list[Update]] = {}  # by product, as long as no snapshot of it followed
+        others: list[Event] = []
+        updates: dict[str, list[Update]] = {}  # by product, until a snapshot of it follows
         for entry in entries:
             kind, name, rows = entry["type"], entry["product_id"], _list(entry["updates"])
             product = self._products.get(name)
             if product is None:
-                said.append(Unrecognised(f"l2_data of {name}"[:KIND_CHARACTERS]))
+                others.append(Unrecognised(f"l2_data of {name}"[:KIND_CHARACTERS]))
             elif kind == "snapshot":
                 exchange_ns = time_ns(message["timestamp"])
                 found.append(
@@ -202,7 +202,7 @@ class AdvancedFeed(CoinbaseFeed):
                     found.append((self._on_update, product, events))
                 else:
                     _extend(events, rows, exchange_ns)
-        return found, said
+        return found, others
 
     def _read_trades(self, entries: list[Any]) -> tuple[list[Found], list[Event]]:
         """Trades of a frame of `market_trades` (C10)."""
@@ -223,7 +223,7 @@ class AdvancedFeed(CoinbaseFeed):
     def _read_confirmation(self, entries: list[Any]) -> tuple[list[Found], list[Event]]:
         """Confirmed subscriptions of a frame (C9)."""
         found: list[Found] = []
-        said: list[Event] = []
+        confirmations: list[Event] = []
         for entry in entries:
             for name, natives in _dict(entry["subscriptions"]).items():
                 if not all(isinstance(native, str) for native in _list(natives)):
@@ -231,13 +231,13 @@ class AdvancedFeed(CoinbaseFeed):
                 channel = OUR_CHANNELS.get(name, name[:KIND_CHARACTERS])
                 products = [self._products[native] for native in natives if native in self._products]
                 found += [(self._on_confirmed, product, channel) for product in products]
-                said.append(Subscribed(channel, tuple(product.name for product in products)))
-        return found, said
+                confirmations.append(Subscribed(channel, tuple(product.name for product in products)))
+        return found, confirmations
 
     # Applying
 
     def _on_step(self, number: int) -> list[Event]:
-        """Events of a number that is not the next one, or that follows a frame set aside (C1, C2, C4)."""
+        """Events of a frame with an unexpected number, or after an OffGrid frame that did not come again (C1, C2, C4)."""
         events: list[Event] = []
         aside, self._set_aside = self._set_aside, None
         if self._expected is None or self._broken or number == self._expected:
@@ -254,7 +254,7 @@ class AdvancedFeed(CoinbaseFeed):
         return [GapFound(tuple(self.instruments.values()), GapReason.SEQUENCE_RESET if is_back else GapReason.SEQUENCE, detail)]
 
     def _on_break(self, detail: str) -> None:
-        """C2: distrust all books, and subscribe anew or reconnect."""
+        """C2: mark all books DISTRUSTED, then resubscribe or reconnect."""
         self._breaks += 1
         if self._breaks > MOST_BREAKS:
             self._broken = True
@@ -283,7 +283,7 @@ class AdvancedFeed(CoinbaseFeed):
         return () if self._broken else super()._on_update(product, events)
 
     def _on_confirmed(self, product: Product, channel: str) -> Sequence[Event]:
-        """Settle a confirmed subscription to trades, which may be rare; a book still waits for its snapshot (S5)."""
+        """Settle a confirmed subscription to trades, which may be rare; a book is settled by its snapshot (S5)."""
         if channel == TRADES:
             self._arrived(TRADES, product.name)
         return ()
@@ -298,7 +298,7 @@ class AdvancedFeed(CoinbaseFeed):
         return self._on_error(str(message["message"])[:TEXT_KEPT])
 
     def _off_grid(self, message: dict[str, Any], number: int) -> Sequence[Event]:
-        """OffGrid events with the grids that a frame of books needs (S7). It is applied only when it is handed in again (C4)."""
+        """OffGrid events with the grids that a frame of books needs (S7). The frame is applied when it is passed in again (C4)."""
         numbers: dict[str, tuple[list[Any], list[Any]]] = {}
         for entry in message["events"]:
             for row in entry["updates"]:
@@ -360,7 +360,7 @@ def _levels(instrument: Instrument, rows: list[Any]) -> Levels:
 
 
 def _newest_ns(rows: list[Any]) -> int:
-    """Newest `event_time` in nanoseconds since 1970, 0 for one of 1970 or before (C8).
+    """Newest `event_time` of the levels, nanoseconds since 1970; 0 for 1970 or before (C8).
 
     Levels of one batch share their time, so few texts are parsed.
     """
@@ -368,7 +368,7 @@ def _newest_ns(rows: list[Any]) -> int:
 
 
 def _extend(events: list[Update], rows: list[Any], exchange_ns: int | None) -> None:
-    """Append further changes of a product that the same frame already named (C7)."""
+    """Append further changes of a product that occurs more than once in a frame (C7)."""
     for event in events:
         event.levels.add_sided_dicts(rows, "side", "bid", "offer", "price_level", "new_quantity")
         event.time_ns = max(event.time_ns, NO_TIME if exchange_ns is None else exchange_ns)

@@ -2,19 +2,19 @@
 
 Every frame but an error takes the connection's next sequence number (C1, C5). A new level2 subscription is answered with the
 whole book of each product, best first, zeros trimmed (C6), and only then with the confirmation (C9); one to market_trades with
-the last trades as history, newest first and with the maker's side (C10).
+the last trades as a snapshot, newest first and with the maker's side (C10).
 
     channel       first frames                         afterwards
     level2        the book                             each change
     market_trades the last trades                      each trade
-    ticker        the figures, as a snapshot           after each trade
-    ticker_batch  the same without the best prices     each five seconds, if there was a trade
-    candles       candles of five minutes, newest last each second, if there was a trade: the present one
+    ticker        a snapshot                           after each trade
+    ticker_batch  a snapshot without the best prices   each five seconds, if there was a trade
+    candles       candles of five minutes, newest last each second, if there was a trade: the current one
     status        the product's record                 each five seconds
     heartbeats                                         each second
 
-A frame of `l2_data` has an empty `client_id` and no other frame has one, as in frames of September 2026. Of `ticker` and
-`ticker_batch` frames were recorded; `candles` and `status` are of the documentation.
+A frame of `l2_data` has an empty `client_id` and no other frame has one, as in frames of September 2026. The formats of
+`ticker` and `ticker_batch` are from recorded frames, those of `candles` and `status` from the documentation.
 """
 
 from collections.abc import Sequence
@@ -68,14 +68,14 @@ class AdvancedEncoder:
         self._batches, self._statuses = Every(BATCH_S), Every(BATCH_S)
 
     def connected(self, _now_ns: int) -> Sequence[bytes]:
-        """No frames: the exchange sends no greeting."""
+        """Return no frames: the exchange sends no greeting."""
         return []
 
     def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """Data first, then the confirmation; or an error frame."""
+        """Answer to a request: data first, then the confirmation; or an error frame."""
         try:
             subscribes, message = client_message(frame)
-            channel, instruments = self._asked_for(message)
+            channel, instruments = self._requested(message)
         except NotAcceptedError as error:
             return [orjson.dumps({"type": "error", "message": str(error)})]
         if channel == HEARTBEAT_CHANNEL:
@@ -104,7 +104,7 @@ class AdvancedEncoder:
         return [self._book_frame("update", instrument, changes, now_ns)]
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """One update of `market_trades`, one of `ticker`: those of them to which the client is subscribed."""
+        """One frame of `market_trades` and one of `ticker`, for the channels that the client is subscribed to."""
         instrument = self._truth.instruments[symbol]
         frames = []
         if trades and self._subscriptions.has(TRADE_CHANNEL, instrument):
@@ -114,11 +114,11 @@ class AdvancedEncoder:
         return frames
 
     def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
-        """No frames: the trading status is only in the REST product records."""
+        """Return no frames: the trading status is only in the REST product records."""
         return ()
 
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
-        """One heartbeat, and what other channels send by the clock, if the client is subscribed."""
+        """Frames due by time: a heartbeat, and the periodic frames of other subscribed channels."""
         held = self._subscriptions
         frames = []
         if HEARTBEAT_CHANNEL in held.channels():
@@ -136,17 +136,17 @@ class AdvancedEncoder:
         return frames
 
     def refuse_for_now(self, _frame: bytes, _now_ns: int) -> Sequence[bytes]:
-        """An error that names no product."""
+        """Refusal by a rate limit: an error that names no product."""
         return [RATE_REFUSAL]
 
     def restart_sequence(self) -> None:
         """Restart `sequence_num` at 0."""
         self._sequence = 0
 
-    def _asked_for(self, message: dict[str, Any]) -> tuple[str, list[Instrument]]:
-        """Channel and products of a message; no products end a channel with all of its products."""
+    def _requested(self, message: dict[str, Any]) -> tuple[str, list[Instrument]]:
+        """Parse a request to (channel, products); an unsubscribe without products ends the whole channel."""
         channel, names = message.get("channel"), message.get("product_ids", [])
-        if isinstance(channel, str) and channel not in KEYLESS_CHANNELS:  # unknown, or for clients with keys: one answer for both
+        if isinstance(channel, str) and channel not in KEYLESS_CHANNELS:  # unknown, or needs a key: same answer
             raise NotAcceptedError("authentication failure")
         found = [self._subscriptions.find(name) for name in names] if isinstance(names, list) else [None]
         instruments = [instrument for instrument in found if instrument is not None]
@@ -217,7 +217,7 @@ class AdvancedEncoder:
 
 
 def _rows(instrument: Instrument, changes: Sequence[Change], now_ns: int) -> orjson.Fragment:
-    """JSON array of the levels. Written as text, since a whole book has tens of thousands of them."""
+    """JSON array of the levels, built as text because a whole book has tens of thousands of levels."""
     price_decimals, size_decimals = instrument.price_decimals, instrument.size_decimals
     heads = [f'{{"side":"{word}","event_time":"{rfc3339_text(now_ns, 6)}","price_level":"' for word in SIDE_WORDS]
     rows = [

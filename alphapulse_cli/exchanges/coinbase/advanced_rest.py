@@ -7,8 +7,8 @@
     /api/v3/brokerage/market/products/ID/candles?granularity=&start=&end=&limit=
     /api/v3/brokerage/market/product_book?product_id=&limit=
 
-Answers have the keys of ones that were recorded in April 2026; prices and sizes have their zeros trimmed. A time that no trade is of
-has no candle. Of the errors, the words about candles are known from users' reports; the rest is documentation.
+Answers have the keys of answers recorded in April 2026; trailing zeros of prices and sizes are trimmed. There is no candle for a
+time without a trade. Error texts about candles are from users' reports, the others from the documentation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from alphapulse_cli.market.trade_summary import Span, TradeSummary
 
 BROKERAGE, MARKET, V2 = "/api/v3/brokerage", "/api/v3/brokerage/market", "/v2"
 MOST_TRADES = 1000
-BEST_LEVELS = 50  # levels a side, where the request names no limit
+BEST_LEVELS = 50  # levels per side if the request has no limit
 MOST_CANDLES = 350
 GRANULARITIES = {
     "ONE_MINUTE": Span(60),
@@ -65,24 +65,24 @@ class AdvancedRest:
             return self._products(query, now_ns)
         if path == f"{MARKET}/product_book":
             return self._product_book(query, now_ns)
-        name, _, what = path.removeprefix(f"{MARKET}/products/").partition("/")
-        if not path.startswith(f"{MARKET}/products/") or what not in ("", "ticker", "candles"):
+        name, _, resource = path.removeprefix(f"{MARKET}/products/").partition("/")
+        if not path.startswith(f"{MARKET}/products/") or resource not in ("", "ticker", "candles"):
             return NOT_FOUND
         instrument = self._by_name.get(name)
         if instrument is None:
             return NO_PRODUCT
-        if what == "ticker":
+        if resource == "ticker":
             return self._ticker(instrument, query)
-        return self._candles(instrument, query, now_ns) if what else (200, self._record(instrument, now_ns))
+        return self._candles(instrument, query, now_ns) if resource else (200, self._record(instrument, now_ns))
 
-    def _v2(self, what: str, query: Mapping[str, str], now_ns: int) -> Answer:
-        if what == "time":
+    def _v2(self, resource: str, query: Mapping[str, str], now_ns: int) -> Answer:
+        if resource == "time":
             return 200, {"data": {"iso": rfc3339_text(now_ns, 0), "epoch": now_ns // SECOND_NS}}
-        if what == "currencies":
+        if resource == "currencies":
             return 200, {"data": fiat_currencies(self._truth)}
-        if what == "currencies/crypto":
+        if resource == "currencies/crypto":
             return 200, {"data": crypto_currencies(self._truth)}
-        if what == "exchange-rates":
+        if resource == "exchange-rates":
             currency = query.get("currency", "USD").upper()
             rates = exchange_rates(self._truth, currency)
             if rates is None:
@@ -92,7 +92,7 @@ class AdvancedRest:
 
     @property
     def _by_name(self) -> dict[str, Instrument]:
-        """Instruments by product name, as they are now."""
+        """Current instruments by product name."""
         return {instrument.native: instrument for instrument in self._truth.instruments.values()}
 
     def _record(self, instrument: Instrument, now_ns: int) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class AdvancedRest:
         return advanced_record(self._truth, instrument, aliases, now_ns)
 
     def _products(self, query: Mapping[str, str], now_ns: int) -> Answer:
-        """Records of the products that the query names: all of them are spot markets."""
+        """Records of the products selected by the query; all are spot markets."""
         chosen = list(self._by_name.values()) if query.get("product_type", "SPOT") in ("", "SPOT") else []
         if names := [name for name in query.get("product_ids", "").split(",") if name]:
             chosen = [instrument for instrument in chosen if instrument.native in names]
@@ -118,7 +118,7 @@ class AdvancedRest:
         return 200, {"pricebook": book, **spread_fields(instrument, bids, asks)}
 
     def _ticker(self, instrument: Instrument, query: Mapping[str, str]) -> Answer:
-        """Last trades, newest first, between the seconds `start` and `end` if these are given, and the best prices."""
+        """Last trades, newest first, and the best prices; `start` and `end` (seconds) bound the trades if given."""
         begin_ns, end_ns = _whole(query, "start", 0) * SECOND_NS, _whole(query, "end", 1 << 33) * SECOND_NS
         past = self._truth.recent_trades(owner_of(instrument), MOST_TRADES)
         rows = [
@@ -150,7 +150,7 @@ class AdvancedRest:
 
 
 def candle_row(instrument: Instrument, candle: TradeSummary) -> dict[str, str]:
-    """Candle as REST answers and frames of the channel `candles` write it."""
+    """Candle in the format of REST answers and of the channel `candles`."""
     return {
         "start": str(candle.begin_ns // SECOND_NS),
         "low": price_text(instrument, candle.low_ticks),
@@ -162,7 +162,7 @@ def candle_row(instrument: Instrument, candle: TradeSummary) -> dict[str, str]:
 
 
 def _since(begin_s: int, span: Span, now_ns: int) -> int:
-    """Most candles from that second until now."""
+    """Largest number of candles from that second until now."""
     return max(0, (now_ns // SECOND_NS - begin_s) // span.seconds + 2)
 
 
@@ -185,7 +185,7 @@ def _levels(instrument: Instrument, levels: Sequence[Level]) -> list[dict[str, s
 
 
 def _whole(query: Mapping[str, str], name: str, default: int) -> int:
-    """Number of a query of at most 15 digits; the default where there is none."""
+    """Integer parameter of at most 15 digits; the default if it is missing."""
     text = query.get(name, "")
     return int(text) if len(text) <= 15 and text.isdecimal() and text.isascii() else default
 

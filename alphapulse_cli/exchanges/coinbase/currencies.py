@@ -1,10 +1,10 @@
-"""Currencies of a simulated Coinbase: those that its products trade, in the records of both REST interfaces, and their rates.
+"""Currencies of a simulated Coinbase: records of the currencies that its products trade, for both REST interfaces, and rates.
 
     /v2/currencies   /v2/currencies/crypto   /v2/exchange-rates?currency=USD   (api.coinbase.com)
     /currencies   /currencies/ID                                               (api.exchange.coinbase.com)
 
-Shapes are of the documentation and of answers that client libraries quote. Networks, addresses and colours belong to no market: they
-are empty, and an `asset_id` is made of the code.
+Formats are from the documentation and from answers that client libraries quote. Networks, addresses and colours are not simulated:
+they are empty, and an `asset_id` is derived from the code.
 """
 
 from collections.abc import Sequence
@@ -31,17 +31,17 @@ NAMES = {
 }
 FIAT = {"USD": "$", "EUR": "€", "GBP": "£"}  # with their signs
 FIAT_DECIMALS = 2
-STABLE_DECIMALS = 6  # of a currency that no product has as its base: USDC, USDT
+STABLE_DECIMALS = 6  # amount decimals of a currency that is no product's base: USDC, USDT
 RATE_DIGITS = Decimal("1e-18")
 
 
 def name_of(code: str) -> str:
-    """Name of a currency; its code where there is none."""
+    """Name of a currency; its code if it has no name."""
     return NAMES.get(code, code)
 
 
 def currencies_of(truth: Truth) -> list[tuple[str, int]]:
-    """Codes of the currencies that the products trade, and the decimals of their amounts."""
+    """Currencies that the products trade: code -> decimals of an amount."""
     found: dict[str, int] = {}
     for instrument in truth.instruments.values():
         base, quote = instrument.symbol.split("-")
@@ -114,13 +114,13 @@ def _exchange_currency(code: str, decimals: int, place: int) -> dict[str, Any]:
 
 
 def exchange_rates(truth: Truth, currency: str) -> dict[str, str] | None:
-    """Amount of each currency that one unit of `currency` is worth, by the middles of the books; None for an unknown currency."""
+    """Value of one unit of `currency` in each other currency, from the books' mid prices; None for an unknown currency."""
     codes = [code for code, _ in currencies_of(truth)]
     if currency not in codes:
         return None
     prices = _middles(truth)
     worth = {currency: Decimal(1)}
-    for _ in codes:  # each round goes one product further
+    for _ in codes:  # each round follows one more product
         for base, quote, price in prices:
             if base in worth and quote not in worth:
                 worth[quote] = worth[base] * price
@@ -130,7 +130,7 @@ def exchange_rates(truth: Truth, currency: str) -> dict[str, str] | None:
 
 
 def _middles(truth: Truth) -> Sequence[tuple[str, str, Decimal]]:
-    """Base, quote and middle of the best prices, of each product whose book has both sides."""
+    """(base, quote, mid price) of each product whose book has both sides."""
     found = []
     for instrument in truth.instruments.values():
         bid, ask = best(truth, instrument)

@@ -1,4 +1,4 @@
-"""Constructor of Coinbase's decoders, one a mode. Rules S1… are in feed.py, C1… in advanced.py, X1… in exchange.py."""
+"""Constructor of Coinbase's decoders, one per mode. Rules S1… are in feed.py, C1… in advanced.py, X1… in exchange.py."""
 
 from collections.abc import Collection, Sequence
 

@@ -5,16 +5,16 @@
 
 Rules of this feed, numbered as the tests number them (S1 to S7 are in feed.py):
   X1  A `snapshot` replaces the book: rows [price, size] of each side. It may carry no time.
-  X2  `l2update` rows are [buy | sell, price, size]: buy is bid, sell is ask. Sizes are absolute, zero ("0", "0.00000000") removes,
-      also what was never there. Prices are compared as numbers: trailing zeros come and go.
-  X3  There is no sequence number: a lost book frame cannot be seen. Feed delay counts from `time`; one of 1970 or before counts
-      as missing.
+  X2  `l2update` rows are [buy | sell, price, size]: buy is bid, sell is ask. Sizes are absolute; zero ("0", "0.00000000") removes
+      a level, even one that is not in the book. Prices are compared as numbers: trailing zeros come and go.
+  X3  There is no sequence number: a lost book frame cannot be detected. Feed delay is measured from `time`; a time of 1970 or
+      before counts as missing.
   X4  `side` of a match is the maker's: "sell" means that the taker bought.
-  X5  `last_match` is history; `heartbeat.last_trade_id` beyond the last trade that we have shows lost trades.
+  X5  `last_match` is history; a `heartbeat.last_trade_id` above the last received trade id shows lost trades.
   X6  The confirmation calls `level2_batch` `level2_50`. An `error` names no product: see S5.
-  X7  Types and products that we did not subscribe to are Unrecognised: no errors.
+  X7  Types and products without a subscription give Unrecognised: no error.
 
-Frames recorded in 2021 from the then public `level2` have the same shapes and are read the same way.
+Frames of `level2`, recorded in 2021 when it was public, have the same format.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ from alphapulse_cli.market.levels import Levels, empty_of
 from alphapulse_cli.market.ticks import FinerThanGrid, Malformed
 
 OUR_CHANNELS = {"level2_50": BOOK, "level2_batch": BOOK, "level2": BOOK, "matches": TRADES}
-TAKER_SIDES = {"sell": Side.BUY, "buy": Side.SELL}  # the frame's is the maker's (X4)
+TAKER_SIDES = {"sell": Side.BUY, "buy": Side.SELL}  # the frame names the maker's side (X4)
 USUAL_UPDATE = '{"type":"l2update","product_id":"<name>","changes":[<rows>["<side>","<price>","<size>"]</rows>],"time":"<time>"}'
 PRODUCT_KINDS = frozenset({"l2update", "match", "last_match", "heartbeat", "snapshot"})
 
@@ -124,22 +124,22 @@ class ExchangeFeed(CoinbaseFeed):
         return self._on_trades(product, [(number, trades)])
 
     def _read_heartbeat(self, product: Product, message: dict[str, Any]) -> Sequence[Event]:
-        """Heartbeat, and the trades that it shows to be missed (X5), if we subscribe to trades."""
+        """Heartbeat, and TradesMissed if its last trade id shows a loss (X5) and trades are subscribed."""
         heartbeat, number = Heartbeat(_time(message)), trade_number(message["last_trade_id"])
         self._owed.settle(HEARTBEATS)
         missed = self._on_last_trade_id(product, number) if TRADES in self.channels else []
         return [*missed, heartbeat]
 
     def _on_other(self, kind: Any, message: dict[str, Any]) -> Sequence[Event]:
-        """Events of frames that are of no product (X6, X7)."""
+        """Events of frames that belong to no product (X6, X7)."""
         if kind == "subscriptions":
             return self._on_subscriptions(message["channels"])
         if not isinstance(kind, str):
             raise Malformed("the type is not text")
         if kind == "error":
             reason = message.get("reason", "")
-            said = f"{message['message']}: {reason}" if reason else str(message["message"])
-            return self._on_error(said[:TEXT_KEPT])
+            answer = f"{message['message']}: {reason}" if reason else str(message["message"])
+            return self._on_error(answer[:TEXT_KEPT])
         return [Unrecognised(kind[:KIND_CHARACTERS])]
 
     def _on_subscriptions(self, rows: Any) -> Sequence[Event]:
@@ -161,7 +161,7 @@ class ExchangeFeed(CoinbaseFeed):
         return [Subscribed(channel, natives) for channel, natives in found]
 
     def _off_grid(self, message: dict[str, Any]) -> Sequence[Event]:
-        """OffGrid events with the grids that the frame needs; the frame is not applied before it is handed in again (S7)."""
+        """OffGrid events with the grids that the frame needs; the frame is applied when it is passed in again (S7)."""
         is_update = message["type"] == "l2update"
         rows = [row[1:3] for row in message["changes"]] if is_update else [*message["bids"], *message["asks"]]
         return off_grid(self._products[message["product_id"]], [row[0] for row in rows], [row[1] for row in rows])
@@ -180,8 +180,8 @@ class ExchangeFeed(CoinbaseFeed):
         return number, trades_of(product, number, row, TAKER_SIDES[row["side"]], time_ns(row["time"]), history=True)
 
     def _heartbeat_frames(self) -> Sequence[bytes]:
-        made = batches(self._products, FACTS.subscribe_batch, self._heartbeat_frame)
-        return [frame for _, frame in made]
+        messages = batches(self._products, FACTS.subscribe_batch, self._heartbeat_frame)
+        return [frame for _, frame in messages]
 
     def _heartbeat_frame(self, names: list[str]) -> bytes:
         return orjson.dumps(self._subscription("subscribe", "heartbeat", names))
@@ -203,7 +203,7 @@ def _sides(instrument: Instrument, bids: Any, asks: Any) -> Levels:
 
 
 def _pairs(rows: Any) -> list[list[Any]]:
-    """The rows themselves, if each is a list: the first two characters of a text would pass for a price and a size."""
+    """Return the rows if each is a list; a text would pass for a row, its first two characters for price and size."""
     if not isinstance(rows, list) or not all(type(row) is list for row in rows):
         raise Malformed("a side is not a list of rows")
     return rows

@@ -1,17 +1,18 @@
 """Server side of a connection to Coinbase's Exchange feed: the rules of exchange.py in reverse.
 
-The confirmation comes first, with `level2_batch` renamed `level2_50`, then each product's whole book, its last match, its ticker. Sizes
-and prices of books and matches are written with all their decimals. Channels that need keys are refused in the exchange's own words.
+The confirmation comes first, with `level2_batch` renamed `level2_50`, then each product's whole book, last match and ticker. Sizes
+and prices of books and matches are written with all their decimals. Channels that need keys are refused in the exchange's own
+words.
 
     channel       first frames               afterwards
     level2_batch  the book                   each change
     matches       the last match             each match
-    ticker        the figures                after each match; `side` is the taker's
+    ticker        the ticker                 after each match; `side` is the taker's
     ticker_batch  the same                   each five seconds, if there was a match
     status        all products, currencies   each five seconds; it has no products of its own
     heartbeat                                each second
 
-A channel is a name, or an object with products of its own: {"name":"ticker","product_ids":[…]}. It gets these and the message's.
+A channel is a name, or an object with products of its own, {"name":"ticker","product_ids":[…]}, in addition to the message's.
 """
 
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ CHANNELS = {
     **{name: name for name in (BOOK_CHANNEL, TRADE_CHANNEL, HEARTBEAT_CHANNEL, TICKER_CHANNEL, BATCH_CHANNEL, STATUS_CHANNEL)},
 }
 KEYED_CHANNELS = ("level2", "level3", "full", "user")
-Asked = dict[str, list[Instrument]]  # products by channel
+Requested = dict[str, list[Instrument]]  # products by channel
 SIDE_WORDS = ("buy", "sell")
 
 
@@ -63,22 +64,22 @@ class ExchangeEncoder:
         self._batches, self._statuses = Every(BATCH_S), Every(BATCH_S)
 
     def connected(self, _now_ns: int) -> Sequence[bytes]:
-        """No frames: the exchange sends no greeting."""
+        """Return no frames: the exchange sends no greeting."""
         return []
 
     def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """The confirmation, then the first frames of the new channels; or an error frame."""
+        """Answer to a request: the confirmation, then the first frames of the new channels; or an error frame."""
         try:
             subscribes, message = client_message(frame)
-            asked = self._asked_for(message)
+            channels = self._requested(message)
         except NotAcceptedError as error:
             answer = {"type": "error", "message": str(error)}
             return [orjson.dumps({**answer, "reason": error.reason} if error.reason else answer)]
         if not subscribes:
-            for channel, instruments in asked.items():
+            for channel, instruments in channels.items():
                 self._subscriptions.remove(channel, instruments or self._subscriptions.instruments(channel))
             return [self._confirmation()]
-        for channel, instruments in asked.items():
+        for channel, instruments in channels.items():
             self._subscriptions.add(channel, instruments)
         firsts = {
             BOOK_CHANNEL: self._book,
@@ -89,7 +90,7 @@ class ExchangeEncoder:
         }
         frames = [self._confirmation()]
         for channel, first in firsts.items():
-            for instrument in asked.get(channel, ()):
+            for instrument in channels.get(channel, ()):
                 frames += first(instrument, now_ns)
         return frames
 
@@ -103,7 +104,7 @@ class ExchangeEncoder:
         return [orjson.dumps({"type": "l2update", "product_id": instrument.native, "changes": rows, "time": time})]
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """One match a trade, oldest first, then one ticker: those of them to which the client is subscribed."""
+        """One match frame per trade, oldest first, then one ticker, for the channels that the client is subscribed to."""
         instrument = self._truth.instruments[symbol]
         frames = []
         if self._subscriptions.has(TRADE_CHANNEL, instrument):
@@ -113,11 +114,11 @@ class ExchangeEncoder:
         return frames
 
     def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
-        """No frames: the trading status is only in the REST product records."""
+        """Return no frames: the trading status is only in the REST product records."""
         return ()
 
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
-        """One heartbeat a product, and what other channels send by the clock, if the client is subscribed."""
+        """Frames due by time: a heartbeat per product, and the periodic frames of other subscribed channels."""
         held = self._subscriptions
         frames = [self._beat(instrument, now_ns) for instrument in held.instruments(HEARTBEAT_CHANNEL)]
         if self._batches.is_due(now_ns):
@@ -128,18 +129,18 @@ class ExchangeEncoder:
         return frames
 
     def refuse_for_now(self, _frame: bytes, _now_ns: int) -> Sequence[bytes]:
-        """An error that names no product."""
+        """Refusal by a rate limit: an error that names no product."""
         return [RATE_REFUSAL]
 
     def restart_sequence(self) -> None:
         """Do nothing: the feed has no sequence numbers."""
 
-    def _asked_for(self, message: dict[str, Any]) -> Asked:
-        """Channels of a message, each with its products; no products end a channel with all of its products."""
+    def _requested(self, message: dict[str, Any]) -> Requested:
+        """Parse a request to channels, each with its products; an unsubscribe without products ends the whole channel."""
         names, channels = message.get("product_ids", []), message.get("channels")
         if not isinstance(names, list) or not isinstance(channels, list) or not channels:
             raise NotAcceptedError("Failed to subscribe", "product_ids and channels are required")
-        asked: Asked = {}
+        requested: Requested = {}
         for entry in channels:
             channel, own = (entry.get("name"), entry.get("product_ids", [])) if isinstance(entry, dict) else (entry, [])
             if channel in KEYED_CHANNELS:
@@ -149,8 +150,8 @@ class ExchangeEncoder:
             products = [no_product("")] if channel == STATUS_CHANNEL else self._products([*names, *_list(own)])
             if not products and message["type"] == "subscribe":
                 raise NotAcceptedError("Failed to subscribe", "product_ids and channels are required")
-            asked[CHANNELS[channel]] = products
-        return asked
+            requested[CHANNELS[channel]] = products
+        return requested
 
     def _products(self, names: list[Any]) -> list[Instrument]:
         found: dict[str, Instrument] = {}
@@ -180,7 +181,7 @@ class ExchangeEncoder:
         return self._ticker(instrument, now_ns)
 
     def _ticker(self, instrument: Instrument, now_ns: int) -> list[bytes]:
-        """Frame of `ticker` and of `ticker_batch`, which has the same name; none before the first trade."""
+        """Frame of `ticker` and `ticker_batch` (both have the type `ticker`); none before the first trade."""
         last, (bid, ask) = self._truth.recent_trades(instrument.symbol, 1), best(self._truth, instrument)
         if not last or bid is None or ask is None:
             return []

@@ -4,8 +4,9 @@
     /products/ID/trades?limit=&before=&after=   /products/ID/ticker   /products/ID/stats
     /products/ID/candles?granularity=&start=&end=
 
-Answers have the keys of recorded ones; figures of channels that are no order book (`rfq`, `conversions`) are 0. A page of trades has the
-headers `CB-BEFORE` and `CB-AFTER`, the ids of its newest and its oldest trade. A time that no trade is of has no candle.
+Answers have the keys of recorded answers; figures of trading other than order books (`rfq`, `conversions`) are 0. A page of trades
+has the headers `CB-BEFORE` and `CB-AFTER`, the ids of its newest and its oldest trade. There is no candle for a time without a
+trade.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ MOST_TRADES = 1000
 MOST_CANDLES = 300
 GRANULARITIES = {text: Span(int(text)) for text in ("60", "300", "900", "3600", "21600", "86400")}
 DEFAULT_GRANULARITY = "60"
-LEVELS = {"1": 1, "2": None}  # depth by the query's level
+LEVELS = {"1": 1, "2": None}  # level of the query -> depth
 
 Answer = tuple[int, Any]
 NOT_FOUND: Answer = (404, {"message": "NotFound"})
@@ -47,8 +48,8 @@ class ExchangeRest:
         if path == "/currencies":
             return 200, exchange_currencies(self._truth)
         if path.startswith("/currencies/"):
-            known = {each["id"]: each for each in exchange_currencies(self._truth)}
-            currency = known.get(path.removeprefix("/currencies/"))
+            by_code = {each["id"]: each for each in exchange_currencies(self._truth)}
+            currency = by_code.get(path.removeprefix("/currencies/"))
             return (200, currency) if currency else NOT_FOUND
         if path == "/products":
             return 200, [exchange_record(instrument) for instrument in self._truth.instruments.values()]
@@ -57,32 +58,32 @@ class ExchangeRest:
         return self._product(path, query, now_ns)
 
     def headers(self, path: str, query: Mapping[str, str], _now_ns: int) -> Sequence[tuple[str, str]]:
-        """Cursors of a page of trades."""
-        instrument, what = self._named(path)
-        page = self._page(instrument, query) if instrument is not None and what == "trades" else []
+        """Headers with the cursors of a page of trades."""
+        instrument, resource = self._named(path)
+        page = self._page(instrument, query) if instrument is not None and resource == "trades" else []
         return [("CB-BEFORE", page[0].trade_id), ("CB-AFTER", page[-1].trade_id)] if page else []
 
     def _named(self, path: str) -> tuple[Instrument | None, str]:
-        """Product of a path, and what is asked of it."""
-        name, _, what = path.removeprefix("/products/").partition("/")
+        """Split a path below /products/ into (instrument, resource); None for an unknown product."""
+        name, _, resource = path.removeprefix("/products/").partition("/")
         by_name = {instrument.native: instrument for instrument in self._truth.instruments.values()}
-        return by_name.get(name) if path.startswith("/products/") else None, what
+        return by_name.get(name) if path.startswith("/products/") else None, resource
 
     def _product(self, path: str, query: Mapping[str, str], now_ns: int) -> Answer:
-        instrument, what = self._named(path)
+        instrument, resource = self._named(path)
         if instrument is None:
             return NOT_FOUND
-        if what == "":
+        if resource == "":
             return 200, exchange_record(instrument)
-        if what == "book":
+        if resource == "book":
             return self._book(instrument, query, now_ns)
-        if what == "trades":
+        if resource == "trades":
             return 200, [_trade(instrument, trade) for trade in self._page(instrument, query)]
-        if what == "ticker":
+        if resource == "ticker":
             return self._ticker(instrument, now_ns)
-        if what == "stats":
+        if resource == "stats":
             return 200, self._stats(instrument, now_ns)
-        return self._candles(instrument, query, now_ns) if what == "candles" else NOT_FOUND
+        return self._candles(instrument, query, now_ns) if resource == "candles" else NOT_FOUND
 
     def _book(self, instrument: Instrument, query: Mapping[str, str], now_ns: int) -> Answer:
         level = query.get("level", "1")
@@ -100,7 +101,7 @@ class ExchangeRest:
         }
 
     def _page(self, instrument: Instrument, query: Mapping[str, str]) -> list[Trade]:
-        """Last trades, newest first: below the id `after`, above the id `before`."""
+        """Page of trades, newest first, with ids below the cursor `after` and above the cursor `before`."""
         limit = min(_whole(query.get("limit", ""), MOST_TRADES), MOST_TRADES)
         newer, older = _whole(query.get("before", ""), -1), _whole(query.get("after", ""), 1 << 62)
         past = self._truth.recent_trades(owner_of(instrument), MOST_TRADES)
@@ -165,7 +166,7 @@ class ExchangeRest:
 
 
 def _candle(instrument: Instrument, candle: TradeSummary) -> orjson.Fragment:
-    """Candle `[time, low, high, open, close, volume]`, its decimals as JSON numbers, exactly."""
+    """Candle `[time, low, high, open, close, volume]`, with exact decimals as JSON numbers."""
     prices = (candle.low_ticks, candle.high_ticks, candle.open_ticks, candle.close_ticks)
     numbers = [str(candle.begin_ns // SECOND_NS), *(price_text(instrument, ticks) for ticks in prices)]
     return orjson.Fragment(f"[{','.join([*numbers, size_text(instrument, candle.size_lots)])}]")
@@ -182,7 +183,7 @@ def _trade(instrument: Instrument, trade: Trade) -> dict[str, Any]:
 
 
 def _levels(instrument: Instrument, levels: Sequence[Level]) -> list[list[Any]]:
-    """Rows `[price, size, number of orders]`; the number of orders is not known here."""
+    """Rows `[price, size, number of orders]`; always 1 order, since the simulated market has no orders."""
     return [[_padded_price(instrument, ticks), to_text(lots, instrument.size_decimals), 1] for ticks, lots in levels]
 
 
@@ -191,12 +192,12 @@ def _padded_price(instrument: Instrument, ticks: int) -> str:
 
 
 def _whole(text: str, default: int) -> int:
-    """Number of at most 15 digits; the default for any other text."""
+    """Parse an integer of at most 15 digits; the default for any other text."""
     return int(text) if len(text) <= 15 and text.isdecimal() and text.isascii() else default
 
 
 def _moment(text: str, default_ns: int) -> int:
-    """Moment in ns since 1970, of seconds or RFC 3339 text; the default for any other text."""
+    """Parse a time, given as seconds or RFC 3339 text, to ns since 1970; the default for any other text."""
     seconds = _whole(text, -1)
     if seconds >= 0:
         return seconds * SECOND_NS

@@ -1,25 +1,26 @@
-"""Common part of Coinbase's two feeds: products and the trust in their books, subscriptions with repetition, trades by their ids.
+"""Base of Coinbase's two feeds: products and the state of their books, repeated subscriptions, trades by their ids.
 
     WAITING ──snapshot──► LIVE ──gap, resync()──► DISTRUSTED ──snapshot──► LIVE
        └──update: GapFound, once──────────────────────┘
 
 Rules of both feeds, numbered as the tests number them:
   S1  One channel per message, products in batches, heartbeats first: after 5 s without a subscription the server disconnects.
-  S2  A USDC product is an alias: it is subscribed to, and its frames come, under the name of the product whose book it shares
-      (`Instrument.alias_of`). Each instrument that shares a product gets its own events.
-  S3  An update before any snapshot leaves as GapFound, once, and the product is subscribed to anew. Updates of a book that is
-      not trusted are read, and left out.
-  S4  A resync is an unsubscribe and a subscribe; several products of one moment share the two messages. One is in flight at a
-      time: until its snapshot comes, asking again does nothing.
-  S5  A book without a snapshot, and trades and heartbeats neither confirmed nor seen, are requested again, for ever, with the
-      pauses of `Owed`, and reported once. For a book that was requested three times in vain the connection is replaced
-      (`LastResort`). An error names no product: it counts as a refusal of all waiting requests. A second one about our rate
+  S2  A USDC product is an alias of the product whose book it shares (`Instrument.alias_of`): subscriptions and frames use that
+      product's name. Each instrument that shares a product gets its own events.
+  S3  An update before any snapshot gives one GapFound, and the product is resubscribed. Updates of a DISTRUSTED book are parsed
+      and dropped.
+  S4  A resync is an unsubscribe and a subscribe; simultaneous resyncs share the two messages. One resync per
+      product is in flight: until its snapshot comes, a further `resync` has no effect.
+  S5  A book without a snapshot, and trades and heartbeats neither confirmed nor received, are requested again, without limit,
+      after the pauses of `Owed`, and reported once. For a book still unanswered after three requests the connection is replaced
+      (`LastResort`). An error names no product: it counts as a refusal of all waiting requests. A second rate-limit error
       within 2 s slows us down.
-  S6  Trade ids of a product grow by one: rules T1 to T6 of `trade_ids`. A subscription begins with the past, which fills holes.
+  S6  Trade ids of a product grow by one: rules T1 to T6 of `trade_ids`. A subscription begins with a snapshot of trades, which
+      fills holes.
   S7  A frame is decoded in full before anything of it is applied: DecodeError and OffGrid change no book and no trade.
   S8  Missing trades are fetched by REST, among the last 1,000.
-  S9  A quiet book is checked by an unsubscribe and a subscribe. Its updates count until the snapshot comes; where that differs
-      from the book, messages were missed.
+  S9  A quiet book is checked by resubscribing. Its updates are applied until the snapshot comes; if that differs from the book,
+      messages were missed.
 """
 
 from abc import ABC, abstractmethod
@@ -50,15 +51,15 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import FetchTrades, Reconnect, Request, Send, SlowDown
 from alphapulse_cli.market.ticks import FinerThanGrid
 
-MOST_TRADES = 1000  # of one GET
-HEARTBEATS = ("heartbeats", "")  # key of the heartbeats' request: they are of no product
+MOST_TRADES = 1000  # most trades of one GET
+HEARTBEATS = ("heartbeats", "")  # key of the heartbeats' request, which has no product
 
 
 class CoinbaseFeed(ABC):
-    """Decoder's part that does not depend on which of the two feeds it reads."""
+    """Base class of the two feeds' decoders."""
 
     mode_name: str
-    channel_names: Mapping[str, str]  # our name of a channel -> the feed's
+    channel_names: Mapping[str, str]  # canonical channel name -> the feed's
     usual_update: str  # example of the commonest frame, for a Shape
     side_words: tuple[str, str]  # the feed's words for bids and asks
     confirms_in_band = True
@@ -97,7 +98,7 @@ class CoinbaseFeed(ABC):
             self._requests += self._sends("subscribe", channel, list(self._products))
 
     def pending_requests(self) -> Sequence[Request]:
-        """Take the queued requests, in the order in which to carry them out."""
+        """Take the queued requests, in the order of execution."""
         requests, self._requests = self._requests, []
         for channel, names in self._again.items():
             requests += self._sends("unsubscribe", channel, [name for name, ends in names.items() if ends])
@@ -127,19 +128,19 @@ class CoinbaseFeed(ABC):
         return [Unanswered(channel, tuple(names)) for channel, names in silent.items()]
 
     def resync(self, instrument: Instrument) -> None:
-        """Subscribe anew to the book, unless that is already under way (S4)."""
+        """Resubscribe to the book, unless that is already in flight (S4)."""
         product = self._products[instrument.alias_of or instrument.native]
         if not self._owed.waits((BOOK, product.name)):
             self._heal(product)
 
     def confirm(self, instrument: Instrument) -> None:
-        """Subscribe anew to a good book, unless that is already under way (S9)."""
+        """Resubscribe to a live book, unless that is already in flight (S9)."""
         product = self._products[instrument.alias_of or instrument.native]
         if product.trust is Trust.LIVE and not self._owed.waits((BOOK, product.name)):
             self._ask_anew(BOOK, product.name)
 
     def receive_proof(self, _instrument: Instrument, body: bytes, _receive_ns: int) -> Sequence[Event]:
-        """Raise DecodeError: never requested, since books are proven in-band."""
+        """Raise DecodeError: never requested, since a quiet book is checked by a WebSocket snapshot."""
         raise DecodeError("Coinbase's books do not come by REST", body)
 
     def position(self) -> Position:
@@ -147,7 +148,7 @@ class CoinbaseFeed(ABC):
         return {}
 
     def resume(self, position: Position, natives: Collection[str]) -> None:  # noqa: ARG002
-        """Go on with good books of these products."""
+        """Resume with live books of these products."""
         for instrument in (self.instruments[native] for native in natives):
             product = self._products[instrument.alias_of or instrument.native]
             self._trust(product, Trust.LIVE)
@@ -161,7 +162,7 @@ class CoinbaseFeed(ABC):
         self._trust(product, product.trust)
 
     def receive_snapshot(self, _instrument: Instrument, body: bytes, _receive_ns: int) -> Sequence[Event]:
-        """Raise DecodeError: never requested, since books come in-band."""
+        """Raise DecodeError: never requested, since book snapshots come over the WebSocket."""
         raise DecodeError("Coinbase's books do not come by REST", body)
 
     def receive_trades(self, instrument: Instrument, body: bytes, _receive_ns: int) -> Sequence[Event]:
@@ -184,7 +185,7 @@ class CoinbaseFeed(ABC):
     def fetch_failed(self, _instrument: Instrument, _monotonic_ns: int) -> None:  # noqa: B027 - no part for a feed to define
         """Do nothing: no snapshot is ever fetched."""
 
-    # Parts that each feed defines
+    # Abstract methods, one implementation per feed
 
     @abstractmethod
     def _heartbeat_frames(self) -> Sequence[bytes]:
@@ -192,7 +193,7 @@ class CoinbaseFeed(ABC):
 
     @abstractmethod
     def _subscription(self, verb: str, channel: str, names: list[str]) -> dict[str, Any]:
-        """Request that subscribes to, or by the verb unsubscribes from, a channel of these products."""
+        """Request that subscribes to a channel of these products, or unsubscribes from it, depending on `verb`."""
 
     @abstractmethod
     def _trades_path(self, name: str) -> str:
@@ -204,7 +205,7 @@ class CoinbaseFeed(ABC):
 
     @abstractmethod
     def _fetched_trade(self, product: Product, row: dict[str, Any]) -> Numbered:
-        """Id and trade of one of those rows."""
+        """Id and trade of one row of `_fetched_rows`."""
 
     # Subscriptions
 
@@ -232,7 +233,7 @@ class CoinbaseFeed(ABC):
         product.trust = trust
         if trust is Trust.LIVE and len(product.instruments) == 1:
             self.shape.instruments[product.name] = product.instruments[0]
-        else:  # not LIVE, or shared by an alias: then a frame is an event of each instrument
+        else:  # the shape reads only LIVE books of one instrument: a frame of a shared book gives an event for each instrument
             self.shape.instruments.pop(product.name, None)
 
     def _heal(self, product: Product) -> None:
@@ -242,13 +243,13 @@ class CoinbaseFeed(ABC):
     # Books
 
     def _on_snapshot(self, product: Product, events: Sequence[Snapshot]) -> Sequence[Event]:
-        """Accept a whole book, on each instrument's grid."""
+        """Events of a book snapshot, on each instrument's grid."""
         self._trust(product, Trust.LIVE)
         self._arrived(BOOK, product.name)
         return events
 
     def _on_update(self, product: Product, events: Sequence[Update]) -> Sequence[Event]:
-        """Events of an update: itself for a LIVE book, a gap for a WAITING one, nothing for a DISTRUSTED one (S3)."""
+        """Events of an update: the update if the book is LIVE, GapFound if WAITING, none if DISTRUSTED (S3)."""
         if product.trust is Trust.LIVE:
             return events
         if product.trust is Trust.WAITING:
@@ -266,6 +267,6 @@ class CoinbaseFeed(ABC):
         return product.ids.take(numbered, self._now_ns)
 
     def _on_last_trade_id(self, product: Product, number: int) -> list[Event]:
-        """Events of the exchange's last trade id: trades up to it that we have not seen are missed (S6)."""
+        """Events of the exchange's last trade id: TradesMissed for unseen ids up to it (S6)."""
         missed = product.ids.last_known(number)
         return [TradesMissed(instrument, missed) for instrument in product.instruments] if missed else []

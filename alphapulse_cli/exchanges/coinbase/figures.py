@@ -1,8 +1,8 @@
-"""Figures of a product market that tickers, statistics and candles tell, by REST and in both feeds.
+"""Statistics of a product's market for tickers, statistics and candles, by REST and in both feeds.
 
     Truth (trades, candles, best levels) ─► the text of one number
 
-Each figure is of trades that happened; where none happened it is "", as the exchange writes a figure that it does not have.
+Figures are computed from simulated trades; a figure without trades is "", as at the exchange.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from alphapulse_cli.market.ticks import trim_text
 from alphapulse_cli.market.trade_summary import DAY_S, Span, TradeSummary, merged
 
 DAY = Span(DAY_S)
-MONTH_DAYS, YEAR_DAYS = 30, 364  # the exchange tells figures of 30 days and of 52 weeks
+MONTH_DAYS, YEAR_DAYS = 30, 364  # the exchange reports figures of 30 days and of 52 weeks
 PERCENT_DIGITS = Decimal("1e-14")  # recorded percentages have up to fourteen decimals
 BPS_DIGITS = Decimal("1e-12")
 WITHOUT_FIGURE = ""
 
 
 def owner_of(instrument: Instrument) -> str:
-    """Symbol whose book and trades a product has: its own, or that of which it is an alias."""
+    """Symbol whose book and trades a product has: its own or, for an alias, that of the aliased product."""
     return instrument.alias_of or instrument.symbol
 
 
@@ -49,7 +49,7 @@ def last_days(truth: Truth, instrument: Instrument, days: int, now_ns: int) -> T
 
 
 def quote_volume(instrument: Instrument, summary: TradeSummary, decimals: int) -> str:
-    """Money that changed hands, cut off after `decimals` digits."""
+    """Quote volume, truncated to `decimals` digits."""
     excess = instrument.price_decimals + instrument.size_decimals - decimals
     return trim_text(summary.quote // 10**excess if excess > 0 else summary.quote * 10**-excess, decimals)
 
@@ -63,13 +63,13 @@ def percent_change(summary: TradeSummary) -> str:
 
 
 def best(truth: Truth, instrument: Instrument) -> tuple[Level | None, Level | None]:
-    """Best bid and best ask, None where the side is empty."""
+    """Best bid and best ask, None if the side is empty."""
     bids, asks = truth.book(owner_of(instrument), 1)
     return bids[0] if bids else None, asks[0] if asks else None
 
 
 def spread_fields(instrument: Instrument, bids: Sequence[Level], asks: Sequence[Level]) -> dict[str, str]:
-    """Fields about the middle of a price book. What is called `last` there was the middle in the answer that was recorded."""
+    """Spread fields of a price book. In the recorded answer the field `last` was the mid price."""
     if not bids or not asks:
         return dict.fromkeys(("last", "mid_market", "spread_bps", "spread_absolute"), WITHOUT_FIGURE)
     twice, spread = bids[0][0] + asks[0][0], asks[0][0] - bids[0][0]

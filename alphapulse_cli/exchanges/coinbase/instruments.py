@@ -1,10 +1,10 @@
-"""Coinbase's product records, of either REST interface, as instruments.
+"""Instruments of Coinbase's product records, of either REST interface.
 
     Advanced Trade   {"products":[{"product_id":"BTC-USD","price_increment":"0.01","base_increment":"0.00000001",…}]}
     Exchange         [{"id":"BTC-USD","quote_increment":"0.01","base_increment":"0.00000001",…}]
 
-A body of another shape is refused. A record that is no spot market, or has no usable increments, is left out: it cannot be
-collected, and must not spoil the others.
+A body of another format is refused. A record that is not a spot market, or has no usable increments, is left out: it cannot be
+collected.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from alphapulse_cli.market.ticks import FinerThanGrid, NumberError, decimals_of,
 from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus, stricter
 
 ONLINE = "online"
-STATUSES = {  # trading status of a product by Coinbase's word
+STATUSES = {  # Coinbase's status word -> trading status of a product
     ONLINE: TradingStatus.TRADING,
     "offline": TradingStatus.SUSPENDED,
     "internal": TradingStatus.SUSPENDED,
@@ -39,9 +39,9 @@ FLAGS = {  # trading status by a record's flag; each may be set beside "online"
 
 
 def parse_instruments(body: bytes, mode: str = "", ours: Mapping[str, Instrument] = NO_INSTRUMENTS) -> Sequence[Instrument]:
-    """Spot instruments of a products answer; one of `ours`, by native name, whose record cannot be read is given as it is.
+    """Spot instruments of a products answer; one of `ours`, by native name, whose record cannot be read is returned unchanged.
 
-    DecodeError if it is no such answer; KeyError for an unknown mode.
+    DecodeError for any other body; KeyError for an unknown mode.
     """
     advanced = FACTS.mode(mode) is FACTS.modes[0]
     try:
@@ -57,7 +57,7 @@ def parse_instruments(body: bytes, mode: str = "", ours: Mapping[str, Instrument
 
 
 def _instrument(record: dict[str, Any], id_key: str, tick_key: str, ours: Mapping[str, Instrument]) -> Instrument | None:
-    """Instrument of a record; None where it cannot be collected."""
+    """Instrument of a record; None if it cannot be collected."""
     if record.get("product_type", "SPOT") != "SPOT":
         return None
     try:
@@ -76,23 +76,23 @@ def _instrument(record: dict[str, Any], id_key: str, tick_key: str, ours: Mappin
 
 
 def status_of(record: Mapping[str, Any]) -> tuple[TradingStatus, str]:
-    """Strictest trading status that a record names, and the words that named it. A record without a status is online."""
+    """Strictest trading status in a record, and the exchange's words for it. A record without a status counts as online."""
     word = record.get("status") or ONLINE
     found = {flag: status for flag, status in FLAGS.items() if record.get(flag)}
-    told = STATUSES.get(word, TradingStatus.UNKNOWN) if isinstance(word, str) else TradingStatus.UNKNOWN
+    named_status = STATUSES.get(word, TradingStatus.UNKNOWN) if isinstance(word, str) else TradingStatus.UNKNOWN
     words = [*([] if word == ONLINE and found else [word if isinstance(word, str) else "no text"]), *found]
-    return stricter(told, *found.values()), ", ".join(words)[:WORD_CHARACTERS]
+    return stricter(named_status, *found.values()), ", ".join(words)[:WORD_CHARACTERS]
 
 
 def status_fields(status: TradingStatus) -> dict[str, Any]:
-    """Fields of a record with this trading status; "unknown" where Coinbase has no word for it."""
-    flagged = {flag: status is told for flag, told in FLAGS.items() if flag not in ("view_only", "is_disabled")}
-    words = {told: word for word, told in STATUSES.items() if word in (ONLINE, "delisted")}
+    """Fields of a record with this trading status; "unknown" if Coinbase has no word for it."""
+    flagged = {flag: status is flag_status for flag, flag_status in FLAGS.items() if flag not in ("view_only", "is_disabled")}
+    words = {flag_status: word for word, flag_status in STATUSES.items() if word in (ONLINE, "delisted")}
     return {"status": words.get(status, ONLINE if any(flagged.values()) else "unknown"), **flagged}
 
 
 def _increment(text: object) -> tuple[int, int]:
-    """(decimals, units of 10**-decimals) of an increment. NumberError for one that is 0 or too large, TypeError for no text."""
+    """(decimals, units of 10**-decimals) of an increment. NumberError if it is 0 or too large, TypeError if it is not text."""
     if not isinstance(text, str):
         raise TypeError("the increment must be text")
     decimals = decimals_of(text)

@@ -1,4 +1,4 @@
-"""State of one of Coinbase's books in a decoder, and the parts of frames that both feeds read alike."""
+"""State of one Coinbase product in a decoder, and parsers of frame parts that both feeds share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,21 +18,21 @@ KIND_CHARACTERS = 40  # of hostile text in an Unrecognised
 
 @unique
 class Trust(Enum):
-    """Trust in a product's book."""
+    """State of a product's book on this connection."""
 
-    WAITING = auto()  # for its first snapshot on this connection
+    WAITING = auto()  # no snapshot yet on this connection
     LIVE = auto()
-    DISTRUSTED = auto()  # after a GapFound, or by a resync; a snapshot heals it
+    DISTRUSTED = auto()  # wrong (after a GapFound or a resync) until the next snapshot
 
 
 @dataclass(slots=True, eq=False)
 class Product:
-    """One of the exchange's books, the instruments that share it, the trust in it and its trade ids."""
+    """One book of the exchange: the instruments that share it, its state and its trade ids."""
 
     name: str
     instruments: list[Instrument]
     trust: Trust = Trust.WAITING
-    ids: TradeIds = field(default_factory=TradeIds)  # kept over connections
+    ids: TradeIds = field(default_factory=TradeIds)  # kept across connections
 
 
 def trade_number(trade_id: object) -> int:
@@ -45,7 +45,7 @@ def trade_number(trade_id: object) -> int:
 
 
 def time_ns(text: str) -> int | None:
-    """Nanoseconds since 1970 of a frame's time; None for one of 1970 or before, which is how an unset time is written."""
+    """Nanoseconds since 1970 of a frame's time; None for 1970 or before, which means unset."""
     ns = rfc3339_ns(text)
     return ns if ns > 0 else None
 
@@ -61,7 +61,7 @@ def trades_of(
 
 
 def off_grid(product: Product, prices: Sequence[object], sizes: Sequence[object]) -> list[Event]:
-    """OffGrid events of the instruments whose grid does not hold all these numbers. Malformed for a value that is no number."""
+    """OffGrid events of the instruments whose grid is too coarse for these numbers. Malformed for a value that is no number."""
     price_decimals = max(map(_decimals, prices), default=0)
     size_decimals = max(map(_decimals, sizes), default=0)
     return [

@@ -1,7 +1,7 @@
 """Records of Coinbase products, for REST and the channel `status` of simulators: names, increments, trading status, figures.
 
-The keys are those of recorded answers: Advanced Trade of April 2026, Exchange of 2023 to 2026. Limits of the largest order are not in
-the simulated market: LARGEST_LOTS and LARGEST_QUOTE are the real BTC-USD ones.
+Keys are from recorded answers: Advanced Trade of April 2026, Exchange of 2023 to 2026. The simulated market has no largest order:
+LARGEST_LOTS and LARGEST_QUOTE are the real limits of BTC-USD.
 """
 
 from collections.abc import Iterable
@@ -86,7 +86,7 @@ def advanced_record(truth: Truth, instrument: Instrument, aliases: Iterable[str]
 
 
 def exchange_record(instrument: Instrument) -> dict[str, Any]:
-    """Exchange record of a product; `base_min_size`, which the exchange no longer tells, is there for the market that has one."""
+    """Exchange record of a product; it has `base_min_size`, which the exchange no longer sends, if the market has one."""
     base, quote = instrument.symbol.split("-")
     return {
         "id": instrument.native,
@@ -114,7 +114,7 @@ def exchange_status(instrument: Instrument) -> dict[str, Any]:
 
 
 def advanced_status(instrument: Instrument) -> dict[str, Any]:
-    """Row of a product in a `status` frame of Advanced Trade, as its documentation shows it."""
+    """Row of a product in a `status` frame of Advanced Trade, in the documented format."""
     base, quote = instrument.symbol.split("-")
     return {
         "product_type": "SPOT",

@@ -1,6 +1,6 @@
 """Coinbase REST side for simulators, in the interface of its mode: see advanced_rest.py and exchange_rest.py.
 
-Books by REST carry no number that a feed knows: the collector never asks for one.
+REST books have no sequence number of the feeds, so the collector never requests one.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,9 +1,9 @@
-"""Common part of Coinbase's two encoders: subscriptions, and the defensive reading of client messages.
+"""Shared parts of Coinbase's two encoders: subscriptions, and parsing of client messages.
 
     {"type":"subscribe"|"unsubscribe", "product_ids":[…], …channels, each feed in its own way}
 
-A subscription is accepted wholly or refused wholly. Its products are kept under the name of the product whose book they share: an
-alias gets that product's frames, as at the real exchange.
+A subscription is accepted or refused as a whole. Products are stored under the name of the product whose book they share: an alias
+gets that product's frames, as at the real exchange.
 """
 
 from collections.abc import Sequence
@@ -38,19 +38,19 @@ class Subscriptions:
         self._by_channel: dict[str, dict[str, Instrument]] = {}
 
     def find(self, name: object) -> Instrument | None:
-        """Instrument whose book a product of this name has; None for an unknown product."""
+        """Instrument whose book that product has (for an alias, the aliased one); None for an unknown product."""
         instrument = self._products.get(name) if isinstance(name, str) else None
         if instrument is None or not instrument.alias_of:
             return instrument
         return self._truth.instruments.get(instrument.alias_of)
 
     def add(self, channel: str, instruments: Sequence[Instrument]) -> None:
-        """Subscribe to a channel's frames of these instruments."""
+        """Add these instruments to a channel's subscription."""
         held = self._by_channel.setdefault(channel, {})
         held.update((instrument.native, instrument) for instrument in instruments)
 
     def remove(self, channel: str, instruments: Sequence[Instrument]) -> None:
-        """End the subscription to a channel's frames of these instruments."""
+        """Remove these instruments from a channel's subscription."""
         held = self._by_channel.get(channel, {})
         for instrument in instruments:
             held.pop(instrument.native, None)
@@ -58,11 +58,11 @@ class Subscriptions:
             self._by_channel.pop(channel, None)
 
     def products(self, channel: str) -> Sequence[str]:
-        """Names of the channel's products."""
+        """Names of the products subscribed on a channel."""
         return list(self._by_channel.get(channel, ()))
 
     def instruments(self, channel: str) -> Sequence[Instrument]:
-        """Instruments of the channel."""
+        """Instruments subscribed on a channel."""
         return list(self._by_channel.get(channel, {}).values())
 
     def channels(self) -> Sequence[str]:
@@ -70,19 +70,19 @@ class Subscriptions:
         return list(self._by_channel)
 
     def has(self, channel: str, instrument: Instrument) -> bool:
-        """Whether the client gets the channel's frames of this instrument."""
+        """Whether the client is subscribed to this instrument on the channel."""
         return instrument.native in self._by_channel.get(channel, ())
 
 
 class Every:
-    """Alarm that is due once in so many seconds; the first time at once."""
+    """Periodic timer, due every `seconds`; due at once the first time."""
 
     def __init__(self, seconds: int) -> None:
         self._period_ns = seconds * SECOND_NS
         self._next_ns = 0
 
     def is_due(self, now_ns: int) -> bool:
-        """Whether the time has come; if it has, the next time is a period later."""
+        """Whether the timer is due; if so, it is due again one period later."""
         if now_ns < self._next_ns:
             return False
         self._next_ns = now_ns + self._period_ns
@@ -90,25 +90,25 @@ class Every:
 
 
 class Changes:
-    """Last trade that a client was told of, by channel and product."""
+    """Last trade sent to a client, by channel and product."""
 
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
-        self._told: dict[tuple[str, str], str] = {}
+        self._announced: dict[tuple[str, str], str] = {}
 
     def traded(self, channel: str, instruments: Sequence[Instrument]) -> Sequence[Instrument]:
-        """Those that have traded since the last call for the channel; their last trades count as told."""
+        """Instruments with a new trade since the last call for the channel."""
         found = []
         for instrument in instruments:
             last = self._truth.recent_trades(instrument.symbol, 1)
             key = (channel, instrument.symbol)
-            if last and last[0].trade_id != self._told.get(key):
-                self._told[key] = last[0].trade_id
+            if last and last[0].trade_id != self._announced.get(key):
+                self._announced[key] = last[0].trade_id
                 found.append(instrument)
         return found
 
 
-RATE_REFUSAL = orjson.dumps({"type": "error", "message": "rate limit exceeded"})  # names no product; no real one was ever recorded
+RATE_REFUSAL = orjson.dumps({"type": "error", "message": "rate limit exceeded"})  # names no product; a real one was never recorded
 
 
 def no_product(name: str) -> Instrument:
@@ -117,7 +117,7 @@ def no_product(name: str) -> Instrument:
 
 
 def client_message(frame: bytes) -> tuple[bool, dict[str, Any]]:
-    """Pair (whether it subscribes, the message) of a client's frame; NotAcceptedError for any other frame."""
+    """Parse a client's frame to (whether it subscribes, message); NotAcceptedError for any other frame."""
     try:
         message = orjson.loads(frame)
     except ValueError as error:
@@ -125,6 +125,6 @@ def client_message(frame: bytes) -> tuple[bool, dict[str, Any]]:
     if not isinstance(message, dict):
         raise NotAcceptedError("Malformed JSON")
     verb = message.get("type")
-    if verb not in ("subscribe", "unsubscribe"):  # hostile: it need not be hashable
+    if verb not in ("subscribe", "unsubscribe"):  # hostile: the value may be unhashable
         raise NotAcceptedError("Type has to be either subscribe or unsubscribe")
     return verb == "subscribe", message

@@ -1,6 +1,6 @@
 """Example, a fictitious exchange: facts, decoder and encoder. Rules E1… are in `decoder`.
 
-It is no exchange that alphapulse collects from: `alphapulse exchanges new NAME` writes a plug-in package that begins as a copy of it.
+It cannot be collected from. `alphapulse exchanges new NAME` copies it as the start of a plug-in package.
 """
 
 from alphapulse_cli.exchanges.example.decoder import Decoder

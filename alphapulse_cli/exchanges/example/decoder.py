@@ -3,19 +3,19 @@
     {"channel":"book","type":"snapshot","name":"BTC_USD","seq":7,"bids":[["64000.1","0.5"]],"asks":[["64000.2","1"]],"ts":1790000000000}
     {"channel":"book","type":"update","name":"BTC_USD","prev":7,"seq":9,"bids":[["64000.1","0"]],"asks":[],"ts":1790000000100}
     {"channel":"trades","name":"BTC_USD","trades":[{"id":5,"price":"64000.2","size":"0.1","side":"buy","ts":1790000000100}]}
-    {"channel":"heartbeat","ts":1790000001000}
-    {"op":"subscribed","channel":"book","name":"BTC_USD"}     {"op":"unsubscribed",…}     {"op":"error","message":"…","name":"…"}
+    {"channel":"heartbeat","ts":1790000001000} {"op":"subscribed","channel":"book","name":"BTC_USD"}     {"op":"unsubscribed",…}
+    {"op":"error","message":"…","name":"…"}
 
 No sockets, no clock, no book. The rules, numbered as the tests number them:
 
-  E1  A `snapshot` replaces the book, asked for or not.
+  E1  A `snapshot` replaces the book, requested or not.
   E2  In an `update` a size is absolute; size 0 removes the level.
-  E3  `prev` of an update is the `seq` of the frame before it; any other is a gap: the book is unsubscribed and subscribed.
-  E4  While a book heals, its updates belong to the old subscription and are ignored. So are those before the first snapshot.
+  E3  `prev` of an update is the `seq` of the frame before it; any other is a gap: the book is resubscribed.
+  E4  While a resubscription is in flight, updates belong to the old one and are ignored. So are updates before the first snapshot.
   E5  `side` of a trade is the taker's. Ids grow by one: rules T1 to T6 of `trade_ids`, without T6 (no REST trades).
   E6  A request without an answer, or refused, is repeated with the pauses of `Subscriptions`.
-  E7  A quiet book is checked by a new subscription: its updates count until the snapshot comes.
-  E8  A number finer than the grid leaves as OffGrid and changes nothing. A frame is understood in full or refused.
+  E7  A quiet book is checked by a new subscription: its updates are applied until the snapshot comes.
+  E8  A number finer than the grid gives OffGrid and changes nothing. A frame is parsed in full or refused.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -78,7 +78,7 @@ class Decoder:
     # The interface `exchanges.protocol.Decoder`
 
     def connected(self, monotonic_ns: int) -> None:
-        """Queue all subscriptions; books of the last connection are forgotten, trade ids are kept."""
+        """Queue all subscriptions; forget books of the last connection, keep trade ids."""
         self._now_ns = monotonic_ns
         self._book.start(monotonic_ns)
         self._trades.start(monotonic_ns)
@@ -126,18 +126,18 @@ class Decoder:
         return [Send(frame) for subscriptions in (self._book, self._trades) for frame in subscriptions.frames()]
 
     def tick(self, monotonic_ns: int) -> Sequence[Event]:
-        """Queue what is due again (E6)."""
+        """Queue the repeated requests that are due (E6)."""
         self._now_ns = monotonic_ns
         silent = {BOOK: self._book.tick(monotonic_ns)[1], TRADES: self._trades.tick(monotonic_ns)[1]}
         return [Unanswered(channel, natives) for channel, natives in silent.items() if natives]
 
     def resync(self, instrument: Instrument) -> None:
-        """Unsubscribe and subscribe one book, unless its snapshot is already on its way (E4)."""
+        """Resubscribe to one book, unless its snapshot is already on its way (E4)."""
         if self._book.is_good(instrument.native):
             self._book.ask_anew(instrument.native, self._now_ns)
 
     def confirm(self, instrument: Instrument) -> None:
-        """Unsubscribe and subscribe a good book, whose updates count until the snapshot (E7)."""
+        """Resubscribe to a live book, whose updates are applied until the snapshot (E7)."""
         self._book.confirm(instrument.native, self._now_ns)
 
     def use_instrument(self, instrument: Instrument) -> None:
@@ -160,7 +160,7 @@ class Decoder:
         return [Unrecognised(f"op {message['op']}"[:TEXT_KEPT])]
 
     def _on_error(self, message: Json) -> Sequence[Event]:
-        """Refusal of one subscription, or of everything that waits where it names none (E6)."""
+        """Events of a refusal: of one subscription or, if it names none, of all that wait for an answer (E6)."""
         reason, channel, native = (str(message.get(key, ""))[:TEXT_KEPT] for key in ("message", "channel", "name"))
         final = is_final(reason)
         subscriptions = {BOOK: self._book, TRADES: self._trades}.get(channel)
@@ -187,9 +187,9 @@ class Decoder:
         elif not self._book.is_good(native):  # E4
             return []
         elif previous != self._sequences[native]:  # E3
-            told = f"prev {previous}, expected {self._sequences[native]}"
+            detail = f"prev {previous}, expected {self._sequences[native]}"
             self._book.ask_anew(native, self._now_ns)
-            return [GapFound((instrument,), GapReason.SEQUENCE, told)]
+            return [GapFound((instrument,), GapReason.SEQUENCE, detail)]
         self._sequences[native] = sequence
         return [event]
 
@@ -225,7 +225,7 @@ def _trade(instrument: Instrument, row: Json) -> Trade:
 
 
 def _rows(value: object, kind: type = list) -> list[Any]:
-    """The list itself, if each element is of that type: no text or object may pass for a row."""
+    """Return the list if each element is of that type, so that no text or object passes for a row."""
     if type(value) is not list or not all(type(row) is kind for row in value):
         raise TypeError(f"not a list of {kind.__name__}s")
     return value
@@ -238,7 +238,7 @@ def _number(value: object) -> int:
 
 
 def _time_ns(value: object) -> int:
-    """Nanoseconds since 1970 of a time in milliseconds, whole ones only."""
+    """Nanoseconds since 1970 of a time in integer milliseconds."""
     if type(value) is not int or not 0 < value < MAX_TICKS // NS_PER_MS:
         raise ValueError("not a time in milliseconds")
     return value * NS_PER_MS

@@ -25,11 +25,11 @@ class Encoder:
         self.spoil_checksum = False  # there are no checksums
 
     def connected(self, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
-        """No greeting."""
+        """Return no frames: Example sends no greeting."""
         return ()
 
     def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """An ack for each name, a book's followed by its snapshot; an error for a name or request that is unknown."""
+        """One ack per name, a book's followed by its snapshot; an error for an unknown name or request."""
         try:
             request = orjson.loads(frame)
             channel, names, op = request["channel"], list(request["names"]), request["op"]
@@ -57,33 +57,33 @@ class Encoder:
         return [orjson.dumps({"op": "unsubscribed", "channel": channel, "name": name})]
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
-        """One frame with these changes."""
+        """One book frame with these changes."""
         if (BOOK, symbol) not in self._subscribed:
             return ()
         sequence = self._truth.sequence(symbol)
         return [self._book({"type": "update", "prev": sequence - len(changes), "seq": sequence}, symbol, changes, now_ns)]
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """One frame with these trades."""
+        """One `trades` frame with these trades."""
         if (TRADES, symbol) not in self._subscribed:
             return ()
         rows = [_trade_row(trade, now_ns) for trade in trades]
         return [orjson.dumps({"channel": "trades", "name": self._truth.instruments[symbol].native, "trades": rows})]
 
     def trading_status(self, symbol: str, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
-        """No frame: the metadata tells it."""
+        """Return no frames: the trading status is only in the REST metadata."""
         return ()
 
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
-        """One frame."""
+        """One heartbeat frame."""
         return [orjson.dumps({"channel": "heartbeat", "ts": now_ns // NS_PER_MS})]
 
     def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:  # noqa: ARG002
-        """An error that names no request."""
+        """Refusal by a rate limit: an error that names no request."""
         return [orjson.dumps({"op": "error", "message": "too many requests"})]
 
     def restart_sequence(self) -> None:
-        """Do nothing: the truth counts."""
+        """Do nothing: sequence numbers are those of the simulated market."""
 
     def _book(self, head: dict[str, Any], symbol: str, changes: Sequence[Change], now_ns: int) -> bytes:
         instrument = self._truth.instruments[symbol]
@@ -102,7 +102,7 @@ class RestEncoder:
 
     def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:  # noqa: ARG002
         """Answer a GET with (HTTP status, body)."""
-        if path != FACTS.instruments_path.partition("?")[0]:  # its query comes apart
+        if path != FACTS.instruments_path.partition("?")[0]:  # without the query, which is a separate argument
             return 404, b'{"error":"not found"}'
         return 200, orjson.dumps({"instruments": [instrument_row(each) for each in self._truth.instruments.values()]})
 

@@ -26,7 +26,7 @@ FACTS = Facts(
     quirks=("it does not exist",),
 )
 
-# Instruments of its simulator: symbol, native name, price decimals, size decimals, levels a side.
+# Instruments of its simulator: symbol, native name, price decimals, size decimals, levels per side.
 LISTINGS = (
     ("BTC-USD", "BTC_USD", 2, 8, 500),
     ("ETH-USD", "ETH_USD", 2, 6, 500),

@@ -21,7 +21,7 @@ WORDS = {status: word for word, status in STATUSES.items()}
 
 
 def parse_instruments(body: bytes, mode: str = "", ours: Mapping[str, Instrument] = NO_INSTRUMENTS) -> Sequence[Instrument]:  # noqa: ARG001
-    """Instruments of the answer; one of `ours` whose row cannot be read is given as it is. DecodeError if it is no such answer."""
+    """Instruments of the answer; one of `ours` whose row cannot be read is returned unchanged. DecodeError for any other body."""
     try:
         return understood(orjson.loads(body)["instruments"], _read, ours, lambda row: str(row["name"]))
     except NOT_UNDERSTOOD as error:
@@ -29,7 +29,7 @@ def parse_instruments(body: bytes, mode: str = "", ours: Mapping[str, Instrument
 
 
 def _read(row: dict[str, Any]) -> Instrument | None:
-    """Instrument of a row; None for a market whose name is no BASE_QUOTE: it cannot be collected, and must not spoil the others."""
+    """Instrument of a row; None for a market whose name is not BASE_QUOTE, which cannot be collected."""
     native, word = row["name"], row["status"]
     tick, lot = decimals_of(row["tick"]), decimals_of(row["lot"])
     try:

@@ -1,4 +1,4 @@
-"""Kraken's book checksum: CRC-32 over the digits of the ten best levels a side.
+"""Kraken's book checksum: CRC-32 over the digits of the ten best levels per side.
 
     asks, lowest price first, then bids, highest first; of each level the price rendered with the pair's price precision and the
     size with its size precision, both without the point and without leading zeros, one after the other; no separators
@@ -18,11 +18,11 @@ from alphapulse_cli.market.instrument import Instrument
 
 
 def levels_checksum(asks: Sequence[Level], bids: Sequence[Level], price_excess: int = 0, size_excess: int = 0) -> int:
-    """Unsigned CRC-32 of a book's levels, best first, already cut to the subscribed depth; only the first ten of a side count.
+    """Unsigned CRC-32 of a book's levels, best first, already cut to the subscribed depth; it covers the first ten of each side.
 
     The excesses are the decimals that the book's grid has beyond the pair's precisions (negative: too few, filled with zeros). A
-    level that needs the excess decimals proves that the precision has grown since it was announced: then the grid itself is the
-    best guess of it.
+    level that needs the excess decimals proves that the precision has grown since it was announced: then the grid's own decimals
+    are used as the precision.
     """
     numbers: list[int] = []
     for level in asks[:CHECKSUM_DEPTH]:
@@ -41,13 +41,13 @@ def book_checksum(
     """Checksum of a book on the grid of `instrument`. The precisions default to the grid's decimals."""
     price_excess = 0 if price_precision is None else instrument.price_decimals - price_precision
     size_excess = 0 if size_precision is None else instrument.size_decimals - size_precision
-    if price_excess == 0 == size_excess:  # the usual case: the book's own integers are the digits
+    if price_excess == 0 == size_excess:  # usual case: the integers of the book are the digits
         return crc32(book.top_digits(CHECKSUM_DEPTH))
     return levels_checksum(book.asks(CHECKSUM_DEPTH), book.bids(CHECKSUM_DEPTH), price_excess, size_excess)
 
 
 def _rendered(numbers: list[int], excess: int) -> list[int]:
-    """Numbers with `excess` decimals fewer (more if negative), if that is exact for all of them; otherwise unchanged."""
+    """Convert numbers to `excess` fewer decimals (more if negative) if that is exact for all of them; otherwise unchanged."""
     if excess <= 0:
         return [number * 10**-excess for number in numbers]
     divided = [divmod(number, 10**excess) for number in numbers]

@@ -2,31 +2,31 @@
 
 No sockets, no clock, no logging, no book. The rules, numbered as the tests number them:
 
-  K1   A book `snapshot` replaces the book, asked for or not. It may hold fewer levels than the subscribed depth.
+  K1   A book `snapshot` replaces the book, requested or not. It may hold fewer levels than the subscribed depth.
   K2   In an `update` a size is absolute, never a difference; size 0 removes the level.
-  K3   Each message leaves with the subscribed depth: `flow` cuts each side to it after applying, because Kraken sends no delete
-       for a level that others pushed out of the window.
-  K4   Each message leaves with its checksum, of the book after applying and cutting. There is no other sign of a lost message.
-  K5   An `update` before the first snapshot is a gap, reported once; the symbol is then unsubscribed and subscribed.
-  K6   While a symbol heals, its updates belong to the old subscription and are ignored. One healing is in flight at a time.
-  K7   Prices and sizes are JSON numbers. Where a double does not prove the decimal that it came from, the raw token is parsed.
-       A level finer than the grid leaves as OffGrid and changes nothing; a trade brings its own grid, or is refused.
-  K8   A trade's `side` is the taker's. The trades of a frame leave oldest first, by rules T1 to T6 of `trade_ids`. A `snapshot` of
-       trades is history; it is asked for only where ids were seen before, on a new connection, to fill the hole between.
-  K9   Acks come one per symbol. An error names no channel; our `req_id` tells it. It may be worded as a frame of a channel: `error`
-       and `success` are looked at first. "Already subscribed" is an ack of what is LIVE; else that subscription is ended first.
-  K10  The channel `instrument` describes every pair; only ours are read, and only changes of them leave, trading status included.
-       The channel `status` reports that of the whole exchange without being asked. A connection's data of a pair is newer than
-       REST's, which may come from a cache, and replaces it; of the two trading statuses the stricter counts.
-  K11  A well-formed message of an unknown kind leaves as Unrecognised; any other that is not understood is a DecodeError.
-  K12  A request without an answer, or refused, is repeated for ever, with the pauses of `Owed`. A refusal while the book is LIVE
-       does not end it: the subscription is requested once more, without ending it first. An error that names nothing may concern
-       all waiting requests. A second one about our rate within 2 s slows us down. The channel `instrument` is requested like the
-       others: an answer to it, or its data, settles it. For a book that was requested three times in vain the connection is
-       replaced (`LastResort`).
-  K13  Missing trades are fetched by REST from the time of the last one before the hole, the first 1,000 of them.
-  K14  A quiet book is checked by a new subscription. Until its snapshot comes its updates count, for they came before the exchange
-       ended the old subscription; where the snapshot then differs from the book, messages were missed.
+  K3   Each event carries the subscribed depth: `flow` truncates each side to it after applying, because Kraken sends no delete
+       for a level that better ones pushed out of the window.
+  K4   Each event carries the message's checksum, of the book after applying and truncating. Nothing else reveals a lost message.
+  K5   An `update` before the first snapshot is a gap, reported once; the symbol is then resubscribed.
+  K6   While a resubscription is in flight, updates belong to the old one and are ignored. One is in flight per symbol.
+  K7   Prices and sizes are JSON numbers. If a double does not determine the decimal text exactly, the raw token is parsed.
+       A level finer than the grid gives OffGrid and changes nothing; a trade uses its own grid, or is refused.
+  K8   A trade's `side` is the taker's. The trades of a frame are published oldest first, by rules T1 to T6 of `trade_ids`. A
+       `snapshot` of trades is history; it is requested only on a later connection, to fill the hole since the last one.
+  K9   Acks come one per symbol. An error names no channel; the channel follows from our `req_id`. An error may look like a frame of
+       a channel, so `error` and `success` are checked first. "Already subscribed" counts as an ack if LIVE; else: resubscribe.
+  K10  The channel `instrument` describes every pair; only ours are read, and only their changes give events, trading status
+       included. The channel `status` reports the status of the whole exchange, without a subscription. The connection's data of a
+       pair is newer than REST's, which may be cached, and replaces it; the stricter of the two trading statuses applies.
+  K11  A well-formed message of an unknown kind gives Unrecognised; any other that is not understood is a DecodeError.
+  K12  A request without an answer, or refused, is repeated without limit, after the pauses of `Owed`. A refusal while the book is
+       LIVE does not end it: it is subscribed again without an unsubscribe. An error that names no request may concern all waiting
+       requests. A second rate-limit error within 2 s slows us down. The channel `instrument` is requested like the others: an
+       answer to it, or its data, settles it. For a book still unanswered after three requests the connection is replaced
+       (`LastResort`).
+  K13  Missing trades are fetched by REST: the first 1,000 since the time of the last trade before the hole.
+  K14  A quiet book is checked by a new subscription. Until its snapshot comes its updates are applied, since the exchange sent them
+       before it ended the old subscription; if the snapshot then differs from the book, messages were missed.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -83,7 +83,7 @@ USUAL_UPDATE = (
     '"asks":[<asks>{"price":<price>,"qty":<size>}</asks>],"checksum":<checksum>,"timestamp":"<time>"}]}'
 )
 BOOK_EVENTS: dict[str, BookKind] = {"snapshot": Snapshot, "update": Update}
-OUR_CHANNELS = {"book": BOOK, "trade": TRADES}  # Kraken's name -> ours
+OUR_CHANNELS = {"book": BOOK, "trade": TRADES}  # Kraken's channel name -> canonical name
 INSTRUMENT = "instrument"
 BOOKLESS = ("status", "heartbeat", "trade")  # channels whose unreadable frames do not affect books
 ALREADY = "already subscribed"
@@ -111,7 +111,7 @@ class Decoder:
         self._patience = Patience()
         self._requests: list[Request] = []
         self._now_ns = self._pinged_ns = 0  # CLOCK_MONOTONIC, of the last tick
-        self._pings = self._metadata_asked = 0
+        self._pings = self._metadata_requests = 0
         self._handlers = {
             "book": self._on_book,
             "trade": self._on_trades,
@@ -123,7 +123,7 @@ class Decoder:
     # The interface `exchanges.protocol.Decoder`
 
     def connected(self, monotonic_ns: int) -> None:
-        """Queue all subscriptions; books and acks of the last connection are forgotten, trade ids are kept."""
+        """Queue all subscriptions; forget books and acks of the last connection, keep trade ids."""
         self._now_ns = self._pinged_ns = monotonic_ns
         self._requests = []
         self._seen.clear()
@@ -153,7 +153,7 @@ class Decoder:
             raise DecodeError(words, frame, may_hold_books=channel not in BOOKLESS) from error
 
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
-        """Raise DecodeError: never requested, since Kraken's snapshots come over the WebSocket."""
+        """Raise DecodeError: never requested, since book snapshots come over the WebSocket."""
         raise DecodeError("kraken has no REST snapshot that could be spliced", body)
 
     def receive_trades(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
@@ -168,22 +168,22 @@ class Decoder:
         return ids.fill([(int(trade.trade_id), (trade,)) for trade in read], self._now_ns)
 
     def receive_instruments(self, body: bytes) -> Sequence[Instrument]:
-        """Instruments of an `AssetPairs` answer, each replaced by this connection's newer data where there is any (K10).
+        """Instruments of an `AssetPairs` answer, replaced by this connection's newer data if any (K10).
 
-        DecodeError.
+        DecodeError if it is not understood.
         """
         found = {each.native: each for each in parse_instruments(body, ours=self.instruments)}
-        for native, told in self._seen.items():
+        for native, streamed in self._seen.items():
             rest = found.get(native)
-            is_stricter = rest is not None and stricter(rest.trading_status, told.trading_status) is not told.trading_status
-            found[native] = told.with_status(rest.trading_status, rest.status_word) if rest and is_stricter else told
+            is_stricter = rest is not None and stricter(rest.trading_status, streamed.trading_status) is not streamed.trading_status
+            found[native] = streamed.with_status(rest.trading_status, rest.status_word) if rest and is_stricter else streamed
         return list(found.values())
 
     def fetch_failed(self, instrument: Instrument, monotonic_ns: int) -> None:
         """Do nothing: no snapshot is ever fetched."""
 
     def pending_requests(self) -> Sequence[Request]:
-        """Take the queued requests. All waiting symbols of a channel leave together, a hundred in a message."""
+        """Take the queued requests. All waiting symbols of a channel are sent together, a hundred in a message."""
         requests = [*self._requests, *map(Send, self._book.frames()), *map(Send, self._trades.frames())]
         self._requests = []
         return requests
@@ -205,33 +205,33 @@ class Decoder:
             if self._last_resort.is_due(native, silences, monotonic_ns):
                 self._requests.append(Reconnect(f"no answer to the subscription to the book of {native}, {silences} times"))
         silent = {channel.name: channel.tick(monotonic_ns)[1] for channel in (self._book, self._trades)}
-        told = [Unanswered(OUR_CHANNELS[name], natives) for name, natives in silent.items() if natives]
-        return [*(Unanswered(name) for name in untold), *told]
+        events = [Unanswered(OUR_CHANNELS[name], natives) for name, natives in silent.items() if natives]
+        return [*(Unanswered(name) for name in untold), *events]
 
     def _ask_for_metadata(self) -> None:
         params = {"channel": INSTRUMENT, "snapshot": True}
-        self._requests.append(Send(subscriptions.request("subscribe", INSTRUMENT, self._metadata_asked, params)))
-        self._metadata_asked += 1
+        self._requests.append(Send(subscriptions.request("subscribe", INSTRUMENT, self._metadata_requests, params)))
+        self._metadata_requests += 1
 
     def resync(self, instrument: Instrument) -> None:
-        """Unsubscribe and subscribe one book, unless its snapshot is already on its way (K6)."""
+        """Resubscribe to one book, unless its snapshot is already on its way (K6)."""
         if self._book.is_good(instrument.native):
             self._ask_anew(instrument.native)
 
     def confirm(self, instrument: Instrument) -> None:
-        """K14: unsubscribe and subscribe a good book; its snapshot will show whether anything was missed."""
+        """K14: resubscribe to a live book; its snapshot will show whether anything was missed."""
         self._book.confirm(instrument.native, self._now_ns)
 
     def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
-        """Raise DecodeError: never requested, since Kraken's proof is a snapshot over the WebSocket."""
+        """Raise DecodeError: never requested, since a quiet book is checked by a WebSocket snapshot."""
         raise DecodeError("kraken has no REST snapshot that could be compared", body)
 
     def position(self) -> Position:
-        """Position in the connection: Kraken numbers no frames, a checksum judges each."""
+        """Position in the connection: empty, since Kraken does not number frames (each has a checksum)."""
         return {}
 
     def resume(self, position: Position, natives: Collection[str]) -> None:  # noqa: ARG002
-        """Go on with good books of these symbols."""
+        """Resume with live books of these symbols."""
         for native in natives:
             self._book.arrived(native)
             self.shape.instruments[native] = self.instruments[native]
@@ -243,7 +243,7 @@ class Decoder:
             self.shape.instruments[instrument.native] = instrument
 
     def book_checksum(self, instrument: Instrument, book: BookTop) -> int:
-        """Checksum that this book must have; correct also where our grid is finer than the pair's precision."""
+        """Checksum that this book must have, also on a grid finer than the pair's precision."""
         return book_checksum(instrument, book, *self._precisions[instrument.native])
 
     # Channels
@@ -263,7 +263,7 @@ class Decoder:
         return off_grid or [placed for event in read for placed in self._place(event)]
 
     def _place(self, event: Event) -> list[Event]:
-        """Events of a book event in the subscription's state: itself, a gap for an update without a book (K5), or nothing (K6)."""
+        """Events of a book message: itself if the book is live, a gap before the first snapshot (K5), or none (K6)."""
         if isinstance(event, Snapshot):
             self._book.arrived(event.instrument.native)
             self.shape.instruments[event.instrument.native] = event.instrument
@@ -278,7 +278,7 @@ class Decoder:
         return []
 
     def _ask_anew(self, native: str) -> None:
-        """Subscribe anew to a book that is wrong, or never was right."""
+        """Resubscribe to a book that is wrong or has no snapshot."""
         self.shape.instruments.pop(native, None)
         self._book.ask_anew(native, self._now_ns)
 
@@ -287,11 +287,11 @@ class Decoder:
             return [unknown("trade", message["type"])]
         history = message["type"] == "snapshot"
         trades: list[Trade] = []
-        others: list[Event] = []
+        events: list[Event] = []
         for index, entry in enumerate(rows(message["data"])):
             instrument = self._ours(self._trades, entry)
             if instrument is None:
-                others.append(unknown("trade of", entry["symbol"]))
+                events.append(unknown("trade of", entry["symbol"]))
                 continue
             trades.append(read_trade(instrument, entry, partial(raw_entry, frame, index), history=history))
         by_native: dict[str, list[Numbered]] = {}
@@ -299,8 +299,8 @@ class Decoder:
             by_native.setdefault(trade.instrument.native, []).append((int(trade.trade_id), (trade,)))
         for native in sorted(by_native):
             self._trades.arrived(native)
-            others += self._trade_ids[native].take(by_native[native], self._now_ns)
-        return others
+            events += self._trade_ids[native].take(by_native[native], self._now_ns)
+        return events
 
     def _ours(self, channel: Channel, entry: Json) -> Instrument | None:
         """Instrument of an entry, None if we did not subscribe to it on this channel."""
@@ -309,12 +309,12 @@ class Decoder:
 
     def _on_instruments(self, message: Json, frame: bytes) -> list[Event]:  # noqa: ARG002
         read = [from_websocket(pair) for pair in rows(message["data"]["pairs"]) if pair["symbol"] in self.instruments]
-        news = [instrument for instrument in read if instrument and self._seen.get(instrument.native) != instrument]
+        changed = [instrument for instrument in read if instrument and self._seen.get(instrument.native) != instrument]
         self._metadata.settle(INSTRUMENT)
-        for instrument in news:
+        for instrument in changed:
             self._seen[instrument.native] = instrument
             self._precisions[instrument.native] = (instrument.price_decimals, instrument.size_decimals)
-        return [InstrumentsSeen(news)] if news else []
+        return [InstrumentsSeen(changed)] if changed else []
 
     def _on_status(self, message: Json, frame: bytes) -> list[Event]:  # noqa: ARG002
         return [read_status(entry) for entry in rows(message["data"])]

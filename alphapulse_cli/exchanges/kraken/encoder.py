@@ -1,10 +1,10 @@
 """Server side of a Kraken connection: a client's requests in; acks, snapshots, updates and trades out, from a `Truth`.
 
-The book that Kraken keeps right is the *client's window*: the best N levels a side. After each change of the market the encoder
-compares the window with the truth's best N and sends
+Updates maintain the *client's window*, the best N levels per side. After each change of the market the encoder compares the window
+with the market's best N and sends
 
-    each level that is new or has another size, the level that rises into the window from below included
-    a delete (size 0) for a removed level, but none for a level that better ones pushed out: the client cuts it off by itself
+    each level that is new or has another size, including one that rises into the window from below
+    a delete (size 0) for a removed level, but none for a level that better ones pushed out: the client truncates its book itself
 
 with the checksum of the window afterwards. Numbers are JSON numbers with all their decimals, trailing zeros included. The channels
 `ticker` and `ohlc` are in `summaries`.
@@ -24,9 +24,9 @@ from alphapulse_cli.market.events import Trade
 from alphapulse_cli.market.instrument import Instrument
 
 HISTORY_TRADES = 50
-CONNECTION_ID = 13834774380200032777  # real ones exceed 2^63, so this one does
+CONNECTION_ID = 13834774380200032777  # larger than 2^63, as the real exchange's
 CHANNELS_OF_SYMBOLS = ("book", "trade", "ticker", "ohlc")
-PRIVATE = frozenset(  # channels and methods of another address, which needs a key
+PRIVATE = frozenset(  # channels and methods of the authenticated address
     {
         *("executions", "balances", "level3", "add_order", "amend_order", "edit_order", "batch_add", "batch_cancel"),
         *("cancel_order", "cancel_all", "cancel_all_orders_after"),
@@ -36,7 +36,7 @@ PRIVATE_ANSWER = "Private data and trading are unavailable on this endpoint. Try
 
 
 class _Window:
-    """A client's copy of one book: the best `depth` levels a side, best first."""
+    """A client's copy of one book: the best `depth` levels per side, best first."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
@@ -53,9 +53,9 @@ class _Window:
 
     def move_to(self, bids: Sequence[Level], asks: Sequence[Level]) -> tuple[list[Level], list[Level]]:
         """Levels to send so that the client's window becomes this one, (bids, asks); size 0 is a delete."""
-        told = _difference(self.bids, bids, self.depth, is_ask=False), _difference(self.asks, asks, self.depth, is_ask=True)
+        differences = _difference(self.bids, bids, self.depth, is_ask=False), _difference(self.asks, asks, self.depth, is_ask=True)
         self.bids, self.asks = list(bids), list(asks)
-        return told
+        return differences
 
 
 class Encoder:
@@ -79,7 +79,7 @@ class Encoder:
         return [orjson.dumps({"channel": "status", "type": "update", "data": [status]})]
 
     def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """Acks, one a symbol, each followed by its snapshot; Kraken's errors; pongs."""
+        """Answers to a request: one ack per symbol, each followed by its snapshot; Kraken's errors; pongs."""
         self._spoke = True
         moment = time_text(now_ns)
         try:
@@ -105,7 +105,7 @@ class Encoder:
             return [_refusal({"method": "error", "time_in": moment, "time_out": moment}, "Malformed request")]
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
-        """One book frame, none if the changes are outside the client's window; before it the tickers that they cause."""
+        """Frames of tickers that change, then one book frame unless the changes are outside the client's window."""
         tickers = self._summaries.of_book(symbol, now_ns)
         self._spoke |= bool(tickers)
         window = self._windows.get(symbol)
@@ -115,7 +115,7 @@ class Encoder:
         return [*tickers, self._book_frame("update", symbol, bids, asks, now_ns)] if bids or asks else tickers
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """One frame with all of these trades, and those of the ticker and the candles that they change."""
+        """One frame with all of these trades, then the ticker and the candles that they change."""
         if not trades:
             return []
         frames = [self._trade_frame("update", trades, now_ns)] if symbol in self._trading else []
@@ -235,11 +235,11 @@ def _worse(ticks: int, than: int, is_ask: bool) -> bool:
 
 
 def _difference(held: Sequence[Level], wanted: Sequence[Level], depth: int, *, is_ask: bool) -> list[Level]:
-    """Deletes first, then new sizes, best first; no delete for a level that falls out of a full window."""
+    """Levels that turn `held` into `wanted`: deletes, then new sizes, best first; no delete for a level below a full window."""
     before, after = dict(held), dict(wanted)
     full = len(wanted) == depth
-    gone = [(ticks, 0) for ticks in before if ticks not in after and not (full and _worse(ticks, wanted[-1][0], is_ask))]
-    return gone + [(ticks, lots) for ticks, lots in wanted if before.get(ticks) != lots]
+    removals = [(ticks, 0) for ticks in before if ticks not in after and not (full and _worse(ticks, wanted[-1][0], is_ask))]
+    return removals + [(ticks, lots) for ticks, lots in wanted if before.get(ticks) != lots]
 
 
 def _ack(answer: Json, result: Json) -> bytes:

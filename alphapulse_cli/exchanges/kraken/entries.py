@@ -1,6 +1,6 @@
-"""Parser of one entry of a `book` or `trade` frame, in full or not at all: the stateless half of the decoder.
+"""Parsers of one entry of a `book` or `trade` frame: the stateless half of the decoder. An entry is parsed in full or refused.
 
-Numbers are read from the doubles of the parsed frame where those prove their decimals, else from its raw tokens (rule K7 of
+Numbers are read from the doubles of the parsed frame if those determine the decimals exactly, else from its raw tokens (rule K7 of
 `decoder`). An entry that is not understood raises one of `protocol.NOT_UNDERSTOOD`; the decoder turns that into a DecodeError.
 """
 
@@ -81,7 +81,7 @@ def raw_entry(frame: bytes, index: int) -> Json:
 
 
 def rows(value: object) -> list[Any]:
-    """The list itself; ValueError for any other type, so that no text or object passes for a list."""
+    """Return the value if it is a list; ValueError for any other type, so that no text or object passes for a list."""
     if not isinstance(value, list):
         raise ValueError("not a list")  # noqa: TRY004 - one kind of error for all contents of a frame
     return value
@@ -102,9 +102,9 @@ def time_ns(value: str) -> int:
     return ns
 
 
-def unknown(what: str, value: object) -> Unrecognised:
+def unknown(kind: str, value: object) -> Unrecognised:
     """Unrecognised event that names the kind and the exchange's word."""
-    return Unrecognised(f"{what} {value}"[:TEXT_KEPT])
+    return Unrecognised(f"{kind} {value}"[:TEXT_KEPT])
 
 
 def _levels(instrument: Instrument, entry: Json) -> Levels:

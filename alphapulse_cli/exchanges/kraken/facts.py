@@ -3,7 +3,7 @@
 from alphapulse_cli.exchanges.protocol import Facts, Mode, Rate, Silence
 
 NAME = "kraken"
-CHECKSUM_DEPTH = 10  # the checksum covers this many levels a side, whatever depth is subscribed
+CHECKSUM_DEPTH = 10  # the checksum covers this many levels per side, whatever depth is subscribed
 
 FACTS = Facts(
     name=NAME,

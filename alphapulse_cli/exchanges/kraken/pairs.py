@@ -1,7 +1,7 @@
 """Kraken's instrument metadata in its two forms: REST `AssetPairs` and the WebSocket channel `instrument`.
 
 The grid of a pair is its *precision*, since the checksum is rendered with it; the tick size may be several ticks of that grid. REST
-says XBT and XDG and gives texts, WebSocket v2 says BTC and DOGE and gives numbers. The exchange's BASE/QUOTE is BASE-QUOTE here.
+names XBT and XDG and has numbers as text, WebSocket v2 names BTC and DOGE and has JSON numbers. BASE/QUOTE becomes BASE-QUOTE here.
 """
 
 from collections.abc import Mapping
@@ -22,17 +22,17 @@ from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus
 RENAMED = {"XBT": "BTC", "XDG": "DOGE"}  # asset names: REST's -> WebSocket v2's
 REST_NAMES = {ours: theirs for theirs, ours in RENAMED.items()}
 TRADES_PATH = "/0/public/Trades"
-STATUSES = {  # trading status of a pair by Kraken's word
+STATUSES = {  # Kraken's status word -> trading status of a pair
     "online": TradingStatus.TRADING,
     "limit_only": TradingStatus.LIMIT_ONLY,
     "post_only": TradingStatus.POST_ONLY,
     "cancel_only": TradingStatus.CANCEL_ONLY,
-    "reduce_only": TradingStatus.CANCEL_ONLY,  # orders may only reduce a position, so a new one cannot be opened
+    "reduce_only": TradingStatus.CANCEL_ONLY,  # orders may only reduce a position
     "maintenance": TradingStatus.SUSPENDED,
     "work_in_progress": TradingStatus.SUSPENDED,
     "delisted": TradingStatus.DELISTED,
 }
-WORDS = {status: word for word, status in reversed(STATUSES.items())}  # Kraken's usual word for each
+WORDS = {status: word for word, status in reversed(STATUSES.items())}  # trading status -> Kraken's usual word
 
 
 def parse_instruments(
@@ -40,7 +40,7 @@ def parse_instruments(
     mode: str = "",  # noqa: ARG001  # one mode only
     ours: Mapping[str, Instrument] = NO_INSTRUMENTS,
 ) -> list[Instrument]:
-    """Instruments of a REST `AssetPairs` answer. DecodeError if it is no such answer, or if none of its pairs is understood.
+    """Instruments of a REST `AssetPairs` answer. DecodeError for any other body, or if no pair is understood.
 
     Left out: pairs without a WebSocket name, those whose symbol or precision our records cannot hold, and those that are not
     understood and not among `ours`, by native name.
@@ -97,7 +97,7 @@ def _from_rest(pair: Mapping[str, Any]) -> Instrument | None:
 def _instrument(
     native: str, precisions: tuple[int, int], increments: tuple[object, object, object], status: str
 ) -> Instrument | None:
-    """Instrument of a pair; None where no record can hold it: a name too long, a precision beyond 18 decimals."""
+    """Instrument of a pair; None if no record can hold it (name too long, precision above 18 decimals)."""
     if not isinstance(status, str):
         raise TypeError("the status must be text")
     for precision in precisions:
@@ -125,12 +125,12 @@ def _instrument(
 
 
 def status_word(instrument: Instrument) -> str:
-    """Kraken's word for an instrument's trading status; "unknown" where it has none."""
+    """Kraken's word for an instrument's trading status; "unknown" if Kraken has no word for it."""
     return instrument.status_word or WORDS.get(instrument.trading_status, "unknown")
 
 
 def _units(increment: object, decimals: int) -> int:
-    """Increment in units of the grid; 0 where it is missing, or finer than the precision."""
+    """Increment in units of the grid; 0 if it is missing or finer than the precision."""
     if increment is None:
         return 0
     try:

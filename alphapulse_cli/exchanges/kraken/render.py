@@ -1,6 +1,6 @@
 """Market data in Kraken's notation, for the encoder's frames.
 
-JSON numbers carry all decimals of the grid, trailing zeros included, which no JSON library writes; so they are made as text.
+JSON numbers carry all decimals of the grid, trailing zeros included, which no JSON library writes; so frames are built as text.
 """
 
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.market.trade_summary import TradeSummary
 
-MARGIN = {  # pair: leverages, most long, most short; of Kraken's documentation
+MARGIN = {  # pair: leverages, largest long and short position; from Kraken's documentation
     "BTC/USD": ([2, 3, 4, 5], 250, 200),
     "ETH/BTC": ([2, 3, 4, 5], 1100, 400),
 }
-COSTS = {"BTC": (6, "0.00002")}  # by quote asset: decimals of a cost, least cost of an order
+COSTS = {"BTC": (6, "0.00002")}  # quote asset: (decimals of a cost, smallest cost of an order)
 USUAL_COST = (5, "0.5")
 
 
 def cost_rule(quote: str) -> tuple[int, str]:
-    """Decimals of a cost and least cost of an order in that quote asset."""
+    """Decimals of a cost, and smallest cost of an order, in that quote asset."""
     return COSTS.get(quote, USUAL_COST)
 
 
 def time_text(ns: int) -> str:
-    """Time as Kraken writes it: RFC 3339 with microseconds, finer digits cut off."""
+    """Time in Kraken's format: RFC 3339, truncated to microseconds."""
     return rfc3339_text(ns, 6)
 
 
@@ -77,7 +77,7 @@ def pair_json(instrument: Instrument) -> str:
 def ticker_json(
     instrument: Instrument, book: tuple[Sequence[Level], Sequence[Level]], last_ticks: int, day: TradeSummary, now_ns: int
 ) -> str:
-    """Entry of a ticker frame: the best levels, the last price, and figures of 24 hours; zeros where there was no trade."""
+    """Entry of a ticker frame: the best levels, the last price, and 24-hour figures; zeros without a trade."""
     prices, sizes = instrument.price_decimals, instrument.size_decimals
     (bid, bid_lots), (ask, ask_lots) = (side[0] if side else (0, 0) for side in book)
     change = last_ticks - day.open_ticks

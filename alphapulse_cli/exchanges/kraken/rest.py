@@ -1,8 +1,8 @@
-"""Kraken's REST side for simulators: the public paths but `Spread` and those of other products.
+"""Kraken's REST side for simulators: the public spot paths except `Spread`.
 
     respond(path, query) ─► ROUTES ─► a method ─► rest_rows
 
-Parameters, defaults and limits are those of Kraken's public documentation; a value that it does not take is EGeneral:Invalid arguments.
+Parameters, defaults and limits are those of Kraken's public documentation; an invalid value gets EGeneral:Invalid arguments.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ UNKNOWN_PAIR, UNKNOWN_ASSET, INVALID = "EQuery:Unknown asset pair", "EQuery:Unkn
 
 
 class _RefusedError(Exception):
-    """A request that is answered by Kraken's error; its text is that error."""
+    """Refusal of a request; `str(error)` is Kraken's error."""
 
 
 class RestEncoder:
@@ -38,7 +38,7 @@ class RestEncoder:
         self._names = PairNames({symbol: each.native for symbol, each in truth.instruments.items()})
 
     def respond(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
-        """Answer a public path; errors have the status 200 as Kraken's have, unknown paths 404."""
+        """Answer a public path; errors have status 200 as at Kraken, unknown paths 404."""
         route = ROUTES.get(path)
         if route is None:
             return 404, rows.refusal("EGeneral:Unknown method")
@@ -96,7 +96,7 @@ class RestEncoder:
             raise _RefusedError(INVALID)
         span = Span(minutes * 60)
         candles = without_holes(self._truth.candles(symbol, span, MOST_CANDLES), span, now_ns, MOST_CANDLES)
-        complete_s = span.begin_ns(now_ns) // SECOND_NS - span.seconds  # the newest candle that is complete
+        complete_s = span.begin_ns(now_ns) // SECOND_NS - span.seconds  # begin of the newest complete candle
         since_s = _number(query, "since", 0)
         instrument = self._truth.instruments[symbol]
         wanted = [rows.candle(instrument, each) for each in candles if each.begin_ns // SECOND_NS > since_s]
@@ -143,7 +143,7 @@ def _number(query: Mapping[str, str], name: str, usual: int) -> int:
 
 
 def _choice(query: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
-    """Value of a parameter with few values, of which the first is the usual one."""
+    """Value of an enumerated parameter; the first of `choices` is the default."""
     value = query.get(name, choices[0])
     if value not in choices:
         raise _RefusedError(INVALID)

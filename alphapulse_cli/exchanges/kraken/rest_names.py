@@ -1,7 +1,7 @@
 """Names of Kraken's REST side: assets (XXBT, ZUSD) and pairs (XXBTZUSD, XBTUSD, XBT/USD, BTC/USD), for simulators.
 
-Old assets have a code of four letters: X before a coin, Z before a currency of a state. The key of a pair is the two codes where both
-are old (XXBTZUSD), else its short name (SOLUSD); of DOGE the pair with USD is younger than the rule, and is XDGUSD.
+Old assets have a code of four letters: X before a coin, Z before a fiat currency. The key of a pair is the two codes if both are
+old (XXBTZUSD), else its short name (SOLUSD). Exception: the key of DOGE/USD is XDGUSD.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ def is_tokenized(native: str) -> bool:
 
 
 class PairNames:
-    """The symbols of pairs by every name that REST takes for them."""
+    """Symbols of pairs by every name that REST accepts."""
 
     def __init__(self, natives: Mapping[str, str]) -> None:
         """`natives` are the names of the WebSocket by symbol, BTC/USD by BTC-USD."""
@@ -46,9 +46,9 @@ class PairNames:
                 self._symbols[name] = symbol
 
     def found(self, names: str) -> list[tuple[str, str]] | None:
-        """(Key of the answer, symbol) of each name of a comma list; None if one is unknown.
+        """Resolve a comma list of names to (key of the answer, symbol) pairs; None if a name is unknown.
 
-        The answer to a name with a slash has that very name as its key: clients look it up by it.
+        For a name with a slash, the key is that name, since clients look the answer up by it.
         """
         pairs = [(name, self._symbols.get(name)) for name in names.split(",")]
         known = [(name if "/" in name else self.keys[symbol], symbol) for name, symbol in pairs if symbol is not None]

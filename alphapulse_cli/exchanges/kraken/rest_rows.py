@@ -1,4 +1,4 @@
-"""Rows of Kraken's REST answers, for simulators. Fields and forms as in Kraken's public documentation, which gives them by example.
+"""Rows of Kraken's REST answers, for simulators. Fields and formats are from the examples of Kraken's public documentation.
 
 Prices of Depth, Ticker and Trades have at least five decimals, those of OHLC the pair's; sizes have the pair's.
 """
@@ -18,7 +18,7 @@ from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.market.trade_summary import SECOND_NS, TradeSummary
 
 PRICE_DECIMALS = 5
-DECIMALS = {"ZUSD": (4, 2), "ZEUR": (4, 2), "XXRP": (8, 5), "XXDG": (8, 2)}  # of an asset: kept, shown
+DECIMALS = {"ZUSD": (4, 2), "ZEUR": (4, 2), "XXRP": (8, 5), "XXDG": (8, 2)}  # asset: (decimals kept, decimals displayed)
 USUAL_DECIMALS = (10, 5)
 COLLATERAL = {"XXBT": 1.0, "XETH": 1.0, "ZUSD": 1.0}
 TAKER_FEES = (
@@ -29,7 +29,7 @@ MAKER_FEES = (
     *([0, 0.25], [10_000, 0.2], [50_000, 0.14], [100_000, 0.12], [250_000, 0.1]),
     *([500_000, 0.08], [1_000_000, 0.06], [2_500_000, 0.04], [5_000_000, 0.02], [10_000_000, 0.0]),
 )
-INFO_FIELDS = {  # fields of each choice of the parameter `info`
+INFO_FIELDS = {  # value of the parameter `info` -> fields of the answer
     "leverage": ("leverage_buy", "leverage_sell"),
     "fees": ("fees", "fees_maker", "fee_volume_currency"),
     "margin": ("margin_call", "margin_stop"),
@@ -39,11 +39,11 @@ INFO_FIELDS = {  # fields of each choice of the parameter `info`
 def asset(name: str) -> Json:
     """Asset of an `Assets` answer; `name` is the WebSocket's, BTC."""
     code = asset_code(name)
-    kept, shown = DECIMALS.get(code, USUAL_DECIMALS)
+    precision, shown = DECIMALS.get(code, USUAL_DECIMALS)
     row: Json = {
         "aclass": "tokenized_asset" if is_tokenized(name) else "currency",
         "altname": rest_name(name),
-        "decimals": kept,
+        "decimals": precision,
         "display_decimals": shown,
         "status": "enabled",
     }
@@ -98,7 +98,7 @@ def size_text(instrument: Instrument, lots: int) -> str:
 
 
 def average_text(summary: TradeSummary, price_decimals: int, decimals: int) -> str:
-    """Average price of the trades, weighted by size, rounded half up to that many decimals; zero without a trade."""
+    """Average price of the trades, weighted by size, rounded half up to `decimals`; zero without a trade."""
     return to_text(round_half_up(summary.quote * 10 ** (decimals - price_decimals), summary.size_lots or 1), decimals)
 
 
@@ -115,7 +115,7 @@ def ticker(
     today: TradeSummary,
     day: TradeSummary,
 ) -> Json:
-    """Pair of a `Ticker` answer: figures of pairs are of today (UTC) and of the last 24 hours. Zeros where there was no trade."""
+    """Pair of a `Ticker` answer: pairs of figures are [today (UTC), last 24 hours]. Zeros without a trade."""
     spans = (today, day)
 
     def best(side: Sequence[Level]) -> list[str]:
@@ -153,7 +153,7 @@ def candle(instrument: Instrument, summary: TradeSummary) -> list[object]:
 def trades_answer(key: str, trades: Sequence[Trade], last: str) -> bytes:
     """Body of a `Trades` answer: rows [price, size, time, side, type, misc, id]; `last` is a time in ns for the next request.
 
-    Times have nine decimals, which no double holds; so the body is made as text.
+    Times have nine decimals, more than a double holds; so the body is built as text.
     """
     rows = []
     for trade in trades:

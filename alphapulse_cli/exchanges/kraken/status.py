@@ -2,7 +2,7 @@
 
     {"channel":"status","type":"update","data":[{"system":"online","upcoming_maintenance":[{"title":…,"expected_start_utc":…}],…}]}
 
-It comes without a subscription, at the start of each connection and at each change.
+Kraken sends it without a subscription, at the start of each connection and at each change.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from alphapulse_cli.exchanges.kraken.entries import text
 from alphapulse_cli.market.events import SystemStatus
 from alphapulse_cli.market.trading_status import TradingStatus
 
-MOST_ANNOUNCEMENTS = 20  # taken from one list
-STATUSES = {  # trading status of the exchange by Kraken's word
+MOST_ANNOUNCEMENTS = 20  # most announcements read from one list
+STATUSES = {  # Kraken's status word -> trading status of the exchange
     "online": TradingStatus.TRADING,
     "limit_only": TradingStatus.LIMIT_ONLY,
     "post_only": TradingStatus.POST_ONLY,
@@ -21,7 +21,7 @@ STATUSES = {  # trading status of the exchange by Kraken's word
     "maintenance": TradingStatus.SUSPENDED,
 }
 TIMES = {"from": "expected_start_utc", "to": "expected_end_utc"}
-ANNOUNCED = {"upcoming_maintenance": "maintenance", "emergency": "emergency"}  # Kraken's list -> our word for its entries
+ANNOUNCED = {"upcoming_maintenance": "maintenance", "emergency": "emergency"}  # Kraken's list -> label of its entries
 
 
 def read_status(entry: Mapping[str, Any]) -> SystemStatus:
@@ -45,7 +45,7 @@ def _list(value: object) -> list[Any]:
 
 
 def _announcement(announced: object) -> str:
-    """Title, start and end of an announcement, as far as it has them."""
+    """Text of an announcement: title, start and end, if present."""
     if not isinstance(announced, dict):
         return text(announced if isinstance(announced, str) else repr(announced))
     parts = [

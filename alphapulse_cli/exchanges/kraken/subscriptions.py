@@ -1,7 +1,7 @@
-"""Requests at Kraken: many symbols of one channel in a message, and a number that tells the kind of the request.
+"""Subscription requests of a Kraken connection: many symbols of one channel per message, the request's kind coded in `req_id`.
 
-A client may send about one message a second, so all waiting requests leave together. An error of Kraken names no channel, only our
-`req_id`: the kind of request is coded in it (req_id modulo 4), so no request has to be remembered.
+A client may send about one message a second, so all waiting requests are sent together. Kraken's errors contain no channel, only
+our `req_id`: the kind of request is coded in it (req_id modulo 4), so that no request has to be remembered.
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ class Channel(Subscriptions[str]):
 
 
 def request(method: str, kind: str, number: int, params: dict[str, Any] | None = None) -> bytes:
-    """Frame of our request `number` of that kind."""
+    """Frame of the request with that kind and number."""
     message: dict[str, Any] = {"method": method, "req_id": 4 * number + REQUEST_KINDS.index(kind)}
     if params is not None:
         message["params"] = params
@@ -37,5 +37,5 @@ def request(method: str, kind: str, number: int, params: dict[str, Any] | None =
 
 
 def kind_of_request(req_id: object) -> str:
-    """Kind of the request that an answer belongs to; "" where the answer does not say."""
+    """Kind of the request that an answer belongs to; "" if the answer has no `req_id`."""
     return REQUEST_KINDS[req_id % 4] if isinstance(req_id, int) and not isinstance(req_id, bool) else ""

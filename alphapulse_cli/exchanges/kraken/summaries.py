@@ -1,6 +1,6 @@
-"""Channels `ticker` and `ohlc` of one client: what its subscriptions are, and the frames that trades and books cause.
+"""Channels `ticker` and `ohlc` of one simulated client: its subscriptions, and the frames sent after trades and book changes.
 
-trades ─► ticker (event_trigger "trades", the usual one; "bbo" too), and the present candle of each interval
+trades ─► ticker (event_trigger "trades", the default; "bbo" too), and the current candle of each interval
 a best level changes ─► ticker (event_trigger "bbo")
 """
 
@@ -16,7 +16,7 @@ from alphapulse_cli.market.trade_summary import Span, TradeSummary
 MINUTES = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)  # intervals of candles
 TRIGGERS = ("trades", "bbo")
 SNAPSHOT_CANDLES = 10
-WARNING = "timestamp is deprecated, use interval_begin"  # in the ack of every ohlc subscription
+WARNING = "timestamp is deprecated, use interval_begin"  # warning in the ack of every ohlc subscription
 Best = list[Sequence[Level]]
 
 
@@ -31,11 +31,11 @@ class Summaries:
 
     @property
     def any(self) -> bool:
-        """Whether there is a subscription."""
+        """Whether the client has any subscription."""
         return bool(self._triggers or self._intervals)
 
     def subscribe(self, params: Json, instrument: Instrument, now_ns: int) -> tuple[Json | str, bytes]:
-        """Start a subscription: the result for its ack, or the reason of a refusal, and the snapshot, b"" for none."""
+        """Start a subscription; returns the ack's result or the reason of a refusal, and the snapshot (b"" for none)."""
         symbol, wanted = instrument.symbol, params.get("snapshot", True) is True
         result: Json = {"channel": params["channel"], "snapshot": wanted, "symbol": instrument.native}
         if params["channel"] == "ticker":
@@ -60,7 +60,7 @@ class Summaries:
         return result | {"interval": minutes, "warnings": [WARNING]}, frame
 
     def unsubscribe(self, params: Json, instrument: Instrument) -> Json | None:
-        """End a subscription: the result for its ack, or None where there was none."""
+        """End a subscription; returns the ack's result, or None if there was no subscription."""
         symbol, channel = instrument.symbol, params["channel"]
         field, held = ("event_trigger", self._triggers) if channel == "ticker" else ("interval", self._intervals)
         subscribed = held.get(symbol, [])
@@ -73,7 +73,7 @@ class Summaries:
         return {"channel": channel, "symbol": instrument.native, field: wanted}
 
     def of_trades(self, symbol: str, now_ns: int) -> list[bytes]:
-        """Frames that new trades of the symbol cause."""
+        """Frames sent after new trades of the symbol."""
         frames = [self._ticker("update", symbol, now_ns)] if "trades" in self._triggers.get(symbol, ()) else []
         instrument = self._truth.instruments[symbol]
         for minutes in self._intervals.get(symbol, ()):
@@ -82,7 +82,7 @@ class Summaries:
         return frames
 
     def of_book(self, symbol: str, now_ns: int) -> list[bytes]:
-        """Frames that a change of the symbol's book causes."""
+        """Frames sent after a change of the symbol's book."""
         if "bbo" not in self._triggers.get(symbol, ()) or self._best[symbol] == list(self._truth.book(symbol, 1)):
             return []
         return [self._ticker("update", symbol, now_ns)]

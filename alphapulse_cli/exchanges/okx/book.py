@@ -1,12 +1,12 @@
-"""Book of one symbol on a connection: its sequence, and the splice of its stream onto a REST snapshot (rules O1 to O9 of `decoder`).
+"""Book state of one symbol on a connection: sequence numbers, and the splice of its stream onto a REST snapshot (rules O1 to O9).
 
-    WAITING ──snapshot──► LIVE ──gap──► HEALING ──answer──► WAITING          in band, the usual way
+    WAITING ──snapshot──► LIVE ──gap──► HEALING ──answer──► WAITING          by the WebSocket, as usual
        │ an update first, or no snapshot within 5 s of the answer
        ▼
     SPLICING ──REST snapshot that fits──► LIVE ──gap──► SPLICING             by REST
 
-The stream is a chain: each message names its own number (seq) and that of the message before it (prev). Messages that wait for a
-REST snapshot are kept as frames, since the grid may change until it comes.
+The rules are those of `decoder`. The stream is a chain: each message has its own number (seq) and that of the message before it
+(prev). Messages that wait for a REST snapshot are kept as frames, since the grid may change before it arrives.
 """
 
 from collections import deque
@@ -20,17 +20,17 @@ from alphapulse_cli.exchanges.okx.fields import Numbers, book_of, fetched_row, i
 from alphapulse_cli.market.events import Event, GapFound, GapReason, Snapshot, SnapshotRefused, Update, UpdateIgnored
 from alphapulse_cli.market.instrument import Instrument
 
-NONE, NEVER = -1, -2  # `last` without a number; `follows` of a book that nothing may follow without a look at its stage
+NONE, NEVER = -1, -2  # `last` without a number; `follows` of a book whose next message needs the slow path
 SNAPSHOT_WITHIN_NS = 5_000_000_000
 HELD_NS = 5_000_000_000
 FIRST_PAUSE_NS, LONGEST_PAUSE_NS = 1_000_000_000, 60_000_000_000
-MAX_EVENTS, MAX_BYTES = 1024, 8 << 20  # of the kept frames: 100 s at ten a second
+MAX_EVENTS, MAX_BYTES = 1024, 8 << 20  # most kept frames: 100 s at ten a second
 MOST_IGNORED = 20
 
 
 @unique
 class Stage(Enum):
-    """State of one book on this connection."""
+    """Stage of one book on this connection."""
 
     WAITING = "subscribed to, without a book so far"
     HEALING = "to be subscribed to anew: messages belong to the old subscription"
@@ -43,13 +43,13 @@ class _Kept(NamedTuple):
 
     numbers: Numbers
     frame: bytes
-    place: int  # of its row in `data`
+    place: int  # index of its row in `data`
 
 
 class Book:
     """Book of one symbol. `fetch` requests a REST snapshot of an instrument, `ask_anew` a new subscription of a native symbol.
 
-    `follows` is the `prev` that the next message of a LIVE book must have; NEVER where its stage has to be looked at.
+    `follows` is the `prev` that the next message of a LIVE book must have; NEVER in any other stage.
     """
 
     __slots__ = (
@@ -82,15 +82,15 @@ class Book:
         self.reset()
 
     def reset(self) -> None:
-        """Start on a new connection: forget everything of the old one."""
+        """Reset for a new connection: forget all state of the old one."""
         self._acked_ns: int | None = None  # time of the answer to the subscription
         self._wait(Stage.WAITING)
 
     def _wait(self, stage: Stage) -> None:
-        """Wait for a snapshot in that stage, without a book and without a position in the stream."""
+        """Enter a stage without a book and without a position in the stream."""
         self.stage, self.last, self.follows = stage, NONE, NEVER
         self.is_spliced = self._is_unmet = False
-        self._floor = NONE  # the smallest number of a snapshot that the kept messages can follow
+        self._floor = NONE  # smallest seqId of a snapshot that the kept messages can follow
         self.in_flight = False  # a snapshot is being fetched
         self._due_ns: int | None = None  # time of the next fetch, if one is scheduled
         self._failures = 0  # snapshots since the last one adopted
@@ -106,7 +106,7 @@ class Book:
     # The stream
 
     def acked(self, now_ns: int) -> None:
-        """Note an answer to the subscription: what comes from here on belongs to it."""
+        """Record the answer to a subscription: later messages belong to the new subscription."""
         if self.stage is Stage.HEALING:
             self._wait(Stage.WAITING)
         self._acked_ns = now_ns
@@ -119,7 +119,7 @@ class Book:
         return (snapshot,)
 
     def on_update(self, update: Update, numbers: Numbers | None, frame: bytes, place: int, now_ns: int) -> Sequence[Event]:
-        """Events of an update in this stage: itself, a gap, or nothing."""
+        """Events of an update, depending on the stage: the update, a gap, or none."""
         if numbers is None:  # O6
             if self.stage is not Stage.LIVE:
                 return ()
@@ -149,14 +149,14 @@ class Book:
         return self._break(f"{self.last} is followed by {prev} to {seq}", reason, kept)
 
     def _break(self, detail: str, reason: GapReason, kept: _Kept | None) -> Sequence[Event]:
-        """O5: lose the book, and request what heals it."""
+        """O5: drop the book, and request a resubscription or a REST snapshot."""
         self.heal()
         if self.stage is Stage.SPLICING and kept is not None:
             self._begin_run(kept)
         return (GapFound((self.instrument,), reason, detail),)
 
     def heal(self) -> None:
-        """Request another snapshot of a LIVE book that is wrong: in band, or by REST if that is where it came from."""
+        """Request another snapshot of a wrong LIVE book, by the same way as its last one (WebSocket or REST)."""
         if self.stage is not Stage.LIVE:
             return
         if not self.is_spliced:
@@ -173,11 +173,11 @@ class Book:
 
     @property
     def position(self) -> tuple[int, int, bool]:
-        """Numbers of a live book: the last of the stream, the one that the next message names, whether none met the snapshot (O9)."""
+        """Position of a live book: last seqId, expected prevSeqId, whether the snapshot is still ahead of the stream (O9)."""
         return self.last, self.follows, self._is_unmet
 
     def resume(self, last: int, follows: int, *, is_unmet: bool) -> None:
-        """Go on, live, from a `position`."""
+        """Resume in stage LIVE from a `position`."""
         self._wait(Stage.LIVE)
         self.last, self.follows, self._is_unmet = last, follows, is_unmet
 
@@ -188,7 +188,7 @@ class Book:
     # The splice
 
     def splice(self) -> None:
-        """Wait for a REST snapshot in place of the one in band (O7)."""
+        """Enter stage SPLICING: wait for a REST snapshot instead of one by the WebSocket (O7)."""
         if self.stage is not Stage.SPLICING:
             self._splice()
 
@@ -201,7 +201,7 @@ class Book:
         self._fetch(self.instrument)
 
     def fetch_again(self, now_ns: int) -> None:
-        """Request another snapshot after one that did not help: at once the first time, then after ever longer pauses."""
+        """Request another snapshot after one that did not fit: at once the first time, then after growing pauses."""
         self._failures += 1
         self.in_flight, self._body = False, b""
         if self._failures == 1:
@@ -210,7 +210,7 @@ class Book:
             self._due_ns = now_ns + min(FIRST_PAUSE_NS << min(self._failures - 2, 16), LONGEST_PAUSE_NS)
 
     def tick(self, now_ns: int) -> Sequence[Event]:
-        """Begin a splice, fetch a snapshot, give up one that the stream does not reach: what is due."""
+        """Carry out what is due: begin a splice, fetch a snapshot, drop one that the stream does not reach."""
         if self.stage is Stage.WAITING and self._acked_ns is not None and now_ns - self._acked_ns >= SNAPSHOT_WITHIN_NS:
             self._splice()
         if self._body and now_ns - self._held_ns >= HELD_NS:
@@ -220,11 +220,11 @@ class Book:
         return ()
 
     def _on_spliced(self, kept: _Kept, now_ns: int) -> Sequence[Event]:
-        """O8: lengthen the run of kept messages, or begin another; adopt a held snapshot that the stream has reached."""
+        """O8: append to the run of kept messages, or begin another; adopt a held snapshot that the stream has reached."""
         seq, prev = kept.numbers
         if prev == self.last and self.last != NONE and seq > prev:
             self._keep(kept)
-        elif seq != self.last:  # else it is kept already, or says that nothing has changed
+        elif seq != self.last:  # otherwise the message is kept already, or is empty (O3)
             self._begin_run(kept)
         if not self._body:
             return ()
@@ -235,7 +235,7 @@ class Book:
         return self._adopt(number, self._body) if number <= self.last else ()
 
     def _begin_run(self, kept: _Kept) -> None:
-        """Distrust what came before: the run begins with this message, or after it where the numbers begin anew with it (O4)."""
+        """Drop the earlier messages: the run begins with this message, or after it if it resets the sequence (O4)."""
         self._clear()
         self.last = self._floor = kept.numbers.seq
         if kept.numbers.seq > kept.numbers.prev:
@@ -252,7 +252,7 @@ class Book:
             self._kept_bytes -= len(dropped.frame)
 
     def on_fetched(self, body: bytes, now_ns: int) -> Sequence[Event]:
-        """O8: events of a REST snapshot. One of NOT_UNDERSTOOD, or OffGridFound: nothing has changed."""
+        """O8: events of a REST snapshot. An exception (one of NOT_UNDERSTOOD, or OffGridFound) leaves the state unchanged."""
         number = integer(fetched_row(body)["seqId"])
         book_of(Snapshot, self.instrument, fetched_row(body))
         if number < self._floor:
@@ -265,22 +265,22 @@ class Book:
         return ()
 
     def _adopt(self, number: int, body: bytes) -> Sequence[Event]:
-        """Make the snapshot and the kept messages after it the book. OffGridFound: nothing has changed."""
+        """Make the snapshot and the kept messages after it the book. OffGridFound leaves the state unchanged."""
         snapshot = book_of(Snapshot, self.instrument, fetched_row(body))
         later = [kept for kept in self._kept if kept.numbers.seq > number]
-        assert not later or later[0].numbers.prev <= number  # the run is unbroken, and began early enough
+        assert not later or later[0].numbers.prev <= number  # the run is unbroken, and begins early enough
         updates = [book_of(Update, self.instrument, loads(kept.frame)["data"][kept.place]) for kept in later]
-        stands = max(number, self.last)
+        last_number = max(number, self.last)
         is_unmet = self.last < number
         self._wait(Stage.LIVE)
-        self._stand_at(stands)
+        self._stand_at(last_number)
         self.is_spliced = True
         if is_unmet:  # O9
             self._is_unmet, self.follows = True, NEVER
         return [snapshot, *updates]
 
     def _give_up(self, now_ns: int) -> Sequence[Event]:
-        """Drop a held snapshot and fetch another; after the second without a message meanwhile the stream is dead."""
+        """Drop a held snapshot and fetch another; two in a row without a message in between mean that the stream is dead."""
         detail = f"the stream does not reach the snapshot: it stands at {self.last}"
         if self._held_at == self.last and self._failures:
             self.subscribe_anew()

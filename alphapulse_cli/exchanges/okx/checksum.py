@@ -1,10 +1,10 @@
-"""OKX's book checksum, which its messages carried until June 2026: a CRC-32, signed, over the text of the 25 best levels a side.
+"""OKX's book checksum, which its messages carried until June 2026: a CRC-32, signed, over the text of the 25 best levels per side.
 
-    bid 1, ask 1, bid 2, ask 2, … each as price:size, all joined by ":"; where one side ends the other goes on alone
+    bid 1, ask 1, bid 2, ask 2, … each as price:size, all joined by ":"; after the shorter side ends, the longer one continues alone
 
     bids 3366.1 x 7, 3366 x 6; asks 3366.8 x 9, 3368 x 8    ->    "3366.1:7:3366.8:9:3366:6:3368:8"    ->    -1881014294
 
-The text is the one that was sent. OKX writes numbers without trailing zeros, so it follows from the integers of any grid.
+The text is as sent by OKX, without trailing zeros, so it can be computed from the integers of any grid.
 """
 
 from zlib import crc32

@@ -1,43 +1,43 @@
 """OKX, API v5, spot: frames of the channels `books`, `books5` and `trades` become events. No sockets, no clock, no logging.
 
-    books     400 levels a side: a snapshot, then changes          ─► Book (O1 to O9) ─► Snapshot, Update …
-    books5    the whole top 5 each time                            ─► Snapshot of depth 5; `flow` publishes the difference
+    books     400 levels per side: a snapshot, then changes        ─► Book (O1 to O9) ─► Snapshot, Update …
+    books5    a full top 5 in each message                         ─► Snapshot of depth 5; `flow` publishes the difference
     trades    rows of one or more fills                            ─► TradeIds (T1 to T7); `side` is the taker's
 
 The rules, numbered as the tests number them:
 
-  O1   A `snapshot` replaces the book, asked for or not; its seqId is the start of the chain. Sizes are absolute, 0 removes. The
-       exchange removes the levels that leave its window of 400: nothing is cut here.
+  O1   A `snapshot` replaces the book, requested or not; its seqId is the start of the chain. Sizes are absolute, 0 removes. The
+       exchange sends removals for levels that leave its window of 400, so the book is not truncated here.
   O2   An `update` follows if its prevSeqId is the last seqId, whatever the step to its own seqId.
-  O3   Without a change for a minute an empty update has seqId = prevSeqId: it proves the book, and is an Update without levels.
-  O4   A seqId below prevSeqId, where that is the last one, is a reset by the exchange: the chain goes on from the smaller number.
-  O5   Any other update is a gap. The symbol is unsubscribed and subscribed; until the answer its messages are of the old
-       subscription and ignored. A hundred times an hour at most: beyond that a gap heals by REST, as in O8, since the exchange
-       counts requests.
-  O6   A checksum that is not 0 leaves with the event (older recordings), signed. A message without numbers needs one, and follows
-       a snapshot without numbers only. A checksum of 0 is none.
-  O7   Where the first message is an update, or no snapshot came 5 s after the answer, the book begins with a REST snapshot. No
-       book was believed, so it is no gap.
-  O8   Messages are kept meanwhile, as one unbroken chain: one that does not follow begins another, and so does a reset. A snapshot
-       older than the chain is refused, and another fetched. One ahead of it is held for 5 s at most. The book is the snapshot, then
-       the kept messages beyond its seqId. From then on O2 to O5 hold, and a gap heals by another REST snapshot.
-  O9   A snapshot that the stream had not reached (nothing came so far) may be overlapped by the first message: it is ignored if it
-       ends at or before the snapshot, at most 20 in a row.
-  O10  A picture of `books5` replaces the top 5. One of the same seqId is the same picture. One of a smaller seqId is a gap: no book
-       is shown until the next that does not go back. `resync` takes the next, whatever its seqId.
-  O11  Subscriptions are answered one by one. One that is neither answered nor fed is requested again, for ever, with the pauses of
-       `Owed`; a book that was requested three times in vain has its connection replaced (`LastResort`).
-  O12  A refusal concerns the subscription that its text names, else all those of its request. Codes 60011, 60018 and 64003 are
-       final. Those about our rate (60014) are requested again like all others, with pauses; after five of them within a minute the
-       connection is replaced, at most once in ten minutes, since the exchange counts the requests of a connection.
-  O13  `ping`, as text, after 20 s without a message; the answer is the text `pong`. No answer within 10 s: the connection is
-       replaced. A notice 64008 announces the end of the connection.
-  O14  A quiet book is checked by a REST snapshot: with the same seqId its best levels must be the book's. One that is ahead, and
-       still ahead of the stream a second later, shows a dead stream: it is subscribed to anew. Without an answer within 3 s the
-       connection is replaced, and so it is, at most once in ten minutes, where the stream dies again within two.
+  O3   After a minute without a change an empty update with seqId = prevSeqId confirms the book: an Update without levels.
+  O4   A seqId below a prevSeqId that matches is a reset by the exchange: the chain continues from the smaller number.
+  O5   Any other update is a gap. The symbol is resubscribed; until the answer, messages belong to the old
+       subscription and are ignored. After a hundred resubscriptions in an hour, gaps are healed by REST as in O8, since the
+       exchange limits requests.
+  O6   A checksum other than 0 is passed on with the event, signed (older recordings); 0 means none. A message without sequence
+       numbers needs a checksum, and may only follow a snapshot without sequence numbers.
+  O7   If the first message is an update, or no snapshot came within 5 s of the answer, the book begins with a REST snapshot. No
+       book was live, so this is no gap.
+  O8   Until it arrives, messages are kept as one unbroken chain: one that does not follow begins another, and so does a reset. A
+       snapshot older than the chain is refused, and another fetched. One ahead of it is held for 5 s at most. The book is the
+       snapshot, then the kept messages beyond its seqId. From then on O2 to O5 hold, and a gap heals by another REST snapshot.
+  O9   A snapshot adopted before any message may be newer than the first messages: those that end at or before it are ignored, at
+       most 20 in a row.
+  O10  A *picture*, one message of `books5`, replaces the top 5. The same seqId is a repetition. A smaller seqId is a gap: no book
+       is shown until the next picture whose seqId does not decrease. After `resync` the next picture is accepted with any seqId.
+  O11  Subscriptions are answered one by one. One without an answer and without data is requested again, without limit, after the
+       pauses of `Owed`; for a book still unanswered after three requests the connection is replaced (`LastResort`).
+  O12  A refusal applies to the subscription that its text names, else to all of its request. Codes 60011, 60018 and 64003 are
+       final. After rate-limit refusals (60014) requests are repeated after pauses, like all others; after five within a minute the
+       connection is replaced, at most once in ten minutes, since the exchange counts requests per connection.
+  O13  After 20 s without a message the text `ping` is sent; the answer is the text `pong`. Without an answer within 10 s the
+       connection is replaced. A notice 64008 announces the end of the connection.
+  O14  A quiet book is checked by a REST snapshot: with the same seqId its best levels must equal the book's. One that is ahead, and
+       still ahead of the stream a second later, shows a dead stream: it is resubscribed. The connection is replaced if the answer
+       takes more than 3 s or, at most once in ten minutes, if the stream dies again within two minutes.
   O15  Missing trades are fetched from among the last 500.
-  O16  A well-formed message of an unknown kind leaves as Unrecognised; any other that is not understood is a DecodeError, and then
-       nothing has changed.
+  O16  A well-formed message of an unknown kind gives Unrecognised; any other that is not understood is a DecodeError, which leaves
+       the state unchanged.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -96,7 +96,7 @@ USUAL_UPDATE = (
 SEQ_FIRST, PREV_FIRST = '"seqId":<first>,"prevSeqId":<final>}]}', '"prevSeqId":<final>,"seqId":<first>}]}'  # both are documented
 BOOK_EVENTS: dict[str, BookKind] = {"snapshot": Snapshot, "update": Update}
 BOOKS_CHANNEL, PICTURES_CHANNEL, TRADES_CHANNEL = "books", "books5", "trades"
-OUR_CHANNELS = {BOOKS_CHANNEL: BOOK, PICTURES_CHANNEL: BOOK, TRADES_CHANNEL: TRADES}  # OKX's name -> ours
+OUR_CHANNELS = {BOOKS_CHANNEL: BOOK, PICTURES_CHANNEL: BOOK, TRADES_CHANNEL: TRADES}  # OKX's channel name -> canonical name
 PING, PONG = b"ping", b"pong"
 PING_AFTER_NS, PONG_WITHIN_NS, RESTART_WITHIN_NS = 20_000_000_000, 10_000_000_000, 3_000_000_000
 FINAL_CODES = frozenset({"60011", "60018", "64003"})  # login required, no such channel or instrument, a higher VIP level required
@@ -110,14 +110,14 @@ class _Pictures:
     """Last picture of one symbol on this connection."""
 
     last: int = NONE
-    is_doubted: bool = False  # O10: the last one went back
+    is_doubted: bool = False  # O10: the last picture's seqId decreased
 
 
 class Decoder:
     """Decoder of one connection; `exchanges.protocol.Decoder`. UsageError for a depth that the mode does not have."""
 
     confirms_in_band = False
-    shape = None  # an update needs its chain: `receive` asks the shape itself
+    shape = None  # `receive` calls the shape itself, since an update has to follow the chain
 
     def __init__(self, instruments: Iterable[Instrument], channels: Collection[str], depth: int = 0, mode: str = "") -> None:
         chosen = okx.FACTS.mode(mode)
@@ -135,10 +135,10 @@ class Decoder:
         keys = [*((self._channel, each) for each in natives), *((TRADES_CHANNEL, each) for each in self._trades)]
         self._subscriptions = Arguments(keys)
         self._shape, self._other_shape = Shape(USUAL_UPDATE + SEQ_FIRST), Shape(USUAL_UPDATE + PREV_FIRST)
-        self._is_prev_first = False  # the order of keys that `_shape` reads: that of the last update
+        self._is_prev_first = False  # key order that `_shape` reads: that of the last update
         self._shape.instruments = self._other_shape.instruments = self.instruments
-        self._checks: dict[str, Confirmation] = {}  # of quiet books
-        self._restarted_ns: dict[str, int] = {}  # O14: dead streams that were subscribed to anew, until the answer
+        self._checks: dict[str, Confirmation] = {}  # checks of quiet books, by native symbol
+        self._restarted_ns: dict[str, int] = {}  # O14: dead streams that were resubscribed and not yet answered
         self._died_ns: dict[str, int] = {}  # time at which a stream was last found dead
         self._last_resort: LastResort[Key | str] = LastResort()
         self._hour_ns = self._resubscriptions = 0  # O5
@@ -152,12 +152,12 @@ class Decoder:
     def _start_connection(self, monotonic_ns: int) -> None:
         self._now_ns = self._heard_ns = monotonic_ns
         self._pinged_ns: int | None = None  # time of the ping that waits for an answer
-        self._refused_ns: list[int] = []  # O12: times of refusals for our rate
+        self._refused_ns: list[int] = []  # O12: times of rate-limit refusals
 
     # The interface `exchanges.protocol.Decoder`
 
     def connected(self, monotonic_ns: int) -> None:
-        """Start on a new connection: forget everything of the last one but trade ids, and queue the subscriptions."""
+        """Start on a new connection: forget everything of the last one except trade ids, and queue the subscriptions."""
         self._start_connection(monotonic_ns)
         for book in self._books.values():
             book.reset()
@@ -236,7 +236,7 @@ class Decoder:
             book.fetch_again(monotonic_ns)
 
     def pending_requests(self) -> Sequence[Request]:
-        """Take the queued requests, in the order in which to carry them out."""
+        """Take the queued requests, in the order of execution."""
         requests = [*self._requests, *map(Send, self._subscriptions.frames())]
         self._requests = []
         return requests
@@ -262,7 +262,7 @@ class Decoder:
         return [*events, *(Unanswered(ours, natives) for ours, natives in silent.items())]
 
     def resync(self, instrument: Instrument) -> None:
-        """Heal a wrong book: subscribe to it anew or fetch a snapshot (O5, O8), or take the next picture, whatever its seqId."""
+        """Heal a wrong book: resubscribe or fetch a snapshot (O5, O8), or accept the next picture with any seqId (O10)."""
         book = self._books.get(instrument.native)
         if book is not None:
             book.heal()
@@ -270,39 +270,39 @@ class Decoder:
             self._shown[instrument.native] = _Pictures()
 
     def confirm(self, instrument: Instrument) -> None:
-        """O14: fetch a small snapshot with which to compare a quiet symbol's stream and book."""
-        stands = self._stands(instrument.native)
-        if stands is not None:
-            self._checks[instrument.native] = Confirmation(stands)
+        """O14: request a small REST snapshot to compare a quiet symbol's stream and book with."""
+        last_number = self._last_number(instrument.native)
+        if last_number is not None:
+            self._checks[instrument.native] = Confirmation(last_number)
             self._fetch_proof(instrument.native)
 
     def receive_proof(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:  # noqa: ARG002
         """O14: judge a quiet symbol by the answer to a FetchProof. DecodeError as of `receive`."""
-        native, stands = instrument.native, self._stands(instrument.native)
+        native, last_number = instrument.native, self._last_number(instrument.native)
         check = self._checks.pop(native, None)
-        if check is None or stands is None:
+        if check is None or last_number is None:
             return ()
         try:
             row = fetched_row(body)
-            number, told = integer(row["seqId"]), book_of(Snapshot, self.instruments[native], row)
+            number, snapshot = integer(row["seqId"]), book_of(Snapshot, self.instruments[native], row)
         except OffGridFound:
             return ()
         except NOT_UNDERSTOOD as error:
             raise DecodeError(f"okx: snapshot of {instrument.id}: {error!r:.200}", body) from error
-        finding = check.judge(number, stands, self._now_ns)
+        finding = check.judge(number, last_number, self._now_ns)
         if not check.is_over:
             self._checks[native] = check
         if finding is Finding.COMPARE:
-            return (Proof(told.instrument, told.levels, self._proof_depth),)
-        return self._on_dead_stream(native, f"it stands at {stands}, the book at {number}") if finding is Finding.DEAD else ()
+            return (Proof(snapshot.instrument, snapshot.levels, self._proof_depth),)
+        return self._on_dead_stream(native, f"it stands at {last_number}, the book at {number}") if finding is Finding.DEAD else ()
 
     def position(self) -> Position:
-        """Position in the connection: the numbers of each live book, or of each last picture."""
+        """Position in the connection: sequence numbers of each live book, or of each last picture."""
         live: Position = {native: book.position for native, book in self._books.items() if book.stage is Stage.LIVE}
         return live | {native: [shown.last, 0, False] for native, shown in self._shown.items() if shown.last != NONE}
 
     def resume(self, position: Position, natives: Collection[str]) -> None:
-        """Go on with good books of these symbols."""
+        """Resume with live books of these symbols."""
         for native in natives:
             last, follows, is_unmet = position[native]
             if native in self._books:
@@ -377,7 +377,7 @@ class Decoder:
         return self._trades[native].take_counted(read, self._now_ns)
 
     def _fed(self, channel: str, native: str) -> None:
-        """Note data that proves a subscription."""
+        """Record data, which confirm a subscription."""
         self._subscriptions.arrived((channel, native))
         if channel != TRADES_CHANNEL:
             self._restarted_ns.pop(native, None)
@@ -398,7 +398,7 @@ class Decoder:
         if key not in self._subscriptions.standings:
             return (Unrecognised(_short(f"answer to {key[0]} of {key[1]}")),)
         channel, native = key
-        if channel != PICTURES_CHANNEL:  # which are answered by the first picture
+        if channel != PICTURES_CHANNEL:  # settled by the first picture
             self._subscriptions.arrived(key)
         if channel != TRADES_CHANNEL:
             self._restarted_ns.pop(native, None)
@@ -421,7 +421,7 @@ class Decoder:
         return [SubscriptionRefused(OUR_CHANNELS[channel], native, reason, for_now=not final) for channel, native in keys]
 
     def _on_rate(self) -> None:
-        """O12: count a refusal for our rate."""
+        """O12: count a rate-limit refusal."""
         self._refused_ns = [*(each for each in self._refused_ns if self._now_ns - each < RATE_WITHIN_NS), self._now_ns]
         if len(self._refused_ns) >= RATE_REFUSALS and self._last_resort.is_due("rate", SILENCES, self._now_ns):
             self._requests.append(Reconnect(f"{RATE_REFUSALS} requests refused within a minute as too many"))
@@ -445,11 +445,11 @@ class Decoder:
     # Healing
 
     def _subscribe_anew(self, native: str) -> None:
-        """O5: queue a new subscription of a book, or a REST snapshot where there were too many in this hour."""
+        """O5: queue a resubscription of a book, or a REST snapshot after too many resubscriptions within an hour."""
         if self._now_ns - self._hour_ns >= okx.HOUR_NS:
             self._hour_ns, self._resubscriptions = self._now_ns, 0
         self._resubscriptions += 1
-        is_dead = native in self._restarted_ns  # only a new subscription revives it
+        is_dead = native in self._restarted_ns  # only a resubscription revives it
         if self._resubscriptions > okx.MOST_RESUBSCRIPTIONS and native in self._books and not is_dead:
             self._books[native].splice()
         else:
@@ -466,8 +466,8 @@ class Decoder:
     def _proof_depth(self) -> int:
         return okx.PICTURE_DEPTH if self._is_pictures else PROOF_DEPTH
 
-    def _stands(self, native: str) -> int | None:
-        """Last number of a symbol's stream; None where its book is not good, or has no numbers."""
+    def _last_number(self, native: str) -> int | None:
+        """Last seqId of a symbol's stream; None if its book is not live or has no sequence numbers."""
         if native in self._shown:
             shown = self._shown[native]
             return None if shown.last == NONE or shown.is_doubted else shown.last
@@ -479,7 +479,7 @@ class Decoder:
         self._requests.append(FetchProof(self.instruments[native], path))
 
     def _on_dead_stream(self, native: str, detail: str) -> Sequence[Event]:
-        """O14: subscribe to a dead stream anew, which is a gap of its book. One that died before has its connection replaced."""
+        """O14: resubscribe to a dead stream, a gap of its book. If it died recently as well, replace the connection."""
         died_ns, self._died_ns[native] = self._died_ns.get(native), self._now_ns
         if died_ns is not None and self._now_ns - died_ns < AGAIN_NS and self._last_resort.is_due(native, SILENCES, self._now_ns):
             self._requests.append(Reconnect(f"the stream of {native} died again"))

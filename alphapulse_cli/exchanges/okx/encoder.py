@@ -1,9 +1,8 @@
 """Server side of one OKX connection: a client's requests in; answers, snapshots, updates, pictures and trades out, from a `Truth`.
 
-The book that OKX keeps right is the *client's window*: the best 400 levels a side. After each change of the market the encoder
-compares the window with the truth's best 400 and sends what differs, an explicit removal of each level that left it included.
-`seqId` is the truth's sequence, `prevSeqId` the number that this connection was sent last: a truth whose numbers begin anew makes a
-reset of the kind that OKX describes.
+Updates maintain the *client's window*, the best 400 levels per side. After each change of the market the encoder compares the
+window with the market's best 400 and sends the differences, with a removal of each level that left it. `seqId` is the market's
+sequence number, `prevSeqId` the one last sent on this connection: a reset of the market's sequence is a reset as OKX describes it.
 """
 
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ BOOKS, PICTURES, TRADES = "books", "books5", "trades"
 
 
 class _Window:
-    """A client's copy of one book: the best levels a side, best first; `seq` is the last number sent, at `sent_ns`."""
+    """A client's copy of one book: the best levels per side, best first; `seq` is the last number sent, at `sent_ns`."""
 
     __slots__ = ("asks", "bids", "sent_ns", "seq")
 
@@ -61,12 +60,12 @@ class Encoder:
         self._subscribed: dict[str, set[str]] = {PICTURES: set(), TRADES: set()}  # symbols by channel
 
     def connected(self, now_ns: int) -> Sequence[bytes]:
-        """No frames: OKX sends no greeting."""
+        """Return no frames: OKX sends no greeting."""
         del now_ns
         return ()
 
     def receive(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """Answers of a request, one for each argument, each followed by its snapshot; OKX's errors; pongs."""
+        """Answers to a request, one for each argument, each followed by its snapshot; OKX's errors; pongs."""
         if frame == b"ping":
             return [b"pong"]
         request: Any = None
@@ -79,9 +78,9 @@ class Encoder:
             return [_error("60012", "Invalid request: not understood", request)]
 
     def update(self, symbol: str, changes: Sequence[Change], now_ns: int) -> Sequence[bytes]:
-        """Tickers and best levels, and a picture; a message of the book, none if the changes are outside the client's window.
+        """Frames of tickers, best levels and a picture, then one of the book unless the changes are outside the client's window.
 
-        The book's is last, so that a fault which takes the last frame away takes that one.
+        The book's frame is last, so that a fault that drops the last frame drops that one.
         """
         frames = self._summaries.of_book(symbol, now_ns)
         if symbol in self._subscribed[PICTURES]:
@@ -89,40 +88,40 @@ class Encoder:
         window = self._windows.get(symbol)
         if window is not None and window.is_touched_by(changes):
             bids, asks = map(list, self._truth.book(symbol, okx.BOOK_DEPTH))
-            told = _difference(window.bids, bids), _difference(window.asks, asks)
+            differences = _difference(window.bids, bids), _difference(window.asks, asks)
             window.bids, window.asks = bids, asks
-            if any(told):
-                frames.append(self._book_frame("update", symbol, *told, now_ns))
+            if any(differences):
+                frames.append(self._book_frame("update", symbol, *differences, now_ns))
         return frames
 
     def trades(self, symbol: str, trades: Sequence[Trade], now_ns: int) -> Sequence[bytes]:
-        """One frame a trade, if the client is subscribed; then the ticker and the candles that they change."""
-        others = self._summaries.of_trades(symbol, now_ns) if trades else []
+        """One frame per trade, if the client is subscribed; then the ticker and the candles that they change."""
+        summaries = self._summaries.of_trades(symbol, now_ns) if trades else []
         if symbol not in self._subscribed[TRADES]:
-            return others
+            return summaries
         number = self._truth.sequence(symbol)
         return [
             data_frame(TRADES, trade.instrument, [{**trade_row(trade, now_ns), "count": "1", "source": "0", "seqId": number}])
             for trade in trades
-        ] + others
+        ] + summaries
 
     def trading_status(self, _symbol: str, _now_ns: int) -> Sequence[bytes]:
-        """No frames: the trading status is only in the REST answer `public/instruments`."""
+        """Return no frames: the trading status is only in the REST answer `public/instruments`."""
         return ()
 
     def heartbeat(self, now_ns: int) -> Sequence[bytes]:
-        """Candles that are over; messages without levels of the books that were not sent any for a minute."""
+        """Frames due by time: closed candles, and empty updates of books without a message for a minute."""
         over = self._summaries.of_time(now_ns)
         quiet = [symbol for symbol, window in self._windows.items() if now_ns - window.sent_ns >= KEEP_ALIVE_NS]
         return over + [self._book_frame("update", symbol, (), (), now_ns, moves=False) for symbol in quiet]
 
     def refuse_for_now(self, frame: bytes, now_ns: int) -> Sequence[bytes]:
-        """The error for too many requests."""
+        """Refusal by a rate limit."""
         del now_ns
         return [_error("60014", "Requests too frequent", orjson.loads(frame))]
 
     def restart_sequence(self) -> None:
-        """Do nothing: the numbers belong to the book; a message names the one that this connection was sent last."""
+        """Do nothing: sequence numbers are the market's, and `prevSeqId` is the one last sent on this connection."""
 
     # Requests
 
@@ -190,7 +189,7 @@ NOT_SIMULATED: Sequence[NotSimulated] = (
 
 
 def _difference(held: Sequence[Level], wanted: Sequence[Level]) -> list[Level]:
-    """Removals first, then new sizes, best first."""
+    """Levels that turn `held` into `wanted`: removals, then new sizes, best first."""
     if held == wanted:
         return []
     before, after = dict(held), dict(wanted)
@@ -198,7 +197,7 @@ def _difference(held: Sequence[Level], wanted: Sequence[Level]) -> list[Level]:
 
 
 def _id_of(request: Any) -> Json:
-    """Field `id` of an answer: that of the request, if it has one."""
+    """Field `id` of an answer, copied from the request if it has one."""
     number = request.get("id") if isinstance(request, dict) else None
     return {"id": number} if isinstance(number, str) else {}
 

@@ -8,14 +8,14 @@ from alphapulse_cli.exchanges.protocol import Facts, Mode, Rate
 
 NAME = "okx"
 BOOKS, BOOKS5, BOOKS_EEA, BOOKS_US = "books", "books5", "books-eea", "books-us"  # modes
-BOOK_DEPTH, PICTURE_DEPTH = 400, 5  # levels a side of the channels `books` and `books5`
+BOOK_DEPTH, PICTURE_DEPTH = 400, 5  # levels per side of the channels `books` and `books5`
 
 INSTRUMENTS, INSTRUMENTS_QUERY = "/api/v5/public/instruments", "instType=SPOT"
 BOOKS_PATH, TRADES_PATH = "/api/v5/market/books", "/api/v5/market/trades"
 VOLUMES = "/api/v5/market/tickers"
 RECENT_TRADES = 500  # most trades of one GET
 BOOKS_PER_CONNECTION = 29  # the exchange advises fewer than 30 depth channels on a connection
-MOST_RESUBSCRIPTIONS, HOUR_NS = 100, 3_600_000_000_000  # of a connection within an hour; the exchange's limit is 240 pairs
+MOST_RESUBSCRIPTIONS, HOUR_NS = 100, 3_600_000_000_000  # per connection within an hour; the exchange's limit is 240
 
 _BOOKS_PROOF = "seqId of every message follows the last, prevSeqId"
 _GLOBAL = ("wss://ws.okx.com:8443/ws/v5/public", "https://www.okx.com")
@@ -45,9 +45,9 @@ FACTS = Facts(
     ),
     instruments_path=f"{INSTRUMENTS}?{INSTRUMENTS_QUERY}",
     instruments_weight=2,
-    rest_weight=Rate.within(40, 2.0, burst=20),  # the limit of `books`; metadata counts double, since 20 of it are allowed
+    rest_weight=Rate.within(40, 2.0, burst=20),  # the exchange's limit for `books`; twice that for metadata
     connects=Rate.within(3, 1.0, burst=2),  # the exchange's limit: 3 a second from an address
-    sends=Rate.within(480, 3600.0, burst=240),  # the exchange's limit: 480 requests an hour on a connection; a ping is none
+    sends=Rate.within(480, 3600.0, burst=240),  # the exchange's limit: 480 requests an hour on a connection; pings do not count
     subscribe_batch=100,
     volumes_path=f"{VOLUMES}?{INSTRUMENTS_QUERY}",
     volumes_weight=2,

@@ -1,6 +1,6 @@
-"""Parsers of the fields of OKX's messages. Each raises one of `protocol.NOT_UNDERSTOOD` for any other contents.
+"""Parsers of the fields of OKX's messages. Each raises one of `protocol.NOT_UNDERSTOOD` for unexpected contents.
 
-A level finer than the instrument's grid raises OffGridFound instead, whose event names the grid that the whole message needs.
+A level finer than the instrument's grid raises OffGridFound instead, with the grid that the whole message needs.
 """
 
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ from alphapulse_cli.market.ticks import OffGridRow
 from alphapulse_cli.market.trade_numbers import exact_trade
 
 NS_PER_MS, NS_PER_US = 1_000_000, 1_000
-MAX_MS = 9_000_000_000_000  # of the year 2255: ns still fit 63 bits
+MAX_MS = 9_000_000_000_000  # in the year 2255, so that ns fit 63 bits
 MIN_US, MAX_US = 100_000_000_000_000, 9_000_000_000_000_000
 NO_SNAPSHOT_BEFORE = -1  # `prevSeqId` of a snapshot
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}
-NOT_TOLD = 0  # count of a trade of an older recording
+NOT_TOLD = 0  # `count` of a trade in an older recording, which has none
 
 Json = dict[str, Any]
 BookKind = type[Snapshot] | type[Update]
 
 
 class OffGridFound(Exception):
-    """Abort of the parsing of a message, with the OffGrid event that it leads to."""
+    """Exception that ends the parsing of a message, with the OffGrid event to report."""
 
     def __init__(self, event: OffGrid) -> None:
         super().__init__()
@@ -35,21 +35,21 @@ class OffGridFound(Exception):
 
 
 class Numbers(NamedTuple):
-    """Sequence numbers of a book message: its own, and that of the message before it."""
+    """Sequence numbers of a book message: its own, and the previous message's."""
 
     seq: int
     prev: int
 
 
 def rows(value: object) -> list[Any]:
-    """The list itself; TypeError for any other type."""
+    """Return the value if it is a list; TypeError for any other type."""
     if type(value) is not list:
         raise TypeError("not an array")
     return value
 
 
 def integer(value: object) -> int:
-    """Integer of 63 bits that is not negative. ValueError for any other value."""
+    """Return the value if it is an integer from 0 to 63 bits. ValueError for any other value."""
     if type(value) is not int or not 0 <= value <= MAX_TICKS:
         raise ValueError(f"not a number of 63 bits: {value!r:.40}")
     return value
@@ -63,7 +63,7 @@ def digits(value: object) -> int:
 
 
 def time_ns(value: object) -> int:
-    """Nanoseconds since 1970 of milliseconds as text; of microseconds where no time in ms is that large, as the fast road reads them."""
+    """Nanoseconds since 1970 of milliseconds as text, or of microseconds if it is too large for ms (as in the fast path)."""
     moment = digits(value)
     if moment <= MAX_MS:
         return moment * NS_PER_MS
@@ -73,7 +73,7 @@ def time_ns(value: object) -> int:
 
 
 def book_of(kind: BookKind, instrument: Instrument, row: Mapping[str, Any], depth: int | None = None) -> Snapshot | Update:
-    """Book event of a row of `data`, asks first, as OKX sends them. A checksum of 0 is none."""
+    """Book event of a row of `data`, asks first, as OKX sends them. A checksum of 0 means none."""
     levels = empty_of(instrument)
     finer: list[OffGridRow] = []
     for side, is_ask in (("asks", True), ("bids", False)):
@@ -88,7 +88,7 @@ def book_of(kind: BookKind, instrument: Instrument, row: Mapping[str, Any], dept
 
 
 def checksum_of(row: Mapping[str, Any]) -> int | None:
-    """Checksum of a book message, a signed integer of 32 bits; None where it is 0 or absent."""
+    """Checksum of a book message, a signed integer of 32 bits; None if it is 0 or missing."""
     crc = row.get("checksum", 0)
     if type(crc) is not int or not -(1 << 31) <= crc < 1 << 31:
         raise ValueError("the checksum is not an integer of 32 bits")
@@ -96,7 +96,7 @@ def checksum_of(row: Mapping[str, Any]) -> int | None:
 
 
 def numbers_of(row: Mapping[str, Any]) -> Numbers | None:
-    """Sequence numbers of a book message; None for one of an older recording, which has a checksum in their place."""
+    """Sequence numbers of a book message; None for an older recording, which has a checksum instead."""
     if "seqId" not in row and "prevSeqId" not in row:
         if checksum_of(row) is None:
             raise ValueError("neither a sequence number nor a checksum")
@@ -106,12 +106,12 @@ def numbers_of(row: Mapping[str, Any]) -> Numbers | None:
 
 
 def picture_number(row: Mapping[str, Any]) -> int:
-    """Sequence number of a picture of `books5`; -1 for one of an older recording, which has none."""
+    """Sequence number of a picture of `books5`; -1 for an older recording, which has none."""
     return integer(row["seqId"]) if "seqId" in row else NO_SNAPSHOT_BEFORE
 
 
 def fetched_row(body: bytes) -> Json:
-    """Row of the answer to a GET of one book. ValueError for the exchange's error."""
+    """Row of the REST answer with one book. ValueError for the exchange's error."""
     [row] = answered(body)
     if type(row) is not dict:
         raise TypeError("a book that is no object")
@@ -127,7 +127,7 @@ def answered(body: bytes) -> list[Any]:
 
 
 def trade_of(instrument: Instrument, row: Mapping[str, Any], *, history: bool = False) -> tuple[int, int, Trade]:
-    """Number of a trade, the count of numbers that it stands for, and the trade."""
+    """Parse a trade to (id, count of ids that it stands for, trade)."""
     number, count = digits(row["tradeId"]), digits(row["count"]) if "count" in row else NOT_TOLD
     if "count" in row and not 1 <= count <= number + 1:
         raise ValueError(f"not a count of trades: {count}")

@@ -1,7 +1,7 @@
 """Instruments of an answer to `public/instruments`, spot markets only. `BTC-USDT` is BASE-QUOTE already.
 
-Left out are other kinds (their sizes are contracts), names that our records cannot hold, grids finer than 18 decimals, and rows that
-are not understood: they must not spoil the others.
+Left out are other kinds (their sizes are contracts), names that our records cannot hold, grids finer than 18 decimals, and rows
+that are not understood: they must not spoil the others.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from alphapulse_cli.market.ticks import decimals_of, to_ticks
 from alphapulse_cli.market.trading_status import WORD_CHARACTERS, TradingStatus
 
 SPOT = "SPOT"
-STATUSES = {  # trading status of an instrument by OKX's word
+STATUSES = {  # OKX's status word -> trading status of an instrument
     "live": TradingStatus.TRADING,
     "suspend": TradingStatus.SUSPENDED,
     "preopen": TradingStatus.SUSPENDED,
@@ -33,7 +33,7 @@ def parse_instruments(
     mode: str = "",  # noqa: ARG001 - all modes have the same
     ours: Mapping[str, Instrument] = NO_INSTRUMENTS,
 ) -> list[Instrument]:
-    """All spot instruments of the body, trading or not. DecodeError for OKX's error, and if none of its rows is understood."""
+    """Spot instruments of the body, trading or not. DecodeError for OKX's error, or if no row is understood."""
     try:
         return understood(answered(body), _instrument, ours, itemgetter("instId"))
     except NOT_UNDERSTOOD as error:
@@ -43,7 +43,7 @@ def parse_instruments(
 def parse_volumes(body: bytes) -> dict[str, tuple[float, float]]:
     """Volumes of 24 hours in the base currency, and last prices, by native name. DecodeError if the body is not understood.
 
-    A market in which nothing was ever traded has no last price, and is left out.
+    Left out: markets without any trade yet, which have no last price.
     """
     try:
         return {row["instId"]: (float(row["vol24h"]), float(row["last"])) for row in answered(body) if row["last"]}
@@ -79,5 +79,5 @@ def _instrument(row: dict[str, Any]) -> Instrument | None:
 
 
 def status_word(instrument: Instrument) -> str:
-    """OKX's word for an instrument's trading status; "unknown" where it has none."""
+    """OKX's word for an instrument's trading status; "unknown" if OKX has no word for it."""
     return instrument.status_word or WORDS.get(instrument.trading_status, "unknown")

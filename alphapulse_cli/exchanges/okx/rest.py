@@ -1,6 +1,6 @@
-"""OKX's REST side for simulators: the paths that alphapulse requests, and those of the market that other clients ask for.
+"""OKX's REST side for simulators: the public spot paths that alphapulse and other clients request.
 
-`seqId` is the truth's sequence now. OKX's errors come with HTTP 200 and a code.
+`seqId` is the market's current sequence number. OKX's errors come with HTTP 200 and a code.
 """
 
 import re
@@ -26,7 +26,7 @@ HISTORY_TRADES_PATH = "/api/v5/market/history-trades"
 CANDLES_PATHS = ("/api/v5/market/candles", "/api/v5/market/history-candles")
 DEFAULT_TRADES = DEFAULT_CANDLES = 100
 MOST_CANDLES = 300
-EMPTY_KINDS = ("MARGIN", "SWAP", "FUTURES", "OPTION")  # of which there is nothing here
+EMPTY_KINDS = ("MARGIN", "SWAP", "FUTURES", "OPTION")  # valid instrument types that are not simulated: their lists are empty
 EMPTY_FIELDS = (  # of an instrument of the spot market
     *(
         "alias",
@@ -73,7 +73,7 @@ class RestEncoder:
         query = {**dict(parse_qsl(more)), **query}
         if path == TIME_PATH:
             return _answer([{"ts": str(now_ns // NS_PER_MS)}])
-        if path == STATUS_PATH:  # it lists maintenance, of which there is none
+        if path == STATUS_PATH:  # it lists maintenance; the simulator has none
             return _answer([])
         if path == okx.INSTRUMENTS:
             return self._instruments(query)
@@ -116,7 +116,7 @@ class RestEncoder:
         return _answer([{**book_row(self._truth.instruments[symbol], *levels, now_ns), "seqId": self._truth.sequence(symbol)}])
 
     def _candles(self, symbol: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
-        """Newest first; `after` a time are those before it, `before` a time those after it, as OKX has it."""
+        """Candles, newest first; as at OKX, `after` is an upper and `before` a lower bound of the time, both exclusive."""
         span = SPANS.get(query.get("bar", "1m"))
         if span is None:
             return _refusal("51000", "Parameter bar error")
@@ -129,7 +129,7 @@ class RestEncoder:
         return _answer([candle_row(self._truth.instruments[symbol], each, now_ns) for each in reversed(wanted)])
 
     def _past_trades(self, symbol: str, query: Mapping[str, str], now_ns: int) -> tuple[int, bytes]:
-        """Newest first, by pages: bounds are of the id, with `type=2` of the time in ms."""
+        """Page of past trades, newest first; the bounds are ids, with `type=2` times in ms."""
         page = _page(query, DEFAULT_TRADES, MOST_PAST_TRADES)
         if isinstance(page, str):
             return _refusal("51000", page)
@@ -148,7 +148,7 @@ class RestEncoder:
 
 
 def _page(query: Mapping[str, str], usual: int, most: int) -> tuple[int, int, int] | str:
-    """Bounds of a page, both exclusive, `after` the upper one as OKX has it, and the most rows; OKX's words where one is wrong."""
+    """Parse a page to (lower bound, upper bound, most rows), bounds exclusive, `after` the upper one; or OKX's error text."""
     limit = query.get("limit", str(usual))
     if not re.fullmatch(r"[1-9][0-9]{0,2}", limit, re.ASCII) or int(limit) > most:
         return "Parameter limit error"

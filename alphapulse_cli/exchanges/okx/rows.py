@@ -23,7 +23,7 @@ def _rows(instrument: Instrument, levels: Sequence[Level]) -> list[list[str]]:
 
 
 def trade_row(trade: Trade, now_ns: int) -> Json:
-    """Trade as OKX writes it, by REST too; one without an exchange time is dated `now_ns`."""
+    """Trade in OKX's format (frames and REST); one without an exchange time is dated `now_ns`."""
     instrument = trade.instrument
     return {
         "instId": instrument.native,

@@ -1,7 +1,7 @@
-"""Tickers, candles and best levels of OKX, by channel and by REST, for simulators. Fields and forms of OKX's documentation.
+"""Tickers, candles and best levels of OKX, by channel and by REST, for simulators. Fields and formats are from OKX's documentation.
 
-trades ─► tickers, the present candle of each interval          a best level changes ─► tickers, bbo-tbt
-a candle is over ─► it is sent once more, confirmed, with the next heartbeat
+trades ─► tickers, the current candle of each interval          a best level changes ─► tickers, bbo-tbt
+a candle closes ─► it is sent once more, confirmed, with the next heartbeat
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from alphapulse_cli.market.trade_summary import DAY_S, MONDAY_S, MONTH, WEEK, Sp
 
 TICKERS, BEST, CANDLE = "tickers", "bbo-tbt", "candle"
 HOUR_S = 3600
-HONG_KONG_S = 16 * HOUR_S  # its midnight: from six hours on, bars without "utc" begin by its clock
+HONG_KONG_S = 16 * HOUR_S  # Hong Kong time: bars of six hours and longer begin at its midnight, unless named "utc"
 DAY_UTC, DAY_UTC8 = Span(DAY_S), Span(DAY_S, HONG_KONG_S)
-SPANS = {  # by OKX's name of a bar; 1M, a month of Hong Kong, is not among them
+SPANS = {  # OKX's name of a bar -> its length; 1M in Hong Kong time is missing
     **{f"{minutes}m": Span(60 * minutes) for minutes in (1, 3, 5, 15, 30)},
     **{f"{hours}H": Span(hours * HOUR_S) for hours in (1, 2, 4)},
     **{f"{hours}H": Span(hours * HOUR_S, HONG_KONG_S % (hours * HOUR_S)) for hours in (6, 12)},
@@ -31,7 +31,7 @@ SPANS = {  # by OKX's name of a bar; 1M, a month of Hong Kong, is not among them
 
 
 def ticker_row(truth: Truth, instrument: Instrument, now_ns: int) -> Json:
-    """Row of `tickers`; prices are empty where there was no trade or is no level."""
+    """Row of `tickers`; prices without a trade or level are empty."""
     symbol, prices, sizes = instrument.symbol, instrument.price_decimals, instrument.size_decimals
     day, last = truth.last_day(symbol, now_ns), truth.recent_trades(symbol, 1)
 
@@ -39,7 +39,7 @@ def ticker_row(truth: Truth, instrument: Instrument, now_ns: int) -> Json:
         return (trim_text(side[0][0], prices), trim_text(side[0][1], sizes)) if side else ("", "")
 
     def begin(span: Span) -> str:
-        """Price at which today began: of its first trade, or the last one where there was none yet."""
+        """Opening price of a day: its first trade's price, or the last price if there was none yet."""
         newest = truth.candles(symbol, span, 1)
         if not newest:
             return ""
@@ -68,7 +68,7 @@ def ticker_row(truth: Truth, instrument: Instrument, now_ns: int) -> Json:
 
 
 def candle_row(instrument: Instrument, candle: TradeSummary, now_ns: int) -> list[str]:
-    """[begin in ms, open, high, low, close, volume, turnover, turnover, "1" if it is over]: of spot, both turnovers are the quote's."""
+    """Row [begin in ms, open, high, low, close, volume, turnover, turnover, "1" if closed]; both turnovers in quote currency."""
     prices, turnover = instrument.price_decimals, trim_text(candle.quote, instrument.price_decimals + instrument.size_decimals)
     ticks = (candle.open_ticks, candle.high_ticks, candle.low_ticks, candle.close_ticks)
     size = trim_text(candle.size_lots, instrument.size_decimals)
@@ -82,16 +82,16 @@ class Summaries:
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
         self._channels: dict[str, set[str]] = {TICKERS: set(), BEST: set()}  # symbols by channel
-        self._best: dict[str, list[Sequence[Level]]] = {}  # best levels as last sent, of all subscribed symbols
-        self._candles: dict[tuple[str, str], TradeSummary | None] = {}  # symbol, bar -> the candle sent, until it is confirmed
+        self._best: dict[str, list[Sequence[Level]]] = {}  # best levels as last sent, by subscribed symbol
+        self._candles: dict[tuple[str, str], TradeSummary | None] = {}  # (symbol, bar) -> candle sent and not yet confirmed
 
     @staticmethod
     def has(channel: str) -> bool:
-        """Whether the channel is one of these."""
+        """Whether the channel is one of this class."""
         return channel in (TICKERS, BEST) or (channel.startswith(CANDLE) and channel.removeprefix(CANDLE) in SPANS)
 
     def subscribe(self, channel: str, symbol: str, now_ns: int) -> list[bytes]:
-        """Start a subscription; its first frame."""
+        """Start a subscription; returns its first frame."""
         if channel in self._channels:
             self._channels[channel].add(symbol)
             self._best[symbol] = [*self._truth.book(symbol, 1)]
@@ -107,7 +107,7 @@ class Summaries:
         self._candles.pop((symbol, channel.removeprefix(CANDLE)), None)
 
     def of_trades(self, symbol: str, now_ns: int) -> list[bytes]:
-        """Frames that new trades of the symbol cause."""
+        """Frames sent after new trades of the symbol."""
         frames = [self._frame(TICKERS, symbol, now_ns)] if symbol in self._channels[TICKERS] else []
         for subscribed, bar in self._candles:
             if subscribed == symbol:
@@ -118,7 +118,7 @@ class Summaries:
         return frames
 
     def of_book(self, symbol: str, now_ns: int) -> list[bytes]:
-        """Frames that a change of the symbol's best levels causes."""
+        """Frames sent after a change of the symbol's best levels."""
         channels = [channel for channel, symbols in self._channels.items() if symbol in symbols]
         if not channels or (best := [*self._truth.book(symbol, 1)]) == self._best[symbol]:
             return []
@@ -126,7 +126,7 @@ class Summaries:
         return [self._frame(channel, symbol, now_ns) for channel in channels]
 
     def of_time(self, now_ns: int) -> list[bytes]:
-        """Frames of the candles that are over."""
+        """Frames of candles that have closed."""
         return [frame for symbol, bar in self._candles for frame in self._confirmed(symbol, bar, now_ns)]
 
     def _confirmed(self, symbol: str, bar: str, now_ns: int) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""The checks that every exchange's package must pass: `alphapulse exchanges check example` prints them as a table."""
+"""Conformance checks that every exchange package must pass; `alphapulse exchanges check example` prints them as a table."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The rules of the decoder, one class each, by frames written down by hand: replace them by recorded ones, with origin and date."""
+"""Tests of the decoder's rules, one class per rule. The frames are hand-written: replace them by recorded ones, dated."""
 
 import orjson
 import pytest
@@ -42,16 +42,16 @@ def sent(decoder):
 
 @pytest.fixture
 def decoder():
-    """A decoder whose subscriptions are on their way."""
-    made = Decoder([BTC], {"book", "trades"})
-    made.connected(0)
-    assert [(each["op"], each["channel"]) for each in sent(made)] == [("subscribe", "book"), ("subscribe", "trades")]
-    return made
+    """A decoder whose subscriptions were sent and not yet answered."""
+    subscribing = Decoder([BTC], {"book", "trades"})
+    subscribing.connected(0)
+    assert [(each["op"], each["channel"]) for each in sent(subscribing)] == [("subscribe", "book"), ("subscribe", "trades")]
+    return subscribing
 
 
 @pytest.fixture
 def live(decoder):
-    """A decoder that has its book."""
+    """A decoder with a live book."""
     decoder.receive(SNAPSHOT, 0)
     return decoder
 
