@@ -1,1 +1,1 @@
-"""Simulated exchanges: markets from a seed behind the real protocols, on loopback."""
+"""Simulated exchanges: seeded markets behind the real protocols, on loopback."""

@@ -1,10 +1,10 @@
-"""Connection of one client to a simulated exchange: its encoder, its queue of frames, and its own mischief.
+"""Connection of one client to a simulated exchange: encoder, frame queue, and fault injection.
 
     market step ─► encoder ─► mischief ─► edges.server.Client: a bounded queue ─► WebSocket
     client's frame ─► encoder ─────────────┘
 
-Frames are made and queued in the order of the market's states, in the event loop's thread: a client gets an exact feed at whatever
-pace it reads.
+Frames are encoded and queued in the order of the market's states, in the event loop's thread: a client gets an exact feed however
+slowly it reads.
 """
 
 import socket
@@ -48,17 +48,17 @@ class Connection(Client):
         self.number, self.encoder, self.mischief, self._report = number, encoder, mischief, report
         self._silent_until_ns = self._drip_until_ns = self._next_drip_ns = 0
         self._is_mute = False
-        self._has_books = False  # it was sent an update of a book
-        self._mute_symbols: dict[str, tuple[bytes, ...]] = {}  # muted symbol -> its names in a client's request
+        self._has_books = False  # whether a book update was sent to the client
+        self._mute_symbols: dict[str, tuple[bytes, ...]] = {}  # muted symbol -> its names in a client's requests
         self._natives = natives
         self._next_subscription = ""  # fault of the client's next subscription: "refuse", "lost-ack" or ""
 
     def connected(self, now_ns: int) -> None:
-        """Queue the frames with which the exchange greets a client."""
+        """Queue the exchange's greeting frames."""
         self.push(self.encoder.connected(now_ns))
 
     def receive(self, frame: bytes, now_ns: int) -> None:
-        """Take a frame of the client and queue the answers."""
+        """Process a frame of the client and queue the answers."""
         if self._is_mute and b"ping" not in frame:
             return
         if self._next_subscription and _subscribes(frame):
@@ -79,16 +79,16 @@ class Connection(Client):
             self.push([frame for frame in frames if not any(name in frame for name in mute)])
 
     def is_mute(self, symbol: str) -> bool:
-        """Whether a fault keeps this symbol's frames, or all, from being sent."""
+        """Whether a fault suppresses this symbol's frames, or all frames."""
         return self._is_mute or symbol in self._mute_symbols
 
     def send_status(self, symbol: str, now_ns: int) -> None:
-        """Queue the frames that announce the symbol's new trading status, where the exchange has such frames."""
+        """Queue the frames that announce the symbol's new trading status, if the exchange has such frames."""
         if not self._is_mute:
             self.push(self.encoder.trading_status(symbol, now_ns))
 
     def take(self, step: MarketStep, instrument: Instrument, now_ns: int) -> bool:
-        """Queue the frames of a market step, after this connection's mischief. True if a flood is to follow."""
+        """Queue the frames of a market step, after fault injection. True for a flood: the caller then makes a burst of steps."""
         if self.is_mute(step.symbol):
             return False
         trades = self.encoder.trades(step.symbol, step.trades, now_ns) if step.trades else ()
@@ -105,16 +105,16 @@ class Connection(Client):
         changed = mangled != list(frames)
         self.push(mangled)
         self._has_books = self._has_books or bool(frames)
-        # a client of trades alone meets faults of the connection too; one whose book is on its way back meets them with its next update
-        told = frames or (trades and not self._has_books and kind not in ABOUT_FRAMES)
-        if scenario is None or not told or (kind == "offgrid" and not changed):
-            return False  # the mischief does not apply to these frames: an armed kind waits for the next update
+        # a client with only trades gets connection faults too; one whose book is being resubscribed gets them with its next update
+        has_target = frames or (trades and not self._has_books and kind not in ABOUT_FRAMES)
+        if scenario is None or not has_target or (kind == "offgrid" and not changed):
+            return False  # the fault does not apply to these frames: an armed kind waits for the next update
         self.mischief.spend(scenario)
         struck = spoiled if kind == "checksum" else changed or kind not in ABOUT_FRAMES
         return struck and self._strike(scenario, step.symbol, now_ns)
 
     def _strike(self, scenario: Scenario, symbol: str, now_ns: int) -> bool:
-        """Report an injection, and carry it out if it is not about frames. True for a flood."""
+        """Log an injected fault, and carry it out if it is one of the connection. True for a flood."""
         self._report(Injection(now_ns, scenario.kind, self.number, symbol), scenario.seconds)
         kind, until_ns = scenario.kind, now_ns + int(scenario.seconds * 1e9)
         if kind == "stall":
@@ -139,7 +139,7 @@ class Connection(Client):
         return kind == "flood"
 
     def _tear_down(self, kind: str) -> None:
-        """End the connection without a close frame; `rst` with a TCP reset."""
+        """Abort the connection without a close frame; `rst`: with a TCP reset."""
         self.dropped = f"mischief: {kind}"
         transport = self.websocket.transport
         end: socket.socket | None = transport.get_extra_info("socket") if kind == "rst" else None
@@ -148,7 +148,7 @@ class Connection(Client):
         transport.abort()
 
     def tick(self, now_ns: int) -> None:
-        """Let time pass: end a silence that is over, release the next frame of a drip."""
+        """Process timers: end a silence that is over, release the next frame of a drip."""
         if self._silent_until_ns and now_ns >= self._silent_until_ns:
             self._silent_until_ns = 0
             self.allow(0 if self._drip_until_ns else None)
@@ -163,7 +163,7 @@ class Connection(Client):
 
 
 def _subscribes(frame: bytes) -> bool:
-    """Whether a client's frame is a JSON object that subscribes; a client may send anything."""
+    """Whether a client's frame (arbitrary bytes) is a JSON object that subscribes."""
     words = frame.lower()
     if b"subscribe" not in words or b"unsubscribe" in words:
         return False

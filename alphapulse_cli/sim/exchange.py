@@ -1,18 +1,18 @@
-"""Simulated exchange: the real protocol of a known market, over a real WebSocket and REST server on one loopback port.
+"""Simulated exchange: a seeded market behind the real protocol, on a WebSocket and REST server at one loopback port.
 
-    async with SimulatedExchange("kraken", seed=7) as exchange:         # moves by itself, `rate` steps a second and symbol
+    async with SimulatedExchange("kraken", seed=7) as exchange:         # real time: `rate` steps per second and symbol
         ... exchange.websocket_url, exchange.rest_url ...
 
-    async with SimulatedExchange("kraken", rate=0) as exchange:         # moves when told, on a clock of its own
+    async with SimulatedExchange("kraken", rate=0) as exchange:         # virtual time: steps on `advance` only
         await exchange.advance(100)
 
     ws://host:port/… ─► process_request ─┬─ Upgrade ─► Connection (encoder, queue, mischief) ◄─ every step of the market
     http://host:port/… ──────────────────┴─ GET ─────► RestEncoder
 
-    exchange.freeze(); exchange.truth.book("BTC-USD"); exchange.thaw()      # compare a client with the market, which stands still
+    exchange.freeze(); exchange.truth.book("BTC-USD"); exchange.thaw()      # compare a client with the frozen market
 
 The exchange runs in one event loop: a snapshot and the updates after it always fit. It serves tests, demos and users' own bots on
-loopback, with TLS where it is given any. It is not a public server: it has no rate limits and no login.
+loopback, optionally with TLS. It is not meant as a public server: it has no rate limits and no login.
 """
 
 import asyncio
@@ -41,17 +41,17 @@ from alphapulse_cli.sim.outages import Outages
 from alphapulse_cli.sim.pace import keep_pace
 from alphapulse_cli.sim.planted import PlantedSchedule
 
-DEFAULT_RATE = 20.0  # steps a second and symbol
+DEFAULT_RATE = 20.0  # steps per second and symbol
 UNTHROTTLED = math.inf  # as fast as the clients read
-VIRTUAL_START_NS = 1_790_000_000 * 10**9  # start of the clock of an exchange without a timer: September 2026
-STEP_NS = 50_000_000  # advance of that clock in a step
+VIRTUAL_START_NS = 1_790_000_000 * 10**9  # start of the virtual clock: September 2026
+STEP_NS = 50_000_000  # advance of the virtual clock per step
 SECOND_NS = 1_000_000_000
-QUEUE_BYTES = 64 << 20  # bound of a client's queue; several full-depth snapshots fit
+QUEUE_BYTES = 64 << 20  # largest queue of a client: several full-depth snapshots fit
 ROOM_BYTES = 1 << 20  # an unthrottled market pauses while a client's queue is larger
 STEPS_AT_ONCE = 64  # market steps between two turns of the event loop
 KEPT_INJECTIONS = 10_000
-FROZEN_PAUSE_S = 0.01  # between two looks of an unthrottled market that stands still
-NOT_SIMULATED = (  # of every exchange: the first rows of docs/reference/simulators.md
+FROZEN_PAUSE_S = 0.01  # polling interval of an unthrottled market that is frozen
+NOT_SIMULATED = (  # common to all exchanges: the first rows of docs/reference/simulators.md
     ("orders, accounts, private channels, keys", "refused as any unknown path or channel is"),
     ("rate limits and bans", "none; of what an exchange tells about used limits, what its encoder counts"),
     ("a TLS certificate of a known authority", "plain ws:// and http://, or one of a throw-away authority with `--tls`"),
@@ -63,9 +63,9 @@ JSON = ("Content-Type", "application/json")
 
 
 class SimulatedExchange:
-    """One exchange on one port.
+    """Server of one simulated exchange on one port.
 
-    `truth` is its market, `injections` the log of mischief, `dropped` the reasons of dropped clients.
+    `truth`: its market. `injections`: log of injected faults. `dropped`: reasons why clients were disconnected.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class SimulatedExchange:
         more: int = 0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Set the exchange up; `async with` opens its port. UsageError for unknown names or an impossible rate or burst.
+        """Set the exchange up; `async with` opens its port. UsageError for unknown names or an invalid rate or burst.
 
         `rate` is in steps per second for each symbol, in groups of `burst`; with 0 only `advance` moves the market. `clock` returns
         ns since 1970; the default is the real clock with a rate, a virtual one without. `speaker` replaces the registry's exchange.
-        `planted` and `more`, a number of invented symbols, go into the market that is made if `market` is None. With `tls`, a
+        `planted` and `more`, a number of invented symbols, apply to the market that is created if `market` is None. With `tls`, a
         server's context (`edges.server.throwaway_ca`), the addresses are wss:// and https://.
         """
         self._speaker = speaker or exchanges.get(name)
@@ -158,7 +158,7 @@ class SimulatedExchange:
         await self._listener.close()
 
     def stop_timer(self) -> None:
-        """Stop the timer for good, if there is one: from here on the market moves by `advance` only."""
+        """Stop the timer, if any, permanently: from then on only `advance` steps the market."""
         if self._runner is not None:
             self._runner.cancel()
 
@@ -170,7 +170,7 @@ class SimulatedExchange:
             await asyncio.shield(self._runner)
 
     async def advance(self, steps: int = 1, symbol: str = "") -> None:
-        """Make `steps` market steps of every symbol (or of one) now, and let the event loop send their frames."""
+        """Make `steps` market steps of every symbol (or one) now, and wait until the event loop has sent their frames."""
         for i in range(steps):
             self._pass_time(STEP_NS)
             for each in [symbol] if symbol else self.truth.symbols:
@@ -179,15 +179,15 @@ class SimulatedExchange:
                 await asyncio.sleep(0)
 
     def freeze(self) -> None:
-        """Let the market stand still: no step changes it until `thaw`. Heartbeats and answers go on."""
+        """Freeze the market: no step changes it until `thaw`. Heartbeats and answers continue."""
         self._is_frozen = True
 
     def thaw(self) -> None:
-        """Let a frozen market move again."""
+        """End a freeze: the market steps again."""
         self._is_frozen = False
 
     def inject(self, kind: str, symbol: str = "", seconds: float = DEFAULT_STALL_S) -> None:
-        """Inject mischief into the next update (of `symbol`, or of any) on every present connection.
+        """Inject a fault into the next update (of `symbol`, or of any) on every current connection.
 
         UsageError for an unknown kind.
         """
@@ -198,14 +198,12 @@ class SimulatedExchange:
     def set_trading_status(self, symbol: str, status: TradingStatus) -> None:
         """Set the trading status of a symbol, and announce it in the feed and by REST.
 
-        UsageError if the exchange has no word for it.
-
-        A market that accepts no taking orders stands still.
+        UsageError if the exchange has no such status. A market that accepts no taking orders is frozen.
         """
         before = self.truth.instruments[symbol].trading_status
         self.truth.set_trading_status(symbol, status)
-        said = {one.symbol: one.trading_status for one in self._speaker.parse_instruments(self._metadata(), self.mode)}
-        if said.get(symbol) is not status:
+        announced = {one.symbol: one.trading_status for one in self._speaker.parse_instruments(self._metadata(), self.mode)}
+        if announced.get(symbol) is not status:
             self.truth.set_trading_status(symbol, before)
             raise UsageError(f"{self.name} cannot announce a market that is {status.name}", "use SUSPENDED or CANCEL_ONLY")
         for connection in self.connections:
@@ -216,7 +214,7 @@ class SimulatedExchange:
         return joined([self._rest.respond(path, dict(parse_qsl(query)), self._now())[1] for path, _, query in parts])
 
     def _halt(self, symbol: str, seconds: float) -> None:
-        """Halt a symbol's market for that time, with the first trading status that the exchange can announce."""
+        """Halt a symbol's market for `seconds`, with the first halting status that the exchange can announce."""
         for status in (TradingStatus.CANCEL_ONLY, TradingStatus.SUSPENDED):
             with suppress(UsageError):
                 self.set_trading_status(symbol, status)
@@ -231,20 +229,20 @@ class SimulatedExchange:
                 self.set_trading_status(symbol, TradingStatus.TRADING)
 
     def calm(self) -> None:
-        """Cancel mischief that was injected and has not struck yet, on every present connection and for the whole exchange."""
+        """Cancel pending injected faults, on every current connection and for the whole exchange."""
         self.outages = Outages()
         for connection in self.connections:
             connection.mischief.disarm()
 
     def end_mischief(self) -> None:
-        """Cause no further mischief, on present connections and on those to come. Silences that have begun end when they would."""
+        """Stop fault injection on current and future connections. Silences in progress end at their time."""
         self._mischief = ()
         self.outages = Outages()
         for connection in self.connections:
             connection.mischief.end()
 
     def _pass_time(self, step_ns: int) -> None:
-        """Read the clock, or advance the virtual one; then do what is due: ends of silences and halts, heartbeats."""
+        """Read the clock, or advance the virtual one; then process timers: ends of silences and halts, heartbeats."""
         self.now_ns = self._clock() if self._clock else self.now_ns + step_ns
         for connection in self.connections:
             connection.tick(self.now_ns)
@@ -267,7 +265,7 @@ class SimulatedExchange:
                 self._step(symbol, may_flood=False)
 
     def _step_next(self, count: int) -> None:
-        """Make the next `count` steps, the symbols in turn, after those that planted opportunities need now."""
+        """Make the next `count` steps, symbols in rotation, after the steps that planted opportunities need now."""
         self._pass_time(0)
         for symbol in self.truth.due(self.now_ns):
             self._step(symbol)
@@ -277,7 +275,7 @@ class SimulatedExchange:
             self._turn += 1
 
     async def _run_unthrottled(self) -> None:
-        """Make steps as fast as the clients read them, until cancelled; none without a client."""
+        """Make steps as fast as the clients read them, until cancelled; pauses without a client."""
         while True:
             while not self.connections:
                 self._someone_came.clear()

@@ -4,9 +4,9 @@
 
 Each octave has twice the period of the one below and sqrt(2) times its amplitude: from a quarter of a second to over an hour the
 sum wanders like a random walk, yet it is a function of (seed, name, time) alone. So exchanges agree without communicating, even in
-different processes, no error accumulates, and the price cannot drift away for ever.
+different processes, no error accumulates, and the price stays in a bounded range.
 
-Floats exist here only: a market rounds a price to its own ticks.
+Floats are used in this module only: a market rounds a price to its own ticks.
 """
 
 from math import exp, sqrt
@@ -14,9 +14,9 @@ from zlib import crc32
 
 MASK64 = (1 << 64) - 1
 FIRST_PERIOD_S = 0.25
-OCTAVES = 15  # up to 0.25 s * 2**14: over an hour
+OCTAVES = 15  # longest period: 0.25 s * 2**14, over an hour
 
-# price in USD, and the typical move in a second as a fraction of it
+# asset -> (price in USD, typical move per second as a fraction of the price)
 ASSETS = {
     "BTC": (63310.0, 0.9e-4),
     "ETH": (2512.0, 1.1e-4),
@@ -30,7 +30,7 @@ INVENTED_MOVE = 1.6e-4
 
 
 def scatter(value: int) -> int:
-    """Mix a 64-bit number (splitmix64), so that results for neighbouring numbers are unrelated."""
+    """Hash a 64-bit number (splitmix64), so that results for adjacent numbers are uncorrelated."""
     value = (value + 0x9E3779B97F4A7C15) & MASK64
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & MASK64
@@ -45,7 +45,7 @@ def seed_of(seed: int, *names: str) -> int:
 
 
 def _asset(name: str) -> tuple[float, float]:
-    """Price and move of an asset: those of ASSETS, or of an invented one, between 1 and 100 USD."""
+    """Price in USD and typical move of an asset: from ASSETS, otherwise a seeded price between 1 and 100 USD."""
     return ASSETS.get(name) or (1.0 + seed_of(0, name) % 9900 / 100, INVENTED_MOVE)
 
 
@@ -71,14 +71,14 @@ class Noise:
 
 
 class Wander:
-    """Sum of octaves of noise; `move_in_s` is its typical move in a second."""
+    """Sum of octaves of noise; `move_in_s` is its typical move per second."""
 
     def __init__(self, seed: int, move_in_s: float, first_period_s: float = FIRST_PERIOD_S, octaves: int = OCTAVES) -> None:
         periods = [first_period_s * 2**octave for octave in range(octaves)] if move_in_s else []
         self._octaves = [Noise(scatter(seed + i), period, move_in_s * sqrt(period)) for i, period in enumerate(periods)]
 
     def at(self, time_s: float) -> float:
-        """Value at a time in seconds: the logarithm of a factor of the price."""
+        """Value at a time in seconds: logarithm of a price factor."""
         return sum(octave.at(time_s) for octave in self._octaves)
 
 

@@ -1,8 +1,8 @@
-"""One side of the true book: a dict of sizes beside a sorted list of prices, as simple as possible.
+"""One side of the true book: a dict of sizes and a sorted list of prices, kept simple as a reference implementation.
 
     keys, ascending:   … │ 3rd best │ 2nd best │ best ]        a bid's key is its ticks, an ask's is -ticks
 
-The best level is last on both sides, so that a change near the top moves few list entries. Tests compare books with this one: it
+The best level is last on both sides, so that a change near the top moves few list entries. Tests compare books with it, so it
 shares no code with `alphapulse_cli.book`.
 """
 
@@ -29,7 +29,7 @@ class SimulatedLadder:
         self._keys = sorted(self._sign * ticks for ticks in sizes)
 
     def put(self, ticks: int, lots: int) -> int:
-        """Set a level's size (0 removes it); returns its size before."""
+        """Set a level's size (0 removes it); returns its previous size."""
         before = self.sizes.get(ticks, 0)
         key = self._sign * ticks
         if lots:
@@ -46,11 +46,11 @@ class SimulatedLadder:
         return self._sign * self._keys[-1]
 
     def at(self, rank: int) -> int:
-        """Ticks of the level with `rank` better ones; IndexError beyond the last level."""
+        """Ticks of the level at `rank`, 0 the best; IndexError beyond the last level."""
         return self._sign * self._keys[-1 - rank]
 
     def better_than(self, ticks: int) -> list[int]:
-        """Ticks of the levels at that price or better, best first."""
+        """Ticks of the levels at `ticks` or better, best first."""
         first = bisect_left(self._keys, self._sign * ticks)
         return [self._sign * key for key in reversed(self._keys[first:])]
 

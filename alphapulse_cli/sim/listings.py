@@ -1,7 +1,7 @@
-"""Table of the instruments of each simulated exchange, with their grids and the depth of their books.
+"""Instruments of the simulated exchanges: grids and book depths.
 
-Grids and native names are those of the real exchanges, so that decoders meet realistic numbers. `levels_per_side` holds for both
-sides. Full-depth books also have stub orders at absurd prices.
+Grids and native names are those of the real exchanges, so that decoders meet realistic numbers. `levels_per_side` applies to
+each side. Full-depth books also have stub orders at extreme prices.
 """
 
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ LISTED: dict[str, Sequence[Listed]] = {
         ("BTC-USDT", "BTC-USDT", 1, 8, 1000),
         ("ETH-USDT", "ETH-USDT", 2, 6, 1000),
     ),
-    "bitfinex": (  # prices of five significant digits
+    "bitfinex": (  # prices with five significant digits
         ("BTC-USD", "tBTCUSD", 0, 8, 1000),
         ("ETH-USD", "tETHUSD", 1, 8, 1000),
         ("SOL-USD", "tSOLUSD", 2, 8, 800),
@@ -89,8 +89,8 @@ LISTED: dict[str, Sequence[Listed]] = {
         ("ETH-BTC", "ETHBTC", 6, 5, 800),
     ),
 }
-# minimum order size in lots where it is more than one lot; invented, in the order of magnitude of the real ones. Of Bitfinex, BTC's is a
-# real one that others quote; the others are of about the same value, between 2.5 and 5 USD, as it is said to be for all pairs there.
+# minimum order size in lots if it is more than one lot; invented, in the order of magnitude of the real ones. For Bitfinex, BTC's is
+# the real one, as quoted by third parties; the others have about the same value, between 2.5 and 5 USD.
 MIN_SIZES: dict[str, dict[str, int]] = {
     "kraken": {
         "BTC-USD": 5_000,
@@ -136,7 +136,7 @@ def listings(exchange: str, symbols: Sequence[str] = (), more: int = 0) -> list[
 
 
 def _invented(like: Listed, count: int) -> list[Listed]:
-    """Listeds of invented markets with small books, QAA-USD, QAB-USD …, named as the exchange names the market `like`."""
+    """Listings of invented markets with small books, QAA-USD, QAB-USD …, named as the exchange names the market `like`."""
     if count > len(INVENTED_BASES):
         raise UsageError(f"{count} invented markets; there are names for {len(INVENTED_BASES)}")
     symbol, native, *_ = like
@@ -145,7 +145,7 @@ def _invented(like: Listed, count: int) -> list[Listed]:
 
 
 def rows_of(exchange: str) -> Sequence[Listed]:
-    """Rows of an exchange: of the table here, or of its own package (a plug-in). UsageError where it has none."""
+    """Listing rows of an exchange, from the table here or from a plug-in's package. UsageError if there are none."""
     if exchange in LISTED:
         return LISTED[exchange]
     rows = exchanges.get(exchange).listings if exchange in exchanges.names() else ()
@@ -155,7 +155,7 @@ def rows_of(exchange: str) -> Sequence[Listed]:
 
 
 def simulated() -> list[str]:
-    """Names of the exchanges that have a simulator, plug-ins last. A plug-in that cannot be used has none."""
+    """Names of the exchanges with a simulator, plug-ins last; plug-ins that cannot be loaded are left out."""
     found = list(LISTED)
     for name in exchanges.names():
         if name not in LISTED:

@@ -1,24 +1,25 @@
-"""Simulated market of one exchange: a seed determines a plausible history of exact books and trades.
+"""Simulated market of one exchange: exact books and trades, determined by a seed.
 
     hidden mid (shared) ─► step ─┬─ takers: levels that the mid has passed are bought or sold, best first     ─► trades
                                  ├─ makers: a fresh quote where the best one stands too far from the mid      ─┐
-                                 └─ everyone else: new, resized and pulled orders, mostly near the top        ─┴► changes
+                                 └─ random orders: new, resized and cancelled levels, mostly near the top     ─┴► changes
 
-A step holds the content of one message about one symbol: its changes are net, at most one a price, each with an effect.
+A step is the content of one message about one symbol: net changes, at most one per price, none without effect.
 Rules, as the tests number them:
   M1  A book is never crossed and never locked, and neither side is ever empty.
   M2  A trade takes from the best level of the side that its taker hits; that level's new size is among the same step's changes.
   M3  Trade ids grow by one for each symbol.
   M4  `sequence(symbol)` grows by the number of changes of each step.
-  M5  A side keeps its first level count, but for a step's trades and planted levels, and grows by at most a twentieth (4 levels at least).
+  M5  A side keeps its first level count, but for a step's trades and planted levels, and grows by at most a twentieth (4 levels at
+      least).
   M6  The same seed, symbols and sequence of (symbol, time) steps give the same history.
-  M7  A planted opportunity (`sim.planted`) puts its level at the best place of its side and removes the levels of either side that are in
-      its way. While it lasts the best levels stay and no trades happen; sizes behind them keep changing. Then the removed levels
-      return.
-  M8  No level and no trade is smaller than the exchange's smallest order: a taker leaves that much of a level, or nothing.
+  M7  A planted opportunity (`sim.planted`) puts its level at the best place of its side and removes the levels of either side that
+      are better or crossed. Until it ends the best levels stay and there are no trades; only sizes behind them change. Then the
+      removed levels are restored.
+  M8  No level and no trade is smaller than the exchange's smallest order: what a taker leaves of a level is at least that, or
+      nothing.
 
-Time is handed in, in ns since 1970. The market shares no code with `alphapulse_cli.book`: it is the truth that books are compared
-with.
+Times are arguments, in ns since 1970. The market shares no code with `alphapulse_cli.book`, since books are compared with it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,11 +38,11 @@ from alphapulse_cli.sim.ladder import SimulatedLadder
 from alphapulse_cli.sim.listings import Listing, listings
 from alphapulse_cli.sim.planted import Leg, Planted, PlantedSchedule
 
-MAX_SWEPT = 12  # most trades of one step that follow the mid
+MAX_SWEPT = 12  # most trades of one step
 CHANGES_A_STEP = 6  # most random orders of a step, before its changes are netted
-HALF_SPREAD = 0.6e-4  # distance of makers' quotes from the mid, a fraction of the price
-STEEPNESS = 5.0  # gaps between levels grow by exp of this from the top to the far end
-SIZE_TAIL = 1.3  # exponent of the power law of sizes: the smaller it is, the heavier the tail
+HALF_SPREAD = 0.6e-4  # distance of makers' quotes from the mid, as a fraction of the price
+STEEPNESS = 5.0  # gaps between levels grow by the factor exp(STEEPNESS) from the best level to the last
+SIZE_TAIL = 1.3  # exponent of the power law of sizes: smaller values give heavier tails
 TYPICAL_WORTH_USD = 900.0  # typical value of a level
 STUB_ASK_TICKS = (10**11, 10**12 + 7, 10**13)
 STUB_BID_TICKS = (1, 2)
@@ -57,7 +58,7 @@ class MarketStep:
 
 
 class SimulatedMarket:
-    """Market of one exchange: an `exchanges.protocol.Truth` with `step`, which makes it move."""
+    """Market of one exchange: an `exchanges.protocol.Truth` that changes by calls of `step`."""
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class SimulatedMarket:
         planted: PlantedSchedule | None = None,
         more: int = 0,
     ) -> None:
-        """Make the books of `start_ns`, of all listed symbols for (), with the listings' depth for 0; `more` are invented symbols.
+        """Create the books at `start_ns`: all listed symbols for (), the listings' depth for 0, `more` invented symbols.
 
         UsageError for unknown names.
         """
@@ -92,7 +93,7 @@ class SimulatedMarket:
         return self._books[symbol].step(now_ns, self._plant_in(symbol, now_ns))
 
     def due(self, now_ns: int) -> Sequence[str]:
-        """Symbols in which a planted opportunity begins or ends by `now_ns`: each needs a step now."""
+        """Symbols whose planted opportunity begins or ends by `now_ns`; each needs a step now."""
         if self._planted is None:
             return ()
         return [symbol for symbol, book in self._books.items() if book.leg is not book.leg_of(self._plant_in(symbol, now_ns))]
@@ -107,7 +108,7 @@ class SimulatedMarket:
         return book.bids.levels(depth), book.asks.levels(depth)
 
     def level_counts(self, symbol: str) -> tuple[int, int]:
-        """Numbers of bid levels and ask levels of a symbol."""
+        """Counts of bid levels and ask levels of a symbol."""
         book = self._books[symbol]
         return len(book.bids), len(book.asks)
 
@@ -142,7 +143,7 @@ class SimulatedMarket:
         return self._books[symbol].history.last_day(now_ns)
 
     def candles(self, symbol: str, span: Span, count: int) -> Sequence[TradeSummary]:
-        """The newest `count` candles of a symbol with a trade, oldest first; as many as are kept."""
+        """The newest `count` candles of a symbol with a trade, oldest first; as far as stored."""
         return self._books[symbol].history.candles(span, count)
 
 
@@ -164,17 +165,17 @@ class _Book:
         self._near_gap = max(1.0, 4.0 * mid / levels_per_side / exp(STEEPNESS) * STEEPNESS * 4)
         self._targets = (len(self.bids), len(self.asks))
         self._last_trade_id = self._random.randrange(10**6, 10**8)
-        # as on a real exchange, the sequence number is never small
+        # as on a real exchange, sequence numbers start large
         self.sequence = self._random.randrange(10**6, 10**9)
         self._touched: dict[tuple[int, bool], int] = {}
         self._made: list[Trade] = []
-        self.leg: Leg | None = None  # the planted level that is here now
+        self.leg: Leg | None = None  # the planted level in this book now
         self._set_aside: dict[
             tuple[int, bool], int
         ] = {}  # (ticks, is_ask) -> size before planting, restored at its end; 0: no level
 
     def leg_of(self, plant: Planted | None) -> Leg | None:
-        """The level that an opportunity plants in this book; None if it plants none."""
+        """Leg of an opportunity in this book; None if it has none here."""
         return plant.leg(self.instrument.exchange) if plant is not None else None
 
     def _mid_ticks(self, now_ns: int) -> float:
@@ -186,7 +187,7 @@ class _Book:
         return HiddenMid(0, "", f"{base}-USD").shared(now_ns)
 
     def _first_levels(self, is_ask: bool, mid: float, reach: float, count: int, has_stubs: bool) -> dict[int, int]:
-        """First levels of a side, lots by ticks: gaps grow with the distance from the mid, and their sum is about `reach` ticks."""
+        """First levels of a side, lots by ticks: gaps grow with the distance from the mid, to about `reach` ticks in total."""
         sizes: dict[int, int] = {}
         expovariate = self._random.expovariate
         first_gap = reach / count * STEEPNESS / (exp(STEEPNESS) - 1.0)
@@ -203,7 +204,7 @@ class _Book:
         return sizes
 
     def _quote(self, is_ask: bool, mid: float) -> int:
-        """Price in ticks of a maker's quote: half the spread away from the mid, on the side's own side of it."""
+        """Price in ticks of a maker's quote: half the spread below the mid for bids, above it for asks."""
         return floor(mid + self._half_spread) + 1 if is_ask else ceil(mid - self._half_spread) - 1
 
     def _size(self) -> int:
@@ -239,7 +240,7 @@ class _Book:
         return MarketStep(self.instrument.symbol, changes, self._made)
 
     def _plant(self, leg: Leg) -> None:
-        """M7: make the planted level the best of its side, and remove the levels in its way."""
+        """M7: make the planted level the best of its side, and remove better and crossed levels."""
         self.leg = leg
         own, other = (self.asks, self.bids) if leg.is_ask else (self.bids, self.asks)
         for ladder in (own, other):
@@ -271,7 +272,7 @@ class _Book:
                 self._put(ladder, ladder.at(rank), self._size())
 
     def _trade_on(self, mid: float, now_ns: int) -> None:
-        """Make the trades and orders of a normal step."""
+        """Make the trades and orders of a step without a planted opportunity."""
         self._sweep(mid, now_ns)
         if self._random.random() < 0.15:
             self._take(self.asks if self._random.random() < 0.5 else self.bids, now_ns)
@@ -298,7 +299,7 @@ class _Book:
                 return
 
     def _take(self, ladder: SimulatedLadder, now_ns: int) -> None:
-        """Trade a part of the best level."""
+        """Trade a random part of the best level."""
         best_lots = ladder.sizes[ladder.best()]
         part = min(max(self._least, self._size() // 4), best_lots)
         self._trade(ladder, part if best_lots - part >= self._least else best_lots, now_ns)  # M8
@@ -309,11 +310,11 @@ class _Book:
         self._last_trade_id += 1
         side = Side.BUY if ladder.is_ask else Side.SELL
         self._made.append(Trade(self.instrument, str(self._last_trade_id), ticks, lots, side, now_ns))
-        left = ladder.sizes[ticks] - lots
-        self._put(ladder, ticks, left or (0 if len(ladder) > 1 else self._size()))
+        remaining = ladder.sizes[ticks] - lots
+        self._put(ladder, ticks, remaining or (0 if len(ladder) > 1 else self._size()))
 
     def _clear_of_the_other_side(self, ladder: SimulatedLadder, ticks: int) -> int:
-        """M1: the price moved to at least one tick from the other side's best, and to at least 1 tick."""
+        """M1: clamp a price to at least one tick from the other side's best, and to at least 1 tick."""
         other_best = self._other(ladder).best()
         return max(ticks, other_best + 1) if ladder.is_ask else max(1, min(ticks, other_best - 1))
 
@@ -330,7 +331,7 @@ class _Book:
         return len(ladder) < target + max(4, target // 20)
 
     def _anyone(self, ladder: SimulatedLadder, mid: float) -> None:
-        """Add, remove or resize a random level; a side below its level count only gets new levels."""
+        """Make a random order: add, remove or resize a level; a side below its level count only gets new levels."""
         surplus = len(ladder) - self._targets[ladder.is_ask]
         choice = self._random.random()
         if surplus < 0 or (choice < 0.33 and self._may_add(ladder)):

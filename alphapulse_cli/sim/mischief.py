@@ -1,47 +1,47 @@
-"""Mischief: injected faults, named, seeded and logged, so that a test knows what its client must have noticed.
+"""Fault injection ("mischief"): named, seeded and logged faults, so that a test knows which faults its client must have noticed.
 
     "gap,checksum:0.01,stall:0.001:6,mute:ETH-USD"      kind[:SYMBOL][:probability per book update[:seconds]]
 
     market step ─► encoder ─► frames of one update ─► Mischief.mangle ─► frames as this connection sends them
                                                           └► Injection(at_ns, kind, connection, symbol), for the log
 
-Mischief strikes a book update of one connection. The true book never changes: a client must find and heal the damage to its own.
+A fault applies to one book update of one connection. The true book never changes: a client must detect and repair its own copy.
 
 Kinds that damage the frames of an update; snapshots, acknowledgements and heartbeats pass untouched:
 
   gap         the frame is not sent
   duplicate   the frame is sent twice
   reorder     the frame is sent after the next update of its symbol
-  checksum    the frame's checksum is wrong; nothing on protocols without one
+  checksum    the frame's checksum is wrong; no effect on protocols without checksums
   offgrid     a price in the frame is two decimals finer than the grid, by a hundredth of a tick
   malformed   a price of a changed level is an object: valid JSON, not a book
   bomb        a price of a changed level is 1e-30
-  oversize    a frame larger than any client should take goes before it
-  garbage     an unparseable frame goes before it
-  unknown     a well-formed frame of an unknown type goes before it
+  oversize    a frame larger than any client should accept is sent before it
+  garbage     an unparseable frame is sent before it
+  unknown     a well-formed frame of an unknown type is sent before it
   flood       the market makes a burst of steps at once, all sent
 
-Kinds that stay with the connection:
+Kinds that affect the connection:
 
-  stall       nothing at all is sent for some seconds, then everything that waited
-  drip        one frame each half second for some seconds, then everything that waited
-  mute        no more frames are sent, pings are answered; with a symbol: no frames of its book and trades until the client subscribes to
-              the book again
-  half-open   nothing is sent or read any more, pings included; the connection stays open
-  disconnect  the connection is torn down without a close frame
+  stall       nothing is sent for some seconds, then all queued frames
+  drip        one frame each half second for some seconds, then all queued frames
+  mute        no more frames are sent, pings are answered; with a symbol: no frames of its book and trades until the client
+              resubscribes to the book
+  half-open   nothing is sent or read any more, pings included; the TCP connection stays open
+  disconnect  the connection is aborted without a close frame
   rst         the same with a TCP reset
-  refuse      the client's next subscription is refused for now, as the exchange refuses one that comes too soon
+  refuse      the client's next subscription is refused by the exchange's rate limit
   lost-ack    the client's next subscription is ignored
 
-Kinds of the exchange as a whole:
+Kinds that affect the whole exchange:
 
-  sequence-reset   sequence numbers start again, on the same connection
-  old-snapshot     the next REST snapshot is the one before
-  late-snapshot    the next REST snapshot leaves some seconds after it was made
-  ahead-snapshot   the next REST snapshot names a sequence number far ahead of the stream
+  sequence-reset   sequence numbers restart, on the same connection
+  old-snapshot     the next REST snapshot is the previous one
+  late-snapshot    the next REST snapshot is sent some seconds after its creation
+  ahead-snapshot   the next REST snapshot has a sequence number far ahead of the stream
   metadata         the minimum order size of the symbol doubles
-  halted           the symbol's market takes no orders and stands still for some seconds; announced as the exchange announces it
-  handshake-401, -403, -418, -429, -503   the connection is torn down, and the next handshake gets this HTTP status; 418 and 429 carry
+  halted           the symbol's market takes no orders and is frozen for some seconds; announced as by the exchange
+  handshake-401, -403, -418, -429, -503   the connection is aborted, and the next handshake gets this HTTP status; 418 and 429 with
                    a Retry-After
 """
 
@@ -70,17 +70,17 @@ OVERSIZE_BYTES = (64 << 20) + 1
 GARBAGE_FRAME = b'{"garbage": [1, 2'
 UNKNOWN_FRAME = b'{"type":"mystery","method":"mystery","stream":"mystery","e":"mystery","data":{"e":"mystery","E":1}}'
 SYMBOL = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
-NUMBER_TOKEN = re.compile(rb'(?:(?<=")|(?<=[\[,: ]))([0-9]+(?:\.[0-9]+)?)(?=["\],} ])')  # between quotes, or a bare JSON number
+NUMBER_TOKEN = re.compile(rb'(?:(?<=")|(?<=[\[,: ]))([0-9]+(?:\.[0-9]+)?)(?=["\],} ])')  # between quotes, or a JSON number
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One kind of mischief: its probability per book update, its duration in seconds, the symbol that it strikes."""
+    """One kind of fault: its probability per book update, duration in seconds, and symbol."""
 
     kind: str
     probability: float = DEFAULT_PROBABILITY
     seconds: float = DEFAULT_STALL_S
-    symbol: str = ""  # "" = any
+    symbol: str = ""  # "": any symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _parse_number(word: str, text: str, bound: float) -> float:
 
 
 class Mischief:
-    """Mischief of one connection: draws the fault of each update, and carries out those that alter frames."""
+    """Fault injection of one connection: draws the fault of each update, and carries out those that alter frames."""
 
     def __init__(self, scenarios: Sequence[Scenario], seed: int) -> None:
         self._scenarios = scenarios
@@ -140,22 +140,22 @@ class Mischief:
         self._held_back: dict[str, list[bytes]] = {}
 
     def arm(self, kind: str, symbol: str = "", seconds: float = DEFAULT_STALL_S) -> None:
-        """Make `kind` strike the next update (of `symbol`, or of any) with certainty. UsageError beyond MAX_ARMED."""
+        """Arm a fault of `kind` for the next update (of `symbol`, or of any). UsageError beyond MAX_ARMED."""
         if len(self._armed) == MAX_ARMED:
             raise UsageError(f"{MAX_ARMED} injected faults are waiting already", "let the market move")
         self._armed.append(Scenario(check_kind(kind), 1.0, seconds, symbol))
 
     def disarm(self) -> None:
-        """Cancel armed mischief that has not struck."""
+        """Cancel armed faults that have not been injected yet."""
         self._armed.clear()
 
     def end(self) -> None:
-        """Cause no further mischief; a frame that is held back comes with the next update of its symbol."""
+        """Stop fault injection; a frame held back by `reorder` is sent with the next update of its symbol."""
         self.disarm()
         self._scenarios = ()
 
     def draw(self, symbol: str) -> Scenario | None:
-        """Draw the fault of this update, at most one: the first armed one, else by probability; None for no fault."""
+        """Draw the fault of this update, at most one: the first armed one, else one drawn by probability; None for no fault."""
         for scenario in self._armed:
             if scenario.symbol in ("", symbol):
                 return scenario
@@ -165,13 +165,13 @@ class Mischief:
         return None
 
     def spend(self, drawn: Scenario) -> None:
-        """Disarm a scenario that has struck."""
+        """Disarm a scenario that was injected."""
         self._armed = [scenario for scenario in self._armed if scenario is not drawn]
 
     def mangle(
         self, kind: str, frames: Sequence[bytes], symbol: str, changes: Sequence[Change], instrument: Instrument
     ) -> list[bytes]:
-        """Frames of one update after the fault `kind`; "" and kinds that do not concern frames leave them unchanged."""
+        """Apply the fault `kind` to the frames of one update; "" and kinds of the connection leave them unchanged."""
         before = self._held_back.pop(symbol, []) if frames else []
         if kind == "gap":
             mangled = list(frames[:-1])
@@ -206,9 +206,9 @@ def _off_grid(frames: Sequence[bytes], changes: Sequence[Change], instrument: In
 
 
 def _renumbered(frames: Sequence[bytes], changes: Sequence[Change], instrument: Instrument, number: bytes) -> list[bytes]:
-    """Frames with the first price of a changed, not removed, level replaced by `number`."""
-    said = [change for change in changes if change[1]]  # a removal at an impossible price would have no effect
-    found = _first_price(frames, said, instrument)
+    """Frames with the first price of a changed (not removed) level replaced by `number`."""
+    kept_levels = [change for change in changes if change[1]]  # a removal at an impossible price would have no effect
+    found = _first_price(frames, kept_levels, instrument)
     return list(frames) if found is None else _replaced(frames, found, number)
 
 

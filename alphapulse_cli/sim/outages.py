@@ -1,6 +1,6 @@
 """Faults of the whole exchange: refused handshakes, and REST snapshots that are old, late or ahead of the stream.
 
-Each is started by its kind of mischief (`sim.mischief`) and strikes once: the next handshake or the next snapshot.
+Each is started by its kind of fault (`sim.mischief`) and applies once: to the next handshake or the next snapshot.
 """
 
 from collections import deque
@@ -9,13 +9,13 @@ import orjson
 
 from alphapulse_cli.sim.mischief import HANDSHAKES
 
-SNAPSHOT_IDS = ("lastUpdateId", "seqId")  # of REST snapshots that are joined with the stream: Binance's, OKX's
+SNAPSHOT_IDS = ("lastUpdateId", "seqId")  # id fields of REST snapshots that are spliced with the stream: Binance's, OKX's
 AHEAD = 1_000_000
 WITH_PAUSE = (418, 429)
 
 
 class Outages:
-    """Faults of one exchange that were started and have not struck yet."""
+    """Pending faults of one exchange."""
 
     def __init__(self) -> None:
         self._refusals: deque[tuple[int, list[tuple[str, str]]]] = deque()
@@ -24,7 +24,7 @@ class Outages:
         self._late_s = 0.0
 
     def begin(self, kind: str, seconds: float) -> None:
-        """Start a fault, which strikes once; kinds that do not concern the whole exchange are ignored."""
+        """Start a fault, which applies once; kinds of a connection are ignored."""
         if kind in HANDSHAKES:
             status = HANDSHAKES[kind]
             self._refusals.append((status, [("Retry-After", f"{seconds:.0f}")] if status in WITH_PAUSE else []))
@@ -32,11 +32,11 @@ class Outages:
             self._snapshots.append((kind, seconds))
 
     def refusal(self) -> tuple[int, list[tuple[str, str]]] | None:
-        """Take the refusal of the next handshake: HTTP status and headers; None to accept it."""
+        """Take the pending refusal of the next handshake (HTTP status, headers); None to accept it."""
         return self._refusals.popleft() if self._refusals else None
 
     def spoil(self, path: str, status: int, body: bytes) -> tuple[int, bytes]:
-        """Answer to a REST request after a fault, which alters snapshots only."""
+        """Apply a pending fault to the answer to a REST request; only snapshots are altered."""
         name = next((each for each in SNAPSHOT_IDS if b'"%s"' % each.encode() in body), "")
         if status != 200 or not name:
             return status, body
@@ -54,6 +54,6 @@ class Outages:
         return status, body
 
     def take_delay_s(self) -> float:
-        """Take the delay of the answer that was just altered, in seconds; 0 without one."""
+        """Take the delay in seconds of the answer altered last; 0 for none."""
         delay_s, self._late_s = self._late_s, 0.0
         return delay_s

@@ -3,12 +3,13 @@
     (seed, symbols, exchanges, time) ─► PlantedSchedule ─► Planted ─► the buy exchange's market: its best ask, too low
                                                                  └──► the sell exchange's market: its best bid, too high
 
-Time is divided into slots of `every_ns` since 1970, each with one opportunity, so that all simulators compute the same ones without
-communicating, in one process or in many. Rules, as the tests number them:
+Time is divided into slots of `every_ns` since 1970, each with one opportunity, so that all simulators, in one process or many,
+compute the same ones without communicating. Rules, as the tests number them:
   P1  The same seed, exchanges, symbols and slot length give the same opportunities, each inside its slot.
   P2  Net of both exchanges' lowest-tier taker fees there is a profit; against any third exchange of the schedule there is none.
-  P3  Both levels have the same size, whole lots of both exchanges and no less than their minimum orders; trading it takes the whole profit.
-  P4  While it lasts the two levels stay as they are, and the symbol's hidden price stands still on every exchange of the schedule.
+  P3  Both levels have the same size, whole lots of both exchanges and no less than their minimum orders; one trade of that size
+      takes the whole profit.
+  P4  Until it ends the two levels do not change, and the symbol's hidden price is constant on every exchange of the schedule.
 
 Prices come from the shared hidden price, whose floats are rounded to ticks here; from then on all numbers are exact.
 `Planted.outcome` shares no code with the detection of arbitrage, which is compared with it.
@@ -30,8 +31,8 @@ SECOND_NS = 1_000_000_000
 SHORTEST_EVERY_NS, LONGEST_EVERY_NS = SECOND_NS // 2, 3600 * SECOND_NS
 SHORTEST_LIFE_NS, LONGEST_LIFE_NS = SECOND_NS // 5, 5 * SECOND_NS
 HALF_MARGIN = (0.25, 0.40)  # half the margin, as a fraction of the lowest fee of a third exchange
-UNCONTESTED_FEE = 0.004  # takes its place where there is no third exchange
-LOWEST_THIRD_FEE = 0.001  # with a lower fee the margin would vanish in the normal differences between books
+UNCONTESTED_FEE = 0.004  # replaces the third exchange's fee if there is no third exchange
+LOWEST_THIRD_FEE = 0.001  # with a lower fee the margin would be less than the normal differences between books
 WORTH_USD = (200.0, 5000.0)
 EXACT = Context(prec=80)
 
@@ -62,7 +63,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """One planted opportunity, from `begin_ns` until before `end_ns`, ns since 1970, to within a simulator's step."""
+    """One planted opportunity in [`begin_ns`, `end_ns`), ns since 1970, to within a simulator's step."""
 
     number: int  # number of its slot in the schedule
     symbol: str
@@ -82,7 +83,7 @@ class Planted:
         return Decimal(self.buy.lots).scaleb(-self.buy.instrument.size_decimals, EXACT)
 
     def leg(self, exchange: str) -> Leg | None:
-        """Level that it puts into that exchange's book; None if none."""
+        """Leg in that exchange's book; None if it has none there."""
         return next((leg for leg in (self.buy, self.sell) if leg.instrument.exchange == exchange), None)
 
     def outcome(self, buy_fee: str | None = None, sell_fee: str | None = None) -> Outcome:
@@ -102,14 +103,14 @@ class PlantedSchedule:
     """Schedule of all planted opportunities among these exchanges in these symbols; () takes all symbols that two of them list."""
 
     def __init__(self, seed: int, exchanges: Sequence[str], symbols: Sequence[str] = (), every_ns: int = 10 * SECOND_NS) -> None:
-        """Work out the symbols and pairs.
+        """Compute the symbols and pairs of exchanges.
 
-        UsageError for unknown exchanges, no symbol that two of them list, or an impossible slot.
+        UsageError for unknown exchanges, no symbol that two of them list, or an invalid slot.
         """
         if not SHORTEST_EVERY_NS <= every_ns <= LONGEST_EVERY_NS:
             raise UsageError(f"cannot plant every {every_ns / 1e9:g} s", "plant from once in 0.5s to once in 3600s")
         self.every_ns = every_ns
-        self.exchanges = sorted(set(exchanges))  # the order in which the simulators were started does not matter
+        self.exchanges = sorted(set(exchanges))  # independent of the order in which the simulators were started
         self._seed = seed_of(seed, "planted")
         self._fees = {name: float(taker_fee(name)) for name in self.exchanges}
         listed: dict[str, list[Instrument]] = {}
@@ -128,7 +129,7 @@ class PlantedSchedule:
         self._held: Planted | None = None
 
     def _safe_pairs(self, where: Sequence[Instrument]) -> list[tuple[Instrument, Instrument, float]]:
-        """Pairs as (buy, sell, lowest fee of a third exchange); P2 excludes pairs from which a cheap third exchange would profit."""
+        """Pairs as (buy, sell, lowest fee of a third exchange); pairs that a cheap third exchange would profit from are left out (P2)."""
         found = []
         for buy in where:
             for sell in where:
@@ -138,7 +139,7 @@ class PlantedSchedule:
         return found
 
     def at(self, now_ns: int) -> Planted | None:
-        """The opportunity that is planted at `now_ns`, the same object each time; None between two."""
+        """Opportunity at `now_ns`, always the same object; None between two opportunities."""
         number = now_ns // self.every_ns
         held = self._held
         if held is None or held.number != number:
@@ -181,11 +182,11 @@ class _Draw:
         return self._state % bound
 
     def fraction(self) -> float:
-        """Next number from 0 up to but not 1."""
+        """Next number in [0, 1)."""
         return self.below(1 << 53) / (1 << 53)
 
     def between(self, low: float, high: float) -> float:
-        """Next number from `low` up to but not `high`."""
+        """Next number in [`low`, `high`)."""
         return low + (high - low) * self.fraction()
 
 
@@ -195,7 +196,7 @@ def taker_fee(exchange: str) -> str:
 
 
 def _to_grid(price: float, instrument: Instrument) -> int:
-    """Price in ticks, rounded to a whole multiple of the tick size, at least two."""
+    """Price in ticks, rounded to a multiple of the tick size, at least two tick sizes."""
     step = instrument.tick_size_ticks
     steps: int = max(2, round(price * 10**instrument.price_decimals / step))
     return steps * step
@@ -213,13 +214,13 @@ def _whole_lots(size: float, buy: Instrument, sell: Instrument) -> tuple[int, in
 
 @dataclass(frozen=True, slots=True)
 class PlantPlan:
-    """Value of `--plant`: the slot length in ns, and the exchanges if it names them."""
+    """Parsed value of `--plant`: slot length in ns, and exchanges if given."""
 
     every_ns: int
     exchanges: Sequence[str] = ()
 
     def schedule(self, seed: int, exchanges: Sequence[str], symbols: Sequence[str] = ()) -> PlantedSchedule:
-        """Make the schedule for simulators of these exchanges. UsageError as from PlantedSchedule."""
+        """Create the schedule for simulators of these exchanges. UsageError as from PlantedSchedule."""
         return PlantedSchedule(seed, self.exchanges or exchanges, symbols, self.every_ns)
 
 

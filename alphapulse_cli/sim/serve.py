@@ -1,4 +1,4 @@
-"""Server of several simulated exchanges in one event loop, with shared hidden prices: the work of `alphapulse sim` and `demo`.
+"""Server of several simulated exchanges in one event loop, with shared hidden prices, for `alphapulse sim` and `demo`.
 
 await run([SimSpec("kraken"), SimSpec("coinbase", port=9001)], seed=7, on_ready=lambda exchanges: ...)
 """
@@ -41,9 +41,9 @@ async def run(
     planted: PlantedSchedule | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> Sequence[SimulatedExchange]:
-    """Serve until cancelled or for `duration` seconds; `on_ready` is called with the exchanges once all have their ports.
+    """Serve until cancelled or for `duration` seconds; `on_ready` is called with the exchanges once all ports are open.
 
-    Returns the exchanges, stopped, for their counts. UsageError as from `SimulatedExchange`.
+    Returns the stopped exchanges, for their counts. UsageError as from `SimulatedExchange`.
     """
     simulated = [
         SimulatedExchange(
