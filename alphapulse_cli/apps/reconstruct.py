@@ -49,7 +49,7 @@ class View:
     symbol: str
     state: BookState
     reason: BookReason
-    trading_status: TradingStatus | None  # which orders the market takes; None where its writer does not say
+    trading_status: TradingStatus | None  # which orders the market takes; None if its writer does not say
     version: int
     timestamp_ns: int
     age_ms: float | None  # time since the last message that changed or confirmed it

@@ -1,4 +1,4 @@
-"""Advice for a set that is not live: the state of its collector, and the whole command that ends that state.
+"""Advice for a set that is not live: its collector's state, and the full command that fixes it.
 
     how the set stands, who holds its lock, what that process does ─► Revival: "the collector of kraken (pid 42) was killed",
                                                                       "start it again", alphapulse collect --exchange kraken …

@@ -1,4 +1,4 @@
-"""Markets that an exchange lists, from its own metadata."""
+"""Markets listed by an exchange, from its metadata."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
     DeltaGroup ─► a row a change where a field of a change is chosen, else a row a group       TradeItem ─► a row
 
 CHECK, STATUS and RESET groups have a row of their own: a CHECK if `kind` is chosen, the others if `kind`, `state`, `reason` or a
-quote is. `bid`, `ask` and their sizes are the book's best levels after the group; None where the book is not LIVE.
+quote is. `bid`, `ask` and their sizes are the book's best levels after the group; None if the book is not LIVE.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -74,7 +74,7 @@ def needs_quotes(fields: Sequence[str]) -> bool:
 
 
 def rows_of(item: DeltaGroup | TradeItem, fields: Sequence[str], moment: Moment) -> Iterator[Row]:
-    """Rows of one group or trade, each with these fields in their order; `moment` formats a time."""
+    """Rows of one group or trade with these fields, in this order; `moment` formats a time."""
     if isinstance(item, TradeItem):
         yield _picked(_of_trade(item, moment), fields)
         return

@@ -109,7 +109,7 @@ def _usage(problem: Exception, command: Any, arguments: Sequence[str]) -> tuple[
 
 
 def _typed_path(root: Any, arguments: Sequence[str]) -> str:
-    """Path of the command that the arguments begin with, for an error of the parser, which has no context of a command."""
+    """Path of the command at the start of the arguments, for a parser error, which has no context of a command."""
     from alphapulse_cli.cli import loading
 
     path, command = process.PROGRAM, root

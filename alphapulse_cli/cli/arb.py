@@ -137,8 +137,8 @@ def watch(
 
     Each opportunity is walked through both books to the size that earns most, net of taker fees, within lot and minimum sizes.
     Every opening and closing is reported, changes no more often than --every. Books that are not LIVE, too old or out of step, and
-    markets that take no orders, are not used; the opportunities held back for such a reason are counted. Those of a replay are marked
-    REPLAY ("replay" in JSON) and not kept; replayed and live sets are not compared.
+    markets that take no orders, are not used; the opportunities held back for such a reason are counted. Those of a replay are
+    marked REPLAY ("replay" in JSON) and not kept; replayed and live sets are not compared.
 
     Example: alphapulse arb watch --symbols BTC-USD --min-bps 5 --fee kraken=0.0016
     """
@@ -328,7 +328,7 @@ def _scan_columns(rows: "list[dict[str, Any]]", everything: bool) -> "list[rende
 
 
 def _scan_sentence(row: "render.Row") -> str:
-    """One way to trade where there is no room for a table."""
+    """One way to trade if there is no room for a table."""
     parts = [str(row["verdict"])]
     if row["best_bps"] is not None:
         parts.append(f"best prices {row['best_bps']} bps")
@@ -501,7 +501,7 @@ def _kept_at(store: str | None) -> "Path | None":
 
 
 def _keeps_at(store: str | None) -> "Path | None":
-    """Path of the store as from `_kept_at`, with a warning where there is none."""
+    """Path of the store as from `_kept_at`, with a warning if there is none."""
     found = _kept_at(store)
     if found is None:
         stderr.warning(f"opportunities are not kept: this user has no home directory; {NO_HOME}")

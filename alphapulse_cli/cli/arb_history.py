@@ -46,7 +46,7 @@ def show(
     after_ms: Sequence[int],
     form: str,
 ) -> None:
-    """Print tables, all three unless `what` names one, or NDJSON or CSV of one. UsageError where there is no store.
+    """Print tables, all three unless `what` names one, or NDJSON or CSV of one. UsageError if there is no store.
 
     `since_s`: seconds back from now; `after_ms`: ages for survival, in milliseconds.
     """

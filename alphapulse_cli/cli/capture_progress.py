@@ -12,7 +12,7 @@ WORTH_A_BAR_BYTES = 16 << 20
 
 @contextmanager
 def progress(paths: Sequence[Path]) -> Iterator[Callable[[int], None]]:
-    """Context of a progress bar over the bytes of these files; gives what is to be called with the number of bytes just read."""
+    """Context of a progress bar over the bytes of these files; yields a function to call with the number of bytes just read."""
     total = 0
     for path in paths:
         with suppress(OSError):

@@ -55,8 +55,8 @@ def remove(
 ) -> None:
     """Remove symbols from a running collector: their books are marked RETIRED, the others go on undisturbed.
 
-    A connection that is left without symbols is closed. Others stay subscribed, and what still comes for the removed ones is left out.
-    A pattern removes what it matches, and is followed no longer.
+    A connection that is left without symbols is closed. Others stay subscribed, and what still comes for the removed ones is left
+    out. A pattern removes what it matches, and is followed no longer.
 
     Example: alphapulse collect rm kraken:SOL-USD
     """
@@ -125,7 +125,7 @@ def _change(action: str, texts: Sequence[str], names: list[str] | None, set_name
 
 
 def _by_set(choices: Sequence[tuple[str, str]], usual: Sequence[str], *, asked: bool) -> dict[str, list[str]]:
-    """Choices by set: of the exchange that a choice names, else of the sets asked for, else of the only one that runs."""
+    """Choices by set: the set of the exchange in the choice, else the requested sets, else the only running set."""
     found: dict[str, list[str]] = {}
     for exchange, choice in choices:
         if not exchange and not asked and len(usual) != 1:

@@ -177,7 +177,7 @@ def refuse_unknown_commands(sections: Any) -> None:
 
 
 def variables_like(name: str) -> list[str]:
-    """Variables of the command whose name begins this variable's name; [] where there is no such command."""
+    """Variables of the command whose name begins this variable's name; [] if there is no such command."""
     for command, entry in commands.available().items():
         if not entry.alias_of and name.startswith(variable((command,), "")):
             return list(Defaults(load(command), (command,), None).variables())

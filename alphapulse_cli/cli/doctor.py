@@ -1,4 +1,4 @@
-"""`alphapulse doctor`: checks of this machine and its collectors, each with a command that mends it; or the paths alphapulse writes."""
+"""`alphapulse doctor`: checks of this machine and its collectors, with a command to fix each; or the paths alphapulse writes."""
 
 from typing import Annotated
 

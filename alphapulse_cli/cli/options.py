@@ -127,7 +127,7 @@ def _choices(values: list[str] | None) -> list[str] | None:
 
 
 def _begun(incomplete: str) -> tuple[str, str]:
-    """Split a list with commas into what stands before its last word, comma included, and the word begun."""
+    """Split a comma list into the part before its last word (comma included) and the incomplete last word."""
     before, comma, begun = incomplete.rpartition(",")
     return before + comma, begun
 

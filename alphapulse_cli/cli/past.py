@@ -37,7 +37,7 @@ class Asked:
 def show(
     asked: Asked, form: str, depth: tuple[int | None, int], refused: Sequence[str], print_views: "Callable[[list[View], str], None]"
 ) -> None:
-    """Print what was asked for; `depth` is that asked for, and that of a table without. UsageError for options that contradict each other."""
+    """Print the requested data; `depth` is the requested one, and the default of a table. UsageError for contradicting options."""
     from alphapulse_cli.apps.replay.timeline import recordings
     from alphapulse_cli.edges.capture.files import capture_files
 

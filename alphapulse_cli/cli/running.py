@@ -28,7 +28,7 @@ KEPT_NOTICES = 50
 
 
 class Notices:
-    """Notices beside the data: the last KEPT_NOTICES for the board, or lines on stderr where there is no board."""
+    """Notices beside the data: the last KEPT_NOTICES for the board, or lines on stderr if there is no board."""
 
     def __init__(self, *, on_board: bool) -> None:
         self.lines: deque[str] = deque(maxlen=KEPT_NOTICES)
@@ -141,7 +141,7 @@ async def _lines(sample: Callable[[], list[SetStatus]], *, as_json: bool) -> Non
 
 
 class Written:
-    """Buffer that stands in for a terminal's stream: it collects text and answers as the terminal does."""
+    """Buffer in place of a terminal's stream: it collects text and has the terminal's properties."""
 
     def __init__(self, terminal: TextIO) -> None:
         self._written: list[str] = []

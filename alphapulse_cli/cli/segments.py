@@ -76,7 +76,7 @@ def segments(
 
 
 def _print_advice(directory: "Directory", names: list[str]) -> None:
-    """Warn on stderr about each set that is not live, with the command that mends it."""
+    """Warn on stderr about each set that is not live, with the command that fixes it."""
     from alphapulse_cli.apps.revive import revival
     from alphapulse_cli.readers.status import StatusSource
 

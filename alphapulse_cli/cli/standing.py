@@ -40,7 +40,7 @@ class Standing:
         self._known: set[str] = set()  # sets of which it is known whether they are replays
         self._given: dict[str, str] = {}  # set name -> the notice last given; none for a live collector
         self._counters: dict[str, Segment] = {}
-        self._absent: set[str] | None = None  # names that were asked for and are not collected; None before the first look
+        self._absent: set[str] | None = None  # names that were requested and are not collected; None before the first look
         self._look_ns = 0
 
     def look(self, names: Collection[str], now_ns: int) -> None:

@@ -138,7 +138,7 @@ def _write_held() -> None:
 
 
 def release() -> None:
-    """Write what was held back, as the last act of a command: once the terminal is free; stdout is closed first, so that it can be.
+    """Write the lines held back, at the end of a command, once the terminal is free; stdout is closed first, to free it.
 
     The shell waits for the pager anyway. An interrupt ends the waiting, and the lines are written at once.
     """
@@ -154,7 +154,7 @@ def release() -> None:
 
 
 def never_wait() -> None:
-    """From now to the end of the process lose lines on stderr rather than wait until they are read."""
+    """Drop lines on stderr instead of waiting for a reader, until the end of the process."""
     global _waits  # noqa: PLW0603 - one process, one stderr
     _waits = False
 

@@ -19,7 +19,7 @@ LOOP_DESCRIPTORS = 3  # of an event loop: the selector's, and a pair that wakes 
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run the coroutine in an event loop of its own and return its result. OSError if no descriptors are left for a loop.
+    """Run the coroutine in its own event loop and return its result. OSError if no descriptors are left for a loop.
 
     (asyncio itself would leave a half-made loop behind, which prints a traceback.)
     """
@@ -37,7 +37,7 @@ class DaemonThreads(ThreadPoolExecutor):
     """Executor with a daemon thread for each call, for `loop.set_default_executor`; no shutdown waits for the threads."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run `fn` in a daemon thread of its own."""
+        """Run `fn` in its own daemon thread."""
         future: Future[Any] = Future()
         threading.Thread(target=_settle, args=(future, fn, args, kwargs), daemon=True, name="alphapulse-background").start()
         return future

@@ -86,7 +86,7 @@ class ControlServer:
 
 
 def ask(directory: Directory, set_name: str, action: str, symbols: Sequence[str], *, absent: NoSegment | None = None) -> list[str]:
-    """Ask the collector of a set to add or remove symbols, or a replay for an action of its own; returns the answer's words.
+    """Ask the collector of a set to add or remove symbols, or a replay for an action of its own; returns the answer's texts.
 
     `absent`, or another NoSegment, where nothing listens; the other side's own UsageError, ExchangeError or StorageError.
     """
@@ -171,12 +171,12 @@ def _read_line(connection: socket.socket) -> bytes:
 
 
 def _address(directory: Directory, name: str) -> str:
-    """Address of the socket: through the open directory on Linux, where a path of any length works and none can be exchanged."""
+    """Address of the socket; on Linux through the open directory, which allows paths of any length and cannot be swapped."""
     return f"/proc/self/fd/{directory.fd}/{name}" if sys.platform == "linux" else str(directory.path / name)
 
 
 def _is_own_user(connection: socket.socket) -> bool:
-    """Whether the other end is this user's process; true where the system does not tell: the file's mode decides there."""
+    """Whether the other end is this user's process; true if the system does not report it: the file's mode decides there."""
     if not hasattr(socket, "SO_PEERCRED"):
         return True
     _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))

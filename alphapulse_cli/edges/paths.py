@@ -39,7 +39,7 @@ def home_directory(environ: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def is_visible(path: Path) -> bool:
-    """Whether the system tells us if the path exists: False in a directory that we may not search."""
+    """Whether the existence of the path can be checked: False in a directory without search permission."""
     try:
         path.lstat()
     except PermissionError:
@@ -51,4 +51,4 @@ def is_visible(path: Path) -> bool:
 
 def expanded(text: str) -> Path:
     """Path with a leading ~ expanded; the ~ of an unknown user stays as it is."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises where there is no home
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises if there is no home

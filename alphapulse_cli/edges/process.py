@@ -45,7 +45,7 @@ def standard_streams() -> None:
 
 
 def endings() -> dict[signal.Signals, ExitCode]:
-    """Signals beside SIGINT that end a command cleanly, with the exit code, but for those ignored from the start (nohup)."""
+    """Signals other than SIGINT that end a command cleanly, with their exit codes, except those ignored at the start (nohup)."""
     return {number: code for number, code in ENDINGS.items() if signal.getsignal(number) is not signal.SIG_IGN}
 
 
@@ -97,7 +97,8 @@ def signals() -> Iterator[None]:
 def borrowed_terminal() -> Iterator[None]:
     """Restore the terminal's modes at the end; show the cursor again if an interrupt or a signal ends it.
 
-    A process in the background leaves the modes alone: they are those of the program in front, and setting them would stop it (SIGTTOU).
+    A process in the background leaves the modes alone: they are those of the program in front, and setting them would stop it
+    (SIGTTOU).
     """
     import termios
 

@@ -117,7 +117,7 @@ class SetFollower:
         return polled
 
     def take(self, polled: Polled, start: int, count: int) -> Reconstructor | None:
-        """Apply one whole group of the fetched records; its book, None where it is not followed.
+        """Apply one whole group of the fetched records; its book, None if it is not followed.
 
         Call it once for each group, in order.
         The group is `count` records from record `start` on.
@@ -204,9 +204,9 @@ class SetFollower:
         self._passed[symbol] = int.from_bytes(records[at : at + 8], "little")
 
     def _book_of(self, key: bytes) -> Reconstructor | None:
-        """Book of a key; None where it is not followed.
+        """Book of a key; None if it is not followed.
 
-        A key without an image gives None too: every writer of ours makes the image before the records.
+        A key without an image gives None too: every writer of alphapulse makes the image before the records.
         """
         symbol = key[:16].rstrip(b"\0").decode("latin-1")
         if symbol not in self.books:
@@ -301,7 +301,7 @@ class SetFollower:
         return states_of(book.book_state, book.reason)
 
     def trading_status(self, symbol: str) -> TradingStatus | None:
-        """Trading status of that market, the writer's last; None where the writer does not tell it."""
+        """Trading status of that market, the writer's last; None if the writer does not report it."""
         return trading_status(self.books[symbol].trading_status)
 
     def is_whole(self, symbol: str) -> bool:

@@ -1,11 +1,11 @@
-"""Group reader: whole groups out of a ring, however the reads cut it, across restarts of its writer.
+"""Group reader: complete groups of records from a ring, across read boundaries and restarts of its writer.
 
     ring ─► poll: any number of records ─► held until LAST ─► whole groups, in order, or how many records were missed
 
 After a miss everything up to the next FIRST is skipped; a ring's oldest record, too, may be in the middle of a group. When a ring
 has ended, or its writer is silent, and another ring has its name, that one is read from its first record, and the records that it
-has already overwritten count as missed: a reader that only polls never stays on a dead ring. A replay never takes a collector's place
-here, nor a collector a replay's: what began as the present, or as the past, stays that for its reader.
+has already overwritten count as missed: a reader that only polls never stays on a dead ring. A replay never takes a collector's
+place here, nor a collector a replay's: what began as the present, or as the past, stays that for its reader.
 """
 
 from contextlib import suppress
@@ -104,7 +104,7 @@ class GroupReader:
         return self.segment.is_live(monotonic_ns)
 
     def poll(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Polled:
-        """Read at most `limit` records; whole groups only, the rest of a cut one follows at the next poll.
+        """Read at most `limit` records; complete groups only, an incomplete one is returned by a later poll.
 
         SegmentGone where the ring's file was cut short, unless another ring has the name by now.
         """

@@ -17,7 +17,7 @@ from alphapulse_cli.shm.wake import WakePage
 
 
 class Image(Protocol):
-    """Image of one book. Each method returns None where the image changes faster than it can be copied, or there is none."""
+    """Image of one book. Each method returns None if the image changes faster than it can be copied, or there is none."""
 
     def peek(self) -> ImageCopy | None:
         """Copy the words alone, without levels."""
@@ -36,10 +36,10 @@ class BookImages(Protocol):
         """Symbols that have an image now."""
 
     def image(self, symbol: str, epoch: int) -> Image | None:
-        """Image of a book; None where there is none of that epoch."""
+        """Image of a book; None if there is none of that epoch."""
 
     def request(self, symbol: str) -> bool:
-        """Ask the writer for a checkpoint; whether it could be reached."""
+        """Ask the writer for a checkpoint; returns whether it could be reached."""
 
 
 class SharedImages:
@@ -56,7 +56,7 @@ class SharedImages:
         return [one[2] for one in parsed if one is not None and one[0] is SegmentKind.BOOK and one[1] == self._set_name]
 
     def image(self, symbol: str, epoch: int) -> ImageReader | None:
-        """Image of a book; None where there is none of that epoch."""
+        """Image of a book; None if there is none of that epoch."""
         if epoch != self._epoch:
             self._epoch, self._wake = epoch, None
         with suppress(SegmentError, StorageError):
@@ -66,7 +66,7 @@ class SharedImages:
         return None
 
     def request(self, symbol: str) -> bool:
-        """Ask the writer for a checkpoint; whether it could be reached."""
+        """Ask the writer for a checkpoint; returns whether it could be reached."""
         with suppress(SegmentError, StorageError):
             if self._wake is None:
                 self._wake = WakePage.open(self._directory, self._set_name)

@@ -200,7 +200,7 @@ class Ingest:
         return True
 
     def receive_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> None:
-        """Take in the answer to a FetchSnapshot. An unreadable one leaves the stream as it is: the decoder requests another."""
+        """Process the answer to a FetchSnapshot. An unreadable one changes nothing: the decoder requests another."""
         try:
             decode = partial(self._decode_snapshot, instrument, body, receive_ns)
             events = self._on_grid(decode(), decode, receive_ns)
@@ -359,7 +359,7 @@ class Ingest:
             self._trades.publish(trades, receive_ns)
 
     def _on_book(self, event: BookEvent, receive_ns: int) -> bool:
-        """Give the event to its keeper; whether all went well."""
+        """Apply a book event to its keeper; returns whether it succeeded."""
         keeper = self.keepers.get(event.instrument.native)
         if keeper is None or keeper.apply(event, receive_ns):
             return True
@@ -454,7 +454,7 @@ class Ingest:
             keeper.set_state(keeper.state, BookReason.REFUSED, receive_ns)
 
     def _regrid(self, event: OffGrid, receive_ns: int, *, may_refine: bool) -> None:
-        """Let the decoder use a finer grid, or tell it that there is none.
+        """Switch the decoder to a finer grid, or report to it that there is none.
 
         The grid of a book that waits for a snapshot is decided by that snapshot.
         """

@@ -47,9 +47,9 @@ class BookKeeper:
     """Keeper of one book. `state` and `reason` are those published to readers; `version` grows by one with each group.
 
     `instrument` is the one on whose grid messages are decoded. While the book is LIVE or STALE both are on one grid; otherwise the
-    next snapshot brings the grid that it needs. `image` is the book's writer in shared memory (another one once the book outgrew it),
-    `batch` holds the records that were published last. With `checksum_warns` a book whose snapshots never match their checksum is LIVE,
-    UNVERIFIED.
+    next snapshot brings the grid that it needs. `image` is the book's writer in shared memory (another one once the book outgrew
+    it), `batch` holds the records that were published last. With `checksum_warns` a book whose snapshots never match their checksum
+    is LIVE, UNVERIFIED.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class BookKeeper:
 
     @property
     def book(self) -> Book:
-        """Book itself, for reading only."""
+        """The book, for reading only."""
         return self._book
 
     def apply(self, event: BookEvent, receive_ns: int) -> bool:
@@ -138,7 +138,7 @@ class BookKeeper:
         return is_right
 
     def _take_grid(self, levels: Levels) -> bool:
-        """Take over the grid of a snapshot, for records too; whether it differs from the book's."""
+        """Take over the grid of a snapshot, for records too; returns whether it differs from the book's."""
         book, held = self._book, self.instrument
         self.instrument = held.on_grid(levels.price_decimals, levels.size_decimals) or held
         if levels.price_decimals == book.price_decimals and levels.size_decimals == book.size_decimals:
@@ -147,7 +147,7 @@ class BookKeeper:
         return True
 
     def _leave_out(self, event: BookEvent, receive_ns: int) -> None:
-        """Take in a message with a level that fits no grid.
+        """Handle a message with a level that fits no grid.
 
         It is a gap for a good book; a book that is not good becomes HALTED, and is tried again later.
         """
@@ -162,7 +162,7 @@ class BookKeeper:
         self.instrument = self.announced  # back from a refined grid, which may be the reason that a level did not fit
 
     def _halt(self, reason: BookReason, receive_ns: int) -> None:
-        """Halt a book that can take in no snapshot at present; it is tried again later, and heals with any snapshot that fits."""
+        """Halt a book that no snapshot fits at present; it is retried later, and any snapshot that fits ends the halt."""
         if self.state is HALTED and self.reason is not reason:
             self._become(SYNCING, reason)
         self.set_state(HALTED, reason, receive_ns)
@@ -211,7 +211,7 @@ class BookKeeper:
 
     @property
     def live_reason(self) -> BookReason:
-        """Reason beside LIVE: UNVERIFIED or NONE."""
+        """Reason published with LIVE: UNVERIFIED or NONE."""
         return UNVERIFIED if self._snapshots_refuted >= SNAPSHOTS_DOUBTED else NO_REASON
 
     def _become(self, state: BookState, reason: BookReason) -> None:
@@ -279,7 +279,7 @@ class BookKeeper:
         self._ring.publish(self.batch.records, records)
 
     def _make_room(self, levels: int, receive_ns: int) -> bool:
-        """Make room for `levels` a side before a message is applied; False, and HALTED, where there is none."""
+        """Make room for `levels` a side before a message is applied; False, and HALTED, if there is none."""
         try:
             larger = self._outlet.grow_image(self.image, levels)
         except StorageError:
@@ -381,7 +381,7 @@ class BookKeeper:
         return self.instrument != before
 
     def use_status(self, seen: Instrument, of_exchange: TradingStatus, receive_ns: int) -> bool:
-        """Take in the trading status of newer metadata and publish the stricter of it and the whole exchange's.
+        """Update the trading status from newer metadata, and publish the stricter of it and the whole exchange's.
 
         Whether it changed.
         """

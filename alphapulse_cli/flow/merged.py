@@ -7,8 +7,8 @@
 The order holds within one poll. A set whose records become visible later than another's newer ones is not waited for: the steps'
 time may go back between two polls. A book that was joined, lapped or restarted, or whose writer went silent, gives a step too.
 
-Replayed sets are waited for: a group is held until the recording's clock has reached it in all of them, and a replay stores its clock
-once all records up to then are published. So the order of the steps is the recording's, at any speed, and the same each time.
+Replayed sets are waited for: a group is held until the recording's clock has reached it in all of them, and a replay stores its
+clock once all records up to then are published. So the order of the steps is the recording's, at any speed, and the same each time.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ Group = tuple[SetFollower, Polled, int, int]  # (set, records, first record, num
 
 
 class MergedStep(NamedTuple):
-    """Change of a book, or of its state. `replica` is the live book: read it before asking for the next step.
+    """Change of a book, or of its state. `replica` is the live book: read it before the next step.
 
     `timestamp_ns` is the receive time of the message (CLOCK_REALTIME), 0 for a step without one (joined, silent, retired);
     `feed_delay_us` is that message's feed delay, None if unknown.

@@ -24,7 +24,7 @@ class MetadataSchedule:
         self._due_ns = 0  # latest time of the next read; 0 before the first connection
 
     def connected(self, monotonic_ns: int) -> None:
-        """Plan a read beside a new connection; beside the first one a minute later, since the metadata was read before it."""
+        """Schedule a read at a new connection; a minute later at the first one, since the metadata was read before it."""
         pause_ns = PAUSE_NS if self._due_ns == 0 else 0
         self._due_ns = max(monotonic_ns + pause_ns, self._after_ns)
 
@@ -37,7 +37,7 @@ class MetadataSchedule:
         self._due_ns = min(self._due_ns, monotonic_ns + SOON_NS)
 
     def is_due(self, monotonic_ns: int) -> bool:
-        """Whether the planned time has come."""
+        """Whether a scheduled read is due."""
         return self._due_ns != 0 and monotonic_ns >= self._due_ns
 
     def may_read(self, monotonic_ns: int) -> bool:

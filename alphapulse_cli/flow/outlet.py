@@ -5,8 +5,8 @@
 Opening an outlet replaces the set's former segments: readers drain the old rings to their seal and switch. `beat` must be called at
 least every 250 ms by the loop that publishes, or the set counts as dead. Use it in a `with`: leaving it retires the set.
 
-A replay opens its outlet with `replay=True`, which marks every segment, and beats with the time that it has reached in the recording:
-before the first record of a later time is published, or readers see ages below 0 (which they show as 0).
+A replay opens its outlet with `replay=True`, which marks every segment, and beats with the time that it has reached in the
+recording: before the first record of a later time is published, or readers see ages below 0 (which they show as 0).
 """
 
 from collections.abc import Collection, Sequence
@@ -70,7 +70,7 @@ class Outlet:
                 self._refuse_a_collectors_set()
             self.wake = WakePage.open(directory, set_name, create=True)
             capacity = layout.round_capacity(ring_capacity) if ring_capacity else layout.ring_records(len(symbols))
-            # Allocate all of them first: where there is no room, the former writer's segments stay as they are.
+            # Allocate all of them first: if there is no room, the former writer's segments stay as they are.
             deltas = self._create(self._ring(SegmentKind.DELTAS, DELTA_BYTES, capacity))
             trades = self._create(self._ring(SegmentKind.TRADES, TRADE_BYTES, capacity))
             counters = self._create(counters_spec(set_name, exchange, self.epoch, len(symbols) + SYMBOLS_TO_COME, replay=replay))
@@ -87,14 +87,14 @@ class Outlet:
         self.beat(monotonic_ns)
 
     def show(self) -> None:
-        """Let readers see the rings and counters; without effect once they do."""
+        """Make the rings and counters visible to readers; no effect the second time."""
         for segment in self._to_show:
             segment.ready()
         self._to_show = []
 
     @property
     def symbols(self) -> Sequence[str]:
-        """Symbols of the set, in the order in which they were taken in."""
+        """Symbols of the set, in the order in which they were added."""
         return self._symbols
 
     @property
@@ -139,7 +139,7 @@ class Outlet:
         return {found[2]: name for name, found in parsed.items() if found and found[:2] == (SegmentKind.BOOK, self.set_name)}
 
     def add(self, symbols: Sequence[str]) -> None:
-        """Take in further symbols. StorageError, and then none is taken in, where the counters file has no room for them."""
+        """Add symbols. StorageError if the counters file has no room for all of them: none is added then."""
         new = [symbol for symbol in dict.fromkeys(symbols) if symbol not in self._symbols]
         room = self.counters.segment.spec.capacity - 1 - len(self._symbols)
         if len(new) > room:
@@ -206,7 +206,7 @@ class Outlet:
         self._let_go()
 
     def discard(self) -> None:
-        """Close, and remove all its segments: the set could not be made whole."""
+        """Close, and remove all its segments: the set could not be created completely."""
         names = [segment.name for segment in self._segments if segment.state is not State.BUILDING]
         self._retire()
         for name in names:  # while we hold the lease no other writer can own them

@@ -1,4 +1,4 @@
-"""Frames of a capture, played one after another: the part of a replay that every frame pays for; therefore compiled.
+"""Inner loop of a replay: plays the frames of a capture in order. Compiled, since its cost is per frame.
 
 A block holds rows as `edges.capture.rows` describes them. `FramePlayer.run` takes the rows `recv` from a place on and stops at the
 first that is another kind, is later than a time, or is no row: its caller knows what to do with that one.
@@ -18,8 +18,8 @@ _PREFIX, _TIME, _CONNECTION, _LENGTH = PREFIX_BYTES, TIME, CONNECTION, LENGTH
 class FramePlayer:
     """Player of frames into the ingests of their connections.
 
-    `frames` counts them, `last_ns` is the latest time of one, `heard` collects their connections if it is a set. `has_requests` is set
-    where a decoder may have something to request: `run` stops behind that frame.
+    `frames` counts them, `last_ns` is the latest time of one, `heard` collects their connections if it is a set. `has_requests` is
+    set where a decoder may have something to request: `run` stops behind that frame.
     """
 
     def __init__(self, ingests: dict[int, Ingest]) -> None:

@@ -1,4 +1,4 @@
-"""Checks of quiet books: a silent stream proves nothing, and one symbol's stream can die beside busy ones.
+"""Scheduling of checks of quiet books, since one symbol's stream can die while others are busy.
 
     LIVE ──no message for its bound──► LIVE, UNCONFIRMED ──a message, or a proof that agrees──► LIVE
                                               ├──a proof that differs──► gap (QUIET), healed like any other
@@ -64,7 +64,7 @@ class _Pulse:
         self.rest(now_ns)
 
     def rest(self, now_ns: int) -> None:
-        """Start the wait anew."""
+        """Restart the wait."""
         self.heard_ns, self.asked_ns, self.is_mute = now_ns, 0, False
 
     def bound_ns(self, most_ns: int) -> int:

@@ -65,7 +65,7 @@ class ResyncPacer:
             self._next_retry(now_ns)
 
     def due(self, now_ns: int) -> bool:
-        """Whether to request a snapshot now; a yes is noted and delays the next one."""
+        """Whether to request a snapshot now; True counts as requested and delays the next one."""
         if self.retry_at_ns is not None and now_ns >= self.retry_at_ns:
             self._next_retry(now_ns)
             return True

@@ -1,4 +1,4 @@
-"""Trading statuses of an exchange's markets, kept beside their books and published at each change.
+"""Trading statuses of an exchange's markets, published with their books at each change.
 
     instrument metadata, by REST or in band ─► the pair's own status ─┐
     the status of the whole exchange ─────────────────────────────────┴─► the stricter of the two ─► image, STATUS record, a notice
@@ -53,7 +53,7 @@ class TradingStatuses:
                 self.on_instrument(keeper, keeper.instrument.with_status(TradingStatus.DELISTED, UNLISTED), receive_ns)
 
     def on_system(self, system: SystemStatus, receive_ns: int) -> None:
-        """Take in the status of the whole exchange, and report its announcements, each once."""
+        """Apply the status of the whole exchange, and report its announcements, each once."""
         changed = system.trading_status is not self._of_exchange.trading_status
         self._notice("warning" if changed else "info", f"the exchange says: {system.status}")
         self._of_exchange = system

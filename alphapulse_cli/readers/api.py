@@ -17,8 +17,8 @@ use `prices(records)`, `sizes`, `times`, `exchange_times` and `feed_delays`: a r
 numpy wraps them. `poll` returns an array of its own memory, copied out of the ring and checked against laps; `poll(copy=False)`
 saves a copy and lends the reader's memory, which its next `poll` overwrites.
 
-A set that `alphapulse replay` writes is read in the same way, from the replay's own directory (`shm_dir`). `replay` of readers, copies
-and updates tells it from a live one; its ages are to be measured with a reader's `now_ns()`.
+A set that `alphapulse replay` writes is read in the same way, from the replay's own directory (`shm_dir`). `replay` of readers,
+copies and updates tells it from a live one; its ages are to be measured with a reader's `now_ns()`.
 
 Errors are in `alphapulse_cli.errors`: NoSegment where nothing was collected yet, StorageError where the directory may not be used,
 UsageError for impossible names, SegmentGone where a file was cut short under its reader (try again to attach to the next
@@ -108,7 +108,7 @@ class RecordReader:
     def now_ns(self) -> int:
         """Time now on the clock of the records, ns since 1970, for their ages: CLOCK_REALTIME, or that of the recording in a replay.
 
-        0 in a replay that has not said it yet.
+        0 in a replay that has not published it yet.
         """
         return self._groups.now_ns()
 
@@ -177,7 +177,7 @@ class BookCopy:
     size_decimals: int
     state: BookState
     reason: BookReason
-    trading_status: TradingStatus | None  # which orders the market takes; None where its writer does not say
+    trading_status: TradingStatus | None  # which orders the market takes; None if its writer does not say
     bids: "np.ndarray[Any, Any]"
     asks: "np.ndarray[Any, Any]"
     replay: bool = False  # a replay writes the set: LIVE is then as of the recording
@@ -257,7 +257,7 @@ class Book:
         )
 
     def _copy(self, depth: int | None) -> ImageCopy:
-        """Copy of the image, or of a checkpoint asked for where the image is edited faster than it can be copied."""
+        """Copy of the image, or of a requested checkpoint if the image is edited faster than it can be copied."""
         try:
             first = self._reader.copy_checkpoint(1)
         except SegmentGone:
@@ -277,7 +277,7 @@ class Book:
         raise NoSegment(f"{self._file} could not be copied whole", "alphapulse segments shows whether its collector lives")
 
     def _checkpoint(self, first: ImageCopy | None) -> ImageCopy | None:
-        """Copy of a checkpoint newer than `first`; where there is none yet, ask the writer for one and return None."""
+        """Copy of a checkpoint newer than `first`; if there is none yet, ask the writer for one and return None."""
         image = self._reader.copy_checkpoint()
         if image is not None and (first is None or image.seq != first.seq):
             return image
@@ -310,7 +310,7 @@ class FollowUpdate:
     timestamp_ns: int
     state: BookState
     reason: BookReason
-    trading_status: TradingStatus | None  # which orders the market takes; None where its writer does not say
+    trading_status: TradingStatus | None  # which orders the market takes; None if its writer does not say
     missed: int  # records lost to laps so far; the book was healed from its image
     replay: bool = False  # a replay writes the set: LIVE is then as of the recording
 
@@ -320,7 +320,7 @@ class FollowUpdate:
         return self.state is BookState.LIVE and allows_taking(self.trading_status)
 
     def copy(self, depth: int | None = None) -> BookCopy:
-        """Copy of the book as it is now, in memory of its own: all levels, or the best `depth` of each side."""
+        """Copy of the book as it is now, in its own memory: all levels, or the best `depth` of each side."""
         import numpy as np
 
         book = self.book

@@ -101,7 +101,7 @@ def prices(records: "Array", form: Form = "decimal") -> "Array":
     """Prices, shape (n,): exact Decimals or decimal text (dtype object), or the nearest floats.
 
     Delta records give a price a change: the rows of `changes(records)`. ValueError for an unknown form or a damaged record,
-    TypeError for an array that is none of a reader's.
+    TypeError for an array that was not returned by a reader.
     """
     return _numbers(records, "price_ticks", "price_decimals", form)
 
@@ -159,7 +159,7 @@ def level_numbers(units: "Array", decimals: int, form: Form = "decimal") -> "Arr
 
 
 def _known(records: "Array") -> "Array":
-    """The records as an array of one dimension. TypeError for an array that is none of a reader's."""
+    """The records as an array of one dimension. TypeError for an array that was not returned by a reader."""
     import numpy as np
 
     if getattr(records, "dtype", None) not in (delta.dtype(), trade.dtype(), change_dtype()):
@@ -214,7 +214,7 @@ def _signed(stored: "Array") -> "Array":
 
 
 def to_pandas(records: "Array") -> "pd.DataFrame":
-    """DataFrame of these records, in memory of its own: a row for each change of delta records, or for each trade.
+    """DataFrame of these records, in its own memory: a row for each change of delta records, or for each trade.
 
     Deltas: timestamp (UTC), exchange, symbol, version, side ("bid", "ask"), price, size, price_ticks, size_lots, is_new; size 0
     removes the level. Trades: timestamp, exchange, symbol, trade_id, side (the taker's: "buy", "sell", "unknown"), price, size,

@@ -2,7 +2,8 @@
 
     records of one set ─► delta_groups ─► DeltaGroup        records of one set ─► trade_items ─► TradeItem
 
-Prices and sizes are exact decimal text. `Names` decodes each symbol and exchange once. Rows of a replayed set say so: "replay": true.
+Prices and sizes are exact decimal text. `Names` decodes each symbol and exchange once. Rows of a replayed set say so: "replay":
+true.
 """
 
 import struct
@@ -204,7 +205,7 @@ def delta_groups(
 
 
 def quote_of(book: Reconstructor) -> tuple[str | None, str | None, str | None, str | None]:
-    """Best bid, its size, best ask and its size in a replica, exact decimal text; None where it is not LIVE or a side is empty."""
+    """Best bid, its size, best ask and its size in a replica, exact decimal text; None if it is not LIVE or a side is empty."""
     if book.is_cold or book.book_state != BookState.LIVE:
         return NO_QUOTE
     levels, prices, sizes = book.book, book.book.price_decimals, book.book.size_decimals

@@ -33,7 +33,7 @@ def replay_warning(set_name: str, recording_ns: int = 0) -> str:
 def age_ms(timestamp_ns: int, now_ns: int) -> float | None:
     """Age in milliseconds of what was received at `timestamp_ns`, at `now_ns` of the same clock (`Segment.now_ns`).
 
-    None where either is 0: not known.
+    None if either is 0: not known.
     """
     return (now_ns - timestamp_ns) / 1e6 if timestamp_ns and now_ns else None
 

@@ -12,7 +12,7 @@ from alphapulse_cli.shm.segment import Segment
 
 
 def order_rules(directory: Directory, set_name: str, symbol: str) -> Rules | None:
-    """Lot size and minimum size from a book's image; None where there is no image or it does not say them."""
+    """Lot size and minimum size from a book's image; None if there is no image or it does not say them."""
     with suppress(SegmentError, StorageError):
         rules = ImageReader(Segment.attach(directory, segment_name(SegmentKind.BOOK, set_name, symbol))).rules()
         if rules is not None and rules.size_decimals <= MAX_DECIMALS:  # shared memory may hold any bytes

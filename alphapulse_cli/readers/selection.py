@@ -1,4 +1,4 @@
-"""Selection of sets and symbols: which there are in a directory, and which of them the user asked for.
+"""Selection of sets and symbols: those in a directory, filtered by the user's choice.
 
 --exchange takes the name of an exchange or of a set (`collect --as NAME`); a symbol may name its exchange, as kraken:BTC-USD.
 """
@@ -23,7 +23,7 @@ START_ONE = "start a collector: alphapulse collect --exchange kraken; or without
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Exchanges, symbols and sets that were asked for; an empty field asks for all."""
+    """Exchanges, symbols and sets that were requested; an empty field asks for all."""
 
     exchanges: frozenset[str] = frozenset()
     symbols: tuple[tuple[str, str], ...] = ()  # (exchange or "", canonical symbol)

@@ -1,4 +1,4 @@
-"""The one consumer loop: attach to all wanted sets, stay attached, read, wait.
+"""Consumer loop of all readers: attach to all wanted sets, stay attached, read, wait.
 
     directory ─► look, twice a second ─► attach to the sets that are new ─► readers, by set name ─► read ─► items
                                                                                ▲                      │
@@ -54,8 +54,8 @@ class SetReaders(Generic[Reader]):
     """Readers of all wanted sets that have a ring of that kind, by set name. UsageError for an unknown way of waiting.
 
     `attach` makes a reader; where it raises SegmentError or StorageError the set is tried again at the next look. `start` is the
-    place in the rings that are there now. With `needed`, NoSegment if no wanted set is there. `observe` is called at each later look
-    with the names of the sets and CLOCK_MONOTONIC in ns.
+    place in the rings that are there now. With `needed`, NoSegment if no wanted set is there. `observe` is called at each later
+    look with the names of the sets and CLOCK_MONOTONIC in ns.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class SetReaders(Generic[Reader]):
         self._observe = observe
 
     def look(self, monotonic_ns: int, start: Start = "oldest") -> bool:
-        """Attach to new sets, at most twice a second; whether it was time to look. `monotonic_ns` is CLOCK_MONOTONIC now."""
+        """Attach to new sets, at most twice a second; returns whether it looked. `monotonic_ns` is CLOCK_MONOTONIC now."""
         if monotonic_ns < self._look_after_ns:
             return False
         self._look_after_ns = monotonic_ns + LOOK_EVERY_NS

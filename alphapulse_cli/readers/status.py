@@ -61,14 +61,14 @@ class BookStatus:
     resyncs: int = 0
     tick_size: str = ""  # the exchange's rules for orders, exact decimal text; "" where they are not known
     lot_size: str = ""
-    min_size: str = ""  # "" also where there is no minimum
-    trading_status: TradingStatus | None = None  # which orders the market takes; None where its writer does not say
-    wait_until_ns: int = 0  # ns since 1970: end of the pause that the exchange asked for, while the book is not LIVE; 0: none
+    min_size: str = ""  # "" also if there is no minimum
+    trading_status: TradingStatus | None = None  # which orders the market takes; None if its writer does not say
+    wait_until_ns: int = 0  # ns since 1970: end of the pause requested by the exchange, while the book is not LIVE; 0: none
     replay: bool = False  # a replay writes the set: the book is of the past, its age is by the recording's clock
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the book is not LIVE and the pause that the exchange asked for has not ended."""
+        """Whether the book is not LIVE and the pause requested by the exchange has not ended."""
         return self.state is not BookState.LIVE and self.wait_until_ns > clock.realtime_ns()
 
 
@@ -110,7 +110,7 @@ class StatusSource:
         return sorted({one[1] for one in parsed if one is not None})
 
     def _attach(self, name: str) -> Segment | None:
-        """The segment that has that name now; None where there is none."""
+        """Segment with that name now; None if there is none."""
         held = self._segments.get(name)
         if held is not None and held.liveness(clock.monotonic_ns()) is Liveness.LIVE:
             return held
@@ -179,7 +179,7 @@ class StatusSource:
         }
 
     def _is_removed(self, name: str, symbol: str, liveness: Liveness | None, now: int) -> bool:
-        """Whether the collector, which goes on, has given this book up (`collect rm`, a delisted symbol)."""
+        """Whether the running collector has removed this book (`collect rm`, a delisted symbol)."""
         segment = self._attach(segment_name(SegmentKind.BOOK, name, symbol)) if liveness is Liveness.LIVE else None
         return segment is not None and segment.liveness(now) is Liveness.RETIRED
 
@@ -236,7 +236,7 @@ def state_words(book: BookStatus) -> str:
 
 
 def wait_end(book: BookStatus) -> str:
-    """Text of the time at which the exchange may be asked again: 12:30:15Z, with its date if that is a day or more away."""
+    """Text of the end of a pause: 12:30:15Z, with its date if that is a day or more away."""
     text = f"{moment(book.wait_until_ns, digits=1)[:19]}Z"
     return text if book.wait_until_ns - clock.realtime_ns() >= A_DAY_NS else text[11:]
 

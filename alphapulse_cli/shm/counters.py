@@ -121,7 +121,7 @@ def counters_spec(set_name: str, exchange: str, epoch: int, symbol_count: int, *
 
 
 class CountersWriter:
-    """The one writer of a counters file. `publish_latency` and `feed_delay` are its histograms, in nanoseconds."""
+    """Single writer of a counters file. `publish_latency` and `feed_delay` are its histograms, in nanoseconds."""
 
     def __init__(self, segment: Segment) -> None:
         assert segment.writable

@@ -116,7 +116,7 @@ class Directory:
         self.fd = fd
 
     def open_file(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """Open a regular file of ours and return its descriptor; mode 0600 where it is created.
+        """Open a regular file of alphapulse and return its descriptor; mode 0600 where it is created.
 
         OSError, or NotASegment for any other file.
         """

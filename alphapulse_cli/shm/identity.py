@@ -51,7 +51,7 @@ def _darwin_boot_id() -> bytes:
 
 
 def pid_namespace() -> int:
-    """Inode of this process's pid namespace; 0 where there is no /proc."""
+    """Inode of this process's pid namespace; 0 if there is no /proc."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 the link is followed on purpose, and Path adds nothing
     except OSError:
@@ -76,12 +76,12 @@ def start_time(pid: int) -> int | None:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process is stopped (SIGSTOP, Ctrl-Z) or held by a debugger; false where there is no /proc."""
+    """Whether a process is stopped (SIGSTOP, Ctrl-Z) or held by a debugger; false if there is no /proc."""
     return _stat(pid)[:1] in ([b"T"], [b"t"])
 
 
 def _stat(pid: int) -> list[bytes]:
-    """Fields of /proc/<pid>/stat from the third (the state) on; empty where there is no such process."""
+    """Fields of /proc/<pid>/stat from the third (the state) on; empty if there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:

@@ -48,7 +48,7 @@ def book_spec(
 
 
 class ImageWriter:
-    """The one writer of an image. `bids` and `asks` are its arrays, `capacity` levels of 16 bytes each, to be edited in place."""
+    """Single writer of an image. `bids` and `asks` are its arrays, `capacity` levels of 16 bytes each, to be edited in place."""
 
     def __init__(self, segment: Segment) -> None:
         assert segment.writable
@@ -186,18 +186,18 @@ class ImageReader:
         self._status_behind = layout.STATUS_BEHIND if segment.layout_minor >= layout.STATUS_SINCE_MINOR else 0
 
     def copy(self, tries: int = 16) -> ImageCopy | None:
-        """Copy the whole book; None where an edit overtook each of the `tries`: then ask for a checkpoint."""
+        """Copy the whole book; None if an edit overtook each of the `tries`: then ask for a checkpoint."""
         return self._copy(layout.IMAGE_WORD, 0, self.capacity, tries)
 
     def copy_checkpoint(self, tries: int = 16) -> ImageCopy | None:
-        """Copy the last checkpoint; None where there is none yet, or where each of the `tries` met its renewal."""
+        """Copy the last checkpoint; None if there is none yet, or if each of the `tries` met its renewal."""
         if memory.load_acquire(self._words, layout.CHECKPOINT_WORD) == 0:
             self._check()
             return None
         return self._copy(layout.CHECKPOINT_WORD, 2 * self._side_bytes, self.capacity, tries)
 
     def peek(self, tries: int = 64) -> ImageCopy | None:
-        """Copy the words alone, without levels; None where each of the `tries` met an edit."""
+        """Copy the words alone, without levels; None if each of the `tries` met an edit."""
         return self._copy(layout.IMAGE_WORD, 0, 0, tries)
 
     def top(self, levels: int, tries: int = 64) -> ImageCopy | None:
@@ -208,7 +208,7 @@ class ImageReader:
         return self._copy(layout.IMAGE_WORD, 0, levels, tries)
 
     def rules(self, tries: int = 64) -> Rules | None:
-        """Order rules and their grid, of one moment; None where the writer gives none, or each of the `tries` met an edit."""
+        """Order rules and their grid, of one moment; None if the writer gives none, or each of the `tries` met an edit."""
         at, first = layout.IMAGE_WORD, layout.RULES_WORD
         for _ in range(tries):
             before = memory.load_acquire(self._words, at)

@@ -91,7 +91,7 @@ def open_lock(directory: Directory, set_name: str, *, create: bool) -> int:
 
 
 def try_lock(fd: int) -> bool:
-    """Take the lock unless another process holds it; whether it was taken."""
+    """Take the lock unless another process holds it; returns whether it was taken."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -100,7 +100,7 @@ def try_lock(fd: int) -> bool:
 
 
 def holder_of(directory: Directory, set_name: str) -> Holder | None:
-    """Process that the lock file names, living or dead; None where it names none."""
+    """Process that the lock file names, living or dead; None if it names none."""
     try:
         fd = open_lock(directory, set_name, create=False)
     except (FileNotFoundError, StorageError):
@@ -112,7 +112,7 @@ def holder_of(directory: Directory, set_name: str) -> Holder | None:
 
 
 def read_holder(fd: int) -> Holder | None:
-    """Contents of the open lock file; None where it is empty or damaged."""
+    """Contents of the open lock file; None if it is empty or damaged."""
     fields = os.pread(fd, MAX_TEXT_BYTES, 0).split()
     try:
         pid, start, boot, namespace, epoch = fields

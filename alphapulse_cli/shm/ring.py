@@ -46,7 +46,7 @@ _NO_REQUEST = bytes(8)
 
 
 class RingWriter:
-    """The one writer of a ring. `wake` is the set's wake page; each publish checks it (one load) for sleeping readers."""
+    """Single writer of a ring. `wake` is the set's wake page; each publish checks it (one load) for sleeping readers."""
 
     def __init__(self, segment: Segment, wake: Any = None) -> None:
         assert segment.writable

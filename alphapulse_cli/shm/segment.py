@@ -252,8 +252,8 @@ class Segment:
     def now_ns(self) -> int:
         """Time now on the clock of the segment's records, ns since 1970: that of the recording in a replay, else CLOCK_REALTIME.
 
-        0 in a replay that has not said it yet. Every age of what the segment holds is measured against this. A replay stores it
-        about every 100 ms, so a record may be a little ahead of it.
+        0 in a replay that has not published it yet. Every age of what the segment holds is measured against this. A replay stores
+        it about every 100 ms, so a record may be a little ahead of it.
         """
         return self._words.load_acquire(layout.RECORDING) if self.spec.replay else clock.realtime_ns()
 
@@ -387,7 +387,7 @@ def write_zeros(fd: int, size: int) -> None:
 
 
 def _predecessor(directory: Directory, name: str) -> Segment | None:
-    """Segment that has the name now, mapped writable; None where there is none, or a file that is no segment and may be replaced.
+    """Segment that has the name now, mapped writable; None if there is none, or a file that is no segment and may be replaced.
 
     StorageError where it exists and cannot be mapped: replaced without a seal, its readers would never learn of the successor.
     """

@@ -7,7 +7,7 @@
 
 A request is any value but 0; the writer stores 0 and carries it out. There is no count that could leak, and a lost request costs
 little: a sleeper wakes by itself after 5 ms, and a checkpoint is requested again. Sleeping is FUTEX_WAIT on the low half of the
-ring's `published` in the reader's read-only mapping; where there is no futex (macOS) it is a nap of 1 ms.
+ring's `published` in the reader's read-only mapping; if there is no futex (macOS) it is a nap of 1 ms.
 """
 
 import errno
@@ -80,7 +80,7 @@ class WakePage:
         return _REQUEST_WORDS[kind]
 
     def wait(self, reader: RingReader, limit_ns: int = MAX_WAIT_NS) -> bool:
-        """Sleep until a record past the reader's position is published, `limit_ns` at most; whether there is one.
+        """Sleep until a record past the reader's position is published, `limit_ns` at most; returns whether there is one.
 
         The limit is capped at 5 ms; 0 or less returns at once.
         """

@@ -260,7 +260,7 @@ class AlphapulseApp(SayingApp):
         self.go(title)
 
     def action_pause(self) -> None:
-        """Pause the picture, or let it go on."""
+        """Pause or resume the screen."""
         self.is_paused = not self.is_paused
         self._show()
         self.renew_status()

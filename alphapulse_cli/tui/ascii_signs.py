@@ -30,7 +30,7 @@ class Signs(dict[int, str]):
     """Table for `str.translate`: ASCII text by code point."""
 
     def __missing__(self, code: int) -> str:
-        """ASCII itself, or as many "?" as the sign has cells."""
+        """Return an ASCII character unchanged; for another sign as many "?" as it has cells."""
         self[code] = made = chr(code) if code < 128 else "?" * cell_len(chr(code))
         return made
 
@@ -44,7 +44,7 @@ def in_ascii(text: str) -> str:
 
 
 def begun_with() -> Mapping[str, str]:
-    """Environment at the start of this process, where the system tells it; else the present one."""
+    """Environment at the start of this process, if the system reports it; else the present one."""
     try:
         environment = BEGUN_WITH.read_bytes()
     except OSError:

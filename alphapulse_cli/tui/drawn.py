@@ -15,7 +15,7 @@ NEVER = "\0"  # text of a cell that was never written to
 
 
 class Drawn:
-    """Cells of a terminal, as far as they were written to."""
+    """Cells of a terminal that were written to."""
 
     def __init__(self) -> None:
         self._rows: dict[int, list[str]] = {}

@@ -104,7 +104,7 @@ class SayingApp(PulseApp):
         return found if isinstance(found, PulseScreen) else None
 
     def renew_status(self) -> None:
-        """Make the status line anew."""
+        """Rebuild the status line."""
         front = self.front()
         if front is not None:
             front.renew_status()

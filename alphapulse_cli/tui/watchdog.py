@@ -26,7 +26,7 @@ class Watched:
     """Interface of a widget that can tell the text of each of its lines now, without side effects."""
 
     def measure(self) -> None:
-        """Read the widget's size anew; call it before `should_stand`."""
+        """Read the widget's size again; call it before `should_stand`."""
         raise NotImplementedError
 
     def should_stand(self, y: int, width: int) -> str:

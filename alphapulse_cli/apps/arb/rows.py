@@ -78,7 +78,7 @@ def bps_text(net: Exact, spent: Exact) -> str:
 
 
 def look_row(detector: ArbitrageDetector, candidate: Candidate) -> Row:
-    """Row of `arb scan` about one way to trade: an opportunity, or the reason why it is none."""
+    """Row of `arb scan` for one candidate trade: an opportunity, or the reason against it."""
     opportunity = detector.open.get(candidate)
     why = detector.held_back(candidate)
     top = candidate.best_return()

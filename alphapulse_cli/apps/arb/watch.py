@@ -4,8 +4,8 @@
                                   └── clock: only while no records come, to close opportunities on old books
 
 Sets that appear while it runs are included. Replayed sets are watched like live ones, with time left to their records, so that the
-events are the same each time; they are never compared with live ones, whose clock is another. Missed records, books that are not live and reasons that hold an opportunity back are
-counted.
+events are the same each time; they are never compared with live ones, whose clock is another. Missed records, books that are not
+live and reasons that hold an opportunity back are counted.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -74,8 +74,8 @@ class Watch:
     """Watch for arbitrage on live sets, or on replayed ones.
 
     NoSegment if no wanted set is there, UsageError for an exchange whose fee is unknown, and for live and replayed sets together.
-    `now_ns` is the clock (ns since 1970) while no records come: ours for live sets; one that returns 0, as for replays, leaves time to
-    the records, so that the events are equal each time.
+    `now_ns` is the clock (ns since 1970) while no records come: ours for live sets; one that returns 0, as for replays, leaves time
+    to the records, so that the events are equal each time.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Watch:
         return list(self.happening())
 
     def happening(self) -> Iterator[Event]:
-        """Iterate over the events since the last poll, each as soon as it is known. Exhaust the iterator."""
+        """Iterate over the events since the last poll, each as soon as it is detected. Exhaust the iterator."""
         now = clock.monotonic_ns()
         if self._sets.look(now):
             self._use_rules(now)
@@ -218,7 +218,7 @@ class Watch:
         return self._sets.wait(min(timeout_s, LONGEST_WAIT_S))
 
     def settle(self, timeout_s: float = SETTLE_S) -> list[Event]:
-        """Poll until every book is joined or known not to be live, at most `timeout_s`; returns the events meanwhile."""
+        """Poll until every book is joined or known not to be live, at most `timeout_s`; returns the events in that time."""
         until = clock.monotonic_ns() + int(timeout_s * 1e9)
         events = self.poll()
         while clock.monotonic_ns() < until and any(

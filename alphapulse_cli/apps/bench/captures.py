@@ -54,7 +54,7 @@ def write(folder: Path, head: Head, rows: Sequence[Row], *, block_rows: int = 0,
 def write_with_checkpoints(
     folder: Path, outlet: Outlet, head: Head, rows: Sequence[Row], every: int, *, block_rows: int = 0
 ) -> Path:
-    """Write rows with checkpoints behind each `every` of them; the books are kept in `outlet` meanwhile. Returns the file."""
+    """Write rows with a checkpoint after each `every` of them, keeping the books in `outlet`. Returns the file."""
     folder.mkdir(exist_ok=True)
     made, player, since = _files(folder, None), Player(head, lambda _: outlet, lambda *_: None), 0
     at = 0

@@ -161,7 +161,7 @@ class Report:
 
     @classmethod
     def from_json(cls, found: Any) -> "Report":
-        """Run of an object that `to_json` made. ValueError for another object."""
+        """Parse an object of `to_json` to a run. ValueError for another object."""
         if not isinstance(found, Mapping) or found.get("schema") != SCHEMA:
             raise ValueError(f"no run of schema {SCHEMA}")
         head = {one.name: found[one.name] for one in HEAD_FIELDS if one.name in found and one.type != "list"}
@@ -194,7 +194,7 @@ def new_report(*, quick: bool) -> Report:
 
 
 def _processor() -> str:
-    """Model name of the processor, "" if the system does not tell it."""
+    """Model name of the processor, "" if the system does not report it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

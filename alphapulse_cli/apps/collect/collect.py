@@ -108,7 +108,7 @@ class Collection:
         self.notice(level, message)
 
     async def _publish(self, feed: Feed, outlet: Outlet, instruments: Sequence[Instrument], skipped: Sequence[str]) -> None:
-        """Collect the instruments into the outlet until cancelled, and what becomes a member of the set meanwhile."""
+        """Collect the instruments, and later members of the set, into the outlet until cancelled."""
         async with Connections(feed, outlet, self._notice) as connections:
             try:
                 connections.add(instruments)
@@ -145,7 +145,7 @@ class Collection:
         return changed
 
     def _look(self, outlet: Outlet, recorder: Recorder | None) -> None:
-        """Note the first frame, and call `on_first_frame` once; let the capture go on."""
+        """Publish the capture's totals, and call `on_first_frame` once the first frame has arrived."""
         if recorder is not None:
             recorder.beat(clock.monotonic_ns())
             capturing.publish(recorder.totals, outlet.counters.block())

@@ -62,7 +62,7 @@ class Feed:
     recorder: Recorder | None = None
 
     def ingest(self, instruments: Sequence[Instrument], outlet: Outlet, notice: Notice) -> Ingest:
-        """Make the decoder and the books of these instruments. StorageError where there is no room for a book."""
+        """Make the decoder and the books of these instruments. StorageError if there is no room for a book."""
         plan, decoder = self.plan, self.exchange.decoder(instruments, set(self.plan.channels), self.depth, self.mode.name)
         warns = {instrument.symbol for instrument in instruments if plan.warns(instrument.symbol)}
         return Ingest(self.exchange, decoder, instruments, plan.channels, outlet, notice, self.mode.name, checksum_warns=warns)
@@ -102,7 +102,7 @@ class Connections:
         self._chorus = Chorus(notice)
 
     def add(self, instruments: Sequence[Instrument]) -> None:
-        """Open as many connections as these instruments take. StorageError where there is no room: none is opened."""
+        """Open as many connections as these instruments take. StorageError if there is no room: none is opened."""
         shares = divide(instruments, self._most)
         made = [self._feed.ingest(share, self._outlet, self._notice) for share in shares]
         recorder, is_first = self._feed.recorder, not self._made_count
@@ -146,13 +146,13 @@ class Connections:
         return [one for ingest in self._sessions for one in ingest.decoder.instruments.values() if one.symbol in ingest.symbols]
 
     def _checkpoints(self) -> list[tuple[int, bytes]]:
-        """Checkpoints of all connections, by their numbers in the capture; none if a decoder cannot go on from one."""
+        """Checkpoints of all connections, by their numbers in the capture; none if a decoder cannot resume from one."""
         made = [(number, checkpoint(ingest)) for ingest, number in self._numbers.items()]
         found = [(number, payload) for number, payload in made if payload is not None]
         return found if len(found) == len(made) else []
 
     async def failure(self) -> None:
-        """Wait for the first error of a connection, which a retry cannot mend, and raise it."""
+        """Wait for the first error of a connection that a retry cannot fix, and raise it."""
         await asyncio.shield(self._failed)
 
     def retire(self) -> None:
@@ -195,7 +195,7 @@ class Connections:
 
 
 class Chorus:
-    """Notices of several connections: what many say within a second, as when the network is lost, is told once, with their number."""
+    """Merger of notices: if several connections give the same one within a second, it is given once, with their number."""
 
     def __init__(self, notice: Notice) -> None:
         self._notice = notice

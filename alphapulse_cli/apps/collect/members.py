@@ -34,7 +34,7 @@ class Members:
         self.symbols = set(outlet.symbols)  # those collected now
 
     async def follow(self) -> None:
-        """Follow the list of instruments until cancelled: take up what is wanted and listed now, retire what is listed no longer.
+        """Follow the list of instruments until cancelled: add newly listed wanted ones, retire delisted ones.
 
         A symbol of a pattern is retired when two lists in a row do not contain it; one that was named stays, DELISTED.
         """
@@ -54,7 +54,7 @@ class Members:
     async def add(self, choices: Sequence[str]) -> list[str]:
         """Collect further symbols and patterns; returns the symbols that were not collected before.
 
-        UsageError for top:N, Refused for what is not listed, StorageError where there is no room: nothing has changed then.
+        UsageError for top:N, Refused for what is not listed, StorageError if there is no room: nothing has changed then.
         """
         top = next(filter(top_count, choices), "")
         if top:

@@ -55,7 +55,7 @@ class CollectPlan:
 
     @property
     def standing_choices(self) -> Sequence[str]:
-        """Patterns: what is listed later and matches one is collected, too. The choice of top:N is made once."""
+        """Patterns, which also select instruments listed later; top:N is resolved once and left out."""
         return [one for one in self.symbols if is_pattern(one)]
 
     def warns(self, symbol: str) -> bool:
@@ -68,7 +68,8 @@ class CollectPlan:
     def to_argv(self) -> list[str]:
         """Words of a command line behind `alphapulse` that make this plan in a process with the same configuration.
 
-        `ring_capacity` and `listing_every_s` have no flag and are not on it; nor is `duration_s`: who starts the process knows what is left.
+        `ring_capacity` and `listing_every_s` have no flag and are not on it; nor is `duration_s`: who starts the process knows what
+        is left.
         """
         capture = self.capture
         words = capture.to_argv() if capture else ["collect", "--capture", keeping.NONE]
@@ -268,7 +269,7 @@ def plans(
 
 
 def _check_volumes(name: str, chosen: Sequence[str]) -> None:
-    """UsageError for top:N at an exchange that does not tell the volumes of its markets."""
+    """Raise UsageError for top:N at an exchange that does not publish the volumes of its markets."""
     top = next(filter(top_count, chosen), "")
     if top and exchanges.get(name).parse_volumes is None:
         with_volumes = ", ".join(each for each in exchanges.names() if exchanges.get(each).parse_volumes)

@@ -132,7 +132,7 @@ async def spawn(arguments: Sequence[str], stdout: int) -> asyncio.subprocess.Pro
 
 
 async def relay(process: asyncio.subprocess.Process, name: str, on_line: OnLine) -> None:
-    """Pass the lines of a process's stderr on to `said` until it ends."""
+    """Pass the lines of a process's stderr to `said` until it ends."""
     assert process.stderr is not None
     while True:
         try:

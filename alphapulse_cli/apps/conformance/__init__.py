@@ -3,9 +3,9 @@
     for finding in conformance.check(exchanges.get("myexchange")):
         print(finding.mode, finding.check, finding.verdict.value, finding.detail)
 
-Encoder and decoder are joined in memory (`line`), with the collector's own ingest behind the decoder, and one fault at a time is put
-between them. Nothing is random but by the seed, nothing waits, no port is opened. A check either passes, fails with a sentence for
-the package's author, or says why it does not apply to the feed.
+Encoder and decoder are joined in memory (`line`), with the collector's own ingest behind the decoder, and one fault at a time is
+put between them. Nothing is random but by the seed, nothing waits, no port is opened. A check either passes, fails with a sentence
+for the package's author, or says why it does not apply to the feed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -54,7 +54,7 @@ def check(
     seed: int = 1,
     decoder: Callable[[Sequence[Instrument], str], Decoder] | None = None,
 ) -> Iterator[Finding]:
-    """Run all checks on these modes of the exchange, all its modes for (). `decoder` (instruments, mode) replaces its own."""
+    """Run all checks on these modes of the exchange, all modes for (). `decoder` (instruments, mode) replaces the exchange's."""
     name = exchange.facts.name
     yield _finding(name, "", "facts", lambda: constants.constants(exchange))
     for mode in modes or [mode.name for mode in exchange.facts.modes]:

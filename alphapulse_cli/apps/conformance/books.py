@@ -183,7 +183,7 @@ def lost_request(make: MakeLine) -> str:
 
 
 def _with_a_send(make: MakeLine, answer: Callable[[Line, bytes], Sequence[bytes]], what: str) -> str:
-    """Let every single request of the opening be the one that goes wrong, in a line of its own."""
+    """Run the opening once for each of its requests, with that request failing."""
     with make() as line:
         sends = [request for request in line.requests if isinstance(request, Send)]
     for number in range(len(sends)):

@@ -15,7 +15,7 @@ class CheckVerdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Result of one check: what was done where it passed, what was found where it failed. `detail` may hold an exchange's text."""
+    """Result of one check: a description if it passed, the finding if it failed. `detail` may contain an exchange's text."""
 
     exchange: str
     mode: str

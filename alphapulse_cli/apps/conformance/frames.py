@@ -35,7 +35,7 @@ def unknown_frame(make: MakeLine) -> str:
 
 
 def hostile_bytes(make: MakeLine, seed: int) -> str:
-    """Every frame gives events or DecodeError, never another exception, and never a text too long to show."""
+    """Check that every frame gives events or DecodeError, never another exception, and never a text too long to show."""
     dice = random.Random(seed)  # noqa: S311
     with make() as line:
         start_live(line)
@@ -116,7 +116,7 @@ def _replaced(frame: bytes, dice: random.Random) -> Iterator[bytes]:
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Paths of all places in a parsed frame, the whole of it first."""
+    """Paths of all values in a parsed frame, the frame itself first."""
     yield path
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
@@ -170,7 +170,7 @@ def refused_leaves_no_trace(make: MakeLine, seed: int) -> str:
 
 
 def _broken(line: Line, dice: random.Random) -> bytes | None:
-    """Hand the decoder one frame that it refuses, made of a recent one; None if it took all that were tried."""
+    """Damaged copy of a recent frame that the decoder refused; None if it accepted all 20."""
     for _ in range(20):
         frame = dice.choice(line.frames[-8:])
         hostile = dice.choice([*list(_replaced(frame, dice)), frame[: len(frame) // 2]])
@@ -240,7 +240,7 @@ def _plain(events: Sequence[Any]) -> list[Any]:
 
 
 def first_snapshots(make: MakeLine) -> str:
-    """Each symbol's first book event is a Snapshot."""
+    """Check that each symbol's first book event is a Snapshot."""
     kinds = book_events(make)
     wrong = [symbol for symbol, found in kinds.items() if found[0] is not Snapshot]
     require(not wrong, f"the first book event of {' '.join(wrong)} is no Snapshot")

@@ -16,7 +16,7 @@ LEFT = 12  # messages that the limit still allows then: the opening, its repetit
 
 
 def limits(make: MakeLine) -> str:
-    """No request names more symbols than `subscribe_batch`, none is longer than MESSAGE_BYTES, and no symbol is forgotten."""
+    """Check that no request has more symbols than `subscribe_batch`, none exceeds MESSAGE_BYTES, and no symbol is missing."""
     with make() as line:
         facts, listed = line.exchange.facts, line.market.instruments[line.symbols[0]]
         base = listed.symbol.partition("-")[0]

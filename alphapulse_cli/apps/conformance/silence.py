@@ -1,4 +1,4 @@
-"""Silence of a connection: what happens where the exchange sends nothing more and yet keeps the connection open."""
+"""Checks of a silent connection: the exchange sends nothing more but keeps the connection open."""
 
 from alphapulse_cli.apps.conformance.finding import DoesNotApply, Fault
 from alphapulse_cli.apps.conformance.healing import MakeLine, heal, start_live, states

@@ -1,4 +1,4 @@
-"""Check of trades that a dead stream does not bring, beside a book that lives."""
+"""Check of trades lost by a dead trade stream while the book's stream is alive."""
 
 from collections.abc import Callable
 

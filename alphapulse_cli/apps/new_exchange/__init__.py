@@ -19,7 +19,7 @@ ORIGINAL = "alphapulse_cli.exchanges.example"
 
 
 def check_name(name: str) -> str:
-    """The name itself. UsageError where it cannot name a new exchange."""
+    """Return the name if it is valid for a new exchange, else raise UsageError."""
     if not NAME.fullmatch(name) or len(name) > LONGEST_NAME or keyword.iskeyword(name):
         raise UsageError(f"not a name of an exchange: {name[:40]!r}", "write a-z, 0-9 and -, at most 16 of them: my-exchange")
     if name in exchanges.names() or name in exchanges.REFUSED:
@@ -69,5 +69,5 @@ def _renamed(text: str, name: str, package: str, title: str) -> str:
 
 
 def _release() -> str:
-    """Version to depend on: major.minor of this one."""
+    """Version requirement of the plug-in: major.minor of this alphapulse."""
     return ".".join(__version__.split(".")[:2])

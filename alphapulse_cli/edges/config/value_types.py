@@ -121,7 +121,7 @@ def exchange_name(text: str) -> str:
 
 
 def symbol(text: str) -> str:
-    """Canonical choice: a symbol of any notation ("btc/usd"), a pattern or top:N. ValueError for a text that is none."""
+    """Canonical choice: a symbol of any notation ("btc/usd"), a pattern or top:N. ValueError for other texts."""
     try:
         return understood_choice(text)
     except UsageError as error:

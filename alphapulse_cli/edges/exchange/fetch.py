@@ -1,6 +1,6 @@
 """REST client for snapshots and instrument metadata: GET only, bounded in size, time and rate, with the standard library.
 
-Each GET runs in a daemon thread of its own: a host that never answers delays neither the event loop nor the process's exit.
+Each GET runs in its own daemon thread: a host that never answers delays neither the event loop nor the process's exit.
 """
 
 import asyncio
@@ -161,7 +161,7 @@ class Fetcher:
 
 
 def _beginning(refusal: urllib.error.HTTPError) -> bytes:
-    """First bytes of a failing answer's body, as far as they come soon."""
+    """First bytes of a failing answer's body, as far as they arrive soon."""
     until, body = time.monotonic() + REFUSAL_S, b""
     with contextlib.suppress(OSError, HTTPException, ValueError, AttributeError):  # a refusal need not have a body
         while len(body) < MOST_OF_A_REFUSAL and time.monotonic() < until:
@@ -181,7 +181,7 @@ def _failure(url: str, error: Exception) -> ExchangeError:
 
 
 async def fetch_metadata(fetcher: Fetcher, paths: Sequence[str], weight: int, on_answer: OnAnswer | None = None) -> bytes:
-    """Fetch the instrument metadata of these paths, one after the other: the body that `parse_instruments` reads.
+    """Fetch the instrument metadata of these paths, one after the other: returns the body for `parse_instruments`.
 
     ExchangeError as from `Fetcher.get`: of all, or not at all.
     """
@@ -190,7 +190,7 @@ async def fetch_metadata(fetcher: Fetcher, paths: Sequence[str], weight: int, on
 
 
 def unpacked(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """Undo the Content-Encoding of a body: some servers and proxies compress without being asked.
+    """Undo the Content-Encoding of a body: some servers and proxies compress without a request.
 
     ValueError for an unknown encoding, for data that cannot be decompressed, and for more than `max_bytes`.
     """

@@ -1,6 +1,6 @@
 """Connecting with the `picows` library: address, socket, proxy, TLS, handshake, and one error for each way to fail.
 
-    addresses of the host ─► a socket of ours ─► picows: proxy, TLS, handshake ─► PicowsLink
+    addresses of the host ─► a socket of alphapulse ─► picows: proxy, TLS, handshake ─► PicowsLink
 
 picows logs exceptions of listeners and hostile text of the other side. Its logger is off here; all of that reaches us as errors
 too.
@@ -96,7 +96,7 @@ async def _connected_socket(where: WSParsedURL, socks: str | None, made: list[so
 
 
 def _cut(sockets: list[socket.socket]) -> None:
-    """Shut down the sockets of a connection that was given up during its handshake: picows then ends it by itself."""
+    """Shut down the sockets of a connection abandoned during its handshake, which makes picows end it."""
     for one in sockets:
         with contextlib.suppress(OSError):
             one.shutdown(socket.SHUT_RDWR)

@@ -85,7 +85,7 @@ class PicowsLink(WSListener):
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """Let senders go on: the other side has caught up."""
+        """Resume sending: the peer has caught up."""
         self._writable.set()
 
     # Frames
@@ -136,7 +136,7 @@ class PicowsLink(WSListener):
                 self._connection.underlying_transport.resume_reading()
 
     def _on_rare(self, kind: WSMsgType, frame: WSFrame, receive_ns: int) -> None:
-        """Handle any frame that is not a whole text frame."""
+        """Handle a frame other than an unfragmented text frame."""
         payload = frame.get_payload_as_bytes()
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._break_off(WSCloseCode.PROTOCOL_ERROR)  # an extension that was not negotiated
@@ -177,7 +177,7 @@ class PicowsLink(WSListener):
         self._finish(closed_by_us(code.value))
 
     def _finish(self, why: str) -> None:
-        """Note the end of the connection and its reason; held frames are handled before it is reported."""
+        """Record the end of the connection and its reason; held frames are handled before it is reported."""
         if self._why:
             return
         self._why, self._room = why, 0

@@ -76,7 +76,7 @@ class RateLimit:
         return max(self._accounts.update(self._name, take) - now_ns, 0) / 1e9
 
     def pause(self, until_ns: int) -> None:
-        """Make no reservation due before `until_ns`, as the exchange asked."""
+        """Make no reservation due before `until_ns`, as the exchange requested."""
 
         def close(account: Account) -> None:
             account.pause_until_ns = max(account.pause_until_ns, until_ns)
@@ -88,7 +88,7 @@ class RateLimit:
         return max(self._accounts.update(self._name, lambda account: account.pause_until_ns) - now_ns, 0) / 1e9
 
     def slow_down(self, now_ns: int) -> None:
-        """Spend the whole burst, and double all costs for SLOW_NS: the exchange said that we are too fast."""
+        """Spend the whole burst, and double all costs for SLOW_NS: the exchange refused us for our rate."""
         self._slow_until_ns = now_ns + SLOW_NS
 
         def spend(account: Account) -> None:

@@ -1,4 +1,4 @@
-"""Protocol of a recorder: what a session tells it, in the order in which ingest is told. `edges.capture` has the one that writes files."""
+"""Interface of a recorder: a session reports to it what it reports to ingest, in the same order. `edges.capture` implements it."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -38,4 +38,4 @@ class SessionRecorder(Protocol):
         """Note the watchdog's judgement of a connection."""
 
     def shut(self, connection: int, reason: str, time_ns: int) -> None:
-        """Note the end of a connection, or a failed try to make one."""
+        """Record the end of a connection, or a failed try to make one."""

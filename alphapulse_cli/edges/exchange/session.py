@@ -168,12 +168,12 @@ class Session:
         await asyncio.sleep(pause_s)
 
     def _publish_wait(self, seconds: float) -> None:
-        """Tell readers, by a counter, that the exchange asked for a pause of `seconds` from now; 0 ends it."""
+        """Tell readers, by a counter, that the exchange asked to pause for `seconds`; 0 ends it."""
         until_ns = clock.realtime_ns() + int(seconds * 1e9) if seconds else 0
         self._ingest.counters.set(Counter.WAIT_UNTIL_NS, self._siblings.wait_until_ns(self._ingest, until_ns))
 
     async def _one_connection(self) -> str:
-        """Run one connection from its opening to its end; returns the reason of the end. ExchangeError if it cannot be opened."""
+        """Run one connection from opening to end; returns the reason of the end. ExchangeError if it cannot be opened."""
         self._was_fed, self._others_too = False, True
         self._fetches.clear()
         self._sends = asyncio.Queue()
@@ -334,7 +334,7 @@ class Session:
         self._do_requests()
 
     async def _send_queued(self, link: Link) -> str:
-        """Send the frames that the decoder asked for, in order, within the exchange's limit.
+        """Send the frames requested by the decoder, in order, within the exchange's limit.
 
         Ends with the link's ExchangeError only.
         """
@@ -374,21 +374,21 @@ class Session:
                 return "the exchange ends connections of this age"
 
     def _marked(self, verdict: SilenceVerdict) -> int:
-        """Note a verdict that ingest is told; returns the time, in ns since 1970."""
+        """Record a verdict that is passed to ingest; returns the time, in ns since 1970."""
         now_ns = clock.realtime_ns()
         if self._recorder is not None:
             self._recorder.marked(self.number, verdict, now_ns)
         return now_ns
 
     def _lost(self, reason: str) -> None:
-        """Tell ingest that there is no connection."""
+        """Report the loss of the connection to ingest."""
         now_ns = clock.realtime_ns()
         if self._recorder is not None:
             self._recorder.shut(self.number, reason, now_ns)
         self._ingest.disconnected(now_ns)
 
     async def _ping(self, link: Link, watchdog: Watchdog) -> None:
-        """Ping, and tell the watchdog of the pong; a missing pong is the watchdog's to judge."""
+        """Send a ping and report the pong to the watchdog, which judges a missing one."""
         with contextlib.suppress(ExchangeError, TimeoutError):
             async with asyncio.timeout(self._timing.dead_after_s):
                 await link.ping()

@@ -13,7 +13,7 @@ from alphapulse_cli.flow.ingest import Ingest
 
 @dataclass(slots=True)
 class Siblings:
-    """Connections of one set, as far as they must know of each other."""
+    """Shared state of the connections of one set."""
 
     ingests: list[Ingest] = field(default_factory=list)
     has_connected: bool = False  # whether any connection was ever open
@@ -27,7 +27,7 @@ class Siblings:
         return self.reader is not None and not self.reader.done()
 
     def forget(self, ingest: Ingest) -> None:
-        """Forget a connection that is given up; its end is still noted by `ended`."""
+        """Forget a closed connection; its end is still recorded by `ended`."""
         self.ingests.remove(ingest)
         self._waits.pop(id(ingest), None)
 
@@ -38,11 +38,11 @@ class Siblings:
         return len(self._open)
 
     def ended(self, ingest: Ingest) -> int:
-        """Note the end of a connection; returns how many are open."""
+        """Record the end of a connection; returns how many are open."""
         self._open.discard(id(ingest))
         return len(self._open)
 
     def wait_until_ns(self, ingest: Ingest, until_ns: int) -> int:
-        """Note the end of the pause that the exchange asked a connection for, 0 for none; returns the latest of all connections."""
+        """Record the end of a connection's pause at the exchange's request, 0 for none; returns the latest of all connections."""
         self._waits[id(ingest)] = until_ns
         return max(self._waits.values())

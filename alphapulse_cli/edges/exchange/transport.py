@@ -16,7 +16,7 @@ LEAST_PICOWS = (2, 2)
 
 
 def choose(transport: str) -> str:
-    """Library for the transport asked for: "websockets" or "picows".
+    """Library for the requested transport: "websockets" or "picows".
 
     UsageError for an unknown name, or a missing or too old picows.
     """

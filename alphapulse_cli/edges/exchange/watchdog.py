@@ -1,4 +1,4 @@
-"""Watchdog of a connection's silence, asked every 100 ms: when to ping, when its books are STALE, when to give it up.
+"""Watchdog of a connection's silence, polled every 100 ms: decides when to ping, mark books STALE, replace the connection.
 
 No I/O, no clock.
 

@@ -23,7 +23,7 @@ MONEY = re.compile(r"-?[0-9]{1,200}(?:\.[0-9]{1,200})?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One opportunity, as far as it was seen. Money, sizes and basis points are decimal text, times nanoseconds since 1970."""
+    """One opportunity, as observed so far. Money, sizes and basis points are decimal text, times nanoseconds since 1970."""
 
     id: str
     place: str  # the segments' directory

@@ -1,4 +1,4 @@
-"""Bounded store of the arbitrage opportunities that were seen: one SQLite file, written by any number of `arb watch`, read by all.
+"""Bounded store of the arbitrage opportunities that were seen: one SQLite file, written by any number of `arb watch` processes.
 
     watch ─► edges.opportunities.writer ─► OpportunityStore.record ─► the file
     `arb history`, `arb explain` ─► OpportunityStore.rows, .find ◄───────┘
@@ -129,7 +129,7 @@ class OpportunityStore:
         execute(f"PRAGMA journal_size_limit = {WAL_BYTES}").fetchone()
 
     def _check_same(self) -> None:
-        """StorageError if the file was removed or replaced: SQLite would go on writing to the old one, which is read no more."""
+        """Raise StorageError if the file was removed or replaced: SQLite would go on writing to the old file, which nobody reads."""
         if _identity(self.path) != self._identity:
             raise StorageError(f"{self.path} was removed or replaced", "it is opened again with the next write")
 
@@ -150,7 +150,7 @@ class OpportunityStore:
                 self._connection.executescript(_VACUUM)
 
     def _prune(self) -> bool:
-        """Drop the oldest rows beyond the bounds, within the transaction of the write; whether any were dropped."""
+        """Drop the oldest rows beyond the bounds, within the transaction of the write; returns whether any were dropped."""
         execute = self._connection.execute
         count, is_pruned = self._count(), False
         if count > self.most + self.most // 10:
@@ -303,7 +303,7 @@ def _storage_errors(path: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:  # a damaged text, within SQLite's module
         raise StorageError(f"{path} is damaged: {error.reason}", DELETE) from None
-    except sqlite3.ProgrammingError:  # a bug of ours
+    except sqlite3.ProgrammingError:  # a bug of alphapulse
         raise
     except sqlite3.Error as error:
         name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])

@@ -85,7 +85,7 @@ class StoreWriter:
             store.close()
 
     def _write(self, store: OpportunityStore) -> None:
-        """Write the present queue, a batch a transaction; states put meanwhile are for the next turn."""
+        """Write the queue's current contents, a batch per transaction; states put during the write are left for the next turn."""
         with self._lock:
             waiting = iter(list(self._queue.values()))
         while batch := list(islice(waiting, BATCH)):

@@ -2,8 +2,8 @@
 
     push(frames) ─► queue (at most `queue_bytes`) ─► a task of its own ─► WebSocket
 
-`push` never waits, so one client delays neither the others nor the producer of the frames. Over the bound the queue is emptied and the
-connection is closed with code 1008 and the reason; if the client does not read these within TOLD_WITHIN_S, it is aborted.
+`push` never waits, so one client delays neither the others nor the producer of the frames. Over the bound the queue is emptied and
+the connection is closed with code 1008 and the reason; if the client does not read these within TOLD_WITHIN_S, it is aborted.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class Client:
         return self._allowance == 0
 
     def drop(self, reason: str) -> None:
-        """Empty the queue and close the connection with the reason."""
+        """Discard the queue and close the connection with this reason."""
         self.dropped = reason
         self._queue.clear()
         self.queued_bytes = 0

@@ -2,8 +2,8 @@
 
     bytes ─► head complete? ─► GET without Upgrade and with Content-Length: that line is cut out, the body is ignored ─► websockets
 
-websockets refuses a request with a body without an answer. Every GET is answered with `Connection: close`, so nothing that follows its
-head can be another request.
+websockets refuses a request with a body without an answer. Every GET is answered with `Connection: close`, so nothing that follows
+its head can be another request.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ MOST_HEAD_BYTES = 64 << 10  # more is handed on as it is: websockets refuses it 
 
 
 class PlainGetConnection(ServerConnection):
-    """Connection of the WebSocket server that answers a GET with a body as it answers one without."""
+    """Connection of the WebSocket server that accepts a GET with a body, and ignores the body."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

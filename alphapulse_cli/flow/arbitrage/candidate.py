@@ -51,7 +51,7 @@ REAL_ENDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ArbitragePolicy:
-    """Limits of an opportunity. Money is in the currency of the profit, sizes are in the base currency."""
+    """Limits on opportunities. Money is in the currency of the profit, sizes are in the base currency."""
 
     size: Exact | None = None  # largest size
     notional: Exact | None = None  # largest cost of the bought levels, before fees
@@ -129,7 +129,7 @@ class Candidate(Protocol):
         """Size that earns most now; None if none earns anything."""
 
     def best_return(self) -> Fraction | None:
-        """Net return of the best prices as a fraction of the money spent; None where a side is empty or nothing converts."""
+        """Net return of the best prices as a fraction of the money spent; None if a side is empty or nothing converts."""
 
 
 class Pair:
@@ -175,7 +175,7 @@ class Pair:
         self._terms, self._markets = None, (self.buy, self.sell)
 
     def terms(self) -> Terms | None:
-        """Terms for the books' grids and the present rate; None where no live book converts."""
+        """Terms for the books' grids and the present rate; None if no live book converts."""
         if self._terms is None:
             rate = None
             if self.settled.markets:
@@ -190,7 +190,7 @@ class Pair:
         return self._terms
 
     def crosses(self) -> bool:
-        """Whether the best prices cross net of fees, by the last rate known.
+        """Whether the best prices cross net of fees, at the last known conversion rate.
 
         Without a rate prices are compared without fees, and `is_convertible` decides.
         """
@@ -212,7 +212,7 @@ class Pair:
         return None if terms is None else walk(self.buy.book, self.sell.book, terms)
 
     def best_return(self) -> Fraction | None:
-        """Net return of the best prices, negative for a loss; None where a side is empty or nothing converts."""
+        """Net return of the best prices, negative for a loss; None if a side is empty or nothing converts."""
         terms, ask, bid = self.terms(), self.buy.ask, self.sell.bid
         if terms is None or ask is None or bid is None or not ask[0]:
             return None

@@ -28,7 +28,7 @@ class Settlement:
     markets: tuple[ArbitrageMarket, ...] = ()
 
     def rate(self) -> tuple[Rate, ArbitrageMarket] | None:
-        """Rate of the first live market's best level, and that market; None where none is live."""
+        """Rate of the first live market's best level, and that market; None if none is live."""
         for market in self.markets:
             level = market.ask if self.converts_buy else market.bid
             if level is not None and market.is_live and not market.is_crossed:

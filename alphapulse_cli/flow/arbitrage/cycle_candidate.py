@@ -47,7 +47,7 @@ class Cycle:
         return self._terms
 
     def _prices(self) -> tuple[int, int, int] | None:
-        """Best prices in ticks, asks for purchases and bids for sales; None where a side is empty."""
+        """Best prices in ticks, asks for purchases and bids for sales; None if a side is empty."""
         first, second, third = self.markets
         buys_first, buys_second, buys_third = self._is_buy
         one = first.ask if buys_first else first.bid
@@ -69,7 +69,7 @@ class Cycle:
         return walk_cycle([market.book for market in self.markets], self.terms(), self._policy.notional)
 
     def best_return(self) -> Fraction | None:
-        """Net return of the best prices, negative for a loss; None where a side is empty."""
+        """Net return of the best prices, negative for a loss; None if a side is empty."""
         prices = self._prices()
         return None if prices is None else self.terms().best_return(prices)
 

@@ -117,7 +117,7 @@ class ArbitrageDetector:
     def held_back(self, candidate: Candidate) -> RejectReason | None:
         """Reason for which a candidate with crossing best prices is no opportunity.
 
-        It is None where they do not cross net of fees, or where the candidate is an opportunity.
+        It is None if they do not cross net of fees, or if the candidate is an opportunity.
         """
         return self._held_back.get(candidate)
 
@@ -190,7 +190,7 @@ class ArbitrageDetector:
             self._change(opportunity, finding, at_ns, events)
 
     def _doubt(self, candidate: Candidate) -> RejectReason | None:
-        """Reason for which its books may not be traded on now; None if there is none."""
+        """Reason why a candidate's books may not be traded on now; None if they may."""
         if not candidate.is_convertible():
             return RejectReason.NO_RATE
         markets, oldest = candidate.markets, self.now_ns - self.policy.max_age_ns
@@ -266,7 +266,7 @@ class ArbitrageDetector:
         return events
 
     def set_back(self, by_ns: int) -> list[Event]:
-        """Follow a clock that was set back by `by_ns`: all ages stay. Open opportunities are closed, and open anew."""
+        """Follow a clock that was set back by `by_ns`: all ages stay. Open opportunities are closed, and opened again."""
         events = self.finish(self.now_ns)
         self.now_ns -= by_ns
         for market in self.markets.values():

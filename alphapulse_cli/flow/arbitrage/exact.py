@@ -40,7 +40,7 @@ class Exact:
         return self.units * int(10 ** (decimals - self.decimals))
 
     def whole(self, decimals: int) -> int:
-        """Units on any grid, rounded down."""
+        """Units on the grid of `decimals`, rounded down."""
         return self.on(decimals) if decimals >= self.decimals else self.units // int(10 ** (self.decimals - decimals))
 
     def __add__(self, other: "Exact") -> "Exact":

@@ -142,7 +142,7 @@ class LegLadder:
         return order // self.step * self.step
 
     def _money(self, order: int) -> Exact:
-        """Notional of an order with its fee."""
+        """Notional of an order including its fee."""
         fills = self.fills(order)
         assert fills is not None
         return Exact(sum(ticks * lots for ticks, lots in fills) * self.weight, self.leg.money_decimals)

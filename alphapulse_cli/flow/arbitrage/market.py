@@ -1,4 +1,4 @@
-"""Market: one book for arbitrage, with its set, its exchange's fee and rules, and its present state."""
+"""Market for arbitrage: one book with its set, its exchange's fee and order rules, and its current state."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class Standing(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class ArbitrageMarket:
-    """Symbol of a set. `bid` and `ask` are its best levels now; prices are in ticks of 10**-price_decimals, as the book's.
+    """One book as a market. `bid` and `ask` are its current best levels; prices are in ticks of 10**-price_decimals.
 
     `timestamp_ns` is the receive time of the last message that changed the book, `feed_delay_us` that message's feed delay, None if
     unknown.
@@ -96,7 +96,7 @@ class ArbitrageMarket:
         reason: BookReason,
         trading_status: TradingStatus | None,
     ) -> bool:
-        """Take in the present state of the book; whether its grid changed."""
+        """Update from the current state of the book; returns whether its grid changed."""
         self.book, self.version, self.timestamp_ns, self.feed_delay_us = book, version, timestamp_ns, feed_delay_us
         self.state, self.reason = state, reason
         self.is_live = state is BookState.LIVE and (reason is not BookReason.UNVERIFIED or self.trusts_unverified)

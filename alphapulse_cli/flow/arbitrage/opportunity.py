@@ -87,6 +87,6 @@ class Event(NamedTuple):
 
 
 def identify(kind: str, standings: tuple[Standing, ...], turn: int) -> str:
-    """Id of an opportunity; `turn` numbers those that were born of the very same books, one after another."""
+    """Id of an opportunity; `turn` numbers opportunities opened by identical books."""
     identity = "|".join([kind, str(turn), *(f"{one.name}:{one.symbol}@{one.version}@{one.timestamp_ns}" for one in standings)])
     return b32encode(blake2b(identity.encode(), digest_size=ID_BYTES).digest()).decode().lower()

@@ -36,7 +36,7 @@ class Place:
         self.order = self.paid = self.got = self.pays = self.gets = Fraction(0)
 
     def go_on(self) -> bool:
-        """Go to the next level; whether there is one."""
+        """Advance to the next level; returns whether there is one."""
         level = self._ladder.level(self._index + 1)
         if level is None:
             return False
@@ -74,7 +74,7 @@ class Place:
 def marks_of(
     ladders: tuple[LegLadder, LegLadder, LegLadder], crosses: Callable[[tuple[int, int, int]], bool]
 ) -> tuple[list[Mark], End]:
-    """All marks as far as the prices cross, the peak last, and the reason of the end.
+    """Marks of all levels that cross, the peak last, and the reason of the end.
 
     There are no marks where the best prices do not cross.
     """

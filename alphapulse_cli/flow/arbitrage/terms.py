@@ -83,7 +83,7 @@ class Terms:
         self.sell_budget = self._rate_budget(sell, -1)
 
     def caps(self) -> "Caps | None":
-        """Fresh caps of one walk; None where there are none."""
+        """Fresh caps of one walk; None if there are none."""
         if self.most_lots is None and self.buy_budget is None and self.sell_budget is None:
             return None
         return Caps(self.most_lots, self.buy_budget, self.sell_budget)

@@ -63,7 +63,7 @@ class CycleTerms:
         return gain > cost
 
     def best_return(self, prices: tuple[int, int, int]) -> Fraction | None:
-        """Net return of one unit sent round at these prices, negative for a loss; None where something is bought at 0."""
+        """Net return of one unit sent round at these prices, negative for a loss; None if something is bought at 0."""
         gain, cost = self._compare(prices)
         return Fraction(gain, cost) - 1 if cost else None
 
@@ -205,7 +205,7 @@ def orders_of(ladders: tuple[LegLadder, LegLadder, LegLadder], order: int) -> Or
 
 
 def _first_for(ladders: tuple[LegLadder, LegLadder, LegLadder], last: int) -> int | None:
-    """Smallest first order that leads to a third of at least `last`; None where the books do not hold it."""
+    """Smallest first order that leads to a third of at least `last`; None if the books do not hold it."""
     first, second, third = ladders
     if third.fills(last) is None:
         return None

@@ -49,7 +49,7 @@ def why(status: BookStatus, *, has_ladder: bool, revival: str = "", is_named: bo
 
 
 def what_next(status: BookStatus) -> str:
-    """Sentence about what will happen by itself, or what to do."""
+    """Sentence with the next automatic step, or the user's action."""
     if status.is_waiting:
         left_s = (status.wait_until_ns - clock.realtime_ns()) / 1e9
         return f"The exchange asked for a pause of {left_s:,.0f} s more; the collector goes on by itself then."

@@ -45,7 +45,7 @@ class Followed(Protocol):
         """Whether a replay writes the set."""
 
     def clock_ns(self) -> int:
-        """Time now on the set's clock, ns since 1970; 0 in a replay that has not said it."""
+        """Time now on the set's clock, ns since 1970; 0 in a replay that has not published it."""
 
     def stand(self, now_ns: int) -> Iterable[Standing]:
         """Books of the set now; `now_ns` is CLOCK_MONOTONIC."""

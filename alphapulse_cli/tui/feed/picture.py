@@ -158,7 +158,7 @@ class ArbitragePicture:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Everything that the live screen shows at one time. `advice` is a sentence if something is missing, else "".
+    """State of the live screen at one time. `advice` is a sentence if something is missing, else "".
 
     `taken_ns` is CLOCK_MONOTONIC.
     """

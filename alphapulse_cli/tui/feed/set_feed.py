@@ -80,7 +80,7 @@ class OneSet:
         return self._follower.groups.is_replay
 
     def clock_ns(self) -> int:
-        """Time now on the set's clock, ns since 1970; 0 in a replay that has not said it."""
+        """Time now on the set's clock, ns since 1970; 0 in a replay that has not published it."""
         return self._follower.groups.now_ns()
 
     @property
@@ -98,7 +98,7 @@ class OneSet:
             self._trades = GroupReader(self._directory, self.name, SegmentKind.TRADES, begin, "tui trades")
 
     def drain(self, now_ns: int) -> bool:
-        """Read the new records of both rings; whether there were any. SegmentGone if a file was cut short."""
+        """Read the new records of both rings; returns whether there were any. SegmentGone if a file was cut short."""
         changed = False
         self._behind = max(self._behind, self._follower.groups.reader.lag)
         for _ in range(MOST_POLLS):
@@ -114,7 +114,7 @@ class OneSet:
         return changed
 
     def _note(self, polled: Polled) -> bool:
-        """Count laps and restarts, and sample the latency of records; whether the poll brought anything."""
+        """Count laps and restarts, and sample the latency of records; returns whether the poll brought anything."""
         if polled.restarted:
             self._note_epoch()
         if polled.missed:

@@ -182,7 +182,7 @@ def signed(bps: Fraction | None) -> str:
 
 
 def money(amount: Exact) -> str:
-    """To the hundredth, smaller amounts to the millionth; never more than it is."""
+    """Text of an amount, rounded down to hundredths, or to millionths if it is small."""
     digits = 2 if amount.fraction >= 1 else 6
     units = amount.fraction * 10**digits // 1
     return f"{units // 10**digits:,}.{units % 10**digits:0{digits}}"

@@ -151,7 +151,7 @@ class PulseScreen(Screen[None]):
         return all(word in whole for word in self._filter.split())
 
     def show_again(self) -> None:
-        """Draw the last picture again: after a key changed what is wanted of it.
+        """Draw the last picture again, after a key changed the view.
 
         Nothing while the screen is still being composed.
         """
@@ -162,14 +162,14 @@ class PulseScreen(Screen[None]):
         self.renew_status()
 
     def renew_status(self) -> None:
-        """Make the status line anew, and the heading if it calls the sets otherwise now."""
+        """Rebuild the status line, and the heading if the names of the sets changed."""
         if self.heading.is_attached:
             self.heading.renew()
         if self.status_line.is_attached:
             self.status_line.renew()
 
     def _refresh_layout(self, size: Size | None = None, scroll: bool = False) -> None:
-        """Lay out the screen, as Textual asks; one that has come to the front is drawn at once, as a whole, with the newest picture.
+        """Lay out the screen, at Textual's request; one that has come to the front is drawn at once, as a whole, with the newest picture.
 
         Textual would first draw only its changed lines, between those of the screen before, and the whole screen later.
         """

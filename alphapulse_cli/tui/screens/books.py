@@ -43,7 +43,7 @@ class BooksHead(Painted):
     line: Line = ()
 
     def make_lines(self, width: int, height: int) -> list[Line]:  # noqa: ARG002 - there is one
-        """The one line of the heading."""
+        """Make the single line of the heading."""
         return [self.line]
 
 
@@ -147,7 +147,7 @@ class BooksScreen(BooksKeys):
     def _sentences(
         self, picture: Picture, symbol: str, symbols: list[str], books: list[BookPicture], shown: list[BookPicture]
     ) -> list[str]:
-        """Lines shown where there is no ladder at all."""
+        """Lines shown if there is no ladder at all."""
         if shown:
             return []
         if books:

@@ -56,7 +56,7 @@ class DetailedScreen(RowKeys, TableKeys, PulseScreen):
         raise NotImplementedError
 
     def source(self, picture: Picture) -> Any:
-        """The data of the rows; rows are made anew only when it differs from the last."""
+        """The data of the rows; rows are rebuilt only when it differs from the last."""
         raise NotImplementedError
 
     def rows(self, picture: Picture, sorted_by: str, *, reverse: bool) -> list[Row]:
@@ -93,7 +93,7 @@ class DetailedScreen(RowKeys, TableKeys, PulseScreen):
         self.show_details(picture, self.table.chosen)
 
     def on_resize(self) -> None:
-        """Divide the room anew."""
+        """Divide the space among the widgets again."""
         self.show_again()
 
     def _arrange(self) -> None:

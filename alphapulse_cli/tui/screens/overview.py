@@ -1,4 +1,4 @@
-"""Everything at a glance: a row an exchange and symbol, the best prices over all exchanges marked, crossing ones highlighted."""
+"""Overview of all books: a row per exchange and symbol, the best prices over all exchanges marked, crossing ones highlighted."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction

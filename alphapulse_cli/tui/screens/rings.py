@@ -67,7 +67,7 @@ def segment_row(row: SegmentRow, *, is_first: bool = True) -> Row:
 
 
 def reader_row(number: int, reader: ReaderRow) -> Row:
-    """The row of a reader, beneath its ring's; `number` tells readers of one process apart."""
+    """The row of a reader, beneath its ring's; `number` distinguishes readers of one process."""
     behind = "reads a ring that was replaced" if reader.lag is None else f"{reader.lag:,} behind"
     state = ("reads", "quiet") if reader.alive else ("dead", "dead")
     kind = "waiting" if reader.missed or reader.lag is None else "quiet"

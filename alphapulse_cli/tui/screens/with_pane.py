@@ -1,7 +1,7 @@
 """Base of a list screen with a pane below the table: details of the row under the cursor, or of the pinned row.
 
     table      the rows, and no more lines than they need
-    pane       the screen's own widgets, a few times a second; not drawn and not fed where there is no room
+    pane       the screen's own widgets, a few times a second; not drawn and not fed if there is no room
 
 `x` pins the row: the pane keeps it while the cursor moves. Enter opens the row, Esc comes back. `a` sets an alarm on the row
 under the cursor; a row whose alarm is passed has a mark and a colour.
@@ -97,7 +97,7 @@ class PaneScreen(ListScreen):
                 self.hide_pane()
 
     def on_resize(self, _: Resize) -> None:
-        """Divide the room anew."""
+        """Divide the space among the widgets again."""
         self.show_again()
 
     def action_move(self, rows: int) -> None:

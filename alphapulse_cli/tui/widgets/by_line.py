@@ -42,7 +42,7 @@ class ByLine(Watched, Widget):
         return self._room
 
     def measure(self) -> None:
-        """Read the widget's size anew."""
+        """Read the widget's size again."""
         size = self.size
         if size != self._room:
             self._room = size
@@ -67,7 +67,7 @@ class ByLine(Watched, Widget):
         return strip.text if width >= self._room.width else strip.crop(0, width).text
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Strips of the lines in `crop`, as Textual asks for them."""
+        """Strips of the lines in `crop`, at Textual's request for them."""
         self.measure()
         strips = [self._held(y)[2] for y in crop.line_range]
         begin, end = crop.column_span

@@ -42,7 +42,7 @@ def size(octets: int) -> str:
 
 
 def since(epoch: int) -> str:
-    """When the writer with that epoch began: 12 min ago; "-" where the epoch tells no time.
+    """Time since the writer with that epoch began: 12 min ago; "-" if the epoch contains no time.
 
     An epoch is the seconds since 1970 at the writer's start, larger where starts follow each other within a second.
     """

@@ -25,7 +25,7 @@ GAP = " "
 
 
 class FramedApp(Protocol):
-    """The part of the app that the frame uses."""
+    """Interface of the app that the frame uses."""
 
     TABS: ClassVar[tuple[tuple[str, str], ...]]
     picture: "Picture | None"
@@ -75,7 +75,7 @@ class Heading(ByLine):
         return self.screen.title, cast(FramedApp, self.app).TABS, self._title()
 
     def _title(self) -> str:
-        """The program's name; REPLAY where what is shown is of the past."""
+        """Program name, or REPLAY if past data are shown."""
         picture = cast(FramedApp, self.app).picture
         if picture is None or not picture.replays:
             return NAME
@@ -114,7 +114,7 @@ class StatusLine(ByLine):
     _drawn: tuple[str, Sequence[str]] = ("", ("",))
 
     def on_resize(self) -> None:
-        """Make the text anew for the new room."""
+        """Rebuild the text for the new size."""
         self.renew()
 
     def renew(self) -> None:

@@ -64,7 +64,7 @@ class Row(NamedTuple):
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
-    """The columns that fit into `width` cells; the highest ranks are left out as a whole, rank 0 never."""
+    """Columns that fit into `width` cells; columns are left out rank by rank, the highest first, rank 0 never."""
     for rank in range(max(column.rank for column in columns), 0, -1):
         kept = [column for column in columns if column.rank <= rank]
         if sum(column.width + GAP for column in kept) <= width + GAP:
@@ -121,7 +121,7 @@ class LineTable(ByLine):
     }
 
     class Chosen(Message):
-        """Message: Enter, or a double click, on the row with that key."""
+        """Message that the row with that key was chosen, by Enter or a double click."""
 
         def __init__(self, key: Any) -> None:
             super().__init__()

@@ -136,7 +136,7 @@ class Sent(NamedTuple):
 
 
 class Sender:
-    """Server that answers REST and subscriptions as the exchange does, then sends the messages to a whole round at once."""
+    """Server that answers REST and subscriptions like the exchange, then sends the messages to all connections of a round at once."""
 
     def __init__(self, messages: int, a_second: int = 0) -> None:
         self.server = Server(FEED)

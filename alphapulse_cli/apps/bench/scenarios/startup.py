@@ -1,6 +1,6 @@
 """`startup`: time of a command's help, each in a new process, against the unavoidable costs.
 
-These are the bare interpreter (`python -c pass`) and a two-command typer app, the cost of typer before any line of ours runs.
+These are the bare interpreter (`python -c pass`) and a two-command typer app, the cost of typer before any line of alphapulse runs.
 """
 
 import subprocess

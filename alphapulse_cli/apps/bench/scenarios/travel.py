@@ -1,4 +1,4 @@
-"""`travel`: time to the exact book of an instant in a capture, against reading and decompressing what has to be read for it.
+"""`travel`: time to the exact book of an instant in a capture, compared with reading and decompressing the blocks needed.
 
 That is one checkpoint and the blocks between it and the instant. A capture ten times as long must not take longer. Afterwards the
 book is compared with that of a capture played from its beginning.

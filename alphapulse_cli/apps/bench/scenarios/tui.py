@@ -1,6 +1,6 @@
 """`tui`: CPU and memory of the live screen at 20,000 deltas a second from three exchanges, and its latency to a key.
 
-    a process that writes three sets ═══ segments ═══► `alphapulse tui` in a terminal of ours ◄── keys ── here ──► what it draws
+    a process that writes three sets ═══ segments ═══► `alphapulse tui` in its own terminal ◄── keys ── here ──► what it draws
                                                        an idle Textual app in another one     ◄── keys ── here ──► what it draws
 
 Both have a terminal of the same size and are measured over the same windows. A key's time is from writing its byte to reading the
