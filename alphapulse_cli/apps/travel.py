@@ -48,6 +48,7 @@ class BookThen:
     time_ns: int
     timestamp_ns: int  # of the last frame that the book has taken in
     validated_by: str  # what its exchange gives to prove a book: `Mode.validates`
+    sequence: int | None  # exchange's number of the last message in it; None where its messages have none
 
     @property
     def id(self) -> str:
@@ -82,7 +83,9 @@ class BookThen:
         return {
             "at": moment(self.time_ns, digits=9),
             **self.view(depth).row(),
+            "sequence": self.sequence,
             "checksum": self.checksum,
+            "proved_at": self.proved_at,
             "validated_by": self.validated_by,
         }
 
@@ -90,6 +93,12 @@ class BookThen:
     def checksum(self) -> str:
         """Result of the exchange's last checksum of this book: OK, BAD, or NONE where it has sent none."""
         return ChecksumState(self.keeper.checksum).name
+
+    @property
+    def proved_at(self) -> str | None:
+        """Time of the last message before the instant that proved the book: its checksum matched, or a REST answer had its levels."""
+        proved_ns = self.keeper.proved_ns
+        return moment(proved_ns, digits=9) if proved_ns else None
 
     def sample(self, fields: Sequence[str]) -> dict[str, Any]:
         """Row of a series: the book's state, and exact decimal texts, None where the book is empty."""
@@ -146,6 +155,33 @@ class Travel:
                 return reached
         raise UsageError(f"no book of this capture has the version {version}", "versions count from 1 at each start of a collector")
 
+    def to_sequence(self, number: int) -> list[BookThen]:
+        """Play until books have taken in the exchange's message of that number, or the first behind it; these books alone.
+
+        They are several where the exchange numbers all messages of a connection. UsageError if none comes to have it.
+        """
+        assert self._playback is not None, "used in a `with`"
+        stood: dict[str, int | None] = {}
+        seen: list[int] = []  # the least and the greatest number
+        while self._playback.next_ns is not None:
+            self._playback.play_one()
+            reached = set()
+            for keeper, stands in [pair for player in self._playback.players for pair in player.numbers()]:
+                before = stood.get(keeper.instrument.symbol)
+                if stands == before:
+                    continue
+                stood[keeper.instrument.symbol] = stands
+                if stands is not None:
+                    seen = [min([stands, *seen]), max([stands, *seen])]
+                    if stands == number or (before is not None and before < number < stands):
+                        reached.add(keeper)
+            if reached:
+                return [book for book in self._books(self._playback.now_ns) if book.keeper in reached]
+        if not seen:
+            name = self._recording.exchange
+            raise UsageError(f"{name} gives the messages of its books no numbers", "say --at TIME or --at-version N")
+        raise UsageError(f"no book of this capture has the number {number}", f"they go from {seen[0]} to {seen[1]}")
+
     def _player(self, head: Head) -> Player:
         return Player(head, self._outlet, lambda *_: None, self._only)
 
@@ -157,8 +193,10 @@ class Travel:
     def _books(self, time_ns: int) -> Iterator[BookThen]:
         assert self._playback is not None
         for player in self._playback.players:
+            numbers = dict(player.numbers())
             for keeper, timestamp_ns in player.books():
-                yield BookThen(self._recording.set_name, keeper, time_ns, timestamp_ns, player.validated_by)
+                number = numbers.get(keeper)
+                yield BookThen(self._recording.set_name, keeper, time_ns, timestamp_ns, player.validated_by, number)
 
 
 def book_at(recordings: Sequence[Recording], symbols: Sequence[str], time_ns: int, damaged: Damaged) -> Iterator[BookThen]:

@@ -21,6 +21,7 @@ class Asked:
     places: Sequence[Path]
     at: str
     at_version: int | None
+    at_sequence: int | None
     every_s: float | None
     start: str
     end: str
@@ -68,17 +69,20 @@ def show(
 
 def _check(asked: Asked, refused: Sequence[str]) -> None:
     if not asked.places:
-        raise UsageError("--at, --at-version and --every need a capture", "alphapulse reconstruct --at TIME FILE")
-    kinds = [name for name, given in (("--at", asked.at), ("--at-version", asked.at_version), ("--every", asked.every_s)) if given]
+        raise UsageError("--at, --at-version, --at-sequence and --every need a capture", "alphapulse reconstruct --at TIME FILE")
+    points = {"--at": asked.at, "--at-version": asked.at_version, "--at-sequence": asked.at_sequence, "--every": asked.every_s}
+    kinds = [name for name, given in points.items() if given not in (None, "")]
     if len(kinds) != 1:
         raise UsageError(
             f"{' and '.join(kinds)} contradict each other" if kinds else "a capture has books of many times",
-            "say one of --at TIME, --at-version N, --every TIME",
+            "say one of --at TIME, --at-version N, --at-sequence N, --every TIME",
         )
     if refused:
         raise UsageError(f"{refused[0]} is for live books, not for a capture", "leave it out")
-    if (asked.start or asked.end or asked.fields) and asked.every_s is None:
-        raise UsageError("--from, --to and --fields go with --every", "alphapulse reconstruct --every 1s FILE")
+    if (asked.end or asked.fields) and asked.every_s is None:
+        raise UsageError("--to and --fields go with --every", "alphapulse reconstruct --every 1s FILE")
+    if asked.start and asked.at:
+        raise UsageError("--from is where a search begins, and --at needs none", "leave --from out")
 
 
 def _books(asked: Asked, found: "Sequence[Recording]") -> "Iterator[BookThen]":
@@ -95,12 +99,16 @@ def _books(asked: Asked, found: "Sequence[Recording]") -> "Iterator[BookThen]":
         for one in found:
             yield from book_at([one], asked.symbols_of(one), time_ns, _damaged)
         return
-    assert asked.at_version is not None
     if len(found) > 1:
-        raise UsageError("--at-version is a version of one book, and the capture has several sets", "add --exchange and --symbol")
+        option = "--at-version" if asked.at_version is not None else "--at-sequence"
+        raise UsageError(f"{option} is of one book, and the capture has several sets", "add --exchange and --symbol")
     [one] = found
-    with Travel(one, asked.symbols_of(one), one.first_ns, _damaged) as travel:
-        yield from travel.to_version(asked.at_version)
+    begin_ns = moments.parse(asked.start) if asked.start else one.first_ns
+    with Travel(one, asked.symbols_of(one), begin_ns, _damaged) as travel:
+        if asked.at_version is not None:
+            yield from travel.to_version(asked.at_version)
+        elif asked.at_sequence is not None:
+            yield from travel.to_sequence(asked.at_sequence)
 
 
 def _series(asked: Asked, found: "Sequence[Recording]", form: str) -> None:

@@ -42,9 +42,7 @@ COLUMNS = (
 def reconstruct(
     places: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[FILE...]", show_default=False, help="Captures, and folders of them, for --at, --at-version and --every."
-        ),
+        typer.Argument(metavar="[FILE...]", show_default=False, help="Captures, and folders of them, for --at and --every."),
     ] = None,
     symbols: options.Symbols = None,
     exchanges: options.Exchanges = None,
@@ -81,6 +79,16 @@ def reconstruct(
             "--at-version", min=1, metavar="N", show_default=False, help="Show the book of a capture when it had this version."
         ),
     ] = None,
+    at_sequence: Annotated[
+        int | None,
+        typer.Option(
+            "--at-sequence",
+            min=0,
+            metavar="N",
+            show_default=False,
+            help="Show the book of a capture when it had taken in the exchange's message of this number.",
+        ),
+    ] = None,
     every: Annotated[
         float | None,
         typer.Option(
@@ -115,18 +123,28 @@ def reconstruct(
     A book that is not LIVE is shown with its state, and a warning on stderr. Exit codes of --verify: 0 if every book matched at
     least one CHECK and equals its image, 4 if any book differed, 1 if a book could not be proved.
 
-    With a capture it is the book of the past: --at an instant, --at-version a version, or a series --every so often.
+    With a capture it is the book of the past: --at an instant, --at-version a version, --at-sequence an exchange's number, or a
+    series --every so often. The search for a version or a number begins at --from.
 
     Example: alphapulse reconstruct --symbol BTC-USD --depth 10
 
     Example: alphapulse reconstruct --at 2026-11-27T08:00:00Z captures
     """
-    if places or at or at_version is not None or every is not None:
+    if places or at or at_version is not None or at_sequence is not None or every is not None:
         from alphapulse_cli.cli import past
 
         refused = [name for name, given in (("--watch", watch), ("--verify", prove), ("--wait-for", wait_for)) if given]
         asked = past.Asked(
-            places or [], at, at_version, every, start, end, options.split_lists(fields or ()), symbols or [], exchanges or []
+            places or [],
+            at,
+            at_version,
+            at_sequence,
+            every,
+            start,
+            end,
+            options.split_lists(fields or ()),
+            symbols or [],
+            exchanges or [],
         )
         past.show(asked, render.chosen_format(form, as_json), (depth, TABLE_DEPTH), refused, print_views)
         return

@@ -232,6 +232,17 @@ class Resumable(Protocol):
         """
 
 
+@runtime_checkable
+class Numbered(Protocol):
+    """Optional part of a decoder whose exchange numbers its messages: the number at which a book stands."""
+
+    def last_number(self, native: str) -> int | None:
+        """Exchange's number of the last message that this book, or its connection, has taken in; None while it waits for one.
+
+        Where messages have a range of numbers it is the last of them.
+        """
+
+
 class Truth(Protocol):
     """Market of a simulator, from which an encoder makes its frames. Symbols are canonical."""
 

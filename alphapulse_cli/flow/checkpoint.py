@@ -2,8 +2,9 @@
 
     checkpoint(ingest) ─► bytes: a JSON object in one line, then the levels ─► resume(ingest, bytes)
 
-    {"position": …, "books": [{"native", "version", "time_ns", "state", "reason", "checksum", "price_decimals", "size_decimals",
-     "bids", "asks"}, …]}⏎ and for each book its bids, then its asks: the ticks (i64, little-endian, best last), then the lots
+    {"position": …, "books": [{"native", "version", "time_ns", "state", "reason", "checksum", "proved_ns", "price_decimals",
+     "size_decimals", "bids", "asks"}, …]}⏎ and for each book its bids, then its asks: the ticks (i64, little-endian, best last),
+    then the lots
 
 Prices and sizes stand in columns because they compress better so. There are no checkpoints while a book is healing: what the decoder
 has buffered for it is not in them.
@@ -80,6 +81,7 @@ def _book(native: str, keeper: BookKeeper) -> tuple[dict[str, Any], tuple[bytes,
         "state": int(keeper.state),
         "reason": int(keeper.reason),
         "checksum": int(keeper.checksum),
+        "proved_ns": keeper.proved_ns,
         "price_decimals": image.price_decimals,
         "size_decimals": image.size_decimals,
         "bids": len(image.bids) // 16,
@@ -100,6 +102,7 @@ def _resume_book(ingest: Ingest, keeper: BookKeeper, row: Mapping[str, Any], sid
         ingest.decoder.use_instrument(grid)
     reason, checksum = BookReason(row["reason"]), ChecksumState(row["checksum"])
     is_kept = keeper.resume(grid, (sides[0], sides[1]), version, (state, reason, checksum), min(int(row["time_ns"]), time_ns))
+    keeper.proved_ns = min(int(row.get("proved_ns", 0)), time_ns)  # absent in captures before November 2026
     return is_kept and state in GOOD
 
 

@@ -26,6 +26,7 @@ cdef class BookKeeper:
     cdef readonly object reason
     cdef readonly object trading_status
     cdef public object checksum
+    cdef public object proved_ns
     cdef public uint64_t version
     cdef object _outlet
     cdef RingWriter _ring
@@ -51,7 +52,7 @@ cdef class BookKeeper:
     cdef _publish(self, uint64_t kind, object receive_ns, bint resynced)
     cdef _edit(self)
     cpdef _commit(self, object receive_ns)
-    cdef bint _agrees(self, BookEvent event) except -1
+    cdef bint _agrees(self, BookEvent event, object receive_ns) except -1
     cdef _become(self, object state, object reason)
     cdef _note_checksum(self, object checksum)
     cdef _show_state(self)

@@ -61,6 +61,7 @@ class BookKeeper:
         self.pacer = ResyncPacer()
         self.state, self.reason = BookState.COLD, BookReason.STARTING
         self.checksum = ChecksumState.NONE
+        self.proved_ns = 0  # time of the last message whose checksum matched, or of the last REST answer that was compared
         self.trading_status = instrument.trading_status
         self.version = 0
         self._outlet = outlet
@@ -114,7 +115,7 @@ class BookKeeper:
         if is_new_grid:
             self._set_rules()
         # The checksum is compared before the commit: the image never calls a book LIVE that fails it.
-        is_right = event.checksum is None or self._agrees(event)
+        is_right = event.checksum is None or self._agrees(event, receive_ns)
         if not is_right:
             self._doubt(is_snapshot or self._is_snapshot_unproven)
         elif is_snapshot:
@@ -184,13 +185,14 @@ class BookKeeper:
         """End an edit of the image without a group in the ring."""
         self._publisher.commit(self.version, receive_ns, 0)
 
-    def _agrees(self, event: BookEvent) -> bool:
+    def _agrees(self, event: BookEvent, receive_ns: int) -> bool:
         """Whether the book after this message matches the exchange's checksum; counted."""
         if self._book_checksum is None:
             return True
         if self._book_checksum(self.instrument, self._book) == event.checksum:
             if self.checksum is not CHECKSUM_OK:
                 self._note_checksum(CHECKSUM_OK)
+            self.proved_ns = receive_ns
             self.counters.add(CHECKSUMS_OK)
             return True
         self._note_checksum(ChecksumState.BAD)

@@ -160,6 +160,7 @@ class QuietBooks:
         """Whether the book agrees with the proof; then it is no longer in doubt."""
         if differs(keeper, proof.levels, proof.depth):
             return False
+        keeper.proved_ns = now_ns
         pulse = self._pulses[keeper]
         if pulse.is_mute or keeper.reason is BookReason.UNCONFIRMED:
             keeper.set_state(BookState.LIVE, keeper.live_reason, now_ns)

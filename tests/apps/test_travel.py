@@ -115,6 +115,59 @@ def test_a_version_is_found(captures):
         travel.to_version(100_000)
 
 
+class TestTheExchangesNumber:
+    @pytest.mark.parametrize(
+        ("name", "last"), [("binance-us", lambda data: data["data"]["u"]), ("okx", lambda data: data["data"][0]["seqId"])]
+    )
+    def test_the_book_is_that_behind_the_message(self, captures, name, last):
+        """Of a message in the middle, its number read from the raw frame: the book is the one at the frame's own time."""
+        [recording] = [one for one in recordings(capture_files([captures])) if one.set_name == name]
+        with CaptureFile(recording.files[0]) as file:
+            rows = [
+                row for row in file.rows() if (row.kind == b"recv" and b'"seqId"' in row.payload) or b'"depthUpdate"' in row.payload
+            ]
+        row = rows[len(rows) // 2]
+        number = last(orjson.loads(row.payload))
+        with Travel(recording, [], recording.first_ns, no_damage) as travel:
+            [book] = travel.to_sequence(number)
+            found, version, sequence = book.row(None), book.keeper.version, book.sequence
+        with Travel(recording, [], row.time_ns, no_damage) as travel:
+            [expected] = travel.to(row.time_ns)
+            assert (found["bids"], found["asks"]) == (expected.row(None)["bids"], expected.row(None)["asks"])
+            assert (version, sequence) == (expected.keeper.version, expected.sequence) == (version, number)
+
+    def test_a_number_within_a_message_is_found_with_it(self, captures):
+        """Binance's messages have a range U..u: every number of it gives the same book."""
+        [recording] = [one for one in recordings(capture_files([captures])) if one.set_name == "binance-us"]
+        with CaptureFile(recording.files[0]) as file:
+            diffs = [orjson.loads(row.payload)["data"] for row in file.rows() if b'"depthUpdate"' in row.payload]
+        first, last = next((diff["U"], diff["u"]) for diff in diffs[50:] if diff["U"] < diff["u"])
+        versions = set()
+        for number in (first, last):
+            with Travel(recording, [], recording.first_ns, no_damage) as travel:
+                [book] = travel.to_sequence(number)
+                versions.add((book.keeper.version, book.sequence))
+        assert len(versions) == 1
+        assert versions.pop()[1] == last
+
+    def test_numbers_that_are_not_there_are_refused(self, captures):
+        found = {one.set_name: one for one in recordings(capture_files([captures]))}
+        for name, message in (("okx", "they go from"), ("kraken", "--at TIME")):
+            with Travel(found[name], [], found[name].first_ns, no_damage) as travel, pytest.raises(UsageError) as refused:
+                travel.to_sequence(10**15)
+            assert message in refused.value.hint
+
+
+def test_a_book_says_when_it_was_last_proved(captures):
+    """Kraken's checksum is on every message: the last one before the instant; OKX has none."""
+    for name, proved in (("kraken", True), ("okx", False)):
+        [recording] = [one for one in recordings(capture_files([captures])) if one.set_name == name]
+        with Travel(recording, [], recording.last_ns, no_damage) as travel:
+            [book] = travel.to(recording.last_ns)
+            row = book.row(1)
+            assert row["proved_at"] == (moment(book.timestamp_ns, digits=9) if proved else None)
+
+
 @pytest.mark.parametrize("case", [feed.case for feed in FEEDS])
 def test_checkpoints_give_the_same_book_without_what_came_before(tmp_path, case):
     """The part of the file before the last checkpoint is overwritten: only what stands behind it can have been read."""
@@ -177,6 +230,11 @@ class TestCommand:
             (["--at", "2026-09-21T14:14:00Z", "--fields", "bid"], "go with --every"),
             (["--every", "1s", "--fields", "colour"], "unknown field"),
             (["--at-version", "3"], "several sets"),
+            (["--at-sequence", "3"], "several sets"),
+            (["--at-sequence", "3", "--at-version", "3"], "contradict"),
+            (["--at-sequence", "3", "-e", "kraken"], "no numbers"),
+            (["--at-sequence", "3", "-e", "okx"], "has the number 3"),
+            (["--at", "2026-09-21T14:14:00Z", "--from", "2026-09-21T14:14:00Z"], "--at needs none"),
             (["--at", "2026-09-21T14:14:00Z", "-e", "gemini"], "no capture of gemini"),
         ],
     )

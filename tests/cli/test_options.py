@@ -11,7 +11,9 @@ DURATION, DECIMAL = "a length of time", "a decimal"
 FREE = {
     **dict.fromkeys(("duration", "last", "max-age", "max-skew", "every"), DURATION),
     **dict.fromkeys(("size", "notional", "min-bps", "min-profit"), DECIMAL),
-    **dict.fromkeys(("count", "depth", "seed", "port", "rate", "more", "fail-over", "at-version", "connection"), "a number"),
+    **dict.fromkeys(
+        ("count", "depth", "seed", "port", "rate", "more", "fail-over", "at-version", "at-sequence", "connection"), "a number"
+    ),
     **dict.fromkeys(("shm-dir", "store", "save", "compare", "capture", "into"), "a path"),
     **dict.fromkeys(("url", "rest-url", "as", "after", "time-field"), "the user's own text"),
 }
@@ -32,6 +34,7 @@ WRONG = {
     "fields": ["prize", ""],
     **{key: ["yesterday", "-", "2026-11-27"] for key in ("from", "to", "at")},
     "at-version": ["0", "-1", "x"],
+    "at-sequence": ["-1", "x"],
     "speed": ["fast", "0", "-1x", "1e9"],
     "kinds": ["nonesuch"],
     "connection": ["-1", "10000", "x"],

@@ -168,7 +168,7 @@ class TestTheHistoriesCatchWhatIsBroken:
         assert is_caught()
 
     def test_a_checksum_that_is_not_compared(self, monkeypatch):
-        monkeypatch.setattr(BookKeeper, "_agrees", lambda self, event: True)
+        monkeypatch.setattr(BookKeeper, "_agrees", lambda self, event, receive_ns: True)
         assert is_caught()
 
     def test_a_group_too_large_that_is_published_as_it_is(self, monkeypatch):

@@ -19,7 +19,7 @@ from alphapulse_cli.edges.capture.head import Head, instrument_of, parse_head
 from alphapulse_cli.edges.capture.rows import Kind, Row
 from alphapulse_cli.edges.exchange.watchdog import SilenceVerdict, Timing, Watchdog
 from alphapulse_cli.errors import DecodeError, UsageError
-from alphapulse_cli.exchanges.protocol import joined
+from alphapulse_cli.exchanges.protocol import Numbered, joined
 from alphapulse_cli.flow.checkpoint import checkpoint, resume
 from alphapulse_cli.flow.ingest import Ingest, Notice
 from alphapulse_cli.flow.keeper import BookKeeper
@@ -121,6 +121,13 @@ class Player:
             for keeper in ingest.keepers.values():
                 image = ImageReader(keeper.image.segment).peek()
                 yield keeper, image.timestamp_ns if image is not None else 0
+
+    def numbers(self) -> Iterator[tuple[BookKeeper, int | None]]:
+        """Iterate over the keepers of the books, each with the exchange's number at which it stands; None where it has none."""
+        for ingest in self._ingests.values():
+            numbered = ingest.decoder if isinstance(ingest.decoder, Numbered) else None
+            for native, keeper in ingest.keepers.items():
+                yield keeper, None if numbered is None else numbered.last_number(native)
 
     def checkpoints(self) -> Iterator[tuple[int, bytes]]:
         """Iterate over checkpoints of the open connections, each with its connection's number."""

@@ -275,6 +275,13 @@ class Decoder:
         live: Position = {native: book.splice.position for native, book in self._books.items() if book.splice.live}
         return live | {native: [shown.last, False] for native, shown in self._shown.items() if shown.last != NO_PICTURE}
 
+    def last_number(self, native: str) -> int | None:
+        """Last update id in a live book, or of its last picture."""
+        book, shown = self._books.get(native), self._shown.get(native)
+        if book is not None:
+            return book.splice.last if book.splice.live else None
+        return shown.last if shown is not None and shown.last != NO_PICTURE else None
+
     def resume(self, position: Position, natives: Collection[str]) -> None:
         """Resume with live books of these symbols."""
         for native in natives:

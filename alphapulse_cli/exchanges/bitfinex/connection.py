@@ -128,6 +128,10 @@ class Connection:
         numbered = ((key, self._subscriptions.number_of(key)) for key in self._subscriptions.standings)
         return {"next": self._expected, "channels": [[*key, number] for key, number in numbered if number is not None]}
 
+    def last_number(self, native: str) -> int | None:  # noqa: ARG002 - the connection's
+        """Number of the connection's last frame."""
+        return self._expected - 1 if self._expected else None
+
     def resume(self, position: Position, natives: Collection[str]) -> None:
         """Resume with live books of these symbols."""
         awaited = position["next"]

@@ -186,6 +186,11 @@ class Decoder:
         numbers = self._numbers.items()
         return {native: [one.last, one.final] for native, one in numbers if self._topics.is_good(self._book_topics[native])}
 
+    def last_number(self, native: str) -> int | None:
+        """`u` of the last message in a good book."""
+        numbers = self._numbers.get(native)
+        return numbers.last if numbers is not None and self._topics.is_good(self._book_topics[native]) else None
+
     def resume(self, position: Position, natives: Collection[str]) -> None:
         """Resume with live books of these symbols."""
         for native in natives:

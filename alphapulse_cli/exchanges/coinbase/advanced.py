@@ -149,6 +149,10 @@ class AdvancedFeed(CoinbaseFeed):
         """Position in the connection: the sequence number of the next frame."""
         return {"next": self._expected}
 
+    def last_number(self, native: str) -> int | None:  # noqa: ARG002 - the connection's
+        """`sequence_num` of the connection's last frame."""
+        return self._expected - 1 if self._expected else None
+
     def resume(self, position: Position, natives: Collection[str]) -> None:
         """Resume with live books of these products."""
         super().resume(position, natives)

@@ -301,6 +301,13 @@ class Decoder:
         live: Position = {native: book.position for native, book in self._books.items() if book.stage is Stage.LIVE}
         return live | {native: [shown.last, 0, False] for native, shown in self._shown.items() if shown.last != NONE}
 
+    def last_number(self, native: str) -> int | None:
+        """`seqId` of the last message in a live book, or of its last picture."""
+        book, shown = self._books.get(native), self._shown.get(native)
+        if book is not None:
+            return book.last if book.stage is Stage.LIVE else None
+        return shown.last if shown is not None and shown.last != NONE else None
+
     def resume(self, position: Position, natives: Collection[str]) -> None:
         """Resume with live books of these symbols."""
         for native in natives:
