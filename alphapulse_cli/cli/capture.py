@@ -63,6 +63,14 @@ Kinds = Annotated[
     ),
 ]
 
+NoCheckpoints = Annotated[
+    bool,
+    typer.Option(
+        "--no-checkpoints",
+        help="Make no checkpoints, for which the rows are played once: quicker to write, slower to look up in (`reconstruct --at`).",
+    ),
+]
+
 
 @app.command()
 def info(places: Places, form: options.Format = None, as_json: options.Json = False) -> None:
@@ -241,6 +249,7 @@ def import_(
             help="For ndjson: s, ms, us or ns since 1970, or rfc3339. Default: ns.",
         ),
     ] = "ns",
+    no_checkpoints: NoCheckpoints = False,
 ) -> None:
     """Make a capture of a recording of others: cryptofeed's raw files, Tardis's raw data, or NDJSON with a time in each line.
 
@@ -248,6 +257,7 @@ def import_(
     <time>: <body>` (an answer: metadata, or a snapshot of Binance); give the files of one feed together. Lines of tardis are `<time>
     <frame>`, an empty one is a lost connection. Lines of ndjson are the frames. Files may be compressed with gzip or zstd.
 
+    The capture gets checkpoints, at most 15 % of it, from which `reconstruct --at` reads; a note says what cannot have them.
     Books of former protocols (Kraken v1, depths that Bybit had) are written as frames of today's, which a note says.
 
     Example: alphapulse capture import cryptofeed KRAKEN.ws.50.0 KRAKEN.0 captures/kraken-2021
@@ -269,6 +279,7 @@ def import_(
         mode,
         depth or 0,
         capture_import.set_name(as_name),
+        with_checkpoints=not no_checkpoints,
     )
     capture_import.report(imports.run(plan), plan.folder)
 
@@ -280,11 +291,12 @@ def cut(
     ],
     begin: options.FromTime = "",
     end: options.ToTime = "",
+    no_checkpoints: NoCheckpoints = False,
 ) -> None:
     """Make a capture of a span of others, which replays by itself.
 
     It begins where a replay of that span begins: with the last checkpoints before --from, or, without any, with the beginning of the
-    collector's run. So its books at --from are exact, and its first rows are older than --from.
+    collector's run. So its books at --from are exact, and its first rows are older than --from. Captures without checkpoints get some.
 
     Example: alphapulse capture cut captures/ ten-minutes/ --from 2026-11-27T08:00:00Z --to 2026-11-27T08:10:00Z
     """
@@ -295,7 +307,7 @@ def cut(
 
     span = span_of(begin, end)
     sources, folder = _target(places, "cut")
-    made = make(files_of(sources), folder, span, capture_lines.warn)
+    made = make(files_of(sources), folder, span, capture_lines.warn, stderr.note, checkpoints=not no_checkpoints)
     lead = f", {made.before} of them before --from, from {moment(made.first_ns)} on" if made.before else ""
     stderr.note(f"{made.rows} rows in {folder}{lead}")
 
@@ -305,11 +317,13 @@ def merge(
     places: Annotated[
         list[str], typer.Argument(metavar="FILE|DIR… DIR", help="Captures, and the folder to make.", show_default=False)
     ],
+    no_checkpoints: NoCheckpoints = False,
 ) -> None:
     """Make one folder of several captures, each set in files of its own.
 
     Captures of a set one after the other are copied. Those of different symbols of one feed at the same time become one: rows by time,
-    connections renumbered. Two of the same symbols at the same time are refused, since a book cannot be fed twice.
+    connections renumbered. Two of the same symbols at the same time are refused, since a book cannot be fed twice. Checkpoints are copied;
+    captures without any get some, also a single one.
 
     Example: alphapulse capture merge monday/ tuesday/ both/
     """
@@ -318,7 +332,7 @@ def merge(
     from alphapulse_cli.cli import capture_lines
 
     sources, folder = _target(places, "merge")
-    for line in make(files_of(sources), folder, capture_lines.warn):
+    for line in make(files_of(sources), folder, capture_lines.warn, stderr.note, checkpoints=not no_checkpoints):
         stderr.note(line)
 
 

@@ -3,11 +3,11 @@
     checkpoint(ingest) ─► bytes: a JSON object in one line, then the levels ─► resume(ingest, bytes)
 
     {"position": …, "books": [{"native", "version", "time_ns", "state", "reason", "checksum", "proved_ns", "price_decimals",
-     "size_decimals", "bids", "asks"}, …]}⏎ and for each book its bids, then its asks: the ticks (i64, little-endian, best last),
-    then the lots
+     "size_decimals", "bids", "asks", and what `Ingest.memory` has}, …]}⏎ and for each book its bids, then its asks: the ticks (i64,
+     little-endian, best last), then the lots; "open": false beside the position of a connection that is lost
 
-Prices and sizes stand in columns because they compress better so. There are no checkpoints while a book is healing: what the decoder
-has buffered for it is not in them.
+Prices and sizes stand in columns because they compress better so. There are no checkpoints while a book is healing, or in the first
+half minute of one that has not come: what the decoder has buffered for it is not in them.
 """
 
 import sys
@@ -25,25 +25,31 @@ from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState
 
 GOOD = (BookState.LIVE, BookState.STALE)
 MOST_VERSION = 2**63 - 1
+COMES_WITHIN_NS = 30_000_000_000  # of its connection: a first snapshot that comes later finds nothing buffered
 
 
-def checkpoint(ingest: Ingest) -> bytes | None:
-    """Make a checkpoint of a connection.
+def checkpoint(ingest: Ingest, monotonic_ns: int, *, is_open: bool = True) -> bytes | None:
+    """Make a checkpoint of a connection; of one that is not `is_open` its books are kept until it is made again.
 
-    None if its decoder cannot go on from one, while one of its books is healing, and on a machine of another byte order.
+    None if its decoder cannot go on from one, while one of its books is healing or its first snapshot is on the way, where there are no
+    books, and on a machine of another byte order.
     """
-    if not isinstance(ingest.decoder, Resumable) or sys.byteorder != "little" or any(map(_is_healing, ingest.keepers.values())):
+    if not isinstance(ingest.decoder, Resumable) or sys.byteorder != "little" or not ingest.keepers:
+        return None
+    is_new = monotonic_ns - ingest.opened_ns < COMES_WITHIN_NS
+    if is_open and any(_is_healing(keeper) or (is_new and keeper.state is BookState.COLD) for keeper in ingest.keepers.values()):
         return None
     books, columns = [], list[bytes]()
     for native, keeper in ingest.keepers.items():
         row, sides = _book(native, keeper)
-        books.append(row)
+        books.append(row | ingest.memory(keeper, monotonic_ns))
         columns += [column for side in sides for column in _split(side)]
-    return b"".join([orjson.dumps({"position": ingest.decoder.position(), "books": books}), b"\n", *columns])
+    members = {"position": ingest.decoder.position(), "books": books, **({} if is_open else {"open": False})}
+    return b"".join([orjson.dumps(members), b"\n", *columns])
 
 
 def resume(ingest: Ingest, payload: bytes, time_ns: int) -> None:
-    """Take up a connection that has just been `connected` at a checkpoint. ValueError for one that cannot be right.
+    """Take up a connection that has just been `connected`, at `time_ns`, at a checkpoint. ValueError for one that cannot be right.
 
     Books that were not good at the checkpoint are not now, and wait for their next snapshot.
     """
@@ -93,6 +99,7 @@ def _book(native: str, keeper: BookKeeper) -> tuple[dict[str, Any], tuple[bytes,
 def _resume_book(ingest: Ingest, keeper: BookKeeper, row: Mapping[str, Any], sides: list[bytes], time_ns: int) -> bool:
     """Give a keeper the book of a checkpoint; whether it is good."""
     state, version = BookState(row["state"]), int(row["version"])
+    ingest.recall(keeper, row, time_ns, time_ns)
     if state is BookState.COLD:
         return False
     grid = _on_grid(keeper.instrument, int(row["price_decimals"]), int(row["size_decimals"]))

@@ -28,6 +28,7 @@ cdef class Ingest:
     cdef readonly bint is_fed
     cdef object _quiet
     cdef object _crossed
+    cdef readonly object opened_ns
     cdef object _monotonic_ns
     cdef set _reported_refusals
     cdef object _statuses

@@ -8,9 +8,10 @@
 `receive`, so this module is compiled.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from alphapulse_cli import native
 from alphapulse_cli.errors import DecodeError
@@ -116,6 +117,7 @@ class Ingest:
         self._unreadable_in_a_row = 0
         self._metadata = MetadataSchedule(outlet.epoch)
         self.is_fed = False  # whether this connection has carried a book or a trade
+        self.opened_ns = 0  # time at which the connection was made, of the clock of all deadlines
         self._monotonic_ns = 0  # time of the last tick, from which deadlines that begin with a frame count
         self._reported_refusals: set[tuple[str, str]] = set()  # reported: (channel, native or message), until subscribed
         self._statuses = TradingStatuses(self.keepers, notice)
@@ -126,7 +128,7 @@ class Ingest:
 
     def connected(self, monotonic_ns: int) -> None:
         """Start a new connection: the decoder queues its subscriptions."""
-        self._monotonic_ns = monotonic_ns
+        self._monotonic_ns = self.opened_ns = monotonic_ns
         self._unreadable_in_a_row = 0
         self.is_fed = False
         self._metadata.connected(monotonic_ns)
@@ -281,6 +283,23 @@ class Ingest:
         requests = [*self._requests, *self.decoder.pending_requests()]
         self._requests.clear()
         return requests
+
+    # Checkpoints
+
+    def memory(self, keeper: BookKeeper, monotonic_ns: int) -> dict[str, Any]:
+        """What is known of a book beside its levels, as values of JSON: its silence, its crossing, its trading status."""
+        return {
+            "quiet": self._quiet.memory(keeper, monotonic_ns),
+            "crossed": self._crossed.memory(keeper, monotonic_ns),
+            "trading": self._statuses.memory(keeper),
+        }
+
+    def recall(self, keeper: BookKeeper, memory: Mapping[str, Any], receive_ns: int, monotonic_ns: int) -> None:
+        """Go on with a book from a `memory`, which may lack members. LookupError, TypeError or ValueError for one that cannot be right."""
+        self._quiet.recall(keeper, memory.get("quiet"), monotonic_ns)
+        self._crossed.recall(keeper, memory.get("crossed"), monotonic_ns)
+        if "trading" in memory:
+            self._statuses.recall(keeper, memory["trading"], receive_ns)
 
     # Events
 

@@ -362,6 +362,7 @@ class BookKeeper:
         self._set_rules()
         self.version = version
         self.state, self.reason, self.checksum = trust
+        self._snapshots_refuted = SNAPSHOTS_DOUBTED if self.reason is UNVERIFIED else 0
         self._show_state()
         self._commit(receive_ns)
         return True

@@ -22,7 +22,7 @@ No work is done at a message: every 100 ms the counters of the books' messages a
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
-from typing import Self
+from typing import Any, Self
 
 from alphapulse_cli.exchanges.protocol import Mode
 from alphapulse_cli.flow.keeper import BookKeeper
@@ -32,7 +32,7 @@ from alphapulse_cli.market.levels import Levels
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire.delta import BookReason, BookState
 
-SECOND_NS = 1_000_000_000
+SECOND_NS, MS = 1_000_000_000, 1_000_000
 LEAST_NS, MOST_BESIDE_NS, MOST_ALONE_NS = 10 * SECOND_NS, 30 * SECOND_NS, 60 * SECOND_NS
 MEDIANS = 20
 INTERVALS_KEPT = 31
@@ -47,10 +47,11 @@ Confirm = Callable[[Instrument], None]
 class _Pulse:
     """Time of a book's last message, and its usual intervals."""
 
-    __slots__ = ("asked_ns", "heard_ns", "intervals", "is_mute", "messages")
+    __slots__ = ("asked_ns", "heard_ns", "intervals", "is_mute", "messages", "was_heard")
 
     def __init__(self) -> None:
         self.messages = 0
+        self.was_heard = False
         self.heard_ns = 0
         self.intervals: deque[int] = deque(maxlen=INTERVALS_KEPT)
         self.asked_ns = 0  # time at which its check was requested; 0 = not being checked
@@ -58,9 +59,9 @@ class _Pulse:
 
     def hear(self, messages: int, now_ns: int) -> None:
         """Note that the count of messages is now `messages`."""
-        if not self.asked_ns and self.messages:  # a message caused by a check is not a usual interval
+        if not self.asked_ns and self.was_heard:  # a message caused by a check is not a usual interval
             self.intervals.append(now_ns - self.heard_ns)
-        self.messages = messages
+        self.messages, self.was_heard = messages, True
         self.rest(now_ns)
 
     def rest(self, now_ns: int) -> None:
@@ -151,6 +152,38 @@ class QuietBooks:
         """Watch this book no longer."""
         self._pulses.pop(keeper, None)
 
+    def memory(self, keeper: BookKeeper, monotonic_ns: int) -> list[Any] | None:
+        """Silence of a book so far, as values of JSON, for a process that goes on with it; None for a book that is not watched.
+
+        In ns before now the last message and the request of its check (0: none), whether that is without an answer, whether a message
+        has come that was not looked at yet, and the usual intervals in ms.
+        """
+        pulse = self._pulses.get(keeper)
+        if pulse is None:
+            return None
+        asked_ns = monotonic_ns - pulse.asked_ns if pulse.asked_ns else 0
+        is_new = keeper.counters.get(Counter.BOOK_UPDATES) != pulse.messages
+        return [
+            *(monotonic_ns - pulse.heard_ns, asked_ns, pulse.is_mute, is_new, pulse.was_heard),
+            [each // MS for each in pulse.intervals],
+        ]
+
+    def recall(self, keeper: BookKeeper, memory: Sequence[Any] | None, monotonic_ns: int) -> None:
+        """Go on with a book from a `memory`; without one its silence begins now. LookupError, TypeError or ValueError for a wrong one."""
+        pulse = self._pulses.get(keeper)
+        if pulse is None:
+            return
+        pulse.messages = keeper.counters.get(Counter.BOOK_UPDATES)
+        pulse.rest(monotonic_ns)
+        if memory is None:
+            return
+        heard_ns, asked_ns, is_mute, is_new, was_heard, intervals = memory
+        pulse.heard_ns = monotonic_ns - int(heard_ns)
+        pulse.asked_ns = monotonic_ns - int(asked_ns) if asked_ns else 0
+        pulse.is_mute, pulse.was_heard = bool(is_mute), bool(was_heard)
+        pulse.messages -= bool(is_new)
+        pulse.intervals.extend(int(each) * MS for each in intervals)
+
     def refutes(self, keeper: BookKeeper, event: Snapshot) -> bool:
         """Whether a snapshot that is about to be applied shows that a doubted book has missed a message."""
         is_doubted = keeper.reason is BookReason.UNCONFIRMED or self.is_mute(keeper)
@@ -224,6 +257,18 @@ class CrossedBooks:
     def forget(self, keeper: BookKeeper) -> None:
         """Watch this book no longer."""
         self._crossings.pop(keeper, None)
+
+    def memory(self, keeper: BookKeeper, monotonic_ns: int) -> list[int] | None:
+        """Time for which a book has been crossed and its bound, in ns, for a process that goes on with it; None if it is not crossed."""
+        crossing = self._crossings.get(keeper)
+        return [monotonic_ns - crossing.since_ns, crossing.bound_ns] if crossing is not None and crossing.since_ns else None
+
+    def recall(self, keeper: BookKeeper, memory: Sequence[Any] | None, monotonic_ns: int) -> None:
+        """Go on with a book from a `memory`. TypeError or ValueError for a wrong one."""
+        crossing = self._crossings.get(keeper)
+        if crossing is not None and memory is not None:
+            since_ns, bound_ns = memory
+            crossing.since_ns, crossing.bound_ns = monotonic_ns - int(since_ns), int(bound_ns)
 
     def tick(self, monotonic_ns: int) -> Sequence[BookKeeper]:
         """Books that were LIVE and crossed or locked at every look for their bound; each is returned once."""

@@ -6,7 +6,7 @@
 A trading status changes nothing in a book.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.market.events import SystemStatus
@@ -40,6 +40,20 @@ class TradingStatuses:
     def is_any_restricted(self) -> bool:
         """Whether an instrument does not accept every order, by its metadata."""
         return any(keeper.instrument.trading_status is not TradingStatus.TRADING for keeper in self._keepers.values())
+
+    def memory(self, keeper: BookKeeper) -> list[str] | None:
+        """Trading status of a market and the exchange's word for it, then those of the whole exchange; None where all is usual."""
+        own, whole = keeper.instrument, self._of_exchange
+        if (own.trading_status, whole.trading_status, whole.status) == (TradingStatus.TRADING, TradingStatus.TRADING, ""):
+            return None
+        return [own.trading_status.name, own.status_word, whole.trading_status.name, whole.status]
+
+    def recall(self, keeper: BookKeeper, memory: Sequence[str] | None, receive_ns: int) -> None:
+        """Go on with a market from a `memory`. LookupError, TypeError or ValueError for a wrong one."""
+        status, word, of_exchange, words = memory or (TradingStatus.TRADING.name, keeper.instrument.status_word, "TRADING", "")
+        self._of_exchange = SystemStatus(str(words), TradingStatus[of_exchange])
+        seen = keeper.instrument.with_status(TradingStatus[status], str(word))
+        keeper.use_status(seen, self._of_exchange.trading_status, receive_ns)
 
     def on_instrument(self, keeper: BookKeeper, seen: Instrument, receive_ns: int) -> None:
         """Take in newer metadata of a book's instrument."""

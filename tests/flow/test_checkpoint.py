@@ -7,9 +7,11 @@ from support.captures import tape_rows
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.bench.frames import FEEDS
 from alphapulse_cli.edges.capture.rows import Kind
-from alphapulse_cli.flow.checkpoint import checkpoint, resume
+from alphapulse_cli.flow.checkpoint import COMES_WITHIN_NS, checkpoint, resume
 from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.outlet import Outlet
+from alphapulse_cli.market.events import InstrumentsSeen, SystemStatus
+from alphapulse_cli.market.trading_status import TradingStatus
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.wire.delta import BookReason, BookState
 
@@ -70,7 +72,7 @@ def test_a_connection_goes_on_from_its_middle(followed, case):
     whole, later = followed(head), followed(head)
     middle = len(rows) - COUNT // 2
     whole.play(rows[:middle])
-    payload = checkpoint(whole.ingest)
+    payload = checkpoint(whole.ingest, rows[-1].time_ns + COMES_WITHIN_NS)
     assert payload is not None
     later.ingest.connected(rows[middle].time_ns)
     later.ingest.pending_requests()
@@ -93,7 +95,7 @@ def test_a_lost_frame_behind_a_checkpoint_is_seen(followed, case):
     whole, later = followed(head), followed(head)
     middle = len(rows) - COUNT // 2
     whole.play(rows[:middle])
-    payload = checkpoint(whole.ingest)
+    payload = checkpoint(whole.ingest, rows[-1].time_ns + COMES_WITHIN_NS)
     assert payload is not None
     later.ingest.connected(rows[middle].time_ns)
     resume(later.ingest, payload, rows[middle].time_ns)
@@ -106,7 +108,7 @@ def test_a_book_that_was_not_good_waits_for_its_snapshot(followed, case):
     head, rows, _ = tape_rows(BY_CASE[case], COUNT)
     whole, later = followed(head), followed(head)
     whole.play(rows[:1])
-    payload = checkpoint(whole.ingest)
+    payload = checkpoint(whole.ingest, rows[-1].time_ns + COMES_WITHIN_NS)
     assert payload is not None
     later.ingest.connected(rows[1].time_ns)
     resume(later.ingest, payload, rows[1].time_ns)
@@ -121,13 +123,28 @@ def test_there_is_none_while_a_book_heals_and_one_of_a_halted_book_keeps_its_ver
     whole.play(rows[:-20])
     whole.play(rows[-19:])  # a lost frame
     assert whole.keeper.state is BookState.SYNCING
-    assert checkpoint(whole.ingest) is None
+    assert checkpoint(whole.ingest, rows[-1].time_ns) is None
     whole.keeper.set_state(BookState.HALTED, BookReason.REFUSED, rows[-1].time_ns)
-    payload = checkpoint(whole.ingest)
+    payload = checkpoint(whole.ingest, rows[-1].time_ns + COMES_WITHIN_NS)
     assert payload is not None
     later.ingest.connected(rows[-1].time_ns)
     resume(later.ingest, payload, rows[-1].time_ns)
     assert later.state() == whole.state()
+
+
+def test_the_trading_status_of_a_market_and_of_its_exchange_goes_on(followed):
+    head, rows, _ = tape_rows(BY_CASE["kraken"], COUNT)
+    whole, later = followed(head), followed(head)
+    whole.play(rows)
+    whole.ingest.handle([SystemStatus("maintenance", TradingStatus.SUSPENDED)], rows[-1].time_ns)
+    payload = checkpoint(whole.ingest, rows[-1].time_ns)
+    assert payload is not None
+    later.ingest.connected(rows[-1].time_ns)
+    resume(later.ingest, payload, rows[-1].time_ns)
+    assert later.keeper.trading_status is whole.keeper.trading_status is TradingStatus.SUSPENDED
+    for one in (whole, later):  # newer metadata of the market alone do not end what holds for the whole exchange
+        one.ingest.handle([InstrumentsSeen((head.instruments[0],))], rows[-1].time_ns)
+    assert later.keeper.trading_status is whole.keeper.trading_status is TradingStatus.SUSPENDED
 
 
 def changed(payload, **members):
@@ -158,7 +175,7 @@ def test_a_checkpoint_that_cannot_be_right_is_refused(followed, case, spoil):
     head, rows, _ = tape_rows(BY_CASE[case], 20)
     whole, later = followed(head), followed(head)
     whole.play(rows)
-    payload = checkpoint(whole.ingest)
+    payload = checkpoint(whole.ingest, rows[-1].time_ns + COMES_WITHIN_NS)
     assert payload is not None
     later.ingest.connected(rows[-1].time_ns)
     with pytest.raises(ValueError):

@@ -2,7 +2,8 @@
 
     pass 1   which feed it is, by marks in its frames; its symbols
     pass 2   their grids: from the recorded metadata, else the finest that any frame needs
-    pass 3   rows, merged by time: each file with frames is a connection; REST snapshots go to the connection of their symbol
+    pass 3   rows, merged by time: each file with frames is a connection; REST snapshots go to the connection of their symbol;
+             they are played as they are written, for checkpoints
 
 Frames stay as they are, but for those of former protocols that no decoder of today reads (`edges.capture.former`).
 """
@@ -16,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
+from alphapulse_cli.apps.capture.checkpointing import CheckpointedRun, checkpointing
 from alphapulse_cli.apps.capture.recognized import Recording, recognize
 from alphapulse_cli.edges.capture.foreign import Line, Reader, read_lines
 from alphapulse_cli.edges.capture.head import Head
@@ -40,6 +42,7 @@ class ImportPlan:
     mode: str = ""
     depth: int = 0
     set_name: str = ""
+    with_checkpoints: bool = True
 
 
 @dataclass(slots=True)
@@ -62,11 +65,11 @@ def run(plan: ImportPlan) -> Imported:
     recording = recognize(plan.paths, plan.reader, plan.exchange, plan.mode, plan.depth)
     imported = Imported(recording.exchange, recording.mode, [one.symbol for one in recording.instruments])
     imported.notices += recording.notices
-    with new_folder(plan.folder) as folder:
-        writer: RunWriter | None = None
+    with new_folder(plan.folder) as folder, checkpointing(plan.with_checkpoints, imported.notices.append) as made:
+        writer: RunWriter | CheckpointedRun | None = None
         for row in _rows(plan, recording, imported):
             if writer is None:
-                writer = RunWriter(folder, _head(plan, recording, row.time_ns))
+                writer = made.writer(folder, _head(plan, recording, row.time_ns))
                 imported.first_ns = row.time_ns
             writer.put(row)
             imported.last_ns = max(imported.last_ns, row.time_ns)

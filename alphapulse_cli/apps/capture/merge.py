@@ -1,7 +1,7 @@
 """`capture merge`: several captures as one folder, a set's files never mixed with another's.
 
 Runs of a set one after the other are copied as they are. Runs at the same time, of different symbols of one feed, become one: their
-rows by time, their connections renumbered, without checkpoints. Two captures of the same symbols at the same time are refused: a book
+rows by time, their connections renumbered. Checkpoints are copied, and made for what has none. Two captures of the same symbols at the same time are refused: a book
 cannot be fed twice.
 """
 
@@ -13,12 +13,13 @@ from pathlib import Path
 
 import orjson
 
+from alphapulse_cli.apps.capture.checkpointing import Checkpointing, Say, checkpointing, with_checkpoints
 from alphapulse_cli.apps.capture.cut import copy_runs
 from alphapulse_cli.apps.capture.places import rows_in
 from alphapulse_cli.apps.replay.timeline import file_blocks
 from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.edges.capture.reader import CaptureFile
-from alphapulse_cli.edges.capture.rewriting import RunWriter, new_folder
+from alphapulse_cli.edges.capture.rewriting import new_folder
 from alphapulse_cli.edges.capture.rows import MOST_CONNECTION, Kind, Row
 from alphapulse_cli.errors import UsageError
 
@@ -47,18 +48,21 @@ class Run:
             yield from rows_in(file_blocks(path, None, damaged))
 
 
-def merge(paths: Sequence[Path], folder: Path, damaged: Damaged) -> list[str]:
-    """Write all captures into a new folder; a line of words for each set. UsageError where two cannot be one; StorageError."""
+def merge(paths: Sequence[Path], folder: Path, damaged: Damaged, say: Say, *, checkpoints: bool = True) -> list[str]:
+    """Write all captures into a new folder; a line of words for each set. UsageError where two cannot be one; StorageError.
+
+    `say` is called with what can have no checkpoints; without `checkpoints` only those that there are are copied.
+    """
     said: list[str] = []
     groups = [group for runs in _sets(paths).values() for group in _at_the_same_time(runs)]
     for group in groups:
         _check(group)
-    with new_folder(folder) as partial:
+    with new_folder(folder) as partial, checkpointing(checkpoints, say, with_checkpoints(paths)) as writing:
         for group in groups:
             if len(group) == 1:
-                copy_runs(partial, group[0].rows(damaged), "merged")
+                copy_runs(partial, writing, group[0].rows(damaged), "merged")
             else:
-                _join(partial, group, damaged)
+                _join(partial, replace(writing, has_some=frozenset()), group, damaged)
             joined = f", {len(group)} captures at the same time made one" if len(group) > 1 else ""
             said.append(f"{group[0].head.set_name}: {sum(len(run.files) for run in group)} files{joined}")
     return said
@@ -113,11 +117,11 @@ def _check(group: list[Run]) -> None:
                 )
 
 
-def _join(folder: Path, group: list[Run], damaged: Damaged) -> None:
+def _join(folder: Path, writing: Checkpointing, group: list[Run], damaged: Damaged) -> None:
     """Write several runs as one, rows by time."""
     instruments = {one.native: one for run in group for head in run.heads for one in head.instruments}
     channels = tuple(dict.fromkeys(channel for run in group for channel in run.head.channels))
-    writer = RunWriter(folder, replace(group[0].head, instruments=tuple(instruments.values()), channels=channels))
+    writer = writing.writer(folder, replace(group[0].head, instruments=tuple(instruments.values()), channels=channels))
     numbers: dict[tuple[int, int], int] = {}
     told = [_timed(number, _ended(run.rows(damaged))) for number, run in enumerate(group)]
     for _, number, row in heapq.merge(*told, key=itemgetter(0, 1)):

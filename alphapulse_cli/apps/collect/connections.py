@@ -147,7 +147,8 @@ class Connections:
 
     def _checkpoints(self) -> list[tuple[int, bytes]]:
         """Checkpoints of all connections, by their numbers in the capture; none if a decoder cannot resume from one."""
-        made = [(number, checkpoint(ingest)) for ingest, number in self._numbers.items()]
+        now_ns = clock.monotonic_ns()
+        made = [(number, checkpoint(ingest, now_ns)) for ingest, number in self._numbers.items()]
         found = [(number, payload) for number, payload in made if payload is not None]
         return found if len(found) == len(made) else []
 

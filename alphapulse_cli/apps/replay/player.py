@@ -19,7 +19,7 @@ from alphapulse_cli.edges.capture.head import Head, instrument_of, parse_head
 from alphapulse_cli.edges.capture.rows import Kind, Row
 from alphapulse_cli.edges.exchange.watchdog import SilenceVerdict, Timing, Watchdog
 from alphapulse_cli.errors import DecodeError, UsageError
-from alphapulse_cli.exchanges.protocol import Numbered, joined
+from alphapulse_cli.exchanges.protocol import Numbered, Resumable, joined
 from alphapulse_cli.flow.checkpoint import checkpoint, resume
 from alphapulse_cli.flow.ingest import Ingest, Notice
 from alphapulse_cli.flow.keeper import BookKeeper
@@ -29,7 +29,7 @@ from alphapulse_cli.market.events import GapFound, GapReason
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.image import ImageReader
-from alphapulse_cli.wire.delta import BookReason
+from alphapulse_cli.wire.delta import BookReason, BookState
 
 TICK_NS = 500_000_000  # at multiples of it since 1970, wherever a replay begins; nothing in a replay waits for a shorter time
 MOST_IDLE_NS = (
@@ -54,6 +54,8 @@ class Player:
             raise UsageError(f"{head.exchange} has no mode {head.mode[:40]!r}", "was it captured by a newer alphapulse?") from None
         self._notice, self._only = notice, frozenset(only)
         self._known = {instrument.native: instrument for instrument in head.instruments}
+        self._removed: set[str] = set()  # symbols
+        self.missing: dict[str, None] = {}  # native names of which the capture has no metadata
         self._parts: dict[int, dict[str, bytes]] = {}  # answers with metadata that has several paths, by connection
         self._metadata = b""  # last answer with metadata, for symbols that were added while it ran
         self.outlet = make_outlet([one.symbol for one in head.instruments if self._is_wanted(one.symbol)])
@@ -129,12 +131,28 @@ class Player:
             for native, keeper in ingest.keepers.items():
                 yield keeper, None if numbered is None else numbered.last_number(native)
 
-    def checkpoints(self) -> Iterator[tuple[int, bytes]]:
-        """Iterate over checkpoints of the open connections, each with its connection's number."""
-        for connection, ingest in self._open.items():
-            made = checkpoint(ingest)
-            if made is not None:
-                yield connection, made
+    def checkpoints(self) -> list[tuple[int, bytes]]:
+        """Make checkpoints of all connections, each with its number, also of lost ones; none where one cannot be made."""
+        present = [(number, ingest) for number, ingest in self._ingests.items() if number in self._open or ingest.keepers]
+        made = [(number, checkpoint(ingest, self.now_ns, is_open=number in self._open)) for number, ingest in present]
+        held = [(connection, self._with_silence(connection, payload)) for connection, payload in made if payload is not None]
+        return held if len(held) == len(made) else []
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """Instruments of the run that were not removed, those of good books on their present grids."""
+        present = {
+            native: keeper.instrument
+            for ingest in self._ingests.values()
+            for native, keeper in ingest.keepers.items()
+            if keeper.state in (BookState.LIVE, BookState.STALE)
+        }
+        return tuple(present.get(each.native, each) for each in self._known.values() if each.symbol not in self._removed)
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether all decoders can go on from a checkpoint."""
+        return all(isinstance(ingest.decoder, Resumable) for ingest in self._ingests.values())
 
     @property
     def validated_by(self) -> str:
@@ -182,8 +200,24 @@ class Player:
         self._on_open([str(row["native"]) for row in members["books"]], time_ns, connection)
         try:
             resume(self._open[connection], payload, time_ns)
-        except ValueError as error:
+            watchdog, silence = self._watchdogs.get(connection), members.get("silence")
+            if watchdog is not None and silence is not None:
+                *memory, was_heard = silence
+                watchdog.recall(memory, time_ns)
+                self._heard |= {connection} if was_heard else set()
+            if members.get("open") is False:
+                del self._open[connection]
+        except (ValueError, TypeError) as error:
             self._notice("warning", f"{error}; its books wait for their next snapshot")
+
+    def _with_silence(self, connection: int, payload: bytes) -> bytes:
+        """Checkpoint with the silence of its connection, where the capture has no judgements of it."""
+        watchdog = self._watchdogs.get(connection)
+        if watchdog is None or connection not in self._open:
+            return payload
+        line, _, columns = payload.partition(b"\n")
+        silence = [*watchdog.memory(self.now_ns), connection in self._heard]
+        return orjson.dumps({**orjson.loads(line), "silence": silence}) + b"\n" + columns
 
     def _on_session(self, kind: bytes, members: Mapping[str, Any], time_ns: int, connection: int) -> None:
         ingest = self._open.get(connection)
@@ -249,6 +283,7 @@ class Player:
             except DecodeError as error:
                 self._notice("warning", f"instrument metadata not understood: {error}")
         missing = [native for native in natives if native not in self._known]
+        self.missing |= dict.fromkeys(missing)
         if missing:
             self._notice("warning", f"the capture has no metadata of {', '.join(missing)[:200]}: left out")
         return [self._known[native] for native in natives if native in self._known]
@@ -293,8 +328,10 @@ class Player:
         """Learn of symbols that were added, and retire those that were removed."""
         for one in map(partial(instrument_of, self.head.exchange), members["added"]):
             self._known[one.native] = one
+            self._removed.discard(one.symbol)
         removed = {str(symbol) for symbol in members["removed"]}
         if removed:
+            self._removed |= removed
             for ingest in self._ingests.values():
                 ingest.drop(removed, time_ns)
             self.outlet.remove(removed)

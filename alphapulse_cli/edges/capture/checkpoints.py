@@ -1,4 +1,7 @@
-"""Pace of checkpoints in a capture: as often as they keep within their share of the file, and at the beginning of each file."""
+"""Paces of checkpoints in a capture: as often as they keep within their share of the file.
+
+A collector's files begin with some, too, since `--keep` deletes those before them; in a capture made of others no share is exceeded.
+"""
 
 from dataclasses import dataclass
 
@@ -33,3 +36,33 @@ class CheckpointPace:
     def made(self, monotonic_ns: int) -> None:
         """Note that checkpoints are made now."""
         self._made_ns, self._files, self._before_bytes = monotonic_ns, self.totals.files, self.totals.checkpoint_bytes
+
+    def failed(self, monotonic_ns: int) -> None:
+        """Note that none could be made now: a book is healing. They are tried again after the least pause."""
+        self._made_ns = monotonic_ns
+
+
+@dataclass(slots=True)
+class MeasuredPace:
+    """Times at which a capture that is made of another is to have checkpoints. All times are the recording's."""
+
+    totals: Totals
+    started_ns: int
+    _tried_ns: int = 0
+    _size: int = 0  # of the last checkpoints, compressed
+
+    def is_due(self, time_ns: int) -> bool:
+        """Whether checkpoints are to be tried now; if so, the next try is LEAST_PAUSE_NS later."""
+        if time_ns - self.started_ns < FIRST_AFTER_NS or time_ns - self._tried_ns < LEAST_PAUSE_NS or not self._has_room():
+            return False
+        self._tried_ns = time_ns
+        return True
+
+    def fits(self, size: int) -> bool:
+        """Whether checkpoints of that many bytes, compressed, keep within their share."""
+        self._size = size
+        return self._has_room()
+
+    def _has_room(self) -> bool:
+        frames_bytes = self.totals.bytes_written - self.totals.checkpoint_bytes
+        return frames_bytes >= FRAMES_TO_CHECKPOINTS * (self.totals.checkpoint_bytes + self._size)

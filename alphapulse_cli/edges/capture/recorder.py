@@ -148,10 +148,12 @@ class Recorder:
         self._look_at_instruments()
         self._writer.beat(monotonic_ns)
         if self._pace.is_due(monotonic_ns):
-            self._pace.made(monotonic_ns)
             held = [(number, payload) for number, payload in self._checkpoints() if number in self._open]
-            if held:
-                self._writer.put_checkpoints(clock.realtime_ns(), held)
+            if not held:
+                self._pace.failed(monotonic_ns)
+                return
+            self._pace.made(monotonic_ns)
+            self._writer.put_checkpoints(clock.realtime_ns(), held)
 
     def close(self, reason: str) -> None:
         """End the capture; it waits for a slow disk for some seconds. Of a set that never began there is no file."""

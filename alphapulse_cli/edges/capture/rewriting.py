@@ -9,8 +9,9 @@ with new_folder(path) as folder:
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -21,9 +22,10 @@ from alphapulse_cli.edges.capture.files import LeastFree
 from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS
 from alphapulse_cli.edges.capture.keeping import Rotation
-from alphapulse_cli.edges.capture.rolling import RollingFiles, RowBlock
+from alphapulse_cli.edges.capture.rolling import RollingFiles, RowBlock, Totals
 from alphapulse_cli.edges.capture.rows import Kind, Row, row_bytes
 from alphapulse_cli.errors import StorageError, UsageError
+from alphapulse_cli.market.instrument import Instrument
 
 LEAST_FREE = LeastFree(0.0, 64 << 20)  # a tool that a person started may fill the disk, but not to the last byte
 
@@ -41,6 +43,11 @@ class RunWriter:
         self._waiting: list[bytes] = []
         self._bytes = self._first_ns = self._last_ns = 0
         self._holds: list[Row] = []  # head and checkpoints that are a block of their own
+
+    @property
+    def totals(self) -> Totals:
+        """Figures of what has been written so far."""
+        return self._files.totals
 
     def put(self, row: Row) -> None:
         """Take in a row; the heads and ends of the files that it comes from are left out."""
@@ -61,6 +68,17 @@ class RunWriter:
             self._open.pop(row.connection, None)
         self._put(row)
 
+    @property
+    def is_between_blocks(self) -> bool:
+        """Whether the next row begins a block: checkpoints there cut no block in two, which would compress worse."""
+        return not self._waiting
+
+    def put_checkpoints(self, rows: Sequence[Row], instruments: Sequence[Instrument]) -> None:
+        """Write checkpoints of all open connections, behind the rows so far. `instruments` are those of the set at this place."""
+        self._write_checkpoints()
+        self._holds = list(rows)
+        self._write_checkpoints(replace(self.head, instruments=instruments))
+
     def use_head(self, head: Head) -> None:
         """Let the rows from here on be of this head; other instruments begin another file."""
         self._write_checkpoints()
@@ -78,6 +96,11 @@ class RunWriter:
         self._files.close()
 
     def _put(self, row: Row) -> None:
+        self._take(row)
+        if self._bytes >= BLOCK_BYTES:
+            self._hand_over()
+
+    def _take(self, row: Row) -> None:
         if not self._waiting:
             self._first_ns = self._last_ns = row.time_ns
             self._preamble = [(bytes(Kind.OPEN), connection, payload) for connection, payload in self._open.items()]
@@ -86,19 +109,15 @@ class RunWriter:
         self._waiting.append(data)
         self._bytes += len(data)
         self.rows += 1
-        if self._bytes >= BLOCK_BYTES:
-            self._hand_over()
 
-    def _write_checkpoints(self) -> None:
+    def _write_checkpoints(self, head: Head | None = None) -> None:
         """Write checkpoints that wait, as a block that begins with a head."""
         if not self._holds:
             return
         held, self._holds = self._holds, []
         self._hand_over()
-        time_ns = held[0].time_ns
-        self._put(Row(bytes(Kind.HEAD), time_ns, 0, self.head.to_payload()))
-        for row in held:
-            self._waiting.append(row_bytes(*row))
+        for row in (Row(bytes(Kind.HEAD), held[0].time_ns, 0, (head or self.head).to_payload()), *held):  # one block, however large
+            self._take(row)
         self._hand_over(HOLDS_CHECKPOINTS)
 
     def _hand_over(self, flags: int = 0) -> None:

@@ -16,8 +16,10 @@ requests and sends no data by itself.
 Time in which this process did not run does not count as silence: frames that came meanwhile still wait to be read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, unique
+from typing import Any
 
 from alphapulse_cli.exchanges.protocol import Silence
 
@@ -78,6 +80,22 @@ class Watchdog:
         if self._doubts > DOUBTS:
             return f"requests are answered, but its promised heartbeat failed to come {self._doubts} times"
         return f"nothing heard for {self.silent_s:.1f} s"
+
+    def memory(self, now_ns: int) -> list[Any]:
+        """Silence so far, as values of JSON, for another watchdog that goes on with the connection; times in ns before now."""
+        first_ns = None if self._first_frame_ns is None else now_ns - self._first_frame_ns
+        doubts = self._doubts, now_ns - self._doubted_ns, self._is_doubted
+        stale = "" if self._stale is None else self._stale.value
+        return [now_ns - self._frame_ns, first_ns, self._is_proven, *doubts, self._pinged, stale]
+
+    def recall(self, memory: Sequence[Any], now_ns: int) -> None:
+        """Go on from a `memory`. LookupError, TypeError or ValueError for a wrong one."""
+        frame_ns, first_ns, is_proven, doubts, doubted_ns, is_doubted, pinged, stale = memory
+        self._looked_ns, self._frame_ns = now_ns, now_ns - int(frame_ns)
+        self._first_frame_ns = None if first_ns is None else now_ns - int(first_ns)
+        self._is_proven, self._is_doubted, self._pinged = bool(is_proven), bool(is_doubted), bool(pinged)
+        self._doubts, self._doubted_ns = int(doubts), now_ns - int(doubted_ns)
+        self._stale = SilenceVerdict(stale) if stale else None
 
     def ponged(self, now_ns: int) -> None:
         """Note that a ping was answered."""

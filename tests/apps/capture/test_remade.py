@@ -56,7 +56,7 @@ class TestCut:
         assert len(list((tmp_path / "whole").glob("*.cap.zst"))) > 3
         end_ns = STARTED_NS + 150 * STEP_NS
         span = Span(STARTED_NS + 120 * STEP_NS, end_ns)
-        made = cut.cut(capture_files([tmp_path / "whole"]), tmp_path / "part", span, quiet)
+        made = cut.cut(capture_files([tmp_path / "whole"]), tmp_path / "part", span, quiet, pytest.fail)
         assert made.before
         expected = book(tmp_path / "whole", tmp_path / "shm-whole", to_ns=end_ns)
         assert book(tmp_path / "part", tmp_path / "shm-part") == expected
@@ -81,7 +81,7 @@ class TestCut:
         write(tmp_path / "whole", rows, block_rows=4)
         for path in (tmp_path / "whole").glob("*.idx"):
             path.unlink()  # written without the flag of checkpoints; a scan finds them
-        made = cut.cut(capture_files([tmp_path / "whole"]), tmp_path / "part", Span(T0 + 6 * MS, T0 + 8 * MS), quiet)
+        made = cut.cut(capture_files([tmp_path / "whole"]), tmp_path / "part", Span(T0 + 6 * MS, T0 + 8 * MS), quiet, pytest.fail)
         kinds = [(row.kind, row.payload) for row in read(tmp_path / "part")]
         assert [kind for kind, _ in kinds] == [b"head", b"head", b"held", b"recv", b"recv", b"recv", b"done"]
         assert [payload for kind, payload in kinds if kind == b"recv"] == [b"5", b"6", b"7"]
@@ -93,7 +93,7 @@ class TestCut:
     def test_files_after_the_first_say_what_was_open(self, tmp_path):
         hour = 3_600_000
         write(tmp_path / "whole", [opened(0), frame(1, "a"), frame(hour, "b"), frame(2 * hour, "c")], block_rows=1)
-        cut.cut(capture_files([tmp_path / "whole"]), tmp_path / "part", Span(), quiet)
+        cut.cut(capture_files([tmp_path / "whole"]), tmp_path / "part", Span(), quiet, pytest.fail)
         assert len(capture_files([tmp_path / "part"])) == 1, "a block is not divided"
         assert [row.kind for row in read(tmp_path / "part")] == [b"head", b"open", b"recv", b"recv", b"recv", b"done"]
 
@@ -105,7 +105,7 @@ class TestCut:
         path.write_bytes(data[: entry.offset] + bytes(entry.compressed_bytes) + data[entry.end :])
         files.index_path(path).unlink()
         said, on_damage = noted()
-        cut.cut([path], tmp_path / "part", Span(), on_damage)
+        cut.cut([path], tmp_path / "part", Span(), on_damage, pytest.fail)
         assert said
         kinds = [row.kind for row in read(tmp_path / "part")]
         assert kinds == [b"head", b"open", b"recv", b"recv", b"lost", b"recv", b"recv", b"recv", b"done"]
@@ -113,7 +113,7 @@ class TestCut:
     def test_nothing_in_that_time_is_refused_and_nothing_is_left(self, tmp_path):
         write(tmp_path / "whole", [opened(0), frame(1, "a")])
         with pytest.raises(UsageError, match="nothing was captured") as caught:
-            cut.cut(capture_files([tmp_path / "whole"]), tmp_path / "part", Span(T0 + 10**12), quiet)
+            cut.cut(capture_files([tmp_path / "whole"]), tmp_path / "part", Span(T0 + 10**12), quiet, pytest.fail)
         assert "kraken is from 2025-11-28T10:00:00" in caught.value.hint
         assert [one.name for one in tmp_path.iterdir()] == ["whole"]
 
@@ -122,17 +122,17 @@ class TestMerge:
     def test_one_after_the_other_they_stay_as_they_are(self, tmp_path):
         write(tmp_path / "a", [opened(0), frame(1, "a"), done(2)])
         write(tmp_path / "b", [opened(100), frame(101, "b"), done(102)], replace(HEAD, run_ns=T0 + 100 * MS))
-        merge.merge(capture_files([tmp_path / "a", tmp_path / "b"]), tmp_path / "both", quiet)
+        merge.merge(capture_files([tmp_path / "a", tmp_path / "b"]), tmp_path / "both", quiet, pytest.fail)
         found = [(row.kind, row.connection, row.payload) for row in read(tmp_path / "both") if row.kind == b"recv"]
         assert found == [(b"recv", 1, b"a"), (b"recv", 1, b"b")]
         assert len({one.heads[0].run_ns for one in recordings(capture_files([tmp_path / "both"]))}) == 1
         assert len(capture_files([tmp_path / "both"])) == 2
 
     def test_sets_never_share_a_file(self, tmp_path):
-        okx = replace(HEAD, exchange="okx", mode="books", set_name="okx", instruments=(replace(BTC, exchange="okx"),))
+        okx = replace(HEAD, exchange="okx", mode="books", depth=400, set_name="okx", instruments=(replace(BTC, exchange="okx"),))
         write(tmp_path / "a", [opened(0), frame(1, "a"), frame(3, "c")])
         write(tmp_path / "b", [opened(0), frame(2, "b")], okx)
-        merge.merge(capture_files([tmp_path / "a", tmp_path / "b"]), tmp_path / "both", quiet)
+        merge.merge(capture_files([tmp_path / "a", tmp_path / "b"]), tmp_path / "both", quiet, pytest.fail)
         found = {one.set_name: one for one in recordings(capture_files([tmp_path / "both"]))}
         assert {name: one.exchange for name, one in found.items()} == {"kraken": "kraken", "okx": "okx"}
         assert all(len(one.files) == 1 for one in found.values())
@@ -141,7 +141,7 @@ class TestMerge:
         write(tmp_path / "a", [opened(0), frame(1, "a1"), frame(4, "a4"), done(5)])
         other = replace(HEAD, run_ns=T0 + 1, instruments=(ETH,))
         write(tmp_path / "b", [opened(1, 1, ["ETH/USD"]), frame(2, "b2"), frame(6, "b6"), shut(7), done(8)], other)
-        merge.merge(capture_files([tmp_path / "a", tmp_path / "b"]), tmp_path / "both", quiet)
+        merge.merge(capture_files([tmp_path / "a", tmp_path / "b"]), tmp_path / "both", quiet, pytest.fail)
         rows = [(row.kind, row.connection) for row in read(tmp_path / "both")]
         assert rows == [
             (b"head", 0),
@@ -162,10 +162,10 @@ class TestMerge:
         write(tmp_path / "a", [opened(0), frame(5, "a")])
         write(tmp_path / "b", [opened(1), frame(2, "b")], replace(HEAD, run_ns=T0 + 1))
         with pytest.raises(UsageError, match="BTC/USD at the same time") as caught:
-            merge.merge(capture_files([tmp_path / "a", tmp_path / "b"]), tmp_path / "both", quiet)
+            merge.merge(capture_files([tmp_path / "a", tmp_path / "b"]), tmp_path / "both", quiet, pytest.fail)
         assert "capture diff" in caught.value.hint
         with pytest.raises(UsageError, match="same part of one capture"):
-            merge.merge([*capture_files([tmp_path / "a"]), *capture_files([tmp_path / "a"])], tmp_path / "both", quiet)
+            merge.merge([*capture_files([tmp_path / "a"]), *capture_files([tmp_path / "a"])], tmp_path / "both", quiet, pytest.fail)
         assert not (tmp_path / "both").exists()
 
 

@@ -17,6 +17,7 @@ from alphapulse_cli.edges.exchange.fetch import Answer, Fetcher
 from alphapulse_cli.errors import ExchangeError
 from alphapulse_cli.exchanges.protocol import Silence
 from alphapulse_cli.market.instrument import Instrument
+from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 
 BTC = Instrument("kraken", "BTC-USD", "BTC/USD", 1, 8)
@@ -63,6 +64,22 @@ class TestHead:
         assert ([one["symbol"] for one in head["instruments"]], head["checksum_warns"]) == (["BTC-USD"], ["BTC-USD"])
         assert [one["request"] for one in members(rows, b"rest")] == ["instruments", "volumes"]
         assert rows[2][2].partition(b"\n")[2] == b"[1]\n[2]"
+
+    def test_checkpoints_that_could_not_be_made_are_tried_again(self, tmp_path):
+        """A book was healing at the first try: the next one is a second later, not in the next file."""
+        answers = iter([(), (), [(1, b"{}\n")], ()])
+        made = recorder_in(tmp_path)
+        made.begin(lambda: [BTC], checkpoints=lambda: next(answers))
+        made.opened(1, "ws://127.0.0.1:1/v2", ["BTC/USD"], T0)
+        begun = clock.monotonic_ns()
+        made.beat(begun)
+        made.beat(begun + SECOND)
+        play(until(lambda: made.totals.files))
+        for second in range(6, 11):
+            made.beat(begun + second * SECOND)
+        made.close("ended")
+        kinds = [kind for rows in rows_in(tmp_path) for kind, _, _ in rows]
+        assert kinds.count(b"held") == 1
 
     def test_a_set_that_never_began_leaves_no_file(self, tmp_path):
         made = recorder_in(tmp_path)
