@@ -158,6 +158,7 @@ def cat(
     begin: options.FromTime = "",
     end: options.ToTime = "",
     kinds: Kinds = None,
+    symbols: options.Symbols = None,
     connection: Annotated[
         int | None,
         typer.Option("--connection", min=0, max=9999, metavar="N", show_default=False, help="Only rows of this connection."),
@@ -181,6 +182,9 @@ def cat(
     In a pipe or a file the bytes are exact; on a terminal what is not printable is escaped. Without --kinds, payloads are those of recv,
     whole rows those of every kind. A file whose head is lost, or that is damaged, is printed as far as it is readable.
 
+    --symbols keeps the rows of these symbols, and those that are of no symbol: heartbeats, acks, losses, metadata. Rows of connections
+    that carry none of them are left out. A frame's symbol is told by the names in it.
+
     Example: alphapulse capture cat captures/ --from 2026-11-27T08:00:00Z --to 2026-11-27T08:01:00Z | jq .channel
     """
     from alphapulse_cli.apps.capture.cat import Wanted, json_row, rows_of
@@ -191,7 +195,7 @@ def cat(
         raise UsageError("--json and --format raw contradict each other", "say one of them")
     wants_json = as_json or form == "json"
     chosen = kinds_of(options.split_lists(kinds)) if kinds else frozenset() if rows or wants_json else kinds_of(["recv"])
-    wanted = Wanted(span_of(begin, end), chosen, connection)
+    wanted = Wanted(span_of(begin, end), chosen, connection, symbols or ())
     found = rows_of(files_of(places), wanted, capture_lines.warn_of_damage)
     if wants_json:
         render.emit_json(map(json_row, found))

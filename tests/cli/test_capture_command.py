@@ -296,6 +296,9 @@ class TestCat:
             (["--kinds", "recv,frames"], "unknown kind of rows: 'frames'"),
             (["--format", "xml"], "unknown format: 'xml'"),
             (["--connection", "-1"], "--connection"),
+            (["--symbols", "BTC"], "BTC"),
+            (["--symbols", "BTC-USD,DOGE-USD"], "DOGE-USD: not in the capture"),
+            (["--symbols", "okx:BTC-USD"], "okx:BTC-USD: not in the capture"),
         ],
     )
     def test_wrong_values_are_refused(self, quick, tmp_path, arguments, words):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from alphapulse_cli.apps.capture.attribution import Attribution
 from alphapulse_cli.apps.capture.places import Span
 from alphapulse_cli.edges.capture.blocks import Damage
 from alphapulse_cli.edges.capture.reader import CaptureFile
@@ -12,27 +13,41 @@ from alphapulse_cli.readers.moments import moment
 
 
 class Wanted(NamedTuple):
-    """Rows that are wanted. An empty set of kinds is all of them; a connection of None is any."""
+    """Rows that are wanted. Empty kinds and symbols are all of them; a connection of None is any."""
 
     span: Span = Span()
     kinds: frozenset[bytes] = frozenset()
     connection: int | None = None
+    symbols: Sequence[str] = ()
 
 
 def rows_of(paths: Sequence[Path], wanted: Wanted, on_damage: Callable[[Path, Damage], None]) -> Iterator[Row]:
     """Iterate over the wanted rows of several files, one after another; a file whose head is lost is read all the same.
 
-    UsageError for a file of which nothing is readable, or that a newer version wrote.
+    UsageError for a file of which nothing is readable, or that a newer version wrote, and for a symbol that none has.
     """
+    attribution = Attribution(paths, wanted.symbols) if wanted.symbols else None
     for path in paths:
         with CaptureFile(path) as file:
             if file.head_if_left() is None and next(file.rows(), None) is None:
                 file.head  # noqa: B018 - the error that says so
-            for row in file.rows(wanted.span.from_ns, wanted.span.to_ns):
+            if attribution is not None:
+                attribution.begin(file.head_if_left())
+            for row in _of_symbols(file, wanted.span, attribution):
                 if (not wanted.kinds or row.kind in wanted.kinds) and wanted.connection in (None, row.connection):
                     yield row
             for damage in file.damages:
                 on_damage(path, damage)
+
+
+def _of_symbols(file: CaptureFile, span: Span, attribution: Attribution | None) -> Iterator[Row]:
+    """Rows of a span that are of the symbols; connections are told before it, so that all rows up to its end are read for symbols."""
+    if attribution is None:
+        yield from file.rows(span.from_ns, span.to_ns)
+        return
+    for row in file.rows(None, span.to_ns):
+        if attribution.takes(row) and (span.from_ns is None or row.time_ns >= span.from_ns):
+            yield row
 
 
 def json_row(row: Row) -> dict[str, Any]:
