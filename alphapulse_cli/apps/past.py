@@ -39,8 +39,6 @@ def at(places: Places, exchange: str, symbol: str, time: Time) -> BookCopy:
     It has all levels, and the state that the collector gave it then. UsageError for a time without an offset or outside the capture;
     NoSegment if there was no such book then.
     """
-    import numpy as np
-
     time_ns = _nanoseconds(time)
     found = [one for one in recordings(capture_files(_paths(places))) if exchange in (one.exchange, one.set_name)]
     if not found:
@@ -48,7 +46,7 @@ def at(places: Places, exchange: str, symbol: str, time: Time) -> BookCopy:
     _require_within(found, time_ns)
     for then in book_at(found, [symbol], time_ns, _warn):
         keeper, book = then.keeper, then.keeper.book
-        bids, asks = (np.array(side, dtype="<i8").reshape(-1, 2) for side in (book.bids(), book.asks()))
+        bids, asks = then.sides()
         return BookCopy(
             keeper.instrument.exchange,
             symbol,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from alphapulse_cli.apps.reconstruct import View, level_rows
 from alphapulse_cli.apps.replay.playback import Playback
@@ -28,7 +28,11 @@ from alphapulse_cli.market.ticks import to_text
 from alphapulse_cli.readers.moments import moment
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory, open_directory, usual_path
+from alphapulse_cli.shm.image import ImageReader
 from alphapulse_cli.wire.delta import ChecksumState
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 RING_RECORDS = 1024  # nobody reads it
 FIELDS = ("bid", "ask", "mid", "spread", "spread_bps", "bid_size", "ask_size", "imbalance")
@@ -77,6 +81,15 @@ class BookThen:
             level_rows(book, book.bids(depth)),
             level_rows(book, book.asks(depth)),
         )
+
+    def sides(self) -> "tuple[NDArray[Any], NDArray[Any]]":
+        """Copy all bids and asks: arrays of i64, shape (levels, 2): ticks and lots, best first."""
+        import numpy as np
+
+        image = ImageReader(self.keeper.image.segment).copy()
+        assert image is not None, "nothing changes a book between two steps"
+        bids, asks = (np.frombuffer(side, dtype="<i8").reshape(-1, 2)[::-1] for side in (image.bids, image.asks))
+        return bids, asks
 
     def row(self, depth: int | None) -> dict[str, Any]:
         """Row of the view, with the instant and what proves the book."""

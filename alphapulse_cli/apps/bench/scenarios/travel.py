@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from alphapulse_cli.apps.bench import captures
 from alphapulse_cli.apps.bench.frames import BenchFeed, tape
@@ -58,14 +59,15 @@ def _line(ground: Ground, case: str, recording: Recording) -> Result:
         samples.work.append(float(work))
         samples.reference.append(float(reference))
         samples.ratios.append(work / reference)
-    if levels != _travelled(recording, instant, from_the_beginning=True):
+    if [one.tolist() for one in levels] != [one.tolist() for one in _travelled(recording, instant, from_the_beginning=True)]:
         raise IntegrityError(f"travel, {case}: the book is not that of the capture played from its beginning")
     return samples.result("travel", case, READ, "Opening the file and its index for the span of the capture.")
 
 
-def _travelled(recording: Recording, instant: int, *, from_the_beginning: bool = False) -> list[object]:
+def _travelled(recording: Recording, instant: int, *, from_the_beginning: bool = False) -> list[Any]:
+    """Both sides of the book then, as arrays."""
     with Travel(recording, (), recording.first_ns if from_the_beginning else instant, _damaged) as travel:
-        return [(book.keeper.book.bids(), book.keeper.book.asks(), book.keeper.version) for book in travel.to(instant)]
+        return [side for book in travel.to(instant) for side in book.sides()]
 
 
 def _read(recording: Recording, instant: int) -> None:
