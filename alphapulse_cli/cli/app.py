@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from alphapulse_cli.edges import process
-from alphapulse_cli.errors import AlphapulseError, ExitCode
+from alphapulse_cli.errors import AlphapulseError, ExitCode, NoSegment, StorageError
 
 COMPLETION = f"_{process.PROGRAM}_COMPLETE".upper()
 
@@ -48,9 +48,10 @@ def _ended(arguments: list[str]) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else ExitCode.DONE
     except AlphapulseError as problem:
-        from alphapulse_cli.cli import stderr
+        from alphapulse_cli.cli import mistaken, stderr
 
-        stderr.error(problem, problem.hint)
+        about_segments = isinstance(problem, NoSegment | StorageError)
+        stderr.error(problem, mistaken.hint(arguments, str(problem), is_of_segments=about_segments) or problem.hint)
         if stderr.explains():
             stderr.trace(problem)
         return problem.exit_code
@@ -77,7 +78,7 @@ def _release() -> None:
 def _run(arguments: list[str]) -> int:
     import typer
 
-    from alphapulse_cli.cli import root, stderr
+    from alphapulse_cli.cli import mistaken, root, stderr
 
     stderr.reset()
     completing = COMPLETION in os.environ
@@ -93,7 +94,8 @@ def _run(arguments: list[str]) -> int:
     except typer.Abort:
         return ExitCode.FAILED
     except typer.TyperException as problem:
-        stderr.error(*_usage(problem, command, arguments))
+        text, usual = _usage(problem, command, arguments)
+        stderr.error(text, mistaken.hint(arguments, text) or usual)
         return problem.exit_code
     return ExitCode.DONE
 

@@ -57,7 +57,17 @@ def facts(book):
     """All that `reconstruct --at` says of a book."""
     keeper = book.keeper
     levels = tuple(keeper.book.bids()), tuple(keeper.book.asks())
-    return book.id, levels, keeper.version, book.timestamp_ns, book.checksum, book.proved_at, keeper.trading_status, keeper.state, keeper.reason
+    return (
+        book.id,
+        levels,
+        keeper.version,
+        book.timestamp_ns,
+        book.checksum,
+        book.proved_at,
+        keeper.trading_status,
+        keeper.state,
+        keeper.reason,
+    )
 
 
 def at(folder, instants):

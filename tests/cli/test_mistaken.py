@@ -1,0 +1,69 @@
+"""A capture given where live books are read: the hint names the commands that read captures, and is not given for anything else."""
+
+import pytest
+from support.small_captures import done, frame, opened, write
+
+from alphapulse_cli.cli import mistaken
+from alphapulse_cli.edges.capture import files
+
+
+@pytest.fixture
+def folder(quick):
+    """Folder with a capture, beside the program."""
+    made = quick.directory / "captures"
+    write(made, [opened(0), frame(1, "{}"), done(2)])
+    made.chmod(0o700)
+    return made
+
+
+FILE, FOLDER = "{file}", "captures"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["tail", FILE],
+        ["tail", FOLDER],
+        ["tail", "deltas", FILE],
+        ["tail", "trades", "--shm-dir", FOLDER],
+        ["tail", "deltas", f"--shm-dir={FILE}"],
+        ["tail", "deltas", "--symbols", FILE],
+        ["segments", FOLDER],
+        ["segments", "--shm-dir", FOLDER],
+        ["reconstruct", "--shm-dir", FOLDER],
+        ["arb", FOLDER],
+        [FILE],
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_capture_is_recognized(quick, folder, words):
+    [file] = folder.glob("*.zst")
+    result = quick(*(word.replace(FILE, f"captures/{file.name}") for word in words))
+    path = f"captures/{file.name}" if any(FILE in word for word in words) else FOLDER
+    assert result.code in (1, 2, 3)
+    assert result.stdout == ""
+    assert f"hint: it is a capture: alphapulse replay {path} plays it" in result.stderr
+    assert f"alphapulse capture cat {path} prints its frames" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["tail", "deltas", "nonsense"], "alphapulse tail deltas --help"),
+        (["tial", FOLDER], "did you mean tail"),
+        (["reconstruct", FOLDER], "say one of --at TIME"),
+        (["segments", "--shm-dir", "{empty}"], "start a collector first"),
+        (["capture", "info", FOLDER, "nonsense"], "name files that end in"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_other_errors_keep_their_hints(quick, folder, words, hint):
+    empty = quick.directory / "empty"
+    empty.mkdir(mode=0o700)
+    result = quick(*(word.replace("{empty}", str(empty)) for word in words))
+    assert f"hint: {hint}" in result.stderr
+    assert "it is a capture" not in result.stderr
+
+
+def test_the_names_of_captures_are_the_writers():
+    assert mistaken.SUFFIXES == (files.SUFFIX, files.INDEX_SUFFIX)
