@@ -3,8 +3,8 @@
     how the set stands, who holds its lock, what that process does ─► Revival: "the collector of kraken (pid 42) was killed",
                                                                       "start it again", alphapulse collect --exchange kraken …
 
-The command contains the facts in the segments: the exchange, the symbols, the name of the set and its directory. Other options of
-the collector (a mode, an address, a depth) are not recorded there; they come again from the configuration.
+The command contains the facts in the segments: the exchange, the symbols, the name of the set and its directory; and in the lock: the
+capture. Other options of the collector (a mode, an address, a depth) are not recorded; they come again from the configuration.
 """
 
 import shlex
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from alphapulse_cli.readers.status import SetStatus
 from alphapulse_cli.shm.directory import SET_PATTERN, SYMBOL_PATTERN, Directory, usual_path
 from alphapulse_cli.shm.identity import is_stopped, pid_namespace, process_is_alive
-from alphapulse_cli.shm.lease import Holder, holder_of
+from alphapulse_cli.shm.lease import Holder, holder_of, note_of
 from alphapulse_cli.shm.segment import Liveness
 
 SYMBOLS_ROOM = 36  # characters of symbols behind one --symbols, so that it fits a narrow line
@@ -100,6 +100,7 @@ def collect_command(directory: Directory, status: SetStatus) -> str:
         words += ["--symbols", some]
     if status.name != status.exchange:
         words += ["--as", status.name]
+    words += map(shlex.quote, note_of(directory, status.name))
     if directory.path != usual_path():
         words += ["--shm-dir", shlex.quote(str(directory.path))]
     return " ".join(words)

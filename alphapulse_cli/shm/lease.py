@@ -6,12 +6,17 @@ inherit the lock): children are spawned. Its text names the holder, for people a
 
     <pid> <start time> <boot id, hex> <pid namespace> <epoch>
 
+Behind 256 bytes it may have a note of the holder: one line of JSON, the words of its command line that are not in its segments.
+
 Each epoch is larger than the file's last and than those of the set's segments, and not below the seconds since 1970, so that it
 grows even where somebody removed the whole directory.
 """
 
 import fcntl
+import json
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple, Self
 
 from alphapulse_cli.errors import NotASegment, SegmentError, StorageError, WriterAlive
@@ -21,7 +26,7 @@ from alphapulse_cli.shm.identity import Identity, is_stopped, my_identity, pid_n
 from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.segment import Liveness, Segment
 
-MAX_TEXT_BYTES = 256
+MAX_TEXT_BYTES, MAX_NOTE_BYTES = 256, 8192
 BESIDE_IT = "collect under another name beside it: --as NAME"
 MAX_EPOCH = (1 << 62) - 1  # larger numbers are damage: we never write one
 
@@ -55,6 +60,13 @@ class Lease:
             os.close(fd)
             raise
         return cls(set_name, fd, epoch)
+
+    def note(self, words: Sequence[str]) -> None:
+        """Note words of the holder's command line for whoever starts it again; what does not fit, or cannot be written, is left out."""
+        text = json.dumps(list(words)).encode() + b"\n"
+        if len(text) <= MAX_NOTE_BYTES:
+            with suppress(OSError):
+                os.pwrite(self._fd, text, MAX_TEXT_BYTES)
 
     def release(self) -> None:
         """Release the lock for the next writer."""
@@ -111,6 +123,22 @@ def holder_of(directory: Directory, set_name: str) -> Holder | None:
         os.close(fd)
 
 
+def note_of(directory: Directory, set_name: str) -> list[str]:
+    """Words that the holder, living or dead, noted; none where there are none, or no readable text."""
+    try:
+        fd = open_lock(directory, set_name, create=False)
+    except (FileNotFoundError, StorageError):
+        return []
+    try:
+        words = json.loads(os.pread(fd, MAX_NOTE_BYTES, MAX_TEXT_BYTES))
+    except (ValueError, RecursionError):
+        return []
+    finally:
+        os.close(fd)
+    is_text = isinstance(words, list) and all(isinstance(word, str) and word.isprintable() for word in words)
+    return words if is_text else []
+
+
 def read_holder(fd: int) -> Holder | None:
     """Contents of the open lock file; None if it is empty or damaged."""
     fields = os.pread(fd, MAX_TEXT_BYTES, 0).split()
@@ -127,6 +155,7 @@ def _write_holder(fd: int, holder: Holder) -> None:
     text = f"{who.pid} {who.start_time} {who.boot_id.hex()} {who.pid_namespace} {holder.epoch}\n".encode("ascii")
     try:
         os.pwrite(fd, text.ljust(MAX_TEXT_BYTES), 0)  # of constant length: no tail of a longer, older text remains
+        os.ftruncate(fd, MAX_TEXT_BYTES)  # the note is the last holder's
     except OSError as error:
         raise storage_error(error, "write the lock file") from None
 

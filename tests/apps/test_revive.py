@@ -9,9 +9,11 @@ from support.reader_sets import Writer, ladder
 from support.shm_processes import child
 
 from alphapulse_cli.apps.revive import SYMBOLS_ROOM, collect_command, is_supervised, revival
+from alphapulse_cli.edges.capture.keeping import CapturePlan
 from alphapulse_cli.readers.status import BookStatus, SetStatus, StatusSource
 from alphapulse_cli.shm.directory import Directory, usual_path
 from alphapulse_cli.shm.identity import is_stopped
+from alphapulse_cli.shm.lease import MAX_TEXT_BYTES, Lease
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.wire.delta import BookReason, BookState
 
@@ -117,6 +119,23 @@ class TestTheCommand:
         made = collect_command(odd, SetStatus("mine", "kraken", None, books=books))
         assert made == f"{START} --as mine --shm-dir '{directory.path}/a b'"
         assert collect_command(odd, SetStatus("mine", "kra`ken", None)).startswith("alphapulse collect --exchange mine")
+
+    def test_a_collector_that_captured_captures_again(self, directory, tmp_path):
+        """Also where its options were not the usual ones; the next one that does not capture is started without."""
+        known = SetStatus("kraken", "kraken", None)
+        plan = CapturePlan(str(tmp_path / "a b"), keep="7d")
+        with Lease.acquire(directory, "kraken") as lease:
+            lease.note(plan.to_options())
+        said = collect_command(directory, known)
+        assert said == f"alphapulse collect --exchange kraken --capture '{tmp_path}/a b' --keep 7d --shm-dir {directory.path}"
+        with (directory.path / "kraken.lock").open("r+b") as lock:  # a note that is none
+            lock.seek(MAX_TEXT_BYTES)
+            lock.write(b'["--capture","\\u001b[2J"]   ')
+        assert "--capture" not in collect_command(directory, known)
+        with Lease.acquire(directory, "kraken") as lease:
+            lease.note(plan.to_options())
+        with Lease.acquire(directory, "kraken"):
+            assert "--capture" not in collect_command(directory, known)
 
     def test_many_symbols_are_lists_that_a_narrow_line_holds(self, directory):
         books = [BookStatus("kraken", f"C{number}-USD", BookState.STALE, BookReason.SILENT) for number in range(40)]

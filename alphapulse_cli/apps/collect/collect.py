@@ -87,6 +87,8 @@ class Collection:
         ):
             limits = Limits.of(exchange.facts, ledger)
             fetcher = Fetcher(rest_url, limits.weight)
+            if plan.capture is not None:
+                lease.note(plan.capture.to_options())
             if recorder is not None:
                 fetcher.on_answer = recorder.listen_to_set(exchange.facts.volumes_path)
             feed = Feed(exchange, plan, mode, depth, url, fetcher, limits, recorder)

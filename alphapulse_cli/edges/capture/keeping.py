@@ -29,6 +29,13 @@ class CapturePlan:
     least_free: str = DEFAULT_LEAST_FREE
     is_all: bool = False
 
+    def to_options(self) -> list[str]:
+        """Options of a command line that make this capture, wherever it is typed; those that are as usual are left out."""
+        chosen = {"--rotate": self.rotate, "--keep": self.keep, "--least-free": self.least_free}
+        usual = {"--rotate": DEFAULT_ROTATE, "--keep": DEFAULT_KEEP, "--least-free": DEFAULT_LEAST_FREE}
+        changed = [word for name, text in chosen.items() if text != usual[name] for word in (name, text)]
+        return ["--capture", str(Path(self.folder).absolute()), *changed]
+
     def to_argv(self) -> list[str]:
         """Words of a command line for this capture: the command, and the options of the capture."""
         command = ["capture", "run", self.folder] if self.is_all else ["collect", "--capture", self.folder]

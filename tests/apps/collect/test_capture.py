@@ -15,9 +15,11 @@ import pytest
 from support.app_parts import Sims, live_books, sample, wait_until
 from websockets.asyncio.server import ServerConnection
 
+from alphapulse_cli.apps.revive import collect_command
 from alphapulse_cli.edges.capture import files
 from alphapulse_cli.edges.capture.reader import CaptureFile
 from alphapulse_cli.shm.counters import CaptureState
+from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.sim.exchange import SimulatedExchange
 
 SYMBOLS = ("ETH-BTC", "DOGE-USD")
@@ -190,6 +192,8 @@ class TestOneCollector:
         process.send_signal(signal.SIGKILL)
         killed_s = time.monotonic()
         process.wait(30)
+        with open_directory(str(alphapulse.shm_dir)) as directory:
+            assert f" --capture {folder} " in collect_command(directory, sample(alphapulse.shm_dir, "kraken")[0])
         due = max(frames for at, frames in seen if at < killed_s - 1.0 - stalled_s)
         [rows] = rows_of(folder, "kraken")
         assert rows[-1].kind != b"done"
