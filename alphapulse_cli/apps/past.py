@@ -17,7 +17,7 @@ from typing import Self
 
 from alphapulse_cli.apps.replay.playback import Playback
 from alphapulse_cli.apps.replay.player import Player
-from alphapulse_cli.apps.replay.timeline import Recording, recordings
+from alphapulse_cli.apps.replay.timeline import Recording, recordings, symbols_in
 from alphapulse_cli.apps.travel import book_at
 from alphapulse_cli.edges.capture.files import capture_files
 from alphapulse_cli.edges.capture.head import Head
@@ -83,7 +83,7 @@ class Replaying:
 
     def __init__(self, found: Sequence[Recording], symbols: Collection[str] | None, from_ns: int | None, to_ns: int | None) -> None:
         self._opened = contextlib.ExitStack()
-        known = sorted({one.symbol for recording in found for head in recording.heads for one in head.instruments})
+        known = symbols_in(found, symbols or ())
         missing = sorted(set(symbols or ()) - set(known))
         if missing:
             raise NoSegment(f"no book of {', '.join(missing)[:100]} in the capture", f"it has {', '.join(known)[:200]}")

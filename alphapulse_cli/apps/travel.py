@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from alphapulse_cli.apps.reconstruct import View, level_rows
 from alphapulse_cli.apps.replay.playback import Playback
 from alphapulse_cli.apps.replay.player import Player
-from alphapulse_cli.apps.replay.timeline import Recording
+from alphapulse_cli.apps.replay.timeline import Recording, symbols_in
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.book.views import imbalance, mid_doubled, spread_bps
 from alphapulse_cli.edges.capture.head import Head
@@ -127,7 +127,7 @@ class Travel:
     """
 
     def __init__(self, recording: Recording, only: Sequence[str], from_ns: int, damaged: Damaged) -> None:
-        known = sorted({one.symbol for head in recording.heads for one in head.instruments})
+        known = symbols_in([recording], only)
         wanted = [symbol for symbol in only if symbol in known]
         if only and not wanted:
             raise NoSegment(

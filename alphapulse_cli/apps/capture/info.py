@@ -18,7 +18,7 @@ def row_of(found: Survey) -> dict[str, Any]:
         "set": head.set_name if head else None,
         "depth": head.depth if head else None,
         "channels": list(head.channels) if head else [],
-        "symbols": [one.symbol for one in head.instruments] if head else [],
+        "symbols": list(dict.fromkeys([*(one.symbol for one in head.instruments), *found.added])) if head else found.added,
         "source": head.source if head else None,
         "run": moment(head.run_ns, digits=DIGITS) if head else None,
         "number": head.file_number if head else None,

@@ -56,6 +56,7 @@ class Survey:
     first_ns: int = 0
     last_ns: int = 0
     connections: dict[int, Connection] = field(default_factory=dict)
+    added: list[str] = field(default_factory=list)  # symbols, while it was captured
     losses: list[Loss] = field(default_factory=list)
     lost_rows: int = 0
     damages: list[Damage] = field(default_factory=list)
@@ -122,6 +123,8 @@ def _read_row(found: Survey, row: Row) -> None:
         ends = _connection(found, row.connection).ends
         if len(ends) < MOST_REMEMBERED:
             ends.append((row.time_ns, text_of(members(row), "reason")))
+    elif row.kind == Kind.MEMBERS:
+        found.added += [text_of(one, "symbol")[:16] for one in members(row).get("added", ()) if isinstance(one, dict)]
     elif row.kind == Kind.LOST:
         _on_loss(found, members(row))
     elif row.kind == Kind.DONE:

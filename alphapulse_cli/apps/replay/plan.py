@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from alphapulse_cli.apps.replay.timeline import Recording
+from alphapulse_cli.apps.replay.timeline import Recording, symbols_in
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.instrument import near_symbols
 from alphapulse_cli.readers import moments
@@ -78,7 +78,7 @@ def check_span(plan: ReplayPlan, found: Sequence[Recording]) -> None:
             raise UsageError(f"{name} {moments.moment(given)} is not in the recording", span)
     if plan.from_ns is not None and plan.to_ns is not None and plan.from_ns >= plan.to_ns:
         raise UsageError("--from is not before --to", span)
-    known = sorted({instrument.symbol for one in found for head in one.heads for instrument in head.instruments})
+    known = symbols_in(found, [symbol.rpartition(":")[2] for symbol in plan.symbols])
     for symbol in plan.symbols:
         if symbol.rpartition(":")[2] not in known:
             near = near_symbols(symbol, known)

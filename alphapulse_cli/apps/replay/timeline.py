@@ -7,7 +7,8 @@ The order within a set is that in which its collector took the rows in, also whe
 become a `lost` row in their place, so that the books know of them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -69,6 +70,24 @@ class Recording:
         """Number of the first file of the run in which `from_ns` lies."""
         runs = [number for number, head in enumerate(self.heads) if not number or head.run_ns != self.heads[number - 1].run_ns]
         return max((number for number in runs if self.heads[number].run_ns <= from_ns), default=0)
+
+
+def symbols_in(found: Iterable[Recording], wanted: Collection[str] = ()) -> list[str]:
+    """Symbols of recordings, sorted: those of their heads, and where a `wanted` one is not among them, those added meanwhile."""
+    listed = list(found)
+    known = {one.symbol for recording in listed for head in recording.heads for one in head.instruments}
+    if not known.issuperset(wanted):  # it may stand in no head yet: all rows are read for that
+        known.update(symbol for recording in listed for path in recording.files for symbol in _added(path))
+    return sorted(known)
+
+
+def _added(path: Path) -> Iterator[str]:
+    """Symbols that rows of a file add to the set. A row that cannot be right adds none."""
+    with CaptureFile(path) as file:
+        for row in file.rows():
+            if row.kind == Kind.MEMBERS:
+                with suppress(orjson.JSONDecodeError, LookupError, TypeError):
+                    yield from (str(one["symbol"]) for one in orjson.loads(row.payload)["added"])
 
 
 def recordings(paths: Sequence[Path]) -> list[Recording]:

@@ -15,6 +15,7 @@ import pytest
 from support.app_parts import Sims, live_books, sample, wait_until
 from websockets.asyncio.server import ServerConnection
 
+import alphapulse_cli as ap
 from alphapulse_cli.apps.revive import collect_command
 from alphapulse_cli.edges.capture import files
 from alphapulse_cli.edges.capture.reader import CaptureFile
@@ -208,6 +209,47 @@ class TestOneCollector:
         assert heads[0]["run_ns"] < heads[1]["run_ns"]
         assert [head["file"] for head in heads] == [0, 0]
         assert len(heads[1]["instruments"]) == 2
+
+    def test_symbols_that_come_and_go_meanwhile_are_in_it(self, alphapulse, sims, folder):
+        """One that was added replays to the book that it had, one that was removed ends, and the file is whole."""
+        sims.start("kraken", symbols=("ETH-BTC", "DOGE-USD", "BTC-USD", "SOL-USD"))
+        process, _ = self.begin(alphapulse, sims, "--capture", str(folder))
+
+        def book(symbol):
+            with ap.Book("kraken", symbol, shm_dir=str(alphapulse.shm_dir)) as image:
+                return image.read()
+
+        def live(*symbols):
+            wait_until(
+                lambda: sims.nudge() or {one.symbol for one in live_books(alphapulse.shm_dir, "kraken")} == set(symbols),
+                what=symbols,
+            )
+            versions = {symbol: book(symbol).version for symbol in symbols}
+            wait_until(lambda: sims.nudge() or all(book(symbol).version > version for symbol, version in versions.items()))
+
+        live(*SYMBOLS)
+        assert alphapulse("collect", "add", "BTC-USD").code == 0
+        assert alphapulse("collect", "add", "SOL-USD").code == 0
+        live(*SYMBOLS, "BTC-USD", "SOL-USD")
+        last = {symbol: book(symbol) for symbol in ("SOL-USD", "DOGE-USD")}
+        assert alphapulse("collect", "rm", "SOL-USD").code == 0  # has a connection of its own
+        assert alphapulse("collect", "rm", "DOGE-USD").code == 0  # shares one
+        live("ETH-BTC", "BTC-USD")
+        assert end(process)[0] == 0
+        last |= {symbol: book(symbol) for symbol in ("ETH-BTC", "BTC-USD")}
+        [rows] = rows_of(folder, "kraken")
+        opened = [orjson.loads(row.payload)["symbols"] for row in rows if row.kind == b"open"]
+        assert opened == [["ETH/BTC", "DOGE/USD"], ["BTC/USD"], ["SOL/USD"]]
+        [shut] = [row for row in rows if row.kind == b"shut" and b"its symbols were removed" in row.payload]
+        assert shut.connection == 3
+        assert not [row for row in rows[rows.index(shut) :] if row.connection == 3 and row.kind == b"recv"]
+        assert rows[-1].kind == b"done"
+        assert alphapulse("capture", "check", str(folder)).code == 0
+        [info] = map(json.loads, alphapulse("capture", "info", str(folder), "--json").stdout.splitlines())
+        assert (info["state"], info["symbols"]) == ("whole", ["ETH-BTC", "DOGE-USD", "BTC-USD", "SOL-USD"])
+        for symbol, noted in last.items():
+            then = ap.at(folder, "kraken", symbol, noted.timestamp_ns)
+            assert (then.rows(), then.version, then.state.name) == (noted.rows(), noted.version, "LIVE"), symbol
 
     def test_readers_see_what_is_captured(self, alphapulse, sims, folder):
         process, _ = self.begin(alphapulse, sims, "--capture", str(folder), "--json")
