@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from alphapulse_cli.apps.replay.steering import CONTROL_NAME
 from alphapulse_cli.readers.status import SetStatus
 from alphapulse_cli.shm.directory import SET_PATTERN, SYMBOL_PATTERN, Directory, usual_path
 from alphapulse_cli.shm.identity import is_stopped, pid_namespace, process_is_alive
@@ -43,7 +44,7 @@ def revival(directory: Directory, status: SetStatus) -> Revival | None:
         return None
     name = status.name
     if status.replay:
-        return _replay_over(status)
+        return _replay_over(directory, status)
     holder = holder_of(directory, name)
     if holder is not None and process_is_alive(holder.who):
         if status.liveness in (Liveness.REPLACED, Liveness.BUILDING) or holder.epoch != status.epoch:
@@ -63,8 +64,12 @@ def revival(directory: Directory, status: SetStatus) -> Revival | None:
     return Revival(state, "start it again", collect_command(directory, status))
 
 
-def _replay_over(status: SetStatus) -> Revival:
-    """Advice for a set whose replay no longer runs; which recording it played is not in its segments."""
+def _replay_over(directory: Directory, status: SetStatus) -> Revival:
+    """Advice for a set that its replay does not play now, or no more; which recording it played is not in its segments."""
+    running = holder_of(directory, CONTROL_NAME)
+    if status.liveness is not Liveness.SILENT and running is not None and process_is_alive(running.who):
+        state = f"the replay (pid {running.who.pid}) goes to another time, or has no {status.name} at this one"
+        return Revival(state, "it is shown here once it has its books")
     if status.liveness is Liveness.SILENT and is_stopped(status.pid):
         return Revival(f"the replay of {status.name} (pid {status.pid}) is stopped", "let it go on", f"kill -CONT {status.pid}")
     over = "was killed or hangs" if status.liveness is Liveness.SILENT else "is over"

@@ -148,7 +148,7 @@ async def _show(replaying: "Replay") -> None:
 def line(replaying: "Replay") -> str:
     """One line: REPLAY, the recording's time, speed, the share that is played, frames."""
     from alphapulse_cli.apps.replay.plan import speed_text
-    from alphapulse_cli.apps.replay.replay import PLAYING
+    from alphapulse_cli.apps.replay.steering import PLAYING
     from alphapulse_cli.readers import moments
 
     progress = replaying.progress
@@ -174,7 +174,7 @@ def _figures(progress: "Progress", taken_s: float) -> dict[str, Any]:
 def _steer(action: str, words: list[str], shm_dir: str | None) -> None:
     """Ask the running replay, and print its state."""
     from alphapulse_cli.apps.replay.plan import replay_directory
-    from alphapulse_cli.apps.replay.replay import CONTROL_NAME, SEEKING
+    from alphapulse_cli.apps.replay.steering import CONTROL_NAME, SEEKING
     from alphapulse_cli.edges import control
     from alphapulse_cli.shm.directory import open_directory
 

@@ -108,15 +108,18 @@ def live_screen(
     from alphapulse_cli.readers.selection import Wanted
     from alphapulse_cli.tui.app import AlphapulseApp
     from alphapulse_cli.tui.feed.feed import ScreenFeed
+    from alphapulse_cli.tui.feed.remote import Remote
     from alphapulse_cli.tui.preferences import Preferences, preferences_path
 
     wanted = Wanted.of(exchanges, symbols)
     fees = configured_fees(options.settings(), {})
+    remote = Remote(where)
 
     def make_feed(show: Any, failed: Any) -> ScreenFeed:
-        return ScreenFeed(where, wanted, show, failed, fees)
+        return ScreenFeed(where, wanted, show, failed, fees, remote.mark)
 
-    return AlphapulseApp(make_feed, Preferences(preferences_path()), screen, theme, notices, options.settings().get("on_alarm"))
+    on_alarm = options.settings().get("on_alarm")
+    return AlphapulseApp(make_feed, Preferences(preferences_path()), screen, theme, notices, on_alarm, remote)
 
 
 def ended(live: "AlphapulseApp") -> int:

@@ -85,7 +85,15 @@ class ControlServer:
         return {"version": VERSION, "symbols": list(changed)}
 
 
-def ask(directory: Directory, set_name: str, action: str, symbols: Sequence[str], *, absent: NoSegment | None = None) -> list[str]:
+def ask(
+    directory: Directory,
+    set_name: str,
+    action: str,
+    symbols: Sequence[str],
+    *,
+    absent: NoSegment | None = None,
+    timeout_s: float = ANSWER_TIMEOUT_S,
+) -> list[str]:
     """Ask the collector of a set to add or remove symbols, or a replay for an action of its own; returns the answer's texts.
 
     `absent`, or another NoSegment, where nothing listens; the other side's own UsageError, ExchangeError or StorageError.
@@ -94,7 +102,7 @@ def ask(directory: Directory, set_name: str, action: str, symbols: Sequence[str]
     request = orjson.dumps({"version": VERSION, "do": action, "symbols": list(symbols)}) + b"\n"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            connection.settimeout(ANSWER_TIMEOUT_S)
+            connection.settimeout(timeout_s)
             connection.connect(_address(directory, name))
             connection.sendall(request)
             line = _read_line(connection)

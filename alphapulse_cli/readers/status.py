@@ -150,7 +150,7 @@ class StatusSource:
         )
         for symbol in sorted(blocks):
             if symbol and not self._is_removed(name, symbol, status.liveness, now):
-                book = self._book(name, counters.spec.exchange, symbol, now)
+                book = self._book(name, counters, symbol, now)
                 rate = rates.get(symbol, {})
                 book.deltas_per_s, book.trades_per_s = rate.get("deltas", 0.0), rate.get("trades", 0.0)
                 book.gaps, book.resyncs = blocks[symbol]["gaps"], blocks[symbol]["resyncs"]
@@ -183,9 +183,11 @@ class StatusSource:
         segment = self._attach(segment_name(SegmentKind.BOOK, name, symbol)) if liveness is Liveness.LIVE else None
         return segment is not None and segment.liveness(now) is Liveness.RETIRED
 
-    def _book(self, name: str, exchange: str, symbol: str, now: int) -> BookStatus:
+    def _book(self, name: str, counters: Segment, symbol: str, now: int) -> BookStatus:
+        """Status of a book of the set; a writer that still hides its set has images, which are not shown yet."""
+        exchange = counters.spec.exchange
         segment = self._attach(segment_name(SegmentKind.BOOK, name, symbol))
-        if segment is None:
+        if segment is None or segment.epoch > counters.epoch:
             return BookStatus(exchange, symbol, BookState.COLD, BookReason.STARTING)
         reader = ImageReader(segment)
         image = reader.top(1)

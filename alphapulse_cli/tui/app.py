@@ -1,7 +1,7 @@
 """Application of the live screen: it connects the feed to the screens, and holds the state that they share.
 
     Feed (its own thread) ─► the newest Picture ─► `show` of the screen in front, at most 12 times a second
-    keys ─► the table of screens · pause · help · theme · filter · copy · screenshot
+    keys ─► the table of screens · pause · help · theme · filter · copy · screenshot · the replay's remote control
 
 While paused the feed keeps draining and the picture stays; the status line says how old it is. A bug, here or in the feed, ends the
 app and restores the terminal; `failure` is the exception.
@@ -27,9 +27,10 @@ from alphapulse_cli.tui import tabs
 from alphapulse_cli.tui.alarms import Alarms
 from alphapulse_cli.tui.feed.picture import Picture, Watched
 from alphapulse_cli.tui.preferences import Preferences
-from alphapulse_cli.tui.saying import NOTICE_S, SayingApp
+from alphapulse_cli.tui.saying import NOTICE_S
 from alphapulse_cli.tui.screens.help import HelpScreen, key_rows
 from alphapulse_cli.tui.screens.prompts import Choose
+from alphapulse_cli.tui.scrubbing import ABOUT, RemoteLike, ScrubbingApp
 from alphapulse_cli.tui.terminal import TerminalDriver
 from alphapulse_cli.tui.themes import NAMES
 from alphapulse_cli.tui.widgets.frame import FilterLine
@@ -84,10 +85,10 @@ class Failed(Message):
         self.error = error
 
 
-class AlphapulseApp(SayingApp):
+class AlphapulseApp(ScrubbingApp):
     """Application of the live screen. `screen` and `theme` take precedence over the remembered ones.
 
-    `notices` are lines that another thread appends to; `on_alarm` is the command that an alarm runs.
+    `notices` are lines that another thread appends to; `on_alarm` is the command that an alarm runs; `remote` steers a replay.
     """
 
     TITLE = "alphapulse"
@@ -115,8 +116,10 @@ class AlphapulseApp(SayingApp):
         theme: str = "",
         notices: Sequence[str] = (),
         on_alarm: Sequence[str] = (),
+        remote: RemoteLike | None = None,
     ) -> None:
         super().__init__(notices)
+        self.remote = remote
         self._preferences = preferences
         self._begin = screen
         self._came_from = ""  # the screen that Esc goes back to
@@ -143,9 +146,11 @@ class AlphapulseApp(SayingApp):
         self._turn_to(next(name for name in wanted if name in names))
         self.set_interval(STATUS_EVERY_S, self._look_around)
         self._feed.start()
+        self.start_remote()
 
     def on_unmount(self) -> None:
-        """Stop the feed, which removes its cursors."""
+        """Stop the remote control, and the feed, which removes its cursors."""
+        self.stop_remote()
         self._feed.stop()
         self.hook.leave()
 
@@ -251,6 +256,7 @@ class AlphapulseApp(SayingApp):
             self.exit()
         self._be_as_large()
         self.watch_rows()
+        self.draw_replay()
         self.renew_status()
 
     # Keys
@@ -319,6 +325,8 @@ class AlphapulseApp(SayingApp):
         """Show help on the focused part and the screen, and their keys."""
         screen = self.screen
         about = [words for words in (getattr(screen.focused, "HELP", None), screen.HELP) if words]
+        if self.replay is not None:
+            about.append(ABOUT)
         if self.recent:
             about.append("\n".join(["Said lately, the newest last:", *self.recent]))
         bindings = [

@@ -29,7 +29,8 @@ from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.tui.feed.arbitrage_feed import ArbitrageFeed
 from alphapulse_cli.tui.feed.feed import ScreenFeed
-from alphapulse_cli.tui.feed.picture import Picture
+from alphapulse_cli.tui.feed.picture import Picture, Watched
+from alphapulse_cli.tui.feed.set_feed import OneSet
 from alphapulse_cli.wire.delta import BookState
 
 SECOND_NS = 1_000_000_000
@@ -277,7 +278,7 @@ class TestArbitrage:
         class Set:
             def __init__(self, name, is_replay):
                 self.name = self.exchange = name
-                self.is_replay = is_replay
+                self.is_replay, self.epoch = is_replay, 1
 
             def clock_ns(self):
                 return 1
@@ -288,3 +289,131 @@ class TestArbitrage:
         made = ArbitrageFeed({}).look(directory, [Set("kraken", True), Set("coinbase", False)], clock.monotonic_ns())
         assert made.unknown_fees == ("kraken is left out: it is a REPLAY, the others are live",)
         assert ArbitrageFeed({}).look(directory, [Set("kraken", True)], clock.monotonic_ns()).unknown_fees == ()
+
+    @pytest.mark.parametrize("has_restarted", [False, True])
+    def test_on_the_live_screen_ages_by_the_recordings_clock_and_begins_anew_with_a_seek(self, directory, shm_dir, has_restarted):
+        """2 s of the recording pass at once: that is the opportunity's age; what was seen before a seek back is told, what came later is not."""
+        shown: list[Picture] = []
+        marks: list[int] = []
+        feed = ScreenFeed(str(shm_dir), Wanted(), shown.append, lambda error: None, FREE, marks.append)
+        feed.turn_to("arbitrage")
+
+        def step():
+            feed._next_look = feed._next_picture = feed._arbitrage_feed._next = 0
+            feed._changed = True
+            feed.step(clock.monotonic_ns())
+            assert shown[-1].arbitrage is not None
+            return shown[-1], shown[-1].arbitrage
+
+        with traded(directory, "kraken", 1_000_000, replay=True) as kraken:
+            coinbase = traded(directory, "coinbase", 1_000_100, replay=True)
+            step()
+            for _ in range(2):
+                for writer in (kraken, coinbase):
+                    writer.now_ns += SECOND_NS
+                    writer.update([(1_000_000, writer.now_ns % 1000 + 2, False)])
+                    writer.beat()
+                picture, arbitrage = step()
+            [row] = [row for row in arbitrage.rows if row.found is not None]
+            assert picture.arbitrage_ns == PAST_NS + 2 * SECOND_NS
+            assert picture.arbitrage_ns - row.since_ns in (SECOND_NS, 2 * SECOND_NS)
+            assert marks[-1] == PAST_NS + 2 * SECOND_NS
+            coinbase.update([(1_000_100, 0, False), (1_000_101, 0, True), (1_000_000, 5, False), (1_000_001, 5, True)])
+            coinbase.beat()
+            _, arbitrage = step()
+            assert [(seen.until_ns - PAST_NS, seen.until_ns - seen.since_ns) for seen in arbitrage.seen] == [
+                (2 * SECOND_NS, picture.arbitrage_ns - row.since_ns)
+            ]
+            if has_restarted:  # the replay was sought back to 1 s
+                coinbase.close()
+                with traded(directory, "coinbase", 1_000_100, replay=True) as again:
+                    kraken.now_ns = again.now_ns = PAST_NS + SECOND_NS
+                    again.beat()
+                    kraken.beat()
+                    for _ in range(3):
+                        _, arbitrage = step()
+                    assert arbitrage.seen == ()
+            coinbase.close()
+        feed._leave()
+
+
+class TestAfterASeek:
+    """A replay that goes to another time has a new ring, in which it plays again what lies before that time."""
+
+    @staticmethod
+    def played(directory, *seconds):
+        """A replayed set with trades at these seconds of the recording, the last of which it has reached."""
+        writer = Writer(directory, replay=True)
+        writer.snapshot(ladder(20))
+        for second in seconds:
+            writer.now_ns = PAST_NS + second * SECOND_NS
+            writer.update([(1_000_000, second + 1, False)])
+            writer.trades((f"t{second}", 1_000_000 + second, 5, 0))
+        writer.beat()
+        return writer
+
+    @pytest.mark.parametrize("is_mutant", [False, True], ids=["forgets", "mutant"])
+    @pytest.mark.parametrize(
+        ("then", "tape"), [((1, 2), ["t2", "t1"]), ((4, 5, 6), ["t6", "t5", "t4", "t3", "t2", "t1"])], ids=["back", "on"]
+    )
+    def test_the_tape_has_each_trade_once_and_none_of_a_later_time(self, directory, shm_dir, monkeypatch, then, tape, is_mutant):
+        if is_mutant:  # broken mutant: the tape stays as it was
+            monkeypatch.setattr(OneSet, "_forget_trades", lambda *_: None)
+        shown: list[Picture] = []
+        feed = ScreenFeed(str(shm_dir), Wanted(), shown.append, lambda error: None)
+
+        def step():
+            feed._next_look = feed._next_second = feed._next_picture = 0
+            feed.step(clock.monotonic_ns())
+            return [trade.trade_id for trade in shown[-1].trades]
+
+        with self.played(directory, 1, 2, 3, 4, 5):
+            step()
+            assert step() == ["t5", "t4", "t3", "t2", "t1"]
+        with self.played(directory, *then):
+            for _ in range(3):
+                told = step()
+            assert (told == tape) is not is_mutant
+            [book] = shown[-1].books
+            assert book.last_trade is not None
+            assert book.last_trade.trade_id == tape[0]
+        feed._leave()
+
+    def test_a_trend_has_a_point_for_each_second_of_the_recording_and_none_of_a_later_one(self, directory, shm_dir):
+        shown: list[Picture] = []
+        feed = ScreenFeed(str(shm_dir), Wanted(), shown.append, lambda error: None)
+        feed.watch(Watched("BTC-USD"))
+
+        def moments():
+            for _ in range(3):
+                feed._next_look = feed._next_second = feed._next_picture = 0
+                feed.step(clock.monotonic_ns())
+            return [None if one is None else one.mid for one in shown[-1].books[0].history]
+
+        with self.played(directory, 1) as writer:
+            before = len(moments())
+            assert len(moments()) == before  # our seconds are not those of the recording
+            writer.now_ns += SECOND_NS
+            writer.beat()
+            assert len(moments()) == before + 1
+            writer.now_ns += 3 * SECOND_NS
+            writer.beat()
+            assert [mid is None for mid in moments()[before + 1 :]] == [True, True, False]
+            writer.now_ns -= 4 * SECOND_NS
+            writer.beat()
+            assert moments() == []
+        feed._leave()
+
+    def test_a_book_that_is_still_hidden_is_not_shown_for_live(self, directory):
+        """A seek plays what lies before its time with images that others can open, and rings that they cannot."""
+        with self.played(directory, 1):
+            pass
+        source = StatusSource(directory)
+        assert source.sample()[0].books[0].state is BookState.STALE
+        with Writer(directory, replay=True, is_hidden=True) as hidden:
+            hidden.snapshot(ladder(20))
+            [book] = source.sample()[0].books
+            assert (book.state, book.bid) == (BookState.COLD, "")
+            hidden.outlet.show()
+            hidden.beat()
+            assert source.sample()[0].books[0].state is BookState.LIVE

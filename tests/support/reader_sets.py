@@ -37,13 +37,16 @@ def ladder(count, first_lots=1):
 
 
 class Writer:
-    """One set, written by hand. In a `with`, or `close` it: it retires the set then. A replay's clock is `now_ns`, from PAST_NS on."""
+    """One set, written by hand. In a `with`, or `close` it: it retires the set then. A replay's clock is `now_ns`, from PAST_NS on.
 
-    def __init__(self, directory, symbols=("BTC-USD",), set_name="kraken", exchange="kraken", capacity=16_384, *, replay=False):
+    The options are its Outlet's: replay, is_hidden.
+    """
+
+    def __init__(self, directory, symbols=("BTC-USD",), set_name="kraken", exchange="kraken", capacity=16_384, **options):
         self.directory = directory
-        self.outlet = Outlet(directory, set_name, exchange, list(symbols), capacity, clock.monotonic_ns(), replay=replay)
+        self.outlet = Outlet(directory, set_name, exchange, list(symbols), capacity, clock.monotonic_ns(), **options)
         self.keepers = {symbol: BookKeeper(instrument(symbol, exchange), self.outlet, None) for symbol in symbols}
-        self.now_ns = PAST_NS if replay else clock.realtime_ns()
+        self.now_ns = PAST_NS if self.outlet.replay else clock.realtime_ns()
         self.beat()
 
     def snapshot(self, rows, symbol="BTC-USD", **said):

@@ -145,6 +145,7 @@ class TestWords:
         class Unknown:
             name = exchange = "nowhere"
             is_replay = False
+            epoch = 1
 
             def clock_ns(self):
                 return clock.realtime_ns()

@@ -24,6 +24,7 @@ from alphapulse_cli.apps.replay.plan import MAX, ReplayPlan, parse_speed, speed_
 from alphapulse_cli.apps.replay.playback import Playback
 from alphapulse_cli.apps.replay.player import Player
 from alphapulse_cli.apps.replay.room import Room
+from alphapulse_cli.apps.replay.steering import ACTIONS, CONTROL_NAME, OVER, PAUSED, PLAYING, SEEKING, Timeline
 from alphapulse_cli.apps.replay.timeline import Recording
 from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.edges.capture.rows import MOST_TIME_NS
@@ -38,10 +39,6 @@ from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.shm.directory import Directory
 from alphapulse_cli.shm.lease import Lease
 
-CONTROL_NAME = "replay"
-TIMELINE = "timeline"  # the action of which the live screen's scrubber is drawn
-ACTIONS = ("pause", "resume", "step", "seek", "speed", "status", TIMELINE)
-PLAYING, PAUSED, SEEKING, OVER = "playing", "paused", "seeking", "over"
 BEAT_NS, BEAT_S = 50_000_000, 0.05
 READER_PAUSE_S, READER_STANDS_NS = 0.002, 5_000_000_000
 SLICE_NS = 5_000_000  # work between two looks at the event loop
@@ -156,9 +153,9 @@ class Replay:
     def _begin(self, from_ns: int | None) -> None:
         """Begin at a time of the recording; what lies before it is played at once."""
         self._close()
+        self.is_shown = self.progress.is_over = False  # first: the sets that are made now are hidden
         self._playback = Playback(self.recordings, (from_ns, self.plan.to_ns), self._damaged, self._player)
         self._show_ns = from_ns if from_ns is not None else self._playback.next_ns or 0
-        self.is_shown = self.progress.is_over = False
         self._steps = self._step_to_ns = 0
         self.pace.set(clock.monotonic_ns(), self._show_ns)
         self.progress.now_ns = self._show_ns
@@ -379,18 +376,13 @@ class Replay:
         return [self.state, moments.moment(self.progress.now_ns if self.is_shown else self._show_ns), speed_text(self.pace.speed)]
 
     def _timeline(self, revision: str) -> list[str]:
-        """State for a scrubber, times to the ns: first and last time, percentage surveyed, revision of the gaps and each as FROM/TO.
-
-        The gaps are left out where the caller has those of that revision.
-        """
+        """Timeline for a scrubber; without the gaps where the asker has those of that revision."""
         progress, gaps = self.progress, self.gaps
         state, _, speed = self._state()
-        times = (progress.now_ns if self.is_shown else self._show_ns, progress.first_ns, progress.last_ns)
-        now, first, last = (moments.moment(time_ns, digits=9) for time_ns in times)
-        head = [state, now, speed, first, last, str(int(self.surveyed * 100)), str(gaps.revision)]
-        if revision == head[-1]:
-            return head
-        return [*head, *("/".join(moments.moment(time_ns, digits=9) for time_ns in span) for span in gaps.ranges())]
+        now_ns = progress.now_ns if self.is_shown else self._show_ns
+        known = None if revision == str(gaps.revision) else list(gaps.ranges())
+        surveyed = int(self.surveyed * 100)
+        return Timeline(state, now_ns, speed, progress.first_ns, progress.last_ns, surveyed, gaps.revision, known).words()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Way:
     ends: Ends
     row: ArbitrageRow | None
     lately: Sequence[Seen]
-    taken_ns: int
+    now_ns: int  # on the clock of `lately`
     note: str = ""  # the alarm, and whether it is pinned
     not_live: Sequence[str] = ()  # a text for each of its books that is not LIVE: "kraken: SYNCING disconnected"
 
@@ -52,7 +52,7 @@ def way_of(picture: Picture, ends: Ends, note: str) -> Way:
     lately = tuple(one for one in seen if (one.buy, one.sell) == ends)
     statuses = [(name, book.status) for name, symbol in ends for book in picture.books if book.key == (name, symbol)]
     not_live = tuple(f"{name}: {state_words(status)}" for name, status in statuses if status.state is not BookState.LIVE)
-    return Way(ends, row, lately, picture.taken_ns // 1_000_000_000 * 1_000_000_000, note, not_live)
+    return Way(ends, row, lately, picture.arbitrage_ns // 1_000_000_000 * 1_000_000_000, note, not_live)
 
 
 def way_lines(way: Way, width: int, height: int) -> list[Line]:
@@ -140,7 +140,7 @@ def _lately(way: Way, height: int) -> list[Line]:
     if way.lately:
         lines.append((Piece(f" {'ended':<13}{'lasted':>10}{'best profit':>22}", "head"),))
     for one in way.lately:
-        ago = f"{duration(max(way.taken_ns - one.until_ns, 0))} ago" if way.taken_ns > one.until_ns + 10**9 else "just now"
+        ago = f"{duration(max(way.now_ns - one.until_ns, 0))} ago" if way.now_ns > one.until_ns + 10**9 else "just now"
         lasted = f"{'>' if one.is_from_start else ''}{duration(one.until_ns - one.since_ns)}"
         lines.append((Piece(f" {ago:<13}{lasted:>10}", "quiet"), Piece(f"{one.best.net.text:>22}", "best")))
     return lines[:height]

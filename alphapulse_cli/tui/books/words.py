@@ -32,6 +32,13 @@ NEXT = {  # advice by reason; short, since a narrow ladder has eight lines for i
     BookReason.OFF_GRID: "It has a price or size that no grid holds; it is tried again by itself.",
     BookReason.UNVERIFIED: "Its snapshots' own checksums are wrong; tried again each 10 min. To use it: --checksum warn",
 }
+NEXT_IN_A_REPLAY = {  # in place of those
+    BookReason.STARTING: "The recording has its first snapshot later, or the replay is on its way there.",
+    BookReason.DISCONNECTED: "The collector lost its connection here; the recording has what came next.",
+    BookReason.SILENT: "Nothing was heard for too long here; the recording has what came next.",
+    BookReason.MUTE: "Its feed was silent here; the recording has what came next.",
+    BookReason.RETIRED: "The replay goes to another time, or is over.",
+}
 CHART_ROOM, LEAST_CHART = 30, 7  # rows of the body from which on a chart is shown by default; least rows of a chart
 FOR_PARTS = 5
 
@@ -53,7 +60,8 @@ def what_next(status: BookStatus) -> str:
     if status.is_waiting:
         left_s = (status.wait_until_ns - clock.realtime_ns()) / 1e9
         return f"The exchange asked for a pause of {left_s:,.0f} s more; the collector goes on by itself then."
-    return NEXT[status.reason].format(exchange=safe(status.exchange))
+    words = NEXT_IN_A_REPLAY.get(status.reason) if status.replay else None
+    return (words or NEXT[status.reason]).format(exchange=safe(status.exchange))
 
 
 def title(name: str, status: BookStatus, width: int) -> Line:

@@ -2,6 +2,9 @@
 
     replicas ─► what changed since the last look ─► ArbitrageDetector ─► a row a candidate ─► ArbitragePicture
 
+Of replays the clock is that of the recording. Where a replay has gone to another time, or a set of it has begun anew, all begins anew:
+what was seen of later times is forgotten.
+
 Opportunities that open and close between two looks are not seen. Therefore the detector's events and counts are not shown, only the
 state after all books were updated. Expensive looks are taken less often: looking uses at most a fiftieth of a core.
 """
@@ -44,6 +47,10 @@ class Followed(Protocol):
     def is_replay(self) -> bool:
         """Whether a replay writes the set."""
 
+    @property
+    def epoch(self) -> int:
+        """Epoch of the set's writer."""
+
     def clock_ns(self) -> int:
         """Time now on the set's clock, ns since 1970; 0 in a replay that has not published it."""
 
@@ -63,6 +70,7 @@ class ArbitrageFeed:
         self._seen: deque[Seen] = deque(maxlen=MOST_SEEN)
         self._is_going_on = False
         self._is_replay = False
+        self._epochs: dict[str, int] = {}  # of replays
         self._left_out: tuple[str, ...] = ()
         self._rows: dict[Candidate, tuple[object, ArbitrageRow]] = {}
         self._made = ArbitragePicture()
@@ -85,9 +93,10 @@ class ArbitrageFeed:
             self._next_rules = now_ns + RULES_EVERY_NS
         compared = self._of_one_clock(list(sets))
         present_ns = max((one.clock_ns() for one in compared), default=0)
+        clock_ns = present_ns if self._is_replay else 0
         self._take(list(self._standings(directory, compared, now_ns, is_ruling_time=is_ruling_time)), present_ns)
-        self._note_births(now_ns)
-        self._made = self._picture()
+        self._note_births(clock_ns or now_ns)
+        self._made = self._picture(clock_ns)
         self._is_going_on = True
         self._next = now_ns + min(COST_SHARE * (clock.monotonic_ns() - began_ns), AT_LEAST_EVERY_NS)
         return self._made
@@ -101,11 +110,20 @@ class ArbitrageFeed:
         self._left_out = tuple(
             f"{one.name} is left out: it is a {REPLAY}, the others are live" for one in sets if one.is_replay and live
         )
-        if self._is_replay is not (not live):
-            self._is_replay = not live
-            self._detector = ArbitrageDetector()
-            self._since, self._best, self._rows = {}, {}, {}
+        epochs = {one.name: one.epoch for one in sets} if sets and not live else {}
+        if self._is_replay is not bool(epochs) or epochs != self._epochs:
+            self._is_replay, self._epochs = bool(epochs), epochs
+            self._begin_again(max((one.clock_ns() for one in sets), default=0))
         return live or sets
+
+    def _begin_again(self, clock_ns: int) -> None:
+        """Begin anew, with the ended opportunities of a replay that were before that time of its recording."""
+        self._detector = ArbitrageDetector()
+        self._since, self._best, self._rows = {}, {}, {}
+        self._is_going_on, self._next_rules = False, 0
+        kept = [one for one in self._seen if self._is_replay and one.until_ns <= clock_ns]
+        self._seen.clear()
+        self._seen.extend(kept)
 
     def _standings(
         self, directory: Directory, sets: Iterable[Followed], now_ns: int, *, is_ruling_time: bool
@@ -175,7 +193,7 @@ class ArbitrageFeed:
         first = now_ns, not self._is_going_on
         self._since = {candidate: self._since.get(candidate, first) for candidate in self._detector.open}
 
-    def _picture(self) -> ArbitragePicture:
+    def _picture(self, clock_ns: int) -> ArbitragePicture:
         rows = [self._row(candidate) for candidate in self._detector.candidates]
         return ArbitragePicture(
             tuple(rows),
@@ -183,6 +201,7 @@ class ArbitrageFeed:
             tuple(self._detector.not_compared()),
             (*sorted(fee for fee in self._fees.values() if isinstance(fee, str)), *self._left_out),
             tuple(self._seen),
+            clock_ns,
         )
 
     def _row(self, candidate: Candidate) -> ArbitrageRow:

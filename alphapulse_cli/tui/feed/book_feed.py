@@ -48,14 +48,20 @@ class OneBook:
         self._sides: tuple[Sequence[Level], Sequence[Level]] | None = None
         self._moved: Moved = {}
 
-    def tick(self) -> None:
-        """Add a second to the sparkline and the history."""
+    def tick(self, skipped: int = 0) -> None:
+        """Add a second to the sparkline and the history, which has nothing of the seconds that were skipped before it."""
         moment = None if self._made is None else _moment(self._made)
-        self._history.append(moment)
+        self._history.extend([*[None] * skipped, moment])
         self._moments = tuple(self._history) if self._levels else ()
         self._key = ()
         if moment is not None:
             self._mids = (*self._mids, moment.mid)[-MIDS:]
+
+    def begin_again(self) -> None:
+        """Forget the sparkline and the history: the clock was set back."""
+        self._history.clear()
+        self._mids = self._moments = ()
+        self._key = ()
 
     def picture(
         self,

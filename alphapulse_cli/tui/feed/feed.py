@@ -3,7 +3,8 @@
     every 20 ms      drain: all rings, in large polls
     every 0.5 s      look: new sets, silent writers, counters and rates
     every second     segments and readers, latency of the second, sparklines
-    changed, 12/s    a Picture ─► `show`, called in this thread; with the ways to trade while the arbitrage screen is in front
+    changed, 12/s    a Picture ─► `show`, called in this thread; with the ways to trade while the arbitrage screen is in front,
+                     or to mark the opportunities of a replay
 
 The feed changes nothing in shared memory but its own cursors. Sets that appear, die, restart or lap it are states in the Picture,
 with advice; a directory that does not exist yet is waited for. Only a bug ends the thread, which calls `failed` with the exception.
@@ -53,7 +54,9 @@ class ScreenFeed:
         show: Callable[[Picture], None],
         failed: Callable[[BaseException], None],
         fees: Mapping[str, str] | None = None,
+        mark: Callable[[int], None] | None = None,
     ) -> None:
+        """`mark` is called, in the feed's thread, with each time of a recording at which an opportunity is seen in its replay."""
         self._place, self._wanted = place, wanted
         self._show, self._failed = show, failed
         self._thread = threading.Thread(target=self._run, name="alphapulse-feed", daemon=True)
@@ -61,6 +64,7 @@ class ScreenFeed:
         self._watched = Watched()
         self._screen = ""
         self._fees = dict(fees or {})
+        self._mark = mark
         self._arbitrage_feed = ArbitrageFeed(self._fees)
         self._changed = True
         self._next_picture = self._next_look = self._next_second = 0
@@ -225,11 +229,19 @@ class ScreenFeed:
         return Picture(now_ns, tuple(sets), tuple(books), trades, self._segments, self._advice, self._arbitrage(now_ns))
 
     def _arbitrage(self, now_ns: int) -> ArbitragePicture | None:
-        """Ways to trade; None, without any cost, while the arbitrage screen is not in front."""
-        if self._screen != ARBITRAGE or self._directory is None:
+        """Ways to trade; None, without any cost, while the arbitrage screen is not in front.
+
+        Those of a replay are looked at on every screen, for the marks on its timeline.
+        """
+        is_in_front, followed = self._screen == ARBITRAGE, self._followed
+        is_marked = self._mark is not None and len(followed) > 1 and all(one.is_replay for one in followed)
+        if self._directory is None or not (is_in_front or is_marked):
             self._arbitrage_feed.pause()
             return None
-        return self._arbitrage_feed.look(self._directory, self._followed, now_ns)
+        made = self._arbitrage_feed.look(self._directory, followed, now_ns)
+        if is_marked and self._mark is not None and made.clock_ns and any(row.found is not None for row in made.rows):
+            self._mark(made.clock_ns)
+        return made if is_in_front else None
 
     def _wants(self, status: SetStatus, symbol: str) -> bool:
         only = self._wanted.symbols_of(status.name, status.exchange)

@@ -129,12 +129,12 @@ class ArbitrageRow:
     net_bps: Fraction | None = None  # return of the best prices after fees
     why: RejectReason | None = None
     found: Finding | None = None
-    since_ns: int = 0  # CLOCK_MONOTONIC of the picture in which the opportunity was first seen
+    since_ns: int = 0  # when the opportunity was first seen, on the clock of `Picture.arbitrage_ns`
     is_from_start: bool = False  # it was there at the first look, and may be older
 
 
 class Seen(NamedTuple):
-    """Opportunity that has ended, as pictures saw it; times are CLOCK_MONOTONIC ns. `is_from_start`: it may be older."""
+    """Opportunity that has ended, as pictures saw it; times are on the clock of `Picture.arbitrage_ns`. `is_from_start`: it may be older."""
 
     symbol: str
     buy: tuple[str, str]
@@ -154,6 +154,7 @@ class ArbitragePicture:
     not_compared: Sequence[tuple[str, str]] = ()  # pairs of symbols without a book that converts their quote currencies
     unknown_fees: Sequence[str] = ()  # a sentence for each exchange or replay that is left out
     seen: Sequence[Seen] = ()  # newest first
+    clock_ns: int = 0  # of replays: time of the recording, ns since 1970, to which the times above refer; 0 for live sets
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,11 @@ class Picture:
     segments: Sequence[SegmentRow] = ()
     advice: str = ""
     arbitrage: ArbitragePicture | None = None
+
+    @property
+    def arbitrage_ns(self) -> int:
+        """Time now on the clock of opportunities: CLOCK_MONOTONIC of the picture, of replays the recording's."""
+        return (self.arbitrage.clock_ns if self.arbitrage is not None else 0) or self.taken_ns
 
     @property
     def replays(self) -> Sequence[SetPicture]:

@@ -25,13 +25,14 @@ from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.ring import RingReader
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.tui.feed.book_feed import OneBook
-from alphapulse_cli.tui.feed.picture import TRADES, BookPicture, SetPicture, Stage, Watched
+from alphapulse_cli.tui.feed.picture import MOMENTS, TRADES, BookPicture, SetPicture, Stage, Watched
 from alphapulse_cli.tui.feed.stages import StageWatch
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 MOST_POLLS = 8  # polls in a row, before other sets have their turn
 SAMPLES = 16  # latency samples a poll
+SECOND_NS = 1_000_000_000
 RECORD_WORDS = delta.DELTA_BYTES // 8
 UNKNOWN = BookState.SYNCING, BookReason.STARTING
 
@@ -71,7 +72,12 @@ class OneSet:
         )
         self._stages: tuple[Stage, ...] = ()
         self._behind = 0  # greatest lag in records since the last picture
+        self._is_fresh = True  # no trade of this ring was read yet
+        self._read_ns = 0  # of a recording's clock: when the stages were read last
+        self._second = 0  # of a recording's clock: that of the sparklines' last points
         self._note_epoch()
+        if self.is_replay:
+            self._forget_trades(self.clock_ns())
         self.look()
 
     @property
@@ -82,6 +88,11 @@ class OneSet:
     def clock_ns(self) -> int:
         """Time now on the set's clock, ns since 1970; 0 in a replay that has not published it."""
         return self._follower.groups.now_ns()
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the set's writer: another one after each seek of a replay."""
+        return self.tally.epoch
 
     @property
     def ring(self) -> RingReader:
@@ -108,10 +119,36 @@ class OneSet:
                 break
         if self._trades is not None:
             polled = self._trades.poll(now_ns)
+            if polled.restarted and self.is_replay:
+                self._forget_trades(self._trades.now_ns())
+                self._is_fresh = True
             if polled.record_count:
                 changed = True
                 self._take_trades(polled.records)
+        if self.is_replay:
+            self._tick_by_its_clock()
         return changed
+
+    def _tick_by_its_clock(self) -> None:
+        """Add the next points to the sparklines where the recording's clock has come to another second; a step back begins them anew."""
+        second = self.clock_ns() // SECOND_NS
+        if second == self._second:
+            return
+        passed, self._second = second - (self._second or second), second
+        for book in self._books.values():
+            if passed < 0:
+                book.begin_again()
+            else:
+                book.tick(min(max(passed - 1, 0), MOMENTS))
+
+    def _forget_trades(self, from_ns: int) -> None:
+        """Forget the set's trades that were received at that time or later: the replay is before them, or plays them again."""
+        kept = [one for one in self._tape if one.set_name != self.name or one.timestamp_ns < from_ns]
+        self._tape.clear()
+        self._tape.extend(kept)
+        for book in self._books.values():
+            if book.last_trade is not None and book.last_trade.timestamp_ns >= from_ns:
+                book.last_trade = None
 
     def _note(self, polled: Polled) -> bool:
         """Count laps and restarts, and sample the latency of records; returns whether the poll brought anything."""
@@ -135,6 +172,9 @@ class OneSet:
         self._counters = None
 
     def _take_trades(self, records: memoryview) -> None:
+        if self._is_fresh:  # these may have been read before: from the former ring of a replay, or before it was attached to again
+            self._is_fresh = False
+            self._forget_trades(int.from_bytes(records[:8], "little"))
         for trade in trade_items(records, self.name, self._names, replay=self.is_replay):
             self._tape.append(trade)
             self._book(trade.symbol).last_trade = trade
@@ -149,9 +189,12 @@ class OneSet:
         return found
 
     def read_second(self) -> None:
-        """Read the stages and add the sparklines' next points, once a second."""
-        for book in self._books.values():
+        """Read the stages and add the sparklines' next points, once a second; of a replay whose clock stands, nothing."""
+        for book in self._books.values() if not self.is_replay else ():
             book.tick()
+        if self.is_replay and self.clock_ns() == self._read_ns:
+            return  # it stands still
+        self._read_ns = self.clock_ns()
         if self._counters is None:
             with suppress(SegmentError, StorageError):
                 self._counters = CountersReader(Segment.attach(self._directory, segment_name(SegmentKind.COUNTERS, self.name)))

@@ -78,7 +78,7 @@ class ArbitrageScreen(PaneScreen):
     LARGEST_FIRST = frozenset({"net", "bps", "raw", "age"})
 
     SCOPE = ARBITRAGE
-    _taken_ns = 0
+    _now_ns = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class ArbitrageScreen(PaneScreen):
 
     def show(self, picture: Picture) -> None:
         """Draw the table and the notes."""
-        self._taken_ns = picture.taken_ns
+        self._now_ns = picture.arbitrage_ns
         lines = notes(picture.arbitrage or ArbitragePicture())
         self.other_rows = len(lines)
         super().show(picture)
@@ -121,7 +121,7 @@ class ArbitrageScreen(PaneScreen):
 
     def row(self, item: ArbitrageRow) -> Row:
         """The table's row of one way to trade."""
-        return Row((item.buy, item.sell), cells_of(item, self._taken_ns))
+        return Row((item.buy, item.sell), cells_of(item, self._now_ns))
 
     def nothing(self, picture: Picture) -> str:
         """The sentence shown instead of rows: why there is nothing to compare, and what to do."""
@@ -147,8 +147,8 @@ def verdict(row: ArbitrageRow) -> Cell:
     return ("no profit" if row.ask and row.bid else "one-sided"), "quiet"
 
 
-def cells_of(row: ArbitrageRow, taken_ns: int) -> dict[str, Cell]:
-    """Column -> (text, kind) of a row; `taken_ns` is the picture's time, from which ages count."""
+def cells_of(row: ArbitrageRow, now_ns: int) -> dict[str, Cell]:
+    """Column -> (text, kind) of a row; `now_ns` is the picture's time, from which ages count, on the clock of `since_ns`."""
     found = row.found
     bps, raw = signed(row.net_bps), signed(row.raw_bps)
     cells: dict[str, Cell] = {
@@ -164,7 +164,7 @@ def cells_of(row: ArbitrageRow, taken_ns: int) -> dict[str, Cell]:
         "note": (row.note, "quiet"),
     }
     if found is not None:
-        age_text = age((taken_ns - row.since_ns) / 1e6)
+        age_text = age((now_ns - row.since_ns) / 1e6)
         cells |= {
             "size": (found.size.text, ""),
             "net": (money(found.net), "best"),

@@ -2,6 +2,7 @@
 
     Heading      the screens by number, this one marked                        one row
     body         `compose_body`: the screen's own widgets
+    Scrubber     over a replay: its state, and where it is in the recording      two rows, one where there are few
     FilterLine   while `/` is open
     StatusLine   PAUSED, the filter, notices, who is collected                 one row; more for a command that is to be typed
     Footer       the keys that work here                                       one row
@@ -27,9 +28,11 @@ from textual.widgets import Footer
 
 from alphapulse_cli.tui.alarms import Alarms
 from alphapulse_cli.tui.feed.picture import Picture, Watched
+from alphapulse_cli.tui.feed.remote import ReplayView
 from alphapulse_cli.tui.preferences import Preferences
 from alphapulse_cli.tui.themes import NAMES, THEMES
 from alphapulse_cli.tui.widgets.frame import FilterLine, Heading, StatusLine
+from alphapulse_cli.tui.widgets.scrubber import Scrubber
 
 FRAME_ROWS = 3  # heading, status line, footer
 
@@ -43,6 +46,7 @@ class PulseApp(App[None]):
     def __init__(self, driver_class: type[Driver] | None = None) -> None:
         super().__init__(driver_class=driver_class)
         self.picture: Picture | None = None
+        self.replay: ReplayView | None = None  # the replay in the segments' directory
         self.is_paused = False
         self._remembered: dict[str, str] = {}
         self.alarms = Alarms(Preferences(None))
@@ -79,6 +83,9 @@ class PulseApp(App[None]):
     def go(self, title: str, *, is_deeper: bool = False) -> None:
         """Switch to the screen with that title; with `is_deeper`, Esc comes back."""
 
+    def seek_replay(self, to_ns: int) -> None:
+        """Have the replay go to that time of its recording."""
+
 
 class PulseScreen(Screen[None]):
     """One of the numbered screens.
@@ -94,7 +101,9 @@ class PulseScreen(Screen[None]):
         self._filter = ""
         self.heading = Heading()
         self.status_line = StatusLine()
+        self.scrubber = Scrubber()
         self.status_rows = 1  # lines that the status line takes
+        self.scrubber_rows = 0  # lines that the scrubber takes
         self.is_covered = False  # another screen was in front since it was last drawn
 
     @property
@@ -107,6 +116,7 @@ class PulseScreen(Screen[None]):
         yield self.heading
         yield from self.compose_body()
         with Vertical(id="foot"):
+            yield self.scrubber
             yield FilterLine()
             yield self.status_line
             yield Footer(compact=True, show_command_palette=False)
@@ -114,7 +124,7 @@ class PulseScreen(Screen[None]):
     @property
     def room(self) -> int:
         """Number of rows of the body."""
-        return self.size.height - FRAME_ROWS - (self.status_rows - 1)
+        return self.size.height - FRAME_ROWS - (self.status_rows - 1) - self.scrubber_rows
 
     def compose_body(self) -> Iterable[Widget]:
         """The screen's own widgets, top to bottom."""
@@ -165,6 +175,8 @@ class PulseScreen(Screen[None]):
         """Rebuild the status line, and the heading if the names of the sets changed."""
         if self.heading.is_attached:
             self.heading.renew()
+        if self.scrubber.is_attached:
+            self.scrubber.renew()
         if self.status_line.is_attached:
             self.status_line.renew()
 

@@ -16,8 +16,10 @@ from alphapulse_cli.apps.replay import survey
 from alphapulse_cli.apps.replay.marks import PARTS, Marks
 from alphapulse_cli.apps.replay.plan import MAX, ReplayPlan
 from alphapulse_cli.apps.replay.replay import Replay
+from alphapulse_cli.apps.replay.steering import Timeline, parse_timeline
 from alphapulse_cli.apps.replay.timeline import recordings
 from alphapulse_cli.edges.capture.rows import Row
+from alphapulse_cli.errors import UsageError
 from alphapulse_cli.shm.directory import open_directory
 
 KRAKEN = next(feed for feed in FEEDS if feed.case == "kraken")
@@ -141,9 +143,11 @@ class TestOfAReplay:
         with open_directory(made.shm_dir, create=True) as directory:
             now_ns, words = asyncio.run(run(Replay(made, recordings(made.places), directory, lambda *_: None, hold=True)))
         assert now_ns <= T0 + 1 * MS
-        assert words[5] == "100"
-        [span] = words[7:]
-        assert span.split("/")[0] < "2025-11-28T10:00:00.400000000Z" <= span.split("/")[1] < "2025-11-28T10:00:00.410000000Z"
+        shown = parse_timeline(words)
+        [(begin_ns, end_ns)] = shown.gaps or ()
+        assert shown.surveyed == 100
+        assert T0 + 90 * MS < begin_ns <= T0 + 100 * MS
+        assert T0 + 400 * MS <= end_ns < T0 + 410 * MS
 
     @pytest.mark.parametrize("is_watched", [True, False], ids=["marked", "mutant"])
     def test_a_wrong_checksum_is_marked_when_it_is_played(self, tmp_path, monkeypatch, is_watched):
@@ -165,3 +169,17 @@ class TestOfAReplay:
         head, rows, _ = tape_rows(KRAKEN, 120)
         write(tmp_path / "captures", rows, head, block_rows=50)
         assert list(played(tmp_path / "captures", tmp_path / "shm").gaps.ranges()) == []
+
+
+class TestWords:
+    @pytest.mark.parametrize("gaps", [[], [(T0, T0 + 1), (T0 + 5, T0 + 999)], None])
+    def test_an_answer_is_understood_as_it_was_meant(self, gaps):
+        told = Timeline("paused", T0 + 7, "0.5x", T0, T0 + 10**12, 34, 5, gaps)
+        assert parse_timeline(told.words()) == told
+
+    @pytest.mark.parametrize(
+        "words", [[], ["paused", "x", "1x", "y", "z", "1", "1", "1"], ["paused", "2025-11-28T10:00:00Z", "1x"]]
+    )
+    def test_another_answer_is_refused(self, words):
+        with pytest.raises(UsageError, match="not understood"):
+            parse_timeline(words)

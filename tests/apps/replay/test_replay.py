@@ -15,8 +15,9 @@ from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, STEP_NS
 from alphapulse_cli.apps.replay.plan import MAX, ReplayPlan, check_span, parse_speed, replay_directory
 from alphapulse_cli.apps.replay.playback import Playback
 from alphapulse_cli.apps.replay.player import TICK_NS
-from alphapulse_cli.apps.replay.replay import CONTROL_NAME, Replay
+from alphapulse_cli.apps.replay.replay import Replay
 from alphapulse_cli.apps.replay.room import Room
+from alphapulse_cli.apps.replay.steering import CONTROL_NAME, parse_timeline
 from alphapulse_cli.apps.replay.timeline import file_blocks, recordings
 from alphapulse_cli.edges import control
 from alphapulse_cli.edges.capture.files import capture_files, index_path
@@ -25,6 +26,7 @@ from alphapulse_cli.errors import UsageError
 from alphapulse_cli.readers import moments
 from alphapulse_cli.shm import layout
 from alphapulse_cli.shm.directory import open_directory
+from alphapulse_cli.shm.layout import State
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.wire import delta
 from alphapulse_cli.wire.delta import DELTA_BYTES, KIND_MASK, BookReason, BookState, RecordKind
@@ -317,18 +319,26 @@ class TestSteering:
                 await until(lambda to_ns=to_ns: replay.progress.now_ns >= to_ns)
                 assert (replay.progress.now_ns, replay.pace.is_paused) == (to_ns, True)
             assert before < replay.progress.frames
-            now, first, last = (moments.parse(word) for word in [*(await ask("timeline"))[1:2], *(await ask("timeline"))[3:5]])
-            assert now == to_ns
-            assert (first, last) == (replay.progress.first_ns, replay.progress.last_ns)
+            shown = parse_timeline(await ask("timeline"))
+            assert (shown.state, shown.now_ns, shown.gaps) == ("paused", to_ns, [])
+            assert (shown.first_ns, shown.last_ns) == (replay.progress.first_ns, replay.progress.last_ns)
+            assert parse_timeline(await ask("timeline", str(shown.revision))).gaps is None
 
         steered(work, paused=True)
 
-    def test_it_is_seeking_until_the_books_of_that_time_are_there(self, steered):
+    def test_it_is_seeking_until_the_books_of_that_time_are_there(self, steered, tmp_path):
+        def epoch():
+            with open_directory(str(tmp_path / "shm")) as directory, Segment.attach(directory, "kraken_orderbook_deltas") as ring:
+                return ring.epoch, ring.state
+
         async def work(replay, ask):
+            before = epoch()
             to_ns = STARTED_NS + 200 * STEP_NS
             replay._seek(to_ns)  # no turn of the loop: what lies before has not been played
             assert (replay.state, replay._timeline("")[:2]) == ("seeking", ["seeking", moments.moment(to_ns, digits=9)])
+            assert (before[1], epoch()) == (State.READY, (before[0], State.RETIRED))  # the new ring is not to be seen yet
             await until(lambda: replay.is_shown)
+            assert epoch() == (before[0] + 1, State.READY)
             assert (await ask("status"))[0] == "paused"
 
         steered(work, paused=True)
