@@ -166,7 +166,9 @@ class Travel:
             reached = [book for book in self._books(self._playback.now_ns) if book.keeper.version == version]
             if reached:
                 return reached
-        raise UsageError(f"no book of this capture has the version {version}", "versions count from 1 at each start of a collector")
+        raise UsageError(
+            f"no book of this capture comes to the version {version}", "versions count from 1 at each start of a collector"
+        )
 
     def to_sequence(self, number: int) -> list[BookThen]:
         """Play until books have taken in the exchange's message of that number, or the first behind it; these books alone.
@@ -174,7 +176,7 @@ class Travel:
         They are several where the exchange numbers all messages of a connection. UsageError if none comes to have it.
         """
         assert self._playback is not None, "used in a `with`"
-        stood: dict[str, int | None] = {}
+        stood = {keeper.instrument.symbol: stands for player in self._playback.players for keeper, stands in player.numbers()}
         seen: list[int] = []  # the least and the greatest number
         while self._playback.next_ns is not None:
             self._playback.play_one()
@@ -193,7 +195,7 @@ class Travel:
         if not seen:
             name = self._recording.exchange
             raise UsageError(f"{name} gives the messages of its books no numbers", "say --at TIME or --at-version N")
-        raise UsageError(f"no book of this capture has the number {number}", f"they go from {seen[0]} to {seen[1]}")
+        raise UsageError(f"no book of this capture comes to the number {number}", f"they go from {seen[0]} to {seen[1]}")
 
     def _player(self, head: Head) -> Player:
         return Player(head, self._outlet, lambda *_: None, self._only)

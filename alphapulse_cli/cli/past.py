@@ -105,6 +105,8 @@ def _books(asked: Asked, found: "Sequence[Recording]") -> "Iterator[BookThen]":
     [one] = found
     begin_ns = moments.parse(asked.start) if asked.start else one.first_ns
     with Travel(one, asked.symbols_of(one), begin_ns, _damaged) as travel:
+        if asked.start:
+            travel.to(begin_ns - 1)
         if asked.at_version is not None:
             yield from travel.to_version(asked.at_version)
         elif asked.at_sequence is not None:

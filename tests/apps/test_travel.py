@@ -150,6 +150,19 @@ class TestTheExchangesNumber:
         assert len(versions) == 1
         assert versions.pop()[1] == last
 
+    def test_a_search_begins_where_it_is_asked_to(self, captures):
+        """A number that came before --from is not found; one behind it is, in the same place as without."""
+        [recording] = [one for one in recordings(capture_files([captures])) if one.set_name == "okx"]
+        with CaptureFile(recording.files[0]) as file:
+            rows = [row for row in file.rows() if row.kind == b"recv" and b'"seqId"' in row.payload]
+        early, middle, late = (rows[at] for at in (10, len(rows) // 2, -10))
+        numbers = [orjson.loads(row.payload)["data"][0]["seqId"] for row in (early, late)]
+        words = ("--from", moment(middle.time_ns, digits=9), "-e", "okx", captures, "--json")
+        assert "comes to the number" in str(invoke("--at-sequence", numbers[0], *words).exception)
+        found, whole = (orjson.loads(invoke("--at-sequence", numbers[1], *some).stdout) for some in (words, words[2:]))
+        assert found == whole
+        assert found["sequence"] == numbers[1]
+
     def test_numbers_that_are_not_there_are_refused(self, captures):
         found = {one.set_name: one for one in recordings(capture_files([captures]))}
         for name, message in (("okx", "they go from"), ("kraken", "--at TIME")):
@@ -233,7 +246,7 @@ class TestCommand:
             (["--at-sequence", "3"], "several sets"),
             (["--at-sequence", "3", "--at-version", "3"], "contradict"),
             (["--at-sequence", "3", "-e", "kraken"], "no numbers"),
-            (["--at-sequence", "3", "-e", "okx"], "has the number 3"),
+            (["--at-sequence", "3", "-e", "okx"], "comes to the number 3"),
             (["--at", "2026-09-21T14:14:00Z", "--from", "2026-09-21T14:14:00Z"], "--at needs none"),
             (["--at", "2026-09-21T14:14:00Z", "-e", "gemini"], "no capture of gemini"),
         ],

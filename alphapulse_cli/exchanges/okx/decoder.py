@@ -305,7 +305,7 @@ class Decoder:
         """`seqId` of the last message in a live book, or of its last picture."""
         book, shown = self._books.get(native), self._shown.get(native)
         if book is not None:
-            return book.last if book.stage is Stage.LIVE else None
+            return book.last if book.stage is Stage.LIVE and book.last != NONE else None  # before 2023 there were none
         return shown.last if shown is not None and shown.last != NONE else None
 
     def resume(self, position: Position, natives: Collection[str]) -> None:
