@@ -1,6 +1,7 @@
 """`alphapulse reconstruct` of a capture: its books at an instant or a version, or a series of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,19 @@ def show(
         render.emit_json(rows)
     else:
         print_views(views, form)
+    if form == "table":
+        out = render.console(sys.stdout)
+        for row in rows:
+            out.print(_evidence(row), markup=False, highlight=False, soft_wrap=True)
+
+
+def _evidence(row: Mapping[str, Any]) -> str:
+    """Line about a book of the past: its time and number, and what proved it."""
+    sequence = "" if row["sequence"] is None else f"  sequence {row['sequence']}"
+    proved = f"last matched at {row['proved_at']}" if row["proved_at"] else "no checksum or REST answer to compare it with"
+    if row["checksum"] == "BAD":
+        proved = f"its last checksum is wrong; {proved}"
+    return f"{row['set']}:{row['symbol']}  at {row['at']}{sequence}  {proved}  validated by: {row['validated_by']}"
 
 
 def _check(asked: Asked, refused: Sequence[str]) -> None:

@@ -225,6 +225,10 @@ class TestCommand:
         rows = invoke(*options, "--format", "csv", captures).stdout
         assert answer["bids"][0][0] in table
         assert f"bid,{answer['bids'][0][0]},{answer['bids'][0][1]}" in rows
+        assert f"at {answer['at']}  last matched at {answer['proved_at']}  validated by: CRC32" in table
+        unproved = invoke("--at", at, "--exchange", "okx", "--format", "table", captures).stdout
+        assert "no checksum or REST answer to compare it with" in unproved
+        assert "  sequence " in unproved
 
     def test_a_series_in_csv(self, captures):
         lines = invoke("--every", "2s", "--fields", "bid,spread", "--format", "csv", "-e", "okx", captures).stdout.splitlines()
