@@ -88,7 +88,7 @@ def info(places: Places, form: options.Format = None, as_json: options.Json = Fa
 
     form = render.chosen_format(form, as_json)
     paths = files_of(places)
-    with progress(paths) as advance:
+    with progress(paths, form) as advance:
         rows = [row_of(survey(path, advance)) for path in paths]
     if form == "table":
         rows = [
@@ -132,7 +132,7 @@ def check(
 
     form = render.chosen_format(form, as_json)
     paths = files_of(places)
-    with progress(paths) as advance:
+    with progress(paths, form) as advance:
         surveys = [survey(path, advance) for path in paths]
     findings = [finding for one in surveys for finding in check_file(one, repair=repair)] + list(check_runs(surveys))
     render.emit_rows(

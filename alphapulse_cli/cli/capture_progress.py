@@ -11,13 +11,17 @@ WORTH_A_BAR_BYTES = 16 << 20
 
 
 @contextmanager
-def progress(paths: Sequence[Path]) -> Iterator[Callable[[int], None]]:
-    """Context of a progress bar over the bytes of these files; yields a function to call with the number of bytes just read."""
+def progress(paths: Sequence[Path], form: str) -> Iterator[Callable[[int], None]]:
+    """Context of a progress bar over the bytes of these files; yields a function to call with the number of bytes just read.
+
+    There is none beside rows for programs (another `form` than a table), nor where a pager has the terminal.
+    """
     total = 0
     for path in paths:
         with suppress(OSError):
             total += path.stat().st_size
-    if total < WORTH_A_BAR_BYTES or stderr.is_quiet() or not stderr.is_terminal(sys.stderr):
+    is_seen = form == "table" and stderr.is_terminal(sys.stderr) and stderr.is_terminal(sys.stdout)
+    if total < WORTH_A_BAR_BYTES or stderr.is_quiet() or not is_seen:
         yield lambda _: None
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn

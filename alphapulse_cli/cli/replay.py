@@ -67,6 +67,9 @@ def play(
     The segments go to a directory of their own, the usual one with the suffix -replay, so that no reader takes the past for the
     present: alphapulse tail --shm-dir DIR. Exchanges are merged by receive time. What a capture lost is a gap in its books.
 
+    The end of the recording, --duration and SIGTERM end it with 0, Ctrl-C with 130. The last books stay readable in the directory until
+    the next replay there, or alphapulse segments --sweep --shm-dir DIR.
+
     Example: alphapulse replay captures --from 2026-11-27T08:00:00Z --speed max
     """
     from alphapulse_cli.apps.replay import plan as plans
@@ -100,14 +103,18 @@ def _run(plan: Any, found: Any, *, hold: bool, duration: float | None, as_json: 
     from alphapulse_cli.shm.directory import open_directory
 
     with open_directory(plan.shm_dir, create=True) as directory:
-        notices = running.Notices(on_board=False)
+        notices, foot = running.Notices(on_board=False), _Foot()
+
+        def notice(level: str, text: str) -> None:
+            foot.clear()
+            notices.add("", level, text)
 
         def ready() -> None:
             stderr.note(
                 f"REPLAY of {', '.join(one.set_name for one in found)} in {directory.path}: read it with --shm-dir {directory.path}"
             )
 
-        replaying = Replay(plan, found, directory, lambda level, text: notices.add("", level, text), ready, hold=hold)
+        replaying = Replay(plan, found, directory, notice, ready, hold=hold)
         started_ns = clock.monotonic_ns()
 
         async def work() -> ExitCode | None:
@@ -116,11 +123,14 @@ def _run(plan: Any, found: Any, *, hold: bool, duration: float | None, as_json: 
                     if render.wants_json(as_json):
                         await replaying.run()
                         return None
-                    return await running.beside(_as_work(replaying), _show(replaying))
+                    return await running.beside(_as_work(replaying), _show(replaying, foot))
             except TimeoutError:
                 return None
 
-        code = running.run(work())
+        try:
+            code = running.run(work())
+        finally:
+            foot.clear()
         taken_s = (clock.monotonic_ns() - started_ns) / 1e9
         if render.wants_json(as_json):
             render.emit_json([_figures(replaying.progress, taken_s)])
@@ -135,14 +145,33 @@ async def _as_work(replaying: "Replay") -> ExitCode | None:
     return None
 
 
-async def _show(replaying: "Replay") -> None:
+class _Foot:
+    """Line at the foot of the terminal, which gives way to what is written there for good."""
+
+    def __init__(self) -> None:
+        self._is_drawn = False
+
+    def draw(self, text: str) -> None:
+        """Draw the line in place of the one before it."""
+        self._is_drawn = True
+        sys.stdout.write(f"\r\x1b[2K{text}")
+        sys.stdout.flush()
+
+    def clear(self) -> None:
+        """Remove the line, if there is one."""
+        if self._is_drawn:
+            self._is_drawn = False
+            sys.stdout.write("\r\x1b[2K")
+            sys.stdout.flush()
+
+
+async def _show(replaying: "Replay", foot: _Foot) -> None:
     """Show where the replay is, in one line at the foot of the terminal."""
     import asyncio
 
     while True:
         await asyncio.sleep(0.25)
-        sys.stdout.write(f"\r\x1b[2K{line(replaying)}")
-        sys.stdout.flush()
+        foot.draw(line(replaying))
 
 
 def line(replaying: "Replay") -> str:
