@@ -67,6 +67,7 @@ def play(
     The segments go to a directory of their own, the usual one with the suffix -replay, so that no reader takes the past for the
     present: alphapulse tail --shm-dir DIR. Exchanges are merged by receive time. What a capture lost is a gap in its books.
 
+    Faster than 1x it waits for its readers, and overtakes none; one that stands still for 5 s (stopped, or behind a pager) is named.
     The end of the recording, --duration and SIGTERM end it with 0, Ctrl-C with 130. The last books stay readable in the directory until
     the next replay there, or alphapulse segments --sweep --shm-dir DIR.
 
@@ -184,7 +185,8 @@ def line(replaying: "Replay") -> str:
     span = max(progress.last_ns - progress.first_ns, 1)
     share = min(max((progress.now_ns - progress.first_ns) / span, 0.0), 1.0)
     state = speed_text(replaying.pace.speed) if replaying.state == PLAYING else replaying.state
-    return f"REPLAY {moments.moment(progress.now_ns, digits=1)} {state} {share:.0%} {progress.frames} frames"
+    held = ", waiting for a reader" if replaying.held_by else ""
+    return f"REPLAY {moments.moment(progress.now_ns, digits=1)} {state} {share:.0%} {progress.frames} frames{held}"
 
 
 def _figures(progress: "Progress", taken_s: float) -> dict[str, Any]:
@@ -205,13 +207,14 @@ def _steer(action: str, words: list[str], shm_dir: str | None) -> None:
     from alphapulse_cli.apps.replay.plan import replay_directory
     from alphapulse_cli.apps.replay.steering import CONTROL_NAME, SEEKING
     from alphapulse_cli.edges import control
+    from alphapulse_cli.edges.safe_text import safe
     from alphapulse_cli.shm.directory import open_directory
 
     path = replay_directory(shm_dir or None, options.settings().get("shm_dir"))
     absent = NoSegment(f"no replay runs in {path}", "alphapulse replay FILE")
     with open_directory(path) as directory:
-        state, moment, speed = control.ask(directory, CONTROL_NAME, action, words, absent=absent)
-    print(f"{state} {'to' if state == SEEKING else 'at'} {moment}, {speed}")
+        state, moment, *more = control.ask(directory, CONTROL_NAME, action, words, absent=absent)
+    print(", ".join([f"{state} {'to' if state == SEEKING else 'at'} {moment}", *map(safe, more)]))
 
 
 @app.command()
@@ -285,5 +288,9 @@ def speed(
 
 @app.command()
 def status(shm_dir: options.ShmDir = None) -> None:
-    """Print the state of the running replay: playing, paused, seeking or over, its time, its speed."""
+    """Print the state of the running replay: playing, paused, seeking or over, its time, its speed, and the reader that it waits for.
+
+    Faster than 1x a replay waits for readers that it would overtake. One that is stopped, or whose output nobody reads (a pager, a full
+    pipe), holds it for as long as it stands.
+    """
     _steer("status", [], shm_dir)

@@ -36,7 +36,9 @@ from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.readers import moments
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.counters import Counter
+from alphapulse_cli.shm.cursor import CursorInfo
 from alphapulse_cli.shm.directory import Directory
+from alphapulse_cli.shm.identity import is_stopped, pid_namespace
 from alphapulse_cli.shm.lease import Lease
 
 BEAT_NS, BEAT_S = 50_000_000, 0.05
@@ -111,6 +113,8 @@ class Replay:
     _beaten_ns: int = 0
     _rooms: dict[Outlet, Room] = field(default_factory=dict)
     _waited_ns: int = 0  # time since which a reader is waited for
+    _held: CursorInfo | None = None  # that reader, in the last slice
+    _named: str = ""  # reader that was named in a warning; "" while none stands still
     _has_warned: bool = False  # a collector would have warned since the faults were last counted
     _faults: dict[Outlet, int] = field(default_factory=dict)
 
@@ -179,6 +183,7 @@ class Replay:
         """Play what is due, for SLICE_NS at most; the seconds until more is due."""
         limit_ns, playback = wall_ns + SLICE_NS, self._playback
         assert playback is not None
+        self._held = None
         while playback.next_ns is not None:
             if self.is_shown and self.pace.is_paused:
                 return self._step(wall_ns)
@@ -204,16 +209,26 @@ class Replay:
         for player in self._playback.players if self._playback is not None else ():
             reader = self._rooms[player.outlet].missing(wall_ns)
             if reader is not None:
-                self._waited_ns = self._waited_ns or wall_ns
-                if wall_ns - self._waited_ns >= READER_STANDS_NS:
-                    self._waited_ns = wall_ns
-                    self.notice(
-                        "warning", f"waiting for {reader.label or 'a reader'} (process {reader.who.pid}), which does not read on"
-                    )
+                self._waited_ns, self._held = self._waited_ns or wall_ns, reader
+                if wall_ns - self._waited_ns >= READER_STANDS_NS and not self._named:
+                    self._named = _reader_name(reader)
+                    self.notice("warning", f"{self.held_by}; at 1x no reader is waited for: alphapulse replay speed 1x")
                 self.pace.set(wall_ns, self.progress.now_ns)
                 return True
-        self._waited_ns = 0
+        if self._named:
+            self.notice("warning", f"the replay goes on: {self._named} is no longer waited for")
+        self._waited_ns, self._named = 0, ""
         return False
+
+    @property
+    def held_by(self) -> str:
+        """Reader that the replay waits for, in words; "" while it waits for none."""
+        reader = self._held
+        if reader is None:
+            return ""
+        if reader.who.pid_namespace == pid_namespace() and is_stopped(reader.who.pid):
+            return f"waiting for {_reader_name(reader)}, which is stopped: kill -CONT {reader.who.pid} lets it go on"
+        return f"waiting for {_reader_name(reader)}" + (", which does not read on: does a pager hold it?" if self._named else "")
 
     def _step(self, wall_ns: int) -> float:
         """Play what `step` has asked for, and what comes before it, for SLICE_NS at most; the seconds until there may be more to do."""
@@ -373,16 +388,21 @@ class Replay:
         return OVER if self.progress.is_over else PAUSED if self.pace.is_paused else PLAYING
 
     def _state(self) -> list[str]:
-        return [self.state, moments.moment(self.progress.now_ns if self.is_shown else self._show_ns), speed_text(self.pace.speed)]
+        now_ns = self.progress.now_ns if self.is_shown else self._show_ns
+        return [self.state, moments.moment(now_ns), speed_text(self.pace.speed), *([self.held_by] if self.held_by else [])]
 
     def _timeline(self, revision: str) -> list[str]:
         """Timeline for a scrubber; without the gaps where the asker has those of that revision."""
         progress, gaps = self.progress, self.gaps
-        state, _, speed = self._state()
+        state, _, speed, *_ = self._state()
         now_ns = progress.now_ns if self.is_shown else self._show_ns
         known = None if revision == str(gaps.revision) else list(gaps.ranges())
         surveyed = int(self.surveyed * 100)
         return Timeline(state, now_ns, speed, progress.first_ns, progress.last_ns, surveyed, gaps.revision, known).words()
+
+
+def _reader_name(reader: CursorInfo) -> str:
+    return f"{reader.label or 'a reader'} (process {reader.who.pid})"
 
 
 @dataclass(frozen=True, slots=True)

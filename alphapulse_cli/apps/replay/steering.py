@@ -1,6 +1,6 @@
 """Words between a replay and those that steer it over its control socket: actions, states, and the answer of a timeline.
 
-pause · resume · step N|TIME · seek TIME · speed FACTOR · status  ─►  state, time, speed
+pause · resume · step N|TIME · seek TIME · speed FACTOR · status  ─►  state, time, speed, and the reader that it waits for, if any
 timeline [REVISION]                                               ─►  Timeline.words
 """
 
