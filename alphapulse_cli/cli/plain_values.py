@@ -2,12 +2,13 @@
 
     not given               None, or no values at all
     texts                   themselves
-    whole numbers           those of plain digits between the option's bounds
+    numbers                 those of plain digits, and defaults, between the option's bounds
     options with a parser   what the parser makes of the value
 
 All others, and every value that is wrong, are typer's: its checks, its words.
 """
 
+import math
 from typing import Any
 
 MOST_DIGITS = 9
@@ -67,10 +68,22 @@ def _plain(value: Any, parameter: Any) -> Any:
         return information.parser(value)
     elif annotation is str and _is_text(value):
         return value
-    elif annotation is int and _is_text(value) and value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS:
-        number = int(value)
+    elif annotation in (int, float):
+        number = _number(value, annotation)
         if (information.min is None or number >= information.min) and (information.max is None or number <= information.max):
             return number
+    raise _NotPlain
+
+
+def _number(value: Any, kind: type) -> Any:
+    """Number of plain digits, for a float with a point between them; or one already, as a default is."""
+    is_number = type(value) is kind  # neither True nor a whole number for a float
+    if is_number and (kind is int or math.isfinite(value)):
+        return value
+    if _is_text(value) and value.isascii() and len(value) <= MOST_DIGITS:
+        whole, point, fraction = value.partition(".")
+        if whole.isdigit() and (fraction.isdigit() if point and kind is float else not point):
+            return kind(value)
     raise _NotPlain
 
 

@@ -12,9 +12,53 @@ from alphapulse_cli.cli import commands, plain_values
 from alphapulse_cli.cli.loading import load
 from alphapulse_cli.errors import AlphapulseError
 
-TEXTS = ["", " ", "0", "5", "007", "-1", "+5", "1.5", "1_0", "70000", "9" * 9, "9" * 30, "10s", "soon", "BTC-USD", "a,b", "\x1b[2J"]
+TEXTS = [
+    "",
+    " ",
+    "0",
+    "5",
+    "007",
+    "-1",
+    "+5",
+    "1.5",
+    "1.",
+    ".5",
+    "1.5.5",
+    "0.05",
+    "1e3",
+    "inf",
+    "1_0",
+    "70000",
+    "9" * 9,
+    "9" * 30,
+    "10s",
+    "soon",
+    "BTC-USD",
+    "a,b",
+    "\x1b[2J",
+]
 TEXTS += ["é", "\u0665", "\udcff", "true", "NaN"]
-OTHERS = [None, True, False, 5, -1, 1.5, [], (), ["a", "b"], ("a",), ["\udcff"], ["a", 5], [["a"]], {"a": 1}, b"a"]
+OTHERS = [
+    None,
+    True,
+    False,
+    5,
+    -1,
+    1.5,
+    -0.5,
+    float("nan"),
+    float("inf"),
+    2**70,
+    [],
+    (),
+    ["a", "b"],
+    ("a",),
+    ["\udcff"],
+    ["a", 5],
+    [["a"]],
+    {"a": 1},
+    b"a",
+]
 
 
 def parameters():
@@ -73,6 +117,15 @@ def unbounded(value, parameter):
     return PLAIN(value, parameter)
 
 
+def any_number(value, parameter):
+    """Read as `_plain` does, with any number of Python's for one of the option's kind."""
+    return (
+        value
+        if parameter.type_descriptor.annotation in (int, float) and isinstance(value, int | float)
+        else PLAIN(value, parameter)
+    )
+
+
 def one_kind_of_nothing(value, parameter):
     """Read as `_plain` does, but None where several values are taken."""
     return None if value is None else PLAIN(value, parameter)
@@ -86,7 +139,7 @@ def unparsed(value, parameter):
 PLAIN = plain_values._plain
 
 
-@pytest.mark.parametrize("broken", [unchecked, unbounded, one_kind_of_nothing, unparsed])
+@pytest.mark.parametrize("broken", [unchecked, unbounded, any_number, one_kind_of_nothing, unparsed])
 def test_a_reader_that_reads_otherwise_is_caught(monkeypatch, broken):
     monkeypatch.setattr(plain_values, "_plain", broken)
     assert differences() != []
@@ -104,6 +157,8 @@ print(json.dumps([int(code), "pydantic" in sys.modules]))
     ("line", "code", "is_imported"),
     [
         (["tail", "deltas", "--exchange", "kraken", "--count", "5", "--duration", "1s", "--json"], 3, False),
+        (["demo", "--rate", "2.5", "--mischief", "nonesuch"], 2, False),  # its seed is a default
+        (["bench", "--fail-over", "7", "nonesuch"], 2, False),
         (["tail", "deltas", "--exchange", "kraken", "--count", "0"], 2, True),
         (["tail", "deltas", "--exchange", "kraken\u00e9", "--count", "\u0665"], 2, True),
     ],

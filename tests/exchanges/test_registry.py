@@ -1,5 +1,8 @@
 """The registry: names to exchanges, lazily; refusals that say what to type instead."""
 
+import json
+import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -141,3 +144,39 @@ class TestWhatAConnectionCarries:
         facts = exchanges.get(name).facts
         assert facts.symbols_per_connection({protocol.BOOK, protocol.TRADES}) == 512
         assert facts.symbols_per_connection({protocol.BOOK}) == 1024
+
+
+class TestLookingForPlugIns:
+    """importlib.metadata takes long to import: that is done only where a distribution may name the group."""
+
+    @staticmethod
+    def asked(*places):
+        """(names beyond the built-in ones, whether it was imported) in a process that has these places in its path."""
+        script = "import json, sys; from alphapulse_cli import exchanges as e; names = e.names()[len(e.BUILT_IN):];"
+        script += "print(json.dumps([names, 'importlib.metadata' in sys.modules]))"
+        env = {"PYTHONPATH": os.pathsep.join([*map(str, places), *sys.path])}
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=env)
+        return json.loads(done.stdout)
+
+    @pytest.fixture
+    def offer(self, tmp_path):
+        def offer(folder, group):
+            described = tmp_path / "site" / folder
+            described.mkdir(parents=True)
+            (described / "entry_points.txt").write_text(f"[{group}]\nmine = a_module\n")
+            for name in ("METADATA", "PKG-INFO"):
+                (described / name).write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+            return tmp_path / "site"
+
+        return offer
+
+    @pytest.mark.parametrize("folder", ["mine-1.0.dist-info", "mine.egg-info"])
+    def test_one_that_is_installed_is_found(self, offer, folder):
+        assert self.asked(offer(folder, exchanges.ENTRY_POINTS)) == [["mine"], True]
+
+    def test_one_in_a_zip_file_is_found(self, offer, tmp_path):
+        packed = shutil.make_archive(str(tmp_path / "packed"), "zip", offer("mine-1.0.dist-info", exchanges.ENTRY_POINTS))
+        assert self.asked(packed) == [["mine"], True]
+
+    def test_without_one_it_is_not_imported(self, offer, tmp_path):
+        assert self.asked(offer("mine-1.0.dist-info", "console_scripts"), tmp_path / "not there") == [[], False]
