@@ -289,6 +289,13 @@ def test_the_clients_book_is_the_servers_window(first, history, depth):
         assert line.is_true()
 
 
+def test_the_first_change_of_a_market_without_a_past_is_no_restart():
+    """Its number would be 1."""
+    line = Line(PlainTruth([BTC]), channels=("book",))
+    line.connect()
+    assert [type(event) for event in line.happens([(1, 1, False)])] == [Update]
+
+
 @given(st.lists(changes, max_size=12), histories, st.sets(st.integers(0, 24), max_size=3))
 def test_a_lost_frame_is_caught_by_the_number_of_the_next(first, history, lost):
     """A book that no gap was told of is the true one as it was after the last frame that arrived."""

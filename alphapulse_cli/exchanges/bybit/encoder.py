@@ -156,7 +156,8 @@ class Encoder:
             if not depth:
                 self._trading.add(symbol)
                 continue
-            window = self._windows[symbol][depth] = _Window(depth, self._numbers.get(topic, self._truth.sequence(symbol)))
+            begun = max(self._truth.sequence(symbol), 1)  # a 1 that follows a 0 would be a restart's
+            window = self._windows[symbol][depth] = _Window(depth, self._numbers.get(topic, begun))
             frames.append(self._snapshot(symbol, window, now_ns))
         return frames
 
