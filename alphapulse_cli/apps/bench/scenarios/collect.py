@@ -58,7 +58,7 @@ def measure(ground: Ground) -> Iterator[Result]:
 
 def _one_collector(scene: "Scene", transport: str) -> Iterator[Result]:
     receiving, collecting, wall, own = Samples(), Samples(), Samples(), Samples()
-    for _ in range(scene.ground.several(2, 6)):
+    for _ in range(scene.ground.several(1, 6)):
         scene.ground.progress(f"collect: {transport} alone")
         [bare] = scene.run(transport, 1, receive_only=True)
         scene.ground.progress(f"collect: {transport}")

@@ -41,7 +41,7 @@ def measure(ground: Ground) -> Iterator[Result]:
             ground.leave_out("startup", case, "the command is not there")
             continue
         samples = Samples()
-        for _ in range(ground.several(4, 25)):
+        for _ in range(ground.several(3, 25)):
             spent, spent_by_reference = _spent_ns(command), _spent_ns(reference)
             if spent is None or spent_by_reference is None:
                 continue

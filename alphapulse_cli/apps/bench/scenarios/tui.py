@@ -162,7 +162,7 @@ def _costs(ground: Ground, name: str, live: AppTerminal, idle: AppTerminal) -> I
     _both(live, idle, window_s)  # the first pictures of a screen are not measured
     cpu, memory, published = Samples(), Samples(), _published(ground)
     begun = time.monotonic()
-    for _ in range(ground.several(2, 10)):
+    for _ in range(ground.several(1, 10)):
         before, window_begun = (live.cpu_ns(), idle.cpu_ns()), time.monotonic()
         _both(live, idle, window_s)
         spent_s = time.monotonic() - window_begun
