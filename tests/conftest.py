@@ -23,6 +23,7 @@ from typing import Any
 import hypothesis
 import pytest
 from support import once
+from support.campaigns import size
 
 import alphapulse_cli
 from alphapulse_cli import build
@@ -32,8 +33,9 @@ EXPECT = os.environ.get("ALPHAPULSE_EXPECT", "")
 PACKAGE = Path(alphapulse_cli.__file__).resolve().parent
 
 # The same examples in each run, and no example fails because a busy machine was slow at it. `--hypothesis-profile=random` looks for new ones.
+# A campaign tries as many as hypothesis does by itself, the suite half of them.
 SLOW_IS_FINE: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
-hypothesis.settings.register_profile("same", derandomize=True, **SLOW_IS_FINE)
+hypothesis.settings.register_profile("same", derandomize=True, max_examples=size(50, 100), **SLOW_IS_FINE)
 hypothesis.settings.register_profile("random", **SLOW_IS_FINE)
 hypothesis.settings.load_profile("same")
 
@@ -89,6 +91,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.path in once.FILES:
             item.add_marker("once")
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("campaign")
     if config.pluginmanager.hasplugin("randomly"):
         return
     rank = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST_FIRST)}

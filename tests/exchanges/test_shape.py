@@ -239,7 +239,7 @@ class TestEachFeed:
                 fast, slow = opened(made, blind=False), opened(made, blind=True)
 
     @pytest.mark.campaign
-    @settings(max_examples=size(100, 300), deadline=None)
+    @settings(max_examples=size(50, 300), deadline=None)
     @given(st.data())
     def test_whatever_is_done_to_its_frames(self, feed, data):
         made = tape(feed, 300)

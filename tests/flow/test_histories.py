@@ -111,7 +111,7 @@ def play(schedule, feed, seed):
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: f"{feed[0]}-{feed[1]}")
-@settings(deadline=None, max_examples=size(40, 120))
+@settings(deadline=None, max_examples=size(25, 120))
 @given(schedule=st.lists(actions, max_size=40), seed=st.integers(0, 1000))
 def test_image_book_and_replica_are_one_and_end_as_the_truth(feed, schedule, seed):
     play(schedule, feed, seed)

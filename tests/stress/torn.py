@@ -27,7 +27,7 @@ PERIOD = 4093  # a prime: what a lap brings into a slot is never what was there
 CAPACITIES = (2, 4, 16, 64, 256, 2048)
 LEVELS = 16
 FLAGS_AT = delta.offsets()["flags"]
-MUTANT_NS, ROUNDS = 500_000_000, 40
+MUTANT_NS, ROUNDS = 150_000_000, 120
 MUTANT_CAPACITY = 16
 LAGS = (0, MUTANT_CAPACITY - 1, MUTANT_CAPACITY // 2, MUTANT_CAPACITY, 1, MUTANT_CAPACITY - 4, 3 * MUTANT_CAPACITY)
 

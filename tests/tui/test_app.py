@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from support.campaigns import size
 from support.tui_pictures import book, lines_of, picture, running_app
 
 from alphapulse_cli.tui import saying as module
@@ -28,9 +29,10 @@ class TestScreens:
                 await tui.press(tab.key)
                 assert (tui.app.current_mode, tui.screen.title) == (tab.name, tab.title)
 
+    @pytest.mark.campaign
     async def test_a_click_on_a_tab_does_too(self):
         async with running_app() as tui:
-            for tab in reversed(tabs.TABS):
+            for tab in size(list(reversed(tabs.TABS))[::2], list(reversed(tabs.TABS))):
                 at = len(" alphapulse  ")
                 for title, text in fitting_tabs(AlphapulseApp.TABS, SIZE[0] - at):
                     if title == tab.title:
@@ -39,12 +41,15 @@ class TestScreens:
                 await tui.settle()
                 assert tui.screen.title == tab.title
 
-    @pytest.mark.parametrize("size", [(80, 24), (300, 100), (20, 6), (1, 1)])
-    async def test_every_screen_bears_every_size_with_and_without_books(self, size):
-        async with running_app(size=size) as tui:
-            for shown in (picture(advice="start one"), picture(book(), book("coinbase", state=BookState.STALE))):
-                await tui.give(shown)
-                for tab in tabs.TABS:
+    @pytest.mark.campaign
+    @pytest.mark.parametrize("columns_and_rows", [(80, 24), (300, 100), (20, 6), (1, 1)])
+    async def test_every_screen_bears_every_size_with_and_without_books(self, columns_and_rows):
+        """In the suite every other screen without books, those between with some; in a campaign all with both."""
+        shown = (picture(advice="start one"), picture(book(), book("coinbase", state=BookState.STALE)))
+        async with running_app(size=columns_and_rows) as tui:
+            for number, one in enumerate(shown):
+                await tui.give(one)
+                for tab in size(tabs.TABS[number :: len(shown)], tabs.TABS):
                     await tui.press(tab.key)
             await tui.pilot.resize_terminal(*SIZE)
             await tui.settle()

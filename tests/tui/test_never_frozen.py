@@ -146,8 +146,8 @@ def market(shm_dir):
 
 
 def events_of(number):
-    """Events that strike a screen: in the suite every other one, so that each strikes every other screen; in a campaign all."""
-    return size(EVENTS[number % 2 :: 2], EVENTS)
+    """Events that strike a screen: in the suite every third one, so that each strikes every third screen; in a campaign all."""
+    return size(EVENTS[number % 3 :: 3], EVENTS)
 
 
 @pytest.mark.campaign

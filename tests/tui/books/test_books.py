@@ -5,6 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from support.campaigns import crossed, size
 from support.tui_pictures import book, picture, running_app
 from textual.events import MouseScrollDown, MouseScrollUp
 
@@ -18,6 +19,7 @@ from alphapulse_cli.tui.screens.books_keys import BooksKeys
 from alphapulse_cli.wire.delta import BookReason, BookState
 
 SIZES = [(80, 24), (120, 40), (300, 100)]
+SOME = size(SIZES[:2], SIZES)  # what a large terminal shows is asked of it once in the suite, each key in a campaign
 
 
 def ladder(mid=5_000_000, decimals=2, levels=200, moved=None):
@@ -104,8 +106,8 @@ class TestWhatIsShown:
 
 
 class TestStates:
-    @pytest.mark.parametrize("size", SIZES)
-    @pytest.mark.parametrize("state", [state for state in BookState if state is not BookState.LIVE])
+    @pytest.mark.campaign
+    @pytest.mark.parametrize(("state", "size"), crossed([state for state in BookState if state is not BookState.LIVE], SIZES))
     async def test_a_book_that_is_not_live_says_so_and_what_to_do_over_its_last_levels(self, state, size):
         async with books(size) as tui:
             await tui.give(three(state=state))
@@ -181,18 +183,19 @@ class TestStates:
 
 
 class TestKeys:
-    @pytest.mark.parametrize(("key", "wanted"), [("right", "ETH-USD"), ("left", "ETH-USD"), ("]", "ETH-USD"), ("[", "ETH-USD")])
-    @pytest.mark.parametrize("size", SIZES)
-    async def test_symbols(self, key, wanted, size):
+    @pytest.mark.campaign
+    @pytest.mark.parametrize(("key", "size"), crossed(["right", "left", "]", "["], SIZES))
+    async def test_symbols(self, key, size):
         async with books(size, given=three()) as tui:
             await tui.press(key)
-            assert tui.feed.watched == wanted
+            assert tui.feed.watched == "ETH-USD"
             assert len(panes(tui)) == 1
             await tui.press(key)
             assert tui.feed.watched == "BTC-USD"
             assert len(panes(tui)) == 3
 
-    @pytest.mark.parametrize("size", SIZES)
+    @pytest.mark.campaign
+    @pytest.mark.parametrize("size", SOME)
     async def test_grouping_goes_up_and_down_and_keeps_the_true_middle(self, size):
         async with books(size, given=three()) as tui:
             await tui.press("plus", "plus", "plus")
@@ -205,7 +208,8 @@ class TestKeys:
             assert "not grouped" in seen(tui)[1]
             assert "50000.01" in text_of(panes(tui)[0])
 
-    @pytest.mark.parametrize("size", SIZES)
+    @pytest.mark.campaign
+    @pytest.mark.parametrize("size", SOME)
     async def test_c_and_d_show_and_hide_whatever_the_room(self, size):
         async with books(size, given=three()) as tui:
             for key, part in (("c", ConsolidatedPane), ("d", DepthChart)):
@@ -225,7 +229,8 @@ class TestKeys:
                 await tui.press(key)
                 assert panes(tui)[0].render_line(0).text.split()[0] == first
 
-    @pytest.mark.parametrize("size", SIZES)
+    @pytest.mark.campaign
+    @pytest.mark.parametrize("size", SOME)
     async def test_levels_scrolling_and_home(self, size):
         async with books(size, given=three()) as tui:
             first = text_of(panes(tui)[0])
