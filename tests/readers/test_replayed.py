@@ -13,6 +13,7 @@ import alphapulse_cli as ap
 from alphapulse_cli.apps.arb.watch import Watch
 from alphapulse_cli.apps.doctor import CheckVerdict, sets
 from alphapulse_cli.apps.reconstruct import Books, verify
+from alphapulse_cli.apps.replay.steering import CONTROL_NAME
 from alphapulse_cli.apps.revive import revival
 from alphapulse_cli.apps.segments import describe
 from alphapulse_cli.apps.tail import Tail
@@ -22,11 +23,13 @@ from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
 from alphapulse_cli.flow.merged import MergedFollowers
 from alphapulse_cli.readers.items import DeltaGroup, TradeItem
 from alphapulse_cli.readers.selection import Wanted
-from alphapulse_cli.readers.status import StatusSource, state_words
+from alphapulse_cli.readers.status import BookStatus, StatusSource, state_words
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.layout import SegmentKind
+from alphapulse_cli.shm.lease import Lease
 from alphapulse_cli.shm.segment import Segment
+from alphapulse_cli.tui.books.words import NEXT_IN_A_REPLAY, what_next
 from alphapulse_cli.tui.feed.arbitrage_feed import ArbitrageFeed
 from alphapulse_cli.tui.feed.feed import ScreenFeed
 from alphapulse_cli.tui.feed.picture import Picture, Watched
@@ -417,3 +420,26 @@ class TestAfterASeek:
             hidden.outlet.show()
             hidden.beat()
             assert source.sample()[0].books[0].state is BookState.LIVE
+
+    def test_a_set_that_has_ended_while_its_replay_runs_is_not_called_over(self, directory, shm_dir):
+        with self.played(directory, 1):
+            pass
+        (status,) = StatusSource(directory).sample()
+        with Lease.acquire(directory, CONTROL_NAME):
+            told = revival(directory, status)
+            assert told is not None
+            assert "goes to another time, or has no kraken at this one" in told.sentence
+            assert "alphapulse" not in told.sentence
+        (directory.path / f"{CONTROL_NAME}.lock").unlink()  # as if its process had ended
+        over = revival(directory, status)
+        assert over is not None
+        assert over.sentence.startswith("The replay of kraken is over")
+
+    @pytest.mark.parametrize("reason", NEXT_IN_A_REPLAY)
+    def test_what_comes_next_is_in_the_recording_and_needs_no_network(self, reason):
+        told = [
+            what_next(BookStatus("kraken", "BTC-USD", BookState.STALE, reason, replay=is_replay)) for is_replay in (False, True)
+        ]
+        assert told[0] != told[1]
+        assert any(word in told[1] for word in ("recording", "replay"))
+        assert "network" not in told[1]

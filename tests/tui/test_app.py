@@ -161,7 +161,6 @@ class TestCopyAndScreenshot:
             line = tui.screen.query_one(StatusLine)
             assert "! cannot write alphapulse-" in line.render_line(0).text
             assert "Permission denied" in line.render_line(0).text
-            assert not any(rack.display for rack in tui.screen.query("ToastRack")), "a box over the screen"
 
 
 class TestHelp:

@@ -44,8 +44,8 @@ class ArbitrageScreen(PaneScreen):
         " or crossed in itself, or"
         " feeds whose delays differ by more than 500 ms. A book that is not live has no prices here.\n\n"
         "This is how the books stand in each picture, at most 12 a second, and the age counts from the first picture that had it (> : it"
-        " was there when the screen was opened). What comes and goes between two pictures is not seen here. alphapulse arb watch sees every"
-        " change and keeps what it saw: alphapulse arb history."
+        " was there when the screen was opened), in a replay by the recording's clock. What comes and goes between two pictures is not seen"
+        " here. alphapulse arb watch sees every change and keeps what it saw: alphapulse arb history."
     )
     COLUMNS = (
         Column("symbol", "symbol", 9, right=False, limit=16, least=7),
