@@ -45,7 +45,8 @@ def tui(
     """Show the live screen: books, ladders, latencies, trades, arbitrage and rings, as the collectors publish them.
 
     It only reads segments; collectors may start and stop while it is open. Keys: 1 to 6 for the screens, / to filter, ? for help, q
-    to quit. It remembers the screen, the theme and the sorting. `alphapulse top` is the same command.
+    to quit. It remembers the screen, the theme and the sorting. `alphapulse top` is the same command. Over a replay's directory it
+    shows the recording's whole time with its gaps, and steers the replay: space pauses, ? tells the other keys.
 
     Example: alphapulse tui --symbol BTC-USD --screen books
     """

@@ -30,7 +30,7 @@ KINDS = {"✕": "gap", "▲": "opportunity", "*": "both"}
 
 def view(state="paused", at=30.0, speed="1x", length=60, **more):
     """A view of a recording of a minute, `at` seconds in."""
-    return ReplayView(state, BEGAN + int(at * SECOND), speed, BEGAN, BEGAN + length * SECOND, **more)
+    return ReplayView(state, BEGAN + int(at * SECOND), speed, BEGAN, BEGAN + length * SECOND, state != "playing", **more)
 
 
 def spans(*seconds):
@@ -304,6 +304,18 @@ class TestKeys:
             await tui.settle()
             assert (tui.screen.room, tui.screen.scrubber.region.height) == (room, 0)
 
+    @pytest.mark.parametrize("size", [(1, 1), (20, 5), (300, 100)])
+    async def test_it_bears_every_size(self, size):
+        remote = HandRemote()
+        async with running_app(given=picture(book()), remote=remote, screen="books") as tui:
+            remote.show(view(gaps=spans((10, 10))))
+            await tui.pilot.resize_terminal(*size)
+            await tui.settle()
+            assert tui.screen.scrubber_rows == (1 if size[1] < 16 else 2)
+            await tui.pilot.resize_terminal(100, 30)
+            await tui.settle()
+            assert "●" in tui.lines()[-3]
+
     async def test_what_went_wrong_is_one_line_and_a_replay_that_is_gone_says_so(self):
         remote = HandRemote()
         async with running_app(given=picture(book()), remote=remote) as tui:
@@ -398,9 +410,11 @@ class TestOnATerminal:
             assert "{ goes back" in screen.screen.text
             screen.press(".")
             until(lambda text: "! the recording is over" in text, "why nothing happens")
-            assert screen.screen.lines[-3].count("Z") == 2, "no box lies over the timeline"
+            screen.press("f")
+            until(lambda text: "over 5x" in text, "the speed")
+            assert re.fullmatch(r" \S+Z [━✕]+[●◆] \S+Z", screen.screen.lines[-3]), "a box lies over the timeline"
             replay.send_signal(signal.SIGKILL)
-            until(lambda text: "gone 2x" in text, "that it is gone")
+            until(lambda text: "gone 5x" in text, "that it is gone")
             screen.press("q")
             assert screen.wait() == 0
         finally:

@@ -45,7 +45,7 @@ BEAT_NS, BEAT_S = 50_000_000, 0.05
 READER_PAUSE_S, READER_STANDS_NS = 0.002, 5_000_000_000
 SLICE_NS = 5_000_000  # work between two looks at the event loop
 MOST_STEPS = 1_000_000
-SURVEY_SHARE = 10  # the survey takes a tenth of the time at most
+SURVEY_SHARE = 20  # the survey takes a twentieth of the time at most
 FAULTS = (Counter.GAPS, Counter.CHECKSUMS_BAD, Counter.DECODE_ERRORS)  # counters that mark a time as it is played
 
 
@@ -397,8 +397,8 @@ class Replay:
         state, _, speed, *_ = self._state()
         now_ns = progress.now_ns if self.is_shown else self._show_ns
         known = None if revision == str(gaps.revision) else list(gaps.ranges())
-        surveyed = int(self.surveyed * 100)
-        return Timeline(state, now_ns, speed, progress.first_ns, progress.last_ns, surveyed, gaps.revision, known).words()
+        times, surveyed = (progress.first_ns, progress.last_ns), int(self.surveyed * 100)
+        return Timeline(state, now_ns, speed, *times, surveyed, gaps.revision, self.pace.is_paused, known).words()
 
 
 def _reader_name(reader: CursorInfo) -> str:

@@ -34,22 +34,24 @@ class Timeline:
     last_ns: int
     surveyed: int  # percentage of the recording that was searched for gaps
     revision: int
+    is_paused: bool = False  # while it is seeking: whether it stays at that time
     gaps: Sequence[Span] | None = ()
 
     def words(self) -> list[str]:
         """Words of the answer, each time to the ns."""
         now, first, last = (moments.moment(ns, digits=9) for ns in (self.now_ns, self.first_ns, self.last_ns))
         gaps = () if self.gaps is None else [BETWEEN.join(moments.moment(ns, digits=9) for ns in span) for span in self.gaps]
-        is_same = "0" if self.gaps is None else "1"
-        return [self.state, now, self.speed, first, last, str(self.surveyed), str(self.revision), is_same, *gaps]
+        flags = f"{self.is_paused:d}{self.gaps is not None:d}"
+        return [self.state, now, self.speed, first, last, str(self.surveyed), str(self.revision), flags, *gaps]
 
 
 def parse_timeline(words: Sequence[str]) -> Timeline:
     """Timeline of an answer's words. UsageError for other words: of another version of alphapulse."""
     try:
-        state, now, speed, first, last, surveyed, revision, has_gaps, *spans = words
+        state, now, speed, first, last, surveyed, revision, flags, *spans = words
         gaps = [(moments.parse(begin), moments.parse(end)) for begin, end in (span.split(BETWEEN) for span in spans)]
         times = (moments.parse(now), speed, moments.parse(first), moments.parse(last))
-        return Timeline(state, *times, int(surveyed), int(revision), gaps if has_gaps == "1" else None)
+        is_paused, has_gaps = (flag == "1" for flag in flags)
+        return Timeline(state, *times, int(surveyed), int(revision), is_paused, gaps if has_gaps else None)
     except (ValueError, UsageError):
         raise UsageError("the replay's answer was not understood", "is it an alphapulse of another version?") from None

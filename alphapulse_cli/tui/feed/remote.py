@@ -24,7 +24,6 @@ from alphapulse_cli.apps.replay.steering import (
     CONTROL_NAME,
     OVER,
     PAUSE,
-    PLAYING,
     RESUME,
     SEEK,
     SPEED,
@@ -56,14 +55,10 @@ class ReplayView:
     speed: str
     first_ns: int
     last_ns: int
+    is_paused: bool = True
     surveyed: int = 100  # percentage of the recording that was searched for gaps
     gaps: Sequence[Span] = ()
     opportunities: Sequence[Span] = ()
-
-    @property
-    def is_at_end(self) -> bool:
-        """Whether nothing is left to be played."""
-        return self.state == OVER or self.now_ns >= self.last_ns
 
 
 class Order(NamedTuple):
@@ -165,7 +160,7 @@ class Remote:
         self._revision = str(told.revision)
         gaps = tuple(told.gaps) if told.gaps is not None else before.gaps if before is not None else ()
         times = told.now_ns, told.speed, told.first_ns, told.last_ns
-        return ReplayView(told.state, *times, told.surveyed, gaps, tuple(marks.ranges()))
+        return ReplayView(told.state, *times, told.is_paused, told.surveyed, gaps, tuple(marks.ranges()))
 
     def _ask(self, action: str, *words: str) -> list[str]:
         with open_directory(self._place) as directory:
@@ -196,7 +191,7 @@ def command(order: Order, view: ReplayView) -> list[str]:
         raise UsageError("the recording is over", "seek back: { or a click on the timeline")
     match what:
         case "pause":
-            return [PAUSE] if view.state == PLAYING else [RESUME]
+            return [RESUME] if view.is_paused else [PAUSE]
         case "step":
             return [STEP, str(amount)]
         case "pass":

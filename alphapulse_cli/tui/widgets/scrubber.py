@@ -127,7 +127,7 @@ def head(view: ReplayView, width: int) -> list[Piece]:
     if tells:
         return [*made, (f" {tells[:room]} " if room > 0 else "", "wrong" if view.state in (SILENT, GONE) else "quiet")]
     keys = [*KEYS]
-    if view.state == PLAYING:
+    if not view.is_paused:
         keys[0] = "space pauses"
     while keys and len("  ".join(keys)) > room:
         keys.pop()

@@ -174,7 +174,7 @@ class TestOfAReplay:
 class TestWords:
     @pytest.mark.parametrize("gaps", [[], [(T0, T0 + 1), (T0 + 5, T0 + 999)], None])
     def test_an_answer_is_understood_as_it_was_meant(self, gaps):
-        told = Timeline("paused", T0 + 7, "0.5x", T0, T0 + 10**12, 34, 5, gaps)
+        told = Timeline("seeking", T0 + 7, "0.5x", T0, T0 + 10**12, 34, 5, is_paused=gaps is None, gaps=gaps)
         assert parse_timeline(told.words()) == told
 
     @pytest.mark.parametrize(

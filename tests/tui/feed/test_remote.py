@@ -21,8 +21,9 @@ SECOND = 10**9
 LIMIT_S = 60
 
 
-def view(state="paused", at=30, speed="1x"):
-    return ReplayView(state, STARTED_NS + at * SECOND, speed, STARTED_NS, STARTED_NS + 60 * SECOND)
+def view(state="paused", at=30, speed="1x", is_paused=None):
+    is_paused = state != "playing" if is_paused is None else is_paused
+    return ReplayView(state, STARTED_NS + at * SECOND, speed, STARTED_NS, STARTED_NS + 60 * SECOND, is_paused)
 
 
 class TestOrders:
@@ -46,7 +47,8 @@ class TestOrders:
         [
             (Order("pause"), view("playing"), ["pause"]),
             (Order("pause"), view("paused"), ["resume"]),
-            (Order("pause"), view("seeking"), ["resume"]),
+            (Order("pause"), view("seeking", is_paused=True), ["resume"]),
+            (Order("pause"), view("seeking", is_paused=False), ["pause"]),
             (Order("step", 3), view(), ["step", "3"]),
             (Order("pass", 2 * SECOND), view(), ["step", "2000ms"]),
             (Order("seek", STARTED_NS + 7), view(), ["seek", "2026-09-21T14:13:20.000000007Z"]),
