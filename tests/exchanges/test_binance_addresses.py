@@ -39,7 +39,7 @@ class TestStreamsNamedInIt:
             ("/ws/ethusdt@trade/btcusdt@depth", False),
         ],
     )
-    def test_are_fed_without_a_word(self, address, wrapped):
+    def test_streams_in_the_address_are_fed_without_a_request(self, address, wrapped):
         encoder, truth, refusal = at(address)
         assert refusal is None
         [frame] = update(encoder, truth)
@@ -48,7 +48,7 @@ class TestStreamsNamedInIt:
         [listed] = ask(encoder, method="LIST_SUBSCRIPTIONS", id=1)
         assert listed["result"] == (address.partition("streams=")[2] or address[4:]).split("/")
 
-    def test_pictures_come_at_once(self):
+    def test_pictures_of_streams_in_the_address_come_at_once(self):
         encoder, _, _ = at("/ws/btcusdt@depth5")
         [picture] = map(orjson.loads, encoder.connected(NOW))
         assert (picture["bids"], picture["asks"]) == ([["297.31000000", "0.00050000"]], [["297.32000000", "0.00070000"]])
@@ -60,7 +60,7 @@ class TestStreamsNamedInIt:
         ask(encoder, method="SUBSCRIBE", params=["btcusdt@depth@100ms"], id=2)
         assert len(update(encoder, truth)) == 1
 
-    def test_one_of_an_unknown_symbol_stays_silent(self):
+    def test_a_stream_of_an_unknown_symbol_stays_silent(self):
         encoder, truth, refusal = at("/ws/nosuch@depth")
         assert (refusal, list(encoder.connected(NOW)), update(encoder, truth)) == (None, [], [])
 
@@ -70,13 +70,13 @@ class TestTheFormOfFrames:
         ("address", "wrapped"),
         [("/ws", False), ("/ws/", False), ("/stream", True), ("/stream?timeUnit=MICROSECOND", True), ("/", True)],
     )
-    def test_follows_the_path(self, address, wrapped):
+    def test_frames_are_wrapped_or_bare_by_the_path(self, address, wrapped):
         encoder, truth, _ = at(address)
         ask(encoder, method="SUBSCRIBE", params=["btcusdt@depth"], id=1)
         [frame] = update(encoder, truth)
         assert ("stream" in frame) is wrapped
 
-    def test_is_a_property_that_can_be_set(self):
+    def test_the_property_combined_sets_wrapped_frames(self):
         encoder, truth, _ = at("/ws/btcusdt@depth")
         assert ask(encoder, method="GET_PROPERTY", params=["combined"], id=1) == [{"result": False, "id": 1}]
         assert ask(encoder, method="SET_PROPERTY", params=["combined", True], id=2) == [{"result": None, "id": 2}]
@@ -86,7 +86,7 @@ class TestTheFormOfFrames:
     @pytest.mark.parametrize(
         ("params", "code"), [(["combined", 1], 1), (["combined"], 1), (["splendid", True], 0), ([7], 2), ("combined", 2), ([], 2)]
     )
-    def test_a_property_that_cannot_be(self, params, code):
+    def test_another_property_is_refused(self, params, code):
         encoder, _, _ = at("/ws")
         assert ask(encoder, method="SET_PROPERTY", params=params, id=1)[0]["error"]["code"] == code
 
@@ -107,7 +107,7 @@ class TestTheFormOfFrames:
 
 class TestRefused:
     @pytest.mark.parametrize("address", ["/v2", "/stream/btcusdt@depth", "/ws-api/v3", "/streams?streams=a@trade"])
-    def test_a_path_that_binance_does_not_have(self, address):
+    def test_an_unknown_path_is_refused(self, address):
         assert at(address)[2] == (404, b"")
 
     @pytest.mark.parametrize("stream", ["btcusdt@avgPrice", "btcusdt@kline_1m@+08:00", "btcusdt@ticker_1h", "!ticker_4h@arr"])
@@ -120,7 +120,7 @@ class TestRefused:
         assert (answer["error"]["code"], stream in answer["error"]["msg"]) == (2, True)
         assert update(encoder, truth) == [], "the request was refused as a whole"
 
-    def test_more_streams_than_a_connection_carries(self):
+    def test_more_streams_than_a_connection_carries_are_refused(self):
         assert at("/stream?streams=" + "/".join(f"a{number}@trade" for number in range(1025)))[2][0] == 400
         assert at("/stream?streams=" + "/".join(f"a{number}@trade" for number in range(1024)))[2] is None
 
@@ -128,19 +128,19 @@ class TestRefused:
 class TestIds:
     @pytest.mark.parametrize("number", [0, 7, (1 << 63) - 1])
     @pytest.mark.parametrize("exchange", ["binance", "binance-us"])
-    def test_both_take_unsigned_integers(self, exchange, number):
+    def test_both_operators_accept_unsigned_integers_as_ids(self, exchange, number):
         encoder, _, _ = at("/ws", exchange)
         assert ask(encoder, method="LIST_SUBSCRIPTIONS", id=number) == [{"result": [], "id": number}]
 
     @pytest.mark.parametrize("number", [None, "", "25ee63c4-321b-44e0-8440-2cd53a306e10", -1, -(1 << 63)])
-    def test_binance_takes_texts_null_and_signed_integers_too(self, number):
+    def test_binance_accepts_text_null_and_signed_integers_as_ids(self, number):
         encoder, _, _ = at("/ws", "binance")
         assert ask(encoder, method="SUBSCRIBE", params=["btcusdt@trade"], id=number) == [{"result": None, "id": number}]
         other, _, _ = at("/ws", "binance-us")
         assert ask(other, method="SUBSCRIBE", params=["btcusdt@trade"], id=number)[0]["code"] == 2
 
     @pytest.mark.parametrize("number", ["x" * 37, 1.5, True, [], {}, 1 << 63])
-    def test_nobody_takes_another(self, number):
+    def test_other_ids_are_refused_by_both_operators(self, number):
         for exchange in ("binance", "binance-us"):
             if exchange == "binance-us" and number == 1 << 63:
                 continue  # an unsigned integer

@@ -67,7 +67,7 @@ class TestSubscribing:
         [b'{"code":2,"msg":"Invalid request: no","id":1}', b'{"error":{"code":2,"msg":"Invalid request: no"},"id":1}'],
         ids=["flat", "nested"],
     )
-    def test_both_shapes_of_refusal(self, frame):
+    def test_a_refusal_is_understood_flat_and_nested(self, frame):
         decoder = started()
         assert decoder.receive(frame, 0) == [
             SubscriptionRefused("book", "BTCUSDT", "Invalid request: no", for_now=True),
@@ -76,12 +76,12 @@ class TestSubscribing:
         decoder.tick(SECOND)
         assert [message["id"] for message in sent(decoder)] == [2]  # U2
 
-    def test_a_refusal_without_our_id_is_told_without_names(self):
+    def test_a_refusal_with_an_unknown_id_is_reported_without_symbols(self):
         assert started().receive(b'{"code":3,"msg":"Invalid JSON"}', 0) == [
             SubscriptionRefused("", "", "Invalid JSON", for_now=True)
         ]
 
-    def test_u2_what_is_neither_confirmed_nor_fed_is_asked_again_and_told_once(self):
+    def test_u2_an_unconfirmed_subscription_is_requested_again_and_reported_once(self):
         decoder = started()
         assert decoder.tick(10 * SECOND - 1) == []
         assert decoder.pending_requests() == ()
@@ -98,13 +98,13 @@ class TestSubscribing:
         decoder.tick(100 * SECOND)
         assert sent(decoder) == []
 
-    def test_u3_three_silences_on_a_connection_without_any_life_ask_for_another(self):
+    def test_u3_a_silent_connection_is_replaced_after_three_unanswered_requests(self):
         decoder = started()
         for second in (10, 30, 70):
             decoder.tick(second * SECOND)
         assert kinds(decoder.pending_requests()) == [Send, Send, Reconnect]
 
-    def test_u1_no_message_is_longer_than_what_gets_an_answer(self):
+    def test_u1_no_subscribe_exceeds_the_longest_message_that_is_answered(self):
         many = [instrument("binance-us", f"LONGNAME{number:03d}-USDT", f"LONGNAME{number:03d}USDT") for number in range(250)]
         decoder = Decoder(many, {BOOK, TRADES})
         decoder.connected(0)
@@ -112,13 +112,13 @@ class TestSubscribing:
         assert max(map(len, frames)) <= 4000
         assert sum(len(orjson.loads(frame)["params"]) for frame in frames) == 500
 
-    def test_fed_is_as_good_as_confirmed(self):
+    def test_u2_data_confirm_a_subscription(self):
         decoder = started()
         decoder.receive(trade(1), 0)
         decoder.tick(60 * SECOND)
         assert decoder.pending_requests() == ()
 
-    def test_u2_data_of_one_confirm_all_that_was_asked_for_with_it(self):
+    def test_u2_data_of_one_stream_confirm_all_streams_of_its_request(self):
         """The answer was lost, and nothing happens to ETH: it would be COLD for ever."""
         decoder = started(BTC, ETH, channels=[BOOK])
         decoder.receive(diff(1, 1), 0)
@@ -136,7 +136,7 @@ class TestSubscribing:
         assert decoder.pending_requests() == ()
         assert decoder.receive(diff(1, 1), 0) == (Unrecognised("depthUpdate"),)
 
-    def test_a_depth_that_is_none_is_refused(self):
+    def test_an_invalid_depth_is_refused(self):
         for depth, mode in ((5001, ""), (21, "depth20"), (10, "depth20")):
             with pytest.raises(UsageError, match="no book of depth"):
                 started(depth=depth, mode=mode)
@@ -144,12 +144,12 @@ class TestSubscribing:
 
 class TestTrades:
     @pytest.mark.parametrize(("maker", "side"), [(True, Side.SELL), (False, Side.BUY)])
-    def test_m_says_that_the_buyer_was_the_maker(self, maker, side):
+    def test_a_trade_with_m_true_is_a_sale_by_the_taker(self, maker, side):
         assert started().receive(trade(12345, "57000.01000000", "0.00100000", maker=maker), 0) == [
             Trade(BTC, "12345", 5700001, 10, side, 1_633_998_275_019_000_000),
         ]
 
-    def test_ids_that_skip_tell_how_many_are_missing(self):
+    def test_skipped_trade_ids_are_counted_as_missed(self):
         decoder = started()
         decoder.receive(trade(10), 0)
         assert decoder.receive(trade(11), 0)[0].trade_id == "11"
@@ -157,12 +157,12 @@ class TestTrades:
         assert missed == TradesMissed(BTC, 3)
         assert trade_event.trade_id == "15"
 
-    def test_one_that_was_here_is_not_told_twice(self):
+    def test_a_repeated_trade_is_published_once(self):
         decoder = started()
         decoder.receive(trade(10), 0)
         assert decoder.receive(trade(10), 0) == []
 
-    def test_t1_a_hole_over_a_reconnection_is_told(self):
+    def test_t1_trades_lost_during_a_reconnection_are_reported(self):
         decoder = started()
         decoder.receive(trade(5), 0)
         decoder.connected(0)
@@ -216,13 +216,13 @@ class TestPictures:
 
     PICTURE = b'{"stream":"btcusdt@depth20@100ms","data":{"lastUpdateId":160,"bids":[["0.24","10"]],"asks":[["0.26","100"]]}}'
 
-    def test_each_is_a_whole_book(self):
+    def test_each_picture_replaces_the_book(self):
         [picture] = started(mode="depth20").receive(self.PICTURE, 0)
         assert isinstance(picture, Snapshot)
         assert (picture.depth, picture.exchange_ns) == (20, None)
         assert list(picture.levels) == [(24, 100000, False), (26, 1000000, True)]
 
-    def test_the_same_again_is_none_until_a_resync(self):
+    def test_p1_a_repeated_picture_gives_no_event_until_a_resync(self):
         decoder = started(mode="depth20")
         decoder.receive(self.PICTURE, 0)
         assert decoder.receive(self.PICTURE, 0) == ()
@@ -230,7 +230,7 @@ class TestPictures:
         assert kinds(decoder.receive(self.PICTURE, 0)) == [Snapshot]
         assert fetches(decoder) == []
 
-    def test_p2_one_that_goes_back_is_a_gap_and_the_next_one_heals_it(self):
+    def test_p2_a_picture_with_a_smaller_id_is_a_gap_until_the_next_one(self):
         decoder = started(mode="depth20")
         decoder.receive(self.PICTURE, 0)
         [gap] = decoder.receive(self.PICTURE.replace(b"160", b"6"), 0)
@@ -239,12 +239,12 @@ class TestPictures:
         assert kinds(decoder.receive(self.PICTURE.replace(b"160", b"7"), 0)) == [Snapshot]
         assert decoder.pending_requests() == ()
 
-    def test_p2_an_old_one_is_never_shown(self):
+    def test_p2_an_old_picture_is_never_shown(self):
         decoder = started(mode="depth20")
         for number, wanted in ((160, [Snapshot]), (162, [Snapshot]), (161, [GapFound]), (163, [Snapshot])):
             assert kinds(decoder.receive(self.PICTURE.replace(b"160", b"%d" % number), 0)) == wanted
 
-    def test_a_bare_one_is_that_of_the_only_symbol(self):
+    def test_a_bare_picture_belongs_to_the_only_symbol(self):
         bare = self.PICTURE.partition(b'"data":')[2][:-1]
         assert kinds(started(mode="depth20").receive(bare, 0)) == [Snapshot]
         assert kinds(started(BTC, ETH, mode="depth20").receive(bare, 0)) == [Unrecognised]
@@ -282,25 +282,25 @@ class TestAStreamThatShowsNothing:
         decoder.receive(b'{"result":null,"id":1}', 0)
         return decoder
 
-    def test_p5_where_nothing_happens_the_answer_is_its_picture(self):
+    def test_p5_on_a_quiet_market_the_rest_snapshot_is_the_picture(self):
         decoder = self.pictures()
         assert self.goes_on(decoder, 60, lambda _: 7) == [(20.1, "Snapshot")]
         assert decoder.receive(pictured(7), 0) == (), "it has that one"
         assert kinds(decoder.receive(pictured(8), 0)) == [Snapshot]
 
-    def test_p5_but_not_before_the_subscription_was_answered(self):
+    def test_p5_no_snapshot_is_fetched_before_the_subscription_is_answered(self):
         decoder = started(BTC, mode="depth20", channels=[BOOK])
         for second in range(60):
             decoder.tick(second * SECOND)
         assert {type(request) for request in decoder.pending_requests()} == {Send}, "it is asked for again"
 
-    def test_p5_one_that_went_back_and_fell_silent_is_awaited_too(self):
+    def test_p5_a_stream_silent_after_an_older_picture_is_checked_too(self):
         decoder = self.pictures()
         decoder.receive(pictured(9), 0)
         decoder.receive(pictured(3), 0)
         assert self.goes_on(decoder, 60, lambda _: 3) == [(20.1, "Snapshot")]
 
-    def test_p5_after_a_resync_too(self):
+    def test_p5_a_stream_silent_after_a_resync_is_checked_too(self):
         decoder = self.pictures()
         decoder.receive(pictured(9), 0)
         assert self.goes_on(decoder, 30, lambda second: 9 + int(second)) == []
@@ -308,7 +308,7 @@ class TestAStreamThatShowsNothing:
         seen = self.goes_on(decoder, 25, lambda second: 9 + int(second * 10), begin=30)
         assert [what for _, what in seen] == ["Unanswered", "UNSUBSCRIBE", "SUBSCRIBE"]
 
-    def test_p5_where_something_does_the_stream_then_the_connection_is_replaced(self):
+    def test_p5_on_an_active_market_the_stream_then_the_connection_is_replaced(self):
         decoder = self.pictures()
         stream = "the stream btcusdt@depth20@100ms died again"
         restart = ["Unanswered", "UNSUBSCRIBE", "SUBSCRIBE"]
@@ -316,13 +316,13 @@ class TestAStreamThatShowsNothing:
         assert [what for _, what in seen] == [*restart, stream]
         assert [second for second, what in seen if what in ("SUBSCRIBE", stream)] == pytest.approx([21.2, 42.3], abs=0.3)
 
-    def test_p5_a_picture_in_time_is_all_that_was_wanted(self):
+    def test_p5_a_picture_in_time_ends_the_check(self):
         decoder = self.pictures()
         self.goes_on(decoder, 20, lambda second: int(second * 10))
         decoder.receive(pictured(200), 0)
         assert self.goes_on(decoder, 60, lambda second: 200, begin=20) == []
 
-    def test_b11_snapshots_that_go_on_without_a_stream_prove_it_dead(self):
+    def test_b11_advancing_snapshots_without_events_prove_the_stream_dead(self):
         decoder = started(BTC, channels=[BOOK])
         decoder.receive(diff(5, 9), 0)
         seen = [what for _, what in self.goes_on(decoder, 12, lambda second: 10 + int(second * 10))]
@@ -331,7 +331,7 @@ class TestAStreamThatShowsNothing:
         assert "the stream btcusdt@depth@100ms died again" in seen
         assert "Unanswered" not in seen, "it was told"
 
-    def test_one_that_no_connection_feeds_replaces_it_each_ten_minutes_at_most(self):
+    def test_a_stream_that_stays_dead_replaces_the_connection_once_in_ten_minutes(self):
         """All other symbols of the connection pay for it."""
         decoder = self.pictures()
         replaced, told = [], []
@@ -365,7 +365,7 @@ class TestOtherMessages:
         "frame",
         [b'{"e":"serverShutdown","E":1770123456789}', b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}'],
     )
-    def test_an_announced_shutdown(self, frame):
+    def test_an_announced_shutdown_gives_closing_soon(self, frame):
         assert started().receive(frame, 0) == (ClosingSoon("serverShutdown"),)
 
     def test_a_bare_frame_is_read_as_a_wrapped_one(self):
@@ -411,7 +411,7 @@ class TestOtherMessages:
 
 
 class TestNumbersFinerThanTheGrid:
-    def test_an_update_says_what_it_needs_and_can_be_handed_in_again(self):
+    def test_an_off_grid_update_names_its_grid_and_is_accepted_the_second_time(self):
         decoder = live(10)
         frame = diff(11, 11, bids=[["1.2345", "1"], ["2", "0.00000500"]], asks=[["3.123", "1"]])
         assert decoder.receive(frame, 0) == (OffGrid(BTC, 4, 6),)
@@ -420,7 +420,7 @@ class TestNumbersFinerThanTheGrid:
         [update] = decoder.receive(frame, 0)
         assert (update.instrument, next(iter(update.levels))) == (finer, (12345, 1000000, False))
 
-    def test_so_can_a_snapshot_and_the_buffer_follows_to_the_new_grid(self):
+    def test_an_off_grid_snapshot_is_accepted_the_second_time_with_the_buffer(self):
         decoder = started()
         decoder.receive(diff(1, 1, bids=[["1", "1"]]), 0)
         body = snapshot(0, [["0.001", "1"]])
@@ -432,7 +432,7 @@ class TestNumbersFinerThanTheGrid:
         assert list(update.levels) == [(1000, 10000, False)]
         assert update.instrument == finer
 
-    def test_so_can_a_buffered_event(self):
+    def test_an_off_grid_buffered_event_is_accepted_the_second_time(self):
         decoder = started()
         frame = diff(1, 1, bids=[["0.001", "1"]])
         assert decoder.receive(frame, 0) == (OffGrid(BTC, 3, 4),)
@@ -441,7 +441,7 @@ class TestNumbersFinerThanTheGrid:
         assert decoder.receive(frame, 0) == ()
         assert len(fetches(decoder)) == 1
 
-    def test_a_trade_brings_its_own(self):
+    def test_a_trade_uses_its_own_grid(self):
         (fine,) = started().receive(trade(1, "0.0001", "0.00001"), 0)
         assert (fine.instrument, fine.price_ticks, fine.size_lots, fine.refused) == (BTC.on_grid(4, 5), 1, 1, "")
 

@@ -57,7 +57,7 @@ class TestRequests:
         assert ask(encoder, method="SUBSCRIBE", params=["one@more"], id=2)[0]["code"] == 2
         assert ask(encoder, method="SUBSCRIBE", params=["a1@trade"], id=3)[0]["result"] is None
 
-    def test_what_was_not_asked_for_is_not_sent(self, truth):
+    def test_streams_without_a_subscription_are_not_sent(self, truth):
         encoder = Encoder(truth)
         trade = truth.trade("BTC-USDT", 1, 1)
         assert (encoder.connected(NOW), encoder.heartbeat(NOW)) == ((), [])
@@ -90,7 +90,7 @@ class TestFrames:
             },
         }
 
-    def test_pictures_come_when_asked_for_with_each_change_and_with_time(self, truth):
+    def test_pictures_are_sent_at_the_subscription_at_each_change_and_each_second(self, truth):
         encoder = Encoder(truth)
         changes = [(price, price, price > 100) for price in range(70, 130)]
         truth.change("BTC-USDT", changes)
@@ -107,7 +107,7 @@ levels = st.lists(st.tuples(st.integers(1, 10**9), st.integers(0, 10**12), st.bo
 
 class TestRoundTrip:
     @given(levels)
-    def test_of_an_update(self, changes):
+    def test_an_update_survives_the_round_trip(self, changes):
         truth = PlainTruth([BTC])
         decoder, encoder = Decoder([BTC], {BOOK}), Encoder(truth)
         decoder.connected(NOW)
@@ -124,7 +124,7 @@ class TestRoundTrip:
         assert sorted(update.levels) == sorted(changes)
 
     @given(levels)
-    def test_of_a_picture(self, changes):
+    def test_a_picture_survives_the_round_trip(self, changes):
         truth = PlainTruth([BTC])
         truth.change("BTC-USDT", changes)
         encoder = Encoder(truth, "depth20")
@@ -134,7 +134,7 @@ class TestRoundTrip:
         assert list(picture.levels) == [*((*level, False) for level in bids), *((*level, True) for level in asks)]
 
     @given(st.integers(0, 10**18), st.integers(0, 10**18), st.sampled_from([Side.BUY, Side.SELL]), st.integers(0, 2**60))
-    def test_of_a_trade(self, ticks, lots, side, number):
+    def test_a_trade_survives_the_round_trip(self, ticks, lots, side, number):
         encoder = Encoder(PlainTruth([BTC]))
         encoder.receive(b'{"method":"SUBSCRIBE","params":["btcusdt@trade"],"id":1}', NOW)
         trade = Trade(BTC, str(number), ticks, lots, side, NOW)
@@ -175,7 +175,7 @@ class TestRest:
             ("/nowhere", {}, 404, -1000),
         ],
     )
-    def test_refusals(self, truth, path, query, status, code):
+    def test_invalid_requests_get_the_exchanges_errors(self, truth, path, query, status, code):
         assert self.get(truth, path, **query)[0] == status
         assert self.get(truth, path, **query)[1]["code"] == code
 
@@ -234,7 +234,7 @@ class TestInstruments:
             b'{"code":-1121,"msg":"Invalid symbol."}',
         ],
     )
-    def test_what_is_not_understood_is_refused(self, body):
+    def test_an_unreadable_answer_is_refused(self, body):
         with pytest.raises(DecodeError):
             parse_instruments(body)
         with pytest.raises(DecodeError):
@@ -245,7 +245,7 @@ class TestInstruments:
         rows = [odd, *orjson.loads(self.body())["symbols"]]
         assert [found.symbol for found in parse_instruments(orjson.dumps({"symbols": rows}))] == ["ABCDUS-DT"]
 
-    def test_increments_that_are_none_are_refused(self):
+    def test_invalid_increments_are_refused(self):
         for tick in ("x", "-1", 5, None):
             with pytest.raises(DecodeError):
                 parse_instruments(self.body(tick=tick))
@@ -258,5 +258,5 @@ class TestInstruments:
         assert [found.symbol for found in parse_instruments(orjson.dumps({"symbols": rows}))] == ["ABCDUS-DT"]
         assert parse_instruments(self.body(tick="1e-20")) == []
 
-    def test_a_symbol_that_does_not_trade_says_so(self):
+    def test_a_suspended_symbol_has_its_trading_status(self):
         assert parse_instruments(self.body(status="BREAK"))[0].trading is False

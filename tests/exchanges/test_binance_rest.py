@@ -151,21 +151,21 @@ class TestCandles:
             ({"endTime": "60", "limit": "1"}, [60]),
         ],
     )
-    def test_by_time_with_those_without_a_trade(self, truth, query, begins):
+    def test_candles_by_time_include_those_without_a_trade(self, truth, query, begins):
         moments = {name: str(NOW_MS + int(value) * 1000) for name, value in query.items() if name.endswith("Time")}
         rows = get(truth, "klines", now_ns=NOW + 2 * MINUTE, **SYMBOL, interval="1m", **{**query, **moments})
         assert [(row[0] - NOW_MS) // 1000 for row in rows] == begins
 
 
 class TestTickers:
-    def test_of_one_of_some_of_all(self, truth):
+    def test_tickers_of_one_some_and_all_symbols(self, truth):
         for path in ("ticker/24hr", "ticker/price", "ticker/bookTicker"):
             one = get(truth, path, **SYMBOL)
             assert one["symbol"] == "BTCUSDT"
             assert get(truth, path, symbols='["BTCUSDT"]') == [one]
             assert [row["symbol"] for row in get(truth, path)] == ["BTCUSDT", "ETHBTC"]
 
-    def test_figures(self, truth):
+    def test_the_24_hour_figures_are_those_of_the_trades(self, truth):
         full = get(truth, "ticker/24hr", **SYMBOL)
         figures = ("openPrice", "highPrice", "lowPrice", "lastPrice", "priceChange", "weightedAvgPrice")
         assert [full[name] for name in figures] == [
@@ -221,17 +221,17 @@ class TestRefusals:
             ("avgPrice", {}, -1102),
         ],
     )
-    def test_have_the_exchanges_codes(self, truth, path, query, code):
+    def test_refusals_have_the_exchanges_error_codes(self, truth, path, query, code):
         status, body = RestEncoder(truth, exchange="binance").respond(f"/api/v3/{path}", query, NOW)
         refusal = orjson.loads(body)
         assert (status, refusal["code"], bool(refusal["msg"])) == (400, code, True)
 
     @pytest.mark.parametrize("path", ["/api/v3/order", "/api/v3/ticker", "/api/v3/historicalTrades", "/api/v1/ping", "/", ""])
-    def test_a_path_that_is_not_there(self, truth, path):
+    def test_an_unknown_path_is_404(self, truth, path):
         status, body = RestEncoder(truth).respond(path, {}, NOW)
         assert (status, orjson.loads(body)["code"]) == (404, -1000)
 
-    def test_seconds_are_binances_alone(self, truth):
+    def test_only_binance_has_candles_of_a_second(self, truth):
         assert get(truth, "klines", **SYMBOL, interval="1s")
         status, _ = RestEncoder(truth, exchange="binance-us").respond("/api/v3/klines", SYMBOL | {"interval": "1s"}, NOW)
         assert status == 400
@@ -254,11 +254,11 @@ class TestUsedWeight:
             ("binance-us", "nowhere", {}, 1),
         ],
     )
-    def test_of_one_request(self, truth, exchange, path, query, weight):
+    def test_each_request_reports_its_weight(self, truth, exchange, path, query, weight):
         headers = RestEncoder(truth, exchange=exchange).headers(f"/api/v3/{path}", query, NOW)
         assert headers == [("X-MBX-USED-WEIGHT", str(weight)), ("X-MBX-USED-WEIGHT-1M", str(weight))]
 
-    def test_is_summed_within_each_minute(self, truth):
+    def test_the_used_weight_is_summed_within_each_minute(self, truth):
         rest = RestEncoder(truth, exchange="binance")
         used = [rest.headers("/api/v3/depth", SYMBOL, NOW + second * 10**9)[0][1] for second in (0, 30, 59, 60)]
         assert used == ["5", "10", "15", "5"]

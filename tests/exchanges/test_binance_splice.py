@@ -23,7 +23,7 @@ L = 113129219
 
 
 class TestB1EventsAreBufferedUntilASnapshot:
-    def test_nothing_leaves_before_it(self):
+    def test_no_event_is_published_before_the_snapshot(self):
         decoder = started()
         assert decoder.receive(diff(L, L, asks=[["297.32000000", "19.0871"]]), 0) == ()
         assert decoder.receive(diff(L + 1, L + 1), 0) == ()
@@ -35,7 +35,7 @@ class TestB1EventsAreBufferedUntilASnapshot:
         [fetch] = fetches(decoder)
         assert (fetch.instrument, fetch.path) == (BTC, "/api/v3/depth?symbol=BTCUSDT&limit=5000")
 
-    def test_a_quiet_symbol_asks_after_its_confirmation_and_a_while(self):
+    def test_a_quiet_symbol_requests_a_snapshot_a_while_after_its_confirmation(self):
         decoder = started()
         decoder.tick(4 * SECOND)
         assert fetches(decoder) == []  # not confirmed: a snapshot would claim a book that nothing keeps
@@ -53,13 +53,13 @@ class TestB1EventsAreBufferedUntilASnapshot:
         assert kinds(decoder.receive_snapshot(BTC, snapshot(6), 0)) == [SnapshotRefused]  # 7 and 8 are lost to us
         assert kinds(decoder.receive_snapshot(BTC, snapshot(8), 0)) == [Snapshot, Update]
 
-    def test_an_event_that_goes_back_restarts_it_too(self):
+    def test_an_event_that_goes_back_restarts_the_buffered_run(self):
         decoder = started()
         for first, final in ((900, 901), (5, 6), (7, 7)):
             decoder.receive(diff(first, final), 0)
         assert kinds(decoder.receive_snapshot(BTC, snapshot(5), 0)) == [Snapshot, Update, Update]
 
-    def test_at_the_bound_the_oldest_goes_and_b3_knows(self, monkeypatch):
+    def test_at_the_bound_the_oldest_event_is_dropped_and_b3_refuses_older_snapshots(self, monkeypatch):
         monkeypatch.setattr(splice, "MAX_EVENTS", 3)
         decoder = started()
         for number in range(1, 8):
@@ -78,7 +78,7 @@ class TestB1EventsAreBufferedUntilASnapshot:
 
 
 class TestB2OneSnapshotIsInFlight:
-    def test_more_events_ask_for_no_more(self):
+    def test_further_events_request_no_second_snapshot(self):
         decoder = started()
         for number in range(1, 50):
             decoder.receive(diff(number, number), 0)
@@ -90,14 +90,14 @@ class TestB2OneSnapshotIsInFlight:
         ("exchange", "depth", "limit", "weight"),
         [("binance-us", 0, 5000, 50), ("binance-us", 1000, 1000, 10), ("binance", 0, 5000, 250), ("binance", 20, 100, 5)],
     )
-    def test_it_is_as_deep_as_wanted_and_says_what_it_costs(self, exchange, depth, limit, weight):
+    def test_a_snapshot_request_has_the_depth_and_weight(self, exchange, depth, limit, weight):
         decoder = started(depth=depth, exchange=exchange)
         decoder.receive(diff(1, 1), 0)
         [fetch] = fetches(decoder)
         assert fetch.path.endswith(f"&limit={limit}")
         assert fetch.weight == weight
 
-    def test_a_failed_fetch_is_asked_again_at_once_then_ever_more_rarely(self):
+    def test_a_failed_fetch_is_repeated_at_once_then_after_growing_pauses(self):
         decoder = started()
         decoder.receive(diff(1, 1), 0)
         fetches(decoder)
@@ -114,7 +114,7 @@ class TestB2OneSnapshotIsInFlight:
             pauses.append((now - asked) // SECOND)
         assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
-    def test_an_unreadable_answer_is_refused_and_asked_again(self):
+    def test_an_unreadable_answer_is_refused_and_requested_again(self):
         decoder = started()
         decoder.receive(diff(1, 1), 0)
         fetches(decoder)
@@ -133,7 +133,7 @@ class TestB2OneSnapshotIsInFlight:
 
 class TestB3ASnapshotOlderThanTheStreamIsFetchedAgain:
     @pytest.mark.parametrize(("last", "fits"), [(L - 2, False), (L - 1, True), (L, True)])
-    def test_it_must_reach_the_first_event(self, last, fits):
+    def test_a_snapshot_must_reach_the_first_event(self, last, fits):
         decoder = started()
         decoder.receive(diff(L, L), 0)
         fetches(decoder)
@@ -153,7 +153,7 @@ class TestB3ASnapshotOlderThanTheStreamIsFetchedAgain:
 
 
 class TestB4EventsInTheSnapshotAreDropped:
-    def test_the_sheets_numbers(self):
+    def test_events_in_the_snapshot_are_dropped_by_the_documented_numbers(self):
         decoder = started()
         decoder.receive(diff(L, L, asks=[["297.32", "19.0871"]]), 0)
         decoder.receive(diff(L + 1, L + 1, asks=[["297.23", "1.4"]], ms=1_633_998_275_094), 0)
@@ -198,7 +198,7 @@ class TestB5ASnapshotIsBelievedOnceTheStreamHasMetIt:
         assert len(fetches(decoder)) == 1
         assert kinds(decoder.receive_snapshot(BTC, snapshot(22), 0)) == [Snapshot]
 
-    def test_or_for_five_seconds(self):
+    def test_one_of_another_numbering_is_held_for_five_seconds_at_most(self):
         decoder = started()
         decoder.receive(diff(1, 1), 0)
         fetches(decoder)
@@ -220,7 +220,7 @@ class TestB5ASnapshotIsBelievedOnceTheStreamHasMetIt:
                 told += decoder.receive_snapshot(BTC, snapshot(1 + late_s * 10), 0)
             assert kinds(told) == [Snapshot] * (tenth == late_s * 10) + [Update] * (tenth > late_s * 10)
 
-    def test_but_not_if_it_stands_still_on_the_way(self):
+    def test_a_lagging_stream_that_stops_is_not_waited_for(self):
         decoder = started()
         for tenth in range(30):
             decoder.tick(tenth * SECOND // 10)
@@ -272,7 +272,7 @@ class TestB6TheBookIsTheSnapshotThenTheEvents:
 
 
 class TestB7EveryEventFollowsTheLast:
-    def test_a_gap_is_told_and_healed_with_the_stream_open(self):
+    def test_a_gap_is_reported_and_healed_on_the_open_stream(self):
         decoder = live(10)
         [gap] = decoder.receive(diff(12, 12, bids=[["1", "1"]]), 0)
         assert (gap.instruments, gap.reason, gap.detail) == ((BTC,), GapReason.SEQUENCE, "10 is followed by 12..12")
@@ -280,7 +280,7 @@ class TestB7EveryEventFollowsTheLast:
         assert decoder.receive(diff(13, 13), 0) == ()
         assert kinds(decoder.receive_snapshot(BTC, snapshot(11), 0)) == [Snapshot, Update, Update]
 
-    def test_each_verdict_of_a_live_book(self):
+    def test_each_verdict_on_an_event_of_a_live_book(self):
         one = splice.Splice()
         one.take(1, 1, b"")
         one.adopt(1)
@@ -304,7 +304,7 @@ class TestB8AStreamThatGoesBackBeganAnew:
         assert kinds(decoder.receive(diff(11, 12), 0)) == [Update]
 
     @pytest.mark.parametrize("ids", [(3, 4), (9, 9), (1, 1)])
-    def test_anything_earlier_is_a_break(self, ids):
+    def test_an_event_that_ends_before_the_last_is_a_break(self, ids):
         decoder = live(10)
         [gap] = decoder.receive(diff(*ids), 0)
         assert (gap.instruments, gap.reason) == ((BTC,), GapReason.SEQUENCE_RESET)
@@ -341,10 +341,10 @@ class TestB9AQuietSymbolIsBelievedWithoutAStream:
         assert len(fetches(decoder)) == 1
         return decoder
 
-    def test_where_it_is_confirmed_and_has_shown_nothing(self):
+    def test_a_confirmed_stream_without_events_adopts_the_snapshot(self):
         assert kinds(self.confirmed().receive_snapshot(BTC, snapshot(12), 0)) == [Snapshot]
 
-    def test_its_first_event_may_overlap(self):
+    def test_the_first_event_of_a_quiet_symbol_may_overlap_the_snapshot(self):
         decoder = self.confirmed()
         decoder.receive_snapshot(BTC, snapshot(12), 0)
         assert decoder.receive(diff(10, 11), 0) == (UpdateIgnored(BTC),)  # gathered before, sent after
@@ -372,7 +372,7 @@ class TestB9AQuietSymbolIsBelievedWithoutAStream:
         assert kinds(decoder.receive_snapshot(BTC, snapshot(12), HELD_NS)) == [Snapshot]
         assert kinds(decoder.receive(diff(13, 13), 0)) == [Update]
 
-    def test_but_not_while_the_exchange_goes_on_without_it(self):
+    def test_a_stopped_stream_is_not_believed_while_snapshots_advance(self):
         decoder = started()
         decoder.receive(diff(5, 9), 0)
         fetches(decoder)
@@ -403,21 +403,21 @@ class TestB11AStreamThatNeverReachesItsSnapshotsIsDead:
             decoder.tick(now_ns)
         return seen, [send.frame for send in decoder.pending_requests() if isinstance(send, Send) and b"depth" in send.frame]
 
-    def test_two_that_differ_and_no_event_between(self):
+    def test_two_different_snapshots_without_an_event_between_prove_it_dead(self):
         seen, sent = self.waited(20, 30)
         assert seen == [SnapshotRefused, SnapshotRefused, Unanswered], "no gap: no book was believed"
         assert [b"UNSUBSCRIBE" in frame for frame in sent[-2:]] == [True, False]
 
-    def test_one_proves_nothing_and_two_of_one_id_are_believed(self):
+    def test_one_snapshot_proves_nothing_and_two_of_one_id_are_adopted(self):
         assert self.waited(20)[0] == [SnapshotRefused]
         assert self.waited(20, 20)[0] == [SnapshotRefused]
 
-    def test_nor_where_an_event_came(self):
+    def test_two_snapshots_with_an_event_between_prove_nothing(self):
         assert Unanswered not in self.waited(10**6, 10**7, event=diff(10, 10))[0]
 
 
 class TestB10WhatIsIgnoredIsBounded:
-    def test_twenty_in_a_row(self):
+    def test_more_than_twenty_ignored_events_in_a_row_are_a_gap(self):
         decoder = live(10)
         for _ in range(20):
             assert decoder.receive(diff(10, 10), 0) == (UpdateIgnored(BTC),)
@@ -426,19 +426,19 @@ class TestB10WhatIsIgnoredIsBounded:
         assert gap.reason is GapReason.IGNORED
         assert len(fetches(decoder)) == 1
 
-    def test_five_seconds(self):
+    def test_five_seconds_of_ignored_events_are_a_gap(self):
         decoder = live(10)
         decoder.receive(diff(10, 10), 0)
         decoder.tick(5 * SECOND + 1)
         assert kinds(decoder.receive(diff(10, 10), 0)) == [UpdateIgnored, GapFound]
 
-    def test_one_that_follows_ends_the_row(self):
+    def test_an_event_that_follows_resets_the_count_of_ignored_ones(self):
         decoder = live(10)
         for number in range(11, 60):
             assert kinds(decoder.receive(diff(number, number), 0)) == [Update]
             assert kinds(decoder.receive(diff(number, number), 0)) == [UpdateIgnored]
 
-    def test_a_quiet_book_whose_stream_lags_is_not_left_to_itself(self):
+    def test_a_quiet_book_with_a_lagging_stream_is_resynced(self):
         decoder = TestB9AQuietSymbolIsBelievedWithoutAStream.confirmed()
         decoder.receive_snapshot(BTC, snapshot(10**12), 0)
         for number in range(1, 21):

@@ -38,7 +38,7 @@ def changed(truth, encoder, *changes, now_ns=BEGIN):
 
 
 class TestTheBestBidAndAsk:
-    def test_come_when_they_change(self, truth):
+    def test_the_best_bid_and_ask_are_sent_when_they_change(self, truth):
         encoder = subscribed(truth, "btcusdt@bookTicker")
         [first] = changed(truth, encoder, (9000, 1, False))
         assert first == {
@@ -71,7 +71,7 @@ class TestTrades:
 
 
 class TestFiguresOfADay:
-    def test_come_each_second_and_are_those_of_the_trades(self, truth):
+    def test_figures_are_sent_each_second_and_match_the_trades(self, truth):
         encoder = subscribed(truth, "btcusdt@ticker", "btcusdt@miniTicker")
         for ticks, lots in ((10000, 10), (12000, 10), (9000, 20), (11000, 10)):
             truth.trade("BTC-USDT", ticks, lots, exchange_ns=BEGIN)
@@ -94,7 +94,7 @@ class TestFiguresOfADay:
         assert (full["b"], full["B"], full["a"], full["A"]) == ("100.00000000", "0.00200000", "100.01000000", "0.00300000")
         assert (full["O"], full["C"]) == (now - 86_400_000, now)
 
-    def test_a_fall_is_negative(self, truth):
+    def test_a_falling_price_has_a_negative_change(self, truth):
         encoder = subscribed(truth, "btcusdt@ticker")
         for ticks in (30000, 10000):
             truth.trade("BTC-USDT", ticks, 1, exchange_ns=BEGIN)
@@ -108,7 +108,7 @@ class TestFiguresOfADay:
         assert (full["F"], full["L"], full["n"], full["P"]) == (-1, -1, 0, "0.000")
 
     @pytest.mark.parametrize(("stream", "event"), [("!ticker@arr", "24hrTicker"), ("!miniTicker@arr", "24hrMiniTicker")])
-    def test_of_all_symbols_only_what_changed_is_told(self, truth, stream, event):
+    def test_the_all_market_stream_sends_changed_symbols_only(self, truth, stream, event):
         encoder = subscribed(truth, stream)
         assert encoder.heartbeat(BEGIN) == []
         truth.trade("BTC-USDT", 10000, 1, exchange_ns=BEGIN)
@@ -125,7 +125,7 @@ class TestCandles:
         """Frames of two seconds: candles come each other one."""
         return [frame["k"] for frame in loaded([*encoder.heartbeat(now_ns), *encoder.heartbeat(now_ns)])]
 
-    def test_the_present_one_comes_each_other_second(self, truth):
+    def test_the_current_candle_is_sent_every_other_second(self, truth):
         encoder = subscribed(truth, "btcusdt@kline_1m")
         for ticks, side in ((10000, Side.BUY), (12000, Side.SELL)):
             truth.trade("BTC-USDT", ticks, 10, side, exchange_ns=BEGIN)
@@ -153,7 +153,7 @@ class TestCandles:
             "B": "0",
         }
 
-    def test_each_that_ended_is_told_once_as_over(self, truth):
+    def test_a_closed_candle_is_sent_once_as_closed(self, truth):
         """Minutes without a trade too, at the last price."""
         encoder = subscribed(truth, "btcusdt@kline_1m")
         truth.trade("BTC-USDT", 10000, 10, exchange_ns=BEGIN)
@@ -166,10 +166,10 @@ class TestCandles:
         ]
         assert [each["x"] for each in self.beat(encoder, BEGIN + 2 * MINUTE)] == [False]
 
-    def test_without_a_trade_there_is_none(self, truth):
+    def test_without_a_trade_no_candle_is_sent(self, truth):
         assert self.beat(subscribed(truth, "btcusdt@kline_1M"), BEGIN) == []
 
-    def test_microseconds(self, truth):
+    def test_candle_times_may_be_microseconds(self, truth):
         encoder = Encoder(truth, exchange="binance")
         encoder.opened("/ws/btcusdt@kline_1s", {"timeUnit": "MICROSECOND"})
         truth.trade("BTC-USDT", 10000, 10, exchange_ns=BEGIN)
@@ -177,7 +177,7 @@ class TestCandles:
         assert (frame["k"]["t"], frame["k"]["T"]) == (BEGIN // 1000, BEGIN // 1000 + 999_999)
 
     @pytest.mark.parametrize(("exchange", "count"), [("binance", 1), ("binance-us", 0)])
-    def test_seconds_are_binances_alone(self, truth, exchange, count):
+    def test_only_binance_streams_candles_of_a_second(self, truth, exchange, count):
         encoder = subscribed(truth, "btcusdt@kline_1s", "btcusdt@kline_7m", exchange=exchange)
         truth.trade("BTC-USDT", 10000, 10, exchange_ns=BEGIN)
         assert len(encoder.heartbeat(BEGIN)) == count

@@ -232,7 +232,7 @@ class TestF5Sequence:
         decoder.tick(NOW + 100 * SECOND)
         assert sent(decoder) == []
 
-    def test_a_trade_is_one_all_the_same(self):
+    def test_a_trade_after_a_hole_is_published_with_the_gap(self):
         decoder = live()
         events = told(decoder, frame(17470, "te", [7, 1574694478808, 0.005, 7245.3], 105))
         assert [type(each) for each in events] == [GapFound, Trade]
@@ -300,7 +300,7 @@ class TestF6RefusedFrames:
         assert list(one(decoder, frame(10092, [57001.5, 1, -0.4], 100)).levels) == [(570015, 40_000_000, True)]
         assert type(one(decoder, frame(10092, [57001, 1, -0.4], 101))) is Update
 
-    def test_or_given_up_and_still_was_received(self):
+    def test_an_off_grid_frame_that_was_dropped_counts_as_received(self):
         decoder = live()
         decoder.receive(frame(10092, [57001.5, 1, -0.4], 100), NOW)
         assert type(one(decoder, frame(10092, [57001, 1, -0.4], 101))) is Update
@@ -427,7 +427,7 @@ class TestF8Trades:
         with pytest.raises(DecodeError):
             live().receive(b'[17470,"te",%s,100]' % row, NOW)
 
-    def test_another_word_is_unrecognised(self):
+    def test_a_trade_frame_of_an_unknown_kind_is_unrecognised(self):
         assert one(live(), frame(17470, "fte", TE, 100)) == Unrecognised("trades fte")
 
 
@@ -462,7 +462,7 @@ class TestF10Numbers:
     @pytest.mark.parametrize(
         ("price", "ticks"), [(b"7e-7", 70), (b"6.6e-7", 66), (b"1E-8", 1), (b"1.0000000e-6", 100), (b"0.00000066", 66)]
     )
-    def test_exponents(self, price, ticks):
+    def test_numbers_in_exponent_form_are_exact(self, price, ticks):
         decoder = fresh(Instrument("bitfinex", "BTC-USD", "tBTCUSD", 8, 8))
         decoder.receive(ack("book"), NOW)
         snapshot = one(decoder, b"[10092,[[%s,1,640000],[1.1e-6,1,-3]],1]" % price)
@@ -474,7 +474,7 @@ class TestF10Numbers:
 
 
 class TestF11AnnouncementsOfTheServer:
-    def test_a_restart(self):
+    def test_an_announced_restart_gives_closing_soon(self):
         assert one(live(), b'{"event":"info","code":20051,"msg":"Stopping. Please try to reconnect"}') == ClosingSoon(
             "Stopping. Please try to reconnect"
         )
@@ -525,16 +525,16 @@ class TestF12Requests:
         assert [each for each in sent(decoder) if each.get("channel") == "book"]
 
     @pytest.mark.parametrize(("code", "for_now"), [(10300, True), (10305, False), (10302, False), (10012, False), (10001, False)])
-    def test_codes(self, code, for_now):
+    def test_each_error_code_has_its_event(self, code, for_now):
         refused = event("error", msg="no", code=code, channel="book", symbol="tBTCUSD")
         assert one(fresh(), refused) == SubscriptionRefused("book", "tBTCUSD", "no", for_now=for_now)
 
-    def test_one_for_now_leaves_a_live_book_as_it_is(self):
+    def test_a_temporary_refusal_leaves_a_live_book_unchanged(self):
         decoder = live()
         decoder.receive(event("error", msg="no", code=10300, channel="book", symbol="tBTCUSD"), NOW)
         assert type(one(decoder, frame(10092, [57001, 1, -0.4], 100))) is Update
 
-    def test_a_second_one_about_our_rate_slows_us_down(self):
+    def test_a_second_rate_limit_refusal_slows_us_down(self):
         decoder = fresh()
         for _ in range(2):
             assert one(decoder, event("error", msg="ratelimit: error", code=11010)).for_now
@@ -549,12 +549,12 @@ class TestF12Requests:
         decoder.receive(event("error", msg="subscribe: dup", code=10301, channel="book", symbol="tBTCUSD"), NOW)
         assert [each["event"] for each in sent(decoder)] == ["unsubscribe", "subscribe"]
 
-    def test_of_one_that_we_do_not_know_only_a_new_connection_tells_it(self):
+    def test_already_subscribed_with_an_unknown_channel_number_replaces_the_connection(self):
         decoder = fresh()
         decoder.receive(event("error", msg="subscribe: dup", code=10301, channel="book", symbol="tBTCUSD"), NOW)
         assert sent(decoder) == [Reconnect("the number of the book channel of tBTCUSD is unknown")]
 
-    def test_of_a_live_one_it_is_an_ack(self):
+    def test_already_subscribed_for_a_live_book_is_an_ack(self):
         decoder = live()
         assert one(decoder, event("error", msg="dup", code=10301, channel="book", symbol="tBTCUSD")) == Subscribed(
             "book", ("tBTCUSD",)
@@ -678,7 +678,7 @@ class TestInstruments:
         assert "BTC-USD" in {each.symbol for each in parse_instruments(body, ours={"tBTCUSD": BTC})}
 
     @pytest.mark.parametrize("name", ["bitfinex-pairs.txt", "BITFINEX.0"])
-    def test_the_pairs_of_2021(self, name):
+    def test_a_bare_list_of_pairs_gives_instruments(self, name):
         [(_, body)] = [answer for answer in recorded_answers(name) if "pair:exchange" in answer[0]]
         found = {each.symbol: each.native for each in parse_instruments(body)}
         assert (found["BTC-USDT"], found["AVAX-USD"], found["IOTA-ETH"], found["ALGO-USD"]) == (

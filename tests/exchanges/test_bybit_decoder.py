@@ -117,7 +117,7 @@ class TestY1ASnapshotReplacesTheBook:
         bids = [(4373201, 49391, False), (4373197, 609, False), (4373000, 110100, False)]
         assert list(event.levels) == [*bids, (4373202, 7191274, True), (4373203, 1538305, True)]
 
-    def test_a_further_one_may_come_unasked(self, bybit):
+    def test_an_unrequested_snapshot_replaces_the_book(self, bybit):
         """Bybit sends one after a fault of its own; its number may be anything."""
         live(bybit, 7)
         live(bybit, 900)
@@ -162,11 +162,11 @@ class TestY2SizesAreAbsolute:
 
 
 class TestY3NumbersHaveNoHole:
-    def test_one_more_than_the_last(self, bybit):
+    def test_a_delta_with_the_next_u_follows(self, bybit):
         live(bybit)
         assert [type(event) for u in (8, 9, 10) for event in bybit.receive(delta(u), 0)] == [Update] * 3
 
-    def test_a_larger_one_is_a_gap_told_once_and_healed(self, bybit):
+    def test_a_larger_u_is_a_gap_reported_once_and_healed(self, bybit):
         live(bybit)
         assert bybit.receive(delta(9), 0) == [GapFound([BTC], GapReason.SEQUENCE, "u 9 after 7")]
         assert bybit.receive(delta(10), 0) == []
@@ -319,11 +319,11 @@ class TestY7Time:
             ({"ts": 1680652808065123}, 1680652808065_123000),
         ],
     )
-    def test_the_newer_of_the_two(self, bybit, said, ns):
+    def test_the_time_is_the_newer_of_ts_and_cts(self, bybit, said, ns):
         [event] = bybit.receive(book("snapshot", 7, "1 1", **said), 0)
         assert event.exchange_ns == ns
 
-    def test_the_matching_engines_is_not_always_there(self, bybit):
+    def test_the_time_of_the_matching_engine_is_optional(self, bybit):
         """As in the documentation of 2022."""
         frame = json.loads(book("snapshot", 7, "1 1"))
         del frame["cts"]
@@ -331,7 +331,7 @@ class TestY7Time:
         assert event.exchange_ns == 1680652808065_000000
 
     @pytest.mark.parametrize("ts", [-1, 1.5, "1680652808065", None, True, 9_000_000_000_001, 1 << 63])
-    def test_what_is_no_time_is_refused(self, bybit, ts):
+    def test_an_invalid_time_is_refused(self, bybit, ts):
         with pytest.raises(DecodeError):
             bybit.receive(book("snapshot", 7, "1 1", ts=ts), 0)
 
@@ -343,7 +343,7 @@ class TestY8Trades:
         [bought] = bybit.receive(trades(trade(side="Buy")), 0)
         assert (bought.side, bought.history) == (Side.BUY, False)
 
-    def test_those_of_a_frame_leave_in_its_order(self, bybit):
+    def test_trades_of_a_frame_keep_its_order(self, bybit):
         found = bybit.receive(trades(*(trade(str(number)) for number in (30, 10, 20))), 0)
         assert [each.trade_id for each in found] == ["30", "10", "20"]
 
@@ -375,7 +375,7 @@ class TestY9Pongs:
             b'{"args":["1672916271846"],"op":"pong"}',
         ],
     )
-    def test_are_signs_of_life(self, bybit, frame):
+    def test_a_pong_is_a_sign_of_life(self, bybit, frame):
         assert bybit.receive(frame, 0) == [Heartbeat()]
 
 

@@ -58,7 +58,7 @@ class TestW1AtMostTenTopicsInARequest:
         assert len({req_id for _, req_id, _ in sent}) == 3
         assert client.sent() == [], "asking empties the list"
 
-    def test_so_it_is_when_books_heal(self):
+    def test_books_and_trades_are_mixed_when_books_heal(self):
         client = Client(NAMES, ("book",))
         client.sent()
         for base in NAMES:
@@ -123,7 +123,7 @@ class TestW3OneBadTopic:
         ["Invalid symbol :[orderbook.50.T1USDT]", "error:handler not found,topic:orderbook.50.T1USDT"],
         ids=["spot", "others"],
     )
-    def test_that_is_named_is_refused_and_the_others_are_asked_for_again(self, words):
+    def test_a_named_bad_topic_is_refused_and_the_others_are_requested_again(self, words):
         client = Client()
         [(req_id, topics)] = client.subscribes()
         assert client.hears(req_id, words) == [SubscriptionRefused("book", "T1USDT", words)]
@@ -157,7 +157,7 @@ class TestW3OneBadTopic:
         assert accepted == ["orderbook.50.T0USDT", "publicTrade.T0USDT", "orderbook.50.T2USDT"]
 
     @pytest.mark.parametrize("words", ["error:unknown", "Invalid symbol :[orderbook.50.ELSEUSDT]", ""])
-    def test_that_is_not_named_has_all_asked_for_alone(self, words):
+    def test_an_unnamed_bad_topic_has_each_topic_requested_alone(self, words):
         client = Client()
         [(req_id, topics)] = client.subscribes()
         assert client.hears(req_id, words) == [SubscriptionRefused("", "", words, for_now=True)]
@@ -171,7 +171,7 @@ class TestW3OneBadTopic:
         is_final = words.startswith("Invalid symbol")
         assert [again for _, again in client.subscribes()] == ([] if is_final else [topics[:1]])
 
-    def test_a_refusal_for_our_rate_is_of_all_and_for_now(self):
+    def test_a_rate_limit_refusal_is_temporary_and_concerns_all_topics(self):
         client = Client()
         [(req_id, topics)] = client.subscribes()
         words = "Too many visits. Exceeded the API Rate Limit."
@@ -187,7 +187,7 @@ class TestW3OneBadTopic:
 class TestW4AlreadySubscribed:
     WORDS = "error:already subscribed,topic:orderbook.50.T0USDT"
 
-    def test_is_an_ack_of_a_live_book(self):
+    def test_already_subscribed_is_an_ack_for_a_live_book(self):
         client = Client(("T0",), ("book",))
         [(req_id, _)] = client.subscribes()
         client.snapshot("T0")
@@ -195,7 +195,7 @@ class TestW4AlreadySubscribed:
         assert client.sent() == []
         assert [type(event) for event in client.snapshot("T0", 8, "delta")] == [Update]
 
-    def test_without_a_snapshot_it_is_ended_first(self):
+    def test_already_subscribed_without_a_snapshot_resubscribes(self):
         client = Client(("T0",), ("book",))
         [(req_id, topics)] = client.subscribes()
         client.hears(req_id, self.WORDS)

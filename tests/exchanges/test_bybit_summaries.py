@@ -173,7 +173,7 @@ class TestRest:
         assert get(truth, "/v5/market/tickers", **MARKET)["list"] == [FIGURES | best]
         assert get(PlainTruth([BTC]), "/v5/market/tickers", category="spot")["list"][0]["bid1Price"] == ""
 
-    def test_a_book(self, truth):
+    def test_the_rest_book_is_the_markets(self, truth):
         book = get(truth, "/v5/market/orderbook", **MARKET, limit="5")
         assert (book["s"], book["b"], book["a"]) == ("BTCUSDT", [["100", "0.000007"], ["99.9", "0.000008"]], [["100.1", "1"]])
         assert (book["ts"], book["u"], book["seq"]) == (NOW_MS, 3, 3)

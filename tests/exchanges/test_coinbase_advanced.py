@@ -96,7 +96,7 @@ class TestS1Subscribing:
         decoder.connected(0)
         assert [len(message.get("product_ids", [])) for message in sent(decoder)] == [0, size, 1]
 
-    def test_only_what_was_asked_for(self):
+    def test_only_the_requested_channels_are_subscribed(self):
         decoder = Decoder([BTC], {"trades"})
         decoder.connected(0)
         assert [message["channel"] for message in sent(decoder)] == ["heartbeats", "market_trades"]
@@ -123,7 +123,7 @@ class TestS2Aliases:
 class TestS3UpdateBeforeSnapshot:
     """It leaves as a gap, once, and asks for the book again."""
 
-    def test_once(self):
+    def test_an_update_before_the_snapshot_is_one_gap(self):
         decoder = started()
         (gap,) = decoder.receive(update(0), 0)
         assert gap == GapFound((BTC,), GapReason.UPDATE_BEFORE_SNAPSHOT, "BTC-USD")
@@ -143,7 +143,7 @@ class TestS3UpdateBeforeSnapshot:
 class TestS4Resync:
     """An unsubscribe and a subscribe; one in flight at a time."""
 
-    def test_one_in_flight(self):
+    def test_one_resync_is_in_flight_at_a_time(self):
         decoder, number = live()
         decoder.resync(BTC)
         decoder.resync(BTC)
@@ -170,7 +170,7 @@ class TestS4Resync:
 class TestS5WhatIsOwed:
     """What neither comes nor is confirmed is asked for again, for ever, and told once."""
 
-    def test_with_growing_pauses(self):
+    def test_unanswered_requests_are_repeated_after_growing_pauses(self):
         decoder = started(BTC, channels=("book",))
         found, told, replaced = [], [], []
         for seconds in range(200):
@@ -269,7 +269,7 @@ class TestS5WhatIsOwed:
 class TestS6TradeIds:
     """Ids grow by one; a step is TradesMissed."""
 
-    def test_a_step(self):
+    def test_a_skipped_trade_id_is_missed(self):
         decoder = started(BTC)
         decoder.receive(trades(0, trade(5)), 0)
         missed, found = decoder.receive(trades(1, trade(9)), 0)
@@ -343,7 +343,7 @@ class TestS8TradesByRest:
             ("exchange", "/products/BTC-USD/trades?limit=1000", lambda rows: rows, Side.BUY),
         ],
     )
-    def test_in_either_mode(self, mode, path, body, side):
+    def test_missing_trades_are_fetched_in_either_mode(self, mode, path, body, side):
         decoder = started(BTC, mode=mode, channels=("trades",))
         for at, number in enumerate((5, 8)):
             decoder.receive(trades(at, trade(number)) if mode == "advanced" else x_match(number), 0)
@@ -429,7 +429,7 @@ class TestC1C2Sequence:
         decoder.tick(100 * SECOND)
         assert not decoder.pending_requests()
 
-    def test_but_not_for_breaks_that_healed(self):
+    def test_breaks_that_healed_do_not_replace_the_connection(self):
         decoder, number = live()
         for _ in range(3 * MOST_BREAKS):
             decoder.receive(update(number + 1), 0)
@@ -456,19 +456,19 @@ class TestC1C2Sequence:
 class TestC3RefusedFramesCount:
     """The expected number of a refused frame counts; an unexpected one does not."""
 
-    def test_the_expected_number(self):
+    def test_a_refused_frame_with_the_expected_number_counts(self):
         decoder, number = live()
         with pytest.raises(DecodeError):
             decoder.receive(update(number, "BTC-USD", row("ask", "1", "1")), 0)
         assert isinstance(decoder.receive(update(number + 1), 0)[0], Update)
 
-    def test_an_unexpected_number(self):
+    def test_a_refused_frame_with_an_unexpected_number_does_not_count(self):
         decoder, number = live()
         with pytest.raises(DecodeError):
             decoder.receive(update(number + 1, "BTC-USD", row("ask", "1", "1")), 0)
         assert isinstance(decoder.receive(update(number + 2), 0)[0], GapFound)
 
-    def test_a_number_that_cannot_be_read(self):
+    def test_a_refused_frame_with_an_unreadable_number_does_not_count(self):
         decoder, number = live()
         with pytest.raises(DecodeError):
             decoder.receive(update(number)[:-1], 0)
@@ -485,7 +485,7 @@ class TestC3RefusedFramesCount:
 class TestC4OffGrid:
     """Nothing changes, the number included, until the frame is handed in again."""
 
-    def test_handed_in_again(self):
+    def test_an_off_grid_frame_counts_when_it_is_passed_in_again(self):
         decoder, number = live()
         fine = update(number, "BTC-USD", row("bid", "10.12345", "1.5"), row("offer", "10.2", "0.0000000001"))
         assert decoder.receive(fine, 0) == [OffGrid(BTC, 5, 10)]
@@ -513,7 +513,7 @@ class TestC4OffGrid:
         assert (event.levels.kept_out, len(event.levels)) == (1, 1)
         assert isinstance(decoder.receive(update(number + 1), 0)[0], Update)
 
-    def test_of_two_products(self):
+    def test_off_grid_names_the_grid_of_each_product(self):
         decoder, number = live()
         fine = frame(number, "l2_data", *(book("update", each.native, row("bid", "1.001", "1")) for each in (BTC, ETH)))
         assert decoder.receive(fine, 0) == [OffGrid(BTC, 3, 8), OffGrid(ETH, 3, 8)]
@@ -556,7 +556,7 @@ class TestC5Errors:
         assert refusal == [SubscriptionRefused("", "", "failure to subscribe", for_now=True)]
         assert isinstance(decoder.receive(update(number), 0)[0], Update)
 
-    def test_a_type_unknown(self):
+    def test_an_unknown_type_is_unrecognised(self):
         assert started().receive(b'{"type":"' + b"x" * 99 + b'"}', 0) == [Unrecognised("x" * 40)]
 
 
@@ -588,7 +588,7 @@ class TestC6Levels:
 class TestC7OneEventPerProduct:
     """All changes of a product in a frame are one event."""
 
-    def test_in_order_of_first_mention(self):
+    def test_products_leave_in_order_of_first_mention(self):
         decoder, number = live()
         entries = [
             book("update", "ETH-USD", row("bid", "1", "1")),
@@ -618,12 +618,12 @@ class TestC8Times:
         rows = row("bid", "1", "1", LATER), row("bid", "2", "1"), row("bid", "3", "1", "2026-08-12T19:27:48.5Z")
         assert decoder.receive(update(number, "BTC-USD", *rows), 0)[0].exchange_ns == LATER_NS
 
-    def test_1970_is_no_time(self):
+    def test_a_time_of_1970_counts_as_missing(self):
         decoder, number = live()
         assert decoder.receive(update(number, "BTC-USD", row("bid", "1", "1", "1970-01-01T00:00:00Z")), 0)[0].exchange_ns == SENT_NS
 
     @pytest.mark.parametrize("unset", ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
-    def test_an_unset_time_is_none(self, unset):
+    def test_an_unset_time_counts_as_missing(self, unset):
         """A delay of centuries would be shown, and a trade of the year 1 fits no record."""
         decoder, number = live()
         unset_row = row("bid", "1", "1", unset)
@@ -640,7 +640,7 @@ class TestC8Times:
 class TestC9Confirmations:
     """They come late and gate nothing."""
 
-    def test_after_the_data(self):
+    def test_a_confirmation_may_come_after_the_data(self):
         decoder = started()
         decoder.receive(snapshot(0), 0)
         assert isinstance(decoder.receive(update(1), 0)[0], Update)
@@ -703,7 +703,7 @@ class TestS7RefusedInFull:
     """No level of a refused frame leaves, and no state changes."""
 
     @pytest.mark.parametrize("nonsense", NONE_OF_IT)
-    def test_nonsense(self, nonsense):
+    def test_a_malformed_frame_is_refused(self, nonsense):
         with pytest.raises(DecodeError):
             started().receive(nonsense, 0)
 

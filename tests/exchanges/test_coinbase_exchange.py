@@ -81,7 +81,7 @@ class TestX1Snapshots:
             ("Snapshot", "BTC-USD", None, [(1000, 150_000_000, False), (900, 200_000_000, False), (1001, 1, True)])
         ]
 
-    def test_with_a_time(self):
+    def test_a_snapshot_with_a_time_has_it(self):
         assert started(mode="exchange").receive(x_snapshot(time="2026-08-12T19:27:48.551Z"), 0)[0].exchange_ns == TIME_NS
 
     @pytest.mark.parametrize("side", ["12", ["12"], {"12": "34"}, None, [["1"]], [[1, None]]])
@@ -93,7 +93,7 @@ class TestX1Snapshots:
 
 
 class TestX2Updates:
-    def test_sides_and_zeros(self, decoder):
+    def test_an_update_has_sides_and_zero_removes(self, decoder):
         changes = [["buy", "2499.50", "0.00100000"], ["sell", "2510.00", "0.00000000"], ["buy", "2499.5", "0"]]
         (event,) = decoder.receive(x_update(changes=changes), 0)
         assert levels(event) == [(249950, 100_000, False), (251000, 0, True), (249950, 0, False)]
@@ -160,7 +160,7 @@ class TestX6Answers:
 
 
 class TestX7Unasked:
-    def test_other_types_and_products(self, decoder):
+    def test_unrequested_types_and_products_are_unrecognised(self, decoder):
         assert decoder.receive(b'{"type":"ticker","sequence":1,"product_id":"BTC-USD"}', 0) == [Unrecognised("ticker")]
         assert decoder.receive(x_update("DOGE-USD"), 0) == [Unrecognised("l2update of DOGE-USD")]
 

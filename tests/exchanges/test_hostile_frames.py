@@ -80,14 +80,14 @@ def events_of(decode):
 @pytest.mark.parametrize("raw", [DEEP, LONG, HUGE], ids=["deep", "long", "huge"])
 @pytest.mark.parametrize(("name", "mode"), WAYS)
 class TestEveryPlace:
-    def test_of_a_frame(self, name, mode, raw):
+    def test_each_value_of_a_frame_replaced_gives_events_or_decode_error(self, name, mode, raw):
         decoder, frames = fed(get(name), mode, market(name))
         hard = [frame % (raw, raw) for frame in HARD_TO_SHOW]
         for frame in [*variants(frames, raw), *hard]:
             for event in events_of(lambda frame=frame: decoder.receive(frame, NOW)):
                 assert getattr(event, "count", 0) < 1 << 63, "more than a counter holds"
 
-    def test_of_metadata(self, name, mode, raw):
+    def test_each_value_of_metadata_replaced_gives_instruments_or_decode_error(self, name, mode, raw):
         exchange, truth = get(name), market(name)
         path, _, query = (exchange.facts.mode(mode).instruments_path or exchange.facts.instruments_path).partition("?")
         status, body = exchange.rest_encoder(truth, mode).respond(path, dict(parse_qsl(query)), NOW)
@@ -95,7 +95,7 @@ class TestEveryPlace:
         for answer in variants([body], raw):
             events_of(lambda answer=answer: exchange.parse_instruments(answer, mode))
 
-    def test_of_a_fetched_snapshot(self, name, mode, raw):
+    def test_each_value_of_a_snapshot_replaced_gives_events_or_decode_error(self, name, mode, raw):
         exchange, truth = get(name), market(name)
         decoder, _ = fed(exchange, mode, truth)
         fetches = [request for request in decoder.pending_requests() if isinstance(request, FetchSnapshot)]

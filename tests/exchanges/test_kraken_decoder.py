@@ -78,7 +78,7 @@ class TestK1ASnapshotReplacesTheBook:
         assert list(event.levels) == [(632994, 209987, False), (632995, 43882010, True)]
         assert event.exchange_ns == NOON_NS
 
-    def test_a_further_one_may_come_unasked(self, kraken):
+    def test_an_unrequested_snapshot_replaces_the_book(self, kraken):
         for _ in range(2):
             [event] = kraken.receive(book("snapshot", "1.0 1"), 0)
             assert type(event) is Snapshot
@@ -107,7 +107,7 @@ class TestK2SizesAreAbsolute:
 
 class TestK3TheDepthLeavesWithTheEvent:
     @pytest.mark.parametrize(("wanted", "expected"), [(10, 10), (25, 25), (1000, 1000), (0, 10)])
-    def test_it_is_the_subscribed_one(self, wanted, expected):
+    def test_an_event_carries_the_subscribed_depth(self, wanted, expected):
         decoder = Decoder([BTC], {"book"}, wanted)
         decoder.connected(0)
         frames = [json.loads(request.frame)["params"] for request in decoder.pending_requests()]
@@ -140,7 +140,7 @@ class TestK4TheChecksumLeavesWithTheEvent:
 
 
 class TestK5AnUpdateBeforeTheSnapshotIsAGap:
-    def test_it_is_told_once_and_healed(self, kraken):
+    def test_an_early_update_is_reported_once_and_healed(self, kraken):
         [gap] = kraken.receive(book("update", "1.0 1"), 0)
         assert gap == GapFound([BTC], GapReason.UPDATE_BEFORE_SNAPSHOT)
         assert kraken.receive(book("update", "1.0 1"), 0) == []
@@ -194,7 +194,7 @@ class TestK6Healing:
         again = [("unsubscribe", "book", ["BTC/USD"]), ("subscribe", "book", ["BTC/USD"])]
         assert [each for each in asked(kraken) if each[0] != "ping"] == again
 
-    def test_k12_and_again_for_ever_told_once(self, kraken):
+    def test_k12_a_missing_snapshot_is_requested_without_limit_and_reported_once(self, kraken):
         found, told = [], []
         for second in range(200):
             told += kraken.tick(second * SECOND)
@@ -452,11 +452,11 @@ class TestK10Instruments:
             {"channel": "instrument", "type": "snapshot", "data": {"assets": [], "pairs": [other, self.PAIR | changes]}}
         )
 
-    def test_only_ours_are_told(self, kraken):
+    def test_only_subscribed_instruments_give_events(self, kraken):
         seen = Instrument("kraken", "BTC-USD", "BTC/USD", 1, 8, tick_size_ticks=5, lot_size_lots=1, min_size_lots=10000)
         assert kraken.receive(self.frame(), 0) == [InstrumentsSeen([seen])]
 
-    def test_only_news_is_told(self, kraken):
+    def test_only_changed_instruments_give_events(self, kraken):
         kraken.receive(self.frame(), 0)
         assert kraken.receive(self.frame(), 0) == []
         [event] = kraken.receive(self.frame(status="cancel_only"), 0)

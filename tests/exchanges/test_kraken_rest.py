@@ -109,7 +109,7 @@ class TestAssetPairs:
             "short_position_limit": 200,
         }
 
-    def test_of_a_class(self, truth):
+    def test_asset_pairs_of_an_asset_class(self, truth):
         assert "AAPLxUSD" not in get(truth, "AssetPairs")
         assert list(get(truth, "AssetPairs", aclass_base="tokenized_asset")) == ["AAPLxUSD"]
         assert get(truth, "AssetPairs", pair="AAPLx/USD") == ["EQuery:Unknown asset pair"]
@@ -135,7 +135,7 @@ class TestAssets:
         }
         assert list(get(truth, "Assets")) == ["XXBT", "ZUSD", "SOL", "XXDG", "XETH"]
 
-    def test_by_any_name(self, truth):
+    def test_assets_are_found_by_any_name(self, truth):
         assert list(get(truth, "Assets", asset="BTC,ZUSD,XDG")) == ["XXBT", "ZUSD", "XXDG"]
         assert list(get(truth, "Assets", aclass="tokenized_asset")) == ["AAPLx"]
         assert get(truth, "Assets", asset="FOO") == ["EQuery:Unknown asset"]

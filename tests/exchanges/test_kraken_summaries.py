@@ -134,7 +134,7 @@ class TestCandles:
 
 class TestTheLifeOfASubscription:
     @pytest.mark.parametrize("params", [{"channel": "ticker"}, {"channel": "ticker", "event_trigger": "bbo"}, {"channel": "ohlc"}])
-    def test_it_ends(self, truth, params):
+    def test_a_subscription_ends(self, truth, params):
         encoder = Encoder(truth)
         ask(encoder, **params)
         assert refusals(encoder, **params) == ["Already subscribed"]

@@ -102,14 +102,14 @@ class TestSubscribing:
 
 
 class TestO1ASnapshotReplacesTheBook:
-    def test_in_full_and_exactly(self):
+    def test_a_snapshot_is_read_in_full_and_exactly(self):
         decoder = started()
         [event] = decoder.receive(snapshot(123456, ["64040.2 0.5"], ["64040.3 0.38699412"]), 0)
         assert type(event) is Snapshot
         assert list(event.levels) == [(640403, 38699412, True), (640402, 50000000, False)]
         assert (event.exchange_ns, event.checksum, event.depth) == (1_786_538_760_218_000_000, None, None)
 
-    def test_also_one_that_nobody_asked_for(self):
+    def test_an_unrequested_snapshot_replaces_the_book(self):
         decoder = live(10)
         assert kinds(decoder.receive(snapshot(90, ["1 1"]), 0)) == [Snapshot]
         assert kinds(decoder.receive(update(90, 91), 0)) == [Update]
@@ -124,7 +124,7 @@ class TestO1ASnapshotReplacesTheBook:
 
 class TestO2AnUpdateFollowsByItsPrevSeqId:
     @pytest.mark.parametrize("step", [1, 5, 7, 12, 10**9])
-    def test_whatever_its_step(self, step):
+    def test_an_update_follows_with_any_step_of_its_seq_id(self, step):
         decoder = live(10)
         [event] = decoder.receive(update(10, 10 + step, ["64040.2 0", "64039 2"]), 0)
         assert type(event) is Update
@@ -175,7 +175,7 @@ class TestO4AReset:
 
 class TestO5AnyOtherUpdateIsAGap:
     @pytest.mark.parametrize(("prev", "seq"), [(11, 12), (9, 12), (9, 10), (10**12, 10**12 + 1), (11, 11)])
-    def test_and_the_symbol_alone_is_subscribed_to_anew(self, prev, seq):
+    def test_a_gap_resubscribes_that_symbol_alone(self, prev, seq):
         decoder = live(10, BTC, ETH)
         [event] = decoder.receive(update(prev, seq), 0)
         assert (event.instruments, event.reason) == ((BTC,), GapReason.SEQUENCE)
@@ -201,7 +201,7 @@ class TestO5AnyOtherUpdateIsAGap:
         decoder.resync(BTC)
         assert asked(decoder) == HEAL
 
-    def test_a_hundred_times_an_hour_then_by_rest(self):
+    def test_after_a_hundred_resubscriptions_in_an_hour_gaps_heal_by_rest(self):
         """480 requests an hour are allowed on a connection, and a healing takes two."""
         decoder = live(10)
         for _ in range(okx.MOST_RESUBSCRIPTIONS):
@@ -225,7 +225,7 @@ class TestO5AnyOtherUpdateIsAGap:
 
 
 class TestO6AChecksumLeavesWithTheEventUnlessItIsZero:
-    def test_zero_is_none(self):
+    def test_a_checksum_of_zero_is_none(self):
         assert live(10).receive(update(10, 11, checksum=0), 0)[0].checksum is None
 
     @pytest.mark.parametrize("crc", [-1881014294, 831078360, -(1 << 31), (1 << 31) - 1])
@@ -278,14 +278,14 @@ class TestO6AChecksumLeavesWithTheEventUnlessItIsZero:
 class TestO7WithoutASnapshotInBandTheBookBeginsByRest:
     PATH = "/api/v5/market/books?instId=BTC-USDT&sz=400&source=0"
 
-    def test_where_an_update_comes_first(self):
+    def test_an_update_first_begins_a_splice(self):
         """The announced change of February 2026. No book was believed, so it is no gap."""
         decoder = started()
         assert list(decoder.receive(update(100, 105), 0)) == []
         [request] = fetches(decoder)
         assert (request.path, request.instrument) == (self.PATH, BTC)
 
-    def test_where_none_came_5_seconds_after_the_answer(self):
+    def test_no_snapshot_5_seconds_after_the_answer_begins_a_splice(self):
         decoder = started()
         goes_by(decoder, 2)
         decoder.receive(ack(), 0)
@@ -294,7 +294,7 @@ class TestO7WithoutASnapshotInBandTheBookBeginsByRest:
         goes_by(decoder, 0.2, start=6.9)
         assert [request.path for request in fetches(decoder)] == [self.PATH]
 
-    def test_not_before_the_answer(self):
+    def test_no_splice_begins_before_the_answer(self):
         decoder = started()
         goes_by(decoder, 9)
         assert fetches(decoder) == []
@@ -359,7 +359,7 @@ class TestO8TheSplice:
         assert kinds(decoder.receive_snapshot(BTC, fetched(110), 0)) == [SnapshotRefused]
         assert kinds(decoder.receive_snapshot(BTC, fetched(121), 0)) == [Snapshot, Update]
 
-    def test_so_does_a_reset_which_no_older_snapshot_survives(self):
+    def test_a_reset_begins_another_chain_and_refuses_older_snapshots(self):
         decoder = splicing()
         decoder.receive_snapshot(BTC, fetched(110), 0)
         decoder.receive(update(105, 3), 0)
@@ -382,7 +382,7 @@ class TestO8TheSplice:
         assert kinds(decoder.receive_snapshot(BTC, fetched(105), 0)) == [SnapshotRefused]
         assert kinds(decoder.receive_snapshot(BTC, fetched(111), 0)) == [Snapshot]
 
-    def test_a_resync_too(self):
+    def test_a_resync_of_a_spliced_book_fetches_another_snapshot(self):
         decoder = splicing()
         decoder.receive_snapshot(BTC, fetched(105), 0)
         decoder.resync(BTC)
@@ -500,7 +500,7 @@ class TestO10Pictures:
 
 
 class TestO11Subscriptions:
-    def test_are_answered_one_by_one(self):
+    def test_subscriptions_are_answered_one_by_one(self):
         decoder = started()
         [event] = decoder.receive(ack(), 0)
         assert event == Subscribed("book", ("BTC-USDT",))
@@ -561,7 +561,7 @@ class TestO12Refusals:
     @pytest.mark.parametrize(
         ("code", "final"), [("60011", True), ("60018", True), ("64003", True), ("60012", False), ("50013", False)]
     )
-    def test_codes(self, code, final):
+    def test_each_error_code_is_final_or_temporary(self, code, final):
         decoder = started(channels=("book",))
         [event] = decoder.receive(self.refusal(code, "said so"), 0)
         assert event == SubscriptionRefused("book", "BTC-USDT", f"{code} said so", for_now=not final)
@@ -582,7 +582,7 @@ class TestO12Refusals:
             decoder.receive(b"pong", 0)
         assert seen == [0, 0, 0, 0, 1, *[0] * 7], "once in ten minutes"
 
-    def test_those_that_are_far_apart_do_not(self):
+    def test_rate_limit_refusals_far_apart_do_not_replace_the_connection(self):
         decoder = live(10)
         for again in range(12):
             decoder.receive(self.refusal("60014", "Requests too frequent"), 0)
@@ -599,7 +599,7 @@ class TestO12Refusals:
 
 
 class TestO13Pings:
-    def test_after_20_seconds_of_silence_as_text(self):
+    def test_a_text_ping_is_sent_after_20_seconds_of_silence(self):
         decoder = live(10)
         decoder.receive(ack("trades"), 0)
         goes_by(decoder, 19.9)

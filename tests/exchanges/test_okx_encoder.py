@@ -62,7 +62,7 @@ class TestRequests:
             (b'{"op":"subscribe","args":[{"channel":"books"}]}', "60012"),
         ],
     )  # fmt: skip
-    def test_errors(self, frame, code):
+    def test_invalid_requests_get_okxs_errors(self, frame, code):
         [told] = parsed(Encoder(truth_of()).receive(frame, NOW))
         assert (told["event"], told["code"]) == ("error", code)
 

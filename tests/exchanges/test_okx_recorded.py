@@ -86,7 +86,7 @@ def test_each_checksum_is_that_of_the_book_after_its_message(recording):
 
 
 @pytest.mark.parametrize("spoil", [lambda lots: lots + 1, lambda _: 0], ids=["another size", "a level less"])
-def test_and_of_no_other_book(recording, spoil):
+def test_no_other_book_has_that_checksum(recording, spoil):
     """The best bid is spoiled after each message; else that all agree proves nothing."""
     wrong = 0
     for decoder, books, event, _ in played(recording):

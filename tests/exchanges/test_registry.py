@@ -56,7 +56,7 @@ class TestGet:
             exchanges.get("krakn")
         assert refusal.value.hint == "did you mean kraken?"
 
-    def test_a_name_like_no_other_is_told_all(self):
+    def test_an_unknown_name_without_a_near_match_lists_all_names(self):
         with pytest.raises(UsageError) as refusal:
             exchanges.get("zzzz")
         assert refusal.value.hint.startswith("exchanges are: kraken, coinbase")
@@ -94,7 +94,7 @@ class TestOtherPeoplesExchanges:
         with pytest.raises(UsageError, match="'mine' cannot be used"):
             exchanges.get("mine")
 
-    def test_none_takes_a_built_in_name(self, plug_ins):
+    def test_no_plug_in_takes_a_built_in_name(self, plug_ins):
         plug_ins(kraken={})
         assert exchanges.names() == list(exchanges.BUILT_IN)
 
@@ -135,12 +135,12 @@ class TestWhatAConnectionCarries:
             (40, 30, (protocol.BOOK,), 30),
         ],
     )
-    def test_is_counted_in_symbols(self, channels_most, books_most, channels, symbols):
+    def test_the_limit_of_a_connection_is_counted_in_symbols(self, channels_most, books_most, channels, symbols):
         facts = protocol.Facts("mine", "Mine", (), "/", channels_per_connection=channels_most, books_per_connection=books_most)
         assert facts.symbols_per_connection(channels) == symbols
 
     @pytest.mark.parametrize("name", ["binance", "binance-us"])
-    def test_is_1024_streams_at_binance(self, name):
+    def test_a_binance_connection_carries_1024_streams(self, name):
         facts = exchanges.get(name).facts
         assert facts.symbols_per_connection({protocol.BOOK, protocol.TRADES}) == 512
         assert facts.symbols_per_connection({protocol.BOOK}) == 1024

@@ -82,7 +82,7 @@ class TestAChecksumAlone:
         ("signed", "unsigned"),
         [(b"0", 0), (b"7", 7), (b"-1", 2**32 - 1), (b"-2147483648", 2**31), (b"2147483647", 2**31 - 1), (b"4294967295", 2**32 - 1)],
     )
-    def test_is_read(self, signed, unsigned):
+    def test_a_checksum_frame_is_an_update_without_levels(self, signed, unsigned):
         shape = self.shape()
         update = shape.read(b'[17,"cs",%s,5,1786562867500]' % signed)
         assert (list(update.levels), update.checksum, update.exchange_ns) == ([], unsigned, AT_NS)
@@ -130,7 +130,7 @@ class TestReading:
         assert list(update.levels) == [(100, 5_000, False), (200, 5_000, True), (300, 5_000, False)]
         assert (update.exchange_ns, update.checksum) == (AT_NS - 500_000_000, 4_294_967_295)
 
-    def test_milliseconds(self):
+    def test_times_in_milliseconds_are_read(self):
         update = read(b'"BTC-USD"[[1,2]]1786562867500', example='"<name>"[<asks>[<price>,<size>]</asks>]<millis>')
         assert update.exchange_ns == AT_NS
 
@@ -241,7 +241,7 @@ class TestEachFeed:
     @pytest.mark.campaign
     @settings(max_examples=size(50, 300), deadline=None)
     @given(st.data())
-    def test_whatever_is_done_to_its_frames(self, feed, data):
+    def test_damaged_frames_are_read_alike_on_both_paths(self, feed, data):
         made = tape(feed, 300)
         frames = [mangled(data, made.updates[at]) for at in data.draw(st.lists(st.integers(0, 299), min_size=1, max_size=4))]
         assert_alike(made, [*made.updates[:2], *frames, *made.updates[2:4]])
@@ -294,7 +294,7 @@ class TestTheComparisonCatches:
         finer = [re.sub(rb'(\["(?:buy|sell)","[0-9.]+)"', rb'\g<1>000000001"', frame) for frame in made.updates[:20]]
         return any(said(fast, frame) != said(slow, frame) for frame in [*made.updates, *hostile, *finer])
 
-    def test_nothing_as_it_is(self):
+    def test_the_real_shape_passes(self):
         assert not self.wrong(lambda real, frame: real.read(frame))
 
     @pytest.mark.parametrize(

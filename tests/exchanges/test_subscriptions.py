@@ -43,7 +43,7 @@ class TestOwed:
         owed.ask("BTC", 0)
         assert asked_at(owed, 300) == [10, 30, 70, 130, 190, 250]
 
-    def test_and_told_once(self):
+    def test_an_unanswered_request_is_reported_once(self):
         owed = Owed[str]()
         owed.ask("BTC", 0)
         assert owed.due(10 * SECOND) == (["BTC"], ["BTC"])
@@ -56,7 +56,7 @@ class TestOwed:
             1, 2, 3, 5, 9, 17, 33, 65, 125, 185, 245
         ]  # fmt: skip
 
-    def test_a_refusal_for_good_each_ten_minutes(self):
+    def test_a_final_refusal_is_requested_again_each_ten_minutes(self):
         owed = Owed[str]()
         owed.refuse("BTC", 0, final=True)
         assert asked_at(owed, 1300, lambda key, second: owed.refuse(key, second * SECOND, final=True)) == [600, 1200]

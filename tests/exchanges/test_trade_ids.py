@@ -82,7 +82,7 @@ class TestAnAbsurdNumber:
 
 
 class TestT2WhatFillsAHoleIsHistory:
-    def test_however_it_comes(self):
+    def test_a_trade_in_a_hole_is_history_from_any_source(self):
         ids = TradeIds()
         take(ids, 10, 15)
         assert take(ids, 12) == ([12], [12], 0, 1)
@@ -97,7 +97,7 @@ class TestT2WhatFillsAHoleIsHistory:
 
 
 class TestT3NothingIsToldTwice:
-    def test_whatever_brings_it(self):
+    def test_a_seen_trade_is_not_published_again_from_any_source(self):
         ids = TradeIds()
         assert take(ids, 3, 2, 1, history=True)[0] == [1, 2, 3]
         assert take(ids, 6, 5, 4, 3)[0] == [4, 5, 6]
@@ -106,7 +106,7 @@ class TestT3NothingIsToldTwice:
 
 
 class TestT4NumbersThatBeginAnew:
-    def test_are_known_by_their_time(self):
+    def test_a_reset_of_the_ids_is_detected_by_time(self):
         ids = TradeIds()
         ids.take([traded(500, SECOND)], 0)
         assert told(ids.take([traded(1, 3 * SECOND), traded(2, 3 * SECOND)], 0)) == ([1, 2], [], 0, 0)
@@ -119,7 +119,7 @@ class TestT4NumbersThatBeginAnew:
 
 
 class TestT5TheHolesAreBounded:
-    def test_the_lowest_is_given_up(self, monkeypatch):
+    def test_beyond_the_bound_the_lowest_hole_is_dropped(self, monkeypatch):
         monkeypatch.setattr(trade_ids, "MOST_HOLES", 2)
         ids = TradeIds()
         take(ids, 10, 20, 30, 40)
@@ -181,7 +181,7 @@ class TestT7ATradeMayStandForSeveral:
         ids = TradeIds()
         assert self.take(ids, (100, 1), (103, 50)) == ([100, 103], 0, 0)
 
-    def test_the_first_of_all(self):
+    def test_the_first_trade_with_a_count_misses_nothing(self):
         ids = TradeIds()
         assert self.take(ids, (100, 5)) == ([100], 0, 0)
         assert self.take(ids, (95, 1)) == ([95], 0, 0)

@@ -70,7 +70,7 @@ class TestWords:
          ("reduce_only", T.CANCEL_ONLY), ("maintenance", T.SUSPENDED), ("work_in_progress", T.SUSPENDED), ("delisted", T.DELISTED),
          ("frobnicated", T.UNKNOWN), ("", T.UNKNOWN), ("ONLINE", T.UNKNOWN)],
     )  # fmt: skip
-    def test_of_kraken(self, word, status):
+    def test_words_of_kraken(self, word, status):
         found = read("kraken", "", record("kraken", "", status=word))
         assert (found.trading_status, found.status_word) == (status, word)
 
@@ -79,7 +79,7 @@ class TestWords:
         [("TRADING", T.TRADING), ("HALT", T.SUSPENDED), ("BREAK", T.SUSPENDED), ("AUCTION_MATCH", T.AUCTION),
          ("PRE_TRADING", T.SUSPENDED), ("POST_TRADING", T.SUSPENDED), ("END_OF_DAY", T.SUSPENDED), ("HALT_BUY_ONLY", T.UNKNOWN)],
     )  # fmt: skip
-    def test_of_binance(self, word, status):
+    def test_words_of_binance(self, word, status):
         found = read("binance-us", "", record("binance-us", "", status=word))
         assert (found.trading_status, found.status_word) == (status, word)
 
@@ -88,7 +88,7 @@ class TestWords:
         [("Trading", T.TRADING), ("PreLaunch", T.SUSPENDED), ("Delivering", T.SUSPENDED), ("Closed", T.DELISTED),
          ("Halted", T.UNKNOWN), ("", T.UNKNOWN), ("TRADING", T.UNKNOWN)],
     )  # fmt: skip
-    def test_of_bybit(self, word, status):
+    def test_words_of_bybit(self, word, status):
         found = read("bybit", "", record("bybit", "", status=word))
         assert (found.trading_status, found.status_word) == (status, word)
 
@@ -103,7 +103,7 @@ class TestWords:
          ({"status": "novel", "limit_only": True}, T.UNKNOWN, "novel, limit_only")],
     )  # fmt: skip
     @pytest.mark.parametrize("mode", ["advanced", "exchange"])
-    def test_of_coinbase(self, mode, said, status, word):
+    def test_words_of_coinbase(self, mode, said, status, word):
         """The strictest of all that is said."""
         found = read("coinbase", mode, record("coinbase", mode, **said))
         assert (found.trading_status, found.status_word) == (status, word)
@@ -113,7 +113,7 @@ class TestWords:
         [("online", T.TRADING), ("limit_only", T.LIMIT_ONLY), ("post_only", T.POST_ONLY), ("cancel_only", T.CANCEL_ONLY),
          ("maintenance", T.SUSPENDED), ("dancing", T.UNKNOWN)],
     )  # fmt: skip
-    def test_of_kraken_as_a_whole(self, word, status):
+    def test_words_of_krakens_channel_status(self, word, status):
         said = read_status({"system": word})
         assert (said.status, said.trading_status, list(said.announcements)) == (word, status, [])
 
@@ -140,5 +140,5 @@ class TestInBand:
         assert event.instruments[0].trading_status is T.CANCEL_ONLY
 
     @pytest.mark.parametrize(("name", "mode"), [feed for feed in TELLING if feed[0] != "kraken"])
-    def test_the_others_say_nothing(self, name, mode):
+    def test_the_other_exchanges_send_no_trading_status(self, name, mode):
         assert not exchanges.get(name).encoder(PlainTruth([listed(name)]), mode).trading_status("BTC-USD", 0)

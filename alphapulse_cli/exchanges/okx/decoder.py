@@ -123,7 +123,7 @@ class Decoder:
         chosen = okx.FACTS.mode(mode)
         if depth not in (0, chosen.default_depth):
             raise UsageError(
-                f"okx has no book of depth {depth} in mode {chosen.name}", f"it has {chosen.default_depth} levels a side"
+                f"okx has no book of depth {depth} in mode {chosen.name}", f"it has {chosen.default_depth} levels per side"
             )
         self.instruments = {instrument.native: instrument for instrument in instruments}
         self._is_pictures = chosen.name == okx.BOOKS5
