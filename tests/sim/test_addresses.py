@@ -105,7 +105,7 @@ class TestAFrozenMarket:
             await exchange.advance(5)
             assert exchange.truth.sequence("BTC-USD") > before
 
-    async def test_also_one_that_is_as_fast_as_its_clients(self):
+    async def test_an_unthrottled_market_freezes_too(self):
         async with exchange_of(SMALL, rate=UNTHROTTLED) as exchange, client_of(exchange) as websocket:
             client = SmallClient(websocket)
             await client.subscribe("BTC/USD")
@@ -119,7 +119,7 @@ class TestAFrozenMarket:
 
 
 class TestTheEndOfMischief:
-    async def test_what_is_to_come_stays_whole(self):
+    async def test_after_the_end_of_mischief_no_frame_is_damaged(self):
         """Present connections, armed faults and those of probability, and connections to come."""
         async with exchange_of(SMALL, mischief=[Scenario("gap", 1.0)]) as exchange, client_of(exchange) as websocket:
             client = SmallClient(websocket)

@@ -33,7 +33,7 @@ class TestM1NeverCrossed:
 
     @given(SOME_SYMBOLS, st.integers(0, 2**64), st.integers(1, 60), WAITS_NS)
     @settings(max_examples=60, deadline=None)
-    def test_however_far_the_price_runs(self, where, seed, levels, waits):
+    def test_books_are_never_crossed_however_far_the_price_runs(self, where, seed, levels, waits):
         """Thin books and long waits: takers run out of levels before makers have followed."""
         exchange, symbol = where
         market = SimulatedMarket(exchange, seed, [symbol], levels_per_side=levels, start_ns=START_NS)
@@ -231,7 +231,7 @@ class TestLadder:
     """One side of the true book, against a dict that is sorted on demand."""
 
     @given(st.booleans(), st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=80))
-    def test_puts_as_a_dict_would(self, is_ask, puts):
+    def test_a_ladder_behaves_like_a_dict(self, is_ask, puts):
         """Sizes before, counts, best and every depth."""
         ladder = SimulatedLadder(is_ask)
         model: dict[int, int] = {}
@@ -272,7 +272,7 @@ class TestM8NoDust:
 
     @given(SOME_SYMBOLS, st.integers(0, 2**64), st.integers(1, 60), WAITS_NS)
     @settings(max_examples=40, deadline=None)
-    def test_however_it_is_taken(self, where, seed, levels, waits):
+    def test_no_level_or_trade_is_below_the_smallest_order(self, where, seed, levels, waits):
         exchange, symbol = where
         market = SimulatedMarket(exchange, seed, [symbol], levels_per_side=levels, start_ns=START_NS)
         least = max(1, market.instruments[symbol].min_size_lots)

@@ -118,7 +118,7 @@ class TestSubscriptionsThatFail:
                 for word in ("Exceeded msg rate", "Too many requests", "rate limit exceeded", "Requests too frequent", "ratelimit")
             )
 
-    async def test_one_is_not_heard(self, name):
+    async def test_one_lost_subscription_gets_no_answer(self, name):
         async with subscribed(name) as (sim, client):
             sim.inject("lost-ack")
             await client.drained(steps=3)
@@ -189,7 +189,7 @@ class TestSnapshots:
             assert await snapshot_id(sim) == sim.truth.sequence("BTC-USDT") + 1_000_000
             assert await snapshot_id(sim) == sim.truth.sequence("BTC-USDT")
 
-    async def test_so_are_those_of_okx(self):
+    async def test_old_and_ahead_snapshots_of_okx_once_each(self):
         async with subscribed("okx") as (sim, client):
 
             def seq():

@@ -35,7 +35,7 @@ def fraction_net(plant, buy_fee, sell_fee):
 class TestP1AFunctionOfItsSeed:
     @given(SEEDS, st.permutations(NAMES))
     @settings(max_examples=20, deadline=None)
-    def test_in_whichever_order_the_exchanges_are_named(self, seed, names):
+    def test_the_order_of_the_exchanges_does_not_matter(self, seed, names):
         assert some(seed, count=10) == some(seed, names, count=10)
 
     def test_another_seed_is_another_schedule(self):
@@ -106,7 +106,7 @@ class TestP2AProfitForOnePairAlone:
 class TestP3OneSize:
     @given(SEEDS)
     @settings(max_examples=30, deadline=None)
-    def test_of_whole_lots_and_enough_for_an_order_on_both(self, seed):
+    def test_the_size_is_whole_lots_and_an_order_on_both_exchanges(self, seed):
         for plant in some(seed, tuple(LISTED), count=20):
             for leg in (plant.buy, plant.sell):
                 instrument = leg.instrument
@@ -199,7 +199,7 @@ class TestM7TheMarketThatCarriesIt:
 
 
 class TestP4TheHiddenPriceStandsStill:
-    def test_on_an_exchange_that_carries_none_of_it(self):
+    def test_the_price_stands_still_on_a_third_exchange_too(self):
         """The same steps at two times of its life are the same moment of the market there."""
         schedule = PlantedSchedule(8, NAMES)
         plant = next(schedule.planted(START_NS, START_NS + 20 * SECOND))
@@ -222,18 +222,18 @@ class TestWhatPlantSays:
             ("1.5/min:kraken+binance-us", 40 * SECOND, ("kraken", "binance-us")),
         ],
     )
-    def test_a_rate(self, text, every_ns, names):
+    def test_a_rate_or_interval_is_parsed(self, text, every_ns, names):
         plan = parse_plant(text)
         assert (plan.every_ns, tuple(plan.exchanges)) == (every_ns, names)
 
     @pytest.mark.parametrize("text", ["", "off"])
-    def test_nothing(self, text):
+    def test_off_plants_nothing(self, text):
         assert parse_plant(text) is None
 
     @pytest.mark.parametrize(
         "text", ["often", "0/min", "0s", "0.1s", "1000/min", "9999s", "-1s", "1e3s", "6/min:ftx", "6/min:", "6/hour"]
     )
-    def test_what_cannot_be_is_refused_with_a_hint(self, text):
+    def test_an_invalid_plant_is_refused_with_a_hint(self, text):
         with pytest.raises(UsageError) as refused:
             parse_plant(text)
         assert refused.value.hint

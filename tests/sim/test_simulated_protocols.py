@@ -57,7 +57,7 @@ class TestBooksAreExact:
     """Snapshot and updates rebuild the truth, and whatever the protocol proves itself by is right on every frame."""
 
     @EVERY_PROTOCOL
-    async def test_after_every_few_steps(self, name, mode):
+    async def test_books_are_exact_after_every_few_steps(self, name, mode):
         """Checksums, sequences, prices on the grid; trades as they were, by the taker's side, ids without a hole."""
         async with subscribed(name, mode) as (exchange, client):
             start = exchange.truth.recent_trades(client.symbol, 10**6)
@@ -71,7 +71,7 @@ class TestBooksAreExact:
             assert client.trades[-len(told) :] == told
 
     @pytest.mark.parametrize(("name", "symbol"), [(name, row[0]) for name, rows in LISTED.items() for row in rows])
-    async def test_of_every_listed_symbol(self, name, symbol):
+    async def test_books_of_every_listed_symbol_are_exact(self, name, symbol):
         """Every grid there is."""
         async with subscribed(name, "", symbol, levels=30) as (exchange, client):
             for _ in range(5):
@@ -89,7 +89,7 @@ class TestBooksAreExact:
             assert client.wrong == []
 
     @pytest.mark.parametrize("name", LISTED)
-    async def test_on_a_timer_as_well(self, name):
+    async def test_books_are_exact_on_a_timer_too(self, name):
         """By the real clock, at a rate; stopped to compare."""
         async with subscribed(name, "", rate=100) as (exchange, client):
             while exchange.step_count < 300:
@@ -244,7 +244,7 @@ class TestMischiefInEachProtocol:
     )
 
     @pytest.mark.parametrize(("name", "kind", "wrong"), PROVEN)
-    async def test_it_is_found(self, name, kind, wrong):
+    async def test_each_kind_of_mischief_is_detected(self, name, kind, wrong):
         """Once armed, once logged, and found by the client."""
         async with subscribed(name, "") as (exchange, client):
             await exchange.advance(4)
@@ -278,7 +278,7 @@ class TestMischiefInEachProtocol:
 
     @pytest.mark.parametrize("name", EXCHANGES)
     @pytest.mark.parametrize("kind", ["flood", "stall"])
-    async def test_what_is_only_trying_leaves_books_exact(self, name, kind):
+    async def test_harmless_mischief_leaves_books_exact(self, name, kind):
         """A flood is legal, a stall is only late."""
         async with subscribed(name, "") as (exchange, client):
             exchange.inject(kind, seconds=1.0)
@@ -306,7 +306,7 @@ class TestARefusalForNow:
     """The fault `refuse` strikes the next subscription; whatever else a client sends is answered as ever."""
 
     @EVERY_PROTOCOL
-    async def test_waits_for_an_object_whatever_is_sent(self, name, mode):
+    async def test_a_refusal_waits_for_a_request_that_is_an_object(self, name, mode):
         async with subscribed(name, mode) as (exchange, client):
             for frame in ('["subscribe"]', "subscribe", '"subscribe"', '{"subscribe"', '{"x": "subscribe"}'):
                 exchange.inject("refuse")
