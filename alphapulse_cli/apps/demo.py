@@ -90,7 +90,7 @@ async def demo(plan: DemoPlan, on_line: OnLine, failed: Callable[[ExitCode], Non
             await asyncio.wait({working, talking}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 return working.result()
-            raise AlphapulseError("the simulators ended", "their last messages are above")
+            raise AlphapulseError("the simulators ended unexpectedly", "their last messages are above")
         finally:
             for task in (working, talking):
                 task.cancel()

@@ -423,7 +423,7 @@ def counters(form: options.Format = None, as_json: options.Json = False, shm_dir
         shown = [{**row, "held_back": ", ".join(f"{why} {count}" for why, count in row["held_back"].items())} for row in rows]
         render.emit_table(shown, [render.Column(name, right=name != "held_back") for name in COUNTED])
     if not rows:
-        stderr.note("no arb watch is running here")
+        stderr.note("no alphapulse arb watch is running on these segments")
 
 
 def _policy(

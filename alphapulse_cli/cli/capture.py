@@ -142,7 +142,7 @@ def check(
     )
     failed = sum(each.verdict is Verdict.FAILS for each in findings)
     if failed:
-        stderr.note(f"{failed} of {len(findings)} findings: not as it should be")
+        stderr.note(f"{failed} of {len(findings)} checks failed")
         raise typer.Exit(ExitCode.INTEGRITY)
 
 
@@ -163,7 +163,9 @@ def cat(
         int | None,
         typer.Option("--connection", min=0, max=9999, metavar="N", show_default=False, help="Only rows of this connection."),
     ] = None,
-    rows: Annotated[bool, typer.Option("--rows", help="Whole rows, as they stand in the file; without it their payloads.")] = False,
+    rows: Annotated[
+        bool, typer.Option("--rows", help="Print whole rows, as stored in the file; otherwise their payloads only.")
+    ] = False,
     form: Annotated[
         str | None,
         typer.Option(
@@ -192,7 +194,7 @@ def cat(
     from alphapulse_cli.cli import capture_lines
 
     if as_json and form == "raw":
-        raise UsageError("--json and --format raw contradict each other", "say one of them")
+        raise UsageError("--json and --format raw contradict each other", "use only one of them")
     wants_json = as_json or form == "json"
     chosen = kinds_of(options.split_lists(kinds)) if kinds else frozenset() if rows or wants_json else kinds_of(["recv"])
     wanted = Wanted(span_of(begin, end), chosen, connection, symbols or ())
@@ -228,11 +230,20 @@ def import_(
     mode: Annotated[
         str,
         typer.Option(
-            metavar="MODE", autocompletion=options.complete_mode, show_default=False, help="Feed of the exchange, likewise."
+            metavar="MODE",
+            autocompletion=options.complete_mode,
+            show_default=False,
+            help="Feed of the exchange; recognized by the frames if not given.",
         ),
     ] = "",
     depth: Annotated[
-        int | None, typer.Option(min=1, metavar="N", show_default=False, help="Levels a side of the subscription, likewise.")
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            show_default=False,
+            help="Levels per side of the subscription; recognized by the frames if not given.",
+        ),
     ] = None,
     as_name: Annotated[
         str, typer.Option("--as", metavar="NAME", show_default=False, help="Name of the set; the exchange's if not given.")
@@ -240,7 +251,10 @@ def import_(
     time_field: Annotated[
         str,
         typer.Option(
-            "--time-field", metavar="NAME", show_default=False, help="For ndjson: member with the time; a.b for one within another."
+            "--time-field",
+            metavar="NAME",
+            show_default=False,
+            help="For ndjson: key of the time in each line; a.b for a nested key.",
         ),
     ] = "",
     time_unit: Annotated[
@@ -343,7 +357,9 @@ def merge(
 @app.command()
 def diff(
     one: Annotated[str, typer.Argument(metavar="FILE|DIR", help="A capture.", show_default=False)],
-    other: Annotated[str, typer.Argument(metavar="FILE|DIR", help="Another of the same feed.", show_default=False)],
+    other: Annotated[
+        str, typer.Argument(metavar="FILE|DIR", help="Capture to compare it with, of the same feed.", show_default=False)
+    ],
     form: options.Format = None,
     as_json: options.Json = False,
 ) -> None:

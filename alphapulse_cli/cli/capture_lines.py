@@ -33,5 +33,5 @@ def warn_of_damage(path: Path, damage: "Damage") -> None:
 
 
 def warn(path: Path, what: str) -> None:
-    """Write a warning on stderr of what could not be read in a file."""
+    """Write a warning on stderr about an unreadable part of a file."""
     stderr.warning(f"{path}: {what}")

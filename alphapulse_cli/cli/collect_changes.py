@@ -84,7 +84,7 @@ def refuse_options_before(context: typer.Context) -> None:
             option, command = parameter.opts[0], context.invoked_subcommand
             raise UsageError(
                 f"{option} comes before {command}, where it has no effect",
-                f"write it behind: alphapulse collect {command} {option} …",
+                f"write it after the subcommand: alphapulse collect {command} {option} …",
             )
 
 
@@ -130,7 +130,7 @@ def _by_set(choices: Sequence[tuple[str, str]], usual: Sequence[str], *, asked: 
     for exchange, choice in choices:
         if not exchange and not asked and len(usual) != 1:
             if not usual:
-                raise NoSegment("nothing is being collected here", "alphapulse collect --exchange kraken")
+                raise NoSegment("no collector is running", "alphapulse collect --exchange kraken")
             raise UsageError(f"{choice}: there are several collectors: {', '.join(usual)}", f"--exchange {usual[0]}, or --as NAME")
         for name in [exchange] if exchange else usual:
             found.setdefault(name, []).append(choice)

@@ -27,7 +27,7 @@ Channels = Annotated[
     ),
 ]
 Depth = Annotated[
-    int | None, typer.Option(min=1, metavar="N", show_default=False, help="Levels a side, where the exchange offers a choice.")
+    int | None, typer.Option(min=1, metavar="N", show_default=False, help="Levels per side, if the exchange offers a choice.")
 ]
 Modes = Annotated[
     list[str] | None,
@@ -68,7 +68,7 @@ SkipUnlisted = Annotated[
     typer.Option(
         "--skip-unlisted/--no-skip-unlisted",
         show_default=False,
-        help="Where an exchange does not list all symbols, collect the others, or refuse. Default: refuse on a terminal.",
+        help="If an exchange does not list all symbols: collect the others, or refuse. Default: refuse on a terminal.",
     ),
 ]
 Checksum = Annotated[
@@ -87,8 +87,8 @@ Capture = Annotated[
         "--capture",
         metavar="DIR",
         show_default=False,
-        help="Also write all that is received and sent to files in this folder, to be replayed: see `alphapulse capture`. none: not, whatever the configuration"
-        " says.",
+        help="Also write all that is received and sent to files in this folder, to be replayed: see `alphapulse capture`."
+        " none: no capture, even if the configuration has a folder.",
     ),
 ]
 Rotate = Annotated[
@@ -108,8 +108,8 @@ KeepFor = Annotated[
         metavar="BOUNDS",
         show_default=False,
         autocompletion=options.complete_words("7d", "50GiB", "7d,50GiB", "none"),
-        help="Delete this set's oldest captures beyond an age or a size: 7d, 50GiB, or both with a comma. Default: delete nothing; none:"
-        " nothing, whatever the configuration says.",
+        help="Delete this set's oldest captures beyond an age or a size: 7d, 50GiB, or both with a comma. Default: delete nothing."
+        " none: delete nothing, even if the configuration has a limit.",
     ),
 ]
 LeastRoom = Annotated[

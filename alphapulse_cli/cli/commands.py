@@ -49,5 +49,5 @@ COMMANDS = (  # in the order in which a newcomer needs them
 
 @cache
 def available() -> dict[str, Entry]:
-    """The commands whose modules are there, by name."""
+    """Commands whose modules exist, by name."""
     return {entry.name: entry for entry in COMMANDS if importlib.util.find_spec(entry.module) is not None}

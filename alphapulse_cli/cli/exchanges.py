@@ -40,7 +40,9 @@ def exchanges(context: typer.Context, form: options.Format = None, as_json: opti
     if context.invoked_subcommand is None:
         render.emit_rows(rows(), COLUMNS, render.chosen_format(form, as_json))
     elif form or as_json:
-        raise UsageError("a format stands after the subcommand", f"alphapulse exchanges {context.invoked_subcommand} … --json")
+        raise UsageError(
+            "the option of the format belongs after the subcommand", f"alphapulse exchanges {context.invoked_subcommand} … --json"
+        )
 
 
 @app.command()

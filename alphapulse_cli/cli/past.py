@@ -89,7 +89,7 @@ def _check(asked: Asked, refused: Sequence[str]) -> None:
     if len(kinds) != 1:
         raise UsageError(
             f"{' and '.join(kinds)} contradict each other" if kinds else "a capture has books of many times",
-            "say one of --at TIME, --at-version N, --at-sequence N, --every TIME",
+            "use only one of --at TIME, --at-version N, --at-sequence N, --every TIME",
         )
     if refused:
         raise UsageError(f"{refused[0]} is for live books, not for a capture", "leave it out")

@@ -25,7 +25,7 @@ class _Reader:
         self.parameter, self.typers = parameter, typers
 
     def coerce(self, value: Any, *rest: Any, **named: Any) -> Any:
-        """Read a value: what typer's own reader would give, or its error."""
+        """Parse a value with the result, or the error, of typer's own reader."""
         try:
             return _plain(value, self.parameter)
         except (_NotPlain, ValueError, AssertionError):
@@ -33,7 +33,7 @@ class _Reader:
 
 
 def read_plainly(command: Any) -> None:
-    """Let a command and its subcommands ask typer's own reader, and import pydantic, only for values that are not plain."""
+    """Make a command and its subcommands use typer's own reader, which imports pydantic, only for values that are not plain."""
     for parameter in command.params:
         _read_parameter_plainly(parameter)
     typers = command.get_help_option

@@ -48,13 +48,13 @@ def reconstruct(
     exchanges: options.Exchanges = None,
     depth: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", show_default=False, help="Levels a side. Default: 10 in a table, all otherwise."),
+        typer.Option(min=1, metavar="N", show_default=False, help="Levels per side. Default: 10 in a table, all otherwise."),
     ] = None,
     form: options.Format = None,
     watch: Annotated[
         bool,
         typer.Option(
-            "--watch", help="Keep going: refresh on a terminal, an object a change in a pipe. Includes sets that start later."
+            "--watch", help="Keep running: refresh on a terminal, one object per change in a pipe. Includes sets that start later."
         ),
     ] = False,
     prove: Annotated[

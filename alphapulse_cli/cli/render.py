@@ -53,7 +53,7 @@ def chosen_format(form: str | None, as_json: bool = False, offered: Sequence[str
     from alphapulse_cli.cli import options
 
     if as_json and form not in (None, "json"):
-        raise UsageError(f"--json and --format {form} contradict each other", "say one of them")
+        raise UsageError(f"--json and --format {form} contradict each other", "use only one of them")
     if as_json or form:
         return form or "json"
     configured = str(options.settings().get("format"))

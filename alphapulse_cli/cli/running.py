@@ -134,7 +134,7 @@ async def _lines(sample: Callable[[], list[SetStatus]], *, as_json: bool) -> Non
             raise
         except OSError as problem:
             if not is_shown:
-                stderr.warning(f"lines on standard output are lost: {problem.strerror}; collecting goes on")
+                stderr.warning(f"cannot write to standard output: {problem.strerror}; its lines are lost, collecting continues")
             is_shown = True
         else:
             is_shown = False

@@ -52,7 +52,7 @@ def sim(
         typer.Option(
             metavar="RATE",
             autocompletion=options.complete_words("6/min", "10s", "off"),
-            help="Plant cross-exchange opportunities at this rate: 6/min or 10s; 6/min:kraken+coinbase where each exchange has its own command. None if not given.",
+            help="Plant cross-exchange opportunities at this rate: 6/min or 10s; 6/min:kraken+coinbase if each exchange has its own command. None if not given.",
         ),
     ] = "",
     more: Annotated[
@@ -70,7 +70,7 @@ def sim(
         typer.Option(
             "--tls",
             show_default=False,
-            help="Serve wss:// and https:// by a throw-away certificate authority (extra `tls`), whose file is printed: clients run with SSL_CERT_FILE set to it.",
+            help="Serve wss:// and https:// by a temporary certificate authority (extra `tls`), whose file is printed: clients run with SSL_CERT_FILE set to it.",
         ),
     ] = False,
     duration: options.Duration = None,

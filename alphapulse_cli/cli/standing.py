@@ -86,7 +86,7 @@ class Standing:
         there = find_sets(self._directory, self._wanted)
         absent = {*self._wanted.exchanges, *self._wanted.sets} - {*there, *there.values()}
         for name in sorted(absent - (self._absent or set())):
-            stderr.warning(f"{name} is not collected yet; it is taken in once it is", self._start_command(name, there))
+            stderr.warning(f"{name} is not collected yet; waiting for its collector", self._start_command(name, there))
         for name in sorted((self._absent or set()) - absent):
             stderr.note(f"{name} is collected now")
         self._absent = absent

@@ -82,7 +82,7 @@ def report_beside(item: Item | None) -> None:
         stderr.warning(f"{item.set_name}: {item.missed} records missed: they were overwritten before they could be read")
     elif isinstance(item, Restarted):
         writer = "replay begins" if item.replay else "collector has taken over"
-        stderr.warning(f"{item.set_name}: a new {writer} (epoch {item.epoch}); versions begin again")
+        stderr.warning(f"{item.set_name}: a new {writer} (epoch {item.epoch}); versions start again")
 
 
 def _exact_utc(ns: int) -> str:

@@ -131,7 +131,9 @@ def _read_request(line: bytes, actions: Sequence[str]) -> tuple[str, list[str]]:
     content = _content(line, "request")
     action, symbols = content.get("do"), content.get("symbols")
     if not isinstance(action, str) or action not in actions:
-        raise UsageError(f"the process there knows no {str(action)[:40]!r}", "alphapulse of another version?")
+        raise UsageError(
+            f"the running process has no action {str(action)[:40]!r}", "it may be another version of alphapulse: restart it"
+        )
     if not isinstance(symbols, list) or not all(isinstance(one, str) for one in symbols):
         raise UsageError("no symbols")
     if not symbols and action in (ADD, REMOVE):
@@ -141,7 +143,7 @@ def _read_request(line: bytes, actions: Sequence[str]) -> tuple[str, list[str]]:
 
 def _read_answer(line: bytes, set_name: str) -> list[str]:
     if not line:
-        raise StorageError(f"the collector of {set_name} gave no answer", "has it just ended?")
+        raise StorageError(f"the collector of {set_name} gave no answer", "it may have just ended: alphapulse segments")
     content = _content(line, "answer")
     if "error" in content:
         raise ERRORS.get(content.get("code", 0), StorageError)(str(content["error"]), str(content.get("hint", "")))

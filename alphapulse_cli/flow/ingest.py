@@ -310,7 +310,7 @@ class Ingest:
         return self.decoder.receive_trades(self._current(instrument), body, receive_ns)
 
     def _on_grid(self, events: Sequence[Event], decode: Callable[[], Sequence[Event]], receive_ns: int) -> Sequence[Event]:
-        """Events on a grid that holds all their levels: where one is finer, the grid is refined and the same bytes decoded again.
+        """Events on a grid that holds all their levels: for a finer level, the grid is refined and the same bytes are decoded again.
 
         DecodeError. A level that fits no grid is then left out and counted, so that an event always shows what became of the book.
         """
@@ -426,7 +426,7 @@ class Ingest:
         self._notice("warning", f"gap ({gap.reason.value}{detail}): resyncing {ids}")
 
     def _look_at_grid(self, trade: Trade) -> None:
-        """Read the metadata again where a trade is on a finer grid than its instrument: the exchange may have a finer tick now."""
+        """Request the metadata again if a trade is on a finer grid than its instrument, since the tick size may have changed."""
         made, held = trade.instrument, self.decoder.instruments.get(trade.instrument.native)
         is_finer = held is not None and (made.price_decimals > held.price_decimals or made.size_decimals > held.size_decimals)
         if is_finer and not trade.refused:

@@ -190,7 +190,7 @@ class QuietBooks:
         return self._in_band and is_doubted and differs(keeper, event.levels, None)
 
     def proven(self, keeper: BookKeeper, proof: Proof, now_ns: int, monotonic_ns: int) -> bool:
-        """Whether the book agrees with the proof; then it is no longer in doubt."""
+        """Compare the book with a Proof; if they agree, its check ends. Returns whether they agree."""
         if differs(keeper, proof.levels, proof.depth):
             return False
         keeper.proved_ns = now_ns
@@ -238,7 +238,7 @@ class _Crossing:
 
 
 class CrossedBooks:
-    """Watch over books whose best bid is at or above their best ask.
+    """Timer of crossed books, whose best bid is at or above their best ask.
 
     A book that a fresh snapshot did not uncross, as in an auction, is so at the exchange: its bound doubles each time, up to a
     minute.

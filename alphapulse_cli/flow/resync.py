@@ -1,4 +1,4 @@
-"""Pacing of resyncs: at once for a single fault, ever more rarely while healing does not help.
+"""Backoff of resyncs: at once for a single fault, after growing pauses while resyncs fail.
 
 The states of a book and the events between them (`BookState` of `wire.delta`; the reason tells apart what a state stands for):
 

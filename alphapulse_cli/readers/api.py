@@ -272,9 +272,11 @@ class Book:
             if image is not None:
                 return image
             if self._reader.writer_died_editing(clock.monotonic_ns()):
-                raise NoSegment(f"{self._file} was left half edited by a collector that died", "start it again")
+                raise NoSegment(
+                    f"{self._file} is incomplete: its collector was killed during an update", "start the collector again"
+                )
             clock.pause(COPY_PAUSE_NS)
-        raise NoSegment(f"{self._file} could not be copied whole", "alphapulse segments shows whether its collector lives")
+        raise NoSegment(f"{self._file} changed during each try to copy it", "alphapulse segments shows whether its collector runs")
 
     def _checkpoint(self, first: ImageCopy | None) -> ImageCopy | None:
         """Copy of a checkpoint newer than `first`; if there is none yet, ask the writer for one and return None."""

@@ -139,7 +139,7 @@ class Directory:
         if not stat.S_ISREG(found.st_mode):
             raise NotASegment(f"{self.path / name} is not a regular file")
         if found.st_uid != os.geteuid():
-            raise NotASegment(f"{self.path / name} belongs to uid {found.st_uid}, not to us")
+            raise NotASegment(f"{self.path / name} belongs to uid {found.st_uid}, not to you")
         if found.st_mode & 0o077:
             raise NotASegment(
                 f"{self.path / name} is open to others (mode {found.st_mode & 0o7777:o})", f"chmod 600 {self.path / name}"
@@ -214,7 +214,7 @@ def _directory_error(error: OSError, path: Path, *, create: bool) -> AlphapulseE
 def _check_directory(path: Path, found: os.stat_result) -> None:
     """StorageError unless the directory is ours and closed to others."""
     if found.st_uid != os.geteuid():
-        raise StorageError(f"{path} belongs to uid {found.st_uid}, not to us", "name a directory of your own: --shm-dir DIR")
+        raise StorageError(f"{path} belongs to uid {found.st_uid}, not to you", "name a directory of your own: --shm-dir DIR")
     if found.st_mode & 0o077:
         raise StorageError(
             f"{path} is open to others (mode {found.st_mode & 0o7777:o})",

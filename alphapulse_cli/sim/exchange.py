@@ -102,7 +102,9 @@ class SimulatedExchange:
             known = ", ".join(each.name for each in self._speaker.facts.modes)
             raise UsageError(f"{name} has no mode {mode[:40]!r}", f"its modes are: {known}") from None
         if not rate >= 0 or burst < 1:
-            raise UsageError(f"neither a rate nor a burst: {rate:g}, {burst}", "a rate is 0 or more, a burst 1 or more")
+            raise UsageError(
+                f"impossible rate {rate:g} or burst {burst}", "the rate is 0 or more steps a second, the burst 1 or more steps"
+            )
         self.name, self.mode, self.host, self.port = name, facts.name, host, port
         self.rate, self.burst = rate, burst
         self._clock = clock or (time.time_ns if rate else None)
@@ -205,7 +207,7 @@ class SimulatedExchange:
         announced = {one.symbol: one.trading_status for one in self._speaker.parse_instruments(self._metadata(), self.mode)}
         if announced.get(symbol) is not status:
             self.truth.set_trading_status(symbol, before)
-            raise UsageError(f"{self.name} cannot announce a market that is {status.name}", "use SUSPENDED or CANCEL_ONLY")
+            raise UsageError(f"{self.name} has no trading status {status.name}", "use SUSPENDED or CANCEL_ONLY")
         for connection in self.connections:
             connection.send_status(symbol, self._now())
 

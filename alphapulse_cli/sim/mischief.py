@@ -112,7 +112,9 @@ def _parse_scenario(word: str) -> Scenario:
     check_kind(kind)
     symbol = numbers.pop(0) if numbers and SYMBOL.fullmatch(numbers[0]) else ""
     if len(numbers) > (2 if kind in TIMED else 1):
-        raise UsageError(f"too much in {word[:40]!r}", "write kind:probability, and for a stall kind:probability:seconds")
+        raise UsageError(
+            f"too many parts in mischief {word[:40]!r}", "write kind:probability, and for a stall kind:probability:seconds"
+        )
     probability = _parse_number(word, numbers[0], 1.0) if numbers else DEFAULT_PROBABILITY
     seconds = _parse_number(word, numbers[1], MAX_STALL_S) if len(numbers) > 1 else DEFAULT_STALL_S
     return Scenario(kind, probability, seconds, symbol)
@@ -142,7 +144,9 @@ class Mischief:
     def arm(self, kind: str, symbol: str = "", seconds: float = DEFAULT_STALL_S) -> None:
         """Arm a fault of `kind` for the next update (of `symbol`, or of any). UsageError beyond MAX_ARMED."""
         if len(self._armed) == MAX_ARMED:
-            raise UsageError(f"{MAX_ARMED} injected faults are waiting already", "let the market move")
+            raise UsageError(
+                f"{MAX_ARMED} injected faults are pending already", "let the market step: each next book update takes one"
+            )
         self._armed.append(Scenario(check_kind(kind), 1.0, seconds, symbol))
 
     def disarm(self) -> None:

@@ -108,7 +108,9 @@ class PlantedSchedule:
         UsageError for unknown exchanges, no symbol that two of them list, or an invalid slot.
         """
         if not SHORTEST_EVERY_NS <= every_ns <= LONGEST_EVERY_NS:
-            raise UsageError(f"cannot plant every {every_ns / 1e9:g} s", "plant from once in 0.5s to once in 3600s")
+            raise UsageError(
+                f"not an interval of planted opportunities: {every_ns / 1e9:g} s", "one in 0.5 s at most, one in 3600 s at least"
+            )
         self.every_ns = every_ns
         self.exchanges = sorted(set(exchanges))  # independent of the order in which the simulators were started
         self._seed = seed_of(seed, "planted")
@@ -230,11 +232,11 @@ def parse_plant(text: str) -> PlantPlan | None:
         return None
     found = re.fullmatch(r"(?:(\d{1,4}(?:\.\d{1,6})?)/min|(\d{1,4}(?:\.\d{1,6})?)s)(?::([a-z0-9+-]+))?", text)
     if found is None or not float(found[1] or found[2]):
-        raise UsageError(f"not a rate to plant at: {text[:40]!r}", "write 6/min, 10s, 6/min:kraken+coinbase, or off")
+        raise UsageError(f"not a rate of planted opportunities: {text[:40]!r}", "write 6/min, 10s, 6/min:kraken+coinbase, or off")
     every_ns = round(60 * SECOND_NS / float(found[1])) if found[1] else round(float(found[2]) * SECOND_NS)
     names = found[3].split("+") if found[3] else ()
     for name in names:
         rows_of(name)
     if not SHORTEST_EVERY_NS <= every_ns <= LONGEST_EVERY_NS:
-        raise UsageError(f"not a rate to plant at: {text[:40]!r}", "plant from once in 0.5s to once in 3600s")
+        raise UsageError(f"not a rate of planted opportunities: {text[:40]!r}", "one in 0.5 s at most, one in 3600 s at least")
     return PlantPlan(every_ns, names)

@@ -161,13 +161,13 @@ class AlphapulseApp(ScrubbingApp):
         self._draw_whole_after(SETTLE_S)
 
     def _draw_whole_after(self, seconds: float) -> None:
-        """Once it is quiet: Textual draws nothing for a moment after a change of screens, and may forget that all was to be drawn."""
+        """Draw the whole screen shortly after a change of screens, since Textual may skip that drawing."""
         if self._settling is not None:
             self._settling.stop()
         self._settling = self.set_timer(seconds, self._settle)
 
     def _settle(self) -> None:
-        """Take the terminal's size after the last of several resizes or switches of screens, and draw again: an update may have been cut."""
+        """Read the terminal's size after the last of several resizes or screen changes, and draw again, since an update may be cut."""
         self._be_as_large()
         if self.screen_stack:
             self.screen.refresh(layout=True)

@@ -42,7 +42,7 @@ class SayingApp(PulseApp):
         self.recent: deque[str] = deque(maxlen=KEPT_NOTICES)  # the last notices in full, oldest first
 
     def status_lines(self, width: int, most: int) -> list[str]:
-        """Text of the status line, at most `most` lines. A passing notice is cut to one; a command to be typed stands whole."""
+        """Text of the status line, at most `most` lines. A temporary notice is cut to one line; a command to type is never cut."""
         passing = self._passing()
         advice = "" if passing or self.picture is None else safe(self.picture.advice)
         text = passing or advice or summary(self.picture)

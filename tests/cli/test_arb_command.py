@@ -130,7 +130,7 @@ def test_its_counters_are_there_for_everybody_while_it_runs(alphapulse, market):
     assert list((alphapulse.shm_dir / "watches").iterdir()) == []
 
 
-def test_the_counters_of_one_that_was_killed_are_nobodys(alphapulse, market):
+def test_the_counters_of_a_killed_watch_are_not_shown(alphapulse, market):
     process = alphapulse.start("arb", "watch", *FEES)
     wait_until(lambda: alphapulse("arb", "counters").stdout)
     process.kill()
@@ -156,6 +156,6 @@ class TestTheTablesWords:
         assert brief(text) == shown
 
     @pytest.mark.parametrize(("ms", "shown"), [(0.4, "0 ms"), (999, "999 ms"), (1500, "1.5 s"), (125_000, "2:05")])
-    def test_lives(self, ms, shown):
+    def test_life_times_as_text(self, ms, shown):
         assert life_text(ms) == shown
         assert life_text(ms, exact=False) == f">{shown}"

@@ -59,7 +59,7 @@ class TestInfo:
         ]
         assert (row["state"], row["closed"], row["damage"], row["head_lost"]) == ("whole", "end", [], False)
 
-    def test_a_table_and_csv_say_it_too(self, quick, tmp_path):
+    def test_info_as_a_table_and_csv(self, quick, tmp_path):
         usual(tmp_path)
         table = quick("capture", "info", str(tmp_path), "--format", "table").stdout
         assert "BTC-USD" in table

@@ -40,14 +40,17 @@ class TestTheOption:
         assert planned(*both) == {"kraken": ("*-USD", "*-EUR", "BTC-USDT"), "binance": ("*-USD", "top:50", "BTC-USDT")}
 
     @pytest.mark.parametrize(("text", "message"), WRONG)
-    def test_refuses_others(self, quick, text, message):
+    def test_symbols_refuses_other_texts(self, quick, text, message):
         done = quick("collect", "--exchange", "kraken", "--symbols", text)
         assert (done.code, done.stderr.splitlines()[0]) == (2, f"error: {message}")
         assert done.stderr.splitlines()[1].startswith("hint: ")
 
     def test_refuses_the_most_traded_of_an_exchange_that_tells_no_volumes(self, quick):
         done = quick("collect", "--exchange", "kraken", "--symbols", "top:50")
-        assert (done.code, done.stderr.splitlines()[0]) == (2, "error: top:50: the volumes of kraken's markets are not known here")
+        assert (done.code, done.stderr.splitlines()[0]) == (
+            2,
+            "error: top:50: alphapulse cannot rank the markets of kraken by volume",
+        )
 
     def test_of_readers_takes_symbols_only(self, quick):
         done = quick("tail", "deltas", "--symbols", "*-USD")
@@ -55,7 +58,7 @@ class TestTheOption:
 
 
 class TestTheConfiguration:
-    def test_holds_for_the_variable_and_the_file(self, planned, quick, monkeypatch):
+    def test_symbols_of_variable_and_file_are_read(self, planned, quick, monkeypatch):
         (quick.directory / "alphapulse.toml").write_text("symbols = ['*-USD', 'BTC-EUR']\n")
         options.read_settings.cache_clear()
         assert planned("--exchange", "kraken") == {"kraken": ("*-USD", "BTC-EUR")}

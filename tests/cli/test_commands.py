@@ -76,14 +76,14 @@ class TestTheCommandTable:
 
 
 class TestNearMatches:
-    def test_of_a_command(self, run):
+    def test_a_near_match_of_a_command(self, run):
         assert run("confg")[2].endswith("hint: did you mean config?\n")
         assert run("EXCHANGES")[2].endswith("hint: did you mean exchanges?\n")
 
-    def test_of_a_subcommand(self, run):
+    def test_a_near_match_of_a_subcommand(self, run):
         assert run("config", "shwo")[2].endswith("hint: did you mean show?\n")
 
-    def test_of_an_option(self, run):
+    def test_a_near_match_of_an_option(self, run):
         assert run("version", "--jsn") == (2, "", "error: no such option: --jsn\nhint: did you mean --json?\n")
 
     def test_nothing_near_points_to_help(self, run):
@@ -185,11 +185,11 @@ class TestValues:
     @pytest.mark.parametrize(
         ("text", "seconds"), [("10", 10), ("10s", 10), ("2m", 120), ("1h", 3600), ("500ms", 0.5), ("1h30m", 5400), ("1.5s", 1.5)]
     )
-    def test_durations(self, text, seconds):
+    def test_durations_are_parsed(self, text, seconds):
         assert options.parse_duration(text) == pytest.approx(seconds)
 
     @pytest.mark.parametrize("text", ["", "0", "-1", "ten", "10x", "1e3", "s", "10 s", "inf", "nan", "9" * 30, "400d", "\u0661s"])
-    def test_what_is_no_duration(self, text):
+    def test_other_texts_are_no_durations(self, text):
         with pytest.raises(UsageError, match="not a duration"):
             options.parse_duration(text)
 

@@ -40,7 +40,7 @@ def shell(endless, line):
 
 
 class TestExitCodes:
-    def test_done(self, alphapulse):
+    def test_a_finished_command_is_0(self, alphapulse):
         done = alphapulse("--version")
         assert (done.code, done.stderr) == (0, "")
         assert done.stdout.startswith("alphapulse ")
@@ -293,8 +293,8 @@ class TestASignalInsideADestructor:
             process.communicate()
 
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGQUIT, 130)])
-    def test_is_not_lost(self, number, code):
+    def test_a_signal_inside_a_destructor_is_not_lost(self, number, code):
         assert self.ends(number, 30) == code
 
-    def test_without_the_hook_it_is(self):
+    def test_a_signal_inside_a_destructor_is_lost_without_the_hook(self):
         assert self.ends(signal.SIGTERM, 1, mutant=True) is None

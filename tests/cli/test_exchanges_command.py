@@ -53,7 +53,7 @@ def test_what_cannot_be_checked_is_told_with_a_hint(alphapulse):
     assert done.stderr.splitlines() == ["error: kraken has no mode 'v3'", "hint: modes are: v2"]
     done = alphapulse("exchanges", "--json", "check", "kraken")
     assert done.stderr.splitlines() == [
-        "error: a format stands after the subcommand",
+        "error: the option of the format belongs after the subcommand",
         "hint: alphapulse exchanges check … --json",
     ]
 

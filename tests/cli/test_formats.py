@@ -66,7 +66,7 @@ class TestEveryReader:
             assert not told["table"].stdout.startswith("{")
 
     @pytest.mark.parametrize("name", READERS)
-    def test_refuses_others_by_name(self, alphapulse, writer, name):
+    def test_each_reader_refuses_other_formats_by_name(self, alphapulse, writer, name):
         done = alphapulse(*READERS[name], "--format", "xml")
         assert (done.code, done.stdout) == (2, "")
         assert "unknown format: 'xml'\nhint: formats are: table, json, csv" in done.stderr
@@ -138,7 +138,7 @@ class TestFields:
         rows = [tuple(json.loads(text).values()) for text in alphapulse(*line).stdout.splitlines()]
         assert rows == [(2, "bid", "0.42", "new"), (3, "bid", "0.43", "new"), (3, "bid", "0.42", "removed")]
 
-    def test_of_trades(self, alphapulse, writer):
+    def test_fields_of_trades(self, alphapulse, writer):
         line = ["tail", "trades", "--from", "oldest", "--count", "1", "--fields", "exchange_time,side,price,feed_delay_us"]
         (row,) = [json.loads(text) for text in alphapulse(*line).stdout.splitlines()]
         assert row == {

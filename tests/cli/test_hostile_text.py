@@ -112,7 +112,7 @@ class TestColour:
             (None, {}, "auto", False),
         ],
     )
-    def test_the_policy(self, monkeypatch, stream, environment, configured, expected):
+    def test_the_policy_of_colours(self, monkeypatch, stream, environment, configured, expected):
         for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():

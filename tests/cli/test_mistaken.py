@@ -51,7 +51,7 @@ def test_a_capture_is_recognized(quick, folder, words):
     [
         (["tail", "deltas", "nonsense"], "alphapulse tail deltas --help"),
         (["tial", FOLDER], "did you mean tail"),
-        (["reconstruct", FOLDER], "say one of --at TIME"),
+        (["reconstruct", FOLDER], "use only one of --at TIME"),
         (["segments", "--shm-dir", "{empty}"], "start a collector first"),
         (["capture", "info", FOLDER, "nonsense"], "name files that end in"),
     ],

@@ -70,13 +70,13 @@ class TestWhatIsUnderstood:
 
 class TestWhatIsNotThere:
     @pytest.mark.parametrize("line", [["tail", "deltas"], ["tail", "trades"], ["reconstruct"]])
-    def test_it_is_3_with_near_names(self, alphapulse, writer, line):
+    def test_an_absent_name_is_exit_code_3_with_near_names(self, alphapulse, writer, line):
         done = alphapulse(*line, "--symbol", "BTC-UDS")
         assert (done.code, done.stdout) == (3, "")
         assert "no book of BTC-UDS" in done.stderr
         assert "hint: did you mean BTC-USD?" in done.stderr
 
-    def test_follow_too(self, writer, shm_dir):
+    def test_follow_of_an_absent_name_has_near_names_too(self, writer, shm_dir):
         with pytest.raises(ap.NoSegment, match="SOL-USD") as raised:
             ap.follow("kraken", symbols=["SOL-USD"], shm_dir=str(shm_dir))
         assert raised.value.hint == "there are: BTC-USD, ETH-USD"
@@ -99,13 +99,13 @@ class TestWhatIsNotThere:
 
 class TestOneExchangeAlone:
     @pytest.mark.parametrize("command", ["watch", "scan"])
-    def test_asked_for_alone_is_2_but_for_cycles_within(self, alphapulse, writer, command):
+    def test_arb_of_one_exchange_is_exit_code_2_except_triangular(self, alphapulse, writer, command):
         done = alphapulse("arb", command, "--exchange", "kraken")
         assert (done.code, done.stdout) == (2, "")
         assert "only one exchange, kraken: there is nothing to compare it with\nhint: name another" in done.stderr
         assert alphapulse("arb", "scan", "--exchange", "kraken", "--triangular").code == 1
 
-    def test_there_alone_is_told(self, alphapulse, writer):
+    def test_a_single_collected_exchange_is_reported(self, alphapulse, writer):
         told = "only kraken is collected: there is nothing to compare; collect another exchange"
         assert told in alphapulse("arb", "scan").stderr
         assert told in alphapulse("arb", "watch", "--no-keep", "--duration", "100ms").stderr
@@ -130,11 +130,11 @@ class TestWaitingForIt:
                 assert json.loads(process.stdout.readline())["set"] == "second"
                 assert process.wait(20) == 0
 
-    def test_it_ends_with_the_duration(self, alphapulse):
+    def test_waiting_ends_with_the_duration(self, alphapulse):
         done = alphapulse("tail", "deltas", "--wait-for", "--duration", "200ms")
         assert (done.code, done.stderr.count("waiting: ")) == (3, 1)
 
-    def test_follow_waits(self, directory, shm_dir, caplog):
+    def test_follow_waits_for_an_absent_set(self, directory, shm_dir, caplog):
         made: list[Writer] = []
 
         def start_it(seconds_ns):

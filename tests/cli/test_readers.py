@@ -56,7 +56,7 @@ class TestNothingToAttachTo:
     @pytest.mark.parametrize(
         "line", [["tail", "deltas"], ["tail", "trades"], ["reconstruct"], ["reconstruct", "--verify"], ["segments"]]
     )
-    def test_it_is_3_with_a_hint(self, alphapulse, line):
+    def test_nothing_to_attach_to_is_exit_code_3_with_a_hint(self, alphapulse, line):
         done = alphapulse(*line)
         assert (done.code, done.stdout) == (3, "")
         assert "hint: " in done.stderr
@@ -140,7 +140,7 @@ class TestTail:
         assert len(rows) == 6
 
     @pytest.mark.parametrize("line", [["--from", "never"], ["--from", "-x"], ["--wait", "nap"], ["--symbol", "x"]])
-    def test_what_cannot_be_right_is_2(self, alphapulse, writer, line):
+    def test_contradicting_options_are_exit_code_2(self, alphapulse, writer, line):
         assert alphapulse("tail", "deltas", *line).code == 2
 
     def test_a_lap_and_a_restart_are_told_among_the_data(self, alphapulse, directory):
@@ -207,7 +207,7 @@ class TestReconstruct:
         assert len(row["bids"]) == len(row["asks"]) == 20
         assert (row["bids"][0], row["asks"][0], row["spread"]) == (["10000.00", "0.00000001"], ["10000.01", "0.00000001"], "0.01")
 
-    def test_csv(self, alphapulse, writer):
+    def test_reconstruct_as_csv(self, alphapulse, writer):
         with kept_alive(writer):
             done = alphapulse("reconstruct", "--symbol", "BTC-USD", "--format", "csv", "--depth", "1")
         assert done.stdout.splitlines() == [
@@ -216,7 +216,7 @@ class TestReconstruct:
             "kraken,BTC-USD,LIVE,1,ask,10000.01,0.00000001,TRADING",
         ]
 
-    def test_table(self, alphapulse, writer):
+    def test_reconstruct_as_a_table(self, alphapulse, writer):
         with kept_alive(writer):
             done = alphapulse("reconstruct", "--symbol", "BTC-USD", "--format", "table", "--depth", "2")
         first, _, best, second, *_ = done.stdout.splitlines()
@@ -275,7 +275,7 @@ class TestVerify:
             done = alphapulse("reconstruct", "--verify", "--duration", "200ms")
         assert (done.code, {row["verdict"] for row in objects(done)}) == (1, {"unproved"})
 
-    def test_a_wrong_writer_is_4(self, alphapulse, writer):
+    def test_a_wrong_book_is_exit_code_4(self, alphapulse, writer):
         with kept_alive(writer, lambda: wrong_check(writer)):
             done = alphapulse("reconstruct", "--verify", "--duration", "300ms", "--symbol", "BTC-USD")
         assert done.code == 4

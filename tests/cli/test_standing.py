@@ -54,16 +54,16 @@ def test_each_command_that_follows_sets_says_in_a_pipe_that_a_collector_has_ende
 
 @pytest.mark.usefixtures("always_looking")
 @pytest.mark.parametrize("name", FOLLOWING)
-def test_and_that_an_exchange_is_not_collected_yet(quick, ended, name):
+def test_each_command_that_follows_sets_reports_an_exchange_not_collected_yet(quick, ended, name):
     done = quick(*FOLLOWING[name], "--exchange", "kraken,binance,second,krakn")
-    assert "warning: binance is not collected yet; it is taken in once it is\n" in done.stderr
+    assert "warning: binance is not collected yet; waiting for its collector\n" in done.stderr
     assert f"hint: start a collector: alphapulse collect --exchange binance --shm-dir {quick.shm_dir}\n" in done.stderr
-    assert "warning: krakn is not collected yet; it is taken in once it is\nhint: did you mean kraken?\n" in done.stderr
+    assert "warning: krakn is not collected yet; waiting for its collector\nhint: did you mean kraken?\n" in done.stderr
     assert "second is not collected" not in done.stderr
 
 
 @pytest.mark.usefixtures("always_looking")
-def test_q_leaves_them_out(quick, ended):
+def test_quiet_leaves_the_notices_out(quick, ended):
     assert quick("-q", *FOLLOWING["tail"], "--exchange", "kraken,binance").stderr == ""
 
 
@@ -73,7 +73,7 @@ def test_a_set_that_comes_is_reported_and_one_that_ends_and_comes_back(directory
     second = standing.LOOK_AGAIN_NS
     with Writer(directory) as writer, kept_alive(writer):
         watcher.look(["kraken"], second)
-        assert capsys.readouterr().err.splitlines()[0] == "warning: coinbase is not collected yet; it is taken in once it is"
+        assert capsys.readouterr().err.splitlines()[0] == "warning: coinbase is not collected yet; waiting for its collector"
         with Writer(directory, set_name="coinbase", exchange="coinbase") as other:
             watcher.look(["kraken"], 2 * second - 1)
             assert capsys.readouterr().err == "", "within a second"
@@ -144,11 +144,11 @@ class TestBesideAPager:
 
 
 class TestWithoutAPager:
-    def test_the_same_terminal_gets_it_at_once(self, at_shell, ended):
+    def test_without_a_pager_the_terminal_gets_the_notices_at_once(self, at_shell, ended):
         terminal = at_shell("-c", "$A tail deltas --format table | cat >data")
         terminal.until(lambda text: ENDED in text, "the notice")
 
-    def test_so_does_a_shell_at_its_prompt(self, at_shell, ended):
+    def test_without_a_pager_a_shell_at_its_prompt_gets_the_notices_at_once(self, at_shell, ended):
         """It reads keys one by one, as a pager does; a command in the background speaks nevertheless."""
         terminal = at_shell("-i")
         terminal.press("$A tail deltas >data &\n")
@@ -187,7 +187,7 @@ class TestLinesHeldBack:
         stderr.note("three")
         assert capsys.readouterr().err == "warning: one\nhint: hint one\ntwo\nthree\n"
 
-    def test_are_bounded_and_the_lost_ones_are_counted(self, taken, capsys):
+    def test_lines_held_back_are_bounded_and_lost_ones_counted(self, taken, capsys):
         for number in range(stderr.MOST_HELD + 3):
             stderr.note(f"line {number}")
         taken["taken"] = False
@@ -199,7 +199,7 @@ class TestLinesHeldBack:
         ]
         assert len(lines) == 1 + stderr.MOST_HELD
 
-    def test_do_not_hold_up_an_error(self, taken, capsys):
+    def test_lines_held_back_do_not_delay_an_error(self, taken, capsys):
         stderr.error("it failed")
         assert capsys.readouterr().err == "error: it failed\n"
 

@@ -19,7 +19,7 @@ def test_no_help_imports_a_heavy_module(alphapulse):
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-def test_it_would_be_noticed(monkeypatch):
+def test_a_heavy_import_is_detected(monkeypatch):
     """A command that prints a table imports rich, and is told so."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     script = runpy.run_path(str(SCRIPT))
@@ -29,7 +29,7 @@ def test_it_would_be_noticed(monkeypatch):
     assert (code, "rich" in heavy) == (0, True)
 
 
-def test_our_own_events_would_be_noticed():
+def test_an_import_of_our_events_is_detected():
     """Once the log imported them, for the time of day: a third of every command's start."""
     script = runpy.run_path(str(SCRIPT))
     script["heavy_modules"].__globals__["PROBE"] = script["PROBE"].replace(

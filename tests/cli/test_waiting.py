@@ -57,7 +57,7 @@ def test_a_proof_waits_too(alphapulse, shm_dir):
     assert json.loads(out)["symbol"] == "BTC-USD"
 
 
-def test_follow_waits(shm_dir, tmp_path, caplog):
+def test_follow_waits_for_an_absent_set(shm_dir, tmp_path, caplog):
     """From Python the same, on the log."""
     import threading
 

@@ -17,7 +17,7 @@ sys.exit(main())
 """
 
 
-def test_it_says_one_line_and_what_to_do():
+def test_on_windows_one_line_says_what_to_do():
     done = subprocess.run([sys.executable, "-P", "-c", AS_ON_WINDOWS], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", __main__.NOT_ON_WINDOWS)
     assert "hint: run it in WSL 2" in done.stderr

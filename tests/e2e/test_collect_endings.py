@@ -173,7 +173,7 @@ class TestRefusedStarts:
     @pytest.mark.parametrize("plant", ["6/xx", "x", "-1/min", "0/min", "6"])
     def test_demo_with_a_wrong_rate_is_2_before_anything_starts(self, refused, plant):
         done = refused("demo", f"--plant={plant}")
-        assert (done.code, "not a rate to plant at" in done.stderr) == (2, True)
+        assert (done.code, "not a rate of planted opportunities" in done.stderr) == (2, True)
 
     def test_demo_with_unknown_mischief_is_2(self, refused):
         assert refused("demo", "--mischief", "gremlins").code == 2

@@ -113,7 +113,8 @@ def test_a_full_disk_behind_its_standard_output_does_not_end_a_collector(alphapu
         )
     alphapulse.started.append(collector)
     assert (
-        collector.stderr.readline() == b"warning: lines on standard output are lost: No space left on device; collecting goes on\n"
+        collector.stderr.readline()
+        == b"warning: cannot write to standard output: No space left on device; its lines are lost, collecting continues\n"
     )
     updates = totals(alphapulse.shm_dir, "kraken")["book_updates"]
     wait_for(lambda: totals(alphapulse.shm_dir, "kraken")["book_updates"] > updates + 100, "two more lines' time")

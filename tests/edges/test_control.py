@@ -116,7 +116,7 @@ class TestWhatIsNoRequest:
             (b'{"version": 0}\n', "the request has no version"),
             (b'{"version": true, "do": "add", "symbols": ["A-B"]}\n', "the request has no version"),
             (b'{"version": 2, "do": "add", "symbols": ["A-B"]}\n', "the request is of version 2 of the control protocol"),
-            (b'{"version": 1, "do": "drop", "symbols": ["A-B"]}\n', "the process there knows no 'drop'"),
+            (b'{"version": 1, "do": "drop", "symbols": ["A-B"]}\n', "the running process has no action 'drop'"),
             (b'{"version": 1, "do": "add", "symbols": []}\n', "no symbols"),
             (b'{"version": 1, "do": "add", "symbols": [7]}\n', "no symbols"),
             (b'{"version": 1, "do": "add", "symbols": "A-B"}\n', "no symbols"),

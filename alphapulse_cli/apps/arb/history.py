@@ -49,7 +49,7 @@ class PairSummary:
 
 @dataclass(frozen=True, slots=True)
 class Survival:
-    """Survival: of `known` opportunities `alive` were still there `after_ms` milliseconds after birth; `unknown` others may be."""
+    """Survival of opportunities `after_ms` milliseconds after birth: `alive` of `known`, and `unknown` others."""
 
     after_ms: int
     known: int

@@ -19,7 +19,7 @@ Report = Callable[[str, str], None]
 
 @contextlib.contextmanager
 def recording(plan: CapturePlan | None, head: Head, report: Report) -> Iterator[Recorder | None]:
-    """Recorder of a collection whose loop is running; it is closed at the end. None without a plan. StorageError for the folder."""
+    """Context of a running collection's recorder, closed at the end; None without a plan. StorageError for an unusable folder."""
     if plan is None:
         yield None
         return

@@ -30,7 +30,7 @@ async def list_instruments(
     backoff, reported = Backoff(), ""
     asked_s = fetcher.limit.pause_left_s(clock.monotonic_ns())
     if asked_s > 0:
-        notice("warning", f"the exchange asked for a pause: asking for its instruments at {retry_after.end_of(asked_s)}")
+        notice("warning", f"rate-limited by the exchange: fetching its list of instruments at {retry_after.end_of(asked_s)}")
     for attempt in count(1):
         try:
             return await _asked(exchange, mode, fetcher)

@@ -48,7 +48,7 @@ class Members:
             gone = unlisted(self.symbols, self._patterns, listed)
             if ended := sorted(gone & self._missed):
                 self._remove(ended)
-                self._notice("warning", f"listed no longer: {', '.join(ended)}; retired")
+                self._notice("warning", f"delisted by the exchange: {', '.join(ended)}; their books are RETIRED")
             self._missed = gone
 
     async def add(self, choices: Sequence[str]) -> list[str]:
@@ -71,7 +71,7 @@ class Members:
         return [instrument.symbol for instrument in new]
 
     def remove(self, choices: Sequence[str]) -> list[str]:
-        """Retire symbols and patterns; returns the symbols that are collected no longer.
+        """Retire symbols and patterns; returns the removed symbols.
 
         UsageError for one that is not collected, or if nothing would be left: nothing has changed then.
         """
@@ -100,10 +100,10 @@ class Members:
         try:
             self._open(new)
         except StorageError as error:
-            self._notice("warning", f"listed now: {names}, but not collected: {error}")
+            self._notice("warning", f"newly listed: {names}, but not collected: {error}")
         else:
             if new:
-                self._notice("said", f"listed now: {names}; collected from now on")
+                self._notice("said", f"newly listed: {names}; collected from now on")
 
     def _open(self, instruments: Sequence[Instrument]) -> None:
         symbols = [instrument.symbol for instrument in instruments]

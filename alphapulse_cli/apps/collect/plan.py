@@ -274,7 +274,7 @@ def _check_volumes(name: str, chosen: Sequence[str]) -> None:
     if top and exchanges.get(name).parse_volumes is None:
         with_volumes = ", ".join(each for each in exchanges.names() if exchanges.get(each).parse_volumes)
         hint = f"name symbols, or a pattern such as '*-USD'; volumes are known of: {with_volumes}"
-        raise UsageError(f"{top}: the volumes of {name}'s markets are not known here", hint)
+        raise UsageError(f"{top}: alphapulse cannot rank the markets of {name} by volume", hint)
 
 
 def _checksum_warns(rules: Mapping[str, str], exchange: str, chosen: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from alphapulse_cli.exchanges import Exchange
 
 
 def constants(exchange: Exchange) -> str:
-    """The facts are complete and do not contradict each other."""
+    """Check that the facts are complete and do not contradict each other."""
     facts = exchange.facts
     require(facts.modes, "FACTS has no mode")
     for mode in facts.modes:

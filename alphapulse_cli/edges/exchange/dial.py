@@ -20,7 +20,7 @@ Address = tuple[Any, Any, int, str, Any]  # an entry of `socket.getaddrinfo`
 
 
 async def connected_socket(host: str, port: int) -> socket.socket:
-    """Connect a non-blocking socket to the host. OSError of the last address tried if none answers."""
+    """Connect a non-blocking socket to the host. Raises the last address's OSError if none answers."""
     return await first_of(await background.call(_addresses, host, port))
 
 

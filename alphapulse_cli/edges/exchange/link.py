@@ -109,7 +109,7 @@ def closed_by_exchange(code: int, reason: str) -> str:
 
 
 def closed_by_us(code: int) -> str:
-    """Reason text of a connection that we closed and the exchange did not."""
+    """Reason text of a connection closed by this side."""
     return f"closed by us, code {code}"
 
 

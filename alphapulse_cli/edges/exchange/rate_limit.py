@@ -56,6 +56,7 @@ class RateLimit:
     def __init__(self, rate: Rate, accounts: Accounts | None = None, name: str = "") -> None:
         assert rate.burst >= 1
         assert rate.per_second > 0
+        self.per_minute = round(rate.burst + 60 * rate.per_second)  # most units in any minute
         self._burst = rate.burst
         self._one_ns = 1e9 / rate.per_second
         self._full_ns = int(rate.burst * self._one_ns)

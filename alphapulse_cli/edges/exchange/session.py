@@ -162,9 +162,11 @@ class Session:
         pause_s = self._limits.connects.reserve(now_ns)
         if asked_s > 0:
             self._publish_wait(asked_s)
-            self._notice("warning", f"the exchange asked for a pause: connecting at {retry_after.end_of(asked_s)}")
+            self._notice("warning", f"rate-limited by the exchange: connecting again at {retry_after.end_of(asked_s)}")
         elif pause_s > 0:
-            self._notice("info", f"waiting {pause_s:.1f} s to connect: the exchange's limit of connections is used up")
+            self._notice(
+                "info", f"waiting {pause_s:.1f} s to connect: limit of {self._limits.connects.per_minute} connections a minute"
+            )
         await asyncio.sleep(pause_s)
 
     def _publish_wait(self, seconds: float) -> None:
@@ -254,7 +256,7 @@ class Session:
                     self._end.set_result(reason)
             case SlowDown(reason):
                 self._limits.sends.slow_down(clock.monotonic_ns())
-                self._notice("warning", f"sending more slowly for a minute: {reason}")
+                self._notice("warning", f"sending at half the rate for a minute: {reason}")
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         errand = asyncio.create_task(work)
@@ -286,7 +288,7 @@ class Session:
         try:
             body, now_ns = await self._get(request, "snapshot", request.instrument.native)
         except ExchangeError as error:
-            self._notice("warning", f"{request.instrument.id}: no snapshot: {error}")
+            self._notice("warning", f"{request.instrument.id}: fetching a snapshot failed: {error}")
             if error.retry_after_s:
                 self._publish_wait(error.retry_after_s)
             self._ingest.fetch_failed(request.instrument, clock.monotonic_ns())
@@ -299,7 +301,7 @@ class Session:
         try:
             body, now_ns = await self._get(request, "trades", request.instrument.native)
         except ExchangeError as error:
-            self._notice("info", f"{request.instrument.id}: missing trades cannot be fetched: {error}")
+            self._notice("info", f"{request.instrument.id}: fetching missing trades failed: {error}")
         else:
             self._ingest.receive_trades(request.instrument, body, now_ns)
             self._after_frame(now_ns)
@@ -309,7 +311,7 @@ class Session:
         try:
             body, now_ns = await self._get(request, "proof", request.instrument.native)
         except ExchangeError as error:
-            self._notice("info", f"{request.instrument.id}: cannot be checked: {error}")
+            self._notice("info", f"{request.instrument.id}: the check of its quiet book failed: {error}")
             self._ingest.counters.add(Counter.FETCHES_FAILED)
         else:
             self._ingest.receive_proof(request.instrument, body, now_ns)
@@ -326,7 +328,7 @@ class Session:
             body = await fetch_metadata(self._fetcher, request.paths, request.weight, listener)
             now_ns = listener.receive_ns if listener is not None else clock.realtime_ns()
         except ExchangeError as error:
-            self._notice("warning", f"no instrument metadata: {error}")
+            self._notice("warning", f"fetching the instrument metadata failed: {error}")
             self._ingest.fetch_failed(None, clock.monotonic_ns())
         else:
             for ingest in self._siblings.ingests:

@@ -32,7 +32,7 @@ class Siblings:
         self._waits.pop(id(ingest), None)
 
     def opened(self, ingest: Ingest) -> int:
-        """Note an open connection; returns how many are."""
+        """Record an opened connection; returns the number of open ones."""
         self.has_connected = True
         self._open.add(id(ingest))
         return len(self._open)

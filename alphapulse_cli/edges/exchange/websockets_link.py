@@ -1,4 +1,4 @@
-"""WebSocket link over the `websockets` library, which is in Python and always installed.
+"""WebSocket link over the `websockets` library, which is pure Python and always installed.
 
     socket ─► the library's buffer, RECEIVE_BUFFER_FRAMES at most ─► our reader task ─► on_frame
 

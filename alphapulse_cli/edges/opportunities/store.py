@@ -234,7 +234,7 @@ class OpportunityStore:
 def _ambiguous(prefix: str, found: Sequence[Seen]) -> UsageError:
     names = [f"{one.id} ({one.symbol}, {one.buy} to {one.sell}, {one.place})" for one in found[:SHOWN_CANDIDATES]]
     more = ", …" if len(found) > SHOWN_CANDIDATES else ""
-    return UsageError(f"several opportunities begin with {prefix[:40]!r}", f"write more of it: {', '.join(names)}{more}")
+    return UsageError(f"several opportunities begin with {prefix[:40]!r}", f"write more of the id: {', '.join(names)}{more}")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

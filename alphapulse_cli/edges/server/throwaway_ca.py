@@ -1,4 +1,4 @@
-"""Throw-away certificate authority for servers on loopback, so that clients that insist on TLS can be tested against them.
+"""Temporary certificate authority for servers on loopback, for testing clients that require TLS.
 
     with throwaway_ca() as made:                # made by the library trustme, extra `tls`
         Listener(…, tls=made.context)           # a certificate for localhost, 127.0.0.1 and ::1

@@ -126,7 +126,7 @@ class Candidate(Protocol):
         """Whether all currencies can now be converted to that of the profit."""
 
     def walk(self) -> Finding | None:
-        """Size that earns most now; None if none earns anything."""
+        """Walk the books to the size that earns most now; None if none earns anything."""
 
     def best_return(self) -> Fraction | None:
         """Net return of the best prices as a fraction of the money spent; None if a side is empty or nothing converts."""

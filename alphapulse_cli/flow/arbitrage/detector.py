@@ -97,7 +97,7 @@ class ArbitrageDetector:
         return sorted(found)
 
     def _pair_up(self) -> None:
-        """Make candidates of the present markets; a pair keeps its settlement until a book that converts is added."""
+        """Create candidates from the current markets; a pair keeps its settlement until a converting book is added."""
         markets = sorted(self.markets.values(), key=lambda market: (market.name, market.symbol))
         for buy in markets:
             for sell in markets:
@@ -282,5 +282,5 @@ class ArbitrageDetector:
 
 
 def _moment(candidate: Candidate, now_ns: int) -> int:
-    """Receive time of the newest message of its books; `now_ns` where that is later."""
+    """Receive time of the newest message of a candidate's books; `now_ns` if that is later."""
     return max([now_ns, *[market.timestamp_ns for market in candidate.markets]])

@@ -104,7 +104,7 @@ class LegLadder:
         return self._money(order) if self.leg.is_buy else Exact(order, self.leg.decimals)
 
     def got(self, order: int) -> Exact:
-        """Money that arrives for an order that the side holds."""
+        """Money received for an order that the side holds."""
         return Exact(order, self.leg.decimals) if self.leg.is_buy else self._money(order)
 
     def largest(self, amount: Exact) -> int:

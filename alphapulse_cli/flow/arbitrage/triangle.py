@@ -125,7 +125,7 @@ class CycleWalk:
 
     @property
     def dust(self) -> tuple[Exact, Exact]:
-        """Remainders of X and of Y."""
+        """Unsold remainders of the currencies X and Y."""
         first, second, third = self.legs
         return first.got - second.paid, second.got - third.paid
 

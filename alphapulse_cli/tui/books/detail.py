@@ -166,7 +166,7 @@ def trade_lines(trades: Sequence[TradeItem], width: int, height: int) -> list[Li
 
 
 def flowing(parts: Sequence[tuple[str, str]], width: int) -> list[Line]:
-    """Flow parts, as (text, kind), into as many lines as they need, without cutting a part."""
+    """Wrap parts (text, kind) into lines without cutting a part."""
     lines: list[list[Piece]] = [[]]
     used = 0
     for text, kind in parts:

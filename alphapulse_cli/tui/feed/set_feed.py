@@ -230,7 +230,7 @@ class OneSet:
         return made
 
     def stand(self, now_ns: int) -> Iterator[tuple[str, Reconstructor, BookState, BookReason]]:
-        """Iterate over the wanted books: symbol, replica, its state and reason now."""
+        """Iterate over the wanted books: (symbol, replica, current state and reason)."""
         for symbol, replica in self._follower.books.items():
             if self._wants(symbol):
                 yield symbol, replica, *self._follower.state(symbol, now_ns)

@@ -128,7 +128,7 @@ class ListScreen(RowKeys, TableKeys, PulseScreen):
 
 
 def ordered(items: Sequence[Any], value: Order, *, reverse: bool) -> list[Any]:
-    """The items sorted by that value; equal ones keep their order, items without a value are last."""
+    """Sort items by a value, stably; items without a value come last."""
     having = [item for item in items if value(item) is not None]
     without = [item for item in items if value(item) is None]
     return sorted(having, key=value, reverse=reverse) + without

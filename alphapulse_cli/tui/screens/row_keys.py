@@ -73,7 +73,7 @@ class RowKeys:
         raise NotImplementedError
 
     def marked(self, row: Row) -> Row:
-        """The row, with a mark while its alarm is passed."""
+        """Row with a mark while its alarm threshold is passed."""
         key = self.alarm_key(row.key)
         if key is None or not self.pulse.alarms.is_passed(self.SCOPE, key):
             return row

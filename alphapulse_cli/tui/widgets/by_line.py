@@ -38,7 +38,7 @@ class ByLine(Watched, Widget):
 
     @property
     def room(self) -> Size:
-        """The widget's size when its lines were last asked for, which is cheaper to know than `size`."""
+        """Widget size at the last request for lines, which is cheaper than `size`."""
         return self._room
 
     def measure(self) -> None:

@@ -94,7 +94,7 @@ class TestWithoutACollector:
     def test_there_is_nothing_to_change(self, alphapulse):
         alphapulse.shm_dir.chmod(0o700)
         done = alphapulse("collect", "rm", "BTC-USD")
-        assert (done.code, done.stderr.splitlines()[0]) == (3, "error: nothing is being collected here")
+        assert (done.code, done.stderr.splitlines()[0]) == (3, "error: no collector is running")
 
 
 class TestTheWords:
@@ -104,7 +104,7 @@ class TestTheWords:
             2,
             [
                 "error: --exchange comes before add, where it has no effect",
-                "hint: write it behind: alphapulse collect add --exchange …",
+                "hint: write it after the subcommand: alphapulse collect add --exchange …",
             ],
         )
 

@@ -245,7 +245,7 @@ class TestAnUnlistedSymbol:
         collecting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await collecting
-        assert "listed now: DOGE-USD; collected from now on" in told
+        assert "newly listed: DOGE-USD; collected from now on" in told
 
 
 async def test_a_refusal_leaves_the_lease_to_others(sims, rest, shm_dir):

@@ -226,7 +226,9 @@ class TestTheExchangesLimits:
     async def test_of_connections_hold_for_all_of_a_set_together(self, shm_dir, monkeypatch):
         bounded(monkeypatch, Rate(2, 0.001))
         async with Scene(shm_dir) as scene:
-            await scene.moves_until(lambda: [line for _, line in scene.told if "the exchange's limit of connections" in line])
+            await scene.moves_until(
+                lambda: [line for _, line in scene.told if "s to connect: limit of 2 connections a minute" in line]
+            )
             await scene.moves_until(lambda: len(scene.live()) == 4)
             assert scene.sim.connection_count == 2
             status = scene.status()
@@ -294,8 +296,8 @@ class TestAPattern:
             await until(lambda: exact(follower, scene.sim, scene.symbols))
             assert not follower.breaks["BTC-USD"]
             told = [line for _, line in scene.told]
-            assert "listed no longer: DOGE-USD; retired" in told
-            assert "listed now: DOGE-USD; collected from now on" in told
+            assert "delisted by the exchange: DOGE-USD; their books are RETIRED" in told
+            assert "newly listed: DOGE-USD; collected from now on" in told
 
     def test_retires_nothing_for_a_list_that_was_cut_short(self):
         whole = [instrument("binance-us", f"{base}-USD", f"{base}USD") for base in ("BTC", "ETH", "SOL", "XRP")]

@@ -101,7 +101,7 @@ class TestTheMostTraded:
         assert [one.symbol for one in choose("binance", ["top:2"], self.LISTED, volumes=self.VOLUMES)[0]] == ranked[:2]
 
     def test_are_refused_where_the_exchange_does_not_tell_volumes(self):
-        with pytest.raises(UsageError, match="top:5: the volumes of kraken's markets are not known here") as refused:
+        with pytest.raises(UsageError, match="top:5: alphapulse cannot rank the markets of kraken by volume") as refused:
             plans(["kraken"], ["top:5"], [], {}, {}, urls={}, rest_urls={})
         assert "binance" in refused.value.hint
 

@@ -427,7 +427,7 @@ class TestSteering:
             ("step", ["0"], "not a number of frames"),
             ("step", ["soon"], "nor a time"),
             ("timeline", ["1", "2"], "takes other words"),
-            ("jump", ["1"], "knows no"),
+            ("jump", ["1"], "has no action"),
         ],
     )
     def test_wrong_words_change_nothing(self, steered, action, words, message):

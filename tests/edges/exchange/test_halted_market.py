@@ -89,6 +89,6 @@ class TestHalted:
 
     async def test_a_status_that_the_exchange_has_no_word_for_is_refused(self, directory):
         async with Rig(directory, "binance-us") as rig:
-            with pytest.raises(UsageError, match="cannot announce a market that is POST_ONLY"):
+            with pytest.raises(UsageError, match="has no trading status POST_ONLY"):
                 rig.sim.set_trading_status(SYMBOL, TradingStatus.POST_ONLY)
             assert rig.sim.truth.instruments[SYMBOL].trading_status is TRADING

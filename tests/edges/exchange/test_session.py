@@ -256,7 +256,7 @@ class TestConnecting:
         facts = {"connects": Rate(7, 1 / 60)}
         timing = replace(QUICK, first_backoff_s=0.001, longest_backoff_s=0.001)
         async with Rig(directory, "kraken", opener=refuse, facts=facts, timing=timing) as rig:
-            await until(lambda: any("limit of connections is used up" in line for _, line in rig.notices))
+            await until(lambda: any("s to connect: limit of 8 connections a minute" in line for _, line in rig.notices))
             assert len(rig.opened_at) == 7
             pauses = [line for _, line in rig.notices if "to connect:" in line]
             assert 50 < float(pauses[0].split()[1]) <= 60
@@ -269,7 +269,7 @@ class TestConnecting:
 
         timing = replace(QUICK, first_backoff_s=0.001, longest_backoff_s=0.001)
         async with Rig(directory, "kraken", opener=refuse, timing=timing) as rig:
-            await until(lambda: any("asked for a pause: connecting at" in line for line in rig.warnings))
+            await until(lambda: any("rate-limited by the exchange: connecting again at" in line for line in rig.warnings))
             assert len(rig.opened_at) == 1
             assert any("connecting again in 100.0 s" in line for line in rig.warnings)
             assert 90 < rig.limits.connects.pause_left_s(clock.monotonic_ns()) <= 100
@@ -452,7 +452,7 @@ class TestSending:
             await until(lambda: links and len(links[0].sent) == 3)
             rig.session.carry_out(SlowDown("Exceeded msg rate"))
             assert 1.5 < rig.limits.sends.reserve(clock.monotonic_ns()) <= 2
-            assert rig.warnings == ["sending more slowly for a minute: Exceeded msg rate"]
+            assert rig.warnings == ["sending at half the rate for a minute: Exceeded msg rate"]
 
     async def test_what_was_not_sent_is_forgotten_with_its_connection(self, directory):
         opener, links = links_of()

@@ -209,7 +209,7 @@ class TestFind:
         store.record([seen(number) for number in range(10, 20)])
         with pytest.raises(UsageError, match="several opportunities begin with '0'") as told:
             store.find("0")
-        assert told.value.hint.startswith("write more of it: 00000013 (BTC-USD, kraken to coinbase, /dev/shm")
+        assert told.value.hint.startswith("write more of the id: 00000013 (BTC-USD, kraken to coinbase, /dev/shm")
         assert told.value.hint.count("BTC-USD") == module.SHOWN_CANDIDATES
         assert told.value.hint.endswith(", …")
 

@@ -58,7 +58,7 @@ def _round(ground: Ground, made: Tape, timed: Callable[[Outlet], float]) -> floa
 
 
 def _replayed(outlet: Outlet, path: Path, made: Tape) -> float:
-    """Nanoseconds of the updates of a capture, played."""
+    """Time in ns of each update of a capture while it is played."""
 
     def player(head: Head) -> Player:
         return Player(head, lambda _: outlet, lambda *_: None)
