@@ -68,8 +68,8 @@ def _replay_over(directory: Directory, status: SetStatus) -> Revival:
     """Advice for a set that its replay does not play now, or no more; which recording it played is not in its segments."""
     running = holder_of(directory, CONTROL_NAME)
     if status.liveness is not Liveness.SILENT and running is not None and process_is_alive(running.who):
-        state = f"the replay (pid {running.who.pid}) goes to another time, or has no {status.name} at this one"
-        return Revival(state, "it is shown here once it has its books")
+        state = f"the replay (pid {running.who.pid}) goes to another time, or its recording has nothing of the set at this one"
+        return Revival(state, "the set is shown here once it has its books")
     if status.liveness is Liveness.SILENT and is_stopped(status.pid):
         return Revival(f"the replay of {status.name} (pid {status.pid}) is stopped", "let it go on", f"kill -CONT {status.pid}")
     over = "was killed or hangs" if status.liveness is Liveness.SILENT else "is over"

@@ -30,6 +30,7 @@ from alphapulse_cli.shm.layout import SegmentKind
 from alphapulse_cli.shm.lease import Lease
 from alphapulse_cli.shm.segment import Segment
 from alphapulse_cli.tui.books.words import NEXT_IN_A_REPLAY, what_next
+from alphapulse_cli.tui.feed.advice import advice
 from alphapulse_cli.tui.feed.arbitrage_feed import ArbitrageFeed
 from alphapulse_cli.tui.feed.feed import ScreenFeed
 from alphapulse_cli.tui.feed.picture import Picture, Watched
@@ -428,7 +429,8 @@ class TestAfterASeek:
         with Lease.acquire(directory, CONTROL_NAME):
             told = revival(directory, status)
             assert told is not None
-            assert "goes to another time, or has no kraken at this one" in told.sentence
+            assert "goes to another time, or its recording has nothing" in told.sentence
+            assert advice("dir", Wanted(), [], ["a", "b"], {"a": told.sentence, "b": told.sentence}) == told.sentence
             assert "alphapulse" not in told.sentence
         (directory.path / f"{CONTROL_NAME}.lock").unlink()  # as if its process had ended
         over = revival(directory, status)

@@ -45,7 +45,7 @@ BEAT_NS, BEAT_S = 50_000_000, 0.05
 READER_PAUSE_S, READER_STANDS_NS = 0.002, 5_000_000_000
 SLICE_NS = 5_000_000  # work between two looks at the event loop
 MOST_STEPS = 1_000_000
-SURVEY_SHARE = 20  # the survey takes a twentieth of the time at most
+SURVEY_SHARE = 20  # the survey takes a twentieth of the time while the replay plays
 FAULTS = (Counter.GAPS, Counter.CHECKSUMS_BAD, Counter.DECODE_ERRORS)  # counters that mark a time as it is played
 
 
@@ -288,7 +288,8 @@ class Replay:
                         self.gaps.add(from_ns, to_ns)
                     read = min(max(reached_ns - recording.first_ns, 0), spans[number])
                     self.surveyed = (sum(spans[:number]) + read) / sum(spans)
-                    await asyncio.sleep((clock.monotonic_ns() - began_ns) * (SURVEY_SHARE - 1) / 1e9)
+                    is_idle = self.state in (PAUSED, OVER)
+                    await asyncio.sleep(0 if is_idle else (clock.monotonic_ns() - began_ns) * (SURVEY_SHARE - 1) / 1e9)
                     began_ns = clock.monotonic_ns()
             self.surveyed = 1.0
 

@@ -16,6 +16,6 @@ def advice(place: str, wanted: Wanted, there: Sequence[str], names: Sequence[str
         asked = ", ".join([*sorted(wanted.exchanges), *(f"{of}:{symbol}" if of else symbol for of, symbol in wanted.symbols)])
         return f"Nothing of {asked} is collected in {place}; there are: {', '.join(there)}. It is shown here once it is"
     sentences = [revivals[name] for name in names if name in revivals]
-    if len(sentences) < 2:
+    if len(set(sentences)) < 2:
         return sentences[0] if sentences else ""
     return f"{len(sentences)} collectors are not there: each row says what to do. {sentences[0]}"

@@ -133,7 +133,7 @@ class TestAReplay:
     def test_it_is_seen_and_obeys_and_when_it_has_gone_that_is_seen_too(self, replaying):
         place, end = replaying
         heard = Heard(place)
-        seen = heard.turn()
+        seen = heard.until(lambda seen: seen.surveyed == 100)  # nothing changes any more by itself
         assert (seen.state, seen.now_ns, seen.speed) == ("paused", seen.first_ns, "1x")
         heard.turn(Order("speed", 2), Order("shift", 5 * SECOND), Order("shift", SECOND))
         seen = heard.until(lambda seen: seen.state == "paused" and seen.now_ns == seen.first_ns + 6 * SECOND)
@@ -175,7 +175,7 @@ class TestAReplay:
 
     def test_one_that_does_not_answer_is_silent_and_keeps_its_place(self, replaying, monkeypatch):
         heard = Heard(replaying[0])
-        before = heard.turn()
+        before = heard.until(lambda seen: seen.surveyed == 100)
 
         def refuse(*_, **__):
             raise StorageError("no answer")
