@@ -64,6 +64,7 @@ LONGEST_FIRST = (
     "tui/test_snapshots.py",
     "tui/test_app.py",
     "cli/test_bench_command.py",
+    "tui/test_scrubber.py",
     "docs/test_screenshots.py",
     "docs/test_tutorial.py",
     "apps/arb/test_planted.py",

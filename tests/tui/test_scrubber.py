@@ -157,7 +157,8 @@ class TestHead:
         assert "space plays" in words("paused")
         assert "being built" in words("seeking")
         assert "{ goes back" in words("over")
-        assert "alphapulse replay FILE" in words(GONE)
+        assert "its process is gone: alphapulse replay FILE" in words(GONE)
+        assert "it has played all and ended" in words(GONE, at=59.5)
         assert "searching for gaps: 34%" in words("playing", surveyed=34)
         assert "50%" in words("paused")
 
@@ -323,12 +324,12 @@ class TestKeys:
             remote.say("the replay is gone: alphapulse replay FILE\nand more")
             await tui.settle()
             [bar, _, status] = tui.lines()[-4:-1]
-            assert "the replay has ended or is gone" not in bar  # live sets are all there is here
+            assert "its process is gone" not in bar  # live sets are all there is here
             assert "! the replay is gone: alphapulse replay FILE" in status
             await tui.give(picture())
             remote.show(view(GONE, at=31))
             await tui.settle()
-            assert "the replay has ended or is gone" in tui.lines()[-4]
+            assert "its process is gone" in tui.lines()[-4]
 
     async def test_without_colour_it_says_the_same(self, monkeypatch):
         texts = []

@@ -31,8 +31,10 @@ TELLS = {
     SEEKING: "the books of that time are being built",
     OVER: "the recording is over: { goes back",
     SILENT: "the replay does not answer",
-    GONE: "the replay has ended or is gone: alphapulse replay FILE",
+    GONE: "its process is gone: alphapulse replay FILE plays it again",
 }
+ENDED = "it has played all and ended: alphapulse replay FILE --hold stays"
+END_NS = 1_000_000_000  # a replay that goes no earlier than that before the recording's end has ended by itself
 KEYS = ("space plays", ". frame", "> second", "{ } 10 s", "w time", "f F speed", "? tells more")
 PLAYED, REST, HERE, HERE_MARKED, GAP, OPPORTUNITY, BOTH = "━─●◆✕▲*"
 
@@ -123,7 +125,8 @@ def head(view: ReplayView, width: int) -> list[Piece]:
         if len(state) + len(clock) + 1 + len(after) <= width:
             break
     room = width - sum(len(text) for text, _ in made) - 2
-    tells = TELLS.get(view.state, "" if view.surveyed >= 100 else f"searching for gaps: {view.surveyed}%")
+    has_ended = view.state == GONE and view.now_ns >= view.last_ns - END_NS
+    tells = ENDED if has_ended else TELLS.get(view.state, "" if view.surveyed >= 100 else f"searching for gaps: {view.surveyed}%")
     if tells:
         return [*made, (f" {tells[:room]} " if room > 0 else "", "wrong" if view.state in (SILENT, GONE) else "quiet")]
     keys = [*KEYS]

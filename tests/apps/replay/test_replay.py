@@ -439,6 +439,16 @@ class TestSteering:
 
         steered(work, paused=True)
 
+    def test_no_seek_goes_beyond_what_is_to_be_played(self, steered):
+        async def work(replay, ask):
+            last_ns = STARTED_NS + 100 * STEP_NS
+            assert parse_timeline(await ask("timeline")).last_ns == last_ns
+            await ask("seek", moments.moment(last_ns, digits=9))
+            with pytest.raises(UsageError, match="is not in the recording"):
+                await ask("seek", moments.moment(last_ns + 1, digits=9))
+
+        steered(work, paused=True, to_ns=STARTED_NS + 100 * STEP_NS)
+
     def test_a_second_replay_in_the_same_directory_is_refused(self, steered, captures, tmp_path):
         async def work(replay, ask):
             code = "import sys; from alphapulse_cli.__main__ import main; sys.exit(main())"
