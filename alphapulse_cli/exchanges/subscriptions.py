@@ -2,12 +2,12 @@
 
     ASKED ──first data──► LIVE ──wrong──► HEALING ──snapshot──► LIVE
       │                   LIVE ──quiet for long──► CONFIRMING ──snapshot──► LIVE
-      └──refused for good──► REFUSED ──snapshot──► LIVE
+      └──refused permanently──► REFUSED ──snapshot──► LIVE
 
     request ──data, or the answer that the exchange's rules call enough──► settled
      │ ▲
      │ └── due: no answer for 10 s, then 20, 40, 60, 60 …      refused for now: again after ¼ s, ½, 1, 2 … 60
-     └──── refused for good ("not supported", "unknown symbol"): again each 10 minutes, so that a listing heals it
+     └──── refused permanently ("not supported", "unknown symbol"): again each 10 minutes, so that a listing heals it
 
 A decoder reports the meaning of frames to `Subscriptions` (`arrived`, `already_there`, `refused`, `ask_anew`) and sends its
 `frames`. Queued requests are batched; a resubscription is two messages, unsubscribe and subscribe. No request is ever abandoned,

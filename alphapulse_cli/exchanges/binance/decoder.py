@@ -116,7 +116,7 @@ class Decoder:
         self._pictured: set[str] = set()  # symbols with a picture on this connection
         self._died_ns: dict[str, int] = {}  # time at which a stream was last found dead
         self._replaced_ns: dict[str, int] = {}  # time at which the connection was last replaced for a symbol
-        self._reported_silent: set[str] = set()  # symbols whose silence was reported, until their book is good
+        self._reported_silent: set[str] = set()  # symbols whose silence was reported, until their book is live
         self._requests: list[Request] = []
         self._now_ns = 0  # CLOCK_MONOTONIC, of the last tick
 
@@ -401,7 +401,7 @@ class Decoder:
         return () if is_reported else (Unanswered(BOOK, (native,)),)
 
     def _on_dead_stream(self, instrument: Instrument, detail: str) -> Sequence[Event]:
-        """Restart a dead stream of a good book, which is a gap."""
+        """Restart a dead stream of a live book, which is a gap."""
         self._reported_silent.discard(instrument.native)
         self._restart(instrument.native)
         self.resync(instrument)

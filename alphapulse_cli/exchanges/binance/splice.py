@@ -8,7 +8,7 @@
   B2  Fetch a snapshot; L is its id. (The decoder requests it.)
   B3  L older than the stream: an event between them is lost. Fetch again. No book was live, so this is no gap.
   B4  Drop the events with u <= L.
-  B5  A snapshot is believed once the stream has met it: the newest u is L or more. One that is ahead is held until then, for 20
+  B5  A snapshot is adopted once the stream has met it: the newest u is L or more. One that is ahead is held until then, for 20
       messages or 5 s at most, or longer where the stream lags: while it goes on at a pace that reaches it within a minute.
       Otherwise its numbers are of another sequence, and another is fetched. The first event kept must satisfy U <= L + 1 <= u; an
       unbroken run (B1) that begins early enough (B3) has one.
@@ -16,7 +16,7 @@
   B7  From then on U == previous u + 1. A later U is a gap: back to B1, beginning with that event.
   B8  An event that ends at our number is a repetition: ignored. One that ends before it goes back, and an unbroken stream never
       does: the sequence was reset. Back to B1, beginning with that event.
-  B9  A quiet symbol has no events to meet. Its snapshot is believed if the subscription is confirmed and no event came at all; or
+  B9  A quiet symbol has no events to meet. Its snapshot is adopted if the subscription is confirmed and no event came at all; or
       if two snapshots, 5 s apart, have the same id and no event came between. Its first event may overlap L or end before
       it: the exchange gathers events for 100 ms, so an older one may be on its way.
   B10 Each event that a LIVE book ignores is counted (UPDATES_IGNORED). More than 20 of them in a row, or 5 s without one that

@@ -76,7 +76,7 @@ class SplicedBook:
         self.due_ns: int | None = None  # time of the next fetch, if one is scheduled
         self.failures = 0  # snapshots since the last one adopted
         self._held: _Held | None = None
-        self._unmet = (-1, -1)  # B9: id of the snapshot given up without an event since, and the stream's last number then
+        self._unmet = (-1, -1)  # B9: id of the snapshot dropped without an event since, and the stream's last number then
         self.is_dead = False  # B11; the decoder clears it when it has restarted the stream
         self._ignored = self._ignored_ns = 0  # B10: number of events ignored in a row, and the time of the first
         self._ignored_at = -1  # the splice's last number then

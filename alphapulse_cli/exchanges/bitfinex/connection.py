@@ -118,7 +118,7 @@ class Connection:
             self._heal(key)
 
     def confirm(self, instrument: Instrument) -> None:
-        """F13: resubscribe to a good book and its trades."""
+        """F13: resubscribe to a live book and its trades."""
         key = BOOK, instrument.native
         if not self._broken and self._subscriptions.confirm(key, self._now_ns):
             self._confirm_trades(instrument.native)

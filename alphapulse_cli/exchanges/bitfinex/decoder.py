@@ -204,7 +204,7 @@ class Decoder(Connection):
         return []
 
     def _believe_checksum(self, key: Key, checksum: int, broke: list[Event], exchange_ns: int | None) -> Sequence[Event]:
-        """Events of a checksum (F7): an update without levels, of a good book."""
+        """Events of a checksum (F7): an update without levels, of a live book."""
         if broke or self._broken or self._subscriptions.standings[key] not in GOOD:
             return broke
         instrument = self.instruments[key[1]]

@@ -228,7 +228,7 @@ class Encoder:
         return self._data(channel, f"[{ticker_figures(self._truth, self._truth.instruments[symbol], now_ns)}]", now_ns)
 
     def _checksum(self, channel: _Channel, instrument: Instrument, now_ns: int) -> list[bytes]:
-        """Checksum of the client's window, if it asked for checksums."""
+        """Checksum of the client's window, if it requested checksums."""
         channel.until_checksum = CHECKSUM_EVERY
         if not self._flags & OB_CHECKSUM:
             return []

@@ -178,16 +178,16 @@ class Decoder:
             self._ask_anew(instrument.native)
 
     def confirm(self, instrument: Instrument) -> None:
-        """Y12: resubscribe to a good book; its snapshot will show whether anything was missed."""
+        """Y12: resubscribe to a live book; its snapshot will show whether anything was missed."""
         self._topics.confirm(self._book_topics.get(instrument.native, ""), self._now_ns)
 
     def position(self) -> Position:
-        """Position in the connection: (`u`, `seq`) of the last message of each good book."""
+        """Position in the connection: (`u`, `seq`) of the last message of each live book."""
         numbers = self._numbers.items()
         return {native: [one.last, one.final] for native, one in numbers if self._topics.is_good(self._book_topics[native])}
 
     def last_number(self, native: str) -> int | None:
-        """`u` of the last message in a good book."""
+        """`u` of the last message in a live book."""
         numbers = self._numbers.get(native)
         return numbers.last if numbers is not None and self._topics.is_good(self._book_topics[native]) else None
 

@@ -71,7 +71,7 @@ class Decoder:
             Subscriptions(self.instruments if channel in channels else (), FACTS.subscribe_batch, partial(_frame, channel))
             for channel in (BOOK, TRADES)
         )
-        self._sequences: dict[str, int] = {}  # seq of each good book's last frame
+        self._sequences: dict[str, int] = {}  # seq of each live book's last frame
         self._trade_ids = {native: TradeIds() for native in self.instruments}
         self._now_ns = 0
 
