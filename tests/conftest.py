@@ -7,6 +7,7 @@ and comes from an installed package and not from the source tree beside the test
 import asyncio
 import contextlib
 import gc
+import importlib.metadata
 import inspect
 import os
 import shutil
@@ -194,6 +195,23 @@ class Runner:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plug_ins_are_looked_up_once() -> Iterator[None]:
+    """Let each command that runs in this process find what the first one found: the look at all that is installed takes longer than most."""
+    look = importlib.metadata.entry_points
+    known: dict[Any, Any] = {}
+
+    def entry_points(**chosen: Any) -> Any:
+        key = (*chosen.items(), *sys.path)
+        if key not in known:
+            known[key] = look(**chosen)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.metadata, "entry_points", entry_points)
+        yield
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from support.campaigns import size
 from support.strategies_book import EXCHANGE, SYMBOL, Message, Writer, assert_same, histories
 
 from alphapulse_cli.book import book as book_module
@@ -102,13 +103,13 @@ def records_of(writer):
 
 class TestTheRiver:
     @given(histories, cut_sizes, st.integers(0, 12))
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=size(40, 80), deadline=None)
     def test_a_reader_rebuilds_the_writers_book(self, history, sizes, joined):
         """However the stream is cut into reads, and wherever the reader joined."""
         check_river(history, sizes, joined)
 
     @given(histories, cut_sizes, st.integers(0, 100), st.integers(1, 12))
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=size(40, 80), deadline=None)
     def test_with_a_hole_it_is_the_writers_book_or_cold(self, history, sizes, hole_start, hole_size):
         """Never something between."""
         check_holes(history, sizes, hole_start, hole_size)

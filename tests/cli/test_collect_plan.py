@@ -7,6 +7,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.campaigns import size
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.plan import CHANNELS, CollectPlan
@@ -74,7 +75,7 @@ def planned_by(quick, words):
     return plan
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=size(30, 60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=plans())
 def test_a_plan_survives_its_command_line(quick, plan):
     shm_dir = plan.shm_dir or str(quick.shm_dir)  # the environment's: no flag is needed for it

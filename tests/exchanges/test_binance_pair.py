@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.binance import BTC, SECOND, DictBook, sent
+from support.campaigns import size
 from support.exchange_truth import PlainTruth
 
 from alphapulse_cli.exchanges.binance import Decoder, Encoder, RestEncoder, splice
@@ -174,7 +175,7 @@ actions = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=size(75, 150))
 @given(st.lists(actions, max_size=60), st.sampled_from([0, 3, 130]))
 def test_a_live_book_is_always_the_truth(schedule, depth):
     pair = Pair(depth)

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.campaigns import size
 from support.exchange_truth import PlainTruth
 from support.okx import BTC, SECOND, DictBook
 
@@ -322,7 +323,7 @@ def play(schedule, *, snapshots):
 
 @pytest.mark.parametrize("snapshots", [True, False], ids=["in band", "by REST"])
 class TestBothSides:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=size(75, 150), deadline=None)
     @given(st.lists(actions, max_size=60))
     def test_a_live_book_is_the_truth_at_its_number_and_in_the_end_all_is_well(self, snapshots, schedule):
         play(schedule, snapshots=snapshots)

@@ -6,6 +6,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.campaigns import size
 from support.reader_sets import Writer
 
 from alphapulse_cli.flow.groups import LOOK_EVERY_NS, GroupReader
@@ -90,7 +91,7 @@ def follows(lives):
         return followed
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=size(30, 60), deadline=None)
 @given(LIVES)
 def test_it_never_stays_on_a_dead_ring(lives):
     assert follows(lives)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.campaigns import size
 from support.shm_processes import child, payload, ring_spec
 
 from alphapulse_cli.errors import NoSegment, NotASegment, SegmentError, SegmentGone, StorageError, WrongLayout
@@ -378,7 +379,7 @@ OFFSETS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=size(150, 300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(list(SPECS)), st.lists(st.tuples(OFFSETS, WORDS), max_size=6), st.one_of(st.none(), st.integers(0, 6000)))
 def test_any_header_is_attached_to_or_refused(hostile, kind, changes, size):
     """A Segment or a SegmentError, nothing else; and what reads an accepted one stays inside it, whatever its words say."""

@@ -185,11 +185,11 @@ async def read_to_the_end(websocket: ClientConnection) -> None:
         await within(websocket.recv())
 
 
-async def until(reached: Callable[[], object], limit_s: float = LIMIT_S) -> None:
-    """Let the loop run until it is so; TimeoutError at the limit."""
+async def until(reached: Callable[[], object], limit_s: float = LIMIT_S, *, every_s: float = 0.001) -> None:
+    """Let the loop run until it is so, which is looked at so often; TimeoutError at the limit."""
     async with asyncio.timeout(limit_s):
         while not reached():  # noqa: ASYNC110 - any condition, not an event's
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(every_s)
 
 
 def play(scene: Coroutine[Any, Any, Any]) -> Any:

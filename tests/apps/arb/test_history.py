@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from support.campaigns import size
 from support.seen_opportunities import MS, closed, later, seen
 
 from alphapulse_cli.apps.arb import history
@@ -84,14 +85,14 @@ def check_by_pair(history):
         assert order == sorted(order)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=size(75, 150), deadline=None)
 @given(histories())
 def test_survival_is_as_the_rules_say(history):
     """Whatever was seen."""
     check_survival(history)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=size(75, 150), deadline=None)
 @given(histories())
 def test_sums_are_exact(history):
     """Whatever was seen."""

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import pytest
 from support.app_parts import Sims, live_books, processes_of, sample, wait_until
+from support.campaigns import size
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.plan import CollectPlan
@@ -22,6 +23,7 @@ from alphapulse_cli.wire.delta import BookReason, BookState
 
 NAMES = ("kraken", "coinbase", "binance-us", "okx", "bitfinex")
 NO_PICOWS = pytest.mark.skipif(importlib.util.find_spec("picows") is None, reason="picows is not installed (extra `fast`)")
+TRANSPORTS = ["websockets", pytest.param("picows", marks=NO_PICOWS)]
 TOLD: dict[str, str] = {}  # the environment of every collector
 DEPTHS = {"kraken": 10, "okx": 400, "bitfinex": 100}
 SYMBOLS = ("ETH-BTC", "DOGE-USD")
@@ -41,7 +43,7 @@ def sims():
     made.close()
 
 
-@pytest.fixture(params=["websockets", pytest.param("picows", marks=NO_PICOWS)])
+@pytest.fixture(params=TRANSPORTS)
 def transport(request, monkeypatch):
     """What `begin` tells every collector to use."""
     monkeypatch.setitem(TOLD, "ALPHAPULSE_TRANSPORT", request.param)
@@ -96,6 +98,8 @@ def truth_of(sims, name, symbol):
 
 
 class TestSeveralExchanges:
+    @pytest.mark.campaign  # each fault over each transport: tests/edges/exchange/test_session.py
+    @pytest.mark.parametrize("transport", size(TRANSPORTS[:1], TRANSPORTS), indirect=True)
     def test_are_exact_through_mischief_and_their_processes_are_kept(self, alphapulse, sims, transport):
         for name in NAMES:
             sims.start(name)

@@ -290,11 +290,11 @@ class TestConnecting:
             assert not book().is_waiting
             rig.sim.inject(f"handshake-{status}", seconds=2.0)
             await rig.sim.advance(1)
-            await until(lambda: book().is_waiting)
+            await until(lambda: book().is_waiting, every_s=0.01)
             said = book()
             assert re.fullmatch(r"SYNCING disconnected, told to wait until \d\d:\d\d:\d\dZ", state_words(said))
             assert re.search(r"asked for a pause of [12] s more", why(said, has_ladder=True)[1])
-            await until(lambda: book().state is BookState.LIVE)
+            await until(lambda: book().state is BookState.LIVE, every_s=0.01)
             assert (state_words(book()), rig.count(Counter.WAIT_UNTIL_NS)) == ("LIVE", 0)
 
     def test_backs_off_ever_longer_and_with_jitter(self):

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.campaigns import size
 from support.seen_opportunities import JSON, closed, later, opportunities, seen
 from support.shm_processes import child
 
@@ -52,12 +53,12 @@ def noise(count):
 
 
 class TestWhatIsKeptComesBack:
-    @settings(IN_ONE_PLACE, max_examples=100)
+    @settings(IN_ONE_PLACE, max_examples=size(50, 100))
     @given(one=opportunities())
     def test_every_field(self, one):
         assert rows.unpacked(rows.packed(one)) == one
 
-    @settings(IN_ONE_PLACE, max_examples=30)
+    @settings(IN_ONE_PLACE, max_examples=size(15, 30))
     @given(some=st.lists(opportunities(born_ns=st.integers(0, 2**62)), max_size=5, unique_by=lambda one: one.key))
     def test_through_the_file(self, tmp_path, some):
         with TemporaryDirectory(dir=tmp_path) as empty, OpportunityStore(Path(empty) / "o.sqlite") as store:
@@ -345,7 +346,7 @@ class TestALargeExplanationIsCut:
         store.record([seen(1, explanation={"text": "x" * 70_000})])
         assert store.find("last").explanation == {"cut_to": 0, "cut_bytes": 70_011}
 
-    @settings(deadline=None, max_examples=40)
+    @settings(deadline=None, max_examples=size(20, 40))
     @given(JSON.map(lambda value: {"value": value}), st.integers(1, 3000))
     def test_never_more_than_64_kib(self, value, times):
         octets = rows._bounded({"many": [value] * times})
@@ -504,7 +505,7 @@ class TestWhatIsNoStoreIsRefused:
             assert str(path) in str(told.value)
             assert "delete it" in told.value.hint
 
-    @settings(IN_ONE_PLACE, max_examples=80)
+    @settings(IN_ONE_PLACE, max_examples=size(40, 80))
     @given(data=st.data())
     def test_damaged_anywhere(self, tmp_path, data):
         """Bytes flipped, or the end cut off: it says what it still knows, or a StorageError; never anything else."""

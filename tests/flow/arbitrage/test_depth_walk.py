@@ -6,6 +6,7 @@ from fractions import Fraction
 import pytest
 from flow.arbitrage.arbitrage_oracle import Case, Side, best, cases, outcome
 from hypothesis import Phase, example, given, settings
+from support.campaigns import size
 
 from alphapulse_cli.flow.arbitrage import depth_walk
 from alphapulse_cli.flow.arbitrage.depth_walk import End, net_of, walk
@@ -43,7 +44,7 @@ def check_against_every_size(case):
     assert sum(lots for *_, lots in found.fills) == found.size_lots
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=size(150, 300), deadline=None)
 @given(cases())
 def test_no_size_earns_more(case):
     """Whatever the books, grids, fees, lots, minimums, caps and rates."""

@@ -6,6 +6,7 @@ import pytest
 from flow.arbitrage.arbitrage_oracle import Case, Side, best
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from support.campaigns import size
 
 from alphapulse_cli.book.book import Book
 from alphapulse_cli.flow.arbitrage import candidate as candidates
@@ -477,7 +478,7 @@ def expected(held, now_ms):
 histories = st.lists(changes, max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=size(100, 200), deadline=None)
 @given(histories)
 def test_what_is_open_is_what_there_is(history):
     check_against_the_oracle(history)

@@ -55,7 +55,7 @@ def check_against_every_size(case, *, every=None):
         assert [ticks for ticks, _ in leg.fills] == [ticks for ticks, _ in leg.levels[: len(leg.fills)]]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=size(100, 200), deadline=None)
 @given(cases())
 def test_no_size_earns_more_than_the_bound_beyond(case):
     """Whatever the books, directions, grids, fees, lots, minimums and the cap."""
