@@ -4,7 +4,7 @@ import re
 import textwrap
 
 VALUE = r"(?:'[^']*'|[A-Za-z0-9_:,./@%+=-]*[A-Za-z0-9_])"
-ALPHAPULSE = rf"alphapulse [a-z]+(?: --[a-z-]+(?: {VALUE})?)*"
+ALPHAPULSE = rf"alphapulse [a-z]+(?: [A-Z]{{2,}}\b)?(?: --[a-z-]+(?: {VALUE})?)*"  # FILE stands for what is to be named
 COMMAND = re.compile(rf"kill -[A-Z0-9]+ [0-9]+(?:; {ALPHAPULSE})?|{ALPHAPULSE}")
 WORD = re.compile(r"(?:'[^']*'|[^\s'])+")
 INDENT, ON = "  ", " \\"  # a command's line ends in a backslash where the next one continues it

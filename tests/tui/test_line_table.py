@@ -125,6 +125,13 @@ class TestSentences:
         lines = sentence_lines("Try: alphapulse collect --exchange coinbase. Then wait", 40)
         assert lines == [("Try:", False), ("  alphapulse collect --exchange coinbase", True), ("Then wait", False)]
 
+    def test_what_is_to_be_named_belongs_to_the_command(self):
+        assert sentence_lines("It is over. Play it again: alphapulse replay FILE", 30) == [
+            ("It is over. Play it again:", False),
+            ("  alphapulse replay FILE", True),
+        ]
+        assert sentence_lines("See alphapulse segments. THEN wait", 30)[-1] == ("THEN wait", False)
+
     def test_a_sentence_without_one_is_wrapped(self):
         assert sentence_lines("one two three", 8) == [("one two", False), ("three", False)]
         assert sentence_lines("", 8) == []

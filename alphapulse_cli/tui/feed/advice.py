@@ -18,4 +18,4 @@ def advice(place: str, wanted: Wanted, there: Sequence[str], names: Sequence[str
     sentences = [revivals[name] for name in names if name in revivals]
     if len(set(sentences)) < 2:
         return sentences[0] if sentences else ""
-    return f"{len(sentences)} collectors are not there: each row says what to do. {sentences[0]}"
+    return f"{len(sentences)} sets are not live: each row says what to do. {sentences[0]}"

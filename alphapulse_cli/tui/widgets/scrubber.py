@@ -33,7 +33,7 @@ TELLS = {
     SILENT: "the replay does not answer",
     GONE: "its process is gone: alphapulse replay FILE plays it again",
 }
-ENDED = "it has played all and ended: alphapulse replay FILE --hold stays"
+ENDED = "it has played all and ended (with --hold it stays)"
 END_NS = 1_000_000_000  # a replay that goes no earlier than that before the recording's end has ended by itself
 KEYS = ("space plays", ". frame", "> second", "{ } 10 s", "w time", "f F speed", "? tells more")
 PLAYED, REST, HERE, HERE_MARKED, GAP, OPPORTUNITY, BOTH = "━─●◆✕▲*"
@@ -128,7 +128,8 @@ def head(view: ReplayView, width: int) -> list[Piece]:
     has_ended = view.state == GONE and view.now_ns >= view.last_ns - END_NS
     tells = ENDED if has_ended else TELLS.get(view.state, "" if view.surveyed >= 100 else f"searching for gaps: {view.surveyed}%")
     if tells:
-        return [*made, (f" {tells[:room]} " if room > 0 else "", "wrong" if view.state in (SILENT, GONE) else "quiet")]
+        told = tells if len(tells) <= room else f"{tells[: max(room - 1, 0)]}…"
+        return [*made, (f" {told} " if room > 0 else "", "wrong" if view.state in (SILENT, GONE) else "quiet")]
     keys = [*KEYS]
     if not view.is_paused:
         keys[0] = "space pauses"
