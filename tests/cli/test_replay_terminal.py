@@ -61,8 +61,8 @@ class TestReplay:
         head, rows, _ = tape_rows(FEEDS[0], 400)
         write_rows(alphapulse.directory / "captures", head, rows)
         folder = alphapulse.directory / "past"
-        shown = terminal("replay", "captures", "--shm-dir", str(folder))
-        shown.until(lambda text: re.search(r" 1x .* [1-9][0-9]+ frames", text), "line of the replay")
+        shown = terminal("replay", "captures", "--hold", "--shm-dir", str(folder))  # so that nothing but the signal ends it
+        shown.until(lambda text: re.search(r" (1x|over) .* [1-9][0-9]+ frames", text), "line of the replay")
         shown.process.send_signal(number)
         assert shown.wait() == code
         assert shown.is_as_before

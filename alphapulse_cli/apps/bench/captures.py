@@ -63,9 +63,10 @@ def write_with_checkpoints(
             player.play(row)
         at, since = at + block.row_count, since + block.row_count
         made.write(block)
-        if since >= every:
+        made_now = player.checkpoints() if since >= every else ()
+        if made_now:
             since = 0
-            held = [(Kind.HEAD, 0, head.to_payload()), *((Kind.HELD, number, payload) for number, payload in player.checkpoints())]
+            held = [(Kind.HEAD, 0, head.to_payload()), *((Kind.HELD, number, payload) for number, payload in made_now)]
             content = b"".join(row_bytes(kind, block.last_ns, number, payload) for kind, number, payload in held)
             made.write(RowBlock(content, len(held), block.last_ns, block.last_ns, head, (), HOLDS_CHECKPOINTS))
     made.close()
