@@ -107,7 +107,7 @@ def follow(seconds: float, kills: int, addresses: dict[str, str], folder: Path, 
                     is_next = before is not None and update.version == before.version + 1 and before.time_ns < update.timestamp_ns
                     if before is not None and is_next:  # so that no later frame had the same time
                         noted.append(before)
-                    if update.state.name == "LIVE" and dice.random() < 0.1:
+                    if update.state.name == "LIVE" and dice.random() < 0.3:
                         latest[key] = Noted(*key, update.timestamp_ns, update.version, update.copy().rows())
                     else:
                         latest.pop(key, None)
