@@ -111,8 +111,9 @@ def _replaced(frame: bytes, dice: random.Random) -> Iterator[bytes]:
         return
     paths = list(places(parsed))
     for path in dice.sample(paths, min(len(paths), 30)):
+        parts = _around(frame, path)
         for raw in NASTY:
-            yield replaced(frame, path, raw)
+            yield raw.join(parts)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -125,11 +126,16 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 def replaced(frame: bytes, path: tuple[Any, ...], raw: bytes) -> bytes:
     """Frame with the raw JSON at that place."""
+    return raw.join(_around(frame, path))
+
+
+def _around(frame: bytes, path: tuple[Any, ...]) -> list[bytes]:
+    """What stands before and behind that place of a frame."""
     message = holder = {"": orjson.loads(frame)}
     for key in ("", *path)[:-1]:
         holder = holder[key]
     holder[("", *path)[-1]] = "@@"
-    return orjson.dumps(message[""]).replace(b'"@@"', raw)
+    return orjson.dumps(message[""]).split(b'"@@"')
 
 
 def _arbitrary(dice: random.Random) -> Iterator[bytes]:
