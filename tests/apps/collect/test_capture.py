@@ -121,7 +121,7 @@ class TestSeveralSetsInOneFolder:
         for name, kinds in MISCHIEF.items():
             sim = sims.served[name]
             for kind in kinds:
-                before = sim.injection_counts[kind]
+                before, connections = sim.injection_counts[kind], len(wire.of(sim))
                 sims.inject(kind, name)
 
                 def struck(sim=sim, kind=kind, name=name, before=before):
@@ -131,6 +131,8 @@ class TestSeveralSetsInOneFolder:
                     return sim.injection_counts[kind] > before
 
                 wait_until(struck, what=f"{kind} of {name}")
+                if kind == "disconnect":  # the books are LIVE until the collector has noticed it
+                    wait_until(lambda sim=sim, n=connections: len(wire.of(sim)) > n, what=f"another connection to {name}")
             wait_until(lambda: sims.nudge() or len(live_books(alphapulse.shm_dir, *MISCHIEF)) == 4, what="live again")
         wait_until(
             lambda: sims.nudge() or all(len(list(folder.glob(f"{name}-*.cap.zst"))) > 2 for name in MISCHIEF), what="more files"
