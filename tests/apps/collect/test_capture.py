@@ -16,7 +16,10 @@ from support.app_parts import Sims, live_books, sample, wait_until
 from websockets.asyncio.server import ServerConnection
 
 import alphapulse_cli as ap
+from alphapulse_cli.apps.capture.info import row_of
+from alphapulse_cli.apps.capture.survey import survey
 from alphapulse_cli.apps.revive import collect_command
+from alphapulse_cli.edges import control
 from alphapulse_cli.edges.capture import files
 from alphapulse_cli.edges.capture.reader import CaptureFile
 from alphapulse_cli.shm.counters import CaptureState
@@ -212,6 +215,10 @@ class TestOneCollector:
         assert [head["file"] for head in heads] == [0, 0]
         assert len(heads[1]["instruments"]) == 2
 
+    def change(self, alphapulse, action, symbol):
+        with open_directory(str(alphapulse.shm_dir)) as directory:
+            assert control.ask(directory, "kraken", action, [symbol]) == [symbol]
+
     def test_symbols_that_come_and_go_meanwhile_are_in_it(self, alphapulse, sims, folder):
         """One that was added replays to the book that it had, one that was removed ends, and the file is whole."""
         sims.start("kraken", symbols=("ETH-BTC", "DOGE-USD", "BTC-USD", "SOL-USD"))
@@ -231,11 +238,11 @@ class TestOneCollector:
 
         live(*SYMBOLS)
         assert alphapulse("collect", "add", "BTC-USD").code == 0
-        assert alphapulse("collect", "add", "SOL-USD").code == 0
+        self.change(alphapulse, "add", "SOL-USD")
         live(*SYMBOLS, "BTC-USD", "SOL-USD")
         last = {symbol: book(symbol) for symbol in ("SOL-USD", "DOGE-USD")}
         assert alphapulse("collect", "rm", "SOL-USD").code == 0  # has a connection of its own
-        assert alphapulse("collect", "rm", "DOGE-USD").code == 0  # shares one
+        self.change(alphapulse, "rm", "DOGE-USD")  # shares one
         live("ETH-BTC", "BTC-USD")
         assert end(process)[0] == 0
         last |= {symbol: book(symbol) for symbol in ("ETH-BTC", "BTC-USD")}
@@ -247,7 +254,7 @@ class TestOneCollector:
         assert not [row for row in rows[rows.index(shut) :] if row.connection == 3 and row.kind == b"recv"]
         assert rows[-1].kind == b"done"
         assert alphapulse("capture", "check", str(folder)).code == 0
-        [info] = map(json.loads, alphapulse("capture", "info", str(folder), "--json").stdout.splitlines())
+        [info] = [row_of(survey(path)) for path in files.capture_files([folder])]
         assert (info["state"], info["symbols"]) == ("whole", ["ETH-BTC", "DOGE-USD", "BTC-USD", "SOL-USD"])
         for symbol, noted in last.items():
             then = ap.at(folder, "kraken", symbol, noted.timestamp_ns)
