@@ -1,7 +1,7 @@
 """The past against the present: simulators with mischief, collectors that capture, two of them killed; then every promise of a capture.
 
     python scripts/past.py                              ten minutes
-    python scripts/past.py --seconds 20 --instants 100  the bounded form that the tests run
+    python scripts/past.py --seconds 5 --instants 40    much as the tests run it
 
 While it lasts, a follower notes books as they are. Afterwards the captures must give each noted book at its instant, level for level,
 and two replays at full speed must give the same opportunities (`alphapulse arb watch`), record for record. Run by the Python that has
@@ -83,17 +83,17 @@ def collector(name: str, url: str, folder: Path, shm_dir: Path) -> "subprocess.P
 
 
 def follow(seconds: float, kills: int, addresses: dict[str, str], folder: Path, shm_dir: Path, instants: int) -> list[Noted]:
-    """Collect for some seconds, kill collectors meanwhile, and note books."""
+    """Collect for some seconds and until enough books are noted, and kill collectors meanwhile."""
     dice = random.Random(7)
     processes = {name: collector(name, url, folder, shm_dir) for name, url in addresses.items()}
     noted: list[Noted] = []
     killed: list[tuple[str, int]] = []
     latest: dict[tuple[str, str], Noted] = {}
-    began = time.monotonic()
-    deaths = [began + seconds * (turn + 1) / (kills + 1) for turn in range(kills)]
     try:
         with contextlib.closing(_following(shm_dir)) as updates:
-            while (now := time.monotonic()) < began + seconds:
+            began = time.monotonic()
+            deaths = [began + seconds * (turn + 1) / (kills + 1) for turn in range(kills)]
+            while (now := time.monotonic()) < began + seconds or (len(noted) < 2 * instants and now < began + seconds + LIMIT_S):
                 if deaths and now >= deaths[0]:
                     deaths.pop(0)
                     name = dice.choice(EXCHANGES)

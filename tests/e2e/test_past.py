@@ -12,9 +12,9 @@ FAULTS = "gap:0.002,reorder:0.002,duplicate:0.002,offgrid:0.002,disconnect:0.000
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(size(120, 600))
+@pytest.mark.timeout(size(300, 600))
 def test_the_past_is_what_the_present_was(tmp_path):
-    seconds, instants = size(("5", "20"), ("60", "600"))
+    seconds, instants = size(("5", "40"), ("60", "600"))
     words = ["--seconds", seconds, "--instants", instants, "--kills", "1", "--mischief", FAULTS]
     done = subprocess.run([sys.executable, "-P", str(SCRIPT), *words], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
