@@ -8,6 +8,7 @@ from pathlib import Path
 READ_CAPTURES = ("capture", "replay", "collect")  # commands to which a capture is no mistake
 SUFFIXES = (".cap.zst", ".cap.idx")  # `edges.capture.files` has them, whose import would cost each error its time
 SHM_DIR = "--shm-dir"
+OF_THE_PAST = ("--at", "--at-version", "--at-sequence", "--every")  # options with which `reconstruct` reads captures
 SHOWN = 40  # characters of a wrong word that its error shows
 
 
@@ -16,7 +17,7 @@ def hint(arguments: Sequence[str], text: str, *, is_of_segments: bool = False) -
 
     `is_of_segments` says that the error is about a directory of segments, not about an argument.
     """
-    if not arguments or arguments[0] in READ_CAPTURES:
+    if not arguments or arguments[0] in READ_CAPTURES or _asks_for_the_past(arguments):
         return ""
     named = _directories(arguments) if is_of_segments else (word for word in arguments if word[:SHOWN] in text)
     for word in named:
@@ -27,6 +28,11 @@ def hint(arguments: Sequence[str], text: str, *, is_of_segments: bool = False) -
                 f" alphapulse capture cat {path} prints its frames"
             )
     return ""
+
+
+def _asks_for_the_past(arguments: Sequence[str]) -> bool:
+    """Whether it is a `reconstruct` of a capture, whose own errors have the better hint."""
+    return arguments[0] == "reconstruct" and any(word.partition("=")[0] in OF_THE_PAST for word in arguments)
 
 
 def is_capture(text: str) -> bool:

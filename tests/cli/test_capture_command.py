@@ -3,10 +3,13 @@
 import json
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 from support.small_captures import HEAD, T0, done, frame, opened, read, shut, write
 
+from alphapulse_cli.apps.capture.check import check_runs
+from alphapulse_cli.apps.capture.survey import Survey
 from alphapulse_cli.edges.capture import files
 from alphapulse_cli.edges.capture.index import index_bytes
 from alphapulse_cli.edges.capture.reader import CaptureFile
@@ -79,6 +82,24 @@ class TestInfo:
         assert row["state"] == "head lost, damaged, cut, 12 rows lost"
         assert [one["at_end"] for one in row["damage"]] == [False, True]
 
+    @pytest.mark.parametrize("kind", [b"open", b"shut", b"memb", b"lost", b"mark", b"done", b"rest", b"fail", b"held"])
+    def test_rows_whose_members_cannot_be_right_are_counted_and_no_more(self, quick, tmp_path, kind):
+        wrong = (
+            b"",
+            b"x",
+            b"5",
+            b"[]",
+            b"{}",
+            b'{"added":5,"symbols":5,"rows":[],"from_ns":"x","to_ns":1e300,"reason":{},"url":5}',
+        )
+        usual(tmp_path, *(Row(kind, T0 + 8_000_000, 1, payload) for payload in wrong))
+        for command in ("info", "check"):
+            result = quick("capture", command, str(tmp_path), "--json")
+            assert result.stderr == "" or result.stderr.endswith(" findings: not as it should be\n")
+            assert result.code in (0, 4)
+        [row] = rows_of(quick("capture", "info", str(tmp_path), "--json"))
+        assert row["rows_by_kind"][kind.decode()] >= len(wrong)
+
     def test_a_file_that_is_not_closed_is_open(self, quick, tmp_path):
         write(tmp_path, [opened(0), frame(1, "x")])
         [row] = rows_of(quick("capture", "info", str(tmp_path), "--json"))
@@ -99,6 +120,23 @@ class TestWhatIsNoCapture:
             assert "hint: captures are files that end in .cap.zst" in result.stderr
         assert "no such file" in quick("capture", command, str(tmp_path / "none")).stderr.lower()
         assert "no capture in this folder" in quick("capture", command, str(tmp_path / "inside")).stderr
+
+    @pytest.mark.parametrize("words", [["capture", "info"], ["capture", "check"], ["capture", "cat"], ["replay"]], ids=" ".join)
+    def test_an_index_alone_is_refused(self, quick, tmp_path, words):
+        index = files.index_path(usual(tmp_path))
+        result = quick(*words, str(index))
+        assert (result.code, result.stdout) == (2, "")
+        assert f"{index} is the index of a capture" in result.stderr
+        assert "hint: name its file" in result.stderr
+
+    @pytest.mark.parametrize("words", [["capture", "info"], ["capture", "cat"], ["replay"]], ids=" ".join)
+    def test_what_is_no_file_is_refused_and_not_waited_for(self, quick, tmp_path, words):
+        os.mkfifo(tmp_path / "pipe.cap.zst")
+        for place in (tmp_path / "pipe.cap.zst", "/dev/zero"):
+            result = quick(*words, str(place))
+            assert (result.code, result.stdout) == (2, "")
+            assert f"cannot read {place}: not a file" in result.stderr
+            assert "hint: captures are files" in result.stderr
 
     @pytest.mark.parametrize("command", ["info", "check", "cat"])
     def test_one_of_a_newer_version_is_refused(self, quick, tmp_path, command, monkeypatch):
@@ -203,6 +241,28 @@ class TestCheck:
         assert row["detail"] == "more than once: file 1"
         _renumber(paths[2], 2)
         assert quick("capture", "check", str(tmp_path)).code == 0
+
+    @pytest.mark.parametrize(
+        ("numbers", "detail"),
+        [
+            ([2**62], f"missing: {', '.join(f'file {n}' for n in range(8))} and {2**62 - 8} more of 0 to {2**62}"),
+            ([1, 2, 5, 20], "missing: file 0, file 3, file 4, file 6, file 7, file 8, file 9, file 10 and 9 more of 0 to 20"),
+            ([0, 2], "missing: file 1 of 0 to 2"),
+        ],
+        ids=["a number that nobody wrote", "many", "one"],
+    )
+    def test_missing_files_are_counted_and_the_first_are_named(self, tmp_path, numbers, detail):
+        """Not listed one by one: a head may state any number."""
+        found = [Survey(tmp_path / "x.cap.zst", head=replace(HEAD, file_number=number)) for number in numbers]
+        assert [each.detail for each in check_runs(found)] == [detail]
+
+    def test_a_row_of_a_time_beyond_the_calendar_can_be_indexed(self, quick, tmp_path):
+        path = usual(tmp_path, Row(b"recv", 10**19 - 1, 1, b"{}"))
+        files.index_path(path).unlink()
+        result = quick("capture", "check", str(tmp_path), "--repair", "--json")
+        assert result.stderr == ""
+        assert {row["verdict"] for row in rows_of(result)} == {"holds", "repaired"}
+        assert {row["verdict"] for row in rows_of(quick("capture", "check", str(tmp_path), "--json"))} == {"holds"}
 
     def test_every_truncation_and_every_flipped_bit_is_seen(self, tmp_path):
         """Of a small capture: each length and one bit of each byte, with the index and without; never an exception, never silence."""

@@ -54,13 +54,17 @@ def test_a_capture_is_recognized(quick, folder, words):
         (["reconstruct", FOLDER], "use only one of --at TIME"),
         (["segments", "--shm-dir", "{empty}"], "start a collector first"),
         (["capture", "info", FOLDER, "nonsense"], "name files that end in"),
+        (["reconstruct", "--at", "2000-01-01T00:00:00Z", "{torn}"], "captures are files that end in"),
+        (["reconstruct", "--every=1s", "{torn}"], "captures are files that end in"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_other_errors_keep_their_hints(quick, folder, words, hint):
     empty = quick.directory / "empty"
     empty.mkdir(mode=0o700)
-    result = quick(*(word.replace("{empty}", str(empty)) for word in words))
+    torn = quick.directory / "torn.cap.zst"
+    torn.write_bytes(b"")
+    result = quick(*(word.replace("{empty}", str(empty)).replace("{torn}", str(torn)) for word in words))
     assert f"hint: {hint}" in result.stderr
     assert "it is a capture" not in result.stderr
 

@@ -124,7 +124,8 @@ def _read_row(found: Survey, row: Row) -> None:
         if len(ends) < MOST_REMEMBERED:
             ends.append((row.time_ns, text_of(members(row), "reason")))
     elif row.kind == Kind.MEMBERS:
-        found.added += [text_of(one, "symbol")[:16] for one in members(row).get("added", ()) if isinstance(one, dict)]
+        added = members(row).get("added")
+        found.added += [text_of(one, "symbol")[:16] for one in added if isinstance(one, dict)] if isinstance(added, list) else []
     elif row.kind == Kind.LOST:
         _on_loss(found, members(row))
     elif row.kind == Kind.DONE:

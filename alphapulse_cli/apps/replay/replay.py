@@ -112,6 +112,7 @@ class Replay:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _beaten_ns: int = 0
     _rooms: dict[Outlet, Room] = field(default_factory=dict)
+    _failure: AlphapulseError | None = None  # reason why a seek could not be carried out: nothing is left to play
     _waited_ns: int = 0  # time since which a reader is waited for
     _held: CursorInfo | None = None  # that reader, in the last slice
     _named: str = ""  # reader that was named in a warning; "" while none stands still
@@ -167,6 +168,8 @@ class Replay:
     async def _play(self) -> None:
         while True:
             self._changed.clear()
+            if self._failure is not None:
+                raise self._failure
             wall_ns = clock.monotonic_ns()
             pause_s = self._slice(wall_ns)
             self._beat(clock.monotonic_ns())
@@ -379,7 +382,14 @@ class Replay:
         if not self.progress.first_ns <= to_ns <= self.progress.last_ns:
             first, last = moments.moment(self.progress.first_ns), moments.moment(self.progress.last_ns)
             raise UsageError(f"{moments.moment(to_ns)} is not in the recording", f"it is from {first} to {last}")
-        self._begin(to_ns)
+        for recording in self.recordings:
+            recording.check_there()  # before the books of now are given up
+        try:
+            self._begin(to_ns)
+        except AlphapulseError as error:
+            self._failure = error
+            self._changed.set()
+            raise
 
     @property
     def state(self) -> str:
@@ -431,9 +441,10 @@ class _OutletMaker:
 def step_size(text: str) -> tuple[int, int]:
     """(frames, time in ns) of a step, one of them 0. UsageError for what is neither a number of frames nor a time."""
     if text.isdecimal():
-        if not 1 <= int(text[:20]) <= MOST_STEPS:
+        frames = int(text) if len(text) <= 20 else 0
+        if not 1 <= frames <= MOST_STEPS:
             raise UsageError(f"not a number of frames: {text[:20]!r}", f"from 1 to {MOST_STEPS}")
-        return int(text), 0
+        return frames, 0
     try:
         return 0, max(math.floor(duration_s(text) * 1e9), 1)
     except ValueError:

@@ -43,14 +43,25 @@ class Recording:
         """Iterate over blocks of the rows before `to_ns`, from a place on from which the books of `from_ns` can be played.
 
         It is the last block of checkpoints before that time, else the beginning of the collector's run. The first row is a head. Behind
-        the last row of each run stands a row OVER.
+        the last row of each run stands a row OVER; of a run without a row before `to_ns` there is none.
         """
         begin, offset = self._start(from_ns)
+        has_begun = False
         for number in range(begin, len(self.files)):
-            yield from file_blocks(self.files[number], to_ns, damaged, offset)
+            for block in file_blocks(self.files[number], to_ns, damaged, offset):
+                has_begun = True
+                yield block
             offset = 0
             if number + 1 == len(self.files) or self.heads[number + 1].run_ns != self.heads[number].run_ns:
-                yield row_bytes(OVER, 0, 0, b"")
+                if has_begun:
+                    yield row_bytes(OVER, 0, 0, b"")
+                has_begun = False
+
+    def check_there(self) -> None:
+        """Check that all files can still be read. UsageError."""
+        for path in self.files:
+            with CaptureFile(path) as file:
+                file.head  # noqa: B018 - for its error
 
     def _start(self, from_ns: int | None) -> tuple[int, int]:
         """Number of a file, and the offset of its block, from which to play the books of `from_ns`."""

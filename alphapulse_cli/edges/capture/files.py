@@ -69,10 +69,11 @@ def is_being_written(path: Path) -> bool:
 def capture_files(places: Iterable[Path], set_name: str = "") -> list[Path]:
     """Files named, and those of the folders named (of one set, if it is given), a folder's in order of time.
 
-    UsageError for a place that is not there or cannot be read, and for a folder without a capture.
+    UsageError for a place that is not there or cannot be read, a folder without a capture, and where only indexes are named.
     """
     found: list[Path] = []
-    for place in places:
+    named = list(places)
+    for place in named:
         try:
             if not place.is_dir():
                 place.stat()
@@ -89,6 +90,10 @@ def capture_files(places: Iterable[Path], set_name: str = "") -> list[Path]:
                 f"{place}: no capture in this folder" + (f" of {set_name}" if set_name else ""), f"files end in {SUFFIX}"
             )
         found += oldest_first(inside)
+    if named and not found:
+        raise UsageError(
+            f"{named[0]} is the index of a capture, not the capture", f"name its file, which ends in {SUFFIX}, or the folder"
+        )
     return list(dict.fromkeys(found))
 
 

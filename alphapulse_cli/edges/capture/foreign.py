@@ -66,6 +66,8 @@ def read_lines(path: Path, reader: Reader) -> Iterator[Line]:
                 yield line if line.time_ns else line._replace(time_ns=last_ns)
     except NotUnderstood as problem:
         raise UsageError(f"{path}, line {number}: {problem}", "capture import --help shows the lines of each format") from None
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as problem:
+        raise UsageError(f"cannot read {path}: {problem.strerror}", "name files of a recording, then the folder to make") from None
     except (OSError, EOFError, zlib.error, zstd.ZstdError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
         raise UsageError(

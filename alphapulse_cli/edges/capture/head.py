@@ -12,6 +12,7 @@ from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.instrument import SYMBOL_PATTERN, Instrument
 from alphapulse_cli.market.scan import MAX_DECIMALS
 from alphapulse_cli.market.trading_status import TradingStatus
+from alphapulse_cli.shm.directory import check_set_name
 
 FORMAT, VERSION = "alphapulse capture", 1
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,15}")
@@ -77,11 +78,14 @@ def parse_head(payload: bytes) -> Head:
     try:
         return _head(given)
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"the head of this capture cannot be right: {str(error)[:100]}") from None
+        raise UsageError(
+            f"the head of this capture cannot be right: {str(error)[:100]}",
+            "another program wrote it, or it was changed since: `zstd -dc FILE | head -1` prints it",
+        ) from None
 
 
 def _head(given: Mapping[str, Any]) -> Head:
-    exchange, set_name = _name(given, "exchange"), _text(given, "set", 32)
+    exchange, set_name = _name(given, "exchange"), _set_name(given)
     instruments = given["instruments"]
     if not isinstance(instruments, list):
         raise TypeError("instruments: not a list")
@@ -141,6 +145,14 @@ def _name(given: Mapping[str, Any], member: str) -> str:
     if not NAME.fullmatch(text):
         raise ValueError(f"{member}: {text!r}")
     return text
+
+
+def _set_name(given: Mapping[str, Any]) -> str:
+    """Name of the set, which becomes a part of paths: of segments, and of files of a cut or a merge."""
+    try:
+        return check_set_name(_text(given, "set", 32))
+    except UsageError as error:
+        raise ValueError(str(error)) from None
 
 
 def _text(given: Mapping[str, Any], member: str, most: int) -> str:

@@ -15,6 +15,7 @@ from alphapulse_cli.edges.capture.rows import BrokenRows, Kind, Row, parse_rows
 MAGIC = b"alphapulse capture index 1\n".ljust(56, b"\0")
 ENTRY = struct.Struct("<QIIQIIqq")  # and a CRC-32 of these bytes, and four zero bytes
 ENTRY_BYTES = 56
+LATEST_NS = 2**63 - 1  # of an entry: rows may state a later time, of which no calendar knows
 
 
 HOLDS_CHECKPOINTS = 1  # flag of a block that begins with a head and has checkpoints of all connections that were open
@@ -43,7 +44,7 @@ def entry_of(block: Block, first_row: int, rows: Sequence[Row] | None = None) ->
     rows = list(parse_rows(block.rows)) if rows is None else rows
     if not rows:
         raise BrokenRows("a block without rows", 0)
-    times = [row.time_ns for row in rows]
+    times = [min(row.time_ns, LATEST_NS) for row in rows]
     flags = HOLDS_CHECKPOINTS if len(rows) > 1 and (rows[0].kind, rows[1].kind) == (Kind.HEAD, Kind.HELD) else 0
     return Entry(block.offset, block.compressed_bytes, len(block.rows), first_row, len(rows), flags, min(times), max(times))
 

@@ -7,6 +7,7 @@ A file that is being written is read as far as its whole blocks go.
 
 import contextlib
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,10 +39,16 @@ class CaptureFile:
 
     def __enter__(self) -> Self:
         try:
-            self._source = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            self.size = os.fstat(self._source).st_size
+            self._source = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe without a writer would block
+            found = os.fstat(self._source)
         except OSError as error:
-            raise UsageError(f"cannot read {self.path}: {error.strerror}") from None
+            raise UsageError(
+                f"cannot read {self.path}: {error.strerror}", f"captures are files that end in {files.SUFFIX}, and folders of them"
+            ) from None
+        if not stat.S_ISREG(found.st_mode):
+            os.close(self._source)
+            raise UsageError(f"cannot read {self.path}: not a file", f"captures are files that end in {files.SUFFIX}")
+        self.size = found.st_size
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -59,6 +59,9 @@ class RunWriter:
             return
         if row.kind == Kind.OPEN:
             payload = _again(row.payload)
+            if payload is None:
+                self._put(row)  # no connection: a replay says so, too
+                return
             if payload == row.payload and row.connection in self._open:
                 return  # it stands there already: the beginning of another file of the same run
             self._put(row)
@@ -155,9 +158,14 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _again(payload: bytes) -> bytes:
-    """Payload of a row `open` with the member that says that the connection was open already."""
-    members = orjson.loads(payload)
+def _again(payload: bytes) -> bytes | None:
+    """Payload of a row `open` with the member that says that the connection was open already; None for one that cannot be right."""
+    try:
+        members = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(members, dict):
+        return None
     return payload if members.get("again") is True else orjson.dumps({**members, "again": True})
 
 

@@ -20,7 +20,7 @@ from alphapulse_cli.edges.capture import files
 from alphapulse_cli.edges.capture.blocks import BLOCK_BYTES, Compressor
 from alphapulse_cli.edges.capture.files import LeastFree
 from alphapulse_cli.edges.capture.head import Head
-from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS, MAGIC, Entry, entry_bytes
+from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS, LATEST_NS, MAGIC, Entry, entry_bytes
 from alphapulse_cli.edges.capture.keeping import Keep, Rotation
 from alphapulse_cli.edges.capture.rows import Kind, row_bytes
 from alphapulse_cli.shm import clock
@@ -239,7 +239,9 @@ class RollingFiles:
         """Write one block and its entry. OSError of the block; an entry that cannot be written is written with the next one."""
         block = self._compressor.compress(rows)
         _write_all(self._data, block)
-        entry = Entry(self._offset, len(block), len(rows), self._row, count, flags, first_ns, last_ns)
+        entry = Entry(
+            self._offset, len(block), len(rows), self._row, count, flags, min(first_ns, LATEST_NS), min(last_ns, LATEST_NS)
+        )
         self._offset, self._row = entry.end, self._row + count
         self.totals.bytes_written += len(block)
         self.totals.checkpoint_bytes += len(block) if flags & HOLDS_CHECKPOINTS else 0

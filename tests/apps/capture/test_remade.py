@@ -118,6 +118,15 @@ class TestCut:
         assert [one.name for one in tmp_path.iterdir()] == ["whole"]
 
 
+@pytest.mark.parametrize("make", [cut.cut, merge.merge])
+def test_a_row_open_that_cannot_be_right_is_copied_as_it_is(make, tmp_path):
+    wrong = [Row(b"open", T0 + n * MS, 1, payload) for n, payload in enumerate((b"[]", b"5", b"not JSON", b""), 1)]
+    write(tmp_path / "old", [opened(0), *wrong, frame(9, "{}"), done(10)])
+    more = (Span(),) if make is cut.cut else ()
+    make(capture_files([tmp_path / "old"]), tmp_path / "new", *more, quiet, lambda _: None, checkpoints=False)
+    assert [row for row in read(tmp_path / "new") if row in wrong] == wrong
+
+
 class TestMerge:
     def test_one_after_the_other_they_stay_as_they_are(self, tmp_path):
         write(tmp_path / "a", [opened(0), frame(1, "a"), done(2)])

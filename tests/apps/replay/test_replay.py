@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import orjson
 import pytest
@@ -21,7 +23,7 @@ from alphapulse_cli.apps.replay.player import TICK_NS
 from alphapulse_cli.apps.replay.replay import Replay
 from alphapulse_cli.apps.replay.room import Room
 from alphapulse_cli.apps.replay.steering import CONTROL_NAME, parse_timeline
-from alphapulse_cli.apps.replay.timeline import file_blocks, recordings
+from alphapulse_cli.apps.replay.timeline import Reel, file_blocks, recordings
 from alphapulse_cli.edges import control
 from alphapulse_cli.edges.capture.files import capture_files, index_path
 from alphapulse_cli.edges.capture.rows import MOST_TIME_NS, Kind, Row, parse_rows
@@ -262,10 +264,52 @@ def test_a_later_start_shows_the_book_of_that_time(captures, tmp_path):
     assert early[: -2 * DELTA_BYTES] == area(tmp_path / "whole", "kraken")[: len(early) - 2 * DELTA_BYTES]
 
 
+def test_a_set_of_which_nothing_lies_before_the_end_does_not_hold_the_clock_back(tmp_path):
+    """A recording's clock that began in 1970 would have decades to wait."""
+    head, rows, _ = tape_rows(BY_CASE["kraken"], 20)
+    later = [row._replace(time_ns=row.time_ns + 60 * 10**9) for row in rows]
+    write_rows(tmp_path / "captures", replace(head, set_name="first"), rows)
+    write_rows(tmp_path / "captures", replace(head, set_name="later", run_ns=head.run_ns + 60 * 10**9), later)
+    found = recordings(capture_files([tmp_path / "captures"]))
+    reels = [Reel(one.set_name, one.blocks(None, rows[-1].time_ns + 1, lambda *_: None), lambda _: None) for one in found]
+    assert [(one.set_name, reel.time_ns) for one, reel in zip(found, reels, strict=True)] == [
+        ("first", rows[0].time_ns),
+        ("later", None),
+    ]
+
+
 async def until(condition):
     """Wait until the condition holds; the test's own limit ends it."""
     while not condition():  # noqa: ASYNC110 - a replay has no event for each frame
         await asyncio.sleep(0.01)
+
+
+def steering(folder, tmp_path, work, *, waits_for_end=False, **plan):
+    """Run work(replay, ask) beside a replay of the folder's kraken; how the replay ended, an exception perhaps."""
+    made = ReplayPlan(capture_files(folder.glob("kraken-2*.cap.zst")), shm_dir=str(tmp_path / "shm"), **plan)
+
+    async def together():
+        with open_directory(made.shm_dir, create=True) as directory:
+            ready = asyncio.Event()
+            replay = Replay(made, recordings(made.places), directory, lambda *_: None, ready.set, hold=True)
+            playing = asyncio.create_task(replay.run())
+            async with asyncio.timeout(60):
+                await asyncio.wait({playing, asyncio.create_task(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
+
+                async def ask(action, *words):
+                    return await asyncio.to_thread(control.ask, directory, CONTROL_NAME, action, words)
+
+                await work(replay, ask)
+                if waits_for_end:
+                    return await asyncio.gather(playing, return_exceptions=True)
+            playing.cancel()
+            return await asyncio.gather(playing, return_exceptions=True)
+
+    return asyncio.run(together())
+
+
+def _fails(*_, **__):
+    raise UsageError("as if the file had gone between two looks")
 
 
 class TestSteering:
@@ -274,28 +318,7 @@ class TestSteering:
     @pytest.fixture
     def steered(self, captures, tmp_path):
         folder, _ = captures
-
-        def run(work, **plan):
-            made = ReplayPlan(capture_files(folder.glob("kraken-2*.cap.zst")), shm_dir=str(tmp_path / "shm"), **plan)
-
-            async def together():
-                with open_directory(made.shm_dir, create=True) as directory:
-                    ready = asyncio.Event()
-                    replay = Replay(made, recordings(made.places), directory, lambda *_: None, ready.set, hold=True)
-                    playing = asyncio.create_task(replay.run())
-                    async with asyncio.timeout(60):
-                        await asyncio.wait({playing, asyncio.create_task(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
-
-                        async def ask(action, *words):
-                            return await asyncio.to_thread(control.ask, directory, CONTROL_NAME, action, words)
-
-                        await work(replay, ask)
-                    playing.cancel()
-                    await asyncio.gather(playing, return_exceptions=True)
-
-            asyncio.run(together())
-
-        return run
+        return partial(steering, folder, tmp_path)
 
     def test_pause_step_speed_and_the_end(self, steered):
         async def work(replay, ask):
@@ -432,6 +455,8 @@ class TestSteering:
             ("speed", ["fast"], "not a speed"),
             ("speed", [], "takes other words"),
             ("step", ["0"], "not a number of frames"),
+            ("step", ["00000000000000000001999999"], "not a number of frames"),
+            ("step", ["0" * 19 + "1" + "9" * 5000], "not a number of frames"),
             ("step", ["soon"], "nor a time"),
             ("timeline", ["1", "2"], "takes other words"),
             ("jump", ["1"], "has no action"),
@@ -455,6 +480,34 @@ class TestSteering:
                 await ask("seek", moments.moment(last_ns + 1, digits=9))
 
         steered(work, paused=True, to_ns=STARTED_NS + 100 * STEP_NS)
+
+    def test_a_seek_in_files_that_are_gone_is_refused_and_the_books_stay(self, captures, tmp_path):
+        folder = tmp_path / "captures"
+        folder.mkdir()
+        for path in captures[0].glob("kraken-2*"):
+            shutil.copy(path, folder)
+
+        async def work(replay, ask):
+            folder.rename(tmp_path / "away")
+            with pytest.raises(UsageError, match="cannot read"):
+                await ask("seek", moments.moment(STARTED_NS + 200 * STEP_NS, digits=9))
+            await ask("step", "5")
+            await until(lambda: replay.progress.frames >= 5)
+            (tmp_path / "away").rename(folder)
+            await ask("seek", moments.moment(STARTED_NS + 200 * STEP_NS, digits=9))
+            await until(lambda: replay.is_shown)
+            assert (await ask("status"))[0] == "paused"
+
+        steering(folder, tmp_path, work, paused=True)
+
+    def test_a_seek_that_fails_behind_its_check_ends_the_replay_with_its_reason(self, captures, tmp_path, monkeypatch):
+        async def work(replay, ask):
+            monkeypatch.setattr(Playback, "__init__", _fails)
+            with pytest.raises(UsageError, match="as if the file had gone"):
+                await ask("seek", moments.moment(STARTED_NS + 200 * STEP_NS, digits=9))
+
+        [ending] = steering(captures[0], tmp_path, work, paused=True, waits_for_end=True)
+        assert isinstance(ending, UsageError)
 
     def test_a_second_replay_in_the_same_directory_is_refused(self, steered, captures, tmp_path):
         async def work(replay, ask):

@@ -74,6 +74,14 @@ def test_a_cut_row_is_no_row(at):
         list(parse_rows(row[:at] + b""))
 
 
+@pytest.mark.parametrize("name", ["../../evil", "a/b", ".", "", "A", "a b", "a\0b", "a\x1b[31m", "-a", "a" * 33])
+def test_a_name_of_a_set_that_may_not_reach_a_path_is_refused(name):
+    """Cuts and merges name their files after it."""
+    with pytest.raises(UsageError, match="the head of this capture cannot be right") as caught:
+        parse_head(Head(**{**_members(HEAD), "set_name": name}).to_payload())
+    assert "zstd -dc" in caught.value.hint
+
+
 def test_a_head_says_what_was_captured():
     assert parse_head(HEAD.to_payload()) == Head(
         **{**_members(HEAD), "channels": ["book"], "instruments": [BTC], "checksum_warns": []}
