@@ -10,6 +10,7 @@ import logging
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
+from operator import index
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -70,6 +71,8 @@ def replay(
 
     It has every change of state and version from `start` on, before `end`. UsageError, NoSegment as `at`.
     """
+    if isinstance(symbols, str):
+        raise UsageError(f"symbols are a list, not a text: {symbols[:40]!r}", f"symbols=[{symbols[:40]!r}]")
     return Replaying(
         recordings(capture_files(_paths(places))),
         symbols,
@@ -83,6 +86,8 @@ class Replaying:
 
     def __init__(self, found: Sequence[Recording], symbols: Collection[str] | None, from_ns: int | None, to_ns: int | None) -> None:
         self._opened = contextlib.ExitStack()
+        if not found:
+            raise UsageError("no capture is named", 'name files or folders, as in replay("captures")')
         known = symbols_in(found, symbols or ())
         missing = sorted(set(symbols or ()) - set(known))
         if missing:
@@ -90,6 +95,11 @@ class Replaying:
         for time_ns in (from_ns, to_ns):
             if time_ns is not None:
                 _require_within(found, time_ns)
+        if from_ns is not None and to_ns is not None and from_ns >= to_ns:
+            raise UsageError(f"end, {moment(to_ns)}, is not after start, {moment(from_ns)}", "what is at end is left out")
+        if symbols:
+            found = [one for one in found if not set(symbols).isdisjoint(symbols_in([one], symbols))]
+        self._is_closed = False
         self._from_ns, self._to_ns, self._symbols = from_ns, to_ns, symbols
         self._beaten_ns = 0
         self._published = 0
@@ -102,7 +112,7 @@ class Replaying:
 
     def __iter__(self) -> Iterator[FollowUpdate]:
         playback = self._playback
-        while playback.next_ns is not None:
+        while self._require_open() and playback.next_ns is not None:
             if self._from_ns is not None and playback.next_ns < self._from_ns:
                 playback.play(self._from_ns - 1)
                 continue
@@ -111,15 +121,24 @@ class Replaying:
             if published != self._published:
                 self._published = published
                 self._beat()
-                yield from self._follow().poll()
+                for update in self._follow().poll():
+                    if not self._symbols or update.symbol in self._symbols:
+                        yield update
+                        self._require_open()
+
+    def _require_open(self) -> bool:
+        """Return True while it is open. UsageError."""
+        if self._is_closed:
+            raise UsageError("this replay is closed", "begin another: replay(…)")
+        return True
 
     def _follow(self) -> Following:
-        """Follow all sets that have begun."""
+        """Follow all sets that have begun. They have no books but those that are played: each may lack some of the symbols."""
         names = [player.head.set_name for player in self._playback.players]
         if self._following is None or len(self._following.followers) < len(names):
             if self._following is not None:
                 self._following.close()
-            self._following = Following(names, self._symbols, self._shm_dir)
+            self._following = Following(names, None, self._shm_dir)
         return self._following
 
     def _player(self, head: Head) -> Player:
@@ -142,6 +161,7 @@ class Replaying:
 
     def close(self) -> None:
         """End the replay, and remove its segments."""
+        self._is_closed = True
         self._opened.close()
 
     def __enter__(self) -> Self:
@@ -156,14 +176,19 @@ def _paths(places: Places) -> list[Path]:
 
 
 def _nanoseconds(time: Time) -> int:
-    """Nanoseconds since 1970. UsageError for a text or a datetime without an offset."""
+    """Nanoseconds since 1970. UsageError for a text or a datetime without an offset, and for what is no time."""
     if isinstance(time, str):
         return parse(time)
     if isinstance(time, datetime):
         if time.tzinfo is None:
             raise UsageError(f"a time without an offset: {time.isoformat()}", HINT)
         return parse(time.isoformat())
-    return time
+    try:
+        return index(time)
+    except TypeError:
+        raise UsageError(
+            f"not a time: {str(time)[:40]!r}", "a text as 2026-11-27T10:55:37Z, whole ns since 1970, or a datetime with a time zone"
+        ) from None
 
 
 def _require_within(found: Sequence[Recording], time_ns: int) -> None:

@@ -1,5 +1,6 @@
 """Books of the past: at an instant, at a version, in a series, and replayed in Python, equal to what a live follower noted."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -12,6 +13,7 @@ from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, STEP_NS
 from alphapulse_cli.apps.replay.timeline import recordings
 from alphapulse_cli.apps.travel import Travel, series
 from alphapulse_cli.edges.capture.files import capture_files, index_path
+from alphapulse_cli.edges.capture.head import parse_head
 from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS
 from alphapulse_cli.edges.capture.reader import CaptureFile
 from alphapulse_cli.errors import NoSegment, UsageError
@@ -89,6 +91,62 @@ def test_times_without_an_offset_and_outside_are_refused(captures):
         ap.at(captures, "gemini", "BTC-USD", STARTED_NS + STEP_NS)
     with pytest.raises(NoSegment, match="DOGE-USD"):
         ap.replay(captures, symbols=["DOGE-USD"])
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Folder with two sets that have one symbol each, of which the second begins later."""
+    folder = tmp_path_factory.mktemp("mixed")
+    head, rows, _ = tape_rows(BY_CASE["kraken"], COUNT)
+    write_rows(folder, head, rows)
+    payload = head.to_payload().replace(b"BTC-USD", b"ETH-USD")
+    later = [row._replace(time_ns=row.time_ns + 10**9) for row in rows]
+    write_rows(folder, replace(parse_head(payload), set_name="other", run_ns=head.run_ns + 10**9), later)
+    return folder
+
+
+@pytest.mark.parametrize("symbols", [["BTC-USD"], ["ETH-USD"], ["ETH-USD", "BTC-USD"], None], ids=str)
+def test_a_symbol_that_only_some_sets_have_is_replayed_from_these(mixed, symbols):
+    with ap.replay(mixed, symbols=symbols) as updates:
+        seen = {(update.exchange, update.symbol) for update in updates}
+    assert {symbol for _, symbol in seen} == set(symbols or ["BTC-USD", "ETH-USD"])
+
+
+def test_a_closed_replay_says_so(captures):
+    for reads in (0, 1):
+        updates = ap.replay(captures)
+        reading = iter(updates)
+        for _ in range(reads):
+            next(reading)
+        updates.close()
+        updates.close()
+        with pytest.raises(UsageError, match="this replay is closed"):
+            next(reading)
+        with pytest.raises(UsageError, match="this replay is closed"):
+            next(iter(updates))
+
+
+def test_a_replay_that_is_over_has_no_more(captures):
+    with ap.replay(captures, symbols=["BTC-USD"]) as updates:
+        assert [sum(1 for _ in updates) > 0 for _ in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize("time", [1.5e18, None, datetime(2026, 9, 21, tzinfo=UTC).date(), [], b"2026-09-21T00:00:00Z"], ids=str)
+def test_what_is_no_time_is_refused_with_a_hint(captures, time):
+    for ask in (lambda: ap.at(captures, "kraken", "BTC-USD", time), lambda: ap.replay(captures, start=time or [])):  # type: ignore[arg-type]  # on purpose
+        with pytest.raises(UsageError, match="not a time") as caught:
+            ask()
+        assert "whole ns since 1970" in caught.value.hint
+
+
+def test_wrong_arguments_of_a_replay_are_refused(captures):
+    begin = STARTED_NS + 50 * STEP_NS
+    with pytest.raises(UsageError, match="is not after start"):
+        ap.replay(captures, start=begin, end=begin)
+    with pytest.raises(UsageError, match="no capture is named"):
+        ap.replay([])
+    with pytest.raises(UsageError, match="symbols are a list"):
+        ap.replay(captures, symbols="BTC-USD")
 
 
 def test_a_series_has_the_book_of_each_instant(captures):
