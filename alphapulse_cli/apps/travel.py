@@ -233,6 +233,8 @@ def series(
     for name in fields:
         if name not in FIELDS:
             raise UsageError(f"unknown field: {name[:40]!r}", f"fields are: {', '.join(FIELDS)}")
+    if every_ns < 1:
+        raise UsageError("samples less than 1 ns apart", "choose a longer --every, as in 100ms")
     if (last_ns - first_ns) // every_ns > MOST_SAMPLES:
         raise UsageError(f"more than {MOST_SAMPLES:,} samples", "choose a longer --every, or a shorter span")
     begin_ns = -(-first_ns // every_ns) * every_ns

@@ -91,7 +91,7 @@ def play(
     )
     found = recordings(made.places)
     plans.check_span(made, found)
-    raise typer.Exit(_run(made, found, hold=hold, duration=duration, as_json=as_json))
+    raise typer.Exit(_run(made, plans.played(made, found), hold=hold, duration=duration, as_json=as_json))
 
 
 def _run(plan: Any, found: Any, *, hold: bool, duration: float | None, as_json: bool) -> ExitCode:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
 import pytest
@@ -133,7 +134,8 @@ def test_a_replay_that_is_over_has_no_more(captures):
 
 @pytest.mark.parametrize("time", [1.5e18, None, datetime(2026, 9, 21, tzinfo=UTC).date(), [], b"2026-09-21T00:00:00Z"], ids=str)
 def test_what_is_no_time_is_refused_with_a_hint(captures, time):
-    for ask in (lambda: ap.at(captures, "kraken", "BTC-USD", time), lambda: ap.replay(captures, start=time or [])):  # type: ignore[arg-type]  # on purpose
+    start: Any = time or []
+    for ask in (lambda: ap.at(captures, "kraken", "BTC-USD", time), lambda: ap.replay(captures, start=start)):
         with pytest.raises(UsageError, match="not a time") as caught:
             ask()
         assert "whole ns since 1970" in caught.value.hint
@@ -160,7 +162,9 @@ def test_a_series_has_the_book_of_each_instant(captures):
         assert row["state"] == book.state.name
     with pytest.raises(UsageError, match="unknown field"):
         list(series(kraken, [], span, 10**9, ["color"], no_damage))
-    with pytest.raises(UsageError, match="samples"):
+    with pytest.raises(UsageError, match="less than 1 ns apart"):
+        list(series(kraken, [], span, 0, ["bid"], no_damage))
+    with pytest.raises(UsageError, match="more than"):
         list(series(kraken, [], span, 1, ["bid"], no_damage))
 
 

@@ -31,7 +31,7 @@ class ReplayPlan:
     paused: bool = False
 
     def symbols_of(self, exchange: str) -> list[str]:
-        """Symbols of that exchange to play; empty for all. UsageError where the plan has none of it."""
+        """Symbols of that exchange to play; empty for all, also where the plan has none of it: `played` leaves its sets out."""
         if not self.symbols:
             return []
         parts = [text.rpartition(":") for text in self.symbols]
@@ -69,6 +69,17 @@ def replay_directory(chosen: str | None, usual: str | None) -> Path:
     return path
 
 
+def played(plan: ReplayPlan, found: Sequence[Recording]) -> list[Recording]:
+    """Recordings with any of the symbols of the plan, which `check_span` has found in them."""
+    if not plan.symbols:
+        return list(found)
+    return [one for one in found if not _wanted(plan, one).isdisjoint(symbols_in([one], _wanted(plan, one)))]
+
+
+def _wanted(plan: ReplayPlan, recording: Recording) -> set[str]:
+    return set(plan.symbols_of(recording.exchange))
+
+
 def check_span(plan: ReplayPlan, found: Sequence[Recording]) -> None:
     """Check that the times of the plan lie in the recordings, and that they have its symbols. UsageError."""
     first, last = min(one.first_ns for one in found), max(one.last_ns for one in found)
@@ -78,9 +89,14 @@ def check_span(plan: ReplayPlan, found: Sequence[Recording]) -> None:
             raise UsageError(f"{name} {moments.moment(given)} is not in the recording", span)
     if plan.from_ns is not None and plan.to_ns is not None and plan.from_ns >= plan.to_ns:
         raise UsageError("--from is not before --to", span)
-    known = symbols_in(found, [symbol.rpartition(":")[2] for symbol in plan.symbols])
     for symbol in plan.symbols:
-        if symbol.rpartition(":")[2] not in known:
+        exchange, _, name = symbol.rpartition(":")
+        known = symbols_in([one for one in found if exchange in ("", one.exchange)], [name])
+        if not known:
+            raise UsageError(
+                f"{exchange} is not in the recording", f"it is of {', '.join(sorted({one.exchange for one in found}))}"
+            )
+        if name not in known:
             near = near_symbols(symbol, known)
             raise UsageError(
                 f"{symbol} is not in the recording", f"did you mean {', '.join(near)}?" if near else ", ".join(known)[:200]

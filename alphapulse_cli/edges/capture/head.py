@@ -78,8 +78,9 @@ def parse_head(payload: bytes) -> Head:
     try:
         return _head(given)
     except (KeyError, TypeError, ValueError) as error:
+        reason = f"no member {error}" if isinstance(error, KeyError) else str(error)
         raise UsageError(
-            f"the head of this capture cannot be right: {str(error)[:100]}",
+            f"the head of this capture cannot be right: {reason[:100]}",
             "another program wrote it, or it was changed since: `zstd -dc FILE | head -1` prints it",
         ) from None
 
@@ -87,8 +88,8 @@ def parse_head(payload: bytes) -> Head:
 def _head(given: Mapping[str, Any]) -> Head:
     exchange, set_name = _name(given, "exchange"), _set_name(given)
     instruments = given["instruments"]
-    if not isinstance(instruments, list):
-        raise TypeError("instruments: not a list")
+    if not isinstance(instruments, list) or not all(isinstance(row, dict) for row in instruments):
+        raise TypeError("instruments: not a list of objects")
     return Head(
         exchange,
         _text(given, "mode", 16),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from alphapulse_cli.edges.capture import files
-from alphapulse_cli.edges.capture.blocks import Block, Damage, decompress, read_blocks
+from alphapulse_cli.edges.capture.blocks import MAGIC, Block, Damage, decompress, read_blocks
 from alphapulse_cli.edges.capture.head import Head, parse_head
 from alphapulse_cli.edges.capture.index import Entry, entry_of, read_index
 from alphapulse_cli.edges.capture.rows import BrokenRows, Kind, Row, parse_rows
@@ -92,10 +92,17 @@ class CaptureFile:
         except OSError:
             return []
 
+    def _fits(self, entries: Sequence[Entry]) -> bool:
+        """Whether blocks begin where the first and the last entry say, and end there: else it is another file's index."""
+        places = {place for entry in (*entries[:1], *entries[-1:]) for place in (entry.offset, entry.end)}
+        begins = [self._read(place, len(MAGIC)) for place in places if place < self.size]
+        return all(MAGIC.startswith(begin) for begin in begins)
+
     def entries(self) -> list[Entry]:
         """Entries of all whole blocks: from the index as far as it goes, then by a scan, which also finds damage."""
         if self._entries is None:
-            self._entries = self.indexed()
+            indexed = self.indexed()
+            self._entries = indexed if self._fits(indexed) else []
             after = self._entries[-1] if self._entries else None
             self._scan(after.end if after else 0, after.first_row + after.row_count if after else 0)
         return self._entries

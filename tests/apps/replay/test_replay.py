@@ -17,7 +17,7 @@ from support.captures import tape_rows, write_rows
 
 import alphapulse_cli as ap
 from alphapulse_cli.apps.bench.frames import FEEDS, STARTED_NS, STEP_NS
-from alphapulse_cli.apps.replay.plan import MAX, ReplayPlan, check_span, parse_speed, replay_directory
+from alphapulse_cli.apps.replay.plan import MAX, ReplayPlan, check_span, parse_speed, played, replay_directory
 from alphapulse_cli.apps.replay.playback import Playback
 from alphapulse_cli.apps.replay.player import TICK_NS
 from alphapulse_cli.apps.replay.replay import Replay
@@ -26,6 +26,7 @@ from alphapulse_cli.apps.replay.steering import CONTROL_NAME, parse_timeline
 from alphapulse_cli.apps.replay.timeline import Reel, file_blocks, recordings
 from alphapulse_cli.edges import control
 from alphapulse_cli.edges.capture.files import capture_files, index_path
+from alphapulse_cli.edges.capture.head import parse_head
 from alphapulse_cli.edges.capture.rows import MOST_TIME_NS, Kind, Row, parse_rows
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.readers import moments
@@ -559,3 +560,30 @@ def test_a_plan_must_lie_in_the_recording(captures, tmp_path):
         with pytest.raises(UsageError):
             check_span(ReplayPlan([tmp_path], **plan), found)
     assert 1_000_000_000 % TICK_NS == 0
+
+
+@pytest.mark.parametrize(
+    ("symbols", "names"),
+    [
+        ([], ["eth", "kraken", "okx"]),
+        (["BTC-USD"], ["kraken", "okx"]),
+        (["kraken:BTC-USD"], ["kraken"]),
+        (["kraken:BTC-USD", "ETH-USD"], ["eth", "kraken"]),
+        (["bybit:BTC-USD"], None),
+        (["okx:ETH-USD"], None),
+    ],
+    ids=str,
+)
+def test_sets_without_the_symbols_are_not_played(tmp_path, symbols, names):
+    for case, name in (("kraken", "kraken"), ("okx", "okx"), ("kraken", "eth")):
+        head, rows, _ = tape_rows(BY_CASE[case], 5)
+        payload = head.to_payload().replace(b"BTC-USD", b"ETH-USD" if name == "eth" else b"BTC-USD")
+        write_rows(tmp_path, replace(parse_head(payload), set_name=name), rows)
+    found, plan = recordings(capture_files([tmp_path])), ReplayPlan([tmp_path], symbols=symbols)
+    if names is None:
+        with pytest.raises(UsageError, match="is not in the recording") as caught:
+            check_span(plan, found)
+        assert caught.value.hint
+    else:
+        check_span(plan, found)
+        assert [one.set_name for one in played(plan, found)] == names

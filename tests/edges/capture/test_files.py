@@ -4,6 +4,7 @@ import os
 import stat
 from functools import partial
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,6 +81,25 @@ def test_a_name_of_a_set_that_may_not_reach_a_path_is_refused(name):
     with pytest.raises(UsageError, match="the head of this capture cannot be right") as caught:
         parse_head(Head(**{**_members(HEAD), "set_name": name}).to_payload())
     assert "zstd -dc" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ({"instruments": [5]}, "instruments: not a list of objects"),
+        ({"instruments": {}}, "instruments: not a list of objects"),
+        ({"depth": -1}, "depth: not an integer"),
+        ({"instruments": [{}]}, "no member 'symbol'"),
+    ],
+)
+def test_a_wrong_head_is_refused_in_words(members, reason):
+    given = {**orjson.loads(HEAD.to_payload()), **members}
+    with pytest.raises(UsageError, match=reason) as caught:
+        parse_head(orjson.dumps(given))
+    assert caught.value.hint
+    for name in ("exchange", "set", "instruments", "run_ns"):
+        with pytest.raises(UsageError, match=f"no member '{name}'"):
+            parse_head(orjson.dumps({key: value for key, value in orjson.loads(HEAD.to_payload()).items() if key != name}))
 
 
 def test_a_head_says_what_was_captured():
@@ -301,3 +321,21 @@ def test_damage_says_where_and_how_much(tmp_path):
     _, damages = received(path)
     assert damages == [Damage(middle.offset, middle.compressed_bytes, "no block of a capture", at_end=False)]
     assert entry_of(Block(0, 1, row_bytes(b"recv", T0, 1, b"")), 7).first_row == 7
+
+
+@pytest.mark.parametrize("foreign", ["another file's", "lies about a length", "of the first blocks"])
+def test_an_index_that_does_not_fit_costs_no_row(tmp_path, foreign):
+    """Its checksums are right: only the file tells."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    [path] = written(tmp_path / "one", [b"a%d" % n for n in range(12)])
+    [other] = written(tmp_path / "other", [b"longer payloads %d" % n * 9 for n in range(12)], block_rows=2)
+    entries = read_index(files.index_path(path).read_bytes(), path.stat().st_size)
+    if foreign == "another file's":
+        files.index_path(path).write_bytes(files.index_path(other).read_bytes()[: 56 * 3])
+    elif foreign == "lies about a length":
+        files.index_path(path).write_bytes(index_bytes([entries[0]._replace(compressed_bytes=entries[0].compressed_bytes - 5)]))
+    else:
+        files.index_path(path).write_bytes(index_bytes(entries[:2]))
+    payloads, damages = received(path)
+    assert (payloads, damages) == ([b"a%d" % n for n in range(12)], [])
