@@ -152,6 +152,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         os.chmod(partial, files.PRIVATE_FOLDER)  # noqa: PTH101 - as the folder of a collector
         yield partial
         partial.rename(path)
+    except StorageError as error:
+        hint = error.hint or "free room there, or name a folder on another disk"
+        raise StorageError(str(error).replace(str(partial), str(path)), hint) from None
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from None
     finally:

@@ -16,11 +16,11 @@ from alphapulse_cli.apps.replay.plan import MAX, ReplayPlan
 from alphapulse_cli.apps.replay.replay import Replay
 from alphapulse_cli.apps.replay.timeline import recordings
 from alphapulse_cli.edges.capture import files
-from alphapulse_cli.edges.capture.files import capture_files
+from alphapulse_cli.edges.capture.files import LeastFree, capture_files
 from alphapulse_cli.edges.capture.keeping import Rotation
 from alphapulse_cli.edges.capture.reader import CaptureFile
 from alphapulse_cli.edges.capture.rows import Row
-from alphapulse_cli.errors import UsageError
+from alphapulse_cli.errors import StorageError, UsageError
 from alphapulse_cli.shm.directory import open_directory
 
 KRAKEN = next(feed for feed in FEEDS if feed.case == "kraken")
@@ -116,6 +116,16 @@ class TestCut:
             cut.cut(capture_files([tmp_path / "whole"]), tmp_path / "part", Span(T0 + 10**12), quiet, pytest.fail)
         assert "kraken is from 2025-11-28T10:00:00" in caught.value.hint
         assert [one.name for one in tmp_path.iterdir()] == ["whole"]
+
+
+def test_a_full_disk_is_told_of_the_folder_that_was_named(tmp_path, monkeypatch):
+    write(tmp_path / "old", [opened(0), frame(9, "{}"), done(10)])
+    monkeypatch.setattr("alphapulse_cli.edges.capture.rewriting.LEAST_FREE", LeastFree(0.0, 1 << 62))
+    with pytest.raises(StorageError) as caught:
+        cut.cut(capture_files([tmp_path / "old"]), tmp_path / "new", Span(), quiet, lambda _: None, checkpoints=False)
+    assert str(caught.value).startswith(f"{tmp_path / 'new'}: too little room")
+    assert "another disk" in caught.value.hint
+    assert [one.name for one in tmp_path.iterdir()] == ["old"]
 
 
 @pytest.mark.parametrize("make", [cut.cut, merge.merge])
