@@ -25,6 +25,10 @@ SO_WHAT = "books that may have changed meanwhile wait for their next snapshot"
 DAMAGED = "damaged"  # reason of a `lost` row that no file has
 OVER = b"over"  # kind of a row that no file has: the collector's run has ended, and nothing is known of the time behind it
 
+LATEST_NS = (
+    2**63 - 10**12
+)  # at which a row with a later time is played: times are 64-bit in the compiled core, and ticks lie behind
+
 Damaged = Callable[[Path, str], None]  # (file, what cannot be read)
 
 
@@ -180,7 +184,7 @@ class Reel:
             self.block, at = block, 0
         self.at = at
         digits = self.block[at + 5 : at + 24]
-        self._reached_ns = max(self._reached_ns, int(digits)) if digits.isdigit() else self._reached_ns
+        self._reached_ns = max(self._reached_ns, min(int(digits), LATEST_NS)) if digits.isdigit() else self._reached_ns
         self.time_ns = self._reached_ns
 
     @property
@@ -198,4 +202,4 @@ class Reel:
             self.move(len(self.block))
             return Row(*next(parse_rows(lost_row(left, self._reached_ns))))
         self.move(self.at + PREFIX_BYTES + len(row.payload) + 1)
-        return row
+        return row if row.time_ns <= LATEST_NS else row._replace(time_ns=LATEST_NS)

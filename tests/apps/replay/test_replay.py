@@ -279,6 +279,17 @@ def test_a_set_of_which_nothing_lies_before_the_end_does_not_hold_the_clock_back
     ]
 
 
+@pytest.mark.parametrize("time_ns", [2**63 - 1, 2**63, 10**19 - 1])
+def test_a_row_beyond_the_calendar_is_played_at_a_time_that_64_bits_hold(tmp_path, time_ns):
+    """The compiled core has no larger times; the interpreted one shows here what it would be given."""
+    head, rows, _ = tape_rows(BY_CASE["kraken"], 20)
+    write_rows(tmp_path / "captures", head, [*rows, rows[-1]._replace(time_ns=time_ns)])
+    replay = replayed([tmp_path / "captures"], tmp_path / "shm")
+    assert replay.progress.is_over
+    assert replay.progress.frames == sum(row.kind == Kind.RECEIVED for row in rows) + (rows[-1].kind == Kind.RECEIVED)
+    assert rows[-1].time_ns < replay.progress.now_ns < 2**63 - TICK_NS
+
+
 async def until(condition):
     """Wait until the condition holds; the test's own limit ends it."""
     while not condition():  # noqa: ASYNC110 - a replay has no event for each frame
