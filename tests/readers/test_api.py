@@ -199,7 +199,7 @@ class TestBook:
         writer.keepers["BTC-USD"].image.begin()
         now = clock.monotonic_ns()
         monkeypatch.setattr(clock, "monotonic_ns", lambda: now + 3_000_000_000)
-        with ap.Book("kraken", "BTC-USD", shm_dir=where) as book, pytest.raises(NoSegment, match="died"):
+        with ap.Book("kraken", "BTC-USD", shm_dir=where) as book, pytest.raises(NoSegment, match="killed during an update"):
             book.read()
 
     def test_one_too_busy_to_copy_gives_a_checkpoint(self, writer, where, monkeypatch):
