@@ -26,7 +26,7 @@ from alphapulse_cli.errors import UsageError
 
 PREFIX = "ALPHAPULSE_"
 OTHER_VARIABLES = frozenset(  # variables of the build, the scripts and the tests
-    PREFIX + name for name in ("BUILD", "VENV", "EXPECT", "RECORDED", "RENEW", "SOURCE_HASH", "COMPLETE")
+    PREFIX + name for name in ("BUILD", "VENV", "EXPECT", "RECORDED", "RENEW", "SOURCE_HASH", "COMPLETE", "CAMPAIGNS", "CLIENTS")
 )
 PROJECT_FILE = "alphapulse.toml"
 LARGEST_FILE_BYTES = 1 << 20
