@@ -287,7 +287,7 @@ class Ingest:
     # Checkpoints
 
     def memory(self, keeper: BookKeeper, monotonic_ns: int) -> dict[str, Any]:
-        """What is known of a book beside its levels, as values of JSON: its silence, its crossing, its trading status."""
+        """Return the facts of a book beside its levels, as values of JSON: its silence, its crossing, its trading status."""
         return {
             "quiet": self._quiet.memory(keeper, monotonic_ns),
             "crossed": self._crossed.memory(keeper, monotonic_ns),

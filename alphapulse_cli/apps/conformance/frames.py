@@ -130,7 +130,7 @@ def replaced(frame: bytes, path: tuple[Any, ...], raw: bytes) -> bytes:
 
 
 def _around(frame: bytes, path: tuple[Any, ...]) -> list[bytes]:
-    """What stands before and behind that place of a frame."""
+    """Return the parts of a frame before and behind that place."""
     message = holder = {"": orjson.loads(frame)}
     for key in ("", *path)[:-1]:
         holder = holder[key]

@@ -393,7 +393,7 @@ class Replay:
 
     @property
     def state(self) -> str:
-        """What it does, in a word; seeking while it plays what lies before the time that readers will see."""
+        """State in a word: playing, paused, over; seeking while it plays the rows before the time that readers will see."""
         if not self.is_shown:
             return SEEKING
         return OVER if self.progress.is_over else PAUSED if self.pace.is_paused else PLAYING

@@ -67,7 +67,7 @@ class _Run:
         return found
 
     def ended(self) -> Found:
-        """What is missing at the end of the run: connections that were shut and did not come back."""
+        """Return the gaps at the end of the run: connections that were shut and did not come back."""
         away, self._away = self._away, {}
         if self._damaged_ns:
             away[-1] = self._damaged_ns
