@@ -34,6 +34,10 @@ cdef class Ingest:
     cdef object _statuses
     cdef dict _unsettled
     cdef object _trades
+    cdef object _witness
+    cdef readonly int64_t heard_ns
+    cdef object _last_frame
+    cdef bint _was_heartbeat
 
     @cython.locals(counters=CounterBlock)
     cpdef bint receive(self, object frame, object receive_ns) except -1

@@ -8,10 +8,11 @@
 `receive`, so this module is compiled.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alphapulse_cli import native
 from alphapulse_cli.errors import DecodeError
@@ -53,11 +54,15 @@ from alphapulse_cli.market.requests import FetchInstruments, Reconnect, Request
 from alphapulse_cli.shm.counters import Counter
 from alphapulse_cli.wire.delta import BookReason, BookState
 
+if TYPE_CHECKING:
+    from alphapulse_cli.flow.witness import Witness
+
 SOURCE_HASH = native.source_hash()
 
 FRAMES, BYTES, LAST_FRAME_NS = int(Counter.FRAMES), int(Counter.BYTES), int(Counter.LAST_FRAME_NS)
 UNREADABLE_IN_A_ROW = 5  # unreadable frames after which the connection is replaced
 MOST_REFUSALS = 10_000  # most refusals remembered as reported; beyond that the memory is emptied
+HAS_NUMBER = re.compile(rb"[0-9]")
 REGRIDS_PER_FRAME = 4  # a frame may need finer prices, then finer sizes, more than once
 
 GAP_REASONS = {
@@ -70,6 +75,7 @@ GAP_REASONS = {
     GapReason.IGNORED: BookReason.SEQUENCE_GAP,
     GapReason.QUIET: BookReason.MUTE,
     GapReason.CROSSED: BookReason.CROSSED,
+    GapReason.NOT_CAPTURED: BookReason.SEQUENCE_GAP,
 }
 
 Notice = Callable[[str, str], None]  # (level "info" | "warning", one line of text): hostile, to be printed escaped
@@ -93,6 +99,7 @@ class Ingest:
         mode: str = "",
         *,
         checksum_warns: Collection[str] = (),
+        witness: "Witness | None" = None,
     ) -> None:
         self.decoder = decoder
         self._decode = decoder.receive
@@ -102,7 +109,14 @@ class Ingest:
         if BOOK not in channels:
             outlet.forget_books({one.symbol for one in instruments})
         checksum = decoder.book_checksum
-        self.keepers = {one.native: BookKeeper(one, outlet, checksum, checksum_warns=one.symbol in checksum_warns) for one in books}
+        self.keepers = {
+            one.native: BookKeeper(one, outlet, checksum, checksum_warns=one.symbol in checksum_warns, witness=witness)
+            for one in books
+        }
+        self._witness = witness
+        self.heard_ns = 0  # receive time of the last frame
+        self._last_frame = b""  # for a witness alone
+        self._was_heartbeat = False
         self.counters = outlet.counters.block()
         facts = exchange.facts
         self._fetch_instruments = FetchInstruments(facts.metadata_paths(mode), facts.instruments_weight)
@@ -123,6 +137,8 @@ class Ingest:
         self._statuses = TradingStatuses(self.keepers, notice)
         self._unsettled: dict[str, BookKeeper] = {}  # for this frame decoded on another grid than their instrument's
         self._trades = TradePublisher(outlet, self._symbol_counters, notice)
+        if witness is not None:
+            witness.attached(self)
 
     # Inputs
 
@@ -181,6 +197,9 @@ class Ingest:
         counters.add(FRAMES)
         counters.add(BYTES, len(frame))
         counters.set(LAST_FRAME_NS, receive_ns)
+        if self._witness is not None:
+            self._show_frame(self._witness, frame, receive_ns)
+        self.heard_ns = receive_ns
         if self._shape is not None:
             usual = self._shape.read(frame)
             if usual is not None:  # nearly every frame
@@ -303,6 +322,14 @@ class Ingest:
 
     # Events
 
+    def _show_frame(self, witness: "Witness", frame: bytes, receive_ns: int) -> None:
+        """Tell the witness of a frame that came twice, and of a clock that went back."""
+        if frame == self._last_frame and not self._was_heartbeat and HAS_NUMBER.search(frame):  # pongs have no number
+            witness.repeated(receive_ns)
+        self._last_frame, self._was_heartbeat = frame, False
+        if receive_ns < self.heard_ns:
+            witness.stepped(self.heard_ns, receive_ns)
+
     def _decode_snapshot(self, instrument: Instrument, body: bytes, receive_ns: int) -> Sequence[Event]:
         return self.decoder.receive_snapshot(self._current(instrument), body, receive_ns)
 
@@ -371,7 +398,7 @@ class Ingest:
                 case OffGrid():
                     self._on_off_grid(event, receive_ns)
                 case Heartbeat():
-                    pass  # the session has already noted that the exchange was heard
+                    self._was_heartbeat = True  # beyond that, the session has already noted that the exchange was heard
         if trades:
             for trade in trades:
                 self._look_at_grid(trade)
@@ -414,6 +441,8 @@ class Ingest:
 
     def _on_gap(self, gap: GapFound, receive_ns: int) -> None:
         """Mark the books of a gap as SYNCING and report it; the decoder has already requested what heals them."""
+        if self._witness is not None:
+            self._witness.gap(gap, receive_ns)
         if not gap.instruments:
             self.counters.add(Counter.GAPS)
         for instrument in gap.instruments:
@@ -518,6 +547,8 @@ class Ingest:
         """
         self.counters.add(Counter.DECODE_ERRORS)
         self._notice("warning", f"unreadable message: {error}")
+        if self._witness is not None:
+            self._witness.unreadable(str(error), receive_ns)
         if not error.may_hold_books:
             return
         self._unreadable_in_a_row += 1

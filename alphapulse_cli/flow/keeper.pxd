@@ -27,6 +27,9 @@ cdef class BookKeeper:
     cdef readonly object trading_status
     cdef public object checksum
     cdef public object proved_ns
+    cdef readonly object heard_ns
+    cdef object _witness
+    cdef bint _was_crossed
     cdef public uint64_t version
     cdef object _outlet
     cdef RingWriter _ring
@@ -52,7 +55,7 @@ cdef class BookKeeper:
     cdef _publish(self, uint64_t kind, object receive_ns, bint resynced)
     cdef _edit(self)
     cpdef _commit(self, object receive_ns)
-    cdef bint _agrees(self, BookEvent event, object receive_ns) except -1
+    cdef bint _agrees(self, object theirs, object receive_ns) except -1
     cdef _become(self, object state, object reason)
     cdef _note_checksum(self, object checksum)
     cdef _show_state(self)

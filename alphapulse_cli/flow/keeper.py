@@ -10,6 +10,7 @@ the state and reason of the book.
 """
 
 import contextlib
+from typing import TYPE_CHECKING
 
 from alphapulse_cli import native
 from alphapulse_cli.book.book import Book
@@ -27,6 +28,9 @@ from alphapulse_cli.shm.image import ImageWriter
 from alphapulse_cli.shm.layout import LEVEL_BYTES
 from alphapulse_cli.wire.batch import Batch
 from alphapulse_cli.wire.delta import BookReason, BookState, ChecksumState, RecordKind
+
+if TYPE_CHECKING:
+    from alphapulse_cli.flow.witness import Witness
 
 SOURCE_HASH = native.source_hash()
 
@@ -53,7 +57,13 @@ class BookKeeper:
     """
 
     def __init__(
-        self, instrument: Instrument, outlet: Outlet, book_checksum: BookChecksum | None, *, checksum_warns: bool = False
+        self,
+        instrument: Instrument,
+        outlet: Outlet,
+        book_checksum: BookChecksum | None,
+        *,
+        checksum_warns: bool = False,
+        witness: "Witness | None" = None,
     ) -> None:
         self.instrument = instrument
         self.announced = instrument  # on the grid of the exchange's metadata
@@ -61,6 +71,9 @@ class BookKeeper:
         self.pacer = ResyncPacer()
         self.state, self.reason = BookState.COLD, BookReason.STARTING
         self.checksum = ChecksumState.NONE
+        self.heard_ns = 0  # receive time of the last message that was applied, one with a wrong checksum aside
+        self._witness = witness
+        self._was_crossed = False
         self.proved_ns = 0  # time of the last message whose checksum matched, or of the last REST answer that was compared
         self.trading_status = instrument.trading_status
         self.version = 0
@@ -112,10 +125,12 @@ class BookKeeper:
         is_new_grid = is_snapshot and self._take_grid(levels)
         is_whole = is_new_grid or self.version == 0
         changes = publisher.change(event, receive_ns, is_snapshot, is_whole)
+        if publisher.is_crossed != self._was_crossed:
+            self._cross(receive_ns)
         if is_new_grid:
             self._set_rules()
         # The checksum is compared before the commit: the image never calls a book LIVE that fails it.
-        is_right = event.checksum is None or self._agrees(event, receive_ns)
+        is_right = event.checksum is None or self._agrees(event.checksum, receive_ns)
         if not is_right:
             self._doubt(is_snapshot or self._is_snapshot_unproven)
         elif is_snapshot:
@@ -134,9 +149,17 @@ class BookKeeper:
             self._commit(receive_ns)
         if self.state is not state or self.reason is not reason:
             self._publish_status(receive_ns)
+        if is_right:
+            self.heard_ns = receive_ns
         if is_snapshot and publisher.is_roomy(levels.count):
             self._give_room_back(levels.count, receive_ns)
         return is_right
+
+    def _cross(self, receive_ns: int) -> None:
+        """Note that the best prices cross, or no longer do."""
+        self._was_crossed = not self._was_crossed
+        if self._witness is not None:
+            self._witness.crossed(self, self._was_crossed, receive_ns)
 
     def _take_grid(self, levels: Levels) -> bool:
         """Take over the grid of a snapshot, for records too; returns whether it differs from the book's."""
@@ -185,11 +208,12 @@ class BookKeeper:
         """End an edit of the image without a group in the ring."""
         self._publisher.commit(self.version, receive_ns, 0)
 
-    def _agrees(self, event: BookEvent, receive_ns: int) -> bool:
-        """Whether the book after this message matches the exchange's checksum; counted."""
+    def _agrees(self, theirs: int, receive_ns: int) -> bool:
+        """Whether the book after a message matches the exchange's checksum; counted."""
         if self._book_checksum is None:
             return True
-        if self._book_checksum(self.instrument, self._book) == event.checksum:
+        ours = self._book_checksum(self.instrument, self._book)
+        if ours == theirs:
             if self.checksum is not CHECKSUM_OK:
                 self._note_checksum(CHECKSUM_OK)
             self.proved_ns = receive_ns
@@ -197,6 +221,8 @@ class BookKeeper:
             return True
         self._note_checksum(ChecksumState.BAD)
         self.counters.add(Counter.CHECKSUMS_BAD)
+        if self._witness is not None:
+            self._witness.mismatched(self, theirs, ours, receive_ns)
         return False
 
     def _doubt(self, is_snapshot: bool) -> None:
@@ -263,6 +289,8 @@ class BookKeeper:
     def _publish_status(self, receive_ns: int) -> None:
         records = self.batch.status(receive_ns, self.version, self.state, self.reason, self.trading_status)
         self._ring.publish(self.batch.records, records)
+        if self._witness is not None:
+            self._witness.changed(self, receive_ns)
 
     def tick(self, now_ns: int, monotonic_ns: int) -> bool:
         """Let time pass, about every 100 ms: a CHECK each second. True if the book is good again after a reported ailment."""
@@ -365,6 +393,9 @@ class BookKeeper:
         self._snapshots_refuted = SNAPSHOTS_DOUBTED if self.reason is UNVERIFIED else 0
         self._show_state()
         self._commit(receive_ns)
+        self.heard_ns = receive_ns
+        if self._witness is not None:
+            self._witness.changed(self, receive_ns)
         return True
 
     def use_metadata(self, seen: Instrument, receive_ns: int) -> bool:

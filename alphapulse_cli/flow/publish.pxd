@@ -29,6 +29,7 @@ cdef class DelayMeter:
 @cython.final
 cdef class Publisher:
     cdef public Py_ssize_t largest_group
+    cdef readonly bint is_crossed
     cdef Book _book
     cdef Side _bids
     cdef Side _asks

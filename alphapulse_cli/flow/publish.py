@@ -58,6 +58,7 @@ class Publisher:
         self._group, self._image, self._ring = group, image, ring
         self._counters, self._delays = counters, delays
         self._delay_us = NO_FEED_DELAY
+        self.is_crossed = False  # whether the best bid is at or above the best ask
         self._state = self._reason = self._checksum = 0
 
     def use_image(self, image: ImageWriter) -> None:
@@ -100,6 +101,9 @@ class Publisher:
         bids, asks = self._bids, self._asks
         if bids.count and asks.count and bids.best_ticks() >= asks.best_ticks():  # crossed or locked
             self._counters.add(CROSSED)
+            self.is_crossed = True
+        else:
+            self.is_crossed = False
         return group.change_count
 
     def _count(self, event: BookEvent, receive_ns: int, is_snapshot: bool) -> None:

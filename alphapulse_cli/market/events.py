@@ -38,6 +38,7 @@ class GapReason(Enum):
     CHECKSUM = "checksum"  # our book's checksum differs from the exchange's
     UPDATE_BEFORE_SNAPSHOT = "update before snapshot"
     UNREADABLE = "unreadable message"
+    NOT_CAPTURED = "not captured"  # of a replay alone: the recording lacks rows
     DISCONNECTED = "disconnected"
     SEQUENCE_RESET = "sequence restarted"
     IGNORED = "updates ignored for too long"
@@ -116,6 +117,8 @@ class GapFound:
     instruments: Sequence[Instrument]
     reason: GapReason
     detail: str = ""
+    expected: str = field(default="", compare=False)  # sequence number that was due, and those that came: evidence, "" if not known
+    found: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from alphapulse_cli.flow.ingest import Ingest, Notice
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.flow.playing import FramePlayer
+from alphapulse_cli.flow.witness import Witness
 from alphapulse_cli.market.events import GapFound, GapReason
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.shm.counters import Counter
@@ -59,6 +60,7 @@ class Player:
         self._parts: dict[int, dict[str, bytes]] = {}  # answers with metadata that has several paths, by connection
         self._metadata = b""  # last answer with metadata, for symbols that were added while it ran
         self.outlet = make_outlet([one.symbol for one in head.instruments if self._is_wanted(one.symbol)])
+        self.witness: Callable[[int], Witness] | None = None  # makes the witness of a connection
         self._ingests: dict[int, Ingest] = {}  # by connection
         self._open: dict[int, Ingest] = {}  # of those that are connected
         self._frames = FramePlayer(self._open)
@@ -243,7 +245,8 @@ class Player:
         """Connect: the decoder begins anew, as it did then."""
         ingest = self._ingests.get(connection)
         if ingest is None:
-            ingest = self._ingests[connection] = self._ingest(self._instruments(natives), time_ns)
+            witness = self.witness(connection) if self.witness is not None else None
+            ingest = self._ingests[connection] = self._ingest(self._instruments(natives), time_ns, witness)
         self._open.pop(connection, None)
         self._open[connection] = ingest
         self._next_tick_ns = self._next_tick_ns or (time_ns // TICK_NS + 1) * TICK_NS
@@ -256,14 +259,22 @@ class Player:
             self._frames.heard = self._heard
             self._watchdogs[connection] = Watchdog(Timing(), self._mode.silence, time_ns)
 
-    def _ingest(self, instruments: Sequence[Instrument], time_ns: int) -> Ingest:
+    def _ingest(self, instruments: Sequence[Instrument], time_ns: int, witness: Witness | None) -> Ingest:
         """Make decoder and books of a connection's instruments; those that are not to be played are dropped at once."""
         head, outlet = self.head, self.outlet
         outlet.add([one.symbol for one in instruments])
         decoder = self._exchange.decoder(instruments, set(head.channels), head.depth, self._mode.name)
         warns = set(head.checksum_warns)
         made = Ingest(
-            self._exchange, decoder, instruments, head.channels, outlet, self._notice, self._mode.name, checksum_warns=warns
+            self._exchange,
+            decoder,
+            instruments,
+            head.channels,
+            outlet,
+            self._notice,
+            self._mode.name,
+            checksum_warns=warns,
+            witness=witness,
         )
         unwanted = [one.symbol for one in instruments if not self._is_wanted(one.symbol)]
         if unwanted:
@@ -347,7 +358,7 @@ class Player:
         """Rows are missing: any book may have missed an update."""
         for ingest in self._open.values():
             books = [keeper.instrument for keeper in ingest.keepers.values()]
-            ingest.handle([GapFound(tuple(books), GapReason.SEQUENCE, f"not captured: {members.get('reason', '')}")], time_ns)
+            ingest.handle([GapFound(tuple(books), GapReason.NOT_CAPTURED, str(members.get("reason", "")))], time_ns)
 
     def _watch(self, connection: int, ingest: Ingest, now_ns: int) -> None:
         """Judge the silence of a recording that has no judgements: as if every ping had been answered."""

@@ -314,7 +314,8 @@ class Decoder:
         self._pictured.add(native)
         if number < last:  # P2
             shown.is_doubted = True
-            return (GapFound((instrument,), GapReason.SEQUENCE_RESET, f"picture {last} is followed by {number}"),)
+            detail = f"picture {last} is followed by {number}"
+            return (GapFound((instrument,), GapReason.SEQUENCE_RESET, detail, f"at least {last}", str(number)),)
         if number == last and not shown.is_doubted:
             return ()
         shown.is_doubted = False

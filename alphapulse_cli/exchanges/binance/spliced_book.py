@@ -139,17 +139,18 @@ class SplicedBook:
                 return (update,)
             if verdict is OLD:
                 return self._on_ignored(first, final, frame, now_ns)
-            return self._on_break(verdict is GAP, f"{last} is followed by {first}..{final}")
+            return self._on_break(verdict is GAP, last, f"{first}..{final}")
         if self._held is not None:
             return self._on_held(self._held, verdict is BACK, now_ns)
         if not self.failures:  # B1, B2: an event is buffered
             self.fetch()
         return ()
 
-    def _on_break(self, is_gap: bool, detail: str) -> Sequence[Event]:
+    def _on_break(self, is_gap: bool, last: int, found: str) -> Sequence[Event]:
         """Report a gap, and fetch a snapshot (B7, B8)."""
         self.fetch()
-        return (GapFound((self.instrument,), GapReason.SEQUENCE if is_gap else GapReason.SEQUENCE_RESET, detail),)
+        reason = GapReason.SEQUENCE if is_gap else GapReason.SEQUENCE_RESET
+        return (GapFound((self.instrument,), reason, f"{last} is followed by {found}", str(last + 1), found),)
 
     def _on_ignored(self, first: int, final: int, frame: bytes, now_ns: int) -> Sequence[Event]:
         """Count an ignored event; too many in a row are a gap (B10)."""
@@ -159,10 +160,11 @@ class SplicedBook:
         ignored = UpdateIgnored(self.instrument)
         if self._ignored <= IGNORED_EVENTS and now_ns - self._ignored_ns <= IGNORED_NS:
             return (ignored,)
-        detail = f"{self._ignored} updates in a row end at or before {self.splice.last}, the last of them {first}..{final}"
+        last = self.splice.last
+        detail = f"{self._ignored} updates in a row end at or before {last}, the last of them {first}..{final}"
         self.splice.restart(first, final, frame)
         self.fetch()
-        return ignored, GapFound((self.instrument,), GapReason.IGNORED, detail)
+        return ignored, GapFound((self.instrument,), GapReason.IGNORED, detail, str(last + 1), f"{first}..{final}")
 
     def _on_held(self, held: _Held, is_back: bool, now_ns: int) -> Sequence[Event]:
         """B5: adopt a held snapshot if the stream has reached it."""

@@ -187,7 +187,8 @@ class Connection:
         detail = f"expected {expected}, got {number}"
         self._break(f"sequence break: {detail}")
         books = [each for each in self.instruments.values() if (BOOK, each.native) in self._subscriptions.standings]
-        return [GapFound(books, GapReason.SEQUENCE if number > expected else GapReason.SEQUENCE_RESET, detail)]
+        reason = GapReason.SEQUENCE if number > expected else GapReason.SEQUENCE_RESET
+        return [GapFound(books, reason, detail, str(expected), str(number))]
 
     def _break(self, reason: str) -> None:
         """Mark all books as not live, and request a new connection."""

@@ -240,19 +240,23 @@ class Decoder:
             numbers.last, numbers.final = update, sequence
             return [Update(instrument, levels, moment_ns, None, self.depth)]
         if update > numbers.last:
-            return [self._gap(instrument, GapReason.SEQUENCE, f"u {update} after {numbers.last}")]
+            return [self._gap(instrument, GapReason.SEQUENCE, (numbers.last, update))]
         if sequence > numbers.final:
-            return [self._gap(instrument, GapReason.SEQUENCE_RESET, f"u {update} after {numbers.last}")]
+            return [self._gap(instrument, GapReason.SEQUENCE_RESET, (numbers.last, update))]
         since, count = self._ignored.get(native, (numbers.last, 0))
         count = count + 1 if since == numbers.last else 1
         self._ignored[native] = numbers.last, count
         if count > MOST_IGNORED:
-            return [self._gap(instrument, GapReason.IGNORED, f"u {update} after {numbers.last}")]
+            return [self._gap(instrument, GapReason.IGNORED, (numbers.last, update))]
         return [UpdateIgnored(instrument)]
 
-    def _gap(self, instrument: Instrument, reason: GapReason, detail: str = "") -> GapFound:
+    def _gap(self, instrument: Instrument, reason: GapReason, numbers: tuple[int, int] | None = None) -> GapFound:
+        """Gap of a book, whose last `u` and the one that came are `numbers`."""
         self._ask_anew(instrument.native)
-        return GapFound([instrument], reason, detail)
+        if numbers is None:
+            return GapFound([instrument], reason)
+        last, update = numbers
+        return GapFound([instrument], reason, f"u {update} after {last}", str(last + 1), str(update))
 
     def _ask_anew(self, native: str) -> None:
         """Resubscribe to a book that is wrong or has no snapshot."""

@@ -254,8 +254,10 @@ class AdvancedFeed(CoinbaseFeed):
             return events
         detail = f"expected {self._expected}, got {str(number)[:KIND_CHARACTERS]}"
         is_back = self._expected is not None and number < self._expected
+        expected, found = str(self._expected), str(number)[:KIND_CHARACTERS]
         self._on_break(detail)
-        return [GapFound(tuple(self.instruments.values()), GapReason.SEQUENCE_RESET if is_back else GapReason.SEQUENCE, detail)]
+        reason = GapReason.SEQUENCE_RESET if is_back else GapReason.SEQUENCE
+        return [GapFound(tuple(self.instruments.values()), reason, detail, expected, found)]
 
     def _on_break(self, detail: str) -> None:
         """C2: mark all books DISTRUSTED, then resubscribe or reconnect."""

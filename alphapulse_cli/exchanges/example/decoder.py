@@ -189,7 +189,7 @@ class Decoder:
         elif previous != self._sequences[native]:  # E3
             detail = f"prev {previous}, expected {self._sequences[native]}"
             self._book.ask_anew(native, self._now_ns)
-            return [GapFound((instrument,), GapReason.SEQUENCE, detail)]
+            return [GapFound((instrument,), GapReason.SEQUENCE, detail, str(self._sequences[native]), str(previous))]
         self._sequences[native] = sequence
         return [event]
 

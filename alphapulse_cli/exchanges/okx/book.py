@@ -123,7 +123,7 @@ class Book:
         if numbers is None:  # O6
             if self.stage is not Stage.LIVE:
                 return ()
-            return (update,) if self.last == NONE else self._break("an update without a number", GapReason.SEQUENCE, None)
+            return (update,) if self.last == NONE else self._break("an update without a number", GapReason.SEQUENCE, None, None)
         if self.stage is Stage.LIVE:
             return self._on_live(update, _Kept(numbers, frame, place))
         if self.stage is Stage.HEALING:
@@ -144,16 +144,18 @@ class Book:
             self._ignored += 1
             if self._ignored <= MOST_IGNORED:
                 return (UpdateIgnored(self.instrument),)
-            return self._break(f"{self._ignored} updates in a row end before {self.last}", GapReason.IGNORED, kept)
+            detail = f"{self._ignored} updates in a row end before {self.last}"
+            return self._break(detail, GapReason.IGNORED, kept, (self.last, prev))
         reason = GapReason.SEQUENCE_RESET if max(seq, prev) < self.last else GapReason.SEQUENCE
-        return self._break(f"{self.last} is followed by {prev} to {seq}", reason, kept)
+        return self._break(f"{self.last} is followed by {prev} to {seq}", reason, kept, (self.last, prev))
 
-    def _break(self, detail: str, reason: GapReason, kept: _Kept | None) -> Sequence[Event]:
+    def _break(self, detail: str, reason: GapReason, kept: _Kept | None, numbers: tuple[int, int] | None) -> Sequence[Event]:
         """O5: drop the book, and request a resubscription or a REST snapshot."""
         self.heal()
         if self.stage is Stage.SPLICING and kept is not None:
             self._begin_run(kept)
-        return (GapFound((self.instrument,), reason, detail),)
+        expected, found = map(str, numbers or ("", ""))  # of prevSeqId
+        return (GapFound((self.instrument,), reason, detail, expected, found),)
 
     def heal(self) -> None:
         """Request another snapshot of a wrong LIVE book, by the same way as its last one (WebSocket or REST)."""

@@ -368,7 +368,7 @@ class Decoder:
         if number < last:
             shown.is_doubted = True
             detail = f"picture {last} is followed by {number}"
-            return (GapFound((picture.instrument,), GapReason.SEQUENCE_RESET, detail),)
+            return (GapFound((picture.instrument,), GapReason.SEQUENCE_RESET, detail, f"at least {last}", str(number)),)
         if number == last != NONE and not shown.is_doubted:
             return ()
         shown.is_doubted = False

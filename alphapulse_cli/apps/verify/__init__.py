@@ -1,0 +1,1 @@
+"""`alphapulse verify`: certificates of captures."""
