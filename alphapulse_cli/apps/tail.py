@@ -101,6 +101,7 @@ class Tail:
             items += self._after(name, records) if name in self._before else records
         if follower is not None:
             follower.join()
+            groups.acknowledge()
         return items
 
     def wait(self, timeout_s: float) -> bool:

@@ -67,7 +67,8 @@ def play(
     The segments go to a directory of their own, the usual one with the suffix -replay, so that no reader takes the past for the
     present: alphapulse tail --shm-dir DIR. Exchanges are merged by receive time. What a capture lost is a gap in its books.
 
-    Faster than 1x it waits for its readers, and overtakes none; one that stands still for 5 s (stopped, or behind a pager) is named.
+    Faster than 1x it waits for its readers, overtakes none, and goes on behind a snapshot or the end of a run once they have read it (5 s at
+    most), so that they see the same each time; one that stands still for 5 s (stopped, or behind a pager) is named.
     The end of the recording, --duration and SIGTERM end it with 0, Ctrl-C with 130. The last books stay readable in the directory until
     the next replay there, or alphapulse segments --sweep --shm-dir DIR.
 

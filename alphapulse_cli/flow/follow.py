@@ -61,7 +61,7 @@ class SetFollower:
     ) -> None:
         self.set_name = set_name
         self.books: dict[str, Reconstructor] = {}
-        self.groups = GroupReader(directory, set_name, SegmentKind.DELTAS, start, label)
+        self.groups = GroupReader(directory, set_name, SegmentKind.DELTAS, start, label, acknowledges=True)
         self.joins = 0
         self.breaks: defaultdict[str, Counter[ColdReason]] = defaultdict(Counter)
         self.damaged: Counter[str] = Counter()
@@ -94,12 +94,13 @@ class SetFollower:
         if polled.record_count:
             self._apply(polled.records, polled.record_count)
         self.join()
+        self.groups.acknowledge()
         return polled
 
     def fetch(self, monotonic_ns: int, limit: int = POLL_RECORDS) -> Polled:
         """Read without applying: the first third of a `poll`.
 
-        It is for callers that look at the books after each group (`flow.merged`).
+        It is for callers that look at the books after each group (`flow.merged`), and then call `join` and `groups.acknowledge`.
         """
         polled = self.groups.poll(monotonic_ns, limit)
         if monotonic_ns >= self._discover_after_ns:
@@ -222,13 +223,13 @@ class SetFollower:
             if symbol not in self.books and (self._symbols is None or symbol in self._symbols):
                 self.books[symbol] = Reconstructor(self.exchange, symbol)
 
-    def join(self) -> None:
-        """Join books that are cold, or unproved since a lap: the last third of a `poll`."""
+    def join(self, until_ns: int | None = None) -> None:
+        """Join books that are cold, or unproved since a lap: the last third of a `poll`. No image of a later time than `until_ns`."""
         for symbol, book in self.books.items():
             if book.is_cold or symbol in self._unproved:
-                self._join(symbol, book)
+                self._join(symbol, book, until_ns)
 
-    def _join(self, symbol: str, book: Reconstructor) -> None:
+    def _join(self, symbol: str, book: Reconstructor, until_ns: int | None) -> None:
         """Load the image, unless the replica is at its version.
 
         Without an image of this epoch, or a whole copy of it, do nothing.
@@ -243,7 +244,7 @@ class SetFollower:
                 self._resume(symbol, book)
                 return
         image = reader.copy(COPY_TRIES) or self._checkpoint(symbol, reader)
-        if image is None or self._refused.get(symbol) == image.seq:
+        if image is None or self._refused.get(symbol) == image.seq or (until_ns is not None and image.timestamp_ns > until_ns):
             return
         try:
             loaded = book.load(

@@ -44,11 +44,22 @@ class GroupReader:
     """Reader of one ring's whole groups, across its writers' restarts. NoSegment if there is none yet.
 
     With a `label` it leaves a cursor file, so that `segments` shows it and its lag; where that fails it goes on without one. On a
-    replay's ring it always leaves one: a replay at full speed waits for the readers that it knows.
+    replay's ring it always leaves one: a replay at full speed waits for the readers that it knows. With `acknowledges` the cursor
+    passes what was polled only when the caller says so: a replay then waits for what is made of the records, too.
     """
 
-    def __init__(self, directory: Directory, set_name: str, kind: SegmentKind, start: Start = "now", label: str = "") -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        set_name: str,
+        kind: SegmentKind,
+        start: Start = "now",
+        label: str = "",
+        *,
+        acknowledges: bool = False,
+    ) -> None:
         self.kind = kind
+        self._acknowledges = acknowledges
         self.name = segment_name(kind, set_name)
         self.missed = 0
         self._directory = directory
@@ -123,9 +134,14 @@ class GroupReader:
             raise gone
         polled = self._whole(records, first, missed, restarted)
         self.missed += polled.missed
-        if self._cursor is not None and (polled.missed or records):
-            self._cursor.update(self.reader.position, self.missed)
+        if not self._acknowledges and (polled.missed or records):
+            self.acknowledge()
         return polled
+
+    def acknowledge(self, kept: int = 0) -> None:
+        """Let the cursor pass all records that were polled, but for the last `kept` ones."""
+        if self._cursor is not None:
+            self._cursor.update(self.reader.position - kept, self.missed)
 
     def _whole(self, records: memoryview, first: int, missed: int, restarted: bool) -> Polled:
         """Whole groups of the held and the new records."""

@@ -8,7 +8,8 @@ The order holds within one poll. A set whose records become visible later than a
 time may go back between two polls. A book that was joined, lapped or restarted, or whose writer went silent, gives a step too.
 
 Replayed sets are waited for: a group is held until the recording's clock has reached it in all of them, and a replay stores its
-clock once all records up to then are published. So the order of the steps is the recording's, at any speed, and the same each time.
+clock once all records up to then are published. The end of a set has its place there, too. A replay that is faster than the recording
+waits in turn where books are joined and where a run ends (`apps.replay.room`). So the steps, and their order, are the same each time.
 """
 
 from collections.abc import Iterator
@@ -69,25 +70,45 @@ class MergedFollowers:
         reached_ns = self._reached_ns(monotonic_ns)  # before the records: what is published later is of a later time
         fetched: list[tuple[SetFollower, Polled]] = []
         unsettled: list[SetFollower] = []
+        ended: list[tuple[int, SetFollower]] = []
         for name, follower in self.followers.items():
             polled = follower.fetch(monotonic_ns, limit)
             held = self._held.pop(name, b"")
             if held and not polled.restarted:
                 polled = _behind(held, polled)
+            is_replay, last_ns = follower.groups.is_replay, 0
+            if polled.record_count:
+                fetched.append((follower, polled))
+                last_ns = polled.records.cast("Q")[(polled.record_count - 1) * RECORD_WORDS]
+                if is_replay and self._has_more(follower):
+                    reached_ns = last_ns - 1 if reached_ns is None else min(reached_ns, last_ns - 1)
             seen = self._seen.get(name) or self._seen.setdefault(name, _Seen())
+            is_alive, is_unsettled = follower.groups.is_live(monotonic_ns), polled.missed > 0 or polled.restarted
+            if is_replay and not is_alive and seen.is_alive and not is_unsettled:
+                ended.append((max(follower.groups.now_ns(), last_ns), follower))
+                continue
             # What a replay has published holds, whatever became of it since; a collector's books hold only while it lives.
-            is_alive = follower.groups.is_live(monotonic_ns) or (follower.groups.is_replay and polled.record_count > 0)
-            if polled.missed or polled.restarted or is_alive is not seen.is_alive:
+            is_alive = is_alive or (is_replay and polled.record_count > 0)
+            if is_unsettled or is_alive is not seen.is_alive:
                 seen.is_alive, seen.is_doubted = is_alive, True
                 unsettled.append(follower)
                 self.missed += polled.missed
                 self.restarts += polled.restarted
-            if polled.record_count:
-                fetched.append((follower, polled))
         groups = groups_by_time(fetched)
         if reached_ns is not None:
             groups = self._up_to(reached_ns, groups)
-        return self._steps(groups, unsettled, monotonic_ns)
+            ended = [one for one in ended if one[0] <= reached_ns]  # the others have their turn later: they are still seen as alive
+        return self._steps(groups, unsettled, ended, reached_ns, monotonic_ns)
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether groups are held until a replay's clock has reached them."""
+        return bool(self._held)
+
+    @staticmethod
+    def _has_more(follower: SetFollower) -> bool:
+        """Whether the ring holds records that were not read yet, of a time that is reached perhaps."""
+        return follower.ring.lag > 0
 
     def _reached_ns(self, monotonic_ns: int) -> int | None:
         """Time of the recording that all living replays have reached; None without any."""
@@ -103,14 +124,34 @@ class MergedFollowers:
                 return groups[:place]
         return groups
 
-    def _steps(self, groups: list[Group], unsettled: list[SetFollower], monotonic_ns: int) -> Iterator[MergedStep]:
+    def _steps(
+        self,
+        groups: list[Group],
+        unsettled: list[SetFollower],
+        ended: list[tuple[int, SetFollower]],
+        reached_ns: int | None,
+        monotonic_ns: int,
+    ) -> Iterator[MergedStep]:
+        """Steps of these groups; each of the replays `ended` ends behind the groups up to its time."""
         if unsettled:
             yield from self._standing(unsettled, monotonic_ns)
+        ends = sorted(ended, key=lambda one: one[0], reverse=True)
         for follower, polled, start, count in groups:
+            while ends and polled.records.cast("Q")[start * RECORD_WORDS] > ends[-1][0]:
+                yield from self._end(ends.pop()[1], monotonic_ns)
             step = self._step(follower, polled, start, count)
             if step is not None:
                 yield step
-        yield from self._joined(monotonic_ns)
+        for _, follower in reversed(ends):
+            yield from self._end(follower, monotonic_ns)
+        yield from self._joined(reached_ns, monotonic_ns)
+        for name, follower in self.followers.items():
+            follower.groups.acknowledge(len(self._held.get(name, b"")) // RECORD_BYTES)
+
+    def _end(self, follower: SetFollower, monotonic_ns: int) -> Iterator[MergedStep]:
+        seen = self._seen[follower.set_name]
+        seen.is_alive, seen.is_doubted = False, True
+        yield from self._standing([follower], monotonic_ns)
 
     def _step(self, follower: SetFollower, polled: Polled, start: int, count: int) -> MergedStep | None:
         """Apply a group; None if it changed no book, as a passed CHECK."""
@@ -134,13 +175,13 @@ class MergedFollowers:
         state, reason = states_of(replica.book_state, replica.reason)
         return MergedStep(follower, symbol, replica, state, reason, timestamp_ns, known_delay)
 
-    def _joined(self, monotonic_ns: int) -> Iterator[MergedStep]:
-        """Join cold books; steps of those that were joined or are whole again."""
+    def _joined(self, reached_ns: int | None, monotonic_ns: int) -> Iterator[MergedStep]:
+        """Join cold books; steps of those that were joined or are whole again. Replayed books as of `reached_ns` at most."""
         for name, follower in self.followers.items():
             seen = self._seen[name]
             if seen.is_doubted or seen.books != len(follower.books):
                 seen.books = len(follower.books)
-                follower.join()
+                follower.join(reached_ns if follower.groups.is_replay else None)
                 seen.is_doubted = not all(map(follower.is_whole, follower.books))
                 yield from self._standing([follower], monotonic_ns)
 

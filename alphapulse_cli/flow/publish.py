@@ -134,6 +134,7 @@ class Publisher:
         counters.add(CHANGES, changes)
         if kind == RESET:
             counters.add(RESETS)
+            self._ring.after_reset = self._ring._published  # noqa: SLF001
 
     def commit(self, version: int, receive_ns: int, records: int) -> None:
         """End the edit of the image, whose change the next `records` records of the ring will carry."""

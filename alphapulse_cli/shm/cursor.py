@@ -75,6 +75,10 @@ class AttachedReaders:
         lapped and no new look is needed. A reader that still reads a former ring of that name is at 0 of this one. Dead readers do
         not count; of another pid namespace, where that cannot be known, those that have not moved for UNCERTAIN_NS.
         """
+        return min(self.all(monotonic_ns), key=lambda one: one.position, default=None)
+
+    def all(self, monotonic_ns: int) -> list[CursorInfo]:
+        """Readers that `slowest` chooses from."""
         mine = pid_namespace()
         attached = []
         for info in list_cursors(self._directory):
@@ -83,7 +87,7 @@ class AttachedReaders:
             here = info if info.epoch == self._epoch else info._replace(position=0)
             if info.who.pid_namespace == mine or self._has_moved(info, monotonic_ns):
                 attached.append(here)
-        return min(attached, key=lambda one: one.position, default=None)
+        return attached
 
     def _has_moved(self, info: CursorInfo, monotonic_ns: int) -> bool:
         position, moved_ns = self._moved.get(info.name, (-1, 0))

@@ -22,6 +22,7 @@ cdef class RingWriter:
     cdef uint64_t *_request_words
     cdef Py_ssize_t _request
     cdef uint64_t _published
+    cdef public uint64_t after_reset
 
     @cython.locals(size=Py_ssize_t, first=uint64_t, after=uint64_t, slot=Py_ssize_t, head=Py_ssize_t, source="uint8_t *")
     cpdef uint64_t publish(self, object records, Py_ssize_t count) except? 0

@@ -64,6 +64,7 @@ class RingWriter:
         self._request_words = native.words(self._requests)
         self._request = 0 if wake is None else wake.request_word(spec.kind)
         self._published = segment.published
+        self.after_reset = 0  # sequence behind the last RESET: until its image is read, readers have no book
 
     @property
     def published(self) -> int:

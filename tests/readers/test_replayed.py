@@ -20,7 +20,7 @@ from alphapulse_cli.apps.tail import Tail
 from alphapulse_cli.cli import board
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.flow.arbitrage.candidate import ArbitragePolicy
-from alphapulse_cli.flow.merged import MergedFollowers
+from alphapulse_cli.flow.merged import MergedFollowers, MergedStep
 from alphapulse_cli.readers.items import DeltaGroup, TradeItem
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.readers.status import BookStatus, StatusSource, state_words
@@ -221,6 +221,28 @@ def order_of_two(directory):
         return [(step.follower.set_name, step.timestamp_ns - PAST_NS) for step in steps]
 
 
+TIMES = [(1, "kraken"), (2, "kraken"), (6, "kraken"), (3, "coinbase"), (4, "coinbase"), (5, "coinbase"), (7, "coinbase")]
+
+
+def order_of_many(directory, limit):
+    """(second of the recording, set) of the steps of two replayed sets, read so many records at a time."""
+    with (
+        traded(directory, "kraken", 1_000_000, replay=True) as kraken,
+        traded(directory, "coinbase", 1_000_100, replay=True) as coinbase,
+        Watch(directory, Wanted(), ArbitragePolicy(), FREE, "sleep") as watching,
+    ):
+        watching.settle()
+        for second, name in TIMES:
+            writer = kraken if name == "kraken" else coinbase
+            writer.now_ns = PAST_NS + second * SECOND_NS
+            writer.update([(1_000_000, 2 + second, False)])
+        kraken.now_ns = coinbase.now_ns
+        kraken.beat()
+        coinbase.beat()
+        steps = [step for _ in TIMES for step in watching._merged.poll(clock.monotonic_ns(), limit)]
+        return [((step.timestamp_ns - PAST_NS) // SECOND_NS, step.follower.set_name) for step in steps]
+
+
 class TestArbitrage:
     def test_between_replays_is_found_by_their_records_alone(self, directory):
         """Books of 2025 are not too old, and the events carry the recording's times."""
@@ -273,10 +295,43 @@ class TestArbitrage:
             kraken.now_ns += SECOND_NS
             kraken.update([(1_000_000, 3, False)])
             kraken.close()
-            assert [step.timestamp_ns - PAST_NS for step in watching.steps(clock.monotonic_ns()) if step.timestamp_ns] == [
-                SECOND_NS
+            steps = [(step.state, step.timestamp_ns) for step in watching.steps(clock.monotonic_ns())]
+            assert steps == [(BookState.LIVE, PAST_NS + SECOND_NS), (BookState.STALE, 0)]
+            assert list(watching.steps(clock.monotonic_ns())) == []
+
+    @pytest.mark.parametrize("limit", [1, 2, 3])
+    def test_the_order_is_the_recordings_however_little_is_read_at_a_time(self, directory, limit):
+        assert order_of_many(directory, limit) == sorted(TIMES)
+
+    def test_without_a_look_at_what_is_left_in_a_ring_it_is_that_of_the_reads(self, directory):
+        """Else the test above could not fail."""
+        with patch.object(MergedFollowers, "_has_more", lambda *_: False):
+            assert order_of_many(directory, 1) != sorted(TIMES)
+
+    @pytest.mark.parametrize("is_slow", [False, True], ids=["at once", "late"])
+    def test_a_set_ends_between_the_records_of_another_where_it_ended_in_the_recording(self, directory, is_slow):
+        with (
+            traded(directory, "kraken", 1_000_000, replay=True) as kraken,
+            traded(directory, "coinbase", 1_000_100, replay=True) as coinbase,
+            Watch(directory, Wanted(), ArbitragePolicy(), FREE, "sleep") as watching,
+        ):
+            watching.settle()
+            steps: list[MergedStep] = []
+            for seconds in (1, 3):
+                coinbase.now_ns = PAST_NS + seconds * SECOND_NS
+                coinbase.update([(1_000_100, seconds, False)])
+                coinbase.beat()
+                if seconds == 1:
+                    kraken.now_ns = PAST_NS + 2 * SECOND_NS
+                    kraken.beat()
+                    kraken.close()
+                    steps += [] if is_slow else watching.steps(clock.monotonic_ns())
+            steps += watching.steps(clock.monotonic_ns())
+            assert [(step.follower.set_name, step.state.name) for step in steps] == [
+                ("coinbase", "LIVE"),
+                ("kraken", "STALE"),
+                ("coinbase", "LIVE"),
             ]
-            assert [step.state for step in watching.steps(clock.monotonic_ns())] == [BookState.STALE]
 
     def test_on_the_live_screen_leaves_replays_out_where_there_are_live_sets(self, directory, past, beside):
         class Set:

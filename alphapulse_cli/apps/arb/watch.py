@@ -45,6 +45,7 @@ CLOCK_READ_NS = 10_000_000  # two clocks read further apart than this cannot be 
 SET_BACK_NS = 500_000_000  # a smaller step back is an adjustment
 GRACE_NS = 20_000_000  # lag of the detector's time behind the clock while no records come: records on their way may be as old
 LONGEST_WAIT_S = 0.05
+HOLDING_WAIT_S = 0.002  # while records of a replay are held: its clock moves on without a record
 SETTLE_S = 2.0
 CLOCKS_DIFFER = "the one's time is that of a recording, the other's is now"
 LIVE = BookState.LIVE
@@ -215,7 +216,7 @@ class Watch:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for records, at most `timeout_s` and LONGEST_WAIT_S; False if none came."""
-        return self._sets.wait(min(timeout_s, LONGEST_WAIT_S))
+        return self._sets.wait(min(timeout_s, HOLDING_WAIT_S if self._merged.is_holding else LONGEST_WAIT_S))
 
     def settle(self, timeout_s: float = SETTLE_S) -> list[Event]:
         """Poll until every book is joined or known not to be live, at most `timeout_s`; returns the events in that time."""

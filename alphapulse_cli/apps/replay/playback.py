@@ -18,7 +18,8 @@ MakePlayer = Callable[[Head], Player]
 class Playback:
     """Playback of `recordings` from a time on, before another. `make_player` makes the player of a run from its head.
 
-    With `keeps_ended` the players of runs that are over stay, for their books to be read, until the next run of their set.
+    With `keeps_ended` the players of runs that are over stay, for their books to be read, until the next run of their set. The end
+    of a run, and each further file of it, is played once `may_end` agrees: until then nothing is.
     """
 
     def __init__(
@@ -29,8 +30,9 @@ class Playback:
         make_player: MakePlayer,
         *,
         keeps_ended: bool = False,
+        may_end: Callable[[Player], bool] = lambda _: True,
     ) -> None:
-        self._make_player, self._keeps_ended = make_player, keeps_ended
+        self._make_player, self._keeps_ended, self._may_end = make_player, keeps_ended, may_end
         self._reels = [Reel(one.set_name, one.blocks(*span_ns, damaged), _of(damaged, one.files[0])) for one in recordings]
         self._players: dict[int, Player] = {}  # by number of the reel
         self.rows = self.frames = 0  # played so far
@@ -94,8 +96,10 @@ class Playback:
         return found, min(until_ns, *limits, until_ns)
 
     def _one(self, number: int) -> bool:
-        row = self._reels[number].next_row()
         player = self._players.get(number)
+        if player is not None and self._reels[number].next_kind in (Kind.HEAD, OVER) and not self._may_end(player):
+            return False
+        row = self._reels[number].next_row()
         if row.kind == Kind.HEAD:
             head = parse_head(row.payload)
             if player is None or player.head.run_ns != head.run_ns:

@@ -118,6 +118,7 @@ class Replay:
     _named: str = ""  # reader that was named in a warning; "" while none stands still
     _has_warned: bool = False  # a collector would have warned since the faults were last counted
     _faults: dict[Outlet, int] = field(default_factory=dict)
+    _ending: Player | None = None  # player of the run whose end is waited with until it is read
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.plan.speed)
@@ -159,7 +160,7 @@ class Replay:
         """Begin at a time of the recording; what lies before it is played at once."""
         self._close()
         self.is_shown = self.progress.is_over = False  # first: the sets that are made now are hidden
-        self._playback = Playback(self.recordings, (from_ns, self.plan.to_ns), self._damaged, self._player)
+        self._playback = Playback(self.recordings, (from_ns, self.plan.to_ns), self._damaged, self._player, may_end=self._may_end)
         self._show_ns = from_ns if from_ns is not None else self._playback.next_ns or 0
         self._steps = self._step_to_ns = 0
         self.pace.set(clock.monotonic_ns(), self._show_ns)
@@ -212,6 +213,8 @@ class Replay:
         for player in self._playback.players if self._playback is not None else ():
             reader = self._rooms[player.outlet].missing(wall_ns)
             if reader is not None:
+                if not self._waited_ns:
+                    self._beaten_ns = 0  # the clock is stored at once: readers hold what it has not reached
                 self._waited_ns, self._held = self._waited_ns or wall_ns, reader
                 if wall_ns - self._waited_ns >= READER_STANDS_NS and not self._named:
                     self._named = _reader_name(reader)
@@ -301,6 +304,20 @@ class Replay:
         made = Player(head, outlet, notice, self.plan.symbols_of(head.exchange))
         self._rooms[made.outlet] = Room(self.directory, made.outlet)
         return made
+
+    def _may_end(self, player: Player) -> bool:
+        """Whether a run may end now: with the clock stored, and all of it read where readers are waited for."""
+        if not (self.is_shown and (self.pace.is_fast or self.pace.is_paused)):
+            return True
+        room, wall_ns = self._rooms[player.outlet], clock.monotonic_ns()
+        if self._ending is not player:
+            self._ending = player
+            room.require_all_read()
+        if room.missing(wall_ns) is not None:
+            return False
+        self._ending = None
+        player.outlet.beat(wall_ns, self.progress.now_ns)
+        return True
 
     def _show(self) -> None:
         """Let readers see the sets."""

@@ -22,6 +22,7 @@ from alphapulse_cli.apps.replay.playback import Playback
 from alphapulse_cli.apps.replay.player import TICK_NS
 from alphapulse_cli.apps.replay.replay import Replay
 from alphapulse_cli.apps.replay.room import Room
+from alphapulse_cli.apps.replay.room import _Ring as Ring
 from alphapulse_cli.apps.replay.steering import CONTROL_NAME, parse_timeline
 from alphapulse_cli.apps.replay.timeline import Reel, file_blocks, recordings
 from alphapulse_cli.edges import control
@@ -29,8 +30,9 @@ from alphapulse_cli.edges.capture.files import capture_files, index_path
 from alphapulse_cli.edges.capture.head import parse_head
 from alphapulse_cli.edges.capture.rows import MOST_TIME_NS, Kind, Row, parse_rows
 from alphapulse_cli.errors import UsageError
+from alphapulse_cli.flow.follow import SetFollower
 from alphapulse_cli.readers import moments
-from alphapulse_cli.shm import layout
+from alphapulse_cli.shm import clock, layout
 from alphapulse_cli.shm.directory import open_directory
 from alphapulse_cli.shm.layout import State
 from alphapulse_cli.shm.segment import Segment
@@ -412,6 +414,63 @@ class TestSteering:
                 assert read > 300 or not has_room
 
         steered(work, paused=True, ring_capacity=256)
+
+    @pytest.mark.parametrize("is_waited_for", [True, False], ids=["waits", "mutant"])
+    def test_at_full_speed_a_reader_joins_each_book_at_its_first_version(self, steered, tmp_path, monkeypatch, is_waited_for):
+        """The image of a book stands still until its readers have it, however late they come to the RESET."""
+        if not is_waited_for:
+            monkeypatch.setattr(Ring, "unjoined", lambda *_: None)
+
+        async def work(replay, ask):
+            with open_directory(str(tmp_path / "shm")) as directory:
+                follower = SetFollower(directory, "kraken", ["BTC-USD"], label="late")
+                await ask("speed", "max")
+                await ask("resume")
+                await until(lambda: replay.held_by or replay.progress.frames > 100)
+                follower.poll(clock.monotonic_ns())
+                assert (follower.books["BTC-USD"].version == 1) is is_waited_for
+                follower.close()
+
+        steered(work, paused=True)
+
+    @pytest.mark.parametrize("is_waited_for", [True, False], ids=["waits", "mutant"])
+    def test_at_full_speed_a_run_ends_once_all_of_it_is_read(self, steered, tmp_path, monkeypatch, is_waited_for):
+        if not is_waited_for:
+            monkeypatch.setattr(Replay, "_may_end", lambda *_: True)
+
+        async def work(replay, ask):
+            with open_directory(str(tmp_path / "shm")) as directory:
+                follower = SetFollower(directory, "kraken", label="late")
+
+                def reads_on():
+                    if not replay._ending:
+                        follower.poll(clock.monotonic_ns())
+                    return replay.progress.is_over or (replay._ending and replay.held_by)
+
+                await ask("speed", "max")
+                await ask("resume")
+                await until(reads_on)
+                assert (follower.ring.segment.state is State.READY) is is_waited_for
+                follower.poll(clock.monotonic_ns())
+                await until(lambda: replay.progress.is_over)
+                assert follower.ring.segment.state is State.RETIRED
+                follower.close()
+
+        steered(work, paused=True)
+
+    def test_a_reader_that_never_comes_to_a_book_does_not_hold_it_for_ever(self, steered, tmp_path, monkeypatch):
+        monkeypatch.setattr("alphapulse_cli.apps.replay.room.JOIN_NS", 20_000_000)
+
+        async def work(replay, ask):
+            with open_directory(str(tmp_path / "shm")) as directory:
+                follower = SetFollower(directory, "kraken", label="never")
+                await ask("speed", "max")
+                await ask("resume")
+                await until(lambda: replay.progress.is_over)
+                assert not replay.held_by
+                follower.close()
+
+        steered(work, paused=True)
 
     @pytest.mark.parametrize("is_stopped", [True, False], ids=["stopped", "unread"])
     def test_a_reader_that_stands_is_named_and_holds_it_no_longer_than_it_stands(self, steered, tmp_path, monkeypatch, is_stopped):
