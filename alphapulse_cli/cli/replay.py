@@ -1,5 +1,7 @@
 """`alphapulse replay`: captures played again, and the commands that steer a running replay."""
 
+import difflib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alphapulse_cli.cli import options, render
-from alphapulse_cli.errors import ExitCode, NoSegment
+from alphapulse_cli.errors import ExitCode, NoSegment, UsageError
 
 if TYPE_CHECKING:
     from alphapulse_cli.apps.replay.replay import Progress, Replay
@@ -23,6 +25,10 @@ class ReplayGroup(options.Group):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the group's own words, with `play` before what is no command."""
         is_own = not args or args[0] in self.commands or args[0] in options.CONTEXT["help_option_names"]
+        if not (is_own or ctx.resilient_parsing or args[0].startswith("-") or os.path.lexists(args[0])):
+            near = difflib.get_close_matches(args[0], [name for name in self.commands if name != PLAY], n=1)
+            if near:
+                raise UsageError(f"no file and no command of replay: {args[0]}", f"did you mean {near[0]}?")
         return super().parse_args(ctx, args if is_own or ctx.resilient_parsing else [PLAY, *args])
 
 

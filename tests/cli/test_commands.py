@@ -83,6 +83,13 @@ class TestNearMatches:
     def test_a_near_match_of_a_subcommand(self, run):
         assert run("config", "shwo")[2].endswith("hint: did you mean show?\n")
 
+    def test_a_near_match_of_a_command_behind_which_files_may_stand(self, run, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        wrong = "error: no file and no command of replay: pauze\nhint: did you mean pause?\n"
+        assert run("replay", "pauze") == (2, "", wrong)
+        (tmp_path / "pauze").touch()
+        assert run("replay", "pauze")[2].startswith("error: pauze: no capture")
+
     def test_a_near_match_of_an_option(self, run):
         assert run("version", "--jsn") == (2, "", "error: no such option: --jsn\nhint: did you mean --json?\n")
 

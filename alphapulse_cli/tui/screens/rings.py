@@ -86,7 +86,7 @@ class RingsScreen(DetailedScreen):
         "The state is what a file really is: live, silent (its writer was killed or hangs), retired (closed in good order), replaced "
         "by a newer one, or damaged, with the reason. Beneath a ring are its readers: how many records behind the writer each is, and "
         "how many were overwritten before it had read them.\n\n"
-        "The details tell all of the row under the cursor, and what its set has counted since its collector began. ! marks counts of "
+        "The details tell all of the row under the cursor, and what its set has counted since its writer began. ! marks counts of "
         "something that went wrong. a sets an alarm on the segment under the cursor, such as lag > 5000 (records that its slowest reader "
         "is behind) or: not live."
     )

@@ -87,7 +87,7 @@ def rates_line(status: SetStatus, width: int) -> Line:
         f"{status.trades_per_s:,.0f} trades/s",
         f"{status.frames_per_s:,.0f} frames/s",
         f"{size(int(status.bytes_per_s))}/s",
-        "and since its collector began:",
+        "and since its writer began:",
     )
     name = f" {status.name} "
     return [(name, "title"), (joined(rates, width - len(name)), "quiet")]
