@@ -36,6 +36,7 @@ COMMANDS = (  # in the order in which a newcomer needs them
     Entry("reconstruct", "Show the full book of a symbol, or prove that every replica is exact"),
     Entry("arb", "Find cross-exchange opportunities, net of fees and depth"),
     Entry("capture", "Look into captures of exchanges' frames, check them, make new ones out of others"),
+    Entry("explain", "Show the evidence for a gap of a capture: frames, books, what readers saw"),
     Entry("segments", "List the segments in shared memory, their writers and their readers"),
     Entry("doctor", "Check this machine and the collectors, and suggest what to do"),
     Entry("exchanges", "List the exchanges, their feeds, and how each book is validated"),

@@ -54,7 +54,9 @@ class Group(TyperGroup):
             return None, None, args[1:]
         import difflib
 
-        near = difflib.get_close_matches(name.lower(), self.command_names(), n=3, cutoff=0.5)
+        names = self.command_names()
+        lower = name.lower()
+        near = [lower] if lower in names else difflib.get_close_matches(lower, names, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"{ctx.command_path} --help lists the commands"
         raise UsageError(f"no such command: {name[:40]!r}", hint)
 

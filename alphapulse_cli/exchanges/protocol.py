@@ -243,6 +243,39 @@ class Numbered(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class FrameLabel:
+    """Facts of a frame for people: the instruments it is about, and its numbers by the names that the exchange gives them.
+
+    `follows` is the number at which a book must stand for this frame to be the next one; None where the exchange numbers nothing.
+    """
+
+    natives: Sequence[str] = ()
+    numbers: Mapping[str, int] = field(
+        default_factory=dict
+    )  # {"U": 7, "u": 9}; a book's checksum is "checksum", as events carry it
+    follows: int | None = None
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """Optional interface of a decoder that can say what is written on a frame, for `alphapulse explain`. It changes nothing.
+
+    Call it as `labels.label_of`.
+    """
+
+    def label(self, frame: bytes) -> FrameLabel:
+        """Label of a frame, or of the answer to a FetchSnapshot. One of NOT_UNDERSTOOD for a frame that cannot be read."""
+
+
+@runtime_checkable
+class ShowsChecksum(Protocol):
+    """Optional interface of a decoder with a `book_checksum` that can show the text which that covers."""
+
+    def checksum_text(self, instrument: Instrument, book: BookTop) -> bytes:
+        """Text of the book's levels whose CRC-32 is the checksum."""
+
+
 class Truth(Protocol):
     """Market of a simulator, from which an encoder makes its frames. Symbols are canonical."""
 

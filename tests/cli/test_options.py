@@ -12,7 +12,8 @@ FREE = {
     **dict.fromkeys(("duration", "last", "max-age", "max-skew", "every"), DURATION),
     **dict.fromkeys(("size", "notional", "min-bps", "min-profit"), DECIMAL),
     **dict.fromkeys(
-        ("count", "depth", "seed", "port", "rate", "more", "fail-over", "at-version", "at-sequence", "connection"), "a number"
+        ("count", "depth", "seed", "port", "rate", "more", "fail-over", "at-version", "at-sequence", "connection", "frames"),
+        "a number",
     ),
     **dict.fromkeys(("shm-dir", "store", "save", "compare", "capture", "into"), "a path"),
     **dict.fromkeys(("url", "rest-url", "as", "after", "time-field"), "the user's own text"),
@@ -38,6 +39,7 @@ WRONG = {
     "speed": ["fast", "0", "-1x", "1e9"],
     "kinds": ["nonesuch"],
     "connection": ["-1", "10000", "x"],
+    "frames": ["-1", "1001", "x"],
     "exchange": ["nonesuch"],
     "time-field": ["", "a..b"],
     "time-unit": ["fortnight"],
@@ -79,6 +81,7 @@ BEHIND = {
     "capture diff": ["nofile", "nofile"],
     "capture import": ["ndjson", "nofile", "made"],
     "replay play": ["nofile"],
+    "explain": ["last", "nofile"],
     "arb explain": ["last"],
     "collect": ["--exchange", "kraken"],
     "exchanges check": ["kraken"],

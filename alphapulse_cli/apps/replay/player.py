@@ -126,6 +126,10 @@ class Player:
                 image = ImageReader(keeper.image.segment).peek()
                 yield keeper, image.timestamp_ns if image is not None else 0
 
+    def connections(self) -> Iterator[tuple[int, Ingest]]:
+        """Iterate over the connections that there have been: the number of each, and its ingest."""
+        yield from self._ingests.items()
+
     def numbers(self) -> Iterator[tuple[BookKeeper, int | None]]:
         """Iterate over the keepers of the books, each with the exchange's number at which it stands; None where it has none."""
         for ingest in self._ingests.values():

@@ -29,7 +29,7 @@ from orjson import loads
 
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.binance import facts as binance
-from alphapulse_cli.exchanges.binance.fields import OffGridFound, fetched_trade_of, integer, levels_of, trade_of, update_of
+from alphapulse_cli.exchanges.binance.fields import OffGridFound, data_of, fetched_trade_of, integer, levels_of, trade_of, update_of
 from alphapulse_cli.exchanges.binance.instruments import parse_instruments
 from alphapulse_cli.exchanges.binance.spliced_book import SplicedBook
 from alphapulse_cli.exchanges.binance.subscriptions import Subscriptions, stream_name
@@ -41,7 +41,8 @@ from alphapulse_cli.exchanges.confirmation import (
     Confirmation,
     Finding,
 )
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, Position
+from alphapulse_cli.exchanges.labels import made_of
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, FrameLabel, Position
 from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.trade_ids import TradeIds
 from alphapulse_cli.market.events import ClosingSoon, Event, GapFound, GapReason, Proof, Snapshot, Unanswered, Unrecognised
@@ -281,6 +282,13 @@ class Decoder:
         if book is not None:
             return book.splice.last if book.splice.live else None
         return shown.last if shown is not None and shown.last != NO_PICTURE else None
+
+    def label(self, frame: bytes) -> FrameLabel:
+        """Symbol and ids of a frame, or of a REST snapshot."""
+        message = loads(frame)
+        data = data_of(message)
+        native = data.get("s") or str(message.get("stream", "")).partition("@")[0].upper()
+        return made_of((native,) if native else (), data, ("U", "u", "lastUpdateId", "t"), first="U")
 
     def resume(self, position: Position, natives: Collection[str]) -> None:
         """Resume with live books of these symbols."""

@@ -53,6 +53,13 @@ def book_checksum(instrument: Instrument, book: BookTop, announced: int | None =
     return checksum
 
 
+def covered_text(instrument: Instrument, book: BookTop) -> bytes:
+    """Text that the checksum of a book covers, as `book_checksum` takes it where no number is doubtful."""
+    grid = instrument.price_decimals, instrument.size_decimals
+    usual = book.top_decimals(CHECKSUM_DEPTH, *grid, True)
+    return usual if TINY not in usual else book_text(book.bids(CHECKSUM_DEPTH), book.asks(CHECKSUM_DEPTH), *grid).encode("ascii")
+
+
 def signed(checksum: int) -> int:
     """Convert a checksum to the exchange's form, a signed 32-bit integer."""
     return checksum - (1 << 32) if checksum >> 31 else checksum

@@ -41,7 +41,7 @@ from typing import Any
 import orjson
 
 from alphapulse_cli.errors import DecodeError
-from alphapulse_cli.exchanges.bitfinex.checksum import book_checksum, unsigned
+from alphapulse_cli.exchanges.bitfinex.checksum import book_checksum, covered_text, unsigned
 from alphapulse_cli.exchanges.bitfinex.connection import Connection
 from alphapulse_cli.exchanges.bitfinex.entries import (
     integer,
@@ -57,7 +57,8 @@ from alphapulse_cli.exchanges.bitfinex.entries import (
 from alphapulse_cli.exchanges.bitfinex.pairs import parse_instruments, trades_path
 from alphapulse_cli.exchanges.bitfinex.subscriptions import Key
 from alphapulse_cli.exchanges.bitfinex.trades import SeenTrades
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop
+from alphapulse_cli.exchanges.labels import made_of
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop, FrameLabel
 from alphapulse_cli.exchanges.subscriptions import GOOD, Standing
 from alphapulse_cli.market.events import Event, GapFound, GapReason, Heartbeat, OffGrid, Snapshot, Unrecognised, Update
 from alphapulse_cli.market.instrument import Instrument
@@ -127,6 +128,21 @@ class Decoder(Connection):
     def book_checksum(self, instrument: Instrument, book: BookTop) -> int:
         """Checksum that this book must have, evaluated directly after the frame that announced one."""
         return book_checksum(instrument, book, self.shape.checksum)
+
+    def checksum_text(self, instrument: Instrument, book: BookTop) -> bytes:
+        """Text that this book's checksum covers."""
+        return covered_text(instrument, book)
+
+    def label(self, frame: bytes) -> FrameLabel:
+        """Pair of a frame by its channel number, its number in the connection, and a book's checksum."""
+        message = orjson.loads(frame)
+        if not isinstance(message, list):
+            return made_of((message.get("symbol"),), message, ("chanId",))
+        key = self._subscriptions.key_of(integer(message[0]))
+        numbers = {"channel": message[0], "sequence": sequence_of(message, _place_of_sequence(message))}
+        if message[1] == CHECKSUM:
+            numbers["checksum"] = unsigned(message[2])
+        return made_of(() if key is None else (key[1],), numbers, tuple(numbers), first="sequence")
 
     def _may_hold_books(self, message: Any) -> bool:
         """Whether an unreadable frame may belong to a book; counts it if its number is the expected one (F6)."""

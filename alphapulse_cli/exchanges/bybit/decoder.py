@@ -37,7 +37,8 @@ from alphapulse_cli.exchanges.bybit.facts import FACTS, NAME
 from alphapulse_cli.exchanges.bybit.fields import book_time_ns, levels_of, number, off_grid, text, trade_of, unknown
 from alphapulse_cli.exchanges.bybit.instruments import parse_instruments
 from alphapulse_cli.exchanges.bybit.subscriptions import Topics
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, Position
+from alphapulse_cli.exchanges.labels import made_of
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, FrameLabel, Position
 from alphapulse_cli.exchanges.shape import Numbers, Shape
 from alphapulse_cli.exchanges.subscriptions import LastResort, Patience, Standing, is_rate
 from alphapulse_cli.market.events import (
@@ -190,6 +191,14 @@ class Decoder:
         """`u` of the last message in a live book."""
         numbers = self._numbers.get(native)
         return numbers.last if numbers is not None and self._topics.is_good(self._book_topics[native]) else None
+
+    def label(self, frame: bytes) -> FrameLabel:
+        """Symbol and numbers of a frame."""
+        message = orjson.loads(frame)
+        data = message.get("data")
+        if not isinstance(data, dict):
+            return made_of([topic.rpartition(".")[2] for topic in [message.get("topic", "")] if topic], {}, ())
+        return made_of((data.get("s"),), data, ("u", "seq"), first="u" if message.get("type") == "delta" else "")
 
     def resume(self, position: Position, natives: Collection[str]) -> None:
         """Resume with live books of these symbols."""

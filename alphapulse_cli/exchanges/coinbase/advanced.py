@@ -49,7 +49,8 @@ from alphapulse_cli.exchanges.coinbase.product import (
     trade_number,
     trades_of,
 )
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, Position
+from alphapulse_cli.exchanges.labels import made_of
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, FrameLabel, Position
 from alphapulse_cli.exchanges.shape import MOST_NUMBER, UNKNOWN
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.exchanges.trade_ids import Numbered
@@ -152,6 +153,13 @@ class AdvancedFeed(CoinbaseFeed):
     def last_number(self, native: str) -> int | None:  # noqa: ARG002 - the connection's
         """`sequence_num` of the connection's last frame."""
         return self._expected - 1 if self._expected else None
+
+    def label(self, frame: bytes) -> FrameLabel:
+        """Products of a frame, and the connection's number of it."""
+        message = orjson.loads(frame)
+        rows = [event for event in message.get("events") or () if isinstance(event, dict)]
+        rows += [trade for event in rows for trade in event.get("trades") or () if isinstance(trade, dict)]
+        return made_of((row.get("product_id") for row in rows), message, ("sequence_num",), first="sequence_num")
 
     def resume(self, position: Position, natives: Collection[str]) -> None:
         """Resume with live books of these products."""

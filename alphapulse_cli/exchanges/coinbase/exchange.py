@@ -35,7 +35,8 @@ from alphapulse_cli.exchanges.coinbase.product import (
     trade_number,
     trades_of,
 )
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES
+from alphapulse_cli.exchanges.labels import made_of
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, FrameLabel
 from alphapulse_cli.exchanges.subscriptions import batches
 from alphapulse_cli.exchanges.timestamps import rfc3339_ns
 from alphapulse_cli.exchanges.trade_ids import Numbered
@@ -66,6 +67,11 @@ class ExchangeFeed(CoinbaseFeed):
     usual_update = USUAL_UPDATE
     side_words = ("buy", "sell")
     is_counted = False
+
+    def label(self, frame: bytes) -> FrameLabel:
+        """Product of a frame, and the numbers that are about trades: books have none (X3)."""
+        message = orjson.loads(frame)
+        return made_of((message.get("product_id"),), message, ("trade_id", "last_trade_id"))
 
     def receive(self, frame: bytes, _receive_ns: int) -> Sequence[Event]:
         """Events of one frame, in order. DecodeError if it is not understood in full."""

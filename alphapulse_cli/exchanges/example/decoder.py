@@ -27,7 +27,8 @@ import orjson
 from alphapulse_cli.errors import DecodeError
 from alphapulse_cli.exchanges.example.facts import FACTS
 from alphapulse_cli.exchanges.example.instruments import parse_instruments
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, BookChecksum
+from alphapulse_cli.exchanges.labels import made_of
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, BookChecksum, FrameLabel
 from alphapulse_cli.exchanges.shape import UNKNOWN, Shape
 from alphapulse_cli.exchanges.subscriptions import Subscriptions, is_final
 from alphapulse_cli.exchanges.trade_ids import TradeIds
@@ -139,6 +140,11 @@ class Decoder:
     def confirm(self, instrument: Instrument) -> None:
         """Resubscribe to a live book, whose updates are applied until the snapshot (E7)."""
         self._book.confirm(instrument.native, self._now_ns)
+
+    def label(self, frame: bytes) -> FrameLabel:
+        """Symbol and numbers of a frame, for `alphapulse explain`."""
+        message = orjson.loads(frame)
+        return made_of((message.get("name"),), message, ("prev", "seq"), prev="prev")
 
     def use_instrument(self, instrument: Instrument) -> None:
         """Decode on the grid of this instrument from now on."""

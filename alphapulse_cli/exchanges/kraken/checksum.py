@@ -18,7 +18,12 @@ from alphapulse_cli.market.instrument import Instrument
 
 
 def levels_checksum(asks: Sequence[Level], bids: Sequence[Level], price_excess: int = 0, size_excess: int = 0) -> int:
-    """Unsigned CRC-32 of a book's levels, best first, already cut to the subscribed depth; it covers the first ten of each side.
+    """Unsigned CRC-32 of the `levels_text` of a book."""
+    return crc32(levels_text(asks, bids, price_excess, size_excess))
+
+
+def levels_text(asks: Sequence[Level], bids: Sequence[Level], price_excess: int = 0, size_excess: int = 0) -> bytes:
+    """Digits of a book's levels, best first, already cut to the subscribed depth: of the first ten of each side.
 
     The excesses are the decimals that the book's grid has beyond the pair's precisions (negative: too few, filled with zeros). A
     level that needs the excess decimals proves that the precision has grown since it was announced: then the grid's own decimals
@@ -32,18 +37,25 @@ def levels_checksum(asks: Sequence[Level], bids: Sequence[Level], price_excess: 
     if price_excess or size_excess:
         numbers[::2] = _rendered(numbers[::2], price_excess)
         numbers[1::2] = _rendered(numbers[1::2], size_excess)
-    return crc32(("%d" * len(numbers) % tuple(numbers)).encode("ascii"))
+    return ("%d" * len(numbers) % tuple(numbers)).encode("ascii")
 
 
 def book_checksum(
     instrument: Instrument, book: BookTop, price_precision: int | None = None, size_precision: int | None = None
 ) -> int:
     """Checksum of a book on the grid of `instrument`. The precisions default to the grid's decimals."""
+    return crc32(book_text(instrument, book, price_precision, size_precision))
+
+
+def book_text(
+    instrument: Instrument, book: BookTop, price_precision: int | None = None, size_precision: int | None = None
+) -> bytes:
+    """Digits that the checksum of a book covers."""
     price_excess = 0 if price_precision is None else instrument.price_decimals - price_precision
     size_excess = 0 if size_precision is None else instrument.size_decimals - size_precision
     if price_excess == 0 == size_excess:  # usual case: the integers of the book are the digits
-        return crc32(book.top_digits(CHECKSUM_DEPTH))
-    return levels_checksum(book.asks(CHECKSUM_DEPTH), book.bids(CHECKSUM_DEPTH), price_excess, size_excess)
+        return book.top_digits(CHECKSUM_DEPTH)
+    return levels_text(book.asks(CHECKSUM_DEPTH), book.bids(CHECKSUM_DEPTH), price_excess, size_excess)
 
 
 def _rendered(numbers: list[int], excess: int) -> list[int]:

@@ -31,12 +31,13 @@ No sockets, no clock, no logging, no book. The rules, numbered as the tests numb
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
+from zlib import crc32
 
 import orjson
 
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.kraken import subscriptions
-from alphapulse_cli.exchanges.kraken.checksum import book_checksum
+from alphapulse_cli.exchanges.kraken.checksum import book_text
 from alphapulse_cli.exchanges.kraken.entries import (
     BookKind,
     Json,
@@ -54,7 +55,8 @@ from alphapulse_cli.exchanges.kraken.facts import FACTS
 from alphapulse_cli.exchanges.kraken.pairs import from_websocket, parse_instruments, trades_path
 from alphapulse_cli.exchanges.kraken.status import read_status
 from alphapulse_cli.exchanges.kraken.subscriptions import SEND_SPACING_NS, Channel
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop, Position
+from alphapulse_cli.exchanges.labels import made_of
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TRADES, BookTop, FrameLabel, Position
 from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.subscriptions import LastResort, Owed, Patience, Standing, is_final, is_rate
 from alphapulse_cli.exchanges.trade_ids import Numbered, TradeIds
@@ -244,7 +246,19 @@ class Decoder:
 
     def book_checksum(self, instrument: Instrument, book: BookTop) -> int:
         """Checksum that this book must have, also on a grid finer than the pair's precision."""
-        return book_checksum(instrument, book, *self._precisions[instrument.native])
+        return crc32(book_text(instrument, book, *self._precisions[instrument.native]))
+
+    def checksum_text(self, instrument: Instrument, book: BookTop) -> bytes:
+        """Digits that this book's checksum covers."""
+        return book_text(instrument, book, *self._precisions[instrument.native])
+
+    def label(self, frame: bytes) -> FrameLabel:
+        """Symbols of a frame, and the checksum of one book."""
+        message = orjson.loads(frame)
+        entries = message.get("data") or [message.get("result") or message]
+        if not isinstance(entries, list):
+            return FrameLabel()
+        return made_of((entry.get("symbol") for entry in entries), entries[0] if len(entries) == 1 else {}, ("checksum",))
 
     # Channels
 

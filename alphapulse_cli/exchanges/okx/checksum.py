@@ -18,5 +18,9 @@ SIGN_BIT = 1 << 31
 
 def book_checksum(instrument: Instrument, book: BookTop) -> int:
     """Checksum that this book must have, a signed integer of 32 bits."""
-    unsigned = crc32(book.top_decimals(CHECKSUM_DEPTH, instrument.price_decimals, instrument.size_decimals, False))
-    return (unsigned ^ SIGN_BIT) - SIGN_BIT
+    return (crc32(book_text(instrument, book)) ^ SIGN_BIT) - SIGN_BIT
+
+
+def book_text(instrument: Instrument, book: BookTop) -> bytes:
+    """Text that the checksum of a book covers."""
+    return book.top_decimals(CHECKSUM_DEPTH, instrument.price_decimals, instrument.size_decimals, False)

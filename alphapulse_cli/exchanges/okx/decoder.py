@@ -49,9 +49,10 @@ from orjson import loads
 
 from alphapulse_cli.errors import DecodeError, UsageError
 from alphapulse_cli.exchanges.confirmation import AGAIN_NS, PROOF_DEPTH, Confirmation, Finding
+from alphapulse_cli.exchanges.labels import made_of
 from alphapulse_cli.exchanges.okx import facts as okx
 from alphapulse_cli.exchanges.okx.book import NONE, Book, Stage
-from alphapulse_cli.exchanges.okx.checksum import book_checksum
+from alphapulse_cli.exchanges.okx.checksum import book_checksum, book_text
 from alphapulse_cli.exchanges.okx.fields import (
     BookKind,
     Json,
@@ -68,7 +69,7 @@ from alphapulse_cli.exchanges.okx.fields import (
 )
 from alphapulse_cli.exchanges.okx.instruments import parse_instruments
 from alphapulse_cli.exchanges.okx.subscriptions import Arguments, Key
-from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, BookTop, Position
+from alphapulse_cli.exchanges.protocol import BOOK, NOT_UNDERSTOOD, TEXT_KEPT, TRADES, BookTop, FrameLabel, Position
 from alphapulse_cli.exchanges.shape import Shape
 from alphapulse_cli.exchanges.subscriptions import SILENCES, LastResort, is_final, is_rate
 from alphapulse_cli.exchanges.trade_ids import Counted, TradeIds
@@ -327,6 +328,18 @@ class Decoder:
     def book_checksum(self, instrument: Instrument, book: BookTop) -> int:
         """Checksum that this book must have (O6)."""
         return book_checksum(instrument, book)
+
+    def checksum_text(self, instrument: Instrument, book: BookTop) -> bytes:
+        """Text that this book's checksum covers (O6)."""
+        return book_text(instrument, book)
+
+    def label(self, frame: bytes) -> FrameLabel:
+        """Symbol and numbers of a frame, or of a REST snapshot; a checksum of 0 is none (O6)."""
+        message = loads(frame)
+        entries = message.get("data") or [message]
+        native = message.get("arg", {}).get("instId")
+        names = ("prevSeqId", "seqId", "checksum") if entries[-1].get("checksum") else ("prevSeqId", "seqId")
+        return made_of((native,) if native else (), entries[-1], names, prev="prevSeqId")
 
     # Data
 
