@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from alphapulse_cli.apps.arb.api import arbitrage
     from alphapulse_cli.apps.past import at, replay
+    from alphapulse_cli.apps.verify.api import verify
     from alphapulse_cli.book.reconstruct import Reconstructor
     from alphapulse_cli.errors import (
         AlphapulseError,
@@ -81,6 +82,7 @@ __all__ = [
     "sizes",
     "times",
     "to_pandas",
+    "verify",
 ]
 
 _MODULES = {  # where a public name is; an error that is not listed is in `errors`
@@ -90,6 +92,7 @@ _MODULES = {  # where a public name is; an error that is not listed is in `error
     "TradingStatus": "market.trading_status",
     "arbitrage": "apps.arb.api",
     **dict.fromkeys(("at", "replay"), "apps.past"),
+    "verify": "apps.verify.api",
     **dict.fromkeys(("Book", "DeltaReader", "TradeReader", "follow"), "readers.api"),
     **dict.fromkeys(("changes", "price_decimals", "prices", "size_decimals", "sizes"), "readers.columns"),
     **dict.fromkeys(("exchange_times", "feed_delays", "times", "to_pandas"), "readers.columns"),

@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import Any
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference"
-BY_HAND = {"captures.md": "Captures", "glossary.md": "Glossary"}  # pages that stand there too; this script leaves them alone
+BY_HAND = {
+    "captures.md": "Captures",
+    "certificates.md": "Certificates",
+    "glossary.md": "Glossary",
+}  # pages that stand there too; this script leaves them alone
 MADE = "<!-- Made by scripts/docs.py of the code; do not edit. -->"
 HELP_COLUMNS = 100
 MEASURED = TARGET / "performance.json"  # a saved run, kept beside the page that shows it
@@ -434,6 +438,8 @@ PYTHON = (  # what a program of one's own may use: heading, the source that docu
         ("bbo", "mid", "spread_ticks", "spread_bps", "depth_lots", "imbalance", "depth_walk", "Bbo", "Walk"),
     ),
     ("The past, from captures: `ap.at`, `ap.replay`", "apps/past.py", ("at", "replay", "Replaying")),
+    ("Certificates: `ap.verify`", "apps/verify/api.py", ("verify",)),
+    ("What a certificate holds", "apps/verify/certificate.py", ("Certificate", "SetCertificate", "BookCertificate")),
     ("Arbitrage, live: `ap.arbitrage`", "apps/arb/api.py", ("arbitrage", "Opportunities")),
     ("Its policy: `ap.ArbitragePolicy`", "flow/arbitrage/candidate.py", ("ArbitragePolicy", "RejectReason")),
     (

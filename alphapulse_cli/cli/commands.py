@@ -30,6 +30,7 @@ COMMANDS = (  # in the order in which a newcomer needs them
     Entry("collect", "Collect books and trades of exchanges into shared memory"),
     Entry("capture", "Capture what exchanges send, to be replayed"),
     Entry("replay", "Play captures again, at any speed, into segments of their own"),
+    Entry("verify", "Prove captures: a certificate says what holds and what is missing"),
     Entry("tui", "Show the live screen: books, ladders, latencies, trades, arbitrage, rings"),
     Entry("top", "Show the live screen", alias_of="tui"),
     Entry("tail", "Follow the deltas or the trades as they are published"),

@@ -54,6 +54,7 @@ class BookTop(Protocol):
 
 BookChecksum = Callable[[Instrument, BookTop], int]  # the checksum that a book must have
 
+SEQUENCE, CHECKSUM = "sequence", "checksum"  # proofs of a book
 BOOK, TRADES = "book", "trades"  # canonical channel names; each exchange's own names are in its decoder
 
 # Exceptions of parsing a frame with unexpected contents: a decoder turns them into a DecodeError. RecursionError: nesting that the
@@ -90,6 +91,15 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class BlindSpot:
+    """What no proof of a feed covers: a loss there is not seen."""
+
+    code: str  # for programs: "below-checksum"
+    text: str  # one line for people
+    below_level: int = 0  # only levels of a side behind that many are concerned; 0: no matter which
+
+
+@dataclass(frozen=True, slots=True)
 class Mode:
     """Feed of an exchange: its addresses, and how its books are kept correct."""
 
@@ -103,6 +113,9 @@ class Mode:
     instruments_path: str = ""  # REST path of this mode's metadata; "" = `Facts.instruments_path`
     silence: Silence | None = None  # None: the feed promises no heartbeat; pings tell whether the connection is alive
     shows_loss: bool = True  # whether a lost book message is detected (sequence, checksum); False: only a crossed book reveals it
+    proofs: Sequence[str] = ()  # of SEQUENCE and CHECKSUM, which prove that no book message was lost; () = nothing does
+    proof_depth: int = 0  # levels of a side that CHECKSUM covers; 0 = all
+    blind_spots: Sequence[BlindSpot] = ()
     crossed_s: float = 0.0  # time that a book may stay crossed before a resync; 0: 3 s without `shows_loss`, else unlimited
 
 

@@ -55,7 +55,7 @@ class Incident:
     found: str = ""  # sequence number that came, or the book's own checksum
     detail: str = ""  # hostile text
     version: int = 0  # of the book when it happened
-    counted: Sequence[str] = ()
+    counted: tuple[str, ...] = ()
 
 
 def incident_id(exchange: str, set_name: str, symbol: str, kind: str, time_ns: int, connection: int, turn: int = 0) -> str:

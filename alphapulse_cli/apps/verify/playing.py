@@ -113,6 +113,11 @@ class Evidence:
         return True
 
     @property
+    def rows(self) -> int:
+        """Rows played so far."""
+        return self._playback.rows if self._playback is not None else 0
+
+    @property
     def now_ns(self) -> int:
         """Time of the recording that is reached."""
         return self._playback.now_ns if self._playback is not None else 0

@@ -83,6 +83,12 @@ class BookTime:
         self._begins: list[tuple[int, Suspect]] = [(from_ns, flags)]
         self._done: list[Span] = []
 
+    def copy(self) -> "BookTime":
+        """Copy that goes on by itself."""
+        made = BookTime(self.from_ns, VALID)
+        made._begins, made._done = list(self._begins), list(self._done)
+        return made
+
     @property
     def flags(self) -> Suspect:
         """Flags now."""

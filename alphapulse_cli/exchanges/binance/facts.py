@@ -10,7 +10,7 @@ theirs. Times are milliseconds, or microseconds from Binance where the URL has `
 need them.
 """
 
-from alphapulse_cli.exchanges.protocol import Facts, Mode, Rate
+from alphapulse_cli.exchanges.protocol import SEQUENCE, BlindSpot, Facts, Mode, Rate
 
 DIFF, DEPTH20 = "diff", "depth20"
 DIFF_STREAM, PICTURE_STREAM, TRADE_STREAM = "depth@100ms", "depth20@100ms", "trade"
@@ -46,6 +46,14 @@ def _modes(websocket_url: str, rest_url: str) -> tuple[Mode, ...]:
             validates="update ids U..u of every message, spliced onto a REST snapshot",
             full_depth=True,
             depths=SNAPSHOT_LIMITS,
+            proofs=(SEQUENCE,),
+            blind_spots=(
+                BlindSpot(
+                    "below-snapshot",
+                    "levels below those of the first snapshot are unknown until they change",
+                    SNAPSHOT_LIMITS[-1],
+                ),
+            ),
         ),
         Mode(
             name=DEPTH20,
@@ -54,6 +62,7 @@ def _modes(websocket_url: str, rest_url: str) -> tuple[Mode, ...]:
             validates="nothing: each message is the whole top 20",
             full_depth=False,
             default_depth=PICTURE_DEPTH,
+            blind_spots=(BlindSpot("pictures", "a lost picture is not seen; the next one replaces the book"),),
             shows_loss=False,
         ),
     )

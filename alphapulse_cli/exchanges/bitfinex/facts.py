@@ -1,6 +1,6 @@
 """Facts of Bitfinex's WebSocket v2: addresses, flags, limits and peculiarities."""
 
-from alphapulse_cli.exchanges.protocol import Facts, Mode, Rate, Silence
+from alphapulse_cli.exchanges.protocol import CHECKSUM, SEQUENCE, BlindSpot, Facts, Mode, Rate, Silence
 
 NAME = "bitfinex"
 VERSION = 2  # of the WebSocket API, named in the greeting
@@ -25,6 +25,11 @@ FACTS = Facts(
             full_depth=False,
             depths=(1, 25, 100, 250),
             default_depth=100,
+            proofs=(SEQUENCE, CHECKSUM),
+            proof_depth=CHECKSUM_DEPTH,
+            blind_spots=(
+                BlindSpot("trades-unnumbered", "trade ids have gaps by themselves: only the connection's sequence shows a loss"),
+            ),
             silence=Silence(20.0, 30.0),  # each channel without data has a heartbeat every 15 s
         ),
     ),

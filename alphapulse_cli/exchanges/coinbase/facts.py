@@ -1,6 +1,6 @@
 """Facts of Coinbase: two public feeds, their addresses, limits and channel names."""
 
-from alphapulse_cli.exchanges.protocol import BOOK, TRADES, Facts, Mode, Rate, Silence
+from alphapulse_cli.exchanges.protocol import BOOK, SEQUENCE, TRADES, BlindSpot, Facts, Mode, Rate, Silence
 
 ADVANCED, EXCHANGE = "advanced", "exchange"
 
@@ -17,6 +17,7 @@ FACTS = Facts(
             rest_url="https://api.coinbase.com",
             validates="sequence number of the connection on every frame; trade ids",
             full_depth=True,
+            proofs=(SEQUENCE,),
             silence=Silence(3.0, 5.0),  # we subscribe to its heartbeat, one a second
         ),
         Mode(
@@ -26,6 +27,7 @@ FACTS = Facts(
             validates="nothing: level2_batch has no sequence number; trade ids only",
             full_depth=True,
             instruments_path="/products",
+            blind_spots=(BlindSpot("no-sequence", "no sequence number and no checksum: a lost book message is not seen"),),
             silence=Silence(3.0, 5.0),
             shows_loss=False,
         ),

@@ -1,6 +1,6 @@
 """Facts of Example, a fictitious exchange: addresses, limits and peculiarities."""
 
-from alphapulse_cli.exchanges.protocol import Facts, Mode, Rate, Silence
+from alphapulse_cli.exchanges.protocol import SEQUENCE, Facts, Mode, Rate, Silence
 
 NAME = "example"
 
@@ -14,6 +14,7 @@ FACTS = Facts(
             rest_url="https://api.example.invalid",
             validates="prev of every update is the seq of the one before",
             full_depth=True,
+            proofs=(SEQUENCE,),
             silence=Silence(3.0, 5.0),  # a heartbeat each second
         ),
     ),

@@ -1,6 +1,6 @@
 """Facts of Kraken's Spot WebSocket v2: addresses, limits and peculiarities."""
 
-from alphapulse_cli.exchanges.protocol import Facts, Mode, Rate, Silence
+from alphapulse_cli.exchanges.protocol import CHECKSUM, BlindSpot, Facts, Mode, Rate, Silence
 
 NAME = "kraken"
 CHECKSUM_DEPTH = 10  # the checksum covers this many levels per side, whatever depth is subscribed
@@ -17,6 +17,13 @@ FACTS = Facts(
             full_depth=False,
             depths=(10, 25, 100, 500, 1000),
             default_depth=10,
+            proofs=(CHECKSUM,),
+            proof_depth=CHECKSUM_DEPTH,
+            blind_spots=(
+                BlindSpot(
+                    "below-checksum", "levels below the tenth are in no checksum until they rise into the top ten", CHECKSUM_DEPTH
+                ),
+            ),
             silence=Silence(3.0, 5.0, doubt_after_s=2.0),  # a heartbeat each second in which nothing else is sent
         ),
     ),

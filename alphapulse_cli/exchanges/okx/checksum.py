@@ -9,10 +9,10 @@ The text is as sent by OKX, without trailing zeros, so it can be computed from t
 
 from zlib import crc32
 
+from alphapulse_cli.exchanges.okx.facts import CHECKSUM_DEPTH
 from alphapulse_cli.exchanges.protocol import BookTop
 from alphapulse_cli.market.instrument import Instrument
 
-CHECKSUM_DEPTH = 25
 SIGN_BIT = 1 << 31
 
 

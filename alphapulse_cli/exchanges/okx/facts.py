@@ -4,13 +4,14 @@ The regional hosts carry the same protocol: OKX serves customers of the EEA, and
 are modes; any other address is given with `--url` and `--rest-url`.
 """
 
-from alphapulse_cli.exchanges.protocol import Facts, Mode, Rate
+from alphapulse_cli.exchanges.protocol import CHECKSUM, SEQUENCE, BlindSpot, Facts, Mode, Rate
 
 NAME = "okx"
 BOOKS, BOOKS5, BOOKS_EEA, BOOKS_US = "books", "books5", "books-eea", "books-us"  # modes
 BOOK_DEPTH, PICTURE_DEPTH = 400, 5  # levels per side of the channels `books` and `books5`
 
 INSTRUMENTS, INSTRUMENTS_QUERY = "/api/v5/public/instruments", "instType=SPOT"
+CHECKSUM_DEPTH = 25  # levels per side that a checksum of an older recording covers
 BOOKS_PATH, TRADES_PATH = "/api/v5/market/books", "/api/v5/market/trades"
 VOLUMES = "/api/v5/market/tickers"
 RECENT_TRADES = 500  # most trades of one GET
@@ -24,7 +25,15 @@ _US = ("wss://wsus.okx.com:8443/ws/v5/public", "https://us.okx.com")
 
 
 def _books(name: str, hosts: tuple[str, str]) -> Mode:
-    return Mode(name, *hosts, validates=_BOOKS_PROOF, full_depth=False, default_depth=BOOK_DEPTH)
+    return Mode(
+        name,
+        *hosts,
+        validates=_BOOKS_PROOF,
+        full_depth=False,
+        default_depth=BOOK_DEPTH,
+        proofs=(SEQUENCE, CHECKSUM),
+        proof_depth=CHECKSUM_DEPTH,
+    )
 
 
 FACTS = Facts(
@@ -38,6 +47,7 @@ FACTS = Facts(
             validates="nothing: each message is the whole top 5",
             full_depth=False,
             default_depth=PICTURE_DEPTH,
+            blind_spots=(BlindSpot("pictures", "a lost picture is not seen; the next one replaces the book"),),
             shows_loss=False,
         ),
         _books(BOOKS_EEA, _EEA),

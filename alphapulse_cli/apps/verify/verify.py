@@ -1,0 +1,69 @@
+"""`verify` of captures: each set is audited, in processes side by side if that is wanted; the certificate is the same."""
+
+import multiprocessing
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from alphapulse_cli.apps.replay.timeline import Recording, recordings, symbols_in
+from alphapulse_cli.apps.verify.audit import Progress, audit
+from alphapulse_cli.apps.verify.certificate import Certificate, SetCertificate
+from alphapulse_cli.edges.capture.files import capture_files
+from alphapulse_cli.errors import AlphapulseError, NoSegment
+
+MOST_JOBS = 64
+Chosen = tuple[Recording, list[str]]  # a recording, and the symbols wanted of it, empty for all
+
+
+def chosen(places: Sequence[Path], exchanges: Collection[str] = (), symbols: Collection[str] = ()) -> list[Chosen]:
+    """Recordings at these places, with the symbols wanted of each: "BTC-USD", "kraken:BTC-USD". UsageError; NoSegment where none is left."""
+    found = [one for one in recordings(capture_files(places)) if not exchanges or {one.exchange, one.set_name} & set(exchanges)]
+    if not symbols:
+        made: list[Chosen] = [(one, []) for one in found]
+    else:
+        parts = [text.rpartition(":") for text in symbols]
+        made = []
+        for one in found:
+            wanted = [symbol for name, _, symbol in parts if name in ("", one.exchange, one.set_name)]
+            there = sorted(set(wanted) & set(symbols_in([one], wanted)))
+            made += [(one, there)] if there else []
+    if not made:
+        raise NoSegment(f"no capture of {', '.join([*exchanges, *symbols])[:100]} there", "alphapulse capture info FILE|DIR")
+    return made
+
+
+def certify(wanted: Sequence[Chosen], jobs: int = 1, progress: Progress = lambda _: None) -> Certificate:
+    """Make the certificate of recordings, by that many processes at most."""
+    if jobs == 1 or len(wanted) == 1:
+        return Certificate(tuple(audit(recording, only, progress) for recording, only in wanted))
+    return Certificate(tuple(_side_by_side(wanted, jobs, progress)))
+
+
+def _side_by_side(wanted: Sequence[Chosen], jobs: int, progress: Progress) -> Iterator[SetCertificate]:
+    context = multiprocessing.get_context("spawn")  # a fork would copy threads and locks
+    with ProcessPoolExecutor(min(jobs, len(wanted)), mp_context=context) as pool:
+        running = {pool.submit(_audited, *one): number for number, one in enumerate(wanted)}
+        made: dict[int, SetCertificate] = {}
+        for done in as_completed(running):
+            number = running[done]
+            found = done.result()
+            if not isinstance(found, SetCertificate):
+                pool.shutdown(cancel_futures=True)
+                raise _again(*found)
+            made[number] = found
+            progress(sum(path.stat().st_size for path in wanted[number][0].files))
+    yield from (made[number] for number in range(len(wanted)))
+
+
+Failure = tuple[type[AlphapulseError], str, str]  # class, message, hint: an error that crosses to another process
+
+
+def _audited(recording: Recording, only: list[str]) -> SetCertificate | Failure:
+    try:
+        return audit(recording, only)
+    except AlphapulseError as error:
+        return type(error), str(error), error.hint
+
+
+def _again(kind: Callable[[str, str], AlphapulseError], message: str, hint: str) -> AlphapulseError:
+    return kind(message, hint)
