@@ -31,6 +31,7 @@ COMPILED_MODULES = (
     "alphapulse_cli.flow.ingest",
     "alphapulse_cli.flow.playing",
     "alphapulse_cli.edges.capture.packing",
+    "alphapulse_cli.edges.capture.last_rows",
 )
 
 

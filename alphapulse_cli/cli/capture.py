@@ -354,6 +354,53 @@ def merge(
         stderr.note(line)
 
 
+LAST_COLUMNS = (render.Column("set"), render.Column("file", whole=True), render.Column("bytes", right=True))
+
+
+@app.command()
+def last(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="Folder to make.", show_default=False)],
+    names: options.Exchanges = None,
+    set_name: Annotated[
+        str,
+        typer.Option(
+            "--as", metavar="NAME", show_default=False, help="Name of the set, of a collector that was started with --as."
+        ),
+    ] = "",
+    shm_dir: options.ShmDir = None,
+    form: options.Format = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write the last frames that living collectors keep in memory as captures, a file each: what was received just now, and the books before.
+
+    Each collector keeps about the last 30 s in 8 MiB at most (`collect --last-frames`). The books before are known from checkpoints,
+    unless they are larger than a quarter of the bytes. Without --exchange all collectors that run are asked.
+
+    Example: alphapulse capture last just-now/ && alphapulse capture cat just-now/
+    """
+    from pathlib import Path
+
+    from alphapulse_cli import exchanges
+    from alphapulse_cli.apps.last_frames import write_last
+    from alphapulse_cli.edges import control
+    from alphapulse_cli.errors import NoSegment
+    from alphapulse_cli.shm.directory import check_set_name, open_directory
+
+    form = render.chosen_format(form, as_json)
+    if set_name and names:
+        raise UsageError("--as and --exchange name one set each", "give one of the two")
+    for name in names or ():
+        exchanges.get(name)  # says which ones are near
+    wanted = [check_set_name(one) for one in dict.fromkeys([set_name] if set_name else names or ())]
+    with open_directory(options.settings().choose("shm_dir", shm_dir) or None) as directory:
+        asked = wanted or control.controlled_sets(directory)
+        if not asked:
+            raise NoSegment("no collector is running", "alphapulse collect --exchange kraken")
+        made = write_last(directory, asked, Path(folder), lambda name, text: stderr.note(f"{name}: {text}"), needs_all=bool(wanted))
+    rows = [{"set": name, "file": str(path), "bytes": path.stat().st_size} for name, path in made.items()]
+    render.emit_rows(rows, LAST_COLUMNS, form)
+
+
 @app.command()
 def diff(
     one: Annotated[str, typer.Argument(metavar="FILE|DIR", help="A capture.", show_default=False)],

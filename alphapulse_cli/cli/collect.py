@@ -27,6 +27,7 @@ def collect(
     rotate: collect_options.Rotate = None,
     keep: collect_options.KeepFor = None,
     least_free: collect_options.LeastRoom = None,
+    last_frames: collect_options.LastFrames = None,
     shm_dir: options.ShmDir = None,
     duration: options.Duration = None,
     as_json: options.Json = False,
@@ -67,5 +68,6 @@ def collect(
         shm_dir=shm_dir,
         duration=duration,
         capture=collect_options.capture_plan(settings.choose("capture", capture), rotate, keep, least_free, settings),
+        last_frames=collect_options.last_frames(last_frames, settings),
     )
     raise typer.Exit(collecting.run(made, as_json=as_json, supervised=supervised))

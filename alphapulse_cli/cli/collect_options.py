@@ -122,6 +122,30 @@ LeastRoom = Annotated[
         help="Stop the capture, not the collector, while less of the disk is free. Default: 5%,1GiB; 0: fill it.",
     ),
 ]
+LastFrames = Annotated[
+    str | None,
+    typer.Option(
+        "--last-frames",
+        metavar="BOUNDS",
+        show_default=False,
+        autocompletion=options.complete_words("30s", "2m", "16MiB", "2m,32MiB", "off"),
+        help="Last frames to keep in memory, for `alphapulse capture last`: 30s, 8MiB, or both with a comma. Default: 30s,8MiB. off: none.",
+    ),
+]
+
+
+def last_frames(text: str | None, settings: "Settings") -> str:
+    """Bounds of the last frames that a collector keeps. UsageError for wrong ones."""
+    from alphapulse_cli.edges.capture import keeping
+
+    chosen: str = settings.choose("last_frames", text)
+    try:
+        keeping.last_frames(chosen)
+    except ValueError as error:
+        raise UsageError(
+            f"--last-frames: {error}", "write --last-frames 30s, --last-frames 30s,8MiB, or --last-frames off"
+        ) from None
+    return chosen
 
 
 def capture_plan(
@@ -175,6 +199,7 @@ def make_plans(
     shm_dir: str | None,
     duration: float | None,
     capture: "CapturePlan | None",
+    last_frames: str = "30s,8MiB",
     books_dir: str | None = None,
 ) -> "Sequence[CollectPlan]":
     """Plans of a collection, one an exchange, from its options and the configuration. UsageError."""
@@ -211,6 +236,7 @@ def make_plans(
         skip_unlisted=_skips(settings, skip_unlisted),
         checksum=settings.choose("checksum", checksum),
         capture=capture,
+        last_frames=last_frames,
         books_dir=books_dir,
     )
 

@@ -4,6 +4,9 @@
 
     {"version": 1, "do": "add", "symbols": ["SOL-USD"]}  ─►  {"version": 1, "symbols": ["SOL-USD"]}
                                                          or  {"version": 1, "error": "…", "hint": "…", "code": 6}
+    {"version": 1, "do": "last", "symbols": []}         ─►  {"version": 1, "symbols": ["last-417/x/kraken-….cap.zst"]}
+
+A path is of a file with the collector's last frames; it counts from the segments' directory on.
 
 The socket is in a directory that is closed to others, and answers its own user only. Requests are carried out one after another.
 
@@ -27,7 +30,7 @@ from alphapulse_cli.shm.directory import Directory, check_set_name
 
 VERSION = 1
 SUFFIX = ".control"
-ADD, REMOVE = "add", "rm"
+ADD, REMOVE, LAST = "add", "rm", "last"
 LINE_BYTES = 1 << 16
 REQUEST_TIMEOUT_S, ANSWER_TIMEOUT_S = 5.0, 60.0  # an answer may wait for the exchange's list of instruments
 ERRORS: dict[int, type[AlphapulseError]] = {ExitCode.USAGE: UsageError, ExitCode.EXCHANGE: ExchangeError}  # others: StorageError
@@ -38,10 +41,10 @@ Handle = Callable[[str, Sequence[str]], Awaitable[Sequence[str]]]  # (action, sy
 class ControlServer:
     """Control socket of the set, or replay, that this process writes, in an `async with`. StorageError where it cannot be made.
 
-    `actions` are those that it knows; only collectors' ones need words.
+    `actions` are those that it knows; only ADD and REMOVE need words.
     """
 
-    def __init__(self, directory: Directory, set_name: str, handle: Handle, actions: Sequence[str] = (ADD, REMOVE)) -> None:
+    def __init__(self, directory: Directory, set_name: str, handle: Handle, actions: Sequence[str] = (ADD, REMOVE, LAST)) -> None:
         self._actions = actions
         self._directory, self._name, self._handle = directory, check_set_name(set_name) + SUFFIX, handle
         self._one_at_a_time = asyncio.Lock()
@@ -110,7 +113,10 @@ def ask(
             if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
                 usual = NoSegment(f"{set_name} is not being collected", f"alphapulse collect --exchange {set_name}")
                 raise absent or usual from None
-            raise StorageError(f"no answer from the collector of {set_name}: {error.strerror or error}") from None
+            raise StorageError(
+                f"no answer from the collector of {set_name}: {error.strerror or error}",
+                "it may have just ended: alphapulse segments",
+            ) from None
     return _read_answer(line, set_name)
 
 

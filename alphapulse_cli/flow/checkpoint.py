@@ -11,8 +11,8 @@ half minute of one that has not come: what the decoder has buffered for it is no
 """
 
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -28,24 +28,51 @@ MOST_VERSION = 2**63 - 1
 COMES_WITHIN_NS = 30_000_000_000  # of its connection: a first snapshot that comes later finds nothing buffered
 
 
+class Taken(NamedTuple):
+    """Checkpoint as it was taken, in the order of the books' images: a copy of their memory, which costs little."""
+
+    line: bytes  # the JSON object
+    sides: Sequence[bytes]  # of each book its bids and its asks, 16 bytes a level
+
+    @property
+    def size(self) -> int:
+        """Bytes of the payload."""
+        return len(self.line) + 1 + sum(map(len, self.sides))
+
+    def payload(self) -> bytes:
+        """Make the payload, with prices and sizes in columns."""
+        return b"".join([self.line, b"\n", *(column for side in self.sides for column in _split(side))])
+
+
 def checkpoint(ingest: Ingest, monotonic_ns: int, *, is_open: bool = True) -> bytes | None:
     """Make a checkpoint of a connection; of one that is not `is_open` its books are kept until it is made again.
 
     None if its decoder cannot go on from one, while one of its books is healing or its first snapshot is on the way, where there are no
     books, and on a machine of another byte order.
     """
+    taken = take(ingest, monotonic_ns, is_open=is_open)
+    return None if taken is None else taken.payload()
+
+
+def take(ingest: Ingest, monotonic_ns: int, *, is_open: bool = True) -> Taken | None:
+    """Take a checkpoint of a connection, whose payload may be made later; None as from `checkpoint`."""
     if not isinstance(ingest.decoder, Resumable) or sys.byteorder != "little" or not ingest.keepers:
         return None
     is_new = monotonic_ns - ingest.opened_ns < COMES_WITHIN_NS
     if is_open and any(_is_healing(keeper) or (is_new and keeper.state is BookState.COLD) for keeper in ingest.keepers.values()):
         return None
-    books, columns = [], list[bytes]()
+    books, sides = [], list[bytes]()
     for native, keeper in ingest.keepers.items():
-        row, sides = _book(native, keeper)
+        row, both = _book(native, keeper)
         books.append(row | ingest.memory(keeper, monotonic_ns))
-        columns += [column for side in sides for column in _split(side)]
+        sides += both
     members = {"position": ingest.decoder.position(), "books": books, **({} if is_open else {"open": False})}
-    return b"".join([orjson.dumps(members), b"\n", *columns])
+    return Taken(orjson.dumps(members), sides)
+
+
+def levels_bytes(ingest: Ingest) -> int:
+    """Bytes that the levels of a connection's books take in a checkpoint."""
+    return sum(16 * (keeper.book.bid_count + keeper.book.ask_count) for keeper in ingest.keepers.values())
 
 
 def resume(ingest: Ingest, payload: bytes, time_ns: int) -> None:

@@ -1,4 +1,4 @@
-"""Private directories: segments for one process alone, which no reader is to find and which are removed when it ends.
+"""Private directories: segments and files for one process alone, which no reader is to find and which are removed when it ends.
 
 They lie in the segments' directory, so that they use the same memory as collectors do. One that a killed process left behind is
 removed by the next process that makes one. Other files are not touched.
@@ -15,13 +15,13 @@ from pathlib import Path
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory, open_directory
 
-OURS = re.compile(r"(?:bench|capture)-[0-9]{1,10}")
+OURS = re.compile(r"(?:bench|capture|last)-[0-9]{1,10}")
 ABANDONED_AFTER_NS = 10_000_000_000
 
 
 @contextlib.contextmanager
 def private_directory(shm_dir: str | None, purpose: str) -> Iterator[Directory]:
-    """Directory for this process alone; removed afterwards. `purpose` is "bench" or "capture". StorageError."""
+    """Directory for this process alone; removed afterwards. `purpose` is "bench", "capture" or "last". StorageError."""
     with open_directory(shm_dir, create=True) as root:
         for name in root.names():
             if OURS.fullmatch(name) and _is_abandoned(root.path / name):

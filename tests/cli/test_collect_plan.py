@@ -14,7 +14,7 @@ from alphapulse_cli.apps.collect.plan import CHANNELS, CollectPlan
 from alphapulse_cli.apps.demo import SYMBOLS as DEMO_SYMBOLS
 from alphapulse_cli.apps.demo import DemoPlan, _collector
 from alphapulse_cli.cli import collecting, options
-from alphapulse_cli.edges.capture.keeping import CapturePlan
+from alphapulse_cli.edges.capture.keeping import DEFAULT_LAST, CapturePlan
 from alphapulse_cli.edges.exchange.transport import AUTO, WEBSOCKETS
 from alphapulse_cli.errors import ExitCode
 
@@ -56,7 +56,10 @@ def plans(draw):
         transport=draw(st.sampled_from([AUTO, WEBSOCKETS])),
         skip_unlisted=draw(st.booleans()),
         checksum_warns=tuple(symbol for symbol in symbols if draw(st.booleans())),
-        capture=draw(st.none() | captures),
+        capture=(capture := draw(st.none() | captures)),
+        last_frames=draw(
+            st.sampled_from([DEFAULT_LAST] if capture is not None and capture.is_all else [DEFAULT_LAST, "2m", "off"])
+        ),
     )
 
 
@@ -105,7 +108,7 @@ def test_the_property_sees_every_field(quick, left_out):
         1.0,
         ("C-D",),
     )
-    plan = CollectPlan(*words, CapturePlan("/captures", is_all=True), "/books")
+    plan = CollectPlan(*words, CapturePlan("/captures", is_all=left_out != "last_frames"), "/books", "off")
     forgetful = replace(plan, **{left_out: getattr(default, left_out)})
     assert planned_by(quick, forgetful.to_argv()) != planned_by(quick, plan.to_argv())
 

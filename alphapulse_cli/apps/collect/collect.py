@@ -9,6 +9,7 @@ writer.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -83,12 +84,12 @@ class Collection:
             open_directory(plan.books_dir or plan.shm_dir) as directory,
             Lease.acquire(directory, plan.name) as lease,
             Ledger(shared, plan.exchange, partial(self._notice, "warning"), port=_port_here(url)) as ledger,
-            capturing.recording(plan.capture, head, self._notice) as recorder,
+            capturing.recording(plan.capture, head, self._notice, plan.last_bounds) as recorder,
         ):
             limits = Limits.of(exchange.facts, ledger)
             fetcher = Fetcher(rest_url, limits.weight)
-            if plan.capture is not None:
-                lease.note(plan.capture.to_options())
+            if noted := plan.noted_options:
+                lease.note(noted)
             if recorder is not None:
                 fetcher.on_answer = recorder.listen_to_set(exchange.facts.volumes_path)
             feed = Feed(exchange, plan, mode, depth, url, fetcher, limits, recorder)
@@ -123,23 +124,30 @@ class Collection:
             async with published(outlet, look):
                 try:
                     members = Members(feed, outlet, connections, self._notice, skipped)
-                    await _first(connections.failure(), members.follow(), self._listen(outlet, members))
+                    await _first(connections.failure(), members.follow(), self._listen(feed, outlet, members))
                 finally:
                     look()
                     await connections.close()
                     connections.retire()
 
-    async def _listen(self, outlet: Outlet, members: Members) -> None:
-        """Serve `collect add` and `collect rm` until cancelled; without a control socket, say so and collect all the same."""
+    async def _listen(self, feed: Feed, outlet: Outlet, members: Members) -> None:
+        """Serve `collect add|rm` and `capture last` until cancelled; without a control socket, say so and collect all the same."""
+        writer = capturing.LastFramesWriter(feed.recorder, outlet.directory.path)
+        answer = partial(self._answer, members, writer)
         try:
-            async with control.ControlServer(outlet.directory, outlet.set_name, partial(self._answer, members)):
-                await asyncio.Event().wait()
+            with contextlib.closing(writer):
+                async with control.ControlServer(outlet.directory, outlet.set_name, answer):
+                    await asyncio.Event().wait()
         except StorageError as error:
-            self._notice("warning", f"symbols cannot be added or removed: {error}")
+            self._notice("warning", f"symbols cannot be added or removed, nor last frames be asked for: {error}")
             await asyncio.Event().wait()
 
-    async def _answer(self, members: Members, action: str, texts: Sequence[str]) -> Sequence[str]:
-        """Carry out `collect add` or `collect rm`. UsageError for a text that is no symbol and no pattern."""
+    async def _answer(
+        self, members: Members, writer: capturing.LastFramesWriter, action: str, texts: Sequence[str]
+    ) -> Sequence[str]:
+        """Carry out `collect add`, `collect rm` or `capture last`. UsageError for a text that is no symbol and no pattern."""
+        if action == control.LAST:
+            return await writer.write()
         choices = list(dict.fromkeys(map(understood_choice, texts)))
         changed = await members.add(choices) if action == control.ADD else members.remove(choices)
         if changed:
@@ -150,7 +158,8 @@ class Collection:
         """Publish the capture's totals, and call `on_first_frame` once the first frame has arrived."""
         if recorder is not None:
             recorder.beat(clock.monotonic_ns())
-            capturing.publish(recorder.totals, outlet.counters.block())
+            if recorder.totals is not None:
+                capturing.publish(recorder.totals, outlet.counters.block())
         if not self.has_frames and outlet.counters.block().get(Counter.FRAMES):
             self.has_frames = True
             if self.on_first_frame is not None:

@@ -18,6 +18,7 @@ from typing import Self
 
 from alphapulse_cli.apps.collect.plan import CollectPlan
 from alphapulse_cli.apps.collect.publishing import after_frame
+from alphapulse_cli.edges.capture.last_frames import Held
 from alphapulse_cli.edges.capture.recorder import Recorder
 from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.rate_limit import Limits
@@ -25,8 +26,8 @@ from alphapulse_cli.edges.exchange.session import Session
 from alphapulse_cli.edges.exchange.siblings import Siblings
 from alphapulse_cli.edges.exchange.transport import open_link
 from alphapulse_cli.exchanges import Exchange
-from alphapulse_cli.exchanges.protocol import Mode
-from alphapulse_cli.flow.checkpoint import checkpoint
+from alphapulse_cli.exchanges.protocol import Mode, Resumable
+from alphapulse_cli.flow.checkpoint import checkpoint, levels_bytes, take
 from alphapulse_cli.flow.ingest import Ingest, Notice
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.market.instrument import Instrument
@@ -117,7 +118,7 @@ class Connections:
             task.add_done_callback(self._ended)
             self._sessions[ingest], self._numbers[ingest] = task, session.number
         if recorder is not None and is_first:
-            recorder.begin(self._present_instruments, self._feed.plan.warns, self._checkpoints)
+            recorder.begin(self._present_instruments, self._feed.plan.warns, self._checkpoints, self._take)
         self._outlet.counters.block().set(Counter.CONNECTIONS, len(self._sessions))
 
     def remove(self, symbols: Collection[str]) -> None:
@@ -151,6 +152,23 @@ class Connections:
         made = [(number, checkpoint(ingest, now_ns)) for ingest, number in self._numbers.items()]
         found = [(number, payload) for number, payload in made if payload is not None]
         return found if len(found) == len(made) else []
+
+    def _take(self, most_bytes: int, connected: Collection[int]) -> Held | None:
+        """Take checkpoints of all connections for the last frames; None while a book is healing.
+
+        None at all, (), if a decoder cannot resume from one, and where the books take more than `most_bytes`.
+        """
+        if not all(isinstance(ingest.decoder, Resumable) for ingest in self._numbers):
+            return ()
+        if sum(map(levels_bytes, self._numbers)) > most_bytes:
+            return ()
+        now_ns, found = clock.monotonic_ns(), []
+        for ingest, number in self._numbers.items():
+            taken = take(ingest, now_ns, is_open=number in connected)
+            if taken is None:
+                return None
+            found.append((number, taken))
+        return found
 
     async def failure(self) -> None:
         """Wait for the first error of a connection that a retry cannot fix, and raise it."""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.collect.volumes import Volumes, most_traded
 from alphapulse_cli.edges.capture import keeping
-from alphapulse_cli.edges.capture.keeping import CapturePlan
+from alphapulse_cli.edges.capture.keeping import CapturePlan, LastBounds
 from alphapulse_cli.edges.config import value_types
 from alphapulse_cli.edges.config.layers import DEFAULT_SYMBOLS
 from alphapulse_cli.edges.exchange import transport as transports
@@ -47,11 +47,29 @@ class CollectPlan:
     checksum_warns: Sequence[str] = ()  # choices whose books stay LIVE, unverified, when their checksums never match
     capture: CapturePlan | None = None
     books_dir: str | None = None  # directory of the segments where `shm_dir` is for the shared limits only
+    last_frames: str = keeping.DEFAULT_LAST  # kept in memory, unless all is on disk and nobody could ask for them
 
     @property
     def name(self) -> str:
         """Name of the set."""
         return self.set_name or self.exchange
+
+    @property
+    def is_capture_alone(self) -> bool:
+        """Whether it is a capture without books for readers."""
+        return self.capture is not None and self.capture.is_all
+
+    @property
+    def last_bounds(self) -> LastBounds | None:
+        """Bounds of the last frames to keep; None for none."""
+        return None if self.is_capture_alone else keeping.last_frames(self.last_frames)
+
+    @property
+    def noted_options(self) -> list[str]:
+        """Options to be noted for whoever starts a dead collector again: those that its segments do not tell."""
+        is_usual = self.last_frames == keeping.DEFAULT_LAST or self.is_capture_alone
+        capture = self.capture.to_options() if self.capture is not None else []
+        return [*capture, *([] if is_usual else ["--last-frames", self.last_frames])]
 
     @property
     def standing_choices(self) -> Sequence[str]:
@@ -83,7 +101,8 @@ class CollectPlan:
             "--url": self.url,
             "--rest-url": self.rest_url,
             "--shm-dir": self.shm_dir,
-            "--books-dir": self.books_dir if capture and capture.is_all else None,
+            "--last-frames": None if self.is_capture_alone else self.last_frames,
+            "--books-dir": self.books_dir if self.is_capture_alone else None,
         }
         return words + [word for flag, value in given.items() if value for word in (flag, value)]
 
@@ -223,6 +242,7 @@ def plans(
     skip_unlisted: bool = False,
     checksum: str = "strict",
     capture: CapturePlan | None = None,
+    last_frames: str = keeping.DEFAULT_LAST,
     books_dir: str | None = None,
 ) -> list[CollectPlan]:
     """Make a plan for each exchange, in the order of `names`.
@@ -262,6 +282,7 @@ def plans(
                 skip_unlisted,
                 checksum_warns=_checksum_warns(rules, name, chosen[name]),
                 capture=capture,
+                last_frames=last_frames,
                 books_dir=books_dir,
             )
         )

@@ -1,6 +1,6 @@
 """Keeping of captures: when a file ends, which files are deleted, and how much room is left to others. Texts of options, and their rules.
 
---rotate 1h,256MiB        --keep 7d,50GiB        --least-free 5%,1GiB
+--rotate 1h,256MiB        --keep 7d,50GiB        --least-free 5%,1GiB        --last-frames 30s,8MiB
 """
 
 import contextlib
@@ -16,6 +16,10 @@ from alphapulse_cli.edges.capture.files import LeastFree
 
 DEFAULT_ROTATE, DEFAULT_KEEP, DEFAULT_LEAST_FREE = "1h", "", "5%,1GiB"
 LEAST_ROTATION_S = 1.0
+DEFAULT_LAST = "30s,8MiB"
+OFF = "off"
+USUAL_LAST_S, USUAL_LAST_BYTES = 30.0, 8 << 20
+LAST_SECONDS, LAST_BYTES = (1.0, 3600.0), (1 << 20, 256 << 20)  # least and most; checkpoints of a block must stay readable
 NONE = "none"  # on a command line: neither what the configuration says
 
 
@@ -131,6 +135,28 @@ def least_free(text: str) -> LeastFree:
     if part is None and free_bytes is None:
         raise ValueError(f"{words}, got {text[:40]!r}")
     return LeastFree(part or 0.0, int(free_bytes or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class LastBounds:
+    """Bounds of the last frames that a collector keeps in memory: about the last `seconds`, in `most_bytes` at most."""
+
+    seconds: float = USUAL_LAST_S
+    most_bytes: int = USUAL_LAST_BYTES
+
+
+def last_frames(text: str) -> LastBounds | None:
+    """Read "30s", "8MiB", both with a comma, or "off": None. ValueError for other texts."""
+    if text == OFF:
+        return None
+    words = "expected a duration, a number of bytes, both with a comma, as in 30s,8MiB, or off"
+    seconds, most_bytes = _two(text, quantities.duration_s, quantities.byte_count, words)
+    if seconds is None and most_bytes is None:
+        raise ValueError(f"{words}, got {text[:40]!r}")
+    found = LastBounds(seconds or USUAL_LAST_S, int(most_bytes or USUAL_LAST_BYTES))
+    if not LAST_SECONDS[0] <= found.seconds <= LAST_SECONDS[1] or not LAST_BYTES[0] <= found.most_bytes <= LAST_BYTES[1]:
+        raise ValueError(f"expected 1s to 1h and 1MiB to 256MiB, got {text[:40]!r}")
+    return found
 
 
 def _two(text: str, first: Callable[[str], float], second: Callable[[str], int], words: str) -> tuple[float | None, int | None]:

@@ -1,13 +1,14 @@
 """Recorder of a set: what its sessions receive, send and notice becomes rows of a capture, in the order in which ingest sees it.
 
-    Session, Fetcher ─► Recorder ─► CaptureWriter ─► thread ─► files
+    Session, Fetcher ─► Recorder ─┬─► CaptureWriter ─► thread ─► files
+                                  └─► LastFrames: the last seconds, in memory
 
-The head of each file names the symbols of the set on their present grids, and the rows behind it the connections that are open.
+It has one of the two, or both. The head of each file names the symbols of the set on their present grids, and the rows behind it the connections that are open.
 What was asked before the symbols were known, the list of instruments above all, waits for the first head.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -15,6 +16,7 @@ import orjson
 
 from alphapulse_cli.edges.capture.checkpoints import CheckpointPace
 from alphapulse_cli.edges.capture.head import Head, instrument_row
+from alphapulse_cli.edges.capture.last_frames import Held, LastFrames
 from alphapulse_cli.edges.capture.rolling import RollingFiles, Totals
 from alphapulse_cli.edges.capture.rows import MOST_PAYLOAD_BYTES, Kind
 from alphapulse_cli.edges.capture.writer import MOST_QUEUED_BYTES, CaptureWriter
@@ -27,6 +29,8 @@ KEPT_HEADERS = re.compile(r"content-type|date|age|retry-after|x-mbx-used-weight.
 MOST_HEADERS, MOST_HEADER = 32, 200
 SECRET = re.compile(r"token|key|secret|sign|auth|pass", re.IGNORECASE)  # in names of an address's parameters
 Checkpoints = Sequence[tuple[int, bytes]]  # (connection, payload)
+TakeOpen = Callable[[int, Collection[int]], Held | None]  # (most bytes, connections that are open) -> as last_frames.Take
+Put = Callable[[bytes, int, int, bytes], None]
 JUDGED = {
     SilenceVerdict.DOUBT: b'{"verdict":"doubt"}',
     SilenceVerdict.SILENT: b'{"verdict":"silent"}',
@@ -39,39 +43,59 @@ RECEIVED, SENT = bytes(Kind.RECEIVED), bytes(Kind.SENT)
 class Recorder:
     """Recorder of one set, from the one thread of its sessions. Times are CLOCK_REALTIME in ns.
 
-    `instruments` of the head are empty at first: `begin` sets them.
+    `files` are those of the capture, `last` keeps the last frames; None without. `instruments` of the head are empty at first: `begin`
+    sets them.
     """
 
-    def __init__(self, files: RollingFiles, head: Head) -> None:
-        self._writer = CaptureWriter(files, head)
-        self._put = self._writer.put
+    def __init__(self, files: RollingFiles | None, head: Head, last: LastFrames | None = None) -> None:
+        self._writer = CaptureWriter(files, head) if files is not None else None
+        self.last = last
+        self._head = head
+        self._put = self._to_all()
         self._instruments: Callable[[], Sequence[Instrument]] | None = None
         self._warns: Callable[[str], bool] = lambda _: False
         self._checkpoints: Callable[[], Checkpoints] = tuple
-        self._pace = CheckpointPace(files.totals, clock.monotonic_ns())
+        self._pace = CheckpointPace(self._writer.totals, clock.monotonic_ns()) if self._writer is not None else None
         self._early: list[tuple[bytes, int, int, bytes]] = []  # rows from before `begin`
         self._early_bytes = self._forgotten = 0
         self._open: dict[int, tuple[bytes, int, bytes]] = {}  # the preamble, by connection
         self._connections = 0
 
+    def _to_all(self) -> Put:
+        """Function that hands a row to the capture, the last frames, or both."""
+        if self._writer is None or self.last is None:
+            one = self._writer or self.last
+            assert one is not None
+            return one.put
+        write, keep = self._writer.put, self.last.put
+
+        def both(kind: bytes, time_ns: int, connection: int, payload: bytes) -> None:
+            write(kind, time_ns, connection, payload)
+            keep(kind, time_ns, connection, payload)
+
+        return both
+
     @property
-    def totals(self) -> Totals:
-        """Figures since the start."""
-        return self._writer.totals
+    def totals(self) -> Totals | None:
+        """Figures of the capture since the start; None without one."""
+        return self._writer.totals if self._writer is not None else None
 
     def begin(
         self,
         instruments: Callable[[], Sequence[Instrument]],
         warns: Callable[[str], bool] = lambda _: False,
         checkpoints: Callable[[], Checkpoints] = tuple,
+        take: TakeOpen = lambda *_: (),
     ) -> None:
         """Begin the capture of a set whose present instruments the first function returns.
 
         `warns` tells whether a symbol's book may be LIVE although its checksums are wrong; `checkpoints` makes those of all
-        connections, by their numbers, and nothing if one of them cannot be made.
+        connections, by their numbers, and nothing if one of them cannot be made; `take` takes those of the last frames.
         """
         self._instruments, self._warns, self._checkpoints = instruments, warns, checkpoints
         self._look_at_instruments()
+        if self.last is not None:
+            self.last.begin(self._head, lambda most: take(most, self._open))
         if self._forgotten:
             members = {"rows": self._forgotten, "bytes": 0, "from_ns": 0, "to_ns": self._early[0][1] if self._early else 0}
             lost = orjson.dumps({**members, "reason": "the exchange was not reached for too long"})
@@ -96,7 +120,7 @@ class Recorder:
         row = {"url": public_url(url), "symbols": list(natives)}
         self._put(Kind.OPEN, time_ns, connection, orjson.dumps(row))
         self._open[connection] = (bytes(Kind.OPEN), connection, orjson.dumps({**row, "again": True}))
-        self._writer.preamble = tuple(self._open.values())
+        self._use_preamble()
 
     def received(self, connection: int, frame: bytes, receive_ns: int) -> None:
         """Note a frame that was received, before it is decoded."""
@@ -139,25 +163,36 @@ class Recorder:
         """Note the end of a connection, or a failed try to make one."""
         self._put(Kind.SHUT, time_ns, connection, orjson.dumps({"reason": reason}))
         self._open.pop(connection, None)
-        self._writer.preamble = tuple(self._open.values())
+        self._use_preamble()
+
+    def _use_preamble(self) -> None:
+        for one in (self._writer, self.last):
+            if one is not None:
+                one.preamble = tuple(self._open.values())
 
     def beat(self, monotonic_ns: int) -> None:
         """Let time pass, about every 100 ms: rows are written within a second, and the head keeps up with the instruments."""
         if self._instruments is None:
             return
         self._look_at_instruments()
-        self._writer.beat(monotonic_ns)
-        if self._pace.is_due(monotonic_ns):
+        if self.last is not None:
+            self.last.beat(monotonic_ns)
+        writer, pace = self._writer, self._pace
+        if writer is None or pace is None:
+            return
+        writer.beat(monotonic_ns)
+        if pace.is_due(monotonic_ns):
             held = [(number, payload) for number, payload in self._checkpoints() if number in self._open]
             if not held:
-                self._pace.failed(monotonic_ns)
+                pace.failed(monotonic_ns)
                 return
-            self._pace.made(monotonic_ns)
-            self._writer.put_checkpoints(clock.realtime_ns(), held)
+            pace.made(monotonic_ns)
+            writer.put_checkpoints(clock.realtime_ns(), held)
 
     def close(self, reason: str) -> None:
         """End the capture; it waits for a slow disk for some seconds. Of a set that never began there is no file."""
-        self._writer.close(reason if self._instruments is not None else "", clock.realtime_ns())
+        if self._writer is not None:
+            self._writer.close(reason if self._instruments is not None else "", clock.realtime_ns())
 
     def _note(self, kind: bytes, time_ns: int, connection: int, payload: bytes) -> None:
         if self._instruments is not None:
@@ -172,9 +207,12 @@ class Recorder:
     def _look_at_instruments(self) -> None:
         assert self._instruments is not None
         present = tuple(self._instruments())
-        if present != self._writer.head.instruments:
+        if present != self._head.instruments:
             warned = tuple(one.symbol for one in present if self._warns(one.symbol))
-            self._writer.head = replace(self._writer.head, instruments=present, checksum_warns=warned)
+            self._head = replace(self._head, instruments=present, checksum_warns=warned)
+            for one in (self._writer, self.last):
+                if one is not None:
+                    one.head = self._head
 
 
 class Listener:

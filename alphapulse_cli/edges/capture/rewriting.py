@@ -58,7 +58,7 @@ class RunWriter:
         if row.kind in (bytes(Kind.HEAD), bytes(Kind.DONE)):
             return
         if row.kind == Kind.OPEN:
-            payload = _again(row.payload)
+            payload = opened_again(row.payload)
             if payload is None:
                 self._put(row)  # no connection: a replay says so, too
                 return
@@ -161,7 +161,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _again(payload: bytes) -> bytes | None:
+def opened_again(payload: bytes) -> bytes | None:
     """Payload of a row `open` with the member that says that the connection was open already; None for one that cannot be right."""
     try:
         members = orjson.loads(payload)

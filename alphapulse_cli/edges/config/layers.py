@@ -91,6 +91,12 @@ KEYS = (
     Key("rotate", value_types.ROTATION, "1h", "when a capture's file ends: a duration, a size, or both with a comma"),
     Key("keep", value_types.KEEP, "", "age and size beyond which a set's oldest captures are deleted; empty: none are"),
     Key("least_free", value_types.LEAST_FREE, "5%,1GiB", "what must be free of a disk, or nothing is captured; 0: fill it"),
+    Key(
+        "last_frames",
+        value_types.LAST_FRAMES,
+        "30s,8MiB",
+        "what each collector keeps in memory of the frames it received last, for `capture last`; off: none",
+    ),
     Key("format", value_types.FORMAT, "auto", "how readers print; auto: a table on a terminal, json in a pipe"),
     Key("local", value_types.TRUTH, False, "times in tables in local time with its offset, instead of UTC"),
     Key("wait", value_types.WAIT, "wake", "how a reader waits for the next record; spin is fastest and costs a core"),

@@ -233,6 +233,7 @@ COMMAND = ValueType("a command as a list of strings; in the variable as a shell'
 ROTATION = _bounds("a duration, a size, or both with a comma", keeping.rotation)
 KEEP = _bounds("an age, a size, or both with a comma", keeping.keep)
 LEAST_FREE = _bounds("a share, a size, or both with a comma; or 0", keeping.least_free)
+LAST_FRAMES = _bounds("a duration, a size, or both with a comma; or off", keeping.last_frames)
 FEE = _of_string('a decimal fraction in quotes, as in "0.0026"', fee)
 WEBSOCKET_URL = _of_string("a ws:// or wss:// address", _url("ws", "wss"))
 REST_URL = _of_string("a http:// or https:// address", _url("http", "https"))

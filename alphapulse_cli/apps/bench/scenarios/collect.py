@@ -20,7 +20,7 @@ from alphapulse_cli.apps.bench.children import CHILD_LIFE_S, Gone, Lines, child
 from alphapulse_cli.apps.bench.frames import BenchFeed, Server
 from alphapulse_cli.apps.bench.ground import Ground
 from alphapulse_cli.apps.bench.report import Result, Samples, quantile
-from alphapulse_cli.edges.capture.keeping import CapturePlan
+from alphapulse_cli.edges.capture.keeping import DEFAULT_LAST, CapturePlan
 from alphapulse_cli.edges.exchange.transport import PICOWS, WEBSOCKETS, choose
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges.protocol import BOOK, Decoder
@@ -271,7 +271,14 @@ async def _receive_only(port: int, messages: int, transport: str) -> dict[str, A
 
 
 async def collected(
-    path: str, name: str, port: int, messages: int, transport: str, capture: CapturePlan | None = None, sample_s: float = SAMPLE_S
+    path: str,
+    name: str,
+    port: int,
+    messages: int,
+    transport: str,
+    capture: CapturePlan | None = None,
+    sample_s: float = SAMPLE_S,
+    last_frames: str = DEFAULT_LAST,
 ) -> dict[str, Any]:
     """Collect all messages, and capture them if asked to; returns the samples."""
     from alphapulse_cli.apps.collect.collect import collect
@@ -289,6 +296,7 @@ async def collected(
         shm_dir=path,
         transport=transport,
         capture=capture,
+        last_frames=last_frames,
     )
     work = asyncio.create_task(collect(plan, lambda *_: None, begun.set_result))
     await asyncio.wait({work, begun}, return_when=asyncio.FIRST_COMPLETED)
