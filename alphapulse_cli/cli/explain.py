@@ -1,5 +1,6 @@
 """`alphapulse explain`: the evidence that a capture holds for a gap."""
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -64,10 +65,11 @@ def explain(
             f"no capture of {', '.join([*(exchanges or ()), *(symbols or ())])} there",
             "alphapulse capture info FILE shows what it holds",
         )
-    recording, incident, how = search.asked(found, what, [symbol for *_, symbol in named], capture_lines.warn)
+    warn = cache(capture_lines.warn)  # the capture is read more than once
+    recording, incident, how = search.asked(found, what, [symbol for *_, symbol in named], warn)
     usual = Wanted(depth=depth)
     wanted = usual if frames is None else Wanted(frames, frames, depth)
-    evidence = gather(recording, incident, how, wanted, capture_lines.warn)
+    evidence = gather(recording, incident, how, wanted, warn)
     if form == "json":
         render.emit_json([evidence.row()])
     else:

@@ -150,6 +150,17 @@ class TestWrong:
         assert (done.code, "hint: " in done.stderr) == (2, True)
 
 
+def test_damage_is_told_once(quick, captures):
+    """The capture is read more than once for a page."""
+    from pathlib import Path
+
+    [path] = Path(captures.folder).glob("*.zst")
+    path.write_bytes(path.read_bytes()[:-20])
+    done = quick("explain", "last", captures.folder)
+    assert done.code == 0
+    assert done.stderr.count("no whole block") == 1
+
+
 def test_the_page_prints_what_its_lines_say(monkeypatch, capsys, quick, captures):
     """In a file no line is wrapped by the printer, and none gets a colour."""
     assert render.console(sys.stdout).width == 200

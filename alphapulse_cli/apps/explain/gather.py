@@ -82,7 +82,8 @@ def gather(
         begin_ns = min(begin_ns, incident.time_ns - _crossed_ns(recording) - SECOND_NS)
     story = _Story(incident, wanted)
     listeners = Listeners(story.on_change, story.on_words, story.before_row, story.after_row, story.after_tick, story.on_end)
-    with watched(recording, (), (begin_ns, None), listeners, damaged) as playback:
+    only = (incident.symbol,) if incident.symbol else ()
+    with watched(recording, only, (begin_ns - 1, None), listeners, damaged) as playback:
         while playback.play(begin_ns - 1):
             pass
         for player in playback.players:
@@ -147,6 +148,7 @@ class _Story:
         self._checksum: ChecksumSides | None = None
         self._failed: BookSeen | None = None
         self._stood: Stood | None = None
+        self._whole: Stood | None = None  # before the row, of a book that a message may heal at once
         self._noticed_ns = 0
         self._healing: Row | None = None
         self._healed_ns: int | None = None
@@ -255,9 +257,12 @@ class _Story:
             moment = self._moment
         elif row is None:  # time did it: the frames up to now are before it
             self._moment = moment = _Moment(self._look_at(keeper, time_ns), moment.stood_at, tuple(self._frames))
+        if moment.book is not None:  # it was so until then
+            at_ns = time_ns if self._culprit is None else self._culprit.time_ns
+            self._moment = moment = replace(moment, book=replace(moment.book, time_ns=at_ns))
         culprit = self._seen(self._culprit, Place.CULPRIT)
         if keeper is not None:
-            self._stood = Stood.of(keeper.book)
+            self._stood = self._whole or Stood.of(keeper.book)
             if incident.kind is Kind.CHECKSUM:
                 self._failed = book_seen(keeper, time_ns, self._wanted.depth)
                 self._checksum = self._sides(keeper, culprit)
@@ -336,6 +341,8 @@ class _Story:
         if keeper is None:
             return None
         if self._copied is None or self._copied[0] != keeper.version or self._copied[1].state != keeper.state.name:
+            if self._incident.kind is Kind.QUIET:  # the message that shows the fault may heal it at once
+                self._whole = Stood.of(keeper.book)
             self._copied = keeper.version, book_seen(keeper, time_ns, self._wanted.depth)
         return self._copied[1]
 

@@ -6,7 +6,8 @@
 A state that time changes (a silence, a crossed book) is told with the time of its tick.
 """
 
-from collections.abc import Callable, Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from alphapulse_cli.apps.explain.evidence import GAP, OF_REASONS, Kind, told
@@ -128,32 +129,27 @@ class WatchingPlayer(Player):
             self._words.append(text)
 
     def _look(self, time_ns: int, row: Row | None) -> None:
+        words, self._words = self._words, []
+        gaps = [match for match in map(GAP.fullmatch, words) if match]
         changes: list[Change] = []
         for connection, ingest in self.connections():
             for keeper in ingest.keepers.values():
                 now = keeper.state, keeper.reason
                 before = self._trusted.get(keeper, AT_FIRST)
-                if now != before:
-                    self._trusted[keeper] = now
-                    changes.append(Change(time_ns, connection, ingest, keeper, before, now, row))
-        if self._words:
-            words, self._words = self._words, []
-            changes += self._healed_at_once(time_ns, row, words, {change.keeper for change in changes})
+                for trust in (*_passed(keeper, before, now, gaps), now):
+                    if trust != before:
+                        changes.append(Change(time_ns, connection, ingest, keeper, before, trust, row))
+                        before = trust
+                self._trusted[keeper] = now
+        if words:
             self._listeners.on_words(time_ns, row, words)
         if changes:
             self._listeners.on_change(changes)
 
-    def _healed_at_once(self, time_ns: int, row: Row | None, words: Sequence[str], changed: Collection[BookKeeper]) -> list[Change]:
-        """Faults that were healed by the very message that showed them: a new snapshot that a quiet book differs from."""
-        found: list[Change] = []
-        gaps = [match for match in map(GAP.fullmatch, words) if match]
-        for connection, ingest in self.connections() if gaps else ():
-            for keeper in ingest.keepers.values():
-                trust = self._trusted.get(keeper, AT_FIRST)
-                for match in gaps:
-                    if keeper in changed or trust[0] is not BookState.LIVE or keeper.instrument.id not in match[2].split():
-                        continue
-                    fault = BookState.SYNCING, GAP_REASONS[GapReason(match[1])]
-                    found.append(Change(time_ns, connection, ingest, keeper, trust, fault, row))
-                    found.append(Change(time_ns, connection, ingest, keeper, fault, trust, row))
-        return found
+
+def _passed(keeper: BookKeeper, before: Trust, now: Trust, gaps: Sequence[re.Match[str]]) -> Iterator[Trust]:
+    """States that a good book passed through within one message: a new snapshot healed at once what it showed to be wrong."""
+    if before[0] in GOOD and now[0] is BookState.LIVE:
+        for match in gaps:
+            if keeper.instrument.id in match[2].split():
+                yield BookState.SYNCING, GAP_REASONS[GapReason(match[1])]

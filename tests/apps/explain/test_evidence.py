@@ -5,6 +5,7 @@ import zlib
 import orjson
 import pytest
 from support.captured_river import CapturedRiver
+from support.captures import write_with_checkpoints
 from support.flow_parts import listed
 
 from alphapulse_cli.apps.explain import gather as gathering
@@ -15,6 +16,8 @@ from alphapulse_cli.apps.explain.words import lasting
 from alphapulse_cli.apps.replay.timeline import recordings
 from alphapulse_cli.apps.verify.incidents import incidents_of as incidents_of_certificate
 from alphapulse_cli.edges.capture.files import capture_files
+from alphapulse_cli.edges.capture.index import HOLDS_CHECKPOINTS
+from alphapulse_cli.edges.capture.reader import CaptureFile
 from alphapulse_cli.errors import NoSegment, UsageError
 from alphapulse_cli.wire.delta import BookState, RecordKind
 
@@ -315,6 +318,56 @@ class TestKinds:
         assert evidence.noticed_ns - evidence.fault_ns >= 3 * SECOND
         assert "the best bid 110.01 above the best ask 110.00" in evidence.verdict
 
+    def test_a_book_that_nobody_vouches_for(self, river, tmp_path):
+        """The stream of ETH-USD is dead while BTC-USD is busy, and the question for it has no answer."""
+        one = river("kraken", symbols=("BTC-USD", "ETH-USD"))
+        one.move(3, "ETH-USD")
+        last = one.received()[-1]
+        for _ in range(60):
+            one.pass_ms(1000)
+            one.move(1)
+        one.move(3, "ETH-USD")
+        one.pass_ms(1000)
+        one.move(3)
+        evidence = evidence_of(one, tmp_path / "captures")
+        assert (evidence.incident.kind, evidence.incident.symbol) == (Kind.MUTE, "ETH-USD")
+        assert [state.state for state in evidence.readers.states] == ["STALE", "LIVE"]
+        assert of(evidence, Place.CULPRIT) == []
+        assert of(evidence, Place.LAST)[0].time_ns == last.time_ns
+        assert evidence.noticed_ns - last.time_ns > 10 * SECOND
+
+    def test_a_dead_stream_that_the_answer_shows(self, river, tmp_path):
+        one = river("kraken", symbols=("BTC-USD", "ETH-USD"))
+        one.move(3, "ETH-USD")
+        one.lose("ETH-USD")
+        for _ in range(40):
+            one.tick(1)
+            one.pass_ms(600)  # a replay looks at silences each half second
+            one.ask()
+            one.move(1)
+        evidence = evidence_of(one, tmp_path / "captures")
+        [culprit] = of(evidence, Place.CULPRIT)
+        assert (evidence.incident.kind, evidence.incident.symbol) == (Kind.QUIET, "ETH-USD")
+        assert '"type":"snapshot"' in culprit.text
+        assert (evidence.heal_ns, evidence.book_after.bids[0]) == (0, ("99.90", "0.0009"))
+        assert evidence.changes[0].price == "99.90"
+        assert "healed by the same message" in evidence.verdict
+
+    @pytest.mark.parametrize("exchange", ["kraken", "okx"])
+    def test_a_level_that_fits_no_grid(self, river, tmp_path, exchange):
+        one = river(exchange)
+        one.move(5)
+        one.pass_ms(40)
+        frames = one.change([(9_123, 5, False)], lose=True)
+        one.hear(*(frame.replace(b"91.23", b"9" * 30) for frame in frames))
+        one.ask()
+        one.move(5)
+        one.calm()
+        evidence = evidence_of(one, tmp_path / "captures")
+        [culprit] = of(evidence, Place.CULPRIT)
+        assert evidence.incident.kind in (Kind.OFF_GRID, Kind.UNREADABLE)
+        assert "9" * 30 in culprit.text
+
     def test_numbers_that_go_back(self, river, tmp_path):
         one = river("coinbase")
         one.move(5)
@@ -432,6 +485,24 @@ class TestTheSearch:
             if search.ID.fullmatch(text):
                 assert search.asked([recording], text, (), no_damage)[1] == first
 
+    @pytest.mark.parametrize("exchange", ["kraken", "binance-us", "okx", "coinbase"])
+    def test_checkpoints_change_nothing(self, river, tmp_path, exchange):
+        """With one behind every few rows, the look begins in the middle of the connection."""
+        one = river(exchange)
+        row = with_a_loss(one, 40)
+        plain = recording_of(one, tmp_path / "plain")
+        write_with_checkpoints(tmp_path / "held", plain.heads[0], one.rows, 4, block_rows=4)
+        [held] = recordings(capture_files([tmp_path / "held"]))
+        with CaptureFile(held.files[0]) as file:
+            assert sum(entry.flags & HOLDS_CHECKPOINTS for entry in file.entries()) > 5
+        rows = []
+        for recording in (plain, held):
+            found, incident, how = search.asked([recording], str(row.time_ns), (), no_damage)
+            told = gather(found, incident, how, USUAL, no_damage).row()
+            rows.append({name: value for name, value in told.items() if name not in ("file", "since_ns")})
+        assert rows[0]["time_ns"] == row.time_ns
+        assert rows[0] == rows[1]
+
     def test_nothing_up_to_then(self, river, tmp_path):
         one, (first, _) = self.two(river)
         recording = recording_of(one, tmp_path / "captures")
@@ -452,7 +523,8 @@ class TestTheSearch:
     @pytest.mark.parametrize("exchange", [*SEQUENCED, "kraken"])
     def test_each_gap_of_a_certificate_is_explained_by_its_id(self, river, tmp_path, exchange):
         """`verify` and `explain` give one incident one name; also a second gap before the first has healed."""
-        one = river(exchange)
+        one = river(exchange, symbols=("BTC-USD", "ETH-USD"))
+        one.move(3, "ETH-USD")
         with_a_loss(one, 5)
         one.move(3)
         one.hear(b'{"garbage": [1')
