@@ -19,6 +19,7 @@ HEAD, DIM, BAD, GOOD = "bold", "dim", "bold red", "green"
 CULPRIT_LINES = 8  # of its text, at most
 CHECKSUM_LINES = 8
 SHOWN_CHANGES = 12
+SAVED = "last-frames"  # folder for the last frames of a collector
 INDENT = "    "
 MARKS = {Place.LAST: "..", Place.BEFORE: "  ", Place.CULPRIT: "!!", Place.AFTER: "  ", Place.HEALING: "ok"}
 STYLES = {Place.CULPRIT: BAD, Place.HEALING: GOOD}
@@ -251,7 +252,8 @@ def _readers(one: Evidence, width: int) -> Iterator[Line]:
 def _again(one: Evidence, paths: Sequence[str]) -> Iterator[Line]:
     times = [frame.time_ns for frame in one.frames] or [one.fault_ns]
     yield "The same bytes, as they were captured", HEAD
-    names = " ".join(shlex.quote(safe(path)) for path in paths) or one.file
+    saved = "" if paths else f"alphapulse capture last {SAVED} && "  # they are kept nowhere yet
+    names = " ".join(shlex.quote(safe(path)) for path in paths) or SAVED
     connection = (
         f" --connection {one.incident.connection}"
         if one.incident.connection and all(frame.kind != "lost" for frame in one.frames)
@@ -259,7 +261,7 @@ def _again(one: Evidence, paths: Sequence[str]) -> Iterator[Line]:
     )
     yield (
         (
-            f"  alphapulse capture cat {names} --rows{connection}"
+            f"  {saved}alphapulse capture cat {names} --rows{connection}"
             f" --from {moment(min(times), digits=9)} --to {moment(max(times) + 1, digits=9)}"
         ),
         "",

@@ -1,17 +1,27 @@
 """`alphapulse explain`: the page on a terminal and in a pipe, the JSON, and each way to be wrong."""
 
 import json
+import signal
 import sys
 import zlib
 
 import pytest
+from support.app_parts import Sims, live_books, wait_until
 from support.captured_river import CapturedRiver
 from support.flow_parts import listed
 from support.terminals import Terminal
 
 from alphapulse_cli.cli import explain_page, render
 
+SYMBOLS = ("ETH-BTC", "DOGE-USD")
 HOSTILE = b'{"garb\x1b[2J\x1b]0;owned\x07\xe2\x80\xaeage": [1\xff'
+
+
+@pytest.fixture
+def sims():
+    made = Sims()
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -117,6 +127,47 @@ class TestThePage:
     def test_without_unicode(self, quick, captures):
         page = quick("explain", str(culprit_ns(captures)), captures.folder, "--format", "table").stdout
         assert page.isascii()
+
+
+class TestLive:
+    def test_a_collector_that_runs_is_asked_for_its_last_frames(self, alphapulse, sims):
+        """A message is lost at the exchange's end; a moment later the page is there, without any capture."""
+        sims.start("kraken")
+        process = alphapulse.start("collect", "--exchange", "kraken", "--symbols", ",".join(SYMBOLS), **sims.environment())
+        wait_until(lambda: sims.nudge() or len(live_books(alphapulse.shm_dir, "kraken")) == len(SYMBOLS), what="live books")
+        none = alphapulse("explain", "last")
+        assert (none.code, "nothing went wrong in the last frames" in none.stderr, "hint: collectors keep" in none.stderr) == (
+            3,
+            True,
+            True,
+        )
+        sims.inject("checksum", "kraken")
+
+        def explained():
+            sims.nudge()
+            done = alphapulse("explain", "last", "--json")
+            return done.code == 0 and json.loads(done.stdout)
+
+        row = wait_until(lambda: (found := explained()) and found["healed_ns"] and found, what="a healed gap")
+        assert (row["kind"], row["set"], row["source"], row["readers"]["live_records"]) == ("checksum", "kraken", "live", 0)
+        assert zlib.crc32(row["checksum"]["text"].encode()) == row["checksum"]["ours"]
+        page = alphapulse("explain", row["id"], "live", "--exchange", "kraken", "--format", "table")
+        assert page.stdout.startswith(f"{row['id']}  kraken:{row['symbol']}")
+        assert page.stdout.splitlines()[-1].startswith(
+            "  alphapulse capture last last-frames && alphapulse capture cat last-frames "
+        )
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+    def test_without_a_collector(self, quick):
+        done = quick("explain", "last")
+        assert (done.code, done.stdout) == (3, "")
+        assert "hint: name a capture" in done.stderr
+
+    def test_live_beside_a_capture(self, quick, captures):
+        done = quick("explain", "last", captures.folder, "live")
+        assert done.code == 2
+        assert "./live" in done.stderr
 
 
 class TestWrong:
