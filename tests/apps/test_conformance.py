@@ -137,6 +137,21 @@ class Brittle(Broken):
         return [] if b"mystery" in frame else super().receive(frame, receive_ns) if frame[-1:] == b"}" else {}[frame]
 
 
+class Resentful(Broken):
+    """Loses the updates of the frame after one that it refused."""
+
+    def receive(self, frame, receive_ns):
+        from alphapulse_cli.errors import DecodeError
+
+        try:
+            events = super().receive(frame, receive_ns)
+        except DecodeError:
+            self.__dict__["has_refused"] = True
+            raise
+        lost = Update if self.__dict__.pop("has_refused", False) else ()
+        return [event for event in events if not isinstance(event, lost)]
+
+
 class Leaky(Broken):
     """Repeats the text of a hostile frame, however long."""
 
@@ -186,6 +201,7 @@ FAULTS = [
     (Deaf, "lost frame"),
     (Deaf, "wrong checksum"),
     (Brittle, "hostile bytes"),
+    (Resentful, "refused frame"),
     (Leaky, "hostile bytes"),
     (GivesUp, "lost request"),
     (GivesUp, "refused for now"),
