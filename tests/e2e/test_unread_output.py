@@ -36,7 +36,7 @@ def test_a_demo_nobody_reads_starts_a_killed_collector_again_and_ends_when_told(
 
 def test_a_terminal_that_is_not_read_holds_up_the_board_and_not_the_collector(alphapulse):
     """As after Ctrl-S, or over a line that hangs: the books stay LIVE, and SIGTERM still ends it."""
-    simulated = Simulators(alphapulse, "kraken", symbols="BTC-USD")
+    simulated = Simulators(alphapulse, "kraken", symbols="BTC-USD", rate=500)
     command = [*alphapulse.command, "collect", "--exchange", "kraken", "--symbols", "BTC-USD"]
     env = alphapulse.environment(**simulated.environment)
     terminal = Terminal(command, 200, 60, env=env, cwd=alphapulse.directory)
@@ -65,7 +65,7 @@ def book_version(alphapulse):
 
 def test_a_collector_whose_talk_nobody_reads_collects_on_says_what_was_lost_and_ends(alphapulse):
     """Each second update of the exchange is told with -v, and the pipe holds few of them."""
-    simulated = Simulators(alphapulse, "kraken", symbols="BTC-USD", rate=100, mischief="unknown:0.5")
+    simulated = Simulators(alphapulse, "kraken", symbols="BTC-USD", rate=500, mischief="unknown:0.5")
     line = ["-v", "--exchange", "kraken", "--symbols", "BTC-USD", "--url", simulated.url("kraken")]
     collector = alphapulse.start("collect", *line)
     fcntl.fcntl(collector.stderr, fcntl.F_SETPIPE_SZ, SMALLEST_PIPE)

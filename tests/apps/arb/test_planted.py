@@ -58,9 +58,9 @@ def plain(number):
 class Stage:
     """The simulators, their collectors and the watch."""
 
-    def __init__(self, alphapulse, sims, mischief=""):
-        self.sims, self.alphapulse = sims, alphapulse
-        self.schedule = PlantedSchedule(5, NAMES, SYMBOLS, every_ns=20 * SECOND)
+    def __init__(self, alphapulse, sims, mischief="", every_s=20, longest_s=5):
+        self.sims, self.alphapulse, self.longest_ns = sims, alphapulse, longest_s * SECOND
+        self.schedule = PlantedSchedule(5, NAMES, SYMBOLS, every_ns=every_s * SECOND)
         for name in NAMES:
             sims.start(name, symbols=SYMBOLS, planted=self.schedule, mischief=parse_mischief(mischief))
         chosen = [word for name in NAMES for word in ("--exchange", name)]
@@ -85,9 +85,10 @@ class Stage:
                 self.sims.do(sim.advance(steps))
 
     def coming(self):
-        """What is planted next that lasts long enough."""
+        """What is planted next that lasts long enough, and no longer than `longest_s`."""
         soon_ns = self.now_ns() + 2 * SECOND
-        return next(each for each in self.schedule.planted(soon_ns, soon_ns + 1000 * SECOND) if each.life_ns > SECOND)
+        following = self.schedule.planted(soon_ns, soon_ns + 1000 * SECOND)
+        return next(each for each in following if SECOND < each.life_ns <= self.longest_ns)
 
 
 def test_each_is_reported_once_with_its_size_and_profit_to_the_last_unit(alphapulse, sims):
@@ -123,8 +124,11 @@ def is_told(stage, promised):
 
 @pytest.mark.parametrize("mischief", ["gap:0.003,checksum:0.01,reorder:0.003,duplicate:0.02"])
 def test_with_mischief_nothing_is_invented(alphapulse, sims, mischief):
-    """A book that is resyncing gives nothing; what is reported is what was planted, in as many pieces as its books were live."""
-    stage = Stage(alphapulse, sims, mischief)
+    """A book that is resyncing gives nothing; what is reported is what was planted, in as many pieces as its books were live.
+
+    What is planted lasts 2 s at most, every 6 s: while the test waits, a second of the market takes two (`Sims.nudge`).
+    """
+    stage = Stage(alphapulse, sims, mischief, every_s=6, longest_s=2)
     promised = set()
     for _ in range(3):
         plant = stage.coming()

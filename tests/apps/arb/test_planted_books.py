@@ -24,7 +24,7 @@ def sims():
 @pytest.mark.parametrize("mischief", ["", "gap:0.003,checksum:0.01,reorder:0.003,duplicate:0.02"])
 def test_both_books_show_exactly_what_the_schedule_says(alphapulse, sims, mischief):
     """Whenever both books are LIVE during its life, their best levels are the planted ones; afterwards they are not."""
-    schedule = PlantedSchedule(5, NAMES, SYMBOLS, every_ns=20 * 10**9)
+    schedule = PlantedSchedule(5, NAMES, SYMBOLS, every_ns=6 * 10**9)  # of which none lasts longer than 3.6 s
     for name in NAMES:
         sims.start(name, symbols=SYMBOLS, planted=schedule, mischief=parse_mischief(mischief))
     chosen = [word for name in NAMES for word in ("--exchange", name)]
