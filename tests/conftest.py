@@ -43,6 +43,9 @@ hypothesis.settings.load_profile("same")
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Stop before the first test if this is not the package, or not the mode, that was meant to be tested."""
+    # Started as `scripts/test &` by a script, this process ignores SIGINT, and every command under test would.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not EXPECT:
         return
     try:
