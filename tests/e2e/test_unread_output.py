@@ -42,16 +42,10 @@ def test_a_terminal_that_is_not_read_holds_up_the_board_and_not_the_collector(al
     terminal = Terminal(command, 200, 60, env=env, cwd=alphapulse.directory)
     try:
         wait_until_live(alphapulse.shm_dir, "kraken", ["BTC-USD"])
-        looks: list[int] = []
-
-        def is_full():
-            terminal.resize(100 + len(looks) % 2, 60)
-            looks.append(terminal.waiting)
-            return len(looks) > 100 and looks[-1] and looks[-1] == looks[-100]
-
-        wait_for(is_full, "a full terminal")
+        terminal.fill()
+        assert terminal.is_full
         version = book_version(alphapulse)
-        wait_for(lambda: book_version(alphapulse) > version + 100, "updates after the terminal was full")
+        wait_for(lambda: book_version(alphapulse) > version + 500, "updates of a second, in which the board would be drawn again")
         assert book_states(alphapulse.shm_dir, "kraken", ["BTC-USD"]) == {"BTC-USD": "LIVE"}
         terminal.process.terminate()
         assert terminal.process.wait(20) == 0

@@ -100,9 +100,17 @@ class Terminal:
         return True
 
     @property
-    def waiting(self):
-        """Bytes that the program wrote and nobody read yet."""
-        return struct.unpack("i", fcntl.ioctl(self._outer, termios.FIONREAD, b"\0" * 4))[0]
+    def is_full(self):
+        """Whether the program's next write has to wait: nobody read, and the terminal has no room left."""
+        return not select.select([], [self._inner], [], 0)[1]
+
+    def fill(self):
+        """Write to it, as another program might, until it is full."""
+        own = os.open(os.ttyname(self._inner), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)  # what waits is the program, not the test
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(own, b"." * 1000)
+        os.close(own)
 
     def until(self, condition, what):
         """Read on until the condition holds of the screen's text."""
