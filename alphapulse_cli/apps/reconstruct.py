@@ -257,29 +257,31 @@ def verify(
             left_out(follower.set_name)
         if not books.followers:
             raise NoSegment(f"no collector is running in {directory.path}: nothing can be proved", "alphapulse segments")
-        before = {one.set_name: _counted(directory, one.set_name) for one in books.followers}
+        before = {one.set_name: counted(directory, one.set_name) for one in books.followers}
         end = now + int(duration_s * 1e9)
         while clock.monotonic_ns() < end:
             books.poll()
             books.wait(min(WAIT_S, max(end - clock.monotonic_ns(), 0) / 1e9))
-        return [_proof(directory, follower, symbol, before.get(follower.set_name, {})) for follower, symbol, _ in list(books.all())]
+        return [prove(directory, follower, symbol, before.get(follower.set_name, {})) for follower, symbol, _ in list(books.all())]
     finally:
         books.close()
 
 
-def _counted(directory: Directory, set_name: str) -> dict[str, dict[str, int]]:
+def counted(directory: Directory, set_name: str) -> dict[str, dict[str, int]]:
+    """Counters of a set by symbol now; none where they cannot be read."""
     with suppress(SegmentError, StorageError):
         return CountersReader(Segment.attach(directory, segment_name(SegmentKind.COUNTERS, set_name))).blocks()
     return {}
 
 
-def _proof(directory: Directory, follower: SetFollower, symbol: str, before: dict[str, dict[str, int]]) -> Proof:
+def prove(directory: Directory, follower: SetFollower, symbol: str, before: dict[str, dict[str, int]]) -> Proof:
+    """Prove one book of a follower that has polled for a while; `before` are the set's counters at the beginning."""
     image = _compare(directory, follower, symbol)
     replica, state = follower.books[symbol], follower.state(symbol, clock.monotonic_ns())[0]
-    counted, old = _counted(directory, follower.set_name).get(symbol, {}), before.get(symbol, {})
+    now, old = counted(directory, follower.set_name).get(symbol, {}), before.get(symbol, {})
 
     def since(name: str) -> int:
-        after = counted.get(name, 0)
+        after = now.get(name, 0)
         return after - old.get(name, 0) if after >= old.get(name, 0) else after  # a new collector counts from 0
 
     ok, bad = follower.checks(symbol)

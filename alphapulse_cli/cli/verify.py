@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alphapulse_cli.cli import options, render, stderr
-from alphapulse_cli.errors import ExitCode
+from alphapulse_cli.cli import options, render, stderr, verify_live
+from alphapulse_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -30,7 +30,10 @@ def complete_requirements(incomplete: str) -> list[str]:
 @app.command()
 def verify(
     places: Annotated[
-        list[str], typer.Argument(metavar="FILE|DIR…", help="Files of captures, or folders with them.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="FILE|DIR…|live", help="Files of captures, or folders with them; live: what runs.", show_default=False
+        ),
     ],
     require: Annotated[
         list[str] | None,
@@ -47,6 +50,8 @@ def verify(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", metavar="N", min=1, max=64, help="Processes; each takes a set at a time.")
     ] = 1,
+    duration: options.Duration = None,
+    shm_dir: options.ShmDir = None,
     form: options.FormatWithoutRows = None,
     as_json: options.Json = False,
 ) -> None:
@@ -59,10 +64,21 @@ def verify(
     Requirements: valid (least % of the time), verified (least % of the books), and as the most of them gaps, checksums_bad, crossed and
     stale (seconds), unreadable, unknown, off_grid, trades_missed, duplicates, clock_steps, rows_lost.
 
+    `verify live` proves running sets, without their frames: for --duration (default 10s) each replica against the writer's CHECKs and its
+    image, and against one REST book a symbol where the exchange has one that can be compared. Exit code 4 if one contradicts.
+
     The JSON is one document (docs/reference/certificates.md), the same bytes on every machine.
 
     Example: alphapulse verify captures/ --require valid:99.9,gaps:0 --json > certificate.json
     """
+    form = render.chosen_format(form, as_json, ("table", "json"))
+    if verify_live.LIVE in places:
+        if len(places) > 1 or require or jobs > 1:
+            raise UsageError("`verify live` goes without captures, --require and --jobs", "a folder of that name: ./live")
+        raise typer.Exit(verify_live.run(exchange, symbols, shm_dir, duration, form))
+    if duration is not None or shm_dir is not None:
+        raise UsageError("--duration and --shm-dir go with `verify live`", "leave them out to prove a capture")
+
     from pathlib import Path
 
     from alphapulse_cli.apps.verify.requirements import parse_requirements, unmet
@@ -70,7 +86,6 @@ def verify(
     from alphapulse_cli.cli.capture_progress import progress
 
     required = parse_requirements(require or ())
-    form = render.chosen_format(form, as_json, ("table", "json"))
     wanted = chosen([Path(place) for place in places], exchange or (), symbols or ())
     with progress([path for recording, _ in wanted for path in recording.files], form) as advance:
         certificate = certify(wanted, jobs, advance)

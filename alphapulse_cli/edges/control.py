@@ -5,8 +5,9 @@
     {"version": 1, "do": "add", "symbols": ["SOL-USD"]}  ─►  {"version": 1, "symbols": ["SOL-USD"]}
                                                          or  {"version": 1, "error": "…", "hint": "…", "code": 6}
     {"version": 1, "do": "last", "symbols": []}         ─►  {"version": 1, "symbols": ["last-417/x/kraken-….cap.zst"]}
+    {"version": 1, "do": "feed", "symbols": []}         ─►  {"version": 1, "symbols": ["kraken", "v2", "https://…", "BTC-USD BTC/USD"]}
 
-A path is of a file with the collector's last frames; it counts from the segments' directory on.
+The answer to "feed" is the exchange, its mode, the REST address, and each symbol with its native name. A path is of a file with the collector's last frames; it counts from the segments' directory on.
 
 The socket is in a directory that is closed to others, and answers its own user only. Requests are carried out one after another.
 
@@ -30,7 +31,7 @@ from alphapulse_cli.shm.directory import Directory, check_set_name
 
 VERSION = 1
 SUFFIX = ".control"
-ADD, REMOVE, LAST = "add", "rm", "last"
+ADD, REMOVE, LAST, FEED = "add", "rm", "last", "feed"
 LINE_BYTES = 1 << 16
 REQUEST_TIMEOUT_S, ANSWER_TIMEOUT_S = 5.0, 60.0  # an answer may wait for the exchange's list of instruments
 ERRORS: dict[int, type[AlphapulseError]] = {ExitCode.USAGE: UsageError, ExitCode.EXCHANGE: ExchangeError}  # others: StorageError
@@ -44,7 +45,9 @@ class ControlServer:
     `actions` are those that it knows; only ADD and REMOVE need words.
     """
 
-    def __init__(self, directory: Directory, set_name: str, handle: Handle, actions: Sequence[str] = (ADD, REMOVE, LAST)) -> None:
+    def __init__(
+        self, directory: Directory, set_name: str, handle: Handle, actions: Sequence[str] = (ADD, REMOVE, LAST, FEED)
+    ) -> None:
         self._actions = actions
         self._directory, self._name, self._handle = directory, check_set_name(set_name) + SUFFIX, handle
         self._one_at_a_time = asyncio.Lock()

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.exchanges.protocol import Decoder, Encoder, Facts, NotSimulated, RestEncoder, Truth
+from alphapulse_cli.exchanges.protocol import Decoder, Encoder, Facts, NotSimulated, RestBook, RestEncoder, Truth
 from alphapulse_cli.market.instrument import Instrument
 
 ENTRY_POINTS = "alphapulse.exchanges"
@@ -54,6 +54,7 @@ class Exchange:
     )
     # (volume of 24 hours in the base currency, last price); raises DecodeError
     listings: Sequence[Listed] = ()  # instruments of its simulator, where `sim.listings` does not have them: a plug-in's
+    rest_book: RestBook | None = None  # book by REST that can be compared with a followed one
     not_simulated: Sequence[NotSimulated] = ()  # missing features of the simulator: rows of docs/reference/simulators.md
 
 
@@ -131,6 +132,7 @@ def _of_module(module: ModuleType) -> Exchange:
         parse_instruments=module.parse_instruments,
         parse_volumes=getattr(module, "parse_volumes", None),
         listings=getattr(module, "LISTINGS", ()),
+        rest_book=getattr(module, "REST_BOOK", None),
         not_simulated=getattr(module, "NOT_SIMULATED", ()),
     )
 

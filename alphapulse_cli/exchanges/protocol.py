@@ -18,7 +18,7 @@ DecodeError changes no state; if it affects a book, `flow` calls `resync`.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlsplit
 
 from alphapulse_cli.market.events import Event, Trade
@@ -28,6 +28,7 @@ from alphapulse_cli.market.trade_summary import Span, TradeSummary
 
 if TYPE_CHECKING:  # importing the registry must not import any exchange's parts
     from alphapulse_cli.exchanges.shape import Shape
+    from alphapulse_cli.market.levels import Levels
 
 Level = tuple[int, int]  # (ticks, lots)
 Change = tuple[int, int, bool]  # (ticks, lots, is_ask)
@@ -164,6 +165,17 @@ class Facts:
 def joined(bodies: Sequence[bytes]) -> bytes:
     """Join REST answers to the body for `parse_instruments`: a single answer unchanged, several as a JSON array."""
     return bodies[0] if len(bodies) == 1 else b"[" + b",".join(bodies) + b"]"
+
+
+class RestBook(NamedTuple):
+    """Book by REST that can be compared with a followed one: its request, and the reader of its answer.
+
+    An exchange has none where its REST book lags by seconds, rounds its numbers, or merges levels.
+    """
+
+    path: Callable[[str], str]  # native name -> path and query
+    weight: int  # cost in the REST budget
+    levels: "Callable[[Instrument, bytes], Levels]"  # levels on the instrument's grid; DecodeError, also for finer ones
 
 
 class Decoder(Protocol):

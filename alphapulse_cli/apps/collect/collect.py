@@ -148,6 +148,8 @@ class Collection:
         """Carry out `collect add`, `collect rm` or `capture last`. UsageError for a text that is no symbol and no pattern."""
         if action == control.LAST:
             return await writer.write()
+        if action == control.FEED:
+            return members.feed_texts()
         choices = list(dict.fromkeys(map(understood_choice, texts)))
         changed = await members.add(choices) if action == control.ADD else members.remove(choices)
         if changed:

@@ -118,7 +118,7 @@ class Connections:
             task.add_done_callback(self._ended)
             self._sessions[ingest], self._numbers[ingest] = task, session.number
         if recorder is not None and is_first:
-            recorder.begin(self._present_instruments, self._feed.plan.warns, self._checkpoints, self._take)
+            recorder.begin(self.instruments, self._feed.plan.warns, self._checkpoints, self._take)
         self._outlet.counters.block().set(Counter.CONNECTIONS, len(self._sessions))
 
     def remove(self, symbols: Collection[str]) -> None:
@@ -142,7 +142,7 @@ class Connections:
         self._outlet.remove(symbols)
         self._outlet.counters.block().set(Counter.CONNECTIONS, len(self._sessions))
 
-    def _present_instruments(self) -> list[Instrument]:
+    def instruments(self) -> list[Instrument]:
         """Instruments of the set, on their present grids."""
         return [one for ingest in self._sessions for one in ingest.decoder.instruments.values() if one.symbol in ingest.symbols]
 

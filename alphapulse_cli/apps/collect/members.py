@@ -51,6 +51,12 @@ class Members:
                 self._notice("warning", f"delisted by the exchange: {', '.join(ended)}; their books are RETIRED")
             self._missed = gone
 
+    def feed_texts(self) -> list[str]:
+        """Texts that tell another process of the feed: exchange, mode, REST address, then each symbol with its native name."""
+        feed = self._feed
+        natives = [f"{one.symbol} {one.native}" for one in self._connections.instruments()]
+        return [feed.exchange.facts.name, feed.mode.name, feed.fetcher.base_url, *natives]
+
     async def add(self, choices: Sequence[str]) -> list[str]:
         """Collect further symbols and patterns; returns the symbols that were not collected before.
 

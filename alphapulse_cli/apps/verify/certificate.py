@@ -185,6 +185,10 @@ def read_certificate(data: bytes) -> Certificate:
         raise UsageError(
             f"a certificate of version {str(version)[:20]}, and this alphapulse reads {VERSION}", "pip install -U alphapulse"
         )
+    if given.get("kind") == "live":
+        raise UsageError(
+            "a certificate of running sets, for which no frames were seen", "jq reads it; `alphapulse verify live` makes it"
+        )
     try:
         found = _value(Certificate, given)
     except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:

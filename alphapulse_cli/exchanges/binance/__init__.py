@@ -8,6 +8,7 @@ from alphapulse_cli.exchanges.binance.encoder import NOT_SIMULATED, Encoder
 from alphapulse_cli.exchanges.binance.facts import FACTS
 from alphapulse_cli.exchanges.binance.instruments import parse_instruments, parse_volumes
 from alphapulse_cli.exchanges.binance.rest import RestEncoder
+from alphapulse_cli.exchanges.binance.rest_book import rest_book
 
 
 def _profile(name: str) -> Exchange:
@@ -18,6 +19,7 @@ def _profile(name: str) -> Exchange:
         rest_encoder=partial(RestEncoder, exchange=name),
         parse_instruments=partial(parse_instruments, exchange=name),
         parse_volumes=partial(parse_volumes, exchange=name),
+        rest_book=rest_book(name),
         not_simulated=NOT_SIMULATED,
     )
 
