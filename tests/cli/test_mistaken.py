@@ -56,6 +56,8 @@ def test_a_capture_is_recognized(quick, folder, words):
         (["capture", "info", FOLDER, "nonsense"], "name files that end in"),
         (["reconstruct", "--at", "2000-01-01T00:00:00Z", "{torn}"], "captures are files that end in"),
         (["reconstruct", "--every=1s", "{torn}"], "captures are files that end in"),
+        (["verify", FOLDER, "--require", "nonesuch:1"], "requirements are: valid"),
+        (["explain", "last", FOLDER], "name a later time"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

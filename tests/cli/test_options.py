@@ -49,7 +49,7 @@ WRONG = {
     **{key: ["yesterday", "-", "2026-11-27"] for key in ("from", "to", "at")},
     "at-version": ["0", "-1", "x"],
     "at-sequence": ["-1", "x"],
-    "require": ["", "nonesuch:1", "gaps", "gaps:-1", "valid:much", "gaps:0;valid:1"],
+    "require": ["", "nonesuch:1", "gaps", "gaps:-1", "valid:much", "valid:100.1", "gaps:0;valid:1"],
     "jobs": ["0", "-1", "65", "many"],
     "speed": ["fast", "0", "-1x", "1e9"],
     "kinds": ["nonesuch"],

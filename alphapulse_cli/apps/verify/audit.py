@@ -33,7 +33,7 @@ from alphapulse_cli.apps.verify.playing import Evidence, EvidencePlayer
 from alphapulse_cli.apps.verify.suspects import VALID, BookTime, Suspect, first_of, flag_of
 from alphapulse_cli.edges.capture.reader import CaptureFile
 from alphapulse_cli.edges.capture.rows import Kind, Row
-from alphapulse_cli.exchanges.protocol import CHECKSUM, SEQUENCE, Mode, Numbered
+from alphapulse_cli.exchanges.protocol import BOOK, CHECKSUM, SEQUENCE, Mode, Numbered
 from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.witness import WitnessedBook, WitnessedConnection
@@ -307,6 +307,10 @@ class Audit:
         spots = [
             replace(one, below_level=head.depth) if one.code == BELOW_SNAPSHOT and head.depth else one for one in mode.blind_spots
         ]
+        symbols = sorted(filter(self.wants, {*symbols_in([recording]), *self._counts} - {""}))
+        books = [self._book(symbol, book, mode, head.depth) for symbol, book in self.books.items() if book.final]
+        if BOOK in head.channels:
+            books += [_never_connected(symbol, recording) for symbol in symbols if symbol not in self.books]
         return SetCertificate(
             set_name=recording.set_name,
             exchange=recording.exchange,
@@ -314,7 +318,7 @@ class Audit:
             depth=head.depth,
             channels=tuple(sorted(head.channels)),
             source=head.source,
-            symbols=tuple(sorted(filter(self.wants, {*symbols_in([recording]), *self._counts} - {""}))),
+            symbols=tuple(symbols),
             validates=mode.validates,
             proofs=tuple(mode.proofs),
             proof_depth=mode.proof_depth,
@@ -335,7 +339,7 @@ class Audit:
             problems=tuple(problems),
             gaps=tuple(gaps[:MOST_SPANS]),
             gaps_left_out=max(len(gaps) - MOST_SPANS, 0) + self.incidents.left_out,
-            books=tuple(self._book(symbol, book, mode, head.depth) for symbol, book in sorted(self.books.items()) if book.final),
+            books=tuple(sorted(books, key=lambda book: book.symbol)),
         )
 
     def _leave_out_what_only_a_replay_counts(self) -> None:
@@ -448,6 +452,29 @@ def _proof(mode: Mode, counts: Counts[str], depth: int, *, is_numbered: bool) ->
         held = depth or mode.default_depth
         return CHECKSUM, mode.proof_depth if mode.proof_depth and not 0 < held <= mode.proof_depth else None
     return "", None
+
+
+def _never_connected(symbol: str, recording: Recording) -> BookCertificate:
+    """Certificate of a book for which no connection was ever opened."""
+    return BookCertificate(
+        symbol=symbol,
+        verdict=BROKEN,
+        verified_levels=None,
+        problems=("never-connected",),
+        begun_ns=recording.first_ns,
+        from_ns=None,
+        to_ns=recording.last_ns,
+        whole_ns=0,
+        valid_ns=0,
+        stale_ns=0,
+        crossed_ns=0,
+        time={},
+        counts={},
+        proved_ns=None,
+        final=FinalBook(BookState.COLD.name, BookReason.STARTING.name, 0, 0, hashlib.sha256().hexdigest(), "0", 0, 0),
+        suspects=(SuspectSpan(recording.first_ns, recording.last_ns, Suspect.NOT_CAPTURED),),
+        suspects_left_out=0,
+    )
 
 
 def _name(flag: Suspect) -> str:

@@ -110,4 +110,6 @@ def _parse(word: str) -> Requirement:
             f"not a number of 0 or more in {word[:40]!r}",
             f"write {name}:NUMBER, the {'least' if kind.is_least else 'most'} {kind.meaning}",
         )
+    if KINDS[name].is_least and Fraction(text) > 100:
+        raise UsageError(f"not a share in percent: {word[:40]!r}", f"{name}:100 is the most")
     return Requirement(name, Fraction(text), text)

@@ -11,6 +11,7 @@ import alphapulse_cli as ap
 from alphapulse_cli.apps.bench.frames import FEEDS
 from alphapulse_cli.apps.verify.audit import LABELS
 from alphapulse_cli.apps.verify.certificate import VERSION, Certificate, read_certificate
+from alphapulse_cli.apps.verify.requirements import parse_requirements, unmet
 from alphapulse_cli.apps.verify.suspects import BookTime, Suspect
 from alphapulse_cli.edges.capture.files import capture_files, index_path
 from alphapulse_cli.edges.capture.keeping import Rotation
@@ -268,6 +269,15 @@ class TestTimes:
         [book] = one.books
         assert (book.problems, book.from_ns, book.whole_ns, one.holds) == (("never-live",), None, 0, False)
         assert [(span.flags, span.to_ns - span.from_ns) for span in book.suspects] == [(Suspect.COLD, 2 * SECOND)]
+
+    def test_a_book_for_which_no_connection_was_opened(self, tmp_path):
+        """A collector that never reached the exchange proves nothing: no requirement of valid time holds."""
+        write(tmp_path, [done(2_000)])
+        certificate = ap.verify(tmp_path)
+        [book] = certificate.sets[0].books
+        assert (book.symbol, book.problems, book.from_ns, certificate.holds) == ("BTC-USD", ("never-connected",), None, False)
+        assert [line.partition(":")[0] for line in unmet(certificate, parse_requirements(["valid:1,gaps:0"]))] == ["valid"]
+        assert read_certificate(certificate.to_json()) == certificate
 
 
 class TestJson:
