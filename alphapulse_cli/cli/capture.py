@@ -374,7 +374,7 @@ def last(
     """Write the last frames that living collectors keep in memory as captures, a file each: what was received just now, and the books before.
 
     Each collector keeps about the last 30 s in 8 MiB at most (`collect --last-frames`). The books before are known from checkpoints,
-    unless they are larger than a quarter of the bytes. Without --exchange all collectors that run are asked.
+    unless they are larger than three eighths of the bytes. Without --exchange all collectors that run are asked.
 
     Example: alphapulse capture last just-now/ && alphapulse capture cat just-now/
     """

@@ -7,7 +7,7 @@ A span ends, and the next one begins with checkpoints, at a third of the seconds
 when the others are of enough seconds, or where there is no room for a row. While a book is healing there are no checkpoints, and no
 span ends, so that the last good books are kept with what happened to them, unless half of the bytes are used. Rows are not copied:
 what a frame costs is its place in a list (`last_rows.py`). Checkpoints are the books' memory as it lies; sets whose books are
-larger than a quarter of the bytes have none.
+larger than three eighths of the bytes have none.
 """
 
 import time
@@ -33,7 +33,7 @@ from alphapulse_cli.shm import clock
 
 TRY_AGAIN_NS = 1_000_000_000  # after checkpoints that could not be taken
 SPANS = 3  # in the seconds that are kept
-CHECKPOINT_PART = 4  # checkpoints take at most this part of the bytes
+MOST_HELD_EIGHTHS = 3  # of the bytes, for the checkpoints of a moment; there are those of two moments at times
 SMALL_PART = 32  # of larger ones there are no more than two
 REASON = "the last frames of a collector"
 
@@ -102,16 +102,17 @@ class LastFrames:
         span, rows, take = self._spans[-1], self._rows, self._take
         if take is None or not rows.rows or monotonic_ns < self._try_after_ns:
             return
+        part = self._part(span)
         span_ns = self._kept_ns // (SPANS if self._are_small else 1)
         is_cold = not (span.held or span.is_from_start)
-        if monotonic_ns - span.begun_ns < span_ns and rows.size < self.bounds.most_bytes // 4 and not is_cold:
+        if monotonic_ns - span.begun_ns < span_ns and rows.size < part and not is_cold:
             return
         self._try_after_ns = monotonic_ns + TRY_AGAIN_NS
-        held = take(self.bounds.most_bytes // CHECKPOINT_PART)
+        held = take(self.bounds.most_bytes * MOST_HELD_EIGHTHS // 8)
         self._has_never = held is not None and not held
         if held is None and rows.size < self.bounds.most_bytes // 2:
             return
-        if not held and is_cold and rows.size < self.bounds.most_bytes // 4 and monotonic_ns - span.begun_ns < span_ns:
+        if not held and is_cold and rows.size < part and monotonic_ns - span.begun_ns < span_ns:
             return  # another one without books would be of no use
         self._begin(monotonic_ns, held or ())
         self._drop_old(monotonic_ns)
@@ -133,6 +134,10 @@ class LastFrames:
         why = "the bytes of --last-frames hold no checkpoint of all its books" if self._has_never else "a book was healing"
         return [f"books are not known before their next snapshot: {why}"]
 
+    def _part(self, span: Span) -> int:
+        """Bytes of rows at which a span with such checkpoints ends: so many find room behind the next ones, and so many beside them."""
+        return min(self.bounds.most_bytes // 4, self.bounds.most_bytes // 2 - span.held_size)
+
     def _begin(self, monotonic_ns: int, held: Held) -> None:
         """Begin another span."""
         self._spans[-1].size = self._rows.size
@@ -143,9 +148,10 @@ class LastFrames:
         self._spans.append(span)
 
     def _drop_old(self, monotonic_ns: int) -> None:
-        """Drop spans that are older than what is to be kept, and those for which the next one would have no room."""
+        """Drop spans that are older than what is to be kept, and those before the last one for which the next rows have no room."""
+        part = self._part(self._spans[-1])
         while len(self._spans) > 1 and (
-            monotonic_ns - self._spans[1].begun_ns >= self._kept_ns or self._rows.room < self.bounds.most_bytes // 4
+            monotonic_ns - self._spans[1].begun_ns >= self._kept_ns or self._rows.room < (part if len(self._spans) > 2 else 0)
         ):
             old = self._spans.pop(0)
             self._rows.room += old.held_size
@@ -153,7 +159,7 @@ class LastFrames:
                 self._rows.room += old.size
             else:
                 self._rows.free(old.rows, old.size)
-                if self._rows.room < self.bounds.most_bytes // 4:
+                if self._rows.room < part:
                     self._rows.free_at_once()
 
     def _make_room(self) -> None:

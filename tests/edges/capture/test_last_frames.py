@@ -78,7 +78,7 @@ class Kept:
 STEPS = st.one_of(
     st.tuples(st.just("put"), st.integers(9, 40_000), st.integers(1, 12)),
     st.tuples(st.just("wait"), st.sampled_from((0.1, 0.5, 1.0, 4.0)), st.just(0)),
-    st.tuples(st.just("held"), st.sampled_from((None, 0, 160, 40_000, 200_000, 2 * MIB)), st.just(0)),
+    st.tuples(st.just("held"), st.sampled_from((None, 0, 160, 40_000, 200_000, 390_000, 2 * MIB)), st.just(0)),
 )
 
 
@@ -202,13 +202,27 @@ class TestSeconds:
             kept.wait(0.1)
             assert len([span for span in kept.spans() if span.held]) <= 2
         assert kept.rows()[0][1] <= kept.now_ns - KEPT_NS
-        kept.held_bytes = MIB // 3
+        kept.held_bytes = MIB // 2
         for _ in range(200):
             kept.put(200)
             kept.wait(0.1)
         assert not any(span.held for span in kept.spans())
         assert kept.rows()[0][1] <= kept.now_ns - KEPT_NS
         assert "hold no checkpoint of all its books" in kept.last.remarks(kept.last.parts())[0]
+
+    @pytest.mark.parametrize("eighths", [1, 2, 3])
+    def test_beside_large_checkpoints_there_are_always_the_last_rows(self, eighths):
+        """The next checkpoints take their room from the oldest rows, never from the last ones."""
+        kept = Kept()
+        kept.held_bytes = MIB * eighths // 8
+        for number in range(1500):
+            kept.put(3_000)
+            if number % 5 == 0:
+                kept.wait(0.1)
+            rows = sum(ROW_BYTES + len(row[3]) for row in kept.rows())
+            assert rows >= min(number * 3_000, MIB // 12)
+        kept.checks()
+        assert kept.spans()[0].held
 
     def test_in_an_hour_without_a_row_nothing_changes(self):
         kept = Kept()
