@@ -342,6 +342,10 @@ def test_on_a_full_disk_the_books_stay_live_the_loss_is_marked_and_it_goes_on_wh
     sims.start("kraken")
     folder = alphapulse.directory / "small"
     folder.mkdir()
+    quick = alphapulse.directory / "quick"
+    quick.mkdir()
+    (quick / "sitecustomize.py").write_text("from alphapulse_cli.edges.capture import rolling\nrolling.TRY_AGAIN_S = 0.5\n")
+    path = os.pathsep.join(filter(None, [str(quick), os.environ.get("PYTHONPATH", "")]))
     script = f'mount -t tmpfs -o size=600k,mode=700 tmpfs "{folder}" && head -c 540k /dev/zero > "{folder}/filler" && exec "$@"'
     words = ["collect", "--exchange", "kraken", "--symbols", ",".join(SYMBOLS), "--capture", str(folder), "--least-free", "0"]
     process = subprocess.Popen(
@@ -350,7 +354,7 @@ def test_on_a_full_disk_the_books_stay_live_the_loss_is_marked_and_it_goes_on_wh
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         cwd=alphapulse.directory,
-        env=alphapulse.environment(**sims.environment()),
+        env=alphapulse.environment(**sims.environment(), PYTHONPATH=path),
         start_new_session=True,
     )
     inside = Path(f"/proc/{process.pid}/root{folder}")
@@ -368,12 +372,12 @@ def test_on_a_full_disk_the_books_stay_live_the_loss_is_marked_and_it_goes_on_wh
         assert "warning: kraken: CAPTURE STOPPED: the disk is full" in shown.stderr
         assert "CAPTURE STOPPED" in alphapulse("doctor").stdout
         frames = totals()["frames"]
-        wait_until(lambda: sims.nudge() or totals()["frames"] > frames + 20, what="frames while it is full")
+        wait_until(lambda: sims.move() or totals()["frames"] > frames + 20, what="frames while it is full")
         assert len(live_books(alphapulse.shm_dir, "kraken")) == 2, "the books are none the worse"
         (inside / "filler").unlink()
-        wait_until(lambda: sims.nudge() or totals().get("capture_state") == CaptureState.WRITING, what="room again")
+        wait_until(lambda: sims.move() or totals().get("capture_state") == CaptureState.WRITING, what="room again")
         rows_then = totals()["capture_rows"]
-        wait_until(lambda: sims.nudge() or totals()["capture_rows"] > rows_then + 20, what="rows behind the loss")
+        wait_until(lambda: sims.move() or totals()["capture_rows"] > rows_then + 20, what="rows behind the loss")
         copied = alphapulse.directory / "copied"
         shutil.copytree(inside, copied)
         lost = totals()["capture_rows_lost"]
