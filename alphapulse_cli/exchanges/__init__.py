@@ -5,8 +5,9 @@
     decoder = exchange.decoder(instruments, {BOOK, TRADES}, depth=0, mode=mode)
 
 Importing the registry imports no exchange: each is a path, "module" or "module:attribute", resolved on demand. It leads to an
-`Exchange`, or to a module with FACTS, Decoder, Encoder, RestEncoder, parse_instruments and, for its simulator, LISTINGS and
-NOT_SIMULATED. Third-party exchanges are entry points of the group "alphapulse.exchanges"; they cannot take a built-in name.
+`Exchange`, or to a module with FACTS, Decoder, Encoder, RestEncoder, parse_instruments, perhaps parse_volumes and
+REST_BOOK, and for its simulator LISTINGS and NOT_SIMULATED. Third-party exchanges are entry points of the group
+"alphapulse.exchanges"; they cannot take a built-in name.
 """
 
 import importlib
