@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 from websockets.exceptions import ConnectionClosedError
 
 from alphapulse_cli.edges.exchange import link as shared
+from alphapulse_cli.edges.exchange.fetch import Answer
 from alphapulse_cli.edges.exchange.link import CUT, closed_by_us, refusal
 from alphapulse_cli.errors import ExchangeError
 from alphapulse_cli.shm import clock
@@ -146,14 +147,16 @@ class Rest:
     def __init__(self, world):
         self._world = world
 
-    async def get(self, path, weight=1):
+    async def get(self, path, weight=1, on_answer=None):
         world = self._world
         await asyncio.sleep(world.latency_s)
         bare, _, query = path.partition("?")
         status, body = world.sim.answer(bare, dict(parse_qsl(query, keep_blank_values=True)))
         await asyncio.sleep(world.latency_s + world.sim.outages.take_delay_s())
         world.trace("GET", path, status)
-        if status != 200:
-            refused = refusal(path, status)
-            raise refused or ExchangeError(f"{path} answers {status}")
+        error = None if status == 200 else refusal(path, status) or ExchangeError(f"{path} answers {status}")
+        if on_answer is not None:
+            on_answer(Answer(path, status, (), body, clock.realtime_ns(), str(error or "")))
+        if error is not None:
+            raise error
         return body

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 from chaos.judge import Judge
@@ -18,6 +19,12 @@ from websockets.asyncio.server import ServerConnection
 
 from alphapulse_cli import exchanges
 from alphapulse_cli.apps.reconstruct import WRONG
+from alphapulse_cli.edges.capture import files
+from alphapulse_cli.edges.capture.files import LeastFree
+from alphapulse_cli.edges.capture.head import Head
+from alphapulse_cli.edges.capture.keeping import Rotation
+from alphapulse_cli.edges.capture.recorder import Recorder
+from alphapulse_cli.edges.capture.rolling import RollingFiles
 from alphapulse_cli.edges.exchange.fetch import Fetcher
 from alphapulse_cli.edges.exchange.link import answers
 from alphapulse_cli.edges.exchange.session import Session
@@ -83,6 +90,7 @@ class World:
     latency_s: float = 0.02
     step_s: float = STEP_S
     symbols: tuple[str, ...] = ()  # the first two that the exchange lists
+    capture: Path | None = None  # folder of a capture of the run
     wires: list[Wire] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     when_struck: Callable[[Any], None] | None = None  # called with each injection of the simulator, once it has struck
@@ -116,8 +124,17 @@ class World:
         self.ingest = Ingest(self.exchange, decoder, instruments, ("book", "trades"), self.outlet, self._note, self.mode)
         self.keepers = {keeper.instrument.symbol: keeper for keeper in self.ingest.keepers.values()}
         fetcher = cast("Fetcher", Rest(self))
+        self.recorder = self._recorder(instruments) if self.capture is not None else None
         self.session = Session(
-            self.exchange.facts, URL, fetcher, self.ingest, self._note, self._after_frame, self._open, mode=self.mode
+            self.exchange.facts,
+            URL,
+            fetcher,
+            self.ingest,
+            self._note,
+            self._after_frame,
+            self._open,
+            mode=self.mode,
+            recorder=self.recorder,
         )
         self.follower = SetFollower(self.directory, self.exchange_name)
         self._tasks = [asyncio.create_task(self.session.run()), asyncio.create_task(self._move())]
@@ -130,8 +147,22 @@ class World:
         for wire in self.wires:
             wire.cut("the end")
         await asyncio.sleep(1)
+        if self.recorder is not None:
+            self.recorder.close("ended")
         self.follower.close()
+        self.counted = CountersReader(self.outlet.counters.segment).blocks()  # by symbol, at the end
         self.outlet.close()
+
+    def _recorder(self, instruments):
+        mode = self.exchange.facts.mode(self.mode)
+        head = Head(
+            self.exchange_name, mode.name, self.depth or 0, ("book", "trades"), self.exchange_name, URL, clock.realtime_ns()
+        )
+        assert self.capture is not None
+        rolling = RollingFiles(files.open_folder(self.capture), self._note, Rotation(), LeastFree(0.0, 0))
+        recorder = Recorder(rolling, head)
+        recorder.begin(lambda: instruments)
+        return recorder
 
     async def _move(self):
         """The market: ten moments a second, each looked at before the next, when all that was sent has arrived."""
@@ -141,6 +172,8 @@ class World:
             await self.sim.advance()
             self._tell_struck()
             self.outlet.beat(clock.monotonic_ns())
+            if self.recorder is not None:
+                self.recorder.beat(clock.monotonic_ns())
             self.follower.poll(clock.monotonic_ns())
 
     def _tell_struck(self):

@@ -23,6 +23,7 @@ SCENARIOS = {  # module of `scenarios` -> the thing it measures, in the order of
     "pipeline": "raw JSON bytes to the published group, per exchange",
     "capture": "what a collector at 5,000 messages/s costs with a capture against without; the capture's size",
     "replay": "a capture's file to the published group, at the highest speed, per exchange",
+    "verify": "a capture's certificate, against playing it, per exchange",
     "travel": "to the exact book of an instant in a capture, short and long",
     "collect": "the same with the socket: CPU and time a message",
     "memory": "resident memory of a collector of three full-depth books, before and after an hour's messages",

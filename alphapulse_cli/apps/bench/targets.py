@@ -62,6 +62,8 @@ TARGETS = (
     Target("a capture's frames: at most 1/0.95 of one zstd frame of all", "capture", "size of the frames", "ratio", 1 / 0.95),
     Target("replay --speed max, Kraken: at most 1.3 x the pipeline's time a frame", "replay", "kraken", "ratio", 1.3),
     Target("replay --speed max, Binance.US: at most 1.3 x the pipeline's time a frame", "replay", "binance-us", "ratio", 1.3),
+    Target("verify, Kraken: at most 1.2 x replay --speed max of the same capture", "verify", "kraken", "ratio", 1.2),
+    Target("verify, Binance.US: at most 1.2 x replay --speed max of the same capture", "verify", "binance-us", "ratio", 1.2),
     Target(
         "a 45,800-level book of any instant: at most 3 x reading what it is made of",
         "travel",

@@ -408,14 +408,14 @@ def audit(recording: Recording, only: Sequence[str] = (), progress: Progress = l
     total_bytes = sum(path.stat().st_size for path in recording.files)
     span_ns = max(recording.last_ns - recording.first_ns, 1)
     told_bytes = 0
-    with Evidence(recording, made, made.damaged, only) as evidence:
-        while evidence.play():
-            reached = min(max(evidence.now_ns - recording.first_ns, 0), span_ns) * total_bytes // span_ns
+    with Evidence(recording, made, made.damaged, only) as played:
+        while played.play():
+            reached = min(max(played.now_ns - recording.first_ns, 0), span_ns) * total_bytes // span_ns
             progress(reached - told_bytes)
             told_bytes = reached
-        rows = evidence.rows
+        rows = played.rows
     progress(total_bytes - told_bytes)
-    return made.certificate([_evidence(path) for path in recording.files], rows)
+    return made.certificate([evidence(path) for path in recording.files], rows)
 
 
 def _was_complete(path: Path) -> bool:
@@ -425,7 +425,8 @@ def _was_complete(path: Path) -> bool:
         return bool(indexed) and indexed[-1].end == file.size
 
 
-def _evidence(path: Path) -> FileEvidence:
+def evidence(path: Path) -> FileEvidence:
+    """Name, size and hash of a file."""
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while block := file.read(BLOCK_BYTES):
@@ -483,11 +484,11 @@ def _name(flag: Suspect) -> str:
 
 def _final(keeper: BookKeeper, book: _Book) -> FinalBook:
     held = keeper.book
+    price_decimals, size_decimals = held.price_decimals, held.size_decimals
     digest = hashlib.sha256()
     for side, levels in (("bid", held.bids()), ("ask", held.asks())):
-        for ticks, lots in levels:
-            price, size = trim_text(ticks, held.price_decimals), trim_text(lots, held.size_decimals)
-            digest.update(f"{side} {price} {size}\n".encode())
+        lines = [f"{side} {trim_text(ticks, price_decimals)} {trim_text(lots, size_decimals)}\n" for ticks, lots in levels]
+        digest.update("".join(lines).encode())
     return FinalBook(
         book.state.name,
         book.reason.name,
@@ -495,6 +496,6 @@ def _final(keeper: BookKeeper, book: _Book) -> FinalBook:
         held.ask_count,
         digest.hexdigest(),
         str(held.book_hash),
-        held.price_decimals,
-        held.size_decimals,
+        price_decimals,
+        size_decimals,
     )

@@ -39,8 +39,8 @@ def measure(ground: Ground) -> Iterator[Result]:
         samples = Samples(batch=len(made.updates))
         until = time.monotonic() + ground.budget_s
         while len(samples.work) < FEWEST or time.monotonic() < until:
-            work = _round(ground, made, lambda outlet: _replayed(outlet, path, made))  # noqa: B023 called here
-            reference = _round(ground, made, lambda outlet: _piped(outlet, made))  # noqa: B023
+            work = timed_round(ground, made, lambda outlet: replayed(outlet, path, made))  # noqa: B023 called here
+            reference = timed_round(ground, made, lambda outlet: _piped(outlet, made))  # noqa: B023
             samples.work.append(work)
             samples.reference.append(reference)
             samples.ratios.append(work / reference)
@@ -51,17 +51,24 @@ def measure(ground: Ground) -> Iterator[Result]:
         yield samples.result("replay", feed.case, PIPELINE, leaves_out)
 
 
-def _round(ground: Ground, made: Tape, timed: Callable[[Outlet], float]) -> float:
+def timed_round(ground: Ground, made: Tape, timed: Callable[[Outlet], float]) -> float:
+    """Time in ns of each update by `timed`, which plays them into the outlet that it gets."""
     symbols = [one.symbol for one in made.instruments]
     with ground.outlet(SET, made.exchange.facts.name, symbols) as outlet:
         return timed(outlet) / len(made.updates)
 
 
-def _replayed(outlet: Outlet, path: Path, made: Tape) -> float:
-    """Time in ns of each update of a capture while it is played."""
+def replayed(
+    outlet: Outlet,
+    path: Path,
+    made: Tape,
+    player_of: Callable[[Head, Outlet], Player] | None = None,
+    ends: Callable[[Playback], object] = lambda _: None,
+) -> float:
+    """Time in ns that playing all updates of a capture takes; by another player, and with an end of its own, where they are given."""
 
     def player(head: Head) -> Player:
-        return Player(head, lambda _: outlet, lambda *_: None)
+        return player_of(head, outlet) if player_of is not None else Player(head, lambda _: outlet, lambda *_: None)
 
     playback = Playback(recordings([path]), (None, None), _damaged, player, keeps_ended=True)
     while playback.frames < len([heard for heard in made.opening if not heard.is_snapshot]):
@@ -69,6 +76,7 @@ def _replayed(outlet: Outlet, path: Path, made: Tape) -> float:
     begun = time.perf_counter_ns()
     while playback.play(MOST_TIME_NS):
         pass
+    ends(playback)
     spent = time.perf_counter_ns() - begun
     [(keeper, _)] = [held for one in playback.players for held in one.books()]
     if made.market is not None:
