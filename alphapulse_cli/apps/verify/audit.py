@@ -38,7 +38,6 @@ from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.witness import WitnessedBook, WitnessedConnection
 from alphapulse_cli.market.events import GapFound, GapReason
-from alphapulse_cli.market.ticks import trim_text
 from alphapulse_cli.shm.counters import Counter, CountersReader
 from alphapulse_cli.shm.histogram import Distribution
 from alphapulse_cli.wire.delta import BookReason, BookState
@@ -485,16 +484,13 @@ def _name(flag: Suspect) -> str:
 def _final(keeper: BookKeeper, book: _Book) -> FinalBook:
     held = keeper.book
     price_decimals, size_decimals = held.price_decimals, held.size_decimals
-    digest = hashlib.sha256()
-    for side, levels in (("bid", held.bids()), ("ask", held.asks())):
-        lines = [f"{side} {trim_text(ticks, price_decimals)} {trim_text(lots, size_decimals)}\n" for ticks, lots in levels]
-        digest.update("".join(lines).encode())
+    levels = held.top_decimals(max(held.bid_count, held.ask_count), price_decimals, size_decimals, True)
     return FinalBook(
         book.state.name,
         book.reason.name,
         held.bid_count,
         held.ask_count,
-        digest.hexdigest(),
+        hashlib.sha256(levels).hexdigest(),
         str(held.book_hash),
         price_decimals,
         size_decimals,

@@ -75,8 +75,8 @@ class SuspectSpan:
 class FinalBook:
     """Book as the last row left it.
 
-    `sha256` is of its text alone: a line `bid PRICE SIZE` for each bid, best first, then one `ask PRICE SIZE` for each ask, in shortest
-    decimals. `book_hash` is the hash of the record CHECK, of ticks and lots with these decimals.
+    `sha256` is of its levels as text: best bid, best ask, next bid and so on as PRICE:SIZE in shortest decimals, joined by ":", asks with a
+    minus before their size; where one side ends the other goes on. `book_hash` is the hash of the record CHECK, of ticks and lots with these decimals.
     """
 
     state: str

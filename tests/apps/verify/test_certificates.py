@@ -108,14 +108,19 @@ class TestAWholeRecording:
         _, _, market = tape_rows(BY_CASE["okx"], COUNT)
         [book] = whole["okx"].books
         instrument = market.instruments[book.symbol]
-        text = ""
-        for side, levels in zip(("bid", "ask"), market.book(book.symbol, 400), strict=True):
-            for ticks, lots in levels:
-                price, size = (
-                    format((number / 10**decimals), f".{decimals}f").rstrip("0").rstrip(".")
-                    for number, decimals in ((ticks, instrument.price_decimals), (lots, instrument.size_decimals))
-                )
-                text += f"{side} {price} {size}\n"
+        sides = []
+        for minus, levels in zip(("", "-"), market.book(book.symbol, 400), strict=True):
+            decimals = instrument.price_decimals, instrument.size_decimals
+            words = [
+                [
+                    f"{number / 10**digits:.{digits}f}".rstrip("0").rstrip(".")
+                    for number, digits in zip(level, decimals, strict=True)
+                ]
+                for level in levels
+            ]
+            sides.append([f"{price}:{minus}{size}" for price, size in words])
+        assert len(sides[0]) == len(sides[1])
+        text = ":".join(":".join(pair) for pair in zip(*sides, strict=True))
         assert book.final.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
