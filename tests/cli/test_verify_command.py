@@ -115,7 +115,14 @@ class TestRequirements:
         [book] = one.books
         counts = dict.fromkeys(one.counts, 2)
         book = replace(book, crossed_ns=3_000_000_001, stale_ns=2_500_000_000, verdict="verified")
-        one = replace(one, counts=counts, duplicates=1, clock_steps=2, rows_lost=3, books=(book,))
+        one = replace(
+            one,
+            counts=counts,
+            duplicates=1,
+            clock_steps=2,
+            rows_lost=3,
+            books=(book, replace(book, symbol="XYZ-USD", verdict="clean")),
+        )
         certificate = replace(certificate, sets=(one,))
         for name, kind in KINDS.items():
             found = kind.measure(certificate)
