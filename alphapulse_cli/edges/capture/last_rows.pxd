@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t
 
 from alphapulse_cli cimport native
 
-cdef Py_ssize_t _ROW_BYTES, _FREED
+cdef Py_ssize_t _ROW_BYTES
 
 
 @cython.final

@@ -12,8 +12,7 @@ KeptRow = tuple[bytes, int, int, bytes]  # as a rows.Row, which takes longer to 
 SOURCE_HASH = native.source_hash()
 
 ROW_BYTES = 160  # of a row beside its payload: the row, its time, the payload's own header, and its place in a list
-FREED_AT_ONCE = 2  # rows of an old span that each new row frees: thousands at once would hold up a frame for a millisecond
-_ROW_BYTES, _FREED = ROW_BYTES, FREED_AT_ONCE
+_ROW_BYTES = ROW_BYTES
 
 
 class LastRows:
@@ -37,8 +36,10 @@ class LastRows:
         self.rows.append((kind, time_ns, connection, payload))
         self.size += size
         self.room -= size
-        if self._old_size:
-            del self._old[-_FREED:]
+        if self._old_size:  # frees two at once: twice as fast as they come, and never thousands, which would hold up a frame
+            self._old.pop()
+            if self._old:
+                self._old.pop()
             if not self._old:
                 self._release()
         if self.room < 0:
@@ -49,7 +50,7 @@ class LastRows:
         self.rows, self.size = rows, size
 
     def free(self, rows: list[KeptRow], size: int) -> None:
-        """Free the rows of an old span, of that many bytes, which nobody else has, a few with each row to come."""
+        """Free the rows of an old span, of that many bytes, which nobody else has, two with each row to come."""
         self.free_at_once()
         self._old, self._old_size = rows, size
         if not rows:
