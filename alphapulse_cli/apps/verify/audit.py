@@ -33,6 +33,7 @@ from alphapulse_cli.apps.verify.playing import Evidence, EvidencePlayer
 from alphapulse_cli.apps.verify.suspects import VALID, BookTime, Suspect, first_of, flag_of
 from alphapulse_cli.edges.capture.reader import CaptureFile
 from alphapulse_cli.edges.capture.rows import Kind, Row
+from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges.protocol import BOOK, CHECKSUM, SEQUENCE, Mode, Numbered
 from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.keeper import BookKeeper
@@ -404,6 +405,7 @@ class Audit:
 def audit(recording: Recording, only: Sequence[str] = (), progress: Progress = lambda _: None) -> SetCertificate:
     """Play a recording and make its certificate. `only` are the symbols wanted, empty for all."""
     made = Audit(recording, only)
+    recording.check_there()
     total_bytes = sum(path.stat().st_size for path in recording.files)
     span_ns = max(recording.last_ns - recording.first_ns, 1)
     told_bytes = 0
@@ -425,12 +427,15 @@ def _was_complete(path: Path) -> bool:
 
 
 def evidence(path: Path) -> FileEvidence:
-    """Name, size and hash of a file."""
+    """Name, size and hash of a file. UsageError for one that cannot be read."""
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-            size += len(block)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                digest.update(block)
+                size += len(block)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}", "it was there before: was it moved or deleted?") from None
     return FileEvidence(path.name, size, digest.hexdigest())
 
 

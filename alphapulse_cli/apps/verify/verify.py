@@ -1,8 +1,12 @@
 """`verify` of captures: each set is audited, in processes side by side if that is wanted; the certificate is the same."""
 
+import contextlib
 import multiprocessing
-from collections.abc import Callable, Collection, Iterator, Sequence
+import signal
+import threading
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from alphapulse_cli.apps.replay.timeline import Recording, recordings, symbols_in
@@ -41,18 +45,40 @@ def certify(wanted: Sequence[Chosen], jobs: int = 1, progress: Progress = lambda
 
 def _side_by_side(wanted: Sequence[Chosen], jobs: int, progress: Progress) -> Iterator[SetCertificate]:
     context = multiprocessing.get_context("spawn")  # a fork would copy threads and locks
-    with ProcessPoolExecutor(min(jobs, len(wanted)), mp_context=context) as pool:
-        running = {pool.submit(_audited, *one): number for number, one in enumerate(wanted)}
-        made: dict[int, SetCertificate] = {}
-        for done in as_completed(running):
-            number = running[done]
-            found = done.result()
-            if not isinstance(found, SetCertificate):
-                pool.shutdown(cancel_futures=True)
-                raise _again(*found)
-            made[number] = found
-            progress(sum(path.stat().st_size for path in wanted[number][0].files))
+    made: dict[int, SetCertificate] = {}
+    with ProcessPoolExecutor(min(jobs, len(wanted)), mp_context=context, initializer=_end_silently) as pool:
+        try:
+            with _ignored_by_children():
+                running = {pool.submit(_audited, *one): number for number, one in enumerate(wanted)}
+            for done in as_completed(running):
+                number = running[done]
+                made[number] = _unless_failed(done.result())
+                progress(sum(path.stat().st_size for path in wanted[number][0].files))
+        except BrokenProcessPool:
+            raise AlphapulseError("a process of verify was ended", "try with fewer of them: -j 1") from None
+        except BaseException:
+            for process in list((pool._processes or {}).values()):  # noqa: SLF001 - else Ctrl-C waits for what they are at
+                process.terminate()
+            raise
     yield from (made[number] for number in range(len(wanted)))
+
+
+def _end_silently() -> None:
+    """Let Ctrl-C end this process as a signal does: its parent tells of it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _ignored_by_children() -> Iterator[None]:
+    """Context in which processes are started that ignore Ctrl-C until they have begun; in the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 Failure = tuple[type[AlphapulseError], str, str]  # class, message, hint: an error that crosses to another process
@@ -65,5 +91,9 @@ def _audited(recording: Recording, only: list[str]) -> SetCertificate | Failure:
         return type(error), str(error), error.hint
 
 
-def _again(kind: Callable[[str, str], AlphapulseError], message: str, hint: str) -> AlphapulseError:
-    return kind(message, hint)
+def _unless_failed(found: SetCertificate | Failure) -> SetCertificate:
+    """Certificate that a process has made; what it could not make is raised here."""
+    if isinstance(found, SetCertificate):
+        return found
+    kind, message, hint = found
+    raise kind(message, hint)

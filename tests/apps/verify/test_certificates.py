@@ -1,5 +1,6 @@
 """Certificates: what each fault of a recording changes in them, exact times, the same bytes wherever they are made, and their JSON."""
 
+import os
 from dataclasses import replace
 
 import orjson
@@ -9,6 +10,7 @@ from support.small_captures import done, opened, shut, write
 
 import alphapulse_cli as ap
 from alphapulse_cli.apps.bench.frames import FEEDS
+from alphapulse_cli.apps.verify import verify
 from alphapulse_cli.apps.verify.audit import LABELS
 from alphapulse_cli.apps.verify.certificate import VERSION, Certificate, read_certificate
 from alphapulse_cli.apps.verify.requirements import parse_requirements, unmet
@@ -16,7 +18,7 @@ from alphapulse_cli.apps.verify.suspects import BookTime, Suspect
 from alphapulse_cli.edges.capture.files import capture_files, index_path
 from alphapulse_cli.edges.capture.keeping import Rotation
 from alphapulse_cli.edges.capture.reader import CaptureFile
-from alphapulse_cli.errors import NoSegment, UsageError
+from alphapulse_cli.errors import AlphapulseError, NoSegment, UsageError
 
 COUNT = 120
 BY_CASE = {feed.case: feed for feed in FEEDS}
@@ -343,6 +345,28 @@ class TestJson:
         said["sets"][0]["rows"] = "12"
         with pytest.raises(UsageError, match="rows is no int"):
             read_certificate(orjson.dumps(said))
+
+
+class TestProcesses:
+    def captures(self, folder):
+        for case in ("kraken", "okx"):
+            head, rows, _ = tape_rows(BY_CASE[case], COUNT)
+            write_rows(folder, head, rows)
+        return verify.chosen([folder])
+
+    def test_an_error_of_one_is_that_of_all(self, tmp_path):
+        """A file that is gone when its turn comes."""
+        wanted = self.captures(tmp_path)
+        wanted[1][0].files[0].unlink()
+        for jobs in (1, 2):
+            with pytest.raises(UsageError, match="cannot read"):
+                verify.certify(wanted, jobs)
+
+    def test_one_that_is_killed_is_told(self, tmp_path, monkeypatch):
+        wanted = self.captures(tmp_path)
+        monkeypatch.setattr(verify, "_end_silently", os._exit)  # with the argument that is missing: the process fails at once
+        with pytest.raises(AlphapulseError, match="a process of verify was ended"):
+            verify.certify(wanted, 2)
 
 
 class TestChoice:
