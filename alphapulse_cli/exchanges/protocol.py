@@ -100,6 +100,11 @@ class BlindSpot:
     below_level: int = 0  # only levels of a side behind that many are concerned; 0: no matter which
 
 
+BEFORE_SNAPSHOT = BlindSpot(
+    "before-snapshot", "a message lost right before a snapshot that was not asked for is not seen: the snapshot replaces the book"
+)  # of feeds that number no snapshots
+
+
 @dataclass(frozen=True, slots=True)
 class Mode:
     """Feed of an exchange: its addresses, and how its books are kept correct."""

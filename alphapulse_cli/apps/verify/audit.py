@@ -7,7 +7,7 @@ Evidence ─► Audit (the Listener) ─► AuditWitness of each connection ─�
 import hashlib
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from alphapulse_cli.apps.verify.suspects import VALID, BookTime, Suspect, first_
 from alphapulse_cli.edges.capture.reader import CaptureFile
 from alphapulse_cli.edges.capture.rows import Kind, Row
 from alphapulse_cli.errors import UsageError
-from alphapulse_cli.exchanges.protocol import BOOK, CHECKSUM, SEQUENCE, Mode, Numbered
+from alphapulse_cli.exchanges.protocol import BOOK, CHECKSUM, SEQUENCE, BlindSpot, Mode, Numbered
 from alphapulse_cli.flow.ingest import Ingest
 from alphapulse_cli.flow.keeper import BookKeeper
 from alphapulse_cli.flow.witness import WitnessedBook, WitnessedConnection
@@ -93,7 +93,8 @@ class _Book:
     cut_ns: int = 0  # when its connection was lost, if that is its last change
     before_cut: "tuple[BookTime, BookState, BookReason] | None" = None
     proved_ns: int = 0
-    is_numbered: bool = False  # whether its messages had sequence numbers: old recordings may lack them
+    is_numbered: bool = True  # whether its messages had sequence numbers in this run: old recordings may lack them
+    proofs: "list[tuple[str, int | None]]" = field(default_factory=list)  # `_proof` of each run in which it had updates
     final: FinalBook | None = None
 
 
@@ -173,8 +174,9 @@ class AuditWitness(IncidentWitness):
         else:
             book.before_cut = None
         book.time.mark(flags, min(since_ns, receive_ns))
-        if state is BookState.LIVE and book.from_ns is None:
-            book.from_ns = receive_ns
+        if state is BookState.LIVE:
+            book.is_numbered &= _has_number(self.ingest, keeper)
+            book.from_ns = receive_ns if book.from_ns is None else book.from_ns
 
     def _flags(self, symbol: str, book: _Book) -> Suspect:
         flags = flag_of(book.state, book.reason)
@@ -269,9 +271,15 @@ class Audit:
                     self.close_book(symbol, keeper, ingest, end_ns)
                 book.time.mark(Suspect.NOT_CAPTURED, book.to_ns)
         reader = CountersReader(player.outlet.counters.segment)
+        mode = exchanges.get(player.head.exchange).facts.mode(player.head.mode)
         for symbol, block in reader.blocks().items():
             held = self._counts.setdefault(symbol, Counts())
-            held.update({label: block[label] for label in LABELS})
+            counted = Counts({label: block[label] for label in LABELS})
+            held.update(counted)
+            book = self.books.get(symbol)
+            if book is not None and counted["book_updates"]:
+                book.proofs.append(_proof(mode, counted, player.head.depth, is_numbered=book.is_numbered))
+                book.is_numbered = True
         delays = reader.histograms()["feed_delay_ns"]
         self._delay_most_ns = max(self._delay_most_ns, delays.largest)
         self._delays = delays if self._delays is None else self._delays.merged(delays)
@@ -282,8 +290,8 @@ class Audit:
         assert isinstance(ingest, Ingest)
         book = self.books[symbol]
         book.to_ns, book.final = time_ns, _final(keeper, book)
-        decoder = ingest.decoder
-        book.is_numbered |= not isinstance(decoder, Numbered) or decoder.last_number(keeper.instrument.native) is not None
+        if keeper.state is BookState.LIVE:  # one that is not good has no number
+            book.is_numbered &= _has_number(ingest, keeper)
         book.proved_ns = max(book.proved_ns, int(keeper.proved_ns))
 
     def damaged(self, path: Path, what: str) -> None:
@@ -304,11 +312,9 @@ class Audit:
         total["reconnects"] = self._reconnects
         problems = ["damaged"] if any(not one.is_end for one in self._damages) else []
         problems += ["file-missing"] if missing else []
-        spots = [
-            replace(one, below_level=head.depth) if one.code == BELOW_SNAPSHOT and head.depth else one for one in mode.blind_spots
-        ]
+        modes = [exchanges.get(recording.exchange).facts.mode(one.mode) for one in recording.heads]
         symbols = sorted(filter(self.wants, {*symbols_in([recording]), *self._counts} - {""}))
-        books = [self._book(symbol, book, mode, head.depth) for symbol, book in self.books.items() if book.final]
+        books = [self._book(symbol, book) for symbol, book in self.books.items() if book.final]
         if BOOK in head.channels:
             books += [_never_connected(symbol, recording) for symbol in symbols if symbol not in self.books]
         return SetCertificate(
@@ -320,9 +326,9 @@ class Audit:
             source=head.source,
             symbols=tuple(symbols),
             validates=mode.validates,
-            proofs=tuple(mode.proofs),
+            proofs=tuple(proof for proof in mode.proofs if all(proof in one.proofs for one in modes)),
             proof_depth=mode.proof_depth,
-            blind_spots=tuple(spots),
+            blind_spots=_spots(recording),
             from_ns=recording.first_ns,
             to_ns=recording.last_ns,
             runs=self._runs,
@@ -356,7 +362,7 @@ class Audit:
         half, most, nearly, thousandth = (delays.quantile(fraction) for fraction in (0.5, 0.9, 0.99, 0.999))
         return FeedDelay(delays.count, half, most, nearly, thousandth, delays.largest if delays.count else None, delays.below_zero)
 
-    def _book(self, symbol: str, book: _Book, mode: Mode, depth: int) -> BookCertificate:
+    def _book(self, symbol: str, book: _Book) -> BookCertificate:
         assert book.final is not None
         from_ns = book.to_ns if book.from_ns is None else book.from_ns
         parts: Counts[str] = Counts()
@@ -372,7 +378,7 @@ class Audit:
                 crossed_ns += inside_ns if span.flags & Suspect.CROSSED else 0
         counts = self._counts.get(symbol, Counts())
         problems = self._problems(symbol, book)
-        proof, levels = _proof(mode, counts, depth, is_numbered=book.is_numbered)
+        proof, levels = _weakest(book.proofs)
         return BookCertificate(
             symbol=symbol,
             verdict=BROKEN if problems else VERIFIED if proof else CLEAN,
@@ -457,6 +463,29 @@ def _proof(mode: Mode, counts: Counts[str], depth: int, *, is_numbered: bool) ->
         held = depth or mode.default_depth
         return CHECKSUM, mode.proof_depth if mode.proof_depth and not 0 < held <= mode.proof_depth else None
     return "", None
+
+
+def _has_number(ingest: WitnessedConnection | None, keeper: WitnessedBook) -> bool:
+    """Whether the last message of a good book had a sequence number; True of feeds that cannot tell."""
+    assert isinstance(ingest, Ingest)
+    decoder = ingest.decoder
+    return not isinstance(decoder, Numbered) or decoder.last_number(keeper.instrument.native) is not None
+
+
+def _spots(recording: Recording) -> tuple[BlindSpot, ...]:
+    """Blind spots of all feeds that the recording is of, each once; the newest feed's first."""
+    facts = exchanges.get(recording.exchange).facts
+    found = [(spot, head.depth) for head in reversed(recording.heads) for spot in facts.mode(head.mode).blind_spots]
+    spots = [replace(spot, below_level=depth) if spot.code == BELOW_SNAPSHOT and depth else spot for spot, depth in found]
+    return tuple(dict.fromkeys(spots))
+
+
+def _weakest(proofs: Sequence[tuple[str, int | None]]) -> tuple[str, int | None]:
+    """Proof that holds for all runs: none where one run has none, else on the fewest levels."""
+    if not proofs or not all(proof for proof, _ in proofs):
+        return "", None
+    levels = [covered for _, covered in proofs if covered is not None]
+    return proofs[-1][0], min(levels, default=None)
 
 
 def _never_connected(symbol: str, recording: Recording) -> BookCertificate:

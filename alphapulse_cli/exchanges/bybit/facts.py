@@ -5,7 +5,7 @@ address is refused there (api.bybit.com answers 403 to some countries, while the
 `--rest-url`. Customers of some countries have hosts of their own, which carry the same protocol: stream.bybit.tr, stream.bybit.kz.
 """
 
-from alphapulse_cli.exchanges.protocol import SEQUENCE, BlindSpot, Facts, Mode, Rate
+from alphapulse_cli.exchanges.protocol import BEFORE_SNAPSHOT, SEQUENCE, BlindSpot, Facts, Mode, Rate
 
 NAME = "bybit"
 INSTRUMENTS, TICKERS = "/v5/market/instruments-info", "/v5/market/tickers"
@@ -29,6 +29,7 @@ FACTS = Facts(
             proofs=(SEQUENCE,),
             blind_spots=(
                 BlindSpot("sequence-unpromised", "the exchange does not promise that its update numbers have no holes"),
+                BEFORE_SNAPSHOT,
                 BlindSpot("trades-unnumbered", "trade ids are of no order: a lost trade is not seen"),
             ),
             crossed_s=1.0,  # the exchange does not promise that `u` has no holes

@@ -1,6 +1,6 @@
 """Facts of Kraken's Spot WebSocket v2: addresses, limits and peculiarities."""
 
-from alphapulse_cli.exchanges.protocol import CHECKSUM, BlindSpot, Facts, Mode, Rate, Silence
+from alphapulse_cli.exchanges.protocol import BEFORE_SNAPSHOT, CHECKSUM, BlindSpot, Facts, Mode, Rate, Silence
 
 NAME = "kraken"
 CHECKSUM_DEPTH = 10  # the checksum covers this many levels per side, whatever depth is subscribed
@@ -23,6 +23,10 @@ FACTS = Facts(
                 BlindSpot(
                     "below-checksum", "levels below the tenth are in no checksum until they rise into the top ten", CHECKSUM_DEPTH
                 ),
+                BlindSpot(
+                    "overwritten", "a lost message of which the next one overwrites every level leaves no trace in a checksum"
+                ),
+                BEFORE_SNAPSHOT,
             ),
             silence=Silence(3.0, 5.0, doubt_after_s=2.0),  # a heartbeat each second in which nothing else is sent
         ),

@@ -4,7 +4,7 @@ The regional hosts carry the same protocol: OKX serves customers of the EEA, and
 are modes; any other address is given with `--url` and `--rest-url`.
 """
 
-from alphapulse_cli.exchanges.protocol import CHECKSUM, SEQUENCE, BlindSpot, Facts, Mode, Rate
+from alphapulse_cli.exchanges.protocol import BEFORE_SNAPSHOT, CHECKSUM, SEQUENCE, BlindSpot, Facts, Mode, Rate
 
 NAME = "okx"
 BOOKS, BOOKS5, BOOKS_EEA, BOOKS_US = "books", "books5", "books-eea", "books-us"  # modes
@@ -33,6 +33,7 @@ def _books(name: str, hosts: tuple[str, str]) -> Mode:
         default_depth=BOOK_DEPTH,
         proofs=(SEQUENCE, CHECKSUM),
         proof_depth=CHECKSUM_DEPTH,
+        blind_spots=(BEFORE_SNAPSHOT,),
     )
 
 

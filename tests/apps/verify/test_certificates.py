@@ -1,7 +1,9 @@
 """Certificates: what each fault of a recording changes in them, exact times, the same bytes wherever they are made, and their JSON."""
 
 import os
+import zlib
 from dataclasses import replace
+from itertools import pairwise, zip_longest
 
 import orjson
 import pytest
@@ -393,6 +395,100 @@ class TestChoice:
         write(tmp_path, rows, replace(HEAD, instruments=(BTC, ETH)))
         [one] = ap.verify(tmp_path, symbols=["ETH-USD"]).sets
         assert (one.symbols, [book.symbol for book in one.books]) == (("ETH-USD",), ["ETH-USD"])
+
+
+class TestAProofOfPartOfARecording:
+    """The weakest run decides: a later one proves nothing of an earlier one, nor the other way about."""
+
+    @staticmethod
+    def later(folder, head, rows):
+        """Write the rows as a run an hour later."""
+        hour = 3600 * SECOND
+        write_rows(folder, replace(head, run_ns=head.run_ns + hour), [row._replace(time_ns=row.time_ns + hour) for row in rows])
+
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_a_run_of_a_feed_without_proof_is_not_verified_by_another_run(self, tmp_path, is_first):
+        bare, bare_rows, _ = tape_rows(BY_CASE["coinbase, Exchange feed"], 30)
+        numbered, rows, _ = tape_rows(BY_CASE["coinbase"], 30)
+        numbered = replace(numbered, set_name=bare.set_name)
+        runs = [(bare, bare_rows), (numbered, rows)] if is_first else [(numbered, rows), (bare, bare_rows)]
+        write_rows(tmp_path, *runs[0])
+        self.later(tmp_path, *runs[1])
+        [one] = ap.verify(tmp_path).sets
+        assert (one.runs, one.proofs, one.books[0].verdict) == (2, (), "clean")
+        assert "no-sequence" in {spot.code for spot in one.blind_spots}
+
+    @pytest.mark.parametrize("deep_first", [True, False])
+    def test_a_run_of_deep_books_is_proved_to_its_checksum(self, tmp_path, deep_first):
+        head, rows, _ = tape_rows(BY_CASE["kraken"], 0)
+        rows = to_its_snapshot(rows)  # of ten levels, which a deeper book may hold too
+        deep = replace(head, depth=1000)
+        write_rows(tmp_path, deep if deep_first else head, rows)
+        self.later(tmp_path, head if deep_first else deep, rows)
+        [one] = ap.verify(tmp_path).sets
+        assert (one.books[0].verdict, one.books[0].verified_levels) == ("verified", 10)
+
+    def test_two_runs_with_the_same_proof_are_proved_alike(self, tmp_path):
+        head, rows, _ = tape_rows(BY_CASE["kraken"], 30)
+        write_rows(tmp_path, head, rows)
+        self.later(tmp_path, head, rows)
+        [one] = ap.verify(tmp_path).sets
+        assert (one.runs, one.books[0].verdict, one.books[0].verified_levels) == (2, "verified", None)
+
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_numbers_of_one_run_prove_nothing_of_one_without(self, tmp_path, is_first):
+        """OKX's older messages had checksums of 25 levels, and no numbers."""
+        head, rows, _ = tape_rows(BY_CASE["okx"], 0)
+        rows = to_its_snapshot(rows)
+        old = [row._replace(payload=without_numbers(row.payload)) if b'"action"' in row.payload else row for row in rows]
+        assert old != rows
+        write_rows(tmp_path, head, old if is_first else rows)
+        self.later(tmp_path, head, rows if is_first else old)
+        [one] = ap.verify(tmp_path).sets
+        assert (one.books[0].verdict, one.books[0].verified_levels) == ("verified", 25)
+
+    def test_a_lost_message_that_the_next_one_overwrites_is_an_admitted_blind_spot(self, whole, tmp_path):
+        """Found by taking each frame away in turn: a checksum shows what a book is, not how it came to be."""
+        head, rows, _ = tape_rows(BY_CASE["kraken"], COUNT)
+        places = [place for place, row in enumerate(rows) if row.kind == b"recv" and b'"type":"update","data":[{"sy' in row.payload]
+        [lost] = [place for place, after in pairwise(places) if covers(rows[after].payload, rows[place].payload)][:1]
+        write_rows(tmp_path, head, dropped(rows, lost))
+        [one] = ap.verify(tmp_path).sets
+        assert (one.gaps, one.books[0].verdict, one.books[0].final) == ((), "verified", whole["kraken"].books[0].final)
+        assert "overwritten" in {spot.code for spot in one.blind_spots}
+
+    @pytest.mark.parametrize("case", ["kraken", "okx", "bybit", "coinbase", "bitfinex"])
+    def test_a_loss_before_an_unasked_snapshot_is_seen_or_admitted(self, tmp_path, case):
+        head, rows, _ = tape_rows(BY_CASE[case], COUNT)
+        places = [place for place, row in enumerate(rows) if row.kind == b"recv"]
+        snapshot = max((rows[place] for place in places[:12]), key=lambda row: len(row.payload))
+        cut = places[-20]
+        write_rows(tmp_path, head, [*rows[:cut], snapshot._replace(time_ns=rows[cut].time_ns)])
+        [one] = ap.verify(tmp_path).sets
+        assert bool(one.gaps) != ("before-snapshot" in {spot.code for spot in one.blind_spots})
+
+
+def to_its_snapshot(rows):
+    """Rows up to the snapshot of the book."""
+    return rows[: next(place for place, row in enumerate(rows) if b'"snapshot"' in row.payload and b'"bids"' in row.payload) + 1]
+
+
+def covers(later, earlier):
+    """Whether an update of Kraken sets every level again that an earlier one set."""
+    [after], [before] = orjson.loads(later)["data"], orjson.loads(earlier)["data"]
+    return all({one["price"] for one in before[side]} <= {one["price"] for one in after[side]} for side in ("bids", "asks"))
+
+
+def without_numbers(frame):
+    """Snapshot of OKX as it was before 2023: a checksum in place of the numbers."""
+    message = orjson.loads(frame)
+    [row] = message["data"]
+    del row["seqId"], row["prevSeqId"]
+    pairs = zip_longest(row["bids"][:25], row["asks"][:25], fillvalue=())
+    text = ":".join(part for pair in pairs for level in pair for part in level[:2])
+    crc = zlib.crc32(text.encode())
+    row["checksum"] = crc - (1 << 32) if crc >> 31 else crc
+    return orjson.dumps(message)
 
 
 def test_counts_are_those_of_the_table(whole):
