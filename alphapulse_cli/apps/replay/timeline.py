@@ -25,9 +25,8 @@ SO_WHAT = "books that may have changed meanwhile wait for their next snapshot"
 DAMAGED = "damaged"  # reason of a `lost` row that no file has
 OVER = b"over"  # kind of a row that no file has: the collector's run has ended, and nothing is known of the time behind it
 
-LATEST_NS = (
-    2**63 - 10**12
-)  # at which a row with a later time is played: times are 64-bit in the compiled core, and ticks lie behind
+# Time at which a row with a later one is played: times are 64-bit in the compiled core, ticks lie behind, and a text of it can be read.
+LATEST_NS = 2**63 - 10**15
 
 Damaged = Callable[[Path, str], None]  # (file, what cannot be read)
 
@@ -52,11 +51,12 @@ class Recording:
         begin, offset = self._start(from_ns)
         has_begun = False
         for number in range(begin, len(self.files)):
-            for block in file_blocks(self.files[number], to_ns, damaged, offset):
+            is_last = number + 1 == len(self.files) or self.heads[number + 1].run_ns != self.heads[number].run_ns
+            for block in file_blocks(self.files[number], to_ns, damaged, offset, goes_on=not is_last):
                 has_begun = True
                 yield block
             offset = 0
-            if number + 1 == len(self.files) or self.heads[number + 1].run_ns != self.heads[number].run_ns:
+            if is_last:
                 if has_begun:
                     yield row_bytes(OVER, 0, 0, b"")
                 has_begun = False
@@ -129,28 +129,32 @@ def _recording(name: str, files: list[tuple[Head, Path, int, int]]) -> Recording
                 f"{before[1]} and {after[1]} are two captures of {name} at the same time",
                 "play one of them; alphapulse capture diff shows what each has more",
             )
-    first, last = min(one[2] for one in files), max(one[3] for one in files)
+    first, last = (min(time, LATEST_NS) for time in (min(one[2] for one in files), max(one[3] for one in files)))
     return Recording(name, heads[0].exchange, [path for _, path, *_ in files], heads, first, last)
 
 
-def file_blocks(path: Path, to_ns: int | None, damaged: Damaged, offset: int = 0) -> Iterator[bytes]:
+def file_blocks(path: Path, to_ns: int | None, damaged: Damaged, offset: int = 0, *, goes_on: bool = False) -> Iterator[bytes]:
     """Iterate over the blocks of a file with its rows before `to_ns`, from the block at `offset` on.
 
-    A `lost` row stands in the place of what cannot be read.
+    A `lost` row stands in the place of what cannot be read, and of the end of a file that was cut though its run `goes_on` in another.
     """
     with CaptureFile(path) as file:
-        end, last_ns = offset, 0
+        end, last_ns, last_kind = offset, 0, b""
         first = next((number for number, entry in enumerate(file.entries()) if entry.offset >= offset), 0)
         for entry, block in file.blocks(first):
             if entry.offset != end:
                 damaged(path, f"{entry.offset - end} bytes cannot be read; {SO_WHAT}")
                 yield lost_row(entry.offset - end, last_ns or entry.first_ns)
-            end, last_ns = entry.end, entry.last_ns
+            end, last_ns, last_kind = entry.end, entry.last_ns, block[:KIND_BYTES]
             if to_ns is None or entry.last_ns < to_ns:
                 yield block
             elif entry.first_ns < to_ns:
                 yield b"".join(row_bytes(*row) for row in parse_rows(block) if row.time_ns < to_ns)
-        if end < file.size:
+        if goes_on and (end < file.size or last_kind != Kind.DONE):
+            damaged(path, f"its end is missing, and its run goes on in the next file; {SO_WHAT}")
+            if to_ns is None or last_ns < to_ns:
+                yield lost_row(file.size - end, last_ns)
+        elif end < file.size:
             damaged(path, f"{file.size - end} bytes at its end are no whole block: its writer was ended, or still writes")
 
 

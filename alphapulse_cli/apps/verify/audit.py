@@ -75,6 +75,7 @@ BELOW_SNAPSHOT = "below-snapshot"  # code of a blind spot that begins where the 
 AT_END = "at its end"  # in what is said of bytes behind the last whole block
 SILENCES = Suspect.SILENT | Suspect.DISCONNECTED | Suspect.QUIET
 BLOCK_BYTES = 1 << 20
+MOST_ROWS_LOST = 2**53  # that a certificate tells: a hostile row may state any number, and JSON has no larger ones
 
 Progress = Callable[[int], None]  # bytes of the recording's files that were read since the last call
 
@@ -246,7 +247,8 @@ class Audit:
             return
         if row.kind == Kind.LOST:
             rows = members.get("rows")
-            self._rows_lost += rows if isinstance(rows, int) and rows > 0 else 0
+            if isinstance(rows, int) and rows > 0:
+                self._rows_lost = min(self._rows_lost + rows, MOST_ROWS_LOST)
         elif not members.get("again"):
             self._reconnects += row.connection in self._opened
             self._opened.add(row.connection)

@@ -8,7 +8,7 @@ from itertools import pairwise, zip_longest
 import orjson
 import pytest
 from support.captures import tape_rows, write_rows
-from support.small_captures import done, opened, shut, write
+from support.small_captures import HEAD, T0, done, opened, shut, write
 
 import alphapulse_cli as ap
 from alphapulse_cli.apps.bench.frames import FEEDS
@@ -20,6 +20,7 @@ from alphapulse_cli.apps.verify.suspects import BookTime, Suspect
 from alphapulse_cli.edges.capture.files import capture_files, index_path
 from alphapulse_cli.edges.capture.keeping import Rotation
 from alphapulse_cli.edges.capture.reader import CaptureFile
+from alphapulse_cli.edges.capture.rows import Row
 from alphapulse_cli.errors import AlphapulseError, NoSegment, UsageError
 
 COUNT = 120
@@ -466,6 +467,56 @@ class TestAProofOfPartOfARecording:
         write_rows(tmp_path, head, [*rows[:cut], snapshot._replace(time_ns=rows[cut].time_ns)])
         [one] = ap.verify(tmp_path).sets
         assert bool(one.gaps) != ("before-snapshot" in {spot.code for spot in one.blind_spots})
+
+
+class TestARecordingThatCannotBeRight:
+    @pytest.mark.parametrize("case", ["kraken", "coinbase, Exchange feed"])
+    @pytest.mark.parametrize("has_index", [True, False])
+    def test_a_file_that_was_cut_though_its_run_goes_on_is_damaged(self, tmp_path, case, has_index):
+        """Cut between two blocks: nothing in the file itself is torn."""
+        head, rows, _ = tape_rows(BY_CASE[case], COUNT)
+        write_rows(tmp_path, head, rows, block_rows=10, rotation=Rotation(most_bytes=2_000))
+        path = capture_files([tmp_path])[-3]
+        with CaptureFile(path) as file:
+            entries = file.entries()
+        assert len(entries) > 2, "a head, rows, and `done`"
+        with path.open("r+b") as file:
+            file.truncate(entries[-2].offset)
+        if not has_index:
+            index_path(path).unlink()
+        [one] = ap.verify(tmp_path).sets
+        assert one.problems == ("damaged",)
+        assert [(each.name, each.what, each.is_end) for each in one.damages] == [
+            (path.name, "its end is missing, and its run goes on in the next file", False)
+        ]
+        assert {gap.kind for gap in one.gaps} >= {"not_captured"}
+        assert one.books[0].valid_ns < one.books[0].whole_ns
+
+    def test_a_last_file_that_was_cut_is_only_told(self, tmp_path):
+        """A killed writer leaves it so."""
+        head, rows, _ = tape_rows(BY_CASE["kraken"], COUNT)
+        write_rows(tmp_path, head, rows, block_rows=10, rotation=Rotation(most_bytes=2_000))
+        path = capture_files([tmp_path])[-1]
+        with path.open("r+b") as file:
+            file.truncate(path.stat().st_size - 5)
+        [one] = ap.verify(tmp_path).sets
+        assert (one.problems, one.gaps, [each.is_end for each in one.damages]) == ((), (), [True])
+
+    def test_numbers_and_times_beyond_any_are_told_as_the_most(self, tmp_path):
+        """Rows that no writer makes: the certificate is made, and can be read back."""
+        beyond = [Row(b"lost", T0, 0, b'{"rows":%d}' % rows) for rows in (10**30, 2**64 - 1, 2**53)]
+        beyond += [Row(b"recv", time_ns, 1, b"{}") for time_ns in (2**63 - 1, 2**63, 10**19 - 1)]
+        write(tmp_path, [opened(0), *beyond])
+        certificate = ap.verify(tmp_path)
+        assert certificate.sets[0].rows_lost == 2**53
+        assert read_certificate(certificate.to_json()) == certificate
+        assert unmet(certificate, parse_requirements(["rows_lost:0"]))
+
+    def test_a_recording_without_books_meets_no_requirement_of_books(self, tmp_path):
+        write(tmp_path, [opened(0, symbols=()), done(5)], replace(HEAD, instruments=()))
+        certificate = ap.verify(tmp_path)
+        assert not certificate.sets[0].books
+        assert len(unmet(certificate, parse_requirements(["valid:99.9", "verified:100", "gaps:0"]))) == 2
 
 
 def to_its_snapshot(rows):
