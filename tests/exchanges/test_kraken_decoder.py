@@ -26,6 +26,7 @@ from alphapulse_cli.market.events import (
     Unanswered,
     Unrecognised,
     Update,
+    UpdateIgnored,
 )
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import FetchTrades, Send, SlowDown
@@ -143,7 +144,7 @@ class TestK5AnUpdateBeforeTheSnapshotIsAGap:
     def test_an_early_update_is_reported_once_and_healed(self, kraken):
         [gap] = kraken.receive(book("update", "1.0 1"), 0)
         assert gap == GapFound([BTC], GapReason.UPDATE_BEFORE_SNAPSHOT)
-        assert kraken.receive(book("update", "1.0 1"), 0) == []
+        assert kraken.receive(book("update", "1.0 1"), 0) == [UpdateIgnored(BTC)]
         assert asked(kraken) == [("unsubscribe", "book", ["BTC/USD"]), ("subscribe", "book", ["BTC/USD"])]
 
     def test_only_its_own_symbol_heals(self, kraken):
@@ -157,7 +158,7 @@ class TestK6Healing:
     def test_updates_are_ignored_until_the_snapshot(self, kraken):
         kraken.receive(book("snapshot"), 0)
         kraken.resync(BTC)
-        assert kraken.receive(book("update", "1.0 1"), 0) == []
+        assert kraken.receive(book("update", "1.0 1"), 0) == [UpdateIgnored(BTC)]
         kraken.receive(book("snapshot"), 0)
         assert len(kraken.receive(book("update", "1.0 1"), 0)) == 1
 

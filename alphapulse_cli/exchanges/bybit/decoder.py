@@ -243,7 +243,7 @@ class Decoder:
         if self._topics.standings[topic] is Standing.ASKED:
             return [self._gap(instrument, GapReason.UPDATE_BEFORE_SNAPSHOT)]
         if not self._topics.is_good(topic):
-            return []
+            return [UpdateIgnored(instrument)]
         numbers = self._numbers[native]
         if update == numbers.last + 1:
             numbers.last, numbers.final = update, sequence

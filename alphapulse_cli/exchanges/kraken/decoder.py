@@ -74,6 +74,7 @@ from alphapulse_cli.market.events import (
     Unanswered,
     Unrecognised,
     Update,
+    UpdateIgnored,
 )
 from alphapulse_cli.market.instrument import Instrument
 from alphapulse_cli.market.requests import FetchTrades, Reconnect, Request, Send, SlowDown
@@ -277,7 +278,7 @@ class Decoder:
         return off_grid or [placed for event in read for placed in self._place(event)]
 
     def _place(self, event: Event) -> list[Event]:
-        """Events of a book message: itself if the book is live, a gap before the first snapshot (K5), or none (K6)."""
+        """Events of a book message: itself if the book is live, a gap before the first snapshot (K5), or an ignored one (K6)."""
         if isinstance(event, Snapshot):
             self._book.arrived(event.instrument.native)
             self.shape.instruments[event.instrument.native] = event.instrument
@@ -289,7 +290,7 @@ class Decoder:
         if self._book.standings[native] is Standing.ASKED:
             self._ask_anew(native)
             return [GapFound([event.instrument], GapReason.UPDATE_BEFORE_SNAPSHOT)]
-        return []
+        return [UpdateIgnored(event.instrument)]
 
     def _ask_anew(self, native: str) -> None:
         """Resubscribe to a book that is wrong or has no snapshot."""
