@@ -20,8 +20,9 @@ Chosen = tuple[Recording, list[str]]  # a recording, and the symbols wanted of i
 
 
 def chosen(places: Sequence[Path], exchanges: Collection[str] = (), symbols: Collection[str] = ()) -> list[Chosen]:
-    """Recordings at these places, with the symbols wanted of each: "BTC-USD", "kraken:BTC-USD". UsageError; NoSegment where none is left."""
+    """Recordings at these places, with the symbols wanted of each: "BTC-USD", "kraken:BTC-USD". UsageError; NoSegment where one is missing."""
     found = [one for one in recordings(capture_files(places)) if not exchanges or {one.exchange, one.set_name} & set(exchanges)]
+    missing = set(exchanges) - {name for one in found for name in (one.exchange, one.set_name)}
     if not symbols:
         made: list[Chosen] = [(one, []) for one in found]
     else:
@@ -31,8 +32,12 @@ def chosen(places: Sequence[Path], exchanges: Collection[str] = (), symbols: Col
             wanted = [symbol for name, _, symbol in parts if name in ("", one.exchange, one.set_name)]
             there = sorted(set(wanted) & set(symbols_in([one], wanted)))
             made += [(one, there)] if there else []
-    if not made:
-        raise NoSegment(f"no capture of {', '.join([*exchanges, *symbols])[:100]} there", "alphapulse capture info FILE|DIR")
+        held = {
+            f"{name}{symbol}" for one, there in made for symbol in there for name in ("", f"{one.exchange}:", f"{one.set_name}:")
+        }
+        missing |= set(symbols) - held
+    if missing or not made:  # what is asked for and not there is not proved
+        raise NoSegment(f"no capture of {', '.join(sorted(missing))[:100]} there", "alphapulse capture info FILE|DIR")
     return made
 
 

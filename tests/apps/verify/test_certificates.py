@@ -17,6 +17,7 @@ from alphapulse_cli.apps.verify.audit import LABELS
 from alphapulse_cli.apps.verify.certificate import VERSION, Certificate, read_certificate
 from alphapulse_cli.apps.verify.requirements import parse_requirements, unmet
 from alphapulse_cli.apps.verify.suspects import BookTime, Suspect
+from alphapulse_cli.apps.verify.verify import chosen
 from alphapulse_cli.edges.capture.files import capture_files, index_path
 from alphapulse_cli.edges.capture.keeping import Rotation
 from alphapulse_cli.edges.capture.reader import CaptureFile
@@ -511,6 +512,24 @@ class TestARecordingThatCannotBeRight:
         assert certificate.sets[0].rows_lost == 2**53
         assert read_certificate(certificate.to_json()) == certificate
         assert unmet(certificate, parse_requirements(["rows_lost:0"]))
+
+    @pytest.mark.parametrize(
+        ("exchanges", "symbols", "missing"),
+        [
+            ((), ["BTC-USD", "NOPE-USD"], "NOPE-USD"),
+            ((), ["kraken:BTC-USD", "okx:BTC-USD"], "okx:BTC-USD"),
+            (["kraken", "okx"], (), "okx"),
+            (["kraken"], ["NOPE-USD"], "NOPE-USD"),
+        ],
+    )
+    def test_what_is_asked_for_and_not_there_is_told(self, tmp_path, exchanges, symbols, missing):
+        """Else `--require verified:100` would hold of a book that nobody recorded."""
+        head, rows, _ = tape_rows(BY_CASE["kraken"], 0)
+        write_rows(tmp_path, head, rows)
+        with pytest.raises(NoSegment, match=f"^no capture of {missing} there\n"):
+            chosen([tmp_path], exchanges, symbols)
+        [(_, there)] = chosen([tmp_path], ["kraken"], ["BTC-USD", "kraken:BTC-USD"])
+        assert there == ["BTC-USD"]
 
     def test_a_recording_without_books_meets_no_requirement_of_books(self, tmp_path):
         write(tmp_path, [opened(0, symbols=()), done(5)], replace(HEAD, instruments=()))
