@@ -1,7 +1,7 @@
 """`alphapulse verify`: the certificate of captures, in words or as JSON."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -93,7 +93,7 @@ def verify(
         print(certificate.to_json().decode(), end="", flush=True)
     else:
         out = render.console(sys.stdout)
-        for line in lines(certificate):
+        for line in (*lines(certificate), *_what_next(certificate, places)):
             out.print(line, markup=False, highlight=False, soft_wrap=True)
     missed = unmet(certificate, required)
     for line in missed:
@@ -111,6 +111,18 @@ def lines(certificate: "Certificate") -> Iterator[str]:
     for one in certificate.sets:
         for line in _of_set(one):
             yield safe(line)
+
+
+def _what_next(certificate: "Certificate", places: Sequence[str]) -> Iterator[str]:
+    """Line with the command that shows the evidence for the first gap, if there is one."""
+    import shlex
+
+    from alphapulse_cli.edges.safe_text import safe
+
+    for one in certificate.sets:
+        if one.gaps:
+            yield safe(f"What came in place of what was due: alphapulse explain {one.gaps[0].id} {shlex.join(map(str, places))}")
+            return
 
 
 def _of_set(one: "SetCertificate") -> Iterator[str]:

@@ -45,6 +45,7 @@ class TestWords:
         gap = one.gaps[0]
         assert done.code == 4
         assert f"gap {gap.id}  " in done.stdout
+        assert done.stdout.endswith(f"alphapulse explain {gap.id} {tmp_path}\n")
         assert f"sequence, expected {gap.expected}, found {gap.found}, not healed" in done.stdout
         assert "BROKEN: not-healed" in done.stdout
         assert done.stderr == f"error: something does not hold: {one.set_name}:{gap.symbol} not-healed\n"
