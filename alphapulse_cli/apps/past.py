@@ -82,7 +82,10 @@ def replay(
 
 
 class Replaying:
-    """Iterator over the updates of a replay; it can be iterated over once. Use it in a `with`, or `close` it."""
+    """Iterator over the updates of a replay; it can be iterated over once, and is closed when that ends.
+
+    Where it may not be iterated over at all, use it in a `with`, or `close` it.
+    """
 
     def __init__(self, found: Sequence[Recording], symbols: Collection[str] | None, from_ns: int | None, to_ns: int | None) -> None:
         self._opened = contextlib.ExitStack()
@@ -99,7 +102,7 @@ class Replaying:
             raise UsageError(f"end, {moment(to_ns)}, is not after start, {moment(from_ns)}", "what is at end is left out")
         if symbols:
             found = [one for one in found if not set(symbols).isdisjoint(symbols_in([one], symbols))]
-        self._is_closed = False
+        self._is_closed = self._is_over = False
         self._from_ns, self._to_ns, self._symbols = from_ns, to_ns, symbols
         self._beaten_ns = 0
         self._published = 0
@@ -111,6 +114,15 @@ class Replaying:
         self._opened.callback(self._end)
 
     def __iter__(self) -> Iterator[FollowUpdate]:
+        if self._is_over:
+            return
+        try:
+            yield from self._updates()
+            self._is_over = True
+        finally:  # also where its loop was left: a script without a `with` leaves no segments behind
+            self.close()
+
+    def _updates(self) -> Iterator[FollowUpdate]:
         playback = self._playback
         while self._require_open() and playback.next_ns is not None:
             if self._from_ns is not None and playback.next_ns < self._from_ns:

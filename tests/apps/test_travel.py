@@ -132,6 +132,18 @@ def test_a_replay_that_is_over_has_no_more(captures):
         assert [sum(1 for _ in updates) > 0 for _ in range(2)] == [True, False]
 
 
+@pytest.mark.parametrize("is_left", [False, True], ids=["to its end", "left"])
+def test_a_replay_leaves_nothing_behind_its_loop(captures, tmp_path, monkeypatch, is_left):
+    monkeypatch.setattr("alphapulse_cli.apps.past.usual_path", lambda: tmp_path / "segments")
+    replay = ap.replay(captures, symbols=["BTC-USD"])
+    assert len(list(tmp_path.iterdir())) == 1
+    for update in replay:
+        if is_left and update.version:
+            break
+    assert list(tmp_path.iterdir()) == []
+    assert update.book.best_bid() is not None
+
+
 @pytest.mark.parametrize("time", [1.5e18, None, datetime(2026, 9, 21, tzinfo=UTC).date(), [], b"2026-09-21T00:00:00Z"], ids=str)
 def test_what_is_no_time_is_refused_with_a_hint(captures, time):
     start: Any = time or []
