@@ -127,7 +127,7 @@ class FrameSeen:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What was due and what came.
+    """Comparison of what was due with what came.
 
     `stood_at` is the exchange's number of the last message in the book, `follows` the one after which the culprit comes: it is the
     next message where they are equal. None where there is no such number.
@@ -177,7 +177,7 @@ class LevelChange:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked of the exchange between the fault and its healing, or the answer to it."""
+    """Request to the exchange between the fault and its healing, or the answer to one."""
 
     time_ns: int
     what: str  # sent, answer, failed, opened
@@ -197,7 +197,7 @@ class StateSeen:
 
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """What readers of the book saw: its states, and the records in its ring between the fault and the healing."""
+    """View of the book's readers: its states, and the records in its ring between the fault and the healing."""
 
     states: Sequence[StateSeen]
     records: Mapping[str, int]  # by kind, between the two

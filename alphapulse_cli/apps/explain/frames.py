@@ -83,7 +83,7 @@ def seen(row: Row, place: Place, decoder: Decoder | None) -> FrameSeen:
 
 
 def asked(row: Row) -> Asked | None:
-    """What a row says was asked of the exchange, or answered by REST; None for other rows."""
+    """Request or REST answer that a row holds; None for other rows."""
     if row.kind == Kind.SENT:
         return Asked(row.time_ns, "sent", row.payload[:OTHER_CHARACTERS].decode("utf-8", "backslashreplace"))
     if row.kind in (Kind.REST, Kind.FAILED):

@@ -114,7 +114,7 @@ def _crossed_ns(recording: Recording) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """What was known before a row: the book, its number in the exchange's sequence, and the frames before."""
+    """Knowledge before a row: the book, its number in the exchange's sequence, and the frames before."""
 
     book: BookSeen | None
     stood_at: int | None

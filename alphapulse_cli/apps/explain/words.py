@@ -17,7 +17,7 @@ MOST_SAID = 300  # characters of what the collector said
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known at the moment of the fault."""
+    """Knowledge at the moment of the fault."""
 
     kind: Kind
     stood_at: int | None
@@ -48,7 +48,7 @@ def numbers_text(numbers: Mapping[str, int]) -> str:
 
 
 def due_and_found(facts: Facts) -> tuple[str, str]:
-    """What was due, and what came instead."""
+    """Words for what was due, and for what came instead."""
     said = "; ".join(facts.said)[:MOST_SAID]
     numbers = dict(facts.culprit.numbers) if facts.culprit is not None else {}
     match facts.kind:

@@ -82,7 +82,7 @@ Progress = Callable[[int], None]  # bytes of the recording's files that were rea
 
 @dataclass(slots=True)
 class _Book:
-    """What is known of one book so far."""
+    """Knowledge of one book so far."""
 
     time: BookTime
     begun_ns: int
