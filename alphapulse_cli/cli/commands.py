@@ -28,7 +28,7 @@ class Entry:
 COMMANDS = (  # in the order in which a newcomer needs them
     Entry("demo", "Run simulated exchanges, collectors and the live screen, without a network"),
     Entry("collect", "Collect books and trades of exchanges into shared memory"),
-    Entry("capture", "Capture what exchanges send, to be replayed"),
+    Entry("capture", "Capture what exchanges send; look into captures, check them, make others of them"),
     Entry("replay", "Play captures again, at any speed, into segments of their own"),
     Entry("verify", "Prove captures: a certificate says what holds and what is missing"),
     Entry("tui", "Show the live screen: books, ladders, latencies, trades, arbitrage, rings"),
@@ -36,7 +36,6 @@ COMMANDS = (  # in the order in which a newcomer needs them
     Entry("tail", "Follow the deltas or the trades as they are published"),
     Entry("reconstruct", "Show the full book of a symbol, or prove that every replica is exact"),
     Entry("arb", "Find cross-exchange opportunities, net of fees and depth"),
-    Entry("capture", "Look into captures of exchanges' frames, check them, make new ones out of others"),
     Entry("explain", "Show the evidence for a gap of a capture: frames, books, what readers saw"),
     Entry("segments", "List the segments in shared memory, their writers and their readers"),
     Entry("doctor", "Check this machine and the collectors, and suggest what to do"),

@@ -46,6 +46,7 @@ class TestTheCommandTable:
         """A command's file without a row could not be called; a row without a file is not shown."""
         files = {path.stem for path in FOLDER.glob("*.py") if "\napp = options.command_app(" in path.read_text()}
         assert files <= {entry.module.rpartition(".")[2] for entry in commands.COMMANDS}
+        assert len({entry.name for entry in commands.COMMANDS}) == len(commands.COMMANDS)  # of two rows one would be lost
         assert {entry.module.rpartition(".")[2] for entry in commands.available().values()} == files
 
     def test_help_lists_what_is_there_and_nothing_else(self, run):

@@ -298,28 +298,24 @@ async def until(condition):
         await asyncio.sleep(0.01)
 
 
-def steering(folder, tmp_path, work, *, waits_for_end=False, **plan):
-    """Run work(replay, ask) beside a replay of the folder's kraken; how the replay ended, an exception perhaps."""
+@contextlib.asynccontextmanager
+async def steering(folder, tmp_path, **plan):
+    """A replay of the folder's kraken in this loop: (the Replay, `await ask(action, *words)`, its task), until the block ends."""
     made = ReplayPlan(capture_files(folder.glob("kraken-2*.cap.zst")), shm_dir=str(tmp_path / "shm"), **plan)
+    with open_directory(made.shm_dir, create=True) as directory:
 
-    async def together():
-        with open_directory(made.shm_dir, create=True) as directory:
-            ready = asyncio.Event()
-            replay = Replay(made, recordings(made.places), directory, lambda *_: None, ready.set, hold=True)
-            playing = asyncio.create_task(replay.run())
-            async with asyncio.timeout(60):
-                await asyncio.wait({playing, asyncio.create_task(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        async def ask(action, *words):
+            return await asyncio.to_thread(control.ask, directory, CONTROL_NAME, action, words)
 
-                async def ask(action, *words):
-                    return await asyncio.to_thread(control.ask, directory, CONTROL_NAME, action, words)
-
-                await work(replay, ask)
-                if waits_for_end:
-                    return await asyncio.gather(playing, return_exceptions=True)
+        ready = asyncio.Event()
+        replay = Replay(made, recordings(made.places), directory, lambda *_: None, ready.set, hold=True)
+        playing = asyncio.create_task(replay.run())
+        try:
+            await asyncio.wait({playing, asyncio.create_task(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
+            yield replay, ask, playing
+        finally:
             playing.cancel()
-            return await asyncio.gather(playing, return_exceptions=True)
-
-    return asyncio.run(together())
+            await asyncio.gather(playing, return_exceptions=True)
 
 
 def _fails(*_, **__):
@@ -334,8 +330,8 @@ class TestSteering:
         folder, _ = captures
         return partial(steering, folder, tmp_path)
 
-    def test_pause_step_speed_and_the_end(self, steered):
-        async def work(replay, ask):
+    async def test_pause_step_speed_and_the_end(self, steered):
+        async with steered(paused=True) as (replay, ask, _):
             state, moment, speed = await ask("status")
             assert (state, speed) == ("paused", "1x")
             before = replay.progress.frames
@@ -348,10 +344,8 @@ class TestSteering:
             assert (await ask("status"))[0] == "over"
             assert moment.endswith("Z")
 
-        steered(work, paused=True)
-
-    def test_a_step_of_time_plays_that_time_and_no_more(self, steered):
-        async def work(replay, ask):
+    async def test_a_step_of_time_plays_that_time_and_no_more(self, steered):
+        async with steered(paused=True) as (replay, ask, _):
             before_ns, before = replay.progress.now_ns, replay.progress.frames
             for count, text in enumerate(("250ms", "0.25s"), 1):
                 assert (await ask("step", text))[0] == "paused"
@@ -364,14 +358,12 @@ class TestSteering:
             assert (shown.first_ns, shown.last_ns) == (replay.progress.first_ns, replay.progress.last_ns)
             assert parse_timeline(await ask("timeline", str(shown.revision))).gaps is None
 
-        steered(work, paused=True)
-
-    def test_it_is_seeking_until_the_books_of_that_time_are_there(self, steered, tmp_path):
+    async def test_it_is_seeking_until_the_books_of_that_time_are_there(self, steered, tmp_path):
         def epoch():
             with open_directory(str(tmp_path / "shm")) as directory, Segment.attach(directory, "kraken_orderbook_deltas") as ring:
                 return ring.epoch, ring.state
 
-        async def work(replay, ask):
+        async with steered(paused=True) as (replay, ask, _):
             before = epoch()
             to_ns = STARTED_NS + 200 * STEP_NS
             replay._seek(to_ns)  # no turn of the loop: what lies before has not been played
@@ -381,10 +373,8 @@ class TestSteering:
             assert epoch() == (before[0] + 1, State.READY)
             assert (await ask("status"))[0] == "paused"
 
-        steered(work, paused=True)
-
-    def test_seek_forth_and_back_shows_the_book_of_that_time(self, steered, tmp_path):
-        async def work(replay, ask):
+    async def test_seek_forth_and_back_shows_the_book_of_that_time(self, steered, tmp_path):
+        async with steered(paused=True) as (replay, ask, _):
             books: dict[int, object] = {}
             for place in (100, 250, 100, 250):
                 to_ns = STARTED_NS + place * STEP_NS
@@ -394,15 +384,13 @@ class TestSteering:
                 assert books.setdefault(place, shown) == shown
             assert books[100] != books[250]
 
-        steered(work, paused=True)
-
     @pytest.mark.parametrize("has_room", [True, False], ids=["waits", "mutant"])
-    def test_at_full_speed_no_reader_is_lapped(self, steered, tmp_path, monkeypatch, has_room):
+    async def test_at_full_speed_no_reader_is_lapped(self, steered, tmp_path, monkeypatch, has_room):
         """A reader that takes 20 records at a time misses none, though the recording has more than the ring holds."""
         if not has_room:  # broken mutant: a replay that does not look at its readers
             monkeypatch.setattr(Room, "missing", lambda *_: None)
 
-        async def work(replay, ask):
+        async with steered(paused=True, ring_capacity=256) as (replay, ask, _):
             with ap.DeltaReader("kraken", shm_dir=str(tmp_path / "shm")) as reader:
                 await ask("speed", "max")
                 await ask("resume")
@@ -413,15 +401,13 @@ class TestSteering:
                 assert (reader.missed == 0) is has_room
                 assert read > 300 or not has_room
 
-        steered(work, paused=True, ring_capacity=256)
-
     @pytest.mark.parametrize("is_waited_for", [True, False], ids=["waits", "mutant"])
-    def test_at_full_speed_a_reader_joins_each_book_at_its_first_version(self, steered, tmp_path, monkeypatch, is_waited_for):
+    async def test_at_full_speed_a_reader_joins_each_book_at_its_first_version(self, steered, tmp_path, monkeypatch, is_waited_for):
         """The image of a book stands still until its readers have it, however late they come to the RESET."""
         if not is_waited_for:
             monkeypatch.setattr(Ring, "unjoined", lambda *_: None)
 
-        async def work(replay, ask):
+        async with steered(paused=True) as (replay, ask, _):
             with open_directory(str(tmp_path / "shm")) as directory:
                 follower = SetFollower(directory, "kraken", ["BTC-USD"], label="late")
                 await ask("speed", "max")
@@ -431,14 +417,12 @@ class TestSteering:
                 assert (follower.books["BTC-USD"].version == 1) is is_waited_for
                 follower.close()
 
-        steered(work, paused=True)
-
     @pytest.mark.parametrize("is_waited_for", [True, False], ids=["waits", "mutant"])
-    def test_at_full_speed_a_run_ends_once_all_of_it_is_read(self, steered, tmp_path, monkeypatch, is_waited_for):
+    async def test_at_full_speed_a_run_ends_once_all_of_it_is_read(self, steered, tmp_path, monkeypatch, is_waited_for):
         if not is_waited_for:
             monkeypatch.setattr(Replay, "_may_end", lambda *_: True)
 
-        async def work(replay, ask):
+        async with steered(paused=True) as (replay, ask, _):
             with open_directory(str(tmp_path / "shm")) as directory:
                 follower = SetFollower(directory, "kraken", label="late")
 
@@ -456,12 +440,10 @@ class TestSteering:
                 assert follower.ring.segment.state is State.RETIRED
                 follower.close()
 
-        steered(work, paused=True)
-
-    def test_a_reader_that_never_comes_to_a_book_does_not_hold_it_for_ever(self, steered, tmp_path, monkeypatch):
+    async def test_a_reader_that_never_comes_to_a_book_does_not_hold_it_for_ever(self, steered, tmp_path, monkeypatch):
         monkeypatch.setattr("alphapulse_cli.apps.replay.room.JOIN_NS", 20_000_000)
 
-        async def work(replay, ask):
+        async with steered(paused=True) as (replay, ask, _):
             with open_directory(str(tmp_path / "shm")) as directory:
                 follower = SetFollower(directory, "kraken", label="never")
                 await ask("speed", "max")
@@ -470,10 +452,10 @@ class TestSteering:
                 assert not replay.held_by
                 follower.close()
 
-        steered(work, paused=True)
-
     @pytest.mark.parametrize("is_stopped", [True, False], ids=["stopped", "unread"])
-    def test_a_reader_that_stands_is_named_and_holds_it_no_longer_than_it_stands(self, steered, tmp_path, monkeypatch, is_stopped):
+    async def test_a_reader_that_stands_is_named_and_holds_it_no_longer_than_it_stands(
+        self, steered, tmp_path, monkeypatch, is_stopped
+    ):
         """A process that is stopped, and one whose output nobody reads; both say so to `replay status`."""
         monkeypatch.setattr("alphapulse_cli.apps.replay.replay.READER_STANDS_NS", 100_000_000)
         words = ["tail", "deltas", "--from", "oldest", "--json", "--wait-for", "--shm-dir", str(tmp_path / "shm")]
@@ -481,7 +463,7 @@ class TestSteering:
         outer, inner = os.pipe()
         fcntl.fcntl(inner, fcntl.F_SETPIPE_SZ, 4096)  # so that a few lines fill it
         os.set_blocking(outer, False)
-        tail = subprocess.Popen([sys.executable, "-P", "-m", "alphapulse_cli", *words], stdout=inner)
+        tail = subprocess.Popen([sys.executable, "-P", "-m", "alphapulse_cli", *words], stdout=inner)  # noqa: ASYNC220 - no replay yet
         name = f"tail deltas (process {tail.pid})"
 
         def read():
@@ -490,28 +472,28 @@ class TestSteering:
                 return bool(os.read(outer, 1 << 16))
             return False
 
-        async def work(replay, ask):
-            replay.notice = lambda level, text: told.append(text) if level == "warning" else None
-            await ask("speed", "max")
-            await ask("step", "20")
-            await until(read)  # it is attached
-            if is_stopped:
-                tail.send_signal(signal.SIGSTOP)
-            await ask("resume")
-            await until(lambda: told)
-            state, _, speed, held = await ask("status")
-            assert (state, speed) == ("playing", "max")
-            why = f"is stopped: kill -CONT {tail.pid} lets it go on" if is_stopped else "does not read on: does a pager hold it?"
-            assert held == f"waiting for {name}, which {why}"
-            assert told == [f"{held}; at 1x no reader is waited for: alphapulse replay speed 1x"]
-            tail.send_signal(signal.SIGCONT)
-            await until(lambda: (read(), replay.progress.is_over)[1])
-            goes_on = f"the replay goes on: {name} is no longer waited for"  # it may stand again for a moment
-            assert told[1] == told[-1] == goes_on
-            assert len(await ask("status")) == 3
-
         try:
-            steered(work, paused=True, ring_capacity=256)
+            async with steered(paused=True, ring_capacity=256) as (replay, ask, _):
+                replay.notice = lambda level, text: told.append(text) if level == "warning" else None
+                await ask("speed", "max")
+                await ask("step", "20")
+                await until(read)  # it is attached
+                if is_stopped:
+                    tail.send_signal(signal.SIGSTOP)
+                await ask("resume")
+                await until(lambda: told)
+                state, _, speed, held = await ask("status")
+                assert (state, speed) == ("playing", "max")
+                why = (
+                    f"is stopped: kill -CONT {tail.pid} lets it go on" if is_stopped else "does not read on: does a pager hold it?"
+                )
+                assert held == f"waiting for {name}, which {why}"
+                assert told == [f"{held}; at 1x no reader is waited for: alphapulse replay speed 1x"]
+                tail.send_signal(signal.SIGCONT)
+                await until(lambda: (read(), replay.progress.is_over)[1])
+                goes_on = f"the replay goes on: {name} is no longer waited for"  # it may stand again for a moment
+                assert told[1] == told[-1] == goes_on
+                assert len(await ask("status")) == 3
         finally:
             tail.kill()
             tail.wait()
@@ -533,32 +515,28 @@ class TestSteering:
             ("jump", ["1"], "has no action"),
         ],
     )
-    def test_wrong_words_change_nothing(self, steered, action, words, message):
-        async def work(replay, ask):
+    async def test_wrong_words_change_nothing(self, steered, action, words, message):
+        async with steered(paused=True) as (_, ask, _):
             before = await ask("status")
             with pytest.raises(UsageError, match=message):
                 await ask(action, *words)
             assert await ask("status") == before
 
-        steered(work, paused=True)
-
-    def test_no_seek_goes_beyond_what_is_to_be_played(self, steered):
-        async def work(replay, ask):
+    async def test_no_seek_goes_beyond_what_is_to_be_played(self, steered):
+        async with steered(paused=True, to_ns=STARTED_NS + 100 * STEP_NS) as (_, ask, _):
             last_ns = STARTED_NS + 100 * STEP_NS
             assert parse_timeline(await ask("timeline")).last_ns == last_ns
             await ask("seek", moments.moment(last_ns, digits=9))
             with pytest.raises(UsageError, match="is not in the recording"):
                 await ask("seek", moments.moment(last_ns + 1, digits=9))
 
-        steered(work, paused=True, to_ns=STARTED_NS + 100 * STEP_NS)
-
-    def test_a_seek_in_files_that_are_gone_is_refused_and_the_books_stay(self, captures, tmp_path):
+    async def test_a_seek_in_files_that_are_gone_is_refused_and_the_books_stay(self, captures, tmp_path):
         folder = tmp_path / "captures"
         folder.mkdir()
         for path in captures[0].glob("kraken-2*"):
             shutil.copy(path, folder)
 
-        async def work(replay, ask):
+        async with steering(folder, tmp_path, paused=True) as (replay, ask, _):
             folder.rename(tmp_path / "away")
             with pytest.raises(UsageError, match="cannot read"):
                 await ask("seek", moments.moment(STARTED_NS + 200 * STEP_NS, digits=9))
@@ -569,26 +547,21 @@ class TestSteering:
             await until(lambda: replay.is_shown)
             assert (await ask("status"))[0] == "paused"
 
-        steering(folder, tmp_path, work, paused=True)
-
-    def test_a_seek_that_fails_behind_its_check_ends_the_replay_with_its_reason(self, captures, tmp_path, monkeypatch):
-        async def work(replay, ask):
+    async def test_a_seek_that_fails_behind_its_check_ends_the_replay_with_its_reason(self, captures, tmp_path, monkeypatch):
+        async with steering(captures[0], tmp_path, paused=True) as (_, ask, playing):
             monkeypatch.setattr(Playback, "__init__", _fails)
             with pytest.raises(UsageError, match="as if the file had gone"):
                 await ask("seek", moments.moment(STARTED_NS + 200 * STEP_NS, digits=9))
+            with pytest.raises(UsageError, match="as if the file had gone"):
+                await playing
 
-        [ending] = steering(captures[0], tmp_path, work, paused=True, waits_for_end=True)
-        assert isinstance(ending, UsageError)
-
-    def test_a_second_replay_in_the_same_directory_is_refused(self, steered, captures, tmp_path):
-        async def work(replay, ask):
+    async def test_a_second_replay_in_the_same_directory_is_refused(self, steered, captures, tmp_path):
+        async with steered(paused=True) as _:
             code = "import sys; from alphapulse_cli.__main__ import main; sys.exit(main())"
             command = [sys.executable, "-c", code, "replay", str(captures[0]), "--shm-dir", str(tmp_path / "shm")]
             second = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60)
             assert second.returncode == 7
             assert b"a replay runs in" in second.stderr
-
-        steered(work, paused=True)
 
 
 @pytest.mark.parametrize(

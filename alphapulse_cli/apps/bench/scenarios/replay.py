@@ -28,34 +28,40 @@ STEP_NS = 1_000_000  # between two frames
 FEWEST = 3  # rounds
 
 
+Timed = Callable[[Outlet, Path, Tape], float]  # ns for all updates of that capture, into that outlet
+
+
 def measure(ground: Ground) -> Iterator[Result]:
     """Measure the lines of this scenario."""
+    leaves_out = "The opening of the connection, making the segments, pacing; the clock, merging of several sets."
+    yield from lines(ground, "replay", replayed, (PIPELINE, lambda outlet, _, made: _piped(outlet, made)), leaves_out)
+
+
+def lines(ground: Ground, scenario: str, timed: Timed, reference: tuple[str, Timed], leaves_out: str) -> Iterator[Result]:
+    """Time `timed` and the reference, round by round, with a capture of each feed; a line each."""
     for feed in FEEDS:
-        ground.progress(f"replay: {feed.case}")
+        ground.progress(f"{scenario}: {feed.case}")
         made = tape(feed, ground.several(1_000, 15_000))
         folder = Path(ground.directory.path) / "captures"
-        head = captures.head_of(made)
-        path = captures.write(folder, head, captures.rows_of(made, step_ns=STEP_NS))
+        path = captures.write(folder, captures.head_of(made), captures.rows_of(made, step_ns=STEP_NS))
         samples = Samples(batch=len(made.updates))
         until = time.monotonic() + ground.budget_s
         while len(samples.work) < FEWEST or time.monotonic() < until:
-            work = timed_round(ground, made, lambda outlet: replayed(outlet, path, made))  # noqa: B023 called here
-            reference = timed_round(ground, made, lambda outlet: _piped(outlet, made))  # noqa: B023
+            work, other = (_timed_round(ground, made, path, one) for one in (timed, reference[1]))
             samples.work.append(work)
-            samples.reference.append(reference)
-            samples.ratios.append(work / reference)
+            samples.reference.append(other)
+            samples.ratios.append(work / other)
         for each in folder.iterdir():
             each.unlink()
         folder.rmdir()
-        leaves_out = "The opening of the connection, making the segments, pacing; the clock, merging of several sets."
-        yield samples.result("replay", feed.case, PIPELINE, leaves_out)
+        yield samples.result(scenario, feed.case, reference[0], leaves_out)
 
 
-def timed_round(ground: Ground, made: Tape, timed: Callable[[Outlet], float]) -> float:
-    """Time in ns of each update by `timed`, which plays them into the outlet that it gets."""
+def _timed_round(ground: Ground, made: Tape, path: Path, timed: Timed) -> float:
+    """Time of each update in ns."""
     symbols = [one.symbol for one in made.instruments]
     with ground.outlet(SET, made.exchange.facts.name, symbols) as outlet:
-        return timed(outlet) / len(made.updates)
+        return timed(outlet, path, made) / len(made.updates)
 
 
 def replayed(

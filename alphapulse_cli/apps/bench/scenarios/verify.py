@@ -3,15 +3,13 @@
 Both are checked as `replay` checks: the book is the simulated market's own. The certificate must find it whole.
 """
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from alphapulse_cli.apps.bench import captures
-from alphapulse_cli.apps.bench.frames import FEEDS, Tape, tape
+from alphapulse_cli.apps.bench.frames import Tape
 from alphapulse_cli.apps.bench.ground import Ground
-from alphapulse_cli.apps.bench.report import Result, Samples
-from alphapulse_cli.apps.bench.scenarios.replay import FEWEST, STEP_NS, replayed, timed_round
+from alphapulse_cli.apps.bench.report import Result
+from alphapulse_cli.apps.bench.scenarios.replay import lines, replayed
 from alphapulse_cli.apps.replay.playback import Playback
 from alphapulse_cli.apps.replay.player import Player
 from alphapulse_cli.apps.replay.timeline import recordings
@@ -26,24 +24,8 @@ REPLAY = "`replay` of the same capture"
 
 def measure(ground: Ground) -> Iterator[Result]:
     """Measure the lines of this scenario."""
-    for feed in FEEDS:
-        ground.progress(f"verify: {feed.case}")
-        made = tape(feed, ground.several(1_000, 15_000))
-        folder = Path(ground.directory.path) / "captures"
-        path = captures.write(folder, captures.head_of(made), captures.rows_of(made, step_ns=STEP_NS))
-        samples = Samples(batch=len(made.updates))
-        until = time.monotonic() + ground.budget_s
-        while len(samples.work) < FEWEST or time.monotonic() < until:
-            work = timed_round(ground, made, lambda outlet: _verified(outlet, path, made))  # noqa: B023 called here
-            reference = timed_round(ground, made, lambda outlet: replayed(outlet, path, made))  # noqa: B023
-            samples.work.append(work)
-            samples.reference.append(reference)
-            samples.ratios.append(work / reference)
-        for each in folder.iterdir():
-            each.unlink()
-        folder.rmdir()
-        leaves_out = "The opening of the connection, making the segments. The hash of the final book is in it, once a capture."
-        yield samples.result("verify", feed.case, REPLAY, leaves_out)
+    leaves_out = "The opening of the connection, making the segments. The hash of the final book is in it, once a capture."
+    yield from lines(ground, "verify", _verified, (REPLAY, replayed), leaves_out)
 
 
 def _verified(outlet: Outlet, path: Path, made: Tape) -> float:
