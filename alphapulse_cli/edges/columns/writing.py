@@ -5,6 +5,7 @@ none lives long.
 """
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ def write_file(path: Path, table: str, rows: "pa.Table", exchange: str, set_name
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    schema = arrow_schema(table).with_metadata(metadata(table, exchange, set_name))
+    schema = arrow_schema(table)
     rows = rows.select(schema.names).cast(schema)
     order = [(name, "ascending") for name in (*ORDER, *(["side", "level"] if table == "snapshots" else []))]
     rows = rows.take(pc.sort_indices(rows, sort_keys=order)).combine_chunks()
@@ -35,6 +36,7 @@ def write_file(path: Path, table: str, rows: "pa.Table", exchange: str, set_name
     with pa.OSFile(os.fspath(unfinished), "wb") as out, pq.ParquetWriter(out, schema, **parquet_options(table)) as writer:
         for begin, end in _runs(rows.column("symbol").to_pylist()):
             writer.write_table(rows.slice(begin, end - begin), row_group_size=max(end - begin, 1))
+        writer.add_key_value_metadata(metadata(table, exchange, set_name))  # without a stored schema its metadata would be dropped
     with unfinished.open("rb") as written:
         os.fsync(written.fileno())
     unfinished.rename(path)
@@ -44,4 +46,4 @@ def write_file(path: Path, table: str, rows: "pa.Table", exchange: str, set_name
 def _runs(symbols: list[str]) -> list[tuple[int, int]]:
     """Begin and end of each run of equal symbols."""
     borders = [0, *(index for index in range(1, len(symbols)) if symbols[index] != symbols[index - 1]), len(symbols)]
-    return [(begin, end) for begin, end in zip(borders, borders[1:], strict=False) if end > begin]
+    return [(begin, end) for begin, end in pairwise(borders) if end > begin]

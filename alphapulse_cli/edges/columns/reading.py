@@ -1,0 +1,109 @@
+"""Parts of a dataset: its complete files, grouped by exchange, day, set and columns, each of a version that is understood.
+
+    parts(dataset, "trades") ─► Part(exchange, day, set_name, names, files) …
+
+Nothing but metadata is read here. Unfinished files have another suffix and are not seen. A file of a greater version, or one that is not
+ours, is refused with its name: leaving it out would be a loss that nobody is told of.
+"""
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alphapulse_cli.edges.columns.places import files_of
+from alphapulse_cli.edges.columns.schema import TABLES, VERSION
+from alphapulse_cli.errors import NoSegment, StorageError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+OPEN = ".open"  # a recorder's own folder, there before its first complete file
+CAPTURES = (".cap.zst", ".cap.idx")
+_PLACE = re.compile(r"exchange=(?P<exchange>.+)/day=(?P<day>\d+)")
+PATH_COLUMNS = ("exchange", "day", "set_name")  # of each row, by its file
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Files of one table with the same exchange, day (YYYYMMDD), set and columns, in order of time."""
+
+    exchange: str
+    day: int
+    set_name: str
+    names: tuple[str, ...]  # of the columns of TABLES that the files have, in the table's order
+    files: tuple[Path, ...]
+
+
+def require_dataset(dataset: Path) -> None:
+    """Check that a folder is a dataset, with or without files. NoSegment with a hint, if it is not."""
+    if not dataset.is_dir():
+        raise NoSegment(f"no such folder: {str(dataset)[:200]!r}", "alphapulse record DIR writes a dataset")
+    if any((dataset / name).is_dir() for name in (*TABLES, OPEN)):
+        return
+    inside = next((above for above in dataset.resolve().parents if any((above / name).is_dir() for name in TABLES)), None)
+    if inside is not None:
+        hint = f"the dataset is the folder above its tables: {inside}"
+    elif any(path.name.endswith(CAPTURES) for path in dataset.iterdir()):
+        hint = "it is a capture: alphapulse record NEW-DIR CAPTURE makes a dataset of it"
+    else:
+        hint = f"a dataset has folders named {', '.join(TABLES)}; alphapulse record DIR writes one"
+    raise NoSegment(f"not a dataset: {str(dataset)[:200]!r}", hint)
+
+
+def parts(
+    dataset: Path,
+    table: str,
+    exchanges: Collection[str] = (),
+    is_day_wanted: Callable[[int], bool] = lambda _: True,
+) -> list[Part]:
+    """Parts of a table, in order of exchange, day and set: of all exchanges or those named (or sets of that name).
+
+    NoSegment for a folder that is no dataset; UsageError for a file of a greater version or without one; StorageError for a damaged one.
+    """
+    require_dataset(dataset)
+    found: dict[tuple[str, int, str, tuple[str, ...]], list[Path]] = {}
+    for path in files_of(dataset, table):
+        place = _PLACE.fullmatch(f"{path.parent.parent.name}/{path.parent.name}")
+        if place is None or not is_day_wanted(int(place["day"])):
+            continue
+        if exchanges and place["exchange"] not in exchanges and not path.name.startswith(tuple(f"{name}-" for name in exchanges)):
+            continue
+        schema, metadata = _footer(path)
+        set_name = _checked(path, table, metadata)
+        if exchanges and place["exchange"] not in exchanges and set_name not in exchanges:
+            continue
+        has = set(schema.names)
+        names = tuple(column.name for column in TABLES[table] if column.name in has)
+        found.setdefault((place["exchange"], int(place["day"]), set_name, names), []).append(path)
+    return [Part(*key, tuple(files)) for key, files in sorted(found.items())]
+
+
+def _footer(path: Path) -> tuple["pa.Schema", dict[bytes, bytes]]:
+    """Schema and metadata of a file. StorageError for a damaged one."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.schema_arrow, file.metadata.metadata or {}
+    except (OSError, pa.ArrowException) as problem:
+        reason = str(problem).partition("\n")[0][:200]
+        raise StorageError(f"{path}: {reason}", "move the file away to read the others") from None
+
+
+def _checked(path: Path, table: str, metadata: dict[bytes, bytes]) -> str:
+    """Name of the set of a file whose metadata is this. UsageError for another version or another table."""
+    version = metadata.get(b"alphapulse.dataset", b"").decode("utf-8", "backslashreplace")
+    if not version.isdecimal():
+        raise UsageError(f"{path}: not a file of a dataset, it names no version", "move it away: it was not written by alphapulse")
+    if int(version) > VERSION:
+        raise UsageError(
+            f"{path}: version {version[:20]} of a dataset, known is {VERSION}",
+            "read it with a newer alphapulse: pip install -U alphapulse",
+        )
+    of = metadata.get(b"alphapulse.table", b"").decode("utf-8", "backslashreplace")
+    if of != table:
+        raise UsageError(f"{path}: a file of the table {of[:40]!r} among those of {table!r}", "move it to the folder of its table")
+    return metadata.get(b"alphapulse.set", b"").decode("utf-8", "backslashreplace")
