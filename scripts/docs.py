@@ -17,6 +17,7 @@ TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference"
 BY_HAND = {
     "captures.md": "Captures",
     "certificates.md": "Certificates",
+    "datasets.md": "Datasets",
     "glossary.md": "Glossary",
 }  # pages that stand there too; this script leaves them alone
 MADE = "<!-- Made by scripts/docs.py of the code; do not edit. -->"
@@ -112,6 +113,18 @@ def roff(text: str) -> str:
     """Plain text in roff: nothing in it is a request, a dash is the one that is typed."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
     return "\n".join("\\&" + line if line.startswith((".", "'")) else line for line in escaped.split("\n"))
+
+
+def tables() -> Iterator[str]:
+    from alphapulse_cli.edges.columns import schema
+
+    types = {"int": "int64", "decimal": "decimal128(38, 18)", "text": "string", "bool": "bool"}
+    yield "# Tables of a dataset"
+    yield "The columns of what `alphapulse record` writes; where the files lie and what holds for them: [datasets](datasets.md)."
+    for name, columns in schema.TABLES.items():
+        yield f"## {name}"
+        rows = ((f"`{one.name}`", types[one.type], "yes" if one.is_nullable else "", one.meaning) for one in columns)
+        yield table(("column", "type", "null", "meaning"), rows)
 
 
 def layouts() -> Iterator[str]:
@@ -602,6 +615,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "layouts.md": layouts,
     "python.md": python,
     "simulators.md": simulators,
+    "tables.md": tables,
     "performance.md": performance,
 }
 

@@ -30,6 +30,7 @@ COMMANDS = (  # in the order in which a newcomer needs them
     Entry("collect", "Collect books and trades of exchanges into shared memory"),
     Entry("capture", "Capture what exchanges send; look into captures, check them, make others of them"),
     Entry("replay", "Play captures again, at any speed, into segments of their own"),
+    Entry("record", "Record books and trades, live or of captures, as Parquet files"),
     Entry("verify", "Prove captures: a certificate says what holds and what is missing"),
     Entry("tui", "Show the live screen: books, ladders, latencies, trades, arbitrage, rings"),
     Entry("top", "Show the live screen", alias_of="tui"),

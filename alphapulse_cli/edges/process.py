@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from alphapulse_cli.errors import ExitCode
 
@@ -91,6 +91,41 @@ def signals() -> Iterator[None]:
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class Stopping:
+    """End of a command that must finish what it began: `code` is the exit code of the first signal, None before it.
+
+    A second signal ends it at once, as `signals` does.
+    """
+
+    def __init__(self) -> None:
+        self.code: ExitCode | None = None
+
+    def goes_on(self) -> bool:
+        """Whether no signal has come."""
+        return self.code is None
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[Stopping]:
+    """Within it the first of SIGINT and the signals of `endings` is noted, and the second one has the effect it had before."""
+    made, codes = Stopping(), {signal.SIGINT: ExitCode.INTERRUPTED, **endings()}
+    before: dict[signal.Signals, Any] = {}
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        made.code = codes[signal.Signals(number)]
+        restore()
+
+    def restore() -> None:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+    before.update({number: signal.signal(number, note) for number in codes if signal.getsignal(number) is not signal.SIG_IGN})
+    try:
+        yield made
+    finally:
+        restore()
 
 
 @contextlib.contextmanager

@@ -63,6 +63,7 @@ WRONG = {
     "transport": ["carrier-pigeon"],
     "checksum": ["maybe", "BTC-USD=maybe"],
     "rotate": ["hourly", "", "1h,2h", "0.5s", "10KiB", "\x1b[2J"],
+    "roll": ["hourly", "", "10m,2h", "0.5s", "10KiB", "\x1b[2J"],
     "keep": ["for ever", "7d,8d", "50Gb", "-7d"],
     "least-free": ["100%", "", "-1", "5%,6%", "a little"],
     "last-frames": ["soon", "", "0s", "2h", "10KiB", "1GiB", "30s,1m", "\x1b[2J"],
@@ -100,6 +101,7 @@ BEHIND = {
     "replay play": ["nofile"],
     "explain": ["last", "nofile"],
     "verify": ["nofile"],
+    "record": ["made"],
     "arb explain": ["last"],
     "collect": ["--exchange", "kraken"],
     "exchanges check": ["kraken"],
@@ -203,7 +205,7 @@ def wrong_values():
 @pytest.mark.parametrize(("path", "parameter", "value"), list(wrong_values()))
 def test_a_wrong_value_is_refused_with_a_hint(run, path, parameter, value):
     code, out, err = run(*path, *BEHIND.get(" ".join(path), []), named(parameter), value)
-    looked_for = named(parameter) == "--exchanges" and path[0] in ("tail", "reconstruct", "segments")
+    looked_for = named(parameter) == "--exchanges" and path[0] in ("tail", "reconstruct", "segments", "record")
     assert (code, out) == (NOTHING_THERE if looked_for else 2, ""), err
     assert err.startswith("error: ")
     assert "\nhint: " in err

@@ -34,7 +34,7 @@ def write_file(path: Path, table: str, rows: "pa.Table", exchange: str, set_name
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + UNFINISHED)
     with pa.OSFile(os.fspath(unfinished), "wb") as out, pq.ParquetWriter(out, schema, **parquet_options(table)) as writer:
-        for begin, end in _runs(rows.column("symbol").to_pylist()):
+        for begin, end in _runs(rows.column("symbol")):
             writer.write_table(rows.slice(begin, end - begin), row_group_size=max(end - begin, 1))
         writer.add_key_value_metadata(metadata(table, exchange, set_name))  # without a stored schema its metadata would be dropped
     with unfinished.open("rb") as written:
@@ -43,7 +43,10 @@ def write_file(path: Path, table: str, rows: "pa.Table", exchange: str, set_name
     return path.stat().st_size
 
 
-def _runs(symbols: list[str]) -> list[tuple[int, int]]:
+def _runs(symbols: "pa.ChunkedArray") -> list[tuple[int, int]]:
     """Begin and end of each run of equal symbols."""
-    borders = [0, *(index for index in range(1, len(symbols)) if symbols[index] != symbols[index - 1]), len(symbols)]
-    return [(begin, end) for begin, end in pairwise(borders) if end > begin]
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ends = pc.run_end_encode(pa.concat_arrays(symbols.chunks)).run_ends.to_pylist() if len(symbols) else []
+    return list(pairwise([0, *ends]))

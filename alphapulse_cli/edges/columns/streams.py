@@ -1,0 +1,280 @@
+"""Streams of a recording: rows that are not yet in a Parquet file, as Arrow IPC streams below DIR/.open/.
+
+    .open/kraken.lock                            held by the recorder of the set, for as long as it runs
+    .open/kraken-<epoch>-<part>.deltas.arrows    complete batches, compressed; the last one may be torn where its writer was killed
+
+A stream becomes the files of its rows, one for each day in UTC, and goes once they are renamed. Their names follow from the stream, so that
+whoever turns it into files again, after a crash at any moment, finds those that are there already: a row appears once.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from alphapulse_cli.edges.capture.files import PRIVATE_FILE, PRIVATE_FOLDER
+from alphapulse_cli.edges.columns import rows as row_columns
+from alphapulse_cli.edges.columns.places import day_of, file_name, folder_of
+from alphapulse_cli.edges.columns.reading import OPEN
+from alphapulse_cli.edges.columns.schema import TABLES
+from alphapulse_cli.edges.columns.writing import UNFINISHED, write_file
+from alphapulse_cli.errors import StorageError, WriterAlive
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SUFFIX = ".arrows"
+EXCHANGE, SET = b"exchange", b"set"  # in a stream's metadata
+PROBE_BYTES = 1 << 20
+DAY_NS = 86_400_000_000_000
+_NAME = re.compile(r"(?P<set>.+)-(?P<epoch>\d+)-(?P<part>\d+)\.(?P<table>[a-z]+)\.arrows")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Place of a stream: all tables of one part of a recording differ by the table only."""
+
+    dataset: Path
+    exchange: str
+    set_name: str
+    epoch: int
+    part: int
+
+    def stream(self, table: str) -> Path:
+        """Path of the stream of a table."""
+        return self.dataset / OPEN / f"{self.set_name}-{self.epoch}-{self.part}.{table}{SUFFIX}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Files that streams became: the number of streams, and of files, rows and bytes."""
+
+    streams: int = 0
+    files: int = 0
+    rows: int = 0
+    file_bytes: int = 0
+
+    def __add__(self, other: "Finished") -> "Finished":
+        return Finished(
+            self.streams + other.streams,
+            self.files + other.files,
+            self.rows + other.rows,
+            self.file_bytes + other.file_bytes,
+        )
+
+
+class Stream:
+    """Stream of one table that is being written. OSError where the file cannot be made."""
+
+    def __init__(self, place: Place, table: str) -> None:
+        import pyarrow as pa
+
+        self.table, self.path = table, place.stream(table)
+        self.stream_bytes = self.rows = 0
+        schema = row_columns.stream_schema(table)
+        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+        self._sink = _Sink()
+        names = {EXCHANGE: place.exchange.encode(), SET: place.set_name.encode()}
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        self._writer = pa.ipc.new_stream(pa.PythonFile(self._sink, "w"), schema.with_metadata(names), options=options)
+        try:
+            self._flush()
+        except OSError:
+            self.path.unlink()
+            raise
+
+    def write(self, batch: "pa.RecordBatch") -> None:
+        """Write rows as one batch. OSError: then none of them is in the stream."""
+        self._writer.write_batch(batch)
+        self._flush()
+        self.rows += len(batch)
+
+    def _flush(self) -> None:
+        """Write what the sink holds, the whole or nothing of it."""
+        data = memoryview(self._sink.taken())
+        length = len(data)
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError:
+            os.ftruncate(self._file, self.stream_bytes)
+            os.lseek(self._file, self.stream_bytes, os.SEEK_SET)
+            raise
+        self.stream_bytes += length
+
+    def close(self) -> None:
+        """Close the file: it is complete."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+class _Sink:
+    """File in memory, emptied by `taken`."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._held += data
+        return len(data)
+
+    def taken(self) -> bytes:
+        found, self._held = bytes(self._held), bytearray()
+        return found
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def read_stream(path: Path) -> "tuple[pa.Table | None, bytes, bytes]":
+    """Complete batches of a stream, its exchange and its set; None where not even its schema was written. OSError."""
+    import pyarrow as pa
+
+    batches = []
+    try:
+        with pa.OSFile(os.fspath(path), "rb") as file, pa.ipc.open_stream(file) as reader:
+            schema = reader.schema
+            with contextlib.suppress(pa.ArrowException, OSError, EOFError):  # torn: a message or its body is cut short
+                batches.extend(reader)
+    except pa.ArrowException:
+        return None, b"", b""
+    names = schema.metadata or {}
+    return pa.Table.from_batches(batches, schema).replace_schema_metadata(None), names.get(EXCHANGE, b""), names.get(SET, b"")
+
+
+def finish(dataset: Path, path: Path) -> Finished:
+    """Turn a closed stream into files, one a day, and remove it. OSError: then the stream is still there."""
+    import pyarrow.compute as pc
+
+    found = _NAME.fullmatch(path.name)
+    assert found is not None
+    table, done = found["table"], Finished()
+    rows, exchange, set_name = read_stream(path)
+    if rows is not None and rows.num_rows:
+        times = rows.column("timestamp_ns")
+        spans = pc.divide(times, DAY_NS)
+        for span in sorted(pc.unique(spans).to_pylist()):
+            of_day = rows.filter(pc.equal(spans, span))
+            first_ns = pc.min(of_day.column("timestamp_ns")).as_py()
+            name = file_name(set_name.decode(), int(found["epoch"]), first_ns, int(found["part"]))
+            target = folder_of(dataset, table, exchange.decode(), day_of(first_ns)) / name
+            if target.exists():  # renamed before the crash
+                continue
+            size = write_file(target, table, row_columns.with_prices(table, of_day), exchange.decode(), set_name.decode())
+            done += Finished(0, 1, of_day.num_rows, size)
+            _sync_folder(target.parent)
+    path.unlink()
+    return done + Finished(streams=1)
+
+
+def open_folder(dataset: Path) -> Path:
+    """Make the folder of streams, and the dataset, if they are not there. StorageError."""
+    folder = dataset / OPEN
+    try:
+        folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make the folder {folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StorageError(f"cannot write in the folder {folder}: permission denied")
+    return folder
+
+
+def lock(dataset: Path, set_name: str) -> IO[bytes]:
+    """Lock a set of a dataset for this process, until the file is closed. WriterAlive where another records it; StorageError."""
+    path = open_folder(dataset) / f"{set_name}.lock"
+    try:
+        held = path.open("ab", buffering=0)
+    except OSError as error:
+        raise StorageError(f"cannot open {path}: {error.strerror}") from None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held.close()
+        raise WriterAlive(
+            f"another process records {set_name} into {dataset}", "name another folder, or end that one first"
+        ) from None
+    return held
+
+
+def left_streams(dataset: Path) -> dict[str, list[Path]]:
+    """Streams that there are, by set, the oldest part first."""
+    found: dict[str, list[tuple[int, int, Path]]] = {}
+    for path in (dataset / OPEN).glob(f"*{SUFFIX}"):
+        name = _NAME.fullmatch(path.name)
+        if name is not None and name["table"] in TABLES:
+            found.setdefault(name["set"], []).append((int(name["epoch"]), int(name["part"]), path))
+    return {name: [path for *_, path in sorted(paths)] for name, paths in sorted(found.items())}
+
+
+def recover(dataset: Path, set_name: str) -> Finished:
+    """Turn the streams that a killed recorder of a set left into files. The caller holds the set's lock. OSError."""
+    done = Finished()
+    for path in left_streams(dataset).get(set_name, ()):
+        done += finish(dataset, path)
+    for table in TABLES:  # files whose writer was killed: their streams have just been turned into files
+        for path in (dataset / table).glob(f"exchange=*/day=*/{set_name}-*{UNFINISHED}"):
+            if re.fullmatch(re.escape(set_name) + r"-\d+-\d+-\d+\.parquet" + re.escape(UNFINISHED), path.name):
+                path.unlink()
+    return done
+
+
+def parts_of(dataset: Path, set_name: str) -> Iterator[tuple[int, int, Path]]:
+    """Iterate over the (epoch, part, path) of all files and streams of a set."""
+    name = re.compile(re.escape(set_name) + r"-(?P<epoch>\d+)-\d+-(?P<part>\d+)\.parquet")
+    for table in TABLES:
+        for path in (dataset / table).glob("exchange=*/day=*/*.parquet"):
+            found = name.fullmatch(path.name)
+            if found is not None:
+                yield int(found["epoch"]), int(found["part"]), path
+    for path in left_streams(dataset).get(set_name, ()):
+        stream = _NAME.fullmatch(path.name)
+        assert stream is not None
+        yield int(stream["epoch"]), int(stream["part"]), path
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def probe(dataset: Path) -> None:
+    """Write PROBE_BYTES to the dataset's disk, and remove them. OSError."""
+    path = dataset / OPEN / "probe"
+    try:
+        path.write_bytes(bytes(PROBE_BYTES))
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def failed(dataset: Path, error: OSError) -> StorageError:
+    """StorageError for what left streams could not be turned into."""
+    return StorageError(
+        f"cannot write the files of {dataset}: {(error.strerror or str(error)).lower()}", "the streams are still there"
+    )
+
+
+def left(dataset: Path, reason: str) -> StorageError:
+    """StorageError for streams that stay at the end of a recording."""
+    return StorageError(f"not all files were written: {reason}", f"once there is room: alphapulse record --recover {dataset}")
