@@ -103,7 +103,8 @@ class SetSource:
 
         polled = self._follower.fetch(monotonic_ns)
         records = np.frombuffer(polled.records, delta.dtype())
-        if not self._begin(int(records["timestamp_ns"][0]) if len(records) else self._follower.groups.now_ns()):
+        first_ns = int(records["timestamp_ns"][0]) if len(records) else self._follower.groups.now_ns()
+        if not self._begin(first_ns, polled.first):
             return 0
         if polled.restarted:
             self._restarted(polled)
@@ -151,18 +152,20 @@ class SetSource:
 
     # Parts
 
-    def _begin(self, time_ns: int) -> bool:
-        """Begin the recording, if it has not; False where a replay's clock is not known yet."""
+    def _begin(self, time_ns: int, first: int) -> bool:
+        """Begin the recording before record `first`, if it has not; False where a replay's clock is not known yet."""
         if not self._has_begun and time_ns > 0:
             self._has_begun = True
             self._time_ns = time_ns
+            self._sequence = first * SEQUENCES_PER_RECORD + BEGUN
+            self._row_of_set("begun", "deltas", self._sequence)
             self._begin_part(time_ns)
-            self._row_of_set("begun", "deltas", self._next_sequence() + BEGUN)
         return self._has_begun
 
     def _begin_part(self, time_ns: int) -> None:
         """Begin the next part of the recording with all books."""
-        self._add_rows()
+        if self.recorder.has_begun:
+            self._add_rows()
         self.recorder.begin_part(self.epoch, time_ns)
         self._time_ns = max(self._time_ns, time_ns)  # of its books, too: they belong to its day
         self._want_books()
@@ -175,11 +178,11 @@ class SetSource:
         self._tops.clear()
         self._versions.clear()
         self._held.clear()
-        self._sequence = 0
-        groups = self._follower.groups
-        time_ns = max(groups.now_ns(), self._time_ns)
-        self._begin_part(time_ns)
-        self._row_of_set("restarted", "deltas", polled.first * SEQUENCES_PER_RECORD + RESTARTED, timestamp_ns=time_ns)
+        self._add_rows()
+        self._time_ns = max(self._follower.groups.now_ns(), self._time_ns)
+        self._sequence = polled.first * SEQUENCES_PER_RECORD + RESTARTED
+        self._begin_part(self._time_ns)
+        self._row_of_set("restarted", "deltas", self._sequence)
 
     def _missed(self, ring: str, missed: int, first: int, groups: GroupReader) -> None:
         self.recorder.totals.missed += missed

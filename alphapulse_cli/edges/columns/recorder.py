@@ -103,6 +103,11 @@ class Recorder:
         """Whether the dataset has rows of that epoch of the set."""
         return epoch in self._next_part
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a part is open."""
+        return self._place is not None
+
     def is_due(self, time_ns: int) -> bool:
         """Whether the next rows, received at `time_ns`, begin a part: the first, another span or day, or beyond the size."""
         if self._span < 0:
