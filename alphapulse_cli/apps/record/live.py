@@ -8,12 +8,14 @@ from alphapulse_cli.apps.record.source import SetSource
 from alphapulse_cli.edges.columns.recorder import Recorder
 from alphapulse_cli.edges.columns.streams import open_folder
 from alphapulse_cli.errors import AlphapulseError, StorageError
-from alphapulse_cli.flow.groups import Start
+from alphapulse_cli.flow.groups import POLL_RECORDS, Start
 from alphapulse_cli.readers.selection import settled
 from alphapulse_cli.readers.sets import Observe, SetReaders
+from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
 
 Recorders = dict[str, Recorder]
+GATHER_NS = 10_000_000  # pause in which records gather, as nobody waits for a file: hundreds at once cost a fraction of one by one
 
 
 class LiveRecording:
@@ -75,10 +77,13 @@ class LiveRecording:
             yield
 
     def _read(self, now_ns: int) -> list[None]:
-        read = 0
+        read = most = 0
         for source in self.sources:
-            read += source.poll(now_ns)
+            count = source.poll(now_ns)
             source.tend(now_ns)
+            read, most = read + count, max(most, count)
+        if read and most < POLL_RECORDS:
+            clock.pause(GATHER_NS)
         return [None] if read else []
 
     def close(self) -> None:
