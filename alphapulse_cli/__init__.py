@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alphapulse_cli.apps.arb.api import arbitrage
+    from alphapulse_cli.apps.candles.api import candles
     from alphapulse_cli.apps.past import at, replay
     from alphapulse_cli.apps.verify.api import verify
     from alphapulse_cli.book.reconstruct import Reconstructor
@@ -71,6 +72,7 @@ __all__ = [
     "__version__",
     "arbitrage",
     "at",
+    "candles",
     "changes",
     "exchange_times",
     "feed_delays",
@@ -92,6 +94,7 @@ _MODULES = {  # where a public name is; an error that is not listed is in `error
     "TradingStatus": "market.trading_status",
     "arbitrage": "apps.arb.api",
     **dict.fromkeys(("at", "replay"), "apps.past"),
+    "candles": "apps.candles.api",
     "verify": "apps.verify.api",
     **dict.fromkeys(("Book", "DeltaReader", "TradeReader", "follow"), "readers.api"),
     **dict.fromkeys(("changes", "price_decimals", "prices", "size_decimals", "sizes"), "readers.columns"),

@@ -453,6 +453,8 @@ PYTHON = (  # what a program of one's own may use: heading, the source that docu
     ("The past, from captures: `ap.at`, `ap.replay`", "apps/past.py", ("at", "replay", "Replaying")),
     ("Certificates: `ap.verify`", "apps/verify/api.py", ("verify",)),
     ("What a certificate holds", "apps/verify/certificate.py", ("Certificate", "SetCertificate", "BookCertificate")),
+    ("Candles: `ap.candles`", "apps/candles/api.py", ("candles",)),
+    ("What a candle holds", "market/candles.py", ("Candle",)),
     ("Arbitrage, live: `ap.arbitrage`", "apps/arb/api.py", ("arbitrage", "Opportunities")),
     ("Its policy: `ap.ArbitragePolicy`", "flow/arbitrage/candidate.py", ("ArbitragePolicy", "RejectReason")),
     (

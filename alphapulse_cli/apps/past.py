@@ -40,7 +40,7 @@ def at(places: Places, exchange: str, symbol: str, time: Time) -> BookCopy:
     It has all levels, and the state that the collector gave it then. UsageError for a time without an offset or outside the capture;
     NoSegment if there was no such book then.
     """
-    time_ns = _nanoseconds(time)
+    time_ns = nanoseconds(time)
     found = [one for one in recordings(capture_files(_paths(places))) if exchange in (one.exchange, one.set_name)]
     if not found:
         raise NoSegment(f"no capture of {exchange[:40]} there", "alphapulse capture info FILE shows what a capture holds")
@@ -76,8 +76,8 @@ def replay(
     return Replaying(
         recordings(capture_files(_paths(places))),
         symbols,
-        None if start is None else _nanoseconds(start),
-        None if end is None else _nanoseconds(end),
+        None if start is None else nanoseconds(start),
+        None if end is None else nanoseconds(end),
     )
 
 
@@ -187,7 +187,7 @@ def _paths(places: Places) -> list[Path]:
     return [Path(places)] if isinstance(places, str | PathLike) else [Path(place) for place in places]
 
 
-def _nanoseconds(time: Time) -> int:
+def nanoseconds(time: Time) -> int:
     """Nanoseconds since 1970. UsageError for a text or a datetime without an offset, and for what is no time."""
     if isinstance(time, str):
         return parse(time)

@@ -35,6 +35,7 @@ COMMANDS = (  # in the order in which a newcomer needs them
     Entry("tui", "Show the live screen: books, ladders, latencies, trades, arbitrage, rings"),
     Entry("top", "Show the live screen", alias_of="tui"),
     Entry("tail", "Follow the deltas or the trades as they are published"),
+    Entry("candles", "Show candles of trades: live, of captures or of datasets"),
     Entry("reconstruct", "Show the full book of a symbol, or prove that every replica is exact"),
     Entry("arb", "Find cross-exchange opportunities, net of fees and depth"),
     Entry("explain", "Show the evidence for a gap of a capture: frames, books, what readers saw"),

@@ -9,7 +9,7 @@ from alphapulse_cli.cli.loading import load
 DURATION, DECIMAL = "a length of time", "a decimal"
 # Options with a value that nobody can complete: (what it is instead). A path is the shell's own to complete.
 FREE = {
-    **dict.fromkeys(("duration", "last", "max-age", "max-skew", "every"), DURATION),
+    **dict.fromkeys(("duration", "last", "max-age", "max-skew", "every", "late"), DURATION),
     **dict.fromkeys(("size", "notional", "min-bps", "min-profit"), DECIMAL),
     **dict.fromkeys(
         (
@@ -34,6 +34,8 @@ FREE = {
 # A wrong value of each, refused with 2 before anything is begun.
 WRONG = {
     **{key: ["soon", "0s", "-1s", "\x1b[2J"] for key in ("duration", "last", "max-age", "max-skew", "every")},
+    "late": ["soon", "-1s", "\x1b[2J"],
+    "width": ["1M", "", "15d", "\x1b[2J"],
     **{key: ["much", "-1", "0", "NaN", "1e999999"] for key in ("size", "notional")},
     **{key: ["much", "NaN", "1e999999"] for key in ("min-bps", "min-profit")},
     **{key: ["0", "-1", "1.5", "many"] for key in ("count", "depth")},
@@ -205,7 +207,7 @@ def wrong_values():
 @pytest.mark.parametrize(("path", "parameter", "value"), list(wrong_values()))
 def test_a_wrong_value_is_refused_with_a_hint(run, path, parameter, value):
     code, out, err = run(*path, *BEHIND.get(" ".join(path), []), named(parameter), value)
-    looked_for = named(parameter) == "--exchanges" and path[0] in ("tail", "reconstruct", "segments", "record")
+    looked_for = named(parameter) == "--exchanges" and path[0] in ("tail", "candles", "reconstruct", "segments", "record")
     assert (code, out) == (NOTHING_THERE if looked_for else 2, ""), err
     assert err.startswith("error: ")
     assert "\nhint: " in err
@@ -239,6 +241,7 @@ OF_THE_PARSER = {
     "--max-age",
     "--max-skew",
     "--every",
+    "--late",
     "--count",
     "--depth",
     "--seed",
