@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from support.app_parts import live_books, processes_of, sample, wait_until
+from support.e2e import verified
 
 from alphapulse_cli.apps.demo import EXCHANGES, SYMBOLS, DemoPlan, chosen_exchanges
 from alphapulse_cli.errors import UsageError
@@ -42,7 +43,7 @@ def test_all_exchanges_are_live_proved_and_fit_in_a_containers_memory(alphapulse
         row = json.loads(demo.stdout.readline())
         if row["state"] == "LIVE" and row["bid"] and row["ask"]:
             live.add((row["exchange"], row["symbol"]))
-    proof = alphapulse("reconstruct", "--verify", "--duration", "2", "--json", timeout=100)
+    proof = verified(alphapulse)
     assert (proof.code, {json.loads(line)["verdict"] for line in proof.stdout.splitlines()}) == (0, {"proved"}), proof.stderr
     used = sum(path.stat().st_blocks * 512 for path in alphapulse.shm_dir.iterdir())
     assert used <= SMALL_SHM_BYTES

@@ -177,9 +177,12 @@ class TestAReaderThatWasTooSlow:
 
 
 class TestTheEnd:
-    def test_the_collector_ends_well_and_the_books_are_no_longer_live(self, told, collector, module_alphapulse):
-        collector.send_signal(signal.SIGTERM)
-        _, stderr = collector.communicate(timeout=30)
+    def test_the_collector_ends_well_and_the_books_are_no_longer_live(self, truth, alphapulse):
+        with replay() as exchange:
+            collector = collect(alphapulse, exchange, truth)
+            play(exchange, alphapulse.shm_dir)
+            collector.send_signal(signal.SIGTERM)
+            _, stderr = collector.communicate(timeout=30)
         assert (collector.returncode, b"Traceback" in stderr) == (0, False)
-        image = Book("coinbase", next(iter(RECORDED.stub_ticks)), shm_dir=str(module_alphapulse.shm_dir)).read(1)
+        image = Book("coinbase", next(iter(RECORDED.stub_ticks)), shm_dir=str(alphapulse.shm_dir)).read(1)
         assert image.state.name == "STALE"

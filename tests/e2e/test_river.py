@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from support.e2e import exact, wait_for, wait_until_live, writer_pid
+from support.e2e import exact, verified, wait_for, wait_until_live, writer_pid
 from support.shm_processes import child
 
 from alphapulse_cli.readers.api import Book
@@ -22,13 +22,41 @@ EXCHANGES = ("kraken", "coinbase", "binance-us")
 SYMBOLS = ("BTC-USD", "ETH-USD")
 
 
+class Demos:
+    """The demo of this module: started when a test wants it, and again after one that ended it; so the tests may run in any order."""
+
+    def __init__(self, alphapulse):
+        self._alphapulse, self._process = alphapulse, None
+
+    def running(self):
+        """Its process, once the books of all three exchanges are LIVE."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._alphapulse.start("demo", "--symbols", ",".join(SYMBOLS), "--json")
+            for name in EXCHANGES:
+                wait_until_live(self._alphapulse.shm_dir, name, SYMBOLS)
+        return self._process
+
+    def ended(self):
+        """Its process, ended as a service manager ends it."""
+        process = self.running() if self._process is None else self._process
+        process.terminate()
+        process.communicate(timeout=30)
+        return process
+
+
 @pytest.fixture(scope="module")
-def demo(module_alphapulse):
-    """The demo, once the books of all three exchanges are LIVE."""
-    process = module_alphapulse.start("demo", "--symbols", ",".join(SYMBOLS), "--json")
-    for name in EXCHANGES:
-        wait_until_live(module_alphapulse.shm_dir, name, SYMBOLS)
-    return process
+def demos(module_alphapulse):
+    return Demos(module_alphapulse)
+
+
+@pytest.fixture
+def demo(demos):
+    return demos.running()
+
+
+@pytest.fixture
+def ended_demo(demos):
+    return demos.ended()
 
 
 def read(alphapulse, name, symbol, depth=None):
@@ -148,7 +176,7 @@ class TestReconstruct:
             assert f"{name}:BTC-USD  LIVE" in done.stdout
 
     def test_every_book_is_proved(self, demo, module_alphapulse):
-        rows = rows_of(module_alphapulse("reconstruct", "--verify", "--duration", "3"))
+        rows = rows_of(verified(module_alphapulse))
         assert {(row["exchange"], row["symbol"]) for row in rows} == {(name, symbol) for name in EXCHANGES for symbol in SYMBOLS}
         assert {(row["verdict"], row["image"], row["checks_bad"]) for row in rows} == {("proved", "equal", 0)}
         assert all(row["checks_ok"] for row in rows)
@@ -188,8 +216,6 @@ class TestALateReader:
 
 
 class TestTheEnd:
-    """Last in this module: it ends the demo."""
-
     def test_a_killed_collector_is_started_again_and_a_reader_follows(self, demo, module_alphapulse):
         shm_dir = module_alphapulse.shm_dir
         first = writer_pid(shm_dir, "kraken")
@@ -209,13 +235,13 @@ class TestTheEnd:
         assert told["checks_bad"] == 0
         assert is_gone(second)
 
-    def test_nothing_is_left_but_retired_segments(self, demo, module_alphapulse):
+    def test_nothing_is_left_but_retired_segments(self, ended_demo, module_alphapulse):
         for name in EXCHANGES:
             assert is_gone(writer_pid(module_alphapulse.shm_dir, name))
             book = read(module_alphapulse, name, "BTC-USD", 1)
             assert (book.state.name, len(book.bids)) == ("STALE", 1), (name, book)
 
-    def test_what_is_not_live_is_not_called_proved(self, demo, module_alphapulse):
+    def test_what_is_not_live_is_not_called_proved(self, ended_demo, module_alphapulse):
         """The last books can still be printed, and say what they are; --verify finds nobody to prove anything: 3."""
         done = module_alphapulse("reconstruct", "--symbol", "kraken:BTC-USD", "--depth", "1")
         assert (done.code, json.loads(done.stdout)["state"]) == (0, "STALE")

@@ -12,22 +12,22 @@ pytest.importorskip("trustme")
 LIMIT_S = 40.0
 
 
-@pytest.fixture(scope="module")
-def served(module_alphapulse):
+@pytest.fixture
+def served(alphapulse):
     """(process, the line it printed)."""
-    process = module_alphapulse.start("sim", "kraken", "--symbols", "BTC-USD", "--tls", "--json")
+    process = alphapulse.start("sim", "kraken", "--symbols", "BTC-USD", "--tls", "--json")
     return process, json.loads(process.stdout.readline())
 
 
-def test_a_collector_that_is_told_of_the_file_is_live_and_another_is_refused(module_alphapulse, served):
+def test_a_collector_that_is_told_of_the_file_is_live_and_another_is_refused(alphapulse, served):
     """Books and instruments: the WebSocket and REST of one address."""
     _, line = served
     assert line["websocket_url"].startswith("wss://127.0.0.1:")
     assert line["rest_url"].startswith("https://127.0.0.1:")
-    refused = collected(module_alphapulse, line, lambda done: "certificate" in done.stderr)
+    refused = collected(alphapulse, line, lambda done: "certificate" in done.stderr)
     assert refused.code == 6
     assert "certificate" in refused.stderr
-    told = collected(module_alphapulse, line, lambda done: done.code == 0, SSL_CERT_FILE=line["ca_file"])
+    told = collected(alphapulse, line, lambda done: done.code == 0, SSL_CERT_FILE=line["ca_file"])
     assert told.code == 0, told.stderr
 
 

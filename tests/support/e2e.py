@@ -41,6 +41,15 @@ def wait_for(condition, what, limit_s=LIMIT_S):
         time.sleep(0.02)
 
 
+def verified(alphapulse):
+    """`reconstruct --verify` as it ended; for longer where the machine was so busy that a book had no CHECK in the first seconds."""
+    for duration in ("3", "30"):
+        done = alphapulse("reconstruct", "--verify", "--duration", duration, "--json", timeout=100)
+        if '"unproved"' not in done.stdout:
+            break
+    return done
+
+
 def counters(shm_dir, set_name):
     """{symbol, "" for the exchange: {label: value}} of a set."""
     with open_directory(shm_dir) as directory, Segment.attach(directory, segment_name(SegmentKind.COUNTERS, set_name)) as segment:

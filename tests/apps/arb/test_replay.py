@@ -123,16 +123,16 @@ def offline(stage):
 
 
 @pytest.fixture(scope="module")
-def repeated():
-    """What it was the first time."""
-    return {}
+def repeated(tmp_path_factory):
+    """The events of a watch in this process, which all others must repeat."""
+    return in_this_process(str(tmp_path_factory.mktemp("watch") / "segments"))
 
 
 @pytest.mark.parametrize("polled_after", [1, 7, 100, 10_000])
 def test_however_the_reads_are_cut(stage, repeated, polled_after):
     directory, springs = stage
     events = through_segments(directory, springs, polled_after)
-    assert repeated.setdefault("events", events) == events
+    assert events == repeated
     kinds = {event["event"] for event in events}
     assert kinds == {"opened", "changed", "closed"}
     assert all(one["at_ns"] <= other["at_ns"] for one, other in pairwise(events))
@@ -140,7 +140,7 @@ def test_however_the_reads_are_cut(stage, repeated, polled_after):
 
 def test_and_offline(stage, repeated):
     _, springs = stage
-    assert offline(springs) == repeated["events"]
+    assert offline(springs) == repeated
 
 
 def test_and_in_another_process_with_other_hashes(repeated, tmp_path):
@@ -154,7 +154,7 @@ def test_and_in_another_process_with_other_hashes(repeated, tmp_path):
             check=True,
             timeout=120,
         )
-        assert json.loads(done.stdout) == repeated["events"]
+        assert json.loads(done.stdout) == repeated
 
 
 def in_this_process(place):
@@ -176,4 +176,4 @@ def test_a_capture_in_another_order_would_not_be_the_same(stage, repeated):
     for receive_ns, name, frame in turned:
         springs.play(receive_ns, name, frame)
         events += detector.update(markets[name], springs.keeper(name).book, receive_ns, springs.keeper(name).version)
-    assert [event_row(event) for event in events] != repeated["events"]
+    assert [event_row(event) for event in events] != repeated
