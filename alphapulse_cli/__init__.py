@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from alphapulse_cli.apps.arb.api import arbitrage
     from alphapulse_cli.apps.candles.api import candles
+    from alphapulse_cli.apps.datasets import Dataset, load
     from alphapulse_cli.apps.past import at, replay
     from alphapulse_cli.apps.verify.api import verify
     from alphapulse_cli.book.reconstruct import Reconstructor
@@ -53,6 +54,7 @@ __all__ = [
     "ArbitrageDetector",
     "ArbitragePolicy",
     "Book",
+    "Dataset",
     "DecodeError",
     "DeltaReader",
     "ExchangeError",
@@ -77,6 +79,7 @@ __all__ = [
     "exchange_times",
     "feed_delays",
     "follow",
+    "load",
     "price_decimals",
     "prices",
     "replay",
@@ -93,6 +96,7 @@ _MODULES = {  # where a public name is; an error that is not listed is in `error
     "Reconstructor": "book.reconstruct",
     "TradingStatus": "market.trading_status",
     "arbitrage": "apps.arb.api",
+    **dict.fromkeys(("Dataset", "load"), "apps.datasets"),
     **dict.fromkeys(("at", "replay"), "apps.past"),
     "candles": "apps.candles.api",
     "verify": "apps.verify.api",

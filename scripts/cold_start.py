@@ -19,6 +19,8 @@ HEAVY = (
     "websockets",
     "numpy",
     "pandas",
+    "pyarrow",
+    "duckdb",
     "textual",
     "pydantic",
     "asyncio",

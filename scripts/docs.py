@@ -451,6 +451,7 @@ PYTHON = (  # what a program of one's own may use: heading, the source that docu
         ("bbo", "mid", "spread_ticks", "spread_bps", "depth_lots", "imbalance", "depth_walk", "Bbo", "Walk"),
     ),
     ("The past, from captures: `ap.at`, `ap.replay`", "apps/past.py", ("at", "replay", "Replaying")),
+    ("Datasets: `ap.load`", "apps/datasets.py", ("load", "Dataset")),
     ("Certificates: `ap.verify`", "apps/verify/api.py", ("verify",)),
     ("What a certificate holds", "apps/verify/certificate.py", ("Certificate", "SetCertificate", "BookCertificate")),
     ("Candles: `ap.candles`", "apps/candles/api.py", ("candles",)),

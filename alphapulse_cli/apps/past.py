@@ -9,8 +9,6 @@ import contextlib
 import logging
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
-from operator import index
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -25,13 +23,12 @@ from alphapulse_cli.edges.capture.head import Head
 from alphapulse_cli.errors import NoSegment, UsageError
 from alphapulse_cli.flow.outlet import Outlet
 from alphapulse_cli.readers.api import BookCopy, Following, FollowUpdate
-from alphapulse_cli.readers.moments import HINT, moment, parse
+from alphapulse_cli.readers.moments import Time, moment, nanoseconds
 from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import open_directory, usual_path
 
 BEAT_NS = 50_000_000
 Places = str | PathLike[str] | Sequence[str | PathLike[str]]
-Time = str | int | datetime
 
 
 def at(places: Places, exchange: str, symbol: str, time: Time) -> BookCopy:
@@ -185,22 +182,6 @@ class Replaying:
 
 def _paths(places: Places) -> list[Path]:
     return [Path(places)] if isinstance(places, str | PathLike) else [Path(place) for place in places]
-
-
-def nanoseconds(time: Time) -> int:
-    """Nanoseconds since 1970. UsageError for a text or a datetime without an offset, and for what is no time."""
-    if isinstance(time, str):
-        return parse(time)
-    if isinstance(time, datetime):
-        if time.tzinfo is None:
-            raise UsageError(f"a time without an offset: {time.isoformat()}", HINT)
-        return parse(time.isoformat())
-    try:
-        return index(time)
-    except TypeError:
-        raise UsageError(
-            f"not a time: {str(time)[:40]!r}", "a text as 2026-11-27T10:55:37Z, whole ns since 1970, or a datetime with a time zone"
-        ) from None
 
 
 def _require_within(found: Sequence[Recording], time_ns: int) -> None:

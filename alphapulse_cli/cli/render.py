@@ -82,12 +82,12 @@ def emit_csv(rows: Iterable[Row | None], names: Sequence[str] = (), *, headed: b
     written = csv.writer(out, lineterminator="\n")
     names = list(names)
     if names and not headed:
-        written.writerow(names)
+        written.writerow(map(safe, names))
     for row in rows:
         if row is not None:
             if not names:
                 names = list(row)
-                written.writerow(names)
+                written.writerow(map(safe, names))
             written.writerow([_csv_cell(row.get(name)) for name in names])
         if row is None or eager:
             out.flush()

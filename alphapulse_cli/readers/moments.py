@@ -3,17 +3,20 @@
 moment(ns)                2026-11-27T10:55:37.123456Z       with `local`: 2026-11-27T11:55:37.123456+01:00
 time_of_day(ns)           10:55:37.123456Z                  the same without its day, for lines of a live feed
 parse("2026-11-27T10:55:37Z")                               nanoseconds; a time without an offset is refused as ambiguous
+nanoseconds(time)           the same of a text, of nanoseconds or of an aware datetime: the times of the Python API
 """
 
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import index
 
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.exchanges.timestamps import SECOND_NS, rfc3339_ns
 
 UNKNOWN = "----------T--:--:--.------Z"  # for a time beyond the calendar, in a damaged record
 WITHOUT_OFFSET = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?", re.ASCII)
+Time = str | int | datetime
 HINT = "write it in UTC, as in 2026-11-27T10:55:37Z, or with its offset, as in 2026-11-27T11:55:37+01:00"
 
 
@@ -74,3 +77,22 @@ def parse(text: str) -> int:
         if WITHOUT_OFFSET.fullmatch(text.strip()):
             raise UsageError(f"a time without an offset: {text[:40]!r}", HINT) from None
         raise UsageError(f"not a time: {text[:40]!r}", HINT) from None
+
+
+def nanoseconds(time: Time) -> int:
+    """Nanoseconds since 1970 of a text, of nanoseconds or of an aware datetime.
+
+    UsageError for a text or a datetime without an offset, and for what is no time.
+    """
+    if isinstance(time, str):
+        return parse(time)
+    if isinstance(time, datetime):
+        if time.tzinfo is None:
+            raise UsageError(f"a time without an offset: {time.isoformat()}", HINT)
+        return parse(time.isoformat())
+    try:
+        return index(time)
+    except TypeError:
+        raise UsageError(
+            f"not a time: {str(time)[:40]!r}", "a text as 2026-11-27T10:55:37Z, whole ns since 1970, or a datetime with a time zone"
+        ) from None

@@ -104,6 +104,7 @@ BEHIND = {
     "explain": ["last", "nofile"],
     "verify": ["nofile"],
     "record": ["made"],
+    "sql": ["SELECT 1"],
     "arb explain": ["last"],
     "collect": ["--exchange", "kraken"],
     "exchanges check": ["kraken"],

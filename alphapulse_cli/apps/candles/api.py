@@ -14,10 +14,10 @@ from pathlib import Path
 
 from alphapulse_cli.apps.candles.live import LiveCandles
 from alphapulse_cli.apps.candles.markets import Rule
-from alphapulse_cli.apps.past import Time, nanoseconds
 from alphapulse_cli.edges.columns.schema import TABLES
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.market.candles import Candle
+from alphapulse_cli.readers.moments import Time, nanoseconds
 from alphapulse_cli.readers.selection import Wanted
 from alphapulse_cli.shm.directory import open_directory
 

@@ -32,7 +32,7 @@ class Part:
     exchange: str
     day: int
     set_name: str
-    names: tuple[str, ...]  # of the columns of TABLES that the files have, in the table's order
+    names: tuple[str, ...]  # of the columns, in the order of the files
     files: tuple[Path, ...]
 
 
@@ -74,9 +74,7 @@ def parts(
         set_name = _checked(path, table, metadata)
         if exchanges and place["exchange"] not in exchanges and set_name not in exchanges:
             continue
-        has = set(schema.names)
-        names = tuple(column.name for column in TABLES[table] if column.name in has)
-        found.setdefault((place["exchange"], int(place["day"]), set_name, names), []).append(path)
+        found.setdefault((place["exchange"], int(place["day"]), set_name, tuple(schema.names)), []).append(path)
     return [Part(*key, tuple(files)) for key, files in sorted(found.items())]
 
 

@@ -1,0 +1,129 @@
+"""`alphapulse sql`: a query over a dataset, as a table, JSON, CSV or Parquet."""
+
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alphapulse_cli.cli import options, render, stderr
+from alphapulse_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from alphapulse_cli.apps.sql.session import Result
+
+FORMATS = ("table", "json", "csv", "parquet")
+MOST_ROWS = 1000  # of a table: it waits for its last row to know its widths
+
+app = options.command_app()
+
+
+def _format(form: str | None) -> str | None:
+    if form is not None and form not in FORMATS:
+        raise UsageError(f"unknown format: {form[:20]!r}", f"formats are: {', '.join(FORMATS)}")
+    return form
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT in DuckDB's SQL; - reads it from standard input.")],
+    dataset: Annotated[
+        Path, typer.Argument(metavar="[DIR]", show_default=False, help="Folder of the dataset. Default: the one you are in.")
+    ] = Path(),
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="HOW",
+            callback=_format,
+            autocompletion=options.complete_words(*FORMATS),
+            show_default=False,
+            help="table, json, csv or parquet. Default: table on a terminal, json in a pipe.",
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Query a dataset that `alphapulse record` writes, with DuckDB (extra `sql`). Nothing is written, and no other file is read.
+
+    Views: deltas, trades, bbo, status, snapshots, with exact decimals `price` and `size`; candles('1m') is a table of bars. Times are ns
+    since 1970: rfc3339(timestamp_ns) is their exact text, ns('2026-11-27T08:00:00Z') the way back. Sums of price x size are exact in
+    integers: sum(price_ticks::HUGEINT * size_lots), and decimal_text(units, decimals) writes them.
+
+    Decimals are texts in JSON. A table ends after 1000 rows; Parquet goes to a file or a pipe.
+
+    Example: alphapulse sql "SELECT symbol, count(*) AS trades FROM trades GROUP BY ALL" data
+    """
+    form = render.chosen_format(form, as_json, FORMATS)
+    if form == "parquet" and stderr.is_terminal(sys.stdout):
+        raise UsageError(
+            "--format parquet is not for a terminal", "write it into a file: alphapulse sql … --format parquet > result.parquet"
+        )
+    text = sys.stdin.read() if query == "-" else query
+    _require_query_first(query, dataset)
+
+    from alphapulse_cli.apps.sql.session import Session
+
+    with Session(dataset) as session:
+        _show(session.ask(text), form)
+
+
+def _require_query_first(query: str, dataset: Path) -> None:
+    if " " not in query and query != "-" and Path(query).is_dir():
+        raise UsageError(f"{query[:40]!r} is a folder, and not a query", 'the query comes first: alphapulse sql "SELECT …" DIR')
+
+
+def _show(result: "Result", form: str) -> None:
+    if form == "parquet":
+        _write_parquet(result)
+    elif form == "json":
+        render.emit_json(_rows(result))
+    elif form == "csv":
+        render.emit_csv(_rows(result), [column.name for column in result.columns])
+    else:
+        _show_table(result)
+
+
+def _rows(result: "Result") -> Iterator[dict[str, Any] | None]:
+    """Rows, and a None behind each batch: the output is flushed there."""
+    for batch in result.batches():
+        yield from batch
+        yield None
+
+
+def _show_table(result: "Result") -> None:
+    from alphapulse_cli.edges.safe_text import safe
+
+    rows: list[dict[str, Any]] = []
+    for batch in result.batches():
+        rows += batch
+        if len(rows) > MOST_ROWS:
+            break
+    columns = [
+        render.Column(column.name, safe(column.name), right=column.is_number, whole=column.is_number) for column in result.columns
+    ]
+    shown = [{name: _short(value) for name, value in row.items()} for row in rows[:MOST_ROWS]]
+    render.emit_table(shown, columns)
+    if len(rows) > MOST_ROWS:
+        stderr.note(f"the first {MOST_ROWS} rows are shown; --format json has all")
+
+
+def _short(value: Any) -> Any:
+    """Value for a table: a decimal without the zeros at its end, whole."""
+    if not isinstance(value, Decimal):
+        return value
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _write_parquet(result: "Result") -> None:
+    import os
+
+    import pyarrow.parquet as pq
+
+    schema, batches = result.arrow()
+    sys.stdout.flush()
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out, pq.ParquetWriter(out, schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
