@@ -15,6 +15,7 @@ from alphapulse_cli.shm import clock
 from alphapulse_cli.shm.directory import Directory
 
 Recorders = dict[str, Recorder]
+PAUSE_NS = 500_000_000
 GATHER_NS = 10_000_000  # pause in which records gather, as nobody waits for a file: hundreds at once cost a fraction of one by one
 
 
@@ -36,6 +37,8 @@ class LiveRecording:
         self._plan, self._directory, self._report = plan, directory, report
         self.recorders: Recorders = {}
         self._refused: set[str] = set()
+        self._goes_on: Callable[[], bool] = lambda: True
+        self._paused_ns = 0
         self._wanted = settled(directory, plan.wanted)
         open_folder(Path(plan.folder))  # where a set's reader fails it is tried again, and this would fail for ever
         self._sets: SetReaders[SetSource] = SetReaders(directory, self._wanted, self._attach, start=start, how=how, observe=observe)
@@ -70,11 +73,16 @@ class LiveRecording:
         return sum(source.groups for source in self.sources)
 
     def run(self, goes_on: Callable[[], bool], duration_s: float | None = None) -> Iterator[None]:
-        """Record while `goes_on` says so, or for `duration_s` seconds; it pauses after each look at all rings."""
+        """Record while `goes_on` says so, or for `duration_s` seconds, and then what has been published by then; it pauses now and then."""
+        self._goes_on = goes_on
         for _ in self._sets.items(self._read, duration_s):
             if not goes_on():
-                return
+                break
             yield
+        for source in self.sources:
+            until = source.ring.published()
+            while source.ring.position < until and source.poll(clock.monotonic_ns()):
+                source.tend(clock.monotonic_ns())
 
     def _read(self, now_ns: int) -> list[None]:
         read = most = 0
@@ -84,7 +92,10 @@ class LiveRecording:
             read, most = read + count, max(most, count)
         if read and most < POLL_RECORDS:
             clock.pause(GATHER_NS)
-        return [None] if read else []
+        if read or now_ns - self._paused_ns >= PAUSE_NS or not self._goes_on():  # where nothing comes, too, it may have to end
+            self._paused_ns = now_ns
+            return [None]
+        return []
 
     def close(self) -> None:
         """End the recording, and wait for its files. StorageError where not all could be written."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alphapulse_cli.edges.columns.recorder import Recorder
-from alphapulse_cli.edges.columns.rows import delta_rows, trade_rows
+from alphapulse_cli.edges.columns.rows import SIDES, delta_rows, trade_rows
 from alphapulse_cli.edges.columns.schema import SEQUENCES_PER_RECORD, TABLES
 from alphapulse_cli.flow.follow import SetFollower, states_of
 from alphapulse_cli.flow.groups import GroupReader, Polled, Start
@@ -332,6 +332,8 @@ class SetSource:
 
     def _put(self, symbol: str, sequence: int) -> None:
         """Add a held book to the snapshots, and a row of `status` that tells of it: a book may have no levels."""
+        import numpy as np
+
         held = self._held.pop(symbol)
         place = {
             "symbol": symbol,
@@ -341,11 +343,10 @@ class SetSource:
             "version": held.version,
         }
         grid = {"price_decimals": held.price_decimals, "size_decimals": held.size_decimals}
-        self._rows["snapshots"] += [
-            {**place, "side": side, "level": level, "price_ticks": ticks, "size_lots": lots, **grid}
-            for side, levels in (("bid", held.bids), ("ask", held.asks))
-            for level, (ticks, lots) in enumerate(levels)
-        ]
+        for number, levels in enumerate((held.bids, held.asks)):
+            both = np.array(levels, dtype=np.int64).reshape(-1, 2)
+            numbers = {"level": np.arange(len(both)), "price_ticks": both[:, 0], "size_lots": both[:, 1]}
+            self.recorder.add("snapshots", {**numbers, **place, **grid, "side": SIDES[number]})
         told = {
             "state": held.state,
             "book_hash": f"{held.book_hash:016x}",

@@ -114,7 +114,12 @@ class Recorder:
             return True
         day, span = time_ns // streams.DAY_NS, self._span_of(time_ns)
         most = self._rotation.most_bytes
-        return day > self._day or span > self._span or bool(most and self.stream_bytes >= most)
+        return day > self._day or span > self._span or bool(most and self.grown_bytes >= most)
+
+    @property
+    def grown_bytes(self) -> int:
+        """Bytes of the open streams but for the books, with which each part begins: they alone must not end it."""
+        return sum(one.stream_bytes for table, one in self._streams.items() if table != "snapshots")
 
     def _span_of(self, time_ns: int) -> int:
         span_ns = int(self._rotation.seconds * 1e9)

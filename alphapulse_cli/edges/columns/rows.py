@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     Array = np.ndarray[Any, Any]
-    Columns = Mapping[str, "Array | Sequence[Any]"]
+    Columns = Mapping[str, "Array | Sequence[Any] | str | int"]
 
 SIDES = ("bid", "ask")
 HALF, LOW = 32, 0xFFFF_FFFF
@@ -87,11 +87,12 @@ def stream_schema(table: str) -> "pa.Schema":
 
 
 def arrow_rows(table: str, columns: "Columns") -> "pa.RecordBatch":
-    """Rows by the stream's schema. Names may be bytes of records (S16), sides their numbers."""
+    """Rows by the stream's schema. Names may be bytes of records (S16), sides their numbers; what is one text or number is every row's."""
     import pyarrow as pa
 
     schema = stream_schema(table)
-    return pa.record_batch([_arrow(columns[field.name], field, table) for field in schema], schema=schema)
+    count = next(len(values) for values in columns.values() if not isinstance(values, str | int))
+    return pa.record_batch([_arrow(columns[field.name], field, table, count) for field in schema], schema=schema)
 
 
 def with_prices(table: str, rows: "pa.Table") -> "pa.Table":
@@ -143,10 +144,12 @@ def _or_null(values: "Array", absent: int) -> "Array":
     return np.ma.masked_equal(values, absent)
 
 
-def _arrow(values: "Array | Sequence[Any]", field: "pa.Field", table: str) -> "pa.Array":
+def _arrow(values: "Array | Sequence[Any] | str | int", field: "pa.Field", table: str, count: int) -> "pa.Array":
     import numpy as np
     import pyarrow as pa
 
+    if isinstance(values, str | int):
+        return pa.repeat(pa.scalar(values, field.type), count)
     if not isinstance(values, np.ndarray):
         return pa.array(values, type=field.type)
     if values.dtype.kind == "S":

@@ -39,7 +39,7 @@ class Recording:
     """A recorder and its source; `poll` reads all that is there."""
 
     def __init__(self, directory, dataset, symbols=None, start="now", roll=NEVER, set_name="kraken"):
-        self.notes = []
+        self.notes: list[tuple[str, str]] = []
         self.recorder = Recorder(dataset, "kraken", set_name, lambda *note: self.notes.append(note), roll)
         self.source = SetSource(directory, self.recorder, symbols, start)
 
