@@ -210,7 +210,8 @@ class TestCaptures:
             assert found.checks > 10
             for table in ("deltas", "trades"):
                 rows = rows_of(tmp_path / "data", table, set_name=name)
-                assert len({(row["epoch"], row["sequence"]) for row in rows}) == len(rows) > 0
+                assert len({(row["epoch"], row["sequence"]) for row in rows}) == len(rows)
+                assert rows or table == "trades"  # not every tape has trades
 
     def test_the_same_rows_each_time_but_never_twice_in_one_place(self, alphapulse, tmp_path, captures):
         words = (str(captures), "--exchange", "kraken", "--symbol", "BTC-USD")
