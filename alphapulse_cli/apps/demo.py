@@ -79,7 +79,8 @@ async def demo(plan: DemoPlan, on_line: OnLine, failed: Callable[[ExitCode], Non
     simulator = await _start_simulator(plan)
     try:
         try:
-            addresses = await asyncio.wait_for(_addresses(simulator, len(plan.exchanges)), READY_TIMEOUT_S)
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                addresses = await _addresses(simulator, len(plan.exchanges))
         except TimeoutError:
             raise AlphapulseError(f"the simulators did not start within {READY_TIMEOUT_S:.0f} s") from None
         symbols = plan.symbols_by_exchange()

@@ -120,7 +120,8 @@ async def show(sample: Callable[[], list[SetStatus]], notices: Notices, title: s
     finally:
         left = background.call(_write, descriptor, written.taken())
         with suppress(TimeoutError, OSError):
-            await asyncio.wait_for(left, LAST_WORDS_S)
+            async with asyncio.timeout(LAST_WORDS_S):
+                await left
 
 
 async def _lines(sample: Callable[[], list[SetStatus]], *, as_json: bool) -> None:

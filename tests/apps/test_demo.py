@@ -1,5 +1,6 @@
 """The demo comes up, shows every exchange's books moving, and leaves no process behind, however it ends."""
 
+import asyncio
 import json
 import os
 import resource
@@ -10,7 +11,7 @@ import pytest
 from support.app_parts import live_books, processes_of, sample, wait_until
 from support.e2e import verified
 
-from alphapulse_cli.apps.demo import EXCHANGES, SYMBOLS, DemoPlan, chosen_exchanges
+from alphapulse_cli.apps.demo import EXCHANGES, SYMBOLS, DemoPlan, chosen_exchanges, demo
 from alphapulse_cli.errors import UsageError
 from alphapulse_cli.shm.segment import Liveness
 from alphapulse_cli.sim.listings import simulated
@@ -88,6 +89,38 @@ def test_without_room_it_ends_with_1_and_says_so(alphapulse):
     assert "File too large" in done.stderr
     assert "before it collected any data: it is not started again" in done.stderr
     assert processes_of(alphapulse.shm_dir) == []
+
+
+async def test_an_end_that_comes_together_with_the_simulators_addresses_is_not_lost(monkeypatch):
+    """A duration of 500 ms once ended a demo never: `asyncio.wait_for` of Python 3.11 returns the addresses in place of the cancellation."""
+    ready = asyncio.get_running_loop().create_future()
+
+    async def started(*_, **__):
+        return None
+
+    async def addresses(*_):
+        return await ready
+
+    async def goes_on(*_, **__):
+        await asyncio.Event().wait()
+
+    for name, one in {
+        "_start_simulator": started,
+        "_addresses": addresses,
+        "supervise": goes_on,
+        "relay": goes_on,
+        "stop": started,
+    }.items():
+        monkeypatch.setattr(f"alphapulse_cli.apps.demo.{name}", one)
+    running = asyncio.create_task(demo(DemoPlan(["kraken"], ["BTC-USD"]), lambda *_: None, lambda _: None))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    ready.set_result({})
+    await asyncio.sleep(0)
+    running.cancel()
+    done, _ = await asyncio.wait({running}, timeout=5)
+    assert done == {running}
+    assert running.cancelled()
 
 
 def test_a_duration_ends_it(alphapulse):

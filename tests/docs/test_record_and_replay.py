@@ -13,6 +13,7 @@ from docs.test_tutorial import LIMIT_S, STEP, Step, Terminal, compare, end_sessi
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial" / "record-and-replay.md"
 STEPS = [Step(*found) for found in STEP.findall(PAGE.read_text())]
+BLOCKS = [step for step in STEPS if step.how != "start"]
 PORTS = ("18630", "18631")
 
 
@@ -29,9 +30,24 @@ def free_port():
             return port
 
 
+class Page:
+    """Blocks of the page, each run once, after those above it: whatever test comes first."""
+
+    def __init__(self, terminal, ports):
+        self._terminal, self._ports = terminal, ports
+        self._ended: list[tuple[int, str]] = []
+
+    def outcome(self, step):
+        """(exit code, all that it printed) of a block."""
+        place = BLOCKS.index(step)
+        for above in BLOCKS[len(self._ended) : place + 1]:
+            self._ended.append(self._terminal.run(placed(above.text, self._ports), above.language))
+        return self._ended[place]
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """A terminal beside the simulators, and the page's ports in place of which others are free here."""
+    """The page, whose blocks run in a terminal beside the simulators, with other ports that are free here."""
     from conftest import Runner
 
     directory = tmp_path_factory.mktemp("record")
@@ -46,7 +62,7 @@ def page(tmp_path_factory):
         while (directory / "sim.out").read_text().count("\n") < 2:
             assert time.monotonic() < end, (directory / "sim.out").read_text()
             time.sleep(0.05)
-        yield terminal, ports
+        yield Page(terminal, ports)
     finally:
         running.send_signal(signal.SIGTERM)
         running.wait(LIMIT_S)
@@ -62,10 +78,10 @@ def placed(text, ports):
     return text
 
 
-@pytest.mark.parametrize("step", [step for step in STEPS if step.how != "start"], ids=lambda step: step.text.splitlines()[-1][:60])
+@pytest.mark.timeout(300)  # the first test may run all blocks
+@pytest.mark.parametrize("step", BLOCKS, ids=lambda step: step.text.splitlines()[-1][:60])
 def test_a_block_does_what_the_page_shows(page, step):
-    terminal, ports = page
-    code, printed = terminal.run(placed(step.text, ports), step.language)
+    code, printed = page.outcome(step)
     assert code == 0, printed
     if step.shown_as == "json":
         lines = [line for line in printed.splitlines() if line.startswith("{")]
