@@ -140,7 +140,7 @@ def _candles(found: dict[str, _Set], markets: Markets, note: Note) -> Iterator[C
         markets.begin(one.name, one.exchange, sorted(one.symbols), one.first_ns)
         missed = _watch(one, markets)
         files = one.files.get("trades", [])
-        for path, following in zip(files, [*files[1:], None], strict=True):
+        for path, following in zip(files, [*files[1:], None], strict=False):
             is_before = rule.first_ns is not None and following is not None and first_ns_of(following) < rule.first_ns - READ_ON_NS
             if not is_before and (until_ns is None or first_ns_of(path) < until_ns):
                 _trade(path, one, markets, missed)

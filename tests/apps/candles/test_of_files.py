@@ -161,6 +161,13 @@ class TestGaps:
         assert [gaps[number] for number in range(23)] == [told.get(number, ("", 0)) for number in range(23)]
 
 
+def test_a_set_without_trades_stands_beside_the_others(tmp_path, whole):
+    write_dataset(tmp_path, whole[1])
+    before = shown(ap.candles(tmp_path, width="1s"))
+    datasets.write(tmp_path, "status", [datasets.row("status", kind="begun", epoch=1)], "okx")
+    assert shown(ap.candles(tmp_path, width="1s")) == before
+
+
 def test_what_record_writes_of_a_capture_gives_the_same(tmp_path, broken):
     from alphapulse_cli.cli import app
 
