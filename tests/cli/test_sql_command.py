@@ -124,7 +124,7 @@ class TestMistakes:
             ("SELECT 1; SELECT 2", "one SELECT"),
             ("COPY trades TO 'x.csv'", "one SELECT"),
             ("CREATE TABLE x AS SELECT 1", "one SELECT"),
-            ("PRAGMA database_list", "one SELECT"),
+            ("PRAGMA memory_limit = '1GB'", "one SELECT"),
             ("SELECT sum(price * size) FROM trades", "price_ticks::HUGEINT"),
             ("FROM '/etc/passwd'", "views are deltas"),
             ("FROM read_csv('/etc/passwd')", "reads the views of this dataset alone"),

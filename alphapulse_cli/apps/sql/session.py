@@ -177,8 +177,7 @@ class Result:
     def _read(self, chosen: list[str]) -> "tuple[pa.Schema, Iterator[pa.RecordBatch]]":
         """Schema and batches of these values, each batch computed in DuckDB's thread."""
         relation = self._project(chosen)
-        begin = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader  # its name before DuckDB 1.4
-        reader = self._session.call(lambda: begin(BATCH_ROWS), self._query)
+        reader = self._session.call(lambda: relation.to_arrow_reader(BATCH_ROWS), self._query)
 
         def batches() -> "Iterator[pa.RecordBatch]":
             while (batch := self._session.call(lambda: next(reader, None), self._query)) is not None:
