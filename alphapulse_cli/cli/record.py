@@ -12,7 +12,6 @@ from alphapulse_cli.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from alphapulse_cli.apps.record.plan import RecordPlan
     from alphapulse_cli.edges.columns.recorder import Recorder
-    from alphapulse_cli.edges.process import Stopping
 
 LINES_EVERY_S, ROWS_EVERY_S = 5.0, 1.0
 
@@ -62,8 +61,8 @@ def record(
             "--roll",
             metavar="BOUNDS",
             show_default=False,
-            autocompletion=options.complete_words("10m", "1h", "64MiB", "10m,64MiB"),
-            help="When files end and the next begin: 10m, 64MiB, or both with a comma. Default: 10m,64MiB, and at midnight of UTC.",
+            autocompletion=options.complete_words("10m", "1h", "32MiB", "10m,32MiB"),
+            help="When files end and the next begin: 10m, 32MiB, or both with a comma. Default: 10m,32MiB, and at midnight of UTC.",
         ),
     ] = None,
     keep: Annotated[
@@ -106,21 +105,19 @@ def record(
 
     Example: alphapulse record data --exchange kraken --roll 1h
     """
-    from alphapulse_cli.edges import process
     from alphapulse_cli.edges.columns.extras import require
 
     plan = _plan(folder, exchange, symbols, roll, keep, least_free)
     captures = places or []
     _check(captures, begin, end, count=count, wait_for=wait_for, recover=recover)
     require("pyarrow", "record", "record")
-    with process.stopping() as stopping:
-        if recover:
-            _recover(Path(folder))
-            return
-        if captures:
-            code = _past(plan, captures, begin, end, exchange, symbols, stopping, as_json=as_json)
-        else:
-            code = _live(plan, begin, count, duration, wait_for, wait, shm_dir, stopping, as_json=as_json)
+    if recover:
+        _recover(Path(folder))
+        return
+    if captures:
+        code = _past(plan, captures, begin, end, exchange, symbols, as_json=as_json)
+    else:
+        code = _live(plan, begin, count, duration, wait_for, wait, shm_dir, as_json=as_json)
     raise typer.Exit(code)
 
 
@@ -135,7 +132,7 @@ def _plan(
     return RecordPlan(
         str(Path(folder).absolute()),
         Wanted.of(exchange, symbols),
-        _read("--roll", keeping.rotation, DEFAULT_ROLL if roll is None else roll, "10m,64MiB"),
+        _read("--roll", keeping.rotation, DEFAULT_ROLL if roll is None else roll, "10m,32MiB"),
         _read("--keep", keeping.keep, keep or ("" if keep is None else " "), "7d,50GiB"),
         _read("--least-free", keeping.least_free, room, "5%,1GiB"),
     )
@@ -184,12 +181,12 @@ def _live(
     wait_for: bool,
     wait: str | None,
     shm_dir: str | None,
-    stopping: "Stopping",
     *,
     as_json: bool,
 ) -> ExitCode:
     from alphapulse_cli.apps.record.live import LiveRecording
     from alphapulse_cli.cli import standing
+    from alphapulse_cli.edges import process
     from alphapulse_cli.readers.selection import until_there
     from alphapulse_cli.shm.directory import open_directory
 
@@ -203,10 +200,12 @@ def _live(
 
         recording, left_s = until_there(attach, stderr.note, duration) if wait_for else (attach(), duration)
 
-        def goes_on() -> bool:
-            return stopping.goes_on() and (count is None or recording.groups < count)
+        with process.stopping() as stopping:
 
-        _run(recording, recording.run(goes_on, left_s), as_json=as_json)
+            def goes_on() -> bool:
+                return stopping.goes_on() and (count is None or recording.groups < count)
+
+            _run(recording, recording.run(goes_on, left_s), as_json=as_json)
     return stopping.code or ExitCode.DONE
 
 
@@ -217,18 +216,19 @@ def _past(
     end: str,
     exchange: list[str] | None,
     symbols: list[str] | None,
-    stopping: "Stopping",
     *,
     as_json: bool,
 ) -> ExitCode:
     from alphapulse_cli.apps.capture.places import span_of
     from alphapulse_cli.apps.record.past import PastRecording
     from alphapulse_cli.apps.verify.verify import chosen
+    from alphapulse_cli.edges import process
 
     span = span_of(begin, end)
     wanted = chosen([Path(place) for place in captures], exchange or (), symbols or ())
     recording = PastRecording(plan, wanted, _report, (span.from_ns, span.to_ns))
-    _run(recording, recording.run(stopping.goes_on), as_json=as_json)
+    with process.stopping() as stopping:
+        _run(recording, recording.run(stopping.goes_on), as_json=as_json)
     if stopping.code is not None:
         stderr.warning("the captures were not recorded to their end")
     return stopping.code or ExitCode.DONE

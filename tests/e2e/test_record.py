@@ -152,6 +152,11 @@ class TestBesideACollector:
         wait_for(lambda: len(cursors(shm_dir, other)) == 2, "the other's cursors")
         assert end(other)[0] == end(recorder)[0] == 0
 
+    def test_a_signal_ends_it_while_it_waits_for_a_collector(self, alphapulse):
+        recorder = alphapulse.start("record", "data", "--wait-for")
+        assert b"waiting" in recorder.stderr.readline()
+        assert end(recorder)[0] == 0
+
     def test_count_and_oldest(self, alphapulse, tmp_path, collector):
         update(collector, 100)
         done = alphapulse("record", "data", "--from", "oldest", "--count", "10")
@@ -200,7 +205,7 @@ def captures(tmp_path_factory):
 
 class TestCaptures:
     def test_nothing_of_them_is_missed(self, alphapulse, tmp_path, captures):
-        done = alphapulse("record", "data", str(captures), "--roll", "5s", timeout=120)
+        done = alphapulse("record", "data", str(captures), "--roll", "30s", timeout=120)
         assert done.code == 0, done.stderr
         totals = [json.loads(line) for line in done.stdout.splitlines()][-2:]
         assert [one["missed"] + one["rows_lost"] for one in totals] == [0, 0]
@@ -262,6 +267,24 @@ def sizes(dataset, table):
         usual += len(out.getvalue())
         count += file.metadata.num_rows
     return held, usual, count
+
+
+class TestAReplay:
+    def test_at_full_speed_it_waits_for_the_recorder(self, alphapulse, shm_dir, tmp_path, captures):
+        there = ("--shm-dir", str(shm_dir / "past"))
+        recorder = alphapulse.start("record", "live", "--exchange", "kraken", "--wait-for", "--from", "oldest", *there)
+        assert b"waiting" in recorder.stderr.readline()
+        [place] = map(str, captures.glob("kraken*.zst"))
+        played = alphapulse("replay", "play", place, "--speed", "max", *there, timeout=120)
+        assert played.code == 0, played.stderr
+        wait_for(lambda: len(cursors(shm_dir / "past", recorder)) == 2, "the recorder's cursors")
+        code, _, err = end(recorder)
+        assert code == 0, err
+        assert alphapulse("record", "past", str(captures), "--exchange", "kraken", timeout=120).code == 0
+        live, past = (rows_of(tmp_path / name, "deltas") for name in ("live", "past"))
+        assert [key_of(row | {"epoch": 0}) for row in live] == [key_of(row | {"epoch": 0}) for row in past]
+        found = rebuild(tmp_path / "live")
+        assert (found.wrong, found.breaks) == ([], 0)
 
 
 class TestRecordedCoinbase:

@@ -12,7 +12,7 @@ from alphapulse_cli.edges.columns.streams import Finished
 from alphapulse_cli.readers.selection import Wanted
 
 Report = Callable[[str, str], None]  # (level, one line of text)
-DEFAULT_ROLL = "10m,64MiB"
+DEFAULT_ROLL = "10m,32MiB"  # a part of that size takes 0.4 GiB of memory while its files are made
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class RecordPlan:
 
     folder: str
     wanted: Wanted = field(default_factory=Wanted)
-    roll: Rotation = field(default_factory=lambda: Rotation(600.0, 64 << 20))
+    roll: Rotation = field(default_factory=lambda: Rotation(600.0, 32 << 20))
     keep: Keep = field(default_factory=Keep)
     least_free: LeastFree = field(default_factory=LeastFree)
 

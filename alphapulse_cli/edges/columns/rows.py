@@ -1,7 +1,7 @@
 """Rows of a dataset out of records, by columns: numpy arrays in signed integers, and exact decimals out of them.
 
     delta_rows(records, sequences, epoch)     a row for each change        trade_rows(…)     a row for each trade
-    with_prices(rows)                     the same rows with their exact prices, as Parquet holds them
+    with_decimals(rows)                     the same rows with their exact prices, as Parquet holds them
 
 While a recording is open its rows have no decimals: they follow from ticks and are made when a file is written.
 """
@@ -95,8 +95,8 @@ def arrow_rows(table: str, columns: "Columns") -> "pa.RecordBatch":
     return pa.record_batch([_arrow(columns[field.name], field, table, count) for field in schema], schema=schema)
 
 
-def with_prices(table: str, rows: "pa.Table") -> "pa.Table":
-    """Rows of a stream with the decimals that follow from ticks and lots, by the table's own schema."""
+def with_decimals(table: str, rows: "pa.Table") -> "pa.Table":
+    """Rows by the table's own schema: with the decimals that they lack, which follow from ticks and lots."""
     import pyarrow as pa
 
     schema = arrow_schema(table)
@@ -106,7 +106,7 @@ def with_prices(table: str, rows: "pa.Table") -> "pa.Table":
             price = name.endswith("price")
             units = name.replace("price", "ticks" if "_" in name else "price_ticks") if price else "size_lots"
             have[name] = decimals(rows.column(units), rows.column("price_decimals" if price else "size_decimals"))
-    return pa.table([have[name] for name in schema.names], schema=schema)
+    return pa.table([have[name] for name in schema.names], schema.names).cast(schema)
 
 
 def decimals(units: "pa.ChunkedArray", places: "pa.ChunkedArray") -> "pa.Array":

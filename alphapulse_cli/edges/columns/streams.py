@@ -172,14 +172,15 @@ def finish(dataset: Path, path: Path) -> Finished:
     if rows is not None and rows.num_rows:
         times = rows.column("timestamp_ns")
         spans = pc.divide(times, DAY_NS)
-        for span in sorted(pc.unique(spans).to_pylist()):
-            of_day = rows.filter(pc.equal(spans, span))
+        days = sorted(pc.unique(spans).to_pylist())
+        for span in days:
+            of_day = rows if len(days) == 1 else rows.filter(pc.equal(spans, span))
             first_ns = pc.min(of_day.column("timestamp_ns")).as_py()
             name = file_name(set_name.decode(), int(found["epoch"]), first_ns, int(found["part"]))
             target = folder_of(dataset, table, exchange.decode(), day_of(first_ns)) / name
             if target.exists():  # renamed before the crash
                 continue
-            size = write_file(target, table, row_columns.with_prices(table, of_day), exchange.decode(), set_name.decode())
+            size = write_file(target, table, of_day, exchange.decode(), set_name.decode())
             done += Finished(0, 1, of_day.num_rows, size)
             _sync_folder(target.parent)
     path.unlink()
