@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from alphapulse_cli.apps.arb.api import arbitrage
     from alphapulse_cli.apps.candles.api import candles
     from alphapulse_cli.apps.datasets import Dataset, load
+    from alphapulse_cli.apps.export.export import export
     from alphapulse_cli.apps.past import at, replay
     from alphapulse_cli.apps.verify.api import verify
     from alphapulse_cli.book.reconstruct import Reconstructor
@@ -77,6 +78,7 @@ __all__ = [
     "candles",
     "changes",
     "exchange_times",
+    "export",
     "feed_delays",
     "follow",
     "load",
@@ -99,6 +101,7 @@ _MODULES = {  # where a public name is; an error that is not listed is in `error
     **dict.fromkeys(("Dataset", "load"), "apps.datasets"),
     **dict.fromkeys(("at", "replay"), "apps.past"),
     "candles": "apps.candles.api",
+    "export": "apps.export.export",
     "verify": "apps.verify.api",
     **dict.fromkeys(("Book", "DeltaReader", "TradeReader", "follow"), "readers.api"),
     **dict.fromkeys(("changes", "price_decimals", "prices", "size_decimals", "sizes"), "readers.columns"),

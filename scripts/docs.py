@@ -454,6 +454,7 @@ PYTHON = (  # what a program of one's own may use: heading, the source that docu
     ("Datasets: `ap.load`", "apps/datasets.py", ("load", "Dataset")),
     ("Certificates: `ap.verify`", "apps/verify/api.py", ("verify",)),
     ("What a certificate holds", "apps/verify/certificate.py", ("Certificate", "SetCertificate", "BookCertificate")),
+    ("Exports: `ap.export`", "apps/export/export.py", ("export", "Exported")),
     ("Candles: `ap.candles`", "apps/candles/api.py", ("candles",)),
     ("What a candle holds", "market/candles.py", ("Candle",)),
     ("Arbitrage, live: `ap.arbitrage`", "apps/arb/api.py", ("arbitrage", "Opportunities")),

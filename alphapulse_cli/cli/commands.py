@@ -33,6 +33,7 @@ COMMANDS = (  # in the order in which a newcomer needs them
     Entry("record", "Record books and trades, live or of captures, as Parquet files"),
     Entry("verify", "Prove captures: a certificate says what holds and what is missing"),
     Entry("sql", "Query a dataset with SQL: exact prices, nothing is written"),
+    Entry("export", "Export captures and datasets to files that other tools load"),
     Entry("tui", "Show the live screen: books, ladders, latencies, trades, arbitrage, rings"),
     Entry("top", "Show the live screen", alias_of="tui"),
     Entry("tail", "Follow the deltas or the trades as they are published"),

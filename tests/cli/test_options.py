@@ -28,7 +28,7 @@ FREE = {
         ),
         "a number",
     ),
-    **dict.fromkeys(("shm-dir", "store", "save", "compare", "capture", "into"), "a path"),
+    **dict.fromkeys(("shm-dir", "store", "save", "compare", "capture", "into", "output"), "a path"),
     **dict.fromkeys(("url", "rest-url", "as", "after", "time-field"), "the user's own text"),
 }
 # A wrong value of each, refused with 2 before anything is begun.
@@ -48,7 +48,7 @@ WRONG = {
     "format": ["xml", ""],
     "symbols": ["BTC", "-", "a\x1bb-USD"],
     "fields": ["prize", ""],
-    **{key: ["yesterday", "-", "2026-11-27"] for key in ("from", "to", "at")},
+    **{key: ["yesterday", "-", "2026-11-27"] for key in ("from", "to", "until", "at")},
     "at-version": ["0", "-1", "x"],
     "at-sequence": ["-1", "x"],
     "require": ["", "nonesuch:1", "gaps", "gaps:-1", "valid:much", "valid:100.1", "gaps:0;valid:1"],
@@ -89,6 +89,7 @@ ANY = {
     "compare",
     "capture",
     "into",
+    "output",
 }  # any text is the name of a file; what is wrong with that is told by 1 or 3
 BEHIND = {
     "sim": ["kraken"],
@@ -104,6 +105,7 @@ BEHIND = {
     "explain": ["last", "nofile"],
     "verify": ["nofile"],
     "record": ["made"],
+    "export": ["nofile", "--to", "csv", "--output", "made"],
     "sql": ["SELECT 1"],
     "arb explain": ["last"],
     "collect": ["--exchange", "kraken"],
