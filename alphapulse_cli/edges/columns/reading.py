@@ -70,7 +70,10 @@ def parts(
             continue
         if exchanges and place["exchange"] not in exchanges and not path.name.startswith(tuple(f"{name}-" for name in exchanges)):
             continue
-        schema, metadata = _footer(path)
+        try:
+            schema, metadata = _footer(path)
+        except FileNotFoundError:  # a recorder's --keep removed it since it was listed
+            continue
         set_name = _checked(path, table, metadata)
         if exchanges and place["exchange"] not in exchanges and set_name not in exchanges:
             continue
@@ -79,13 +82,15 @@ def parts(
 
 
 def _footer(path: Path) -> tuple["pa.Schema", dict[bytes, bytes]]:
-    """Schema and metadata of a file. StorageError for a damaged one."""
+    """Schema and metadata of a file. FileNotFoundError; StorageError for a damaged one."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
             return file.schema_arrow, file.metadata.metadata or {}
+    except FileNotFoundError:
+        raise
     except (OSError, pa.ArrowException) as problem:
         reason = str(problem).partition("\n")[0][:200]
         raise StorageError(f"{path}: {reason}", "move the file away to read the others") from None

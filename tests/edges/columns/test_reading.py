@@ -48,6 +48,12 @@ class TestWhatIsFound:
         path.rename(path.with_name(path.name + UNFINISHED))
         assert parts(tmp_path, "trades") == []
 
+    def test_a_file_that_went_since_it_was_listed_is_not_there(self, tmp_path, monkeypatch):
+        [path] = write(tmp_path, "trades", [trade(16, 1, 1)])
+        monkeypatch.setattr(reading, "files_of", lambda *_: [path.with_name("kraken-1-1-1.parquet"), path])
+        [part] = parts(tmp_path, "trades")
+        assert part.files == (path,)
+
     def test_files_of_other_columns_are_another_part(self, tmp_path):
         write(tmp_path, "trades", [trade(16, 1, 1)])
         [other] = write(tmp_path, "trades", [trade(32, 1, 1)], part=1)
