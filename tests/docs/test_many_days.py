@@ -11,6 +11,7 @@ import pytest
 from support import datasets
 from support.traded import write_traded
 
+import alphapulse_cli as ap
 from alphapulse_cli.apps.bench.frames import STARTED_NS
 
 HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "how-to"
@@ -70,6 +71,24 @@ def test_sums_are_exact_beyond_64_bits(tmp_path):
     rows = [datasets.trade(number, 2**62, 2**62) for number in range(3)]
     (path,) = datasets.write(tmp_path, "trades", rows)
     assert many_days.traded(path) == {"BTC-USD 1e-10": str(3 * 2**124)}
+
+
+def test_its_functions_of_a_day(tmp_path, monkeypatch):
+    page, names = (HOW_TO / "many-days.md").read_text(), {"ap": ap}
+    for block in re.findall(r"^```python\n(def .*?)^```$", page, re.MULTILINE | re.DOTALL):
+        exec(block, names)
+    (tmp_path / "captures").mkdir()
+    told = [write_traded(tmp_path / "captures", updates=20, seed=day, start_ns=STARTED_NS + day * DAY_NS) for day in range(2)]
+    datasets.write(tmp_path / "dataset", "trades", [datasets.trade(number, 1, 1) for number in (0, 43_199, 43_200)])
+    monkeypatch.chdir(tmp_path)
+    counted: set[int] = set()  # history that was not counted the day before happened while nothing was captured, and counts
+    for day, trades in enumerate(told):
+        new = [each for each in trades if not each.is_history or (each.trade_id not in counted and each.exchange_ns >= STARTED_NS)]
+        counted |= {each.trade_id for each in new}
+        rows = names["candles_of"](f"2026-09-{21 + day}", f"2026-09-{22 + day}")
+        assert sum(row["count"] for row in rows) == len(new) > 20
+    assert names["trades_of"]("2026-11-27", "2026-11-28") == [("BTC-USD", 2)]
+    assert names["trades_of"]("2026-11-28", "2026-11-29") == [("BTC-USD", 1)]
 
 
 def test_the_page_names_what_the_program_has():
