@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import datasets
@@ -74,7 +75,8 @@ def test_sums_are_exact_beyond_64_bits(tmp_path):
 
 
 def test_its_functions_of_a_day(tmp_path, monkeypatch):
-    page, names = (HOW_TO / "many-days.md").read_text(), {"ap": ap}
+    page = (HOW_TO / "many-days.md").read_text()
+    names: dict[str, Any] = {"ap": ap}
     for block in re.findall(r"^```python\n(def .*?)^```$", page, re.MULTILINE | re.DOTALL):
         exec(block, names)
     (tmp_path / "captures").mkdir()
