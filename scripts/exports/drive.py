@@ -141,20 +141,21 @@ def told(tool, to, row, failed):
 
 
 def same_bytes(captures, scratch, exports):
-    """Whether an export of the dataset that `record` makes of the captures has the same bytes: a row of a check."""
+    """Whether an export of the dataset that `record` makes of the captures has the same bytes: a row of a check.
+
+    Markets with receive times that went back are left out: a dataset does not know that a trade was there before an earlier frame's changes.
+    """
     dataset, folder = scratch / "dataset", scratch / "of-the-dataset"
     shutil.rmtree(dataset, ignore_errors=True)
     subprocess.run([*ALPHAPULSE, "record", dataset, captures], check=True, stdout=subprocess.DEVNULL)
     is_done = exported(dataset, "hftbacktest", folder)
-    names = sorted(path.name for path in exports.glob("*.npz"))
+    markets = json.loads((exports / "export.json").read_text())["markets"]
+    names = [one["file"] for one in markets if not one["cleaned"].get("receive_times_that_went_back")]
     different = [
         name for name in names if not (folder / name).exists() or (folder / name).read_bytes() != (exports / name).read_bytes()
     ]
-    return {
-        "checked": "from a dataset: the same bytes",
-        "ok": is_done and names and not different,
-        "detail": different or f"{len(names)} files",
-    }
+    detail = different or f"{len(names)} files of {len(markets)}"
+    return {"checked": "from a dataset: the same bytes", "ok": bool(is_done and names and not different), "detail": detail}
 
 
 def main():
