@@ -19,6 +19,7 @@ Rules, numbered as the tests number them:
 """
 
 import heapq
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -240,7 +241,8 @@ class CandleMaker:
         self._next_ns = max(self._span.begin_ns(began_ns), from_ns)  # begin of the next candle to hand out
         self._open: dict[int, Candle] = {}
         self._decimals = 0, 0  # of the last candle that was handed out
-        self._ids: dict[str, int] = {}
+        self._ids: dict[str, int] = {}  # how often each remembered id was met: seldom more than once
+        self._met: deque[tuple[str, int]] = deque()  # in their order; a dict that loses its first keys is slow to find the next
         self._down: dict[str, tuple[int, str]] = {}  # what is down -> since when, and why
         self._spans: list[tuple[int, int, str]] = []  # (begin, end, why) of what was not watched, a heap
         self._present: list[tuple[int, int, str]] = []  # those that have begun before the next candle's end
@@ -364,10 +366,14 @@ class CandleMaker:
         self._told.setdefault(begin_ns, [0, 0])[which] += 1
 
     def _remember(self, trade_id: str, time_ns: int) -> None:
-        self._ids[trade_id] = time_ns
-        if len(self._ids) > MOST_IDS:
-            oldest = next(iter(self._ids))
-            self._floor_ns = max(self._floor_ns, self._ids.pop(oldest) + 1)
+        self._ids[trade_id] = self._ids.get(trade_id, 0) + 1
+        self._met.append((trade_id, time_ns))
+        if len(self._met) > MOST_IDS:
+            oldest, oldest_ns = self._met.popleft()
+            self._floor_ns = max(self._floor_ns, oldest_ns + 1)
+            times = self._ids.pop(oldest) - 1
+            if times:
+                self._ids[oldest] = times
 
 
 def _half_even(number: int, by: int) -> int:

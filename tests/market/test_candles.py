@@ -120,6 +120,12 @@ class TestB4History:
         (one,) = made([*live, trade(9, MONDAY + 20, history=True), trade(10, MONDAY + 21, name="new", history=True)], MONDAY + 60)
         assert (one.count, one.history, one.left_out) == (6, 1, 1)
 
+    def test_an_id_is_remembered_as_often_as_it_was_met(self, monkeypatch):
+        monkeypatch.setattr(candles, "MOST_IDS", 3)
+        live = [trade(number, MONDAY + number, name=name) for number, name in enumerate("aabc")]
+        (one,) = made([*live, trade(9, MONDAY + 9, name="a", history=True)], MONDAY + 60)
+        assert (one.count, one.left_out) == (4, 1)
+
 
 class TestB5Late:
     def test_a_candle_is_open_for_that_long_and_no_longer(self):
