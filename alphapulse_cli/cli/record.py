@@ -111,6 +111,7 @@ def record(
     captures = places or []
     _check(captures, begin, end, count=count, wait_for=wait_for, recover=recover)
     require("pyarrow", "record", "record")
+    _refuse_captures(Path(folder))
     if recover:
         _recover(Path(folder))
         return
@@ -159,6 +160,14 @@ def _check(captures: list[str], begin: str, end: str, *, count: int | None, wait
     elif begin not in ("", "now", "oldest") or end:
         span_of(begin, end)
         raise UsageError("times are of captures, and none is named", "write --from now or --from oldest, or name captures")
+
+
+def _refuse_captures(folder: Path) -> None:
+    """UsageError for a folder of captures in the place of the dataset: the dataset was forgotten."""
+    from alphapulse_cli.edges.columns.reading import CAPTURES
+
+    if folder.is_dir() and any(path.name.endswith(CAPTURES) for path in folder.iterdir()):
+        raise UsageError(f"{folder} is a folder of captures, not of a dataset", f"alphapulse record NEW-DIR {folder}")
 
 
 def _recover(folder: Path) -> None:

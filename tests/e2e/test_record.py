@@ -186,6 +186,13 @@ class TestRefused:
         assert done.code == 2
         assert "hint: " in done.stderr
 
+    def test_captures_in_the_place_of_the_dataset(self, alphapulse, tmp_path):
+        (tmp_path / "captures").mkdir()
+        (tmp_path / "captures" / "kraken-20261128T080000.000Z.cap.zst").touch()
+        done = alphapulse("record", "captures")
+        assert done.code == 2
+        assert "hint: alphapulse record NEW-DIR captures" in done.stderr
+
     def test_a_folder_that_is_no_dataset_is_not_recovered(self, alphapulse, tmp_path):
         (tmp_path / "notes").mkdir()
         assert alphapulse("record", "notes", "--recover").code == 3
