@@ -80,7 +80,7 @@ def own(report, folder, summary, truth_of):
         left_out = sum(market["cleaned"].get(name, 0) for name in ("history_trades_left_out", "trades_before_the_first_book"))
         report.check(
             f"{what}: snapshots and trades",
-            (clears, trades + left_out) == (market["counts"]["snapshots"], market["counts"]["trades"]),
+            (clears, trades + left_out) == (market["counts"].get("snapshots", 0), market["counts"].get("trades", 0)),
         )
         replay(report, what, str(folder / market["file"]), market, truth_of(market))
 
@@ -97,7 +97,7 @@ def of_tardis(report, folder, summary, truth_of):
             [names[kind] for kind in ("trades", "book") if kind in names], buffer_size=4_000_000, ss_buffer_size=200_000
         )
         report.check(f"{what}: it loads", len(made) > 0, f"{len(made)} rows")
-        if market["counts"]["snapshots"] == 1 and made["px"].max() < FAR * 10.0 ** -market["price_decimals"]:
+        if market["counts"].get("snapshots", 0) == 1 and made["px"].max() < FAR * 10.0 ** -market["price_decimals"]:
             replay(report, what, made, market, truth_of(market))
         else:
             print(
