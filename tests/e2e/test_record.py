@@ -72,7 +72,7 @@ def has_read_all(shm_dir, process):
 
 def streamed(dataset):
     """Rows of deltas in the streams that are open."""
-    found = [streams.read_stream(path)[0] for path in (dataset / ".open").glob("*.deltas.arrows")]
+    found = [streams.read_stream(path).rows for path in (dataset / ".open").glob("*.deltas.arrows")]
     return sum(rows.num_rows for rows in found if rows is not None)
 
 

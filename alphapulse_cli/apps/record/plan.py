@@ -51,4 +51,5 @@ def recover(folder: Path) -> dict[str, Finished]:
 
 def recovered_line(set_name: str, done: Finished) -> str:
     """Sentence about streams that were turned into files."""
-    return f"{set_name}: recovered {done.rows} rows of a recording that was killed, in {done.files} files"
+    unread = f"; {done.unread_bytes} bytes could not be read, kept in .open/*{streams.DAMAGED}" if done.unread_bytes else ""
+    return f"{set_name}: recovered {done.rows} rows of a recording that was killed, in {done.files} files{unread}"

@@ -273,7 +273,9 @@ class Recorder:
         if self._unfinished:
             self._report("warning", "files are written again")
         self._unfinished = ""
-        self._to_finish.pop(0)
+        stream = self._to_finish.pop(0)
+        if done.unread_bytes:
+            self._report("warning", f"{done.unread_bytes} bytes of {stream.name} could not be read again; they are kept beside it")
         self.totals.files += done.files
         self.totals.file_bytes += done.file_bytes
 

@@ -20,7 +20,7 @@ from alphapulse_cli.edges.capture.files import PRIVATE_FILE, PRIVATE_FOLDER
 from alphapulse_cli.edges.columns import rows as row_columns
 from alphapulse_cli.edges.columns.places import day_of, file_name, folder_of
 from alphapulse_cli.edges.columns.reading import OPEN
-from alphapulse_cli.edges.columns.schema import TABLES
+from alphapulse_cli.edges.columns.schema import DECIMAL_SCALE, TABLES
 from alphapulse_cli.edges.columns.writing import UNFINISHED, write_file
 from alphapulse_cli.errors import StorageError, WriterAlive
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIX = ".arrows"
+DAMAGED = ".damaged"  # behind the name of a stream that could not be read to its end
 EXCHANGE, SET = b"exchange", b"set"  # in a stream's metadata
 PROBE_BYTES = 1 << 20
 DAY_NS = 86_400_000_000_000
@@ -51,12 +52,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Files that streams became: the number of streams, and of files, rows and bytes."""
+    """Files that streams became: the number of streams, and of files, rows and bytes; and the bytes of them that could not be read."""
 
     streams: int = 0
     files: int = 0
     rows: int = 0
     file_bytes: int = 0
+    unread_bytes: int = 0
 
     def __add__(self, other: "Finished") -> "Finished":
         return Finished(
@@ -64,6 +66,7 @@ class Finished:
             self.files + other.files,
             self.rows + other.rows,
             self.file_bytes + other.file_bytes,
+            self.unread_bytes + other.unread_bytes,
         )
 
 
@@ -145,30 +148,63 @@ class _Sink:
         """Do nothing."""
 
 
-def read_stream(path: Path) -> "tuple[pa.Table | None, bytes, bytes]":
-    """Complete batches of a stream, its exchange and its set; None where not even its schema was written. OSError."""
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """What a stream holds: its complete batches (None where not even its schema can be read), its names, and the bytes behind that cannot be read."""
+
+    rows: "pa.Table | None"
+    exchange: str = ""
+    set_name: str = ""
+    unread_bytes: int = 0
+
+
+def read_stream(path: Path) -> Streamed:
+    """Read a stream up to where it is torn or damaged. OSError where the disk does not give its bytes."""
     import pyarrow as pa
 
+    data = pa.py_buffer(path.read_bytes())  # what is not to be had from the disk is no torn stream
     batches = []
     try:
-        with pa.OSFile(os.fspath(path), "rb") as file, pa.ipc.open_stream(file) as reader:
-            schema = reader.schema
-            with contextlib.suppress(pa.ArrowException, OSError, EOFError):  # torn: a message or its body is cut short
-                batches.extend(reader)
-    except pa.ArrowException:
-        return None, b"", b""
-    names = schema.metadata or {}
-    return pa.Table.from_batches(batches, schema).replace_schema_metadata(None), names.get(EXCHANGE, b""), names.get(SET, b"")
+        file = pa.BufferReader(data)
+        reader = pa.ipc.open_stream(file)
+        schema = reader.schema
+        if not schema.equals(row_columns.stream_schema(path.name.split(".")[-2])):
+            return Streamed(None, unread_bytes=data.size)
+        names = {name: value.decode() for name, value in (schema.metadata or {}).items()}
+        read_bytes = file.tell()
+        with contextlib.suppress(pa.ArrowException, OSError, EOFError):  # torn: a message or its body is cut short
+            for batch in reader:
+                _check(batch)
+                batches.append(batch)
+                read_bytes = file.tell()
+        rows = pa.Table.from_batches(batches, schema).replace_schema_metadata(None)
+        return Streamed(rows, names[EXCHANGE], names[SET], data.size - read_bytes)
+    except (pa.ArrowException, OSError, EOFError, KeyError, UnicodeDecodeError):
+        return Streamed(None, unread_bytes=data.size)
+
+
+def _check(batch: "pa.RecordBatch") -> None:
+    """Check that a batch holds what a recorder wrote: damaged offsets would end this process. ArrowInvalid."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    batch.validate(full=True)
+    for name in ("price_decimals", "size_decimals"):
+        if name in batch.schema.names and len(batch):
+            span = pc.min_max(batch.column(name)).as_py()
+            if not 0 <= span["min"] <= span["max"] <= DECIMAL_SCALE:
+                raise pa.ArrowInvalid(f"{name} of {span['min']} to {span['max']}")
 
 
 def finish(dataset: Path, path: Path) -> Finished:
-    """Turn a closed stream into files, one a day, and remove it. OSError: then the stream is still there."""
+    """Turn a closed stream into files, one a day, and remove it; one that cannot be read to its end stays under another name. OSError: then the stream is still there."""
     import pyarrow.compute as pc
 
     found = _NAME.fullmatch(path.name)
     assert found is not None
     table, done = found["table"], Finished()
-    rows, exchange, set_name = read_stream(path)
+    held = read_stream(path)
+    rows = held.rows
     if rows is not None and rows.num_rows:
         times = rows.column("timestamp_ns")
         spans = pc.divide(times, DAY_NS)
@@ -176,15 +212,18 @@ def finish(dataset: Path, path: Path) -> Finished:
         for span in days:
             of_day = rows if len(days) == 1 else rows.filter(pc.equal(spans, span))
             first_ns = pc.min(of_day.column("timestamp_ns")).as_py()
-            name = file_name(set_name.decode(), int(found["epoch"]), first_ns, int(found["part"]))
-            target = folder_of(dataset, table, exchange.decode(), day_of(first_ns)) / name
+            name = file_name(held.set_name, int(found["epoch"]), first_ns, int(found["part"]))
+            target = folder_of(dataset, table, held.exchange, day_of(first_ns)) / name
             if target.exists():  # renamed before the crash
                 continue
-            size = write_file(target, table, of_day, exchange.decode(), set_name.decode())
+            size = write_file(target, table, of_day, held.exchange, held.set_name)
             done += Finished(0, 1, of_day.num_rows, size)
             _sync_folder(target.parent)
-    path.unlink()
-    return done + Finished(streams=1)
+    if held.unread_bytes:
+        path.rename(path.with_name(path.name + DAMAGED))
+    else:
+        path.unlink()
+    return done + Finished(streams=1, unread_bytes=held.unread_bytes)
 
 
 def open_folder(dataset: Path) -> Path:

@@ -137,12 +137,36 @@ class TestRecovery:
         for length in [*range(0, len(data), 7), len(data)]:
             torn = tmp_path / path.name
             torn.write_bytes(data[:length])
-            rows, *_ = streams.read_stream(torn)
+            rows = streams.read_stream(torn).rows
             counts.append(0 if rows is None else rows.num_rows)
             if rows is not None:
                 assert rows.column("sequence").to_pylist() == list(range(counts[-1]))
         assert sorted(set(counts)) == [0, 10, 20, 30]
         assert counts == sorted(counts)
+
+    def test_a_damaged_stream_is_read_to_the_damage_and_kept_and_that_is_told(self, tmp_path):
+        data = killed(tmp_path / "whole").read_bytes()
+        folder = tmp_path / "data" / ".open"
+        folder.mkdir(parents=True)
+        path = folder / "kraken-5-0.trades.arrows"
+        told = 0
+        for at in range(0, len(data), 151):
+            path.write_bytes(data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :])
+            done = streams.recover(tmp_path / "data", "kraken")
+            kept = list(folder.glob("*.damaged"))
+            assert not path.exists()
+            assert bool(kept) == bool(done.unread_bytes)
+            assert done.rows == 30 or done.unread_bytes
+            told += len(kept)
+            for one in (*kept, *(tmp_path / "data").glob("trades/*/*/*")):
+                one.unlink()
+        assert told > 5
+
+    def test_zeros_behind_a_streams_batches_are_told(self, tmp_path):
+        path = killed(tmp_path)
+        path.write_bytes(path.read_bytes() + bytes(4096))  # as a disk may leave them when the power fails
+        done = streams.recover(tmp_path, "kraken")
+        assert (done.rows, done.unread_bytes > 0) == (30, True)
 
     def test_the_next_recorder_turns_what_is_left_into_files_first(self, tmp_path, make):
         killed(tmp_path / "data")
